@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Runs the suites of `make test`: builds once, runs each suite as the user it asks for, prints its seconds against its budget.
+
+usage: run-tests.py [SUITE ...]      (no name: all; `--list` names them)
+Root suites need uid 0; the others run as a fresh uid without any capability. A suite that cannot run here is skipped by name,
+which with CI=true is a failure. Closes with `N passed, N failed, N skipped`, counted over tests.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CI = os.environ.get("CI") == "true"
+ROOT_CACHE = "/var/cache/exhibit"  # a fresh uid must reach the test binaries: not below a 0700 home
+CACHE = os.environ.get("EXHIBIT_CACHE") or (
+    ROOT_CACHE if os.getuid() == 0 else os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "exhibit"))
+TARGET = os.environ.get("CARGO_TARGET_DIR") or os.path.join(CACHE, "target")
+TOOLS = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "exhibit")
+FRESH_UID = 54321
+
+# name, who runs it, budget in seconds, packages whose tests it holds, name filters
+SUITES = [
+    ("lint", "any", 360, None, []),
+    ("build", "any", 900, None, []),
+    ("unit", "user", 180, ["evidence", "ledger", "proto", "certs", "server", "cli", "exhibit-verify"], []),
+    ("unit-root", "root", 240, ["agent", "server"], []),
+    ("unit-user", "user", 120, ["agent"], []),
+    ("system", "root", 480, ["system-tests"], ["--skip", "faults::", "--skip", "packages::"]),
+    ("faults", "root", 300, ["system-tests"], ["faults::"]),
+    ("packages", "root", 180, ["system-tests"], ["packages::"]),
+]
+
+
+def environment():
+    env = dict(os.environ, CARGO_TARGET_DIR=TARGET, CARGO_TERM_COLOR="never")
+    env.setdefault("RUST_BACKTRACE", "1")
+    env["EXHIBIT_BIN_DIR"] = os.path.join(TARGET, "debug")
+    env["EXHIBIT_VENV"] = os.path.join(TOOLS, "venv")
+    return env
+
+
+def run(argv, **kwargs):
+    print("+ " + " ".join(argv), flush=True)
+    return subprocess.run(argv, cwd=kwargs.pop("cwd", ROOT), env=kwargs.pop("env", environment()), stdin=subprocess.DEVNULL, **kwargs).returncode
+
+
+def lint(result):
+    typos = os.path.join(TOOLS, "venv/bin/typos")
+    deny = os.path.join(TOOLS, "tools/bin/cargo-deny")
+    steps = [
+        ("fmt", ["cargo", "fmt", "--all", "--check"]),
+        ("typos", [typos] if os.path.exists(typos) else None),
+        ("deny", [deny, "check", "--hide-inclusion-graph", "bans", "licenses", "sources"] if os.path.exists(deny) else None),
+        ("clippy", ["cargo", "clippy", "-q", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        ("doc", ["cargo", "doc", "-q", "--locked", "--workspace", "--no-deps", "--document-private-items"]),
+    ]
+    for name, argv in steps:
+        if argv is None:
+            result.skip("lint: " + name, "tool not installed; see packaging/test-deps.sh")
+            continue
+        env = environment()
+        env["RUSTDOCFLAGS"] = "-D warnings"
+        result.one("lint: " + name, run(argv, env=env) == 0)
+
+
+EXECUTABLES = {}
+
+
+def build(result):
+    ok = run(["cargo", "build", "-q", "--locked", "--workspace", "--all-targets"]) == 0
+    result.one("build", ok)
+    if ok:
+        find_executables()
+
+
+def find_executables():
+    done = subprocess.run(["cargo", "test", "-q", "--locked", "--workspace", "--no-run", "--message-format=json"], cwd=ROOT,
+                          env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+    for line in done.stdout.splitlines():
+        message = json.loads(line)
+        if message.get("reason") == "compiler-artifact" and message.get("executable") and message["profile"]["test"]:
+            package = re.sub(r".*/", "", message["package_id"].split("#")[0])
+            if "#" in message["package_id"] and "@" in message["package_id"].split("#")[1]:
+                package = message["package_id"].split("#")[1].split("@")[0]
+            EXECUTABLES.setdefault(package, []).append((message["target"]["name"], message["executable"],
+                                                        os.path.dirname(message["manifest_path"])))
+    if done.returncode != 0:
+        sys.exit("run-tests: tests do not build; run `cargo test --workspace --no-run`")
+
+
+def as_fresh_user(argv, env, scratch):
+    """argv as a uid nobody else has, in a mount namespace where the checkout can be reached though a parent is 0700."""
+    os.chown(scratch, FRESH_UID, FRESH_UID)
+    env.update(HOME=scratch, TMPDIR=scratch, XDG_CACHE_HOME=os.path.join(scratch, "cache"))
+    return ["sh", os.path.join(ROOT, "packaging/as-user.sh"), str(FRESH_UID), ROOT, os.path.realpath(TARGET)] + argv
+
+
+def tests(result, name, who, packages, filters):
+    if not EXECUTABLES:
+        find_executables()
+    if who == "root" and os.getuid() != 0:
+        result.skip(name, "needs root")
+        return
+    for package in packages:
+        for target, executable, directory in EXECUTABLES.get(package, []):
+            env = environment()
+            env["CARGO_MANIFEST_DIR"] = directory
+            argv = [executable] + filters
+            with tempfile.TemporaryDirectory(prefix="exhibit-test-", ignore_cleanup_errors=True) as scratch:
+                os.chmod(scratch, 0o755)
+                if who == "user" and os.getuid() == 0:
+                    argv = as_fresh_user(argv, env, scratch)
+                else:
+                    env["TMPDIR"] = scratch
+                print(f"-- {name}: {package} {target}", flush=True)
+                child = subprocess.Popen(argv, cwd=directory, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                         stderr=subprocess.STDOUT)
+                counts = None
+                for raw in child.stdout:
+                    line = raw.decode(errors="replace")
+                    sys.stdout.write(line)
+                    sys.stdout.flush()
+                    counts = re.match(r"test result: .*? (\d+) passed; (\d+) failed; (\d+) ignored", line) or counts
+                    skipped = re.match(r"(?:.*\s)?SKIPPED (.+)", line)
+                    if skipped:
+                        result.skip(f"{name}: {skipped.group(1).strip()}", "said by the test")
+                code = child.wait()
+                if counts:
+                    result.passed += int(counts.group(1))
+                    result.failed += int(counts.group(2))
+                if code != 0 and not (counts and int(counts.group(2))):
+                    result.one(f"{name}: {package} {target} (exit {code})", False)
+                elif code != 0:
+                    result.problems.append(f"{name}: {package} {target}")
+
+
+class Result:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.problems = []
+
+    def one(self, what, ok):
+        if ok:
+            self.passed += 1
+        else:
+            self.failed += 1
+            self.problems.append(what)
+
+    def skip(self, what, why):
+        print(f"skipped: {what}: {why}", flush=True)
+        if CI:
+            self.one(f"{what} skipped with CI=true ({why})", False)
+        else:
+            self.skipped += 1
+
+
+def main():
+    names = [suite[0] for suite in SUITES]
+    if sys.argv[1:] == ["--list"]:
+        for name, who, budget, _, _ in SUITES:
+            print(f"{name:10} {who:5} budget {budget} s")
+        return 0
+    wanted = sys.argv[1:] or names
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        print(f"run-tests: no suite {unknown[0]}; there are: {', '.join(names)}", file=sys.stderr)
+        return 64
+    os.makedirs(TARGET, exist_ok=True)
+    if TARGET.startswith(ROOT_CACHE):
+        os.chmod(ROOT_CACHE, 0o755)
+    result, table = Result(), []
+    for name, who, budget, packages, filters in SUITES:
+        if name not in wanted:
+            continue
+        print(f"== suite {name} ({'needs root' if who == 'root' else 'runs without root' if who == 'user' else 'any user'})", flush=True)
+        begun, failed = time.monotonic(), result.failed
+        if name == "lint":
+            lint(result)
+        elif name == "build":
+            build(result)
+        else:
+            tests(result, name, who, packages, filters)
+        seconds = time.monotonic() - begun
+        table.append((name, seconds, budget, "ok" if result.failed == failed else "FAILED"))
+        print(f"== suite {name}: {table[-1][3]}, {seconds:.0f} s of {budget} s", flush=True)
+        if name == "build" and result.failed != failed:
+            break
+    print()
+    for name, seconds, budget, verdict in table:
+        print(f"{name:10} {verdict:6} {seconds:5.0f} s of {budget} s{'   OVER BUDGET' if seconds > budget else ''}")
+    for problem in result.problems:
+        print(f"failed: {problem}")
+    print(f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped")
+    return 1 if result.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+#!/bin/sh
+# Installs what `make test` needs beyond git, a C compiler and Rust, by package name only. Needs root for apt; without root it says what is
+# missing and the suites that need it are skipped by name (with CI=true such a skip is a failure).
+#   sh packaging/test-deps.sh [--list]
+set -eu
+cache="${EXHIBIT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/exhibit}"
+
+# package:command or file that proves it is there:why
+apt_packages="
+openssh-client:/usr/bin/ssh-keygen:signs orders, the stock verifier of SSHSIG
+openssh-tests:/usr/lib/openssh/regress/misc/sk-dummy/sk-dummy.so:a FIDO key in software
+openssl:/usr/bin/openssl:a real time-stamping authority, the stock verifier of checkpoints
+strace:/usr/bin/strace:order of fsync, link and acknowledgement
+libarchive-tools:/usr/bin/bsdtar:second reader of our tar
+zstd:/usr/bin/zstd:stock decompressor
+python3:/usr/bin/python3:third reader of our tar, TSA wrapper
+python3-venv:/usr/share/doc/python3-venv:keeps the Python packages below apart
+attr:/usr/bin/setfattr:extended attributes in fixtures
+util-linux:/usr/bin/setpriv:suites without root
+e2fsprogs:/sbin/mkfs.ext4:a small disk that fills up
+systemd-container:/usr/bin/systemd-nspawn:boots systemd to start the packages
+procps:/usr/bin/pgrep:process lists in the demo
+"
+# version pinned: a linter that changes its mind overnight breaks the gate
+pip_packages="typos==1.52.0 dissect.target==3.25.1"
+cargo_deny=0.20.2
+
+if [ "${1:-}" = --list ]; then
+    echo "apt:$apt_packages"; echo "pip: $pip_packages"; echo "cargo: cargo-deny $cargo_deny"; exit 0
+fi
+
+missing=""
+old_ifs=$IFS; IFS='
+'
+for line in $apt_packages; do
+    [ -n "$line" ] || continue
+    name=${line%%:*}; rest=${line#*:}; proof=${rest%%:*}; why=${rest#*:}
+    [ -e "$proof" ] && continue
+    echo "test-deps: $name is missing ($why)"
+    missing="$missing $name"
+done
+IFS=$old_ifs
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ]; then
+        echo "test-deps: installing with apt:$missing"
+        apt-get update -qq
+        # shellcheck disable=SC2086  # a list of names
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    else
+        echo "test-deps: not root; ask an administrator to run: apt-get install$missing"
+    fi
+fi
+
+mkdir -p "$cache"
+venv="$cache/venv"
+stamp="$venv/.exhibit-$(printf %s "$pip_packages" | sha256sum | cut -c1-16)"
+if [ ! -e "$stamp" ]; then
+    echo "test-deps: Python packages into $venv: $pip_packages"
+    rm -rf "$venv"
+    # shellcheck disable=SC2086  # a list of names
+    if /usr/bin/python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check $pip_packages; then
+        : >"$stamp"
+    else
+        echo "test-deps: Python packages could not be installed; suites that need them are skipped by name"
+        rm -rf "$venv"
+    fi
+fi
+
+if [ ! -x "$cache/tools/bin/cargo-deny" ]; then
+    echo "test-deps: cargo-deny $cargo_deny into $cache/tools (once)"
+    cargo install -q --locked cargo-deny --version "$cargo_deny" --no-default-features --root "$cache/tools" --target-dir "$cache/tools-target" ||
+        echo "test-deps: cargo-deny could not be built; 'deny' is skipped by name"
+    rm -rf "$cache/tools-target"
+fi
