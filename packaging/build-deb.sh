@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Builds exhibit-agent, exhibit-server and exhibit as Debian packages with dpkg-deb alone. Reproducible: file times are those of the last commit.
+#   bash packaging/build-deb.sh [--profile release|dev] [--out DIR]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+profile=release out=""
+while [ $# -gt 0 ]; do
+    case $1 in
+        --profile) profile=$2; shift 2 ;;
+        --out) out=$2; shift 2 ;;
+        *) echo "build-deb: unknown argument $1. Usage: build-deb.sh [--profile release|dev] [--out DIR]" >&2; exit 64 ;;
+    esac
+done
+target=${CARGO_TARGET_DIR:-target}
+bin=$target/$([ "$profile" = dev ] && echo debug || echo "$profile")
+out=${out:-$target/deb}
+cargo build --locked --profile "$profile" -p agent -p server -p cli -p exhibit-verify
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+arch=$(dpkg --print-architecture)
+epoch=$(git log -1 --format=%ct 2>/dev/null || date +%s)
+export SOURCE_DATE_EPOCH=$epoch
+mkdir -p "$out"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+control() { # name, depends, description
+    mkdir -p "$root/DEBIAN"
+    cat >"$root/DEBIAN/control" <<CONTROL
+Package: $1
+Version: $version
+Architecture: $arch
+Maintainer: Exhibit maintainers <maintainers@users.noreply.example>
+Section: admin
+Priority: optional
+Depends: $2
+Installed-Size: $(du -sk "$root" | cut -f1)
+Description: $3
+ Exhibit collects forensic evidence on signed orders and proves what was read,
+ that it was not altered since, and who handled it.
+CONTROL
+}
+finish() { # name
+    install -Dm644 LICENSE "$root/usr/share/doc/$1/copyright"
+    gzip -9nc CHANGELOG.md | install -Dm644 /dev/stdin "$root/usr/share/doc/$1/changelog.gz"
+    find "$root" -newermt "@$epoch" -print0 | xargs -0r touch --no-dereference --date="@$epoch"
+    dpkg-deb --root-owner-group -Zxz --build "$root" "$out/${1}_${version}_${arch}.deb" >/dev/null
+    echo "$out/${1}_${version}_${arch}.deb"
+}
+libc="libc6 (>= 2.34), libgcc-s1"
+
+root=$work/exhibit-agent
+install -Dsm755 "$bin/exhibit-agent" "$root/usr/bin/exhibit-agent"
+install -Dm644 packaging/exhibit-agent.service "$root/usr/lib/systemd/system/exhibit-agent.service"
+install -Dm644 packaging/policy.toml "$root/etc/exhibit/policy.toml"
+mkdir -p "$root/DEBIAN"; echo /etc/exhibit/policy.toml >"$root/DEBIAN/conffiles"
+install -m755 packaging/deb/exhibit-agent.postinst "$root/DEBIAN/postinst"
+install -m755 packaging/deb/exhibit-agent.prerm "$root/DEBIAN/prerm"
+install -m755 packaging/deb/exhibit-agent.postrm "$root/DEBIAN/postrm"
+control exhibit-agent "$libc, adduser" "evidence agent for endpoints"
+finish exhibit-agent
+
+root=$work/exhibit-server
+install -Dsm755 "$bin/exhibit-server" "$root/usr/bin/exhibit-server"
+install -Dm644 packaging/exhibit-server.service "$root/usr/lib/systemd/system/exhibit-server.service"
+mkdir -p "$root/DEBIAN"
+install -m755 packaging/deb/exhibit-server.postinst "$root/DEBIAN/postinst"
+install -m755 packaging/deb/exhibit-server.prerm "$root/DEBIAN/prerm"
+install -m755 packaging/deb/exhibit-server.postrm "$root/DEBIAN/postrm"
+control exhibit-server "$libc, adduser" "evidence collector with custody ledger"
+finish exhibit-server
+
+root=$work/exhibit
+install -Dsm755 "$bin/exhibit" "$root/usr/bin/exhibit"
+install -Dsm755 "$bin/exhibit-verify" "$root/usr/bin/exhibit-verify"
+mkdir -p "$root/usr/share/man/man1" "$root/usr/share/bash-completion/completions"
+"$bin/exhibit" man --dir "$root/usr/share/man/man1" >/dev/null
+gzip -9n "$root"/usr/share/man/man1/*
+"$bin/exhibit" completions bash >"$root/usr/share/bash-completion/completions/exhibit"
+chmod 644 "$root"/usr/share/man/man1/* "$root"/usr/share/bash-completion/completions/*
+control exhibit "$libc, openssh-client" "responder's command line and offline verifier"
+finish exhibit
