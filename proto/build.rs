@@ -4,7 +4,11 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-const FILES: [&str; 3] = ["exhibit/v1/agent.proto", "exhibit/v1/enrol.proto", "exhibit/v1/responder.proto"];
+const FILES: [&str; 3] = [
+    "exhibit/v1/agent.proto",
+    "exhibit/v1/enrol.proto",
+    "exhibit/v1/responder.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=schema");
@@ -12,15 +16,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
 
     let mut compiler = protox::Compiler::new(["schema"])?;
-    compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(FILES)?;
     let set = compiler.file_descriptor_set();
 
-    let mut methods = String::from("/// Every method of every service, as the path gRPC calls it by, in schema order.\n");
+    let mut methods =
+        String::from("/// Every method of every service, as the path gRPC calls it by, in schema order.\n");
     methods.push_str("pub const METHODS: &[&str] = &[\n");
     for file in &set.file {
         for service in &file.service {
             for method in &service.method {
-                writeln!(methods, "    \"/{}.{}/{}\",", file.package(), service.name(), method.name())?;
+                writeln!(
+                    methods,
+                    "    \"/{}.{}/{}\",",
+                    file.package(),
+                    service.name(),
+                    method.name()
+                )?;
             }
         }
     }
@@ -29,6 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs_err::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     // `bytes` fields become `bytes::Bytes`: decoding a chunk of evidence borrows from the frame and copies nothing.
-    tonic_prost_build::configure().bytes(".").build_client(true).build_server(true).compile_fds(set)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .build_client(true)
+        .build_server(true)
+        .compile_fds(set)?;
     Ok(())
 }

@@ -4,6 +4,11 @@
 //! more than the other may send. Not here: who may call what (`certs::access`) and what a signature means (`evidence`).
 #![forbid(unsafe_code)]
 
+pub mod limits;
+pub mod segment;
+pub mod service;
+pub mod status;
+
 /// Messages and services of `schema/exhibit/v1`, as generated.
 #[expect(
     missing_docs,

@@ -1,0 +1,105 @@
+//! Sizes, windows and times that both ends of the wire enforce (I9), in one place so that they cannot drift apart.
+//!
+//! Guarantee: what a sender within these limits sends, a receiver takes; what is larger is refused before it is
+//! buffered. Not here: how many uploads a collector takes at once (its settings), limits of an order (`evidence`).
+
+use std::time::Duration;
+
+use tonic::transport::{Endpoint, Server};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// Encoded bytes of one message towards a collector: 2 MiB. Thousands of peers may send one each at the same time,
+/// so this is the smaller of the two limits; an order for 10,000 endpoints fits.
+pub const REQUEST_BYTES_MAX: usize = 2 * MIB;
+
+/// Encoded bytes of one message from a collector: 16 MiB. The receiver has one collector, and an order package or an
+/// enrolment carries every roster between the one it knows and today's.
+pub const RESPONSE_BYTES_MAX: usize = 16 * MIB;
+
+/// Bytes of a signed document on the wire: 1 MiB, so that with signatures and neighbours it stays below
+/// [`REQUEST_BYTES_MAX`]. Documents on disk may be larger (docs/spec/README.md); none that travels needs to be.
+pub const DOCUMENT_BYTES_MAX: usize = MIB;
+
+/// Signatures of one document (docs/spec/README.md).
+pub const SIGNATURES_MAX: usize = 16;
+
+/// Bytes of one armoured signature: 4 KiB. An Ed25519 SSHSIG has about 300 bytes, an `sk-` one 400.
+pub const ARMOUR_BYTES_MAX: usize = 4 * KIB;
+
+/// Bytes of a seal or a segment in one upload message: 1 MiB. Larger ones were slower (2 MiB stream window).
+pub const DATA_BYTES_MAX: usize = MIB;
+
+/// Bytes of a seal (docs/spec/seal.md).
+pub const SEAL_BYTES_MAX: u64 = 64 << 20;
+
+/// Stored bytes of a segment (docs/spec/container.md).
+pub const SEGMENT_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of a PKCS#10 request: 8 KiB. One with an Ed25519 key has about 200.
+pub const CSR_BYTES_MAX: usize = 8 * KIB;
+
+/// Bytes of a ledger entry (docs/spec/ledger.md).
+pub const ENTRY_BYTES_MAX: usize = 16 * KIB;
+
+/// Bytes of a `.tlog-proof`: 64 KiB. Index, up to 63 hashes, and a checkpoint with its cosignatures.
+pub const PROOF_BYTES_MAX: usize = 64 * KIB;
+
+/// Hashes in one Merkle proof: a tree has at most 2^63 leaves, a consistency proof at most one hash more.
+pub const PROOF_HASHES_MAX: usize = 64;
+
+/// Endpoints in one order's target list.
+pub const TARGETS_MAX: usize = 10_000;
+
+/// HTTP/2 flow-control window of one stream: 2 MiB. At 50 ms round trip one upload reaches 42 MB/s. It is a promise
+/// of memory: a collector may have to hold this for every open upload.
+pub const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+
+/// HTTP/2 flow-control window of one connection: 4 MiB. A second upload does not starve orders and heartbeats.
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Largest HTTP/2 frame: 256 KiB. Measured 10 to 30 % faster than the default of 16 KiB.
+pub const FRAME_BYTES: u32 = 256 << 10;
+
+/// HTTP/2 header list: 16 KiB. Our calls carry no metadata of their own.
+pub const HEADER_LIST_BYTES: u32 = 16 << 10;
+
+/// Calls one peer may have open at once. An agent needs its standing call and one for each running collection.
+pub const STREAMS_PER_CONNECTION: u32 = 32;
+
+/// A ping after this much silence. Keeps NAT entries alive and finds dead peers without traffic of our own.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A peer that leaves a ping unanswered for this long is gone.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// TCP and TLS must stand within this time.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A server with these limits, to which layers and services are added.
+#[must_use]
+pub fn server() -> Server {
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .http2_max_header_list_size(HEADER_LIST_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+}
+
+/// The same limits on a client's side.
+#[must_use]
+pub fn client(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES)
+        .http2_max_header_list_size(HEADER_LIST_BYTES)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect_timeout(CONNECT_TIMEOUT)
+}
