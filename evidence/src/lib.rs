@@ -1,1 +1,15 @@
-//! Placeholder line, replaced by the room's first commit.
+//! Formats of evidence, as docs/spec writes them down: documents, signatures, containers, seals, items.
+//! Guarantee: pure — no clock, no randomness, no file, no network; bytes in, bytes or a reason out; no panic on
+//! any input. Not here: the log's own formats (crate `ledger`), the wire (crate `proto`).
+
+// Foundation: values, JSON, keys, signatures.
+pub mod digest;
+pub mod document;
+pub mod id;
+pub mod json;
+pub mod keys;
+pub mod signed;
+pub mod sshsig;
+pub mod text;
+pub mod time;
+mod wire;
