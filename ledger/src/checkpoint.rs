@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn every_other_text_is_refused_by_what_is_wrong() {
         use CheckpointError::{EmptyRoot, Lines, Origin, Root, Size};
-        let replaced = |from, to| Checkpoint::from_text(&TEXT.replacen(from, to, 1)).unwrap_err();
+        let replaced = |from: &str, to: &str| Checkpoint::from_text(&TEXT.replacen(from, to, 1)).unwrap_err();
         assert_eq!(replaced("20852163", "020852163"), Size);
         assert_eq!(replaced("20852163", "+20852163"), Size);
         assert_eq!(replaced("20852163", "9223372036854775808"), Size);

@@ -26,7 +26,7 @@
 //!
 //! let leaf = leaf_hash(b"first entry");
 //! let text = Checkpoint::new("ledger.example/one", 1, root_of(&[leaf]))?.to_text();
-//! assert_eq!(text, "ledger.example/one\n1\nLWbpCZx/OhEffHXgNZICDi3fg97OU1nDpC8KkJxObeE=\n");
+//! assert_eq!(text, "ledger.example/one\n1\nuYmoCZl8WNzZsvX9VThOyR13ouL04Jnwbfr/UGxgKLY=\n");
 //!
 //! let mut note = Note::new(&text, vec![log.sign(&text)?])?;
 //! note.add(mirror.cosign(&text, 1_790_000_000)?)?;

@@ -14,6 +14,7 @@
 //! — example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
 //! ```
 
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::encoding::{self, decimal};
 use crate::hash::Hash;
 use crate::note::{NOTE_BYTES_MAX, Note, NoteError};
@@ -42,7 +43,8 @@ impl ProofFile {
     /// A proof from its parts; `checkpoint` carries the signatures to hand on.
     ///
     /// # Errors
-    /// `ProofFileError::TooLong` for more extra data or hashes than a file may hold.
+    /// `ProofFileError::TooLong` for more extra data or hashes than a file may hold;
+    /// `ProofFileError::Checkpoint` when the note is about something else.
     pub fn new(
         index: u64,
         hashes: Vec<Hash>,
@@ -53,6 +55,7 @@ impl ProofFile {
         if extra_bytes > EXTRA_BYTES_MAX || hashes.len() > PROOF_HASHES_MAX {
             return Err(ProofFileError::TooLong);
         }
+        Checkpoint::from_text(checkpoint.text()).map_err(ProofFileError::Checkpoint)?;
         Ok(Self {
             extra,
             index,
@@ -160,6 +163,9 @@ impl ProofFile {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofFileError {
+    /// The signed text is no checkpoint.
+    #[error("signed text of the proof file is not a checkpoint")]
+    Checkpoint(#[source] CheckpointError),
     /// The extra line is not canonical base64.
     #[error("extra line of the proof file is not canonical base64")]
     Extra,
@@ -201,7 +207,6 @@ pub enum ProofFileError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Checkpoint;
     use crate::hash::leaf_hash;
     use crate::note::{KeyType, NoteSigner};
     use crate::proof::{Leaves, inclusion_proof};
@@ -291,8 +296,8 @@ mod tests {
         assert_eq!(replaced("index 5\n", ""), ProofFileError::Index);
         assert_eq!(replaced("index 5\n", "index 5\nxx\n"), ProofFileError::Hash);
         assert_eq!(
-            replaced("index 5\n", &format!("index 5\n{}", "\n")),
-            ProofFileError::Note(NoteError::SignatureLine { line: 1 })
+            replaced("index 5\n", "index 5\n\n"),
+            ProofFileError::Checkpoint(CheckpointError::Lines)
         );
         let many = format!(
             "index 5\n{}",

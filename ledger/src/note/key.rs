@@ -150,10 +150,8 @@ impl VerifierKey {
     /// Checks a plain Ed25519 signature over `message`, refusing what RFC 8032 leaves open (`verify_strict`).
     pub(crate) fn verify_message(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), NoteError> {
         let verified = self.key.verify_strict(message, &Signature::from_bytes(signature));
-        verified.or_else(|_| {
-            Err(NoteError::BadSignature {
-                name: self.name.clone(),
-            })
+        verified.ok().ok_or_else(|| NoteError::BadSignature {
+            name: self.name.clone(),
         })
     }
 }
