@@ -1,5 +1,6 @@
 //! Timestamped cosignatures, version 1 (c2sp.org/tlog-cosignature, type 0x04).
-//! Guarantee: what is signed begins with a line no checkpoint begins with, so it is never taken for a log's signature.
+//! Guarantee: what is signed is never a checkpoint (its second line is no size), and `NoteSigner::sign` refuses texts
+//! of this form, so neither kind of signature can be passed off as the other.
 //! Not here: whether the statement is true (consistency, kept state: the mirror).
 //!
 //! ```text
@@ -16,6 +17,9 @@ use crate::note::{KeyType, NoteError, NoteSignature, NoteSigner, VerifierKey};
 
 /// Latest time a cosignature may carry, in seconds since 1970.
 pub const TIME_MAX: u64 = (1 << 63) - 1;
+
+/// First line of everything a cosigner signs.
+pub(crate) const HEADER: &str = "cosignature/v1\n";
 
 /// The bytes of a cosignature behind the key id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +58,7 @@ impl Cosignature {
 
 /// What a cosigner signs: header line, time line, the whole text of the checkpoint.
 pub fn message(time: u64, note_text: &str) -> Vec<u8> {
-    format!("cosignature/v1\ntime {time}\n{note_text}").into_bytes()
+    format!("{HEADER}time {time}\n{note_text}").into_bytes()
 }
 
 /// Cosigns a checkpoint text; the same as [`NoteSigner::cosign`].

@@ -127,8 +127,7 @@ mod tests {
 
     #[test]
     fn leaf_and_node_hashes_are_what_sha256sum_says() {
-        // printf '\000' | sha256sum; printf '\000L123456' | sha256sum; printf '\001N123N456' needs 64 bytes, so
-        // the node is checked against its definition.
+        // printf '\000' | sha256sum; printf '\000L123456' | sha256sum; the node against its definition.
         assert_eq!(
             leaf_hash(b"").to_string(),
             "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"

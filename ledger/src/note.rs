@@ -39,6 +39,9 @@ pub enum NoteError {
     /// A control character other than the newline.
     #[error("note holds a control character")]
     ControlCharacter,
+    /// A text that only a cosigner may sign.
+    #[error("text begins like the message of a cosignature")]
+    CosignatureText,
     /// The key id is not the one that name, type and key have.
     #[error("key id of {name} does not belong to its key")]
     KeyId {

@@ -54,9 +54,14 @@ impl NoteSigner {
     /// Signs a note text (type 0x01).
     ///
     /// # Errors
-    /// `NoteError::Layout`, `NoteError::ControlCharacter` or `NoteError::TooLong` when `text` is no note text.
+    /// `NoteError::Layout`, `NoteError::ControlCharacter` or `NoteError::TooLong` when `text` is no note text;
+    /// `NoteError::CosignatureText` when it is what a cosigner signs.
     pub fn sign(&self, text: &str) -> Result<NoteSignature, NoteError> {
         check_text(text)?;
+        // With this key as a cosigner's, such a text would become a statement nobody made.
+        if text.starts_with(cosignature::HEADER) {
+            return Err(NoteError::CosignatureText);
+        }
         let signature = self.key.sign(text.as_bytes()).to_bytes();
         NoteSignature::new(&self.name, self.note_key.id(), signature.to_vec())
     }
@@ -113,6 +118,10 @@ mod tests {
             signer.cosign("no checkpoint\n", 1),
             Err(CosignatureError::Checkpoint(_))
         ));
+        assert_eq!(
+            signer.sign("cosignature/v1\ntime 5\no\n"),
+            Err(NoteError::CosignatureText)
+        );
         assert!(NoteSigner::new("a b", &[1; 32]).is_err());
     }
 }

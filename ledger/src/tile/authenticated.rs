@@ -68,11 +68,10 @@ impl<S: TileSource> AuthenticatedReader<S> {
     /// The entries of bundle `index`, each checked against its leaf hash.
     ///
     /// # Errors
-    /// `TileReadError::OutsideTree` when the tree has no such bundle, `TileReadError::Altered` when an entry is
+    /// `TileReadError::NoBundle` when the tree has no such bundle, `TileReadError::Altered` when an entry is
     /// not the one the root commits to, or what fetching said.
     pub fn entries(&self, index: u64) -> Result<Vec<Vec<u8>>, TileReadError<S::Error>> {
-        let outside = || TileReadError::OutsideTree {
-            level: 8,
+        let outside = || TileReadError::NoBundle {
             index,
             size: self.size,
         };

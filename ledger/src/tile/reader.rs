@@ -205,6 +205,14 @@ pub enum TileReadError<E> {
         #[source]
         source: TileError,
     },
+    /// The tree ends before that bundle.
+    #[error("no entry bundle {index} in a tree of size {size}")]
+    NoBundle {
+        /// Number of the wanted bundle.
+        index: u64,
+        /// Leaves of the tree.
+        size: u64,
+    },
     /// The plan itself is impossible.
     #[error("plan the tiles of the tree")]
     Plan(#[source] TileError),

@@ -130,7 +130,7 @@ fn an_altered_bit_in_any_tile_or_bundle_is_noticed_before_it_is_believed() {
     assert_eq!(trusted.entries(257).unwrap().len(), 208);
     assert!(matches!(
         trusted.entries(258),
-        Err(TileReadError::OutsideTree { .. })
+        Err(TileReadError::NoBundle { .. })
     ));
     for (place, path) in store.0.keys().enumerate() {
         let mut altered = store.clone();
@@ -164,7 +164,7 @@ fn a_reader_refuses_another_root_and_missing_or_cut_tiles() {
         Err(TileReadError::Source { .. })
     ));
     let empty = AuthenticatedReader::new(TileSet::default(), 0, &ledger::EMPTY_ROOT).unwrap();
-    assert!(matches!(empty.entries(0), Err(TileReadError::OutsideTree { .. })));
+    assert!(matches!(empty.entries(0), Err(TileReadError::NoBundle { .. })));
 }
 
 proptest! {
