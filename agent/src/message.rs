@@ -1,0 +1,403 @@
+//! What warden, link and sealer say to each other; carried by `channel`.
+//!
+//! Guarantee: link gets no key but the TLS key, sealer none but its own; nothing link says is more than a claim.
+//! Field numbers may change freely: both ends are always the same program. Not here: the network's messages (`proto`).
+
+use proto::v1;
+
+/// From the warden to link.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ToLink {
+    /// What.
+    #[prost(oneof = "to_link::Say", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    pub say: Option<to_link::Say>,
+}
+
+/// Kinds of [`ToLink`].
+pub mod to_link {
+    use super::{Close, Identity, OpenUpload, Renew, Segment, Standing, UploadManifest, v1};
+
+    /// Which.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Say {
+        /// First message, and again after a renewal.
+        #[prost(message, tag = "1")]
+        Identity(Identity),
+        /// What the next `Hello` says.
+        #[prost(message, tag = "2")]
+        Standing(Standing),
+        /// Send on the standing call.
+        #[prost(message, tag = "3")]
+        Attend(v1::AttendRequest),
+        /// Close the connection and make a new one, at once.
+        #[prost(message, tag = "4")]
+        Reconnect(super::Empty),
+        /// Keep an upload open for a collection until it is closed.
+        #[prost(message, tag = "5")]
+        OpenUpload(OpenUpload),
+        /// With two descriptors: seal, stored bytes.
+        #[prost(message, tag = "6")]
+        Segment(Segment),
+        /// After the last segment.
+        #[prost(message, tag = "7")]
+        Manifest(UploadManifest),
+        /// The upload is over, or given up.
+        #[prost(message, tag = "8")]
+        CloseUpload(Close),
+        /// Ask for a new certificate.
+        #[prost(message, tag = "9")]
+        Renew(Renew),
+    }
+}
+
+/// From link to the warden.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FromLink {
+    /// What.
+    #[prost(oneof = "from_link::Say", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    pub say: Option<from_link::Say>,
+}
+
+/// Kinds of [`FromLink`].
+pub mod from_link {
+    use super::{Close, Detail, Position, Rejected, Stored, v1};
+
+    /// Which.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Say {
+        /// The sandbox stands and the identity was understood; not yet connected.
+        #[prost(message, tag = "1")]
+        Ready(super::Empty),
+        /// Still turning; at least every ten seconds.
+        #[prost(message, tag = "2")]
+        Alive(super::Empty),
+        /// The standing call is open.
+        #[prost(message, tag = "3")]
+        Connected(v1::Welcome),
+        /// It ended; link tries again by itself.
+        #[prost(message, tag = "4")]
+        Disconnected(Detail),
+        /// An order to decide on.
+        #[prost(message, tag = "5")]
+        Order(v1::OrderPackage),
+        /// A cancellation to decide on.
+        #[prost(message, tag = "6")]
+        Cancel(v1::CancelOrder),
+        /// A newer checkpoint.
+        #[prost(message, tag = "7")]
+        Checkpoint(v1::CheckpointUpdate),
+        /// A receipt.
+        #[prost(message, tag = "8")]
+        Receipt(v1::ReceiptDelivery),
+        /// Where the collector is in an upload.
+        #[prost(message, tag = "9")]
+        Position(Position),
+        /// The upload's call was cut; link opens it again by itself.
+        #[prost(message, tag = "10")]
+        UploadCut(Close),
+        /// The collector says that the collection is stored.
+        #[prost(message, tag = "11")]
+        Stored(Stored),
+        /// The collector takes no more of it.
+        #[prost(message, tag = "12")]
+        Rejected(Rejected),
+        /// Answer to `Renew`; empty when it failed.
+        #[prost(message, tag = "13")]
+        Renewed(v1::RenewResponse),
+    }
+}
+
+/// From the warden to a sealer.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ToSealer {
+    /// What.
+    #[prost(oneof = "to_sealer::Say", tags = "1, 2, 3, 4")]
+    pub say: Option<to_sealer::Say>,
+}
+
+/// Kinds of [`ToSealer`].
+pub mod to_sealer {
+    use super::{Position, StartSealer};
+
+    /// Which.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Say {
+        /// First message, with the reader's socket.
+        #[prost(message, tag = "1")]
+        Start(StartSealer),
+        /// Where the collector is.
+        #[prost(message, tag = "2")]
+        Position(Position),
+        /// The upload was cut: send nothing until the next position.
+        #[prost(message, tag = "3")]
+        Cut(super::Empty),
+        /// Everything is over; leave.
+        #[prost(message, tag = "4")]
+        Leave(super::Empty),
+    }
+}
+
+/// From a sealer to the warden.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FromSealer {
+    /// What.
+    #[prost(oneof = "from_sealer::Say", tags = "1, 2, 3, 4, 5, 6")]
+    pub say: Option<from_sealer::Say>,
+}
+
+/// Kinds of [`FromSealer`].
+pub mod from_sealer {
+    use super::{ContradictionFound, Detail, Segment, v1};
+
+    /// Which.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Say {
+        /// The sandbox stands.
+        #[prost(message, tag = "1")]
+        Ready(super::Empty),
+        /// With two descriptors: seal, stored bytes. To be passed on to link.
+        #[prost(message, tag = "2")]
+        Segment(Segment),
+        /// The manifest with the sealer's signature.
+        #[prost(message, tag = "3")]
+        Manifest(v1::SignedDocument),
+        /// The collector contradicted itself.
+        #[prost(message, tag = "4")]
+        Contradiction(ContradictionFound),
+        /// The collection cannot go on.
+        #[prost(message, tag = "5")]
+        Failed(Detail),
+        /// Bytes or items moved since the last message; at least every ten seconds while it works.
+        #[prost(message, tag = "6")]
+        Alive(super::Progress),
+    }
+}
+
+/// From the warden to a reader: first message, with the sealer's socket and the root directory.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StartReader {
+    /// Order document, verified.
+    #[prost(bytes = "vec", tag = "1")]
+    pub order: Vec<u8>,
+    /// Policy text in force.
+    #[prost(string, tag = "2")]
+    pub policy: String,
+    /// How the root protects access times, as item records write it.
+    #[prost(string, tag = "3")]
+    pub atime_method: String,
+    /// Process ids of this agent.
+    #[prost(int32, repeated, tag = "4")]
+    pub own_pids: Vec<i32>,
+    /// The state directory, which is never given.
+    #[prost(bytes = "vec", tag = "5")]
+    pub state_dir: Vec<u8>,
+}
+
+/// Nothing to add.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Empty {}
+
+/// Words for people.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Detail {
+    /// Text.
+    #[prost(string, tag = "1")]
+    pub text: String,
+}
+
+/// How far a sealer is.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Progress {
+    /// Items ended.
+    #[prost(uint64, tag = "1")]
+    pub items: u64,
+    /// Plain bytes.
+    #[prost(uint64, tag = "2")]
+    pub plain_bytes: u64,
+}
+
+/// Who we are towards the collector, and where it is.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Identity {
+    /// Deployment id.
+    #[prost(string, tag = "1")]
+    pub deployment: String,
+    /// Endpoint id.
+    #[prost(string, tag = "2")]
+    pub endpoint: String,
+    /// Generation.
+    #[prost(uint64, tag = "3")]
+    pub generation: u64,
+    /// The collector's id.
+    #[prost(string, tag = "4")]
+    pub collector_id: String,
+    /// `host:port` of the main listener.
+    #[prost(string, tag = "5")]
+    pub collector: String,
+    /// `host:port` of the enrolment listener, for a certificate that ended.
+    #[prost(string, tag = "6")]
+    pub enrol: String,
+    /// Pinned CA certificate, DER.
+    #[prost(bytes = "vec", tag = "7")]
+    pub ca: Vec<u8>,
+    /// Certificates, DER, leaf first.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub certificates: Vec<Vec<u8>>,
+    /// TLS key, PKCS#8 DER.
+    #[prost(bytes = "vec", tag = "9")]
+    pub tls_key: Vec<u8>,
+    /// Lower bound of the wait between connections, milliseconds.
+    #[prost(uint64, tag = "10")]
+    pub backoff_min_ms: u64,
+}
+
+/// What changes in `Hello` from connection to connection.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Standing {
+    /// Complete but for `wall`, which link fills in.
+    #[prost(message, optional, tag = "1")]
+    pub hello: Option<v1::Hello>,
+}
+
+/// Begin of an upload.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OpenUpload {
+    /// Collection id.
+    #[prost(string, tag = "1")]
+    pub collection: String,
+    /// Its delegation.
+    #[prost(message, optional, tag = "2")]
+    pub delegation: Option<v1::SignedDocument>,
+}
+
+/// One sealed segment; the bytes are in the descriptors.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Segment {
+    /// Collection id; empty between sealer and warden, which have only one.
+    #[prost(string, tag = "1")]
+    pub collection: String,
+    /// From 0.
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    /// Digest of the seal.
+    #[prost(string, tag = "3")]
+    pub seal: String,
+    /// Stored bytes.
+    #[prost(uint64, tag = "4")]
+    pub stored_len: u64,
+    /// The last of the container.
+    #[prost(bool, tag = "5")]
+    pub is_final: bool,
+}
+
+/// The manifest with both signatures.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct UploadManifest {
+    /// Collection id.
+    #[prost(string, tag = "1")]
+    pub collection: String,
+    /// The signed document.
+    #[prost(message, optional, tag = "2")]
+    pub manifest: Option<v1::SignedDocument>,
+}
+
+/// An upload, with words for people.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Close {
+    /// Collection id.
+    #[prost(string, tag = "1")]
+    pub collection: String,
+    /// Why.
+    #[prost(string, tag = "2")]
+    pub detail: String,
+}
+
+/// Ask for a certificate.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Renew {
+    /// The request, signed.
+    #[prost(message, optional, tag = "1")]
+    pub request: Option<v1::RenewRequest>,
+    /// The present certificate has ended: use the enrolment listener.
+    #[prost(bool, tag = "2")]
+    pub is_expired: bool,
+}
+
+/// Where the collector is in an upload.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Position {
+    /// Collection id.
+    #[prost(string, tag = "1")]
+    pub collection: String,
+    /// Everything below is durable there.
+    #[prost(uint64, tag = "2")]
+    pub next_index: u64,
+    /// Digest of seal `next_index` - 1; empty at 0.
+    #[prost(string, tag = "3")]
+    pub seal: String,
+    /// Copies it claims.
+    #[prost(uint32, tag = "4")]
+    pub copies: u32,
+    /// First on its call.
+    #[prost(bool, tag = "5")]
+    pub is_first: bool,
+}
+
+/// A receipt that came on the upload.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Stored {
+    /// Collection id.
+    #[prost(string, tag = "1")]
+    pub collection: String,
+    /// Entry and proof.
+    #[prost(message, optional, tag = "2")]
+    pub receipt: Option<v1::ProvenEntry>,
+}
+
+/// The collector's refusal.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Rejected {
+    /// Collection id.
+    #[prost(string, tag = "1")]
+    pub collection: String,
+    /// `malformed`, `contradiction`, `over-limit`, `cancelled`, `unknown-order`.
+    #[prost(string, tag = "2")]
+    pub reason: String,
+    /// Words.
+    #[prost(string, tag = "3")]
+    pub detail: String,
+}
+
+/// Everything a sealer needs to work on its own. Key and document are zeroised by the receiver after use.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StartSealer {
+    /// Seed of the sealer key.
+    #[prost(bytes = "vec", tag = "1")]
+    pub sealer_key: Vec<u8>,
+    /// Signed delegation, whole.
+    #[prost(bytes = "vec", tag = "2")]
+    pub delegation: Vec<u8>,
+    /// Order document, verified.
+    #[prost(bytes = "vec", tag = "3")]
+    pub order: Vec<u8>,
+    /// Effective limits and facts for the manifest, as JSON of `sealer::process::Facts`.
+    #[prost(bytes = "vec", tag = "4")]
+    pub facts: Vec<u8>,
+    /// Policy text in force.
+    #[prost(string, tag = "5")]
+    pub policy: String,
+}
+
+/// A contradiction between collector and sealer.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ContradictionFound {
+    /// Segment.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// The seal it names; empty when none.
+    #[prost(string, tag = "2")]
+    pub seal: String,
+    /// Words.
+    #[prost(string, tag = "3")]
+    pub detail: String,
+}

@@ -1,0 +1,316 @@
+//! The owner's `policy.toml`: what this endpoint never gives, whoever asks, and how much of it.
+//!
+//! Guarantee: a policy that cannot be understood whole is an error, never a looser policy; a file that others may
+//! write is refused; without a file the built-in text (`packaging/policy.toml`, the owner's example) is in force.
+//! The digest in manifests is that of the text in force. Not here: matching paths while collecting (`matcher`).
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use evidence::digest::Digest;
+use serde::Deserialize;
+
+/// Where the owner's policy is looked for when the command line names none.
+pub const DEFAULT_PATH: &str = "/etc/exhibit/policy.toml";
+
+/// The text in force when there is no file: the commented example that packages install.
+pub const BUILT_IN: &str = include_str!("../../packaging/policy.toml");
+
+/// A policy is a page of text. Above this it is not one; bounds what the warden reads into memory.
+const POLICY_BYTES_MAX: u64 = 256 * 1024;
+
+/// Globs of one list; the matcher compiles them all into one automaton.
+const GLOBS_MAX: usize = 1024;
+
+/// Collectors that a policy can name (docs/spec/order.md, *Step*).
+const COLLECTORS: [&str; 8] = ["host", "sockets", "routes", "sessions", "mounts", "processes", "journal", "files"];
+
+/// The policy in force, with the digest of its text.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// What the text says.
+    pub rules: Rules,
+    /// SHA-256 of the text, as `sha256sum policy.toml` prints it.
+    pub digest: Digest,
+    /// `None` when the built-in text is in force.
+    pub file: Option<PathBuf>,
+}
+
+/// The rules, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// No collection at all while true.
+    pub pause: bool,
+    /// Whether orders of sensitivity `sensitive` are obeyed.
+    pub allow_sensitive: bool,
+    /// Distinct persons who must have approved, whatever the roster's rules ask.
+    pub min_approvals: u32,
+    /// Collectors that never run here.
+    pub denied_collectors: BTreeSet<String>,
+    /// Which paths may be read.
+    pub paths: Paths,
+    /// What one collection may not pass; the smaller of this and the order's limit holds.
+    pub limits: Limits,
+    /// Mirrors that must have co-signed the checkpoint an order comes with.
+    pub cosigners: Cosigners,
+}
+
+/// Which paths may be read: allowed and not denied.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Paths {
+    /// Globs; a path must match one.
+    pub allow: Vec<String>,
+    /// Globs; a path that matches one is never given. Wins over `allow`.
+    pub deny: Vec<String>,
+}
+
+/// Upper bounds of one collection; units as in docs/spec/order.md, *limits*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Wall time, seconds.
+    pub wall_s: u64,
+    /// Stored (compressed) bytes.
+    pub stored_bytes: u64,
+    /// Bytes of the plain tar stream.
+    pub plain_bytes: u64,
+    /// Logical size of a single file.
+    pub item_bytes: u64,
+    /// Items.
+    pub items: u64,
+    /// Share of one processor, 1 to 100.
+    pub cpu_pct: u64,
+}
+
+/// Mirrors whose cosignature an order's checkpoint must carry.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cosigners {
+    /// How many of `keys` must have co-signed; 0 asks for none.
+    pub quorum: u32,
+    /// C2SP verifier keys.
+    pub keys: Vec<String>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            pause: false,
+            allow_sensitive: true,
+            min_approvals: 0,
+            denied_collectors: BTreeSet::new(),
+            paths: Paths::default(),
+            limits: Limits::default(),
+            cosigners: Cosigners::default(),
+        }
+    }
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self { allow: vec!["/**".to_owned()], deny: Vec::new() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            wall_s: 6 * 3600,
+            stored_bytes: 64 << 30,
+            plain_bytes: 256 << 30,
+            item_bytes: 64 << 30,
+            items: 5_000_000,
+            cpu_pct: 100,
+        }
+    }
+}
+
+impl Policy {
+    /// Loads the policy that is in force now: `named` must exist; the default place may be empty.
+    ///
+    /// # Errors
+    /// [`PolicyError`] when there is a file that cannot be trusted, read or understood whole.
+    pub fn load(named: Option<&Path>) -> Result<Self, PolicyError> {
+        let path = named.unwrap_or(Path::new(DEFAULT_PATH));
+        let file = match fs_err::File::open(path) {
+            Ok(file) => file,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
+                return Self::parse(BUILT_IN, None);
+            }
+            Err(source) => return Err(PolicyError::Read { path: path.to_owned(), source }),
+        };
+        let metadata = file.metadata().map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
+        if metadata.mode() & 0o022 != 0 {
+            return Err(PolicyError::Writable { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
+        }
+        let mut text = String::new();
+        file.take(POLICY_BYTES_MAX + 1)
+            .read_to_string(&mut text)
+            .map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, Some(path.to_owned()))
+    }
+
+    /// Understands `text`, whole.
+    ///
+    /// # Errors
+    /// [`PolicyError`] for a syntax error, an unknown name, or a value out of its range.
+    pub fn parse(text: &str, file: Option<PathBuf>) -> Result<Self, PolicyError> {
+        let shown = file.clone().unwrap_or_else(|| PathBuf::from("built-in policy"));
+        if text.len() as u64 > POLICY_BYTES_MAX {
+            return Err(PolicyError::Value { path: shown, what: "the file is over 256 KiB".to_owned() });
+        }
+        let rules: Rules = match toml::from_str(text) {
+            Ok(rules) => rules,
+            Err(source) => return Err(PolicyError::Syntax { path: shown, source: Box::new(source) }),
+        };
+        rules.check().map_err(|what| PolicyError::Value { path: shown, what })?;
+        Ok(Self { rules, digest: Digest::of(text.as_bytes()), file })
+    }
+}
+
+impl Rules {
+    fn check(&self) -> Result<(), String> {
+        if let Some(name) = self.denied_collectors.iter().find(|name| !COLLECTORS.contains(&name.as_str())) {
+            return Err(format!("denied_collectors names `{name}`; known are {}", COLLECTORS.join(", ")));
+        }
+        for (list, globs) in [("paths.allow", &self.paths.allow), ("paths.deny", &self.paths.deny)] {
+            if globs.len() > GLOBS_MAX {
+                return Err(format!("{list} has {} globs; at most {GLOBS_MAX}", globs.len()));
+            }
+            if let Some(glob) = globs.iter().find(|glob| !glob.starts_with('/')) {
+                return Err(format!("{list}: `{glob}` is not an absolute path"));
+            }
+        }
+        let limits = self.limits;
+        let all = [
+            ("wall_s", limits.wall_s),
+            ("stored_bytes", limits.stored_bytes),
+            ("plain_bytes", limits.plain_bytes),
+            ("item_bytes", limits.item_bytes),
+            ("items", limits.items),
+            ("cpu_pct", limits.cpu_pct),
+        ];
+        if let Some((name, _)) = all.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("limits.{name} is 0; to give nothing set `pause = true`"));
+        }
+        if limits.cpu_pct > 100 {
+            return Err(format!("limits.cpu_pct is {}; at most 100", limits.cpu_pct));
+        }
+        // The same bound as for every integer in a signed document: the effective limits are written into manifests.
+        if let Some((name, _)) = all.iter().find(|(_, value)| *value >= 1 << 53) {
+            return Err(format!("limits.{name} is not below 2^53"));
+        }
+        if usize::try_from(self.cosigners.quorum).is_ok_and(|quorum| quorum > self.cosigners.keys.len()) {
+            let (quorum, keys) = (self.cosigners.quorum, self.cosigners.keys.len());
+            return Err(format!("cosigners.quorum is {quorum}, but cosigners.keys has {keys}"));
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no policy to act under. The agent then collects nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// Not readable.
+    #[error("cannot read the policy `{}`. Check that it exists and that the agent's user may read it", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Someone other than its owner may change it.
+    #[error("the policy `{}` has mode {mode:04o}, so others can change it. Run `chmod go-w` on it", path.display())]
+    Writable {
+        /// The file.
+        path: PathBuf,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Not TOML of the known form.
+    #[error("the policy `{}` is not understood, so nothing will be collected. Correct it or remove the line", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value that makes no sense.
+    #[error("the policy `{}`: {what}. Correct it", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Which value, and why.
+        what: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_packaged_example_is_the_built_in_default() {
+        assert_eq!(Policy::parse(BUILT_IN, None).unwrap().rules, Rules::default());
+    }
+
+    #[test]
+    fn what_is_not_understood_whole_is_refused() {
+        for (text, why) in [
+            ("pase = true", "unknown field"),
+            ("[limits]\nwall = 3", "unknown field"),
+            ("[paths]\ndenied = []", "unknown field"),
+            ("[cosigners]\nkey = []", "unknown field"),
+            ("pause = \"yes\"", "invalid type"),
+            ("min_approvals = -1", "invalid value"),
+            ("pause = true\npause = false", "duplicate key"),
+            ("denied_collectors = [\"procesess\"]", "known are host"),
+            ("[paths]\ndeny = [\"home/**\"]", "not an absolute path"),
+            ("[limits]\nitems = 0", "pause = true"),
+            ("[limits]\ncpu_pct = 101", "at most 100"),
+            ("[limits]\nstored_bytes = 9007199254740992", "below 2^53"),
+            ("[cosigners]\nquorum = 1", "cosigners.keys has 0"),
+        ] {
+            let error = Policy::parse(text, None).unwrap_err();
+            let chain = format!("{error}: {}", std::error::Error::source(&error).map_or(String::new(), ToString::to_string));
+            assert!(chain.contains(why), "{text:?}: {chain}");
+        }
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let text = "pause = true\nallow_sensitive = false\nmin_approvals = 2\ndenied_collectors = [\"journal\"]\n\
+            [paths]\nallow = [\"/etc/**\"]\ndeny = [\"/etc/ssl/private/**\"]\n[limits]\nwall_s = 1\nstored_bytes = 2\n\
+            plain_bytes = 3\nitem_bytes = 4\nitems = 5\ncpu_pct = 6\n[cosigners]\nquorum = 1\nkeys = [\"a\"]\n";
+        let policy = Policy::parse(text, None).unwrap();
+        let rules = policy.rules;
+        assert!(rules.pause && !rules.allow_sensitive && rules.min_approvals == 2);
+        assert!(rules.denied_collectors.contains("journal"));
+        assert_eq!(rules.paths.deny, ["/etc/ssl/private/**"]);
+        let limits = Limits { wall_s: 1, stored_bytes: 2, plain_bytes: 3, item_bytes: 4, items: 5, cpu_pct: 6 };
+        assert_eq!(rules.limits, limits);
+        assert_eq!(rules.cosigners, Cosigners { quorum: 1, keys: vec!["a".to_owned()] });
+        assert_eq!(policy.digest, Digest::of(text.as_bytes()));
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("policy.toml");
+        fs_err::write(&path, "pause = true\n").unwrap();
+        for (mode, trusted) in [(0o644, true), (0o600, true), (0o664, false), (0o646, false)] {
+            fs_err::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Policy::load(Some(&path)).is_ok(), trusted, "{mode:o}");
+        }
+        assert!(matches!(Policy::load(Some(&dir.path().join("none"))), Err(PolicyError::Read { .. })));
+    }
+}

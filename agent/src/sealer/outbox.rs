@@ -1,0 +1,302 @@
+//! Hands sealed segments to the warden, which passes them on to link, and keeps them until they are acknowledged.
+//!
+//! Guarantee: a segment's bytes lie once in memory, in a sealed memory file that sealer and link share; `push` waits
+//! while the window is full, so a slow collector slows the reading down and nothing is spooled to disk; a second thread
+//! answers positions at once, also while the first waits for a slow file. Not here: the rules (`window`).
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use evidence::digest::Digest;
+
+use super::window::Window;
+use crate::channel::{self, ChannelError, Wait};
+use crate::message::{
+    ContradictionFound, Detail, Empty, FromSealer, Position, Progress, Segment, ToSealer, from_sealer, to_sealer,
+};
+use crate::proto_document;
+
+/// Why nothing more can be handed over. The collection stops.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutboxError {
+    /// The warden is gone or does not keep to the form.
+    #[error("hand a segment to the warden")]
+    Channel {
+        /// Why.
+        #[source]
+        source: Arc<ChannelError>,
+    },
+    /// The warden ended the collection.
+    #[error("the warden ended the collection")]
+    Left,
+    /// The collector contradicted itself.
+    #[error("{0}")]
+    Contradiction(super::window::Contradiction),
+}
+
+/// The sealer's side of its connection with the warden.
+#[derive(Debug)]
+pub struct Outbox {
+    shared: Arc<Shared>,
+    listener: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    socket: OwnedFd,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Inner {
+    window: Window<Files>,
+    stopped: Option<Stop>,
+}
+
+#[derive(Debug, Clone)]
+enum Stop {
+    Channel(Arc<ChannelError>),
+    Left,
+    Contradiction(super::window::Contradiction),
+}
+
+#[derive(Debug)]
+struct Files {
+    seal: OwnedFd,
+    stored: OwnedFd,
+    message: Segment,
+}
+
+impl Outbox {
+    /// Starts listening for positions on `socket`.
+    ///
+    /// # Errors
+    /// The system's error when there can be no second thread.
+    pub fn start(socket: OwnedFd) -> std::io::Result<Self> {
+        let inner = Inner { window: Window::default(), stopped: None };
+        let shared = Arc::new(Shared { socket, inner: Mutex::new(inner), changed: Condvar::new() });
+        let listening = Arc::clone(&shared);
+        let listener = std::thread::Builder::new().name("outbox".into()).spawn(move || listening.listen())?;
+        Ok(Self { shared, listener: Some(listener) })
+    }
+
+    /// Takes a sealed segment, waiting while the window is full.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; the collection cannot go on.
+    pub fn push(&self, seal_digest: Digest, seal: &[u8], stored: &[u8], is_final: bool) -> Result<(), OutboxError> {
+        let seal = channel::memory_file("exhibit-seal", &[seal]).map_err(failed)?;
+        let file = channel::memory_file("exhibit-segment", &[stored]).map_err(failed)?;
+        let message = Segment {
+            collection: String::new(),
+            index: 0,
+            seal: seal_digest.to_string(),
+            stored_len: stored.len() as u64,
+            is_final,
+        };
+        let mut payload = Files { seal, stored: file, message };
+        let mut inner = self.shared.lock();
+        loop {
+            if let Some(stop) = &inner.stopped {
+                return Err(stop.clone().into());
+            }
+            payload.message.index = inner.window.pushed();
+            match inner.window.push(seal_digest, payload) {
+                Ok(_) => break,
+                Err(back) => payload = back,
+            }
+            inner = self.shared.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.shared.flush(&mut inner);
+        Ok(())
+    }
+
+    /// Tells the warden that the sandbox stands.
+    ///
+    /// # Errors
+    /// [`OutboxError::Channel`].
+    pub fn ready(&self) -> Result<(), OutboxError> {
+        self.shared.say(from_sealer::Say::Ready(Empty {}))
+    }
+
+    /// Tells the warden that work moves on.
+    ///
+    /// # Errors
+    /// [`OutboxError::Channel`].
+    pub fn alive(&self, items: u64, plain_bytes: u64) -> Result<(), OutboxError> {
+        self.shared.say(from_sealer::Say::Alive(Progress { items, plain_bytes }))
+    }
+
+    /// Hands the manifest over and waits until the warden lets the sealer go: until then unacknowledged segments may be
+    /// asked for again.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the end was another.
+    pub fn finish(mut self, manifest: &evidence::signed::Signed) -> Result<(), OutboxError> {
+        self.shared.say(from_sealer::Say::Manifest(proto_document::to_wire(manifest)))?;
+        if let Some(listener) = self.listener.take() {
+            // The listener ends when the warden says so or is gone; a panic in it has ended the process already.
+            drop(listener.join());
+        }
+        match self.shared.lock().stopped.clone() {
+            Some(Stop::Left) | None => Ok(()),
+            Some(stop) => Err(stop.into()),
+        }
+    }
+
+    /// Tells the warden that the collection cannot go on.
+    pub fn fail(&self, detail: &str) {
+        // When the warden cannot be told, it sees that the connection is closed.
+        drop(self.shared.say(from_sealer::Say::Failed(Detail { text: detail.to_owned() })));
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, say: from_sealer::Say) -> Result<(), OutboxError> {
+        channel::send(self.socket.as_fd(), &FromSealer { say: Some(say) }, Vec::new()).map_err(failed)
+    }
+
+    /// Sends what may be sent. A failure stops everything: the warden is gone.
+    fn flush(&self, inner: &mut Inner) {
+        while let Some((index, files)) = inner.window.next_to_send() {
+            let message = Segment { index, ..files.message.clone() };
+            let sent = files.seal.try_clone().and_then(|seal| Ok(vec![seal, files.stored.try_clone()?]));
+            let sent = sent.map_err(|source| ChannelError::System { op: "dup", source }).and_then(|descriptors| {
+                let say = Some(from_sealer::Say::Segment(message));
+                channel::send(self.socket.as_fd(), &FromSealer { say }, descriptors)
+            });
+            if let Err(error) = sent {
+                self.stop(inner, Stop::Channel(Arc::new(error)));
+                return;
+            }
+        }
+    }
+
+    fn stop(&self, inner: &mut Inner, stop: Stop) {
+        inner.stopped.get_or_insert(stop);
+        self.changed.notify_all();
+    }
+
+    fn listen(&self) {
+        loop {
+            let received = channel::receive::<ToSealer>(self.socket.as_fd(), Wait::Forever);
+            let mut inner = self.lock();
+            let say = match received {
+                Ok(received) => received.and_then(|(message, _)| message.say),
+                Err(error) => return self.stop(&mut inner, Stop::Channel(Arc::new(error))),
+            };
+            match say {
+                Some(to_sealer::Say::Position(position)) => {
+                    if let Err(contradiction) = take(&mut inner.window, &position) {
+                        let detail = contradiction.to_string();
+                        let found = ContradictionFound { index: contradiction.index(), seal: position.seal, detail };
+                        drop(self.say(from_sealer::Say::Contradiction(found)));
+                        return self.stop(&mut inner, Stop::Contradiction(contradiction));
+                    }
+                    self.flush(&mut inner);
+                    self.changed.notify_all();
+                }
+                Some(to_sealer::Say::Cut(_)) => inner.window.disconnected(),
+                Some(to_sealer::Say::Leave(_)) => return self.stop(&mut inner, Stop::Left),
+                // `Start` came before the outbox; anything else is of no use to a sealer.
+                Some(to_sealer::Say::Start(_)) | None => {}
+            }
+        }
+    }
+}
+
+fn take(window: &mut Window<Files>, position: &Position) -> Result<(), super::window::Contradiction> {
+    if position.is_first {
+        window.disconnected();
+    }
+    // A digest that is none of the one spelling names no seal of ours.
+    let seal = if position.seal.is_empty() { None } else { Some(position.seal.parse().unwrap_or(Digest::ZERO)) };
+    window.position(position.next_index, seal)
+}
+
+fn failed(source: ChannelError) -> OutboxError {
+    OutboxError::Channel { source: Arc::new(source) }
+}
+
+impl From<Stop> for OutboxError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Channel(source) => Self::Channel { source },
+            Stop::Left => Self::Left,
+            Stop::Contradiction(contradiction) => Self::Contradiction(contradiction),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn seal(index: u8) -> Digest {
+        Digest::of(&[index])
+    }
+
+    fn tell(warden: &OwnedFd, say: to_sealer::Say) {
+        channel::send(warden.as_fd(), &ToSealer { say: Some(say) }, Vec::new()).unwrap();
+    }
+
+    fn position(next_index: u64, seal: &str, is_first: bool) -> to_sealer::Say {
+        to_sealer::Say::Position(Position { collection: String::new(), next_index, seal: seal.to_owned(), copies: 2, is_first })
+    }
+
+    fn next(warden: &OwnedFd) -> (from_sealer::Say, Vec<OwnedFd>) {
+        let (message, files) = channel::receive::<FromSealer>(warden.as_fd(), Wait::Forever).unwrap().unwrap();
+        (message.say.unwrap(), files)
+    }
+
+    fn segment(warden: &OwnedFd) -> u64 {
+        match next(warden) {
+            (from_sealer::Say::Segment(segment), files) => {
+                assert_eq!(channel::sealed_len(files[1].as_fd()).unwrap(), segment.stored_len);
+                segment.index
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn back_pressure_reaches_the_sealer_and_a_cut_sends_the_rest_again() {
+        let (warden, sealer) = crate::platform::pair().unwrap();
+        let outbox = Arc::new(Outbox::start(sealer).unwrap());
+        tell(&warden, position(0, "", true));
+        let (pushed, count) = std::sync::mpsc::sync_channel(16);
+        let pushing = Arc::clone(&outbox);
+        let thread = std::thread::spawn(move || {
+            for index in 0..5 {
+                pushing.push(seal(index), b"seal", &vec![index; 100], index == 4).unwrap();
+                pushed.send(index).unwrap();
+            }
+        });
+        for index in 0..3 {
+            assert_eq!(segment(&warden), index);
+            assert_eq!(u64::from(count.recv().unwrap()), index);
+        }
+        // The fourth waits: nothing was acknowledged.
+        assert!(count.recv_timeout(Duration::from_millis(50)).is_err());
+        tell(&warden, to_sealer::Say::Cut(Empty {}));
+        tell(&warden, position(1, &seal(0).to_string(), true));
+        assert_eq!(count.recv().unwrap(), 3);
+        assert_eq!([segment(&warden), segment(&warden), segment(&warden)], [1, 2, 3]);
+        tell(&warden, position(4, &seal(3).to_string(), false));
+        assert_eq!(segment(&warden), 4);
+        thread.join().unwrap();
+        tell(&warden, position(4, &seal(9).to_string(), false));
+        let (from_sealer::Say::Contradiction(found), _) = next(&warden) else { panic!() };
+        assert_eq!(found.index, 3);
+        assert!(matches!(outbox.push(seal(5), b"", b"", false), Err(OutboxError::Contradiction(_))));
+    }
+}

@@ -1,0 +1,154 @@
+//! The clock floor: the largest time in anything verified (rosters, orders, ledger entries, cosignatures).
+//!
+//! Guarantee: setting the machine's clock back, even across restarts, never makes an ended order or roster good again:
+//! time is judged by the wall clock or the floor, whichever is later, and the floor runs on with CLOCK_BOOTTIME.
+//! Not here: a clock that runs ahead. It refuses orders as `expired`, and the answer names both times.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use evidence::time::{FileTime, Time};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use super::files;
+
+const NAME: &str = "clock.json";
+
+/// What the machine's clocks say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// CLOCK_REALTIME.
+    pub wall: Time,
+    /// CLOCK_BOOTTIME: since boot, sleep included; nobody can set it.
+    pub boot: Duration,
+}
+
+impl Reading {
+    /// Reads both clocks now.
+    pub fn now() -> Self {
+        let wall = clock_gettime(ClockId::Realtime);
+        let ms = u64::try_from(wall.tv_sec).unwrap_or(0).saturating_mul(1000);
+        let ms = ms.saturating_add(u64::try_from(wall.tv_nsec).unwrap_or(0) / 1_000_000);
+        Self { wall: Time::from_unix_ms(ms).unwrap_or(Time::MAX), boot: boot() }
+    }
+}
+
+/// CLOCK_BOOTTIME.
+pub fn boot() -> Duration {
+    let boot = clock_gettime(ClockId::Boottime);
+    let nanos = u32::try_from(boot.tv_nsec).unwrap_or(0);
+    Duration::new(u64::try_from(boot.tv_sec).unwrap_or(0), nanos)
+}
+
+/// CLOCK_REALTIME with nanoseconds.
+pub fn wall_file_time() -> FileTime {
+    file_time(clock_gettime(ClockId::Realtime))
+}
+
+/// CLOCK_BOOTTIME with nanoseconds.
+pub fn boot_file_time() -> FileTime {
+    file_time(clock_gettime(ClockId::Boottime))
+}
+
+fn file_time(time: Timespec) -> FileTime {
+    u32::try_from(time.tv_nsec).ok().and_then(|nanos| FileTime::new(time.tv_sec, nanos)).unwrap_or_default()
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    floor: Time,
+}
+
+/// The floor, and since when it runs on.
+#[derive(Debug)]
+pub struct ClockFloor {
+    dir: PathBuf,
+    floor: Time,
+    /// CLOCK_BOOTTIME when `floor` was the time.
+    since: Duration,
+}
+
+impl ClockFloor {
+    /// Reads the floor of `dir`; 1970 when there is none.
+    ///
+    /// # Errors
+    /// The system's error, or `InvalidData`.
+    pub fn open(dir: &Path, now: Reading) -> io::Result<Self> {
+        let floor = match files::read(&dir.join(NAME))? {
+            None => Time::EPOCH,
+            Some(bytes) => {
+                let stored: Stored = serde_json::from_slice(&bytes).map_err(|source| {
+                    io::Error::new(io::ErrorKind::InvalidData, format!("`{}`: {source}", dir.join(NAME).display()))
+                })?;
+                stored.floor
+            }
+        };
+        Ok(Self { dir: dir.to_owned(), floor, since: now.boot })
+    }
+
+    /// The time to judge expiry by.
+    pub fn time(&self, now: Reading) -> Time {
+        let passed = now.boot.saturating_sub(self.since);
+        now.wall.max(self.floor.checked_add(passed).unwrap_or(Time::MAX))
+    }
+
+    /// The floor itself, without time that passed since.
+    pub fn floor(&self) -> Time {
+        self.floor
+    }
+
+    /// Takes a verified time in, durably when it is later than all before.
+    ///
+    /// # Errors
+    /// The system's error; the floor in memory is raised all the same.
+    pub fn raise(&mut self, verified: Time, now: Reading) -> io::Result<()> {
+        let passed = now.boot.saturating_sub(self.since);
+        let running = self.floor.checked_add(passed).unwrap_or(Time::MAX);
+        if verified <= running {
+            return Ok(());
+        }
+        self.floor = verified;
+        self.since = now.boot;
+        let text = format!("{{\"floor\":\"{verified}\"}}\n");
+        files::replace(&self.dir, NAME, text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(ms: u64) -> Time {
+        Time::from_unix_ms(ms).unwrap()
+    }
+
+    fn at(wall: u64, boot: u64) -> Reading {
+        Reading { wall: time(wall), boot: Duration::from_millis(boot) }
+    }
+
+    #[test]
+    fn a_clock_set_back_gains_nothing_even_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut floor = ClockFloor::open(dir.path(), at(5_000, 0)).unwrap();
+        assert_eq!(floor.time(at(5_000, 0)), time(5_000));
+        floor.raise(time(9_000), at(5_000, 100)).unwrap();
+        floor.raise(time(8_000), at(5_000, 100)).unwrap();
+        assert_eq!(floor.time(at(1_000, 100)), time(9_000));
+        assert_eq!(floor.time(at(1_000, 700)), time(9_600), "boot time runs on");
+        assert_eq!(floor.time(at(20_000, 700)), time(20_000), "the later clock wins");
+        let floor = ClockFloor::open(dir.path(), at(1_000, 0)).unwrap();
+        assert_eq!(floor.time(at(1_000, 0)), time(9_000));
+    }
+
+    #[test]
+    fn a_verified_time_behind_the_running_floor_does_not_pull_it_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut floor = ClockFloor::open(dir.path(), at(0, 0)).unwrap();
+        floor.raise(time(10_000), at(0, 0)).unwrap();
+        floor.raise(time(10_500), at(0, 2_000)).unwrap();
+        assert_eq!(floor.time(at(0, 2_000)), time(12_000));
+    }
+}
