@@ -13,3 +13,11 @@ pub mod sshsig;
 pub mod text;
 pub mod time;
 mod wire;
+
+// Container: what the endpoint seals.
+pub mod container;
+pub mod item;
+pub mod outcome;
+pub mod seal;
+pub mod stat;
+pub mod tar;

@@ -1,0 +1,218 @@
+//! How a container can break its grammar: one variant a defect, naming item and plain offset.
+
+use super::frames::FrameError;
+use crate::item::RecordError;
+use crate::seal::{ChainError, SealError};
+use crate::tar::TarError;
+
+/// A defect. `item` is the ordinal of the record, `offset` a plain offset unless it says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// An earlier segment failed; nothing behind it can be judged.
+    #[error("an earlier segment was malformed")]
+    AfterFailure,
+    /// The seal is no seal, or not the sealer's.
+    #[error("seal of segment {index}")]
+    Seal {
+        /// Segment expected.
+        index: u64,
+        /// Why.
+        #[source]
+        source: SealError,
+    },
+    /// The seal does not continue the chain.
+    #[error("seal chain")]
+    Chain(#[source] ChainError),
+    /// The segment's length is not the seal's.
+    #[error("segment {index} has {actual} bytes, its seal says {stated}")]
+    SegmentLength {
+        /// Segment.
+        index: u64,
+        /// In the seal.
+        stated: u64,
+        /// Of the bytes.
+        actual: u64,
+    },
+    /// The segment's digest is not the seal's.
+    #[error("segment {index} is not the bytes its seal names")]
+    SegmentDigest {
+        /// Segment.
+        index: u64,
+    },
+    /// The segment passes 16 MiB stored or 64 MiB plain.
+    #[error("segment {index} is over {limit}")]
+    SegmentTooLarge {
+        /// Segment.
+        index: u64,
+        /// Which limit.
+        limit: &'static str,
+    },
+    /// A segment that is not the final one ends inside a frame's worth of plain bytes.
+    #[error("segment {index} does not end at a whole MiB")]
+    SegmentEnd {
+        /// Segment.
+        index: u64,
+    },
+    /// A limit of the order is passed.
+    #[error("limit {limit} of the order is passed at segment {index}")]
+    Limit {
+        /// Segment.
+        index: u64,
+        /// Field of the limits.
+        limit: &'static str,
+    },
+    /// A frame breaks the rules.
+    #[error("frame at plain offset {offset} of segment {index}")]
+    Frame {
+        /// Segment.
+        index: u64,
+        /// Plain offset of its content.
+        offset: u64,
+        /// Why.
+        #[source]
+        source: FrameError,
+    },
+    /// The final segment has no seek table, or another than its frames give.
+    #[error("seek table is not that of the frames")]
+    SeekTable,
+    /// Bytes stand behind the last frame, or behind the seek table.
+    #[error("{len} bytes stand behind the end of segment {index}")]
+    TrailingBytes {
+        /// Segment.
+        index: u64,
+        /// How many.
+        len: u64,
+    },
+    /// A record line breaks the rules.
+    #[error("record {item}")]
+    Record {
+        /// Ordinal expected.
+        item: u64,
+        /// Why.
+        #[source]
+        source: RecordError,
+    },
+    /// A record has another ordinal than its place.
+    #[error("record {stated} stands where record {item} must stand")]
+    Ordinal {
+        /// Ordinal expected.
+        item: u64,
+        /// In the record.
+        stated: u64,
+    },
+    /// The seal has more or fewer records than its header says.
+    #[error("seal of segment {index} does not have the number of records it says")]
+    RecordCount {
+        /// Segment.
+        index: u64,
+    },
+    /// A record's member starts or has its content elsewhere than the stream is.
+    #[error("record {item} places its member wrongly at offset {offset}")]
+    Place {
+        /// Ordinal.
+        item: u64,
+        /// Plain offset where the stream is.
+        offset: u64,
+    },
+    /// No tar header can be made of the record.
+    #[error("tar header of item {item}")]
+    TarHeader {
+        /// Ordinal.
+        item: u64,
+        /// Why.
+        #[source]
+        source: TarError,
+    },
+    /// The stream has other header or map bytes than the record gives.
+    #[error("tar header of item {item} is not that of its record, at offset {offset}")]
+    HeaderMismatch {
+        /// Ordinal.
+        item: u64,
+        /// First differing piece.
+        offset: u64,
+    },
+    /// Padding is not zeros.
+    #[error("padding of item {item} is not zero at offset {offset}")]
+    Padding {
+        /// Ordinal.
+        item: u64,
+        /// Where the piece starts.
+        offset: u64,
+    },
+    /// A gap does not hold zeros.
+    #[error("gap of item {item} is not zero at logical offset {offset}")]
+    GapNotZero {
+        /// Ordinal.
+        item: u64,
+        /// Logical offset of the piece.
+        offset: u64,
+    },
+    /// `sha256` is not the content's.
+    #[error("sha256 of item {item} is not that of its content")]
+    ContentDigest {
+        /// Ordinal.
+        item: u64,
+    },
+    /// `sha256_read` is not that of the bytes read.
+    #[error("sha256_read of item {item} is not that of the bytes read")]
+    ReadDigest {
+        /// Ordinal.
+        item: u64,
+    },
+    /// Two members have one name.
+    #[error("item {item} has the name of an earlier member")]
+    DuplicateName {
+        /// Ordinal.
+        item: u64,
+    },
+    /// A member lies below one that is no directory.
+    #[error("item {item} lies below a member that is no directory")]
+    BelowOther {
+        /// Ordinal.
+        item: u64,
+    },
+    /// A hard link names no earlier member with its size and digest.
+    #[error("hard link {item} names no earlier member with its size and digest")]
+    LinkTarget {
+        /// Ordinal.
+        item: u64,
+    },
+    /// Plain bytes that no record explains.
+    #[error("plain bytes at offset {offset} belong to no record")]
+    Unexplained {
+        /// Where.
+        offset: u64,
+    },
+    /// The record stands in an earlier seal than the one in whose segment its member ends, or an open record's member
+    /// ended already.
+    #[error("record {item} stands in the wrong seal")]
+    WrongSeal {
+        /// Ordinal.
+        item: u64,
+    },
+    /// A record contradicts the open record of the same item in the seal before.
+    #[error("record {item} contradicts its open record")]
+    OpenContradicted {
+        /// Ordinal.
+        item: u64,
+    },
+    /// The stream does not end in 1024 zeros behind the outcomes.
+    #[error("end blocks are wrong at offset {offset}")]
+    EndBlocks {
+        /// Where.
+        offset: u64,
+    },
+    /// An outcomes member has a wrong name or record.
+    #[error("item {item} is no outcomes member in its place")]
+    OutcomesMember {
+        /// Ordinal.
+        item: u64,
+    },
+    /// The outcomes members are not the lines of the items that are not ok.
+    #[error("live/outcomes.jsonl is not what the records give")]
+    OutcomesContent,
+    /// The last segment is not final.
+    #[error("container ends without its final segment")]
+    Unfinished,
+}

@@ -1,0 +1,179 @@
+//! One item out of a container, by its record and the seek table.
+//!
+//! Guarantee: the content's digest is checked at the end; until [`ItemReader::finish`] says so, what came out is not
+//! verified. Sans-IO: the caller fetches the ranges, so that a store may be asked asynchronously.
+
+use std::ops::Range;
+
+use super::content::{Content, zeros};
+use super::frames::{FrameDecoder, FrameError};
+use super::seek_table::SeekTable;
+use crate::item::ItemRecord;
+use crate::tar::sparse_map;
+
+/// Why an item cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError<E> {
+    /// Directory, symlink, hard link (read the item it names) or item without member.
+    #[error("item has no content of its own")]
+    NoContent,
+    /// The record places it outside the container.
+    #[error("item lies outside the container")]
+    Outside,
+    /// A frame does not decode.
+    #[error("frame {frame}")]
+    Frame {
+        /// Which.
+        frame: usize,
+        /// Why.
+        #[source]
+        source: FrameError,
+    },
+    /// The sparse map or a gap is not what the record says, or the fetched range had another length.
+    #[error("content does not have the form its record gives")]
+    Form,
+    /// The content's digest is not the record's: what came out is not the evidence.
+    #[error("content is not the one its record names")]
+    Digest,
+    /// Fewer frames were fed than asked for.
+    #[error("content is incomplete")]
+    Incomplete,
+    /// The source of ranges failed.
+    #[error("fetch stored range")]
+    Fetch(#[source] E),
+    /// The sink of content failed.
+    #[error("write content")]
+    Sink(#[source] E),
+}
+
+/// Reads one item: ask [`Self::next_range`], fetch it, [`Self::feed`] it, until there is none; then [`Self::finish`].
+pub struct ItemReader<'a> {
+    record: &'a ItemRecord,
+    table: &'a SeekTable,
+    decoder: FrameDecoder,
+    plain: Vec<u8>,
+    at: u64,
+    end: u64,
+    map: Vec<u8>,
+    map_at: usize,
+    content: Content,
+    shown: u64,
+}
+
+impl<'a> ItemReader<'a> {
+    /// A reader of the item's logical content.
+    ///
+    /// # Errors
+    /// [`ReadError::NoContent`] or [`ReadError::Outside`].
+    pub fn new<E>(record: &'a ItemRecord, table: &'a SeekTable) -> Result<Self, ReadError<E>> {
+        let (Some(at), Some(stored), Some(size), true) =
+            (record.data, record.stored, record.size, record.has_content())
+        else {
+            return Err(ReadError::NoContent);
+        };
+        let end = at.checked_add(stored).filter(|end| *end <= table.plain_len()).ok_or(ReadError::Outside)?;
+        let map = record.sparse.as_ref().map(|runs| sparse_map(runs, size)).unwrap_or_default();
+        let decoder = FrameDecoder::new().map_err(|source| ReadError::Frame { frame: 0, source })?;
+        let (plain, content) = (Vec::new(), Content::new(record));
+        Ok(Self { record, table, decoder, plain, at, end, map, map_at: 0, content, shown: 0 })
+    }
+
+    /// Stored range of the container to fetch next; at most one frame, about 1 MiB.
+    #[must_use]
+    pub fn next_range(&self) -> Option<Range<u64>> {
+        if self.at >= self.end {
+            return None;
+        }
+        self.table.lookup(self.at).map(|(_, range)| range)
+    }
+
+    /// Takes the bytes of [`Self::next_range`] and gives the content in them to `sink`.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the item cannot be read on then.
+    pub fn feed<E>(
+        &mut self,
+        stored: &[u8],
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), ReadError<E>> {
+        let Some(frame) = self.table.frame_at(self.at) else { return Err(ReadError::Outside) };
+        let range = self.table.plain_range(frame).ok_or(ReadError::Outside)?;
+        let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let mut plain = std::mem::take(&mut self.plain);
+        let used = self.decoder.decode(stored, size, &mut plain);
+        if used.map_err(|source| ReadError::Frame { frame, source })? != stored.len() {
+            return Err(ReadError::Form);
+        }
+        let from = usize::try_from(self.at - range.start).unwrap_or(usize::MAX);
+        let until = usize::try_from(self.end.min(range.end) - range.start).unwrap_or(usize::MAX);
+        let bytes = plain.get(from..until).ok_or(ReadError::Form)?;
+        self.at = self.end.min(range.end);
+        let done = self.take(bytes, sink);
+        self.plain = plain;
+        done
+    }
+
+    /// Checks the digest of all that came out.
+    ///
+    /// # Errors
+    /// [`ReadError::Digest`] when it is not the record's.
+    pub fn finish<E>(mut self, sink: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), ReadError<E>> {
+        if self.at < self.end || self.content.left() > 0 || self.map_at < self.map.len() {
+            return Err(ReadError::Incomplete);
+        }
+        self.show_zeros(self.record.size.unwrap_or(0), sink)?;
+        let found = self.content.finish();
+        if found == (self.record.sha256, self.record.sha256_read) { Ok(()) } else { Err(ReadError::Digest) }
+    }
+
+    fn take<E>(&mut self, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), ReadError<E>> {
+        let map = self.map.get(self.map_at..).unwrap_or_default();
+        let (head, mut data) = bytes.split_at(map.len().min(bytes.len()));
+        if map.get(..head.len()) != Some(head) {
+            return Err(ReadError::Form);
+        }
+        self.map_at += head.len();
+        while !data.is_empty() {
+            let (off, in_run) = self.content.position().ok_or(ReadError::Form)?;
+            self.show_zeros(off, sink)?;
+            let take = usize::try_from(in_run).unwrap_or(usize::MAX).min(data.len());
+            let (chunk, rest) = data.split_at(take);
+            if self.content.feed(chunk, &self.record.gaps).is_err() {
+                return Err(ReadError::Form);
+            }
+            sink(chunk).map_err(ReadError::Sink)?;
+            self.shown = off.saturating_add(u64::try_from(take).unwrap_or(u64::MAX));
+            data = rest;
+        }
+        Ok(())
+    }
+
+    fn show_zeros<E>(&mut self, until: u64, sink: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), ReadError<E>> {
+        while self.shown < until {
+            let chunk = zeros(until - self.shown);
+            sink(chunk).map_err(ReadError::Sink)?;
+            self.shown = self.shown.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+}
+
+/// Reads one item whole: `fetch` returns the bytes of a stored range of the container, `sink` takes logical content,
+/// holes as zeros.
+///
+/// # Errors
+/// [`ReadError`]; what `sink` got is then not the evidence.
+pub fn read_item<E>(
+    record: &ItemRecord,
+    table: &SeekTable,
+    mut fetch: impl FnMut(Range<u64>) -> Result<Vec<u8>, E>,
+    mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), ReadError<E>> {
+    let mut reader = ItemReader::new(record, table)?;
+    while let Some(range) = reader.next_range() {
+        let stored = fetch(range).map_err(ReadError::Fetch)?;
+        reader.feed(&stored, &mut sink)?;
+    }
+    reader.finish(&mut sink)
+}

@@ -1,0 +1,204 @@
+//! The seek table at the end of a container: zstd seekable format, without checksums.
+
+use std::ops::Range;
+
+
+const SKIPPABLE: [u8; 4] = [0x5e, 0x2a, 0x4d, 0x18];
+const SEEKABLE: [u8; 4] = [0xb1, 0xea, 0x92, 0x8f];
+
+/// Why bytes are no seek table of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SeekTableError {
+    /// Footer or frame header is not that of a table.
+    #[error("no seek table")]
+    Form,
+    /// Number of frames and length disagree, or there are none or too many.
+    #[error("seek table has a wrong length")]
+    Length,
+    /// A frame other than the last is not 1 MiB plain, or one is empty.
+    #[error("seek table lists a frame of a wrong size")]
+    FrameSize,
+}
+
+/// Where each frame of a container lies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SeekTable {
+    /// Stored offset of each frame, and of what follows the last.
+    starts: Vec<u64>,
+    plain_len: u64,
+}
+
+impl SeekTable {
+    /// Length of the fixed end of a table, from which [`Self::table_len`] tells the rest.
+    pub const FOOTER_BYTES: usize = 9;
+
+    /// A table of no frames, to be filled by [`Self::push`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self { starts: vec![0], plain_len: 0 }
+    }
+
+    /// Adds the next frame.
+    pub fn push(&mut self, stored: u32, plain: u32) {
+        if self.starts.is_empty() {
+            self.starts.push(0);
+        }
+        let end = self.stored_len().saturating_add(u64::from(stored));
+        self.starts.push(end);
+        self.plain_len = self.plain_len.saturating_add(u64::from(plain));
+    }
+
+    /// Frames listed.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Stored length of all frames; the table itself starts there.
+    #[must_use]
+    pub fn stored_len(&self) -> u64 {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    /// Plain length of all frames.
+    #[must_use]
+    pub fn plain_len(&self) -> u64 {
+        self.plain_len
+    }
+
+    /// The bytes of the table.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(17 + 8 * self.frames());
+        let low = |value: u64| u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes();
+        let frames = u64::try_from(self.frames()).unwrap_or(u64::MAX);
+        bytes.extend_from_slice(&SKIPPABLE);
+        bytes.extend_from_slice(&low(frames.saturating_mul(8).saturating_add(9)));
+        let mut left = self.plain_len;
+        for (start, end) in self.starts.iter().zip(self.starts.iter().skip(1)) {
+            let plain = left.min(FRAME_BYTES_U64);
+            left -= plain;
+            bytes.extend_from_slice(&low(end.saturating_sub(*start)));
+            bytes.extend_from_slice(&low(plain));
+        }
+        bytes.extend_from_slice(&low(frames));
+        bytes.push(0);
+        bytes.extend_from_slice(&SEEKABLE);
+        bytes
+    }
+
+    /// Length of the whole table, from the container's last nine bytes.
+    ///
+    /// # Errors
+    /// When they are not the end of a table.
+    pub fn table_len(footer: &[u8]) -> Result<usize, SeekTableError> {
+        let Some((count, rest)) = footer.split_first_chunk::<4>() else { return Err(SeekTableError::Form) };
+        if rest.split_first() != Some((&0, SEEKABLE.as_slice())) {
+            return Err(SeekTableError::Form);
+        }
+        let frames = usize::try_from(u32::from_le_bytes(*count)).unwrap_or(usize::MAX);
+        if frames == 0 || frames > super::FRAMES_MAX {
+            return Err(SeekTableError::Length);
+        }
+        Ok(17 + 8 * frames)
+    }
+
+    /// Parses exactly one table.
+    ///
+    /// # Errors
+    /// When the bytes are not what [`Self::to_bytes`] gives for any container.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SeekTableError> {
+        let Some((rest, footer)) = bytes.split_last_chunk::<{ Self::FOOTER_BYTES }>() else {
+            return Err(SeekTableError::Form);
+        };
+        if Self::table_len(footer)? != bytes.len() {
+            return Err(SeekTableError::Length);
+        }
+        let mut table = Self::new();
+        let entries = rest.get(8..).unwrap_or_default().chunks_exact(8);
+        let last = entries.len();
+        for (i, entry) in entries.enumerate() {
+            let Some((stored, plain)) = entry.split_first_chunk::<4>() else { return Err(SeekTableError::Form) };
+            let Ok(plain) = <[u8; 4]>::try_from(plain) else { return Err(SeekTableError::Form) };
+            let (stored, plain) = (u32::from_le_bytes(*stored), u32::from_le_bytes(plain));
+            let is_whole = u64::from(plain) == FRAME_BYTES_U64;
+            let is_rest = i + 1 == last && plain > 0 && u64::from(plain) < FRAME_BYTES_U64;
+            if stored == 0 || !(is_whole || is_rest) {
+                return Err(SeekTableError::FrameSize);
+            }
+            table.push(stored, plain);
+        }
+        if table.to_bytes() == bytes { Ok(table) } else { Err(SeekTableError::Form) }
+    }
+
+    /// The frame that holds a plain offset.
+    #[must_use]
+    pub fn frame_at(&self, plain: u64) -> Option<usize> {
+        if plain >= self.plain_len {
+            return None;
+        }
+        usize::try_from(plain / FRAME_BYTES_U64).ok()
+    }
+
+    /// Stored range of a frame.
+    #[must_use]
+    pub fn stored_range(&self, frame: usize) -> Option<Range<u64>> {
+        let start = self.starts.get(frame)?;
+        let end = self.starts.get(frame.checked_add(1)?)?;
+        Some(*start..*end)
+    }
+
+    /// Plain range of a frame.
+    #[must_use]
+    pub fn plain_range(&self, frame: usize) -> Option<Range<u64>> {
+        let start = u64::try_from(frame).ok()?.checked_mul(FRAME_BYTES_U64)?;
+        (start < self.plain_len).then(|| start..self.plain_len.min(start.saturating_add(FRAME_BYTES_U64)))
+    }
+
+    /// Frame and its stored range for a plain offset.
+    #[must_use]
+    pub fn lookup(&self, plain: u64) -> Option<(usize, Range<u64>)> {
+        let frame = self.frame_at(plain)?;
+        Some((frame, self.stored_range(frame)?))
+    }
+}
+
+const FRAME_BYTES_U64: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_round_trips_and_finds_every_offset() {
+        let mut table = SeekTable::new();
+        table.push(500, 1 << 20);
+        table.push(700, 1 << 20);
+        table.push(9, 17);
+        let bytes = table.to_bytes();
+        assert_eq!(SeekTable::table_len(&bytes[bytes.len() - 9..]), Ok(bytes.len()));
+        assert_eq!(SeekTable::parse(&bytes).unwrap(), table);
+        assert_eq!(table.lookup(0), Some((0, 0..500)));
+        assert_eq!(table.lookup((1 << 20) - 1), Some((0, 0..500)));
+        assert_eq!(table.lookup(1 << 20), Some((1, 500..1200)));
+        assert_eq!(table.lookup((2 << 20) + 16), Some((2, 1200..1209)));
+        assert_eq!(table.lookup((2 << 20) + 17), None);
+        assert_eq!(table.plain_range(2), Some(2 << 20..(2 << 20) + 17));
+    }
+
+    #[test]
+    fn every_bit_flip_of_a_table_is_refused_or_moves_a_frame() {
+        let mut table = SeekTable::new();
+        table.push(500, 1 << 20);
+        table.push(9, 17);
+        let bytes = table.to_bytes();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(SeekTable::parse(&flipped).ok(), Some(table.clone()));
+        }
+        assert_eq!(SeekTable::parse(&bytes[1..]), Err(SeekTableError::Length));
+        assert_eq!(SeekTable::parse(b""), Err(SeekTableError::Form));
+    }
+}
