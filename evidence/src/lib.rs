@@ -21,3 +21,13 @@ pub mod outcome;
 pub mod seal;
 pub mod stat;
 pub mod tar;
+
+// The ledger's entries.
+pub mod act;
+pub mod detail;
+pub mod entry;
+pub mod pairs;
+
+// Documents that people, endpoints and the authority sign.
+pub mod order;
+pub mod roster;

@@ -1,0 +1,407 @@
+//! Ledger entries: the envelope by the recording collector, with the actor's signed act behind it (docs/spec/ledger.md).
+//! Guarantee: an entry that parses has one spelling, names a known type, sits in the right kind of chain with the refs its type
+//! demands, and carries the act that its event id names. Not here: who signed the act ([`crate::entry::Signers`] says who must), Merkle proofs (crate `ledger`).
+
+mod kind;
+
+use serde::{Deserialize, Serialize};
+
+pub use kind::{ActDocument, ActForm, EntryType, Rule, Signers, UnknownEntryType};
+
+use crate::digest::Digest;
+use crate::document::document_type;
+use crate::id::{Chain, DeploymentId};
+use crate::json::{self, JsonError};
+use crate::pairs;
+use crate::signed::{Signed, SignedError};
+use crate::text::serde_as_text;
+use crate::time::Time;
+
+/// Longest entry: 16 KiB, a quarter of what C2SP entry bundles can hold.
+pub const ENTRY_BYTES_MAX: usize = 16 << 10;
+/// Longest envelope line.
+pub const ENVELOPE_BYTES_MAX: usize = 4 << 10;
+/// Longest act inside an entry; a longer one is stored beside the ledger under its digest.
+pub const INLINE_ACT_BYTES_MAX: usize = 8 << 10;
+
+document_type!(
+    /// `exhibit-entry-v1`
+    EntryVersion, "exhibit-entry-v1"
+);
+
+/// What the collector recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// Always `exhibit-entry-v1`.
+    pub entry: EntryVersion,
+    /// Deployment.
+    pub deployment: DeploymentId,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub type_: EntryType,
+    /// Chain.
+    pub incident: Chain,
+    /// Place in the chain, from 0.
+    pub seq: u64,
+    /// Leaf hash of the entry before in the chain; zeros for the first.
+    pub prev: Digest,
+    /// When it was recorded, by the collector's clock.
+    pub time: Time,
+    /// Digest of the act document.
+    pub event: Digest,
+    /// Ids, sorted by name.
+    pub refs: Vec<(String, String)>,
+    /// Where the act is.
+    pub act: ActPlace,
+}
+
+impl Envelope {
+    /// The value of a ref or `None`.
+    pub fn reference(&self, name: &str) -> Option<&str> {
+        pairs::find(&self.refs, name)
+    }
+}
+
+/// Where an entry's act is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActPlace {
+    /// Behind the envelope.
+    Inline,
+    /// In the store, under its document digest.
+    Digest,
+}
+
+impl std::fmt::Display for ActPlace {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Inline => "inline",
+            Self::Digest => "digest",
+        })
+    }
+}
+
+impl std::str::FromStr for ActPlace {
+    type Err = EntryError;
+
+    fn from_str(text: &str) -> Result<Self, EntryError> {
+        match text {
+            "inline" => Ok(Self::Inline),
+            "digest" => Ok(Self::Digest),
+            _ => Err(EntryError::Place),
+        }
+    }
+}
+serde_as_text!(ActPlace);
+
+/// An act's document with its signatures, if any: some acts are recorded by the collector alone and carry none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActObject {
+    /// The document line with its LF.
+    pub document: Vec<u8>,
+    /// Armours, none for a collector's own act.
+    pub signatures: Vec<String>,
+}
+
+impl ActObject {
+    /// The event id: digest of the document without its signatures.
+    pub fn event(&self) -> Digest {
+        Digest::of(&self.document)
+    }
+
+    /// Document and armours, one after the other.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.document.clone();
+        for armour in &self.signatures {
+            bytes.extend_from_slice(armour.as_bytes());
+        }
+        bytes
+    }
+
+    /// Reads document and armours.
+    ///
+    /// # Errors
+    /// When it is not one line with canonical armours behind it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SignedError> {
+        if bytes.iter().position(|byte| *byte == b'\n') == bytes.len().checked_sub(1)
+            && bytes.len() <= json::DOCUMENT_BYTES_MAX
+        {
+            return Ok(Self {
+                document: bytes.to_vec(),
+                signatures: Vec::new(),
+            });
+        }
+        Signed::parse(bytes).map(Self::from)
+    }
+
+    /// As a signed object.
+    ///
+    /// # Errors
+    /// When there is no signature.
+    pub fn signed(&self) -> Result<Signed, SignedError> {
+        Signed::from_parts(self.document.clone(), self.signatures.clone())
+    }
+}
+
+impl From<Signed> for ActObject {
+    fn from(signed: Signed) -> Self {
+        Self {
+            document: signed.document,
+            signatures: signed.signatures,
+        }
+    }
+}
+
+/// An entry: envelope, and the act when it is inline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What the collector recorded.
+    pub envelope: Envelope,
+    /// The act, when it travels inside.
+    pub act: Option<ActObject>,
+}
+
+impl Entry {
+    /// The place an act of this type and size has.
+    pub fn place(type_: EntryType, act: &ActObject) -> ActPlace {
+        match type_.rule().form {
+            ActForm::Inline if act.encode().len() <= INLINE_ACT_BYTES_MAX => ActPlace::Inline,
+            ActForm::Inline | ActForm::Digest => ActPlace::Digest,
+        }
+    }
+
+    /// The leaf's bytes.
+    ///
+    /// # Errors
+    /// When the entry breaks a rule of its type, or is too long.
+    pub fn encode(&self) -> Result<Vec<u8>, EntryError> {
+        self.check()?;
+        let mut bytes = json::to_document(&self.envelope).map_err(|source| EntryError::Json { source })?;
+        if bytes.len() > ENVELOPE_BYTES_MAX {
+            return Err(EntryError::TooLong);
+        }
+        if let Some(act) = &self.act {
+            bytes.extend_from_slice(&act.encode());
+        }
+        if bytes.len() > ENTRY_BYTES_MAX {
+            Err(EntryError::TooLong)
+        } else {
+            Ok(bytes)
+        }
+    }
+
+    /// Reads a leaf.
+    ///
+    /// # Errors
+    /// When the bytes are no entry of this version, or break a rule of its type.
+    pub fn parse(bytes: &[u8]) -> Result<Self, EntryError> {
+        if bytes.len() > ENTRY_BYTES_MAX {
+            return Err(EntryError::TooLong);
+        }
+        let end = bytes
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .ok_or(EntryError::NoEnvelope)?;
+        let (line, rest) = bytes
+            .split_at_checked(end.saturating_add(1))
+            .ok_or(EntryError::NoEnvelope)?;
+        if line.len() > ENVELOPE_BYTES_MAX {
+            return Err(EntryError::TooLong);
+        }
+        let envelope: Envelope = json::parse_document(line).map_err(|source| EntryError::Json { source })?;
+        let act = if rest.is_empty() {
+            None
+        } else {
+            Some(ActObject::parse(rest).map_err(|source| EntryError::Act { source })?)
+        };
+        let entry = Self { envelope, act };
+        entry.check()?;
+        Ok(entry)
+    }
+
+    fn check(&self) -> Result<(), EntryError> {
+        let broken = |rule| EntryError::Rule {
+            type_: self.envelope.type_,
+            rule,
+        };
+        let rule = self.envelope.type_.rule();
+        pairs::check(&self.envelope.refs).map_err(broken)?;
+        rule.check_chain(&self.envelope.incident).map_err(broken)?;
+        if let Some(missing) = rule
+            .refs
+            .iter()
+            .find(|name| self.envelope.reference(name).is_none())
+        {
+            return Err(EntryError::Ref {
+                type_: self.envelope.type_,
+                name: missing,
+            });
+        }
+        if let Some((name, _)) = self
+            .envelope
+            .refs
+            .iter()
+            .find(|(name, _)| !rule.refs.contains(&name.as_str()))
+        {
+            return Err(EntryError::UnknownRef {
+                type_: self.envelope.type_,
+                name: name.clone(),
+            });
+        }
+        match (&self.act, self.envelope.act) {
+            (Some(act), ActPlace::Inline) => {
+                if rule.form == ActForm::Digest {
+                    return Err(broken("its act may hold text or paths and must not be inline"));
+                }
+                if act.encode().len() > INLINE_ACT_BYTES_MAX {
+                    return Err(EntryError::TooLong);
+                }
+                if act.event() != self.envelope.event {
+                    return Err(broken("event is not the digest of its act"));
+                }
+                let counted = match rule.signers.count() {
+                    Some(count) => act.signatures.len() == count,
+                    None => !act.signatures.is_empty(),
+                };
+                if !counted {
+                    return Err(broken(
+                        "its act has another number of signatures than its type asks",
+                    ));
+                }
+                Ok(())
+            }
+            (None, ActPlace::Digest) => Ok(()),
+            (Some(_), ActPlace::Digest) => Err(broken(
+                "bytes behind the envelope of an entry whose act is elsewhere",
+            )),
+            (None, ActPlace::Inline) => Err(broken("its inline act is missing")),
+        }
+    }
+}
+
+/// Where a chain stands: what the next entry must continue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainHead {
+    /// Entries so far.
+    pub next_seq: u64,
+    /// Leaf hash of the last; zeros at the beginning.
+    pub prev: Digest,
+    /// Time of the last.
+    pub time: Time,
+}
+
+impl ChainHead {
+    /// Before the first entry.
+    pub const START: Self = Self {
+        next_seq: 0,
+        prev: Digest::ZERO,
+        time: Time::EPOCH,
+    };
+
+    /// Checks that an entry continues the chain, and steps.
+    ///
+    /// # Errors
+    /// When its sequence number, link or time does not follow.
+    pub fn step(&mut self, envelope: &Envelope, leaf: Digest) -> Result<(), ChainError> {
+        if envelope.seq != self.next_seq {
+            return Err(ChainError::Sequence {
+                expected: self.next_seq,
+                found: envelope.seq,
+            });
+        }
+        if envelope.prev != self.prev {
+            return Err(ChainError::Link { seq: envelope.seq });
+        }
+        if envelope.time < self.time {
+            return Err(ChainError::Time { seq: envelope.seq });
+        }
+        *self = Self {
+            next_seq: self.next_seq.saturating_add(1),
+            prev: leaf,
+            time: envelope.time,
+        };
+        Ok(())
+    }
+}
+
+/// A chain with a gap, a wrong link, or time running backwards.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// `prev` is not the leaf hash of the entry before.
+    #[error("entry {seq} does not link to the one before it")]
+    Link {
+        /// Which.
+        seq: u64,
+    },
+    /// An entry is missing or repeated.
+    #[error("sequence number {found} where {expected} follows")]
+    Sequence {
+        /// What follows.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// Earlier than the entry before.
+    #[error("entry {seq} is dated before the one before it")]
+    Time {
+        /// Which.
+        seq: u64,
+    },
+}
+
+/// Bytes that are no entry, or an entry that breaks its type's rules.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EntryError {
+    /// The act behind the envelope cannot be read.
+    #[error("read the act inside the entry")]
+    Act {
+        /// Why.
+        #[source]
+        source: SignedError,
+    },
+    /// The envelope cannot be read.
+    #[error("read entry envelope")]
+    Json {
+        /// Why.
+        #[source]
+        source: JsonError,
+    },
+    /// No LF.
+    #[error("entry has no envelope line")]
+    NoEnvelope,
+    /// `act` is neither.
+    #[error("act is neither inline nor digest")]
+    Place,
+    /// A ref its type demands is missing.
+    #[error("{type_} lacks the ref {name}")]
+    Ref {
+        /// Type.
+        type_: EntryType,
+        /// Name.
+        name: &'static str,
+    },
+    /// A rule of its type.
+    #[error("{type_}: {rule}")]
+    Rule {
+        /// Type.
+        type_: EntryType,
+        /// Which.
+        rule: &'static str,
+    },
+    /// Over 16 KiB, or an envelope over 4 KiB.
+    #[error("entry or its envelope is over the size limit")]
+    TooLong,
+    /// A ref that its type does not have.
+    #[error("{type_} has no ref {name}")]
+    UnknownRef {
+        /// Type.
+        type_: EntryType,
+        /// Name.
+        name: String,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! The table of all entry types (docs/spec/ledger.md, Entry types): chain, act, who signs it, refs.
+//! Guarantee: a type without a row does not compile; an unknown type is refused by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::id::Chain;
+use crate::text::serde_as_text;
+
+/// Which chain a type belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChainKind {
+    Deployment,
+    Incident,
+    /// Reserved types: either.
+    Any,
+}
+
+/// Whether the act travels in the leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActForm {
+    /// In the leaf when it fits.
+    Inline,
+    /// Never: it may hold text or paths.
+    Digest,
+}
+
+/// Which document the act is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActDocument {
+    /// `exhibit-act-v1`
+    Act,
+    /// `exhibit-approval-v1`
+    Approval,
+    /// `exhibit-delegation-v1`
+    Delegation,
+    /// `exhibit-enrolment-v1`
+    Enrolment,
+    /// `exhibit-login-v1`
+    Login,
+    /// `exhibit-manifest-v1`
+    Manifest,
+    /// `exhibit-order-v1`
+    Order,
+    /// `exhibit-renewal-v1`
+    Renewal,
+    /// `exhibit-roster-v1`
+    Roster,
+    /// `exhibit-token-v1`
+    Token,
+}
+
+/// Who must have signed the act, in the order of its signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signers {
+    /// The authority, as many as its threshold asks.
+    Authority,
+    /// The endpoint's evidence key.
+    Evidence,
+    /// The endpoint's evidence key, then its new TLS key.
+    EvidenceTls,
+    /// Nobody: the collector recorded it, and the log vouches for that.
+    Nobody,
+    /// One person who holds any of these roles.
+    Person(&'static [&'static str]),
+    /// The person, then the fresh TLS key.
+    PersonTls,
+    /// The collection's sealer, then the evidence key.
+    SealerEvidence,
+    /// The token's one-time key, the evidence key, the TLS key.
+    TokenEvidenceTls,
+    /// Reserved types: whatever their later version says.
+    Unspecified,
+}
+
+impl Signers {
+    /// How many signatures; `None` where it varies.
+    pub fn count(self) -> Option<usize> {
+        match self {
+            Self::Authority | Self::Unspecified => None,
+            Self::Nobody => Some(0),
+            Self::Evidence | Self::Person(_) => Some(1),
+            Self::EvidenceTls | Self::PersonTls | Self::SealerEvidence => Some(2),
+            Self::TokenEvidenceTls => Some(3),
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Rule {
+    /// The type.
+    pub type_: EntryType,
+    /// Its name in the ledger.
+    pub name: &'static str,
+    pub(super) chain: ChainKind,
+    /// The act.
+    pub document: ActDocument,
+    /// Where the act is.
+    pub form: ActForm,
+    /// Who signs it.
+    pub signers: Signers,
+    /// The refs its envelope has: all of these, no others.
+    pub refs: &'static [&'static str],
+    /// False for reserved types, which readers accept and this version does not write.
+    pub written: bool,
+}
+
+impl Rule {
+    /// Checks that the type belongs to this kind of chain.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check_chain(&self, chain: &Chain) -> Result<(), &'static str> {
+        match (self.chain, chain) {
+            (ChainKind::Deployment, Chain::Deployment)
+            | (ChainKind::Incident, Chain::Incident(_))
+            | (ChainKind::Any, _) => Ok(()),
+            (ChainKind::Deployment, Chain::Incident(_)) => Err("it belongs to the deployment's chain"),
+            (ChainKind::Incident, Chain::Deployment) => Err("it belongs to an incident's chain"),
+        }
+    }
+}
+
+const RESPONDER: Signers = Signers::Person(&["responder"]);
+const ENDPOINT_ADMIN: Signers = Signers::Person(&["endpoint-admin"]);
+
+macro_rules! table {
+    ($($variant:ident $name:literal $chain:ident $document:ident $form:ident $signers:expr, [$($ref_:literal)*] $written:literal;)*) => {
+        /// What an entry records.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum EntryType {
+            $(#[doc = concat!("`", $name, "`")] $variant,)*
+        }
+
+        impl EntryType {
+            /// All types, in the order of the specification.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The type's row.
+            pub fn rule(self) -> Rule {
+                match self {
+                    $(Self::$variant => Rule {
+                        type_: self, name: $name, chain: ChainKind::$chain, document: ActDocument::$document, form: ActForm::$form,
+                        signers: $signers, refs: &[$($ref_,)*], written: $written,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+table! {
+    LogGenesis            "log.genesis"            Deployment Act        Inline Signers::Nobody, ["authority" "ca" "log"] true;
+    RosterPublished       "roster.published"       Deployment Roster     Digest Signers::Authority, ["roster" "version"] true;
+    EndpointAdmitted      "endpoint.admitted"      Deployment Token      Digest ENDPOINT_ADMIN, ["endpoint" "generation" "token"] true;
+    AgentEnrolled         "agent.enrolled"         Deployment Enrolment  Inline Signers::TokenEvidenceTls, ["endpoint" "evidence_key" "generation" "token"] true;
+    AgentRenewed          "agent.renewed"          Deployment Renewal    Inline Signers::EvidenceTls, ["endpoint" "generation"] true;
+    EndpointRetired       "endpoint.retired"       Deployment Act        Inline ENDPOINT_ADMIN, ["endpoint" "generation"] true;
+    LoginIssued           "login.issued"           Deployment Login      Inline Signers::PersonTls, ["key" "person"] true;
+    IncidentOpened        "incident.opened"        Incident   Act        Inline RESPONDER, ["incident"] true;
+    IncidentNoted         "incident.noted"         Incident   Act        Inline Signers::Person(&["analyst", "responder"]), [] true;
+    IncidentClosed        "incident.closed"        Incident   Act        Inline RESPONDER, [] true;
+    IncidentReopened      "incident.reopened"      Incident   Act        Inline RESPONDER, [] true;
+    OrderIssued           "order.issued"           Incident   Order      Digest RESPONDER, ["order" "roster"] true;
+    OrderApproved         "order.approved"         Incident   Approval   Inline Signers::Person(&["approver"]), ["order"] true;
+    OrderRejected         "order.rejected"         Incident   Approval   Inline Signers::Person(&["approver"]), ["order"] true;
+    OrderCancelled        "order.cancelled"        Incident   Act        Inline RESPONDER, ["order"] true;
+    OrderRefused          "order.refused"          Incident   Act        Inline Signers::Nobody, ["endpoint" "order" "reason"] true;
+    CollectionStarted     "collection.started"     Incident   Delegation Inline Signers::Evidence, ["attempt" "collection" "endpoint" "order"] true;
+    CollectionProgress    "collection.progress"    Incident   Act        Inline Signers::Nobody, ["collection" "index" "seal"] true;
+    CollectionInterrupted "collection.interrupted" Incident   Act        Inline Signers::Nobody, ["collection" "seal" "segments"] true;
+    CollectionMalformed   "collection.malformed"   Incident   Act        Inline Signers::Nobody, ["collection" "seal"] true;
+    CollectionContradicted "collection.contradicted" Incident Act        Inline Signers::Nobody, ["collection" "index" "sha256"] true;
+    CollectionStored      "collection.stored"      Incident   Manifest   Digest Signers::SealerEvidence,
+        ["collection" "copies" "degraded" "endpoint" "independent" "manifest" "order"] true;
+    EvidenceAccessed      "evidence.accessed"      Incident   Act        Inline Signers::Nobody, ["object" "person"] true;
+    BundleExported        "bundle.exported"        Incident   Act        Inline RESPONDER, ["count" "head" "sums"] true;
+    TsaStamped            "tsa.stamped"            Deployment Act        Inline Signers::Nobody, ["size" "stamp"] true;
+    EvidenceFixityFailed  "evidence.fixity_failed" Incident   Act        Inline Signers::Nobody, ["collection" "object" "store"] true;
+    EvidenceRepaired      "evidence.repaired"      Incident   Act        Inline Signers::Nobody, ["collection" "object" "store"] true;
+    RecoveryPerformed     "recovery.performed"     Deployment Act        Inline Signers::Nobody, ["size"] true;
+    EvidenceReplicated    "evidence.replicated"    Any Act Inline Signers::Unspecified, [] false;
+    EvidenceDerived       "evidence.derived"       Any Act Inline Signers::Unspecified, [] false;
+    CustodyOffered        "custody.offered"        Any Act Inline Signers::Unspecified, [] false;
+    CustodyAccepted       "custody.accepted"       Any Act Inline Signers::Unspecified, [] false;
+    CustodyRejected       "custody.rejected"       Any Act Inline Signers::Unspecified, [] false;
+    HoldPlaced            "hold.placed"            Any Act Inline Signers::Unspecified, [] false;
+    HoldReleased          "hold.released"          Any Act Inline Signers::Unspecified, [] false;
+    RetentionChanged      "retention.changed"      Any Act Inline Signers::Unspecified, [] false;
+    DispositionApproved   "disposition.approved"   Any Act Inline Signers::Unspecified, [] false;
+    DispositionExecuted   "disposition.executed"   Any Act Inline Signers::Unspecified, [] false;
+    DispositionConfirmed  "disposition.confirmed"  Any Act Inline Signers::Unspecified, [] false;
+    KeyRotated            "key.rotated"            Any Act Inline Signers::Unspecified, [] false;
+    KeyRevoked            "key.revoked"            Any Act Inline Signers::Unspecified, [] false;
+    LogSuccession         "log.succession"         Any Act Inline Signers::Unspecified, [] false;
+    PolicyChanged         "policy.changed"         Any Act Inline Signers::Unspecified, [] false;
+    ClockAnomaly          "clock.anomaly"          Any Act Inline Signers::Unspecified, [] false;
+    IncidentTriaged       "incident.triaged"       Any Act Inline Signers::Unspecified, [] false;
+    IntakeReceived        "intake.received"        Any Act Inline Signers::Unspecified, [] false;
+    NoticeSent            "notice.sent"            Any Act Inline Signers::Unspecified, [] false;
+    Correction            "correction"             Any Act Inline Signers::Unspecified, [] false;
+}
+
+impl EntryType {
+    /// The type's name in the ledger.
+    pub fn as_str(self) -> &'static str {
+        self.rule().name
+    }
+}
+
+impl fmt::Display for EntryType {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+impl FromStr for EntryType {
+    type Err = UnknownEntryType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEntryType> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|type_| type_.as_str() == text)
+            .ok_or(UnknownEntryType)
+    }
+}
+serde_as_text!(EntryType);
+
+/// A name that is in no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("unknown entry type")]
+pub struct UnknownEntryType;
