@@ -4,6 +4,7 @@
 //! more than the other may send. Not here: who may call what (`certs::access`) and what a signature means (`evidence`).
 #![forbid(unsafe_code)]
 
+pub mod convert;
 pub mod limits;
 pub mod segment;
 pub mod service;

@@ -22,12 +22,6 @@ pub const RESPONSE_BYTES_MAX: usize = 16 * MIB;
 /// [`REQUEST_BYTES_MAX`]. Documents on disk may be larger (docs/spec/README.md); none that travels needs to be.
 pub const DOCUMENT_BYTES_MAX: usize = MIB;
 
-/// Signatures of one document (docs/spec/README.md).
-pub const SIGNATURES_MAX: usize = 16;
-
-/// Bytes of one armoured signature: 4 KiB. An Ed25519 SSHSIG has about 300 bytes, an `sk-` one 400.
-pub const ARMOUR_BYTES_MAX: usize = 4 * KIB;
-
 /// Bytes of a seal or a segment in one upload message: 1 MiB. Larger ones were slower (2 MiB stream window).
 pub const DATA_BYTES_MAX: usize = MIB;
 
@@ -43,8 +37,8 @@ pub const CSR_BYTES_MAX: usize = 8 * KIB;
 /// Bytes of a ledger entry (docs/spec/ledger.md).
 pub const ENTRY_BYTES_MAX: usize = 16 * KIB;
 
-/// Bytes of a `.tlog-proof`: 64 KiB. Index, up to 63 hashes, and a checkpoint with its cosignatures.
-pub const PROOF_BYTES_MAX: usize = 64 * KIB;
+/// Bytes of a `.tlog-proof`.
+pub const PROOF_BYTES_MAX: usize = ledger::proof_file::PROOF_FILE_BYTES_MAX;
 
 /// Hashes in one Merkle proof: a tree has at most 2^63 leaves, a consistency proof at most one hash more.
 pub const PROOF_HASHES_MAX: usize = 64;
