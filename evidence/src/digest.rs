@@ -50,6 +50,18 @@ impl fmt::Display for Digest {
     }
 }
 
+impl From<ledger::Hash> for Digest {
+    fn from(hash: ledger::Hash) -> Self {
+        Self(hash.0)
+    }
+}
+
+impl From<Digest> for ledger::Hash {
+    fn from(digest: Digest) -> Self {
+        Self(digest.0)
+    }
+}
+
 impl fmt::Debug for Digest {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, out)

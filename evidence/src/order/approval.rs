@@ -1,0 +1,50 @@
+//! The second person's word on an order.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::document::{Document, document_type};
+use crate::id::{DeploymentId, PersonId};
+use crate::time::Time;
+
+document_type! {
+    /// `exhibit-approval-v1`.
+    ApprovalType, "exhibit-approval-v1"
+}
+
+/// An approval or rejection of one order, by its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// Names the document type.
+    #[serde(rename = "type")]
+    pub type_: ApprovalType,
+    /// Where it is valid.
+    pub deployment: DeploymentId,
+    /// The order.
+    pub order: Digest,
+    /// Who decides; holds the role `approver` and is not the issuer.
+    pub approver: PersonId,
+    /// When.
+    pub at: Time,
+    /// What was decided.
+    pub decision: Decision,
+}
+
+/// What an approver decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// The order may run.
+    Approve,
+    /// It may not.
+    Reject,
+}
+
+impl Document for Approval {
+    const TYPE: &'static str = ApprovalType::TEXT;
+
+    fn validate(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
