@@ -24,6 +24,7 @@ pub mod tar;
 
 // The ledger's entries.
 pub mod act;
+pub mod bundle;
 pub mod detail;
 pub mod entry;
 pub mod pairs;
