@@ -1,0 +1,148 @@
+//! Incidents, and the erasable texts that acts name.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::DbError;
+
+/// One incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentRow {
+    /// Incident id.
+    pub incident: String,
+    /// `open` or `closed`.
+    pub state: String,
+    /// Severity.
+    pub severity: String,
+    /// Traffic light.
+    pub tlp: String,
+    /// RSIT class.
+    pub class: String,
+    /// Digest of the title's detail object.
+    pub detail: Option<[u8; 32]>,
+    /// The title; `None` when it was erased or never given.
+    pub title: Option<String>,
+    /// When it was opened.
+    pub opened: String,
+    /// By whom.
+    pub opened_by: String,
+    /// When it was closed; empty while open.
+    pub closed: String,
+    /// Entries of its chain.
+    pub entries: u64,
+    /// Collections.
+    pub collections: u64,
+}
+
+const SELECT: &str = "SELECT i.incident, i.state, i.severity, i.tlp, i.class, i.detail, d.text, i.opened, i.opened_by,
+        i.closed, coalesce(c.next_seq, 0), (SELECT count(*) FROM collections AS x WHERE x.incident = i.incident)
+    FROM incidents AS i LEFT JOIN details AS d ON d.digest = i.detail LEFT JOIN chains AS c ON c.incident = i.incident";
+
+fn read_row(row: &Row<'_>) -> rusqlite::Result<IncidentRow> {
+    Ok(IncidentRow {
+        incident: row.get(0)?,
+        state: row.get(1)?,
+        severity: row.get(2)?,
+        tlp: row.get(3)?,
+        class: row.get(4)?,
+        detail: row.get(5)?,
+        title: row.get(6)?,
+        opened: row.get(7)?,
+        opened_by: row.get(8)?,
+        closed: row.get(9)?,
+        entries: row.get(10)?,
+        collections: row.get(11)?,
+    })
+}
+
+/// Opens an incident; fails when the id is taken.
+///
+/// # Errors
+/// Of the database.
+pub fn insert(tx: &Connection, row: &IncidentRow) -> Result<(), DbError> {
+    tx.prepare_cached(
+        "INSERT INTO incidents (incident, state, severity, tlp, class, detail, opened, opened_by, closed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        row.incident,
+        row.state,
+        row.severity,
+        row.tlp,
+        row.class,
+        row.detail,
+        row.opened,
+        row.opened_by,
+        row.closed
+    ])?;
+    Ok(())
+}
+
+/// Closes (`closed` = time) or reopens (`closed` empty) an incident.
+///
+/// # Errors
+/// Of the database.
+pub fn set_state(tx: &Connection, incident: &str, state: &str, closed: &str) -> Result<(), DbError> {
+    tx.prepare_cached("UPDATE incidents SET state = ?2, closed = ?3 WHERE incident = ?1")?
+        .execute(params![incident, state, closed])?;
+    Ok(())
+}
+
+/// One incident.
+///
+/// # Errors
+/// Of the database.
+pub fn at(reader: &Connection, incident: &str) -> Result<Option<IncidentRow>, DbError> {
+    let mut statement = reader.prepare_cached(&format!("{SELECT} WHERE i.incident = ?1"))?;
+    Ok(statement.query_row([incident], read_row).optional()?)
+}
+
+/// All incidents, newest first.
+///
+/// # Errors
+/// Of the database.
+pub fn all(reader: &Connection, open_only: bool) -> Result<Vec<IncidentRow>, DbError> {
+    let mut statement = reader.prepare_cached(&format!(
+        "{SELECT} WHERE i.state = 'open' OR NOT ?1 ORDER BY i.opened DESC, i.incident DESC"
+    ))?;
+    let rows = statement.query_map([open_only], read_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Incident ids of one year, such as `INC-2026-`: to propose the next.
+///
+/// # Errors
+/// Of the database.
+pub fn ids_with_prefix(reader: &Connection, prefix: &str) -> Result<Vec<String>, DbError> {
+    let mut statement =
+        reader.prepare_cached("SELECT incident FROM incidents WHERE substr(incident, 1, length(?1)) = ?1")?;
+    let rows = statement.query_map([prefix], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Remembers a detail object. `None`: the object is erased already.
+///
+/// # Errors
+/// Of the database.
+pub fn insert_detail(tx: &Connection, digest: &[u8; 32], index: u64, text: Option<&str>) -> Result<(), DbError> {
+    tx.prepare_cached("INSERT INTO details (digest, idx, text) VALUES (?1, ?2, ?3) ON CONFLICT (digest) DO NOTHING")?
+        .execute(params![digest, index, text])?;
+    Ok(())
+}
+
+/// Text of a detail object; `None` when unknown or erased.
+///
+/// # Errors
+/// Of the database.
+pub fn detail(reader: &Connection, digest: &[u8; 32]) -> Result<Option<String>, DbError> {
+    let mut statement = reader.prepare_cached("SELECT text FROM details WHERE digest = ?1")?;
+    Ok(statement.query_row([digest], |row| row.get::<_, Option<String>>(0)).optional()?.flatten())
+}
+
+/// Empties the copy of an erased detail object.
+///
+/// # Errors
+/// Of the database.
+pub fn erase_detail(tx: &Connection, digest: &[u8; 32]) -> Result<(), DbError> {
+    tx.execute("UPDATE details SET text = NULL WHERE digest = ?1", [digest])?;
+    Ok(())
+}

@@ -1,0 +1,177 @@
+use super::*;
+use crate::store::Wanting;
+
+fn fresh() -> (tempfile::TempDir, Db) {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("exhibit.db");
+    Db::create(&path).unwrap();
+    let db = Db::open(&path, 2).unwrap();
+    (place, db)
+}
+
+#[test]
+fn a_database_is_never_made_by_opening_it() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("exhibit.db");
+    assert!(matches!(Db::open(&path, 1), Err(DbError::Missing { .. })));
+    assert!(!path.exists());
+    Db::create(&path).unwrap();
+    assert!(matches!(Db::create(&path), Err(DbError::Exists { .. })));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_foreign_database_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("other.db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    assert!(matches!(Db::open(&path, 1), Err(DbError::Schema { version: 0, .. })));
+}
+
+#[test]
+fn every_commit_is_flushed() {
+    let (_place, db) = fresh();
+    let pragma = |db: &Db, name: &'static str| {
+        db.write::<String, DbError>(move |tx| {
+            Ok(tx.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).map(|value| format!("{value:?}"))?)
+        })
+        .unwrap()
+    };
+    assert_eq!(pragma(&db, "synchronous"), "Integer(2)");
+    assert_eq!(pragma(&db, "journal_mode"), "Text(\"wal\")");
+}
+
+#[test]
+fn a_failed_job_undoes_only_itself() {
+    let (_place, db) = fresh();
+    std::thread::scope(|scope| {
+        for number in 0..64_u32 {
+            let db = &db;
+            scope.spawn(move || {
+                let result = db.write::<(), DbError>(move |tx| {
+                    want(tx, "one", &format!("key {number}"), Wanting::Missing)?;
+                    if number % 2 == 0 { Ok(()) } else { Err(DbError::Closed) }
+                });
+                assert_eq!(result.is_ok(), number % 2 == 0);
+            });
+        }
+    });
+    let tasks = db.read(|reader| repairs_due(reader, i64::MAX, 1000)).unwrap();
+    assert_eq!(tasks.len(), 32);
+    assert!(tasks.iter().all(|task| task.key.ends_with(['0', '2', '4', '6', '8'])));
+}
+
+#[test]
+fn what_is_written_is_there_after_reopening() {
+    let (place, db) = fresh();
+    db.write::<(), DbError>(|tx| want(tx, "one", "a", Wanting::Missing)).unwrap();
+    db.write::<(), DbError>(|tx| want(tx, "one", "a", Wanting::Damaged)).unwrap();
+    drop(db);
+    let db = Db::open(&place.path().join("exhibit.db"), 1).unwrap();
+    let tasks = db.read(|reader| repairs_due(reader, 0, 10)).unwrap();
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(tasks[0].wanting, "damaged");
+}
+
+#[test]
+fn a_reader_sees_one_state_throughout() {
+    let (_place, db) = fresh();
+    let reading = db.clone();
+    db.read::<(), DbError>(|reader| {
+        let before = repairs_waiting(reader)?;
+        reading.write::<(), DbError>(|tx| want(tx, "one", "a", Wanting::Missing))?;
+        assert_eq!(repairs_waiting(reader)?, before);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(db.read(repairs_waiting).unwrap(), 1);
+}
+
+#[test]
+fn the_end_of_the_log_moves_only_from_where_the_caller_believes_it() {
+    let (_place, db) = fresh();
+    let empty = ledger::hash::EMPTY_ROOT.0;
+    let swap = |old: (u64, [u8; 32]), new: (u64, [u8; 32])| {
+        db.write::<bool, DbError>(move |tx| log::compare_and_swap(tx, (old.0, &old.1), (new.0, &new.1), "t")).unwrap()
+    };
+    assert!(swap((0, empty), (3, [3; 32])));
+    assert!(!swap((0, empty), (5, [5; 32])));
+    assert!(!swap((3, [9; 32]), (5, [5; 32])));
+    assert_eq!(db.read(log::state).unwrap().root, [3; 32]);
+}
+
+#[test]
+fn a_million_items_are_found_by_path_and_by_page() {
+    // A tenth of a million keeps the test short; the plan must use the index whatever the number.
+    const ITEMS: u64 = 100_000;
+    let (_place, db) = fresh();
+    let id = [7; 32];
+    db.write::<(), DbError>(move |tx| {
+        let new = collections::NewCollection {
+            id,
+            incident: "INC-2026-0001",
+            order: [1; 32],
+            endpoint: "web-03",
+            generation: 1,
+            attempt: 1,
+            delegation: [2; 32],
+            sealer: "ssh-ed25519 AAAA",
+            begun: "2026-11-21T00:00:00.000Z",
+            index: 5,
+        };
+        collections::insert(tx, &new)
+    })
+    .unwrap();
+    for segment in 0..10 {
+        db.write::<(), DbError>(move |tx| {
+            let first = segment * ITEMS / 10;
+            let row = collections::SegmentRow {
+                index: segment,
+                sha256: [3; 32],
+                seal_sha256: [4; 32],
+                stored_len: 10,
+                seal_len: 5,
+                plain_start: segment * 100,
+                plain_end: segment * 100 + 100,
+                items: ITEMS / 10,
+                items_total: first + ITEMS / 10,
+                is_final: segment == 9,
+                copies: 2,
+            };
+            let items = (first..first + ITEMS / 10).map(|n| collections::ItemRow {
+                n,
+                segment,
+                path: format!("/var/lib/{}/file-{n}", n % 100).into_bytes(),
+                outcome: if n % 1000 == 0 { "denied" } else { "ok" }.to_owned(),
+                kind: "file".to_owned(),
+                at: Some(n * 1024),
+                data: Some(n * 1024 + 512),
+                size: Some(100),
+                stored: Some(100),
+            });
+            collections::add_segment(tx, &id, &row, items)
+        })
+        .unwrap();
+    }
+    db.read::<(), DbError>(|reader| {
+        let collection = collections::at(reader, &id)?.unwrap();
+        assert_eq!((collection.items, collection.not_ok, collection.segments), (ITEMS, ITEMS / 1000, 10));
+        assert_eq!((collection.plain_bytes, collection.stored_bytes), (1000, 100));
+        let found = collections::items_of_path(reader, collection.number, b"/var/lib/42/file-99942", 10)?;
+        assert_eq!(found.iter().map(|item| item.n).collect::<Vec<_>>(), [99_942]);
+        let page = collections::items_page(reader, collection.number, b"/var/lib/7/", false, 50_000, 3)?;
+        assert_eq!(page.iter().map(|item| item.n).collect::<Vec<_>>(), [50_007, 50_107, 50_207]);
+        let bad = collections::items_page(reader, collection.number, b"", true, 0, 5)?;
+        assert_eq!(bad.len(), 5);
+        assert_eq!(collections::segments_of_range(reader, collection.number, 150, 301)?.len(), 3);
+        let plan: String = reader.query_row(
+            "EXPLAIN QUERY PLAN SELECT n FROM items WHERE collection = 1 AND path = x'00' ORDER BY n",
+            [],
+            |row| row.get(3),
+        )?;
+        assert!(plan.contains("items_by_path"), "{plan}");
+        Ok(())
+    })
+    .unwrap();
+}

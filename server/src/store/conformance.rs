@@ -1,0 +1,110 @@
+//! The contract of [`Store`] as a test that any implementation must pass. Tests only.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Key, Store, StoreErrorClass};
+
+/// Runs every rule against fresh stores that `make` gives.
+///
+/// # Panics
+/// At the first broken rule: it is a test.
+#[expect(clippy::panic, clippy::unwrap_used, reason = "this is a test that other rooms may call")]
+pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
+    let collection = [0xc0; 32];
+    let segment = |index: u64, bytes: &[u8]| Key::segment(&collection, index, &Sha256::digest(bytes).into());
+    let class = |result: Result<(), super::StoreError>| result.err().map(|error| error.class());
+
+    // An object is there, whole, once it is acknowledged, and not before.
+    let store = make();
+    let key = segment(0, b"first");
+    assert_eq!(store.read(&key).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
+    assert_eq!(store.size(&key).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
+    store.create(&key, b"first").unwrap();
+    assert_eq!(store.read(&key).unwrap(), b"first");
+    assert_eq!(store.size(&key).unwrap(), 5);
+
+    // Same bytes again succeed, others conflict and change nothing.
+    store.create(&key, b"first").unwrap();
+    assert_eq!(class(store.create(&key, b"fIrst")), Some(StoreErrorClass::Conflict));
+    assert_eq!(class(store.create(&key, b"first and more")), Some(StoreErrorClass::Conflict));
+    assert_eq!(class(store.create(&key, b"")), Some(StoreErrorClass::Conflict));
+    assert_eq!(store.read(&key).unwrap(), b"first");
+
+    // Ranges are cut at the end.
+    assert_eq!(store.read_range(&key, 1, 3).unwrap(), b"irs");
+    assert_eq!(store.read_range(&key, 3, 100).unwrap(), b"st");
+    assert_eq!(store.read_range(&key, 5, 1).unwrap(), b"");
+    assert_eq!(store.read_range(&key, 500, 1).unwrap(), b"");
+
+    // Written in pieces; a writer that is dropped leaves nothing.
+    let pieces = segment(1, b"second object");
+    let mut writer = store.create_writer().unwrap();
+    writer.write(b"second ").unwrap();
+    writer.write(b"").unwrap();
+    writer.write(b"object").unwrap();
+    assert_eq!(store.size(&pieces).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
+    writer.commit(&pieces).unwrap();
+    assert_eq!(store.read(&pieces).unwrap(), b"second object");
+    let mut again = store.create_writer().unwrap();
+    again.write(b"second object").unwrap();
+    again.commit(&pieces).unwrap();
+    let mut other = store.create_writer().unwrap();
+    other.write(b"second OBJECT").unwrap();
+    assert_eq!(class(other.commit(&pieces)), Some(StoreErrorClass::Conflict));
+    let mut dropped = store.create_writer().unwrap();
+    dropped.write(b"never").unwrap();
+    drop(dropped);
+
+    // Empty objects are objects.
+    let empty = segment(2, b"");
+    store.create(&empty, b"").unwrap();
+    assert_eq!(store.read(&empty).unwrap(), b"");
+
+    // Listing is sorted and complete, by prefix.
+    assert_eq!(store.list("segments/").unwrap(), {
+        let mut keys = vec![key.clone(), pieces.clone(), empty];
+        keys.sort();
+        keys
+    });
+    assert_eq!(store.list("seals/").unwrap(), []);
+    assert!(store.list("").unwrap().contains(&Key::marker()));
+
+    // The checkpoint alone is replaced.
+    store.replace_checkpoint(b"one").unwrap();
+    store.replace_checkpoint(b"two").unwrap();
+    assert_eq!(store.read(&Key::checkpoint()).unwrap(), b"two");
+
+    // Details alone are removed, any number of times.
+    let detail = Key::detail(&Sha256::digest(b"detail").into());
+    store.remove(&detail).unwrap();
+    store.create(&detail, b"detail").unwrap();
+    store.remove(&detail).unwrap();
+    store.remove(&detail).unwrap();
+    assert_eq!(store.read(&detail).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
+    assert_eq!(class(store.remove(&key)), Some(StoreErrorClass::Permanent));
+
+    // Only damage is displaced, and then the right bytes fit.
+    assert_eq!(class(store.displace(&key)), Some(StoreErrorClass::Conflict));
+    let claimed = segment(3, b"claimed");
+    store.create(&claimed, b"damaged").unwrap();
+    store.displace(&claimed).unwrap();
+    store.create(&claimed, b"claimed").unwrap();
+    assert_eq!(store.read(&claimed).unwrap(), b"claimed");
+
+    // Of many creators with different bytes exactly one wins, and its bytes are there.
+    let store = make();
+    let contested = segment(9, b"contested");
+    let winners: Vec<u8> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8_u8)
+            .map(|number| {
+                let (store, contested) = (&store, &contested);
+                scope.spawn(move || store.create(contested, &[number; 1000]).ok().map(|()| number))
+            })
+            .collect();
+        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+    });
+    let [winner] = winners.as_slice() else { panic!("{} creators won", winners.len()) };
+    assert_eq!(store.read(&contested).unwrap(), [*winner; 1000]);
+}

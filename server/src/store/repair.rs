@@ -1,0 +1,101 @@
+//! Makes up for replicas that are missing or damaged, from one that is right.
+//! Guarantee: what is written comes from bytes that have the digest of their key; what is whole is never touched;
+//! damaged bytes are moved aside, not deleted. Not here: the `evidence.repaired` entry (the caller records it).
+
+use std::sync::Arc;
+
+use super::key::{ContentCheck, Key, KeyKind};
+use super::replicas::{ReplicaError, Replicas, Wanting};
+use super::{Store, StoreError, StoreErrorClass};
+use crate::db::{Db, DbError, RepairTask};
+
+/// First wait after a failed repair: 10 s; it doubles up to [`BACKOFF_MS_MAX`].
+const BACKOFF_MS_MIN: i64 = 10_000;
+/// Longest wait between two tries: 1 h.
+const BACKOFF_MS_MAX: i64 = 3_600_000;
+
+/// What one round of repair did.
+#[derive(Debug, Default)]
+pub struct RepairReport {
+    /// Replicas that are right now.
+    pub repaired: Vec<RepairTask>,
+    /// Replicas that could not be made, with the reason; they stay queued.
+    pub failed: Vec<(RepairTask, String)>,
+}
+
+/// Repairs what the queue holds and is due, at most `limit` objects.
+///
+/// # Errors
+/// When the database fails; a store that fails is in the report.
+pub fn repair_due(replicas: &Replicas, db: &Db, now_ms: i64, limit: u32) -> Result<RepairReport, DbError> {
+    let mut report = RepairReport::default();
+    for task in db.read(|reader| crate::db::repairs_due(reader, now_ms, limit))? {
+        match repair(replicas, &task) {
+            Ok(()) => {
+                let done = task.clone();
+                db.write(move |tx| crate::db::repair_done(tx, &done))?;
+                report.repaired.push(task);
+            }
+            Err(reason) => {
+                let doublings = u32::try_from(task.attempts.clamp(0, 20)).unwrap_or(20);
+                let wait = BACKOFF_MS_MIN.saturating_mul(1_i64.checked_shl(doublings).unwrap_or(i64::MAX));
+                let due = now_ms.saturating_add(wait.min(BACKOFF_MS_MAX));
+                let (again, text) = (task.clone(), reason.clone());
+                db.write(move |tx| crate::db::repair_failed(tx, &again, due, &text))?;
+                report.failed.push((task, reason));
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Brings one replica in order. Safe to repeat.
+fn repair(replicas: &Replicas, task: &RepairTask) -> Result<(), String> {
+    let key = Key::parse(&task.key).map_err(|error| error.to_string())?;
+    let target = replicas.stores().iter().find(|store| store.identity().store == task.store);
+    let target = target.ok_or_else(|| format!("store {} is not configured any more", task.store))?;
+    match key.kind() {
+        // The sequencer brings a lagging store up to date, tiles before checkpoint; nobody else writes these.
+        KeyKind::Checkpoint | KeyKind::Tile | KeyKind::Marker => return Ok(()),
+        _ => {}
+    }
+    let good = replicas
+        .read_checked(&key, |bytes| key.check(bytes) != ContentCheck::Wrong)
+        .map_err(|error: ReplicaError| error.to_string())?;
+    match target.create(&key, &good) {
+        Err(error) if error.class() == StoreErrorClass::Conflict => replace_damaged(target, &key, &good),
+        result => result.map_err(|error| describe(&error)),
+    }
+}
+
+fn replace_damaged(target: &Arc<dyn Store>, key: &Key, good: &[u8]) -> Result<(), String> {
+    target.displace(key).map_err(|error| describe(&error))?;
+    target.create(key, good).map_err(|error| describe(&error))
+}
+
+fn describe(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// Compares the listings of all stores and queues what one lacks. Finds what was written while a store was away, also
+/// when the queue itself was lost. Returns how many were queued.
+///
+/// # Errors
+/// `Unreadable` when no store can be listed. A store that cannot be listed is not scanned.
+pub fn scan_for_missing(replicas: &Replicas, sink: &dyn super::WantingSink) -> Result<u64, ReplicaError> {
+    let mut queued = 0;
+    for room in ["details/", "documents/", "quarantine/", "seals/", "segments/", "targets/", "ledger/checkpoints/", "ledger/stamps/"] {
+        let all = replicas.list(room)?;
+        for store in replicas.stores() {
+            let Ok(held) = store.list(room) else { continue };
+            for key in all.iter().filter(|key| held.binary_search(key).is_err()) {
+                sink.wanting(&store.identity().store, key, Wanting::Missing);
+                queued += 1;
+            }
+        }
+    }
+    Ok(queued)
+}

@@ -1,0 +1,67 @@
+//! A configured store that could not be opened: so that a collector starts with one disk gone, degraded and saying so.
+//! Every call fails; nothing is pretended.
+
+use super::{Key, ObjectWriter, Store, StoreError, StoreIdentity};
+
+/// Stands in for a store until restart.
+#[derive(Debug)]
+pub struct UnavailableStore {
+    identity: StoreIdentity,
+}
+
+impl UnavailableStore {
+    /// The store that `identity` names is not there.
+    pub fn new(identity: StoreIdentity) -> Self {
+        Self { identity }
+    }
+
+    fn failed<T>(&self) -> Result<T, StoreError> {
+        Err(StoreError::Failed { store: self.identity.store.clone() })
+    }
+}
+
+impl Store for UnavailableStore {
+    fn identity(&self) -> &StoreIdentity {
+        &self.identity
+    }
+
+    fn domain(&self) -> &str {
+        &self.identity.domain
+    }
+
+    fn create(&self, _: &Key, _: &[u8]) -> Result<(), StoreError> {
+        self.failed()
+    }
+
+    fn create_writer(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
+        self.failed()
+    }
+
+    fn replace_checkpoint(&self, _: &[u8]) -> Result<(), StoreError> {
+        self.failed()
+    }
+
+    fn read(&self, _: &Key) -> Result<Vec<u8>, StoreError> {
+        self.failed()
+    }
+
+    fn read_range(&self, _: &Key, _: u64, _: u64) -> Result<Vec<u8>, StoreError> {
+        self.failed()
+    }
+
+    fn size(&self, _: &Key) -> Result<u64, StoreError> {
+        self.failed()
+    }
+
+    fn list(&self, _: &str) -> Result<Vec<Key>, StoreError> {
+        self.failed()
+    }
+
+    fn remove(&self, _: &Key) -> Result<(), StoreError> {
+        self.failed()
+    }
+
+    fn displace(&self, _: &Key) -> Result<(), StoreError> {
+        self.failed()
+    }
+}
