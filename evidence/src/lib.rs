@@ -30,5 +30,10 @@ pub mod entry;
 pub mod pairs;
 
 // Documents that people, endpoints and the authority sign.
+pub mod delegation;
+pub mod manifest;
 pub mod order;
 pub mod roster;
+
+// What is believed on the strength of them.
+pub mod admission;
