@@ -31,6 +31,7 @@ pub mod pairs;
 
 // Documents that people, endpoints and the authority sign.
 pub mod delegation;
+pub mod enrolment;
 pub mod manifest;
 pub mod order;
 pub mod roster;

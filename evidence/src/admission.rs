@@ -1,0 +1,221 @@
+//! Whether an endpoint obeys an order. Format and sequence: docs/spec/order.md, *Admission on the endpoint*.
+//! Guarantee: a pure function of raw bytes and pins; the party that delivers the package decides nothing. The first
+//! step that fails is the reason, so that every endpoint gives the same answer to the same package.
+//! Not here: the owner's policy, spent attempts and other collections (steps 10 to 12, the agent's warden).
+
+mod checks;
+mod package;
+
+pub use package::{Package, Proven};
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::digest::Digest;
+use crate::id::{DeploymentId, PersonId};
+use crate::keys::PublicKey;
+use crate::order::{Order, Target};
+use crate::roster::{AdmittedRoster, AuthoritySet, RosterFloor};
+use crate::signed::Signed;
+use crate::text::serde_as_text;
+use crate::time::Time;
+
+/// How far ahead of the endpoint's clock an order may be issued: 10 minutes. More means that one of the two clocks
+/// cannot be used to judge expiry.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(600);
+
+/// What the endpoint believes, whoever delivers the order: written at enrolment, changed by its owner only.
+#[derive(Debug, Clone, Copy)]
+pub struct Pins<'a> {
+    /// Its deployment.
+    pub deployment: &'a DeploymentId,
+    /// Who signs rosters.
+    pub authority: &'a AuthoritySet,
+    /// The log's key, and a quorum of cosigners when the owner asks for one.
+    pub log: &'a ledger::Policy,
+    /// Itself.
+    pub target: &'a Target,
+}
+
+/// What the endpoint remembers from one order to the next.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory<'a> {
+    /// The roster it admitted last; used when the package brings none.
+    pub roster: Option<&'a AdmittedRoster>,
+    /// Lowest roster version it takes: of that roster, or of its token.
+    pub roster_floor: RosterFloor,
+    /// Largest time in rosters and orders that it verified.
+    pub clock_floor: Time,
+    /// The checkpoint it verified last.
+    pub checkpoint: Option<&'a ledger::Checkpoint>,
+}
+
+/// An order that passed steps 1 to 9. The caller persists `roster`, `checkpoint` and `clock_floor`.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    /// The order.
+    pub order: Order,
+    /// Its id.
+    pub order_sha256: Digest,
+    /// Its bytes with the signature.
+    pub signed: Signed,
+    /// The roster it was judged by.
+    pub roster: AdmittedRoster,
+    /// The key its issuer signed with.
+    pub issuer_key: PublicKey,
+    /// Who approved it, sorted.
+    pub approvers: Vec<PersonId>,
+    /// The checkpoint that proves it was logged.
+    pub checkpoint: ledger::Checkpoint,
+    /// Who cosigned that checkpoint, and when (seconds since 1970).
+    pub cosigners: Vec<(String, u64)>,
+    /// The time by which expiry was judged.
+    pub judged_at: Time,
+    /// New clock floor.
+    pub clock_floor: Time,
+}
+
+/// Judges a package at `now`, the endpoint's own clock.
+///
+/// # Errors
+/// [`Refusal`] with the first step that failed.
+pub fn admit(package: &Package<'_>, pins: &Pins<'_>, memory: &Memory<'_>, now: Time) -> Result<Admitted, Refusal> {
+    let parsed = package::parse(package)?;
+    parsed.check_deployment(pins.deployment)?;
+    let roster = checks::roster(&parsed, pins, memory, now)?;
+    let judged_at = now.max(memory.clock_floor).max(roster.roster().issued);
+    // What is refused from here on still taught the endpoint a newer roster, which must not be lost.
+    match checks::order(&parsed, &roster, pins, memory, judged_at) {
+        Ok(proof) => Ok(Admitted {
+            order_sha256: parsed.order_signed.digest(),
+            clock_floor: memory.clock_floor.max(roster.roster().issued).max(parsed.order.issued),
+            order: parsed.order,
+            signed: parsed.order_signed,
+            roster,
+            issuer_key: proof.issuer_key,
+            approvers: proof.approvers,
+            checkpoint: proof.checkpoint,
+            cosigners: proof.cosigners,
+            judged_at,
+        }),
+        Err(refusal) => Err(Refusal { learned: Some(Box::new(roster)), ..refusal }),
+    }
+}
+
+/// Why an order is not obeyed: the frozen names of docs/spec/order.md, in the sequence of the checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Bytes that are no order, roster, approval, entry or proof.
+    Malformed,
+    /// Of another deployment.
+    Foreign,
+    /// No roster in force.
+    Roster,
+    /// Not signed by its issuer, or the issuer is no responder.
+    Signature,
+    /// Outside its time.
+    Expired,
+    /// Addressed to others.
+    Target,
+    /// The second person is missing.
+    Approvals,
+    /// Labelled otherwise than its plan.
+    Sensitivity,
+    /// Not proven to be logged.
+    Ledger,
+    /// The endpoint's owner forbids it.
+    Policy,
+    /// No attempt left, or already done.
+    Replay,
+    /// Another collection runs.
+    Busy,
+}
+
+impl Reason {
+    /// All reasons, in the sequence of the checks.
+    pub const ALL: [Self; 12] = [
+        Self::Malformed,
+        Self::Foreign,
+        Self::Roster,
+        Self::Signature,
+        Self::Expired,
+        Self::Target,
+        Self::Approvals,
+        Self::Sensitivity,
+        Self::Ledger,
+        Self::Policy,
+        Self::Replay,
+        Self::Busy,
+    ];
+
+    /// The frozen name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Foreign => "foreign",
+            Self::Roster => "roster",
+            Self::Signature => "signature",
+            Self::Expired => "expired",
+            Self::Target => "target",
+            Self::Approvals => "approvals",
+            Self::Sensitivity => "sensitivity",
+            Self::Ledger => "ledger",
+            Self::Policy => "policy",
+            Self::Replay => "replay",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Reason {
+    type Err = UnknownReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReason> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownReason)
+    }
+}
+serde_as_text!(Reason);
+
+/// A text that is no reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("unknown reason")]
+pub struct UnknownReason;
+
+/// An order that is not obeyed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct Refusal {
+    /// The first step that failed.
+    pub reason: Reason,
+    /// What exactly, for people.
+    pub detail: String,
+    /// A roster that was verified on the way and is in force: keep it, although the order is refused.
+    pub learned: Option<Box<AdmittedRoster>>,
+}
+
+impl Refusal {
+    /// A refusal with its detail.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), learned: None }
+    }
+
+    /// A refusal whose detail is an error with all its causes.
+    fn because(reason: Reason, error: &dyn Error) -> Self {
+        let mut detail = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            detail.push_str(": ");
+            detail.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self::new(reason, detail)
+    }
+}

@@ -1,0 +1,92 @@
+//! How an endpoint becomes one, renews its certificate, and how persons log in. Format: docs/spec/enrolment.md.
+//! Guarantee: each key of a request signs it, so nobody registers a key that is not theirs; the endpoint believes
+//! nothing that its token does not name. Not here: certificates (crate `certs`), the one-use rule (server).
+
+mod accept;
+mod address;
+mod login;
+mod request;
+mod token;
+mod token_string;
+
+pub use accept::{Accepted, Offer, accept};
+pub use address::{Address, AddressError};
+pub use login::{Login, LoginType};
+pub use request::{AgentBuild, EnrolmentRequest, EnrolmentType, Renewal, RenewalType};
+pub use token::{LogKey, TOKEN_LIFETIME_MAX, Token, TokenType};
+pub use token_string::TokenString;
+
+use crate::roster::RosterError;
+use crate::signed::SignedError;
+
+/// An enrolment, renewal or login that does not hold.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnrolmentError {
+    /// Something else than what was pinned or asked for.
+    #[error("{what} is not the one that was asked for")]
+    Differs {
+        /// What.
+        what: &'static str,
+    },
+    /// Not a signed document of its type.
+    #[error("signed document")]
+    Document {
+        /// Why.
+        #[source]
+        source: SignedError,
+    },
+    /// The entry that should record it cannot be read.
+    #[error("ledger entry of the enrolment")]
+    Entry {
+        /// Why.
+        #[source]
+        source: crate::entry::EntryError,
+    },
+    /// Outside its time.
+    #[error("token is valid from {issued} to {not_after} only; ask for a new one")]
+    Expired {
+        /// From.
+        issued: crate::time::Time,
+        /// To.
+        not_after: crate::time::Time,
+    },
+    /// The log's key cannot be used.
+    #[error("log key of the token")]
+    LogKey {
+        /// Why.
+        #[source]
+        source: ledger::policy::PolicyError,
+    },
+    /// Not proven to be logged.
+    #[error("proof that the enrolment is logged")]
+    Proof {
+        /// Why.
+        #[source]
+        source: ledger::proof_file::ProofFileError,
+    },
+    /// The roster is not in force.
+    #[error("roster of the deployment")]
+    Roster {
+        /// Why.
+        #[source]
+        source: RosterError,
+    },
+    /// Signed by others, too few or too many, or in another order.
+    #[error("{what} is not signed by {by}, in this order and by nobody else")]
+    Signers {
+        /// The document.
+        what: &'static str,
+        /// Who must sign.
+        by: &'static str,
+    },
+    /// Not a token string.
+    #[error("not a token: exhibit1.<document>.<signature>.<seed>, copied whole and without blanks")]
+    TokenString,
+}
+
+fn open<T: crate::document::Document>(
+    signed: &crate::signed::Signed,
+) -> Result<(T, Vec<crate::keys::PublicKey>), EnrolmentError> {
+    signed.open().map_err(|source| EnrolmentError::Document { source })
+}

@@ -1,0 +1,63 @@
+//! A person's request for a short-lived TLS certificate.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EnrolmentError, open};
+use crate::document::{Document, document_type};
+use crate::id::{DeploymentId, PersonId};
+use crate::keys::PublicKey;
+use crate::roster::Roster;
+use crate::signed::Signed;
+use crate::text::FixedBytes;
+use crate::time::Time;
+
+document_type! {
+    /// `exhibit-login-v1`.
+    LoginType, "exhibit-login-v1"
+}
+
+/// A login: signed by the person's roster key and the fresh TLS key, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// Names the document type.
+    #[serde(rename = "type")]
+    pub type_: LoginType,
+    /// Deployment.
+    pub deployment: DeploymentId,
+    /// Who.
+    pub person: PersonId,
+    /// The server's challenge.
+    pub challenge: FixedBytes<32>,
+    /// The key of the TLS certificate.
+    pub tls_key: PublicKey,
+    /// When, by the person's clock.
+    pub at: Time,
+}
+
+impl Document for Login {
+    const TYPE: &'static str = LoginType::TEXT;
+
+    fn validate(&self) -> Result<(), &'static str> {
+        if self.tls_key.application().is_some() { Err("a TLS key is a plain ssh-ed25519 key") } else { Ok(()) }
+    }
+}
+
+impl Login {
+    /// Reads a login and checks that a key of that person and the TLS key signed it. That the challenge is fresh is
+    /// for the server to know.
+    ///
+    /// # Errors
+    /// [`EnrolmentError`].
+    pub fn verify(signed: &Signed, roster: &Roster) -> Result<Self, EnrolmentError> {
+        let (login, signers) = open::<Self>(signed)?;
+        if login.deployment != roster.deployment {
+            return Err(EnrolmentError::Differs { what: "the login's deployment" });
+        }
+        let of_person = |key: &PublicKey| roster.person_of_key(key).is_some_and(|person| person.id == login.person);
+        match signers.as_slice() {
+            [person, tls] if of_person(person) && *tls == login.tls_key && person != tls => Ok(login),
+            _ => Err(EnrolmentError::Signers { what: "login", by: "a roster key of the person and the TLS key" }),
+        }
+    }
+}
