@@ -1,0 +1,119 @@
+//! The export itself: SHA256SUMS signed by a responder, and logged as `bundle.exported` behind the head that the bundle shows.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use evidence::bundle::{Overview, SUMS_NAMESPACE};
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::Actor;
+use evidence::roster::Role;
+use evidence::sshsig;
+use ledger::{Checkpoint, Hash, verify_consistency};
+
+use crate::custody::{Custody, act_of, check_act, proven};
+use crate::files::Files;
+use crate::rosters::Rosters;
+use crate::trust::{Trust, chain};
+
+/// Checks the signature over SHA256SUMS; returns the signer's name.
+pub(crate) fn sums_signature(
+    files: &Files,
+    overview: &Overview,
+    rosters: &Rosters,
+) -> Result<String, String> {
+    let armour = String::from_utf8(files.required("SHA256SUMS.sig")?).map_err(|cause| cause.to_string())?;
+    let key = sshsig::verify(&armour, SUMS_NAMESPACE, files.sums_bytes()).map_err(|cause| chain(&cause))?;
+    let roster = rosters.newest().ok_or("the bundle has no roster")?.roster();
+    let person = roster
+        .person_of_key(&key)
+        .filter(|person| person.has(Role::Responder));
+    let person =
+        person.ok_or_else(|| format!("{} is no responder's key in the newest roster", key.fingerprint()))?;
+    if overview.by == Actor::Person(person.id.clone()) {
+        Ok(person.id.to_string())
+    } else {
+        Err(format!(
+            "signed by {}, bundle.json says {}",
+            person.id, overview.by
+        ))
+    }
+}
+
+/// Checks the `bundle.exported` entry and that its checkpoint continues the bundle's own.
+pub(crate) fn check(
+    files: &Files,
+    overview: &Overview,
+    head: &Checkpoint,
+    custody: &Custody,
+    rosters: &Rosters,
+    trust: &Trust,
+) -> Result<String, String> {
+    let note = files.required("export/checkpoint")?;
+    let later = trust
+        .policy
+        .verify_checkpoint(&note)
+        .map_err(|cause| format!("export/checkpoint: {}", chain(&cause)))?
+        .checkpoint;
+    let proof = consistency(&files.required("export/consistency")?)?;
+    if later.origin != head.origin {
+        return Err(format!("export/checkpoint is of {}", later.origin));
+    }
+    verify_consistency(head.size, &head.root, later.size, &later.root, &proof).map_err(|cause| {
+        format!(
+            "export/checkpoint does not continue ledger/checkpoint: {}",
+            chain(&cause)
+        )
+    })?;
+    let exported = proven(files, "export/entry", "export/entry.tlog-proof", &later)?;
+    let envelope = &exported.entry.envelope;
+    if envelope.type_ != EntryType::BundleExported || envelope.incident.incident() != Some(&overview.incident)
+    {
+        return Err(format!(
+            "export/entry is {} of {}",
+            envelope.type_, envelope.incident
+        ));
+    }
+    let sums = Digest::of(files.sums_bytes()).to_string();
+    let last = custody.incident.last().ok_or("the incident has no entries")?;
+    for (name, value) in [
+        ("sums", sums),
+        ("head", overview.head.to_string()),
+        ("count", custody.incident.len().to_string()),
+    ] {
+        if exported.reference(name) != Some(value.as_str()) {
+            return Err(format!("bundle.exported names another {name}"));
+        }
+    }
+    if exported.index <= last.index || envelope.seq <= overview.head_seq {
+        return Err("bundle.exported stands before the head it names".to_owned());
+    }
+    let act = act_of(files, &exported)?;
+    check_act(&exported, &act, rosters)?;
+    let by: evidence::act::Act =
+        evidence::json::parse_document(&act.document).map_err(|cause| chain(&cause))?;
+    if by.by == overview.by {
+        Ok(format!("logged as entry {} at {}", exported.index, envelope.time))
+    } else {
+        Err(format!("exported by {}, bundle.json says {}", by.by, overview.by))
+    }
+}
+
+/// One base64 hash a line.
+fn consistency(bytes: &[u8]) -> Result<Vec<Hash>, String> {
+    let bad = || "export/consistency is malformed".to_owned();
+    let text = str::from_utf8(bytes).map_err(|_not_text| bad())?;
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let body = text.strip_suffix('\n').ok_or_else(bad)?;
+    body.split('\n')
+        .map(|line| {
+            let bytes: [u8; 32] = STANDARD
+                .decode(line)
+                .ok()
+                .and_then(|bytes| bytes.try_into().ok())
+                .ok_or_else(bad)?;
+            Ok(Hash(bytes))
+        })
+        .collect()
+}

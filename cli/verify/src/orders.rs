@@ -1,0 +1,117 @@
+//! The orders: signed by a responder of the roster they name, in time, for the endpoints that obeyed, approved where the rules ask.
+
+use std::collections::BTreeMap;
+
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::json;
+use evidence::order::{Approval, Decision, Order, Target, TargetProof};
+use evidence::roster::Role;
+
+use crate::custody::{Custody, signer};
+use crate::files::Files;
+use crate::rosters::{Rosters, signed};
+use crate::trust::chain;
+
+/// Verified orders by id.
+pub(crate) type Orders = BTreeMap<Digest, Order>;
+
+/// Verifies one order of the bundle.
+pub(crate) fn check(
+    files: &Files,
+    id: &Digest,
+    custody: &Custody,
+    rosters: &Rosters,
+) -> Result<Order, String> {
+    let signed_order = signed(files, &format!("orders/{id}"))?;
+    if signed_order.digest() != *id {
+        return Err(format!("its digest is {}", signed_order.digest()));
+    }
+    let key = signer(&signed_order, "exhibit-order-v1")?;
+    let order: Order = signed_order.read().map_err(|cause| chain(&cause))?;
+    let roster = rosters
+        .version(order.roster_version)
+        .ok_or_else(|| format!("roster {} is not in the bundle", order.roster_version))?;
+    if roster.digest() != order.roster_sha256 {
+        return Err(format!(
+            "names another roster of version {}",
+            order.roster_version
+        ));
+    }
+    let roster = roster.roster();
+    if order.deployment != roster.deployment {
+        return Err(format!("is of deployment {}", order.deployment));
+    }
+    if !roster.speaks_for(&key, &order.issuer, &[Role::Responder]) {
+        return Err(format!("is not signed by a key of {} as responder", order.issuer));
+    }
+    if order.lifetime() > roster.order_lifetime_max() {
+        return Err("lives longer than the roster allows".to_owned());
+    }
+    if order.plan.sensitivity() != order.sensitivity {
+        return Err("is labelled with another sensitivity than its plan has".to_owned());
+    }
+    let issued = custody.incident.iter().find(|proven| {
+        proven.entry.envelope.type_ == EntryType::OrderIssued && proven.entry.envelope.event == *id
+    });
+    let issued = issued.ok_or("has no order.issued entry")?;
+    let time = issued.entry.envelope.time;
+    if issued.entry.envelope.incident.incident() != Some(&order.incident) {
+        return Err(format!("is for {}", order.incident));
+    }
+    if time >= order.expires || time >= roster.not_after {
+        return Err(format!(
+            "was logged at {time}, after it or its roster had expired"
+        ));
+    }
+    if roster.needs_approval(order.sensitivity) {
+        let approver = approver(files, id, &order, custody, rosters)?;
+        return if approver {
+            Ok(order)
+        } else {
+            Err("needs the approval of a second person and has none".to_owned())
+        };
+    }
+    Ok(order)
+}
+
+fn approver(
+    files: &Files,
+    id: &Digest,
+    order: &Order,
+    custody: &Custody,
+    rosters: &Rosters,
+) -> Result<bool, String> {
+    for proven in custody
+        .incident
+        .iter()
+        .filter(|proven| proven.entry.envelope.type_ == EntryType::OrderApproved)
+    {
+        let act = crate::custody::act_of(files, proven)?;
+        let approval = act.signed().map_err(|cause| chain(&cause))?;
+        let key = signer(&approval, "exhibit-approval-v1")?;
+        let approval: Approval = approval.read().map_err(|cause| chain(&cause))?;
+        let person = rosters.person(proven.index, &key, &[Role::Approver]);
+        let counts = approval.order == *id
+            && approval.decision == Decision::Approve
+            && approval.approver != order.issuer
+            && person.is_some_and(|person| person.id == approval.approver);
+        if counts {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Checks that an endpoint was a target of the order.
+pub(crate) fn check_target(files: &Files, id: &Digest, order: &Order, target: &Target) -> Result<(), String> {
+    let name = format!("orders/{id}.targets/{}.json", target.endpoint);
+    let proof: TargetProof = json::parse_document(&files.required(&name)?)
+        .map_err(|cause| format!("{name}: {}", chain(&cause)))?;
+    if proof.count != order.targets_count {
+        return Err(format!("{name} is about a list of {} targets", proof.count));
+    }
+    proof
+        .verify(target, &order.targets_root)
+        .map_err(|cause| format!("{name}: {}", chain(&cause)))
+}

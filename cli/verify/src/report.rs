@@ -1,0 +1,214 @@
+//! What a verification says: each check with its result, who outside vouches, what was not checked.
+//! Guarantee: a check that did not run says so; nothing is `ok` by default.
+
+use serde::Serialize;
+
+/// Result of one check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It holds.
+    Ok,
+    /// It does not hold.
+    Failed,
+    /// It was not looked at, or could not be.
+    NotChecked,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Name in docs/spec/bundle.md.
+    pub check: &'static str,
+    /// What it was about, where a check runs several times: an order, an endpoint, a collection.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// Result.
+    pub verdict: Verdict,
+    /// Whether exit code 0 needs it.
+    pub required: bool,
+    /// What was found, or why it failed.
+    pub says: String,
+}
+
+/// A collection that the bundle holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CollectionSummary {
+    /// Its id.
+    pub collection: String,
+    /// `endpoint#generation`.
+    pub endpoint: String,
+    /// `stored`, `stored-degraded` or `interrupted`.
+    pub state: String,
+    /// Items recorded.
+    pub items: u64,
+    /// Bytes of content.
+    pub content_bytes: u64,
+    /// Stored bytes.
+    pub stored_bytes: u64,
+    /// Items by outcome.
+    pub outcomes: Vec<(String, u64)>,
+    /// From the manifest: what the endpoint says this does not show.
+    pub limitations: Vec<String>,
+}
+
+/// The whole report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The incident, once read.
+    pub incident: String,
+    /// Its deployment.
+    pub deployment: String,
+    /// All checks in the order they ran.
+    pub checks: Vec<Check>,
+    /// Who outside the collector vouches for the ledger's head, and since when; empty: nobody.
+    pub vouched_by: Vec<String>,
+    /// Evidence that was verified.
+    pub collections: Vec<CollectionSummary>,
+}
+
+impl Report {
+    /// Records a check that holds.
+    pub fn ok(&mut self, check: &'static str, subject: &str, says: impl Into<String>) {
+        self.push(check, subject, Verdict::Ok, true, says.into());
+    }
+
+    /// Records a check that does not hold.
+    pub fn failed(&mut self, check: &'static str, subject: &str, says: impl Into<String>) {
+        self.push(check, subject, Verdict::Failed, true, says.into());
+    }
+
+    /// Records a check that a verdict needs and that could not be made.
+    pub fn not_checked(&mut self, check: &'static str, subject: &str, says: impl Into<String>) {
+        self.push(check, subject, Verdict::NotChecked, true, says.into());
+    }
+
+    /// Records a check that was not made and that this policy does not ask for.
+    pub fn not_asked(&mut self, check: &'static str, subject: &str, says: impl Into<String>) {
+        self.push(check, subject, Verdict::NotChecked, false, says.into());
+    }
+
+    /// Records the outcome of a fallible check.
+    pub fn settle(&mut self, check: &'static str, subject: &str, result: Result<String, String>) -> bool {
+        match result {
+            Ok(says) => self.ok(check, subject, says),
+            Err(says) => {
+                self.failed(check, subject, says);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn push(&mut self, check: &'static str, subject: &str, verdict: Verdict, required: bool, says: String) {
+        self.checks.push(Check {
+            check,
+            subject: subject.to_owned(),
+            verdict,
+            required,
+            says,
+        });
+    }
+
+    /// 1 when anything failed; else 2 when a required check was not made; else 0.
+    pub fn exit_code(&self) -> u8 {
+        if self.checks.iter().any(|check| check.verdict == Verdict::Failed) {
+            1
+        } else if self.checks.is_empty()
+            || self
+                .checks
+                .iter()
+                .any(|check| check.required && check.verdict == Verdict::NotChecked)
+        {
+            2
+        } else {
+            0
+        }
+    }
+
+    /// One line a check, then what was verified and who vouches.
+    pub fn text(&self) -> String {
+        let mut lines = Vec::new();
+        for check in &self.checks {
+            let verdict = match check.verdict {
+                Verdict::Ok => "ok         ",
+                Verdict::Failed => "FAILED     ",
+                Verdict::NotChecked => "not checked",
+            };
+            let name = if check.subject.is_empty() {
+                check.check.to_owned()
+            } else {
+                format!("{} {}", check.check, short(&check.subject))
+            };
+            lines.push(printable(&format!("{verdict}  {name:34} {}", check.says)));
+        }
+        for collection in &self.collections {
+            let outcomes: Vec<String> = collection
+                .outcomes
+                .iter()
+                .map(|(outcome, count)| format!("{count} {outcome}"))
+                .collect();
+            lines.push(printable(&format!(
+                "collection {} of {}: {}, {} items ({}), {} bytes of content in {} stored",
+                short(&collection.collection),
+                collection.endpoint,
+                collection.state,
+                collection.items,
+                outcomes.join(", "),
+                collection.content_bytes,
+                collection.stored_bytes,
+            )));
+            lines.extend(
+                collection
+                    .limitations
+                    .iter()
+                    .map(|limit| printable(&format!("  limitation: {limit}"))),
+            );
+        }
+        if self.vouched_by.is_empty() {
+            lines.push("vouched for by: nobody outside the collector (no cosigner, no stamp)".to_owned());
+        } else {
+            lines.extend(
+                self.vouched_by
+                    .iter()
+                    .map(|who| printable(&format!("vouched for by: {who}"))),
+            );
+        }
+        let failed = self
+            .checks
+            .iter()
+            .filter(|check| check.verdict == Verdict::Failed)
+            .count();
+        let open = self
+            .checks
+            .iter()
+            .filter(|check| check.verdict == Verdict::NotChecked)
+            .count();
+        let verdict = match self.exit_code() {
+            0 => "VERIFIED",
+            1 => "FAILED",
+            _ => "NOT VERIFIED: a required check could not be made",
+        };
+        lines.push(format!(
+            "{verdict}: {} checks, {failed} failed, {open} not checked",
+            self.checks.len()
+        ));
+        lines.join("\n")
+    }
+}
+
+/// The first 12 digits of an id, enough for people.
+fn short(id: &str) -> &str {
+    if id.len() == 64 {
+        id.get(..12).unwrap_or(id)
+    } else {
+        id
+    }
+}
+
+/// Bundle content must not drive the reader's terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}

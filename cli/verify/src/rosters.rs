@@ -1,0 +1,125 @@
+//! The bundle's rosters: each signed by the pinned authority, linked, and placed in time by its `roster.published` entry.
+
+use std::collections::BTreeMap;
+
+use evidence::digest::Digest;
+use evidence::id::DeploymentId;
+use evidence::keys::PublicKey;
+use evidence::roster::Person;
+use evidence::roster::{AdmittedRoster, Role, Roster, RosterFloor};
+use evidence::signed::{Signed, signature_name};
+
+use crate::files::Files;
+use crate::trust::{Trust, chain};
+
+/// Verified rosters by version.
+#[derive(Debug, Default)]
+pub(crate) struct Rosters {
+    by_version: BTreeMap<u64, AdmittedRoster>,
+    /// Log index of `roster.published` → version.
+    published: BTreeMap<u64, u64>,
+}
+
+impl Rosters {
+    /// Reads and verifies every `deployment/roster-<version>.json`.
+    pub(crate) fn load(files: &Files, deployment: &DeploymentId, trust: &Trust) -> Result<Self, String> {
+        let mut versions: Vec<u64> = files
+            .below("deployment/roster-")
+            .filter_map(|name| {
+                name.strip_prefix("deployment/roster-")?
+                    .strip_suffix(".json")?
+                    .parse()
+                    .ok()
+            })
+            .collect();
+        versions.sort_unstable();
+        let mut rosters = Self::default();
+        let mut floor: Option<RosterFloor> = None;
+        for version in versions {
+            let signed = signed(files, &format!("deployment/roster-{version}"))?;
+            let roster = Roster::verify(&signed, deployment, &trust.authority, floor.as_ref())
+                .map_err(|cause| format!("roster-{version}: {}", chain(&cause)))?;
+            if roster.roster().version != version {
+                return Err(format!("roster-{version} is version {}", roster.roster().version));
+            }
+            floor = Some(roster.floor());
+            rosters.by_version.insert(version, roster);
+        }
+        let Some(newest) = rosters.newest() else {
+            return Err("the bundle has no roster".to_owned());
+        };
+        if newest.roster().version < trust.roster_version_min {
+            return Err(format!(
+                "newest roster is version {}, the pinned minimum is {}",
+                newest.roster().version,
+                trust.roster_version_min
+            ));
+        }
+        Ok(rosters)
+    }
+
+    /// The newest roster.
+    pub(crate) fn newest(&self) -> Option<&AdmittedRoster> {
+        self.by_version.values().next_back()
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.by_version.len()
+    }
+
+    /// A roster by version.
+    pub(crate) fn version(&self, version: u64) -> Option<&AdmittedRoster> {
+        self.by_version.get(&version)
+    }
+
+    /// Notes that the roster with this digest was published at a log index.
+    pub(crate) fn place(&mut self, digest: &Digest, index: u64) -> Result<(), String> {
+        let version = self
+            .by_version
+            .iter()
+            .find(|(_, roster)| roster.digest() == *digest)
+            .map(|(version, _)| *version);
+        let version = version
+            .ok_or_else(|| format!("roster.published at {index} names a roster that is not in the bundle"))?;
+        self.published.insert(index, version);
+        Ok(())
+    }
+
+    /// Every roster must have been published before it can be in force.
+    pub(crate) fn check_all_published(&self) -> Result<(), String> {
+        match self
+            .by_version
+            .keys()
+            .find(|version| !self.published.values().any(|published| published == *version))
+        {
+            None => Ok(()),
+            Some(version) => Err(format!("roster {version} has no roster.published entry")),
+        }
+    }
+
+    /// The roster in force when the entry at `index` was recorded.
+    pub(crate) fn in_force(&self, index: u64) -> Option<&Roster> {
+        let version = self.published.range(..index).map(|(_, version)| *version).max()?;
+        self.by_version.get(&version).map(AdmittedRoster::roster)
+    }
+
+    /// The person who owned `key` with one of `roles` at `index`.
+    pub(crate) fn person(&self, index: u64, key: &PublicKey, roles: &[Role]) -> Option<&Person> {
+        self.in_force(index)?
+            .person_of_key(key)
+            .filter(|person| roles.iter().any(|role| person.has(*role)))
+    }
+}
+
+/// Reads `NAME.json` with its signatures.
+pub(crate) fn signed(files: &Files, name: &str) -> Result<Signed, String> {
+    let document = files.required(&format!("{name}.json"))?;
+    let mut signatures = Vec::new();
+    while let Some(bytes) = files.bytes(&signature_name(name, signatures.len().saturating_add(1)))? {
+        let armour =
+            String::from_utf8(bytes).map_err(|cause| format!("{name}: signature is not text: {cause}"))?;
+        signatures.push(armour);
+    }
+    Signed::from_parts(document, signatures).map_err(|cause| format!("{name}: {}", chain(&cause)))
+}

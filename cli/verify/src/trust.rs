@@ -1,0 +1,98 @@
+//! The trust directory: what the verifier pinned beforehand. Nothing in a bundle can change or replace it.
+
+use std::path::Path;
+
+use evidence::roster::AuthoritySet;
+use ledger::Policy;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+/// Pinned keys and minimum versions (docs/spec/bundle.md, Trust directory).
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// Authority keys and threshold.
+    pub authority: AuthoritySet,
+    /// Log key, witnesses, quorum.
+    pub policy: Policy,
+    /// Certificates of time-stamping authorities; empty: stamps are not checked.
+    pub tsa: Vec<CertificateDer<'static>>,
+    /// No bundle whose newest roster is older.
+    pub roster_version_min: u64,
+}
+
+/// A trust directory that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {why}")]
+pub struct TrustError {
+    /// Which file.
+    pub file: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Trust {
+    /// Reads a trust directory.
+    ///
+    /// # Errors
+    /// When a required file is missing or malformed.
+    pub fn load(dir: &Path) -> Result<Self, TrustError> {
+        let error = |file: &str, why: String| TrustError {
+            file: dir.join(file).display().to_string(),
+            why,
+        };
+        let required =
+            |file: &str| fs_err::read(dir.join(file)).map_err(|cause| error(file, cause.to_string()));
+        let authority = String::from_utf8(required("authority")?)
+            .map_err(|cause| error("authority", cause.to_string()))?;
+        let authority =
+            AuthoritySet::from_trust_file(&authority).map_err(|cause| error("authority", chain(&cause)))?;
+        let policy = Policy::parse(&required("policy")?).map_err(|cause| error("policy", chain(&cause)))?;
+        let tsa = optional(dir, "tsa.pem").map_err(|cause| error("tsa.pem", cause.to_string()))?;
+        let tsa = match tsa {
+            None => Vec::new(),
+            Some(pem) => {
+                let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+                let certificates = certificates.map_err(|cause| error("tsa.pem", cause.to_string()))?;
+                if certificates.is_empty() {
+                    return Err(error("tsa.pem", "holds no certificate".to_owned()));
+                }
+                certificates
+            }
+        };
+        let minimum = optional(dir, "roster_version_min")
+            .map_err(|cause| error("roster_version_min", cause.to_string()))?;
+        let roster_version_min = match minimum {
+            None => 1,
+            Some(bytes) => str::from_utf8(&bytes)
+                .ok()
+                .and_then(|text| text.trim().parse().ok())
+                .ok_or_else(|| error("roster_version_min", "is not a number".to_owned()))?,
+        };
+        Ok(Self {
+            authority,
+            policy,
+            tsa,
+            roster_version_min,
+        })
+    }
+}
+
+fn optional(dir: &Path, file: &str) -> std::io::Result<Option<Vec<u8>>> {
+    match fs_err::read(dir.join(file)) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// An error with all its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
