@@ -375,7 +375,7 @@ mod tests {
         Credentials::write_new(
             &mixed,
             &TlsKey::generate().unwrap(),
-            &[authority.certificate.clone()],
+            std::slice::from_ref(&authority.certificate),
         )
         .unwrap();
         assert!(matches!(

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use evidence::keys::PublicKey;
 use evidence::time::Time;
@@ -94,15 +94,18 @@ struct Ending {
 }
 
 impl<S> Connection<S> {
-    pub(crate) fn new(stream: S, address: SocketAddr, registered: Registered) -> Self {
-        let expiry = registered.peer.as_ref().map(|peer| {
-            // The certificate holds through its last second (RFC 5280 section 4.1.2.5).
-            let left = peer
-                .not_after
-                .since(now())
-                .saturating_add(std::time::Duration::from_secs(1));
-            Box::pin(tokio::time::sleep(left))
-        });
+    pub(crate) fn new(
+        stream: S,
+        address: SocketAddr,
+        registered: Registered,
+        life: Option<Duration>,
+    ) -> Self {
+        // The certificate holds through its last second (RFC 5280 section 4.1.2.5).
+        let certified =
+            |peer: &Arc<PeerInfo>| peer.not_after.since(now()).saturating_add(Duration::from_secs(1));
+        let certified = registered.peer.as_ref().map(certified);
+        let expiry = certified.into_iter().chain(life).min();
+        let expiry = expiry.map(|left| Box::pin(tokio::time::sleep(left)));
         Self {
             stream,
             peer: Peer {

@@ -98,7 +98,7 @@ impl Credentials {
         let mut input = text.as_slice();
         let mut key = None;
         let mut chain = Vec::new();
-        while let Some((kind, der)) = pem::from_buf(&mut input).map_err(|_| content())? {
+        while let Some((kind, der)) = pem::from_buf(&mut input).or(Err(content()))? {
             let der = Zeroizing::new(der);
             match kind {
                 SectionKind::PrivateKey if key.is_none() && chain.is_empty() => {

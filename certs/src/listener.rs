@@ -54,6 +54,9 @@ pub struct Settings {
     pub handshakes_per_address: usize,
     /// How often one address may connect; `None`: as often as it likes.
     pub rate: Option<Rate>,
+    /// How long a connection may last; `None`: as long as its certificate. Strangers get little: the registry has room
+    /// for so many, and a connection that is never used must not hold its place.
+    pub life: Option<Duration>,
     /// Connections that the kernel keeps for us: 10,000 agents come back at once after a restart.
     pub backlog: u32,
 }
@@ -69,6 +72,7 @@ impl Settings {
             // Many endpoints may share one address behind NAT; a dropped one tries again with jitter.
             handshakes_per_address: 256,
             rate: None,
+            life: None,
             backlog: 4096,
         }
     }
@@ -85,6 +89,8 @@ impl Settings {
                 burst: 60,
                 every: Duration::from_secs(1),
             }),
+            // A login's challenge holds for one minute.
+            life: Some(Duration::from_secs(120)),
             backlog: 1024,
         }
     }
@@ -261,7 +267,7 @@ async fn handshake(
         Clients::Anonymous => None,
     };
     let registered = shared.registry.admit(leaf, address)?;
-    Ok(Connection::new(stream, address, registered))
+    Ok(Connection::new(stream, address, registered, shared.settings.life))
 }
 
 /// One handshake of an address.

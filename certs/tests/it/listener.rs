@@ -100,6 +100,31 @@ async fn an_address_over_its_rate_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_stranger_who_never_calls_does_not_keep_his_place() {
+    let authority = authority("acme");
+    let own = credentials(&authority, "exhibit://acme/collector/c1");
+    let life = Duration::from_millis(300);
+    let settings = Settings {
+        life: Some(life),
+        ..Settings::enrolment()
+    };
+    let collector = Collector::start(tls::server_enrol(&own).unwrap(), Registry::new(9), settings);
+    let config = tls::client(authority.certificate(), None, expected()).unwrap();
+    let begin = Instant::now();
+    let stream = TcpStream::connect(collector.address).await.unwrap();
+    let name = ServerName::try_from(certs::COLLECTOR_NAME).unwrap();
+    let mut stream = TlsConnector::from(config).connect(name, stream).await.unwrap();
+    // HTTP/2 settings come, our preface never goes.
+    let closed = timeout(LONG, async {
+        while let Ok(1..) = stream.read(&mut [0; 64]).await {}
+    })
+    .await;
+    closed.expect("the connection ends");
+    assert!(begin.elapsed() >= life, "not before its time");
+    collector.stop().await;
+}
+
+#[tokio::test]
 async fn a_full_registry_takes_no_more() {
     let authority = authority("acme");
     let registry = Registry::new(1);

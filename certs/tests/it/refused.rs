@@ -13,6 +13,7 @@ use certs::tls;
 use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 
+use crate::crafty::Crafty;
 use crate::lab::{Collector, authority, credentials, credentials_for, dial, expected, now};
 
 fn by_collector(alert: &str) -> Refusal {
@@ -156,5 +157,40 @@ async fn with_the_certificate_of_another_endpoint() {
         dial(collector.address, Arc::new(config)).await.unwrap_err(),
         by_collector("DecryptError")
     );
+    collector.stop().await;
+}
+
+#[tokio::test]
+async fn with_names_that_our_authority_would_never_write() {
+    let crafty = Crafty::new();
+    let genuine = authority("acme");
+    let registry = Registry::new(9);
+    let own = credentials(&genuine, "exhibit://acme/collector/c1");
+    let deployment = "acme".parse().unwrap();
+    let config = tls::server_mutual(&own, &crafty.certificate, deployment, Arc::clone(&registry)).unwrap();
+    let collector = Collector::start(config, registry, Settings::main());
+    let endpoint = "exhibit://acme/endpoint/web-03/1";
+    for (uris, dns, accepted) in [
+        (&[endpoint][..], None, true),
+        (&[endpoint, "exhibit://acme/person/ada"], None, false),
+        (&[endpoint], Some("web-03.example"), false),
+        (&[endpoint], Some(certs::COLLECTOR_NAME), false),
+        (
+            &["exhibit://acme/collector/c2"],
+            Some(certs::COLLECTOR_NAME),
+            false,
+        ),
+        (&["exhibit://acme/endpoint/web-03/01"], None, false),
+        (&["exhibit://other/endpoint/web-03/1"], None, false),
+        (&[], None, false),
+    ] {
+        let answer = collector.dial(&genuine, Some(&crafty.client(uris, dns))).await;
+        let wanted = if accepted {
+            None
+        } else {
+            Some(by_collector("CertificateUnknown"))
+        };
+        assert_eq!(answer.err(), wanted, "{uris:?} {dns:?}");
+    }
     collector.stop().await;
 }

@@ -6,57 +6,11 @@ use certs::authority::Authority;
 use certs::connect::Refusal;
 use certs::identity::Credentials;
 use certs::listener::Settings;
-use certs::request::TlsKey;
 use certs::revocation::Registry;
 use certs::tls::{self, Expected};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
-};
-use rustls::pki_types::CertificateDer;
 
+use crate::crafty::Crafty;
 use crate::lab::{Collector, authority, credentials, dial, expected, who};
-
-/// An authority that certifies whatever is asked, as an attacker with the key of one would.
-struct Crafty {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
-}
-
-impl Crafty {
-    fn new() -> Self {
-        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-        let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Exhibit authority of acme");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        let certificate = params.self_signed(&key).unwrap().der().clone();
-        Self {
-            issuer: Issuer::new(params, key),
-            certificate,
-        }
-    }
-
-    fn certify(&self, uris: &[&str], dns: Option<&str>) -> Credentials {
-        let pair = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-        let mut params = CertificateParams::default();
-        params.subject_alt_names = uris
-            .iter()
-            .map(|uri| SanType::URI((*uri).try_into().unwrap()))
-            .collect();
-        params
-            .subject_alt_names
-            .extend(dns.map(|name| SanType::DnsName(name.try_into().unwrap())));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.serial_number = Some(vec![7; 16].into());
-        let leaf = params.signed_by(&pair, &self.issuer).unwrap().der().clone();
-        let seed: [u8; 32] = pair.serialized_der()[16..48].try_into().unwrap();
-        Credentials {
-            key: TlsKey::from_seed(&seed),
-            chain: vec![leaf, self.certificate.clone()],
-        }
-    }
-}
 
 fn enrolment(own: &Credentials) -> Collector {
     Collector::start(
@@ -68,8 +22,7 @@ fn enrolment(own: &Credentials) -> Collector {
 
 async fn pinned(collector: &Collector, authority: &Authority, expected: Expected) -> Result<(), Refusal> {
     let config = tls::client_pinned(authority.fingerprint(), expected).unwrap();
-    let answer = dial(collector.address, config).await.map(drop);
-    answer
+    dial(collector.address, config).await.map(drop)
 }
 
 #[tokio::test]
@@ -81,7 +34,7 @@ async fn the_pinned_authority_is_accepted_and_a_man_in_the_middle_is_not() {
 
     // His own authority, with the right names.
     let crafty = Crafty::new();
-    let own = crafty.certify(&["exhibit://acme/collector/c1"], Some(certs::COLLECTOR_NAME));
+    let own = crafty.server(&["exhibit://acme/collector/c1"], Some(certs::COLLECTOR_NAME));
     let collector = enrolment(&own);
     match pinned(&collector, &genuine, expected()).await.unwrap_err() {
         Refusal::OfCollector(text) => assert!(text.contains("man in the middle"), "{text}"),
@@ -91,7 +44,7 @@ async fn the_pinned_authority_is_accepted_and_a_man_in_the_middle_is_not() {
 
     // His own leaf beside the genuine authority's certificate, which is public; and both authorities.
     for more in [vec![], vec![crafty.certificate.clone()]] {
-        let mut shown = crafty.certify(&["exhibit://acme/collector/c1"], Some(certs::COLLECTOR_NAME));
+        let mut shown = crafty.server(&["exhibit://acme/collector/c1"], Some(certs::COLLECTOR_NAME));
         shown.chain.truncate(1);
         shown.chain.push(genuine.certificate().clone());
         shown.chain.extend(more);
@@ -158,7 +111,7 @@ async fn other_kinds_and_other_names_are_no_collector() {
         (&[good], Some("collector.example"), "not valid for name"),
         (&[good], None, "not valid for"),
     ] {
-        let collector = enrolment(&crafty.certify(uris, dns));
+        let collector = enrolment(&crafty.server(uris, dns));
         let config = tls::client(&crafty.certificate, None, expected()).unwrap();
         match dial(collector.address, config).await.unwrap_err() {
             Refusal::OfCollector(text) => assert!(text.contains(why), "{uris:?} {dns:?}: {text}"),
@@ -166,7 +119,7 @@ async fn other_kinds_and_other_names_are_no_collector() {
         }
         collector.stop().await;
     }
-    let collector = enrolment(&crafty.certify(&[good], dns));
+    let collector = enrolment(&crafty.server(&[good], dns));
     let config = tls::client(&crafty.certificate, None, expected()).unwrap();
     dial(collector.address, config).await.unwrap();
     collector.stop().await;
