@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(with(4, 0x21), Err(FrameError::Dictionary));
         assert_eq!(with(4, 0x28), Err(FrameError::Reserved));
         assert_eq!(with(4, 0x30), Err(FrameError::Reserved));
-        assert_eq!(with(4, 0x00), Err(FrameError::Window)); // 19 reads as a window of 2^12, then no size
+        assert_eq!(with(4, 0x00), Err(FrameError::NoContentSize)); // 19 reads as a window
         assert_eq!(check(&[0x5e, 0x2a, 0x4d, 0x18, 0, 0, 0, 0], 1), Err(FrameError::Skippable));
     }
 

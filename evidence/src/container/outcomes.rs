@@ -11,6 +11,9 @@ pub(super) const COLLECTOR: &str = "outcomes";
 /// A writer puts pending lines into a part when they reach 1 MiB; bounds what waits in memory.
 pub(super) const PART_BYTES: usize = 1 << 20;
 
+/// Largest outcomes member: 4 MiB. A part is closed at 1 MiB, and no line is over 3 MiB.
+pub(super) const MEMBER_BYTES_MAX: u64 = 4 << 20;
+
 #[derive(Serialize)]
 struct Line<'a> {
     n: u64,

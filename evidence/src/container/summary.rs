@@ -38,6 +38,9 @@ pub struct Interrupted {
     pub open: Option<ItemRecord>,
 }
 
+/// Most different outcomes of a container: 64. Unknown ones are kept, and counting them takes memory.
+const OUTCOMES_MAX: usize = 64;
+
 /// The running totals.
 #[derive(Default)]
 pub(super) struct Totals {
@@ -59,6 +62,11 @@ impl Totals {
             self.content_bytes = self.content_bytes.saturating_add(record.size.unwrap_or(0));
         }
         self.leaves.push(ledger::leaf_hash(line));
+    }
+
+    /// True when counting `outcome` would pass the number of different outcomes a container may have.
+    pub(super) fn is_outcome_too_many(&self, outcome: &Outcome) -> bool {
+        self.counts.len() >= OUTCOMES_MAX && !self.counts.contains_key(outcome)
     }
 
     /// Counts a segment.

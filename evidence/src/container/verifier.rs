@@ -322,6 +322,12 @@ impl Verifier {
         if stage == Stage::Open && record.ended != lines.header.wall {
             return Err(Malformed::OpenContradicted { item });
         }
+        if record.member.is_none() && outcomes::is_reserved(&record.path.0) {
+            return Err(Malformed::OutcomesMember { item });
+        }
+        if self.totals.is_outcome_too_many(&record.outcome) {
+            return Err(Malformed::Limit { index, limit: "outcomes" });
+        }
         if stage == Stage::Final {
             self.totals.item(&record, &line);
             if let Some(line) = outcomes::line(&record) {
@@ -401,7 +407,10 @@ impl Verifier {
     }
 
     fn check_outcomes_member(&mut self, record: &ItemRecord) -> Result<(), Malformed> {
-        let is_plain = record.kind == Kind::Stream && record.part.is_none() && record.collector == outcomes::COLLECTOR;
+        let is_plain = record.kind == Kind::Stream
+            && record.part.is_none()
+            && record.collector == outcomes::COLLECTOR
+            && record.size.is_some_and(|size| size <= outcomes::MEMBER_BYTES_MAX);
         if is_plain && record.path.0 == OUTCOMES_NAME.as_bytes() {
             return Ok(());
         }

@@ -364,6 +364,9 @@ impl Writer {
         if self.open.is_some() {
             return Err(WriteError::MemberOpen);
         }
+        if outcomes::is_reserved(&record.path.0) {
+            return Err(WriteError::Reserved);
+        }
         record.n = self.next_n;
         record.salt = self.salt(record.n);
         record.shown = record.path.shown();

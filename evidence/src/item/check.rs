@@ -214,3 +214,119 @@ impl ItemRecord {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::item::{Gap, GapWhy, Link, RawBytes};
+    use crate::outcome::Outcome;
+    use crate::stat::Stat;
+    use crate::time::FileTime;
+
+    fn stat() -> Stat {
+        let json = r#"{"dev":"8:1","ino":"18446744073709551615","mode":33188,"nlink":1,"uid":0,"gid":0,"size":"7",
+            "blocks":"8","atime":"0.000000000","mtime":"-1.500000000","ctime":"0.000000000","btime":null,"attrs":"0x10"}"#;
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn good() -> ItemRecord {
+        let mut record = ItemRecord::new("files", Kind::File, *b"/a", FileTime::default());
+        record.n = 3;
+        record.member = Some(RawBytes(b"[root]/a".to_vec()));
+        record.at = Some(1024);
+        record.data = Some(2048);
+        record.size = Some(7);
+        record.stored = Some(7);
+        record.sha256 = Some(Digest::of(b"content"));
+        record.before = Some(stat());
+        record
+    }
+
+    fn broken(edit: impl FnOnce(&mut ItemRecord)) -> &'static str {
+        let mut record = good();
+        edit(&mut record);
+        match record.check(Stage::Final) {
+            Err(RecordError::Field { field, .. }) => field,
+            Err(RecordError::Name(_) | RecordError::MemberName) => "name",
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_record_has_one_line_and_parses_back() {
+        let record = good();
+        let line = record.to_line().unwrap();
+        assert_eq!(ItemRecord::parse_line(&line, Stage::Final).unwrap(), record);
+        let text = String::from_utf8(line).unwrap();
+        for (from, to) in [
+            ("\"n\":3", "\"n\":3.0"),
+            ("\"n\":3", "\"n\": 3"),
+            ("\"size\":7,", "\"size\":7,\"sha256_read\":null,"),
+            ("\"kind\":\"file\"", "\"kind\":\"FILE\""),
+            ("\"shown\":\"/a\"", "\"shown\":\"\\u002fa\""),
+            ("\"dev\":\"8:1\"", "\"dev\":\"08:1\""),
+            ("\"attrs\":\"0x10\"", "\"attrs\":\"0X10\""),
+            ("\"btime\":null,", ""),
+            ("\"blocks\":\"8\"", "\"blocks\":8"),
+            ("{\"n\":3", "{\"n\":3,\"extra\":1"),
+            ("{\"n\":3", "{\"n\":3,\"n\":3"),
+        ] {
+            let other = text.replacen(from, to, 1);
+            assert_ne!(other, text, "{from}");
+            assert!(ItemRecord::parse_line(other.as_bytes(), Stage::Final).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn each_rule_has_its_field() {
+        let gap = |off, len| Gap { off, len, why: GapWhy::IoError, errno: Some(5) };
+        let torn = |record: &mut ItemRecord, gaps| {
+            record.outcome = Outcome::IoError;
+            record.sha256_read = Some(Digest::ZERO);
+            record.gaps = gaps;
+        };
+        let mut fine = good();
+        torn(&mut fine, vec![gap(0, 2), gap(2, 5)]);
+        fine.check(Stage::Final).unwrap();
+
+        assert_eq!(broken(|r| r.gaps = vec![gap(0, 1)]), "gaps"); // outcome ok
+        assert_eq!(broken(|r| torn(r, vec![gap(6, 2)])), "gaps");
+        assert_eq!(broken(|r| torn(r, vec![gap(0, 0)])), "gaps");
+        assert_eq!(broken(|r| torn(r, vec![gap(2, 2), gap(3, 1)])), "gaps");
+        assert_eq!(broken(|r| torn(r, vec![gap(u64::MAX, 2)])), "gaps");
+        assert_eq!(broken(|r| r.sha256_read = r.sha256), "sha256_read");
+        assert_eq!(broken(|r| r.sha256 = None), "sha256");
+        assert_eq!(broken(|r| r.stored = Some(8)), "stored");
+        assert_eq!(broken(|r| r.size = None), "member");
+        assert_eq!(broken(|r| r.member = None), "at");
+        assert_eq!(broken(|r| r.at = Some(100)), "data");
+        assert_eq!(broken(|r| r.n = INTEGER_MAX + 1), "n");
+        assert_eq!(broken(|r| r.before = None), "before");
+        assert_eq!(broken(|r| r.outcome = Outcome::Denied), "outcome");
+        assert_eq!(broken(|r| r.outcome = Outcome::Other("Bad".into())), "outcome");
+        assert_eq!(broken(|r| r.collector = String::new()), "collector");
+        assert_eq!(broken(|r| r.note = Some("x".repeat(201))), "note");
+        assert_eq!(broken(|r| r.parent = Some(3)), "parent");
+        assert_eq!(broken(|r| r.part = Some(1)), "part");
+        assert_eq!(broken(|r| r.part = Some(2)), "parent");
+        assert_eq!(broken(|r| r.target = Some(RawBytes(b"t".to_vec()))), "target");
+        assert_eq!(broken(|r| r.kind = Kind::Symlink), "target");
+        assert_eq!(broken(|r| r.kind = Kind::Fifo), "name");
+        assert_eq!(broken(|r| r.kind = Kind::Stream), "name");
+        assert_eq!(broken(|r| r.link = Some(Link { n: 3, member: RawBytes::default() })), "link");
+        let pair = |name: &[u8]| (RawBytes(name.to_vec()), RawBytes::default());
+        assert_eq!(broken(|r| r.xattrs = vec![pair(b"b"), pair(b"a")]), "xattrs");
+        assert_eq!(broken(|r| r.xattrs = vec![pair(b"a"), pair(b"a")]), "xattrs");
+        for runs in [vec![(0, 0)], vec![(1, 1), (2, 1)], vec![(0, 8)], vec![(u64::MAX, 1)], vec![(0, 1)], vec![]] {
+            assert_eq!(broken(|r| r.sparse = Some(runs)), "sparse");
+        }
+    }
+
+    #[test]
+    fn an_unread_file_never_looks_like_an_empty_one() {
+        let record = ItemRecord::new("files", Kind::File, *b"/a", FileTime::default());
+        let error = record.check(Stage::Final).unwrap_err();
+        assert!(matches!(error, RecordError::Field { field: "outcome", rule: "ok without member" }));
+    }
+}
