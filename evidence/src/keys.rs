@@ -68,20 +68,15 @@ impl PublicKey {
     pub fn from_blob(blob: &[u8]) -> Result<Self, KeyError> {
         let mut reader = Reader::new(blob);
         let algorithm = reader.string().ok_or(KeyError::Blob)?;
-        let point: [u8; 32] = reader
-            .string()
-            .and_then(|point| point.try_into().ok())
-            .ok_or(KeyError::Blob)?;
+        if algorithm != ED25519.as_bytes() && algorithm != SK_ED25519.as_bytes() {
+            return Err(KeyError::Algorithm);
+        }
+        let point = reader.string().and_then(|point| point.try_into().ok()).ok_or(KeyError::Blob)?;
         let key = if algorithm == ED25519.as_bytes() {
             Self::from_ed25519(point)?
-        } else if algorithm == SK_ED25519.as_bytes() {
-            let application = reader
-                .string()
-                .and_then(|name| str::from_utf8(name).ok())
-                .ok_or(KeyError::Blob)?;
-            Self::from_security_key(point, application)?
         } else {
-            return Err(KeyError::Algorithm);
+            let application = reader.string().and_then(|name| str::from_utf8(name).ok()).ok_or(KeyError::Blob)?;
+            Self::from_security_key(point, application)?
         };
         reader.end().ok_or(KeyError::Blob)?;
         Ok(key)

@@ -1,0 +1,325 @@
+//! A small deployment with fixed keys and times: authority 2 of 3, four persons, one endpoint, one log. Everything
+//! is real: documents are signed, entries are hashed into a tree, checkpoints are signed notes.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use evidence::admission::{Admitted, Memory, Package, Pins, Proven, Refusal, admit};
+use evidence::digest::Digest;
+use evidence::document::Document;
+use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
+use evidence::keys::SigningKey;
+use evidence::order::*;
+use evidence::roster::*;
+use evidence::signed::Signed;
+use evidence::text::FixedBytes;
+use evidence::time::Time;
+use ledger::{Checkpoint, Leaves, Note, NoteSigner, ProofFile};
+
+pub fn load(path: impl AsRef<Path>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+pub fn save(path: impl AsRef<Path>, bytes: &[u8]) {
+    std::fs::File::create(path).unwrap().write_all(bytes).unwrap();
+}
+
+/// The key with this number.
+pub fn key(number: u8) -> SigningKey {
+    SigningKey::from_seed(&[number; 32])
+}
+
+pub const AUTHORITY: [u8; 3] = [1, 2, 3];
+pub const ADA: u8 = 10;
+pub const ADA_SECOND: u8 = 11;
+pub const BOB: u8 = 12;
+pub const CAT: u8 = 13;
+pub const DAN: u8 = 14;
+pub const EVIDENCE: u8 = 20;
+pub const TLS: u8 = 21;
+pub const TOKEN: u8 = 22;
+pub const SEALER: u8 = 23;
+pub const MALLORY: u8 = 66;
+
+pub fn at(text: &str) -> Time {
+    text.parse().unwrap()
+}
+
+pub fn now() -> Time {
+    at("2026-11-21T12:00:00.000Z")
+}
+
+pub fn authority() -> AuthoritySet {
+    AuthoritySet::new(2, AUTHORITY.map(|number| key(number).public()).to_vec()).unwrap()
+}
+
+fn person(id: &str, keys: &[u8], roles: &[Role]) -> Person {
+    let keys = keys.iter().map(|number| key(*number).public()).collect();
+    Person { id: id.parse().unwrap(), keys, roles: roles.to_vec() }
+}
+
+pub fn first_roster() -> Roster {
+    Roster {
+        type_: RosterType,
+        deployment: "acme".parse().unwrap(),
+        version: 1,
+        previous: None,
+        issued: at("2026-11-01T08:00:00.000Z"),
+        not_after: at("2026-12-01T08:00:00.000Z"),
+        authority: authority(),
+        persons: vec![
+            person("ada", &[ADA, ADA_SECOND], &[Role::Responder, Role::Approver]),
+            person("bob", &[BOB], &[Role::Approver]),
+            person("cat", &[CAT], &[Role::EndpointAdmin]),
+            person("dan", &[DAN], &[Role::Analyst, Role::Auditor]),
+        ],
+        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
+    }
+}
+
+pub fn sign<T: Document>(document: &T, keys: &[u8]) -> Signed {
+    let keys: Vec<SigningKey> = keys.iter().map(|number| key(*number)).collect();
+    Signed::sign(document, &keys.iter().collect::<Vec<_>>()).unwrap()
+}
+
+pub fn second_roster() -> Roster {
+    Roster {
+        version: 2,
+        previous: Some(sign(&first_roster(), &[1, 2]).digest()),
+        issued: at("2026-11-15T08:00:00.000Z"),
+        not_after: at("2026-12-15T08:00:00.000Z"),
+        ..first_roster()
+    }
+}
+
+pub fn target() -> Target {
+    Target {
+        endpoint: "web-03".parse().unwrap(),
+        generation: "2".parse().unwrap(),
+        evidence_key: key(EVIDENCE).public().fingerprint(),
+    }
+}
+
+pub fn targets() -> TargetSet {
+    let other = |name: &str, number: u8| Target {
+        endpoint: name.parse().unwrap(),
+        generation: "1".parse().unwrap(),
+        evidence_key: key(number).public().fingerprint(),
+    };
+    TargetSet::new(vec![other("db-01", 30), target(), other("mail", 31)]).unwrap()
+}
+
+pub fn plan() -> Plan {
+    Plan::new(vec![
+        Step::Host {},
+        Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ: true }),
+        Step::Files(FilesStep {
+            paths: vec!["/var/log/**10".parse().unwrap(), "/etc/passwd".parse().unwrap()],
+            exclude: vec!["/var/log/journal/**".parse().unwrap()],
+            item_bytes: 1 << 30,
+            one_filesystem: false,
+            on_larger: OnLarger::Head,
+        }),
+    ])
+}
+
+pub fn order() -> Order {
+    Order {
+        type_: OrderType,
+        deployment: "acme".parse().unwrap(),
+        incident: "INC-2026-0007".parse().unwrap(),
+        nonce: FixedBytes([5; 16]),
+        issuer: "ada".parse().unwrap(),
+        issued: at("2026-11-21T11:50:00.000Z"),
+        expires: at("2026-11-22T11:50:00.000Z"),
+        attempts: 3,
+        roster_version: 2,
+        roster_sha256: sign(&second_roster(), &[1, 3]).digest(),
+        targets_count: targets().count(),
+        targets_root: targets().root(),
+        profile: ProfileRef { name: "linux-triage".into(), version: "1".into(), sha256: Digest([8; 32]) },
+        purpose: "suspicious logins on the mail front end".into(),
+        sensitivity: Sensitivity::Sensitive,
+        limits: Limits { wall_s: 1800, stored_bytes: 8 << 30, plain_bytes: 64 << 30, item_bytes: 2 << 30, items: 1_000_000, cpu_pct: 100 },
+        plan: plan(),
+    }
+}
+
+pub fn approval(order: Digest) -> Approval {
+    Approval {
+        type_: ApprovalType,
+        deployment: "acme".parse().unwrap(),
+        order,
+        approver: "bob".parse().unwrap(),
+        at: at("2026-11-21T11:55:00.000Z"),
+        decision: Decision::Approve,
+    }
+}
+
+/// The log: signs what it is told, honest or not.
+pub fn log() -> NoteSigner {
+    NoteSigner::new("exhibit/acme", &[40; 32]).unwrap()
+}
+
+pub fn log_policy() -> ledger::Policy {
+    let key = log().verifier_key(ledger::KeyType::Ed25519);
+    ledger::Policy::parse(format!("log {key}\nquorum none\n").as_bytes()).unwrap()
+}
+
+/// An entry of `kind` about `order` that records `act`.
+pub fn entry(kind: EntryType, order: &Order, act: &Signed, order_sha256: Digest) -> Entry {
+    let mut refs = vec![("order".to_owned(), order_sha256.to_string())];
+    let issued = kind == EntryType::OrderIssued;
+    if issued {
+        refs.push(("roster".to_owned(), order.roster_sha256.to_string()));
+    }
+    Entry {
+        envelope: Envelope {
+            entry: EntryVersion,
+            deployment: order.deployment.clone(),
+            type_: kind,
+            incident: order.incident.clone().into(),
+            seq: 1,
+            prev: Digest([7; 32]),
+            time: at("2026-11-21T11:51:00.000Z"),
+            event: act.digest(),
+            refs,
+            act: if issued { ActPlace::Digest } else { ActPlace::Inline },
+        },
+        act: (!issued).then(|| act.clone().into()),
+    }
+}
+
+/// The log's size when the endpoint saw it last.
+pub const SEEN: u64 = 3;
+
+/// What goes into a package, before anything is logged.
+#[derive(Clone)]
+pub struct Recipe {
+    pub order: Order,
+    pub order_keys: Vec<u8>,
+    pub rosters: Vec<(Roster, Vec<u8>)>,
+    pub approvals: Vec<(Approval, u8)>,
+    /// Changes the entries before they are hashed: `order.issued` first.
+    pub change_entries: fn(&mut Vec<Entry>),
+    pub log: fn() -> NoteSigner,
+}
+
+impl Recipe {
+    pub fn good() -> Self {
+        let order = order();
+        let approval = approval(sign(&order, &[ADA]).digest());
+        Self {
+            order,
+            order_keys: vec![ADA],
+            rosters: vec![(second_roster(), vec![1, 3])],
+            approvals: vec![(approval, BOB)],
+            change_entries: |_| {},
+            log,
+        }
+    }
+
+    /// Changes the order; approvals follow it.
+    pub fn change_order(&mut self, change: impl FnOnce(&mut Order)) {
+        change(&mut self.order);
+        let digest = sign(&self.order, &[ADA]).digest();
+        for (approval, _) in &mut self.approvals {
+            approval.order = digest;
+        }
+    }
+
+    pub fn build(&self) -> Built {
+        let order = sign(&self.order, &self.order_keys);
+        let approvals: Vec<Signed> = self.approvals.iter().map(|(approval, number)| sign(approval, &[*number])).collect();
+        let mut entries = vec![entry(EntryType::OrderIssued, &self.order, &order, order.digest())];
+        for approval in &approvals {
+            entries.push(entry(EntryType::OrderApproved, &self.order, approval, order.digest()));
+        }
+        (self.change_entries)(&mut entries);
+        let entries: Vec<Vec<u8>> = entries.iter().map(|entry| entry.encode().unwrap()).collect();
+        // Three entries that the endpoint saw, one it did not, then ours, then one more.
+        let mut leaves: Vec<ledger::Hash> = (0..4_u8).map(|number| ledger::leaf_hash(&[number])).collect();
+        leaves.extend(entries.iter().map(|entry| ledger::leaf_hash(entry)));
+        leaves.push(ledger::leaf_hash(b"one more"));
+        let tree = Tree { leaves, log: (self.log)() };
+        let proven = (4..).zip(&entries).map(|(index, entry)| (entry.clone(), tree.proof(index))).collect();
+        Built {
+            order: order.encode(),
+            rosters: self.rosters.iter().map(|(roster, keys)| sign(roster, keys).encode()).collect(),
+            approvals: approvals.iter().map(Signed::encode).collect(),
+            target: targets().proof(&target().endpoint).unwrap(),
+            proven,
+            consistency: ledger::consistency_proof(&Leaves(&tree.leaves), SEEN, tree.size()).unwrap(),
+            seen: Some(Checkpoint::new("exhibit/acme", SEEN, ledger::root_of(&tree.leaves[..3])).unwrap()),
+            floor: RosterFloor { version: 1, digest: Some(sign(&first_roster(), &[1, 2]).digest()) },
+            clock_floor: at("2026-11-20T00:00:00.000Z"),
+            endpoint: target(),
+            now: now(),
+            tree,
+        }
+    }
+}
+
+/// A log's leaves and key.
+pub struct Tree {
+    pub leaves: Vec<ledger::Hash>,
+    pub log: NoteSigner,
+}
+
+impl Tree {
+    pub fn size(&self) -> u64 {
+        self.leaves.len() as u64
+    }
+
+    pub fn proof(&self, index: u64) -> Vec<u8> {
+        let text = Checkpoint::new(self.log.name(), self.size(), ledger::root_of(&self.leaves)).unwrap().to_text();
+        let note = Note::new(&text, vec![self.log.sign(&text).unwrap()]).unwrap();
+        let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index, self.size()).unwrap();
+        ProofFile::new(index, hashes, note, None).unwrap().encode().into_bytes()
+    }
+}
+
+/// A package with what the endpoint knows.
+pub struct Built {
+    pub order: Vec<u8>,
+    pub rosters: Vec<Vec<u8>>,
+    pub approvals: Vec<Vec<u8>>,
+    pub target: TargetProof,
+    pub proven: Vec<(Vec<u8>, Vec<u8>)>,
+    pub consistency: Vec<ledger::Hash>,
+    pub seen: Option<Checkpoint>,
+    pub floor: RosterFloor,
+    pub clock_floor: Time,
+    pub endpoint: Target,
+    pub now: Time,
+    pub tree: Tree,
+}
+
+impl Built {
+    pub fn judge(&self) -> Result<Admitted, Refusal> {
+        let proven = |(entry, proof): &'_ (Vec<u8>, Vec<u8>)| -> (Vec<u8>, Vec<u8>) { (entry.clone(), proof.clone()) };
+        let all: Vec<(Vec<u8>, Vec<u8>)> = self.proven.iter().map(proven).collect();
+        let mut all = all.iter().map(|(entry, proof)| Proven { entry, proof });
+        let package = Package {
+            order: &self.order,
+            rosters: self.rosters.iter().map(Vec::as_slice).collect(),
+            approvals: self.approvals.iter().map(Vec::as_slice).collect(),
+            target: self.target.clone(),
+            issued: all.next().unwrap(),
+            approved: all.collect(),
+            consistency: self.consistency.clone(),
+        };
+        let deployment = "acme".parse().unwrap();
+        let (authority, log) = (authority(), log_policy());
+        let pins = Pins { deployment: &deployment, authority: &authority, log: &log, target: &self.endpoint };
+        let memory = Memory {
+            roster: None,
+            roster_floor: self.floor,
+            clock_floor: self.clock_floor,
+            checkpoint: self.seen.as_ref(),
+        };
+        admit(&package, &pins, &memory, self.now)
+    }
+}
