@@ -1,0 +1,28 @@
+//! Routes, interfaces and neighbours of every network namespace; neighbours of ours also by rtnetlink, which knows
+//! IPv6.
+
+use evidence::outcome::Outcome;
+
+use super::sockets::of_each_network;
+use crate::ipc::StepEnd;
+use crate::platform;
+use crate::reader::{Flow, Reader};
+
+const TABLES: &[&str] =
+    &["route", "ipv6_route", "arp", "fib_trie", "if_inet6", "dev", "dev_mcast", "igmp", "igmp6", "snmp", "netstat"];
+
+/// The raw netlink messages of one `RTM_GETNEIGH` dump.
+pub(crate) const NEIGHBOURS: &str = "live/routes.neighbours.bin";
+
+pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
+    match platform::neighbours() {
+        Ok((dump, is_cut)) => {
+            let outcome = if is_cut { Outcome::SkippedLimit } else { Outcome::Ok };
+            let note = is_cut.then(|| "neighbour table cut at 4 MiB".to_owned());
+            reader.stream(NEIGHBOURS, &dump, outcome, note)?;
+        }
+        Err(error) => reader.limitation(format!("IPv6 neighbours: {error}")),
+    }
+    reader.limitation("routes: policy routing rules and tables beyond the main ones are not collected");
+    of_each_network(reader, TABLES)
+}

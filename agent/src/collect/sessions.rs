@@ -1,0 +1,24 @@
+//! Who is and was logged in: the utmp family, systemd's sessions, failed logins, and the databases that replace
+//! utmp since Debian 13.
+
+use crate::ipc::StepEnd;
+use crate::reader::{Flow, Reader};
+
+const FILES: &[&str] = &[
+    "/run/utmp",
+    "/var/run/utmp",
+    "/var/log/wtmp*",
+    "/var/log/btmp*",
+    "/var/log/lastlog",
+    "/var/log/faillog",
+    "/run/systemd/sessions/*",
+    "/run/systemd/users/*",
+    "/run/systemd/seats/*",
+    "/run/faillock/*",
+    "/var/lib/wtmpdb/*",
+    "/var/lib/lastlog/*",
+];
+
+pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
+    super::fixed(reader, FILES)
+}

@@ -1,0 +1,245 @@
+//! What is never given: the agent's own state and processes, and what the endpoint's owner denies in `policy.toml`.
+//!
+//! Guarantee: the decision falls *after* an object is open, by device and inode, of the object and of every directory
+//! above it, and by path. So another name (hard link, bind mount, `/proc/PID/{root,cwd,fd}`) changes nothing. The
+//! own-state denial has no switch.
+//! Left out: a copy of denied bytes under another inode is another file. Trees larger than [`INODES_MAX`] objects are
+//! denied by path and by their directories; single hard links out of the rest of such a tree are not recognised, and
+//! [`Matcher::limitation`] says so.
+
+use std::collections::{BTreeSet, HashMap};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use evidence::item::{AtimeMethod, Kind};
+use evidence::time::FileTime;
+
+use crate::platform::{self, CallError, CrossDevice, Directory, Identity, Look, SelfFds};
+use crate::reader::glob::{GlobError, Globs, States};
+
+/// Most denied objects known by inode: 200,000, about 10 MiB.
+pub const INODES_MAX: usize = 200_000;
+
+/// Deepest denied directory that is scanned.
+const DEPTH_MAX: usize = 128;
+
+/// Files of `/proc/PID` that show nothing a process holds in memory, open files or environment: the row of our own
+/// process may be in the process list, its secrets may not.
+const HARMLESS: &[&[u8]] = &[
+    b"stat", b"status", b"cmdline", b"cgroup", b"limits", b"io", b"loginuid", b"sessionid", b"comm", b"net", b"exe", b"ns",
+    b"oom_score_adj", b"statm",
+];
+
+/// Why an object is not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    /// The agent's state directory, keys and logs.
+    OwnState,
+    /// One of the agent's processes.
+    OwnProcess,
+    /// The endpoint's owner denies it.
+    Policy,
+}
+
+impl Denial {
+    /// For the item's note.
+    #[must_use]
+    pub fn note(self) -> &'static str {
+        match self {
+            Self::OwnState => "the agent's own state is never collected",
+            Self::OwnProcess => "the agent's own processes are never collected",
+            Self::Policy => "denied by policy.toml",
+        }
+    }
+}
+
+/// Why the denials could not be prepared. The collection must then not begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MatcherError {
+    /// A denied glob is no glob.
+    #[error("policy denial")]
+    Glob(#[from] GlobError),
+    /// The state directory could not be read.
+    #[error("scan the agent's state directory")]
+    State(#[source] CallError),
+}
+
+/// Everything that is denied.
+#[derive(Debug)]
+pub struct Matcher {
+    denied: HashMap<Identity, Denial>,
+    state: Vec<StateDirectory>,
+    scanned_at: FileTime,
+    globs: Globs,
+    processes: BTreeSet<i32>,
+    is_partial: bool,
+}
+
+/// A directory of the agent's own state and its change time when it was scanned.
+#[derive(Debug)]
+struct StateDirectory {
+    directory: Arc<OwnedFd>,
+    changed: FileTime,
+}
+
+impl Matcher {
+    /// Prepares the denials: `state` are the agent's own directories, `processes` its process ids, `globs` the
+    /// owner's denials, looked up from `root` so that they hold for every other name of the same objects.
+    ///
+    /// # Errors
+    /// [`MatcherError`]; without a complete own-state denial nothing may be read.
+    pub fn prepare(
+        fds: &SelfFds,
+        root: BorrowedFd<'_>,
+        view: AtimeMethod,
+        state: Vec<OwnedFd>,
+        processes: BTreeSet<i32>,
+        globs: &[String],
+        now: FileTime,
+    ) -> Result<Self, MatcherError> {
+        let mut matcher = Self {
+            denied: HashMap::new(),
+            state: state.into_iter().map(|fd| StateDirectory { directory: Arc::new(fd), changed: now }).collect(),
+            scanned_at: now,
+            globs: Globs::compile(globs)?,
+            processes,
+            is_partial: false,
+        };
+        matcher.scan_state(fds, now)?;
+        if !matcher.globs.is_empty() {
+            let states = matcher.globs.root();
+            matcher.scan_denied(fds, root, view, &states, false, 0);
+        }
+        Ok(matcher)
+    }
+
+    /// Decides on an open object at `path`, whose directories above are `above`.
+    pub fn judge(&mut self, fds: &SelfFds, path: &[u8], look: &Look, above: &[Identity]) -> Option<Denial> {
+        // A state file made since the scan has a change time since the scan; a new name for an old one, several links.
+        if look.kind == Kind::File && (look.stat.nlink != 1 || look.stat.ctime >= self.scanned_at) {
+            self.refresh(fds, look.stat.ctime);
+        }
+        let known = self.denied.get(&look.identity()).copied();
+        let known = known.or_else(|| above.iter().find_map(|identity| self.denied.get(identity).copied()));
+        let known = known.or_else(|| self.globs.covers(path).then_some(Denial::Policy));
+        known.or_else(|| {
+            let mut parts = path.strip_prefix(b"/proc/")?.split(|byte| *byte == b'/');
+            let pid = str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+            self.judge_process(pid, parts.next()?)
+        })
+    }
+
+    /// Decides on `name` of the process directory of `pid`.
+    #[must_use]
+    pub fn judge_process(&self, pid: i32, name: &[u8]) -> Option<Denial> {
+        let is_own = self.processes.contains(&pid);
+        (is_own && !HARMLESS.contains(&name)).then_some(Denial::OwnProcess)
+    }
+
+    /// True for a process of the agent.
+    #[must_use]
+    pub fn is_own_process(&self, pid: i32) -> bool {
+        self.processes.contains(&pid)
+    }
+
+    /// Adds a process of ours that was started later.
+    pub fn add_process(&mut self, pid: i32) {
+        self.processes.insert(pid);
+    }
+
+    /// What the denials cannot promise, for the manifest.
+    #[must_use]
+    pub fn limitation(&self) -> Option<String> {
+        self.is_partial.then(|| {
+            format!("policy denials cover more than {INODES_MAX} objects: other hard links to the rest are not recognised")
+        })
+    }
+
+    /// Scans the own state again when one of its directories changed.
+    fn refresh(&mut self, fds: &SelfFds, seen: FileTime) {
+        let is_stale = self.state.iter().any(|known| {
+            platform::look(known.directory.as_fd()).map_or(true, |look| look.stat.ctime != known.changed)
+        });
+        if is_stale {
+            // A failure here leaves the older, still valid denials in force.
+            drop(self.scan_state(fds, seen.max(self.scanned_at)));
+        }
+    }
+
+    fn scan_state(&mut self, fds: &SelfFds, now: FileTime) -> Result<(), MatcherError> {
+        let mut open: Vec<(Arc<OwnedFd>, usize)> = self.state.drain(..).map(|known| (known.directory, 0)).collect();
+        while let Some((directory, depth)) = open.pop() {
+            let look = platform::look(directory.as_fd()).map_err(MatcherError::State)?;
+            self.denied.insert(look.identity(), Denial::OwnState);
+            self.state.push(StateDirectory { directory: Arc::clone(&directory), changed: look.stat.ctime });
+            let mut listing =
+                Directory::open(fds, directory.as_fd(), AtimeMethod::None).map_err(MatcherError::State)?;
+            loop {
+                let names = listing.next_batch().map_err(MatcherError::State)?;
+                if names.is_empty() {
+                    break;
+                }
+                for entry in names {
+                    let found = platform::open_beneath(directory.as_fd(), &entry.name, CrossDevice::Allowed);
+                    // Gone between listing and opening: nothing to deny.
+                    let Ok(fd) = found else { continue };
+                    let Ok(look) = platform::look(fd.as_fd()) else { continue };
+                    self.denied.insert(look.identity(), Denial::OwnState);
+                    if look.kind == Kind::Dir && depth < DEPTH_MAX {
+                        open.push((Arc::new(fd), depth + 1));
+                    }
+                }
+            }
+        }
+        self.scanned_at = now;
+        Ok(())
+    }
+
+    /// Walks the owner's denied trees and remembers what is in them.
+    fn scan_denied(
+        &mut self,
+        fds: &SelfFds,
+        directory: BorrowedFd<'_>,
+        view: AtimeMethod,
+        states: &States,
+        is_covered: bool,
+        depth: usize,
+    ) {
+        if depth > DEPTH_MAX || !(is_covered || self.globs.goes_on(states)) {
+            return;
+        }
+        let names: Vec<Vec<u8>> = if is_covered || self.globs.needs_listing(states) {
+            let Ok(mut listing) = Directory::open(fds, directory, view) else { return };
+            let mut names = Vec::new();
+            while let Ok(batch) = listing.next_batch() {
+                if batch.is_empty() || self.is_partial {
+                    break;
+                }
+                names.extend(batch.into_iter().map(|entry| entry.name));
+            }
+            names
+        } else {
+            self.globs.literal_names(states).into_iter().map(<[u8]>::to_vec).collect()
+        };
+        for name in names {
+            let below = self.globs.enter(states, &name);
+            let covered = is_covered || self.globs.is_matched(&below);
+            if !covered && !self.globs.goes_on(&below) {
+                continue;
+            }
+            let Ok(fd) = platform::open_beneath(directory, &name, CrossDevice::Allowed) else { continue };
+            let Ok(look) = platform::look(fd.as_fd()) else { continue };
+            if covered {
+                if self.denied.len() >= INODES_MAX {
+                    self.is_partial = true;
+                    return;
+                }
+                self.denied.entry(look.identity()).or_insert(Denial::Policy);
+            }
+            if look.kind == Kind::Dir && matches!(platform::fs_kind(fd.as_fd()), Ok(platform::FsKind::Local)) {
+                self.scan_denied(fds, fd.as_fd(), view, &below, covered, depth + 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! A failed system call, as item records carry it.
+
+use evidence::item::ItemError;
+use evidence::outcome::Outcome;
+use rustix::io::Errno;
+
+/// Name and error number of a system call that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{op} failed: {errno}")]
+pub struct CallError {
+    /// The call, `openat2`.
+    pub op: &'static str,
+    /// What the kernel answered.
+    pub errno: Errno,
+}
+
+impl CallError {
+    /// For `map_err`: `openat(..).map_err(CallError::of("openat"))`.
+    pub fn of(op: &'static str) -> impl Fn(Errno) -> Self {
+        move |errno| Self { op, errno }
+    }
+
+    /// As the item record's `error`.
+    #[must_use]
+    pub fn item_error(self) -> ItemError {
+        ItemError { op: self.op.to_owned(), errno: self.errno.raw_os_error().unsigned_abs() }
+    }
+
+    /// The outcome of an object that could not be opened or looked at, once it had been listed.
+    #[must_use]
+    pub fn outcome(self) -> Outcome {
+        match self.errno {
+            Errno::ACCESS | Errno::PERM => Outcome::Denied,
+            // ESRCH: the process behind /proc/PID is gone. ESTALE: the object behind a handle is gone.
+            Errno::NOENT | Errno::NOTDIR | Errno::SRCH | Errno::STALE => Outcome::Vanished,
+            // ELOOP: it became a symbolic link after it was listed.
+            Errno::LOOP => Outcome::Replaced,
+            Errno::NOSYS | Errno::OPNOTSUPP => Outcome::Unsupported,
+            Errno::TIMEDOUT => Outcome::Timeout,
+            _ => Outcome::IoError,
+        }
+    }
+
+    /// True when nothing of this name is there.
+    #[must_use]
+    pub fn is_absent(self) -> bool {
+        matches!(self.errno, Errno::NOENT | Errno::NOTDIR | Errno::SRCH)
+    }
+}

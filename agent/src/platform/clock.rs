@@ -1,0 +1,50 @@
+//! The endpoint's clocks.
+
+use std::time::Duration;
+
+use evidence::time::FileTime;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// What a collection asks of time. Passed down, so that tests can hold it still.
+pub trait Clock: Send + Sync {
+    /// CLOCK_REALTIME: what the endpoint believes.
+    fn wall(&self) -> FileTime;
+    /// CLOCK_BOOTTIME: never stepped, counts suspended time.
+    fn boot(&self) -> FileTime;
+    /// CLOCK_MONOTONIC since an arbitrary point.
+    fn elapsed(&self) -> Duration;
+    /// CPU time this process has used.
+    fn cpu(&self) -> Duration;
+}
+
+/// The kernel's clocks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn wall(&self) -> FileTime {
+        file_time(clock_gettime(ClockId::Realtime))
+    }
+
+    fn boot(&self) -> FileTime {
+        file_time(clock_gettime(ClockId::Boottime))
+    }
+
+    fn elapsed(&self) -> Duration {
+        duration(clock_gettime(ClockId::Monotonic))
+    }
+
+    fn cpu(&self) -> Duration {
+        duration(clock_gettime(ClockId::ProcessCPUTime))
+    }
+}
+
+fn file_time(time: Timespec) -> FileTime {
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    FileTime::new(time.tv_sec, nanos).unwrap_or_default()
+}
+
+fn duration(time: Timespec) -> Duration {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+}

@@ -1,0 +1,306 @@
+//! Opening and looking at objects so that the look and the bytes are of the same object.
+//!
+//! Guarantee: a name is one component, opened with `O_PATH | O_NOFOLLOW` (so no FIFO blocks, no device wakes, no
+//! automount triggers); reading starts from that descriptor, never again from the name.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use evidence::item::{AtimeMethod, Device, Kind, Stat};
+use evidence::time::FileTime;
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstatfs, major, minor, openat, openat2, readlinkat, statat,
+    statx,
+};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::{CallError, SelfFds};
+
+/// Which object of which device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// Major device number.
+    pub major: u32,
+    /// Minor device number.
+    pub minor: u32,
+    /// Inode number.
+    pub ino: u64,
+}
+
+impl From<&Stat> for Identity {
+    fn from(stat: &Stat) -> Self {
+        Self { major: stat.dev.major, minor: stat.dev.minor, ino: stat.ino }
+    }
+}
+
+/// Whether a step may pass a mount point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrossDevice {
+    /// It may.
+    Allowed,
+    /// It may not: `one_filesystem`.
+    Refused,
+}
+
+/// One look at an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// What it is.
+    pub kind: Kind,
+    /// Everything `statx` says.
+    pub stat: Stat,
+    /// Set on the root of an automount that did not happen yet, where the kernel says so.
+    pub is_automount: bool,
+}
+
+impl Look {
+    /// Device and inode.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity::from(&self.stat)
+    }
+}
+
+/// `STATX_ATTR_AUTOMOUNT`.
+const ATTR_AUTOMOUNT: u64 = 0x1000;
+
+/// Set once `openat2` has answered ENOSYS (Linux < 5.6) or EPERM (a container's filter older than the call).
+static OPENAT2_IS_MISSING: AtomicBool = AtomicBool::new(false);
+
+/// Opens the object `name` of `directory` as a place, not for reading. `name` is one component.
+///
+/// # Errors
+/// EINVAL for anything but one component, EXDEV for a refused mount point, else what the kernel answered.
+pub fn open_beneath(directory: BorrowedFd<'_>, name: &[u8], cross: CrossDevice) -> Result<OwnedFd, CallError> {
+    if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0) {
+        return Err(CallError { op: "openat2", errno: Errno::INVAL });
+    }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if !OPENAT2_IS_MISSING.load(Ordering::Relaxed) {
+        // NO_SYMLINKS would refuse the last component too, even with NOFOLLOW and PATH; there is no other one.
+        let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        if cross == CrossDevice::Refused {
+            resolve |= ResolveFlags::NO_XDEV;
+        }
+        match openat2(directory, name, flags, Mode::empty(), resolve) {
+            Err(Errno::NOSYS) => OPENAT2_IS_MISSING.store(true, Ordering::Relaxed),
+            // A filter that does not know the call may say EPERM. `openat` below tells the two apart.
+            Err(Errno::PERM) => {}
+            answer => return answer.map_err(CallError::of("openat2")),
+        }
+    }
+    let fd = openat(directory, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
+    if cross == CrossDevice::Refused && look(fd.as_fd())?.stat.dev != look(directory)?.stat.dev {
+        return Err(CallError { op: "openat", errno: Errno::XDEV });
+    }
+    Ok(fd)
+}
+
+/// Looks at an open object.
+///
+/// # Errors
+/// What `statx` or `fstat` answered.
+pub fn look(fd: BorrowedFd<'_>) -> Result<Look, CallError> {
+    look_from(fd, b"", AtFlags::EMPTY_PATH)
+}
+
+/// Looks at the object that `name` of `directory` means now, without opening it or following a link.
+///
+/// # Errors
+/// What `statx` or `fstatat` answered.
+pub fn look_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Look, CallError> {
+    look_from(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn look_from(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<Look, CallError> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    match statx(directory, name, flags | AtFlags::NO_AUTOMOUNT, wanted) {
+        Ok(found) => {
+            let time = |time: rustix::fs::StatxTimestamp| FileTime::new(time.tv_sec, time.tv_nsec).unwrap_or_default();
+            let has_birth = found.stx_mask & StatxFlags::BTIME.bits() != 0;
+            let attrs = found.stx_attributes.bits();
+            let stat = Stat {
+                dev: Device { major: found.stx_dev_major, minor: found.stx_dev_minor },
+                ino: found.stx_ino,
+                mode: u32::from(found.stx_mode),
+                nlink: u64::from(found.stx_nlink),
+                uid: found.stx_uid,
+                gid: found.stx_gid,
+                size: found.stx_size,
+                blocks: found.stx_blocks,
+                atime: time(found.stx_atime),
+                mtime: time(found.stx_mtime),
+                ctime: time(found.stx_ctime),
+                btime: has_birth.then(|| time(found.stx_btime)),
+                attrs,
+            };
+            Ok(Look { kind: kind_of(stat.mode), stat, is_automount: attrs & ATTR_AUTOMOUNT != 0 })
+        }
+        Err(Errno::NOSYS) => look_without_statx(directory, name, flags),
+        Err(errno) => Err(CallError { op: "statx", errno }),
+    }
+}
+
+/// For Linux < 4.11: no birth time, no attributes.
+fn look_without_statx(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<Look, CallError> {
+    let found = statat(directory, name, flags).map_err(CallError::of("newfstatat"))?;
+    let time = |seconds: i64, nanos: u64| {
+        FileTime::new(seconds, u32::try_from(nanos).unwrap_or(0)).unwrap_or_default()
+    };
+    let stat = Stat {
+        dev: Device { major: major(found.st_dev), minor: minor(found.st_dev) },
+        ino: found.st_ino,
+        mode: found.st_mode,
+        nlink: u64::try_from(found.st_nlink).unwrap_or(u64::MAX),
+        uid: found.st_uid,
+        gid: found.st_gid,
+        size: u64::try_from(found.st_size).unwrap_or(0),
+        blocks: u64::try_from(found.st_blocks).unwrap_or(0),
+        atime: time(found.st_atime, found.st_atime_nsec),
+        mtime: time(found.st_mtime, found.st_mtime_nsec),
+        ctime: time(found.st_ctime, found.st_ctime_nsec),
+        btime: None,
+        attrs: 0,
+    };
+    Ok(Look { kind: kind_of(stat.mode), stat, is_automount: false })
+}
+
+/// The kind that the type bits of a mode say.
+#[must_use]
+pub fn kind_of(mode: u32) -> Kind {
+    match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        FileType::Symlink => Kind::Symlink,
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
+        FileType::CharacterDevice => Kind::Char,
+        FileType::BlockDevice => Kind::Block,
+        FileType::Unknown => Kind::Other,
+    }
+}
+
+/// Opens for reading what an `O_PATH` descriptor holds, and says how its access time is protected. The caller has
+/// looked at it: only regular files and directories come here, so the open neither blocks nor wakes anyone.
+///
+/// `view` is [`AtimeMethod::RoView`] when the descriptor came from a read-only, noatime view of the mounts; the
+/// reopened file inherits that mount and needs no flag of its own.
+///
+/// # Errors
+/// What `openat` answered.
+pub fn reopen(
+    fds: &SelfFds,
+    object: BorrowedFd<'_>,
+    view: AtimeMethod,
+    is_directory: bool,
+) -> Result<(OwnedFd, AtimeMethod), CallError> {
+    let name = SelfFds::name(object);
+    // NONBLOCK and NOCTTY: should the object ever not be what was looked at, nothing waits and nothing is acquired.
+    let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    if is_directory {
+        flags |= OFlags::DIRECTORY;
+    }
+    let plain = || openat(fds.directory(), &name, flags, Mode::empty()).map_err(CallError::of("openat"));
+    if view == AtimeMethod::RoView {
+        return Ok((plain()?, AtimeMethod::RoView));
+    }
+    match openat(fds.directory(), &name, flags | OFlags::NOATIME, Mode::empty()) {
+        Ok(fd) => Ok((fd, AtimeMethod::Noatime)),
+        // O_NOATIME is for owners and CAP_FOWNER; the read is worth more than the access time, and it is recorded.
+        Err(Errno::PERM) => Ok((plain()?, AtimeMethod::None)),
+        Err(errno) => Err(CallError { op: "openat", errno }),
+    }
+}
+
+/// Opens as a place the object behind a magic link of `/proc/PID` (`exe`), following exactly that link.
+///
+/// # Errors
+/// What `openat` answered.
+pub fn open_magic(process: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, CallError> {
+    openat(process, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(CallError::of("openat"))
+}
+
+/// Opens for reading what [`open_magic`] holds. The object lives on the process's own mounts, not on our view, so
+/// only `O_NOATIME` can protect it.
+///
+/// # Errors
+/// What `openat` answered.
+pub fn reopen_magic(fds: &SelfFds, object: BorrowedFd<'_>) -> Result<(OwnedFd, AtimeMethod), CallError> {
+    reopen(fds, object, AtimeMethod::None, false)
+}
+
+/// The text of the symbolic link behind an `O_PATH` descriptor.
+///
+/// # Errors
+/// What `readlinkat` answered.
+pub fn read_link(link: BorrowedFd<'_>) -> Result<Vec<u8>, CallError> {
+    read_link_at(link, b"")
+}
+
+/// The text of the symbolic link `name` in `directory`.
+///
+/// # Errors
+/// What `readlinkat` answered.
+pub fn read_link_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, CallError> {
+    let text = readlinkat(directory, name, Vec::new()).map_err(CallError::of("readlinkat"))?;
+    Ok(text.into_bytes())
+}
+
+/// What sort of file system an object lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FsKind {
+    /// Bytes on this machine's media or memory.
+    Local,
+    /// The kernel answers reads from live state, lengths lie: proc, sysfs and their kin.
+    Pseudo(&'static str),
+    /// Answers come from another machine or another process, and may never come.
+    Remote(&'static str),
+}
+
+/// Magic numbers of `statfs(2)` that are not [`FsKind::Local`].
+const FOREIGN: &[(u64, FsKind)] = &[
+    (0x9fa0, FsKind::Pseudo("proc")),
+    (0x6265_6572, FsKind::Pseudo("sysfs")),
+    (0x6462_6720, FsKind::Pseudo("debugfs")),
+    (0x7472_6163, FsKind::Pseudo("tracefs")),
+    (0x7363_6673, FsKind::Pseudo("securityfs")),
+    (0x6265_6570, FsKind::Pseudo("configfs")),
+    (0x0027_e0eb, FsKind::Pseudo("cgroup")),
+    (0x6367_7270, FsKind::Pseudo("cgroup2")),
+    (0xcafe_4a11, FsKind::Pseudo("bpf")),
+    (0x1980_0202, FsKind::Pseudo("mqueue")),
+    (0xde5e_81e4, FsKind::Pseudo("efivarfs")),
+    (0xf97c_ff8c, FsKind::Pseudo("selinuxfs")),
+    (0x4249_4e4d, FsKind::Pseudo("binfmt_misc")),
+    (0x6165_676c, FsKind::Pseudo("pstore")),
+    (0x1cd1, FsKind::Pseudo("devpts")),
+    (0x6e73_6673, FsKind::Pseudo("nsfs")),
+    (0x6759_6969, FsKind::Pseudo("rpc_pipefs")),
+    (0x0187, FsKind::Remote("autofs")),
+    (0x6969, FsKind::Remote("nfs")),
+    (0x517b, FsKind::Remote("smb")),
+    (0xff53_4d42, FsKind::Remote("cifs")),
+    (0xfe53_4d42, FsKind::Remote("smb2")),
+    (0x6573_5546, FsKind::Remote("fuse")),
+    (0x5346_414f, FsKind::Remote("afs")),
+    (0x00c3_6400, FsKind::Remote("ceph")),
+    (0x0102_1997, FsKind::Remote("9p")),
+    (0x7375_7245, FsKind::Remote("coda")),
+    (0x564c, FsKind::Remote("ncp")),
+    (0x0bd0_0bd0, FsKind::Remote("lustre")),
+    (0x0116_1970, FsKind::Remote("gfs2")),
+    (0x7461_636f, FsKind::Remote("ocfs2")),
+];
+
+/// The sort of file system behind an open object. An unknown number is local: a file system that is not in the
+/// table is read like a disk, under the item's deadline.
+///
+/// # Errors
+/// What `fstatfs` answered.
+pub fn fs_kind(fd: BorrowedFd<'_>) -> Result<FsKind, CallError> {
+    let found = fstatfs(fd).map_err(CallError::of("fstatfs"))?;
+    // The kernel's type is a signed word whose upper half is sign or zero: 32 bits are the magic.
+    let magic = u64::from_ne_bytes(i64::from(found.f_type).to_ne_bytes()) & 0xffff_ffff;
+    Ok(FOREIGN.iter().find(|(number, _)| *number == magic).map_or(FsKind::Local, |(_, kind)| *kind))
+}

@@ -1,0 +1,380 @@
+//! The reader: the one process that opens what is evidence. It looks, opens and hands over descriptors; it hashes,
+//! packs and sends nothing.
+//!
+//! Guarantee: all resolution starts from the root directory it was given; everything opened went past the
+//! [`crate::matcher`]; a failure to collect is an item with an outcome, only a lost sealer ends the run. Not here:
+//! reading content (the sealer, [`crate::sealer::content`]) but for files that may block ([`pseudo`]).
+
+pub mod check;
+pub mod files;
+pub mod glob;
+mod mount_table;
+mod outbox;
+pub mod pseudo;
+
+use std::collections::{BTreeSet, HashSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use evidence::item::{AtimeMethod, Kind, RawBytes};
+use evidence::order::{Limits, Step};
+use evidence::outcome::Outcome;
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use crate::collect;
+use crate::ipc::{DATA_BYTES_MAX, IpcError, Message, PATH_BYTES_MAX, Seen, StepEnd, Use};
+use crate::matcher::{Matcher, MatcherError};
+use crate::platform::{self, CallError, Clock, CrossDevice, Look, SelfFds};
+use check::InFlight;
+pub(crate) use mount_table::unescape;
+use mount_table::MountTable;
+use outbox::Outbox;
+use pseudo::{End, Pseudo};
+
+/// Longest time one pseudo-file may take.
+pub const PSEUDO_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Most bytes taken of one pseudo-file: 64 MiB. A process with more mappings than that is cut, and it is recorded.
+pub const PSEUDO_BYTES_MAX: u64 = 64 << 20;
+
+/// What the warden asks of the reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The plan.
+    pub steps: Vec<Step>,
+    /// Effective limits.
+    pub limits: Limits,
+    /// How the root directory protects access times ([`platform::RootView::method`]).
+    pub view: AtimeMethod,
+    /// Path denials of `policy.toml`.
+    pub deny: Vec<String>,
+    /// Process ids of warden, link and sealer, and of readers left behind by earlier collections.
+    pub processes: Vec<i32>,
+}
+
+/// The descriptors the warden gives the reader.
+#[derive(Debug)]
+pub struct Handles {
+    /// Where all paths start ([`platform::root_view`]).
+    pub root: OwnedFd,
+    /// The process file system ([`platform::proc_view`]).
+    pub proc: OwnedFd,
+    /// Messages to the sealer.
+    pub sealer: OwnedFd,
+    /// The sealer's questions about paths.
+    pub check: OwnedFd,
+    /// Where progress is told, one JSON line a step, never waited for.
+    pub status: Option<OwnedFd>,
+    /// The agent's own state directories.
+    pub state: Vec<OwnedFd>,
+}
+
+/// One line on the status pipe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Position in the plan.
+    pub step: usize,
+    /// Objects seen so far.
+    pub items: u64,
+    /// Process ids of helpers that hang: they belong to the next collection's own processes.
+    pub stuck: Vec<i32>,
+}
+
+/// Why the reader stopped early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReaderError {
+    /// The sealer is gone, or has had enough (a limit).
+    #[error("sealer no longer listens")]
+    Sealer(#[source] IpcError),
+    /// The denials could not be prepared.
+    #[error("prepare what is never given")]
+    Matcher(#[from] MatcherError),
+    /// `/proc/self/fd` could not be opened.
+    #[error("open own descriptors")]
+    Own(#[from] CallError),
+}
+
+/// What a collector may do when it goes on and when not: the sealer is gone.
+pub type Flow<T = ()> = Result<T, ReaderError>;
+
+/// The running reader, as collectors see it.
+pub struct Reader<'a> {
+    pub(crate) fds: SelfFds,
+    pub(crate) root: Arc<OwnedFd>,
+    pub(crate) proc: Arc<OwnedFd>,
+    pub(crate) view: AtimeMethod,
+    pub(crate) limits: Limits,
+    pub(crate) matcher: Matcher,
+    pub(crate) clock: &'a dyn Clock,
+    mounts: MountTable,
+    outbox: Outbox,
+    pseudo: Pseudo,
+    seen: HashSet<[u8; 16]>,
+    limitations: Vec<String>,
+}
+
+/// Reads what the plan asks for and hands it to the sealer, step by step.
+///
+/// # Errors
+/// [`ReaderError`]; the items handed over until then are good.
+pub fn run(params: &Params, handles: Handles, clock: &dyn Clock) -> Result<(), ReaderError> {
+    let fds = SelfFds::open()?;
+    let mut processes: BTreeSet<i32> = params.processes.iter().copied().collect();
+    processes.insert(i32::try_from(std::process::id()).unwrap_or(0));
+    let now = clock.wall();
+    let matcher =
+        Matcher::prepare(&fds, handles.root.as_fd(), params.view, handles.state, processes, &params.deny, now)?;
+    let in_flight = Arc::new(InFlight::default());
+    let answering = Arc::clone(&in_flight);
+    let check = handles.check;
+    std::thread::scope(|scope| {
+        scope.spawn(move || check::answer(&check, &answering));
+        let proc = Arc::new(handles.proc);
+        let mut reader = Reader {
+            fds,
+            root: Arc::new(handles.root),
+            mounts: MountTable::read(proc.as_fd()),
+            proc,
+            view: params.view,
+            limits: params.limits,
+            matcher,
+            clock,
+            outbox: Outbox::new(handles.sealer, in_flight),
+            pseudo: Pseudo::default(),
+            seen: HashSet::new(),
+            limitations: Vec::new(),
+        };
+        reader.run_plan(&params.steps, handles.status.as_ref())
+        // The outbox closes with the reader; the sealer then closes the check socket, which ends the thread.
+    })
+}
+
+impl Reader<'_> {
+    fn run_plan(&mut self, steps: &[Step], status: Option<&OwnedFd>) -> Flow {
+        for (position, step) in steps.iter().enumerate() {
+            let step_number = u32::try_from(position).unwrap_or(u32::MAX);
+            let begin = Message::StepBegin { step: step_number, collector: step.collector().to_owned() };
+            self.outbox.send(&begin)?;
+            if position == 0 {
+                self.limitations.extend(self.matcher.limitation());
+            }
+            let end = collect::run(self, step)?;
+            let limitations = std::mem::take(&mut self.limitations);
+            self.outbox.send(&Message::StepEnd { end, limitations })?;
+            self.tell(position, status);
+        }
+        self.outbox.send(&Message::End)
+    }
+
+    /// Tells the warden; a full pipe is its loss, never a wait.
+    fn tell(&self, step: usize, status: Option<&OwnedFd>) {
+        let Some(status) = status else { return };
+        let line = Status { step, items: self.outbox.items(), stuck: self.pseudo.stuck().to_vec() };
+        if let Ok(mut line) = serde_json::to_vec(&line) {
+            line.push(b'\n');
+            rustix::io::write(status, &line).ok();
+        }
+    }
+
+    /// Says what the running step does not show.
+    pub(crate) fn limitation(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if !self.limitations.contains(&text) && self.limitations.len() < 64 {
+            self.limitations.push(text);
+        }
+    }
+
+    /// An object of `path`, seen now.
+    pub(crate) fn seen(&self, path: &[u8], kind: Kind) -> Seen {
+        Seen::new(path, kind, self.clock.wall())
+    }
+
+    /// Hands over an item without content: a directory, a link, or something not collected.
+    pub(crate) fn record(&mut self, mut seen: Seen) -> Flow {
+        if seen.path.0.len() > PATH_BYTES_MAX {
+            seen.path.0.truncate(PATH_BYTES_MAX);
+            seen.outcome = Outcome::SkippedLimit;
+            seen.note = Some("path is longer than 32 KiB; this is its beginning".to_owned());
+            seen.xattrs.clear();
+        }
+        self.outbox.item(seen, Use::Member, None)
+    }
+
+    /// Hands over a record that says why an object was not collected.
+    pub(crate) fn record_without(&mut self, path: &[u8], kind: Kind, outcome: Outcome, note: &str) -> Flow {
+        let mut seen = self.seen(path, kind);
+        seen.outcome = outcome;
+        seen.note = Some(note.to_owned());
+        self.record(seen)
+    }
+
+    /// Hands over a record of a failed call.
+    pub(crate) fn record_failure(&mut self, path: &[u8], kind: Kind, error: CallError, note: Option<&str>) -> Flow {
+        let mut seen = self.seen(path, kind);
+        seen.outcome = error.outcome();
+        seen.error = Some(error.item_error());
+        seen.note = note.map(str::to_owned);
+        self.record(seen)
+    }
+
+    /// True the first time a path comes: what is collected twice would be two members of one name.
+    pub(crate) fn is_first(&mut self, path: &[u8]) -> bool {
+        let digest = sha2::Sha256::digest(path);
+        let mut short = [0; 16];
+        for (to, from) in short.iter_mut().zip(digest) {
+            *to = from;
+        }
+        self.seen.insert(short)
+    }
+
+    /// Hands over an open file for the sealer to read. `directory` and `name` are where it was found.
+    pub(crate) fn content(
+        &mut self,
+        seen: Seen,
+        file: BorrowedFd<'_>,
+        directory: &Arc<OwnedFd>,
+        name: &[u8],
+        use_as: Use,
+    ) -> Flow {
+        self.outbox.content(seen, use_as, file, directory, name)
+    }
+
+    /// Tells the sealer why a program has no digest; the process's row says so.
+    pub(crate) fn digest_refused(&mut self, seen: Seen) -> Flow {
+        self.outbox.item(seen, Use::Digest, None)
+    }
+
+    /// Adds attributes and, for a link, its text to what was seen of an object.
+    pub(crate) fn describe(&self, seen: &mut Seen, object: BorrowedFd<'_>, look: &Look) {
+        seen.before = Some(look.stat.clone());
+        match platform::xattrs(object) {
+            Ok(found) => {
+                seen.xattrs = found.pairs;
+                if found.left_out > 0 {
+                    seen.note = Some(format!("{} extended attributes are left out: size or access", found.left_out));
+                }
+            }
+            // A file system may refuse to list what it keeps; the object itself is not the worse for it.
+            Err(error) => seen.note = Some(format!("extended attributes: {error}")),
+        }
+    }
+
+    /// Collects the symbolic link `name` of `directory`: its text, never what it leads to.
+    pub(crate) fn link(&mut self, directory: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Flow<Option<Vec<u8>>> {
+        let found = platform::look_at(directory, name)
+            .and_then(|look| Ok((look, platform::read_link_at(directory, name)?)));
+        match found {
+            Ok((look, target)) if !target.is_empty() && self.is_first(path) => {
+                let mut seen = self.seen(path, Kind::Symlink);
+                seen.before = Some(look.stat);
+                seen.target = Some(RawBytes(target.clone()));
+                self.record(seen)?;
+                Ok(Some(target))
+            }
+            Ok((_, target)) => Ok((!target.is_empty()).then_some(target)),
+            Err(error) => {
+                self.record_failure(path, Kind::Symlink, error, None)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Collects the pseudo-file `name` of `directory` by reading it here, in the helper.
+    pub(crate) fn pseudo(&mut self, directory: BorrowedFd<'_>, name: &[u8], path: &[u8], absent: Absent) -> Flow<bool> {
+        let opened = platform::open_beneath(directory, name, CrossDevice::Allowed)
+            .and_then(|fd| Ok((platform::look(fd.as_fd())?, fd)));
+        match opened {
+            Ok((look, fd)) => self.pseudo_object(fd.as_fd(), &look, path),
+            Err(error) if error.is_absent() => {
+                if absent == Absent::Recorded {
+                    let mut seen = self.seen(path, Kind::Other);
+                    seen.outcome = Outcome::Absent;
+                    seen.error = Some(error.item_error());
+                    self.record(seen)?;
+                }
+                Ok(false)
+            }
+            Err(error) => self.record_failure(path, Kind::Other, error, None).map(|()| false),
+        }
+    }
+
+    /// Reads an open object of a pseudo file system. True when all of it came.
+    pub(crate) fn pseudo_object(&mut self, object: BorrowedFd<'_>, look: &Look, path: &[u8]) -> Flow<bool> {
+        if !self.is_first(path) {
+            return Ok(true);
+        }
+        let mut seen = self.seen(path, look.kind);
+        seen.before = Some(look.stat.clone());
+        if look.kind != Kind::File || pseudo::is_forbidden(path) {
+            seen.outcome = Outcome::SkippedType;
+            seen.note = Some("reading it would consume, act, block or show memory".to_owned());
+            return self.record(seen).map(|()| false);
+        }
+        let file = match platform::reopen(&self.fds, object, AtimeMethod::RoView, false) {
+            Ok((file, _)) => file,
+            Err(error) => {
+                seen.outcome = error.outcome();
+                seen.error = Some(error.item_error());
+                return self.record(seen).map(|()| false);
+            }
+        };
+        match self.pseudo.start() {
+            Ok(Some(pid)) => self.matcher.add_process(pid),
+            Ok(None) => {}
+            Err(error) => {
+                seen.outcome = Outcome::Unsupported;
+                seen.error = Some(error.item_error());
+                return self.record(seen).map(|()| false);
+            }
+        }
+        self.outbox.send(&Message::DataBegin { seen: Box::new(seen) })?;
+        let Self { outbox, pseudo, .. } = self;
+        let end = pseudo.read(file.as_fd(), PSEUDO_BYTES_MAX, PSEUDO_DEADLINE, |piece| {
+            piece.chunks(DATA_BYTES_MAX).try_for_each(|piece| outbox.data(piece))
+        })?;
+        let (outcome, error, note) = match end {
+            End::Whole => (Outcome::Ok, None, None),
+            End::Cut => (Outcome::SkippedLimit, None, Some("cut at 64 MiB".to_owned())),
+            End::Timeout => (Outcome::Timeout, None, Some("the kernel did not answer the read in time".to_owned())),
+            End::Failed(errno) => {
+                let error = CallError { op: "read", errno };
+                (error.outcome(), Some(error.item_error()), None)
+            }
+        };
+        let is_whole = outcome.is_ok();
+        self.outbox.send(&Message::DataEnd { outcome, error, note, after: None })?;
+        Ok(is_whole)
+    }
+
+    /// Collects bytes that a system call gave, not a file, as `path`: they have no `before`, so they are a stream.
+    pub(crate) fn stream(&mut self, name: &str, bytes: &[u8], outcome: Outcome, note: Option<String>) -> Flow {
+        let seen = self.seen(name.as_bytes(), Kind::Stream);
+        self.outbox.send(&Message::DataBegin { seen: Box::new(seen) })?;
+        bytes.chunks(DATA_BYTES_MAX).try_for_each(|piece| self.outbox.data(piece))?;
+        self.outbox.send(&Message::DataEnd { outcome, error: None, note, after: None })
+    }
+
+    /// The mount table, for the engine's choice of file systems.
+    pub(crate) fn remote_mount(&self, path: &[u8]) -> Option<&str> {
+        self.mounts.remote(path)
+    }
+
+    /// Ends a step that could not do its work, and says why in the manifest.
+    pub(crate) fn failed(&mut self, why: impl Into<String>) -> StepEnd {
+        self.limitation(why);
+        StepEnd::Failed
+    }
+}
+
+/// What a named thing that is not there leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// A record: it was asked for.
+    Recorded,
+    /// Nothing: not every kernel or process has it.
+    Ignored,
+}

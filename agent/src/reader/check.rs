@@ -1,0 +1,85 @@
+//! Looking at a path again after the sealer has read the bytes, so that `replaced` and `vanished` are seen.
+//!
+//! Guarantee: every item with content is remembered until the sealer has asked about it once; at most
+//! [`IN_FLIGHT_MAX`] are, then the reader waits.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use crate::ipc::{self, Check, Checked};
+use crate::platform;
+
+/// Items handed to the sealer and not yet asked about: 512. Each holds a directory descriptor (shared) and a name.
+pub const IN_FLIGHT_MAX: usize = 512;
+
+/// Where an item was found.
+#[derive(Debug)]
+struct Place {
+    directory: Arc<OwnedFd>,
+    name: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    places: BTreeMap<u64, Place>,
+    next: u64,
+    is_closed: bool,
+}
+
+/// The items under way.
+#[derive(Debug, Default)]
+pub struct InFlight {
+    table: Mutex<Table>,
+    room: Condvar,
+}
+
+impl InFlight {
+    /// Remembers a place and gives its key; `None` when nobody will ask any more.
+    pub fn add(&self, directory: &Arc<OwnedFd>, name: &[u8]) -> Option<u64> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |table: &mut Table| table.places.len() >= IN_FLIGHT_MAX && !table.is_closed;
+        let mut table = self.room.wait_while(table, is_full).unwrap_or_else(PoisonError::into_inner);
+        if table.is_closed {
+            return None;
+        }
+        let key = table.next;
+        table.next += 1;
+        table.places.insert(key, Place { directory: Arc::clone(directory), name: name.to_vec() });
+        Some(key)
+    }
+
+    fn take(&self, key: u64) -> Option<Place> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = table.places.remove(&key);
+        self.room.notify_all();
+        place
+    }
+
+    fn close(&self) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.is_closed = true;
+        table.places.clear();
+        self.room.notify_all();
+    }
+}
+
+/// Answers the sealer until it closes the socket. Runs on its own thread.
+pub fn answer(socket: &OwnedFd, in_flight: &InFlight) {
+    let mut buffer = ipc::buffer();
+    while let Ok(Check { key, look }) = ipc::receive_json::<Check>(socket.as_fd(), &mut buffer) {
+        let place = in_flight.take(key);
+        if !look {
+            continue;
+        }
+        let checked = match place.map(|place| platform::look_at(place.directory.as_fd(), &place.name)) {
+            Some(Ok(look)) => Checked::Found(Box::new(look.stat)),
+            Some(Err(error)) if error.is_absent() => Checked::Gone,
+            Some(Err(_)) | None => Checked::Unknown,
+        };
+        if ipc::send_json(socket.as_fd(), &checked, None).is_err() {
+            break;
+        }
+    }
+    in_flight.close();
+}

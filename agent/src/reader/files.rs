@@ -1,0 +1,377 @@
+//! The file engine: from the root directory down, one component at a time, to everything the globs match.
+//!
+//! Guarantee: each object is opened as a place (`O_PATH | O_NOFOLLOW`), looked at, weighed by type, file system and
+//! [`crate::matcher`], and only then opened for reading through that same descriptor. Symbolic links are items and
+//! never followed; FIFOs, sockets and devices are never opened; a cycle is met once. What is named and not there,
+//! refused or skipped leaves a record.
+//! Not here: patterns ([`super::glob`]), content (the sealer).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use evidence::item::{AtimeMethod, Kind, RawBytes};
+use evidence::order::OnLarger;
+use evidence::outcome::Outcome;
+
+use super::glob::{Globs, States};
+use super::{Absent, Flow, Reader};
+use crate::ipc::{PATH_BYTES_MAX, Use};
+use crate::platform::{self, CallError, CrossDevice, Directory, FsKind, Identity, Look};
+
+/// Deepest directory that is entered: 256. Bounds the descriptors held on the way down.
+const DEPTH_MAX: usize = 256;
+
+/// What to collect and how.
+#[derive(Debug)]
+pub struct Selection {
+    /// What.
+    pub include: Globs,
+    /// What not, with everything below.
+    pub exclude: Globs,
+    /// Largest file.
+    pub item_bytes: u64,
+    /// Whether mount points below what the plan names are crossed.
+    pub cross: CrossDevice,
+    /// What becomes of a larger file.
+    pub on_larger: OnLarger,
+    /// What a named thing that is not there leaves behind.
+    pub(crate) absent: Absent,
+}
+
+/// A directory on the way down.
+struct Level {
+    directory: Arc<OwnedFd>,
+    look: Look,
+    path_len: usize,
+    is_emitted: bool,
+}
+
+/// One walk.
+struct Walk<'r, 'a, 's> {
+    reader: &'r mut Reader<'a>,
+    selection: &'s Selection,
+    path: Vec<u8>,
+    levels: Vec<Level>,
+}
+
+/// Collects everything `selection` matches.
+///
+/// # Errors
+/// Only when the sealer is gone.
+pub fn collect(reader: &mut Reader<'_>, selection: &Selection) -> Flow {
+    let root = Arc::clone(&reader.root);
+    let states = selection.include.root();
+    let look = match platform::look(root.as_fd()) {
+        Ok(look) => look,
+        Err(error) => return reader.record_failure(b"/", Kind::Dir, error, None),
+    };
+    let mut walk = Walk { reader, selection, path: Vec::new(), levels: Vec::new() };
+    walk.levels.push(Level { directory: root, look, path_len: 0, is_emitted: false });
+    if selection.include.is_matched(&states) {
+        walk.emit_levels()?;
+    }
+    walk.enter(&states)
+}
+
+/// Where a name came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// The plan spells it out.
+    Named,
+    /// The directory lists it.
+    Listed,
+}
+
+impl Walk<'_, '_, '_> {
+    /// Goes through the directory on top of the levels.
+    fn enter(&mut self, states: &States) -> Flow {
+        let include = &self.selection.include;
+        let mut named: Vec<Vec<u8>> = include.literal_names(states).into_iter().map(<[u8]>::to_vec).collect();
+        if include.needs_listing(states) {
+            named = self.list(states, named)?;
+        }
+        for name in named {
+            self.visit(states, &name, Found::Named)?;
+        }
+        Ok(())
+    }
+
+    /// Visits what the directory lists; gives back the named things it does not list.
+    fn list(&mut self, states: &States, mut named: Vec<Vec<u8>>) -> Flow<Vec<Vec<u8>>> {
+        let Some(top) = self.levels.last() else { return Ok(named) };
+        let directory = Arc::clone(&top.directory);
+        let mut listing = match Directory::open(&self.reader.fds, directory.as_fd(), self.reader.view) {
+            Ok(listing) => listing,
+            Err(error) => {
+                self.unlisted(error)?;
+                return Ok(named);
+            }
+        };
+        if listing.method() == AtimeMethod::None {
+            self.reader.limitation("access times of listed directories could not be protected everywhere");
+        }
+        loop {
+            let entries = match listing.next_batch() {
+                Ok(entries) if entries.is_empty() => return Ok(named),
+                Ok(entries) => entries,
+                Err(error) => {
+                    self.unlisted(error)?;
+                    return Ok(named);
+                }
+            };
+            for entry in entries {
+                named.retain(|name| *name != entry.name);
+                let below = self.selection.include.enter(states, &entry.name);
+                let is_wanted = self.selection.include.is_matched(&below)
+                    || (entry.may_lead_on && self.selection.include.goes_on(&below));
+                if is_wanted {
+                    self.visit(states, &entry.name, Found::Listed)?;
+                }
+            }
+        }
+    }
+
+    /// Records that the directory on top could not be listed (to its end).
+    fn unlisted(&mut self, error: CallError) -> Flow {
+        let path = if self.path.is_empty() { b"/".to_vec() } else { self.path.clone() };
+        self.reader.record_failure(&path, Kind::Dir, error, Some("the directory could not be listed"))
+    }
+
+    /// Looks at `name` of the directory on top and does what the states ask.
+    fn visit(&mut self, states: &States, name: &[u8], found: Found) -> Flow {
+        let length = self.path.len();
+        self.path.push(b'/');
+        self.path.extend_from_slice(name);
+        let done = self.visit_here(states, name, found);
+        self.path.truncate(length);
+        done
+    }
+
+    fn visit_here(&mut self, states: &States, name: &[u8], found: Found) -> Flow {
+        let include = &self.selection.include;
+        let below = include.enter(states, name);
+        let is_named = include.is_named(&below);
+        if !self.selection.exclude.is_empty() && self.selection.exclude.covers(&self.path) {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        if path.len() > PATH_BYTES_MAX {
+            return self.reader.record_without(&path, Kind::Other, Outcome::SkippedLimit, "path is longer than 32 KiB");
+        }
+        if !is_named && let Some(kind) = self.reader.remote_mount(&path) {
+            let note = format!("file system {kind} is read only when the plan names it");
+            return self.reader.record_without(&path, Kind::Other, Outcome::SkippedType, &note);
+        }
+        let Some(top) = self.levels.last() else { return Ok(()) };
+        let directory = Arc::clone(&top.directory);
+        let cross = if is_named { CrossDevice::Allowed } else { self.selection.cross };
+        let opened = platform::open_beneath(directory.as_fd(), name, cross)
+            .and_then(|fd| Ok((platform::look(fd.as_fd())?, fd)));
+        let (look, object) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.unopened(states, name, found, error),
+        };
+        if !self.is_readable_here(&path, &look, object.as_fd(), is_named)? {
+            return Ok(());
+        }
+        let above: Vec<Identity> = self.levels.iter().map(|level| level.look.identity()).collect();
+        if let Some(denial) = self.reader.matcher.judge(&self.reader.fds, &path, &look, &above) {
+            return self.reader.record_without(&path, look.kind, Outcome::SkippedPolicy, denial.note());
+        }
+        let place = Place { directory: &directory, name, object: object.as_fd(), look: &look, path: &path };
+        let (is_matched, goes_on) = (include.is_matched(&below), include.goes_on(&below));
+        match look.kind {
+            Kind::Dir if goes_on => {
+                let is_cycle = above.contains(&look.identity());
+                if is_cycle || self.levels.len() >= DEPTH_MAX {
+                    let outcome = if is_cycle { Outcome::SkippedLoop } else { Outcome::SkippedLimit };
+                    let note = if is_cycle { "the directory contains itself" } else { "deeper than 256 directories" };
+                    return self.reader.record_without(&path, Kind::Dir, outcome, note);
+                }
+                let level = Level { look: look.clone(), path_len: path.len(), is_emitted: false, directory: Arc::new(object) };
+                self.levels.push(level);
+                let done = if is_matched { self.emit_levels() } else { Ok(()) }.and_then(|()| self.enter(&below));
+                self.levels.pop();
+                done
+            }
+            Kind::Dir => {
+                self.emit_levels()?;
+                self.emit_directory(&path, &look, object.as_fd())
+            }
+            Kind::Symlink => {
+                self.emit_link(&place)?;
+                if goes_on { self.blocked(states, name, "a symbolic link is in the way; links are not followed") } else { Ok(()) }
+            }
+            Kind::File if is_matched => self.emit_file(&place),
+            Kind::File if goes_on => self.blocked(states, name, "a file is in the way"),
+            _ if is_matched => {
+                self.emit_levels()?;
+                if !self.reader.is_first(&path) {
+                    return Ok(());
+                }
+                let mut seen = self.reader.seen(&path, look.kind);
+                self.reader.describe(&mut seen, object.as_fd(), &look);
+                seen.outcome = Outcome::SkippedType;
+                self.reader.record(seen)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses automounts that did not happen, and file systems that are not this machine's bytes, unless named.
+    fn is_readable_here(&mut self, path: &[u8], look: &Look, object: BorrowedFd<'_>, is_named: bool) -> Flow<bool> {
+        if look.is_automount && !is_named {
+            let note = "an automount that has not happened; it is not triggered";
+            self.reader.record_without(path, look.kind, Outcome::SkippedType, note)?;
+            return Ok(false);
+        }
+        let Some(top) = self.levels.last() else { return Ok(false) };
+        if is_named || look.stat.dev == top.look.stat.dev {
+            return Ok(true);
+        }
+        let kind = match platform::fs_kind(object) {
+            Ok(FsKind::Local) => return Ok(true),
+            Ok(FsKind::Pseudo(kind) | FsKind::Remote(kind)) => kind,
+            Err(error) => {
+                self.reader.record_failure(path, look.kind, error, None)?;
+                return Ok(false);
+            }
+        };
+        let note = format!("file system {kind} is read only when the plan names it");
+        self.reader.record_without(path, look.kind, Outcome::SkippedType, &note)?;
+        Ok(false)
+    }
+
+    /// A name that could not be opened as a place.
+    fn unopened(&mut self, states: &States, name: &[u8], found: Found, error: CallError) -> Flow {
+        let path = self.path.clone();
+        if error.errno == rustix::io::Errno::XDEV {
+            let note = "another file system; the plan asks for one";
+            return self.reader.record_without(&path, Kind::Dir, Outcome::SkippedFilter, note);
+        }
+        if found == Found::Listed || !error.is_absent() {
+            return self.reader.record_failure(&path, Kind::Other, error, None);
+        }
+        if self.selection.absent == Absent::Ignored {
+            return Ok(());
+        }
+        for path in self.selection.include.named_through(states, name) {
+            let mut seen = self.reader.seen(&path, Kind::Other);
+            seen.outcome = Outcome::Absent;
+            seen.error = Some(error.item_error());
+            self.reader.record(seen)?;
+        }
+        Ok(())
+    }
+
+    /// Named things behind something that is no directory.
+    fn blocked(&mut self, states: &States, name: &[u8], note: &str) -> Flow {
+        let here = self.path.clone();
+        if self.selection.absent == Absent::Ignored {
+            return Ok(());
+        }
+        for path in self.selection.include.named_through(states, name) {
+            if path != here {
+                self.reader.record_without(&path, Kind::Other, Outcome::Absent, note)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over the directories on the way down that were not handed over yet.
+    fn emit_levels(&mut self) -> Flow {
+        let Self { reader, levels, path, .. } = self;
+        for level in levels.iter_mut().filter(|level| !level.is_emitted) {
+            level.is_emitted = true;
+            let own = path.get(..level.path_len).unwrap_or_default();
+            let own = if own.is_empty() { b"/".as_slice() } else { own };
+            if reader.is_first(own) {
+                let mut seen = reader.seen(own, Kind::Dir);
+                reader.describe(&mut seen, level.directory.as_fd(), &level.look);
+                seen.atime_method = (reader.view == AtimeMethod::RoView).then_some(AtimeMethod::RoView);
+                reader.record(seen)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit_directory(&mut self, path: &[u8], look: &Look, object: BorrowedFd<'_>) -> Flow {
+        if !self.reader.is_first(path) {
+            return Ok(());
+        }
+        let mut seen = self.reader.seen(path, Kind::Dir);
+        self.reader.describe(&mut seen, object, look);
+        self.reader.record(seen)
+    }
+
+    fn emit_link(&mut self, place: &Place<'_>) -> Flow {
+        self.emit_levels()?;
+        if !self.reader.is_first(place.path) {
+            return Ok(());
+        }
+        let mut seen = self.reader.seen(place.path, Kind::Symlink);
+        self.reader.describe(&mut seen, place.object, place.look);
+        match platform::read_link(place.object) {
+            Ok(target) if !target.is_empty() => {
+                seen.target = Some(RawBytes(target));
+                // Reading a link moves its access time unless the view forbids it; O_NOATIME does not apply.
+                seen.atime_method = Some(self.reader.view);
+            }
+            Ok(_) => {
+                seen.outcome = Outcome::IoError;
+                seen.note = Some("the link has no text".to_owned());
+            }
+            Err(error) => {
+                seen.outcome = error.outcome();
+                seen.error = Some(error.item_error());
+            }
+        }
+        self.reader.record(seen)
+    }
+
+    fn emit_file(&mut self, place: &Place<'_>) -> Flow {
+        self.emit_levels()?;
+        if let Ok(FsKind::Pseudo(_)) = platform::fs_kind(place.object) {
+            // An order for environments is sensitive by its `processes` step; no glob gets around that.
+            if place.name == b"environ" {
+                let note = "environments are collected by the processes step only";
+                return self.reader.record_without(place.path, Kind::File, Outcome::SkippedType, note);
+            }
+            return self.reader.pseudo_object(place.object, place.look, place.path).map(drop);
+        }
+        if !self.reader.is_first(place.path) {
+            return Ok(());
+        }
+        let mut seen = self.reader.seen(place.path, Kind::File);
+        self.reader.describe(&mut seen, place.object, place.look);
+        let most = self.selection.item_bytes.min(self.reader.limits.item_bytes);
+        if place.look.stat.size > most {
+            if self.selection.on_larger == OnLarger::Skip {
+                seen.outcome = Outcome::SkippedLimit;
+                seen.note = Some(format!("item_bytes: larger than {most} bytes"));
+                return self.reader.record(seen);
+            }
+            seen.bytes_max = Some(most);
+        }
+        match platform::reopen(&self.reader.fds, place.object, self.reader.view, false) {
+            Ok((file, method)) => {
+                seen.atime_method = Some(method);
+                self.reader.content(seen, file.as_fd(), place.directory, place.name, Use::Member)
+            }
+            Err(error) => {
+                seen.outcome = error.outcome();
+                seen.error = Some(error.item_error());
+                self.reader.record(seen)
+            }
+        }
+    }
+}
+
+/// An object where it was found.
+struct Place<'a> {
+    directory: &'a Arc<OwnedFd>,
+    name: &'a [u8],
+    object: BorrowedFd<'a>,
+    look: &'a Look,
+    path: &'a [u8],
+}

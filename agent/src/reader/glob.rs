@@ -1,0 +1,459 @@
+//! Globs over raw path bytes, compiled to states that a walk carries down the tree.
+//! Grammar: docs/spec/order.md, *Step*.
+//!
+//! Guarantee: a walk that follows the states enters only directories below which something can match, and lists
+//! only those where a name is not known beforehand. Not here: the walk ([`super::walk`]).
+
+use globset::{GlobBuilder, GlobMatcher};
+
+/// Most patterns after `{a,b}` is multiplied out; more is refused, the plan is then wrong.
+const PATTERNS_MAX: usize = 8192;
+
+/// Why a glob cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GlobError {
+    /// Not `/…`.
+    #[error("glob {glob:?} is not an absolute path")]
+    NotAbsolute {
+        /// The glob.
+        glob: String,
+    },
+    /// Empty, `.` or `..` component, or a NUL byte.
+    #[error("glob {glob:?} has an empty or dot component")]
+    Component {
+        /// The glob.
+        glob: String,
+    },
+    /// Braces that do not close, or `**N` out of 1 to 64.
+    #[error("glob {glob:?}: {reason}")]
+    Form {
+        /// The glob.
+        glob: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// globset refused a component.
+    #[error("glob {glob:?} has a malformed component")]
+    Globset {
+        /// The glob.
+        glob: String,
+        /// What it said.
+        #[source]
+        source: globset::Error,
+    },
+    /// Over the bound.
+    #[error("globs stand for more than {PATTERNS_MAX} patterns")]
+    TooMany,
+}
+
+/// One component of a pattern.
+#[derive(Debug, Clone)]
+enum Component {
+    /// Exactly this name.
+    Literal(Vec<u8>),
+    /// Any one name.
+    Any,
+    /// A name of this shape.
+    Shape(Box<GlobMatcher>),
+    /// From none to this many names.
+    Deep(u32),
+}
+
+/// Compiled globs.
+#[derive(Debug, Default)]
+pub struct Globs {
+    patterns: Vec<Vec<Component>>,
+}
+
+/// A position in one pattern: `component` names behind it are still to be matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct State {
+    pattern: usize,
+    component: usize,
+    /// Names that a [`Component::Deep`] at this position may still take.
+    left: u32,
+}
+
+/// All positions a directory on the way is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct States(Vec<State>);
+
+impl Globs {
+    /// Compiles globs.
+    ///
+    /// # Errors
+    /// [`GlobError`] for the first that is no glob.
+    pub fn compile<T: AsRef<str>>(globs: &[T]) -> Result<Self, GlobError> {
+        let mut patterns = Vec::new();
+        for glob in globs {
+            let glob = glob.as_ref();
+            for plain in expand(glob)? {
+                patterns.push(compile_one(glob, &plain)?);
+                if patterns.len() > PATTERNS_MAX {
+                    return Err(GlobError::TooMany);
+                }
+            }
+        }
+        Ok(Self { patterns })
+    }
+
+    /// True without any glob.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// The states of `/`.
+    #[must_use]
+    pub fn root(&self) -> States {
+        let mut states = Vec::new();
+        for pattern in 0..self.patterns.len() {
+            self.add(pattern, 0, &mut states);
+        }
+        States(states)
+    }
+
+    /// The states of `name` in a directory in `states`.
+    #[must_use]
+    pub fn enter(&self, states: &States, name: &[u8]) -> States {
+        let mut next = Vec::new();
+        for state in &states.0 {
+            match self.component(*state) {
+                Some(Component::Literal(wanted)) if wanted == name => {
+                    self.add(state.pattern, state.component + 1, &mut next);
+                }
+                Some(Component::Any) => self.add(state.pattern, state.component + 1, &mut next),
+                Some(Component::Shape(shape)) if is_match(shape, name) => {
+                    self.add(state.pattern, state.component + 1, &mut next);
+                }
+                Some(Component::Deep(_)) if state.left > 0 => {
+                    next.push(State { left: state.left - 1, ..*state });
+                    self.add(state.pattern, state.component + 1, &mut next);
+                }
+                Some(_) | None => {}
+            }
+        }
+        next.sort_unstable();
+        next.dedup();
+        States(next)
+    }
+
+    /// True when the object itself is matched.
+    #[must_use]
+    pub fn is_matched(&self, states: &States) -> bool {
+        states.0.iter().any(|state| self.component(*state).is_none())
+    }
+
+    /// True when something below can match.
+    #[must_use]
+    pub fn goes_on(&self, states: &States) -> bool {
+        states.0.iter().any(|state| self.component(*state).is_some())
+    }
+
+    /// True when names have to be listed to be matched.
+    #[must_use]
+    pub fn needs_listing(&self, states: &States) -> bool {
+        let is_open = |state: &State| {
+            matches!(self.component(*state), Some(Component::Any | Component::Shape(_) | Component::Deep(_)))
+        };
+        states.0.iter().any(is_open)
+    }
+
+    /// The names that are spelled out for this directory, sorted.
+    #[must_use]
+    pub fn literal_names(&self, states: &States) -> Vec<&[u8]> {
+        let mut names: Vec<&[u8]> = states
+            .0
+            .iter()
+            .filter_map(|state| match self.component(*state) {
+                Some(Component::Literal(name)) => Some(name.as_slice()),
+                Some(_) | None => None,
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// True when the plan names this place itself: a pattern has come here over spelled-out names only.
+    #[must_use]
+    pub fn is_named(&self, states: &States) -> bool {
+        states.0.iter().any(|state| self.behind(*state).is_some_and(all_literal))
+    }
+
+    /// For a name that is not there: the full paths that the plan spelled out through it, sorted; for a pattern
+    /// with wildcards, its spelled-out beginning.
+    #[must_use]
+    pub fn named_through(&self, states: &States, name: &[u8]) -> Vec<Vec<u8>> {
+        let mut paths = Vec::new();
+        for state in &states.0 {
+            let is_this = matches!(self.component(*state), Some(Component::Literal(wanted)) if wanted == name);
+            if is_this && self.behind(*state).is_some_and(all_literal) {
+                let pattern = self.patterns.get(state.pattern).map(Vec::as_slice).unwrap_or_default();
+                let mut path = Vec::new();
+                for component in pattern {
+                    let Component::Literal(part) = component else { break };
+                    path.push(b'/');
+                    path.extend_from_slice(part);
+                }
+                paths.push(path);
+            }
+        }
+        paths.sort_unstable();
+        paths.dedup();
+        paths
+    }
+
+    /// True when `path` or a directory above it is matched: how exclusions and denials apply to whole trees.
+    #[must_use]
+    pub fn covers(&self, path: &[u8]) -> bool {
+        let mut states = self.root();
+        if self.is_matched(&states) {
+            return true;
+        }
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            states = self.enter(&states, name);
+            if self.is_matched(&states) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn component(&self, state: State) -> Option<&Component> {
+        self.patterns.get(state.pattern)?.get(state.component)
+    }
+
+    fn behind(&self, state: State) -> Option<&[Component]> {
+        self.patterns.get(state.pattern)?.get(..state.component)
+    }
+
+    /// Adds a position, and the one behind it where a `**` may take nothing.
+    fn add(&self, pattern: usize, component: usize, states: &mut Vec<State>) {
+        let state = State { pattern, component, left: 0 };
+        match self.component(state) {
+            Some(Component::Deep(most)) => {
+                states.push(State { left: *most, ..state });
+                self.add(pattern, component + 1, states);
+            }
+            Some(_) | None => states.push(state),
+        }
+    }
+}
+
+fn all_literal(components: &[Component]) -> bool {
+    components.iter().all(|component| matches!(component, Component::Literal(_)))
+}
+
+fn is_match(shape: &GlobMatcher, name: &[u8]) -> bool {
+    use std::os::unix::ffi::OsStrExt as _;
+    shape.is_match(std::ffi::OsStr::from_bytes(name))
+}
+
+fn compile_one(glob: &str, plain: &str) -> Result<Vec<Component>, GlobError> {
+    let Some(below) = plain.strip_prefix('/') else {
+        return Err(GlobError::NotAbsolute { glob: glob.to_owned() });
+    };
+    let mut components = Vec::new();
+    if below.is_empty() {
+        return Ok(components);
+    }
+    for part in below.split('/') {
+        if matches!(part, "" | "." | "..") || part.contains('\0') {
+            return Err(GlobError::Component { glob: glob.to_owned() });
+        }
+        components.push(component(glob, part)?);
+    }
+    // At the end, `**` means what is below, not the directory itself: it takes at least one name.
+    if let Some(Component::Deep(most)) = components.last().cloned() {
+        components.pop();
+        if most > 1 {
+            components.push(Component::Deep(most - 1));
+        }
+        components.push(Component::Any);
+    }
+    Ok(components)
+}
+
+fn component(glob: &str, part: &str) -> Result<Component, GlobError> {
+    if let Some(depth) = part.strip_prefix("**") {
+        if depth.is_empty() {
+            return Ok(Component::Deep(u32::MAX));
+        }
+        if depth.bytes().all(|byte| byte.is_ascii_digit()) {
+            return match depth.parse::<u32>() {
+                Ok(depth @ 1..=64) if !part.starts_with("**0") => Ok(Component::Deep(depth)),
+                Ok(_) | Err(_) => Err(GlobError::Form { glob: glob.to_owned(), reason: "`**N` takes N from 1 to 64" }),
+            };
+        }
+        return Err(GlobError::Form { glob: glob.to_owned(), reason: "`**` stands alone between slashes" });
+    }
+    if part == "*" {
+        return Ok(Component::Any);
+    }
+    if !part.contains(['*', '?', '[', '{', '\\']) {
+        return Ok(Component::Literal(part.as_bytes().to_vec()));
+    }
+    let shape = GlobBuilder::new(part)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build()
+        .map_err(|source| GlobError::Globset { glob: glob.to_owned(), source })?;
+    Ok(Component::Shape(Box::new(shape.compile_matcher())))
+}
+
+/// Multiplies out `{a,b}`, because an alternative may span several components.
+fn expand(glob: &str) -> Result<Vec<String>, GlobError> {
+    let mut done = Vec::new();
+    let mut open = vec![glob.to_owned()];
+    while let Some(text) = open.pop() {
+        if done.len() + open.len() > PATTERNS_MAX {
+            return Err(GlobError::TooMany);
+        }
+        match first_braces(&text).map_err(|reason| GlobError::Form { glob: glob.to_owned(), reason })? {
+            None => done.push(text),
+            Some(Braces { before, alternatives, after }) => {
+                open.extend(alternatives.iter().rev().map(|choice| format!("{before}{choice}{after}")));
+            }
+        }
+    }
+    Ok(done)
+}
+
+struct Braces {
+    before: String,
+    alternatives: Vec<String>,
+    after: String,
+}
+
+/// Finds the first `{…}` outside `[…]` and escapes.
+fn first_braces(text: &str) -> Result<Option<Braces>, &'static str> {
+    let (mut before, mut current, mut after) = (String::new(), String::new(), String::new());
+    let mut alternatives = Vec::new();
+    let (mut depth, mut in_class, mut is_closed) = (0_u32, false, false);
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        let place = match (is_closed, depth) {
+            (true, _) => &mut after,
+            (false, 0) => &mut before,
+            (false, _) => &mut current,
+        };
+        match letter {
+            '\\' => {
+                place.push(letter);
+                place.extend(letters.next());
+            }
+            _ if is_closed => place.push(letter),
+            '[' | ']' => {
+                in_class = letter == '[';
+                place.push(letter);
+            }
+            '{' if !in_class => {
+                depth += 1;
+                if depth > 1 {
+                    place.push(letter);
+                }
+            }
+            '}' if !in_class => {
+                depth = depth.checked_sub(1).ok_or("`}` without `{`")?;
+                if depth == 0 {
+                    alternatives.push(std::mem::take(&mut current));
+                    is_closed = true;
+                } else {
+                    place.push(letter);
+                }
+            }
+            ',' if depth == 1 && !in_class => alternatives.push(std::mem::take(&mut current)),
+            _ => place.push(letter),
+        }
+    }
+    if depth > 0 {
+        return Err("`{` without `}`");
+    }
+    Ok(is_closed.then_some(Braces { before, alternatives, after }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_matched(glob: &str, path: &[u8]) -> bool {
+        let globs = Globs::compile(&[glob]).unwrap();
+        let mut states = globs.root();
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            assert!(globs.goes_on(&states) || globs.enter(&states, name) == States::default());
+            states = globs.enter(&states, name);
+        }
+        globs.is_matched(&states)
+    }
+
+    #[test]
+    fn wildcards_stay_inside_their_component_and_match_raw_bytes() {
+        assert!(is_matched("/var/log/*.log", b"/var/log/a\xff\nb.log"));
+        assert!(is_matched("/var/log/?", b"/var/log/\xff"));
+        assert!(!is_matched("/var/log/*.log", b"/var/log/a/b.log"));
+        assert!(is_matched("/e[st]c", b"/etc"));
+        assert!(is_matched("/home/*/.ssh", b"/home/.hidden/.ssh"));
+        assert!(is_matched("/a\\*b", b"/a*b"));
+        assert!(!is_matched("/a\\*b", b"/axb"));
+        assert!(is_matched("/", b"/"));
+    }
+
+    #[test]
+    fn double_stars_cross_directories_up_to_their_number() {
+        assert!(is_matched("/var/**", b"/var/a/b/c"));
+        assert!(!is_matched("/var/**", b"/var"));
+        assert!(is_matched("/tmp/**3", b"/tmp/a"));
+        assert!(is_matched("/tmp/**3", b"/tmp/a/b/c"));
+        assert!(!is_matched("/tmp/**3", b"/tmp/a/b/c/d"));
+        assert!(is_matched("/a/**/x", b"/a/x"));
+        assert!(is_matched("/a/**2/x", b"/a/b/c/x"));
+        assert!(!is_matched("/a/**2/x", b"/a/b/c/d/x"));
+        assert!(is_matched("/**", b"/anything/at/all"));
+    }
+
+    #[test]
+    fn alternatives_may_span_components_and_nest() {
+        for path in [&b"/etc/x"[..], b"/var/log/x", b"/var/lib/x"] {
+            assert!(is_matched("/{etc,var/{log,lib}}/x", path), "{path:?}");
+        }
+        assert!(!is_matched("/{etc,var/{log,lib}}/x", b"/var/x"));
+        assert!(is_matched("/a/{b,}c", b"/a/c"));
+        assert!(is_matched("/a/[{]", b"/a/{"));
+    }
+
+    #[test]
+    fn only_literal_prefixes_are_walked_without_listing() {
+        let globs = Globs::compile(&["/var/log/*.log", "/var/log/syslog", "/etc/passwd"]).unwrap();
+        let root = globs.root();
+        assert!(!globs.needs_listing(&root));
+        assert_eq!(globs.literal_names(&root), [&b"etc"[..], b"var"]);
+        let log = globs.enter(&globs.enter(&root, b"var"), b"log");
+        assert!(globs.needs_listing(&log) && globs.is_named(&log));
+        assert_eq!(globs.named_through(&log, b"syslog"), [b"/var/log/syslog".to_vec()]);
+        assert_eq!(
+            globs.named_through(&root, b"var"),
+            [b"/var/log".to_vec(), b"/var/log/syslog".to_vec()]
+        );
+        assert_eq!(globs.enter(&root, b"usr"), States::default());
+    }
+
+    #[test]
+    fn a_covering_glob_covers_the_whole_tree_below_its_match() {
+        let globs = Globs::compile(&["/home/*/private", "/etc/shadow"]).unwrap();
+        assert!(globs.covers(b"/home/a/private/deep/file"));
+        assert!(globs.covers(b"/etc/shadow"));
+        assert!(!globs.covers(b"/home/a/public"));
+        assert!(!globs.covers(b"/etc"));
+    }
+
+    #[test]
+    fn what_is_no_glob_is_refused() {
+        for wrong in ["etc", "", "/a//b", "/a/", "/../x", "/./x", "/{a", "/a}", "/**0", "/**65", "/**x", "/a**/[", "/[a"] {
+            assert!(Globs::compile(&[wrong]).is_err(), "{wrong:?}");
+        }
+        let many = "/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}";
+        assert!(matches!(Globs::compile(&[many]), Err(GlobError::TooMany)));
+    }
+}

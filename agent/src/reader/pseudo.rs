@@ -1,0 +1,232 @@
+//! Reading files whose bytes the kernel makes up, in a helper process that can be left behind.
+//!
+//! Guarantee: a read that never returns (a process in D state, a stalled control group) costs its deadline and the
+//! helper, never the collection. Files whose reading consumes, blocks or exposes memory are not read at all
+//! ([`is_forbidden`]). Not here: what is read ([`crate::collect`]).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::ipc::DATA_BYTES_MAX;
+use crate::platform::{self, CallError, Child, SocketError};
+
+/// Helpers that may hang before the rest of the collection's pseudo-files are given up: each hung one holds a slot
+/// in the machine's process table until the kernel lets it go.
+pub const STUCK_MAX: usize = 4;
+
+/// How a read ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// At the end of the file.
+    Whole,
+    /// At `bytes_max`.
+    Cut,
+    /// The kernel refused.
+    Failed(Errno),
+    /// The deadline passed; the helper is left behind.
+    Timeout,
+}
+
+const REPLY_DATA: u8 = 0;
+const REPLY_WHOLE: u8 = 1;
+const REPLY_CUT: u8 = 2;
+const REPLY_ERROR: u8 = 3;
+
+/// The helper and those left behind.
+#[derive(Debug, Default)]
+pub struct Pseudo {
+    helper: Option<(Child, OwnedFd)>,
+    stuck: Vec<i32>,
+}
+
+impl Pseudo {
+    /// Process ids of helpers that hang.
+    #[must_use]
+    pub fn stuck(&self) -> &[i32] {
+        &self.stuck
+    }
+
+    /// Starts a helper unless one waits; gives its process id when it is new.
+    ///
+    /// # Errors
+    /// What `socketpair` or `fork` answered.
+    pub fn start(&mut self) -> Result<Option<i32>, CallError> {
+        if self.helper.is_some() {
+            return Ok(None);
+        }
+        let (ours, theirs) = platform::pair()?;
+        let mut buffer = vec![0_u8; DATA_BYTES_MAX];
+        let child = platform::fork(theirs, move |socket| serve(socket, &mut buffer))?;
+        let pid = child.pid();
+        self.helper = Some((child, ours));
+        Ok(Some(pid))
+    }
+
+    /// Reads `file` to its end, at most `bytes_max`, in at most `deadline`, giving every piece to `sink`.
+    ///
+    /// # Errors
+    /// What `sink` answered.
+    pub fn read<E>(
+        &mut self,
+        file: BorrowedFd<'_>,
+        bytes_max: u64,
+        deadline: Duration,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<End, E> {
+        if self.stuck.len() >= STUCK_MAX {
+            return Ok(End::Timeout);
+        }
+        let Some((child, socket)) = self.helper.take() else { return Ok(End::Failed(Errno::CHILD)) };
+        if platform::send(socket.as_fd(), &[&bytes_max.to_ne_bytes()], Some(file)).is_err() {
+            return Ok(End::Failed(Errno::CHILD));
+        }
+        let started = std::time::Instant::now();
+        let mut buffer = vec![0_u8; DATA_BYTES_MAX + 1];
+        loop {
+            let left = deadline.saturating_sub(started.elapsed());
+            let len = match platform::receive_before(socket.as_fd(), &mut buffer, left) {
+                Ok(received) => received.len,
+                Err(SocketError::Timeout) => {
+                    self.stuck.push(child.pid());
+                    child.abandon();
+                    return Ok(End::Timeout);
+                }
+                Err(_gone) => return Ok(End::Failed(Errno::CHILD)),
+            };
+            let Some((reply, rest)) = buffer.get(..len).and_then(<[u8]>::split_first) else {
+                return Ok(End::Failed(Errno::CHILD));
+            };
+            let end = match (*reply, rest) {
+                (REPLY_DATA, bytes) => {
+                    sink(bytes)?;
+                    continue;
+                }
+                (REPLY_WHOLE, _) => End::Whole,
+                (REPLY_CUT, _) => End::Cut,
+                (REPLY_ERROR, [a, b, c, d]) => {
+                    End::Failed(Errno::from_raw_os_error(i32::from_ne_bytes([*a, *b, *c, *d])))
+                }
+                _ => return Ok(End::Failed(Errno::CHILD)),
+            };
+            self.helper = Some((child, socket));
+            return Ok(end);
+        }
+    }
+}
+
+/// The helper: takes a descriptor and a bound, gives back pieces and how it ended, until the reader is gone.
+fn serve(socket: BorrowedFd<'_>, buffer: &mut [u8]) {
+    let mut request = [0_u8; 8];
+    loop {
+        let Ok(received) = platform::receive(socket, &mut request) else { return };
+        let (Some(file), 8) = (received.descriptor, received.len) else { return };
+        let mut left = u64::from_ne_bytes(request);
+        let answer = loop {
+            if left == 0 {
+                break platform::send(socket, &[&[REPLY_CUT]], None);
+            }
+            let take = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let piece = buffer.get_mut(..take).unwrap_or_default();
+            match rustix::io::read(file.as_fd(), &mut *piece) {
+                Ok(0) => break platform::send(socket, &[&[REPLY_WHOLE]], None),
+                Ok(len) => {
+                    left = left.saturating_sub(u64::try_from(len).unwrap_or(0));
+                    let bytes = piece.get(..len).unwrap_or_default();
+                    if platform::send(socket, &[&[REPLY_DATA], bytes], None).is_err() {
+                        return;
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    let number = errno.raw_os_error().to_ne_bytes();
+                    break platform::send(socket, &[&[REPLY_ERROR], &number], None);
+                }
+            }
+        };
+        if answer.is_err() {
+            return;
+        }
+    }
+}
+
+/// True for files of `/proc` and `/sys` that are never read: reading consumes what others wait for (`kmsg`,
+/// `trace_pipe`), acts (`clear_refs`), or is a process's or the machine's memory (its own approval, its own tool).
+#[must_use]
+pub fn is_forbidden(path: &[u8]) -> bool {
+    let mut parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let is_debug = first == b"sys" && second == b"kernel" && matches!(parts.next(), Some(b"debug" | b"tracing"));
+    is_debug
+        || first == b"dev"
+        || (first == b"proc" && (matches!(second, b"kmsg" | b"kcore") || second.starts_with(b"kpage")))
+        || path == b"/proc/acpi/event"
+        || last.starts_with(b"trace_pipe")
+        || (first == b"proc" && matches!(last, b"mem" | b"pagemap" | b"clear_refs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn bytes_come_whole_or_cut_and_errors_keep_their_number() {
+        let mut pseudo = Pseudo::default();
+        let file = std::fs::File::open("/proc/self/status").unwrap();
+        let mut bytes = Vec::new();
+        assert!(pseudo.start().unwrap().is_some());
+        let mut take = |piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            Ok::<(), ()>(())
+        };
+        assert_eq!(pseudo.read(file.as_fd(), 1 << 20, Duration::from_secs(5), &mut take), Ok(End::Whole));
+        assert!(bytes.starts_with(b"Name:"));
+        let long = std::fs::File::open("/dev/zero").unwrap();
+        let mut len = 0;
+        let count = |piece: &[u8]| {
+            len += piece.len();
+            Ok::<(), ()>(())
+        };
+        assert_eq!(pseudo.read(long.as_fd(), 200_000, Duration::from_secs(5), count), Ok(End::Cut));
+        assert_eq!(len, 200_000);
+        let directory = std::fs::File::open("/").unwrap();
+        let nothing = |_: &[u8]| Ok::<(), ()>(());
+        let end = pseudo.read(directory.as_fd(), 10, Duration::from_secs(5), nothing);
+        assert_eq!(end, Ok(End::Failed(Errno::ISDIR)));
+        assert_eq!(pseudo.start().unwrap(), None, "the same helper serves on");
+    }
+
+    #[test]
+    fn a_read_that_never_returns_costs_its_deadline_and_the_next_one_works() {
+        let (blocking, mut writer) = std::io::pipe().unwrap();
+        let mut pseudo = Pseudo::default();
+        pseudo.start().unwrap();
+        let nothing = |_: &[u8]| Ok::<(), ()>(());
+        let end = pseudo.read(blocking.as_fd(), 10, Duration::from_millis(50), nothing);
+        assert_eq!(end, Ok(End::Timeout));
+        assert_eq!(pseudo.stuck().len(), 1);
+        assert!(pseudo.start().unwrap().is_some(), "a new helper");
+        writer.write_all(b"x").unwrap();
+        drop(writer);
+        let end = pseudo.read(blocking.as_fd(), 10, Duration::from_secs(5), nothing);
+        assert_eq!(end, Ok(End::Whole));
+    }
+
+    #[test]
+    fn consuming_and_memory_files_are_forbidden() {
+        for path in [
+            "/proc/kmsg", "/proc/kcore", "/proc/kpagecount", "/proc/1/mem", "/proc/1/task/1/pagemap",
+            "/proc/1/clear_refs", "/sys/kernel/tracing/trace_pipe", "/sys/kernel/debug/x", "/dev/sda",
+            "/proc/acpi/event",
+        ] {
+            assert!(is_forbidden(path.as_bytes()), "{path}");
+        }
+        for path in ["/proc/1/maps", "/proc/meminfo", "/sys/block/sda/size"] {
+            assert!(!is_forbidden(path.as_bytes()), "{path}");
+        }
+    }
+}

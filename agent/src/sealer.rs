@@ -1,0 +1,10 @@
+//! The sealer: one process a collection, with the sealer key and nothing else. Hashes, packs, seals, decodes.
+//!
+//! Guarantee: hostile bytes are handled without network, capabilities and long-lived keys. Not here: opening files
+//! (`reader`), signing with the evidence key (`warden`).
+
+pub mod outbox;
+pub mod window;
+pub mod content;
+pub mod intake;
+pub mod throttle;

@@ -1,0 +1,437 @@
+//! Reading one file's bytes, every byte once and in order, so that what could not be read is known exactly.
+//!
+//! Guarantee: what a [`Source`] gives is handed on in order as data or as a gap with its reason; together they cover
+//! the promised runs. An I/O error costs the 4 KiB blocks it touches, not the file. Not here: hashing and packing
+//! (`evidence::container`), what the looks before and after mean ([`judge`] says it, the caller makes them).
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use evidence::item::{GapWhy, SPARSE_HOLES_MIN, SPARSE_RUNS_MAX, Stat};
+use evidence::outcome::Outcome;
+use evidence::time::FileTime;
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+use crate::ipc::Checked;
+use crate::platform::{CallError, Identity, Residence, drop_range, look};
+
+/// Bytes of one read: 1 MiB, a frame.
+pub const READ_BYTES: usize = 1 << 20;
+
+/// Objects up to this size are read before their header is written: 1 MiB (docs/spec/container.md, *Missing bytes*).
+pub const SMALL_BYTES_MAX: u64 = 1 << 20;
+
+/// Bytes of one retry after an I/O error: a page, the unit in which the kernel fails.
+const RETRY_BYTES: u64 = 4096;
+
+/// Unreadable blocks of one file before the rest is given up: each costs the medium's own retries.
+const FAILED_BLOCKS_MAX: u32 = 1024;
+
+/// Something whose bytes can be read at an offset.
+pub trait Source {
+    /// Reads into `buffer` from `off`; 0 is the end.
+    ///
+    /// # Errors
+    /// The kernel's error number.
+    fn read_at(&self, buffer: &mut [u8], off: u64) -> Result<usize, Errno>;
+
+    /// Called before and after a range is read: the place for courtesy to the page cache.
+    fn around(&self, _off: u64, _len: u64, _when: When) {}
+}
+
+/// Before or after the read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Before.
+    Before,
+    /// After.
+    After,
+}
+
+/// An open file.
+#[derive(Debug)]
+pub struct OpenFile {
+    fd: OwnedFd,
+    was_absent: std::cell::Cell<bool>,
+}
+
+impl OpenFile {
+    /// Takes a descriptor opened for reading.
+    #[must_use]
+    pub fn new(fd: OwnedFd) -> Self {
+        Self { fd, was_absent: std::cell::Cell::new(false) }
+    }
+
+    /// Looks at it.
+    ///
+    /// # Errors
+    /// What `statx` answered.
+    pub fn look(&self) -> Result<Stat, CallError> {
+        look(self.fd.as_fd()).map(|look| look.stat)
+    }
+
+    /// The runs of data in the first `size` bytes, when leaving the holes out is worth it; else one run.
+    #[must_use]
+    pub fn sparse_runs(&self, before: &Stat, size: u64) -> Option<Vec<(u64, u64)>> {
+        // Fewer blocks on the medium than bytes: only then are there holes (or compression, and then none are found).
+        if before.blocks.saturating_mul(512) >= size || size < SPARSE_HOLES_MIN {
+            return None;
+        }
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        let mut data_bytes = 0_u64;
+        let mut from = 0;
+        while from < size {
+            let start = match seek(self.fd.as_fd(), SeekFrom::Data(from)) {
+                Ok(start) => start,
+                // No data behind `from`: the file ends in a hole.
+                Err(Errno::NXIO) => break,
+                Err(_unsupported) => return None,
+            };
+            if start >= size {
+                break;
+            }
+            let end = seek(self.fd.as_fd(), SeekFrom::Hole(start)).ok()?.min(size);
+            // A file that changes under the search could answer out of order; then it is read whole.
+            let follows = runs.last().is_none_or(|(off, len)| off.saturating_add(*len) < start);
+            if end <= start || start < from || !follows || runs.len() >= SPARSE_RUNS_MAX {
+                return None;
+            }
+            runs.push((start, end - start));
+            data_bytes = data_bytes.saturating_add(end - start);
+            from = end;
+        }
+        (size.saturating_sub(data_bytes) >= SPARSE_HOLES_MIN).then_some(runs)
+    }
+}
+
+impl Source for OpenFile {
+    fn read_at(&self, buffer: &mut [u8], off: u64) -> Result<usize, Errno> {
+        rustix::io::pread(self.fd.as_fd(), buffer, off)
+    }
+
+    fn around(&self, off: u64, len: u64, when: When) {
+        match when {
+            When::Before => self.was_absent.set(Residence::of(self.fd.as_fd(), off, len) == Residence::Absent),
+            When::After if self.was_absent.get() => drop_range(self.fd.as_fd(), off, len),
+            When::After => {}
+        }
+    }
+}
+
+/// The next bytes of the promised runs.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Read.
+    Data(&'a [u8]),
+    /// Not read.
+    Gap {
+        /// Data bytes it stands for.
+        len: u64,
+        /// Why.
+        why: GapWhy,
+        /// Error number.
+        errno: Option<u32>,
+    },
+}
+
+/// What happened during the read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Read {
+    /// Blocks failed; the first error.
+    pub failed: Option<u32>,
+    /// The file ended before its size at open.
+    pub is_short: bool,
+    /// The item's deadline passed.
+    pub is_late: bool,
+    /// A limit of the collection ended the read.
+    pub is_limited: bool,
+}
+
+/// What the caller says between pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Go on.
+    On,
+    /// The item's deadline has passed.
+    Late,
+    /// A limit of the collection is reached.
+    Limited,
+}
+
+/// Reads the runs of `source` in order into `sink`, asking `leave` before every read.
+///
+/// # Errors
+/// What `sink` answered.
+pub fn pump<E>(
+    source: &impl Source,
+    runs: &[(u64, u64)],
+    mut leave: impl FnMut() -> Leave,
+    mut sink: impl FnMut(Piece<'_>) -> Result<(), E>,
+) -> Result<Read, E> {
+    let mut read = Read::default();
+    let mut buffer = vec![0_u8; READ_BYTES];
+    let mut blocks_failed = 0_u32;
+    for (position, (off, len)) in runs.iter().enumerate() {
+        let rest_behind: u64 = runs.iter().skip(position + 1).map(|(_, len)| *len).sum();
+        let end = off.saturating_add(*len);
+        let mut at = *off;
+        while at < end {
+            let rest = (end - at).saturating_add(rest_behind);
+            let why = match leave() {
+                Leave::On => None,
+                Leave::Late => Some(GapWhy::Timeout),
+                Leave::Limited => Some(GapWhy::Limit),
+            };
+            if let Some(why) = why {
+                read.is_late = why == GapWhy::Timeout;
+                read.is_limited = why == GapWhy::Limit;
+                sink(Piece::Gap { len: rest, why, errno: None })?;
+                return Ok(read);
+            }
+            // After a failure, page by page until the next whole read succeeds.
+            let step = if blocks_failed > 0 { RETRY_BYTES - at % RETRY_BYTES } else { u64::MAX };
+            let take = step.min(end - at);
+            let take_len = usize::try_from(take).unwrap_or(usize::MAX).min(buffer.len());
+            let piece = buffer.get_mut(..take_len).unwrap_or_default();
+            let wanted = u64::try_from(take_len).unwrap_or(0);
+            source.around(at, wanted, When::Before);
+            let answer = source.read_at(piece, at);
+            source.around(at, wanted, When::After);
+            match answer {
+                Ok(0) => {
+                    read.is_short = true;
+                    sink(Piece::Gap { len: rest, why: GapWhy::Truncated, errno: None })?;
+                    return Ok(read);
+                }
+                Ok(got) => {
+                    let bytes = piece.get(..got).unwrap_or_default();
+                    sink(Piece::Data(bytes))?;
+                    at = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+                }
+                Err(Errno::INTR) => {}
+                Err(_) if blocks_failed == 0 && take > RETRY_BYTES => blocks_failed = 1,
+                Err(errno) => {
+                    let number = errno.raw_os_error().unsigned_abs();
+                    read.failed.get_or_insert(number);
+                    blocks_failed = blocks_failed.saturating_add(1);
+                    let is_given_up = blocks_failed > FAILED_BLOCKS_MAX;
+                    let len = if is_given_up { rest } else { take.min(RETRY_BYTES) };
+                    sink(Piece::Gap { len, why: GapWhy::IoError, errno: Some(number) })?;
+                    if is_given_up {
+                        return Ok(read);
+                    }
+                    at = at.saturating_add(len);
+                }
+            }
+        }
+    }
+    Ok(read)
+}
+
+/// What the looks and the read say together.
+#[derive(Debug)]
+pub struct Looks<'a> {
+    /// At open.
+    pub before: &'a Stat,
+    /// At the descriptor, after the read.
+    pub after: Option<&'a Stat>,
+    /// At the path, after the read.
+    pub path: Option<&'a Checked>,
+    /// When the read began, by the endpoint's clock.
+    pub begun: FileTime,
+    /// Within this time of `begun` a change may not have moved a time stamp: two ticks.
+    pub resolution: Duration,
+}
+
+/// The outcome of a file that was read.
+#[must_use]
+pub fn judge(read: Read, looks: &Looks<'_>) -> Outcome {
+    if read.failed.is_some() {
+        return Outcome::IoError;
+    }
+    if read.is_late {
+        return Outcome::Timeout;
+    }
+    if read.is_limited {
+        return Outcome::SkippedLimit;
+    }
+    let Some(after) = looks.after else { return Outcome::IoError };
+    let before = looks.before;
+    let is_unlinked = after.nlink == 0 && before.nlink > 0;
+    match looks.path {
+        Some(Checked::Gone) => return Outcome::Vanished,
+        Some(Checked::Found(now)) if Identity::from(now.as_ref()) != Identity::from(before) => return Outcome::Replaced,
+        _ if is_unlinked => return Outcome::Vanished,
+        _ => {}
+    }
+    if read.is_short || after.size < before.size {
+        return Outcome::Truncated;
+    }
+    if after.size > before.size {
+        return Outcome::Grew;
+    }
+    // The access time is the one that our own read may move.
+    let stable = |stat: &Stat| (stat.mtime, stat.ctime, stat.mode, stat.uid, stat.gid, stat.nlink);
+    if stable(before) != stable(after) {
+        return Outcome::Modified;
+    }
+    let latest = after.mtime.max(after.ctime);
+    if is_within(latest, looks.begun, looks.resolution) { Outcome::PossiblyChanged } else { Outcome::Ok }
+}
+
+/// True when `time` is not before `begun` by more than `resolution`.
+fn is_within(time: FileTime, begun: FileTime, resolution: Duration) -> bool {
+    let nanos = |time: FileTime| i128::from(time.seconds()) * 1_000_000_000 + i128::from(time.nanos());
+    let resolution = i128::try_from(resolution.as_nanos()).unwrap_or(0);
+    nanos(time) > nanos(begun) - resolution
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A medium with bad pages.
+    struct Medium {
+        bytes: Vec<u8>,
+        bad_pages: BTreeSet<u64>,
+        reads: RefCell<u32>,
+    }
+
+    impl Source for Medium {
+        fn read_at(&self, buffer: &mut [u8], off: u64) -> Result<usize, Errno> {
+            *self.reads.borrow_mut() += 1;
+            let start = usize::try_from(off).unwrap().min(self.bytes.len());
+            let len = buffer.len().min(self.bytes.len() - start);
+            let pages = off / 4096..=(off + len.max(1) as u64 - 1) / 4096;
+            if let Some(bad) = self.bad_pages.range(pages).next() {
+                // As the kernel does: what lies before the bad page is given, then the error.
+                let good = (bad * 4096).saturating_sub(off);
+                if good == 0 {
+                    return Err(Errno::IO);
+                }
+                let good = usize::try_from(good).unwrap();
+                buffer[..good].copy_from_slice(&self.bytes[start..start + good]);
+                return Ok(good);
+            }
+            buffer[..len].copy_from_slice(&self.bytes[start..start + len]);
+            Ok(len)
+        }
+    }
+
+    fn read(medium: &Medium, runs: &[(u64, u64)], leave: impl FnMut() -> Leave) -> (Vec<u8>, Vec<(u64, u64, GapWhy)>, Read) {
+        let (mut bytes, mut gaps) = (Vec::new(), Vec::<(u64, u64, GapWhy)>::new());
+        let read = pump(medium, runs, leave, |piece| {
+            match piece {
+                Piece::Data(data) => bytes.extend_from_slice(data),
+                Piece::Gap { len, why, .. } => {
+                    gaps.push((bytes.len() as u64, len, why));
+                    bytes.resize(bytes.len() + usize::try_from(len).unwrap(), 0);
+                }
+            }
+            Ok::<(), ()>(())
+        });
+        (bytes, gaps, read.unwrap())
+    }
+
+    fn medium(len: usize, bad: &[u64]) -> Medium {
+        let bytes = (0..len).map(|at| u8::try_from(at % 251).unwrap() | 1).collect();
+        Medium { bytes, bad_pages: bad.iter().copied().collect(), reads: RefCell::new(0) }
+    }
+
+    #[test]
+    fn an_unreadable_page_costs_that_page_and_nothing_else() {
+        let medium = medium(5 << 20, &[3, 700]);
+        let (bytes, gaps, end) = read(&medium, &[(0, 5 << 20)], || Leave::On);
+        assert_eq!(gaps, [(3 * 4096, 4096, GapWhy::IoError), (700 * 4096, 4096, GapWhy::IoError)]);
+        assert_eq!(end.failed, Some(5));
+        let mut expected = medium.bytes.clone();
+        for page in [3_usize, 700] {
+            expected[page * 4096..(page + 1) * 4096].fill(0);
+        }
+        assert!(bytes == expected);
+    }
+
+    #[test]
+    fn a_medium_that_fails_for_ever_is_given_up() {
+        let all: Vec<u64> = (0..4096).collect();
+        let medium = medium(16 << 20, &all);
+        let (bytes, gaps, end) = read(&medium, &[(0, 16 << 20)], || Leave::On);
+        assert_eq!(bytes.len(), 16 << 20);
+        assert!(end.failed.is_some() && gaps.len() <= 1025, "{}", gaps.len());
+        assert!(*medium.reads.borrow() < 1100);
+    }
+
+    #[test]
+    fn what_is_short_late_or_limited_is_filled_to_the_promise_over_all_runs() {
+        let medium = medium(10_000, &[]);
+        let runs = [(0, 4096), (8192, 4096), (20_000, 50)];
+        let (bytes, gaps, end) = read(&medium, &runs, || Leave::On);
+        assert_eq!(gaps, [(4096 + 1808, 4096 - 1808 + 50, GapWhy::Truncated)]);
+        assert!(end.is_short && bytes.len() == 8242);
+        let (_, gaps, end) = read(&medium, &runs, || Leave::Late);
+        assert_eq!(gaps, [(0, 8242, GapWhy::Timeout)]);
+        assert!(end.is_late);
+        let mut calls = 0;
+        let limited = || {
+            calls += 1;
+            if calls > 1 { Leave::Limited } else { Leave::On }
+        };
+        let (_, gaps, end) = read(&medium, &runs, limited);
+        assert_eq!(gaps, [(4096, 4146, GapWhy::Limit)]);
+        assert!(end.is_limited);
+    }
+
+    #[test]
+    fn looks_before_and_after_decide_the_outcome() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let stat = look(file.as_file().as_fd()).unwrap().stat;
+        let long_ago = FileTime::new(1_000, 0).unwrap();
+        let old = Stat { mtime: long_ago, ctime: long_ago, size: 10, ..stat.clone() };
+        let judge_after = |after: Stat, path: Checked| {
+            let looks = Looks {
+                before: &old,
+                after: Some(&after),
+                path: Some(&path),
+                begun: FileTime::new(2_000, 0).unwrap(),
+                resolution: Duration::from_millis(20),
+            };
+            judge(Read::default(), &looks)
+        };
+        let same = || Checked::Found(Box::new(old.clone()));
+        assert_eq!(judge_after(old.clone(), same()), Outcome::Ok);
+        assert_eq!(judge_after(Stat { size: 11, ..old.clone() }, same()), Outcome::Grew);
+        assert_eq!(judge_after(Stat { size: 9, ..old.clone() }, same()), Outcome::Truncated);
+        assert_eq!(judge_after(Stat { ctime: FileTime::new(1_500, 0).unwrap(), ..old.clone() }, same()), Outcome::Modified);
+        assert_eq!(judge_after(Stat { nlink: 0, ..old.clone() }, Checked::Unknown), Outcome::Vanished);
+        assert_eq!(judge_after(old.clone(), Checked::Gone), Outcome::Vanished);
+        let other = Checked::Found(Box::new(Stat { ino: old.ino + 1, ..old.clone() }));
+        assert_eq!(judge_after(old.clone(), other), Outcome::Replaced);
+        let recent = FileTime::new(1_999, 990_000_000).unwrap();
+        let young = Stat { mtime: recent, ctime: recent, ..old.clone() };
+        let looks = Looks {
+            before: &young,
+            after: Some(&young),
+            path: None,
+            begun: FileTime::new(2_000, 0).unwrap(),
+            resolution: Duration::from_millis(20),
+        };
+        assert_eq!(judge(Read::default(), &looks), Outcome::PossiblyChanged);
+    }
+
+    #[test]
+    fn holes_are_left_out_when_they_save_enough() {
+        use std::os::unix::fs::FileExt as _;
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4 << 30).unwrap();
+        file.write_all_at(b"data", 1 << 30).unwrap();
+        let open = OpenFile::new(file.into());
+        let before = open.look().unwrap();
+        let runs = open.sparse_runs(&before, before.size).unwrap();
+        assert_eq!(runs.len(), 1);
+        assert!(runs[0].0 <= 1 << 30 && runs[0].1 < 1 << 20, "{runs:?}");
+    }
+}

@@ -1,0 +1,44 @@
+//! Keeps a process to its share of one processor: after each piece of work it sleeps until wall time has caught up.
+
+use std::time::Duration;
+
+use crate::platform::Clock;
+
+/// Longest single sleep: short enough for limits and deadlines to be seen in time.
+const SLEEP_MAX: Duration = Duration::from_millis(250);
+
+/// A share of one processor.
+#[derive(Debug)]
+pub struct Throttle {
+    percent: u32,
+    begun: Duration,
+    cpu_begun: Duration,
+}
+
+impl Throttle {
+    /// From now on at most `percent` of one processor; 100 or more never sleeps.
+    #[must_use]
+    pub fn new(percent: u64, clock: &dyn Clock) -> Self {
+        let percent = u32::try_from(percent).unwrap_or(100).clamp(1, 100);
+        Self { percent, begun: clock.elapsed(), cpu_begun: clock.cpu() }
+    }
+
+    /// How long to sleep now.
+    #[must_use]
+    pub fn debt(&self, clock: &dyn Clock) -> Duration {
+        if self.percent >= 100 {
+            return Duration::ZERO;
+        }
+        let used = clock.cpu().saturating_sub(self.cpu_begun);
+        let due = used.saturating_mul(100) / self.percent;
+        due.saturating_sub(clock.elapsed().saturating_sub(self.begun)).min(SLEEP_MAX)
+    }
+
+    /// Sleeps the debt off.
+    pub fn pause(&self, clock: &dyn Clock) {
+        let debt = self.debt(clock);
+        if debt > Duration::from_millis(1) {
+            std::thread::sleep(debt);
+        }
+    }
+}
