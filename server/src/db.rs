@@ -11,6 +11,7 @@ pub mod entries;
 pub mod incidents;
 pub mod log;
 pub mod orders;
+pub mod projection;
 mod repair;
 pub mod rosters;
 pub mod stamps;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 pub use repair::{QueueSink, RepairTask, repair_done, repair_failed, repairs_due, repairs_waiting, want};
+pub use projection::ProjectionError;
 use writer::Writer;
 
 /// Version of `schema.sql`; another one is refused, and `rebuild` makes a new database.

@@ -162,7 +162,7 @@ impl<D: Disk> Shared<D> {
     fn open_temporary(self: &Arc<Self>) -> Result<Temporary<D>, StoreError> {
         self.check_writable()?;
         let mut name = [0; 16];
-        getrandom::fill(&mut name).map_err(|error| self.error("draw a name", TEMPORARY, io::Error::from(error)))?;
+        getrandom::fill(&mut name).map_err(|error| self.error("draw a name", TEMPORARY, io::Error::other(error.to_string())))?;
         let path = format!("{TEMPORARY}/{}", hex::encode(name));
         let file = match self.disk.create_new(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -330,7 +330,7 @@ impl<D: Disk> Store for DirectoryStore<D> {
             return Err(StoreError::Conflict { store: shared.name.clone(), key: key.to_string() });
         }
         let mut suffix = [0; 8];
-        getrandom::fill(&mut suffix).map_err(|error| shared.error("draw a name", DAMAGED, io::Error::from(error)))?;
+        getrandom::fill(&mut suffix).map_err(|error| shared.error("draw a name", DAMAGED, io::Error::other(error.to_string())))?;
         let kept = format!("{DAMAGED}/{}.{}", key.as_str().replace('/', "_"), hex::encode(suffix));
         shared.make_directories(DAMAGED)?;
         shared.disk.rename(key.as_str(), &kept).map_err(|source| shared.error("rename", key.as_str(), source))?;

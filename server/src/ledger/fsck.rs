@@ -1,0 +1,225 @@
+//! Re-derives the whole ledger from its entries, in every store, and compares it with tiles, checkpoint and rows.
+//! Guarantee: `Problem`s are complete for what was looked at; nothing is repaired or changed.
+
+use std::collections::BTreeMap;
+
+use evidence::digest::Digest;
+use evidence::entry::{ActObject, ActPlace, ChainHead, Entry};
+use ledger::tile::{TilePath, bundles_for_growth, decode_bundle, grow, tiles_for_root};
+use ledger::{Hash, Tile, TileReader, TileSet, TileSource, VerifierKey, leaf_hash, proof};
+
+use super::recovery::verify_head;
+use super::tiles::StoreTiles;
+use crate::db::{Db, entries};
+use crate::store::{ContentCheck, Key, KeyKind, Replicas, Store};
+
+/// Rows compared in one go: 1024.
+const ROWS: u64 = 1024;
+
+/// What to look at besides the ledger itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FsckOptions {
+    /// Re-hash every object of every store: reads everything there is.
+    pub evidence: bool,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Store id, or `database`.
+    pub place: String,
+    /// Object key, entry or row.
+    pub what: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FsckReport {
+    /// Entries of the largest log.
+    pub entries: u64,
+    /// Objects whose digest was recomputed, over all stores.
+    pub objects: u64,
+    /// Everything wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl FsckReport {
+    fn problem(&mut self, place: &str, what: impl ToString, why: impl ToString) {
+        self.problems.push(Problem { place: place.to_owned(), what: what.to_string(), why: why.to_string() });
+    }
+}
+
+/// Checks every store, and the database against the first whole one.
+pub fn fsck(replicas: &Replicas, key: &VerifierKey, db: Option<&Db>, options: FsckOptions) -> FsckReport {
+    let mut report = FsckReport::default();
+    let mut compared = db.is_none();
+    for store in replicas.stores() {
+        let leaves = check_store(store.as_ref(), key, &mut report);
+        if let (Some(leaves), Some(db), false) = (&leaves, db, compared) {
+            compare_rows(db, leaves, &mut report);
+            compared = true;
+        }
+        if options.evidence {
+            check_objects(store.as_ref(), &mut report);
+        }
+    }
+    report
+}
+
+/// Checks the ledger of one store; gives its entries' leaf hashes when all of it is right.
+pub fn check_store(store: &dyn Store, key: &VerifierKey, report: &mut FsckReport) -> Option<Vec<Hash>> {
+    let place = store.identity().store.clone();
+    let before = report.problems.len();
+    let head = match verify_head(store, key) {
+        Ok(head) => head,
+        Err(error) => {
+            report.problem(&place, Key::checkpoint(), error);
+            return None;
+        }
+    };
+    let Some(checkpoint) = head.checkpoint else { return Some(Vec::new()) };
+    report.entries = report.entries.max(checkpoint.size);
+    let tiles = StoreTiles::new(store);
+    let mut leaves: Vec<Hash> = Vec::new();
+    let mut chains = Chains::default();
+    let mut derived = TileSet::default();
+    let bundles = bundles_for_growth(0, checkpoint.size).unwrap_or_default();
+    for path in bundles {
+        let Ok(bundle) = tiles.tile(&path) else {
+            report.problem(&place, path, "entry bundle is missing");
+            return None;
+        };
+        let Ok(bodies) = decode_bundle(&bundle, path.width()) else {
+            report.problem(&place, path, "entry bundle is malformed");
+            return None;
+        };
+        let added: Vec<Hash> = bodies.iter().map(|body| leaf_hash(body)).collect();
+        for body in bodies {
+            let index = chains.next_index;
+            chains.check(store, body, &mut |why| report.problem(&place, format!("entry {index}"), why));
+        }
+        let size = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
+        let Ok(grown) = grow(&derived, size, &added) else {
+            report.problem(&place, path, "tiles do not grow from this bundle");
+            return None;
+        };
+        leaves.extend(added);
+        keep_edge(&mut derived, &grown, size.saturating_add(u64::from(path.width())));
+        for (path, tile) in grown {
+            // Partial tiles of sizes in between were never published.
+            if TilePath::in_tree(path.kind(), path.index(), checkpoint.size) == Some(path) {
+                compare_tile(&tiles, &path, &tile, &place, report);
+            }
+        }
+    }
+    match proof::root(&TileReader::new(&derived, checkpoint.size), checkpoint.size) {
+        Ok(root) if root == checkpoint.root => {}
+        Ok(root) => {
+            report.problem(&place, Key::checkpoint(), format!("entries have root {root}, the checkpoint says {}", checkpoint.root));
+        }
+        Err(error) => report.problem(&place, Key::checkpoint(), error),
+    }
+    (report.problems.len() == before).then_some(leaves)
+}
+
+fn keep_edge(derived: &mut TileSet, grown: &[(TilePath, Tile)], size: u64) {
+    for (path, tile) in grown {
+        derived.0.insert(*path, tile.encode());
+    }
+    let wanted = tiles_for_root(size).unwrap_or_default();
+    derived.0.retain(|path, _| wanted.contains(path));
+}
+
+fn compare_tile(tiles: &StoreTiles<'_>, path: &TilePath, tile: &Tile, place: &str, report: &mut FsckReport) {
+    match tiles.tile(path) {
+        Ok(stored) if stored == tile.encode() => {}
+        Ok(_) => report.problem(place, path, "tile is not the one its entries make"),
+        Err(error) => report.problem(place, path, std::error::Error::source(&error).map_or_else(String::new, ToString::to_string)),
+    }
+}
+
+/// Sequence, links and times of all chains.
+#[derive(Default)]
+struct Chains {
+    heads: BTreeMap<String, ChainHead>,
+    events: BTreeMap<Digest, u64>,
+    last_time: Option<evidence::time::Time>,
+    next_index: u64,
+}
+
+impl Chains {
+    fn check(&mut self, store: &dyn Store, body: &[u8], problem: &mut dyn FnMut(String)) {
+        let index = self.next_index;
+        self.next_index += 1;
+        let entry = match Entry::parse(body) {
+            Ok(entry) => entry,
+            Err(error) => return problem(error.to_string()),
+        };
+        let head = self.heads.entry(entry.envelope.incident.to_string()).or_insert(ChainHead::START);
+        if let Err(error) = head.step(&entry.envelope, Digest(leaf_hash(body).0)) {
+            problem(error.to_string());
+        }
+        if self.last_time.is_some_and(|last| entry.envelope.time < last) {
+            problem("time is before that of the entry before".to_owned());
+        }
+        self.last_time = Some(entry.envelope.time);
+        if let Some(first) = self.events.insert(entry.envelope.event, index) {
+            problem(format!("its event is recorded already as entry {first}"));
+        }
+        if entry.envelope.act == ActPlace::Digest {
+            let key = Key::document(entry.envelope.event.as_bytes());
+            match store.read(&key) {
+                Ok(bytes) if key.check(&bytes) != ContentCheck::Right => problem(format!("{key} holds other bytes")),
+                Ok(bytes) if ActObject::parse(&bytes).is_err() => problem(format!("{key} is no signed object")),
+                Ok(_) => {}
+                Err(error) => problem(error.to_string()),
+            }
+        }
+    }
+}
+
+fn compare_rows(db: &Db, leaves: &[Hash], report: &mut FsckReport) {
+    const PLACE: &str = "database";
+    let size = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
+    match db.read(crate::db::log::state) {
+        Ok(state) if state.size >= size => {}
+        Ok(state) => report.problem(PLACE, "log", format!("size {} is behind the stores' {size}", state.size)),
+        Err(error) => return report.problem(PLACE, "log", error),
+    }
+    let mut from = 0;
+    while from < size {
+        let rows = match db.read(|reader| entries::from_index(reader, from, ROWS.min(size - from))) {
+            Ok(rows) if !rows.is_empty() => rows,
+            Ok(_) => return report.problem(PLACE, format!("entry {from}"), "row is missing"),
+            Err(error) => return report.problem(PLACE, format!("entry {from}"), error),
+        };
+        for row in rows {
+            if row.index != from {
+                return report.problem(PLACE, format!("entry {from}"), "row is missing");
+            }
+            let leaf = usize::try_from(from).ok().and_then(|at| leaves.get(at));
+            if leaf.map(|leaf| leaf.0) != Some(row.leaf) {
+                report.problem(PLACE, format!("entry {from}"), "row has another leaf hash than the log");
+            }
+            from += 1;
+        }
+    }
+}
+
+/// Re-hashes everything whose key carries a digest.
+fn check_objects(store: &dyn Store, report: &mut FsckReport) {
+    let place = store.identity().store.clone();
+    let keys = match store.list("") {
+        Ok(keys) => keys,
+        Err(error) => return report.problem(&place, "listing", error),
+    };
+    for key in keys.iter().filter(|key| !matches!(key.kind(), KeyKind::Tile | KeyKind::Checkpoint | KeyKind::Marker)) {
+        match store.read(key).map(|bytes| key.check(&bytes)) {
+            Ok(ContentCheck::Right | ContentCheck::Unknown) => report.objects += 1,
+            Ok(ContentCheck::Wrong) => report.problem(&place, key, "bytes do not have the digest of the key"),
+            Err(error) => report.problem(&place, key, error),
+        }
+    }
+}

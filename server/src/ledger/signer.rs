@@ -1,0 +1,158 @@
+//! Who holds the log key, and what it refuses to sign.
+//! Guarantee: over the life of a signer sizes only grow and one size has one root, whatever it is asked; so a confused
+//! or taken-over sequencer cannot make the pair of notes that convicts an operator of forking.
+
+use std::sync::{Mutex, PoisonError};
+
+use ledger::{Checkpoint, Hash, KeyType, Note, NoteSigner, VerifierKey};
+
+/// Signs checkpoints of one log.
+///
+/// Contract: refuses a size below any signed or told before, and another root for the same size. Deterministic: the
+/// same checkpoint gives the same note.
+pub trait CheckpointSigner: Send + Sync {
+    /// The log's public key.
+    fn verifier_key(&self) -> &VerifierKey;
+
+    /// Tells of a checkpoint that is out in the world already, from before this signer started.
+    ///
+    /// # Errors
+    /// `Refused` when it contradicts what the signer knows.
+    fn remember(&self, size: u64, root: &Hash) -> Result<(), SignerError>;
+
+    /// Signs the checkpoint of a committed tree.
+    ///
+    /// # Errors
+    /// `Refused`, or that the signer is gone.
+    fn sign(&self, size: u64, root: &Hash) -> Result<Note, SignerError>;
+}
+
+/// The key and the memory of what was signed.
+pub(super) struct Keeper {
+    signer: NoteSigner,
+    newest: Option<(u64, Hash)>,
+}
+
+impl Keeper {
+    pub(super) fn new(origin: &str, seed: &[u8; 32]) -> Result<Self, SignerError> {
+        let signer = NoteSigner::new(origin, seed).map_err(|source| SignerError::Note { source })?;
+        Ok(Self { signer, newest: None })
+    }
+
+    pub(super) fn verifier_key(&self) -> VerifierKey {
+        self.signer.verifier_key(KeyType::Ed25519)
+    }
+
+    /// Steps to a checkpoint, or says why not.
+    pub(super) fn remember(&mut self, size: u64, root: &Hash) -> Result<(), SignerError> {
+        match self.newest {
+            Some((newest, _)) if size < newest => Err(SignerError::Smaller { newest, asked: size }),
+            Some((newest, known)) if size == newest && known != *root => {
+                Err(SignerError::OtherRoot { size, known, asked: *root })
+            }
+            _ => {
+                self.newest = Some((size, *root));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn sign(&mut self, size: u64, root: &Hash) -> Result<Note, SignerError> {
+        let checkpoint =
+            Checkpoint::new(self.signer.name(), size, *root).map_err(|source| SignerError::Checkpoint { source })?;
+        self.remember(size, root)?;
+        let text = checkpoint.to_text();
+        let signature = self.signer.sign(&text).map_err(|source| SignerError::Note { source })?;
+        Note::new(&text, vec![signature]).map_err(|source| SignerError::Note { source })
+    }
+}
+
+/// A signer in this process: for `init`, `rebuild` and tests. The collector runs a [`super::ProcessSigner`].
+pub struct LocalSigner {
+    keeper: Mutex<Keeper>,
+    key: VerifierKey,
+}
+
+impl LocalSigner {
+    /// A signer from the log key.
+    ///
+    /// # Errors
+    /// `Note` when the origin cannot be a key name.
+    pub fn new(origin: &str, seed: &[u8; 32]) -> Result<Self, SignerError> {
+        let keeper = Keeper::new(origin, seed)?;
+        let key = keeper.verifier_key();
+        Ok(Self { keeper: Mutex::new(keeper), key })
+    }
+}
+
+impl CheckpointSigner for LocalSigner {
+    fn verifier_key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    fn remember(&self, size: u64, root: &Hash) -> Result<(), SignerError> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).remember(size, root)
+    }
+
+    fn sign(&self, size: u64, root: &Hash) -> Result<Note, SignerError> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).sign(size, root)
+    }
+}
+
+/// A checkpoint that was not signed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignerError {
+    /// Size and root are no checkpoint.
+    #[error("make a checkpoint")]
+    Checkpoint {
+        /// Why.
+        #[source]
+        source: ledger::checkpoint::CheckpointError,
+    },
+    /// The signer process is gone or speaks nonsense.
+    #[error("talk to the signer process")]
+    Gone {
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The key file.
+    #[error("read the log key")]
+    Key {
+        /// Why.
+        #[source]
+        source: super::KeyFileError,
+    },
+    /// The note could not be made.
+    #[error("sign a note")]
+    Note {
+        /// Why.
+        #[source]
+        source: ledger::note::NoteError,
+    },
+    /// Two roots for one size would be a fork.
+    #[error("refused to sign root {asked} for size {size}: it was {known} before")]
+    OtherRoot {
+        /// Size.
+        size: u64,
+        /// Root signed before.
+        known: Hash,
+        /// Root asked for.
+        asked: Hash,
+    },
+    /// What the signer process said.
+    #[error("signer process refused: {reason}")]
+    Refused {
+        /// Its words.
+        reason: String,
+    },
+    /// A log cannot shrink.
+    #[error("refused to sign size {asked}: {newest} was signed before")]
+    Smaller {
+        /// Largest size signed.
+        newest: u64,
+        /// Size asked for.
+        asked: u64,
+    },
+}
