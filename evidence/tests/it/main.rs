@@ -2,7 +2,9 @@
 
 mod admission;
 mod container;
+mod documents;
 mod enrolment;
+mod random;
 mod roster;
 mod ssh;
 mod world;
