@@ -2,3 +2,4 @@
 
 mod dependencies;
 mod journey;
+mod packages;

@@ -1,0 +1,128 @@
+//! The Debian packages in a booted Debian: a systemd-nspawn container over an overlay of this host's own root, so that nothing is downloaded and
+//! nothing of this host changes. Installed, enrolled, started as services under the hardened units, one collection, removed, purged.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lab::{attempt, bin_dir, checkout, is_root, run};
+
+const SCRIPT: &str = include_str!("packages/in-container.sh");
+
+const UNIT: &str = "[Unit]\nDescription=Exhibit package test\nRequires=basic.target dbus.service\nAfter=basic.target dbus.service\n\
+SuccessAction=poweroff-force\nFailureAction=poweroff-force\n\n[Service]\nType=oneshot\nExecStart=/bin/bash /exhibit-test/run.sh\n\
+StandardOutput=file:/exhibit-test/out\nStandardError=inherit\nTimeoutStartSec=150\n";
+
+/// An overlay of `/`, unmounted at the end.
+struct Overlay {
+    merged: PathBuf,
+}
+
+impl Overlay {
+    fn over_root(scratch: &Path) -> Option<Self> {
+        // The upper layer must not lie on an overlay itself: a tmpfs always works.
+        let disk = scratch.join("disk");
+        fs_err::create_dir(&disk).unwrap();
+        run(Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2g", "tmpfs"])
+            .arg(&disk))
+        .unwrap();
+        for name in ["upper", "work", "merged"] {
+            fs_err::create_dir(disk.join(name)).unwrap();
+        }
+        let merged = disk.join("merged");
+        let options = format!(
+            "lowerdir=/,upperdir={},workdir={}",
+            disk.join("upper").display(),
+            disk.join("work").display()
+        );
+        let mounted = attempt(
+            Command::new("mount")
+                .args(["-t", "overlay", "overlay", "-o", &options])
+                .arg(&merged),
+        )
+        .unwrap();
+        let overlay = Self { merged };
+        mounted.status.success().then_some(overlay)
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        for path in [Some(self.merged.as_path()), self.merged.parent()]
+            .into_iter()
+            .flatten()
+        {
+            // Best effort: the test has its verdict by now.
+            drop(attempt(Command::new("umount").arg("--lazy").arg(path)));
+        }
+    }
+}
+
+#[test]
+fn packages_install_run_as_services_collect_and_leave() {
+    let name = "packages_install_run_as_services_collect_and_leave";
+    if !is_root(name) {
+        return;
+    }
+    if !Path::new("/usr/bin/systemd-nspawn").exists() {
+        println!("SKIPPED {name}: systemd-nspawn is not installed (systemd-container)");
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let debs = scratch.path().join("debs");
+    let mut build = Command::new("bash");
+    build
+        .arg(checkout().join("packaging/build-deb.sh"))
+        .args(["--profile", "dev", "--out"])
+        .arg(&debs);
+    if let Some(target) = bin_dir().parent() {
+        build.env("CARGO_TARGET_DIR", target);
+    }
+    run(&mut build).unwrap();
+    let Some(overlay) = Overlay::over_root(scratch.path()) else {
+        println!("SKIPPED {name}: this kernel mounts no overlay here");
+        return;
+    };
+    let inside = overlay.merged.join("exhibit-test");
+    fs_err::create_dir(&inside).unwrap();
+    for entry in fs_err::read_dir(&debs).unwrap() {
+        let path = entry.unwrap().path();
+        fs_err::copy(&path, inside.join(path.file_name().unwrap())).unwrap();
+    }
+    fs_err::write(inside.join("run.sh"), SCRIPT).unwrap();
+    fs_err::write(
+        overlay.merged.join("etc/systemd/system/exhibit-test.service"),
+        UNIT,
+    )
+    .unwrap();
+    let mut boot = Command::new("timeout");
+    boot.args([
+        "--kill-after=10",
+        "160",
+        "systemd-nspawn",
+        "--quiet",
+        "--boot",
+        "--register=no",
+        "--keep-unit",
+        "--private-network",
+        "--console=pipe",
+        "--machine=exhibit-test",
+    ]);
+    boot.arg("--directory")
+        .arg(&overlay.merged)
+        .arg("systemd.unit=exhibit-test.service");
+    let booted = attempt(&mut boot).unwrap();
+    let out = fs_err::read_to_string(inside.join("out")).unwrap_or_default();
+    if out.is_empty() {
+        println!(
+            "SKIPPED {name}: systemd does not boot in a container here: {}",
+            String::from_utf8_lossy(&booted.stderr)
+        );
+        return;
+    }
+    println!("{out}");
+    assert!(
+        out.trim_end().ends_with("PACKAGES OK"),
+        "the script in the container did not reach its end"
+    );
+}
