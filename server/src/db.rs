@@ -41,8 +41,9 @@ pub struct Db {
 }
 
 struct Shared {
-    writer: Writer,
+    // Dropped before the writer, whose close is then the last one and folds the WAL into the file.
     readers: Mutex<Vec<Connection>>,
+    writer: Writer,
     returned: Condvar,
     path: PathBuf,
 }
