@@ -81,7 +81,12 @@ pub struct Admitted {
 ///
 /// # Errors
 /// [`Refusal`] with the first step that failed.
-pub fn admit(package: &Package<'_>, pins: &Pins<'_>, memory: &Memory<'_>, now: Time) -> Result<Admitted, Refusal> {
+pub fn admit(
+    package: &Package<'_>,
+    pins: &Pins<'_>,
+    memory: &Memory<'_>,
+    now: Time,
+) -> Result<Admitted, Refusal> {
     let parsed = package::parse(package)?;
     parsed.check_deployment(pins.deployment)?;
     let roster = checks::roster(&parsed, pins, memory, now)?;
@@ -90,7 +95,10 @@ pub fn admit(package: &Package<'_>, pins: &Pins<'_>, memory: &Memory<'_>, now: T
     match checks::order(&parsed, &roster, pins, memory, judged_at) {
         Ok(proof) => Ok(Admitted {
             order_sha256: parsed.order_signed.digest(),
-            clock_floor: memory.clock_floor.max(roster.roster().issued).max(parsed.order.issued),
+            clock_floor: memory
+                .clock_floor
+                .max(roster.roster().issued)
+                .max(parsed.order.issued),
             order: parsed.order,
             signed: parsed.order_signed,
             roster,
@@ -100,7 +108,10 @@ pub fn admit(package: &Package<'_>, pins: &Pins<'_>, memory: &Memory<'_>, now: T
             cosigners: proof.cosigners,
             judged_at,
         }),
-        Err(refusal) => Err(Refusal { learned: Some(Box::new(roster)), ..refusal }),
+        Err(refusal) => Err(Refusal {
+            learned: Some(Box::new(roster)),
+            ..refusal
+        }),
     }
 }
 
@@ -179,7 +190,10 @@ impl FromStr for Reason {
     type Err = UnknownReason;
 
     fn from_str(text: &str) -> Result<Self, UnknownReason> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownReason)
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+            .ok_or(UnknownReason)
     }
 }
 serde_as_text!(Reason);
@@ -204,7 +218,11 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with its detail.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), learned: None }
+        Self {
+            reason,
+            detail: detail.into(),
+            learned: None,
+        }
     }
 
     /// A refusal whose detail is an error with all its causes.

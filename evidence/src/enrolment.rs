@@ -88,5 +88,7 @@ pub enum EnrolmentError {
 fn open<T: crate::document::Document>(
     signed: &crate::signed::Signed,
 ) -> Result<(T, Vec<crate::keys::PublicKey>), EnrolmentError> {
-    signed.open().map_err(|source| EnrolmentError::Document { source })
+    signed
+        .open()
+        .map_err(|source| EnrolmentError::Document { source })
 }

@@ -71,11 +71,17 @@ impl PublicKey {
         if algorithm != ED25519.as_bytes() && algorithm != SK_ED25519.as_bytes() {
             return Err(KeyError::Algorithm);
         }
-        let point = reader.string().and_then(|point| point.try_into().ok()).ok_or(KeyError::Blob)?;
+        let point = reader
+            .string()
+            .and_then(|point| point.try_into().ok())
+            .ok_or(KeyError::Blob)?;
         let key = if algorithm == ED25519.as_bytes() {
             Self::from_ed25519(point)?
         } else {
-            let application = reader.string().and_then(|name| str::from_utf8(name).ok()).ok_or(KeyError::Blob)?;
+            let application = reader
+                .string()
+                .and_then(|name| str::from_utf8(name).ok())
+                .ok_or(KeyError::Blob)?;
             Self::from_security_key(point, application)?
         };
         reader.end().ok_or(KeyError::Blob)?;

@@ -44,7 +44,11 @@ impl FromStr for Address {
                 (1..=253).contains(&host.len()) && host.bytes().all(allowed) && !host.starts_with(['-', '.'])
             }
         };
-        if good { Ok(Self(text.to_owned())) } else { Err(AddressError) }
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(AddressError)
+        }
     }
 }
 serde_as_text!(Address);
@@ -60,10 +64,29 @@ mod tests {
 
     #[test]
     fn addresses_have_host_and_port() {
-        for good in ["collector.example.org:4433", "192.0.2.7:1", "[2001:db8::7]:65535", "localhost:80"] {
+        for good in [
+            "collector.example.org:4433",
+            "192.0.2.7:1",
+            "[2001:db8::7]:65535",
+            "localhost:80",
+        ] {
             assert_eq!(good.parse::<Address>().unwrap().as_str(), good);
         }
-        for wrong in ["", "a", "a:", ":1", "a:0", "a:65536", "a:01", "A:1", "a b:1", "2001:db8::7:1", "[x]:1", "-a:1", "a/b:1"] {
+        for wrong in [
+            "",
+            "a",
+            "a:",
+            ":1",
+            "a:0",
+            "a:65536",
+            "a:01",
+            "A:1",
+            "a b:1",
+            "2001:db8::7:1",
+            "[x]:1",
+            "-a:1",
+            "a/b:1",
+        ] {
             assert_eq!(wrong.parse::<Address>(), Err(AddressError), "{wrong:?}");
         }
     }

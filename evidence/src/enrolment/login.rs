@@ -39,7 +39,11 @@ impl Document for Login {
     const TYPE: &'static str = LoginType::TEXT;
 
     fn validate(&self) -> Result<(), &'static str> {
-        if self.tls_key.application().is_some() { Err("a TLS key is a plain ssh-ed25519 key") } else { Ok(()) }
+        if self.tls_key.application().is_some() {
+            Err("a TLS key is a plain ssh-ed25519 key")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -52,12 +56,21 @@ impl Login {
     pub fn verify(signed: &Signed, roster: &Roster) -> Result<Self, EnrolmentError> {
         let (login, signers) = open::<Self>(signed)?;
         if login.deployment != roster.deployment {
-            return Err(EnrolmentError::Differs { what: "the login's deployment" });
+            return Err(EnrolmentError::Differs {
+                what: "the login's deployment",
+            });
         }
-        let of_person = |key: &PublicKey| roster.person_of_key(key).is_some_and(|person| person.id == login.person);
+        let of_person = |key: &PublicKey| {
+            roster
+                .person_of_key(key)
+                .is_some_and(|person| person.id == login.person)
+        };
         match signers.as_slice() {
             [person, tls] if of_person(person) && *tls == login.tls_key && person != tls => Ok(login),
-            _ => Err(EnrolmentError::Signers { what: "login", by: "a roster key of the person and the TLS key" }),
+            _ => Err(EnrolmentError::Signers {
+                what: "login",
+                by: "a roster key of the person and the TLS key",
+            }),
         }
     }
 }

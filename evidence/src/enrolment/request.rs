@@ -71,7 +71,11 @@ impl Document for EnrolmentRequest {
         if self.evidence_key == self.tls_key {
             return Err("evidence key and TLS key are two keys");
         }
-        if (1..=100).contains(&self.agent.version.len()) { Ok(()) } else { Err("a version has 1 to 100 bytes") }
+        if (1..=100).contains(&self.agent.version.len()) {
+            Ok(())
+        } else {
+            Err("a version has 1 to 100 bytes")
+        }
     }
 }
 
@@ -87,16 +91,28 @@ impl EnrolmentRequest {
             ("endpoint", request.endpoint == token.endpoint),
             ("generation", request.generation == token.generation),
             ("token", request.token == token_sha256),
-            ("key", request.evidence_key != token.key && request.tls_key != token.key),
+            (
+                "key",
+                request.evidence_key != token.key && request.tls_key != token.key,
+            ),
         ] {
             if !same {
                 return Err(EnrolmentError::Differs { what });
             }
         }
-        if signers.as_slice() == [token.key.clone(), request.evidence_key.clone(), request.tls_key.clone()] {
+        if signers.as_slice()
+            == [
+                token.key.clone(),
+                request.evidence_key.clone(),
+                request.tls_key.clone(),
+            ]
+        {
             Ok(request)
         } else {
-            Err(EnrolmentError::Signers { what: "enrolment", by: "one-time key, evidence key and TLS key" })
+            Err(EnrolmentError::Signers {
+                what: "enrolment",
+                by: "one-time key, evidence key and TLS key",
+            })
         }
     }
 }
@@ -126,7 +142,11 @@ impl Document for Renewal {
     const TYPE: &'static str = RenewalType::TEXT;
 
     fn validate(&self) -> Result<(), &'static str> {
-        if self.tls_key.application().is_some() { Err("a TLS key is a plain ssh-ed25519 key") } else { Ok(()) }
+        if self.tls_key.application().is_some() {
+            Err("a TLS key is a plain ssh-ed25519 key")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -137,10 +157,15 @@ impl Renewal {
     /// [`EnrolmentError`].
     pub fn verify(signed: &Signed, evidence_key: &PublicKey) -> Result<Self, EnrolmentError> {
         let (renewal, signers) = open::<Self>(signed)?;
-        if renewal.tls_key != *evidence_key && signers.as_slice() == [evidence_key.clone(), renewal.tls_key.clone()] {
+        if renewal.tls_key != *evidence_key
+            && signers.as_slice() == [evidence_key.clone(), renewal.tls_key.clone()]
+        {
             Ok(renewal)
         } else {
-            Err(EnrolmentError::Signers { what: "renewal", by: "evidence key and new TLS key" })
+            Err(EnrolmentError::Signers {
+                what: "renewal",
+                by: "evidence key and new TLS key",
+            })
         }
     }
 }

@@ -21,7 +21,10 @@ fn a_good_package_is_admitted_and_teaches_roster_checkpoint_and_clock() {
     assert_eq!(admitted.roster.roster().version, 2);
     assert_eq!(admitted.issuer_key, key(ADA).public());
     assert_eq!(admitted.approvers, ["bob".parse().unwrap()]);
-    assert_eq!((admitted.checkpoint.size, admitted.checkpoint.root), (7, ledger::root_of(&built.tree.leaves)));
+    assert_eq!(
+        (admitted.checkpoint.size, admitted.checkpoint.root),
+        (7, ledger::root_of(&built.tree.leaves))
+    );
     assert_eq!(admitted.judged_at, now());
     assert_eq!(admitted.clock_floor, order().issued);
     assert!(admitted.cosigners.is_empty());
@@ -95,101 +98,383 @@ fn approver_of(recipe: &mut Recipe, person: &str, number: u8) {
     recipe.approvals[0].1 = number;
 }
 
-#[expect(clippy::too_many_lines, reason = "one table, one line a case")]
 fn cases() -> Vec<(&'static str, Reason, Change)> {
     use Reason::{Approvals, Expired, Foreign, Ledger, Malformed, Roster, Signature, Target};
     vec![
-        ("order cut short", Malformed, After(|b| b.order.truncate(b.order.len() - 1))),
-        ("order with a duplicate key", Malformed, After(|b| b.order = tampered(&b.order, "\"attempts\":3", "\"attempts\":3,\"attempts\":3"))),
-        ("order with an unknown field", Malformed, After(|b| b.order = tampered(&b.order, "\"attempts\":3", "\"attempts\":3,\"more\":3"))),
-        ("order signed twice", Malformed, After(|b| b.order = signed_twice(&b.order))),
-        ("approval signed twice", Malformed, After(|b| b.approvals[0] = signed_twice(&b.approvals[0]))),
-        ("approval in place of the order", Malformed, After(|b| b.order = b.approvals[0].clone())),
-        ("roster cut short", Malformed, After(|b| b.rosters[0].truncate(10))),
-        ("entry with bytes behind", Malformed, After(|b| b.proven[0].0.push(b'\n'))),
-        ("proof cut short", Malformed, After(|b| b.proven[0].1.truncate(60))),
-        ("approval without its entry", Malformed, After(|b| b.proven.truncate(1))),
-        ("thousands of rosters", Malformed, After(|b| b.rosters = vec![b.rosters[0].clone(); 65])),
-        ("order of another deployment", Foreign, Before(|r| r.change_order(|o| o.deployment = "other".parse().unwrap()))),
-        ("roster of another deployment", Foreign, Before(|r| r.rosters[0].0.deployment = "other".parse().unwrap())),
-        ("approval of another deployment", Foreign, Before(|r| r.approvals[0].0.deployment = "other".parse().unwrap())),
-        ("entry of another deployment", Foreign, Before(|r| r.change_entries = |e| e[0].envelope.deployment = "other".parse().unwrap())),
-        ("roster with one of two signatures", Roster, Before(|r| r.rosters[0].1 = vec![1])),
-        ("roster signed twice by one key", Roster, Before(|r| r.rosters[0].1 = vec![1, 1])),
-        ("roster signed by a stranger", Roster, Before(|r| r.rosters[0].1 = vec![1, MALLORY])),
-        ("roster altered", Roster, After(|b| b.rosters[0] = tampered(&b.rosters[0], "\"order_hours_max\":24", "\"order_hours_max\":25"))),
-        ("roster older than seen", Roster, After(|b| b.floor = RosterFloor { version: 3, digest: None })),
-        ("another roster of the version seen", Roster, After(|b| b.floor = RosterFloor { version: 2, digest: Some(Digest::ZERO) })),
-        ("roster not linked to the one seen", Roster, After(|b| b.floor.digest = Some(Digest::ZERO))),
-        ("frozen roster", Roster, After(|b| b.now = at("2026-12-15T08:00:00.000Z"))),
-        ("frozen roster behind a clock set back", Roster, After(|b| b.clock_floor = at("2026-12-15T08:00:00.000Z"))),
+        (
+            "order cut short",
+            Malformed,
+            After(|b| b.order.truncate(b.order.len() - 1)),
+        ),
+        (
+            "order with a duplicate key",
+            Malformed,
+            After(|b| b.order = tampered(&b.order, "\"attempts\":3", "\"attempts\":3,\"attempts\":3")),
+        ),
+        (
+            "order with an unknown field",
+            Malformed,
+            After(|b| b.order = tampered(&b.order, "\"attempts\":3", "\"attempts\":3,\"more\":3")),
+        ),
+        (
+            "order signed twice",
+            Malformed,
+            After(|b| b.order = signed_twice(&b.order)),
+        ),
+        (
+            "approval signed twice",
+            Malformed,
+            After(|b| b.approvals[0] = signed_twice(&b.approvals[0])),
+        ),
+        (
+            "approval in place of the order",
+            Malformed,
+            After(|b| b.order = b.approvals[0].clone()),
+        ),
+        (
+            "roster cut short",
+            Malformed,
+            After(|b| b.rosters[0].truncate(10)),
+        ),
+        (
+            "entry with bytes behind",
+            Malformed,
+            After(|b| b.proven[0].0.push(b'\n')),
+        ),
+        (
+            "proof cut short",
+            Malformed,
+            After(|b| b.proven[0].1.truncate(60)),
+        ),
+        (
+            "approval without its entry",
+            Malformed,
+            After(|b| b.proven.truncate(1)),
+        ),
+        (
+            "thousands of rosters",
+            Malformed,
+            After(|b| b.rosters = vec![b.rosters[0].clone(); 65]),
+        ),
+        (
+            "order of another deployment",
+            Foreign,
+            Before(|r| r.change_order(|o| o.deployment = "other".parse().unwrap())),
+        ),
+        (
+            "roster of another deployment",
+            Foreign,
+            Before(|r| r.rosters[0].0.deployment = "other".parse().unwrap()),
+        ),
+        (
+            "approval of another deployment",
+            Foreign,
+            Before(|r| r.approvals[0].0.deployment = "other".parse().unwrap()),
+        ),
+        (
+            "entry of another deployment",
+            Foreign,
+            Before(|r| r.change_entries = |e| e[0].envelope.deployment = "other".parse().unwrap()),
+        ),
+        (
+            "roster with one of two signatures",
+            Roster,
+            Before(|r| r.rosters[0].1 = vec![1]),
+        ),
+        (
+            "roster signed twice by one key",
+            Roster,
+            Before(|r| r.rosters[0].1 = vec![1, 1]),
+        ),
+        (
+            "roster signed by a stranger",
+            Roster,
+            Before(|r| r.rosters[0].1 = vec![1, MALLORY]),
+        ),
+        (
+            "roster altered",
+            Roster,
+            After(|b| {
+                b.rosters[0] = tampered(&b.rosters[0], "\"order_hours_max\":24", "\"order_hours_max\":25")
+            }),
+        ),
+        (
+            "roster older than seen",
+            Roster,
+            After(|b| {
+                b.floor = RosterFloor {
+                    version: 3,
+                    digest: None,
+                }
+            }),
+        ),
+        (
+            "another roster of the version seen",
+            Roster,
+            After(|b| {
+                b.floor = RosterFloor {
+                    version: 2,
+                    digest: Some(Digest::ZERO),
+                }
+            }),
+        ),
+        (
+            "roster not linked to the one seen",
+            Roster,
+            After(|b| b.floor.digest = Some(Digest::ZERO)),
+        ),
+        (
+            "frozen roster",
+            Roster,
+            After(|b| b.now = at("2026-12-15T08:00:00.000Z")),
+        ),
+        (
+            "frozen roster behind a clock set back",
+            Roster,
+            After(|b| b.clock_floor = at("2026-12-15T08:00:00.000Z")),
+        ),
         ("no roster at all", Roster, After(|b| b.rosters.clear())),
-        ("order under a later roster", Roster, Before(|r| r.change_order(|o| o.roster_version = 3))),
-        ("order under another roster of that version", Roster, Before(|r| r.change_order(|o| o.roster_sha256 = Digest::ZERO))),
-        ("forged: signed by a stranger", Signature, Before(|r| r.order_keys = vec![MALLORY])),
-        ("signed by the endpoint", Signature, Before(|r| r.order_keys = vec![EVIDENCE])),
-        ("signed by an authority key", Signature, Before(|r| r.order_keys = vec![1])),
-        ("signed by another person", Signature, Before(|r| r.order_keys = vec![BOB])),
-        ("issuer is no responder", Signature, Before(|r| {
-            r.order_keys = vec![DAN];
-            r.change_order(|o| o.issuer = "dan".parse().unwrap());
-        })),
-        ("issuer unknown", Signature, Before(|r| r.change_order(|o| o.issuer = "eve".parse().unwrap()))),
-        ("issuer lost the role in the newer roster", Signature, Before(|r| {
-            r.rosters[0].0.persons[0].roles = vec![Role::Approver];
-            let digest = sign(&r.rosters[0].0, &[1, 3]).digest();
-            r.change_order(|o| o.roster_sha256 = digest);
-        })),
-        ("order altered", Signature, After(|b| b.order = tampered(&b.order, "suspicious", "suspicous"))),
+        (
+            "order under a later roster",
+            Roster,
+            Before(|r| r.change_order(|o| o.roster_version = 3)),
+        ),
+        (
+            "order under another roster of that version",
+            Roster,
+            Before(|r| r.change_order(|o| o.roster_sha256 = Digest::ZERO)),
+        ),
+        (
+            "forged: signed by a stranger",
+            Signature,
+            Before(|r| r.order_keys = vec![MALLORY]),
+        ),
+        (
+            "signed by the endpoint",
+            Signature,
+            Before(|r| r.order_keys = vec![EVIDENCE]),
+        ),
+        (
+            "signed by an authority key",
+            Signature,
+            Before(|r| r.order_keys = vec![1]),
+        ),
+        (
+            "signed by another person",
+            Signature,
+            Before(|r| r.order_keys = vec![BOB]),
+        ),
+        (
+            "issuer is no responder",
+            Signature,
+            Before(|r| {
+                r.order_keys = vec![DAN];
+                r.change_order(|o| o.issuer = "dan".parse().unwrap());
+            }),
+        ),
+        (
+            "issuer unknown",
+            Signature,
+            Before(|r| r.change_order(|o| o.issuer = "eve".parse().unwrap())),
+        ),
+        (
+            "issuer lost the role in the newer roster",
+            Signature,
+            Before(|r| {
+                r.rosters[0].0.persons[0].roles = vec![Role::Approver];
+                let digest = sign(&r.rosters[0].0, &[1, 3]).digest();
+                r.change_order(|o| o.roster_sha256 = digest);
+            }),
+        ),
+        (
+            "order altered",
+            Signature,
+            After(|b| b.order = tampered(&b.order, "suspicious", "suspicous")),
+        ),
         ("expired", Expired, After(|b| b.now = order().expires)),
-        ("issued 10 minutes and a moment ahead", Expired, After(|b| b.now = at("2026-11-21T11:39:59.999Z"))),
-        ("valid for longer than the roster allows", Expired, Before(|r| r.change_order(|o| o.expires = at("2026-11-22T11:50:00.001Z")))),
-        ("another endpoint", Target, After(|b| b.endpoint.endpoint = "web-04".parse().unwrap())),
-        ("another generation", Target, After(|b| b.endpoint.generation = "3".parse().unwrap())),
-        ("another evidence key", Target, After(|b| b.endpoint.evidence_key = key(MALLORY).public().fingerprint())),
-        ("proof of a neighbour", Target, After(|b| b.target = targets().proof(&"mail".parse().unwrap()).unwrap())),
-        ("proof too long", Target, After(|b| b.target.proof.push(Digest::ZERO))),
-        ("another number of targets", Target, Before(|r| r.change_order(|o| o.targets_count = 4))),
+        (
+            "issued 10 minutes and a moment ahead",
+            Expired,
+            After(|b| b.now = at("2026-11-21T11:39:59.999Z")),
+        ),
+        (
+            "valid for longer than the roster allows",
+            Expired,
+            Before(|r| r.change_order(|o| o.expires = at("2026-11-22T11:50:00.001Z"))),
+        ),
+        (
+            "another endpoint",
+            Target,
+            After(|b| b.endpoint.endpoint = "web-04".parse().unwrap()),
+        ),
+        (
+            "another generation",
+            Target,
+            After(|b| b.endpoint.generation = "3".parse().unwrap()),
+        ),
+        (
+            "another evidence key",
+            Target,
+            After(|b| b.endpoint.evidence_key = key(MALLORY).public().fingerprint()),
+        ),
+        (
+            "proof of a neighbour",
+            Target,
+            After(|b| b.target = targets().proof(&"mail".parse().unwrap()).unwrap()),
+        ),
+        (
+            "proof too long",
+            Target,
+            After(|b| b.target.proof.push(Digest::ZERO)),
+        ),
+        (
+            "another number of targets",
+            Target,
+            Before(|r| r.change_order(|o| o.targets_count = 4)),
+        ),
         ("approval missing", Approvals, Before(|r| r.approvals.clear())),
-        ("approval missing behind a false label", Approvals, Before(|r| {
-            r.approvals.clear();
-            r.change_order(|o| o.sensitivity = Sensitivity::Normal);
-        })),
-        ("approver is the issuer", Approvals, Before(|r| approver_of(r, "ada", ADA))),
-        ("approver is the issuer with another key", Approvals, Before(|r| approver_of(r, "ada", ADA_SECOND))),
-        ("the issuer's second key under another name", Approvals, Before(|r| r.approvals[0].1 = ADA_SECOND)),
-        ("approver without the role", Approvals, Before(|r| approver_of(r, "dan", DAN))),
-        ("approval forged", Approvals, Before(|r| r.approvals[0].1 = MALLORY)),
-        ("rejection", Approvals, Before(|r| r.approvals[0].0.decision = Decision::Reject)),
-        ("approval of another order", Approvals, Before(|r| r.approvals[0].0.order = Digest::ZERO)),
-        ("wrong sensitivity", Reason::Sensitivity, Before(|r| r.change_order(|o| o.sensitivity = Sensitivity::Normal))),
-        ("normal plan labelled sensitive", Reason::Sensitivity, Before(|r| r.change_order(|o| o.plan = Plan::new(vec![Step::Host {}])))),
-        ("no proof: another entry's", Ledger, After(|b| b.proven[0].1 = b.tree.proof(0))),
-        ("proof of an entry about another order", Ledger, Before(|r| r.change_entries = |e| e[0].envelope.event = Digest::ZERO)),
-        ("entry names another order", Ledger, Before(|r| r.change_entries = |e| e[0].envelope.refs[0].1 = Digest::ZERO.to_string())),
-        ("entry names another roster", Ledger, Before(|r| r.change_entries = |e| e[0].envelope.refs[1].1 = Digest::ZERO.to_string())),
-        ("entry in another incident", Ledger, Before(|r| r.change_entries = |e| e[0].envelope.incident = Chain::Incident("INC-2026-0008".parse().unwrap()))),
-        ("approval logged in place of the order", Ledger, After(|b| b.proven.swap(0, 1))),
-        ("proof for another place", Ledger, After(|b| b.proven[0].1 = tampered(&b.proven[0].1, "index 4", "index 5"))),
-        ("approval without proof", Ledger, After(|b| b.proven[1].1 = b.tree.proof(0))),
-        ("approval in another checkpoint", Ledger, After(|b| {
-            b.tree.leaves.push(ledger::Hash([1; 32]));
-            b.proven[1].1 = b.tree.proof(5);
-        })),
-        ("log of a stranger", Ledger, Before(|r| r.log = || NoteSigner::new("exhibit/acme", &[41; 32]).unwrap())),
-        ("another log of the same key", Ledger, Before(|r| r.log = || NoteSigner::new("exhibit/other", &[40; 32]).unwrap())),
-        ("checkpoint altered", Ledger, After(|b| b.proven[0].1 = tampered(&b.proven[0].1, "\nexhibit/acme\n7\n", "\nexhibit/acme\n8\n"))),
-        ("fork: the log seen before was another", Ledger, After(|b| {
-            let seen = Checkpoint::new("exhibit/acme", SEEN, ledger::Hash([9; 32])).unwrap();
-            b.seen = Some(seen);
-        })),
-        ("fork at the same size", Ledger, After(|b| {
-            b.seen = Some(Checkpoint::new("exhibit/acme", 7, ledger::Hash([9; 32])).unwrap());
-            b.consistency.clear();
-        })),
-        ("rolled back: the log seen before was longer", Ledger, After(|b| {
-            b.seen = Some(Checkpoint::new("exhibit/acme", 8, ledger::Hash([9; 32])).unwrap());
-        })),
+        (
+            "approval missing behind a false label",
+            Approvals,
+            Before(|r| {
+                r.approvals.clear();
+                r.change_order(|o| o.sensitivity = Sensitivity::Normal);
+            }),
+        ),
+        (
+            "approver is the issuer",
+            Approvals,
+            Before(|r| approver_of(r, "ada", ADA)),
+        ),
+        (
+            "approver is the issuer with another key",
+            Approvals,
+            Before(|r| approver_of(r, "ada", ADA_SECOND)),
+        ),
+        (
+            "the issuer's second key under another name",
+            Approvals,
+            Before(|r| r.approvals[0].1 = ADA_SECOND),
+        ),
+        (
+            "approver without the role",
+            Approvals,
+            Before(|r| approver_of(r, "dan", DAN)),
+        ),
+        (
+            "approval forged",
+            Approvals,
+            Before(|r| r.approvals[0].1 = MALLORY),
+        ),
+        (
+            "rejection",
+            Approvals,
+            Before(|r| r.approvals[0].0.decision = Decision::Reject),
+        ),
+        (
+            "approval of another order",
+            Approvals,
+            Before(|r| r.approvals[0].0.order = Digest::ZERO),
+        ),
+        (
+            "wrong sensitivity",
+            Reason::Sensitivity,
+            Before(|r| r.change_order(|o| o.sensitivity = Sensitivity::Normal)),
+        ),
+        (
+            "normal plan labelled sensitive",
+            Reason::Sensitivity,
+            Before(|r| r.change_order(|o| o.plan = Plan::new(vec![Step::Host {}]))),
+        ),
+        (
+            "no proof: another entry's",
+            Ledger,
+            After(|b| b.proven[0].1 = b.tree.proof(0)),
+        ),
+        (
+            "proof of an entry about another order",
+            Ledger,
+            Before(|r| r.change_entries = |e| e[0].envelope.event = Digest::ZERO),
+        ),
+        (
+            "entry names another order",
+            Ledger,
+            Before(|r| r.change_entries = |e| e[0].envelope.refs[0].1 = Digest::ZERO.to_string()),
+        ),
+        (
+            "entry names another roster",
+            Ledger,
+            Before(|r| r.change_entries = |e| e[0].envelope.refs[1].1 = Digest::ZERO.to_string()),
+        ),
+        (
+            "entry in another incident",
+            Ledger,
+            Before(|r| {
+                r.change_entries =
+                    |e| e[0].envelope.incident = Chain::Incident("INC-2026-0008".parse().unwrap())
+            }),
+        ),
+        (
+            "approval logged in place of the order",
+            Ledger,
+            After(|b| b.proven.swap(0, 1)),
+        ),
+        (
+            "proof for another place",
+            Ledger,
+            After(|b| b.proven[0].1 = tampered(&b.proven[0].1, "index 4", "index 5")),
+        ),
+        (
+            "approval without proof",
+            Ledger,
+            After(|b| b.proven[1].1 = b.tree.proof(0)),
+        ),
+        (
+            "approval in another checkpoint",
+            Ledger,
+            After(|b| {
+                b.tree.leaves.push(ledger::Hash([1; 32]));
+                b.proven[1].1 = b.tree.proof(5);
+            }),
+        ),
+        (
+            "log of a stranger",
+            Ledger,
+            Before(|r| r.log = || NoteSigner::new("exhibit/acme", &[41; 32]).unwrap()),
+        ),
+        (
+            "another log of the same key",
+            Ledger,
+            Before(|r| r.log = || NoteSigner::new("exhibit/other", &[40; 32]).unwrap()),
+        ),
+        (
+            "checkpoint altered",
+            Ledger,
+            After(|b| b.proven[0].1 = tampered(&b.proven[0].1, "\nexhibit/acme\n7\n", "\nexhibit/acme\n8\n")),
+        ),
+        (
+            "fork: the log seen before was another",
+            Ledger,
+            After(|b| {
+                let seen = Checkpoint::new("exhibit/acme", SEEN, ledger::Hash([9; 32])).unwrap();
+                b.seen = Some(seen);
+            }),
+        ),
+        (
+            "fork at the same size",
+            Ledger,
+            After(|b| {
+                b.seen = Some(Checkpoint::new("exhibit/acme", 7, ledger::Hash([9; 32])).unwrap());
+                b.consistency.clear();
+            }),
+        ),
+        (
+            "rolled back: the log seen before was longer",
+            Ledger,
+            After(|b| {
+                b.seen = Some(Checkpoint::new("exhibit/acme", 8, ledger::Hash([9; 32])).unwrap());
+            }),
+        ),
         ("consistency not proven", Ledger, After(|b| b.consistency.clear())),
     ]
 }

@@ -1,5 +1,12 @@
 //! Tests of crate `evidence` through its public interface.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "in a test a panic is the report of a failure, in its helpers too"
+)]
+
 mod admission;
 mod container;
 mod documents;

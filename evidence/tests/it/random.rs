@@ -136,7 +136,10 @@ impl Random {
 fn parse_all(bytes: &[u8]) {
     fn document<T: Document>(signed: &Signed) {
         if let Ok(document) = signed.read::<T>() {
-            assert!(json::to_document(&document).is_ok(), "what was read can be written");
+            assert!(
+                json::to_document(&document).is_ok(),
+                "what was read can be written"
+            );
         }
     }
     if let Ok(signed) = Signed::parse(bytes) {
@@ -191,11 +194,23 @@ fn damaged_input_never_panics_a_parser_nor_gets_a_second_spelling() {
     seeds.push(sign(&order(), &[ADA]).signatures[0].clone().into_bytes());
     seeds.push(format!("{}  README.txt\n", Digest::ZERO).into_bytes());
     let short = [
-        "2026-11-21T12:00:00.000Z", "-1.500000000", "person:ada", "endpoint:web-03#2", "INC-2026-0007", "/var/log/**10",
-        "[2001:db8::7]:4433", "AAAA/w==",
+        "2026-11-21T12:00:00.000Z",
+        "-1.500000000",
+        "person:ada",
+        "endpoint:web-03#2",
+        "INC-2026-0007",
+        "/var/log/**10",
+        "[2001:db8::7]:4433",
+        "AAAA/w==",
     ];
     seeds.extend(short.map(|text| text.as_bytes().to_vec()));
-    seeds.extend([key(ADA).public().to_string(), key(ADA).public().fingerprint().to_string()].map(String::into_bytes));
+    seeds.extend(
+        [
+            key(ADA).public().to_string(),
+            key(ADA).public().fingerprint().to_string(),
+        ]
+        .map(String::into_bytes),
+    );
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let begun = Instant::now();
     let mut inputs = 0_u32;
