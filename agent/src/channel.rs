@@ -23,8 +23,8 @@ const INLINE_BYTES_MAX: usize = 32 << 10;
 /// Largest body: one collector message (16 MiB, `proto::limits::RESPONSE_BYTES_MAX`) and a frame around it.
 const BODY_BYTES_MAX: u64 = (16 << 20) + (64 << 10);
 
-/// Descriptors of one message: seal and segment, and the body's memory file.
-const DESCRIPTORS_MAX: usize = 4;
+/// Descriptors of one message: a reader gets six, and the body may be a memory file.
+const DESCRIPTORS_MAX: usize = 8;
 
 const IN_DATAGRAM: u8 = 0;
 const IN_MEMORY_FILE: u8 = 1;

@@ -124,6 +124,21 @@ pub fn read(dir: &Path, mut each: impl FnMut(&str)) -> io::Result<Option<Head>> 
     }
 }
 
+/// A line for people: time, event, then the other fields.
+#[must_use]
+pub fn shown(line: &str) -> String {
+    let Ok(Value::Object(fields)) = serde_json::from_str(line) else { return line.to_owned() };
+    let text = |value: &Value| match value {
+        Value::String(text) if !text.contains(' ') && !text.is_empty() => text.clone(),
+        other => other.to_string(),
+    };
+    let head = ["at", "event"].map(|name| fields.get(name).map(text).unwrap_or_default());
+    let others = fields.iter().filter(|(name, _)| !matches!(name.as_str(), "seq" | "prev" | "at" | "event"));
+    let rest: String = others.map(|(name, value)| format!(" {name}={}", text(value))).collect();
+    let [at, event] = head;
+    format!("{at} {event:<20}{rest}")
+}
+
 struct Chain {
     path: PathBuf,
     head: Option<Head>,

@@ -18,3 +18,25 @@ pub mod collect;
 pub mod footprint;
 pub mod inventory;
 pub mod rows;
+pub mod enrol;
+pub mod link;
+pub mod service;
+pub mod process;
+pub mod status;
+pub mod warden;
+
+/// Version of the agent.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Environment variable with the log filter, the only one that children get.
+pub const LOG_VARIABLE: &str = "RUST_LOG";
+
+/// Whom link and sealer become when the warden runs as root and there is such a user.
+pub const SERVICE_USER: &str = "exhibit-agent";
+
+/// First arguments of the children, one kind of process each.
+pub const LINK_ROLE: &str = "__link";
+/// See [`LINK_ROLE`].
+pub const READER_ROLE: &str = "__reader";
+/// See [`LINK_ROLE`].
+pub const SEALER_ROLE: &str = "__sealer";

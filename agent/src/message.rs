@@ -122,7 +122,7 @@ pub mod to_sealer {
     /// Which.
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub enum Say {
-        /// First message, with the reader's socket.
+        /// First message, with two descriptors: reader's socket, check socket.
         #[prost(message, tag = "1")]
         Start(StartSealer),
         /// Where the collector is.
@@ -173,24 +173,13 @@ pub mod from_sealer {
     }
 }
 
-/// From the warden to a reader: first message, with the sealer's socket and the root directory.
+/// From the warden to a reader: the only message, with its descriptors in this order: root directory, process file
+/// system, sealer's socket, check socket, status pipe, state directory.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StartReader {
-    /// Order document, verified.
+    /// JSON of `reader::Params`.
     #[prost(bytes = "vec", tag = "1")]
-    pub order: Vec<u8>,
-    /// Policy text in force.
-    #[prost(string, tag = "2")]
-    pub policy: String,
-    /// How the root protects access times, as item records write it.
-    #[prost(string, tag = "3")]
-    pub atime_method: String,
-    /// Process ids of this agent.
-    #[prost(int32, repeated, tag = "4")]
-    pub own_pids: Vec<i32>,
-    /// The state directory, which is never given.
-    #[prost(bytes = "vec", tag = "5")]
-    pub state_dir: Vec<u8>,
+    pub params: Vec<u8>,
 }
 
 /// Nothing to add.
@@ -243,12 +232,15 @@ pub struct Identity {
     /// Certificates, DER, leaf first.
     #[prost(bytes = "vec", repeated, tag = "8")]
     pub certificates: Vec<Vec<u8>>,
-    /// TLS key, PKCS#8 DER.
+    /// Seed of the TLS key.
     #[prost(bytes = "vec", tag = "9")]
     pub tls_key: Vec<u8>,
     /// Lower bound of the wait between connections, milliseconds.
     #[prost(uint64, tag = "10")]
     pub backoff_min_ms: u64,
+    /// Upper bound of it.
+    #[prost(uint64, tag = "11")]
+    pub backoff_max_ms: u64,
 }
 
 /// What changes in `Hello` from connection to connection.
@@ -299,6 +291,9 @@ pub struct UploadManifest {
     /// The signed document.
     #[prost(message, optional, tag = "2")]
     pub manifest: Option<v1::SignedDocument>,
+    /// How many segments come before it.
+    #[prost(uint64, tag = "3")]
+    pub segments: u64,
 }
 
 /// An upload, with words for people.
@@ -368,7 +363,7 @@ pub struct Rejected {
     pub detail: String,
 }
 
-/// Everything a sealer needs to work on its own. Key and document are zeroised by the receiver after use.
+/// Everything a sealer needs to work on its own. The receiver wipes the seed after use.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StartSealer {
     /// Seed of the sealer key.
@@ -377,15 +372,12 @@ pub struct StartSealer {
     /// Signed delegation, whole.
     #[prost(bytes = "vec", tag = "2")]
     pub delegation: Vec<u8>,
-    /// Order document, verified.
+    /// Order document, admitted by the warden.
     #[prost(bytes = "vec", tag = "3")]
     pub order: Vec<u8>,
-    /// Effective limits and facts for the manifest, as JSON of `sealer::process::Facts`.
+    /// JSON of `sealer::process::Facts`.
     #[prost(bytes = "vec", tag = "4")]
     pub facts: Vec<u8>,
-    /// Policy text in force.
-    #[prost(string, tag = "5")]
-    pub policy: String,
 }
 
 /// A contradiction between collector and sealer.

@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use evidence::digest::Digest;
+use evidence::order::{Order, Sensitivity};
 use serde::Deserialize;
 
 /// Where the owner's policy is looked for when the command line names none.
@@ -96,6 +97,21 @@ pub struct Cosigners {
     pub keys: Vec<String>,
 }
 
+impl Limits {
+    /// The same as orders write them.
+    #[must_use]
+    pub fn as_order(&self) -> evidence::order::Limits {
+        evidence::order::Limits {
+            wall_s: self.wall_s,
+            stored_bytes: self.stored_bytes,
+            plain_bytes: self.plain_bytes,
+            item_bytes: self.item_bytes,
+            items: self.items,
+            cpu_pct: self.cpu_pct,
+        }
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self {
@@ -152,6 +168,45 @@ impl Policy {
             .read_to_string(&mut text)
             .map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, Some(path.to_owned()))
+    }
+
+    /// Which checkpoints are believed: those the pinned log signed, and enough of the owner's mirrors co-signed.
+    ///
+    /// # Errors
+    /// [`PolicyError::Value`] for a key that is none.
+    pub fn trust(&self, log_key: &str) -> Result<ledger::Policy, PolicyError> {
+        let cosigners = &self.rules.cosigners;
+        let mut text = format!("log {log_key}\n");
+        for (number, key) in cosigners.keys.iter().enumerate() {
+            text.push_str(&format!("witness w{number} {key}\n"));
+        }
+        if cosigners.quorum == 0 {
+            text.push_str("quorum none\n");
+        } else {
+            let names: String = (0..cosigners.keys.len()).map(|number| format!(" w{number}")).collect();
+            text.push_str(&format!("group owner {}{names}\nquorum owner\n", cosigners.quorum));
+        }
+        ledger::Policy::parse(text.as_bytes()).map_err(|source| PolicyError::Value {
+            path: self.file.clone().unwrap_or_else(|| PathBuf::from("built-in policy")),
+            what: format!("cosigners.keys: {source}"),
+        })
+    }
+
+    /// Why the owner does not want `order` obeyed, approved by so many distinct persons.
+    #[must_use]
+    pub fn objection(&self, order: &Order, approvals: usize) -> Option<String> {
+        let rules = &self.rules;
+        if rules.pause {
+            return Some("the owner paused all collecting".to_owned());
+        }
+        if !rules.allow_sensitive && order.plan.sensitivity() == Sensitivity::Sensitive {
+            return Some("the owner gives nothing sensitive".to_owned());
+        }
+        if let Some(denied) = order.plan.steps().iter().find(|step| rules.denied_collectors.contains(step.collector())) {
+            return Some(format!("the owner denies the collector `{}`", denied.collector()));
+        }
+        let wanted = usize::try_from(rules.min_approvals).unwrap_or(usize::MAX);
+        (approvals < wanted).then(|| format!("the owner asks for {wanted} approvals, there are {approvals}"))
     }
 
     /// Understands `text`, whole.

@@ -8,3 +8,4 @@ pub mod window;
 pub mod content;
 pub mod intake;
 pub mod throttle;
+pub mod process;

@@ -4,5 +4,9 @@
 //! Not here: evidence. Nothing collected is ever written to this disk.
 
 pub mod clock;
+pub mod counter;
 pub mod files;
+pub mod identity;
+pub mod keeper;
+pub mod receipts;
 pub mod seen;

@@ -46,6 +46,9 @@ const READER_FILES_MAX: u64 = 4096;
 /// Descriptors of one sealer.
 const SEALER_FILES_MAX: u64 = 256;
 
+/// One memory file of a sealer: 128 MiB. A seal has at most 64 MiB, a segment 16 MiB and its seek table.
+const SEALER_MEMORY_FILE_BYTES_MAX: u64 = 128 << 20;
+
 /// Address space of one sealer: 2 GiB. Its own buffers need under 100 MiB; a decoder that runs away ends here.
 const SEALER_ADDRESS_BYTES_MAX: u64 = 2 << 30;
 
@@ -105,11 +108,15 @@ fn limit_resources(role: Role) -> Result<(), CallError> {
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).map_err(CallError::of("prlimit64"))
     };
     lower(Resource::Core, 0)?;
-    // Sockets and pipes are not files in this sense: neither process writes a file.
-    lower(Resource::Fsize, 0)?;
     match role {
-        Role::Reader => lower(Resource::Nofile, READER_FILES_MAX),
+        Role::Reader => {
+            // Sockets and pipes are not files in this sense: it writes no file.
+            lower(Resource::Fsize, 0)?;
+            lower(Resource::Nofile, READER_FILES_MAX)
+        }
         Role::Sealer => {
+            // It opens no file by name; this bounds the memory files that segments and seals are handed over in.
+            lower(Resource::Fsize, SEALER_MEMORY_FILE_BYTES_MAX)?;
             lower(Resource::Nofile, SEALER_FILES_MAX)?;
             lower(Resource::As, SEALER_ADDRESS_BYTES_MAX)
         }
@@ -201,6 +208,9 @@ fn filter(role: Role) -> Result<BpfProgram, seccompiler::BackendError> {
     // use clone, below.
     rules.insert(libc::SYS_clone, Vec::new());
     rules.insert(libc::SYS_prctl, prctl_rules(role)?);
+    if role == Role::Sealer {
+        rules.insert(libc::SYS_memfd_create, Vec::new());
+    }
     if role == Role::Reader {
         for call in READER {
             rules.insert(*call, Vec::new());

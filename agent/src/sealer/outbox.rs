@@ -15,7 +15,7 @@ use crate::channel::{self, ChannelError, Wait};
 use crate::message::{
     ContradictionFound, Detail, Empty, FromSealer, Position, Progress, Segment, ToSealer, from_sealer, to_sealer,
 };
-use crate::proto_document;
+
 
 /// Why nothing more can be handed over. The collection stops.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +136,7 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`] when the end was another.
     pub fn finish(mut self, manifest: &evidence::signed::Signed) -> Result<(), OutboxError> {
-        self.shared.say(from_sealer::Say::Manifest(proto_document::to_wire(manifest)))?;
+        self.shared.say(from_sealer::Say::Manifest(manifest.into()))?;
         if let Some(listener) = self.listener.take() {
             // The listener ends when the warden says so or is gone; a panic in it has ended the process already.
             drop(listener.join());

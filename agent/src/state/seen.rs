@@ -22,6 +22,8 @@ const NAME: &str = "seen.jsonl";
 enum Line {
     /// An attempt is about to begin.
     Attempt { order: Digest, expires: Time, attempt: u32, collection: Digest, at: Time },
+    /// Its manifest was signed with the evidence key.
+    Signed { order: Digest, attempt: u32, manifest: Digest, result: String, at: Time },
     /// It ended.
     Ended { order: Digest, attempt: u32, end: End, detail: String, at: Time },
     /// Its end was handed to the link while connected.
@@ -49,6 +51,8 @@ pub struct Attempt {
     pub collection: Digest,
     /// When it began, by the endpoint's clock.
     pub at: Time,
+    /// Digest and result of its manifest, once signed.
+    pub manifest: Option<(Digest, String)>,
     /// How and why it ended; `None` while it runs.
     pub end: Option<(End, String)>,
     /// Whether the collector was told.
@@ -204,6 +208,25 @@ impl SeenOrders {
         Ok((attempt, collection))
     }
 
+    /// Notes the manifest before it leaves, so that its receipt is known again after a restart.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn sign(&mut self, order: Digest, attempt: u32, manifest: Digest, result: &str, at: Time) -> io::Result<()> {
+        self.record(&Line::Signed { order, attempt, manifest, result: result.to_owned(), at })
+    }
+
+    /// The attempt that made `collection`, and its order.
+    pub fn of_collection(&self, collection: Digest) -> Option<(Digest, &Attempt)> {
+        let each = self.orders.iter().flat_map(|(order, seen)| seen.attempts.iter().map(|attempt| (*order, attempt)));
+        each.into_iter().find(|(_, attempt)| attempt.collection == collection)
+    }
+
+    /// Orders and attempts, for the owner.
+    pub fn orders(&self) -> &BTreeMap<Digest, Seen> {
+        &self.orders
+    }
+
     /// Ends an attempt.
     ///
     /// # Errors
@@ -254,6 +277,7 @@ impl Line {
     fn order(&self) -> Digest {
         match self {
             Self::Attempt { order, .. }
+            | Self::Signed { order, .. }
             | Self::Ended { order, .. }
             | Self::Reported { order, .. }
             | Self::Cancelled { order, .. } => *order,
@@ -265,8 +289,14 @@ fn apply(orders: &mut BTreeMap<Digest, Seen>, line: &Line) {
     let fresh = |expires: Time| Seen { expires, attempts: Vec::new(), cancelled: false };
     match line {
         Line::Attempt { order, expires, attempt, collection, at } => {
-            let attempt = Attempt { number: *attempt, collection: *collection, at: *at, end: None, reported: false };
+            let (number, collection, at) = (*attempt, *collection, *at);
+            let attempt = Attempt { number, collection, at, manifest: None, end: None, reported: false };
             orders.entry(*order).or_insert_with(|| fresh(*expires)).attempts.push(attempt);
+        }
+        Line::Signed { order, attempt, manifest, result, .. } => {
+            if let Some(attempt) = find(orders, order, *attempt) {
+                attempt.manifest = Some((*manifest, result.clone()));
+            }
         }
         Line::Ended { order, attempt, end, detail, .. } => {
             if let Some(attempt) = find(orders, order, *attempt) {

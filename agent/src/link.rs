@@ -1,0 +1,164 @@
+//! The link: the only process with network, and without anything worth stealing but the TLS key.
+//!
+//! Guarantee: it reports what the collector says and sends what the warden gives it, in order, with bounded queues; it
+//! decides nothing. Connections come back with back-off and jitter, an upload goes on where the collector is.
+//! Not here: whether an order is obeyed or a receipt is worth anything (`warden`).
+
+pub mod backoff;
+pub mod sandbox;
+
+mod attend;
+mod connection;
+mod renew;
+mod upload;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+
+use crate::channel::{self, ChannelError, Outgoing, Wait};
+use crate::message::{Empty, FromLink, ToLink, from_link, to_link};
+use attend::Attend;
+use connection::Connector;
+use upload::Uploads;
+
+/// Messages waiting for the warden: 64; it reads at once or is gone.
+const POST_MAX: usize = 64;
+
+/// Messages waiting for the collector on the standing call.
+const ATTEND_MAX: usize = 32;
+
+/// How often the warden hears that link still turns.
+const ALIVE: Duration = Duration::from_secs(5);
+
+/// Why link ends. The warden starts another one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The process could not be confined.
+    #[error("confine the link")]
+    Sandbox(#[from] crate::platform::sandbox::SandboxError),
+    /// No runtime or socket.
+    #[error("set up the link")]
+    Setup(#[from] io::Error),
+    /// The warden does not keep to the form.
+    #[error("talk to the warden")]
+    Warden(#[from] ChannelError),
+}
+
+/// The process. Returns when the warden is gone.
+///
+/// # Errors
+/// [`LinkError`].
+pub fn run(socket: OwnedFd) -> Result<(), LinkError> {
+    sandbox::enter()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Only the resolver blocks.
+        .max_blocking_threads(2)
+        .thread_stack_size(512 << 10)
+        .build()?;
+    let result = runtime.block_on(serve(socket));
+    // A name lookup may still be under way; nothing waits for it.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
+    let (post, mut posted) = mpsc::channel(POST_MAX);
+    // A SEQPACKET socket in a stream's clothes: only its readiness is used, messages go through `channel`.
+    let socket = std::os::unix::net::UnixStream::from(socket);
+    socket.set_nonblocking(true)?;
+    let socket = UnixStream::from_std(socket)?;
+    let (identity, identities) = watch::channel(None);
+    let (hello, hellos) = watch::channel(None);
+    let (channel, channels) = watch::channel(None);
+    let (reconnect, reconnects) = watch::channel(0_u64);
+    let (outgoing, outgoings) = mpsc::channel(ATTEND_MAX);
+    let connector = Connector::new(identities);
+    let attend = Attend { connector: connector.clone(), hellos, channel, reconnects, outgoings, post: post.clone() };
+    let attending = tokio::spawn(attend.run());
+    let mut uploads = Uploads::new(channels.clone(), connector.clone(), post.clone());
+    let mut alive = tokio::time::interval(ALIVE);
+    let result = loop {
+        tokio::select! {
+            // Cancellation-safe: a message is taken from the socket only after readiness, without a wait.
+            message = receive(&socket) => match message {
+                Ok((message, descriptors)) => match message.say {
+                    Some(to_link::Say::Identity(new)) => {
+                        identity.send_replace(Some(Arc::new(new)));
+                        say(&post, from_link::Say::Ready(Empty {})).await;
+                    }
+                    Some(to_link::Say::Standing(new)) => {
+                        hello.send_replace(new.hello);
+                    }
+                    // With no call open there is nobody to tell; the warden says it again after `Connected`.
+                    Some(to_link::Say::Attend(request)) => drop(outgoing.try_send(request)),
+                    Some(to_link::Say::Reconnect(_)) => reconnect.send_modify(|count| *count = count.wrapping_add(1)),
+                    Some(to_link::Say::OpenUpload(open)) => uploads.open(open),
+                    Some(to_link::Say::Segment(segment)) => uploads.segment(segment, descriptors),
+                    Some(to_link::Say::Manifest(manifest)) => uploads.manifest(manifest),
+                    Some(to_link::Say::CloseUpload(close)) => uploads.close(&close.collection),
+                    Some(to_link::Say::Renew(renew)) => renew::start(renew, &channels, &connector, post.clone()),
+                    None => {}
+                },
+                Err(ChannelError::Closed) => break Ok(()),
+                Err(error) => break Err(error.into()),
+            },
+            Some(message) = posted.recv() => {
+                if let Err(error) = transmit(&socket, &message).await {
+                    break if matches!(error, ChannelError::Closed) { Ok(()) } else { Err(error.into()) };
+                }
+            }
+            _ = alive.tick() => {
+                // A full queue is a sign of life in itself.
+                drop(post.try_send(FromLink { say: Some(from_link::Say::Alive(Empty {})) }));
+            }
+        }
+    };
+    attending.abort();
+    result
+}
+
+/// Waits for room in the queue to the warden.
+async fn say(post: &mpsc::Sender<FromLink>, say: from_link::Say) {
+    // The other end closes only when the process ends.
+    drop(post.send(FromLink { say: Some(say) }).await);
+}
+
+async fn receive(socket: &UnixStream) -> Result<(ToLink, Vec<OwnedFd>), ChannelError> {
+    on(socket, Interest::READABLE, || channel::receive(socket.as_fd(), Wait::Never)).await
+}
+
+/// Tries `action` until it is done, waiting for the socket in between. Cancellation-safe: a wait takes nothing.
+async fn on<T>(
+    socket: &UnixStream,
+    interest: Interest,
+    action: impl Fn() -> Result<Option<T>, ChannelError>,
+) -> Result<T, ChannelError> {
+    let failed = |source| ChannelError::System { op: "poll", source };
+    loop {
+        socket.ready(interest).await.map_err(failed)?;
+        let tried = socket.try_io(interest, || match action() {
+            Ok(Some(value)) => Ok(Ok(value)),
+            Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Ok(Err(error)),
+        });
+        match tried {
+            Ok(done) => return done,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(source) => return Err(failed(source)),
+        }
+    }
+}
+
+async fn transmit(socket: &UnixStream, message: &FromLink) -> Result<(), ChannelError> {
+    let outgoing = Outgoing::new(message, Vec::new())?;
+    let send = || outgoing.send(socket.as_fd(), Wait::Never).map(|is_sent| is_sent.then_some(()));
+    on(socket, Interest::WRITABLE, send).await
+}

@@ -1,0 +1,150 @@
+//! The standing call: heartbeats and answers up, orders down.
+//!
+//! Guarantee: one call at a time, opened again for ever; nothing is queued for a call that is gone, because the warden
+//! says again what still matters. Not here: uploads, which share the connection.
+
+use std::time::Duration;
+
+use evidence::time::FileTime;
+use proto::v1::{self, AttendRequest, attend_request, attend_response};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+
+use super::backoff::Backoff;
+use super::connection::{self, ConnectionError, Connector};
+use crate::inventory::Inventory;
+use crate::message::{Detail, FromLink, from_link};
+use crate::platform::{Clock as _, SystemClock};
+
+/// The collector has to welcome us within this time.
+const WELCOME: Duration = Duration::from_secs(30);
+
+/// Bounds of the heartbeat that a collector may ask for.
+const HEARTBEAT_S: std::ops::RangeInclusive<u32> = 5..=3600;
+
+/// What the call needs.
+#[derive(Debug)]
+pub struct Attend {
+    /// Connections.
+    pub connector: Connector,
+    /// What to introduce ourselves with.
+    pub hellos: watch::Receiver<Option<v1::Hello>>,
+    /// The connection, for uploads.
+    pub channel: watch::Sender<Option<Channel>>,
+    /// Changes when the warden wants a new connection.
+    pub reconnects: watch::Receiver<u64>,
+    /// From the warden.
+    pub outgoings: mpsc::Receiver<AttendRequest>,
+    /// To the warden.
+    pub post: mpsc::Sender<FromLink>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Cut {
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    #[error("standing call")]
+    Call(#[from] tonic::Status),
+    #[error("the collector closed the standing call")]
+    Closed,
+    #[error("no welcome in time")]
+    NoWelcome,
+    #[error("the warden asked for a new connection")]
+    Asked,
+    #[error("this process is ending")]
+    Ending,
+}
+
+impl Attend {
+    /// Keeps the call open until the process ends.
+    pub async fn run(mut self) {
+        let Some(identity) = self.connector.identity().await else { return };
+        let mut backoff = Backoff::of(&identity);
+        loop {
+            let mut since = None;
+            let cut = match self.call(&mut since).await {
+                Err(Cut::Ending) => return,
+                Err(cut) => cut,
+                Ok(()) => Cut::Closed,
+            };
+            self.channel.send_replace(None);
+            while self.outgoings.try_recv().is_ok() {}
+            let text = connection::chain(&cut);
+            tracing::info!(cause = %text, "Disconnected");
+            super::say(&self.post, from_link::Say::Disconnected(Detail { text })).await;
+            let stood = since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
+            let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+            // A connection the warden wants anew comes at once; that it happens rarely is the warden's duty.
+            let wait = if matches!(cut, Cut::Asked) { Duration::ZERO } else { backoff.next(stood, random) };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                changed = self.reconnects.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn call(&mut self, since: &mut Option<Instant>) -> Result<(), Cut> {
+        let identity = self.connector.identity().await.ok_or(Cut::Ending)?;
+        let channel = self.connector.main(&identity).await?;
+        let hello = self.hellos.wait_for(Option::is_some).await.map_err(|_| Cut::Ending)?.clone();
+        let mut hello = hello.unwrap_or_default();
+        hello.wall = wall().to_string();
+        let (up, requests) = mpsc::channel(4);
+        let mut client = proto::service::agent_client(channel.clone());
+        let first = AttendRequest { message: Some(attend_request::Message::Hello(hello)) };
+        up.try_send(first).map_err(|_| Cut::Ending)?;
+        let mut down = tokio::time::timeout(WELCOME, client.attend(ReceiverStream::new(requests)))
+            .await
+            .map_err(|_| Cut::NoWelcome)??
+            .into_inner();
+        let answer = tokio::time::timeout(WELCOME, down.message()).await.map_err(|_| Cut::NoWelcome)??;
+        let Some(attend_response::Message::Welcome(welcome)) = answer.and_then(|answer| answer.message) else {
+            return Err(Cut::NoWelcome);
+        };
+        *since = Some(Instant::now());
+        let every = welcome.heartbeat_s.clamp(*HEARTBEAT_S.start(), *HEARTBEAT_S.end());
+        let mut heartbeat = tokio::time::interval(Duration::from_secs(u64::from(every)));
+        tracing::info!(collector = %welcome.collector, "Connected");
+        self.channel.send_replace(Some(channel));
+        super::say(&self.post, from_link::Say::Connected(welcome)).await;
+        self.reconnects.mark_unchanged();
+        loop {
+            // Each branch is cancellation-safe: channel and stream receives lose nothing when another branch wins.
+            tokio::select! {
+                message = down.message() => match message? {
+                    Some(answer) => self.pass(answer).await,
+                    None => return Ok(()),
+                },
+                request = self.outgoings.recv() => {
+                    up.send(request.ok_or(Cut::Ending)?).await.map_err(|_| Cut::Closed)?;
+                }
+                _ = heartbeat.tick() => {
+                    let inventory_json = serde_json::to_string(&Inventory::take()).unwrap_or_default();
+                    let beat = v1::Heartbeat { wall: wall().to_string(), inventory_json };
+                    let request = AttendRequest { message: Some(attend_request::Message::Heartbeat(beat)) };
+                    up.send(request).await.map_err(|_| Cut::Closed)?;
+                }
+                changed = self.reconnects.changed() => {
+                    return Err(if changed.is_ok() { Cut::Asked } else { Cut::Ending });
+                }
+            }
+        }
+    }
+
+    async fn pass(&self, answer: v1::AttendResponse) {
+        let say = match answer.message {
+            Some(attend_response::Message::Order(order)) => from_link::Say::Order(order),
+            Some(attend_response::Message::Cancel(cancel)) => from_link::Say::Cancel(cancel),
+            Some(attend_response::Message::Checkpoint(checkpoint)) => from_link::Say::Checkpoint(checkpoint),
+            Some(attend_response::Message::Receipt(receipt)) => from_link::Say::Receipt(receipt),
+            Some(attend_response::Message::Welcome(_)) | None => return,
+        };
+        super::say(&self.post, say).await;
+    }
+}
+
+fn wall() -> FileTime {
+    SystemClock.wall()
+}

@@ -1,0 +1,302 @@
+//! The sealer's process: confined, it packs what the reader hands over, and describes the result in a manifest.
+//!
+//! Guarantee: it holds its own key only, and no other process has that; the manifest says what the container is, computed
+//! from the same bytes. Not here: taking items in (`intake`), the evidence key's signature (`warden::cosign`).
+
+use std::error::Error;
+use std::os::fd::{AsFd, OwnedFd};
+
+use evidence::container::{self, SealedSegment};
+use evidence::delegation::Delegation;
+use evidence::digest::Digest;
+use evidence::json::JsonError;
+use evidence::keys::SigningKey;
+use evidence::manifest::{
+    Agent, Clock as ManifestClock, CollectionResult, Encoding, EndpointOrigin, LogHead, Manifest, ManifestType, Origin,
+    REMARK_BYTES_MAX, REMARKS_MAX, StepEnd, StepResult,
+};
+use evidence::order::{Limits, Order};
+use evidence::signed::{Signed, SignedError};
+use evidence::time::{FileTime, Time};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::intake::{self, IntakeError, SegmentSink, Sockets};
+use super::outbox::{Outbox, OutboxError};
+use crate::channel::{self, ChannelError, Wait};
+use crate::message::{ToSealer, to_sealer};
+use crate::platform::sandbox::{self, Role, SandboxError};
+use crate::platform::{Clock as _, SystemClock};
+
+/// What the warden knows and the manifest says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// Effective limits.
+    pub limits: Limits,
+    /// Policy in force.
+    pub policy_sha256: Digest,
+    /// Local clock minus collector's, when measured.
+    pub offset_ms: Option<i64>,
+    /// Whether the clock follows a time server, when known.
+    pub synchronised: Option<bool>,
+    /// Boot id.
+    pub boot_id: Option<String>,
+    /// machine-id.
+    pub machine_id: Option<String>,
+    /// The agent.
+    pub agent: Agent,
+    /// The endpoint.
+    pub origin: EndpointOrigin,
+    /// Why there was no read-only view of the mounts, if so.
+    pub view_refused: Option<String>,
+    /// What earlier collections left behind.
+    pub limitations: Vec<String>,
+    /// Head of the endpoint's log.
+    pub log_head: LogHead,
+}
+
+/// Why there is no collection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealerError {
+    /// The process could not be confined.
+    #[error("confine the sealer")]
+    Sandbox(#[from] SandboxError),
+    /// The warden's words.
+    #[error("talk to the warden")]
+    Channel(#[from] ChannelError),
+    /// The warden did not begin with a start, or one that makes no sense.
+    #[error("the warden's first message: {0}")]
+    Start(&'static str),
+    /// A document in it.
+    #[error("the warden's first message")]
+    Document(#[from] SignedError),
+    /// Facts or order in it.
+    #[error("the warden's first message")]
+    Json(#[from] JsonError),
+    /// Facts.
+    #[error("facts in the warden's first message")]
+    Facts(#[from] serde_json::Error),
+    /// Segments could not be handed over.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// No second thread.
+    #[error("start the sealer")]
+    Thread(#[from] std::io::Error),
+    /// A clock outside the years 1970 to 9999.
+    #[error("this machine's clock is outside the years 1970 to 9999")]
+    Clock,
+    /// No random bytes.
+    #[error("no random bytes from the kernel")]
+    Random(#[from] getrandom::Error),
+    /// The collection itself.
+    #[error("collect")]
+    Intake(#[from] IntakeError),
+}
+
+/// Compression threads: 2 where there are two processors and the owner gives more than one half of one.
+const LANES: usize = 2;
+
+/// The process. Returns when the warden lets it go.
+///
+/// # Errors
+/// [`SealerError`].
+pub fn run(socket: OwnedFd) -> Result<(), SealerError> {
+    sandbox::enter(Role::Sealer)?;
+    let received = channel::receive::<ToSealer>(socket.as_fd(), Wait::Forever)?;
+    let Some((ToSealer { say: Some(to_sealer::Say::Start(start)) }, descriptors)) = received else {
+        return Err(SealerError::Start("it is no start"));
+    };
+    let seed = Zeroizing::new(start.sealer_key);
+    let seed: Zeroizing<[u8; 32]> =
+        Zeroizing::new(seed.as_slice().try_into().map_err(|_| SealerError::Start("the key has not 32 bytes"))?);
+    let key = SigningKey::from_seed(&seed);
+    let [reader, check]: [OwnedFd; 2] =
+        descriptors.try_into().map_err(|_| SealerError::Start("it has not two descriptors"))?;
+    let delegation_signed = Signed::parse(&start.delegation)?;
+    let delegation: Delegation = delegation_signed.read()?;
+    let order: Order = evidence::json::parse_document(&start.order)?;
+    let facts: Facts = serde_json::from_slice(&start.facts)?;
+    if delegation.sealer != key.public() || delegation.order != Digest::of(&start.order) {
+        return Err(SealerError::Start("key, order and delegation do not fit together"));
+    }
+    let outbox = Outbox::start(socket)?;
+    outbox.ready()?;
+    let manifest = collect(&outbox, Sockets { reader, check }, &key, &order, (&delegation, &delegation_signed), facts);
+    match manifest {
+        Ok(manifest) => Ok(outbox.finish(&manifest)?),
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                text.push_str(": ");
+                text.push_str(&error.to_string());
+                cause = error.source();
+            }
+            outbox.fail(&text);
+            Err(error)
+        }
+    }
+}
+
+fn collect(
+    outbox: &Outbox,
+    sockets: Sockets,
+    key: &SigningKey,
+    order: &Order,
+    (delegation, delegation_signed): (&Delegation, &Signed),
+    facts: Facts,
+) -> Result<Signed, SealerError> {
+    let mut salt_seed = [0; 32];
+    getrandom::fill(&mut salt_seed)?;
+    let lanes = if facts.limits.cpu_pct > 50 { LANES } else { 1 };
+    let params = intake::Params {
+        container: container::Params {
+            deployment: delegation.deployment.clone(),
+            collection: delegation.collection,
+            order: delegation.order,
+            attempt: u64::from(delegation.attempt),
+            level: 1,
+            lanes,
+            salt_seed,
+        },
+        collectors: order.plan.steps().iter().map(|step| step.collector().to_owned()).collect(),
+        limits: facts.limits,
+    };
+    let begun = now()?;
+    // The writer wipes its copy of the key when it ends.
+    let signer = SigningKey::from_seed(&key.seed());
+    let mut sink = Sink(outbox);
+    let summary = intake::run(sockets, params, signer, &mut sink, &SystemClock)?;
+    let manifest = describe(summary, order, delegation, delegation_signed.digest(), facts, begun)?;
+    Ok(Signed::sign(&manifest, &[key])?)
+}
+
+/// Passes segments on.
+struct Sink<'outbox>(&'outbox Outbox);
+
+impl SegmentSink for Sink<'_> {
+    fn segment(&mut self, segment: SealedSegment) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let SealedSegment { bytes, seal, seal_digest, header, .. } = segment;
+        Ok(self.0.push(seal_digest, &seal, &bytes, header.is_final)?)
+    }
+
+    fn progress(&mut self, items: u64, plain_bytes: u64) {
+        // A warden that is gone shows at the next segment.
+        drop(self.0.alive(items, plain_bytes));
+    }
+}
+
+fn describe(
+    summary: intake::Summary,
+    order: &Order,
+    delegation: &Delegation,
+    delegation_sha256: Digest,
+    facts: Facts,
+    begun: Time,
+) -> Result<Manifest, SealerError> {
+    let result = if summary.is_complete() { CollectionResult::Complete } else { CollectionResult::Limited };
+    let mut limitations = facts.limitations;
+    limitations.extend(summary.limit.map(|limit| format!("the limit {limit} ended the collection")));
+    limitations.extend(summary.limitations);
+    let container = summary.container;
+    Ok(Manifest {
+        type_: ManifestType,
+        deployment: delegation.deployment.clone(),
+        collection: delegation.collection,
+        origin: Origin::Endpoint(facts.origin),
+        delegation: delegation_sha256,
+        encoding: Encoding::TarZstd,
+        incident: order.incident.clone(),
+        begun,
+        ended: now()?,
+        clock: ManifestClock {
+            wall: SystemClock.wall(),
+            boot: SystemClock.boot(),
+            offset_ms: facts.offset_ms,
+            synchronised: facts.synchronised,
+        },
+        boot_id: facts.boot_id,
+        machine_id: facts.machine_id,
+        agent: facts.agent,
+        policy_sha256: facts.policy_sha256,
+        limits: facts.limits,
+        steps: summary.steps.into_iter().map(step).collect::<Option<_>>().ok_or(SealerError::Clock)?,
+        segments: container.segments,
+        stored_len: container.stored_len,
+        plain_len: container.plain_len,
+        container_sha256: container.container_sha256,
+        items: container.items,
+        items_root: container.items_root,
+        outcomes: Manifest::outcomes_of(&container),
+        content_bytes: container.content_bytes,
+        seal_head: container.seal_head,
+        footprint: remarks(summary.footprint.lines(facts.view_refused.as_deref())),
+        limitations: remarks(limitations),
+        log_head: facts.log_head,
+        result,
+    })
+}
+
+fn step(summary: intake::StepSummary) -> Option<StepResult> {
+    Some(StepResult {
+        begun: time(summary.begun)?,
+        ended: time(summary.ended)?,
+        collector: summary.collector,
+        items: summary.items,
+        result: match summary.result {
+            intake::StepResult::Done => StepEnd::Done,
+            intake::StepResult::Failed => StepEnd::Failed,
+            intake::StepResult::Limit => StepEnd::Limit,
+            intake::StepResult::NotRun => StepEnd::NotRun,
+        },
+    })
+}
+
+/// As many lines, and as long ones, as a manifest takes; that some are missing is a line itself.
+fn remarks(mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > REMARKS_MAX {
+        let left_out = lines.len() - REMARKS_MAX + 1;
+        lines.truncate(REMARKS_MAX - 1);
+        lines.push(format!("{left_out} more remarks are left out"));
+    }
+    for line in &mut lines {
+        let mut end = line.len().min(REMARK_BYTES_MAX);
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        line.truncate(end);
+    }
+    lines
+}
+
+fn now() -> Result<Time, SealerError> {
+    time(SystemClock.wall()).ok_or(SealerError::Clock)
+}
+
+fn time(time: FileTime) -> Option<Time> {
+    let ms = u64::try_from(time.seconds()).ok()?.checked_mul(1000)?;
+    Time::from_unix_ms(ms.checked_add(u64::from(time.nanos() / 1_000_000))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remarks_are_cut_to_what_a_manifest_takes_and_say_so() {
+        let lines = remarks(vec!["\u{fc}".repeat(400); REMARKS_MAX + 5]);
+        assert_eq!(lines.len(), REMARKS_MAX);
+        assert!(lines.iter().all(|line| line.len() <= REMARK_BYTES_MAX));
+        assert_eq!(lines[REMARKS_MAX - 1], "6 more remarks are left out");
+        assert_eq!(remarks(vec!["one".to_owned()]), ["one"]);
+    }
+
+    #[test]
+    fn file_times_become_times_rounded_down() {
+        let at = |seconds, nanos| time(FileTime::new(seconds, nanos).unwrap());
+        assert_eq!(at(1, 999_999_999).unwrap().unix_ms(), 1999);
+        assert_eq!(at(-1, 0), None);
+    }
+}

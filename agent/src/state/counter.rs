@@ -1,0 +1,77 @@
+//! How often this state was started, and the lock that keeps it to one warden.
+//!
+//! Guarantee: the counter is raised durably before anything else happens, so a restored snapshot or a clone sends a
+//! number that went back or came twice. Not here: judging that (the collector warns, people decide).
+
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::files;
+
+const COUNTER: &str = "counter";
+const LOCK: &str = "lock";
+
+/// Held while a warden lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: fs_err::File,
+}
+
+/// Takes the state for this process.
+///
+/// # Errors
+/// `WouldBlock` when another warden has it.
+pub fn lock(dir: &Path) -> io::Result<Lock> {
+    use fs_err::os::unix::fs::OpenOptionsExt as _;
+    let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join(LOCK))?;
+    flock(file.file(), FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
+        let text = format!(
+            "another exhibit-agent uses `{}` ({errno}). Stop it first: `systemctl stop exhibit-agent`",
+            dir.display()
+        );
+        io::Error::new(io::ErrorKind::WouldBlock, text)
+    })?;
+    Ok(Lock { _file: file })
+}
+
+/// Counts one start and returns the number, from 1.
+///
+/// # Errors
+/// The system's error, or `InvalidData` for a damaged counter.
+pub fn count(dir: &Path) -> io::Result<u64> {
+    let next = read(dir)?.saturating_add(1);
+    files::replace(dir, COUNTER, format!("{next}\n").as_bytes())?;
+    Ok(next)
+}
+
+/// The number of starts so far.
+///
+/// # Errors
+/// As [`count`].
+pub fn read(dir: &Path) -> io::Result<u64> {
+    let Some(bytes) = files::read(&dir.join(COUNTER))? else { return Ok(0) };
+    let number = str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n')).and_then(|text| text.parse().ok());
+    number.ok_or_else(|| {
+        let text = format!("`{}` is damaged. Restore it, or write the last known number into it", dir.join(COUNTER).display());
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_start_counts_once_and_two_wardens_never_share_a_state() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!([count(dir.path()).unwrap(), count(dir.path()).unwrap()], [1, 2]);
+        let held = lock(dir.path()).unwrap();
+        assert_eq!(lock(dir.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        lock(dir.path()).unwrap();
+        fs_err::write(dir.path().join(COUNTER), "two\n").unwrap();
+        assert_eq!(count(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}

@@ -1,0 +1,281 @@
+//! Who this endpoint is and whom it believes: keys and pins, written once, by enrolment.
+//!
+//! Guarantee: an enrolment is there whole or not at all (`identity.json` is written last and names the generation's
+//! directory); an earlier generation's keys and pins stay aside, untouched. Not here: what made them trustworthy (`enrol`).
+//!
+//! ```text
+//! identity.json            pins, and which generation is in force
+//! gen-1/evidence.key       seed, 64 hexadecimal digits
+//! gen-1/tls.pem            TLS key and certificate
+//! gen-1/ca.der  roster.json  checkpoint  identity.json
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use certs::identity::{Credentials, IdentityError};
+use certs::request::TlsKey;
+use evidence::digest::Digest;
+use evidence::id::{CollectorId, DeploymentId, EndpointId, Generation};
+use evidence::keys::{PublicKey, SigningKey};
+use evidence::signed::Signed;
+use evidence::time::Time;
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::files;
+
+/// Names the enrolment in force; the service unit starts only where it exists.
+pub const PINS: &str = "identity.json";
+const EVIDENCE_KEY: &str = "evidence.key";
+const TLS: &str = "tls.pem";
+const CA: &str = "ca.der";
+const ROSTER: &str = "roster.json";
+const CHECKPOINT: &str = "checkpoint";
+
+/// What was pinned at enrolment. Nothing the collector says later changes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pins {
+    /// Deployment.
+    pub deployment: DeploymentId,
+    /// This endpoint.
+    pub endpoint: EndpointId,
+    /// Its generation.
+    pub generation: Generation,
+    /// The collector.
+    pub collector_id: CollectorId,
+    /// `host:port` of its main listener.
+    pub collector: String,
+    /// `host:port` of its enrolment listener.
+    pub enrol: String,
+    /// How many authority keys must sign a roster.
+    pub authority_threshold: u32,
+    /// The authority keys.
+    pub authority_keys: Vec<PublicKey>,
+    /// C2SP verifier key of the ledger.
+    pub log_key: String,
+    /// Digest of the token.
+    pub token: Digest,
+    /// When, by the endpoint's clock.
+    pub enrolled: Time,
+}
+
+/// A verified enrolment, to be written.
+#[derive(Debug)]
+pub struct NewIdentity<'enrolment> {
+    /// Pins.
+    pub pins: &'enrolment Pins,
+    /// Evidence key.
+    pub evidence_key: &'enrolment SigningKey,
+    /// TLS key.
+    pub tls_key: &'enrolment TlsKey,
+    /// Certificates, leaf first.
+    pub chain: &'enrolment [CertificateDer<'static>],
+    /// CA certificate, DER.
+    pub ca: &'enrolment [u8],
+    /// Newest roster.
+    pub roster: &'enrolment Signed,
+    /// The checkpoint that proved the enrolment, a signed note.
+    pub checkpoint: &'enrolment [u8],
+}
+
+/// The identity in force.
+#[derive(Debug)]
+pub struct Identity {
+    /// Pins.
+    pub pins: Pins,
+    /// Evidence key.
+    pub evidence_key: SigningKey,
+    /// TLS key and certificates.
+    pub credentials: Credentials,
+    /// CA certificate, DER.
+    pub ca: Vec<u8>,
+    dir: PathBuf,
+}
+
+/// Why there is no identity.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityStateError {
+    /// No enrolment here.
+    #[error("`{}` holds no enrolment. Run `exhibit-agent enrol --token TOKEN` first", dir.display())]
+    NotEnrolled {
+        /// Where.
+        dir: PathBuf,
+    },
+    /// There is one already.
+    #[error(
+        "`{}` is enrolled already as {endpoint}, generation {generation}. To enrol anew, get a token for generation {next} \
+         and add `--replace`; the old keys stay aside",
+        dir.display()
+    )]
+    Enrolled {
+        /// Where.
+        dir: PathBuf,
+        /// As whom.
+        endpoint: EndpointId,
+        /// In which generation.
+        generation: Generation,
+        /// The one that would follow.
+        next: u32,
+    },
+    /// The keys of this generation exist without being in force.
+    #[error(
+        "`{}` is left over from an enrolment that did not finish. Move it away, and ask for a new token",
+        dir.display()
+    )]
+    LeftOver {
+        /// Which directory.
+        dir: PathBuf,
+    },
+    /// A state file is not what was written.
+    #[error("`{}` is damaged: {what}. Restore it from a backup, or enrol anew with `--replace`", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// How.
+        what: String,
+    },
+    /// TLS key or certificate.
+    #[error("TLS identity")]
+    Tls(#[from] IdentityError),
+    /// The system refused.
+    #[error("state directory")]
+    Io(#[from] io::Error),
+}
+
+fn damaged(path: PathBuf, what: impl ToString) -> IdentityStateError {
+    IdentityStateError::Damaged { path, what: what.to_string() }
+}
+
+fn generation_dir(dir: &Path, generation: Generation) -> PathBuf {
+    dir.join(format!("gen-{generation}"))
+}
+
+/// The pins in force, if there are any.
+///
+/// # Errors
+/// [`IdentityStateError`] when they are damaged.
+pub fn pins(dir: &Path) -> Result<Option<Pins>, IdentityStateError> {
+    let path = dir.join(PINS);
+    let Some(bytes) = files::read(&path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| damaged(path, source))
+}
+
+/// Checks, before a token is used up, that an enrolment could be written here.
+///
+/// # Errors
+/// [`IdentityStateError`], why not.
+pub fn check_room(dir: &Path, generation: Generation, replace: bool) -> Result<(), IdentityStateError> {
+    files::private_dir(dir)?;
+    if let Some(pins) = pins(dir)? {
+        let next = pins.generation.next().map_or(0, Generation::number);
+        if !replace || generation <= pins.generation {
+            let (endpoint, generation) = (pins.endpoint, pins.generation);
+            return Err(IdentityStateError::Enrolled { dir: dir.to_owned(), endpoint, generation, next });
+        }
+    }
+    let own = generation_dir(dir, generation);
+    if own.try_exists()? {
+        return Err(IdentityStateError::LeftOver { dir: own });
+    }
+    Ok(())
+}
+
+/// Writes an enrolment and puts it in force.
+///
+/// # Errors
+/// [`IdentityStateError`]; then the earlier one, if any, is still in force.
+pub fn write(dir: &Path, new: &NewIdentity<'_>, replace: bool) -> Result<(), IdentityStateError> {
+    check_room(dir, new.pins.generation, replace)?;
+    let own = generation_dir(dir, new.pins.generation);
+    files::private_dir(&own)?;
+    let seed = new.evidence_key.seed();
+    let mut text = Zeroizing::new(String::with_capacity(65));
+    text.push_str(Zeroizing::new(hex::encode(seed.as_slice())).as_str());
+    text.push('\n');
+    files::replace(&own, EVIDENCE_KEY, text.as_bytes())?;
+    Credentials::write_new(&own.join(TLS), new.tls_key, new.chain)?;
+    files::replace(&own, CA, new.ca)?;
+    files::replace(&own, ROSTER, &new.roster.encode())?;
+    files::replace(&own, CHECKPOINT, new.checkpoint)?;
+    let mut pins = serde_json::to_vec(new.pins).map_err(io::Error::other)?;
+    pins.push(b'\n');
+    files::replace(&own, PINS, &pins)?;
+    files::sync_dir(dir)?;
+    // Crash before this line: the old enrolment, or none, is in force, and `gen-N` is reported as left over.
+    files::replace(dir, PINS, &pins)?;
+    Ok(())
+}
+
+impl Identity {
+    /// Reads the enrolment in force.
+    ///
+    /// # Errors
+    /// [`IdentityStateError`].
+    pub fn open(dir: &Path) -> Result<Self, IdentityStateError> {
+        let pins = pins(dir)?.ok_or_else(|| IdentityStateError::NotEnrolled { dir: dir.to_owned() })?;
+        let own = generation_dir(dir, pins.generation);
+        let path = own.join(EVIDENCE_KEY);
+        let text = Zeroizing::new(files::read(&path)?.ok_or_else(|| damaged(path.clone(), "it is missing"))?);
+        let mut seed = Zeroizing::new([0; 32]);
+        let digits = text.strip_suffix(b"\n").unwrap_or(&text);
+        hex::decode_to_slice(digits, seed.as_mut_slice()).map_err(|source| damaged(path, source))?;
+        let ca_path = own.join(CA);
+        let ca = files::read(&ca_path)?.ok_or_else(|| damaged(ca_path, "it is missing"))?;
+        Ok(Self {
+            pins,
+            evidence_key: SigningKey::from_seed(&seed),
+            credentials: Credentials::load(&own.join(TLS))?,
+            ca,
+            dir: own,
+        })
+    }
+
+    /// The roster last verified.
+    ///
+    /// # Errors
+    /// [`IdentityStateError`].
+    pub fn roster(&self) -> Result<Signed, IdentityStateError> {
+        let path = self.dir.join(ROSTER);
+        let bytes = files::read(&path)?.ok_or_else(|| damaged(path.clone(), "it is missing"))?;
+        Signed::parse(&bytes).map_err(|source| damaged(path, source))
+    }
+
+    /// Keeps a newer roster.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn keep_roster(&self, roster: &Signed) -> io::Result<()> {
+        files::replace(&self.dir, ROSTER, &roster.encode())
+    }
+
+    /// The checkpoint last verified, a signed note.
+    ///
+    /// # Errors
+    /// [`IdentityStateError`].
+    pub fn checkpoint(&self) -> Result<Vec<u8>, IdentityStateError> {
+        let path = self.dir.join(CHECKPOINT);
+        files::read(&path)?.ok_or_else(|| damaged(path, "it is missing"))
+    }
+
+    /// Keeps a newer checkpoint.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn keep_checkpoint(&self, note: &[u8]) -> io::Result<()> {
+        files::replace(&self.dir, CHECKPOINT, note)
+    }
+
+    /// Puts a renewed key and certificate in force.
+    ///
+    /// # Errors
+    /// [`IdentityStateError::Tls`].
+    pub fn keep_credentials(&mut self, credentials: Credentials) -> Result<(), IdentityStateError> {
+        Credentials::replace(&self.dir.join(TLS), &credentials.key, &credentials.chain)?;
+        self.credentials = credentials;
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! Everything the warden knows, opened once at its start.
+//!
+//! Guarantee: what is read back was verified again under the pins (a changed roster or checkpoint on disk is refused);
+//! what was learned is durable before it is acted on. Not here: judging orders (`warden::judge`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use evidence::id::EndpointId;
+use evidence::order::Target;
+use evidence::roster::{AdmittedRoster, AuthorityError, AuthoritySet, Roster, RosterError};
+use evidence::signed::Signed;
+use ledger::policy::PolicyError as TrustError;
+
+use super::clock::{ClockFloor, Reading};
+use super::counter::{self, Lock};
+use super::files;
+use super::identity::{Identity, IdentityStateError};
+use super::seen::SeenOrders;
+use crate::diary::Diary;
+
+/// The warden's knowledge.
+#[derive(Debug)]
+pub struct Keeper {
+    /// The state directory.
+    pub dir: PathBuf,
+    /// Keys and pins.
+    pub identity: Identity,
+    /// Who signs rosters.
+    pub authority: AuthoritySet,
+    /// This endpoint as orders address it.
+    pub target: Target,
+    /// The newest roster seen.
+    pub roster: AdmittedRoster,
+    /// The newest checkpoint seen.
+    pub checkpoint: ledger::Checkpoint,
+    /// The clock floor.
+    pub clock: ClockFloor,
+    /// Orders acted on.
+    pub seen: SeenOrders,
+    /// The endpoint's own log.
+    pub diary: Diary,
+    /// How often this state was started.
+    pub state_generation: u64,
+    _lock: Lock,
+}
+
+/// Why the warden cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeeperError {
+    /// No identity, or a damaged one.
+    #[error(transparent)]
+    Identity(#[from] IdentityStateError),
+    /// The pinned authority keys.
+    #[error("`identity.json`: authority keys")]
+    Authority(#[from] AuthorityError),
+    /// The kept roster does not verify under the pinned authority.
+    #[error("the kept roster was changed. Restore the state directory from a backup, or enrol anew with `--replace`")]
+    Roster(#[from] RosterError),
+    /// The kept checkpoint does not verify under the pinned log key.
+    #[error("the kept checkpoint was changed. Restore the state directory from a backup, or enrol anew with `--replace`")]
+    Checkpoint(#[from] TrustError),
+    /// The system refused, or a file is damaged.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Which checkpoints an endpoint believes that asks for no cosigner.
+///
+/// # Errors
+/// [`TrustError`] when the key is none.
+pub fn log_trust(log_key: &str) -> Result<ledger::Policy, TrustError> {
+    ledger::Policy::parse(format!("log {log_key}\nquorum none\n").as_bytes())
+}
+
+impl Keeper {
+    /// Takes the state of `dir` and counts a start.
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub fn open(dir: &Path, now: Reading) -> Result<Self, KeeperError> {
+        if super::identity::pins(dir)?.is_none() {
+            return Err(IdentityStateError::NotEnrolled { dir: dir.to_owned() }.into());
+        }
+        files::private_dir(dir)?;
+        let lock = counter::lock(dir)?;
+        // First of all: whatever happens from here on, a restored snapshot shows.
+        let state_generation = counter::count(dir)?;
+        let identity = Identity::open(dir)?;
+        let pins = &identity.pins;
+        let authority = AuthoritySet::new(pins.authority_threshold, pins.authority_keys.clone())?;
+        let roster = Roster::verify(&identity.roster()?, &pins.deployment, &authority, None)?;
+        let checkpoint = log_trust(&pins.log_key)?.verify_checkpoint(&identity.checkpoint()?)?.checkpoint;
+        let target = Target {
+            endpoint: pins.endpoint.clone(),
+            generation: pins.generation,
+            evidence_key: identity.evidence_key.public().fingerprint(),
+        };
+        let mut clock = ClockFloor::open(dir, now)?;
+        clock.raise(roster.roster().issued, now)?;
+        let diary = Diary::open(dir)?;
+        let seen = SeenOrders::open(dir, clock.floor(), clock.time(now))?;
+        let dir = dir.to_owned();
+        Ok(Self { dir, identity, authority, target, roster, checkpoint, clock, seen, diary, state_generation, _lock: lock })
+    }
+
+    /// Keeps a roster that admission verified, with its signed form, when it is newer.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn learn_roster(&mut self, roster: &AdmittedRoster, signed: &Signed, now: Reading) -> io::Result<()> {
+        if roster.roster().version > self.roster.roster().version && signed.digest() == roster.digest() {
+            self.identity.keep_roster(signed)?;
+            self.roster = roster.clone();
+        }
+        self.clock.raise(roster.roster().issued, now)
+    }
+
+    /// Keeps a checkpoint that was verified to continue the last one.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn learn_checkpoint(&mut self, checkpoint: &ledger::Checkpoint, note: &[u8]) -> io::Result<()> {
+        if checkpoint.size > self.checkpoint.size {
+            self.identity.keep_checkpoint(note)?;
+            self.checkpoint = checkpoint.clone();
+        }
+        Ok(())
+    }
+
+    /// The endpoint's id.
+    pub fn endpoint(&self) -> &EndpointId {
+        &self.identity.pins.endpoint
+    }
+}

@@ -1,0 +1,429 @@
+//! The warden: decides what is collected here, and starts everything else.
+//!
+//! Guarantee: it opens no socket but pairs to its own children; it alone holds the evidence key, pins, roster and the
+//! count of attempts; an order is obeyed only after `judge` let its raw bytes pass and the attempt is durable. One
+//! collection at a time, four admitted orders wait. There is no orderly stop: ending the process at any moment is
+//! the normal case, and the next start says in log and answers what was cut (one recovery path).
+//! Not here: network (`link`), reading (`reader`), packing (`sealer`).
+
+pub mod cosign;
+pub mod custody;
+pub mod judge;
+pub mod lane;
+pub mod renewal;
+pub mod running;
+
+mod attempt;
+mod conversation;
+mod host;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use evidence::admission::Reason;
+use evidence::digest::Digest;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::channel::ChannelError;
+use crate::diary::Fields;
+use crate::message::{FromLink, FromSealer, from_link, from_sealer};
+use crate::service::Service;
+use crate::state::clock::{self, Reading};
+use crate::state::keeper::{Keeper, KeeperError};
+use crate::state::seen::End;
+use host::Host;
+
+pub use host::build_sha256;
+use judge::Judged;
+use lane::{Lane, Stuck, User};
+use renewal::Renewals;
+use running::Running;
+
+/// Admitted orders that wait for the running one: 4. Behind them the answer is `busy`, and the collector asks later.
+const QUEUE_MAX: usize = 4;
+
+/// Processes stuck in the kernel that are left behind: 3. With more the machine needs a person first.
+const STUCK_MAX: usize = 3;
+
+/// A link that showed no life for this long is replaced. It speaks every five seconds.
+const LINK_SILENCE: Duration = Duration::from_secs(60);
+
+/// Refusals written to the endpoint's log in one life of the warden: a collector that sends garbage must not fill the
+/// disk. The first of each kind for each order is kept.
+const REFUSALS_MAX: usize = 1024;
+
+/// How the warden runs.
+#[derive(Debug)]
+pub struct Settings {
+    /// State directory.
+    pub state: PathBuf,
+    /// The owner's policy; `None` for its default place.
+    pub policy: Option<PathBuf>,
+    /// What is collected from: `/` in service.
+    pub root: PathBuf,
+    /// The program of all children: this one.
+    pub program: PathBuf,
+    /// Where the link comes from.
+    pub link: LinkSource,
+    /// Shortest wait between connections, and between attempts.
+    pub backoff_min: Duration,
+    /// Longest wait between connections.
+    pub backoff_max: Duration,
+    /// Ends the warden when the other end is closed; for tests.
+    pub stop: Option<OwnedFd>,
+}
+
+/// Where the link comes from.
+#[derive(Debug)]
+pub enum LinkSource {
+    /// A child, started again whenever it ends.
+    Start,
+    /// Somebody holds the other end of this socket; for tests.
+    Given(OwnedFd),
+}
+
+/// Why the warden ends.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WardenError {
+    /// The state cannot be used.
+    #[error(transparent)]
+    Keeper(#[from] KeeperError),
+    /// Something that must be durable is not. Nothing may be collected then; systemd starts the agent again.
+    #[error("the state directory does not take writes. Check space and health of its disk")]
+    State(#[source] io::Error),
+    /// The system refused something basic.
+    #[error("{op}")]
+    System {
+        /// What.
+        op: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn state(source: io::Error) -> WardenError {
+    WardenError::State(source)
+}
+
+/// An admitted order that waits.
+#[derive(Debug)]
+struct Waiting {
+    judged: Judged,
+    /// CLOCK_BOOTTIME before which it is not tried again.
+    not_before: Duration,
+}
+
+/// The warden.
+#[derive(Debug)]
+struct Warden {
+    settings: Settings,
+    keeper: Keeper,
+    host: Host,
+    service: Service,
+    user: Option<User>,
+    link: Option<Lane>,
+    link_alive: Duration,
+    link_failures: u32,
+    link_not_before: Duration,
+    is_connected: bool,
+    offset_ms: Option<i64>,
+    running: Option<Running>,
+    waiting: VecDeque<Waiting>,
+    stuck: Vec<Stuck>,
+    stuck_helpers: BTreeSet<i32>,
+    renewals: Renewals,
+    refused: BTreeSet<(Digest, Reason)>,
+    /// The order for which a fresh package was asked, because its proof began at an older checkpoint.
+    asked_again: Option<Digest>,
+}
+
+/// Runs the warden until the process is ended.
+///
+/// # Errors
+/// [`WardenError`].
+pub fn run(settings: Settings) -> Result<(), WardenError> {
+    let now = Reading::now();
+    let keeper = Keeper::open(&settings.state, now)?;
+    let host = Host::read().map_err(|source| WardenError::System { op: "read the agent's own program", source })?;
+    let mut warden = Warden {
+        user: lane::user_named(crate::SERVICE_USER),
+        keeper,
+        host,
+        service: Service::new(),
+        link: None,
+        link_alive: now.boot,
+        link_failures: 0,
+        link_not_before: Duration::ZERO,
+        is_connected: false,
+        offset_ms: None,
+        running: None,
+        waiting: VecDeque::new(),
+        stuck: Vec::new(),
+        stuck_helpers: BTreeSet::new(),
+        renewals: Renewals::default(),
+        refused: BTreeSet::new(),
+        asked_again: None,
+        settings,
+    };
+    warden.record_start()?;
+    if let LinkSource::Given(socket) = std::mem::replace(&mut warden.settings.link, LinkSource::Start) {
+        // Given once; when it closes, the one who gave it is done.
+        warden.settings.stop = warden.settings.stop.take().or_else(|| socket.try_clone().ok());
+        warden.link = Some(Lane::given(socket));
+        warden.introduce();
+    }
+    loop {
+        if warden.turn()? == Turn::Stop {
+            return Ok(());
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    On,
+    Stop,
+}
+
+#[derive(Debug, Default)]
+struct Ready {
+    link: bool,
+    sealer: bool,
+    reader: bool,
+    stop: bool,
+}
+
+impl Warden {
+    fn record_start(&mut self) -> Result<(), WardenError> {
+        let roster = self.keeper.roster.roster().version;
+        let fields = Fields::new()
+            .text("version", crate::VERSION)
+            .text("build_sha256", self.host.build_sha256)
+            .number("state_generation", self.keeper.state_generation)
+            .text("boot_id", self.host.boot_id.as_deref().unwrap_or(""))
+            .number("roster", roster)
+            .number("checkpoint", self.keeper.checkpoint.size);
+        self.record("started", fields)?;
+        // Attempts that the last life left behind were ended when the state was opened; the owner reads it here.
+        for (order, attempt) in self.keeper.seen.unreported() {
+            let (_, detail) = attempt.end.clone().unwrap_or((End::Interrupted, String::new()));
+            let fields = Fields::new()
+                .text("order", order)
+                .number("attempt", u64::from(attempt.number))
+                .text("collection", attempt.collection)
+                .text("detail", detail);
+            self.record("attempt_unreported", fields)?;
+        }
+        Ok(())
+    }
+
+    /// Writes an event to the endpoint's log.
+    fn record(&mut self, event: &str, fields: Fields) -> Result<(), WardenError> {
+        let at = self.keeper.clock.time(Reading::now());
+        self.keeper.diary.record(at, event, fields).map(drop).map_err(state)
+    }
+
+    /// One round: wait, listen, look at the clock.
+    fn turn(&mut self) -> Result<Turn, WardenError> {
+        let now = Reading::now();
+        self.start_link(now);
+        self.start_waiting(now)?;
+        self.keep_time(now)?;
+        let ready = self.wait()?;
+        if ready.stop {
+            return Ok(Turn::Stop);
+        }
+        if ready.link {
+            self.hear_link()?;
+        }
+        if ready.sealer {
+            self.hear_sealer()?;
+        }
+        if ready.reader {
+            self.hear_reader();
+        }
+        Ok(Turn::On)
+    }
+
+    fn wait(&self) -> Result<Ready, WardenError> {
+        let mut polled = Vec::with_capacity(4);
+        let interest = |lane: &Lane| {
+            if lane.has_waiting() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN }
+        };
+        let link = self.link.as_ref().map(|lane| PollFd::from_borrowed_fd(lane.as_fd(), interest(lane)));
+        let sealer = self.running.as_ref().map(|running| {
+            PollFd::from_borrowed_fd(running.sealer.as_fd(), interest(&running.sealer))
+        });
+        let reader = self.running.as_ref().and_then(|running| running.reader.as_ref());
+        let reader = reader.map(|lane| PollFd::from_borrowed_fd(lane.as_fd(), interest(lane)));
+        let stop = self.settings.stop.as_ref();
+        // Nothing is ever sent on it: only its end matters.
+        let stop = stop.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::RDHUP));
+        let kinds: Vec<u8> = [(1, link), (2, sealer), (3, reader), (4, stop)]
+            .into_iter()
+            .filter_map(|(kind, fd)| {
+                polled.push(fd?);
+                Some(kind)
+            })
+            .collect();
+        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        match poll(&mut polled, Some(&second)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(WardenError::System { op: "poll", source: errno.into() }),
+        }
+        let mut ready = Ready::default();
+        for (kind, fd) in kinds.into_iter().zip(&polled) {
+            let is_ready = !fd.revents().is_empty();
+            match kind {
+                1 => ready.link = is_ready,
+                2 => ready.sealer = is_ready,
+                3 => ready.reader = is_ready,
+                _ => ready.stop = fd.revents().intersects(PollFlags::RDHUP | PollFlags::HUP),
+            }
+        }
+        Ok(ready)
+    }
+
+    fn start_link(&mut self, now: Reading) {
+        if self.link.is_some() || now.boot < self.link_not_before || self.settings.stop.is_some() {
+            return;
+        }
+        match Lane::start(&self.settings.program, crate::LINK_ROLE, self.user) {
+            Ok(lane) => {
+                self.link = Some(lane);
+                self.link_alive = now.boot;
+                self.introduce();
+            }
+            Err(error) => {
+                tracing::error!(%error, "Cannot start the link");
+                self.link_gone(now.boot);
+            }
+        }
+    }
+
+    /// The link ended or is replaced: the running collection waits, its window holds what is not acknowledged.
+    fn link_gone(&mut self, boot: Duration) {
+        if let Some(lane) = self.link.take() {
+            self.stuck.extend(lane.end());
+        }
+        self.is_connected = false;
+        self.link_failures = self.link_failures.saturating_add(1);
+        let wait = self.settings.backoff_min.saturating_mul(1_u32.checked_shl(self.link_failures.min(8)).unwrap_or(256));
+        self.link_not_before = boot.saturating_add(wait.min(Duration::from_secs(60)));
+        self.upload_cut();
+    }
+
+    fn keep_time(&mut self, now: Reading) -> Result<(), WardenError> {
+        self.stuck.retain_mut(|stuck| !stuck.is_gone());
+        let is_overdue = self.running.as_ref().is_some_and(|running| now.boot > running.deadline);
+        if is_overdue {
+            self.end_attempt("the deadline passed", attempt::Again::IfAttemptsAllow)?;
+        }
+        let is_silent = now.boot.saturating_sub(self.link_alive) > LINK_SILENCE;
+        if is_silent && self.link.as_ref().is_some_and(|lane| lane.pid() != 0) {
+            tracing::warn!("The link shows no life; replacing it");
+            self.link_gone(now.boot);
+        }
+        // The watchdog is fed while the link turns and no collection is past its deadline; a reader or sealer that hangs
+        // meets that deadline, and a link that hangs was replaced above.
+        if !is_silent {
+            self.service.alive(now.boot);
+        }
+        if self.is_connected {
+            match self.renewals.due(&self.keeper.identity, self.keeper.clock.time(now), now.boot) {
+                Ok(Some(renew)) => self.say_link(crate::message::to_link::Say::Renew(renew), Vec::new()),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "Cannot ask for a new certificate"),
+            }
+        } else if let Ok(Some(renew)) = self.renewals.due_expired(&self.keeper.identity, self.keeper.clock.time(now), now.boot) {
+            self.say_link(crate::message::to_link::Say::Renew(renew), Vec::new());
+        }
+        Ok(())
+    }
+
+    fn hear_link(&mut self) -> Result<(), WardenError> {
+        loop {
+            let Some(lane) = self.link.as_mut() else { return Ok(()) };
+            let received = lane.flush().and_then(|()| lane.receive::<FromLink>());
+            match received {
+                Ok(Some((message, _))) => {
+                    // Descriptors from the link are dropped: it has nothing to give.
+                    self.link_alive = clock::boot();
+                    if let Some(say) = message.say {
+                        self.take_from_link(say)?;
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    if !matches!(error, ChannelError::Closed) {
+                        tracing::warn!(%error, "The link does not keep to the form");
+                    }
+                    self.link_gone(clock::boot());
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn take_from_link(&mut self, say: from_link::Say) -> Result<(), WardenError> {
+        match say {
+            from_link::Say::Ready(_) => self.service.ready("waiting for the collector"),
+            from_link::Say::Alive(_) => {}
+            from_link::Say::Connected(welcome) => self.connected(&welcome)?,
+            from_link::Say::Disconnected(detail) => self.disconnected(&detail.text),
+            from_link::Say::Order(package) => self.take_order(&package)?,
+            from_link::Say::Cancel(cancel) => self.take_cancel(&cancel)?,
+            from_link::Say::Checkpoint(update) => self.take_checkpoint(&update)?,
+            from_link::Say::Receipt(receipt) => self.take_receipt(&receipt.collection, receipt.stored)?,
+            from_link::Say::Position(position) => self.take_position(position)?,
+            from_link::Say::UploadCut(_) => self.upload_cut(),
+            from_link::Say::Stored(stored) => self.take_receipt(&stored.collection, stored.receipt)?,
+            from_link::Say::Rejected(rejected) => self.take_rejection(&rejected)?,
+            from_link::Say::Renewed(answer) => self.take_renewal(answer)?,
+        }
+        Ok(())
+    }
+
+    fn hear_sealer(&mut self) -> Result<(), WardenError> {
+        loop {
+            let Some(running) = self.running.as_mut() else { return Ok(()) };
+            let received = running.sealer.flush().and_then(|()| running.sealer.receive::<FromSealer>());
+            match received {
+                Ok(Some((message, descriptors))) => match message.say {
+                    Some(from_sealer::Say::Ready(_) | from_sealer::Say::Alive(_)) | None => {}
+                    Some(from_sealer::Say::Segment(segment)) => self.take_segment(segment, descriptors)?,
+                    Some(from_sealer::Say::Manifest(manifest)) => self.take_manifest(manifest)?,
+                    Some(from_sealer::Say::Contradiction(found)) => self.take_contradiction(&found)?,
+                    Some(from_sealer::Say::Failed(detail)) => {
+                        self.end_attempt(&format!("the sealer failed: {}", detail.text), attempt::Again::IfAttemptsAllow)?;
+                    }
+                },
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.end_attempt(&format!("the sealer is gone: {error}"), attempt::Again::IfAttemptsAllow)?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// The reader says nothing on its socket; that it closed means that it ended. The sealer sees the same on its own
+    /// socket, and knows whether the plan was through.
+    fn hear_reader(&mut self) {
+        let Some(running) = self.running.as_mut() else { return };
+        self.stuck_helpers.extend(running.read_status());
+        let Some(reader) = running.reader.as_mut() else { return };
+        let is_over = match reader.flush().and_then(|()| reader.receive::<crate::message::Empty>()) {
+            Ok(None) => false,
+            Ok(Some(_)) | Err(_) => true,
+        };
+        if is_over {
+            self.stuck.extend(running.reader.take().and_then(Lane::end));
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What the warden says to the collector through the link, and how it takes what comes back.
+
+use std::os::fd::OwnedFd;
+
+use evidence::admission::{Reason, Refusal};
+use evidence::digest::Digest;
+use evidence::signed::Signed;
+use evidence::time::FileTime;
+use proto::v1::{self, attend_request};
+
+use super::custody::{self, Claim};
+use super::judge::{self, Judged};
+use super::{QUEUE_MAX, REFUSALS_MAX, STUCK_MAX, Waiting, Warden, WardenError, attempt, state};
+use crate::diary::Fields;
+use crate::message::{Empty, Identity, Standing, ToLink, to_link};
+use crate::platform::{Clock as _, SystemClock};
+use crate::state::clock::{self, Reading};
+use crate::state::seen::End;
+
+impl Warden {
+    /// Sends to the link. A link that cannot take it is replaced; whatever mattered is said again to the next one.
+    pub(super) fn say_link(&mut self, say: to_link::Say, descriptors: Vec<OwnedFd>) {
+        let Some(lane) = self.link.as_mut() else { return };
+        if let Err(error) = lane.send(&ToLink { say: Some(say) }, descriptors) {
+            tracing::warn!(%error, "Cannot talk to the link");
+            self.link_gone(clock::boot());
+        }
+    }
+
+    /// Tells a new link who we are, and what is under way.
+    pub(super) fn introduce(&mut self) {
+        let pins = &self.keeper.identity.pins;
+        let credentials = &self.keeper.identity.credentials;
+        let identity = Identity {
+            deployment: pins.deployment.to_string(),
+            endpoint: pins.endpoint.to_string(),
+            generation: u64::from(pins.generation.number()),
+            collector_id: pins.collector_id.to_string(),
+            collector: pins.collector.clone(),
+            enrol: pins.enrol.clone(),
+            ca: self.keeper.identity.ca.clone(),
+            certificates: credentials.chain.iter().map(|der| der.to_vec()).collect(),
+            tls_key: credentials.key.signing_key().seed().to_vec(),
+            backoff_min_ms: u64::try_from(self.settings.backoff_min.as_millis()).unwrap_or(u64::MAX),
+            backoff_max_ms: u64::try_from(self.settings.backoff_max.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.tell_standing();
+        self.say_link(to_link::Say::Identity(identity), Vec::new());
+        self.open_upload();
+    }
+
+    /// Tells the link what the next greeting says.
+    pub(super) fn tell_standing(&mut self) {
+        let hello = v1::Hello {
+            agent_version: crate::VERSION.to_owned(),
+            build_sha256: self.host.build_sha256.to_string(),
+            boot_id: self.host.boot_id.clone().unwrap_or_default(),
+            machine_id: self.host.machine_id.clone().unwrap_or_default(),
+            state_generation: self.keeper.state_generation,
+            checkpoint_size: self.keeper.checkpoint.size,
+            roster_version: self.keeper.roster.roster().version,
+            wall: String::new(),
+        };
+        self.say_link(to_link::Say::Standing(Standing { hello: Some(hello) }), Vec::new());
+    }
+
+    pub(super) fn connected(&mut self, welcome: &v1::Welcome) -> Result<(), WardenError> {
+        self.is_connected = true;
+        self.link_failures = 0;
+        // For people and the manifest only; expiry is never judged by the collector's word.
+        self.offset_ms = welcome.wall.parse::<FileTime>().ok().map(|theirs| {
+            let milliseconds = |time: FileTime| time.seconds().saturating_mul(1000).saturating_add(i64::from(time.nanos() / 1_000_000));
+            milliseconds(SystemClock.wall()).saturating_sub(milliseconds(theirs))
+        });
+        self.service.ready("connected");
+        self.service.status("connected");
+        self.report_ended()
+    }
+
+    pub(super) fn disconnected(&mut self, cause: &str) {
+        self.is_connected = false;
+        self.service.ready("waiting for the collector");
+        self.service.status(&format!("waiting for the collector: {cause}"));
+    }
+
+    /// Tells the collector how attempts ended, once each.
+    pub(super) fn report_ended(&mut self) -> Result<(), WardenError> {
+        if !self.is_connected {
+            return Ok(());
+        }
+        let at = self.keeper.clock.time(Reading::now());
+        for (order, attempt) in self.keeper.seen.unreported() {
+            let Some((end, detail)) = attempt.end else { continue };
+            let result = match end {
+                End::Stored => attempt.manifest.map_or_else(|| "complete".to_owned(), |(_, result)| result),
+                End::Interrupted => "interrupted".to_owned(),
+            };
+            let ended = v1::AttemptEnded {
+                order: order.to_string(),
+                collection: attempt.collection.to_string(),
+                attempt: attempt.number,
+                result,
+                detail,
+            };
+            self.attend(attend_request::Message::AttemptEnded(ended));
+            self.keeper.seen.reported(order, attempt.number, at).map_err(state)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn attend(&mut self, message: attend_request::Message) {
+        self.say_link(to_link::Say::Attend(v1::AttendRequest { message: Some(message) }), Vec::new());
+    }
+
+    /// Decides on an order that came.
+    pub(super) fn take_order(&mut self, package: &v1::OrderPackage) -> Result<(), WardenError> {
+        let order = judge::order_digest(package);
+        if self.running.as_ref().is_some_and(|running| running.order() == order) {
+            self.answer_running();
+            return Ok(());
+        }
+        if self.waiting.iter().any(|waiting| waiting.judged.admitted.order_sha256 == order) {
+            return Ok(());
+        }
+        // The checkpoint moved on since the greeting, so the proof begins at an older one: a new greeting brings the right
+        // one. Once for each order; whoever keeps sending the wrong one gets its refusal.
+        let is_stale = package.consistency_from != self.keeper.checkpoint.size;
+        if is_stale && self.asked_again != Some(order) && self.is_known_form(package) {
+            self.asked_again = Some(order);
+            self.tell_standing();
+            self.say_link(to_link::Say::Reconnect(Empty {}), Vec::new());
+            return Ok(());
+        }
+        let now = Reading::now();
+        let before = (self.keeper.checkpoint.size, self.keeper.roster.roster().version);
+        let judged = judge::judge(&mut self.keeper, package, self.settings.policy.as_deref(), now);
+        if before != (self.keeper.checkpoint.size, self.keeper.roster.roster().version) {
+            self.tell_standing();
+        }
+        match judged.and_then(|judged| self.room(judged)) {
+            Ok(judged) => {
+                self.record_admitted(&judged)?;
+                self.waiting.push_back(Waiting { judged, not_before: now.boot });
+                self.start_waiting(now)
+            }
+            Err(refusal) => self.refuse(order, &refusal),
+        }
+    }
+
+    /// A package without an order cannot become right by a new proof.
+    fn is_known_form(&self, package: &v1::OrderPackage) -> bool {
+        package.order.is_some() && package.issued.is_some() && self.is_connected
+    }
+
+    /// Step 12.
+    fn room(&self, judged: Judged) -> Result<Judged, Refusal> {
+        if self.stuck.len() >= STUCK_MAX {
+            let detail = format!("{} processes of earlier collections are stuck in the kernel", self.stuck.len());
+            return Err(Refusal::new(Reason::Busy, detail));
+        }
+        if self.waiting.len() >= QUEUE_MAX {
+            return Err(Refusal::new(Reason::Busy, format!("{QUEUE_MAX} orders wait already")));
+        }
+        Ok(judged)
+    }
+
+    fn record_admitted(&mut self, judged: &Judged) -> Result<(), WardenError> {
+        let order = &judged.admitted.order;
+        let approvers: Vec<&str> = judged.admitted.approvers.iter().map(evidence::id::PersonId::as_str).collect();
+        let fields = Fields::new()
+            .text("order", judged.admitted.order_sha256)
+            .text("incident", &order.incident)
+            .text("issuer", &order.issuer)
+            .text("issuer_key", judged.admitted.issuer_key.fingerprint())
+            .text("approvers", approvers.join(","))
+            .text("profile", &order.profile.name)
+            .text("purpose", &order.purpose)
+            .number("checkpoint", judged.admitted.checkpoint.size);
+        self.record("order_admitted", fields)
+    }
+
+    /// Answers no.
+    pub(super) fn refuse(&mut self, order: Digest, refusal: &Refusal) -> Result<(), WardenError> {
+        if self.refused.len() < REFUSALS_MAX && self.refused.insert((order, refusal.reason)) {
+            let fields = Fields::new().text("order", order).text("reason", refusal.reason).text("detail", &refusal.detail);
+            self.record("order_refused", fields)?;
+        }
+        tracing::info!(%order, reason = %refusal.reason, detail = %refusal.detail, "Order refused");
+        self.attend(attend_request::Message::Answer(v1::OrderAnswer {
+            order: order.to_string(),
+            admitted: false,
+            reason: refusal.reason.to_string(),
+            detail: refusal.detail.clone(),
+            attempt: 0,
+            delegation: None,
+        }));
+        Ok(())
+    }
+
+    /// Says that the running order was admitted, and under which delegation.
+    pub(super) fn answer_running(&mut self) {
+        let Some(running) = &self.running else { return };
+        let answer = v1::OrderAnswer {
+            order: running.order().to_string(),
+            admitted: true,
+            reason: String::new(),
+            detail: String::new(),
+            attempt: running.attempt(),
+            delegation: Some((&running.expected.delegation_signed).into()),
+        };
+        self.attend(attend_request::Message::Answer(answer));
+    }
+
+    pub(super) fn take_cancel(&mut self, cancel: &v1::CancelOrder) -> Result<(), WardenError> {
+        let order = match custody::cancellation(&self.keeper, cancel) {
+            Ok(order) => order,
+            Err(claim) => return self.disbelieve("cancellation", &claim, Fields::new().text("order", &cancel.order)),
+        };
+        let at = self.keeper.clock.time(Reading::now());
+        // An order not seen here yet is remembered for as long as any order may live.
+        let month = std::time::Duration::from_secs(31 * 86_400);
+        let expires = at.checked_add(month).unwrap_or(evidence::time::Time::MAX);
+        if !self.keeper.seen.get(order).is_some_and(|seen| seen.cancelled) {
+            self.keeper.seen.cancel(order, expires, at).map_err(state)?;
+            self.record("order_cancelled", Fields::new().text("order", order))?;
+        }
+        self.waiting.retain(|waiting| waiting.judged.admitted.order_sha256 != order);
+        if self.running.as_ref().is_some_and(|running| running.order() == order) {
+            self.end_attempt("the order was cancelled", attempt::Again::Never)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_checkpoint(&mut self, update: &v1::CheckpointUpdate) -> Result<(), WardenError> {
+        match custody::checkpoint(&mut self.keeper, update) {
+            Ok(()) => self.tell_standing(),
+            Err(claim) => {
+                let fields = Fields::new().text("note", String::from_utf8_lossy(&update.checkpoint));
+                return self.disbelieve("checkpoint", &claim, fields);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down what was not believed. A contradiction under the log's key is evidence against the operator.
+    pub(super) fn disbelieve(&mut self, what: &str, claim: &Claim, fields: Fields) -> Result<(), WardenError> {
+        tracing::warn!(what, %claim, "Not believed");
+        match claim {
+            Claim::Contradiction(detail) => self.record("contradiction", fields.text("what", what).text("detail", detail)),
+            // Unproven words are cheap to send; only the first of each kind is kept.
+            Claim::Unproven(detail) => {
+                let key = (Digest::of(format!("{what} {detail}").as_bytes()), Reason::Malformed);
+                if self.refused.len() < REFUSALS_MAX && self.refused.insert(key) {
+                    self.record("disbelieved", fields.text("what", what).text("detail", detail))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn take_renewal(&mut self, answer: v1::RenewResponse) -> Result<(), WardenError> {
+        let kept = self.renewals.answer(&self.keeper.identity, answer, clock::boot());
+        let kept = kept.and_then(|credentials| {
+            self.keeper.identity.keep_credentials(credentials).map_err(|error| judge::chain(&error))
+        });
+        match kept {
+            Ok(()) => {
+                self.record("certificate_renewed", Fields::new())?;
+                self.introduce();
+                Ok(())
+            }
+            Err(cause) => {
+                tracing::warn!(%cause, "Certificate not renewed");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The signed object for the wire, from the manifest's parts.
+pub(super) fn wire(signed: &Signed) -> Option<v1::SignedDocument> {
+    Some(signed.into())
+}

@@ -1,0 +1,144 @@
+//! The evidence key's two signatures on a collection: the delegation before it, the manifest after it.
+//!
+//! Guarantee: the evidence key signs a manifest only for the running attempt, for the segments that passed through here,
+//! under the limits and policy that were in force; its bytes are the sealer's, not rebuilt. Not here: whether the items
+//! are right; the collector verifies them against the seals.
+
+use evidence::delegation::{Delegation, DelegationType, collection_id};
+use evidence::digest::Digest;
+use evidence::document::Document as _;
+use evidence::keys::SigningKey;
+use evidence::manifest::{CollectionResult, LogHead, Manifest, StepEnd};
+use evidence::order::{Limits, Order};
+use evidence::signed::{Signed, SignedError};
+use evidence::sshsig;
+use evidence::text::Nonce;
+use evidence::time::Time;
+
+use crate::state::identity::Pins;
+
+/// Everything that the warden knows of a collection and the sealer must repeat.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    /// The order.
+    pub order: Order,
+    /// The delegation, signed.
+    pub delegation_signed: Signed,
+    /// The delegation.
+    pub delegation: Delegation,
+    /// Effective limits.
+    pub limits: Limits,
+    /// Policy in force.
+    pub policy_sha256: Digest,
+    /// The agent, as told to the sealer.
+    pub agent: evidence::manifest::Agent,
+    /// Head of the endpoint's log at the start.
+    pub log_head: LogHead,
+}
+
+/// What passed through the warden.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Segments.
+    pub segments: u64,
+    /// Their stored bytes.
+    pub stored_len: u64,
+    /// Digest of the last seal.
+    pub seal_head: Digest,
+    /// Whether the last one was final.
+    pub is_final: bool,
+}
+
+/// Why the evidence key does not sign.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CosignError {
+    /// Not a document, or not signable.
+    #[error("manifest")]
+    Document(#[from] SignedError),
+    /// The signature.
+    #[error("sign")]
+    Signature(#[from] sshsig::SshSigError),
+    /// Signed by another key than the collection's sealer.
+    #[error("the manifest is not signed by the sealer alone")]
+    Signer,
+    /// A field says something else than what happened.
+    #[error("the manifest's {0} is not what happened")]
+    Field(&'static str),
+    /// After all, it does not verify.
+    #[error("the co-signed manifest does not verify")]
+    Verify(#[from] evidence::manifest::ManifestError),
+}
+
+/// Makes and signs a delegation.
+///
+/// # Errors
+/// [`SignedError`].
+pub fn delegate(
+    pins: &Pins,
+    evidence_key: &SigningKey,
+    sealer: &SigningKey,
+    (order, attempt, nonce): (Digest, u32, Nonce),
+    at: Time,
+) -> Result<(Delegation, Signed), SignedError> {
+    let collection = collection_id(&order, &evidence_key.public().fingerprint(), attempt, &nonce);
+    let delegation = Delegation {
+        type_: DelegationType,
+        deployment: pins.deployment.clone(),
+        endpoint: pins.endpoint.clone(),
+        generation: pins.generation,
+        order,
+        attempt,
+        collection,
+        sealer: sealer.public(),
+        at,
+        nonce,
+    };
+    let signed = Signed::sign(&delegation, &[evidence_key])?;
+    Ok((delegation, signed))
+}
+
+/// Checks the sealer's manifest against what happened, and adds the evidence key's signature.
+///
+/// # Errors
+/// [`CosignError`].
+pub fn cosign(
+    evidence_key: &SigningKey,
+    expected: &Expectation,
+    observed: &Observed,
+    sealed: &Signed,
+) -> Result<(Manifest, Signed), CosignError> {
+    let (manifest, signers) = sealed.open::<Manifest>()?;
+    if signers.as_slice() != std::slice::from_ref(&expected.delegation.sealer) {
+        return Err(CosignError::Signer);
+    }
+    let plan: Vec<&str> = expected.order.plan.steps().iter().map(evidence::order::Step::collector).collect();
+    let steps: Vec<&str> = manifest.steps.iter().map(|step| step.collector.as_str()).collect();
+    let all_done = manifest.steps.iter().all(|step| step.result == StepEnd::Done);
+    for (field, holds) in [
+        ("incident", manifest.incident == expected.order.incident),
+        ("policy_sha256", manifest.policy_sha256 == expected.policy_sha256),
+        ("limits", manifest.limits == expected.limits),
+        ("agent", manifest.agent == expected.agent),
+        ("log_head", manifest.log_head == expected.log_head),
+        ("steps", steps == plan),
+        ("result", all_done || manifest.result == CollectionResult::Limited),
+        ("segments", observed.segments == manifest.segments),
+        ("stored_len", observed.stored_len == manifest.stored_len),
+        ("seal_head", observed.seal_head == manifest.seal_head && observed.is_final),
+        ("stored_len", manifest.stored_len <= expected.limits.stored_bytes.saturating_add(STORED_SLACK)),
+    ] {
+        if !holds {
+            return Err(CosignError::Field(field));
+        }
+    }
+    let mut signatures = sealed.signatures.clone();
+    signatures.push(sshsig::sign(evidence_key, Manifest::TYPE, &sealed.document)?);
+    let signed = Signed::from_parts(sealed.document.clone(), signatures)?;
+    let digest = expected.delegation_signed.digest();
+    let manifest = Manifest::verify(&signed, &expected.delegation, &digest, &evidence_key.public())?;
+    Ok((manifest, signed))
+}
+
+/// A limit ends the collection with what is under way: the open frame, the list of outcomes, the seek table.
+const STORED_SLACK: u64 = 64 << 20;

@@ -1,0 +1,157 @@
+//! What the collector says it did, verified: receipts, checkpoints, cancellations.
+//!
+//! Guarantee: a receipt counts only for the manifest that this endpoint signed and under the pinned log key; two
+//! checkpoints that cannot both be true are a [`Claim::Contradiction`], never an update. Not here: acting on it.
+
+use evidence::act::Act;
+use evidence::digest::Digest;
+use evidence::entry::{Entry, EntryType};
+use evidence::id::Actor;
+use evidence::roster::Role;
+use evidence::signed::Signed;
+use ledger::ProofFile;
+use proto::convert;
+use proto::v1;
+
+use super::judge::chain;
+use crate::state::keeper::{Keeper, log_trust};
+
+/// Why a claim of the collector is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Claim {
+    /// It does not hold, or says nothing about us.
+    #[error("{0}")]
+    Unproven(String),
+    /// It holds under the log's key and contradicts what the log signed before.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+/// A verified receipt.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// The collection.
+    pub collection: Digest,
+    /// Its order.
+    pub order: Digest,
+    /// Which attempt.
+    pub attempt: u32,
+    /// `complete` or `limited`, of the manifest.
+    pub result: String,
+    /// Copies, as the entry says.
+    pub copies: String,
+    /// Whether the entry calls it degraded.
+    pub is_degraded: bool,
+    /// Entry bytes.
+    pub entry: Vec<u8>,
+    /// Proof file.
+    pub proof: Vec<u8>,
+    /// Size of the checkpoint inside.
+    pub size: u64,
+    /// Whether that checkpoint is the one last verified by consistency. A newer one is linked at the next contact.
+    pub is_linked: bool,
+}
+
+/// Verifies `collection.stored` for `collection`.
+///
+/// # Errors
+/// [`Claim`].
+pub fn receipt(keeper: &Keeper, collection: Digest, proven: Option<v1::ProvenEntry>) -> Result<Receipt, Claim> {
+    let unproven = |text: &str| Claim::Unproven(text.to_owned());
+    let proven = convert::proven("receipt", proven).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let entry = Entry::parse(&proven.entry).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let envelope = &entry.envelope;
+    let (order, attempt) = keeper.seen.of_collection(collection).ok_or_else(|| unproven("no collection of this endpoint"))?;
+    let (manifest, result) = attempt.manifest.clone().ok_or_else(|| unproven("its manifest was never signed here"))?;
+    let refers = |name: &str, value: &str| envelope.reference(name) == Some(value);
+    if envelope.type_ != EntryType::CollectionStored
+        || envelope.deployment != keeper.identity.pins.deployment
+        || envelope.event != manifest
+        || !refers("collection", &collection.to_string())
+        || !refers("manifest", &manifest.to_string())
+        || !refers("order", &order.to_string())
+    {
+        return Err(unproven("the entry does not record the manifest that was signed here"));
+    }
+    let trust = log_trust(&keeper.identity.pins.log_key).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let proof = ProofFile::parse(&proven.proof).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let leaf = ledger::leaf_hash(&proven.entry);
+    let verified = proof.verify(&leaf, &trust).map_err(|error| Claim::Unproven(chain(&error)))?;
+    same_origin(keeper, &verified.checkpoint)?;
+    let is_linked = verified.checkpoint.size == keeper.checkpoint.size;
+    if is_linked && verified.checkpoint.root != keeper.checkpoint.root {
+        return Err(fork(&keeper.checkpoint, &verified.checkpoint));
+    }
+    Ok(Receipt {
+        collection,
+        order,
+        attempt: attempt.number,
+        result,
+        copies: envelope.reference("copies").unwrap_or_default().to_owned(),
+        is_degraded: !refers("degraded", "no"),
+        entry: proven.entry.to_vec(),
+        proof: proven.proof.to_vec(),
+        size: verified.checkpoint.size,
+        is_linked,
+    })
+}
+
+/// Verifies a newer checkpoint and keeps it.
+///
+/// # Errors
+/// [`Claim`].
+pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<(), Claim> {
+    let trust = log_trust(&keeper.identity.pins.log_key).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let new = trust.verify_checkpoint(&update.checkpoint).map_err(|error| Claim::Unproven(chain(&error)))?.checkpoint;
+    same_origin(keeper, &new)?;
+    let last = &keeper.checkpoint;
+    if new.size == last.size && new.root != last.root {
+        return Err(fork(last, &new));
+    }
+    if new.size <= last.size {
+        return Ok(());
+    }
+    if update.consistency_from != last.size {
+        return Err(Claim::Unproven(format!("consistency is shown from {}, kept is {}", update.consistency_from, last.size)));
+    }
+    let proof =
+        convert::hashes("consistency", &update.consistency).map_err(|error| Claim::Unproven(chain(&error)))?;
+    // A proof that fails is no fork yet: whoever carried it may have damaged it. A fork is two signed notes of one size.
+    ledger::verify_consistency(last.size, &last.root, new.size, &new.root, &proof)
+        .map_err(|error| Claim::Unproven(chain(&error)))?;
+    keeper.learn_checkpoint(&new, &update.checkpoint).map_err(|error| Claim::Unproven(error.to_string()))
+}
+
+fn same_origin(keeper: &Keeper, checkpoint: &ledger::Checkpoint) -> Result<(), Claim> {
+    if checkpoint.origin == keeper.checkpoint.origin {
+        return Ok(());
+    }
+    Err(Claim::Unproven(format!("the checkpoint is of {}", checkpoint.origin)))
+}
+
+fn fork(last: &ledger::Checkpoint, new: &ledger::Checkpoint) -> Claim {
+    Claim::Contradiction(format!("the ledger signed two roots for size {}: {} and {}", last.size, last.root.to_base64(), new.root.to_base64()))
+}
+
+/// Verifies that a responder took `order` back. A roster past its end is good enough: stopping harms nobody.
+///
+/// # Errors
+/// [`Claim`].
+pub fn cancellation(keeper: &Keeper, cancel: &v1::CancelOrder) -> Result<Digest, Claim> {
+    let unproven = |text: &str| Claim::Unproven(text.to_owned());
+    let order: Digest = cancel.order.parse().map_err(|_| unproven("no order id"))?;
+    let signed: Signed = convert::signed("act", cancel.act.clone()).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let (act, signers) = signed.open::<Act>().map_err(|error| Claim::Unproven(chain(&error)))?;
+    let [key] = signers.as_slice() else { return Err(unproven("not exactly one signature")) };
+    let Actor::Person(person) = &act.by else { return Err(unproven("not the act of a person")) };
+    if act.act != EntryType::OrderCancelled
+        || act.deployment != keeper.identity.pins.deployment
+        || act.reference("order") != Some(order.to_string().as_str())
+    {
+        return Err(unproven("the act does not cancel this order"));
+    }
+    if !keeper.roster.roster().speaks_for(key, person, &[Role::Responder]) {
+        return Err(unproven("not signed by a responder of the roster"));
+    }
+    Ok(order)
+}

@@ -1,0 +1,182 @@
+//! A child process of the warden with the socket between them.
+//!
+//! Guarantee: a child is this very program, gets one socket as its standard input, no other descriptor, no environment
+//! but the log setting, and dies with the warden; the warden never waits for a child that does not read.
+//! Not here: what the child gives up by itself (`platform::sandbox`, `link::sandbox`).
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use prost::Message;
+
+use crate::channel::{self, ChannelError, Outgoing, Wait};
+use crate::platform;
+
+/// Messages waiting for one child: 64. More means that it does not read, and it is replaced.
+const QUEUE_MAX: usize = 64;
+
+/// Whom to become before running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// One child.
+#[derive(Debug)]
+pub struct Lane {
+    socket: OwnedFd,
+    child: Option<Child>,
+    queue: VecDeque<Outgoing>,
+}
+
+impl Lane {
+    /// Starts `program role` as `user`.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn start(program: &Path, role: &str, user: Option<User>) -> io::Result<Self> {
+        let (ours, theirs) = platform::pair().map_err(io::Error::other)?;
+        let mut command = Command::new(program);
+        command.arg(role).stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::inherit());
+        command.env_clear().current_dir("/");
+        if let Some(level) = std::env::var_os(crate::LOG_VARIABLE) {
+            command.env(crate::LOG_VARIABLE, level);
+        }
+        if let Some(user) = user {
+            // Supplementary groups are dropped with it (std calls setgroups when it changes the user as root).
+            command.uid(user.uid).gid(user.gid);
+        }
+        let child = command.spawn()?;
+        Ok(Self { socket: ours, child: Some(child), queue: VecDeque::new() })
+    }
+
+    /// A lane whose other end somebody else holds. For tests that stand in for a child.
+    #[must_use]
+    pub fn given(socket: OwnedFd) -> Self {
+        Self { socket, child: None, queue: VecDeque::new() }
+    }
+
+    /// Its process id; 0 for a given one.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).unwrap_or(0)
+    }
+
+    /// Whether messages wait for room in the socket.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Sends now or as soon as there is room.
+    ///
+    /// # Errors
+    /// [`ChannelError`] when the child is gone or does not read.
+    pub fn send(&mut self, message: &impl Message, descriptors: Vec<OwnedFd>) -> Result<(), ChannelError> {
+        if self.queue.len() >= QUEUE_MAX {
+            return Err(ChannelError::Protocol("no sign of reading its messages"));
+        }
+        self.queue.push_back(Outgoing::new(message, descriptors)?);
+        self.flush()
+    }
+
+    /// Sends what there is room for.
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`] when the child is gone.
+    pub fn flush(&mut self) -> Result<(), ChannelError> {
+        while let Some(first) = self.queue.front() {
+            if !first.send(self.socket.as_fd(), Wait::Never)? {
+                break;
+            }
+            self.queue.pop_front();
+        }
+        Ok(())
+    }
+
+    /// The next message, if one is there.
+    ///
+    /// # Errors
+    /// [`ChannelError`] when the child is gone or does not keep to the form.
+    pub fn receive<M: Message + Default>(&self) -> Result<Option<(M, Vec<OwnedFd>)>, ChannelError> {
+        channel::receive(self.socket.as_fd(), Wait::Never)
+    }
+
+    /// Kills the child and gives it a moment. A child stuck in the kernel (uninterruptible sleep) is given back: it is left
+    /// behind, and its sockets are closed here, so it can reach nobody should it come back.
+    #[must_use]
+    pub fn end(mut self) -> Option<Stuck> {
+        self.kill(Duration::from_millis(500))
+    }
+
+    fn kill(&mut self, patience: Duration) -> Option<Stuck> {
+        let mut child = self.child.take()?;
+        // Already gone is as good as killed.
+        drop(child.kill());
+        let step = Duration::from_millis(5);
+        let mut waited = Duration::ZERO;
+        loop {
+            match child.try_wait() {
+                Ok(Some(_)) | Err(_) => return None,
+                Ok(None) if waited >= patience => return Some(Stuck(child)),
+                Ok(None) => {
+                    std::thread::sleep(step);
+                    waited = waited.saturating_add(step);
+                }
+            }
+        }
+    }
+}
+
+/// A child that did not die of SIGKILL yet.
+#[derive(Debug)]
+pub struct Stuck(Child);
+
+impl Stuck {
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).unwrap_or(0)
+    }
+
+    /// Whether it is gone by now.
+    pub fn is_gone(&mut self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // Whoever cared has called `end`.
+        drop(self.kill(Duration::from_millis(100)));
+    }
+}
+
+impl AsFd for Lane {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The ids of user `name`, when this process may become another user and there is one of that name.
+#[must_use]
+pub fn user_named(name: &str) -> Option<User> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let passwd = fs_err::read_to_string("/etc/passwd").ok()?;
+    let mut fields = passwd.lines().map(|line| line.split(':')).find_map(|mut fields| {
+        (fields.next() == Some(name)).then_some(fields)
+    })?;
+    let uid = fields.nth(1)?.parse().ok()?;
+    let gid = fields.next()?.parse().ok()?;
+    Some(User { uid, gid })
+}

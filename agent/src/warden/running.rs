@@ -1,0 +1,217 @@
+//! One attempt while it runs: its reader, its sealer, and what passed through the warden.
+//!
+//! Guarantee: whatever ends it, its sockets are closed, so that a process stuck in the kernel and waking up hours later
+//! reaches nobody; segments are counted here, independently of the sealer. Not here: deciding what comes next.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use evidence::digest::Digest;
+use evidence::keys::SigningKey;
+use evidence::manifest::CollectionResult;
+use evidence::signed::Signed;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::cosign::{Expectation, Observed};
+use super::judge::Judged;
+use super::lane::{Lane, Stuck, User};
+use crate::message::{Segment, StartReader, StartSealer, ToSealer, to_sealer};
+use crate::platform::{self, RootView};
+use crate::reader;
+use crate::sealer::process::Facts;
+use crate::sealer::window::SEGMENTS_MAX;
+
+/// The attempt.
+#[derive(Debug)]
+pub struct Running {
+    /// What is obeyed.
+    pub judged: Judged,
+    /// What the manifest must say.
+    pub expected: Expectation,
+    /// The reader; `None` once it has gone.
+    pub reader: Option<Lane>,
+    /// The sealer.
+    pub sealer: Lane,
+    /// Where the reader tells its progress.
+    pub status: Option<OwnedFd>,
+    /// What passed.
+    pub passed: Passed,
+    /// The manifest with both signatures, and its result.
+    pub manifest: Option<(Signed, CollectionResult)>,
+    /// CLOCK_BOOTTIME by which the next thing must have happened.
+    pub deadline: Duration,
+}
+
+/// Segments that passed through the warden.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// Their sum.
+    pub observed: Observed,
+    /// Digests of the last seals, the newest last, to recognise what is sent again.
+    recent: VecDeque<Digest>,
+}
+
+impl Passed {
+    /// Counts a segment that the sealer hands over. `None`: it does not follow; the sealer is not to be believed.
+    pub fn observe(&mut self, segment: &Segment) -> Option<()> {
+        let seal: Digest = segment.seal.parse().ok()?;
+        if let Some(behind) = self.observed.segments.checked_sub(segment.index).filter(|behind| *behind > 0) {
+            // Sent again after a cut: it must be the same.
+            let at = self.recent.len().checked_sub(usize::try_from(behind).ok()?)?;
+            return (self.recent.get(at) == Some(&seal)).then_some(());
+        }
+        if segment.index != self.observed.segments || self.observed.is_final {
+            return None;
+        }
+        self.observed.segments = self.observed.segments.checked_add(1)?;
+        self.observed.stored_len = self.observed.stored_len.checked_add(segment.stored_len)?;
+        self.observed.seal_head = seal;
+        self.observed.is_final = segment.is_final;
+        self.recent.push_back(seal);
+        if self.recent.len() > SEGMENTS_MAX {
+            self.recent.pop_front();
+        }
+        Some(())
+    }
+}
+
+/// What a collection starts with.
+#[derive(Debug)]
+pub struct Start<'start> {
+    /// What to run.
+    pub program: &'start Path,
+    /// Whom the sealer becomes.
+    pub user: Option<User>,
+    /// The agent's state, which is never given.
+    pub state: &'start Path,
+    /// Where paths start.
+    pub root: RootView,
+    /// The process file system.
+    pub proc: OwnedFd,
+    /// Warden, link, and what was left behind.
+    pub processes: Vec<i32>,
+    /// The sealer's key.
+    pub sealer_key: SigningKey,
+    /// Facts for the manifest.
+    pub facts: Facts,
+    /// Until when the manifest must be there.
+    pub deadline: Duration,
+}
+
+/// Starts reader and sealer of one attempt. The attempt is durable in `seen.jsonl` by now.
+///
+/// # Errors
+/// The system's error; whatever was started is gone again.
+pub fn start(judged: Judged, expected: Expectation, start: Start<'_>) -> io::Result<Running> {
+    let pair = || platform::pair().map_err(io::Error::other);
+    let (items_reader, items_sealer) = pair()?;
+    let (check_reader, check_sealer) = pair()?;
+    let (status, status_writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let state = OwnedFd::from(fs_err::File::open(start.state)?.into_file());
+
+    let mut sealer = Lane::start(start.program, crate::SEALER_ROLE, start.user)?;
+    let mut reader = Lane::start(start.program, crate::READER_ROLE, None)?;
+    let mut processes = start.processes;
+    processes.extend([sealer.pid(), reader.pid()]);
+    let params = reader::Params {
+        steps: judged.admitted.order.plan.steps().to_vec(),
+        limits: judged.limits,
+        view: start.root.method,
+        deny: judged.policy.rules.paths.deny.clone(),
+        processes,
+    };
+    let start_sealer = StartSealer {
+        sealer_key: start.sealer_key.seed().to_vec(),
+        delegation: expected.delegation_signed.encode(),
+        order: judged.admitted.signed.document.clone(),
+        facts: serde_json::to_vec(&start.facts)?,
+    };
+    let say = ToSealer { say: Some(to_sealer::Say::Start(start_sealer)) };
+    sealer.send(&say, vec![items_sealer, check_sealer]).map_err(io::Error::other)?;
+    let start_reader = StartReader { params: serde_json::to_vec(&params)? };
+    let descriptors = vec![start.root.directory, start.proc, items_reader, check_reader, status_writer, state];
+    reader.send(&start_reader, descriptors).map_err(io::Error::other)?;
+    Ok(Running {
+        judged,
+        expected,
+        reader: Some(reader),
+        sealer,
+        status: Some(status),
+        passed: Passed::default(),
+        manifest: None,
+        deadline: start.deadline,
+    })
+}
+
+impl Running {
+    /// The order.
+    #[must_use]
+    pub fn order(&self) -> Digest {
+        self.judged.admitted.order_sha256
+    }
+
+    /// Which attempt.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.expected.delegation.attempt
+    }
+
+    /// The collection.
+    #[must_use]
+    pub fn collection(&self) -> Digest {
+        self.expected.delegation.collection
+    }
+
+    /// Reads what the reader told about its progress: helpers of it that hang.
+    pub fn read_status(&mut self) -> Vec<i32> {
+        let Some(status) = &self.status else { return Vec::new() };
+        let mut bytes = [0; 4096];
+        match rustix::io::read(status.as_fd(), &mut bytes) {
+            Ok(0) => self.status = None,
+            Ok(len) => {
+                let lines = bytes.get(..len).unwrap_or_default().split(|byte| *byte == b'\n');
+                let last = lines.filter_map(|line| serde_json::from_slice::<reader::Status>(line).ok()).last();
+                return last.map(|status| status.stuck).unwrap_or_default();
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(_) => self.status = None,
+        }
+        Vec::new()
+    }
+
+    /// Ends both processes. What does not die is given back.
+    pub fn end(self) -> Vec<Stuck> {
+        self.reader.into_iter().chain([self.sealer]).filter_map(Lane::end).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(index: u64, seal: u8, is_final: bool) -> Segment {
+        let seal = Digest::of(&[seal]).to_string();
+        Segment { collection: String::new(), index, seal, stored_len: 10, is_final }
+    }
+
+    #[test]
+    fn segments_are_counted_once_in_order_and_only_the_same_ones_come_again() {
+        let mut passed = Passed::default();
+        for index in 0..5 {
+            assert!(passed.observe(&segment(index, 100 + index as u8, index == 4)).is_some());
+        }
+        let expected = Observed { segments: 5, stored_len: 50, seal_head: Digest::of(&[104]), is_final: true };
+        assert_eq!(passed.observed, expected);
+        // A window's worth may be sent again after a cut, unchanged.
+        assert!(passed.observe(&segment(2, 102, false)).is_some());
+        assert!(passed.observe(&segment(4, 104, true)).is_some());
+        assert_eq!(passed.observed, expected);
+        for wrong in [segment(3, 9, false), segment(1, 101, false), segment(5, 105, false), segment(7, 107, false)] {
+            assert!(passed.observe(&wrong).is_none(), "{wrong:?}");
+        }
+        assert_eq!(passed.observed, expected);
+    }
+}
