@@ -1,0 +1,140 @@
+//! The command line: global options and the verb groups. Each group's own arguments stand with its command.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{
+    authority, bundle, collect, collection, endpoint, evidence, incident, ledger, login, order, profile,
+    setup, shell, trust, verify,
+};
+
+const AFTER: &str = "\
+Exit codes: 0 ok; 1 evidence failed a check, or a collection ended without being stored; 2 could not check or connect; 64 usage.
+
+Examples:
+  exhibit setup --card deployment.json --authority authority --person alice --key ~/.ssh/id_ed25519
+  exhibit login
+  exhibit collect --incident INC-2026-0001 --on web-03 --profile linux-triage --purpose \"Odd logins\"";
+
+/// Collects forensic evidence on signed orders, and proves what was read and who handled it.
+#[derive(Debug, Parser)]
+#[command(name = "exhibit", version, after_help = AFTER, disable_help_subcommand = true, propagate_version = true)]
+pub struct Cli {
+    /// Where pins, session and receipts lie [default: ~/.config/exhibit]
+    #[arg(long, global = true, env = "EXHIBIT_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Print results as JSON: one value, or one a line for streams
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Verb groups.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make and sign the roster; for the admins who hold authority keys, offline
+    #[command(subcommand)]
+    Authority(authority::Args),
+    /// Pin a deployment on this machine
+    Setup(setup::Args),
+    /// Hand out what a verifier pins
+    #[command(subcommand)]
+    Trust(trust::Args),
+    /// Get a certificate for 12 hours
+    Login(login::Args),
+    /// Enrolment tokens, list, retirement
+    #[command(subcommand)]
+    Endpoint(endpoint::Args),
+    /// Open, note, close; the custody timeline
+    #[command(subcommand)]
+    Incident(incident::Args),
+    /// Order a collection and follow it
+    Collect(collect::Args),
+    /// List, show, approve, reject, cancel orders
+    #[command(subcommand)]
+    Order(order::Args),
+    /// What was collected, with its receipt
+    #[command(subcommand)]
+    Collection(collection::Args),
+    /// Read single items through the one door; every reading is logged
+    #[command(subcommand)]
+    Evidence(evidence::Args),
+    /// Export an incident for strangers
+    #[command(subcommand)]
+    Bundle(bundle::Args),
+    /// Verify a bundle offline
+    Verify(verify::Args),
+    /// Look at the ledger, and check it
+    #[command(subcommand)]
+    Ledger(ledger::Args),
+    /// What a collection takes: built-in and own profiles
+    #[command(subcommand)]
+    Profile(profile::Args),
+    /// Print a shell's completion script
+    Completions(shell::CompletionsArgs),
+    /// Write manual pages
+    Man(shell::ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_help_with_an_example_of_itself() {
+        fn walk(command: &mut clap::Command, path: &str, seen: &mut usize) {
+            let name = format!("{path}{}", command.get_name());
+            if command.has_subcommands() {
+                for sub in command.get_subcommands_mut() {
+                    walk(sub, &format!("{name} "), seen);
+                }
+                return;
+            }
+            let help = command.render_long_help().to_string();
+            let (_, examples) = help
+                .split_once("Example")
+                .unwrap_or_else(|| panic!("{name}: no example"));
+            assert!(
+                examples.contains(&format!("  {name}")),
+                "{name}: the example is of another verb:\n{examples}"
+            );
+            assert!(command.get_about().is_some(), "{name} says nothing about itself");
+            *seen += 1;
+        }
+        let mut seen = 0;
+        walk(&mut Cli::command(), "", &mut seen);
+        assert_eq!(seen, 38);
+    }
+
+    #[test]
+    fn the_calls_of_the_demonstration_parse() {
+        for line in [
+            "authority init admin --deployment demo --person alice=responder,endpoint-admin,auditor",
+            "--home r setup --card d.json --authority admin/authority --person alice --key k --tsa-ca ca.pem",
+            "--home r login",
+            "--home r endpoint token web-03 --quiet",
+            "--home r --json endpoint list",
+            "--home r incident open --title T --severity high --tlp amber --class intrusions",
+            "--home r --json incident list",
+            "--home r collect --incident INC-2026-0001 --on web-03 --profile linux-triage --purpose P --wait",
+            "--home r --json collection list --incident INC-2026-0001",
+            "--home r evidence cat 0011223344 /etc/hostname --purpose P",
+            "--home r incident show INC-2026-0001",
+            "--home r bundle export INC-2026-0001 --out b --purpose P",
+            "--home r trust export t",
+        ] {
+            Cli::try_parse_from(std::iter::once("exhibit").chain(line.split(' ')))
+                .unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! `exhibit bundle export`: writes an incident as a folder that strangers verify, signs it, logs it, verifies it.
+//! Guarantee: the folder appears under its name only whole, synced, logged and verified; a name from the collector
+//! cannot leave it. Not here: the checks (`exhibit-verify`), which files there are (server).
+
+use std::fs::{DirBuilder, File};
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Subcommand;
+use evidence::bundle::{FILES_MAX, Overview, SUMS_NAMESPACE, Sums, UNCOVERED, check_name};
+use evidence::digest::{Digest, Hasher};
+use evidence::entry::EntryType;
+use evidence::id::{Actor, Chain, IncidentId};
+use evidence::roster::{AdmittedRoster, Role};
+use evidence::{json, pairs, sshsig};
+use indicatif::ProgressBar;
+use ledger::{Note, ProofFile, verify_consistency};
+use proto::{convert, v1};
+
+use crate::acts::Draft;
+use crate::commands::{Context, verify};
+use crate::failure::{because, could_not, failed, usage};
+use crate::output::bytes;
+use crate::progress::byte_bar;
+use crate::session::{Session, refused};
+
+/// Files that a collector may leave to its client, because they say the same for every bundle.
+const OWN_FILES: &[(&str, &str)] = &[("verify.sh", include_str!("../../../packaging/verify.sh"))];
+
+/// `exhibit bundle …`.
+#[derive(Debug, Subcommand)]
+pub enum Args {
+    /// Export an incident: evidence, custody, proofs, sums and signature
+    #[command(
+        after_help = "Examples:\n  exhibit bundle export INC-2026-0001 --out INC-2026-0001.bundle --purpose \"For the consultant\"\n  exhibit trust export trust     # goes another way than the bundle"
+    )]
+    Export(ExportArgs),
+}
+
+/// `exhibit bundle export`.
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// The incident
+    incident: IncidentId,
+    /// Folder to make
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// For whom or what; kept as an erasable detail of the ledger entry
+    #[arg(long, default_value = "")]
+    purpose: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// State, cause and next step.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let Args::Export(args) = args;
+    if args.out.exists() {
+        return Err(usage(
+            format!("{} exists", args.out.display()),
+            "choose another --out",
+        ));
+    }
+    let session = context.session().await?;
+    let roster = session.roster().await?;
+    let partial = beside(&args.out);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&partial)
+        .map_err(|cause| {
+            could_not(
+                format!("cannot make {}: {cause}", partial.display()),
+                "check the folder above",
+            )
+        })?;
+    let written = export(&session, &roster, &args, &partial).await;
+    let sums = match written {
+        Ok(sums) => sums,
+        Err(error) => {
+            // Nothing of it was logged as exported: a piece of a bundle is worth nothing.
+            fs_err::remove_dir_all(&partial)?;
+            return Err(error);
+        }
+    };
+    record(&session, &roster, &args, &partial, &sums).await?;
+
+    let report = verify::verify(&partial, &session.home.path("trust"), session.output)?;
+    if report.exit_code() == 1 {
+        session.output.say(&report.text());
+        return Err(failed(
+            format!("the bundle does not verify; it is kept as {}", partial.display()),
+            "hand it to nobody; tell the operator",
+        ));
+    }
+    sync_tree(&partial)?;
+    // Crash before this line: the partial folder stays, the ledger says exported; exporting again makes a new entry.
+    fs_err::rename(&partial, &args.out)?;
+    File::open(parent(&args.out))?.sync_all()?;
+    let value = serde_json::json!({
+        "incident": args.incident, "dir": args.out, "files": sums.len(), "sums": Digest::of(&sums.encode()), "report": report,
+    });
+    session.output.result(&value, || {
+        format!(
+            "{}\n{}: {} files, exported and verified\n  SHA256SUMS {}",
+            report.text(),
+            args.out.display(),
+            sums.len(),
+            Digest::of(&sums.encode())
+        )
+    })?;
+    verify::judge(&report, &args.out)
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+fn beside(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(format!(".partial-{}", std::process::id()));
+    PathBuf::from(name)
+}
+
+/// Receives the files, adds our own, writes and signs SHA256SUMS.
+async fn export(
+    session: &Session,
+    roster: &AdmittedRoster,
+    args: &ExportArgs,
+    dir: &Path,
+) -> anyhow::Result<Sums> {
+    let mut client = proto::service::bundle_client(session.channel());
+    let request = v1::ExportRequest {
+        incident: args.incident.to_string(),
+        purpose: args.purpose.clone(),
+    };
+    let mut chunks = client.export(request).await.map_err(refused)?.into_inner();
+    let mut writer = Writer {
+        dir,
+        sums: Sums::new(),
+        open: None,
+        bar: byte_bar(session.output, None),
+    };
+    while let Some(chunk) = chunks.message().await.map_err(refused)? {
+        writer.take(chunk)?;
+    }
+    let mut sums = writer.finish()?;
+    for (name, text) in OWN_FILES {
+        if sums.digest(name).is_none() {
+            write_file(dir, name, text.as_bytes())?;
+            sums.insert(name, Digest::of(text.as_bytes()))?;
+        }
+    }
+    let encoded = sums.encode();
+    let armour = session.config.signer().sign(SUMS_NAMESPACE, &encoded)?;
+    let key = sshsig::verify(&armour, SUMS_NAMESPACE, &encoded).map_err(|cause| {
+        could_not(
+            because(&cause),
+            "use an Ed25519 key, or touch the security key when it asks",
+        )
+    })?;
+    if !roster
+        .roster()
+        .speaks_for(&key, &session.config.person, &[Role::Responder])
+    {
+        return Err(could_not(
+            format!(
+                "roster {} does not let {} export",
+                roster.roster().version,
+                session.config.person
+            ),
+            "ask the admins for the role responder",
+        ));
+    }
+    write_file(dir, "SHA256SUMS", &encoded)?;
+    write_file(dir, "SHA256SUMS.sig", armour.as_bytes())?;
+    Ok(sums)
+}
+
+/// Logs the export and writes `export/` and the stamp.
+async fn record(
+    session: &Session,
+    roster: &AdmittedRoster,
+    args: &ExportArgs,
+    dir: &Path,
+    sums: &Sums,
+) -> anyhow::Result<()> {
+    let odd = |why: String| failed(why, "tell the operator");
+    let overview: Overview = json::parse_document(&fs_err::read(dir.join("bundle.json"))?)
+        .map_err(|cause| odd(format!("bundle.json: {}", because(&cause))))?;
+    if overview.incident != args.incident || overview.by != Actor::Person(session.config.person.clone()) {
+        return Err(odd(format!(
+            "the collector exported {} for {}",
+            overview.incident, overview.by
+        )));
+    }
+    let note =
+        Note::parse(&fs_err::read(dir.join("ledger/checkpoint"))?).map_err(|cause| odd(because(&cause)))?;
+    let head = session.continues(&note).await?;
+
+    let encoded = sums.encode();
+    let refs = [
+        ("sums", Digest::of(&encoded).to_string()),
+        ("head", overview.head.to_string()),
+        ("count", overview.head_seq.saturating_add(1).to_string()),
+    ];
+    let draft = Draft {
+        act: EntryType::BundleExported,
+        chain: Chain::Incident(args.incident.clone()),
+        refs: pairs::sorted(refs.clone()),
+        fields: Vec::new(),
+        text: (!args.purpose.is_empty()).then(|| args.purpose.clone()),
+    };
+    let (act, signed) = session.act(draft, roster, &[Role::Responder])?;
+    let mut client = proto::service::bundle_client(session.channel());
+    let request = v1::RecordExportRequest {
+        act: act.act,
+        detail: act.detail,
+        sums: encoded.into(),
+    };
+    let answer = client.record_export(request).await.map_err(refused)?.into_inner();
+    let recorded = session.recorded("exported", answer.exported).await?;
+    recorded.expect(EntryType::BundleExported, &signed.digest(), &refs)?;
+    let proof = ProofFile::parse(&recorded.proof)?;
+    let later = session.continues(proof.checkpoint()).await?;
+    let consistency = convert::hashes("consistency", &answer.consistency)?;
+    verify_consistency(head.size, &head.root, later.size, &later.root, &consistency).map_err(|cause| {
+        odd(format!(
+            "the export does not continue the bundle's checkpoint: {}",
+            because(&cause)
+        ))
+    })?;
+
+    write_file(dir, "export/entry", &recorded.bytes)?;
+    write_file(dir, "export/entry.tlog-proof", &recorded.proof)?;
+    write_file(
+        dir,
+        "export/checkpoint",
+        proof.checkpoint().to_string().as_bytes(),
+    )?;
+    let lines: String = consistency
+        .iter()
+        .map(|hash| STANDARD.encode(hash.as_bytes()) + "\n")
+        .collect();
+    write_file(dir, "export/consistency", lines.as_bytes())?;
+    if answer.stamp.is_empty() {
+        session
+            .output
+            .say("no time stamp over SHA256SUMS: no time-stamping authority answered");
+    } else {
+        write_file(dir, "SHA256SUMS.tsr", &answer.stamp)?;
+    }
+    Ok(())
+}
+
+/// Writes files as they come, one after the other.
+struct Writer<'a> {
+    dir: &'a Path,
+    sums: Sums,
+    open: Option<Open>,
+    bar: ProgressBar,
+}
+
+struct Open {
+    name: String,
+    file: File,
+    hasher: Hasher,
+    size: u64,
+    count: u64,
+}
+
+impl Writer<'_> {
+    fn take(&mut self, chunk: v1::BundleChunk) -> anyhow::Result<()> {
+        let odd = |why: String| failed(why, "tell the operator: the export stream is out of order");
+        let mut open = match (self.open.take(), chunk.path.is_empty()) {
+            (None, false) => self.begin(chunk.path, chunk.size)?,
+            (Some(open), true) => open,
+            (Some(open), false) => {
+                return Err(odd(format!("{} is not finished before the next file", open.name)));
+            }
+            (None, true) => return Err(odd("content without a file".to_owned())),
+        };
+        open.count = open.count.saturating_add(u64::try_from(chunk.data.len())?);
+        if open.size != 0 && open.count > open.size {
+            return Err(odd(format!("{} is longer than announced", open.name)));
+        }
+        open.hasher.update(&chunk.data);
+        open.file.write_all(&chunk.data).map_err(|cause| {
+            could_not(
+                format!("cannot write {}: {cause}", open.name),
+                "free space, then export again",
+            )
+        })?;
+        self.bar.inc(u64::try_from(chunk.data.len())?);
+        if !chunk.last {
+            self.open = Some(open);
+            return Ok(());
+        }
+        if open.size != 0 && open.count != open.size {
+            return Err(odd(format!("{} is shorter than announced", open.name)));
+        }
+        open.file.sync_all()?;
+        self.sums.insert(&open.name, open.hasher.finish())?;
+        Ok(())
+    }
+
+    fn begin(&self, name: String, size: u64) -> anyhow::Result<Open> {
+        check_name(&name).map_err(|cause| failed(because(&cause), "tell the operator"))?;
+        if UNCOVERED.contains(&name.as_str()) || self.sums.len() >= FILES_MAX {
+            return Err(failed(
+                format!("the collector may not send {name}"),
+                "tell the operator",
+            ));
+        }
+        self.bar.set_message(format!(
+            "{name} {}",
+            if size == 0 { String::new() } else { bytes(size) }
+        ));
+        let path = self.dir.join(&name);
+        if let Some(folder) = path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        let file = File::options().write(true).create_new(true).open(&path);
+        let file = file.map_err(|cause| could_not(format!("cannot make {}: {cause}", path.display()), ""))?;
+        Ok(Open {
+            name,
+            file,
+            hasher: Hasher::new(),
+            size,
+            count: 0,
+        })
+    }
+
+    fn finish(self) -> anyhow::Result<Sums> {
+        self.bar.finish_and_clear();
+        match self.open {
+            Some(open) => Err(could_not(
+                format!("the export was cut inside {}", open.name),
+                "try again",
+            )),
+            None => Ok(self.sums),
+        }
+    }
+}
+
+fn write_file(dir: &Path, name: &str, content: &[u8]) -> anyhow::Result<()> {
+    let path = dir.join(name);
+    if let Some(folder) = path.parent() {
+        fs_err::create_dir_all(folder)?;
+    }
+    let mut file = File::options().write(true).create_new(true).open(&path)?;
+    file.write_all(content)?;
+    Ok(file.sync_all()?)
+}
+
+/// Files were synced when written; without this their names may be lost.
+fn sync_tree(dir: &Path) -> anyhow::Result<()> {
+    for file in fs_err::read_dir(dir)? {
+        let file = file?;
+        if file.file_type()?.is_dir() {
+            sync_tree(&file.path())?;
+        }
+    }
+    Ok(File::open(dir)?.sync_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(path: &str, size: u64, data: &'static [u8], last: bool) -> v1::BundleChunk {
+        v1::BundleChunk {
+            path: path.to_owned(),
+            size,
+            data: bytes::Bytes::from_static(data),
+            last,
+        }
+    }
+
+    fn receive(dir: &Path, chunks: Vec<v1::BundleChunk>) -> anyhow::Result<Sums> {
+        let mut writer = Writer {
+            dir,
+            sums: Sums::new(),
+            open: None,
+            bar: ProgressBar::hidden(),
+        };
+        for chunk in chunks {
+            writer.take(chunk)?;
+        }
+        writer.finish()
+    }
+
+    #[test]
+    fn files_are_written_in_pieces_and_summed_as_sha256sum_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let chunks = vec![
+            chunk("bundle.json", 4, b"{", false),
+            chunk("", 0, b"}\n\n", true),
+            chunk("custody/000000.entry", 0, b"x", true),
+            chunk("empty", 0, b"", true),
+        ];
+        let sums = receive(dir.path(), chunks).unwrap();
+        fs_err::write(dir.path().join("SHA256SUMS"), sums.encode()).unwrap();
+        let checked = std::process::Command::new("sha256sum")
+            .args(["-c", "--strict", "--quiet", "SHA256SUMS"])
+            .current_dir(dir.path())
+            .status();
+        assert!(checked.unwrap().success());
+        assert_eq!(sums.len(), 3);
+    }
+
+    #[test]
+    fn a_stream_out_of_order_or_out_of_the_folder_is_refused() {
+        for (why, chunks) in [
+            ("leaves the folder", vec![chunk("../x", 0, b"", true)]),
+            ("absolute", vec![chunk("/etc/x", 0, b"", true)]),
+            ("hidden", vec![chunk(".x", 0, b"", true)]),
+            ("uncovered", vec![chunk("export/entry", 0, b"", true)]),
+            ("twice", vec![chunk("a", 0, b"", true), chunk("a", 0, b"", true)]),
+            ("no name", vec![chunk("", 0, b"x", true)]),
+            (
+                "unfinished before the next",
+                vec![chunk("a", 0, b"x", false), chunk("b", 0, b"x", true)],
+            ),
+            ("unfinished at the end", vec![chunk("a", 0, b"x", false)]),
+            ("longer", vec![chunk("a", 1, b"xx", true)]),
+            ("shorter", vec![chunk("a", 3, b"xx", true)]),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            assert!(receive(dir.path(), chunks).is_err(), "{why}");
+        }
+    }
+}

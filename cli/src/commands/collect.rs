@@ -1,0 +1,330 @@
+//! `exhibit collect`: compiles a profile to a plan, addresses it to proven keys, signs, issues, and follows it.
+//! Guarantee: targets are endpoints whose enrolment is proven in the ledger; the order counts as issued only with its
+//! proof; success is a receipt that holds, never the collector's word. Not here: approving (`order`).
+
+use std::time::Duration;
+
+use evidence::entry::EntryType;
+use evidence::id::{EndpointId, IncidentId};
+use evidence::order::{Order, OrderType, Target, TargetSet};
+use evidence::roster::{AdmittedRoster, Role};
+use proto::status::Action;
+use proto::v1;
+use serde_json::json;
+
+use crate::acts;
+use crate::clock;
+use crate::commands::Context;
+use crate::directory::Directory;
+use crate::failure::{could_not, failed, usage};
+use crate::output::{shown, table};
+use crate::profile::{Profile, Setting};
+use crate::progress::Progress;
+use crate::session::{Session, refused};
+use crate::settings::Span;
+
+const EXAMPLES: &str = "\
+Examples:
+  exhibit collect --incident INC-2026-0001 --on web-03 --profile linux-triage --purpose \"Odd logins\"
+  exhibit collect --incident INC-2026-0001 --on web-03,web-04 --profile mine.toml --set limits.wall=10m
+  exhibit collect --incident INC-2026-0001 --on-all --profile linux-triage --no-wait
+
+Exit code 1 when an endpoint ended other than stored. A collection that is `stored-degraded` lies on fewer independent copies than the
+policy asks: exit code 0 and a warning; the collector repairs it when the missing store is back.";
+
+/// `exhibit collect`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The incident it is for
+    #[arg(long)]
+    incident: IncidentId,
+    /// Endpoints, separated by commas
+    #[arg(
+        long,
+        value_name = "NAME[,NAME]",
+        value_delimiter = ',',
+        required_unless_present = "on_all"
+    )]
+    on: Vec<EndpointId>,
+    /// Every enrolled endpoint
+    #[arg(long, conflicts_with = "on")]
+    on_all: bool,
+    /// Name of a profile, or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    profile: String,
+    /// Why; stands in the signed order
+    #[arg(long, default_value = "")]
+    purpose: String,
+    /// Replace one value of the profile, such as limits.wall=10m or processes.environ=true
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<Setting>,
+    /// How long endpoints may begin [default: 24h, or less where the roster says so]
+    #[arg(long, value_name = "DURATION")]
+    expires: Option<Span>,
+    /// Attempts an endpoint may make
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10))]
+    attempts: u32,
+    /// Follow the order until every endpoint has ended; the default
+    #[arg(long, conflicts_with = "no_wait")]
+    wait: bool,
+    /// Return as soon as the order is in the ledger
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// State, cause and next step.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let session = context.session().await?;
+    let profile = Profile::find(&args.profile, Some(&session.home), &args.settings)?;
+    let roster = session.roster().await?;
+    let directory = session.directory().await?;
+    let targets = targets(&args, &directory)?;
+    let order = order(&args, &session, &profile, &roster, &targets)?;
+    let signed = session.sign(&order, &roster, &[Role::Responder])?;
+    let id = signed.digest();
+
+    let mut client = proto::service::order_client(session.channel());
+    let leaves = targets.targets().iter().map(|target| v1::TargetLeaf {
+        endpoint: target.endpoint.to_string(),
+        generation: target.generation.number().into(),
+        evidence_key: target.evidence_key.to_string(),
+    });
+    let request = v1::IssueOrderRequest {
+        order: Some(signed.into()),
+        targets: leaves.collect(),
+    };
+    let answer = client.issue_order(request).await.map_err(refused)?.into_inner();
+    let recorded = session.recorded("issued", answer.issued).await?;
+    recorded.expect(EntryType::OrderIssued, &id, &[("order", id.to_string())])?;
+    session.output.say(&format!(
+        "order {id} to {} endpoints, proven at {} in the ledger, expires {}",
+        targets.count(),
+        recorded.index,
+        order.expires
+    ));
+    if answer.awaits_approval {
+        session.output.say(&format!(
+            "a second person must approve it: exhibit order approve {id}"
+        ));
+    }
+    if args.no_wait {
+        let value = json!({"order": id, "index": recorded.index, "awaits_approval": answer.awaits_approval});
+        return session.output.result(&value, || id.to_string());
+    }
+    let mut progress = Progress::new(session.output, order.limits);
+    let last = watch(&session, &id.to_string(), &mut progress).await;
+    progress.finish();
+    conclude(&session, &id.to_string(), &targets, last?).await
+}
+
+fn targets(args: &Args, directory: &Directory) -> anyhow::Result<TargetSet> {
+    let targets: Vec<Target> = if args.on_all {
+        directory
+            .all_current()
+            .into_iter()
+            .map(|enrolled| enrolled.target())
+            .collect()
+    } else {
+        let find = |endpoint: &EndpointId| {
+            let enrolled = directory.current(endpoint).ok_or_else(|| {
+                could_not(
+                    format!("{endpoint} is not enrolled, or retired, by the ledger"),
+                    "exhibit endpoint list shows those there are",
+                )
+            })?;
+            Ok(enrolled.target())
+        };
+        args.on.iter().map(find).collect::<anyhow::Result<_>>()?
+    };
+    TargetSet::new(targets).map_err(|cause| {
+        usage(
+            cause.to_string(),
+            "name each endpoint once; exhibit endpoint list shows them",
+        )
+    })
+}
+
+fn order(
+    args: &Args,
+    session: &Session,
+    profile: &Profile,
+    roster: &AdmittedRoster,
+    targets: &TargetSet,
+) -> anyhow::Result<Order> {
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    let longest = roster.roster().order_lifetime_max();
+    let lifetime = args.expires.map_or(DAY.min(longest), |span| span.0);
+    if lifetime > longest {
+        return Err(usage(
+            format!("the roster lets an order live {} at most", Span(longest)),
+            format!("--expires {}", Span(longest)),
+        ));
+    }
+    let issued = clock::now()?;
+    Ok(Order {
+        type_: OrderType,
+        deployment: session.config.deployment.clone(),
+        incident: args.incident.clone(),
+        nonce: acts::nonce()?,
+        issuer: session.config.person.clone(),
+        issued,
+        expires: issued
+            .checked_add(lifetime)
+            .ok_or_else(|| usage("the year 9999 is the last", ""))?,
+        attempts: args.attempts,
+        roster_version: roster.roster().version,
+        roster_sha256: roster.digest(),
+        targets_count: targets.count(),
+        targets_root: targets.root(),
+        profile: profile.reference.clone(),
+        purpose: args.purpose.clone(),
+        sensitivity: profile.sensitivity(),
+        limits: profile.limits,
+        plan: profile.plan.clone(),
+    })
+}
+
+/// Follows an order to its end, over cut connections.
+///
+/// # Errors
+/// When the collector refuses, or stays away.
+pub async fn watch(
+    session: &Session,
+    order: &str,
+    progress: &mut Progress,
+) -> anyhow::Result<v1::OrderProgress> {
+    /// Cuts in a row before giving up: at 2 s apart a collector may restart for a minute.
+    const CUTS_MAX: u32 = 30;
+
+    let mut client = proto::service::order_client(session.channel());
+    let mut cuts = 0;
+    loop {
+        let request = v1::ShowOrderRequest {
+            order: order.to_owned(),
+        };
+        let ended = match client.watch_order(request).await {
+            Err(status) => status,
+            Ok(stream) => {
+                let mut stream = stream.into_inner();
+                loop {
+                    match stream.message().await {
+                        Ok(Some(seen)) => {
+                            cuts = 0;
+                            progress.update(&seen);
+                            if seen.finished {
+                                return Ok(seen);
+                            }
+                        }
+                        Ok(None) => break tonic::Status::unavailable("the collector ended the stream"),
+                        Err(status) => break status,
+                    }
+                }
+            }
+        };
+        if Action::of(&ended) != Action::Retry || cuts >= CUTS_MAX {
+            session.output.say(&format!(
+                "the order goes on without you: exhibit order show {order}"
+            ));
+            return Err(refused(ended));
+        }
+        cuts += 1;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+/// Fetches and verifies the receipts, prints the end of every endpoint, and decides the exit code.
+async fn conclude(
+    session: &Session,
+    order: &str,
+    targets: &TargetSet,
+    last: v1::OrderProgress,
+) -> anyhow::Result<()> {
+    // Again: an endpoint enrolled since may not matter, but a receipt is checked against the ledger as it is now.
+    let directory = session.directory().await?;
+    let (mut values, mut rows) = (Vec::new(), Vec::new());
+    let (mut not_stored, mut degraded) = (0_usize, Vec::new());
+    for target in targets.targets() {
+        let newest = last
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.endpoint == target.endpoint.as_str())
+            .max_by_key(|attempt| (attempt.state.starts_with("stored"), attempt.attempt));
+        let mut state = newest
+            .map_or("waiting", |attempt| attempt.state.as_str())
+            .to_owned();
+        let mut collection = newest
+            .map(|attempt| attempt.collection.clone())
+            .unwrap_or_default();
+        let detail = newest.map(|attempt| attempt.detail.clone()).unwrap_or_default();
+        let mut items = 0;
+        if state.starts_with("stored") {
+            let receipt = session.receipt(&collection, &directory).await?;
+            let manifest = receipt.manifest.as_ref().filter(|_| receipt.stored.is_some());
+            let manifest = manifest.ok_or_else(|| {
+                failed(
+                    format!("the collector calls {collection} stored and shows no receipt"),
+                    "tell the operator",
+                )
+            })?;
+            let fits = matches!(&manifest.origin, evidence::manifest::Origin::Endpoint(origin)
+                if origin.order.to_string() == order && origin.id == target.endpoint && origin.generation == target.generation);
+            if !fits {
+                return Err(failed(
+                    format!(
+                        "collection {collection} is not {}'s under this order",
+                        target.endpoint
+                    ),
+                    "tell the operator",
+                ));
+            }
+            state = if receipt.is_degraded() {
+                "stored-degraded".to_owned()
+            } else {
+                "stored".to_owned()
+            };
+            collection = manifest.collection.to_string();
+            items = manifest.items;
+            if receipt.is_degraded() {
+                degraded.push(target.endpoint.to_string());
+            }
+        } else {
+            not_stored = not_stored.saturating_add(1);
+        }
+        values.push(json!({
+            "endpoint": target.endpoint, "state": state, "collection": collection, "items": items, "detail": detail,
+        }));
+        rows.push(vec![
+            target.endpoint.to_string(),
+            shown(&state),
+            items.to_string(),
+            shown(&collection),
+            shown(&detail),
+        ]);
+    }
+    let state = last.row.map(|row| row.state).unwrap_or_default();
+    let value = json!({"order": order, "state": state, "endpoints": values});
+    session.output.result(&value, || {
+        table(&["endpoint", "state", "items", "collection", "detail"], &rows)
+    })?;
+    if !degraded.is_empty() {
+        eprintln!(
+            "warning: stored-degraded on {}: fewer independent copies than the policy asks, until the collector repairs it",
+            degraded.join(", ")
+        );
+    }
+    if not_stored > 0 {
+        return Err(failed(
+            format!(
+                "{not_stored} of {} endpoints ended other than stored",
+                targets.count()
+            ),
+            format!("exhibit order show {order} says why; a new order tries again"),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! `exhibit endpoint`: enrolment tokens, the list, retirement.
+//! Guarantee: a token's secret is made here and leaves this machine only inside the printed string; the collector
+//! learns the public half. Not here: enrolling (`exhibit-agent enrol`).
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use evidence::enrolment::{LogKey, Token, TokenString, TokenType};
+use evidence::entry::EntryType;
+use evidence::id::{Chain, EndpointId, Generation};
+use evidence::keys::SigningKey;
+use evidence::pairs;
+use evidence::roster::Role;
+use proto::v1;
+
+use crate::acts::Draft;
+use crate::clock;
+use crate::commands::Context;
+use crate::directory::Directory;
+use crate::failure::{because, could_not, usage};
+use crate::output::{shown, table, write_line};
+use crate::session::{Session, refused};
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  exhibit endpoint token web-03
+  exhibit endpoint token web-03 --generation 2       # the machine was set up anew
+  exhibit endpoint token web-03 --quiet | ssh root@web-03 'read t; exhibit-agent enrol --token \"$t\"'
+
+The string holds a one-time secret: hand it over as you would a password. It is void after one use or --days.";
+
+/// `exhibit endpoint …`.
+#[derive(Debug, Subcommand)]
+pub enum Args {
+    /// Make an enrolment token for one endpoint
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(TokenArgs),
+    /// List endpoints
+    #[command(after_help = "Examples:\n  exhibit endpoint list\n  exhibit endpoint list --json")]
+    List,
+    /// Show one endpoint, with its key as the ledger proves it
+    #[command(after_help = "Examples:\n  exhibit endpoint show web-03")]
+    Show {
+        /// The endpoint
+        endpoint: EndpointId,
+    },
+    /// Retire an endpoint: its certificate ends and no order reaches it
+    #[command(after_help = "Examples:\n  exhibit endpoint retire web-03 --reason \"Decommissioned\"")]
+    Retire {
+        /// The endpoint
+        endpoint: EndpointId,
+        /// Which enrolment [default: the newest]
+        #[arg(long)]
+        generation: Option<Generation>,
+        /// Why; kept as an erasable detail
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+/// `exhibit endpoint token`.
+#[derive(Debug, clap::Args)]
+pub struct TokenArgs {
+    /// Name of the endpoint
+    endpoint: EndpointId,
+    /// Which enrolment of that name; a name enrolled before needs the next number
+    #[arg(long, value_name = "N")]
+    generation: Option<Generation>,
+    /// Days until the token is void, at most 7
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=7))]
+    days: u32,
+    /// Main listener as the endpoint reaches it [default: as you do]
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    /// Enrolment listener as the endpoint reaches it [default: as you do]
+    #[arg(long, value_name = "HOST:PORT")]
+    enrol_address: Option<String>,
+    /// Print the token alone
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// State, cause and next step.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let session = context.session().await?;
+    match args {
+        Args::Token(args) => token(&session, &args).await,
+        Args::List => list(&session).await,
+        Args::Show { endpoint } => show(&session, &endpoint).await,
+        Args::Retire {
+            endpoint,
+            generation,
+            reason,
+        } => retire(&session, endpoint, generation, reason).await,
+    }
+}
+
+async fn rows(session: &Session) -> anyhow::Result<Vec<v1::EndpointRow>> {
+    let mut client = proto::service::endpoint_client(session.channel());
+    Ok(client
+        .list_endpoints(v1::ListEndpointsRequest {})
+        .await
+        .map_err(refused)?
+        .into_inner()
+        .endpoints)
+}
+
+async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
+    let roster = session.roster().await?;
+    let used = rows(session)
+        .await?
+        .into_iter()
+        .filter(|row| row.endpoint == args.endpoint.as_str());
+    let used = used.map(|row| row.generation).max();
+    let generation = match (args.generation, used) {
+        (Some(generation), _) => generation,
+        (None, None) => Generation::FIRST,
+        (None, Some(used)) => {
+            return Err(usage(
+                format!("{} has generation {used} already", args.endpoint),
+                format!(
+                    "a new enrolment replaces it: --generation {}",
+                    used.saturating_add(1)
+                ),
+            ));
+        }
+    };
+    let key = SigningKey::generate(getrandom::fill)
+        .map_err(|cause| could_not(format!("no random bytes: {cause}"), "try again"))?;
+    let issued = clock::now()?;
+    let not_after = issued.checked_add(Duration::from_secs(u64::from(args.days) * 86_400));
+    let log_key: LogKey = session.pins.log_key()?.parse()?;
+    let address = |name: &str, given: Option<&String>, default: &str| {
+        let text = given.map_or(default, String::as_str);
+        text.parse()
+            .map_err(|cause| usage(format!("{text}: {cause}"), format!("name it: --{name} HOST:PORT")))
+    };
+    let token = Token {
+        type_: TokenType,
+        deployment: session.config.deployment.clone(),
+        endpoint: args.endpoint.clone(),
+        generation,
+        key: key.public(),
+        issuer: session.config.person.clone(),
+        issued,
+        not_after: not_after.ok_or_else(|| usage("the year 9999 is the last", ""))?,
+        enrol: address(
+            "enrol-address",
+            args.enrol_address.as_ref(),
+            &session.config.enrol_address,
+        )?,
+        collector: address("address", args.address.as_ref(), &session.config.address)?,
+        collector_id: session.config.collector.clone(),
+        authority: session.pins.authority.id(),
+        ca_sha256: session.pins.ca_sha256(),
+        log_key,
+        roster_version_min: roster.roster().version,
+    };
+    let signed = session.sign(&token, &roster, &[Role::EndpointAdmin])?;
+    let digest = signed.digest();
+    // Before it is registered: what this home granted it can later hold against an enrolment.
+    session
+        .home
+        .write(&format!("tokens/{digest}.signed"), &signed.encode())?;
+    let string = TokenString::new(signed.clone(), key).map_err(|cause| could_not(because(&cause), ""))?;
+
+    let mut client = proto::service::endpoint_client(session.channel());
+    let request = v1::RegisterTokenRequest {
+        token: Some(signed.into()),
+    };
+    let answer = client
+        .register_token(request)
+        .await
+        .map_err(refused)?
+        .into_inner();
+    let recorded = session.recorded("entry", answer.entry).await?;
+    let refs = [
+        ("endpoint", args.endpoint.to_string()),
+        ("generation", generation.to_string()),
+        ("token", digest.to_string()),
+    ];
+    recorded.expect(EntryType::EndpointAdmitted, &digest, &refs)?;
+
+    let string = string.encode();
+    if args.quiet {
+        return write_line(&string);
+    }
+    let value = serde_json::json!({
+        "endpoint": args.endpoint, "generation": generation, "not_after": token.not_after, "token": string.as_str(),
+        "index": recorded.index,
+    });
+    session.output.say(&format!(
+        "token for {}#{generation}, one use, until {}; a secret. On that machine: exhibit-agent enrol --token …",
+        args.endpoint, token.not_after
+    ));
+    session.output.result(&value, || string.as_str().to_owned())
+}
+
+async fn list(session: &Session) -> anyhow::Result<()> {
+    let rows = rows(session).await?;
+    let values: Vec<serde_json::Value> = rows.iter().map(value).collect();
+    session.output.result(&values, || {
+        let lines: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| {
+                vec![
+                    format!("{}#{}", shown(&row.endpoint), row.generation),
+                    shown(&row.state),
+                    if row.connected {
+                        "connected".to_owned()
+                    } else {
+                        "-".to_owned()
+                    },
+                    shown(&row.last_seen),
+                    shown(&row.agent_version),
+                    shown(&row.warning),
+                ]
+            })
+            .collect();
+        table(
+            &["endpoint", "state", "link", "last seen", "agent", "warning"],
+            &lines,
+        )
+    })
+}
+
+fn value(row: &v1::EndpointRow) -> serde_json::Value {
+    serde_json::json!({
+        "endpoint": row.endpoint, "generation": row.generation, "evidence_key": row.evidence_key, "state": row.state,
+        "connected": row.connected, "last_seen": row.last_seen, "agent_version": row.agent_version,
+        "clock_offset_ms": row.clock_offset_ms, "warning": row.warning,
+    })
+}
+
+async fn show(session: &Session, endpoint: &EndpointId) -> anyhow::Result<()> {
+    let directory = session.directory().await?;
+    let rows: Vec<v1::EndpointRow> = rows(session)
+        .await?
+        .into_iter()
+        .filter(|row| row.endpoint == endpoint.as_str())
+        .collect();
+    if rows.is_empty() {
+        return Err(could_not(
+            format!("there is no endpoint {endpoint}"),
+            "exhibit endpoint list shows those there are",
+        ));
+    }
+    let known = |row: &v1::EndpointRow| proven_key(&directory, endpoint, row.generation);
+    let values: Vec<serde_json::Value> = rows
+        .iter()
+        .map(|row| {
+            let mut value = value(row);
+            let inventory: serde_json::Value = serde_json::from_str(&row.inventory_json).unwrap_or_default();
+            if let Some(map) = value.as_object_mut() {
+                map.insert("inventory".to_owned(), inventory);
+                map.insert("proven_evidence_key".to_owned(), serde_json::json!(known(row)));
+            }
+            value
+        })
+        .collect();
+    session.output.result(&values, || {
+        let mut lines = Vec::new();
+        for row in &rows {
+            let key = match known(row) {
+                Some(key) => format!("{key} (proven in the ledger)"),
+                None => "none proven in the ledger".to_owned(),
+            };
+            lines.push(format!("{endpoint}#{}  {}", row.generation, shown(&row.state)));
+            lines.push(format!("  evidence key  {key}"));
+            lines.push(format!(
+                "  last seen     {} by agent {}",
+                shown(&row.last_seen),
+                shown(&row.agent_version)
+            ));
+            lines.push(format!("  clock offset  {} ms", row.clock_offset_ms));
+            if !row.warning.is_empty() {
+                lines.push(format!("  warning       {}", shown(&row.warning)));
+            }
+            if !row.inventory_json.is_empty() {
+                lines.push(format!("  inventory     {}", shown(&row.inventory_json)));
+            }
+        }
+        lines.join("\n")
+    })
+}
+
+fn proven_key(directory: &Directory, endpoint: &EndpointId, generation: u64) -> Option<String> {
+    let generation = Generation::new(u32::try_from(generation).ok()?)?;
+    Some(
+        directory
+            .enrolment(endpoint, generation)?
+            .evidence_key
+            .fingerprint()
+            .to_string(),
+    )
+}
+
+async fn retire(
+    session: &Session,
+    endpoint: EndpointId,
+    generation: Option<Generation>,
+    reason: Option<String>,
+) -> anyhow::Result<()> {
+    let directory = session.directory().await?;
+    let generation = match generation {
+        Some(generation) => generation,
+        None => {
+            let current = directory.current(&endpoint);
+            let current = current.ok_or_else(|| {
+                could_not(
+                    format!("{endpoint} is not enrolled"),
+                    "name the --generation of an unused token",
+                )
+            })?;
+            current.generation
+        }
+    };
+    let roster = session.roster().await?;
+    let refs = [
+        ("endpoint", endpoint.to_string()),
+        ("generation", generation.to_string()),
+    ];
+    let draft = Draft {
+        act: EntryType::EndpointRetired,
+        chain: Chain::Deployment,
+        refs: pairs::sorted(refs.clone()),
+        fields: Vec::new(),
+        text: reason,
+    };
+    let (request, signed) = session.act(draft, &roster, &[Role::EndpointAdmin])?;
+    let mut client = proto::service::incident_client(session.channel());
+    let answer = client.record_act(request).await.map_err(refused)?.into_inner();
+    let recorded = session.recorded("entry", answer.entry).await?;
+    recorded.expect(EntryType::EndpointRetired, &signed.digest(), &refs)?;
+    let value = serde_json::json!({"endpoint": endpoint, "generation": generation, "index": recorded.index});
+    session.output.result(&value, || {
+        format!(
+            "{endpoint}#{generation} retired, proven at {} in the ledger",
+            recorded.index
+        )
+    })
+}

@@ -1,0 +1,371 @@
+//! `exhibit evidence`: single items through the one door; the collector logs every reading before the first byte.
+//! Guarantee: content is digested here and compared with the item record; what does not match is never left under the
+//! name that was asked for. Not here: proving the record itself (a bundle's verification does).
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use evidence::digest::{Digest, Hasher};
+use evidence::entry::EntryType;
+use evidence::item::{ItemRecord, Stage};
+use proto::v1;
+use proto::v1::read_response::Message;
+use serde_json::json;
+
+use crate::commands::Context;
+use crate::commands::order::check_prefix;
+use crate::failure::{because, could_not, failed, usage};
+use crate::output::{Format, bytes, shown, write_line};
+use crate::progress::byte_bar;
+use crate::session::{Session, refused};
+
+/// `exhibit evidence …`.
+#[derive(Debug, Subcommand)]
+pub enum Args {
+    /// List the items of a collection
+    #[command(
+        after_help = "Examples:\n  exhibit evidence ls 7b1e44d0\n  exhibit evidence ls 7b1e44d0 /var/log --json\n  exhibit evidence ls 7b1e44d0 --not-ok"
+    )]
+    Ls {
+        /// Collection: id or unique prefix of at least 8 digits
+        collection: String,
+        /// Only paths that begin so
+        #[arg(default_value = "")]
+        prefix: String,
+        /// Only items whose outcome is not `ok`
+        #[arg(long)]
+        not_ok: bool,
+    },
+    /// Print one item's content
+    #[command(
+        after_help = "Examples:\n  exhibit evidence cat 7b1e44d0 /etc/hostname --purpose \"Which host is this\"\n  exhibit evidence cat 7b1e44d0 '#12' --purpose \"Odd name\" | xxd"
+    )]
+    Cat(ReadArgs),
+    /// Write one item's content to a file
+    #[command(
+        after_help = "Examples:\n  exhibit evidence get 7b1e44d0 /var/log/auth.log --out auth.log --purpose \"Login analysis\""
+    )]
+    Get {
+        /// What to read.
+        #[command(flatten)]
+        read: ReadArgs,
+        /// File to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+/// Which item, and why.
+#[derive(Debug, clap::Args)]
+pub struct ReadArgs {
+    /// Collection: id or unique prefix of at least 8 digits
+    collection: String,
+    /// Path on the endpoint, a stream such as live/host.jsonl, or '#' and the item's number
+    item: String,
+    /// Why you read it; kept as an erasable detail of the ledger entry
+    #[arg(long)]
+    purpose: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// State, cause and next step.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let session = context.session().await?;
+    match args {
+        Args::Ls {
+            collection,
+            prefix,
+            not_ok,
+        } => list(&session, collection, prefix, not_ok).await,
+        Args::Cat(read) => cat(&session, &read).await,
+        Args::Get { read, out } => get(&session, &read, &out).await,
+    }
+}
+
+async fn list(
+    session: &Session,
+    collection: String,
+    prefix: String,
+    not_ok_only: bool,
+) -> anyhow::Result<()> {
+    check_prefix(&collection)?;
+    let mut client = proto::service::evidence_client(session.channel());
+    let request = v1::ListItemsRequest {
+        collection,
+        prefix,
+        not_ok_only,
+    };
+    let mut batches = client.list_items(request).await.map_err(refused)?.into_inner();
+    while let Some(batch) = batches.message().await.map_err(refused)? {
+        for line in batch.records {
+            let record = record(&line)?;
+            let text = match session.output.format {
+                Format::Json => String::from_utf8(line.to_vec())?,
+                Format::Text => format!(
+                    "{:>8} {:>11} {:<14} {}{}",
+                    format!("#{}", record.n),
+                    record.size.map(bytes).unwrap_or_default(),
+                    shown(record.outcome.as_str()),
+                    shown(&record.shown),
+                    record
+                        .note
+                        .map(|note| format!("  ({})", shown(&note)))
+                        .unwrap_or_default(),
+                ),
+            };
+            write_line(&text)?;
+        }
+    }
+    Ok(())
+}
+
+fn record(line: &[u8]) -> anyhow::Result<ItemRecord> {
+    ItemRecord::parse_line(line, Stage::Final).map_err(|cause| {
+        failed(
+            format!("item record: {}", because(&cause)),
+            "tell the operator: exhibit ledger fsck --evidence",
+        )
+    })
+}
+
+/// What came through the door.
+struct Read {
+    record: ItemRecord,
+    sha256: Digest,
+    count: u64,
+    index: u64,
+}
+
+impl Read {
+    /// Compares the digest made here with the record's.
+    fn check(&self) -> anyhow::Result<()> {
+        match self.record.sha256 {
+            Some(recorded) if recorded != self.sha256 => Err(failed(
+                format!("content has digest {}, its record says {recorded}", self.sha256),
+                "do not use it; tell the operator: exhibit ledger fsck --evidence",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn told(&self) -> serde_json::Value {
+        json!({
+            "path": self.record.shown, "item": self.record.n, "outcome": self.record.outcome, "bytes": self.count,
+            "sha256": self.sha256, "checked": self.record.sha256.is_some(), "gaps": self.record.gaps.len(),
+            "accessed_index": self.index,
+        })
+    }
+
+    /// What a reader of the content must know.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.record.sha256.is_none() {
+            warnings.push("the record has no digest of this content; it was not checked".to_owned());
+        }
+        if !self.record.outcome.is_ok() {
+            warnings.push(format!(
+                "outcome is {}, not ok",
+                shown(self.record.outcome.as_str())
+            ));
+        }
+        if !self.record.gaps.is_empty() {
+            warnings.push(format!(
+                "{} ranges could not be read and are zeros here",
+                self.record.gaps.len()
+            ));
+        }
+        warnings
+    }
+}
+
+async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow::Result<Read> {
+    check_prefix(&args.collection)?;
+    if args.purpose.trim().is_empty() {
+        return Err(usage(
+            "a purpose is needed",
+            "say why you read it: --purpose TEXT",
+        ));
+    }
+    let (path, ordinal) = match args.item.strip_prefix('#') {
+        Some(number) => {
+            let number = number
+                .parse()
+                .map_err(|cause| usage(format!("{}: {cause}", args.item), "give '#' and a number"))?;
+            (Vec::new(), number)
+        }
+        None => (args.item.clone().into_bytes(), 0),
+    };
+    let mut client = proto::service::evidence_client(session.channel());
+    let request = v1::ReadItemRequest {
+        collection: args.collection.clone(),
+        path: path.into(),
+        ordinal,
+        purpose: args.purpose.clone(),
+    };
+    let mut stream = client.read_item(request).await.map_err(refused)?.into_inner();
+    let odd = |what: &str| {
+        failed(
+            format!("the collector's answer is out of order: {what}"),
+            "tell the operator",
+        )
+    };
+    let Some(Message::Begin(begin)) = stream
+        .message()
+        .await
+        .map_err(refused)?
+        .and_then(|answer| answer.message)
+    else {
+        return Err(odd("no beginning"));
+    };
+    let record = record(&begin.record)?;
+    let asked = if args.item.starts_with('#') {
+        record.n == ordinal
+    } else {
+        record.path.0 == args.item.as_bytes()
+    };
+    if !asked {
+        return Err(odd("another item than was asked for"));
+    }
+    let accessed = session.recorded("accessed", begin.accessed).await?;
+    let envelope = &accessed.entry.envelope;
+    if envelope.type_ != EntryType::EvidenceAccessed
+        || envelope.reference("person") != Some(session.config.person.as_str())
+    {
+        return Err(odd("the reading is not logged as yours"));
+    }
+    let bar = byte_bar(session.output, Some(begin.size));
+    let (mut hasher, mut count, mut ended) = (Hasher::new(), 0_u64, None);
+    while let Some(answer) = stream.message().await.map_err(refused)? {
+        match answer.message {
+            Some(Message::Data(data)) if ended.is_none() => {
+                count = count.saturating_add(u64::try_from(data.len())?);
+                if count > begin.size {
+                    return Err(odd("more content than was announced"));
+                }
+                hasher.update(&data);
+                out.write_all(&data)?;
+                bar.set_position(count);
+            }
+            Some(Message::End(end)) if ended.is_none() => ended = Some(end),
+            _ => return Err(odd("a message that does not belong there")),
+        }
+    }
+    bar.finish_and_clear();
+    let end = ended.ok_or_else(|| could_not("the content was cut", "try again"))?;
+    let sha256 = hasher.finish();
+    if count != begin.size {
+        return Err(failed(
+            format!("{count} of {} bytes came", begin.size),
+            "try again; then tell the operator",
+        ));
+    }
+    if end.digest_checked && end.sha256 != sha256.to_string() {
+        return Err(failed(
+            format!("content has digest {sha256}, the collector says {}", end.sha256),
+            "do not use it; try again, then tell the operator",
+        ));
+    }
+    Ok(Read {
+        record,
+        sha256,
+        count,
+        index: accessed.index,
+    })
+}
+
+async fn cat(session: &Session, args: &ReadArgs) -> anyhow::Result<()> {
+    let stdout = std::io::stdout();
+    let read = if stdout.is_terminal() {
+        let mut safe = Terminal(stdout.lock());
+        read(session, args, &mut safe).await?
+    } else {
+        let mut out = std::io::BufWriter::new(stdout.lock());
+        let read = read(session, args, &mut out).await?;
+        out.flush()?;
+        read
+    };
+    for warning in read.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    read.check()
+}
+
+async fn get(session: &Session, args: &ReadArgs, out: &Path) -> anyhow::Result<()> {
+    if out.exists() {
+        return Err(could_not(
+            format!("{} exists", out.display()),
+            "choose another --out",
+        ));
+    }
+    let mut beside = out.as_os_str().to_owned();
+    beside.push(".partial");
+    let beside = PathBuf::from(beside);
+    let mut file = File::create(&beside)?;
+    let read = read(session, args, &mut file).await?;
+    file.sync_all()?;
+    read.check()
+        .map_err(|error| error.context(format!("{} is kept for the operator", beside.display())))?;
+    fs_err::rename(&beside, out)?;
+    let value = read.told();
+    session.output.result(&value, || {
+        let mut lines = vec![format!(
+            "{}: {}, sha256 {}",
+            out.display(),
+            bytes(read.count),
+            read.sha256
+        )];
+        lines.extend(
+            read.warnings()
+                .into_iter()
+                .map(|warning| format!("  warning: {warning}")),
+        );
+        lines.join("\n")
+    })
+}
+
+/// A terminal: control characters of evidence must not drive it.
+struct Terminal<W>(W);
+
+impl<W: Write> Write for Terminal<W> {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(data);
+        let kept: String = text.split_inclusive(['\n', '\t']).map(line).collect();
+        self.0.write_all(kept.as_bytes())?;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// One piece that may end in the two control characters that do no harm.
+fn line(piece: &str) -> String {
+    match piece.strip_suffix(['\n', '\t']) {
+        Some(body) => format!(
+            "{}{}",
+            shown(body),
+            if piece.ends_with('\n') { '\n' } else { '\t' }
+        ),
+        None => shown(piece),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_cannot_drive_the_terminal() {
+        let mut out = Vec::new();
+        Terminal(&mut out).write_all(b"a\tb\n\x1b[2J\x9b\rc").unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "a\tb\n\u{fffd}[2J\u{fffd}\u{fffd}c"
+        );
+    }
+}

@@ -1,0 +1,373 @@
+//! `exhibit incident`: open, note, close, reopen; the list and the custody timeline.
+//! Guarantee: every act is signed by the person's key and shown as done only with its verified ledger proof.
+//! Not here: orders and evidence of the incident (`order`, `collection`).
+
+use clap::{Subcommand, ValueEnum};
+use evidence::entry::EntryType;
+use evidence::id::{Chain, IncidentId};
+use evidence::pairs;
+use evidence::roster::Role;
+use proto::status::Class;
+use proto::v1;
+
+use crate::acts::Draft;
+use crate::commands::Context;
+use crate::failure::usage;
+use crate::output::{shown, shown_lines, table};
+use crate::session::{Session, refused};
+use crate::witness::Recorded;
+
+/// `exhibit incident …`.
+#[derive(Debug, Subcommand)]
+pub enum Args {
+    /// Open an incident; prints its id
+    #[command(
+        after_help = "Examples:\n  exhibit incident open --title \"Odd logins on web-03\" --severity high\n  exhibit incident open --title Phishing --severity medium --tlp amber --class fraud"
+    )]
+    Open(OpenArgs),
+    /// List incidents
+    #[command(after_help = "Examples:\n  exhibit incident list\n  exhibit incident list --open --json")]
+    List {
+        /// Only those that are open
+        #[arg(long)]
+        open: bool,
+    },
+    /// Show an incident and its custody timeline
+    #[command(after_help = "Examples:\n  exhibit incident show INC-2026-0001")]
+    Show {
+        /// The incident
+        incident: IncidentId,
+    },
+    /// Add a note; the text is kept erasable, its salted digest for ever
+    #[command(
+        after_help = "Examples:\n  exhibit incident note INC-2026-0001 \"Disk image requested from the hoster\"\n  exhibit incident note INC-2026-0001 - < minutes.txt"
+    )]
+    Note {
+        /// The incident
+        incident: IncidentId,
+        /// The note; `-` reads standard input
+        text: String,
+    },
+    /// Close an incident
+    #[command(
+        after_help = "Examples:\n  exhibit incident close INC-2026-0001 --reason \"Eradicated; report filed\""
+    )]
+    Close(EndArgs),
+    /// Reopen a closed incident
+    #[command(
+        after_help = "Examples:\n  exhibit incident reopen INC-2026-0001 --reason \"Seen again on db-01\""
+    )]
+    Reopen(EndArgs),
+}
+
+/// `exhibit incident open`.
+#[derive(Debug, clap::Args)]
+pub struct OpenArgs {
+    /// One line; kept as an erasable detail
+    #[arg(long)]
+    title: String,
+    /// How bad
+    #[arg(long, value_enum)]
+    severity: Severity,
+    /// Traffic light protocol 2.0
+    #[arg(long, value_enum, default_value_t = Tlp::Amber)]
+    tlp: Tlp,
+    /// Class of the Reference Security Incident Taxonomy (RSIT)
+    #[arg(long = "class", value_enum, default_value_t = RsitClass::Other)]
+    rsit: RsitClass,
+}
+
+/// `exhibit incident close` and `reopen`.
+#[derive(Debug, clap::Args)]
+pub struct EndArgs {
+    /// The incident
+    incident: IncidentId,
+    /// Why; kept as an erasable detail
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// How bad an incident is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Severity {
+    /// Little harm.
+    Low,
+    /// Some harm.
+    Medium,
+    /// Much harm.
+    High,
+    /// Existential harm.
+    VeryHigh,
+}
+
+/// Who may be told (FIRST, TLP 2.0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tlp {
+    /// Everybody.
+    Clear,
+    /// The community.
+    Green,
+    /// The organisation and its clients.
+    Amber,
+    /// The organisation.
+    AmberStrict,
+    /// Those in the room.
+    Red,
+}
+
+/// RSIT classes (ENISA, TF-CSIRT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RsitClass {
+    /// Spam, harmful speech.
+    AbusiveContent,
+    /// Malware and its infrastructure.
+    MaliciousCode,
+    /// Scanning, sniffing, social engineering.
+    InformationGathering,
+    /// Exploits and login attempts.
+    IntrusionAttempts,
+    /// Compromised accounts, applications, systems.
+    Intrusions,
+    /// Denial of service, outage.
+    Availability,
+    /// Leaks, unauthorised access or change.
+    InformationContentSecurity,
+    /// Phishing, masquerade, copyright.
+    Fraud,
+    /// Open to abuse.
+    Vulnerable,
+    /// Nothing of these.
+    Other,
+    /// For tests.
+    Test,
+}
+
+/// The word of a choice, as acts carry it.
+fn word<T: ValueEnum>(value: &T) -> String {
+    value
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// State, cause and next step.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let session = context.session().await?;
+    match args {
+        Args::Open(args) => open(&session, &args).await,
+        Args::List { open } => list(&session, open).await,
+        Args::Show { incident } => show(&session, &incident).await,
+        Args::Note { incident, text } => {
+            let text = if text == "-" {
+                std::io::read_to_string(std::io::stdin().lock())?
+            } else {
+                text
+            };
+            if text.trim().is_empty() {
+                return Err(usage("the note is empty", "write what happened"));
+            }
+            act(
+                &session,
+                EntryType::IncidentNoted,
+                incident,
+                Some(text),
+                &[Role::Responder, Role::Analyst],
+            )
+            .await
+        }
+        Args::Close(args) => {
+            act(
+                &session,
+                EntryType::IncidentClosed,
+                args.incident,
+                args.reason,
+                &[Role::Responder],
+            )
+            .await
+        }
+        Args::Reopen(args) => {
+            act(
+                &session,
+                EntryType::IncidentReopened,
+                args.incident,
+                args.reason,
+                &[Role::Responder],
+            )
+            .await
+        }
+    }
+}
+
+async fn open(session: &Session, args: &OpenArgs) -> anyhow::Result<()> {
+    /// Somebody else may take the free number between question and act; more than a few times in a row is a fault.
+    const TRIES: u32 = 5;
+
+    let roster = session.roster().await?;
+    let mut client = proto::service::incident_client(session.channel());
+    let mut tries = 0;
+    loop {
+        let next = client
+            .next_incident_id(v1::NextIncidentIdRequest {})
+            .await
+            .map_err(refused)?
+            .into_inner();
+        let incident: IncidentId = proto::convert::text("incident", "an incident id", &next.incident)?;
+        let draft = Draft {
+            act: EntryType::IncidentOpened,
+            chain: Chain::Incident(incident.clone()),
+            refs: pairs::sorted([("incident", incident.to_string())]),
+            fields: pairs::sorted([
+                ("severity", word(&args.severity)),
+                ("tlp", word(&args.tlp)),
+                ("class", word(&args.rsit)),
+            ]),
+            text: Some(args.title.clone()),
+        };
+        let (request, signed) = session.act(draft, &roster, &[Role::Responder])?;
+        let answer = match client.open_incident(request).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) if Class::of(&status) == Class::Exists && tries < TRIES => {
+                tries += 1;
+                continue;
+            }
+            Err(status) => return Err(refused(status)),
+        };
+        let recorded = session.recorded("entry", answer.entry).await?;
+        let refs = [("incident", incident.to_string())];
+        recorded.expect(EntryType::IncidentOpened, &signed.digest(), &refs)?;
+        return done(session, &incident, "opened", &recorded);
+    }
+}
+
+async fn act(
+    session: &Session,
+    type_: EntryType,
+    incident: IncidentId,
+    text: Option<String>,
+    roles: &[Role],
+) -> anyhow::Result<()> {
+    let roster = session.roster().await?;
+    let draft = Draft {
+        act: type_,
+        chain: Chain::Incident(incident.clone()),
+        refs: Vec::new(),
+        fields: Vec::new(),
+        text,
+    };
+    let (request, signed) = session.act(draft, &roster, roles)?;
+    let mut client = proto::service::incident_client(session.channel());
+    let answer = client.record_act(request).await.map_err(refused)?.into_inner();
+    let recorded = session.recorded("entry", answer.entry).await?;
+    recorded.expect(type_, &signed.digest(), &[])?;
+    let verb = type_.as_str().rsplit('.').next().unwrap_or_default().to_owned();
+    done(session, &incident, &verb, &recorded)
+}
+
+fn done(session: &Session, incident: &IncidentId, verb: &str, recorded: &Recorded) -> anyhow::Result<()> {
+    let value = serde_json::json!({
+        "incident": incident,
+        "act": recorded.entry.envelope.type_,
+        "event": recorded.entry.envelope.event,
+        "index": recorded.index,
+        "seq": recorded.entry.envelope.seq,
+    });
+    session.output.result(&value, || {
+        format!(
+            "{incident} {verb}; entry {} of its chain, proven at {} in the ledger",
+            recorded.entry.envelope.seq, recorded.index
+        )
+    })
+}
+
+async fn list(session: &Session, open_only: bool) -> anyhow::Result<()> {
+    let mut client = proto::service::incident_client(session.channel());
+    let answer = client
+        .list_incidents(v1::ListIncidentsRequest { open_only })
+        .await
+        .map_err(refused)?
+        .into_inner();
+    let values: Vec<serde_json::Value> = answer.incidents.iter().map(row_value).collect();
+    session.output.result(&values, || {
+        let rows: Vec<Vec<String>> = answer
+            .incidents
+            .iter()
+            .map(|row| {
+                vec![
+                    shown(&row.incident),
+                    shown(&row.state),
+                    shown(&row.severity),
+                    shown(&row.tlp),
+                    row.collections.to_string(),
+                    shown(&row.opened),
+                    shown(&row.title),
+                ]
+            })
+            .collect();
+        table(
+            &[
+                "incident",
+                "state",
+                "severity",
+                "tlp",
+                "collections",
+                "opened",
+                "title",
+            ],
+            &rows,
+        )
+    })
+}
+
+fn row_value(row: &v1::IncidentRow) -> serde_json::Value {
+    serde_json::json!({
+        "incident": row.incident, "title": row.title, "severity": row.severity, "tlp": row.tlp, "class": row.rsit_class,
+        "state": row.state, "opened": row.opened, "opened_by": row.opened_by, "entries": row.entries,
+        "collections": row.collections,
+    })
+}
+
+async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
+    let mut client = proto::service::incident_client(session.channel());
+    let request = v1::ShowIncidentRequest {
+        incident: incident.to_string(),
+    };
+    let answer = client.show_incident(request).await.map_err(refused)?.into_inner();
+    let row = answer.incident.unwrap_or_default();
+    let value = serde_json::json!({
+        "incident": row_value(&row),
+        "timeline": answer.timeline.iter().map(|line| serde_json::json!({
+            "index": line.index, "seq": line.seq, "time": line.time, "type": line.r#type, "by": line.by,
+            "summary": line.summary, "event": line.event,
+        })).collect::<Vec<_>>(),
+    });
+    session.output.result(&value, || {
+        let rows: Vec<Vec<String>> = answer
+            .timeline
+            .iter()
+            .map(|line| {
+                vec![
+                    line.seq.to_string(),
+                    shown(&line.time),
+                    shown(&line.r#type),
+                    shown(&line.by),
+                    shown_lines(&line.summary).replace('\n', " / "),
+                ]
+            })
+            .collect();
+        format!(
+            "{}  {}  {}\n  severity {}, TLP:{}, class {}, opened {} by {}\n\n{}",
+            shown(&row.incident),
+            shown(&row.state),
+            shown(&row.title),
+            shown(&row.severity),
+            shown(&row.tlp).to_uppercase(),
+            shown(&row.rsit_class),
+            shown(&row.opened),
+            shown(&row.opened_by),
+            table(&["seq", "time", "act", "by", "what"], &rows)
+        )
+    })
+}

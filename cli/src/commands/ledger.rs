@@ -1,0 +1,276 @@
+//! `exhibit ledger`: look at the log and check it from outside.
+//! Guarantee: a checkpoint or proof shown here was verified under the pinned log key and continues the last one seen.
+//! Not here: co-signing (mirrors).
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use evidence::digest::Digest;
+use evidence::entry::Entry;
+use evidence::id::IncidentId;
+use ledger::Note;
+use proto::v1;
+use serde_json::json;
+
+use crate::commands::Context;
+use crate::failure::{because, could_not, failed, usage};
+use crate::home::write_durably;
+use crate::output::{Format, shown, write_line};
+use crate::progress::byte_bar;
+use crate::session::{Session, refused};
+
+/// `exhibit ledger …`.
+#[derive(Debug, Subcommand)]
+pub enum Args {
+    /// Print entries as they stand in the log; single ones are proven by `prove`
+    #[command(
+        after_help = "Examples:\n  exhibit ledger tail\n  exhibit ledger tail --follow --json\n  exhibit ledger tail --incident INC-2026-0001 --from 0"
+    )]
+    Tail {
+        /// Go on printing what is appended
+        #[arg(long)]
+        follow: bool,
+        /// Only this incident's chain
+        #[arg(long)]
+        incident: Option<IncidentId>,
+        /// First index [default: 20 before the end]
+        #[arg(long, value_name = "INDEX")]
+        from: Option<u64>,
+    },
+    /// Prove that an entry is in the log
+    #[command(
+        after_help = "Examples:\n  exhibit ledger prove --index 41\n  exhibit ledger prove --event 9c1f… --out stored     # writes stored.entry and stored.tlog-proof"
+    )]
+    Prove {
+        /// By place in the log
+        #[arg(long, required_unless_present = "event")]
+        index: Option<u64>,
+        /// By event id: the digest of the act
+        #[arg(long, conflicts_with = "index")]
+        event: Option<Digest>,
+        /// Write NAME.entry and NAME.tlog-proof
+        #[arg(long, value_name = "NAME")]
+        out: Option<PathBuf>,
+    },
+    /// Let the collector re-derive every tile and entry from its stores
+    #[command(
+        after_help = "Examples:\n  exhibit ledger fsck\n  exhibit ledger fsck --evidence     # re-hashes every stored object, too"
+    )]
+    Fsck {
+        /// Re-hash every evidence object, too
+        #[arg(long)]
+        evidence: bool,
+    },
+    /// Fetch the newest checkpoint, verify it, and check that it continues the last one seen here
+    #[command(
+        after_help = "Examples:\n  exhibit ledger checkpoint\n  exhibit ledger checkpoint --out checkpoint     # hand it to somebody outside: they become a witness"
+    )]
+    Checkpoint {
+        /// Write the signed note
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// State, cause and next step.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let session = context.session().await?;
+    match args {
+        Args::Tail {
+            follow,
+            incident,
+            from,
+        } => tail(&session, follow, incident, from).await,
+        Args::Prove { index, event, out } => prove(&session, index, event, out).await,
+        Args::Fsck { evidence } => fsck(&session, evidence).await,
+        Args::Checkpoint { out } => checkpoint(&session, out).await,
+    }
+}
+
+async fn head(session: &Session) -> anyhow::Result<(v1::CheckpointResponse, ledger::Checkpoint)> {
+    let mut client = proto::service::ledger_client(session.channel());
+    let answer = client
+        .checkpoint(v1::CheckpointRequest {})
+        .await
+        .map_err(refused)?
+        .into_inner();
+    let note =
+        Note::parse(&answer.checkpoint).map_err(|cause| failed(because(&cause), "tell the operator"))?;
+    let checkpoint = session.continues(&note).await?;
+    Ok((answer, checkpoint))
+}
+
+async fn tail(
+    session: &Session,
+    follow: bool,
+    incident: Option<IncidentId>,
+    from: Option<u64>,
+) -> anyhow::Result<()> {
+    const BEFORE_THE_END: u64 = 20;
+
+    let from = match from {
+        Some(from) => from,
+        None => head(session).await?.1.size.saturating_sub(BEFORE_THE_END),
+    };
+    let incident = incident.map_or_else(|| "*".to_owned(), |incident| incident.to_string());
+    let mut client = proto::service::ledger_client(session.channel());
+    let request = v1::EntriesRequest {
+        from,
+        count: 0,
+        incident,
+        follow,
+    };
+    let mut rows = client.entries(request).await.map_err(refused)?.into_inner();
+    while let Some(row) = rows.message().await.map_err(refused)? {
+        let entry = Entry::parse(&row.entry).map_err(|cause| {
+            failed(
+                format!("entry {}: {}", row.index, because(&cause)),
+                "tell the operator: exhibit ledger fsck",
+            )
+        })?;
+        let envelope = &entry.envelope;
+        let text = match session.output.format {
+            Format::Json => json!({"index": row.index, "envelope": envelope}).to_string(),
+            Format::Text => {
+                let refs: Vec<String> = envelope
+                    .refs
+                    .iter()
+                    .map(|(name, value)| format!("{name}={}", shown(value)))
+                    .collect();
+                let chain = envelope
+                    .incident
+                    .incident()
+                    .map_or_else(|| "-".to_owned(), ToString::to_string);
+                format!(
+                    "{:>8}  {}  {chain}/{}  {}  {}",
+                    row.index,
+                    envelope.time,
+                    envelope.seq,
+                    envelope.type_,
+                    refs.join(" ")
+                )
+            }
+        };
+        write_line(&text)?;
+    }
+    Ok(())
+}
+
+async fn prove(
+    session: &Session,
+    index: Option<u64>,
+    event: Option<Digest>,
+    out: Option<PathBuf>,
+) -> anyhow::Result<()> {
+    let what = match (index, event) {
+        (Some(index), _) => v1::prove_request::What::Index(index),
+        (None, Some(event)) => v1::prove_request::What::Event(event.to_string()),
+        (None, None) => return Err(usage("which entry?", "give --index or --event")),
+    };
+    let mut client = proto::service::ledger_client(session.channel());
+    let proven = client
+        .prove(v1::ProveRequest { what: Some(what) })
+        .await
+        .map_err(refused)?
+        .into_inner();
+    let recorded = session.recorded("entry", Some(proven)).await?;
+    let envelope = &recorded.entry.envelope;
+    let asked = index.is_none_or(|index| index == recorded.index)
+        && event.is_none_or(|event| event == envelope.event);
+    if !asked {
+        return Err(failed(
+            format!("the collector proved entry {} instead", recorded.index),
+            "tell the operator",
+        ));
+    }
+    if let Some(out) = &out {
+        for (extension, bytes) in [("entry", &recorded.bytes), ("tlog-proof", &recorded.proof)] {
+            let mut name = out.as_os_str().to_owned();
+            name.push(".");
+            name.push(extension);
+            write_durably(&PathBuf::from(name), bytes)?;
+        }
+    }
+    let value =
+        json!({"index": recorded.index, "leaf": recorded.leaf, "size": recorded.size, "envelope": envelope});
+    session.output.result(&value, || {
+        format!(
+            "entry {} of {} is proven: {} {} of {}\n  event {}\n  leaf  {}",
+            recorded.index,
+            recorded.size,
+            envelope.time,
+            envelope.type_,
+            envelope
+                .incident
+                .incident()
+                .map_or_else(|| envelope.deployment.to_string(), ToString::to_string),
+            envelope.event,
+            recorded.leaf
+        )
+    })
+}
+
+async fn fsck(session: &Session, evidence: bool) -> anyhow::Result<()> {
+    let mut client = proto::service::ledger_client(session.channel());
+    let mut stream = client
+        .fsck(v1::FsckRequest { evidence })
+        .await
+        .map_err(refused)?
+        .into_inner();
+    let bar = byte_bar(session.output, None);
+    let (mut problems, mut last) = (Vec::new(), v1::FsckProgress::default());
+    while let Some(progress) = stream.message().await.map_err(refused)? {
+        bar.set_message(format!("{} of {}", progress.done, progress.total));
+        problems.extend(progress.problems.iter().map(|problem| shown(problem)));
+        last = progress;
+    }
+    bar.finish_and_clear();
+    if !last.finished {
+        return Err(could_not("the check was cut before its end", "try again"));
+    }
+    let value = json!({"checked": last.done, "problems": problems});
+    session.output.result(&value, || {
+        let mut lines = problems.clone();
+        lines.push(format!("{} checked, {} problems", last.done, problems.len()));
+        lines.join("\n")
+    })?;
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(failed(
+            format!("{} problems", problems.len()),
+            "keep the stores as they are and let the operator look",
+        ))
+    }
+}
+
+async fn checkpoint(session: &Session, out: Option<PathBuf>) -> anyhow::Result<()> {
+    let before = session.kept()?.map(|(_, checkpoint)| checkpoint.size);
+    let (answer, checkpoint) = head(session).await?;
+    if let Some(out) = &out {
+        write_durably(out, &answer.checkpoint)?;
+    }
+    let value = json!({
+        "origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.to_base64(), "seen_before": before,
+        "stamped_size": answer.stamped_size,
+    });
+    session.output.result(&value, || {
+        let continues = match before {
+            Some(before) => format!("continues the one of size {before} seen here before"),
+            None => "the first seen here".to_owned(),
+        };
+        let stamp = match answer.stamped_size {
+            0 => "no time stamp".to_owned(),
+            size => format!("time-stamped at size {size}"),
+        };
+        format!(
+            "{}  size {}  root {}\n  {continues}; {stamp}",
+            checkpoint.origin,
+            checkpoint.size,
+            checkpoint.root.to_base64()
+        )
+    })
+}

@@ -1,0 +1,103 @@
+//! `exhibit login`: shows the collector that the person holds the key, and gets a TLS certificate for 12 hours.
+//! Guarantee: the collector that answers is the pinned one, and the certificate is this person's, for the fresh key.
+//! Not here: ordering. The certificate reads and transports; orders and acts carry the person's own signature.
+
+use certs::certificate::Leaf;
+use certs::connect;
+use certs::identity::Credentials;
+use certs::name::{Identity, Subject};
+use certs::request::TlsKey;
+use certs::tls::{self, Expected};
+use evidence::document::Document as _;
+use evidence::enrolment::{Login, LoginType};
+use evidence::json;
+use evidence::signed::Signed;
+use evidence::text::FixedBytes;
+use proto::v1;
+use rustls::pki_types::CertificateDer;
+
+use crate::clock;
+use crate::commands::Context;
+use crate::failure::{because, could_not, failed};
+use crate::pins::Pins;
+use crate::session::{CREDENTIALS, refused, unreachable};
+
+/// `exhibit login`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  exhibit login\n  exhibit --home ~/acme login")]
+pub struct Args {}
+
+/// Runs the command.
+///
+/// # Errors
+/// State, cause and next step.
+pub async fn run(_: Args, context: &Context) -> anyhow::Result<()> {
+    let home = context.home()?;
+    let config = home.config()?;
+    let pins = Pins::load(&home)?;
+    let expected = Expected::collector(config.deployment.clone(), config.collector.clone());
+    let client = tls::client(&pins.ca, None, expected)?;
+    let channel = connect::connect(&config.enrol_address, client)
+        .await
+        .map_err(unreachable)?;
+    let mut enrol = proto::service::enrol_client(channel);
+
+    let request = v1::LoginChallengeRequest {
+        person: config.person.to_string(),
+    };
+    let challenge = enrol
+        .login_challenge(request)
+        .await
+        .map_err(refused)?
+        .into_inner()
+        .challenge;
+    let key = TlsKey::generate()?;
+    let login = Login {
+        type_: LoginType,
+        deployment: config.deployment.clone(),
+        person: config.person.clone(),
+        challenge: FixedBytes(proto::convert::exact("challenge", "32 bytes", &challenge)?),
+        tls_key: key.public(),
+        at: clock::now()?,
+    };
+    let document = json::to_document(&login)?;
+    let by_person = config.signer().sign(Login::TYPE, &document)?;
+    let by_key = evidence::sshsig::sign(key.signing_key(), Login::TYPE, &document)?;
+    let signed = Signed::from_parts(document, vec![by_person, by_key]);
+    let signed = signed.map_err(|cause| could_not(because(&cause), "use an Ed25519 key or security key"))?;
+    signed
+        .verify_all(Login::TYPE)
+        .map_err(|cause| could_not(because(&cause), "touch the security key when it asks"))?;
+
+    let request = v1::LoginRequest {
+        login: Some(signed.into()),
+        csr: key.request()?.into(),
+    };
+    let answer = enrol.login(request).await.map_err(refused)?.into_inner();
+    let chain: Vec<CertificateDer<'static>> = answer
+        .certificates
+        .into_iter()
+        .map(|der| CertificateDer::from(der.to_vec()))
+        .collect();
+    let wrong = |why: &str| {
+        failed(
+            format!("the collector issued a certificate that is not yours: {why}"),
+            "tell the operator",
+        )
+    };
+    let leaf = chain.first().ok_or_else(|| wrong("there is none"))?;
+    let leaf = Leaf::parse(leaf).map_err(|cause| wrong(&because(&cause)))?;
+    if leaf.identity != Identity::new(config.deployment.clone(), Subject::Person(config.person.clone())) {
+        return Err(wrong(&leaf.identity.to_string()));
+    }
+    if leaf.key != key.public() {
+        return Err(wrong("it is for another key"));
+    }
+    Credentials::replace(&home.path(CREDENTIALS), &key, &chain)?;
+    let value = serde_json::json!({
+        "person": config.person, "deployment": config.deployment, "not_after": leaf.not_after,
+    });
+    context.output.result(&value, || {
+        format!("logged in as {} until {}", config.person, leaf.not_after)
+    })
+}

@@ -1,0 +1,48 @@
+//! Completion scripts and manual pages, from the same definitions that parse the command line.
+
+use std::path::PathBuf;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use crate::args::Cli;
+use crate::output::write_line;
+
+/// `exhibit completions`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  exhibit completions bash > /usr/share/bash-completion/completions/exhibit\n  exhibit completions zsh > ~/.zfunc/_exhibit"
+)]
+pub struct CompletionsArgs {
+    /// For which shell
+    shell: Shell,
+}
+
+/// `exhibit man`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  exhibit man --dir /usr/share/man/man1")]
+pub struct ManArgs {
+    /// Folder to write into
+    #[arg(long)]
+    dir: PathBuf,
+}
+
+/// Prints the script.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn completions(args: CompletionsArgs) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "exhibit", &mut script);
+    write_line(String::from_utf8(script)?.trim_end())
+}
+
+/// Writes one page a command.
+///
+/// # Errors
+/// Those of the file system.
+pub fn man(args: ManArgs) -> anyhow::Result<()> {
+    fs_err::create_dir_all(&args.dir)?;
+    clap_mangen::generate_to(Cli::command(), &args.dir)?;
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! How a command ends when it does not succeed: an exit code that scripts can rely on, and words that say state, cause and next step.
+
+use std::fmt;
+
+/// Exit codes of all our programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Evidence failed a check, or a collection ended without being stored.
+    Failed = 1,
+    /// The question could not be answered: no connection, no permission, a file that cannot be read.
+    CouldNot = 2,
+    /// The command line is wrong.
+    Usage = 64,
+}
+
+/// An ending other than success. `anyhow` carries it up; `main` finds it again.
+#[derive(Debug)]
+pub struct Failure {
+    /// The process exit code.
+    pub exit: Exit,
+    /// What happened.
+    pub state: String,
+    /// What to do now.
+    pub next: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.state)?;
+        if !self.next.is_empty() {
+            write!(out, "\n  next: {}", self.next)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The command line cannot be carried out as written.
+pub fn usage(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
+    Failure {
+        exit: Exit::Usage,
+        state: state.into(),
+        next: next.into(),
+    }
+    .into()
+}
+
+/// Something outside the evidence stands in the way.
+pub fn could_not(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
+    Failure {
+        exit: Exit::CouldNot,
+        state: state.into(),
+        next: next.into(),
+    }
+    .into()
+}
+
+/// The evidence, or the work on it, did not hold.
+pub fn failed(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
+    Failure {
+        exit: Exit::Failed,
+        state: state.into(),
+        next: next.into(),
+    }
+    .into()
+}
+
+/// An error with all its causes on one line.
+pub fn because(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some libraries repeat the cause in their own text.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,201 @@
+//! This home as a witness: every proof is checked under the pinned log key, and every checkpoint must continue the last.
+//! Guarantee: a collector that shows two histories to one home is caught, and both signed notes are kept.
+//! Not here: cosigning; counting a policy's quorum (a bundle's verification does).
+
+use evidence::digest::Digest;
+use evidence::entry::{Entry, EntryType};
+use ledger::{Checkpoint, Note, ProofFile, leaf_hash, verify_consistency, verify_inclusion};
+use proto::{convert, v1};
+
+use crate::failure::{because, failed};
+use crate::home::write_durably;
+use crate::session::{Session, refused};
+
+const CHECKPOINT: &str = "checkpoint";
+const LIED: &str =
+    "keep this home as it is and tell the operator and the admins: the ledger does not hold together";
+
+/// A ledger entry whose place in the log is proven.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The entry.
+    pub entry: Entry,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its `.tlog-proof`.
+    pub proof: Vec<u8>,
+    /// Its index in the log.
+    pub index: u64,
+    /// Its leaf hash.
+    pub leaf: Digest,
+    /// Entries of the tree in which it is proven.
+    pub size: u64,
+}
+
+impl Recorded {
+    /// Checks that it is the entry that was asked for.
+    ///
+    /// # Errors
+    /// When the collector recorded something else.
+    pub fn expect(&self, type_: EntryType, event: &Digest, refs: &[(&str, String)]) -> anyhow::Result<()> {
+        let envelope = &self.entry.envelope;
+        let other = refs
+            .iter()
+            .find(|(name, value)| envelope.reference(name) != Some(value));
+        if envelope.type_ != type_ || envelope.event != *event || other.is_some() {
+            return Err(failed(
+                format!(
+                    "the collector recorded {} of {} where {type_} of {event} was due",
+                    envelope.type_, envelope.event
+                ),
+                LIED,
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Verifies an entry's proof, and that its checkpoint continues the last one seen here.
+    ///
+    /// # Errors
+    /// When the entry is missing, malformed, unproven, or the log contradicts itself.
+    pub async fn recorded(
+        &self,
+        field: &'static str,
+        message: Option<v1::ProvenEntry>,
+    ) -> anyhow::Result<Recorded> {
+        let proven = convert::proven(field, message)?;
+        let (recorded, note) = self.proven(&proven.entry, &proven.proof)?;
+        self.continues(&note).await?;
+        Ok(recorded)
+    }
+
+    fn proven(&self, bytes: &[u8], proof: &[u8]) -> anyhow::Result<(Recorded, Note)> {
+        let broken =
+            |cause: &dyn std::error::Error| failed(format!("ledger entry: {}", because(cause)), LIED);
+        let entry = Entry::parse(bytes).map_err(|cause| broken(&cause))?;
+        if entry.envelope.deployment != self.config.deployment {
+            return Err(failed(
+                format!("ledger entry of deployment {}", entry.envelope.deployment),
+                LIED,
+            ));
+        }
+        let file = ProofFile::parse(proof).map_err(|cause| broken(&cause))?;
+        // The quorum is not asked here: cosigners may come later than the collector's answer.
+        let verified = self
+            .pins
+            .policy
+            .verify_note(file.checkpoint())
+            .map_err(|cause| broken(&cause))?;
+        let leaf = leaf_hash(bytes);
+        let checkpoint = &verified.checkpoint;
+        verify_inclusion(
+            file.index(),
+            checkpoint.size,
+            &leaf,
+            file.hashes(),
+            &checkpoint.root,
+        )
+        .map_err(|cause| broken(&cause))?;
+        let recorded = Recorded {
+            entry,
+            bytes: bytes.to_vec(),
+            proof: proof.to_vec(),
+            index: file.index(),
+            leaf: leaf.into(),
+            size: checkpoint.size,
+        };
+        Ok((recorded, file.checkpoint().clone()))
+    }
+
+    /// Checks a signed checkpoint against the last one seen here, and keeps the larger.
+    ///
+    /// # Errors
+    /// When it is not signed by the pinned log, or the two cannot both be true; both notes are then kept.
+    pub async fn continues(&self, note: &Note) -> anyhow::Result<Checkpoint> {
+        let verified = self.pins.policy.verify_note(note);
+        let new = verified
+            .map_err(|cause| failed(because(&cause), LIED))?
+            .checkpoint;
+        let Some(kept) = self.kept()? else {
+            self.keep(note, &new)?;
+            return Ok(new);
+        };
+        let (kept_note, old) = kept;
+        if old.size == 0 || (old.size == new.size && old.root == new.root) {
+            self.keep(note, &new)?;
+            return Ok(new);
+        }
+        let (smaller, larger) = if old.size <= new.size {
+            (&old, &new)
+        } else {
+            (&new, &old)
+        };
+        let proof = if smaller.size == larger.size || smaller.size == 0 {
+            Vec::new()
+        } else {
+            let mut client = proto::service::ledger_client(self.channel());
+            let request = v1::ConsistencyRequest {
+                from: smaller.size,
+                to: larger.size,
+            };
+            let answer = client.consistency(request).await.map_err(refused)?.into_inner();
+            convert::hashes("proof", &answer.proof)?
+        };
+        if smaller.size != 0 {
+            verify_consistency(smaller.size, &smaller.root, larger.size, &larger.root, &proof)
+                .or_else(|cause| Err(self.contradiction(&kept_note, note, &because(&cause))?))?;
+        }
+        self.keep(note, &new)?;
+        Ok(new)
+    }
+
+    /// The last checkpoint seen here.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not signed by the pinned log.
+    pub fn kept(&self) -> anyhow::Result<Option<(Note, Checkpoint)>> {
+        let Some(bytes) = self.home.read(CHECKPOINT)? else {
+            return Ok(None);
+        };
+        let next = "the home's checkpoint file was changed: restore it from a backup";
+        let note = Note::parse(&bytes).map_err(|cause| failed(because(&cause), next))?;
+        let verified = self
+            .pins
+            .policy
+            .verify_note(&note)
+            .map_err(|cause| failed(because(&cause), next))?;
+        Ok(Some((note, verified.checkpoint)))
+    }
+
+    /// Keeps `note` unless another process has kept a larger one meanwhile.
+    fn keep(&self, note: &Note, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+        let _guard = self.home.lock()?;
+        if self.kept()?.is_none_or(|(_, kept)| kept.size < checkpoint.size) {
+            self.home.write(CHECKPOINT, note.to_string().as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Keeps both notes for ever, and makes the error that says so.
+    fn contradiction(&self, kept: &Note, shown: &Note, why: &str) -> anyhow::Result<anyhow::Error> {
+        // Named by content: the same contradiction seen again is the same file.
+        let text = format!("{kept}\n{shown}");
+        let name = format!("contradictions/{}", Digest::of(text.as_bytes()));
+        let _guard = self.home.lock()?;
+        self.home
+            .write(&format!("{name}.kept"), kept.to_string().as_bytes())?;
+        write_durably(
+            &self.home.path(&format!("{name}.shown")),
+            shown.to_string().as_bytes(),
+        )?;
+        Ok(failed(
+            format!("the collector shows a ledger that does not continue the one seen before: {why}"),
+            format!(
+                "both signed checkpoints are kept as {}.*: hand them to the admins and every other holder of a checkpoint",
+                self.home.path(&name).display()
+            ),
+        ))
+    }
+}

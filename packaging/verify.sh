@@ -1,0 +1,344 @@
+#!/bin/sh
+# Checks a bundle with stock tools alone, for people who trust nobody's program: docs/spec/bundle.md is the text behind it.
+#   sh verify.sh BUNDLE TRUSTDIR
+# Needs sha256sum, find, ssh-keygen (8.2 or later), openssl (3.0 or later), base64, tar, zstd, awk, sed, grep, sort; python3 for the ledger proofs.
+# TRUSTDIR holds what you pinned: authority, policy, perhaps tsa.pem and roster_version_min; never take it from the bundle. Use your own copy
+# of this script: its digest is published with each release.
+# Exit: 1 a check failed; 2 a check could not be made; 0 all checks below hold. What they do not cover is printed last.
+set -u
+LC_ALL=C; export LC_ALL
+umask 077
+
+[ $# -eq 2 ] || { echo "usage: sh verify.sh BUNDLE TRUSTDIR" >&2; exit 64; }
+bundle=$(cd -- "$1" 2>/dev/null && pwd) || { echo "verify: $1 is no folder; unpack an archive first" >&2; exit 2; }
+trust=$(cd -- "$2" 2>/dev/null && pwd) || { echo "verify: $2 is no folder" >&2; exit 2; }
+for tool in sha256sum find ssh-keygen openssl base64 tar zstd awk sed grep sort comm head tail; do
+    command -v "$tool" >/dev/null || { echo "verify: $tool is missing; install it" >&2; exit 2; }
+done
+for file in "$bundle/SHA256SUMS" "$bundle/bundle.json" "$trust/authority" "$trust/policy"; do
+    [ -f "$file" ] || { echo "verify: $file is missing" >&2; exit 2; }
+done
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+trap 'exit 2' HUP INT TERM
+failed=0; open=0
+
+ok() { printf 'ok           %-18s %s\n' "$1" "$2"; }
+bad() { printf 'FAILED       %-18s %s\n' "$1" "$2"; failed=$((failed + 1)); }
+skip() { printf 'not checked  %-18s %s\n' "$1" "$2"; open=$((open + 1)); }
+result() { if [ "$3" -eq 0 ]; then ok "$1" "$2"; else bad "$1" "$2"; fi; } # check, what it says, 0 or another
+digest() { sha256sum <"$1" | cut -d ' ' -f 1; }
+# The first value of a text or number field. A quote inside a text is escaped, so a text cannot pretend to be a field.
+text() { grep -o "\"$2\":\"[^\"\\\\]*\"" "$1" | head -n 1 | sed 's/^[^:]*:"//; s/"$//'; }
+number() { grep -o "\"$2\":[0-9][0-9]*" "$1" | head -n 1 | sed 's/^.*://'; }
+# Does a signature hold?  allowed_signers, principal, namespace, signature, document
+signed() { ssh-keygen -Y verify -f "$1" -I "$2" -n "$3" -s "$4" <"$5" >"$work/said" 2>&1; }
+
+# --- Files: what is listed has its digest, and nothing else is there.
+odd=$(cd "$bundle" && find . ! -type f ! -type d | head -n 3)
+[ -z "$odd" ]; result files "only plain files and folders ${odd:+(found $odd)}" $?
+odd=$(cd "$bundle" && find . -type f | grep -v -E '^(\./[A-Za-z0-9_#-][A-Za-z0-9._#-]*|\.)(/[A-Za-z0-9_#-][A-Za-z0-9._#-]*)*$' | head -n 3)
+[ -z "$odd" ]; result files.names "every name is one that a bundle may hold ${odd:+(found $odd)}" $?
+grep -q -v -E '^[0-9a-f]{64}  [A-Za-z0-9_#-][A-Za-z0-9._#/-]*$' "$bundle/SHA256SUMS"
+[ $? -eq 1 ] && ! grep -q '\.\./' "$bundle/SHA256SUMS"; result sums.form "SHA256SUMS is well-formed" $?
+(cd "$bundle" && sha256sum -c --strict --quiet SHA256SUMS) >"$work/said" 2>&1
+result sums "$(wc -l <"$bundle/SHA256SUMS" | tr -d ' ') listed files have their digests $(head -n 1 "$work/said")" $?
+cut -c 67- "$bundle/SHA256SUMS" | sort >"$work/listed"
+[ -z "$(uniq -d "$work/listed")" ]; result sums.unique "no file is listed twice" $?
+for file in SHA256SUMS SHA256SUMS.sig SHA256SUMS.tsr export/checkpoint export/consistency export/entry export/entry.tlog-proof; do echo "$file"; done | sort >"$work/uncovered"
+(cd "$bundle" && find . -type f | sed 's|^\./||' | sort) | comm -23 - "$work/listed" | comm -23 - "$work/uncovered" >"$work/extra"
+[ ! -s "$work/extra" ]; result sums.extra "no file is there that SHA256SUMS does not cover $(head -n 3 "$work/extra" | tr '\n' ' ')" $?
+
+# --- Rosters: signed by enough of the pinned authority keys; from each, what its persons' keys may sign.
+threshold=$(sed -n '1s/^# threshold \([0-9][0-9]*\)$/\1/p' "$trust/authority")
+[ -n "$threshold" ] || { echo "verify: $trust/authority does not begin with '# threshold <k>'" >&2; exit 2; }
+newest=0; versions=""
+for file in "$bundle"/deployment/roster-*.json; do
+    version=${file##*/roster-}; version=${version%.json}
+    case $version in '' | *[!0-9]*) bad roster "${file##*/} is no roster's name"; continue ;; esac
+    : >"$work/keys"
+    for sig in "$file.sig" "${file%.json}".json.[0-9]*.sig; do
+        [ -f "$sig" ] || continue
+        if signed "$trust/authority" authority exhibit-roster-v1 "$sig" "$file"; then sed -n 's/^.* key //p' "$work/said" >>"$work/keys"; fi
+    done
+    count=$(sort -u "$work/keys" | wc -l | tr -d ' ')
+    if [ "$count" -lt "$threshold" ] || [ "$(number "$file" version)" != "$version" ]; then
+        bad roster "version $version: $count of $threshold authority signatures"; continue
+    fi
+    ok roster "version $version: $count of the $threshold authority signatures it needs"
+    versions="$versions $version"
+    [ "$version" -gt "$newest" ] && newest=$version
+    # {"id":…,"keys":[…],"roles":[…]} one a line; signed, so its form is known.
+    sed 's/^.*"persons":\[//; s/\],"rules":.*$//; s/},{/}\
+{/g' "$file" | awk '
+    BEGIN {
+        may["responder"] = "exhibit-act-v1,exhibit-bundle-v1,exhibit-login-v1,exhibit-order-v1"; may["approver"] = "exhibit-act-v1,exhibit-approval-v1,exhibit-login-v1"
+        may["analyst"] = may["auditor"] = "exhibit-act-v1,exhibit-login-v1"; may["endpoint-admin"] = "exhibit-act-v1,exhibit-login-v1,exhibit-token-v1"
+    }
+    /"id":"/ {
+        id = $0; sub(/^.*"id":"/, "", id); sub(/".*$/, "", id)
+        keys = $0; sub(/^.*"keys":\[/, "", keys); sub(/\].*$/, "", keys); gsub(/"/, "", keys)
+        roles = $0; sub(/^.*"roles":\[/, "", roles); sub(/\].*$/, "", roles); gsub(/"/, "", roles)
+        split("", seen); names = ""
+        n = split(roles, role, ",")
+        for (i = 1; i <= n; i++) { m = split(may[role[i]], space, ","); for (j = 1; j <= m; j++) if (!(space[j] in seen)) { seen[space[j]] = 1; names = names (names == "" ? "" : ",") space[j] } }
+        n = split(keys, key, ",")
+        for (i = 1; i <= n; i++) if (names != "") printf "person:%s namespaces=\"%s\" %s\n", id, names, key[i]
+    }' >"$work/allowed-$version"
+done
+minimum=1; [ -f "$trust/roster_version_min" ] && minimum=$(tr -d ' \n' <"$trust/roster_version_min")
+[ "$newest" -ge "$minimum" ] && [ "$newest" -gt 0 ]; result roster.minimum "newest roster is version $newest, at least $minimum" $?
+for version in $versions; do
+    before="$bundle/deployment/roster-$((version - 1)).json"
+    [ -f "$before" ] || continue
+    [ "$(text "$bundle/deployment/roster-$version.json" previous)" = "$(digest "$before")" ]
+    result roster.link "version $version follows version $((version - 1))" $?
+done
+: >"$work/allowed-0"; [ "$newest" -gt 0 ] || versions=0
+# By a person of any verified roster here?  person, namespace, signature, document
+by_person() { for v in $versions; do signed "$work/allowed-$v" "person:$1" "$2" "$3" "$4" && return 0; done; return 1; }
+
+# --- The signature over the sums, by the exporter.
+by=$(text "$bundle/bundle.json" by); by=${by#person:}
+signed "$work/allowed-$newest" "person:$by" exhibit-bundle-v1 "$bundle/SHA256SUMS.sig" "$bundle/SHA256SUMS"
+result sums.signature "signed by $by, a responder of roster $newest" $?
+
+# --- The ledger's head, under the pinned log key: openssl checks Ed25519 over the note's text.
+vkey=$(awk '$1 == "log" { print $2; exit }' "$trust/policy")
+log=${vkey%%+*}; rest=${vkey#*+}
+printf '%s' "${rest#*+}" | base64 -d 2>/dev/null | tail -c +2 >"$work/point"
+{ printf '\060\052\060\005\006\003\053\145\160\003\041\000'; cat "$work/point"; } >"$work/log.der" # RFC 8410
+note() { # check, file
+    awk 'length($0) == 0 { exit } { print }' "$2" >"$work/text"
+    awk -v name="$log" 'past && $1 == "\342\200\224" && $2 == name { print $3; exit } length($0) == 0 { past = 1 }' "$2" | base64 -d 2>/dev/null | tail -c +5 >"$work/signature"
+    [ "$(head -n 1 "$work/text")" = "$log" ] && [ "$(wc -l <"$work/text")" -eq 3 ] &&
+        openssl pkeyutl -verify -pubin -keyform DER -inkey "$work/log.der" -rawin -in "$work/text" -sigfile "$work/signature" >"$work/said" 2>&1
+    result "$1" "$log at size $(sed -n 2p "$work/text"), signed by the pinned log key" $?
+}
+note checkpoint "$bundle/ledger/checkpoint"
+note export.checkpoint "$bundle/export/checkpoint"
+if grep -q '^quorum none$' "$trust/policy"; then :; else skip quorum "cosigners of the pinned policy"; fi
+
+# --- Time stamps (RFC 3161).
+stamp() { # check, response, data
+    if [ ! -f "$2" ]; then printf 'not checked  %-18s %s\n' "$1" "there is no stamp"; return; fi
+    if [ ! -f "$trust/tsa.pem" ]; then printf 'not checked  %-18s %s\n' "$1" "no tsa.pem is pinned"; return; fi
+    openssl ts -verify -data "$3" -in "$2" -CAfile "$trust/tsa.pem" >"$work/said" 2>&1
+    code=$?
+    result "$1" "existed at $(openssl ts -reply -in "$2" -text 2>/dev/null | sed -n 's/^Time stamp: //p')" $code
+}
+stamp sums.stamp "$bundle/SHA256SUMS.tsr" "$bundle/SHA256SUMS"
+stamp checkpoint.stamp "$bundle/ledger/checkpoint.tsr" "$bundle/ledger/checkpoint"
+
+# --- Custody: inclusion of every entry, the chain, event ids, the export. The acts are laid out for ssh-keygen below.
+mkdir "$work/acts"
+if command -v python3 >/dev/null; then
+    cat >"$work/custody.py" <<'PY'
+import base64, hashlib, json, os, sys
+bundle, acts = sys.argv[1:3]
+sha = lambda data: hashlib.sha256(data).digest()
+node = lambda left, right: sha(b"\1" + left + right)
+read = lambda name: open(os.path.join(bundle, name), "rb").read()
+def say(check, words): print(check + "\t" + words)
+def head(note):
+    lines = note.split(b"\n\n")[0].decode().split("\n")
+    if len(lines) != 3: raise ValueError("checkpoint has not three lines")
+    return int(lines[1]), base64.b64decode(lines[2], validate=True), lines
+def included(entry, proof, want):
+    top, _, note = proof.partition(b"\n\n")
+    lines = top.decode().split("\n")
+    if lines[0] != "c2sp.org/tlog-proof@v1": raise ValueError("no tlog-proof")
+    lines = lines[1:]
+    if lines[0].startswith("extra "): lines = lines[1:]
+    if not lines[0].startswith("index "): raise ValueError("no index")
+    index = at = int(lines[0][6:])
+    size, root, text = head(note)
+    if text != want[2]: raise ValueError("proof leads to another checkpoint")
+    if not 0 <= index < size: raise ValueError("index outside the log")
+    last, value = size - 1, sha(b"\0" + entry)
+    for line in lines[1:]:
+        sibling = base64.b64decode(line, validate=True)
+        if last == 0 or len(sibling) != 32: raise ValueError("proof too long")
+        if at & 1 or at == last:
+            value = node(sibling, value)
+            while not at & 1 and at: at >>= 1; last >>= 1
+        else: value = node(value, sibling)
+        at >>= 1; last >>= 1
+    if last or value != root: raise ValueError("not in the checkpoint")
+    return index
+def consistent(old, new, proof):
+    if old[0] > new[0] or old[0] < 1: raise ValueError("sizes reversed")
+    if old[0] == new[0]:
+        if proof or old[1] != new[1]: raise ValueError("two roots at one size")
+        return
+    at, last = old[0] - 1, new[0] - 1
+    while at & 1: at >>= 1; last >>= 1
+    proof = ([old[1]] if old[0] & (old[0] - 1) == 0 else []) + proof
+    one = two = proof[0]
+    for sibling in proof[1:]:
+        if last == 0: raise ValueError("proof too long")
+        if at & 1 or at == last:
+            one, two = node(sibling, one), node(sibling, two)
+            while not at & 1 and at: at >>= 1; last >>= 1
+        else: two = node(two, sibling)
+        at >>= 1; last >>= 1
+    if last or one != old[1] or two != new[1]: raise ValueError("another history")
+def place(name, entry):
+    line, _, act = entry.partition(b"\n")
+    envelope = json.loads(line)
+    if act:
+        document, _, armours = act.partition(b"\n")
+        document += b"\n"
+        if hashlib.sha256(document).hexdigest() != envelope["event"]: raise ValueError("event is not its act's digest")
+        content = json.loads(document)
+        if content["type"] == "exhibit-act-v1" and content["act"] != envelope["type"]: raise ValueError("its act is of another type")
+        if content["type"] == "exhibit-act-v1" and armours:
+            if content["deployment"] != envelope["deployment"] or content["incident"] != envelope["incident"]: raise ValueError("its act belongs elsewhere")
+            kind, _, person = content["by"].partition(":")
+            if kind != "person": raise ValueError("signed by no person")
+            base = os.path.join(acts, name.replace("/", "_"))
+            for ending, data in ((".json", document), (".sig", armours), (".by", (person + "\n").encode())):
+                with open(base + ending, "wb") as out: out.write(data)
+    elif envelope["act"] != "digest": raise ValueError("its act is missing")
+    return envelope
+try:
+    overview, want = json.loads(read("bundle.json")), head(read("ledger/checkpoint"))
+    chain, count = {}, 0
+    for folder in ("custody", "custody/deployment"):
+        path = os.path.join(bundle, folder)
+        for file in sorted(os.listdir(path)) if os.path.isdir(path) else []:
+            if not file.endswith(".entry"): continue
+            name = folder + "/" + file[:-6]
+            try:
+                entry = read(name + ".entry")
+                included(entry, read(name + ".tlog-proof"), want)
+                envelope = place(name, entry)
+            except Exception as why: raise ValueError(f"{name}: {why}")
+            count += 1
+            if folder == "custody": chain[envelope["seq"]] = (envelope, sha(b"\0" + entry).hex(), file)
+    say("custody.inclusion", f"ok {count} entries are in the checkpoint, each with the digest of its act")
+    previous, before = "0" * 64, ""
+    for seq in range(len(chain)):
+        if seq not in chain: raise ValueError(f"entry {seq} is missing")
+        envelope, leaf, file = chain[seq]
+        if envelope["prev"] != previous or file != "%06d.entry" % seq: raise ValueError(f"entry {seq} does not follow the one before")
+        if envelope["incident"] != overview["incident"] or envelope["deployment"] != overview["deployment"]: raise ValueError(f"entry {seq} is of another chain")
+        if envelope["time"] < before: raise ValueError(f"entry {seq} is dated before the one before")
+        previous, before = leaf, envelope["time"]
+    if not chain or previous != overview["head"] or len(chain) != overview["head_seq"] + 1: raise ValueError("the chain does not end at the head")
+    say("custody.chain", f"ok entries 0 to {len(chain) - 1} without gap, each naming the one before")
+    later = head(read("export/checkpoint"))
+    consistent(want, later, [base64.b64decode(line, validate=True) for line in read("export/consistency").split()])
+    entry = read("export/entry")
+    included(entry, read("export/entry.tlog-proof"), later)
+    envelope = place("export/entry", entry)
+    refs = dict(envelope["refs"])
+    if envelope["type"] != "bundle.exported" or envelope["incident"] != overview["incident"]: raise ValueError("export/entry is another act")
+    if refs["sums"] != hashlib.sha256(read("SHA256SUMS")).hexdigest(): raise ValueError("the ledger names another SHA256SUMS")
+    if refs["head"] != overview["head"] or int(refs["count"]) != len(chain) or envelope["seq"] < len(chain): raise ValueError("the ledger names another head")
+    say("export", "ok bundle.exported names this SHA256SUMS, in a ledger that continues this bundle's")
+except Exception as why:
+    say("custody", f"FAILED {why}")
+PY
+    python3 -I "$work/custody.py" "$bundle" "$work/acts" >"$work/custody" 2>"$work/said" || printf 'custody\tFAILED python3 did not finish\n' >>"$work/custody"
+    while IFS='	' read -r check words; do
+        case $words in "ok "*) ok "$check" "${words#ok }" ;; *) bad "$check" "${words#FAILED }" ;; esac
+    done <"$work/custody"
+    acts=0; wrong=""
+    for act in "$work"/acts/*.json; do
+        [ -f "$act" ] || continue
+        acts=$((acts + 1))
+        by_person "$(cat "${act%.json}.by")" exhibit-act-v1 "${act%.json}.sig" "$act" || wrong=$(basename "${act%.json}")
+    done
+    [ -z "$wrong" ]; result custody.acts "$acts acts are signed by the persons they name ${wrong:+($wrong is not)}" $?
+else
+    skip custody "python3 is not here: inclusion proofs, chain, acts and export were not recomputed"
+fi
+
+# --- Orders and approvals, under the roster that the order names.
+for file in "$bundle"/orders/*.json "$bundle"/approvals/*.json; do
+    [ -f "$file" ] || continue
+    id=${file##*/}; id=${id%.json}; short=$(printf '%.12s' "$id")
+    kind=order; order=$file; who=$(text "$file" issuer)
+    case $file in */approvals/*) kind=approval; who=$(text "$file" approver); order="$bundle/orders/$(text "$file" order).json" ;; esac
+    version=$([ -f "$order" ] && number "$order" roster_version)
+    [ -f "$work/allowed-${version:-x}" ] && [ "$(digest "$file")" = "$id" ] && signed "$work/allowed-$version" "person:$who" "exhibit-$kind-v1" "$file.sig" "$file"
+    code=$?
+    [ "$kind" = order ] && [ $code -eq 0 ] && { [ "$(text "$file" roster_sha256)" = "$(digest "$bundle/deployment/roster-$version.json")" ]; code=$?; }
+    result "$kind" "$short is signed by $who of roster ${version:-?}" $code
+done
+
+# --- Endpoints: the token by an endpoint-admin, the enrolment by one-time key, evidence key, TLS key.
+: >"$work/endpoints"
+for file in "$bundle"/deployment/enrolment-*.json; do
+    [ -f "$file" ] || continue
+    endpoint=$(text "$file" endpoint); generation=$(number "$file" generation); name="$endpoint#$generation"
+    token="$bundle/deployment/token-$endpoint-$generation.json"
+    if [ -f "$token" ] && by_person "$(text "$token" issuer)" exhibit-token-v1 "$token.sig" "$token" && [ "$(text "$file" token)" = "$(digest "$token")" ] &&
+        [ "$(text "$token" endpoint)#$(number "$token" generation)" = "$name" ] && [ "${file##*/}" = "enrolment-$endpoint-$generation.json" ]; then code=0; else code=1; fi
+    {
+        printf 'token namespaces="exhibit-enrolment-v1" %s\n' "$(text "$token" key 2>/dev/null)"
+        printf 'evidence namespaces="exhibit-enrolment-v1" %s\n' "$(text "$file" evidence_key)"
+        printf 'tls namespaces="exhibit-enrolment-v1" %s\n' "$(text "$file" tls_key)"
+    } >"$work/three"
+    signed "$work/three" token exhibit-enrolment-v1 "$file.sig" "$file" && signed "$work/three" evidence exhibit-enrolment-v1 "${file%.json}.json.2.sig" "$file" &&
+        signed "$work/three" tls exhibit-enrolment-v1 "${file%.json}.json.3.sig" "$file" || code=1
+    [ $code -eq 0 ] && printf 'endpoint:%s namespaces="exhibit-delegation-v1,exhibit-manifest-v1" %s\n' "$name" "$(text "$file" evidence_key)" >>"$work/endpoints"
+    result endpoint "$name: token by $(text "$token" issuer 2>/dev/null), enrolment by its three keys" $code
+done
+
+# --- Collections: delegation, every seal and its segment, the manifest, the container.
+for folder in "$bundle"/evidence/*/; do
+    [ -d "$folder" ] || continue
+    folder=${folder%/}; id=${folder##*/}; short=$(printf '%.12s' "$id")
+    delegation="$folder/delegation.json"; manifest="$folder/manifest.json"; container="$folder/container.tar.zst"
+    endpoint="endpoint:$(text "$delegation" endpoint)#$(number "$delegation" generation)"
+    signed "$work/endpoints" "$endpoint" exhibit-delegation-v1 "$delegation.sig" "$delegation"; code=$?
+    awk -v who="$endpoint" '$1 == who { print $3, $4; exit }' "$work/endpoints" >"$work/evidence.pub"
+    print=$(ssh-keygen -lf "$work/evidence.pub" 2>/dev/null | cut -d ' ' -f 2)
+    made=$(printf 'exhibit-collection-v1\n%s\n%s\n%s\n%s\n' "$(text "$delegation" order)" "$print" "$(number "$delegation" attempt)" "$(text "$delegation" nonce)" | sha256sum | cut -d ' ' -f 1)
+    [ "$made" = "$id" ] && [ "$(text "$delegation" collection)" = "$id" ] || code=1
+    result delegation "$short by $endpoint" $code
+    [ -f "$bundle/orders/$(text "$delegation" order).json" ]; result order.present "$short was collected under an order that is here" $?
+
+    printf 'sealer namespaces="exhibit-seal-v1,exhibit-manifest-v1" %s\n' "$(text "$delegation" sealer)" >"$work/sealer"
+    index=0; offset=1; previous=$(printf '%064d' 0); why=""; final=false
+    while [ -f "$folder/seals/$(printf '%06d' $index).seal" ]; do
+        seal="$folder/seals/$(printf '%06d' $index).seal"
+        head -n 1 "$seal" >"$work/header"
+        sed -n '/^-----BEGIN SSH SIGNATURE-----$/,/^-----END SSH SIGNATURE-----$/p; /^-----END SSH SIGNATURE-----$/q' "$seal" >"$work/header.sig"
+        length=$(number "$work/header" stored_len); length=${length:-0}
+        final=$(grep -o '"final":[a-z]*' "$work/header" | sed 's/.*://')
+        signed "$work/sealer" sealer exhibit-seal-v1 "$work/header.sig" "$work/header" || why="seal $index: signature"
+        [ "$(number "$work/header" index)" = "$index" ] && [ "$(text "$work/header" prev)" = "$previous" ] && [ "$(text "$work/header" collection)" = "$id" ] || why="seal $index: chain"
+        [ "$(tail -c +$offset "$container" | head -c "$length" | sha256sum | cut -d ' ' -f 1)" = "$(text "$work/header" sha256)" ] || why="segment $index: digest"
+        records=$(number "$work/header" records_len)
+        [ "$(tail -c "${records:-0}" "$seal" | sha256sum | cut -d ' ' -f 1)" = "$(text "$work/header" records_sha256)" ] || why="seal $index: records"
+        previous=$(digest "$seal"); offset=$((offset + length)); index=$((index + 1))
+    done
+    [ "$(find "$folder/seals" -type f 2>/dev/null | wc -l)" -eq "$index" ] || why="seals: not contiguous"
+    size=0; [ -f "$container" ] && size=$(wc -c <"$container")
+    [ "$size" -eq $((offset - 1)) ] || why="container: $size bytes, its seals say $((offset - 1))"
+    [ -z "$why" ]; result seals "$short: $index segments, each signed, in order, with its digest ${why:+($why)}" $?
+
+    if [ -f "$manifest" ]; then
+        signed "$work/sealer" sealer exhibit-manifest-v1 "$manifest.sig" "$manifest" && signed "$work/endpoints" "$endpoint" exhibit-manifest-v1 "$folder/manifest.json.2.sig" "$manifest" &&
+            [ "$(text "$manifest" collection)" = "$id" ] && [ "$(text "$manifest" delegation)" = "$(digest "$delegation")" ] && [ "$(text "$manifest" seal_head)" = "$previous" ] &&
+            [ "$(text "$manifest" container_sha256)" = "$(digest "$container")" ] && [ "$final" = true ]
+        result manifest "$short: by sealer and evidence key, for this container and these seals" $?
+        tar --zstd -tf "$container" >"$work/list" 2>"$work/said"
+        result container "$short: tar lists $(wc -l <"$work/list" | tr -d ' ') members" $?
+    else
+        ok manifest "$short: interrupted, no manifest; what its $index seals cover stands"
+    fi
+done
+
+cat <<END
+
+Stock tools do not check, exhibit-verify does: that every tar header is the one its item record makes and every item has its recorded digest
+and Merkle root; the target list and expiry of orders and that rules asking for two persons were met; which roster was in force when; user
+presence of security keys; that every collection the ledger names is here; cosigners of a policy that asks for them.
+END
+if [ "$failed" -gt 0 ]; then echo "FAILED: $failed checks"; exit 1; fi
+if [ "$open" -gt 0 ]; then echo "NOT VERIFIED: $open checks could not be made"; exit 2; fi
+echo "VERIFIED with stock tools"
