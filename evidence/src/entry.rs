@@ -2,6 +2,7 @@
 //! Guarantee: an entry that parses has one spelling, names a known type, sits in the right kind of chain with the refs its type
 //! demands, and carries the act that its event id names. Not here: who signed the act ([`crate::entry::Signers`] says who must), Merkle proofs (crate `ledger`).
 
+mod form;
 mod kind;
 
 use serde::{Deserialize, Serialize};
@@ -248,6 +249,17 @@ impl Entry {
                 name: name.clone(),
             });
         }
+        if let Some((name, _)) = self
+            .envelope
+            .refs
+            .iter()
+            .find(|(name, value)| !form::fits(name, value))
+        {
+            return Err(EntryError::RefForm {
+                type_: self.envelope.type_,
+                name: name.clone(),
+            });
+        }
         match (&self.act, self.envelope.act) {
             (Some(act), ActPlace::Inline) => {
                 if rule.form == ActForm::Digest {
@@ -381,6 +393,14 @@ pub enum EntryError {
         type_: EntryType,
         /// Name.
         name: &'static str,
+    },
+    /// A ref whose value is no id, digest, number or word of its name's form.
+    #[error("{type_}: the ref {name} has another form than docs/spec/ledger.md gives it")]
+    RefForm {
+        /// Type.
+        type_: EntryType,
+        /// Name.
+        name: String,
     },
     /// A rule of its type.
     #[error("{type_}: {rule}")]
