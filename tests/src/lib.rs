@@ -2,6 +2,7 @@
 //! Guarantee: every process it starts ends with it. Not here: any knowledge of server or agent internals.
 
 mod child;
+pub mod proxy;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
