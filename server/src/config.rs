@@ -1,0 +1,274 @@
+//! `server.toml`: where things are and what policy asks. Written with comments by `init`, edited by people.
+//! Guarantee: an unknown or missing setting is an error, never a default nobody chose for durability.
+//! Not here: secrets; keys lie in files of their own below `keys/`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use evidence::enrolment::Address;
+use evidence::id::{CollectorId, DeploymentId};
+use serde::Deserialize;
+
+use crate::store::{Degraded, ReplicationPolicy};
+
+/// Name of the file in the collector's directory.
+pub const CONFIG_FILE: &str = "server.toml";
+
+/// Settings of a collector.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Deployment.
+    pub deployment: DeploymentId,
+    /// This collector.
+    pub collector: CollectorId,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Where others reach it.
+    pub reach: Reach,
+    /// How many copies an acknowledgement stands for.
+    pub replication: Replication,
+    /// Stores, in order of preference for reads.
+    #[serde(rename = "store")]
+    pub stores: Vec<StoreConfig>,
+    /// Time-stamping authority.
+    pub tsa: Option<TsaConfig>,
+}
+
+/// Listeners.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Agents and people, mutual TLS.
+    pub main: SocketAddr,
+    /// Enrolment and login, TLS with the collector's certificate only.
+    pub enrol: SocketAddr,
+    /// `/metrics` over plain HTTP; keep it on loopback.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Addresses as tokens and cards tell them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reach {
+    /// Main listener.
+    pub main: Address,
+    /// Enrolment listener.
+    pub enrol: Address,
+}
+
+/// Replication policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replication {
+    /// Stores that must hold a segment before it is acknowledged.
+    pub copies: usize,
+    /// When they cannot.
+    pub degraded: Degraded,
+}
+
+impl From<Replication> for ReplicationPolicy {
+    fn from(replication: Replication) -> Self {
+        Self { copies: replication.copies, degraded: replication.degraded }
+    }
+}
+
+/// One store.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Its id, as in its `store.json`.
+    pub id: String,
+    /// Its directory.
+    pub path: PathBuf,
+}
+
+/// Time-stamping authority.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TsaConfig {
+    /// `http://…`; RFC 3161 answers carry their own signature.
+    pub url: String,
+    /// Seconds between stamps while the ledger grows.
+    pub every_s: u64,
+    /// Seconds to wait for an answer.
+    pub timeout_s: u64,
+}
+
+impl Config {
+    /// Reads `server.toml` of a collector's directory.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a setting is unknown, missing or contradicts another.
+    pub fn load(directory: &Path) -> Result<Self, ConfigError> {
+        let path = directory.join(CONFIG_FILE);
+        let text = fs_err::read_to_string(&path).map_err(|source| ConfigError::Read { source })?;
+        Self::parse(&text).map_err(|reason| ConfigError::Content { path, reason })
+    }
+
+    /// Reads settings out of text.
+    ///
+    /// # Errors
+    /// What is wrong, for the user.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let stores = config.stores.len();
+        if stores == 0 || config.replication.copies == 0 {
+            return Err("there must be a store and at least one copy".to_owned());
+        }
+        if config.replication.copies > stores {
+            let copies = config.replication.copies;
+            return Err(format!("`copies = {copies}` asks for more stores than the {stores} there are"));
+        }
+        for (number, store) in config.stores.iter().enumerate() {
+            let others = config.stores.iter().take(number);
+            if others.into_iter().any(|other| other.id == store.id || other.path == store.path) {
+                return Err(format!("store `{}` is named twice", store.id));
+            }
+        }
+        if let Some(tsa) = &config.tsa {
+            crate::tsa::check_url(&tsa.url)?;
+            if tsa.every_s == 0 || tsa.timeout_s == 0 {
+                return Err("`every_s` and `timeout_s` of [tsa] must be at least 1".to_owned());
+            }
+        }
+        Ok(config)
+    }
+
+    /// The file that `init` writes: every setting with its meaning. Reads back as the same settings.
+    pub fn to_commented(&self) -> String {
+        let Self { deployment, collector, listen, reach, replication, stores, tsa } = self;
+        let degraded = match replication.degraded {
+            Degraded::Accept => "accept",
+            Degraded::Wait => "wait",
+        };
+        let mut text = format!(
+            "# Collector of deployment {deployment}. Restart it after a change. No secret stands here.\n\
+             deployment = {}\ncollector = {}\n\n\
+             [listen]\n# Agents and people, mutual TLS; a port of 0 takes a free one, see run/addresses.json.\nmain = {}\n\
+             # Enrolment and login.\nenrol = {}\n",
+            quoted(deployment.as_str()),
+            quoted(collector.as_str()),
+            quoted(&listen.main.to_string()),
+            quoted(&listen.enrol.to_string()),
+        );
+        match listen.metrics {
+            Some(metrics) => text.push_str(&format!("# Plain HTTP: keep it on loopback.\nmetrics = {}\n", quoted(&metrics.to_string()))),
+            None => text.push_str("# Plain HTTP: keep it on loopback.\n# metrics = \"127.0.0.1:9464\"\n"),
+        }
+        text.push_str(&format!(
+            "\n[reach]\n# As endpoints and people reach the two listeners; stands in enrolment tokens.\nmain = {}\nenrol = {}\n\n\
+             [replication]\n# Stores that must hold a segment before the endpoint may forget it.\ncopies = {}\n\
+             # When fewer can be written: \"wait\" holds uploads back, \"accept\" goes on and says \"degraded\" everywhere.\n\
+             degraded = {}\n",
+            quoted(reach.main.as_str()),
+            quoted(reach.enrol.as_str()),
+            replication.copies,
+            quoted(degraded),
+        ));
+        for store in stores {
+            text.push_str(&format!(
+                "\n[[store]]\nid = {}\npath = {}\n",
+                quoted(&store.id),
+                quoted(&store.path.display().to_string())
+            ));
+        }
+        match tsa {
+            Some(TsaConfig { url, every_s, timeout_s }) => text.push_str(&format!(
+                "\n[tsa]\n# RFC 3161 over HTTP; stamps the ledger's newest checkpoint while it grows.\nurl = {}\nevery_s = {every_s}\ntimeout_s = {timeout_s}\n",
+                quoted(url)
+            )),
+            None => text.push_str(
+                "\n# RFC 3161 over HTTP; stamps the ledger's newest checkpoint while it grows.\n# [tsa]\n# url = \"http://tsa.example.org/\"\n# every_s = 3600\n# timeout_s = 30\n",
+            ),
+        }
+        text
+    }
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            control if control.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(control))),
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A setting is wrong.
+    #[error("{}: {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file cannot be read.
+    #[error("read the settings. Is this a collector's directory? `exhibit-server init` makes one")]
+    Read {
+        /// Cause, naming the file.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Config {
+        Config {
+            deployment: "acme".parse().unwrap(),
+            collector: "collector-1".parse().unwrap(),
+            listen: Listen {
+                main: "0.0.0.0:7443".parse().unwrap(),
+                enrol: "[::1]:0".parse().unwrap(),
+                metrics: Some("127.0.0.1:9464".parse().unwrap()),
+            },
+            reach: Reach { main: "c.example.org:7443".parse().unwrap(), enrol: "c.example.org:7444".parse().unwrap() },
+            replication: Replication { copies: 2, degraded: Degraded::Accept },
+            stores: vec![
+                StoreConfig { id: "store-1".into(), path: "/disk 1/\"ev\"\\".into() },
+                StoreConfig { id: "store-2".into(), path: "/disk2/ev".into() },
+            ],
+            tsa: Some(TsaConfig { url: "http://tsa.example.org/tsr".into(), every_s: 60, timeout_s: 5 }),
+        }
+    }
+
+    #[test]
+    fn what_init_writes_reads_back_as_the_same_settings() {
+        let full = example();
+        assert_eq!(Config::parse(&full.to_commented()), Ok(full.clone()));
+        let listen = Listen { metrics: None, ..full.listen.clone() };
+        let sparse = Config { tsa: None, listen, ..full };
+        assert_eq!(Config::parse(&sparse.to_commented()), Ok(sparse));
+    }
+
+    #[test]
+    fn contradictions_and_unknown_settings_are_refused() {
+        let text = example().to_commented();
+        for (from, to) in [
+            ("copies = 2", "copies = 3"),
+            ("copies = 2", "copies = 0"),
+            ("copies = 2", "copies = 2\nspeed = 9"),
+            ("degraded = \"accept\"", "degraded = \"maybe\""),
+            ("id = \"store-2\"", "id = \"store-1\""),
+            ("http://", "https://"),
+            ("every_s = 60", "every_s = 0"),
+            ("deployment = \"acme\"", "deployment = \"Acme\""),
+            ("[replication]", "[replicas]"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            assert!(Config::parse(&text.replacen(from, to, 1)).is_err(), "{to}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! What a collector stands on: settings, database, stores, ledger, authority; opened in the one right order.
+//! Guarantee: nothing is created here; a wrong mode, a foreign store or two histories stop the start.
+//! Not here: listeners and services (`run`).
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use certs::authority::Authority;
+use evidence::roster::AuthoritySet;
+use ledger::VerifierKey;
+
+use crate::config::{Config, ConfigError, StoreConfig};
+use crate::db::{Db, DbError, QueueSink};
+use crate::ledger::{
+    CheckpointSigner, KeyFileError, ProcessSigner, Sequencer, SequencerParts, SignerError, StartError, origin,
+};
+use crate::store::{
+    DirectoryStore, Key, Replicas, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink,
+};
+
+/// Read connections of the database: enough for the blocking threads of a handful of services.
+const READERS: usize = 8;
+
+/// Where the parts of a collector lie in its directory.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The directory.
+    pub directory: PathBuf,
+}
+
+impl Layout {
+    /// A collector's directory.
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// Key and certificate of the certificate authority.
+    pub fn ca(&self) -> PathBuf {
+        self.directory.join("keys/ca")
+    }
+
+    /// Seed of the log key.
+    pub fn log_key(&self) -> PathBuf {
+        self.directory.join("keys/log")
+    }
+
+    /// Public keys of the deployment's authority, with their threshold.
+    pub fn authority(&self) -> PathBuf {
+        self.directory.join("authority")
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.directory.join("exhibit.db")
+    }
+
+    /// The public card.
+    pub fn card(&self) -> PathBuf {
+        self.directory.join("deployment.json")
+    }
+
+    /// What lives only while the collector runs.
+    pub fn run(&self) -> PathBuf {
+        self.directory.join("run")
+    }
+
+    /// The ledger's public key, from the card: checks and rebuilds need no secret.
+    ///
+    /// # Errors
+    /// When the card cannot be read or names none.
+    pub fn log_verifier_key(&self) -> Result<VerifierKey, FoundationError> {
+        let text = fs_err::read_to_string(self.card()).map_err(|source| FoundationError::Io { source })?;
+        let refused = |reason: String| FoundationError::Card { path: self.card(), reason };
+        let card: serde_json::Value = serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        let key = card.get("log_key").and_then(serde_json::Value::as_str).unwrap_or_default();
+        VerifierKey::parse(key).map_err(|error| refused(error.to_string()))
+    }
+
+    /// Refuses a directory or keys that others can read.
+    ///
+    /// # Errors
+    /// `Mode` names the path and the command that mends it.
+    pub fn check_modes(&self) -> Result<(), FoundationError> {
+        check_mode(&self.directory)?;
+        check_mode(&self.directory.join("keys"))?;
+        for file in [self.ca(), self.log_key(), self.database()] {
+            if file.exists() {
+                check_mode(&file)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_mode(path: &Path) -> Result<(), FoundationError> {
+    let metadata = fs_err::metadata(path).map_err(|source| FoundationError::Io { source })?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
+    Err(FoundationError::Mode { path: path.to_owned(), mode, wanted })
+}
+
+/// An opened collector, without its listeners.
+pub struct Foundation {
+    /// Settings.
+    pub config: Config,
+    /// Places.
+    pub layout: Layout,
+    /// Rows.
+    pub db: Db,
+    /// Objects.
+    pub replicas: Replicas,
+    /// Ledger.
+    pub sequencer: Sequencer,
+    /// Who signs rosters.
+    pub authority: AuthoritySet,
+    /// Who signs certificates.
+    pub certificates: Authority,
+}
+
+impl Foundation {
+    /// Opens everything, starts the signer process (`program __signer`), finishes what a crash left. Blocks on disks.
+    ///
+    /// # Errors
+    /// `FoundationError`, in words for the operator.
+    pub fn open(directory: &Path, program: &Path) -> Result<Self, FoundationError> {
+        let layout = Layout::new(directory);
+        let config = Config::load(directory)?;
+        layout.check_modes()?;
+        let authority = read_authority(&layout.authority())?;
+        let certificates = Authority::load(&layout.ca(), config.deployment.clone())
+            .map_err(|source| FoundationError::Certificates { source })?;
+        let db = Db::open(&layout.database(), READERS)?;
+        let replicas = open_replicas(&config, &db)?;
+        let signer: Arc<dyn CheckpointSigner> =
+            Arc::new(ProcessSigner::start(program, &layout.log_key(), &origin(config.deployment.as_str()))?);
+        let sequencer = Sequencer::start(SequencerParts {
+            deployment: config.deployment.clone(),
+            db: db.clone(),
+            replicas: replicas.clone(),
+            signer,
+            clock: crate::clock::now,
+        })?;
+        Ok(Self { config, layout, db, replicas, sequencer, authority, certificates })
+    }
+}
+
+/// Reads the file of authority keys that `exhibit authority init` wrote.
+///
+/// # Errors
+/// When it cannot be read or is none.
+pub fn read_authority(path: &Path) -> Result<AuthoritySet, FoundationError> {
+    let text = fs_err::read_to_string(path).map_err(|source| FoundationError::Io { source })?;
+    AuthoritySet::from_trust_file(&text)
+        .map_err(|error| FoundationError::Authority { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Opens every configured store, and stands in for those that are away.
+pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, FoundationError> {
+    let stores = open_stores(config)?;
+    Ok(Replicas::new(stores, config.replication.into(), Arc::new(QueueSink(db.clone()))))
+}
+
+/// Stores and the public log key of a collector that is not running, for checks: nothing is queued or written.
+///
+/// # Errors
+/// When a store is another's or the card cannot be read.
+pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, VerifierKey), FoundationError> {
+    let stores = open_stores(config)?;
+    let key = layout.log_verifier_key()?;
+    Ok((Replicas::new(stores, config.replication.into(), Arc::new(Unheard)), key))
+}
+
+/// While nothing runs there is no queue; the next start scans the stores.
+pub(crate) struct Unheard;
+
+impl WantingSink for Unheard {
+    fn wanting(&self, store: &str, key: &Key, wanting: Wanting) {
+        tracing::warn!(store, %key, ?wanting, "A replica is wanting");
+    }
+}
+
+/// A store that is away is degraded; one that is another's is a mistake nobody should start with.
+pub(crate) fn open_stores(config: &Config) -> Result<Vec<Arc<dyn Store>>, FoundationError> {
+    let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+    for store in &config.stores {
+        match DirectoryStore::open(&store.path) {
+            Ok(opened) => {
+                check_identity(config, store, opened.identity())?;
+                stores.push(Arc::new(opened));
+            }
+            Err(error @ StoreError::Transient { .. }) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(
+                    store = store.id,
+                    error = &error as &dyn std::error::Error,
+                    "A store is away; nothing is written to it until the collector is restarted with it"
+                );
+                let identity = StoreIdentity {
+                    store: store.id.clone(),
+                    deployment: config.deployment.to_string(),
+                    created: String::new(),
+                    domain: "(away)".to_owned(),
+                };
+                stores.push(Arc::new(UnavailableStore::new(identity)));
+            }
+        }
+    }
+    Ok(stores)
+}
+
+fn check_identity(config: &Config, store: &StoreConfig, found: &StoreIdentity) -> Result<(), FoundationError> {
+    if found.store == store.id && found.deployment == config.deployment.as_str() {
+        return Ok(());
+    }
+    Err(FoundationError::ForeignStore {
+        path: store.path.clone(),
+        found: format!("{} of {}", found.store, found.deployment),
+        expected: format!("{} of {}", store.id, config.deployment),
+    })
+}
+
+/// Why a collector does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FoundationError {
+    /// The file of authority keys.
+    #[error("{} does not hold authority keys: {reason}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The public card.
+    #[error("{} does not name the log key: {reason}", path.display())]
+    Card {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The certificate authority.
+    #[error("open the certificate authority")]
+    Certificates {
+        /// Why.
+        #[source]
+        source: certs::authority::AuthorityError,
+    },
+    /// Settings.
+    #[error("read settings")]
+    Config(#[from] ConfigError),
+    /// Database.
+    #[error("open the database")]
+    Db(#[from] DbError),
+    /// A store of another deployment or under another id.
+    #[error("{} is store {found}, not {expected}. Correct the path in `server.toml`", path.display())]
+    ForeignStore {
+        /// Its place.
+        path: PathBuf,
+        /// Who it says it is.
+        found: String,
+        /// Who it should be.
+        expected: String,
+    },
+    /// A file.
+    #[error("open the collector's directory")]
+    Io {
+        /// Cause, naming the file.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The log key.
+    #[error("open the log key")]
+    Key(#[from] KeyFileError),
+    /// The ledger.
+    #[error("start the ledger")]
+    Ledger(#[from] StartError),
+    /// Others may read it.
+    #[error("{} has mode {mode:04o}, others may read it. Run `chmod {wanted:o}` on it, and consider what is in it known", path.display())]
+    Mode {
+        /// The path.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// What it should be.
+        wanted: u32,
+    },
+    /// The signer process.
+    #[error("start the signer")]
+    Signer(#[from] SignerError),
+    /// A store.
+    #[error("open the stores")]
+    Store(#[from] StoreError),
+}

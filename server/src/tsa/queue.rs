@@ -1,0 +1,147 @@
+//! The queue of heads to be stamped, and one round of working it off.
+
+use std::time::Duration;
+
+use evidence::act::{Act, ActNonce, ActType};
+use evidence::digest::Digest;
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::{Actor, Chain, CollectorId, DeploymentId};
+use evidence::json;
+use evidence::time::Time;
+
+use super::{TsaClient, TsaError};
+use crate::db::{Db, DbError, stamps};
+use crate::ledger::{PendingEntry, Published, Sequencer, SubmitError};
+use crate::store::{Key, ReplicaError, Replicas};
+
+/// First wait after a failure: 30 s; doubles up to [`BACKOFF_MAX`].
+const BACKOFF_MIN: Duration = Duration::from_secs(30);
+/// Longest wait: 1 h.
+const BACKOFF_MAX: Duration = Duration::from_secs(3600);
+
+/// A head that is stamped and recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamped {
+    /// Size of the stamped checkpoint.
+    pub size: u64,
+    /// Digest of the response.
+    pub stamp: Digest,
+}
+
+/// Puts the newest published head into the queue, unless it grew by nothing but a stamp since the last one.
+///
+/// # Errors
+/// Of the database.
+pub async fn enqueue_newest(db: &Db, published: Published) -> Result<bool, DbError> {
+    if published.size == 0 {
+        return Ok(false);
+    }
+    db.write_async(move |tx| {
+        let newest: Option<u64> = tx.query_row("SELECT max(size) FROM stamps", [], |row| row.get(0))?;
+        // Each stamp is itself an entry: without this a quiet log would be stamped for ever.
+        let only_stamps: bool = tx.query_row(
+            "SELECT NOT EXISTS (SELECT 1 FROM entries WHERE idx >= ?1 AND idx < ?2 AND type <> 'tsa.stamped')",
+            rusqlite::params![newest.unwrap_or(0), published.size],
+            |row| row.get(0),
+        )?;
+        if newest.is_some() && only_stamps {
+            return Ok(false);
+        }
+        stamps::enqueue(tx, published.size, &published.note)?;
+        Ok(true)
+    })
+    .await
+}
+
+/// Works off what is due, newest first; the newest stamp covers all that is smaller. A TSA that is away costs a wait,
+/// nothing else.
+///
+/// # Errors
+/// When database, stores or ledger fail; failures of the TSA are in the queue.
+pub async fn stamp_due(
+    client: &TsaClient,
+    db: &Db,
+    replicas: &Replicas,
+    sequencer: &Sequencer,
+    who: (&DeploymentId, &CollectorId),
+    now: Time,
+) -> Result<Option<Stamped>, StampError> {
+    let now_ms = now.unix_ms();
+    let due = db.read_async(move |reader| stamps::due(reader, now_ms, 1)).await?;
+    let Some(task) = due.into_iter().next() else { return Ok(None) };
+    let response = match client.stamp(&Digest::of(&task.note)).await {
+        Ok(response) => response,
+        Err(error) => {
+            defer(db, task.size, task.attempts, now_ms, &error).await?;
+            return Ok(None);
+        }
+    };
+    let stamp = Digest::of(&response);
+    let (stores, note, size) = (replicas.clone(), task.note, task.size);
+    let written = tokio::task::spawn_blocking(move || {
+        stores.create(&Key::stamped_checkpoint(size), &note)?;
+        stores.create(&Key::stamp(size, stamp.as_bytes()), &response)
+    })
+    .await;
+    written.map_err(|_| StampError::Panicked)??;
+    sequencer.submit(entry(who, size, stamp, now)?).await?;
+    db.write_async(move |tx| stamps::done(tx, size)).await?;
+    Ok(Some(Stamped { size, stamp }))
+}
+
+async fn defer(db: &Db, size: u64, attempts: u32, now_ms: u64, error: &TsaError) -> Result<(), DbError> {
+    let wait = BACKOFF_MIN.saturating_mul(1_u32.checked_shl(attempts.min(20)).unwrap_or(u32::MAX)).min(BACKOFF_MAX);
+    let due = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    tracing::warn!(size, wait_s = wait.as_secs(), error = error as &dyn std::error::Error, "No time stamp yet");
+    let text = super::causes(error);
+    db.write_async(move |tx| stamps::failed(tx, size, due, &text)).await
+}
+
+fn entry(
+    (deployment, collector): (&DeploymentId, &CollectorId),
+    size: u64,
+    stamp: Digest,
+    now: Time,
+) -> Result<PendingEntry, StampError> {
+    let refs = evidence::pairs::sorted([("size", size.to_string()), ("stamp", stamp.to_string())]);
+    let act = Act {
+        type_: ActType,
+        deployment: deployment.clone(),
+        act: EntryType::TsaStamped,
+        incident: Chain::Deployment,
+        at: now,
+        by: Actor::Collector(collector.clone()),
+        refs: refs.clone(),
+        fields: Vec::new(),
+        detail: None,
+        nonce: ActNonce::ByContent,
+    };
+    let document = json::to_document(&act).map_err(|source| StampError::Act { source })?;
+    let act = ActObject { document, signatures: Vec::new() };
+    Ok(PendingEntry { type_: EntryType::TsaStamped, chain: Chain::Deployment, refs, act, guard: None })
+}
+
+/// A stamp that was had and could not be kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StampError {
+    /// The act could not be written.
+    #[error("write the act")]
+    Act {
+        /// Why.
+        #[source]
+        source: json::JsonError,
+    },
+    /// The database.
+    #[error("queue of time stamps")]
+    Db(#[from] DbError),
+    /// A defect of ours.
+    #[error("storing a stamp panicked")]
+    Panicked,
+    /// The stores.
+    #[error("store the stamp")]
+    Store(#[from] ReplicaError),
+    /// The ledger.
+    #[error("record the stamp")]
+    Submit(#[from] SubmitError),
+}
