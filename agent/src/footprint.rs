@@ -33,7 +33,10 @@ impl Footprint {
             lines.push(format!("no read-only view of the mounts ({why}): directories listed and links read may have new access times"));
         }
         if self.noatime > 0 {
-            lines.push(format!("{} files were opened with O_NOATIME on mounts as they are", self.noatime));
+            lines.push(format!(
+                "{} files were opened with O_NOATIME on mounts as they are",
+                self.noatime
+            ));
         }
         for (kind, count) in &self.unprotected {
             lines.push(format!("access times of {count} {kind} could not be protected"));
@@ -63,6 +66,10 @@ mod tests {
         footprint.count(Kind::Symlink, AtimeMethod::None);
         footprint.count(Kind::File, AtimeMethod::Noatime);
         let lines = footprint.lines(Some("open_tree failed")).join("\n");
-        assert!(lines.contains("1 files could") && lines.contains("1 symbolic links") && lines.contains("open_tree"));
+        assert!(
+            lines.contains("1 files could")
+                && lines.contains("1 symbolic links")
+                && lines.contains("open_tree")
+        );
     }
 }

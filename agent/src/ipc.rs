@@ -175,7 +175,7 @@ pub enum Message {
 #[derive(Debug)]
 pub enum Received {
     /// A message, perhaps with a descriptor.
-    Message(Message, Option<OwnedFd>),
+    Message(Box<Message>, Option<OwnedFd>),
     /// `len` content bytes, in the caller's buffer behind its first byte.
     Data {
         /// How many.
@@ -190,7 +190,11 @@ const FORM_DATA: u8 = 2;
 ///
 /// # Errors
 /// [`IpcError`]; after it the conversation is over.
-pub fn send(socket: BorrowedFd<'_>, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> Result<(), IpcError> {
+pub fn send(
+    socket: BorrowedFd<'_>,
+    message: &Message,
+    descriptor: Option<BorrowedFd<'_>>,
+) -> Result<(), IpcError> {
     send_json(socket, message, descriptor)
 }
 
@@ -242,7 +246,7 @@ fn understand(got: platform::Received, buffer: &[u8]) -> Result<Received, IpcErr
         Some((&FORM_MESSAGE, rest)) => {
             let text = rest.get(..len).unwrap_or_default();
             let message = serde_json::from_slice(text).map_err(IpcError::Malformed)?;
-            Ok(Received::Message(message, got.descriptor))
+            Ok(Received::Message(Box::new(message), got.descriptor))
         }
         Some((&form, _)) => Err(IpcError::Form { form }),
         None => Err(IpcError::TooLong { len: got.len }),
@@ -292,7 +296,10 @@ pub fn send_json<T: Serialize>(
 ///
 /// # Errors
 /// [`IpcError`]; after it the conversation is over.
-pub fn receive_json<T: for<'de> Deserialize<'de>>(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<T, IpcError> {
+pub fn receive_json<T: for<'de> Deserialize<'de>>(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> Result<T, IpcError> {
     let got = platform::receive(socket.as_fd(), buffer)?;
     match buffer.get(..got.len).and_then(<[u8]>::split_first) {
         Some((&FORM_MESSAGE, text)) => serde_json::from_slice(text).map_err(IpcError::Malformed),
@@ -315,7 +322,10 @@ mod tests {
         file.rewind().unwrap();
         let mut seen = Seen::new(b"/a\xff\n".as_slice(), Kind::File, FileTime::default());
         seen.key = Some(7);
-        let message = Message::Item { seen: Box::new(seen), use_as: Use::Member };
+        let message = Message::Item {
+            seen: Box::new(seen),
+            use_as: Use::Member,
+        };
         send(left.as_fd(), &message, Some(file.as_fd())).unwrap();
         send_data(left.as_fd(), b"\x00\xffraw").unwrap();
         drop(left);
@@ -323,11 +333,15 @@ mod tests {
         let Received::Message(got, Some(descriptor)) = receive(right.as_fd(), &mut space).unwrap() else {
             panic!("no descriptor")
         };
-        assert_eq!(got, message);
+        assert_eq!(*got, message);
         let mut content = String::new();
-        std::fs::File::from(descriptor).read_to_string(&mut content).unwrap();
+        std::fs::File::from(descriptor)
+            .read_to_string(&mut content)
+            .unwrap();
         assert_eq!(content, "content");
-        let Received::Data { len } = receive(right.as_fd(), &mut space).unwrap() else { panic!("no data") };
+        let Received::Data { len } = receive(right.as_fd(), &mut space).unwrap() else {
+            panic!("no data")
+        };
         assert_eq!(&space[1..=len], b"\x00\xffraw");
         assert!(receive(right.as_fd(), &mut space).unwrap_err().is_closed());
     }
@@ -337,8 +351,14 @@ mod tests {
         let (left, right) = platform::pair().unwrap();
         assert!(send_data(left.as_fd(), &vec![0; DATA_BYTES_MAX + 1]).is_err());
         let note = "x".repeat(MESSAGE_BYTES_MAX);
-        let end = Message::StepEnd { end: StepEnd::Done, limitations: vec![note] };
-        assert!(matches!(send(left.as_fd(), &end, None), Err(IpcError::TooLong { .. })));
+        let end = Message::StepEnd {
+            end: StepEnd::Done,
+            limitations: vec![note],
+        };
+        assert!(matches!(
+            send(left.as_fd(), &end, None),
+            Err(IpcError::TooLong { .. })
+        ));
         for wrong in [&b"\x01{}"[..], b"\x01{\"end\":1}", b"\x07", b"\x01"] {
             platform::send(left.as_fd(), &[wrong], None).unwrap();
             assert!(receive(right.as_fd(), &mut buffer()).is_err(), "{wrong:?}");
@@ -350,10 +370,18 @@ mod tests {
         let (left, right) = platform::pair().unwrap();
         let mut seen = Seen::new(vec![0xff; PATH_BYTES_MAX], Kind::Symlink, FileTime::default());
         seen.target = Some(RawBytes(vec![0xff; 4096]));
-        seen.xattrs = vec![(RawBytes(vec![b'u'; 255]), RawBytes(vec![0; platform::XATTR_BYTES_MAX - 255]))];
+        seen.xattrs = vec![(
+            RawBytes(vec![b'u'; 255]),
+            RawBytes(vec![0; platform::XATTR_BYTES_MAX - 255]),
+        )];
         seen.note = Some("n".repeat(200));
-        let message = Message::Item { seen: Box::new(seen), use_as: Use::Member };
+        let message = Message::Item {
+            seen: Box::new(seen),
+            use_as: Use::Member,
+        };
         send(left.as_fd(), &message, None).unwrap();
-        assert!(matches!(receive(right.as_fd(), &mut buffer()).unwrap(), Received::Message(got, None) if got == message));
+        assert!(
+            matches!(receive(right.as_fd(), &mut buffer()).unwrap(), Received::Message(got, None) if *got == message)
+        );
     }
 }

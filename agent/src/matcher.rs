@@ -26,8 +26,20 @@ const DEPTH_MAX: usize = 128;
 /// Files of `/proc/PID` that show nothing a process holds in memory, open files or environment: the row of our own
 /// process may be in the process list, its secrets may not.
 const HARMLESS: &[&[u8]] = &[
-    b"stat", b"status", b"cmdline", b"cgroup", b"limits", b"io", b"loginuid", b"sessionid", b"comm", b"net", b"exe", b"ns",
-    b"oom_score_adj", b"statm",
+    b"stat",
+    b"status",
+    b"cmdline",
+    b"cgroup",
+    b"limits",
+    b"io",
+    b"loginuid",
+    b"sessionid",
+    b"comm",
+    b"net",
+    b"exe",
+    b"ns",
+    b"oom_score_adj",
+    b"statm",
 ];
 
 /// Why an object is not given.
@@ -100,7 +112,13 @@ impl Matcher {
     ) -> Result<Self, MatcherError> {
         let mut matcher = Self {
             denied: HashMap::new(),
-            state: state.into_iter().map(|fd| StateDirectory { directory: Arc::new(fd), changed: now }).collect(),
+            state: state
+                .into_iter()
+                .map(|fd| StateDirectory {
+                    directory: Arc::new(fd),
+                    changed: now,
+                })
+                .collect(),
             scanned_at: now,
             globs: Globs::compile(globs)?,
             processes,
@@ -121,7 +139,11 @@ impl Matcher {
             self.refresh(fds, look.stat.ctime);
         }
         let known = self.denied.get(&look.identity()).copied();
-        let known = known.or_else(|| above.iter().find_map(|identity| self.denied.get(identity).copied()));
+        let known = known.or_else(|| {
+            above
+                .iter()
+                .find_map(|identity| self.denied.get(identity).copied())
+        });
         let known = known.or_else(|| self.globs.covers(path).then_some(Denial::Policy));
         known.or_else(|| {
             let mut parts = path.strip_prefix(b"/proc/")?.split(|byte| *byte == b'/');
@@ -168,11 +190,15 @@ impl Matcher {
     }
 
     fn scan_state(&mut self, fds: &SelfFds, now: FileTime) -> Result<(), MatcherError> {
-        let mut open: Vec<(Arc<OwnedFd>, usize)> = self.state.drain(..).map(|known| (known.directory, 0)).collect();
+        let mut open: Vec<(Arc<OwnedFd>, usize)> =
+            self.state.drain(..).map(|known| (known.directory, 0)).collect();
         while let Some((directory, depth)) = open.pop() {
             let look = platform::look(directory.as_fd()).map_err(MatcherError::State)?;
             self.denied.insert(look.identity(), Denial::OwnState);
-            self.state.push(StateDirectory { directory: Arc::clone(&directory), changed: look.stat.ctime });
+            self.state.push(StateDirectory {
+                directory: Arc::clone(&directory),
+                changed: look.stat.ctime,
+            });
             let mut listing =
                 Directory::open(fds, directory.as_fd(), AtimeMethod::None).map_err(MatcherError::State)?;
             loop {
@@ -184,7 +210,9 @@ impl Matcher {
                     let found = platform::open_beneath(directory.as_fd(), &entry.name, CrossDevice::Allowed);
                     // Gone between listing and opening: nothing to deny.
                     let Ok(fd) = found else { continue };
-                    let Ok(look) = platform::look(fd.as_fd()) else { continue };
+                    let Ok(look) = platform::look(fd.as_fd()) else {
+                        continue;
+                    };
                     self.denied.insert(look.identity(), Denial::OwnState);
                     if look.kind == Kind::Dir && depth < DEPTH_MAX {
                         open.push((Arc::new(fd), depth + 1));
@@ -210,7 +238,9 @@ impl Matcher {
             return;
         }
         let names: Vec<Vec<u8>> = if is_covered || self.globs.needs_listing(states) {
-            let Ok(mut listing) = Directory::open(fds, directory, view) else { return };
+            let Ok(mut listing) = Directory::open(fds, directory, view) else {
+                return;
+            };
             let mut names = Vec::new();
             while let Ok(batch) = listing.next_batch() {
                 if batch.is_empty() || self.is_partial {
@@ -220,7 +250,11 @@ impl Matcher {
             }
             names
         } else {
-            self.globs.literal_names(states).into_iter().map(<[u8]>::to_vec).collect()
+            self.globs
+                .literal_names(states)
+                .into_iter()
+                .map(<[u8]>::to_vec)
+                .collect()
         };
         for name in names {
             let below = self.globs.enter(states, &name);
@@ -228,8 +262,12 @@ impl Matcher {
             if !covered && !self.globs.goes_on(&below) {
                 continue;
             }
-            let Ok(fd) = platform::open_beneath(directory, &name, CrossDevice::Allowed) else { continue };
-            let Ok(look) = platform::look(fd.as_fd()) else { continue };
+            let Ok(fd) = platform::open_beneath(directory, &name, CrossDevice::Allowed) else {
+                continue;
+            };
+            let Ok(look) = platform::look(fd.as_fd()) else {
+                continue;
+            };
             if covered {
                 if self.denied.len() >= INODES_MAX {
                     self.is_partial = true;
@@ -237,7 +275,8 @@ impl Matcher {
                 }
                 self.denied.entry(look.identity()).or_insert(Denial::Policy);
             }
-            if look.kind == Kind::Dir && matches!(platform::fs_kind(fd.as_fd()), Ok(platform::FsKind::Local)) {
+            if look.kind == Kind::Dir && matches!(platform::fs_kind(fd.as_fd()), Ok(platform::FsKind::Local))
+            {
                 self.scan_denied(fds, fd.as_fd(), view, &below, covered, depth + 1);
             }
         }

@@ -25,8 +25,8 @@ pub use fork::{Child, fork};
 pub use handle::SelfFds;
 pub use namespace::{NEIGHBOUR_BYTES_MAX, neighbours};
 pub use object::{
-    CrossDevice, FsKind, Identity, Look, fs_kind, kind_of, look, look_at, open_beneath, open_magic, read_link,
-    read_link_at, reopen, reopen_magic,
+    CrossDevice, FsKind, Identity, Look, fs_kind, kind_of, look, look_at, open_beneath, open_magic,
+    read_link, read_link_at, reopen, reopen_magic,
 };
 pub use page_cache::{Residence, drop_range};
 pub use proc_view::proc_view;

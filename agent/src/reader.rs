@@ -28,8 +28,8 @@ use crate::ipc::{DATA_BYTES_MAX, IpcError, Message, PATH_BYTES_MAX, Seen, StepEn
 use crate::matcher::{Matcher, MatcherError};
 use crate::platform::{self, CallError, Clock, CrossDevice, Look, SelfFds};
 use check::InFlight;
-pub(crate) use mount_table::unescape;
 use mount_table::MountTable;
+pub(crate) use mount_table::unescape;
 use outbox::Outbox;
 use pseudo::{End, Pseudo};
 
@@ -126,8 +126,15 @@ pub fn run(params: &Params, handles: Handles, clock: &dyn Clock) -> Result<(), R
     let mut processes: BTreeSet<i32> = params.processes.iter().copied().collect();
     processes.insert(i32::try_from(std::process::id()).unwrap_or(0));
     let now = clock.wall();
-    let matcher =
-        Matcher::prepare(&fds, handles.root.as_fd(), params.view, handles.state, processes, &params.deny, now)?;
+    let matcher = Matcher::prepare(
+        &fds,
+        handles.root.as_fd(),
+        params.view,
+        handles.state,
+        processes,
+        &params.deny,
+        now,
+    )?;
     let in_flight = Arc::new(InFlight::default());
     let answering = Arc::clone(&in_flight);
     let check = handles.check;
@@ -157,7 +164,10 @@ impl Reader<'_> {
     fn run_plan(&mut self, steps: &[Step], status: Option<&OwnedFd>) -> Flow {
         for (position, step) in steps.iter().enumerate() {
             let step_number = u32::try_from(position).unwrap_or(u32::MAX);
-            let begin = Message::StepBegin { step: step_number, collector: step.collector().to_owned() };
+            let begin = Message::StepBegin {
+                step: step_number,
+                collector: step.collector().to_owned(),
+            };
             self.outbox.send(&begin)?;
             if position == 0 {
                 self.limitations.extend(self.matcher.limitation());
@@ -173,7 +183,11 @@ impl Reader<'_> {
     /// Tells the warden; a full pipe is its loss, never a wait.
     fn tell(&self, step: usize, status: Option<&OwnedFd>) {
         let Some(status) = status else { return };
-        let line = Status { step, items: self.outbox.items(), stuck: self.pseudo.stuck().to_vec() };
+        let line = Status {
+            step,
+            items: self.outbox.items(),
+            stuck: self.pseudo.stuck().to_vec(),
+        };
         if let Ok(mut line) = serde_json::to_vec(&line) {
             line.push(b'\n');
             rustix::io::write(status, &line).ok();
@@ -213,7 +227,13 @@ impl Reader<'_> {
     }
 
     /// Hands over a record of a failed call.
-    pub(crate) fn record_failure(&mut self, path: &[u8], kind: Kind, error: CallError, note: Option<&str>) -> Flow {
+    pub(crate) fn record_failure(
+        &mut self,
+        path: &[u8],
+        kind: Kind,
+        error: CallError,
+        note: Option<&str>,
+    ) -> Flow {
         let mut seen = self.seen(path, kind);
         seen.outcome = error.outcome();
         seen.error = Some(error.item_error());
@@ -255,7 +275,10 @@ impl Reader<'_> {
             Ok(found) => {
                 seen.xattrs = found.pairs;
                 if found.left_out > 0 {
-                    seen.note = Some(format!("{} extended attributes are left out: size or access", found.left_out));
+                    seen.note = Some(format!(
+                        "{} extended attributes are left out: size or access",
+                        found.left_out
+                    ));
                 }
             }
             // A file system may refuse to list what it keeps; the object itself is not the worse for it.
@@ -264,7 +287,12 @@ impl Reader<'_> {
     }
 
     /// Collects the symbolic link `name` of `directory`: its text, never what it leads to.
-    pub(crate) fn link(&mut self, directory: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Flow<Option<Vec<u8>>> {
+    pub(crate) fn link(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+    ) -> Flow<Option<Vec<u8>>> {
         let found = platform::look_at(directory, name)
             .and_then(|look| Ok((look, platform::read_link_at(directory, name)?)));
         match found {
@@ -284,7 +312,13 @@ impl Reader<'_> {
     }
 
     /// Collects the pseudo-file `name` of `directory` by reading it here, in the helper.
-    pub(crate) fn pseudo(&mut self, directory: BorrowedFd<'_>, name: &[u8], path: &[u8], absent: Absent) -> Flow<bool> {
+    pub(crate) fn pseudo(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+        absent: Absent,
+    ) -> Flow<bool> {
         let opened = platform::open_beneath(directory, name, CrossDevice::Allowed)
             .and_then(|fd| Ok((platform::look(fd.as_fd())?, fd)));
         match opened {
@@ -298,7 +332,9 @@ impl Reader<'_> {
                 }
                 Ok(false)
             }
-            Err(error) => self.record_failure(path, Kind::Other, error, None).map(|()| false),
+            Err(error) => self
+                .record_failure(path, Kind::Other, error, None)
+                .map(|()| false),
         }
     }
 
@@ -334,28 +370,52 @@ impl Reader<'_> {
         self.outbox.send(&Message::DataBegin { seen: Box::new(seen) })?;
         let Self { outbox, pseudo, .. } = self;
         let end = pseudo.read(file.as_fd(), PSEUDO_BYTES_MAX, PSEUDO_DEADLINE, |piece| {
-            piece.chunks(DATA_BYTES_MAX).try_for_each(|piece| outbox.data(piece))
+            piece
+                .chunks(DATA_BYTES_MAX)
+                .try_for_each(|piece| outbox.data(piece))
         })?;
         let (outcome, error, note) = match end {
             End::Whole => (Outcome::Ok, None, None),
             End::Cut => (Outcome::SkippedLimit, None, Some("cut at 64 MiB".to_owned())),
-            End::Timeout => (Outcome::Timeout, None, Some("the kernel did not answer the read in time".to_owned())),
+            End::Timeout => (
+                Outcome::Timeout,
+                None,
+                Some("the kernel did not answer the read in time".to_owned()),
+            ),
             End::Failed(errno) => {
                 let error = CallError { op: "read", errno };
                 (error.outcome(), Some(error.item_error()), None)
             }
         };
         let is_whole = outcome.is_ok();
-        self.outbox.send(&Message::DataEnd { outcome, error, note, after: None })?;
+        self.outbox.send(&Message::DataEnd {
+            outcome,
+            error,
+            note,
+            after: None,
+        })?;
         Ok(is_whole)
     }
 
     /// Collects bytes that a system call gave, not a file, as `path`: they have no `before`, so they are a stream.
-    pub(crate) fn stream(&mut self, name: &str, bytes: &[u8], outcome: Outcome, note: Option<String>) -> Flow {
+    pub(crate) fn stream(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        outcome: Outcome,
+        note: Option<String>,
+    ) -> Flow {
         let seen = self.seen(name.as_bytes(), Kind::Stream);
         self.outbox.send(&Message::DataBegin { seen: Box::new(seen) })?;
-        bytes.chunks(DATA_BYTES_MAX).try_for_each(|piece| self.outbox.data(piece))?;
-        self.outbox.send(&Message::DataEnd { outcome, error: None, note, after: None })
+        bytes
+            .chunks(DATA_BYTES_MAX)
+            .try_for_each(|piece| self.outbox.data(piece))?;
+        self.outbox.send(&Message::DataEnd {
+            outcome,
+            error: None,
+            note,
+            after: None,
+        })
     }
 
     /// The mount table, for the engine's choice of file systems.

@@ -19,7 +19,17 @@ const LINKS: &[&str] = &["exe", "cwd", "root"];
 const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
 
 /// `stat` last: with it the row of a process is complete.
-const FILES: &[&str] = &["status", "cmdline", "cgroup", "limits", "io", "loginuid", "sessionid", "oom_score_adj", "stat"];
+const FILES: &[&str] = &[
+    "status",
+    "cmdline",
+    "cgroup",
+    "limits",
+    "io",
+    "loginuid",
+    "sessionid",
+    "oom_score_adj",
+    "stat",
+];
 
 /// Most descriptors listed of one process: 65,536.
 const DESCRIPTORS_MAX: usize = 1 << 16;
@@ -32,7 +42,8 @@ pub(super) fn run(reader: &mut Reader<'_>, step: ProcessesStep) -> Flow<StepEnd>
     for pid in ids {
         process(reader, step, pid)?;
     }
-    reader.limitation("processes: a walk, not a snapshot; processes that lived only during it may be missing");
+    reader
+        .limitation("processes: a walk, not a snapshot; processes that lived only during it may be missing");
     Ok(StepEnd::Done)
 }
 
@@ -56,7 +67,10 @@ fn process(reader: &mut Reader<'_>, step: ProcessesStep, pid: i32) -> Flow {
         seen.before = Some(look.stat);
         reader.record(seen)?;
     }
-    let process = Process { pid, directory: Arc::new(directory) };
+    let process = Process {
+        pid,
+        directory: Arc::new(directory),
+    };
     for name in LINKS {
         process.link(reader, process.directory.as_fd(), name, name)?;
     }
@@ -98,7 +112,12 @@ impl Process {
 
     fn file(&self, reader: &mut Reader<'_>, name: &str) -> Flow {
         if self.is_given(reader, name, Kind::File)? {
-            reader.pseudo(self.directory.as_fd(), name.as_bytes(), &self.path(name), Absent::Ignored)?;
+            reader.pseudo(
+                self.directory.as_fd(),
+                name.as_bytes(),
+                &self.path(name),
+                Absent::Ignored,
+            )?;
         }
         Ok(())
     }
@@ -116,7 +135,9 @@ impl Process {
         match platform::read_link_at(directory, name.as_bytes()) {
             // Kernel threads have no program, zombies nothing any more, old kernels fewer namespaces.
             Err(error) if error.is_absent() => Ok(()),
-            _ => reader.link(directory, name.as_bytes(), &self.path(shown)).map(drop),
+            _ => reader
+                .link(directory, name.as_bytes(), &self.path(shown))
+                .map(drop),
         }
     }
 
@@ -125,17 +146,23 @@ impl Process {
         if !self.is_given(reader, "fd", Kind::Dir)? {
             return Ok(());
         }
-        let listed = platform::open_beneath(self.directory.as_fd(), b"fd", CrossDevice::Allowed).and_then(|directory| {
-            let mut names = Vec::new();
-            let mut listing = Directory::open(&reader.fds, directory.as_fd(), AtimeMethod::RoView)?;
-            loop {
-                let batch = listing.next_batch()?;
-                if batch.is_empty() || names.len() >= DESCRIPTORS_MAX {
-                    return Ok((directory, names));
+        let listed = platform::open_beneath(self.directory.as_fd(), b"fd", CrossDevice::Allowed).and_then(
+            |directory| {
+                let mut names = Vec::new();
+                let mut listing = Directory::open(&reader.fds, directory.as_fd(), AtimeMethod::RoView)?;
+                loop {
+                    let batch = listing.next_batch()?;
+                    if batch.is_empty() || names.len() >= DESCRIPTORS_MAX {
+                        return Ok((directory, names));
+                    }
+                    names.extend(
+                        batch
+                            .into_iter()
+                            .filter_map(|entry| String::from_utf8(entry.name).ok()),
+                    );
                 }
-                names.extend(batch.into_iter().filter_map(|entry| String::from_utf8(entry.name).ok()));
-            }
-        });
+            },
+        );
         let (directory, mut names) = match listed {
             Ok(listed) => listed,
             Err(error) if error.is_absent() => return Ok(()),
@@ -156,7 +183,8 @@ impl Process {
             Err(_refused_or_none) => return Ok(()),
         };
         let path = self.path("exe");
-        let looked = platform::look(object.as_fd()).and_then(|look| Ok((look, platform::fs_kind(object.as_fd())?)));
+        let looked =
+            platform::look(object.as_fd()).and_then(|look| Ok((look, platform::fs_kind(object.as_fd())?)));
         let Ok((look, fs)) = looked else { return Ok(()) };
         let mut seen = reader.seen(&path, look.kind);
         seen.before = Some(look.stat.clone());
@@ -167,7 +195,10 @@ impl Process {
         } else if fs != FsKind::Local {
             Some("not on a local file system".to_owned())
         } else if look.stat.size > reader.limits.item_bytes {
-            Some(format!("item_bytes: larger than {} bytes", reader.limits.item_bytes))
+            Some(format!(
+                "item_bytes: larger than {} bytes",
+                reader.limits.item_bytes
+            ))
         } else {
             None
         };

@@ -8,8 +8,19 @@ use crate::ipc::StepEnd;
 use crate::platform;
 use crate::reader::{Flow, Reader};
 
-const TABLES: &[&str] =
-    &["route", "ipv6_route", "arp", "fib_trie", "if_inet6", "dev", "dev_mcast", "igmp", "igmp6", "snmp", "netstat"];
+const TABLES: &[&str] = &[
+    "route",
+    "ipv6_route",
+    "arp",
+    "fib_trie",
+    "if_inet6",
+    "dev",
+    "dev_mcast",
+    "igmp",
+    "igmp6",
+    "snmp",
+    "netstat",
+];
 
 /// The raw netlink messages of one `RTM_GETNEIGH` dump.
 pub(crate) const NEIGHBOURS: &str = "live/routes.neighbours.bin";
@@ -17,7 +28,11 @@ pub(crate) const NEIGHBOURS: &str = "live/routes.neighbours.bin";
 pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
     match platform::neighbours() {
         Ok((dump, is_cut)) => {
-            let outcome = if is_cut { Outcome::SkippedLimit } else { Outcome::Ok };
+            let outcome = if is_cut {
+                Outcome::SkippedLimit
+            } else {
+                Outcome::Ok
+            };
             let note = is_cut.then(|| "neighbour table cut at 4 MiB".to_owned());
             reader.stream(NEIGHBOURS, &dump, outcome, note)?;
         }

@@ -10,7 +10,8 @@ use crate::ipc::StepEnd;
 use crate::reader::{Absent, Flow, Reader};
 
 const TABLES: &[&str] = &[
-    "tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "icmp", "icmp6", "unix", "packet", "netlink",
+    "tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "icmp", "icmp6", "unix", "packet",
+    "netlink",
 ];
 
 pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
@@ -24,7 +25,9 @@ pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<
         Err(error) => return Ok(reader.failed(format!("list processes: {error}"))),
     };
     if refused > 0 {
-        reader.limitation(format!("network namespaces of {refused} processes could not be told: permission"));
+        reader.limitation(format!(
+            "network namespaces of {refused} processes could not be told: permission"
+        ));
     }
     if found.is_empty() {
         // Our own is the least that can be shown.
@@ -42,7 +45,8 @@ pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<
         };
         // The link says which namespace the tables below are of.
         if !namespace.is_empty()
-            && let Ok(namespaces) = crate::platform::open_beneath(process.as_fd(), b"ns", crate::platform::CrossDevice::Allowed)
+            && let Ok(namespaces) =
+                crate::platform::open_beneath(process.as_fd(), b"ns", crate::platform::CrossDevice::Allowed)
         {
             let path = format!("/proc/{pid}/ns/net");
             reader.link(namespaces.as_fd(), b"net", path.as_bytes())?;
@@ -57,7 +61,12 @@ pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<
         };
         for table in tables {
             let path = format!("/proc/{pid}/net/{table}");
-            reader.pseudo(directory.as_fd(), table.as_bytes(), path.as_bytes(), Absent::Ignored)?;
+            reader.pseudo(
+                directory.as_fd(),
+                table.as_bytes(),
+                path.as_bytes(),
+                Absent::Ignored,
+            )?;
         }
     }
     Ok(StepEnd::Done)

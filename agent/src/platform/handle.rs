@@ -20,7 +20,8 @@ impl SelfFds {
     /// What `openat` answered; without `/proc` nothing can be reopened.
     pub fn open() -> Result<Self, CallError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = openat(CWD, "/proc/self/fd", flags, Mode::empty()).map_err(CallError::of("openat"))?;
+        let directory =
+            openat(CWD, "/proc/self/fd", flags, Mode::empty()).map_err(CallError::of("openat"))?;
         Ok(Self { directory })
     }
 

@@ -27,8 +27,12 @@ pub fn neighbours() -> Result<(Vec<u8>, bool), CallError> {
     let kind = SocketType::RAW;
     let socket = socket_with(AddressFamily::NETLINK, kind, SocketFlags::CLOEXEC, None)
         .map_err(CallError::of("socket"))?;
-    sockopt::set_socket_timeout(socket.as_fd(), sockopt::Timeout::Recv, Some(Duration::from_secs(5)))
-        .map_err(CallError::of("setsockopt"))?;
+    sockopt::set_socket_timeout(
+        socket.as_fd(),
+        sockopt::Timeout::Recv,
+        Some(Duration::from_secs(5)),
+    )
+    .map_err(CallError::of("setsockopt"))?;
     // struct nlmsghdr (16 bytes), struct ndmsg (12 bytes, all zero: every family, every interface).
     let mut request = Vec::with_capacity(28);
     request.extend_from_slice(&28_u32.to_ne_bytes());
@@ -39,9 +43,11 @@ pub fn neighbours() -> Result<(Vec<u8>, bool), CallError> {
     let mut dump = Vec::new();
     let mut buffer = vec![0_u8; 64 << 10];
     loop {
-        let (len, _) =
-            recv(socket.as_fd(), buffer.as_mut_slice(), RecvFlags::empty()).map_err(CallError::of("recvfrom"))?;
-        let Some(part) = buffer.get(..len) else { return Ok((dump, true)) };
+        let (len, _) = recv(socket.as_fd(), buffer.as_mut_slice(), RecvFlags::empty())
+            .map_err(CallError::of("recvfrom"))?;
+        let Some(part) = buffer.get(..len) else {
+            return Ok((dump, true));
+        };
         if dump.len().saturating_add(part.len()) > NEIGHBOUR_BYTES_MAX {
             return Ok((dump, true));
         }
@@ -60,7 +66,9 @@ fn is_last(mut part: &[u8]) -> bool {
         if matches!(u16::from_ne_bytes([e, f]), NLMSG_DONE | NLMSG_ERROR) {
             return true;
         }
-        let Some(rest) = part.get(len.max(16).next_multiple_of(4)..) else { return false };
+        let Some(rest) = part.get(len.max(16).next_multiple_of(4)..) else {
+            return false;
+        };
         part = rest;
     }
     false

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use evidence::item::{AtimeMethod, Device, Kind, Stat};
 use evidence::time::FileTime;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstatfs, major, minor, openat, openat2, readlinkat, statat,
-    statx,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstatfs, major, minor, openat, openat2,
+    readlinkat, statat, statx,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,11 @@ pub struct Identity {
 
 impl From<&Stat> for Identity {
     fn from(stat: &Stat) -> Self {
-        Self { major: stat.dev.major, minor: stat.dev.minor, ino: stat.ino }
+        Self {
+            major: stat.dev.major,
+            minor: stat.dev.minor,
+            ino: stat.ino,
+        }
     }
 }
 
@@ -72,9 +76,16 @@ static OPENAT2_IS_MISSING: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// EINVAL for anything but one component, EXDEV for a refused mount point, else what the kernel answered.
-pub fn open_beneath(directory: BorrowedFd<'_>, name: &[u8], cross: CrossDevice) -> Result<OwnedFd, CallError> {
+pub fn open_beneath(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    cross: CrossDevice,
+) -> Result<OwnedFd, CallError> {
     if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0) {
-        return Err(CallError { op: "openat2", errno: Errno::INVAL });
+        return Err(CallError {
+            op: "openat2",
+            errno: Errno::INVAL,
+        });
     }
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if !OPENAT2_IS_MISSING.load(Ordering::Relaxed) {
@@ -92,7 +103,10 @@ pub fn open_beneath(directory: BorrowedFd<'_>, name: &[u8], cross: CrossDevice) 
     }
     let fd = openat(directory, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
     if cross == CrossDevice::Refused && look(fd.as_fd())?.stat.dev != look(directory)?.stat.dev {
-        return Err(CallError { op: "openat", errno: Errno::XDEV });
+        return Err(CallError {
+            op: "openat",
+            errno: Errno::XDEV,
+        });
     }
     Ok(fd)
 }
@@ -117,11 +131,16 @@ fn look_from(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<L
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     match statx(directory, name, flags | AtFlags::NO_AUTOMOUNT, wanted) {
         Ok(found) => {
-            let time = |time: rustix::fs::StatxTimestamp| FileTime::new(time.tv_sec, time.tv_nsec).unwrap_or_default();
+            let time = |time: rustix::fs::StatxTimestamp| {
+                FileTime::new(time.tv_sec, time.tv_nsec).unwrap_or_default()
+            };
             let has_birth = found.stx_mask & StatxFlags::BTIME.bits() != 0;
             let attrs = found.stx_attributes.bits();
             let stat = Stat {
-                dev: Device { major: found.stx_dev_major, minor: found.stx_dev_minor },
+                dev: Device {
+                    major: found.stx_dev_major,
+                    minor: found.stx_dev_minor,
+                },
                 ino: found.stx_ino,
                 mode: u32::from(found.stx_mode),
                 nlink: u64::from(found.stx_nlink),
@@ -135,11 +154,20 @@ fn look_from(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<L
                 btime: has_birth.then(|| time(found.stx_btime)),
                 attrs,
             };
-            Ok(Look { kind: kind_of(stat.mode), stat, is_automount: attrs & ATTR_AUTOMOUNT != 0 })
+            Ok(Look {
+                kind: kind_of(stat.mode),
+                stat,
+                is_automount: attrs & ATTR_AUTOMOUNT != 0,
+            })
         }
         Err(Errno::NOSYS) => look_without_statx(directory, name, flags),
         Err(errno) => Err(CallError { op: "statx", errno }),
     }
+}
+
+/// A field whose width depends on the architecture.
+fn wide(field: impl TryInto<u64>) -> u64 {
+    field.try_into().unwrap_or(u64::MAX)
 }
 
 /// For Linux < 4.11: no birth time, no attributes.
@@ -149,10 +177,13 @@ fn look_without_statx(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) ->
         FileTime::new(seconds, u32::try_from(nanos).unwrap_or(0)).unwrap_or_default()
     };
     let stat = Stat {
-        dev: Device { major: major(found.st_dev), minor: minor(found.st_dev) },
+        dev: Device {
+            major: major(found.st_dev),
+            minor: minor(found.st_dev),
+        },
         ino: found.st_ino,
         mode: found.st_mode,
-        nlink: u64::try_from(found.st_nlink).unwrap_or(u64::MAX),
+        nlink: wide(found.st_nlink),
         uid: found.st_uid,
         gid: found.st_gid,
         size: u64::try_from(found.st_size).unwrap_or(0),
@@ -163,7 +194,11 @@ fn look_without_statx(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) ->
         btime: None,
         attrs: 0,
     };
-    Ok(Look { kind: kind_of(stat.mode), stat, is_automount: false })
+    Ok(Look {
+        kind: kind_of(stat.mode),
+        stat,
+        is_automount: false,
+    })
 }
 
 /// The kind that the type bits of a mode say.
@@ -300,7 +335,10 @@ const FOREIGN: &[(u64, FsKind)] = &[
 /// What `fstatfs` answered.
 pub fn fs_kind(fd: BorrowedFd<'_>) -> Result<FsKind, CallError> {
     let found = fstatfs(fd).map_err(CallError::of("fstatfs"))?;
-    // The kernel's type is a signed word whose upper half is sign or zero: 32 bits are the magic.
-    let magic = u64::from_ne_bytes(i64::from(found.f_type).to_ne_bytes()) & 0xffff_ffff;
-    Ok(FOREIGN.iter().find(|(number, _)| *number == magic).map_or(FsKind::Local, |(_, kind)| *kind))
+    // The magic is 32 bits in a word that no file system makes negative on 64-bit machines.
+    let magic = wide(found.f_type) & 0xffff_ffff;
+    Ok(FOREIGN
+        .iter()
+        .find(|(number, _)| *number == magic)
+        .map_or(FsKind::Local, |(_, kind)| *kind))
 }

@@ -47,14 +47,17 @@ impl Residence {
         let mut found = CacheStat::default();
         // SAFETY: both structures have the kernel's layout (uapi/linux/mman.h) and outlive the call; the
         // descriptor is borrowed; flags are 0.
-        let answer = unsafe {
-            libc::syscall(CACHESTAT, fd.as_raw_fd(), &raw const range, &raw mut found, 0_u32)
-        };
+        let answer =
+            unsafe { libc::syscall(CACHESTAT, fd.as_raw_fd(), &raw const range, &raw mut found, 0_u32) };
         if answer != 0 {
             CACHESTAT_IS_MISSING.store(true, Ordering::Relaxed);
             return Self::PresentOrUnknown;
         }
-        if found.cached == 0 { Self::Absent } else { Self::PresentOrUnknown }
+        if found.cached == 0 {
+            Self::Absent
+        } else {
+            Self::PresentOrUnknown
+        }
     }
 }
 

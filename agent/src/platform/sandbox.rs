@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
-    set_capabilities, set_no_new_privs,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-    apply_filter_all_threads,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter_all_threads,
 };
 
 use super::CallError;
@@ -90,7 +90,11 @@ pub fn drop_capabilities(keep: CapabilitySet) -> Result<(), CallError> {
     clear_ambient_capability_set().ok();
     let now = capabilities(None).map_err(CallError::of("capget"))?;
     let permitted = now.permitted & keep;
-    let sets = CapabilitySets { effective: permitted, permitted, inheritable: CapabilitySet::empty() };
+    let sets = CapabilitySets {
+        effective: permitted,
+        permitted,
+        inheritable: CapabilitySet::empty(),
+    };
     set_capabilities(None, sets).map_err(CallError::of("capset"))
 }
 
@@ -105,7 +109,14 @@ fn limit_resources(role: Role) -> Result<(), CallError> {
     let lower = |resource: Resource, wanted: u64| {
         let now = getrlimit(resource);
         let value = now.maximum.map_or(wanted, |hard| hard.min(wanted));
-        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).map_err(CallError::of("prlimit64"))
+        setrlimit(
+            resource,
+            Rlimit {
+                current: Some(value),
+                maximum: Some(value),
+            },
+        )
+        .map_err(CallError::of("prlimit64"))
     };
     lower(Resource::Core, 0)?;
     match role {
@@ -126,6 +137,7 @@ fn limit_resources(role: Role) -> Result<(), CallError> {
 /// What any Rust program of ours needs: memory, threads, time, its own signals, sockets it already holds.
 const COMMON: &[libc::c_long] = &[
     libc::SYS_brk,
+    libc::SYS_capget,
     libc::SYS_clock_getres,
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
@@ -216,17 +228,26 @@ fn filter(role: Role) -> Result<BpfProgram, seccompiler::BackendError> {
             rules.insert(*call, Vec::new());
         }
         rules.insert(libc::SYS_openat, vec![when(2, masked(WRITE_FLAGS), 0)?]);
-        rules.insert(libc::SYS_socket, vec![when(0, SeccompCmpOp::Eq, constant(libc::AF_NETLINK))?]);
+        rules.insert(
+            libc::SYS_socket,
+            vec![when(0, SeccompCmpOp::Eq, constant(libc::AF_NETLINK))?],
+        );
     }
-    let arch = if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
+    let arch = if cfg!(target_arch = "aarch64") {
+        TargetArch::aarch64
+    } else {
+        TargetArch::x86_64
+    };
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let mut program: BpfProgram = SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?.try_into()?;
+    let mut program: BpfProgram =
+        SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?.try_into()?;
     answer_clone3_with_enosys(&mut program);
     Ok(program)
 }
 
 /// Flags that would let `openat` change something.
-const WRITE_FLAGS: u64 = constant(libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND);
+const WRITE_FLAGS: u64 =
+    constant(libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND);
 
 const fn constant(value: libc::c_int) -> u64 {
     value.unsigned_abs() as u64
@@ -236,7 +257,11 @@ fn masked(mask: u64) -> SeccompCmpOp {
     SeccompCmpOp::MaskedEq(mask)
 }
 
-fn when(argument: u8, comparison: SeccompCmpOp, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+fn when(
+    argument: u8,
+    comparison: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompRule, seccompiler::BackendError> {
     let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, comparison, value)?;
     SeccompRule::new(vec![condition])
 }
@@ -247,7 +272,10 @@ fn prctl_rules(role: Role) -> Result<Vec<SeccompRule>, seccompiler::BackendError
     if role == Role::Reader {
         allowed.push(libc::PR_SET_PDEATHSIG);
     }
-    allowed.into_iter().map(|option| when(0, SeccompCmpOp::Eq, constant(option))).collect()
+    allowed
+        .into_iter()
+        .map(|option| when(0, SeccompCmpOp::Eq, constant(option)))
+        .collect()
 }
 
 /// Puts `if nr == clone3 return ERRNO(ENOSYS)` behind the architecture check, which is the first three

@@ -46,15 +46,24 @@ pub struct Received {
 /// # Errors
 /// What `socketpair` answered.
 pub fn pair() -> Result<(OwnedFd, OwnedFd), CallError> {
-    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map_err(CallError::of("socketpair"))
+    socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(CallError::of("socketpair"))
 }
 
 /// Sends the parts as one datagram; waits while the other side is busy (that is the back-pressure).
 ///
 /// # Errors
 /// [`SocketError::Closed`] when nobody will read it.
-pub fn send(socket: BorrowedFd<'_>, parts: &[&[u8]], descriptor: Option<BorrowedFd<'_>>) -> Result<(), SocketError> {
+pub fn send(
+    socket: BorrowedFd<'_>,
+    parts: &[&[u8]],
+    descriptor: Option<BorrowedFd<'_>>,
+) -> Result<(), SocketError> {
     let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
     let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
     loop {
@@ -102,7 +111,10 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received, So
         if message.bytes == 0 && descriptor.is_none() {
             return Err(SocketError::Closed);
         }
-        return Ok(Received { len: message.bytes, descriptor });
+        return Ok(Received {
+            len: message.bytes,
+            descriptor,
+        });
     }
 }
 

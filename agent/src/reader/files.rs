@@ -65,8 +65,18 @@ pub fn collect(reader: &mut Reader<'_>, selection: &Selection) -> Flow {
         Ok(look) => look,
         Err(error) => return reader.record_failure(b"/", Kind::Dir, error, None),
     };
-    let mut walk = Walk { reader, selection, path: Vec::new(), levels: Vec::new() };
-    walk.levels.push(Level { directory: root, look, path_len: 0, is_emitted: false });
+    let mut walk = Walk {
+        reader,
+        selection,
+        path: Vec::new(),
+        levels: Vec::new(),
+    };
+    walk.levels.push(Level {
+        directory: root,
+        look,
+        path_len: 0,
+        is_emitted: false,
+    });
     if selection.include.is_matched(&states) {
         walk.emit_levels()?;
     }
@@ -86,7 +96,11 @@ impl Walk<'_, '_, '_> {
     /// Goes through the directory on top of the levels.
     fn enter(&mut self, states: &States) -> Flow {
         let include = &self.selection.include;
-        let mut named: Vec<Vec<u8>> = include.literal_names(states).into_iter().map(<[u8]>::to_vec).collect();
+        let mut named: Vec<Vec<u8>> = include
+            .literal_names(states)
+            .into_iter()
+            .map(<[u8]>::to_vec)
+            .collect();
         if include.needs_listing(states) {
             named = self.list(states, named)?;
         }
@@ -98,7 +112,9 @@ impl Walk<'_, '_, '_> {
 
     /// Visits what the directory lists; gives back the named things it does not list.
     fn list(&mut self, states: &States, mut named: Vec<Vec<u8>>) -> Flow<Vec<Vec<u8>>> {
-        let Some(top) = self.levels.last() else { return Ok(named) };
+        let Some(top) = self.levels.last() else {
+            return Ok(named);
+        };
         let directory = Arc::clone(&top.directory);
         let mut listing = match Directory::open(&self.reader.fds, directory.as_fd(), self.reader.view) {
             Ok(listing) => listing,
@@ -108,7 +124,8 @@ impl Walk<'_, '_, '_> {
             }
         };
         if listing.method() == AtimeMethod::None {
-            self.reader.limitation("access times of listed directories could not be protected everywhere");
+            self.reader
+                .limitation("access times of listed directories could not be protected everywhere");
         }
         loop {
             let entries = match listing.next_batch() {
@@ -133,8 +150,13 @@ impl Walk<'_, '_, '_> {
 
     /// Records that the directory on top could not be listed (to its end).
     fn unlisted(&mut self, error: CallError) -> Flow {
-        let path = if self.path.is_empty() { b"/".to_vec() } else { self.path.clone() };
-        self.reader.record_failure(&path, Kind::Dir, error, Some("the directory could not be listed"))
+        let path = if self.path.is_empty() {
+            b"/".to_vec()
+        } else {
+            self.path.clone()
+        };
+        self.reader
+            .record_failure(&path, Kind::Dir, error, Some("the directory could not be listed"))
     }
 
     /// Looks at `name` of the directory on top and does what the states ask.
@@ -156,15 +178,28 @@ impl Walk<'_, '_, '_> {
         }
         let path = self.path.clone();
         if path.len() > PATH_BYTES_MAX {
-            return self.reader.record_without(&path, Kind::Other, Outcome::SkippedLimit, "path is longer than 32 KiB");
+            return self.reader.record_without(
+                &path,
+                Kind::Other,
+                Outcome::SkippedLimit,
+                "path is longer than 32 KiB",
+            );
         }
         if !is_named && let Some(kind) = self.reader.remote_mount(&path) {
             let note = format!("file system {kind} is read only when the plan names it");
-            return self.reader.record_without(&path, Kind::Other, Outcome::SkippedType, &note);
+            return self
+                .reader
+                .record_without(&path, Kind::Other, Outcome::SkippedType, &note);
         }
-        let Some(top) = self.levels.last() else { return Ok(()) };
+        let Some(top) = self.levels.last() else {
+            return Ok(());
+        };
         let directory = Arc::clone(&top.directory);
-        let cross = if is_named { CrossDevice::Allowed } else { self.selection.cross };
+        let cross = if is_named {
+            CrossDevice::Allowed
+        } else {
+            self.selection.cross
+        };
         let opened = platform::open_beneath(directory.as_fd(), name, cross)
             .and_then(|fd| Ok((platform::look(fd.as_fd())?, fd)));
         let (look, object) = match opened {
@@ -176,21 +211,43 @@ impl Walk<'_, '_, '_> {
         }
         let above: Vec<Identity> = self.levels.iter().map(|level| level.look.identity()).collect();
         if let Some(denial) = self.reader.matcher.judge(&self.reader.fds, &path, &look, &above) {
-            return self.reader.record_without(&path, look.kind, Outcome::SkippedPolicy, denial.note());
+            return self
+                .reader
+                .record_without(&path, look.kind, Outcome::SkippedPolicy, denial.note());
         }
-        let place = Place { directory: &directory, name, object: object.as_fd(), look: &look, path: &path };
+        let place = Place {
+            directory: &directory,
+            name,
+            object: object.as_fd(),
+            look: &look,
+            path: &path,
+        };
         let (is_matched, goes_on) = (include.is_matched(&below), include.goes_on(&below));
         match look.kind {
             Kind::Dir if goes_on => {
                 let is_cycle = above.contains(&look.identity());
                 if is_cycle || self.levels.len() >= DEPTH_MAX {
-                    let outcome = if is_cycle { Outcome::SkippedLoop } else { Outcome::SkippedLimit };
-                    let note = if is_cycle { "the directory contains itself" } else { "deeper than 256 directories" };
+                    let outcome = if is_cycle {
+                        Outcome::SkippedLoop
+                    } else {
+                        Outcome::SkippedLimit
+                    };
+                    let note = if is_cycle {
+                        "the directory contains itself"
+                    } else {
+                        "deeper than 256 directories"
+                    };
                     return self.reader.record_without(&path, Kind::Dir, outcome, note);
                 }
-                let level = Level { look: look.clone(), path_len: path.len(), is_emitted: false, directory: Arc::new(object) };
+                let level = Level {
+                    look: look.clone(),
+                    path_len: path.len(),
+                    is_emitted: false,
+                    directory: Arc::new(object),
+                };
                 self.levels.push(level);
-                let done = if is_matched { self.emit_levels() } else { Ok(()) }.and_then(|()| self.enter(&below));
+                let done =
+                    if is_matched { self.emit_levels() } else { Ok(()) }.and_then(|()| self.enter(&below));
                 self.levels.pop();
                 done
             }
@@ -200,7 +257,15 @@ impl Walk<'_, '_, '_> {
             }
             Kind::Symlink => {
                 self.emit_link(&place)?;
-                if goes_on { self.blocked(states, name, "a symbolic link is in the way; links are not followed") } else { Ok(()) }
+                if goes_on {
+                    self.blocked(
+                        states,
+                        name,
+                        "a symbolic link is in the way; links are not followed",
+                    )
+                } else {
+                    Ok(())
+                }
             }
             Kind::File if is_matched => self.emit_file(&place),
             Kind::File if goes_on => self.blocked(states, name, "a file is in the way"),
@@ -219,13 +284,22 @@ impl Walk<'_, '_, '_> {
     }
 
     /// Refuses automounts that did not happen, and file systems that are not this machine's bytes, unless named.
-    fn is_readable_here(&mut self, path: &[u8], look: &Look, object: BorrowedFd<'_>, is_named: bool) -> Flow<bool> {
+    fn is_readable_here(
+        &mut self,
+        path: &[u8],
+        look: &Look,
+        object: BorrowedFd<'_>,
+        is_named: bool,
+    ) -> Flow<bool> {
         if look.is_automount && !is_named {
             let note = "an automount that has not happened; it is not triggered";
-            self.reader.record_without(path, look.kind, Outcome::SkippedType, note)?;
+            self.reader
+                .record_without(path, look.kind, Outcome::SkippedType, note)?;
             return Ok(false);
         }
-        let Some(top) = self.levels.last() else { return Ok(false) };
+        let Some(top) = self.levels.last() else {
+            return Ok(false);
+        };
         if is_named || look.stat.dev == top.look.stat.dev {
             return Ok(true);
         }
@@ -238,7 +312,8 @@ impl Walk<'_, '_, '_> {
             }
         };
         let note = format!("file system {kind} is read only when the plan names it");
-        self.reader.record_without(path, look.kind, Outcome::SkippedType, &note)?;
+        self.reader
+            .record_without(path, look.kind, Outcome::SkippedType, &note)?;
         Ok(false)
     }
 
@@ -247,7 +322,9 @@ impl Walk<'_, '_, '_> {
         let path = self.path.clone();
         if error.errno == rustix::io::Errno::XDEV {
             let note = "another file system; the plan asks for one";
-            return self.reader.record_without(&path, Kind::Dir, Outcome::SkippedFilter, note);
+            return self
+                .reader
+                .record_without(&path, Kind::Dir, Outcome::SkippedFilter, note);
         }
         if found == Found::Listed || !error.is_absent() {
             return self.reader.record_failure(&path, Kind::Other, error, None);
@@ -272,7 +349,8 @@ impl Walk<'_, '_, '_> {
         }
         for path in self.selection.include.named_through(states, name) {
             if path != here {
-                self.reader.record_without(&path, Kind::Other, Outcome::Absent, note)?;
+                self.reader
+                    .record_without(&path, Kind::Other, Outcome::Absent, note)?;
             }
         }
         Ok(())
@@ -280,7 +358,9 @@ impl Walk<'_, '_, '_> {
 
     /// Hands over the directories on the way down that were not handed over yet.
     fn emit_levels(&mut self) -> Flow {
-        let Self { reader, levels, path, .. } = self;
+        let Self {
+            reader, levels, path, ..
+        } = self;
         for level in levels.iter_mut().filter(|level| !level.is_emitted) {
             level.is_emitted = true;
             let own = path.get(..level.path_len).unwrap_or_default();
@@ -335,9 +415,14 @@ impl Walk<'_, '_, '_> {
             // An order for environments is sensitive by its `processes` step; no glob gets around that.
             if place.name == b"environ" {
                 let note = "environments are collected by the processes step only";
-                return self.reader.record_without(place.path, Kind::File, Outcome::SkippedType, note);
+                return self
+                    .reader
+                    .record_without(place.path, Kind::File, Outcome::SkippedType, note);
             }
-            return self.reader.pseudo_object(place.object, place.look, place.path).map(drop);
+            return self
+                .reader
+                .pseudo_object(place.object, place.look, place.path)
+                .map(drop);
         }
         if !self.reader.is_first(place.path) {
             return Ok(());
@@ -356,7 +441,8 @@ impl Walk<'_, '_, '_> {
         match platform::reopen(&self.reader.fds, place.object, self.reader.view, false) {
             Ok((file, method)) => {
                 seen.atime_method = Some(method);
-                self.reader.content(seen, file.as_fd(), place.directory, place.name, Use::Member)
+                self.reader
+                    .content(seen, file.as_fd(), place.directory, place.name, Use::Member)
             }
             Err(error) => {
                 seen.outcome = error.outcome();

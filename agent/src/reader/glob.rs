@@ -128,7 +128,10 @@ impl Globs {
                     self.add(state.pattern, state.component + 1, &mut next);
                 }
                 Some(Component::Deep(_)) if state.left > 0 => {
-                    next.push(State { left: state.left - 1, ..*state });
+                    next.push(State {
+                        left: state.left - 1,
+                        ..*state
+                    });
                     self.add(state.pattern, state.component + 1, &mut next);
                 }
                 Some(_) | None => {}
@@ -155,7 +158,10 @@ impl Globs {
     #[must_use]
     pub fn needs_listing(&self, states: &States) -> bool {
         let is_open = |state: &State| {
-            matches!(self.component(*state), Some(Component::Any | Component::Shape(_) | Component::Deep(_)))
+            matches!(
+                self.component(*state),
+                Some(Component::Any | Component::Shape(_) | Component::Deep(_))
+            )
         };
         states.0.iter().any(is_open)
     }
@@ -179,7 +185,12 @@ impl Globs {
     /// True when the plan names this place itself: a pattern has come here over spelled-out names only.
     #[must_use]
     pub fn is_named(&self, states: &States) -> bool {
-        states.0.iter().any(|state| self.behind(*state).is_some_and(all_literal))
+        states.0.iter().any(|state| {
+            // A `**` that has taken names already stays at its position: what it took is not spelled out.
+            let has_taken =
+                matches!(self.component(*state), Some(Component::Deep(most)) if state.left < *most);
+            !has_taken && self.behind(*state).is_some_and(all_literal)
+        })
     }
 
     /// For a name that is not there: the full paths that the plan spelled out through it, sorted; for a pattern
@@ -188,12 +199,19 @@ impl Globs {
     pub fn named_through(&self, states: &States, name: &[u8]) -> Vec<Vec<u8>> {
         let mut paths = Vec::new();
         for state in &states.0 {
-            let is_this = matches!(self.component(*state), Some(Component::Literal(wanted)) if wanted == name);
+            let is_this =
+                matches!(self.component(*state), Some(Component::Literal(wanted)) if wanted == name);
             if is_this && self.behind(*state).is_some_and(all_literal) {
-                let pattern = self.patterns.get(state.pattern).map(Vec::as_slice).unwrap_or_default();
+                let pattern = self
+                    .patterns
+                    .get(state.pattern)
+                    .map(Vec::as_slice)
+                    .unwrap_or_default();
                 let mut path = Vec::new();
                 for component in pattern {
-                    let Component::Literal(part) = component else { break };
+                    let Component::Literal(part) = component else {
+                        break;
+                    };
                     path.push(b'/');
                     path.extend_from_slice(part);
                 }
@@ -231,7 +249,11 @@ impl Globs {
 
     /// Adds a position, and the one behind it where a `**` may take nothing.
     fn add(&self, pattern: usize, component: usize, states: &mut Vec<State>) {
-        let state = State { pattern, component, left: 0 };
+        let state = State {
+            pattern,
+            component,
+            left: 0,
+        };
         match self.component(state) {
             Some(Component::Deep(most)) => {
                 states.push(State { left: *most, ..state });
@@ -243,7 +265,9 @@ impl Globs {
 }
 
 fn all_literal(components: &[Component]) -> bool {
-    components.iter().all(|component| matches!(component, Component::Literal(_)))
+    components
+        .iter()
+        .all(|component| matches!(component, Component::Literal(_)))
 }
 
 fn is_match(shape: &GlobMatcher, name: &[u8]) -> bool {
@@ -253,7 +277,9 @@ fn is_match(shape: &GlobMatcher, name: &[u8]) -> bool {
 
 fn compile_one(glob: &str, plain: &str) -> Result<Vec<Component>, GlobError> {
     let Some(below) = plain.strip_prefix('/') else {
-        return Err(GlobError::NotAbsolute { glob: glob.to_owned() });
+        return Err(GlobError::NotAbsolute {
+            glob: glob.to_owned(),
+        });
     };
     let mut components = Vec::new();
     if below.is_empty() {
@@ -261,7 +287,9 @@ fn compile_one(glob: &str, plain: &str) -> Result<Vec<Component>, GlobError> {
     }
     for part in below.split('/') {
         if matches!(part, "" | "." | "..") || part.contains('\0') {
-            return Err(GlobError::Component { glob: glob.to_owned() });
+            return Err(GlobError::Component {
+                glob: glob.to_owned(),
+            });
         }
         components.push(component(glob, part)?);
     }
@@ -284,10 +312,16 @@ fn component(glob: &str, part: &str) -> Result<Component, GlobError> {
         if depth.bytes().all(|byte| byte.is_ascii_digit()) {
             return match depth.parse::<u32>() {
                 Ok(depth @ 1..=64) if !part.starts_with("**0") => Ok(Component::Deep(depth)),
-                Ok(_) | Err(_) => Err(GlobError::Form { glob: glob.to_owned(), reason: "`**N` takes N from 1 to 64" }),
+                Ok(_) | Err(_) => Err(GlobError::Form {
+                    glob: glob.to_owned(),
+                    reason: "`**N` takes N from 1 to 64",
+                }),
             };
         }
-        return Err(GlobError::Form { glob: glob.to_owned(), reason: "`**` stands alone between slashes" });
+        return Err(GlobError::Form {
+            glob: glob.to_owned(),
+            reason: "`**` stands alone between slashes",
+        });
     }
     if part == "*" {
         return Ok(Component::Any);
@@ -299,7 +333,10 @@ fn component(glob: &str, part: &str) -> Result<Component, GlobError> {
         .literal_separator(true)
         .backslash_escape(true)
         .build()
-        .map_err(|source| GlobError::Globset { glob: glob.to_owned(), source })?;
+        .map_err(|source| GlobError::Globset {
+            glob: glob.to_owned(),
+            source,
+        })?;
     Ok(Component::Shape(Box::new(shape.compile_matcher())))
 }
 
@@ -311,10 +348,22 @@ fn expand(glob: &str) -> Result<Vec<String>, GlobError> {
         if done.len() + open.len() > PATTERNS_MAX {
             return Err(GlobError::TooMany);
         }
-        match first_braces(&text).map_err(|reason| GlobError::Form { glob: glob.to_owned(), reason })? {
+        match first_braces(&text).map_err(|reason| GlobError::Form {
+            glob: glob.to_owned(),
+            reason,
+        })? {
             None => done.push(text),
-            Some(Braces { before, alternatives, after }) => {
-                open.extend(alternatives.iter().rev().map(|choice| format!("{before}{choice}{after}")));
+            Some(Braces {
+                before,
+                alternatives,
+                after,
+            }) => {
+                open.extend(
+                    alternatives
+                        .iter()
+                        .rev()
+                        .map(|choice| format!("{before}{choice}{after}")),
+                );
             }
         }
     }
@@ -371,7 +420,11 @@ fn first_braces(text: &str) -> Result<Option<Braces>, &'static str> {
     if depth > 0 {
         return Err("`{` without `}`");
     }
-    Ok(is_closed.then_some(Braces { before, alternatives, after }))
+    Ok(is_closed.then_some(Braces {
+        before,
+        alternatives,
+        after,
+    }))
 }
 
 #[cfg(test)]
@@ -431,12 +484,21 @@ mod tests {
         assert_eq!(globs.literal_names(&root), [&b"etc"[..], b"var"]);
         let log = globs.enter(&globs.enter(&root, b"var"), b"log");
         assert!(globs.needs_listing(&log) && globs.is_named(&log));
-        assert_eq!(globs.named_through(&log, b"syslog"), [b"/var/log/syslog".to_vec()]);
+        assert_eq!(
+            globs.named_through(&log, b"syslog"),
+            [b"/var/log/syslog".to_vec()]
+        );
         assert_eq!(
             globs.named_through(&root, b"var"),
             [b"/var/log".to_vec(), b"/var/log/syslog".to_vec()]
         );
         assert_eq!(globs.enter(&root, b"usr"), States::default());
+        let all = Globs::compile(&["/**"]).unwrap();
+        assert!(all.is_named(&all.root()));
+        assert!(
+            !all.is_named(&all.enter(&all.root(), b"mnt")),
+            "what `**` took is not named"
+        );
     }
 
     #[test]
@@ -450,7 +512,10 @@ mod tests {
 
     #[test]
     fn what_is_no_glob_is_refused() {
-        for wrong in ["etc", "", "/a//b", "/a/", "/../x", "/./x", "/{a", "/a}", "/**0", "/**65", "/**x", "/a**/[", "/[a"] {
+        for wrong in [
+            "etc", "", "/a//b", "/a/", "/../x", "/./x", "/{a", "/a}", "/**0", "/**65", "/**x", "/a**/[",
+            "/[a",
+        ] {
             assert!(Globs::compile(&[wrong]).is_err(), "{wrong:?}");
         }
         let many = "/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}";

@@ -18,7 +18,9 @@ pub(super) struct MountTable {
 impl MountTable {
     /// Reads the table of process 1, or our own where that is refused.
     pub(super) fn read(proc: BorrowedFd<'_>) -> Self {
-        let table = ["1/mountinfo", "self/mountinfo"].into_iter().find_map(|name| read(proc, name));
+        let table = ["1/mountinfo", "self/mountinfo"]
+            .into_iter()
+            .find_map(|name| read(proc, name));
         Self::parse(&table.unwrap_or_default())
     }
 
@@ -32,7 +34,9 @@ impl MountTable {
         for line in table.split(|byte| *byte == b'\n') {
             let mut fields = line.split(|byte| *byte == b' ');
             let Some(point) = fields.nth(4) else { continue };
-            let Some(kind) = fields.skip_while(|field| *field != b"-").nth(1) else { continue };
+            let Some(kind) = fields.skip_while(|field| *field != b"-").nth(1) else {
+                continue;
+            };
             let kind = String::from_utf8_lossy(kind).into_owned();
             if is_remote(&kind) {
                 remote.insert(unescape(point), kind);
@@ -58,8 +62,27 @@ fn read(proc: BorrowedFd<'_>, name: &str) -> Option<Vec<u8>> {
 
 fn is_remote(kind: &str) -> bool {
     const KINDS: &[&str] = &[
-        "nfs", "nfs4", "cifs", "smb3", "smbfs", "autofs", "9p", "virtiofs", "ceph", "afs", "ncpfs", "coda", "lustre",
-        "glusterfs", "gfs2", "ocfs2", "beegfs", "gpfs", "davfs", "orangefs", "pvfs2",
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "autofs",
+        "9p",
+        "virtiofs",
+        "ceph",
+        "afs",
+        "ncpfs",
+        "coda",
+        "lustre",
+        "glusterfs",
+        "gfs2",
+        "ocfs2",
+        "beegfs",
+        "gpfs",
+        "davfs",
+        "orangefs",
+        "pvfs2",
     ];
     KINDS.contains(&kind) || kind.starts_with("fuse")
 }
@@ -69,7 +92,9 @@ pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, behind)) = rest.split_first() {
-        if let (b'\\', Some([a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7'])) = (first, behind.first_chunk::<3>()) {
+        if let (b'\\', Some([a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7'])) =
+            (first, behind.first_chunk::<3>())
+        {
             plain.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
             rest = behind.get(3..).unwrap_or_default();
         } else {

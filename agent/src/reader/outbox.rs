@@ -18,7 +18,11 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(socket: OwnedFd, in_flight: Arc<InFlight>) -> Self {
-        Self { socket, in_flight, items: 0 }
+        Self {
+            socket,
+            in_flight,
+            items: 0,
+        }
     }
 
     /// Items sent so far.
@@ -34,9 +38,17 @@ impl Outbox {
         ipc::send_data(self.socket.as_fd(), bytes).map_err(ReaderError::Sealer)
     }
 
-    pub(super) fn item(&mut self, seen: Seen, use_as: Use, file: Option<BorrowedFd<'_>>) -> Result<(), ReaderError> {
+    pub(super) fn item(
+        &mut self,
+        seen: Seen,
+        use_as: Use,
+        file: Option<BorrowedFd<'_>>,
+    ) -> Result<(), ReaderError> {
         self.items += 1;
-        let message = Message::Item { seen: Box::new(seen), use_as };
+        let message = Message::Item {
+            seen: Box::new(seen),
+            use_as,
+        };
         ipc::send(self.socket.as_fd(), &message, file).map_err(ReaderError::Sealer)
     }
 

@@ -78,7 +78,9 @@ impl Pseudo {
         if self.stuck.len() >= STUCK_MAX {
             return Ok(End::Timeout);
         }
-        let Some((child, socket)) = self.helper.take() else { return Ok(End::Failed(Errno::CHILD)) };
+        let Some((child, socket)) = self.helper.take() else {
+            return Ok(End::Failed(Errno::CHILD));
+        };
         if platform::send(socket.as_fd(), &[&bytes_max.to_ne_bytes()], Some(file)).is_err() {
             return Ok(End::Failed(Errno::CHILD));
         }
@@ -120,8 +122,12 @@ impl Pseudo {
 fn serve(socket: BorrowedFd<'_>, buffer: &mut [u8]) {
     let mut request = [0_u8; 8];
     loop {
-        let Ok(received) = platform::receive(socket, &mut request) else { return };
-        let (Some(file), 8) = (received.descriptor, received.len) else { return };
+        let Ok(received) = platform::receive(socket, &mut request) else {
+            return;
+        };
+        let (Some(file), 8) = (received.descriptor, received.len) else {
+            return;
+        };
         let mut left = u64::from_ne_bytes(request);
         let answer = loop {
             if left == 0 {
@@ -158,7 +164,8 @@ pub fn is_forbidden(path: &[u8]) -> bool {
     let mut parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let is_debug = first == b"sys" && second == b"kernel" && matches!(parts.next(), Some(b"debug" | b"tracing"));
+    let is_debug =
+        first == b"sys" && second == b"kernel" && matches!(parts.next(), Some(b"debug" | b"tracing"));
     is_debug
         || first == b"dev"
         || (first == b"proc" && (matches!(second, b"kmsg" | b"kcore") || second.starts_with(b"kpage")))
@@ -183,7 +190,10 @@ mod tests {
             bytes.extend_from_slice(piece);
             Ok::<(), ()>(())
         };
-        assert_eq!(pseudo.read(file.as_fd(), 1 << 20, Duration::from_secs(5), &mut take), Ok(End::Whole));
+        assert_eq!(
+            pseudo.read(file.as_fd(), 1 << 20, Duration::from_secs(5), &mut take),
+            Ok(End::Whole)
+        );
         assert!(bytes.starts_with(b"Name:"));
         let long = std::fs::File::open("/dev/zero").unwrap();
         let mut len = 0;
@@ -191,7 +201,10 @@ mod tests {
             len += piece.len();
             Ok::<(), ()>(())
         };
-        assert_eq!(pseudo.read(long.as_fd(), 200_000, Duration::from_secs(5), count), Ok(End::Cut));
+        assert_eq!(
+            pseudo.read(long.as_fd(), 200_000, Duration::from_secs(5), count),
+            Ok(End::Cut)
+        );
         assert_eq!(len, 200_000);
         let directory = std::fs::File::open("/").unwrap();
         let nothing = |_: &[u8]| Ok::<(), ()>(());
@@ -219,8 +232,15 @@ mod tests {
     #[test]
     fn consuming_and_memory_files_are_forbidden() {
         for path in [
-            "/proc/kmsg", "/proc/kcore", "/proc/kpagecount", "/proc/1/mem", "/proc/1/task/1/pagemap",
-            "/proc/1/clear_refs", "/sys/kernel/tracing/trace_pipe", "/sys/kernel/debug/x", "/dev/sda",
+            "/proc/kmsg",
+            "/proc/kcore",
+            "/proc/kpagecount",
+            "/proc/1/mem",
+            "/proc/1/task/1/pagemap",
+            "/proc/1/clear_refs",
+            "/sys/kernel/tracing/trace_pipe",
+            "/sys/kernel/debug/x",
+            "/dev/sda",
             "/proc/acpi/event",
         ] {
             assert!(is_forbidden(path.as_bytes()), "{path}");

@@ -38,7 +38,10 @@ impl Decoder for Host {
         if let Some((_, field)) = SINGLE.iter().find(|(known, _)| *known == path) {
             self.machine.insert((*field).to_owned(), text(bytes.trim_ascii()));
         } else if let Some(name) = path.strip_prefix(b"/sys/devices/virtual/dmi/id/") {
-            self.machine.insert(format!("dmi_{}", String::from_utf8_lossy(name)), text(bytes.trim_ascii()));
+            self.machine.insert(
+                format!("dmi_{}", String::from_utf8_lossy(name)),
+                text(bytes.trim_ascii()),
+            );
         } else if path == b"/etc/passwd" {
             for line in lines(bytes) {
                 let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
@@ -51,10 +54,15 @@ impl Decoder for Host {
             }
         } else {
             for line in lines(bytes) {
-                let Some(at) = line.iter().position(|byte| *byte == b'=') else { continue };
+                let Some(at) = line.iter().position(|byte| *byte == b'=') else {
+                    continue;
+                };
                 let (name, value) = line.split_at(at);
                 let value = value.get(1..).unwrap_or_default();
-                let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+                let value = value
+                    .strip_prefix(b"\"")
+                    .and_then(|value| value.strip_suffix(b"\""))
+                    .unwrap_or(value);
                 let name = format!("os_{}", String::from_utf8_lossy(name).to_lowercase());
                 self.machine.entry(name).or_insert_with(|| text(value));
             }
@@ -74,11 +82,14 @@ mod tests {
 
     #[test]
     fn machine_and_accounts_are_told() {
-        let rows = decode("host", &[
-            ("/proc/sys/kernel/hostname", b"web-03\n"),
-            ("/etc/os-release", b"ID=debian\nPRETTY_NAME=\"Debian 12\"\n"),
-            ("/etc/passwd", b"root:x:0:0:root:/root:/bin/bash\nbroken\n"),
-        ]);
+        let rows = decode(
+            "host",
+            &[
+                ("/proc/sys/kernel/hostname", b"web-03\n"),
+                ("/etc/os-release", b"ID=debian\nPRETTY_NAME=\"Debian 12\"\n"),
+                ("/etc/passwd", b"root:x:0:0:root:/root:/bin/bash\nbroken\n"),
+            ],
+        );
         assert_eq!(rows[0]["home"], "/root");
         assert_eq!(rows[1]["hostname"], "web-03");
         assert_eq!(rows[1]["os_pretty_name"], "Debian 12");

@@ -32,7 +32,9 @@ impl Processes {
     }
 
     fn emit(&mut self, out: &mut Out) {
-        let Some((pid, mut row)) = self.current.take() else { return };
+        let Some((pid, mut row)) = self.current.take() else {
+            return;
+        };
         row.insert("row".into(), "process".into());
         row.insert("pid".into(), pid.into());
         row.insert("source".into(), format!("/proc/{pid}").into());
@@ -45,19 +47,32 @@ impl Processes {
 impl Decoder for Processes {
     fn shape(&self, path: &[u8]) -> Option<Shape> {
         let (_, name) = of_process(path)?;
-        let known: [&[u8]; 7] = [b"stat", b"status", b"cmdline", b"cgroup", b"loginuid", b"sessionid", b"oom_score_adj"];
+        let known: [&[u8]; 7] = [
+            b"stat",
+            b"status",
+            b"cmdline",
+            b"cgroup",
+            b"loginuid",
+            b"sessionid",
+            b"oom_score_adj",
+        ];
         known.contains(&name).then_some(Shape::Lines)
     }
 
     fn link(&mut self, path: &[u8], target: &[u8], out: &mut Out) {
-        let Some((pid, name)) = of_process(path) else { return };
+        let Some((pid, name)) = of_process(path) else {
+            return;
+        };
         let row = self.of(pid, out);
         if matches!(name, b"exe" | b"cwd" | b"root") {
             row.insert(String::from_utf8_lossy(name).into_owned(), text(target));
         } else if let Some(kind) = name.strip_prefix(b"ns/") {
-            self.namespaces.insert(String::from_utf8_lossy(kind).into_owned(), text(target));
+            self.namespaces
+                .insert(String::from_utf8_lossy(kind).into_owned(), text(target));
         } else if name.starts_with(b"fd/")
-            && let Some(inode) = target.strip_prefix(b"socket:[").and_then(|rest| number(rest.strip_suffix(b"]")?))
+            && let Some(inode) = target
+                .strip_prefix(b"socket:[")
+                .and_then(|rest| number(rest.strip_suffix(b"]")?))
             && self.sockets.len() < SOCKETS_MAX
         {
             self.sockets.push(inode);
@@ -65,7 +80,9 @@ impl Decoder for Processes {
     }
 
     fn program(&mut self, seen: &Seen, sha256: Option<&str>, note: Option<&str>, out: &mut Out) {
-        let Some((pid, _)) = of_process(&seen.path.0) else { return };
+        let Some((pid, _)) = of_process(&seen.path.0) else {
+            return;
+        };
         let row = self.of(pid, out);
         row.insert("exe_sha256".into(), sha256.into());
         row.insert("exe_note".into(), note.into());
@@ -77,7 +94,9 @@ impl Decoder for Processes {
     }
 
     fn piece(&mut self, path: &[u8], bytes: &[u8], out: &mut Out) {
-        let Some((pid, name)) = of_process(path) else { return };
+        let Some((pid, name)) = of_process(path) else {
+            return;
+        };
         let row = self.of(pid, out);
         match name {
             b"stat" => stat(bytes, row),
@@ -85,9 +104,15 @@ impl Decoder for Processes {
             b"cmdline" => {
                 let all = bytes.strip_suffix(b"\0").unwrap_or(bytes);
                 let mut arguments = all.split(|byte| *byte == 0);
-                let argv: Vec<Value> =
-                    if bytes.is_empty() { Vec::new() } else { arguments.by_ref().take(ARGUMENTS_MAX).map(text).collect() };
-                row.insert("argv_cut".into(), (!bytes.is_empty() && arguments.next().is_some()).into());
+                let argv: Vec<Value> = if bytes.is_empty() {
+                    Vec::new()
+                } else {
+                    arguments.by_ref().take(ARGUMENTS_MAX).map(text).collect()
+                };
+                row.insert(
+                    "argv_cut".into(),
+                    (!bytes.is_empty() && arguments.next().is_some()).into(),
+                );
                 row.insert("argv".into(), argv.into());
             }
             b"cgroup" => {
@@ -109,25 +134,37 @@ impl Decoder for Processes {
 
 /// proc_pid_stat(5). The name may hold anything, so the fields are counted from its last parenthesis.
 fn stat(bytes: &[u8], row: &mut Map<String, Value>) {
-    let (Some(open), Some(close)) =
-        (bytes.iter().position(|byte| *byte == b'('), bytes.iter().rposition(|byte| *byte == b')'))
-    else {
+    let (Some(open), Some(close)) = (
+        bytes.iter().position(|byte| *byte == b'('),
+        bytes.iter().rposition(|byte| *byte == b')'),
+    ) else {
         return;
     };
-    row.insert("comm".into(), text(bytes.get(open + 1..close).unwrap_or_default()));
+    row.insert(
+        "comm".into(),
+        text(bytes.get(open + 1..close).unwrap_or_default()),
+    );
     let rest = fields(bytes.get(close + 1..).unwrap_or_default());
     let field = |position: usize| rest.get(position).copied().and_then(number);
-    row.insert("state".into(), rest.first().map_or(Value::Null, |state| text(state)));
+    row.insert(
+        "state".into(),
+        rest.first().map_or(Value::Null, |state| text(state)),
+    );
     row.insert("ppid".into(), field(1).into());
     row.insert("session".into(), field(3).into());
     row.insert("tty".into(), field(4).into());
-    row.insert("kernel_thread".into(), field(6).map(|flags| flags & KERNEL_THREAD != 0).into());
+    row.insert(
+        "kernel_thread".into(),
+        field(6).map(|flags| flags & KERNEL_THREAD != 0).into(),
+    );
     row.insert("start_ticks".into(), field(19).into());
 }
 
 fn status(bytes: &[u8], row: &mut Map<String, Value>) {
     for line in lines(bytes) {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         let field = match name {
@@ -142,7 +179,9 @@ fn status(bytes: &[u8], row: &mut Map<String, Value>) {
             _ => continue,
         };
         let value = match field {
-            "uids" | "gids" | "namespace_pids" => fields(value).into_iter().map(number).collect::<Vec<_>>().into(),
+            "uids" | "gids" | "namespace_pids" => {
+                fields(value).into_iter().map(number).collect::<Vec<_>>().into()
+            }
             "capabilities" => text(value),
             _ => number(value).into(),
         };
@@ -158,14 +197,20 @@ mod tests {
     #[test]
     fn a_row_survives_names_and_arguments_of_any_bytes() {
         let stat = b"7 (a) b\xff) S 1 7 7 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0\n";
-        let rows = decode("processes", &[
-            ("/proc/7/cmdline", b"/bin/x\0\0-\xff\0"),
-            ("/proc/7/loginuid", b"4294967295"),
-            ("/proc/7/status", b"Uid:\t0\t0\t0\t0\nTracerPid:\t0\nCapEff:\t000001ffffffffff\n"),
-            ("/proc/7/stat", stat),
-            ("/proc/8/stat", b"8 (kthreadd) S 0 0 0 0 -1 2129984 0"),
-            ("/proc/9/stat", b"no parenthesis"),
-        ]);
+        let rows = decode(
+            "processes",
+            &[
+                ("/proc/7/cmdline", b"/bin/x\0\0-\xff\0"),
+                ("/proc/7/loginuid", b"4294967295"),
+                (
+                    "/proc/7/status",
+                    b"Uid:\t0\t0\t0\t0\nTracerPid:\t0\nCapEff:\t000001ffffffffff\n",
+                ),
+                ("/proc/7/stat", stat),
+                ("/proc/8/stat", b"8 (kthreadd) S 0 0 0 0 -1 2129984 0"),
+                ("/proc/9/stat", b"no parenthesis"),
+            ],
+        );
         assert_eq!(rows.len(), 3);
         assert_eq!(rows[0]["comm"]["shown"], "a) b\u{fffd}");
         assert_eq!(rows[0]["argv"].as_array().unwrap().len(), 3);
@@ -185,7 +230,9 @@ mod tests {
         rows.link(b"/proc/7/fd/4", b"/etc/passwd");
         rows.link(b"/proc/8/exe", b"/x (deleted)");
         let bytes = rows.finish().unwrap();
-        let rows: Vec<Value> = lines(&bytes).map(|line| serde_json::from_slice(line).unwrap()).collect();
+        let rows: Vec<Value> = lines(&bytes)
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
         assert_eq!(rows[0]["socket_inodes"][0], 4711);
         assert_eq!(rows[0]["namespaces"]["net"], "net:[4026531840]");
         assert_eq!(rows[1]["exe"], "/x (deleted)");

@@ -19,7 +19,13 @@ impl Decoder for Routes {
             return Some(Shape::Records(1));
         }
         let (_, rest) = of_process(path)?;
-        let known: [&[u8]; 5] = [b"net/route", b"net/ipv6_route", b"net/arp", b"net/if_inet6", b"net/dev"];
+        let known: [&[u8]; 5] = [
+            b"net/route",
+            b"net/ipv6_route",
+            b"net/arp",
+            b"net/if_inet6",
+            b"net/dev",
+        ];
         known.contains(&rest).then_some(Shape::Lines)
     }
 
@@ -40,7 +46,9 @@ impl Decoder for Routes {
             b"route" => {
                 for line in lines(bytes).skip(1) {
                     let all = fields(line);
-                    let [device, to, via, flags, _, _, metric, mask, ..] = all.as_slice() else { continue };
+                    let [device, to, via, flags, _, _, metric, mask, ..] = all.as_slice() else {
+                        continue;
+                    };
                     let address = |field: &[u8]| {
                         let plain = str::from_utf8(field).ok().and_then(sockets::address);
                         plain.map_or_else(|| text(field), |plain| plain.to_string().into())
@@ -55,7 +63,9 @@ impl Decoder for Routes {
             b"ipv6_route" => {
                 for line in lines(bytes) {
                     let all = fields(line);
-                    let [to, prefix, _, _, via, metric, _, _, flags, device] = all.as_slice() else { continue };
+                    let [to, prefix, _, _, via, metric, _, _, flags, device] = all.as_slice() else {
+                        continue;
+                    };
                     out.row(&json!({
                         "row": "route", "source": text(path), "namespace": self.namespace, "device": text(device), "to": six(to),
                         "prefix": hexadecimal(prefix), "via": six(via), "flags": text(flags), "metric": hexadecimal(metric),
@@ -65,7 +75,9 @@ impl Decoder for Routes {
             b"if_inet6" => {
                 for line in lines(bytes) {
                     let all = fields(line);
-                    let [address, _, prefix, scope, flags, device] = all.as_slice() else { continue };
+                    let [address, _, prefix, scope, flags, device] = all.as_slice() else {
+                        continue;
+                    };
                     out.row(&json!({
                         "row": "address", "source": text(path), "namespace": self.namespace, "device": text(device),
                         "address": six(address), "prefix": hexadecimal(prefix), "scope": text(scope), "flags": text(flags),
@@ -74,10 +86,14 @@ impl Decoder for Routes {
             }
             b"dev" => {
                 for line in lines(bytes).skip(2) {
-                    let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+                    let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+                        continue;
+                    };
                     let (device, counters) = line.split_at(colon);
-                    let counters: Vec<Option<i64>> =
-                        fields(counters.get(1..).unwrap_or_default()).into_iter().map(number).collect();
+                    let counters: Vec<Option<i64>> = fields(counters.get(1..).unwrap_or_default())
+                        .into_iter()
+                        .map(number)
+                        .collect();
                     out.row(&json!({
                         "row": "interface", "source": text(path), "namespace": self.namespace,
                         "device": text(device.trim_ascii()), "received_bytes": counters.first(), "sent_bytes": counters.get(8),
@@ -88,7 +104,9 @@ impl Decoder for Routes {
                 // The kernel's column names have blanks in them.
                 for line in lines(bytes).skip(1) {
                     let all = fields(line);
-                    let [address, _, flags, link, _, device] = all.as_slice() else { continue };
+                    let [address, _, flags, link, _, device] = all.as_slice() else {
+                        continue;
+                    };
                     out.row(&json!({
                         "row": "neighbour", "source": text(path), "namespace": self.namespace, "address": text(address),
                         "link_address": text(link), "flags": text(flags), "device": text(device),
@@ -121,11 +139,28 @@ fn neighbours(mut bytes: &[u8], out: &mut Out) {
             (u16::from_ne_bytes([*e, *f]), body.first_chunk::<12>())
         {
             let (mut address, mut link) = (Value::Null, Value::Null);
-            attributes(body.get(12..).unwrap_or_default(), |kind, value| match (kind, value.len()) {
-                (1, 4) => address = value.first_chunk::<4>().map_or(Value::Null, |v| Ipv4Addr::from(*v).to_string().into()),
-                (1, 16) => address = value.first_chunk::<16>().map_or(Value::Null, |v| Ipv6Addr::from(*v).to_string().into()),
-                (2, _) => link = value.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":").into(),
-                _ => {}
+            attributes(body.get(12..).unwrap_or_default(), |kind, value| {
+                match (kind, value.len()) {
+                    (1, 4) => {
+                        address = value
+                            .first_chunk::<4>()
+                            .map_or(Value::Null, |v| Ipv4Addr::from(*v).to_string().into())
+                    }
+                    (1, 16) => {
+                        address = value
+                            .first_chunk::<16>()
+                            .map_or(Value::Null, |v| Ipv6Addr::from(*v).to_string().into())
+                    }
+                    (2, _) => {
+                        link = value
+                            .iter()
+                            .map(|byte| format!("{byte:02x}"))
+                            .collect::<Vec<_>>()
+                            .join(":")
+                            .into()
+                    }
+                    _ => {}
+                }
             });
             out.row(&json!({
                 "row": "neighbour", "source": NEIGHBOURS, "family": family, "interface": i32::from_ne_bytes([*i, *j, *k, *l]),
@@ -153,7 +188,8 @@ mod tests {
     fn routes_and_neighbours_are_told() {
         let route = b"Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\n\
             eth0\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\n";
-        let arp = b"IP address HW type Flags HW address Mask Device\n10.0.0.1 0x1 0x2 aa:bb:cc:dd:ee:ff * eth0\n";
+        let arp =
+            b"IP address HW type Flags HW address Mask Device\n10.0.0.1 0x1 0x2 aa:bb:cc:dd:ee:ff * eth0\n";
         let mut message = Vec::new();
         message.extend_from_slice(&(16_u32 + 12 + 8 + 12).to_ne_bytes());
         message.extend_from_slice(&28_u16.to_ne_bytes());
@@ -161,11 +197,14 @@ mod tests {
         message.extend_from_slice(&[2, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 1]);
         message.extend_from_slice(&[8, 0, 1, 0, 10, 0, 0, 9]);
         message.extend_from_slice(&[10, 0, 2, 0, 1, 2, 3, 4, 5, 6, 0, 0]);
-        let rows = decode("routes", &[
-            ("/proc/1/net/route", route),
-            ("/proc/1/net/arp", arp),
-            ("live/routes.neighbours.bin", &message),
-        ]);
+        let rows = decode(
+            "routes",
+            &[
+                ("/proc/1/net/route", route),
+                ("/proc/1/net/arp", arp),
+                ("live/routes.neighbours.bin", &message),
+            ],
+        );
         assert_eq!(rows[0]["via"], "10.0.0.1");
         assert_eq!(rows[1]["link_address"], "aa:bb:cc:dd:ee:ff");
         assert_eq!(rows[2]["address"], "10.0.0.9");

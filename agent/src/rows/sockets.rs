@@ -13,7 +13,9 @@ pub(super) struct Sockets {
 
 impl Decoder for Sockets {
     fn shape(&self, path: &[u8]) -> Option<Shape> {
-        of_process(path).is_some_and(|(_, rest)| rest.starts_with(b"net/")).then_some(Shape::Lines)
+        of_process(path)
+            .is_some_and(|(_, rest)| rest.starts_with(b"net/"))
+            .then_some(Shape::Lines)
     }
 
     fn link(&mut self, path: &[u8], target: &[u8], _out: &mut Out) {
@@ -47,7 +49,9 @@ impl Decoder for Sockets {
             "packet" | "netlink" => table("socket", path, bytes, &base, out),
             _ => {
                 for line in lines(bytes).skip(1) {
-                    if let [_, local, remote, state, queues, _, _, uid, _, inode, ..] = fields(line).as_slice() {
+                    if let [_, local, remote, state, queues, _, _, uid, _, inode, ..] =
+                        fields(line).as_slice()
+                    {
                         let mut row = base.clone();
                         row.insert("local".into(), endpoint(local));
                         row.insert("remote".into(), endpoint(remote));
@@ -77,22 +81,44 @@ pub(super) fn address(digits: &str) -> Option<IpAddr> {
     let words: Vec<[u8; 4]> = digits
         .as_bytes()
         .chunks(8)
-        .map(|word| Some(u32::from_str_radix(str::from_utf8(word).ok()?, 16).ok()?.to_ne_bytes()))
+        .map(|word| {
+            Some(
+                u32::from_str_radix(str::from_utf8(word).ok()?, 16)
+                    .ok()?
+                    .to_ne_bytes(),
+            )
+        })
         .collect::<Option<_>>()?;
     match words.as_slice() {
         [word] if digits.len() == 8 => Some(Ipv4Addr::from(*word).into()),
-        [_, _, _, _] if digits.len() == 32 => Some(Ipv6Addr::from(<[u8; 16]>::try_from(words.concat()).ok()?).into()),
+        [_, _, _, _] if digits.len() == 32 => {
+            Some(Ipv6Addr::from(<[u8; 16]>::try_from(words.concat()).ok()?).into())
+        }
         _ => None,
     }
 }
 
 fn state_name(protocol: &str, state: &[u8]) -> Value {
     const TCP: &[&str] = &[
-        "established", "syn_sent", "syn_recv", "fin_wait1", "fin_wait2", "time_wait", "close", "close_wait", "last_ack",
-        "listen", "closing", "new_syn_recv",
+        "established",
+        "syn_sent",
+        "syn_recv",
+        "fin_wait1",
+        "fin_wait2",
+        "time_wait",
+        "close",
+        "close_wait",
+        "last_ack",
+        "listen",
+        "closing",
+        "new_syn_recv",
     ];
-    let number = str::from_utf8(state).ok().and_then(|state| usize::from_str_radix(state, 16).ok());
-    let name = number.filter(|_| protocol.starts_with("tcp")).and_then(|number| TCP.get(number.checked_sub(1)?));
+    let number = str::from_utf8(state)
+        .ok()
+        .and_then(|state| usize::from_str_radix(state, 16).ok());
+    let name = number
+        .filter(|_| protocol.starts_with("tcp"))
+        .and_then(|number| TCP.get(number.checked_sub(1)?));
     name.map_or_else(|| text(state), |name| Value::from(*name))
 }
 
@@ -106,7 +132,14 @@ mod tests {
             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0 100 0\nx\n";
         let tcp6 = b"head\n 0: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 9 1\n";
         let unix = b"Num RefCount Protocol Flags Type St Inode Path\n0: 00000002 00000000 00010000 0001 01 17 /run/\xffx\n";
-        let rows = decode("sockets", &[("/proc/1/net/tcp", tcp), ("/proc/1/net/tcp6", tcp6), ("/proc/1/net/unix", unix)]);
+        let rows = decode(
+            "sockets",
+            &[
+                ("/proc/1/net/tcp", tcp),
+                ("/proc/1/net/tcp6", tcp6),
+                ("/proc/1/net/unix", unix),
+            ],
+        );
         assert_eq!(rows.len(), 3);
         assert_eq!(rows[0]["local"]["address"], "127.0.0.1");
         assert_eq!(rows[0]["local"]["port"], 8080);

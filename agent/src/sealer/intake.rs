@@ -34,6 +34,10 @@ pub const LINKS_MAX: usize = 200_000;
 /// A source of unknown length, and rows, become members of at most this size: 4 MiB (docs/spec/container.md).
 pub const PART_BYTES: usize = 4 << 20;
 
+/// Most bytes of holes in all sparse members: 64 GiB. Sealer and every verifier hash them as zeros, and collectors
+/// refuse more.
+pub const HOLES_BYTES_MAX: u64 = 64 << 30;
+
 /// Deadline of one file: a minute, and a second for each MiB.
 const ITEM_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -164,6 +168,7 @@ pub fn run(
         links: BTreeMap::new(),
         programs: BTreeMap::new(),
         piece: None,
+        holes: 0,
         limit: None,
         footprint: Footprint::default(),
         limitations: Vec::new(),
@@ -211,6 +216,7 @@ struct Intake<'a> {
     links: BTreeMap<(Identity, FileTime), Linkable>,
     programs: BTreeMap<(Identity, FileTime), String>,
     piece: Option<Pending>,
+    holes: u64,
     limit: Option<&'static str>,
     footprint: Footprint,
     limitations: Vec<String>,
@@ -240,8 +246,8 @@ impl Intake<'_> {
                     let bytes = buffer.get(1..=len).unwrap_or_default().to_vec();
                     self.data(&bytes)?;
                 }
-                Received::Message(Message::End, _) => return Ok(()),
-                Received::Message(message, descriptor) => self.message(message, descriptor)?,
+                Received::Message(message, _) if *message == Message::End => return Ok(()),
+                Received::Message(message, descriptor) => self.message(*message, descriptor)?,
             }
             self.drain()?;
         }
@@ -254,15 +260,27 @@ impl Intake<'_> {
                 self.collector.clone_from(&collector);
                 let (now, items) = (self.clock.wall(), self.writer.items());
                 let result = StepResult::Failed;
-                self.steps.push(StepSummary { collector, begun: now, ended: now, items, result });
+                self.steps.push(StepSummary {
+                    collector,
+                    begun: now,
+                    ended: now,
+                    items,
+                    result,
+                });
                 self.is_in_step = true;
                 Ok(())
             }
-            Message::Item { seen, use_as: Use::Digest } => {
+            Message::Item {
+                seen,
+                use_as: Use::Digest,
+            } => {
                 self.program(&seen, descriptor);
                 self.flush_rows(PART_BYTES)
             }
-            Message::Item { seen, use_as: Use::Member } => match descriptor {
+            Message::Item {
+                seen,
+                use_as: Use::Member,
+            } => match descriptor {
                 Some(descriptor) => self.file(&seen, descriptor),
                 None => self.plain(&seen),
             },
@@ -270,17 +288,37 @@ impl Intake<'_> {
                 if let Some(rows) = &mut self.rows {
                     rows.begin(&seen.path.0);
                 }
-                self.piece = Some(Pending { seen, held: Vec::new(), parts: 0, first: None });
+                self.piece = Some(Pending {
+                    seen,
+                    held: Vec::new(),
+                    parts: 0,
+                    first: None,
+                });
                 Ok(())
             }
-            Message::DataEnd { outcome, error, note, after } => {
-                let end = MemberEnd { outcome, after, ended: self.clock.wall(), error, note };
+            Message::DataEnd {
+                outcome,
+                error,
+                note,
+                after,
+            } => {
+                let end = MemberEnd {
+                    outcome,
+                    after,
+                    ended: self.clock.wall(),
+                    error,
+                    note,
+                };
                 self.data_end(end)
             }
             Message::StepEnd { end, limitations } => {
                 let room = 256_usize.saturating_sub(self.limitations.len());
                 self.limitations.extend(limitations.into_iter().take(room));
-                let result = if end == StepEnd::Done { StepResult::Done } else { StepResult::Failed };
+                let result = if end == StepEnd::Done {
+                    StepResult::Done
+                } else {
+                    StepResult::Failed
+                };
                 self.end_step(result)
             }
             Message::End => Ok(()),
@@ -309,17 +347,28 @@ impl Intake<'_> {
         if let Some(limit) = self.limit {
             let mut record = ItemRecord::new("limits", Kind::Other, b"/".as_slice(), self.clock.wall());
             record.outcome = Outcome::SkippedLimit;
-            record.note = Some(format!("{limit}: the collection ended here; what follows in the plan was not read"));
+            record.note = Some(format!(
+                "{limit}: the collection ended here; what follows in the plan was not read"
+            ));
             self.writer.record_only(record)?;
         }
-        if self.is_in_step { self.end_step(StepResult::Limit) } else { Ok(()) }
+        if self.is_in_step {
+            self.end_step(StepResult::Limit)
+        } else {
+            Ok(())
+        }
     }
 
     /// The reader is gone before its end.
     fn lost(&mut self, error: &IpcError) -> Result<(), IntakeError> {
         self.abort_piece(Outcome::Interrupted)?;
-        self.limitations.push(format!("the reading process was lost: {error}"));
-        if self.is_in_step { self.end_step(StepResult::Failed) } else { Ok(()) }
+        self.limitations
+            .push(format!("the reading process was lost: {error}"));
+        if self.is_in_step {
+            self.end_step(StepResult::Failed)
+        } else {
+            Ok(())
+        }
     }
 
     fn abort_piece(&mut self, outcome: Outcome) -> Result<(), IntakeError> {
@@ -327,7 +376,13 @@ impl Intake<'_> {
             return Ok(());
         }
         let note = self.limit.map(str::to_owned);
-        self.data_end(MemberEnd { outcome, after: None, ended: self.clock.wall(), error: None, note })
+        self.data_end(MemberEnd {
+            outcome,
+            after: None,
+            ended: self.clock.wall(),
+            error: None,
+            note,
+        })
     }
 
     fn finish(mut self, plan: &[String]) -> Result<Summary, IntakeError> {
@@ -335,9 +390,18 @@ impl Intake<'_> {
         let now = self.clock.wall();
         for collector in plan.iter().skip(self.steps.len()) {
             let (collector, result) = (collector.clone(), StepResult::NotRun);
-            self.steps.push(StepSummary { collector, begun: now, ended: now, items: 0, result });
+            self.steps.push(StepSummary {
+                collector,
+                begun: now,
+                ended: now,
+                items: 0,
+                result,
+            });
         }
-        let clocks = Clocks { wall: now, boot: self.clock.boot() };
+        let clocks = Clocks {
+            wall: now,
+            boot: self.clock.boot(),
+        };
         let (segments, container) = self.writer.finish(clocks)?;
         for segment in segments {
             self.sink.segment(segment).map_err(IntakeError::Sink)?;
@@ -354,7 +418,10 @@ impl Intake<'_> {
     /// Sends what is sealed, tells progress, keeps to the share of the processor.
     fn drain(&mut self) -> Result<(), IntakeError> {
         loop {
-            let clocks = Clocks { wall: self.clock.wall(), boot: self.clock.boot() };
+            let clocks = Clocks {
+                wall: self.clock.wall(),
+                boot: self.clock.boot(),
+            };
             match self.writer.poll_segment(clocks)? {
                 Some(segment) => self.sink.segment(segment).map_err(IntakeError::Sink)?,
                 None => break,
@@ -376,7 +443,13 @@ impl Intake<'_> {
     /// Notes the first limit reached, `more` plain bytes ahead. A part of each limit is kept back for the rows, the
     /// outcomes and the end, which come in any case.
     fn check_limits(&mut self, more: u64) {
-        let Limits { wall_s, stored_bytes, plain_bytes, items, .. } = self.limits;
+        let Limits {
+            wall_s,
+            stored_bytes,
+            plain_bytes,
+            items,
+            ..
+        } = self.limits;
         let below = |limit: u64, kept: u64| limit.saturating_sub(kept.min(limit / 8));
         let elapsed = self.clock.elapsed().saturating_sub(self.begun).as_secs();
         let reached = if elapsed >= wall_s {
@@ -397,7 +470,8 @@ impl Intake<'_> {
     fn plain(&mut self, seen: &Seen) -> Result<(), IntakeError> {
         let mut record = record::of(&self.collector, seen);
         record.ended = self.clock.wall();
-        let has_member = seen.outcome.is_ok() && matches!(seen.kind, Kind::Dir | Kind::Symlink) && seen.before.is_some();
+        let has_member =
+            seen.outcome.is_ok() && matches!(seen.kind, Kind::Dir | Kind::Symlink) && seen.before.is_some();
         if has_member {
             if let Some(method) = seen.atime_method {
                 self.footprint.count(seen.kind, method);
@@ -415,7 +489,11 @@ impl Intake<'_> {
     /// A regular file with its descriptor.
     fn file(&mut self, seen: &Seen, descriptor: OwnedFd) -> Result<(), IntakeError> {
         let mut record = record::of(&self.collector, seen);
-        let Some(before) = seen.before.clone().filter(|_| seen.kind == Kind::File && seen.outcome.is_ok()) else {
+        let Some(before) = seen
+            .before
+            .clone()
+            .filter(|_| seen.kind == Kind::File && seen.outcome.is_ok())
+        else {
             self.ask(seen.key, false);
             return record::skip(&mut self.writer, record).map_err(Into::into);
         };
@@ -429,21 +507,29 @@ impl Intake<'_> {
             self.ask(seen.key, false);
             record.size = Some(first.size);
             record.sha256 = Some(first.sha256);
-            record.link = Some(Link { n: first.n, member: first.member });
+            record.link = Some(Link {
+                n: first.n,
+                member: first.member,
+            });
             record.ended = self.clock.wall();
             return record::add(&mut self.writer, record).map_err(Into::into);
         }
         let size = seen.bytes_max.map_or(before.size, |most| most.min(before.size));
         let file = OpenFile::new(descriptor);
         let runs = file.sparse_runs(&before, size);
-        let data_bytes = runs.as_ref().map_or(size, |runs| runs.iter().map(|(_, len)| *len).sum());
+        let data_bytes = runs
+            .as_ref()
+            .map_or(size, |runs| runs.iter().map(|(_, len)| *len).sum());
         self.check_limits(data_bytes);
-        if let Some(limit) = self.limit {
+        let holes = self.holes.saturating_add(size.saturating_sub(data_bytes));
+        let own = (holes > HOLES_BYTES_MAX).then_some("holes of all sparse files pass 64 GiB");
+        if let Some(limit) = self.limit.or(own) {
             self.ask(seen.key, false);
             record.outcome = Outcome::SkippedLimit;
             record.note = Some(limit.to_owned());
             return record::skip(&mut self.writer, record).map_err(Into::into);
         }
+        self.holes = holes;
         record.size = Some(size);
         record.sparse.clone_from(&runs);
         if let Some(rows) = &mut self.rows {
@@ -483,7 +569,13 @@ impl Intake<'_> {
         }
         let mut held = Vec::new();
         let clock = self.clock;
-        let leave = || if clock.elapsed() > deadline { Leave::Late } else { Leave::On };
+        let leave = || {
+            if clock.elapsed() > deadline {
+                Leave::Late
+            } else {
+                Leave::On
+            }
+        };
         let read = content::pump(file, runs, leave, |piece| {
             held.push(match piece {
                 Piece::Data(bytes) => Held::Data(bytes.to_vec()),
@@ -528,7 +620,10 @@ impl Intake<'_> {
             return Ok(None);
         }
         let (clock, begun, wall) = (self.clock, self.begun, Duration::from_secs(self.limits.wall_s));
-        let stored_max = self.limits.stored_bytes.saturating_sub((16 << 20).min(self.limits.stored_bytes / 8));
+        let stored_max = self
+            .limits
+            .stored_bytes
+            .saturating_sub((16 << 20).min(self.limits.stored_bytes / 8));
         let is_full = std::cell::Cell::new(false);
         let leave = || {
             let now = clock.elapsed();
@@ -576,7 +671,13 @@ impl Intake<'_> {
         let after = file.look().ok();
         let path = self.ask(seen.key, true);
         let resolution = self.resolution;
-        let looks = Looks { before, after: after.as_ref(), path: path.as_ref(), begun, resolution };
+        let looks = Looks {
+            before,
+            after: after.as_ref(),
+            path: path.as_ref(),
+            begun,
+            resolution,
+        };
         let mut outcome = content::judge(read, &looks);
         let mut note = seen.note.clone();
         if outcome == Outcome::SkippedLimit {
@@ -588,16 +689,34 @@ impl Intake<'_> {
             outcome = Outcome::SkippedLimit;
             note = Some(format!("item_bytes: the first {most} bytes"));
         }
-        let error = read.failed.map(|errno| evidence::item::ItemError { op: "pread64".to_owned(), errno });
-        let end = MemberEnd { outcome, after, ended: self.clock.wall(), error, note };
+        let error = read.failed.map(|errno| evidence::item::ItemError {
+            op: "pread64".to_owned(),
+            errno,
+        });
+        let end = MemberEnd {
+            outcome,
+            after,
+            ended: self.clock.wall(),
+            error,
+            note,
+        };
         let record = self.writer.end_member(end)?;
         // Only a content that was whole may stand for its other names.
-        if let (true, true, Some(sha256), Some(member)) =
-            (record.outcome.is_ok(), before.nlink > 1, record.sha256, record.member)
-            && self.links.len() < LINKS_MAX
+        if let (true, true, Some(sha256), Some(member)) = (
+            record.outcome.is_ok(),
+            before.nlink > 1,
+            record.sha256,
+            record.member,
+        ) && self.links.len() < LINKS_MAX
         {
-            let linkable = Linkable { n: record.n, member, size: record.size.unwrap_or(0), sha256 };
-            self.links.insert((Identity::from(before), before.ctime), linkable);
+            let linkable = Linkable {
+                n: record.n,
+                member,
+                size: record.size.unwrap_or(0),
+                sha256,
+            };
+            self.links
+                .insert((Identity::from(before), before.ctime), linkable);
         }
         Ok(())
     }
@@ -605,12 +724,18 @@ impl Intake<'_> {
     /// Asks the reader about the path of an item, or lets it forget the item.
     fn ask(&mut self, key: Option<u64>, look: bool) -> Option<Checked> {
         ipc::send_json(self.check.as_fd(), &Check { key: key?, look }, None).ok()?;
-        if look { ipc::receive_json(self.check.as_fd(), &mut self.check_buffer).ok() } else { None }
+        if look {
+            ipc::receive_json(self.check.as_fd(), &mut self.check_buffer).ok()
+        } else {
+            None
+        }
     }
 
     /// Bytes the reader read itself.
     fn data(&mut self, bytes: &[u8]) -> Result<(), IntakeError> {
-        let Some(mut piece) = self.piece.take() else { return Ok(()) };
+        let Some(mut piece) = self.piece.take() else {
+            return Ok(());
+        };
         if let Some(rows) = &mut self.rows {
             rows.data(bytes);
         }
@@ -629,7 +754,9 @@ impl Intake<'_> {
         if let Some(rows) = &mut self.rows {
             rows.end();
         }
-        let Some(mut piece) = self.piece.take() else { return Ok(()) };
+        let Some(mut piece) = self.piece.take() else {
+            return Ok(());
+        };
         let has_bytes = !piece.held.is_empty() || piece.parts > 0;
         if end.outcome.is_ok() || has_bytes {
             if end.outcome.is_without_content() {
@@ -659,7 +786,8 @@ impl Intake<'_> {
             record.parent = piece.first;
         }
         if record.kind == Kind::File {
-            self.footprint.count(Kind::File, record.atime_method.unwrap_or(AtimeMethod::RoView));
+            self.footprint
+                .count(Kind::File, record.atime_method.unwrap_or(AtimeMethod::RoView));
         }
         if !record::begin(&mut self.writer, record)? {
             return Ok(());
@@ -695,7 +823,13 @@ impl Intake<'_> {
                     Err(why) => note = Some(why),
                 }
             }
-            _ => note = note.or_else(|| seen.error.as_ref().map(|error| format!("{} failed: {}", error.op, error.errno))),
+            _ => {
+                note = note.or_else(|| {
+                    seen.error
+                        .as_ref()
+                        .map(|error| format!("{} failed: {}", error.op, error.errno))
+                })
+            }
         }
         if let Some(rows) = &mut self.rows {
             rows.program(seen, sha256.as_deref(), note.as_deref());
@@ -706,8 +840,18 @@ impl Intake<'_> {
         let file = OpenFile::new(descriptor);
         let mut hasher = sha2::Sha256::new();
         let deadline = self.clock.elapsed() + ITEM_DEADLINE;
-        let runs = if before.size == 0 { Vec::new() } else { vec![(0, before.size)] };
-        let leave = || if self.clock.elapsed() > deadline { Leave::Late } else { Leave::On };
+        let runs = if before.size == 0 {
+            Vec::new()
+        } else {
+            vec![(0, before.size)]
+        };
+        let leave = || {
+            if self.clock.elapsed() > deadline {
+                Leave::Late
+            } else {
+                Leave::On
+            }
+        };
         let read = content::pump(&file, &runs, leave, |piece| match piece {
             Piece::Data(bytes) => {
                 hasher.update(bytes);
@@ -722,7 +866,11 @@ impl Intake<'_> {
     /// Writes rows once there are at least `least` bytes of them.
     fn flush_rows(&mut self, least: usize) -> Result<(), IntakeError> {
         // A row is at most 256 KiB, so a part stays near 4 MiB when it is taken a little early.
-        let Some(rows) = self.rows.as_mut().and_then(|rows| rows.take(least.saturating_sub(512 << 10))) else {
+        let Some(rows) = self
+            .rows
+            .as_mut()
+            .and_then(|rows| rows.take(least.saturating_sub(512 << 10)))
+        else {
             return Ok(());
         };
         self.row_member(&rows)
@@ -735,7 +883,9 @@ impl Intake<'_> {
             let cut = if most.len() == rest.len() {
                 rest.len()
             } else {
-                most.iter().rposition(|byte| *byte == b'\n').map_or(most.len(), |at| at + 1)
+                most.iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .map_or(most.len(), |at| at + 1)
             };
             let (part, behind) = rest.split_at(cut);
             rest = behind;

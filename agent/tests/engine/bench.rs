@@ -1,0 +1,340 @@
+//! One collection from plan to verified container, reader and sealer on two threads.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use agent::platform::{self, SystemClock};
+use agent::reader;
+use agent::sealer::intake::{self, SegmentSink, Summary};
+use evidence::container::{self, Expect, SealedSegment, SeekTable, Verifier, read_item};
+use evidence::digest::Digest;
+use evidence::item::{AtimeMethod, ItemRecord};
+use evidence::keys::SigningKey;
+use evidence::order::{FilesStep, Limits, OnLarger, Step};
+use evidence::seal::{Identity, Seal};
+
+/// Everything a test wants to know of a collection.
+pub struct Run {
+    pub summary: Summary,
+    pub records: Vec<ItemRecord>,
+    pub container: Vec<u8>,
+    table: SeekTable,
+}
+
+/// How to collect.
+pub struct Plan {
+    pub root: PathBuf,
+    pub steps: Vec<Step>,
+    pub limits: Limits,
+    pub deny: Vec<String>,
+    pub state: Vec<PathBuf>,
+    pub processes: Vec<i32>,
+    /// Use a read-only view of the root.
+    pub is_viewed: bool,
+}
+
+pub const LIMITS: Limits = Limits {
+    wall_s: 600,
+    stored_bytes: 1 << 32,
+    plain_bytes: 1 << 34,
+    item_bytes: 1 << 40,
+    items: 1 << 20,
+    cpu_pct: 100,
+};
+
+impl Plan {
+    pub fn of(root: &Path, steps: Vec<Step>) -> Self {
+        let (deny, state, processes) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            root: root.to_owned(),
+            steps,
+            limits: LIMITS,
+            deny,
+            state,
+            processes,
+            is_viewed: false,
+        }
+    }
+
+    pub fn files(root: &Path, globs: &[&str]) -> Self {
+        Self::of(root, vec![files(globs)])
+    }
+
+    pub fn run(self) -> Run {
+        self.run_with(&mut Kept::default())
+    }
+
+    pub fn run_with(self, sink: &mut Kept) -> Run {
+        let (reader_end, sealer_end) = platform::pair().unwrap();
+        let (check_end, ask_end) = platform::pair().unwrap();
+        let view = if self.is_viewed {
+            platform::root_view(&self.root).unwrap()
+        } else {
+            let directory: OwnedFd = fs_err::File::open(&self.root).unwrap().into_file().into();
+            platform::RootView {
+                directory,
+                method: AtimeMethod::None,
+                refused: None,
+            }
+        };
+        let params = reader::Params {
+            steps: self.steps.clone(),
+            limits: self.limits,
+            view: view.method,
+            deny: self.deny,
+            processes: self.processes,
+        };
+        let handles = reader::Handles {
+            root: view.directory,
+            proc: platform::proc_view().unwrap().0,
+            sealer: reader_end,
+            check: check_end,
+            status: None,
+            state: self
+                .state
+                .iter()
+                .map(|path| fs_err::File::open(path).unwrap().into_file().into())
+                .collect(),
+        };
+        let collectors = self
+            .steps
+            .iter()
+            .map(|step| step.collector().to_owned())
+            .collect();
+        let params_sealer = intake::Params {
+            container: container_params(),
+            collectors,
+            limits: self.limits,
+        };
+        let sockets = intake::Sockets {
+            reader: sealer_end,
+            check: ask_end,
+        };
+        let summary = std::thread::scope(|scope| {
+            let reading = scope.spawn(move || reader::run(&params, handles, &SystemClock));
+            let summary = intake::run(sockets, params_sealer, signer(), sink, &SystemClock).unwrap();
+            let read = reading.join().unwrap();
+            assert!(read.is_ok() || summary.limit.is_some(), "{read:?}");
+            summary
+        });
+        Run::verified(summary, &sink.segments)
+    }
+}
+
+pub fn files(globs: &[&str]) -> Step {
+    Step::Files(FilesStep {
+        paths: globs.iter().map(|glob| glob.parse().unwrap()).collect(),
+        exclude: Vec::new(),
+        item_bytes: 1 << 40,
+        one_filesystem: false,
+        on_larger: OnLarger::Skip,
+    })
+}
+
+pub fn signer() -> SigningKey {
+    SigningKey::from_seed(&[7; 32])
+}
+
+pub fn container_params() -> container::Params {
+    container::Params {
+        deployment: "test".parse().unwrap(),
+        collection: Digest([1; 32]),
+        order: Digest([2; 32]),
+        attempt: 1,
+        level: 1,
+        lanes: 2,
+        salt_seed: [3; 32],
+    }
+}
+
+/// A sink that keeps everything, and can do something when a segment comes.
+#[derive(Default)]
+pub struct Kept {
+    pub segments: Vec<SealedSegment>,
+}
+
+impl SegmentSink for Kept {
+    fn segment(&mut self, segment: SealedSegment) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.segments.push(segment);
+        Ok(())
+    }
+}
+
+impl Run {
+    /// Verifies the container as a stranger would, and takes its records.
+    pub fn verified(summary: Summary, segments: &[SealedSegment]) -> Self {
+        let params = container_params();
+        let identity = Identity {
+            deployment: params.deployment,
+            collection: params.collection,
+            order: params.order,
+            attempt: params.attempt,
+        };
+        let expect = Expect {
+            identity,
+            sealer: signer().public(),
+            limits: container::Limits::NONE,
+        };
+        let mut verifier = Verifier::new(expect).unwrap();
+        let mut records = Vec::new();
+        let mut bytes = Vec::new();
+        let mut table = SeekTable::new();
+        for segment in segments {
+            Seal::parse(&segment.seal)
+                .unwrap()
+                .verify(&signer().public())
+                .unwrap();
+            verifier
+                .segment(&segment.seal, &segment.bytes, &mut |record| {
+                    records.push(record.clone())
+                })
+                .unwrap();
+            bytes.extend_from_slice(&segment.bytes);
+            if segment.header.is_final {
+                let len = SeekTable::table_len(&segment.bytes[segment.bytes.len() - 9..]).unwrap();
+                table = SeekTable::parse(&segment.bytes[segment.bytes.len() - len..]).unwrap();
+            }
+        }
+        assert_eq!(verifier.finish().unwrap(), summary.container);
+        Self {
+            summary,
+            records,
+            container: bytes,
+            table,
+        }
+    }
+
+    /// All records of one path.
+    pub fn all(&self, path: &[u8]) -> Vec<&ItemRecord> {
+        self.records
+            .iter()
+            .filter(|record| record.path.0 == path)
+            .collect()
+    }
+
+    /// The one record of a path.
+    #[track_caller]
+    pub fn one(&self, path: &str) -> &ItemRecord {
+        self.one_raw(path.as_bytes())
+    }
+
+    #[track_caller]
+    pub fn one_raw(&self, path: &[u8]) -> &ItemRecord {
+        let all = self.all(path);
+        assert_eq!(all.len(), 1, "{} has {all:#?}", String::from_utf8_lossy(path));
+        all[0]
+    }
+
+    #[track_caller]
+    pub fn outcome(&self, path: &str) -> String {
+        self.one(path).outcome.to_string()
+    }
+
+    /// The content of a record.
+    #[track_caller]
+    pub fn content(&self, record: &ItemRecord) -> Vec<u8> {
+        let mut content = Vec::new();
+        let fetch = |range: std::ops::Range<u64>| {
+            let (start, end) = (
+                usize::try_from(range.start).unwrap(),
+                usize::try_from(range.end).unwrap(),
+            );
+            Ok::<_, std::convert::Infallible>(self.container[start..end].to_vec())
+        };
+        let sink = |bytes: &[u8]| {
+            content.extend_from_slice(bytes);
+            Ok(())
+        };
+        read_item(record, &self.table, fetch, sink).unwrap();
+        content
+    }
+
+    /// The rows of a collector.
+    pub fn rows(&self, collector: &str) -> Vec<serde_json::Value> {
+        let path = format!("live/{collector}.jsonl");
+        let parts = self.all(path.as_bytes());
+        let bytes: Vec<u8> = parts
+            .into_iter()
+            .flat_map(|record| self.content(record))
+            .collect();
+        bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+
+    pub fn outcomes(&self) -> BTreeMap<String, u64> {
+        self.summary
+            .container
+            .counts_by_outcome
+            .iter()
+            .map(|(outcome, n)| (outcome.to_string(), *n))
+            .collect()
+    }
+}
+
+/// Whether this test runs as root; says by name that it is skipped otherwise.
+pub fn is_root(test: &str) -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{test} needs root, and CI has it"
+        );
+        eprintln!("skipped without root: {test}");
+    }
+    is_root
+}
+
+/// Runs a command that has to succeed.
+#[track_caller]
+pub fn must(command: &str) {
+    let output = std::process::Command::new("sh")
+        .args(["-c", command])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{command}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+impl Run {
+    /// Verifies a container given as seal, segment, seal, segment, …
+    pub fn of_blobs(blobs: &[Vec<u8>]) -> Vec<ItemRecord> {
+        let params = container_params();
+        let identity = Identity {
+            deployment: params.deployment,
+            collection: params.collection,
+            order: params.order,
+            attempt: params.attempt,
+        };
+        let expect = Expect {
+            identity,
+            sealer: signer().public(),
+            limits: container::Limits::NONE,
+        };
+        let mut verifier = Verifier::new(expect).unwrap();
+        let mut records = Vec::new();
+        for pair in blobs.chunks_exact(2) {
+            verifier
+                .segment(&pair[0], &pair[1], &mut |record| records.push(record.clone()))
+                .unwrap();
+        }
+        verifier.finish().unwrap();
+        records
+    }
+}
+
+/// A child that ends with the test.
+pub struct Sleeper(pub std::process::Child);
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}

@@ -1,0 +1,276 @@
+//! What reader and sealer can and cannot do once they are confined. Each test runs in a forked child, because a
+//! sandbox is for good.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Command;
+
+use agent::platform::{self, SystemClock, sandbox};
+use agent::{ipc, reader};
+use evidence::item::AtimeMethod;
+use evidence::order::{ProcessesStep, Step};
+
+use crate::bench::{self, Kept, LIMITS, Run, Sleeper, files, is_root};
+
+/// Runs `body` confined as `role` in a child and gives back the lines it said.
+fn confined(role: sandbox::Role, body: impl FnOnce() -> Vec<String>) -> Vec<String> {
+    let (ours, theirs) = platform::pair().unwrap();
+    let child = platform::fork(theirs, |socket| {
+        let said = match sandbox::enter(role) {
+            Ok(()) => body(),
+            Err(error) => vec![format!("sandbox: {error:?}")],
+        };
+        ipc::send_json(socket, &said, None).ok();
+    })
+    .unwrap();
+    let said = ipc::receive_json(ours.as_fd(), &mut ipc::buffer()).unwrap();
+    drop(child);
+    said
+}
+
+fn word<T, E: std::fmt::Debug>(what: &str, result: Result<T, E>) -> String {
+    match result {
+        Ok(_) => format!("{what}: ok"),
+        Err(error) => format!("{what}: {error:?}"),
+    }
+}
+
+#[test]
+fn the_sealer_opens_nothing_connects_nowhere_and_starts_nothing() {
+    let said = confined(sandbox::Role::Sealer, || {
+        vec![
+            word("open", fs_err::File::open("/etc/passwd")),
+            word("connect", std::net::TcpStream::connect("127.0.0.1:1")),
+            word("spawn", Command::new("/bin/true").status()),
+            word("socket", std::os::unix::net::UnixDatagram::unbound()),
+            word(
+                "thread",
+                std::thread::Builder::new()
+                    .spawn(|| ())
+                    .map(|thread| thread.join().unwrap()),
+            ),
+            format!("capabilities: {}", sandbox::effective_capabilities()),
+        ]
+    });
+    for refused in ["open", "connect", "spawn", "socket"] {
+        assert!(
+            said.iter()
+                .any(|line| line.starts_with(refused) && line.contains("PermissionDenied")),
+            "{said:?}"
+        );
+    }
+    assert!(said.contains(&"thread: ok".to_owned()), "{said:?}");
+    assert!(
+        said.contains(&"capabilities: 0000000000000000".to_owned()),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn the_reader_reads_other_processes_but_writes_traces_and_connects_nothing() {
+    if !is_root("the_reader_reads_other_processes_but_writes_traces_and_connects_nothing") {
+        return;
+    }
+    let mut other = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "60"])
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let pid = other.id();
+    let said = confined(sandbox::Role::Reader, || {
+        let proc = |name: &str| format!("/proc/{pid}/{name}");
+        vec![
+            word(
+                "exe",
+                rustix::fs::readlinkat(rustix::fs::CWD, proc("exe"), Vec::new()),
+            ),
+            word("environ", fs_err::read(proc("environ"))),
+            word("maps", fs_err::read(proc("maps"))),
+            word(
+                "fd",
+                rustix::fs::readlinkat(rustix::fs::CWD, proc("fd/0"), Vec::new()),
+            ),
+            word("shadow", fs_err::read("/etc/shadow")),
+            word("neighbours", platform::neighbours()),
+            word("write", fs_err::File::create("/tmp/exhibit-sandbox-test")),
+            word(
+                "memory",
+                std::fs::OpenOptions::new().write(true).open(proc("mem")),
+            ),
+            word("spawn", Command::new("/bin/true").status()),
+            word("connect", std::net::TcpStream::connect("127.0.0.1:1")),
+            word("kill-open", fs_err::remove_file("/etc/hostname-does-not-exist")),
+            format!("capabilities: {}", sandbox::effective_capabilities()),
+        ]
+    });
+    other.kill().unwrap();
+    other.wait().unwrap();
+    for allowed in ["exe", "environ", "maps", "fd", "shadow", "neighbours"] {
+        assert!(said.contains(&format!("{allowed}: ok")), "{allowed}: {said:#?}");
+    }
+    for refused in ["write", "memory", "spawn", "connect", "kill-open"] {
+        assert!(
+            said.iter()
+                .any(|line| line.starts_with(refused) && line.contains("PermissionDenied")),
+            "{refused}: {said:#?}"
+        );
+    }
+    // CAP_DAC_READ_SEARCH (2) and CAP_SYS_PTRACE (19).
+    assert!(
+        said.contains(&"capabilities: 0000000000080004".to_owned()),
+        "{said:#?}"
+    );
+}
+
+/// A whole collection by a confined reader and a confined sealer, in processes of their own.
+#[test]
+fn confined_reader_and_sealer_collect_a_whole_plan() {
+    if !is_root("confined_reader_and_sealer_collect_a_whole_plan") {
+        return;
+    }
+    let other = Sleeper(
+        Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "60"])
+            .spawn()
+            .unwrap(),
+    );
+    let (reader_end, sealer_end) = platform::pair().unwrap();
+    let (check_end, ask_end) = platform::pair().unwrap();
+    let steps = vec![
+        Step::Processes(ProcessesStep {
+            hash_exe: true,
+            maps: true,
+            environ: true,
+        }),
+        Step::Sockets {},
+        Step::Routes {},
+        Step::Host {},
+        Step::Mounts {},
+        files(&["/etc/**", "/usr/bin/sleep"]),
+    ];
+    let collectors: Vec<String> = steps.iter().map(|step| step.collector().to_owned()).collect();
+    let view = platform::root_view(std::path::Path::new("/")).unwrap();
+    assert_eq!(view.method, AtimeMethod::RoView, "{:?}", view.refused);
+    let params = reader::Params {
+        steps,
+        limits: LIMITS,
+        view: view.method,
+        deny: vec![],
+        processes: vec![],
+    };
+    // A forked child keeps one descriptor; the others travel over it.
+    let (give, take) = platform::pair().unwrap();
+    let proc = platform::proc_view().unwrap().0;
+    let parts = [view.directory, proc, reader_end, check_end];
+    for part in &parts {
+        platform::send(give.as_fd(), &[b"fd"], Some(part.as_fd())).unwrap();
+    }
+    drop(parts);
+    let reading = platform::fork(take, |socket| {
+        let next = || -> OwnedFd {
+            platform::receive(socket, &mut [0; 8])
+                .unwrap()
+                .descriptor
+                .unwrap()
+        };
+        let (root, proc, sealer, check) = (next(), next(), next(), next());
+        let handles = reader::Handles {
+            root,
+            proc,
+            sealer,
+            check,
+            status: None,
+            state: vec![],
+        };
+        let said = match sandbox::enter(sandbox::Role::Reader) {
+            Ok(()) => word("run", reader::run(&params, handles, &SystemClock)),
+            Err(error) => format!("sandbox: {error:?}"),
+        };
+        ipc::send_json(socket, &vec![said], None).ok();
+    })
+    .unwrap();
+    // The sealer hands its segments to the test through a pipe of messages: seal and bytes in pieces.
+    let (collect, hand_over) = platform::pair().unwrap();
+    let (give_sealer, take_sealer) = platform::pair().unwrap();
+    for part in [&sealer_end, &ask_end, &hand_over] {
+        platform::send(give_sealer.as_fd(), &[b"fd"], Some(part.as_fd())).unwrap();
+    }
+    drop((sealer_end, ask_end, hand_over));
+    let sealing = platform::fork(take_sealer, |socket| {
+        let next = || -> OwnedFd {
+            platform::receive(socket, &mut [0; 8])
+                .unwrap()
+                .descriptor
+                .unwrap()
+        };
+        let (reader, check, out) = (next(), next(), next());
+        let said = match sandbox::enter(sandbox::Role::Sealer) {
+            Ok(()) => {
+                let params = agent::sealer::intake::Params {
+                    container: bench::container_params(),
+                    collectors,
+                    limits: LIMITS,
+                };
+                let sockets = agent::sealer::intake::Sockets { reader, check };
+                let mut sink = Kept::default();
+                let done =
+                    agent::sealer::intake::run(sockets, params, bench::signer(), &mut sink, &SystemClock);
+                for segment in &sink.segments {
+                    for bytes in [&segment.seal, &segment.bytes] {
+                        for part in bytes.chunks(60_000) {
+                            ipc::send_data(out.as_fd(), part).ok();
+                        }
+                        ipc::send_json(out.as_fd(), &"next", None).ok();
+                    }
+                }
+                match done {
+                    Ok(summary) => format!("complete {} {}", summary.is_complete(), summary.container.items),
+                    Err(error) => format!("{error:?}"),
+                }
+            }
+            Err(error) => format!("sandbox: {error:?}"),
+        };
+        ipc::send_json(socket, &vec![said], None).ok();
+    })
+    .unwrap();
+    let mut buffer = ipc::buffer();
+    let (mut blobs, mut blob) = (Vec::new(), Vec::new());
+    loop {
+        match platform::receive(collect.as_fd(), &mut buffer) {
+            Ok(got) if buffer[0] == 2 => blob.extend_from_slice(&buffer[1..got.len]),
+            Ok(_) => blobs.push(std::mem::take(&mut blob)),
+            Err(_) => break,
+        }
+    }
+    let sealed: Vec<String> = ipc::receive_json(give_sealer.as_fd(), &mut buffer).unwrap();
+    let read: Vec<String> = ipc::receive_json(give.as_fd(), &mut buffer).unwrap();
+    drop((reading, sealing));
+    assert_eq!(read, ["run: ok"], "{sealed:?}");
+    assert!(sealed[0].starts_with("complete true"), "{sealed:?}");
+    let records = Run::of_blobs(&blobs);
+    // What root itself may not read here (process 1 of some containers) is no failure of the two capabilities.
+    let refused_to_root = |path: &str| {
+        let process = path.split('/').nth(2).unwrap_or_default();
+        path.starts_with("/proc/") && fs_err::read_link(format!("/proc/{process}/exe")).is_err()
+    };
+    let is_denied = |record: &&evidence::item::ItemRecord| record.outcome.as_str() == "denied";
+    let denied: Vec<_> = records
+        .iter()
+        .filter(is_denied)
+        .map(|record| (&record.shown, &record.error))
+        .collect();
+    assert!(
+        denied.iter().all(|(path, _)| refused_to_root(path)),
+        "{denied:#?}"
+    );
+    assert!(
+        records
+            .iter()
+            .any(|record| record.path.0 == b"/etc/shadow" && record.member.is_some())
+    );
+    let environ = format!("/proc/{}/environ", other.0.id());
+    assert!(
+        records
+            .iter()
+            .any(|record| record.path.0 == environ.as_bytes() && record.member.is_some())
+    );
+}
