@@ -1,0 +1,220 @@
+//! packaging/verify.sh and exhibit-verify judge the same bundles, whole and damaged, and agree.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use evidence::bundle::Sums;
+use evidence::digest::Digest;
+use evidence::keys::SigningKey;
+use evidence::sshsig;
+use exhibit_verify::{Trust, verify};
+
+use crate::bundle::{Made, files, make};
+
+fn plain(made: &Made) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.sh");
+    Command::new("sh")
+        .arg(script)
+        .arg(&made.bundle)
+        .arg(&made.trust)
+        .output()
+        .unwrap()
+}
+
+/// Exit codes and reports of both verifiers.
+fn both(made: &Made) -> (Option<i32>, String, u8, String) {
+    let output = plain(made);
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let report = verify(&made.bundle, &Trust::load(&made.trust).unwrap(), &mut |_| {}).unwrap();
+    (output.status.code(), said, report.exit_code(), report.text())
+}
+
+/// Writes sums and signature anew, so that a damage is found by what it damages and not by the sums.
+fn sign_again(made: &Made, seed: u8) {
+    let mut sums = Sums::new();
+    for file in files(&made.bundle) {
+        if !evidence::bundle::UNCOVERED.contains(&file.as_str()) {
+            sums.insert(&file, Digest::of(&fs_err::read(made.bundle.join(&file)).unwrap()))
+                .unwrap();
+        }
+    }
+    let bytes = sums.encode();
+    let armour = sshsig::sign(&SigningKey::from_seed(&[seed; 32]), "exhibit-bundle-v1", &bytes).unwrap();
+    fs_err::write(made.bundle.join("SHA256SUMS"), bytes).unwrap();
+    fs_err::write(made.bundle.join("SHA256SUMS.sig"), armour).unwrap();
+}
+
+fn flip(path: &Path, place: usize) {
+    let mut bytes = fs_err::read(path).unwrap();
+    bytes[place] ^= 1;
+    fs_err::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_good_bundle_verifies_with_both() {
+    let made = make();
+    let (plain, said, exact, report) = both(&made);
+    assert_eq!((plain, exact), (Some(0), 0), "{said}\n{report}");
+    for check in [
+        "sums.signature",
+        "roster",
+        "checkpoint",
+        "custody.inclusion",
+        "custody.chain",
+        "custody.acts",
+        "export",
+        "order",
+        "endpoint",
+        "delegation",
+        "seals",
+        "manifest",
+        "container",
+    ] {
+        assert!(
+            said.lines()
+                .any(|line| line.starts_with(&format!("ok           {check} "))),
+            "{check} is missing:\n{said}"
+        );
+    }
+    assert!(said.contains("VERIFIED with stock tools"), "{said}");
+}
+
+#[test]
+fn each_damage_fails_with_both() {
+    /// A damage and what it does to a bundle.
+    type Damage = (&'static str, fn(&Made));
+    let damages: [Damage; 12] = [
+        ("a bit of the container", |made| {
+            flip(
+                &made
+                    .bundle
+                    .join(format!("evidence/{}/container.tar.zst", made.collection)),
+                4096,
+            );
+        }),
+        ("a bit of the container, sums made anew", |made| {
+            flip(
+                &made
+                    .bundle
+                    .join(format!("evidence/{}/container.tar.zst", made.collection)),
+                4096,
+            );
+            sign_again(made, 2);
+        }),
+        ("a bit of a seal, sums made anew", |made| {
+            flip(
+                &made
+                    .bundle
+                    .join(format!("evidence/{}/seals/000001.seal", made.collection)),
+                300,
+            );
+            sign_again(made, 2);
+        }),
+        ("a file more", |made| {
+            fs_err::write(made.bundle.join("evidence/more"), "x").unwrap()
+        }),
+        ("a hidden file", |made| {
+            fs_err::write(made.bundle.join(".more"), "x").unwrap()
+        }),
+        ("a file less", |made| {
+            fs_err::remove_file(made.bundle.join("custody/000001.tlog-proof")).unwrap()
+        }),
+        ("a symlink", |made| {
+            std::os::unix::fs::symlink("bundle.json", made.bundle.join("link")).unwrap();
+        }),
+        ("sums signed by an auditor", |made| sign_again(made, 20)),
+        ("no export", |made| {
+            fs_err::remove_dir_all(made.bundle.join("export")).unwrap()
+        }),
+        ("another log is pinned", |made| {
+            let other = ledger::NoteSigner::new("exhibit/demo", &[88; 32]).unwrap();
+            let other = other.verifier_key(ledger::KeyType::Ed25519);
+            fs_err::write(made.trust.join("policy"), format!("log {other}\nquorum none\n")).unwrap();
+        }),
+        ("another authority is pinned", |made| {
+            let other = SigningKey::from_seed(&[99; 32]).public();
+            let line = format!("# threshold 1\nauthority namespaces=\"exhibit-roster-v1\" {other}\n");
+            fs_err::write(made.trust.join("authority"), line).unwrap();
+        }),
+        ("a newer roster is pinned", |made| {
+            fs_err::write(made.trust.join("roster_version_min"), "2\n").unwrap()
+        }),
+    ];
+    for (what, damage) in damages {
+        let made = make();
+        damage(&made);
+        let (plain, said, exact, report) = both(&made);
+        assert_eq!((plain, exact), (Some(1), 1), "{what}:\n{said}\n{report}");
+    }
+}
+
+#[test]
+fn an_entry_left_out_with_everything_signed_anew_fails_with_both() {
+    let made = make();
+    for ending in ["entry", "tlog-proof"] {
+        fs_err::remove_file(made.bundle.join(format!("custody/000002.{ending}"))).unwrap();
+    }
+    sign_again(&made, 2);
+    let (plain, said, exact, report) = both(&made);
+    assert_eq!((plain, exact), (Some(1), 1), "{said}\n{report}");
+    assert!(said.contains("entry 2 is missing"), "{said}");
+}
+
+#[test]
+fn without_python_the_script_says_what_it_did_not_check() {
+    let made = make();
+    let bin = made.trust.parent().unwrap().join("bin");
+    fs_err::create_dir(&bin).unwrap();
+    for tool in [
+        "sh",
+        "sha256sum",
+        "find",
+        "ssh-keygen",
+        "openssl",
+        "base64",
+        "tar",
+        "zstd",
+        "awk",
+        "sed",
+        "grep",
+        "sort",
+        "comm",
+        "head",
+        "tail",
+        "cut",
+        "tr",
+        "wc",
+        "uniq",
+        "mktemp",
+        "rm",
+        "mkdir",
+        "cat",
+        "printf",
+        "basename",
+    ] {
+        let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+            .map(|dir| dir.join(tool))
+            .find(|path| path.exists());
+        std::os::unix::fs::symlink(found.unwrap(), bin.join(tool)).unwrap();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.sh");
+    let run = Command::new(bin.join("sh"))
+        .arg(script)
+        .arg(&made.bundle)
+        .arg(&made.trust)
+        .env("PATH", &bin)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert_eq!(
+        run.status.code(),
+        Some(2),
+        "{said}{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    assert!(said.contains("not checked  custody"), "{said}");
+}
