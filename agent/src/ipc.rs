@@ -5,7 +5,7 @@
 //! well-formed: the reader touches hostile names, so its messages are parsed like a stranger's.
 //! Not here: what an item means ([`crate::sealer::intake`]).
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use evidence::item::{AtimeMethod, ItemError, Kind, RawBytes, Stat};
 use evidence::outcome::Outcome;
@@ -300,7 +300,22 @@ pub fn receive_json<T: for<'de> Deserialize<'de>>(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> Result<T, IpcError> {
-    let got = platform::receive(socket.as_fd(), buffer)?;
+    document(platform::receive(socket, buffer)?, buffer)
+}
+
+/// Like [`receive_json`]; gives up after `timeout`.
+///
+/// # Errors
+/// [`IpcError`]; after it the conversation is over.
+pub fn receive_json_before<T: for<'de> Deserialize<'de>>(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    timeout: std::time::Duration,
+) -> Result<T, IpcError> {
+    document(platform::receive_before(socket, buffer, timeout)?, buffer)
+}
+
+fn document<T: for<'de> Deserialize<'de>>(got: platform::Received, buffer: &[u8]) -> Result<T, IpcError> {
     match buffer.get(..got.len).and_then(<[u8]>::split_first) {
         Some((&FORM_MESSAGE, text)) => serde_json::from_slice(text).map_err(IpcError::Malformed),
         Some((&form, _)) => Err(IpcError::Form { form }),
@@ -311,6 +326,7 @@ pub fn receive_json<T: for<'de> Deserialize<'de>>(
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Seek as _, Write as _};
+    use std::os::fd::AsFd as _;
 
     use super::*;
 

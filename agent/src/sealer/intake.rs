@@ -5,26 +5,26 @@
 //! a few MiB, two tables of at most [`LINKS_MAX`] entries, and the container writer's own bounds.
 //! Not here: opening (the reader has no keys, this process opens nothing), what becomes of segments ([`SegmentSink`]).
 
+mod file;
+mod program;
 mod record;
+mod stream;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use evidence::container::{self, Clocks, ContainerSummary, MemberEnd, SealedSegment, WriteError, Writer};
 use evidence::digest::Digest;
-use evidence::item::{AtimeMethod, GapWhy, ItemRecord, Kind, Link, RawBytes, Stat};
+use evidence::item::{ItemRecord, Kind, RawBytes};
 use evidence::keys::SigningKey;
 use evidence::order::Limits;
 use evidence::outcome::Outcome;
 use evidence::time::FileTime;
-use sha2::Digest as _;
 
-use super::content::{self, Leave, Looks, OpenFile, Piece, SMALL_BYTES_MAX};
 use super::throttle::Throttle;
 use crate::footprint::Footprint;
-use crate::ipc::{self, Check, Checked, IpcError, Message, Received, Seen, StepEnd, Use};
+use crate::ipc::{self, IpcError, Message, Received, Seen, StepEnd, Use};
 use crate::platform::{Clock, Identity};
 use crate::rows::Rows;
 
@@ -40,6 +40,9 @@ pub const HOLES_BYTES_MAX: u64 = 64 << 30;
 
 /// Deadline of one file: a minute, and a second for each MiB.
 const ITEM_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long the second look at a path may take.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How often the sink hears of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -159,6 +162,7 @@ pub fn run(
         clock,
         check: sockets.check,
         check_buffer: ipc::buffer(),
+        is_deaf: false,
         begun: clock.elapsed(),
         told: clock.elapsed(),
         resolution: tick.saturating_mul(2),
@@ -206,6 +210,7 @@ struct Intake<'a> {
     clock: &'a dyn Clock,
     check: OwnedFd,
     check_buffer: Vec<u8>,
+    is_deaf: bool,
     begun: Duration,
     told: Duration,
     resolution: Duration,
@@ -484,428 +489,5 @@ impl Intake<'_> {
             record::skip(&mut self.writer, record)?;
         }
         self.flush_rows(PART_BYTES)
-    }
-
-    /// A regular file with its descriptor.
-    fn file(&mut self, seen: &Seen, descriptor: OwnedFd) -> Result<(), IntakeError> {
-        let mut record = record::of(&self.collector, seen);
-        let Some(before) = seen
-            .before
-            .clone()
-            .filter(|_| seen.kind == Kind::File && seen.outcome.is_ok())
-        else {
-            self.ask(seen.key, false);
-            return record::skip(&mut self.writer, record).map_err(Into::into);
-        };
-        if let Some(method) = seen.atime_method {
-            self.footprint.count(seen.kind, method);
-        }
-        let key = (Identity::from(&before), before.ctime);
-        if before.nlink > 1
-            && let Some(first) = self.links.get(&key).cloned()
-        {
-            self.ask(seen.key, false);
-            record.size = Some(first.size);
-            record.sha256 = Some(first.sha256);
-            record.link = Some(Link {
-                n: first.n,
-                member: first.member,
-            });
-            record.ended = self.clock.wall();
-            return record::add(&mut self.writer, record).map_err(Into::into);
-        }
-        let size = seen.bytes_max.map_or(before.size, |most| most.min(before.size));
-        let file = OpenFile::new(descriptor);
-        let runs = file.sparse_runs(&before, size);
-        let data_bytes = runs
-            .as_ref()
-            .map_or(size, |runs| runs.iter().map(|(_, len)| *len).sum());
-        self.check_limits(data_bytes);
-        let holes = self.holes.saturating_add(size.saturating_sub(data_bytes));
-        let own = (holes > HOLES_BYTES_MAX).then_some("holes of all sparse files pass 64 GiB");
-        if let Some(limit) = self.limit.or(own) {
-            self.ask(seen.key, false);
-            record.outcome = Outcome::SkippedLimit;
-            record.note = Some(limit.to_owned());
-            return record::skip(&mut self.writer, record).map_err(Into::into);
-        }
-        self.holes = holes;
-        record.size = Some(size);
-        record.sparse.clone_from(&runs);
-        if let Some(rows) = &mut self.rows {
-            rows.begin(&seen.path.0);
-        }
-        let whole = [(0, size)];
-        let runs = runs.unwrap_or_else(|| if size == 0 { Vec::new() } else { whole.to_vec() });
-        let begun = self.clock.wall();
-        let deadline = self.clock.elapsed() + ITEM_DEADLINE + Duration::from_secs(data_bytes >> 20);
-        let read = if record.sparse.is_none() && size <= SMALL_BYTES_MAX {
-            self.small(record, &file, &runs, deadline)?
-        } else {
-            self.large(record, &file, &runs, deadline)?
-        };
-        if let Some(rows) = &mut self.rows {
-            rows.end();
-        }
-        let Some(read) = read else {
-            self.ask(seen.key, false);
-            return Ok(());
-        };
-        self.close(seen, &before, &file, read, begun)?;
-        self.flush_rows(PART_BYTES)
-    }
-
-    /// Reads a file of at most 1 MiB before its header, so that a short one is shortened. `None`: it got no member.
-    fn small(
-        &mut self,
-        mut record: ItemRecord,
-        file: &OpenFile,
-        runs: &[(u64, u64)],
-        deadline: Duration,
-    ) -> Result<Option<content::Read>, IntakeError> {
-        enum Held {
-            Data(Vec<u8>),
-            Gap(u64, GapWhy, Option<u32>),
-        }
-        let mut held = Vec::new();
-        let clock = self.clock;
-        let leave = || {
-            if clock.elapsed() > deadline {
-                Leave::Late
-            } else {
-                Leave::On
-            }
-        };
-        let read = content::pump(file, runs, leave, |piece| {
-            held.push(match piece {
-                Piece::Data(bytes) => Held::Data(bytes.to_vec()),
-                Piece::Gap { len, why, errno } => Held::Gap(len, why, errno),
-            });
-            Ok::<(), Infallible>(())
-        });
-        let read = match read {
-            Ok(read) => read,
-            Err(never) => match never {},
-        };
-        if let Some(Held::Gap(len, GapWhy::Truncated, _)) = held.last() {
-            record.size = record.size.map(|size| size.saturating_sub(*len));
-            held.pop();
-        }
-        if !record::begin(&mut self.writer, record)? {
-            return Ok(None);
-        }
-        for piece in held {
-            match piece {
-                Held::Data(bytes) => {
-                    if let Some(rows) = &mut self.rows {
-                        rows.data(&bytes);
-                    }
-                    self.writer.write(&bytes)?;
-                }
-                Held::Gap(len, why, errno) => self.writer.write_gap(len, why, errno)?,
-            }
-        }
-        Ok(Some(read))
-    }
-
-    /// Reads a larger file straight into the container.
-    fn large(
-        &mut self,
-        record: ItemRecord,
-        file: &OpenFile,
-        runs: &[(u64, u64)],
-        deadline: Duration,
-    ) -> Result<Option<content::Read>, IntakeError> {
-        if !record::begin(&mut self.writer, record)? {
-            return Ok(None);
-        }
-        let (clock, begun, wall) = (self.clock, self.begun, Duration::from_secs(self.limits.wall_s));
-        let stored_max = self
-            .limits
-            .stored_bytes
-            .saturating_sub((16 << 20).min(self.limits.stored_bytes / 8));
-        let is_full = std::cell::Cell::new(false);
-        let leave = || {
-            let now = clock.elapsed();
-            if is_full.get() || now.saturating_sub(begun) >= wall {
-                Leave::Limited
-            } else if now > deadline {
-                Leave::Late
-            } else {
-                Leave::On
-            }
-        };
-        let read = content::pump(file, runs, leave, |piece| {
-            match piece {
-                Piece::Data(bytes) => {
-                    if let Some(rows) = &mut self.rows {
-                        rows.data(bytes);
-                    }
-                    self.writer.write(bytes)?;
-                }
-                Piece::Gap { mut len, why, errno } => {
-                    // Zeros, too, are sealed and sent as they are written, not held.
-                    while len > 0 {
-                        let part = len.min(8 << 20);
-                        self.writer.write_gap(part, why, errno)?;
-                        self.drain()?;
-                        len -= part;
-                    }
-                }
-            }
-            is_full.set(self.writer.stored_len() >= stored_max);
-            self.drain()
-        })?;
-        Ok(Some(read))
-    }
-
-    /// Looks again and ends the open member.
-    fn close(
-        &mut self,
-        seen: &Seen,
-        before: &Stat,
-        file: &OpenFile,
-        read: content::Read,
-        begun: FileTime,
-    ) -> Result<(), IntakeError> {
-        let after = file.look().ok();
-        let path = self.ask(seen.key, true);
-        let resolution = self.resolution;
-        let looks = Looks {
-            before,
-            after: after.as_ref(),
-            path: path.as_ref(),
-            begun,
-            resolution,
-        };
-        let mut outcome = content::judge(read, &looks);
-        let mut note = seen.note.clone();
-        if outcome == Outcome::SkippedLimit {
-            self.check_limits(0);
-            note = Some(self.limit.unwrap_or("limit").to_owned());
-        } else if let Some(most) = seen.bytes_max
-            && outcome.is_ok()
-        {
-            outcome = Outcome::SkippedLimit;
-            note = Some(format!("item_bytes: the first {most} bytes"));
-        }
-        let error = read.failed.map(|errno| evidence::item::ItemError {
-            op: "pread64".to_owned(),
-            errno,
-        });
-        let end = MemberEnd {
-            outcome,
-            after,
-            ended: self.clock.wall(),
-            error,
-            note,
-        };
-        let record = self.writer.end_member(end)?;
-        // Only a content that was whole may stand for its other names.
-        if let (true, true, Some(sha256), Some(member)) = (
-            record.outcome.is_ok(),
-            before.nlink > 1,
-            record.sha256,
-            record.member,
-        ) && self.links.len() < LINKS_MAX
-        {
-            let linkable = Linkable {
-                n: record.n,
-                member,
-                size: record.size.unwrap_or(0),
-                sha256,
-            };
-            self.links
-                .insert((Identity::from(before), before.ctime), linkable);
-        }
-        Ok(())
-    }
-
-    /// Asks the reader about the path of an item, or lets it forget the item.
-    fn ask(&mut self, key: Option<u64>, look: bool) -> Option<Checked> {
-        ipc::send_json(self.check.as_fd(), &Check { key: key?, look }, None).ok()?;
-        if look {
-            ipc::receive_json(self.check.as_fd(), &mut self.check_buffer).ok()
-        } else {
-            None
-        }
-    }
-
-    /// Bytes the reader read itself.
-    fn data(&mut self, bytes: &[u8]) -> Result<(), IntakeError> {
-        let Some(mut piece) = self.piece.take() else {
-            return Ok(());
-        };
-        if let Some(rows) = &mut self.rows {
-            rows.data(bytes);
-        }
-        piece.held.extend_from_slice(bytes);
-        if piece.held.len() > PART_BYTES {
-            let rest = piece.held.split_off(PART_BYTES);
-            let part = std::mem::replace(&mut piece.held, rest);
-            let end = MemberEnd::ok(None, self.clock.wall());
-            self.part(&mut piece, &part, end)?;
-        }
-        self.piece = Some(piece);
-        Ok(())
-    }
-
-    fn data_end(&mut self, mut end: MemberEnd) -> Result<(), IntakeError> {
-        if let Some(rows) = &mut self.rows {
-            rows.end();
-        }
-        let Some(mut piece) = self.piece.take() else {
-            return Ok(());
-        };
-        let has_bytes = !piece.held.is_empty() || piece.parts > 0;
-        if end.outcome.is_ok() || has_bytes {
-            if end.outcome.is_without_content() {
-                // The kernel refused after it had given something.
-                end.outcome = Outcome::IoError;
-            }
-            let part = std::mem::take(&mut piece.held);
-            self.part(&mut piece, &part, end)?;
-        } else {
-            let mut record = record::of(&self.collector, &piece.seen);
-            record.outcome = end.outcome;
-            record.error = end.error;
-            record.note = end.note;
-            record.ended = end.ended;
-            record::skip(&mut self.writer, record)?;
-        }
-        self.flush_rows(PART_BYTES)
-    }
-
-    /// Writes one part of a source of unknown length.
-    fn part(&mut self, piece: &mut Pending, bytes: &[u8], mut end: MemberEnd) -> Result<(), IntakeError> {
-        let mut record = record::of(&self.collector, &piece.seen);
-        record.size = u64::try_from(bytes.len()).ok();
-        piece.parts += 1;
-        if piece.parts > 1 {
-            record.part = Some(piece.parts);
-            record.parent = piece.first;
-        }
-        if record.kind == Kind::File {
-            self.footprint
-                .count(Kind::File, record.atime_method.unwrap_or(AtimeMethod::RoView));
-        }
-        if !record::begin(&mut self.writer, record)? {
-            return Ok(());
-        }
-        self.writer.write(bytes)?;
-        if piece.seen.before.is_none() {
-            end.after = None;
-        }
-        let record = self.writer.end_member(end)?;
-        piece.first.get_or_insert(record.n);
-        Ok(())
-    }
-
-    /// The digest of a running program, for its row.
-    fn program(&mut self, seen: &Seen, descriptor: Option<OwnedFd>) {
-        self.ask(seen.key, false);
-        let (mut sha256, mut note) = (None, seen.note.clone());
-        match (descriptor, &seen.before) {
-            (Some(descriptor), Some(before)) => {
-                if let Some(method) = seen.atime_method {
-                    self.footprint.count(Kind::File, method);
-                }
-                let key = (Identity::from(before), before.ctime);
-                let known = self.programs.get(&key).cloned();
-                let digest = known.map_or_else(|| self.digest(descriptor, before), Ok);
-                match digest {
-                    Ok(digest) => {
-                        if self.programs.len() < LINKS_MAX {
-                            self.programs.insert(key, digest.clone());
-                        }
-                        sha256 = Some(digest);
-                    }
-                    Err(why) => note = Some(why),
-                }
-            }
-            _ => {
-                note = note.or_else(|| {
-                    seen.error
-                        .as_ref()
-                        .map(|error| format!("{} failed: {}", error.op, error.errno))
-                })
-            }
-        }
-        if let Some(rows) = &mut self.rows {
-            rows.program(seen, sha256.as_deref(), note.as_deref());
-        }
-    }
-
-    fn digest(&self, descriptor: OwnedFd, before: &Stat) -> Result<String, String> {
-        let file = OpenFile::new(descriptor);
-        let mut hasher = sha2::Sha256::new();
-        let deadline = self.clock.elapsed() + ITEM_DEADLINE;
-        let runs = if before.size == 0 {
-            Vec::new()
-        } else {
-            vec![(0, before.size)]
-        };
-        let leave = || {
-            if self.clock.elapsed() > deadline {
-                Leave::Late
-            } else {
-                Leave::On
-            }
-        };
-        let read = content::pump(&file, &runs, leave, |piece| match piece {
-            Piece::Data(bytes) => {
-                hasher.update(bytes);
-                self.throttle.pause(self.clock);
-                Ok(())
-            }
-            Piece::Gap { why, .. } => Err(format!("not whole: {why:?}")),
-        });
-        read.map(|_| hex::encode(hasher.finalize()))
-    }
-
-    /// Writes rows once there are at least `least` bytes of them.
-    fn flush_rows(&mut self, least: usize) -> Result<(), IntakeError> {
-        // A row is at most 256 KiB, so a part stays near 4 MiB when it is taken a little early.
-        let Some(rows) = self
-            .rows
-            .as_mut()
-            .and_then(|rows| rows.take(least.saturating_sub(512 << 10)))
-        else {
-            return Ok(());
-        };
-        self.row_member(&rows)
-    }
-
-    fn row_member(&mut self, rows: &[u8]) -> Result<(), IntakeError> {
-        let mut rest = rows;
-        while !rest.is_empty() {
-            let most = rest.get(..rest.len().min(PART_BYTES)).unwrap_or_default();
-            let cut = if most.len() == rest.len() {
-                rest.len()
-            } else {
-                most.iter()
-                    .rposition(|byte| *byte == b'\n')
-                    .map_or(most.len(), |at| at + 1)
-            };
-            let (part, behind) = rest.split_at(cut);
-            rest = behind;
-            let name = format!("live/{}.jsonl", self.collector);
-            let now = self.clock.wall();
-            let mut record = ItemRecord::new(self.collector.clone(), Kind::Stream, name.into_bytes(), now);
-            record.size = u64::try_from(part.len()).ok();
-            let earlier = self.row_parts.get(&self.collector).copied();
-            if let Some((parts, first)) = earlier {
-                record.part = Some(parts + 1);
-                record.parent = Some(first);
-            }
-            if record::begin(&mut self.writer, record)? {
-                self.writer.write(part)?;
-                let done = self.writer.end_member(MemberEnd::ok(None, now))?;
-                let (parts, first) = earlier.unwrap_or((0, done.n));
-                self.row_parts.insert(self.collector.clone(), (parts + 1, first));
-            }
-            self.drain()?;
-        }
-        Ok(())
     }
 }

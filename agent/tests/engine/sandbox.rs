@@ -274,3 +274,42 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
             .any(|record| record.path.0 == environ.as_bytes() && record.member.is_some())
     );
 }
+
+/// What a kernel or a container without these calls answers.
+fn old_kernel() {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+    let missing = [libc::SYS_openat2, libc::SYS_statx, libc::SYS_open_tree, libc::SYS_mount_setattr, 451];
+    let rules = missing.into_iter().map(|call| (call, Vec::new())).collect();
+    let enosys = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let arch = if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, enosys, arch).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    apply_filter(&program).unwrap();
+}
+
+#[test]
+fn an_old_kernel_costs_the_view_and_birth_times_and_nothing_else() {
+    let root = tempfile::TempDir::new().unwrap();
+    fs_err::create_dir(root.path().join("dir")).unwrap();
+    fs_err::write(root.path().join("dir/file"), "content").unwrap();
+    std::os::unix::fs::symlink("dir", root.path().join("link")).unwrap();
+    let (ours, theirs) = platform::pair().unwrap();
+    let child = platform::fork(theirs, |socket| {
+        old_kernel();
+        let view = platform::root_view(root.path()).unwrap();
+        let refused = view.refused.map(|error| error.to_string()).unwrap_or_default();
+        let run = bench::Plan { is_viewed: true, ..bench::Plan::files(root.path(), &["/**", "/link/file"]) }.run();
+        let file = run.one("/dir/file");
+        let said = vec![
+            format!("{:?} {}", view.method, refused.contains("open_tree")),
+            format!("{} {}", String::from_utf8(run.content(file)).unwrap(), file.sha256.is_some()),
+            format!("{:?} {:?}", file.atime_method, file.before.as_ref().unwrap().btime),
+            run.outcome("/link/file"),
+        ];
+        ipc::send_json(socket, &said, None).ok();
+    })
+    .unwrap();
+    let said: Vec<String> = ipc::receive_json(ours.as_fd(), &mut ipc::buffer()).unwrap();
+    drop(child);
+    assert_eq!(said, ["None true", "content true", "Some(Noatime) None", "absent"]);
+}

@@ -1,0 +1,463 @@
+//! A small deployment: authority, persons, a log that signs what it is told, one enrolled endpoint, and a link.
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use agent::channel::{self, Wait};
+use agent::diary;
+use agent::message::{Empty, FromLink, ToLink, from_link, to_link};
+use agent::state::clock::Reading;
+use agent::state::identity::{self, NewIdentity, Pins};
+use agent::warden::{self, LinkSource, Settings, WardenError};
+use certs::request::TlsKey;
+use evidence::digest::Digest;
+use evidence::document::Document;
+use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
+use evidence::id::Generation;
+use evidence::keys::SigningKey;
+use evidence::order::*;
+use evidence::roster::*;
+use evidence::signed::Signed;
+use evidence::text::FixedBytes;
+use evidence::time::Time;
+use ledger::{Checkpoint, KeyType, Leaves, Note, NoteSigner, ProofFile};
+use proto::v1;
+use rustls::pki_types::CertificateDer;
+
+pub const DEPLOYMENT: &str = "acme";
+pub const ADA: u8 = 10;
+pub const BOB: u8 = 12;
+pub const MALLORY: u8 = 66;
+const AUTHORITY: u8 = 1;
+const EVIDENCE: u8 = 20;
+
+/// Longest wait for anything. Generous: the machine may be busy; nothing waits this long when it works.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn key(number: u8) -> SigningKey {
+    SigningKey::from_seed(&[number; 32])
+}
+
+pub fn sign<T: Document>(document: &T, keys: &[u8]) -> Signed {
+    let keys: Vec<SigningKey> = keys.iter().map(|number| key(*number)).collect();
+    Signed::sign(document, &keys.iter().collect::<Vec<_>>()).unwrap()
+}
+
+pub fn now() -> Time {
+    Reading::now().wall
+}
+
+pub fn ago(seconds: u64) -> Time {
+    now().checked_sub(Duration::from_secs(seconds)).unwrap()
+}
+
+pub fn ahead(seconds: u64) -> Time {
+    now().checked_add(Duration::from_secs(seconds)).unwrap()
+}
+
+pub fn authority() -> AuthoritySet {
+    AuthoritySet::new(1, vec![key(AUTHORITY).public()]).unwrap()
+}
+
+/// The log: an append-only list and a key.
+pub struct Log {
+    pub signer: NoteSigner,
+    pub leaves: Vec<ledger::Hash>,
+}
+
+impl Log {
+    pub fn new(seed: u8) -> Self {
+        let signer = NoteSigner::new("exhibit/acme", &[seed; 32]).unwrap();
+        Self { signer, leaves: (0..3_u8).map(|number| ledger::leaf_hash(&[number])).collect() }
+    }
+
+    pub fn append(&mut self, entry: &[u8]) -> u64 {
+        self.leaves.push(ledger::leaf_hash(entry));
+        self.leaves.len() as u64 - 1
+    }
+
+    pub fn size(&self) -> u64 {
+        self.leaves.len() as u64
+    }
+
+    pub fn note(&self) -> Note {
+        let root = ledger::root_of(&self.leaves);
+        let text = Checkpoint::new("exhibit/acme", self.size(), root).unwrap().to_text();
+        Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap()
+    }
+
+    pub fn proof(&self, index: u64) -> Vec<u8> {
+        let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index, self.size()).unwrap();
+        ProofFile::new(index, hashes, self.note(), None).unwrap().encode().into_bytes()
+    }
+
+    pub fn consistency(&self, from: u64) -> Vec<bytes::Bytes> {
+        let hashes = ledger::consistency_proof(&Leaves(&self.leaves), from, self.size()).unwrap();
+        proto::convert::hash_bytes(&hashes)
+    }
+}
+
+pub struct Lab {
+    _dir: tempfile::TempDir,
+    pub state: PathBuf,
+    pub root: PathBuf,
+    pub policy: PathBuf,
+    calls: PathBuf,
+    program: PathBuf,
+    pub log: RefCell<Log>,
+    pub roster: Roster,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let (state, root, policy, calls, program) = (at("state"), at("root"), at("policy.toml"), at("calls"), at("agent"));
+        fs_err::write(&policy, "").unwrap();
+        fs_err::create_dir(&root).unwrap();
+        // Every process the warden starts leaves a line, then becomes the agent.
+        let agent = env!("CARGO_BIN_EXE_exhibit-agent");
+        fs_err::write(&program, format!("#!/bin/sh\necho \"$1 $$\" >> '{}'\nexec '{agent}' \"$@\"\n", calls.display())).unwrap();
+        fs_err::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let roster = roster();
+        let lab = Self { state, root, policy, calls, program, log: RefCell::new(Log::new(40)), roster, _dir: dir };
+        lab.enrol();
+        lab
+    }
+
+    fn enrol(&self) {
+        let now = now();
+        let ca = certs::authority::Authority::create(DEPLOYMENT.parse().unwrap(), now).unwrap();
+        let tls_key = TlsKey::generate().unwrap();
+        let name = format!("exhibit://{DEPLOYMENT}/endpoint/web-03/1").parse().unwrap();
+        let issued = ca.issue(&tls_key.public(), &name, Duration::from_secs(90 * 86_400), now).unwrap();
+        let chain = ca.chain(&issued);
+        let (chain, ca): (Vec<CertificateDer<'static>>, _) = (vec![chain[0].clone()], chain.last().unwrap().to_vec());
+        let pins = Pins {
+            deployment: DEPLOYMENT.parse().unwrap(),
+            endpoint: "web-03".parse().unwrap(),
+            generation: Generation::FIRST,
+            collector_id: "collector-1".parse().unwrap(),
+            collector: "127.0.0.1:1".to_owned(),
+            enrol: "127.0.0.1:2".to_owned(),
+            authority_threshold: 1,
+            authority_keys: authority().keys,
+            log_key: self.log.borrow().signer.verifier_key(KeyType::Ed25519).to_string(),
+            token: Digest::of(b"token"),
+            enrolled: now,
+        };
+        let checkpoint = self.log.borrow().note().to_string();
+        let new = NewIdentity {
+            pins: &pins,
+            evidence_key: &key(EVIDENCE),
+            tls_key: &tls_key,
+            chain: &chain,
+            ca: &ca,
+            roster: &sign(&self.roster, &[AUTHORITY]),
+            checkpoint: checkpoint.as_bytes(),
+        };
+        identity::write(&self.state, &new, false).unwrap();
+    }
+
+    pub fn evidence_key(&self) -> SigningKey {
+        key(EVIDENCE)
+    }
+
+    pub fn target(&self) -> Target {
+        let evidence_key = key(EVIDENCE).public().fingerprint();
+        Target { endpoint: "web-03".parse().unwrap(), generation: Generation::FIRST, evidence_key }
+    }
+
+    fn targets(&self) -> TargetSet {
+        let other = Target { endpoint: "db-01".parse().unwrap(), ..self.target() };
+        TargetSet::new(vec![other, self.target()]).unwrap()
+    }
+
+    /// An order for everything below the lab's root.
+    pub fn order(&self) -> Order {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).unwrap();
+        Order {
+            type_: OrderType,
+            deployment: DEPLOYMENT.parse().unwrap(),
+            incident: "INC-2026-0007".parse().unwrap(),
+            nonce: FixedBytes(nonce),
+            issuer: "ada".parse().unwrap(),
+            issued: ago(60),
+            expires: ahead(3600),
+            attempts: 3,
+            roster_version: 1,
+            roster_sha256: sign(&self.roster, &[AUTHORITY]).digest(),
+            targets_count: 2,
+            targets_root: self.targets().root(),
+            profile: ProfileRef { name: "test".into(), version: "1".into(), sha256: Digest([8; 32]) },
+            purpose: "suspicious logins".into(),
+            sensitivity: Sensitivity::Normal,
+            limits: Limits {
+                wall_s: 600,
+                stored_bytes: 8 << 30,
+                plain_bytes: 64 << 30,
+                item_bytes: 2 << 30,
+                items: 1_000_000,
+                cpu_pct: 100,
+            },
+            plan: files(&["/data/**"]),
+        }
+    }
+
+    /// The package of an honest collector.
+    pub fn package(&self, order: &Order, signer: u8) -> v1::OrderPackage {
+        self.package_with(order, &sign(order, &[signer]), &[])
+    }
+
+    pub fn package_with(&self, order: &Order, signed: &Signed, approvals: &[Signed]) -> v1::OrderPackage {
+        let mut log = self.log.borrow_mut();
+        let from = self.kept();
+        let refs = |roster: bool| {
+            let mut refs = vec![("order".to_owned(), signed.digest().to_string())];
+            if roster {
+                refs.push(("roster".to_owned(), order.roster_sha256.to_string()));
+            }
+            refs
+        };
+        let entries: Vec<Vec<u8>> = std::iter::once(entry(EntryType::OrderIssued, order, signed, refs(true)))
+            .chain(approvals.iter().map(|one| entry(EntryType::OrderApproved, order, one, refs(false))))
+            .collect();
+        let indexes: Vec<u64> = entries.iter().map(|entry| log.append(entry)).collect();
+        let mut proven = entries.iter().zip(indexes).map(|(entry, index)| v1::ProvenEntry {
+            entry: entry.clone().into(),
+            proof: log.proof(index).into(),
+        });
+        let target = self.targets().proof(&"web-03".parse().unwrap()).unwrap();
+        v1::OrderPackage {
+            order: Some(signed.into()),
+            approvals: approvals.iter().map(Into::into).collect(),
+            rosters: Vec::new(),
+            target_index: target.index,
+            target_proof: target.proof.iter().map(|hash| bytes::Bytes::copy_from_slice(hash.as_bytes())).collect(),
+            issued: proven.next(),
+            approved: proven.collect(),
+            consistency_from: from,
+            consistency: log.consistency(from),
+        }
+    }
+
+    /// Size of the checkpoint the endpoint keeps, as its greeting says.
+    pub fn kept(&self) -> u64 {
+        let note = fs_err::read_to_string(self.state.join("gen-1/checkpoint")).unwrap();
+        note.lines().nth(1).unwrap().parse().unwrap()
+    }
+
+    pub fn write_policy(&self, text: &str) {
+        fs_err::write(&self.policy, text).unwrap();
+    }
+
+    /// Starts a warden whose link we are.
+    pub fn start(&self) -> Link {
+        let (ours, theirs) = agent::platform::pair().unwrap();
+        let settings = Settings {
+            state: self.state.clone(),
+            policy: Some(self.policy.clone()),
+            root: self.root.clone(),
+            program: self.program.clone(),
+            link: LinkSource::Given(theirs),
+            backoff_min: Duration::from_millis(10),
+            backoff_max: Duration::from_millis(100),
+            stop: None,
+        };
+        let warden = std::thread::spawn(move || warden::run(settings));
+        let link = Link { socket: Some(ours), warden: Some(warden) };
+        loop {
+            if let (to_link::Say::Identity(identity), _) = link.next() {
+                assert_eq!(identity.endpoint, "web-03");
+                break;
+            }
+        }
+        link.say(from_link::Say::Ready(Empty {}));
+        link.connect();
+        link
+    }
+
+    /// Roles of all processes that were started, sorted.
+    pub fn calls(&self) -> Vec<String> {
+        let mut roles: Vec<String> = self.started().into_iter().map(|(role, _)| role).collect();
+        roles.sort();
+        roles
+    }
+
+    /// Process id of the newest process of a role.
+    pub fn newest(&self, role: &str) -> i32 {
+        let started = self.started().into_iter().rfind(|(started, _)| started == role);
+        started.unwrap().1
+    }
+
+    fn started(&self) -> Vec<(String, i32)> {
+        let text = fs_err::read_to_string(&self.calls).unwrap_or_default();
+        let parse = |line: &str| line.split_once(' ').map(|(role, pid)| (role.to_owned(), pid.parse().unwrap()));
+        text.lines().filter_map(parse).collect()
+    }
+
+    /// Lines of the endpoint's log, verified.
+    pub fn diary(&self) -> Vec<serde_json::Value> {
+        let mut lines = Vec::new();
+        diary::read(&self.state, |line| lines.push(serde_json::from_str(line).unwrap())).unwrap();
+        lines
+    }
+
+    pub fn events(&self, event: &str) -> Vec<serde_json::Value> {
+        self.diary().into_iter().filter(|line| line["event"] == event).collect()
+    }
+
+    pub fn seen(&self) -> String {
+        fs_err::read_to_string(self.state.join("seen.jsonl")).unwrap_or_default()
+    }
+}
+
+pub fn roster() -> Roster {
+    let person = |id: &str, number: u8, roles: &[Role]| Person {
+        id: id.parse().unwrap(),
+        keys: vec![key(number).public()],
+        roles: roles.to_vec(),
+    };
+    Roster {
+        type_: RosterType,
+        deployment: DEPLOYMENT.parse().unwrap(),
+        version: 1,
+        previous: None,
+        issued: ago(86_400),
+        not_after: ahead(86_400 * 20),
+        authority: authority(),
+        persons: vec![person("ada", ADA, &[Role::Responder]), person("bob", BOB, &[Role::Approver])],
+        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
+    }
+}
+
+pub fn files(paths: &[&str]) -> Plan {
+    Plan::new(vec![Step::Files(FilesStep {
+        paths: paths.iter().map(|path| path.parse().unwrap()).collect(),
+        exclude: vec![],
+        item_bytes: 1 << 40,
+        one_filesystem: false,
+        on_larger: OnLarger::Skip,
+    })])
+}
+
+pub fn approval(order: &Signed, by: u8) -> Signed {
+    let approval = Approval {
+        type_: ApprovalType,
+        deployment: DEPLOYMENT.parse().unwrap(),
+        order: order.digest(),
+        approver: "bob".parse().unwrap(),
+        at: ago(30),
+        decision: Decision::Approve,
+    };
+    sign(&approval, &[by])
+}
+
+pub fn entry(kind: EntryType, order: &Order, act: &Signed, refs: Vec<(String, String)>) -> Vec<u8> {
+    let is_digest = matches!(kind, EntryType::OrderIssued | EntryType::CollectionStored);
+    let entry = Entry {
+        envelope: Envelope {
+            entry: EntryVersion,
+            deployment: DEPLOYMENT.parse().unwrap(),
+            type_: kind,
+            incident: order.incident.clone().into(),
+            seq: 1,
+            prev: Digest([7; 32]),
+            time: now(),
+            event: act.digest(),
+            refs,
+            act: if is_digest { ActPlace::Digest } else { ActPlace::Inline },
+        },
+        act: (!is_digest).then(|| act.clone().into()),
+    };
+    entry.encode().unwrap()
+}
+
+/// The link's end, in the hands of a test.
+pub struct Link {
+    socket: Option<OwnedFd>,
+    warden: Option<JoinHandle<Result<(), WardenError>>>,
+}
+
+impl Link {
+    fn socket(&self) -> &OwnedFd {
+        self.socket.as_ref().unwrap()
+    }
+
+    pub fn say(&self, say: from_link::Say) {
+        channel::send(self.socket().as_fd(), &FromLink { say: Some(say) }, Vec::new()).unwrap();
+    }
+
+    pub fn connect(&self) {
+        let welcome = v1::Welcome { collector: "collector-1".into(), wall: "1.000000000".into(), heartbeat_s: 60 };
+        self.say(from_link::Say::Connected(welcome));
+    }
+
+    /// The next thing the warden says.
+    pub fn next(&self) -> (to_link::Say, Vec<OwnedFd>) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some((message, files)) = channel::receive::<ToLink>(self.socket().as_fd(), Wait::Never).unwrap() {
+                return (message.say.unwrap(), files);
+            }
+            assert!(Instant::now() < until, "the warden said nothing");
+            let mut polled = [rustix::event::PollFd::new(self.socket(), rustix::event::PollFlags::IN)];
+            let second = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+            rustix::event::poll(&mut polled, Some(&second)).unwrap();
+        }
+    }
+
+    /// The next answer to an order, skipping everything else.
+    pub fn answer(&self) -> v1::OrderAnswer {
+        loop {
+            let (to_link::Say::Attend(request), _) = self.next() else { continue };
+            if let Some(v1::attend_request::Message::Answer(answer)) = request.message {
+                return answer;
+            }
+        }
+    }
+
+    /// The next end of an attempt, skipping everything else.
+    pub fn ended(&self) -> v1::AttemptEnded {
+        loop {
+            let (to_link::Say::Attend(request), _) = self.next() else { continue };
+            if let Some(v1::attend_request::Message::AttemptEnded(ended)) = request.message {
+                return ended;
+            }
+        }
+    }
+
+    /// Ends the warden as a power cut would, but for what it is doing this moment.
+    pub fn stop(mut self) -> Result<(), WardenError> {
+        self.socket = None;
+        self.warden.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.socket = None;
+        if let Some(warden) = self.warden.take() {
+            drop(warden.join());
+        }
+    }
+}
+
+pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub fn write(root: &Path, path: &str, bytes: &[u8]) {
+    let path = root.join(path);
+    fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+    fs_err::write(path, bytes).unwrap();
+}
