@@ -89,7 +89,8 @@ impl Pseudo {
         let mut buffer = vec![0_u8; DATA_BYTES_MAX + 1];
         loop {
             let started = std::time::Instant::now();
-            let received = platform::receive_before(socket.as_fd(), &mut buffer, deadline.saturating_sub(waited));
+            let received =
+                platform::receive_before(socket.as_fd(), &mut buffer, deadline.saturating_sub(waited));
             waited = waited.saturating_add(started.elapsed());
             let len = match received {
                 Ok(received) => received.len,

@@ -278,10 +278,20 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
 /// What a kernel or a container without these calls answers.
 fn old_kernel() {
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
-    let missing = [libc::SYS_openat2, libc::SYS_statx, libc::SYS_open_tree, libc::SYS_mount_setattr, 451];
+    let missing = [
+        libc::SYS_openat2,
+        libc::SYS_statx,
+        libc::SYS_open_tree,
+        libc::SYS_mount_setattr,
+        451,
+    ];
     let rules = missing.into_iter().map(|call| (call, Vec::new())).collect();
     let enosys = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    let arch = if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
+    let arch = if cfg!(target_arch = "aarch64") {
+        TargetArch::aarch64
+    } else {
+        TargetArch::x86_64
+    };
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, enosys, arch).unwrap();
     let program: BpfProgram = filter.try_into().unwrap();
     apply_filter(&program).unwrap();
@@ -298,12 +308,24 @@ fn an_old_kernel_costs_the_view_and_birth_times_and_nothing_else() {
         old_kernel();
         let view = platform::root_view(root.path()).unwrap();
         let refused = view.refused.map(|error| error.to_string()).unwrap_or_default();
-        let run = bench::Plan { is_viewed: true, ..bench::Plan::files(root.path(), &["/**", "/link/file"]) }.run();
+        let run = bench::Plan {
+            is_viewed: true,
+            ..bench::Plan::files(root.path(), &["/**", "/link/file"])
+        }
+        .run();
         let file = run.one("/dir/file");
         let said = vec![
             format!("{:?} {}", view.method, refused.contains("open_tree")),
-            format!("{} {}", String::from_utf8(run.content(file)).unwrap(), file.sha256.is_some()),
-            format!("{:?} {:?}", file.atime_method, file.before.as_ref().unwrap().btime),
+            format!(
+                "{} {}",
+                String::from_utf8(run.content(file)).unwrap(),
+                file.sha256.is_some()
+            ),
+            format!(
+                "{:?} {:?}",
+                file.atime_method,
+                file.before.as_ref().unwrap().btime
+            ),
             run.outcome("/link/file"),
         ];
         ipc::send_json(socket, &said, None).ok();
@@ -311,5 +333,8 @@ fn an_old_kernel_costs_the_view_and_birth_times_and_nothing_else() {
     .unwrap();
     let said: Vec<String> = ipc::receive_json(ours.as_fd(), &mut ipc::buffer()).unwrap();
     drop(child);
-    assert_eq!(said, ["None true", "content true", "Some(Noatime) None", "absent"]);
+    assert_eq!(
+        said,
+        ["None true", "content true", "Some(Noatime) None", "absent"]
+    );
 }
