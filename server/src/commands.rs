@@ -122,7 +122,11 @@ pub fn run_init(args: InitArgs) -> Result<ExitCode> {
         tsa: args.tsa,
     };
     let made = init(&options, server::clock::now())?;
-    println!("Collector of deployment {} made in {}", made.deployment, directory.display());
+    println!(
+        "Collector of deployment {} made in {}",
+        made.deployment,
+        directory.display()
+    );
     println!("  ledger key        {}", made.log_key);
     println!("  certificate authority SHA-256  {}", made.ca_sha256);
     println!("  authority set     {}", made.authority);
@@ -130,7 +134,10 @@ pub fn run_init(args: InitArgs) -> Result<ExitCode> {
     if !made.independent {
         println!("  NOT INDEPENDENT   the stores share a device: one failure takes all copies");
     }
-    println!("Back up {}/keys. Give deployment.json to responders; they pin it with `exhibit setup`.", directory.display());
+    println!(
+        "Back up {}/keys. Give deployment.json to responders; they pin it with `exhibit setup`.",
+        directory.display()
+    );
     println!("Next: exhibit-server run {}", directory.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -160,10 +167,26 @@ pub fn run_fsck(args: &FsckArgs) -> Result<ExitCode> {
     let config = Config::load(&args.directory)?;
     let db = Db::open(&layout.database(), 1).context("open the database")?;
     let (replicas, key) = open_for_check(&config, &layout).map_err(|error| anyhow!(error))?;
-    let report = fsck(&replicas, &key, Some(&db), FsckOptions { evidence: args.evidence });
+    let report = fsck(
+        &replicas,
+        &key,
+        Some(&db),
+        FsckOptions {
+            evidence: args.evidence,
+        },
+    );
     for problem in &report.problems {
         println!("{}: {}: {}", problem.place, problem.what, problem.why);
     }
-    println!("{} entries, {} objects re-hashed, {} problems", report.entries, report.objects, report.problems.len());
-    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    println!(
+        "{} entries, {} objects re-hashed, {} problems",
+        report.entries,
+        report.objects,
+        report.problems.len()
+    );
+    Ok(if report.problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }

@@ -69,7 +69,10 @@ pub struct Replication {
 
 impl From<Replication> for ReplicationPolicy {
     fn from(replication: Replication) -> Self {
-        Self { copies: replication.copies, degraded: replication.degraded }
+        Self {
+            copies: replication.copies,
+            degraded: replication.degraded,
+        }
     }
 }
 
@@ -118,11 +121,16 @@ impl Config {
         }
         if config.replication.copies > stores {
             let copies = config.replication.copies;
-            return Err(format!("`copies = {copies}` asks for more stores than the {stores} there are"));
+            return Err(format!(
+                "`copies = {copies}` asks for more stores than the {stores} there are"
+            ));
         }
         for (number, store) in config.stores.iter().enumerate() {
             let others = config.stores.iter().take(number);
-            if others.into_iter().any(|other| other.id == store.id || other.path == store.path) {
+            if others
+                .into_iter()
+                .any(|other| other.id == store.id || other.path == store.path)
+            {
                 return Err(format!("store `{}` is named twice", store.id));
             }
         }
@@ -137,7 +145,15 @@ impl Config {
 
     /// The file that `init` writes: every setting with its meaning. Reads back as the same settings.
     pub fn to_commented(&self) -> String {
-        let Self { deployment, collector, listen, reach, replication, stores, tsa } = self;
+        let Self {
+            deployment,
+            collector,
+            listen,
+            reach,
+            replication,
+            stores,
+            tsa,
+        } = self;
         let degraded = match replication.degraded {
             Degraded::Accept => "accept",
             Degraded::Wait => "wait",
@@ -153,7 +169,10 @@ impl Config {
             quoted(&listen.enrol.to_string()),
         );
         match listen.metrics {
-            Some(metrics) => text.push_str(&format!("# Plain HTTP: keep it on loopback.\nmetrics = {}\n", quoted(&metrics.to_string()))),
+            Some(metrics) => text.push_str(&format!(
+                "# Plain HTTP: keep it on loopback.\nmetrics = {}\n",
+                quoted(&metrics.to_string())
+            )),
             None => text.push_str("# Plain HTTP: keep it on loopback.\n# metrics = \"127.0.0.1:9464\"\n"),
         }
         text.push_str(&format!(
@@ -234,13 +253,29 @@ mod tests {
                 enrol: "[::1]:0".parse().unwrap(),
                 metrics: Some("127.0.0.1:9464".parse().unwrap()),
             },
-            reach: Reach { main: "c.example.org:7443".parse().unwrap(), enrol: "c.example.org:7444".parse().unwrap() },
-            replication: Replication { copies: 2, degraded: Degraded::Accept },
+            reach: Reach {
+                main: "c.example.org:7443".parse().unwrap(),
+                enrol: "c.example.org:7444".parse().unwrap(),
+            },
+            replication: Replication {
+                copies: 2,
+                degraded: Degraded::Accept,
+            },
             stores: vec![
-                StoreConfig { id: "store-1".into(), path: "/disk 1/\"ev\"\\".into() },
-                StoreConfig { id: "store-2".into(), path: "/disk2/ev".into() },
+                StoreConfig {
+                    id: "store-1".into(),
+                    path: "/disk 1/\"ev\"\\".into(),
+                },
+                StoreConfig {
+                    id: "store-2".into(),
+                    path: "/disk2/ev".into(),
+                },
             ],
-            tsa: Some(TsaConfig { url: "http://tsa.example.org/tsr".into(), every_s: 60, timeout_s: 5 }),
+            tsa: Some(TsaConfig {
+                url: "http://tsa.example.org/tsr".into(),
+                every_s: 60,
+                timeout_s: 5,
+            }),
         }
     }
 
@@ -248,8 +283,15 @@ mod tests {
     fn what_init_writes_reads_back_as_the_same_settings() {
         let full = example();
         assert_eq!(Config::parse(&full.to_commented()), Ok(full.clone()));
-        let listen = Listen { metrics: None, ..full.listen.clone() };
-        let sparse = Config { tsa: None, listen, ..full };
+        let listen = Listen {
+            metrics: None,
+            ..full.listen.clone()
+        };
+        let sparse = Config {
+            tsa: None,
+            listen,
+            ..full
+        };
         assert_eq!(Config::parse(&sparse.to_commented()), Ok(sparse));
     }
 

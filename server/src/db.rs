@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-pub use repair::{QueueSink, RepairTask, repair_done, repair_failed, repairs_due, repairs_waiting, want};
 pub use projection::ProjectionError;
+pub use repair::{QueueSink, RepairTask, repair_done, repair_failed, repairs_due, repairs_waiting, want};
 use writer::Writer;
 
 /// Version of `schema.sql`; another one is refused, and `rebuild` makes a new database.
@@ -60,7 +60,9 @@ impl Db {
         match options.write(true).create_new(true).open(path) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(DbError::Exists { path: path.to_owned() });
+                return Err(DbError::Exists {
+                    path: path.to_owned(),
+                });
             }
             Err(source) => return Err(DbError::File { source }),
         }
@@ -73,8 +75,13 @@ impl Db {
         connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         connection.execute_batch("COMMIT")?;
         drop(connection);
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs_err::File::open(parent).and_then(|parent| parent.sync_all()).map_err(|source| DbError::File { source })
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        fs_err::File::open(parent)
+            .and_then(|parent| parent.sync_all())
+            .map_err(|source| DbError::File { source })
     }
 
     /// Opens an existing database with `readers` read connections.
@@ -83,14 +90,20 @@ impl Db {
     /// `Missing` without a file, `Schema` for another version, otherwise of SQLite.
     pub fn open(path: &Path, readers: usize) -> Result<Self, DbError> {
         if !path.is_file() {
-            return Err(DbError::Missing { path: path.to_owned() });
+            return Err(DbError::Missing {
+                path: path.to_owned(),
+            });
         }
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure(&connection)?;
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let (application, version) = (pragma("application_id")?, pragma("user_version")?);
         if (application, version) != (APPLICATION_ID, SCHEMA_VERSION) {
-            return Err(DbError::Schema { path: path.to_owned(), version, expected: SCHEMA_VERSION });
+            return Err(DbError::Schema {
+                path: path.to_owned(),
+                version,
+                expected: SCHEMA_VERSION,
+            });
         }
         let writer = Writer::start(connection)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -101,9 +114,15 @@ impl Db {
                 Ok(connection)
             })
             .collect::<Result<Vec<_>, rusqlite::Error>>()?;
-        let shared =
-            Shared { writer, readers: Mutex::new(readers), returned: Condvar::new(), path: path.to_owned() };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared {
+            writer,
+            readers: Mutex::new(readers),
+            returned: Condvar::new(),
+            path: path.to_owned(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Where the file is.
@@ -117,7 +136,9 @@ impl Db {
     /// What the closure returns, or `DbError` of the surrounding transaction.
     pub fn read<T, E: From<DbError>>(&self, act: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
         let lease = Lease::take(&self.shared);
-        let Some(connection) = &lease.connection else { return Err(DbError::Closed.into()) };
+        let Some(connection) = &lease.connection else {
+            return Err(DbError::Closed.into());
+        };
         let sql = |source| E::from(DbError::Sqlite(source));
         connection.execute_batch("BEGIN DEFERRED").map_err(sql)?;
         let result = act(connection);
@@ -136,7 +157,9 @@ impl Db {
         E: From<DbError> + Send + 'static,
     {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        self.shared.writer.submit(act, move |result| drop(sender.send(result)))?;
+        self.shared
+            .writer
+            .submit(act, move |result| drop(sender.send(result)))?;
         receiver.recv().unwrap_or_else(|_| Err(DbError::Closed.into()))
     }
 
@@ -197,7 +220,10 @@ impl<'db> Lease<'db> {
         let mut free = shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(connection) = free.pop() {
-                return Self { shared, connection: Some(connection) };
+                return Self {
+                    shared,
+                    connection: Some(connection),
+                };
             }
             free = shared.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
@@ -206,12 +232,18 @@ impl<'db> Lease<'db> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
         if !connection.is_autocommit() {
             // The closure panicked or COMMIT failed: a read transaction has nothing to lose.
             drop(connection.execute_batch("ROLLBACK"));
         }
-        self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.shared
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
         self.shared.returned.notify_one();
     }
 }

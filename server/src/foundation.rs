@@ -32,7 +32,9 @@ pub struct Layout {
 impl Layout {
     /// A collector's directory.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+        Self {
+            directory: directory.to_owned(),
+        }
     }
 
     /// Key and certificate of the certificate authority.
@@ -71,9 +73,16 @@ impl Layout {
     /// When the card cannot be read or names none.
     pub fn log_verifier_key(&self) -> Result<VerifierKey, FoundationError> {
         let text = fs_err::read_to_string(self.card()).map_err(|source| FoundationError::Io { source })?;
-        let refused = |reason: String| FoundationError::Card { path: self.card(), reason };
-        let card: serde_json::Value = serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
-        let key = card.get("log_key").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let refused = |reason: String| FoundationError::Card {
+            path: self.card(),
+            reason,
+        };
+        let card: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        let key = card
+            .get("log_key")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
         VerifierKey::parse(key).map_err(|error| refused(error.to_string()))
     }
 
@@ -100,7 +109,11 @@ fn check_mode(path: &Path) -> Result<(), FoundationError> {
         return Ok(());
     }
     let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
-    Err(FoundationError::Mode { path: path.to_owned(), mode, wanted })
+    Err(FoundationError::Mode {
+        path: path.to_owned(),
+        mode,
+        wanted,
+    })
 }
 
 /// An opened collector, without its listeners.
@@ -135,8 +148,11 @@ impl Foundation {
             .map_err(|source| FoundationError::Certificates { source })?;
         let db = Db::open(&layout.database(), READERS)?;
         let replicas = open_replicas(&config, &db)?;
-        let signer: Arc<dyn CheckpointSigner> =
-            Arc::new(ProcessSigner::start(program, &layout.log_key(), &origin(config.deployment.as_str()))?);
+        let signer: Arc<dyn CheckpointSigner> = Arc::new(ProcessSigner::start(
+            program,
+            &layout.log_key(),
+            &origin(config.deployment.as_str()),
+        )?);
         let sequencer = Sequencer::start(SequencerParts {
             deployment: config.deployment.clone(),
             db: db.clone(),
@@ -144,7 +160,15 @@ impl Foundation {
             signer,
             clock: crate::clock::now,
         })?;
-        Ok(Self { config, layout, db, replicas, sequencer, authority, certificates })
+        Ok(Self {
+            config,
+            layout,
+            db,
+            replicas,
+            sequencer,
+            authority,
+            certificates,
+        })
     }
 }
 
@@ -154,14 +178,20 @@ impl Foundation {
 /// When it cannot be read or is none.
 pub fn read_authority(path: &Path) -> Result<AuthoritySet, FoundationError> {
     let text = fs_err::read_to_string(path).map_err(|source| FoundationError::Io { source })?;
-    AuthoritySet::from_trust_file(&text)
-        .map_err(|error| FoundationError::Authority { path: path.to_owned(), reason: error.to_string() })
+    AuthoritySet::from_trust_file(&text).map_err(|error| FoundationError::Authority {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// Opens every configured store, and stands in for those that are away.
 pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, FoundationError> {
     let stores = open_stores(config)?;
-    Ok(Replicas::new(stores, config.replication.into(), Arc::new(QueueSink(db.clone()))))
+    Ok(Replicas::new(
+        stores,
+        config.replication.into(),
+        Arc::new(QueueSink(db.clone())),
+    ))
 }
 
 /// Stores and the public log key of a collector that is not running, for checks: nothing is queued or written.
@@ -171,7 +201,10 @@ pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, Founda
 pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, VerifierKey), FoundationError> {
     let stores = open_stores(config)?;
     let key = layout.log_verifier_key()?;
-    Ok((Replicas::new(stores, config.replication.into(), Arc::new(Unheard)), key))
+    Ok((
+        Replicas::new(stores, config.replication.into(), Arc::new(Unheard)),
+        key,
+    ))
 }
 
 /// While nothing runs there is no queue; the next start scans the stores.
@@ -212,7 +245,11 @@ pub(crate) fn open_stores(config: &Config) -> Result<Vec<Arc<dyn Store>>, Founda
     Ok(stores)
 }
 
-fn check_identity(config: &Config, store: &StoreConfig, found: &StoreIdentity) -> Result<(), FoundationError> {
+fn check_identity(
+    config: &Config,
+    store: &StoreConfig,
+    found: &StoreIdentity,
+) -> Result<(), FoundationError> {
     if found.store == store.id && found.deployment == config.deployment.as_str() {
         return Ok(());
     }

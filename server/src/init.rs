@@ -25,8 +25,8 @@ use crate::config::{CONFIG_FILE, Config, Listen, Reach, Replication, StoreConfig
 use crate::db::{Db, DbError};
 use crate::foundation::{FoundationError, Layout, open_replicas, read_authority};
 use crate::ledger::{
-    CheckpointSigner, KeyFileError, LocalSigner, PendingEntry, Sequencer, SequencerParts, StartError, SubmitError,
-    create_log_key, origin,
+    CheckpointSigner, KeyFileError, LocalSigner, PendingEntry, Sequencer, SequencerParts, StartError,
+    SubmitError, create_log_key, origin,
 };
 use crate::store::{DOMAIN_OF_DEVICE, Degraded, DirectoryStore, StoreError, StoreIdentity};
 
@@ -96,7 +96,9 @@ pub fn init(options: &InitOptions, now: Time) -> Result<Initialised, InitError> 
 
     let certificates =
         Authority::create(deployment.clone(), now).map_err(|source| InitError::Certificates { source })?;
-    certificates.save(&layout.ca()).map_err(|source| InitError::Certificates { source })?;
+    certificates
+        .save(&layout.ca())
+        .map_err(|source| InitError::Certificates { source })?;
     let seed = create_log_key(&layout.log_key())?;
     let signer = LocalSigner::new(&origin(deployment.as_str()), &seed).map_err(StartError::from)?;
     let log_key = signer.verifier_key().to_string();
@@ -120,22 +122,55 @@ pub fn init(options: &InitOptions, now: Time) -> Result<Initialised, InitError> 
     let independent = replicas.at_best().independent;
     let signer: Arc<dyn CheckpointSigner> = Arc::new(signer);
     let clock = crate::clock::now;
-    let sequencer = Sequencer::start(SequencerParts { deployment: deployment.clone(), db, replicas, signer, clock })?;
+    let sequencer = Sequencer::start(SequencerParts {
+        deployment: deployment.clone(),
+        db,
+        replicas,
+        signer,
+        clock,
+    })?;
     sequencer.submit_blocking(genesis(&config, &authority, ca_sha256, &log_key, now)?)?;
     let last = sequencer.submit_blocking(roster_entry(&roster, &signed))?;
-    sequencer.stop().map_err(|reason| SubmitError::Stopped { reason })?;
-    write_file(&layout.directory.join(CONFIG_FILE), config.to_commented().as_bytes(), 0o600)?;
+    sequencer
+        .stop()
+        .map_err(|reason| SubmitError::Stopped { reason })?;
+    write_file(
+        &layout.directory.join(CONFIG_FILE),
+        config.to_commented().as_bytes(),
+        0o600,
+    )?;
     let entries = last.index.saturating_add(1);
-    Ok(Initialised { deployment, log_key, ca_sha256, authority: authority.id(), independent, entries })
+    Ok(Initialised {
+        deployment,
+        log_key,
+        ca_sha256,
+        authority: authority.id(),
+        independent,
+        entries,
+    })
 }
 
-fn read_roster(options: &InitOptions, authority: &AuthoritySet, now: Time) -> Result<(Roster, Signed), InitError> {
+fn read_roster(
+    options: &InitOptions,
+    authority: &AuthoritySet,
+    now: Time,
+) -> Result<(Roster, Signed), InitError> {
     let bytes = fs_err::read(&options.roster).map_err(|source| InitError::Io { source })?;
-    let refused = |reason: String| InitError::Roster { path: options.roster.clone(), reason };
+    let refused = |reason: String| InitError::Roster {
+        path: options.roster.clone(),
+        reason,
+    };
     let signed = Signed::parse(&bytes).map_err(|error| refused(error.to_string()))?;
     let claimed: Roster = signed.read().map_err(|error| refused(error.to_string()))?;
-    if let Some(expected) = options.deployment.as_ref().filter(|expected| **expected != claimed.deployment) {
-        return Err(refused(format!("it is of deployment {}, not {expected}", claimed.deployment)));
+    if let Some(expected) = options
+        .deployment
+        .as_ref()
+        .filter(|expected| **expected != claimed.deployment)
+    {
+        return Err(refused(format!(
+            "it is of deployment {}, not {expected}",
+            claimed.deployment
+        )));
     }
     let admitted = Roster::admit(&signed, &claimed.deployment, authority, None, now)
         .map_err(|error| refused(error.to_string()))?;
@@ -147,7 +182,10 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
         .zip(&options.stores)
         .map(|(number, path)| {
             let path = std::path::absolute(path).map_err(|source| InitError::Io { source })?;
-            Ok(StoreConfig { id: format!("store-{number}"), path })
+            Ok(StoreConfig {
+                id: format!("store-{number}"),
+                path,
+            })
         })
         .collect::<Result<_, InitError>>()?;
     let reach = |given: &Option<Address>, listen: SocketAddr| {
@@ -155,12 +193,18 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
             Some(address) => Ok(address.clone()),
             None => listen.to_string().parse(),
         };
-        parsed.map_err(|_| InitError::Settings { reason: format!("{listen} is no address that others can dial") })
+        parsed.map_err(|_| InitError::Settings {
+            reason: format!("{listen} is no address that others can dial"),
+        })
     };
     let config = Config {
         deployment: deployment.clone(),
         collector: options.collector.clone(),
-        listen: Listen { main: options.listen, enrol: options.enrol_listen, metrics: options.metrics_listen },
+        listen: Listen {
+            main: options.listen,
+            enrol: options.enrol_listen,
+            metrics: options.metrics_listen,
+        },
         reach: Reach {
             main: reach(&options.reach, options.listen)?,
             enrol: reach(&options.enrol_reach, options.enrol_listen)?,
@@ -170,7 +214,11 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
             degraded: options.degraded,
         },
         stores,
-        tsa: options.tsa.as_ref().map(|url| TsaConfig { url: url.clone(), every_s: 3600, timeout_s: 30 }),
+        tsa: options.tsa.as_ref().map(|url| TsaConfig {
+            url: url.clone(),
+            every_s: 3600,
+            timeout_s: 30,
+        }),
     };
     // What would be refused at every start is refused now, before anything is made.
     Config::parse(&config.to_commented()).map_err(|reason| InitError::Settings { reason })
@@ -181,10 +229,17 @@ fn make_directory(path: &Path) -> Result<(), InitError> {
     if path.exists() {
         let mode = fs_err::metadata(path).map_err(failed)?.permissions().mode() & 0o7777;
         if fs_err::read_dir(path).map_err(failed)?.next().is_some() {
-            return Err(InitError::NotEmpty { path: path.to_owned() });
+            return Err(InitError::NotEmpty {
+                path: path.to_owned(),
+            });
         }
         if mode & 0o077 != 0 {
-            return Err(FoundationError::Mode { path: path.to_owned(), mode, wanted: 0o700 }.into());
+            return Err(FoundationError::Mode {
+                path: path.to_owned(),
+                mode,
+                wanted: 0o700,
+            }
+            .into());
         }
         return Ok(());
     }
@@ -197,9 +252,16 @@ fn layout_directories(layout: &Layout) -> Result<(), InitError> {
 }
 
 fn private_directory(path: &Path) -> Result<(), InitError> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| InitError::Io {
-        source: std::io::Error::new(source.kind(), format!("create directory {}: {source}", path.display())),
-    })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| InitError::Io {
+            source: std::io::Error::new(
+                source.kind(),
+                format!("create directory {}: {source}", path.display()),
+            ),
+        })
 }
 
 /// Writes a file that is not there yet, durably.
@@ -208,9 +270,13 @@ fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), InitError> {
     let mut options = fs_err::OpenOptions::new();
     fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     let mut file = options.write(true).create_new(true).open(path).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
     match path.parent() {
-        Some(parent) => fs_err::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed),
+        Some(parent) => fs_err::File::open(parent)
+            .and_then(|parent| parent.sync_all())
+            .map_err(failed),
         None => Ok(()),
     }
 }
@@ -227,7 +293,9 @@ fn card(config: &Config, certificates: &Authority, log_key: &str) -> Result<Stri
         "address": config.reach.main.as_str(),
         "enrol_address": config.reach.enrol.as_str(),
     });
-    let text = serde_json::to_string_pretty(&card).map_err(|error| InitError::Settings { reason: error.to_string() })?;
+    let text = serde_json::to_string_pretty(&card).map_err(|error| InitError::Settings {
+        reason: error.to_string(),
+    })?;
     Ok(format!("{text}\n"))
 }
 
@@ -255,9 +323,20 @@ fn genesis(
         detail: None,
         nonce: ActNonce::ByContent,
     };
-    let document = json::to_document(&act).map_err(|error| InitError::Settings { reason: error.to_string() })?;
-    let act = ActObject { document, signatures: Vec::new() };
-    Ok(PendingEntry { type_: EntryType::LogGenesis, chain: Chain::Deployment, refs, act, guard: None })
+    let document = json::to_document(&act).map_err(|error| InitError::Settings {
+        reason: error.to_string(),
+    })?;
+    let act = ActObject {
+        document,
+        signatures: Vec::new(),
+    };
+    Ok(PendingEntry {
+        type_: EntryType::LogGenesis,
+        chain: Chain::Deployment,
+        refs,
+        act,
+        guard: None,
+    })
 }
 
 fn roster_entry(roster: &Roster, signed: &Signed) -> PendingEntry {
@@ -266,7 +345,13 @@ fn roster_entry(roster: &Roster, signed: &Signed) -> PendingEntry {
         ("version", roster.version.to_string()),
     ]);
     let act = ActObject::from(signed.clone());
-    PendingEntry { type_: EntryType::RosterPublished, chain: Chain::Deployment, refs, act, guard: None }
+    PendingEntry {
+        type_: EntryType::RosterPublished,
+        chain: Chain::Deployment,
+        refs,
+        act,
+        guard: None,
+    }
 }
 
 /// Why no collector was made.
@@ -328,4 +413,4 @@ pub enum InitError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

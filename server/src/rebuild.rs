@@ -49,7 +49,10 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
     let config = Config::load(directory)?;
     layout.check_modes()?;
     if layout.database().exists() {
-        return Err(DbError::Exists { path: layout.database() }.into());
+        return Err(DbError::Exists {
+            path: layout.database(),
+        }
+        .into());
     }
     let (replicas, key) = open_for_check(&config, &layout)?;
     let fresh = layout.directory.join("exhibit.db.new");
@@ -61,7 +64,9 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
     drop(db);
     let failed = |source| RebuildError::Io { source };
     fs_err::rename(&fresh, layout.database()).map_err(failed)?;
-    fs_err::File::open(&layout.directory).and_then(|parent| parent.sync_all()).map_err(failed)?;
+    fs_err::File::open(&layout.directory)
+        .and_then(|parent| parent.sync_all())
+        .map_err(failed)?;
     Ok(rebuilt)
 }
 
@@ -71,35 +76,68 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
 /// As [`rebuild`].
 pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &VerifierKey) -> Result<Rebuilt, RebuildError> {
     let (source, remarks) = best_store(replicas, key)?;
-    let head = verify_head(source.as_ref(), key).map_err(|source| RebuildError::Head { source: Box::new(source) })?;
-    let Some(checkpoint) = head.checkpoint else { return Err(RebuildError::NoLedger { reasons: remarks.join("; ") }) };
-    let mut rebuilt = Rebuilt { entries: checkpoint.size, collections: 0, segments: 0, items: 0, remarks };
+    let head = verify_head(source.as_ref(), key).map_err(|source| RebuildError::Head {
+        source: Box::new(source),
+    })?;
+    let Some(checkpoint) = head.checkpoint else {
+        return Err(RebuildError::NoLedger {
+            reasons: remarks.join("; "),
+        });
+    };
+    let mut rebuilt = Rebuilt {
+        entries: checkpoint.size,
+        collections: 0,
+        segments: 0,
+        items: 0,
+        remarks,
+    };
     let tiles = crate::ledger::StoreTiles::new(source.as_ref());
-    let reader = ledger::AuthenticatedReader::new(&tiles, checkpoint.size, &checkpoint.root)
-        .map_err(|error| RebuildError::Entry { index: 0, reason: error.to_string() })?;
+    let reader =
+        ledger::AuthenticatedReader::new(&tiles, checkpoint.size, &checkpoint.root).map_err(|error| {
+            RebuildError::Entry {
+                index: 0,
+                reason: error.to_string(),
+            }
+        })?;
     let mut started = Vec::new();
     let mut last_time = String::new();
     for bundle in 0..checkpoint.size.div_ceil(256) {
         let first = bundle.saturating_mul(256);
-        let bodies = reader
-            .entries(bundle)
-            .map_err(|error| RebuildError::Entry { index: first, reason: error.to_string() })?;
+        let bodies = reader.entries(bundle).map_err(|error| RebuildError::Entry {
+            index: first,
+            reason: error.to_string(),
+        })?;
         let mut prepared = Vec::with_capacity(ENTRIES_PER_COMMIT);
         for (index, body) in (first..).zip(bodies) {
             let (entry, act, objects) = load(replicas, index, &body)?;
             if entry.envelope.type_ == EntryType::CollectionStarted {
-                started.extend(entry.envelope.reference("collection").and_then(|id| Digest::from_hex(id).ok()));
+                started.extend(
+                    entry
+                        .envelope
+                        .reference("collection")
+                        .and_then(|id| Digest::from_hex(id).ok()),
+                );
             }
             last_time = entry.envelope.time.to_string();
             prepared.push((index, ledger::leaf_hash(&body).0, entry, act, objects));
         }
         db.write::<(), RebuildError>(move |tx| {
             for (index, leaf, entry, act, objects) in &prepared {
-                let fact = Fact { index: *index, leaf, envelope: &entry.envelope, act };
-                projection::apply(tx, fact, objects)
-                    .map_err(|source| RebuildError::Projection { index: *index, source })?;
+                let fact = Fact {
+                    index: *index,
+                    leaf,
+                    envelope: &entry.envelope,
+                    act,
+                };
+                projection::apply(tx, fact, objects).map_err(|source| RebuildError::Projection {
+                    index: *index,
+                    source,
+                })?;
                 let incident = entry.envelope.incident.to_string();
-                let chain = ChainState { next_seq: entry.envelope.seq.saturating_add(1), head: *leaf };
+                let chain = ChainState {
+                    next_seq: entry.envelope.seq.saturating_add(1),
+                    head: *leaf,
+                };
                 log::advance_chain(tx, &incident, &chain)?;
             }
             Ok(())
@@ -126,7 +164,12 @@ fn best_store(replicas: &Replicas, key: &VerifierKey) -> Result<(Arc<dyn Store>,
     for store in replicas.stores() {
         let mut report = FsckReport::default();
         let leaves = check_store(store.as_ref(), key, &mut report);
-        remarks.extend(report.problems.iter().map(|problem| format!("{}: {}: {}", problem.place, problem.what, problem.why)));
+        remarks.extend(
+            report
+                .problems
+                .iter()
+                .map(|problem| format!("{}: {}: {}", problem.place, problem.what, problem.why)),
+        );
         if let Some(leaves) = leaves
             && best.is_none_or(|(size, _)| leaves.len() > size)
         {
@@ -135,7 +178,9 @@ fn best_store(replicas: &Replicas, key: &VerifierKey) -> Result<(Arc<dyn Store>,
     }
     match best {
         Some((size, store)) if size > 0 => Ok((Arc::clone(store), remarks)),
-        _ => Err(RebuildError::NoLedger { reasons: remarks.join("; ") }),
+        _ => Err(RebuildError::NoLedger {
+            reasons: remarks.join("; "),
+        }),
     }
 }
 
@@ -166,11 +211,21 @@ fn load(replicas: &Replicas, index: u64, body: &[u8]) -> Result<(Entry, ActObjec
 }
 
 /// Rows of a collection's segments, out of its seals: as far as the chain goes and the segments are there.
-fn rebuild_segments(db: &Db, replicas: &Replicas, id: &Digest, rebuilt: &mut Rebuilt) -> Result<(), RebuildError> {
+fn rebuild_segments(
+    db: &Db,
+    replicas: &Replicas,
+    id: &Digest,
+    rebuilt: &mut Rebuilt,
+) -> Result<(), RebuildError> {
     let bytes = *id.as_bytes();
     let row = db.read(|reader| collections::at(reader, &bytes))?;
-    let Some(CollectionRow { sealer, .. }) = row else { return Ok(()) };
-    let sealer = sealer.parse().map_err(|_| RebuildError::Entry { index: 0, reason: "sealer key".to_owned() })?;
+    let Some(CollectionRow { sealer, .. }) = row else {
+        return Ok(());
+    };
+    let sealer = sealer.parse().map_err(|_| RebuildError::Entry {
+        index: 0,
+        reason: "sealer key".to_owned(),
+    })?;
     rebuilt.collections += 1;
     let mut previous = Digest::ZERO;
     let mut next = 0;
@@ -188,7 +243,9 @@ fn rebuild_segments(db: &Db, replicas: &Replicas, id: &Digest, rebuilt: &mut Reb
         };
         // Two seals of one index are an equivocation of the endpoint: the chain says which one was taken.
         if seal.header.prev != previous || seal.header.collection != *id {
-            rebuilt.remarks.push(format!("{key}: does not continue the chain"));
+            rebuilt
+                .remarks
+                .push(format!("{key}: does not continue the chain"));
             continue;
         }
         let segment = Key::segment(id.as_bytes(), next, seal.header.sha256.as_bytes());
@@ -213,7 +270,9 @@ fn remove_database(path: &Path) -> Result<(), RebuildError> {
     for suffix in ["", "-wal", "-shm"] {
         let file = PathBuf::from(format!("{}{suffix}", path.display()));
         match fs_err::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(RebuildError::Io { source: error }),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(RebuildError::Io { source: error });
+            }
             _ => {}
         }
     }

@@ -10,8 +10,8 @@ mod disk;
 mod identity;
 mod key;
 mod linux;
-mod replicas;
 mod repair;
+mod replicas;
 mod unavailable;
 
 #[cfg(any(test, feature = "faults"))]
@@ -27,8 +27,10 @@ pub use identity::{DOMAIN_OF_DEVICE, StoreIdentity};
 pub use key::{ContentCheck, Key, KeyError, KeyKind};
 pub use linux::LinuxDisk;
 pub use repair::{RepairReport, repair_due, scan_for_missing};
+pub use replicas::{
+    Degraded, ReplicaError, ReplicaWriter, Replicas, ReplicationPolicy, Wanting, WantingSink, Written,
+};
 pub use unavailable::UnavailableStore;
-pub use replicas::{Degraded, ReplicaError, ReplicaWriter, Replicas, ReplicationPolicy, Wanting, WantingSink, Written};
 
 /// Longest object that [`Store::read`] returns whole: 64 MiB, the largest seal. Bounds memory of one read.
 pub const READ_BYTES_MAX: u64 = 64 << 20;
@@ -241,15 +243,35 @@ impl StoreError {
         let (store, key) = (store.to_owned(), key.to_owned());
         match source.kind() {
             Kind::NotFound => Self::NotFound { store, key },
-            Kind::StorageFull | Kind::QuotaExceeded => Self::Full { store, operation, key, source },
-            Kind::Interrupted | Kind::WouldBlock | Kind::OutOfMemory | Kind::ResourceBusy | Kind::TimedOut => {
-                Self::Transient { store, operation, key, source }
-            }
+            Kind::StorageFull | Kind::QuotaExceeded => Self::Full {
+                store,
+                operation,
+                key,
+                source,
+            },
+            Kind::Interrupted
+            | Kind::WouldBlock
+            | Kind::OutOfMemory
+            | Kind::ResourceBusy
+            | Kind::TimedOut => Self::Transient {
+                store,
+                operation,
+                key,
+                source,
+            },
             // Descriptors run out under load and come back.
-            _ if matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                Self::Transient { store, operation, key, source }
-            }
-            _ => Self::Permanent { store, operation, key, source },
+            _ if matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Self::Transient {
+                store,
+                operation,
+                key,
+                source,
+            },
+            _ => Self::Permanent {
+                store,
+                operation,
+                key,
+                source,
+            },
         }
     }
 }

@@ -32,7 +32,9 @@ pub struct TsaClient {
 
 impl std::fmt::Debug for TsaClient {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("TsaClient").field("url", &self.url).finish_non_exhaustive()
+        out.debug_struct("TsaClient")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -41,10 +43,14 @@ impl std::fmt::Debug for TsaClient {
 /// # Errors
 /// What is wrong with it, for the user.
 pub fn check_url(text: &str) -> Result<http::Uri, String> {
-    let url: http::Uri = text.parse().map_err(|error| format!("`{text}` is no URL: {error}"))?;
+    let url: http::Uri = text
+        .parse()
+        .map_err(|error| format!("`{text}` is no URL: {error}"))?;
     match (url.scheme_str(), url.host()) {
         (Some("http"), Some(_)) => Ok(url),
-        _ => Err(format!("`{text}` must be an http:// URL: a stamp carries its own signature and needs no TLS")),
+        _ => Err(format!(
+            "`{text}` must be an http:// URL: a stamp carries its own signature and needs no TLS"
+        )),
     }
 }
 
@@ -57,7 +63,11 @@ impl TsaClient {
         let url = check_url(url).map_err(|reason| TsaError::Url { reason })?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(timeout));
-        Ok(Self { url, timeout, client: Client::builder(TokioExecutor::new()).build(connector) })
+        Ok(Self {
+            url,
+            timeout,
+            client: Client::builder(TokioExecutor::new()).build(connector),
+        })
     }
 
     /// Has a digest stamped; returns the response, checked for status, digest and nonce.
@@ -66,7 +76,9 @@ impl TsaClient {
     /// `TsaError`.
     pub async fn stamp(&self, digest: &Digest) -> Result<Vec<u8>, TsaError> {
         let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|error| TsaError::Random { reason: error.to_string() })?;
+        getrandom::fill(&mut nonce).map_err(|error| TsaError::Random {
+            reason: error.to_string(),
+        })?;
         let request = der::request(digest, &nonce);
         let answer = tokio::time::timeout(self.timeout, self.post(request)).await;
         let response = answer.map_err(|_| TsaError::Timeout { after: self.timeout })??;
@@ -81,16 +93,29 @@ impl TsaClient {
             .header(http::header::ACCEPT, "application/timestamp-reply")
             .body(Full::new(Bytes::from(request)))
             .map_err(|error| failed(error.to_string()))?;
-        let response = self.client.request(request).await.map_err(|error| failed(causes(&error)))?;
+        let response = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| failed(causes(&error)))?;
         if response.status() != http::StatusCode::OK {
             return Err(failed(format!("status {}", response.status())));
         }
-        let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        if kind.and_then(|kind| kind.split(';').next()).map(str::trim) != Some("application/timestamp-reply") {
+        let kind = response
+            .headers()
+            .get(http::header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
+        if kind.and_then(|kind| kind.split(';').next()).map(str::trim) != Some("application/timestamp-reply")
+        {
             return Err(failed(format!("content type {kind:?}")));
         }
-        let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX).collect().await;
-        Ok(body.map_err(|error| failed(error.to_string()))?.to_bytes().to_vec())
+        let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX)
+            .collect()
+            .await;
+        Ok(body
+            .map_err(|error| failed(error.to_string()))?
+            .to_bytes()
+            .to_vec())
     }
 }
 

@@ -180,8 +180,9 @@ pub fn of_incident(reader: &Connection, incident: Option<&str>) -> Result<Vec<Co
 /// # Errors
 /// Of the database.
 pub fn running(reader: &Connection) -> Result<Vec<CollectionRow>, DbError> {
-    let mut statement =
-        reader.prepare_cached(&format!("SELECT {COLUMNS} FROM collections WHERE state = 'running' ORDER BY number"))?;
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM collections WHERE state = 'running' ORDER BY number"
+    ))?;
     let rows = statement.query_map([], read_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -194,7 +195,11 @@ pub fn set_state(tx: &Connection, id: &[u8; 32], state: &str, time: &str) -> Res
     tx.prepare_cached("UPDATE collections SET state = ?2, ended = ?3 WHERE id = ?1")?
         .execute(params![id, state, time])?;
     // A contradiction is about the collection; its attempt was malformed.
-    let attempt = if state == "contradicted" { "malformed" } else { state };
+    let attempt = if state == "contradicted" {
+        "malformed"
+    } else {
+        state
+    };
     tx.prepare_cached("UPDATE attempts SET state = ?2, time = ?3 WHERE collection = ?1")?
         .execute(params![id, attempt, time])?;
     Ok(())
@@ -228,7 +233,11 @@ pub struct StoredCollection<'entry> {
 /// # Errors
 /// Of the database.
 pub fn set_stored(tx: &Connection, stored: &StoredCollection<'_>) -> Result<(), DbError> {
-    let state = if stored.degraded { "stored-degraded" } else { "stored" };
+    let state = if stored.degraded {
+        "stored-degraded"
+    } else {
+        "stored"
+    };
     set_state(tx, &stored.id, state, stored.time)?;
     tx.prepare_cached(
         "UPDATE collections SET manifest = ?2, content_bytes = ?3, copies = ?4, degraded = ?5, independent = ?6,
@@ -297,8 +306,7 @@ pub struct SegmentRow {
     pub copies: u32,
 }
 
-const SEGMENT_COLUMNS: &str =
-    "idx, sha256, seal_sha256, stored_len, seal_len, plain_start, plain_end, items, items_total, final, copies";
+const SEGMENT_COLUMNS: &str = "idx, sha256, seal_sha256, stored_len, seal_len, plain_start, plain_end, items, items_total, final, copies";
 
 fn read_segment(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
     Ok(SegmentRow {
@@ -355,7 +363,9 @@ pub fn add_segment(
         .prepare_cached("SELECT number FROM collections WHERE id = ?1")?
         .query_row([collection], |row| row.get(0))
         .optional()?;
-    let number = number.ok_or(DbError::Corrupt { column: "collections.id" })?;
+    let number = number.ok_or(DbError::Corrupt {
+        column: "collections.id",
+    })?;
     let added = tx
         .prepare_cached(&format!(
             "INSERT INTO segments (collection, {SEGMENT_COLUMNS})
@@ -403,7 +413,14 @@ pub fn add_segment(
         "UPDATE collections SET items = items + ?2, not_ok = not_ok + ?3, stored_bytes = stored_bytes + ?4,
              segments = segments + 1, plain_bytes = max(plain_bytes, ?5), seal_head = ?6 WHERE number = ?1",
     )?
-    .execute(params![number, count, not_ok, segment.stored_len, segment.plain_end, segment.seal_sha256])?;
+    .execute(params![
+        number,
+        count,
+        not_ok,
+        segment.stored_len,
+        segment.plain_end,
+        segment.seal_sha256
+    ])?;
     Ok(())
 }
 
@@ -412,8 +429,9 @@ pub fn add_segment(
 /// # Errors
 /// Of the database.
 pub fn segments(reader: &Connection, number: u64) -> Result<Vec<SegmentRow>, DbError> {
-    let mut statement = reader
-        .prepare_cached(&format!("SELECT {SEGMENT_COLUMNS} FROM segments WHERE collection = ?1 ORDER BY idx"))?;
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT {SEGMENT_COLUMNS} FROM segments WHERE collection = ?1 ORDER BY idx"
+    ))?;
     let rows = statement.query_map([number], read_segment)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -433,7 +451,12 @@ pub fn newest_segment(reader: &Connection, number: u64) -> Result<Option<Segment
 ///
 /// # Errors
 /// Of the database.
-pub fn segments_of_range(reader: &Connection, number: u64, start: u64, end: u64) -> Result<Vec<SegmentRow>, DbError> {
+pub fn segments_of_range(
+    reader: &Connection,
+    number: u64,
+    start: u64,
+    end: u64,
+) -> Result<Vec<SegmentRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {SEGMENT_COLUMNS} FROM segments
          WHERE collection = ?1 AND plain_end > ?2 AND plain_start < ?3 ORDER BY idx"
@@ -463,8 +486,9 @@ const ITEM_COLUMNS: &str = "n, segment, path, outcome, kind, at, data, size, sto
 /// # Errors
 /// Of the database.
 pub fn item(reader: &Connection, number: u64, n: u64) -> Result<Option<ItemRow>, DbError> {
-    let mut statement =
-        reader.prepare_cached(&format!("SELECT {ITEM_COLUMNS} FROM items WHERE collection = ?1 AND n = ?2"))?;
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT {ITEM_COLUMNS} FROM items WHERE collection = ?1 AND n = ?2"
+    ))?;
     Ok(statement.query_row(params![number, n], read_item).optional()?)
 }
 
@@ -472,7 +496,12 @@ pub fn item(reader: &Connection, number: u64, n: u64) -> Result<Option<ItemRow>,
 ///
 /// # Errors
 /// Of the database.
-pub fn items_of_path(reader: &Connection, number: u64, path: &[u8], limit: u32) -> Result<Vec<ItemRow>, DbError> {
+pub fn items_of_path(
+    reader: &Connection,
+    number: u64,
+    path: &[u8],
+    limit: u32,
+) -> Result<Vec<ItemRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {ITEM_COLUMNS} FROM items WHERE collection = ?1 AND path = ?2 ORDER BY n LIMIT ?3"
     ))?;

@@ -102,7 +102,8 @@ pub fn admit(tx: &Connection, token: &TokenRow) -> Result<(), DbError> {
 /// # Errors
 /// Of the database.
 pub fn enrol(tx: &Connection, row: &EndpointRow, event: &[u8; 32]) -> Result<(), DbError> {
-    tx.prepare_cached("UPDATE tokens SET used_by = ?2 WHERE token = ?1")?.execute(params![row.token, event])?;
+    tx.prepare_cached("UPDATE tokens SET used_by = ?2 WHERE token = ?1")?
+        .execute(params![row.token, event])?;
     tx.prepare_cached(
         "UPDATE endpoints SET state = 'superseded', idx = ?3
          WHERE endpoint = ?1 AND generation < ?2 AND state IN ('admitted', 'enrolled')",
@@ -132,7 +133,13 @@ pub fn enrol(tx: &Connection, row: &EndpointRow, event: &[u8; 32]) -> Result<(),
 ///
 /// # Errors
 /// Of the database.
-pub fn renew(tx: &Connection, endpoint: &str, generation: u32, tls_key: &str, index: u64) -> Result<(), DbError> {
+pub fn renew(
+    tx: &Connection,
+    endpoint: &str,
+    generation: u32,
+    tls_key: &str,
+    index: u64,
+) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE endpoints SET tls_key = ?3, idx = ?4 WHERE endpoint = ?1 AND generation = ?2")?
         .execute(params![endpoint, generation, tls_key, index])?;
     Ok(())
@@ -143,8 +150,10 @@ pub fn renew(tx: &Connection, endpoint: &str, generation: u32, tls_key: &str, in
 /// # Errors
 /// Of the database.
 pub fn retire(tx: &Connection, endpoint: &str, generation: u32, index: u64) -> Result<(), DbError> {
-    tx.prepare_cached("UPDATE endpoints SET state = 'retired', idx = ?3 WHERE endpoint = ?1 AND generation = ?2")?
-        .execute(params![endpoint, generation, index])?;
+    tx.prepare_cached(
+        "UPDATE endpoints SET state = 'retired', idx = ?3 WHERE endpoint = ?1 AND generation = ?2",
+    )?
+    .execute(params![endpoint, generation, index])?;
     Ok(())
 }
 
@@ -153,9 +162,12 @@ pub fn retire(tx: &Connection, endpoint: &str, generation: u32, index: u64) -> R
 /// # Errors
 /// Of the database.
 pub fn at(reader: &Connection, endpoint: &str, generation: u32) -> Result<Option<EndpointRow>, DbError> {
-    let mut statement =
-        reader.prepare_cached(&format!("SELECT {COLUMNS} FROM endpoints WHERE endpoint = ?1 AND generation = ?2"))?;
-    Ok(statement.query_row(params![endpoint, generation], read_row).optional()?)
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM endpoints WHERE endpoint = ?1 AND generation = ?2"
+    ))?;
+    Ok(statement
+        .query_row(params![endpoint, generation], read_row)
+        .optional()?)
 }
 
 /// Every generation of every endpoint, by name.
@@ -163,8 +175,9 @@ pub fn at(reader: &Connection, endpoint: &str, generation: u32) -> Result<Option
 /// # Errors
 /// Of the database.
 pub fn all(reader: &Connection) -> Result<Vec<EndpointRow>, DbError> {
-    let mut statement =
-        reader.prepare_cached(&format!("SELECT {COLUMNS} FROM endpoints ORDER BY endpoint, generation"))?;
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM endpoints ORDER BY endpoint, generation"
+    ))?;
     let rows = statement.query_map([], read_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

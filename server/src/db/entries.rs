@@ -49,7 +49,9 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<(EntryRow, String)> {
 }
 
 fn with_refs((mut entry, refs): (EntryRow, String)) -> Result<EntryRow, DbError> {
-    entry.refs = serde_json::from_str(&refs).or(Err(DbError::Corrupt { column: "entries.refs" }))?;
+    entry.refs = serde_json::from_str(&refs).or(Err(DbError::Corrupt {
+        column: "entries.refs",
+    }))?;
     Ok(entry)
 }
 
@@ -58,7 +60,9 @@ fn with_refs((mut entry, refs): (EntryRow, String)) -> Result<EntryRow, DbError>
 /// # Errors
 /// Of the database.
 pub fn insert(tx: &Connection, entry: &EntryRow) -> Result<(), DbError> {
-    let refs = serde_json::to_string(&entry.refs).or(Err(DbError::Corrupt { column: "entries.refs" }))?;
+    let refs = serde_json::to_string(&entry.refs).or(Err(DbError::Corrupt {
+        column: "entries.refs",
+    }))?;
     tx.prepare_cached(
         "INSERT INTO entries (idx, event, type, incident, seq, leaf, time, refs, actor, detail)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -78,9 +82,17 @@ pub fn insert(tx: &Connection, entry: &EntryRow) -> Result<(), DbError> {
     Ok(())
 }
 
-fn one(reader: &Connection, condition: &str, value: impl rusqlite::ToSql) -> Result<Option<EntryRow>, DbError> {
+fn one(
+    reader: &Connection,
+    condition: &str,
+    value: impl rusqlite::ToSql,
+) -> Result<Option<EntryRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE {condition}"))?;
-    statement.query_row([value], read_row).optional()?.map(with_refs).transpose()
+    statement
+        .query_row([value], read_row)
+        .optional()?
+        .map(with_refs)
+        .transpose()
 }
 
 /// The entry at an index.
@@ -103,13 +115,22 @@ pub fn by_event(reader: &Connection, event: &[u8; 32]) -> Result<Option<EntryRow
 ///
 /// # Errors
 /// Of the database.
-pub fn first_with_ref(reader: &Connection, kind: &str, name: &str, value: &str) -> Result<Option<EntryRow>, DbError> {
+pub fn first_with_ref(
+    reader: &Connection,
+    kind: &str,
+    name: &str,
+    value: &str,
+) -> Result<Option<EntryRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM entries WHERE type = ?1 AND EXISTS (
              SELECT 1 FROM json_each(refs) AS pair
              WHERE pair.value ->> 0 = ?2 AND pair.value ->> 1 = ?3) ORDER BY idx LIMIT 1"
     ))?;
-    statement.query_row(params![kind, name, value], read_row).optional()?.map(with_refs).transpose()
+    statement
+        .query_row(params![kind, name, value], read_row)
+        .optional()?
+        .map(with_refs)
+        .transpose()
 }
 
 /// Entries of a chain from `seq` on, in order, at most `limit`.
@@ -129,8 +150,9 @@ pub fn of_chain(reader: &Connection, incident: &str, seq: u64, limit: u64) -> Re
 /// # Errors
 /// Of the database.
 pub fn from_index(reader: &Connection, index: u64, limit: u64) -> Result<Vec<EntryRow>, DbError> {
-    let mut statement =
-        reader.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2"))?;
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2"
+    ))?;
     let rows = statement.query_map(params![index, limit], read_row)?;
     rows.map(|row| with_refs(row?)).collect()
 }

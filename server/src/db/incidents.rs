@@ -123,9 +123,16 @@ pub fn ids_with_prefix(reader: &Connection, prefix: &str) -> Result<Vec<String>,
 ///
 /// # Errors
 /// Of the database.
-pub fn insert_detail(tx: &Connection, digest: &[u8; 32], index: u64, text: Option<&str>) -> Result<(), DbError> {
-    tx.prepare_cached("INSERT INTO details (digest, idx, text) VALUES (?1, ?2, ?3) ON CONFLICT (digest) DO NOTHING")?
-        .execute(params![digest, index, text])?;
+pub fn insert_detail(
+    tx: &Connection,
+    digest: &[u8; 32],
+    index: u64,
+    text: Option<&str>,
+) -> Result<(), DbError> {
+    tx.prepare_cached(
+        "INSERT INTO details (digest, idx, text) VALUES (?1, ?2, ?3) ON CONFLICT (digest) DO NOTHING",
+    )?
+    .execute(params![digest, index, text])?;
     Ok(())
 }
 
@@ -135,7 +142,10 @@ pub fn insert_detail(tx: &Connection, digest: &[u8; 32], index: u64, text: Optio
 /// Of the database.
 pub fn detail(reader: &Connection, digest: &[u8; 32]) -> Result<Option<String>, DbError> {
     let mut statement = reader.prepare_cached("SELECT text FROM details WHERE digest = ?1")?;
-    Ok(statement.query_row([digest], |row| row.get::<_, Option<String>>(0)).optional()?.flatten())
+    Ok(statement
+        .query_row([digest], |row| row.get::<_, Option<String>>(0))
+        .optional()?
+        .flatten())
 }
 
 /// Empties the copy of an erased detail object.

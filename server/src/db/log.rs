@@ -41,8 +41,8 @@ pub(super) fn insert_empty(tx: &Connection) -> Result<(), DbError> {
 /// # Errors
 /// Of the database.
 pub fn state(reader: &Connection) -> Result<LogState, DbError> {
-    let mut statement =
-        reader.prepare_cached("SELECT size, root, last_time, published_size, checkpoint FROM log WHERE id = 1")?;
+    let mut statement = reader
+        .prepare_cached("SELECT size, root, last_time, published_size, checkpoint FROM log WHERE id = 1")?;
     Ok(statement.query_row([], |row| {
         Ok(LogState {
             size: row.get(0)?,
@@ -65,7 +65,9 @@ pub fn compare_and_swap(
     last_time: &str,
 ) -> Result<bool, DbError> {
     let changed = tx
-        .prepare_cached("UPDATE log SET size = ?3, root = ?4, last_time = ?5 WHERE id = 1 AND size = ?1 AND root = ?2")?
+        .prepare_cached(
+            "UPDATE log SET size = ?3, root = ?4, last_time = ?5 WHERE id = 1 AND size = ?1 AND root = ?2",
+        )?
         .execute(params![old.0, old.1, new.0, new.1, last_time])?;
     Ok(changed == 1)
 }
@@ -75,9 +77,12 @@ pub fn compare_and_swap(
 /// # Errors
 /// Of the database.
 pub fn record_published(tx: &Connection, size: u64, note: &[u8]) -> Result<(), DbError> {
-    tx.prepare_cached("UPDATE log SET published_size = ?1, checkpoint = ?2 WHERE id = 1 AND published_size <= ?1")?
-        .execute(params![size, note])?;
-    tx.prepare_cached("DELETE FROM staging WHERE size <= ?1")?.execute(params![size])?;
+    tx.prepare_cached(
+        "UPDATE log SET published_size = ?1, checkpoint = ?2 WHERE id = 1 AND published_size <= ?1",
+    )?
+    .execute(params![size, note])?;
+    tx.prepare_cached("DELETE FROM staging WHERE size <= ?1")?
+        .execute(params![size])?;
     Ok(())
 }
 
@@ -107,8 +112,16 @@ pub fn staged(reader: &Connection) -> Result<Vec<(String, Vec<u8>)>, DbError> {
 /// Of the database.
 pub fn chain(reader: &Connection, incident: &str) -> Result<ChainState, DbError> {
     let mut statement = reader.prepare_cached("SELECT next_seq, head FROM chains WHERE incident = ?1")?;
-    let found = statement.query_row([incident], |row| Ok(ChainState { next_seq: row.get(0)?, head: row.get(1)? }));
-    Ok(found.optional()?.unwrap_or(ChainState { next_seq: 0, head: [0; 32] }))
+    let found = statement.query_row([incident], |row| {
+        Ok(ChainState {
+            next_seq: row.get(0)?,
+            head: row.get(1)?,
+        })
+    });
+    Ok(found.optional()?.unwrap_or(ChainState {
+        next_seq: 0,
+        head: [0; 32],
+    }))
 }
 
 /// Moves the end of a chain.

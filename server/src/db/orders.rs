@@ -37,7 +37,8 @@ pub struct OrderRow {
     pub index: u64,
 }
 
-const COLUMNS: &str = "id, incident, issuer, issued, expires, attempts_max, roster_version, targets_root, targets_count,
+const COLUMNS: &str =
+    "id, incident, issuer, issued, expires, attempts_max, roster_version, targets_root, targets_count,
     profile, sensitivity, state, event, idx";
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
@@ -182,7 +183,15 @@ pub fn set_attempt(tx: &Connection, row: &AttemptRow) -> Result<(), DbError> {
          ON CONFLICT (order_id, endpoint, attempt) DO UPDATE SET collection = excluded.collection,
              state = excluded.state, reason = excluded.reason, time = excluded.time",
     )?
-    .execute(params![row.order, row.endpoint, row.attempt, row.collection, row.state, row.reason, row.time])?;
+    .execute(params![
+        row.order,
+        row.endpoint,
+        row.attempt,
+        row.collection,
+        row.state,
+        row.reason,
+        row.time
+    ])?;
     Ok(())
 }
 
@@ -223,7 +232,12 @@ pub fn of_incident(reader: &Connection, incident: Option<&str>) -> Result<Vec<Or
 ///
 /// # Errors
 /// Of the database.
-pub fn open_for(reader: &Connection, endpoint: &str, generation: u32, now: &str) -> Result<Vec<OrderRow>, DbError> {
+pub fn open_for(
+    reader: &Connection,
+    endpoint: &str,
+    generation: u32,
+    now: &str,
+) -> Result<Vec<OrderRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM orders WHERE state = 'issued' AND expires > ?3 AND id IN (
              SELECT order_id FROM targets WHERE endpoint = ?1 AND generation = ?2) ORDER BY idx"
@@ -241,7 +255,12 @@ pub fn targets(reader: &Connection, order: &[u8; 32]) -> Result<Vec<TargetRow>, 
         "SELECT position, endpoint, generation, fingerprint FROM targets WHERE order_id = ?1 ORDER BY position",
     )?;
     let rows = statement.query_map([order], |row| {
-        Ok(TargetRow { position: row.get(0)?, endpoint: row.get(1)?, generation: row.get(2)?, fingerprint: row.get(3)? })
+        Ok(TargetRow {
+            position: row.get(0)?,
+            endpoint: row.get(1)?,
+            generation: row.get(2)?,
+            fingerprint: row.get(3)?,
+        })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -44,7 +44,12 @@ pub fn repairs_due(reader: &Connection, now_ms: i64, limit: u32) -> Result<Vec<R
         "SELECT store, key, wanting, attempts FROM repair_queue WHERE due_ms <= ?1 ORDER BY due_ms, key LIMIT ?2",
     )?;
     let rows = statement.query_map(params![now_ms, limit], |row| {
-        Ok(RepairTask { store: row.get(0)?, key: row.get(1)?, wanting: row.get(2)?, attempts: row.get(3)? })
+        Ok(RepairTask {
+            store: row.get(0)?,
+            key: row.get(1)?,
+            wanting: row.get(2)?,
+            attempts: row.get(3)?,
+        })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -62,8 +67,13 @@ pub fn repairs_waiting(reader: &Connection) -> Result<i64, DbError> {
 /// # Errors
 /// Of the database.
 pub fn repair_done(tx: &Connection, task: &RepairTask) -> Result<(), DbError> {
-    let removed = tx.execute("DELETE FROM repair_queue WHERE store = ?1 AND key = ?2", params![task.store, task.key])?;
-    let segment = Key::parse(&task.key).ok().filter(|key| key.kind() == KeyKind::Segment);
+    let removed = tx.execute(
+        "DELETE FROM repair_queue WHERE store = ?1 AND key = ?2",
+        params![task.store, task.key],
+    )?;
+    let segment = Key::parse(&task.key)
+        .ok()
+        .filter(|key| key.kind() == KeyKind::Segment);
     let place = segment.and_then(|key| Some((key.collection()?, key.index()?)));
     if removed == 1
         && task.wanting == "missing"
@@ -100,7 +110,10 @@ impl WantingSink for QueueSink {
         let queued = self.0.write(move |tx| want(tx, &store, &key, wanting));
         if let Err(error) = queued {
             // Not lost: the scan at the next start finds it.
-            tracing::warn!(error = &error as &dyn std::error::Error, "A wanting replica could not be queued");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "A wanting replica could not be queued"
+            );
         }
     }
 }

@@ -36,8 +36,16 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RosterRow> {
 /// # Errors
 /// Of the database.
 pub fn insert(tx: &Connection, roster: &RosterRow) -> Result<(), DbError> {
-    tx.prepare_cached("INSERT INTO rosters (version, digest, not_after, signed, idx) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![roster.version, roster.digest, roster.not_after, roster.signed, roster.index])?;
+    tx.prepare_cached(
+        "INSERT INTO rosters (version, digest, not_after, signed, idx) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        roster.version,
+        roster.digest,
+        roster.not_after,
+        roster.signed,
+        roster.index
+    ])?;
     Ok(())
 }
 
@@ -46,8 +54,9 @@ pub fn insert(tx: &Connection, roster: &RosterRow) -> Result<(), DbError> {
 /// # Errors
 /// Of the database.
 pub fn newest(reader: &Connection) -> Result<Option<RosterRow>, DbError> {
-    let mut statement =
-        reader.prepare_cached(&format!("SELECT {COLUMNS} FROM rosters ORDER BY version DESC LIMIT 1"))?;
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM rosters ORDER BY version DESC LIMIT 1"
+    ))?;
     Ok(statement.query_row([], read_row).optional()?)
 }
 
@@ -56,7 +65,8 @@ pub fn newest(reader: &Connection) -> Result<Option<RosterRow>, DbError> {
 /// # Errors
 /// Of the database.
 pub fn of_version(reader: &Connection, version: u64) -> Result<Option<RosterRow>, DbError> {
-    let mut statement = reader.prepare_cached(&format!("SELECT {COLUMNS} FROM rosters WHERE version = ?1"))?;
+    let mut statement =
+        reader.prepare_cached(&format!("SELECT {COLUMNS} FROM rosters WHERE version = ?1"))?;
     Ok(statement.query_row([version], read_row).optional()?)
 }
 

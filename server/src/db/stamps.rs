@@ -37,7 +37,11 @@ pub fn due(reader: &Connection, now_ms: u64, limit: u32) -> Result<Vec<StampTask
         "SELECT size, note, attempts FROM tsa_queue WHERE due_ms <= ?1 ORDER BY size DESC LIMIT ?2",
     )?;
     let rows = statement.query_map(params![now_ms, limit], |row| {
-        Ok(StampTask { size: row.get(0)?, note: row.get(1)?, attempts: row.get(2)? })
+        Ok(StampTask {
+            size: row.get(0)?,
+            note: row.get(1)?,
+            attempts: row.get(2)?,
+        })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -80,7 +84,10 @@ pub fn waiting(reader: &Connection) -> Result<(u64, Option<String>), DbError> {
 /// # Errors
 /// Of the database.
 pub fn insert(tx: &Connection, size: u64, stamp: &[u8; 32], index: u64) -> Result<(), DbError> {
-    tx.execute("INSERT INTO stamps (size, stamp, idx) VALUES (?1, ?2, ?3)", params![size, stamp, index])?;
+    tx.execute(
+        "INSERT INTO stamps (size, stamp, idx) VALUES (?1, ?2, ?3)",
+        params![size, stamp, index],
+    )?;
     Ok(())
 }
 

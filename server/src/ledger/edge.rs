@@ -1,6 +1,8 @@
 //! The right edge of the log: what the sequencer must know to append.
 
-use ledger::tile::{TileKind, TilePath, TileReadError, bundles_for_growth, decode_bundle, encode_bundle, grow, tiles_for_root};
+use ledger::tile::{
+    TileKind, TilePath, TileReadError, bundles_for_growth, decode_bundle, encode_bundle, grow, tiles_for_root,
+};
 use ledger::{AuthenticatedReader, Hash, TileReader, TileSet, TileSource, leaf_hash, proof};
 
 use super::tiles::{StoreTiles, TileFetchError};
@@ -21,7 +23,12 @@ pub(super) type Growth = Vec<(Key, Vec<u8>)>;
 
 impl Edge {
     pub(super) fn empty() -> Self {
-        Self { size: 0, root: ledger::EMPTY_ROOT, tiles: TileSet::default(), tail: Vec::new() }
+        Self {
+            size: 0,
+            root: ledger::EMPTY_ROOT,
+            tiles: TileSet::default(),
+            tail: Vec::new(),
+        }
     }
 
     /// Reads the edge out of a store; every tile is checked against the root, every entry against its leaf.
@@ -30,14 +37,21 @@ impl Edge {
         let reader = AuthenticatedReader::new(&source, size, root)?;
         let mut tiles = TileSet::default();
         for path in tiles_for_root(size).map_err(|_| EdgeError::Size)? {
-            let bytes = source.tile(&path).map_err(|source| TileReadError::Source { path, source })?;
+            let bytes = source
+                .tile(&path)
+                .map_err(|source| TileReadError::Source { path, source })?;
             tiles.0.insert(path, bytes);
         }
         let tail = match TilePath::in_tree(TileKind::Entries, size >> 8, size) {
             Some(bundle) => reader.entries(bundle.index())?,
             None => Vec::new(),
         };
-        Ok(Self { size, root: *root, tiles, tail })
+        Ok(Self {
+            size,
+            root: *root,
+            tiles,
+            tail,
+        })
     }
 
     /// The edge after appending `entries`, and what to write for it.
@@ -54,7 +68,10 @@ impl Edge {
         let mut tail: Vec<Vec<u8>> = self.tail.iter().chain(entries).cloned().collect();
         for path in bundles_for_growth(self.size, size).map_err(|_| EdgeError::Grow)? {
             let rest = tail.split_off(usize::from(path.width()).min(tail.len()));
-            growth.push((Key::tile(&path), encode_bundle(&tail).map_err(|_| EdgeError::Grow)?));
+            growth.push((
+                Key::tile(&path),
+                encode_bundle(&tail).map_err(|_| EdgeError::Grow)?,
+            ));
             // What a full bundle holds is not the edge any more; a partial one is the last and stays.
             if !path.is_partial() {
                 tail = rest;
@@ -66,27 +83,51 @@ impl Edge {
         let root = proof::root(&TileReader::new(&all, size), size).map_err(|_| EdgeError::Grow)?;
         let mut tiles = TileSet::default();
         for path in tiles_for_root(size).map_err(|_| EdgeError::Size)? {
-            tiles.0.insert(path, all.0.get(&path).cloned().ok_or(EdgeError::Grow)?);
+            tiles
+                .0
+                .insert(path, all.0.get(&path).cloned().ok_or(EdgeError::Grow)?);
         }
-        Ok((Self { size, root, tiles, tail }, growth))
+        Ok((
+            Self {
+                size,
+                root,
+                tiles,
+                tail,
+            },
+            growth,
+        ))
     }
 }
 
 /// Proves from the bytes that a store gives back that `indices` are in the tree of (size, root) with these entries.
-pub(super) fn verify_stored(store: &dyn Store, size: u64, root: &Hash, indices: &[u64]) -> Result<(), EdgeError> {
+pub(super) fn verify_stored(
+    store: &dyn Store,
+    size: u64,
+    root: &Hash,
+    indices: &[u64],
+) -> Result<(), EdgeError> {
     let source = StoreTiles::new(store);
     for index in indices {
-        let hashes = proof::inclusion_proof(&TileReader::new(&source, size), *index, size).map_err(|error| match error {
-            proof::ProveError::Read(error) => EdgeError::Read(Box::new(error)),
-            _ => EdgeError::Size,
-        })?;
+        let hashes = proof::inclusion_proof(&TileReader::new(&source, size), *index, size).map_err(
+            |error| match error {
+                proof::ProveError::Read(error) => EdgeError::Read(Box::new(error)),
+                _ => EdgeError::Size,
+            },
+        )?;
         let path = TilePath::in_tree(TileKind::Entries, index >> 8, size).ok_or(EdgeError::Size)?;
-        let bundle = source.tile(&path).map_err(|source| TileReadError::Source { path, source })?;
-        let entries = decode_bundle(&bundle, path.width()).map_err(|source| TileReadError::Malformed { path, source })?;
+        let bundle = source
+            .tile(&path)
+            .map_err(|source| TileReadError::Source { path, source })?;
+        let entries = decode_bundle(&bundle, path.width())
+            .map_err(|source| TileReadError::Malformed { path, source })?;
         let place = usize::try_from(index & 0xff).map_err(|_| EdgeError::Size)?;
         let leaf = leaf_hash(entries.get(place).ok_or(EdgeError::Size)?);
-        proof::verify_inclusion(*index, size, &leaf, &hashes, root)
-            .map_err(|source| EdgeError::NotProven { index: *index, source })?;
+        proof::verify_inclusion(*index, size, &leaf, &hashes, root).map_err(|source| {
+            EdgeError::NotProven {
+                index: *index,
+                source,
+            }
+        })?;
     }
     Ok(())
 }

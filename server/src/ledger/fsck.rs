@@ -47,7 +47,11 @@ pub struct FsckReport {
 
 impl FsckReport {
     fn problem(&mut self, place: &str, what: impl ToString, why: impl ToString) {
-        self.problems.push(Problem { place: place.to_owned(), what: what.to_string(), why: why.to_string() });
+        self.problems.push(Problem {
+            place: place.to_owned(),
+            what: what.to_string(),
+            why: why.to_string(),
+        });
     }
 }
 
@@ -79,7 +83,9 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, report: &mut FsckReport
             return None;
         }
     };
-    let Some(checkpoint) = head.checkpoint else { return Some(Vec::new()) };
+    let Some(checkpoint) = head.checkpoint else {
+        return Some(Vec::new());
+    };
     report.entries = report.entries.max(checkpoint.size);
     let tiles = StoreTiles::new(store);
     let mut leaves: Vec<Hash> = Vec::new();
@@ -98,7 +104,9 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, report: &mut FsckReport
         let added: Vec<Hash> = bodies.iter().map(|body| leaf_hash(body)).collect();
         for body in bodies {
             let index = chains.next_index;
-            chains.check(store, body, &mut |why| report.problem(&place, format!("entry {index}"), why));
+            chains.check(store, body, &mut |why| {
+                report.problem(&place, format!("entry {index}"), why)
+            });
         }
         let size = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
         let Ok(grown) = grow(&derived, size, &added) else {
@@ -117,7 +125,14 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, report: &mut FsckReport
     match proof::root(&TileReader::new(&derived, checkpoint.size), checkpoint.size) {
         Ok(root) if root == checkpoint.root => {}
         Ok(root) => {
-            report.problem(&place, Key::checkpoint(), format!("entries have root {root}, the checkpoint says {}", checkpoint.root));
+            report.problem(
+                &place,
+                Key::checkpoint(),
+                format!(
+                    "entries have root {root}, the checkpoint says {}",
+                    checkpoint.root
+                ),
+            );
         }
         Err(error) => report.problem(&place, Key::checkpoint(), error),
     }
@@ -136,7 +151,11 @@ fn compare_tile(tiles: &StoreTiles<'_>, path: &TilePath, tile: &Tile, place: &st
     match tiles.tile(path) {
         Ok(stored) if stored == tile.encode() => {}
         Ok(_) => report.problem(place, path, "tile is not the one its entries make"),
-        Err(error) => report.problem(place, path, std::error::Error::source(&error).map_or_else(String::new, ToString::to_string)),
+        Err(error) => report.problem(
+            place,
+            path,
+            std::error::Error::source(&error).map_or_else(String::new, ToString::to_string),
+        ),
     }
 }
 
@@ -157,7 +176,10 @@ impl Chains {
             Ok(entry) => entry,
             Err(error) => return problem(error.to_string()),
         };
-        let head = self.heads.entry(entry.envelope.incident.to_string()).or_insert(ChainHead::START);
+        let head = self
+            .heads
+            .entry(entry.envelope.incident.to_string())
+            .or_insert(ChainHead::START);
         if let Err(error) = head.step(&entry.envelope, Digest(leaf_hash(body).0)) {
             problem(error.to_string());
         }
@@ -171,8 +193,12 @@ impl Chains {
         if entry.envelope.act == ActPlace::Digest {
             let key = Key::document(entry.envelope.event.as_bytes());
             match store.read(&key) {
-                Ok(bytes) if key.check(&bytes) != ContentCheck::Right => problem(format!("{key} holds other bytes")),
-                Ok(bytes) if ActObject::parse(&bytes).is_err() => problem(format!("{key} is no signed object")),
+                Ok(bytes) if key.check(&bytes) != ContentCheck::Right => {
+                    problem(format!("{key} holds other bytes"))
+                }
+                Ok(bytes) if ActObject::parse(&bytes).is_err() => {
+                    problem(format!("{key} is no signed object"))
+                }
                 Ok(_) => {}
                 Err(error) => problem(error.to_string()),
             }
@@ -185,7 +211,11 @@ fn compare_rows(db: &Db, leaves: &[Hash], report: &mut FsckReport) {
     let size = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
     match db.read(crate::db::log::state) {
         Ok(state) if state.size >= size => {}
-        Ok(state) => report.problem(PLACE, "log", format!("size {} is behind the stores' {size}", state.size)),
+        Ok(state) => report.problem(
+            PLACE,
+            "log",
+            format!("size {} is behind the stores' {size}", state.size),
+        ),
         Err(error) => return report.problem(PLACE, "log", error),
     }
     let mut from = 0;
@@ -201,7 +231,11 @@ fn compare_rows(db: &Db, leaves: &[Hash], report: &mut FsckReport) {
             }
             let leaf = usize::try_from(from).ok().and_then(|at| leaves.get(at));
             if leaf.map(|leaf| leaf.0) != Some(row.leaf) {
-                report.problem(PLACE, format!("entry {from}"), "row has another leaf hash than the log");
+                report.problem(
+                    PLACE,
+                    format!("entry {from}"),
+                    "row has another leaf hash than the log",
+                );
             }
             from += 1;
         }
@@ -215,7 +249,10 @@ fn check_objects(store: &dyn Store, report: &mut FsckReport) {
         Ok(keys) => keys,
         Err(error) => return report.problem(&place, "listing", error),
     };
-    for key in keys.iter().filter(|key| !matches!(key.kind(), KeyKind::Tile | KeyKind::Checkpoint | KeyKind::Marker)) {
+    for key in keys
+        .iter()
+        .filter(|key| !matches!(key.kind(), KeyKind::Tile | KeyKind::Checkpoint | KeyKind::Marker))
+    {
         match store.read(key).map(|bytes| key.check(&bytes)) {
             Ok(ContentCheck::Right | ContentCheck::Unknown) => report.objects += 1,
             Ok(ContentCheck::Wrong) => report.problem(&place, key, "bytes do not have the digest of the key"),

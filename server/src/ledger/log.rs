@@ -31,7 +31,11 @@ pub struct Log {
 
 impl Log {
     pub(super) fn new(replicas: Replicas, newest: watch::Receiver<Published>, key: VerifierKey) -> Self {
-        Self { replicas, newest, key }
+        Self {
+            replicas,
+            newest,
+            key,
+        }
     }
 
     /// The log's public key.
@@ -58,7 +62,9 @@ impl Log {
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
         let bundle = self.bundle(&self.published(), index)?;
         let place = usize::try_from(index & 0xff).ok();
-        place.and_then(|place| bundle.get(place).cloned()).ok_or(LogError::OutsideLog { index })
+        place
+            .and_then(|place| bundle.get(place).cloned())
+            .ok_or(LogError::OutsideLog { index })
     }
 
     /// Entries from `start` on, at most `limit` and at most one bundle: ask again from where it ended.
@@ -78,7 +84,9 @@ impl Log {
     pub fn prove(&self, index: u64) -> Result<Vec<u8>, LogError> {
         let published = self.published();
         let entry = self.entry(index)?;
-        self.proofs(&published, &[(index, leaf_hash(&entry))])?.pop().ok_or(LogError::OutsideLog { index })
+        self.proofs(&published, &[(index, leaf_hash(&entry))])?
+            .pop()
+            .ok_or(LogError::OutsideLog { index })
     }
 
     /// An entry with its proof.
@@ -98,7 +106,8 @@ impl Log {
     /// `OutsideLog` when `old_size` is above the published one, or when no store proves it.
     pub fn consistency(&self, old_size: u64) -> Result<(Vec<Hash>, Published), LogError> {
         let published = self.published();
-        self.consistency_between(old_size, published.size).map(|hashes| (hashes, published))
+        self.consistency_between(old_size, published.size)
+            .map(|hashes| (hashes, published))
     }
 
     /// The proof that the log of `new_size` continues the log of `old_size`.
@@ -108,7 +117,9 @@ impl Log {
     pub fn consistency_between(&self, old_size: u64, new_size: u64) -> Result<Vec<Hash>, LogError> {
         let published = self.published();
         if old_size > new_size || new_size > published.size {
-            return Err(LogError::OutsideLog { index: old_size.max(new_size) });
+            return Err(LogError::OutsideLog {
+                index: old_size.max(new_size),
+            });
         }
         if old_size == 0 || old_size == new_size {
             return Ok(Vec::new());
@@ -118,19 +129,31 @@ impl Log {
             let reader = AuthenticatedReader::new(StoreTiles::new(store), published.size, &published.root)?;
             proof::consistency_proof(&reader, old_size, new_size).map_err(|error| match error {
                 proof::ProveError::Read(error) => error,
-                _ => TileReadError::OutsideTree { level: 0, index: old_size, size: new_size },
+                _ => TileReadError::OutsideTree {
+                    level: 0,
+                    index: old_size,
+                    size: new_size,
+                },
             })
         })
     }
 
     /// Proofs of several leaves under one checkpoint; tiles are read once.
-    pub(super) fn proofs(&self, published: &Published, leaves: &[(u64, Hash)]) -> Result<Vec<Vec<u8>>, LogError> {
+    pub(super) fn proofs(
+        &self,
+        published: &Published,
+        leaves: &[(u64, Hash)],
+    ) -> Result<Vec<Vec<u8>>, LogError> {
         let note = Note::parse(&published.note).map_err(|_| LogError::Empty)?;
         self.from_any_store(|store| {
             let tiles = StoreTiles::new(store);
             let reader = TileReader::new(&tiles, published.size);
             let prove = |(index, leaf): &(u64, Hash)| {
-                let outside = TileReadError::OutsideTree { level: 0, index: *index, size: published.size };
+                let outside = TileReadError::OutsideTree {
+                    level: 0,
+                    index: *index,
+                    size: published.size,
+                };
                 let hashes = match proof::inclusion_proof(&reader, *index, published.size) {
                     Ok(hashes) => hashes,
                     Err(proof::ProveError::Read(error)) => return Err(error),
@@ -142,7 +165,11 @@ impl Log {
                 }
                 let file = ProofFile::new(*index, hashes, note.clone(), None);
                 file.map(|file| file.encode().into_bytes())
-                    .map_err(|_| TileReadError::OutsideTree { level: 0, index: *index, size: published.size })
+                    .map_err(|_| TileReadError::OutsideTree {
+                        level: 0,
+                        index: *index,
+                        size: published.size,
+                    })
             };
             leaves.iter().map(prove).collect()
         })
@@ -153,7 +180,8 @@ impl Log {
             return Err(LogError::OutsideLog { index });
         }
         self.from_any_store(|store| {
-            AuthenticatedReader::new(StoreTiles::new(store), published.size, &published.root)?.entries(index >> 8)
+            AuthenticatedReader::new(StoreTiles::new(store), published.size, &published.root)?
+                .entries(index >> 8)
         })
     }
 
@@ -167,12 +195,18 @@ impl Log {
                 Ok(value) => return Ok(value),
                 Err(error) => {
                     let store = &store.identity().store;
-                    tracing::warn!(store, error = &error as &dyn std::error::Error, "A store does not prove the log");
+                    tracing::warn!(
+                        store,
+                        error = &error as &dyn std::error::Error,
+                        "A store does not prove the log"
+                    );
                     failures.push(format!("store {store}: {error}"));
                 }
             }
         }
-        Err(LogError::NoStore { failures: failures.join("; ") })
+        Err(LogError::NoStore {
+            failures: failures.join("; "),
+        })
     }
 }
 

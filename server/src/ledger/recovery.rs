@@ -41,18 +41,29 @@ pub fn verify_head(store: &dyn Store, key: &VerifierKey) -> Result<HeadAtStore, 
     let note = match store.read(&Key::checkpoint()) {
         Ok(note) => note,
         Err(error) if error.class() == StoreErrorClass::NotFound => {
-            return Ok(HeadAtStore { checkpoint: None, note: Vec::new() });
+            return Ok(HeadAtStore {
+                checkpoint: None,
+                note: Vec::new(),
+            });
         }
         Err(source) => return Err(StartError::Store { source }),
     };
-    let foreign = |reason: String| StartError::ForeignNote { store: name(), reason };
+    let foreign = |reason: String| StartError::ForeignNote {
+        store: name(),
+        reason,
+    };
     let parsed = Note::parse(&note).map_err(|error| foreign(error.to_string()))?;
-    parsed.verify(std::slice::from_ref(key)).map_err(|error| foreign(error.to_string()))?;
+    parsed
+        .verify(std::slice::from_ref(key))
+        .map_err(|error| foreign(error.to_string()))?;
     let checkpoint = Checkpoint::from_text(parsed.text()).map_err(|error| foreign(error.to_string()))?;
     if checkpoint.origin != key.name() {
         return Err(foreign(format!("it is of {}", checkpoint.origin)));
     }
-    Ok(HeadAtStore { checkpoint: Some(checkpoint), note })
+    Ok(HeadAtStore {
+        checkpoint: Some(checkpoint),
+        note,
+    })
 }
 
 /// Compares database and stores, publishes what is committed, and loads the right edge.
@@ -76,25 +87,49 @@ pub(super) fn recover(
         }
     }
     if heads.iter().all(Option::is_none) {
-        return Err(StartError::NoStore { failures: unreadable.join("; ") });
+        return Err(StartError::NoStore {
+            failures: unreadable.join("; "),
+        });
     }
     for (store, head) in replicas.stores().iter().zip(&heads) {
-        if let Some(HeadAtStore { checkpoint: Some(checkpoint), note }) = head {
+        if let Some(HeadAtStore {
+            checkpoint: Some(checkpoint),
+            note,
+        }) = head
+        {
             compare(store.as_ref(), checkpoint, note, &state, signer.as_ref())?;
         }
     }
     let sizes: Vec<u64> = heads.iter().map(|head| size_of(head.as_ref())).collect();
-    let best = heads.iter().flatten().filter(|head| head.checkpoint.is_some()).max_by_key(|head| size_of(Some(head)));
+    let best = heads
+        .iter()
+        .flatten()
+        .filter(|head| head.checkpoint.is_some())
+        .max_by_key(|head| size_of(Some(head)));
     let published = match best {
-        Some(HeadAtStore { checkpoint: Some(checkpoint), note }) => {
-            Published { size: checkpoint.size, root: checkpoint.root, note: note.clone().into() }
-        }
-        _ => Published { size: 0, root: EMPTY_ROOT, note: Vec::new().into() },
+        Some(HeadAtStore {
+            checkpoint: Some(checkpoint),
+            note,
+        }) => Published {
+            size: checkpoint.size,
+            root: checkpoint.root,
+            note: note.clone().into(),
+        },
+        _ => Published {
+            size: 0,
+            root: EMPTY_ROOT,
+            note: Vec::new().into(),
+        },
     };
     if published.size < state.published_size {
         let database = String::from_utf8_lossy(&state.checkpoint).into_owned();
         let store = String::from_utf8_lossy(&published.note).into_owned();
-        return Err(StartError::StoresBehind { published: state.published_size, found: published.size, database, store });
+        return Err(StartError::StoresBehind {
+            published: state.published_size,
+            found: published.size,
+            database,
+            store,
+        });
     }
     check_one_history(replicas, &sizes, &heads, &published)?;
     if published.size > 0 {
@@ -128,11 +163,17 @@ pub(super) fn load_edge(publisher: &Publisher) -> Result<Edge, StartError> {
             }
         }
     }
-    Err(last.map_or(StartError::NoStore { failures: String::new() }, StartError::Edge))
+    Err(last.map_or(
+        StartError::NoStore {
+            failures: String::new(),
+        },
+        StartError::Edge,
+    ))
 }
 
 fn size_of(head: Option<&HeadAtStore>) -> u64 {
-    head.and_then(|head| head.checkpoint.as_ref()).map_or(0, |checkpoint| checkpoint.size)
+    head.and_then(|head| head.checkpoint.as_ref())
+        .map_or(0, |checkpoint| checkpoint.size)
 }
 
 /// A store's head against the database.
@@ -147,14 +188,25 @@ fn compare(
     if checkpoint.size <= state.size && !contradicts {
         return Ok(());
     }
-    let (store, note) = (store.identity().store.clone(), String::from_utf8_lossy(note).into_owned());
+    let (store, note) = (
+        store.identity().store.clone(),
+        String::from_utf8_lossy(note).into_owned(),
+    );
     let database = Checkpoint::new(signer.verifier_key().name(), state.size, Hash(state.root))
         .map(|checkpoint| checkpoint.to_text())
         .unwrap_or_default();
     Err(if contradicts {
-        StartError::Fork { store, note, database }
+        StartError::Fork {
+            store,
+            note,
+            database,
+        }
     } else {
-        StartError::DatabaseBehind { store, note, database }
+        StartError::DatabaseBehind {
+            store,
+            note,
+            database,
+        }
     })
 }
 
@@ -165,14 +217,30 @@ fn check_one_history(
     heads: &[Option<HeadAtStore>],
     published: &Published,
 ) -> Result<(), StartError> {
-    let largest = replicas.stores().iter().zip(sizes).find(|(_, size)| **size == published.size);
-    let Some((source, _)) = largest.filter(|_| published.size > 0) else { return Ok(()) };
+    let largest = replicas
+        .stores()
+        .iter()
+        .zip(sizes)
+        .find(|(_, size)| **size == published.size);
+    let Some((source, _)) = largest.filter(|_| published.size > 0) else {
+        return Ok(());
+    };
     let tiles = StoreTiles::new(source.as_ref());
     for (store, head) in replicas.stores().iter().zip(heads) {
-        let Some(HeadAtStore { checkpoint: Some(checkpoint), note }) = head else { continue };
+        let Some(HeadAtStore {
+            checkpoint: Some(checkpoint),
+            note,
+        }) = head
+        else {
+            continue;
+        };
         let reader = TileReader::new(&tiles, published.size);
-        let hashes = proof::consistency_proof(&reader, checkpoint.size, published.size)
-            .map_err(|error| StartError::Unproven { store: source.identity().store.clone(), reason: error.to_string() })?;
+        let hashes = proof::consistency_proof(&reader, checkpoint.size, published.size).map_err(|error| {
+            StartError::Unproven {
+                store: source.identity().store.clone(),
+                reason: error.to_string(),
+            }
+        })?;
         let (old, new) = (&checkpoint.root, &published.root);
         if proof::verify_consistency(checkpoint.size, old, published.size, new, &hashes).is_err() {
             return Err(StartError::Fork {
@@ -209,7 +277,9 @@ pub enum StartError {
     #[error("read the right edge of the log")]
     Edge(#[from] super::EdgeError),
     /// The checkpoint on a store is not one of this log.
-    #[error("store {store} has a checkpoint that is not of this log: {reason}. Check the paths in `server.toml`")]
+    #[error(
+        "store {store} has a checkpoint that is not of this log: {reason}. Check the paths in `server.toml`"
+    )]
     ForeignNote {
         /// Store.
         store: String,

@@ -47,9 +47,11 @@ impl Keeper {
     pub(super) fn remember(&mut self, size: u64, root: &Hash) -> Result<(), SignerError> {
         match self.newest {
             Some((newest, _)) if size < newest => Err(SignerError::Smaller { newest, asked: size }),
-            Some((newest, known)) if size == newest && known != *root => {
-                Err(SignerError::OtherRoot { size, known, asked: *root })
-            }
+            Some((newest, known)) if size == newest && known != *root => Err(SignerError::OtherRoot {
+                size,
+                known,
+                asked: *root,
+            }),
             _ => {
                 self.newest = Some((size, *root));
                 Ok(())
@@ -58,11 +60,14 @@ impl Keeper {
     }
 
     pub(super) fn sign(&mut self, size: u64, root: &Hash) -> Result<Note, SignerError> {
-        let checkpoint =
-            Checkpoint::new(self.signer.name(), size, *root).map_err(|source| SignerError::Checkpoint { source })?;
+        let checkpoint = Checkpoint::new(self.signer.name(), size, *root)
+            .map_err(|source| SignerError::Checkpoint { source })?;
         self.remember(size, root)?;
         let text = checkpoint.to_text();
-        let signature = self.signer.sign(&text).map_err(|source| SignerError::Note { source })?;
+        let signature = self
+            .signer
+            .sign(&text)
+            .map_err(|source| SignerError::Note { source })?;
         Note::new(&text, vec![signature]).map_err(|source| SignerError::Note { source })
     }
 }
@@ -81,7 +86,10 @@ impl LocalSigner {
     pub fn new(origin: &str, seed: &[u8; 32]) -> Result<Self, SignerError> {
         let keeper = Keeper::new(origin, seed)?;
         let key = keeper.verifier_key();
-        Ok(Self { keeper: Mutex::new(keeper), key })
+        Ok(Self {
+            keeper: Mutex::new(keeper),
+            key,
+        })
     }
 }
 
@@ -91,11 +99,17 @@ impl CheckpointSigner for LocalSigner {
     }
 
     fn remember(&self, size: u64, root: &Hash) -> Result<(), SignerError> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).remember(size, root)
+        self.keeper
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remember(size, root)
     }
 
     fn sign(&self, size: u64, root: &Hash) -> Result<Note, SignerError> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).sign(size, root)
+        self.keeper
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .sign(size, root)
     }
 }
 

@@ -46,7 +46,12 @@ impl Place {
             };
             drop(DirectoryStore::initialise_on(disk.clone(), name, &identity).unwrap());
         }
-        Self { _directory: directory, path, disks, policy }
+        Self {
+            _directory: directory,
+            path,
+            disks,
+            policy,
+        }
     }
 
     fn open(&self) -> (Db, Replicas) {
@@ -67,7 +72,13 @@ impl Place {
     fn start(&self) -> Result<Sequencer, StartError> {
         let (db, replicas) = self.open();
         let signer = self.signer();
-        Sequencer::start(SequencerParts { deployment: deployment(), db, replicas, signer, clock })
+        Sequencer::start(SequencerParts {
+            deployment: deployment(),
+            db,
+            replicas,
+            signer,
+            clock,
+        })
     }
 
     fn crash(&self, unflushed: Unflushed) {
@@ -78,8 +89,12 @@ impl Place {
 
     fn check(&self) -> FsckReport {
         let (db, replicas) = self.open();
-        let report =
-            fsck(&replicas, self.signer().verifier_key(), Some(&db), FsckOptions { evidence: true });
+        let report = fsck(
+            &replicas,
+            self.signer().verifier_key(),
+            Some(&db),
+            FsckOptions { evidence: true },
+        );
         assert_eq!(report.problems, [], "fsck");
         report
     }
@@ -108,13 +123,25 @@ fn act(number: u64) -> PendingEntry {
         detail: None,
         nonce: ActNonce::ByContent,
     };
-    let act = ActObject { document: json::to_document(&document).unwrap(), signatures: Vec::new() };
-    PendingEntry { type_: EntryType::EvidenceAccessed, chain: incident, refs, act, guard: None }
+    let act = ActObject {
+        document: json::to_document(&document).unwrap(),
+        signatures: Vec::new(),
+    };
+    PendingEntry {
+        type_: EntryType::EvidenceAccessed,
+        chain: incident,
+        refs,
+        act,
+        guard: None,
+    }
 }
 
 /// Submits acts at once, from many threads; returns who got a receipt.
 fn submit_all(sequencer: &Sequencer, numbers: impl IntoIterator<Item = u64>) -> Vec<(u64, Receipt)> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let tasks: Vec<_> = numbers
             .into_iter()
@@ -141,7 +168,12 @@ fn assert_receipt_holds(place: &Place, receipt: &Receipt) {
     let proof = ProofFile::parse(&receipt.proof).unwrap();
     assert_eq!(proof.index(), receipt.index);
     assert_eq!(receipt.leaf, ledger::leaf_hash(&receipt.entry));
-    assert!(proof.verify(&receipt.leaf, &policy(place.signer().verifier_key())).unwrap().quorum_met);
+    assert!(
+        proof
+            .verify(&receipt.leaf, &policy(place.signer().verifier_key()))
+            .unwrap()
+            .quorum_met
+    );
 }
 
 #[test]
@@ -162,7 +194,12 @@ fn an_act_becomes_an_entry_with_a_proof_that_strangers_can_check() {
     assert_eq!(log.entries(510, 10).unwrap().len(), 2);
     assert!(log.entry(700).is_err());
     let (hashes, newest) = log.consistency(123).unwrap();
-    let old = ledger::root_of(&receipts[..123].iter().map(|(_, receipt)| receipt.leaf).collect::<Vec<_>>());
+    let old = ledger::root_of(
+        &receipts[..123]
+            .iter()
+            .map(|(_, receipt)| receipt.leaf)
+            .collect::<Vec<_>>(),
+    );
     ledger::proof::verify_consistency(123, &old, newest.size, &newest.root, &hashes).unwrap();
     sequencer.stop().unwrap();
     drop(sequencer);
@@ -190,7 +227,10 @@ fn the_same_act_submitted_by_a_storm_is_one_entry() {
     // As another type or in another chain it is a contradiction, not a second entry.
     let mut moved = act(3);
     moved.chain = "INC-2026-0009".parse().unwrap();
-    assert!(matches!(sequencer.submit_blocking(moved), Err(SubmitError::Contradiction { .. })));
+    assert!(matches!(
+        sequencer.submit_blocking(moved),
+        Err(SubmitError::Contradiction { .. })
+    ));
 }
 
 #[test]
@@ -202,10 +242,15 @@ fn a_guard_refuses_inside_the_transaction_and_its_neighbours_are_recorded() {
         tx.execute("INSERT INTO tsa_queue VALUES (1, x'', 0, 0, '')", [])?;
         Err(GuardError::Refused("taken".to_owned()))
     }));
-    assert!(matches!(sequencer.submit_blocking(refused), Err(SubmitError::Guard(reason)) if reason == "taken"));
+    assert!(
+        matches!(sequencer.submit_blocking(refused), Err(SubmitError::Guard(reason)) if reason == "taken")
+    );
     let mut wrong = act(2);
     wrong.refs.pop();
-    assert!(matches!(sequencer.submit_blocking(wrong), Err(SubmitError::Entry(_))));
+    assert!(matches!(
+        sequencer.submit_blocking(wrong),
+        Err(SubmitError::Entry(_))
+    ));
     let mut accepted = act(1);
     accepted.guard = Some(Box::new(|tx| {
         let rows: i64 = tx.query_row("SELECT count(*) FROM tsa_queue", [], |row| row.get(0))?;
@@ -240,7 +285,11 @@ fn crash_and_recover(disk: usize, at: u64, fault: Fault, unflushed: Unflushed, p
     assert_eq!(receipts.iter().filter(|(number, _)| *number < 10).count(), 10);
     for (number, receipt) in &receipts {
         assert_receipt_holds(&place, receipt);
-        assert_eq!(&sequencer.log().entry(receipt.index).unwrap(), &receipt.entry, "{label}: act {number} changed");
+        assert_eq!(
+            &sequencer.log().entry(receipt.index).unwrap(),
+            &receipt.entry,
+            "{label}: act {number} changed"
+        );
     }
     let again = submit_all(&sequencer, 10..25);
     assert_eq!(again.len(), 15, "{label}");
@@ -252,7 +301,10 @@ fn crash_and_recover(disk: usize, at: u64, fault: Fault, unflushed: Unflushed, p
 #[test]
 fn every_disk_operation_of_a_publication_fails_in_every_form_and_history_stays_one() {
     let wait = ReplicationPolicy::default();
-    let accept = ReplicationPolicy { copies: 2, degraded: Degraded::Accept };
+    let accept = ReplicationPolicy {
+        copies: 2,
+        degraded: Degraded::Accept,
+    };
     let operations = {
         let place = Place::new(wait);
         let sequencer = place.start().unwrap();
@@ -265,7 +317,13 @@ fn every_disk_operation_of_a_publication_fails_in_every_form_and_history_stays_o
     // Faults repeat over operations; threads keep two at work, each scenario has its own directory.
     let cases: Vec<_> = (0..operations)
         .flat_map(|at| {
-            [Fault::Failed, Fault::FailedButTookEffect, Fault::PowerCut, Fault::Full].map(|fault| (at, fault))
+            [
+                Fault::Failed,
+                Fault::FailedButTookEffect,
+                Fault::PowerCut,
+                Fault::Full,
+            ]
+            .map(|fault| (at, fault))
         })
         .flat_map(|(at, fault)| [(at, fault, wait), (at, fault, accept)])
         .collect();
@@ -274,8 +332,14 @@ fn every_disk_operation_of_a_publication_fails_in_every_form_and_history_stays_o
         for _ in 0..4 {
             scope.spawn(|| {
                 loop {
-                    let Some((number, (at, fault, policy))) = next.lock().unwrap().next() else { return };
-                    let unflushed = if number % 3 == 0 { Unflushed::Kept } else { Unflushed::Lost };
+                    let Some((number, (at, fault, policy))) = next.lock().unwrap().next() else {
+                        return;
+                    };
+                    let unflushed = if number % 3 == 0 {
+                        Unflushed::Kept
+                    } else {
+                        Unflushed::Lost
+                    };
                     crash_and_recover(number % 2, at, fault, unflushed, policy);
                 }
             });
@@ -324,7 +388,10 @@ fn a_crash_between_commit_and_publication_is_finished_at_the_next_start() {
         std::thread::yield_now();
     }
     drop(sequencer.stop());
-    assert!(matches!(submitted.join().unwrap(), Err(SubmitError::Stopped { .. })));
+    assert!(matches!(
+        submitted.join().unwrap(),
+        Err(SubmitError::Stopped { .. })
+    ));
     drop((sequencer, db));
     place.crash(Unflushed::Lost);
     let sequencer = place.start().unwrap();
@@ -342,7 +409,10 @@ fn a_second_sequencer_on_the_same_database_stops_without_signing() {
     let second = place.start().unwrap();
     assert_eq!(submit_all(&first, 5..8).len(), 3);
     let error = second.submit_blocking(act(8)).unwrap_err();
-    assert!(matches!(&error, SubmitError::Stopped { reason } if reason.contains("another sequencer")), "{error}");
+    assert!(
+        matches!(&error, SubmitError::Stopped { reason } if reason.contains("another sequencer")),
+        "{error}"
+    );
     assert!(second.stop().is_err());
     assert!(second.has_stopped());
     assert_eq!(submit_all(&first, 8..9).len(), 1);
@@ -371,7 +441,10 @@ fn a_database_restored_from_an_old_copy_is_refused_with_both_heads() {
     let error = place.start().err().unwrap();
     assert!(matches!(error, StartError::DatabaseBehind { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("exhibit/acme\n5\n") && text.contains("exhibit/acme\n10\n"), "{text}");
+    assert!(
+        text.contains("exhibit/acme\n5\n") && text.contains("exhibit/acme\n10\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -408,9 +481,19 @@ fn a_checkpoint_of_another_log_is_refused() {
     submit_all(&sequencer, 0..2);
     drop(sequencer);
     let (db, replicas) = place.open();
-    let signer: Arc<dyn CheckpointSigner> = Arc::new(LocalSigner::new(&origin(DEPLOYMENT), &[9; 32]).unwrap());
-    let parts = SequencerParts { deployment: deployment(), db, replicas, signer, clock };
-    assert!(matches!(Sequencer::start(parts).err(), Some(StartError::ForeignNote { .. })));
+    let signer: Arc<dyn CheckpointSigner> =
+        Arc::new(LocalSigner::new(&origin(DEPLOYMENT), &[9; 32]).unwrap());
+    let parts = SequencerParts {
+        deployment: deployment(),
+        db,
+        replicas,
+        signer,
+        clock,
+    };
+    assert!(matches!(
+        Sequencer::start(parts).err(),
+        Some(StartError::ForeignNote { .. })
+    ));
 }
 
 #[test]
@@ -427,12 +510,22 @@ fn stores_that_lost_what_was_published_are_refused() {
         disks: empty.disks.clone(),
         policy: place.policy,
     };
-    assert!(matches!(mixed.start().err(), Some(StartError::StoresBehind { published: 5, found: 0, .. })));
+    assert!(matches!(
+        mixed.start().err(),
+        Some(StartError::StoresBehind {
+            published: 5,
+            found: 0,
+            ..
+        })
+    ));
 }
 
 #[test]
 fn a_new_or_lagging_store_is_brought_up_before_it_gets_a_checkpoint() {
-    let accept = ReplicationPolicy { copies: 2, degraded: Degraded::Accept };
+    let accept = ReplicationPolicy {
+        copies: 2,
+        degraded: Degraded::Accept,
+    };
     let mut place = Place::new(accept);
     let sequencer = place.start().unwrap();
     assert_eq!(submit_all(&sequencer, 0..300).len(), 300);
@@ -470,13 +563,24 @@ fn damaged_tiles_in_one_store_are_passed_over_and_found_by_fsck() {
     assert_eq!(sequencer.log().entry(17).unwrap(), right);
     let (entry, proof) = sequencer.log().entry_with_proof(16).unwrap();
     let proof = ProofFile::parse(&proof).unwrap();
-    proof.verify(&ledger::leaf_hash(&entry), &policy(place.signer().verifier_key())).map(drop).unwrap();
+    proof
+        .verify(&ledger::leaf_hash(&entry), &policy(place.signer().verifier_key()))
+        .map(drop)
+        .unwrap();
     place.disks[0].damage(bundle.as_str(), b"");
     assert_eq!(sequencer.log().entry(17).unwrap(), right);
     drop(sequencer);
     let (db, replicas) = place.open();
-    let report = fsck(&replicas, place.signer().verifier_key(), Some(&db), FsckOptions::default());
-    assert!(report.problems.iter().all(|problem| problem.place == "one") && !report.problems.is_empty(), "{report:?}");
+    let report = fsck(
+        &replicas,
+        place.signer().verifier_key(),
+        Some(&db),
+        FsckOptions::default(),
+    );
+    assert!(
+        report.problems.iter().all(|problem| problem.place == "one") && !report.problems.is_empty(),
+        "{report:?}"
+    );
 }
 
 #[test]
@@ -486,8 +590,14 @@ fn rows_that_contradict_the_log_are_found_by_fsck() {
     submit_all(&sequencer, 0..10);
     drop(sequencer);
     let (db, replicas) = place.open();
-    db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE entries SET leaf = zeroblob(32) WHERE idx = 4", [])?)).unwrap();
-    let report = fsck(&replicas, place.signer().verifier_key(), Some(&db), FsckOptions::default());
+    db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE entries SET leaf = zeroblob(32) WHERE idx = 4", [])?))
+        .unwrap();
+    let report = fsck(
+        &replicas,
+        place.signer().verifier_key(),
+        Some(&db),
+        FsckOptions::default(),
+    );
     assert_eq!(report.problems.len(), 1);
     assert_eq!(report.problems[0].what, "entry 4");
 }
@@ -497,8 +607,14 @@ fn a_signer_never_signs_a_smaller_tree_or_a_second_root() {
     let signer = LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap();
     let root = |byte| ledger::Hash([byte; 32]);
     signer.remember(5, &root(5)).unwrap();
-    assert!(matches!(signer.sign(4, &root(4)), Err(SignerError::Smaller { newest: 5, asked: 4 })));
-    assert!(matches!(signer.sign(5, &root(6)), Err(SignerError::OtherRoot { .. })));
+    assert!(matches!(
+        signer.sign(4, &root(4)),
+        Err(SignerError::Smaller { newest: 5, asked: 4 })
+    ));
+    assert!(matches!(
+        signer.sign(5, &root(6)),
+        Err(SignerError::OtherRoot { .. })
+    ));
     let note = signer.sign(5, &root(5)).unwrap();
     assert_eq!(signer.sign(5, &root(5)).unwrap(), note);
     signer.sign(9, &root(9)).unwrap();
@@ -515,9 +631,17 @@ fn entry_times_never_go_back_with_the_clock() {
     let place = Place::new(ReplicationPolicy::default());
     let (db, replicas) = place.open();
     let signer = place.signer();
-    let parts = SequencerParts { deployment: deployment(), db, replicas, signer, clock: falling };
+    let parts = SequencerParts {
+        deployment: deployment(),
+        db,
+        replicas,
+        signer,
+        clock: falling,
+    };
     let sequencer = Sequencer::start(parts).unwrap();
-    let times: Vec<_> = (0..4).map(|number| sequencer.submit_blocking(act(number)).unwrap().envelope.time).collect();
+    let times: Vec<_> = (0..4)
+        .map(|number| sequencer.submit_blocking(act(number)).unwrap().envelope.time)
+        .collect();
     assert!(times.is_sorted(), "{times:?}");
     drop(sequencer);
     place.check();
@@ -527,10 +651,14 @@ fn entry_times_never_go_back_with_the_clock() {
 fn growth_is_announced_to_those_who_wait() {
     let place = Place::new(ReplicationPolicy::default());
     let sequencer = place.start().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let log = sequencer.log().clone();
-        let waiting = tokio::spawn(async move { log.wait_for_growth(1).await.map(|published| published.size) });
+        let waiting =
+            tokio::spawn(async move { log.wait_for_growth(1).await.map(|published| published.size) });
         sequencer.submit(act(0)).await.unwrap();
         sequencer.submit(act(1)).await.unwrap();
         assert_eq!(waiting.await.unwrap(), Some(2));
@@ -551,13 +679,28 @@ fn throughput_on_two_directories() {
             created: String::from("2026-11-21T00:00:00.000Z"),
             domain: name.into(),
         };
-        Arc::new(DirectoryStore::initialise(&directory.path().join(name), &identity).unwrap()) as Arc<dyn Store>
+        Arc::new(DirectoryStore::initialise(&directory.path().join(name), &identity).unwrap())
+            as Arc<dyn Store>
     });
-    let replicas = Replicas::new(stores.to_vec(), ReplicationPolicy::default(), Arc::new(QueueSink(db.clone())));
+    let replicas = Replicas::new(
+        stores.to_vec(),
+        ReplicationPolicy::default(),
+        Arc::new(QueueSink(db.clone())),
+    );
     let signer: Arc<dyn CheckpointSigner> = Arc::new(LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap());
-    let sequencer =
-        Sequencer::start(SequencerParts { deployment: deployment(), db, replicas, signer, clock }).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let sequencer = Sequencer::start(SequencerParts {
+        deployment: deployment(),
+        db,
+        replicas,
+        signer,
+        clock,
+    })
+    .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let begun = Instant::now();
     let mut waits: Vec<Duration> = runtime.block_on(async {
         let tasks: Vec<_> = (0..ENTRIES)
@@ -593,6 +736,10 @@ fn throughput_on_two_directories() {
         })
         .collect();
     single.sort();
-    println!("one at a time: p50 {:?}, p99 {:?}", single[single.len() / 2], single[single.len() - 1]);
+    println!(
+        "one at a time: p50 {:?}, p99 {:?}",
+        single[single.len() / 2],
+        single[single.len() - 1]
+    );
     assert_eq!(sequencer.log().published().size, ENTRIES + 40);
 }

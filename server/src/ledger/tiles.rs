@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use ledger::tile::TilePath;
 use ledger::TileSource;
+use ledger::tile::TilePath;
 
 use crate::store::{Key, Store, StoreError};
 
@@ -20,7 +20,10 @@ const KEPT_MAX: usize = 256;
 impl<'store> StoreTiles<'store> {
     /// The log in `store`.
     pub fn new(store: &'store dyn Store) -> Self {
-        Self { store, kept: RefCell::default() }
+        Self {
+            store,
+            kept: RefCell::default(),
+        }
     }
 }
 
@@ -31,7 +34,10 @@ impl TileSource for StoreTiles<'_> {
         if let Some(bytes) = self.kept.borrow().get(path) {
             return Ok(bytes.clone());
         }
-        let bytes = self.store.read(&Key::tile(path)).map_err(|source| TileFetchError { source })?;
+        let bytes = self
+            .store
+            .read(&Key::tile(path))
+            .map_err(|source| TileFetchError { source })?;
         let mut kept = self.kept.borrow_mut();
         if matches!(path.kind(), ledger::TileKind::Hashes(_)) && kept.len() < KEPT_MAX {
             kept.insert(*path, bytes.clone());
@@ -42,7 +48,9 @@ impl TileSource for StoreTiles<'_> {
 
 impl std::fmt::Debug for StoreTiles<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("StoreTiles").field("store", &self.store.identity().store).finish_non_exhaustive()
+        out.debug_struct("StoreTiles")
+            .field("store", &self.store.identity().store)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,4 +62,3 @@ pub struct TileFetchError {
     #[source]
     pub source: StoreError,
 }
-

@@ -132,7 +132,8 @@ impl Worker {
     }
 
     fn process(&mut self, batch: Vec<Job>) -> Result<(), String> {
-        let (prepared, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.prepared, job.answer)).unzip();
+        let (prepared, answers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|job| (job.prepared, job.answer)).unzip();
         let events: Vec<_> = prepared.iter().map(|prepared| prepared.event).collect();
         let outcomes = match self.commit(prepared) {
             Ok(Committed { edge, outcomes }) => {
@@ -141,7 +142,10 @@ impl Worker {
             }
             Err(CommitError::Db(error)) => {
                 // Whether it took effect is unknown: look, as a start would, and tell each what is true.
-                tracing::error!(error = &error as &dyn std::error::Error, "A commit failed; reading what is there");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "A commit failed; reading what is there"
+                );
                 self.reload()?;
                 let db = &self.publisher.db;
                 let known = |event: &evidence::digest::Digest| -> Outcome {
@@ -156,7 +160,9 @@ impl Worker {
             Err(other) => {
                 let reason = chain(&other);
                 for answer in answers {
-                    drop(answer.send(Err(SubmitError::Stopped { reason: reason.clone() })));
+                    drop(answer.send(Err(SubmitError::Stopped {
+                        reason: reason.clone(),
+                    })));
                 }
                 return Err(reason);
             }
@@ -169,7 +175,9 @@ impl Worker {
             }
             Err(reason) => {
                 for (answer, _) in waiting {
-                    drop(answer.send(Err(SubmitError::Stopped { reason: reason.clone() })));
+                    drop(answer.send(Err(SubmitError::Stopped {
+                        reason: reason.clone(),
+                    })));
                 }
                 Err(reason)
             }
@@ -186,7 +194,14 @@ impl Worker {
         let (deployment, edge, now) = (self.deployment.clone(), Arc::clone(&self.edge), (self.clock)());
         let published = self.publisher.published.clone();
         let committed = self.publisher.db.write(move |tx| {
-            commit::commit(tx, &deployment, &edge, batch, now, (published.size, &published.note))
+            commit::commit(
+                tx,
+                &deployment,
+                &edge,
+                batch,
+                now,
+                (published.size, &published.note),
+            )
         });
         #[cfg(test)]
         if fault == Some(crate::store::fault::Fault::FailedButTookEffect) {
@@ -203,7 +218,10 @@ impl Worker {
             match self.publish_once() {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_transient() && !self.stopping.is_asked() => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "Entries wait for stores");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "Entries wait for stores"
+                    );
                     std::thread::sleep(wait);
                     wait = (wait * 2).min(RETRY_MAX);
                 }
@@ -241,12 +259,27 @@ impl Worker {
             let result = match outcome {
                 Outcome::Refused(error) => Err(error),
                 Outcome::Known { index } => self.receipt_of_known(index),
-                Outcome::Recorded { index, entry, envelope, leaf } => match &mut proofs {
+                Outcome::Recorded {
+                    index,
+                    entry,
+                    envelope,
+                    leaf,
+                } => match &mut proofs {
                     Ok(proofs) => {
                         let proof = proofs.next().unwrap_or_default();
-                        Ok(Receipt { index, entry, envelope: *envelope, leaf, proof, is_new: true })
+                        Ok(Receipt {
+                            index,
+                            entry,
+                            envelope: *envelope,
+                            leaf,
+                            proof,
+                            is_new: true,
+                        })
                     }
-                    Err(error) => Err(SubmitError::Unproven { index, source: Box::new(error.clone()) }),
+                    Err(error) => Err(SubmitError::Unproven {
+                        index,
+                        source: Box::new(error.clone()),
+                    }),
                 },
             };
             // Nobody waits any more: the entry is recorded all the same.
@@ -255,11 +288,21 @@ impl Worker {
     }
 
     fn receipt_of_known(&self, index: u64) -> Result<Receipt, SubmitError> {
-        let unproven = |source| SubmitError::Unproven { index, source: Box::new(source) };
+        let unproven = |source| SubmitError::Unproven {
+            index,
+            source: Box::new(source),
+        };
         let (entry, proof) = self.log.entry_with_proof(index).map_err(unproven)?;
         let envelope: Envelope = evidence::entry::Entry::parse(&entry)?.envelope;
         let leaf = leaf_hash(&entry);
-        Ok(Receipt { index, entry, envelope, leaf, proof, is_new: false })
+        Ok(Receipt {
+            index,
+            entry,
+            envelope,
+            leaf,
+            proof,
+            is_new: false,
+        })
     }
 
     /// Saves the next start the work; not needed for its correctness.
@@ -272,13 +315,18 @@ impl Worker {
             crate::db::log::record_published(tx, published.size, &published.note)
         });
         if let Err(error) = recorded {
-            tracing::warn!(error = &error as &dyn std::error::Error, "The published size was not recorded");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "The published size was not recorded"
+            );
         }
     }
 
     fn refuse_rest(&mut self, reason: &str) {
         while let Ok(job) = self.jobs.try_recv() {
-            drop(job.answer.send(Err(SubmitError::Stopped { reason: reason.to_owned() })));
+            drop(job.answer.send(Err(SubmitError::Stopped {
+                reason: reason.to_owned(),
+            })));
         }
     }
 }

@@ -10,7 +10,11 @@ use super::{Key, Store, StoreErrorClass};
 ///
 /// # Panics
 /// At the first broken rule: it is a test.
-#[expect(clippy::panic, clippy::unwrap_used, reason = "this is a test that other rooms may call")]
+#[expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "this is a test that other rooms may call"
+)]
 pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     let collection = [0xc0; 32];
     let segment = |index: u64, bytes: &[u8]| Key::segment(&collection, index, &Sha256::digest(bytes).into());
@@ -19,16 +23,28 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     // An object is there, whole, once it is acknowledged, and not before.
     let store = make();
     let key = segment(0, b"first");
-    assert_eq!(store.read(&key).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
-    assert_eq!(store.size(&key).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
+    assert_eq!(
+        store.read(&key).err().map(|error| error.class()),
+        Some(StoreErrorClass::NotFound)
+    );
+    assert_eq!(
+        store.size(&key).err().map(|error| error.class()),
+        Some(StoreErrorClass::NotFound)
+    );
     store.create(&key, b"first").unwrap();
     assert_eq!(store.read(&key).unwrap(), b"first");
     assert_eq!(store.size(&key).unwrap(), 5);
 
     // Same bytes again succeed, others conflict and change nothing.
     store.create(&key, b"first").unwrap();
-    assert_eq!(class(store.create(&key, b"fIrst")), Some(StoreErrorClass::Conflict));
-    assert_eq!(class(store.create(&key, b"first and more")), Some(StoreErrorClass::Conflict));
+    assert_eq!(
+        class(store.create(&key, b"fIrst")),
+        Some(StoreErrorClass::Conflict)
+    );
+    assert_eq!(
+        class(store.create(&key, b"first and more")),
+        Some(StoreErrorClass::Conflict)
+    );
     assert_eq!(class(store.create(&key, b"")), Some(StoreErrorClass::Conflict));
     assert_eq!(store.read(&key).unwrap(), b"first");
 
@@ -44,7 +60,10 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     writer.write(b"second ").unwrap();
     writer.write(b"").unwrap();
     writer.write(b"object").unwrap();
-    assert_eq!(store.size(&pieces).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
+    assert_eq!(
+        store.size(&pieces).err().map(|error| error.class()),
+        Some(StoreErrorClass::NotFound)
+    );
     writer.commit(&pieces).unwrap();
     assert_eq!(store.read(&pieces).unwrap(), b"second object");
     let mut again = store.create_writer().unwrap();
@@ -82,7 +101,10 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     store.create(&detail, b"detail").unwrap();
     store.remove(&detail).unwrap();
     store.remove(&detail).unwrap();
-    assert_eq!(store.read(&detail).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
+    assert_eq!(
+        store.read(&detail).err().map(|error| error.class()),
+        Some(StoreErrorClass::NotFound)
+    );
     assert_eq!(class(store.remove(&key)), Some(StoreErrorClass::Permanent));
 
     // Only damage is displaced, and then the right bytes fit.
@@ -103,8 +125,13 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
                 scope.spawn(move || store.create(contested, &[number; 1000]).ok().map(|()| number))
             })
             .collect();
-        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .filter_map(|thread| thread.join().unwrap())
+            .collect()
     });
-    let [winner] = winners.as_slice() else { panic!("{} creators won", winners.len()) };
+    let [winner] = winners.as_slice() else {
+        panic!("{} creators won", winners.len())
+    };
     assert_eq!(store.read(&contested).unwrap(), [*winner; 1000]);
 }

@@ -69,7 +69,9 @@ impl DirectoryStore {
         let disk = match LinuxDisk::open(path) {
             Ok(disk) => disk,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let reason = "there is no such directory. Mount the disk, or correct the path in `server.toml`".to_owned();
+                let reason =
+                    "there is no such directory. Mount the disk, or correct the path in `server.toml`"
+                        .to_owned();
                 return Err(StoreError::Marker { path: place, reason });
             }
             Err(source) => return Err(StoreError::from_io(&place, "open and lock", &place, source)),
@@ -84,7 +86,10 @@ fn make_root(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => fs_err::File::open(parent)?.sync_all(),
         _ => fs_err::File::open(".")?.sync_all(),
@@ -98,11 +103,17 @@ impl<D: Disk> DirectoryStore<D> {
     /// As [`DirectoryStore::initialise`].
     pub fn initialise_on(disk: D, place: &str, identity: &StoreIdentity) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::new(disk, identity.store.clone()));
-        let names = shared.disk.list("").map_err(|source| shared.error("list", "", source))?;
+        let names = shared
+            .disk
+            .list("")
+            .map_err(|source| shared.error("list", "", source))?;
         // `tmp` alone is an init that was cut before it wrote the marker: going on is right.
         if names.iter().any(|(name, _)| name != TEMPORARY) {
             let reason = "the directory is not empty. Give an empty one".to_owned();
-            return Err(StoreError::Marker { path: place.to_owned(), reason });
+            return Err(StoreError::Marker {
+                path: place.to_owned(),
+                reason,
+            });
         }
         shared.make_directories(TEMPORARY)?;
         shared.create(&Key::marker(), &identity.to_bytes())?;
@@ -115,11 +126,17 @@ impl<D: Disk> DirectoryStore<D> {
     /// As [`DirectoryStore::open`].
     pub fn open_on(disk: D, place: &str) -> Result<Self, StoreError> {
         let mut shared = Shared::new(disk, place.to_owned());
-        let marker = |reason: String| StoreError::Marker { path: place.to_owned(), reason };
+        let marker = |reason: String| StoreError::Marker {
+            path: place.to_owned(),
+            reason,
+        };
         let bytes = match shared.read(&Key::marker(), MARKER_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(StoreError::NotFound { .. }) => {
-                return Err(marker("it has no `store.json`. Mount the disk, or make a store with `exhibit-server init`".to_owned()));
+                return Err(marker(
+                    "it has no `store.json`. Mount the disk, or make a store with `exhibit-server init`"
+                        .to_owned(),
+                ));
             }
             Err(other) => return Err(other),
         };
@@ -130,15 +147,27 @@ impl<D: Disk> DirectoryStore<D> {
     }
 
     fn assemble(shared: Arc<Shared<D>>, identity: StoreIdentity) -> Self {
-        let domain =
-            if identity.domain == DOMAIN_OF_DEVICE { shared.disk.device() } else { identity.domain.clone() };
-        Self { shared, identity, domain }
+        let domain = if identity.domain == DOMAIN_OF_DEVICE {
+            shared.disk.device()
+        } else {
+            identity.domain.clone()
+        };
+        Self {
+            shared,
+            identity,
+            domain,
+        }
     }
 }
 
 impl<D: Disk> Shared<D> {
     fn new(disk: D, name: String) -> Self {
-        Self { disk, name, failed: AtomicBool::new(false), durable: Mutex::default() }
+        Self {
+            disk,
+            name,
+            failed: AtomicBool::new(false),
+            durable: Mutex::default(),
+        }
     }
 
     fn error(&self, operation: &'static str, key: &str, source: io::Error) -> StoreError {
@@ -152,7 +181,13 @@ impl<D: Disk> Shared<D> {
     }
 
     fn check_writable(&self) -> Result<(), StoreError> {
-        if self.failed.load(Ordering::SeqCst) { Err(StoreError::Failed { store: self.name.clone() }) } else { Ok(()) }
+        if self.failed.load(Ordering::SeqCst) {
+            Err(StoreError::Failed {
+                store: self.name.clone(),
+            })
+        } else {
+            Ok(())
+        }
     }
 
     fn durable(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -162,7 +197,8 @@ impl<D: Disk> Shared<D> {
     fn open_temporary(self: &Arc<Self>) -> Result<Temporary<D>, StoreError> {
         self.check_writable()?;
         let mut name = [0; 16];
-        getrandom::fill(&mut name).map_err(|error| self.error("draw a name", TEMPORARY, io::Error::other(error.to_string())))?;
+        getrandom::fill(&mut name)
+            .map_err(|error| self.error("draw a name", TEMPORARY, io::Error::other(error.to_string())))?;
         let path = format!("{TEMPORARY}/{}", hex::encode(name));
         let file = match self.disk.create_new(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -172,7 +208,11 @@ impl<D: Disk> Shared<D> {
             result => result,
         };
         let file = file.map_err(|source| self.error("create", &path, source))?;
-        Ok(Temporary { shared: Arc::clone(self), path, file })
+        Ok(Temporary {
+            shared: Arc::clone(self),
+            path,
+            file,
+        })
     }
 
     fn create(self: &Arc<Self>, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
@@ -188,7 +228,9 @@ impl<D: Disk> Shared<D> {
         }
         self.make_directories(parent(path))?;
         match self.disk.make_directory(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(self.error("mkdir", path, error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(self.error("mkdir", path, error))
+            }
             _ => Ok(()),
         }
     }
@@ -196,7 +238,11 @@ impl<D: Disk> Shared<D> {
     /// Makes a name in `directory` durable: the directory itself, then every one above whose own name is not known
     /// to be, deepest first.
     fn sync_names(&self, directory: &str) -> Result<(), StoreError> {
-        let sync = |path: &str| self.disk.sync_directory(path).map_err(|source| self.sync_error(path, source));
+        let sync = |path: &str| {
+            self.disk
+                .sync_directory(path)
+                .map_err(|source| self.sync_error(path, source))
+        };
         sync(directory)?;
         let mut made = directory;
         let mut newly = Vec::new();
@@ -211,11 +257,20 @@ impl<D: Disk> Shared<D> {
     }
 
     fn read(&self, key: &Key, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
-        let file = self.disk.open(key.as_str()).map_err(|source| self.error("open", key.as_str(), source))?;
-        let length = file.length().map_err(|source| self.error("stat", key.as_str(), source))?;
+        let file = self
+            .disk
+            .open(key.as_str())
+            .map_err(|source| self.error("open", key.as_str(), source))?;
+        let length = file
+            .length()
+            .map_err(|source| self.error("stat", key.as_str(), source))?;
         if length > bytes_max {
             let reason = "the object is longer than any such object may be";
-            return Err(StoreError::Refused { store: self.name.clone(), key: key.to_string(), reason });
+            return Err(StoreError::Refused {
+                store: self.name.clone(),
+                key: key.to_string(),
+                reason,
+            });
         }
         read_exactly(&file, 0, length).map_err(|source| self.error("read", key.as_str(), source))
     }
@@ -228,7 +283,9 @@ impl<D: Disk> Shared<D> {
         };
         for (name, _) in names.into_iter().filter(|(_, is_directory)| !is_directory) {
             let path = format!("{TEMPORARY}/{name}");
-            self.disk.unlink(&path).map_err(|source| self.error("unlink", &path, source))?;
+            self.disk
+                .unlink(&path)
+                .map_err(|source| self.error("unlink", &path, source))?;
         }
         Ok(())
     }
@@ -239,7 +296,11 @@ impl<D: Disk> Shared<D> {
             result => result.map_err(|source| self.error("list", directory, source))?,
         };
         for (name, is_directory) in names {
-            let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+            let path = if directory.is_empty() {
+                name
+            } else {
+                format!("{directory}/{name}")
+            };
             if !is_directory {
                 keys.extend(Key::parse(&path).ok());
             } else if path != TEMPORARY && path != DAMAGED {
@@ -275,7 +336,10 @@ impl<D: Disk> Store for DirectoryStore<D> {
         let directory = parent(key.as_str());
         self.shared.make_directories(directory)?;
         let shared = &self.shared;
-        shared.disk.rename(&temporary.path, key.as_str()).map_err(|source| shared.error("rename", key.as_str(), source))?;
+        shared
+            .disk
+            .rename(&temporary.path, key.as_str())
+            .map_err(|source| shared.error("rename", key.as_str(), source))?;
         // Crash now: the old or the new checkpoint is there, each whole.
         shared.sync_names(directory)
     }
@@ -286,8 +350,13 @@ impl<D: Disk> Store for DirectoryStore<D> {
 
     fn read_range(&self, key: &Key, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
         let shared = &self.shared;
-        let file = shared.disk.open(key.as_str()).map_err(|source| shared.error("open", key.as_str(), source))?;
-        let end = file.length().map_err(|source| shared.error("stat", key.as_str(), source))?;
+        let file = shared
+            .disk
+            .open(key.as_str())
+            .map_err(|source| shared.error("open", key.as_str(), source))?;
+        let end = file
+            .length()
+            .map_err(|source| shared.error("stat", key.as_str(), source))?;
         let length = length.min(end.saturating_sub(offset)).min(READ_BYTES_MAX);
         read_exactly(&file, offset, length).map_err(|source| shared.error("read", key.as_str(), source))
     }
@@ -308,13 +377,19 @@ impl<D: Disk> Store for DirectoryStore<D> {
         let shared = &self.shared;
         if key.kind() != KeyKind::Detail {
             let reason = "only detail objects can be erased";
-            return Err(StoreError::Refused { store: shared.name.clone(), key: key.to_string(), reason });
+            return Err(StoreError::Refused {
+                store: shared.name.clone(),
+                key: key.to_string(),
+                reason,
+            });
         }
         shared.check_writable()?;
         // So that there is a directory to flush, whoever removed the name.
         shared.make_directories(parent(key.as_str()))?;
         match shared.disk.unlink(key.as_str()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(shared.error("unlink", key.as_str(), error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(shared.error("unlink", key.as_str(), error))
+            }
             _ => shared.sync_names(parent(key.as_str())),
         }
     }
@@ -327,13 +402,24 @@ impl<D: Disk> Store for DirectoryStore<D> {
             result => key.check(&result?),
         };
         if content != ContentCheck::Wrong {
-            return Err(StoreError::Conflict { store: shared.name.clone(), key: key.to_string() });
+            return Err(StoreError::Conflict {
+                store: shared.name.clone(),
+                key: key.to_string(),
+            });
         }
         let mut suffix = [0; 8];
-        getrandom::fill(&mut suffix).map_err(|error| shared.error("draw a name", DAMAGED, io::Error::other(error.to_string())))?;
-        let kept = format!("{DAMAGED}/{}.{}", key.as_str().replace('/', "_"), hex::encode(suffix));
+        getrandom::fill(&mut suffix)
+            .map_err(|error| shared.error("draw a name", DAMAGED, io::Error::other(error.to_string())))?;
+        let kept = format!(
+            "{DAMAGED}/{}.{}",
+            key.as_str().replace('/', "_"),
+            hex::encode(suffix)
+        );
         shared.make_directories(DAMAGED)?;
-        shared.disk.rename(key.as_str(), &kept).map_err(|source| shared.error("rename", key.as_str(), source))?;
+        shared
+            .disk
+            .rename(key.as_str(), &kept)
+            .map_err(|source| shared.error("rename", key.as_str(), source))?;
         shared.sync_names(DAMAGED)?;
         shared.sync_names(parent(key.as_str()))
     }
@@ -348,11 +434,15 @@ struct Temporary<D: Disk> {
 
 impl<D: Disk> Temporary<D> {
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.file.append(bytes).map_err(|source| self.shared.error("write", &self.path, source))
+        self.file
+            .append(bytes)
+            .map_err(|source| self.shared.error("write", &self.path, source))
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync().map_err(|source| self.shared.sync_error(&self.path, source))
+        self.file
+            .sync()
+            .map_err(|source| self.shared.sync_error(&self.path, source))
     }
 
     fn publish(&self, key: &Key) -> Result<(), StoreError> {
@@ -376,11 +466,16 @@ impl<D: Disk> Temporary<D> {
         let failed = |source| shared.error("compare", key.as_str(), source);
         let stored = shared.disk.open(key.as_str()).map_err(failed)?;
         if !same_content(&stored, &self.file).map_err(failed)? {
-            return Err(StoreError::Conflict { store: shared.name.clone(), key: key.to_string() });
+            return Err(StoreError::Conflict {
+                store: shared.name.clone(),
+                key: key.to_string(),
+            });
         }
         // Who linked it may have died before its fsync of the directory; the file was flushed before the link, but a
         // restored or copied store makes no such promise.
-        stored.sync().map_err(|source| shared.sync_error(key.as_str(), source))
+        stored
+            .sync()
+            .map_err(|source| shared.sync_error(key.as_str(), source))
     }
 }
 
@@ -413,7 +508,10 @@ fn read_exactly<F: DiskFile>(file: &F, offset: u64, length: u64) -> io::Result<V
     let mut bytes = vec![0; length];
     let mut done = 0;
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        let read = file.read_at(rest, offset.saturating_add(u64::try_from(done).unwrap_or(u64::MAX)))?;
+        let read = file.read_at(
+            rest,
+            offset.saturating_add(u64::try_from(done).unwrap_or(u64::MAX)),
+        )?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

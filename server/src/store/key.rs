@@ -62,18 +62,27 @@ impl Key {
     /// `segments/<collection>/<index>-<sha256>.zst`
     pub fn segment(collection: &[u8; 32], index: u64, sha256: &[u8; 32]) -> Self {
         let (collection, sha256) = (hex::encode(collection), hex::encode(sha256));
-        Self::made(KeyKind::Segment, format!("segments/{collection}/{index:06}-{sha256}.zst"))
+        Self::made(
+            KeyKind::Segment,
+            format!("segments/{collection}/{index:06}-{sha256}.zst"),
+        )
     }
 
     /// `seals/<collection>/<index>-<sha256>.seal`
     pub fn seal(collection: &[u8; 32], index: u64, sha256: &[u8; 32]) -> Self {
         let (collection, sha256) = (hex::encode(collection), hex::encode(sha256));
-        Self::made(KeyKind::Seal, format!("seals/{collection}/{index:06}-{sha256}.seal"))
+        Self::made(
+            KeyKind::Seal,
+            format!("seals/{collection}/{index:06}-{sha256}.seal"),
+        )
     }
 
     /// `documents/<document sha256>.signed`
     pub fn document(digest: &[u8; 32]) -> Self {
-        Self::made(KeyKind::Document, format!("documents/{}.signed", hex::encode(digest)))
+        Self::made(
+            KeyKind::Document,
+            format!("documents/{}.signed", hex::encode(digest)),
+        )
     }
 
     /// `details/<digest>.json`
@@ -89,13 +98,19 @@ impl Key {
     /// `quarantine/<collection>/<index>-<sha256>.zst`
     pub fn quarantined_segment(collection: &[u8; 32], index: u64, sha256: &[u8; 32]) -> Self {
         let (collection, sha256) = (hex::encode(collection), hex::encode(sha256));
-        Self::made(KeyKind::Quarantine, format!("quarantine/{collection}/{index:06}-{sha256}.zst"))
+        Self::made(
+            KeyKind::Quarantine,
+            format!("quarantine/{collection}/{index:06}-{sha256}.zst"),
+        )
     }
 
     /// `quarantine/<collection>/<index>-<sha256>.seal`
     pub fn quarantined_seal(collection: &[u8; 32], index: u64, sha256: &[u8; 32]) -> Self {
         let (collection, sha256) = (hex::encode(collection), hex::encode(sha256));
-        Self::made(KeyKind::Quarantine, format!("quarantine/{collection}/{index:06}-{sha256}.seal"))
+        Self::made(
+            KeyKind::Quarantine,
+            format!("quarantine/{collection}/{index:06}-{sha256}.seal"),
+        )
     }
 
     /// `ledger/tile/…`
@@ -110,12 +125,18 @@ impl Key {
 
     /// `ledger/checkpoints/<size>`
     pub fn stamped_checkpoint(size: u64) -> Self {
-        Self::made(KeyKind::StampedCheckpoint, format!("ledger/checkpoints/{size:012}"))
+        Self::made(
+            KeyKind::StampedCheckpoint,
+            format!("ledger/checkpoints/{size:012}"),
+        )
     }
 
     /// `ledger/stamps/<size>-<sha256>.tsr`
     pub fn stamp(size: u64, sha256: &[u8; 32]) -> Self {
-        Self::made(KeyKind::Stamp, format!("ledger/stamps/{size:012}-{}.tsr", hex::encode(sha256)))
+        Self::made(
+            KeyKind::Stamp,
+            format!("ledger/stamps/{size:012}-{}.tsr", hex::encode(sha256)),
+        )
     }
 
     fn made(kind: KeyKind, text: String) -> Self {
@@ -127,10 +148,19 @@ impl Key {
     /// # Errors
     /// `KeyError` for every other text.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let kind = if text.len() > KEY_BYTES_MAX { None } else { kind_of(text) };
+        let kind = if text.len() > KEY_BYTES_MAX {
+            None
+        } else {
+            kind_of(text)
+        };
         match kind {
-            Some(kind) => Ok(Self { kind, text: text.to_owned() }),
-            None => Err(KeyError { text: text.chars().take(KEY_BYTES_MAX).collect() }),
+            Some(kind) => Ok(Self {
+                kind,
+                text: text.to_owned(),
+            }),
+            None => Err(KeyError {
+                text: text.chars().take(KEY_BYTES_MAX).collect(),
+            }),
         }
     }
 
@@ -164,11 +194,15 @@ impl Key {
     /// Digest that the key carries: of the content, of the document line, or the targets' Merkle root.
     pub fn digest(&self) -> Option<[u8; 32]> {
         let text = match self.kind {
-            KeyKind::Segment | KeyKind::Seal | KeyKind::Quarantine | KeyKind::Stamp => self.numbered_name()?.1,
+            KeyKind::Segment | KeyKind::Seal | KeyKind::Quarantine | KeyKind::Stamp => {
+                self.numbered_name()?.1
+            }
             KeyKind::Detail | KeyKind::Document | KeyKind::Targets => {
                 self.text.rsplit_once('/')?.1.split_once('.')?.0
             }
-            KeyKind::Checkpoint | KeyKind::Marker | KeyKind::StampedCheckpoint | KeyKind::Tile => return None,
+            KeyKind::Checkpoint | KeyKind::Marker | KeyKind::StampedCheckpoint | KeyKind::Tile => {
+                return None;
+            }
         };
         let mut digest = [0; 32];
         hex::decode_to_slice(text, &mut digest).ok()?;
@@ -177,7 +211,9 @@ impl Key {
 
     /// Compares bytes with what the key says of them.
     pub fn check(&self, bytes: &[u8]) -> ContentCheck {
-        let Some(expected) = self.digest() else { return ContentCheck::Unknown };
+        let Some(expected) = self.digest() else {
+            return ContentCheck::Unknown;
+        };
         let actual: [u8; 32] = match self.kind {
             KeyKind::Document => Sha256::digest(first_line(bytes)).into(),
             KeyKind::Targets => match targets_root(bytes) {
@@ -186,7 +222,11 @@ impl Key {
             },
             _ => Sha256::digest(bytes).into(),
         };
-        if actual == expected { ContentCheck::Right } else { ContentCheck::Wrong }
+        if actual == expected {
+            ContentCheck::Right
+        } else {
+            ContentCheck::Wrong
+        }
     }
 
     /// `<index>` and `<digest>` of a name `<index>-<digest>.<suffix>`.
@@ -198,7 +238,10 @@ impl Key {
 
 /// The document of a signed object: its first line with the LF.
 fn first_line(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .map_or(bytes.len(), |at| at + 1);
     bytes.get(..end).unwrap_or(bytes)
 }
 
@@ -206,8 +249,10 @@ fn first_line(bytes: &[u8]) -> &[u8] {
 fn targets_root(bytes: &[u8]) -> Option<[u8; 32]> {
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     let whole = !bytes.is_empty() && bytes.ends_with(b"\n") && lines.len().is_multiple_of(4);
-    let leaves: Vec<ledger::hash::Hash> =
-        lines.chunks(4).map(|leaf| ledger::hash::leaf_hash(&leaf.concat())).collect();
+    let leaves: Vec<ledger::hash::Hash> = lines
+        .chunks(4)
+        .map(|leaf| ledger::hash::leaf_hash(&leaf.concat()))
+        .collect();
     whole.then(|| ledger::tree::root_of(&leaves).0)
 }
 
@@ -225,9 +270,9 @@ fn kind_of(text: &str) -> Option<KeyKind> {
     match room {
         "segments" => in_collection(".zst").map(|()| KeyKind::Segment),
         "seals" => in_collection(".seal").map(|()| KeyKind::Seal),
-        "quarantine" => {
-            in_collection(".zst").or_else(|| in_collection(".seal")).map(|()| KeyKind::Quarantine)
-        }
+        "quarantine" => in_collection(".zst")
+            .or_else(|| in_collection(".seal"))
+            .map(|()| KeyKind::Quarantine),
         "documents" => is_digest(rest.strip_suffix(".signed")?).then_some(KeyKind::Document),
         "details" => is_digest(rest.strip_suffix(".json")?).then_some(KeyKind::Detail),
         "targets" => is_digest(rest.strip_suffix(".leaves")?).then_some(KeyKind::Targets),
@@ -338,6 +383,9 @@ mod tests {
         let leaf = b"exhibit-target-v1\nweb-03\n1\nSHA256:abc\n";
         let root = ledger::tree::root_of(&[ledger::hash::leaf_hash(leaf)]).0;
         assert_eq!(Key::targets(&root).check(leaf), ContentCheck::Right);
-        assert_eq!(Key::targets(&root).check(b"exhibit-target-v1\n"), ContentCheck::Wrong);
+        assert_eq!(
+            Key::targets(&root).check(b"exhibit-target-v1\n"),
+            ContentCheck::Wrong
+        );
     }
 }

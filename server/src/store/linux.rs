@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, flock, fstat, fsync, linkat, major,
-    minor, mkdirat, openat2, renameat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, flock, fstat, fsync, linkat,
+    major, minor, mkdirat, openat2, renameat, statat, unlinkat,
 };
 use rustix::io::{pread, write};
 
@@ -26,17 +26,32 @@ impl LinuxDisk {
     /// # Errors
     /// Of the operating system; `WouldBlock` when another process holds the directory.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let root = openat2(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty())?;
+        let root = openat2(
+            CWD,
+            path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::empty(),
+        )?;
         // Start-up removes temporary files: those of a live process must not be among them.
         flock(&root, FlockOperation::NonBlockingLockExclusive)?;
         let device = fstat(&root)?.st_dev;
-        Ok(Self { root, device: format!("device {}:{}", major(device), minor(device)) })
+        Ok(Self {
+            root,
+            device: format!("device {}:{}", major(device), minor(device)),
+        })
     }
 
     fn resolve(&self, path: &str, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         let path = if path.is_empty() { "." } else { path };
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        Ok(openat2(&self.root, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode, inside)?)
+        Ok(openat2(
+            &self.root,
+            path,
+            flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+            mode,
+            inside,
+        )?)
     }
 
     fn directory(&self, path: &str) -> io::Result<OwnedFd> {
@@ -56,7 +71,11 @@ impl Disk for LinuxDisk {
     fn create_new(&self, path: &str) -> io::Result<LinuxFile> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         // The mode is that of the finished object; this descriptor may still write.
-        Ok(LinuxFile(self.resolve(path, flags, Mode::RUSR | Mode::RGRP | Mode::ROTH)?))
+        Ok(LinuxFile(self.resolve(
+            path,
+            flags,
+            Mode::RUSR | Mode::RGRP | Mode::ROTH,
+        )?))
     }
 
     fn open(&self, path: &str) -> io::Result<LinuxFile> {
@@ -80,7 +99,13 @@ impl Disk for LinuxDisk {
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
         let (from_parent, from_name) = self.parent(from)?;
         let (to_parent, to_name) = self.parent(to)?;
-        Ok(linkat(from_parent, from_name, to_parent, to_name, AtFlags::empty())?)
+        Ok(linkat(
+            from_parent,
+            from_name,
+            to_parent,
+            to_name,
+            AtFlags::empty(),
+        )?)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -100,7 +125,9 @@ impl Disk for LinuxDisk {
         for entry in Dir::read_from(&directory)? {
             let entry = entry?;
             // Names of ours are ASCII; another one cannot be a key.
-            let Ok(name) = entry.file_name().to_str() else { continue };
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
             if name == "." || name == ".." {
                 continue;
             }

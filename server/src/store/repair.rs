@@ -52,7 +52,10 @@ pub fn repair_due(replicas: &Replicas, db: &Db, now_ms: i64, limit: u32) -> Resu
 /// Brings one replica in order. Safe to repeat.
 fn repair(replicas: &Replicas, task: &RepairTask) -> Result<(), String> {
     let key = Key::parse(&task.key).map_err(|error| error.to_string())?;
-    let target = replicas.stores().iter().find(|store| store.identity().store == task.store);
+    let target = replicas
+        .stores()
+        .iter()
+        .find(|store| store.identity().store == task.store);
     let target = target.ok_or_else(|| format!("store {} is not configured any more", task.store))?;
     match key.kind() {
         // The sequencer brings a lagging store up to date, tiles before checkpoint; nobody else writes these.
@@ -87,7 +90,16 @@ fn describe(error: &StoreError) -> String {
 /// `Unreadable` when no store can be listed. A store that cannot be listed is not scanned.
 pub fn scan_for_missing(replicas: &Replicas, sink: &dyn super::WantingSink) -> Result<u64, ReplicaError> {
     let mut queued = 0;
-    for room in ["details/", "documents/", "quarantine/", "seals/", "segments/", "targets/", "ledger/checkpoints/", "ledger/stamps/"] {
+    for room in [
+        "details/",
+        "documents/",
+        "quarantine/",
+        "seals/",
+        "segments/",
+        "targets/",
+        "ledger/checkpoints/",
+        "ledger/stamps/",
+    ] {
         let all = replicas.list(room)?;
         for store in replicas.stores() {
             let Ok(held) = store.list(room) else { continue };

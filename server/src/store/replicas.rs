@@ -29,7 +29,10 @@ pub struct ReplicationPolicy {
 
 impl Default for ReplicationPolicy {
     fn default() -> Self {
-        Self { copies: 2, degraded: Degraded::Wait }
+        Self {
+            copies: 2,
+            degraded: Degraded::Wait,
+        }
     }
 }
 
@@ -117,7 +120,10 @@ impl Replicas {
     /// As `create`; `Conflict` when the key holds another *document*, or `bytes` are not of that key.
     pub fn create_signed(&self, key: &Key, bytes: &[u8]) -> Result<(Written, Vec<u8>), ReplicaError> {
         if key.check(bytes) != ContentCheck::Right {
-            return Err(ReplicaError::Conflict { store: "(the request)".to_owned(), key: key.to_string() });
+            return Err(ReplicaError::Conflict {
+                store: "(the request)".to_owned(),
+                key: key.to_string(),
+            });
         }
         // Every store must end with the same signatures, so what one already has goes to all.
         let first = match self.read(key) {
@@ -141,7 +147,10 @@ impl Replicas {
     /// `TooFewCopies` when policy cannot be met any more.
     pub fn create_writer(&self) -> Result<ReplicaWriter<'_>, ReplicaError> {
         let lanes = self.stores.iter().map(|store| store.create_writer()).collect();
-        let writer = ReplicaWriter { replicas: self, lanes };
+        let writer = ReplicaWriter {
+            replicas: self,
+            lanes,
+        };
         writer.check_hope()?;
         Ok(writer)
     }
@@ -166,14 +175,20 @@ impl Replicas {
                 Ok(_) => {
                     self.sink.wanting(&store.identity().store, key, Wanting::Damaged);
                     let store = store.identity().store.clone();
-                    failures.push(StoreError::Conflict { store, key: key.to_string() });
+                    failures.push(StoreError::Conflict {
+                        store,
+                        key: key.to_string(),
+                    });
                 }
                 Err(error) => {
                     failures.push(error);
                 }
             }
         }
-        Err(ReplicaError::Unreadable { key: key.to_string(), failures })
+        Err(ReplicaError::Unreadable {
+            key: key.to_string(),
+            failures,
+        })
     }
 
     /// A range from the first store that can give it. *Unverified*: the caller checks what it can (a frame, an item).
@@ -188,7 +203,10 @@ impl Replicas {
                 Err(error) => failures.push(error),
             }
         }
-        Err(ReplicaError::Unreadable { key: key.to_string(), failures })
+        Err(ReplicaError::Unreadable {
+            key: key.to_string(),
+            failures,
+        })
     }
 
     /// Keys below a prefix on any store, sorted. A store that cannot be listed is left out as long as one can.
@@ -204,7 +222,10 @@ impl Replicas {
             }
         }
         if failures.len() == self.stores.len() {
-            return Err(ReplicaError::Unreadable { key: prefix.to_owned(), failures });
+            return Err(ReplicaError::Unreadable {
+                key: prefix.to_owned(),
+                failures,
+            });
         }
         keys.sort();
         keys.dedup();
@@ -213,7 +234,11 @@ impl Replicas {
 
     /// Counts where an object of known length is, without reading it.
     pub fn copies_of(&self, key: &Key, length: u64) -> Written {
-        let holders: Vec<_> = self.stores.iter().filter(|store| store.size(key).ok() == Some(length)).collect();
+        let holders: Vec<_> = self
+            .stores
+            .iter()
+            .filter(|store| store.size(key).ok() == Some(length))
+            .collect();
         self.describe(&holders)
     }
 
@@ -222,23 +247,41 @@ impl Replicas {
     /// # Errors
     /// `TooFewCopies` when any store still has it: erasure is everywhere or it is not.
     pub fn remove_detail(&self, key: &Key) -> Result<(), ReplicaError> {
-        let failures: Vec<_> = self.each(|store| store.remove(key)).into_iter().filter_map(Result::err).collect();
+        let failures: Vec<_> = self
+            .each(|store| store.remove(key))
+            .into_iter()
+            .filter_map(Result::err)
+            .collect();
         if failures.is_empty() {
             return Ok(());
         }
         let written = self.stores.len() - failures.len();
-        Err(ReplicaError::TooFewCopies { key: key.to_string(), written, needed: self.stores.len(), failures })
+        Err(ReplicaError::TooFewCopies {
+            key: key.to_string(),
+            written,
+            needed: self.stores.len(),
+            failures,
+        })
     }
 
     /// Runs the same call on every store at once. A flush takes milliseconds, a thread tens of microseconds.
-    fn each(&self, call: impl Fn(&dyn Store) -> Result<(), StoreError> + Sync) -> Vec<Result<(), StoreError>> {
+    fn each(
+        &self,
+        call: impl Fn(&dyn Store) -> Result<(), StoreError> + Sync,
+    ) -> Vec<Result<(), StoreError>> {
         match self.stores.as_slice() {
             [only] => vec![call(only.as_ref())],
             stores => std::thread::scope(|scope| {
                 let call = &call;
-                let threads: Vec<_> =
-                    stores.iter().map(|store| scope.spawn(move || call(store.as_ref()))).collect();
-                threads.into_iter().zip(stores).map(|(thread, store)| joined(thread, store.as_ref())).collect()
+                let threads: Vec<_> = stores
+                    .iter()
+                    .map(|store| scope.spawn(move || call(store.as_ref())))
+                    .collect();
+                threads
+                    .into_iter()
+                    .zip(stores)
+                    .map(|(thread, store)| joined(thread, store.as_ref()))
+                    .collect()
             }),
         }
     }
@@ -248,7 +291,9 @@ impl Replicas {
         for (store, result) in self.stores.iter().zip(results) {
             match result {
                 Ok(()) => holders.push(store),
-                Err(StoreError::Conflict { store, key }) => return Err(ReplicaError::Conflict { store, key }),
+                Err(StoreError::Conflict { store, key }) => {
+                    return Err(ReplicaError::Conflict { store, key });
+                }
                 Err(error) => failures.push((store, error)),
             }
         }
@@ -265,7 +310,12 @@ impl Replicas {
         }
         let failures = failures.into_iter().map(|(_, error)| error).collect();
         let (key, needed) = (key.to_string(), self.policy.copies);
-        Err(ReplicaError::TooFewCopies { key, written: holders.len(), needed, failures })
+        Err(ReplicaError::TooFewCopies {
+            key,
+            written: holders.len(),
+            needed,
+            failures,
+        })
     }
 
     fn describe(&self, holders: &[&Arc<dyn Store>]) -> Written {
@@ -280,9 +330,16 @@ impl Replicas {
     }
 }
 
-fn joined(thread: std::thread::ScopedJoinHandle<'_, Result<(), StoreError>>, store: &dyn Store) -> Result<(), StoreError> {
+fn joined(
+    thread: std::thread::ScopedJoinHandle<'_, Result<(), StoreError>>,
+    store: &dyn Store,
+) -> Result<(), StoreError> {
     // A panicking store has an unknown state, as a failed one has.
-    thread.join().unwrap_or_else(|_| Err(StoreError::Failed { store: store.identity().store.clone() }))
+    thread.join().unwrap_or_else(|_| {
+        Err(StoreError::Failed {
+            store: store.identity().store.clone(),
+        })
+    })
 }
 
 /// One object being written to every store.
@@ -320,7 +377,11 @@ impl ReplicaWriter<'_> {
                 .map(|lane| scope.spawn(move || lane.and_then(|writer| writer.commit(key))))
                 .collect();
             let stores = &replicas.stores;
-            threads.into_iter().zip(stores).map(|(thread, store)| joined(thread, store.as_ref())).collect()
+            threads
+                .into_iter()
+                .zip(stores)
+                .map(|(thread, store)| joined(thread, store.as_ref()))
+                .collect()
         });
         replicas.settle(key, results)
     }
@@ -328,12 +389,25 @@ impl ReplicaWriter<'_> {
     fn check_hope(&self) -> Result<(), ReplicaError> {
         let alive = self.lanes.iter().filter(|lane| lane.is_ok()).count();
         let policy = self.replicas.policy;
-        let needed = if policy.degraded == Degraded::Accept { 1 } else { policy.copies };
+        let needed = if policy.degraded == Degraded::Accept {
+            1
+        } else {
+            policy.copies
+        };
         if alive >= needed {
             return Ok(());
         }
-        let failures = self.lanes.iter().filter_map(|lane| lane.as_ref().err().map(StoreError::again)).collect();
-        Err(ReplicaError::TooFewCopies { key: "(being written)".to_owned(), written: alive, needed, failures })
+        let failures = self
+            .lanes
+            .iter()
+            .filter_map(|lane| lane.as_ref().err().map(StoreError::again))
+            .collect();
+        Err(ReplicaError::TooFewCopies {
+            key: "(being written)".to_owned(),
+            written: alive,
+            needed,
+            failures,
+        })
     }
 }
 
@@ -345,22 +419,57 @@ impl StoreError {
             None => source.kind().into(),
         };
         match self {
-            Self::Conflict { store, key } => Self::Conflict { store: store.clone(), key: key.clone() },
+            Self::Conflict { store, key } => Self::Conflict {
+                store: store.clone(),
+                key: key.clone(),
+            },
             Self::Failed { store } => Self::Failed { store: store.clone() },
-            Self::Full { store, operation, key, source } => {
-                Self::Full { store: store.clone(), operation, key: key.clone(), source: same(source) }
-            }
-            Self::Marker { path, reason } => Self::Marker { path: path.clone(), reason: reason.clone() },
-            Self::NotFound { store, key } => Self::NotFound { store: store.clone(), key: key.clone() },
-            Self::Permanent { store, operation, key, source } => {
-                Self::Permanent { store: store.clone(), operation, key: key.clone(), source: same(source) }
-            }
-            Self::Refused { store, key, reason } => {
-                Self::Refused { store: store.clone(), key: key.clone(), reason }
-            }
-            Self::Transient { store, operation, key, source } => {
-                Self::Transient { store: store.clone(), operation, key: key.clone(), source: same(source) }
-            }
+            Self::Full {
+                store,
+                operation,
+                key,
+                source,
+            } => Self::Full {
+                store: store.clone(),
+                operation,
+                key: key.clone(),
+                source: same(source),
+            },
+            Self::Marker { path, reason } => Self::Marker {
+                path: path.clone(),
+                reason: reason.clone(),
+            },
+            Self::NotFound { store, key } => Self::NotFound {
+                store: store.clone(),
+                key: key.clone(),
+            },
+            Self::Permanent {
+                store,
+                operation,
+                key,
+                source,
+            } => Self::Permanent {
+                store: store.clone(),
+                operation,
+                key: key.clone(),
+                source: same(source),
+            },
+            Self::Refused { store, key, reason } => Self::Refused {
+                store: store.clone(),
+                key: key.clone(),
+                reason,
+            },
+            Self::Transient {
+                store,
+                operation,
+                key,
+                source,
+            } => Self::Transient {
+                store: store.clone(),
+                operation,
+                key: key.clone(),
+                source: same(source),
+            },
         }
     }
 }
@@ -406,7 +515,11 @@ impl ReplicaError {
             return StoreErrorClass::Conflict;
         };
         let any = |class| failures.iter().any(|failure| failure.class() == class);
-        if !failures.is_empty() && failures.iter().all(|failure| failure.class() == StoreErrorClass::NotFound) {
+        if !failures.is_empty()
+            && failures
+                .iter()
+                .all(|failure| failure.class() == StoreErrorClass::NotFound)
+        {
             StoreErrorClass::NotFound
         } else if any(StoreErrorClass::Full) {
             StoreErrorClass::Full
@@ -428,4 +541,3 @@ fn list(failures: &[StoreError]) -> String {
         .collect::<Vec<_>>()
         .join("; ")
 }
-

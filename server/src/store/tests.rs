@@ -28,23 +28,34 @@ fn a_directory_keeps_the_contract() {
     let number = std::cell::Cell::new(0);
     conformance::run(&|| {
         number.set(number.get() + 1);
-        Arc::new(DirectoryStore::initialise(&place.path().join(number.get().to_string()), &identity("one")).unwrap())
+        Arc::new(
+            DirectoryStore::initialise(&place.path().join(number.get().to_string()), &identity("one"))
+                .unwrap(),
+        )
     });
 }
 
 #[test]
 fn a_disk_that_forgets_keeps_the_contract_while_it_has_power() {
-    conformance::run(&|| Arc::new(DirectoryStore::initialise_on(FaultDisk::default(), "fault", &identity("one")).unwrap()));
+    conformance::run(&|| {
+        Arc::new(DirectoryStore::initialise_on(FaultDisk::default(), "fault", &identity("one")).unwrap())
+    });
 }
 
 #[test]
 fn a_store_is_never_made_by_opening_it() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("store");
-    assert!(matches!(DirectoryStore::open(&root), Err(StoreError::Marker { .. })));
+    assert!(matches!(
+        DirectoryStore::open(&root),
+        Err(StoreError::Marker { .. })
+    ));
     assert!(!root.exists());
     std::fs::create_dir(&root).unwrap();
-    assert!(matches!(DirectoryStore::open(&root), Err(StoreError::Marker { .. })));
+    assert!(matches!(
+        DirectoryStore::open(&root),
+        Err(StoreError::Marker { .. })
+    ));
     assert_eq!(root.read_dir().unwrap().count(), 0);
     drop(DirectoryStore::initialise(&root, &identity("one")).unwrap());
     assert_eq!(DirectoryStore::open(&root).unwrap().identity(), &identity("one"));
@@ -54,7 +65,10 @@ fn a_store_is_never_made_by_opening_it() {
 fn a_directory_with_content_does_not_become_a_store() {
     let place = tempfile::tempdir().unwrap();
     fs_err::write(place.path().join("thesis.txt"), "mine").unwrap();
-    assert!(matches!(DirectoryStore::initialise(place.path(), &identity("one")), Err(StoreError::Marker { .. })));
+    assert!(matches!(
+        DirectoryStore::initialise(place.path(), &identity("one")),
+        Err(StoreError::Marker { .. })
+    ));
 }
 
 #[test]
@@ -98,13 +112,23 @@ fn no_symlink_is_followed_and_no_fifo_hangs_a_reader() {
     std::os::unix::fs::symlink(place.path().join("secret"), root.join(linked.as_str())).unwrap();
     assert!(store.read(&linked).is_err());
     assert!(store.create(&linked, b"x").is_err());
-    assert_eq!(fs_err::read_to_string(place.path().join("secret")).unwrap(), "secret");
+    assert_eq!(
+        fs_err::read_to_string(place.path().join("secret")).unwrap(),
+        "secret"
+    );
     // A directory swapped for a symlink leads nowhere either.
     std::os::unix::fs::symlink(place.path(), root.join("details")).unwrap();
     assert!(store.create(&Key::detail(&[2; 32]), b"x").is_err());
     assert_eq!(place.path().read_dir().unwrap().count(), 2);
     let fifo = Key::document(&[3; 32]);
-    rustix::fs::mknodat(rustix::fs::CWD, root.join(fifo.as_str()), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        root.join(fifo.as_str()),
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .unwrap();
     assert!(store.read(&fifo).is_err());
     assert!(store.list("documents/").unwrap().is_empty());
 }
@@ -133,7 +157,11 @@ fn scenario(store: &dyn Store) -> Vec<(Key, Vec<u8>)> {
 /// Whatever is under a key that carries a digest is whole.
 fn assert_nothing_is_torn(store: &dyn Store) {
     for found in store.list("").unwrap() {
-        assert_ne!(found.check(&store.read(&found).unwrap()), ContentCheck::Wrong, "{found} is torn");
+        assert_ne!(
+            found.check(&store.read(&found).unwrap()),
+            ContentCheck::Wrong,
+            "{found} is torn"
+        );
     }
 }
 
@@ -147,7 +175,12 @@ fn what_is_acknowledged_survives_a_crash_at_every_operation_in_every_form() {
         disk.operations() - before
     };
     assert!(count > 20, "{count} operations");
-    for fault in [Fault::Failed, Fault::FailedButTookEffect, Fault::PowerCut, Fault::Full] {
+    for fault in [
+        Fault::Failed,
+        Fault::FailedButTookEffect,
+        Fault::PowerCut,
+        Fault::Full,
+    ] {
         for at in 0..count {
             for unflushed in [Unflushed::Lost, Unflushed::Kept] {
                 let disk = FaultDisk::default();
@@ -158,7 +191,11 @@ fn what_is_acknowledged_survives_a_crash_at_every_operation_in_every_form() {
                 disk.crash(unflushed);
                 let store = DirectoryStore::open_on(disk.clone(), "fault").unwrap();
                 for (object, bytes) in &acknowledged {
-                    assert_eq!(&store.read(object).unwrap(), bytes, "{object} lost: {fault:?} at {at}, {unflushed:?}");
+                    assert_eq!(
+                        &store.read(object).unwrap(),
+                        bytes,
+                        "{object} lost: {fault:?} at {at}, {unflushed:?}"
+                    );
                 }
                 assert_nothing_is_torn(&store);
                 // A retry of everything is safe and then everything is there.
@@ -180,12 +217,22 @@ fn an_idempotent_create_does_not_trust_a_name_that_a_dead_process_left_unflushed
     let operations_to_link = 1 + 1 + 1 + 2 + 1;
     disk.fail_after(operations_to_link, Fault::Failed);
     assert!(store.create(&key(b"x"), b"x").is_err());
-    assert!(disk.log().iter().any(|line| line.starts_with("link segments/")), "{:?}", disk.log());
+    assert!(
+        disk.log().iter().any(|line| line.starts_with("link segments/")),
+        "{:?}",
+        disk.log()
+    );
     drop(store);
     let store = DirectoryStore::open_on(disk.clone(), "fault").unwrap();
     store.create(&key(b"x"), b"x").unwrap();
     disk.crash(Unflushed::Lost);
-    assert_eq!(DirectoryStore::open_on(disk, "fault").unwrap().read(&key(b"x")).unwrap(), b"x");
+    assert_eq!(
+        DirectoryStore::open_on(disk, "fault")
+            .unwrap()
+            .read(&key(b"x"))
+            .unwrap(),
+        b"x"
+    );
 }
 
 #[test]
@@ -220,8 +267,14 @@ fn after_an_fsync_error_nothing_is_written_until_restart() {
     store.create(&key(b"before"), b"before").unwrap();
     disk.fail_after(2, Fault::Failed);
     assert!(store.create(&key(b"x"), b"x").is_err());
-    assert!(matches!(store.create(&key(b"y"), b"y"), Err(StoreError::Failed { .. })));
-    assert!(matches!(store.replace_checkpoint(b"note"), Err(StoreError::Failed { .. })));
+    assert!(matches!(
+        store.create(&key(b"y"), b"y"),
+        Err(StoreError::Failed { .. })
+    ));
+    assert!(matches!(
+        store.replace_checkpoint(b"note"),
+        Err(StoreError::Failed { .. })
+    ));
     assert!(store.create_writer().is_err());
     assert_eq!(store.read(&key(b"before")).unwrap(), b"before");
     drop(store);
@@ -234,7 +287,10 @@ fn a_full_disk_is_full_and_not_failed() {
     let disk = FaultDisk::default();
     let store = DirectoryStore::initialise_on(disk.clone(), "fault", &identity("one")).unwrap();
     disk.fail_after(1, Fault::Full);
-    assert_eq!(store.create(&key(b"x"), b"x").err().unwrap().class(), StoreErrorClass::Full);
+    assert_eq!(
+        store.create(&key(b"x"), b"x").err().unwrap().class(),
+        StoreErrorClass::Full
+    );
     store.create(&key(b"x"), b"x").unwrap();
 }
 
@@ -244,7 +300,10 @@ struct Heard(Mutex<Vec<(String, String, Wanting)>>);
 
 impl WantingSink for Heard {
     fn wanting(&self, store: &str, key: &Key, wanting: Wanting) {
-        self.0.lock().unwrap().push((store.to_owned(), key.to_string(), wanting));
+        self.0
+            .lock()
+            .unwrap()
+            .push((store.to_owned(), key.to_string(), wanting));
     }
 }
 
@@ -254,40 +313,83 @@ fn pair(policy: ReplicationPolicy, devices: [&str; 2]) -> ([FaultDisk; 2], Repli
         .iter()
         .zip(["one", "two"])
         .map(|(disk, name)| {
-            Arc::new(DirectoryStore::initialise_on(disk.clone(), name, &identity(name)).unwrap()) as Arc<dyn Store>
+            Arc::new(DirectoryStore::initialise_on(disk.clone(), name, &identity(name)).unwrap())
+                as Arc<dyn Store>
         })
         .collect();
     let heard = Arc::new(Heard::default());
     (disks, Replicas::new(stores, policy, heard.clone()), heard)
 }
 
-const ACCEPT: ReplicationPolicy = ReplicationPolicy { copies: 2, degraded: Degraded::Accept };
+const ACCEPT: ReplicationPolicy = ReplicationPolicy {
+    copies: 2,
+    degraded: Degraded::Accept,
+};
 
 #[test]
 fn an_object_on_two_devices_is_on_two_independent_copies() {
     let (_disks, replicas, heard) = pair(ReplicationPolicy::default(), ["device 1:1", "device 1:2"]);
     let written = replicas.create(&key(b"x"), b"x").unwrap();
-    assert_eq!(written, Written { copies: 2, degraded: false, independent: true });
+    assert_eq!(
+        written,
+        Written {
+            copies: 2,
+            degraded: false,
+            independent: true
+        }
+    );
     let (_disks, replicas, _) = pair(ReplicationPolicy::default(), ["device 1:1", "device 1:1"]);
     let written = replicas.create(&key(b"x"), b"x").unwrap();
-    assert_eq!(written, Written { copies: 2, degraded: false, independent: false });
+    assert_eq!(
+        written,
+        Written {
+            copies: 2,
+            degraded: false,
+            independent: false
+        }
+    );
     assert!(heard.0.lock().unwrap().is_empty());
 }
 
 #[test]
 fn with_one_store_down_policy_decides_between_degraded_and_waiting() {
-    for fault in [Fault::Failed, Fault::FailedButTookEffect, Fault::Full, Fault::PowerCut] {
+    for fault in [
+        Fault::Failed,
+        Fault::FailedButTookEffect,
+        Fault::Full,
+        Fault::PowerCut,
+    ] {
         let (disks, replicas, heard) = pair(ReplicationPolicy::default(), ["device 1:1", "device 1:2"]);
         disks[1].fail_after(0, fault);
         let error = replicas.create(&key(b"x"), b"x").err().unwrap();
-        assert!(matches!(error, ReplicaError::TooFewCopies { written: 1, needed: 2, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                ReplicaError::TooFewCopies {
+                    written: 1,
+                    needed: 2,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         assert_eq!(heard.0.lock().unwrap().len(), 1);
 
         let (disks, replicas, heard) = pair(ACCEPT, ["device 1:1", "device 1:2"]);
         disks[1].fail_after(0, fault);
         let written = replicas.create(&key(b"x"), b"x").unwrap();
-        assert_eq!(written, Written { copies: 1, degraded: true, independent: false });
-        assert_eq!(*heard.0.lock().unwrap(), [("two".to_owned(), key(b"x").to_string(), Wanting::Missing)]);
+        assert_eq!(
+            written,
+            Written {
+                copies: 1,
+                degraded: true,
+                independent: false
+            }
+        );
+        assert_eq!(
+            *heard.0.lock().unwrap(),
+            [("two".to_owned(), key(b"x").to_string(), Wanting::Missing)]
+        );
     }
 }
 
@@ -325,9 +427,15 @@ fn a_damaged_copy_is_passed_over_and_reported() {
     replicas.create(&key(b"evidence"), b"evidence").unwrap();
     disks[0].damage(key(b"evidence").as_str(), b"evidencE");
     assert_eq!(replicas.read(&key(b"evidence")).unwrap(), b"evidence");
-    assert_eq!(*heard.0.lock().unwrap(), [("one".to_owned(), key(b"evidence").to_string(), Wanting::Damaged)]);
+    assert_eq!(
+        *heard.0.lock().unwrap(),
+        [("one".to_owned(), key(b"evidence").to_string(), Wanting::Damaged)]
+    );
     disks[1].damage(key(b"evidence").as_str(), b"");
-    assert!(matches!(replicas.read(&key(b"evidence")), Err(ReplicaError::Unreadable { .. })));
+    assert!(matches!(
+        replicas.read(&key(b"evidence")),
+        Err(ReplicaError::Unreadable { .. })
+    ));
 }
 
 #[test]
@@ -350,25 +458,39 @@ fn missing_and_damaged_replicas_are_repaired_from_the_right_one() {
     let place = tempfile::tempdir().unwrap();
     crate::db::Db::create(&place.path().join("db")).unwrap();
     let db = crate::db::Db::open(&place.path().join("db"), 1).unwrap();
-    let replicas =
-        Replicas::new(replicas.stores().to_vec(), ACCEPT, Arc::new(crate::db::QueueSink(db.clone())));
+    let replicas = Replicas::new(
+        replicas.stores().to_vec(),
+        ACCEPT,
+        Arc::new(crate::db::QueueSink(db.clone())),
+    );
     disks[1].fail_after(0, Fault::Failed);
     replicas.create(&key(b"lonely"), b"lonely").unwrap();
     replicas.create(&key(b"rotten"), b"rotten").unwrap();
     disks[0].damage(key(b"rotten").as_str(), b"r0tten");
     replicas.read(&key(b"rotten")).unwrap();
     let report = repair_due(&replicas, &db, 0, 100).unwrap();
-    assert_eq!((report.repaired.len(), report.failed.len()), (2, 0), "{:?}", report.failed);
+    assert_eq!(
+        (report.repaired.len(), report.failed.len()),
+        (2, 0),
+        "{:?}",
+        report.failed
+    );
     for store in replicas.stores() {
         assert_eq!(store.read(&key(b"lonely")).unwrap(), b"lonely");
         assert_eq!(store.read(&key(b"rotten")).unwrap(), b"rotten");
     }
     assert_eq!(db.read(crate::db::repairs_waiting).unwrap(), 0);
-    assert_eq!(scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(), 0);
+    assert_eq!(
+        scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(),
+        0
+    );
     // What a store lost without anybody noticing is found by comparing the listings.
     let alone = Key::document(&Sha256::digest(b"{}\n").into());
     replicas.stores()[0].create(&alone, b"{}\n").unwrap();
-    assert_eq!(scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(), 1);
+    assert_eq!(
+        scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(),
+        1
+    );
     assert_eq!(repair_due(&replicas, &db, 0, 100).unwrap().repaired.len(), 1);
     // A lost object stays queued, with its reason, and is tried again later.
     let lost = Key::document(&[9; 32]);

@@ -16,7 +16,9 @@ impl UnavailableStore {
     }
 
     fn failed<T>(&self) -> Result<T, StoreError> {
-        Err(StoreError::Failed { store: self.identity.store.clone() })
+        Err(StoreError::Failed {
+            store: self.identity.store.clone(),
+        })
     }
 }
 

@@ -67,8 +67,12 @@ pub async fn stamp_due(
     now: Time,
 ) -> Result<Option<Stamped>, StampError> {
     let now_ms = now.unix_ms();
-    let due = db.read_async(move |reader| stamps::due(reader, now_ms, 1)).await?;
-    let Some(task) = due.into_iter().next() else { return Ok(None) };
+    let due = db
+        .read_async(move |reader| stamps::due(reader, now_ms, 1))
+        .await?;
+    let Some(task) = due.into_iter().next() else {
+        return Ok(None);
+    };
     let response = match client.stamp(&Digest::of(&task.note)).await {
         Ok(response) => response,
         Err(error) => {
@@ -90,11 +94,19 @@ pub async fn stamp_due(
 }
 
 async fn defer(db: &Db, size: u64, attempts: u32, now_ms: u64, error: &TsaError) -> Result<(), DbError> {
-    let wait = BACKOFF_MIN.saturating_mul(1_u32.checked_shl(attempts.min(20)).unwrap_or(u32::MAX)).min(BACKOFF_MAX);
+    let wait = BACKOFF_MIN
+        .saturating_mul(1_u32.checked_shl(attempts.min(20)).unwrap_or(u32::MAX))
+        .min(BACKOFF_MAX);
     let due = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-    tracing::warn!(size, wait_s = wait.as_secs(), error = error as &dyn std::error::Error, "No time stamp yet");
+    tracing::warn!(
+        size,
+        wait_s = wait.as_secs(),
+        error = error as &dyn std::error::Error,
+        "No time stamp yet"
+    );
     let text = super::causes(error);
-    db.write_async(move |tx| stamps::failed(tx, size, due, &text)).await
+    db.write_async(move |tx| stamps::failed(tx, size, due, &text))
+        .await
 }
 
 fn entry(
@@ -117,8 +129,17 @@ fn entry(
         nonce: ActNonce::ByContent,
     };
     let document = json::to_document(&act).map_err(|source| StampError::Act { source })?;
-    let act = ActObject { document, signatures: Vec::new() };
-    Ok(PendingEntry { type_: EntryType::TsaStamped, chain: Chain::Deployment, refs, act, guard: None })
+    let act = ActObject {
+        document,
+        signatures: Vec::new(),
+    };
+    Ok(PendingEntry {
+        type_: EntryType::TsaStamped,
+        chain: Chain::Deployment,
+        refs,
+        act,
+        guard: None,
+    })
 }
 
 /// A stamp that was had and could not be kept.
@@ -162,6 +183,15 @@ pub(super) fn tests_entry((deployment, collector): (&DeploymentId, &CollectorId)
         detail: None,
         nonce: ActNonce::ByContent,
     };
-    let act = ActObject { document: json::to_document(&act).unwrap(), signatures: Vec::new() };
-    PendingEntry { type_: EntryType::RecoveryPerformed, chain: Chain::Deployment, refs, act, guard: None }
+    let act = ActObject {
+        document: json::to_document(&act).unwrap(),
+        signatures: Vec::new(),
+    };
+    PendingEntry {
+        type_: EntryType::RecoveryPerformed,
+        chain: Chain::Deployment,
+        refs,
+        act,
+        guard: None,
+    }
 }

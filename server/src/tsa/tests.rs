@@ -29,7 +29,10 @@ impl Authority {
         let authority = Self { process, folder };
         let deadline = Instant::now() + Duration::from_secs(60);
         while !authority.path("address").exists() {
-            assert!(Instant::now() < deadline, "the authority did not come up; is openssl installed?");
+            assert!(
+                Instant::now() < deadline,
+                "the authority did not come up; is openssl installed?"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         authority
@@ -40,7 +43,10 @@ impl Authority {
     }
 
     fn url(&self) -> String {
-        format!("http://{}/", fs_err::read_to_string(self.path("address")).unwrap().trim())
+        format!(
+            "http://{}/",
+            fs_err::read_to_string(self.path("address")).unwrap().trim()
+        )
     }
 
     fn mode(&self, mode: &str) {
@@ -70,7 +76,11 @@ fn openssl_verifies(authority: &Authority, response: &[u8], digest: &Digest) -> 
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 #[test]
@@ -126,8 +136,14 @@ fn every_cut_and_every_flipped_byte_of_a_response_is_answered_without_panic() {
         .unwrap();
     let response = output.stdout;
     assert_eq!(der::check_response(&response, &digest, &nonce), Ok(()));
-    assert_eq!(der::check_response(&response, &digest, &[0x80; 16]), Err(ResponseError::Nonce));
-    assert_eq!(der::check_response(&response, &Digest::of(b"x"), &nonce), Err(ResponseError::Imprint));
+    assert_eq!(
+        der::check_response(&response, &digest, &[0x80; 16]),
+        Err(ResponseError::Nonce)
+    );
+    assert_eq!(
+        der::check_response(&response, &Digest::of(b"x"), &nonce),
+        Err(ResponseError::Imprint)
+    );
     for end in 0..response.len() {
         assert!(der::check_response(&response[..end], &digest, &nonce).is_err());
     }
@@ -155,10 +171,15 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
                 created: "-".into(),
                 domain: name.into(),
             };
-            Arc::new(DirectoryStore::initialise_on(FaultDisk::default(), name, &identity).unwrap()) as Arc<dyn Store>
+            Arc::new(DirectoryStore::initialise_on(FaultDisk::default(), name, &identity).unwrap())
+                as Arc<dyn Store>
         })
         .into();
-    let replicas = Replicas::new(stores, ReplicationPolicy::default(), Arc::new(QueueSink(db.clone())));
+    let replicas = Replicas::new(
+        stores,
+        ReplicationPolicy::default(),
+        Arc::new(QueueSink(db.clone())),
+    );
     let sequencer = Sequencer::start(SequencerParts {
         deployment: "acme".parse().unwrap(),
         db: db.clone(),
@@ -177,20 +198,39 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
         // Away: nothing is lost, nothing waits, it is tried again later.
         let now = crate::clock::now();
         let away = TsaClient::new("http://127.0.0.1:9/", Duration::from_secs(5)).unwrap();
-        assert_eq!(stamp_due(&away, &db, &replicas, &sequencer, who, now).await.unwrap(), None);
+        assert_eq!(
+            stamp_due(&away, &db, &replicas, &sequencer, who, now)
+                .await
+                .unwrap(),
+            None
+        );
         let (waiting, error) = db.read(stamps::waiting).unwrap();
         assert!(waiting == 1 && error.is_some());
-        assert_eq!(stamp_due(&away, &db, &replicas, &sequencer, who, now).await.unwrap(), None);
+        assert_eq!(
+            stamp_due(&away, &db, &replicas, &sequencer, who, now)
+                .await
+                .unwrap(),
+            None
+        );
 
         let authority = Authority::start();
         let client = TsaClient::new(&authority.url(), Duration::from_secs(30)).unwrap();
         let later = now.checked_add(Duration::from_secs(31)).unwrap();
-        let stamped = stamp_due(&client, &db, &replicas, &sequencer, who, later).await.unwrap().unwrap();
+        let stamped = stamp_due(&client, &db, &replicas, &sequencer, who, later)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(stamped.size, 1);
         let response = replicas.read(&Key::stamp(1, stamped.stamp.as_bytes())).unwrap();
         assert!(openssl_verifies(&authority, &response, &Digest::of(&head.note)));
-        assert_eq!(replicas.read(&Key::stamped_checkpoint(1)).unwrap(), head.note.to_vec());
-        assert_eq!(db.read(|reader| stamps::covering(reader, 1)).unwrap(), [(1, stamped.stamp.0)]);
+        assert_eq!(
+            replicas.read(&Key::stamped_checkpoint(1)).unwrap(),
+            head.note.to_vec()
+        );
+        assert_eq!(
+            db.read(|reader| stamps::covering(reader, 1)).unwrap(),
+            [(1, stamped.stamp.0)]
+        );
         assert_eq!(db.read(stamps::waiting).unwrap().0, 0);
         // The stamp's own entry is no reason for the next stamp; anything else is.
         assert!(!enqueue_newest(&db, sequencer.log().published()).await.unwrap());
