@@ -2,20 +2,21 @@
 
 use std::io::{BufReader, Read as _};
 
-use evidence::container::{ContainerSummary, Expect, Limits, Verifier};
+use evidence::container::{ContainerSummary, Expect, Limits, Malformed, Verifier};
 use evidence::delegation::Delegation;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
+use evidence::keys::PublicKey;
 use evidence::manifest::Manifest;
-use evidence::order::Target;
+use evidence::order::{Order, Step, Target};
 use evidence::seal::{Identity, Seal};
 
-use crate::custody::{Custody, Proven};
-use crate::endpoints;
+use crate::custody::{Custody, Proven, act_of};
+use crate::endpoints::{self, Endpoints};
 use crate::files::Files;
 use crate::orders::{self, Orders};
 use crate::report::{CollectionSummary, Report};
-use crate::rosters::{Rosters, signed};
+use crate::rosters::signed;
 use crate::trust::chain;
 
 /// What the custody chain says about one collection.
@@ -27,8 +28,10 @@ pub(crate) struct Expected {
     pub started: Proven,
     /// `collection.stored`, if it was.
     pub stored: Option<Proven>,
-    /// The last `collection.interrupted`, if any.
-    pub interrupted: Option<Proven>,
+    /// Each `collection.interrupted`, in order; the endpoint may have come back after it.
+    pub interrupted: Vec<Proven>,
+    /// Each `collection.progress`.
+    pub progress: Vec<Proven>,
 }
 
 /// The collections that the chain names.
@@ -42,11 +45,15 @@ pub(crate) fn expected(custody: &Custody) -> Result<Vec<Expected>, String> {
         let collection = Digest::from_hex(text)
             .map_err(|_not_hex| format!("entry {} names no collection id", proven.index))?;
         if type_ == EntryType::CollectionStarted {
+            if list.iter().any(|expected| expected.collection == collection) {
+                return Err(format!("collection {collection} was started twice"));
+            }
             list.push(Expected {
                 collection,
                 started: proven.clone(),
                 stored: None,
-                interrupted: None,
+                interrupted: Vec::new(),
+                progress: Vec::new(),
             });
             continue;
         }
@@ -58,187 +65,233 @@ pub(crate) fn expected(custody: &Custody) -> Result<Vec<Expected>, String> {
             )
         })?;
         match type_ {
+            EntryType::CollectionStored if found.stored.is_some() => {
+                return Err(format!("collection {collection} was stored twice"));
+            }
             EntryType::CollectionStored => found.stored = Some(proven.clone()),
-            EntryType::CollectionInterrupted => found.interrupted = Some(proven.clone()),
+            EntryType::CollectionInterrupted => found.interrupted.push(proven.clone()),
+            EntryType::CollectionProgress => found.progress.push(proven.clone()),
             _ => {}
         }
     }
     Ok(list)
 }
 
+/// What verifying a collection needs beside its own files.
+pub(crate) struct Context<'a> {
+    /// The bundle.
+    pub files: &'a Files<'a>,
+    /// Its entries.
+    pub custody: &'a Custody,
+    /// Verified enrolments.
+    pub endpoints: &'a Endpoints,
+    /// Verified orders.
+    pub orders: &'a Orders,
+    /// Whether the exporter says that evidence is left out on purpose.
+    pub partial: bool,
+}
+
+/// What the delegation settles.
+struct Delegated {
+    delegation: Delegation,
+    digest: Digest,
+    evidence_key: PublicKey,
+    order: Order,
+}
+
 /// Verifies one collection; each part is a check of its own in the report.
-pub(crate) fn check(
-    files: &Files,
-    expected: &Expected,
-    custody: &Custody,
-    rosters: &Rosters,
-    orders: &Orders,
-    report: &mut Report,
-    progress: &mut dyn FnMut(u64),
-) {
+pub(crate) fn check(context: &Context<'_>, expected: &Expected, report: &mut Report, progress: &mut dyn FnMut(u64)) {
     let id = expected.collection.to_string();
     let folder = format!("evidence/{id}");
-    let delegated = delegation(files, &folder, expected, custody, rosters, orders, report);
-    let (delegation, delegation_sha256, evidence_key) = match delegated {
-        Ok(parts) => {
-            report.ok(
-                "delegation",
-                &id,
-                format!(
-                    "attempt {} of {}#{}",
-                    parts.0.attempt, parts.0.endpoint, parts.0.generation
-                ),
-            );
-            parts
-        }
+    let delegated = match delegation(context, expected) {
+        Ok(delegated) => delegated,
         Err(why) => {
             report.failed("delegation", &id, why);
-            for check in ["seals", "manifest", "container"] {
-                report.not_checked(
-                    check,
-                    &id,
-                    "without a valid delegation there is no key to check with",
-                );
-            }
-            return;
+            return skip(report, &id, &["seals", "container", "manifest"]);
         }
     };
-    let manifest = if files.has(&format!("{folder}/manifest.json")) {
-        let manifest = signed(files, &format!("{folder}/manifest")).and_then(|signed| {
-            Manifest::verify(&signed, &delegation, &delegation_sha256, &evidence_key)
-                .map(|manifest| (manifest, signed.digest()))
-                .map_err(|cause| chain(&cause))
-        });
-        match manifest {
-            Ok(found) => Some(found),
-            Err(why) => {
-                report.failed("manifest", &id, why);
-                return;
-            }
+    let delegation = &delegated.delegation;
+    report.ok(
+        "delegation",
+        &id,
+        format!(
+            "attempt {} of {}#{}",
+            delegation.attempt, delegation.endpoint, delegation.generation
+        ),
+    );
+    if context.files.below(&format!("{folder}/")).next().is_none() {
+        // Started, and nothing here: whether that may be is for `coverage` to say.
+        return;
+    }
+    let manifest = match manifest(context.files, &folder, &delegated) {
+        Ok(manifest) => manifest,
+        Err(why) => {
+            report.failed("manifest", &id, why);
+            return skip(report, &id, &["seals", "container"]);
         }
-    } else {
-        None
     };
-    let walked = walk(files, &folder, &delegation, progress);
-    let (summary, last_seal, is_final) = match walked {
-        Ok(done) => {
-            report.ok("seals", &id, format!("{} segments, one chain", done.0.segments));
-            report.ok(
-                "container",
-                &id,
-                format!(
-                    "{} items re-hashed, {} plain bytes regenerated",
-                    done.0.items, done.0.plain_len
-                ),
-            );
-            done
-        }
+    let walked = match walk(context.files, &folder, delegation, progress) {
+        Ok(walked) => walked,
         Err((check, why)) => {
             report.failed(check, &id, why);
+            let other = if check == "seals" { "container" } else { "seals" };
+            return skip(report, &id, &[other, "manifest"]);
+        }
+    };
+    let Some(walked) = walked else {
+        return without_segments(context, expected, manifest.as_ref(), report, &id);
+    };
+    let summary = &walked.summary;
+    let anchored = anchors(expected, &walked.seals);
+    report.settle(
+        "seals",
+        &id,
+        anchored.map(|()| format!("{} segments, one chain", summary.segments)),
+    );
+    report.ok(
+        "container",
+        &id,
+        format!(
+            "{} items re-hashed, {} plain bytes regenerated",
+            summary.items, summary.plain_len
+        ),
+    );
+    let state = match bind(expected, manifest.as_ref(), &walked, &delegated) {
+        Ok(state) => state,
+        Err(why) => {
+            report.failed("manifest", &id, why);
             return;
         }
     };
-    let state = bind(
-        expected,
-        manifest.as_ref(),
-        &summary,
-        &last_seal,
-        is_final,
-        &delegation,
+    report.ok(
+        "manifest",
+        &id,
+        if manifest.is_some() {
+            "describes this container"
+        } else {
+            "none: the collection was interrupted; its seals speak up to the last segment"
+        },
     );
-    match state {
-        Ok(state) => {
-            report.ok(
-                "manifest",
-                &id,
-                if manifest.is_some() {
-                    "describes this container".to_owned()
-                } else {
-                    "none: the collection was interrupted; its seals speak up to the last segment".to_owned()
-                },
-            );
-            report.collections.push(CollectionSummary {
-                collection: id,
-                endpoint: format!("{}#{}", delegation.endpoint, delegation.generation),
-                state,
-                items: summary.items,
-                content_bytes: summary.content_bytes,
-                stored_bytes: summary.stored_len,
-                outcomes: summary
-                    .counts_by_outcome
-                    .iter()
-                    .map(|(outcome, count)| (outcome.to_string(), *count))
-                    .collect(),
-                limitations: manifest
-                    .map(|(manifest, _)| manifest.limitations)
-                    .unwrap_or_default(),
-            });
+    report.collections.push(CollectionSummary {
+        collection: id,
+        endpoint: format!("{}#{}", delegation.endpoint, delegation.generation),
+        state,
+        items: summary.items,
+        content_bytes: summary.content_bytes,
+        stored_bytes: summary.stored_len,
+        outcomes: summary
+            .counts_by_outcome
+            .iter()
+            .map(|(outcome, count)| (outcome.to_string(), *count))
+            .collect(),
+        limitations: manifest
+            .map(|(manifest, _)| manifest.limitations)
+            .unwrap_or_default(),
+    });
+}
+
+/// A collection of which not one segment is here: none arrived, or the evidence is left out of a partial production.
+fn without_segments(
+    context: &Context<'_>,
+    expected: &Expected,
+    manifest: Option<&(Manifest, Digest)>,
+    report: &mut Report,
+    id: &str,
+) {
+    let says = "interrupted before its first segment";
+    match (manifest, &expected.stored, anchors(expected, &[])) {
+        (None, None, Ok(())) => {
+            for check in ["seals", "container", "manifest"] {
+                report.ok(check, id, says);
+            }
         }
-        Err(why) => report.failed("manifest", &id, why),
+        (Some((_, digest)), Some(stored), _) if context.partial && stored.entry.envelope.event == *digest => {
+            report.ok("manifest", id, "is the one that collection.stored recorded");
+            for check in ["seals", "container"] {
+                report.not_checked(check, id, "left out of this partial production");
+            }
+        }
+        (None, None, Err(_)) if context.partial => {
+            for check in ["seals", "container", "manifest"] {
+                report.not_checked(check, id, "left out of this partial production");
+            }
+        }
+        (None, None, Err(why)) => report.failed("seals", id, why),
+        _ => report.failed("manifest", id, "the ledger and this folder disagree on whether evidence was stored"),
     }
 }
 
-fn delegation(
-    files: &Files,
-    folder: &str,
-    expected: &Expected,
-    custody: &Custody,
-    rosters: &Rosters,
-    orders: &Orders,
-    report: &mut Report,
-) -> Result<(Delegation, Digest, evidence::keys::PublicKey), String> {
-    let signed_delegation = signed(files, &format!("{folder}/delegation"))?;
-    let unverified: Delegation = signed_delegation.read().map_err(|cause| chain(&cause))?;
-    let subject = format!("{}#{}", unverified.endpoint, unverified.generation);
-    let already = report
-        .checks
-        .iter()
-        .find(|check| check.check == "endpoint" && check.subject == subject)
-        .map(|check| check.verdict);
-    let enrolment = endpoints::check(
-        files,
-        &unverified.endpoint,
-        unverified.generation,
-        custody,
-        rosters,
-    );
-    if already.is_none() {
-        report.settle(
-            "endpoint",
-            &subject,
-            enrolment
-                .as_ref()
-                .map(|enrolment| format!("evidence key {}", enrolment.evidence_key.fingerprint()))
-                .map_err(Clone::clone),
-        );
+fn skip(report: &mut Report, id: &str, checks: &[&'static str]) {
+    for check in checks {
+        report.not_checked(check, id, "an earlier check of this collection failed");
     }
-    let enrolment = enrolment?;
+}
+
+/// The manifest and its digest, if there is one.
+fn manifest(files: &Files<'_>, folder: &str, delegated: &Delegated) -> Result<Option<(Manifest, Digest)>, String> {
+    if !files.has(&format!("{folder}/manifest.json")) {
+        return Ok(None);
+    }
+    let signed = signed(files, &format!("{folder}/manifest"))?;
+    let manifest = Manifest::verify(
+        &signed,
+        &delegated.delegation,
+        &delegated.digest,
+        &delegated.evidence_key,
+    )
+    .map_err(|cause| chain(&cause))?;
+    let planned = delegated.order.plan.steps().iter().map(Step::collector);
+    if !planned.eq(manifest.steps.iter().map(|step| step.collector.as_str())) {
+        return Err("its steps are not those of the order's plan".to_owned());
+    }
+    if manifest.limits != manifest.limits.min(&delegated.order.limits) {
+        return Err("its limits are wider than the order's".to_owned());
+    }
+    Ok(Some((manifest, signed.digest())))
+}
+
+fn delegation(context: &Context<'_>, expected: &Expected) -> Result<Delegated, String> {
+    let started = &expected.started;
+    let signed_delegation = act_of(context.files, started)?
+        .signed()
+        .map_err(|cause| chain(&cause))?;
+    let unverified: Delegation = signed_delegation.read().map_err(|cause| chain(&cause))?;
+    let enrolment = context
+        .endpoints
+        .get(&unverified.endpoint, unverified.generation)
+        .ok_or_else(|| {
+            format!(
+                "{}#{} is not among the verified enrolments",
+                unverified.endpoint, unverified.generation
+            )
+        })?;
     let delegation =
         Delegation::verify(&signed_delegation, &enrolment.evidence_key).map_err(|cause| chain(&cause))?;
-    if delegation.collection != expected.collection
-        || signed_delegation.digest() != expected.started.entry.envelope.event
-    {
-        return Err("is not the one of collection.started".to_owned());
-    }
     let refs = [
+        ("collection", delegation.collection.to_string()),
         ("order", delegation.order.to_string()),
         ("endpoint", delegation.endpoint.to_string()),
         ("attempt", delegation.attempt.to_string()),
     ];
     if let Some((name, _)) = refs
         .iter()
-        .find(|(name, value)| expected.started.reference(name) != Some(value.as_str()))
+        .find(|(name, value)| started.reference(name) != Some(value.as_str()))
     {
         return Err(format!("collection.started names another {name}"));
     }
-    if endpoints::retired_at(custody, &delegation.endpoint, delegation.generation)
-        .is_some_and(|index| index < expected.started.index)
+    if endpoints::retired_at(context.custody, &delegation.endpoint, delegation.generation)
+        .is_some_and(|index| index < started.index)
     {
         return Err("the endpoint had been retired before".to_owned());
     }
-    let order = orders
+    let verified = context
+        .orders
         .get(&delegation.order)
         .ok_or("its order is not among the verified ones")?;
+    let order = &verified.order;
+    if verified.complete_at >= started.index {
+        return Err("it was started before its order was logged and approved".to_owned());
+    }
     if delegation.deployment != order.deployment || delegation.attempt > order.attempts {
         return Err(format!(
             "attempt {} of an order that allows {}",
@@ -250,17 +303,30 @@ fn delegation(
         generation: delegation.generation,
         evidence_key: enrolment.evidence_key.fingerprint(),
     };
-    orders::check_target(files, &delegation.order, order, &target)?;
-    Ok((delegation, signed_delegation.digest(), enrolment.evidence_key))
+    orders::check_target(context.files, &delegation.order, order, &target)?;
+    Ok(Delegated {
+        digest: signed_delegation.digest(),
+        evidence_key: enrolment.evidence_key.clone(),
+        order: order.clone(),
+        delegation,
+    })
 }
 
-/// Runs the container through the verifier; on failure says which check failed.
+/// A container that the verifier went through.
+struct Walked {
+    summary: ContainerSummary,
+    /// Digests of the seals, in order.
+    seals: Vec<Digest>,
+    is_final: bool,
+}
+
+/// Runs the container through the verifier; on failure says which check failed. `None`: not even one segment.
 fn walk(
-    files: &Files,
+    files: &Files<'_>,
     folder: &str,
     delegation: &Delegation,
     progress: &mut dyn FnMut(u64),
-) -> Result<(ContainerSummary, Digest, bool), (&'static str, String)> {
+) -> Result<Option<Walked>, (&'static str, String)> {
     let prefix = format!("{folder}/seals/");
     let seals: Vec<&str> = files.below(&prefix).collect();
     let container = |why: String| ("container", why);
@@ -271,21 +337,24 @@ fn walk(
         order: delegation.order,
         attempt: u64::from(delegation.attempt),
     };
+    let name = format!("{folder}/container.tar.zst");
+    if seals.is_empty() && !files.has(&name) {
+        return Ok(None);
+    }
     let mut verifier = Verifier::new(Expect {
         identity,
         sealer: delegation.sealer.clone(),
         limits: Limits::NONE,
     })
     .map_err(|cause| container(chain(&cause)))?;
-    let name = format!("{folder}/container.tar.zst");
     let mut left = files
         .length(&name)
         .ok_or_else(|| container(format!("{name} is missing")))?;
     let mut reader = BufReader::with_capacity(
         1 << 20,
-        files.reader(&name).map_err(|cause| container(chain(&cause)))?,
+        files.judged(&name).map_err(|cause| container(chain(&cause)))?,
     );
-    let mut last = Digest::ZERO;
+    let mut digests = Vec::new();
     let mut is_final = false;
     for (index, seal_name) in seals.iter().enumerate() {
         if *seal_name != format!("{folder}/seals/{index:06}.seal") {
@@ -307,8 +376,14 @@ fn walk(
         left = left.saturating_sub(length);
         let report = verifier
             .segment(&bytes, &segment, &mut |_| {})
-            .map_err(|cause| container(format!("segment {index}: {}", chain(&cause))))?;
-        last = report.seal_digest;
+            .map_err(|cause| {
+                let check = match cause {
+                    Malformed::Seal { .. } | Malformed::Chain(_) => "seals",
+                    _ => "container",
+                };
+                (check, format!("segment {index}: {}", chain(&cause)))
+            })?;
+        digests.push(report.seal_digest);
         is_final = report.header.is_final;
         progress(length);
     }
@@ -323,64 +398,90 @@ fn walk(
     } else {
         verifier.interrupted().summary
     };
-    Ok((summary, last, is_final))
+    Ok(Some(Walked {
+        summary,
+        seals: digests,
+        is_final,
+    }))
+}
+
+/// What the ledger recorded of the seal chain while it grew must be in it: so nobody cuts off what had arrived.
+fn anchors(expected: &Expected, seals: &[Digest]) -> Result<(), String> {
+    let at = |count: u64| usize::try_from(count).ok().and_then(|index| seals.get(index)).copied();
+    for proven in &expected.progress {
+        let index = number(proven, "index")?;
+        if at(index).map(|seal| seal.to_string()).as_deref() != proven.reference("seal") {
+            return Err(format!("seal {index} is not the one of collection.progress"));
+        }
+    }
+    for proven in &expected.interrupted {
+        let segments = number(proven, "segments")?;
+        let last = match segments.checked_sub(1) {
+            None => Some(Digest::ZERO),
+            Some(index) => at(index),
+        };
+        if last.map(|seal| seal.to_string()).as_deref() != proven.reference("seal") {
+            return Err(format!("seal {segments} of collection.interrupted is not the one here"));
+        }
+    }
+    match expected.interrupted.last() {
+        Some(last) if expected.stored.is_none() && number(last, "segments")? != u64::try_from(seals.len()).unwrap_or(u64::MAX) => {
+            Err("there are more segments than collection.interrupted counted".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn number(proven: &Proven, name: &str) -> Result<u64, String> {
+    let text = proven.reference(name).unwrap_or_default();
+    text.parse()
+        .ok()
+        .filter(|number: &u64| number.to_string() == text)
+        .ok_or_else(|| format!("{} at {} has no number {name}", proven.entry.envelope.type_, proven.index))
 }
 
 /// Holds manifest, seals and ledger against each other; returns the collection's state.
 fn bind(
     expected: &Expected,
     manifest: Option<&(Manifest, Digest)>,
-    summary: &ContainerSummary,
-    last_seal: &Digest,
-    is_final: bool,
-    delegation: &Delegation,
+    walked: &Walked,
+    delegated: &Delegated,
 ) -> Result<String, String> {
-    match (manifest, &expected.stored) {
+    let state = match (manifest, &expected.stored) {
         (Some((manifest, digest)), Some(stored)) => {
-            if !is_final {
+            if !walked.is_final {
                 return Err("is there, but the last segment is not final".to_owned());
             }
-            manifest.check_container(summary).map_err(|cause| chain(&cause))?;
-            if stored.entry.envelope.event != *digest
-                || stored.reference("manifest") != Some(digest.to_string().as_str())
-            {
-                return Err("is not the one that collection.stored recorded".to_owned());
-            }
-            if stored.entry.envelope.incident.incident() != Some(&manifest.incident) {
-                return Err(format!("is of incident {}", manifest.incident));
-            }
+            manifest
+                .check_container(&walked.summary)
+                .map_err(|cause| chain(&cause))?;
             for (name, value) in [
-                ("order", delegation.order.to_string()),
-                ("endpoint", delegation.endpoint.to_string()),
+                ("manifest", digest.to_string()),
+                ("order", delegated.delegation.order.to_string()),
+                ("endpoint", delegated.delegation.endpoint.to_string()),
             ] {
                 if stored.reference(name) != Some(value.as_str()) {
                     return Err(format!("collection.stored names another {name}"));
                 }
             }
-            Ok(if stored.reference("degraded") == Some("yes") {
-                "stored-degraded"
-            } else {
-                "stored"
+            if stored.entry.envelope.event != *digest {
+                return Err("is not the one that collection.stored recorded".to_owned());
             }
-            .to_owned())
-        }
-        (Some(_), None) => Err("is there, but the ledger has no collection.stored".to_owned()),
-        (None, Some(_)) => Err("is missing, though collection.stored recorded one".to_owned()),
-        (None, None) => {
-            // An interrupted collection: what the chain last recorded must be what is here.
-            if let Some(interrupted) = &expected.interrupted
-                && interrupted.reference("seal") != Some(last_seal.to_string().as_str())
+            if stored.entry.envelope.incident.incident() != Some(&manifest.incident)
+                || manifest.incident != delegated.order.incident
             {
-                return Err(
-                    "is absent, and the last seal is not the one of collection.interrupted".to_owned(),
-                );
+                return Err(format!("is of incident {}", manifest.incident));
             }
-            Ok(if expected.interrupted.is_some() {
-                "interrupted"
-            } else {
-                "unfinished at export"
+            match (stored.reference("degraded"), stored.reference("independent")) {
+                (Some("yes"), Some("yes" | "no")) => "stored-degraded",
+                (Some("no"), Some("yes" | "no")) => "stored",
+                _ => return Err("collection.stored does not say whether it is degraded".to_owned()),
             }
-            .to_owned())
         }
-    }
+        (Some(_), None) => return Err("is there, but the ledger has no collection.stored".to_owned()),
+        (None, Some(_)) => return Err("is missing, though collection.stored recorded one".to_owned()),
+        (None, None) if expected.interrupted.is_empty() => "unfinished at export",
+        (None, None) => "interrupted",
+    };
+    Ok(state.to_owned())
 }

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use evidence::act::Act;
 use evidence::digest::Digest;
-use evidence::entry::{ActDocument, ActObject, ActPlace, ChainHead, Entry, Signers};
-use evidence::id::{Actor, Chain, DeploymentId, IncidentId};
+use evidence::enrolment::{Login, Token};
+use evidence::entry::{ActDocument, ActObject, ActPlace, ChainHead, Entry, EntryType, Signers};
+use evidence::id::{Actor, Chain, DeploymentId, IncidentId, PersonId};
 use evidence::keys::PublicKey;
-use evidence::order::Approval;
+use evidence::order::{Approval, Decision, Order};
 use evidence::roster::Role;
 use evidence::signed::Signed;
-use ledger::{Checkpoint, ProofFile, leaf_hash, verify_inclusion};
+use ledger::{Checkpoint, Note, ProofFile, leaf_hash, verify_inclusion};
 
 use crate::files::Files;
 use crate::rosters::{Rosters, signed};
 use crate::trust::chain;
+
+const LOGIN_NAMESPACE: &str = "exhibit-login-v1";
 
 /// An entry that is proven to be in the log.
 #[derive(Debug, Clone)]
@@ -34,22 +37,33 @@ impl Proven {
     }
 }
 
+/// A checkpoint that the pinned log signed, with the note's own bytes.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// What was signed.
+    pub checkpoint: Checkpoint,
+    /// The note.
+    pub note: Note,
+}
+
 /// Reads `NAME.entry` (or `export/entry`) with its proof, which must lead to `head`.
-pub(crate) fn proven(files: &Files, entry: &str, proof: &str, head: &Checkpoint) -> Result<Proven, String> {
+pub(crate) fn proven(files: &Files<'_>, entry: &str, proof: &str, head: &Head) -> Result<Proven, String> {
     let bytes = files.required(entry)?;
     let proof_bytes = files.required(proof)?;
     let parsed = Entry::parse(&bytes).map_err(|cause| format!("{entry}: {}", chain(&cause)))?;
     let file = ProofFile::parse(&proof_bytes).map_err(|cause| format!("{proof}: {}", chain(&cause)))?;
-    let shown = Checkpoint::from_text(file.checkpoint().text())
-        .map_err(|cause| format!("{proof}: {}", chain(&cause)))?;
-    if shown != *head {
-        return Err(format!(
-            "{proof} leads to another checkpoint (origin {}, size {})",
-            shown.origin, shown.size
-        ));
+    // Not the text alone: a proof carries no signature that nobody looked at.
+    let shown = file.checkpoint();
+    let known = shown.signatures().iter().all(|line| head.note.signatures().contains(line));
+    if shown.text() != head.note.text() || !known {
+        return Err(format!("{proof} leads to another checkpoint than that of size {}", head.checkpoint.size));
+    }
+    if file.extra().is_some() {
+        return Err(format!("{proof} has extra data, which no signature covers"));
     }
     let leaf = leaf_hash(&bytes);
-    verify_inclusion(file.index(), head.size, &leaf, file.hashes(), &head.root)
+    let checkpoint = &head.checkpoint;
+    verify_inclusion(file.index(), checkpoint.size, &leaf, file.hashes(), &checkpoint.root)
         .map_err(|cause| format!("{entry} is not in the log: {}", chain(&cause)))?;
     Ok(Proven {
         index: file.index(),
@@ -69,7 +83,7 @@ pub(crate) struct Custody {
 
 impl Custody {
     /// Reads all entries and their proofs.
-    pub(crate) fn load(files: &Files, head: &Checkpoint) -> Result<Self, String> {
+    pub(crate) fn load(files: &Files<'_>, head: &Head) -> Result<Self, String> {
         let mut custody = Self::default();
         let mut incident = BTreeMap::new();
         for name in files.below("custody/") {
@@ -131,6 +145,14 @@ impl Custody {
             }
             last_index = Some(proven.index);
         }
+        self.check_deployment_chain()?;
+        let mut events = BTreeMap::new();
+        for proven in self.all() {
+            // The same act recorded twice is one entry.
+            if let Some(first) = events.insert(proven.entry.envelope.event, proven.index) {
+                return Err(format!("entries {first} and {} of the log record the same act", proven.index));
+            }
+        }
         let foreign = self
             .incident
             .iter()
@@ -155,6 +177,37 @@ impl Custody {
         }
     }
 
+    /// The deployment's entries are a choice of its chain: what can be seen of their order must hold.
+    fn check_deployment_chain(&self) -> Result<(), String> {
+        let mut before: Option<&Proven> = None;
+        for proven in self.deployment.values() {
+            let envelope = &proven.entry.envelope;
+            let says = |what: &str| Err(format!("entry {} of the deployment's chain {what}", proven.index));
+            if let Some(before) = before {
+                let earlier = &before.entry.envelope;
+                if envelope.seq <= earlier.seq || envelope.time < earlier.time {
+                    return says("is numbered or dated before the one before it");
+                }
+                if envelope.seq == earlier.seq.saturating_add(1) && envelope.prev != before.leaf {
+                    return says("does not link to the one before it");
+                }
+            }
+            let is_first = envelope.seq == 0;
+            if is_first != (envelope.prev == Digest::ZERO) || proven.index < envelope.seq {
+                return says("has an impossible number");
+            }
+            before = Some(proven);
+        }
+        Ok(())
+    }
+
+    /// The deployment's entries of one type, in the order of the log.
+    pub(crate) fn of_deployment(&self, type_: EntryType) -> impl Iterator<Item = &Proven> {
+        self.deployment
+            .values()
+            .filter(move |proven| proven.entry.envelope.type_ == type_)
+    }
+
     /// All entries in the order of the log.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Proven> {
         let mut all: Vec<&Proven> = self.incident.iter().chain(self.deployment.values()).collect();
@@ -163,22 +216,52 @@ impl Custody {
     }
 }
 
-/// An entry's act: from the entry, or from the file that holds it.
-pub(crate) fn act_of(files: &Files, proven: &Proven) -> Result<ActObject, String> {
+/// An entry's act: from the entry, or from the file that holds it. Where both have it, they are the same.
+pub(crate) fn act_of(files: &Files<'_>, proven: &Proven) -> Result<ActObject, String> {
     let envelope = &proven.entry.envelope;
-    if let (ActPlace::Inline, Some(act)) = (envelope.act, &proven.entry.act) {
-        return Ok(act.clone());
+    let name = act_name(proven)?;
+    let inline = match envelope.act {
+        ActPlace::Inline => proven.entry.act.clone(),
+        ActPlace::Digest => None,
+    };
+    let filed = match name {
+        Some(name) if inline.is_none() || files.has(&format!("{name}.json")) => {
+            Some((ActObject::from(signed(files, &name)?), name))
+        }
+        _ => None,
+    };
+    match (inline, filed) {
+        (None, None) => Err(format!("{} at {} has no act in the bundle", envelope.type_, proven.index)),
+        (Some(act), None) => Ok(act),
+        (inline, Some((act, name))) => {
+            if act.event() != envelope.event {
+                return Err(format!(
+                    "{name} is not the act of entry {}: its digest is {}, the entry says {}",
+                    proven.index,
+                    act.event(),
+                    envelope.event
+                ));
+            }
+            if inline.is_some_and(|inline| inline != act) {
+                return Err(format!("{name} has other signatures than entry {}", proven.index));
+            }
+            Ok(act)
+        }
     }
-    let missing = |name: &str| format!("{} at {} has no {name}", envelope.type_, proven.index);
-    let reference = |name: &'static str| proven.reference(name).ok_or_else(|| missing(name));
-    let name = match envelope.type_.rule().document {
+}
+
+/// The file, without `.json`, in which a bundle keeps an entry's act; acts of their own kind are in the entry only.
+fn act_name(proven: &Proven) -> Result<Option<String>, String> {
+    let envelope = &proven.entry.envelope;
+    let reference = |name: &'static str| {
+        proven
+            .reference(name)
+            .ok_or_else(|| format!("{} at {} has no {name}", envelope.type_, proven.index))
+    };
+    Ok(Some(match envelope.type_.rule().document {
         ActDocument::Order => format!("orders/{}", envelope.event),
         ActDocument::Roster => format!("deployment/roster-{}", reference("version")?),
-        ActDocument::Token => format!(
-            "deployment/token-{}-{}",
-            reference("endpoint")?,
-            reference("generation")?
-        ),
+        ActDocument::Token => format!("deployment/token-{}-{}", reference("endpoint")?, reference("generation")?),
         ActDocument::Manifest => format!("evidence/{}/manifest", reference("collection")?),
         ActDocument::Enrolment => format!(
             "deployment/enrolment-{}-{}",
@@ -187,92 +270,146 @@ pub(crate) fn act_of(files: &Files, proven: &Proven) -> Result<ActObject, String
         ),
         ActDocument::Approval => format!("approvals/{}", envelope.event),
         ActDocument::Delegation => format!("evidence/{}/delegation", reference("collection")?),
-        ActDocument::Act | ActDocument::Login | ActDocument::Renewal => {
-            return Err(missing("act in the bundle"));
-        }
-    };
-    let act = ActObject::from(signed(files, &name)?);
-    if act.event() == envelope.event {
-        Ok(act)
-    } else {
-        Err(format!(
-            "{name} is not the act of entry {}: its digest is {}, the entry says {}",
-            proven.index,
-            act.event(),
-            envelope.event
-        ))
-    }
+        ActDocument::Act | ActDocument::Login | ActDocument::Renewal => return Ok(None),
+    }))
 }
 
-/// Checks the signatures of acts that persons sign or that nobody signs. Returns false for acts whose signers other checks judge
-/// (endpoint, delegation, manifest, roster).
-pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> Result<bool, String> {
+/// What a check of an act's signatures comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// Signed by whom its type demands.
+    Signed,
+    /// Another check judges its signers: endpoint, delegation, manifest, roster.
+    Elsewhere,
+    /// A type of a later version.
+    Unknown,
+}
+
+/// Checks an act against its entry, and the signatures of acts that persons sign or that nobody signs.
+pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> Result<Judged, String> {
     let envelope = &proven.entry.envelope;
     let says = |why: String| format!("{} at {}: {why}", envelope.type_, proven.index);
     let rule = envelope.type_.rule();
-    let act_document = |object: &ActObject| {
-        let act: Act = read(object).map_err(&says)?;
-        if act.act != envelope.type_
-            || act.incident != envelope.incident
-            || act.deployment != envelope.deployment
-        {
-            return Err(says("its act is about something else".to_owned()));
-        }
-        // What the collector put into the envelope must be what the person signed.
-        if act.refs != envelope.refs {
-            return Err(says("its refs are not those of its act".to_owned()));
-        }
-        Ok(act)
-    };
     match rule.signers {
         Signers::Nobody => {
-            let act = act_document(act)?;
-            if matches!(
-                act.by,
-                Actor::Collector(_) | Actor::Person(_) | Actor::Endpoint(..)
-            ) {
-                Ok(true)
+            let document = act_document(proven, act).map_err(says)?;
+            // Nobody signed it, so it speaks for nobody but the one whose log it stands in.
+            if matches!(document.by, Actor::Collector(_)) {
+                Ok(Judged::Signed)
             } else {
-                Err(says(format!("recorded by {}", act.by)))
+                Err(says(format!("recorded without a signature in the name of {}", document.by)))
             }
         }
         Signers::Person(names) => {
             let roles: Vec<Role> = names.iter().filter_map(|name| role(name)).collect();
             let signed = act.signed().map_err(|cause| says(chain(&cause)))?;
-            let signers = signed
-                .verify_all(namespace(rule.document))
-                .map_err(|cause| says(chain(&cause)))?;
-            let [key] = signers.as_slice() else {
-                return Err(says("not exactly one signature".to_owned()));
-            };
-            let person = rosters.person(proven.index, key, &roles).ok_or_else(|| {
+            let key = signer(&signed, namespace(rule.document)).map_err(says)?;
+            let person = rosters.person(proven.index, &key, &roles).ok_or_else(|| {
                 says(format!(
                     "signed by {}, which no person with role {} held then",
                     key.fingerprint(),
                     names.join(" or ")
                 ))
             })?;
-            let named = match rule.document {
-                ActDocument::Act => act_document(act)?.by == Actor::Person(person.id.clone()),
-                ActDocument::Approval => {
-                    let approval: Approval = signed.read().map_err(|cause| says(chain(&cause)))?;
-                    approval.approver == person.id
-                        && proven.reference("order") == Some(approval.order.to_string().as_str())
-                }
-                // Issuer and token are judged with their own documents.
-                _ => true,
-            };
-            if named {
-                Ok(true)
+            let named = named_in(proven, act, &signed).map_err(says)?;
+            if named == person.id {
+                Ok(Judged::Signed)
             } else {
-                Err(says(format!(
-                    "signed by {}, who is not the one it names",
-                    person.id
-                )))
+                Err(says(format!("signed by {}, but in the name of {named}", person.id)))
             }
         }
-        Signers::Unspecified => Err(says("this version does not know who signs it".to_owned())),
-        _ => Ok(false),
+        Signers::PersonTls => {
+            let roster = rosters
+                .in_force(proven.index)
+                .ok_or_else(|| says("no roster was in force".to_owned()))?;
+            let signed = act.signed().map_err(|cause| says(chain(&cause)))?;
+            let login = Login::verify(&signed, roster).map_err(|cause| says(chain(&cause)))?;
+            let keys = signed.verify_all(LOGIN_NAMESPACE).map_err(|cause| says(chain(&cause)))?;
+            let key = keys.first().map(|key| key.fingerprint().to_string());
+            if proven.reference("person") == Some(login.person.as_str()) && proven.reference("key") == key.as_deref() {
+                Ok(Judged::Signed)
+            } else {
+                Err(says("its entry names another person or key".to_owned()))
+            }
+        }
+        Signers::Unspecified => Ok(Judged::Unknown),
+        Signers::Authority
+        | Signers::Evidence
+        | Signers::EvidenceTls
+        | Signers::SealerEvidence
+        | Signers::TokenEvidenceTls => Ok(Judged::Elsewhere),
+    }
+}
+
+/// The act document, which must say what its envelope says.
+fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, String> {
+    let envelope = &proven.entry.envelope;
+    let act: Act = read(object)?;
+    if act.act != envelope.type_ || act.incident != envelope.incident || act.deployment != envelope.deployment {
+        return Err("its act is about something else".to_owned());
+    }
+    // What the collector put into the envelope must be what the person signed.
+    if act.refs != envelope.refs {
+        return Err("its refs are not those of its act".to_owned());
+    }
+    Ok(act)
+}
+
+/// The person in whose name a signed document speaks; its entry's refs must be about the same thing.
+fn named_in(proven: &Proven, act: &ActObject, signed: &Signed) -> Result<PersonId, String> {
+    let envelope = &proven.entry.envelope;
+    let refs = |wanted: &[(&str, String)]| {
+        match wanted
+            .iter()
+            .find(|(name, value)| proven.reference(name) != Some(value.as_str()))
+        {
+            None => Ok(()),
+            Some((name, _)) => Err(format!("its entry names another {name}")),
+        }
+    };
+    let deployment = |found: &DeploymentId| {
+        if *found == envelope.deployment {
+            Ok(())
+        } else {
+            Err(format!("is of deployment {found}"))
+        }
+    };
+    let event = envelope.event.to_string();
+    match envelope.type_.rule().document {
+        ActDocument::Order => {
+            let order: Order = signed.read().map_err(|cause| chain(&cause))?;
+            deployment(&order.deployment)?;
+            refs(&[("order", event), ("roster", order.roster_sha256.to_string())])?;
+            Ok(order.issuer)
+        }
+        ActDocument::Token => {
+            let token: Token = signed.read().map_err(|cause| chain(&cause))?;
+            deployment(&token.deployment)?;
+            refs(&[
+                ("token", event),
+                ("endpoint", token.endpoint.to_string()),
+                ("generation", token.generation.to_string()),
+            ])?;
+            Ok(token.issuer)
+        }
+        ActDocument::Approval => {
+            let approval: Approval = signed.read().map_err(|cause| chain(&cause))?;
+            deployment(&approval.deployment)?;
+            refs(&[("order", approval.order.to_string())])?;
+            let wanted = match envelope.type_ {
+                EntryType::OrderApproved => Decision::Approve,
+                _ => Decision::Reject,
+            };
+            if approval.decision == wanted {
+                Ok(approval.approver)
+            } else {
+                Err("its entry says the opposite of what was decided".to_owned())
+            }
+        }
+        _ => match act_document(proven, act)?.by {
+            Actor::Person(person) => Ok(person),
+            other => Err(format!("a person signed in the name of {other}")),
+        },
     }
 }
 

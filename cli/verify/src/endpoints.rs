@@ -1,38 +1,95 @@
 //! Endpoints: enrolled with a token that an endpoint-admin signed, each key proving the others.
 
-use evidence::enrolment::{EnrolmentRequest, Token};
-use evidence::entry::EntryType;
+use std::collections::BTreeMap;
+
+use evidence::digest::Digest;
+use evidence::enrolment::{EnrolmentRequest, Renewal, Token};
+use evidence::entry::{ActObject, EntryType};
 use evidence::id::{EndpointId, Generation};
 use evidence::roster::Role;
 
-use crate::custody::{Custody, Proven, signer};
+use crate::custody::{Custody, Proven, act_of, signer};
 use crate::files::Files;
+use crate::report::Report;
 use crate::rosters::{Rosters, signed};
 use crate::trust::chain;
 
-/// Verifies the enrolment of one endpoint's generation and returns it.
-pub(crate) fn check(
-    files: &Files,
-    endpoint: &EndpointId,
-    generation: Generation,
+/// Verified enrolments.
+#[derive(Debug, Default)]
+pub(crate) struct Endpoints(BTreeMap<(EndpointId, u32), EnrolmentRequest>);
+
+impl Endpoints {
+    /// Verifies every enrolment that the deployment's chain names; each is a check of its own.
+    pub(crate) fn load(files: &Files<'_>, custody: &Custody, rosters: &Rosters, report: &mut Report) -> Self {
+        let mut endpoints = Self::default();
+        for proven in custody.of_deployment(EntryType::AgentEnrolled) {
+            let named = |name| proven.reference(name).unwrap_or_default();
+            let subject = format!("{}#{}", named("endpoint"), named("generation"));
+            match enrolment(files, proven, custody, rosters) {
+                Ok(enrolment) => {
+                    let key = (enrolment.endpoint.clone(), enrolment.generation.number());
+                    report.ok("endpoint", &subject, format!("evidence key {}", enrolment.evidence_key.fingerprint()));
+                    if endpoints.0.insert(key, enrolment).is_some() {
+                        report.failed("endpoint", &subject, "it was enrolled twice in one generation");
+                    }
+                }
+                Err(why) => report.failed("endpoint", &subject, why),
+            }
+        }
+        for proven in custody.of_deployment(EntryType::AgentRenewed) {
+            if let Err(why) = endpoints.renewal(files, proven) {
+                report.failed("endpoint", proven.reference("endpoint").unwrap_or_default(), why);
+            }
+        }
+        endpoints
+    }
+
+    /// An endpoint's enrolment.
+    pub(crate) fn get(&self, endpoint: &EndpointId, generation: Generation) -> Option<&EnrolmentRequest> {
+        self.0.get(&(endpoint.clone(), generation.number()))
+    }
+
+    /// All, by name and generation.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &EnrolmentRequest> {
+        self.0.values()
+    }
+
+    fn renewal(&self, files: &Files<'_>, proven: &Proven) -> Result<(), String> {
+        let says = |why: String| format!("{} at {}: {why}", EntryType::AgentRenewed, proven.index);
+        let act = act_of(files, proven)?.signed().map_err(|cause| says(chain(&cause)))?;
+        let unverified: Renewal = act.read().map_err(|cause| says(chain(&cause)))?;
+        let enrolment = self
+            .get(&unverified.endpoint, unverified.generation)
+            .ok_or_else(|| says("the endpoint is not enrolled".to_owned()))?;
+        let renewal = Renewal::verify(&act, &enrolment.evidence_key).map_err(|cause| says(chain(&cause)))?;
+        let same = renewal.deployment == proven.entry.envelope.deployment
+            && proven.reference("endpoint") == Some(renewal.endpoint.as_str())
+            && proven.reference("generation") == Some(renewal.generation.to_string().as_str());
+        if same {
+            Ok(())
+        } else {
+            Err(says("its entry names another endpoint".to_owned()))
+        }
+    }
+}
+
+/// Verifies one enrolment with its token.
+fn enrolment(
+    files: &Files<'_>,
+    enrolled: &Proven,
     custody: &Custody,
     rosters: &Rosters,
 ) -> Result<EnrolmentRequest, String> {
+    let act: ActObject = act_of(files, enrolled)?;
+    let enrolment_signed = act.signed().map_err(|cause| chain(&cause))?;
+    let unverified: EnrolmentRequest = enrolment_signed.read().map_err(|cause| chain(&cause))?;
+    let (endpoint, generation) = (&unverified.endpoint, unverified.generation);
     let token_signed = signed(files, &format!("deployment/token-{endpoint}-{generation}"))?;
-    let enrolment_signed = signed(files, &format!("deployment/enrolment-{endpoint}-{generation}"))?;
     let token: Token = token_signed.read().map_err(|cause| chain(&cause))?;
     let enrolment = EnrolmentRequest::verify(&enrolment_signed, &token, token_signed.digest())
         .map_err(|cause| chain(&cause))?;
-    if enrolment.endpoint != *endpoint || enrolment.generation != generation {
-        return Err(format!(
-            "the enrolment is of {}#{}",
-            enrolment.endpoint, enrolment.generation
-        ));
-    }
     let admitted = entry(custody, EntryType::EndpointAdmitted, &token_signed.digest())
         .ok_or("the token has no endpoint.admitted entry")?;
-    let enrolled = entry(custody, EntryType::AgentEnrolled, &enrolment_signed.digest())
-        .ok_or("the enrolment has no agent.enrolled entry")?;
     if admitted.index >= enrolled.index {
         return Err("it was enrolled before its token was admitted".to_owned());
     }
@@ -47,10 +104,14 @@ pub(crate) fn check(
             admin.id
         ));
     }
+    if enrolment.deployment != enrolled.entry.envelope.deployment {
+        return Err(format!("it is of deployment {}", enrolment.deployment));
+    }
     for (name, expected) in [
         ("endpoint", endpoint.to_string()),
         ("generation", generation.to_string()),
         ("evidence_key", enrolment.evidence_key.fingerprint().to_string()),
+        ("token", token_signed.digest().to_string()),
     ] {
         if enrolled.reference(name) != Some(expected.as_str()) {
             return Err(format!("agent.enrolled names another {name}"));
@@ -69,7 +130,7 @@ pub(crate) fn retired_at(custody: &Custody, endpoint: &EndpointId, generation: G
     custody.deployment.values().find(names).map(|proven| proven.index)
 }
 
-fn entry<'a>(custody: &'a Custody, type_: EntryType, event: &evidence::digest::Digest) -> Option<&'a Proven> {
+fn entry<'a>(custody: &'a Custody, type_: EntryType, event: &Digest) -> Option<&'a Proven> {
     custody
         .deployment
         .values()

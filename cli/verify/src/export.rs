@@ -1,23 +1,21 @@
 //! The export itself: SHA256SUMS signed by a responder, and logged as `bundle.exported` behind the head that the bundle shows.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use evidence::bundle::{Overview, SUMS_NAMESPACE};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Actor;
 use evidence::roster::Role;
 use evidence::sshsig;
-use ledger::{Checkpoint, Hash, verify_consistency};
+use ledger::{Hash, Note, ProofFile, verify_consistency};
 
-use crate::custody::{Custody, act_of, check_act, proven};
+use crate::custody::{Custody, Head, act_of, check_act, proven};
 use crate::files::Files;
 use crate::rosters::Rosters;
 use crate::trust::{Trust, chain};
 
 /// Checks the signature over SHA256SUMS; returns the signer's name.
 pub(crate) fn sums_signature(
-    files: &Files,
+    files: &Files<'_>,
     overview: &Overview,
     rosters: &Rosters,
 ) -> Result<String, String> {
@@ -41,29 +39,38 @@ pub(crate) fn sums_signature(
 
 /// Checks the `bundle.exported` entry and that its checkpoint continues the bundle's own.
 pub(crate) fn check(
-    files: &Files,
+    files: &Files<'_>,
     overview: &Overview,
-    head: &Checkpoint,
+    head: &Head,
     custody: &Custody,
     rosters: &Rosters,
     trust: &Trust,
 ) -> Result<String, String> {
-    let note = files.required("export/checkpoint")?;
+    let bytes = files.required("export/checkpoint")?;
+    let note = Note::parse(&bytes).map_err(|cause| format!("export/checkpoint: {}", chain(&cause)))?;
     let later = trust
         .policy
-        .verify_checkpoint(&note)
+        .verify_note(&note)
         .map_err(|cause| format!("export/checkpoint: {}", chain(&cause)))?
         .checkpoint;
+    let later = Head { checkpoint: later, note };
     let proof = consistency(&files.required("export/consistency")?)?;
-    if later.origin != head.origin {
-        return Err(format!("export/checkpoint is of {}", later.origin));
+    let (old, new) = (&head.checkpoint, &later.checkpoint);
+    if new.origin != old.origin {
+        return Err(format!("export/checkpoint is of {}", new.origin));
     }
-    verify_consistency(head.size, &head.root, later.size, &later.root, &proof).map_err(|cause| {
+    verify_consistency(old.size, &old.root, new.size, &new.root, &proof).map_err(|cause| {
         format!(
             "export/checkpoint does not continue ledger/checkpoint: {}",
             chain(&cause)
         )
     })?;
+    // Sums cover neither: each line of one must stand in the other, so that every bit of both is held by something.
+    let carried = ProofFile::parse(&files.required("export/entry.tlog-proof")?)
+        .map_err(|cause| format!("export/entry.tlog-proof: {}", chain(&cause)))?;
+    if *carried.checkpoint() != later.note {
+        return Err("export/entry.tlog-proof does not carry export/checkpoint".to_owned());
+    }
     let exported = proven(files, "export/entry", "export/entry.tlog-proof", &later)?;
     let envelope = &exported.entry.envelope;
     if envelope.type_ != EntryType::BundleExported || envelope.incident.incident() != Some(&overview.incident)
@@ -72,6 +79,9 @@ pub(crate) fn check(
             "export/entry is {} of {}",
             envelope.type_, envelope.incident
         ));
+    }
+    if envelope.deployment != overview.deployment {
+        return Err(format!("export/entry is of deployment {}", envelope.deployment));
     }
     let sums = Digest::of(files.sums_bytes()).to_string();
     let last = custody.incident.last().ok_or("the incident has no entries")?;
@@ -87,12 +97,22 @@ pub(crate) fn check(
     if exported.index <= last.index || envelope.seq <= overview.head_seq {
         return Err("bundle.exported stands before the head it names".to_owned());
     }
+    if envelope.time < last.entry.envelope.time {
+        return Err("bundle.exported is dated before the head it names".to_owned());
+    }
+    if envelope.seq == overview.head_seq.saturating_add(1) && envelope.prev != overview.head {
+        return Err("bundle.exported does not link to the head it names".to_owned());
+    }
     let act = act_of(files, &exported)?;
     check_act(&exported, &act, rosters)?;
     let by: evidence::act::Act =
         evidence::json::parse_document(&act.document).map_err(|cause| chain(&cause))?;
     if by.by == overview.by {
-        Ok(format!("logged as entry {} at {}", exported.index, envelope.time))
+        let between = envelope.seq.saturating_sub(overview.head_seq).saturating_sub(1);
+        Ok(format!(
+            "logged as entry {} at {}; {between} entries of the incident were recorded in between and are not here",
+            exported.index, envelope.time
+        ))
     } else {
         Err(format!("exported by {}, bundle.json says {}", by.by, overview.by))
     }
@@ -108,12 +128,7 @@ fn consistency(bytes: &[u8]) -> Result<Vec<Hash>, String> {
     let body = text.strip_suffix('\n').ok_or_else(bad)?;
     body.split('\n')
         .map(|line| {
-            let bytes: [u8; 32] = STANDARD
-                .decode(line)
-                .ok()
-                .and_then(|bytes| bytes.try_into().ok())
-                .ok_or_else(bad)?;
-            Ok(Hash(bytes))
+            Hash::from_base64(line).map_err(|_not_a_hash| bad())
         })
         .collect()
 }

@@ -1,8 +1,10 @@
 //! The bundle's files: every one is regular, has a permitted name, and is covered by SHA256SUMS or by the short uncovered list.
-//! Guarantee: bytes are handed out only of files whose digest was compared, and are compared again while read, so that a file changed between is noticed.
+//! Guarantee: bytes are handed out only of files whose digest was compared, and are compared again while read, so that a file changed between is noticed;
+//! each file that a check asked for is remembered, so that one which no check vouches for can be named.
 
-use std::collections::BTreeMap;
-use std::io::{BufReader, Read as _};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use evidence::bundle::{self, Sums, UNCOVERED};
@@ -11,15 +13,27 @@ use evidence::digest::{Digest, Hasher};
 /// Largest file read at once: documents and entries; containers are streamed.
 pub(crate) const SMALL_BYTES_MAX: u64 = 72 << 20;
 
-/// A bundle on disk.
+/// Where the bytes are.
 #[derive(Debug)]
-pub(crate) struct Files {
-    root: PathBuf,
+enum Source<'a> {
+    Folder(PathBuf),
+    Memory(&'a BTreeMap<String, Vec<u8>>),
+}
+
+/// A bundle on disk or in memory.
+#[derive(Debug)]
+pub(crate) struct Files<'a> {
+    source: Source<'a>,
     /// name → length, of every regular file.
     lengths: BTreeMap<String, u64>,
     sums: Sums,
     sums_bytes: Vec<u8>,
+    /// Names that a check asked for.
+    asked: RefCell<BTreeSet<String>>,
 }
+
+/// Largest SHA256SUMS: as many lines of 266 bytes as a bundle may have files would be more, but no bundle has only longest names.
+const SUMS_BYTES_MAX: u64 = SMALL_BYTES_MAX * 8;
 
 /// A bundle whose files cannot even be listed.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +60,7 @@ pub enum FilesError {
     },
 }
 
-impl Files {
+impl<'a> Files<'a> {
     /// Lists the folder and reads SHA256SUMS.
     pub(crate) fn open(root: &Path) -> Result<Self, FilesError> {
         let io = |source| FilesError::Io { source };
@@ -59,17 +73,40 @@ impl Files {
         }
         let mut lengths = BTreeMap::new();
         list(root, "", &mut lengths)?;
-        let length = lengths.get("SHA256SUMS").copied().unwrap_or(0);
-        let sums_bytes = read(&root.join("SHA256SUMS"), length, SMALL_BYTES_MAX * 8)?;
-        let sums = Sums::parse(&sums_bytes).map_err(|cause| FilesError::Malformed {
+        Self::new(Source::Folder(root.to_path_buf()), lengths)
+    }
+
+    /// A bundle whose files are in memory, by name.
+    pub(crate) fn in_memory(files: &'a BTreeMap<String, Vec<u8>>) -> Result<Self, FilesError> {
+        let mut lengths = BTreeMap::new();
+        for (name, bytes) in files {
+            bundle::check_name(name).map_err(|cause| FilesError::Malformed {
+                what: cause.to_string(),
+            })?;
+            lengths.insert(name.clone(), u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        }
+        if lengths.contains_key("SHA256SUMS") {
+            Self::new(Source::Memory(files), lengths)
+        } else {
+            Err(FilesError::NotABundle {
+                path: "memory".to_owned(),
+            })
+        }
+    }
+
+    fn new(source: Source<'a>, lengths: BTreeMap<String, u64>) -> Result<Self, FilesError> {
+        let mut files = Self {
+            source,
+            lengths,
+            sums: Sums::new(),
+            sums_bytes: Vec::new(),
+            asked: RefCell::default(),
+        };
+        files.sums_bytes = files.read("SHA256SUMS", SUMS_BYTES_MAX)?;
+        files.sums = Sums::parse(&files.sums_bytes).map_err(|cause| FilesError::Malformed {
             what: cause.to_string(),
         })?;
-        Ok(Self {
-            root: root.to_path_buf(),
-            lengths,
-            sums,
-            sums_bytes,
-        })
+        Ok(files)
     }
 
     /// SHA256SUMS as it is.
@@ -85,14 +122,14 @@ impl Files {
     /// Hashes every covered file; returns everything that is missing, altered or extra. `progress` gets bytes as they are read.
     pub(crate) fn compare(&self, progress: &mut dyn FnMut(u64)) -> Result<Vec<String>, FilesError> {
         let mut wrong = Vec::new();
+        let mut buffer = vec![0; 256 << 10];
         for (name, expected) in self.sums.iter() {
             if !self.lengths.contains_key(name) {
                 wrong.push(format!("{name} is missing"));
                 continue;
             }
-            let mut file = BufReader::with_capacity(1 << 20, self.reader(name)?);
+            let mut file = self.reader(name)?;
             let mut hasher = Hasher::new();
-            let mut buffer = vec![0; 1 << 20];
             loop {
                 let count = file
                     .read(&mut buffer)
@@ -120,10 +157,12 @@ impl Files {
 
     /// A file's bytes; `None` when the bundle has no such file. A covered file is compared with its digest again.
     pub(crate) fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
-        let Some(length) = self.lengths.get(name) else {
+        if !self.lengths.contains_key(name) {
             return Ok(None);
-        };
-        let bytes = read(&self.root.join(name), *length, SMALL_BYTES_MAX)
+        }
+        self.asked.borrow_mut().insert(name.to_owned());
+        let bytes = self
+            .read(name, SMALL_BYTES_MAX)
             .map_err(|cause| crate::trust::chain(&cause))?;
         if let Some(expected) = self.sums.digest(name)
             && Digest::of(&bytes) != *expected
@@ -138,9 +177,48 @@ impl Files {
         self.bytes(name)?.ok_or_else(|| format!("{name} is missing"))
     }
 
-    /// A file to stream.
-    pub(crate) fn reader(&self, name: &str) -> Result<fs_err::File, FilesError> {
-        fs_err::File::open(self.root.join(name)).map_err(|source| FilesError::Io { source })
+    /// A file to stream, for a check that judges its content.
+    pub(crate) fn judged(&self, name: &str) -> Result<Box<dyn Read + '_>, FilesError> {
+        self.asked.borrow_mut().insert(name.to_owned());
+        self.reader(name)
+    }
+
+    fn reader(&self, name: &str) -> Result<Box<dyn Read + '_>, FilesError> {
+        match &self.source {
+            Source::Folder(root) => fs_err::File::open(root.join(name))
+                .map(|file| -> Box<dyn Read> { Box::new(file) })
+                .map_err(|source| FilesError::Io { source }),
+            Source::Memory(files) => match files.get(name) {
+                Some(bytes) => Ok(Box::new(bytes.as_slice())),
+                None => Err(FilesError::Io {
+                    source: std::io::ErrorKind::NotFound.into(),
+                }),
+            },
+        }
+    }
+
+    fn read(&self, name: &str, max: u64) -> Result<Vec<u8>, FilesError> {
+        let mut bytes = Vec::new();
+        self.reader(name)?
+            .take(max.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|source| FilesError::Io { source })?;
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
+            return Err(FilesError::Malformed {
+                what: format!("{name} is over {max} bytes"),
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// Files that no check has asked for.
+    pub(crate) fn unjudged(&self) -> Vec<String> {
+        let asked = self.asked.borrow();
+        self.lengths
+            .keys()
+            .filter(|name| !asked.contains(*name))
+            .cloned()
+            .collect()
     }
 
     /// Whether the bundle has the file.
@@ -154,7 +232,7 @@ impl Files {
     }
 
     /// All names below a prefix such as `custody/`, sorted.
-    pub(crate) fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn below<'b>(&'b self, prefix: &'b str) -> impl Iterator<Item = &'b str> {
         self.lengths
             .range(prefix.to_owned()..)
             .map(|(name, _)| name.as_str())
@@ -164,6 +242,7 @@ impl Files {
 
 fn list(root: &Path, inside: &str, lengths: &mut BTreeMap<String, u64>) -> Result<(), FilesError> {
     let malformed = |what: String| FilesError::Malformed { what };
+    let before = lengths.len();
     for entry in fs_err::read_dir(root.join(inside)).map_err(|source| FilesError::Io { source })? {
         let entry = entry.map_err(|source| FilesError::Io { source })?;
         let meta = entry
@@ -193,18 +272,8 @@ fn list(root: &Path, inside: &str, lengths: &mut BTreeMap<String, u64>) -> Resul
             return Err(malformed(format!("more than {} files", bundle::FILES_MAX)));
         }
     }
-    Ok(())
-}
-
-fn read(path: &Path, length: u64, max: u64) -> Result<Vec<u8>, FilesError> {
-    if length > max {
-        return Err(FilesError::Malformed {
-            what: format!("{} is over {max} bytes", path.display()),
-        });
+    if lengths.len() == before {
+        return Err(malformed(format!("{inside} is an empty folder: somebody put it there")));
     }
-    let mut bytes = Vec::new();
-    fs_err::File::open(path)
-        .and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(|source| FilesError::Io { source })?;
-    Ok(bytes)
+    Ok(())
 }

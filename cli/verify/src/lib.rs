@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod collections;
+mod coverage;
 mod custody;
 mod endpoints;
 mod export;
@@ -14,20 +15,22 @@ mod rosters;
 mod stamp;
 mod trust;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use evidence::act::Act;
 use evidence::bundle::Overview;
 use evidence::detail::Detail;
-use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::json;
-use ledger::Checkpoint;
+use ledger::Note;
 
 pub use files::FilesError;
 pub use report::{Check, CollectionSummary, Report, Verdict};
 pub use trust::{Trust, TrustError};
 
-use custody::Custody;
+use custody::{Custody, Head};
+use endpoints::Endpoints;
 use files::Files;
 use orders::Orders;
 use rosters::Rosters;
@@ -42,6 +45,15 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// How much of a report is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Every check.
+    Whole,
+    /// No check after one that failed: whether a bundle holds, not all that is wrong with it.
+    UntilFailure,
+}
+
 /// Verifies the bundle in `folder`.
 ///
 /// # Errors
@@ -51,11 +63,33 @@ pub fn verify(
     trust: &Trust,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, FilesError> {
+    judge(Files::open(folder), trust, Effort::Whole, progress)
+}
+
+/// Verifies a bundle whose files are in memory, by name.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_memory(
+    files: &BTreeMap<String, Vec<u8>>,
+    trust: &Trust,
+    effort: Effort,
+) -> Result<Report, FilesError> {
+    judge(Files::in_memory(files), trust, effort, &mut |_| ())
+}
+
+fn judge(
+    files: Result<Files<'_>, FilesError>,
+    trust: &Trust,
+    effort: Effort,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, FilesError> {
     let mut report = Report::default();
-    let files = match Files::open(folder) {
+    let files = match files {
         Ok(files) => files,
         Err(FilesError::Malformed { what }) => {
             report.failed("sums", "", what);
+            report.complete();
             return Ok(report);
         }
         Err(other) => return Err(other),
@@ -87,37 +121,44 @@ pub fn verify(
             }
         }
     }
-    if let Err(why) = contents(&files, trust, &mut report, &mut step) {
-        report.failed("bundle", "", why);
-    }
+    contents(&files, trust, effort, &mut report, &mut step);
+    report.complete();
     Ok(report)
 }
 
-fn contents(
-    files: &Files,
-    trust: &Trust,
-    report: &mut Report,
-    step: &mut dyn FnMut(u64),
-) -> Result<(), String> {
-    let overview: Overview = json::parse_document(&files.required("bundle.json")?)
-        .map_err(|cause| format!("bundle.json: {}", chain(&cause)))?;
+/// All checks behind `sums`; each that cannot run leaves those that lean on it undone, and [`Report::complete`] says so.
+fn contents(files: &Files<'_>, trust: &Trust, effort: Effort, report: &mut Report, step: &mut dyn FnMut(u64)) {
+    let enough = |report: &Report| effort == Effort::UntilFailure && report.exit_code() == 1;
+    if enough(report) {
+        return;
+    }
+    let overview = files
+        .required("bundle.json")
+        .and_then(|bytes| json::parse_document::<Overview>(&bytes).map_err(|cause| chain(&cause)));
+    let overview = match overview {
+        Ok(overview) => overview,
+        Err(why) => {
+            report.failed("coverage", "", format!("bundle.json: {why}"));
+            return;
+        }
+    };
     report.incident = overview.incident.to_string();
     report.deployment = overview.deployment.to_string();
     let mut rosters = match Rosters::load(files, &overview.deployment, trust) {
         Ok(rosters) => rosters,
         Err(why) => {
             report.failed("roster", "", why);
-            return Ok(());
+            return;
         }
     };
     let Some(head) = checkpoint(files, &overview, trust, report) else {
-        return Ok(());
+        return;
     };
     let custody = match Custody::load(files, &head) {
         Ok(custody) => custody,
         Err(why) => {
             report.failed("custody.inclusion", "", why);
-            return Ok(());
+            return;
         }
     };
     report.ok(
@@ -126,14 +167,12 @@ fn contents(
         format!(
             "{} entries are in the tree of size {}",
             custody.incident.len().saturating_add(custody.deployment.len()),
-            head.size
+            head.checkpoint.size
         ),
     );
     let placed = custody
-        .deployment
-        .values()
-        .filter(|proven| proven.entry.envelope.type_ == EntryType::RosterPublished)
-        .try_for_each(|proven| rosters.place(&proven.entry.envelope.event, proven.index))
+        .of_deployment(EntryType::RosterPublished)
+        .try_for_each(|proven| rosters.place(proven))
         .and_then(|()| rosters.check_all_published());
     report.settle(
         "roster",
@@ -150,20 +189,16 @@ fn contents(
             &overview.head,
         ),
     );
-    report.settle("custody.acts", "", acts(files, &custody, &rosters));
-    if report.vouched_by.is_empty() || trust.policy.needs_cosigners() {
-        report.not_asked(
-            "custody.complete",
-            "",
-            "no cosigner checked the entry rules: completeness is vouched for by the collector",
-        );
-    } else {
-        report.not_asked(
-            "custody.complete",
-            "",
-            "this version of the policy does not say which cosigners check entry rules",
-        );
-    }
+    acts(files, &custody, &rosters, trust, report);
+    report.not_asked(
+        "custody.complete",
+        "",
+        if report.vouched_by.is_empty() {
+            "no cosigner checked the entry rules: completeness is vouched for by the collector"
+        } else {
+            "the policy does not say which cosigners check entry rules: completeness is vouched for by the collector"
+        },
+    );
     report.settle(
         "sums.signature",
         "",
@@ -177,43 +212,56 @@ fn contents(
         trust,
         report,
     );
-    let expected = match collections::expected(&custody) {
-        Ok(expected) => expected,
-        Err(why) => {
-            report.failed("coverage", "", why);
-            return Ok(());
-        }
-    };
-    let orders = orders(files, &custody, &rosters, report);
-    for one in &expected {
-        if files
-            .below(&format!("evidence/{}/", one.collection))
-            .next()
-            .is_some()
-        {
-            collections::check(files, one, &custody, &rosters, &orders, report, step);
-        }
-    }
-    report.settle("coverage", "", coverage(files, &overview, &expected));
     report.settle(
         "export",
         "",
         export::check(files, &overview, &head, &custody, &rosters, trust),
     );
-    Ok(())
+    if enough(report) {
+        return;
+    }
+    let endpoints = Endpoints::load(files, &custody, &rosters, report);
+    let orders = orders(files, &custody, &rosters, report);
+    let expected = match collections::expected(&custody) {
+        Ok(expected) => expected,
+        Err(why) => {
+            report.failed("coverage", "", why);
+            return;
+        }
+    };
+    let context = collections::Context {
+        files,
+        custody: &custody,
+        endpoints: &endpoints,
+        orders: &orders,
+        partial: overview.partial,
+    };
+    for one in &expected {
+        collections::check(&context, one, report, step);
+        if enough(report) {
+            return;
+        }
+    }
+    report.settle("coverage", "", coverage::collections(files, &overview, &expected));
+    report.settle("conveniences", "", coverage::conveniences(files, &rosters, &endpoints, trust, &custody));
+    // With a check undone because another failed, its files would be named here for nothing.
+    if report.exit_code() != 1
+        && let Err(why) = coverage::nothing_else(files)
+    {
+        report.failed("coverage", "", why);
+    }
 }
 
 /// The ledger's head under the pinned log key.
-fn checkpoint(files: &Files, overview: &Overview, trust: &Trust, report: &mut Report) -> Option<Checkpoint> {
-    let verified = files.required("ledger/checkpoint").and_then(|note| {
-        let verified = trust
-            .policy
-            .verify_checkpoint(&note)
-            .map_err(|cause| chain(&cause))?;
-        let same =
-            verified.checkpoint.origin == overview.origin && verified.checkpoint.size == overview.entries;
+fn checkpoint(files: &Files<'_>, overview: &Overview, trust: &Trust, report: &mut Report) -> Option<Head> {
+    let verified = files.required("ledger/checkpoint").and_then(|bytes| {
+        let note = Note::parse(&bytes).map_err(|cause| chain(&cause))?;
+        let verified = trust.policy.verify_note(&note).map_err(|cause| chain(&cause))?;
+        let same = verified.checkpoint.origin == overview.origin
+            && verified.checkpoint.origin == format!("exhibit/{}", overview.deployment)
+            && verified.checkpoint.size == overview.entries;
         if same {
-            Ok((note, verified))
+            Ok((bytes, note, verified))
         } else {
             Err(format!(
                 "is of {} with {} entries, bundle.json says otherwise",
@@ -222,7 +270,7 @@ fn checkpoint(files: &Files, overview: &Overview, trust: &Trust, report: &mut Re
         }
     });
     match verified {
-        Ok((note, verified)) => {
+        Ok((bytes, note, verified)) => {
             report.ok(
                 "checkpoint",
                 "",
@@ -255,13 +303,16 @@ fn checkpoint(files: &Files, overview: &Overview, trust: &Trust, report: &mut Re
                 files,
                 "checkpoint.stamp",
                 "ledger/checkpoint.tsr",
-                &note,
+                &bytes,
                 trust,
                 report,
             ) {
                 report.vouched_by.push(format!("time-stamping authority, {time}"));
             }
-            Some(verified.checkpoint)
+            Some(Head {
+                checkpoint: verified.checkpoint,
+                note,
+            })
         }
         Err(why) => {
             report.failed("checkpoint", "", why);
@@ -272,7 +323,7 @@ fn checkpoint(files: &Files, overview: &Overview, trust: &Trust, report: &mut Re
 
 /// Checks a stamp if there is one and if certificates are pinned.
 fn stamp_of(
-    files: &Files,
+    files: &Files<'_>,
     check: &'static str,
     name: &str,
     data: &[u8],
@@ -307,40 +358,87 @@ fn stamp_of(
 }
 
 /// Every entry's act is there, is the one the entry names, and is signed as its type demands; every detail is the one its act names.
-fn acts(files: &Files, custody: &Custody, rosters: &Rosters) -> Result<String, String> {
+fn acts(files: &Files<'_>, custody: &Custody, rosters: &Rosters, trust: &Trust, report: &mut Report) {
     let (mut count, mut erased) = (0_u64, 0_u64);
+    let mut unknown = None;
     for proven in custody.all() {
-        let act = custody::act_of(files, proven)?;
-        custody::check_act(proven, &act, rosters)?;
-        count = count.saturating_add(1);
-        let Ok(parsed) = json::parse_document::<evidence::act::Act>(&act.document) else {
-            continue;
-        };
-        let Some(detail) = parsed.detail else { continue };
-        match files.bytes(&format!("details/{detail}.json"))? {
-            Some(bytes) => {
-                Detail::open(&bytes, &detail)
-                    .map_err(|cause| format!("details/{detail}.json: {}", chain(&cause)))?;
+        let judged = custody::act_of(files, proven).and_then(|act| {
+            let judged = custody::check_act(proven, &act, rosters)?;
+            let detail = detail(files, &act)?;
+            genesis(proven, trust)?;
+            Ok((judged, detail))
+        });
+        match judged {
+            Ok((judged, detail)) => {
+                count = count.saturating_add(1);
+                erased = erased.saturating_add(u64::from(detail == Found::No));
+                if judged == custody::Judged::Unknown {
+                    unknown = unknown.or(Some(proven));
+                }
             }
-            None => erased = erased.saturating_add(1),
+            Err(why) => {
+                report.failed("custody.acts", "", why);
+                return;
+            }
         }
     }
-    for name in files.below("details/") {
-        let digest = name
-            .strip_prefix("details/")
-            .and_then(|name| name.strip_suffix(".json"))
-            .and_then(|hex| Digest::from_hex(hex).ok());
-        if digest != Some(Digest::of(&files.required(name)?)) {
-            return Err(format!("{name} does not have the digest of its name"));
-        }
+    if let Some(proven) = unknown {
+        let type_ = proven.entry.envelope.type_;
+        report.not_checked(
+            "custody.acts",
+            "",
+            format!("{type_} at {}: this version does not know who signs it; use a newer one", proven.index),
+        );
+        return;
     }
-    Ok(format!(
-        "{count} acts present and signed as their types demand; {erased} details not in the bundle"
-    ))
+    report.ok(
+        "custody.acts",
+        "",
+        format!("{count} acts present and signed as their types demand; {erased} details not in the bundle"),
+    );
+}
+
+/// Whether the detail object that an act names is in the bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Yes,
+    No,
+    NotNamed,
+}
+
+fn detail(files: &Files<'_>, act: &evidence::entry::ActObject) -> Result<Found, String> {
+    let Ok(parsed) = json::parse_document::<Act>(&act.document) else {
+        return Ok(Found::NotNamed);
+    };
+    let Some(detail) = parsed.detail else {
+        return Ok(Found::NotNamed);
+    };
+    let name = format!("details/{detail}.json");
+    let Some(bytes) = files.bytes(&name)? else {
+        return Ok(Found::No);
+    };
+    Detail::open(&bytes, &detail).map_err(|cause| format!("{name}: {}", chain(&cause)))?;
+    Ok(Found::Yes)
+}
+
+/// The first entry of a log names the log's own key.
+fn genesis(proven: &custody::Proven, trust: &Trust) -> Result<(), String> {
+    if proven.entry.envelope.type_ != EntryType::LogGenesis {
+        return Ok(());
+    }
+    let named = proven.reference("log").unwrap_or_default();
+    if proven.index != 0 || proven.entry.envelope.seq != 0 {
+        return Err(format!("log.genesis stands at {}", proven.index));
+    }
+    if trust.policy.logs().iter().any(|log| log.key.to_string() == named) {
+        Ok(())
+    } else {
+        Err("log.genesis names another log key than the pinned one".to_owned())
+    }
 }
 
 /// All orders that the chain names.
-fn orders(files: &Files, custody: &Custody, rosters: &Rosters, report: &mut Report) -> Orders {
+fn orders(files: &Files<'_>, custody: &Custody, rosters: &Rosters, report: &mut Report) -> Orders {
     let mut orders = Orders::new();
     for proven in custody
         .incident
@@ -349,67 +447,17 @@ fn orders(files: &Files, custody: &Custody, rosters: &Rosters, report: &mut Repo
     {
         let id = proven.entry.envelope.event;
         match orders::check(files, &id, custody, rosters) {
-            Ok(order) => {
+            Ok(verified) => {
+                let order = &verified.order;
                 report.ok(
                     "order",
                     &id.to_string(),
                     format!("issued by {}, {} targets", order.issuer, order.targets_count),
                 );
-                orders.insert(id, order);
+                orders.insert(id, verified);
             }
             Err(why) => report.failed("order", &id.to_string(), why),
         }
     }
     orders
-}
-
-/// What the chain names is here, and nothing else.
-fn coverage(
-    files: &Files,
-    overview: &Overview,
-    expected: &[collections::Expected],
-) -> Result<String, String> {
-    let mut missing = 0_u64;
-    for one in expected {
-        let present = files.has(&format!("evidence/{}/container.tar.zst", one.collection));
-        let needed = one.stored.is_some()
-            || one
-                .interrupted
-                .as_ref()
-                .is_some_and(|proven| proven.reference("segments") != Some("0"));
-        if needed && !present {
-            if !overview.partial {
-                return Err(format!(
-                    "collection {} is in the ledger but not in the bundle",
-                    one.collection
-                ));
-            }
-            missing = missing.saturating_add(1);
-        }
-    }
-    for name in files.below("evidence/") {
-        let known = expected
-            .iter()
-            .any(|one| name.starts_with(&format!("evidence/{}/", one.collection)));
-        if !known {
-            return Err(format!("{name} is evidence that the ledger does not name"));
-        }
-    }
-    let listed: Vec<Digest> = {
-        let mut listed: Vec<Digest> = expected
-            .iter()
-            .map(|one| one.collection)
-            .filter(|id| files.has(&format!("evidence/{id}/container.tar.zst")))
-            .collect();
-        listed.sort_unstable();
-        listed
-    };
-    if listed != overview.collections {
-        return Err("bundle.json lists other collections".to_owned());
-    }
-    Ok(if missing > 0 {
-        format!("partial production: {missing} collections are left out on purpose")
-    } else {
-        format!("{} collections, all that the ledger names", listed.len())
-    })
 }

@@ -14,15 +14,24 @@ use crate::rosters::{Rosters, signed};
 use crate::trust::chain;
 
 /// Verified orders by id.
-pub(crate) type Orders = BTreeMap<Digest, Order>;
+pub(crate) type Orders = BTreeMap<Digest, Verified>;
+
+/// An order that holds, and where in the log it became one that an endpoint may obey.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    /// The order.
+    pub order: Order,
+    /// Index of `order.issued`, or of the approval that completed it.
+    pub complete_at: u64,
+}
 
 /// Verifies one order of the bundle.
 pub(crate) fn check(
-    files: &Files,
+    files: &Files<'_>,
     id: &Digest,
     custody: &Custody,
     rosters: &Rosters,
-) -> Result<Order, String> {
+) -> Result<Verified, String> {
     let signed_order = signed(files, &format!("orders/{id}"))?;
     if signed_order.digest() != *id {
         return Err(format!("its digest is {}", signed_order.digest()));
@@ -55,6 +64,10 @@ pub(crate) fn check(
         proven.entry.envelope.type_ == EntryType::OrderIssued && proven.entry.envelope.event == *id
     });
     let issued = issued.ok_or("has no order.issued entry")?;
+    // The roster it was made under is the one in force: an endpoint takes no older one.
+    if rosters.in_force(issued.index).map(|roster| roster.version) != Some(order.roster_version) {
+        return Err(format!("was logged when roster {} was not the one in force", order.roster_version));
+    }
     let time = issued.entry.envelope.time;
     if issued.entry.envelope.incident.incident() != Some(&order.incident) {
         return Err(format!("is for {}", order.incident));
@@ -64,24 +77,23 @@ pub(crate) fn check(
             "was logged at {time}, after it or its roster had expired"
         ));
     }
-    if roster.needs_approval(order.sensitivity) {
-        let approver = approver(files, id, &order, custody, rosters)?;
-        return if approver {
-            Ok(order)
-        } else {
-            Err("needs the approval of a second person and has none".to_owned())
-        };
-    }
-    Ok(order)
+    let complete_at = if roster.needs_approval(order.sensitivity) {
+        approved_at(files, id, &order, custody, rosters)?
+            .ok_or("needs the approval of a second person and has none")?
+    } else {
+        issued.index
+    };
+    Ok(Verified { order, complete_at })
 }
 
-fn approver(
-    files: &Files,
+/// The log index of the first approval that counts.
+fn approved_at(
+    files: &Files<'_>,
     id: &Digest,
     order: &Order,
     custody: &Custody,
     rosters: &Rosters,
-) -> Result<bool, String> {
+) -> Result<Option<u64>, String> {
     for proven in custody
         .incident
         .iter()
@@ -93,18 +105,19 @@ fn approver(
         let approval: Approval = approval.read().map_err(|cause| chain(&cause))?;
         let person = rosters.person(proven.index, &key, &[Role::Approver]);
         let counts = approval.order == *id
+            && approval.deployment == order.deployment
             && approval.decision == Decision::Approve
             && approval.approver != order.issuer
             && person.is_some_and(|person| person.id == approval.approver);
         if counts {
-            return Ok(true);
+            return Ok(Some(proven.index));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Checks that an endpoint was a target of the order.
-pub(crate) fn check_target(files: &Files, id: &Digest, order: &Order, target: &Target) -> Result<(), String> {
+pub(crate) fn check_target(files: &Files<'_>, id: &Digest, order: &Order, target: &Target) -> Result<(), String> {
     let name = format!("orders/{id}.targets/{}.json", target.endpoint);
     let proof: TargetProof = json::parse_document(&files.required(&name)?)
         .map_err(|cause| format!("{name}: {}", chain(&cause)))?;

@@ -3,6 +3,41 @@
 
 use serde::Serialize;
 
+/// When exit code 0 needs a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// In every bundle.
+    Always,
+    /// When the policy or a pinned certificate asks for it.
+    Never,
+    /// Once for each order, endpoint or collection; an incident may have none.
+    PerObject,
+}
+
+/// The table of docs/spec/bundle.md.
+const CHECKS: [(&str, Need); 20] = [
+    ("sums", Need::Always),
+    ("sums.signature", Need::Always),
+    ("sums.stamp", Need::Never),
+    ("roster", Need::Always),
+    ("checkpoint", Need::Always),
+    ("quorum", Need::Never),
+    ("checkpoint.stamp", Need::Never),
+    ("custody.inclusion", Need::Always),
+    ("custody.chain", Need::Always),
+    ("custody.acts", Need::Always),
+    ("custody.complete", Need::Never),
+    ("order", Need::PerObject),
+    ("endpoint", Need::PerObject),
+    ("delegation", Need::PerObject),
+    ("seals", Need::PerObject),
+    ("manifest", Need::PerObject),
+    ("container", Need::PerObject),
+    ("coverage", Need::Always),
+    ("conveniences", Need::Always),
+    ("export", Need::Always),
+];
+
 /// Result of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -108,6 +143,22 @@ impl Report {
             required,
             says,
         });
+    }
+
+    /// Names every check of the table that did not run, so that no reader takes its silence for a yes.
+    pub(crate) fn complete(&mut self) {
+        for (check, required) in CHECKS {
+            if !self.checks.iter().any(|done| done.check == check) {
+                let says = "did not run, because nothing in the bundle asks for it";
+                let skipped = "did not run, because an earlier check failed";
+                match (self.exit_code(), required) {
+                    (1, Need::Always | Need::PerObject) => self.not_checked(check, "", skipped),
+                    (1, Need::Never) => self.not_asked(check, "", skipped),
+                    (_, Need::Always) => self.not_checked(check, "", "did not run"),
+                    (_, Need::Never | Need::PerObject) => self.not_asked(check, "", says),
+                }
+            }
+        }
     }
 
     /// 1 when anything failed; else 2 when a required check was not made; else 0.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use evidence::digest::Digest;
 use evidence::id::DeploymentId;
 use evidence::keys::PublicKey;
 use evidence::roster::Person;
 use evidence::roster::{AdmittedRoster, Role, Roster, RosterFloor};
 use evidence::signed::{Signed, signature_name};
 
+use crate::custody::Proven;
 use crate::files::Files;
 use crate::trust::{Trust, chain};
 
@@ -22,7 +22,7 @@ pub(crate) struct Rosters {
 
 impl Rosters {
     /// Reads and verifies every `deployment/roster-<version>.json`.
-    pub(crate) fn load(files: &Files, deployment: &DeploymentId, trust: &Trust) -> Result<Self, String> {
+    pub(crate) fn load(files: &Files<'_>, deployment: &DeploymentId, trust: &Trust) -> Result<Self, String> {
         let mut versions: Vec<u64> = files
             .below("deployment/roster-")
             .filter_map(|name| {
@@ -73,8 +73,9 @@ impl Rosters {
         self.by_version.get(&version)
     }
 
-    /// Notes that the roster with this digest was published at a log index.
-    pub(crate) fn place(&mut self, digest: &Digest, index: u64) -> Result<(), String> {
+    /// Notes that the roster with this digest was published at a log index; versions only rise.
+    pub(crate) fn place(&mut self, proven: &Proven) -> Result<(), String> {
+        let (digest, index) = (&proven.entry.envelope.event, proven.index);
         let version = self
             .by_version
             .iter()
@@ -82,6 +83,14 @@ impl Rosters {
             .map(|(version, _)| *version);
         let version = version
             .ok_or_else(|| format!("roster.published at {index} names a roster that is not in the bundle"))?;
+        let named = proven.reference("version") == Some(version.to_string().as_str())
+            && proven.reference("roster") == Some(digest.to_string().as_str());
+        if !named {
+            return Err(format!("roster.published at {index} names another roster than it records"));
+        }
+        if self.published.values().any(|earlier| *earlier >= version) {
+            return Err(format!("roster {version} was published again, or after a newer one"));
+        }
         self.published.insert(index, version);
         Ok(())
     }
@@ -113,7 +122,7 @@ impl Rosters {
 }
 
 /// Reads `NAME.json` with its signatures.
-pub(crate) fn signed(files: &Files, name: &str) -> Result<Signed, String> {
+pub(crate) fn signed(files: &Files<'_>, name: &str) -> Result<Signed, String> {
     let document = files.required(&format!("{name}.json"))?;
     let mut signatures = Vec::new();
     while let Some(bytes) = files.bytes(&signature_name(name, signatures.len().saturating_add(1)))? {

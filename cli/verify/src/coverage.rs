@@ -1,0 +1,131 @@
+//! Coverage: what the ledger names is in the bundle, and what is in the bundle is named by something that was checked.
+//! Guarantee: a file that no check judged is named and fails; the conveniences (keys for stock tools) say what the checked documents say.
+//! Not here: README.txt, verify.sh and certification.txt, which are words of the exporter and covered by the exporter's signature alone.
+
+use evidence::bundle::{Overview, UNCOVERED};
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::roster::endpoint_line;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use crate::collections::Expected;
+use crate::custody::Custody;
+use crate::endpoints::Endpoints;
+use crate::files::Files;
+use crate::rosters::Rosters;
+use crate::trust::{Trust, chain};
+
+/// Files that say what their writer wants.
+const WORDS: [&str; 3] = ["README.txt", "certification.txt", "verify.sh"];
+/// Most certificates of `ca.pem`.
+const CERTIFICATES_MAX: usize = 8;
+
+/// The collections that the chain names are here, and no others.
+pub(crate) fn collections(files: &Files<'_>, overview: &Overview, expected: &[Expected]) -> Result<String, String> {
+    let mut missing = 0_u64;
+    for one in expected {
+        let present = files.has(&format!("evidence/{}/container.tar.zst", one.collection));
+        let arrived = one
+            .interrupted
+            .iter()
+            .any(|proven| proven.reference("segments") != Some("0"));
+        if (one.stored.is_some() || arrived || !one.progress.is_empty()) && !present {
+            if !overview.partial {
+                return Err(format!(
+                    "collection {} is in the ledger but not in the bundle",
+                    one.collection
+                ));
+            }
+            missing = missing.saturating_add(1);
+        }
+    }
+    for name in files.below("evidence/") {
+        let known = expected
+            .iter()
+            .any(|one| name.starts_with(&format!("evidence/{}/", one.collection)));
+        if !known {
+            return Err(format!("{name} is evidence that the ledger does not name"));
+        }
+    }
+    let mut listed: Vec<Digest> = expected
+        .iter()
+        .map(|one| one.collection)
+        .filter(|id| files.has(&format!("evidence/{id}/container.tar.zst")))
+        .collect();
+    listed.sort_unstable();
+    if listed != overview.collections {
+        return Err("bundle.json lists other collections".to_owned());
+    }
+    Ok(if missing > 0 {
+        format!("PARTIAL production: {missing} collections that the ledger names are left out")
+    } else {
+        format!("{} collections, all that the ledger names", listed.len())
+    })
+}
+
+/// Every file was asked for by a check, or is one that says what its writer wants.
+pub(crate) fn nothing_else(files: &Files<'_>) -> Result<(), String> {
+    let unjudged = files.unjudged();
+    let strange = unjudged
+        .iter()
+        .find(|name| !WORDS.contains(&name.as_str()) && !UNCOVERED.contains(&name.as_str()));
+    match strange {
+        None => Ok(()),
+        Some(name) => Err(format!("{name} is named by nothing that was checked")),
+    }
+}
+
+/// The keys that the bundle offers to stock tools are those of the checked documents.
+pub(crate) fn conveniences(
+    files: &Files<'_>,
+    rosters: &Rosters,
+    endpoints: &Endpoints,
+    trust: &Trust,
+    custody: &Custody,
+) -> Result<String, String> {
+    let mut found = Vec::new();
+    if let Some(bytes) = files.bytes("deployment/allowed_signers")? {
+        let newest = rosters.newest().ok_or("the bundle has no roster")?;
+        let lines = endpoints
+            .all()
+            .map(|enrolment| endpoint_line(&enrolment.endpoint, enrolment.generation, &enrolment.evidence_key));
+        let expected = newest.roster().allowed_signers() + &lines.collect::<String>();
+        if bytes != expected.as_bytes() {
+            return Err("deployment/allowed_signers is not that of the newest roster and the endpoints".to_owned());
+        }
+        found.push("allowed_signers");
+    }
+    if let Some(bytes) = files.bytes("deployment/log.vkey")? {
+        let pinned = trust.policy.logs().iter().map(|log| format!("{}\n", log.key));
+        if !pinned.into_iter().any(|line| line.as_bytes() == bytes) {
+            return Err("deployment/log.vkey is not the pinned log key".to_owned());
+        }
+        found.push("log.vkey");
+    }
+    if let Some(bytes) = files.bytes("deployment/ca.pem")? {
+        ca(&bytes, custody)?;
+        found.push("ca.pem");
+    }
+    Ok(if found.is_empty() {
+        "none".to_owned()
+    } else {
+        format!("{}: as the checked documents say", found.join(", "))
+    })
+}
+
+/// `ca.pem` is one certificate, in its one spelling, and the log's first entry names it where the bundle has that.
+fn ca(bytes: &[u8], custody: &Custody) -> Result<(), String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).take(CERTIFICATES_MAX).collect();
+    let certificates = certificates.map_err(|cause| format!("deployment/ca.pem: {}", chain(&cause)))?;
+    let [certificate] = certificates.as_slice() else {
+        return Err("deployment/ca.pem does not hold exactly one certificate".to_owned());
+    };
+    let digest = Digest::of(certificate.as_ref()).to_string();
+    match custody.of_deployment(EntryType::LogGenesis).next() {
+        Some(genesis) if genesis.reference("ca") != Some(digest.as_str()) => {
+            Err("deployment/ca.pem is not the one of log.genesis".to_owned())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,884 @@
+//! A complete bundle with fixed keys and times, made step by step by somebody who holds every private key there is.
+//!
+//! Each step has a hook that may change what it made before anything that follows is hashed, signed, logged and exported: so a
+//! test breaks one rule, and all that stands behind it is right again. This is the skilled hand.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use evidence::act::{Act, ActNonce, ActType};
+use evidence::bundle::{BundleVersion, Overview, SUMS_NAMESPACE, Sums, UNCOVERED};
+use evidence::delegation::{Delegation, DelegationType, collection_id};
+use evidence::detail::Detail;
+use evidence::digest::Digest;
+use evidence::document::Document;
+use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Login, LoginType, Token, TokenType};
+use evidence::entry::{ActObject, Entry, EntryType, EntryVersion, Envelope};
+use evidence::id::{Actor, Chain, Generation};
+use evidence::keys::SigningKey;
+use evidence::manifest::{
+    Agent, Clock, CollectionResult, EndpointOrigin, Encoding, LogHead, Manifest, ManifestType, Origin, StepEnd, StepResult,
+};
+use evidence::order::*;
+use evidence::roster::*;
+use evidence::seal::Identity;
+use evidence::signed::Signed;
+use evidence::text::FixedBytes;
+use evidence::time::{FileTime, Time};
+use evidence::{json, pairs, sshsig};
+use exhibit_verify::{Check, Effort, Report, Trust, Verdict, verify_memory};
+use ledger::{Checkpoint, KeyType, Leaves, Note, NoteSigner, ProofFile};
+
+use crate::forge::{Built as Container, Forge};
+
+pub const AUTHORITY: u8 = 1;
+pub const ALICE: u8 = 10;
+pub const BOB: u8 = 12;
+pub const CAT: u8 = 13;
+pub const DAN: u8 = 14;
+pub const EVE: u8 = 15;
+pub const EVIDENCE: u8 = 20;
+pub const TLS: u8 = 21;
+pub const TOKEN: u8 = 22;
+pub const SEALER: u8 = 23;
+pub const LOG: u8 = 40;
+pub const MALLORY: u8 = 66;
+
+pub const INCIDENT: &str = "INC-2026-0007";
+/// A self-signed certificate made once; nothing here looks inside.
+const CA: &str = "-----BEGIN CERTIFICATE-----
+MIIBMjCB5aADAgECAhReuKbHPWuIoCj2AIQjpYdgVlIuXzAFBgMrZXAwDzENMAsG
+A1UEAwwEYWNtZTAeFw0yNjExMjEyMzQ4NDZaFw0zNjExMTgyMzQ4NDZaMA8xDTAL
+BgNVBAMMBGFjbWUwKjAFBgMrZXADIQBMord7ckHSUK9ThtZ+aMuCZU9r7dbm5vi6
+gkfkhtEdAqNTMFEwHQYDVR0OBBYEFK07NWMNjmYZpSCpf6JvET7weik9MB8GA1Ud
+IwQYMBaAFK07NWMNjmYZpSCpf6JvET7weik9MA8GA1UdEwEB/wQFMAMBAf8wBQYD
+K2VwA0EAc9EI9RQ1Gzv33R7CKm22W7keVVaoRjZBP0qVlWhgGQXPKyoYPatg32f4
+5MKIAuJjrMMSMSkk+A2Go1FUWxWZAg==
+-----END CERTIFICATE-----
+";
+
+pub type Files = BTreeMap<String, Vec<u8>>;
+pub type Hook<'a, T> = Box<dyn Fn(&mut T) + Send + Sync + 'a>;
+
+pub fn key(number: u8) -> SigningKey {
+    SigningKey::from_seed(&[number; 32])
+}
+
+pub fn at(text: &str) -> Time {
+    format!("2026-11-21T{text}.000Z").parse().unwrap()
+}
+
+pub fn sign<T: Document>(document: &T, keys: &[u8]) -> Signed {
+    let keys: Vec<SigningKey> = keys.iter().map(|number| key(*number)).collect();
+    Signed::sign(document, &keys.iter().collect::<Vec<_>>()).unwrap()
+}
+
+/// An act before it is an entry.
+pub struct Draft {
+    pub type_: EntryType,
+    pub chain: Chain,
+    pub time: Time,
+    pub refs: Vec<(String, String)>,
+    pub act: ActObject,
+}
+
+/// A document and the keys that sign it.
+pub struct Paper<T> {
+    pub document: T,
+    pub keys: Vec<u8>,
+}
+
+/// One collection before its container is cut.
+pub struct Collected {
+    pub attempt: u32,
+    pub delegation: Paper<Delegation>,
+    pub forge: Forge,
+}
+
+/// The steps, each with its hook. All do nothing by default.
+pub struct Recipe<'a> {
+    pub roster: Hook<'a, Paper<Roster>>,
+    pub token: Hook<'a, Paper<Token>>,
+    pub enrolment: Hook<'a, Paper<EnrolmentRequest>>,
+    pub order: Hook<'a, Paper<Order>>,
+    pub approval: Hook<'a, Paper<Approval>>,
+    pub collected: Hook<'a, Collected>,
+    /// After the segments are sealed.
+    pub container: Hook<'a, (u32, Container)>,
+    pub manifest: Hook<'a, Paper<Manifest>>,
+    /// All entries of the log, in its order, before they are numbered.
+    pub drafts: Hook<'a, Vec<Draft>>,
+    /// Each entry when it is numbered, with its place in the log, before it is hashed.
+    pub entry: Hook<'a, (usize, Entry)>,
+    /// Bytes of each entry before they are hashed.
+    pub leaf: Hook<'a, (usize, Vec<u8>)>,
+    /// The bundle's files before they are summed.
+    pub files: Hook<'a, Files>,
+    /// The export's act.
+    pub export: Hook<'a, Paper<Act>>,
+    /// Everything, at the very end.
+    pub after: Hook<'a, Files>,
+    pub sums_key: u8,
+    pub log: u8,
+    /// The log's name.
+    pub origin: &'a str,
+    pub cosigners: Vec<u8>,
+    pub sealer: u8,
+}
+
+impl Default for Recipe<'_> {
+    fn default() -> Self {
+        Self {
+            roster: Box::new(|_| ()),
+            token: Box::new(|_| ()),
+            enrolment: Box::new(|_| ()),
+            order: Box::new(|_| ()),
+            approval: Box::new(|_| ()),
+            collected: Box::new(|_| ()),
+            container: Box::new(|_| ()),
+            manifest: Box::new(|_| ()),
+            drafts: Box::new(|_| ()),
+            entry: Box::new(|_| ()),
+            leaf: Box::new(|_| ()),
+            files: Box::new(|_| ()),
+            export: Box::new(|_| ()),
+            after: Box::new(|_| ()),
+            sums_key: ALICE,
+            log: LOG,
+            origin: "exhibit/acme",
+            cosigners: Vec::new(),
+            sealer: SEALER,
+        }
+    }
+}
+
+/// A finished bundle.
+pub struct Bundle {
+    pub files: Files,
+    /// Ids of the collections: the interrupted one, the stored one.
+    pub collections: [Digest; 2],
+    pub order: Digest,
+}
+
+pub fn authority() -> AuthoritySet {
+    AuthoritySet::new(1, vec![key(AUTHORITY).public()]).unwrap()
+}
+
+pub fn person(id: &str, number: u8, roles: &[Role]) -> Person {
+    Person { id: id.parse().unwrap(), keys: vec![key(number).public()], roles: roles.to_vec() }
+}
+
+fn first_roster() -> Roster {
+    Roster {
+        type_: RosterType,
+        deployment: "acme".parse().unwrap(),
+        version: 1,
+        previous: None,
+        issued: at("08:00:00"),
+        not_after: "2027-01-20T08:00:00.000Z".parse().unwrap(),
+        authority: authority(),
+        persons: vec![
+            person("alice", ALICE, &[Role::Responder, Role::Approver]),
+            person("bob", BOB, &[Role::Approver]),
+            person("cat", CAT, &[Role::EndpointAdmin]),
+            person("dan", DAN, &[Role::Analyst]),
+            // Leaves with the second roster.
+            person("eve", EVE, &[Role::Responder]),
+        ],
+        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
+    }
+}
+
+fn token() -> Token {
+    Token {
+        type_: TokenType,
+        deployment: "acme".parse().unwrap(),
+        endpoint: "web-03".parse().unwrap(),
+        generation: Generation::FIRST,
+        key: key(TOKEN).public(),
+        issuer: "cat".parse().unwrap(),
+        issued: at("08:10:00"),
+        not_after: at("20:10:00"),
+        enrol: "collector.example:7421".parse().unwrap(),
+        collector: "collector.example:7420".parse().unwrap(),
+        collector_id: "c1".parse().unwrap(),
+        authority: authority().id(),
+        ca_sha256: ca_digest(),
+        log_key: log_key(LOG, "exhibit/acme").parse().unwrap(),
+        roster_version_min: 1,
+    }
+}
+
+fn ca_digest() -> Digest {
+    use base64::Engine as _;
+    let body: String = CA.lines().filter(|line| !line.starts_with('-')).collect();
+    Digest::of(&base64::engine::general_purpose::STANDARD.decode(body).unwrap())
+}
+
+pub fn signer(number: u8, origin: &str) -> NoteSigner {
+    NoteSigner::new(origin, &[number; 32]).unwrap()
+}
+
+pub fn log_key(number: u8, origin: &str) -> String {
+    signer(number, origin).verifier_key(KeyType::Ed25519).to_string()
+}
+
+pub fn plan() -> Plan {
+    Plan::new(vec![
+        Step::Host {},
+        Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ: true }),
+        Step::Files(FilesStep {
+            paths: vec!["/etc/**".parse().unwrap()],
+            exclude: vec![],
+            item_bytes: 1 << 30,
+            one_filesystem: false,
+            on_larger: OnLarger::Head,
+        }),
+    ])
+}
+
+pub fn limits() -> Limits {
+    Limits { wall_s: 1800, stored_bytes: 8 << 30, plain_bytes: 64 << 30, item_bytes: 2 << 30, items: 1_000_000, cpu_pct: 100 }
+}
+
+pub fn targets(evidence: u8) -> TargetSet {
+    let target = |name: &str, number: u8| Target {
+        endpoint: name.parse().unwrap(),
+        generation: Generation::FIRST,
+        evidence_key: key(number).public().fingerprint(),
+    };
+    TargetSet::new(vec![target("db-01", 30), target("web-03", evidence)]).unwrap()
+}
+
+/// An act's document.
+pub fn act(type_: EntryType, chain: &Chain, time: Time, by: &str, refs: &[(String, String)]) -> Act {
+    Act {
+        type_: ActType,
+        deployment: "acme".parse().unwrap(),
+        act: type_,
+        incident: chain.clone(),
+        at: time,
+        by: by.parse().unwrap(),
+        refs: refs.to_vec(),
+        fields: vec![],
+        detail: None,
+        nonce: ActNonce::Once(FixedBytes(Digest::of(format!("{type_} {time} {refs:?}").as_bytes()).0[..16].try_into().unwrap())),
+    }
+}
+
+/// An act that the collector records by itself.
+pub fn own(act: &Act) -> ActObject {
+    ActObject { document: json::to_document(act).unwrap(), signatures: vec![] }
+}
+
+pub fn incident() -> Chain {
+    Chain::Incident(INCIDENT.parse().unwrap())
+}
+
+pub fn other_incident() -> Chain {
+    Chain::Incident("INC-2026-0008".parse().unwrap())
+}
+
+impl Draft {
+    pub fn new<const N: usize>(
+        type_: EntryType,
+        chain: Chain,
+        time: &str,
+        refs: [(&str, String); N],
+        make: impl FnOnce(&Self) -> ActObject,
+    ) -> Self {
+        let act = ActObject { document: vec![], signatures: vec![] };
+        let mut draft = Self { type_, chain, time: at(time), refs: pairs::sorted(refs), act };
+        draft.act = make(&draft);
+        draft
+    }
+
+    /// The act of a person about this entry.
+    pub fn signed(&self, by: &str, number: u8) -> ActObject {
+        sign(&self.act_by(by), &[number]).into()
+    }
+
+    pub fn act_by(&self, by: &str) -> Act {
+        act(self.type_, &self.chain, self.time, by, &self.refs)
+    }
+}
+
+pub fn title() -> (Vec<u8>, Digest) {
+    Detail { salt: FixedBytes([3; 16]), text: "suspicious logins on the mail front end".into() }.encode().unwrap()
+}
+
+fn manifest(delegation: &Delegation, delegation_sha256: Digest, container: &Container) -> Manifest {
+    let summary = &container.summary;
+    let step = |step: &Step| StepResult {
+        collector: step.collector().to_owned(),
+        begun: at("10:00:00"),
+        ended: at("10:01:00"),
+        items: 3,
+        result: StepEnd::Done,
+    };
+    Manifest {
+        type_: ManifestType,
+        deployment: delegation.deployment.clone(),
+        collection: delegation.collection,
+        origin: Origin::Endpoint(EndpointOrigin {
+            id: delegation.endpoint.clone(),
+            generation: delegation.generation,
+            evidence_key: key(EVIDENCE).public(),
+            order: delegation.order,
+            attempt: delegation.attempt,
+        }),
+        delegation: delegation_sha256,
+        encoding: Encoding::TarZstd,
+        incident: INCIDENT.parse().unwrap(),
+        begun: at("10:00:00"),
+        ended: at("10:01:00"),
+        clock: Clock {
+            wall: FileTime::new(1_795_262_460, 5).unwrap(),
+            boot: FileTime::new(4242, 17).unwrap(),
+            offset_ms: Some(12),
+            synchronised: Some(true),
+        },
+        boot_id: Some("0f3b1c52-2f53-4d0a-8a4b-2d5b0f1f6a11".into()),
+        machine_id: None,
+        agent: Agent { version: "0.1.0".into(), build_sha256: Digest([6; 32]), uid: 990, capabilities: "0000000000000006".into() },
+        policy_sha256: Digest([5; 32]),
+        limits: limits(),
+        steps: plan().steps().iter().map(step).collect(),
+        segments: summary.segments,
+        stored_len: summary.stored_len,
+        plain_len: summary.plain_len,
+        container_sha256: summary.container_sha256,
+        items: summary.items,
+        items_root: summary.items_root,
+        outcomes: Manifest::outcomes_of(summary),
+        content_bytes: summary.content_bytes,
+        seal_head: summary.seal_head,
+        footprint: vec!["one line in the system log".into()],
+        limitations: vec!["the kernel was not asked to stop writers".into()],
+        log_head: LogHead { seq: 7, sha256: Digest([4; 32]) },
+        result: CollectionResult::Complete,
+    }
+}
+
+/// The log: leaves, and what its key signs about them.
+struct Log<'a> {
+    leaves: Vec<ledger::Hash>,
+    signer: NoteSigner,
+    cosigners: &'a [u8],
+}
+
+impl Log<'_> {
+    fn note(&self, size: usize) -> Note {
+        let text = Checkpoint::new(self.signer.name(), size as u64, ledger::root_of(&self.leaves[..size])).unwrap().to_text();
+        let mut note = Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap();
+        for number in self.cosigners {
+            note.add(signer(*number, "mirror.example/m1").cosign(&text, 1_795_270_000).unwrap()).unwrap();
+        }
+        note
+    }
+
+    fn proof(&self, index: usize, size: usize) -> Vec<u8> {
+        let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index as u64, size as u64).unwrap();
+        ProofFile::new(index as u64, hashes, self.note(size), None).unwrap().encode().into_bytes()
+    }
+}
+
+fn put(files: &mut Files, name: &str, signed: &Signed) {
+    files.extend(signed.split(name));
+}
+
+/// SHA256SUMS of the files as they are, and its signature by a key.
+pub fn sum(files: &mut Files, number: u8) {
+    let mut sums = Sums::new();
+    for (name, bytes) in files.iter().filter(|(name, _)| !UNCOVERED.contains(&name.as_str())) {
+        sums.insert(name, Digest::of(bytes)).unwrap();
+    }
+    let bytes = sums.encode();
+    let armour = sshsig::sign(&key(number), SUMS_NAMESPACE, &bytes).unwrap();
+    files.insert("SHA256SUMS".into(), bytes);
+    files.insert("SHA256SUMS.sig".into(), armour.into_bytes());
+}
+
+/// Reads a document of a bundle, changes it, and writes it back without its signatures being asked.
+pub fn edit<T: serde::de::DeserializeOwned + serde::Serialize>(files: &mut Files, name: &str, change: impl FnOnce(&mut T)) {
+    let mut document: T = json::parse_document(&files[name]).unwrap();
+    change(&mut document);
+    files.insert(name.into(), json::to_document(&document).unwrap());
+}
+
+impl Recipe<'_> {
+    /// Runs all steps.
+    pub fn build(&self) -> Bundle {
+        let mut files = Files::new();
+        let mut rosters = Vec::new();
+        for version in [1, 2] {
+            let mut roster = first_roster();
+            if version == 2 {
+                let previous: &Signed = &rosters[0];
+                roster = Roster { version, previous: Some(previous.digest()), issued: at("09:00:00"), ..roster };
+                roster.persons.pop();
+            }
+            let mut paper = Paper { document: roster, keys: vec![AUTHORITY] };
+            (self.roster)(&mut paper);
+            let signed = sign(&paper.document, &paper.keys);
+            put(&mut files, &format!("deployment/roster-{version}"), &signed);
+            rosters.push(signed);
+        }
+        let mut paper = Paper { document: token(), keys: vec![CAT] };
+        (self.token)(&mut paper);
+        let token = sign(&paper.document, &paper.keys);
+        put(&mut files, "deployment/token-web-03-1", &token);
+        let mut paper = Paper {
+            document: EnrolmentRequest {
+                type_: EnrolmentType,
+                deployment: "acme".parse().unwrap(),
+                endpoint: "web-03".parse().unwrap(),
+                generation: Generation::FIRST,
+                token: token.digest(),
+                evidence_key: key(EVIDENCE).public(),
+                tls_key: key(TLS).public(),
+                csr_sha256: Digest([2; 32]),
+                nonce: FixedBytes([1; 16]),
+                at: at("08:20:00"),
+                agent: AgentBuild { version: "0.1.0".into(), build_sha256: Digest([6; 32]) },
+            },
+            keys: vec![TOKEN, EVIDENCE, TLS],
+        };
+        (self.enrolment)(&mut paper);
+        let evidence_print = paper.document.evidence_key.fingerprint();
+        let enrolment = sign(&paper.document, &paper.keys);
+        put(&mut files, "deployment/enrolment-web-03-1", &enrolment);
+
+        let mut paper = Paper {
+            document: Order {
+                type_: OrderType,
+                deployment: "acme".parse().unwrap(),
+                incident: INCIDENT.parse().unwrap(),
+                nonce: FixedBytes([5; 16]),
+                issuer: "alice".parse().unwrap(),
+                issued: at("09:30:00"),
+                expires: at("21:30:00"),
+                attempts: 3,
+                roster_version: 2,
+                roster_sha256: rosters[1].digest(),
+                targets_count: targets(EVIDENCE).count(),
+                targets_root: targets(EVIDENCE).root(),
+                profile: ProfileRef { name: "linux-triage".into(), version: "1".into(), sha256: Digest([8; 32]) },
+                purpose: "suspicious logins".into(),
+                sensitivity: Sensitivity::Sensitive,
+                limits: limits(),
+                plan: plan(),
+            },
+            keys: vec![ALICE],
+        };
+        (self.order)(&mut paper);
+        let order_roster = paper.document.roster_sha256;
+        let order = sign(&paper.document, &paper.keys);
+        put(&mut files, &format!("orders/{}", order.digest()), &order);
+        let proof = targets(EVIDENCE).proof(&"web-03".parse().unwrap()).unwrap();
+        files.insert(format!("orders/{}.targets/web-03.json", order.digest()), json::to_document(&proof).unwrap());
+        let mut paper = Paper {
+            document: Approval {
+                type_: ApprovalType,
+                deployment: "acme".parse().unwrap(),
+                order: order.digest(),
+                approver: "bob".parse().unwrap(),
+                at: at("09:35:00"),
+                decision: Decision::Approve,
+            },
+            keys: vec![BOB],
+        };
+        (self.approval)(&mut paper);
+        let approval = sign(&paper.document, &paper.keys);
+        put(&mut files, &format!("approvals/{}", approval.digest()), &approval);
+
+        let mut made = Vec::new();
+        for attempt in [1_u32, 2] {
+            let nonce = FixedBytes([u8::try_from(attempt).unwrap(); 16]);
+            let collection = collection_id(&order.digest(), &key(EVIDENCE).public().fingerprint(), attempt, &nonce);
+            let delegation = Delegation {
+                type_: DelegationType,
+                deployment: "acme".parse().unwrap(),
+                endpoint: "web-03".parse().unwrap(),
+                generation: Generation::FIRST,
+                order: order.digest(),
+                attempt,
+                collection,
+                sealer: key(self.sealer).public(),
+                at: at("10:00:00"),
+                nonce,
+            };
+            let identity = Identity {
+                deployment: delegation.deployment.clone(),
+                collection,
+                order: delegation.order,
+                attempt: attempt.into(),
+            };
+            // The first attempt is cut after two of its segments, the second has two in all.
+            let (zeros, cuts, keep) = if attempt == 1 { (2_200_000, vec![1, 1], 2) } else { (1_100_000, vec![1], 2) };
+            let mut collected = Collected {
+                attempt,
+                delegation: Paper { document: delegation, keys: vec![EVIDENCE] },
+                forge: Forge::new(identity, self.sealer, zeros, cuts, keep),
+            };
+            (self.collected)(&mut collected);
+            let signed = sign(&collected.delegation.document, &collected.delegation.keys);
+            let mut container = (attempt, collected.forge.build());
+            (self.container)(&mut container);
+            let folder = format!("evidence/{collection}");
+            put(&mut files, &format!("{folder}/delegation"), &signed);
+            let stored: Vec<u8> = container.1.segments.iter().flat_map(|(stored, _)| stored.iter().copied()).collect();
+            files.insert(format!("{folder}/container.tar.zst"), stored);
+            for (index, (_, seal)) in container.1.segments.iter().enumerate() {
+                files.insert(format!("{folder}/seals/{index:06}.seal"), seal.clone());
+            }
+            made.push((collected.delegation.document, signed, container.1));
+        }
+        let [first, second] = made.as_slice() else { panic!("two attempts") };
+        let mut paper = Paper { document: manifest(&second.0, second.1.digest(), &second.2), keys: vec![self.sealer, EVIDENCE] };
+        (self.manifest)(&mut paper);
+        let manifest = sign(&paper.document, &paper.keys);
+        put(&mut files, &format!("evidence/{}/manifest", second.0.collection), &manifest);
+        let (title, title_digest) = title();
+        files.insert(format!("details/{title_digest}.json"), title);
+
+        let mut drafts = self.draft(&rosters, &token, &enrolment, evidence_print.to_string(), &order, order_roster, &approval);
+        drafts.extend(Self::draft_collections(first, second, &manifest, title_digest));
+        (self.drafts)(&mut drafts);
+        let mut log = Log { leaves: vec![], signer: signer(self.log, self.origin), cosigners: &self.cosigners };
+        let mut heads: BTreeMap<Chain, (u64, Digest)> = BTreeMap::new();
+        let mut entries = Vec::new();
+        for draft in drafts {
+            self.append(&mut log, &mut heads, &mut entries, draft);
+        }
+        let size = log.leaves.len();
+        let mut head = (0, Digest::ZERO);
+        for (index, (entry, bytes)) in entries.iter().enumerate() {
+            let name = match &entry.envelope.incident {
+                chain if *chain == incident() => {
+                    head = (entry.envelope.seq, ledger::leaf_hash(bytes).into());
+                    format!("custody/{:06}", entry.envelope.seq)
+                }
+                // Logins are no part of a bundle, so the deployment's chain has gaps in it.
+                Chain::Deployment if entry.envelope.type_ != EntryType::LoginIssued => format!("custody/deployment/{index}"),
+                _ => continue,
+            };
+            files.insert(format!("{name}.entry"), bytes.clone());
+            files.insert(format!("{name}.tlog-proof"), log.proof(index, size));
+        }
+        files.insert("ledger/checkpoint".into(), log.note(size).to_string().into_bytes());
+        let mut collections = vec![first.0.collection, second.0.collection];
+        collections.sort_unstable();
+        let overview = Overview {
+            format: BundleVersion,
+            deployment: "acme".parse().unwrap(),
+            incident: INCIDENT.parse().unwrap(),
+            origin: self.origin.to_owned(),
+            exported: at("12:00:00"),
+            by: "person:alice".parse().unwrap(),
+            head_seq: head.0,
+            head: head.1,
+            entries: size as u64,
+            collections,
+            partial: false,
+            quorum: false,
+        };
+        files.insert("bundle.json".into(), json::to_document(&overview).unwrap());
+        files.insert("README.txt".into(), b"An Exhibit bundle. Check it with exhibit-verify or verify.sh.\n".to_vec());
+        files.insert("verify.sh".into(), b"#!/bin/sh\necho use your own copy; exit 2\n".to_vec());
+        files.insert("certification.txt".into(), b"I, ____, certify under FRE 902(13) and (14) ...\n".to_vec());
+        let newest: Roster = rosters[1].read().unwrap();
+        let enrolled: EnrolmentRequest = enrolment.read().unwrap();
+        let signers = newest.allowed_signers() + &endpoint_line(&enrolled.endpoint, enrolled.generation, &enrolled.evidence_key);
+        files.insert("deployment/allowed_signers".into(), signers.into_bytes());
+        files.insert("deployment/log.vkey".into(), format!("{}\n", log_key(self.log, self.origin)).into_bytes());
+        files.insert("deployment/ca.pem".into(), CA.as_bytes().to_vec());
+        (self.files)(&mut files);
+        self.export(&mut files, &mut log, &mut heads, &mut entries, size);
+        (self.after)(&mut files);
+        Bundle { files, collections: [first.0.collection, second.0.collection], order: order.digest() }
+    }
+
+    /// Signs the sums, logs the export behind an entry of somebody else, and writes `export/`.
+    fn export(
+        &self,
+        files: &mut Files,
+        log: &mut Log<'_>,
+        heads: &mut BTreeMap<Chain, (u64, Digest)>,
+        entries: &mut Vec<(Entry, Vec<u8>)>,
+        size: usize,
+    ) {
+        sum(files, self.sums_key);
+        let overview: Overview = json::parse_document(&files["bundle.json"]).unwrap();
+        let refs = [
+            ("sums", Digest::of(&files["SHA256SUMS"]).to_string()),
+            ("head", overview.head.to_string()),
+            ("count", (overview.head_seq + 1).to_string()),
+        ];
+        let mut draft = Draft::new(EntryType::BundleExported, incident(), "12:00:02", refs, |draft| draft.signed("person:alice", ALICE));
+        let mut paper = Paper { document: draft.act_by("person:alice"), keys: vec![ALICE] };
+        (self.export)(&mut paper);
+        draft.refs = paper.document.refs.clone();
+        draft.chain = paper.document.incident.clone();
+        draft.act = sign(&paper.document, &paper.keys).into();
+        let noted = Draft::new(EntryType::IncidentNoted, other_incident(), "12:00:01", [], |draft| draft.signed("person:dan", DAN));
+        self.append(log, heads, entries, noted);
+        self.append(log, heads, entries, draft);
+        let later = log.leaves.len();
+        files.insert("export/entry".into(), entries.last().unwrap().1.clone());
+        files.insert("export/entry.tlog-proof".into(), log.proof(later - 1, later));
+        files.insert("export/checkpoint".into(), log.note(later).to_string().into_bytes());
+        let proof = ledger::consistency_proof(&Leaves(&log.leaves), size as u64, later as u64).unwrap();
+        let lines: String = proof.iter().map(|hash| hash.to_base64() + "\n").collect();
+        files.insert("export/consistency".into(), lines.into_bytes());
+    }
+
+    fn append(
+        &self,
+        log: &mut Log<'_>,
+        heads: &mut BTreeMap<Chain, (u64, Digest)>,
+        entries: &mut Vec<(Entry, Vec<u8>)>,
+        draft: Draft,
+    ) {
+        let index = entries.len();
+        let head = heads.entry(draft.chain.clone()).or_insert((0, Digest::ZERO));
+        let envelope = Envelope {
+            entry: EntryVersion,
+            deployment: "acme".parse().unwrap(),
+            type_: draft.type_,
+            incident: draft.chain,
+            seq: head.0,
+            prev: head.1,
+            time: draft.time,
+            event: draft.act.event(),
+            refs: draft.refs,
+            act: Entry::place(draft.type_, &draft.act),
+        };
+        let inline = envelope.act == evidence::entry::ActPlace::Inline;
+        let mut entry = (index, Entry { envelope, act: inline.then_some(draft.act) });
+        (self.entry)(&mut entry);
+        // Not `Entry::encode`: an operator's log takes what its key signs, also what the rules forbid.
+        let mut bytes = json::to_document(&entry.1.envelope).unwrap();
+        bytes.extend(entry.1.act.iter().flat_map(ActObject::encode));
+        let mut leaf = (index, bytes);
+        (self.leaf)(&mut leaf);
+        let hash = ledger::leaf_hash(&leaf.1);
+        *head = (head.0 + 1, hash.into());
+        log.leaves.push(hash);
+        entries.push((entry.1, leaf.1));
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn draft(
+        &self,
+        rosters: &[Signed],
+        token: &Signed,
+        enrolment: &Signed,
+        evidence_key: String,
+        order: &Signed,
+        order_roster: Digest,
+        approval: &Signed,
+    ) -> Vec<Draft> {
+        let login = Login {
+            type_: LoginType,
+            deployment: "acme".parse().unwrap(),
+            person: "alice".parse().unwrap(),
+            challenge: FixedBytes([7; 32]),
+            tls_key: key(50).public(),
+            at: at("08:30:00"),
+        };
+        let enrolled = |name| match name {
+            "endpoint" => "web-03".to_owned(),
+            "generation" => "1".to_owned(),
+            _ => token.digest().to_string(),
+        };
+        let published = |version: usize, time| {
+            let roster = &rosters[version - 1];
+            Draft::new(
+                EntryType::RosterPublished,
+                Chain::Deployment,
+                time,
+                [("roster", roster.digest().to_string()), ("version", version.to_string())],
+                |_| roster.clone().into(),
+            )
+        };
+        let genesis = [
+            ("log", log_key(self.log, self.origin)),
+            ("ca", ca_digest().to_string()),
+            ("authority", authority().id().to_string()),
+        ];
+        vec![
+            Draft::new(EntryType::LogGenesis, Chain::Deployment, "07:00:00", genesis, |draft| own(&draft.act_by("collector:c1"))),
+            published(1, "08:00:01"),
+            Draft::new(
+                EntryType::EndpointAdmitted,
+                Chain::Deployment,
+                "08:10:01",
+                ["endpoint", "generation", "token"].map(|name| (name, enrolled(name))),
+                |_| token.clone().into(),
+            ),
+            Draft::new(
+                EntryType::AgentEnrolled,
+                Chain::Deployment,
+                "08:20:01",
+                [
+                    ("endpoint", enrolled("endpoint")),
+                    ("generation", enrolled("generation")),
+                    ("token", enrolled("token")),
+                    ("evidence_key", evidence_key),
+                ],
+                |_| enrolment.clone().into(),
+            ),
+            Draft::new(
+                EntryType::LoginIssued,
+                Chain::Deployment,
+                "08:30:01",
+                [("person", "alice".into()), ("key", key(ALICE).public().fingerprint().to_string())],
+                |_| sign(&login, &[ALICE, 50]).into(),
+            ),
+            published(2, "09:00:01"),
+            Draft::new(EntryType::IncidentOpened, incident(), "09:10:00", [("incident", INCIDENT.into())], |draft| {
+                let mut act = draft.act_by("person:alice");
+                act.fields = pairs::sorted([("severity", "high".into()), ("tlp", "amber".into()), ("class", "intrusions".into())]);
+                act.detail = Some(title().1);
+                sign(&act, &[ALICE]).into()
+            }),
+            Draft::new(EntryType::IncidentOpened, other_incident(), "09:20:00", [("incident", "INC-2026-0008".into())], |draft| {
+                draft.signed("person:alice", ALICE)
+            }),
+            Draft::new(
+                EntryType::OrderIssued,
+                incident(),
+                "09:30:01",
+                [("order", order.digest().to_string()), ("roster", order_roster.to_string())],
+                |_| order.clone().into(),
+            ),
+            Draft::new(EntryType::OrderApproved, incident(), "09:35:01", [("order", order.digest().to_string())], |_| {
+                approval.clone().into()
+            }),
+        ]
+    }
+
+    fn draft_collections(
+        first: &(Delegation, Signed, Container),
+        second: &(Delegation, Signed, Container),
+        manifest: &Signed,
+        title: Digest,
+    ) -> Vec<Draft> {
+        let started = |(delegation, signed, _): &(Delegation, Signed, Container), time| {
+            Draft::new(
+                EntryType::CollectionStarted,
+                incident(),
+                time,
+                [
+                    ("order", delegation.order.to_string()),
+                    ("endpoint", delegation.endpoint.to_string()),
+                    ("collection", delegation.collection.to_string()),
+                    ("attempt", delegation.attempt.to_string()),
+                ],
+                |_| signed.clone().into(),
+            )
+        };
+        let collector = |draft: &Draft| own(&draft.act_by("collector:c1"));
+        let seals: Vec<String> = first.2.segments.iter().map(|(_, seal)| Digest::of(seal).to_string()).collect();
+        vec![
+            started(first, "10:00:01"),
+            Draft::new(
+                EntryType::CollectionProgress,
+                incident(),
+                "10:05:00",
+                [
+                    ("collection", first.0.collection.to_string()),
+                    ("index", "0".into()),
+                    ("seal", seals.first().cloned().unwrap_or_default()),
+                ],
+                collector,
+            ),
+            Draft::new(
+                EntryType::CollectionInterrupted,
+                incident(),
+                "10:10:00",
+                [
+                    ("collection", first.0.collection.to_string()),
+                    ("seal", seals.last().cloned().unwrap_or_default()),
+                    ("segments", seals.len().to_string()),
+                ],
+                collector,
+            ),
+            started(second, "10:20:00"),
+            Draft::new(
+                EntryType::CollectionStored,
+                incident(),
+                "10:30:00",
+                [
+                    ("collection", second.0.collection.to_string()),
+                    ("manifest", manifest.digest().to_string()),
+                    ("order", second.0.order.to_string()),
+                    ("endpoint", second.0.endpoint.to_string()),
+                    ("copies", "2".into()),
+                    ("degraded", "no".into()),
+                    ("independent", "yes".into()),
+                ],
+                |_| manifest.clone().into(),
+            ),
+            Draft::new(
+                EntryType::EvidenceAccessed,
+                incident(),
+                "11:00:00",
+                [("person", "alice".into()), ("object", second.0.collection.to_string())],
+                collector,
+            ),
+            Draft::new(EntryType::IncidentNoted, incident(), "11:30:00", [], |draft| {
+                let mut act = draft.act_by("person:dan");
+                act.detail = Some(Digest::of(title.to_string().as_bytes()));
+                sign(&act, &[DAN]).into()
+            }),
+        ]
+    }
+}
+
+// --- trust and verdicts
+
+/// The trust directory's files.
+pub fn trust_files() -> Files {
+    let policy = format!("log {}\nquorum none\n", log_key(LOG, "exhibit/acme"));
+    Files::from([
+        ("authority".to_owned(), authority().to_trust_file().into_bytes()),
+        ("policy".to_owned(), policy.into_bytes()),
+    ])
+}
+
+pub fn save(files: &Files, folder: &Path) {
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, bytes).unwrap();
+    }
+}
+
+pub fn trust_of(files: &Files) -> Trust {
+    let folder = tempfile::tempdir().unwrap();
+    save(files, folder.path());
+    Trust::load(folder.path()).unwrap()
+}
+
+pub fn trust() -> Trust {
+    trust_of(&trust_files())
+}
+
+pub fn verify(files: &Files) -> Report {
+    verify_memory(files, &trust(), Effort::Whole).unwrap()
+}
+
+/// Names of the checks with a verdict.
+pub fn checks(report: &Report, verdict: Verdict) -> Vec<&Check> {
+    report.checks.iter().filter(|check| check.verdict == verdict).collect()
+}
+
+pub fn fails(report: &Report, name: &str) -> bool {
+    checks(report, Verdict::Failed).iter().any(|check| check.check == name)
+}
+
+pub fn by_actor(text: &str) -> Actor {
+    text.parse().unwrap()
+}
