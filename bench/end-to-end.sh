@@ -20,10 +20,11 @@ pids=()
 trap 'for pid in "${pids[@]:-}"; do [ -n "$pid" ] && kill "$pid" 2>/dev/null || true; done; wait 2>/dev/null || true; chmod -R u+w "$work"; rm -rf "$work"' EXIT
 for corpus in big small; do python3 bench/corpus.py $corpus "$work/$corpus"; done
 
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 e=("$bin/exhibit" --home "$work/home")
 "${e[@]}" authority init "$work/admin" --deployment bench --person alice=responder,endpoint-admin >/dev/null
 "$bin/exhibit-server" init "$work/server" --authority "$work/admin/authority" --roster "$work/admin/roster-1.signed" --store "$work/a" --store "$work/b" \
-    --listen 127.0.0.1:0 --enrol-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 >/dev/null
+    --listen "127.0.0.1:$(free_port)" --enrol-listen "127.0.0.1:$(free_port)" --metrics-listen 127.0.0.1:0 >/dev/null
 "$bin/exhibit-server" run "$work/server" >"$work/server.log" 2>&1 & pids+=($!)
 until [ -s "$work/server/run/addresses.json" ]; do sleep 0.05; done
 "${e[@]}" setup --card "$work/server/deployment.json" --authority "$work/admin/authority" --person alice --key "$work/admin/keys/alice" >/dev/null

@@ -43,6 +43,7 @@ wait_for() { # what, test...
         sleep 0.1
     done
 }
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 exhibit() { run "$bin/exhibit" --home "$demo/responder" "$@"; }
 
 say "Admin's machine: authority key, first roster, a responder's SSH key"
@@ -55,7 +56,7 @@ wait_for "the time-stamping authority" test -s "$demo/tsa/address"
 
 say "Collector: its own CA and log key, SQLite, two stores (same disk here, and it says so)"
 run "$bin/exhibit-server" init "$demo/server" --authority "$demo/admin/authority" --roster "$demo/admin/roster-1.signed" \
-    --store "$demo/store-a" --store "$demo/store-b" --listen 127.0.0.1:0 --enrol-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --tsa "http://$(cat "$demo/tsa/address")/"
+    --store "$demo/store-a" --store "$demo/store-b" --listen "127.0.0.1:$(free_port)" --enrol-listen "127.0.0.1:$(free_port)" --metrics-listen 127.0.0.1:0 --tsa "http://$(cat "$demo/tsa/address")/"
 "$bin/exhibit-server" run "$demo/server" >"$demo/server/log" 2>&1 &
 pids+=($!)
 wait_for "the collector" test -s "$demo/server/run/addresses.json"

@@ -58,6 +58,16 @@ pub fn checkout() -> PathBuf {
         .map_or_else(|| here.to_path_buf(), Path::to_path_buf)
 }
 
+/// A loopback address that was free a moment ago.
+///
+/// # Errors
+/// When none can be bound.
+pub fn free_address() -> Result<String> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .to_string())
+}
+
 /// Waits until `done` says so; fails with `what` after [`PATIENCE`]. Level-triggered: the condition is asked, not an event awaited.
 ///
 /// # Errors
@@ -124,11 +134,13 @@ impl Lab {
             .arg("--roster")
             .arg(admin.join("roster-1.signed"));
         init.arg("--store").arg(store_a).arg("--store").arg(store_b);
+        // Fixed ports: endpoints keep the addresses over a restart of the collector.
+        let (main, enrol) = (free_address()?, free_address()?);
         init.args([
             "--listen",
-            "127.0.0.1:0",
+            &main,
             "--enrol-listen",
-            "127.0.0.1:0",
+            &enrol,
             "--metrics-listen",
             "127.0.0.1:0",
         ]);
