@@ -1,2 +1,73 @@
-//! x
-fn main() {}
+//! `exhibit-server`: the collector.
+
+mod commands;
+mod serve;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The collector: takes evidence in, keeps it in several places, records every act in one ledger
+#[derive(Debug, Parser)]
+#[command(name = "exhibit-server", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(commands::InitArgs),
+    Run(serve::RunArgs),
+    PublishRoster(serve::PublishRosterArgs),
+    Rebuild(commands::RebuildArgs),
+    Fsck(commands::FsckArgs),
+}
+
+fn main() -> ExitCode {
+    // Caged children first: they must not start threads, read settings or open what is not theirs.
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("__verify") => {
+            return match server::ingest::child::run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::from(70),
+            };
+        }
+        Some("__signer") => {
+            let key_file = arguments.next().map(PathBuf::from).unwrap_or_default();
+            let origin = arguments.next().and_then(|origin| origin.into_string().ok()).unwrap_or_default();
+            return sign(&key_file, &origin);
+        }
+        _ => {}
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            drop(error.print());
+            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match cli.command {
+        Command::Init(args) => commands::run_init(args),
+        Command::Run(args) => serve::run(&args),
+        Command::PublishRoster(args) => serve::publish_roster(&args),
+        Command::Rebuild(args) => commands::run_rebuild(&args),
+        Command::Fsck(args) => commands::run_fsck(&args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("exhibit-server: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn sign(key_file: &Path, origin: &str) -> ExitCode {
+    match server::ledger::run_signer_child(key_file, origin) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("exhibit-server signer: {:#}", anyhow::Error::new(error));
+            ExitCode::from(70)
+        }
+    }
+}

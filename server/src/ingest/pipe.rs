@@ -21,10 +21,14 @@ pub enum Kind {
     Seal,
     /// To the child: one whole segment, the one of the seal before.
     Segment,
-    /// To the child: the manifest's document; the container is to be judged as a whole.
+    /// To the child: every segment was sent; the container is to be judged as a whole.
     Finish,
-    /// To the child: one compressed frame to open (reads).
-    Inflate,
+    /// To the child: a seal whose record lines are wanted (reads).
+    Lines,
+    /// To the child: an item to be read (JSON); the child asks for the ranges it needs.
+    Item,
+    /// To the child: the stored bytes it asked for.
+    Range,
     /// From the child: item records of the segment in judgement, lines with LF.
     Records,
     /// From the child: the segment is good (JSON).
@@ -33,21 +37,26 @@ pub enum Kind {
     Finished,
     /// From the child: why the bytes are not what the format asks. The child ends.
     Malformed,
-    /// From the child: plain bytes of an opened frame.
+    /// From the child: which stored range of the container it needs next (JSON).
+    Want,
+    /// From the child: content of the item.
     Plain,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Begin,
         Self::Seal,
         Self::Segment,
         Self::Finish,
-        Self::Inflate,
+        Self::Lines,
+        Self::Item,
+        Self::Range,
         Self::Records,
         Self::Accepted,
         Self::Finished,
         Self::Malformed,
+        Self::Want,
         Self::Plain,
     ];
 
@@ -57,11 +66,14 @@ impl Kind {
             Self::Seal => b'L',
             Self::Segment => b'S',
             Self::Finish => b'F',
-            Self::Inflate => b'I',
+            Self::Lines => b'N',
+            Self::Item => b'I',
+            Self::Range => b'R',
             Self::Records => b'r',
             Self::Accepted => b'a',
             Self::Finished => b'f',
             Self::Malformed => b'm',
+            Self::Want => b'w',
             Self::Plain => b'p',
         }
     }

@@ -1,0 +1,118 @@
+//! Acts that people sign: read, weighed against the roster and the entry table, their texts put aside, recorded.
+//!
+//! Guarantee: an act is recorded only with one signature by a person who is named in it and holds a role that the entry
+//! table asks for; its text is on the stores before the entry that names it. Not here: what each type means for the
+//! state of incidents, orders and endpoints (the guards of its caller).
+
+use std::time::Duration;
+
+use evidence::act::Act;
+use evidence::detail::Detail;
+use evidence::entry::{ActObject, EntryType, Signers};
+use evidence::id::{Actor, PersonId};
+use evidence::signed::Signed;
+use evidence::time::Time;
+use proto::status::Class;
+
+use crate::collector::{Collector, blocking};
+use crate::grpc::failure::{Failure, chain};
+use crate::people::role_of;
+use crate::store::Key;
+
+/// By how much a person's clock may differ from ours in either direction: an act says when it happened.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
+
+/// An act that may be recorded.
+#[derive(Debug)]
+pub struct Weighed {
+    /// What it says.
+    pub act: Act,
+    /// Who signed it.
+    pub person: PersonId,
+    /// As signed.
+    pub object: ActObject,
+}
+
+/// Judges a person's act and stores its text.
+///
+/// # Errors
+/// A refusal that says what is wrong with it.
+pub async fn weigh(
+    collector: &Collector,
+    signed: Signed,
+    detail: &[u8],
+    allowed: &[EntryType],
+) -> Result<Weighed, Failure> {
+    let (act, signers) = signed.open::<Act>().map_err(|error| Failure::malformed(chain(&error)))?;
+    if act.deployment != collector.deployment {
+        return Err(Failure::malformed(format!("the act is of deployment {}", act.deployment)));
+    }
+    if !allowed.contains(&act.act) {
+        return Err(Failure::malformed(format!("{} is not recorded by this call", act.act)));
+    }
+    let rule = act.act.rule();
+    let Signers::Person(names) = rule.signers else {
+        return Err(Failure::malformed(format!("{} is not an act of a person", act.act)));
+    };
+    let roles: Vec<_> = names.iter().filter_map(|name| role_of(name)).collect();
+    let (Actor::Person(person), [key]) = (act.by.clone(), signers.as_slice()) else {
+        return Err(Failure::malformed("the act is not signed by exactly the one person it names"));
+    };
+    collector.people.newest().speaks_for(key, &person, &roles)?;
+    check_refs(&act, rule.refs)?;
+    check_time("the act", act.at, crate::clock::now())?;
+    store_detail(collector, &act, detail).await?;
+    Ok(Weighed { act, person, object: ActObject::from(signed) })
+}
+
+/// Refuses what a clock far off, or a replay of long ago, brings.
+///
+/// # Errors
+/// A refusal that names both times.
+pub fn check_time(what: &str, at: Time, now: Time) -> Result<(), Failure> {
+    if at.since(now) > CLOCK_TOLERANCE || now.since(at) > CLOCK_TOLERANCE {
+        return Err(Failure::precondition(format!("{what} is dated {at}, it is {now} here; set the clock and sign again")));
+    }
+    Ok(())
+}
+
+fn check_refs(act: &Act, wanted: &[&str]) -> Result<(), Failure> {
+    let names: Vec<_> = act.refs.iter().map(|(name, _)| name.as_str()).collect();
+    if names == wanted {
+        return Ok(());
+    }
+    Err(Failure::malformed(format!("{} has the refs {names:?}, its type has {wanted:?}", act.act)))
+}
+
+async fn store_detail(collector: &Collector, act: &Act, bytes: &[u8]) -> Result<(), Failure> {
+    let Some(digest) = act.detail else {
+        return if bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::malformed("a detail object came with an act that names none"))
+        };
+    };
+    Detail::open(bytes, &digest).map_err(|error| Failure::malformed(chain(&error)))?;
+    put_detail(collector, Key::detail(digest.as_bytes()), bytes.to_vec()).await
+}
+
+/// Makes a text of our own durable; gives the digest that an act commits to.
+///
+/// # Errors
+/// When the stores do not take it.
+pub async fn store_text(collector: &Collector, text: &str) -> Result<evidence::digest::Digest, Failure> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|error| Failure::unavailable("draw a salt", error))?;
+    let detail = Detail { salt: evidence::text::FixedBytes(salt), text: text.to_owned() };
+    let (bytes, digest) = detail.encode().map_err(|error| Failure::new(Class::OverLimit, chain(&error)))?;
+    put_detail(collector, Key::detail(digest.as_bytes()), bytes).await?;
+    Ok(digest)
+}
+
+async fn put_detail(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<(), Failure> {
+    let replicas = collector.replicas.clone();
+    blocking(move || replicas.create(&key, &bytes))
+        .await?
+        .map(drop)
+        .map_err(|error| Failure::unavailable("store the text", error))
+}

@@ -1,0 +1,306 @@
+//! Streams the files of a snapshot.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use evidence::bundle::{BundleVersion, Overview};
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::{Actor, Chain, IncidentId, PersonId};
+use evidence::roster::endpoint_line;
+use evidence::signed::Signed;
+use proto::limits::DATA_BYTES_MAX;
+use proto::v1::BundleChunk;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::snapshot::{Collected, Snapshot};
+use super::texts;
+use crate::acts;
+use crate::collector::{Collector, blocking};
+use crate::grpc::failure::Failure;
+use crate::orders::package::target_set;
+use crate::store::{Key, StoreErrorClass};
+use crate::metrics;
+
+/// Entries proven at once.
+const PROOFS_AT_ONCE: usize = 256;
+
+/// Where the files go.
+pub type Answers = mpsc::Sender<Result<BundleChunk, Status>>;
+
+/// Streams the bundle of an incident for `person`.
+///
+/// # Errors
+/// When the read cannot be recorded, or something that must be in the bundle cannot be read.
+pub async fn export(
+    collector: &Collector,
+    person: &PersonId,
+    incident: &str,
+    purpose: &str,
+    answers: &Answers,
+) -> Result<(), Failure> {
+    let incident: IncidentId =
+        incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))?;
+    // Looked at first, so that an incident that does not exist gets no entry.
+    Snapshot::take(collector, &incident).await?;
+    accessed(collector, person, &incident, purpose).await?;
+    let snapshot = Snapshot::take(collector, &incident).await?;
+    let Some(head) = snapshot.head() else { return Err(Failure::missing("the incident has no entries")) };
+    collector.exports.remember(&incident, Digest(head.leaf), snapshot.published.size);
+    let files = Files { collector, snapshot: &snapshot, answers };
+    files.overview(person, head.seq, Digest(head.leaf)).await?;
+    files.deployment().await?;
+    files.orders().await?;
+    for collected in &snapshot.collections {
+        files.collection(collected).await?;
+    }
+    files.custody().await?;
+    files.details().await?;
+    files.ledger().await
+}
+
+/// Exporting is reading: recorded before the first byte leaves.
+async fn accessed(
+    collector: &Collector,
+    person: &PersonId,
+    incident: &IncidentId,
+    purpose: &str,
+) -> Result<(), Failure> {
+    let detail = match purpose.trim() {
+        "" => None,
+        text => Some(acts::store_text(collector, text).await?),
+    };
+    let refs = [("object", format!("{incident}/bundle")), ("person", person.to_string())];
+    let chain = Chain::from(incident.clone());
+    collector.custody.record_own_with(EntryType::EvidenceAccessed, chain, &refs, &[], detail).await?;
+    metrics::read_begun();
+    Ok(())
+}
+
+struct Files<'e> {
+    collector: &'e Collector,
+    snapshot: &'e Snapshot,
+    answers: &'e Answers,
+}
+
+impl Files<'_> {
+    async fn overview(&self, person: &PersonId, head_seq: u64, head: Digest) -> Result<(), Failure> {
+        let mut collections: Vec<Digest> =
+            self.snapshot.collections.iter().map(|collected| Digest(collected.row.id)).collect();
+        collections.sort_unstable();
+        let overview = Overview {
+            format: BundleVersion,
+            deployment: self.collector.deployment.clone(),
+            incident: self.snapshot.incident.clone(),
+            origin: crate::ledger::origin(self.collector.deployment.as_str()),
+            exported: crate::clock::now(),
+            by: Actor::Person(person.clone()),
+            head_seq,
+            head,
+            entries: self.snapshot.published.size,
+            collections,
+            partial: false,
+            // No cosigner takes part in this version: what outsiders vouch for is in their hands, not here.
+            quorum: false,
+        };
+        let json = evidence::json::to_document(&overview)
+            .map_err(|error| Failure::internal("write bundle.json", error))?;
+        self.file("bundle.json", json).await?;
+        self.file("README.txt", texts::readme(&overview)).await?;
+        self.file("certification.txt", texts::certification(&overview)).await
+    }
+
+    async fn deployment(&self) -> Result<(), Failure> {
+        let rosters = self.snapshot.deployment.values();
+        for entry in rosters.filter(|entry| entry.kind == EntryType::RosterPublished.as_str()) {
+            let signed = self.collector.document(Key::document(&entry.event)).await?;
+            let roster: evidence::roster::Roster =
+                signed.read().map_err(|error| Failure::internal("read a roster", error))?;
+            self.signed(&format!("deployment/roster-{}", roster.version), &signed).await?;
+        }
+        let mut signers = self.collector.people.newest().roster().allowed_signers();
+        for row in &self.snapshot.endpoints {
+            let name = format!("{}-{}", row.endpoint, row.generation);
+            let token = self.collector.document(Key::document(&row.token)).await?;
+            self.signed(&format!("deployment/token-{name}"), &token).await?;
+            let enrolled = self.snapshot.deployment.values().find(|entry| {
+                let has = |name: &str, value: &str| entry.refs.iter().any(|(n, v)| n == name && v == value);
+                entry.kind == EntryType::AgentEnrolled.as_str()
+                    && has("endpoint", &row.endpoint)
+                    && has("generation", &row.generation.to_string())
+            });
+            if let Some(enrolled) = enrolled {
+                let enrolment = self.collector.act_document(enrolled.index).await?;
+                self.signed(&format!("deployment/enrolment-{name}"), &enrolment).await?;
+            }
+            signers.push_str(&signer_line(row)?);
+        }
+        self.file("deployment/allowed_signers", signers.into_bytes()).await?;
+        self.file("deployment/log.vkey", format!("{}\n", self.collector.log_key).into_bytes()).await?;
+        self.file("deployment/ca.pem", pem(self.collector.authority.certificate())).await
+    }
+
+    async fn orders(&self) -> Result<(), Failure> {
+        for id in &self.snapshot.orders {
+            let Some(order) = self.collector.order(id).await? else {
+                return Err(Failure::internal("export an order", format!("{id} has no row")));
+            };
+            self.signed(&format!("orders/{id}"), &order.signed).await?;
+            let set = target_set(self.collector, &order).await?;
+            let collected = self.snapshot.collections.iter().filter(|one| one.row.order == id.0);
+            let endpoints: BTreeSet<&str> = collected.map(|one| one.row.endpoint.as_str()).collect();
+            for endpoint in endpoints {
+                let name = endpoint.parse().map_err(|error| Failure::internal("export an order", error))?;
+                let proof = set.proof(&name).ok_or_else(|| Failure::internal("export an order", "no target proof"))?;
+                let json = evidence::json::to_document(&proof)
+                    .map_err(|error| Failure::internal("write a target proof", error))?;
+                self.file(&format!("orders/{id}.targets/{endpoint}.json"), json).await?;
+            }
+        }
+        let is_approval = |kind: &str| {
+            kind == EntryType::OrderApproved.as_str() || kind == EntryType::OrderRejected.as_str()
+        };
+        for entry in self.snapshot.chain.iter().filter(|entry| is_approval(&entry.kind)) {
+            let approval = self.collector.act_document(entry.index).await?;
+            self.signed(&format!("approvals/{}", Digest(entry.event)), &approval).await?;
+        }
+        Ok(())
+    }
+
+    async fn collection(&self, collected: &Collected) -> Result<(), Failure> {
+        let id = Digest(collected.row.id);
+        let folder = format!("evidence/{id}");
+        let delegation = self.collector.document(Key::document(&collected.row.delegation)).await?;
+        self.signed(&format!("{folder}/delegation"), &delegation).await?;
+        if let Some(manifest) = &collected.manifest {
+            let manifest = self.collector.document(Key::document(manifest.as_bytes())).await?;
+            self.signed(&format!("{folder}/manifest"), &manifest).await?;
+        }
+        for segment in &collected.segments {
+            let seal = self.object(Key::seal(id.as_bytes(), segment.index, &segment.seal_sha256)).await?;
+            self.file(&format!("{folder}/seals/{:06}.seal", segment.index), seal).await?;
+        }
+        self.container(&format!("{folder}/container.tar.zst"), collected).await
+    }
+
+    /// The segments back to back: one file, larger than any memory.
+    async fn container(&self, path: &str, collected: &Collected) -> Result<(), Failure> {
+        let size = collected.segments.iter().map(|segment| segment.stored_len).sum();
+        let last_index = collected.segments.last().map(|segment| segment.index);
+        let mut path = path.to_owned();
+        for segment in &collected.segments {
+            let key = Key::segment(&collected.row.id, segment.index, &segment.sha256);
+            let mut rest = Bytes::from(self.object(key).await?);
+            metrics::read_bytes(segment.stored_len);
+            while !rest.is_empty() {
+                let data = rest.split_to(rest.len().min(DATA_BYTES_MAX));
+                let last = rest.is_empty() && Some(segment.index) == last_index;
+                self.send(BundleChunk { path: std::mem::take(&mut path), size, data, last }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn custody(&self) -> Result<(), Failure> {
+        let incident = self.snapshot.chain.iter().map(|entry| (format!("custody/{:06}", entry.seq), entry.index));
+        let deployment =
+            self.snapshot.deployment.keys().map(|index| (format!("custody/deployment/{index}"), *index));
+        let all: Vec<(String, u64)> = incident.chain(deployment).collect();
+        for batch in all.chunks(PROOFS_AT_ONCE) {
+            let indices = batch.iter().map(|(_, index)| *index).collect();
+            let proven = self
+                .collector
+                .custody
+                .prove_under(&self.collector.replicas, self.snapshot.published.clone(), indices)
+                .await?;
+            for ((name, _), proven) in batch.iter().zip(proven) {
+                self.file(&format!("{name}.entry"), proven.entry.to_vec()).await?;
+                self.file(&format!("{name}.tlog-proof"), proven.proof.to_vec()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn details(&self) -> Result<(), Failure> {
+        let digests: BTreeSet<[u8; 32]> = self.snapshot.chain.iter().filter_map(|entry| entry.detail).collect();
+        for digest in digests {
+            let (replicas, key) = (self.collector.replicas.clone(), Key::detail(&digest));
+            match blocking(move || replicas.read(&key)).await? {
+                Ok(bytes) => self.file(&format!("details/{}.json", Digest(digest)), bytes).await?,
+                // Erased texts are lawful; the acts that named them stay.
+                Err(error) if error.class() == StoreErrorClass::NotFound => {}
+                Err(error) => return Err(Failure::unavailable("read a text", error)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn ledger(&self) -> Result<(), Failure> {
+        let note = self.snapshot.published.note.to_vec();
+        let stamp = self.collector.stamp(&note).await;
+        self.file("ledger/checkpoint", note).await?;
+        match stamp {
+            Some(stamp) => self.file("ledger/checkpoint.tsr", stamp).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn object(&self, key: Key) -> Result<Vec<u8>, Failure> {
+        let replicas = self.collector.replicas.clone();
+        blocking(move || replicas.read(&key))
+            .await?
+            .map_err(|error| Failure::unavailable("read stored evidence", error))
+    }
+
+    async fn signed(&self, name: &str, signed: &Signed) -> Result<(), Failure> {
+        for (path, bytes) in signed.split(name) {
+            self.file(&path, bytes).await?;
+        }
+        Ok(())
+    }
+
+    async fn file(&self, path: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let mut rest = Bytes::from(bytes);
+        let mut path = path.to_owned();
+        loop {
+            let data = rest.split_to(rest.len().min(DATA_BYTES_MAX));
+            let last = rest.is_empty();
+            self.send(BundleChunk { path: std::mem::take(&mut path), size, data, last }).await?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn send(&self, chunk: BundleChunk) -> Result<(), Failure> {
+        self.answers
+            .send(Ok(chunk))
+            .await
+            .map_err(|_closed| Failure::new(proto::status::Class::Unavailable, "the exporter is gone"))
+    }
+}
+
+fn signer_line(row: &crate::db::endpoints::EndpointRow) -> Result<String, Failure> {
+    let broken = |what: String| Failure::internal("write allowed_signers", what);
+    let endpoint = row.endpoint.parse().map_err(|error| broken(format!("{error}")))?;
+    let generation = evidence::id::Generation::new(row.generation).ok_or_else(|| broken("generation 0".to_owned()))?;
+    let key = row.evidence_key.parse().map_err(|error| broken(format!("{error}")))?;
+    let line = endpoint_line(&endpoint, generation, &key);
+    Ok(if line.ends_with('\n') { line } else { format!("{line}\n") })
+}
+
+/// RFC 7468.
+fn pem(der: &[u8]) -> Vec<u8> {
+    let text = STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.extend(line.iter().map(|byte| char::from(*byte)));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem.into_bytes()
+}

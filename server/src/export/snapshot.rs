@@ -1,0 +1,156 @@
+//! What one bundle holds, decided from the entries under one checkpoint.
+
+use std::collections::BTreeMap;
+
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::IncidentId;
+use rusqlite::Connection;
+
+use crate::collector::Collector;
+use crate::db::collections::{CollectionRow, SegmentRow};
+use crate::db::endpoints::EndpointRow;
+use crate::db::entries::EntryRow;
+use crate::db::{self, DbError};
+use crate::grpc::failure::Failure;
+use crate::ledger::Published;
+
+/// The content of a bundle, before its bytes are read.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The incident.
+    pub incident: IncidentId,
+    /// The checkpoint that everything is proven under.
+    pub published: Published,
+    /// The incident's chain, 0 to its head.
+    pub chain: Vec<EntryRow>,
+    /// Entries of the deployment's chain that it leans on, by index.
+    pub deployment: BTreeMap<u64, EntryRow>,
+    /// Orders by id.
+    pub orders: Vec<Digest>,
+    /// Endpoints that collected, with their enrolments.
+    pub endpoints: Vec<EndpointRow>,
+    /// Collections with at least one segment.
+    pub collections: Vec<Collected>,
+}
+
+/// One collection with what the entries under the checkpoint say of it.
+#[derive(Debug)]
+pub struct Collected {
+    /// Its row.
+    pub row: CollectionRow,
+    /// Segments that belong to it.
+    pub segments: Vec<SegmentRow>,
+    /// Its manifest, when `collection.stored` is under the checkpoint.
+    pub manifest: Option<Digest>,
+}
+
+impl Snapshot {
+    /// The incident's last entry.
+    pub fn head(&self) -> Option<&EntryRow> {
+        self.chain.last()
+    }
+
+    /// Takes stock of an incident under the newest checkpoint.
+    ///
+    /// # Errors
+    /// `Missing` when there is no such incident.
+    pub async fn take(collector: &Collector, incident: &IncidentId) -> Result<Self, Failure> {
+        let published = collector.custody.sequencer().log().published();
+        let (id, size) = (incident.to_string(), published.size);
+        let taken = collector
+            .db
+            .read_async(move |db| read(db, &id, size))
+            .await
+            .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+        let Some(taken) = taken else { return Err(Failure::missing(format!("there is no incident {incident}"))) };
+        let Read { chain, deployment, orders, endpoints, collections } = taken;
+        Ok(Self { incident: incident.clone(), published, chain, deployment, orders, endpoints, collections })
+    }
+}
+
+struct Read {
+    chain: Vec<EntryRow>,
+    deployment: BTreeMap<u64, EntryRow>,
+    orders: Vec<Digest>,
+    endpoints: Vec<EndpointRow>,
+    collections: Vec<Collected>,
+}
+
+fn read(db: &Connection, incident: &str, size: u64) -> Result<Option<Read>, DbError> {
+    let mut chain = db::entries::of_chain(db, incident, 0, u64::from(u32::MAX))?;
+    chain.retain(|entry| entry.index < size);
+    if chain.is_empty() {
+        return Ok(None);
+    }
+    let orders = chain.iter().filter(|entry| entry.kind == EntryType::OrderIssued.as_str());
+    let orders = orders.map(|entry| Digest(entry.event)).collect();
+    let collections = collections(db, &chain)?;
+    let mut endpoints = Vec::new();
+    for collected in &collections {
+        let (endpoint, generation) = (collected.row.endpoint.as_str(), collected.row.generation);
+        let is_known = |row: &EndpointRow| row.endpoint == endpoint && row.generation == generation;
+        if !endpoints.iter().any(is_known) {
+            endpoints.extend(db::endpoints::at(db, endpoint, generation)?);
+        }
+    }
+    let deployment = deployment(db, &endpoints, size)?;
+    Ok(Some(Read { chain, deployment, orders, endpoints, collections }))
+}
+
+fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, DbError> {
+    let of = |entry: &EntryRow| {
+        let found = entry.refs.iter().find(|(name, _)| name == "collection");
+        found.and_then(|(_, value)| value.parse::<Digest>().ok())
+    };
+    let mut collections = Vec::new();
+    for started in chain.iter().filter(|entry| entry.kind == EntryType::CollectionStarted.as_str()) {
+        let Some(id) = of(started) else { continue };
+        let Some(row) = db::collections::at(db, id.as_bytes())? else { continue };
+        let about = |kind: EntryType| chain.iter().rfind(|entry| entry.kind == kind.as_str() && of(entry) == Some(id));
+        let manifest = about(EntryType::CollectionStored).map(|entry| Digest(entry.event));
+        let mut segments = db::collections::segments(db, row.number)?;
+        if let Some(interrupted) = about(EntryType::CollectionInterrupted)
+            && manifest.is_none()
+        {
+            let count = interrupted.refs.iter().find(|(name, _)| name == "segments");
+            let count = count.and_then(|(_, value)| value.parse().ok()).unwrap_or(usize::MAX);
+            segments.truncate(count);
+        }
+        if !segments.is_empty() {
+            collections.push(Collected { row, segments, manifest });
+        }
+    }
+    Ok(collections)
+}
+
+/// Genesis, rosters, and for each endpoint its token, enrolment, renewals and retirement.
+fn deployment(
+    db: &Connection,
+    endpoints: &[EndpointRow],
+    size: u64,
+) -> Result<BTreeMap<u64, EntryRow>, DbError> {
+    let mut wanted = BTreeMap::new();
+    for entry in db::entries::of_chain(db, "", 0, u64::from(u32::MAX))? {
+        let reference = |name: &str| entry.refs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+        let of_endpoint = || {
+            endpoints.iter().find(|row| {
+                reference("endpoint") == Some(row.endpoint.as_str())
+                    && reference("generation") == Some(row.generation.to_string().as_str())
+            })
+        };
+        let is_wanted = match entry.kind.parse::<EntryType>() {
+            Ok(EntryType::LogGenesis | EntryType::RosterPublished) => true,
+            // A slot may have had several tokens; the one that was used speaks for the endpoint.
+            Ok(EntryType::EndpointAdmitted) => of_endpoint().is_some_and(|row| row.token == entry.event),
+            Ok(EntryType::AgentEnrolled | EntryType::AgentRenewed | EntryType::EndpointRetired) => {
+                of_endpoint().is_some()
+            }
+            _ => false,
+        };
+        if is_wanted && entry.index < size {
+            wanted.insert(entry.index, entry);
+        }
+    }
+    Ok(wanted)
+}

@@ -1,0 +1,154 @@
+//! What a handler fails with: one class, one text for the peer, and the cause, which only the log sees.
+//!
+//! Guarantee: nothing of a source error (paths, SQL, other people's names) reaches the peer; whatever is our fault is
+//! logged with its whole chain. Not here: which class maps to which code (`proto::status`).
+
+use std::error::Error;
+use std::fmt;
+
+use proto::status::Class;
+use tonic::Status;
+
+/// A refused or failed call.
+#[derive(Debug)]
+pub struct Failure {
+    class: Class,
+    text: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// The peer's mistake or the state of things; `text` says state, cause, next step.
+    pub fn new(class: Class, text: impl Into<String>) -> Self {
+        Self { class, text: text.into(), source: None }
+    }
+
+    /// The request's bytes are not what the specification says.
+    pub fn malformed(text: impl Into<String>) -> Self {
+        Self::new(Class::Malformed, text)
+    }
+
+    /// Known, but not entitled.
+    pub fn forbidden(text: impl Into<String>) -> Self {
+        Self::new(Class::Forbidden, text)
+    }
+
+    /// The named thing does not exist.
+    pub fn missing(text: impl Into<String>) -> Self {
+        Self::new(Class::Missing, text)
+    }
+
+    /// Not in the present state of the thing.
+    pub fn precondition(text: impl Into<String>) -> Self {
+        Self::new(Class::Precondition, text)
+    }
+
+    /// A store, the database or the ledger did not do its part; the same call may succeed later.
+    pub fn unavailable(what: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            class: Class::Unavailable,
+            text: format!("the collector could not {what}; try again, and tell its operator if it stays so"),
+            source: Some(source.into()),
+        }
+    }
+
+    /// A defect: what is stored contradicts itself, or code met a state it excludes.
+    pub fn internal(what: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            class: Class::Internal,
+            text: format!("the collector failed to {what}; its log says why"),
+            source: Some(source.into()),
+        }
+    }
+
+    /// Adds the cause for the log; the peer does not see it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The class, for callers that act on it.
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// What the peer is told.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// An error and its sources, one after the other, as a log line wants them.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let code = failure.class.code();
+        crate::metrics::request_refused(code_name(failure.class));
+        match failure.class {
+            Class::Internal | Class::Contradiction => {
+                tracing::error!(grpc.code = ?code, cause = %chain(&failure), "Call failed");
+            }
+            Class::Unavailable | Class::Overloaded => {
+                tracing::warn!(grpc.code = ?code, cause = %chain(&failure), "Call failed for now");
+            }
+            _ => tracing::debug!(grpc.code = ?code, cause = %chain(&failure), "Call refused"),
+        }
+        failure.class.status(failure.text)
+    }
+}
+
+const fn code_name(class: Class) -> &'static str {
+    match class {
+        Class::Malformed => "invalid-argument",
+        Class::Unidentified => "unauthenticated",
+        Class::Forbidden => "permission-denied",
+        Class::Missing => "not-found",
+        Class::Exists => "already-exists",
+        Class::Precondition => "failed-precondition",
+        Class::OverLimit => "out-of-range",
+        Class::Superseded => "aborted",
+        Class::Overloaded => "resource-exhausted",
+        Class::Unavailable => "unavailable",
+        Class::Contradiction => "data-loss",
+        Class::Internal => "internal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peer_never_sees_the_cause() {
+        let cause = std::io::Error::other("/srv/evidence/segments is on fire");
+        let failure = Failure::unavailable("store the order", cause);
+        assert!(chain(&failure).ends_with("/srv/evidence/segments is on fire"));
+        let status = Status::from(failure);
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert!(!status.message().contains("/srv"));
+        assert!(status.message().starts_with("the collector could not store the order"));
+    }
+}

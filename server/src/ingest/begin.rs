@@ -1,0 +1,232 @@
+//! The first message of an upload: whose collection is it, under which order, and may it be taken.
+//!
+//! Guarantee: a collection begins with `collection.started` in the ledger, once; the delegation is signed by the evidence
+//! key that enrolment bound to this very identity, and names an order that addresses it. Not here: the segments.
+
+use evidence::delegation::Delegation;
+use evidence::digest::Digest;
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::{Chain, EndpointId, Generation};
+use evidence::keys::PublicKey;
+use evidence::order::{Limits, Order};
+use evidence::seal::Identity;
+use evidence::signed::Signed;
+
+use super::child::Begin;
+use super::ended::{Ended, Reason};
+use crate::collector::Collector;
+use crate::db::{self, DbError};
+use crate::grpc::failure::Failure;
+
+/// Plain and stored bytes by which a container may pass the order's limits: the agent counts content, and closes its
+/// container (outcomes, end blocks, the open segment) after the limit struck.
+const SLACK_BYTES: u64 = 128 << 20;
+
+/// Records by which it may pass: those that say what the limit kept out.
+const SLACK_ITEMS: u64 = 4096;
+
+/// Smallest limit of one item's size that is enforced here: the collectors' own streams come in parts of 4 MiB.
+const ITEM_BYTES_MIN: u64 = 8 << 20;
+
+/// Logical bytes beyond the plain ones: holes that are hashed, though not stored. 64 GiB take half a minute of a core.
+const HOLES_BYTES_MAX: u64 = 64 << 30;
+
+/// A collection that is taken.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its id.
+    pub collection: Digest,
+    /// Its number in the database.
+    pub number: u64,
+    /// State in the database: `running`, `interrupted`, or `stored…` when only the receipt is wanted.
+    pub state: String,
+    /// Entry of `collection.stored`, if there is one.
+    pub stored_index: Option<u64>,
+    /// The chain of the incident it belongs to.
+    pub chain: Chain,
+    /// The order.
+    pub order: Order,
+    /// The order's id.
+    pub order_id: Digest,
+    /// The delegation.
+    pub delegation: Delegation,
+    /// Digest of the delegation document.
+    pub delegation_id: Digest,
+    /// The endpoint's evidence key.
+    pub evidence_key: PublicKey,
+    /// What every seal repeats.
+    pub identity: Identity,
+    /// What the caged verifier is told.
+    pub begin: Begin,
+}
+
+/// Judges the delegation, and records the collection's start if it is new.
+///
+/// # Errors
+/// [`Ended::Rejected`] when the collection can never be taken, [`Ended::Failed`] otherwise.
+pub async fn admit(
+    collector: &Collector,
+    endpoint: &EndpointId,
+    generation: Generation,
+    signed: Signed,
+) -> Result<Admitted, Ended> {
+    let evidence_key = enrolled_key(collector, endpoint, generation).await?;
+    let delegation = Delegation::verify(&signed, &evidence_key)
+        .map_err(|error| Ended::rejected(Reason::Malformed, crate::grpc::failure::chain(&error)))?;
+    let fits = delegation.deployment == collector.deployment
+        && delegation.endpoint == *endpoint
+        && delegation.generation == generation;
+    if !fits {
+        return Err(Ended::rejected(Reason::UnknownOrder, "the delegation is of another endpoint or deployment"));
+    }
+    let Some(order) = collector.order(&delegation.order).await? else {
+        return Err(Ended::rejected(Reason::UnknownOrder, "no such order was logged here"));
+    };
+    let delegation_id = signed.digest();
+    let chain = Chain::from(order.order.incident.clone());
+    let started = match collector.collection(&delegation.collection).await? {
+        Some(row) if row.delegation == *delegation_id.as_bytes() => row,
+        Some(_) => return Err(Ended::rejected(Reason::Malformed, "another delegation began this collection")),
+        None => {
+            may_begin(collector, &order, &delegation, endpoint, generation, &evidence_key).await?;
+            record_start(collector, chain.clone(), &delegation, signed).await?;
+            let row = collector.collection(&delegation.collection).await?;
+            row.ok_or_else(|| Failure::internal("begin the collection", "collection.started made no row"))?
+        }
+    };
+    match started.state.as_str() {
+        "malformed" => return Err(Ended::rejected(Reason::Malformed, "its bytes failed verification earlier")),
+        // Its chain head is in the ledger: more segments behind it would contradict the record.
+        "interrupted" => {
+            return Err(Ended::rejected(Reason::UnknownOrder, "it was recorded as interrupted; another attempt may follow"));
+        }
+        "contradicted" => return Err(Ended::rejected(Reason::Contradiction, "it contradicted itself earlier")),
+        _ => {}
+    }
+    let is_stored = started.stored_index.is_some();
+    if order.row.state == "cancelled" && !is_stored {
+        return Err(Ended::rejected(Reason::Cancelled, "the order was cancelled"));
+    }
+    let identity = Identity {
+        deployment: collector.deployment.clone(),
+        collection: delegation.collection,
+        order: delegation.order,
+        attempt: u64::from(delegation.attempt),
+    };
+    Ok(Admitted {
+        collection: delegation.collection,
+        number: started.number,
+        state: started.state,
+        stored_index: started.stored_index,
+        chain,
+        begin: begin(&identity, &delegation, &order.order.limits),
+        identity,
+        order_id: delegation.order,
+        order: order.order,
+        delegation,
+        delegation_id,
+        evidence_key,
+    })
+}
+
+async fn enrolled_key(
+    collector: &Collector,
+    endpoint: &EndpointId,
+    generation: Generation,
+) -> Result<PublicKey, Ended> {
+    let (id, number) = (endpoint.to_string(), generation.number());
+    let row = collector.db.read_async(move |db| db::endpoints::at(db, &id, number)).await?;
+    match row {
+        Some(row) if row.state == "enrolled" => row
+            .evidence_key
+            .parse()
+            .map_err(|error| Failure::internal("read the endpoint's key", error).into()),
+        _ => Err(Failure::forbidden(format!("{endpoint}#{generation} is not enrolled here")).into()),
+    }
+}
+
+/// What holds for a first message only: later ones find the collection begun.
+async fn may_begin(
+    collector: &Collector,
+    order: &crate::orders::OpenOrder,
+    delegation: &Delegation,
+    endpoint: &EndpointId,
+    generation: Generation,
+    evidence_key: &PublicKey,
+) -> Result<(), Ended> {
+    let refuse = |detail: String| Err(Ended::rejected(Reason::UnknownOrder, detail));
+    match order.row.state.as_str() {
+        "issued" => {}
+        "cancelled" => return Err(Ended::rejected(Reason::Cancelled, "the order was cancelled")),
+        other => return refuse(format!("the order is {other}")),
+    }
+    if delegation.attempt > order.order.attempts {
+        return refuse(format!("attempt {} of {}", delegation.attempt, order.order.attempts));
+    }
+    // The endpoint admitted in time by its own, floor-corrected clock; when the bytes arrive is the network's matter.
+    if delegation.at > order.order.expires {
+        return refuse(format!("the order expired at {}", order.order.expires));
+    }
+    let id = *delegation.order.as_bytes();
+    let (name, number, fingerprint) = (endpoint.to_string(), generation.number(), evidence_key.fingerprint().to_string());
+    let attempt = delegation.attempt;
+    let (addressed, used) = collector
+        .db
+        .read_async(move |db| {
+            let addressed = db::orders::targets(db, &id)?.into_iter().any(|target| {
+                target.endpoint == name && target.generation == number && target.fingerprint == fingerprint
+            });
+            let used = db::orders::attempts(db, &id)?
+                .into_iter()
+                .any(|row| row.endpoint == name && row.attempt >= attempt && row.collection.is_some());
+            Ok::<_, DbError>((addressed, used))
+        })
+        .await?;
+    if !addressed {
+        return refuse("the order does not address this endpoint".to_owned());
+    }
+    // Two collections under one attempt number are two stories about one attempt.
+    if used {
+        return refuse(format!("attempt {attempt} or a later one began before"));
+    }
+    Ok(())
+}
+
+async fn record_start(
+    collector: &Collector,
+    chain: Chain,
+    delegation: &Delegation,
+    signed: Signed,
+) -> Result<(), Ended> {
+    // An attempt that never said how it ended is ended by the next.
+    super::interrupt::earlier_attempts(collector, delegation).await?;
+    collector.store_document(&signed).await?;
+    let refs = [
+        ("attempt", delegation.attempt.to_string()),
+        ("collection", delegation.collection.to_string()),
+        ("endpoint", delegation.endpoint.to_string()),
+        ("order", delegation.order.to_string()),
+    ];
+    collector.custody.record(EntryType::CollectionStarted, chain, &refs, ActObject::from(signed)).await?;
+    collector.order_changed(&delegation.order);
+    Ok(())
+}
+
+fn begin(identity: &Identity, delegation: &Delegation, limits: &Limits) -> Begin {
+    let plain_bytes = limits.plain_bytes.saturating_add(SLACK_BYTES);
+    let logical_bytes = plain_bytes.saturating_add(HOLES_BYTES_MAX);
+    Begin {
+        deployment: identity.deployment.to_string(),
+        collection: identity.collection,
+        order: identity.order,
+        attempt: identity.attempt,
+        sealer: delegation.sealer.to_string(),
+        stored_bytes: limits.stored_bytes.saturating_add(SLACK_BYTES),
+        plain_bytes,
+        item_bytes: limits.item_bytes.max(ITEM_BYTES_MIN),
+        logical_bytes,
+        items: limits.items.saturating_add(SLACK_ITEMS),
+        // Ten minutes and what the bytes take at a twentieth of an idle core's speed.
+        cpu_s: 600 + (logical_bytes >> 25),
+    }
+}

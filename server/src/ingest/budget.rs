@@ -1,0 +1,101 @@
+//! How much ingest may hold at once: uploads, and bytes of segments between the wire and the disks.
+//!
+//! Guarantee: what is over the budget waits on the wire, where HTTP/2 flow control slows its sender; nothing is dropped.
+//! A segment takes its whole share before its first byte is read, so that two half-received ones never wait for each
+//! other. Not here: the verifier's memory (`sandbox`), HTTP/2 windows (`proto::limits`).
+
+use std::sync::Arc;
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// The unit in which memory is counted: one KiB a permit keeps every budget within a semaphore's range.
+const PERMIT_BYTES: u64 = 1 << 10;
+
+/// Largest share of one segment: the format's largest seal and segment (64 + 16 MiB).
+const SHARE_BYTES_MAX: u64 = proto::limits::SEAL_BYTES_MAX + proto::limits::SEGMENT_BYTES_MAX;
+
+/// The budget of one collector.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    uploads: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+}
+
+/// The budget is closed: the collector is stopping.
+#[derive(Debug, thiserror::Error)]
+#[error("the collector takes no more segments")]
+pub struct Stopping(#[from] AcquireError);
+
+/// A place among the uploads, given back when dropped.
+#[derive(Debug)]
+pub struct UploadPlace(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+/// Memory for one segment, given back when dropped.
+#[derive(Debug)]
+pub struct SegmentShare(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Budget {
+    /// Room for `uploads` at a time and `memory_bytes` of segments; at least one of the largest segments fits.
+    #[must_use]
+    pub fn new(uploads: usize, memory_bytes: u64) -> Self {
+        let permits = memory_bytes.max(SHARE_BYTES_MAX).div_ceil(PERMIT_BYTES);
+        let permits = usize::try_from(permits).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { uploads: Arc::new(Semaphore::new(uploads.max(1))), memory: Arc::new(Semaphore::new(permits)) }
+    }
+
+    /// Waits for a place among the uploads.
+    ///
+    /// # Errors
+    /// [`Stopping`] when the collector stops.
+    pub async fn upload(&self) -> Result<UploadPlace, Stopping> {
+        Ok(UploadPlace(Arc::clone(&self.uploads).acquire_owned().await?))
+    }
+
+    /// Waits for the memory of a segment and its seal. Lengths over the format's limits count as those: the wire
+    /// refuses them anyway.
+    ///
+    /// # Errors
+    /// [`Stopping`] when the collector stops.
+    pub async fn segment(&self, seal_len: u64, stored_len: u64) -> Result<SegmentShare, Stopping> {
+        let bytes = seal_len.saturating_add(stored_len).min(SHARE_BYTES_MAX);
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
+        Ok(SegmentShare(Arc::clone(&self.memory).acquire_many_owned(permits).await?))
+    }
+
+    /// Wakes everyone who waits, with [`Stopping`]; segments that have their share are finished.
+    pub fn close(&self) {
+        self.uploads.close();
+        self.memory.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_segment_over_the_budget_waits_until_another_gives_its_share_back() {
+        let budget = Budget::new(2, 0);
+        let first = budget.segment(64 << 20, 10 << 20).await.unwrap();
+        let waiting = budget.segment(1 << 20, 16 << 20);
+        tokio::pin!(waiting);
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.is_err());
+        drop(first);
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn closing_wakes_those_who_wait() {
+        let budget = Budget::new(1, 0);
+        let _place = budget.upload().await.unwrap();
+        let waiting = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.upload().await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        budget.close();
+        assert!(waiting.await.unwrap().is_err());
+    }
+}

@@ -1,0 +1,94 @@
+//! Bytes that are no evidence: kept apart, recorded, refused.
+//!
+//! Guarantee: what an endpoint sealed and sent is never thrown away, and never served as evidence. The entry is written
+//! before the endpoint hears the refusal. Not here: the verdict itself.
+
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+
+use super::begin::Admitted;
+use super::ended::{Ended, Reason};
+use super::segment::{Arrived, create};
+use super::warm::Warm;
+use crate::collector::Collector;
+use crate::metrics::{self, CollectionEnd};
+use crate::store::Key;
+
+/// Quarantines a segment that is not what the format asks, and ends the collection.
+///
+/// # Errors
+/// Always: [`Ended::Rejected`], or why it could not be recorded.
+pub async fn malformed(
+    collector: &Collector,
+    admitted: &Admitted,
+    warm: &Warm,
+    arrived: &Arrived,
+    reason: String,
+) -> Result<(), Ended> {
+    keep(collector, admitted, warm.chain.next_index(), arrived).await?;
+    record_malformed(collector, admitted, Digest::of(&arrived.seal)).await?;
+    tracing::warn!(collection = %admitted.collection, %reason, "Collection is malformed; its bytes are in quarantine");
+    Err(Ended::rejected(Reason::Malformed, reason))
+}
+
+/// Records that a collection is malformed; `seal` names the seal, or the document, that shows it.
+///
+/// # Errors
+/// When the ledger does not take it.
+pub async fn record_malformed(collector: &Collector, admitted: &Admitted, seal: Digest) -> Result<(), Ended> {
+    let refs = [("collection", admitted.collection.to_string()), ("seal", seal.to_string())];
+    collector.custody.record_own(EntryType::CollectionMalformed, admitted.chain.clone(), &refs).await?;
+    metrics::collection_ended(CollectionEnd::Malformed);
+    collector.order_changed(&admitted.order_id);
+    Ok(())
+}
+
+/// Quarantines a segment that passes a limit of the order, and ends the collection at the one before.
+///
+/// # Errors
+/// Always: [`Ended::Rejected`], or why it could not be recorded.
+pub async fn over_limit(
+    collector: &Collector,
+    admitted: &Admitted,
+    warm: &Warm,
+    arrived: &Arrived,
+    reason: &str,
+) -> Result<(), Ended> {
+    keep(collector, admitted, warm.chain.next_index(), arrived).await?;
+    super::interrupt::record(collector, &admitted.collection).await?;
+    tracing::warn!(collection = %admitted.collection, %reason, "Collection passes a limit of its order");
+    Err(Ended::rejected(Reason::OverLimit, reason))
+}
+
+/// Quarantines other bytes for a segment that is durable already: the endpoint signed two stories.
+///
+/// # Errors
+/// Always: [`Ended::Rejected`], or why it could not be recorded.
+pub async fn contradicted(
+    collector: &Collector,
+    admitted: &Admitted,
+    _warm: &Warm,
+    arrived: &Arrived,
+    index: u64,
+) -> Result<(), Ended> {
+    keep(collector, admitted, index, arrived).await?;
+    let refs = [
+        ("collection", admitted.collection.to_string()),
+        ("index", index.to_string()),
+        ("sha256", Digest::of(&arrived.seal).to_string()),
+    ];
+    collector.custody.record_own(EntryType::CollectionContradicted, admitted.chain.clone(), &refs).await?;
+    metrics::collection_ended(CollectionEnd::Contradicted);
+    collector.order_changed(&admitted.order_id);
+    tracing::error!(collection = %admitted.collection, index, "Endpoint sealed two different segments under one index; both are kept");
+    Err(Ended::rejected(Reason::Contradiction, format!("segment {index} is durable with other bytes")))
+}
+
+async fn keep(collector: &Collector, admitted: &Admitted, index: u64, arrived: &Arrived) -> Result<(), Ended> {
+    let collection = admitted.collection.as_bytes();
+    let segment = Key::quarantined_segment(collection, index, arrived.sha256.as_bytes());
+    let seal = Key::quarantined_seal(collection, index, Digest::of(&arrived.seal).as_bytes());
+    create(collector, &segment, arrived.stored.clone()).await?;
+    create(collector, &seal, arrived.seal.clone()).await?;
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! A caged process and the collector's side of its pipe.
+//!
+//! Guarantee: no verdict is invented. A process that dies, hangs past its deadline or breaks the frame rules gives
+//! [`VerifierError::Died`], never `Good`; dropped, it is killed and reaped. Not here: what it runs (`ingest::child`).
+
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::BufReader;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use super::child::{Accepted, Begin, Defect, Finished};
+use super::pipe::{self, Frame, Kind};
+
+/// Longest wait for one answer. A segment (64 MiB plain, 256 MiB of records) needs a second of an idle core; a machine
+/// that swaps is slow, not hostile.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Longest answer of record lines for one segment: 256 MiB plain (docs/spec/seal.md).
+const RECORDS_BYTES_MAX: usize = 256 << 20;
+
+/// The program that runs caged: this one, under its hidden command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The executable.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Program {
+    /// The running executable's `__verify`.
+    ///
+    /// # Errors
+    /// When the kernel does not say which file that is.
+    pub fn own() -> io::Result<Self> {
+        Ok(Self { path: std::env::current_exe()?, arguments: vec!["__verify".to_owned()] })
+    }
+}
+
+/// What the caged process found.
+#[derive(Debug)]
+pub enum Verdict<T> {
+    /// Byte for byte what the format asks.
+    Good(T),
+    /// Not what the format or the limits ask. The process has ended.
+    Bad(Defect),
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifierError {
+    /// The process could not be started; try again later.
+    #[error("start the caged process")]
+    Start(#[source] io::Error),
+    /// It ended, hung or spoke nonsense; the text says which.
+    #[error("the caged process ended without a verdict: {0}")]
+    Died(String),
+}
+
+/// A running caged process. Not cancellation-safe: after a dropped call it is out of step and must be dropped too.
+#[derive(Debug)]
+pub struct Caged {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Caged {
+    /// Starts the process; it waits for its first frame.
+    ///
+    /// # Errors
+    /// [`VerifierError::Start`].
+    pub fn start(program: &Program) -> Result<Self, VerifierError> {
+        let mut child = Command::new(&program.path)
+            .args(&program.arguments)
+            // No environment: no secrets, no backtraces, no loader tricks.
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(VerifierError::Start)?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(VerifierError::Start(io::Error::other("the child has no pipes")));
+        };
+        Ok(Self { child, input, output: BufReader::new(output) })
+    }
+
+    /// The process, for tests that kill it.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Sends a frame.
+    ///
+    /// # Errors
+    /// [`VerifierError::Died`].
+    pub async fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), VerifierError> {
+        let sent = pipe::send(&mut self.input, kind, [payload]);
+        match tokio::time::timeout(ANSWER_DEADLINE, sent).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.died(format!("writing to it: {error}")).await),
+            Err(_) => Err(self.died(format!("it read nothing for {ANSWER_DEADLINE:?}")).await),
+        }
+    }
+
+    /// Sends a JSON frame.
+    ///
+    /// # Errors
+    /// [`VerifierError::Died`].
+    pub async fn send_json(&mut self, kind: Kind, value: &impl Serialize) -> Result<(), VerifierError> {
+        let text = serde_json::to_vec(value).map_err(|error| VerifierError::Died(error.to_string()))?;
+        self.send(kind, &text).await
+    }
+
+    /// Waits for a frame.
+    ///
+    /// # Errors
+    /// [`VerifierError::Died`].
+    pub async fn receive(&mut self) -> Result<Frame, VerifierError> {
+        let received = pipe::receive(&mut self.output);
+        match tokio::time::timeout(ANSWER_DEADLINE, received).await {
+            Ok(Ok(Some(frame))) => Ok(frame),
+            Ok(Ok(None)) => Err(self.died("it closed its output".to_owned()).await),
+            Ok(Err(error)) => Err(self.died(format!("reading from it: {error}")).await),
+            Err(_) => Err(self.died(format!("no answer in {ANSWER_DEADLINE:?}")).await),
+        }
+    }
+
+    /// The exit status tells an operator more than a broken pipe.
+    async fn died(&mut self, text: String) -> VerifierError {
+        crate::metrics::verifier_died();
+        let ended = tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await;
+        VerifierError::Died(match ended {
+            Ok(Ok(status)) => format!("{text}; {status}"),
+            Ok(Err(_)) | Err(_) => text,
+        })
+    }
+}
+
+/// A caged verifier that has seen every segment of one container so far.
+#[derive(Debug)]
+pub struct Verifier(Caged);
+
+/// A segment that passed.
+#[derive(Debug)]
+pub struct Judged {
+    /// What the process counted.
+    pub accepted: Accepted,
+    /// Lines of the item records that ended in the segment, each with LF.
+    pub records: Vec<u8>,
+}
+
+impl Verifier {
+    /// Starts a process for one container.
+    ///
+    /// # Errors
+    /// [`VerifierError`].
+    pub async fn start(program: &Program, begin: &Begin) -> Result<Self, VerifierError> {
+        let mut caged = Caged::start(program)?;
+        caged.send_json(Kind::Begin, begin).await?;
+        Ok(Self(caged))
+    }
+
+    /// Judges the next segment.
+    ///
+    /// # Errors
+    /// [`VerifierError::Died`].
+    pub async fn segment(&mut self, seal: &Bytes, stored: &Bytes) -> Result<Verdict<Judged>, VerifierError> {
+        self.0.send(Kind::Seal, seal).await?;
+        self.0.send(Kind::Segment, stored).await?;
+        let mut records = Vec::new();
+        loop {
+            let frame = self.0.receive().await?;
+            match frame.kind {
+                Kind::Records if records.len() + frame.payload.len() <= RECORDS_BYTES_MAX => {
+                    records.extend_from_slice(&frame.payload);
+                }
+                Kind::Accepted => {
+                    return Ok(Verdict::Good(Judged { accepted: parse(&frame.payload)?, records }));
+                }
+                Kind::Malformed => return Ok(Verdict::Bad(parse(&frame.payload)?)),
+                other => return Err(VerifierError::Died(format!("it answered a segment with {other:?}"))),
+            }
+        }
+    }
+
+    /// Asks for the judgement of the whole, after the final segment. The process ends with its answer.
+    ///
+    /// # Errors
+    /// [`VerifierError::Died`].
+    pub async fn finish(mut self) -> Result<Verdict<Finished>, VerifierError> {
+        self.0.send(Kind::Finish, &[]).await?;
+        let frame = self.0.receive().await?;
+        match frame.kind {
+            Kind::Finished => Ok(Verdict::Good(parse(&frame.payload)?)),
+            Kind::Malformed => Ok(Verdict::Bad(parse(&frame.payload)?)),
+            other => Err(VerifierError::Died(format!("it answered the end with {other:?}"))),
+        }
+    }
+
+    /// The process, for tests that kill it.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.0.process_id()
+    }
+}
+
+/// Reads a JSON payload of a caged process: the answer is as untrusted as what it parsed.
+///
+/// # Errors
+/// [`VerifierError::Died`].
+pub fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, VerifierError> {
+    serde_json::from_slice(payload).map_err(|error| VerifierError::Died(format!("its answer is not readable: {error}")))
+}

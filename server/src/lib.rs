@@ -1,0 +1,34 @@
+//! The collector: it takes evidence in, keeps it in several places and records every act in one ledger.
+//! Guarantee: nothing is acknowledged before it is durable where policy asks; nothing is recorded twice or changed.
+//! Not here: formats (`evidence`), Merkle mathematics (`ledger`), TLS identity (`certs`), the wire (`proto`).
+//!
+//! In reading order: [`config`] says where things are; [`store`] keeps objects; [`db`] is the projection of everything
+//! else; [`ledger`] gives each act its place; [`tsa`] has the ledger's heads stamped; [`init`] makes a collector,
+//! [`foundation`] opens one, [`rebuild`] recreates its database from ledger and stores.
+#![forbid(unsafe_code)]
+
+pub mod acts;
+pub mod clock;
+pub mod collector;
+pub mod config;
+pub mod custody;
+pub mod db;
+pub mod endpoints;
+pub mod enrol;
+pub mod export;
+pub mod foundation;
+pub mod grpc;
+pub mod incidents;
+pub mod ingest;
+pub mod init;
+pub mod ledger;
+pub mod login;
+pub mod metrics;
+pub mod orders;
+pub mod people;
+pub mod rebuild;
+pub mod reads;
+pub mod run;
+pub mod sandbox;
+pub mod store;
+pub mod tsa;

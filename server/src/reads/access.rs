@@ -1,0 +1,64 @@
+//! Records a read before it happens.
+
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::{Chain, IncidentId, PersonId};
+use proto::convert::Proven;
+use proto::status::Class;
+
+use crate::acts;
+use crate::collector::Collector;
+use crate::db;
+use crate::db::collections::CollectionRow;
+use crate::grpc::failure::Failure;
+use crate::metrics;
+use crate::orders::queries::{check_prefix, one};
+
+/// Longest purpose: 1000 bytes, as in an order.
+const PURPOSE_BYTES_MAX: usize = 1000;
+
+/// Makes `evidence.accessed` durable: who, which object. The purpose goes into an erasable text.
+///
+/// # Errors
+/// When it cannot be recorded: then nothing is read.
+pub async fn record(
+    collector: &Collector,
+    row: &CollectionRow,
+    person: &PersonId,
+    object: &str,
+    purpose: &str,
+) -> Result<Proven, Failure> {
+    let purpose = purpose.trim();
+    if purpose.is_empty() {
+        return Err(Failure::malformed("a read of evidence needs a purpose"));
+    }
+    if purpose.len() > PURPOSE_BYTES_MAX {
+        return Err(Failure::new(Class::OverLimit, format!("a purpose has at most {PURPOSE_BYTES_MAX} bytes")));
+    }
+    let incident: IncidentId =
+        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
+    let detail = acts::store_text(collector, purpose).await?;
+    let refs = [("object", format!("{}/{object}", Digest(row.id))), ("person", person.to_string())];
+    let recorded = collector
+        .custody
+        .record_own_with(EntryType::EvidenceAccessed, Chain::from(incident), &refs, &[], Some(detail))
+        .await?;
+    metrics::read_begun();
+    tracing::info!(collection = %Digest(row.id), person = %person, entry = recorded.index, "Evidence is read");
+    Ok(recorded.proven)
+}
+
+/// The collection a person means: its id or a unique prefix of at least eight digits.
+///
+/// # Errors
+/// `Missing`, or `Malformed` for a prefix that is too short or not unique.
+pub async fn resolve(collector: &Collector, text: &str) -> Result<CollectionRow, Failure> {
+    check_prefix(text, "collection")?;
+    let prefix = text.to_owned();
+    let found = collector
+        .db
+        .read_async(move |db| db::collections::by_prefix(db, &prefix))
+        .await
+        .map_err(|error: db::DbError| Failure::unavailable("reach its database", error))?;
+    one(found.into_iter(), "collection", text)
+}

@@ -1,0 +1,156 @@
+//! Item records of a collection: found by the index, shown as the lines that were sealed.
+
+use std::collections::BTreeSet;
+
+use proto::v1;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::access;
+use crate::collector::{Collector, blocking};
+use crate::db;
+use crate::db::collections::CollectionRow;
+use crate::grpc::failure::Failure;
+use crate::ingest::child::Defect;
+use crate::ingest::pipe::Kind;
+use crate::ingest::verifier::{Caged, parse};
+use crate::store::Key;
+
+/// Answers that wait for the reader.
+pub const ANSWERS_LEN: usize = 8;
+
+/// Rows looked up at once.
+const PAGE_ROWS: u32 = 4096;
+
+/// Bytes of records in one answer: well below the wire's 16 MiB.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Where a list goes.
+pub type Answers = mpsc::Sender<Result<v1::ItemBatch, Status>>;
+
+/// Lists records by the prefix of their path.
+///
+/// # Errors
+/// When database, stores or the cage do not answer.
+pub async fn list(collector: &Collector, request: v1::ListItemsRequest, answers: &Answers) -> Result<(), Failure> {
+    let row = access::resolve(collector, &request.collection).await?;
+    let (number, not_ok_only) = (row.number, request.not_ok_only);
+    let prefix = request.prefix.into_bytes();
+    let _place = collector.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
+    let mut lister = Lister::new(collector, &row, answers);
+    let mut from = 0;
+    loop {
+        let prefix = prefix.clone();
+        let page = collector
+            .db
+            .read_async(move |db| db::collections::items_page(db, number, &prefix, not_ok_only, from, PAGE_ROWS))
+            .await
+            .map_err(|error: db::DbError| Failure::unavailable("reach its database", error))?;
+        let Some(last) = page.last() else { break };
+        from = last.n.saturating_add(1);
+        for item in &page {
+            lister.item(item.segment, item.n).await?;
+        }
+    }
+    lister.end().await
+}
+
+/// Keeps the ordinals wanted of one seal, opens it once, and sends its lines.
+struct Lister<'l> {
+    collector: &'l Collector,
+    row: &'l CollectionRow,
+    answers: &'l Answers,
+    segment: Option<u64>,
+    wanted: BTreeSet<u64>,
+    batch: Vec<bytes::Bytes>,
+    batch_bytes: usize,
+}
+
+impl<'l> Lister<'l> {
+    fn new(collector: &'l Collector, row: &'l CollectionRow, answers: &'l Answers) -> Self {
+        Self { collector, row, answers, segment: None, wanted: BTreeSet::new(), batch: Vec::new(), batch_bytes: 0 }
+    }
+
+    async fn item(&mut self, segment: u64, n: u64) -> Result<(), Failure> {
+        if self.segment != Some(segment) {
+            self.flush_segment().await?;
+            self.segment = Some(segment);
+        }
+        self.wanted.insert(n);
+        Ok(())
+    }
+
+    async fn flush_segment(&mut self) -> Result<(), Failure> {
+        let wanted = std::mem::take(&mut self.wanted);
+        let Some(segment) = self.segment.filter(|_| !wanted.is_empty()) else { return Ok(()) };
+        let segments = self.collector.segments_of(self.row.number).await?;
+        let row = segments.iter().find(|row| row.index == segment);
+        let first = row.map(|row| row.items_total.saturating_sub(row.items)).unwrap_or(0);
+        let lines = lines_of_segment(self.collector, self.row, segment).await?;
+        for (n, line) in (first..).zip(lines) {
+            if wanted.contains(&n) {
+                self.batch_bytes += line.len();
+                self.batch.push(line.into());
+                if self.batch_bytes >= BATCH_BYTES {
+                    self.flush_batch().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush_batch(&mut self) -> Result<(), Failure> {
+        self.batch_bytes = 0;
+        let records = std::mem::take(&mut self.batch);
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.answers
+            .send(Ok(v1::ItemBatch { records }))
+            .await
+            .map_err(|_closed| Failure::new(proto::status::Class::Unavailable, "the reader is gone"))
+    }
+
+    async fn end(mut self) -> Result<(), Failure> {
+        self.flush_segment().await?;
+        self.flush_batch().await
+    }
+}
+
+/// Record lines of a segment's seal, opened in a cage.
+///
+/// # Errors
+/// When the seal cannot be read or does not open.
+pub async fn lines_of_segment(
+    collector: &Collector,
+    row: &CollectionRow,
+    segment: u64,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let segments = collector.segments_of(row.number).await?;
+    let Some(found) = segments.iter().find(|candidate| candidate.index == segment) else {
+        return Err(Failure::missing(format!("the collection has no segment {segment}")));
+    };
+    let (replicas, key) = (collector.replicas.clone(), Key::seal(&row.id, segment, &found.seal_sha256));
+    let seal = blocking(move || replicas.read(&key))
+        .await?
+        .map_err(|error| Failure::unavailable("read a seal", error))?;
+    let died = |error| Failure::unavailable("open a seal", error);
+    let mut caged = Caged::start(&collector.program).map_err(died)?;
+    caged.send(Kind::Lines, &seal).await.map_err(died)?;
+    let mut lines = Vec::new();
+    loop {
+        let frame = caged.receive().await.map_err(died)?;
+        match frame.kind {
+            Kind::Records => {
+                let split = frame.payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                lines.extend(split.map(<[u8]>::to_vec));
+            }
+            Kind::Finished => return Ok(lines),
+            Kind::Malformed => {
+                let defect: Defect = parse(&frame.payload).map_err(died)?;
+                return Err(Failure::internal("open a seal", defect.reason));
+            }
+            other => return Err(Failure::internal("open a seal", format!("the cage answered {other:?}"))),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The addresses a collector really listens on, in `run/addresses.json`: ports may be configured as 0.
+//!
+//! Guarantee: the file appears whole, after the listeners are bound and before the first call is taken; it is removed
+//! at a clean stop. Not here: binding (`grpc`).
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Bound addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Addresses {
+    /// The main listener: agents and people, mutual TLS.
+    pub collector: SocketAddr,
+    /// The enrolment listener.
+    pub enrol: SocketAddr,
+    /// `/metrics` over HTTP, when configured.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// The published file; removed when dropped.
+#[derive(Debug)]
+pub struct Published(PathBuf);
+
+impl Addresses {
+    /// Writes `addresses.json` below the run directory, which is made if missing.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn publish(&self, run_directory: &Path) -> io::Result<Published> {
+        fs_err::create_dir_all(run_directory)?;
+        let path = run_directory.join("addresses.json");
+        let temporary = run_directory.join("addresses.json.new");
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        fs_err::write(&temporary, text)?;
+        fs_err::rename(&temporary, &path)?;
+        Ok(Published(path))
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        if let Err(error) = fs_err::remove_file(&self.0) {
+            tracing::warn!(%error, "The address file could not be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_whole_while_published_and_gone_after() {
+        let directory = tempfile::tempdir().unwrap();
+        let run = directory.path().join("run");
+        let addresses = Addresses {
+            collector: "127.0.0.1:40001".parse().unwrap(),
+            enrol: "[::1]:40002".parse().unwrap(),
+            metrics: None,
+        };
+        let published = addresses.publish(&run).unwrap();
+        let read: Addresses = serde_json::from_slice(&fs_err::read(run.join("addresses.json")).unwrap()).unwrap();
+        assert_eq!(read, addresses);
+        drop(published);
+        assert!(!run.join("addresses.json").exists());
+    }
+}

@@ -1,0 +1,47 @@
+//! Tells the service manager (sd_notify(3)) that the collector is ready, alive or stopping; silent without one.
+//!
+//! Guarantee: the watchdog is fed only after the ledger's database answered, so that a collector that hangs is restarted,
+//! not kept. Not here: what to do on stop (`run`).
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
+
+/// The collector serves.
+pub fn ready() {
+    send(&[NotifyState::Ready]);
+}
+
+/// The collector drains; `deadline` is how long that may take.
+pub fn stopping(deadline: Duration) {
+    let micros = u32::try_from(deadline.as_micros()).unwrap_or(u32::MAX);
+    send(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);
+}
+
+/// Feeds the watchdog, if one is set, at half its interval, as long as `is_alive` says so.
+pub async fn feed_watchdog<F, A>(is_alive: F, stop: CancellationToken)
+where
+    F: Fn() -> A + Send,
+    A: Future<Output = bool> + Send,
+{
+    let Some(interval) = sd_notify::watchdog_enabled() else { return };
+    let half = (interval / 2).max(Duration::from_millis(100));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(half) => {}
+        }
+        if is_alive().await {
+            send(&[NotifyState::Watchdog]);
+        } else {
+            tracing::error!("The collector does not answer itself: the watchdog is not fed");
+        }
+    }
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "The service manager could not be told");
+    }
+}
