@@ -1,11 +1,12 @@
 //! `exhibit authority`: the admins' machine. Makes authority keys, persons' keys and rosters, signed through ssh-keygen.
 //! Guarantee: a key is never overwritten; a roster is written only after it was read back and verified.
-//! Not here: publishing a roster (`exhibit-server roster add`): this machine needs no network.
+//! Not here: publishing a roster (`exhibit-server publish-roster`): this machine needs no network.
+
+mod person;
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -14,17 +15,15 @@ use evidence::id::{DeploymentId, PersonId};
 use evidence::json::to_document;
 use evidence::keys::PublicKey;
 use evidence::order::Sensitivity;
-use evidence::roster::{AuthoritySet, Person, Role, Roster, RosterFloor, RosterType, Rules};
+use evidence::roster::{AuthoritySet, Roster, RosterFloor, RosterType, Rules};
 use evidence::signed::Signed;
-use serde::Deserialize as _;
-use serde::de::IntoDeserializer as _;
-use serde::de::value::{Error as ValueError, StrDeserializer};
 
+use self::person::{PersonText, public_key, put_person, role_text};
 use crate::clock;
 use crate::failure::{because, could_not, failed, usage};
 use crate::home::write_durably;
 use crate::output::Output;
-use crate::signer::{Signer, create_key, public_text};
+use crate::signer::{Signer, create_key};
 
 const INIT_EXAMPLES: &str = "\
 Examples:
@@ -119,38 +118,6 @@ pub struct SignArgs {
     /// The authority key: private, or public with the secret half in an SSH agent or on a security key
     #[arg(long)]
     key: PathBuf,
-}
-
-/// `alice=responder,analyst:alice.pub`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PersonText {
-    id: PersonId,
-    roles: Vec<Role>,
-    key: Option<PathBuf>,
-}
-
-impl FromStr for PersonText {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (id, rest) = text
-            .split_once('=')
-            .ok_or("not NAME=ROLE, such as alice=responder")?;
-        let (roles, key) = match rest.split_once(':') {
-            Some((roles, key)) => (roles, Some(PathBuf::from(key))),
-            None => (rest, None),
-        };
-        let id = id.parse().map_err(|cause| format!("{id:?}: {cause}"))?;
-        let roles = roles.split(',').map(role).collect::<Result<_, _>>()?;
-        Ok(Self { id, roles, key })
-    }
-}
-
-fn role(text: &str) -> Result<Role, String> {
-    let read: StrDeserializer<'_, ValueError> = text.into_deserializer();
-    Role::deserialize(read).map_err(|_unknown| {
-        format!("{text:?} is no role: responder, approver, analyst, auditor, endpoint-admin")
-    })
 }
 
 /// `normal`, `sensitive` or `none`.
@@ -333,42 +300,6 @@ fn sign(args: &SignArgs, output: Output) -> anyhow::Result<()> {
     tell(&roster, &signed, &args.roster, output)
 }
 
-/// Adds a person, or changes one who is there.
-fn put_person(persons: &mut Vec<Person>, text: &PersonText, dir: &Path) -> anyhow::Result<()> {
-    let present = persons.iter().position(|person| person.id == text.id);
-    let key = match (&text.key, present) {
-        (Some(path), _) => Some(public_key(path)?),
-        (None, Some(_)) => None,
-        (None, None) => {
-            let path = dir.join("keys").join(text.id.as_str());
-            create_key(&path, text.id.as_str())?;
-            Some(public_key(&path)?)
-        }
-    };
-    match present.and_then(|place| persons.get_mut(place)) {
-        Some(person) => {
-            person.roles = text.roles.clone();
-            person.keys.extend(key);
-        }
-        None => persons.push(Person {
-            id: text.id.clone(),
-            keys: key.into_iter().collect(),
-            roles: text.roles.clone(),
-        }),
-    }
-    persons.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(())
-}
-
-fn public_key(path: &Path) -> anyhow::Result<PublicKey> {
-    public_text(path)?.parse().map_err(|cause| {
-        usage(
-            format!("{}: {}", path.display(), because(&cause)),
-            "use an Ed25519 key (ssh-keygen -t ed25519) or an Ed25519 security key (ssh-keygen -t ed25519-sk)",
-        )
-    })
-}
-
 fn after_days(from: evidence::time::Time, days: u32) -> anyhow::Result<evidence::time::Time> {
     from.checked_add(Duration::from_secs(u64::from(days) * 86_400))
         .ok_or_else(|| usage("the year 9999 is the last", ""))
@@ -508,13 +439,6 @@ fn tell(roster: &Roster, signed: &Signed, path: &Path, output: Output) -> anyhow
         output.say("not in force yet: other holders add their signatures with `exhibit authority sign`");
     }
     Ok(())
-}
-
-fn role_text(role: &Role) -> String {
-    serde_json::to_value(role)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -663,22 +587,5 @@ mod tests {
             exhibit(&["sign", file_text, "--key", dir.join("keys/a").to_str().unwrap()]).is_err(),
             "no authority key"
         );
-    }
-
-    #[test]
-    fn persons_are_read_with_roles_and_key() {
-        let person: PersonText = "alice=responder,endpoint-admin:/k/alice.pub".parse().unwrap();
-        assert_eq!(person.roles, [Role::Responder, Role::EndpointAdmin]);
-        assert_eq!(person.key, Some("/k/alice.pub".into()));
-        for wrong in [
-            "alice",
-            "=responder",
-            "Alice=responder",
-            "alice=",
-            "alice=boss",
-            "alice=responder,",
-        ] {
-            assert!(wrong.parse::<PersonText>().is_err(), "{wrong:?}");
-        }
     }
 }

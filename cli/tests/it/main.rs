@@ -7,5 +7,6 @@
 )]
 
 mod bundle;
+mod parts;
 mod plain_tools;
 mod program;
