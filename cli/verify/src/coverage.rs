@@ -2,6 +2,8 @@
 //! Guarantee: a file that no check judged is named and fails; the conveniences (keys for stock tools) say what the checked documents say.
 //! Not here: README.txt, verify.sh and certification.txt, which are words of the exporter and covered by the exporter's signature alone.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use evidence::bundle::{Overview, UNCOVERED};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
@@ -121,6 +123,9 @@ fn ca(bytes: &[u8], custody: &Custody) -> Result<(), String> {
     let [certificate] = certificates.as_slice() else {
         return Err("deployment/ca.pem does not hold exactly one certificate".to_owned());
     };
+    if bytes != pem(certificate).as_bytes() {
+        return Err("deployment/ca.pem is not in the one spelling of RFC 7468".to_owned());
+    }
     let digest = Digest::of(certificate.as_ref()).to_string();
     match custody.of_deployment(EntryType::LogGenesis).next() {
         Some(genesis) if genesis.reference("ca") != Some(digest.as_str()) => {
@@ -128,4 +133,18 @@ fn ca(bytes: &[u8], custody: &Custody) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// RFC 7468, section 3: the strict form, lines of 64.
+fn pem(certificate: &CertificateDer<'_>) -> String {
+    let encoded = STANDARD.encode(certificate.as_ref());
+    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for (index, letter) in encoded.chars().enumerate() {
+        if index > 0 && index.is_multiple_of(64) {
+            text.push('\n');
+        }
+        text.push(letter);
+    }
+    text.push_str("\n-----END CERTIFICATE-----\n");
+    text
 }

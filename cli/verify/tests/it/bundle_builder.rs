@@ -45,6 +45,8 @@ pub const LOG: u8 = 40;
 pub const MALLORY: u8 = 66;
 
 pub const INCIDENT: &str = "INC-2026-0007";
+/// Where the `files` hook finds the log's entries that are no part of the bundle.
+pub const ELSEWHERE: &str = "elsewhere/";
 /// A self-signed certificate made once; nothing here looks inside.
 const CA: &str = "-----BEGIN CERTIFICATE-----
 MIIBMjCB5aADAgECAhReuKbHPWuIoCj2AIQjpYdgVlIuXzAFBgMrZXAwDzENMAsG
@@ -561,7 +563,8 @@ impl Recipe<'_> {
                 }
                 // Logins are no part of a bundle, so the deployment's chain has gaps in it.
                 Chain::Deployment if entry.envelope.type_ != EntryType::LoginIssued => format!("custody/deployment/{index}"),
-                _ => continue,
+                // For hooks that want to put a true entry where it does not belong.
+                _ => format!("{ELSEWHERE}{index}"),
             };
             files.insert(format!("{name}.entry"), bytes.clone());
             files.insert(format!("{name}.tlog-proof"), log.proof(index, size));
@@ -594,6 +597,7 @@ impl Recipe<'_> {
         files.insert("deployment/log.vkey".into(), format!("{}\n", log_key(self.log, self.origin)).into_bytes());
         files.insert("deployment/ca.pem".into(), CA.as_bytes().to_vec());
         (self.files)(&mut files);
+        files.retain(|name, _| !name.starts_with(ELSEWHERE));
         self.export(&mut files, &mut log, &mut heads, &mut entries, size);
         (self.after)(&mut files);
         Bundle { files, collections: [first.0.collection, second.0.collection], order: order.digest() }
