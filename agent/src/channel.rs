@@ -12,8 +12,8 @@ use prost::Message;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
 /// Body bytes carried in the datagram itself; a larger body goes into a memory file. Far below the kernel's default
@@ -58,7 +58,10 @@ pub enum ChannelError {
 }
 
 fn system(op: &'static str) -> impl Fn(Errno) -> ChannelError {
-    move |errno| ChannelError::System { op, source: errno.into() }
+    move |errno| ChannelError::System {
+        op,
+        source: errno.into(),
+    }
 }
 
 /// A message as it will be sent, ready to be tried again when the socket is full.
@@ -83,7 +86,10 @@ impl Outgoing {
         }
         let mut all = vec![memory_file("exhibit-message", &[&body])?];
         all.extend(descriptors);
-        Ok(Self { bytes: vec![IN_MEMORY_FILE], descriptors: all })
+        Ok(Self {
+            bytes: vec![IN_MEMORY_FILE],
+            descriptors: all,
+        })
     }
 
     /// Sends it. `Ok(false)`: the socket is full (only with `SendFlags::DONTWAIT`).
@@ -98,7 +104,12 @@ impl Outgoing {
             if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
                 return Err(ChannelError::Protocol("too many descriptors"));
             }
-            let flags = SendFlags::NOSIGNAL | if wait == Wait::Never { SendFlags::DONTWAIT } else { SendFlags::empty() };
+            let flags = SendFlags::NOSIGNAL
+                | if wait == Wait::Never {
+                    SendFlags::DONTWAIT
+                } else {
+                    SendFlags::empty()
+                };
             match sendmsg(socket, &[IoSlice::new(&self.bytes)], &mut control, flags) {
                 Ok(_) => return Ok(true),
                 Err(Errno::INTR) => {}
@@ -124,7 +135,11 @@ pub enum Wait {
 ///
 /// # Errors
 /// [`ChannelError`].
-pub fn send(socket: BorrowedFd<'_>, message: &impl Message, descriptors: Vec<OwnedFd>) -> Result<(), ChannelError> {
+pub fn send(
+    socket: BorrowedFd<'_>,
+    message: &impl Message,
+    descriptors: Vec<OwnedFd>,
+) -> Result<(), ChannelError> {
     let outgoing = Outgoing::new(message, descriptors)?;
     while !outgoing.send(socket, Wait::Forever)? {
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -141,7 +156,12 @@ pub fn receive<M: Message + Default>(
     wait: Wait,
 ) -> Result<Option<(M, Vec<OwnedFd>)>, ChannelError> {
     let mut bytes = vec![0; INLINE_BYTES_MAX + 1];
-    let flags = RecvFlags::CMSG_CLOEXEC | if wait == Wait::Never { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+    let flags = RecvFlags::CMSG_CLOEXEC
+        | if wait == Wait::Never {
+            RecvFlags::DONTWAIT
+        } else {
+            RecvFlags::empty()
+        };
     let (len, mut descriptors) = loop {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -160,13 +180,18 @@ pub fn receive<M: Message + Default>(
             })
             .flatten()
             .collect();
-        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        if received
+            .flags
+            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+        {
             return Err(ChannelError::Protocol("a message that is too large"));
         }
         break (received.bytes, descriptors);
     };
     // Our messages are never empty, so nothing means the end.
-    let Some((form, inline)) = bytes.get(..len).and_then(<[u8]>::split_first) else { return Err(ChannelError::Closed) };
+    let Some((form, inline)) = bytes.get(..len).and_then(<[u8]>::split_first) else {
+        return Err(ChannelError::Closed);
+    };
     let message = match *form {
         IN_DATAGRAM => M::decode(inline),
         IN_MEMORY_FILE if !descriptors.is_empty() => {
@@ -175,7 +200,9 @@ pub fn receive<M: Message + Default>(
         }
         _ => return Err(ChannelError::Protocol("a message of unknown form")),
     };
-    message.map(|message| Some((message, descriptors))).map_err(|source| ChannelError::Decode { source })
+    message
+        .map(|message| Some((message, descriptors)))
+        .map_err(|source| ChannelError::Decode { source })
 }
 
 /// A memory file with the parts' bytes, sealed: whoever gets it can neither write, grow nor shrink it.
@@ -183,10 +210,12 @@ pub fn receive<M: Message + Default>(
 /// # Errors
 /// The system's error.
 pub fn memory_file(name: &str, parts: &[&[u8]]) -> Result<OwnedFd, ChannelError> {
-    let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(system("memfd_create"))?;
+    let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+        .map_err(system("memfd_create"))?;
     let mut file = std::fs::File::from(file);
     for part in parts {
-        file.write_all(part).map_err(|source| ChannelError::System { op: "write", source })?;
+        file.write_all(part)
+            .map_err(|source| ChannelError::System { op: "write", source })?;
     }
     let file = OwnedFd::from(file);
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
@@ -205,7 +234,7 @@ pub fn sealed_len(file: BorrowedFd<'_>) -> Result<u64, ChannelError> {
         _ => return Err(ChannelError::Protocol("a file that could still change")),
     }
     let len = fstat(file).map_err(system("fstat"))?.st_size;
-    u64::try_from(len).map_err(|_| ChannelError::Protocol("a file of negative length"))
+    u64::try_from(len).or(Err(ChannelError::Protocol("a file of negative length")))
 }
 
 fn read_memory_file(file: OwnedFd, bytes_max: u64) -> Result<Vec<u8>, ChannelError> {
@@ -217,7 +246,9 @@ fn read_memory_file(file: OwnedFd, bytes_max: u64) -> Result<Vec<u8>, ChannelErr
     let mut file = std::fs::File::from(file);
     // The writer's position is shared with us; start over.
     io::Seek::rewind(&mut file).map_err(|source| ChannelError::System { op: "lseek", source })?;
-    file.take(bytes_max).read_to_end(&mut bytes).map_err(|source| ChannelError::System { op: "read", source })?;
+    file.take(bytes_max)
+        .read_to_end(&mut bytes)
+        .map_err(|source| ChannelError::System { op: "read", source })?;
     Ok(bytes)
 }
 
@@ -230,7 +261,10 @@ mod tests {
     }
 
     fn blob(len: usize) -> proto::v1::RenewRequest {
-        proto::v1::RenewRequest { renewal: None, csr: vec![7; len].into() }
+        proto::v1::RenewRequest {
+            renewal: None,
+            csr: vec![7; len].into(),
+        }
     }
 
     #[test]
@@ -239,12 +273,18 @@ mod tests {
         for len in [0, 1, INLINE_BYTES_MAX - 8, INLINE_BYTES_MAX + 1, 5 << 20] {
             let with = memory_file("x", &[b"a", b"b"]).unwrap();
             send(left.as_fd(), &blob(len), vec![with]).unwrap();
-            let (message, files) = receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Forever).unwrap().unwrap();
+            let (message, files) = receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Forever)
+                .unwrap()
+                .unwrap();
             assert_eq!(message, blob(len));
             assert_eq!(files.len(), 1);
             assert_eq!(sealed_len(files[0].as_fd()).unwrap(), 2);
         }
-        assert!(receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Never).unwrap().is_none());
+        assert!(
+            receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Never)
+                .unwrap()
+                .is_none()
+        );
         drop(left);
         assert!(matches!(
             receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Forever),
@@ -263,7 +303,11 @@ mod tests {
         }
         assert!(sent > 0);
         for _ in 0..sent {
-            assert!(receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Never).unwrap().is_some());
+            assert!(
+                receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Never)
+                    .unwrap()
+                    .is_some()
+            );
         }
         assert!(outgoing.send(left.as_fd(), Wait::Never).unwrap());
     }
@@ -272,14 +316,28 @@ mod tests {
     fn a_file_that_could_still_change_and_garbage_are_refused() {
         let (left, right) = pair();
         let open = memfd_create("x", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
-        let raw = Outgoing { bytes: vec![IN_MEMORY_FILE], descriptors: vec![open] };
+        let raw = Outgoing {
+            bytes: vec![IN_MEMORY_FILE],
+            descriptors: vec![open],
+        };
         raw.send(left.as_fd(), Wait::Never).unwrap();
         for bytes in [vec![IN_MEMORY_FILE], vec![9], vec![IN_DATAGRAM, 0xff, 0xff]] {
-            Outgoing { bytes, descriptors: Vec::new() }.send(left.as_fd(), Wait::Never).unwrap();
+            Outgoing {
+                bytes,
+                descriptors: Vec::new(),
+            }
+            .send(left.as_fd(), Wait::Never)
+            .unwrap();
         }
         for _ in 0..4 {
             let answer = receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Never);
-            assert!(matches!(answer, Err(ChannelError::Protocol(_) | ChannelError::Decode { .. })), "{answer:?}");
+            assert!(
+                matches!(
+                    answer,
+                    Err(ChannelError::Protocol(_) | ChannelError::Decode { .. })
+                ),
+                "{answer:?}"
+            );
         }
     }
 }

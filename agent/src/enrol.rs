@@ -12,7 +12,9 @@ use certs::name::{Identity as Name, Subject};
 use certs::request::{RequestError, TlsKey};
 use certs::tls::{self, Expected, TlsError};
 use evidence::digest::Digest;
-use evidence::enrolment::{AgentBuild, EnrolmentError, EnrolmentRequest, EnrolmentType, Offer, TokenString, accept};
+use evidence::enrolment::{
+    AgentBuild, EnrolmentError, EnrolmentRequest, EnrolmentType, Offer, TokenString, accept,
+};
 use evidence::keys::{KeyError, PublicKey, SigningKey};
 use evidence::roster::{AuthorityError, AuthoritySet, Roster, RosterError, RosterFloor};
 use evidence::signed::{Signed, SignedError};
@@ -56,8 +58,13 @@ pub struct Enrolled {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnrolError {
-    /// The token, the answer, or what connects them.
-    #[error("the enrolment does not hold; nothing was written. If the token is right, somebody else may be answering: ask who gave it to you")]
+    /// The token is no token, or outside its time.
+    #[error("the token cannot be used")]
+    Token(#[source] EnrolmentError),
+    /// The answer does not fit the token.
+    #[error(
+        "the answer does not fit the token; nothing was written. Somebody else may be answering: ask who gave you the token"
+    )]
     Enrolment(#[from] EnrolmentError),
     /// A document of ours.
     #[error("sign the enrolment request")]
@@ -111,9 +118,9 @@ pub enum EnrolError {
 /// # Errors
 /// [`EnrolError`].
 pub fn enrol(token: &str, dir: &Path, build_sha256: Digest, replace: bool) -> Result<Enrolled, EnrolError> {
-    let token = TokenString::parse(token.trim())?;
+    let token = TokenString::parse(token.trim()).map_err(EnrolError::Token)?;
     let now = Reading::now();
-    token.token().check_time(now.wall)?;
+    token.token().check_time(now.wall).map_err(EnrolError::Token)?;
     // Before the token is used up: whether the result could be written.
     identity::check_room(dir, token.token().generation, replace)?;
     let _lock = counter::lock(dir)?;
@@ -121,7 +128,9 @@ pub fn enrol(token: &str, dir: &Path, build_sha256: Digest, replace: bool) -> Re
     let tls_key = TlsKey::generate()?;
     let csr = tls_key.request()?;
     let request = request(&token, &evidence_key, &tls_key, &csr, build_sha256, now.wall)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let answer = runtime.block_on(ask(&token, &request, csr))?;
     let verified = verify(&token, &request, &tls_key, answer, now.wall)?;
 
@@ -189,9 +198,15 @@ fn request(
         csr_sha256: Digest::of(csr),
         nonce: FixedBytes(nonce),
         at,
-        agent: AgentBuild { version: crate::VERSION.to_owned(), build_sha256 },
+        agent: AgentBuild {
+            version: crate::VERSION.to_owned(),
+            build_sha256,
+        },
     };
-    Ok(Signed::sign(&request, &[token.key(), evidence_key, tls_key.signing_key()])?)
+    Ok(Signed::sign(
+        &request,
+        &[token.key(), evidence_key, tls_key.signing_key()],
+    )?)
 }
 
 async fn ask(token: &TokenString, request: &Signed, csr: Vec<u8>) -> Result<v1::EnrolResponse, EnrolError> {
@@ -199,7 +214,10 @@ async fn ask(token: &TokenString, request: &Signed, csr: Vec<u8>) -> Result<v1::
     let expected = Expected::collector(pinned.deployment.clone(), pinned.collector_id.clone());
     let config = tls::client_pinned(*pinned.ca_sha256.as_bytes(), expected)?;
     let channel = connect::connect(pinned.enrol.as_str(), config).await?;
-    let message = v1::EnrolRequest { enrolment: Some(request.into()), csr: csr.into() };
+    let message = v1::EnrolRequest {
+        enrolment: Some(request.into()),
+        csr: csr.into(),
+    };
     let answer = proto::service::enrol_client(channel).enrol(message).await;
     let refused = |status: tonic::Status| EnrolError::Refused(status.message().to_owned());
     Ok(answer.map_err(refused)?.into_inner())
@@ -228,10 +246,16 @@ fn verify(
     let pinned = token.token();
     let certificates = convert::bounded_list("certificates", answer.certificates, CHAIN_MAX)?;
     let [leaf, between @ .., ca] = certificates.as_slice() else {
-        return Err(WireError::Missing { field: "certificates" }.into());
+        return Err(WireError::Missing {
+            field: "certificates",
+        }
+        .into());
     };
     let keys = convert::bounded_list("authority_keys", answer.authority_keys, 16)?;
-    let keys = keys.iter().map(|key| key.parse()).collect::<Result<Vec<PublicKey>, _>>()?;
+    let keys = keys
+        .iter()
+        .map(|key| key.parse())
+        .collect::<Result<Vec<PublicKey>, _>>()?;
     let authority = AuthoritySet::new(answer.authority_threshold, keys)?;
     let rosters = convert::signed_list("rosters", answer.rosters, ROSTERS_MAX)?;
     let newest = rosters.last().ok_or(WireError::Missing { field: "rosters" })?;
@@ -251,14 +275,20 @@ fn verify(
         floor = Some(roster.floor());
     }
     let parsed = Leaf::parse(leaf)?;
-    let subject = Subject::Endpoint { id: pinned.endpoint.clone(), generation: pinned.generation };
+    let subject = Subject::Endpoint {
+        id: pinned.endpoint.clone(),
+        generation: pinned.generation,
+    };
     if parsed.identity != Name::new(pinned.deployment.clone(), subject) {
         return Err(EnrolError::WrongCertificate("this endpoint"));
     }
     if parsed.key != tls_key.public() {
         return Err(EnrolError::WrongCertificate("the key made here"));
     }
-    let chain = std::iter::once(leaf).chain(between).map(|der| CertificateDer::from(der.to_vec())).collect();
+    let chain = std::iter::once(leaf)
+        .chain(between)
+        .map(|der| CertificateDer::from(der.to_vec()))
+        .collect();
     let proof = ProofFile::parse(&proven.proof)?;
     let entry = evidence::entry::Entry::parse(&proven.entry);
     let entry = entry.map_err(|source| EnrolError::Enrolment(EnrolmentError::Entry { source }))?;

@@ -18,7 +18,10 @@ const DEFAULT_STATE: &str = "/var/lib/exhibit-agent";
 
 /// Collects evidence from this machine on orders that persons signed, within what its owner allows.
 #[derive(Debug, Parser)]
-#[command(name = "exhibit-agent", version, after_help = "Examples:
+#[command(
+    name = "exhibit-agent",
+    version,
+    after_help = "Examples:
   exhibit-agent enrol --token exhibit1.eyJ0eXBl...       become an endpoint; the token comes from an endpoint admin
   exhibit-agent enrol --token - < token.txt              the same, without showing the token to other users
   systemctl start exhibit-agent                          or in the foreground: exhibit-agent run
@@ -26,7 +29,8 @@ const DEFAULT_STATE: &str = "/var/lib/exhibit-agent";
   exhibit-agent log                                      everything that was asked, given and refused here
 
 What may be collected is decided in /etc/exhibit/policy.toml.
-Exit codes: 0 done, 1 a check failed, 2 it could not be done, 64 wrong usage.")]
+Exit codes: 0 done, 1 a check failed, 2 it could not be done, 64 wrong usage."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -35,8 +39,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Become an endpoint of a deployment
-    #[command(after_help = "The collector must prove everything that the token names, or nothing is written.
-To enrol again (new keys, next generation) get a token for it and add --replace; the old keys stay aside.")]
+    #[command(
+        after_help = "The collector must prove everything that the token names, or nothing is written.
+To enrol again (new keys, next generation) get a token for it and add --replace; the old keys stay aside."
+    )]
     Enrol(EnrolArgs),
     /// Run in the foreground; the service does this
     Run(RunArgs),
@@ -85,7 +91,12 @@ struct RunArgs {
     #[arg(long, hide = true, env = "EXHIBIT_RECONNECT_MIN_MS", default_value_t = 1000)]
     reconnect_min_ms: u64,
     /// Longest wait between connections, in milliseconds
-    #[arg(long, hide = true, env = "EXHIBIT_RECONNECT_MAX_MS", default_value_t = 300_000)]
+    #[arg(
+        long,
+        hide = true,
+        env = "EXHIBIT_RECONNECT_MAX_MS",
+        default_value_t = 300_000
+    )]
     reconnect_max_ms: u64,
 }
 
@@ -128,12 +139,20 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are answers, everything else is wrong usage (EX_USAGE).
             drop(error.print());
-            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                ExitCode::from(64)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env(agent::LOG_VARIABLE)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Check(error)) => report(&error, 1),
@@ -164,16 +183,23 @@ fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
     policy::Policy::load(args.place.policy.as_deref())?;
     let token = if args.token == "-" {
         let mut token = String::new();
-        std::io::stdin().take(64 << 10).read_to_string(&mut token).context("read the token from standard input")?;
+        std::io::stdin()
+            .take(64 << 10)
+            .read_to_string(&mut token)
+            .context("read the token from standard input")?;
         token
     } else {
         args.token.clone()
     };
     let build = warden::build_sha256().context("read the agent's own program")?;
-    let enrolled = enrol::enrol(&token, &args.place.state, build, args.replace).map_err(|error| match error {
-        EnrolError::Enrolment(_) | EnrolError::Roster(_) | EnrolError::WrongCertificate(_) => Failure::Check(error.into()),
-        other => Failure::Other(other.into()),
-    })?;
+    let enrolled =
+        enrol::enrol(&token, &args.place.state, build, args.replace).map_err(|error| match error {
+            EnrolError::Token(_)
+            | EnrolError::Enrolment(_)
+            | EnrolError::Roster(_)
+            | EnrolError::WrongCertificate(_) => Failure::Check(error.into()),
+            other => Failure::Other(other.into()),
+        })?;
     print_enrolled(&enrolled, args)?;
     Ok(())
 }
@@ -181,7 +207,11 @@ fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
 fn print_enrolled(enrolled: &Enrolled, args: &EnrolArgs) -> std::io::Result<()> {
     let pins = &enrolled.pins;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Enrolled as {} generation {} of {}.", pins.endpoint, pins.generation, pins.deployment)?;
+    writeln!(
+        out,
+        "Enrolled as {} generation {} of {}.",
+        pins.endpoint, pins.generation, pins.deployment
+    )?;
     writeln!(out, "Compare with what your endpoint admin gave you:")?;
     writeln!(out, "  evidence key  {} (made here)", enrolled.evidence_key)?;
     writeln!(out, "  authority     {}", enrolled.authority)?;
@@ -190,7 +220,10 @@ fn print_enrolled(enrolled: &Enrolled, args: &EnrolArgs) -> std::io::Result<()> 
     writeln!(out, "  roster        version {}", enrolled.roster_version)?;
     writeln!(out, "  ledger entry  {}", enrolled.index)?;
     let state = args.place.state.display();
-    writeln!(out, "State is in {state}. Next: systemctl start exhibit-agent (or: exhibit-agent run --state {state})")
+    writeln!(
+        out,
+        "State is in {state}. Next: systemctl start exhibit-agent (or: exhibit-agent run --state {state})"
+    )
 }
 
 fn serve(args: RunArgs) -> Result<(), warden::WardenError> {
@@ -212,7 +245,11 @@ fn log(args: &LogArgs) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let mut failed = None;
     let read = diary::read(&args.state, |line| {
-        let shown = if args.json { line.to_owned() } else { diary::shown(line) };
+        let shown = if args.json {
+            line.to_owned()
+        } else {
+            diary::shown(line)
+        };
         if failed.is_none() {
             failed = writeln!(out, "{shown}").err();
         }

@@ -35,6 +35,7 @@ const HARMLESS: &[&[u8]] = &[
     b"loginuid",
     b"sessionid",
     b"comm",
+    b"mountinfo",
     b"net",
     b"exe",
     b"ns",

@@ -29,7 +29,7 @@ pub mod to_link {
         /// Send on the standing call.
         #[prost(message, tag = "3")]
         Attend(v1::AttendRequest),
-        /// Close the connection and make a new one, at once.
+        /// Greet the collector anew, at once, on the connection in place.
         #[prost(message, tag = "4")]
         Reconnect(super::Empty),
         /// Keep an upload open for a collection until it is closed.

@@ -10,8 +10,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use evidence::digest::Digest;
-use evidence::order::{Order, Sensitivity};
+use evidence::order::{Glob, Order, Sensitivity, Step};
 use serde::Deserialize;
+
+use crate::reader::glob::Globs;
 
 /// Where the owner's policy is looked for when the command line names none.
 pub const DEFAULT_PATH: &str = "/etc/exhibit/policy.toml";
@@ -26,7 +28,16 @@ const POLICY_BYTES_MAX: u64 = 256 * 1024;
 const GLOBS_MAX: usize = 1024;
 
 /// Collectors that a policy can name (docs/spec/order.md, *Step*).
-const COLLECTORS: [&str; 8] = ["host", "sockets", "routes", "sessions", "mounts", "processes", "journal", "files"];
+const COLLECTORS: [&str; 8] = [
+    "host",
+    "sockets",
+    "routes",
+    "sessions",
+    "mounts",
+    "processes",
+    "journal",
+    "files",
+];
 
 /// The policy in force, with the digest of its text.
 #[derive(Debug, Clone)]
@@ -59,11 +70,11 @@ pub struct Rules {
     pub cosigners: Cosigners,
 }
 
-/// Which paths may be read: allowed and not denied.
+/// Which paths may be asked for, and which are never given.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Paths {
-    /// Globs; a path must match one.
+    /// Globs; every path that a `files` step names must lie within one, or the order is refused.
     pub allow: Vec<String>,
     /// Globs; a path that matches one is never given. Wins over `allow`.
     pub deny: Vec<String>,
@@ -128,7 +139,10 @@ impl Default for Rules {
 
 impl Default for Paths {
     fn default() -> Self {
-        Self { allow: vec!["/**".to_owned()], deny: Vec::new() }
+        Self {
+            allow: vec!["/**".to_owned()],
+            deny: Vec::new(),
+        }
     }
 }
 
@@ -157,16 +171,30 @@ impl Policy {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
                 return Self::parse(BUILT_IN, None);
             }
-            Err(source) => return Err(PolicyError::Read { path: path.to_owned(), source }),
+            Err(source) => {
+                return Err(PolicyError::Read {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
         };
-        let metadata = file.metadata().map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
+        let metadata = file.metadata().map_err(|source| PolicyError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         if metadata.mode() & 0o022 != 0 {
-            return Err(PolicyError::Writable { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
+            return Err(PolicyError::Writable {
+                path: path.to_owned(),
+                mode: metadata.mode() & 0o7777,
+            });
         }
         let mut text = String::new();
         file.take(POLICY_BYTES_MAX + 1)
             .read_to_string(&mut text)
-            .map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
+            .map_err(|source| PolicyError::Read {
+                path: path.to_owned(),
+                source,
+            })?;
         Self::parse(&text, Some(path.to_owned()))
     }
 
@@ -183,11 +211,19 @@ impl Policy {
         if cosigners.quorum == 0 {
             text.push_str("quorum none\n");
         } else {
-            let names: String = (0..cosigners.keys.len()).map(|number| format!(" w{number}")).collect();
-            text.push_str(&format!("group owner {}{names}\nquorum owner\n", cosigners.quorum));
+            let names: String = (0..cosigners.keys.len())
+                .map(|number| format!(" w{number}"))
+                .collect();
+            text.push_str(&format!(
+                "group owner {}{names}\nquorum owner\n",
+                cosigners.quorum
+            ));
         }
         ledger::Policy::parse(text.as_bytes()).map_err(|source| PolicyError::Value {
-            path: self.file.clone().unwrap_or_else(|| PathBuf::from("built-in policy")),
+            path: self
+                .file
+                .clone()
+                .unwrap_or_else(|| PathBuf::from("built-in policy")),
             what: format!("cosigners.keys: {source}"),
         })
     }
@@ -202,11 +238,37 @@ impl Policy {
         if !rules.allow_sensitive && order.plan.sensitivity() == Sensitivity::Sensitive {
             return Some("the owner gives nothing sensitive".to_owned());
         }
-        if let Some(denied) = order.plan.steps().iter().find(|step| rules.denied_collectors.contains(step.collector())) {
+        if let Some(denied) = order
+            .plan
+            .steps()
+            .iter()
+            .find(|step| rules.denied_collectors.contains(step.collector()))
+        {
             return Some(format!("the owner denies the collector `{}`", denied.collector()));
+        }
+        if let Some(outside) = self.outside(order) {
+            return Some(format!(
+                "`{outside}` is not within what the owner allows (paths.allow)"
+            ));
         }
         let wanted = usize::try_from(rules.min_approvals).unwrap_or(usize::MAX);
         (approvals < wanted).then(|| format!("the owner asks for {wanted} approvals, there are {approvals}"))
+    }
+
+    /// The first pattern of a `files` step that could match something outside `paths.allow`.
+    fn outside<'order>(&self, order: &'order Order) -> Option<&'order Glob> {
+        let allow = &self.rules.paths.allow;
+        let asked = order.plan.steps().iter().filter_map(|step| match step {
+            Step::Files(files) => Some(&files.paths),
+            _ => None,
+        });
+        // Both were checked when the policy was read; globs that do not compile allow nothing.
+        let allowed = Globs::compile(allow).unwrap_or_default();
+        asked.flatten().find(|glob| {
+            let prefix: Vec<&str> = glob.literal_prefix().collect();
+            let is_within = allowed.covers(format!("/{}", prefix.join("/")).as_bytes());
+            !is_within && !allow.iter().any(|allowed| allowed == glob.as_str())
+        })
     }
 
     /// Understands `text`, whole.
@@ -216,28 +278,55 @@ impl Policy {
     pub fn parse(text: &str, file: Option<PathBuf>) -> Result<Self, PolicyError> {
         let shown = file.clone().unwrap_or_else(|| PathBuf::from("built-in policy"));
         if text.len() as u64 > POLICY_BYTES_MAX {
-            return Err(PolicyError::Value { path: shown, what: "the file is over 256 KiB".to_owned() });
+            return Err(PolicyError::Value {
+                path: shown,
+                what: "the file is over 256 KiB".to_owned(),
+            });
         }
         let rules: Rules = match toml::from_str(text) {
             Ok(rules) => rules,
-            Err(source) => return Err(PolicyError::Syntax { path: shown, source: Box::new(source) }),
+            Err(source) => {
+                return Err(PolicyError::Syntax {
+                    path: shown,
+                    source: Box::new(source),
+                });
+            }
         };
-        rules.check().map_err(|what| PolicyError::Value { path: shown, what })?;
-        Ok(Self { rules, digest: Digest::of(text.as_bytes()), file })
+        rules
+            .check()
+            .map_err(|what| PolicyError::Value { path: shown, what })?;
+        Ok(Self {
+            rules,
+            digest: Digest::of(text.as_bytes()),
+            file,
+        })
     }
 }
 
 impl Rules {
     fn check(&self) -> Result<(), String> {
-        if let Some(name) = self.denied_collectors.iter().find(|name| !COLLECTORS.contains(&name.as_str())) {
-            return Err(format!("denied_collectors names `{name}`; known are {}", COLLECTORS.join(", ")));
+        if let Some(name) = self
+            .denied_collectors
+            .iter()
+            .find(|name| !COLLECTORS.contains(&name.as_str()))
+        {
+            return Err(format!(
+                "denied_collectors names `{name}`; known are {}",
+                COLLECTORS.join(", ")
+            ));
         }
-        for (list, globs) in [("paths.allow", &self.paths.allow), ("paths.deny", &self.paths.deny)] {
+        for (list, globs) in [
+            ("paths.allow", &self.paths.allow),
+            ("paths.deny", &self.paths.deny),
+        ] {
             if globs.len() > GLOBS_MAX {
                 return Err(format!("{list} has {} globs; at most {GLOBS_MAX}", globs.len()));
             }
             if let Some(glob) = globs.iter().find(|glob| !glob.starts_with('/')) {
                 return Err(format!("{list}: `{glob}` is not an absolute path"));
+            }
+            if let Err(error) = Globs::compile(globs) {
+                return Err(format!("{list}: {error}"));
             }
         }
         let limits = self.limits;
@@ -261,7 +350,9 @@ impl Rules {
         }
         if usize::try_from(self.cosigners.quorum).is_ok_and(|quorum| quorum > self.cosigners.keys.len()) {
             let (quorum, keys) = (self.cosigners.quorum, self.cosigners.keys.len());
-            return Err(format!("cosigners.quorum is {quorum}, but cosigners.keys has {keys}"));
+            return Err(format!(
+                "cosigners.quorum is {quorum}, but cosigners.keys has {keys}"
+            ));
         }
         Ok(())
     }
@@ -330,13 +421,17 @@ mod tests {
             ("pause = true\npause = false", "duplicate key"),
             ("denied_collectors = [\"procesess\"]", "known are host"),
             ("[paths]\ndeny = [\"home/**\"]", "not an absolute path"),
+            ("[paths]\ndeny = [\"/home/[\"]", "paths.deny"),
             ("[limits]\nitems = 0", "pause = true"),
             ("[limits]\ncpu_pct = 101", "at most 100"),
             ("[limits]\nstored_bytes = 9007199254740992", "below 2^53"),
             ("[cosigners]\nquorum = 1", "cosigners.keys has 0"),
         ] {
             let error = Policy::parse(text, None).unwrap_err();
-            let chain = format!("{error}: {}", std::error::Error::source(&error).map_or(String::new(), ToString::to_string));
+            let chain = format!(
+                "{error}: {}",
+                std::error::Error::source(&error).map_or(String::new(), ToString::to_string)
+            );
             assert!(chain.contains(why), "{text:?}: {chain}");
         }
     }
@@ -351,10 +446,73 @@ mod tests {
         assert!(rules.pause && !rules.allow_sensitive && rules.min_approvals == 2);
         assert!(rules.denied_collectors.contains("journal"));
         assert_eq!(rules.paths.deny, ["/etc/ssl/private/**"]);
-        let limits = Limits { wall_s: 1, stored_bytes: 2, plain_bytes: 3, item_bytes: 4, items: 5, cpu_pct: 6 };
+        let limits = Limits {
+            wall_s: 1,
+            stored_bytes: 2,
+            plain_bytes: 3,
+            item_bytes: 4,
+            items: 5,
+            cpu_pct: 6,
+        };
         assert_eq!(rules.limits, limits);
-        assert_eq!(rules.cosigners, Cosigners { quorum: 1, keys: vec!["a".to_owned()] });
+        assert_eq!(
+            rules.cosigners,
+            Cosigners {
+                quorum: 1,
+                keys: vec!["a".to_owned()]
+            }
+        );
         assert_eq!(policy.digest, Digest::of(text.as_bytes()));
+    }
+
+    #[test]
+    fn what_an_order_names_must_lie_within_what_is_allowed() {
+        let policy = Policy::parse(
+            "[paths]\nallow = [\"/etc/**\", \"/var/log/*.log\", \"/srv/one\"]\n",
+            None,
+        )
+        .unwrap();
+        for (glob, is_within) in [
+            ("/etc/passwd", true),
+            ("/etc", true),
+            ("/etc/*/x", true),
+            ("/var/log/*.log", true),
+            ("/var/log/syslog.log", true),
+            ("/srv/one", true),
+            ("/srv/one/below", true),
+            ("/var/log/*", false),
+            ("/var/log/syslog", false),
+            ("/srv/*", false),
+            ("/**", false),
+            ("/", false),
+            ("/etcetera/x", false),
+        ] {
+            assert_eq!(policy.outside(&order(glob)).is_none(), is_within, "{glob}");
+            assert!(
+                Policy::parse(BUILT_IN, None)
+                    .unwrap()
+                    .outside(&order(glob))
+                    .is_none(),
+                "{glob}"
+            );
+        }
+    }
+
+    /// An order for one pattern; nothing else of it matters here.
+    fn order(glob: &str) -> Order {
+        let digest = Digest::ZERO;
+        let text = format!(
+            "{{\"type\":\"exhibit-order-v1\",\"deployment\":\"acme\",\"incident\":\"INC-2026-0007\",\
+             \"nonce\":\"AAAAAAAAAAAAAAAAAAAAAA==\",\"issuer\":\"ada\",\"issued\":\"2026-11-21T11:50:00.000Z\",\
+             \"expires\":\"2026-11-22T11:50:00.000Z\",\"attempts\":3,\"roster_version\":1,\"roster_sha256\":\"{digest}\",\
+             \"targets_count\":1,\"targets_root\":\"{digest}\",\
+             \"profile\":{{\"name\":\"p\",\"version\":\"1\",\"sha256\":\"{digest}\"}},\"purpose\":\"\",\
+             \"sensitivity\":\"normal\",\"limits\":{{\"wall_s\":1,\"stored_bytes\":1,\"plain_bytes\":1,\
+             \"item_bytes\":1,\"items\":1,\"cpu_pct\":1}},\"plan\":[{{\"collector\":\"files\",\
+             \"paths\":[\"{glob}\"],\"exclude\":[],\"item_bytes\":1,\"one_filesystem\":false,\
+             \"on_larger\":\"skip\"}}]}}"
+        );
+        serde_json::from_str(&text).unwrap()
     }
 
     #[test]
@@ -366,6 +524,9 @@ mod tests {
             fs_err::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(Policy::load(Some(&path)).is_ok(), trusted, "{mode:o}");
         }
-        assert!(matches!(Policy::load(Some(&dir.path().join("none"))), Err(PolicyError::Read { .. })));
+        assert!(matches!(
+            Policy::load(Some(&dir.path().join("none"))),
+            Err(PolicyError::Read { .. })
+        ));
     }
 }

@@ -286,6 +286,15 @@ impl Reader<'_> {
         }
     }
 
+    /// Weighs an object that a collector reached without the file engine; a refusal is recorded.
+    pub(crate) fn is_denied(&mut self, path: &[u8], look: &Look) -> Flow<bool> {
+        let Some(denial) = self.matcher.judge(&self.fds, path, look, &[]) else {
+            return Ok(false);
+        };
+        self.record_without(path, look.kind, Outcome::SkippedPolicy, denial.note())?;
+        Ok(true)
+    }
+
     /// Collects the symbolic link `name` of `directory`: its text, never what it leads to.
     pub(crate) fn link(
         &mut self,
@@ -296,6 +305,7 @@ impl Reader<'_> {
         let found = platform::look_at(directory, name)
             .and_then(|look| Ok((look, platform::read_link_at(directory, name)?)));
         match found {
+            Ok((look, _)) if self.is_denied(path, &look)? => Ok(None),
             Ok((look, target)) if !target.is_empty() && self.is_first(path) => {
                 let mut seen = self.seen(path, Kind::Symlink);
                 seen.before = Some(look.stat);
@@ -340,6 +350,9 @@ impl Reader<'_> {
 
     /// Reads an open object of a pseudo file system. True when all of it came.
     pub(crate) fn pseudo_object(&mut self, object: BorrowedFd<'_>, look: &Look, path: &[u8]) -> Flow<bool> {
+        if self.is_denied(path, look)? {
+            return Ok(false);
+        }
         if !self.is_first(path) {
             return Ok(true);
         }

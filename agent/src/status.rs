@@ -60,26 +60,41 @@ pub fn read(dir: &Path, policy: Option<&Path>) -> Result<Status, IdentityStateEr
     let now = Reading::now().wall;
     let pins = &identity.pins;
     let mut warnings = Vec::new();
-    let leaf = identity.credentials.chain.first().and_then(|leaf| Leaf::parse(leaf).ok());
+    let leaf = identity
+        .credentials
+        .chain
+        .first()
+        .and_then(|leaf| Leaf::parse(leaf).ok());
     let certificate_until = leaf.map(|leaf| leaf.not_after);
     if certificate_until.is_none_or(|until| until < now) {
-        warnings.push("the TLS certificate has ended; the agent renews it by itself within 90 days".to_owned());
+        warnings
+            .push("the TLS certificate has ended; the agent renews it by itself within 90 days".to_owned());
     }
-    let roster = identity.roster().ok().and_then(|signed| signed.read::<Roster>().ok());
+    let roster = identity
+        .roster()
+        .ok()
+        .and_then(|signed| signed.read::<Roster>().ok());
     let roster = roster.map(|roster| (roster.version, roster.not_after));
     if roster.is_none_or(|(_, until)| until < now) {
-        warnings.push("the roster has ended: no order is obeyed until the authority publishes a newer one".to_owned());
+        warnings.push(
+            "the roster has ended: no order is obeyed until the authority publishes a newer one".to_owned(),
+        );
     }
     let policy = match Policy::load(policy) {
         Ok(policy) => {
             if policy.rules.pause {
                 warnings.push("the policy pauses all collecting".to_owned());
             }
-            let file = policy.file.map_or_else(|| "built in".to_owned(), |file| file.display().to_string());
+            let file = policy
+                .file
+                .map_or_else(|| "built in".to_owned(), |file| file.display().to_string());
             Some((file, policy.digest))
         }
         Err(error) => {
-            warnings.push(format!("no order is obeyed: {}", crate::warden::judge::chain(&error)));
+            warnings.push(format!(
+                "no order is obeyed: {}",
+                crate::warden::judge::chain(&error)
+            ));
             None
         }
     };
@@ -91,7 +106,8 @@ pub fn read(dir: &Path, policy: Option<&Path>) -> Result<Status, IdentityStateEr
             None
         }
     };
-    let is_running = matches!(counter::lock(dir), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+    let is_running =
+        matches!(counter::lock(dir), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
     if !is_running {
         warnings.push("no agent runs on this state; `systemctl start exhibit-agent`".to_owned());
     }
@@ -121,10 +137,19 @@ pub fn read(dir: &Path, policy: Option<&Path>) -> Result<Status, IdentityStateEr
 
 impl std::fmt::Display for Status {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(out, "endpoint      {} generation {} of {}", self.endpoint, self.generation, self.deployment)?;
+        writeln!(
+            out,
+            "endpoint      {} generation {} of {}",
+            self.endpoint, self.generation, self.deployment
+        )?;
         writeln!(out, "evidence key  {}", self.evidence_key)?;
         writeln!(out, "collector     {}", self.collector)?;
-        writeln!(out, "agent         {}, started {} times", if self.is_running { "running" } else { "stopped" }, self.starts)?;
+        writeln!(
+            out,
+            "agent         {}, started {} times",
+            if self.is_running { "running" } else { "stopped" },
+            self.starts
+        )?;
         if let Some(until) = self.certificate_until {
             writeln!(out, "certificate   until {until}")?;
         }

@@ -149,7 +149,10 @@ struct Warden {
 pub fn run(settings: Settings) -> Result<(), WardenError> {
     let now = Reading::now();
     let keeper = Keeper::open(&settings.state, now)?;
-    let host = Host::read().map_err(|source| WardenError::System { op: "read the agent's own program", source })?;
+    let host = Host::read().map_err(|source| WardenError::System {
+        op: "read the agent's own program",
+        source,
+    })?;
     let mut warden = Warden {
         user: lane::user_named(crate::SERVICE_USER),
         keeper,
@@ -225,7 +228,11 @@ impl Warden {
     /// Writes an event to the endpoint's log.
     fn record(&mut self, event: &str, fields: Fields) -> Result<(), WardenError> {
         let at = self.keeper.clock.time(Reading::now());
-        self.keeper.diary.record(at, event, fields).map(drop).map_err(state)
+        self.keeper
+            .diary
+            .record(at, event, fields)
+            .map(drop)
+            .map_err(state)
     }
 
     /// One round: wait, listen, look at the clock.
@@ -253,12 +260,20 @@ impl Warden {
     fn wait(&self) -> Result<Ready, WardenError> {
         let mut polled = Vec::with_capacity(4);
         let interest = |lane: &Lane| {
-            if lane.has_waiting() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN }
+            if lane.has_waiting() {
+                PollFlags::IN | PollFlags::OUT
+            } else {
+                PollFlags::IN
+            }
         };
-        let link = self.link.as_ref().map(|lane| PollFd::from_borrowed_fd(lane.as_fd(), interest(lane)));
-        let sealer = self.running.as_ref().map(|running| {
-            PollFd::from_borrowed_fd(running.sealer.as_fd(), interest(&running.sealer))
-        });
+        let link = self
+            .link
+            .as_ref()
+            .map(|lane| PollFd::from_borrowed_fd(lane.as_fd(), interest(lane)));
+        let sealer = self
+            .running
+            .as_ref()
+            .map(|running| PollFd::from_borrowed_fd(running.sealer.as_fd(), interest(&running.sealer)));
         let reader = self.running.as_ref().and_then(|running| running.reader.as_ref());
         let reader = reader.map(|lane| PollFd::from_borrowed_fd(lane.as_fd(), interest(lane)));
         let stop = self.settings.stop.as_ref();
@@ -271,10 +286,18 @@ impl Warden {
                 Some(kind)
             })
             .collect();
-        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        let second = Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
         match poll(&mut polled, Some(&second)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(WardenError::System { op: "poll", source: errno.into() }),
+            Err(errno) => {
+                return Err(WardenError::System {
+                    op: "poll",
+                    source: errno.into(),
+                });
+            }
         }
         let mut ready = Ready::default();
         for (kind, fd) in kinds.into_iter().zip(&polled) {
@@ -313,14 +336,20 @@ impl Warden {
         }
         self.is_connected = false;
         self.link_failures = self.link_failures.saturating_add(1);
-        let wait = self.settings.backoff_min.saturating_mul(1_u32.checked_shl(self.link_failures.min(8)).unwrap_or(256));
+        let wait = self
+            .settings
+            .backoff_min
+            .saturating_mul(1_u32.checked_shl(self.link_failures.min(8)).unwrap_or(256));
         self.link_not_before = boot.saturating_add(wait.min(Duration::from_secs(60)));
         self.upload_cut();
     }
 
     fn keep_time(&mut self, now: Reading) -> Result<(), WardenError> {
         self.stuck.retain_mut(|stuck| !stuck.is_gone());
-        let is_overdue = self.running.as_ref().is_some_and(|running| now.boot > running.deadline);
+        let is_overdue = self
+            .running
+            .as_ref()
+            .is_some_and(|running| now.boot > running.deadline);
         if is_overdue {
             self.end_attempt("the deadline passed", attempt::Again::IfAttemptsAllow)?;
         }
@@ -335,12 +364,18 @@ impl Warden {
             self.service.alive(now.boot);
         }
         if self.is_connected {
-            match self.renewals.due(&self.keeper.identity, self.keeper.clock.time(now), now.boot) {
+            match self
+                .renewals
+                .due(&self.keeper.identity, self.keeper.clock.time(now), now.boot)
+            {
                 Ok(Some(renew)) => self.say_link(crate::message::to_link::Say::Renew(renew), Vec::new()),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "Cannot ask for a new certificate"),
             }
-        } else if let Ok(Some(renew)) = self.renewals.due_expired(&self.keeper.identity, self.keeper.clock.time(now), now.boot) {
+        } else if let Ok(Some(renew)) =
+            self.renewals
+                .due_expired(&self.keeper.identity, self.keeper.clock.time(now), now.boot)
+        {
             self.say_link(crate::message::to_link::Say::Renew(renew), Vec::new());
         }
         Ok(())
@@ -348,7 +383,9 @@ impl Warden {
 
     fn hear_link(&mut self) -> Result<(), WardenError> {
         loop {
-            let Some(lane) = self.link.as_mut() else { return Ok(()) };
+            let Some(lane) = self.link.as_mut() else {
+                return Ok(());
+            };
             let received = lane.flush().and_then(|()| lane.receive::<FromLink>());
             match received {
                 Ok(Some((message, _))) => {
@@ -391,8 +428,13 @@ impl Warden {
 
     fn hear_sealer(&mut self) -> Result<(), WardenError> {
         loop {
-            let Some(running) = self.running.as_mut() else { return Ok(()) };
-            let received = running.sealer.flush().and_then(|()| running.sealer.receive::<FromSealer>());
+            let Some(running) = self.running.as_mut() else {
+                return Ok(());
+            };
+            let received = running
+                .sealer
+                .flush()
+                .and_then(|()| running.sealer.receive::<FromSealer>());
             match received {
                 Ok(Some((message, descriptors))) => match message.say {
                     Some(from_sealer::Say::Ready(_) | from_sealer::Say::Alive(_)) | None => {}
@@ -400,12 +442,18 @@ impl Warden {
                     Some(from_sealer::Say::Manifest(manifest)) => self.take_manifest(manifest)?,
                     Some(from_sealer::Say::Contradiction(found)) => self.take_contradiction(&found)?,
                     Some(from_sealer::Say::Failed(detail)) => {
-                        self.end_attempt(&format!("the sealer failed: {}", detail.text), attempt::Again::IfAttemptsAllow)?;
+                        self.end_attempt(
+                            &format!("the sealer failed: {}", detail.text),
+                            attempt::Again::IfAttemptsAllow,
+                        )?;
                     }
                 },
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    self.end_attempt(&format!("the sealer is gone: {error}"), attempt::Again::IfAttemptsAllow)?;
+                    self.end_attempt(
+                        &format!("the sealer is gone: {error}"),
+                        attempt::Again::IfAttemptsAllow,
+                    )?;
                     return Ok(());
                 }
             }
@@ -415,10 +463,17 @@ impl Warden {
     /// The reader says nothing on its socket; that it closed means that it ended. The sealer sees the same on its own
     /// socket, and knows whether the plan was through.
     fn hear_reader(&mut self) {
-        let Some(running) = self.running.as_mut() else { return };
+        let Some(running) = self.running.as_mut() else {
+            return;
+        };
         self.stuck_helpers.extend(running.read_status());
-        let Some(reader) = running.reader.as_mut() else { return };
-        let is_over = match reader.flush().and_then(|()| reader.receive::<crate::message::Empty>()) {
+        let Some(reader) = running.reader.as_mut() else {
+            return;
+        };
+        let is_over = match reader
+            .flush()
+            .and_then(|()| reader.receive::<crate::message::Empty>())
+        {
             Ok(None) => false,
             Ok(Some(_)) | Err(_) => true,
         };

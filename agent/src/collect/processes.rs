@@ -10,6 +10,7 @@ use evidence::outcome::Outcome;
 
 use super::namespaces::process_ids;
 use crate::ipc::{StepEnd, Use};
+use crate::matcher::Denial;
 use crate::platform::{self, CallError, CrossDevice, Directory, FsKind};
 use crate::reader::{Absent, Flow, Reader};
 
@@ -62,6 +63,9 @@ fn process(reader: &mut Reader<'_>, step: ProcessesStep, pid: i32) -> Flow {
         Ok(opened) => opened,
         Err(error) => return reader.record_failure(path.as_bytes(), Kind::Dir, error, None),
     };
+    if reader.is_denied(path.as_bytes(), &look)? {
+        return Ok(());
+    }
     if reader.is_first(path.as_bytes()) {
         let mut seen = reader.seen(path.as_bytes(), Kind::Dir);
         seen.before = Some(look.stat);
@@ -187,6 +191,11 @@ impl Process {
             platform::look(object.as_fd()).and_then(|look| Ok((look, platform::fs_kind(object.as_fd())?)));
         let Ok((look, fs)) = looked else { return Ok(()) };
         let mut seen = reader.seen(&path, look.kind);
+        if let Some(denial) = self.judge_program(reader, &look) {
+            seen.outcome = Outcome::SkippedPolicy;
+            seen.note = Some(denial.note().to_owned());
+            return reader.digest_refused(seen);
+        }
         seen.before = Some(look.stat.clone());
         let refusal = if !is_hashed {
             Some("the plan asks for no digest".to_owned())
@@ -222,6 +231,19 @@ impl Process {
                 reader.digest_refused(seen)
             }
         }
+    }
+
+    /// Weighs the program as an object, by its own path and by that of the link. A digest, too, tells what a file is.
+    fn judge_program(&self, reader: &mut Reader<'_>, look: &platform::Look) -> Option<Denial> {
+        let link = platform::read_link_at(self.directory.as_fd(), b"exe").unwrap_or_default();
+        // The kernel adds this to the path of a file without a name; a file may also really be called so.
+        let bare = link
+            .strip_suffix(b" (deleted)")
+            .filter(|_| look.stat.nlink == 0)
+            .unwrap_or(&link);
+        [bare, &link, &self.path("exe")]
+            .into_iter()
+            .find_map(|path| reader.matcher.judge(&reader.fds, path, look, &[]))
     }
 
     /// Opens the program through the protected view when its path there means the same object, else by the link.

@@ -60,24 +60,39 @@ enum Cut {
 impl Attend {
     /// Keeps the call open until the process ends.
     pub async fn run(mut self) {
-        let Some(identity) = self.connector.identity().await else { return };
+        let Some(identity) = self.connector.identity().await else {
+            return;
+        };
         let mut backoff = Backoff::of(&identity);
+        let mut kept = None;
         loop {
             let mut since = None;
-            let cut = match self.call(&mut since).await {
+            let cut = match self.call(kept.take(), &mut since).await {
                 Err(Cut::Ending) => return,
                 Err(cut) => cut,
                 Ok(()) => Cut::Closed,
             };
-            self.channel.send_replace(None);
+            // A new greeting needs no new connection, and an upload under way keeps the one it has.
+            kept = if matches!(cut, Cut::Asked) {
+                self.channel.borrow().clone()
+            } else {
+                None
+            };
+            if kept.is_none() {
+                self.channel.send_replace(None);
+            }
             while self.outgoings.try_recv().is_ok() {}
             let text = connection::chain(&cut);
             tracing::info!(cause = %text, "Disconnected");
             super::say(&self.post, from_link::Say::Disconnected(Detail { text })).await;
             let stood = since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
             let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-            // A connection the warden wants anew comes at once; that it happens rarely is the warden's duty.
-            let wait = if matches!(cut, Cut::Asked) { Duration::ZERO } else { backoff.next(stood, random) };
+            // A greeting the warden wants anew comes at once; that it happens rarely is the warden's duty.
+            let wait = if matches!(cut, Cut::Asked) {
+                Duration::ZERO
+            } else {
+                backoff.next(stood, random)
+            };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 changed = self.reconnects.changed() => if changed.is_err() { return },
@@ -85,31 +100,47 @@ impl Attend {
         }
     }
 
-    async fn call(&mut self, since: &mut Option<Instant>) -> Result<(), Cut> {
+    async fn call(&mut self, kept: Option<Channel>, since: &mut Option<Instant>) -> Result<(), Cut> {
         let identity = self.connector.identity().await.ok_or(Cut::Ending)?;
-        let channel = self.connector.main(&identity).await?;
-        let hello = self.hellos.wait_for(Option::is_some).await.map_err(|_| Cut::Ending)?.clone();
+        // What was asked for up to here, this call answers.
+        self.reconnects.mark_unchanged();
+        let channel = match kept {
+            Some(channel) => channel,
+            None => self.connector.main(&identity).await?,
+        };
+        let hello = self
+            .hellos
+            .wait_for(Option::is_some)
+            .await
+            .or(Err(Cut::Ending))?
+            .clone();
         let mut hello = hello.unwrap_or_default();
         hello.wall = wall().to_string();
         let (up, requests) = mpsc::channel(4);
         let mut client = proto::service::agent_client(channel.clone());
-        let first = AttendRequest { message: Some(attend_request::Message::Hello(hello)) };
-        up.try_send(first).map_err(|_| Cut::Ending)?;
+        let first = AttendRequest {
+            message: Some(attend_request::Message::Hello(hello)),
+        };
+        up.try_send(first).or(Err(Cut::Ending))?;
         let mut down = tokio::time::timeout(WELCOME, client.attend(ReceiverStream::new(requests)))
             .await
-            .map_err(|_| Cut::NoWelcome)??
+            .or(Err(Cut::NoWelcome))??
             .into_inner();
-        let answer = tokio::time::timeout(WELCOME, down.message()).await.map_err(|_| Cut::NoWelcome)??;
-        let Some(attend_response::Message::Welcome(welcome)) = answer.and_then(|answer| answer.message) else {
+        let answer = tokio::time::timeout(WELCOME, down.message())
+            .await
+            .or(Err(Cut::NoWelcome))??;
+        let Some(attend_response::Message::Welcome(welcome)) = answer.and_then(|answer| answer.message)
+        else {
             return Err(Cut::NoWelcome);
         };
         *since = Some(Instant::now());
-        let every = welcome.heartbeat_s.clamp(*HEARTBEAT_S.start(), *HEARTBEAT_S.end());
+        let every = welcome
+            .heartbeat_s
+            .clamp(*HEARTBEAT_S.start(), *HEARTBEAT_S.end());
         let mut heartbeat = tokio::time::interval(Duration::from_secs(u64::from(every)));
         tracing::info!(collector = %welcome.collector, "Connected");
         self.channel.send_replace(Some(channel));
         super::say(&self.post, from_link::Say::Connected(welcome)).await;
-        self.reconnects.mark_unchanged();
         loop {
             // Each branch is cancellation-safe: channel and stream receives lose nothing when another branch wins.
             tokio::select! {
@@ -118,13 +149,13 @@ impl Attend {
                     None => return Ok(()),
                 },
                 request = self.outgoings.recv() => {
-                    up.send(request.ok_or(Cut::Ending)?).await.map_err(|_| Cut::Closed)?;
+                    up.send(request.ok_or(Cut::Ending)?).await.or(Err(Cut::Closed))?;
                 }
                 _ = heartbeat.tick() => {
                     let inventory_json = serde_json::to_string(&Inventory::take()).unwrap_or_default();
                     let beat = v1::Heartbeat { wall: wall().to_string(), inventory_json };
                     let request = AttendRequest { message: Some(attend_request::Message::Heartbeat(beat)) };
-                    up.send(request).await.map_err(|_| Cut::Closed)?;
+                    up.send(request).await.or(Err(Cut::Closed))?;
                 }
                 changed = self.reconnects.changed() => {
                     return Err(if changed.is_ok() { Cut::Asked } else { Cut::Ending });

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{CapabilitySet, set_no_new_privs};
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-    apply_filter_all_threads,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter_all_threads,
 };
 
 use crate::platform::CallError;
@@ -26,9 +26,12 @@ pub fn enter() -> Result<(), SandboxError> {
     set_no_new_privs(true).map_err(CallError::of("prctl"))?;
     // The TLS key must be in no core file, and other processes of this user must not read it out of memory.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(CallError::of("prctl"))?;
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     setrlimit(Resource::Core, none).map_err(CallError::of("prlimit64"))?;
-    setrlimit(Resource::Fsize, none).map_err(CallError::of("prlimit64"))?;
+    // No RLIMIT_FSIZE: standard error may be a file, and a log line must not kill the link (SIGXFSZ).
     let program = filter().map_err(|error| SandboxError::Filter(error.into()))?;
     apply_filter_all_threads(&program).map_err(|error| SandboxError::Filter(error.into()))
 }
@@ -125,9 +128,16 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, writes(1)?);
     let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
-    let other = families.into_iter().map(|family| condition(0, SeccompCmpOp::Ne, family)).collect::<Result<_, _>>()?;
+    let other = families
+        .into_iter()
+        .map(|family| condition(0, SeccompCmpOp::Ne, family))
+        .collect::<Result<_, _>>()?;
     rules.insert(libc::SYS_socket, vec![SeccompRule::new(other)?]);
-    let arch = if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
+    let arch = if cfg!(target_arch = "aarch64") {
+        TargetArch::aarch64
+    } else {
+        TargetArch::x86_64
+    };
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?.try_into()
 }
@@ -147,8 +157,17 @@ fn writes(argument: u8) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     flags.into_iter().map(rule).collect()
 }
 
-fn condition(argument: u8, operator: SeccompCmpOp, value: libc::c_int) -> Result<SeccompCondition, seccompiler::BackendError> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, u64::from(value.unsigned_abs()))
+fn condition(
+    argument: u8,
+    operator: SeccompCmpOp,
+    value: libc::c_int,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(
+        argument,
+        SeccompCmpArgLen::Dword,
+        operator,
+        u64::from(value.unsigned_abs()),
+    )
 }
 
 #[cfg(test)]

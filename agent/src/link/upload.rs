@@ -43,8 +43,17 @@ pub struct Uploads {
 
 impl Uploads {
     /// None open.
-    pub fn new(channels: watch::Receiver<Option<Channel>>, connector: Connector, post: mpsc::Sender<FromLink>) -> Self {
-        Self { channels, connector, post, open: None }
+    pub fn new(
+        channels: watch::Receiver<Option<Channel>>,
+        connector: Connector,
+        post: mpsc::Sender<FromLink>,
+    ) -> Self {
+        Self {
+            channels,
+            connector,
+            post,
+            open: None,
+        }
     }
 
     /// Opens one, closing any other.
@@ -70,7 +79,10 @@ impl Uploads {
     /// Hands a segment over.
     pub fn segment(&self, segment: Segment, mut descriptors: Vec<OwnedFd>) {
         if let (Some(stored), Some(seal)) = (descriptors.pop(), descriptors.pop()) {
-            self.command(&segment.collection.clone(), Command::Segment(segment, seal, stored));
+            self.command(
+                &segment.collection.clone(),
+                Command::Segment(segment, seal, stored),
+            );
         }
     }
 
@@ -106,7 +118,7 @@ struct Upload {
 
 enum End {
     /// Say it to the warden and stop.
-    Over(from_link::Say),
+    Over(Box<from_link::Say>),
     /// Open the call again.
     Cut(String),
     /// The process is ending.
@@ -115,17 +127,23 @@ enum End {
 
 impl Upload {
     async fn run(mut self) {
-        let Some(identity) = self.connector.identity().await else { return };
+        let Some(identity) = self.connector.identity().await else {
+            return;
+        };
         let mut backoff = Backoff::of(&identity);
         loop {
             let begun = Instant::now();
             match self.call().await {
-                End::Over(say) => return super::say(&self.post, say).await,
+                End::Over(say) => return super::say(&self.post, *say).await,
                 End::Ending => return,
                 End::Cut(detail) => {
                     tracing::info!(collection = %self.collection, cause = %detail, "Upload cut");
                     let collection = self.collection.clone();
-                    super::say(&self.post, from_link::Say::UploadCut(Close { collection, detail })).await;
+                    super::say(
+                        &self.post,
+                        from_link::Say::UploadCut(Close { collection, detail }),
+                    )
+                    .await;
                 }
             }
             tokio::time::sleep(backoff.next(begun.elapsed(), getrandom::u32().unwrap_or(u32::MAX / 2))).await;
@@ -133,12 +151,21 @@ impl Upload {
     }
 
     async fn call(&mut self) -> End {
-        let Ok(channel) = self.channels.wait_for(Option::is_some).await.map(|channel| channel.clone()) else {
+        let Ok(channel) = self
+            .channels
+            .wait_for(Option::is_some)
+            .await
+            .map(|channel| channel.clone())
+        else {
             return End::Ending;
         };
-        let Some(channel) = channel else { return End::Ending };
+        let Some(channel) = channel else {
+            return End::Ending;
+        };
         let (up, requests) = mpsc::channel(2);
-        let begin = v1::UploadBegin { delegation: self.delegation.clone() };
+        let begin = v1::UploadBegin {
+            delegation: self.delegation.clone(),
+        };
         // The queue is new and has room for two.
         drop(up.try_send(request(upload_request::Message::Begin(begin))));
         let mut client = proto::service::agent_client(channel);
@@ -184,12 +211,14 @@ impl Upload {
                         }
                         Some(upload_response::Message::Stored(stored)) => {
                             let collection = self.collection.clone();
-                            return End::Over(from_link::Say::Stored(Stored { collection, receipt: stored.receipt }));
+                            let say = from_link::Say::Stored(Stored { collection, receipt: stored.receipt });
+                            return End::Over(Box::new(say));
                         }
                         Some(upload_response::Message::Rejected(rejected)) => {
                             let collection = self.collection.clone();
                             let (reason, detail) = (rejected.reason, rejected.detail);
-                            return End::Over(from_link::Say::Rejected(Rejected { collection, reason, detail }));
+                            let say = from_link::Say::Rejected(Rejected { collection, reason, detail });
+                            return End::Over(Box::new(say));
                         }
                         None => {}
                     }
@@ -208,7 +237,10 @@ impl Upload {
                     None => return End::Ending,
                 },
             }
-            if let Some(manifest) = self.manifest.as_ref().filter(|manifest| next == Some(manifest.segments))
+            if let Some(manifest) = self
+                .manifest
+                .as_ref()
+                .filter(|manifest| next == Some(manifest.segments))
                 && !manifest_sent
             {
                 manifest_sent = true;
@@ -229,12 +261,18 @@ impl Upload {
             _ => return End::Cut(detail),
         };
         let collection = self.collection.clone();
-        End::Over(from_link::Say::Rejected(Rejected { collection, reason: reason.to_owned(), detail }))
+        End::Over(Box::new(from_link::Say::Rejected(Rejected {
+            collection,
+            reason: reason.to_owned(),
+            detail,
+        })))
     }
 }
 
 fn request(message: upload_request::Message) -> UploadRequest {
-    UploadRequest { message: Some(message) }
+    UploadRequest {
+        message: Some(message),
+    }
 }
 
 async fn send(mut queue: mpsc::Receiver<Command>, up: mpsc::Sender<UploadRequest>) {
@@ -242,8 +280,12 @@ async fn send(mut queue: mpsc::Receiver<Command>, up: mpsc::Sender<UploadRequest
         let sent = match command {
             Command::Segment(segment, seal, stored) => send_segment(&segment, &seal, &stored, &up).await,
             Command::Manifest(manifest) => {
-                let manifest = v1::UploadManifest { manifest: manifest.manifest };
-                up.send(request(upload_request::Message::Manifest(manifest))).await.is_ok()
+                let manifest = v1::UploadManifest {
+                    manifest: manifest.manifest,
+                };
+                up.send(request(upload_request::Message::Manifest(manifest)))
+                    .await
+                    .is_ok()
             }
         };
         if !sent {
@@ -253,15 +295,29 @@ async fn send(mut queue: mpsc::Receiver<Command>, up: mpsc::Sender<UploadRequest
 }
 
 /// `false` when the call is gone or the files are not what they should be.
-async fn send_segment(segment: &Segment, seal: &OwnedFd, stored: &OwnedFd, up: &mpsc::Sender<UploadRequest>) -> bool {
+async fn send_segment(
+    segment: &Segment,
+    seal: &OwnedFd,
+    stored: &OwnedFd,
+    up: &mpsc::Sender<UploadRequest>,
+) -> bool {
     use std::os::fd::AsFd as _;
-    let lens = (channel::sealed_len(seal.as_fd()), channel::sealed_len(stored.as_fd()));
-    let (Ok(seal_len), Ok(stored_len)) = lens else { return false };
+    let lens = (
+        channel::sealed_len(seal.as_fd()),
+        channel::sealed_len(stored.as_fd()),
+    );
+    let (Ok(seal_len), Ok(stored_len)) = lens else {
+        return false;
+    };
     if stored_len != segment.stored_len {
         return false;
     }
     let begin = SegmentBegin { seal_len, stored_len };
-    if up.send(request(upload_request::Message::Segment(begin))).await.is_err() {
+    if up
+        .send(request(upload_request::Message::Segment(begin)))
+        .await
+        .is_err()
+    {
         return false;
     }
     send_file(seal, seal_len, upload_request::Message::SealData, up).await
@@ -276,7 +332,9 @@ async fn send_file(
 ) -> bool {
     let mut at = 0;
     while at < len {
-        let size = usize::try_from(len - at).unwrap_or(usize::MAX).min(DATA_BYTES_MAX);
+        let size = usize::try_from(len - at)
+            .unwrap_or(usize::MAX)
+            .min(DATA_BYTES_MAX);
         let mut piece = vec![0; size];
         // The file is memory: this does not wait for a disk.
         match rustix::io::pread(file, &mut piece, at) {

@@ -13,9 +13,9 @@ use evidence::digest::Digest;
 use super::window::Window;
 use crate::channel::{self, ChannelError, Wait};
 use crate::message::{
-    ContradictionFound, Detail, Empty, FromSealer, Position, Progress, Segment, ToSealer, from_sealer, to_sealer,
+    ContradictionFound, Detail, Empty, FromSealer, Position, Progress, Segment, ToSealer, from_sealer,
+    to_sealer,
 };
-
 
 /// Why nothing more can be handed over. The collection stops.
 #[derive(Debug, thiserror::Error)]
@@ -76,18 +76,36 @@ impl Outbox {
     /// # Errors
     /// The system's error when there can be no second thread.
     pub fn start(socket: OwnedFd) -> std::io::Result<Self> {
-        let inner = Inner { window: Window::default(), stopped: None };
-        let shared = Arc::new(Shared { socket, inner: Mutex::new(inner), changed: Condvar::new() });
+        let inner = Inner {
+            window: Window::default(),
+            stopped: None,
+        };
+        let shared = Arc::new(Shared {
+            socket,
+            inner: Mutex::new(inner),
+            changed: Condvar::new(),
+        });
         let listening = Arc::clone(&shared);
-        let listener = std::thread::Builder::new().name("outbox".into()).spawn(move || listening.listen())?;
-        Ok(Self { shared, listener: Some(listener) })
+        let listener = std::thread::Builder::new()
+            .name("outbox".into())
+            .spawn(move || listening.listen())?;
+        Ok(Self {
+            shared,
+            listener: Some(listener),
+        })
     }
 
     /// Takes a sealed segment, waiting while the window is full.
     ///
     /// # Errors
     /// [`OutboxError`]; the collection cannot go on.
-    pub fn push(&self, seal_digest: Digest, seal: &[u8], stored: &[u8], is_final: bool) -> Result<(), OutboxError> {
+    pub fn push(
+        &self,
+        seal_digest: Digest,
+        seal: &[u8],
+        stored: &[u8],
+        is_final: bool,
+    ) -> Result<(), OutboxError> {
         let seal = channel::memory_file("exhibit-seal", &[seal]).map_err(failed)?;
         let file = channel::memory_file("exhibit-segment", &[stored]).map_err(failed)?;
         let message = Segment {
@@ -97,7 +115,11 @@ impl Outbox {
             stored_len: stored.len() as u64,
             is_final,
         };
-        let mut payload = Files { seal, stored: file, message };
+        let mut payload = Files {
+            seal,
+            stored: file,
+            message,
+        };
         let mut inner = self.shared.lock();
         loop {
             if let Some(stop) = &inner.stopped {
@@ -108,7 +130,11 @@ impl Outbox {
                 Ok(_) => break,
                 Err(back) => payload = back,
             }
-            inner = self.shared.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner = self
+                .shared
+                .changed
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         self.shared.flush(&mut inner);
         Ok(())
@@ -127,7 +153,8 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Channel`].
     pub fn alive(&self, items: u64, plain_bytes: u64) -> Result<(), OutboxError> {
-        self.shared.say(from_sealer::Say::Alive(Progress { items, plain_bytes }))
+        self.shared
+            .say(from_sealer::Say::Alive(Progress { items, plain_bytes }))
     }
 
     /// Hands the manifest over and waits until the warden lets the sealer go: until then unacknowledged segments may be
@@ -150,7 +177,9 @@ impl Outbox {
     /// Tells the warden that the collection cannot go on.
     pub fn fail(&self, detail: &str) {
         // When the warden cannot be told, it sees that the connection is closed.
-        drop(self.shared.say(from_sealer::Say::Failed(Detail { text: detail.to_owned() })));
+        drop(self.shared.say(from_sealer::Say::Failed(Detail {
+            text: detail.to_owned(),
+        })));
     }
 }
 
@@ -166,12 +195,20 @@ impl Shared {
     /// Sends what may be sent. A failure stops everything: the warden is gone.
     fn flush(&self, inner: &mut Inner) {
         while let Some((index, files)) = inner.window.next_to_send() {
-            let message = Segment { index, ..files.message.clone() };
-            let sent = files.seal.try_clone().and_then(|seal| Ok(vec![seal, files.stored.try_clone()?]));
-            let sent = sent.map_err(|source| ChannelError::System { op: "dup", source }).and_then(|descriptors| {
-                let say = Some(from_sealer::Say::Segment(message));
-                channel::send(self.socket.as_fd(), &FromSealer { say }, descriptors)
-            });
+            let message = Segment {
+                index,
+                ..files.message.clone()
+            };
+            let sent = files
+                .seal
+                .try_clone()
+                .and_then(|seal| Ok(vec![seal, files.stored.try_clone()?]));
+            let sent = sent
+                .map_err(|source| ChannelError::System { op: "dup", source })
+                .and_then(|descriptors| {
+                    let say = Some(from_sealer::Say::Segment(message));
+                    channel::send(self.socket.as_fd(), &FromSealer { say }, descriptors)
+                });
             if let Err(error) = sent {
                 self.stop(inner, Stop::Channel(Arc::new(error)));
                 return;
@@ -196,7 +233,11 @@ impl Shared {
                 Some(to_sealer::Say::Position(position)) => {
                     if let Err(contradiction) = take(&mut inner.window, &position) {
                         let detail = contradiction.to_string();
-                        let found = ContradictionFound { index: contradiction.index(), seal: position.seal, detail };
+                        let found = ContradictionFound {
+                            index: contradiction.index(),
+                            seal: position.seal,
+                            detail,
+                        };
                         drop(self.say(from_sealer::Say::Contradiction(found)));
                         return self.stop(&mut inner, Stop::Contradiction(contradiction));
                     }
@@ -217,12 +258,18 @@ fn take(window: &mut Window<Files>, position: &Position) -> Result<(), super::wi
         window.disconnected();
     }
     // A digest that is none of the one spelling names no seal of ours.
-    let seal = if position.seal.is_empty() { None } else { Some(position.seal.parse().unwrap_or(Digest::ZERO)) };
+    let seal = if position.seal.is_empty() {
+        None
+    } else {
+        Some(position.seal.parse().unwrap_or(Digest::ZERO))
+    };
     window.position(position.next_index, seal)
 }
 
 fn failed(source: ChannelError) -> OutboxError {
-    OutboxError::Channel { source: Arc::new(source) }
+    OutboxError::Channel {
+        source: Arc::new(source),
+    }
 }
 
 impl From<Stop> for OutboxError {
@@ -250,11 +297,19 @@ mod tests {
     }
 
     fn position(next_index: u64, seal: &str, is_first: bool) -> to_sealer::Say {
-        to_sealer::Say::Position(Position { collection: String::new(), next_index, seal: seal.to_owned(), copies: 2, is_first })
+        to_sealer::Say::Position(Position {
+            collection: String::new(),
+            next_index,
+            seal: seal.to_owned(),
+            copies: 2,
+            is_first,
+        })
     }
 
     fn next(warden: &OwnedFd) -> (from_sealer::Say, Vec<OwnedFd>) {
-        let (message, files) = channel::receive::<FromSealer>(warden.as_fd(), Wait::Forever).unwrap().unwrap();
+        let (message, files) = channel::receive::<FromSealer>(warden.as_fd(), Wait::Forever)
+            .unwrap()
+            .unwrap();
         (message.say.unwrap(), files)
     }
 
@@ -277,7 +332,9 @@ mod tests {
         let pushing = Arc::clone(&outbox);
         let thread = std::thread::spawn(move || {
             for index in 0..5 {
-                pushing.push(seal(index), b"seal", &vec![index; 100], index == 4).unwrap();
+                pushing
+                    .push(seal(index), b"seal", &[index; 100], index == 4)
+                    .unwrap();
                 pushed.send(index).unwrap();
             }
         });
@@ -295,8 +352,13 @@ mod tests {
         assert_eq!(segment(&warden), 4);
         thread.join().unwrap();
         tell(&warden, position(4, &seal(9).to_string(), false));
-        let (from_sealer::Say::Contradiction(found), _) = next(&warden) else { panic!() };
+        let (from_sealer::Say::Contradiction(found), _) = next(&warden) else {
+            panic!()
+        };
         assert_eq!(found.index, 3);
-        assert!(matches!(outbox.push(seal(5), b"", b"", false), Err(OutboxError::Contradiction(_))));
+        assert!(matches!(
+            outbox.push(seal(5), b"", b"", false),
+            Err(OutboxError::Contradiction(_))
+        ));
     }
 }

@@ -25,7 +25,12 @@ pub struct Lock {
 /// `WouldBlock` when another warden has it.
 pub fn lock(dir: &Path) -> io::Result<Lock> {
     use fs_err::os::unix::fs::OpenOptionsExt as _;
-    let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join(LOCK))?;
+    let file = fs_err::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(dir.join(LOCK))?;
     flock(file.file(), FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
         let text = format!(
             "another exhibit-agent uses `{}` ({errno}). Stop it first: `systemctl stop exhibit-agent`",
@@ -51,10 +56,18 @@ pub fn count(dir: &Path) -> io::Result<u64> {
 /// # Errors
 /// As [`count`].
 pub fn read(dir: &Path) -> io::Result<u64> {
-    let Some(bytes) = files::read(&dir.join(COUNTER))? else { return Ok(0) };
-    let number = str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n')).and_then(|text| text.parse().ok());
+    let Some(bytes) = files::read(&dir.join(COUNTER))? else {
+        return Ok(0);
+    };
+    let number = str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| text.strip_suffix('\n'))
+        .and_then(|text| text.parse().ok());
     number.ok_or_else(|| {
-        let text = format!("`{}` is damaged. Restore it, or write the last known number into it", dir.join(COUNTER).display());
+        let text = format!(
+            "`{}` is damaged. Restore it, or write the last known number into it",
+            dir.join(COUNTER).display()
+        );
         io::Error::new(io::ErrorKind::InvalidData, text)
     })
 }

@@ -27,7 +27,10 @@ pub fn private_dir(dir: &Path) -> io::Result<()> {
     }
     let mode = fs_err::metadata(dir)?.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        let text = format!("`{}` has mode {mode:04o}, so others can read keys in it. Run `chmod 0700` on it", dir.display());
+        let text = format!(
+            "`{}` has mode {mode:04o}, so others can read keys in it. Run `chmod 0700` on it",
+            dir.display()
+        );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     Ok(())
@@ -44,7 +47,11 @@ pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+    let mut file = fs_err::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&part)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     // Crash now: the old file stands, `.part` is removed by the next replacement.
@@ -73,7 +80,10 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is over 64 MiB", path.display())));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("`{}` is over 64 MiB", path.display()),
+        ));
     }
     Ok(Some(bytes))
 }
@@ -118,7 +128,12 @@ impl Lines {
             file.sync_all()?;
         }
         file.seek(SeekFrom::Start(len))?;
-        Ok(Self { file, path: path.to_owned(), len, broken: false })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            len,
+            broken: false,
+        })
     }
 
     /// Appends `line` and LF, and returns when they are durable.
@@ -136,7 +151,10 @@ impl Lines {
     /// As [`Lines::append`].
     pub fn write(&mut self, line: &[u8]) -> io::Result<()> {
         if self.broken {
-            return Err(io::Error::other(format!("`{}`: an earlier write failed", self.path.display())));
+            return Err(io::Error::other(format!(
+                "`{}`: an earlier write failed",
+                self.path.display()
+            )));
         }
         let mut bytes = Vec::with_capacity(line.len() + 1);
         bytes.extend_from_slice(line);
@@ -172,12 +190,19 @@ mod tests {
         assert_eq!(read(&state.join("key")).unwrap().unwrap(), b"two");
         assert_eq!(fs_err::metadata(&state).unwrap().mode() & 0o7777, 0o700);
         for name in ["key", "lines"] {
-            assert_eq!(fs_err::metadata(state.join(name)).unwrap().mode() & 0o7777, 0o600, "{name}");
+            assert_eq!(
+                fs_err::metadata(state.join(name)).unwrap().mode() & 0o7777,
+                0o600,
+                "{name}"
+            );
         }
         assert!(read(&state.join("none")).unwrap().is_none());
         use std::os::unix::fs::PermissionsExt as _;
         fs_err::set_permissions(&state, std::fs::Permissions::from_mode(0o750)).unwrap();
-        assert_eq!(private_dir(&state).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            private_dir(&state).unwrap_err().kind(),
+            io::ErrorKind::PermissionDenied
+        );
     }
 
     #[test]
@@ -197,7 +222,10 @@ mod tests {
             assert_eq!(seen.len(), complete, "cut at {cut}");
             lines.append(b"next").unwrap();
             let text = fs_err::read_to_string(&path).unwrap();
-            assert!(text.ends_with("next\n") && text.lines().count() == complete + 1, "{text:?}");
+            assert!(
+                text.ends_with("next\n") && text.lines().count() == complete + 1,
+                "{text:?}"
+            );
         }
     }
 }

@@ -56,10 +56,14 @@ pub enum KeeperError {
     #[error("`identity.json`: authority keys")]
     Authority(#[from] AuthorityError),
     /// The kept roster does not verify under the pinned authority.
-    #[error("the kept roster was changed. Restore the state directory from a backup, or enrol anew with `--replace`")]
+    #[error(
+        "the kept roster was changed. Restore the state directory from a backup, or enrol anew with `--replace`"
+    )]
     Roster(#[from] RosterError),
     /// The kept checkpoint does not verify under the pinned log key.
-    #[error("the kept checkpoint was changed. Restore the state directory from a backup, or enrol anew with `--replace`")]
+    #[error(
+        "the kept checkpoint was changed. Restore the state directory from a backup, or enrol anew with `--replace`"
+    )]
     Checkpoint(#[from] TrustError),
     /// The system refused, or a file is damaged.
     #[error(transparent)]
@@ -91,7 +95,9 @@ impl Keeper {
         let pins = &identity.pins;
         let authority = AuthoritySet::new(pins.authority_threshold, pins.authority_keys.clone())?;
         let roster = Roster::verify(&identity.roster()?, &pins.deployment, &authority, None)?;
-        let checkpoint = log_trust(&pins.log_key)?.verify_checkpoint(&identity.checkpoint()?)?.checkpoint;
+        let checkpoint = log_trust(&pins.log_key)?
+            .verify_checkpoint(&identity.checkpoint()?)?
+            .checkpoint;
         let target = Target {
             endpoint: pins.endpoint.clone(),
             generation: pins.generation,
@@ -102,7 +108,19 @@ impl Keeper {
         let diary = Diary::open(dir)?;
         let seen = SeenOrders::open(dir, clock.floor(), clock.time(now))?;
         let dir = dir.to_owned();
-        Ok(Self { dir, identity, authority, target, roster, checkpoint, clock, seen, diary, state_generation, _lock: lock })
+        Ok(Self {
+            dir,
+            identity,
+            authority,
+            target,
+            roster,
+            checkpoint,
+            clock,
+            seen,
+            diary,
+            state_generation,
+            _lock: lock,
+        })
     }
 
     /// Keeps a roster that admission verified, with its signed form, when it is newer.

@@ -19,7 +19,8 @@ use super::running::{self, Start};
 use super::{Waiting, Warden, WardenError, custody, state};
 use crate::diary::Fields;
 use crate::message::{
-    Close, ContradictionFound, Empty, OpenUpload, Position, Rejected, Segment, ToSealer, UploadManifest, to_link, to_sealer,
+    Close, ContradictionFound, Empty, OpenUpload, Position, Rejected, Segment, ToSealer, UploadManifest,
+    to_link, to_sealer,
 };
 use crate::platform::sandbox::{self, Role};
 use crate::platform::{self};
@@ -53,8 +54,16 @@ impl Warden {
         if self.running.is_some() {
             return Ok(());
         }
-        let Some(position) = self.waiting.iter().position(|waiting| waiting.not_before <= now.boot) else { return Ok(()) };
-        let Some(Waiting { judged, .. }) = self.waiting.remove(position) else { return Ok(()) };
+        let Some(position) = self
+            .waiting
+            .iter()
+            .position(|waiting| waiting.not_before <= now.boot)
+        else {
+            return Ok(());
+        };
+        let Some(Waiting { judged, .. }) = self.waiting.remove(position) else {
+            return Ok(());
+        };
         let order = judged.admitted.order_sha256;
         match judge::judge_again(&self.keeper, judged, self.settings.policy.as_deref(), now) {
             Ok(judged) => self.begin(judged, now),
@@ -65,7 +74,10 @@ impl Warden {
     fn begin(&mut self, judged: Judged, now: Reading) -> Result<(), WardenError> {
         let order = judged.admitted.order_sha256;
         let random = |bytes: &mut [u8]| {
-            getrandom::fill(bytes).map_err(|error| WardenError::System { op: "random bytes", source: std::io::Error::other(error) })
+            getrandom::fill(bytes).map_err(|error| WardenError::System {
+                op: "random bytes",
+                source: std::io::Error::other(error),
+            })
         };
         let mut nonce = [0; 16];
         random(&mut nonce)?;
@@ -78,13 +90,19 @@ impl Warden {
         let (attempt, collection) = match self.keeper.seen.begin(order, expires, attempts, id, at) {
             Ok(begun) => begun,
             Err(SeenError::Replay(replay)) => {
-                let refusal = evidence::admission::Refusal::new(evidence::admission::Reason::Replay, replay.to_string());
+                let refusal = evidence::admission::Refusal::new(
+                    evidence::admission::Reason::Replay,
+                    replay.to_string(),
+                );
                 return self.refuse(order, &refusal);
             }
             Err(SeenError::Write { source }) => return Err(state(source)),
         };
         // From here on the attempt counts, whatever happens. Nothing has been read yet.
-        let fields = Fields::new().text("order", order).number("attempt", u64::from(attempt)).text("collection", collection);
+        let fields = Fields::new()
+            .text("order", order)
+            .number("attempt", u64::from(attempt))
+            .text("collection", collection);
         self.record("attempt_begun", fields)?;
         if let Err(cause) = self.launch(judged.clone(), sealer_key, (order, attempt, nonce), now) {
             let detail = format!("could not be started: {cause}");
@@ -107,7 +125,13 @@ impl Warden {
         let identity = &self.keeper.identity;
         let at = self.keeper.clock.time(now);
         let evidence_key = &identity.evidence_key;
-        let delegated = cosign::delegate(&identity.pins, evidence_key, &sealer_key, (order, attempt, nonce), at);
+        let delegated = cosign::delegate(
+            &identity.pins,
+            evidence_key,
+            &sealer_key,
+            (order, attempt, nonce),
+            at,
+        );
         let (delegation, delegation_signed) = delegated.map_err(|error| judge::chain(&error))?;
         let head = self.keeper.diary.head().ok_or("the endpoint's log is empty")?;
         let agent = self.agent();
@@ -116,12 +140,20 @@ impl Warden {
         let view_refused = root.refused.as_ref().map(ToString::to_string);
         let mut limitations = Vec::new();
         if let Some(refused) = proc_refused {
-            limitations.push(format!("processes are seen through the mounted /proc ({refused}), which can be hidden in part"));
+            limitations.push(format!(
+                "processes are seen through the mounted /proc ({refused}), which can be hidden in part"
+            ));
         }
         for stuck in &self.stuck {
-            limitations.push(format!("process {} of an earlier collection is stuck in the kernel and was left behind", stuck.pid()));
+            limitations.push(format!(
+                "process {} of an earlier collection is stuck in the kernel and was left behind",
+                stuck.pid()
+            ));
         }
-        let log_head = LogHead { seq: head.seq, sha256: head.sha256 };
+        let log_head = LogHead {
+            seq: head.seq,
+            sha256: head.sha256,
+        };
         let pins = &identity.pins;
         let facts = crate::sealer::process::Facts {
             limits: judged.limits,
@@ -153,10 +185,18 @@ impl Warden {
         };
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let mut processes = vec![own];
-        processes.extend(self.link.as_ref().map(super::lane::Lane::pid).filter(|pid| *pid > 0));
+        processes.extend(
+            self.link
+                .as_ref()
+                .map(super::lane::Lane::pid)
+                .filter(|pid| *pid > 0),
+        );
         processes.extend(self.stuck.iter().map(super::lane::Stuck::pid));
         processes.extend(&self.stuck_helpers);
-        let deadline = now.boot.saturating_add(Duration::from_secs(judged.limits.wall_s)).saturating_add(GRACE);
+        let deadline = now
+            .boot
+            .saturating_add(Duration::from_secs(judged.limits.wall_s))
+            .saturating_add(GRACE);
         let start = Start {
             program: &self.settings.program,
             user: self.user,
@@ -189,40 +229,73 @@ impl Warden {
         let delegation = wire(&running.expected.delegation_signed);
         let manifest = running.manifest.as_ref().map(|(signed, _)| wire(signed));
         let segments = running.passed.observed.segments;
-        self.say_link(to_link::Say::OpenUpload(OpenUpload { collection: collection.clone(), delegation }), Vec::new());
+        self.say_link(
+            to_link::Say::OpenUpload(OpenUpload {
+                collection: collection.clone(),
+                delegation,
+            }),
+            Vec::new(),
+        );
         if let Some(manifest) = manifest {
-            self.say_link(to_link::Say::Manifest(UploadManifest { collection, manifest, segments }), Vec::new());
+            self.say_link(
+                to_link::Say::Manifest(UploadManifest {
+                    collection,
+                    manifest,
+                    segments,
+                }),
+                Vec::new(),
+            );
         }
     }
 
-    pub(super) fn take_segment(&mut self, segment: Segment, descriptors: Vec<OwnedFd>) -> Result<(), WardenError> {
-        let Some(running) = self.running.as_mut() else { return Ok(()) };
-        if descriptors.len() != 2 || running.manifest.is_some() && segment.index >= running.passed.observed.segments {
-            return self.end_attempt("the sealer handed over something that is no segment", Again::Never);
+    pub(super) fn take_segment(
+        &mut self,
+        segment: Segment,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), WardenError> {
+        let Some(running) = self.running.as_mut() else {
+            return Ok(());
+        };
+        if descriptors.len() != 2
+            || running.manifest.is_some() && segment.index >= running.passed.observed.segments
+        {
+            return self.end_attempt(
+                "the sealer handed over something that is no segment",
+                Again::Never,
+            );
         }
         if running.passed.observe(&segment).is_none() {
-            return self.end_attempt("the sealer handed over a segment that does not follow", Again::Never);
+            return self.end_attempt(
+                "the sealer handed over a segment that does not follow",
+                Again::Never,
+            );
         }
-        let segment = Segment { collection: running.collection().to_string(), ..segment };
+        let segment = Segment {
+            collection: running.collection().to_string(),
+            ..segment
+        };
         self.say_link(to_link::Say::Segment(segment), descriptors);
         Ok(())
     }
 
     pub(super) fn take_manifest(&mut self, manifest: v1::SignedDocument) -> Result<(), WardenError> {
-        let Some(running) = self.running.as_mut() else { return Ok(()) };
+        let Some(running) = self.running.as_mut() else {
+            return Ok(());
+        };
         let (order, attempt) = (running.order(), running.attempt());
         let sealed = match convert::signed("manifest", Some(manifest)) {
             Ok(sealed) if running.manifest.is_none() => sealed,
             _ => return self.end_attempt("the sealer handed over no manifest", Again::Never),
         };
         let evidence_key = &self.keeper.identity.evidence_key;
-        let (manifest, signed) = match cosign::cosign(evidence_key, &running.expected, &running.passed.observed, &sealed) {
-            Ok(signed) => signed,
-            Err(error) => {
-                let detail = format!("the manifest was not signed: {}", judge::chain(&error));
-                return self.end_attempt(&detail, Again::Never);
-            }
-        };
+        let (manifest, signed) =
+            match cosign::cosign(evidence_key, &running.expected, &running.passed.observed, &sealed) {
+                Ok(signed) => signed,
+                Err(error) => {
+                    let detail = format!("the manifest was not signed: {}", judge::chain(&error));
+                    return self.end_attempt(&detail, Again::Never);
+                }
+            };
         let now = Reading::now();
         running.deadline = now.boot.saturating_add(PATIENCE);
         let digest = signed.digest();
@@ -231,7 +304,10 @@ impl Warden {
         let segments = manifest.segments;
         let at = self.keeper.clock.time(now);
         // Before it leaves: after a crash the receipt must still be recognised.
-        self.keeper.seen.sign(order, attempt, digest, result_text(manifest.result), at).map_err(state)?;
+        self.keeper
+            .seen
+            .sign(order, attempt, digest, result_text(manifest.result), at)
+            .map_err(state)?;
         let fields = Fields::new()
             .text("order", order)
             .number("attempt", u64::from(attempt))
@@ -243,12 +319,21 @@ impl Warden {
             .number("stored_bytes", manifest.stored_len);
         self.record("manifest_signed", fields)?;
         let manifest = wire(&signed);
-        self.say_link(to_link::Say::Manifest(UploadManifest { collection, manifest, segments }), Vec::new());
+        self.say_link(
+            to_link::Say::Manifest(UploadManifest {
+                collection,
+                manifest,
+                segments,
+            }),
+            Vec::new(),
+        );
         Ok(())
     }
 
     pub(super) fn take_position(&mut self, position: Position) -> Result<(), WardenError> {
-        let Some(running) = self.running.as_mut() else { return Ok(()) };
+        let Some(running) = self.running.as_mut() else {
+            return Ok(());
+        };
         if position.collection != running.collection().to_string() {
             return Ok(());
         }
@@ -267,7 +352,9 @@ impl Warden {
     }
 
     fn say_sealer(&mut self, say: to_sealer::Say) -> Result<(), WardenError> {
-        let Some(running) = self.running.as_mut() else { return Ok(()) };
+        let Some(running) = self.running.as_mut() else {
+            return Ok(());
+        };
         if let Err(error) = running.sealer.send(&ToSealer { say: Some(say) }, Vec::new()) {
             return self.end_attempt(&format!("the sealer is gone: {error}"), Again::IfAttemptsAllow);
         }
@@ -278,13 +365,17 @@ impl Warden {
     pub(super) fn upload_cut(&mut self) {
         // A sealer that is gone shows it on its own socket.
         if let Some(running) = self.running.as_mut() {
-            let cut = ToSealer { say: Some(to_sealer::Say::Cut(Empty {})) };
+            let cut = ToSealer {
+                say: Some(to_sealer::Say::Cut(Empty {})),
+            };
             drop(running.sealer.send(&cut, Vec::new()));
         }
     }
 
     pub(super) fn take_contradiction(&mut self, found: &ContradictionFound) -> Result<(), WardenError> {
-        let Some(running) = &self.running else { return Ok(()) };
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
         let fields = Fields::new()
             .text("what", "upload position")
             .text("collection", running.collection())
@@ -292,26 +383,47 @@ impl Warden {
             .text("seal", &found.seal)
             .text("detail", &found.detail);
         self.record("contradiction", fields)?;
-        self.end_attempt(&format!("server contradiction at segment {}: {}", found.index, found.detail), Again::Never)
+        self.end_attempt(
+            &format!(
+                "server contradiction at segment {}: {}",
+                found.index, found.detail
+            ),
+            Again::Never,
+        )
     }
 
     pub(super) fn take_rejection(&mut self, rejected: &Rejected) -> Result<(), WardenError> {
-        let Some(running) = &self.running else { return Ok(()) };
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
         if rejected.collection != running.collection().to_string() {
             return Ok(());
         }
-        self.end_attempt(&format!("the collector takes no more ({}): {}", rejected.reason, rejected.detail), Again::Never)
+        self.end_attempt(
+            &format!(
+                "the collector takes no more ({}): {}",
+                rejected.reason, rejected.detail
+            ),
+            Again::Never,
+        )
     }
 
     /// A receipt, on whatever way it came.
-    pub(super) fn take_receipt(&mut self, collection: &str, proven: Option<v1::ProvenEntry>) -> Result<(), WardenError> {
+    pub(super) fn take_receipt(
+        &mut self,
+        collection: &str,
+        proven: Option<v1::ProvenEntry>,
+    ) -> Result<(), WardenError> {
         let fields = || Fields::new().text("collection", collection);
         let claim = |text: &str| custody::Claim::Unproven(text.to_owned());
         let verified = collection
             .parse()
-            .map_err(|_| claim("no collection id"))
+            .or(Err(claim("no collection id")))
             .and_then(|collection| custody::receipt(&self.keeper, collection, proven));
-        let is_running = self.running.as_ref().is_some_and(|running| running.collection().to_string() == collection);
+        let is_running = self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.collection().to_string() == collection);
         let receipt = match verified {
             Ok(receipt) => receipt,
             Err(claim) => {
@@ -323,9 +435,17 @@ impl Warden {
                 return Ok(());
             }
         };
-        receipts::keep(&self.keeper.dir, receipt.collection, &receipt.entry, &receipt.proof).map_err(state)?;
+        receipts::keep(
+            &self.keeper.dir,
+            receipt.collection,
+            &receipt.entry,
+            &receipt.proof,
+        )
+        .map_err(state)?;
         let is_known = self.keeper.seen.get(receipt.order).is_some_and(|seen| {
-            seen.attempts.iter().any(|one| one.number == receipt.attempt && matches!(one.end, Some((End::Stored, _))))
+            seen.attempts
+                .iter()
+                .any(|one| one.number == receipt.attempt && matches!(one.end, Some((End::Stored, _))))
         });
         if is_known {
             return Ok(());
@@ -336,23 +456,45 @@ impl Warden {
             .text("copies", &receipt.copies)
             .text("degraded", if receipt.is_degraded { "yes" } else { "no" })
             .number("checkpoint", receipt.size)
-            .text("linked", if receipt.is_linked { "yes" } else { "at the next contact" });
+            .text(
+                "linked",
+                if receipt.is_linked {
+                    "yes"
+                } else {
+                    "at the next contact"
+                },
+            );
         self.record("stored", fields)?;
         if is_running {
             self.let_go()?;
         }
-        self.waiting.retain(|waiting| waiting.judged.admitted.order_sha256 != receipt.order);
-        self.finish(receipt.order, receipt.attempt, receipt.collection, End::Stored, &receipt.result)
+        self.waiting
+            .retain(|waiting| waiting.judged.admitted.order_sha256 != receipt.order);
+        self.finish(
+            receipt.order,
+            receipt.attempt,
+            receipt.collection,
+            End::Stored,
+            &receipt.result,
+        )
     }
 
     /// Ends the processes of the running attempt and closes its upload.
     fn let_go(&mut self) -> Result<(), WardenError> {
-        let Some(running) = self.running.take() else { return Ok(()) };
-        let close = Close { collection: running.collection().to_string(), detail: String::new() };
+        let Some(running) = self.running.take() else {
+            return Ok(());
+        };
+        let close = Close {
+            collection: running.collection().to_string(),
+            detail: String::new(),
+        };
         // Closed before it is killed: whatever the kernel still runs of it talks to nobody.
         let stuck = running.end();
         for one in &stuck {
-            self.record("process_stuck", Fields::new().number("pid", u64::try_from(one.pid()).unwrap_or(0)))?;
+            self.record(
+                "process_stuck",
+                Fields::new().number("pid", u64::try_from(one.pid()).unwrap_or(0)),
+            )?;
         }
         self.stuck.extend(stuck);
         self.say_link(to_link::Say::CloseUpload(close), Vec::new());
@@ -361,7 +503,9 @@ impl Warden {
 
     /// Ends the running attempt before its time.
     pub(super) fn end_attempt(&mut self, cause: &str, again: Again) -> Result<(), WardenError> {
-        let Some(running) = &self.running else { return Ok(()) };
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
         let (order, attempt, collection) = (running.order(), running.attempt(), running.collection());
         let judged = running.judged.clone();
         self.let_go()?;
@@ -377,14 +521,28 @@ impl Warden {
         if attempt >= judged.admitted.order.attempts {
             return;
         }
-        let wait = self.settings.backoff_min.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX)).min(AGAIN_MAX);
+        let wait = self
+            .settings
+            .backoff_min
+            .saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX))
+            .min(AGAIN_MAX);
         let not_before = Reading::now().boot.saturating_add(wait);
         self.waiting.push_front(Waiting { judged, not_before });
     }
 
-    fn finish(&mut self, order: Digest, attempt: u32, collection: Digest, end: End, detail: &str) -> Result<(), WardenError> {
+    fn finish(
+        &mut self,
+        order: Digest,
+        attempt: u32,
+        collection: Digest,
+        end: End,
+        detail: &str,
+    ) -> Result<(), WardenError> {
         let at = self.keeper.clock.time(Reading::now());
-        self.keeper.seen.end(order, attempt, end, detail, at).map_err(state)?;
+        self.keeper
+            .seen
+            .end(order, attempt, end, detail, at)
+            .map_err(state)?;
         if end == End::Interrupted {
             tracing::warn!(%order, attempt, cause = detail, "Attempt interrupted");
             let fields = Fields::new()

@@ -61,7 +61,10 @@ impl Warden {
             roster_version: self.keeper.roster.roster().version,
             wall: String::new(),
         };
-        self.say_link(to_link::Say::Standing(Standing { hello: Some(hello) }), Vec::new());
+        self.say_link(
+            to_link::Say::Standing(Standing { hello: Some(hello) }),
+            Vec::new(),
+        );
     }
 
     pub(super) fn connected(&mut self, welcome: &v1::Welcome) -> Result<(), WardenError> {
@@ -69,7 +72,11 @@ impl Warden {
         self.link_failures = 0;
         // For people and the manifest only; expiry is never judged by the collector's word.
         self.offset_ms = welcome.wall.parse::<FileTime>().ok().map(|theirs| {
-            let milliseconds = |time: FileTime| time.seconds().saturating_mul(1000).saturating_add(i64::from(time.nanos() / 1_000_000));
+            let milliseconds = |time: FileTime| {
+                time.seconds()
+                    .saturating_mul(1000)
+                    .saturating_add(i64::from(time.nanos() / 1_000_000))
+            };
             milliseconds(SystemClock.wall()).saturating_sub(milliseconds(theirs))
         });
         self.service.ready("connected");
@@ -80,7 +87,8 @@ impl Warden {
     pub(super) fn disconnected(&mut self, cause: &str) {
         self.is_connected = false;
         self.service.ready("waiting for the collector");
-        self.service.status(&format!("waiting for the collector: {cause}"));
+        self.service
+            .status(&format!("waiting for the collector: {cause}"));
     }
 
     /// Tells the collector how attempts ended, once each.
@@ -90,9 +98,13 @@ impl Warden {
         }
         let at = self.keeper.clock.time(Reading::now());
         for (order, attempt) in self.keeper.seen.unreported() {
-            let Some((end, detail)) = attempt.end else { continue };
+            let Some((end, detail)) = attempt.end else {
+                continue;
+            };
             let result = match end {
-                End::Stored => attempt.manifest.map_or_else(|| "complete".to_owned(), |(_, result)| result),
+                End::Stored => attempt
+                    .manifest
+                    .map_or_else(|| "complete".to_owned(), |(_, result)| result),
                 End::Interrupted => "interrupted".to_owned(),
             };
             let ended = v1::AttemptEnded {
@@ -103,23 +115,39 @@ impl Warden {
                 detail,
             };
             self.attend(attend_request::Message::AttemptEnded(ended));
-            self.keeper.seen.reported(order, attempt.number, at).map_err(state)?;
+            self.keeper
+                .seen
+                .reported(order, attempt.number, at)
+                .map_err(state)?;
         }
         Ok(())
     }
 
     pub(super) fn attend(&mut self, message: attend_request::Message) {
-        self.say_link(to_link::Say::Attend(v1::AttendRequest { message: Some(message) }), Vec::new());
+        self.say_link(
+            to_link::Say::Attend(v1::AttendRequest {
+                message: Some(message),
+            }),
+            Vec::new(),
+        );
     }
 
     /// Decides on an order that came.
     pub(super) fn take_order(&mut self, package: &v1::OrderPackage) -> Result<(), WardenError> {
         let order = judge::order_digest(package);
-        if self.running.as_ref().is_some_and(|running| running.order() == order) {
+        if self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.order() == order)
+        {
             self.answer_running();
             return Ok(());
         }
-        if self.waiting.iter().any(|waiting| waiting.judged.admitted.order_sha256 == order) {
+        if self
+            .waiting
+            .iter()
+            .any(|waiting| waiting.judged.admitted.order_sha256 == order)
+        {
             return Ok(());
         }
         // The checkpoint moved on since the greeting, so the proof begins at an older one: a new greeting brings the right
@@ -140,7 +168,10 @@ impl Warden {
         match judged.and_then(|judged| self.room(judged)) {
             Ok(judged) => {
                 self.record_admitted(&judged)?;
-                self.waiting.push_back(Waiting { judged, not_before: now.boot });
+                self.waiting.push_back(Waiting {
+                    judged,
+                    not_before: now.boot,
+                });
                 self.start_waiting(now)
             }
             Err(refusal) => self.refuse(order, &refusal),
@@ -155,18 +186,29 @@ impl Warden {
     /// Step 12.
     fn room(&self, judged: Judged) -> Result<Judged, Refusal> {
         if self.stuck.len() >= STUCK_MAX {
-            let detail = format!("{} processes of earlier collections are stuck in the kernel", self.stuck.len());
+            let detail = format!(
+                "{} processes of earlier collections are stuck in the kernel",
+                self.stuck.len()
+            );
             return Err(Refusal::new(Reason::Busy, detail));
         }
         if self.waiting.len() >= QUEUE_MAX {
-            return Err(Refusal::new(Reason::Busy, format!("{QUEUE_MAX} orders wait already")));
+            return Err(Refusal::new(
+                Reason::Busy,
+                format!("{QUEUE_MAX} orders wait already"),
+            ));
         }
         Ok(judged)
     }
 
     fn record_admitted(&mut self, judged: &Judged) -> Result<(), WardenError> {
         let order = &judged.admitted.order;
-        let approvers: Vec<&str> = judged.admitted.approvers.iter().map(evidence::id::PersonId::as_str).collect();
+        let approvers: Vec<&str> = judged
+            .admitted
+            .approvers
+            .iter()
+            .map(evidence::id::PersonId::as_str)
+            .collect();
         let fields = Fields::new()
             .text("order", judged.admitted.order_sha256)
             .text("incident", &order.incident)
@@ -182,7 +224,10 @@ impl Warden {
     /// Answers no.
     pub(super) fn refuse(&mut self, order: Digest, refusal: &Refusal) -> Result<(), WardenError> {
         if self.refused.len() < REFUSALS_MAX && self.refused.insert((order, refusal.reason)) {
-            let fields = Fields::new().text("order", order).text("reason", refusal.reason).text("detail", &refusal.detail);
+            let fields = Fields::new()
+                .text("order", order)
+                .text("reason", refusal.reason)
+                .text("detail", &refusal.detail);
             self.record("order_refused", fields)?;
         }
         tracing::info!(%order, reason = %refusal.reason, detail = %refusal.detail, "Order refused");
@@ -214,7 +259,9 @@ impl Warden {
     pub(super) fn take_cancel(&mut self, cancel: &v1::CancelOrder) -> Result<(), WardenError> {
         let order = match custody::cancellation(&self.keeper, cancel) {
             Ok(order) => order,
-            Err(claim) => return self.disbelieve("cancellation", &claim, Fields::new().text("order", &cancel.order)),
+            Err(claim) => {
+                return self.disbelieve("cancellation", &claim, Fields::new().text("order", &cancel.order));
+            }
         };
         let at = self.keeper.clock.time(Reading::now());
         // An order not seen here yet is remembered for as long as any order may live.
@@ -224,8 +271,13 @@ impl Warden {
             self.keeper.seen.cancel(order, expires, at).map_err(state)?;
             self.record("order_cancelled", Fields::new().text("order", order))?;
         }
-        self.waiting.retain(|waiting| waiting.judged.admitted.order_sha256 != order);
-        if self.running.as_ref().is_some_and(|running| running.order() == order) {
+        self.waiting
+            .retain(|waiting| waiting.judged.admitted.order_sha256 != order);
+        if self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.order() == order)
+        {
             self.end_attempt("the order was cancelled", attempt::Again::Never)?;
         }
         Ok(())
@@ -243,13 +295,23 @@ impl Warden {
     }
 
     /// Writes down what was not believed. A contradiction under the log's key is evidence against the operator.
-    pub(super) fn disbelieve(&mut self, what: &str, claim: &Claim, fields: Fields) -> Result<(), WardenError> {
+    pub(super) fn disbelieve(
+        &mut self,
+        what: &str,
+        claim: &Claim,
+        fields: Fields,
+    ) -> Result<(), WardenError> {
         tracing::warn!(what, %claim, "Not believed");
         match claim {
-            Claim::Contradiction(detail) => self.record("contradiction", fields.text("what", what).text("detail", detail)),
+            Claim::Contradiction(detail) => {
+                self.record("contradiction", fields.text("what", what).text("detail", detail))
+            }
             // Unproven words are cheap to send; only the first of each kind is kept.
             Claim::Unproven(detail) => {
-                let key = (Digest::of(format!("{what} {detail}").as_bytes()), Reason::Malformed);
+                let key = (
+                    Digest::of(format!("{what} {detail}").as_bytes()),
+                    Reason::Malformed,
+                );
                 if self.refused.len() < REFUSALS_MAX && self.refused.insert(key) {
                     self.record("disbelieved", fields.text("what", what).text("detail", detail))?;
                 }
@@ -261,7 +323,10 @@ impl Warden {
     pub(super) fn take_renewal(&mut self, answer: v1::RenewResponse) -> Result<(), WardenError> {
         let kept = self.renewals.answer(&self.keeper.identity, answer, clock::boot());
         let kept = kept.and_then(|credentials| {
-            self.keeper.identity.keep_credentials(credentials).map_err(|error| judge::chain(&error))
+            self.keeper
+                .identity
+                .keep_credentials(credentials)
+                .map_err(|error| judge::chain(&error))
         });
         match kept {
             Ok(()) => {

@@ -56,13 +56,23 @@ pub struct Receipt {
 ///
 /// # Errors
 /// [`Claim`].
-pub fn receipt(keeper: &Keeper, collection: Digest, proven: Option<v1::ProvenEntry>) -> Result<Receipt, Claim> {
+pub fn receipt(
+    keeper: &Keeper,
+    collection: Digest,
+    proven: Option<v1::ProvenEntry>,
+) -> Result<Receipt, Claim> {
     let unproven = |text: &str| Claim::Unproven(text.to_owned());
     let proven = convert::proven("receipt", proven).map_err(|error| Claim::Unproven(chain(&error)))?;
     let entry = Entry::parse(&proven.entry).map_err(|error| Claim::Unproven(chain(&error)))?;
     let envelope = &entry.envelope;
-    let (order, attempt) = keeper.seen.of_collection(collection).ok_or_else(|| unproven("no collection of this endpoint"))?;
-    let (manifest, result) = attempt.manifest.clone().ok_or_else(|| unproven("its manifest was never signed here"))?;
+    let (order, attempt) = keeper
+        .seen
+        .of_collection(collection)
+        .ok_or_else(|| unproven("no collection of this endpoint"))?;
+    let (manifest, result) = attempt
+        .manifest
+        .clone()
+        .ok_or_else(|| unproven("its manifest was never signed here"))?;
     let refers = |name: &str, value: &str| envelope.reference(name) == Some(value);
     if envelope.type_ != EntryType::CollectionStored
         || envelope.deployment != keeper.identity.pins.deployment
@@ -71,12 +81,16 @@ pub fn receipt(keeper: &Keeper, collection: Digest, proven: Option<v1::ProvenEnt
         || !refers("manifest", &manifest.to_string())
         || !refers("order", &order.to_string())
     {
-        return Err(unproven("the entry does not record the manifest that was signed here"));
+        return Err(unproven(
+            "the entry does not record the manifest that was signed here",
+        ));
     }
     let trust = log_trust(&keeper.identity.pins.log_key).map_err(|error| Claim::Unproven(chain(&error)))?;
     let proof = ProofFile::parse(&proven.proof).map_err(|error| Claim::Unproven(chain(&error)))?;
     let leaf = ledger::leaf_hash(&proven.entry);
-    let verified = proof.verify(&leaf, &trust).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let verified = proof
+        .verify(&leaf, &trust)
+        .map_err(|error| Claim::Unproven(chain(&error)))?;
     same_origin(keeper, &verified.checkpoint)?;
     let is_linked = verified.checkpoint.size == keeper.checkpoint.size;
     if is_linked && verified.checkpoint.root != keeper.checkpoint.root {
@@ -102,7 +116,10 @@ pub fn receipt(keeper: &Keeper, collection: Digest, proven: Option<v1::ProvenEnt
 /// [`Claim`].
 pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<(), Claim> {
     let trust = log_trust(&keeper.identity.pins.log_key).map_err(|error| Claim::Unproven(chain(&error)))?;
-    let new = trust.verify_checkpoint(&update.checkpoint).map_err(|error| Claim::Unproven(chain(&error)))?.checkpoint;
+    let new = trust
+        .verify_checkpoint(&update.checkpoint)
+        .map_err(|error| Claim::Unproven(chain(&error)))?
+        .checkpoint;
     same_origin(keeper, &new)?;
     let last = &keeper.checkpoint;
     if new.size == last.size && new.root != last.root {
@@ -112,25 +129,38 @@ pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<
         return Ok(());
     }
     if update.consistency_from != last.size {
-        return Err(Claim::Unproven(format!("consistency is shown from {}, kept is {}", update.consistency_from, last.size)));
+        return Err(Claim::Unproven(format!(
+            "consistency is shown from {}, kept is {}",
+            update.consistency_from, last.size
+        )));
     }
-    let proof =
-        convert::hashes("consistency", &update.consistency).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let proof = convert::hashes("consistency", &update.consistency)
+        .map_err(|error| Claim::Unproven(chain(&error)))?;
     // A proof that fails is no fork yet: whoever carried it may have damaged it. A fork is two signed notes of one size.
     ledger::verify_consistency(last.size, &last.root, new.size, &new.root, &proof)
         .map_err(|error| Claim::Unproven(chain(&error)))?;
-    keeper.learn_checkpoint(&new, &update.checkpoint).map_err(|error| Claim::Unproven(error.to_string()))
+    keeper
+        .learn_checkpoint(&new, &update.checkpoint)
+        .map_err(|error| Claim::Unproven(error.to_string()))
 }
 
 fn same_origin(keeper: &Keeper, checkpoint: &ledger::Checkpoint) -> Result<(), Claim> {
     if checkpoint.origin == keeper.checkpoint.origin {
         return Ok(());
     }
-    Err(Claim::Unproven(format!("the checkpoint is of {}", checkpoint.origin)))
+    Err(Claim::Unproven(format!(
+        "the checkpoint is of {}",
+        checkpoint.origin
+    )))
 }
 
 fn fork(last: &ledger::Checkpoint, new: &ledger::Checkpoint) -> Claim {
-    Claim::Contradiction(format!("the ledger signed two roots for size {}: {} and {}", last.size, last.root.to_base64(), new.root.to_base64()))
+    Claim::Contradiction(format!(
+        "the ledger signed two roots for size {}: {} and {}",
+        last.size,
+        last.root.to_base64(),
+        new.root.to_base64()
+    ))
 }
 
 /// Verifies that a responder took `order` back. A roster past its end is good enough: stopping harms nobody.
@@ -139,11 +169,18 @@ fn fork(last: &ledger::Checkpoint, new: &ledger::Checkpoint) -> Claim {
 /// [`Claim`].
 pub fn cancellation(keeper: &Keeper, cancel: &v1::CancelOrder) -> Result<Digest, Claim> {
     let unproven = |text: &str| Claim::Unproven(text.to_owned());
-    let order: Digest = cancel.order.parse().map_err(|_| unproven("no order id"))?;
-    let signed: Signed = convert::signed("act", cancel.act.clone()).map_err(|error| Claim::Unproven(chain(&error)))?;
-    let (act, signers) = signed.open::<Act>().map_err(|error| Claim::Unproven(chain(&error)))?;
-    let [key] = signers.as_slice() else { return Err(unproven("not exactly one signature")) };
-    let Actor::Person(person) = &act.by else { return Err(unproven("not the act of a person")) };
+    let order: Digest = cancel.order.parse().or(Err(unproven("no order id")))?;
+    let signed: Signed =
+        convert::signed("act", cancel.act.clone()).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let (act, signers) = signed
+        .open::<Act>()
+        .map_err(|error| Claim::Unproven(chain(&error)))?;
+    let [key] = signers.as_slice() else {
+        return Err(unproven("not exactly one signature"));
+    };
+    let Actor::Person(person) = &act.by else {
+        return Err(unproven("not the act of a person"));
+    };
     if act.act != EntryType::OrderCancelled
         || act.deployment != keeper.identity.pins.deployment
         || act.reference("order") != Some(order.to_string().as_str())

@@ -45,7 +45,11 @@ impl Lane {
     pub fn start(program: &Path, role: &str, user: Option<User>) -> io::Result<Self> {
         let (ours, theirs) = platform::pair().map_err(io::Error::other)?;
         let mut command = Command::new(program);
-        command.arg(role).stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::inherit());
+        command
+            .arg(role)
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit());
         command.env_clear().current_dir("/");
         if let Some(level) = std::env::var_os(crate::LOG_VARIABLE) {
             command.env(crate::LOG_VARIABLE, level);
@@ -55,19 +59,30 @@ impl Lane {
             command.uid(user.uid).gid(user.gid);
         }
         let child = command.spawn()?;
-        Ok(Self { socket: ours, child: Some(child), queue: VecDeque::new() })
+        Ok(Self {
+            socket: ours,
+            child: Some(child),
+            queue: VecDeque::new(),
+        })
     }
 
     /// A lane whose other end somebody else holds. For tests that stand in for a child.
     #[must_use]
     pub fn given(socket: OwnedFd) -> Self {
-        Self { socket, child: None, queue: VecDeque::new() }
+        Self {
+            socket,
+            child: None,
+            queue: VecDeque::new(),
+        }
     }
 
     /// Its process id; 0 for a given one.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).unwrap_or(0)
+        self.child
+            .as_ref()
+            .and_then(|child| i32::try_from(child.id()).ok())
+            .unwrap_or(0)
     }
 
     /// Whether messages wait for room in the socket.
@@ -173,9 +188,10 @@ pub fn user_named(name: &str) -> Option<User> {
         return None;
     }
     let passwd = fs_err::read_to_string("/etc/passwd").ok()?;
-    let mut fields = passwd.lines().map(|line| line.split(':')).find_map(|mut fields| {
-        (fields.next() == Some(name)).then_some(fields)
-    })?;
+    let mut fields = passwd
+        .lines()
+        .map(|line| line.split(':'))
+        .find_map(|mut fields| (fields.next() == Some(name)).then_some(fields))?;
     let uid = fields.nth(1)?.parse().ok()?;
     let gid = fields.next()?.parse().ok()?;
     Some(User { uid, gid })

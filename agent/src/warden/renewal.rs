@@ -44,9 +44,16 @@ impl Renewals {
         if boot < self.not_before {
             return Ok(None);
         }
-        let leaf = identity.credentials.chain.first().ok_or("there is no certificate")?;
+        let leaf = identity
+            .credentials
+            .chain
+            .first()
+            .ok_or("there is no certificate")?;
         let leaf = Leaf::parse(leaf).map_err(|error| chain(&error))?;
-        let half = leaf.not_before.checked_add(leaf.not_after.since(leaf.not_before) / 2).unwrap_or(leaf.not_after);
+        let half = leaf
+            .not_before
+            .checked_add(leaf.not_after.since(leaf.not_before) / 2)
+            .unwrap_or(leaf.not_after);
         if now < half {
             self.not_before = boot.saturating_add(Duration::from_secs(60));
             return Ok(None);
@@ -64,33 +71,64 @@ impl Renewals {
             tls_key: key.public(),
             at: now,
         };
-        let signed = Signed::sign(&renewal, &[&identity.evidence_key, key.signing_key()]).map_err(|error| chain(&error))?;
+        let signed = Signed::sign(&renewal, &[&identity.evidence_key, key.signing_key()])
+            .map_err(|error| chain(&error))?;
         self.key = Some(key);
-        let request = v1::RenewRequest { renewal: Some(signed.into()), csr: csr.into() };
-        Ok(Some(Renew { request: Some(request), is_expired: now > leaf.not_after }))
+        let request = v1::RenewRequest {
+            renewal: Some(signed.into()),
+            csr: csr.into(),
+        };
+        Ok(Some(Renew {
+            request: Some(request),
+            is_expired: now > leaf.not_after,
+        }))
     }
 
     /// A request, when there is no connection and the certificate has ended.
     ///
     /// # Errors
     /// As [`Renewals::due`].
-    pub fn due_expired(&mut self, identity: &Identity, now: Time, boot: Duration) -> Result<Option<Renew>, String> {
-        let leaf = identity.credentials.chain.first().ok_or("there is no certificate")?;
+    pub fn due_expired(
+        &mut self,
+        identity: &Identity,
+        now: Time,
+        boot: Duration,
+    ) -> Result<Option<Renew>, String> {
+        let leaf = identity
+            .credentials
+            .chain
+            .first()
+            .ok_or("there is no certificate")?;
         let leaf = Leaf::parse(leaf).map_err(|error| chain(&error))?;
-        if now <= leaf.not_after { Ok(None) } else { self.due(identity, now, boot) }
+        if now <= leaf.not_after {
+            Ok(None)
+        } else {
+            self.due(identity, now, boot)
+        }
     }
 
     /// What a good answer puts in force.
     ///
     /// # Errors
     /// Words for the log.
-    pub fn answer(&mut self, identity: &Identity, answer: v1::RenewResponse, boot: Duration) -> Result<Credentials, String> {
+    pub fn answer(
+        &mut self,
+        identity: &Identity,
+        answer: v1::RenewResponse,
+        boot: Duration,
+    ) -> Result<Credentials, String> {
         self.not_before = boot.saturating_add(RETRY);
         let pins = &identity.pins;
         let key = self.key.take().ok_or("nothing was asked for")?;
-        let first = answer.certificates.first().ok_or("the collector did not renew the certificate; the link's log says why")?;
+        let first = answer
+            .certificates
+            .first()
+            .ok_or("the collector did not renew the certificate; the link's log says why")?;
         let leaf = Leaf::parse(first).map_err(|error| chain(&error))?;
-        let subject = Subject::Endpoint { id: pins.endpoint.clone(), generation: pins.generation };
+        let subject = Subject::Endpoint {
+            id: pins.endpoint.clone(),
+            generation: pins.generation,
+        };
         if leaf.identity != Name::new(pins.deployment.clone(), subject) || leaf.key != key.public() {
             return Err("the new certificate is not for this endpoint and key".to_owned());
         }
@@ -98,7 +136,12 @@ impl Renewals {
             return Err("more than 4 certificates".to_owned());
         }
         // The CA is pinned at the other end, too; it need not be shown.
-        let chain = answer.certificates.iter().filter(|der| **der != identity.ca).map(|der| CertificateDer::from(der.to_vec())).collect();
+        let chain = answer
+            .certificates
+            .iter()
+            .filter(|der| **der != identity.ca)
+            .map(|der| CertificateDer::from(der.to_vec()))
+            .collect();
         self.not_before = boot.saturating_add(Duration::from_secs(60));
         Ok(Credentials { key, chain })
     }

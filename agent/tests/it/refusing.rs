@@ -22,7 +22,11 @@ fn changed(lab: &Lab, change: impl FnOnce(&mut Order)) -> v1::OrderPackage {
 }
 
 fn environ() -> Plan {
-    Plan::new(vec![Step::Processes(ProcessesStep { hash_exe: false, maps: false, environ: true })])
+    Plan::new(vec![Step::Processes(ProcessesStep {
+        hash_exe: false,
+        maps: false,
+        environ: true,
+    })])
 }
 
 fn sensitive(lab: &Lab, approvers: &[u8]) -> v1::OrderPackage {
@@ -37,87 +41,216 @@ fn sensitive(lab: &Lab, approvers: &[u8]) -> v1::OrderPackage {
 /// What is delivered, under which policy, and the reason it must meet.
 fn cases() -> Vec<(&'static str, &'static str, Make, &'static str)> {
     vec![
-        ("no order at all", "", |_| v1::OrderPackage::default(), "malformed"),
-        ("bytes that are no order", "", |lab| {
-            let mut package = lab.package(&lab.order(), ADA);
-            package.order.as_mut().unwrap().document = b"{}\n".as_slice().into();
-            package
-        }, "malformed"),
-        ("an order without proof", "", |lab| {
-            let mut package = lab.package(&lab.order(), ADA);
-            package.issued = None;
-            package
-        }, "malformed"),
-        ("an order of another deployment", "", |lab| changed(lab, |order| order.deployment = "other".parse().unwrap()), "foreign"),
-        ("an order under a roster nobody signed", "", |lab| {
-            let forged = Roster { version: 2, previous: Some(sign(&lab.roster, &[1]).digest()), ..lab.roster.clone() };
-            let forged = sign(&forged, &[MALLORY]);
-            let mut package = changed(lab, |order| {
-                order.roster_version = 2;
-                order.roster_sha256 = forged.digest();
-            });
-            package.rosters = vec![(&forged).into()];
-            package
-        }, "roster"),
-        ("an order signed by a stranger", "", |lab| lab.package(&lab.order(), MALLORY), "signature"),
-        ("an order signed by an approver", "", |lab| lab.package(&lab.order(), BOB), "signature"),
-        ("an order altered after signing", "", |lab| {
-            let mut package = lab.package(&lab.order(), ADA);
-            let order = package.order.as_mut().unwrap();
-            let text = String::from_utf8(order.document.to_vec()).unwrap();
-            order.document = text.replace("/data/**", "/home/**").into_bytes().into();
-            package
-        }, "signature"),
-        ("an order that ended", "", |lab| changed(lab, |order| {
-            order.issued = ago(7200);
-            order.expires = ago(3600);
-        }), "expired"),
-        ("an order from the future", "", |lab| changed(lab, |order| {
-            order.issued = ahead(3600);
-            order.expires = ahead(7200);
-        }), "expired"),
-        ("an order for others", "", |lab| {
-            let mut package = lab.package(&lab.order(), ADA);
-            package.target_index ^= 1;
-            package
-        }, "target"),
-        ("a sensitive order that nobody approved", "", |lab| sensitive(lab, &[]), "approvals"),
-        ("a sensitive order approved by a stranger", "", |lab| sensitive(lab, &[MALLORY]), "approvals"),
-        ("a sensitive order with a harmless label", "", |lab| {
-            let mut order = lab.order();
-            order.plan = environ();
-            let signed = sign(&order, &[ADA]);
-            lab.package_with(&order, &signed, &[approval(&signed, BOB)])
-        }, "sensitivity"),
-        ("an order that another log recorded", "", |lab| {
-            let order = lab.order();
-            let honest = lab.log.replace(Log::new(41));
-            let package = lab.package(&order, ADA);
-            lab.log.replace(honest);
-            package
-        }, "ledger"),
-        ("an order with the proof of another", "", |lab| {
-            let other = lab.package(&lab.order(), ADA);
-            let mut package = lab.package(&lab.order(), ADA);
-            package.issued = other.issued;
-            package.consistency = other.consistency;
-            package
-        }, "ledger"),
-        ("an order behind a forked history", "", |lab| {
-            // The same key signs another history of the same length: no consistency from the checkpoint kept here.
-            let order = lab.order();
-            let honest = lab.log.replace(Log::new(40));
-            lab.log.borrow_mut().leaves[1] = ledger::leaf_hash(b"rewritten");
-            let package = lab.package(&order, ADA);
-            lab.log.replace(honest);
-            package
-        }, "ledger"),
-        ("a collector the owner denies", "denied_collectors = [\"files\"]\n", |lab| lab.package(&lab.order(), ADA), "policy"),
-        ("any order while the owner pauses", "pause = true\n", |lab| lab.package(&lab.order(), ADA), "policy"),
-        ("an order without the approvals the owner asks", "min_approvals = 1\n", |lab| lab.package(&lab.order(), ADA), "policy"),
-        ("a sensitive order the owner never gives", "allow_sensitive = false\n", |lab| sensitive(lab, &[BOB]), "policy"),
-        ("any order under a policy nobody understands", "alow = 1\n", |lab| lab.package(&lab.order(), ADA), "policy"),
-        ("an order no mirror co-signed, where the owner asks for one", "COSIGN", |lab| lab.package(&lab.order(), ADA), "ledger"),
+        (
+            "no order at all",
+            "",
+            |_| v1::OrderPackage::default(),
+            "malformed",
+        ),
+        (
+            "bytes that are no order",
+            "",
+            |lab| {
+                let mut package = lab.package(&lab.order(), ADA);
+                package.order.as_mut().unwrap().document = b"{}\n".as_slice().into();
+                package
+            },
+            "malformed",
+        ),
+        (
+            "an order without proof",
+            "",
+            |lab| {
+                let mut package = lab.package(&lab.order(), ADA);
+                package.issued = None;
+                package
+            },
+            "malformed",
+        ),
+        (
+            "an order of another deployment",
+            "",
+            |lab| changed(lab, |order| order.deployment = "other".parse().unwrap()),
+            "foreign",
+        ),
+        (
+            "an order under a roster nobody signed",
+            "",
+            |lab| {
+                let forged = Roster {
+                    version: 2,
+                    previous: Some(sign(&lab.roster, &[1]).digest()),
+                    ..lab.roster.clone()
+                };
+                let forged = sign(&forged, &[MALLORY]);
+                let mut package = changed(lab, |order| {
+                    order.roster_version = 2;
+                    order.roster_sha256 = forged.digest();
+                });
+                package.rosters = vec![(&forged).into()];
+                package
+            },
+            "roster",
+        ),
+        (
+            "an order signed by a stranger",
+            "",
+            |lab| lab.package(&lab.order(), MALLORY),
+            "signature",
+        ),
+        (
+            "an order signed by an approver",
+            "",
+            |lab| lab.package(&lab.order(), BOB),
+            "signature",
+        ),
+        (
+            "an order altered after signing",
+            "",
+            |lab| {
+                let mut package = lab.package(&lab.order(), ADA);
+                let order = package.order.as_mut().unwrap();
+                let text = String::from_utf8(order.document.to_vec()).unwrap();
+                order.document = text.replace("/data/**", "/home/**").into_bytes().into();
+                package
+            },
+            "signature",
+        ),
+        (
+            "an order that ended",
+            "",
+            |lab| {
+                changed(lab, |order| {
+                    order.issued = ago(7200);
+                    order.expires = ago(3600);
+                })
+            },
+            "expired",
+        ),
+        (
+            "an order from the future",
+            "",
+            |lab| {
+                changed(lab, |order| {
+                    order.issued = ahead(3600);
+                    order.expires = ahead(7200);
+                })
+            },
+            "expired",
+        ),
+        (
+            "an order for others",
+            "",
+            |lab| {
+                let mut package = lab.package(&lab.order(), ADA);
+                package.target_index ^= 1;
+                package
+            },
+            "target",
+        ),
+        (
+            "a sensitive order that nobody approved",
+            "",
+            |lab| sensitive(lab, &[]),
+            "approvals",
+        ),
+        (
+            "a sensitive order approved by a stranger",
+            "",
+            |lab| sensitive(lab, &[MALLORY]),
+            "approvals",
+        ),
+        (
+            "a sensitive order with a harmless label",
+            "",
+            |lab| {
+                let mut order = lab.order();
+                order.plan = environ();
+                let signed = sign(&order, &[ADA]);
+                lab.package_with(&order, &signed, &[approval(&signed, BOB)])
+            },
+            "sensitivity",
+        ),
+        (
+            "an order that another log recorded",
+            "",
+            |lab| {
+                let order = lab.order();
+                let honest = lab.log.replace(Log::new(41));
+                let package = lab.package(&order, ADA);
+                lab.log.replace(honest);
+                package
+            },
+            "ledger",
+        ),
+        (
+            "an order with the proof of another",
+            "",
+            |lab| {
+                let other = lab.package(&lab.order(), ADA);
+                let mut package = lab.package(&lab.order(), ADA);
+                package.issued = other.issued;
+                package.consistency = other.consistency;
+                package
+            },
+            "ledger",
+        ),
+        (
+            "an order behind a forked history",
+            "",
+            |lab| {
+                // The same key signs another history of the same length: no consistency from the checkpoint kept here.
+                let order = lab.order();
+                let honest = lab.log.replace(Log::new(40));
+                lab.log.borrow_mut().leaves[1] = ledger::leaf_hash(b"rewritten");
+                let package = lab.package(&order, ADA);
+                lab.log.replace(honest);
+                package
+            },
+            "ledger",
+        ),
+        (
+            "a collector the owner denies",
+            "denied_collectors = [\"files\"]\n",
+            |lab| lab.package(&lab.order(), ADA),
+            "policy",
+        ),
+        (
+            "paths outside what the owner allows",
+            "[paths]\nallow = [\"/etc/**\", \"/data/public/**\"]\n",
+            |lab| lab.package(&lab.order(), ADA),
+            "policy",
+        ),
+        (
+            "any order while the owner pauses",
+            "pause = true\n",
+            |lab| lab.package(&lab.order(), ADA),
+            "policy",
+        ),
+        (
+            "an order without the approvals the owner asks",
+            "min_approvals = 1\n",
+            |lab| lab.package(&lab.order(), ADA),
+            "policy",
+        ),
+        (
+            "a sensitive order the owner never gives",
+            "allow_sensitive = false\n",
+            |lab| sensitive(lab, &[BOB]),
+            "policy",
+        ),
+        (
+            "any order under a policy nobody understands",
+            "alow = 1\n",
+            |lab| lab.package(&lab.order(), ADA),
+            "policy",
+        ),
+        (
+            "an order no mirror co-signed, where the owner asks for one",
+            "COSIGN",
+            |lab| lab.package(&lab.order(), ADA),
+            "ledger",
+        ),
     ]
 }
 
@@ -137,7 +270,12 @@ fn each_bad_order_is_refused_for_its_reason_and_no_reader_ever_starts() {
         let package = make(&lab);
         link.say(from_link::Say::Order(package));
         let answer = link.answer();
-        assert_eq!((answer.admitted, answer.reason.as_str()), (false, reason), "{what}: {}", answer.detail);
+        assert_eq!(
+            (answer.admitted, answer.reason.as_str()),
+            (false, reason),
+            "{what}: {}",
+            answer.detail
+        );
         assert!(answer.delegation.is_none() && !answer.detail.is_empty(), "{what}");
         link.stop().unwrap();
         assert_eq!(lab.calls(), [""; 0], "{what}");
@@ -186,7 +324,10 @@ fn cancellation(order: &Signed, by: u8) -> v1::CancelOrder {
         type_: ActType,
         deployment: DEPLOYMENT.parse().unwrap(),
         act: EntryType::OrderCancelled,
-        incident: "INC-2026-0007".parse::<evidence::id::IncidentId>().unwrap().into(),
+        incident: "INC-2026-0007"
+            .parse::<evidence::id::IncidentId>()
+            .unwrap()
+            .into(),
         at: now(),
         by: Actor::Person("ada".parse().unwrap()),
         refs: vec![("order".into(), order.digest().to_string())],
@@ -194,7 +335,10 @@ fn cancellation(order: &Signed, by: u8) -> v1::CancelOrder {
         detail: None,
         nonce: ActNonce::Once(FixedBytes([1; 16])),
     };
-    v1::CancelOrder { order: order.digest().to_string(), act: Some((&sign(&act, &[by])).into()) }
+    v1::CancelOrder {
+        order: order.digest().to_string(),
+        act: Some((&sign(&act, &[by])).into()),
+    }
 }
 
 #[test]
@@ -241,5 +385,8 @@ fn a_second_warden_or_a_changed_state_does_not_start() {
     let path = lab.state.join("gen-1/roster.json");
     fs_err::write(&path, sign(&lab.roster, &[MALLORY]).encode()).unwrap();
     let keeper = agent::state::keeper::Keeper::open(&lab.state, agent::state::clock::Reading::now());
-    assert!(matches!(keeper, Err(agent::state::keeper::KeeperError::Roster(_))));
+    assert!(matches!(
+        keeper,
+        Err(agent::state::keeper::KeeperError::Roster(_))
+    ));
 }
