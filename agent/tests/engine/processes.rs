@@ -225,3 +225,48 @@ fn without_privileges_what_is_refused_is_said() {
         run.summary.limitations
     );
 }
+
+#[test]
+fn policy_denials_hold_for_processes_and_their_programs() {
+    if !is_root("policy_denials_hold_for_processes_and_their_programs") {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let denied = dir.path().join("denied");
+    fs::create_dir(&denied).unwrap();
+    fs::copy("/bin/sleep", denied.join("tool")).unwrap();
+    fs::copy("/bin/sleep", denied.join("gone")).unwrap();
+    let running = |name: &str| Sleeper(Command::new(denied.join(name)).arg("60").spawn().unwrap());
+    let (kept, gone) = (running("tool"), running("gone"));
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    fs::remove_file(denied.join("gone")).unwrap();
+    let deny = vec![
+        format!("{}/tool", denied.display()),
+        format!("{}/gone", denied.display()),
+        "/proc/*/environ".to_owned(),
+        "/proc/*/cwd".to_owned(),
+        "/proc/*/net/unix".to_owned(),
+    ];
+    let plan = Plan::of(Path::new("/"), vec![PROCESSES, Step::Sockets {}]);
+    let run = Plan {
+        deny,
+        is_viewed: true,
+        ..plan
+    }
+    .run();
+    for child in [&kept, &gone] {
+        let pid = child.0.id();
+        for name in ["environ", "cwd"] {
+            let record = run.one(&format!("/proc/{pid}/{name}"));
+            assert_eq!(record.outcome.as_str(), "skipped_policy", "{name}");
+            assert!(record.target.is_none() && record.member.is_none());
+        }
+        let row = row(&run, pid);
+        assert_eq!((&row["exe_sha256"], &row["cwd"]), (&Value::Null, &Value::Null));
+        assert_eq!(row["exe_note"], "denied by policy.toml");
+    }
+    let is_unix = |record: &&evidence::item::ItemRecord| record.path.0.ends_with(b"/net/unix");
+    let mut unix = run.records.iter().filter(is_unix);
+    assert!(unix.all(|record| record.outcome.as_str() == "skipped_policy"));
+    assert!(!run.rows("sockets").iter().any(|row| row["protocol"] == "unix"));
+}
