@@ -126,6 +126,9 @@ pub struct Recipe<'a> {
     pub origin: &'a str,
     pub cosigners: Vec<u8>,
     pub sealer: u8,
+    /// The long file of the stored collection, and the frames in each of its segments but the last.
+    pub long: Vec<u8>,
+    pub cuts: Vec<usize>,
 }
 
 impl Default for Recipe<'_> {
@@ -150,6 +153,8 @@ impl Default for Recipe<'_> {
             origin: "exhibit/acme",
             cosigners: Vec::new(),
             sealer: SEALER,
+            long: vec![0; 1_100_000],
+            cuts: vec![1],
         }
     }
 }
@@ -517,11 +522,15 @@ impl Recipe<'_> {
                 attempt: attempt.into(),
             };
             // The first attempt is cut after two of its segments, the second has two in all.
-            let (zeros, cuts, keep) = if attempt == 1 { (2_200_000, vec![1, 1], 2) } else { (1_100_000, vec![1], 2) };
+            let (long, cuts, keep) = if attempt == 1 {
+                (&vec![0; 2_200_000], vec![1, 1], 2)
+            } else {
+                (&self.long, self.cuts.clone(), self.cuts.len() + 1)
+            };
             let mut collected = Collected {
                 attempt,
                 delegation: Paper { document: delegation, keys: vec![EVIDENCE] },
-                forge: Forge::new(identity, self.sealer, zeros, cuts, keep),
+                forge: Forge::new(identity, self.sealer, long, cuts, keep),
             };
             (self.collected)(&mut collected);
             let signed = sign(&collected.delegation.document, &collected.delegation.keys);

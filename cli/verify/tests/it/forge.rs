@@ -86,7 +86,7 @@ fn whole(writer: &mut Writer, record: ItemRecord, content: &[u8]) -> ItemRecord 
 }
 
 /// Folders, a file and its hard link, a symlink, a denied file, a torn file, a sparse file, a long file of zeros, a stream.
-fn write(identity: &Identity, sealer: u8, zeros: u64) -> (Vec<u8>, Vec<ItemRecord>) {
+fn write(identity: &Identity, sealer: u8, long: &[u8]) -> (Vec<u8>, Vec<ItemRecord>) {
     let params = Params {
         deployment: identity.deployment.clone(),
         collection: identity.collection,
@@ -126,14 +126,24 @@ fn write(identity: &Identity, sealer: u8, zeros: u64) -> (Vec<u8>, Vec<ItemRecor
     holes.sparse = Some(vec![(4096, 10), (100_000, 20)]);
     whole(&mut writer, holes, &[b's'; 30]);
     whole(&mut writer, file(b"/etc/other", 12), b"other words\n");
-    let zeros_content = vec![0; usize::try_from(zeros).unwrap()];
-    whole(&mut writer, file(b"/etc/zeros", zeros), &zeros_content);
+    let mut sealed = Vec::new();
+    let record = file(b"/etc/zeros", long.len() as u64);
+    let after = record.before.clone();
+    let clocks = Clocks { wall: wall(), boot: time(4242, 17) };
+    writer.begin_member(record).unwrap();
+    for chunk in long.chunks(1 << 20) {
+        writer.write(chunk).unwrap();
+        while let Some(segment) = writer.poll_segment(clocks).unwrap() {
+            sealed.push(segment);
+        }
+    }
+    writer.end_member(MemberEnd::ok(after, begun())).unwrap();
     let mut rows = ItemRecord::new("processes", Kind::Stream, "live/processes.jsonl", begun());
     rows.size = Some(3);
     whole(&mut writer, rows, b"{}\n");
-    let (segments, _) = writer.finish(Clocks { wall: wall(), boot: time(4242, 17) }).unwrap();
-    let [segment] = segments.as_slice() else { panic!("the container is small") };
-    (unframe(&segment.bytes, segment.header.plain_end), records(&segment.seal))
+    sealed.extend(writer.finish(clocks).unwrap().0);
+    let plain = sealed.iter().flat_map(|segment| unframe(&segment.bytes, segment.header.plain_end - segment.header.plain_start));
+    (plain.collect(), sealed.iter().flat_map(|segment| records(&segment.seal)).collect())
 }
 
 fn unframe(segment: &[u8], len: u64) -> Vec<u8> {
@@ -149,14 +159,15 @@ fn unframe(segment: &[u8], len: u64) -> Vec<u8> {
 }
 
 fn records(seal: &[u8]) -> Vec<ItemRecord> {
-    let lines = Seal::parse(seal).unwrap();
-    let lines = lines.records().unwrap();
+    let seal = Seal::parse(seal).unwrap();
+    let count = usize::try_from(seal.header.items).unwrap();
+    let lines = seal.records().unwrap().take(count);
     lines.map(|line| ItemRecord::parse_line(&line.unwrap(), Stage::Final).unwrap()).collect()
 }
 
 impl Forge {
-    pub fn new(identity: Identity, sealer: u8, zeros: u64, cuts: Vec<usize>, keep: usize) -> Self {
-        let (plain, records) = write(&identity, sealer, zeros);
+    pub fn new(identity: Identity, sealer: u8, long: &[u8], cuts: Vec<usize>, keep: usize) -> Self {
+        let (plain, records) = write(&identity, sealer, long);
         let hidden = [Vec::new(), Vec::new(), Vec::new()];
         Self { plain, records, identity, sealer, cuts, keep, hidden, edit: |_| () }
     }

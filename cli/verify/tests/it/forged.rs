@@ -461,7 +461,7 @@ fn evidence() {
                 paper.document.outcomes.sort();
             },
         }),
-        ("a manifest by the sealer alone", "manifest", with! { manifest: |paper| paper.keys.truncate(1), leaf: |_| () }),
+        ("a manifest by the sealer alone", "manifest", with! { manifest: |paper| paper.keys.truncate(1) }),
         ("a manifest by sealer and stranger", "manifest", with! { manifest: |paper| paper.keys[1] = MALLORY }),
         ("a manifest with its signatures swapped", "manifest", with! { manifest: |paper| paper.keys.reverse() }),
         ("the manifest of another delegation", "manifest", with! { manifest: |paper| paper.document.delegation = Digest([1; 32]) }),
