@@ -26,7 +26,7 @@ failed=0; open=0
 ok() { printf 'ok           %-18s %s\n' "$1" "$2"; }
 bad() { printf 'FAILED       %-18s %s\n' "$1" "$2"; failed=$((failed + 1)); }
 skip() { printf 'not checked  %-18s %s\n' "$1" "$2"; open=$((open + 1)); }
-result() { if [ "$3" -eq 0 ]; then ok "$1" "$2"; else bad "$1" "$2"; fi; } # check, what it says, 0 or another
+result() { if [ "$3" -eq 0 ]; then ok "$1" "${2% }"; else bad "$1" "${2% }"; fi; } # check, what it says, 0 or another
 digest() { sha256sum <"$1" | cut -d ' ' -f 1; }
 # The first value of a text or number field. A quote inside a text is escaped, so a text cannot pretend to be a field.
 text() { grep -o "\"$2\":\"[^\"\\\\]*\"" "$1" | head -n 1 | sed 's/^[^:]*:"//; s/"$//'; }

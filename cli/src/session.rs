@@ -79,6 +79,20 @@ impl Session {
         })
     }
 
+    /// A session that reaches nobody: what it decides without asking can be tested.
+    #[cfg(test)]
+    pub fn unconnected(home: Home, config: Config, pins: Pins, output: Output) -> Self {
+        let channel =
+            tonic::transport::Endpoint::from_static("http://collector.exhibit.invalid").connect_lazy();
+        Self {
+            home,
+            config,
+            pins,
+            output,
+            channel,
+        }
+    }
+
     /// The channel, for a client of `proto::service`.
     pub fn channel(&self) -> Channel {
         self.channel.clone()

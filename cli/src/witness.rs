@@ -199,3 +199,120 @@ impl Session {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use evidence::keys::SigningKey;
+    use evidence::roster::AuthoritySet;
+    use ledger::{KeyType, NoteSigner, Policy, root_of};
+    use rustls::pki_types::CertificateDer;
+
+    use super::*;
+    use crate::failure::{Exit, Failure};
+    use crate::home::{Config, Home};
+    use crate::output::{Format, Output};
+    use crate::pins::Pins;
+
+    fn signer(seed: u8) -> NoteSigner {
+        NoteSigner::new("exhibit/acme", &[seed; 32]).unwrap()
+    }
+
+    fn note(signer: &NoteSigner, leaves: &[&[u8]]) -> Note {
+        let hashes: Vec<ledger::Hash> = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
+        let size = u64::try_from(hashes.len()).unwrap();
+        let text = Checkpoint::new("exhibit/acme", size, root_of(&hashes))
+            .unwrap()
+            .to_text();
+        Note::new(&text, vec![signer.sign(&text).unwrap()]).unwrap()
+    }
+
+    fn session(root: &Path) -> Session {
+        let config = Config {
+            deployment: "acme".parse().unwrap(),
+            collector: "c1".parse().unwrap(),
+            person: "alice".parse().unwrap(),
+            key: "key".into(),
+            address: "127.0.0.1:1".to_owned(),
+            enrol_address: "127.0.0.1:2".to_owned(),
+        };
+        let key = signer(8).verifier_key(KeyType::Ed25519);
+        let pins = Pins {
+            authority: AuthoritySet::new(1, vec![SigningKey::from_seed(&[1; 32]).public()]).unwrap(),
+            policy: Policy::parse(format!("log {key}\nquorum none\n").as_bytes()).unwrap(),
+            ca: CertificateDer::from(vec![0]),
+            roster_version_min: 1,
+        };
+        Session::unconnected(
+            Home::create(root).unwrap(),
+            config,
+            pins,
+            Output { format: Format::Json },
+        )
+    }
+
+    fn exit(error: &anyhow::Error) -> Exit {
+        error.downcast_ref::<Failure>().unwrap().exit
+    }
+
+    #[tokio::test]
+    async fn two_checkpoints_that_cannot_both_be_true_are_kept_and_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = session(&folder.path().join("home"));
+        let (first, other) = (note(&signer(8), &[b"a", b"b"]), note(&signer(8), &[b"a", b"x"]));
+        assert_eq!(session.continues(&first).await.unwrap().size, 2);
+        assert_eq!(
+            session.continues(&first).await.unwrap().size,
+            2,
+            "the same again is no contradiction"
+        );
+        let refused = session.continues(&other).await.unwrap_err();
+        assert_eq!(exit(&refused), Exit::Failed);
+        let mut kept: Vec<(String, Vec<u8>)> = fs_err::read_dir(session.home.path("contradictions"))
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .map(|path| {
+                (
+                    path.extension().unwrap().to_str().unwrap().to_owned(),
+                    fs_err::read(path).unwrap(),
+                )
+            })
+            .collect();
+        kept.sort();
+        let both = [
+            ("kept".to_owned(), first.to_string().into_bytes()),
+            ("shown".to_owned(), other.to_string().into_bytes()),
+        ];
+        assert_eq!(kept, both);
+        assert_eq!(
+            session.kept().unwrap().unwrap().0,
+            first,
+            "the first one seen stays"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_of_another_key_is_refused_and_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = session(&folder.path().join("home"));
+        let refused = session.continues(&note(&signer(9), &[b"a"])).await.unwrap_err();
+        assert_eq!(exit(&refused), Exit::Failed);
+        assert!(session.kept().unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_later_checkpoint_counts_only_with_a_proof() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = session(&folder.path().join("home"));
+        session.continues(&note(&signer(8), &[b"a"])).await.unwrap();
+        // Nobody answers: neither a contradiction nor a step.
+        let refused = session
+            .continues(&note(&signer(8), &[b"a", b"b"]))
+            .await
+            .unwrap_err();
+        assert_eq!(exit(&refused), Exit::CouldNot);
+        assert_eq!(session.kept().unwrap().unwrap().1.size, 1);
+        assert!(!session.home.path("contradictions").exists());
+    }
+}
