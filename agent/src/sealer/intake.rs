@@ -317,8 +317,12 @@ impl Intake<'_> {
                 self.data_end(end)
             }
             Message::StepEnd { end, limitations } => {
-                let room = 256_usize.saturating_sub(self.limitations.len());
-                self.limitations.extend(limitations.into_iter().take(room));
+                // Two steps may meet the same limit; it is said once.
+                for limitation in limitations {
+                    if self.limitations.len() < 256 && !self.limitations.contains(&limitation) {
+                        self.limitations.push(limitation);
+                    }
+                }
                 let result = if end == StepEnd::Done {
                     StepResult::Done
                 } else {
