@@ -264,10 +264,29 @@ impl Policy {
         });
         // Both were checked when the policy was read; globs that do not compile allow nothing.
         let allowed = Globs::compile(allow).unwrap_or_default();
+        // `/a/**` and `/a` allow the tree below `/a`, whatever pattern an order uses inside it.
+        let trees: Vec<Glob> = allow
+            .iter()
+            .map(|allowed| allowed.strip_suffix("/**").unwrap_or(allowed))
+            .filter_map(|base| {
+                if base.is_empty() {
+                    "/".parse()
+                } else {
+                    base.parse()
+                }
+                .ok()
+            })
+            .filter(Glob::is_literal)
+            .collect();
         asked.flatten().find(|glob| {
-            let prefix: Vec<&str> = glob.literal_prefix().collect();
-            let is_within = allowed.covers(format!("/{}", prefix.join("/")).as_bytes());
-            !is_within && !allow.iter().any(|allowed| allowed == glob.as_str())
+            let begins = |tree: &Glob| {
+                let mut prefix = glob.literal_prefix();
+                tree.components()
+                    .all(|component| prefix.next() == Some(component))
+            };
+            let is_in_tree = trees.iter().any(begins);
+            let is_named = glob.is_literal() && allowed.covers(glob.as_str().as_bytes());
+            !is_in_tree && !is_named && !allow.iter().any(|allowed| allowed == glob.as_str())
         })
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod collecting;
+mod confining;
 mod enrolling;
 mod lab;
 mod refusing;
