@@ -1,0 +1,449 @@
+//! Evidence on its way in and out: acknowledged when durable, resumed after cuts, read, exported.
+
+use std::collections::BTreeMap;
+
+use evidence::container::{Expect, Limits as ContainerLimits, Verifier};
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::Chain;
+use evidence::seal::{Identity, Seal};
+use proto::v1::read_response::Message;
+use proto::{service, v1};
+
+use crate::container::*;
+use crate::lab::*;
+
+struct Scene {
+    lab: Lab,
+    ada: Session,
+    web: Endpoint,
+    order: evidence::order::Order,
+    signed: evidence::signed::Signed,
+    incident: String,
+}
+
+async fn scene() -> Scene {
+    let lab = Lab::new();
+    let ada = lab.login("ada", ADA).await;
+    let web = ada.enrol(&lab, "web-03", 1).await;
+    let incident = ada.open_incident().await;
+    let (order, signed) = issue(&lab, &ada, &incident, &web, plan(false)).await;
+    Scene { lab, ada, web, order, signed, incident }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledged_segment_lies_in_both_stores_and_the_receipt_is_proven() {
+    let Scene { lab, web, order, signed, .. } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let collection = attempt.collection();
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    let first = upload.position().await;
+    assert_eq!((first.next_index, first.seal.as_str()), (0, ""));
+    for segment in &attempt.segments {
+        upload.segment(segment).await;
+        let position = upload.position().await;
+        assert_eq!(position.next_index, segment.index + 1);
+        assert_eq!(position.seal, segment.seal_digest.to_string());
+        assert_eq!((position.copies, position.degraded), (2, false));
+        for store in ["a", "b"] {
+            let index = segment.index;
+            let name = format!("segments/{collection}/{index:06}-{}.zst", segment.header.sha256);
+            assert_eq!(fs_err::read(lab.path(store).join(name)).unwrap(), segment.bytes, "{store}");
+            let name = format!("seals/{collection}/{index:06}-{}.seal", segment.seal_digest);
+            assert_eq!(fs_err::read(lab.path(store).join(name)).unwrap(), segment.seal, "{store}");
+        }
+    }
+    upload.manifest(&attempt.manifest(&web, &order)).await;
+    let Said::Stored(receipt) = upload.hear().await else { panic!("no receipt") };
+    let entry = proven(&lab, &receipt);
+    assert_eq!(entry.envelope.type_, EntryType::CollectionStored);
+    assert_eq!(entry.envelope.reference("collection"), Some(collection.as_str()));
+    assert_eq!(entry.envelope.reference("copies"), Some("2"));
+    // Both stores are on one device, and the entry says so.
+    assert_eq!(entry.envelope.reference("independent"), Some("no"));
+
+    // The answer got lost: asked again, the same receipt.
+    let mut again = Upload::begin(&lab, &web, &attempt.delegation).await;
+    assert_eq!(again.position().await.next_index, attempt.segments.len() as u64);
+    let Said::Stored(second) = again.hear().await else { panic!("no receipt") };
+    assert_eq!(second.entry, receipt.entry);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_after_a_cut_and_after_a_crash_of_the_collector() {
+    let Scene { mut lab, web, order, signed, .. } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    upload.segment(&attempt.segments[0]).await;
+    assert_eq!(upload.position().await.next_index, 1);
+    // Half a segment, then the line is cut.
+    for message in proto::segment::messages(attempt.segments[1].seal.clone().into(), attempt.segments[1].bytes.clone().into()).take(4) {
+        upload.requests.send(message).await.unwrap();
+    }
+    drop(upload);
+
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    let position = upload.position().await;
+    assert_eq!((position.next_index, position.seal), (1, attempt.segments[0].seal_digest.to_string()));
+    // What is durable already is welcome again.
+    upload.segment(&attempt.segments[0]).await;
+    assert_eq!(upload.position().await.next_index, 1);
+    upload.segment(&attempt.segments[1]).await;
+    assert_eq!(upload.position().await.next_index, 2);
+
+    lab.kill();
+    lab.start();
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    let position = upload.position().await;
+    assert_eq!((position.next_index, position.seal), (2, attempt.segments[1].seal_digest.to_string()));
+    assert_eq!((position.copies, position.degraded), (2, false));
+    let receipt = upload.finish(&attempt, 2, &web, &order).await;
+    assert_eq!(proven(&lab, &receipt).envelope.type_, EntryType::CollectionStored);
+    assert!(lab.log().contains("fed again from the stores"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_call_takes_the_place_of_the_older() {
+    let Scene { lab, web, order, signed, .. } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let mut older = Upload::begin(&lab, &web, &attempt.delegation).await;
+    older.position().await;
+    older.segment(&attempt.segments[0]).await;
+    older.position().await;
+    let mut newer = Upload::begin(&lab, &web, &attempt.delegation).await;
+    assert_eq!(newer.position().await.next_index, 1);
+    assert!(matches!(older.hear().await, Said::Ended));
+    newer.finish(&attempt, 1, &web, &order).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_verifier_is_replaced_and_nothing_is_acknowledged_unverified() {
+    let Scene { lab, web, order, signed, .. } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    upload.segment(&attempt.segments[0]).await;
+    upload.position().await;
+    let verifiers = lab.verifiers();
+    assert_eq!(verifiers.len(), 1, "one caged process for one collection");
+    for id in verifiers {
+        let id = rustix::process::Pid::from_raw(id.try_into().unwrap()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+    }
+    upload.finish(&attempt, 1, &web, &order).await;
+    assert!(lab.log().contains("Verifier died"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_complete_before_a_crash_gets_its_entry_from_the_sweep() {
+    let Scene { mut lab, ada, web, order, signed, .. } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    for segment in &attempt.segments {
+        upload.segment(segment).await;
+        upload.position().await;
+    }
+    lab.kill();
+    // As a crash between the manifest's object and its entry leaves it.
+    let manifest = attempt.manifest(&web, &order);
+    for store in ["a", "b"] {
+        fs_err::write(lab.path(store).join(format!("documents/{}.signed", manifest.digest())), manifest.encode()).unwrap();
+    }
+    lab.start();
+    let channel = lab.connect(&ada.credentials).await;
+    let mut client = service::evidence_client(channel);
+    let request = v1::ShowCollectionRequest { collection: attempt.collection() };
+    let mut state = String::new();
+    for _ in 0..600 {
+        let shown = client.show_collection(request.clone()).await.unwrap().into_inner();
+        state = shown.row.unwrap().state;
+        if state == "stored" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(state, "stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_evidence_is_an_alarm_and_a_lost_copy_is_made_again() {
+    let Scene { mut lab, ada, web, order, signed, incident } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    upload.finish(&attempt, 0, &web, &order).await;
+    assert_eq!(lab.terminate(), Some(0));
+    let segments = lab.stored("a", "segments/");
+    let (one, all) = (&segments[0], &segments[1]);
+    fs_err::remove_file(one).unwrap();
+    fs_err::remove_file(all).unwrap();
+    fs_err::remove_file(lab.path("b").join(all.strip_prefix(lab.path("a")).unwrap())).unwrap();
+    lab.start();
+    eventually("the lost copy is made again", || one.exists());
+    let channel = lab.connect(&ada.credentials).await;
+    let mut types = Vec::new();
+    for _ in 0..600 {
+        types = chain_types(&channel, &incident).await;
+        if types.contains(&"evidence.fixity_failed".to_owned()) && types.contains(&"evidence.repaired".to_owned()) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{types:?}");
+}
+
+async fn chain_types(channel: &tonic::transport::Channel, incident: &str) -> Vec<String> {
+    let request = v1::EntriesRequest { from: 0, count: 0, incident: incident.to_owned(), follow: false };
+    let mut stream = service::ledger_client(channel.clone()).entries(request).await.unwrap().into_inner();
+    let mut types = Vec::new();
+    while let Some(row) = stream.message().await.unwrap() {
+        types.push(evidence::entry::Entry::parse(&row.entry).unwrap().envelope.type_.to_string());
+    }
+    types
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() {
+    let Scene { lab, ada, web, order, signed, incident } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    upload.finish(&attempt, 0, &web, &order).await;
+
+    let mut client = service::evidence_client(ada.channel.clone());
+    for (path, content) in &attempt.files {
+        let request = v1::ReadItemRequest {
+            // A prefix is enough for people.
+            collection: attempt.collection()[..12].to_owned(),
+            path: path.clone().into_bytes().into(),
+            ordinal: 0,
+            purpose: "Which host is this".into(),
+        };
+        let mut stream = client.read_item(request).await.unwrap().into_inner();
+        let Some(Message::Begin(begin)) = stream.message().await.unwrap().unwrap().message else { panic!("no begin") };
+        let entry = proven(&lab, &begin.accessed.unwrap());
+        assert_eq!(entry.envelope.type_, EntryType::EvidenceAccessed);
+        assert_eq!(entry.envelope.reference("person"), Some("ada"));
+        assert!(!String::from_utf8_lossy(&begin.record).is_empty());
+        let (read, end) = drain(&mut stream).await;
+        assert!(read == *content, "{path}");
+        assert!(end.digest_checked);
+        assert_eq!(end.sha256, Digest::of(content).to_string());
+    }
+    let without_purpose = v1::ReadItemRequest { collection: attempt.collection(), ..Default::default() };
+    let status = client.read_item(without_purpose).await.unwrap().into_inner().message().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+
+    let request = v1::ReadObjectRequest { collection: attempt.collection(), object: "segment/1".into(), purpose: "copy".into() };
+    let mut stream = client.read_object(request).await.unwrap().into_inner();
+    assert!(matches!(stream.message().await.unwrap().unwrap().message, Some(Message::Begin(_))));
+    assert!(drain(&mut stream).await.0 == attempt.segments[1].bytes);
+
+    let request = v1::ListItemsRequest { collection: attempt.collection(), prefix: "/etc".into(), not_ok_only: false };
+    let mut stream = client.list_items(request).await.unwrap().into_inner();
+    let mut shown = Vec::new();
+    while let Some(batch) = stream.message().await.unwrap() {
+        for record in batch.records {
+            let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+            shown.push(record["shown"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(shown, ["/etc/hostname", "/etc/motd"]);
+    let accessed = chain_types(&ada.channel, &incident).await;
+    assert_eq!(accessed.iter().filter(|type_| *type_ == "evidence.accessed").count(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_of_an_unfinished_collection_is_read_without_a_seek_table() {
+    let Scene { lab, ada, web, signed, .. } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    upload.segment(&attempt.segments[0]).await;
+    upload.position().await;
+    let request = v1::ReadItemRequest {
+        collection: attempt.collection(),
+        path: b"/etc/hostname".to_vec().into(),
+        ordinal: 0,
+        purpose: "look early".into(),
+    };
+    let mut stream = service::evidence_client(ada.channel.clone()).read_item(request).await.unwrap().into_inner();
+    assert!(matches!(stream.message().await.unwrap().unwrap().message, Some(Message::Begin(_))));
+    let (read, end) = drain(&mut stream).await;
+    assert_eq!(read, b"web-03\n");
+    assert!(end.digest_checked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_altered_a_frame_is_caught_while_it_is_read() {
+    let Scene { lab, ada, web, order, signed, .. } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    upload.finish(&attempt, 0, &web, &order).await;
+    // Noise is stored raw inside its frame: the flip survives decompression and only the item's digest tells.
+    let path = &lab.stored("a", "segments/")[1];
+    let mut bytes = fs_err::read(path).unwrap();
+    bytes[4 << 20] ^= 1;
+    fs_err::remove_file(path).unwrap();
+    fs_err::write(path, bytes).unwrap();
+    let request = v1::ReadItemRequest {
+        collection: attempt.collection(),
+        path: b"/var/log/big".to_vec().into(),
+        ordinal: 0,
+        purpose: "look".into(),
+    };
+    let mut stream = service::evidence_client(ada.channel.clone()).read_item(request).await.unwrap().into_inner();
+    let status = loop {
+        match stream.message().await {
+            Ok(Some(v1::ReadResponse { message: Some(Message::End(_)) })) => panic!("altered bytes were called checked"),
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the stream ended well"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), tonic::Code::DataLoss);
+}
+
+async fn drain(stream: &mut tonic::Streaming<v1::ReadResponse>) -> (Vec<u8>, v1::ReadEnd) {
+    let mut read = Vec::new();
+    while let Some(response) = stream.message().await.unwrap() {
+        match response.message.unwrap() {
+            Message::Data(data) => read.extend_from_slice(&data),
+            Message::End(end) => return (read, end),
+            Message::Begin(_) => panic!("a second begin"),
+        }
+    }
+    panic!("no end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
+    let Scene { lab, ada, web, order, signed, incident } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    upload.finish(&attempt, 0, &web, &order).await;
+
+    let mut client = service::bundle_client(ada.channel.clone());
+    let request = v1::ExportRequest { incident: incident.clone(), purpose: "for the consultant".into() };
+    let mut stream = client.export(request).await.unwrap().into_inner();
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let (mut name, mut open) = (String::new(), false);
+    while let Some(chunk) = stream.message().await.unwrap() {
+        if !chunk.path.is_empty() {
+            assert!(!open, "{name} is not finished");
+            evidence::bundle::check_name(&chunk.path).unwrap();
+            name = chunk.path;
+            assert!(files.insert(name.clone(), Vec::new()).is_none(), "{name} twice");
+        }
+        files.get_mut(&name).unwrap().extend_from_slice(&chunk.data);
+        open = !chunk.last;
+    }
+    assert!(!open);
+
+    let overview: evidence::bundle::Overview = evidence::json::parse_document(&files["bundle.json"]).unwrap();
+    assert_eq!(overview.collections, [attempt.document.collection]);
+    let head = lab.policy().verify_checkpoint(&files["ledger/checkpoint"]).unwrap().checkpoint;
+    assert_eq!(head.size, overview.entries);
+    let mut chain = evidence::entry::ChainHead::START;
+    for seq in 0..=overview.head_seq {
+        let entry = &files[&format!("custody/{seq:06}.entry")];
+        let proof = ledger::ProofFile::parse(&files[&format!("custody/{seq:06}.tlog-proof")]).unwrap();
+        let leaf = ledger::leaf_hash(entry);
+        assert_eq!(proof.verify(&leaf, &lab.policy()).unwrap().checkpoint, head);
+        chain.step(&evidence::entry::Entry::parse(entry).unwrap().envelope, leaf.into()).unwrap();
+    }
+    assert_eq!(chain.prev, overview.head);
+    verify_container(&files, &attempt);
+    let collection = attempt.collection();
+    for needed in [
+        "README.txt".to_owned(),
+        "certification.txt".into(),
+        "deployment/roster-1.json.sig".into(),
+        "deployment/allowed_signers".into(),
+        "deployment/log.vkey".into(),
+        "deployment/ca.pem".into(),
+        "deployment/token-web-03-1.json.sig".into(),
+        "deployment/enrolment-web-03-1.json.3.sig".into(),
+        format!("orders/{}.json.sig", signed.digest()),
+        format!("orders/{}.targets/web-03.json", signed.digest()),
+        format!("evidence/{collection}/manifest.json.2.sig"),
+        format!("evidence/{collection}/delegation.json.sig"),
+    ] {
+        assert!(files.contains_key(&needed), "{needed}");
+    }
+    assert!(files.keys().any(|name| name.starts_with("details/")));
+
+    let mut sums = evidence::bundle::Sums::new();
+    for (name, bytes) in &files {
+        sums.insert(name, Digest::of(bytes)).unwrap();
+    }
+    let sums = sums.encode();
+    let refs = [
+        ("sums", Digest::of(&sums).to_string()),
+        ("head", overview.head.to_string()),
+        ("count", (overview.head_seq + 1).to_string()),
+    ];
+    let chain = Chain::Incident(incident.parse().unwrap());
+    let act = ada.act(EntryType::BundleExported, chain, &refs, &[], Some("for the consultant"));
+    let request = v1::RecordExportRequest { act: act.act, detail: act.detail, sums: sums.into() };
+    let recorded = client.record_export(request).await.unwrap().into_inner();
+    let exported = recorded.exported.unwrap();
+    assert_eq!(proven(&lab, &exported).envelope.type_, EntryType::BundleExported);
+    let later = ledger::ProofFile::parse(&exported.proof).unwrap();
+    let later = ledger::Checkpoint::from_text(later.checkpoint().text()).unwrap();
+    let consistency = proto::convert::hashes("consistency", &recorded.consistency).unwrap();
+    ledger::verify_consistency(head.size, &head.root, later.size, &later.root, &consistency).unwrap();
+}
+
+fn verify_container(files: &BTreeMap<String, Vec<u8>>, attempt: &Attempt) {
+    let collection = attempt.collection();
+    let container = &files[&format!("evidence/{collection}/container.tar.zst")];
+    let identity = Identity {
+        deployment: DEPLOYMENT.parse().unwrap(),
+        collection: attempt.document.collection,
+        order: attempt.document.order,
+        attempt: 1,
+    };
+    let expect = Expect { identity, sealer: attempt.sealer.public(), limits: ContainerLimits::NONE };
+    let mut verifier = Verifier::new(expect).unwrap();
+    let mut at = 0;
+    for index in 0..attempt.segments.len() {
+        let seal = &files[&format!("evidence/{collection}/seals/{index:06}.seal")];
+        let len = Seal::parse(seal).unwrap().header.stored_len as usize;
+        verifier.segment(seal, &container[at..at + len], &mut |_| {}).unwrap();
+        at += len;
+    }
+    assert_eq!(at, container.len());
+    assert_eq!(verifier.finish().unwrap(), attempt.summary);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_finishes_the_open_segment_and_leaves_with_zero() {
+    let Scene { mut lab, web, signed, .. } = scene().await;
+    let attempt = attempt(&web, &signed, 1);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    // Begun before the signal, ended after it.
+    let mut messages = proto::segment::messages(attempt.segments[0].seal.clone().into(), attempt.segments[0].bytes.clone().into());
+    for message in messages.by_ref().take(3) {
+        upload.requests.send(message).await.unwrap();
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let ended = tokio::task::spawn_blocking(move || {
+        let code = lab.terminate();
+        (lab, code)
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    for message in messages {
+        upload.requests.send(message).await.unwrap();
+    }
+    assert_eq!(upload.position().await.next_index, 1);
+    let (lab, code) = ended.await.unwrap();
+    assert_eq!(code, Some(0));
+    assert!(!lab.path("server/run/addresses.json").exists());
+    assert_eq!(lab.stored("b", "segments/").len(), 1);
+}
