@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
 # Builds exhibit-agent, exhibit-server and exhibit as Debian packages with dpkg-deb alone. Reproducible: file times are those of the last commit.
-#   bash packaging/build-deb.sh [--profile release|dev] [--out DIR]
+#   bash packaging/build-deb.sh [--profile release|dev] [--out DIR] [--bin DIR]
+# --bin packs programs that are built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-profile=release out=""
+profile=release out="" bin=""
 while [ $# -gt 0 ]; do
     case $1 in
         --profile) profile=$2; shift 2 ;;
         --out) out=$2; shift 2 ;;
-        *) echo "build-deb: unknown argument $1. Usage: build-deb.sh [--profile release|dev] [--out DIR]" >&2; exit 64 ;;
+        --bin) bin=$2; shift 2 ;;
+        *) echo "build-deb: unknown argument $1. Usage: build-deb.sh [--profile release|dev] [--out DIR] [--bin DIR]" >&2; exit 64 ;;
     esac
 done
 target=${CARGO_TARGET_DIR:-target}
-bin=$target/$([ "$profile" = dev ] && echo debug || echo "$profile")
 out=${out:-$target/deb}
-cargo build --locked --profile "$profile" -p agent -p server -p cli -p exhibit-verify
+if [ -z "$bin" ]; then
+    bin=$target/$([ "$profile" = dev ] && echo debug || echo "$profile")
+    cargo build --locked --profile "$profile" -p agent -p server -p cli -p exhibit-verify
+fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 arch=$(dpkg --print-architecture)
 epoch=$(git log -1 --format=%ct 2>/dev/null || date +%s)
