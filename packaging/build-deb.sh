@@ -47,7 +47,7 @@ finish() { # name
     install -Dm644 LICENSE "$root/usr/share/doc/$1/copyright"
     gzip -9nc CHANGELOG.md | install -Dm644 /dev/stdin "$root/usr/share/doc/$1/changelog.gz"
     find "$root" -newermt "@$epoch" -print0 | xargs -0r touch --no-dereference --date="@$epoch"
-    dpkg-deb --root-owner-group -Zxz --build "$root" "$out/${1}_${version}_${arch}.deb" >/dev/null
+    dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$out/${1}_${version}_${arch}.deb" >/dev/null
     echo "$out/${1}_${version}_${arch}.deb"
 }
 libc="libc6 (>= 2.34), libgcc-s1"

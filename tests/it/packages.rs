@@ -73,11 +73,10 @@ fn packages_install_run_as_services_collect_and_leave() {
     let mut build = Command::new("bash");
     build
         .arg(checkout().join("packaging/build-deb.sh"))
-        .args(["--profile", "dev", "--out"])
+        .arg("--bin")
+        .arg(bin_dir())
+        .arg("--out")
         .arg(&debs);
-    if let Some(target) = bin_dir().parent() {
-        build.env("CARGO_TARGET_DIR", target);
-    }
     run(&mut build).unwrap();
     let Some(overlay) = Overlay::over_root(scratch.path()) else {
         println!("SKIPPED {name}: this kernel mounts no overlay here");
