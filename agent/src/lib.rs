@@ -3,25 +3,28 @@
 //! Guarantee: what touches hostile bytes holds neither network nor long-lived keys, and `unsafe` stays in
 //! [`platform`]. Not here: formats (`evidence`), the wire (`proto`), the ledger (`ledger`).
 
-pub mod ipc;
-#[expect(unsafe_code, reason = "system calls without a safe wrapper live here and nowhere else")]
-pub mod platform;
 pub mod channel;
-pub mod diary;
-pub mod message;
-pub mod policy;
-pub mod sealer;
-pub mod state;
-pub mod matcher;
-pub mod reader;
 pub mod collect;
+pub mod diary;
+pub mod enrol;
 pub mod footprint;
 pub mod inventory;
-pub mod rows;
-pub mod enrol;
+pub mod ipc;
 pub mod link;
-pub mod service;
+pub mod matcher;
+pub mod message;
+#[expect(
+    unsafe_code,
+    reason = "system calls without a safe wrapper live here and nowhere else"
+)]
+pub mod platform;
+pub mod policy;
 pub mod process;
+pub mod reader;
+pub mod rows;
+pub mod sealer;
+pub mod service;
+pub mod state;
 pub mod status;
 pub mod warden;
 
