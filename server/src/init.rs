@@ -193,9 +193,9 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
             Some(address) => Ok(address.clone()),
             None => listen.to_string().parse(),
         };
-        parsed.map_err(|_| InitError::Settings {
+        parsed.or(Err(InitError::Settings {
             reason: format!("{listen} is no address that others can dial"),
-        })
+        }))
     };
     let config = Config {
         deployment: deployment.clone(),

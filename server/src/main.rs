@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Init(commands::InitArgs),
+    Init(Box<commands::InitArgs>),
     Run(serve::RunArgs),
     PublishRoster(serve::PublishRosterArgs),
     Rebuild(commands::RebuildArgs),
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
-        Command::Init(args) => commands::run_init(args),
+        Command::Init(args) => commands::run_init(*args),
         Command::Run(args) => serve::run(&args),
         Command::PublishRoster(args) => serve::publish_roster(&args),
         Command::Rebuild(args) => commands::run_rebuild(&args),

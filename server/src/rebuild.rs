@@ -222,10 +222,10 @@ fn rebuild_segments(
     let Some(CollectionRow { sealer, .. }) = row else {
         return Ok(());
     };
-    let sealer = sealer.parse().map_err(|_| RebuildError::Entry {
+    let sealer = sealer.parse().or(Err(RebuildError::Entry {
         index: 0,
         reason: "sealer key".to_owned(),
-    })?;
+    }))?;
     rebuilt.collections += 1;
     let mut previous = Digest::ZERO;
     let mut next = 0;

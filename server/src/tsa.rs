@@ -81,7 +81,7 @@ impl TsaClient {
         })?;
         let request = der::request(digest, &nonce);
         let answer = tokio::time::timeout(self.timeout, self.post(request)).await;
-        let response = answer.map_err(|_| TsaError::Timeout { after: self.timeout })??;
+        let response = answer.or(Err(TsaError::Timeout { after: self.timeout }))??;
         der::check_response(&response, digest, &nonce)?;
         Ok(response)
     }

@@ -270,7 +270,7 @@ fn apply_order(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(),
     let roster =
         rosters::of_version(tx, order.roster_version)?.ok_or(ProjectionError::Missing { what: "roster" })?;
     let roster: Roster =
-        read(&ActObject::parse(&roster.signed).map_err(|_| ProjectionError::Missing { what: "roster" })?)?;
+        read(&ActObject::parse(&roster.signed).or(Err(ProjectionError::Missing { what: "roster" }))?)?;
     let waits = roster.needs_approval(order.sensitivity);
     let row = OrderRow {
         id: fact.envelope.event.0,
@@ -293,9 +293,9 @@ fn apply_order(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(),
     let leaves = leaves.ok_or(ProjectionError::Missing {
         what: "target leaves",
     })?;
-    let text = str::from_utf8(leaves).map_err(|_| ProjectionError::Missing {
+    let text = str::from_utf8(leaves).or(Err(ProjectionError::Missing {
         what: "target leaves",
-    })?;
+    }))?;
     let lines: Vec<&str> = text.lines().collect();
     for (position, leaf) in (0..).zip(lines.chunks(4)) {
         let [_, endpoint, generation, fingerprint] = leaf else {
@@ -306,9 +306,9 @@ fn apply_order(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(),
         let target = TargetRow {
             position,
             endpoint: (*endpoint).to_owned(),
-            generation: generation.parse().map_err(|_| ProjectionError::Missing {
+            generation: generation.parse().or(Err(ProjectionError::Missing {
                 what: "target leaves",
-            })?,
+            }))?,
             fingerprint: (*fingerprint).to_owned(),
         };
         orders::insert_target(tx, &row.id, &target)?;
@@ -318,8 +318,7 @@ fn apply_order(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(),
 
 fn apply_started(tx: &Connection, fact: Fact<'_>) -> Result<(), ProjectionError> {
     let delegation: Delegation = read(fact.act)?;
-    let attempt =
-        u32::try_from(delegation.attempt).map_err(|_| ProjectionError::Reference { name: "attempt" })?;
+    let attempt = delegation.attempt;
     let (incident, begun) = (fact.envelope.incident.to_string(), fact.envelope.time.to_string());
     collections::insert(
         tx,
@@ -381,7 +380,7 @@ pub fn segment_rows(
     {
         let line = line.map_err(|source| ProjectionError::Seal { source })?;
         let record = ItemRecord::parse_line(&line, Stage::Final)
-            .map_err(|_| ProjectionError::Missing { what: "item record" })?;
+            .or(Err(ProjectionError::Missing { what: "item record" }))?;
         items.push(item_row(header.index, &record)?);
     }
     Ok((segment, items))
@@ -466,13 +465,13 @@ fn digest(envelope: &Envelope, name: &'static str) -> Result<[u8; 32], Projectio
     let digest = Digest::from_hex(reference(envelope, name)?);
     digest
         .map(|digest| digest.0)
-        .map_err(|_| ProjectionError::Reference { name })
+        .or(Err(ProjectionError::Reference { name }))
 }
 
 fn number<N: std::str::FromStr>(envelope: &Envelope, name: &'static str) -> Result<N, ProjectionError> {
     reference(envelope, name)?
         .parse()
-        .map_err(|_| ProjectionError::Reference { name })
+        .or(Err(ProjectionError::Reference { name }))
 }
 
 /// The one word that an enumeration has in JSON.

@@ -36,7 +36,7 @@ impl Edge {
         let source = StoreTiles::new(store);
         let reader = AuthenticatedReader::new(&source, size, root)?;
         let mut tiles = TileSet::default();
-        for path in tiles_for_root(size).map_err(|_| EdgeError::Size)? {
+        for path in tiles_for_root(size).or(Err(EdgeError::Size))? {
             let bytes = source
                 .tile(&path)
                 .map_err(|source| TileReadError::Source { path, source })?;
@@ -57,21 +57,18 @@ impl Edge {
     /// The edge after appending `entries`, and what to write for it.
     pub(super) fn append(&self, entries: &[Vec<u8>]) -> Result<(Self, Growth), EdgeError> {
         let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
-        let added = u64::try_from(entries.len()).map_err(|_| EdgeError::Size)?;
+        let added = u64::try_from(entries.len()).or(Err(EdgeError::Size))?;
         let size = self.size.checked_add(added).ok_or(EdgeError::Size)?;
         let mut growth = Growth::new();
         let mut all = self.tiles.clone();
-        for (path, tile) in grow(&self.tiles, self.size, &leaves).map_err(|_| EdgeError::Grow)? {
+        for (path, tile) in grow(&self.tiles, self.size, &leaves).or(Err(EdgeError::Grow))? {
             growth.push((Key::tile(&path), tile.encode()));
             all.0.insert(path, tile.encode());
         }
         let mut tail: Vec<Vec<u8>> = self.tail.iter().chain(entries).cloned().collect();
-        for path in bundles_for_growth(self.size, size).map_err(|_| EdgeError::Grow)? {
+        for path in bundles_for_growth(self.size, size).or(Err(EdgeError::Grow))? {
             let rest = tail.split_off(usize::from(path.width()).min(tail.len()));
-            growth.push((
-                Key::tile(&path),
-                encode_bundle(&tail).map_err(|_| EdgeError::Grow)?,
-            ));
+            growth.push((Key::tile(&path), encode_bundle(&tail).or(Err(EdgeError::Grow))?));
             // What a full bundle holds is not the edge any more; a partial one is the last and stays.
             if !path.is_partial() {
                 tail = rest;
@@ -80,9 +77,9 @@ impl Edge {
         if size.is_multiple_of(256) {
             tail.clear();
         }
-        let root = proof::root(&TileReader::new(&all, size), size).map_err(|_| EdgeError::Grow)?;
+        let root = proof::root(&TileReader::new(&all, size), size).or(Err(EdgeError::Grow))?;
         let mut tiles = TileSet::default();
-        for path in tiles_for_root(size).map_err(|_| EdgeError::Size)? {
+        for path in tiles_for_root(size).or(Err(EdgeError::Size))? {
             tiles
                 .0
                 .insert(path, all.0.get(&path).cloned().ok_or(EdgeError::Grow)?);
@@ -120,7 +117,7 @@ pub(super) fn verify_stored(
             .map_err(|source| TileReadError::Source { path, source })?;
         let entries = decode_bundle(&bundle, path.width())
             .map_err(|source| TileReadError::Malformed { path, source })?;
-        let place = usize::try_from(index & 0xff).map_err(|_| EdgeError::Size)?;
+        let place = usize::try_from(index & 0xff).or(Err(EdgeError::Size))?;
         let leaf = leaf_hash(entries.get(place).ok_or(EdgeError::Size)?);
         proof::verify_inclusion(*index, size, &leaf, &hashes, root).map_err(|source| {
             EdgeError::NotProven {

@@ -49,7 +49,7 @@ pub fn read_log_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
         .strip_prefix(HEADER)
         .and_then(|rest| rest.strip_suffix('\n'))
         .ok_or_else(form)?;
-    let bytes = Zeroizing::new(STANDARD.decode(encoded).or_else(|_| Err(form()))?);
+    let bytes = Zeroizing::new(STANDARD.decode(encoded).or(Err(form()))?);
     let mut seed = Zeroizing::new([0; 32]);
     if bytes.len() != seed.len() {
         return Err(form());

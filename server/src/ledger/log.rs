@@ -124,7 +124,7 @@ impl Log {
         if old_size == 0 || old_size == new_size {
             return Ok(Vec::new());
         }
-        self.from_any_store(|store| {
+        self.at_any_store(|store| {
             // The edge is authenticated and each tile on the way down, so the proof holds.
             let reader = AuthenticatedReader::new(StoreTiles::new(store), published.size, &published.root)?;
             proof::consistency_proof(&reader, old_size, new_size).map_err(|error| match error {
@@ -144,8 +144,8 @@ impl Log {
         published: &Published,
         leaves: &[(u64, Hash)],
     ) -> Result<Vec<Vec<u8>>, LogError> {
-        let note = Note::parse(&published.note).map_err(|_| LogError::Empty)?;
-        self.from_any_store(|store| {
+        let note = Note::parse(&published.note).or(Err(LogError::Empty))?;
+        self.at_any_store(|store| {
             let tiles = StoreTiles::new(store);
             let reader = TileReader::new(&tiles, published.size);
             let prove = |(index, leaf): &(u64, Hash)| {
@@ -165,11 +165,11 @@ impl Log {
                 }
                 let file = ProofFile::new(*index, hashes, note.clone(), None);
                 file.map(|file| file.encode().into_bytes())
-                    .map_err(|_| TileReadError::OutsideTree {
+                    .or(Err(TileReadError::OutsideTree {
                         level: 0,
                         index: *index,
                         size: published.size,
-                    })
+                    }))
             };
             leaves.iter().map(prove).collect()
         })
@@ -179,13 +179,13 @@ impl Log {
         if index >= published.size {
             return Err(LogError::OutsideLog { index });
         }
-        self.from_any_store(|store| {
+        self.at_any_store(|store| {
             AuthenticatedReader::new(StoreTiles::new(store), published.size, &published.root)?
                 .entries(index >> 8)
         })
     }
 
-    fn from_any_store<T>(
+    fn at_any_store<T>(
         &self,
         read: impl Fn(&dyn Store) -> Result<T, TileReadError<TileFetchError>>,
     ) -> Result<T, LogError> {

@@ -113,7 +113,7 @@ impl Publisher {
     fn staged(&self) -> Result<Vec<(Key, Vec<u8>)>, PublishError> {
         let rows = self.db.read(log::staged)?;
         rows.into_iter()
-            .map(|(key, bytes)| Ok((Key::parse(&key).map_err(|_| PublishError::Staging)?, bytes)))
+            .map(|(key, bytes)| Ok((Key::parse(&key).or(Err(PublishError::Staging))?, bytes)))
             .collect()
     }
 
@@ -193,8 +193,8 @@ impl Publisher {
             reached
         };
         let plan = |old, new| -> Result<Vec<TilePath>, LaneError> {
-            let mut paths = bundles_for_growth(old, new).map_err(|_| no_source())?;
-            paths.extend(tiles_for_growth(old, new).map_err(|_| no_source())?);
+            let mut paths = bundles_for_growth(old, new).or(Err(no_source()))?;
+            paths.extend(tiles_for_growth(old, new).or(Err(no_source()))?);
             Ok(paths)
         };
         for path in plan(from, end)? {

@@ -118,14 +118,14 @@ impl Sequencer {
     pub async fn submit(&self, pending: PendingEntry) -> Result<Receipt, SubmitError> {
         let replicas = self.shared.replicas.clone();
         let prepared = tokio::task::spawn_blocking(move || prepare(&replicas, pending)).await;
-        let prepared = prepared.map_err(|_| self.stopped())??;
+        let prepared = prepared.or(Err(self.stopped()))??;
         let (answer, receipt) = oneshot::channel();
         self.shared
             .queue
             .send(Job { prepared, answer })
             .await
-            .map_err(|_| self.stopped())?;
-        receipt.await.map_err(|_| self.stopped())?
+            .or(Err(self.stopped()))?;
+        receipt.await.or(Err(self.stopped()))?
     }
 
     /// As `submit`, for blocking threads.
@@ -138,8 +138,8 @@ impl Sequencer {
         self.shared
             .queue
             .blocking_send(Job { prepared, answer })
-            .map_err(|_| self.stopped())?;
-        receipt.blocking_recv().map_err(|_| self.stopped())?
+            .or(Err(self.stopped()))?;
+        receipt.blocking_recv().or(Err(self.stopped()))?
     }
 
     /// True when the worker had to stop by itself: the collector should end and start again.

@@ -87,7 +87,7 @@ pub async fn stamp_due(
         stores.create(&Key::stamp(size, stamp.as_bytes()), &response)
     })
     .await;
-    written.map_err(|_| StampError::Panicked)??;
+    written.or(Err(StampError::Panicked))??;
     sequencer.submit(entry(who, size, stamp, now)?).await?;
     db.write_async(move |tx| stamps::done(tx, size)).await?;
     Ok(Some(Stamped { size, stamp }))
