@@ -73,7 +73,11 @@ impl Custody {
     /// Over a running sequencer.
     #[must_use]
     pub const fn new(sequencer: Sequencer, deployment: DeploymentId, collector: CollectorId) -> Self {
-        Self { sequencer, deployment, collector }
+        Self {
+            sequencer,
+            deployment,
+            collector,
+        }
     }
 
     /// The sequencer itself.
@@ -152,7 +156,10 @@ impl Custody {
         };
         let document =
             evidence::json::to_document(&act).map_err(|error| Failure::internal("write an act", error))?;
-        let act = ActObject { document, signatures: Vec::new() };
+        let act = ActObject {
+            document,
+            signatures: Vec::new(),
+        };
         self.submit(type_, chain, owned(refs), act, None).await
     }
 
@@ -171,7 +178,16 @@ impl Custody {
         let refusal = Arc::new(Mutex::new(None));
         let guard = condition.map(|condition| guarded(condition, Arc::clone(&refusal)));
         let begun = Instant::now();
-        let submitted = self.sequencer.submit(PendingEntry { type_, chain, refs, act, guard }).await;
+        let submitted = self
+            .sequencer
+            .submit(PendingEntry {
+                type_,
+                chain,
+                refs,
+                act,
+                guard,
+            })
+            .await;
         match submitted {
             Ok(receipt) => {
                 if receipt.is_new {
@@ -194,8 +210,13 @@ impl Custody {
     /// When no store proves it.
     pub async fn prove(&self, index: u64) -> Result<Proven, Failure> {
         let log = self.sequencer.log().clone();
-        let (entry, proof) = blocking(move || log.entry_with_proof(index)).await?.map_err(log_failure)?;
-        Ok(Proven { entry: entry.into(), proof: proof.into() })
+        let (entry, proof) = blocking(move || log.entry_with_proof(index))
+            .await?
+            .map_err(log_failure)?;
+        Ok(Proven {
+            entry: entry.into(),
+            proof: proof.into(),
+        })
     }
 
     /// Entries with their proofs, all under one checkpoint, and what that checkpoint is.
@@ -222,7 +243,11 @@ impl Custody {
         indices: Vec<u64>,
     ) -> Result<Vec<Proven>, Failure> {
         let (log, replicas) = (self.sequencer.log().clone(), replicas.clone());
-        Ok(blocking(move || prove_under(&log, &replicas, published, &indices)).await??.1)
+        Ok(
+            blocking(move || prove_under(&log, &replicas, published, &indices))
+                .await??
+                .1,
+        )
     }
 
     /// The proof that the log of `to` entries continues the one of `from`.
@@ -231,7 +256,9 @@ impl Custody {
     /// `OverLimit` when a size is not published; otherwise when no store proves it.
     pub async fn consistency(&self, from: u64, to: u64) -> Result<Vec<ledger::Hash>, Failure> {
         let log = self.sequencer.log().clone();
-        blocking(move || log.consistency_between(from, to)).await?.map_err(log_failure)
+        blocking(move || log.consistency_between(from, to))
+            .await?
+            .map_err(log_failure)
     }
 }
 
@@ -243,8 +270,11 @@ fn prove_under(
 ) -> Result<(Published, Vec<Proven>), Failure> {
     let unprovable = |what: String| Failure::unavailable("prove entries of the ledger", what);
     let note = ledger::Note::parse(&published.note).map_err(|error| unprovable(error.to_string()))?;
-    let entries: Vec<Vec<u8>> =
-        indices.iter().map(|index| log.entry(*index)).collect::<Result<_, _>>().map_err(log_failure)?;
+    let entries: Vec<Vec<u8>> = indices
+        .iter()
+        .map(|index| log.entry(*index))
+        .collect::<Result<_, _>>()
+        .map_err(log_failure)?;
     let mut failures = Vec::new();
     'stores: for store in replicas.stores() {
         let tiles = StoreTiles::new(store.as_ref());
@@ -261,9 +291,9 @@ fn prove_under(
             };
             // Against the published root: a damaged tile makes a proof that proves nothing.
             let holds = ledger::verify_inclusion(*index, published.size, &leaf, &hashes, &published.root);
-            let file = holds
-                .map_err(|error| error.to_string())
-                .and_then(|()| ledger::ProofFile::new(*index, hashes, note.clone(), None).map_err(|e| e.to_string()));
+            let file = holds.map_err(|error| error.to_string()).and_then(|()| {
+                ledger::ProofFile::new(*index, hashes, note.clone(), None).map_err(|e| e.to_string())
+            });
             match file {
                 Ok(file) => proven.push(Proven {
                     entry: entry.clone().into(),
@@ -282,9 +312,10 @@ fn prove_under(
 
 fn log_failure(error: LogError) -> Failure {
     match error {
-        LogError::OutsideLog { index } => {
-            Failure::new(Class::OverLimit, format!("the published log does not reach {index}"))
-        }
+        LogError::OutsideLog { index } => Failure::new(
+            Class::OverLimit,
+            format!("the published log does not reach {index}"),
+        ),
         other => Failure::unavailable("read the ledger", other),
     }
 }
@@ -303,7 +334,10 @@ fn guarded(condition: Condition, refusal: Arc<Mutex<Option<Failure>>>) -> Guard 
 }
 
 fn owned(pairs: &[(&str, String)]) -> Vec<(String, String)> {
-    let mut pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let mut pairs: Vec<_> = pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
     pairs.sort();
     pairs
 }
@@ -313,7 +347,10 @@ fn recorded(receipt: Receipt) -> Recorded {
         index: receipt.index,
         event: receipt.envelope.event,
         is_new: receipt.is_new,
-        proven: Proven { entry: receipt.entry.into(), proof: receipt.proof.into() },
+        proven: Proven {
+            entry: receipt.entry.into(),
+            proof: receipt.proof.into(),
+        },
     }
 }
 
@@ -323,8 +360,9 @@ fn failure(error: SubmitError) -> Failure {
         SubmitError::Guard(text) => Failure::precondition(text),
         SubmitError::Malformed(_) | SubmitError::Entry(_) => Failure::malformed(chain(&error)),
         SubmitError::Projection(_) => Failure::internal("record the act", error),
-        SubmitError::Db(_) | SubmitError::Store(_) | SubmitError::Stopped { .. } | SubmitError::Unproven { .. } => {
-            Failure::unavailable("record the act in the ledger", error)
-        }
+        SubmitError::Db(_)
+        | SubmitError::Store(_)
+        | SubmitError::Stopped { .. }
+        | SubmitError::Unproven { .. } => Failure::unavailable("record the act in the ledger", error),
     }
 }

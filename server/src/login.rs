@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use certs::authority::PERSON_LIFE;
 use certs::name::{Identity, Subject};
-use evidence::entry::{ActObject, EntryType};
 use evidence::enrolment::Login;
+use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Chain, PersonId};
 use evidence::signed::Signed;
 use proto::status::Class;
@@ -42,7 +42,10 @@ impl Challenges {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|_, (_, drawn)| now.saturating_duration_since(*drawn) < CHALLENGE_LIFE);
         if waiting.len() >= CHALLENGES_MAX {
-            return Err(Failure::new(Class::Overloaded, "too many logins wait; try again in a minute"));
+            return Err(Failure::new(
+                Class::Overloaded,
+                "too many logins wait; try again in a minute",
+            ));
         }
         waiting.insert(challenge, (person, now));
         Ok(challenge)
@@ -64,15 +67,26 @@ impl Challenges {
 pub async fn login(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
     let published = collector.people.newest();
     let login = Login::verify(&signed, published.roster()).map_err(|error| {
-        Failure::new(Class::Unidentified, "the login is not signed by a roster key of that person and the TLS key")
-            .because(chain(&error))
+        Failure::new(
+            Class::Unidentified,
+            "the login is not signed by a roster key of that person and the TLS key",
+        )
+        .because(chain(&error))
     })?;
-    if !collector.challenges.take(&login.challenge.0, &login.person, Instant::now()) {
-        return Err(Failure::new(Class::Unidentified, "the challenge is used, older than 60 seconds or of another person"));
+    if !collector
+        .challenges
+        .take(&login.challenge.0, &login.person, Instant::now())
+    {
+        return Err(Failure::new(
+            Class::Unidentified,
+            "the challenge is used, older than 60 seconds or of another person",
+        ));
     }
     let key = certs::request::public_key(csr).map_err(|error| Failure::malformed(chain(&error)))?;
     if key != login.tls_key {
-        return Err(Failure::malformed("the certificate request has another key than the login"));
+        return Err(Failure::malformed(
+            "the certificate request has another key than the login",
+        ));
     }
     let signer = evidence::sshsig::verify(
         signed.signatures.first().map(String::as_str).unwrap_or_default(),
@@ -80,8 +94,19 @@ pub async fn login(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         &signed.document,
     )
     .map_err(|error| Failure::malformed(chain(&error)))?;
-    let refs = [("key", signer.fingerprint().to_string()), ("person", login.person.to_string())];
-    collector.custody.record(EntryType::LoginIssued, Chain::Deployment, &refs, ActObject::from(signed)).await?;
+    let refs = [
+        ("key", signer.fingerprint().to_string()),
+        ("person", login.person.to_string()),
+    ];
+    collector
+        .custody
+        .record(
+            EntryType::LoginIssued,
+            Chain::Deployment,
+            &refs,
+            ActObject::from(signed),
+        )
+        .await?;
     let identity = Identity::new(collector.deployment.clone(), Subject::Person(login.person));
     collector.issue(&key, &identity, PERSON_LIFE)
 }
@@ -102,7 +127,10 @@ mod tests {
         assert!(!challenges.take(&challenge, &eve, now), "another person");
         assert!(!challenges.take(&challenge, &ada, now), "a wrong try uses it up");
         let challenge = challenges.draw(ada.clone(), now).unwrap();
-        assert!(!challenges.take(&challenge, &ada, now + CHALLENGE_LIFE), "too late");
+        assert!(
+            !challenges.take(&challenge, &ada, now + CHALLENGE_LIFE),
+            "too late"
+        );
     }
 
     #[test]
@@ -113,7 +141,10 @@ mod tests {
         for _ in 0..CHALLENGES_MAX {
             challenges.draw(ada.clone(), now).unwrap();
         }
-        assert_eq!(challenges.draw(ada.clone(), now).unwrap_err().class(), Class::Overloaded);
+        assert_eq!(
+            challenges.draw(ada.clone(), now).unwrap_err().class(),
+            Class::Overloaded
+        );
         assert!(challenges.draw(ada, now + CHALLENGE_LIFE).is_ok());
     }
 }

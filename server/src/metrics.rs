@@ -230,7 +230,10 @@ pub fn install() -> Result<Page, MetricsError> {
     let page = Page(Arc::new(recorder.handle()));
     if let Err(other) = metrics::set_global_recorder(recorder) {
         // Two callers at once: the first one's recorder is in force, and its page is the one to show.
-        return PAGE.get().cloned().ok_or_else(|| MetricsError::Install(other.to_string().into()));
+        return PAGE
+            .get()
+            .cloned()
+            .ok_or_else(|| MetricsError::Install(other.to_string().into()));
     }
     for metric in TABLE {
         match metric.kind {
@@ -251,7 +254,6 @@ impl Page {
     }
 
     /// The HTTP service: `/metrics`, nothing else. Loopback unless the operator says otherwise.
-    #[must_use]
     pub fn router(self) -> axum::Router {
         axum::Router::new().route("/metrics", axum::routing::get(async move || self.text()))
     }
@@ -274,7 +276,11 @@ mod tests {
                 (Kind::Gauge, _) => "_count",
                 (Kind::Histogram, _) => "_seconds",
             };
-            assert!(metric.name.starts_with("exhibit_") && metric.name.ends_with(last), "{}", metric.name);
+            assert!(
+                metric.name.starts_with("exhibit_") && metric.name.ends_with(last),
+                "{}",
+                metric.name
+            );
         }
     }
 
@@ -286,7 +292,10 @@ mod tests {
         segment_verified(Duration::from_millis(3));
         let text = page.text();
         assert!(text.contains("exhibit_segments_degraded_total 1"), "{text}");
-        assert!(text.contains("exhibit_collections_total{result=\"malformed\"} 1"), "{text}");
+        assert!(
+            text.contains("exhibit_collections_total{result=\"malformed\"} 1"),
+            "{text}"
+        );
         assert!(text.contains("exhibit_segment_verify_seconds_bucket"), "{text}");
     }
 }

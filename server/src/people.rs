@@ -36,9 +36,17 @@ impl People {
     ///
     /// # Errors
     /// When it is not signed by enough of the authority's keys. An expired one opens: reading goes on, orders do not.
-    pub fn open(deployment: DeploymentId, authority: AuthoritySet, newest: &[u8]) -> Result<Self, PeopleError> {
+    pub fn open(
+        deployment: DeploymentId,
+        authority: AuthoritySet,
+        newest: &[u8],
+    ) -> Result<Self, PeopleError> {
         let published = verify(&deployment, &authority, newest, None)?;
-        Ok(Self { deployment, authority, newest: RwLock::new(Arc::new(published)) })
+        Ok(Self {
+            deployment,
+            authority,
+            newest: RwLock::new(Arc::new(published)),
+        })
     }
 
     /// Verifies a roster that is to follow the newest.
@@ -49,7 +57,9 @@ impl People {
         let newest = self.newest();
         let published = verify(&self.deployment, &self.authority, signed, Some(&newest))?;
         if published.admitted.roster().version <= newest.admitted.roster().version {
-            return Err(PeopleError::NotNewer { version: newest.admitted.roster().version });
+            return Err(PeopleError::NotNewer {
+                version: newest.admitted.roster().version,
+            });
         }
         Ok(published)
     }
@@ -73,8 +83,14 @@ impl People {
     /// still names who may read: otherwise its end would hide the evidence from everyone.
     pub fn roles(&self, person: &PersonId) -> Vec<String> {
         let newest = self.newest();
-        let Some(person) = newest.admitted.roster().person(person) else { return Vec::new() };
-        person.roles.iter().map(|role| role_name(*role).to_owned()).collect()
+        let Some(person) = newest.admitted.roster().person(person) else {
+            return Vec::new();
+        };
+        person
+            .roles
+            .iter()
+            .map(|role| role_name(*role).to_owned())
+            .collect()
     }
 
     /// The roster, if it is in force at `now`: what orders and approvals need.
@@ -83,7 +99,10 @@ impl People {
     /// A refusal that says since when it is not.
     pub fn in_force(&self, now: Time) -> Result<Arc<Published>, Failure> {
         let newest = self.newest();
-        newest.admitted.in_force(now).map_err(|error| Failure::precondition(error.to_string()))?;
+        newest
+            .admitted
+            .in_force(now)
+            .map_err(|error| Failure::precondition(error.to_string()))?;
         Ok(newest)
     }
 }
@@ -113,13 +132,20 @@ impl Published {
             )));
         };
         if person.id != *claimed {
-            return Err(Failure::forbidden(format!("the document names {claimed}, but {} signed it", person.id)));
+            return Err(Failure::forbidden(format!(
+                "the document names {claimed}, but {} signed it",
+                person.id
+            )));
         }
         if roles.iter().any(|role| person.has(*role)) {
             return Ok(());
         }
         let names: Vec<_> = roles.iter().map(|role| role_name(*role)).collect();
-        Err(Failure::forbidden(format!("{claimed} does not hold the role {} in roster {}", names.join(" or "), roster.version)))
+        Err(Failure::forbidden(format!(
+            "{claimed} does not hold the role {} in roster {}",
+            names.join(" or "),
+            roster.version
+        )))
     }
 }
 
@@ -136,9 +162,15 @@ pub const fn role_name(role: Role) -> &'static str {
 
 /// The role of a name.
 pub fn role_of(name: &str) -> Option<Role> {
-    [Role::Responder, Role::Approver, Role::Analyst, Role::Auditor, Role::EndpointAdmin]
-        .into_iter()
-        .find(|role| role_name(*role) == name)
+    [
+        Role::Responder,
+        Role::Approver,
+        Role::Analyst,
+        Role::Auditor,
+        Role::EndpointAdmin,
+    ]
+    .into_iter()
+    .find(|role| role_name(*role) == name)
 }
 
 fn verify(

@@ -15,8 +15,10 @@ const PUBLISH_WAIT: Duration = Duration::from_secs(30);
 
 /// Serves until SIGTERM
 #[derive(Debug, Args)]
-#[command(after_help = "Logs go to standard error. EXHIBIT_LOG sets what is logged, such as info or server=debug.\n\
-    The addresses it listens on are in DIRECTORY/run/addresses.json while it runs.")]
+#[command(
+    after_help = "Logs go to standard error. EXHIBIT_LOG sets what is logged, such as info or server=debug.\n\
+    The addresses it listens on are in DIRECTORY/run/addresses.json while it runs."
+)]
 pub struct RunArgs {
     /// Directory of the collector
     directory: PathBuf,
@@ -35,8 +37,10 @@ enum LogForm {
 
 /// Puts the next roster in force; the collector may be running or not
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  exhibit-server publish-roster /srv/exhibit roster-2.signed\n\
-    Endpoints learn of it with the next order; persons who left lose their connections at once.")]
+#[command(
+    after_help = "Example:\n  exhibit-server publish-roster /srv/exhibit roster-2.signed\n\
+    Endpoints learn of it with the next order; persons who left lose their connections at once."
+)]
 pub struct PublishRosterArgs {
     /// Directory of the collector
     directory: PathBuf,
@@ -62,12 +66,16 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
 fn log_to_stderr(form: LogForm) -> Result<()> {
     let filter = std::env::var("EXHIBIT_LOG").unwrap_or_else(|_| "info".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(&filter).context("EXHIBIT_LOG")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
     let set = match form {
         LogForm::Text => builder.try_init(),
         LogForm::Json => builder.json().try_init(),
     };
-    set.map_err(|error| anyhow::anyhow!(error)).context("start logging")
+    set.map_err(|error| anyhow::anyhow!(error))
+        .context("start logging")
 }
 
 /// `exhibit-server publish-roster`
@@ -80,11 +88,15 @@ pub fn publish_roster(args: &PublishRosterArgs) -> Result<ExitCode> {
     let layout = Layout::new(&args.directory);
     let authority = read_authority(&layout.authority())?;
     // Only what the collector would take is dropped; whether it is the next version the collector knows.
-    let people = server::people::People::open(config.deployment, authority, &bytes).context("check the roster")?;
+    let people =
+        server::people::People::open(config.deployment, authority, &bytes).context("check the roster")?;
     let version = people.newest().roster().version;
     let directory = layout.run();
     fs_err::create_dir_all(&directory)?;
-    let (drop_path, refusal) = (run::rosters::drop_path(&directory), run::rosters::refusal_path(&directory));
+    let (drop_path, refusal) = (
+        run::rosters::drop_path(&directory),
+        run::rosters::refusal_path(&directory),
+    );
     if refusal.exists() {
         fs_err::remove_file(&refusal)?;
     }
@@ -98,12 +110,18 @@ pub fn publish_roster(args: &PublishRosterArgs) -> Result<ExitCode> {
     let begun = Instant::now();
     while drop_path.exists() {
         if begun.elapsed() > PUBLISH_WAIT {
-            bail!("the collector has not taken the roster in {} s; its log says why", PUBLISH_WAIT.as_secs());
+            bail!(
+                "the collector has not taken the roster in {} s; its log says why",
+                PUBLISH_WAIT.as_secs()
+            );
         }
         std::thread::sleep(Duration::from_millis(100));
     }
     if refusal.exists() {
-        bail!("the collector refuses it: {}", fs_err::read_to_string(&refusal)?.trim());
+        bail!(
+            "the collector refuses it: {}",
+            fs_err::read_to_string(&refusal)?.trim()
+        );
     }
     println!("Roster {version} is in force");
     Ok(ExitCode::SUCCESS)

@@ -67,8 +67,7 @@ impl Field {
 
     /// The same without an agent: the endpoint is enrolled only.
     pub fn silent(options: &Options) -> Result<Self> {
-        let mut lab = Lab::with(options)?;
-        pin_addresses(&mut lab)?;
+        let lab = Lab::with(options)?;
         let proxy = Proxy::start(&lab, ENDPOINT)?;
         let token = lab.token(ENDPOINT, &["--address", &proxy.address()])?;
         run(lab
@@ -276,36 +275,4 @@ impl Field {
         }
         text
     }
-}
-
-/// The lab's collector listens where the system let it; after a restart it must listen there again.
-fn pin_addresses(lab: &mut Lab) -> Result<()> {
-    let addresses: Value = serde_json::from_slice(&fs_err::read(lab.path("server/run/addresses.json"))?)?;
-    let path = lab.path("server/server.toml");
-    let mut section = String::new();
-    let mut text = String::new();
-    for line in fs_err::read_to_string(&path)?.lines() {
-        if line.starts_with('[') {
-            section = line.to_owned();
-        }
-        let which = match (section.as_str(), line.split(' ').next()) {
-            ("[listen]", Some("main")) => Some("collector"),
-            ("[listen]", Some("enrol")) => Some("enrol"),
-            ("[listen]", Some("metrics")) => Some("metrics"),
-            _ => None,
-        };
-        match which {
-            Some(which) => {
-                let name = line.split(' ').next().unwrap_or_default();
-                text.push_str(&format!("{name} = \"{}\"\n", lab::text(&addresses, which)?));
-            }
-            None => {
-                text.push_str(line);
-                text.push('\n');
-            }
-        }
-    }
-    fs_err::write(&path, text)?;
-    ensure!(lab.stop_server()?, "the collector did not drain");
-    lab.start_server()
 }

@@ -100,7 +100,12 @@ struct Delegated {
 }
 
 /// Verifies one collection; each part is a check of its own in the report.
-pub(crate) fn check(context: &Context<'_>, expected: &Expected, report: &mut Report, progress: &mut dyn FnMut(u64)) {
+pub(crate) fn check(
+    context: &Context<'_>,
+    expected: &Expected,
+    report: &mut Report,
+    progress: &mut dyn FnMut(u64),
+) {
     let id = expected.collection.to_string();
     let folder = format!("evidence/{id}");
     let delegated = match delegation(context, expected) {
@@ -217,7 +222,11 @@ fn without_segments(
             }
         }
         (None, None, Err(why)) => report.failed("seals", id, why),
-        _ => report.failed("manifest", id, "the ledger and this folder disagree on whether evidence was stored"),
+        _ => report.failed(
+            "manifest",
+            id,
+            "the ledger and this folder disagree on whether evidence was stored",
+        ),
     }
 }
 
@@ -228,7 +237,11 @@ fn skip(report: &mut Report, id: &str, checks: &[&'static str]) {
 }
 
 /// The manifest and its digest, if there is one.
-fn manifest(files: &Files<'_>, folder: &str, delegated: &Delegated) -> Result<Option<(Manifest, Digest)>, String> {
+fn manifest(
+    files: &Files<'_>,
+    folder: &str,
+    delegated: &Delegated,
+) -> Result<Option<(Manifest, Digest)>, String> {
     if !files.has(&format!("{folder}/manifest.json")) {
         return Ok(None);
     }
@@ -374,15 +387,13 @@ fn walk(
             .read_to_end(&mut segment)
             .map_err(|cause| container(cause.to_string()))?;
         left = left.saturating_sub(length);
-        let report = verifier
-            .segment(&bytes, &segment, &mut |_| {})
-            .map_err(|cause| {
-                let check = match cause {
-                    Malformed::Seal { .. } | Malformed::Chain(_) => "seals",
-                    _ => "container",
-                };
-                (check, format!("segment {index}: {}", chain(&cause)))
-            })?;
+        let report = verifier.segment(&bytes, &segment, &mut |_| {}).map_err(|cause| {
+            let check = match cause {
+                Malformed::Seal { .. } | Malformed::Chain(_) => "seals",
+                _ => "container",
+            };
+            (check, format!("segment {index}: {}", chain(&cause)))
+        })?;
         digests.push(report.seal_digest);
         is_final = report.header.is_final;
         progress(length);
@@ -407,7 +418,12 @@ fn walk(
 
 /// What the ledger recorded of the seal chain while it grew must be in it: so nobody cuts off what had arrived.
 fn anchors(expected: &Expected, seals: &[Digest]) -> Result<(), String> {
-    let at = |count: u64| usize::try_from(count).ok().and_then(|index| seals.get(index)).copied();
+    let at = |count: u64| {
+        usize::try_from(count)
+            .ok()
+            .and_then(|index| seals.get(index))
+            .copied()
+    };
     for proven in &expected.progress {
         let index = number(proven, "index")?;
         if at(index).map(|seal| seal.to_string()).as_deref() != proven.reference("seal") {
@@ -421,11 +437,16 @@ fn anchors(expected: &Expected, seals: &[Digest]) -> Result<(), String> {
             Some(index) => at(index),
         };
         if last.map(|seal| seal.to_string()).as_deref() != proven.reference("seal") {
-            return Err(format!("seal {segments} of collection.interrupted is not the one here"));
+            return Err(format!(
+                "seal {segments} of collection.interrupted is not the one here"
+            ));
         }
     }
     match expected.interrupted.last() {
-        Some(last) if expected.stored.is_none() && number(last, "segments")? != u64::try_from(seals.len()).unwrap_or(u64::MAX) => {
+        Some(last)
+            if expected.stored.is_none()
+                && number(last, "segments")? != u64::try_from(seals.len()).unwrap_or(u64::MAX) =>
+        {
             Err("there are more segments than collection.interrupted counted".to_owned())
         }
         _ => Ok(()),
@@ -437,7 +458,12 @@ fn number(proven: &Proven, name: &str) -> Result<u64, String> {
     text.parse()
         .ok()
         .filter(|number: &u64| number.to_string() == text)
-        .ok_or_else(|| format!("{} at {} has no number {name}", proven.entry.envelope.type_, proven.index))
+        .ok_or_else(|| {
+            format!(
+                "{} at {} has no number {name}",
+                proven.entry.envelope.type_, proven.index
+            )
+        })
 }
 
 /// Holds manifest, seals and ledger against each other; returns the collection's state.

@@ -24,7 +24,11 @@ const WORDS: [&str; 3] = ["README.txt", "certification.txt", "verify.sh"];
 const CERTIFICATES_MAX: usize = 8;
 
 /// The collections that the chain names are here, and no others.
-pub(crate) fn collections(files: &Files<'_>, overview: &Overview, expected: &[Expected]) -> Result<String, String> {
+pub(crate) fn collections(
+    files: &Files<'_>,
+    overview: &Overview,
+    expected: &[Expected],
+) -> Result<String, String> {
     let mut missing = 0_u64;
     for one in expected {
         let present = files.has(&format!("evidence/{}/container.tar.zst", one.collection));
@@ -89,12 +93,14 @@ pub(crate) fn conveniences(
     let mut found = Vec::new();
     if let Some(bytes) = files.bytes("deployment/allowed_signers")? {
         let newest = rosters.newest().ok_or("the bundle has no roster")?;
-        let lines = endpoints
-            .all()
-            .map(|enrolment| endpoint_line(&enrolment.endpoint, enrolment.generation, &enrolment.evidence_key));
+        let lines = endpoints.all().map(|enrolment| {
+            endpoint_line(&enrolment.endpoint, enrolment.generation, &enrolment.evidence_key)
+        });
         let expected = newest.roster().allowed_signers() + &lines.collect::<String>();
         if bytes != expected.as_bytes() {
-            return Err("deployment/allowed_signers is not that of the newest roster and the endpoints".to_owned());
+            return Err(
+                "deployment/allowed_signers is not that of the newest roster and the endpoints".to_owned(),
+            );
         }
         found.push("allowed_signers");
     }
@@ -118,7 +124,9 @@ pub(crate) fn conveniences(
 
 /// `ca.pem` is one certificate, in its one spelling, and the log's first entry names it where the bundle has that.
 fn ca(bytes: &[u8], custody: &Custody) -> Result<(), String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).take(CERTIFICATES_MAX).collect();
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes)
+        .take(CERTIFICATES_MAX)
+        .collect();
     let certificates = certificates.map_err(|cause| format!("deployment/ca.pem: {}", chain(&cause)))?;
     let [certificate] = certificates.as_slice() else {
         return Err("deployment/ca.pem does not hold exactly one certificate".to_owned());

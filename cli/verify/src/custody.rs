@@ -54,17 +54,29 @@ pub(crate) fn proven(files: &Files<'_>, entry: &str, proof: &str, head: &Head) -
     let file = ProofFile::parse(&proof_bytes).map_err(|cause| format!("{proof}: {}", chain(&cause)))?;
     // Not the text alone: a proof carries no signature that nobody looked at.
     let shown = file.checkpoint();
-    let known = shown.signatures().iter().all(|line| head.note.signatures().contains(line));
+    let known = shown
+        .signatures()
+        .iter()
+        .all(|line| head.note.signatures().contains(line));
     if shown.text() != head.note.text() || !known {
-        return Err(format!("{proof} leads to another checkpoint than that of size {}", head.checkpoint.size));
+        return Err(format!(
+            "{proof} leads to another checkpoint than that of size {}",
+            head.checkpoint.size
+        ));
     }
     if file.extra().is_some() {
         return Err(format!("{proof} has extra data, which no signature covers"));
     }
     let leaf = leaf_hash(&bytes);
     let checkpoint = &head.checkpoint;
-    verify_inclusion(file.index(), checkpoint.size, &leaf, file.hashes(), &checkpoint.root)
-        .map_err(|cause| format!("{entry} is not in the log: {}", chain(&cause)))?;
+    verify_inclusion(
+        file.index(),
+        checkpoint.size,
+        &leaf,
+        file.hashes(),
+        &checkpoint.root,
+    )
+    .map_err(|cause| format!("{entry} is not in the log: {}", chain(&cause)))?;
     Ok(Proven {
         index: file.index(),
         leaf: leaf.into(),
@@ -150,7 +162,10 @@ impl Custody {
         for proven in self.all() {
             // The same act recorded twice is one entry.
             if let Some(first) = events.insert(proven.entry.envelope.event, proven.index) {
-                return Err(format!("entries {first} and {} of the log record the same act", proven.index));
+                return Err(format!(
+                    "entries {first} and {} of the log record the same act",
+                    proven.index
+                ));
             }
         }
         let foreign = self
@@ -231,7 +246,10 @@ pub(crate) fn act_of(files: &Files<'_>, proven: &Proven) -> Result<ActObject, St
         _ => None,
     };
     match (inline, filed) {
-        (None, None) => Err(format!("{} at {} has no act in the bundle", envelope.type_, proven.index)),
+        (None, None) => Err(format!(
+            "{} at {} has no act in the bundle",
+            envelope.type_, proven.index
+        )),
         (Some(act), None) => Ok(act),
         (inline, Some((act, name))) => {
             if act.event() != envelope.event {
@@ -261,7 +279,11 @@ fn act_name(proven: &Proven) -> Result<Option<String>, String> {
     Ok(Some(match envelope.type_.rule().document {
         ActDocument::Order => format!("orders/{}", envelope.event),
         ActDocument::Roster => format!("deployment/roster-{}", reference("version")?),
-        ActDocument::Token => format!("deployment/token-{}-{}", reference("endpoint")?, reference("generation")?),
+        ActDocument::Token => format!(
+            "deployment/token-{}-{}",
+            reference("endpoint")?,
+            reference("generation")?
+        ),
         ActDocument::Manifest => format!("evidence/{}/manifest", reference("collection")?),
         ActDocument::Enrolment => format!(
             "deployment/enrolment-{}-{}",
@@ -297,7 +319,10 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
             if matches!(document.by, Actor::Collector(_)) {
                 Ok(Judged::Signed)
             } else {
-                Err(says(format!("recorded without a signature in the name of {}", document.by)))
+                Err(says(format!(
+                    "recorded without a signature in the name of {}",
+                    document.by
+                )))
             }
         }
         Signers::Person(names) => {
@@ -315,7 +340,10 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
             if named == person.id {
                 Ok(Judged::Signed)
             } else {
-                Err(says(format!("signed by {}, but in the name of {named}", person.id)))
+                Err(says(format!(
+                    "signed by {}, but in the name of {named}",
+                    person.id
+                )))
             }
         }
         Signers::PersonTls => {
@@ -324,9 +352,13 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
                 .ok_or_else(|| says("no roster was in force".to_owned()))?;
             let signed = act.signed().map_err(|cause| says(chain(&cause)))?;
             let login = Login::verify(&signed, roster).map_err(|cause| says(chain(&cause)))?;
-            let keys = signed.verify_all(LOGIN_NAMESPACE).map_err(|cause| says(chain(&cause)))?;
+            let keys = signed
+                .verify_all(LOGIN_NAMESPACE)
+                .map_err(|cause| says(chain(&cause)))?;
             let key = keys.first().map(|key| key.fingerprint().to_string());
-            if proven.reference("person") == Some(login.person.as_str()) && proven.reference("key") == key.as_deref() {
+            if proven.reference("person") == Some(login.person.as_str())
+                && proven.reference("key") == key.as_deref()
+            {
                 Ok(Judged::Signed)
             } else {
                 Err(says("its entry names another person or key".to_owned()))
@@ -345,7 +377,8 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
 fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, String> {
     let envelope = &proven.entry.envelope;
     let act: Act = read(object)?;
-    if act.act != envelope.type_ || act.incident != envelope.incident || act.deployment != envelope.deployment {
+    if act.act != envelope.type_ || act.incident != envelope.incident || act.deployment != envelope.deployment
+    {
         return Err("its act is about something else".to_owned());
     }
     // What the collector put into the envelope must be what the person signed.
@@ -358,14 +391,12 @@ fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, String> {
 /// The person in whose name a signed document speaks; its entry's refs must be about the same thing.
 fn named_in(proven: &Proven, act: &ActObject, signed: &Signed) -> Result<PersonId, String> {
     let envelope = &proven.entry.envelope;
-    let refs = |wanted: &[(&str, String)]| {
-        match wanted
-            .iter()
-            .find(|(name, value)| proven.reference(name) != Some(value.as_str()))
-        {
-            None => Ok(()),
-            Some((name, _)) => Err(format!("its entry names another {name}")),
-        }
+    let refs = |wanted: &[(&str, String)]| match wanted
+        .iter()
+        .find(|(name, value)| proven.reference(name) != Some(value.as_str()))
+    {
+        None => Ok(()),
+        Some((name, _)) => Err(format!("its entry names another {name}")),
     };
     let deployment = |found: &DeploymentId| {
         if *found == envelope.deployment {

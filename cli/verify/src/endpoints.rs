@@ -28,7 +28,11 @@ impl Endpoints {
             match enrolment(files, proven, custody, rosters) {
                 Ok(enrolment) => {
                     let key = (enrolment.endpoint.clone(), enrolment.generation.number());
-                    report.ok("endpoint", &subject, format!("evidence key {}", enrolment.evidence_key.fingerprint()));
+                    report.ok(
+                        "endpoint",
+                        &subject,
+                        format!("evidence key {}", enrolment.evidence_key.fingerprint()),
+                    );
                     if endpoints.0.insert(key, enrolment).is_some() {
                         report.failed("endpoint", &subject, "it was enrolled twice in one generation");
                     }
@@ -56,7 +60,9 @@ impl Endpoints {
 
     fn renewal(&self, files: &Files<'_>, proven: &Proven) -> Result<(), String> {
         let says = |why: String| format!("{} at {}: {why}", EntryType::AgentRenewed, proven.index);
-        let act = act_of(files, proven)?.signed().map_err(|cause| says(chain(&cause)))?;
+        let act = act_of(files, proven)?
+            .signed()
+            .map_err(|cause| says(chain(&cause)))?;
         let unverified: Renewal = act.read().map_err(|cause| says(chain(&cause)))?;
         let enrolment = self
             .get(&unverified.endpoint, unverified.generation)

@@ -53,7 +53,10 @@ pub(crate) fn check(
         .verify_note(&note)
         .map_err(|cause| format!("export/checkpoint: {}", chain(&cause)))?
         .checkpoint;
-    let later = Head { checkpoint: later, note };
+    let later = Head {
+        checkpoint: later,
+        note,
+    };
     let proof = consistency(&files.required("export/consistency")?)?;
     let (old, new) = (&head.checkpoint, &later.checkpoint);
     if new.origin != old.origin {
@@ -127,8 +130,6 @@ fn consistency(bytes: &[u8]) -> Result<Vec<Hash>, String> {
     }
     let body = text.strip_suffix('\n').ok_or_else(bad)?;
     body.split('\n')
-        .map(|line| {
-            Hash::from_base64(line).map_err(|_not_a_hash| bad())
-        })
+        .map(|line| Hash::from_base64(line).map_err(|_not_a_hash| bad()))
         .collect()
 }

@@ -123,7 +123,11 @@ impl<'a> Files<'a> {
     }
 
     /// Hashes every covered file; returns everything that is missing, altered or extra, at most `most` of it. `progress` gets bytes as they are read.
-    pub(crate) fn compare(&self, most: usize, progress: &mut dyn FnMut(u64)) -> Result<Vec<String>, FilesError> {
+    pub(crate) fn compare(
+        &self,
+        most: usize,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Vec<String>, FilesError> {
         let mut wrong = Vec::new();
         for name in self.lengths.keys() {
             if self.sums.digest(name).is_none() && !UNCOVERED.contains(&name.as_str()) {
@@ -150,7 +154,12 @@ impl<'a> Files<'a> {
         Ok(wrong)
     }
 
-    fn hash(&self, name: &str, buffer: &mut Vec<u8>, progress: &mut dyn FnMut(u64)) -> Result<Digest, FilesError> {
+    fn hash(
+        &self,
+        name: &str,
+        buffer: &mut Vec<u8>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Digest, FilesError> {
         if let Source::Memory(files) = &self.source
             && let Some(bytes) = files.get(name)
         {
@@ -287,7 +296,9 @@ fn list(root: &Path, inside: &str, lengths: &mut BTreeMap<String, u64>) -> Resul
         }
     }
     if lengths.len() == before {
-        return Err(malformed(format!("{inside} is an empty folder: somebody put it there")));
+        return Err(malformed(format!(
+            "{inside} is an empty folder: somebody put it there"
+        )));
     }
     Ok(())
 }

@@ -131,7 +131,13 @@ fn judge(
 }
 
 /// All checks behind `sums`; each that cannot run leaves those that lean on it undone, and [`Report::complete`] says so.
-fn contents(files: &Files<'_>, trust: &Trust, effort: Effort, report: &mut Report, step: &mut dyn FnMut(u64)) {
+fn contents(
+    files: &Files<'_>,
+    trust: &Trust,
+    effort: Effort,
+    report: &mut Report,
+    step: &mut dyn FnMut(u64),
+) {
     let enough = |report: &Report| effort == Effort::UntilFailure && report.exit_code() == 1;
     if enough(report) {
         return;
@@ -247,11 +253,26 @@ fn contents(files: &Files<'_>, trust: &Trust, effort: Effort, report: &mut Repor
         }
     }
     report.settle("coverage", "", coverage::collections(files, &overview, &expected));
-    report.settle("conveniences", "", coverage::conveniences(files, &rosters, &endpoints, trust, &custody));
+    report.settle(
+        "conveniences",
+        "",
+        coverage::conveniences(files, &rosters, &endpoints, trust, &custody),
+    );
     // With a check undone because another failed, its files would be named here for nothing.
     let all_ran = |report: &Report| {
-        let late = ["sums", "sums.signature", "sums.stamp", "quorum", "checkpoint.stamp", "export", "conveniences"];
-        report.checks.iter().all(|check| check.verdict != Verdict::Failed || late.contains(&check.check))
+        let late = [
+            "sums",
+            "sums.signature",
+            "sums.stamp",
+            "quorum",
+            "checkpoint.stamp",
+            "export",
+            "conveniences",
+        ];
+        report
+            .checks
+            .iter()
+            .all(|check| check.verdict != Verdict::Failed || late.contains(&check.check))
     };
     if all_ran(report)
         && let Err(why) = coverage::nothing_else(files)
@@ -395,7 +416,10 @@ fn acts(files: &Files<'_>, custody: &Custody, rosters: &Rosters, trust: &Trust, 
         report.not_checked(
             "custody.acts",
             "",
-            format!("{type_} at {}: this version does not know who signs it; use a newer one", proven.index),
+            format!(
+                "{type_} at {}: this version does not know who signs it; use a newer one",
+                proven.index
+            ),
         );
         return;
     }

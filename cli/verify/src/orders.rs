@@ -66,7 +66,10 @@ pub(crate) fn check(
     let issued = issued.ok_or("has no order.issued entry")?;
     // The roster it was made under is the one in force: an endpoint takes no older one.
     if rosters.in_force(issued.index).map(|roster| roster.version) != Some(order.roster_version) {
-        return Err(format!("was logged when roster {} was not the one in force", order.roster_version));
+        return Err(format!(
+            "was logged when roster {} was not the one in force",
+            order.roster_version
+        ));
     }
     let time = issued.entry.envelope.time;
     if issued.entry.envelope.incident.incident() != Some(&order.incident) {
@@ -117,7 +120,12 @@ fn approved_at(
 }
 
 /// Checks that an endpoint was a target of the order.
-pub(crate) fn check_target(files: &Files<'_>, id: &Digest, order: &Order, target: &Target) -> Result<(), String> {
+pub(crate) fn check_target(
+    files: &Files<'_>,
+    id: &Digest,
+    order: &Order,
+    target: &Target,
+) -> Result<(), String> {
     let name = format!("orders/{id}.targets/{}.json", target.endpoint);
     let proof: TargetProof = json::parse_document(&files.required(&name)?)
         .map_err(|cause| format!("{name}: {}", chain(&cause)))?;

@@ -86,10 +86,14 @@ impl Rosters {
         let named = proven.reference("version") == Some(version.to_string().as_str())
             && proven.reference("roster") == Some(digest.to_string().as_str());
         if !named {
-            return Err(format!("roster.published at {index} names another roster than it records"));
+            return Err(format!(
+                "roster.published at {index} names another roster than it records"
+            ));
         }
         if self.published.values().any(|earlier| *earlier >= version) {
-            return Err(format!("roster {version} was published again, or after a newer one"));
+            return Err(format!(
+                "roster {version} was published again, or after a newer one"
+            ));
         }
         self.published.insert(index, version);
         Ok(())

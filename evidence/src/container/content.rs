@@ -52,7 +52,17 @@ impl Content {
     /// The content of a member that has none.
     pub(super) fn none() -> Self {
         let runs = Vec::new();
-        Self { runs, run: 0, in_run: 0, hashed: 0, size: 0, left: 0, logical: None, read: None, has_gaps: false }
+        Self {
+            runs,
+            run: 0,
+            in_run: 0,
+            hashed: 0,
+            size: 0,
+            left: 0,
+            logical: None,
+            read: None,
+            has_gaps: false,
+        }
     }
 
     /// Logical offset of the next data byte, and how many follow it in its run. `None` behind the last.
@@ -87,7 +97,11 @@ impl Content {
         self.hashed = off.saturating_add(len);
         self.left = self.left.saturating_sub(len);
         self.in_run = self.in_run.saturating_add(len);
-        if self.runs.get(self.run).is_some_and(|(_, len)| self.in_run >= *len) {
+        if self
+            .runs
+            .get(self.run)
+            .is_some_and(|(_, len)| self.in_run >= *len)
+        {
             self.run += 1;
             self.in_run = 0;
         }
@@ -95,10 +109,16 @@ impl Content {
 
     /// Takes the next data bytes, told apart by `gaps` (of the whole member); those in a gap must be zeros.
     pub(super) fn feed(&mut self, mut bytes: &[u8], gaps: &[Gap]) -> Result<(), NotZero> {
-        let Some((start, _)) = self.position() else { return Ok(()) };
-        let mut rest = gaps.get(gaps.partition_point(|gap| gap.end() <= start)..).unwrap_or_default();
+        let Some((start, _)) = self.position() else {
+            return Ok(());
+        };
+        let mut rest = gaps
+            .get(gaps.partition_point(|gap| gap.end() <= start)..)
+            .unwrap_or_default();
         while !bytes.is_empty() {
-            let Some((off, in_run)) = self.position() else { return Ok(()) };
+            let Some((off, in_run)) = self.position() else {
+                return Ok(());
+            };
             while rest.first().is_some_and(|gap| gap.end() <= off) {
                 rest = rest.split_first().map_or(&[], |(_, rest)| rest);
             }
@@ -107,7 +127,9 @@ impl Content {
                 Some(gap) => (Origin::Read, gap.off - off),
                 None => (Origin::Read, u64::MAX),
             };
-            let take = usize::try_from(in_run.min(until)).unwrap_or(usize::MAX).min(bytes.len());
+            let take = usize::try_from(in_run.min(until))
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
             let (chunk, behind) = bytes.split_at(take);
             if origin == Origin::Fill && !is_zero(chunk) {
                 return Err(NotZero(off));
@@ -131,7 +153,9 @@ impl Content {
         while self.hashed < until {
             let chunk = zeros(until - self.hashed);
             logical.update(chunk);
-            self.hashed = self.hashed.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+            self.hashed = self
+                .hashed
+                .saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
         }
     }
 }
@@ -144,5 +168,7 @@ pub(super) fn zeros(len: u64) -> &'static [u8] {
 
 /// True when every byte is zero.
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(ZEROS.len()).all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
+    bytes
+        .chunks(ZEROS.len())
+        .all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
 }

@@ -24,7 +24,11 @@ type Answer = (u64, Result<Done, FrameError>);
 enum Pool {
     /// No thread: compressed as it is submitted.
     Inline(Compressor),
-    Threads { jobs: Option<SyncSender<Job>>, answers: Receiver<Answer>, workers: Vec<JoinHandle<()>> },
+    Threads {
+        jobs: Option<SyncSender<Job>>,
+        answers: Receiver<Answer>,
+        workers: Vec<JoinHandle<()>>,
+    },
 }
 
 /// The lanes. At most `2 × lanes` frames are under way, so memory is bounded at about 2 MiB for each of them.
@@ -55,11 +59,23 @@ impl Lanes {
                 let work = move || work(&queue, &answer, compressor);
                 workers.push(thread.spawn(work).map_err(LanesError::Thread)?);
             }
-            Pool::Threads { jobs: Some(jobs), answers, workers }
+            Pool::Threads {
+                jobs: Some(jobs),
+                answers,
+                workers,
+            }
         };
         let under_way_max = u64::try_from(lanes.max(1)).unwrap_or(1).saturating_mul(2);
         let (early, ready, spare) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        Ok(Self { pool, submitted: 0, taken: 0, under_way_max, early, ready, spare })
+        Ok(Self {
+            pool,
+            submitted: 0,
+            taken: 0,
+            under_way_max,
+            early,
+            ready,
+            spare,
+        })
     }
 
     /// Hands over the next frame's plain bytes; waits while too many are under way.
@@ -68,7 +84,11 @@ impl Lanes {
             self.wait()?;
         }
         let frame = self.spare.pop().unwrap_or_default();
-        let job = Job { sequence: self.submitted, plain, frame };
+        let job = Job {
+            sequence: self.submitted,
+            plain,
+            frame,
+        };
         self.submitted += 1;
         match &mut self.pool {
             Pool::Inline(compressor) => {
@@ -92,8 +112,12 @@ impl Lanes {
             if let Some(done) = self.ready.pop_front() {
                 return Ok(Some(done));
             }
-            let Pool::Threads { answers, .. } = &self.pool else { return Ok(None) };
-            let Ok(answer) = answers.try_recv() else { return Ok(None) };
+            let Pool::Threads { answers, .. } = &self.pool else {
+                return Ok(None);
+            };
+            let Ok(answer) = answers.try_recv() else {
+                return Ok(None);
+            };
             self.sort(answer)?;
         }
     }
@@ -116,7 +140,9 @@ impl Lanes {
     }
 
     fn wait(&mut self) -> Result<(), LanesError> {
-        let Pool::Threads { answers, .. } = &self.pool else { return Ok(()) };
+        let Pool::Threads { answers, .. } = &self.pool else {
+            return Ok(());
+        };
         match answers.recv() {
             Ok(answer) => self.sort(answer),
             Err(std::sync::mpsc::RecvError) => Err(LanesError::Gone),

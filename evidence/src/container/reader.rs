@@ -72,11 +72,29 @@ impl<'a> ItemReader<'a> {
         else {
             return Err(ReadError::NoContent);
         };
-        let end = at.checked_add(stored).filter(|end| *end <= table.plain_len()).ok_or(ReadError::Outside)?;
-        let map = record.sparse.as_ref().map(|runs| sparse_map(runs, size)).unwrap_or_default();
+        let end = at
+            .checked_add(stored)
+            .filter(|end| *end <= table.plain_len())
+            .ok_or(ReadError::Outside)?;
+        let map = record
+            .sparse
+            .as_ref()
+            .map(|runs| sparse_map(runs, size))
+            .unwrap_or_default();
         let decoder = FrameDecoder::new().map_err(|source| ReadError::Frame { frame: 0, source })?;
         let (plain, content) = (Vec::new(), Content::new(record));
-        Ok(Self { record, table, decoder, plain, at, end, map, map_at: 0, content, shown: 0 })
+        Ok(Self {
+            record,
+            table,
+            decoder,
+            plain,
+            at,
+            end,
+            map,
+            map_at: 0,
+            content,
+            shown: 0,
+        })
     }
 
     /// Stored range of the container to fetch next; at most one frame, about 1 MiB.
@@ -97,7 +115,9 @@ impl<'a> ItemReader<'a> {
         stored: &[u8],
         sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), ReadError<E>> {
-        let Some(frame) = self.table.frame_at(self.at) else { return Err(ReadError::Outside) };
+        let Some(frame) = self.table.frame_at(self.at) else {
+            return Err(ReadError::Outside);
+        };
         let range = self.table.plain_range(frame).ok_or(ReadError::Outside)?;
         let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let mut plain = std::mem::take(&mut self.plain);
@@ -124,10 +144,18 @@ impl<'a> ItemReader<'a> {
         }
         self.show_zeros(self.record.size.unwrap_or(0), sink)?;
         let found = self.content.finish();
-        if found == (self.record.sha256, self.record.sha256_read) { Ok(()) } else { Err(ReadError::Digest) }
+        if found == (self.record.sha256, self.record.sha256_read) {
+            Ok(())
+        } else {
+            Err(ReadError::Digest)
+        }
     }
 
-    fn take<E>(&mut self, bytes: &[u8], sink: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), ReadError<E>> {
+    fn take<E>(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), ReadError<E>> {
         let map = self.map.get(self.map_at..).unwrap_or_default();
         let (head, mut data) = bytes.split_at(map.len().min(bytes.len()));
         if map.get(..head.len()) != Some(head) {
@@ -149,11 +177,17 @@ impl<'a> ItemReader<'a> {
         Ok(())
     }
 
-    fn show_zeros<E>(&mut self, until: u64, sink: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), ReadError<E>> {
+    fn show_zeros<E>(
+        &mut self,
+        until: u64,
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), ReadError<E>> {
         while self.shown < until {
             let chunk = zeros(until - self.shown);
             sink(chunk).map_err(ReadError::Sink)?;
-            self.shown = self.shown.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+            self.shown = self
+                .shown
+                .saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
         }
         Ok(())
     }

@@ -35,7 +35,10 @@ impl SeekTable {
     /// A table of no frames, to be filled by [`Self::push`].
     #[must_use]
     pub fn new() -> Self {
-        Self { starts: vec![0], plain_len: 0 }
+        Self {
+            starts: vec![0],
+            plain_len: 0,
+        }
     }
 
     /// Adds the next frame.
@@ -92,7 +95,9 @@ impl SeekTable {
     /// # Errors
     /// When they are not the end of a table.
     pub fn table_len(footer: &[u8]) -> Result<usize, SeekTableError> {
-        let Some((count, rest)) = footer.split_first_chunk::<4>() else { return Err(SeekTableError::Form) };
+        let Some((count, rest)) = footer.split_first_chunk::<4>() else {
+            return Err(SeekTableError::Form);
+        };
         if rest.split_first() != Some((&0, SEEKABLE.as_slice())) {
             return Err(SeekTableError::Form);
         }
@@ -118,8 +123,12 @@ impl SeekTable {
         let entries = rest.get(8..).unwrap_or_default().chunks_exact(8);
         let last = entries.len();
         for (i, entry) in entries.enumerate() {
-            let Some((stored, plain)) = entry.split_first_chunk::<4>() else { return Err(SeekTableError::Form) };
-            let Ok(plain) = <[u8; 4]>::try_from(plain) else { return Err(SeekTableError::Form) };
+            let Some((stored, plain)) = entry.split_first_chunk::<4>() else {
+                return Err(SeekTableError::Form);
+            };
+            let Ok(plain) = <[u8; 4]>::try_from(plain) else {
+                return Err(SeekTableError::Form);
+            };
             let (stored, plain) = (u32::from_le_bytes(*stored), u32::from_le_bytes(plain));
             let is_whole = u64::from(plain) == FRAME_BYTES_U64;
             let is_rest = i + 1 == last && plain > 0 && u64::from(plain) < FRAME_BYTES_U64;
@@ -128,7 +137,11 @@ impl SeekTable {
             }
             table.push(stored, plain);
         }
-        if table.to_bytes() == bytes { Ok(table) } else { Err(SeekTableError::Form) }
+        if table.to_bytes() == bytes {
+            Ok(table)
+        } else {
+            Err(SeekTableError::Form)
+        }
     }
 
     /// The frame that holds a plain offset.

@@ -71,7 +71,13 @@ impl MemberEnd {
     /// Every byte read, nothing changed.
     #[must_use]
     pub fn ok(after: Option<Stat>, ended: FileTime) -> Self {
-        Self { outcome: Outcome::Ok, after, ended, error: None, note: None }
+        Self {
+            outcome: Outcome::Ok,
+            after,
+            ended,
+            error: None,
+            note: None,
+        }
     }
 }
 
@@ -210,8 +216,9 @@ impl Writer {
             order: params.order,
             attempt: params.attempt,
         };
-        let seal_compressor = Compressor::new(params.level)
-            .map_err(|error| WriteError::Compress { step: format!("set up: {error}") })?;
+        let seal_compressor = Compressor::new(params.level).map_err(|error| WriteError::Compress {
+            step: format!("set up: {error}"),
+        })?;
         Ok(Self {
             lanes: Lanes::new(params.lanes, params.level).map_err(lanes)?,
             seal_compressor,
@@ -261,9 +268,14 @@ impl Writer {
             return Err(WriteError::TooLong { left });
         }
         while !bytes.is_empty() {
-            let Some(open) = self.open.as_mut() else { return Err(WriteError::NoMemberOpen) };
+            let Some(open) = self.open.as_mut() else {
+                return Err(WriteError::NoMemberOpen);
+            };
             let in_run = open.content.position().map_or(0, |(_, in_run)| in_run);
-            let take = usize::try_from(in_run).unwrap_or(usize::MAX).min(bytes.len()).min(FRAME_BYTES);
+            let take = usize::try_from(in_run)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len())
+                .min(FRAME_BYTES);
             let (chunk, rest) = bytes.split_at(take);
             open.content.push(chunk, Origin::Read);
             self.emit(chunk)?;
@@ -287,14 +299,25 @@ impl Writer {
         }
         let mut left = len;
         while left > 0 {
-            let Some(open) = self.open.as_mut() else { return Err(WriteError::NoMemberOpen) };
-            let Some((off, in_run)) = open.content.position() else { break };
+            let Some(open) = self.open.as_mut() else {
+                return Err(WriteError::NoMemberOpen);
+            };
+            let Some((off, in_run)) = open.content.position() else {
+                break;
+            };
             let chunk = zeros(left.min(in_run));
             let taken = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             open.content.push(chunk, Origin::Fill);
             match open.record.gaps.last_mut() {
-                Some(last) if last.end() == off && last.why == why && last.errno == errno => last.len += taken,
-                _ => open.record.gaps.push(Gap { off, len: taken, why, errno }),
+                Some(last) if last.end() == off && last.why == why && last.errno == errno => {
+                    last.len += taken
+                }
+                _ => open.record.gaps.push(Gap {
+                    off,
+                    len: taken,
+                    why,
+                    errno,
+                }),
             }
             self.emit(chunk)?;
             left -= taken;
@@ -331,7 +354,9 @@ impl Writer {
         record.sha256_read = two.then_some(Digest::ZERO);
         record.check(Stage::Final).map_err(WriteError::Record)?;
 
-        let Some(open) = self.open.take() else { return Err(WriteError::NoMemberOpen) };
+        let Some(open) = self.open.take() else {
+            return Err(WriteError::NoMemberOpen);
+        };
         (record.sha256, record.sha256_read) = open.content.finish();
         self.emit(zeros(tar::padding(record.stored.unwrap_or(0))))?;
         self.finish_record(&record)?;
@@ -349,7 +374,9 @@ impl Writer {
             record.size = Some(0);
         }
         let n = self.begin_header_only(record)?;
-        let Some(open) = self.open.take() else { return Err(WriteError::NoMemberOpen) };
+        let Some(open) = self.open.take() else {
+            return Err(WriteError::NoMemberOpen);
+        };
         debug_assert_eq!(open.record.n, n);
         self.finish_record(&open.record)?;
         self.write_outcomes_part(open.record.ended)?;
@@ -431,7 +458,10 @@ impl Writer {
         }
         let mut bytes = std::mem::take(&mut self.segment);
         bytes.extend_from_slice(&self.seek.to_bytes());
-        let final_segment = Closed { bytes, plain_end: self.compressed };
+        let final_segment = Closed {
+            bytes,
+            plain_end: self.compressed,
+        };
 
         let mut segments = Vec::new();
         while let Some(closed) = self.closed.pop_front() {
@@ -445,7 +475,10 @@ impl Writer {
     fn begin(&mut self, record: ItemRecord) -> Result<u64, WriteError> {
         let record = self.prepare(record)?;
         if !record.has_content() {
-            return Err(WriteError::Record(RecordError::Field { field: "kind", rule: "has no content" }));
+            return Err(WriteError::Record(RecordError::Field {
+                field: "kind",
+                rule: "has no content",
+            }));
         }
         let mut probe = record.clone();
         probe.outcome = Outcome::Interrupted;
@@ -456,7 +489,10 @@ impl Writer {
     fn begin_header_only(&mut self, record: ItemRecord) -> Result<u64, WriteError> {
         let record = self.prepare(record)?;
         if record.has_content() {
-            return Err(WriteError::Record(RecordError::Field { field: "kind", rule: "has content" }));
+            return Err(WriteError::Record(RecordError::Field {
+                field: "kind",
+                rule: "has content",
+            }));
         }
         record.check(Stage::Final).map_err(WriteError::Record)?;
         if let Some(link) = &record.link {
@@ -489,13 +525,20 @@ impl Writer {
         record.at = Some(self.plain);
         record.gaps = Vec::new();
         let header = member_header(&record).map_err(WriteError::Tar)?;
-        record.data = Some(self.plain.saturating_add(u64::try_from(header.len()).unwrap_or(u64::MAX)));
+        record.data = Some(
+            self.plain
+                .saturating_add(u64::try_from(header.len()).unwrap_or(u64::MAX)),
+        );
         Ok(record)
     }
 
     /// Takes the name and writes header and sparse map.
     fn start(&mut self, record: ItemRecord) -> Result<u64, WriteError> {
-        let name = record.member.as_ref().map(|member| member.0.as_slice()).unwrap_or_default();
+        let name = record
+            .member
+            .as_ref()
+            .map(|member| member.0.as_slice())
+            .unwrap_or_default();
         self.names.insert(name).map_err(|clash| match clash {
             Clash::Duplicate => WriteError::DuplicateName,
             Clash::BelowOther => WriteError::BelowOther,
@@ -506,7 +549,10 @@ impl Writer {
         }
         let n = record.n;
         self.next_n += 1;
-        self.open = Some(OpenMember { content: Content::new(&record), record });
+        self.open = Some(OpenMember {
+            content: Content::new(&record),
+            record,
+        });
         self.emit(&head)?;
         Ok(n)
     }
@@ -529,13 +575,18 @@ impl Writer {
         if let (true, Some(before), Some(member)) = (record.has_content(), &record.before, &record.member)
             && before.nlink > 1
         {
-            self.targets.insert(record.n, &member.0, record.size.unwrap_or(0), record.sha256);
+            self.targets
+                .insert(record.n, &member.0, record.size.unwrap_or(0), record.sha256);
         }
         if let Some(line) = outcomes::line(record) {
             self.outcome_lines.extend_from_slice(&line);
         }
         self.records_since_close += u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
-        self.waiting.push_back(Waiting { end: self.plain, at: record.at, line });
+        self.waiting.push_back(Waiting {
+            end: self.plain,
+            at: record.at,
+            line,
+        });
         Ok(())
     }
 
@@ -563,7 +614,10 @@ impl Writer {
     fn emit(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
         while !bytes.is_empty() {
             if self.frame.len() == FRAME_BYTES {
-                let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(FRAME_BYTES));
+                let next = self
+                    .spare
+                    .pop()
+                    .unwrap_or_else(|| Vec::with_capacity(FRAME_BYTES));
                 let full = std::mem::replace(&mut self.frame, next);
                 self.lanes.submit(full).map_err(lanes)?;
                 while let Some(done) = self.lanes.take().map_err(lanes)? {
@@ -582,7 +636,8 @@ impl Writer {
     /// Puts the next compressed frame into the segment, and closes the segment when it is large enough. The last frame
     /// closes nothing: it belongs to the final segment, which must have one.
     fn place(&mut self, mut done: Done, is_last: bool) -> Result<(), WriteError> {
-        let (Ok(stored), Ok(plain)) = (u32::try_from(done.frame.len()), u32::try_from(done.plain.len())) else {
+        let (Ok(stored), Ok(plain)) = (u32::try_from(done.frame.len()), u32::try_from(done.plain.len()))
+        else {
             return Err(WriteError::Full);
         };
         if self.seek.frames() >= FRAMES_MAX {
@@ -601,7 +656,10 @@ impl Writer {
             || self.records_since_close >= SEGMENT_RECORDS;
         if is_full && !is_last {
             let bytes = std::mem::take(&mut self.segment);
-            self.closed.push_back(Closed { bytes, plain_end: self.compressed });
+            self.closed.push_back(Closed {
+                bytes,
+                plain_end: self.compressed,
+            });
             self.segment_start = self.compressed;
             self.records_since_close = 0;
         }
@@ -621,8 +679,11 @@ impl Writer {
             lines.extend_from_slice(&open.to_line().map_err(WriteError::Record)?);
             lines.push(b'\n');
         }
-        let records = seal::records::compress(&lines, &mut self.seal_compressor)
-            .map_err(|error| WriteError::Compress { step: format!("records: {error}") })?;
+        let records = seal::records::compress(&lines, &mut self.seal_compressor).map_err(|error| {
+            WriteError::Compress {
+                step: format!("records: {error}"),
+            }
+        })?;
         let length = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let header = SealHeader {
             kind: SealType,
@@ -647,9 +708,17 @@ impl Writer {
         };
         let seal = seal::make(&header, &records, &self.signer).map_err(WriteError::Sign)?;
         let seal_digest = Digest::of(&seal);
-        self.chain.push_header(&header, seal_digest).map_err(WriteError::Chain)?;
+        self.chain
+            .push_header(&header, seal_digest)
+            .map_err(WriteError::Chain)?;
         self.totals.segment(&closed.bytes);
-        Ok(SealedSegment { index: header.index, bytes: closed.bytes, seal, seal_digest, header })
+        Ok(SealedSegment {
+            index: header.index,
+            bytes: closed.bytes,
+            seal,
+            seal_digest,
+            header,
+        })
     }
 
     /// The open record of a segment that ends inside a member. The member may have ended since.

@@ -41,7 +41,9 @@ pub fn member_name(kind: Kind, path: &[u8], part: Option<u64>) -> Result<Vec<u8>
     let mut name = Vec::with_capacity(path.len() + 18);
     match kind {
         Kind::File | Kind::Dir | Kind::Symlink => {
-            let Some(below) = path.strip_prefix(b"/") else { return Err(NameError::NotRooted) };
+            let Some(below) = path.strip_prefix(b"/") else {
+                return Err(NameError::NotRooted);
+            };
             let is_root = below.is_empty() && kind == Kind::Dir;
             if !is_root {
                 check_components(below)?;
@@ -53,7 +55,9 @@ pub fn member_name(kind: Kind, path: &[u8], part: Option<u64>) -> Result<Vec<u8>
             }
         }
         Kind::Stream => {
-            let Some(below) = path.strip_prefix(b"live/") else { return Err(NameError::NotRooted) };
+            let Some(below) = path.strip_prefix(b"live/") else {
+                return Err(NameError::NotRooted);
+            };
             check_components(below)?;
             let allowed = |b: &u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/');
             if !below.iter().all(allowed) {
@@ -66,7 +70,11 @@ pub fn member_name(kind: Kind, path: &[u8], part: Option<u64>) -> Result<Vec<u8>
     if let Some(part) = part {
         name.extend_from_slice(format!(".part{part:04}").as_bytes());
     }
-    let bound = if kind == Kind::Stream { STREAM_NAME_BYTES_MAX } else { NAME_BYTES_MAX };
+    let bound = if kind == Kind::Stream {
+        STREAM_NAME_BYTES_MAX
+    } else {
+        NAME_BYTES_MAX
+    };
     if name.len() > bound {
         return Err(NameError::TooLong);
     }
@@ -96,7 +104,10 @@ mod tests {
         assert_eq!(name(Kind::Dir, b"/etc").unwrap(), b"[root]/etc/");
         assert_eq!(name(Kind::Dir, b"/").unwrap(), b"[root]/");
         assert_eq!(name(Kind::Symlink, b"/a\xff\n").unwrap(), b"[root]/a\xff\n");
-        assert_eq!(name(Kind::Stream, b"live/processes.jsonl").unwrap(), b"live/processes.jsonl");
+        assert_eq!(
+            name(Kind::Stream, b"live/processes.jsonl").unwrap(),
+            b"live/processes.jsonl"
+        );
         let part = member_name(Kind::Stream, b"live/journal.jsonl", Some(2)).unwrap();
         assert_eq!(part, b"live/journal.jsonl.part0002");
     }
@@ -113,6 +124,9 @@ mod tests {
         assert_eq!(name(Kind::Stream, b"live/../x"), Err(NameError::Component));
         assert_eq!(name(Kind::Stream, b"live/X"), Err(NameError::StreamByte));
         assert_eq!(name(Kind::Fifo, b"/f"), Err(NameError::Kind));
-        assert_eq!(name(Kind::File, &[b"/".as_slice(), &vec![b'a'; 65536]].concat()), Err(NameError::TooLong));
+        assert_eq!(
+            name(Kind::File, &[b"/".as_slice(), &vec![b'a'; 65536]].concat()),
+            Err(NameError::TooLong)
+        );
     }
 }

@@ -21,9 +21,9 @@ use super::texts;
 use crate::acts;
 use crate::collector::{Collector, blocking};
 use crate::grpc::failure::Failure;
+use crate::metrics;
 use crate::orders::package::target_set;
 use crate::store::{Key, StoreErrorClass};
-use crate::metrics;
 
 /// Entries proven at once.
 const PROOFS_AT_ONCE: usize = 256;
@@ -42,15 +42,24 @@ pub async fn export(
     purpose: &str,
     answers: &Answers,
 ) -> Result<(), Failure> {
-    let incident: IncidentId =
-        incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))?;
+    let incident: IncidentId = incident
+        .parse()
+        .map_err(|error| Failure::malformed(format!("incident: {error}")))?;
     // Looked at first, so that an incident that does not exist gets no entry.
     Snapshot::take(collector, &incident).await?;
     accessed(collector, person, &incident, purpose).await?;
     let snapshot = Snapshot::take(collector, &incident).await?;
-    let Some(head) = snapshot.head() else { return Err(Failure::missing("the incident has no entries")) };
-    collector.exports.remember(&incident, Digest(head.leaf), snapshot.published.size);
-    let files = Files { collector, snapshot: &snapshot, answers };
+    let Some(head) = snapshot.head() else {
+        return Err(Failure::missing("the incident has no entries"));
+    };
+    collector
+        .exports
+        .remember(&incident, Digest(head.leaf), snapshot.published.size);
+    let files = Files {
+        collector,
+        snapshot: &snapshot,
+        answers,
+    };
     files.overview(person, head.seq, Digest(head.leaf)).await?;
     files.deployment().await?;
     files.orders().await?;
@@ -73,9 +82,15 @@ async fn accessed(
         "" => None,
         text => Some(acts::store_text(collector, text).await?),
     };
-    let refs = [("object", format!("{incident}/bundle")), ("person", person.to_string())];
+    let refs = [
+        ("object", format!("{incident}/bundle")),
+        ("person", person.to_string()),
+    ];
     let chain = Chain::from(incident.clone());
-    collector.custody.record_own_with(EntryType::EvidenceAccessed, chain, &refs, &[], detail).await?;
+    collector
+        .custody
+        .record_own_with(EntryType::EvidenceAccessed, chain, &refs, &[], detail)
+        .await?;
     metrics::read_begun();
     Ok(())
 }
@@ -88,8 +103,12 @@ struct Files<'e> {
 
 impl Files<'_> {
     async fn overview(&self, person: &PersonId, head_seq: u64, head: Digest) -> Result<(), Failure> {
-        let mut collections: Vec<Digest> =
-            self.snapshot.collections.iter().map(|collected| Digest(collected.row.id)).collect();
+        let mut collections: Vec<Digest> = self
+            .snapshot
+            .collections
+            .iter()
+            .map(|collected| Digest(collected.row.id))
+            .collect();
         collections.sort_unstable();
         let overview = Overview {
             format: BundleVersion,
@@ -110,16 +129,19 @@ impl Files<'_> {
             .map_err(|error| Failure::internal("write bundle.json", error))?;
         self.file("bundle.json", json).await?;
         self.file("README.txt", texts::readme(&overview)).await?;
-        self.file("certification.txt", texts::certification(&overview)).await
+        self.file("certification.txt", texts::certification(&overview))
+            .await
     }
 
     async fn deployment(&self) -> Result<(), Failure> {
         let rosters = self.snapshot.deployment.values();
         for entry in rosters.filter(|entry| entry.kind == EntryType::RosterPublished.as_str()) {
             let signed = self.collector.document(Key::document(&entry.event)).await?;
-            let roster: evidence::roster::Roster =
-                signed.read().map_err(|error| Failure::internal("read a roster", error))?;
-            self.signed(&format!("deployment/roster-{}", roster.version), &signed).await?;
+            let roster: evidence::roster::Roster = signed
+                .read()
+                .map_err(|error| Failure::internal("read a roster", error))?;
+            self.signed(&format!("deployment/roster-{}", roster.version), &signed)
+                .await?;
         }
         let mut signers = self.collector.people.newest().roster().allowed_signers();
         for row in &self.snapshot.endpoints {
@@ -134,13 +156,20 @@ impl Files<'_> {
             });
             if let Some(enrolled) = enrolled {
                 let enrolment = self.collector.act_document(enrolled.index).await?;
-                self.signed(&format!("deployment/enrolment-{name}"), &enrolment).await?;
+                self.signed(&format!("deployment/enrolment-{name}"), &enrolment)
+                    .await?;
             }
             signers.push_str(&signer_line(row)?);
         }
-        self.file("deployment/allowed_signers", signers.into_bytes()).await?;
-        self.file("deployment/log.vkey", format!("{}\n", self.collector.log_key).into_bytes()).await?;
-        self.file("deployment/ca.pem", pem(self.collector.authority.certificate())).await
+        self.file("deployment/allowed_signers", signers.into_bytes())
+            .await?;
+        self.file(
+            "deployment/log.vkey",
+            format!("{}\n", self.collector.log_key).into_bytes(),
+        )
+        .await?;
+        self.file("deployment/ca.pem", pem(self.collector.authority.certificate()))
+            .await
     }
 
     async fn orders(&self) -> Result<(), Failure> {
@@ -150,22 +179,37 @@ impl Files<'_> {
             };
             self.signed(&format!("orders/{id}"), &order.signed).await?;
             let set = target_set(self.collector, &order).await?;
-            let collected = self.snapshot.collections.iter().filter(|one| one.row.order == id.0);
+            let collected = self
+                .snapshot
+                .collections
+                .iter()
+                .filter(|one| one.row.order == id.0);
             let endpoints: BTreeSet<&str> = collected.map(|one| one.row.endpoint.as_str()).collect();
             for endpoint in endpoints {
-                let name = endpoint.parse().map_err(|error| Failure::internal("export an order", error))?;
-                let proof = set.proof(&name).ok_or_else(|| Failure::internal("export an order", "no target proof"))?;
+                let name = endpoint
+                    .parse()
+                    .map_err(|error| Failure::internal("export an order", error))?;
+                let proof = set
+                    .proof(&name)
+                    .ok_or_else(|| Failure::internal("export an order", "no target proof"))?;
                 let json = evidence::json::to_document(&proof)
                     .map_err(|error| Failure::internal("write a target proof", error))?;
-                self.file(&format!("orders/{id}.targets/{endpoint}.json"), json).await?;
+                self.file(&format!("orders/{id}.targets/{endpoint}.json"), json)
+                    .await?;
             }
         }
         let is_approval = |kind: &str| {
             kind == EntryType::OrderApproved.as_str() || kind == EntryType::OrderRejected.as_str()
         };
-        for entry in self.snapshot.chain.iter().filter(|entry| is_approval(&entry.kind)) {
+        for entry in self
+            .snapshot
+            .chain
+            .iter()
+            .filter(|entry| is_approval(&entry.kind))
+        {
             let approval = self.collector.act_document(entry.index).await?;
-            self.signed(&format!("approvals/{}", Digest(entry.event)), &approval).await?;
+            self.signed(&format!("approvals/{}", Digest(entry.event)), &approval)
+                .await?;
         }
         Ok(())
     }
@@ -173,17 +217,27 @@ impl Files<'_> {
     async fn collection(&self, collected: &Collected) -> Result<(), Failure> {
         let id = Digest(collected.row.id);
         let folder = format!("evidence/{id}");
-        let delegation = self.collector.document(Key::document(&collected.row.delegation)).await?;
+        let delegation = self
+            .collector
+            .document(Key::document(&collected.row.delegation))
+            .await?;
         self.signed(&format!("{folder}/delegation"), &delegation).await?;
         if let Some(manifest) = &collected.manifest {
-            let manifest = self.collector.document(Key::document(manifest.as_bytes())).await?;
+            let manifest = self
+                .collector
+                .document(Key::document(manifest.as_bytes()))
+                .await?;
             self.signed(&format!("{folder}/manifest"), &manifest).await?;
         }
         for segment in &collected.segments {
-            let seal = self.object(Key::seal(id.as_bytes(), segment.index, &segment.seal_sha256)).await?;
-            self.file(&format!("{folder}/seals/{:06}.seal", segment.index), seal).await?;
+            let seal = self
+                .object(Key::seal(id.as_bytes(), segment.index, &segment.seal_sha256))
+                .await?;
+            self.file(&format!("{folder}/seals/{:06}.seal", segment.index), seal)
+                .await?;
         }
-        self.container(&format!("{folder}/container.tar.zst"), collected).await
+        self.container(&format!("{folder}/container.tar.zst"), collected)
+            .await
     }
 
     /// The segments back to back: one file, larger than any memory.
@@ -198,16 +252,29 @@ impl Files<'_> {
             while !rest.is_empty() {
                 let data = rest.split_to(rest.len().min(DATA_BYTES_MAX));
                 let last = rest.is_empty() && Some(segment.index) == last_index;
-                self.send(BundleChunk { path: std::mem::take(&mut path), size, data, last }).await?;
+                self.send(BundleChunk {
+                    path: std::mem::take(&mut path),
+                    size,
+                    data,
+                    last,
+                })
+                .await?;
             }
         }
         Ok(())
     }
 
     async fn custody(&self) -> Result<(), Failure> {
-        let incident = self.snapshot.chain.iter().map(|entry| (format!("custody/{:06}", entry.seq), entry.index));
-        let deployment =
-            self.snapshot.deployment.keys().map(|index| (format!("custody/deployment/{index}"), *index));
+        let incident = self
+            .snapshot
+            .chain
+            .iter()
+            .map(|entry| (format!("custody/{:06}", entry.seq), entry.index));
+        let deployment = self
+            .snapshot
+            .deployment
+            .keys()
+            .map(|index| (format!("custody/deployment/{index}"), *index));
         let all: Vec<(String, u64)> = incident.chain(deployment).collect();
         for batch in all.chunks(PROOFS_AT_ONCE) {
             let indices = batch.iter().map(|(_, index)| *index).collect();
@@ -218,18 +285,27 @@ impl Files<'_> {
                 .await?;
             for ((name, _), proven) in batch.iter().zip(proven) {
                 self.file(&format!("{name}.entry"), proven.entry.to_vec()).await?;
-                self.file(&format!("{name}.tlog-proof"), proven.proof.to_vec()).await?;
+                self.file(&format!("{name}.tlog-proof"), proven.proof.to_vec())
+                    .await?;
             }
         }
         Ok(())
     }
 
     async fn details(&self) -> Result<(), Failure> {
-        let digests: BTreeSet<[u8; 32]> = self.snapshot.chain.iter().filter_map(|entry| entry.detail).collect();
+        let digests: BTreeSet<[u8; 32]> = self
+            .snapshot
+            .chain
+            .iter()
+            .filter_map(|entry| entry.detail)
+            .collect();
         for digest in digests {
             let (replicas, key) = (self.collector.replicas.clone(), Key::detail(&digest));
             match blocking(move || replicas.read(&key)).await? {
-                Ok(bytes) => self.file(&format!("details/{}.json", Digest(digest)), bytes).await?,
+                Ok(bytes) => {
+                    self.file(&format!("details/{}.json", Digest(digest)), bytes)
+                        .await?
+                }
                 // Erased texts are lawful; the acts that named them stay.
                 Err(error) if error.class() == StoreErrorClass::NotFound => {}
                 Err(error) => return Err(Failure::unavailable("read a text", error)),
@@ -269,7 +345,13 @@ impl Files<'_> {
         loop {
             let data = rest.split_to(rest.len().min(DATA_BYTES_MAX));
             let last = rest.is_empty();
-            self.send(BundleChunk { path: std::mem::take(&mut path), size, data, last }).await?;
+            self.send(BundleChunk {
+                path: std::mem::take(&mut path),
+                size,
+                data,
+                last,
+            })
+            .await?;
             if last {
                 return Ok(());
             }
@@ -287,10 +369,18 @@ impl Files<'_> {
 fn signer_line(row: &crate::db::endpoints::EndpointRow) -> Result<String, Failure> {
     let broken = |what: String| Failure::internal("write allowed_signers", what);
     let endpoint = row.endpoint.parse().map_err(|error| broken(format!("{error}")))?;
-    let generation = evidence::id::Generation::new(row.generation).ok_or_else(|| broken("generation 0".to_owned()))?;
-    let key = row.evidence_key.parse().map_err(|error| broken(format!("{error}")))?;
+    let generation =
+        evidence::id::Generation::new(row.generation).ok_or_else(|| broken("generation 0".to_owned()))?;
+    let key = row
+        .evidence_key
+        .parse()
+        .map_err(|error| broken(format!("{error}")))?;
     let line = endpoint_line(&endpoint, generation, &key);
-    Ok(if line.ends_with('\n') { line } else { format!("{line}\n") })
+    Ok(if line.ends_with('\n') {
+        line
+    } else {
+        format!("{line}\n")
+    })
 }
 
 /// RFC 7468.

@@ -63,9 +63,25 @@ impl Snapshot {
             .read_async(move |db| read(db, &id, size))
             .await
             .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
-        let Some(taken) = taken else { return Err(Failure::missing(format!("there is no incident {incident}"))) };
-        let Read { chain, deployment, orders, endpoints, collections } = taken;
-        Ok(Self { incident: incident.clone(), published, chain, deployment, orders, endpoints, collections })
+        let Some(taken) = taken else {
+            return Err(Failure::missing(format!("there is no incident {incident}")));
+        };
+        let Read {
+            chain,
+            deployment,
+            orders,
+            endpoints,
+            collections,
+        } = taken;
+        Ok(Self {
+            incident: incident.clone(),
+            published,
+            chain,
+            deployment,
+            orders,
+            endpoints,
+            collections,
+        })
     }
 }
 
@@ -83,7 +99,9 @@ fn read(db: &Connection, incident: &str, size: u64) -> Result<Option<Read>, DbEr
     if chain.is_empty() {
         return Ok(None);
     }
-    let orders = chain.iter().filter(|entry| entry.kind == EntryType::OrderIssued.as_str());
+    let orders = chain
+        .iter()
+        .filter(|entry| entry.kind == EntryType::OrderIssued.as_str());
     let orders = orders.map(|entry| Digest(entry.event)).collect();
     let collections = collections(db, &chain)?;
     let mut endpoints = Vec::new();
@@ -95,7 +113,13 @@ fn read(db: &Connection, incident: &str, size: u64) -> Result<Option<Read>, DbEr
         }
     }
     let deployment = deployment(db, &endpoints, size)?;
-    Ok(Some(Read { chain, deployment, orders, endpoints, collections }))
+    Ok(Some(Read {
+        chain,
+        deployment,
+        orders,
+        endpoints,
+        collections,
+    }))
 }
 
 fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, DbError> {
@@ -104,21 +128,36 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
         found.and_then(|(_, value)| value.parse::<Digest>().ok())
     };
     let mut collections = Vec::new();
-    for started in chain.iter().filter(|entry| entry.kind == EntryType::CollectionStarted.as_str()) {
+    for started in chain
+        .iter()
+        .filter(|entry| entry.kind == EntryType::CollectionStarted.as_str())
+    {
         let Some(id) = of(started) else { continue };
-        let Some(row) = db::collections::at(db, id.as_bytes())? else { continue };
-        let about = |kind: EntryType| chain.iter().rfind(|entry| entry.kind == kind.as_str() && of(entry) == Some(id));
+        let Some(row) = db::collections::at(db, id.as_bytes())? else {
+            continue;
+        };
+        let about = |kind: EntryType| {
+            chain
+                .iter()
+                .rfind(|entry| entry.kind == kind.as_str() && of(entry) == Some(id))
+        };
         let manifest = about(EntryType::CollectionStored).map(|entry| Digest(entry.event));
         let mut segments = db::collections::segments(db, row.number)?;
         if let Some(interrupted) = about(EntryType::CollectionInterrupted)
             && manifest.is_none()
         {
             let count = interrupted.refs.iter().find(|(name, _)| name == "segments");
-            let count = count.and_then(|(_, value)| value.parse().ok()).unwrap_or(usize::MAX);
+            let count = count
+                .and_then(|(_, value)| value.parse().ok())
+                .unwrap_or(usize::MAX);
             segments.truncate(count);
         }
         if !segments.is_empty() {
-            collections.push(Collected { row, segments, manifest });
+            collections.push(Collected {
+                row,
+                segments,
+                manifest,
+            });
         }
     }
     Ok(collections)
@@ -132,7 +171,13 @@ fn deployment(
 ) -> Result<BTreeMap<u64, EntryRow>, DbError> {
     let mut wanted = BTreeMap::new();
     for entry in db::entries::of_chain(db, "", 0, u64::from(u32::MAX))? {
-        let reference = |name: &str| entry.refs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+        let reference = |name: &str| {
+            entry
+                .refs
+                .iter()
+                .find(|(found, _)| found == name)
+                .map(|(_, value)| value.as_str())
+        };
         let of_endpoint = || {
             endpoints.iter().find(|row| {
                 reference("endpoint") == Some(row.endpoint.as_str())

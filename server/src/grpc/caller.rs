@@ -36,7 +36,8 @@ pub fn person<T>(request: &Request<T>) -> Result<PersonId, Failure> {
 }
 
 fn peer<T>(request: &Request<T>) -> Result<Arc<PeerInfo>, Failure> {
-    certs::connection::peer(request).ok_or_else(|| Failure::new(Class::Unidentified, "the connection has no identity"))
+    certs::connection::peer(request)
+        .ok_or_else(|| Failure::new(Class::Unidentified, "the connection has no identity"))
 }
 
 /// A signed document that must be there.

@@ -24,7 +24,10 @@ pub struct Endpoints(pub Arc<Collector>);
 
 #[tonic::async_trait]
 impl EndpointService for Endpoints {
-    async fn register_token(&self, request: Request<RegisterTokenRequest>) -> Result<Response<ActResponse>, Status> {
+    async fn register_token(
+        &self,
+        request: Request<RegisterTokenRequest>,
+    ) -> Result<Response<ActResponse>, Status> {
         let token = caller::signed("token", request.into_inner().token)?;
         Ok(answer(enrol::register_token(&self.0, token).await?))
     }
@@ -46,11 +49,17 @@ impl EndpointService for Endpoints {
             })
             .await
             .map_err(|error| Failure::unavailable("reach its database", error))?;
-        let endpoints = rows.into_iter().map(|(row, live)| wire(&self.0, row, live)).collect();
+        let endpoints = rows
+            .into_iter()
+            .map(|(row, live)| wire(&self.0, row, live))
+            .collect();
         Ok(Response::new(ListEndpointsResponse { endpoints }))
     }
 
-    async fn deployment(&self, _request: Request<DeploymentRequest>) -> Result<Response<DeploymentResponse>, Status> {
+    async fn deployment(
+        &self,
+        _request: Request<DeploymentRequest>,
+    ) -> Result<Response<DeploymentResponse>, Status> {
         let collector = &self.0;
         let (collector_address, enrol_address) = collector.addresses.clone();
         Ok(Response::new(DeploymentResponse {
@@ -60,7 +69,12 @@ impl EndpointService for Endpoints {
             log_key: collector.log_key.clone(),
             ca: collector.authority.certificate().to_vec().into(),
             rosters: collector.rosters(0).await?,
-            stores: collector.replicas.stores().iter().map(|store| store.identity().store.clone()).collect(),
+            stores: collector
+                .replicas
+                .stores()
+                .iter()
+                .map(|store| store.identity().store.clone())
+                .collect(),
             stores_independent: collector.replicas.at_best().independent,
             enrol_address,
             collector_address,

@@ -7,7 +7,8 @@ use evidence::digest::Digest;
 use proto::v1::evidence_service_server::EvidenceService;
 use proto::v1::{
     CollectionRow as WireRow, ItemBatch, ListCollectionsRequest, ListCollectionsResponse, ListItemsRequest,
-    OutcomeCount, ReadItemRequest, ReadObjectRequest, ReadResponse, ShowCollectionRequest, ShowCollectionResponse,
+    OutcomeCount, ReadItemRequest, ReadObjectRequest, ReadResponse, ShowCollectionRequest,
+    ShowCollectionResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -41,19 +42,30 @@ impl EvidenceService for Evidence {
     ) -> Result<Response<ListCollectionsResponse>, Status> {
         let incident = request.into_inner().incident;
         let wanted = (!incident.is_empty()).then_some(incident);
-        let rows = self.0.db.read_async(move |db| db::collections::of_incident(db, wanted.as_deref())).await;
+        let rows = self
+            .0
+            .db
+            .read_async(move |db| db::collections::of_incident(db, wanted.as_deref()))
+            .await;
         let rows = rows.map_err(|error: db::DbError| Failure::unavailable("reach its database", error))?;
-        Ok(Response::new(ListCollectionsResponse { collections: rows.iter().map(wire).collect() }))
+        Ok(Response::new(ListCollectionsResponse {
+            collections: rows.iter().map(wire).collect(),
+        }))
     }
 
     async fn show_collection(
         &self,
         request: Request<ShowCollectionRequest>,
     ) -> Result<Response<ShowCollectionResponse>, Status> {
-        Ok(Response::new(show(&self.0, &request.into_inner().collection).await?))
+        Ok(Response::new(
+            show(&self.0, &request.into_inner().collection).await?,
+        ))
     }
 
-    async fn list_items(&self, request: Request<ListItemsRequest>) -> Result<Response<Self::ListItemsStream>, Status> {
+    async fn list_items(
+        &self,
+        request: Request<ListItemsRequest>,
+    ) -> Result<Response<Self::ListItemsStream>, Status> {
         let (answers, stream) = mpsc::channel(list::ANSWERS_LEN);
         let collector = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
@@ -64,7 +76,10 @@ impl EvidenceService for Evidence {
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
-    async fn read_item(&self, request: Request<ReadItemRequest>) -> Result<Response<Self::ReadItemStream>, Status> {
+    async fn read_item(
+        &self,
+        request: Request<ReadItemRequest>,
+    ) -> Result<Response<Self::ReadItemStream>, Status> {
         let person = caller::person(&request)?;
         let request = request.into_inner();
         let wanted = match request.path.is_empty() {
@@ -74,8 +89,15 @@ impl EvidenceService for Evidence {
         let (answers, stream) = mpsc::channel(item::ANSWERS_LEN);
         let collector = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
-            let read =
-                item::read(&collector, &person, &request.collection, wanted, &request.purpose, &answers).await;
+            let read = item::read(
+                &collector,
+                &person,
+                &request.collection,
+                wanted,
+                &request.purpose,
+                &answers,
+            )
+            .await;
             if let Err(failure) = read {
                 drop(answers.send(Err(failure.into())).await);
             }
@@ -93,7 +115,15 @@ impl EvidenceService for Evidence {
         let collector = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
             let (collection, wanted) = (&request.collection, &request.object);
-            let read = object::read(&collector, &person, collection, wanted, &request.purpose, &answers).await;
+            let read = object::read(
+                &collector,
+                &person,
+                collection,
+                wanted,
+                &request.purpose,
+                &answers,
+            )
+            .await;
             if let Err(failure) = read {
                 drop(answers.send(Err(failure.into())).await);
             }
@@ -123,7 +153,10 @@ async fn show(collector: &Collector, collection: &str) -> Result<ShowCollectionR
         row: Some(wire(&row)),
         manifest,
         delegation: Some((&delegation).into()),
-        outcomes: outcomes.into_iter().map(|(outcome, count)| OutcomeCount { outcome, count }).collect(),
+        outcomes: outcomes
+            .into_iter()
+            .map(|(outcome, count)| OutcomeCount { outcome, count })
+            .collect(),
         receipt,
     })
 }

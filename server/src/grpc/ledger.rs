@@ -43,7 +43,10 @@ impl LedgerService for Ledger {
     type EntriesStream = Answers<EntryRow>;
     type FsckStream = Answers<FsckProgress>;
 
-    async fn checkpoint(&self, _request: Request<CheckpointRequest>) -> Result<Response<CheckpointResponse>, Status> {
+    async fn checkpoint(
+        &self,
+        _request: Request<CheckpointRequest>,
+    ) -> Result<Response<CheckpointResponse>, Status> {
         let published = self.0.custody.sequencer().log().published();
         let (stamp, stamped_size) = newest_stamp(&self.0).await?.unwrap_or_default();
         Ok(Response::new(CheckpointResponse {
@@ -53,7 +56,10 @@ impl LedgerService for Ledger {
         }))
     }
 
-    async fn entries(&self, request: Request<EntriesRequest>) -> Result<Response<Self::EntriesStream>, Status> {
+    async fn entries(
+        &self,
+        request: Request<EntriesRequest>,
+    ) -> Result<Response<Self::EntriesStream>, Status> {
         let (answers, stream) = mpsc::channel(ANSWERS_LEN);
         let collector = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
@@ -79,7 +85,11 @@ impl LedgerService for Ledger {
     ) -> Result<Response<ConsistencyResponse>, Status> {
         let request = request.into_inner();
         let published = self.0.custody.sequencer().log().published();
-        let to = if request.to == 0 { published.size } else { request.to };
+        let to = if request.to == 0 {
+            published.size
+        } else {
+            request.to
+        };
         let proof = self.0.custody.consistency(request.from, to).await?;
         Ok(Response::new(ConsistencyResponse {
             proof: hash_bytes(&proof),
@@ -104,13 +114,17 @@ async fn newest_stamp(collector: &Collector) -> Result<Option<(Vec<u8>, u64)>, F
     let newest = collector
         .db
         .read_async(|db| {
-            let mut statement = db.prepare_cached("SELECT size, stamp FROM stamps ORDER BY size DESC, stamp LIMIT 1")?;
-            let mut rows = statement.query_map([], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, [u8; 32]>(1)?)))?;
+            let mut statement =
+                db.prepare_cached("SELECT size, stamp FROM stamps ORDER BY size DESC, stamp LIMIT 1")?;
+            let mut rows =
+                statement.query_map([], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, [u8; 32]>(1)?)))?;
             rows.next().transpose().map_err(DbError::from)
         })
         .await
         .map_err(|error| Failure::unavailable("reach its database", error))?;
-    let Some((size, digest)) = newest else { return Ok(None) };
+    let Some((size, digest)) = newest else {
+        return Ok(None);
+    };
     let replicas = collector.replicas.clone();
     let stamp = blocking(move || replicas.read(&Key::stamp(size, &digest)))
         .await?
@@ -121,9 +135,13 @@ async fn newest_stamp(collector: &Collector) -> Result<Option<(Vec<u8>, u64)>, F
 async fn index_of(collector: &Collector, event: &str) -> Result<u64, Failure> {
     let event = caller::digest("event", event)?;
     let key = event.0;
-    let row = collector.db.read_async(move |db| db::entries::by_event(db, &key)).await;
+    let row = collector
+        .db
+        .read_async(move |db| db::entries::by_event(db, &key))
+        .await;
     let row = row.map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
-    row.map(|row| row.index).ok_or_else(|| Failure::missing(format!("no entry records {event}")))
+    row.map(|row| row.index)
+        .ok_or_else(|| Failure::missing(format!("no entry records {event}")))
 }
 
 async fn entries(
@@ -133,7 +151,11 @@ async fn entries(
 ) -> Result<(), Failure> {
     let log = collector.custody.sequencer().log().clone();
     let mut index = request.from;
-    let mut left = if request.count == 0 { u64::MAX } else { request.count };
+    let mut left = if request.count == 0 {
+        u64::MAX
+    } else {
+        request.count
+    };
     while left > 0 {
         let size = log.published().size;
         if index >= size {
@@ -157,7 +179,14 @@ async fn entries(
             }
             if is_wanted(&entry, &request.incident)? {
                 left -= 1;
-                if answers.send(Ok(EntryRow { index, entry: entry.into() })).await.is_err() {
+                if answers
+                    .send(Ok(EntryRow {
+                        index,
+                        entry: entry.into(),
+                    }))
+                    .await
+                    .is_err()
+                {
                     return Ok(());
                 }
             }
@@ -189,7 +218,9 @@ async fn fsck(collector: &Collector, evidence: bool) -> Result<FsckProgress, Fai
     Ok(FsckProgress {
         done,
         total: done,
-        problems: problems.map(|problem| format!("{}: {}: {}", problem.place, problem.what, problem.why)).collect(),
+        problems: problems
+            .map(|problem| format!("{}: {}: {}", problem.place, problem.what, problem.why))
+            .collect(),
         finished: true,
     })
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use evidence::digest::Digest;
 use proto::v1::order_service_server::OrderService;
 use proto::v1::{
-    ActResponse, ApproveOrderRequest, IssueOrderRequest, IssueOrderResponse, ListOrdersRequest, ListOrdersResponse,
-    OrderProgress, ShowOrderRequest, ShowOrderResponse,
+    ActResponse, ApproveOrderRequest, IssueOrderRequest, IssueOrderResponse, ListOrdersRequest,
+    ListOrdersResponse, OrderProgress, ShowOrderRequest, ShowOrderResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -35,23 +35,37 @@ pub struct Orders(pub Arc<Collector>);
 
 #[tonic::async_trait]
 impl OrderService for Orders {
-    async fn issue_order(&self, request: Request<IssueOrderRequest>) -> Result<Response<IssueOrderResponse>, Status> {
+    async fn issue_order(
+        &self,
+        request: Request<IssueOrderRequest>,
+    ) -> Result<Response<IssueOrderResponse>, Status> {
         let request = request.into_inner();
         let order = caller::signed("order", request.order)?;
-        Ok(Response::new(orders::issue(&self.0, order, request.targets).await?))
+        Ok(Response::new(
+            orders::issue(&self.0, order, request.targets).await?,
+        ))
     }
 
-    async fn approve_order(&self, request: Request<ApproveOrderRequest>) -> Result<Response<ActResponse>, Status> {
+    async fn approve_order(
+        &self,
+        request: Request<ApproveOrderRequest>,
+    ) -> Result<Response<ActResponse>, Status> {
         let approval = caller::signed("approval", request.into_inner().approval)?;
         Ok(answer(orders::approve(&self.0, approval).await?))
     }
 
-    async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Result<Response<ListOrdersResponse>, Status> {
+    async fn list_orders(
+        &self,
+        request: Request<ListOrdersRequest>,
+    ) -> Result<Response<ListOrdersResponse>, Status> {
         let orders = queries::list(&self.0, &request.into_inner().incident).await?;
         Ok(Response::new(ListOrdersResponse { orders }))
     }
 
-    async fn show_order(&self, request: Request<ShowOrderRequest>) -> Result<Response<ShowOrderResponse>, Status> {
+    async fn show_order(
+        &self,
+        request: Request<ShowOrderRequest>,
+    ) -> Result<Response<ShowOrderResponse>, Status> {
         let id = queries::resolve(&self.0, &request.into_inner().order).await?;
         Ok(Response::new(show(&self.0, &id).await?))
     }

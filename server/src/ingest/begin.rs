@@ -77,30 +77,62 @@ pub async fn admit(
         && delegation.endpoint == *endpoint
         && delegation.generation == generation;
     if !fits {
-        return Err(Ended::rejected(Reason::UnknownOrder, "the delegation is of another endpoint or deployment"));
+        return Err(Ended::rejected(
+            Reason::UnknownOrder,
+            "the delegation is of another endpoint or deployment",
+        ));
     }
     let Some(order) = collector.order(&delegation.order).await? else {
-        return Err(Ended::rejected(Reason::UnknownOrder, "no such order was logged here"));
+        return Err(Ended::rejected(
+            Reason::UnknownOrder,
+            "no such order was logged here",
+        ));
     };
     let delegation_id = signed.digest();
     let chain = Chain::from(order.order.incident.clone());
     let started = match collector.collection(&delegation.collection).await? {
         Some(row) if row.delegation == *delegation_id.as_bytes() => row,
-        Some(_) => return Err(Ended::rejected(Reason::Malformed, "another delegation began this collection")),
+        Some(_) => {
+            return Err(Ended::rejected(
+                Reason::Malformed,
+                "another delegation began this collection",
+            ));
+        }
         None => {
-            may_begin(collector, &order, &delegation, endpoint, generation, &evidence_key).await?;
+            may_begin(
+                collector,
+                &order,
+                &delegation,
+                endpoint,
+                generation,
+                &evidence_key,
+            )
+            .await?;
             record_start(collector, chain.clone(), &delegation, signed).await?;
             let row = collector.collection(&delegation.collection).await?;
             row.ok_or_else(|| Failure::internal("begin the collection", "collection.started made no row"))?
         }
     };
     match started.state.as_str() {
-        "malformed" => return Err(Ended::rejected(Reason::Malformed, "its bytes failed verification earlier")),
+        "malformed" => {
+            return Err(Ended::rejected(
+                Reason::Malformed,
+                "its bytes failed verification earlier",
+            ));
+        }
         // Its chain head is in the ledger: more segments behind it would contradict the record.
         "interrupted" => {
-            return Err(Ended::rejected(Reason::UnknownOrder, "it was recorded as interrupted; another attempt may follow"));
+            return Err(Ended::rejected(
+                Reason::UnknownOrder,
+                "it was recorded as interrupted; another attempt may follow",
+            ));
         }
-        "contradicted" => return Err(Ended::rejected(Reason::Contradiction, "it contradicted itself earlier")),
+        "contradicted" => {
+            return Err(Ended::rejected(
+                Reason::Contradiction,
+                "it contradicted itself earlier",
+            ));
+        }
         _ => {}
     }
     let is_stored = started.stored_index.is_some();
@@ -135,7 +167,10 @@ async fn enrolled_key(
     generation: Generation,
 ) -> Result<PublicKey, Ended> {
     let (id, number) = (endpoint.to_string(), generation.number());
-    let row = collector.db.read_async(move |db| db::endpoints::at(db, &id, number)).await?;
+    let row = collector
+        .db
+        .read_async(move |db| db::endpoints::at(db, &id, number))
+        .await?;
     match row {
         Some(row) if row.state == "enrolled" => row
             .evidence_key
@@ -161,14 +196,21 @@ async fn may_begin(
         other => return refuse(format!("the order is {other}")),
     }
     if delegation.attempt > order.order.attempts {
-        return refuse(format!("attempt {} of {}", delegation.attempt, order.order.attempts));
+        return refuse(format!(
+            "attempt {} of {}",
+            delegation.attempt, order.order.attempts
+        ));
     }
     // The endpoint admitted in time by its own, floor-corrected clock; when the bytes arrive is the network's matter.
     if delegation.at > order.order.expires {
         return refuse(format!("the order expired at {}", order.order.expires));
     }
     let id = *delegation.order.as_bytes();
-    let (name, number, fingerprint) = (endpoint.to_string(), generation.number(), evidence_key.fingerprint().to_string());
+    let (name, number, fingerprint) = (
+        endpoint.to_string(),
+        generation.number(),
+        evidence_key.fingerprint().to_string(),
+    );
     let attempt = delegation.attempt;
     let (addressed, used) = collector
         .db
@@ -207,7 +249,15 @@ async fn record_start(
         ("endpoint", delegation.endpoint.to_string()),
         ("order", delegation.order.to_string()),
     ];
-    collector.custody.record(EntryType::CollectionStarted, chain, &refs, ActObject::from(signed)).await?;
+    collector
+        .custody
+        .record(
+            EntryType::CollectionStarted,
+            chain,
+            &refs,
+            ActObject::from(signed),
+        )
+        .await?;
     collector.order_changed(&delegation.order);
     Ok(())
 }

@@ -52,7 +52,9 @@ pub async fn repaired(collector: &Collector, repaired: Vec<(String, Key)>) -> Re
 
 async fn record(collector: &Collector, type_: EntryType, key: &Key, store: &str) -> Result<(), Failure> {
     // Objects of no collection (rosters, orders) have no chain of evidence to stand in: the log line is all there is.
-    let Some(collection) = collection_of(key) else { return Ok(()) };
+    let Some(collection) = collection_of(key) else {
+        return Ok(());
+    };
     let (object, kind) = (key.to_string(), type_.as_str());
     let known = collector
         .db
@@ -62,10 +64,21 @@ async fn record(collector: &Collector, type_: EntryType, key: &Key, store: &str)
     if known.is_some() {
         return Ok(());
     }
-    let Some(row) = collector.collection(&collection).await? else { return Ok(()) };
-    let incident: IncidentId =
-        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
-    let refs = [("collection", collection.to_string()), ("object", key.to_string()), ("store", store.to_owned())];
-    collector.custody.record_own(type_, Chain::from(incident), &refs).await?;
+    let Some(row) = collector.collection(&collection).await? else {
+        return Ok(());
+    };
+    let incident: IncidentId = row
+        .incident
+        .parse()
+        .map_err(|error| Failure::internal("read the collection", error))?;
+    let refs = [
+        ("collection", collection.to_string()),
+        ("object", key.to_string()),
+        ("store", store.to_owned()),
+    ];
+    collector
+        .custody
+        .record_own(type_, Chain::from(incident), &refs)
+        .await?;
     Ok(())
 }

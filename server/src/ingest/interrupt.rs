@@ -24,16 +24,26 @@ const GRACE_AFTER_EXPIRY: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When database or ledger do not answer.
 pub async fn record(collector: &Collector, collection: &Digest) -> Result<(), Failure> {
-    let Some(row) = collector.collection(collection).await? else { return Ok(()) };
+    let Some(row) = collector.collection(collection).await? else {
+        return Ok(());
+    };
     if row.state != "running" {
         return Ok(());
     }
-    let incident: evidence::id::IncidentId =
-        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
+    let incident: evidence::id::IncidentId = row
+        .incident
+        .parse()
+        .map_err(|error| Failure::internal("read the collection", error))?;
     let seal = Digest(row.seal_head.unwrap_or_default());
-    let refs =
-        [("collection", collection.to_string()), ("seal", seal.to_string()), ("segments", row.segments.to_string())];
-    collector.custody.record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs).await?;
+    let refs = [
+        ("collection", collection.to_string()),
+        ("seal", seal.to_string()),
+        ("segments", row.segments.to_string()),
+    ];
+    collector
+        .custody
+        .record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs)
+        .await?;
     metrics::collection_ended(CollectionEnd::Interrupted);
     collector.order_changed(&Digest(row.order));
     tracing::info!(collection = %collection, segments = row.segments, "Collection is interrupted");
@@ -83,7 +93,9 @@ pub async fn expired(collector: &Collector) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::unavailable("reach its database", error))?;
     for (collection, expires) in running {
-        let Ok(expires) = expires.parse::<evidence::time::Time>() else { continue };
+        let Ok(expires) = expires.parse::<evidence::time::Time>() else {
+            continue;
+        };
         if now.since(expires) > GRACE_AFTER_EXPIRY && !collector.uploads.is_busy(&collection) {
             record(collector, &collection).await?;
         }

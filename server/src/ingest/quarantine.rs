@@ -36,8 +36,14 @@ pub async fn malformed(
 /// # Errors
 /// When the ledger does not take it.
 pub async fn record_malformed(collector: &Collector, admitted: &Admitted, seal: Digest) -> Result<(), Ended> {
-    let refs = [("collection", admitted.collection.to_string()), ("seal", seal.to_string())];
-    collector.custody.record_own(EntryType::CollectionMalformed, admitted.chain.clone(), &refs).await?;
+    let refs = [
+        ("collection", admitted.collection.to_string()),
+        ("seal", seal.to_string()),
+    ];
+    collector
+        .custody
+        .record_own(EntryType::CollectionMalformed, admitted.chain.clone(), &refs)
+        .await?;
     metrics::collection_ended(CollectionEnd::Malformed);
     collector.order_changed(&admitted.order_id);
     Ok(())
@@ -77,14 +83,25 @@ pub async fn contradicted(
         ("index", index.to_string()),
         ("sha256", Digest::of(&arrived.seal).to_string()),
     ];
-    collector.custody.record_own(EntryType::CollectionContradicted, admitted.chain.clone(), &refs).await?;
+    collector
+        .custody
+        .record_own(EntryType::CollectionContradicted, admitted.chain.clone(), &refs)
+        .await?;
     metrics::collection_ended(CollectionEnd::Contradicted);
     collector.order_changed(&admitted.order_id);
     tracing::error!(collection = %admitted.collection, index, "Endpoint sealed two different segments under one index; both are kept");
-    Err(Ended::rejected(Reason::Contradiction, format!("segment {index} is durable with other bytes")))
+    Err(Ended::rejected(
+        Reason::Contradiction,
+        format!("segment {index} is durable with other bytes"),
+    ))
 }
 
-async fn keep(collector: &Collector, admitted: &Admitted, index: u64, arrived: &Arrived) -> Result<(), Ended> {
+async fn keep(
+    collector: &Collector,
+    admitted: &Admitted,
+    index: u64,
+    arrived: &Arrived,
+) -> Result<(), Ended> {
     let collection = admitted.collection.as_bytes();
     let segment = Key::quarantined_segment(collection, index, arrived.sha256.as_bytes());
     let seal = Key::quarantined_seal(collection, index, Digest::of(&arrived.seal).as_bytes());

@@ -59,7 +59,9 @@ pub async fn take(
 ) -> Result<(), Ended> {
     let seal = match Seal::parse(&arrived.seal) {
         Ok(seal) => seal,
-        Err(error) => return quarantine::malformed(collector, admitted, warm, &arrived, chain_text(&error)).await,
+        Err(error) => {
+            return quarantine::malformed(collector, admitted, warm, &arrived, chain_text(&error)).await;
+        }
     };
     if let Err(error) = seal.verify(&admitted.delegation.sealer) {
         return quarantine::malformed(collector, admitted, warm, &arrived, chain_text(&error)).await;
@@ -74,7 +76,9 @@ pub async fn take(
         Err(ChainError::Index { stated, expected }) => {
             return Err(Failure::precondition(format!("segment {stated} where {expected} is due")).into());
         }
-        Err(error) => return quarantine::malformed(collector, admitted, warm, &arrived, error.to_string()).await,
+        Err(error) => {
+            return quarantine::malformed(collector, admitted, warm, &arrived, error.to_string()).await;
+        }
     }
     if seal.header.sha256 != arrived.sha256 {
         let reason = format!("segment {index} is not the bytes its seal names");
@@ -83,7 +87,14 @@ pub async fn take(
     let boot = warm::boot_ms(&seal);
     let elapsed = boot - *warm.first_boot_ms.get_or_insert(boot);
     if elapsed > i128::from(admitted.order.limits.wall_s) * 1000 + WALL_SLACK_MS {
-        return quarantine::over_limit(collector, admitted, warm, &arrived, "limit wall_s of the order is passed").await;
+        return quarantine::over_limit(
+            collector,
+            admitted,
+            warm,
+            &arrived,
+            "limit wall_s of the order is passed",
+        )
+        .await;
     }
 
     let segment_key = Key::segment(admitted.collection.as_bytes(), index, arrived.sha256.as_bytes());
@@ -100,7 +111,9 @@ pub async fn take(
     };
     // The caged process says what it saw; that it saw these bytes is checked against what was computed here.
     if judged.accepted.seal != seal.digest || judged.accepted.items_total != chain.items_total() {
-        return Err(Failure::internal("verify a segment", "the verifier's answer is about other bytes").into());
+        return Err(
+            Failure::internal("verify a segment", "the verifier's answer is about other bytes").into(),
+        );
     }
     let items = item_rows(&judged, index)?;
 
@@ -127,7 +140,10 @@ pub async fn take(
         copies: written.copies,
     };
     let id = *admitted.collection.as_bytes();
-    collector.db.write_async(move |tx| db::collections::add_segment(tx, &id, &row, items)).await?;
+    collector
+        .db
+        .write_async(move |tx| db::collections::add_segment(tx, &id, &row, items))
+        .await?;
 
     let plain = seal.header.plain_end.saturating_sub(seal.header.plain_start);
     metrics::segment_stored(seal.header.stored_len, plain, written.degraded);
@@ -146,10 +162,13 @@ async fn sent_again(
     index: u64,
     seal: Digest,
 ) -> Result<(), Ended> {
-    let known = collector.segments_of(admitted.number).await?.into_iter().find(|row| row.index == index);
-    let same = known.is_some_and(|row| {
-        row.seal_sha256 == *seal.as_bytes() && row.sha256 == *arrived.sha256.as_bytes()
-    });
+    let known = collector
+        .segments_of(admitted.number)
+        .await?
+        .into_iter()
+        .find(|row| row.index == index);
+    let same = known
+        .is_some_and(|row| row.seal_sha256 == *seal.as_bytes() && row.sha256 == *arrived.sha256.as_bytes());
     if same {
         return Ok(());
     }
@@ -176,11 +195,16 @@ async fn judge(
                 tracing::warn!(collection = %admitted.collection, deaths, cause = %how, "Verifier died");
                 if deaths >= DEATHS_MAX {
                     let reason = format!("the verifier ended without a verdict {deaths} times: {how}");
-                    return Ok(Verdict::Bad(super::child::Defect { over_limit: false, reason }));
+                    return Ok(Verdict::Bad(super::child::Defect {
+                        over_limit: false,
+                        reason,
+                    }));
                 }
                 let rebuilt = Warm::build(collector, admitted).await?;
                 if rebuilt.chain.next_index() != warm.chain.next_index() {
-                    return Err(Failure::internal("verify a segment", "stored segments and upload disagree").into());
+                    return Err(
+                        Failure::internal("verify a segment", "stored segments and upload disagree").into(),
+                    );
                 }
                 warm.verifier = rebuilt.verifier;
             }
@@ -190,11 +214,15 @@ async fn judge(
 }
 
 fn item_rows(judged: &Judged, segment: u64) -> Result<Vec<ItemRow>, Ended> {
-    let lines = judged.records.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let lines = judged
+        .records
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
     let rows = lines.map(|line| {
         let record = ItemRecord::parse_line(line, Stage::Final)
             .map_err(|error| Failure::internal("index a segment", error))?;
-        db::projection::item_row(segment, &record).map_err(|error| Failure::internal("index a segment", error))
+        db::projection::item_row(segment, &record)
+            .map_err(|error| Failure::internal("index a segment", error))
     });
     Ok(rows.collect::<Result<_, _>>()?)
 }

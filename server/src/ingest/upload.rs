@@ -47,7 +47,12 @@ pub async fn serve<S>(
 ) where
     S: Stream<Item = Result<UploadRequest, Status>> + Unpin + Send,
 {
-    let mut call = Call { collector: &collector, peer: &peer, requests, answers: answers.clone() };
+    let mut call = Call {
+        collector: &collector,
+        peer: &peer,
+        requests,
+        answers: answers.clone(),
+    };
     let ended = call.run(&endpoint, generation).await;
     let last = match ended {
         Ok(()) | Err(Ended::Gone) => None,
@@ -152,11 +157,13 @@ where
             Next::End => Err(Ended::Gone),
             Next::Message(Message::Segment(begin)) => {
                 let (share, arrived) = self.receive(turn, begin).await?;
-                segment::take(self.collector, admitted, warm, arrived).await.map_err(|ended| match ended {
-                    // Verifier and chain may be apart now: nothing of it is kept for another call.
-                    Ended::Gone => Ended::unavailable("store a segment", "the collector is stopping"),
-                    other => other,
-                })?;
+                segment::take(self.collector, admitted, warm, arrived)
+                    .await
+                    .map_err(|ended| match ended {
+                        // Verifier and chain may be apart now: nothing of it is kept for another call.
+                        Ended::Gone => Ended::unavailable("store a segment", "the collector is stopping"),
+                        other => other,
+                    })?;
                 drop(share);
                 self.progress(admitted, warm).await?;
                 self.answer(warm.durable().into()).await?;
@@ -198,8 +205,11 @@ where
                 Next::End => return Err(Ended::Gone),
             };
             if let Step::Whole(whole) = step {
-                let arrived =
-                    Arrived { seal: whole.seal, stored: Bytes::clone(&whole.stored), sha256: hasher.finish() };
+                let arrived = Arrived {
+                    seal: whole.seal,
+                    stored: Bytes::clone(&whole.stored),
+                    sha256: hasher.finish(),
+                };
                 return Ok((share, arrived));
             }
         }
@@ -231,13 +241,20 @@ where
                 tracing::debug!(%status, "Upload call was cut");
                 Err(Ended::Gone)
             }
-            Some(Ok(UploadRequest { message: Some(message) })) => Ok(Next::Message(message)),
-            Some(Ok(UploadRequest { message: None })) => Err(Failure::malformed("a message of an unknown kind").into()),
+            Some(Ok(UploadRequest {
+                message: Some(message),
+            })) => Ok(Next::Message(message)),
+            Some(Ok(UploadRequest { message: None })) => {
+                Err(Failure::malformed("a message of an unknown kind").into())
+            }
         }
     }
 
     async fn answer(&self, response: UploadResponse) -> Result<(), Ended> {
-        self.answers.send(Ok(response)).await.map_err(|_closed| Ended::Gone)
+        self.answers
+            .send(Ok(response))
+            .await
+            .map_err(|_closed| Ended::Gone)
     }
 
     async fn durable_in_database(&self, admitted: &Admitted) -> Result<Durable, Ended> {
@@ -262,7 +279,10 @@ where
             ("index", index.to_string()),
             ("seal", warm.chain.head().to_string()),
         ];
-        self.collector.custody.record_own(EntryType::CollectionProgress, admitted.chain.clone(), &refs).await?;
+        self.collector
+            .custody
+            .record_own(EntryType::CollectionProgress, admitted.chain.clone(), &refs)
+            .await?;
         (warm.progress_at, warm.progress_bytes) = (Instant::now(), 0);
         self.collector.order_changed(&admitted.order_id);
         Ok(())
@@ -276,8 +296,13 @@ where
     }
 
     async fn stored(&self, _admitted: &Admitted, receipt: proto::convert::Proven) -> Result<(), Ended> {
-        let stored = proto::v1::Stored { receipt: Some(receipt.into()) };
-        self.answer(UploadResponse { message: Some(proto::v1::upload_response::Message::Stored(stored)) }).await
+        let stored = proto::v1::Stored {
+            receipt: Some(receipt.into()),
+        };
+        self.answer(UploadResponse {
+            message: Some(proto::v1::upload_response::Message::Stored(stored)),
+        })
+        .await
     }
 }
 
@@ -285,6 +310,14 @@ where
 ///
 /// # Errors
 /// When database or ledger do not answer.
-pub async fn attempt_ended(collector: &Collector, collection: &Digest, interrupted: bool) -> Result<(), Failure> {
-    if interrupted { interrupt::record(collector, collection).await } else { Ok(()) }
+pub async fn attempt_ended(
+    collector: &Collector,
+    collection: &Digest,
+    interrupted: bool,
+) -> Result<(), Failure> {
+    if interrupted {
+        interrupt::record(collector, collection).await
+    } else {
+        Ok(())
+    }
 }

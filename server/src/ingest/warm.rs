@@ -77,7 +77,11 @@ impl Warm {
             return Ok(warm);
         }
         // One at a time: after a restart every endpoint comes back at once, and their new segments matter more.
-        let _turn = collector.refeed.acquire().await.map_err(|error| Ended::unavailable("resume the upload", error))?;
+        let _turn = collector
+            .refeed
+            .acquire()
+            .await
+            .map_err(|error| Ended::unavailable("resume the upload", error))?;
         tracing::info!(collection = %admitted.collection, segments = segments.len(), "Verifier is fed again from the stores");
         for segment in &segments {
             if collector.stop.is_cancelled() {
@@ -96,7 +100,10 @@ impl Warm {
     ) -> Result<(), Ended> {
         let (seal, stored, written) = read_stored(collector, &admitted.collection, segment).await?;
         let contradiction = |what: &str| {
-            Ended::Failed(Failure::internal("resume the upload", format!("stored segment {}: {what}", segment.index)))
+            Ended::Failed(Failure::internal(
+                "resume the upload",
+                format!("stored segment {}: {what}", segment.index),
+            ))
         };
         match self.verifier.segment(&seal, &stored).await {
             Ok(Verdict::Good(_)) => {}
@@ -104,7 +111,9 @@ impl Warm {
             Err(error) => return Err(Ended::unavailable("resume the upload", error)),
         }
         let parsed = Seal::parse(&seal).map_err(|error| contradiction(&error.to_string()))?;
-        self.chain.push(&parsed).map_err(|error| contradiction(&error.to_string()))?;
+        self.chain
+            .push(&parsed)
+            .map_err(|error| contradiction(&error.to_string()))?;
         self.first_boot_ms.get_or_insert_with(|| boot_ms(&parsed));
         self.note_written(written);
         Ok(())
@@ -140,7 +149,9 @@ pub async fn read_stored(
     blocking(move || {
         let seal = replicas.read(&seal_key)?;
         let stored = replicas.read(&segment_key)?;
-        let written = replicas.copies_of(&seal_key, seal_len).and(replicas.copies_of(&segment_key, stored_len));
+        let written = replicas
+            .copies_of(&seal_key, seal_len)
+            .and(replicas.copies_of(&segment_key, stored_len));
         Ok::<_, crate::store::ReplicaError>((Bytes::from(seal), Bytes::from(stored), written))
     })
     .await?

@@ -25,9 +25,14 @@ use crate::ingest::interrupt;
 /// # Errors
 /// A refusal that says why it does not count.
 pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, Failure> {
-    let (approval, signers) = signed.open::<Approval>().map_err(|error| Failure::malformed(chain(&error)))?;
+    let (approval, signers) = signed
+        .open::<Approval>()
+        .map_err(|error| Failure::malformed(chain(&error)))?;
     if approval.deployment != collector.deployment {
-        return Err(Failure::malformed(format!("the approval is of deployment {}", approval.deployment)));
+        return Err(Failure::malformed(format!(
+            "the approval is of deployment {}",
+            approval.deployment
+        )));
     }
     let now = crate::clock::now();
     acts::check_time("the approval", approval.at, now)?;
@@ -40,10 +45,15 @@ pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, 
         return Err(Failure::missing("there is no such order"));
     };
     if order.order.issuer == approval.approver {
-        return Err(Failure::forbidden("an order is approved by another person than its issuer"));
+        return Err(Failure::forbidden(
+            "an order is approved by another person than its issuer",
+        ));
     }
     if order.order.expires <= now {
-        return Err(Failure::precondition(format!("the order expired at {}", order.order.expires)));
+        return Err(Failure::precondition(format!(
+            "the order expired at {}",
+            order.order.expires
+        )));
     }
     let type_ = match approval.decision {
         Decision::Approve => EntryType::OrderApproved,
@@ -53,8 +63,10 @@ pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, 
     let condition: Condition = Box::new(move |tx| must_be(tx, &id, &["awaiting-approval"]));
     let refs = [("order", approval.order.to_string())];
     let chain = Chain::from(order.order.incident);
-    let recorded =
-        collector.custody.record_if(type_, chain, &refs, ActObject::from(signed), condition).await?;
+    let recorded = collector
+        .custody
+        .record_if(type_, chain, &refs, ActObject::from(signed), condition)
+        .await?;
     if approval.decision == Decision::Approve {
         collector.wake_targets(&approval.order).await?;
     }
@@ -72,16 +84,21 @@ pub async fn cancel(collector: &Collector, weighed: Weighed) -> Result<Recorded,
         .reference("order")
         .unwrap_or_default()
         .parse()
-        .map_err(|_| Failure::malformed("the act's ref order is no digest"))?;
+        .map_err(|_other_form| Failure::malformed("the act's ref order is no digest"))?;
     let Some(order) = collector.order(&id).await? else {
         return Err(Failure::missing("there is no such order"));
     };
     if weighed.act.incident != Chain::from(order.order.incident) {
-        return Err(Failure::malformed("the order is of another incident than the act"));
+        return Err(Failure::malformed(
+            "the order is of another incident than the act",
+        ));
     }
     let key = id.0;
     let condition: Condition = Box::new(move |tx| must_be(tx, &key, &["awaiting-approval", "issued"]));
-    let act = weighed.object.signed().map_err(|error| Failure::malformed(chain(&error)))?;
+    let act = weighed
+        .object
+        .signed()
+        .map_err(|error| Failure::malformed(chain(&error)))?;
     let recorded = crate::incidents::submit(collector, weighed, Some(condition)).await?;
     spread(collector, &id, &act).await?;
     collector.order_changed(&id);
@@ -93,16 +110,29 @@ async fn spread(collector: &Collector, order: &Digest, act: &Signed) -> Result<(
     let id = order.0;
     let (targets, attempts) = collector
         .db
-        .read_async(move |db| Ok::<_, DbError>((db::orders::targets(db, &id)?, db::orders::attempts(db, &id)?)))
+        .read_async(move |db| {
+            Ok::<_, DbError>((db::orders::targets(db, &id)?, db::orders::attempts(db, &id)?))
+        })
         .await
         .map_err(|error| Failure::unavailable("reach its database", error))?;
     for target in targets {
-        let cancel = v1::CancelOrder { order: order.to_string(), act: Some(act.into()) };
-        let message = v1::AttendResponse { message: Some(v1::attend_response::Message::Cancel(cancel)) };
+        let cancel = v1::CancelOrder {
+            order: order.to_string(),
+            act: Some(act.into()),
+        };
+        let message = v1::AttendResponse {
+            message: Some(v1::attend_response::Message::Cancel(cancel)),
+        };
         // An endpoint that is away hears of it when it asks to upload, or when it comes back.
-        collector.live.send(&target.endpoint, u64::from(target.generation), message);
+        collector
+            .live
+            .send(&target.endpoint, u64::from(target.generation), message);
     }
-    for collection in attempts.iter().filter(|row| row.state == "running").filter_map(|row| row.collection) {
+    for collection in attempts
+        .iter()
+        .filter(|row| row.state == "running")
+        .filter_map(|row| row.collection)
+    {
         let collection = Digest(collection);
         collector.uploads.displace(&collection);
         interrupt::record(collector, &collection).await?;
@@ -113,7 +143,10 @@ async fn spread(collector: &Collector, order: &Digest, act: &Signed) -> Result<(
 fn must_be(tx: &Connection, order: &[u8; 32], states: &[&str]) -> Result<(), Denied> {
     match db::orders::at(tx, order)? {
         Some(row) if states.contains(&row.state.as_str()) => Ok(()),
-        Some(row) => Err(Denied::no(Class::Precondition, format!("the order is {} already", row.state))),
+        Some(row) => Err(Denied::no(
+            Class::Precondition,
+            format!("the order is {} already", row.state),
+        )),
         None => Err(Denied::no(Class::Missing, "there is no such order")),
     }
 }

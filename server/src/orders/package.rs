@@ -40,7 +40,10 @@ pub async fn package(
         .read_async(move |db| db::orders::approvals(db, &id))
         .await
         .map_err(|error| Failure::unavailable("reach its database", error))?;
-    let approvals: Vec<_> = approvals.into_iter().filter(|row| row.decision == "approve").collect();
+    let approvals: Vec<_> = approvals
+        .into_iter()
+        .filter(|row| row.decision == "approve")
+        .collect();
 
     let mut indices = vec![order.row.index];
     indices.extend(approvals.iter().map(|row| row.index));
@@ -54,7 +57,10 @@ pub async fn package(
             ),
         ));
     }
-    let consistency = collector.custody.consistency(known.checkpoint_size, published.size).await?;
+    let consistency = collector
+        .custody
+        .consistency(known.checkpoint_size, published.size)
+        .await?;
     let mut proven = proven.into_iter().map(v1::ProvenEntry::from);
     let issued = proven.next();
 
@@ -94,12 +100,20 @@ pub async fn target_set(collector: &Collector, order: &OpenOrder) -> Result<Targ
     let lines: Vec<&str> = text.lines().collect();
     let mut targets = Vec::new();
     for leaf in lines.chunks(4) {
-        let [_, endpoint, generation, fingerprint] = leaf else { return Err(broken("not four lines".to_owned())) };
-        let generation: Generation = generation.parse().map_err(|_| broken("no generation".to_owned()))?;
+        let [_, endpoint, generation, fingerprint] = leaf else {
+            return Err(broken("not four lines".to_owned()));
+        };
+        let generation: Generation = generation
+            .parse()
+            .map_err(|_no_id| broken("no generation".to_owned()))?;
         targets.push(Target {
-            endpoint: endpoint.parse().map_err(|_| broken("no endpoint".to_owned()))?,
+            endpoint: endpoint
+                .parse()
+                .map_err(|_no_id| broken("no endpoint".to_owned()))?,
             generation,
-            evidence_key: fingerprint.parse().map_err(|_| broken("no fingerprint".to_owned()))?,
+            evidence_key: fingerprint
+                .parse()
+                .map_err(|_no_id| broken("no fingerprint".to_owned()))?,
         });
     }
     TargetSet::new(targets).map_err(|error| broken(error.to_string()))
@@ -111,7 +125,8 @@ async fn target_proof(
     endpoint: &EndpointId,
 ) -> Result<evidence::order::TargetProof, Failure> {
     let set = target_set(collector, order).await?;
-    set.proof(endpoint).ok_or_else(|| Failure::internal("prove a target", format!("{endpoint} is no target")))
+    set.proof(endpoint)
+        .ok_or_else(|| Failure::internal("prove a target", format!("{endpoint} is no target")))
 }
 
 /// Rosters after the endpoint's, up to the order's.

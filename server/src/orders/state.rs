@@ -106,7 +106,9 @@ impl AttemptState {
     pub const fn after(self, event: AttemptEvent) -> Option<Self> {
         use AttemptEvent as E;
         match (self, event) {
-            (Self::Waiting | Self::Sent | Self::Interrupted | Self::Malformed, E::Delivered) => Some(Self::Sent),
+            (Self::Waiting | Self::Sent | Self::Interrupted | Self::Malformed, E::Delivered) => {
+                Some(Self::Sent)
+            }
             (Self::Sent, E::Disconnected) => Some(Self::Waiting),
             (Self::Waiting | Self::Sent | Self::Interrupted, E::Admitted) => Some(Self::Running),
             (Self::Waiting | Self::Sent, E::Refused { busy: true }) => Some(Self::Waiting),
@@ -145,7 +147,9 @@ impl Target {
         match self.state {
             AttemptState::Stored | AttemptState::StoredDegraded | AttemptState::Refused => true,
             AttemptState::Interrupted | AttemptState::Malformed => self.attempt >= attempts_max,
-            AttemptState::Waiting | AttemptState::Sent | AttemptState::Running | AttemptState::Uploaded => false,
+            AttemptState::Waiting | AttemptState::Sent | AttemptState::Running | AttemptState::Uploaded => {
+                false
+            }
         }
     }
 
@@ -254,8 +258,14 @@ pub fn order_state(facts: OrderFacts, targets: &[Target]) -> OrderState {
     if facts.needs_approval && !facts.approved {
         return OrderState::AwaitingApproval;
     }
-    let begun = targets.iter().any(|target| !matches!(target.state, AttemptState::Waiting | AttemptState::Sent));
-    if begun { OrderState::Running } else { OrderState::Issued }
+    let begun = targets
+        .iter()
+        .any(|target| !matches!(target.state, AttemptState::Waiting | AttemptState::Sent));
+    if begun {
+        OrderState::Running
+    } else {
+        OrderState::Issued
+    }
 }
 
 /// Whether [`OrderState`] will not change any more: the end of a watch.
@@ -314,14 +324,21 @@ mod tests {
             assert_eq!(AttemptState::StoredDegraded.after(event), None, "{event:?}");
             assert_eq!(AttemptState::Refused.after(event), None, "{event:?}");
         }
-        assert_eq!(AttemptState::StoredDegraded.after(E::Repaired), Some(AttemptState::Stored));
+        assert_eq!(
+            AttemptState::StoredDegraded.after(E::Repaired),
+            Some(AttemptState::Stored)
+        );
     }
 
     #[test]
     fn a_busy_endpoint_gets_the_order_again_and_a_refusal_is_final() {
-        let busy = AttemptState::Sent.after(AttemptEvent::Refused { busy: true }).unwrap();
+        let busy = AttemptState::Sent
+            .after(AttemptEvent::Refused { busy: true })
+            .unwrap();
         assert!(target(busy, 0).wants_delivery(3));
-        let refused = AttemptState::Sent.after(AttemptEvent::Refused { busy: false }).unwrap();
+        let refused = AttemptState::Sent
+            .after(AttemptEvent::Refused { busy: false })
+            .unwrap();
         assert!(!target(refused, 0).wants_delivery(3));
         assert!(target(refused, 0).is_settled(3));
     }
@@ -330,23 +347,53 @@ mod tests {
     fn an_interrupted_target_is_open_until_its_attempts_are_used() {
         assert!(target(AttemptState::Interrupted, 2).wants_delivery(3));
         assert!(!target(AttemptState::Interrupted, 3).wants_delivery(3));
-        assert_eq!(order_state(OPEN, &[target(AttemptState::Interrupted, 2)]), OrderState::Running);
-        assert_eq!(order_state(OPEN, &[target(AttemptState::Interrupted, 3)]), OrderState::Done);
+        assert_eq!(
+            order_state(OPEN, &[target(AttemptState::Interrupted, 2)]),
+            OrderState::Running
+        );
+        assert_eq!(
+            order_state(OPEN, &[target(AttemptState::Interrupted, 3)]),
+            OrderState::Done
+        );
     }
 
     #[test]
     fn an_order_waits_for_its_second_person_and_a_rejection_ends_it() {
         let waiting = [target(AttemptState::Waiting, 0)];
-        let facts = OrderFacts { needs_approval: true, ..OPEN };
+        let facts = OrderFacts {
+            needs_approval: true,
+            ..OPEN
+        };
         assert_eq!(order_state(facts, &waiting), OrderState::AwaitingApproval);
         assert!(!order_state(facts, &waiting).is_deliverable());
-        assert_eq!(order_state(OrderFacts { approved: true, ..facts }, &waiting), OrderState::Issued);
-        assert_eq!(order_state(OrderFacts { rejected: true, ..facts }, &waiting), OrderState::Rejected);
+        assert_eq!(
+            order_state(
+                OrderFacts {
+                    approved: true,
+                    ..facts
+                },
+                &waiting
+            ),
+            OrderState::Issued
+        );
+        assert_eq!(
+            order_state(
+                OrderFacts {
+                    rejected: true,
+                    ..facts
+                },
+                &waiting
+            ),
+            OrderState::Rejected
+        );
     }
 
     #[test]
     fn what_was_admitted_in_time_is_still_taken_after_expiry() {
-        let facts = OrderFacts { expired: true, ..OPEN };
+        let facts = OrderFacts {
+            expired: true,
+            ..OPEN
+        };
         let running = [target(AttemptState::Running, 1), target(AttemptState::Waiting, 0)];
         assert_eq!(order_state(facts, &running), OrderState::Running);
         let left = [target(AttemptState::Stored, 1), target(AttemptState::Waiting, 0)];
@@ -356,10 +403,16 @@ mod tests {
 
     #[test]
     fn a_cancelled_order_is_finished_when_nothing_is_under_way() {
-        let facts = OrderFacts { cancelled: true, ..OPEN };
+        let facts = OrderFacts {
+            cancelled: true,
+            ..OPEN
+        };
         let running = [target(AttemptState::Running, 1)];
         assert_eq!(order_state(facts, &running), OrderState::Cancelled);
         assert!(!is_finished(OrderState::Cancelled, &running));
-        assert!(is_finished(OrderState::Cancelled, &[target(AttemptState::Interrupted, 1)]));
+        assert!(is_finished(
+            OrderState::Cancelled,
+            &[target(AttemptState::Interrupted, 1)]
+        ));
     }
 }

@@ -33,15 +33,29 @@ pub async fn record(
         return Err(Failure::malformed("a read of evidence needs a purpose"));
     }
     if purpose.len() > PURPOSE_BYTES_MAX {
-        return Err(Failure::new(Class::OverLimit, format!("a purpose has at most {PURPOSE_BYTES_MAX} bytes")));
+        return Err(Failure::new(
+            Class::OverLimit,
+            format!("a purpose has at most {PURPOSE_BYTES_MAX} bytes"),
+        ));
     }
-    let incident: IncidentId =
-        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
+    let incident: IncidentId = row
+        .incident
+        .parse()
+        .map_err(|error| Failure::internal("read the collection", error))?;
     let detail = acts::store_text(collector, purpose).await?;
-    let refs = [("object", format!("{}/{object}", Digest(row.id))), ("person", person.to_string())];
+    let refs = [
+        ("object", format!("{}/{object}", Digest(row.id))),
+        ("person", person.to_string()),
+    ];
     let recorded = collector
         .custody
-        .record_own_with(EntryType::EvidenceAccessed, Chain::from(incident), &refs, &[], Some(detail))
+        .record_own_with(
+            EntryType::EvidenceAccessed,
+            Chain::from(incident),
+            &refs,
+            &[],
+            Some(detail),
+        )
         .await?;
     metrics::read_begun();
     tracing::info!(collection = %Digest(row.id), person = %person, entry = recorded.index, "Evidence is read");

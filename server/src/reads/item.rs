@@ -61,7 +61,10 @@ pub async fn read(
     let record = ItemRecord::parse_line(&line, Stage::Final)
         .map_err(|error| Failure::internal("read an item record", error))?;
     if !record.has_content() {
-        let hint = record.link.as_ref().map(|link| format!("; it is a hard link to item {}", link.n));
+        let hint = record
+            .link
+            .as_ref()
+            .map(|link| format!("; it is a hard link to item {}", link.n));
         return Err(Failure::precondition(format!(
             "item {} has no content of its own (outcome {}){}",
             item.n,
@@ -70,9 +73,14 @@ pub async fn read(
         )));
     }
     let frames = frames(collector, &row, &record).await?;
-    let _place = collector.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
+    let _place = collector
+        .readers
+        .acquire()
+        .await
+        .map_err(|error| Failure::unavailable("read evidence", error))?;
     // Before the entry: a process that cannot start is no read.
-    let mut caged = Caged::start(&collector.program).map_err(|error| Failure::unavailable("read evidence", error))?;
+    let mut caged =
+        Caged::start(&collector.program).map_err(|error| Failure::unavailable("read evidence", error))?;
     let accessed = access::record(collector, &row, person, &format!("item/{}", item.n), purpose).await?;
     let begin = ReadBegin {
         record: line.clone().into(),
@@ -82,7 +90,10 @@ pub async fn read(
     send(answers, Message::Begin(begin)).await?;
 
     let segments = collector.segments_of(row.number).await?;
-    let task = Item { record: STANDARD.encode(&line), frames };
+    let task = Item {
+        record: STANDARD.encode(&line),
+        frames,
+    };
     let died = |error| Failure::unavailable("read evidence", error);
     caged.send_json(Kind::Item, &task).await.map_err(died)?;
     loop {
@@ -109,7 +120,12 @@ pub async fn read(
                 let defect: Defect = parse(&frame.payload).map_err(died)?;
                 return Err(altered(&row, &defect.reason));
             }
-            other => return Err(Failure::internal("read evidence", format!("the cage answered {other:?}"))),
+            other => {
+                return Err(Failure::internal(
+                    "read evidence",
+                    format!("the cage answered {other:?}"),
+                ));
+            }
         }
     }
 }
@@ -117,11 +133,18 @@ pub async fn read(
 fn altered(row: &CollectionRow, reason: &str) -> Failure {
     tracing::error!(collection = %Digest(row.id), reason, "Stored evidence does not open any more: run fsck");
     metrics::fixity_failed();
-    Failure::new(Class::Contradiction, "what is stored is not the item its record names; do not use what was sent")
+    Failure::new(
+        Class::Contradiction,
+        "what is stored is not the item its record names; do not use what was sent",
+    )
 }
 
 /// The item's row and its record line, out of the seal that holds it.
-async fn find(collector: &Collector, row: &CollectionRow, wanted: Wanted) -> Result<(ItemRow, Vec<u8>), Failure> {
+async fn find(
+    collector: &Collector,
+    row: &CollectionRow,
+    wanted: Wanted,
+) -> Result<(ItemRow, Vec<u8>), Failure> {
     let number = row.number;
     let found = collector
         .db
@@ -129,13 +152,17 @@ async fn find(collector: &Collector, row: &CollectionRow, wanted: Wanted) -> Res
             Wanted::Ordinal(n) => db::collections::item(db, number, n),
             Wanted::Path(path) => {
                 let items = db::collections::items_of_path(db, number, &path, 1000)?;
-                let with_content = items.iter().position(|item| item.data.is_some() && item.size.is_some());
+                let with_content = items
+                    .iter()
+                    .position(|item| item.data.is_some() && item.size.is_some());
                 Ok(items.into_iter().nth(with_content.unwrap_or(0)))
             }
         })
         .await
         .map_err(|error: db::DbError| Failure::unavailable("reach its database", error))?;
-    let Some(item) = found else { return Err(Failure::missing("the collection has no such item")) };
+    let Some(item) = found else {
+        return Err(Failure::missing("the collection has no such item"));
+    };
     let lines = list::lines_of_segment(collector, row, item.segment).await?;
     let first = first_of_segment(collector, row.number, item.segment).await?;
     let place = usize::try_from(item.n.saturating_sub(first)).unwrap_or(usize::MAX);
@@ -158,7 +185,9 @@ async fn first_of_segment(collector: &Collector, number: u64, segment: u64) -> R
 async fn frames(collector: &Collector, row: &CollectionRow, record: &ItemRecord) -> Result<Frames, Failure> {
     let segments = collector.segments_of(row.number).await?;
     if let Some(last) = segments.last().filter(|last| last.is_final) {
-        return Ok(Frames::Table(STANDARD.encode(seek_table(collector, row, last).await?)));
+        return Ok(Frames::Table(
+            STANDARD.encode(seek_table(collector, row, last).await?),
+        ));
     }
     let start = record.data.unwrap_or(0);
     let end = start.saturating_add(record.stored.unwrap_or(0));
@@ -166,19 +195,36 @@ async fn frames(collector: &Collector, row: &CollectionRow, record: &ItemRecord)
     let outside = || Failure::precondition("the item goes on behind the last segment that arrived");
     let first = segments.iter().position(holds).ok_or_else(outside)?;
     let last = segments.iter().rposition(holds).ok_or_else(outside)?;
-    let lengths = segments.iter().map(|row| (row.stored_len, row.plain_end.saturating_sub(row.plain_start)));
-    Ok(Frames::Segments { lengths: lengths.collect(), first, last })
+    let lengths = segments
+        .iter()
+        .map(|row| (row.stored_len, row.plain_end.saturating_sub(row.plain_start)));
+    Ok(Frames::Segments {
+        lengths: lengths.collect(),
+        first,
+        last,
+    })
 }
 
-async fn seek_table(collector: &Collector, row: &CollectionRow, last: &SegmentRow) -> Result<Vec<u8>, Failure> {
-    let (replicas, key, length) =
-        (collector.replicas.clone(), Key::segment(&row.id, last.index, &last.sha256), last.stored_len);
+async fn seek_table(
+    collector: &Collector,
+    row: &CollectionRow,
+    last: &SegmentRow,
+) -> Result<Vec<u8>, Failure> {
+    let (replicas, key, length) = (
+        collector.replicas.clone(),
+        Key::segment(&row.id, last.index, &last.sha256),
+        last.stored_len,
+    );
     let read = move || {
         let footer_bytes = u64::try_from(SeekTable::FOOTER_BYTES).unwrap_or(u64::MAX);
         let broken = |what: String| Failure::internal("read the seek table", what);
         let tail = |bytes: u64| {
-            let start = length.checked_sub(bytes).ok_or_else(|| broken("longer than its segment".to_owned()))?;
-            replicas.read_range(&key, start, bytes).map_err(|error| Failure::unavailable("read evidence", error))
+            let start = length
+                .checked_sub(bytes)
+                .ok_or_else(|| broken("longer than its segment".to_owned()))?;
+            replicas
+                .read_range(&key, start, bytes)
+                .map_err(|error| Failure::unavailable("read evidence", error))
         };
         let footer = tail(footer_bytes)?;
         let table_len = SeekTable::table_len(&footer).map_err(|error| broken(error.to_string()))?;
@@ -196,7 +242,10 @@ async fn range(
     end: u64,
 ) -> Result<Vec<u8>, Failure> {
     if end <= start || end - start > RANGE_BYTES_MAX {
-        return Err(Failure::internal("read evidence", format!("the cage asked for {start}..{end}")));
+        return Err(Failure::internal(
+            "read evidence",
+            format!("the cage asked for {start}..{end}"),
+        ));
     }
     let mut pieces = Vec::new();
     let mut at = 0_u64;
@@ -204,7 +253,11 @@ async fn range(
         let behind = at.saturating_add(segment.stored_len);
         let (from, until) = (start.max(at), end.min(behind));
         if from < until {
-            pieces.push((Key::segment(&row.id, segment.index, &segment.sha256), from - at, until - from));
+            pieces.push((
+                Key::segment(&row.id, segment.index, &segment.sha256),
+                from - at,
+                until - from,
+            ));
         }
         at = behind;
     }
@@ -230,7 +283,9 @@ async fn range(
 /// When the reader is gone.
 pub async fn send(answers: &Answers, message: Message) -> Result<(), Failure> {
     answers
-        .send(Ok(ReadResponse { message: Some(message) }))
+        .send(Ok(ReadResponse {
+            message: Some(message),
+        }))
         .await
         .map_err(|_closed| Failure::new(Class::Unavailable, "the reader is gone"))
 }

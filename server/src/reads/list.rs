@@ -32,18 +32,28 @@ pub type Answers = mpsc::Sender<Result<v1::ItemBatch, Status>>;
 ///
 /// # Errors
 /// When database, stores or the cage do not answer.
-pub async fn list(collector: &Collector, request: v1::ListItemsRequest, answers: &Answers) -> Result<(), Failure> {
+pub async fn list(
+    collector: &Collector,
+    request: v1::ListItemsRequest,
+    answers: &Answers,
+) -> Result<(), Failure> {
     let row = access::resolve(collector, &request.collection).await?;
     let (number, not_ok_only) = (row.number, request.not_ok_only);
     let prefix = request.prefix.into_bytes();
-    let _place = collector.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
+    let _place = collector
+        .readers
+        .acquire()
+        .await
+        .map_err(|error| Failure::unavailable("read evidence", error))?;
     let mut lister = Lister::new(collector, &row, answers);
     let mut from = 0;
     loop {
         let prefix = prefix.clone();
         let page = collector
             .db
-            .read_async(move |db| db::collections::items_page(db, number, &prefix, not_ok_only, from, PAGE_ROWS))
+            .read_async(move |db| {
+                db::collections::items_page(db, number, &prefix, not_ok_only, from, PAGE_ROWS)
+            })
             .await
             .map_err(|error: db::DbError| Failure::unavailable("reach its database", error))?;
         let Some(last) = page.last() else { break };
@@ -68,7 +78,15 @@ struct Lister<'l> {
 
 impl<'l> Lister<'l> {
     fn new(collector: &'l Collector, row: &'l CollectionRow, answers: &'l Answers) -> Self {
-        Self { collector, row, answers, segment: None, wanted: BTreeSet::new(), batch: Vec::new(), batch_bytes: 0 }
+        Self {
+            collector,
+            row,
+            answers,
+            segment: None,
+            wanted: BTreeSet::new(),
+            batch: Vec::new(),
+            batch_bytes: 0,
+        }
     }
 
     async fn item(&mut self, segment: u64, n: u64) -> Result<(), Failure> {
@@ -82,10 +100,14 @@ impl<'l> Lister<'l> {
 
     async fn flush_segment(&mut self) -> Result<(), Failure> {
         let wanted = std::mem::take(&mut self.wanted);
-        let Some(segment) = self.segment.filter(|_| !wanted.is_empty()) else { return Ok(()) };
+        let Some(segment) = self.segment.filter(|_| !wanted.is_empty()) else {
+            return Ok(());
+        };
         let segments = self.collector.segments_of(self.row.number).await?;
         let row = segments.iter().find(|row| row.index == segment);
-        let first = row.map(|row| row.items_total.saturating_sub(row.items)).unwrap_or(0);
+        let first = row
+            .map(|row| row.items_total.saturating_sub(row.items))
+            .unwrap_or(0);
         let lines = lines_of_segment(self.collector, self.row, segment).await?;
         for (n, line) in (first..).zip(lines) {
             if wanted.contains(&n) {
@@ -128,9 +150,14 @@ pub async fn lines_of_segment(
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let segments = collector.segments_of(row.number).await?;
     let Some(found) = segments.iter().find(|candidate| candidate.index == segment) else {
-        return Err(Failure::missing(format!("the collection has no segment {segment}")));
+        return Err(Failure::missing(format!(
+            "the collection has no segment {segment}"
+        )));
     };
-    let (replicas, key) = (collector.replicas.clone(), Key::seal(&row.id, segment, &found.seal_sha256));
+    let (replicas, key) = (
+        collector.replicas.clone(),
+        Key::seal(&row.id, segment, &found.seal_sha256),
+    );
     let seal = blocking(move || replicas.read(&key))
         .await?
         .map_err(|error| Failure::unavailable("read a seal", error))?;
@@ -142,7 +169,10 @@ pub async fn lines_of_segment(
         let frame = caged.receive().await.map_err(died)?;
         match frame.kind {
             Kind::Records => {
-                let split = frame.payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                let split = frame
+                    .payload
+                    .split(|byte| *byte == b'\n')
+                    .filter(|line| !line.is_empty());
                 lines.extend(split.map(<[u8]>::to_vec));
             }
             Kind::Finished => return Ok(lines),
@@ -150,7 +180,12 @@ pub async fn lines_of_segment(
                 let defect: Defect = parse(&frame.payload).map_err(died)?;
                 return Err(Failure::internal("open a seal", defect.reason));
             }
-            other => return Err(Failure::internal("open a seal", format!("the cage answered {other:?}"))),
+            other => {
+                return Err(Failure::internal(
+                    "open a seal",
+                    format!("the cage answered {other:?}"),
+                ));
+            }
         }
     }
 }

@@ -40,15 +40,29 @@ pub async fn read(
     let accessed = access::record(collector, &row, person, object, purpose).await?;
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let digest = Digest::of(&bytes);
-    send(answers, Message::Begin(ReadBegin { record: bytes::Bytes::new(), size, accessed: Some(accessed.into()) }))
-        .await?;
+    send(
+        answers,
+        Message::Begin(ReadBegin {
+            record: bytes::Bytes::new(),
+            size,
+            accessed: Some(accessed.into()),
+        }),
+    )
+    .await?;
     let mut rest = bytes::Bytes::from(bytes);
     while !rest.is_empty() {
         let chunk = rest.split_to(rest.len().min(DATA_BYTES_MAX));
         metrics::read_bytes(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
         send(answers, Message::Data(chunk)).await?;
     }
-    send(answers, Message::End(ReadEnd { digest_checked: true, sha256: digest.to_string() })).await
+    send(
+        answers,
+        Message::End(ReadEnd {
+            digest_checked: true,
+            sha256: digest.to_string(),
+        }),
+    )
+    .await
 }
 
 /// The key of `segment/<index>`, `seal/<index>`, `manifest` or `delegation`.
@@ -58,15 +72,18 @@ async fn key(collector: &Collector, row: &CollectionRow, object: &str) -> Result
         "delegation" => return Ok(Key::document(&row.delegation)),
         "manifest" => {
             let manifest = row.manifest.as_ref();
-            return manifest.map(Key::document).ok_or_else(|| Failure::missing("the collection has no manifest"));
+            return manifest
+                .map(Key::document)
+                .ok_or_else(|| Failure::missing("the collection has no manifest"));
         }
         _ => {}
     }
     let (kind, index) = object.split_once('/').ok_or_else(unknown)?;
-    let index: u64 = index.parse().map_err(|_| unknown())?;
+    let index: u64 = index.parse().map_err(|_not_a_number| unknown())?;
     let segments = collector.segments_of(row.number).await?;
     let segment = segments.iter().find(|segment| segment.index == index);
-    let segment = segment.ok_or_else(|| Failure::missing(format!("the collection has no segment {index}")))?;
+    let segment =
+        segment.ok_or_else(|| Failure::missing(format!("the collection has no segment {index}")))?;
     match kind {
         "segment" => Ok(Key::segment(&row.id, index, &segment.sha256)),
         "seal" => Ok(Key::seal(&row.id, index, &segment.seal_sha256)),

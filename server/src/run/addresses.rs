@@ -64,7 +64,8 @@ mod tests {
             metrics: None,
         };
         let published = addresses.publish(&run).unwrap();
-        let read: Addresses = serde_json::from_slice(&fs_err::read(run.join("addresses.json")).unwrap()).unwrap();
+        let read: Addresses =
+            serde_json::from_slice(&fs_err::read(run.join("addresses.json")).unwrap()).unwrap();
         assert_eq!(read, addresses);
         drop(published);
         assert!(!run.join("addresses.json").exists());

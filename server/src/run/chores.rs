@@ -40,7 +40,10 @@ pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stam
         (shared(), shared(), shared(), shared(), shared(), shared());
     spawn("repair", Box::pin(async move { repair(&repairer).await }));
     spawn("expiry", Box::pin(async move { expiry(&expirer).await }));
-    spawn("rosters", Box::pin(async move { rosters::publish_dropped(&publisher, &run_directory).await }));
+    spawn(
+        "rosters",
+        Box::pin(async move { rosters::publish_dropped(&publisher, &run_directory).await }),
+    );
     spawn("sweep", Box::pin(async move { first_sweep(&sweeper).await }));
     if let Some(every) = stamp_every {
         spawn("stamps", Box::pin(async move { stamps(&stamper, every).await }));
@@ -97,10 +100,18 @@ async fn repair_round(collector: &Collector) -> Result<(), Failure> {
             .await?
             .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
         for (task, reason) in &report.failed {
-            tracing::warn!(store = task.store, key = task.key, reason, "Replica could not be made; it stays queued");
+            tracing::warn!(
+                store = task.store,
+                key = task.key,
+                reason,
+                "Replica could not be made; it stays queued"
+            );
         }
         let done = report.repaired.len();
-        let keys = report.repaired.into_iter().filter_map(|task| Some((task.store, Key::parse(&task.key).ok()?)));
+        let keys = report
+            .repaired
+            .into_iter()
+            .filter_map(|task| Some((task.store, Key::parse(&task.key).ok()?)));
         fixity::repaired(collector, keys.collect()).await?;
         let waiting = collector
             .db
@@ -125,7 +136,9 @@ async fn expiry(collector: &Collector) {
 }
 
 async fn stamps(collector: &Collector, every: Duration) {
-    let Some(client) = collector.tsa.clone() else { return };
+    let Some(client) = collector.tsa.clone() else {
+        return;
+    };
     let mut next = Instant::now();
     while pause(collector, STAMP_LOOK.min(every)).await {
         if Instant::now() >= next {
@@ -142,7 +155,9 @@ async fn stamps(collector: &Collector, every: Duration) {
         let stamped =
             crate::tsa::stamp_due(&client, &collector.db, &collector.replicas, sequencer, who, now).await;
         match stamped {
-            Ok(Some(stamped)) => tracing::info!(size = stamped.size, stamp = %stamped.stamp, "Checkpoint is stamped"),
+            Ok(Some(stamped)) => {
+                tracing::info!(size = stamped.size, stamp = %stamped.stamp, "Checkpoint is stamped")
+            }
             Ok(None) => {}
             Err(error) => log("stamps", &Failure::unavailable("keep a time stamp", error)),
         }
@@ -155,7 +170,11 @@ async fn watchdog(collector: &Collector) {
         let (db, has_stopped) = (collector.db.clone(), collector.custody.sequencer().has_stopped());
         async move {
             let answer = db.read_async(|db| db::log::state(db).map(drop));
-            !has_stopped && matches!(tokio::time::timeout(Duration::from_secs(30), answer).await, Ok(Ok(())))
+            !has_stopped
+                && matches!(
+                    tokio::time::timeout(Duration::from_secs(30), answer).await,
+                    Ok(Ok(()))
+                )
         }
     };
     notify::feed_watchdog(is_alive, collector.intake.clone()).await;

@@ -25,7 +25,9 @@ where
     F: Fn() -> A + Send,
     A: Future<Output = bool> + Send,
 {
-    let Some(interval) = sd_notify::watchdog_enabled() else { return };
+    let Some(interval) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     let half = (interval / 2).max(Duration::from_millis(100));
     loop {
         tokio::select! {

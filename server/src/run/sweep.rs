@@ -37,7 +37,10 @@ pub struct Swept {
 /// # Errors
 /// When database, stores or ledger do not answer; what was done until then stays done.
 pub async fn sweep(collector: &Collector) -> Result<Swept, Failure> {
-    let mut swept = Swept { finished: finish_complete(collector).await?, ..Swept::default() };
+    let mut swept = Swept {
+        finished: finish_complete(collector).await?,
+        ..Swept::default()
+    };
     let (replicas, sink) = (collector.replicas.clone(), QueueSink(collector.db.clone()));
     swept.queued = blocking(move || scan_for_missing(&replicas, &sink))
         .await?
@@ -84,7 +87,9 @@ async fn finish_complete(collector: &Collector) -> Result<u64, Failure> {
     let manifests = manifests_without_entry(collector).await?;
     let mut finished = 0;
     for row in complete {
-        let found = manifests.iter().find(|(collection, _)| *collection == Digest(row.id));
+        let found = manifests
+            .iter()
+            .find(|(collection, _)| *collection == Digest(row.id));
         let Some((_, signed)) = found else { continue };
         match finish_one(collector, &row, signed.clone()).await {
             Ok(()) => finished += 1,
@@ -105,7 +110,7 @@ async fn finish_one(collector: &Collector, row: &CollectionRow, manifest: Signed
     let _turn = collector.uploads.enter(Digest(row.id)).await;
     let delegation = collector.document(Key::document(&row.delegation)).await?;
     let broken = |what: &str| Ended::Failed(Failure::internal("finish a collection", what.to_owned()));
-    let endpoint: EndpointId = row.endpoint.parse().map_err(|_| broken("no endpoint id"))?;
+    let endpoint: EndpointId = row.endpoint.parse().map_err(|_no_id| broken("no endpoint id"))?;
     let generation = Generation::new(row.generation).ok_or_else(|| broken("generation 0"))?;
     let admitted = begin::admit(collector, &endpoint, generation, delegation).await?;
     if admitted.stored_index.is_some() {
@@ -123,12 +128,17 @@ async fn manifests_without_entry(collector: &Collector) -> Result<Vec<(Digest, S
         let mut found = Vec::new();
         for key in replicas.list("documents/").map_err(unavailable)? {
             let Some(digest) = key.digest() else { continue };
-            let is_known = db.read(|db| db::entries::by_event(db, &digest)).map_err(database)?.is_some();
+            let is_known = db
+                .read(|db| db::entries::by_event(db, &digest))
+                .map_err(database)?
+                .is_some();
             if is_known {
                 continue;
             }
             let Ok(bytes) = replicas.read(&key) else { continue };
-            let Ok(signed) = Signed::parse(&bytes) else { continue };
+            let Ok(signed) = Signed::parse(&bytes) else {
+                continue;
+            };
             if let Ok(manifest) = signed.read::<Manifest>() {
                 found.push((manifest.collection, signed));
             }
@@ -139,11 +149,22 @@ async fn manifests_without_entry(collector: &Collector) -> Result<Vec<(Digest, S
 }
 
 /// Checks that every acknowledged object of a collection is somewhere. Lengths only: fsck re-hashes.
-async fn check(collector: &Collector, row: &CollectionRow, named: &mut BTreeSet<Key>) -> Result<u64, Failure> {
+async fn check(
+    collector: &Collector,
+    row: &CollectionRow,
+    named: &mut BTreeSet<Key>,
+) -> Result<u64, Failure> {
     let segments = collector.segments_of(row.number).await?;
-    let mut keys: Vec<(Key, Option<u64>)> = segments.iter().flat_map(|segment| keys_of(&row.id, segment)).collect();
+    let mut keys: Vec<(Key, Option<u64>)> = segments
+        .iter()
+        .flat_map(|segment| keys_of(&row.id, segment))
+        .collect();
     named.extend(keys.iter().map(|(key, _)| key.clone()));
-    keys.extend(row.manifest.iter().map(|manifest| (Key::document(manifest), None)));
+    keys.extend(
+        row.manifest
+            .iter()
+            .map(|manifest| (Key::document(manifest), None)),
+    );
     keys.push((Key::document(&row.delegation), None));
     let replicas = collector.replicas.clone();
     let lost = blocking(move || {
@@ -174,8 +195,14 @@ async fn check(collector: &Collector, row: &CollectionRow, named: &mut BTreeSet<
 
 fn keys_of(collection: &[u8; 32], segment: &SegmentRow) -> [(Key, Option<u64>); 2] {
     [
-        (Key::segment(collection, segment.index, &segment.sha256), Some(segment.stored_len)),
-        (Key::seal(collection, segment.index, &segment.seal_sha256), Some(segment.seal_len)),
+        (
+            Key::segment(collection, segment.index, &segment.sha256),
+            Some(segment.stored_len),
+        ),
+        (
+            Key::seal(collection, segment.index, &segment.seal_sha256),
+            Some(segment.seal_len),
+        ),
     ]
 }
 
@@ -185,13 +212,21 @@ async fn orphans(collector: &Collector, named: BTreeSet<Key>) -> Result<u64, Fai
     let orphans = blocking(move || {
         let mut orphans = Vec::new();
         for room in ["segments/", "seals/"] {
-            orphans.extend(replicas.list(room)?.into_iter().filter(|key| !named.contains(key)));
+            orphans.extend(
+                replicas
+                    .list(room)?
+                    .into_iter()
+                    .filter(|key| !named.contains(key)),
+            );
         }
         Ok::<_, crate::store::ReplicaError>(orphans)
     })
     .await?
     .map_err(|error| Failure::unavailable("look through the stores", error))?;
-    for key in orphans.iter().filter(|key| matches!(key.kind(), KeyKind::Segment | KeyKind::Seal)) {
+    for key in orphans
+        .iter()
+        .filter(|key| matches!(key.kind(), KeyKind::Segment | KeyKind::Seal))
+    {
         tracing::warn!(key = %key, "Object without a record: stored, never acknowledged");
     }
     Ok(u64::try_from(orphans.len()).unwrap_or(u64::MAX))

@@ -28,12 +28,25 @@ async fn scene() -> Scene {
     let web = ada.enrol(&lab, "web-03", 1).await;
     let incident = ada.open_incident().await;
     let (order, signed) = issue(&lab, &ada, &incident, &web, plan(false)).await;
-    Scene { lab, ada, web, order, signed, incident }
+    Scene {
+        lab,
+        ada,
+        web,
+        order,
+        signed,
+        incident,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledged_segment_lies_in_both_stores_and_the_receipt_is_proven() {
-    let Scene { lab, web, order, signed, .. } = scene().await;
+    let Scene {
+        lab,
+        web,
+        order,
+        signed,
+        ..
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let collection = attempt.collection();
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
@@ -48,13 +61,23 @@ async fn an_acknowledged_segment_lies_in_both_stores_and_the_receipt_is_proven()
         for store in ["a", "b"] {
             let index = segment.index;
             let name = format!("segments/{collection}/{index:06}-{}.zst", segment.header.sha256);
-            assert_eq!(fs_err::read(lab.path(store).join(name)).unwrap(), segment.bytes, "{store}");
+            assert_eq!(
+                fs_err::read(lab.path(store).join(name)).unwrap(),
+                segment.bytes,
+                "{store}"
+            );
             let name = format!("seals/{collection}/{index:06}-{}.seal", segment.seal_digest);
-            assert_eq!(fs_err::read(lab.path(store).join(name)).unwrap(), segment.seal, "{store}");
+            assert_eq!(
+                fs_err::read(lab.path(store).join(name)).unwrap(),
+                segment.seal,
+                "{store}"
+            );
         }
     }
     upload.manifest(&attempt.manifest(&web, &order)).await;
-    let Said::Stored(receipt) = upload.hear().await else { panic!("no receipt") };
+    let Said::Stored(receipt) = upload.hear().await else {
+        panic!("no receipt")
+    };
     let entry = proven(&lab, &receipt);
     assert_eq!(entry.envelope.type_, EntryType::CollectionStored);
     assert_eq!(entry.envelope.reference("collection"), Some(collection.as_str()));
@@ -65,27 +88,43 @@ async fn an_acknowledged_segment_lies_in_both_stores_and_the_receipt_is_proven()
     // The answer got lost: asked again, the same receipt.
     let mut again = Upload::begin(&lab, &web, &attempt.delegation).await;
     assert_eq!(again.position().await.next_index, attempt.segments.len() as u64);
-    let Said::Stored(second) = again.hear().await else { panic!("no receipt") };
+    let Said::Stored(second) = again.hear().await else {
+        panic!("no receipt")
+    };
     assert_eq!(second.entry, receipt.entry);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_goes_on_after_a_cut_and_after_a_crash_of_the_collector() {
-    let Scene { mut lab, web, order, signed, .. } = scene().await;
+    let Scene {
+        mut lab,
+        web,
+        order,
+        signed,
+        ..
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
     upload.segment(&attempt.segments[0]).await;
     assert_eq!(upload.position().await.next_index, 1);
     // Half a segment, then the line is cut.
-    for message in proto::segment::messages(attempt.segments[1].seal.clone().into(), attempt.segments[1].bytes.clone().into()).take(4) {
+    for message in proto::segment::messages(
+        attempt.segments[1].seal.clone().into(),
+        attempt.segments[1].bytes.clone().into(),
+    )
+    .take(4)
+    {
         upload.requests.send(message).await.unwrap();
     }
     drop(upload);
 
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     let position = upload.position().await;
-    assert_eq!((position.next_index, position.seal), (1, attempt.segments[0].seal_digest.to_string()));
+    assert_eq!(
+        (position.next_index, position.seal),
+        (1, attempt.segments[0].seal_digest.to_string())
+    );
     // What is durable already is welcome again.
     upload.segment(&attempt.segments[0]).await;
     assert_eq!(upload.position().await.next_index, 1);
@@ -96,7 +135,10 @@ async fn an_upload_goes_on_after_a_cut_and_after_a_crash_of_the_collector() {
     lab.start();
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     let position = upload.position().await;
-    assert_eq!((position.next_index, position.seal), (2, attempt.segments[1].seal_digest.to_string()));
+    assert_eq!(
+        (position.next_index, position.seal),
+        (2, attempt.segments[1].seal_digest.to_string())
+    );
     assert_eq!((position.copies, position.degraded), (2, false));
     let receipt = upload.finish(&attempt, 2, &web, &order).await;
     assert_eq!(proven(&lab, &receipt).envelope.type_, EntryType::CollectionStored);
@@ -105,7 +147,13 @@ async fn an_upload_goes_on_after_a_cut_and_after_a_crash_of_the_collector() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_call_takes_the_place_of_the_older() {
-    let Scene { lab, web, order, signed, .. } = scene().await;
+    let Scene {
+        lab,
+        web,
+        order,
+        signed,
+        ..
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut older = Upload::begin(&lab, &web, &attempt.delegation).await;
     older.position().await;
@@ -119,7 +167,13 @@ async fn a_newer_call_takes_the_place_of_the_older() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_verifier_is_replaced_and_nothing_is_acknowledged_unverified() {
-    let Scene { lab, web, order, signed, .. } = scene().await;
+    let Scene {
+        lab,
+        web,
+        order,
+        signed,
+        ..
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -137,7 +191,14 @@ async fn a_killed_verifier_is_replaced_and_nothing_is_acknowledged_unverified() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collection_complete_before_a_crash_gets_its_entry_from_the_sweep() {
-    let Scene { mut lab, ada, web, order, signed, .. } = scene().await;
+    let Scene {
+        mut lab,
+        ada,
+        web,
+        order,
+        signed,
+        ..
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -149,15 +210,26 @@ async fn a_collection_complete_before_a_crash_gets_its_entry_from_the_sweep() {
     // As a crash between the manifest's object and its entry leaves it.
     let manifest = attempt.manifest(&web, &order);
     for store in ["a", "b"] {
-        fs_err::write(lab.path(store).join(format!("documents/{}.signed", manifest.digest())), manifest.encode()).unwrap();
+        fs_err::write(
+            lab.path(store)
+                .join(format!("documents/{}.signed", manifest.digest())),
+            manifest.encode(),
+        )
+        .unwrap();
     }
     lab.start();
     let channel = lab.connect(&ada.credentials).await;
     let mut client = service::evidence_client(channel);
-    let request = v1::ShowCollectionRequest { collection: attempt.collection() };
+    let request = v1::ShowCollectionRequest {
+        collection: attempt.collection(),
+    };
     let mut state = String::new();
     for _ in 0..600 {
-        let shown = client.show_collection(request.clone()).await.unwrap().into_inner();
+        let shown = client
+            .show_collection(request.clone())
+            .await
+            .unwrap()
+            .into_inner();
         state = shown.row.unwrap().state;
         if state == "stored" {
             break;
@@ -169,7 +241,14 @@ async fn a_collection_complete_before_a_crash_gets_its_entry_from_the_sweep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_evidence_is_an_alarm_and_a_lost_copy_is_made_again() {
-    let Scene { mut lab, ada, web, order, signed, incident } = scene().await;
+    let Scene {
+        mut lab,
+        ada,
+        web,
+        order,
+        signed,
+        incident,
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -186,7 +265,9 @@ async fn lost_evidence_is_an_alarm_and_a_lost_copy_is_made_again() {
     let mut types = Vec::new();
     for _ in 0..600 {
         types = chain_types(&channel, &incident).await;
-        if types.contains(&"evidence.fixity_failed".to_owned()) && types.contains(&"evidence.repaired".to_owned()) {
+        if types.contains(&"evidence.fixity_failed".to_owned())
+            && types.contains(&"evidence.repaired".to_owned())
+        {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -195,18 +276,40 @@ async fn lost_evidence_is_an_alarm_and_a_lost_copy_is_made_again() {
 }
 
 async fn chain_types(channel: &tonic::transport::Channel, incident: &str) -> Vec<String> {
-    let request = v1::EntriesRequest { from: 0, count: 0, incident: incident.to_owned(), follow: false };
-    let mut stream = service::ledger_client(channel.clone()).entries(request).await.unwrap().into_inner();
+    let request = v1::EntriesRequest {
+        from: 0,
+        count: 0,
+        incident: incident.to_owned(),
+        follow: false,
+    };
+    let mut stream = service::ledger_client(channel.clone())
+        .entries(request)
+        .await
+        .unwrap()
+        .into_inner();
     let mut types = Vec::new();
     while let Some(row) = stream.message().await.unwrap() {
-        types.push(evidence::entry::Entry::parse(&row.entry).unwrap().envelope.type_.to_string());
+        types.push(
+            evidence::entry::Entry::parse(&row.entry)
+                .unwrap()
+                .envelope
+                .type_
+                .to_string(),
+        );
     }
     types
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() {
-    let Scene { lab, ada, web, order, signed, incident } = scene().await;
+    let Scene {
+        lab,
+        ada,
+        web,
+        order,
+        signed,
+        incident,
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -222,7 +325,9 @@ async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() 
             purpose: "Which host is this".into(),
         };
         let mut stream = client.read_item(request).await.unwrap().into_inner();
-        let Some(Message::Begin(begin)) = stream.message().await.unwrap().unwrap().message else { panic!("no begin") };
+        let Some(Message::Begin(begin)) = stream.message().await.unwrap().unwrap().message else {
+            panic!("no begin")
+        };
         let entry = proven(&lab, &begin.accessed.unwrap());
         assert_eq!(entry.envelope.type_, EntryType::EvidenceAccessed);
         assert_eq!(entry.envelope.reference("person"), Some("ada"));
@@ -232,16 +337,37 @@ async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() 
         assert!(end.digest_checked);
         assert_eq!(end.sha256, Digest::of(content).to_string());
     }
-    let without_purpose = v1::ReadItemRequest { collection: attempt.collection(), ..Default::default() };
-    let status = client.read_item(without_purpose).await.unwrap().into_inner().message().await.unwrap_err();
+    let without_purpose = v1::ReadItemRequest {
+        collection: attempt.collection(),
+        ..Default::default()
+    };
+    let status = client
+        .read_item(without_purpose)
+        .await
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
 
-    let request = v1::ReadObjectRequest { collection: attempt.collection(), object: "segment/1".into(), purpose: "copy".into() };
+    let request = v1::ReadObjectRequest {
+        collection: attempt.collection(),
+        object: "segment/1".into(),
+        purpose: "copy".into(),
+    };
     let mut stream = client.read_object(request).await.unwrap().into_inner();
-    assert!(matches!(stream.message().await.unwrap().unwrap().message, Some(Message::Begin(_))));
+    assert!(matches!(
+        stream.message().await.unwrap().unwrap().message,
+        Some(Message::Begin(_))
+    ));
     assert!(drain(&mut stream).await.0 == attempt.segments[1].bytes);
 
-    let request = v1::ListItemsRequest { collection: attempt.collection(), prefix: "/etc".into(), not_ok_only: false };
+    let request = v1::ListItemsRequest {
+        collection: attempt.collection(),
+        prefix: "/etc".into(),
+        not_ok_only: false,
+    };
     let mut stream = client.list_items(request).await.unwrap().into_inner();
     let mut shown = Vec::new();
     while let Some(batch) = stream.message().await.unwrap() {
@@ -252,12 +378,24 @@ async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() 
     }
     assert_eq!(shown, ["/etc/hostname", "/etc/motd"]);
     let accessed = chain_types(&ada.channel, &incident).await;
-    assert_eq!(accessed.iter().filter(|type_| *type_ == "evidence.accessed").count(), 4);
+    assert_eq!(
+        accessed
+            .iter()
+            .filter(|type_| *type_ == "evidence.accessed")
+            .count(),
+        4
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_of_an_unfinished_collection_is_read_without_a_seek_table() {
-    let Scene { lab, ada, web, signed, .. } = scene().await;
+    let Scene {
+        lab,
+        ada,
+        web,
+        signed,
+        ..
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -269,8 +407,15 @@ async fn an_item_of_an_unfinished_collection_is_read_without_a_seek_table() {
         ordinal: 0,
         purpose: "look early".into(),
     };
-    let mut stream = service::evidence_client(ada.channel.clone()).read_item(request).await.unwrap().into_inner();
-    assert!(matches!(stream.message().await.unwrap().unwrap().message, Some(Message::Begin(_))));
+    let mut stream = service::evidence_client(ada.channel.clone())
+        .read_item(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(matches!(
+        stream.message().await.unwrap().unwrap().message,
+        Some(Message::Begin(_))
+    ));
     let (read, end) = drain(&mut stream).await;
     assert_eq!(read, b"web-03\n");
     assert!(end.digest_checked);
@@ -278,7 +423,14 @@ async fn an_item_of_an_unfinished_collection_is_read_without_a_seek_table() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_altered_a_frame_is_caught_while_it_is_read() {
-    let Scene { lab, ada, web, order, signed, .. } = scene().await;
+    let Scene {
+        lab,
+        ada,
+        web,
+        order,
+        signed,
+        ..
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -295,10 +447,16 @@ async fn a_store_that_altered_a_frame_is_caught_while_it_is_read() {
         ordinal: 0,
         purpose: "look".into(),
     };
-    let mut stream = service::evidence_client(ada.channel.clone()).read_item(request).await.unwrap().into_inner();
+    let mut stream = service::evidence_client(ada.channel.clone())
+        .read_item(request)
+        .await
+        .unwrap()
+        .into_inner();
     let status = loop {
         match stream.message().await {
-            Ok(Some(v1::ReadResponse { message: Some(Message::End(_)) })) => panic!("altered bytes were called checked"),
+            Ok(Some(v1::ReadResponse {
+                message: Some(Message::End(_)),
+            })) => panic!("altered bytes were called checked"),
             Ok(Some(_)) => {}
             Ok(None) => panic!("the stream ended well"),
             Err(status) => break status,
@@ -321,14 +479,24 @@ async fn drain(stream: &mut tonic::Streaming<v1::ReadResponse>) -> (Vec<u8>, v1:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
-    let Scene { lab, ada, web, order, signed, incident } = scene().await;
+    let Scene {
+        lab,
+        ada,
+        web,
+        order,
+        signed,
+        incident,
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
     upload.finish(&attempt, 0, &web, &order).await;
 
     let mut client = service::bundle_client(ada.channel.clone());
-    let request = v1::ExportRequest { incident: incident.clone(), purpose: "for the consultant".into() };
+    let request = v1::ExportRequest {
+        incident: incident.clone(),
+        purpose: "for the consultant".into(),
+    };
     let mut stream = client.export(request).await.unwrap().into_inner();
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let (mut name, mut open) = (String::new(), false);
@@ -346,7 +514,11 @@ async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
 
     let overview: evidence::bundle::Overview = evidence::json::parse_document(&files["bundle.json"]).unwrap();
     assert_eq!(overview.collections, [attempt.document.collection]);
-    let head = lab.policy().verify_checkpoint(&files["ledger/checkpoint"]).unwrap().checkpoint;
+    let head = lab
+        .policy()
+        .verify_checkpoint(&files["ledger/checkpoint"])
+        .unwrap()
+        .checkpoint;
     assert_eq!(head.size, overview.entries);
     let mut chain = evidence::entry::ChainHead::START;
     for seq in 0..=overview.head_seq {
@@ -354,7 +526,12 @@ async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
         let proof = ledger::ProofFile::parse(&files[&format!("custody/{seq:06}.tlog-proof")]).unwrap();
         let leaf = ledger::leaf_hash(entry);
         assert_eq!(proof.verify(&leaf, &lab.policy()).unwrap().checkpoint, head);
-        chain.step(&evidence::entry::Entry::parse(entry).unwrap().envelope, leaf.into()).unwrap();
+        chain
+            .step(
+                &evidence::entry::Entry::parse(entry).unwrap().envelope,
+                leaf.into(),
+            )
+            .unwrap();
     }
     assert_eq!(chain.prev, overview.head);
     verify_container(&files, &attempt);
@@ -388,8 +565,18 @@ async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
         ("count", (overview.head_seq + 1).to_string()),
     ];
     let chain = Chain::Incident(incident.parse().unwrap());
-    let act = ada.act(EntryType::BundleExported, chain, &refs, &[], Some("for the consultant"));
-    let request = v1::RecordExportRequest { act: act.act, detail: act.detail, sums: sums.into() };
+    let act = ada.act(
+        EntryType::BundleExported,
+        chain,
+        &refs,
+        &[],
+        Some("for the consultant"),
+    );
+    let request = v1::RecordExportRequest {
+        act: act.act,
+        detail: act.detail,
+        sums: sums.into(),
+    };
     let recorded = client.record_export(request).await.unwrap().into_inner();
     let exported = recorded.exported.unwrap();
     assert_eq!(proven(&lab, &exported).envelope.type_, EntryType::BundleExported);
@@ -408,13 +595,19 @@ fn verify_container(files: &BTreeMap<String, Vec<u8>>, attempt: &Attempt) {
         order: attempt.document.order,
         attempt: 1,
     };
-    let expect = Expect { identity, sealer: attempt.sealer.public(), limits: ContainerLimits::NONE };
+    let expect = Expect {
+        identity,
+        sealer: attempt.sealer.public(),
+        limits: ContainerLimits::NONE,
+    };
     let mut verifier = Verifier::new(expect).unwrap();
     let mut at = 0;
     for index in 0..attempt.segments.len() {
         let seal = &files[&format!("evidence/{collection}/seals/{index:06}.seal")];
         let len = Seal::parse(seal).unwrap().header.stored_len as usize;
-        verifier.segment(seal, &container[at..at + len], &mut |_| {}).unwrap();
+        verifier
+            .segment(seal, &container[at..at + len], &mut |_| {})
+            .unwrap();
         at += len;
     }
     assert_eq!(at, container.len());
@@ -423,12 +616,17 @@ fn verify_container(files: &BTreeMap<String, Vec<u8>>, attempt: &Attempt) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_finishes_the_open_segment_and_leaves_with_zero() {
-    let Scene { mut lab, web, signed, .. } = scene().await;
+    let Scene {
+        mut lab, web, signed, ..
+    } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
     // Begun before the signal, ended after it.
-    let mut messages = proto::segment::messages(attempt.segments[0].seal.clone().into(), attempt.segments[0].bytes.clone().into());
+    let mut messages = proto::segment::messages(
+        attempt.segments[0].seal.clone().into(),
+        attempt.segments[0].bytes.clone().into(),
+    );
     for message in messages.by_ref().take(3) {
         upload.requests.send(message).await.unwrap();
     }

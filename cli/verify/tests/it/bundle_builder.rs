@@ -17,7 +17,8 @@ use evidence::entry::{ActObject, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::{Actor, Chain, Generation};
 use evidence::keys::SigningKey;
 use evidence::manifest::{
-    Agent, Clock, CollectionResult, EndpointOrigin, Encoding, LogHead, Manifest, ManifestType, Origin, StepEnd, StepResult,
+    Agent, Clock, CollectionResult, Encoding, EndpointOrigin, LogHead, Manifest, ManifestType, Origin,
+    StepEnd, StepResult,
 };
 use evidence::order::*;
 use evidence::roster::*;
@@ -162,9 +163,6 @@ impl Default for Recipe<'_> {
 /// A finished bundle.
 pub struct Bundle {
     pub files: Files,
-    /// Ids of the collections: the interrupted one, the stored one.
-    pub collections: [Digest; 2],
-    pub order: Digest,
 }
 
 pub fn authority() -> AuthoritySet {
@@ -172,7 +170,11 @@ pub fn authority() -> AuthoritySet {
 }
 
 pub fn person(id: &str, number: u8, roles: &[Role]) -> Person {
-    Person { id: id.parse().unwrap(), keys: vec![key(number).public()], roles: roles.to_vec() }
+    Person {
+        id: id.parse().unwrap(),
+        keys: vec![key(number).public()],
+        roles: roles.to_vec(),
+    }
 }
 
 fn first_roster() -> Roster {
@@ -192,7 +194,10 @@ fn first_roster() -> Roster {
             // Leaves with the second roster.
             person("eve", EVE, &[Role::Responder]),
         ],
-        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
+        rules: Rules {
+            two_persons: vec![Sensitivity::Sensitive],
+            order_hours_max: 24,
+        },
     }
 }
 
@@ -233,7 +238,11 @@ pub fn log_key(number: u8, origin: &str) -> String {
 pub fn plan() -> Plan {
     Plan::new(vec![
         Step::Host {},
-        Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ: true }),
+        Step::Processes(ProcessesStep {
+            hash_exe: true,
+            maps: true,
+            environ: true,
+        }),
         Step::Files(FilesStep {
             paths: vec!["/etc/**".parse().unwrap()],
             exclude: vec![],
@@ -245,7 +254,14 @@ pub fn plan() -> Plan {
 }
 
 pub fn limits() -> Limits {
-    Limits { wall_s: 1800, stored_bytes: 8 << 30, plain_bytes: 64 << 30, item_bytes: 2 << 30, items: 1_000_000, cpu_pct: 100 }
+    Limits {
+        wall_s: 1800,
+        stored_bytes: 8 << 30,
+        plain_bytes: 64 << 30,
+        item_bytes: 2 << 30,
+        items: 1_000_000,
+        cpu_pct: 100,
+    }
 }
 
 pub fn targets(evidence: u8) -> TargetSet {
@@ -269,13 +285,20 @@ pub fn act(type_: EntryType, chain: &Chain, time: Time, by: &str, refs: &[(Strin
         refs: refs.to_vec(),
         fields: vec![],
         detail: None,
-        nonce: ActNonce::Once(FixedBytes(Digest::of(format!("{type_} {time} {refs:?}").as_bytes()).0[..16].try_into().unwrap())),
+        nonce: ActNonce::Once(FixedBytes(
+            Digest::of(format!("{type_} {time} {refs:?}").as_bytes()).0[..16]
+                .try_into()
+                .unwrap(),
+        )),
     }
 }
 
 /// An act that the collector records by itself.
 pub fn own(act: &Act) -> ActObject {
-    ActObject { document: json::to_document(act).unwrap(), signatures: vec![] }
+    ActObject {
+        document: json::to_document(act).unwrap(),
+        signatures: vec![],
+    }
 }
 
 pub fn incident() -> Chain {
@@ -294,8 +317,17 @@ impl Draft {
         refs: [(&str, String); N],
         make: impl FnOnce(&Self) -> ActObject,
     ) -> Self {
-        let act = ActObject { document: vec![], signatures: vec![] };
-        let mut draft = Self { type_, chain, time: at(time), refs: pairs::sorted(refs), act };
+        let act = ActObject {
+            document: vec![],
+            signatures: vec![],
+        };
+        let mut draft = Self {
+            type_,
+            chain,
+            time: at(time),
+            refs: pairs::sorted(refs),
+            act,
+        };
         draft.act = make(&draft);
         draft
     }
@@ -311,7 +343,12 @@ impl Draft {
 }
 
 pub fn title() -> (Vec<u8>, Digest) {
-    Detail { salt: FixedBytes([3; 16]), text: "suspicious logins on the mail front end".into() }.encode().unwrap()
+    Detail {
+        salt: FixedBytes([3; 16]),
+        text: "suspicious logins on the mail front end".into(),
+    }
+    .encode()
+    .unwrap()
 }
 
 fn manifest(delegation: &Delegation, delegation_sha256: Digest, container: &Container) -> Manifest {
@@ -347,7 +384,12 @@ fn manifest(delegation: &Delegation, delegation_sha256: Digest, container: &Cont
         },
         boot_id: Some("0f3b1c52-2f53-4d0a-8a4b-2d5b0f1f6a11".into()),
         machine_id: None,
-        agent: Agent { version: "0.1.0".into(), build_sha256: Digest([6; 32]), uid: 990, capabilities: "0000000000000006".into() },
+        agent: Agent {
+            version: "0.1.0".into(),
+            build_sha256: Digest([6; 32]),
+            uid: 990,
+            capabilities: "0000000000000006".into(),
+        },
         policy_sha256: Digest([5; 32]),
         limits: limits(),
         steps: plan().steps().iter().map(step).collect(),
@@ -362,7 +404,10 @@ fn manifest(delegation: &Delegation, delegation_sha256: Digest, container: &Cont
         seal_head: summary.seal_head,
         footprint: vec!["one line in the system log".into()],
         limitations: vec!["the kernel was not asked to stop writers".into()],
-        log_head: LogHead { seq: 7, sha256: Digest([4; 32]) },
+        log_head: LogHead {
+            seq: 7,
+            sha256: Digest([4; 32]),
+        },
         result: CollectionResult::Complete,
     }
 }
@@ -376,17 +421,31 @@ struct Log<'a> {
 
 impl Log<'_> {
     fn note(&self, size: usize) -> Note {
-        let text = Checkpoint::new(self.signer.name(), size as u64, ledger::root_of(&self.leaves[..size])).unwrap().to_text();
+        let text = Checkpoint::new(
+            self.signer.name(),
+            size as u64,
+            ledger::root_of(&self.leaves[..size]),
+        )
+        .unwrap()
+        .to_text();
         let mut note = Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap();
         for number in self.cosigners {
-            note.add(signer(*number, "mirror.example/m1").cosign(&text, 1_795_270_000).unwrap()).unwrap();
+            note.add(
+                signer(*number, "mirror.example/m1")
+                    .cosign(&text, 1_795_270_000)
+                    .unwrap(),
+            )
+            .unwrap();
         }
         note
     }
 
     fn proof(&self, index: usize, size: usize) -> Vec<u8> {
         let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index as u64, size as u64).unwrap();
-        ProofFile::new(index as u64, hashes, self.note(size), None).unwrap().encode().into_bytes()
+        ProofFile::new(index as u64, hashes, self.note(size), None)
+            .unwrap()
+            .encode()
+            .into_bytes()
     }
 }
 
@@ -397,7 +456,10 @@ fn put(files: &mut Files, name: &str, signed: &Signed) {
 /// SHA256SUMS of the files as they are, and its signature by a key.
 pub fn sum(files: &mut Files, number: u8) {
     let mut sums = Sums::new();
-    for (name, bytes) in files.iter().filter(|(name, _)| !UNCOVERED.contains(&name.as_str())) {
+    for (name, bytes) in files
+        .iter()
+        .filter(|(name, _)| !UNCOVERED.contains(&name.as_str()))
+    {
         sums.insert(name, Digest::of(bytes)).unwrap();
     }
     let bytes = sums.encode();
@@ -407,7 +469,11 @@ pub fn sum(files: &mut Files, number: u8) {
 }
 
 /// Reads a document of a bundle, changes it, and writes it back without its signatures being asked.
-pub fn edit<T: serde::de::DeserializeOwned + serde::Serialize>(files: &mut Files, name: &str, change: impl FnOnce(&mut T)) {
+pub fn edit<T: serde::de::DeserializeOwned + serde::Serialize>(
+    files: &mut Files,
+    name: &str,
+    change: impl FnOnce(&mut T),
+) {
     let mut document: T = json::parse_document(&files[name]).unwrap();
     change(&mut document);
     files.insert(name.into(), json::to_document(&document).unwrap());
@@ -422,16 +488,27 @@ impl Recipe<'_> {
             let mut roster = first_roster();
             if version == 2 {
                 let previous: &Signed = &rosters[0];
-                roster = Roster { version, previous: Some(previous.digest()), issued: at("09:00:00"), ..roster };
+                roster = Roster {
+                    version,
+                    previous: Some(previous.digest()),
+                    issued: at("09:00:00"),
+                    ..roster
+                };
                 roster.persons.pop();
             }
-            let mut paper = Paper { document: roster, keys: vec![AUTHORITY] };
+            let mut paper = Paper {
+                document: roster,
+                keys: vec![AUTHORITY],
+            };
             (self.roster)(&mut paper);
             let signed = sign(&paper.document, &paper.keys);
             put(&mut files, &format!("deployment/roster-{version}"), &signed);
             rosters.push(signed);
         }
-        let mut paper = Paper { document: token(), keys: vec![CAT] };
+        let mut paper = Paper {
+            document: token(),
+            keys: vec![CAT],
+        };
         (self.token)(&mut paper);
         let token = sign(&paper.document, &paper.keys);
         put(&mut files, "deployment/token-web-03-1", &token);
@@ -447,7 +524,10 @@ impl Recipe<'_> {
                 csr_sha256: Digest([2; 32]),
                 nonce: FixedBytes([1; 16]),
                 at: at("08:20:00"),
-                agent: AgentBuild { version: "0.1.0".into(), build_sha256: Digest([6; 32]) },
+                agent: AgentBuild {
+                    version: "0.1.0".into(),
+                    build_sha256: Digest([6; 32]),
+                },
             },
             keys: vec![TOKEN, EVIDENCE, TLS],
         };
@@ -470,7 +550,11 @@ impl Recipe<'_> {
                 roster_sha256: rosters[1].digest(),
                 targets_count: targets(EVIDENCE).count(),
                 targets_root: targets(EVIDENCE).root(),
-                profile: ProfileRef { name: "linux-triage".into(), version: "1".into(), sha256: Digest([8; 32]) },
+                profile: ProfileRef {
+                    name: "linux-triage".into(),
+                    version: "1".into(),
+                    sha256: Digest([8; 32]),
+                },
                 purpose: "suspicious logins".into(),
                 sensitivity: Sensitivity::Sensitive,
                 limits: limits(),
@@ -483,7 +567,10 @@ impl Recipe<'_> {
         let order = sign(&paper.document, &paper.keys);
         put(&mut files, &format!("orders/{}", order.digest()), &order);
         let proof = targets(EVIDENCE).proof(&"web-03".parse().unwrap()).unwrap();
-        files.insert(format!("orders/{}.targets/web-03.json", order.digest()), json::to_document(&proof).unwrap());
+        files.insert(
+            format!("orders/{}.targets/web-03.json", order.digest()),
+            json::to_document(&proof).unwrap(),
+        );
         let mut paper = Paper {
             document: Approval {
                 type_: ApprovalType,
@@ -502,7 +589,12 @@ impl Recipe<'_> {
         let mut made = Vec::new();
         for attempt in [1_u32, 2] {
             let nonce = FixedBytes([u8::try_from(attempt).unwrap(); 16]);
-            let collection = collection_id(&order.digest(), &key(EVIDENCE).public().fingerprint(), attempt, &nonce);
+            let collection = collection_id(
+                &order.digest(),
+                &key(EVIDENCE).public().fingerprint(),
+                attempt,
+                &nonce,
+            );
             let delegation = Delegation {
                 type_: DelegationType,
                 deployment: "acme".parse().unwrap(),
@@ -529,7 +621,10 @@ impl Recipe<'_> {
             };
             let mut collected = Collected {
                 attempt,
-                delegation: Paper { document: delegation, keys: vec![EVIDENCE] },
+                delegation: Paper {
+                    document: delegation,
+                    keys: vec![EVIDENCE],
+                },
                 forge: Forge::new(identity, self.sealer, long, cuts, keep),
             };
             (self.collected)(&mut collected);
@@ -538,25 +633,51 @@ impl Recipe<'_> {
             (self.container)(&mut container);
             let folder = format!("evidence/{collection}");
             put(&mut files, &format!("{folder}/delegation"), &signed);
-            let stored: Vec<u8> = container.1.segments.iter().flat_map(|(stored, _)| stored.iter().copied()).collect();
+            let stored: Vec<u8> = container
+                .1
+                .segments
+                .iter()
+                .flat_map(|(stored, _)| stored.iter().copied())
+                .collect();
             files.insert(format!("{folder}/container.tar.zst"), stored);
             for (index, (_, seal)) in container.1.segments.iter().enumerate() {
                 files.insert(format!("{folder}/seals/{index:06}.seal"), seal.clone());
             }
             made.push((collected.delegation.document, signed, container.1));
         }
-        let [first, second] = made.as_slice() else { panic!("two attempts") };
-        let mut paper = Paper { document: manifest(&second.0, second.1.digest(), &second.2), keys: vec![self.sealer, EVIDENCE] };
+        let [first, second] = made.as_slice() else {
+            panic!("two attempts")
+        };
+        let mut paper = Paper {
+            document: manifest(&second.0, second.1.digest(), &second.2),
+            keys: vec![self.sealer, EVIDENCE],
+        };
         (self.manifest)(&mut paper);
         let manifest = sign(&paper.document, &paper.keys);
-        put(&mut files, &format!("evidence/{}/manifest", second.0.collection), &manifest);
+        put(
+            &mut files,
+            &format!("evidence/{}/manifest", second.0.collection),
+            &manifest,
+        );
         let (title, title_digest) = title();
         files.insert(format!("details/{title_digest}.json"), title);
 
-        let mut drafts = self.draft(&rosters, &token, &enrolment, evidence_print.to_string(), &order, order_roster, &approval);
+        let mut drafts = self.draft(
+            &rosters,
+            &token,
+            &enrolment,
+            evidence_print.to_string(),
+            &order,
+            order_roster,
+            &approval,
+        );
         drafts.extend(Self::draft_collections(first, second, &manifest, title_digest));
         (self.drafts)(&mut drafts);
-        let mut log = Log { leaves: vec![], signer: signer(self.log, self.origin), cosigners: &self.cosigners };
+        let mut log = Log {
+            leaves: vec![],
+            signer: signer(self.log, self.origin),
+            cosigners: &self.cosigners,
+        };
         let mut heads: BTreeMap<Chain, (u64, Digest)> = BTreeMap::new();
         let mut entries = Vec::new();
         for draft in drafts {
@@ -571,14 +692,19 @@ impl Recipe<'_> {
                     format!("custody/{:06}", entry.envelope.seq)
                 }
                 // Logins are no part of a bundle, so the deployment's chain has gaps in it.
-                Chain::Deployment if entry.envelope.type_ != EntryType::LoginIssued => format!("custody/deployment/{index}"),
+                Chain::Deployment if entry.envelope.type_ != EntryType::LoginIssued => {
+                    format!("custody/deployment/{index}")
+                }
                 // For hooks that want to put a true entry where it does not belong.
                 _ => format!("{ELSEWHERE}{index}"),
             };
             files.insert(format!("{name}.entry"), bytes.clone());
             files.insert(format!("{name}.tlog-proof"), log.proof(index, size));
         }
-        files.insert("ledger/checkpoint".into(), log.note(size).to_string().into_bytes());
+        files.insert(
+            "ledger/checkpoint".into(),
+            log.note(size).to_string().into_bytes(),
+        );
         let mut collections = vec![first.0.collection, second.0.collection];
         collections.sort_unstable();
         let overview = Overview {
@@ -596,20 +722,33 @@ impl Recipe<'_> {
             quorum: false,
         };
         files.insert("bundle.json".into(), json::to_document(&overview).unwrap());
-        files.insert("README.txt".into(), b"An Exhibit bundle. Check it with exhibit-verify or verify.sh.\n".to_vec());
-        files.insert("verify.sh".into(), b"#!/bin/sh\necho use your own copy; exit 2\n".to_vec());
-        files.insert("certification.txt".into(), b"I, ____, certify under FRE 902(13) and (14) ...\n".to_vec());
+        files.insert(
+            "README.txt".into(),
+            b"An Exhibit bundle. Check it with exhibit-verify or verify.sh.\n".to_vec(),
+        );
+        files.insert(
+            "verify.sh".into(),
+            b"#!/bin/sh\necho use your own copy; exit 2\n".to_vec(),
+        );
+        files.insert(
+            "certification.txt".into(),
+            b"I, ____, certify under FRE 902(13) and (14) ...\n".to_vec(),
+        );
         let newest: Roster = rosters[1].read().unwrap();
         let enrolled: EnrolmentRequest = enrolment.read().unwrap();
-        let signers = newest.allowed_signers() + &endpoint_line(&enrolled.endpoint, enrolled.generation, &enrolled.evidence_key);
+        let signers = newest.allowed_signers()
+            + &endpoint_line(&enrolled.endpoint, enrolled.generation, &enrolled.evidence_key);
         files.insert("deployment/allowed_signers".into(), signers.into_bytes());
-        files.insert("deployment/log.vkey".into(), format!("{}\n", log_key(self.log, self.origin)).into_bytes());
+        files.insert(
+            "deployment/log.vkey".into(),
+            format!("{}\n", log_key(self.log, self.origin)).into_bytes(),
+        );
         files.insert("deployment/ca.pem".into(), CA.as_bytes().to_vec());
         (self.files)(&mut files);
         files.retain(|name, _| !name.starts_with(ELSEWHERE));
         self.export(&mut files, &mut log, &mut heads, &mut entries, size);
         (self.after)(&mut files);
-        Bundle { files, collections: [first.0.collection, second.0.collection], order: order.digest() }
+        Bundle { files }
     }
 
     /// Signs the sums, logs the export behind an entry of somebody else, and writes `export/`.
@@ -628,19 +767,33 @@ impl Recipe<'_> {
             ("head", overview.head.to_string()),
             ("count", (overview.head_seq + 1).to_string()),
         ];
-        let mut draft = Draft::new(EntryType::BundleExported, incident(), "12:00:02", refs, |draft| draft.signed("person:alice", ALICE));
-        let mut paper = Paper { document: draft.act_by("person:alice"), keys: vec![ALICE] };
+        let mut draft = Draft::new(EntryType::BundleExported, incident(), "12:00:02", refs, |draft| {
+            draft.signed("person:alice", ALICE)
+        });
+        let mut paper = Paper {
+            document: draft.act_by("person:alice"),
+            keys: vec![ALICE],
+        };
         (self.export)(&mut paper);
         draft.refs = paper.document.refs.clone();
         draft.chain = paper.document.incident.clone();
         draft.act = sign(&paper.document, &paper.keys).into();
-        let noted = Draft::new(EntryType::IncidentNoted, other_incident(), "12:00:01", [], |draft| draft.signed("person:dan", DAN));
+        let noted = Draft::new(
+            EntryType::IncidentNoted,
+            other_incident(),
+            "12:00:01",
+            [],
+            |draft| draft.signed("person:dan", DAN),
+        );
         self.append(log, heads, entries, noted);
         self.append(log, heads, entries, draft);
         let later = log.leaves.len();
         files.insert("export/entry".into(), entries.last().unwrap().1.clone());
         files.insert("export/entry.tlog-proof".into(), log.proof(later - 1, later));
-        files.insert("export/checkpoint".into(), log.note(later).to_string().into_bytes());
+        files.insert(
+            "export/checkpoint".into(),
+            log.note(later).to_string().into_bytes(),
+        );
         let proof = ledger::consistency_proof(&Leaves(&log.leaves), size as u64, later as u64).unwrap();
         let lines: String = proof.iter().map(|hash| hash.to_base64() + "\n").collect();
         files.insert("export/consistency".into(), lines.into_bytes());
@@ -668,7 +821,13 @@ impl Recipe<'_> {
             act: Entry::place(draft.type_, &draft.act),
         };
         let inline = envelope.act == evidence::entry::ActPlace::Inline;
-        let mut entry = (index, Entry { envelope, act: inline.then_some(draft.act) });
+        let mut entry = (
+            index,
+            Entry {
+                envelope,
+                act: inline.then_some(draft.act),
+            },
+        );
         (self.entry)(&mut entry);
         // Not `Entry::encode`: an operator's log takes what its key signs, also what the rules forbid.
         let mut bytes = json::to_document(&entry.1.envelope).unwrap();
@@ -711,7 +870,10 @@ impl Recipe<'_> {
                 EntryType::RosterPublished,
                 Chain::Deployment,
                 time,
-                [("roster", roster.digest().to_string()), ("version", version.to_string())],
+                [
+                    ("roster", roster.digest().to_string()),
+                    ("version", version.to_string()),
+                ],
                 |_| roster.clone().into(),
             )
         };
@@ -721,7 +883,13 @@ impl Recipe<'_> {
             ("authority", authority().id().to_string()),
         ];
         vec![
-            Draft::new(EntryType::LogGenesis, Chain::Deployment, "07:00:00", genesis, |draft| own(&draft.act_by("collector:c1"))),
+            Draft::new(
+                EntryType::LogGenesis,
+                Chain::Deployment,
+                "07:00:00",
+                genesis,
+                |draft| own(&draft.act_by("collector:c1")),
+            ),
             published(1, "08:00:01"),
             Draft::new(
                 EntryType::EndpointAdmitted,
@@ -746,29 +914,53 @@ impl Recipe<'_> {
                 EntryType::LoginIssued,
                 Chain::Deployment,
                 "08:30:01",
-                [("person", "alice".into()), ("key", key(ALICE).public().fingerprint().to_string())],
+                [
+                    ("person", "alice".into()),
+                    ("key", key(ALICE).public().fingerprint().to_string()),
+                ],
                 |_| sign(&login, &[ALICE, 50]).into(),
             ),
             published(2, "09:00:01"),
-            Draft::new(EntryType::IncidentOpened, incident(), "09:10:00", [("incident", INCIDENT.into())], |draft| {
-                let mut act = draft.act_by("person:alice");
-                act.fields = pairs::sorted([("severity", "high".into()), ("tlp", "amber".into()), ("class", "intrusions".into())]);
-                act.detail = Some(title().1);
-                sign(&act, &[ALICE]).into()
-            }),
-            Draft::new(EntryType::IncidentOpened, other_incident(), "09:20:00", [("incident", "INC-2026-0008".into())], |draft| {
-                draft.signed("person:alice", ALICE)
-            }),
+            Draft::new(
+                EntryType::IncidentOpened,
+                incident(),
+                "09:10:00",
+                [("incident", INCIDENT.into())],
+                |draft| {
+                    let mut act = draft.act_by("person:alice");
+                    act.fields = pairs::sorted([
+                        ("severity", "high".into()),
+                        ("tlp", "amber".into()),
+                        ("class", "intrusions".into()),
+                    ]);
+                    act.detail = Some(title().1);
+                    sign(&act, &[ALICE]).into()
+                },
+            ),
+            Draft::new(
+                EntryType::IncidentOpened,
+                other_incident(),
+                "09:20:00",
+                [("incident", "INC-2026-0008".into())],
+                |draft| draft.signed("person:alice", ALICE),
+            ),
             Draft::new(
                 EntryType::OrderIssued,
                 incident(),
                 "09:30:01",
-                [("order", order.digest().to_string()), ("roster", order_roster.to_string())],
+                [
+                    ("order", order.digest().to_string()),
+                    ("roster", order_roster.to_string()),
+                ],
                 |_| order.clone().into(),
             ),
-            Draft::new(EntryType::OrderApproved, incident(), "09:35:01", [("order", order.digest().to_string())], |_| {
-                approval.clone().into()
-            }),
+            Draft::new(
+                EntryType::OrderApproved,
+                incident(),
+                "09:35:01",
+                [("order", order.digest().to_string())],
+                |_| approval.clone().into(),
+            ),
         ]
     }
 
@@ -793,7 +985,12 @@ impl Recipe<'_> {
             )
         };
         let collector = |draft: &Draft| own(&draft.act_by("collector:c1"));
-        let seals: Vec<String> = first.2.segments.iter().map(|(_, seal)| Digest::of(seal).to_string()).collect();
+        let seals: Vec<String> = first
+            .2
+            .segments
+            .iter()
+            .map(|(_, seal)| Digest::of(seal).to_string())
+            .collect();
         vec![
             started(first, "10:00:01"),
             Draft::new(
@@ -838,7 +1035,10 @@ impl Recipe<'_> {
                 EntryType::EvidenceAccessed,
                 incident(),
                 "11:00:00",
-                [("person", "alice".into()), ("object", second.0.collection.to_string())],
+                [
+                    ("person", "alice".into()),
+                    ("object", second.0.collection.to_string()),
+                ],
                 collector,
             ),
             Draft::new(EntryType::IncidentNoted, incident(), "11:30:00", [], |draft| {
@@ -885,11 +1085,17 @@ pub fn verify(files: &Files) -> Report {
 
 /// Names of the checks with a verdict.
 pub fn checks(report: &Report, verdict: Verdict) -> Vec<&Check> {
-    report.checks.iter().filter(|check| check.verdict == verdict).collect()
+    report
+        .checks
+        .iter()
+        .filter(|check| check.verdict == verdict)
+        .collect()
 }
 
 pub fn fails(report: &Report, name: &str) -> bool {
-    checks(report, Verdict::Failed).iter().any(|check| check.check == name)
+    checks(report, Verdict::Failed)
+        .iter()
+        .any(|check| check.check == name)
 }
 
 pub fn by_actor(text: &str) -> Actor {

@@ -8,9 +8,15 @@ use exhibit_verify::{Effort, Verdict, verify_memory};
 use crate::bundle_builder::*;
 
 /// Calls `judge` with each place and bit on all processors; collects what it returns.
-fn everywhere(files: &Files, stride: usize, judge: impl Fn(&mut Files, &str, usize) -> Option<String> + Sync) -> Vec<String> {
-    let places: Vec<(&str, usize)> =
-        files.iter().flat_map(|(name, bytes)| (0..bytes.len()).map(move |at| (name.as_str(), at))).collect();
+fn everywhere(
+    files: &Files,
+    stride: usize,
+    judge: impl Fn(&mut Files, &str, usize) -> Option<String> + Sync,
+) -> Vec<String> {
+    let places: Vec<(&str, usize)> = files
+        .iter()
+        .flat_map(|(name, bytes)| (0..bytes.len()).map(move |at| (name.as_str(), at)))
+        .collect();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
@@ -31,7 +37,10 @@ fn everywhere(files: &Files, stride: usize, judge: impl Fn(&mut Files, &str, usi
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
     })
 }
 
@@ -42,7 +51,9 @@ fn every_flipped_bit_of_every_file_is_rejected() {
     let passed = everywhere(&bundle.files, 1, |files, name, at| {
         for bit in 0..8 {
             files.get_mut(name).unwrap()[at] ^= 1 << bit;
-            let code = verify_memory(files, &trust, Effort::UntilFailure).unwrap().exit_code();
+            let code = verify_memory(files, &trust, Effort::UntilFailure)
+                .unwrap()
+                .exit_code();
             files.get_mut(name).unwrap()[at] ^= 1 << bit;
             if code != 1 {
                 return Some(format!("{name} byte {at} bit {bit}: exit {code}"));
@@ -100,7 +111,10 @@ fn files_cut_lost_added_or_renamed_are_rejected() {
     let bundle = Recipe::default().build();
     let judge = |why: String, files: &Files| match verify_memory(files, &trust(), Effort::UntilFailure) {
         Ok(report) => assert_eq!(report.exit_code(), 1, "{why}"),
-        Err(error) => assert!(why.ends_with(" SHA256SUMS") || why.ends_with(" SHA256SUMS renamed"), "{why}: {error}"),
+        Err(error) => assert!(
+            why.ends_with(" SHA256SUMS") || why.ends_with(" SHA256SUMS renamed"),
+            "{why}: {error}"
+        ),
     };
     for (name, bytes) in &bundle.files {
         let mut files = bundle.files.clone();
@@ -125,7 +139,16 @@ fn files_cut_lost_added_or_renamed_are_rejected() {
             judge(format!("{name} renamed"), &files);
         }
     }
-    for extra in ["extra", "evidence/extra", "export/other", "SHA256SUMS.sig2", "custody/000010.entry", "details/x.json", ".hidden", "a b"] {
+    for extra in [
+        "extra",
+        "evidence/extra",
+        "export/other",
+        "SHA256SUMS.sig2",
+        "custody/000010.entry",
+        "details/x.json",
+        ".hidden",
+        "a b",
+    ] {
         let mut files = bundle.files.clone();
         files.insert(extra.to_owned(), b"planted".to_vec());
         judge(format!("with {extra}"), &files);
@@ -137,8 +160,12 @@ fn a_folder_holds_plain_files_only() {
     let bundle = Recipe::default().build();
     let trust = trust();
     let planted: [(&str, fn(&std::path::Path)); 6] = [
-        ("an empty folder", |root| fs_err::create_dir_all(root.join("evidence/empty")).unwrap()),
-        ("a symlink beside", |root| symlink("README.txt", root.join("LINK.txt")).unwrap()),
+        ("an empty folder", |root| {
+            fs_err::create_dir_all(root.join("evidence/empty")).unwrap()
+        }),
+        ("a symlink beside", |root| {
+            symlink("README.txt", root.join("LINK.txt")).unwrap()
+        }),
         ("a symlink in place of a file", |root| {
             fs_err::rename(root.join("README.txt"), root.parent().unwrap().join("moved")).unwrap();
             symlink("../moved", root.join("README.txt")).unwrap();
@@ -151,7 +178,15 @@ fn a_folder_holds_plain_files_only() {
             fs_err::rename(root.join("SHA256SUMS"), root.parent().unwrap().join("sums")).unwrap();
             symlink("../sums", root.join("SHA256SUMS")).unwrap();
         }),
-        ("a FIFO", |root| assert!(Command::new("mkfifo").arg(root.join("fifo")).status().unwrap().success())),
+        ("a FIFO", |root| {
+            assert!(
+                Command::new("mkfifo")
+                    .arg(root.join("fifo"))
+                    .status()
+                    .unwrap()
+                    .success()
+            )
+        }),
     ];
     for (why, plant) in planted {
         let folder = tempfile::tempdir().unwrap();
@@ -161,6 +196,10 @@ fn a_folder_holds_plain_files_only() {
         assert_eq!(verify().exit_code(), 0);
         plant(&root);
         let report = verify();
-        assert!(report.exit_code() == 1 && fails(&report, "sums"), "{why}: {}", report.text());
+        assert!(
+            report.exit_code() == 1 && fails(&report, "sums"),
+            "{why}: {}",
+            report.text()
+        );
     }
 }

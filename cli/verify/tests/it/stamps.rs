@@ -7,19 +7,31 @@ use exhibit_verify::{Effort, Report, Verdict, verify_memory};
 
 use crate::bundle_builder::*;
 
+const P256: &[&str] = &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+
 /// A root, a signer under it, and a folder for both.
 struct Tsa {
     folder: tempfile::TempDir,
 }
 
 fn openssl(folder: &Path, arguments: &[&str]) {
-    let output = Command::new("openssl").args(arguments).current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "openssl {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 impl Tsa {
     fn new(algorithm: &[&str]) -> Self {
-        let tsa = Self { folder: tempfile::tempdir().unwrap() };
+        let tsa = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         let key = |name: &str| {
             let arguments = [&["genpkey"], algorithm, &["-out", name]].concat();
             openssl(tsa.folder.path(), &arguments);
@@ -27,7 +39,10 @@ impl Tsa {
         for name in ["root.key", "tsa.key"] {
             key(name);
         }
-        tsa.run(&["req", "-x509", "-new", "-key", "root.key", "-subj", "/CN=root", "-days", "3650", "-out", "root.pem"]);
+        tsa.run(&[
+            "req", "-x509", "-new", "-key", "root.key", "-subj", "/CN=root", "-days", "3650", "-out",
+            "root.pem",
+        ]);
         tsa.certificate("tsa.pem", "extendedKeyUsage=critical,timeStamping\n");
         tsa.certificate("plain.pem", "");
         tsa
@@ -46,12 +61,29 @@ impl Tsa {
     }
 
     fn certificate(&self, name: &str, extension: &str) {
-        let extension = format!("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n{extension}");
+        let extension =
+            format!("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n{extension}");
         fs_err::write(self.path("ext"), extension).unwrap();
-        self.run(&["req", "-new", "-key", "tsa.key", "-subj", "/CN=tsa", "-out", "tsa.csr"]);
         self.run(&[
-            "x509", "-req", "-in", "tsa.csr", "-CA", "root.pem", "-CAkey", "root.key", "-set_serial", "7", "-days", "365", "-extfile", "ext",
-            "-out", name,
+            "req", "-new", "-key", "tsa.key", "-subj", "/CN=tsa", "-out", "tsa.csr",
+        ]);
+        self.run(&[
+            "x509",
+            "-req",
+            "-in",
+            "tsa.csr",
+            "-CA",
+            "root.pem",
+            "-CAkey",
+            "root.key",
+            "-set_serial",
+            "7",
+            "-days",
+            "365",
+            "-extfile",
+            "ext",
+            "-out",
+            name,
         ]);
     }
 
@@ -63,18 +95,58 @@ impl Tsa {
         );
         fs_err::write(self.path("config"), config).unwrap();
         fs_err::write(self.path("data"), data).unwrap();
-        self.run(&["ts", "-query", "-data", "data", "-sha256", "-cert", "-out", "query"]);
-        self.run(&["ts", "-reply", "-config", "config", "-queryfile", "query", "-out", "response"]);
+        self.run(&[
+            "ts", "-query", "-data", "data", "-sha256", "-cert", "-out", "query",
+        ]);
+        self.run(&[
+            "ts",
+            "-reply",
+            "-config",
+            "config",
+            "-queryfile",
+            "query",
+            "-out",
+            "response",
+        ]);
         self.read("response")
     }
 
     /// The last response's time info, signed again with a certificate that `openssl ts` would not use.
     fn resigned(&self, certificate: &str) -> Vec<u8> {
         self.run(&["ts", "-reply", "-in", "response", "-token_out", "-out", "token"]);
-        self.run(&["cms", "-verify", "-noverify", "-inform", "DER", "-in", "token", "-binary", "-out", "info"]);
         self.run(&[
-            "cms", "-sign", "-binary", "-nodetach", "-nosmimecap", "-econtent_type", "1.2.840.113549.1.9.16.1.4", "-md", "sha256", "-in", "info",
-            "-outform", "DER", "-signer", certificate, "-inkey", "tsa.key", "-out", "token",
+            "cms",
+            "-verify",
+            "-noverify",
+            "-inform",
+            "DER",
+            "-in",
+            "token",
+            "-binary",
+            "-out",
+            "info",
+        ]);
+        self.run(&[
+            "cms",
+            "-sign",
+            "-binary",
+            "-cades",
+            "-nodetach",
+            "-nosmimecap",
+            "-econtent_type",
+            "1.2.840.113549.1.9.16.1.4",
+            "-md",
+            "sha256",
+            "-in",
+            "info",
+            "-outform",
+            "DER",
+            "-signer",
+            certificate,
+            "-inkey",
+            "tsa.key",
+            "-out",
+            "token",
         ]);
         let token = self.read("token");
         sequence(&[sequence(&[2, 1, 0]), token].concat())
@@ -114,53 +186,112 @@ fn judge(pinned: &[u8], stamp: impl Fn(&[u8]) -> Vec<u8> + Sync + Send) -> Repor
 }
 
 fn verdicts(report: &Report) -> Vec<Verdict> {
-    report.checks.iter().filter(|check| check.check.ends_with(".stamp")).map(|check| check.verdict).collect()
+    report
+        .checks
+        .iter()
+        .filter(|check| check.check.ends_with(".stamp"))
+        .map(|check| check.verdict)
+        .collect()
 }
 
 #[test]
 fn stamps_verify_under_their_pinned_root_and_no_other() {
-    for algorithm in [&["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"][..], &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]] {
+    for algorithm in [
+        P256,
+        &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+        &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+    ] {
         let (tsa, other) = (Tsa::new(algorithm), Tsa::new(algorithm));
         let root = tsa.read("root.pem");
         let report = judge(&root, |data| tsa.stamp(data, 0));
-        assert_eq!((report.exit_code(), verdicts(&report)), (0, vec![Verdict::Ok; 2]), "{}", report.text());
-        assert!(report.vouched_by.iter().any(|who| who.starts_with("time-stamping authority")));
+        assert_eq!(
+            (report.exit_code(), verdicts(&report)),
+            (0, vec![Verdict::Ok; 2]),
+            "{}",
+            report.text()
+        );
+        assert!(
+            report
+                .vouched_by
+                .iter()
+                .any(|who| who.starts_with("time-stamping authority"))
+        );
 
         let refused = |why: &str, report: &Report| {
-            assert_eq!((report.exit_code(), verdicts(report)), (1, vec![Verdict::Failed; 2]), "{why}: {}", report.text());
+            assert_eq!(
+                (report.exit_code(), verdicts(report)),
+                (1, vec![Verdict::Failed; 2]),
+                "{why}: {}",
+                report.text()
+            );
             assert!(report.vouched_by.is_empty(), "{why}");
         };
         refused("other data", &judge(&root, |data| tsa.stamp(&data[1..], 0)));
-        refused("another root", &judge(&other.read("root.pem"), |data| tsa.stamp(data, 0)));
-        refused("another authority's stamp", &judge(&root, |data| other.stamp(data, 0)));
-        refused("a request is no stamp", &judge(&root, |data| {
-            tsa.stamp(data, 0);
-            tsa.read("query")
-        }));
+        refused(
+            "another root",
+            &judge(&other.read("root.pem"), |data| tsa.stamp(data, 0)),
+        );
+        refused(
+            "another authority's stamp",
+            &judge(&root, |data| other.stamp(data, 0)),
+        );
+        refused(
+            "a request is no stamp",
+            &judge(&root, |data| {
+                tsa.stamp(data, 0);
+                tsa.read("query")
+            }),
+        );
         refused("nothing", &judge(&root, |_| vec![]));
-        refused("a signer that may not stamp", &judge(&root, |data| {
-            tsa.stamp(data, 0);
-            tsa.resigned("plain.pem")
-        }));
+        refused(
+            "a signer that may not stamp",
+            &judge(&root, |data| {
+                tsa.stamp(data, 0);
+                tsa.resigned("plain.pem")
+            }),
+        );
+        refused(
+            "a signer of another root under the same name",
+            &judge(&root, |data| {
+                other.stamp(data, 0);
+                other.resigned("tsa.pem")
+            }),
+        );
+        refused(
+            "bytes behind it",
+            &judge(&root, |data| [tsa.stamp(data, 0), vec![0]].concat()),
+        );
         let again = judge(&root, |data| {
             tsa.stamp(data, 0);
             tsa.resigned("tsa.pem")
         });
-        assert_eq!(again.exit_code(), 0, "the detour itself is sound: {}", again.text());
-        let fraction = judge(&root, |data| tsa.stamp(data, 3));
-        refused("a fraction of a second", &fraction);
-        assert!(fraction.text().contains("openssl ts -verify"), "{}", fraction.text());
+        assert_eq!(
+            again.exit_code(),
+            0,
+            "the detour itself is sound: {}",
+            again.text()
+        );
+        let fraction = judge(&root, |data| tsa.stamp(data, 6));
+        assert_eq!(
+            (fraction.exit_code(), verdicts(&fraction)),
+            (0, vec![Verdict::Ok; 2]),
+            "{}",
+            fraction.text()
+        );
 
         let unpinned = judge(&[], |data| tsa.stamp(data, 0));
-        assert_eq!((unpinned.exit_code(), verdicts(&unpinned)), (0, vec![Verdict::NotChecked; 2]));
+        assert_eq!(
+            (unpinned.exit_code(), verdicts(&unpinned)),
+            (0, vec![Verdict::NotChecked; 2])
+        );
     }
 }
 
-/// Not every bit of a response is signed (its status, the copy of the signer's certificate, the length of things), so what counts is that no
-/// flip changes what is said to be stamped, or when.
+/// Not every bit of a response is signed (`granted` may become `grantedWithMods`), so what counts is that no flip changes what is said to be
+/// stamped, or when; and that almost every one is refused.
 #[test]
 fn a_flipped_bit_of_a_stamp_never_changes_what_it_says() {
-    let tsa = Tsa::new(&["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    let tsa = Tsa::new(P256);
     let bundle = Recipe::default().build();
     let mut files = bundle.files;
     let stamp = tsa.stamp(&files["SHA256SUMS"], 0);
@@ -170,7 +301,11 @@ fn a_flipped_bit_of_a_stamp_never_changes_what_it_says() {
     let trust = trust_of(&pins);
     let says = |files: &Files| {
         let report = verify_memory(files, &trust, Effort::Whole).unwrap();
-        let check = report.checks.iter().find(|check| check.check == "sums.stamp").unwrap();
+        let check = report
+            .checks
+            .iter()
+            .find(|check| check.check == "sums.stamp")
+            .unwrap();
         (check.verdict == Verdict::Ok).then(|| check.says.clone())
     };
     let original = says(&files).unwrap();
@@ -179,9 +314,10 @@ fn a_flipped_bit_of_a_stamp_never_changes_what_it_says() {
         files.get_mut("SHA256SUMS.tsr").unwrap()[at] ^= 1 << (at % 8);
         if let Some(says) = says(&files) {
             assert_eq!(says, original, "byte {at}");
+            println!("byte {at} of the stamp is free");
             kept += 1;
         }
         files.get_mut("SHA256SUMS.tsr").unwrap()[at] ^= 1 << (at % 8);
     }
-    assert!(kept * 20 < stamp.len(), "{kept} of {} flips passed", stamp.len());
+    assert!(kept * 100 < stamp.len(), "{kept} of {} flips passed", stamp.len());
 }
