@@ -40,7 +40,7 @@ pub struct Attempt {
 }
 
 pub fn delegate(endpoint: &Endpoint, order: &Signed, attempt: u32) -> (Delegation, Signed, SigningKey) {
-    let sealer = SigningKey::generate(|seed| getrandom::fill(seed)).unwrap();
+    let sealer = SigningKey::generate(getrandom::fill).unwrap();
     let fresh = nonce();
     let document = Delegation {
         type_: DelegationType,

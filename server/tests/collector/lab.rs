@@ -426,7 +426,7 @@ impl Session {
 
     /// Registers a token and enrols an endpoint under it.
     pub async fn enrol(&self, lab: &Lab, name: &str, generation: u32) -> Endpoint {
-        let one_time = SigningKey::generate(|seed| getrandom::fill(seed)).unwrap();
+        let one_time = SigningKey::generate(getrandom::fill).unwrap();
         let token = Token {
             type_: TokenType,
             deployment: DEPLOYMENT.parse().unwrap(),
@@ -469,7 +469,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub async fn enrol(lab: &Lab, token: &TokenString) -> Result<Self, tonic::Status> {
-        let evidence = SigningKey::generate(|seed| getrandom::fill(seed)).unwrap();
+        let evidence = SigningKey::generate(getrandom::fill).unwrap();
         let tls_key = TlsKey::generate().unwrap();
         let csr = tls_key.request().unwrap();
         let request = EnrolmentRequest {

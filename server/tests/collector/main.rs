@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::string_slice,
     clippy::cast_possible_truncation,
     reason = "a test that meets what it does not expect has failed; helpers outside #[test] count as code to the lint"
 )]
