@@ -840,7 +840,7 @@ impl Recipe<'_> {
         entries.push((entry.1, leaf.1));
     }
 
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "each is one document of the chain")]
     fn draft(
         &self,
         rosters: &[Signed],

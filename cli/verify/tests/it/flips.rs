@@ -159,7 +159,8 @@ fn files_cut_lost_added_or_renamed_are_rejected() {
 fn a_folder_holds_plain_files_only() {
     let bundle = Recipe::default().build();
     let trust = trust();
-    let planted: [(&str, fn(&std::path::Path)); 6] = [
+    type Plant = fn(&std::path::Path);
+    let planted: [(&str, Plant); 6] = [
         ("an empty folder", |root| {
             fs_err::create_dir_all(root.join("evidence/empty")).unwrap()
         }),

@@ -1,5 +1,12 @@
 //! Tests of `exhibit-verify`: a complete bundle made in process, then everything that a clumsy or a skilled hand may do to it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on fails; helpers of tests are not seen as tests"
+)]
+
 mod bundle_builder;
 mod flips;
 mod forge;

@@ -300,7 +300,7 @@ fn a_flipped_bit_of_a_stamp_never_changes_what_it_says() {
     pins.insert("tsa.pem".into(), tsa.read("root.pem"));
     let trust = trust_of(&pins);
     let says = |files: &Files| {
-        let report = verify_memory(files, &trust, Effort::Whole).unwrap();
+        let report = verify_memory(files, &trust, Effort::UntilFailure).unwrap();
         let check = report
             .checks
             .iter()
@@ -314,7 +314,6 @@ fn a_flipped_bit_of_a_stamp_never_changes_what_it_says() {
         files.get_mut("SHA256SUMS.tsr").unwrap()[at] ^= 1 << (at % 8);
         if let Some(says) = says(&files) {
             assert_eq!(says, original, "byte {at}");
-            println!("byte {at} of the stamp is free");
             kept += 1;
         }
         files.get_mut("SHA256SUMS.tsr").unwrap()[at] ^= 1 << (at % 8);
