@@ -5,5 +5,6 @@
 
 pub mod access;
 pub mod item;
+pub mod lines;
 pub mod list;
 pub mod object;

@@ -1,5 +1,13 @@
 //! Whole-system tests; suites `system`, `faults::` and `packages::` of packaging/run-tests.py.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed; helpers are tests, too"
+)]
+
 mod bad_input;
 mod dependencies;
 mod faults;

@@ -62,7 +62,6 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_keyctl,
     libc::SYS_kill,
     libc::SYS_linkat,
-    libc::SYS_memfd_create,
     libc::SYS_mkdirat,
     libc::SYS_mknodat,
     libc::SYS_mount,

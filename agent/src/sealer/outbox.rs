@@ -163,6 +163,19 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`] when the end was another.
     pub fn finish(mut self, manifest: &evidence::signed::Signed) -> Result<(), OutboxError> {
+        let mut inner = self.shared.lock();
+        // The warden signs only a manifest of segments it saw pass; the last ones may still wait for the line's first position.
+        while inner.stopped.is_none() && !inner.window.is_all_sent() {
+            inner = self
+                .shared
+                .changed
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(stop) = &inner.stopped {
+            return Err(stop.clone().into());
+        }
+        drop(inner);
         self.shared.say(from_sealer::Say::Manifest(manifest.into()))?;
         if let Some(listener) = self.listener.take() {
             // The listener ends when the warden says so or is gone; a panic in it has ended the process already.

@@ -107,6 +107,11 @@ impl<P> Window<P> {
         self.acknowledged
     }
 
+    /// Whether all that was pushed was sent at least once.
+    pub fn is_all_sent(&self) -> bool {
+        self.sent == self.pushed()
+    }
+
     /// Segments pushed so far.
     pub fn pushed(&self) -> u64 {
         self.acknowledged + self.held.len() as u64

@@ -167,6 +167,8 @@ impl Warden {
         }
         match judged.and_then(|judged| self.room(judged)) {
             Ok(judged) => {
+                // A later attempt of this order may need a new greeting again.
+                self.asked_again = None;
                 self.record_admitted(&judged)?;
                 self.waiting.push_back(Waiting {
                     judged,

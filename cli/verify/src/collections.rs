@@ -135,7 +135,13 @@ pub(crate) fn check(
             return skip(report, &id, &["seals", "container"]);
         }
     };
-    let walked = match walk(context.files, &folder, delegation, progress) {
+    let walked = match walk(
+        context.files,
+        &folder,
+        delegation,
+        Limits::of_order(&delegated.order.limits),
+        progress,
+    ) {
         Ok(walked) => walked,
         Err((check, why)) => {
             report.failed(check, &id, why);
@@ -338,6 +344,7 @@ fn walk(
     files: &Files<'_>,
     folder: &str,
     delegation: &Delegation,
+    limits: Limits,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Option<Walked>, (&'static str, String)> {
     let prefix = format!("{folder}/seals/");
@@ -357,7 +364,7 @@ fn walk(
     let mut verifier = Verifier::new(Expect {
         identity,
         sealer: delegation.sealer.clone(),
-        limits: Limits::NONE,
+        limits,
     })
     .map_err(|cause| container(chain(&cause)))?;
     let mut left = files

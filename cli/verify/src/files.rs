@@ -79,15 +79,12 @@ impl<'a> Files<'a> {
         Self::new(Source::Folder(root.to_path_buf()), lengths)
     }
 
-    /// A bundle whose files are in memory, by name.
+    /// A bundle whose files are in memory, by name. Names are not looked at here: one that no bundle may have is not in SHA256SUMS either.
     pub(crate) fn in_memory(files: &'a BTreeMap<String, Vec<u8>>) -> Result<Self, FilesError> {
-        let mut lengths = BTreeMap::new();
-        for (name, bytes) in files {
-            bundle::check_name(name).map_err(|cause| FilesError::Malformed {
-                what: cause.to_string(),
-            })?;
-            lengths.insert(name.clone(), u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        }
+        let lengths: BTreeMap<String, u64> = files
+            .iter()
+            .map(|(name, bytes)| (name.clone(), u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
+            .collect();
         if lengths.contains_key("SHA256SUMS") {
             Self::new(Source::Memory(files), lengths)
         } else {

@@ -18,6 +18,19 @@ use crate::keys::PublicKey;
 use crate::seal::{ChainState, Identity, Records, Seal, SealError, SealHeader};
 use crate::tar;
 
+/// Plain and stored bytes by which a container may pass the order's limits: the agent counts content, and closes its
+/// container (outcomes, end blocks, the open segment) after the limit struck.
+const SLACK_BYTES: u64 = 128 << 20;
+
+/// Records by which it may pass: those that say what the limit kept out.
+const SLACK_ITEMS: u64 = 4096;
+
+/// Smallest limit of one item's size that is enforced on arrival: the collectors' own streams come in parts of 4 MiB.
+const ITEM_BYTES_MIN: u64 = 8 << 20;
+
+/// Logical bytes beyond the plain ones: holes that are hashed, though not stored. 64 GiB take half a minute of a core.
+const HOLES_BYTES_MAX: u64 = 64 << 30;
+
 /// What may not be passed, from the order and the receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -34,6 +47,19 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// What a container may hold under an order: its limits, and the slack that every honest endpoint needs. The same for the collector and
+    /// for whoever verifies years later, so that no sealed bomb keeps either busy.
+    pub fn of_order(order: &crate::order::Limits) -> Self {
+        let plain_bytes = order.plain_bytes.saturating_add(SLACK_BYTES);
+        Self {
+            stored_bytes: order.stored_bytes.saturating_add(SLACK_BYTES),
+            plain_bytes,
+            item_bytes: order.item_bytes.max(ITEM_BYTES_MIN),
+            logical_bytes: plain_bytes.saturating_add(HOLES_BYTES_MAX),
+            items: order.items.saturating_add(SLACK_ITEMS),
+        }
+    }
+
     /// No limits but those of the format: for containers one trusts to be finite, such as files on one's own disk.
     pub const NONE: Self = Self {
         stored_bytes: u64::MAX,

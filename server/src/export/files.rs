@@ -63,7 +63,7 @@ pub async fn export(
     files.overview(person, head.seq, Digest(head.leaf)).await?;
     files.deployment().await?;
     files.orders().await?;
-    for collected in &snapshot.collections {
+    for collected in snapshot.with_evidence() {
         files.collection(collected).await?;
     }
     files.custody().await?;
@@ -105,8 +105,7 @@ impl Files<'_> {
     async fn overview(&self, person: &PersonId, head_seq: u64, head: Digest) -> Result<(), Failure> {
         let mut collections: Vec<Digest> = self
             .snapshot
-            .collections
-            .iter()
+            .with_evidence()
             .map(|collected| Digest(collected.row.id))
             .collect();
         collections.sort_unstable();

@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub orders: Vec<Digest>,
     /// Endpoints that collected, with their enrolments.
     pub endpoints: Vec<EndpointRow>,
-    /// Collections with at least one segment.
+    /// Every collection that was started; one without a segment has nothing to show, but its endpoint and order count.
     pub collections: Vec<Collected>,
 }
 
@@ -49,6 +49,11 @@ impl Snapshot {
     /// The incident's last entry.
     pub fn head(&self) -> Option<&EntryRow> {
         self.chain.last()
+    }
+
+    /// The collections that have at least one segment.
+    pub fn with_evidence(&self) -> impl Iterator<Item = &Collected> {
+        self.collections.iter().filter(|one| !one.segments.is_empty())
     }
 
     /// Takes stock of an incident under the newest checkpoint.
@@ -152,13 +157,11 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
                 .unwrap_or(usize::MAX);
             segments.truncate(count);
         }
-        if !segments.is_empty() {
-            collections.push(Collected {
-                row,
-                segments,
-                manifest,
-            });
-        }
+        collections.push(Collected {
+            row,
+            segments,
+            manifest,
+        });
     }
     Ok(collections)
 }

@@ -18,19 +18,6 @@ use crate::collector::Collector;
 use crate::db::{self, DbError};
 use crate::grpc::failure::Failure;
 
-/// Plain and stored bytes by which a container may pass the order's limits: the agent counts content, and closes its
-/// container (outcomes, end blocks, the open segment) after the limit struck.
-const SLACK_BYTES: u64 = 128 << 20;
-
-/// Records by which it may pass: those that say what the limit kept out.
-const SLACK_ITEMS: u64 = 4096;
-
-/// Smallest limit of one item's size that is enforced here: the collectors' own streams come in parts of 4 MiB.
-const ITEM_BYTES_MIN: u64 = 8 << 20;
-
-/// Logical bytes beyond the plain ones: holes that are hashed, though not stored. 64 GiB take half a minute of a core.
-const HOLES_BYTES_MAX: u64 = 64 << 30;
-
 /// A collection that is taken.
 #[derive(Debug)]
 pub struct Admitted {
@@ -263,20 +250,19 @@ async fn record_start(
 }
 
 fn begin(identity: &Identity, delegation: &Delegation, limits: &Limits) -> Begin {
-    let plain_bytes = limits.plain_bytes.saturating_add(SLACK_BYTES);
-    let logical_bytes = plain_bytes.saturating_add(HOLES_BYTES_MAX);
+    let limits = evidence::container::Limits::of_order(limits);
     Begin {
         deployment: identity.deployment.to_string(),
         collection: identity.collection,
         order: identity.order,
         attempt: identity.attempt,
         sealer: delegation.sealer.to_string(),
-        stored_bytes: limits.stored_bytes.saturating_add(SLACK_BYTES),
-        plain_bytes,
-        item_bytes: limits.item_bytes.max(ITEM_BYTES_MIN),
-        logical_bytes,
-        items: limits.items.saturating_add(SLACK_ITEMS),
+        stored_bytes: limits.stored_bytes,
+        plain_bytes: limits.plain_bytes,
+        item_bytes: limits.item_bytes,
+        logical_bytes: limits.logical_bytes,
+        items: limits.items,
         // Ten minutes and what the bytes take at a twentieth of an idle core's speed.
-        cpu_s: 600 + (logical_bytes >> 25),
+        cpu_s: 600 + (limits.logical_bytes >> 25),
     }
 }

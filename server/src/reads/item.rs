@@ -15,7 +15,8 @@ use proto::v1::{ReadBegin, ReadEnd, ReadResponse};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::{access, list};
+use super::access;
+use super::lines::{self, SealReader};
 use crate::collector::{Collector, blocking};
 use crate::db;
 use crate::db::collections::{CollectionRow, ItemRow, SegmentRow};
@@ -57,9 +58,17 @@ pub async fn read(
     answers: &Answers,
 ) -> Result<(), Failure> {
     let row = access::resolve(collector, collection).await?;
-    let (item, line) = find(collector, &row, wanted).await?;
+    let segments = collector.segments_of(row.number).await?;
+    let (item, line) = find(collector, &row, &segments, wanted).await?;
     let record = ItemRecord::parse_line(&line, Stage::Final)
         .map_err(|error| Failure::internal("read an item record", error))?;
+    // The index only finds; what was sealed decides.
+    if record.n != item.n {
+        return Err(Failure::internal(
+            "read an item record",
+            format!("the index says {}, the seal {}", item.n, record.n),
+        ));
+    }
     if !record.has_content() {
         let hint = record
             .link
@@ -72,7 +81,7 @@ pub async fn read(
             hint.unwrap_or_default()
         )));
     }
-    let frames = frames(collector, &row, &record).await?;
+    let frames = frames(collector, &row, &segments, &record).await?;
     let _place = collector
         .readers
         .acquire()
@@ -89,7 +98,6 @@ pub async fn read(
     };
     send(answers, Message::Begin(begin)).await?;
 
-    let segments = collector.segments_of(row.number).await?;
     let task = Item {
         record: STANDARD.encode(&line),
         frames,
@@ -143,6 +151,7 @@ fn altered(row: &CollectionRow, reason: &str) -> Failure {
 async fn find(
     collector: &Collector,
     row: &CollectionRow,
+    segments: &[SegmentRow],
     wanted: Wanted,
 ) -> Result<(ItemRow, Vec<u8>), Failure> {
     let number = row.number;
@@ -163,27 +172,24 @@ async fn find(
     let Some(item) = found else {
         return Err(Failure::missing("the collection has no such item"));
     };
-    let lines = list::lines_of_segment(collector, row, item.segment).await?;
-    let first = first_of_segment(collector, row.number, item.segment).await?;
-    let place = usize::try_from(item.n.saturating_sub(first)).unwrap_or(usize::MAX);
-    let line = lines.into_iter().nth(place);
+    let segment = lines::segment(segments, item.segment)?;
+    let mut lines = SealReader::start(collector)?
+        .lines(collector, row, segment)
+        .await?
+        .into_iter();
+    let place = usize::try_from(item.n.saturating_sub(lines::first_ordinal(segment))).unwrap_or(usize::MAX);
+    let line = lines.nth(place);
     let line = line.ok_or_else(|| Failure::internal("read an item record", "its seal does not hold it"))?;
     Ok((item, line))
 }
 
-/// Ordinal of the first record in a segment's seal.
-async fn first_of_segment(collector: &Collector, number: u64, segment: u64) -> Result<u64, Failure> {
-    let segments = collector.segments_of(number).await?;
-    segments
-        .iter()
-        .find(|row| row.index == segment)
-        .map(|row| row.items_total.saturating_sub(row.items))
-        .ok_or_else(|| Failure::internal("read an item record", "its segment has no row"))
-}
-
 /// Where the frames are: the seek table of a finished container, else the lengths of its segments.
-async fn frames(collector: &Collector, row: &CollectionRow, record: &ItemRecord) -> Result<Frames, Failure> {
-    let segments = collector.segments_of(row.number).await?;
+async fn frames(
+    collector: &Collector,
+    row: &CollectionRow,
+    segments: &[SegmentRow],
+    record: &ItemRecord,
+) -> Result<Frames, Failure> {
     if let Some(last) = segments.last().filter(|last| last.is_final) {
         return Ok(Frames::Table(
             STANDARD.encode(seek_table(collector, row, last).await?),

@@ -7,14 +7,11 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::access;
-use crate::collector::{Collector, blocking};
+use super::lines::{self, SealReader};
+use crate::collector::Collector;
 use crate::db;
-use crate::db::collections::CollectionRow;
+use crate::db::collections::{CollectionRow, SegmentRow};
 use crate::grpc::failure::Failure;
-use crate::ingest::child::Defect;
-use crate::ingest::pipe::Kind;
-use crate::ingest::verifier::{Caged, parse};
-use crate::store::Key;
 
 /// Answers that wait for the reader.
 pub const ANSWERS_LEN: usize = 8;
@@ -45,7 +42,7 @@ pub async fn list(
         .acquire()
         .await
         .map_err(|error| Failure::unavailable("read evidence", error))?;
-    let mut lister = Lister::new(collector, &row, answers);
+    let mut lister = Lister::new(collector, &row, answers).await?;
     let mut from = 0;
     loop {
         let prefix = prefix.clone();
@@ -70,6 +67,8 @@ struct Lister<'l> {
     collector: &'l Collector,
     row: &'l CollectionRow,
     answers: &'l Answers,
+    segments: Vec<SegmentRow>,
+    seals: SealReader,
     segment: Option<u64>,
     wanted: BTreeSet<u64>,
     batch: Vec<bytes::Bytes>,
@@ -77,16 +76,22 @@ struct Lister<'l> {
 }
 
 impl<'l> Lister<'l> {
-    fn new(collector: &'l Collector, row: &'l CollectionRow, answers: &'l Answers) -> Self {
-        Self {
+    async fn new(
+        collector: &'l Collector,
+        row: &'l CollectionRow,
+        answers: &'l Answers,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
             collector,
             row,
             answers,
+            segments: collector.segments_of(row.number).await?,
+            seals: SealReader::start(collector)?,
             segment: None,
             wanted: BTreeSet::new(),
             batch: Vec::new(),
             batch_bytes: 0,
-        }
+        })
     }
 
     async fn item(&mut self, segment: u64, n: u64) -> Result<(), Failure> {
@@ -103,13 +108,9 @@ impl<'l> Lister<'l> {
         let Some(segment) = self.segment.filter(|_| !wanted.is_empty()) else {
             return Ok(());
         };
-        let segments = self.collector.segments_of(self.row.number).await?;
-        let row = segments.iter().find(|row| row.index == segment);
-        let first = row
-            .map(|row| row.items_total.saturating_sub(row.items))
-            .unwrap_or(0);
-        let lines = lines_of_segment(self.collector, self.row, segment).await?;
-        for (n, line) in (first..).zip(lines) {
+        let segment = lines::segment(&self.segments, segment)?;
+        let lines = self.seals.lines(self.collector, self.row, segment).await?;
+        for (n, line) in (lines::first_ordinal(segment)..).zip(lines) {
             if wanted.contains(&n) {
                 self.batch_bytes += line.len();
                 self.batch.push(line.into());
@@ -136,56 +137,5 @@ impl<'l> Lister<'l> {
     async fn end(mut self) -> Result<(), Failure> {
         self.flush_segment().await?;
         self.flush_batch().await
-    }
-}
-
-/// Record lines of a segment's seal, opened in a cage.
-///
-/// # Errors
-/// When the seal cannot be read or does not open.
-pub async fn lines_of_segment(
-    collector: &Collector,
-    row: &CollectionRow,
-    segment: u64,
-) -> Result<Vec<Vec<u8>>, Failure> {
-    let segments = collector.segments_of(row.number).await?;
-    let Some(found) = segments.iter().find(|candidate| candidate.index == segment) else {
-        return Err(Failure::missing(format!(
-            "the collection has no segment {segment}"
-        )));
-    };
-    let (replicas, key) = (
-        collector.replicas.clone(),
-        Key::seal(&row.id, segment, &found.seal_sha256),
-    );
-    let seal = blocking(move || replicas.read(&key))
-        .await?
-        .map_err(|error| Failure::unavailable("read a seal", error))?;
-    let died = |error| Failure::unavailable("open a seal", error);
-    let mut caged = Caged::start(&collector.program).map_err(died)?;
-    caged.send(Kind::Lines, &seal).await.map_err(died)?;
-    let mut lines = Vec::new();
-    loop {
-        let frame = caged.receive().await.map_err(died)?;
-        match frame.kind {
-            Kind::Records => {
-                let split = frame
-                    .payload
-                    .split(|byte| *byte == b'\n')
-                    .filter(|line| !line.is_empty());
-                lines.extend(split.map(<[u8]>::to_vec));
-            }
-            Kind::Finished => return Ok(lines),
-            Kind::Malformed => {
-                let defect: Defect = parse(&frame.payload).map_err(died)?;
-                return Err(Failure::internal("open a seal", defect.reason));
-            }
-            other => {
-                return Err(Failure::internal(
-                    "open a seal",
-                    format!("the cage answered {other:?}"),
-                ));
-            }
-        }
     }
 }

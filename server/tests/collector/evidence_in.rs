@@ -645,3 +645,55 @@ async fn a_stop_finishes_the_open_segment_and_leaves_with_zero() {
     assert!(!lab.path("server/run/addresses.json").exists());
     assert_eq!(lab.stored("b", "segments/").len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_one_store_away_the_receipt_says_degraded_and_the_copy_is_made_when_it_is_back() {
+    let Scene {
+        mut lab,
+        web,
+        order,
+        signed,
+        ..
+    } = scene().await;
+    assert_eq!(lab.terminate(), Some(0));
+    let settings = lab.path("server/server.toml");
+    let text = fs_err::read_to_string(&settings).unwrap();
+    assert!(text.contains("degraded = \"wait\""));
+    fs_err::write(
+        &settings,
+        text.replace("degraded = \"wait\"", "degraded = \"accept\""),
+    )
+    .unwrap();
+    fs_err::rename(lab.path("b"), lab.path("away")).unwrap();
+    lab.start();
+
+    let attempt = attempt(&web, &signed, 1);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    upload.segment(&attempt.segments[0]).await;
+    let position = upload.position().await;
+    assert_eq!(
+        (position.next_index, position.copies, position.degraded),
+        (1, 1, true)
+    );
+    let receipt = upload.finish(&attempt, 1, &web, &order).await;
+    let entry = proven(&lab, &receipt);
+    assert_eq!(entry.envelope.reference("copies"), Some("1"));
+    assert_eq!(entry.envelope.reference("degraded"), Some("yes"));
+    assert_eq!(entry.envelope.reference("independent"), Some("no"));
+
+    assert_eq!(lab.terminate(), Some(0));
+    fs_err::rename(lab.path("away"), lab.path("b")).unwrap();
+    lab.start();
+    let count = attempt.segments.len();
+    eventually("the copies are made", || {
+        lab.stored("b", "segments/").len() == count && lab.stored("b", "seals/").len() == count
+    });
+    for (one, other) in lab
+        .stored("a", "segments/")
+        .iter()
+        .zip(lab.stored("b", "segments/"))
+    {
+        assert!(fs_err::read(one).unwrap() == fs_err::read(other).unwrap());
+    }
+}

@@ -72,7 +72,7 @@ fn enrol(field: &Field, token: &TokenString, request: v1::EnrolRequest) -> Resul
 
 fn key() -> SigningKey {
     SigningKey::generate(|bytes: &mut [u8]| {
-        Random::new(u64::try_from(now().unix_ms()).unwrap() ^ u64::from(std::process::id())).fill(bytes);
+        Random::new(now().unix_ms() ^ u64::from(std::process::id())).fill(bytes);
         Ok::<(), std::convert::Infallible>(())
     })
     .unwrap()
