@@ -146,6 +146,8 @@ pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &VerifierKey) -> Result<R
     for id in started {
         rebuild_segments(db, replicas, &id, &mut rebuilt)?;
     }
+    // Again, with the copies counted.
+    db.write(collections::settle_repaired)?;
     let (size, root, note) = (checkpoint.size, checkpoint.root.0, head.note);
     db.write::<(), RebuildError>(move |tx| {
         let empty = (0, &ledger::EMPTY_ROOT.0);

@@ -318,11 +318,19 @@ impl Running {
             );
         }
         collector.stop.cancel();
-        collector.registry.cut_all();
         drop(tokio::time::timeout(LAST_MOMENT, collector.tasks.wait()).await);
-        for server in servers {
-            server.abort();
-            drop(server.await);
+        // The last answers are still on their way out: a connection that is cut now would take them back.
+        let mut servers = servers;
+        let flushed = async {
+            for server in &mut servers {
+                drop(server.await);
+            }
+        };
+        if tokio::time::timeout(LAST_MOMENT, flushed).await.is_err() {
+            collector.registry.cut_all();
+            for server in &servers {
+                server.abort();
+            }
         }
         drop(published);
         let sequencer = collector.custody.sequencer().clone();

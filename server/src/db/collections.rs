@@ -262,6 +262,31 @@ pub fn set_stored(tx: &Connection, stored: &StoredCollection<'_>) -> Result<(), 
     Ok(())
 }
 
+/// Collections that were stored degraded and have all their copies now are `stored`: each segment has more copies than the
+/// entry said, and nothing of the collection waits for repair. The entry stays what it is.
+///
+/// # Errors
+/// Of the database.
+pub fn settle_repaired(tx: &Connection) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE collections SET state = 'stored', degraded = 0,
+             copies = (SELECT min(copies) FROM segments WHERE collection = collections.number)
+         WHERE state = 'stored-degraded'
+           AND copies < (SELECT min(copies) FROM segments WHERE collection = collections.number)
+           AND NOT EXISTS (SELECT 1 FROM repair_queue
+               WHERE key LIKE 'segments/' || lower(hex(collections.id)) || '/%'
+                  OR key LIKE 'seals/' || lower(hex(collections.id)) || '/%'
+                  OR key = 'documents/' || lower(hex(collections.manifest)) || '.signed')",
+        [],
+    )?;
+    tx.execute(
+        "UPDATE attempts SET state = 'stored' WHERE state = 'stored-degraded'
+           AND collection IN (SELECT id FROM collections WHERE state = 'stored')",
+        [],
+    )?;
+    Ok(())
+}
+
 /// Counts by outcome: the manifest's once stored, counted from the items before.
 ///
 /// # Errors

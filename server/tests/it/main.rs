@@ -1,5 +1,11 @@
 //! The collector's programs as processes.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed; helpers are tests, too"
+)]
+
 mod durability;
 mod operator;
 mod signer;

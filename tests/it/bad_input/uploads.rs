@@ -402,9 +402,9 @@ fn replace_text(lines: &mut Vec<u8>, from: &str, to: &str) {
     let base64 = |text: String| base64::engine::general_purpose::STANDARD.encode(text);
     let mut text = String::from_utf8(lines.clone()).unwrap();
     for (from, to) in [
-        (from.to_owned(), to.to_owned()),
-        (base64(from.to_owned()), base64(to.to_owned())),
         (base64(format!("[root]{from}")), base64(format!("[root]{to}"))),
+        (base64(from.to_owned()), base64(to.to_owned())),
+        (from.to_owned(), to.to_owned()),
     ] {
         assert!(text.contains(&from), "{from} in {text}");
         text = text.replace(&from, &to);
