@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use certs::certificate::{CertificateError, Leaf};
-use certs::connect::{self, ConnectError};
+use certs::connect::{self, ConnectError, Refusal};
 use certs::name::{Identity as Name, Subject};
 use certs::request::{RequestError, TlsKey};
 use certs::tls::{self, Expected, TlsError};
@@ -96,6 +96,11 @@ pub enum EnrolError {
     /// No connection.
     #[error("no connection. Check the address in the token, the network, and that the collector runs")]
     Connect(#[from] ConnectError),
+    /// Somebody else answers.
+    #[error(
+        "whoever answers is not the collector that the token names: {0}. Nothing was written and the token is not used up; ask who gave it to you"
+    )]
+    Impostor(String),
     /// The collector's refusal.
     #[error("the collector refused: {0}")]
     Refused(String),
@@ -213,7 +218,11 @@ async fn ask(token: &TokenString, request: &Signed, csr: Vec<u8>) -> Result<v1::
     let pinned = token.token();
     let expected = Expected::collector(pinned.deployment.clone(), pinned.collector_id.clone());
     let config = tls::client_pinned(*pinned.ca_sha256.as_bytes(), expected)?;
-    let channel = connect::connect(pinned.enrol.as_str(), config).await?;
+    let channel = connect::connect(pinned.enrol.as_str(), config).await;
+    let channel = channel.map_err(|error| match connect::refusal(&error) {
+        Some(Refusal::OfCollector(why)) => EnrolError::Impostor(why),
+        _ => error.into(),
+    })?;
     let message = v1::EnrolRequest {
         enrolment: Some(request.into()),
         csr: csr.into(),

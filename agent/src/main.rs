@@ -197,6 +197,7 @@ fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
             EnrolError::Token(_)
             | EnrolError::Enrolment(_)
             | EnrolError::Roster(_)
+            | EnrolError::Impostor(_)
             | EnrolError::WrongCertificate(_) => Failure::Check(error.into()),
             other => Failure::Other(other.into()),
         })?;

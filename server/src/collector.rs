@@ -188,6 +188,7 @@ impl Collector {
     /// # Errors
     /// When neither ledger nor stores give it.
     pub async fn act_document(&self, index: u64) -> Result<Signed, Failure> {
+        self.custody.settle(index).await?;
         let log = self.custody.sequencer().log().clone();
         let bytes = blocking(move || log.entry(index))
             .await?

@@ -23,6 +23,9 @@ use crate::ledger::{
 };
 use crate::store::Replicas;
 
+/// How long a committed entry may take to be published before a reader is sent away.
+const SETTLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// A condition for an entry.
 pub type Condition = Box<dyn FnOnce(&Connection) -> Result<(), Denied> + Send>;
 
@@ -204,6 +207,20 @@ impl Custody {
 }
 
 impl Custody {
+    /// Waits until a committed entry is published. Rows are committed first, the checkpoint that covers them follows:
+    /// who reads an index in between would find it outside the log.
+    ///
+    /// # Errors
+    /// `Unavailable` when it does not follow in time: stores are away.
+    pub async fn settle(&self, index: u64) -> Result<(), Failure> {
+        let late = |what: &'static str| Failure::unavailable("publish the ledger", what);
+        match tokio::time::timeout(SETTLE_DEADLINE, self.sequencer.log().wait_for_growth(index)).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(late("the sequencer has ended")),
+            Err(_elapsed) => Err(late("a committed entry is not published")),
+        }
+    }
+
     /// An entry with its proof under the newest checkpoint.
     ///
     /// # Errors

@@ -145,7 +145,10 @@ async fn show(collector: &Collector, collection: &str) -> Result<ShowCollectionR
         None => None,
     };
     let receipt = match row.stored_index {
-        Some(index) => Some(collector.custody.prove(index).await?.into()),
+        Some(index) => {
+            collector.custody.settle(index).await?;
+            Some(collector.custody.prove(index).await?.into())
+        }
         None => None,
     };
     let delegation = collector.document(Key::document(&row.delegation)).await?;

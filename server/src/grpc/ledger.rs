@@ -73,7 +73,11 @@ impl LedgerService for Ledger {
     async fn prove(&self, request: Request<ProveRequest>) -> Result<Response<ProvenEntry>, Status> {
         let index = match request.into_inner().what {
             Some(What::Index(index)) => index,
-            Some(What::Event(event)) => index_of(&self.0, &event).await?,
+            Some(What::Event(event)) => {
+                let index = index_of(&self.0, &event).await?;
+                self.0.custody.settle(index).await?;
+                index
+            }
             None => return Err(Failure::malformed("an index or an event is to be proven").into()),
         };
         Ok(Response::new(self.0.custody.prove(index).await?.into()))

@@ -59,6 +59,7 @@ pub async fn finish(
 /// # Errors
 /// When the ledger does not answer.
 pub async fn receipt(collector: &Collector, index: u64) -> Result<Proven, Ended> {
+    collector.custody.settle(index).await?;
     Ok(collector.custody.prove(index).await?)
 }
 

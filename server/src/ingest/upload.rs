@@ -13,6 +13,7 @@ use evidence::entry::EntryType;
 use evidence::id::{EndpointId, Generation};
 use evidence::signed::Signed;
 use proto::segment::{Assembly, Step};
+use proto::status::Class;
 use proto::v1::upload_request::Message;
 use proto::v1::{SegmentBegin, UploadRequest, UploadResponse};
 use tokio::sync::mpsc;
@@ -236,6 +237,10 @@ where
         };
         match message {
             None => Ok(Next::End),
+            // Too much in one message: the endpoint that sent it hears so.
+            Some(Err(status)) if Class::of(&status) == Class::OverLimit => {
+                Err(Failure::new(Class::OverLimit, status.message()).into())
+            }
             // A cut connection is no fault of the protocol: what is durable stays.
             Some(Err(status)) => {
                 tracing::debug!(%status, "Upload call was cut");

@@ -47,6 +47,10 @@ pub async fn package(
 
     let mut indices = vec![order.row.index];
     indices.extend(approvals.iter().map(|row| row.index));
+    collector
+        .custody
+        .settle(indices.iter().copied().max().unwrap_or(0))
+        .await?;
     let (published, proven) = collector.custody.prove_all(&collector.replicas, indices).await?;
     if known.checkpoint_size > published.size {
         return Err(Failure::new(

@@ -316,6 +316,9 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
+            if std::thread::panicking() {
+                eprintln!("collector: {:?}", process.try_wait());
+            }
             drop(process.kill());
             drop(process.wait());
         }

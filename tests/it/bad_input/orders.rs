@@ -242,14 +242,19 @@ fn an_order_that_is_not_what_its_issuer_signed_is_refused() {
     again.order = wire(&forged);
     bench.refused("an order signed by a key that nobody knows", "signature", again);
 
+    // The same document: to the collector it was the true order that was refused, and that is the end of it.
+    bench.renew();
     let bob = bench.field.lab.path("admin/keys/bob");
     let package = bench.package();
+    let true_order = Bench::order_of(&package);
     bench.refused(
         "an order in alice's name signed by bob, who is no responder",
         "signature",
         with_order(&package, &true_order, &bob),
     );
 
+    bench.renew();
+    let true_order = Bench::order_of(&bench.package());
     let mut old = true_order.clone();
     old.issued = now().checked_sub(HOUR * 3).unwrap();
     old.expires = now().checked_sub(HOUR).unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use lab::proxy::Seen;
 use lab::{is_root, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -45,6 +46,8 @@ impl Victim {
 struct Row {
     rounds: u64,
     stored: u64,
+    /// Of these: what the reader left was sealed, and the manifest says `limited`.
+    limited: u64,
     interrupted: u64,
     /// The victim had ended by itself before its moment came.
     late: u64,
@@ -207,6 +210,13 @@ fn kill_one(
     match ended.state.as_str() {
         "stored" => {
             row.stored += 1;
+            let is_limited = |what: &Seen| matches!(what, Seen::Ended { collection, result, .. } if *collection == ended.collection && result == "limited");
+            let said = wait_for("the endpoint's word on its attempt", || {
+                let seen = field.proxy.since(mark);
+                let ended = seen.iter().any(|one| matches!(&one.what, Seen::Ended { collection, .. } if *collection == ended.collection));
+                Ok(ended.then(|| seen.iter().any(|one| is_limited(&one.what))))
+            });
+            row.limited += u64::from(said.with_context(told)?);
             let collection = field.collection(&ended.collection)?;
             ensure!(collection.copies == 2 && !collection.degraded, "{}", told());
         }
@@ -236,13 +246,16 @@ fn strike(field: &mut Field, victim: Victim) -> Result<bool> {
 }
 
 fn print(table: &BTreeMap<Victim, Row>, took: Duration) {
-    println!("victim   rounds  stored  interrupted  too late  attempts  segments acknowledged  lost");
+    println!(
+        "victim   rounds  stored  (limited)  interrupted  too late  attempts  segments acknowledged  lost"
+    );
     for (victim, row) in table {
         println!(
-            "{:8} {:6}  {:6}  {:11}  {:8}  {:8}  {:21}  {:4}",
+            "{:8} {:6}  {:6}  {:9}  {:11}  {:8}  {:8}  {:21}  {:4}",
             format!("{victim:?}").to_lowercase(),
             row.rounds,
             row.stored,
+            row.limited,
             row.interrupted,
             row.late,
             row.attempts,

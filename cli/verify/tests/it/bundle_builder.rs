@@ -4,31 +4,25 @@
 //! test breaks one rule, and all that stands behind it is right again. This is the skilled hand.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use evidence::act::{Act, ActNonce, ActType};
+use evidence::act::Act;
 use evidence::bundle::{BundleVersion, Overview, SUMS_NAMESPACE, Sums, UNCOVERED};
 use evidence::delegation::{Delegation, DelegationType, collection_id};
-use evidence::detail::Detail;
 use evidence::digest::Digest;
 use evidence::document::Document;
-use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Login, LoginType, Token, TokenType};
+use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Token};
 use evidence::entry::{ActObject, Entry, EntryType, EntryVersion, Envelope};
-use evidence::id::{Actor, Chain, Generation};
+use evidence::id::{Chain, Generation};
 use evidence::keys::SigningKey;
-use evidence::manifest::{
-    Agent, Clock, CollectionResult, Encoding, EndpointOrigin, LogHead, Manifest, ManifestType, Origin,
-    StepEnd, StepResult,
-};
+use evidence::manifest::Manifest;
 use evidence::order::*;
 use evidence::roster::*;
 use evidence::seal::Identity;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
-use evidence::time::{FileTime, Time};
+use evidence::time::Time;
 use evidence::{json, pairs, sshsig};
-use exhibit_verify::{Check, Effort, Report, Trust, Verdict, verify_memory};
-use ledger::{Checkpoint, KeyType, Leaves, Note, NoteSigner, ProofFile};
+use ledger::Leaves;
 
 use crate::forge::{Built as Container, Forge};
 
@@ -50,8 +44,14 @@ pub const INCIDENT: &str = "INC-2026-0007";
 pub const ELSEWHERE: &str = "elsewhere/";
 
 mod documents;
+mod drafts;
+mod log;
+mod verdicts;
 
 pub use documents::*;
+pub use verdicts::*;
+
+use log::Log;
 
 pub type Files = BTreeMap<String, Vec<u8>>;
 pub type Hook<'a, T> = Box<dyn Fn(&mut T) + Send + Sync + 'a>;
@@ -188,43 +188,6 @@ impl Draft {
 
     pub fn act_by(&self, by: &str) -> Act {
         act(self.type_, &self.chain, self.time, by, &self.refs)
-    }
-}
-
-/// The log: leaves, and what its key signs about them.
-struct Log<'a> {
-    leaves: Vec<ledger::Hash>,
-    signer: NoteSigner,
-    cosigners: &'a [u8],
-}
-
-impl Log<'_> {
-    fn note(&self, size: usize) -> Note {
-        let text = Checkpoint::new(
-            self.signer.name(),
-            size as u64,
-            ledger::root_of(&self.leaves[..size]),
-        )
-        .unwrap()
-        .to_text();
-        let mut note = Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap();
-        for number in self.cosigners {
-            note.add(
-                signer(*number, "mirror.example/m1")
-                    .cosign(&text, 1_795_270_000)
-                    .unwrap(),
-            )
-            .unwrap();
-        }
-        note
-    }
-
-    fn proof(&self, index: usize, size: usize) -> Vec<u8> {
-        let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index as u64, size as u64).unwrap();
-        ProofFile::new(index as u64, hashes, self.note(size), None)
-            .unwrap()
-            .encode()
-            .into_bytes()
     }
 }
 
@@ -618,265 +581,4 @@ impl Recipe<'_> {
         log.leaves.push(hash);
         entries.push((entry.1, leaf.1));
     }
-
-    #[expect(clippy::too_many_arguments, reason = "each is one document of the chain")]
-    fn draft(
-        &self,
-        rosters: &[Signed],
-        token: &Signed,
-        enrolment: &Signed,
-        evidence_key: String,
-        order: &Signed,
-        order_roster: Digest,
-        approval: &Signed,
-    ) -> Vec<Draft> {
-        let login = Login {
-            type_: LoginType,
-            deployment: "acme".parse().unwrap(),
-            person: "alice".parse().unwrap(),
-            challenge: FixedBytes([7; 32]),
-            tls_key: key(50).public(),
-            at: at("08:30:00"),
-        };
-        let enrolled = |name| match name {
-            "endpoint" => "web-03".to_owned(),
-            "generation" => "1".to_owned(),
-            _ => token.digest().to_string(),
-        };
-        let published = |version: usize, time| {
-            let roster = &rosters[version - 1];
-            Draft::new(
-                EntryType::RosterPublished,
-                Chain::Deployment,
-                time,
-                [
-                    ("roster", roster.digest().to_string()),
-                    ("version", version.to_string()),
-                ],
-                |_| roster.clone().into(),
-            )
-        };
-        let genesis = [
-            ("log", log_key(self.log, self.origin)),
-            ("ca", ca_digest().to_string()),
-            ("authority", authority().id().to_string()),
-        ];
-        vec![
-            Draft::new(
-                EntryType::LogGenesis,
-                Chain::Deployment,
-                "07:00:00",
-                genesis,
-                |draft| own(&draft.act_by("collector:c1")),
-            ),
-            published(1, "08:00:01"),
-            Draft::new(
-                EntryType::EndpointAdmitted,
-                Chain::Deployment,
-                "08:10:01",
-                ["endpoint", "generation", "token"].map(|name| (name, enrolled(name))),
-                |_| token.clone().into(),
-            ),
-            Draft::new(
-                EntryType::AgentEnrolled,
-                Chain::Deployment,
-                "08:20:01",
-                [
-                    ("endpoint", enrolled("endpoint")),
-                    ("generation", enrolled("generation")),
-                    ("token", enrolled("token")),
-                    ("evidence_key", evidence_key),
-                ],
-                |_| enrolment.clone().into(),
-            ),
-            Draft::new(
-                EntryType::LoginIssued,
-                Chain::Deployment,
-                "08:30:01",
-                [
-                    ("person", "alice".into()),
-                    ("key", key(ALICE).public().fingerprint().to_string()),
-                ],
-                |_| sign(&login, &[ALICE, 50]).into(),
-            ),
-            published(2, "09:00:01"),
-            Draft::new(
-                EntryType::IncidentOpened,
-                incident(),
-                "09:10:00",
-                [("incident", INCIDENT.into())],
-                |draft| {
-                    let mut act = draft.act_by("person:alice");
-                    act.fields = pairs::sorted([
-                        ("severity", "high".into()),
-                        ("tlp", "amber".into()),
-                        ("class", "intrusions".into()),
-                    ]);
-                    act.detail = Some(title().1);
-                    sign(&act, &[ALICE]).into()
-                },
-            ),
-            Draft::new(
-                EntryType::IncidentOpened,
-                other_incident(),
-                "09:20:00",
-                [("incident", "INC-2026-0008".into())],
-                |draft| draft.signed("person:alice", ALICE),
-            ),
-            Draft::new(
-                EntryType::OrderIssued,
-                incident(),
-                "09:30:01",
-                [
-                    ("order", order.digest().to_string()),
-                    ("roster", order_roster.to_string()),
-                ],
-                |_| order.clone().into(),
-            ),
-            Draft::new(
-                EntryType::OrderApproved,
-                incident(),
-                "09:35:01",
-                [("order", order.digest().to_string())],
-                |_| approval.clone().into(),
-            ),
-        ]
-    }
-
-    fn draft_collections(
-        first: &(Delegation, Signed, Container),
-        second: &(Delegation, Signed, Container),
-        manifest: &Signed,
-        title: Digest,
-    ) -> Vec<Draft> {
-        let started = |(delegation, signed, _): &(Delegation, Signed, Container), time| {
-            Draft::new(
-                EntryType::CollectionStarted,
-                incident(),
-                time,
-                [
-                    ("order", delegation.order.to_string()),
-                    ("endpoint", delegation.endpoint.to_string()),
-                    ("collection", delegation.collection.to_string()),
-                    ("attempt", delegation.attempt.to_string()),
-                ],
-                |_| signed.clone().into(),
-            )
-        };
-        let collector = |draft: &Draft| own(&draft.act_by("collector:c1"));
-        let seals: Vec<String> = first
-            .2
-            .segments
-            .iter()
-            .map(|(_, seal)| Digest::of(seal).to_string())
-            .collect();
-        vec![
-            started(first, "10:00:01"),
-            Draft::new(
-                EntryType::CollectionProgress,
-                incident(),
-                "10:05:00",
-                [
-                    ("collection", first.0.collection.to_string()),
-                    ("index", "0".into()),
-                    ("seal", seals.first().cloned().unwrap_or_default()),
-                ],
-                collector,
-            ),
-            Draft::new(
-                EntryType::CollectionInterrupted,
-                incident(),
-                "10:10:00",
-                [
-                    ("collection", first.0.collection.to_string()),
-                    ("seal", seals.last().cloned().unwrap_or_default()),
-                    ("segments", seals.len().to_string()),
-                ],
-                collector,
-            ),
-            started(second, "10:20:00"),
-            Draft::new(
-                EntryType::CollectionStored,
-                incident(),
-                "10:30:00",
-                [
-                    ("collection", second.0.collection.to_string()),
-                    ("manifest", manifest.digest().to_string()),
-                    ("order", second.0.order.to_string()),
-                    ("endpoint", second.0.endpoint.to_string()),
-                    ("copies", "2".into()),
-                    ("degraded", "no".into()),
-                    ("independent", "yes".into()),
-                ],
-                |_| manifest.clone().into(),
-            ),
-            Draft::new(
-                EntryType::EvidenceAccessed,
-                incident(),
-                "11:00:00",
-                [
-                    ("person", "alice".into()),
-                    ("object", second.0.collection.to_string()),
-                ],
-                collector,
-            ),
-            Draft::new(EntryType::IncidentNoted, incident(), "11:30:00", [], |draft| {
-                let mut act = draft.act_by("person:dan");
-                act.detail = Some(Digest::of(title.to_string().as_bytes()));
-                sign(&act, &[DAN]).into()
-            }),
-        ]
-    }
-}
-
-// --- trust and verdicts
-
-/// The trust directory's files.
-pub fn trust_files() -> Files {
-    let policy = format!("log {}\nquorum none\n", log_key(LOG, "exhibit/acme"));
-    Files::from([
-        ("authority".to_owned(), authority().to_trust_file().into_bytes()),
-        ("policy".to_owned(), policy.into_bytes()),
-    ])
-}
-
-pub fn save(files: &Files, folder: &Path) {
-    for (name, bytes) in files {
-        let path = folder.join(name);
-        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-        fs_err::write(path, bytes).unwrap();
-    }
-}
-
-pub fn trust_of(files: &Files) -> Trust {
-    let folder = tempfile::tempdir().unwrap();
-    save(files, folder.path());
-    Trust::load(folder.path()).unwrap()
-}
-
-pub fn trust() -> Trust {
-    trust_of(&trust_files())
-}
-
-pub fn verify(files: &Files) -> Report {
-    verify_memory(files, &trust(), Effort::Whole).unwrap()
-}
-
-/// Names of the checks with a verdict.
-pub fn checks(report: &Report, verdict: Verdict) -> Vec<&Check> {
-    report
-        .checks
-        .iter()
-        .filter(|check| check.verdict == verdict)
-        .collect()
-}
-
-pub fn fails(report: &Report, name: &str) -> bool {
-    checks(report, Verdict::Failed)
-        .iter()
-        .any(|check| check.check == name)
-}
-
-pub fn by_actor(text: &str) -> Actor {
-    text.parse().unwrap()
 }

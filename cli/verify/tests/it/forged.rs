@@ -3,12 +3,7 @@
 
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
-use evidence::entry::{ActPlace, Entry, EntryType};
-use evidence::id::Chain;
-use evidence::order::Decision;
-use evidence::outcome::Outcome;
-use evidence::roster::Role;
-use evidence::sshsig;
+use evidence::entry::{Entry, EntryType};
 use exhibit_verify::{Effort, Report, Verdict, verify_memory};
 
 use crate::bundle_builder::*;

@@ -1,0 +1,248 @@
+//! The documents of the deployment, before anybody signs them.
+
+use evidence::act::{Act, ActNonce, ActType};
+use evidence::delegation::Delegation;
+use evidence::detail::Detail;
+use evidence::digest::Digest;
+use evidence::enrolment::{Token, TokenType};
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::{Chain, Generation};
+use evidence::json;
+use evidence::manifest::{
+    Agent, Clock, CollectionResult, Encoding, EndpointOrigin, LogHead, Manifest, ManifestType, Origin,
+    StepEnd, StepResult,
+};
+use evidence::order::*;
+use evidence::roster::*;
+use evidence::text::FixedBytes;
+use evidence::time::{FileTime, Time};
+use ledger::{KeyType, NoteSigner};
+
+use super::*;
+use crate::forge::Built as Container;
+
+/// A self-signed certificate made once; nothing here looks inside.
+pub const CA: &str = "-----BEGIN CERTIFICATE-----
+MIIBMjCB5aADAgECAhReuKbHPWuIoCj2AIQjpYdgVlIuXzAFBgMrZXAwDzENMAsG
+A1UEAwwEYWNtZTAeFw0yNjExMjEyMzQ4NDZaFw0zNjExMTgyMzQ4NDZaMA8xDTAL
+BgNVBAMMBGFjbWUwKjAFBgMrZXADIQBMord7ckHSUK9ThtZ+aMuCZU9r7dbm5vi6
+gkfkhtEdAqNTMFEwHQYDVR0OBBYEFK07NWMNjmYZpSCpf6JvET7weik9MB8GA1Ud
+IwQYMBaAFK07NWMNjmYZpSCpf6JvET7weik9MA8GA1UdEwEB/wQFMAMBAf8wBQYD
+K2VwA0EAc9EI9RQ1Gzv33R7CKm22W7keVVaoRjZBP0qVlWhgGQXPKyoYPatg32f4
+5MKIAuJjrMMSMSkk+A2Go1FUWxWZAg==
+-----END CERTIFICATE-----
+";
+
+pub fn authority() -> AuthoritySet {
+    AuthoritySet::new(1, vec![key(AUTHORITY).public()]).unwrap()
+}
+
+pub fn person(id: &str, number: u8, roles: &[Role]) -> Person {
+    Person {
+        id: id.parse().unwrap(),
+        keys: vec![key(number).public()],
+        roles: roles.to_vec(),
+    }
+}
+
+pub fn first_roster() -> Roster {
+    Roster {
+        type_: RosterType,
+        deployment: "acme".parse().unwrap(),
+        version: 1,
+        previous: None,
+        issued: at("08:00:00"),
+        not_after: "2027-01-20T08:00:00.000Z".parse().unwrap(),
+        authority: authority(),
+        persons: vec![
+            person("alice", ALICE, &[Role::Responder, Role::Approver]),
+            person("bob", BOB, &[Role::Approver]),
+            person("cat", CAT, &[Role::EndpointAdmin]),
+            person("dan", DAN, &[Role::Analyst]),
+            // Leaves with the second roster.
+            person("eve", EVE, &[Role::Responder]),
+        ],
+        rules: Rules {
+            two_persons: vec![Sensitivity::Sensitive],
+            order_hours_max: 24,
+        },
+    }
+}
+
+pub fn token() -> Token {
+    Token {
+        type_: TokenType,
+        deployment: "acme".parse().unwrap(),
+        endpoint: "web-03".parse().unwrap(),
+        generation: Generation::FIRST,
+        key: key(TOKEN).public(),
+        issuer: "cat".parse().unwrap(),
+        issued: at("08:10:00"),
+        not_after: at("20:10:00"),
+        enrol: "collector.example:7421".parse().unwrap(),
+        collector: "collector.example:7420".parse().unwrap(),
+        collector_id: "c1".parse().unwrap(),
+        authority: authority().id(),
+        ca_sha256: ca_digest(),
+        log_key: log_key(LOG, "exhibit/acme").parse().unwrap(),
+        roster_version_min: 1,
+    }
+}
+
+pub fn ca_digest() -> Digest {
+    use base64::Engine as _;
+    let body: String = CA.lines().filter(|line| !line.starts_with('-')).collect();
+    Digest::of(&base64::engine::general_purpose::STANDARD.decode(body).unwrap())
+}
+
+pub fn signer(number: u8, origin: &str) -> NoteSigner {
+    NoteSigner::new(origin, &[number; 32]).unwrap()
+}
+
+pub fn log_key(number: u8, origin: &str) -> String {
+    signer(number, origin).verifier_key(KeyType::Ed25519).to_string()
+}
+
+pub fn plan() -> Plan {
+    Plan::new(vec![
+        Step::Host {},
+        Step::Processes(ProcessesStep {
+            hash_exe: true,
+            maps: true,
+            environ: true,
+        }),
+        Step::Files(FilesStep {
+            paths: vec!["/etc/**".parse().unwrap()],
+            exclude: vec![],
+            item_bytes: 1 << 30,
+            one_filesystem: false,
+            on_larger: OnLarger::Head,
+        }),
+    ])
+}
+
+pub fn limits() -> Limits {
+    Limits {
+        wall_s: 1800,
+        stored_bytes: 8 << 30,
+        plain_bytes: 64 << 30,
+        item_bytes: 2 << 30,
+        items: 1_000_000,
+        cpu_pct: 100,
+    }
+}
+
+pub fn targets(evidence: u8) -> TargetSet {
+    let target = |name: &str, number: u8| Target {
+        endpoint: name.parse().unwrap(),
+        generation: Generation::FIRST,
+        evidence_key: key(number).public().fingerprint(),
+    };
+    TargetSet::new(vec![target("db-01", 30), target("web-03", evidence)]).unwrap()
+}
+
+/// An act's document.
+pub fn act(type_: EntryType, chain: &Chain, time: Time, by: &str, refs: &[(String, String)]) -> Act {
+    Act {
+        type_: ActType,
+        deployment: "acme".parse().unwrap(),
+        act: type_,
+        incident: chain.clone(),
+        at: time,
+        by: by.parse().unwrap(),
+        refs: refs.to_vec(),
+        fields: vec![],
+        detail: None,
+        nonce: ActNonce::Once(FixedBytes(
+            Digest::of(format!("{type_} {time} {refs:?}").as_bytes()).0[..16]
+                .try_into()
+                .unwrap(),
+        )),
+    }
+}
+
+/// An act that the collector records by itself.
+pub fn own(act: &Act) -> ActObject {
+    ActObject {
+        document: json::to_document(act).unwrap(),
+        signatures: vec![],
+    }
+}
+
+pub fn incident() -> Chain {
+    Chain::Incident(INCIDENT.parse().unwrap())
+}
+
+pub fn other_incident() -> Chain {
+    Chain::Incident("INC-2026-0008".parse().unwrap())
+}
+
+pub fn title() -> (Vec<u8>, Digest) {
+    Detail {
+        salt: FixedBytes([3; 16]),
+        text: "suspicious logins on the mail front end".into(),
+    }
+    .encode()
+    .unwrap()
+}
+
+pub fn manifest(delegation: &Delegation, delegation_sha256: Digest, container: &Container) -> Manifest {
+    let summary = &container.summary;
+    let step = |step: &Step| StepResult {
+        collector: step.collector().to_owned(),
+        begun: at("10:00:00"),
+        ended: at("10:01:00"),
+        items: 3,
+        result: StepEnd::Done,
+    };
+    Manifest {
+        type_: ManifestType,
+        deployment: delegation.deployment.clone(),
+        collection: delegation.collection,
+        origin: Origin::Endpoint(EndpointOrigin {
+            id: delegation.endpoint.clone(),
+            generation: delegation.generation,
+            evidence_key: key(EVIDENCE).public(),
+            order: delegation.order,
+            attempt: delegation.attempt,
+        }),
+        delegation: delegation_sha256,
+        encoding: Encoding::TarZstd,
+        incident: INCIDENT.parse().unwrap(),
+        begun: at("10:00:00"),
+        ended: at("10:01:00"),
+        clock: Clock {
+            wall: FileTime::new(1_795_262_460, 5).unwrap(),
+            boot: FileTime::new(4242, 17).unwrap(),
+            offset_ms: Some(12),
+            synchronised: Some(true),
+        },
+        boot_id: Some("0f3b1c52-2f53-4d0a-8a4b-2d5b0f1f6a11".into()),
+        machine_id: None,
+        agent: Agent {
+            version: "0.1.0".into(),
+            build_sha256: Digest([6; 32]),
+            uid: 990,
+            capabilities: "0000000000000006".into(),
+        },
+        policy_sha256: Digest([5; 32]),
+        limits: limits(),
+        steps: plan().steps().iter().map(step).collect(),
+        segments: summary.segments,
+        stored_len: summary.stored_len,
+        plain_len: summary.plain_len,
+        container_sha256: summary.container_sha256,
+        items: summary.items,
+        items_root: summary.items_root,
+        outcomes: Manifest::outcomes_of(summary),
+        content_bytes: summary.content_bytes,
+        seal_head: summary.seal_head,
+        footprint: vec!["one line in the system log".into()],
+        limitations: vec!["the kernel was not asked to stop writers".into()],
+        log_head: LogHead {
+            seq: 7,
+            sha256: Digest([4; 32]),
+        },
+        result: CollectionResult::Complete,
+    }
+}
