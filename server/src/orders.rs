@@ -4,7 +4,7 @@
 //! whether it is obeyed is for the endpoint alone, which gets every proof it needs. A taken-over collector can withhold,
 //! not invent (I5).
 //!
-//! In reading order: [`issue`] and [`approve`] take what people sign; [`state`] says what follows from the records;
+//! In reading order: [`mod@issue`] and [`mod@approve`] take what people sign; [`state`] says what follows from the records;
 //! [`package`] is what an endpoint gets; [`attend`] is its standing call; [`queries`] and [`progress`] show it to people.
 
 pub mod approve;

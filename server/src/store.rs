@@ -37,7 +37,7 @@ pub const READ_BYTES_MAX: u64 = 64 << 20;
 
 /// One place that keeps objects.
 ///
-/// Contract, proved by [`conformance`] for each implementation:
+/// Contract, proved by `conformance` for each implementation:
 /// - *Durability*: when `create`, `ObjectWriter::commit` or `replace` return `Ok`, bytes and name survive power loss.
 /// - *Immutability*: `create` of an existing key succeeds when the bytes are the same and fails `Conflict` otherwise;
 ///   nothing stored changes in either case.
