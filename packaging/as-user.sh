@@ -26,5 +26,12 @@ reach() {
 }
 reach "$checkout"
 [ -d "$target" ] && reach "$target"
+# ssh-keygen refuses to work for a uid without a name: in this namespace it has one.
+names=$(mktemp)
+{ cat /etc/passwd; echo "exhibit-test:x:$uid:$uid::/nonexistent:/bin/sh"; } >"$names"
+chmod 644 "$names"
+mount --bind "$names" /etc/passwd
+# where cargo lets tests keep scratch files
+[ -d "$target" ] && mkdir -p "$target/tmp" && chmod 1777 "$target/tmp"
 unset EXHIBIT_AS_USER
 exec setpriv --reuid="$uid" --regid="$uid" --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs -- "$@"

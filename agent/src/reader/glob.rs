@@ -2,7 +2,7 @@
 //! Grammar: docs/spec/order.md, *Step*.
 //!
 //! Guarantee: a walk that follows the states enters only directories below which something can match, and lists
-//! only those where a name is not known beforehand. Not here: the walk ([`super::walk`]).
+//! only those where a name is not known beforehand. Not here: the walk (`reader::files`).
 
 use globset::{GlobBuilder, GlobMatcher};
 
