@@ -21,6 +21,7 @@ CACHE = os.environ.get("EXHIBIT_CACHE") or (
     ROOT_CACHE if os.getuid() == 0 else os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "exhibit"))
 TARGET = os.environ.get("CARGO_TARGET_DIR") or os.path.join(CACHE, "target")
 TOOLS = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "exhibit")
+LOGS = os.path.join(TARGET, "test-logs")
 FRESH_UID = 54321
 
 # name, who runs it, budget in seconds, packages whose tests it holds, name filters
@@ -132,29 +133,53 @@ def tests(result, name, who, packages, filters):
                 print(f"-- {name}: {package} {target}", flush=True)
                 child = subprocess.Popen(argv, cwd=directory, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                          stderr=subprocess.STDOUT)
-                counts = None
+                counts, said = None, []
                 for raw in child.stdout:
                     line = raw.decode(errors="replace")
-                    sys.stdout.write(line)
-                    sys.stdout.flush()
+                    said.append(line)
                     counts = re.match(r"test result: .*? (\d+) passed; (\d+) failed; (\d+) ignored", line) or counts
                     skipped = re.match(r"(?:SKIPPED|skipped:?) (.+)", line)
                     if skipped and not another_suite_runs_it(who, skipped.group(1)):
                         result.skip(f"{name}: {skipped.group(1).strip()}", "said by the test")
                 code = child.wait()
+                keep(name, f"{package}-{target}", said, code)
                 if counts:
                     result.passed += int(counts.group(1))
                     result.failed += int(counts.group(2))
+                if code != 0:
+                    result.told.append((f"{name}: {package} {target}", failures_of(said)))
                 if code != 0 and not (counts and int(counts.group(2))):
                     result.one(f"{name}: {package} {target} (exit {code})", False)
                 elif code != 0:
                     result.problems.append(f"{name}: {package} {target}")
 
 
+def keep(suite, what, said, code):
+    """The whole output in a file; on the screen what tests found worth saying, and the verdict."""
+    os.makedirs(LOGS, exist_ok=True)
+    with open(os.path.join(LOGS, f"{suite}-{what}.log"), "w", encoding="utf-8") as log:
+        log.writelines(said)
+    worth = re.compile(r"tried: |measured: |SKIPPED|skipped|test result: |test .* \.\.\. FAILED")
+    for line in said:
+        if worth.match(line):
+            sys.stdout.write(line)
+    if code != 0:
+        print(f"   exit {code}; whole output in {LOGS}/{suite}-{what}.log")
+    sys.stdout.flush()
+
+
+def failures_of(said):
+    """What failing tests printed, or the last lines of a program that did not get to say it; bounded."""
+    text = "".join(said)
+    begin = text.rfind("\nfailures:\n", 0, text.rfind("\nfailures:\n"))
+    lines = (text[begin:] if begin >= 0 else text).splitlines()
+    return lines[:250] if begin >= 0 else lines[-80:]
+
+
 class Result:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
-        self.problems = []
+        self.problems, self.told = [], []
 
     def one(self, what, ok):
         if ok:
@@ -202,6 +227,9 @@ def main():
         print(f"== suite {name}: {table[-1][3]}, {seconds:.0f} s of {budget} s", flush=True)
         if name == "build" and result.failed != failed:
             break
+    for what, lines in result.told:
+        print(f"\n== failures of {what}")
+        print("\n".join(line[:600] for line in lines))
     print()
     for name, seconds, budget, verdict in table:
         print(f"{name:10} {verdict:6} {seconds:5.0f} s of {budget} s{'   OVER BUDGET' if seconds > budget else ''}")

@@ -135,22 +135,36 @@ fn the_agents_own_keys_are_never_collected_by_any_way() {
             .map(|item| item.outcome.to_string())
     };
     assert_eq!(outcome(&dir.join("harmless")).as_deref(), Some("ok"));
+    // The object itself, or what lies above it: a directory that is not given is not entered.
+    let refused_at = |path: &Path| {
+        path.ancestors()
+            .find(|above| outcome(above).as_deref() == Some("skipped_policy"))
+            .map(Path::to_path_buf)
+    };
+    let shown: Vec<String> = items
+        .iter()
+        .map(|(path, item)| format!("{} {}", String::from_utf8_lossy(path), item.outcome))
+        .collect();
     let mut tried = Vec::new();
     for path in [
         dir.join("hard-link"),
         dir.join("hard-link.pem"),
+        dir.join("bound/gen-1/evidence.key"),
         evidence_key.clone(),
-        PathBuf::from(by_proc(own, "root", &evidence_key)),
-        PathBuf::from(by_proc(own, "root", &tls_key)),
+        PathBuf::from(by_proc(warden, "root", &evidence_key)),
     ] {
-        assert_eq!(
-            outcome(&path).as_deref(),
-            Some("skipped_policy"),
-            "{}: {:#?}",
-            path.display(),
-            items.keys()
-        );
+        let at = refused_at(&path);
+        assert!(at.is_some(), "{}: {shown:#?}", path.display());
         tried.push(path);
+    }
+    // Through another process's root the way itself is closed: that link is told, never followed.
+    for key in [&evidence_key, &tls_key] {
+        let path = PathBuf::from(by_proc(own, "root", key));
+        assert_eq!(outcome(&path).as_deref(), Some("absent"), "{shown:#?}");
+        tried.push(path);
+    }
+    for name in ["hard-link", "hard-link.pem"] {
+        assert_eq!(refused_at(&dir.join(name)), Some(dir.join(name)));
     }
     // The kind of refusal may differ where the way itself is closed; content there is none.
     for (path, item) in &items {
@@ -183,7 +197,8 @@ fn the_agents_own_keys_are_never_collected_by_any_way() {
     }
     println!(
         "tried: the agent's keys by path, hard link, symlink, bind mount and /proc/PID/root, its memory and environment; got: `skipped_policy` \
-         for {} of them, no content for any, key bytes nowhere in {} plain bytes",
+         for the objects or the folder above, /proc/PID/root of another process not followed, no content for any of {} ways, key bytes nowhere \
+         in {} plain bytes",
         tried.len(),
         plain.len()
     );

@@ -158,6 +158,13 @@ fn sealed_lies_are_rejected_and_kept_apart() {
         },
     );
     bench.rejected(
+        "a decompression bomb: the same frame, said to hold what the records say, sealed properly",
+        |liar, segment| {
+            let bytes = understated(bomb(), segment.header.plain_end);
+            (liar.reseal(&segment.header, &bytes, &records(segment)), bytes)
+        },
+    );
+    bench.rejected(
         "a decompression bomb in the records of the seal",
         |liar, segment| {
             (
@@ -344,7 +351,7 @@ fn calls_that_break_the_rules_end_and_acknowledge_nothing() {
 /// One zstd frame of 1 GiB of zeros, by the stock tool.
 fn bomb() -> Vec<u8> {
     let mut zstd = Command::new("zstd")
-        .args(["-q", "-c", "-1", "--no-check"])
+        .args(["-q", "-c", "-1", "--no-check", "--stream-size=1073741824"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -360,6 +367,13 @@ fn bomb() -> Vec<u8> {
     feeding.join().unwrap();
     assert!(output.status.success());
     output.stdout
+}
+
+/// The same frame with another content size in its header (RFC 8878, 3.1.1.1.4).
+fn understated(mut frame: Vec<u8>, plain: u64) -> Vec<u8> {
+    let plain = u32::try_from(plain).unwrap();
+    replace(&mut frame, &(1_u32 << 30).to_le_bytes(), &plain.to_le_bytes());
+    frame
 }
 
 /// The plain bytes of one frame.
