@@ -28,6 +28,7 @@ impl Footprint {
         let mut lines = vec![
             "processes of the agent ran: memory, CPU time, page cache and process ids were used".to_owned(),
             "the agent's state directory was written".to_owned(),
+            "the agent's own program, its libraries, /etc/passwd and policy.toml were read as any program reads them".to_owned(),
         ];
         if let Some(why) = view_refused {
             lines.push(format!("no read-only view of the mounts ({why}): directories listed and links read may have new access times"));
@@ -60,7 +61,7 @@ mod tests {
     #[test]
     fn every_unprotected_read_is_told() {
         let mut footprint = Footprint::default();
-        assert_eq!(footprint.lines(None).len(), 2);
+        assert_eq!(footprint.lines(None).len(), 3);
         footprint.count(Kind::File, AtimeMethod::RoView);
         footprint.count(Kind::File, AtimeMethod::None);
         footprint.count(Kind::Symlink, AtimeMethod::None);

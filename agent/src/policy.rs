@@ -182,6 +182,13 @@ impl Policy {
             path: path.to_owned(),
             source,
         })?;
+        let us = rustix::process::geteuid().as_raw();
+        if metadata.uid() != 0 && metadata.uid() != us {
+            return Err(PolicyError::Owner {
+                path: path.to_owned(),
+                uid: metadata.uid(),
+            });
+        }
         if metadata.mode() & 0o022 != 0 {
             return Err(PolicyError::Writable {
                 path: path.to_owned(),
@@ -389,6 +396,14 @@ pub enum PolicyError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// It belongs to someone who is neither root nor the agent.
+    #[error("the policy `{}` belongs to user {uid}, who could change it. Run `chown root` on it", path.display())]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
     },
     /// Someone other than its owner may change it.
     #[error("the policy `{}` has mode {mode:04o}, so others can change it. Run `chmod go-w` on it", path.display())]

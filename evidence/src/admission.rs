@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::id::{DeploymentId, PersonId};
 use crate::keys::PublicKey;
 use crate::order::{Order, Target};
-use crate::roster::{AdmittedRoster, AuthoritySet, RosterFloor};
+use crate::roster::{AdmittedRoster, AuthoritySet, Role, Roster, RosterFloor};
 use crate::signed::Signed;
 use crate::text::serde_as_text;
 use crate::time::Time;
@@ -67,6 +67,8 @@ pub struct Admitted {
     pub issuer_key: PublicKey,
     /// Who approved it, sorted.
     pub approvers: Vec<PersonId>,
+    /// The key of each of them, in the same order.
+    pub approver_keys: Vec<PublicKey>,
     /// The checkpoint that proves it was logged.
     pub checkpoint: ledger::Checkpoint,
     /// Who cosigned that checkpoint, and when (seconds since 1970).
@@ -75,6 +77,32 @@ pub struct Admitted {
     pub judged_at: Time,
     /// New clock floor.
     pub clock_floor: Time,
+}
+
+impl Admitted {
+    /// Judges persons and rules again under a roster that came later: who was revoked while an order waited must not
+    /// be obeyed.
+    ///
+    /// # Errors
+    /// [`Refusal`] of steps 4 and 7.
+    pub fn holds_under(&self, roster: &Roster) -> Result<(), Refusal> {
+        let (issuer, version) = (&self.order.issuer, roster.version);
+        if !roster.speaks_for(&self.issuer_key, issuer, &[Role::Responder]) {
+            let detail = format!("{issuer} is no responder any more since roster {version}");
+            return Err(Refusal::new(Reason::Signature, detail));
+        }
+        for (approver, key) in self.approvers.iter().zip(&self.approver_keys) {
+            if !roster.speaks_for(key, approver, &[Role::Approver]) {
+                let detail = format!("{approver} is no approver any more since roster {version}");
+                return Err(Refusal::new(Reason::Approvals, detail));
+            }
+        }
+        if roster.needs_approval(self.order.plan.sensitivity()) && self.approvers.is_empty() {
+            let detail = format!("roster {version} asks for a second person");
+            return Err(Refusal::new(Reason::Approvals, detail));
+        }
+        Ok(())
+    }
 }
 
 /// Judges a package at `now`, the endpoint's own clock.
@@ -103,7 +131,8 @@ pub fn admit(
             signed: parsed.order_signed,
             roster,
             issuer_key: proof.issuer_key,
-            approvers: proof.approvers,
+            approvers: proof.approvers.keys().cloned().collect(),
+            approver_keys: proof.approvers.into_values().collect(),
             checkpoint: proof.checkpoint,
             cosigners: proof.cosigners,
             judged_at,

@@ -51,10 +51,13 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_fchmodat,
     libc::SYS_fchown,
     libc::SYS_fchownat,
+    libc::SYS_fremovexattr,
+    libc::SYS_fsetxattr,
     libc::SYS_finit_module,
     libc::SYS_fsconfig,
     libc::SYS_fsmount,
     libc::SYS_fsopen,
+    libc::SYS_ftruncate,
     libc::SYS_init_module,
     libc::SYS_io_uring_setup,
     libc::SYS_kcmp,
@@ -62,6 +65,8 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_keyctl,
     libc::SYS_kill,
     libc::SYS_linkat,
+    libc::SYS_lremovexattr,
+    libc::SYS_lsetxattr,
     libc::SYS_mkdirat,
     libc::SYS_mknodat,
     libc::SYS_mount,
@@ -83,18 +88,26 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_reboot,
     libc::SYS_renameat,
     libc::SYS_renameat2,
+    libc::SYS_removexattr,
     libc::SYS_request_key,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_setns,
     libc::SYS_settimeofday,
     libc::SYS_setxattr,
     libc::SYS_swapon,
     libc::SYS_symlinkat,
+    libc::SYS_tkill,
     libc::SYS_truncate,
     libc::SYS_umount2,
     libc::SYS_unlinkat,
     libc::SYS_unshare,
     libc::SYS_userfaultfd,
     libc::SYS_utimensat,
+    // fchmodat2, setxattrat, removexattrat: the numbers are common to all architectures.
+    452,
+    463,
+    466,
 ];
 
 /// The same by their older names.
@@ -103,6 +116,7 @@ const REFUSED_OF_ARCHITECTURE: &[libc::c_long] = &[
     libc::SYS_chmod,
     libc::SYS_chown,
     libc::SYS_creat,
+    libc::SYS_futimesat,
     libc::SYS_ioperm,
     libc::SYS_iopl,
     libc::SYS_lchown,
@@ -113,6 +127,7 @@ const REFUSED_OF_ARCHITECTURE: &[libc::c_long] = &[
     libc::SYS_rmdir,
     libc::SYS_symlink,
     libc::SYS_unlink,
+    libc::SYS_utime,
     libc::SYS_utimes,
 ];
 #[cfg(not(target_arch = "x86_64"))]
@@ -132,13 +147,35 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
         .map(|family| condition(0, SeccompCmpOp::Ne, family))
         .collect::<Result<_, _>>()?;
     rules.insert(libc::SYS_socket, vec![SeccompRule::new(other)?]);
+    // Its own threads it may signal: that is how `abort` ends it.
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let not_own = condition(0, SeccompCmpOp::Ne, own)?;
+    rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![not_own])?]);
     let arch = if cfg!(target_arch = "aarch64") {
         TargetArch::aarch64
     } else {
         TargetArch::x86_64
     };
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?.try_into()
+    let mut program = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?.try_into()?;
+    #[cfg(target_arch = "x86_64")]
+    refuse_x32(&mut program);
+    Ok(program)
+}
+
+/// Puts `if nr >= 0x4000_0000 return ERRNO(EPERM)` in front: the x32 calls are the same architecture to the kernel, and
+/// every number above has a second spelling there.
+#[cfg(target_arch = "x86_64")]
+fn refuse_x32(program: &mut BpfProgram) {
+    let instruction = |code: u16, jt: u8, jf: u8, k: u32| seccompiler::sock_filter { code, jt, jf, k };
+    let (load_word, jump_if_at_least, answer) = (0x20, 0x35, 0x06);
+    let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+    let head = [
+        instruction(load_word, 0, 0, 0),
+        instruction(jump_if_at_least, 0, 1, 0x4000_0000),
+        instruction(answer, 0, 0, refused),
+    ];
+    program.splice(0..0, head);
 }
 
 /// An open call that could change something: one rule for each flag.

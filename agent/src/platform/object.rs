@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use evidence::item::{AtimeMethod, Device, Kind, Stat};
 use evidence::time::FileTime;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstatfs, major, minor, openat, openat2,
-    readlinkat, statat, statx,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxFlags, fstatfs, fstatvfs, major,
+    minor, openat, openat2, readlinkat, statat, statx,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -243,9 +243,23 @@ pub fn reopen(
     match openat(fds.directory(), &name, flags | OFlags::NOATIME, Mode::empty()) {
         Ok(fd) => Ok((fd, AtimeMethod::Noatime)),
         // O_NOATIME is for owners and CAP_FOWNER; the read is worth more than the access time, and it is recorded.
-        Err(Errno::PERM) => Ok((plain()?, AtimeMethod::None)),
+        Err(Errno::PERM) => {
+            let fd = plain()?;
+            let method = if is_read_only(fd.as_fd()) {
+                AtimeMethod::RoView
+            } else {
+                AtimeMethod::None
+            };
+            Ok((fd, method))
+        }
         Err(errno) => Err(CallError { op: "openat", errno }),
     }
+}
+
+/// Whether the mount that an object was opened on is read-only, as under the service's unit: access times stay as well as
+/// in a view of our own.
+fn is_read_only(fd: BorrowedFd<'_>) -> bool {
+    fstatvfs(fd).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Opens as a place the object behind a magic link of `/proc/PID` (`exe`), following exactly that link.

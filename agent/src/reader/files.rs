@@ -300,11 +300,23 @@ impl Walk<'_, '_, '_> {
         let Some(top) = self.levels.last() else {
             return Ok(false);
         };
-        if is_named || look.stat.dev == top.look.stat.dev {
+        if look.stat.dev == top.look.stat.dev {
+            return Ok(true);
+        }
+        // What answers there may never answer; it is no procfs.
+        if is_named && self.reader.remote_mount(path).is_some() {
             return Ok(true);
         }
         let kind = match platform::fs_kind(object) {
             Ok(FsKind::Local) => return Ok(true),
+            // What of a process is given is decided by its path below `/proc`; any other procfs has other paths.
+            Ok(FsKind::Pseudo("proc")) if is_named && path != b"/proc" => {
+                let note = "processes are read below /proc only, not through another mount of procfs";
+                self.reader
+                    .record_without(path, look.kind, Outcome::SkippedPolicy, note)?;
+                return Ok(false);
+            }
+            _ if is_named => return Ok(true),
             Ok(FsKind::Pseudo(kind) | FsKind::Remote(kind)) => kind,
             Err(error) => {
                 self.reader.record_failure(path, look.kind, error, None)?;

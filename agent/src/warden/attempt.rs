@@ -15,7 +15,7 @@ use super::conversation::wire;
 use super::cosign::{self, Expectation};
 use super::host::Host;
 use super::judge::{self, Judged};
-use super::running::{self, Start};
+use super::running::{self, POSITION_LINES_MAX, Start};
 use super::{Waiting, Warden, WardenError, custody, state};
 use crate::diary::Fields;
 use crate::message::{
@@ -340,7 +340,8 @@ impl Warden {
         if running.manifest.is_some() {
             running.deadline = Reading::now().boot.saturating_add(PATIENCE);
         }
-        if position.is_first {
+        if position.is_first && running.position_lines < POSITION_LINES_MAX {
+            running.position_lines += 1;
             let fields = Fields::new()
                 .text("collection", &position.collection)
                 .number("next_index", position.next_index)
@@ -435,6 +436,15 @@ impl Warden {
                 return Ok(());
             }
         };
+        let is_known = self.keeper.seen.get(receipt.order).is_some_and(|seen| {
+            seen.attempts
+                .iter()
+                .any(|one| one.number == receipt.attempt && matches!(one.end, Some((End::Stored, _))))
+        });
+        // Kept when it was new; told again and again it must not cost a write each time.
+        if is_known {
+            return Ok(());
+        }
         receipts::keep(
             &self.keeper.dir,
             receipt.collection,
@@ -442,14 +452,6 @@ impl Warden {
             &receipt.proof,
         )
         .map_err(state)?;
-        let is_known = self.keeper.seen.get(receipt.order).is_some_and(|seen| {
-            seen.attempts
-                .iter()
-                .any(|one| one.number == receipt.attempt && matches!(one.end, Some((End::Stored, _))))
-        });
-        if is_known {
-            return Ok(());
-        }
         let fields = fields()
             .text("order", receipt.order)
             .number("attempt", u64::from(receipt.attempt))

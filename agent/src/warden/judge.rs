@@ -103,7 +103,7 @@ pub fn judge(
     )
 }
 
-/// Judges again what may have changed since admission: time, policy, attempts. For orders that waited.
+/// Judges again what may have changed since admission: time, persons, policy, attempts. For orders that waited.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -119,6 +119,7 @@ pub fn judge_again(
         .roster
         .in_force(time)
         .map_err(|error| Refusal::new(Reason::Roster, error.to_string()))?;
+    judged.admitted.holds_under(keeper.roster.roster())?;
     if time >= judged.admitted.order.expires {
         let detail = format!(
             "expired at {} while it waited, it is {time}",

@@ -46,6 +46,7 @@ impl Lane {
         let (ours, theirs) = platform::pair().map_err(io::Error::other)?;
         let mut command = Command::new(program);
         command
+            .arg0("exhibit-agent")
             .arg(role)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
@@ -181,12 +182,26 @@ impl AsFd for Lane {
     }
 }
 
-/// The ids of user `name`, when this process may become another user and there is one of that name.
+/// The ids of user `name` when this process may become another user, or of nobody in particular when there is none of
+/// that name: root's files are then as far away from the children as with the service user.
 #[must_use]
 pub fn user_named(name: &str) -> Option<User> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
+    in_passwd(name).or_else(|| {
+        let is_mapped = |map: &str| fs_err::read_to_string(map).is_ok_and(|map| maps(&map, UNNAMED));
+        (is_mapped("/proc/self/uid_map") && is_mapped("/proc/self/gid_map")).then_some(User {
+            uid: UNNAMED,
+            gid: UNNAMED,
+        })
+    })
+}
+
+/// A user and group id that no tool hands out: between systemd's container ranges and 2^31.
+const UNNAMED: u32 = 2_010_426_573;
+
+fn in_passwd(name: &str) -> Option<User> {
     let passwd = fs_err::read_to_string("/etc/passwd").ok()?;
     let mut fields = passwd
         .lines()
@@ -195,4 +210,16 @@ pub fn user_named(name: &str) -> Option<User> {
     let uid = fields.nth(1)?.parse().ok()?;
     let gid = fields.next()?.parse().ok()?;
     Some(User { uid, gid })
+}
+
+/// Whether a `uid_map` (first id inside, first outside, length) has `id`: in a container it may not.
+fn maps(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u64> = line
+            .split_whitespace()
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        let id = u64::from(id);
+        matches!(numbers.as_slice(), [first, _, length] if id.checked_sub(*first).is_some_and(|at| at < *length))
+    })
 }

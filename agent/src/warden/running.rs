@@ -43,7 +43,12 @@ pub struct Running {
     pub manifest: Option<(Signed, CollectionResult)>,
     /// CLOCK_BOOTTIME by which the next thing must have happened.
     pub deadline: Duration,
+    /// Lines about the upload's position in the endpoint's log, at most [`POSITION_LINES_MAX`].
+    pub position_lines: u32,
 }
+
+/// The collector's words must not fill the disk: reconnects are told up to here for each attempt.
+pub const POSITION_LINES_MAX: u32 = 256;
 
 /// Segments that passed through the warden.
 #[derive(Debug, Default)]
@@ -162,6 +167,7 @@ pub fn start(judged: Judged, expected: Expectation, start: Start<'_>) -> io::Res
         status: Some(status),
         passed: Passed::default(),
         manifest: None,
+        position_lines: 0,
         deadline: start.deadline,
     })
 }

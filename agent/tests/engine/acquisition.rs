@@ -704,6 +704,43 @@ fn exclusions_mount_points_and_cycles_are_respected() {
 }
 
 #[test]
+fn processes_are_not_read_through_another_mount_of_procfs() {
+    if !is_root("processes_are_not_read_through_another_mount_of_procfs") {
+        return;
+    }
+    let root = tree();
+    let (second, bound) = (root.path().join("var/second"), root.path().join("var/bound"));
+    for place in [&second, &bound] {
+        fs::create_dir_all(place).unwrap();
+    }
+    let own = std::process::id();
+    must(&format!("mount -t proc none '{}'", second.display()));
+    must(&format!("mount --bind /proc/{own} '{}'", bound.display()));
+    let paths = [
+        format!("/var/second/{own}/maps"),
+        "/var/second/*/status".to_owned(),
+        "/var/bound/maps".to_owned(),
+        "/var/bound/fd/*".to_owned(),
+    ];
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let run = std::panic::catch_unwind(|| Plan::files(root.path(), &paths).run());
+    must(&format!("umount '{}' '{}'", second.display(), bound.display()));
+    let run = run.unwrap();
+    for place in ["/var/second", "/var/bound"] {
+        assert_eq!(run.outcome(place), "skipped_policy", "{place}");
+        let below = format!("{place}/");
+        assert!(
+            run.records
+                .iter()
+                .all(|record| !record.path.0.starts_with(below.as_bytes()))
+        );
+    }
+    println!(
+        "tried: a second procfs and a process bound elsewhere, named in the plan; got: skipped_policy, nothing below"
+    );
+}
+
+#[test]
 fn a_lost_reader_ends_in_a_finished_container() {
     use agent::ipc::{self, Message, Seen};
     use std::os::fd::AsFd as _;

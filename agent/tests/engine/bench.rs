@@ -283,7 +283,7 @@ pub fn is_root(test: &str) -> bool {
             std::env::var_os("CI").is_none(),
             "{test} needs root, and CI has it"
         );
-        eprintln!("skipped without root: {test}");
+        println!("SKIPPED {test}: needs root");
     }
     is_root
 }

@@ -1,6 +1,6 @@
 //! Steps 3 to 9, one function each.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::package::{Logged, Parsed};
 use super::{CLOCK_AHEAD_MAX, Memory, Pins, Reason, Refusal};
@@ -17,7 +17,7 @@ use crate::time::Time;
 /// What steps 4 to 9 found out.
 pub(super) struct Proof {
     pub(super) issuer_key: PublicKey,
-    pub(super) approvers: Vec<PersonId>,
+    pub(super) approvers: BTreeMap<PersonId, PublicKey>,
     pub(super) checkpoint: ledger::Checkpoint,
     pub(super) cosigners: Vec<(String, u64)>,
 }
@@ -132,9 +132,9 @@ fn time(order: &Order, roster: &Roster, judged_at: Time) -> Result<(), Refusal> 
 
 /// Step 7: distinct persons, none of them the issuer. An approval that does not hold is refused even when none is
 /// needed: whoever delivers it has something wrong.
-fn approvers(parsed: &Parsed<'_>, roster: &Roster) -> Result<Vec<PersonId>, Refusal> {
+fn approvers(parsed: &Parsed<'_>, roster: &Roster) -> Result<BTreeMap<PersonId, PublicKey>, Refusal> {
     let refuse = |detail: String| Refusal::new(Reason::Approvals, detail);
-    let mut persons = BTreeSet::new();
+    let mut persons = BTreeMap::new();
     for (approval, signed) in &parsed.approvals {
         let key = signer::<crate::order::Approval>(signed).map_err(refuse)?;
         let approver = &approval.approver;
@@ -152,13 +152,13 @@ fn approvers(parsed: &Parsed<'_>, roster: &Roster) -> Result<Vec<PersonId>, Refu
                 "{approver} issued the order and cannot approve it"
             )));
         }
-        persons.insert(approver.clone());
+        persons.insert(approver.clone(), key);
     }
     // The rule is applied to what the plan is, or a false label would pass here and be named for the label only.
     if roster.needs_approval(parsed.order.plan.sensitivity()) && persons.is_empty() {
         return Err(refuse("the roster asks for a second person".to_owned()));
     }
-    Ok(persons.into_iter().collect())
+    Ok(persons)
 }
 
 /// Step 9.

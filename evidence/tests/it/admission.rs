@@ -74,6 +74,34 @@ fn a_refused_order_still_teaches_the_roster() {
     assert_eq!(refusal.learned.unwrap().roster().version, 2);
 }
 
+/// An order that waited for another to end is judged again by the newest roster.
+#[test]
+fn an_admitted_order_does_not_outlive_the_persons_behind_it() {
+    let admitted = Recipe::good().build().judge().unwrap();
+    let roster = admitted.roster.roster();
+    assert!(admitted.holds_under(roster).is_ok());
+    let without = |person: &str| {
+        let mut newer = roster.clone();
+        newer.persons.retain(|one| one.id.as_str() != person);
+        admitted.holds_under(&newer).unwrap_err().reason
+    };
+    assert_eq!(without(order().issuer.as_str()), Reason::Signature);
+    assert_eq!(without("bob"), Reason::Approvals);
+    let mut unapproved = admitted.clone();
+    unapproved.approvers.clear();
+    unapproved.approver_keys.clear();
+    assert_eq!(
+        unapproved.holds_under(roster).unwrap_err().reason,
+        Reason::Approvals
+    );
+    let mut another_key = admitted.clone();
+    another_key.issuer_key = key(MALLORY).public();
+    assert_eq!(
+        another_key.holds_under(roster).unwrap_err().reason,
+        Reason::Signature
+    );
+}
+
 enum Change {
     Before(fn(&mut Recipe)),
     After(fn(&mut Built)),
