@@ -51,6 +51,11 @@ pub trait Store: Send + Sync {
     /// The failure domain in force: the marker's, or the device when the marker leaves it open.
     fn domain(&self) -> &str;
 
+    /// True when a flush failed since the start: what can be read here may never have become durable.
+    fn has_failed(&self) -> bool {
+        false
+    }
+
     /// Writes an object under a new key.
     ///
     /// # Errors

@@ -100,28 +100,7 @@ pub async fn admit(
             row.ok_or_else(|| Failure::internal("begin the collection", "collection.started made no row"))?
         }
     };
-    match started.state.as_str() {
-        "malformed" => {
-            return Err(Ended::rejected(
-                Reason::Malformed,
-                "its bytes failed verification earlier",
-            ));
-        }
-        // Its chain head is in the ledger: more segments behind it would contradict the record.
-        "interrupted" => {
-            return Err(Ended::rejected(
-                Reason::UnknownOrder,
-                "it was recorded as interrupted; another attempt may follow",
-            ));
-        }
-        "contradicted" => {
-            return Err(Ended::rejected(
-                Reason::Contradiction,
-                "it contradicted itself earlier",
-            ));
-        }
-        _ => {}
-    }
+    may_go_on(&started.state)?;
     let is_stored = started.stored_index.is_some();
     if order.row.state == "cancelled" && !is_stored {
         return Err(Ended::rejected(Reason::Cancelled, "the order was cancelled"));
@@ -146,6 +125,35 @@ pub async fn admit(
         delegation_id,
         evidence_key,
     })
+}
+
+/// What is admitted, once it is its turn: the collection may have ended while the call waited.
+///
+/// # Errors
+/// [`Ended::Rejected`] when it did, otherwise when the database does not answer.
+pub async fn again(collector: &Collector, admitted: Admitted) -> Result<Admitted, Ended> {
+    let row = collector.collection(&admitted.collection).await?;
+    let row = row.ok_or_else(|| Failure::internal("go on with the collection", "its row is gone"))?;
+    may_go_on(&row.state)?;
+    Ok(Admitted {
+        state: row.state,
+        stored_index: row.stored_index,
+        ..admitted
+    })
+}
+
+fn may_go_on(state: &str) -> Result<(), Ended> {
+    let (reason, detail) = match state {
+        "malformed" => (Reason::Malformed, "its bytes failed verification earlier"),
+        // Its chain head is in the ledger: more segments behind it would contradict the record.
+        "interrupted" => (
+            Reason::UnknownOrder,
+            "it was recorded as interrupted; another attempt may follow",
+        ),
+        "contradicted" => (Reason::Contradiction, "it contradicted itself earlier"),
+        _ => return Ok(()),
+    };
+    Err(Ended::rejected(reason, detail))
 }
 
 async fn enrolled_key(

@@ -19,7 +19,17 @@ use crate::metrics::{self, CollectionEnd};
 /// How long after its order's end an upload without a live call is waited for.
 const GRACE_AFTER_EXPIRY: Duration = Duration::from_secs(3600);
 
-/// Records that a collection was interrupted, if it is running.
+/// Ends the upload of a collection and records that it was interrupted. A segment on its way is durable and counted
+/// before the record, or never acknowledged. Not for callers that hold the collection's turn.
+///
+/// # Errors
+/// When database or ledger do not answer.
+pub async fn end(collector: &Collector, collection: &Digest) -> Result<(), Failure> {
+    let _turn = collector.uploads.enter(*collection).await;
+    record(collector, collection).await
+}
+
+/// Records that a collection was interrupted, if it is running. The caller holds its turn.
 ///
 /// # Errors
 /// When database or ledger do not answer.
@@ -66,8 +76,7 @@ pub async fn earlier_attempts(collector: &Collector, delegation: &Delegation) ->
         let earlier = row.endpoint == endpoint && row.attempt < attempt && row.state == "running";
         if let (true, Some(collection)) = (earlier, row.collection) {
             let collection = Digest(collection);
-            collector.uploads.displace(&collection);
-            record(collector, &collection).await?;
+            end(collector, &collection).await?;
         }
     }
     Ok(())
@@ -97,7 +106,7 @@ pub async fn expired(collector: &Collector) -> Result<(), Failure> {
             continue;
         };
         if now.since(expires) > GRACE_AFTER_EXPIRY && !collector.uploads.is_busy(&collection) {
-            record(collector, &collection).await?;
+            end(collector, &collection).await?;
         }
     }
     Ok(())

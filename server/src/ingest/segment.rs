@@ -13,6 +13,7 @@ use evidence::item::{ItemRecord, Stage};
 use evidence::seal::{ChainError, Seal};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::begin::Admitted;
 use super::ended::Ended;
@@ -20,8 +21,8 @@ use super::quarantine;
 use super::verifier::{Judged, Verdict, VerifierError};
 use super::warm::{self, Warm};
 use crate::collector::{Collector, blocking};
-use crate::db;
 use crate::db::collections::{ItemRow, SegmentRow};
+use crate::db::{self, DbError};
 use crate::grpc::failure::Failure;
 use crate::metrics;
 use crate::store::{Key, ReplicaError, Replicas, StoreErrorClass, Written};
@@ -56,6 +57,7 @@ pub async fn take(
     admitted: &Admitted,
     warm: &mut Warm,
     arrived: Arrived,
+    displaced: &CancellationToken,
 ) -> Result<(), Ended> {
     let seal = match Seal::parse(&arrived.seal) {
         Ok(seal) => seal,
@@ -120,10 +122,10 @@ pub async fn take(
     let begun = Instant::now();
     let written = match lane.commit().await {
         Some(written) => written,
-        None => create(collector, &segment_key, arrived.stored.clone()).await?,
+        None => create(collector, &segment_key, arrived.stored.clone(), displaced).await?,
     };
     // Crash now: the segment lies in the stores without its seal; the endpoint sends it again, the same bytes.
-    let written = written.and(create(collector, &seal_key, arrived.seal.clone()).await?);
+    let written = written.and(create(collector, &seal_key, arrived.seal.clone(), displaced).await?);
     metrics::segment_written(begun.elapsed());
     // Crash now: both objects lie there without a row; sent again, they are found and counted.
     let row = SegmentRow {
@@ -140,10 +142,19 @@ pub async fn take(
         copies: written.copies,
     };
     let id = *admitted.collection.as_bytes();
-    collector
+    let is_added = collector
         .db
-        .write_async(move |tx| db::collections::add_segment(tx, &id, &row, items))
+        .write_async(move |tx| {
+            let is_running = db::collections::at(tx, &id)?.is_some_and(|row| row.state == "running");
+            if is_running {
+                db::collections::add_segment(tx, &id, &row, items)?;
+            }
+            Ok::<_, DbError>(is_running)
+        })
         .await?;
+    if !is_added {
+        return Err(Failure::precondition("the collection ended while the segment was on its way").into());
+    }
 
     let plain = seal.header.plain_end.saturating_sub(seal.header.plain_start);
     metrics::segment_stored(seal.header.stored_len, plain, written.degraded);
@@ -230,8 +241,14 @@ fn item_rows(judged: &Judged, segment: u64) -> Result<Vec<ItemRow>, Ended> {
 /// Writes an object until policy is met. Full or failing stores make the sender wait; nothing is given up.
 ///
 /// # Errors
-/// [`Ended::Gone`] when the collector stops meanwhile; [`Ended::Failed`] when a store holds other bytes under the key.
-pub async fn create(collector: &Collector, key: &Key, bytes: Bytes) -> Result<Written, Ended> {
+/// [`Ended::Gone`] when the collector stops or the upload is ended meanwhile; [`Ended::Failed`] when a store holds
+/// other bytes under the key.
+pub async fn create(
+    collector: &Collector,
+    key: &Key,
+    bytes: Bytes,
+    ended: &CancellationToken,
+) -> Result<Written, Ended> {
     let mut wait = STORE_WAIT_MIN;
     loop {
         let (replicas, name, copy) = (collector.replicas.clone(), key.clone(), bytes.clone());
@@ -246,6 +263,7 @@ pub async fn create(collector: &Collector, key: &Key, bytes: Bytes) -> Result<Wr
         tracing::warn!(key = %key, %error, wait_ms = wait.as_millis(), "Stores do not take a segment; the sender waits");
         tokio::select! {
             () = collector.stop.cancelled() => return Err(Ended::Gone),
+            () = ended.cancelled() => return Err(Ended::Gone),
             () = tokio::time::sleep(wait) => {}
         }
         wait = (wait * 2).min(STORE_WAIT_MAX);

@@ -94,14 +94,6 @@ impl<K: Ord + Clone, W> Slots<K, W> {
         }
     }
 
-    /// Ends the call that works on `collection` without taking its place: the order was cancelled.
-    pub fn displace(&self, collection: &K) {
-        let slots = self.by_collection.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(collection) {
-            slot.current.cancel();
-        }
-    }
-
     /// Whether a call works on `collection` or waits for it.
     pub fn is_busy(&self, collection: &K) -> bool {
         let slots = self.by_collection.lock().unwrap_or_else(PoisonError::into_inner);

@@ -24,10 +24,10 @@ use tonic::Status;
 use super::begin::{self, Admitted};
 use super::budget::SegmentShare;
 use super::ended::{Durable, Ended};
+use super::finish;
 use super::segment::{self, Arrived};
 use super::slots::Turn;
 use super::warm::{PROGRESS_BYTES, PROGRESS_EVERY, Warm};
-use super::{finish, interrupt};
 use crate::collector::Collector;
 use crate::grpc::failure::Failure;
 use crate::metrics::ActiveUpload;
@@ -105,6 +105,7 @@ where
         let _counted = ActiveUpload::begin();
         let admitted = begin::admit(self.collector, endpoint, generation, delegation).await?;
         let mut turn = self.collector.uploads.enter(admitted.collection).await;
+        let admitted = begin::again(self.collector, admitted).await?;
         if let Some(index) = admitted.stored_index {
             return self.already_stored(&admitted, index).await;
         }
@@ -158,11 +159,11 @@ where
             Next::End => Err(Ended::Gone),
             Next::Message(Message::Segment(begin)) => {
                 let (share, arrived) = self.receive(turn, begin).await?;
-                segment::take(self.collector, admitted, warm, arrived)
+                segment::take(self.collector, admitted, warm, arrived, &turn.displaced)
                     .await
                     .map_err(|ended| match ended {
                         // Verifier and chain may be apart now: nothing of it is kept for another call.
-                        Ended::Gone => Ended::unavailable("store a segment", "the collector is stopping"),
+                        Ended::Gone => Ended::unavailable("store a segment", "the upload was ended"),
                         other => other,
                     })?;
                 drop(share);
@@ -308,21 +309,5 @@ where
             message: Some(proto::v1::upload_response::Message::Stored(stored)),
         })
         .await
-    }
-}
-
-/// What the endpoint says of an attempt that ended.
-///
-/// # Errors
-/// When database or ledger do not answer.
-pub async fn attempt_ended(
-    collector: &Collector,
-    collection: &Digest,
-    interrupted: bool,
-) -> Result<(), Failure> {
-    if interrupted {
-        interrupt::record(collector, collection).await
-    } else {
-        Ok(())
     }
 }

@@ -134,8 +134,7 @@ async fn spread(collector: &Collector, order: &Digest, act: &Signed) -> Result<(
         .filter_map(|row| row.collection)
     {
         let collection = Digest(collection);
-        collector.uploads.displace(&collection);
-        interrupt::record(collector, &collection).await?;
+        interrupt::end(collector, &collection).await?;
     }
     Ok(())
 }

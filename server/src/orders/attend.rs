@@ -352,8 +352,7 @@ impl Call<'_> {
             return Err(Failure::forbidden("an endpoint ends its own attempts only"));
         }
         if ended.result == "interrupted" {
-            self.collector.uploads.displace(&collection);
-            crate::ingest::interrupt::record(self.collector, &collection).await?;
+            crate::ingest::interrupt::end(self.collector, &collection).await?;
             self.deliver().await?;
         }
         Ok(())

@@ -320,6 +320,10 @@ impl<D: Disk> Store for DirectoryStore<D> {
         &self.domain
     }
 
+    fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::SeqCst)
+    }
+
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         self.shared.create(key, bytes)
     }

@@ -232,12 +232,13 @@ impl Replicas {
         Ok(keys)
     }
 
-    /// Counts where an object of known length is, without reading it.
+    /// Counts where an object of known length is, without reading it. A store that failed a flush counts for nothing:
+    /// a name that can be read there may never have reached the disk.
     pub fn copies_of(&self, key: &Key, length: u64) -> Written {
         let holders: Vec<_> = self
             .stores
             .iter()
-            .filter(|store| store.size(key).ok() == Some(length))
+            .filter(|store| !store.has_failed() && store.size(key).ok() == Some(length))
             .collect();
         self.describe(&holders)
     }

@@ -321,6 +321,21 @@ fn pair(policy: ReplicationPolicy, devices: [&str; 2]) -> ([FaultDisk; 2], Repli
     (disks, Replicas::new(stores, policy, heard.clone()), heard)
 }
 
+#[test]
+fn a_store_that_failed_a_flush_counts_for_nothing() {
+    let (disks, replicas, _) = pair(ReplicationPolicy::default(), ["1:1", "1:2"]);
+    replicas.create(&key(b"whole"), b"whole").unwrap();
+    assert_eq!(replicas.copies_of(&key(b"whole"), 5).copies, 2);
+    // The name is there and can be read; whether it outlives a power cut nobody knows.
+    disks[1].fail_after(3, Fault::Failed);
+    assert!(replicas.create(&key(b"x"), b"x").is_err());
+    let written = replicas.copies_of(&key(b"whole"), 5);
+    assert_eq!(
+        (written.copies, written.degraded, written.independent),
+        (1, true, false)
+    );
+}
+
 const ACCEPT: ReplicationPolicy = ReplicationPolicy {
     copies: 2,
     degraded: Degraded::Accept,
