@@ -14,6 +14,10 @@ const MIB: usize = 1 << 20;
 /// so this is the smaller of the two limits; an order for 10,000 endpoints fits.
 pub const REQUEST_BYTES_MAX: usize = 2 * MIB;
 
+/// The same for the bundle service, whose requests carry a bundle's `SHA256SUMS`: 32 MiB, about 220,000 files. Only a
+/// person with a session gets that far.
+pub const SUMS_BYTES_MAX: usize = 32 * MIB;
+
 /// Encoded bytes of one message from a collector: 16 MiB. The receiver has one collector, and an order package or an
 /// enrolment carries every roster between the one it knows and today's.
 pub const RESPONSE_BYTES_MAX: usize = 16 * MIB;

@@ -59,6 +59,7 @@ pub struct ExportArgs {
 /// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let Args::Export(args) = args;
+    super::evidence::check_purpose(&args.purpose)?;
     if args.out.exists() {
         return Err(usage(
             format!("{} exists", args.out.display()),
@@ -215,7 +216,7 @@ async fn record(
         chain: Chain::Incident(args.incident.clone()),
         refs: pairs::sorted(refs.clone()),
         fields: Vec::new(),
-        text: (!args.purpose.is_empty()).then(|| args.purpose.clone()),
+        text: Some(args.purpose.clone()),
     };
     let (act, signed) = session.act(draft, roster, &[Role::Responder])?;
     let mut client = proto::service::bundle_client(session.channel());

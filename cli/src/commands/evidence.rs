@@ -26,7 +26,7 @@ use crate::session::{Session, refused};
 pub enum Args {
     /// List the items of a collection
     #[command(
-        after_help = "Examples:\n  exhibit evidence ls 7b1e44d0\n  exhibit evidence ls 7b1e44d0 /var/log --json\n  exhibit evidence ls 7b1e44d0 --not-ok"
+        after_help = "Examples:\n  exhibit evidence ls 7b1e44d0 --purpose \"First look\"\n  exhibit evidence ls 7b1e44d0 /var/log --json --purpose \"Which logs are there\"\n  exhibit evidence ls 7b1e44d0 --not-ok --purpose \"What is missing\""
     )]
     Ls {
         /// Collection: id or unique prefix of at least 8 digits
@@ -37,6 +37,9 @@ pub enum Args {
         /// Only items whose outcome is not `ok`
         #[arg(long)]
         not_ok: bool,
+        /// Why you look; kept as an erasable detail of the ledger entry
+        #[arg(long)]
+        purpose: String,
     },
     /// Print one item's content
     #[command(
@@ -79,26 +82,37 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         Args::Ls {
             collection,
             prefix,
-            not_ok,
-        } => list(&session, collection, prefix, not_ok).await,
+            not_ok: not_ok_only,
+            purpose,
+        } => {
+            let request = v1::ListItemsRequest {
+                collection,
+                prefix,
+                not_ok_only,
+                purpose,
+            };
+            list(&session, request).await
+        }
         Args::Cat(read) => cat(&session, &read).await,
         Args::Get { read, out } => get(&session, &read, &out).await,
     }
 }
 
-async fn list(
-    session: &Session,
-    collection: String,
-    prefix: String,
-    not_ok_only: bool,
-) -> anyhow::Result<()> {
-    check_prefix(&collection)?;
+/// Why somebody reads is asked of everybody.
+pub(super) fn check_purpose(purpose: &str) -> anyhow::Result<()> {
+    if purpose.trim().is_empty() {
+        return Err(usage(
+            "a purpose is needed",
+            "say why you read it: --purpose TEXT",
+        ));
+    }
+    Ok(())
+}
+
+async fn list(session: &Session, request: v1::ListItemsRequest) -> anyhow::Result<()> {
+    check_prefix(&request.collection)?;
+    check_purpose(&request.purpose)?;
     let mut client = proto::service::evidence_client(session.channel());
-    let request = v1::ListItemsRequest {
-        collection,
-        prefix,
-        not_ok_only,
-    };
     let mut batches = client.list_items(request).await.map_err(refused)?.into_inner();
     while let Some(batch) = batches.message().await.map_err(refused)? {
         for line in batch.records {
@@ -184,12 +198,7 @@ impl Read {
 
 async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow::Result<Read> {
     check_prefix(&args.collection)?;
-    if args.purpose.trim().is_empty() {
-        return Err(usage(
-            "a purpose is needed",
-            "say why you read it: --purpose TEXT",
-        ));
-    }
+    check_purpose(&args.purpose)?;
     let (path, ordinal) = match args.item.strip_prefix('#') {
         Some(number) => {
             let number = number

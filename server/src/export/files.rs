@@ -18,11 +18,11 @@ use tonic::Status;
 
 use super::snapshot::{Collected, Snapshot};
 use super::texts;
-use crate::acts;
 use crate::collector::{Collector, blocking};
 use crate::grpc::failure::Failure;
 use crate::metrics;
 use crate::orders::package::target_set;
+use crate::reads::access;
 use crate::store::{Key, StoreErrorClass};
 
 /// Entries proven at once.
@@ -78,10 +78,7 @@ async fn accessed(
     incident: &IncidentId,
     purpose: &str,
 ) -> Result<(), Failure> {
-    let detail = match purpose.trim() {
-        "" => None,
-        text => Some(acts::store_text(collector, text).await?),
-    };
+    let detail = access::purpose(collector, purpose).await?;
     let refs = [
         ("object", format!("{incident}/bundle")),
         ("person", person.to_string()),
@@ -89,7 +86,7 @@ async fn accessed(
     let chain = Chain::from(incident.clone());
     collector
         .custody
-        .record_own_with(EntryType::EvidenceAccessed, chain, &refs, &[], detail)
+        .record_own_with(EntryType::EvidenceAccessed, chain, &refs, &[], Some(detail))
         .await?;
     metrics::read_begun();
     Ok(())

@@ -66,10 +66,11 @@ impl EvidenceService for Evidence {
         &self,
         request: Request<ListItemsRequest>,
     ) -> Result<Response<Self::ListItemsStream>, Status> {
+        let person = caller::person(&request)?;
         let (answers, stream) = mpsc::channel(list::ANSWERS_LEN);
         let collector = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
-            if let Err(failure) = list::list(&collector, request.into_inner(), &answers).await {
+            if let Err(failure) = list::list(&collector, &person, request.into_inner(), &answers).await {
                 drop(answers.send(Err(failure.into())).await);
             }
         });

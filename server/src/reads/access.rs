@@ -28,21 +28,11 @@ pub async fn record(
     object: &str,
     purpose: &str,
 ) -> Result<Proven, Failure> {
-    let purpose = purpose.trim();
-    if purpose.is_empty() {
-        return Err(Failure::malformed("a read of evidence needs a purpose"));
-    }
-    if purpose.len() > PURPOSE_BYTES_MAX {
-        return Err(Failure::new(
-            Class::OverLimit,
-            format!("a purpose has at most {PURPOSE_BYTES_MAX} bytes"),
-        ));
-    }
     let incident: IncidentId = row
         .incident
         .parse()
         .map_err(|error| Failure::internal("read the collection", error))?;
-    let detail = acts::store_text(collector, purpose).await?;
+    let detail = self::purpose(collector, purpose).await?;
     let refs = [
         ("object", format!("{}/{object}", Digest(row.id))),
         ("person", person.to_string()),
@@ -60,6 +50,24 @@ pub async fn record(
     metrics::read_begun();
     tracing::info!(collection = %Digest(row.id), person = %person, entry = recorded.index, "Evidence is read");
     Ok(recorded.proven)
+}
+
+/// Stores why somebody reads, as an erasable text.
+///
+/// # Errors
+/// `Malformed` without a purpose, `OverLimit` for one that is too long, or when it cannot be stored.
+pub async fn purpose(collector: &Collector, text: &str) -> Result<Digest, Failure> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Failure::malformed("a read of evidence needs a purpose"));
+    }
+    if text.len() > PURPOSE_BYTES_MAX {
+        return Err(Failure::new(
+            Class::OverLimit,
+            format!("a purpose has at most {PURPOSE_BYTES_MAX} bytes"),
+        ));
+    }
+    acts::store_text(collector, text).await
 }
 
 /// The collection a person means: its id or a unique prefix of at least eight digits.

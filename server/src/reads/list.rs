@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use evidence::id::PersonId;
 use proto::v1;
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -31,6 +32,7 @@ pub type Answers = mpsc::Sender<Result<v1::ItemBatch, Status>>;
 /// When database, stores or the cage do not answer.
 pub async fn list(
     collector: &Collector,
+    person: &PersonId,
     request: v1::ListItemsRequest,
     answers: &Answers,
 ) -> Result<(), Failure> {
@@ -43,6 +45,7 @@ pub async fn list(
         .await
         .map_err(|error| Failure::unavailable("read evidence", error))?;
     let mut lister = Lister::new(collector, &row, answers).await?;
+    access::record(collector, &row, person, "items", &request.purpose).await?;
     let mut from = 0;
     loop {
         let prefix = prefix.clone();

@@ -367,6 +367,7 @@ async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() 
         collection: attempt.collection(),
         prefix: "/etc".into(),
         not_ok_only: false,
+        purpose: "look".into(),
     };
     let mut stream = client.list_items(request).await.unwrap().into_inner();
     let mut shown = Vec::new();

@@ -26,6 +26,7 @@ fn items(field: &Field, collection: &str) -> BTreeMap<Vec<u8>, ItemRecord> {
             collection: collection.to_owned(),
             prefix: String::new(),
             not_ok_only: false,
+            purpose: "test".to_owned(),
         };
         let mut batches = proto::service::evidence_client(channel)
             .list_items(request)
