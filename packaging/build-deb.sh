@@ -50,12 +50,22 @@ finish() { # name
     dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$out/${1}_${version}_${arch}.deb" >/dev/null
     echo "$out/${1}_${version}_${arch}.deb"
 }
+man() { # program, section of the commands
+    mkdir -p "$root/usr/share/man/man$2" "$work/man-$1"
+    "$bin/$1" man --dir "$work/man-$1" >/dev/null
+    for page in "$work/man-$1"/*.1; do
+        page_name=$(basename "$page" .1)
+        sed "s/^\\(\\.TH [^ ]*\\) 1/\\1 $2/" "$page" | gzip -9nc >"$root/usr/share/man/man$2/$page_name.$2.gz"
+    done
+    chmod 644 "$root/usr/share/man/man$2"/*
+}
 libc="libc6 (>= 2.34), libgcc-s1"
 
 root=$work/exhibit-agent
 install -Dsm755 "$bin/exhibit-agent" "$root/usr/bin/exhibit-agent"
 install -Dm644 packaging/exhibit-agent.service "$root/usr/lib/systemd/system/exhibit-agent.service"
 install -Dm644 packaging/policy.toml "$root/etc/exhibit/policy.toml"
+man exhibit-agent 8
 mkdir -p "$root/DEBIAN"; echo /etc/exhibit/policy.toml >"$root/DEBIAN/conffiles"
 install -m755 packaging/deb/exhibit-agent.postinst "$root/DEBIAN/postinst"
 install -m755 packaging/deb/exhibit-agent.prerm "$root/DEBIAN/prerm"
@@ -66,6 +76,7 @@ finish exhibit-agent
 root=$work/exhibit-server
 install -Dsm755 "$bin/exhibit-server" "$root/usr/bin/exhibit-server"
 install -Dm644 packaging/exhibit-server.service "$root/usr/lib/systemd/system/exhibit-server.service"
+man exhibit-server 8
 mkdir -p "$root/DEBIAN"
 install -m755 packaging/deb/exhibit-server.postinst "$root/DEBIAN/postinst"
 install -m755 packaging/deb/exhibit-server.prerm "$root/DEBIAN/prerm"
@@ -76,10 +87,9 @@ finish exhibit-server
 root=$work/exhibit
 install -Dsm755 "$bin/exhibit" "$root/usr/bin/exhibit"
 install -Dsm755 "$bin/exhibit-verify" "$root/usr/bin/exhibit-verify"
-mkdir -p "$root/usr/share/man/man1" "$root/usr/share/bash-completion/completions"
-"$bin/exhibit" man --dir "$root/usr/share/man/man1" >/dev/null
-gzip -9n "$root"/usr/share/man/man1/*
+man exhibit 1
+mkdir -p "$root/usr/share/bash-completion/completions"
 "$bin/exhibit" completions bash >"$root/usr/share/bash-completion/completions/exhibit"
-chmod 644 "$root"/usr/share/man/man1/* "$root"/usr/share/bash-completion/completions/*
+chmod 644 "$root"/usr/share/bash-completion/completions/*
 control exhibit "$libc, openssh-client" "responder's command line and offline verifier"
 finish exhibit

@@ -12,7 +12,7 @@ use agent::enrol::{EnrolError, Enrolled};
 use agent::warden::{LinkSource, Settings};
 use agent::{diary, enrol, link, policy, process, sealer, status, warden};
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 const DEFAULT_STATE: &str = "/var/lib/exhibit-agent";
 
@@ -50,6 +50,13 @@ To enrol again (new keys, next generation) get a token for it and add --replace;
     Log(LogArgs),
     /// Show identity, policy in force and warnings
     Status(StatusArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man {
+        /// Folder to write into
+        #[arg(long)]
+        dir: PathBuf,
+    },
     #[command(name = agent::LINK_ROLE, hide = true)]
     Link,
     #[command(name = agent::READER_ROLE, hide = true)]
@@ -172,6 +179,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Run(args) => Ok(serve(args)?),
         Command::Log(args) => log(&args),
         Command::Status(args) => Ok(show_status(&args)?),
+        Command::Man { dir } => {
+            fs_err::create_dir_all(&dir)?;
+            Ok(clap_mangen::generate_to(Cli::command(), &dir)?)
+        }
         Command::Link => Ok(link::run(process::socket()?)?),
         Command::Reader => Ok(process::run_reader(&process::socket()?)?),
         Command::Sealer => Ok(sealer::process::run(process::socket()?)?),

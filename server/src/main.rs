@@ -6,7 +6,7 @@ mod serve;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// The collector: takes evidence in, keeps it in several places, records every act in one ledger
 #[derive(Debug, Parser)]
@@ -23,6 +23,13 @@ enum Command {
     PublishRoster(serve::PublishRosterArgs),
     Rebuild(commands::RebuildArgs),
     Fsck(commands::FsckArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man {
+        /// Folder to write into
+        #[arg(long)]
+        dir: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -62,11 +69,18 @@ fn main() -> ExitCode {
         Command::PublishRoster(args) => serve::publish_roster(&args),
         Command::Rebuild(args) => commands::run_rebuild(&args),
         Command::Fsck(args) => commands::run_fsck(&args),
+        Command::Man { dir } => man(&dir),
     };
     result.unwrap_or_else(|error| {
         eprintln!("exhibit-server: {error:#}");
         ExitCode::from(2)
     })
+}
+
+fn man(dir: &Path) -> anyhow::Result<ExitCode> {
+    fs_err::create_dir_all(dir)?;
+    clap_mangen::generate_to(Cli::command(), dir)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn sign(key_file: &Path, origin: &str) -> ExitCode {

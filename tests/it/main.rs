@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod dependencies;
+mod edges;
 mod faults;
 mod field;
 mod journey;

@@ -13,7 +13,7 @@ use super::fixture;
 use crate::field::{Field, Random};
 
 /// Rounds in one lab: bounds what lies on the disk (70 MB a round in each of two stores).
-const ROUNDS_PER_LAB: u64 = 10;
+const ROUNDS_PER_LAB: u64 = 25;
 
 /// Plain MiB of the folder that each round collects.
 const FIXTURE_MIB: usize = 1024;
@@ -247,11 +247,11 @@ fn strike(field: &mut Field, victim: Victim) -> Result<bool> {
 
 fn print(table: &BTreeMap<Victim, Row>, took: Duration) {
     println!(
-        "victim   rounds  stored  (limited)  interrupted  too late  attempts  segments acknowledged  lost"
+        "faults: victim   rounds  stored  (limited)  interrupted  too late  attempts  segments acknowledged  lost"
     );
     for (victim, row) in table {
         println!(
-            "{:8} {:6}  {:6}  {:9}  {:11}  {:8}  {:8}  {:21}  {:4}",
+            "faults: {:8} {:6}  {:6}  {:9}  {:11}  {:8}  {:8}  {:21}  {:4}",
             format!("{victim:?}").to_lowercase(),
             row.rounds,
             row.stored,

@@ -1,0 +1,145 @@
+//! Ends of the ranges, through real processes: the shortest collection, the longest order, the last attempt, the earliest
+//! export. Each was wrong once.
+
+use lab::wait_for;
+
+use crate::faults::fixture;
+use crate::field::{Field, Random};
+
+const MIB: u64 = 1 << 20;
+
+/// The seal is there before the collector has said where the upload stands.
+#[test]
+fn a_tiny_collection_over_a_slow_line_is_stored() {
+    let field = Field::new().unwrap();
+    let dir = field.lab.path("fixture");
+    fs_err::create_dir_all(&dir).unwrap();
+    fs_err::write(dir.join("one"), "one").unwrap();
+    let profile = field
+        .lab
+        .files_profile("tiny", &[&format!("{}/one", dir.display())])
+        .unwrap();
+    let incident = field.incident().unwrap();
+    for bytes_per_second in [4_000, 64_000] {
+        field.proxy.limit(Some(bytes_per_second));
+        let order = field.order(&incident, &profile, &["--attempts", "1"]).unwrap();
+        let ended = field.wait_ended(&order).unwrap();
+        assert_eq!(ended.state, "stored", "{}\n{}", ended.detail, field.logs());
+        assert_eq!(ended.segments, 1);
+    }
+    println!("tried: one file of 3 bytes over 4 and 64 kB/s; got: stored at the first attempt");
+}
+
+/// An order may be as long as its plan: 1,024 globs. The link takes it in one message from the collector.
+#[test]
+fn a_long_order_reaches_the_endpoint_whole() {
+    let field = Field::new().unwrap();
+    let dir = field.lab.path("fixture");
+    let deep = dir.join("a-name-that-is-long-enough-to-make-the-order-long/and-another-one-below-it");
+    fs_err::create_dir_all(&deep).unwrap();
+    let mut globs = Vec::new();
+    for number in 0..1024 {
+        let path = deep.join(format!("a-file-with-a-long-name-too-{number:04}.log"));
+        fs_err::write(&path, number.to_string()).unwrap();
+        globs.push(path.display().to_string());
+    }
+    let globs: Vec<&str> = globs.iter().map(String::as_str).collect();
+    let profile = field.lab.files_profile("long", &globs).unwrap();
+    let incident = field.incident().unwrap();
+    let order = field.order(&incident, &profile, &["--attempts", "1"]).unwrap();
+    let ended = field.wait_ended(&order).unwrap();
+    assert_eq!(ended.state, "stored", "{}\n{}", ended.detail, field.logs());
+    let row = field.collection(&ended.collection).unwrap();
+    assert!(row.items >= 1024, "{} items", row.items);
+    let document = field.show(&order).unwrap().order.unwrap().document.len();
+    assert!(document > 100_000, "{document} bytes are no long order");
+    println!(
+        "tried: an order of {document} bytes (1,024 globs); got: stored, {} items",
+        row.items
+    );
+}
+
+/// Two attempts die with their agent; the third is made and stored, and there is no fourth.
+#[test]
+fn the_third_attempt_is_made_and_is_the_last() {
+    let mut field = Field::new().unwrap();
+    let dir = field.lab.path("fixture");
+    fixture::noise(&dir, 64, &mut Random::new(31));
+    let profile = field
+        .lab
+        .files_profile("thrice", &[&format!("{}/**", dir.display())])
+        .unwrap();
+    let incident = field.incident().unwrap();
+    field.proxy.limit(Some(8 * MIB));
+    let order = field.order(&incident, &profile, &["--attempts", "3"]).unwrap();
+    for attempt in 1..=2 {
+        wait_for("segments of an attempt", || {
+            let rows = field.show(&order)?.attempts;
+            Ok(rows
+                .into_iter()
+                .find(|row| row.attempt == attempt && row.segments > 0)
+                .map(drop))
+        })
+        .unwrap_or_else(|error| panic!("attempt {attempt}: {error:?}\n{}", field.logs()));
+        field.kill_agent().unwrap();
+        if attempt == 2 {
+            field.proxy.limit(None);
+        }
+        field.start_agent(&[]).unwrap();
+    }
+    let ended = field.wait_ended(&order).unwrap();
+    assert_eq!(
+        (ended.state.as_str(), ended.attempt),
+        ("stored", 3),
+        "{}\n{}",
+        ended.detail,
+        field.logs()
+    );
+    let timeline = field.lab.json(&["incident", "show", &incident]).unwrap();
+    let types: Vec<String> = lab::rows(timeline.get("timeline").unwrap())
+        .iter()
+        .map(|row| lab::text(row, "type").unwrap())
+        .collect();
+    let count = |wanted: &str| types.iter().filter(|found| *found == wanted).count();
+    assert_eq!(
+        (
+            count("collection.started"),
+            count("collection.interrupted"),
+            count("collection.stored")
+        ),
+        (3, 2, 1),
+        "{types:?}"
+    );
+    println!(
+        "tried: SIGKILL of the agent in attempts 1 and 2 of 3; got: 2 interrupted, 1 stored, all in the ledger"
+    );
+}
+
+/// What is there so far can be handed over while the collection runs, and it verifies.
+#[test]
+fn an_incident_is_exported_while_its_collection_runs() {
+    let field = Field::new().unwrap();
+    let dir = field.lab.path("fixture");
+    fixture::noise(&dir, 48, &mut Random::new(32));
+    let profile = field
+        .lab
+        .files_profile("early", &[&format!("{}/**", dir.display())])
+        .unwrap();
+    let incident = field.incident().unwrap();
+    field.proxy.limit(Some(MIB / 2));
+    let order = field.order(&incident, &profile, &["--attempts", "1"]).unwrap();
+    wait_for("the collection started", || {
+        let rows = field.show(&order)?.attempts;
+        Ok(rows.iter().any(|row| !row.collection.is_empty()).then_some(()))
+    })
+    .unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
+    let early = field.lab.export(&incident).unwrap();
+    let report = field.lab.verify(&early).unwrap();
+    assert_eq!(report.exit_code(), 0, "{}", report.text());
+    field.proxy.limit(None);
+    let ended = field.wait_ended(&order).unwrap();
+    assert_eq!(ended.state, "stored", "{}\n{}", ended.detail, field.logs());
+    println!(
+        "tried: an export while the first segment was under way; got: a bundle that verifies, and the collection went on"
+    );
+}
