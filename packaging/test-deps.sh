@@ -19,6 +19,7 @@ attr:/usr/bin/setfattr:extended attributes in fixtures
 util-linux:/usr/bin/setpriv:suites without root
 e2fsprogs:/sbin/mkfs.ext4:a small disk that fills up
 btrfs-progs:/sbin/mkfs.btrfs:a file with an unreadable range: a damaged checksummed file system
+systemd-journal-remote:/usr/lib/systemd/systemd-journal-remote:writes journals to read rows from
 systemd-container:/usr/bin/systemd-nspawn:boots systemd to start the packages
 procps:/usr/bin/pgrep:process lists in the demo
 "

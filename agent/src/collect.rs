@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use evidence::order::{FilesStep, OnLarger, Step};
 
-use crate::ipc::StepEnd;
+use crate::ipc::{StepEnd, Use};
 use crate::platform::{self, CallError, CrossDevice};
 use crate::reader::files::{self, Selection};
 use crate::reader::glob::Globs;
@@ -68,13 +68,14 @@ fn of_plan(reader: &mut Reader<'_>, step: &FilesStep) -> Flow<StepEnd> {
         cross,
         on_larger,
         absent: Absent::Recorded,
+        use_as: Use::Member,
     };
     files::collect(reader, &selection)?;
     Ok(StepEnd::Done)
 }
 
 /// Collects a collector's own fixed paths; those that this system does not have leave nothing behind.
-fn fixed(reader: &mut Reader<'_>, globs: &[&str]) -> Flow<StepEnd> {
+fn fixed(reader: &mut Reader<'_>, globs: &[&str], use_as: Use) -> Flow<StepEnd> {
     let include = match Globs::compile(globs) {
         Ok(include) => include,
         Err(error) => return Ok(reader.failed(error.to_string())),
@@ -86,6 +87,7 @@ fn fixed(reader: &mut Reader<'_>, globs: &[&str]) -> Flow<StepEnd> {
         cross: CrossDevice::Allowed,
         on_larger: OnLarger::Skip,
         absent: Absent::Ignored,
+        use_as,
     };
     files::collect(reader, &selection)?;
     Ok(StepEnd::Done)

@@ -63,6 +63,8 @@ pub enum Use {
     Member,
     /// Only their digest goes into a row: the program of a process.
     Digest,
+    /// They become a member, and the entries of this journal become rows.
+    Journal,
 }
 
 /// What the reader saw of one object. The sealer turns it into an item record.

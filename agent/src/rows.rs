@@ -2,9 +2,10 @@
 //!
 //! Guarantee: pure functions of raw bytes that the container holds anyway; no input makes them fail, what cannot be
 //! decoded is left out or shown as it is; bytes that are not UTF-8 stand as `{"base64":…,"shown":…}`. Memory is
-//! bounded by [`PIECE_BYTES_MAX`]. Left out: `lastlog`, `fib_trie`, the journal and the databases: raw only.
+//! bounded by [`PIECE_BYTES_MAX`]. Left out: `lastlog`, `fib_trie` and the databases: raw only.
 
 mod host;
+pub mod journal;
 mod mounts;
 mod processes;
 mod routes;
@@ -93,6 +94,7 @@ impl Rows {
     pub fn of(collector: &str) -> Option<Self> {
         let decoder: Box<dyn Decoder> = match collector {
             "host" => Box::<host::Host>::default(),
+            "journal" => Box::<journal::Journal>::default(),
             "processes" => Box::<processes::Processes>::default(),
             "sockets" => Box::<sockets::Sockets>::default(),
             "routes" => Box::<routes::Routes>::default(),
@@ -143,6 +145,11 @@ impl Rows {
             let piece = std::mem::take(&mut self.held);
             self.decoder.piece(&self.path, &piece, &mut self.out);
         }
+    }
+
+    /// Adds a row that somebody else decoded.
+    pub fn add(&mut self, row: &Value) {
+        self.out.row(row);
     }
 
     /// A symbolic link.

@@ -1,7 +1,7 @@
 //! Identity of the machine: names, release, kernel, accounts, clock sources, hardware serials.
 //! Sensitive hashes (`/etc/shadow`) are not here: they take a `files` step and its approval.
 
-use crate::ipc::StepEnd;
+use crate::ipc::{StepEnd, Use};
 use crate::reader::{Absent, Flow, Reader};
 
 /// Read through the file engine.
@@ -51,5 +51,5 @@ pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
     for path in PROC {
         super::proc_file(reader, path, Absent::Ignored)?;
     }
-    super::fixed(reader, FILES)
+    super::fixed(reader, FILES, Use::Member)
 }

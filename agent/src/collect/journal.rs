@@ -1,9 +1,9 @@
 //! The systemd journal, as raw files: `journalctl --file` and every forensic tool read them, and a live copy of an
-//! online file verifies.
+//! online file verifies. Its entries become rows when the plan asks for them ([`crate::rows`]).
 
 use evidence::order::JournalStep;
 
-use crate::ipc::StepEnd;
+use crate::ipc::{StepEnd, Use};
 use crate::reader::{Flow, Reader};
 
 const FILES: &[&str] = &[
@@ -17,8 +17,6 @@ const FILES: &[&str] = &[
 ];
 
 pub(super) fn run(reader: &mut Reader<'_>, step: JournalStep) -> Flow<StepEnd> {
-    if step.rows {
-        reader.limitation("journal: this version collects the raw journal files and decodes no rows");
-    }
-    super::fixed(reader, FILES)
+    let use_as = if step.rows { Use::Journal } else { Use::Member };
+    super::fixed(reader, FILES, use_as)
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use crate::ipc::StepEnd;
+use crate::ipc::{StepEnd, Use};
 use crate::platform::{self, CrossDevice, Directory};
 use crate::reader::{Absent, Flow, Reader};
 use evidence::item::{AtimeMethod, Kind};
@@ -27,7 +27,7 @@ pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
         super::proc_file(reader, path, Absent::Ignored)?;
     }
     block_devices(reader)?;
-    super::fixed(reader, FILES)
+    super::fixed(reader, FILES, Use::Member)
 }
 
 /// Names, sizes and kinds of block devices. `/sys/block` holds links into `/sys/devices`, which are items, and whose
@@ -72,5 +72,5 @@ fn block_devices(reader: &mut Reader<'_>) -> Flow {
         }
     }
     let globs: Vec<&str> = globs.iter().map(String::as_str).collect();
-    super::fixed(reader, &globs).map(drop)
+    super::fixed(reader, &globs, Use::Member).map(drop)
 }

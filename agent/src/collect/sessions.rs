@@ -1,7 +1,7 @@
 //! Who is and was logged in: the utmp family, systemd's sessions, failed logins, and the databases that replace
 //! utmp since Debian 13.
 
-use crate::ipc::StepEnd;
+use crate::ipc::{StepEnd, Use};
 use crate::reader::{Flow, Reader};
 
 const FILES: &[&str] = &[
@@ -20,5 +20,5 @@ const FILES: &[&str] = &[
 ];
 
 pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
-    super::fixed(reader, FILES)
+    super::fixed(reader, FILES, Use::Member)
 }

@@ -36,6 +36,8 @@ pub struct Selection {
     pub on_larger: OnLarger,
     /// What a named thing that is not there leaves behind.
     pub(crate) absent: Absent,
+    /// What the sealer does with the content.
+    pub(crate) use_as: Use,
 }
 
 /// A directory on the way down.
@@ -453,8 +455,13 @@ impl Walk<'_, '_, '_> {
         match platform::reopen(&self.reader.fds, place.object, self.reader.view, false) {
             Ok((file, method)) => {
                 seen.atime_method = Some(method);
-                self.reader
-                    .content(seen, file.as_fd(), place.directory, place.name, Use::Member)
+                self.reader.content(
+                    seen,
+                    file.as_fd(),
+                    place.directory,
+                    place.name,
+                    self.selection.use_as,
+                )
             }
             Err(error) => {
                 seen.outcome = error.outcome();

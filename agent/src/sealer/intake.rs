@@ -284,9 +284,9 @@ impl Intake<'_> {
             }
             Message::Item {
                 seen,
-                use_as: Use::Member,
+                use_as: use_as @ (Use::Member | Use::Journal),
             } => match descriptor {
-                Some(descriptor) => self.file(&seen, descriptor),
+                Some(descriptor) => self.file(&seen, descriptor, use_as),
                 None => self.plain(&seen),
             },
             Message::DataBegin { seen } => {

@@ -4,6 +4,7 @@
 
 mod acquisition;
 mod bench;
+mod journal;
 mod processes;
 mod sandbox;
 mod untouched;

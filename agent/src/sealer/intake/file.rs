@@ -13,14 +13,15 @@ use super::{
     ANSWER_DEADLINE, HOLES_BYTES_MAX, ITEM_DEADLINE, Intake, IntakeError, LINKS_MAX, Linkable, PART_BYTES,
     record,
 };
-use crate::ipc::{self, Check, Checked, Seen};
+use crate::ipc::{self, Check, Checked, Seen, Use};
 use crate::platform::Identity;
+use crate::rows::journal::Entries;
 use crate::sealer::content::{self, Leave, Looks, OpenFile, Piece, SMALL_BYTES_MAX};
 use std::os::fd::AsFd as _;
 
 impl Intake<'_> {
     /// A regular file with its descriptor.
-    pub(super) fn file(&mut self, seen: &Seen, descriptor: OwnedFd) -> Result<(), IntakeError> {
+    pub(super) fn file(&mut self, seen: &Seen, descriptor: OwnedFd, use_as: Use) -> Result<(), IntakeError> {
         let mut record = record::of(&self.collector, seen);
         let Some(before) = seen
             .before
@@ -85,7 +86,35 @@ impl Intake<'_> {
             return Ok(());
         };
         self.close(seen, &before, &file, read, begun)?;
+        if use_as == Use::Journal && is_journal(&seen.path.0) {
+            self.journal(&seen.path.0, &file, size)?;
+        }
         self.flush_rows(PART_BYTES)
+    }
+
+    /// Decodes the entries of a journal that lies in the container already, from the same open file.
+    fn journal(&mut self, path: &[u8], file: &OpenFile, size: u64) -> Result<(), IntakeError> {
+        let mut entries = match Entries::open(file, size) {
+            Ok(entries) => entries,
+            Err(why) => {
+                let path = String::from_utf8_lossy(path);
+                self.limitations
+                    .push(format!("journal: no rows of {path}: {why}"));
+                return Ok(());
+            }
+        };
+        while let Some(row) = entries.next_row(path) {
+            if let Some(rows) = &mut self.rows {
+                rows.add(&row);
+            }
+            self.flush_rows(PART_BYTES)?;
+            self.check_limits(0);
+            if self.limit.is_some() {
+                break;
+            }
+            self.throttle.pause(self.clock);
+        }
+        Ok(())
     }
 
     /// Reads a file of at most 1 MiB before its header, so that a short one is shortened. `None`: it got no member.
@@ -271,4 +300,8 @@ impl Intake<'_> {
         }
         answer.ok()
     }
+}
+
+fn is_journal(path: &[u8]) -> bool {
+    path.ends_with(b".journal") || path.ends_with(b".journal~")
 }
