@@ -98,6 +98,18 @@ impl Layout {
                 check_mode(&file)?;
             }
         }
+        // It holds no secret, but says where evidence goes and who listens.
+        let settings = self.directory.join(crate::config::CONFIG_FILE);
+        let mode = fs_err::metadata(&settings)
+            .map_err(|source| FoundationError::Io { source })?
+            .permissions()
+            .mode();
+        if mode & 0o022 != 0 {
+            return Err(FoundationError::Writable {
+                path: settings,
+                mode: mode & 0o7777,
+            });
+        }
         Ok(())
     }
 }
@@ -238,7 +250,8 @@ pub(crate) fn open_stores(config: &Config) -> Result<Vec<Arc<dyn Store>>, Founda
                     created: String::new(),
                     domain: "(away)".to_owned(),
                 };
-                stores.push(Arc::new(UnavailableStore::new(identity)));
+                let why = crate::grpc::failure::chain(&error);
+                stores.push(Arc::new(UnavailableStore::new(identity, why)));
             }
         }
     }
@@ -325,6 +338,14 @@ pub enum FoundationError {
         mode: u32,
         /// What it should be.
         wanted: u32,
+    },
+    /// Others may change it.
+    #[error("{} has mode {mode:04o}, others may change it. Look through it, then run `chmod go-w` on it", path.display())]
+    Writable {
+        /// The path.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
     },
     /// The signer process.
     #[error("start the signer")]

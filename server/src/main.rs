@@ -10,7 +10,15 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// The collector: takes evidence in, keeps it in several places, records every act in one ledger
 #[derive(Debug, Parser)]
-#[command(name = "exhibit-server", version)]
+#[command(
+    name = "exhibit-server",
+    version,
+    after_help = "Examples:
+  exhibit-server init --help                 what a new collector needs, with an example
+  exhibit-server run /srv/exhibit            serve in the foreground, as the service does
+  exhibit-server publish-roster /srv/exhibit roster-2.signed
+  exhibit-server fsck /srv/exhibit --evidence    with the collector stopped"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

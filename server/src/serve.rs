@@ -16,7 +16,8 @@ const PUBLISH_WAIT: Duration = Duration::from_secs(30);
 /// Serves until SIGTERM
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Logs go to standard error. EXHIBIT_LOG sets what is logged, such as info or server=debug.\n\
+    after_help = "Examples:\n  exhibit-server run /srv/exhibit\n  EXHIBIT_LOG=server=debug exhibit-server run /srv/exhibit --log json\n\n\
+    Logs go to standard error. EXHIBIT_LOG sets what is logged, such as info or server=debug.\n\
     The addresses it listens on are in DIRECTORY/run/addresses.json while it runs."
 )]
 pub struct RunArgs {

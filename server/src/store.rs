@@ -155,6 +155,14 @@ pub enum StoreError {
         /// Key.
         key: String,
     },
+    /// It could not be opened at the start.
+    #[error("store {store} is away since the start: {why}. Bring it back and restart")]
+    Away {
+        /// Store id.
+        store: String,
+        /// Why it could not be opened.
+        why: String,
+    },
     /// An earlier flush failed: what the kernel still shows may not be on the disk.
     #[error("store {store} is failed since an earlier fsync error; repair the disk and restart")]
     Failed {
@@ -236,9 +244,11 @@ impl StoreError {
             Self::Full { .. } => StoreErrorClass::Full,
             Self::NotFound { .. } => StoreErrorClass::NotFound,
             Self::Transient { .. } => StoreErrorClass::Transient,
-            Self::Failed { .. } | Self::Marker { .. } | Self::Permanent { .. } | Self::Refused { .. } => {
-                StoreErrorClass::Permanent
-            }
+            Self::Away { .. }
+            | Self::Failed { .. }
+            | Self::Marker { .. }
+            | Self::Permanent { .. }
+            | Self::Refused { .. } => StoreErrorClass::Permanent,
         }
     }
 

@@ -143,3 +143,56 @@ fn an_incident_is_exported_while_its_collection_runs() {
         "tried: an export while the first segment was under way; got: a bundle that verifies, and the collection went on"
     );
 }
+
+/// Whoever reads gets the whole bytes while one copy is whole; what is missing everywhere is found.
+#[test]
+fn a_damaged_copy_is_passed_over_and_mended_and_a_missing_one_is_told() {
+    let field = Field::new().unwrap();
+    let dir = field.lab.path("fixture");
+    let source = fixture::noise(&dir, 12, &mut Random::new(33));
+    let profile = field
+        .lab
+        .files_profile("damage", &[&format!("{}/**", dir.display())])
+        .unwrap();
+    let incident = field.incident().unwrap();
+    let order = field.order(&incident, &profile, &["--attempts", "1"]).unwrap();
+    let ended = field.wait_ended(&order).unwrap();
+    assert_eq!(ended.state, "stored", "{}\n{}", ended.detail, field.logs());
+    let acknowledged = field.acknowledged().unwrap();
+    let ((collection, index), digests) = acknowledged.iter().next().unwrap();
+    let name = format!("segments/{collection}/{index:06}-{}.zst", digests.sha256);
+    let first = field.stores[0].join(&name);
+    let whole = fs_err::read(&first).unwrap();
+    let mut bytes = whole.clone();
+    for byte in &mut bytes[4_000_000..4_000_600] {
+        *byte ^= 0x55;
+    }
+    // Stored objects are read-only; a failing disk does not ask.
+    fs_err::remove_file(&first).unwrap();
+    fs_err::write(&first, &bytes).unwrap();
+    let copy = field.lab.path("copy");
+    let mut get = field.lab.exhibit();
+    get.args(["evidence", "get", collection]).arg(&source);
+    get.arg("--out").arg(&copy).args(["--purpose", "look"]);
+    lab::run(&mut get).unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
+    assert!(fs_err::read(&copy).unwrap() == fs_err::read(&source).unwrap());
+    wait_for("the damaged copy mended", || {
+        Ok((fs_err::read(&first)? == whole).then_some(()))
+    })
+    .unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
+    field.fsck().unwrap();
+    for store in &field.stores {
+        fs_err::remove_file(store.join(&name)).unwrap();
+    }
+    let output = lab::attempt(field.lab.exhibit().args(["ledger", "fsck"])).unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said.matches(&name).count(), 2, "{said}");
+    println!(
+        "tried: 600 flipped bytes in one copy, then the object gone from both stores; got: whole bytes read, copy mended, fsck names both"
+    );
+}

@@ -43,7 +43,7 @@ pub struct CollectionRow {
     pub stored_bytes: u64,
     /// Segments so far.
     pub segments: u64,
-    /// Copies, as `collection.stored` says.
+    /// Copies, as `collection.stored` says; without it, those of the segment that has fewest.
     pub copies: u32,
     /// Fewer than policy asks, as `collection.stored` says.
     pub degraded: bool,
@@ -60,7 +60,9 @@ pub struct CollectionRow {
 }
 
 const COLUMNS: &str = "number, id, incident, order_id, endpoint, generation, attempt, delegation, sealer, state, manifest,
-    seal_head, items, not_ok, content_bytes, plain_bytes, stored_bytes, segments, copies, degraded, independent, begun,
+    seal_head, items, not_ok, content_bytes, plain_bytes, stored_bytes, segments,
+    CASE WHEN stored_idx IS NULL THEN (SELECT coalesce(min(s.copies), 0) FROM segments s WHERE s.collection = collections.number)
+        ELSE copies END, degraded, independent, begun,
     ended, started_idx, stored_idx";
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<CollectionRow> {

@@ -49,7 +49,7 @@ impl EvidenceService for Evidence {
             .await;
         let rows = rows.map_err(|error: db::DbError| Failure::unavailable("reach its database", error))?;
         Ok(Response::new(ListCollectionsResponse {
-            collections: rows.iter().map(wire).collect(),
+            collections: rows.iter().map(|row| wire(&self.0, row)).collect(),
         }))
     }
 
@@ -154,7 +154,7 @@ async fn show(collector: &Collector, collection: &str) -> Result<ShowCollectionR
     };
     let delegation = collector.document(Key::document(&row.delegation)).await?;
     Ok(ShowCollectionResponse {
-        row: Some(wire(&row)),
+        row: Some(wire(collector, &row)),
         manifest,
         delegation: Some((&delegation).into()),
         outcomes: outcomes
@@ -165,7 +165,10 @@ async fn show(collector: &Collector, collection: &str) -> Result<ShowCollectionR
     })
 }
 
-fn wire(row: &CollectionRow) -> WireRow {
+fn wire(collector: &Collector, row: &CollectionRow) -> WireRow {
+    // Of what has no `collection.stored` the stores themselves are asked whether they can fail together.
+    let best = collector.replicas.at_best();
+    let independent = row.independent || (row.stored_index.is_none() && row.copies > 1 && best.independent);
     WireRow {
         collection: Digest(row.id).to_string(),
         incident: row.incident.clone(),
@@ -180,7 +183,7 @@ fn wire(row: &CollectionRow) -> WireRow {
         segments: row.segments,
         copies: row.copies,
         degraded: row.degraded,
-        independent: row.independent,
+        independent,
         begun: row.begun.clone(),
         ended: row.ended.clone(),
     }

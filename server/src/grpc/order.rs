@@ -100,7 +100,8 @@ async fn show(collector: &Collector, id: &Digest) -> Result<ShowOrderResponse, F
         .await
         .map_err(|error: db::DbError| Failure::unavailable("reach its database", error))?;
     let mut approvals = Vec::with_capacity(rows.len());
-    for row in rows {
+    // Rejections are in the same table; what became of the order says them.
+    for row in rows.into_iter().filter(|row| row.decision == "approve") {
         approvals.push((&collector.act_document(row.index).await?).into());
     }
     Ok(ShowOrderResponse {

@@ -12,6 +12,7 @@ use evidence::manifest::Manifest;
 use evidence::order::Order;
 use evidence::signed::Signed;
 use proto::convert::Proven;
+use tokio_util::sync::CancellationToken;
 
 use super::begin::Admitted;
 use super::child::Finished;
@@ -36,6 +37,7 @@ pub async fn finish(
     admitted: &Admitted,
     warm: Warm,
     signed: Signed,
+    displaced: &CancellationToken,
 ) -> Result<Proven, Ended> {
     if !warm.chain.is_final() {
         return Err(Failure::precondition("the manifest comes after the final segment").into());
@@ -50,7 +52,7 @@ pub async fn finish(
         Err(reason) => return refuse(collector, admitted, &signed, reason).await,
     }
     let document = collector.store_document(&signed).await?;
-    let written = counted(collector, admitted, document).await?;
+    let written = counted(collector, admitted, document, displaced).await?;
     record(collector, admitted, signed, written).await
 }
 
@@ -108,7 +110,12 @@ async fn refuse<T>(
 }
 
 /// Counts the copies of everything the collection is made of, and waits for missing ones where policy says so.
-async fn counted(collector: &Collector, admitted: &Admitted, document: Written) -> Result<Written, Ended> {
+async fn counted(
+    collector: &Collector,
+    admitted: &Admitted,
+    document: Written,
+    displaced: &CancellationToken,
+) -> Result<Written, Ended> {
     let keys = keys(collector, admitted).await?;
     loop {
         let (replicas, keys) = (collector.replicas.clone(), keys.clone());
@@ -120,6 +127,7 @@ async fn counted(collector: &Collector, admitted: &Admitted, document: Written) 
         collector.repair.notify_one();
         tokio::select! {
             () = collector.stop.cancelled() => return Err(Ended::Gone),
+            () = displaced.cancelled() => return Err(Ended::Gone),
             () = tokio::time::sleep(COPIES_WAIT) => {}
         }
     }
@@ -210,7 +218,12 @@ impl Finished {
 ///
 /// # Errors
 /// When stores, database or ledger do not answer.
-pub async fn resume(collector: &Collector, admitted: &Admitted, signed: Signed) -> Result<Proven, Ended> {
+pub async fn resume(
+    collector: &Collector,
+    admitted: &Admitted,
+    signed: Signed,
+    displaced: &CancellationToken,
+) -> Result<Proven, Ended> {
     let warm = Warm::build(collector, admitted).await?;
-    finish(collector, admitted, warm, signed).await
+    finish(collector, admitted, warm, signed, displaced).await
 }

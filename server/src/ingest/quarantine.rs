@@ -105,7 +105,7 @@ async fn keep(
     let collection = admitted.collection.as_bytes();
     let segment = Key::quarantined_segment(collection, index, arrived.sha256.as_bytes());
     let seal = Key::quarantined_seal(collection, index, Digest::of(&arrived.seal).as_bytes());
-    create(collector, &segment, arrived.stored.clone(), &collector.stop).await?;
-    create(collector, &seal, arrived.seal.clone(), &collector.stop).await?;
+    create(collector, &segment, arrived.stored.clone(), &arrived.ended).await?;
+    create(collector, &seal, arrived.seal.clone(), &arrived.ended).await?;
     Ok(())
 }

@@ -46,6 +46,8 @@ pub struct Arrived {
     pub stored: Bytes,
     /// Digest of the stored bytes, taken as they came.
     pub sha256: Digest,
+    /// Cancelled when somebody else wants the collection: then nothing waits for stores any longer.
+    pub ended: CancellationToken,
 }
 
 /// Takes a segment. When it returns `Ok`, everything that [`Warm::durable`] says is durable.
@@ -57,7 +59,6 @@ pub async fn take(
     admitted: &Admitted,
     warm: &mut Warm,
     arrived: Arrived,
-    displaced: &CancellationToken,
 ) -> Result<(), Ended> {
     let seal = match Seal::parse(&arrived.seal) {
         Ok(seal) => seal,
@@ -122,10 +123,10 @@ pub async fn take(
     let begun = Instant::now();
     let written = match lane.commit().await {
         Some(written) => written,
-        None => create(collector, &segment_key, arrived.stored.clone(), displaced).await?,
+        None => create(collector, &segment_key, arrived.stored.clone(), &arrived.ended).await?,
     };
     // Crash now: the segment lies in the stores without its seal; the endpoint sends it again, the same bytes.
-    let written = written.and(create(collector, &seal_key, arrived.seal.clone(), displaced).await?);
+    let written = written.and(create(collector, &seal_key, arrived.seal.clone(), &arrived.ended).await?);
     metrics::segment_written(begun.elapsed());
     // Crash now: both objects lie there without a row; sent again, they are found and counted.
     let row = SegmentRow {

@@ -104,7 +104,10 @@ where
         };
         let _counted = ActiveUpload::begin();
         let admitted = begin::admit(self.collector, endpoint, generation, delegation).await?;
-        let mut turn = self.collector.uploads.enter(admitted.collection).await;
+        let mut turn = tokio::select! {
+            turn = self.collector.uploads.enter(admitted.collection) => turn,
+            () = self.peer.closed.cancelled() => return Err(Ended::Gone),
+        };
         let admitted = begin::again(self.collector, admitted).await?;
         if let Some(index) = admitted.stored_index {
             return self.already_stored(&admitted, index).await;
@@ -115,7 +118,10 @@ where
                 // The endpoint learns its place at once; its segments wait until the verifier has caught up.
                 let durable = self.durable_in_database(&admitted).await?;
                 self.answer(durable.into()).await?;
-                let warm = Warm::build(self.collector, &admitted).await?;
+                let warm = tokio::select! {
+                    warm = Warm::build(self.collector, &admitted) => warm?,
+                    () = turn.displaced.cancelled() => return Err(Ended::Gone),
+                };
                 return self.segments(&admitted, turn, warm).await;
             }
         };
@@ -135,7 +141,8 @@ where
             match step {
                 Ok(None) => {}
                 Ok(Some(manifest)) => {
-                    let receipt = finish::finish(self.collector, admitted, warm, manifest).await?;
+                    let receipt =
+                        finish::finish(self.collector, admitted, warm, manifest, &turn.displaced).await?;
                     return self.stored(admitted, receipt).await;
                 }
                 Err(Ended::Gone) => {
@@ -159,7 +166,7 @@ where
             Next::End => Err(Ended::Gone),
             Next::Message(Message::Segment(begin)) => {
                 let (share, arrived) = self.receive(turn, begin).await?;
-                segment::take(self.collector, admitted, warm, arrived, &turn.displaced)
+                segment::take(self.collector, admitted, warm, arrived)
                     .await
                     .map_err(|ended| match ended {
                         // Verifier and chain may be apart now: nothing of it is kept for another call.
@@ -211,6 +218,7 @@ where
                     seal: whole.seal,
                     stored: Bytes::clone(&whole.stored),
                     sha256: hasher.finish(),
+                    ended: turn.displaced.clone(),
                 };
                 return Ok((share, arrived));
             }
@@ -257,10 +265,11 @@ where
     }
 
     async fn answer(&self, response: UploadResponse) -> Result<(), Ended> {
-        self.answers
-            .send(Ok(response))
-            .await
-            .map_err(|_closed| Ended::Gone)
+        // A peer that is gone reads no answers, and its collection waits for somebody else.
+        tokio::select! {
+            sent = self.answers.send(Ok(response)) => sent.map_err(|_closed| Ended::Gone),
+            () = self.peer.closed.cancelled() => Err(Ended::Gone),
+        }
     }
 
     async fn durable_in_database(&self, admitted: &Admitted) -> Result<Durable, Ended> {

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 
 use evidence::digest::Digest;
 use evidence::entry::{ActObject, ActPlace, ChainHead, Entry};
+use evidence::manifest::Manifest;
+use evidence::signed::Signed;
 use ledger::tile::{TilePath, bundles_for_growth, decode_bundle, grow, tiles_for_root};
 use ledger::{Hash, Tile, TileReader, TileSet, TileSource, VerifierKey, leaf_hash, proof};
 
 use super::recovery::verify_head;
 use super::tiles::StoreTiles;
+use crate::db::collections::{self, CollectionRow};
 use crate::db::{Db, entries};
 use crate::store::{ContentCheck, Key, KeyKind, Replicas, Store};
 
@@ -59,8 +62,12 @@ impl FsckReport {
 pub fn fsck(replicas: &Replicas, key: &VerifierKey, db: Option<&Db>, options: FsckOptions) -> FsckReport {
     let mut report = FsckReport::default();
     let mut compared = db.is_none();
+    // Asked first: what is published meanwhile only makes stores longer.
+    let published = db.and_then(|db| db.read(crate::db::log::state).ok());
+    let published = published.map_or(0, |state| state.published_size);
     for store in replicas.stores() {
         let leaves = check_store(store.as_ref(), key, &mut report);
+        behind(store.as_ref(), key, published, &mut report);
         if let (Some(leaves), Some(db), false) = (&leaves, db, compared) {
             compare_rows(db, leaves, &mut report);
             compared = true;
@@ -69,7 +76,88 @@ pub fn fsck(replicas: &Replicas, key: &VerifierKey, db: Option<&Db>, options: Fs
             check_objects(store.as_ref(), &mut report);
         }
     }
+    if let Some(db) = db {
+        check_named(db, replicas, &mut report);
+    }
     report
+}
+
+/// A store whose ledger is whole but older than what was published.
+fn behind(store: &dyn Store, key: &VerifierKey, published: u64, report: &mut FsckReport) {
+    // One that cannot be read has its problem already.
+    let Ok(head) = verify_head(store, key) else { return };
+    let size = head.checkpoint.map_or(0, |checkpoint| checkpoint.size);
+    if size < published {
+        let place = store.identity().store.clone();
+        let why = format!("size {size} is behind the {published} that were published");
+        report.problem(&place, Key::checkpoint(), why);
+    }
+}
+
+/// Looks on every store for what was acknowledged, by its key and length.
+fn check_named(db: &Db, replicas: &Replicas, report: &mut FsckReport) {
+    let rows = match db.read(|reader| collections::of_incident(reader, None)) {
+        Ok(rows) => rows,
+        Err(error) => return report.problem("database", "collections", error),
+    };
+    for row in rows {
+        let segments = match db.read(|reader| collections::segments(reader, row.number)) {
+            Ok(segments) => segments,
+            Err(error) => {
+                report.problem("database", format!("collection {}", Digest(row.id)), error);
+                continue;
+            }
+        };
+        for segment in &segments {
+            let keys = [
+                (
+                    Key::segment(&row.id, segment.index, &segment.sha256),
+                    segment.stored_len,
+                ),
+                (
+                    Key::seal(&row.id, segment.index, &segment.seal_sha256),
+                    segment.seal_len,
+                ),
+            ];
+            for (key, len) in keys {
+                for store in replicas.stores() {
+                    check_there(store.as_ref(), &key, len, report);
+                }
+            }
+        }
+        check_count(replicas, &row, segments.len(), report);
+    }
+}
+
+fn check_there(store: &dyn Store, key: &Key, len: u64, report: &mut FsckReport) {
+    let place = store.identity().store.clone();
+    match store.size(key) {
+        Ok(found) if found == len => {}
+        Ok(found) => report.problem(&place, key, format!("has {found} bytes, {len} were acknowledged")),
+        Err(error) => report.problem(&place, key, format!("was acknowledged: {error}")),
+    }
+}
+
+/// The database itself may have been rebuilt from stores that had lost something: a manifest says how much there was.
+fn check_count(replicas: &Replicas, row: &CollectionRow, segments: usize, report: &mut FsckReport) {
+    let Some(manifest) = &row.manifest else { return };
+    let what = format!("collection {}", Digest(row.id));
+    let stated = replicas
+        .read(&Key::document(manifest))
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| Signed::parse(&bytes).map_err(|error| error.to_string()))
+        .and_then(|signed| signed.read::<Manifest>().map_err(|error| error.to_string()));
+    match stated {
+        Ok(manifest) if u64::try_from(segments).ok() == Some(manifest.segments) => {}
+        Ok(manifest) => {
+            let why = format!(
+                "{segments} segments are known, its manifest names {}",
+                manifest.segments
+            );
+            report.problem("database", what, why);
+        }
+        Err(why) => report.problem("stores", what, why),
+    }
 }
 
 /// Checks the ledger of one store; gives its entries' leaf hashes when all of it is right.

@@ -1,7 +1,10 @@
 //! One item's content: the frames that hold it are fetched, opened in a cage, and its digest is checked at the end.
 //!
-//! Guarantee: only the ranges that the cage asks for, and only of this collection, are read; what was sent is called
-//! checked only after the whole item's digest was. Not here: hard links, whose content is the item they name.
+//! Guarantee: only segments that hold the item are read, each checked against its digest, so that a damaged copy is passed
+//! over for another and queued for repair; what was sent is called checked only after the whole item's digest was. A hard
+//! link is read as the item that holds its content, and both reads are recorded.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,13 +22,13 @@ use super::access;
 use super::lines::{self, SealReader};
 use crate::collector::{Collector, blocking};
 use crate::db;
-use crate::db::collections::{CollectionRow, ItemRow, SegmentRow};
+use crate::db::collections::{CollectionRow, SegmentRow};
 use crate::grpc::failure::Failure;
 use crate::ingest::child::{Defect, Frames, Item};
 use crate::ingest::pipe::Kind;
 use crate::ingest::verifier::{Caged, parse};
 use crate::metrics;
-use crate::store::Key;
+use crate::store::{Key, ReplicaError, Replicas, StoreError};
 
 /// Answers that wait for the reader.
 pub const ANSWERS_LEN: usize = 8;
@@ -59,29 +62,16 @@ pub async fn read(
 ) -> Result<(), Failure> {
     let row = access::resolve(collector, collection).await?;
     let segments = collector.segments_of(row.number).await?;
-    let (item, line) = find(collector, &row, &segments, wanted).await?;
-    let record = ItemRecord::parse_line(&line, Stage::Final)
-        .map_err(|error| Failure::internal("read an item record", error))?;
-    // The index only finds; what was sealed decides.
-    if record.n != item.n {
-        return Err(Failure::internal(
-            "read an item record",
-            format!("the index says {}, the seal {}", item.n, record.n),
-        ));
-    }
-    if !record.has_content() {
-        let hint = record
-            .link
-            .as_ref()
-            .map(|link| format!("; it is a hard link to item {}", link.n));
-        return Err(Failure::precondition(format!(
-            "item {} has no content of its own (outcome {}){}",
-            item.n,
-            record.outcome.as_str(),
-            hint.unwrap_or_default()
-        )));
-    }
-    let frames = frames(collector, &row, &segments, &record).await?;
+    let asked = find(collector, &row, &segments, wanted).await?;
+    let linked = match &asked.record.link {
+        Some(link) => Some(find(collector, &row, &segments, Wanted::Ordinal(link.n)).await?),
+        None => None,
+    };
+    // Who holds the content: the item itself, or the one that a hard link names.
+    let Found { record, line } = linked.as_ref().unwrap_or(&asked);
+    check_readable(&asked.record, record)?;
+    let shelf = Shelf::default();
+    let frames = frames(collector, &row, &segments, record, &shelf).await?;
     let _place = collector
         .readers
         .acquire()
@@ -90,16 +80,20 @@ pub async fn read(
     // Before the entry: a process that cannot start is no read.
     let mut caged =
         Caged::start(&collector.program).map_err(|error| Failure::unavailable("read evidence", error))?;
-    let accessed = access::record(collector, &row, person, &format!("item/{}", item.n), purpose).await?;
+    if linked.is_some() {
+        access::record(collector, &row, person, &format!("item/{}", record.n), purpose).await?;
+    }
+    let object = format!("item/{}", asked.record.n);
+    let accessed = access::record(collector, &row, person, &object, purpose).await?;
     let begin = ReadBegin {
-        record: line.clone().into(),
+        record: asked.line.clone().into(),
         size: record.size.unwrap_or(0),
         accessed: Some(accessed.into()),
     };
     send(answers, Message::Begin(begin)).await?;
 
     let task = Item {
-        record: STANDARD.encode(&line),
+        record: STANDARD.encode(line),
         frames,
     };
     let died = |error| Failure::unavailable("read evidence", error);
@@ -109,21 +103,14 @@ pub async fn read(
         match frame.kind {
             Kind::Want => {
                 let (start, end): (u64, u64) = parse(&frame.payload).map_err(died)?;
-                let bytes = range(collector, &row, &segments, start, end).await?;
+                let bytes = range(collector, &row, &segments, start, end, &shelf).await?;
                 caged.send(Kind::Range, &bytes).await.map_err(died)?;
             }
             Kind::Plain => {
                 metrics::read_bytes(u64::try_from(frame.payload.len()).unwrap_or(u64::MAX));
                 send(answers, Message::Data(frame.payload.into())).await?;
             }
-            Kind::Finished => {
-                let digest = record.sha256.or(record.sha256_read);
-                let end = ReadEnd {
-                    digest_checked: digest.is_some(),
-                    sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
-                };
-                return send(answers, Message::End(end)).await;
-            }
+            Kind::Finished => break,
             Kind::Malformed => {
                 let defect: Defect = parse(&frame.payload).map_err(died)?;
                 return Err(altered(&row, &defect.reason));
@@ -136,6 +123,12 @@ pub async fn read(
             }
         }
     }
+    let digest = record.sha256.or(record.sha256_read);
+    let end = ReadEnd {
+        digest_checked: digest.is_some(),
+        sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
+    };
+    send(answers, Message::End(end)).await
 }
 
 fn altered(row: &CollectionRow, reason: &str) -> Failure {
@@ -143,17 +136,61 @@ fn altered(row: &CollectionRow, reason: &str) -> Failure {
     metrics::fixity_failed();
     Failure::new(
         Class::Contradiction,
-        "what is stored is not the item its record names; do not use what was sent",
+        "no copy of what is stored is the item its record names; do not use what was sent. The operator runs \
+         `exhibit-server fsck --evidence` and restores the segments it names",
     )
 }
 
-/// The item's row and its record line, out of the seal that holds it.
+/// A store that does not answer may answer later; wrong bytes everywhere stay wrong.
+fn unreadable(row: &CollectionRow, error: ReplicaError) -> Failure {
+    let is_lost =
+        |failure: &StoreError| matches!(failure, StoreError::Conflict { .. } | StoreError::NotFound { .. });
+    match &error {
+        ReplicaError::Unreadable { failures, .. } if failures.iter().all(is_lost) => {
+            altered(row, &crate::grpc::failure::chain(&error))
+        }
+        _ => Failure::unavailable("read evidence", error),
+    }
+}
+
+/// An item's record, and the line of the seal that it was read from.
+struct Found {
+    record: ItemRecord,
+    line: Vec<u8>,
+}
+
+/// Refuses what has no content, and a hard link whose record would not say what its content lacks.
+fn check_readable(asked: &ItemRecord, holder: &ItemRecord) -> Result<(), Failure> {
+    let n = asked.n;
+    let why = if let Some(target) = &asked.target {
+        format!(
+            "item {n} is a symlink to {0}: read what it names, {0}",
+            target.shown()
+        )
+    } else if !holder.has_content() {
+        format!(
+            "item {n} has no content (outcome {}): its record says all there is",
+            asked.outcome.as_str()
+        )
+    } else if asked.link.is_some() && (!holder.outcome.is_ok() || !holder.gaps.is_empty()) {
+        format!(
+            "item {n} is a hard link to item {0}, whose outcome is {1}: read '#{0}'",
+            holder.n,
+            holder.outcome.as_str()
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Failure::precondition(why))
+}
+
+/// The item's record, out of the seal that holds it.
 async fn find(
     collector: &Collector,
     row: &CollectionRow,
     segments: &[SegmentRow],
     wanted: Wanted,
-) -> Result<(ItemRow, Vec<u8>), Failure> {
+) -> Result<Found, Failure> {
     let number = row.number;
     let found = collector
         .db
@@ -180,7 +217,16 @@ async fn find(
     let place = usize::try_from(item.n.saturating_sub(lines::first_ordinal(segment))).unwrap_or(usize::MAX);
     let line = lines.nth(place);
     let line = line.ok_or_else(|| Failure::internal("read an item record", "its seal does not hold it"))?;
-    Ok((item, line))
+    let record = ItemRecord::parse_line(&line, Stage::Final)
+        .map_err(|error| Failure::internal("read an item record", error))?;
+    // The index only finds; what was sealed decides.
+    if record.n != item.n {
+        return Err(Failure::internal(
+            "read an item record",
+            format!("the index says {}, the seal {}", item.n, record.n),
+        ));
+    }
+    Ok(Found { record, line })
 }
 
 /// Where the frames are: the seek table of a finished container, else the lengths of its segments.
@@ -189,10 +235,11 @@ async fn frames(
     row: &CollectionRow,
     segments: &[SegmentRow],
     record: &ItemRecord,
+    shelf: &Shelf,
 ) -> Result<Frames, Failure> {
     if let Some(last) = segments.last().filter(|last| last.is_final) {
         return Ok(Frames::Table(
-            STANDARD.encode(seek_table(collector, row, last).await?),
+            STANDARD.encode(seek_table(collector, row, last, shelf).await?),
         ));
     }
     let start = record.data.unwrap_or(0);
@@ -215,9 +262,12 @@ async fn seek_table(
     collector: &Collector,
     row: &CollectionRow,
     last: &SegmentRow,
+    shelf: &Shelf,
 ) -> Result<Vec<u8>, Failure> {
-    let (replicas, key, length) = (
+    let (replicas, shelf, of, key, length) = (
         collector.replicas.clone(),
+        shelf.clone(),
+        row.clone(),
         Key::segment(&row.id, last.index, &last.sha256),
         last.stored_len,
     );
@@ -228,15 +278,50 @@ async fn seek_table(
             let start = length
                 .checked_sub(bytes)
                 .ok_or_else(|| broken("longer than its segment".to_owned()))?;
-            replicas
-                .read_range(&key, start, bytes)
-                .map_err(|error| Failure::unavailable("read evidence", error))
+            shelf
+                .range(&replicas, &key, start, bytes)
+                .map_err(|error| unreadable(&of, error))
         };
         let footer = tail(footer_bytes)?;
         let table_len = SeekTable::table_len(&footer).map_err(|error| broken(error.to_string()))?;
         tail(u64::try_from(table_len).unwrap_or(u64::MAX))
     };
     blocking(read).await?
+}
+
+/// The last segment read, whole and with its digest checked: frames are asked for one after the other.
+#[derive(Debug, Clone, Default)]
+struct Shelf(Arc<Mutex<Option<Taken>>>);
+
+#[derive(Debug)]
+struct Taken {
+    key: Key,
+    bytes: Vec<u8>,
+}
+
+impl Shelf {
+    /// Up to `length` bytes from `offset` of a segment, from the first store that has all of it right.
+    fn range(
+        &self,
+        replicas: &Replicas,
+        key: &Key,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, ReplicaError> {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shelf.take().filter(|taken| taken.key == *key);
+        let taken = match known {
+            Some(taken) => taken,
+            None => Taken {
+                key: key.clone(),
+                bytes: replicas.read(key)?,
+            },
+        };
+        let bytes = &shelf.insert(taken).bytes;
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        let wanted = place(offset)..place(offset.saturating_add(length));
+        Ok(bytes.get(wanted).unwrap_or_default().to_vec())
+    }
 }
 
 /// Stored bytes of the container, out of the segments they lie in.
@@ -246,6 +331,7 @@ async fn range(
     segments: &[SegmentRow],
     start: u64,
     end: u64,
+    shelf: &Shelf,
 ) -> Result<Vec<u8>, Failure> {
     if end <= start || end - start > RANGE_BYTES_MAX {
         return Err(Failure::internal(
@@ -267,16 +353,16 @@ async fn range(
         }
         at = behind;
     }
-    let replicas = collector.replicas.clone();
+    let (replicas, shelf) = (collector.replicas.clone(), shelf.clone());
     let bytes = blocking(move || {
         let mut bytes = Vec::new();
         for (key, offset, length) in pieces {
-            bytes.extend(replicas.read_range(&key, offset, length)?);
+            bytes.extend(shelf.range(&replicas, &key, offset, length)?);
         }
-        Ok::<_, crate::store::ReplicaError>(bytes)
+        Ok::<_, ReplicaError>(bytes)
     })
     .await?
-    .map_err(|error| Failure::unavailable("read evidence", error))?;
+    .map_err(|error| unreadable(row, error))?;
     if u64::try_from(bytes.len()).ok() != Some(end - start) {
         return Err(altered(row, "a stored segment is shorter than its seal says"));
     }

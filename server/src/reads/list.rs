@@ -38,7 +38,7 @@ pub async fn list(
 ) -> Result<(), Failure> {
     let row = access::resolve(collector, &request.collection).await?;
     let (number, not_ok_only) = (row.number, request.not_ok_only);
-    let prefix = request.prefix.into_bytes();
+    let prefix = request.prefix.to_vec();
     let _place = collector
         .readers
         .acquire()

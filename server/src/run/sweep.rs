@@ -107,7 +107,7 @@ async fn finish_complete(collector: &Collector) -> Result<u64, Failure> {
 
 async fn finish_one(collector: &Collector, row: &CollectionRow, manifest: Signed) -> Result<(), Ended> {
     // The endpoint may be coming back with the same: one of us at a time.
-    let _turn = collector.uploads.enter(Digest(row.id)).await;
+    let turn = collector.uploads.enter(Digest(row.id)).await;
     let delegation = collector.document(Key::document(&row.delegation)).await?;
     let broken = |what: &str| Ended::Failed(Failure::internal("finish a collection", what.to_owned()));
     let endpoint: EndpointId = row.endpoint.parse().map_err(|_no_id| broken("no endpoint id"))?;
@@ -116,7 +116,7 @@ async fn finish_one(collector: &Collector, row: &CollectionRow, manifest: Signed
     if admitted.stored_index.is_some() {
         return Ok(());
     }
-    finish::resume(collector, &admitted, manifest).await?;
+    finish::resume(collector, &admitted, manifest, &turn.displaced).await?;
     tracing::info!(collection = %Digest(row.id), "Collection was complete before the restart; its entry is written");
     Ok(())
 }

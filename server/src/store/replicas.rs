@@ -420,6 +420,10 @@ impl StoreError {
             None => source.kind().into(),
         };
         match self {
+            Self::Away { store, why } => Self::Away {
+                store: store.clone(),
+                why: why.clone(),
+            },
             Self::Conflict { store, key } => Self::Conflict {
                 store: store.clone(),
                 key: key.clone(),

@@ -326,8 +326,7 @@ fn a_store_that_failed_a_flush_counts_for_nothing() {
     let (disks, replicas, _) = pair(ReplicationPolicy::default(), ["1:1", "1:2"]);
     replicas.create(&key(b"whole"), b"whole").unwrap();
     assert_eq!(replicas.copies_of(&key(b"whole"), 5).copies, 2);
-    // The name is there and can be read; whether it outlives a power cut nobody knows.
-    disks[1].fail_after(3, Fault::Failed);
+    disks[1].fail_after(2, Fault::Failed);
     assert!(replicas.create(&key(b"x"), b"x").is_err());
     let written = replicas.copies_of(&key(b"whole"), 5);
     assert_eq!(

@@ -7,17 +7,19 @@ use super::{Key, ObjectWriter, Store, StoreError, StoreIdentity};
 #[derive(Debug)]
 pub struct UnavailableStore {
     identity: StoreIdentity,
+    why: String,
 }
 
 impl UnavailableStore {
-    /// The store that `identity` names is not there.
-    pub fn new(identity: StoreIdentity) -> Self {
-        Self { identity }
+    /// The store that `identity` names could not be opened, and why.
+    pub fn new(identity: StoreIdentity, why: String) -> Self {
+        Self { identity, why }
     }
 
     fn failed<T>(&self) -> Result<T, StoreError> {
-        Err(StoreError::Failed {
+        Err(StoreError::Away {
             store: self.identity.store.clone(),
+            why: self.why.clone(),
         })
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use evidence::container::{Expect, Limits as ContainerLimits, Verifier};
+use evidence::container::{Expect, Limits as ContainerLimits, MemberEnd, Verifier};
 use evidence::digest::Digest;
-use evidence::entry::EntryType;
+use evidence::entry::{EntryType, Envelope};
 use evidence::id::Chain;
+use evidence::item::{Device, ItemRecord, Kind, Link, RawBytes, Stage, Stat};
 use evidence::seal::{Identity, Seal};
 use proto::v1::read_response::Message;
 use proto::{service, v1};
@@ -276,6 +277,14 @@ async fn lost_evidence_is_an_alarm_and_a_lost_copy_is_made_again() {
 }
 
 async fn chain_types(channel: &tonic::transport::Channel, incident: &str) -> Vec<String> {
+    let entries = chain_entries(channel, incident).await;
+    entries
+        .iter()
+        .map(|envelope| envelope.type_.to_string())
+        .collect()
+}
+
+async fn chain_entries(channel: &tonic::transport::Channel, incident: &str) -> Vec<Envelope> {
     let request = v1::EntriesRequest {
         from: 0,
         count: 0,
@@ -287,17 +296,11 @@ async fn chain_types(channel: &tonic::transport::Channel, incident: &str) -> Vec
         .await
         .unwrap()
         .into_inner();
-    let mut types = Vec::new();
+    let mut entries = Vec::new();
     while let Some(row) = stream.message().await.unwrap() {
-        types.push(
-            evidence::entry::Entry::parse(&row.entry)
-                .unwrap()
-                .envelope
-                .type_
-                .to_string(),
-        );
+        entries.push(evidence::entry::Entry::parse(&row.entry).unwrap().envelope);
     }
-    types
+    entries
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,7 +368,7 @@ async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() 
 
     let request = v1::ListItemsRequest {
         collection: attempt.collection(),
-        prefix: "/etc".into(),
+        prefix: b"/etc".as_slice().into(),
         not_ok_only: false,
         purpose: "look".into(),
     };
@@ -384,7 +387,118 @@ async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() 
             .iter()
             .filter(|type_| *type_ == "evidence.accessed")
             .count(),
-        4
+        5,
+        "three items, a segment, a list"
+    );
+}
+
+/// An attempt with a file of two names and a symlink: items 0, 1 and 2.
+fn attempt_with_links(endpoint: &Endpoint, order: &evidence::signed::Signed) -> Attempt {
+    let (document, delegation, sealer) = delegate(endpoint, order, 1);
+    let content = b"one file, two names\n".to_vec();
+    let stat = |mode, nlink| Stat {
+        dev: Device { major: 8, minor: 1 },
+        ino: 7,
+        mode,
+        nlink,
+        uid: 0,
+        gid: 0,
+        size: content.len() as u64,
+        blocks: 8,
+        atime: file_time(1_700_000_000),
+        mtime: file_time(1_700_000_000),
+        ctime: file_time(1_700_000_000),
+        btime: None,
+        attrs: 0,
+    };
+    let record = |kind, path: &str, stat| {
+        let mut record = ItemRecord::new("files", kind, path, file_time(1_800_000_000));
+        record.before = Some(stat);
+        record
+    };
+    let mut writer = writer(&document, &sealer);
+    let mut first = record(Kind::File, "/srv/first", stat(0o100_644, 2));
+    first.size = Some(content.len() as u64);
+    writer.begin_member(first).unwrap();
+    writer.write(&content).unwrap();
+    let end = MemberEnd::ok(Some(stat(0o100_644, 2)), file_time(1_800_000_001));
+    let first = writer.end_member(end).unwrap();
+    let mut second = record(Kind::File, "/srv/second", stat(0o100_644, 2));
+    second.link = Some(Link {
+        n: first.n,
+        member: first.member.unwrap(),
+    });
+    (second.size, second.sha256) = (first.size, first.sha256);
+    writer.add_member(second).unwrap();
+    let mut symlink = record(Kind::Symlink, "/srv/symlink", stat(0o120_777, 1));
+    symlink.target = Some(RawBytes(b"first".to_vec()));
+    writer.add_member(symlink).unwrap();
+    let (segments, summary) = writer.finish(clocks(101)).unwrap();
+    Attempt {
+        delegation,
+        document,
+        sealer,
+        segments,
+        summary,
+        files: vec![("/srv/second".into(), content)],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_link_is_read_as_the_item_that_holds_its_content_and_both_reads_are_recorded() {
+    let Scene {
+        lab,
+        ada,
+        web,
+        order,
+        signed,
+        incident,
+    } = scene().await;
+    let attempt = attempt_with_links(&web, &signed);
+    let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
+    upload.position().await;
+    upload.finish(&attempt, 0, &web, &order).await;
+    let collection = attempt.collection();
+
+    let mut client = service::evidence_client(ada.channel.clone());
+    let request = |path: &str| v1::ReadItemRequest {
+        collection: collection.clone(),
+        path: path.as_bytes().to_vec().into(),
+        ordinal: 0,
+        purpose: "what is in it".into(),
+    };
+    let mut stream = client
+        .read_item(request("/srv/second"))
+        .await
+        .unwrap()
+        .into_inner();
+    let Some(Message::Begin(begin)) = stream.message().await.unwrap().unwrap().message else {
+        panic!("no begin")
+    };
+    let record = ItemRecord::parse_line(&begin.record, Stage::Final).unwrap();
+    assert_eq!((record.n, record.shown.as_str()), (1, "/srv/second"));
+    let (read, end) = drain(&mut stream).await;
+    let content = &attempt.files[0].1;
+    assert_eq!((&read, begin.size), (content, content.len() as u64));
+    assert_eq!(record.sha256, Some(Digest::of(content)));
+    assert!(end.digest_checked);
+    let read: Vec<String> = chain_entries(&ada.channel, &incident)
+        .await
+        .into_iter()
+        .filter(|envelope| envelope.type_ == EntryType::EvidenceAccessed)
+        .map(|envelope| envelope.reference("object").unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        read,
+        [format!("{collection}/item/0"), format!("{collection}/item/1")]
+    );
+
+    let refused = client.read_item(request("/srv/symlink")).await.unwrap();
+    let status = refused.into_inner().message().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+    assert_eq!(
+        status.message(),
+        "item 2 is a symlink to first: read what it names, first"
     );
 }
 
@@ -423,7 +537,7 @@ async fn an_item_of_an_unfinished_collection_is_read_without_a_seek_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_altered_a_frame_is_caught_while_it_is_read() {
+async fn stores_that_both_altered_a_frame_are_caught_while_it_is_read() {
     let Scene {
         lab,
         ada,
@@ -437,11 +551,13 @@ async fn a_store_that_altered_a_frame_is_caught_while_it_is_read() {
     upload.position().await;
     upload.finish(&attempt, 0, &web, &order).await;
     // Noise is stored raw inside its frame: the flip survives decompression and only the item's digest tells.
-    let path = &lab.stored("a", "segments/")[1];
-    let mut bytes = fs_err::read(path).unwrap();
-    bytes[4 << 20] ^= 1;
-    fs_err::remove_file(path).unwrap();
-    fs_err::write(path, bytes).unwrap();
+    for store in ["a", "b"] {
+        let path = &lab.stored(store, "segments/")[1];
+        let mut bytes = fs_err::read(path).unwrap();
+        bytes[4 << 20] ^= 1;
+        fs_err::remove_file(path).unwrap();
+        fs_err::write(path, bytes).unwrap();
+    }
     let request = v1::ReadItemRequest {
         collection: attempt.collection(),
         path: b"/var/log/big".to_vec().into(),

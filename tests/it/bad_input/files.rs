@@ -24,7 +24,7 @@ fn items(field: &Field, collection: &str) -> BTreeMap<Vec<u8>, ItemRecord> {
             .unwrap();
         let request = v1::ListItemsRequest {
             collection: collection.to_owned(),
-            prefix: String::new(),
+            prefix: Vec::new().into(),
             not_ok_only: false,
             purpose: "test".to_owned(),
         };
