@@ -127,7 +127,12 @@ stamp() { # check, response, data
     code=$?
     result "$1" "existed at $(openssl ts -reply -in "$2" -text 2>/dev/null | sed -n 's/^Time stamp: //p')" $code
 }
-stamp sums.stamp "$bundle/SHA256SUMS.tsr" "$bundle/SHA256SUMS"
+# A bundle that was stamped once is not handed over without the second stamp, by whoever took it away.
+if [ -e "$trust/tsa.pem" ] && [ -e "$bundle/ledger/checkpoint.tsr" ] && [ ! -e "$bundle/SHA256SUMS.tsr" ]; then
+    skip sums.stamp "there is a stamp over the checkpoint and none over SHA256SUMS: ask for the bundle again"
+else
+    stamp sums.stamp "$bundle/SHA256SUMS.tsr" "$bundle/SHA256SUMS"
+fi
 stamp checkpoint.stamp "$bundle/ledger/checkpoint.tsr" "$bundle/ledger/checkpoint"
 
 # --- Custody: inclusion of every entry, the chain, event ids, the export. The acts are laid out for ssh-keygen below.

@@ -21,6 +21,9 @@ use crate::pins::Pins;
 /// The file of the last login, in the home.
 pub const CREDENTIALS: &str = "session/credentials.pem";
 
+/// What helps whoever named something that is not there.
+const LISTS: &str = "see what there is: exhibit incident list, exhibit order list, exhibit collection list, exhibit endpoint list";
+
 /// Most roster versions a collector may show at once.
 const ROSTERS_MAX: usize = 10_000;
 
@@ -161,9 +164,18 @@ pub fn refused(status: tonic::Status) -> anyhow::Error {
         ),
         _ => match class.action() {
             Action::Retry => could_not(text, "try again in a moment"),
+            Action::Reject if class == Class::Missing => could_not(text, LISTS),
             Action::Reject => could_not(text, ""),
             Action::Halt => could_not(text, "ask the operator to look at the collector's log"),
         },
+    }
+}
+
+/// As [`refused`], with the command's own next step where what it asks about does not exist or is not in the state for it.
+pub fn refused_then(next: impl Into<String>) -> impl FnOnce(tonic::Status) -> anyhow::Error {
+    move |status| match Class::of(&status) {
+        Class::Missing | Class::Precondition => could_not(status.message(), next),
+        _ => refused(status),
     }
 }
 
@@ -183,5 +195,32 @@ fn told(refusal: Refusal) -> anyhow::Error {
             "check the address in config.toml; if it is right, somebody stands between you and the collector",
         ),
         other => could_not(format!("no TLS connection: {other:?}"), "ask the operator"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_or_not_in_the_state_for_it_has_a_next_step() {
+        let missing = Class::Missing.status("there is no incident INC-2026-0009");
+        assert_eq!(
+            refused(missing.clone()).to_string(),
+            format!("there is no incident INC-2026-0009\n  next: {LISTS}")
+        );
+        let next = "list the incidents: exhibit incident list";
+        assert_eq!(
+            refused_then(next)(missing).to_string(),
+            format!("there is no incident INC-2026-0009\n  next: {next}")
+        );
+        let settled = Class::Precondition.status("the order is issued already");
+        assert_eq!(
+            refused_then("see it")(settled).to_string(),
+            "the order is issued already\n  next: see it"
+        );
+        // What has a next step of its own keeps it.
+        let forbidden = refused_then("see it")(Class::Forbidden.status("not yours")).to_string();
+        assert!(forbidden.contains("ask the admins"), "{forbidden}");
     }
 }

@@ -111,7 +111,10 @@ pub fn create_key(path: &Path, comment: &str) -> anyhow::Result<()> {
     if path.exists() {
         return Err(could_not(
             format!("{} exists", path.display()),
-            "choose another place; keys are never overwritten",
+            format!(
+                "keys are never overwritten: choose another place, or name the key that is there: {}.pub",
+                path.display()
+            ),
         ));
     }
     let done = Command::new("ssh-keygen")

@@ -16,6 +16,7 @@ use evidence::entry::EntryType;
 use evidence::id::{Actor, Chain, IncidentId};
 use evidence::roster::{AdmittedRoster, Role};
 use evidence::{json, pairs, sshsig};
+use exhibit_verify::{Report, Verdict};
 use indicatif::ProgressBar;
 use ledger::{Note, ProofFile, verify_consistency};
 use proto::{convert, v1};
@@ -25,7 +26,7 @@ use crate::commands::{Context, verify};
 use crate::failure::{because, could_not, failed, usage};
 use crate::output::bytes;
 use crate::progress::byte_bar;
-use crate::session::{Session, refused};
+use crate::session::{Session, refused, refused_then};
 
 /// Files that a collector may leave to its client, because they say the same for every bundle.
 const OWN_FILES: &[(&str, &str)] = &[("verify.sh", include_str!("../../../packaging/verify.sh"))];
@@ -114,7 +115,33 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
             Digest::of(&sums.encode())
         )
     })?;
-    verify::judge(&report, &args.out)
+    handed_over(&report, &args.out)
+}
+
+/// A bundle that holds, but is not all that this home asks of one, is handed over with a warning: it is logged as exported, and nothing in it is wrong.
+fn handed_over(report: &Report, out: &Path) -> anyhow::Result<()> {
+    if report.exit_code() == 0 {
+        return Ok(());
+    }
+    let open: Vec<&str> = report
+        .checks
+        .iter()
+        .filter(|check| check.required && check.verdict == Verdict::NotChecked)
+        .map(|check| check.check)
+        .collect();
+    let next = if open.contains(&"sums.stamp") {
+        "export again when the time-stamping authority answers; until then whoever pins it gets exit code 2 for this bundle"
+    } else {
+        "the lines `not checked` above say what is missing"
+    };
+    Err(could_not(
+        format!(
+            "{} is exported and logged, but it does not verify completely: {} could not be checked",
+            out.display(),
+            open.join(", ")
+        ),
+        next,
+    ))
 }
 
 fn parent(path: &Path) -> &Path {
@@ -141,14 +168,15 @@ async fn export(
         incident: args.incident.to_string(),
         purpose: args.purpose.clone(),
     };
-    let mut chunks = client.export(request).await.map_err(refused)?.into_inner();
+    let listed = || refused_then("list the incidents: exhibit incident list");
+    let mut chunks = client.export(request).await.map_err(listed())?.into_inner();
     let mut writer = Writer {
         dir,
         sums: Sums::new(),
         open: None,
         bar: byte_bar(session.output, None),
     };
-    while let Some(chunk) = chunks.message().await.map_err(refused)? {
+    while let Some(chunk) = chunks.message().await.map_err(listed())? {
         writer.take(chunk)?;
     }
     let mut sums = writer.finish()?;
@@ -253,7 +281,7 @@ async fn record(
     if answer.stamp.is_empty() {
         session
             .output
-            .say("no time stamp over SHA256SUMS: no time-stamping authority answered");
+            .say("warning: no time stamp over SHA256SUMS: no time-stamping authority answered");
     } else {
         write_file(dir, "SHA256SUMS.tsr", &answer.stamp)?;
     }
@@ -414,6 +442,22 @@ mod tests {
             .status();
         assert!(checked.unwrap().success());
         assert_eq!(sums.len(), 3);
+    }
+
+    #[test]
+    fn a_bundle_without_its_stamp_is_handed_over_with_a_warning() {
+        let mut report = Report::default();
+        report.ok("sums", "", "every file has its digest");
+        handed_over(&report, Path::new("out")).unwrap();
+        report.not_checked("sums.stamp", "", "SHA256SUMS.tsr is missing");
+        let error = handed_over(&report, Path::new("out")).unwrap_err();
+        let failure = error.downcast::<crate::failure::Failure>().unwrap();
+        assert_eq!(failure.exit, crate::failure::Exit::CouldNot);
+        assert_eq!(
+            failure.state,
+            "out is exported and logged, but it does not verify completely: sums.stamp could not be checked"
+        );
+        assert!(failure.next.starts_with("export again when"), "{}", failure.next);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::commands::Context;
 use crate::directory::Directory;
 use crate::failure::{because, could_not, usage};
 use crate::output::{shown, table, write_line};
-use crate::session::{Session, refused};
+use crate::session::{Session, refused, refused_then};
 
 const TOKEN_EXAMPLES: &str = "\
 Examples:
@@ -171,11 +171,12 @@ async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
     let request = v1::RegisterTokenRequest {
         token: Some(signed.into()),
     };
-    let answer = client
-        .register_token(request)
-        .await
-        .map_err(refused)?
-        .into_inner();
+    let answer = client.register_token(request).await;
+    let next = format!(
+        "name the generation after its newest, which `exhibit endpoint show {}` lists: --generation N",
+        args.endpoint
+    );
+    let answer = answer.map_err(refused_then(next))?.into_inner();
     let recorded = session.recorded("entry", answer.entry).await?;
     let refs = [
         ("endpoint", args.endpoint.to_string()),
@@ -346,7 +347,9 @@ async fn retire(
     };
     let (request, signed) = session.act(draft, &roster, &[Role::EndpointAdmin])?;
     let mut client = proto::service::incident_client(session.channel());
-    let answer = client.record_act(request).await.map_err(refused)?.into_inner();
+    let answer = client.record_act(request).await;
+    let next = "see endpoints and generations: exhibit endpoint list";
+    let answer = answer.map_err(refused_then(next))?.into_inner();
     let recorded = session.recorded("entry", answer.entry).await?;
     recorded.expect(EntryType::EndpointRetired, &signed.digest(), &refs)?;
     let value = serde_json::json!({"endpoint": endpoint, "generation": generation, "index": recorded.index});

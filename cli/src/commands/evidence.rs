@@ -2,8 +2,10 @@
 //! Guarantee: content is digested here and compared with the item record; what does not match is never left under the
 //! name that was asked for. Not here: proving the record itself (a bundle's verification does).
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{IsTerminal as _, Write};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -19,7 +21,7 @@ use crate::commands::order::check_prefix;
 use crate::failure::{because, could_not, failed, usage};
 use crate::output::{Format, bytes, shown, write_line};
 use crate::progress::byte_bar;
-use crate::session::{Session, refused};
+use crate::session::{Session, refused_then};
 
 /// `exhibit evidence …`.
 #[derive(Debug, Subcommand)]
@@ -31,9 +33,9 @@ pub enum Args {
     Ls {
         /// Collection: id or unique prefix of at least 8 digits
         collection: String,
-        /// Only paths that begin so
+        /// Only paths that begin so, byte for byte
         #[arg(default_value = "")]
-        prefix: String,
+        prefix: OsString,
         /// Only items whose outcome is not `ok`
         #[arg(long)]
         not_ok: bool,
@@ -65,8 +67,8 @@ pub enum Args {
 pub struct ReadArgs {
     /// Collection: id or unique prefix of at least 8 digits
     collection: String,
-    /// Path on the endpoint, a stream such as live/host.jsonl, or '#' and the item's number
-    item: String,
+    /// Path on the endpoint, byte for byte, a stream such as live/host.jsonl, or '#' and the item's number
+    item: OsString,
     /// Why you read it; kept as an erasable detail of the ledger entry
     #[arg(long)]
     purpose: String,
@@ -87,7 +89,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         } => {
             let request = v1::ListItemsRequest {
                 collection,
-                prefix,
+                prefix: prefix.into_vec().into(),
                 not_ok_only,
                 purpose,
             };
@@ -113,8 +115,9 @@ async fn list(session: &Session, request: v1::ListItemsRequest) -> anyhow::Resul
     check_prefix(&request.collection)?;
     check_purpose(&request.purpose)?;
     let mut client = proto::service::evidence_client(session.channel());
-    let mut batches = client.list_items(request).await.map_err(refused)?.into_inner();
-    while let Some(batch) = batches.message().await.map_err(refused)? {
+    let listed = || refused_then("list the collections: exhibit collection list");
+    let mut batches = client.list_items(request).await.map_err(listed())?.into_inner();
+    while let Some(batch) = batches.message().await.map_err(listed())? {
         for line in batch.records {
             let record = record(&line)?;
             let text = match session.output.format {
@@ -144,6 +147,33 @@ fn record(line: &[u8]) -> anyhow::Result<ItemRecord> {
             "tell the operator: exhibit ledger fsck --evidence",
         )
     })
+}
+
+/// Which item was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Item<'a> {
+    Path(&'a [u8]),
+    Ordinal(u64),
+}
+
+impl<'a> Item<'a> {
+    /// Names on Linux are bytes: what is no UTF-8 is asked for as it is.
+    fn parse(text: &'a OsStr) -> anyhow::Result<Self> {
+        let Some(digits) = text.as_bytes().strip_prefix(b"#") else {
+            return Ok(Self::Path(text.as_bytes()));
+        };
+        String::from_utf8_lossy(digits)
+            .parse()
+            .map(Self::Ordinal)
+            .map_err(|cause| usage(format!("{}: {cause}", text.display()), "give '#' and a number"))
+    }
+
+    fn is_asked(self, record: &ItemRecord) -> bool {
+        match self {
+            Self::Path(path) => record.path.0 == path,
+            Self::Ordinal(n) => record.n == n,
+        }
+    }
 }
 
 /// What came through the door.
@@ -199,15 +229,16 @@ impl Read {
 async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow::Result<Read> {
     check_prefix(&args.collection)?;
     check_purpose(&args.purpose)?;
-    let (path, ordinal) = match args.item.strip_prefix('#') {
-        Some(number) => {
-            let number = number
-                .parse()
-                .map_err(|cause| usage(format!("{}: {cause}", args.item), "give '#' and a number"))?;
-            (Vec::new(), number)
-        }
-        None => (args.item.clone().into_bytes(), 0),
+    let item = Item::parse(&args.item)?;
+    let (path, ordinal) = match item {
+        Item::Ordinal(ordinal) => (Vec::new(), ordinal),
+        Item::Path(path) => (path.to_vec(), 0),
     };
+    let next = format!(
+        "list the items: exhibit evidence ls {} --purpose TEXT",
+        args.collection
+    );
+    let listed = || refused_then(next.clone());
     let mut client = proto::service::evidence_client(session.channel());
     let request = v1::ReadItemRequest {
         collection: args.collection.clone(),
@@ -215,7 +246,7 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
         ordinal,
         purpose: args.purpose.clone(),
     };
-    let mut stream = client.read_item(request).await.map_err(refused)?.into_inner();
+    let mut stream = client.read_item(request).await.map_err(listed())?.into_inner();
     let odd = |what: &str| {
         failed(
             format!("the collector's answer is out of order: {what}"),
@@ -225,18 +256,13 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
     let Some(Message::Begin(begin)) = stream
         .message()
         .await
-        .map_err(refused)?
+        .map_err(listed())?
         .and_then(|answer| answer.message)
     else {
         return Err(odd("no beginning"));
     };
     let record = record(&begin.record)?;
-    let asked = if args.item.starts_with('#') {
-        record.n == ordinal
-    } else {
-        record.path.0 == args.item.as_bytes()
-    };
-    if !asked {
+    if !item.is_asked(&record) {
         return Err(odd("another item than was asked for"));
     }
     let accessed = session.recorded("accessed", begin.accessed).await?;
@@ -248,7 +274,7 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
     }
     let bar = byte_bar(session.output, Some(begin.size));
     let (mut hasher, mut count, mut ended) = (Hasher::new(), 0_u64, None);
-    while let Some(answer) = stream.message().await.map_err(refused)? {
+    while let Some(answer) = stream.message().await.map_err(listed())? {
         match answer.message {
             Some(Message::Data(data)) if ended.is_none() => {
                 count = count.saturating_add(u64::try_from(data.len())?);
@@ -367,7 +393,45 @@ fn line(piece: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(subcommand)]
+        args: Args,
+    }
+
+    #[test]
+    fn an_item_is_asked_for_by_raw_bytes_or_by_number() {
+        let parse = |bytes| Item::parse(OsStr::from_bytes(bytes)).ok();
+        assert_eq!(parse(b"/tmp/caf\xe9"), Some(Item::Path(b"/tmp/caf\xe9")));
+        assert_eq!(parse(b"#12"), Some(Item::Ordinal(12)));
+        assert_eq!(parse(b"#"), None);
+        assert_eq!(parse(b"#\xe9"), None);
+        for words in [
+            &[b"exhibit".as_slice(), b"ls", b"7b1e44d0", b"/tmp/caf\xe9"][..],
+            &[b"exhibit", b"cat", b"7b1e44d0", b"/tmp/caf\xe9"],
+            &[
+                b"exhibit",
+                b"get",
+                b"7b1e44d0",
+                b"/tmp/caf\xe9",
+                b"--out",
+                b"caf\xe9",
+            ],
+        ] {
+            let words = words.iter().map(|word| OsStr::from_bytes(word));
+            let purpose = ["--purpose", "look"].map(OsStr::new);
+            let parsed = Program::try_parse_from(words.chain(purpose)).unwrap();
+            let asked = match parsed.args {
+                Args::Ls { prefix, .. } => prefix,
+                Args::Cat(read) | Args::Get { read, .. } => read.item,
+            };
+            assert_eq!(asked.as_bytes(), b"/tmp/caf\xe9");
+        }
+    }
 
     #[test]
     fn evidence_cannot_drive_the_terminal() {

@@ -14,7 +14,7 @@ use crate::acts::Draft;
 use crate::commands::Context;
 use crate::failure::usage;
 use crate::output::{shown, shown_lines, table};
-use crate::session::{Session, refused};
+use crate::session::{Session, refused, refused_then};
 use crate::witness::Recorded;
 
 /// `exhibit incident …`.
@@ -259,11 +259,16 @@ async fn act(
     };
     let (request, signed) = session.act(draft, &roster, roles)?;
     let mut client = proto::service::incident_client(session.channel());
-    let answer = client.record_act(request).await.map_err(refused)?.into_inner();
+    let answer = client.record_act(request).await.map_err(listed())?.into_inner();
     let recorded = session.recorded("entry", answer.entry).await?;
     recorded.expect(type_, &signed.digest(), &[])?;
     let verb = type_.as_str().rsplit('.').next().unwrap_or_default().to_owned();
     done(session, &incident, &verb, &recorded)
+}
+
+/// A refusal that concerns the incident named.
+fn listed() -> impl FnOnce(tonic::Status) -> anyhow::Error {
+    refused_then("see the incidents and their states: exhibit incident list")
 }
 
 fn done(session: &Session, incident: &IncidentId, verb: &str, recorded: &Recorded) -> anyhow::Result<()> {
@@ -334,7 +339,11 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
     let request = v1::ShowIncidentRequest {
         incident: incident.to_string(),
     };
-    let answer = client.show_incident(request).await.map_err(refused)?.into_inner();
+    let answer = client
+        .show_incident(request)
+        .await
+        .map_err(listed())?
+        .into_inner();
     let row = answer.incident.unwrap_or_default();
     let value = serde_json::json!({
         "incident": row_value(&row),

@@ -13,6 +13,7 @@ use evidence::enrolment::{Login, LoginType};
 use evidence::json;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
+use proto::status::Class;
 use proto::v1;
 use rustls::pki_types::CertificateDer;
 
@@ -73,7 +74,7 @@ pub async fn run(_: Args, context: &Context) -> anyhow::Result<()> {
         login: Some(signed.into()),
         csr: key.request()?.into(),
     };
-    let answer = enrol.login(request).await.map_err(refused)?.into_inner();
+    let answer = enrol.login(request).await.map_err(not_let_in)?.into_inner();
     let chain: Vec<CertificateDer<'static>> = answer
         .certificates
         .into_iter()
@@ -100,4 +101,15 @@ pub async fn run(_: Args, context: &Context) -> anyhow::Result<()> {
     context.output.result(&value, || {
         format!("logged in as {} until {}", config.person, leaf.not_after)
     })
+}
+
+/// Another try would end the same way: what is missing is in the roster or in this home.
+fn not_let_in(status: tonic::Status) -> anyhow::Error {
+    if Class::of(&status) == Class::Unidentified {
+        return could_not(
+            status.message(),
+            "check person and key in this home; ask the admins whether the roster still has both",
+        );
+    }
+    refused(status)
 }

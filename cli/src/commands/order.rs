@@ -18,7 +18,7 @@ use crate::clock;
 use crate::commands::Context;
 use crate::failure::{because, failed, usage};
 use crate::output::{bytes, shown, table};
-use crate::session::{Session, refused};
+use crate::session::{Session, refused, refused_then};
 
 /// `exhibit order …`.
 #[derive(Debug, Subcommand)]
@@ -89,7 +89,10 @@ async fn fetch(session: &Session, prefix: &str) -> anyhow::Result<Shown> {
     let request = v1::ShowOrderRequest {
         order: prefix.to_owned(),
     };
-    let mut answer = client.show_order(request).await.map_err(refused)?.into_inner();
+    let answer = client.show_order(request).await;
+    let mut answer = answer
+        .map_err(refused_then("list the orders: exhibit order list"))?
+        .into_inner();
     let signed = proto::convert::signed("order", answer.order.take())?;
     let next = "tell the operator and the admins";
     let (order, signers) = signed
@@ -191,7 +194,8 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
         "order": signed.digest(), "state": row.state, "document": order,
         "approvals": answer.approvals.len(),
         "attempts": attempts.iter().map(|attempt| json!({
-            "endpoint": attempt.endpoint, "attempt": attempt.attempt, "collection": attempt.collection, "state": attempt.state,
+            "endpoint": attempt.endpoint, "attempt": attempt.attempt, "collection": attempt.collection,
+            "state": target_state(attempt, &row.state),
             "detail": attempt.detail, "items": attempt.items, "plain_bytes": attempt.plain_bytes,
             "stored_bytes": attempt.stored_bytes, "segments": attempt.segments, "updated": attempt.updated,
         })).collect::<Vec<_>>(),
@@ -240,7 +244,7 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
                 vec![
                     shown(&attempt.endpoint),
                     attempt.attempt.to_string(),
-                    shown(&attempt.state),
+                    shown(target_state(attempt, &row.state)),
                     attempt.items.to_string(),
                     bytes(attempt.stored_bytes),
                     shown(&attempt.collection),
@@ -262,6 +266,16 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
         ));
         lines.join("\n")
     })
+}
+
+/// A target waits for nothing once nobody may obey the order: then the order's end is its state too.
+fn target_state<'a>(attempt: &'a v1::AttemptRow, order: &'a str) -> &'a str {
+    let is_over = matches!(order, "rejected" | "cancelled" | "expired");
+    if is_over && attempt.state == "waiting" {
+        order
+    } else {
+        &attempt.state
+    }
 }
 
 async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::Result<()> {
@@ -292,7 +306,8 @@ async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::
     let request = v1::ApproveOrderRequest {
         approval: Some(signed.into()),
     };
-    let answer = client.approve_order(request).await.map_err(refused)?.into_inner();
+    let answer = client.approve_order(request).await;
+    let answer = answer.map_err(settled(prefix))?.into_inner();
     let recorded = session.recorded("entry", answer.entry).await?;
     let (type_, word) = match decision {
         Decision::Approve => (EntryType::OrderApproved, "approved"),
@@ -300,6 +315,11 @@ async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::
     };
     recorded.expect(type_, &event, &[("order", id.to_string())])?;
     done(session, &id, word, recorded.index)
+}
+
+/// A refusal of a decision that comes too late.
+fn settled(order: &str) -> impl FnOnce(tonic::Status) -> anyhow::Error {
+    refused_then(format!("see what became of it: exhibit order show {order}"))
 }
 
 async fn cancel(session: &Session, prefix: &str, reason: Option<String>) -> anyhow::Result<()> {
@@ -319,7 +339,8 @@ async fn cancel(session: &Session, prefix: &str, reason: Option<String>) -> anyh
     };
     let (request, act) = session.act(draft, &roster, &[Role::Responder])?;
     let mut client = proto::service::incident_client(session.channel());
-    let answer = client.record_act(request).await.map_err(refused)?.into_inner();
+    let answer = client.record_act(request).await;
+    let answer = answer.map_err(settled(prefix))?.into_inner();
     let recorded = session.recorded("entry", answer.entry).await?;
     recorded.expect(
         EntryType::OrderCancelled,
@@ -334,4 +355,32 @@ fn done(session: &Session, order: &Digest, word: &str, index: u64) -> anyhow::Re
     session.output.result(&value, || {
         format!("order {order} {word}, proven at {index} in the ledger")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_of_an_order_that_is_over_does_not_wait() {
+        let attempt = |state: &str| v1::AttemptRow {
+            state: state.to_owned(),
+            ..Default::default()
+        };
+        for (target, order, shown) in [
+            ("waiting", "rejected", "rejected"),
+            ("waiting", "cancelled", "cancelled"),
+            ("waiting", "expired", "expired"),
+            ("waiting", "awaiting-approval", "waiting"),
+            ("waiting", "issued", "waiting"),
+            ("interrupted", "cancelled", "interrupted"),
+            ("stored", "cancelled", "stored"),
+        ] {
+            assert_eq!(
+                target_state(&attempt(target), order),
+                shown,
+                "{target} of {order}"
+            );
+        }
+    }
 }

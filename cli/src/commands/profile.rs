@@ -25,7 +25,7 @@ pub enum Args {
         /// Name or file
         profile: String,
     },
-    /// Check a profile; every fault with line and cause
+    /// Check a profile: says that it compiles, or its first fault with line and cause
     #[command(after_help = "Examples:\n  exhibit profile lint mine.toml")]
     Lint {
         /// File

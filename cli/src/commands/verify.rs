@@ -48,12 +48,7 @@ pub fn verify(bundle: &Path, trust: &Path, output: Output) -> anyhow::Result<Rep
         bar.set_position(progress.done);
     });
     bar.finish_and_clear();
-    report.map_err(|cause| {
-        could_not(
-            because(&cause),
-            "give the folder that holds SHA256SUMS; unpack an archive first",
-        )
-    })
+    report.map_err(|cause| could_not(because(&cause), cause.next()))
 }
 
 /// The exit code of a report.

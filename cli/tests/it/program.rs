@@ -160,6 +160,9 @@ fn lint_names_line_and_cause_and_completions_and_manual_pages_are_made() {
         "{said}"
     );
 
+    let help = text(&exhibit(&home, &["profile", "lint", "--help"]).stdout);
+    assert!(help.contains("its first fault with line and cause"), "{help}");
+
     let script = text(&exhibit(&home, &["completions", "bash"]).stdout);
     assert!(script.contains("_exhibit") && script.contains("bundle"));
     let man = folder.path().join("man");

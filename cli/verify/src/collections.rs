@@ -14,7 +14,7 @@ use evidence::seal::{Identity, Seal};
 use crate::custody::{Custody, Proven, act_of};
 use crate::endpoints::{self, Endpoints};
 use crate::files::Files;
-use crate::orders::{self, Orders};
+use crate::orders::{self, Fate, Orders};
 use crate::report::{CollectionSummary, Report};
 use crate::rosters::signed;
 use crate::trust::chain;
@@ -308,8 +308,10 @@ fn delegation(context: &Context<'_>, expected: &Expected) -> Result<Delegated, S
         .get(&delegation.order)
         .ok_or("its order is not among the verified ones")?;
     let order = &verified.order;
-    if verified.complete_at >= started.index {
-        return Err("it was started before its order was logged and approved".to_owned());
+    match verified.fate {
+        Fate::InForce(since) if since < started.index => {}
+        Fate::InForce(_) => return Err("it was started before its order was logged and approved".to_owned()),
+        Fate::NotApproved(_) => return Err("its order was never approved".to_owned()),
     }
     if delegation.deployment != order.deployment || delegation.attempt > order.attempts {
         return Err(format!(

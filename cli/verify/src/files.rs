@@ -49,6 +49,12 @@ pub enum FilesError {
         #[source]
         source: std::io::Error,
     },
+    /// A file where the folder should be: an archive, most likely.
+    #[error("{path} is a file: a bundle is verified as a folder")]
+    NotAFolder {
+        /// Where.
+        path: String,
+    },
     /// The folder is no bundle.
     #[error("{path} has no SHA256SUMS: not a bundle")]
     NotABundle {
@@ -63,12 +69,31 @@ pub enum FilesError {
     },
 }
 
+impl FilesError {
+    /// What to do now.
+    #[must_use]
+    pub fn next(&self) -> String {
+        match self {
+            Self::NotAFolder { path } => format!("unpack it first: tar -xf {path}"),
+            Self::NotABundle { .. } => "give the folder that holds SHA256SUMS".to_owned(),
+            Self::Io { .. } | Self::Malformed { .. } => {
+                "check the folder's permissions and the medium, then run again".to_owned()
+            }
+        }
+    }
+}
+
 impl<'a> Files<'a> {
     /// Lists the folder and reads SHA256SUMS.
     pub(crate) fn open(root: &Path) -> Result<Self, FilesError> {
         let io = |source| FilesError::Io { source };
         let meta = fs_err::symlink_metadata(root.join("SHA256SUMS"));
         if meta.is_err() {
+            if root.is_file() {
+                return Err(FilesError::NotAFolder {
+                    path: root.display().to_string(),
+                });
+            }
             fs_err::read_dir(root).map_err(io)?;
             return Err(FilesError::NotABundle {
                 path: root.display().to_string(),

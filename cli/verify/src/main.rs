@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use exhibit_verify::{FilesError, Trust, verify};
+use exhibit_verify::{Trust, verify};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Verify an exported bundle offline against keys you pinned beforehand.
@@ -69,14 +69,10 @@ fn run(args: &Args) -> Result<u8, String> {
     });
     bar.finish_and_clear();
     let report = verified.map_err(|cause| {
-        let next = match cause {
-            FilesError::NotABundle { .. } => "give the folder that holds SHA256SUMS; unpack an archive first",
-            _ => "check the folder's permissions and the medium, then run again",
-        };
         let why = std::error::Error::source(&cause)
             .map(|source| format!(": {source}"))
             .unwrap_or_default();
-        format!("{cause}{why}\n  next: {next}")
+        format!("{cause}{why}\n  next: {}", cause.next())
     })?;
     let text = if args.json {
         serde_json::to_string(&report).map_err(|cause| cause.to_string())?

@@ -1,4 +1,5 @@
-//! The orders: signed by a responder of the roster they name, in time, for the endpoints that obeyed, approved where the rules ask.
+//! The orders: signed by a responder of the roster they name, in time, for the endpoints that obeyed, approved where the rules ask
+//! and something was collected under them.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +22,17 @@ pub(crate) type Orders = BTreeMap<Digest, Verified>;
 pub(crate) struct Verified {
     /// The order.
     pub order: Order,
-    /// Index of `order.issued`, or of the approval that completed it.
-    pub complete_at: u64,
+    /// What the log says of it.
+    pub fate: Fate,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Endpoints may obey it since this index: of `order.issued`, or of the approval that completed it.
+    InForce(u64),
+    /// It needs an approval and has none. Nothing was collected under it; the word says how it ended.
+    NotApproved(&'static str),
 }
 
 /// Verifies one order of the bundle.
@@ -80,13 +90,43 @@ pub(crate) fn check(
             "was logged at {time}, after it or its roster had expired"
         ));
     }
-    let complete_at = if roster.needs_approval(order.sensitivity) {
-        approved_at(files, id, &order, custody, rosters)?
-            .ok_or("needs the approval of a second person and has none")?
+    let fate = if roster.needs_approval(order.sensitivity) {
+        match approved_at(files, id, &order, custody, rosters)? {
+            Some(index) => Fate::InForce(index),
+            None if was_obeyed(id, custody) => {
+                return Err("was obeyed, but needs the approval of a second person and has none".to_owned());
+            }
+            None => Fate::NotApproved(ending(id, custody)),
+        }
     } else {
-        issued.index
+        Fate::InForce(issued.index)
     };
-    Ok(Verified { order, complete_at })
+    Ok(Verified { order, fate })
+}
+
+/// Whether an entry of this type names the order.
+fn is_named(id: &Digest, custody: &Custody, type_: EntryType) -> bool {
+    let id = id.to_string();
+    custody
+        .incident
+        .iter()
+        .any(|proven| proven.entry.envelope.type_ == type_ && proven.reference("order") == Some(id.as_str()))
+}
+
+/// Whether an endpoint began a collection under the order. `delegation` fails where the entry names another order than the endpoint did.
+fn was_obeyed(id: &Digest, custody: &Custody) -> bool {
+    is_named(id, custody, EntryType::CollectionStarted)
+}
+
+/// How an order without approval ended; `custody.acts` checks who says so.
+fn ending(id: &Digest, custody: &Custody) -> &'static str {
+    if is_named(id, custody, EntryType::OrderRejected) {
+        "rejected"
+    } else if is_named(id, custody, EntryType::OrderCancelled) {
+        "cancelled"
+    } else {
+        "not approved"
+    }
 }
 
 /// The log index of the first approval that counts.

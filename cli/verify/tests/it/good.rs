@@ -138,7 +138,7 @@ fn what_cannot_be_read_is_not_judged() {
     for (bundle, says) in [
         ("missing", "cannot read the bundle"),
         ("empty", "not a bundle"),
-        ("file", "cannot read the bundle"),
+        ("file", "next: unpack it first: tar -xf "),
     ] {
         let (code, error) = run(bundle, "trust");
         assert_eq!(code, Some(2), "{bundle}: {error}");

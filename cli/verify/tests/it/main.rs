@@ -14,3 +14,4 @@ mod forged;
 mod good;
 mod stamps;
 mod stock_tools;
+mod unapproved;

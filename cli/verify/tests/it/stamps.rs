@@ -287,6 +287,38 @@ fn stamps_verify_under_their_pinned_root_and_no_other() {
     }
 }
 
+#[test]
+fn a_stamp_that_was_taken_away_is_missed_where_the_authority_is_pinned() {
+    let tsa = Tsa::new(P256);
+    let judge = |pinned: bool, stamped: bool| {
+        let recipe = Recipe {
+            files: Box::new(|files: &mut Files| {
+                if stamped {
+                    let response = tsa.stamp(&files["ledger/checkpoint"], 0);
+                    files.insert("ledger/checkpoint.tsr".to_owned(), response);
+                }
+            }),
+            ..Recipe::default()
+        };
+        let mut pins = trust_files();
+        if pinned {
+            pins.insert("tsa.pem".into(), tsa.read("root.pem"));
+        }
+        verify_memory(&recipe.build().files, &trust_of(&pins), Effort::Whole).unwrap()
+    };
+    let report = judge(true, true);
+    assert_eq!(report.exit_code(), 2, "{}", report.text());
+    let check = report.checks.iter().find(|check| check.check == "sums.stamp");
+    let check = check.unwrap();
+    assert_eq!((check.verdict, check.required), (Verdict::NotChecked, true));
+    assert!(check.says.contains("SHA256SUMS.tsr is missing"), "{}", check.says);
+    // Nobody promised a stamp: an authority that was away for both, or none that is pinned.
+    for (pinned, stamped) in [(true, false), (false, true), (false, false)] {
+        let report = judge(pinned, stamped);
+        assert_eq!(report.exit_code(), 0, "{pinned} {stamped}: {}", report.text());
+    }
+}
+
 /// Not every bit of a response is signed (`granted` may become `grantedWithMods`), so what counts is that no flip changes what is said to be
 /// stamped, or when; and that almost every one is refused.
 #[test]
