@@ -45,10 +45,19 @@ To enrol again (new keys, next generation) get a token for it and add --replace;
     )]
     Enrol(EnrolArgs),
     /// Run in the foreground; the service does this
+    #[command(after_help = "Examples:
+  exhibit-agent run
+  exhibit-agent run --state ./agent --policy ./policy.toml    for a try, without the service")]
     Run(RunArgs),
     /// Print the endpoint's own log, and verify that nothing was cut out
+    #[command(after_help = "Examples:
+  exhibit-agent log
+  exhibit-agent log --json | tail -n 20")]
     Log(LogArgs),
     /// Show identity, policy in force and warnings
+    #[command(after_help = "Examples:
+  exhibit-agent status
+  exhibit-agent status --json")]
     Status(StatusArgs),
     /// Write the manual pages
     #[command(hide = true)]

@@ -60,7 +60,9 @@ pub struct Rules {
     pub allow_sensitive: bool,
     /// Distinct persons who must have approved, whatever the roster's rules ask.
     pub min_approvals: u32,
-    /// Collectors that never run here.
+    /// The only collectors that run here; absent: all.
+    pub allowed_collectors: Option<BTreeSet<String>>,
+    /// Collectors that never run here. Wins over `allowed_collectors`.
     pub denied_collectors: BTreeSet<String>,
     /// Which paths may be read.
     pub paths: Paths,
@@ -129,6 +131,7 @@ impl Default for Rules {
             pause: false,
             allow_sensitive: true,
             min_approvals: 0,
+            allowed_collectors: None,
             denied_collectors: BTreeSet::new(),
             paths: Paths::default(),
             limits: Limits::default(),
@@ -253,6 +256,18 @@ impl Policy {
         {
             return Some(format!("the owner denies the collector `{}`", denied.collector()));
         }
+        if let Some(allowed) = &rules.allowed_collectors
+            && let Some(other) = order
+                .plan
+                .steps()
+                .iter()
+                .find(|step| !allowed.contains(step.collector()))
+        {
+            return Some(format!(
+                "the collector `{}` is not among those the owner allows",
+                other.collector()
+            ));
+        }
         if let Some(outside) = self.outside(order) {
             return Some(format!(
                 "`{outside}` is not within what the owner allows (paths.allow)"
@@ -331,15 +346,20 @@ impl Policy {
 
 impl Rules {
     fn check(&self) -> Result<(), String> {
-        if let Some(name) = self
-            .denied_collectors
-            .iter()
-            .find(|name| !COLLECTORS.contains(&name.as_str()))
-        {
-            return Err(format!(
-                "denied_collectors names `{name}`; known are {}",
-                COLLECTORS.join(", ")
-            ));
+        for (list, names) in [
+            ("allowed_collectors", self.allowed_collectors.as_ref()),
+            ("denied_collectors", Some(&self.denied_collectors)),
+        ] {
+            let unknown = names
+                .into_iter()
+                .flatten()
+                .find(|name| !COLLECTORS.contains(&name.as_str()));
+            if let Some(name) = unknown {
+                return Err(format!(
+                    "{list} names `{name}`; known are {}",
+                    COLLECTORS.join(", ")
+                ));
+            }
         }
         for (list, globs) in [
             ("paths.allow", &self.paths.allow),
@@ -454,6 +474,10 @@ mod tests {
             ("min_approvals = -1", "invalid value"),
             ("pause = true\npause = false", "duplicate key"),
             ("denied_collectors = [\"procesess\"]", "known are host"),
+            (
+                "allowed_collectors = [\"fils\"]",
+                "allowed_collectors names `fils`",
+            ),
             ("[paths]\ndeny = [\"home/**\"]", "not an absolute path"),
             ("[paths]\ndeny = [\"/home/[\"]", "paths.deny"),
             ("[limits]\nitems = 0", "pause = true"),
@@ -530,6 +554,20 @@ mod tests {
                 "{glob}"
             );
         }
+    }
+
+    #[test]
+    fn only_allowed_collectors_run_and_denied_ones_never() {
+        let objection = |text: &str| Policy::parse(text, None).unwrap().objection(&order("/etc"), 0);
+        assert_eq!(objection("allowed_collectors = [\"files\"]"), None);
+        assert!(
+            objection("allowed_collectors = [\"host\"]")
+                .unwrap()
+                .contains("not among those")
+        );
+        assert!(objection("allowed_collectors = []").is_some());
+        let both = "allowed_collectors = [\"files\"]\ndenied_collectors = [\"files\"]";
+        assert!(objection(both).unwrap().contains("denies"));
     }
 
     /// An order for one pattern; nothing else of it matters here.
