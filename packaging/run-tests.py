@@ -31,7 +31,7 @@ SUITES = [
     ("unit", "user", 180, ["evidence", "ledger", "proto", "certs", "server", "cli", "exhibit-verify"], []),
     ("unit-root", "root", 240, ["agent", "server"], []),
     ("unit-user", "user", 120, ["agent"], []),
-    ("journey", "root", 240, ["system-tests"], ["journey::", "dependencies::", "edges::"]),
+    ("journey", "root", 240, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::"]),
     ("hostile", "root", 240, ["system-tests"], ["bad_input::"]),
     ("faults", "root", 300, ["system-tests"], ["faults::"]),
     ("packages", "root", 180, ["system-tests"], ["packages::"]),

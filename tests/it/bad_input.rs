@@ -17,7 +17,7 @@ use lab::run;
 use proto::v1;
 
 /// The time.
-fn now() -> Time {
+pub fn now() -> Time {
     let since = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
@@ -25,7 +25,7 @@ fn now() -> Time {
 }
 
 /// A document signed by a person's or authority's SSH key, with the tool that people use.
-fn signed_by<T: Document>(document: &T, key: &Path) -> Signed {
+pub fn signed_by<T: Document>(document: &T, key: &Path) -> Signed {
     let bytes = evidence::json::to_document(document).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("document");
@@ -39,6 +39,6 @@ fn signed_by<T: Document>(document: &T, key: &Path) -> Signed {
     Signed::from_parts(bytes, vec![armour]).unwrap()
 }
 
-fn wire(signed: &Signed) -> Option<v1::SignedDocument> {
+pub fn wire(signed: &Signed) -> Option<v1::SignedDocument> {
     Some(signed.into())
 }

@@ -14,4 +14,5 @@ mod edges;
 mod faults;
 mod field;
 mod journey;
+mod lifecycle;
 mod packages;
