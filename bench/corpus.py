@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the benchmark corpora, always the same bytes: corpus.py big DIR (one 2 GiB file) | small DIR (20,000 log files, about 670 MB)."""
+"""Makes the benchmark corpora, always the same bytes:
+corpus.py big DIR (one 2 GiB file) | small DIR (20,000 log files, about 670 MB) | many DIR (1,000,000 files of 7 bytes)."""
 import os
 import random
 import sys
@@ -20,7 +21,7 @@ def log_lines(rng, size):
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in ("big", "small"):
+    if len(sys.argv) != 3 or sys.argv[1] not in ("big", "small", "many"):
         print(__doc__, file=sys.stderr)
         return 64
     rng, folder = random.Random(20261121), sys.argv[2]
@@ -32,6 +33,13 @@ def main():
                 # half text that compresses, half noise that does not
                 file.write(text)
                 file.write(rng.randbytes(32 << 20))
+    elif sys.argv[1] == "many":
+        for number in range(1_000_000):
+            sub = os.path.join(folder, f"{number // 1000:03}")
+            if number % 1000 == 0:
+                os.makedirs(sub, exist_ok=True)
+            with open(os.path.join(sub, f"{number:06}"), "wb") as file:
+                file.write(b"%06d\n" % number)
     else:
         text = log_lines(rng, 8 << 20)
         for number in range(20_000):

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # End to end, one run, page cache warm: order → collect → seal → store twice → acknowledged, beside what stock tools need for reading, hashing and
 # compressing the same tree with nothing sent, verified, stored twice or signed: tar | tee >(openssl sha256) | zstd -1 >file.
-#   bash bench/end-to-end.sh [--profile release|dev] [--rounds N]
+#   bash bench/end-to-end.sh [--profile release|dev] [--rounds N] [--corpora "big small many"]
+# `many`, 1,000,000 files of 7 bytes, is for memory: it takes minutes and is not among the defaults.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-profile=release rounds=3
+profile=release rounds=3 corpora="big small"
 while [ $# -gt 0 ]; do
     case $1 in
         --profile) profile=$2; shift 2 ;;
         --rounds) rounds=$2; shift 2 ;;
+        --corpora) corpora=$2; shift 2 ;;
         *) echo "end-to-end: unknown argument $1" >&2; exit 64 ;;
     esac
 done
@@ -18,7 +20,7 @@ cargo build -q --locked --profile "$profile" -p agent -p server -p cli -p exhibi
 work=$(mktemp -d "${TMPDIR:-/tmp}/exhibit-bench.XXXXXX")
 pids=()
 trap 'for pid in "${pids[@]:-}"; do [ -n "$pid" ] && kill "$pid" 2>/dev/null || true; done; wait 2>/dev/null || true; chmod -R u+w "$work"; rm -rf "$work"' EXIT
-for corpus in big small; do python3 bench/corpus.py $corpus "$work/$corpus"; done
+for corpus in $corpora; do python3 bench/corpus.py $corpus "$work/$corpus"; done
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 e=("$bin/exhibit" --home "$work/home")
@@ -42,7 +44,7 @@ pss() { # KiB of PSS of the agent and its children
 }
 now() { date +%s.%N; }
 printf '%-6s %-9s %10s %10s %8s %12s\n' corpus what MB/s seconds ratio 'PSS max MiB'
-for corpus in big small; do
+for corpus in $corpora; do
     bytes=$(find "$work/$corpus" -type f -printf '%s\n' | awk '{s += $1} END {print s}')
     cat >"$work/$corpus.toml" <<TOML
 schema = 1
