@@ -20,6 +20,8 @@ util-linux:/usr/bin/setpriv:suites without root
 e2fsprogs:/sbin/mkfs.ext4:a small disk that fills up
 btrfs-progs:/sbin/mkfs.btrfs:a file with an unreadable range: a damaged checksummed file system
 systemd-journal-remote:/usr/lib/systemd/systemd-journal-remote:writes journals to read rows from
+systemd:/lib/systemd/systemd:journalctl, and the init of the booted container
+dbus:/usr/bin/dbus-daemon:what systemd waits for when it boots
 systemd-container:/usr/bin/systemd-nspawn:boots systemd to start the packages
 procps:/usr/bin/pgrep:process lists in the demo
 "
