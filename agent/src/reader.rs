@@ -9,10 +9,11 @@ pub mod check;
 pub mod files;
 pub mod glob;
 mod mount_table;
+mod once;
 mod outbox;
 pub mod pseudo;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,6 @@ use evidence::item::{AtimeMethod, Kind, RawBytes};
 use evidence::order::{Limits, Step};
 use evidence::outcome::Outcome;
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
 
 use crate::collect;
 use crate::ipc::{DATA_BYTES_MAX, IpcError, Message, PATH_BYTES_MAX, Seen, StepEnd, Use};
@@ -30,6 +30,7 @@ use crate::platform::{self, CallError, Clock, CrossDevice, Look, SelfFds};
 use check::InFlight;
 use mount_table::MountTable;
 pub(crate) use mount_table::unescape;
+use once::Once;
 use outbox::Outbox;
 use pseudo::{End, Pseudo};
 
@@ -113,7 +114,7 @@ pub struct Reader<'a> {
     mounts: MountTable,
     outbox: Outbox,
     pseudo: Pseudo,
-    seen: HashSet<[u8; 16]>,
+    seen: Once,
     limitations: Vec<String>,
 }
 
@@ -152,7 +153,7 @@ pub fn run(params: &Params, handles: Handles, clock: &dyn Clock) -> Result<(), R
             clock,
             outbox: Outbox::new(handles.sealer, in_flight),
             pseudo: Pseudo::default(),
-            seen: HashSet::new(),
+            seen: Once::default(),
             limitations: Vec::new(),
         };
         reader.run_plan(&params.steps, handles.status.as_ref())
@@ -243,12 +244,7 @@ impl Reader<'_> {
 
     /// True the first time a path comes: what is collected twice would be two members of one name.
     pub(crate) fn is_first(&mut self, path: &[u8]) -> bool {
-        let digest = sha2::Sha256::digest(path);
-        let mut short = [0; 16];
-        for (to, from) in short.iter_mut().zip(digest) {
-            *to = from;
-        }
-        self.seen.insert(short)
+        self.seen.insert(path)
     }
 
     /// Hands over an open file for the sealer to read. `directory` and `name` are where it was found.
