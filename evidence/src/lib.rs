@@ -2,7 +2,8 @@
 //! Guarantee: pure — no clock, no randomness, no file, no network; bytes in, bytes or a reason out; no panic on
 //! any input. Not here: the log's own formats (crate `ledger`), the wire (crate `proto`).
 
-// Foundation: values, JSON, keys, signatures.
+// Foundation: values, sets, JSON, keys, signatures.
+pub mod dense_set;
 pub mod digest;
 pub mod document;
 pub mod id;

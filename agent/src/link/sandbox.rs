@@ -15,7 +15,7 @@ use seccompiler::{
 };
 
 use crate::platform::CallError;
-use crate::platform::sandbox::{SandboxError, drop_capabilities};
+use crate::platform::sandbox::{Number, SandboxError, answer_first, drop_capabilities};
 
 /// Confines the calling process for good.
 ///
@@ -158,24 +158,9 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     };
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let mut program = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?.try_into()?;
-    #[cfg(target_arch = "x86_64")]
-    refuse_x32(&mut program);
+    // The x32 calls are x86_64 to the kernel, and every number above has a second spelling there. Elsewhere there are none.
+    answer_first(&mut program, Number::IsAtLeast, 0x4000_0000, libc::EPERM);
     Ok(program)
-}
-
-/// Puts `if nr >= 0x4000_0000 return ERRNO(EPERM)` in front: the x32 calls are the same architecture to the kernel, and
-/// every number above has a second spelling there.
-#[cfg(target_arch = "x86_64")]
-fn refuse_x32(program: &mut BpfProgram) {
-    let instruction = |code: u16, jt: u8, jf: u8, k: u32| seccompiler::sock_filter { code, jt, jf, k };
-    let (load_word, jump_if_at_least, answer) = (0x20, 0x35, 0x06);
-    let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
-    let head = [
-        instruction(load_word, 0, 0, 0),
-        instruction(jump_if_at_least, 0, 1, 0x4000_0000),
-        instruction(answer, 0, 0, refused),
-    ];
-    program.splice(0..0, head);
 }
 
 /// An open call that could change something: one rule for each flag.

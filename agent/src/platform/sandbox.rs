@@ -241,7 +241,8 @@ fn filter(role: Role) -> Result<BpfProgram, seccompiler::BackendError> {
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let mut program: BpfProgram =
         SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?.try_into()?;
-    answer_clone3_with_enosys(&mut program);
+    let clone3 = u32::try_from(libc::SYS_clone3).unwrap_or(0);
+    answer_first(&mut program, Number::Is, clone3, libc::ENOSYS);
     Ok(program)
 }
 
@@ -278,21 +279,26 @@ fn prctl_rules(role: Role) -> Result<Vec<SeccompRule>, seccompiler::BackendError
         .collect()
 }
 
-/// Puts `if nr == clone3 return ERRNO(ENOSYS)` behind the architecture check, which is the first three
-/// instructions of every filter that seccompiler makes (load arch, compare, kill).
-fn answer_clone3_with_enosys(program: &mut BpfProgram) {
+/// How [`answer_first`] compares the number of a call: the jumps of classic BPF.
+#[derive(Debug, Clone, Copy)]
+#[repr(u16)]
+pub(crate) enum Number {
+    /// It is this one.
+    Is = 0x15,
+    /// It is this one or a larger one.
+    IsAtLeast = 0x35,
+}
+
+/// Puts `if nr … number return ERRNO(errno)` in front of a filter. It stands before the architecture check: a call of
+/// another architecture then gets the error instead of being killed, which grants nothing; every jump behind is relative.
+pub(crate) fn answer_first(program: &mut BpfProgram, is: Number, number: u32, errno: libc::c_int) {
     const LOAD_WORD: u16 = 0x20;
-    const JUMP_IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
     let instruction = |code: u16, jt: u8, jf: u8, k: u32| seccompiler::sock_filter { code, jt, jf, k };
-    let clone3 = u32::try_from(libc::SYS_clone3).unwrap_or(0);
-    let enosys = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
     let head = [
         instruction(LOAD_WORD, 0, 0, 0),
-        instruction(JUMP_IF_EQUAL, 0, 1, clone3),
-        instruction(RETURN, 0, 0, enosys),
+        instruction(is as u16, 0, 1, number),
+        instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno.unsigned_abs()),
     ];
-    // At the very front: `nr` of another architecture that equals clone3's number gets ENOSYS instead of being
-    // killed, which grants nothing; every jump behind is relative.
     program.splice(0..0, head);
 }

@@ -1,9 +1,9 @@
 //! Member names already used, at 8 bytes a name.
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
 
+use crate::dense_set::DenseSet;
 use crate::digest::Digest;
 
 /// Why a name cannot be used.
@@ -20,7 +20,7 @@ pub(super) enum Clash {
 #[derive(Default)]
 pub(super) struct Names {
     key: RandomState,
-    seen: HashSet<u64>,
+    seen: DenseSet<u64>,
 }
 
 impl Names {
@@ -61,7 +61,7 @@ fn tag(prefix: &DefaultHasher, kind: u8) -> u64 {
 #[derive(Default)]
 pub(super) struct LinkTargets {
     key: RandomState,
-    seen: HashSet<u64>,
+    seen: DenseSet<u64>,
 }
 
 impl LinkTargets {

@@ -189,6 +189,15 @@ pub fn running(reader: &Connection) -> Result<Vec<CollectionRow>, DbError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Whether a collection takes segments. Asked for every one of them, so it looks at one column of one row.
+///
+/// # Errors
+/// Of the database.
+pub fn is_running(tx: &Connection, id: &[u8; 32]) -> Result<bool, DbError> {
+    let mut statement = tx.prepare_cached("SELECT 1 FROM collections WHERE id = ?1 AND state = 'running'")?;
+    Ok(statement.exists([id])?)
+}
+
 /// Ends a collection, and the attempt that made it.
 ///
 /// # Errors

@@ -146,7 +146,7 @@ pub async fn take(
     let is_added = collector
         .db
         .write_async(move |tx| {
-            let is_running = db::collections::at(tx, &id)?.is_some_and(|row| row.state == "running");
+            let is_running = db::collections::is_running(tx, &id)?;
             if is_running {
                 db::collections::add_segment(tx, &id, &row, items)?;
             }

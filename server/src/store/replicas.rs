@@ -191,24 +191,6 @@ impl Replicas {
         })
     }
 
-    /// A range from the first store that can give it. *Unverified*: the caller checks what it can (a frame, an item).
-    ///
-    /// # Errors
-    /// `Unreadable` when no store can.
-    pub fn read_range(&self, key: &Key, offset: u64, length: u64) -> Result<Vec<u8>, ReplicaError> {
-        let mut failures = Vec::new();
-        for store in &self.stores {
-            match store.read_range(key, offset, length) {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => failures.push(error),
-            }
-        }
-        Err(ReplicaError::Unreadable {
-            key: key.to_string(),
-            failures,
-        })
-    }
-
     /// Keys below a prefix on any store, sorted. A store that cannot be listed is left out as long as one can.
     ///
     /// # Errors
