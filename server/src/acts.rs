@@ -13,11 +13,11 @@ use evidence::id::{Actor, PersonId};
 use evidence::signed::Signed;
 use evidence::time::Time;
 use proto::status::Class;
+use store::Key;
 
 use crate::collector::{Collector, blocking};
 use crate::grpc::failure::{Failure, chain};
 use crate::people::role_of;
-use crate::store::Key;
 
 /// By how much a person's clock may differ from ours in either direction: an act says when it happened.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);

@@ -13,6 +13,7 @@ use evidence::id::{CollectorId, DeploymentId, EndpointId, Generation};
 use evidence::keys::PublicKey;
 use evidence::signed::Signed;
 use proto::v1;
+use store::{Key, Replicas, Written};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,7 +33,6 @@ use crate::orders::OpenOrder;
 use crate::orders::attend::Sent;
 use crate::orders::progress::OrderWatches;
 use crate::people::People;
-use crate::store::{Key, Replicas, Written};
 use crate::tsa::TsaClient;
 
 /// A running collector.

@@ -15,7 +15,7 @@ use server::foundation::{Layout, open_for_check};
 use server::init::{InitOptions, init};
 use server::ledger::{FsckOptions, fsck};
 use server::rebuild::rebuild;
-use server::store::Degraded;
+use store::Degraded;
 
 /// Makes a collector: keys, database, stores, settings, first ledger entries
 #[derive(Debug, Args)]

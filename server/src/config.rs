@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use evidence::enrolment::Address;
 use evidence::id::{CollectorId, DeploymentId};
 use serde::Deserialize;
-
-use crate::store::{Degraded, ReplicationPolicy};
+use store::{Degraded, ReplicationPolicy};
 
 /// Name of the file in the collector's directory.
 pub const CONFIG_FILE: &str = "server.toml";

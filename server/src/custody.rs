@@ -13,6 +13,7 @@ use evidence::text::FixedBytes;
 use proto::convert::Proven;
 use proto::status::Class;
 use rusqlite::Connection;
+use store::Replicas;
 use tokio::time::Instant;
 
 use crate::collector::blocking;
@@ -21,7 +22,6 @@ use crate::grpc::failure::{Failure, chain};
 use crate::ledger::{
     Guard, GuardError, Log, LogError, PendingEntry, Published, Receipt, Sequencer, StoreTiles, SubmitError,
 };
-use crate::store::Replicas;
 
 /// How long a committed entry may take to be published before a reader is sent away.
 const SETTLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);

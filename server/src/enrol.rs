@@ -17,13 +17,13 @@ use evidence::time::Time;
 use proto::status::Class;
 use proto::v1;
 use rusqlite::Connection;
+use store::Key;
 
 use crate::collector::Collector;
 use crate::custody::{Condition, Denied, Recorded};
 use crate::db::endpoints::EndpointRow;
 use crate::db::{self, DbError};
 use crate::grpc::failure::{Failure, chain};
-use crate::store::Key;
 
 /// Registers a token: the slot is admitted.
 ///

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use certs::authority::Authority;
 use evidence::roster::AuthoritySet;
 use ledger::VerifierKey;
+use store::{
+    DirectoryStore, Key, Replicas, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink,
+};
 
 use crate::config::{Config, ConfigError, StoreConfig};
 use crate::db::{Db, DbError, QueueSink};
 use crate::ledger::{
     CheckpointSigner, KeyFileError, ProcessSigner, Sequencer, SequencerParts, SignerError, StartError, origin,
-};
-use crate::store::{
-    DirectoryStore, Key, Replicas, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink,
 };
 
 /// Read connections of the database: enough for the blocking threads of a handful of services.

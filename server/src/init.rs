@@ -20,6 +20,7 @@ use evidence::json;
 use evidence::roster::{AuthoritySet, Roster};
 use evidence::signed::Signed;
 use evidence::time::Time;
+use store::{DOMAIN_OF_DEVICE, Degraded, DirectoryStore, StoreError, StoreIdentity};
 
 use crate::config::{CONFIG_FILE, Config, Listen, Reach, Replication, StoreConfig, TsaConfig};
 use crate::db::{Db, DbError};
@@ -28,7 +29,6 @@ use crate::ledger::{
     CheckpointSigner, KeyFileError, LocalSigner, PendingEntry, Sequencer, SequencerParts, StartError,
     SubmitError, create_log_key, origin,
 };
-use crate::store::{DOMAIN_OF_DEVICE, Degraded, DirectoryStore, StoreError, StoreIdentity};
 
 /// What `init` is told.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 //! Guarantee: nothing is acknowledged before it is durable where policy asks; nothing is recorded twice or changed.
 //! Not here: formats (`evidence`), Merkle mathematics (`ledger`), TLS identity (`certs`), the wire (`proto`).
 //!
-//! In reading order: [`config`] says where things are; [`store`] keeps objects; [`db`] is the projection of everything
+//! In reading order: [`config`] says where things are; [`db`] is the projection of everything
 //! else; [`ledger`] gives each act its place; [`tsa`] has the ledger's heads stamped; [`init`] makes a collector,
 //! [`foundation`] opens one, [`rebuild`] recreates its database from ledger and stores.
 #![forbid(unsafe_code)]
@@ -28,7 +28,7 @@ pub mod orders;
 pub mod people;
 pub mod reads;
 pub mod rebuild;
+pub mod repair;
 pub mod run;
 pub mod sandbox;
-pub mod store;
 pub mod tsa;

@@ -12,6 +12,7 @@ use evidence::digest::Digest;
 use evidence::entry::{ActObject, ActPlace, Entry, EntryType};
 use evidence::seal::Seal;
 use ledger::VerifierKey;
+use store::{Key, KeyKind, ReplicaError, Replicas, Store, StoreErrorClass};
 
 use crate::config::{Config, ConfigError};
 use crate::db::collections::{self, CollectionRow};
@@ -20,7 +21,6 @@ use crate::db::projection::{self, Fact, Objects};
 use crate::db::{Db, DbError, ProjectionError};
 use crate::foundation::{FoundationError, Layout, open_for_check};
 use crate::ledger::{FsckReport, check_store, verify_head};
-use crate::store::{Key, KeyKind, ReplicaError, Replicas, Store, StoreErrorClass};
 
 /// Entries in one transaction: 256, one bundle.
 const ENTRIES_PER_COMMIT: usize = 256;

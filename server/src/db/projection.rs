@@ -18,6 +18,7 @@ use evidence::order::{Approval, Order};
 use evidence::roster::Roster;
 use evidence::seal::Seal;
 use rusqlite::Connection;
+use store::Key;
 
 use super::collections::{self, ItemRow, NewCollection, SegmentRow, StoredCollection};
 use super::endpoints::{self, EndpointRow, TokenRow};
@@ -26,7 +27,6 @@ use super::incidents::{self, IncidentRow};
 use super::orders::{self, ApprovalRow, AttemptRow, OrderRow, TargetRow};
 use super::rosters::{self, RosterRow};
 use super::{DbError, stamps};
-use crate::store::Key;
 
 /// Objects that entries name, read beforehand: no store is touched inside a transaction.
 pub type Objects = BTreeMap<Key, Vec<u8>>;

@@ -1,9 +1,9 @@
 //! Replicas that are wanting (LIVE: `scan_for_missing` finds again what is lost here).
 
 use rusqlite::{Connection, params};
+use store::{Key, KeyKind, Wanting, WantingSink};
 
 use super::{Db, DbError};
-use crate::store::{Key, KeyKind, Wanting, WantingSink};
 
 /// One replica to bring in order.
 #[derive(Debug, Clone, PartialEq, Eq)]

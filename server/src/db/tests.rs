@@ -1,5 +1,6 @@
+use store::Wanting;
+
 use super::*;
-use crate::store::Wanting;
 
 fn fresh() -> (tempfile::TempDir, Db) {
     let place = tempfile::tempdir().unwrap();

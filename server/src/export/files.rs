@@ -13,6 +13,7 @@ use evidence::roster::endpoint_line;
 use evidence::signed::Signed;
 use proto::limits::DATA_BYTES_MAX;
 use proto::v1::BundleChunk;
+use store::{Key, StoreErrorClass};
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -23,7 +24,6 @@ use crate::grpc::failure::Failure;
 use crate::metrics;
 use crate::orders::package::target_set;
 use crate::reads::access;
-use crate::store::{Key, StoreErrorClass};
 
 /// Entries proven at once.
 const PROOFS_AT_ONCE: usize = 256;

@@ -10,6 +10,7 @@ use proto::v1::{
     OutcomeCount, ReadItemRequest, ReadObjectRequest, ReadResponse, ShowCollectionRequest,
     ShowCollectionResponse,
 };
+use store::Key;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,7 +23,6 @@ use crate::db;
 use crate::db::collections::CollectionRow;
 use crate::reads::item::Wanted;
 use crate::reads::{access, item, list, object};
-use crate::store::Key;
 
 /// The service.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ use proto::v1::{
     CheckpointRequest, CheckpointResponse, ConsistencyRequest, ConsistencyResponse, EntriesRequest, EntryRow,
     FsckProgress, FsckRequest, ProveRequest, ProvenEntry,
 };
+use store::Key;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,7 +22,6 @@ use super::failure::Failure;
 use crate::collector::{Collector, blocking};
 use crate::db::{self, DbError};
 use crate::ledger::FsckOptions;
-use crate::store::Key;
 
 /// Answers that wait for the reader.
 const ANSWERS_LEN: usize = 64;

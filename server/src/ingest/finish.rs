@@ -12,6 +12,7 @@ use evidence::manifest::Manifest;
 use evidence::order::Order;
 use evidence::signed::Signed;
 use proto::convert::Proven;
+use store::{Degraded, Key, Replicas, Written};
 use tokio_util::sync::CancellationToken;
 
 use super::begin::Admitted;
@@ -23,7 +24,6 @@ use super::warm::Warm;
 use crate::collector::{Collector, blocking};
 use crate::grpc::failure::{Failure, chain};
 use crate::metrics::{self, CollectionEnd};
-use crate::store::{Degraded, Key, Replicas, Written};
 
 /// How often it is looked again whether missing copies were made, while policy says to wait for them.
 const COPIES_WAIT: Duration = Duration::from_secs(5);

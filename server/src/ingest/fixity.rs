@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{Chain, IncidentId};
+use store::{Key, KeyKind};
 
 use crate::collector::Collector;
 use crate::db::{self, DbError};
 use crate::grpc::failure::Failure;
 use crate::metrics;
-use crate::store::{Key, KeyKind};
 
 /// The collection that an object belongs to, out of its key.
 pub fn collection_of(key: &Key) -> Option<Digest> {

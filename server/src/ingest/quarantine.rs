@@ -5,6 +5,7 @@
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
+use store::Key;
 
 use super::begin::Admitted;
 use super::ended::{Ended, Reason};
@@ -12,7 +13,6 @@ use super::segment::{Arrived, create};
 use super::warm::Warm;
 use crate::collector::Collector;
 use crate::metrics::{self, CollectionEnd};
-use crate::store::Key;
 
 /// Quarantines a segment that is not what the format asks, and ends the collection.
 ///

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use evidence::digest::Digest;
 use evidence::item::{ItemRecord, Stage};
 use evidence::seal::{ChainError, Seal};
+use store::{Key, ReplicaError, Replicas, StoreErrorClass, Written};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,6 @@ use crate::db::collections::{ItemRow, SegmentRow};
 use crate::db::{self, DbError};
 use crate::grpc::failure::Failure;
 use crate::metrics;
-use crate::store::{Key, ReplicaError, Replicas, StoreErrorClass, Written};
 
 /// How often a verifier may die over one segment. Bytes that kill it thrice are not accepted.
 const DEATHS_MAX: u32 = 3;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use evidence::digest::Digest;
 use evidence::seal::{ChainState, Seal};
+use store::{Key, Written};
 use tokio::time::Instant;
 
 use super::begin::Admitted;
@@ -16,7 +17,6 @@ use super::verifier::{Verdict, Verifier, VerifierError};
 use crate::collector::{Collector, blocking};
 use crate::db::collections::SegmentRow;
 use crate::grpc::failure::Failure;
-use crate::store::{Key, Written};
 
 /// A progress entry at least this often while segments arrive.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(300);
@@ -152,7 +152,7 @@ pub async fn read_stored(
         let written = replicas
             .copies_of(&seal_key, seal_len)
             .and(replicas.copies_of(&segment_key, stored_len));
-        Ok::<_, crate::store::ReplicaError>((Bytes::from(seal), Bytes::from(stored), written))
+        Ok::<_, store::ReplicaError>((Bytes::from(seal), Bytes::from(stored), written))
     })
     .await?
     .map_err(|error| Ended::unavailable("read a stored segment", error))

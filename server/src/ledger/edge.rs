@@ -4,9 +4,9 @@ use ledger::tile::{
     TileKind, TilePath, TileReadError, bundles_for_growth, decode_bundle, encode_bundle, grow, tiles_for_root,
 };
 use ledger::{AuthenticatedReader, Hash, TileReader, TileSet, TileSource, leaf_hash, proof};
+use store::{Key, Store};
 
 use super::tiles::{StoreTiles, TileFetchError};
-use crate::store::{Key, Store};
 
 /// Partial tiles and the partial bundle at one size.
 #[derive(Debug, Clone)]

@@ -9,12 +9,12 @@ use evidence::manifest::Manifest;
 use evidence::signed::Signed;
 use ledger::tile::{TilePath, bundles_for_growth, decode_bundle, grow, tiles_for_root};
 use ledger::{Hash, Tile, TileReader, TileSet, TileSource, VerifierKey, leaf_hash, proof};
+use store::{ContentCheck, Key, KeyKind, Replicas, Store};
 
 use super::recovery::verify_head;
 use super::tiles::StoreTiles;
 use crate::db::collections::{self, CollectionRow};
 use crate::db::{Db, entries};
-use crate::store::{ContentCheck, Key, KeyKind, Replicas, Store};
 
 /// Rows compared in one go: 1024.
 const ROWS: u64 = 1024;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use ledger::tile::{TileKind, TilePath, TileReadError};
 use ledger::{AuthenticatedReader, Hash, Note, ProofFile, TileReader, VerifierKey, leaf_hash, proof};
+use store::{Replicas, Store};
 use tokio::sync::watch;
 
 use super::tiles::{StoreTiles, TileFetchError};
-use crate::store::{Replicas, Store};
 
 /// A checkpoint that is on the stores.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use evidence::id::Chain;
 use evidence::signed::SignedError;
 use ledger::Hash;
 use rusqlite::Connection;
+use store::ReplicaError;
 
 use crate::db::DbError;
-use crate::store::ReplicaError;
 
 /// A condition checked, and rows of one's own written, in the transaction that records the entry.
 ///

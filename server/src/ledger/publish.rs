@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use ledger::tile::{TilePath, bundles_for_growth, tiles_for_growth};
 use ledger::{AuthenticatedReader, Hash};
+use store::{Degraded, Key, Replicas, Store, StoreError};
 
 use super::edge::{EdgeError, verify_stored};
 use super::log::Published;
 use super::signer::{CheckpointSigner, SignerError};
 use super::tiles::StoreTiles;
 use crate::db::{Db, DbError, log};
-use crate::store::{Degraded, Key, Replicas, Store, StoreError};
 
 /// Entries by which a lagging store is brought up in one publication: 65,536, so that a store that comes back
 /// does not hold up the others for longer than a few seconds.

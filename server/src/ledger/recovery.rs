@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use ledger::{Checkpoint, EMPTY_ROOT, Hash, Note, TileReader, VerifierKey, proof};
+use store::{Key, Replicas, Store, StoreError, StoreErrorClass};
 
 use super::edge::Edge;
 use super::log::Published;
@@ -21,7 +22,6 @@ use super::signer::{CheckpointSigner, SignerError};
 use super::tiles::StoreTiles;
 use crate::db::log::{self, LogState};
 use crate::db::{Db, DbError};
-use crate::store::{Key, Replicas, Store, StoreError, StoreErrorClass};
 
 /// The checkpoint on one store.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use evidence::entry::{ActPlace, Entry};
 use evidence::id::DeploymentId;
 use evidence::time::Time;
+use store::{Key, KeyKind, Replicas, StoreErrorClass};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::commit::Prepared;
@@ -16,7 +17,6 @@ use super::signer::CheckpointSigner;
 use super::worker::{Job, Stopping, Worker};
 use crate::db::Db;
 use crate::db::projection::{self, Objects};
-use crate::store::{Key, KeyKind, Replicas, StoreErrorClass};
 
 /// Submissions that may wait: 4096, or 16 batches; more make `submit` wait, which slows the senders down.
 const QUEUE_JOBS: usize = 4096;
@@ -48,7 +48,7 @@ struct Shared {
     stopping: Arc<Stopping>,
     thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
     #[cfg(test)]
-    fault: Arc<Mutex<Option<crate::store::fault::Fault>>>,
+    fault: Arc<Mutex<Option<store::fault::Fault>>>,
 }
 
 impl Sequencer {
@@ -174,7 +174,7 @@ impl Sequencer {
 
     /// The next commit goes wrong.
     #[cfg(test)]
-    pub(super) fn fail_next_commit(&self, fault: crate::store::fault::Fault) {
+    pub(super) fn fail_next_commit(&self, fault: store::fault::Fault) {
         *self.shared.fault.lock().unwrap() = Some(fault);
     }
 }

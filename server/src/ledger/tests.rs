@@ -16,8 +16,8 @@ use ledger::{Policy, ProofFile};
 
 use super::*;
 use crate::db::{Db, DbError, QueueSink};
-use crate::store::fault::{Fault, FaultDisk, Unflushed};
-use crate::store::{Degraded, DirectoryStore, Key, Replicas, ReplicationPolicy, Store, StoreIdentity};
+use store::fault::{Fault, FaultDisk, Unflushed};
+use store::{Degraded, DirectoryStore, Key, Replicas, ReplicationPolicy, Store, StoreIdentity};
 
 const DEPLOYMENT: &str = "acme";
 const SEED: [u8; 32] = [7; 32];
@@ -45,7 +45,7 @@ impl Place {
                 store: name.into(),
                 deployment: DEPLOYMENT.into(),
                 created: String::from("2026-11-21T00:00:00.000Z"),
-                domain: crate::store::DOMAIN_OF_DEVICE.into(),
+                domain: store::DOMAIN_OF_DEVICE.into(),
             };
             drop(DirectoryStore::initialise_on(disk.clone(), name, &identity).unwrap());
         }

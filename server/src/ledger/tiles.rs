@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use ledger::TileSource;
 use ledger::tile::TilePath;
-
-use crate::store::{Key, Store, StoreError};
+use store::{Key, Store, StoreError};
 
 /// Reads tiles out of one store and keeps what it read: a batch's proofs share nearly all of them.
 pub struct StoreTiles<'store> {

@@ -67,7 +67,7 @@ pub(super) struct Worker {
     /// Waits on the queue with a deadline; nothing else runs on it.
     pub(super) timer: tokio::runtime::Runtime,
     #[cfg(test)]
-    pub(super) fault: Arc<std::sync::Mutex<Option<crate::store::fault::Fault>>>,
+    pub(super) fault: Arc<std::sync::Mutex<Option<store::fault::Fault>>>,
 }
 
 /// What an answered job needs besides the outcome.
@@ -188,7 +188,7 @@ impl Worker {
         #[cfg(test)]
         let fault = self.fault.lock().unwrap().take();
         #[cfg(test)]
-        if fault == Some(crate::store::fault::Fault::Failed) {
+        if fault == Some(store::fault::Fault::Failed) {
             return Err(DbError::Closed.into());
         }
         let (deployment, edge, now) = (self.deployment.clone(), Arc::clone(&self.edge), (self.clock)());
@@ -204,7 +204,7 @@ impl Worker {
             )
         });
         #[cfg(test)]
-        if fault == Some(crate::store::fault::Fault::FailedButTookEffect) {
+        if fault == Some(store::fault::Fault::FailedButTookEffect) {
             committed?;
             return Err(DbError::Closed.into());
         }

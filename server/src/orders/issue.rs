@@ -16,13 +16,13 @@ use proto::limits::TARGETS_MAX;
 use proto::status::Class;
 use proto::v1;
 use rusqlite::Connection;
+use store::Key;
 
 use crate::collector::{Collector, blocking};
 use crate::custody::{Condition, Denied};
 use crate::db;
 use crate::grpc::failure::{Failure, chain};
 use crate::people::Published;
-use crate::store::Key;
 
 /// How far ahead of our clock an order may be dated: what endpoints tolerate, too (docs/spec/order.md, step 5).
 const AHEAD_MAX: Duration = Duration::from_secs(600);

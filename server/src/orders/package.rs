@@ -8,12 +8,12 @@ use evidence::id::{EndpointId, Generation};
 use evidence::order::{Target, TargetSet};
 use proto::convert::hash_bytes;
 use proto::v1;
+use store::Key;
 
 use super::OpenOrder;
 use crate::collector::{Collector, blocking};
 use crate::db;
 use crate::grpc::failure::Failure;
-use crate::store::Key;
 
 /// What an endpoint has: from its hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

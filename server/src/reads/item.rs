@@ -15,6 +15,7 @@ use evidence::item::{ItemRecord, Stage};
 use proto::status::Class;
 use proto::v1::read_response::Message;
 use proto::v1::{ReadBegin, ReadEnd, ReadResponse};
+use store::{Key, ReplicaError, Replicas, StoreError};
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -28,7 +29,6 @@ use crate::ingest::child::{Defect, Frames, Item};
 use crate::ingest::pipe::Kind;
 use crate::ingest::verifier::{Caged, parse};
 use crate::metrics;
-use crate::store::{Key, ReplicaError, Replicas, StoreError};
 
 /// Answers that wait for the reader.
 pub const ANSWERS_LEN: usize = 8;

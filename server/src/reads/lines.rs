@@ -1,12 +1,13 @@
 //! Record lines out of seals, opened in a cage: one process for as many seals as its holder asks.
 
+use store::Key;
+
 use crate::collector::{Collector, blocking};
 use crate::db::collections::{CollectionRow, SegmentRow};
 use crate::grpc::failure::Failure;
 use crate::ingest::child::Defect;
 use crate::ingest::pipe::Kind;
 use crate::ingest::verifier::{Caged, VerifierError, parse};
-use crate::store::Key;
 
 /// A caged process that opens seals.
 #[derive(Debug)]

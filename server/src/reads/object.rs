@@ -8,6 +8,7 @@ use evidence::id::PersonId;
 use proto::limits::DATA_BYTES_MAX;
 use proto::v1::read_response::Message;
 use proto::v1::{ReadBegin, ReadEnd};
+use store::Key;
 
 use super::access;
 use super::item::{Answers, send};
@@ -15,7 +16,6 @@ use crate::collector::{Collector, blocking};
 use crate::db::collections::CollectionRow;
 use crate::grpc::failure::Failure;
 use crate::metrics;
-use crate::store::Key;
 
 /// Reads an object for `person`.
 ///

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use store::Key;
 use tokio::time::Instant;
 
 use super::{notify, rosters, sweep};
@@ -13,7 +14,7 @@ use crate::db;
 use crate::grpc::failure::{Failure, chain};
 use crate::ingest::{fixity, interrupt};
 use crate::metrics;
-use crate::store::{Key, repair_due};
+use crate::repair::repair_due;
 
 /// How often the repair queue is looked at without being told.
 const REPAIR_LOOK: Duration = Duration::from_secs(10);

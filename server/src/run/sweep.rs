@@ -10,6 +10,7 @@ use evidence::digest::Digest;
 use evidence::id::{EndpointId, Generation};
 use evidence::manifest::Manifest;
 use evidence::signed::Signed;
+use store::{Key, KeyKind, StoreErrorClass};
 
 use crate::collector::{Collector, blocking};
 use crate::db::collections::{CollectionRow, SegmentRow};
@@ -17,7 +18,7 @@ use crate::db::{self, DbError, QueueSink};
 use crate::grpc::failure::{Failure, chain};
 use crate::ingest::ended::Ended;
 use crate::ingest::{begin, finish, fixity};
-use crate::store::{Key, KeyKind, StoreErrorClass, scan_for_missing};
+use crate::repair::scan_for_missing;
 
 /// What a sweep found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -219,7 +220,7 @@ async fn orphans(collector: &Collector, named: BTreeSet<Key>) -> Result<u64, Fai
                     .filter(|key| !named.contains(key)),
             );
         }
-        Ok::<_, crate::store::ReplicaError>(orphans)
+        Ok::<_, store::ReplicaError>(orphans)
     })
     .await?
     .map_err(|error| Failure::unavailable("look through the stores", error))?;

@@ -8,11 +8,11 @@ use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain, CollectorId, DeploymentId};
 use evidence::json;
 use evidence::time::Time;
+use store::{Key, ReplicaError, Replicas};
 
 use super::{TsaClient, TsaError};
 use crate::db::{Db, DbError, stamps};
 use crate::ledger::{PendingEntry, Published, Sequencer, SubmitError};
-use crate::store::{Key, ReplicaError, Replicas};
 
 /// First wait after a failure: 30 s; doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_secs(30);

@@ -8,8 +8,8 @@ use std::time::Instant;
 use super::*;
 use crate::db::{Db, QueueSink, stamps};
 use crate::ledger::{LocalSigner, PendingEntry, Sequencer, SequencerParts, origin};
-use crate::store::fault::FaultDisk;
-use crate::store::{DirectoryStore, Key, Replicas, ReplicationPolicy, Store, StoreIdentity};
+use store::fault::FaultDisk;
+use store::{DirectoryStore, Key, Replicas, ReplicationPolicy, Store, StoreIdentity};
 
 struct Authority {
     process: Child,

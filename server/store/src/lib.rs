@@ -10,7 +10,6 @@ mod disk;
 mod identity;
 mod key;
 mod linux;
-mod repair;
 mod replicas;
 mod unavailable;
 
@@ -26,7 +25,6 @@ pub use disk::{Disk, DiskFile};
 pub use identity::{DOMAIN_OF_DEVICE, StoreIdentity};
 pub use key::{ContentCheck, Key, KeyError, KeyKind};
 pub use linux::LinuxDisk;
-pub use repair::{RepairReport, repair_due, scan_for_missing};
 pub use replicas::{
     Degraded, ReplicaError, ReplicaWriter, Replicas, ReplicationPolicy, Wanting, WantingSink, Written,
 };

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::key::{ContentCheck, Key};
-use super::{ObjectWriter, Store, StoreError, StoreErrorClass};
+use crate::key::{ContentCheck, Key};
+use crate::{ObjectWriter, Store, StoreError, StoreErrorClass};
 
 /// What to do when fewer stores than `copies` can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]

@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
-use super::key::{ContentCheck, Key, KeyKind};
-use super::replicas::{ReplicaError, Replicas, Wanting};
-use super::{Store, StoreError, StoreErrorClass};
+use store::{
+    ContentCheck, Key, KeyKind, ReplicaError, Replicas, Store, StoreError, StoreErrorClass, Wanting,
+    WantingSink,
+};
+
 use crate::db::{Db, DbError, RepairTask};
 
 /// First wait after a failed repair: 10 s; it doubles up to [`BACKOFF_MS_MAX`].
@@ -88,7 +90,7 @@ fn describe(error: &StoreError) -> String {
 ///
 /// # Errors
 /// `Unreadable` when no store can be listed. A store that cannot be listed is not scanned.
-pub fn scan_for_missing(replicas: &Replicas, sink: &dyn super::WantingSink) -> Result<u64, ReplicaError> {
+pub fn scan_for_missing(replicas: &Replicas, sink: &dyn WantingSink) -> Result<u64, ReplicaError> {
     let mut queued = 0;
     for room in [
         "details/",
@@ -110,4 +112,79 @@ pub fn scan_for_missing(replicas: &Replicas, sink: &dyn super::WantingSink) -> R
         }
     }
     Ok(queued)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+    use store::fault::{Fault, FaultDisk};
+    use store::{Degraded, DirectoryStore, ReplicationPolicy, StoreIdentity};
+
+    use super::*;
+
+    const ACCEPT: ReplicationPolicy = ReplicationPolicy {
+        copies: 2,
+        degraded: Degraded::Accept,
+    };
+
+    fn key(bytes: &[u8]) -> Key {
+        Key::segment(&[0xaa; 32], 0, &Sha256::digest(bytes).into())
+    }
+
+    #[test]
+    fn missing_and_damaged_replicas_are_repaired_from_the_right_one() {
+        let disks = ["device 1:1", "device 1:2"].map(FaultDisk::new);
+        let stores = disks.iter().zip(["one", "two"]).map(|(disk, name)| {
+            let identity = StoreIdentity {
+                store: name.to_owned(),
+                deployment: "acme".to_owned(),
+                created: "2026-11-21T00:00:00.000Z".to_owned(),
+                domain: store::DOMAIN_OF_DEVICE.to_owned(),
+            };
+            Arc::new(DirectoryStore::initialise_on(disk.clone(), name, &identity).unwrap()) as Arc<dyn Store>
+        });
+        let place = tempfile::tempdir().unwrap();
+        crate::db::Db::create(&place.path().join("db")).unwrap();
+        let db = crate::db::Db::open(&place.path().join("db"), 1).unwrap();
+        let replicas = Replicas::new(
+            stores.collect(),
+            ACCEPT,
+            Arc::new(crate::db::QueueSink(db.clone())),
+        );
+        disks[1].fail_after(0, Fault::Failed);
+        replicas.create(&key(b"lonely"), b"lonely").unwrap();
+        replicas.create(&key(b"rotten"), b"rotten").unwrap();
+        disks[0].damage(key(b"rotten").as_str(), b"r0tten");
+        replicas.read(&key(b"rotten")).unwrap();
+        let report = repair_due(&replicas, &db, 0, 100).unwrap();
+        assert_eq!(
+            (report.repaired.len(), report.failed.len()),
+            (2, 0),
+            "{:?}",
+            report.failed
+        );
+        for store in replicas.stores() {
+            assert_eq!(store.read(&key(b"lonely")).unwrap(), b"lonely");
+            assert_eq!(store.read(&key(b"rotten")).unwrap(), b"rotten");
+        }
+        assert_eq!(db.read(crate::db::repairs_waiting).unwrap(), 0);
+        assert_eq!(
+            scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(),
+            0
+        );
+        // What a store lost without anybody noticing is found by comparing the listings.
+        let alone = Key::document(&Sha256::digest(b"{}\n").into());
+        replicas.stores()[0].create(&alone, b"{}\n").unwrap();
+        assert_eq!(
+            scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(),
+            1
+        );
+        assert_eq!(repair_due(&replicas, &db, 0, 100).unwrap().repaired.len(), 1);
+        // A lost object stays queued, with its reason, and is tried again later.
+        let lost = Key::document(&[9; 32]);
+        crate::db::QueueSink(db.clone()).wanting("one", &lost, Wanting::Missing);
+        assert_eq!(repair_due(&replicas, &db, 0, 100).unwrap().failed.len(), 1);
+        assert_eq!(repair_due(&replicas, &db, 0, 100).unwrap().failed.len(), 0);
+        assert_eq!(repair_due(&replicas, &db, 10_000, 100).unwrap().failed.len(), 1);
+    }
 }

@@ -11,7 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::{pread, write};
 
-use super::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile};
 
 /// A directory held open, locked against a second process.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Key, Store, StoreErrorClass};
+use crate::{Key, Store, StoreErrorClass};
 
 /// Runs every rule against fresh stores that `make` gives.
 ///
@@ -18,7 +18,7 @@ use super::{Key, Store, StoreErrorClass};
 pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     let collection = [0xc0; 32];
     let segment = |index: u64, bytes: &[u8]| Key::segment(&collection, index, &Sha256::digest(bytes).into());
-    let class = |result: Result<(), super::StoreError>| result.err().map(|error| error.class());
+    let class = |result: Result<(), crate::StoreError>| result.err().map(|error| error.class());
 
     // An object is there, whole, once it is acknowledged, and not before.
     let store = make();

@@ -1,7 +1,7 @@
 //! A configured store that could not be opened: so that a collector starts with one disk gone, degraded and saying so.
 //! Every call fails; nothing is pretended.
 
-use super::{Key, ObjectWriter, Store, StoreError, StoreIdentity};
+use crate::{Key, ObjectWriter, Store, StoreError, StoreIdentity};
 
 /// Stands in for a store until restart.
 #[derive(Debug)]

@@ -14,11 +14,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::disk::{Disk, DiskFile};
-use super::identity::{DOMAIN_OF_DEVICE, MARKER_BYTES_MAX, StoreIdentity};
-use super::key::{ContentCheck, Key, KeyKind};
-use super::linux::LinuxDisk;
-use super::{ObjectWriter, READ_BYTES_MAX, Store, StoreError};
+use crate::disk::{Disk, DiskFile};
+use crate::identity::{DOMAIN_OF_DEVICE, MARKER_BYTES_MAX, StoreIdentity};
+use crate::key::{ContentCheck, Key, KeyKind};
+use crate::linux::LinuxDisk;
+use crate::{ObjectWriter, READ_BYTES_MAX, Store, StoreError};
 
 /// Where objects are written before they have a name.
 const TEMPORARY: &str = "tmp";

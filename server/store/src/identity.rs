@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub const DOMAIN_OF_DEVICE: &str = "device";
 
 /// Longest marker: 4 KiB, so that a foreign file of that name costs nothing.
-pub(super) const MARKER_BYTES_MAX: u64 = 4096;
+pub(crate) const MARKER_BYTES_MAX: u64 = 4096;
 
 /// A store's marker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct StoreIdentity {
 
 impl StoreIdentity {
     /// The marker's bytes: one line.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         // Four strings cannot fail to serialise.
         let mut bytes = serde_json::to_vec(self).unwrap_or_default();
         bytes.push(b'\n');
@@ -35,7 +35,7 @@ impl StoreIdentity {
     ///
     /// # Errors
     /// What is wrong with it, for the user.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let identity: Self =
             serde_json::from_slice(bytes).map_err(|error| format!("`store.json` cannot be read: {error}"))?;
         if identity.store.is_empty() || identity.deployment.is_empty() || identity.domain.is_empty() {
