@@ -28,8 +28,8 @@ FRESH_UID = 54321
 SUITES = [
     ("lint", "any", 360, None, []),
     ("build", "any", 900, None, []),
-    ("unit", "user", 180, ["evidence", "ledger", "proto", "certs", "server", "cli", "exhibit-verify"], []),
-    ("unit-root", "root", 240, ["agent", "server"], []),
+    ("unit", "user", 180, ["evidence", "ledger", "proto", "certs", "store", "server", "cli", "exhibit-verify"], []),
+    ("unit-root", "root", 240, ["agent", "store", "server"], []),
     ("unit-user", "user", 120, ["agent"], []),
     ("journey", "root", 240, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::"]),
     ("hostile", "root", 240, ["system-tests"], ["bad_input::"]),

@@ -4,10 +4,11 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "exhibit/v1/agent.proto",
     "exhibit/v1/enrol.proto",
     "exhibit/v1/responder.proto",
+    "exhibit/v1/store.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

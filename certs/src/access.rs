@@ -151,6 +151,19 @@ pub const TABLE: &[(&str, Callers)] = &[
         "/exhibit.v1.LedgerService/Fsck",
         Callers::Persons(&[RESPONDER, AUDITOR]),
     ),
+    // Keeping stores in order takes and tells nothing of what is in them.
+    (
+        "/exhibit.v1.StoreService/ListStores",
+        Callers::Persons(READS_LEDGER),
+    ),
+    (
+        "/exhibit.v1.StoreService/Scrub",
+        Callers::Persons(&[RESPONDER, AUDITOR]),
+    ),
+    (
+        "/exhibit.v1.StoreService/Repair",
+        Callers::Persons(&[RESPONDER, AUDITOR]),
+    ),
     ("/exhibit.v1.BundleService/Export", Callers::Persons(&[RESPONDER])),
     (
         "/exhibit.v1.BundleService/RecordExport",

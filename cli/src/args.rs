@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     authority, bundle, collect, collection, endpoint, evidence, incident, ledger, login, order, profile,
-    setup, shell, trust, verify,
+    setup, shell, store, trust, verify,
 };
 
 const AFTER: &str = "\
@@ -70,6 +70,9 @@ pub enum Command {
     /// Look at the ledger, and check it
     #[command(subcommand)]
     Ledger(ledger::Args),
+    /// The places where evidence and ledger lie: state, re-reading, repair
+    #[command(subcommand)]
+    Store(store::Args),
     /// What a collection takes: built-in and own profiles
     #[command(subcommand)]
     Profile(profile::Args),
@@ -113,7 +116,7 @@ mod tests {
         }
         let mut seen = 0;
         walk(&mut Cli::command(), "", &mut seen);
-        assert_eq!(seen, 38);
+        assert_eq!(seen, 41);
     }
 
     #[test]

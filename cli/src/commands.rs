@@ -13,6 +13,7 @@ pub mod order;
 pub mod profile;
 pub mod setup;
 pub mod shell;
+pub mod store;
 pub mod trust;
 pub mod verify;
 
@@ -81,6 +82,7 @@ pub async fn run(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Bundle(args) => bundle::run(args, &context).await,
         Command::Verify(args) => verify::run(args, output),
         Command::Ledger(args) => ledger::run(args, &context).await,
+        Command::Store(args) => store::run(args, &context).await,
         Command::Profile(args) => profile::run(args, &context),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),

@@ -33,6 +33,7 @@ use crate::orders::OpenOrder;
 use crate::orders::attend::Sent;
 use crate::orders::progress::OrderWatches;
 use crate::people::People;
+use crate::scrub::Scrubber;
 use crate::tsa::TsaClient;
 
 /// A running collector.
@@ -79,8 +80,14 @@ pub struct Collector {
     pub program: Program,
     /// Time stamps; `None` when no TSA is configured.
     pub tsa: Option<TsaClient>,
+    /// Re-reads the stores.
+    pub scrub: Scrubber,
     /// Wakes the repairer.
     pub repair: Notify,
+    /// One at a time looks what the ledger says of an object, and adds to it.
+    pub fixity: tokio::sync::Mutex<()>,
+    /// One round of repair at a time.
+    pub repairing: tokio::sync::Mutex<()>,
     /// Cancelled first: nothing new is begun.
     pub intake: CancellationToken,
     /// Cancelled when the drain's deadline passed, or all work ended.

@@ -1,6 +1,8 @@
 //! What an operator does with a collector that is not running: make, check and recreate it.
 //! Exit codes: 0 ok, 1 something kept failed a check, 2 could not, 64 usage.
 
+pub mod stores;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,7 +62,7 @@ pub struct InitArgs {
     #[arg(long)]
     copies: Option<usize>,
     /// When fewer can be written
-    #[arg(long, value_enum, default_value_t = DegradedArg::Wait)]
+    #[arg(long, value_enum, default_value_t = DegradedArg::Accept)]
     degraded: DegradedArg,
     /// RFC 3161 time-stamping authority, http://…
     #[arg(long)]

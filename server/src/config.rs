@@ -4,11 +4,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use evidence::enrolment::Address;
 use evidence::id::{CollectorId, DeploymentId};
 use serde::Deserialize;
 use store::{Degraded, ReplicationPolicy};
+
+use crate::scrub::Pace;
 
 /// Name of the file in the collector's directory.
 pub const CONFIG_FILE: &str = "server.toml";
@@ -32,6 +35,8 @@ pub struct Config {
     pub stores: Vec<StoreConfig>,
     /// Time-stamping authority.
     pub tsa: Option<TsaConfig>,
+    /// How the stores are re-read; absent: every 30 days, at most 32 MiB/s.
+    pub scrub: Option<ScrubConfig>,
 }
 
 /// Listeners.
@@ -83,6 +88,37 @@ pub struct StoreConfig {
     pub id: String,
     /// Its directory.
     pub path: PathBuf,
+    /// It is being drained: read where others fail, never written, never counted.
+    #[serde(default)]
+    pub leaving: bool,
+}
+
+/// Re-reading of the stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScrubConfig {
+    /// Each object of each store is read whole at least once in so many days.
+    pub every_days: u32,
+    /// Bytes read a second and store, at most, in MiB.
+    pub rate_mib_s: u32,
+}
+
+impl Default for ScrubConfig {
+    fn default() -> Self {
+        Self {
+            every_days: 30,
+            rate_mib_s: 32,
+        }
+    }
+}
+
+impl From<ScrubConfig> for Pace {
+    fn from(scrub: ScrubConfig) -> Self {
+        Self {
+            every: Duration::from_secs(u64::from(scrub.every_days) * 86_400),
+            rate_max: u64::from(scrub.rate_mib_s) << 20,
+        }
+    }
 }
 
 /// Time-stamping authority.
@@ -114,14 +150,14 @@ impl Config {
     /// What is wrong, for the user.
     pub fn parse(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        let stores = config.stores.len();
+        let stores = config.stores.iter().filter(|store| !store.leaving).count();
         if stores == 0 || config.replication.copies == 0 {
             return Err("there must be a store and at least one copy".to_owned());
         }
         if config.replication.copies > stores {
             let copies = config.replication.copies;
             return Err(format!(
-                "`copies = {copies}` asks for more stores than the {stores} there are"
+                "`copies = {copies}` asks for more stores than the {stores} that stay"
             ));
         }
         for (number, store) in config.stores.iter().enumerate() {
@@ -132,6 +168,12 @@ impl Config {
             {
                 return Err(format!("store `{}` is named twice", store.id));
             }
+        }
+        if config
+            .scrub
+            .is_some_and(|scrub| scrub.every_days == 0 || scrub.rate_mib_s == 0)
+        {
+            return Err("`every_days` and `rate_mib_s` of [scrub] must be at least 1".to_owned());
         }
         if let Some(tsa) = &config.tsa {
             crate::tsa::check_url(&tsa.url)?;
@@ -152,6 +194,7 @@ impl Config {
             replication,
             stores,
             tsa,
+            scrub,
         } = self;
         let degraded = match replication.degraded {
             Degraded::Accept => "accept",
@@ -190,7 +233,19 @@ impl Config {
                 quoted(&store.id),
                 quoted(&store.path.display().to_string())
             ));
+            if store.leaving {
+                text.push_str("leaving = true\n");
+            }
         }
+        let (mark, shown) = match scrub {
+            Some(scrub) => ("", *scrub),
+            None => ("# ", ScrubConfig::default()),
+        };
+        text.push_str(&format!(
+            "\n# Each object of each store is read again and re-hashed within so many days, at most so fast.\n\
+             {mark}[scrub]\n{mark}every_days = {}\n{mark}rate_mib_s = {}\n",
+            shown.every_days, shown.rate_mib_s
+        ));
         match tsa {
             Some(TsaConfig { url, every_s, timeout_s }) => text.push_str(&format!(
                 "\n[tsa]\n# RFC 3161 over HTTP; stamps the ledger's newest checkpoint while it grows.\nurl = {}\nevery_s = {every_s}\ntimeout_s = {timeout_s}\n",
@@ -264,12 +319,23 @@ mod tests {
                 StoreConfig {
                     id: "store-1".into(),
                     path: "/disk 1/\"ev\"\\".into(),
+                    leaving: false,
                 },
                 StoreConfig {
                     id: "store-2".into(),
                     path: "/disk2/ev".into(),
+                    leaving: false,
+                },
+                StoreConfig {
+                    id: "store-3".into(),
+                    path: "/disk3/ev".into(),
+                    leaving: true,
                 },
             ],
+            scrub: Some(ScrubConfig {
+                every_days: 7,
+                rate_mib_s: 100,
+            }),
             tsa: Some(TsaConfig {
                 url: "http://tsa.example.org/tsr".into(),
                 every_s: 60,
@@ -288,6 +354,7 @@ mod tests {
         };
         let sparse = Config {
             tsa: None,
+            scrub: None,
             listen,
             ..full
         };
@@ -305,6 +372,7 @@ mod tests {
             ("id = \"store-2\"", "id = \"store-1\""),
             ("http://", "https://"),
             ("every_s = 60", "every_s = 0"),
+            ("every_days = 7", "every_days = 0"),
             ("deployment = \"acme\"", "deployment = \"Acme\""),
             ("[replication]", "[replicas]"),
         ] {

@@ -14,6 +14,7 @@ pub mod orders;
 pub mod projection;
 mod repair;
 pub mod rosters;
+pub mod scrubs;
 pub mod stamps;
 mod writer;
 
@@ -24,11 +25,14 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 pub use projection::ProjectionError;
-pub use repair::{QueueSink, RepairTask, repair_done, repair_failed, repairs_due, repairs_waiting, want};
+pub use repair::{
+    QueueSink, RepairTask, hurry, is_wanting, repair_done, repair_failed, repairs_due, repairs_waiting, want,
+    wanting_on,
+};
 use writer::Writer;
 
 /// Version of `schema.sql`; another one is refused, and `rebuild` makes a new database.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// `application_id` of the file: "EXHB", so that a foreign database is not taken for ours.
 const APPLICATION_ID: i64 = 0x4558_4842;
 /// How long a statement waits for another connection's lock: 10 s. Only a second process makes it wait.

@@ -198,12 +198,8 @@ pub fn read_authority(path: &Path) -> Result<AuthoritySet, FoundationError> {
 
 /// Opens every configured store, and stands in for those that are away.
 pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, FoundationError> {
-    let stores = open_stores(config)?;
-    Ok(Replicas::new(
-        stores,
-        config.replication.into(),
-        Arc::new(QueueSink(db.clone())),
-    ))
+    let sink = Arc::new(QueueSink(db.clone()));
+    replicas_of(config, sink)
 }
 
 /// Stores and the public log key of a collector that is not running, for checks: nothing is queued or written.
@@ -211,12 +207,15 @@ pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, Founda
 /// # Errors
 /// When a store is another's or the card cannot be read.
 pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, VerifierKey), FoundationError> {
-    let stores = open_stores(config)?;
-    let key = layout.log_verifier_key()?;
     Ok((
-        Replicas::new(stores, config.replication.into(), Arc::new(Unheard)),
-        key,
+        replicas_of(config, Arc::new(Unheard))?,
+        layout.log_verifier_key()?,
     ))
+}
+
+fn replicas_of(config: &Config, sink: Arc<dyn WantingSink>) -> Result<Replicas, FoundationError> {
+    let (stores, leaving) = open_stores(config)?;
+    Ok(Replicas::new(stores, config.replication.into(), sink).with_leaving(leaving))
 }
 
 /// While nothing runs there is no queue; the next start scans the stores.
@@ -228,14 +227,22 @@ impl WantingSink for Unheard {
     }
 }
 
+/// Stores that stay, and stores that are being drained.
+type Opened = (Vec<Arc<dyn Store>>, Vec<Arc<dyn Store>>);
+
 /// A store that is away is degraded; one that is another's is a mistake nobody should start with.
-pub(crate) fn open_stores(config: &Config) -> Result<Vec<Arc<dyn Store>>, FoundationError> {
-    let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+pub(crate) fn open_stores(config: &Config) -> Result<Opened, FoundationError> {
+    let mut opened = Opened::default();
     for store in &config.stores {
+        let stores = if store.leaving {
+            &mut opened.1
+        } else {
+            &mut opened.0
+        };
         match DirectoryStore::open(&store.path) {
-            Ok(opened) => {
-                check_identity(config, store, opened.identity())?;
-                stores.push(Arc::new(opened));
+            Ok(found) => {
+                check_identity(config, store, found.identity())?;
+                stores.push(Arc::new(found));
             }
             Err(error @ StoreError::Transient { .. }) => return Err(error.into()),
             Err(error) => {
@@ -255,7 +262,7 @@ pub(crate) fn open_stores(config: &Config) -> Result<Vec<Arc<dyn Store>>, Founda
             }
         }
     }
-    Ok(stores)
+    Ok(opened)
 }
 
 fn check_identity(

@@ -14,3 +14,4 @@ pub mod gate;
 pub mod incident;
 pub mod ledger;
 pub mod order;
+pub mod store;

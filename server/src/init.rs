@@ -183,6 +183,7 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
         .map(|(number, path)| {
             let path = std::path::absolute(path).map_err(|source| InitError::Io { source })?;
             Ok(StoreConfig {
+                leaving: false,
                 id: format!("store-{number}"),
                 path,
             })
@@ -219,6 +220,7 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
             every_s: 3600,
             timeout_s: 30,
         }),
+        scrub: None,
     };
     // What would be refused at every start is refused now, before anything is made.
     Config::parse(&config.to_commented()).map_err(|reason| InitError::Settings { reason })

@@ -1,6 +1,7 @@
 //! `exhibit-server`: the collector.
 
 mod commands;
+
 mod serve;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ enum Command {
     PublishRoster(serve::PublishRosterArgs),
     Rebuild(commands::RebuildArgs),
     Fsck(commands::FsckArgs),
+    #[command(subcommand)]
+    Store(commands::stores::StoreArgs),
     /// Write the manual pages
     #[command(hide = true)]
     Man {
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::PublishRoster(args) => serve::publish_roster(&args),
         Command::Rebuild(args) => commands::run_rebuild(&args),
         Command::Fsck(args) => commands::run_fsck(&args),
+        Command::Store(args) => commands::stores::run(args),
         Command::Man { dir } => man(&dir),
     };
     result.unwrap_or_else(|error| {

@@ -56,6 +56,7 @@ table! {
     VERIFIERS_DIED = "exhibit_verifiers_died_total", Counter, Count, "Caged verifiers that ended without a verdict";
     REPAIRS = "exhibit_repairs_pending_count", Gauge, Count, "Objects that lack copies";
     FIXITY = "exhibit_fixity_failures_total", Counter, Count, "Stored objects that are missing or changed";
+    SCRUBBED = "exhibit_scrub_read_bytes_total", Counter, Bytes, "Stored bytes that were read again and re-hashed";
     ENTRIES = "exhibit_ledger_entries_total", Counter, Count, "Ledger entries written by this process";
     ENTRY = "exhibit_ledger_entry_seconds", Histogram, Seconds, "From submission of an entry to its proof";
     READS = "exhibit_reads_total", Counter, Count, "Reads of evidence content";
@@ -153,6 +154,11 @@ pub fn verifier_died() {
 /// How many objects lack copies.
 pub fn repairs_pending(now: usize) {
     gauge!(REPAIRS).set(as_gauge(now));
+}
+
+/// Bytes were re-hashed by the scrub.
+pub fn scrubbed(bytes: u64) {
+    counter!(SCRUBBED).increment(bytes);
 }
 
 /// A stored object is missing or changed.

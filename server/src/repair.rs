@@ -16,6 +16,18 @@ const BACKOFF_MS_MIN: i64 = 10_000;
 /// Longest wait between two tries: 1 h.
 const BACKOFF_MS_MAX: i64 = 3_600_000;
 
+/// Everything a store holds besides the ledger's tiles and its own marker.
+pub(crate) const ROOMS: [&str; 8] = [
+    "details/",
+    "documents/",
+    "ledger/checkpoints/",
+    "ledger/stamps/",
+    "quarantine/",
+    "seals/",
+    "segments/",
+    "targets/",
+];
+
 /// What one round of repair did.
 #[derive(Debug, Default)]
 pub struct RepairReport {
@@ -92,16 +104,7 @@ fn describe(error: &StoreError) -> String {
 /// `Unreadable` when no store can be listed. A store that cannot be listed is not scanned.
 pub fn scan_for_missing(replicas: &Replicas, sink: &dyn WantingSink) -> Result<u64, ReplicaError> {
     let mut queued = 0;
-    for room in [
-        "details/",
-        "documents/",
-        "quarantine/",
-        "seals/",
-        "segments/",
-        "targets/",
-        "ledger/checkpoints/",
-        "ledger/stamps/",
-    ] {
+    for room in ROOMS {
         let all = replicas.list(room)?;
         for store in replicas.stores() {
             let Ok(held) = store.list(room) else { continue };

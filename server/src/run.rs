@@ -10,6 +10,7 @@ pub mod addresses;
 pub mod chores;
 pub mod listeners;
 pub mod notify;
+pub mod repairs;
 pub mod rosters;
 pub mod sweep;
 
@@ -42,6 +43,7 @@ use crate::metrics;
 use crate::orders::attend::Sent;
 use crate::orders::progress::OrderWatches;
 use crate::people::{People, PeopleError};
+use crate::scrub::Scrubber;
 use crate::tsa::{TsaClient, TsaError};
 use addresses::{Addresses, Published};
 
@@ -236,7 +238,10 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         readers: Semaphore::new(READERS_MAX),
         program,
         tsa,
+        scrub: Scrubber::new(config.scrub.unwrap_or_default().into()),
         repair: Notify::new(),
+        fixity: tokio::sync::Mutex::default(),
+        repairing: tokio::sync::Mutex::default(),
         intake: CancellationToken::new(),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),

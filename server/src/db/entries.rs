@@ -133,6 +133,30 @@ pub fn first_with_ref(
         .transpose()
 }
 
+/// The type of the newest entry of two types about an object on a store.
+///
+/// # Errors
+/// Of the database.
+pub fn newest_about(
+    reader: &Connection,
+    kinds: [&str; 2],
+    object: &str,
+    store: &str,
+) -> Result<Option<String>, DbError> {
+    let mut statement = reader.prepare_cached(
+        "SELECT type FROM entries WHERE type IN (?1, ?2)
+             AND EXISTS (SELECT 1 FROM json_each(refs) AS pair
+                         WHERE pair.value ->> 0 = 'object' AND pair.value ->> 1 = ?3)
+             AND EXISTS (SELECT 1 FROM json_each(refs) AS pair
+                         WHERE pair.value ->> 0 = 'store' AND pair.value ->> 1 = ?4)
+         ORDER BY idx DESC LIMIT 1",
+    )?;
+    let [one, other] = kinds;
+    Ok(statement
+        .query_row(params![one, other, object, store], |row| row.get(0))
+        .optional()?)
+}
+
 /// Entries of a chain from `seq` on, in order, at most `limit`.
 ///
 /// # Errors

@@ -54,6 +54,36 @@ pub fn repairs_due(reader: &Connection, now_ms: i64, limit: u32) -> Result<Vec<R
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Whether a replica is in the queue already.
+///
+/// # Errors
+/// Of the database.
+pub fn is_wanting(reader: &Connection, store: &str, key: &str) -> Result<bool, DbError> {
+    let mut statement = reader.prepare_cached("SELECT 1 FROM repair_queue WHERE store = ?1 AND key = ?2")?;
+    Ok(statement.exists([store, key])?)
+}
+
+/// How many replicas are wanting on one store, and why the one that waits longest could not be made.
+///
+/// # Errors
+/// Of the database.
+pub fn wanting_on(reader: &Connection, store: &str) -> Result<(u64, String), DbError> {
+    let mut statement = reader.prepare_cached(
+        "SELECT count(*), coalesce((SELECT error FROM repair_queue WHERE store = ?1 AND error <> '' ORDER BY attempts DESC LIMIT 1), '')
+         FROM repair_queue WHERE store = ?1",
+    )?;
+    Ok(statement.query_row([store], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// Every task is due now: somebody asked.
+///
+/// # Errors
+/// Of the database.
+pub fn hurry(tx: &Connection) -> Result<(), DbError> {
+    tx.execute("UPDATE repair_queue SET due_ms = 0", [])?;
+    Ok(())
+}
+
 /// How many replicas are wanting: 0 is what operators want to see.
 ///
 /// # Errors

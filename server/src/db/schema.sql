@@ -256,6 +256,22 @@ CREATE TABLE repair_queue (
     PRIMARY KEY (store, key)
 ) STRICT, WITHOUT ROWID;
 
+-- The newest pass of the scrub over each store.
+CREATE TABLE scrubs (
+    store           TEXT PRIMARY KEY,
+    begun_ms        INTEGER NOT NULL,
+    ended_ms        INTEGER NOT NULL,           -- 0 while it goes on
+    whole_ms        INTEGER NOT NULL,           -- begin of the last whole pass; 0: none yet
+    cursor          TEXT    NOT NULL,           -- last key looked at
+    objects         INTEGER NOT NULL,
+    total           INTEGER NOT NULL,
+    bytes           INTEGER NOT NULL,
+    damaged         INTEGER NOT NULL,
+    missing         INTEGER NOT NULL,
+    unreadable      INTEGER NOT NULL,
+    ledger_problems INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE tsa_queue (
     size     INTEGER PRIMARY KEY,
     note     BLOB    NOT NULL,

@@ -1,7 +1,8 @@
 //! Stored evidence that is missing or changed: found, counted, recorded.
 //!
-//! Guarantee: an object that a record names and no store has whole is an entry `evidence.fixity_failed` and an error in
-//! the log, once; nothing is deleted. Not here: making copies (`store::repair_due`), the search (`sweep`, fsck).
+//! Guarantee: evidence that a store had or should have and has not whole is an entry `evidence.fixity_failed` and an error
+//! in the log, once until it is repaired; each such repair is an entry, too. Nothing is deleted.
+//! Not here: making copies (`repair`), the search (`sweep`, `scrub`, fsck).
 
 use std::collections::BTreeMap;
 
@@ -23,29 +24,56 @@ pub fn collection_of(key: &Key) -> Option<Digest> {
     }
 }
 
-/// Records that `store` does not have an object that it should have.
+/// Records that `store` does not have an object that it should have. Not again before it was repaired.
 ///
 /// # Errors
 /// When database or ledger do not answer.
 pub async fn failed(collector: &Collector, key: &Key, store: &str) -> Result<(), Failure> {
+    let _turn = collector.fixity.lock().await;
     metrics::fixity_failed();
     tracing::error!(key = %key, store, "Stored evidence is missing or changed");
+    if newest(collector, key, store).await? == Some(EntryType::EvidenceFixityFailed) {
+        return Ok(());
+    }
     record(collector, EntryType::EvidenceFixityFailed, key, store).await
 }
 
-/// Records replicas that were made again, one entry for each collection and store.
+/// What the ledger says last of an object on a store.
+async fn newest(collector: &Collector, key: &Key, store: &str) -> Result<Option<EntryType>, Failure> {
+    let (object, store) = (key.to_string(), store.to_owned());
+    let types = [EntryType::EvidenceFixityFailed, EntryType::EvidenceRepaired];
+    let newest = collector
+        .db
+        .read_async(move |db| db::entries::newest_about(db, types.map(EntryType::as_str), &object, &store))
+        .await
+        .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+    Ok(types
+        .into_iter()
+        .find(|type_| newest.as_deref() == Some(type_.as_str())))
+}
+
+/// Records replicas that were made again: each that had failed, and of those that had never been there one for each
+/// collection and store.
 ///
 /// # Errors
 /// When database or ledger do not answer.
 pub async fn repaired(collector: &Collector, repaired: Vec<(String, Key)>) -> Result<(), Failure> {
+    let _turn = collector.fixity.lock().await;
     let mut first: BTreeMap<(Digest, String), Key> = BTreeMap::new();
     for (store, key) in repaired {
-        if let Some(collection) = collection_of(&key) {
+        let Some(collection) = collection_of(&key) else {
+            continue;
+        };
+        if newest(collector, &key, &store).await? == Some(EntryType::EvidenceFixityFailed) {
+            record(collector, EntryType::EvidenceRepaired, &key, &store).await?;
+        } else {
             first.entry((collection, store)).or_insert(key);
         }
     }
     for ((_, store), key) in first {
-        record(collector, EntryType::EvidenceRepaired, &key, &store).await?;
+        if newest(collector, &key, &store).await?.is_none() {
+            record(collector, EntryType::EvidenceRepaired, &key, &store).await?;
+        }
     }
     Ok(())
 }
@@ -55,15 +83,6 @@ async fn record(collector: &Collector, type_: EntryType, key: &Key, store: &str)
     let Some(collection) = collection_of(key) else {
         return Ok(());
     };
-    let (object, kind) = (key.to_string(), type_.as_str());
-    let known = collector
-        .db
-        .read_async(move |db| db::entries::first_with_ref(db, kind, "object", &object))
-        .await
-        .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
-    if known.is_some() {
-        return Ok(());
-    }
     let Some(row) = collector.collection(&collection).await? else {
         return Ok(());
     };

@@ -26,6 +26,11 @@ fn clock() -> Time {
     crate::clock::now()
 }
 
+const WAIT: ReplicationPolicy = ReplicationPolicy {
+    copies: 2,
+    degraded: Degraded::Wait,
+};
+
 /// A collector's durable state: a database on the real disk, stores on disks that forget.
 struct Place {
     _directory: tempfile::TempDir,
@@ -181,7 +186,7 @@ fn assert_receipt_holds(place: &Place, receipt: &Receipt) {
 
 #[test]
 fn an_act_becomes_an_entry_with_a_proof_that_strangers_can_check() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
     let mut receipts = submit_all(&sequencer, 0..700);
     assert_eq!(receipts.len(), 700);
@@ -211,7 +216,7 @@ fn an_act_becomes_an_entry_with_a_proof_that_strangers_can_check() {
 
 #[test]
 fn the_same_act_submitted_by_a_storm_is_one_entry() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
     let receipts = submit_all(&sequencer, (0..600).map(|number| number % 7));
     assert_eq!(receipts.len(), 600);
@@ -238,7 +243,7 @@ fn the_same_act_submitted_by_a_storm_is_one_entry() {
 
 #[test]
 fn a_guard_refuses_inside_the_transaction_and_its_neighbours_are_recorded() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
     let mut refused = act(1);
     refused.guard = Some(Box::new(|tx| {
@@ -289,7 +294,7 @@ fn entry_times_never_go_back_with_the_clock() {
         let step = STEPS.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Time::from_unix_ms(1_800_000_000_000 - step * 1000).unwrap()
     }
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let (db, replicas) = place.open();
     let signer = place.signer();
     let parts = SequencerParts {
@@ -310,7 +315,7 @@ fn entry_times_never_go_back_with_the_clock() {
 
 #[test]
 fn growth_is_announced_to_those_who_wait() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -343,11 +348,7 @@ fn throughput_on_two_directories() {
         Arc::new(DirectoryStore::initialise(&directory.path().join(name), &identity).unwrap())
             as Arc<dyn Store>
     });
-    let replicas = Replicas::new(
-        stores.to_vec(),
-        ReplicationPolicy::default(),
-        Arc::new(QueueSink(db.clone())),
-    );
+    let replicas = Replicas::new(stores.to_vec(), WAIT, Arc::new(QueueSink(db.clone())));
     let signer: Arc<dyn CheckpointSigner> = Arc::new(LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap());
     let sequencer = Sequencer::start(SequencerParts {
         deployment: deployment(),

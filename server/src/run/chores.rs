@@ -5,22 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use store::Key;
 use tokio::time::Instant;
 
-use super::{notify, rosters, sweep};
-use crate::collector::{Collector, blocking};
+use super::{notify, repairs, rosters, sweep};
+use crate::collector::Collector;
 use crate::db;
 use crate::grpc::failure::{Failure, chain};
-use crate::ingest::{fixity, interrupt};
-use crate::metrics;
-use crate::repair::repair_due;
-
-/// How often the repair queue is looked at without being told.
-const REPAIR_LOOK: Duration = Duration::from_secs(10);
-
-/// Objects repaired in one round.
-const REPAIRS_AT_ONCE: u32 = 64;
+use crate::ingest::interrupt;
+use crate::scrub;
 
 /// How often orders that ended are looked at.
 const EXPIRY_LOOK: Duration = Duration::from_secs(60);
@@ -39,12 +31,19 @@ pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stam
     let shared = || Arc::clone(collector);
     let (repairer, expirer, stamper, sweeper, publisher, dog) =
         (shared(), shared(), shared(), shared(), shared(), shared());
-    spawn("repair", Box::pin(async move { repair(&repairer).await }));
+    spawn("repair", Box::pin(async move { repairs::keep(&repairer).await }));
     spawn("expiry", Box::pin(async move { expiry(&expirer).await }));
     spawn(
         "rosters",
         Box::pin(async move { rosters::publish_dropped(&publisher, &run_directory).await }),
     );
+    for store in collector.replicas.stores() {
+        let (scrubber, store) = (shared(), Arc::clone(store));
+        spawn(
+            "scrub",
+            Box::pin(async move { scrub::keep(&scrubber, store).await }),
+        );
+    }
     spawn("sweep", Box::pin(async move { first_sweep(&sweeper).await }));
     if let Some(every) = stamp_every {
         spawn("stamps", Box::pin(async move { stamps(&stamper, every).await }));
@@ -60,7 +59,7 @@ async fn pause(collector: &Collector, length: Duration) -> bool {
     }
 }
 
-fn log(chore: &str, failure: &Failure) {
+pub(super) fn log(chore: &str, failure: &Failure) {
     tracing::warn!(chore, cause = %chain(failure), "Chore failed; it comes again");
 }
 
@@ -77,53 +76,6 @@ async fn first_sweep(collector: &Collector) {
         if !pause(collector, Duration::from_secs(60)).await {
             return;
         }
-    }
-}
-
-async fn repair(collector: &Collector) {
-    loop {
-        tokio::select! {
-            () = collector.intake.cancelled() => return,
-            () = collector.repair.notified() => {}
-            () = tokio::time::sleep(REPAIR_LOOK) => {}
-        }
-        if let Err(failure) = repair_round(collector).await {
-            log("repair", &failure);
-        }
-    }
-}
-
-async fn repair_round(collector: &Collector) -> Result<(), Failure> {
-    loop {
-        let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
-        let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
-        let report = blocking(move || repair_due(&replicas, &db, now_ms, REPAIRS_AT_ONCE))
-            .await?
-            .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
-        for (task, reason) in &report.failed {
-            tracing::warn!(
-                store = task.store,
-                key = task.key,
-                reason,
-                "Replica could not be made; it stays queued"
-            );
-        }
-        let done = report.repaired.len();
-        let keys = report
-            .repaired
-            .into_iter()
-            .filter_map(|task| Some((task.store, Key::parse(&task.key).ok()?)));
-        fixity::repaired(collector, keys.collect()).await?;
-        let waiting = collector
-            .db
-            .read_async(db::repairs_waiting)
-            .await
-            .map_err(|error: db::DbError| Failure::unavailable("reach its database", error))?;
-        metrics::repairs_pending(usize::try_from(waiting).unwrap_or(usize::MAX));
-        if done == 0 || collector.intake.is_cancelled() {
-            return Ok(());
-        }
-        tracing::info!(objects = done, waiting, "Replicas were repaired");
     }
 }
 

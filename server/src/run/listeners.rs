@@ -31,6 +31,7 @@ use crate::grpc::gate::GateLayer;
 use crate::grpc::incident::Incidents;
 use crate::grpc::ledger::Ledger;
 use crate::grpc::order::Orders;
+use crate::grpc::store::Stores;
 
 /// How often the age of the collector's certificate is looked at.
 const LOOK: Duration = Duration::from_secs(3600);
@@ -138,6 +139,7 @@ pub async fn serve(
         .add_service(service::evidence_server(Evidence(shared())))
         .add_service(service::endpoint_server(Endpoints(shared())))
         .add_service(service::ledger_server(Ledger(shared())))
+        .add_service(service::store_server(Stores(shared())))
         .add_service(service::bundle_server(Bundles(shared())));
     let enrol_router = proto::limits::server()
         .layer(gate)

@@ -31,7 +31,7 @@ impl Default for ReplicationPolicy {
     fn default() -> Self {
         Self {
             copies: 2,
-            degraded: Degraded::Wait,
+            degraded: Degraded::Accept,
         }
     }
 }
@@ -80,6 +80,8 @@ pub trait WantingSink: Send + Sync {
 #[derive(Clone)]
 pub struct Replicas {
     stores: Vec<Arc<dyn Store>>,
+    /// Stores being drained: read when nothing else has it, never written, never counted.
+    leaving: Vec<Arc<dyn Store>>,
     policy: ReplicationPolicy,
     sink: Arc<dyn WantingSink>,
 }
@@ -87,7 +89,24 @@ pub struct Replicas {
 impl Replicas {
     /// Stores in order of preference for reads.
     pub fn new(stores: Vec<Arc<dyn Store>>, policy: ReplicationPolicy, sink: Arc<dyn WantingSink>) -> Self {
-        Self { stores, policy, sink }
+        Self {
+            stores,
+            leaving: Vec::new(),
+            policy,
+            sink,
+        }
+    }
+
+    /// The same, with stores that are being drained behind.
+    #[must_use]
+    pub fn with_leaving(mut self, leaving: Vec<Arc<dyn Store>>) -> Self {
+        self.leaving = leaving;
+        self
+    }
+
+    /// Stores that are being drained.
+    pub fn leaving(&self) -> &[Arc<dyn Store>] {
+        &self.leaving
     }
 
     /// The stores, in order.
@@ -169,11 +188,14 @@ impl Replicas {
     /// `Unreadable` when no store has bytes that pass.
     pub fn read_checked(&self, key: &Key, is_right: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReplicaError> {
         let mut failures = Vec::new();
-        for store in &self.stores {
+        for store in self.stores.iter().chain(&self.leaving) {
             match store.read(key) {
                 Ok(bytes) if is_right(&bytes) => return Ok(bytes),
                 Ok(_) => {
-                    self.sink.wanting(&store.identity().store, key, Wanting::Damaged);
+                    // What is leaving is not mended: the others get what it has.
+                    if !self.leaving.iter().any(|leaving| Arc::ptr_eq(leaving, store)) {
+                        self.sink.wanting(&store.identity().store, key, Wanting::Damaged);
+                    }
                     let store = store.identity().store.clone();
                     failures.push(StoreError::Conflict {
                         store,
@@ -197,13 +219,13 @@ impl Replicas {
     /// `Unreadable` when no store can be listed.
     pub fn list(&self, prefix: &str) -> Result<Vec<Key>, ReplicaError> {
         let (mut keys, mut failures) = (Vec::new(), Vec::new());
-        for store in &self.stores {
+        for store in self.stores.iter().chain(&self.leaving) {
             match store.list(prefix) {
                 Ok(found) => keys.extend(found),
                 Err(error) => failures.push(error),
             }
         }
-        if failures.len() == self.stores.len() {
+        if failures.len() == self.stores.len() + self.leaving.len() {
             return Err(ReplicaError::Unreadable {
                 key: prefix.to_owned(),
                 failures,
@@ -230,19 +252,20 @@ impl Replicas {
     /// # Errors
     /// `TooFewCopies` when any store still has it: erasure is everywhere or it is not.
     pub fn remove_detail(&self, key: &Key) -> Result<(), ReplicaError> {
+        let all = self.stores.len() + self.leaving.len();
         let failures: Vec<_> = self
             .each(|store| store.remove(key))
             .into_iter()
+            .chain(self.leaving.iter().map(|store| store.remove(key)))
             .filter_map(Result::err)
             .collect();
         if failures.is_empty() {
             return Ok(());
         }
-        let written = self.stores.len() - failures.len();
         Err(ReplicaError::TooFewCopies {
             key: key.to_string(),
-            written,
-            needed: self.stores.len(),
+            written: all - failures.len(),
+            needed: all,
             failures,
         })
     }

@@ -323,7 +323,7 @@ fn pair(policy: ReplicationPolicy, devices: [&str; 2]) -> ([FaultDisk; 2], Repli
 
 #[test]
 fn a_store_that_failed_a_flush_counts_for_nothing() {
-    let (disks, replicas, _) = pair(ReplicationPolicy::default(), ["1:1", "1:2"]);
+    let (disks, replicas, _) = pair(WAIT, ["1:1", "1:2"]);
     replicas.create(&key(b"whole"), b"whole").unwrap();
     assert_eq!(replicas.copies_of(&key(b"whole"), 5).copies, 2);
     disks[1].fail_after(2, Fault::Failed);
@@ -335,6 +335,11 @@ fn a_store_that_failed_a_flush_counts_for_nothing() {
     );
 }
 
+const WAIT: ReplicationPolicy = ReplicationPolicy {
+    copies: 2,
+    degraded: Degraded::Wait,
+};
+
 const ACCEPT: ReplicationPolicy = ReplicationPolicy {
     copies: 2,
     degraded: Degraded::Accept,
@@ -342,7 +347,7 @@ const ACCEPT: ReplicationPolicy = ReplicationPolicy {
 
 #[test]
 fn an_object_on_two_devices_is_on_two_independent_copies() {
-    let (_disks, replicas, heard) = pair(ReplicationPolicy::default(), ["device 1:1", "device 1:2"]);
+    let (_disks, replicas, heard) = pair(WAIT, ["device 1:1", "device 1:2"]);
     let written = replicas.create(&key(b"x"), b"x").unwrap();
     assert_eq!(
         written,
@@ -352,7 +357,7 @@ fn an_object_on_two_devices_is_on_two_independent_copies() {
             independent: true
         }
     );
-    let (_disks, replicas, _) = pair(ReplicationPolicy::default(), ["device 1:1", "device 1:1"]);
+    let (_disks, replicas, _) = pair(WAIT, ["device 1:1", "device 1:1"]);
     let written = replicas.create(&key(b"x"), b"x").unwrap();
     assert_eq!(
         written,
@@ -373,7 +378,7 @@ fn with_one_store_down_policy_decides_between_degraded_and_waiting() {
         Fault::Full,
         Fault::PowerCut,
     ] {
-        let (disks, replicas, heard) = pair(ReplicationPolicy::default(), ["device 1:1", "device 1:2"]);
+        let (disks, replicas, heard) = pair(WAIT, ["device 1:1", "device 1:2"]);
         disks[1].fail_after(0, fault);
         let error = replicas.create(&key(b"x"), b"x").err().unwrap();
         assert!(
@@ -429,7 +434,7 @@ fn a_segment_that_arrives_in_pieces_goes_on_when_one_store_fails_under_it() {
     assert_eq!(heard.0.lock().unwrap().len(), 1);
     assert_eq!(replicas.read(&key(b"one two")).unwrap(), b"one two");
 
-    let (disks, replicas, _) = pair(ReplicationPolicy::default(), ["device 1:1", "device 1:2"]);
+    let (disks, replicas, _) = pair(WAIT, ["device 1:1", "device 1:2"]);
     let mut writer = replicas.create_writer().unwrap();
     disks[0].fail_after(0, Fault::Full);
     assert_eq!(writer.write(b"two").err().unwrap().class(), StoreErrorClass::Full);
@@ -437,7 +442,7 @@ fn a_segment_that_arrives_in_pieces_goes_on_when_one_store_fails_under_it() {
 
 #[test]
 fn a_damaged_copy_is_passed_over_and_reported() {
-    let (disks, replicas, heard) = pair(ReplicationPolicy::default(), ["device 1:1", "device 1:2"]);
+    let (disks, replicas, heard) = pair(WAIT, ["device 1:1", "device 1:2"]);
     replicas.create(&key(b"evidence"), b"evidence").unwrap();
     disks[0].damage(key(b"evidence").as_str(), b"evidencE");
     assert_eq!(replicas.read(&key(b"evidence")).unwrap(), b"evidence");
@@ -454,7 +459,7 @@ fn a_damaged_copy_is_passed_over_and_reported() {
 
 #[test]
 fn of_two_signatures_over_one_document_the_first_wins_everywhere() {
-    let (_disks, replicas, _) = pair(ReplicationPolicy::default(), ["device 1:1", "device 1:2"]);
+    let (_disks, replicas, _) = pair(WAIT, ["device 1:1", "device 1:2"]);
     let document = Key::document(&Sha256::digest(b"{}\n").into());
     let (_, stored) = replicas.create_signed(&document, b"{}\nfirst\n").unwrap();
     assert_eq!(stored, b"{}\nfirst\n");

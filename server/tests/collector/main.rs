@@ -16,3 +16,4 @@ mod lab;
 mod evidence_in;
 mod hostile;
 mod people;
+mod stores;

@@ -63,6 +63,7 @@ fn full_stores_hold_the_sender_back_and_acknowledge_nothing() {
     );
     let field = Field::with(&Options {
         stores: Some((one.store(), two.store())),
+        server: vec!["--degraded".to_owned(), "wait".to_owned()],
         ..Options::default()
     })
     .unwrap();

@@ -190,23 +190,24 @@ fn a_collector_refuses_stores_and_databases_that_contradict_it() {
     let foreign = refuses_to_start(&lab, "of acme");
     fs_err::remove_file(&marker).unwrap();
     let before = digests(&a);
+    let settings = lab.path("server/server.toml");
+    let accept = fs_err::read_to_string(&settings).unwrap();
+    let wait = accept.replace("degraded = \"accept\"", "degraded = \"wait\"");
+    assert_ne!(accept, wait);
+    fs_err::write(&settings, &wait).unwrap();
     let one = refuses_to_start(&lab, "store-a is not an Exhibit store: it has no `store.json`");
     let other = fs_err::read_to_string(b.join("store.json")).unwrap();
     fs_err::remove_file(b.join("store.json")).unwrap();
     let none = refuses_to_start(&lab, "no store can be read");
     assert!(none.contains("store-b is not an Exhibit store"), "{none}");
     fs_err::write(b.join("store.json"), other).unwrap();
-    // Unless the operator accepts one copy, in so many words.
-    let settings = lab.path("server/server.toml");
-    let wait = fs_err::read_to_string(&settings).unwrap();
-    let accept = wait.replace("degraded = \"wait\"", "degraded = \"accept\"");
-    fs_err::write(&settings, accept).unwrap();
+    // Unless policy accepts one copy.
+    fs_err::write(&settings, &accept).unwrap();
     lab.start_server().unwrap();
     assert!(lab.stop_server().unwrap());
     let log = fs_err::read_to_string(lab.path("server.log")).unwrap();
     assert!(log.contains("A store is away"), "{log}");
     assert_eq!(digests(&a), before, "a place without a marker is left alone");
-    fs_err::write(&settings, wait).unwrap();
     fs_err::write(&marker, ours).unwrap();
     println!("tried: a store's marker of another deployment; got: exit 2: {foreign}");
     println!(

@@ -42,7 +42,7 @@ fn crash_and_recover(disk: usize, at: u64, fault: Fault, unflushed: Unflushed, p
 
 #[test]
 fn every_disk_operation_of_a_publication_fails_in_every_form_and_history_stays_one() {
-    let wait = ReplicationPolicy::default();
+    let wait = WAIT;
     let accept = ReplicationPolicy {
         copies: 2,
         degraded: Degraded::Accept,
@@ -92,7 +92,7 @@ fn every_disk_operation_of_a_publication_fails_in_every_form_and_history_stays_o
 #[test]
 fn a_commit_that_fails_records_nothing_and_one_that_took_effect_is_found() {
     for fault in [Fault::Failed, Fault::FailedButTookEffect] {
-        let place = Place::new(ReplicationPolicy::default());
+        let place = Place::new(WAIT);
         let sequencer = place.start().unwrap();
         assert_eq!(submit_all(&sequencer, 0..5).len(), 5);
         sequencer.fail_next_commit(fault);
@@ -112,7 +112,7 @@ fn a_commit_that_fails_records_nothing_and_one_that_took_effect_is_found() {
 
 #[test]
 fn a_crash_between_commit_and_publication_is_finished_at_the_next_start() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
     submit_all(&sequencer, 0..5);
     // Both disks lose power with the first write of the publication: committed, nothing published.
@@ -172,7 +172,7 @@ fn a_new_or_lagging_store_is_brought_up_before_it_gets_a_checkpoint() {
 
 #[test]
 fn damaged_tiles_in_one_store_are_passed_over_and_found_by_fsck() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
     submit_all(&sequencer, 0..300);
     let full = Key::tile(&"tile/0/000".parse().unwrap());
@@ -207,7 +207,7 @@ fn damaged_tiles_in_one_store_are_passed_over_and_found_by_fsck() {
 
 #[test]
 fn rows_that_contradict_the_log_are_found_by_fsck() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
     submit_all(&sequencer, 0..10);
     drop(sequencer);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_second_sequencer_on_the_same_database_stops_without_signing() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let first = place.start().unwrap();
     submit_all(&first, 0..5);
     // Stores on shared disks: only the database stands between two sequencers.
@@ -25,7 +25,7 @@ fn a_second_sequencer_on_the_same_database_stops_without_signing() {
 
 #[test]
 fn a_database_restored_from_an_old_copy_is_refused_with_both_heads() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
     submit_all(&sequencer, 0..5);
     sequencer.stop().unwrap();
@@ -51,11 +51,11 @@ fn a_database_restored_from_an_old_copy_is_refused_with_both_heads() {
 
 #[test]
 fn two_histories_of_one_size_are_refused() {
-    let one = Place::new(ReplicationPolicy::default());
+    let one = Place::new(WAIT);
     let sequencer = one.start().unwrap();
     submit_all(&sequencer, 0..5);
     drop(sequencer);
-    let other = Place::new(ReplicationPolicy::default());
+    let other = Place::new(WAIT);
     let sequencer = other.start().unwrap();
     submit_all(&sequencer, 100..105);
     drop(sequencer);
@@ -78,7 +78,7 @@ fn two_histories_of_one_size_are_refused() {
 
 #[test]
 fn a_checkpoint_of_another_log_is_refused() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
     submit_all(&sequencer, 0..2);
     drop(sequencer);
@@ -100,12 +100,12 @@ fn a_checkpoint_of_another_log_is_refused() {
 
 #[test]
 fn stores_that_lost_what_was_published_are_refused() {
-    let place = Place::new(ReplicationPolicy::default());
+    let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
     submit_all(&sequencer, 0..5);
     sequencer.stop().unwrap();
     drop(sequencer);
-    let empty = Place::new(ReplicationPolicy::default());
+    let empty = Place::new(WAIT);
     let mixed = Place {
         _directory: tempfile::tempdir().unwrap(),
         path: place.path.clone(),

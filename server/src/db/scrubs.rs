@@ -1,0 +1,99 @@
+//! How far the re-reading of each store has come (LIVE: lost with the database, a pass begins anew).
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::DbError;
+
+/// The newest pass over one store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScrubRow {
+    /// Store id.
+    pub store: String,
+    /// When it began, in milliseconds since 1970.
+    pub begun_ms: i64,
+    /// When it ended; 0 while it goes on.
+    pub ended_ms: i64,
+    /// When the last whole pass before or with this one had begun; 0: none yet.
+    pub whole_ms: i64,
+    /// The last key that was looked at.
+    pub cursor: String,
+    /// Objects looked at.
+    pub objects: u64,
+    /// Objects there are to look at, as far as known.
+    pub total: u64,
+    /// Bytes re-hashed.
+    pub bytes: u64,
+    /// Objects that have other bytes than they should.
+    pub damaged: u64,
+    /// Objects that were here, or should be, and are not.
+    pub missing: u64,
+    /// Objects that could not be read this time.
+    pub unreadable: u64,
+    /// Things wrong with this store's copy of the ledger.
+    pub ledger_problems: u64,
+}
+
+const COLUMNS: &str = "store, begun_ms, ended_ms, whole_ms, cursor, objects, total, bytes, damaged, missing, unreadable, ledger_problems";
+
+fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ScrubRow> {
+    Ok(ScrubRow {
+        store: row.get(0)?,
+        begun_ms: row.get(1)?,
+        ended_ms: row.get(2)?,
+        whole_ms: row.get(3)?,
+        cursor: row.get(4)?,
+        objects: row.get(5)?,
+        total: row.get(6)?,
+        bytes: row.get(7)?,
+        damaged: row.get(8)?,
+        missing: row.get(9)?,
+        unreadable: row.get(10)?,
+        ledger_problems: row.get(11)?,
+    })
+}
+
+/// The newest pass over a store.
+///
+/// # Errors
+/// Of the database.
+pub fn of_store(reader: &Connection, store: &str) -> Result<Option<ScrubRow>, DbError> {
+    let mut statement = reader.prepare_cached(&format!("SELECT {COLUMNS} FROM scrubs WHERE store = ?1"))?;
+    Ok(statement.query_row([store], read_row).optional()?)
+}
+
+/// Remembers how far a pass has come.
+///
+/// # Errors
+/// Of the database.
+pub fn save(tx: &Connection, row: &ScrubRow) -> Result<(), DbError> {
+    tx.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO scrubs ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+    ))?
+    .execute(params![
+        row.store,
+        row.begun_ms,
+        row.ended_ms,
+        row.whole_ms,
+        row.cursor,
+        row.objects,
+        row.total,
+        row.bytes,
+        row.damaged,
+        row.missing,
+        row.unreadable,
+        row.ledger_problems
+    ])?;
+    Ok(())
+}
+
+/// Bytes of all acknowledged segments and seals: what a pass over one store will read, nearly.
+///
+/// # Errors
+/// Of the database.
+pub fn bytes_to_read(reader: &Connection) -> Result<u64, DbError> {
+    Ok(reader.query_row(
+        "SELECT coalesce(sum(stored_len + seal_len), 0) FROM segments",
+        [],
+        |row| row.get(0),
+    )?)
+}

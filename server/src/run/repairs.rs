@@ -1,0 +1,115 @@
+//! Works off the repair queue: by itself, and when somebody asks.
+//!
+//! Guarantee: damage is in the ledger before it is mended, and that it was mended after; one round at a time. What cannot
+//! be mended now stays queued, with its reason. Not here: how one replica is made (`crate::repair`).
+
+use std::time::Duration;
+
+use store::Key;
+
+use crate::collector::{Collector, blocking};
+use crate::db::{self, DbError};
+use crate::grpc::failure::Failure;
+use crate::ingest::fixity;
+use crate::metrics;
+use crate::repair::repair_due;
+
+/// How often the queue is looked at without being told.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Objects repaired in one round.
+const AT_ONCE: u32 = 64;
+
+/// What a round did.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Replicas that are right now.
+    pub repaired: u64,
+    /// Replicas that wait.
+    pub waiting: u64,
+    /// Why some of them could not be made in this round.
+    pub problems: Vec<String>,
+}
+
+/// Rounds until the drain.
+pub async fn keep(collector: &Collector) {
+    loop {
+        tokio::select! {
+            () = collector.intake.cancelled() => return,
+            () = collector.repair.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        loop {
+            match round(collector).await {
+                Ok(done) if done.repaired > 0 && !collector.intake.is_cancelled() => {
+                    tracing::info!(
+                        objects = done.repaired,
+                        waiting = done.waiting,
+                        "Replicas were repaired"
+                    );
+                }
+                Ok(_) => break,
+                Err(failure) => {
+                    super::chores::log("repair", &failure);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// One round over what is due.
+///
+/// # Errors
+/// When database or ledger do not answer.
+pub async fn round(collector: &Collector) -> Result<Round, Failure> {
+    let _turn = collector.repairing.lock().await;
+    let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
+    let due = collector
+        .db
+        .read_async(move |db| db::repairs_due(db, now_ms, AT_ONCE))
+        .await
+        .map_err(database)?;
+    // A read that fell over to another store queued what it met.
+    for task in due.iter().filter(|task| task.wanting == "damaged") {
+        if let Ok(key) = Key::parse(&task.key) {
+            fixity::failed(collector, &key, &task.store).await?;
+        }
+    }
+    let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
+    let report = blocking(move || repair_due(&replicas, &db, now_ms, AT_ONCE))
+        .await?
+        .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
+    let mut problems = Vec::new();
+    for (task, reason) in &report.failed {
+        tracing::warn!(
+            store = task.store,
+            key = task.key,
+            reason,
+            "Replica could not be made; it stays queued"
+        );
+        problems.push(format!("{} on {}: {reason}", task.key, task.store));
+    }
+    let repaired = u64::try_from(report.repaired.len()).unwrap_or(u64::MAX);
+    let keys = report
+        .repaired
+        .into_iter()
+        .filter_map(|task| Some((task.store, Key::parse(&task.key).ok()?)));
+    fixity::repaired(collector, keys.collect()).await?;
+    let waiting = collector
+        .db
+        .read_async(db::repairs_waiting)
+        .await
+        .map_err(database)?;
+    let waiting = u64::try_from(waiting).unwrap_or(0);
+    metrics::repairs_pending(usize::try_from(waiting).unwrap_or(usize::MAX));
+    Ok(Round {
+        repaired,
+        waiting,
+        problems,
+    })
+}
+
+fn database(error: DbError) -> Failure {
+    Failure::unavailable("reach its database", error)
+}
