@@ -68,11 +68,11 @@ def make(folder):
         (folder / f"{name}.cnf").write_text(CONFIG.format(name=f"Exhibit test {name}", folder=folder))
         openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", folder / f"{name}.key")
         (folder / f"{name}.key").chmod(0o600)
-    openssl("req", "-new", "-x509", "-days", 30, "-key", folder / "ca.key", "-config", folder / "ca.cnf",
+    openssl("req", "-new", "-x509", "-days", 400, "-key", folder / "ca.key", "-config", folder / "ca.cnf",
             "-extensions", "ca", "-out", folder / "ca.pem")
     openssl("req", "-new", "-key", folder / "tsa.key", "-config", folder / "tsa.cnf", "-out", folder / "tsa.csr")
     (folder / "serial").write_text("01\n")
-    openssl("x509", "-req", "-days", 30, "-in", folder / "tsa.csr", "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key",
+    openssl("x509", "-req", "-days", 400, "-in", folder / "tsa.csr", "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key",
             "-set_serial", 2, "-extfile", folder / "tsa.cnf", "-extensions", "tsa", "-out", folder / "tsa.pem")
 
 

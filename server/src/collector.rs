@@ -78,8 +78,8 @@ pub struct Collector {
     pub readers: Semaphore,
     /// The caged program.
     pub program: Program,
-    /// Time stamps; `None` when no TSA is configured.
-    pub tsa: Option<TsaClient>,
+    /// Time-stamping authorities.
+    pub tsas: Vec<TsaClient>,
     /// Re-reads the stores.
     pub scrub: Scrubber,
     /// Wakes the repairer.
@@ -303,15 +303,17 @@ impl Collector {
             .collect())
     }
 
-    /// A time stamp over `bytes`; `None` when no TSA is configured or none answers in time.
+    /// A time stamp over `bytes` by the first authority that answers; `None` when none does.
     pub async fn stamp(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let client = self.tsa.as_ref()?;
-        match client.stamp(&Digest::of(bytes)).await {
-            Ok(stamp) => Some(stamp),
-            Err(error) => {
-                tracing::warn!(cause = %crate::grpc::failure::chain(&error), "No time stamp; it goes without");
-                None
+        let digest = Digest::of(bytes);
+        for client in &self.tsas {
+            match client.stamp(&digest).await {
+                Ok(stamp) => return Some(stamp),
+                Err(error) => {
+                    tracing::warn!(tsa = client.name(), cause = %crate::grpc::failure::chain(&error), "No time stamp of this authority");
+                }
             }
         }
+        None
     }
 }

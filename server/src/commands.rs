@@ -64,9 +64,9 @@ pub struct InitArgs {
     /// When fewer can be written
     #[arg(long, value_enum, default_value_t = DegradedArg::Accept)]
     degraded: DegradedArg,
-    /// RFC 3161 time-stamping authority, http://…
-    #[arg(long)]
-    tsa: Option<String>,
+    /// RFC 3161 time-stamping authority, http://…; give two of different operators
+    #[arg(long = "tsa")]
+    tsas: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -121,7 +121,7 @@ pub fn run_init(args: InitArgs) -> Result<ExitCode> {
             DegradedArg::Accept => Degraded::Accept,
             DegradedArg::Wait => Degraded::Wait,
         },
-        tsa: args.tsa,
+        tsas: args.tsas,
     };
     let made = init(&options, server::clock::now())?;
     println!(

@@ -13,6 +13,9 @@ use store::{Degraded, ReplicationPolicy};
 
 use crate::scrub::Pace;
 
+/// Most time-stamping authorities: a bundle has names for the stamps of so many.
+const TSAS_MAX: usize = 8;
+
 /// Name of the file in the collector's directory.
 pub const CONFIG_FILE: &str = "server.toml";
 
@@ -33,8 +36,9 @@ pub struct Config {
     /// Stores, in order of preference for reads.
     #[serde(rename = "store")]
     pub stores: Vec<StoreConfig>,
-    /// Time-stamping authority.
-    pub tsa: Option<TsaConfig>,
+    /// Time-stamping authorities.
+    #[serde(default, rename = "tsa")]
+    pub tsas: Vec<TsaConfig>,
     /// How the stores are re-read; absent: every 30 days, at most 32 MiB/s.
     pub scrub: Option<ScrubConfig>,
 }
@@ -175,10 +179,16 @@ impl Config {
         {
             return Err("`every_days` and `rate_mib_s` of [scrub] must be at least 1".to_owned());
         }
-        if let Some(tsa) = &config.tsa {
+        if config.tsas.len() > TSAS_MAX {
+            return Err(format!("there may be {TSAS_MAX} [[tsa]] at most"));
+        }
+        for (number, tsa) in config.tsas.iter().enumerate() {
             crate::tsa::check_url(&tsa.url)?;
             if tsa.every_s == 0 || tsa.timeout_s == 0 {
-                return Err("`every_s` and `timeout_s` of [tsa] must be at least 1".to_owned());
+                return Err("`every_s` and `timeout_s` of [[tsa]] must be at least 1".to_owned());
+            }
+            if config.tsas.iter().take(number).any(|other| other.url == tsa.url) {
+                return Err(format!("time-stamping authority {} is named twice", tsa.url));
             }
         }
         Ok(config)
@@ -193,7 +203,7 @@ impl Config {
             reach,
             replication,
             stores,
-            tsa,
+            tsas,
             scrub,
         } = self;
         let degraded = match replication.degraded {
@@ -246,14 +256,22 @@ impl Config {
              {mark}[scrub]\n{mark}every_days = {}\n{mark}rate_mib_s = {}\n",
             shown.every_days, shown.rate_mib_s
         ));
-        match tsa {
-            Some(TsaConfig { url, every_s, timeout_s }) => text.push_str(&format!(
-                "\n[tsa]\n# RFC 3161 over HTTP; stamps the ledger's newest checkpoint while it grows.\nurl = {}\nevery_s = {every_s}\ntimeout_s = {timeout_s}\n",
+        text.push_str("\n# RFC 3161 over HTTP; stamp the ledger's newest checkpoint while it grows. Two of different operators are better.\n");
+        if tsas.is_empty() {
+            text.push_str(
+                "# [[tsa]]\n# url = \"http://tsa.example.org/\"\n# every_s = 3600\n# timeout_s = 30\n",
+            );
+        }
+        for TsaConfig {
+            url,
+            every_s,
+            timeout_s,
+        } in tsas
+        {
+            text.push_str(&format!(
+                "[[tsa]]\nurl = {}\nevery_s = {every_s}\ntimeout_s = {timeout_s}\n",
                 quoted(url)
-            )),
-            None => text.push_str(
-                "\n# RFC 3161 over HTTP; stamps the ledger's newest checkpoint while it grows.\n# [tsa]\n# url = \"http://tsa.example.org/\"\n# every_s = 3600\n# timeout_s = 30\n",
-            ),
+            ));
         }
         text
     }
@@ -336,11 +354,13 @@ mod tests {
                 every_days: 7,
                 rate_mib_s: 100,
             }),
-            tsa: Some(TsaConfig {
-                url: "http://tsa.example.org/tsr".into(),
-                every_s: 60,
-                timeout_s: 5,
-            }),
+            tsas: ["http://tsa.example.org/tsr", "http://tsa.example.net/"]
+                .map(|url| TsaConfig {
+                    url: url.into(),
+                    every_s: 60,
+                    timeout_s: 5,
+                })
+                .into(),
         }
     }
 
@@ -353,7 +373,7 @@ mod tests {
             ..full.listen.clone()
         };
         let sparse = Config {
-            tsa: None,
+            tsas: Vec::new(),
             scrub: None,
             listen,
             ..full
@@ -371,6 +391,7 @@ mod tests {
             ("degraded = \"accept\"", "degraded = \"maybe\""),
             ("id = \"store-2\"", "id = \"store-1\""),
             ("http://", "https://"),
+            ("http://tsa.example.net/", "http://tsa.example.org/tsr"),
             ("every_s = 60", "every_s = 0"),
             ("every_days = 7", "every_days = 0"),
             ("deployment = \"acme\"", "deployment = \"Acme\""),

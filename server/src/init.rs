@@ -59,8 +59,8 @@ pub struct InitOptions {
     pub copies: Option<usize>,
     /// When they cannot.
     pub degraded: Degraded,
-    /// Time-stamping authority.
-    pub tsa: Option<String>,
+    /// Time-stamping authorities.
+    pub tsas: Vec<String>,
 }
 
 /// What was made, for the user.
@@ -215,11 +215,15 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
             degraded: options.degraded,
         },
         stores,
-        tsa: options.tsa.as_ref().map(|url| TsaConfig {
-            url: url.clone(),
-            every_s: 3600,
-            timeout_s: 30,
-        }),
+        tsas: options
+            .tsas
+            .iter()
+            .map(|url| TsaConfig {
+                url: url.clone(),
+                every_s: 3600,
+                timeout_s: 30,
+            })
+            .collect(),
         scrub: None,
     };
     // What would be refused at every start is refused now, before anything is made.

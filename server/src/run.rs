@@ -207,11 +207,16 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         ..
     } = foundation;
     let page = metrics::install()?;
-    let tsa = match &config.tsa {
-        Some(tsa) => Some(TsaClient::new(&tsa.url, Duration::from_secs(tsa.timeout_s))?),
-        None => None,
-    };
-    let stamp_every = config.tsa.as_ref().map(|tsa| Duration::from_secs(tsa.every_s));
+    let tsas = config
+        .tsas
+        .iter()
+        .map(|tsa| TsaClient::new(&tsa.url, Duration::from_secs(tsa.timeout_s)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let stamp_every = config
+        .tsas
+        .iter()
+        .map(|tsa| Duration::from_secs(tsa.every_s))
+        .collect();
     let log_key = sequencer.log().verifier_key().to_string();
     if !replicas.at_best().independent {
         tracing::warn!("The stores are not independent: one failure can take all copies");
@@ -237,7 +242,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         refeed: Semaphore::new(1),
         readers: Semaphore::new(READERS_MAX),
         program,
-        tsa,
+        tsas,
         scrub: Scrubber::new(config.scrub.unwrap_or_default().into()),
         repair: Notify::new(),
         fixity: tokio::sync::Mutex::default(),

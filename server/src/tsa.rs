@@ -17,7 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 pub use der::ResponseError;
-pub use queue::{StampError, Stamped, enqueue_newest, stamp_due};
+pub use queue::{Parts, StampError, Stamped, enqueue_newest, stamp_due};
 
 /// Longest response: 64 KiB; one with a chain of four certificates has 8.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
@@ -68,6 +68,12 @@ impl TsaClient {
             timeout,
             client: Client::builder(TokioExecutor::new()).build(connector),
         })
+    }
+
+    /// The authority's URL: what it is known by.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.url.to_string()
     }
 
     /// Has a digest stamped; returns the response, checked for status, digest and nonce.

@@ -272,10 +272,21 @@ CREATE TABLE scrubs (
     ledger_problems INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Heads that each authority is to stamp.
 CREATE TABLE tsa_queue (
-    size     INTEGER PRIMARY KEY,
+    tsa      TEXT    NOT NULL,                  -- its URL
+    size     INTEGER NOT NULL,
     note     BLOB    NOT NULL,
     attempts INTEGER NOT NULL,
     due_ms   INTEGER NOT NULL,
-    error    TEXT    NOT NULL
-) STRICT;
+    error    TEXT    NOT NULL,
+    PRIMARY KEY (tsa, size)
+) STRICT, WITHOUT ROWID;
+
+-- The newest stamp of each authority.
+CREATE TABLE tsa_newest (
+    tsa     TEXT PRIMARY KEY,
+    size    INTEGER NOT NULL,
+    at_ms   INTEGER NOT NULL,                   -- when it was had
+    ends_ms INTEGER                             -- when the certificate that signed it ends, where the response tells
+) STRICT, WITHOUT ROWID;

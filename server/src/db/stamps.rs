@@ -1,6 +1,6 @@
 //! Time stamps: those had, and the queue of those asked for (LIVE: at the next start the newest head is stamped again).
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::DbError;
 
@@ -15,15 +15,43 @@ pub struct StampTask {
     pub attempts: u32,
 }
 
-/// Asks for a stamp; a size is asked for once.
+/// The newest stamp of an authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewestStamp {
+    /// Tree size of the checkpoint.
+    pub size: u64,
+    /// When it was had, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// When the certificate that signed it ends.
+    pub ends_ms: Option<u64>,
+}
+
+/// The newest stamp of an authority, if it gave one since the database was made.
 ///
 /// # Errors
 /// Of the database.
-pub fn enqueue(tx: &Connection, size: u64, note: &[u8]) -> Result<(), DbError> {
+pub fn newest(reader: &Connection, tsa: &str) -> Result<Option<NewestStamp>, DbError> {
+    let mut statement =
+        reader.prepare_cached("SELECT size, at_ms, ends_ms FROM tsa_newest WHERE tsa = ?1")?;
+    let newest = statement.query_row([tsa], |row| {
+        Ok(NewestStamp {
+            size: row.get(0)?,
+            at_ms: row.get(1)?,
+            ends_ms: row.get(2)?,
+        })
+    });
+    Ok(newest.optional()?)
+}
+
+/// Asks an authority for a stamp; for one size once.
+///
+/// # Errors
+/// Of the database.
+pub fn enqueue(tx: &Connection, tsa: &str, size: u64, note: &[u8]) -> Result<(), DbError> {
     tx.execute(
-        "INSERT INTO tsa_queue (size, note, attempts, due_ms, error) VALUES (?1, ?2, 0, 0, '')
-         ON CONFLICT (size) DO NOTHING",
-        params![size, note],
+        "INSERT INTO tsa_queue (tsa, size, note, attempts, due_ms, error) VALUES (?1, ?2, ?3, 0, 0, '')
+         ON CONFLICT (tsa, size) DO NOTHING",
+        params![tsa, size, note],
     )?;
     Ok(())
 }
@@ -32,11 +60,11 @@ pub fn enqueue(tx: &Connection, size: u64, note: &[u8]) -> Result<(), DbError> {
 ///
 /// # Errors
 /// Of the database.
-pub fn due(reader: &Connection, now_ms: u64, limit: u32) -> Result<Vec<StampTask>, DbError> {
+pub fn due(reader: &Connection, tsa: &str, now_ms: u64, limit: u32) -> Result<Vec<StampTask>, DbError> {
     let mut statement = reader.prepare_cached(
-        "SELECT size, note, attempts FROM tsa_queue WHERE due_ms <= ?1 ORDER BY size DESC LIMIT ?2",
+        "SELECT size, note, attempts FROM tsa_queue WHERE tsa = ?1 AND due_ms <= ?2 ORDER BY size DESC LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![now_ms, limit], |row| {
+    let rows = statement.query_map(params![tsa, now_ms, limit], |row| {
         Ok(StampTask {
             size: row.get(0)?,
             note: row.get(1)?,
@@ -50,20 +78,27 @@ pub fn due(reader: &Connection, now_ms: u64, limit: u32) -> Result<Vec<StampTask
 ///
 /// # Errors
 /// Of the database.
-pub fn failed(tx: &Connection, size: u64, due_ms: u64, error: &str) -> Result<(), DbError> {
+pub fn failed(tx: &Connection, tsa: &str, size: u64, due_ms: u64, error: &str) -> Result<(), DbError> {
     tx.execute(
-        "UPDATE tsa_queue SET attempts = attempts + 1, due_ms = ?2, error = ?3 WHERE size = ?1",
-        params![size, due_ms, error],
+        "UPDATE tsa_queue SET attempts = attempts + 1, due_ms = ?3, error = ?4 WHERE tsa = ?1 AND size = ?2",
+        params![tsa, size, due_ms, error],
     )?;
     Ok(())
 }
 
-/// The stamp is there: it and everything smaller leaves the queue.
+/// The stamp is there: it and everything smaller leaves the authority's queue.
 ///
 /// # Errors
 /// Of the database.
-pub fn done(tx: &Connection, size: u64) -> Result<(), DbError> {
-    tx.execute("DELETE FROM tsa_queue WHERE size <= ?1", [size])?;
+pub fn done(tx: &Connection, tsa: &str, had: NewestStamp) -> Result<(), DbError> {
+    tx.execute(
+        "DELETE FROM tsa_queue WHERE tsa = ?1 AND size <= ?2",
+        params![tsa, had.size],
+    )?;
+    tx.execute(
+        "INSERT OR REPLACE INTO tsa_newest (tsa, size, at_ms, ends_ms) VALUES (?1, ?2, ?3, ?4)",
+        params![tsa, had.size, had.at_ms, had.ends_ms],
+    )?;
     Ok(())
 }
 

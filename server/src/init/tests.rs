@@ -28,7 +28,7 @@ pub(crate) fn options(place: &Path) -> InitOptions {
         enrol_reach: Some("collector.example.org:7444".parse().unwrap()),
         copies: None,
         degraded: Degraded::Wait,
-        tsa: None,
+        tsas: Vec::new(),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::db;
 use crate::grpc::failure::{Failure, chain};
 use crate::ingest::interrupt;
 use crate::scrub;
+use crate::tsa::{self, TsaClient};
 
 /// How often orders that ended are looked at.
 const EXPIRY_LOOK: Duration = Duration::from_secs(60);
@@ -21,7 +22,7 @@ const EXPIRY_LOOK: Duration = Duration::from_secs(60);
 const STAMP_LOOK: Duration = Duration::from_secs(5);
 
 /// Starts every chore.
-pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stamp_every: Option<Duration>) {
+pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stamp_every: Vec<Duration>) {
     let spawn = |name: &'static str, work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         collector.tasks.spawn(async move {
             work.await;
@@ -29,8 +30,7 @@ pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stam
         });
     };
     let shared = || Arc::clone(collector);
-    let (repairer, expirer, stamper, sweeper, publisher, dog) =
-        (shared(), shared(), shared(), shared(), shared(), shared());
+    let (repairer, expirer, sweeper, publisher, dog) = (shared(), shared(), shared(), shared(), shared());
     spawn("repair", Box::pin(async move { repairs::keep(&repairer).await }));
     spawn("expiry", Box::pin(async move { expiry(&expirer).await }));
     spawn(
@@ -45,8 +45,12 @@ pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stam
         );
     }
     spawn("sweep", Box::pin(async move { first_sweep(&sweeper).await }));
-    if let Some(every) = stamp_every {
-        spawn("stamps", Box::pin(async move { stamps(&stamper, every).await }));
+    for (client, every) in collector.tsas.iter().cloned().zip(stamp_every) {
+        let stamper = shared();
+        spawn(
+            "stamps",
+            Box::pin(async move { stamps(&stamper, &client, every).await }),
+        );
     }
     spawn("watchdog", Box::pin(async move { watchdog(&dog).await }));
 }
@@ -88,26 +92,26 @@ async fn expiry(collector: &Collector) {
     }
 }
 
-async fn stamps(collector: &Collector, every: Duration) {
-    let Some(client) = collector.tsa.clone() else {
-        return;
-    };
+async fn stamps(collector: &Collector, client: &TsaClient, every: Duration) {
     let mut next = Instant::now();
     while pause(collector, STAMP_LOOK.min(every)).await {
         if Instant::now() >= next {
             let published = collector.custody.sequencer().log().published();
-            if let Err(error) = crate::tsa::enqueue_newest(&collector.db, published).await {
+            let (tsa, now) = (client.name(), crate::clock::now());
+            if let Err(error) = tsa::enqueue_newest(&collector.db, &tsa, published, now).await {
                 log("stamps", &Failure::unavailable("queue a time stamp", error));
                 continue;
             }
             next = Instant::now() + every;
         }
-        let who = (&collector.deployment, &collector.id);
-        let sequencer = collector.custody.sequencer();
-        let now = crate::clock::now();
-        let stamped =
-            crate::tsa::stamp_due(&client, &collector.db, &collector.replicas, sequencer, who, now).await;
-        match stamped {
+        let parts = tsa::Parts {
+            db: &collector.db,
+            replicas: &collector.replicas,
+            sequencer: collector.custody.sequencer(),
+            deployment: &collector.deployment,
+            collector: &collector.id,
+        };
+        match tsa::stamp_due(client, parts, crate::clock::now()).await {
             Ok(Some(stamped)) => {
                 tracing::info!(size = stamped.size, stamp = %stamped.stamp, "Checkpoint is stamped")
             }

@@ -91,8 +91,41 @@ pub(super) fn check_response(
     Err(ResponseError::Nonce)
 }
 
+/// When the first of the certificates ends that may stamp, in milliseconds since 1970. `None`: the response holds none, and
+/// whoever verifies it needs to have it from elsewhere.
+pub(super) fn stamping_ends_ms(response: &[u8]) -> Option<u64> {
+    let mut signed = signed_data(response).ok()?;
+    signed.expect(SEQUENCE, "encapsulated content").ok()?;
+    let mut certificates = Walk(signed.expect(CONTEXT_0, "certificates").ok()?);
+    let mut ends = None;
+    while !certificates.0.is_empty() {
+        let from = certificates.0;
+        certificates.next().ok()??;
+        let raw = from.get(..from.len() - certificates.0.len())?;
+        let (_, certificate) = x509_parser::parse_x509_certificate(raw).ok()?;
+        let usage = certificate.extended_key_usage().ok().flatten();
+        if usage.is_some_and(|usage| usage.value.time_stamping) {
+            let end = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+            ends = Some(ends.map_or(end, |before: u64| before.min(end)));
+        }
+    }
+    ends.map(|end| end.saturating_mul(1000))
+}
+
 /// Content of the TSTInfo inside a granted response.
 fn tst_info(response: &[u8]) -> Result<&[u8], ResponseError> {
+    let mut signed = signed_data(response)?;
+    let mut content = Walk(signed.expect(SEQUENCE, "encapsulated content")?);
+    if content.expect(OID, "content type")? != TST_INFO {
+        return Err(ResponseError::Shape { what: "content type" });
+    }
+    let mut explicit = Walk(content.expect(CONTEXT_0, "content")?);
+    let mut octets = Walk(explicit.expect(OCTET_STRING, "content")?);
+    octets.expect(SEQUENCE, "TSTInfo")
+}
+
+/// What follows the digest algorithms in the SignedData of a granted response.
+fn signed_data(response: &[u8]) -> Result<Walk<'_>, ResponseError> {
     let mut outer = Walk(response);
     let mut answer = Walk(outer.expect(SEQUENCE, "response")?);
     if !outer.0.is_empty() {
@@ -121,13 +154,7 @@ fn tst_info(response: &[u8]) -> Result<&[u8], ResponseError> {
     let mut signed = Walk(wrapped.expect(SEQUENCE, "signed data")?);
     signed.expect(INTEGER, "signed data version")?;
     signed.expect(SET, "digest algorithms")?;
-    let mut content = Walk(signed.expect(SEQUENCE, "encapsulated content")?);
-    if content.expect(OID, "content type")? != TST_INFO {
-        return Err(ResponseError::Shape { what: "content type" });
-    }
-    let mut explicit = Walk(content.expect(CONTEXT_0, "content")?);
-    let mut octets = Walk(explicit.expect(OCTET_STRING, "content")?);
-    octets.expect(SEQUENCE, "TSTInfo")
+    Ok(signed)
 }
 
 /// The authority's own words, kept short and harmless.

@@ -11,6 +11,7 @@ use evidence::time::Time;
 use store::{Key, ReplicaError, Replicas};
 
 use super::{TsaClient, TsaError};
+use crate::db::stamps::{NewestStamp, StampTask};
 use crate::db::{Db, DbError, stamps};
 use crate::ledger::{PendingEntry, Published, Sequencer, SubmitError};
 
@@ -28,29 +29,58 @@ pub struct Stamped {
     pub stamp: Digest,
 }
 
-/// Puts the newest published head into the queue, unless it grew by nothing but a stamp since the last one.
+/// Before a certificate ends its stamps are renewed so early: 30 days, time enough for a new contract.
+const RENEW_BEFORE_MS: u64 = 30 * 86_400_000;
+/// A certificate that is not followed by a later one is asked about once a day.
+const RENEW_EVERY_MS: u64 = 86_400_000;
+
+/// Puts the newest published head into an authority's queue, unless it grew by nothing but stamps since the last one and
+/// that one's certificate lasts. Each `tsa.stamped` stands in the tree that the next stamp is for, so stamping the newest
+/// head renews all stamps before it.
 ///
 /// # Errors
 /// Of the database.
-pub async fn enqueue_newest(db: &Db, published: Published) -> Result<bool, DbError> {
+pub async fn enqueue_newest(db: &Db, tsa: &str, published: Published, now: Time) -> Result<bool, DbError> {
     if published.size == 0 {
         return Ok(false);
     }
+    let (tsa, now_ms) = (tsa.to_owned(), now.unix_ms());
     db.write_async(move |tx| {
-        let newest: Option<u64> = tx.query_row("SELECT max(size) FROM stamps", [], |row| row.get(0))?;
+        let newest = stamps::newest(tx, &tsa)?;
+        let is_ending = newest.is_some_and(|newest| {
+            newest
+                .ends_ms
+                .is_some_and(|ends| ends.saturating_sub(RENEW_BEFORE_MS) <= now_ms)
+                && newest.at_ms.saturating_add(RENEW_EVERY_MS) <= now_ms
+        });
         // Each stamp is itself an entry: without this a quiet log would be stamped for ever.
         let only_stamps: bool = tx.query_row(
             "SELECT NOT EXISTS (SELECT 1 FROM entries WHERE idx >= ?1 AND idx < ?2 AND type <> 'tsa.stamped')",
-            rusqlite::params![newest.unwrap_or(0), published.size],
+            rusqlite::params![newest.map_or(0, |newest| newest.size), published.size],
             |row| row.get(0),
         )?;
-        if newest.is_some() && only_stamps {
+        if newest.is_some() && only_stamps && !is_ending {
             return Ok(false);
         }
-        stamps::enqueue(tx, published.size, &published.note)?;
+        stamps::enqueue(tx, &tsa, published.size, &published.note)?;
         Ok(true)
     })
     .await
+}
+
+/// What a round works with.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    /// Rows.
+    pub db: &'a Db,
+    /// Objects.
+    pub replicas: &'a Replicas,
+    /// Ledger.
+    pub sequencer: &'a Sequencer,
+    /// Deployment.
+    pub deployment: &'a DeploymentId,
+    /// Who records.
+    pub collector: &'a CollectorId,
 }
 
 /// Works off what is due, newest first; the newest stamp covers all that is smaller. A TSA that is away costs a wait,
@@ -60,15 +90,13 @@ pub async fn enqueue_newest(db: &Db, published: Published) -> Result<bool, DbErr
 /// When database, stores or ledger fail; failures of the TSA are in the queue.
 pub async fn stamp_due(
     client: &TsaClient,
-    db: &Db,
-    replicas: &Replicas,
-    sequencer: &Sequencer,
-    who: (&DeploymentId, &CollectorId),
+    parts: Parts<'_>,
     now: Time,
 ) -> Result<Option<Stamped>, StampError> {
-    let now_ms = now.unix_ms();
+    let (db, now_ms, tsa) = (parts.db, now.unix_ms(), client.name());
+    let asked = tsa.clone();
     let due = db
-        .read_async(move |reader| stamps::due(reader, now_ms, 1))
+        .read_async(move |reader| stamps::due(reader, &asked, now_ms, 1))
         .await?;
     let Some(task) = due.into_iter().next() else {
         return Ok(None);
@@ -76,41 +104,58 @@ pub async fn stamp_due(
     let response = match client.stamp(&Digest::of(&task.note)).await {
         Ok(response) => response,
         Err(error) => {
-            defer(db, task.size, task.attempts, now_ms, &error).await?;
+            defer(db, tsa, &task, now_ms, &error).await?;
             return Ok(None);
         }
     };
-    let stamp = Digest::of(&response);
-    let (stores, note, size) = (replicas.clone(), task.note, task.size);
+    let (stamp, ends_ms) = (Digest::of(&response), super::der::stamping_ends_ms(&response));
+    if ends_ms.is_some_and(|ends| ends.saturating_sub(RENEW_BEFORE_MS) <= now_ms) {
+        tracing::warn!(
+            tsa,
+            "This time-stamping authority's certificate ends soon; the authority must have a new one before"
+        );
+    }
+    let (stores, note, size) = (parts.replicas.clone(), task.note, task.size);
     let written = tokio::task::spawn_blocking(move || {
         stores.create(&Key::stamped_checkpoint(size), &note)?;
         stores.create(&Key::stamp(size, stamp.as_bytes()), &response)
     })
     .await;
     written.or(Err(StampError::Panicked))??;
-    sequencer.submit(entry(who, size, stamp, now)?).await?;
-    db.write_async(move |tx| stamps::done(tx, size)).await?;
+    parts.sequencer.submit(entry(parts, size, stamp, now)?).await?;
+    let had = NewestStamp {
+        size,
+        at_ms: now_ms,
+        ends_ms,
+    };
+    db.write_async(move |tx| stamps::done(tx, &tsa, had)).await?;
     Ok(Some(Stamped { size, stamp }))
 }
 
-async fn defer(db: &Db, size: u64, attempts: u32, now_ms: u64, error: &TsaError) -> Result<(), DbError> {
+async fn defer(db: &Db, tsa: String, task: &StampTask, now_ms: u64, error: &TsaError) -> Result<(), DbError> {
+    let (size, attempts) = (task.size, task.attempts);
     let wait = BACKOFF_MIN
         .saturating_mul(1_u32.checked_shl(attempts.min(20)).unwrap_or(u32::MAX))
         .min(BACKOFF_MAX);
     let due = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     tracing::warn!(
+        tsa,
         size,
         wait_s = wait.as_secs(),
         error = error as &dyn std::error::Error,
         "No time stamp yet"
     );
     let text = super::causes(error);
-    db.write_async(move |tx| stamps::failed(tx, size, due, &text))
+    db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text))
         .await
 }
 
 fn entry(
-    (deployment, collector): (&DeploymentId, &CollectorId),
+    Parts {
+        deployment,
+        collector,
+        ..
+    }: Parts<'_>,
     size: u64,
     stamp: Digest,
     now: Time,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::db::{Db, QueueSink, stamps};
-use crate::ledger::{LocalSigner, PendingEntry, Sequencer, SequencerParts, origin};
+use crate::ledger::{LocalSigner, Sequencer, SequencerParts, origin};
 use store::fault::FaultDisk;
 use store::{DirectoryStore, Key, Replicas, ReplicationPolicy, Store, StoreIdentity};
 
@@ -189,37 +189,34 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
     })
     .unwrap();
     let (deployment, collector) = ("acme".parse().unwrap(), "collector-1".parse().unwrap());
-    let who = (&deployment, &collector);
-    let first: PendingEntry = queue::tests_entry(who, 0);
+    let parts = Parts {
+        db: &db,
+        replicas: &replicas,
+        sequencer: &sequencer,
+        deployment: &deployment,
+        collector: &collector,
+    };
+    let entry = |size| queue::tests_entry((&deployment, &collector), size);
     runtime().block_on(async {
-        sequencer.submit(first).await.unwrap();
+        sequencer.submit(entry(0)).await.unwrap();
         let head = sequencer.log().published();
-        assert!(enqueue_newest(&db, head.clone()).await.unwrap());
-        // Away: nothing is lost, nothing waits, it is tried again later.
         let now = crate::clock::now();
+        let (db, sequencer) = (&db, &sequencer);
+        let newest =
+            async |tsa: String, now| enqueue_newest(db, &tsa, sequencer.log().published(), now).await;
+        // Away: nothing is lost, nothing waits, it is tried again later.
         let away = TsaClient::new("http://127.0.0.1:9/", Duration::from_secs(5)).unwrap();
-        assert_eq!(
-            stamp_due(&away, &db, &replicas, &sequencer, who, now)
-                .await
-                .unwrap(),
-            None
-        );
+        assert!(newest(away.name(), now).await.unwrap());
+        assert_eq!(stamp_due(&away, parts, now).await.unwrap(), None);
         let (waiting, error) = db.read(stamps::waiting).unwrap();
         assert!(waiting == 1 && error.is_some());
-        assert_eq!(
-            stamp_due(&away, &db, &replicas, &sequencer, who, now)
-                .await
-                .unwrap(),
-            None
-        );
 
+        // Another authority has its own queue.
         let authority = Authority::start();
         let client = TsaClient::new(&authority.url(), Duration::from_secs(30)).unwrap();
-        let later = now.checked_add(Duration::from_secs(31)).unwrap();
-        let stamped = stamp_due(&client, &db, &replicas, &sequencer, who, later)
-            .await
-            .unwrap()
-            .unwrap();
+        assert_eq!(stamp_due(&client, parts, now).await.unwrap(), None);
+        assert!(newest(client.name(), now).await.unwrap());
+        let stamped = stamp_due(&client, parts, now).await.unwrap().unwrap();
         assert_eq!(stamped.size, 1);
         let response = replicas.read(&Key::stamp(1, stamped.stamp.as_bytes())).unwrap();
         assert!(openssl_verifies(&authority, &response, &Digest::of(&head.note)));
@@ -231,10 +228,46 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
             db.read(|reader| stamps::covering(reader, 1)).unwrap(),
             [(1, stamped.stamp.0)]
         );
-        assert_eq!(db.read(stamps::waiting).unwrap().0, 0);
+        assert_eq!(
+            db.read(stamps::waiting).unwrap().0,
+            1,
+            "the one that is away is still asked"
+        );
         // The stamp's own entry is no reason for the next stamp; anything else is.
-        assert!(!enqueue_newest(&db, sequencer.log().published()).await.unwrap());
-        sequencer.submit(queue::tests_entry(who, 9)).await.unwrap();
-        assert!(enqueue_newest(&db, sequencer.log().published()).await.unwrap());
+        assert!(!newest(client.name(), now).await.unwrap());
+        sequencer.submit(entry(9)).await.unwrap();
+        assert!(newest(client.name(), now).await.unwrap());
+        stamp_due(&client, parts, now).await.unwrap().unwrap();
+
+        // Nothing happens any more, and the certificate comes to its end: the stamps are renewed, once a day.
+        let ends = Command::new("openssl")
+            .args(["x509", "-noout", "-enddate", "-dateopt", "iso_8601", "-in"])
+            .arg(authority.path("tsa.pem"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(ends.stdout).unwrap();
+        let text = text.trim().strip_prefix("notAfter=").unwrap().replace(' ', "T");
+        let ends: evidence::time::Time = text.replace('Z', ".000Z").parse().unwrap();
+        let days = |count: u64| Duration::from_secs(count * 86_400);
+        let had = db.read(|db| stamps::newest(db, &client.name())).unwrap().unwrap();
+        assert_eq!(had.ends_ms, Some(ends.unix_ms()));
+        assert!(
+            !newest(client.name(), ends.checked_sub(days(31)).unwrap())
+                .await
+                .unwrap()
+        );
+        let soon = ends.checked_sub(days(30)).unwrap();
+        assert!(newest(client.name(), soon).await.unwrap());
+        let renewed = stamp_due(&client, parts, soon).await.unwrap().unwrap();
+        assert!(
+            renewed.size > had.size,
+            "the tree of the new stamp holds the entry of the old one"
+        );
+        assert!(!newest(client.name(), soon).await.unwrap());
+        assert!(
+            newest(client.name(), soon.checked_add(days(1)).unwrap())
+                .await
+                .unwrap()
+        );
     });
 }
