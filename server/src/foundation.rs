@@ -10,10 +10,12 @@ use certs::authority::Authority;
 use evidence::roster::AuthoritySet;
 use ledger::VerifierKey;
 use store::{
-    DirectoryStore, Key, Replicas, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink,
+    DirectoryStore, Key, Replicas, S3Store, Store, StoreError, StoreIdentity, UnavailableStore, Wanting,
+    WantingSink,
 };
 
-use crate::config::{Config, ConfigError, StoreConfig};
+use crate::capabilities::{RecordError, record_at_start};
+use crate::config::{Config, ConfigError, StoreConfig, StorePlace};
 use crate::db::{Db, DbError, QueueSink};
 use crate::ledger::{
     CheckpointSigner, KeyFileError, ProcessSigner, Sequencer, SequencerParts, SignerError, StartError, origin,
@@ -60,6 +62,11 @@ impl Layout {
     /// The public card.
     pub fn card(&self) -> PathBuf {
         self.directory.join("deployment.json")
+    }
+
+    /// What each bucket was last seen to be able to do.
+    pub fn capabilities(&self, store: &str) -> PathBuf {
+        self.directory.join("stores").join(format!("{store}.json"))
     }
 
     /// What lives only while the collector runs.
@@ -138,6 +145,8 @@ pub struct Foundation {
     pub db: Db,
     /// Objects.
     pub replicas: Replicas,
+    /// Capabilities that buckets had and have no more.
+    pub capabilities_lost: usize,
     /// Ledger.
     pub sequencer: Sequencer,
     /// Who signs rosters.
@@ -160,6 +169,7 @@ impl Foundation {
             .map_err(|source| FoundationError::Certificates { source })?;
         let db = Db::open(&layout.database(), READERS)?;
         let replicas = open_replicas(&config, &db)?;
+        let capabilities_lost = record_at_start(&layout, &replicas, crate::clock::now())?;
         let signer: Arc<dyn CheckpointSigner> = Arc::new(ProcessSigner::start(
             program,
             &layout.log_key(),
@@ -177,6 +187,7 @@ impl Foundation {
             layout,
             db,
             replicas,
+            capabilities_lost,
             sequencer,
             authority,
             certificates,
@@ -198,7 +209,7 @@ pub fn read_authority(path: &Path) -> Result<AuthoritySet, FoundationError> {
 
 /// Opens every configured store, and stands in for those that are away.
 pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, FoundationError> {
-    let stores = open_stores(config)?;
+    let stores = open_stores(config, Measure::Yes)?;
     Ok(Replicas::new(
         stores,
         config.replication.into(),
@@ -211,7 +222,7 @@ pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, Founda
 /// # Errors
 /// When a store is another's or the card cannot be read.
 pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, VerifierKey), FoundationError> {
-    let stores = open_stores(config)?;
+    let stores = open_stores(config, Measure::No)?;
     let key = layout.log_verifier_key()?;
     Ok((
         Replicas::new(stores, config.replication.into(), Arc::new(Unheard)),
@@ -228,17 +239,38 @@ impl WantingSink for Unheard {
     }
 }
 
+/// Whether a bucket is tried out when it is opened: that writes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// For a check; it is then taken to be able to do nothing beyond the least.
+    No,
+    /// For service.
+    Yes,
+}
+
+fn open_store(store: &StoreConfig, measure: Measure) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match (&store.place, measure) {
+        (StorePlace::Directory(path), _) => Arc::new(DirectoryStore::open(path)?),
+        (StorePlace::Bucket(settings), Measure::Yes) => Arc::new(S3Store::open(settings)?),
+        (StorePlace::Bucket(settings), Measure::No) => Arc::new(S3Store::open_unmeasured(settings)?),
+    })
+}
+
 /// A store that is away is degraded; one that is another's is a mistake nobody should start with.
-pub(crate) fn open_stores(config: &Config) -> Result<Vec<Arc<dyn Store>>, FoundationError> {
+pub(crate) fn open_stores(
+    config: &Config,
+    measure: Measure,
+) -> Result<Vec<Arc<dyn Store>>, FoundationError> {
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     for store in &config.stores {
-        match DirectoryStore::open(&store.path) {
-            Ok(opened) => {
+        match (open_store(store, measure), &store.place) {
+            (Ok(opened), _) => {
                 check_identity(config, store, opened.identity())?;
-                stores.push(Arc::new(opened));
+                stores.push(opened);
             }
-            Err(error @ StoreError::Transient { .. }) => return Err(error.into()),
-            Err(error) => {
+            // Another process has it.
+            (Err(error @ StoreError::Transient { .. }), StorePlace::Directory(_)) => return Err(error.into()),
+            (Err(error), _) => {
                 tracing::error!(
                     store = store.id,
                     error = &error as &dyn std::error::Error,
@@ -267,7 +299,7 @@ fn check_identity(
         return Ok(());
     }
     Err(FoundationError::ForeignStore {
-        path: store.path.clone(),
+        place: store.place.to_string(),
         found: format!("{} of {}", found.store, found.deployment),
         expected: format!("{} of {}", store.id, config.deployment),
     })
@@ -307,10 +339,10 @@ pub enum FoundationError {
     #[error("open the database")]
     Db(#[from] DbError),
     /// A store of another deployment or under another id.
-    #[error("{} is store {found}, not {expected}. Correct the path in `server.toml`", path.display())]
+    #[error("{place} is store {found}, not {expected}. Correct its place in `server.toml`")]
     ForeignStore {
         /// Its place.
-        path: PathBuf,
+        place: String,
         /// Who it says it is.
         found: String,
         /// Who it should be.
@@ -350,6 +382,9 @@ pub enum FoundationError {
     /// The signer process.
     #[error("start the signer")]
     Signer(#[from] SignerError),
+    /// What buckets could do.
+    #[error("compare what the stores can do with what they could")]
+    Record(#[from] RecordError),
     /// A store.
     #[error("open the stores")]
     Store(#[from] StoreError),

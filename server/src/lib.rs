@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acts;
+pub mod capabilities;
 pub mod clock;
 pub mod collector;
 pub mod config;

@@ -2,6 +2,7 @@
 
 mod commands;
 mod serve;
+mod store_probe;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,7 +18,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
   exhibit-server init --help                 what a new collector needs, with an example
   exhibit-server run /srv/exhibit            serve in the foreground, as the service does
   exhibit-server publish-roster /srv/exhibit roster-2.signed
-  exhibit-server fsck /srv/exhibit --evidence    with the collector stopped"
+  exhibit-server fsck /srv/exhibit --evidence    with the collector stopped
+  exhibit-server store probe /srv/exhibit    what each store really guarantees, measured"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -31,6 +33,9 @@ enum Command {
     PublishRoster(serve::PublishRosterArgs),
     Rebuild(commands::RebuildArgs),
     Fsck(commands::FsckArgs),
+    /// What the stores of a collector are worth
+    #[command(subcommand)]
+    Store(store_probe::StoreCommand),
     /// Write the manual pages
     #[command(hide = true)]
     Man {
@@ -77,6 +82,7 @@ fn main() -> ExitCode {
         Command::PublishRoster(args) => serve::publish_roster(&args),
         Command::Rebuild(args) => commands::run_rebuild(&args),
         Command::Fsck(args) => commands::run_fsck(&args),
+        Command::Store(command) => store_probe::run(&command),
         Command::Man { dir } => man(&dir),
     };
     result.unwrap_or_else(|error| {

@@ -55,6 +55,7 @@ table! {
     COLLECTIONS = "exhibit_collections_total", Counter, Count, "Collections by how they ended";
     VERIFIERS_DIED = "exhibit_verifiers_died_total", Counter, Count, "Caged verifiers that ended without a verdict";
     REPAIRS = "exhibit_repairs_pending_count", Gauge, Count, "Objects that lack copies";
+    CAPABILITIES_LOST = "exhibit_store_capabilities_lost_count", Gauge, Count, "Capabilities that buckets had and have no more";
     FIXITY = "exhibit_fixity_failures_total", Counter, Count, "Stored objects that are missing or changed";
     ENTRIES = "exhibit_ledger_entries_total", Counter, Count, "Ledger entries written by this process";
     ENTRY = "exhibit_ledger_entry_seconds", Histogram, Seconds, "From submission of an entry to its proof";
@@ -153,6 +154,11 @@ pub fn verifier_died() {
 /// How many objects lack copies.
 pub fn repairs_pending(now: usize) {
     gauge!(REPAIRS).set(as_gauge(now));
+}
+
+/// How many capabilities the buckets have lost, as this start found.
+pub fn capabilities_lost(now: usize) {
+    gauge!(CAPABILITIES_LOST).set(as_gauge(now));
 }
 
 /// A stored object is missing or changed.

@@ -200,11 +200,13 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         layout,
         db,
         replicas,
+        capabilities_lost,
         sequencer,
         certificates,
         ..
     } = foundation;
     let page = metrics::install()?;
+    metrics::capabilities_lost(capabilities_lost);
     let tsa = match &config.tsa {
         Some(tsa) => Some(TsaClient::new(&tsa.url, Duration::from_secs(tsa.timeout_s))?),
         None => None,

@@ -61,6 +61,11 @@ pub trait Store: Send + Sync {
     /// What this store really guarantees; never more than was measured.
     fn guarantees(&self) -> Guarantees;
 
+    /// What the bucket behind this store was seen to do; `None` where there is no bucket, or it was not tried.
+    fn capabilities(&self) -> Option<&Capabilities> {
+        None
+    }
+
     /// Writes an object under a new key.
     ///
     /// # Errors

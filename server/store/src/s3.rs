@@ -16,7 +16,7 @@ mod probe;
 mod settings;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use probe::{Capabilities, LockProof};
@@ -40,7 +40,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Objects in a bucket.
 pub struct S3Store {
-    shared: std::sync::Arc<Shared>,
+    shared: Arc<Shared>,
     identity: StoreIdentity,
 }
 
@@ -48,6 +48,7 @@ struct Shared {
     bucket: Bucket,
     settings: S3Settings,
     capabilities: Capabilities,
+    is_measured: bool,
     /// Store id, for errors.
     name: String,
     turns: Vec<Mutex<()>>,
@@ -84,7 +85,7 @@ impl S3Store {
         }
         shared.create(&Key::marker(), &identity.to_bytes())?;
         Ok(Self {
-            shared: std::sync::Arc::new(shared),
+            shared: Arc::new(shared),
             identity: identity.clone(),
         })
     }
@@ -99,32 +100,22 @@ impl S3Store {
         Self::open_on(bucket, settings)
     }
 
-    pub(crate) fn open_on(bucket: Bucket, settings: &S3Settings) -> Result<Self, StoreError> {
+    /// As `open`, without trying what the bucket can do: for checks, which write nothing. Nothing is then believed of it.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_unmeasured(settings: &S3Settings) -> Result<Self, StoreError> {
         let place = settings.place();
-        let marker = |reason: String| StoreError::Marker {
-            path: place.clone(),
-            reason,
-        };
-        let name = format!("{}{}", settings.prefix, Key::marker());
-        let bytes = match bucket.get_range(&name, 0, MARKER_BYTES_MAX) {
-            Err(failure) if failure.kind == FailureKind::Absent => {
-                return Err(marker(
-                    "it has no `store.json`. Correct bucket or prefix, or make a store with `exhibit-server init`".to_owned(),
-                ));
-            }
-            bytes => bytes.map_err(|failure| failure.at(&place, "read", "store.json"))?,
-        };
-        let identity = StoreIdentity::from_bytes(&bytes).map_err(marker)?;
-        let shared = Shared::measured(bucket, settings, &identity.store)?;
-        Ok(Self {
-            shared: std::sync::Arc::new(shared),
-            identity,
-        })
+        let bucket = Bucket::new(settings).map_err(|failure| failure.at(&place, "open", "bucket"))?;
+        let identity = read_marker(&bucket, settings)?;
+        let shared = Shared::new(bucket, settings, &identity.store, None);
+        Ok(Self { shared: Arc::new(shared), identity })
     }
 
-    /// What the bucket was seen to do when this was opened.
-    pub fn capabilities(&self) -> &Capabilities {
-        &self.shared.capabilities
+    pub(crate) fn open_on(bucket: Bucket, settings: &S3Settings) -> Result<Self, StoreError> {
+        let identity = read_marker(&bucket, settings)?;
+        let shared = Shared::measured(bucket, settings, &identity.store)?;
+        Ok(Self { shared: Arc::new(shared), identity })
     }
 
     /// Measures the bucket once more.
@@ -158,6 +149,24 @@ impl S3Store {
     }
 }
 
+fn read_marker(bucket: &Bucket, settings: &S3Settings) -> Result<StoreIdentity, StoreError> {
+    let place = settings.place();
+    let marker = |reason: String| StoreError::Marker {
+        path: place.clone(),
+        reason,
+    };
+    let name = format!("{}{}", settings.prefix, Key::marker());
+    let bytes = match bucket.get_range(&name, 0, MARKER_BYTES_MAX) {
+        Err(failure) if failure.kind == FailureKind::Absent => {
+            return Err(marker(
+                "it has no `store.json`. Correct bucket or prefix, or make a store with `exhibit-server init`".to_owned(),
+            ));
+        }
+        bytes => bytes.map_err(|failure| failure.at(&place, "read", "store.json"))?,
+    };
+    StoreIdentity::from_bytes(&bytes).map_err(marker)
+}
+
 impl Shared {
     fn measure(bucket: &Bucket, settings: &S3Settings, name: &str) -> Result<Capabilities, StoreError> {
         let wanted = settings.retention.map(|retention| retention.mode);
@@ -167,13 +176,18 @@ impl Shared {
 
     fn measured(bucket: Bucket, settings: &S3Settings, name: &str) -> Result<Self, StoreError> {
         let capabilities = Self::measure(&bucket, settings, name)?;
-        Ok(Self {
+        Ok(Self::new(bucket, settings, name, Some(capabilities)))
+    }
+
+    fn new(bucket: Bucket, settings: &S3Settings, name: &str, measured: Option<Capabilities>) -> Self {
+        Self {
             bucket,
             settings: settings.clone(),
-            capabilities,
+            capabilities: measured.unwrap_or(Capabilities::NONE),
+            is_measured: measured.is_some(),
             name: name.to_owned(),
             turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
-        })
+        }
     }
 
     fn object(&self, key: &Key) -> String {
@@ -386,13 +400,17 @@ impl Store for S3Store {
         }
     }
 
+    fn capabilities(&self) -> Option<&Capabilities> {
+        self.shared.is_measured.then_some(&self.shared.capabilities)
+    }
+
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         self.shared.create(key, bytes)
     }
 
     fn create_writer(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
         Ok(Box::new(Gathering {
-            shared: std::sync::Arc::clone(&self.shared),
+            shared: Arc::clone(&self.shared),
             bytes: Vec::new(),
         }))
     }
@@ -510,7 +528,7 @@ impl Store for S3Store {
 
 /// An object whose key is not known yet: it waits in memory, and is sent as a whole.
 struct Gathering {
-    shared: std::sync::Arc<Shared>,
+    shared: Arc<Shared>,
     bytes: Vec<u8>,
 }
 

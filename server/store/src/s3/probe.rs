@@ -61,6 +61,18 @@ impl LockProof {
 }
 
 impl Capabilities {
+    /// Nothing was tried, so nothing is believed.
+    pub(crate) const NONE: Self = Self {
+        read_after_write: false,
+        create_only: false,
+        sha256_refused: false,
+        sha256_reported: false,
+        md5_refused: false,
+        versions: false,
+        lock: LockProof::None,
+        default_retention: None,
+    };
+
     /// Name and value of each, in the order of the specification.
     pub fn rows(&self) -> [(&'static str, String); 8] {
         let yes = |capability: bool| if capability { "yes" } else { "no" }.to_owned();

@@ -17,7 +17,7 @@ fn row(name: &str, make: &dyn Fn() -> Arc<dyn Store>) {
 
 /// As `row`, for a bucket whose capabilities are known: losing one of them unnoticed fails here.
 fn bucket_row(name: &str, settings: &S3Settings, expected: Capabilities) {
-    let measured = *fresh_store(settings).capabilities();
+    let measured = *fresh_store(settings).capabilities().unwrap();
     row(name, &|| fresh_store(settings));
     let cells = measured.rows().map(|(name, value)| format!("{name}={value}")).join(" ");
     println!("measured: {name:44} | {cells}");
