@@ -118,6 +118,11 @@ impl S3Store {
         Ok(Self { shared: Arc::new(shared), identity })
     }
 
+    /// Where the bucket is.
+    pub fn settings(&self) -> &S3Settings {
+        &self.shared.settings
+    }
+
     /// Measures the bucket once more.
     ///
     /// # Errors

@@ -24,7 +24,6 @@ use crate::{Key, LockMode, Retention, S3Settings, S3Store, StoreIdentity};
 
 /// A running S3 server.
 struct Server {
-    name: &'static str,
     facts: BTreeMap<String, String>,
     place: tempfile::TempDir,
 }
@@ -53,7 +52,7 @@ impl Server {
         let facts = text.lines().filter_map(|line| line.split_once('='));
         let facts = facts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let place = tempfile::tempdir().unwrap();
-        let server = Self { name, facts, place };
+        let server = Self { facts, place };
         server.write_credentials(&server.facts["S3_KEY_ID"], &server.facts["S3_SECRET"]);
         Some(server)
     }

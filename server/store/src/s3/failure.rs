@@ -107,7 +107,9 @@ impl Failure {
                 ". The server's certificate is not vouched for. If it was replaced on purpose, put the new authority into \
                  `ca_file` and restart; if not, somebody else answers there",
             )
-        } else if matches!(error, SdkError::ConstructionFailure(_)) || cause.contains("credentials") {
+        } else if cause.contains("loading credentials") {
+            (FailureKind::Permanent, ". Mend the credentials file; the next request reads it")
+        } else if matches!(error, SdkError::ConstructionFailure(_)) {
             (FailureKind::Permanent, "")
         } else {
             (FailureKind::Transient, "")
