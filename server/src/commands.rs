@@ -102,7 +102,11 @@ pub struct FsckArgs {
 /// As [`init`].
 pub fn run_init(args: InitArgs) -> Result<ExitCode> {
     let directory = args.directory.clone();
-    let stores = args.stores.iter().map(|given| place_of(given)).collect::<Result<_>>()?;
+    let stores = args
+        .stores
+        .iter()
+        .map(|given| place_of(given))
+        .collect::<Result<_>>()?;
     let options = InitOptions {
         directory: args.directory,
         authority: args.authority,

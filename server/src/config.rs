@@ -151,7 +151,11 @@ impl TryFrom<toml::Table> for StoreConfig {
                 settings.check().map_err(|error| wrong(&error))?;
                 StorePlace::Bucket(settings)
             }
-            other => return Err(format!("store `{id}`: kind is \"directory\" or \"s3\", not {other}")),
+            other => {
+                return Err(format!(
+                    "store `{id}`: kind is \"directory\" or \"s3\", not {other}"
+                ));
+            }
         };
         Ok(Self { id, place })
     }
@@ -307,7 +311,12 @@ fn push_bucket(text: &mut String, settings: &S3Settings) {
     line("", "endpoint", Some(quoted(endpoint)), "");
     line("", "region", Some(quoted(region)), "");
     line("", "bucket", Some(quoted(bucket)), "");
-    line("What stands before every key; ends in a slash.", "prefix", Some(quoted(prefix)), "");
+    line(
+        "What stands before every key; ends in a slash.",
+        "prefix",
+        Some(quoted(prefix)),
+        "",
+    );
     line(
         "File of mode 0600 with access_key_id, secret_access_key and, if there is one, session_token; without it AWS_ACCESS_KEY_ID \
          and its kin of the environment.",
@@ -321,8 +330,18 @@ fn push_bucket(text: &mut String, settings: &S3Settings) {
         path(ca_file),
         "\"/etc/exhibit/bucket-ca.pem\"",
     );
-    line("Bucket in the path, not in the host name.", "path_style", Some(path_style.to_string()), "");
-    line("SSE-KMS key of the server.", "kms_key", kms_key.as_deref().map(quoted), "\"alias/evidence\"");
+    line(
+        "Bucket in the path, not in the host name.",
+        "path_style",
+        Some(path_style.to_string()),
+        "",
+    );
+    line(
+        "SSE-KMS key of the server.",
+        "kms_key",
+        kms_key.as_deref().map(quoted),
+        "\"alias/evidence\"",
+    );
     let lock = retention.map(|retention| {
         let mode = quoted(retention.mode.as_str());
         format!("{{ mode = {mode}, days = {} }}", retention.days)
@@ -339,7 +358,12 @@ fn push_bucket(text: &mut String, settings: &S3Settings) {
         domain.as_deref().map(quoted),
         "\"provider-2\"",
     );
-    line("Seconds for one attempt of one request.", "timeout_s", Some(timeout_s.to_string()), "");
+    line(
+        "Seconds for one attempt of one request.",
+        "timeout_s",
+        Some(timeout_s.to_string()),
+        "",
+    );
 }
 
 /// A TOML basic string.
@@ -438,7 +462,10 @@ mod tests {
     }
 
     fn sparse_bucket() -> S3Settings {
-        S3Settings::parse("endpoint = \"https://s3.example.org\"\nbucket = \"evidence\"\nprefix = \"acme/\"\n").unwrap()
+        S3Settings::parse(
+            "endpoint = \"https://s3.example.org\"\nbucket = \"evidence\"\nprefix = \"acme/\"\n",
+        )
+        .unwrap()
     }
 
     #[test]
@@ -446,7 +473,11 @@ mod tests {
         let text = example().to_commented();
         assert!(text.contains("\n[[store]]\nid = \"store-2\"\npath = \"/disk2/ev\"\n"));
         assert!(!text.contains("kind = \"directory\""));
-        let spelled = text.replacen("path = \"/disk2/ev\"", "kind = \"directory\"\npath = \"/disk2/ev\"", 1);
+        let spelled = text.replacen(
+            "path = \"/disk2/ev\"",
+            "kind = \"directory\"\npath = \"/disk2/ev\"",
+            1,
+        );
         assert_eq!(Config::parse(&spelled), Ok(example()));
     }
 
@@ -476,7 +507,10 @@ mod tests {
             ("kind = \"s3\"", "path = \"/x\""),
             ("path_style = false", "path_stile = false"),
             ("bucket = \"evidence\"", "bucket = \"\""),
-            ("path = \"/disk2/ev\"", "path = \"/disk2/ev\"\nbucket = \"evidence\""),
+            (
+                "path = \"/disk2/ev\"",
+                "path = \"/disk2/ev\"\nbucket = \"evidence\"",
+            ),
             ("mode = \"compliance\"", "mode = \"forever\""),
             ("copies = 2", "copies = 0"),
             ("copies = 2", "copies = 2\nspeed = 9"),

@@ -257,10 +257,7 @@ fn open_store(store: &StoreConfig, measure: Measure) -> Result<Arc<dyn Store>, S
 }
 
 /// A store that is away is degraded; one that is another's is a mistake nobody should start with.
-pub(crate) fn open_stores(
-    config: &Config,
-    measure: Measure,
-) -> Result<Vec<Arc<dyn Store>>, FoundationError> {
+pub(crate) fn open_stores(config: &Config, measure: Measure) -> Result<Vec<Arc<dyn Store>>, FoundationError> {
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     for store in &config.stores {
         match (open_store(store, measure), &store.place) {

@@ -132,7 +132,11 @@ impl Row {
     fn print(&self) {
         println!("{}  {}", self.store, self.place);
         for (name, value) in self.capabilities.iter().flat_map(Capabilities::rows) {
-            let lost = if self.lost.contains(&name) { "   LOST since it was recorded" } else { "" };
+            let lost = if self.lost.contains(&name) {
+                "   LOST since it was recorded"
+            } else {
+                ""
+            };
             println!("  {name:18} {value}{lost}");
         }
         if let Some(guarantees) = &self.guarantees {

@@ -1,4 +1,4 @@
-//! Whole-system tests; suites `journey`, `hostile`, `faults` and `packages` of packaging/run-tests.py.
+//! Whole-system tests; suites `journey`, `hostile`, `faults`, `stores` and `packages` of packaging/run-tests.py.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod buckets;
 mod dependencies;
 mod edges;
 mod faults;

@@ -14,16 +14,17 @@ mod credentials;
 mod failure;
 mod probe;
 mod settings;
+mod writing;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 pub use probe::{Capabilities, LockProof};
 pub use settings::{LockMode, Retention, S3Settings};
 
-use bucket::{Bucket, LockUntil, Put, sha256_header};
+use bucket::{Bucket, Put};
 use failure::{Failure, FailureKind};
+use writing::Shared;
 
 use crate::identity::MARKER_BYTES_MAX;
 use crate::key::{ContentCheck, Key, KeyKind};
@@ -31,27 +32,10 @@ use crate::{
     Durable, Guarantees, Lock, ObjectWriter, READ_BYTES_MAX, Store, StoreError, StoreIdentity, WriteOnce,
 };
 
-/// Creators of one key take turns on one of these; so many that two keys seldom share one.
-const TURNS: usize = 64;
-/// How much sooner than "now plus days" a retention set by the bucket may end: clocks differ.
-const CLOCK_SLACK: Duration = Duration::from_secs(3600);
-/// One day of retention.
-const DAY: Duration = Duration::from_secs(86_400);
-
 /// Objects in a bucket.
 pub struct S3Store {
     shared: Arc<Shared>,
     identity: StoreIdentity,
-}
-
-struct Shared {
-    bucket: Bucket,
-    settings: S3Settings,
-    capabilities: Capabilities,
-    is_measured: bool,
-    /// Store id, for errors.
-    name: String,
-    turns: Vec<Mutex<()>>,
 }
 
 impl S3Store {
@@ -109,13 +93,19 @@ impl S3Store {
         let bucket = Bucket::new(settings).map_err(|failure| failure.at(&place, "open", "bucket"))?;
         let identity = read_marker(&bucket, settings)?;
         let shared = Shared::new(bucket, settings, &identity.store, None);
-        Ok(Self { shared: Arc::new(shared), identity })
+        Ok(Self {
+            shared: Arc::new(shared),
+            identity,
+        })
     }
 
     pub(crate) fn open_on(bucket: Bucket, settings: &S3Settings) -> Result<Self, StoreError> {
         let identity = read_marker(&bucket, settings)?;
         let shared = Shared::measured(bucket, settings, &identity.store)?;
-        Ok(Self { shared: Arc::new(shared), identity })
+        Ok(Self {
+            shared: Arc::new(shared),
+            identity,
+        })
     }
 
     /// Where the bucket is.
@@ -128,7 +118,12 @@ impl S3Store {
     /// # Errors
     /// When it cannot be written, read or listed.
     pub fn probe(&self) -> Result<Capabilities, StoreError> {
-        let Shared { bucket, settings, name, .. } = self.shared.as_ref();
+        let Shared {
+            bucket,
+            settings,
+            name,
+            ..
+        } = self.shared.as_ref();
         Shared::measure(bucket, settings, name)
     }
 
@@ -172,208 +167,6 @@ fn read_marker(bucket: &Bucket, settings: &S3Settings) -> Result<StoreIdentity, 
     StoreIdentity::from_bytes(&bytes).map_err(marker)
 }
 
-impl Shared {
-    fn measure(bucket: &Bucket, settings: &S3Settings, name: &str) -> Result<Capabilities, StoreError> {
-        let wanted = settings.retention.map(|retention| retention.mode);
-        probe::probe(bucket, &settings.prefix, wanted)
-            .map_err(|failure| failure.at(name, "probe", &settings.place()))
-    }
-
-    fn measured(bucket: Bucket, settings: &S3Settings, name: &str) -> Result<Self, StoreError> {
-        let capabilities = Self::measure(&bucket, settings, name)?;
-        Ok(Self::new(bucket, settings, name, Some(capabilities)))
-    }
-
-    fn new(bucket: Bucket, settings: &S3Settings, name: &str, measured: Option<Capabilities>) -> Self {
-        Self {
-            bucket,
-            settings: settings.clone(),
-            capabilities: measured.unwrap_or(Capabilities::NONE),
-            is_measured: measured.is_some(),
-            name: name.to_owned(),
-            turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
-        }
-    }
-
-    fn object(&self, key: &Key) -> String {
-        format!("{}{key}", self.settings.prefix)
-    }
-
-    fn failed(&self, failure: Failure, operation: &'static str, key: &Key) -> StoreError {
-        failure.at(&self.name, operation, key.as_str())
-    }
-
-    fn conflict(&self, key: &Key) -> StoreError {
-        StoreError::Conflict {
-            store: self.name.clone(),
-            key: key.to_string(),
-        }
-    }
-
-    fn refused(&self, key: &Key, reason: &'static str) -> StoreError {
-        StoreError::Refused {
-            store: self.name.clone(),
-            key: key.to_string(),
-            reason,
-        }
-    }
-
-    /// Where the server does not refuse a second create, creators of one key in this process take turns.
-    fn turn(&self, key: &Key) -> Option<MutexGuard<'_, ()>> {
-        if self.capabilities.create_only {
-            return None;
-        }
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let at = hasher.finish() % u64::try_from(TURNS).unwrap_or(1);
-        let turn = self.turns.get(usize::try_from(at).unwrap_or(0))?;
-        Some(turn.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > READ_BYTES_MAX {
-            return Err(self.refused(key, "the object is longer than any such object may be"));
-        }
-        let object = self.object(key);
-        let only_new = self.capabilities.create_only;
-        let _turn = self.turn(key);
-        if !only_new && self.exists(key, &object)? {
-            return self.check_same(key, &object, bytes);
-        }
-        let lock = self.lock_to_place(key);
-        let put = Put { only_new, lock, ..Put::new(&object, bytes) };
-        let version = match self.bucket.put(put) {
-            // Somebody else's, or our own first attempt whose answer was lost.
-            Err(failure) if failure.kind == FailureKind::Exists => {
-                return self.check_same(key, &object, bytes);
-            }
-            version => version.map_err(|failure| self.failed(failure, "put", key))?,
-        };
-        // Crash now: the object is there, unacknowledged; the next create finds it.
-        self.read_back(key, &object, bytes)?;
-        self.settle_lock(key, &object, version.as_deref(), lock)
-    }
-
-    fn exists(&self, key: &Key, object: &str) -> Result<bool, StoreError> {
-        match self.bucket.head(object) {
-            Ok(_) => Ok(true),
-            Err(failure) if failure.kind == FailureKind::Absent => Ok(false),
-            Err(failure) => Err(self.failed(failure, "look for", key)),
-        }
-    }
-
-    /// The key exists: same bytes are success, once their lock is as it should be.
-    fn check_same(&self, key: &Key, object: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let stored = self.bucket.get(object, None);
-        let stored = stored.map_err(|failure| self.failed(failure, "compare", key))?;
-        if stored != bytes {
-            return Err(self.conflict(key));
-        }
-        // Any lock that has not ended is right: it is as old as the object.
-        let wanted = self.lock_wanted(key).map(|retention| LockUntil {
-            mode: retention.mode,
-            until: SystemTime::now(),
-        });
-        self.settle_lock(key, object, None, wanted)
-    }
-
-    /// What was acknowledged has to be there.
-    fn read_back(&self, key: &Key, object: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let lost = |failure: Failure| match failure.kind {
-            FailureKind::Absent => {
-                let text = "the server acknowledged it, and then it was not there";
-                self.failed(Failure::ours(FailureKind::Transient, text), "read back", key)
-            }
-            _ => self.failed(failure, "read back", key),
-        };
-        let Capabilities { sha256_refused, sha256_reported, .. } = self.capabilities;
-        let is_same = if sha256_refused && sha256_reported {
-            let head = self.bucket.head(object).map_err(lost)?;
-            head.length == u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-                && head.sha256.as_deref() == Some(sha256_header(bytes).as_str())
-        } else {
-            let stored = self.bucket.get(object, None).map_err(lost)?;
-            if stored != bytes && key.check(&stored) != ContentCheck::Wrong {
-                return Err(self.conflict(key));
-            }
-            stored == bytes
-        };
-        if is_same {
-            return Ok(());
-        }
-        let text = "the server acknowledged it, and then gave other bytes. Look at this server before anything else is \
-                    entrusted to it";
-        Err(self.failed(Failure::ours(FailureKind::Permanent, text), "read back", key))
-    }
-
-    /// The retention that objects of this kind have, by settings or by the bucket.
-    fn lock_wanted(&self, key: &Key) -> Option<Retention> {
-        match key.kind() {
-            KeyKind::Checkpoint | KeyKind::Detail | KeyKind::Marker => None,
-            _ => self.settings.retention.or(self.capabilities.default_retention),
-        }
-    }
-
-    /// The lock that goes with the PUT.
-    fn lock_to_place(&self, key: &Key) -> Option<LockUntil> {
-        let retention = self.lock_wanted(key)?;
-        let until = SystemTime::now().checked_add(DAY.checked_mul(retention.days)?)?;
-        Some(LockUntil {
-            mode: retention.mode,
-            until,
-        })
-    }
-
-    /// Reads the lock back; places it once more when it is not there; fails when it still is not.
-    fn settle_lock(
-        &self,
-        key: &Key,
-        object: &str,
-        version: Option<&str>,
-        wanted: Option<LockUntil>,
-    ) -> Result<(), StoreError> {
-        let Some(wanted) = wanted else { return Ok(()) };
-        let read = || {
-            let found = self.bucket.retention(object, version);
-            found.map_err(|failure| self.failed(failure, "read the lock of", key))
-        };
-        let least = LockUntil {
-            until: wanted.until.checked_sub(CLOCK_SLACK).unwrap_or(wanted.until),
-            ..wanted
-        };
-        if read()?.is_some_and(|found| least.is_met_by(found)) {
-            return Ok(());
-        }
-        let Some(full) = self.lock_to_place(key) else { return Ok(()) };
-        self.bucket
-            .retain(object, version, full)
-            .map_err(|failure| self.failed(failure, "lock", key))?;
-        if read()?.is_some_and(|found| full.is_met_by(found)) {
-            return Ok(());
-        }
-        let text = "the object is stored, but the server does not keep the retention it was given. See \
-                    `exhibit-server store probe`";
-        Err(self.failed(Failure::ours(FailureKind::Permanent, text), "lock", key))
-    }
-
-    /// Every version of an object for good, or the object where there are none.
-    fn erase(&self, key: &Key, object: &str) -> Result<(), Failure> {
-        if !self.capabilities.versions {
-            return match self.bucket.delete(object, None, false) {
-                Err(failure) if failure.kind == FailureKind::Absent => Ok(()),
-                result => result,
-            };
-        }
-        for version in self.bucket.versions(object)? {
-            if version.name == *object {
-                tracing::debug!(%key, version = version.id, marker = version.is_marker, "Erasing a version");
-                self.bucket.delete(object, Some(&version.id), false)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Store for S3Store {
     fn identity(&self) -> &StoreIdentity {
         &self.identity
@@ -384,12 +177,22 @@ impl Store for S3Store {
     }
 
     fn guarantees(&self) -> Guarantees {
-        let Shared { settings, capabilities, .. } = self.shared.as_ref();
+        let Shared {
+            settings,
+            capabilities,
+            ..
+        } = self.shared.as_ref();
         let retention = settings.retention.or(capabilities.default_retention);
         let lock = match retention.filter(|retention| capabilities.lock.proves(retention.mode)) {
             None => Lock::None,
-            Some(Retention { mode: LockMode::Governance, days }) => Lock::Governance { days },
-            Some(Retention { mode: LockMode::Compliance, days }) => Lock::Compliance { days },
+            Some(Retention {
+                mode: LockMode::Governance,
+                days,
+            }) => Lock::Governance { days },
+            Some(Retention {
+                mode: LockMode::Compliance,
+                days,
+            }) => Lock::Compliance { days },
         };
         Guarantees {
             durable: Durable::AnsweredAndReadBack,
@@ -503,7 +306,10 @@ impl Store for S3Store {
         let failed = |failure| shared.failed(failure, "displace", key);
         shared.bucket.put(Put::new(&kept, &bytes)).map_err(failed)?;
         if shared.bucket.get(&kept, None).map_err(failed)? != bytes {
-            return Err(failed(Failure::ours(FailureKind::Permanent, "the copy reads back as other bytes")));
+            return Err(failed(Failure::ours(
+                FailureKind::Permanent,
+                "the copy reads back as other bytes",
+            )));
         }
         // Crash now: it is under both names, and can be displaced again.
         shared.bucket.delete(&object, None, false).map_err(failed)
@@ -522,8 +328,16 @@ impl Store for S3Store {
             return Err(failed(Failure::ours(FailureKind::Absent, "no version")));
         }
         for version in versions {
-            shared.bucket.hold(&object, Some(&version.id), held).map_err(failed)?;
-            if shared.bucket.is_held(&object, Some(&version.id)).map_err(failed)? != held {
+            shared
+                .bucket
+                .hold(&object, Some(&version.id), held)
+                .map_err(failed)?;
+            if shared
+                .bucket
+                .is_held(&object, Some(&version.id))
+                .map_err(failed)?
+                != held
+            {
                 return Err(shared.refused(key, "the server does not keep a legal hold"));
             }
         }

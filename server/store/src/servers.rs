@@ -5,6 +5,7 @@ mod conformance_table;
 mod faults;
 mod lock;
 mod proxy;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode,
-    ObjectLockRule, VersioningConfiguration,
+    BucketVersioningStatus, DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled,
+    ObjectLockRetentionMode, ObjectLockRule, VersioningConfiguration,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -39,7 +40,10 @@ enum Kind {
     Retaining(Retention),
 }
 
-const ONE_DAY: Retention = Retention { mode: LockMode::Compliance, days: 1 };
+const ONE_DAY: Retention = Retention {
+    mode: LockMode::Compliance,
+    days: 1,
+};
 
 impl Server {
     /// The server that a variable names, or `None` with a word why.
@@ -50,7 +54,9 @@ impl Server {
         };
         let text = fs_err::read_to_string(ready).unwrap();
         let facts = text.lines().filter_map(|line| line.split_once('='));
-        let facts = facts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let facts = facts
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         let place = tempfile::tempdir().unwrap();
         let server = Self { facts, place };
         server.write_credentials(&server.facts["S3_KEY_ID"], &server.facts["S3_SECRET"]);
@@ -74,9 +80,15 @@ impl Server {
     /// `radosgw-admin` of a Ceph.
     fn admin(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("radosgw-admin");
-        command.args(["-c", &self.facts["S3_CONF"], "-n", "client.rgw.a"]).args(arguments);
+        command
+            .args(["-c", &self.facts["S3_CONF"], "-n", "client.rgw.a"])
+            .args(arguments);
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -84,7 +96,11 @@ impl Server {
         let text = format!("endpoint = {:?}\nbucket = {bucket:?}\n", self.facts["S3_HTTP"]);
         S3Settings {
             credentials: Some(self.credentials()),
-            region: self.facts.get("S3_REGION").cloned().unwrap_or_else(|| "us-east-1".to_owned()),
+            region: self
+                .facts
+                .get("S3_REGION")
+                .cloned()
+                .unwrap_or_else(|| "us-east-1".to_owned()),
             ..S3Settings::parse(&text).unwrap()
         }
     }
@@ -98,12 +114,20 @@ impl Server {
         let name = bucket.name.clone();
         let create = bucket.client.create_bucket().bucket(&name);
         let create = create.object_lock_enabled_for_bucket(matches!(kind, Kind::Lock | Kind::Retaining(_)));
-        bucket.wait(async move { Ok(create.send().await.unwrap()) }).unwrap();
+        bucket
+            .wait(async move { Ok(create.send().await.unwrap()) })
+            .unwrap();
         match kind {
             Kind::Plain | Kind::Lock => {}
             Kind::Versioned => {
-                let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-                let set = bucket.client.put_bucket_versioning().bucket(&name).versioning_configuration(versions);
+                let versions = VersioningConfiguration::builder()
+                    .status(BucketVersioningStatus::Enabled)
+                    .build();
+                let set = bucket
+                    .client
+                    .put_bucket_versioning()
+                    .bucket(&name)
+                    .versioning_configuration(versions);
                 bucket.wait(async move { Ok(set.send().await.unwrap()) }).unwrap();
             }
             Kind::Retaining(retention) => {
@@ -114,7 +138,8 @@ impl Server {
                 let days = i32::try_from(retention.days).unwrap();
                 let rule = DefaultRetention::builder().mode(mode).days(days).build();
                 let rule = ObjectLockRule::builder().default_retention(rule).build();
-                let enabled = ObjectLockConfiguration::builder().object_lock_enabled(ObjectLockEnabled::Enabled);
+                let enabled =
+                    ObjectLockConfiguration::builder().object_lock_enabled(ObjectLockEnabled::Enabled);
                 let configuration = enabled.rule(rule).build();
                 let set = bucket.client.put_object_lock_configuration().bucket(&name);
                 let set = set.object_lock_configuration(configuration);
@@ -138,7 +163,10 @@ fn identity(settings: &S3Settings) -> StoreIdentity {
 fn fresh_store(settings: &S3Settings) -> Arc<S3Store> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let prefix = format!("p{}/", NUMBER.fetch_add(1, Ordering::SeqCst));
-    let settings = S3Settings { prefix, ..settings.clone() };
+    let settings = S3Settings {
+        prefix,
+        ..settings.clone()
+    };
     Arc::new(S3Store::initialise(&settings, &identity(&settings)).unwrap())
 }
 
@@ -149,7 +177,9 @@ fn key(bytes: &[u8]) -> Key {
 
 /// An error with its cause, as the log shows it.
 fn said(error: &crate::StoreError) -> String {
-    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let cause = std::error::Error::source(error)
+        .map(ToString::to_string)
+        .unwrap_or_default();
     format!("{error}: {cause}")
 }
 

@@ -41,14 +41,18 @@ impl CredentialsSource {
             }
             None => {
                 let variable = |name: &str| {
-                    std::env::var(name).map_err(|_| {
+                    std::env::var(name).map_err(|error| {
                         io::Error::other(format!(
-                            "there are no credentials: name a file with `credentials = \"…\"` in `server.toml`, or set {name}"
+                            "there are no credentials: name a file with `credentials = \"…\"` in `server.toml`, or set {name} ({error})"
                         ))
                     })
                 };
                 let token = std::env::var("AWS_SESSION_TOKEN").ok();
-                (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?, token)
+                (
+                    variable("AWS_ACCESS_KEY_ID")?,
+                    variable("AWS_SECRET_ACCESS_KEY")?,
+                    token,
+                )
             }
         };
         Ok(Credentials::new(id, secret, token, None, "exhibit"))
@@ -102,10 +106,16 @@ mod tests {
         set(good, 0o600);
         let read = source.read().unwrap();
         assert_eq!((read.access_key_id(), read.session_token()), ("AK", Some("t")));
-        for bad in ["secret_access_key = \"hush\n", "access_key_id = \"AK\"\nsecret_access_key = \"hush\"\nhush = 1\n"] {
+        for bad in [
+            "secret_access_key = \"hush\n",
+            "access_key_id = \"AK\"\nsecret_access_key = \"hush\"\nhush = 1\n",
+        ] {
             set(bad, 0o600);
             let said = source.read().err().unwrap().to_string();
-            assert!(said.contains("cannot be read") && !said.contains("hush\""), "{said}");
+            assert!(
+                said.contains("cannot be read") && !said.contains("hush\""),
+                "{said}"
+            );
         }
     }
 }

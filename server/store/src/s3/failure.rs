@@ -79,14 +79,23 @@ impl Failure {
         let status = answer.status().as_u16();
         let service = error.as_service_error();
         let code = service.and_then(ProvideErrorMetadata::code).unwrap_or_default();
-        let message = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
+        let message = service
+            .and_then(ProvideErrorMetadata::message)
+            .unwrap_or_default();
         // An answer that could not be read is a broken connection, whatever its first line said.
         if service.is_none() && (200..300).contains(&status) {
-            return Self::ours(FailureKind::Transient, format!("the answer was cut: {}", chain(error)));
+            return Self::ours(
+                FailureKind::Transient,
+                format!("the answer was cut: {}", chain(error)),
+            );
         }
         let (kind, next) = judge(status, code);
         let id = answer.headers().get("x-amz-request-id").unwrap_or("none");
-        let said = [code, message].iter().filter(|text| !text.is_empty()).copied().collect::<Vec<_>>();
+        let said = [code, message]
+            .iter()
+            .filter(|text| !text.is_empty())
+            .copied()
+            .collect::<Vec<_>>();
         let text = format!("HTTP {status} {} (request {id}){next}", said.join(": "));
         Self {
             kind,
@@ -108,7 +117,10 @@ impl Failure {
                  `ca_file` and restart; if not, somebody else answers there",
             )
         } else if cause.contains("loading credentials") {
-            (FailureKind::Permanent, ". Mend the credentials file; the next request reads it")
+            (
+                FailureKind::Permanent,
+                ". Mend the credentials file; the next request reads it",
+            )
         } else if matches!(error, SdkError::ConstructionFailure(_)) {
             (FailureKind::Permanent, "")
         } else {
@@ -163,7 +175,10 @@ impl Failure {
 /// Class of an answer, and the next step where there is one.
 fn judge(status: u16, code: &str) -> (FailureKind, &'static str) {
     if FULL.contains(&code) || status == 507 {
-        return (FailureKind::Full, ". Make room, or raise the quota; writing goes on by itself");
+        return (
+            FailureKind::Full,
+            ". Make room, or raise the quota; writing goes on by itself",
+        );
     }
     if WAIT.contains(&code) {
         return (FailureKind::Transient, "");

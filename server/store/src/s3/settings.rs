@@ -106,15 +106,21 @@ impl S3Settings {
                 "endpoint {endpoint:?}: give https://host[:port], without a path and without credentials"
             ));
         }
-        let name = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let name = |text: &str| {
+            text.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
         if !(3..=63).contains(&self.bucket.len()) || !name(&self.bucket) {
             let bucket = &self.bucket;
-            return Err(format!("bucket {bucket:?}: a name has 3 to 63 letters, digits, dots and hyphens"));
+            return Err(format!(
+                "bucket {bucket:?}: a name has 3 to 63 letters, digits, dots and hyphens"
+            ));
         }
-        let parts_fit = self
-            .prefix
-            .strip_suffix('/')
-            .is_none_or(|prefix| prefix.split('/').all(|part| name(part) && !matches!(part, "" | "." | "..")));
+        let parts_fit = self.prefix.strip_suffix('/').is_none_or(|prefix| {
+            prefix
+                .split('/')
+                .all(|part| name(part) && !matches!(part, "" | "." | ".."))
+        });
         let ends = self.prefix.is_empty() || self.prefix.ends_with('/');
         if !ends || !parts_fit || self.prefix.len() > PREFIX_BYTES_MAX {
             let prefix = &self.prefix;
@@ -125,8 +131,14 @@ impl S3Settings {
         if self.timeout_s == 0 {
             return Err("timeout_s must be at least 1".to_owned());
         }
-        if self.domain.as_deref().is_some_and(|domain| domain.is_empty() || domain == crate::DOMAIN_OF_DEVICE) {
-            return Err("domain: name the failure domain of the bucket, such as a site or provider".to_owned());
+        if self
+            .domain
+            .as_deref()
+            .is_some_and(|domain| domain.is_empty() || domain == crate::DOMAIN_OF_DEVICE)
+        {
+            return Err(
+                "domain: name the failure domain of the bucket, such as a site or provider".to_owned(),
+            );
         }
         match self.retention {
             Some(Retention { days, .. }) if days == 0 || days > RETENTION_DAYS_MAX => {
@@ -154,7 +166,10 @@ impl S3Settings {
 
     /// Where it is, for people.
     pub fn place(&self) -> String {
-        format!("bucket {} at {}, prefix {:?}", self.bucket, self.endpoint, self.prefix)
+        format!(
+            "bucket {} at {}, prefix {:?}",
+            self.bucket, self.endpoint, self.prefix
+        )
     }
 }
 
@@ -173,7 +188,10 @@ mod tests {
         assert_eq!(settings.failure_domain(), "s3 s3.example.org:7443");
         assert_eq!(
             settings.retention,
-            Some(Retention { mode: LockMode::Compliance, days: 365 })
+            Some(Retention {
+                mode: LockMode::Compliance,
+                days: 365
+            })
         );
     }
 

@@ -140,7 +140,9 @@ impl Shared {
         if request.header("expect").is_some() {
             client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let length = request
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         client.read_exact(&mut body)?;
         let fault = (self.rule.lock().unwrap())(&request);
@@ -198,9 +200,12 @@ fn answer(status: u16, code: &str) -> Vec<u8> {
     let body = if code.is_empty() {
         String::new()
     } else {
-        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said by the proxy</Message></Error>")
+        format!(
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said by the proxy</Message></Error>"
+        )
     };
     let length = body.len();
     let etag = "ETag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\n";
-    format!("HTTP/1.1 {status} Said\r\n{etag}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}").into_bytes()
+    format!("HTTP/1.1 {status} Said\r\n{etag}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+        .into_bytes()
 }
