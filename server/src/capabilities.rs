@@ -100,7 +100,7 @@ pub(crate) fn record_at_start(layout: &Layout, replicas: &Replicas, now: Time) -
     let mut count = 0;
     for store in replicas.stores() {
         let id = store.identity().store.as_str();
-        tracing::info!(store = id, domain = store.domain(), guarantees = %store.guarantees(), "Store is open");
+        tracing::info!(store = id, domain = store.domain(), guarantees = %store.guarantees(), "What a store guarantees");
         let Some(measured) = store.capabilities() else {
             continue;
         };

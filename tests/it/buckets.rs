@@ -45,6 +45,8 @@ impl Bucket {
                 "-sSf",
                 "-X",
                 "PUT",
+                "-H",
+                "x-amz-content-sha256: UNSIGNED-PAYLOAD",
                 "--aws-sigv4",
                 "aws:amz:us-east-1:s3",
                 "--user",
@@ -319,7 +321,7 @@ fn a_bucket_that_is_gone_is_said_everywhere_under_accept() {
         let report = lab.verify(&lab.export(incident).unwrap()).unwrap();
         assert_eq!(report.exit_code(), 0, "{}", report.text());
     }
-    assert_said(&lab.path("server.log"), "The bucket is gone");
+    assert_said(&lab.path("server.log"), "There is no such bucket");
     let exit = done.status.code();
     println!(
         "tried: bucket removed, accept; got: stored-degraded, exit {exit:?}, read and exported from the directory"

@@ -186,7 +186,7 @@ fn judge(status: u16, code: &str) -> (FailureKind, &'static str) {
     match (code, status) {
         ("NoSuchBucket", _) => (
             FailureKind::Permanent,
-            ". The bucket is gone: restore it, or correct `bucket` in `server.toml`",
+            ". There is no such bucket: make or restore it, or correct `bucket` in the settings",
         ),
         ("NoSuchKey" | "NoSuchVersion" | "NotFound" | "", 404) => (FailureKind::Absent, ""),
         ("RequestTimeTooSkewed", _) => (

@@ -495,7 +495,12 @@ fn a_bucket_that_is_gone_is_not_an_empty_one() {
     }
     let delete = raw.client.delete_bucket().bucket(&raw.name);
     raw.wait(async move { Ok(delete.send().await.unwrap()) }).unwrap();
-    refusal(&store, b"x", StoreErrorClass::Permanent, "The bucket is gone");
+    refusal(
+        &store,
+        b"x",
+        StoreErrorClass::Permanent,
+        "There is no such bucket",
+    );
     let error = store.list("segments/").err().unwrap();
     assert_eq!(error.class(), StoreErrorClass::Permanent, "{}", said(&error));
     assert_eq!(
