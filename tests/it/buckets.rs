@@ -227,12 +227,12 @@ fn a_collector_with_a_directory_and_a_bucket_does_the_whole_job() {
     fsck(&lab);
     let settings = lab.path("server/server.toml");
     let whole = fs_err::read_to_string(&settings).unwrap();
-    let first = whole.find("\n[[store]]\nid = \"store-1\"").unwrap();
-    let second = whole.find("\n[[store]]\nid = \"store-2\"").unwrap();
-    let alone = format!("{}{}", &whole[..first], &whole[second..]).replace("copies = 2", "copies = 1");
+    let (general, stores) = whole.split_once("\n[[store]]\nid = \"store-1\"").unwrap();
+    let (_, bucket_alone) = stores.split_once("\n[[store]]\n").unwrap();
+    let alone = format!("{general}\n[[store]]\n{bucket_alone}").replace("copies = 2", "copies = 1");
     fs_err::write(&settings, alone).unwrap();
     for file in ["exhibit.db", "exhibit.db-wal", "exhibit.db-shm"] {
-        drop(std::fs::remove_file(lab.path("server").join(file)));
+        drop(fs_err::remove_file(lab.path("server").join(file)));
     }
     run(lab.tool("exhibit-server").arg("rebuild").arg(lab.path("server"))).unwrap();
     fsck(&lab);
@@ -321,7 +321,7 @@ fn a_bucket_that_is_gone_is_said_everywhere_under_accept() {
         let report = lab.verify(&lab.export(incident).unwrap()).unwrap();
         assert_eq!(report.exit_code(), 0, "{}", report.text());
     }
-    assert_said(&lab.path("server.log"), "There is no such bucket");
+    assert_said(&lab.path("server.log"), "NoSuchBucket");
     let exit = done.status.code();
     println!(
         "tried: bucket removed, accept; got: stored-degraded, exit {exit:?}, read and exported from the directory"
