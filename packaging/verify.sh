@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks a bundle with stock tools alone, for people who trust nobody's program: docs/spec/bundle.md is the text behind it.
 #   sh verify.sh BUNDLE TRUSTDIR
-# Needs sha256sum, find, ssh-keygen (8.2 or later), openssl (3.0 or later), base64, tar, zstd, awk, sed, grep, sort; python3 for the ledger proofs.
+# Needs sha256sum, find, ssh-keygen (8.2 or later), openssl (3.0 or later), base64, tar, zstd, awk, sed, grep, sort, od; python3 for the ledger proofs.
 # TRUSTDIR holds what you pinned: authority, policy, perhaps tsa.pem and roster_version_min; never take it from the bundle. Use your own copy
 # of this script: its digest is published with each release.
 # Exit: 1 a check failed; 2 a check could not be made; 0 all checks below hold. What they do not cover is printed last.
@@ -12,7 +12,7 @@ umask 077
 [ $# -eq 2 ] || { echo "usage: sh verify.sh BUNDLE TRUSTDIR" >&2; exit 64; }
 bundle=$(cd -- "$1" 2>/dev/null && pwd) || { echo "verify: $1 is no folder; unpack an archive first" >&2; exit 2; }
 trust=$(cd -- "$2" 2>/dev/null && pwd) || { echo "verify: $2 is no folder" >&2; exit 2; }
-for tool in sha256sum find ssh-keygen openssl base64 tar zstd awk sed grep sort comm head tail; do
+for tool in sha256sum find ssh-keygen openssl base64 tar zstd awk sed grep sort comm head tail od; do
     command -v "$tool" >/dev/null || { echo "verify: $tool is missing; install it" >&2; exit 2; }
 done
 for file in "$bundle/SHA256SUMS" "$bundle/bundle.json" "$trust/authority" "$trust/policy"; do
@@ -117,7 +117,47 @@ note() { # check, file
 }
 note checkpoint "$bundle/ledger/checkpoint"
 note export.checkpoint "$bundle/export/checkpoint"
-if grep -q '^quorum none$' "$trust/policy"; then :; else skip quorum "cosigners of the pinned policy"; fi
+
+# --- Cosigners (c2sp.org/tlog-cosignature): each line of a pinned key must hold; then the arithmetic of the pinned policy.
+awk 'length($0) == 0 { exit } { print }' "$bundle/ledger/checkpoint" >"$work/text"
+: >"$work/cosigned"; wrong=""; pinned=0; mirror=""; complete=""
+while read -r word name vkey rest; do
+    [ "$word" = witness ] || continue
+    pinned=$((pinned + 1)); key=${vkey%%+*}; rest=${vkey#*+}; id=${rest%%+*}; since=""
+    case $key in */mirror) mirror="$mirror $name" ;; esac
+    printf '%s' "${rest#*+}" | base64 -d 2>/dev/null >"$work/point"
+    [ "$(head -c 1 "$work/point" | od -An -tx1 | tr -d ' \n')" = 04 ] || { wrong="$name: not a cosigner's key"; continue; }
+    { printf '\060\052\060\005\006\003\053\145\160\003\041\000'; tail -c +2 "$work/point"; } >"$work/cosigner.der"
+    awk -v name="$key" 'past && $1 == "\342\200\224" && $2 == name { print $3 } length($0) == 0 { past = 1 }' "$bundle/ledger/checkpoint" >"$work/lines"
+    while read -r line; do
+        printf '%s' "$line" | base64 -d 2>/dev/null >"$work/blob"
+        [ "$(head -c 4 "$work/blob" | od -An -tx1 | tr -d ' \n')" = "$id" ] || continue # another key of this name: unknown
+        time=$(printf '%d' "0x$(tail -c +5 "$work/blob" | head -c 8 | od -An -tx1 | tr -d ' \n')" 2>/dev/null)
+        tail -c 64 "$work/blob" >"$work/signature"
+        { printf 'cosignature/v1\ntime %s\n' "$time"; cat "$work/text"; } >"$work/message"
+        [ "$(wc -c <"$work/blob")" -eq 76 ] && openssl pkeyutl -verify -pubin -keyform DER -inkey "$work/cosigner.der" -rawin -in "$work/message" -sigfile "$work/signature" >"$work/said" 2>&1 ||
+            { wrong="the line of $name does not hold"; continue; }
+        if [ -z "$since" ] || [ "$time" -lt "$since" ]; then since=$time; fi
+    done <"$work/lines"
+    [ -n "$since" ] || continue
+    echo "$name" >>"$work/cosigned"
+    case $key in */mirror) complete="$complete $name" ;; esac
+    printf '             %-18s %s\n' "vouched for by" "$name ($key), since $(date -u -d "@$since" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo "$since s after 1970")"
+done <"$trust/policy"
+count=$(wc -l <"$work/cosigned" | tr -d ' ')
+verdict=$(awk -v cosigned="$(tr '\n' ' ' <"$work/cosigned")" '
+    BEGIN { n = split(cosigned, names, " "); for (i = 1; i <= n; i++) met[names[i]] = 1 }
+    $1 == "group" { n = 0; for (i = 4; i <= NF; i++) n += ($i in met); if (n >= ($3 == "any" ? 1 : $3 == "all" ? NF - 3 : $3 + 0)) met[$2] = 1 }
+    $1 == "quorum" { print $2 == "none" ? "none" : ($2 in met) ? "met" : "short" }' "$trust/policy")
+waived=no; grep -q '"without_quorum":true' "$bundle/bundle.json" && waived=yes
+if [ -n "$wrong" ]; then bad quorum "$wrong"
+elif [ "$verdict" = none ]; then printf 'not checked  %-18s %s\n' quorum "the pinned policy asks for no cosigners"
+elif [ "$verdict" = met ]; then ok quorum "$count of the $pinned pinned cosigners signed this head"
+elif [ $waived = yes ]; then skip quorum "exported WITHOUT QUORUM: $count of the $pinned pinned cosigners"
+else bad quorum "$count of the $pinned pinned cosigners: fewer than the pinned policy asks"; fi
+if [ -n "$complete" ]; then ok custody.complete "every entry below this head was checked by$complete"
+elif [ -n "$mirror" ] && [ "$verdict" != none ]; then skip custody.complete "no word of$mirror: vouched for by the collector alone"
+else printf 'not checked  %-18s %s\n' custody.complete "no mirror vouches: vouched for by the collector"; fi
 
 # --- Time stamps (RFC 3161).
 stamp() { # check, response, data
@@ -342,7 +382,7 @@ cat <<END
 
 Stock tools do not check, exhibit-verify does: that every tar header is the one its item record makes and every item has its recorded digest
 and Merkle root; the target list and expiry of orders and that rules asking for two persons were met; which roster was in force when; user
-presence of security keys; that every collection the ledger names is here; cosigners of a policy that asks for them.
+presence of security keys; that every collection the ledger names is here.
 END
 if [ "$failed" -gt 0 ]; then echo "FAILED: $failed checks"; exit 1; fi
 if [ "$open" -gt 0 ]; then echo "NOT VERIFIED: $open checks could not be made"; exit 2; fi

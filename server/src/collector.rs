@@ -18,6 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cosigning::Cosigning;
 use crate::custody::Custody;
 use crate::db::collections::{CollectionRow, SegmentRow};
 use crate::db::{self, Db, DbError};
@@ -51,6 +52,8 @@ pub struct Collector {
     pub replicas: Replicas,
     /// Acts.
     pub custody: Custody,
+    /// Who outside cosigns the ledger's heads.
+    pub cosigning: Arc<Cosigning>,
     /// The roster.
     pub people: People,
     /// Certificates.

@@ -3,7 +3,7 @@
 //! Not here: formats (`evidence`), Merkle mathematics (`ledger`), TLS identity (`certs`), the wire (`proto`).
 //!
 //! In reading order: [`config`] says where things are; [`db`] is the projection of everything
-//! else; [`ledger`] gives each act its place; [`tsa`] has the ledger's heads stamped; [`init`] makes a collector,
+//! else; [`ledger`] gives each act its place; [`cosigning`] has its heads cosigned, [`tsa`] stamped; [`init`] makes a collector,
 //! [`foundation`] opens one, [`rebuild`] recreates its database from ledger and stores.
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ pub mod acts;
 pub mod clock;
 pub mod collector;
 pub mod config;
+pub mod cosigning;
 pub mod custody;
 pub mod db;
 pub mod endpoints;

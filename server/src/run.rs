@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::collector::Collector;
+use crate::cosigning::{Cosigning, PolicyFileError};
 use crate::custody::Custody;
 use crate::db::{self, DbError};
 use crate::endpoints::LiveEndpoints;
@@ -113,6 +114,9 @@ pub enum RunError {
     /// Files of the run directory.
     #[error("write the run directory")]
     Files(#[source] io::Error),
+    /// Who cosigns.
+    #[error("set up cosigning")]
+    Policy(#[from] PolicyFileError),
     /// The ledger ended with an error.
     #[error("stop the ledger: {0}")]
     Ledger(String),
@@ -210,6 +214,10 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         None => None,
     };
     let stamp_every = config.tsa.as_ref().map(|tsa| Duration::from_secs(tsa.every_s));
+    let cosigning = Cosigning::open(&layout.directory, sequencer.log().clone(), replicas.clone())?;
+    if !cosigning.policy().needs_cosigners() {
+        tracing::info!("No quorum of cosigners is asked for: nobody outside vouches for the ledger");
+    }
     let log_key = sequencer.log().verifier_key().to_string();
     if !replicas.at_best().independent {
         tracing::warn!("The stores are not independent: one failure can take all copies");
@@ -219,6 +227,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         id: config.collector.clone(),
         log_key,
         addresses: (config.reach.main.to_string(), config.reach.enrol.to_string()),
+        cosigning: Arc::new(cosigning),
         custody: Custody::new(sequencer, config.deployment.clone(), config.collector.clone()),
         db,
         replicas,

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
-use evidence::bundle::{FILES_MAX, Overview, SUMS_NAMESPACE, Sums, UNCOVERED, check_name};
+use evidence::bundle::{
+    FILES_MAX, Overview, SUMS_NAMESPACE, Sums, UNCOVERED, WITHOUT_QUORUM_FIELD, check_name,
+};
 use evidence::digest::{Digest, Hasher};
 use evidence::entry::EntryType;
 use evidence::id::{Actor, Chain, IncidentId};
@@ -52,6 +54,9 @@ pub struct ExportArgs {
     /// For whom or what; kept as an erasable detail of the ledger entry
     #[arg(long, default_value = "")]
     purpose: String,
+    /// Take it though the cosigners that the collector's policy asks for are not to be had; this is stamped on the bundle
+    #[arg(long)]
+    without_quorum: bool,
 }
 
 /// Runs the command.
@@ -91,7 +96,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     };
     record(&session, &roster, &args, &partial, &sums).await?;
 
-    let report = verify::verify(&partial, &session.home.path("trust"), session.output)?;
+    let trust = session.home.path("trust");
+    let report = verify::verify(&partial, &trust, args.without_quorum, session.output)?;
     if report.exit_code() == 1 {
         session.output.say(&report.text());
         return Err(failed(
@@ -167,6 +173,7 @@ async fn export(
     let request = v1::ExportRequest {
         incident: args.incident.to_string(),
         purpose: args.purpose.clone(),
+        without_quorum: args.without_quorum,
     };
     let listed = || refused_then("list the incidents: exhibit incident list");
     let mut chunks = client.export(request).await.map_err(listed())?.into_inner();
@@ -229,6 +236,11 @@ async fn record(
             overview.incident, overview.by
         )));
     }
+    if overview.without_quorum && !args.without_quorum {
+        return Err(odd(
+            "the collector exported without quorum, which nobody asked for".to_owned(),
+        ));
+    }
     let note =
         Note::parse(&fs_err::read(dir.join("ledger/checkpoint"))?).map_err(|cause| odd(because(&cause)))?;
     let head = session.continues(&note).await?;
@@ -243,7 +255,7 @@ async fn record(
         act: EntryType::BundleExported,
         chain: Chain::Incident(args.incident.clone()),
         refs: pairs::sorted(refs.clone()),
-        fields: Vec::new(),
+        fields: stamp_of(&overview),
         text: Some(args.purpose.clone()),
     };
     let (act, signed) = session.act(draft, roster, &[Role::Responder])?;
@@ -286,6 +298,13 @@ async fn record(
         write_file(dir, "SHA256SUMS.tsr", &answer.stamp)?;
     }
     Ok(())
+}
+
+/// What the act of the export says about the quorum.
+fn stamp_of(overview: &Overview) -> Vec<(String, String)> {
+    let (name, value) = WITHOUT_QUORUM_FIELD;
+    let stamp = (name.to_owned(), value.to_owned());
+    overview.without_quorum.then_some(stamp).into_iter().collect()
 }
 
 /// Writes files as they come, one after the other.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod collections;
+mod cosigners;
 mod coverage;
 mod custody;
 mod endpoints;
@@ -200,15 +201,6 @@ fn contents(
         ),
     );
     acts(files, &custody, &rosters, trust, report);
-    report.not_asked(
-        "custody.complete",
-        "",
-        if report.vouched_by.is_empty() {
-            "no cosigner checked the entry rules: completeness is vouched for by the collector"
-        } else {
-            "the policy does not say which cosigners check entry rules: completeness is vouched for by the collector"
-        },
-    );
     report.settle(
         "sums.signature",
         "",
@@ -301,26 +293,7 @@ fn checkpoint(files: &Files<'_>, overview: &Overview, trust: &Trust, report: &mu
                     verified.checkpoint.origin, verified.checkpoint.size
                 ),
             );
-            report.vouched_by.extend(
-                verified
-                    .cosigners
-                    .iter()
-                    .map(|(name, time)| format!("cosigner {name}, since {time} (seconds since 1970)")),
-            );
-            if verified.quorum_met && trust.policy.needs_cosigners() {
-                report.ok("quorum", "", "the pinned policy's cosigners signed the head");
-            } else if trust.policy.needs_cosigners() {
-                report.failed(
-                    "quorum",
-                    "",
-                    format!(
-                        "{} cosigners are fewer than the pinned policy asks",
-                        verified.cosigners.len()
-                    ),
-                );
-            } else {
-                report.not_asked("quorum", "", "the pinned policy asks for no cosigners");
-            }
+            cosigners::judge(overview, trust, &verified, report);
             if let Some(time) = stamp_of(
                 files,
                 "checkpoint.stamp",

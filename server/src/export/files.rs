@@ -21,6 +21,7 @@ use super::snapshot::{Collected, Snapshot};
 use super::texts;
 use crate::collector::{Collector, blocking};
 use crate::grpc::failure::Failure;
+use crate::ledger::Published;
 use crate::metrics;
 use crate::orders::package::target_set;
 use crate::reads::access;
@@ -40,24 +41,34 @@ pub async fn export(
     person: &PersonId,
     incident: &str,
     purpose: &str,
+    without_quorum: bool,
     answers: &Answers,
 ) -> Result<(), Failure> {
     let incident: IncidentId = incident
         .parse()
         .map_err(|error| Failure::malformed(format!("incident: {error}")))?;
-    // Looked at first, so that an incident that does not exist gets no entry.
-    Snapshot::take(collector, &incident).await?;
-    accessed(collector, person, &incident, purpose).await?;
-    let snapshot = Snapshot::take(collector, &incident).await?;
+    // Looked at first, so that an incident that does not exist, or an export that would be refused, gets no entry.
+    let before = collector.custody.sequencer().log().published();
+    Snapshot::take(collector, &incident, before.clone()).await?;
+    if !without_quorum {
+        head(collector, before.size, without_quorum).await?;
+    }
+    let size = accessed(collector, person, &incident, purpose)
+        .await?
+        .saturating_add(1);
+    let (published, quorum) = head(collector, size, without_quorum).await?;
+    let snapshot = Snapshot::take(collector, &incident, published).await?;
     let Some(head) = snapshot.head() else {
         return Err(Failure::missing("the incident has no entries"));
     };
+    let is_waived = quorum == Quorum::Waived;
     collector
         .exports
-        .remember(&incident, Digest(head.leaf), snapshot.published.size);
+        .remember(&incident, Digest(head.leaf), snapshot.published.size, is_waived);
     let files = Files {
         collector,
         snapshot: &snapshot,
+        quorum,
         answers,
     };
     files.overview(person, head.seq, Digest(head.leaf)).await?;
@@ -71,30 +82,62 @@ pub async fn export(
     files.ledger().await
 }
 
-/// Exporting is reading: recorded before the first byte leaves.
+/// What the collector's policy says of the head that a bundle is made under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quorum {
+    /// Its cosigners signed.
+    Met,
+    /// It asks for none.
+    NotAsked,
+    /// It asks for some, and the exporter does without.
+    Waived,
+}
+
+/// The head to export under: with the quorum that the policy asks for, or whatever is published when the exporter does without.
+async fn head(
+    collector: &Collector,
+    size: u64,
+    without_quorum: bool,
+) -> Result<(Published, Quorum), Failure> {
+    let published = || collector.custody.sequencer().log().published();
+    if !collector.cosigning.policy().needs_cosigners() {
+        return Ok((published(), Quorum::NotAsked));
+    }
+    match super::quorum_over(collector, size).await {
+        Ok(head) => Ok((head.published, Quorum::Met)),
+        Err(_shortage) if without_quorum => Ok((published(), Quorum::Waived)),
+        Err(shortage) => Err(Failure::precondition(format!(
+            "{}. Try again when they are back, or export with --without-quorum, which is stamped on the bundle",
+            shortage.text()
+        ))),
+    }
+}
+
+/// Exporting is reading: recorded before the first byte leaves. Returns the entry's index.
 async fn accessed(
     collector: &Collector,
     person: &PersonId,
     incident: &IncidentId,
     purpose: &str,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let detail = access::purpose(collector, purpose).await?;
     let refs = [
         ("object", format!("{incident}/bundle")),
         ("person", person.to_string()),
     ];
     let chain = Chain::from(incident.clone());
-    collector
+    let recorded = collector
         .custody
         .record_own_with(EntryType::EvidenceAccessed, chain, &refs, &[], Some(detail))
         .await?;
     metrics::read_begun();
-    Ok(())
+    Ok(recorded.index)
 }
 
 struct Files<'e> {
     collector: &'e Collector,
     snapshot: &'e Snapshot,
+    quorum: Quorum,
     answers: &'e Answers,
 }
 
@@ -118,8 +161,8 @@ impl Files<'_> {
             entries: self.snapshot.published.size,
             collections,
             partial: false,
-            // No cosigner takes part in this version: what outsiders vouch for is in their hands, not here.
-            quorum: false,
+            quorum: self.quorum == Quorum::Met,
+            without_quorum: self.quorum == Quorum::Waived,
         };
         let json = evidence::json::to_document(&overview)
             .map_err(|error| Failure::internal("write bundle.json", error))?;

@@ -56,12 +56,15 @@ impl Snapshot {
         self.collections.iter().filter(|one| !one.segments.is_empty())
     }
 
-    /// Takes stock of an incident under the newest checkpoint.
+    /// Takes stock of an incident under a checkpoint.
     ///
     /// # Errors
     /// `Missing` when there is no such incident.
-    pub async fn take(collector: &Collector, incident: &IncidentId) -> Result<Self, Failure> {
-        let published = collector.custody.sequencer().log().published();
+    pub async fn take(
+        collector: &Collector,
+        incident: &IncidentId,
+        published: Published,
+    ) -> Result<Self, Failure> {
         let (id, size) = (incident.to_string(), published.size);
         let taken = collector
             .db

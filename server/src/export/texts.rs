@@ -13,10 +13,20 @@ pub fn readme(overview: &Overview) -> Vec<u8> {
         entries,
         head_seq,
         collections,
+        without_quorum,
         ..
     } = overview;
+    let warning = if *without_quorum {
+        "EXPORTED WITHOUT QUORUM: the cosigners whom the collector's policy asks for did not sign the head that
+this bundle leans on. Nobody but the collector vouches for its ledger. exhibit-verify says so, and a
+verifier whose policy asks for cosigners does not pass it unless told to (--without-quorum).
+
+"
+    } else {
+        ""
+    };
     format!(
-        "Evidence of incident {incident}, deployment {deployment}
+        "{warning}Evidence of incident {incident}, deployment {deployment}
 Exported {exported} by {by}: {} collections, {} custody entries,
 proven under checkpoint {entries} of the log {origin}.
 

@@ -32,7 +32,9 @@ impl BundleService for Bundles {
         let collector = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
             let (incident, purpose) = (&request.incident, &request.purpose);
-            if let Err(failure) = export::export(&collector, &person, incident, purpose, &answers).await {
+            let without = request.without_quorum;
+            let exported = export::export(&collector, &person, incident, purpose, without, &answers).await;
+            if let Err(failure) = exported {
                 drop(answers.send(Err(failure.into())).await);
             }
         });

@@ -118,7 +118,8 @@ pub struct Recipe<'a> {
     pub log: u8,
     /// The log's name.
     pub origin: &'a str,
-    pub cosigners: Vec<u8>,
+    /// Keys that cosign every checkpoint, and their names.
+    pub cosigners: Vec<(u8, &'static str)>,
     pub sealer: u8,
     /// The long file of the stored collection, and the frames in each of its segments but the last.
     pub long: Vec<u8>,
@@ -462,6 +463,7 @@ impl Recipe<'_> {
             collections,
             partial: false,
             quorum: false,
+            without_quorum: false,
         };
         files.insert("bundle.json".into(), json::to_document(&overview).unwrap());
         files.insert(

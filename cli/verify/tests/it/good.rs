@@ -216,7 +216,7 @@ fn other_pins_refuse_the_bundle() {
 #[test]
 fn a_quorum_that_is_met_names_who_vouches() {
     let recipe = Recipe {
-        cosigners: vec![60],
+        cosigners: vec![(60, "mirror.example/m1")],
         ..Recipe::default()
     };
     let bundle = recipe.build();

@@ -12,6 +12,7 @@ mod flips;
 mod forge;
 mod forged;
 mod good;
+mod quorum;
 mod stamps;
 mod stock_tools;
 mod unapproved;
