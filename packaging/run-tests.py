@@ -34,6 +34,7 @@ SUITES = [
     ("journey", "root", 240, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::"]),
     ("hostile", "root", 240, ["system-tests"], ["bad_input::"]),
     ("faults", "root", 300, ["system-tests"], ["faults::"]),
+    ("strangers", "root", 240, ["system-tests"], ["strangers::"]),
     ("packages", "root", 180, ["system-tests"], ["packages::"]),
 ]
 
@@ -42,6 +43,7 @@ def environment():
     env = dict(os.environ, CARGO_TARGET_DIR=TARGET, CARGO_TERM_COLOR="never")
     env.setdefault("RUST_BACKTRACE", "1")
     env["EXHIBIT_BIN_DIR"] = os.path.join(TARGET, "debug")
+    env["EXHIBIT_STRANGERS_VENV"] = os.path.join(TOOLS, "venv-strangers")
     env["EXHIBIT_VENV"] = os.path.join(TOOLS, "venv")
     return env
 

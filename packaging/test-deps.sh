@@ -23,14 +23,18 @@ systemd-journal-remote:/usr/lib/systemd/systemd-journal-remote:writes journals t
 systemd:/lib/systemd/systemd:journalctl, and the init of the booted container
 dbus:/usr/bin/dbus-daemon:what systemd waits for when it boots
 systemd-container:/usr/bin/systemd-nspawn:boots systemd to start the packages
+golang-go:/usr/bin/go:compiles a foreign reader of our ledger
+golang-golang-x-mod-dev:/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog:Go's own transparency log code, that foreign reader's
 procps:/usr/bin/pgrep:process lists in the demo
 "
 # version pinned: a linter that changes its mind overnight breaks the gate
 pip_packages="typos==1.52.0 dissect.target==3.25.1"
+# a C2SP witness and a C2SP reader of other people; apart, because they ask for a Python that Debian 12 has not and run with 3.11 all the same
+strangers_packages="aics-witness==0.1.0 aics-tlog==0.2.1 cryptography==50.0.2"
 cargo_deny=0.20.2
 
 if [ "${1:-}" = --list ]; then
-    echo "apt:$apt_packages"; echo "pip: $pip_packages"; echo "cargo: cargo-deny $cargo_deny"; exit 0
+    echo "apt:$apt_packages"; echo "pip: $pip_packages $strangers_packages"; echo "cargo: cargo-deny $cargo_deny"; exit 0
 fi
 
 missing=""
@@ -66,6 +70,20 @@ if [ ! -e "$stamp" ]; then
         : >"$stamp"
     else
         echo "test-deps: Python packages could not be installed; suites that need them are skipped by name"
+        rm -rf "$venv"
+    fi
+fi
+
+venv="$cache/venv-strangers"
+stamp="$venv/.exhibit-$(printf %s "$strangers_packages" | sha256sum | cut -c1-16)"
+if [ ! -e "$stamp" ]; then
+    echo "test-deps: Python packages into $venv: $strangers_packages"
+    rm -rf "$venv"
+    # shellcheck disable=SC2086  # a list of names
+    if /usr/bin/python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check --ignore-requires-python $strangers_packages; then
+        : >"$stamp"
+    else
+        echo "test-deps: foreign readers of the ledger could not be installed; suite 'strangers' is skipped by name"
         rm -rf "$venv"
     fi
 fi

@@ -186,9 +186,20 @@ pub enum Decision {
     Role(&'static [&'static str]),
 }
 
+/// Prefix of the log's static files (C2SP tlog-tiles, docs/spec/ledger.md).
+pub const TILES: &str = "/ledger/";
+
+/// Reading the log's static files is reading its entries.
+const READS_TILES: &str = "/exhibit.v1.LedgerService/Entries";
+
 /// Looks up the table.
 #[must_use]
 pub fn allowed(method: &str, who: Who<'_>) -> Decision {
+    let method = if method.starts_with(TILES) {
+        READS_TILES
+    } else {
+        method
+    };
     let Some((_, callers)) = TABLE.iter().find(|(path, _)| *path == method) else {
         return Decision::NoSuchMethod;
     };
@@ -302,6 +313,15 @@ where
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         match self.check(request.uri().path(), request.extensions().get::<Peer>()) {
             Ok(()) => Answer::Inner(Box::pin(self.inner.call(request))),
+            Err(status) if request.uri().path().starts_with(TILES) => {
+                // A monitor speaks HTTP, not gRPC: for it a refusal is a status of HTTP.
+                let mut answer = http::Response::new(Body::empty());
+                *answer.status_mut() = match status.code() {
+                    tonic::Code::Unauthenticated => http::StatusCode::UNAUTHORIZED,
+                    _ => http::StatusCode::FORBIDDEN,
+                };
+                Answer::Refused(ready(Ok(answer)))
+            }
             Err(status) => Answer::Refused(ready(Ok(status.into_http()))),
         }
     }
@@ -432,5 +452,18 @@ mod tests {
         ] {
             assert_eq!(allowed(method, Who::Endpoint), Decision::NoSuchMethod);
         }
+    }
+
+    #[test]
+    fn the_logs_files_are_for_those_who_may_read_its_entries() {
+        let held = |role: &str| [role.to_owned()];
+        for path in ["/ledger/checkpoint", "/ledger/tile/0/000"] {
+            assert_eq!(allowed(path, Who::Mirror), allowed(READS_TILES, Who::Mirror));
+            assert_eq!(allowed(path, Who::Person(&held(AUDITOR))), Decision::Allowed);
+            assert_ne!(allowed(path, Who::Person(&held(ENDPOINT_ADMIN))), Decision::Allowed);
+            assert_eq!(allowed(path, Who::Endpoint), Decision::Kind);
+            assert_eq!(allowed(path, Who::Anonymous), Decision::Kind);
+        }
+        assert_eq!(allowed("/ledgers/checkpoint", Who::Mirror), Decision::NoSuchMethod);
     }
 }

@@ -376,3 +376,6 @@ pub enum TakeError {
         source: ReplicaError,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ pub mod init;
 pub mod ledger;
 pub mod login;
 pub mod metrics;
+pub mod monitors;
 pub mod orders;
 pub mod people;
 pub mod reads;

@@ -1,4 +1,4 @@
-//! Whole-system tests; suites `journey`, `hostile`, `faults` and `packages` of packaging/run-tests.py.
+//! Whole-system tests; suites `journey`, `hostile`, `faults`, `packages` and `strangers` of packaging/run-tests.py.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,3 +16,4 @@ mod field;
 mod journey;
 mod lifecycle;
 mod packages;
+mod strangers;

@@ -18,6 +18,7 @@ use proto::service;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tonic::service::Routes;
 
 use super::RunError;
 use crate::collector::Collector;
@@ -129,8 +130,11 @@ pub async fn serve(
             .await;
     });
     let shared = || Arc::clone(collector);
+    // A monitor's plain GET and a gRPC call share the listener, the certificate and the access table.
+    let tiles = Routes::from(crate::monitors::routes(shared()));
     let main_router = proto::limits::server()
         .layer(gate.clone())
+        .add_routes(tiles)
         .add_service(health_service)
         .add_service(service::agent_server(Agents(shared())))
         .add_service(service::incident_server(Incidents(shared())))
