@@ -460,10 +460,16 @@ mod tests {
         for path in ["/ledger/checkpoint", "/ledger/tile/0/000"] {
             assert_eq!(allowed(path, Who::Mirror), allowed(READS_TILES, Who::Mirror));
             assert_eq!(allowed(path, Who::Person(&held(AUDITOR))), Decision::Allowed);
-            assert_ne!(allowed(path, Who::Person(&held(ENDPOINT_ADMIN))), Decision::Allowed);
+            assert_ne!(
+                allowed(path, Who::Person(&held(ENDPOINT_ADMIN))),
+                Decision::Allowed
+            );
             assert_eq!(allowed(path, Who::Endpoint), Decision::Kind);
             assert_eq!(allowed(path, Who::Anonymous), Decision::Kind);
         }
-        assert_eq!(allowed("/ledgers/checkpoint", Who::Mirror), Decision::NoSuchMethod);
+        assert_eq!(
+            allowed("/ledgers/checkpoint", Who::Mirror),
+            Decision::NoSuchMethod
+        );
     }
 }

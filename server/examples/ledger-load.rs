@@ -64,7 +64,10 @@ async fn load(foundation: &Foundation, entries: u64, in_flight: u64) -> Result<L
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..in_flight.min(entries) {
         let (next, sequencer) = (Arc::clone(&next), foundation.sequencer.clone());
-        let (deployment, collector) = (foundation.config.deployment.clone(), foundation.config.collector.clone());
+        let (deployment, collector) = (
+            foundation.config.deployment.clone(),
+            foundation.config.collector.clone(),
+        );
         tasks.spawn(async move {
             let mut latencies = Latencies::new();
             loop {
@@ -117,10 +120,7 @@ async fn load(foundation: &Foundation, entries: u64, in_flight: u64) -> Result<L
 }
 
 /// p50 and p99 in milliseconds.
-fn percentiles(
-    latencies: &mut Latencies,
-    which: impl Fn(&(Duration, Duration)) -> Duration,
-) -> (f64, f64) {
+fn percentiles(latencies: &mut Latencies, which: impl Fn(&(Duration, Duration)) -> Duration) -> (f64, f64) {
     latencies.sort_by_key(|one| which(one));
     let at = |percent: usize| {
         let place = latencies.len().saturating_mul(percent) / 100;

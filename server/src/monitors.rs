@@ -62,7 +62,11 @@ async fn tile(collector: &Collector, key: Key) -> Response {
         }
         Err(failure) => {
             tracing::error!(key = name, cause = %chain(&failure), "A tile could not be read");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the collector's log says why\n").into_response()
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the collector's log says why\n",
+            )
+                .into_response()
         }
     }
 }

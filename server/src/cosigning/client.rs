@@ -82,13 +82,8 @@ impl WitnessClient {
         })?;
         match status {
             StatusCode::OK => {
-                let body = text.strip_suffix('\n').ok_or(AskError::Malformed {
-                    what: "its answer does not end in a newline",
-                })?;
-                let lines = body
-                    .split('\n')
-                    .map(NoteSignature::parse)
-                    .collect::<Result<_, _>>();
+                let lines = text.split_inclusive('\n').map(NoteSignature::parse);
+                let lines = lines.collect::<Result<Vec<_>, _>>();
                 lines
                     .map(Answer::Cosigned)
                     .map_err(|_no_line| AskError::Malformed {

@@ -33,8 +33,10 @@ struct Asked {
     name: String,
     key: VerifierKey,
     client: WitnessClient,
-    /// What it last cosigned, as far as we know.
+    /// What it last cosigned, as far as we know; its next proof begins there.
     old: u64,
+    /// The newest head whose line we have from it.
+    cosigned: u64,
     failures: u32,
     not_before: Option<Instant>,
 }
@@ -50,6 +52,7 @@ pub async fn rounds(cosigning: Arc<Cosigning>, stop: CancellationToken) {
                 key: witness.key.clone(),
                 client: WitnessClient::new(url),
                 old: 0,
+                cosigned: 0,
                 failures: 0,
                 not_before: None,
             });
@@ -86,7 +89,7 @@ pub async fn rounds(cosigning: Arc<Cosigning>, stop: CancellationToken) {
 async fn due(cosigning: &Cosigning, witnesses: &[Asked], next: Instant) {
     sleep_until(next).await;
     let size = cosigning.log.published().size;
-    let behind = witnesses.iter().filter(|witness| witness.old < size);
+    let behind = witnesses.iter().filter(|witness| witness.cosigned < size);
     let again = behind.map(|witness| witness.not_before.unwrap_or(next)).min();
     let growth = async {
         if cosigning.log.wait_for_growth(size).await.is_none() {
@@ -115,7 +118,7 @@ async fn round(
     let mut back = Vec::new();
     for mut witness in witnesses {
         let is_waiting = witness.not_before.is_some_and(|at| at > now) && !is_demanded;
-        if is_waiting || witness.old >= published.size {
+        if is_waiting || witness.cosigned >= published.size {
             back.push(witness);
             continue;
         }
@@ -189,6 +192,7 @@ async fn ask(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Publis
             Answer::Cosigned(lines) => {
                 keep(cosigning, witness, published, lines).await?;
                 witness.old = size;
+                witness.cosigned = size;
                 return Ok(());
             }
             Answer::Has(same) if same == old => {

@@ -2,7 +2,6 @@
 //! one is in tests/it/strangers/witness.rs; nobody else's program lies on demand, so the liars are here.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use axum::body::Bytes;
 use axum::extract::State as Shared;
@@ -43,6 +42,8 @@ enum Manner {
     Garbage,
     /// 409 with a size that changes each time.
     Restless,
+    /// 409 with the size it holds, and 503 when it is asked from there.
+    Fickle,
     /// 409 with the size that it was told.
     Parrot,
     /// 409 without a number.
@@ -58,8 +59,6 @@ struct Witness {
     signer: NoteSigner,
     held: Mutex<Option<(u64, Hash, String)>>,
     manner: Mutex<Manner>,
-    asked: AtomicU64,
-    is_down: AtomicBool,
 }
 
 impl Witness {
@@ -68,8 +67,6 @@ impl Witness {
             signer: NoteSigner::new(name, &[number; 32]).unwrap(),
             held: Mutex::new(None),
             manner: Mutex::new(Manner::Honest),
-            asked: AtomicU64::new(0),
-            is_down: AtomicBool::new(false),
         })
     }
 
@@ -95,7 +92,13 @@ impl Witness {
     fn judge(&self, body: &str) -> Response {
         let (head, note) = body.split_once("\n\n").unwrap();
         let mut lines = head.lines();
-        let old: u64 = lines.next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
+        let old: u64 = lines
+            .next()
+            .unwrap()
+            .strip_prefix("old ")
+            .unwrap()
+            .parse()
+            .unwrap();
         let proof: Vec<Hash> = lines.map(|line| Hash::from_base64(line).unwrap()).collect();
         let note = Note::parse(note.as_bytes()).unwrap();
         let shown = Checkpoint::from_text(note.text()).unwrap();
@@ -113,7 +116,9 @@ impl Witness {
             Manner::Busy => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
             Manner::Stranger => return StatusCode::NOT_FOUND.into_response(),
             Manner::Flipped => {
-                return altered(cosign(note.text()), |bytes| bytes[30] ^= 1).to_string().into_response();
+                return altered(cosign(note.text()), |bytes| bytes[30] ^= 1)
+                    .to_string()
+                    .into_response();
             }
             Manner::OtherHead => {
                 let other = Checkpoint::new(&shown.origin, shown.size, Hash([9; 32])).unwrap();
@@ -124,17 +129,18 @@ impl Witness {
                 return other.cosign(note.text(), 1).unwrap().to_string().into_response();
             }
             Manner::Garbage => return "yes\n".into_response(),
-            Manner::Restless => {
-                let asked = self.asked.load(Ordering::SeqCst) % 2;
-                return conflict(format!("{asked}\n"));
-            }
+            Manner::Restless => return conflict(format!("{}\n", (old + 1) % 2)),
+            Manner::Fickle if old == self.size() => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            Manner::Fickle => return conflict(format!("{}\n", self.size())),
             Manner::Parrot => return conflict(format!("{old}\n")),
             Manner::NoNumber => return conflict("many\n".to_owned()),
             Manner::Contradicts => return StatusCode::UNPROCESSABLE_ENTITY.into_response(),
             Manner::Endless => return vec![b'a'; 4 << 20].into_response(),
         }
         let mut held = self.held.lock().unwrap();
-        let (size, root) = held.as_ref().map_or((0, ledger::EMPTY_ROOT), |(size, root, _)| (*size, *root));
+        let (size, root) = held
+            .as_ref()
+            .map_or((0, ledger::EMPTY_ROOT), |(size, root, _)| (*size, *root));
         if old != size {
             return conflict(format!("{size}\n"));
         }
@@ -150,16 +156,15 @@ impl Witness {
 }
 
 async fn add_checkpoint(Shared(witness): Shared<Arc<Witness>>, body: Bytes) -> Response {
-    witness.asked.fetch_add(1, Ordering::SeqCst);
-    if witness.is_down.load(Ordering::SeqCst) {
-        std::future::pending::<()>().await;
-    }
     witness.judge(str::from_utf8(&body).unwrap())
 }
 
 async fn held(Shared(witness): Shared<Arc<Witness>>) -> Response {
     let held = witness.held.lock().unwrap().clone();
-    held.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |(.., note)| note.into_response())
+    held.map_or_else(
+        || StatusCode::NOT_FOUND.into_response(),
+        |(.., note)| note.into_response(),
+    )
 }
 
 /// A log on two stores, witnesses, and the chore that asks them.
@@ -272,7 +277,10 @@ impl Lab {
     /// Notes with cosignatures on the stores.
     fn kept(&self) -> Vec<Note> {
         let stores = self.cosigning.replicas.stores();
-        let lists: Vec<Vec<Key>> = stores.iter().map(|store| store.list("ledger/cosigned/").unwrap()).collect();
+        let lists: Vec<Vec<Key>> = stores
+            .iter()
+            .map(|store| store.list("ledger/cosigned/").unwrap())
+            .collect();
         assert_eq!(lists[0], lists[1], "both stores hold the same");
         let read = |key| Note::parse(&self.cosigning.replicas.read(key).unwrap()).unwrap();
         lists[0].iter().map(read).collect()
@@ -312,7 +320,11 @@ fn cosigners_meet_on_one_head_while_the_log_grows() {
         let mut newest = 0;
         for _ in 0..5 {
             let head = lab.quorum(size.max(newest + 1)).await.unwrap();
-            let verified = lab.cosigning.policy().verify_checkpoint(&head.published.note).unwrap();
+            let verified = lab
+                .cosigning
+                .policy()
+                .verify_checkpoint(&head.published.note)
+                .unwrap();
             assert!(verified.quorum_met && head.cosigners.len() >= 2);
             assert_eq!(verified.checkpoint.size, head.published.size);
             newest = head.published.size;
@@ -334,8 +346,15 @@ fn cosigners_meet_on_one_head_while_the_log_grows() {
         stop.cancel();
         growth.await.unwrap();
         for note in lab.kept() {
-            assert!(note.signatures().iter().all(|line| line.name() != "grease.example/g"));
-            assert_eq!(lab.cosigning.policy().verify_note(&note).unwrap().cosigners.len(), 1);
+            assert!(
+                note.signatures()
+                    .iter()
+                    .all(|line| line.name() != "grease.example/g")
+            );
+            assert_eq!(
+                lab.cosigning.policy().verify_note(&note).unwrap().cosigners.len(),
+                1
+            );
         }
     });
 }
@@ -384,28 +403,55 @@ fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named(
         // It saw an earlier head, before a restart of ours.
         let size = lab.grow(0..2).await;
         let earlier = lab.sequencer.log().published();
-        *witness.held.lock().unwrap() =
-            Some((size, earlier.root, String::from_utf8(earlier.note.to_vec()).unwrap()));
+        *witness.held.lock().unwrap() = Some((
+            size,
+            earlier.root,
+            String::from_utf8(earlier.note.to_vec()).unwrap(),
+        ));
         let size = lab.grow(2..9).await;
         lab.quorum(size).await.unwrap();
         assert_eq!(witness.size(), size);
 
+        // It holds our newest head already, but we do not have its line: it is asked again, though nothing grew.
+        let size = lab.grow(20..22).await;
+        let newest = lab.sequencer.log().published();
+        *witness.held.lock().unwrap() = Some((
+            size,
+            newest.root,
+            String::from_utf8(newest.note.to_vec()).unwrap(),
+        ));
+        witness.is(Manner::Fickle);
+        let refused = lab.quorum(size).await.unwrap_err().to_string();
+        assert!(refused.contains("status 503"), "{refused}");
+        witness.is(Manner::Honest);
+        lab.quorum(size).await.unwrap();
+
         // It holds a longer log under our own key: we were rolled back.
         let signer = NoteSigner::new("exhibit/acme", &[7; 32]).unwrap();
-        let longer = Checkpoint::new("exhibit/acme", size + 50, Hash([5; 32])).unwrap().to_text();
-        let note = Note::new(&longer, vec![signer.sign(&longer).unwrap()]).unwrap().to_string();
+        let longer = Checkpoint::new("exhibit/acme", size + 50, Hash([5; 32]))
+            .unwrap()
+            .to_text();
+        let note = Note::new(&longer, vec![signer.sign(&longer).unwrap()])
+            .unwrap()
+            .to_string();
         *witness.held.lock().unwrap() = Some((size + 50, Hash([5; 32]), note.clone()));
         let size = lab.grow(9..12).await;
         let refused = lab.quorum(size).await.unwrap_err().to_string();
         assert!(refused.contains("another history"), "{refused}");
         let trouble = lab.cosigning.witnesses()[0].1.trouble.clone();
-        assert!(trouble.contains(&format!("it holds size {} under our own key", size - 3 + 50)), "{trouble}");
+        assert!(
+            trouble.contains(&format!("it holds size {} under our own key", size - 3 + 50)),
+            "{trouble}"
+        );
         let mut kept: Vec<_> = fs_err::read_dir(lab.directory.path().join("contradictions"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
         kept.sort();
-        let texts: Vec<String> = kept.iter().map(|path| fs_err::read_to_string(path).unwrap()).collect();
+        let texts: Vec<String> = kept
+            .iter()
+            .map(|path| fs_err::read_to_string(path).unwrap())
+            .collect();
         let ours = String::from_utf8(lab.sequencer.log().published().note.to_vec()).unwrap();
         assert_eq!(texts, [ours, note]);
     });
@@ -449,7 +495,10 @@ fn what_is_handed_in_is_judged_as_what_was_asked_for() {
             note
         };
         // A tree of the same size that our own key signed, and a size that is not there yet.
-        for (size, root) in [(published.size, Hash([3; 32])), (published.size + 1, Hash([3; 32]))] {
+        for (size, root) in [
+            (published.size, Hash([3; 32])),
+            (published.size + 1, Hash([3; 32])),
+        ] {
             let forged = Checkpoint::new("exhibit/acme", size, root).unwrap().to_text();
             let refused = lab.cosigning.take(&cosigned(&forged, 9)).unwrap_err();
             assert!(matches!(refused, TakeError::NotThisLog { .. }), "{refused:?}");
@@ -458,7 +507,11 @@ fn what_is_handed_in_is_judged_as_what_was_asked_for() {
         assert_eq!(lab.cosigning.take(&ours).unwrap(), Vec::<String>::new());
         let good = cosigned(ours.text(), 50);
         assert_eq!(lab.cosigning.take(&good).unwrap(), ["m"]);
-        assert_eq!(lab.cosigning.take(&good).unwrap(), Vec::<String>::new(), "the same again");
+        assert_eq!(
+            lab.cosigning.take(&good).unwrap(),
+            Vec::<String>::new(),
+            "the same again"
+        );
         assert_eq!(lab.cosigning.take(&cosigned(ours.text(), 60)).unwrap(), ["m"]);
         let head = lab.quorum(published.size).await.unwrap();
         assert_eq!(head.cosigners, [("m".to_owned(), 50)], "since the earliest");
@@ -469,7 +522,10 @@ fn what_is_handed_in_is_judged_as_what_was_asked_for() {
         lab.cosigning.take(&cosigned(&text, 70)).unwrap();
         lab.cosigning.take(&cosigned(ours.text(), 80)).unwrap();
         assert_eq!(lab.cosigning.newest().unwrap().published.size, later.size);
-        assert_eq!(lab.quorum(published.size).await.unwrap().published.size, later.size);
+        assert_eq!(
+            lab.quorum(published.size).await.unwrap().published.size,
+            later.size
+        );
     });
 }
 
@@ -484,20 +540,32 @@ fn a_policy_of_another_log_or_with_an_unreachable_url_does_not_start() {
             Cosigning::open(lab.directory.path(), log.clone(), lab.cosigning.replicas.clone())
         };
         let key = log.verifier_key();
-        let other = NoteSigner::new("exhibit/other", &[8; 32]).unwrap().verifier_key(KeyType::Ed25519);
+        let other = NoteSigner::new("exhibit/other", &[8; 32])
+            .unwrap()
+            .verifier_key(KeyType::Ed25519);
         let witness = witness.signer.verifier_key(KeyType::CosignatureV1);
         for (text, expected) in [
             (format!("log {other}\nquorum none\n"), "it must have one log line"),
-            (format!("log {key}\nlog {other}\nquorum none\n"), "it must have one log line"),
-            (format!("log {key}\nwitness w {witness} https://w.example/\nquorum w\n"), "must be an http://"),
+            (
+                format!("log {key}\nlog {other}\nquorum none\n"),
+                "it must have one log line",
+            ),
+            (
+                format!("log {key}\nwitness w {witness} https://w.example/\nquorum w\n"),
+                "must be an http://",
+            ),
             (format!("log {key}\n"), "exactly one quorum line"),
             ("nonsense\n".to_owned(), "line 1"),
         ] {
             let refused = open(&text).unwrap_err().to_string();
-            assert!(refused.contains(expected) && refused.contains("ledger.policy"), "{text}: {refused}");
+            assert!(
+                refused.contains(expected) && refused.contains("ledger.policy"),
+                "{text}: {refused}"
+            );
         }
         fs_err::remove_file(lab.directory.path().join("ledger.policy")).unwrap();
-        let none = Cosigning::open(lab.directory.path(), log.clone(), lab.cosigning.replicas.clone()).unwrap();
+        let none =
+            Cosigning::open(lab.directory.path(), log.clone(), lab.cosigning.replicas.clone()).unwrap();
         assert!(!none.policy().needs_cosigners());
     });
 }

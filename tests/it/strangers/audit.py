@@ -21,7 +21,7 @@ report = audit_tiles(reader, newest.size, newest.root)
 verified = VerifiedTileReader(reader, newest.size, newest.root)
 proven = 0
 for index in sorted({0, 1, 255, 256, 257, 65535, 65536, newest.size // 2, newest.size - 1} & set(range(newest.size))):
-    proof = inclusion_proof_from_tiles(verified, newest.size, index)
+    proof = inclusion_proof_from_tiles(verified, index, newest.size)
     if not verify_inclusion(leaf_hash(read_entry(verified, index, newest.size)), index, newest.size, proof, newest.root):
         sys.exit(f"entry {index} is not proven")
     proven += 1

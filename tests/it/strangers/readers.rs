@@ -86,7 +86,10 @@ fn grown(lab: &mut Lab) -> (PathBuf, PathBuf, String) {
         .arg(bin_dir().join("exhibit-server"))
         .args([ENTRIES, "700"]))
     .unwrap();
-    println!("measured: ledger-load {}", String::from_utf8_lossy(&output.stdout).trim());
+    println!(
+        "measured: ledger-load {}",
+        String::from_utf8_lossy(&output.stdout).trim()
+    );
     // The collector takes the log over as it finds it, and goes on.
     lab.start_server().unwrap();
     lab.incident().unwrap();
@@ -104,10 +107,15 @@ async fn get(channel: &mut Channel, path: &str) -> (u16, Vec<u8>) {
     let request = http::Request::get(format!("https://collector/ledger/{path}"))
         .body(Body::empty())
         .unwrap();
-    std::future::poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+    std::future::poll_fn(|context| channel.poll_ready(context))
+        .await
+        .unwrap();
     let response = channel.call(request).await.unwrap();
     let status = response.status().as_u16();
-    (status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
+    (
+        status,
+        response.into_body().collect().await.unwrap().to_bytes().to_vec(),
+    )
 }
 
 /// The log as a monitor gets it from the running collector: plain GETs under alice's login certificate.
@@ -132,7 +140,13 @@ fn fetched(lab: &Lab) -> PathBuf {
             fs_err::create_dir_all(file.parent().unwrap()).unwrap();
             fs_err::write(file, bytes).unwrap();
         }
-        for other in ["tile/0/x999/999", "tile/0/..", "cosigned/x", "../store.json", "tile/0/000/"] {
+        for other in [
+            "tile/0/x999/999",
+            "tile/0/..",
+            "cosigned/x",
+            "../store.json",
+            "tile/0/000/",
+        ] {
             assert_eq!(get(&mut channel, other).await.0, 404, "{other}");
         }
         // Who may not read the ledger gets nothing.
@@ -206,7 +220,12 @@ fn foreign_readers_take_our_ledger_from_the_store_and_refuse_a_forged_one() {
         assert!(read.status.success(), "{}: {}", reader.name, said(&read));
         println!("tried: {} accepts: {}", reader.name, said(&read).trim());
         let read = reader.read(&lab.path("fetched"), &key, Some(&older));
-        assert!(read.status.success(), "{} over the wire: {}", reader.name, said(&read));
+        assert!(
+            read.status.success(),
+            "{} over the wire: {}",
+            reader.name,
+            said(&read)
+        );
         let read = reader.read(&ledger, &other_key, None);
         assert!(!read.status.success(), "{} takes another key", reader.name);
         for (number, (what, forge)) in forgeries.iter().enumerate() {
@@ -214,7 +233,12 @@ fn foreign_readers_take_our_ledger_from_the_store_and_refuse_a_forged_one() {
             copy(&ledger, &forged);
             forge(&forged);
             let read = reader.read(&forged, &key, None);
-            assert!(!read.status.success(), "{} takes {what} forged: {}", reader.name, said(&read));
+            assert!(
+                !read.status.success(),
+                "{} takes {what} forged: {}",
+                reader.name,
+                said(&read)
+            );
             println!(
                 "tried: {} refuses {what} forged: {}",
                 reader.name,

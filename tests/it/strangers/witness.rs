@@ -25,12 +25,12 @@ impl Witness {
             key: String::new(),
             child: None,
         };
-        let init = run(witness.command(lab).arg("init").arg("--config").arg(lab.path("witness.json")).args([
-            "--name",
-            "consultant.example/w1",
-            "--listen",
-            &witness.address,
-        ]))
+        let init = run(witness
+            .command(lab)
+            .arg("init")
+            .arg("--config")
+            .arg(lab.path("witness.json"))
+            .args(["--name", "consultant.example/w1", "--listen", &witness.address]))
         .unwrap();
         witness.key = String::from_utf8(init.stdout).unwrap().trim().to_owned();
         run(witness
@@ -48,7 +48,11 @@ impl Witness {
             witness.address
         );
         fs_err::write(lab.path("server/ledger.policy"), &policy).unwrap();
-        run(lab.exhibit().args(["trust", "policy"]).arg(lab.path("server/ledger.policy"))).unwrap();
+        run(lab
+            .exhibit()
+            .args(["trust", "policy"])
+            .arg(lab.path("server/ledger.policy")))
+        .unwrap();
         lab.stop_server().unwrap();
         lab.start_server().unwrap();
         witness
@@ -125,7 +129,12 @@ fn a_strangers_witness_cosigns_what_we_export_and_without_it_nothing_goes_out_un
 
     // Growth, at once when somebody waits for it.
     let bundle = export(&lab, &incident, "cosigned", &[]);
-    assert!(bundle.status.success(), "{}\n{}", String::from_utf8_lossy(&bundle.stderr), lab.logs());
+    assert!(
+        bundle.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&bundle.stderr),
+        lab.logs()
+    );
     let report = lab.verify(&lab.path("cosigned")).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert!(
@@ -161,12 +170,19 @@ fn a_strangers_witness_cosigns_what_we_export_and_without_it_nothing_goes_out_un
     lab.incident().unwrap();
     let refused = export(&lab, &incident, "refused", &[]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && !lab.path("refused").exists(), "{said}");
+    assert!(
+        !refused.status.success() && !lab.path("refused").exists(),
+        "{said}"
+    );
     for expected in ["quorum", "w1", "not reached", "--without-quorum"] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
     let waived = export(&lab, &incident, "waived", &["--without-quorum"]);
-    assert!(waived.status.success(), "{}", String::from_utf8_lossy(&waived.stderr));
+    assert!(
+        waived.status.success(),
+        "{}",
+        String::from_utf8_lossy(&waived.stderr)
+    );
     let report = lab.verify(&lab.path("waived")).unwrap();
     assert_eq!(report.exit_code(), 2, "{}", report.text());
     assert!(
@@ -175,15 +191,27 @@ fn a_strangers_witness_cosigns_what_we_export_and_without_it_nothing_goes_out_un
             .starts_with("EXPORTED WITHOUT QUORUM")
     );
     let mut verifier = lab.tool("exhibit-verify");
-    verifier.arg(lab.path("waived")).arg("--trust").arg(lab.trust().unwrap());
+    verifier
+        .arg(lab.path("waived"))
+        .arg("--trust")
+        .arg(lab.trust().unwrap());
     assert_eq!(attempt(&mut verifier).unwrap().status.code(), Some(2));
-    assert_eq!(attempt(verifier.arg("--without-quorum")).unwrap().status.code(), Some(0));
+    assert_eq!(
+        attempt(verifier.arg("--without-quorum")).unwrap().status.code(),
+        Some(0)
+    );
 
     // Back.
     witness.start(&lab);
     let bundle = export(&lab, &incident, "again", &[]);
-    assert!(bundle.status.success(), "{}", String::from_utf8_lossy(&bundle.stderr));
-    let kept = fs_err::read_dir(lab.path("store-b/ledger/cosigned")).unwrap().count();
+    assert!(
+        bundle.status.success(),
+        "{}",
+        String::from_utf8_lossy(&bundle.stderr)
+    );
+    let kept = fs_err::read_dir(lab.path("store-b/ledger/cosigned"))
+        .unwrap()
+        .count();
     assert!(kept >= 3, "{kept} cosigned heads on the second store");
 }
 
@@ -204,7 +232,10 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
     }
     lab.start_server().unwrap();
     let incident = lab.incident().unwrap();
-    run(lab.exhibit().args(["ledger", "prove", "--index", "3", "--cosigned"])).unwrap();
+    run(lab
+        .exhibit()
+        .args(["ledger", "prove", "--index", "3", "--cosigned"]))
+    .unwrap();
     let held = witness.state(&lab)["size"].as_u64().unwrap();
     lab.stop_server().unwrap();
     for part in parts {
@@ -224,11 +255,21 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
         names.sort();
         names
     };
-    let kept = wait_for("the rollback being noticed", || Ok((notes().len() >= 2).then(notes))).unwrap();
-    assert!(kept[0].ends_with(".ours") && kept[1].ends_with(".theirs"), "{kept:?}");
+    let kept = wait_for("the rollback being noticed", || {
+        Ok((notes().len() >= 2).then(notes))
+    })
+    .unwrap();
+    assert!(
+        kept[0].ends_with(".ours") && kept[1].ends_with(".theirs"),
+        "{kept:?}"
+    );
     let theirs = fs_err::read_to_string(contradictions.join(&kept[1])).unwrap();
     assert_eq!(theirs.lines().nth(1), Some(held.to_string().as_str()), "{theirs}");
-    assert!(lab.logs().contains("A witness contradicts this ledger"), "{}", lab.logs());
+    assert!(
+        lab.logs().contains("A witness contradicts this ledger"),
+        "{}",
+        lab.logs()
+    );
 
     // Forked: the log grows past what the witness holds, another way. Somebody who was not here before sees no contradiction of their own.
     lab.log_in("bob").unwrap();
@@ -239,19 +280,38 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
     while shown()["size"].as_u64().unwrap() <= held {
         run(lab.exhibit_as("bob").arg("login")).unwrap();
     }
-    let asked = attempt(lab.exhibit_as("bob").args(["ledger", "prove", "--index", "1", "--cosigned"])).unwrap();
+    let asked = attempt(
+        lab.exhibit_as("bob")
+            .args(["ledger", "prove", "--index", "1", "--cosigned"]),
+    )
+    .unwrap();
     let said = String::from_utf8_lossy(&asked.stderr).into_owned();
-    assert!(!asked.status.success() && said.contains("another history"), "{said}");
+    assert!(
+        !asked.status.success() && said.contains("another history"),
+        "{said}"
+    );
     let shown = shown();
     let cosigner = &rows(&shown["cosigned"]["cosigners"])[0];
     assert_eq!(cosigner["contradicts"], true, "{shown}");
     assert!(notes().len() >= 4, "{:?}", notes());
-    assert_eq!(witness.state(&lab)["size"].as_u64(), Some(held), "it stays with what it saw");
+    assert_eq!(
+        witness.state(&lab)["size"].as_u64(),
+        Some(held),
+        "it stays with what it saw"
+    );
     let evidence = witness.state(&lab)["evidence"].as_u64().unwrap();
     assert!(evidence > 0, "aics-witness kept the request that forks, too");
     // Alice was here before: her home is a witness, too.
     let alice = attempt(lab.exhibit().args(["ledger", "checkpoint"])).unwrap();
-    assert_eq!(alice.status.code(), Some(1), "{}", String::from_utf8_lossy(&alice.stderr));
-    println!("tried: aics-witness refuses the fork: {}", text(cosigner, "trouble").unwrap());
+    assert_eq!(
+        alice.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&alice.stderr)
+    );
+    println!(
+        "tried: aics-witness refuses the fork: {}",
+        text(cosigner, "trouble").unwrap()
+    );
     drop(incident);
 }

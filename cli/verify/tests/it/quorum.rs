@@ -318,3 +318,23 @@ fn every_byte_of_the_cosigned_head_is_held() {
         );
     }
 }
+
+#[test]
+fn the_vector_of_a_cosigned_head_says_what_the_text_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spec/vectors/cosigned");
+    if std::env::var_os("EXHIBIT_BLESS").is_some() {
+        let head = cosigned(&[M1, M2]).build().files["ledger/checkpoint"].clone();
+        let files = Files::from([
+            ("checkpoint".to_owned(), head),
+            ("policy".to_owned(), pins()["policy"].clone()),
+        ]);
+        save(&files, &folder);
+    }
+    let policy = ledger::Policy::parse(&fs_err::read(folder.join("policy")).unwrap()).unwrap();
+    let verified = policy
+        .verify_checkpoint(&fs_err::read(folder.join("checkpoint")).unwrap())
+        .unwrap();
+    assert!(verified.quorum_met);
+    let since = |name: &str| (name.to_owned(), 1_795_270_000);
+    assert_eq!(verified.cosigners, [since("m1"), since("m2")]);
+}
