@@ -150,6 +150,13 @@ impl Cosigning {
     /// Who did not cosign and why, when all were asked in vain or `patience` is over.
     pub async fn quorum_over(&self, size: u64, patience: Duration) -> Result<CosignedHead, Shortage> {
         let mut quorum = self.quorum.subscribe();
+        // Nobody can be shown what is not published: a round begun before would be in vain.
+        let published = self.log.wait_for_growth(size.saturating_sub(1));
+        if tokio::time::timeout(patience, published).await.is_err() {
+            return Err(Shortage {
+                witnesses: Vec::new(),
+            });
+        }
         let covers =
             |head: &Option<CosignedHead>| head.as_ref().is_some_and(|head| head.published.size >= size);
         let (mut ended, begun) = (self.ended.subscribe(), self.begun.load(Ordering::SeqCst));
@@ -304,6 +311,9 @@ pub struct Shortage {
 }
 
 fn said(witnesses: &[(String, WitnessState)]) -> String {
+    if witnesses.is_empty() {
+        return "the log does not reach that far yet".to_owned();
+    }
     let one = |(name, state): &(String, WitnessState)| {
         if state.contradicts {
             format!("{name} holds another history of this log")
