@@ -34,6 +34,9 @@ use crate::ledger::{Log, LogError};
 use crate::metrics;
 use heads::Heads;
 
+/// How soon a witness that is busy is asked again while an export waits.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+
 /// What the collector knows of one witness.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WitnessState {
@@ -45,6 +48,8 @@ pub struct WitnessState {
     pub trouble: String,
     /// It holds another history than this log.
     pub contradicts: bool,
+    /// It said to ask again soon.
+    pub is_busy: bool,
 }
 
 /// The collector's policy and what cosigners said to it.
@@ -147,7 +152,7 @@ impl Cosigning {
     /// Waits for a head with the policy's quorum that covers `size` entries; has the witnesses asked at once.
     ///
     /// # Errors
-    /// Who did not cosign and why, when all were asked in vain or `patience` is over.
+    /// Who did not cosign and why, when all were asked in vain (who is busy, again and again) or `patience` is over.
     pub async fn quorum_over(&self, size: u64, patience: Duration) -> Result<CosignedHead, Shortage> {
         let mut quorum = self.quorum.subscribe();
         // Nobody can be shown what is not published: a round begun before would be in vain.
@@ -159,26 +164,31 @@ impl Cosigning {
         }
         let covers =
             |head: &Option<CosignedHead>| head.as_ref().is_some_and(|head| head.published.size >= size);
-        let (mut ended, begun) = (self.ended.subscribe(), self.begun.load(Ordering::SeqCst));
-        self.demand.notify_one();
         // A mirror that pulls hands its line in when it likes: then only patience ends the wait.
-        let all_are_asked = self
-            .policy
-            .witnesses()
-            .iter()
-            .all(|witness| witness.url.is_some());
-        let in_vain = async {
-            if !all_are_asked || ended.wait_for(|round| *round > begun).await.is_err() {
-                std::future::pending::<()>().await;
+        let mut witnesses = self.policy.witnesses().iter();
+        let all_are_asked = witnesses.all(|witness| witness.url.is_some());
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let (mut ended, begun) = (self.ended.subscribe(), self.begun.load(Ordering::SeqCst));
+            self.demand.notify_one();
+            let in_vain = async {
+                if !all_are_asked || ended.wait_for(|round| *round > begun).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                Ok(head) = quorum.wait_for(covers) => if let Some(head) = head.clone() {
+                    return Ok(head);
+                },
+                () = in_vain => {}
+                () = tokio::time::sleep_until(deadline) => break,
             }
-        };
-        tokio::select! {
-            biased;
-            Ok(head) = quorum.wait_for(covers) => if let Some(head) = head.clone() {
-                return Ok(head);
-            },
-            () = in_vain => {}
-            () = tokio::time::sleep(patience) => {}
+            let is_busy = |(_, state): &(String, WitnessState)| state.size < size && state.is_busy;
+            if !self.witnesses().iter().any(is_busy) || tokio::time::Instant::now() + BUSY_WAIT > deadline {
+                break;
+            }
+            tokio::time::sleep(BUSY_WAIT).await;
         }
         let missing = self
             .witnesses()
@@ -258,6 +268,7 @@ impl Cosigning {
                 known.time = time;
             }
             known.trouble.clear();
+            (known.contradicts, known.is_busy) = (false, false);
         }
         drop(state);
         if head.quorum_met {
@@ -289,11 +300,12 @@ impl Cosigning {
             .map_err(|_another_root| TakeError::NotThisLog { size })
     }
 
-    fn trouble(&self, place: usize, trouble: &str, contradicts: bool) {
+    fn trouble(&self, place: usize, error: &AskError) {
         let mut state = self.state();
         if let Some(known) = state.witnesses.get_mut(place) {
-            known.trouble = trouble.to_owned();
-            known.contradicts = contradicts;
+            known.trouble = error.to_string();
+            known.contradicts = matches!(error, AskError::Contradiction { .. });
+            known.is_busy = error.is_busy();
         }
     }
 

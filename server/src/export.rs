@@ -16,7 +16,7 @@ use crate::cosigning::CosignedHead;
 use crate::grpc::failure::Failure;
 
 /// How long an export waits for cosigners: twice the longest question, and then some.
-const QUORUM_PATIENCE: Duration = Duration::from_secs(25);
+const QUORUM_PATIENCE: Duration = Duration::from_secs(40);
 
 /// A head over `size` entries with the quorum of the collector's policy.
 ///

@@ -13,8 +13,8 @@ use hyper_util::rt::TokioExecutor;
 use ledger::note::{NOTE_BYTES_MAX, NoteSignature};
 use ledger::{Hash, Note};
 
-/// One question, from connecting to the last byte.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// One question, from connecting to the last byte: a mirror may take 10 s to fetch what it is to cosign.
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// Content type of a 409's body.
 const SIZE_TYPE: &str = "text/x.tlog.size";
 
@@ -167,6 +167,19 @@ const fn meaning(status: StatusCode) -> &'static str {
         StatusCode::BAD_REQUEST => "it did not understand the question",
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => "it is busy or its clock is wrong",
         _ => "not an answer of a witness",
+    }
+}
+
+impl AskError {
+    /// Asking again soon may help: a mirror is still fetching what it is to cosign.
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Self::Status {
+                status: 503 | 429,
+                ..
+            }
+        )
     }
 }
 

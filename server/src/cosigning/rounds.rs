@@ -147,13 +147,12 @@ fn settle(cosigning: &Cosigning, witness: &mut Asked, result: Result<(), AskErro
         witness.not_before = None;
         return;
     };
-    let contradicts = matches!(error, AskError::Contradiction { .. });
     let wait = BACKOFF_MIN
         .saturating_mul(1_u32.checked_shl(witness.failures.min(20)).unwrap_or(u32::MAX))
         .min(BACKOFF_MAX);
     witness.failures = witness.failures.saturating_add(1);
     witness.not_before = Some(Instant::now() + wait);
-    cosigning.trouble(witness.place, &error.to_string(), contradicts);
+    cosigning.trouble(witness.place, &error);
     metrics::cosigning_failed();
     let name = &witness.name;
     match error {

@@ -274,6 +274,13 @@ impl Lab {
         self.cosigning.quorum_over(size, PATIENCE).await
     }
 
+    /// Why there is no quorum; who is busy is asked until patience ends.
+    async fn shortage(&self, size: u64) -> String {
+        let patience = Duration::from_secs(6);
+        let shortage = self.cosigning.quorum_over(size, patience).await;
+        shortage.unwrap_err().to_string()
+    }
+
     /// Notes with cosignatures on the stores.
     fn kept(&self) -> Vec<Note> {
         let stores = self.cosigning.replicas.stores();
@@ -380,14 +387,20 @@ fn no_answer_but_a_true_line_is_counted_and_each_refusal_says_why() {
             (Manner::Endless, "not reached"),
         ] {
             witness.is(manner);
-            let refused = lab.quorum(size).await.unwrap_err().to_string();
+            let refused = lab.shortage(size).await;
             assert!(refused.contains(expected), "{manner:?}: {refused}");
             assert_eq!(lab.kept(), [], "{manner:?}");
             assert_eq!(lab.cosigning.newest(), None);
             // Nothing of it holds entries up.
             lab.sequencer.submit(act(1000)).await.unwrap();
         }
-        witness.is(Manner::Honest);
+        // Busy while somebody waits, then not: a mirror that had to fetch first.
+        witness.is(Manner::Busy);
+        let later = Arc::clone(&witness);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            later.is(Manner::Honest);
+        });
         let head = lab.quorum(size).await.unwrap();
         assert_eq!(head.cosigners, [("w".to_owned(), 1_795_270_000)]);
         let state = &lab.cosigning.witnesses()[0].1;
@@ -421,7 +434,7 @@ fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named(
             String::from_utf8(newest.note.to_vec()).unwrap(),
         ));
         witness.is(Manner::Fickle);
-        let refused = lab.quorum(size).await.unwrap_err().to_string();
+        let refused = lab.shortage(size).await;
         assert!(refused.contains("status 503"), "{refused}");
         witness.is(Manner::Honest);
         lab.quorum(size).await.unwrap();
@@ -436,7 +449,7 @@ fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named(
             .to_string();
         *witness.held.lock().unwrap() = Some((size + 50, Hash([5; 32]), note.clone()));
         let size = lab.grow(9..12).await;
-        let refused = lab.quorum(size).await.unwrap_err().to_string();
+        let refused = lab.shortage(size).await;
         assert!(refused.contains("another history"), "{refused}");
         let trouble = lab.cosigning.witnesses()[0].1.trouble.clone();
         assert!(
@@ -464,11 +477,11 @@ fn a_line_counts_only_when_the_stores_have_it() {
         witness.is(Manner::Busy);
         let lab = Lab::new(&[("w", &witness)], "", "w").await;
         let size = lab.grow(0..3).await;
-        assert!(lab.quorum(size).await.is_err());
+        assert!(lab.shortage(size).await.contains("503"));
         witness.is(Manner::Honest);
         for fault in [Fault::Failed, Fault::FailedButTookEffect] {
             lab.disks[1].fail_after(0, fault);
-            let refused = lab.quorum(size).await.unwrap_err().to_string();
+            let refused = lab.shortage(size).await;
             assert!(refused.contains("store the cosignatures"), "{fault:?}: {refused}");
             assert_eq!(lab.cosigning.newest(), None, "{fault:?}");
         }

@@ -49,7 +49,8 @@ pub async fn export(
         .map_err(|error| Failure::malformed(format!("incident: {error}")))?;
     // Looked at first, so that an incident that does not exist, or an export that would be refused, gets no entry.
     let before = collector.custody.sequencer().log().published();
-    Snapshot::take(collector, &incident, before.clone()).await?;
+    let first = Snapshot::take(collector, &incident, before.clone()).await?;
+    let is_unheld = unheld(collector, &first, without_quorum)?;
     if !without_quorum {
         head(collector, before.size, without_quorum).await?;
     }
@@ -57,6 +58,7 @@ pub async fn export(
         .await?
         .saturating_add(1);
     let (published, quorum) = head(collector, size, without_quorum).await?;
+    let quorum = if is_unheld { Quorum::Waived } else { quorum };
     let snapshot = Snapshot::take(collector, &incident, published).await?;
     let Some(head) = snapshot.head() else {
         return Err(Failure::missing("the incident has no entries"));
@@ -109,6 +111,26 @@ async fn head(
         Err(shortage) => Err(Failure::precondition(format!(
             "{}. Try again when they are back, or export with --without-quorum, which is stamped on the bundle",
             shortage.text()
+        ))),
+    }
+}
+
+/// Where the policy names a mirror, what goes out shall lie in a second place: whether it does not, and the exporter does without.
+fn unheld(collector: &Collector, snapshot: &Snapshot, without_quorum: bool) -> Result<bool, Failure> {
+    let policy = collector.cosigning.policy();
+    let mut witnesses = policy.witnesses().iter();
+    let has_mirror = witnesses.any(|witness| witness.key.name().ends_with("/mirror"));
+    if !policy.needs_cosigners() || !has_mirror {
+        return Ok(false);
+    }
+    let unheld = snapshot.unreplicated();
+    match unheld.first() {
+        None => Ok(false),
+        Some(_) if without_quorum => Ok(true),
+        Some(first) => Err(Failure::precondition(format!(
+            "no mirror holds {} of the collections yet, {first} for one (no `evidence.replicated`). Try again when a mirror has them, \
+             or export with --without-quorum, which is stamped on the bundle",
+            unheld.len()
         ))),
     }
 }

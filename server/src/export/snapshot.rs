@@ -56,6 +56,25 @@ impl Snapshot {
         self.collections.iter().filter(|one| !one.segments.is_empty())
     }
 
+    /// Stored collections of which no mirror has said that it holds them (`evidence.replicated`).
+    pub fn unreplicated(&self) -> Vec<Digest> {
+        let replicated = |id: &Digest| {
+            let name = id.to_string();
+            self.chain.iter().any(|entry| {
+                entry.kind == EntryType::EvidenceReplicated.as_str()
+                    && entry
+                        .refs
+                        .iter()
+                        .any(|(name_, value)| name_ == "collection" && *value == name)
+            })
+        };
+        let stored = self.collections.iter().filter(|one| one.manifest.is_some());
+        stored
+            .map(|one| Digest(one.row.id))
+            .filter(|id| !replicated(id))
+            .collect()
+    }
+
     /// Takes stock of an incident under a checkpoint.
     ///
     /// # Errors
