@@ -231,7 +231,7 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
         copy(&lab.path(part), &lab.path(format!("backup/{part}")));
     }
     lab.start_server().unwrap();
-    let incident = lab.incident().unwrap();
+    lab.incident().unwrap();
     run(lab
         .exhibit()
         .args(["ledger", "prove", "--index", "3", "--cosigned"]))
@@ -313,5 +313,4 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
         "tried: aics-witness refuses the fork: {}",
         text(cosigner, "trouble").unwrap()
     );
-    drop(incident);
 }
