@@ -13,4 +13,5 @@ pub mod failure;
 pub mod gate;
 pub mod incident;
 pub mod ledger;
+pub mod mirror;
 pub mod order;

@@ -82,17 +82,21 @@ pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Resul
 /// # Errors
 /// A refusal when its condition does not hold.
 pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Result<Recorded, Failure> {
-    const ALLOWED: [EntryType; 5] = [
+    const ALLOWED: [EntryType; 7] = [
         EntryType::IncidentNoted,
         EntryType::IncidentClosed,
         EntryType::IncidentReopened,
         EntryType::OrderCancelled,
         EntryType::EndpointRetired,
+        EntryType::MirrorAdmitted,
+        EntryType::MirrorRetired,
     ];
     let weighed = acts::weigh(collector, signed, detail, &ALLOWED).await?;
     match weighed.act.act {
         EntryType::OrderCancelled => crate::orders::cancel(collector, weighed).await,
         EntryType::EndpointRetired => retire(collector, weighed).await,
+        EntryType::MirrorAdmitted => crate::mirrors::admit(collector, weighed).await,
+        EntryType::MirrorRetired => crate::mirrors::retire(collector, weighed).await,
         kind => {
             let incident = incident_of(&weighed)?.to_string();
             let condition: Condition = Box::new(move |tx| may_change(tx, &incident, kind));

@@ -24,6 +24,7 @@ pub mod init;
 pub mod ledger;
 pub mod login;
 pub mod metrics;
+pub mod mirrors;
 pub mod orders;
 pub mod people;
 pub mod reads;

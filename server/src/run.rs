@@ -156,6 +156,7 @@ pub struct Opened {
 
 /// Fills the deny list and the counts of starts from the rows.
 fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints) -> Result<(), DbError> {
+    crate::mirrors::remember(db, registry)?;
     let corrupt = || DbError::Corrupt {
         column: "endpoints.endpoint",
     };

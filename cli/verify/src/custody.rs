@@ -368,13 +368,14 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
         Signers::Authority
         | Signers::Evidence
         | Signers::EvidenceTls
+        | Signers::Mirror
         | Signers::SealerEvidence
         | Signers::TokenEvidenceTls => Ok(Judged::Elsewhere),
     }
 }
 
 /// The act document, which must say what its envelope says.
-fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, String> {
+pub(crate) fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, String> {
     let envelope = &proven.entry.envelope;
     let act: Act = read(object)?;
     if act.act != envelope.type_ || act.incident != envelope.incident || act.deployment != envelope.deployment

@@ -9,6 +9,7 @@ mod custody;
 mod endpoints;
 mod export;
 mod files;
+mod mirrors;
 mod orders;
 mod report;
 mod rosters;
@@ -400,6 +401,7 @@ fn acts(files: &Files<'_>, custody: &Custody, rosters: &Rosters, trust: &Trust, 
     for proven in custody.all() {
         let judged = custody::act_of(files, proven).and_then(|act| {
             let judged = custody::check_act(proven, &act, rosters)?;
+            mirrors::check(custody, proven, &act)?;
             let detail = detail(files, &act)?;
             genesis(proven, trust)?;
             Ok((judged, detail))

@@ -4,24 +4,25 @@
 use std::str::FromStr;
 
 use crate::digest::Digest;
-use crate::id::{EndpointId, Generation, IncidentId, PersonId};
+use crate::id::{EndpointId, Generation, IncidentId, MirrorId, PersonId};
 use crate::keys::Fingerprint;
 use crate::text::decimal;
 
 /// True when `value` has the form of the ref `name`. Names that no type has are refused before.
 pub(super) fn fits(name: &str, value: &str) -> bool {
     match name {
-        "authority" | "ca" | "collection" | "head" | "manifest" | "order" | "roster" | "seal" | "sha256"
-        | "stamp" | "sums" | "token" => is::<Digest>(value),
+        "authority" | "ca" | "collection" | "head" | "manifest" | "order" | "root" | "roster" | "seal"
+        | "sha256" | "stamp" | "sums" | "token" => is::<Digest>(value),
         "attempt" | "copies" | "count" | "index" | "segments" | "size" | "version" => {
             decimal(value).is_some()
         }
         "degraded" | "independent" => matches!(value, "yes" | "no"),
         "endpoint" => is::<EndpointId>(value),
-        "evidence_key" | "key" => is::<Fingerprint>(value),
+        "evidence_key" | "key" | "tls_key" => is::<Fingerprint>(value),
         "generation" => is::<Generation>(value),
         "incident" => is::<IncidentId>(value),
-        "log" => ledger::VerifierKey::parse(value).is_ok(),
+        "log" | "mirror_key" | "witness_key" => ledger::VerifierKey::parse(value).is_ok(),
+        "mirror" => is::<MirrorId>(value),
         "person" => is::<PersonId>(value),
         "reason" => is_word(value),
         "object" | "store" => is_key(value),

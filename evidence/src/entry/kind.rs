@@ -59,6 +59,8 @@ pub enum Signers {
     Evidence,
     /// The endpoint's evidence key, then its new TLS key.
     EvidenceTls,
+    /// The act key of the mirror that the act names, as `mirror.admitted` binds it.
+    Mirror,
     /// Nobody: the collector recorded it, and the log vouches for that.
     Nobody,
     /// One person who holds any of these roles.
@@ -79,7 +81,7 @@ impl Signers {
         match self {
             Self::Authority | Self::Unspecified => None,
             Self::Nobody => Some(0),
-            Self::Evidence | Self::Person(_) => Some(1),
+            Self::Evidence | Self::Mirror | Self::Person(_) => Some(1),
             Self::EvidenceTls | Self::PersonTls | Self::SealerEvidence => Some(2),
             Self::TokenEvidenceTls => Some(3),
         }
@@ -182,7 +184,11 @@ table! {
     EvidenceFixityFailed  "evidence.fixity_failed" Incident   Act        Inline Signers::Nobody, ["collection" "object" "store"] true;
     EvidenceRepaired      "evidence.repaired"      Incident   Act        Inline Signers::Nobody, ["collection" "object" "store"] true;
     RecoveryPerformed     "recovery.performed"     Deployment Act        Inline Signers::Nobody, ["size"] true;
-    EvidenceReplicated    "evidence.replicated"    Any Act Inline Signers::Unspecified, [] false;
+    MirrorAdmitted        "mirror.admitted"        Deployment Act        Inline ENDPOINT_ADMIN,
+        ["key" "mirror" "mirror_key" "tls_key" "witness_key"] true;
+    MirrorRetired         "mirror.retired"         Deployment Act        Inline ENDPOINT_ADMIN, ["mirror"] true;
+    EvidenceReplicated    "evidence.replicated"    Incident   Act        Inline Signers::Mirror,
+        ["collection" "manifest" "mirror" "root" "size"] true;
     EvidenceDerived       "evidence.derived"       Any Act Inline Signers::Unspecified, [] false;
     CustodyOffered        "custody.offered"        Any Act Inline Signers::Unspecified, [] false;
     CustodyAccepted       "custody.accepted"       Any Act Inline Signers::Unspecified, [] false;

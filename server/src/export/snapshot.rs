@@ -117,7 +117,7 @@ fn read(db: &Connection, incident: &str, size: u64) -> Result<Option<Read>, DbEr
             endpoints.extend(db::endpoints::at(db, endpoint, generation)?);
         }
     }
-    let deployment = deployment(db, &endpoints, size)?;
+    let deployment = deployment(db, &chain, &endpoints, size)?;
     Ok(Some(Read {
         chain,
         deployment,
@@ -166,9 +166,10 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
     Ok(collections)
 }
 
-/// Genesis, rosters, and for each endpoint its token, enrolment, renewals and retirement.
+/// Genesis, rosters, mirrors that spoke, and for each endpoint its token, enrolment, renewals and retirement.
 fn deployment(
     db: &Connection,
+    chain: &[EntryRow],
     endpoints: &[EndpointRow],
     size: u64,
 ) -> Result<BTreeMap<u64, EntryRow>, DbError> {
@@ -194,6 +195,11 @@ fn deployment(
             Ok(EntryType::AgentEnrolled | EntryType::AgentRenewed | EntryType::EndpointRetired) => {
                 of_endpoint().is_some()
             }
+            // Who states that it holds evidence of this incident.
+            Ok(EntryType::MirrorAdmitted | EntryType::MirrorRetired) => chain.iter().any(|own| {
+                own.kind == EntryType::EvidenceReplicated.as_str()
+                    && evidence::pairs::find(&own.refs, "mirror") == reference("mirror")
+            }),
             _ => false,
         };
         if is_wanted && entry.index < size {

@@ -30,6 +30,7 @@ use crate::grpc::evidence::Evidence;
 use crate::grpc::gate::GateLayer;
 use crate::grpc::incident::Incidents;
 use crate::grpc::ledger::Ledger;
+use crate::grpc::mirror::Mirrors;
 use crate::grpc::order::Orders;
 
 /// How often the age of the collector's certificate is looked at.
@@ -138,6 +139,7 @@ pub async fn serve(
         .add_service(service::evidence_server(Evidence(shared())))
         .add_service(service::endpoint_server(Endpoints(shared())))
         .add_service(service::ledger_server(Ledger(shared())))
+        .add_service(service::mirror_server(Mirrors(shared())))
         .add_service(service::bundle_server(Bundles(shared())));
     let enrol_router = proto::limits::server()
         .layer(gate)
