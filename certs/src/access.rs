@@ -427,7 +427,7 @@ mod tests {
             assert_eq!(opens(Who::Endpoint), *callers == Callers::Endpoints, "{method}");
             assert_eq!(
                 opens(Who::Mirror),
-                matches!(callers, Callers::PersonsAndMirrors(_)),
+                matches!(callers, Callers::PersonsAndMirrors(_) | Callers::Mirrors),
                 "{method}"
             );
             assert!(!opens(Who::Collector) && !opens(Who::Person(&[])), "{method}");

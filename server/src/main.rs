@@ -1,6 +1,8 @@
 //! `exhibit-server`: the collector.
 
 mod commands;
+mod mirror_cmd;
+mod restore_cmd;
 mod serve;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +33,8 @@ enum Command {
     PublishRoster(serve::PublishRosterArgs),
     Rebuild(commands::RebuildArgs),
     Fsck(commands::FsckArgs),
+    Mirror(mirror_cmd::MirrorArgs),
+    Restore(restore_cmd::RestoreArgs),
     /// Write the manual pages
     #[command(hide = true)]
     Man {
@@ -77,6 +81,8 @@ fn main() -> ExitCode {
         Command::PublishRoster(args) => serve::publish_roster(&args),
         Command::Rebuild(args) => commands::run_rebuild(&args),
         Command::Fsck(args) => commands::run_fsck(&args),
+        Command::Mirror(args) => mirror_cmd::run(args),
+        Command::Restore(args) => restore_cmd::run(&args),
         Command::Man { dir } => man(&dir),
     };
     result.unwrap_or_else(|error| {
