@@ -28,12 +28,13 @@ FRESH_UID = 54321
 SUITES = [
     ("lint", "any", 360, None, []),
     ("build", "any", 900, None, []),
-    ("unit", "user", 180, ["evidence", "ledger", "proto", "certs", "server", "cli", "exhibit-verify"], []),
+    ("unit", "user", 180, ["evidence", "ledger", "proto", "certs", "server", "mirror", "cli", "exhibit-verify"], []),
     ("unit-root", "root", 240, ["agent", "server"], []),
     ("unit-user", "user", 120, ["agent"], []),
     ("journey", "root", 240, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::"]),
     ("hostile", "root", 240, ["system-tests"], ["bad_input::"]),
     ("faults", "root", 300, ["system-tests"], ["faults::"]),
+    ("mirror", "root", 300, ["system-tests"], ["mirror::"]),
     ("packages", "root", 180, ["system-tests"], ["packages::"]),
 ]
 

@@ -15,4 +15,5 @@ mod faults;
 mod field;
 mod journey;
 mod lifecycle;
+mod mirror;
 mod packages;

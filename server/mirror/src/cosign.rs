@@ -239,14 +239,20 @@ impl Cosigner {
         Ok(signed)
     }
 
-    /// Keeps a fraud proof and stops signing. Returns its file.
+    /// Keeps a fraud proof and stops signing. Returns its file. `grown`: for unequal sizes, the root that the newer tree has at
+    /// the older size, with its consistency proof.
     ///
     /// # Errors
     /// When it does not convict (then nothing is kept), or cannot be written.
-    pub fn convict(&self, older: &LogNote, newer: &LogNote, proof: &[Hash]) -> Result<String, CosignError> {
+    pub fn convict(
+        &self,
+        older: &LogNote,
+        newer: &LogNote,
+        grown: Option<(&Hash, &[Hash])>,
+    ) -> Result<String, CosignError> {
         let found = crate::now().to_string();
         let deployment = self.pins.deployment.as_str();
-        let proof = FraudProof::new(deployment, &found, &older.note, &newer.note, proof);
+        let proof = FraudProof::new(deployment, &found, &older.note, &newer.note, grown);
         proof.check(&self.pins.log_key).map_err(CosignError::NoFraud)?;
         let name = proof.file_name();
         let folder = self.directory.join("fraud");

@@ -20,21 +20,32 @@ pub struct FraudProof {
     pub older: String,
     /// The other.
     pub newer: String,
-    /// For unequal sizes: hashes that lead to the newer root, and to another old one.
+    /// For unequal sizes: the root that the newer note's tree has at the older one's size; else empty.
+    pub root: String,
+    /// The consistency proof from `root` to the newer note's.
     pub proof: Vec<String>,
 }
 
 impl FraudProof {
-    /// Of two notes; `proof` is empty for equal sizes.
+    /// Of two notes; `grown` is root and proof, for unequal sizes.
     #[must_use]
-    pub fn new(deployment: &str, found: &str, older: &Note, newer: &Note, proof: &[Hash]) -> Self {
+    pub fn new(
+        deployment: &str,
+        found: &str,
+        older: &Note,
+        newer: &Note,
+        grown: Option<(&Hash, &[Hash])>,
+    ) -> Self {
         Self {
             fraud: TYPE.to_owned(),
             deployment: deployment.to_owned(),
             found: found.to_owned(),
             older: older.to_string(),
             newer: newer.to_string(),
-            proof: proof.iter().map(Hash::to_base64).collect(),
+            root: grown.map(|(root, _)| root.to_base64()).unwrap_or_default(),
+            proof: grown
+                .map(|(_, proof)| proof.iter().map(Hash::to_base64).collect())
+                .unwrap_or_default(),
         }
     }
 
@@ -97,15 +108,13 @@ impl FraudProof {
             .iter()
             .map(|hash| Hash::from_base64(hash).map_err(|error| error.to_string()))
             .collect::<Result<_, _>>()?;
-        let holds =
-            |root: &Hash| ledger::verify_consistency(older.size, root, newer.size, &newer.root, &proof);
-        match holds(&older.root) {
-            Ok(()) => Err("they are consistent".to_owned()),
-            // The proof leads to the newer root: of some old tree, but not of the one that was signed.
-            Err(ledger::proof::ProofError::RootMismatch { expected, actual }) if expected == older.root => {
-                holds(&actual).map_err(|error| error.to_string())
-            }
-            Err(error) => Err(format!("the proof proves nothing: {error}")),
+        let root = Hash::from_base64(&self.root).map_err(|error| error.to_string())?;
+        ledger::verify_consistency(older.size, &root, newer.size, &newer.root, &proof)
+            .map_err(|error| format!("the proof proves nothing: {error}"))?;
+        if root == older.root {
+            Err("they are consistent".to_owned())
+        } else {
+            Ok(())
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Guarantee: what [`Objects::get`] returns has the digest of its key and is durable in the own store. What the own store
 //! lost or spoiled is fetched again (and counted); what the source spoiled is refused and never created.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::tile::{TileKind, TilePath};
@@ -22,6 +22,8 @@ pub struct Objects<'a> {
     pub repaired: &'a AtomicU64,
     /// Fetched for an entry that is not judged yet: an object whose signatures do not hold must not take its key.
     pending: RefCell<Vec<(Key, Vec<u8>)>>,
+    /// Tiles come from the source first: those of the own store did not verify.
+    distrust_own: Cell<bool>,
 }
 
 impl<'a> Objects<'a> {
@@ -33,6 +35,7 @@ impl<'a> Objects<'a> {
             source,
             repaired,
             pending: RefCell::default(),
+            distrust_own: Cell::new(false),
         }
     }
 
@@ -68,6 +71,22 @@ impl<'a> Objects<'a> {
         }
         self.discard();
         Ok(())
+    }
+
+    /// Reads something out of tiles: of the own store, and if they do not verify, of the source.
+    ///
+    /// # Errors
+    /// What the second try says; the first one's where there is no source.
+    pub fn verified<T, E>(&self, read: impl Fn() -> Result<T, E>) -> Result<T, E> {
+        match read() {
+            Err(_) if self.source.is_some() => {
+                self.distrust_own.set(true);
+                let again = read();
+                self.distrust_own.set(false);
+                again
+            }
+            first => first,
+        }
     }
 
     /// Forgets what was peeked at: its entry broke a rule.
@@ -143,7 +162,9 @@ impl TileSource for Objects<'_> {
 
     fn tile(&self, path: &TilePath) -> Result<Vec<u8>, ObjectError> {
         let key = Key::tile(path);
-        if let Ok(bytes) = self.own.read(&key) {
+        if !self.distrust_own.get()
+            && let Ok(bytes) = self.own.read(&key)
+        {
             return Ok(bytes);
         }
         match self.fetch(&key) {

@@ -98,7 +98,7 @@ impl Follower {
                 && last.log.checkpoint.size == size
                 && last.log.checkpoint.root != offered.checkpoint.root
             {
-                return Err(convict(cosigner, &last.log, &offered, &[]));
+                return Err(convict(cosigner, &last.log, &offered, None));
             }
         }
         let held = cosigner.last(Role::Mirror).map(|held| held.log);
@@ -108,7 +108,9 @@ impl Follower {
             return self.not_newer(parts, held, &offered);
         }
         let objects = Objects::new(parts.own, parts.source, parts.repaired);
-        let reader = AuthenticatedReader::new(&objects, size, &offered.checkpoint.root).map_err(tile)?;
+        let reader = objects
+            .verified(|| AuthenticatedReader::new(&objects, size, &offered.checkpoint.root))
+            .map_err(tile)?;
         if let Some(held) = &held {
             continues(cosigner, &reader, held, &offered)?;
         }
@@ -164,11 +166,13 @@ impl Follower {
     /// Judges and keeps entries, bundle by bundle, up to the note's size.
     fn entries(&mut self, parts: &Parts<'_>, objects: &Objects<'_>, note: &LogNote) -> Result<(), PullError> {
         let size = note.checkpoint.size;
-        let reader = AuthenticatedReader::new(objects, size, &note.checkpoint.root).map_err(tile)?;
+        let reader = objects
+            .verified(|| AuthenticatedReader::new(objects, size, &note.checkpoint.root))
+            .map_err(tile)?;
         while self.grown < size {
             let bundle = self.grown >> 8;
             let first = bundle << 8;
-            let bodies = reader.entries(bundle).map_err(tile)?;
+            let bodies = objects.verified(|| reader.entries(bundle)).map_err(tile)?;
             for (index, body) in (first..).zip(&bodies) {
                 if index < self.rules.next() {
                     continue;
@@ -271,11 +275,17 @@ fn continues<S: TileSource<Error = ObjectError>>(
         return Ok(());
     }
     let proof = consistency_proof(&Nodes(reader), old.size, new.size).map_err(|error| prove(&error))?;
-    Err(convict(cosigner, older, newer, &proof))
+    let grown = (old.size != new.size).then_some((&root, proof.as_slice()));
+    Err(convict(cosigner, older, newer, grown))
 }
 
-fn convict(cosigner: &Cosigner, older: &LogNote, newer: &LogNote, proof: &[Hash]) -> PullError {
-    match cosigner.convict(older, newer, proof) {
+fn convict(
+    cosigner: &Cosigner,
+    older: &LogNote,
+    newer: &LogNote,
+    grown: Option<(&Hash, &[Hash])>,
+) -> PullError {
+    match cosigner.convict(older, newer, grown) {
         Ok(file) => PullError::Fraud { file },
         Err(error) => error.into(),
     }

@@ -161,10 +161,11 @@ impl Source for Remote {
                 Err(status) if status.code() == Code::NotFound => {
                     return Err(SourceError::Missing { key: key.to_string() });
                 }
+                Err(status) if status.code() == Code::DataLoss => {
+                    return Err(SourceError::Damaged { key: key.to_string() });
+                }
                 Err(status)
-                    if resumes < RESUMES_MAX
-                        && !bytes.is_empty()
-                        && !matches!(status.code(), Code::DataLoss | Code::Cancelled) =>
+                    if resumes < RESUMES_MAX && !bytes.is_empty() && status.code() != Code::Cancelled =>
                 {
                     resumes += 1;
                 }

@@ -167,7 +167,8 @@ fn entry(parts: &Parts<'_>, objects: &Objects<'_>, body: &[u8], found: &mut Scru
     let envelope = &entry.envelope;
     let mut wanted = Vec::new();
     if envelope.act == ActPlace::Digest || envelope.type_ == EntryType::CollectionStarted {
-        wanted.push(Key::document(envelope.event.as_bytes()));
+        // Looked at before it is used: reading it through `objects` would mend it unseen.
+        object(parts, objects, &Key::document(envelope.event.as_bytes()), found);
     }
     let act = match &entry.act {
         Some(act) => Some(act.clone()),

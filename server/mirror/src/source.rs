@@ -27,6 +27,12 @@ pub enum SourceError {
         /// Why not.
         why: String,
     },
+    /// The source has it, but not whole on any of its copies.
+    #[error("no copy of {key} at the source is whole")]
+    Damaged {
+        /// What was asked for.
+        key: String,
+    },
     /// There is no such object there.
     #[error("the source has no {key}")]
     Missing {

@@ -219,7 +219,11 @@ fn or_never(text: &str) -> &str {
 
 /// The status, shared by the threads of a mirror.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<Status>);
+pub struct Board {
+    status: Mutex<Status>,
+    /// What the file says: it is not flushed again for nothing.
+    written: Mutex<Option<Status>>,
+}
 
 impl Board {
     /// Changes it.
@@ -247,6 +251,11 @@ impl Board {
     /// Writes the file; a failure is only said: nothing depends on it.
     pub fn write(&self, run: &Path) {
         let mut status = self.read();
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.as_ref() == Some(&status) {
+            return;
+        }
+        *written = Some(status.clone());
         status.written = crate::now().to_string();
         let mut bytes = serde_json::to_vec(&status).unwrap_or_default();
         bytes.push(b'\n');
@@ -256,6 +265,6 @@ impl Board {
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -155,7 +155,11 @@ impl Witness {
         } else {
             ledger::consistency_proof(&reader, old.size, new.size).map_err(|error| unreadable(&error))?
         };
-        match self.cosigner.convict(note, &held, &proof) {
+        match self.cosigner.convict(
+            note,
+            &held,
+            (old.size != new.size).then_some((&root, proof.as_slice())),
+        ) {
             Ok(_) => Err(answer(422, "this contradicts what the log signed before\n")),
             Err(error) => Err(unreadable(&error)),
         }
@@ -176,7 +180,7 @@ impl Witness {
                 if last.root != new.root {
                     let older = self.cosigner.last(role).map(|last| last.log);
                     if let Some(older) = older
-                        && let Err(error) = self.cosigner.convict(&older, note, &[])
+                        && let Err(error) = self.cosigner.convict(&older, note, None)
                     {
                         tracing::error!(cause = %chain(&error), "A fraud could not be kept");
                     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::v1::mirror_service_server::MirrorService;
+use proto::status::Class;
 use proto::v1::{
     FetchRequest, FetchResponse, FollowRequest, FollowResponse, ReplicatedRequest, ReplicatedResponse,
 };
@@ -75,6 +76,9 @@ impl MirrorService for Mirrors {
         drop(permit);
         let object = object.map_err(|error| match error.class() {
             StoreErrorClass::NotFound => Failure::missing(format!("no store has {}", request.key)),
+            StoreErrorClass::Conflict | StoreErrorClass::Permanent => {
+                Failure::new(Class::Contradiction, format!("no store has {} whole", request.key)).because(error)
+            }
             _ => Failure::unavailable("read an object", error),
         })?;
         let total = u64::try_from(object.len()).unwrap_or(u64::MAX);
