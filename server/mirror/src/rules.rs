@@ -22,6 +22,7 @@ use store::Key;
 pub use collections::{Collection, Job, Wanted};
 
 use crate::chain;
+use crate::cosign::LogNote;
 use crate::objects::{ObjectError, Objects};
 use crate::source::SourceError;
 
@@ -180,7 +181,7 @@ impl Rules {
         };
         // Nothing is changed before all of it is judged.
         let change = self.judge(&case)?;
-        let missing = named_objects(&case)?;
+        let missing = named_objects(&case, &self.pins)?;
         if envelope.type_ == EntryType::CollectionStarted && envelope.act == ActPlace::Inline {
             // Collectors read a delegation from the stores, too: a copy without it could not be restored from.
             let key = Key::document(envelope.event.as_bytes());
@@ -299,10 +300,18 @@ fn act_of(entry: &Entry, objects: &Objects<'_>) -> Result<ActObject, Broken> {
 }
 
 /// Fetches what the act names; returns how many texts are missing.
-fn named_objects(case: &Case<'_>) -> Result<u64, Broken> {
+fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<u64, Broken> {
     let mut missing = 0;
     for key in objects_of(case.envelope, case.act)? {
         match case.objects.peek(&key) {
+            // The one kind whose key says nothing of its content.
+            Ok(bytes) if key.kind() == store::KeyKind::StampedCheckpoint => {
+                let note = LogNote::read(&bytes, &pins.origin(), &pins.log_key)
+                    .map_err(|error| Broken::Rule(format!("the stamped checkpoint: {}", chain(&error))))?;
+                if key != Key::stamped_checkpoint(note.checkpoint.size) {
+                    return rule("the stamped checkpoint is of another size");
+                }
+            }
             Ok(_) => {}
             Err(ObjectError::Source(SourceError::Missing { .. }) | ObjectError::Lost { .. })
                 if key.kind() == store::KeyKind::Detail =>

@@ -747,6 +747,7 @@ fn scrub_thread(shared: &Shared) {
             shared.board.update(|status| {
                 status.scrub_objects = found.objects;
                 status.scrub_damaged = found.damaged;
+                status.repaired = shared.repaired.load(Ordering::Relaxed);
                 status.scrub_lost = u64::try_from(found.lost.len()).unwrap_or(u64::MAX);
             });
             shared.board.write(&shared.layout.run());

@@ -32,7 +32,14 @@ impl Mirror {
         let mut init = lab.tool("exhibit-server");
         init.args(["mirror", "init"])
             .arg(&directory)
-            .args(["--id", id, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
+            .args([
+                "--id",
+                id,
+                "--listen",
+                "127.0.0.1:0",
+                "--metrics-listen",
+                "127.0.0.1:0",
+            ])
             .arg("--card")
             .arg(lab.path("server/deployment.json"))
             .arg("--authority")
@@ -81,7 +88,10 @@ impl Mirror {
     pub(super) fn status(&self, lab: &Lab) -> Result<(Value, i32)> {
         let mut command = lab.tool("exhibit-server");
         let output = attempt(command.args(["mirror", "status", "--json"]).arg(&self.directory))?;
-        Ok((serde_json::from_slice(&output.stdout)?, output.status.code().unwrap_or(-1)))
+        Ok((
+            serde_json::from_slice(&output.stdout)?,
+            output.status.code().unwrap_or(-1),
+        ))
     }
 
     pub(super) fn number(&self, lab: &Lab, name: &str) -> Result<u64> {
@@ -145,7 +155,9 @@ pub(super) fn collected(lab: &mut Lab, endpoint: &str) -> Result<(String, Value)
     if !folder.exists() {
         fs_err::create_dir_all(&folder)?;
         fs_err::write(folder.join("small.txt"), b"hello mirror\n")?;
-        let big: Vec<u8> = (0..5_000_000_u32).flat_map(|number| (number.wrapping_mul(2_654_435_761)).to_le_bytes()).collect();
+        let big: Vec<u8> = (0..5_000_000_u32)
+            .flat_map(|number| (number.wrapping_mul(2_654_435_761)).to_le_bytes())
+            .collect();
         fs_err::write(folder.join("big.bin"), big)?;
     }
     let profile = lab.files_profile("fixture", &[&format!("{}/**", folder.display())])?;
@@ -159,7 +171,8 @@ pub(super) fn collected(lab: &mut Lab, endpoint: &str) -> Result<(String, Value)
 /// Runs a command that must fail with this code; returns what it said.
 pub(super) fn refused(command: &mut Command, code: i32) -> Result<String> {
     let output = attempt(command)?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     if output.status.code() == Some(code) {
         Ok(said)
     } else {

@@ -7,7 +7,11 @@ use super::bench::{Mirror, collected, refused, size};
 
 #[test]
 fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
-    let mut lab = Lab::with(&Options { tsa: true, ..Options::default() }).unwrap();
+    let mut lab = Lab::with(&Options {
+        tsa: true,
+        ..Options::default()
+    })
+    .unwrap();
     lab.enrol("web-03").unwrap();
     lab.start_agent("web-03", &[]).unwrap();
     let mut mirror = Mirror::admitted(&lab, "backup-1", &[]).unwrap();
@@ -24,8 +28,9 @@ fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
     mirror.stop().unwrap();
     let note = lab.path("held.note");
     fs_err::copy(lab.path("store-a/ledger/checkpoint"), &note).unwrap();
-    // Somebody saw more than the mirror did.
-    lab.incident().unwrap();
+    // Somebody saw more than the mirror did: alice, on another of her machines. (Had it been this one, it would refuse the
+    // restored ledger by itself.)
+    lab.log_in("alice").unwrap();
     let newer = lab.path("newer.note");
     fs_err::copy(lab.path("store-a/ledger/checkpoint"), &newer).unwrap();
     let before = mirror.number(&lab, "held").unwrap();
@@ -39,7 +44,11 @@ fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
     }
     let restore = |more: &[&std::path::Path]| {
         let mut command = lab.tool("exhibit-server");
-        command.arg("restore").arg(lab.path("server")).arg("--from").arg(&mirror.directory);
+        command
+            .arg("restore")
+            .arg(lab.path("server"))
+            .arg("--from")
+            .arg(&mirror.directory);
         for note in more {
             command.arg("--newer").arg(note);
         }
@@ -56,7 +65,10 @@ fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
         .iter()
         .map(|row| text(row, "type").unwrap())
         .collect();
-    assert!(types.iter().any(|found| found == "evidence.replicated"), "{types:?}");
+    assert!(
+        types.iter().any(|found| found == "evidence.replicated"),
+        "{types:?}"
+    );
     let small = run(lab
         .exhibit()
         .args(["evidence", "cat", &id])
@@ -64,7 +76,9 @@ fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
         .args(["--purpose", "after the fire"]))
     .unwrap();
     assert_eq!(small.stdout, b"hello mirror\n");
-    let bundle = lab.export(&incident).unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    let bundle = lab
+        .export(&incident)
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
     let report = lab.verify(&bundle).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     let fsck = lab.json(&["ledger", "fsck"]);
@@ -74,7 +88,12 @@ fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
     let held = mirror.caught_up(&lab).unwrap();
     assert!(held > before);
     let (status, code) = mirror.status(&lab).unwrap();
-    assert_eq!((code, status.get("fraud")), (0, Some(&Value::Null)), "{status}\n{}", mirror.log(&lab));
+    assert_eq!(
+        (code, status.get("fraud")),
+        (0, Some(&Value::Null)),
+        "{status}\n{}",
+        mirror.log(&lab)
+    );
     mirror.stop().unwrap();
 }
 
@@ -87,7 +106,11 @@ fn a_collector_that_forks_its_log_is_convicted_and_not_cosigned() {
     // The whole collector as it is now: stores and database.
     assert!(lab.stop_server().unwrap());
     let copy = |from: &str, to: &str| {
-        run(std::process::Command::new("cp").arg("-a").arg(lab.path(from)).arg(lab.path(to))).unwrap();
+        run(std::process::Command::new("cp")
+            .arg("-a")
+            .arg(lab.path(from))
+            .arg(lab.path(to)))
+        .unwrap();
     };
     for part in ["store-a", "store-b", "server"] {
         copy(part, &format!("old-{part}"));
@@ -122,18 +145,33 @@ fn a_collector_that_forks_its_log_is_convicted_and_not_cosigned() {
     .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
     let proof = mirror.directory.join("fraud").join(file);
     let mut check = lab.tool("exhibit-server");
-    check.args(["mirror", "check-fraud"]).arg(&proof).arg("--card").arg(lab.path("server/deployment.json"));
+    check
+        .args(["mirror", "check-fraud"])
+        .arg(&proof)
+        .arg("--card")
+        .arg(lab.path("server/deployment.json"));
     let said = run(&mut check).unwrap();
     assert!(String::from_utf8_lossy(&said.stdout).starts_with("FRAUD"));
-    assert_eq!(mirror.number(&lab, "held").unwrap(), held, "nothing of the second history is signed");
+    assert_eq!(
+        mirror.number(&lab, "held").unwrap(),
+        held,
+        "nothing of the second history is signed"
+    );
     // Also over a restart, and after a person has seen it: the history that is held stays.
     mirror.stop().unwrap();
     mirror.start(&lab).unwrap();
     std::thread::sleep(std::time::Duration::from_secs(2));
     let (status, code) = mirror.status(&lab).unwrap();
-    assert_eq!((code, status.get("held").and_then(Value::as_u64)), (1, Some(held)));
+    assert_eq!(
+        (code, status.get("held").and_then(Value::as_u64)),
+        (1, Some(held))
+    );
     mirror.stop().unwrap();
-    run(lab.tool("exhibit-server").args(["mirror", "acknowledge"]).arg(&mirror.directory)).unwrap();
+    run(lab
+        .tool("exhibit-server")
+        .args(["mirror", "acknowledge"])
+        .arg(&mirror.directory))
+    .unwrap();
     mirror.start(&lab).unwrap();
     wait_for("the same conviction again", || {
         Ok((mirror.status(&lab)?.0.get("fraud") != Some(&Value::Null)).then_some(()))
