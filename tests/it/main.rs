@@ -1,4 +1,4 @@
-//! Whole-system tests; suites `journey`, `hostile`, `faults` and `packages` of packaging/run-tests.py.
+//! Whole-system tests; suites `journey`, `hostile`, `faults`, `mirror` and `packages` of packaging/run-tests.py.
 
 #![expect(
     clippy::unwrap_used,
