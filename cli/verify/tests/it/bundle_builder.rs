@@ -46,9 +46,11 @@ pub const ELSEWHERE: &str = "elsewhere/";
 mod documents;
 mod drafts;
 mod log;
+mod produce;
 mod verdicts;
 
 pub use documents::*;
+pub use produce::*;
 pub use verdicts::*;
 
 use log::Log;
@@ -516,6 +518,9 @@ impl Recipe<'_> {
             document: draft.act_by("person:alice"),
             keys: vec![ALICE],
         };
+        if overview.partial {
+            paper.document.fields = pairs::sorted(selection(files).fields());
+        }
         (self.export)(&mut paper);
         draft.refs = paper.document.refs.clone();
         draft.chain = paper.document.incident.clone();

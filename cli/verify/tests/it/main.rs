@@ -12,6 +12,7 @@ mod flips;
 mod forge;
 mod forged;
 mod good;
+mod production;
 mod stamps;
 mod stock_tools;
 mod unapproved;
