@@ -5,6 +5,7 @@
 //! the exporter makes; the checks (`exhibit-verify`).
 
 mod files;
+mod production;
 mod record;
 mod snapshot;
 mod texts;

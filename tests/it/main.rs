@@ -16,3 +16,4 @@ mod field;
 mod journey;
 mod lifecycle;
 mod packages;
+mod production;

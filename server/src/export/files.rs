@@ -9,14 +9,16 @@ use evidence::bundle::{BundleVersion, Overview};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{Actor, Chain, IncidentId, PersonId};
+use evidence::production::{ItemFile, Selection};
 use evidence::roster::endpoint_line;
 use evidence::signed::Signed;
 use proto::limits::DATA_BYTES_MAX;
-use proto::v1::BundleChunk;
+use proto::v1::{BundleChunk, ExportRequest};
 use store::{Key, StoreErrorClass};
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use super::production::Production;
 use super::snapshot::{Collected, Snapshot};
 use super::texts;
 use crate::collector::{Collector, blocking};
@@ -24,6 +26,8 @@ use crate::grpc::failure::Failure;
 use crate::metrics;
 use crate::orders::package::target_set;
 use crate::reads::access;
+use crate::reads::item::Content;
+use crate::reads::lines::SealReader;
 
 /// Entries proven at once.
 const PROOFS_AT_ONCE: usize = 256;
@@ -38,17 +42,25 @@ pub type Answers = mpsc::Sender<Result<BundleChunk, Status>>;
 pub async fn export(
     collector: &Collector,
     person: &PersonId,
-    incident: &str,
-    purpose: &str,
+    request: &ExportRequest,
     answers: &Answers,
 ) -> Result<(), Failure> {
-    let incident: IncidentId = incident
+    let incident: IncidentId = request
+        .incident
         .parse()
         .map_err(|error| Failure::malformed(format!("incident: {error}")))?;
-    // Looked at first, so that an incident that does not exist gets no entry.
-    Snapshot::take(collector, &incident).await?;
-    accessed(collector, person, &incident, purpose).await?;
+    // Looked at first, so that what does not exist or cannot be produced gets no entry.
     let snapshot = Snapshot::take(collector, &incident).await?;
+    let production = match request.only.as_slice() {
+        [] => None,
+        only => Some(Production::prepare(collector, &snapshot, only).await?),
+    };
+    let selection = production.as_ref().map(|production| &production.selection);
+    accessed(collector, person, &incident, &request.purpose, selection).await?;
+    let mut snapshot = Snapshot::take(collector, &incident).await?;
+    if let Some(selection) = selection {
+        snapshot.narrow(selection);
+    }
     let Some(head) = snapshot.head() else {
         return Err(Failure::missing("the incident has no entries"));
     };
@@ -58,6 +70,7 @@ pub async fn export(
     let files = Files {
         collector,
         snapshot: &snapshot,
+        production: production.as_ref(),
         answers,
     };
     files.overview(person, head.seq, Digest(head.leaf)).await?;
@@ -67,7 +80,9 @@ pub async fn export(
         files.collection(collected).await?;
     }
     files.custody().await?;
-    files.details().await?;
+    if production.is_none() {
+        files.details().await?;
+    }
     files.ledger().await
 }
 
@@ -77,7 +92,9 @@ async fn accessed(
     person: &PersonId,
     incident: &IncidentId,
     purpose: &str,
+    selection: Option<&Selection>,
 ) -> Result<(), Failure> {
+    let fields = selection.map(Selection::fields);
     let detail = access::purpose(collector, purpose).await?;
     let refs = [
         ("object", format!("{incident}/bundle")),
@@ -86,7 +103,7 @@ async fn accessed(
     let chain = Chain::from(incident.clone());
     collector
         .custody
-        .record_own_with(EntryType::EvidenceAccessed, chain, &refs, &[], Some(detail))
+        .record_own_with(EntryType::EvidenceAccessed, chain, &refs, fields.as_ref().map_or(&[], |fields| fields.as_slice()), Some(detail))
         .await?;
     metrics::read_begun();
     Ok(())
@@ -95,6 +112,7 @@ async fn accessed(
 struct Files<'e> {
     collector: &'e Collector,
     snapshot: &'e Snapshot,
+    production: Option<&'e Production>,
     answers: &'e Answers,
 }
 
@@ -117,14 +135,18 @@ impl Files<'_> {
             head,
             entries: self.snapshot.published.size,
             collections,
-            partial: false,
+            partial: self.production.is_some(),
             // No cosigner takes part in this version: what outsiders vouch for is in their hands, not here.
             quorum: false,
         };
         let json = evidence::json::to_document(&overview)
             .map_err(|error| Failure::internal("write bundle.json", error))?;
         self.file("bundle.json", json).await?;
-        self.file("README.txt", texts::readme(&overview)).await?;
+        let readme = match self.production {
+            None => texts::readme(&overview),
+            Some(production) => texts::readme_of_part(&overview, production.selection.len()),
+        };
+        self.file("README.txt", readme).await?;
         self.file("certification.txt", texts::certification(&overview))
             .await
     }
@@ -203,6 +225,13 @@ impl Files<'_> {
             .iter()
             .filter(|entry| is_approval(&entry.kind))
         {
+            let is_about = |order: &Digest| {
+                let order = order.to_string();
+                entry.refs.iter().any(|(name, value)| name == "order" && *value == order)
+            };
+            if !self.snapshot.orders.iter().any(is_about) {
+                continue;
+            }
             let approval = self.collector.act_document(entry.index).await?;
             self.signed(&format!("approvals/{}", Digest(entry.event)), &approval)
                 .await?;
@@ -225,6 +254,9 @@ impl Files<'_> {
                 .await?;
             self.signed(&format!("{folder}/manifest"), &manifest).await?;
         }
+        if let Some(production) = self.production {
+            return self.items(collected, production).await;
+        }
         for segment in &collected.segments {
             let seal = self
                 .object(Key::seal(id.as_bytes(), segment.index, &segment.seal_sha256))
@@ -234,6 +266,42 @@ impl Files<'_> {
         }
         self.container(&format!("{folder}/container.tar.zst"), collected)
             .await
+    }
+
+    /// Chosen items in place of seals and container.
+    async fn items(&self, collected: &Collected, production: &Production) -> Result<(), Failure> {
+        let id = Digest(collected.row.id);
+        let mut reader = SealReader::start(self.collector)?;
+        for (n, chosen) in production.of(&id) {
+            self.file(&ItemFile::Record.name(&id, *n), chosen.line.clone()).await?;
+            self.file(&ItemFile::Proof.name(&id, *n), chosen.proof.encode())
+                .await?;
+            if !chosen.record.has_content() {
+                continue;
+            }
+            let (row, segments) = (&collected.row, &collected.segments);
+            let mut content =
+                Content::of(self.collector, row, segments, &chosen.record, &chosen.line, reader.cage()).await?;
+            let size = chosen.record.size.unwrap_or(0);
+            let mut path = ItemFile::Content.name(&id, *n);
+            // The last piece is sent when the cage has said that the digest is right.
+            let mut waiting = Bytes::new();
+            while let Some(piece) = content.next().await? {
+                let data = std::mem::replace(&mut waiting, piece);
+                if !data.is_empty() {
+                    let path = std::mem::take(&mut path);
+                    self.send(BundleChunk { path, size, data, last: false }).await?;
+                }
+            }
+            let last = BundleChunk {
+                path,
+                size,
+                data: waiting,
+                last: true,
+            };
+            self.send(last).await?;
+        }
+        Ok(())
     }
 
     /// The segments back to back: one file, larger than any memory.

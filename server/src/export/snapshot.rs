@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::IncidentId;
+use evidence::production::Selection;
 use rusqlite::Connection;
 
 use crate::collector::Collector;
@@ -54,6 +55,31 @@ impl Snapshot {
     /// The collections that have at least one segment.
     pub fn with_evidence(&self) -> impl Iterator<Item = &Collected> {
         self.collections.iter().filter(|one| !one.segments.is_empty())
+    }
+
+    /// Leaves out everything that only collections without a chosen item need; the chain stays whole.
+    pub fn narrow(&mut self, selection: &Selection) {
+        self.collections
+            .retain(|one| selection.of(&Digest(one.row.id)).is_some());
+        let of = &self.collections;
+        self.orders
+            .retain(|order| of.iter().any(|one| one.row.order == order.0));
+        self.endpoints.retain(|row| {
+            let is_it = |one: &Collected| one.row.endpoint == row.endpoint && one.row.generation == row.generation;
+            of.iter().any(is_it)
+        });
+        let endpoints = &self.endpoints;
+        self.deployment.retain(|_, entry| {
+            let reference = |name: &str| {
+                let found = entry.refs.iter().find(|(found, _)| found == name);
+                found.map(|(_, value)| value.as_str())
+            };
+            let Some(endpoint) = reference("endpoint") else { return true };
+            let generation = reference("generation").unwrap_or_default();
+            endpoints
+                .iter()
+                .any(|row| row.endpoint == endpoint && row.generation.to_string() == generation)
+        });
     }
 
     /// Takes stock of an incident under the newest checkpoint.
