@@ -60,10 +60,10 @@ pub const TABLE: &[(&str, Callers)] = &[
         "/exhibit.v1.IncidentService/OpenIncident",
         Callers::Persons(&[RESPONDER]),
     ),
-    // Notes by analysts, endpoint.retired by endpoint admins; which act needs which role: docs/spec/ledger.md.
+    // Notes by analysts, holds and retention by approvers, endpoint.retired by endpoint admins; which act needs which role: docs/spec/ledger.md.
     (
         "/exhibit.v1.IncidentService/RecordAct",
-        Callers::Persons(&[RESPONDER, ANALYST, ENDPOINT_ADMIN]),
+        Callers::Persons(&[RESPONDER, APPROVER, ANALYST, ENDPOINT_ADMIN]),
     ),
     (
         "/exhibit.v1.IncidentService/ListIncidents",

@@ -8,6 +8,7 @@
 pub mod collections;
 pub mod endpoints;
 pub mod entries;
+pub mod holds;
 pub mod incidents;
 pub mod log;
 pub mod orders;
@@ -28,7 +29,7 @@ pub use repair::{QueueSink, RepairTask, repair_done, repair_failed, repairs_due,
 use writer::Writer;
 
 /// Version of `schema.sql`; another one is refused, and `rebuild` makes a new database.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// `application_id` of the file: "EXHB", so that a foreign database is not taken for ours.
 const APPLICATION_ID: i64 = 0x4558_4842;
 /// How long a statement waits for another connection's lock: 10 s. Only a second process makes it wait.

@@ -29,6 +29,7 @@ pub mod people;
 pub mod reads;
 pub mod rebuild;
 pub mod repair;
+pub mod retention;
 pub mod run;
 pub mod sandbox;
 pub mod tsa;

@@ -124,6 +124,7 @@ impl Rule {
 }
 
 const RESPONDER: Signers = Signers::Person(&["responder"]);
+const APPROVER: Signers = Signers::Person(&["approver"]);
 const ENDPOINT_ADMIN: Signers = Signers::Person(&["endpoint-admin"]);
 
 macro_rules! table {
@@ -165,8 +166,8 @@ table! {
     IncidentClosed        "incident.closed"        Incident   Act        Inline RESPONDER, [] true;
     IncidentReopened      "incident.reopened"      Incident   Act        Inline RESPONDER, [] true;
     OrderIssued           "order.issued"           Incident   Order      Digest RESPONDER, ["order" "roster"] true;
-    OrderApproved         "order.approved"         Incident   Approval   Inline Signers::Person(&["approver"]), ["order"] true;
-    OrderRejected         "order.rejected"         Incident   Approval   Inline Signers::Person(&["approver"]), ["order"] true;
+    OrderApproved         "order.approved"         Incident   Approval   Inline APPROVER, ["order"] true;
+    OrderRejected         "order.rejected"         Incident   Approval   Inline APPROVER, ["order"] true;
     OrderCancelled        "order.cancelled"        Incident   Act        Inline RESPONDER, ["order"] true;
     OrderRefused          "order.refused"          Incident   Act        Inline Signers::Nobody, ["endpoint" "order" "reason"] true;
     CollectionStarted     "collection.started"     Incident   Delegation Inline Signers::Evidence, ["attempt" "collection" "endpoint" "order"] true;
@@ -181,15 +182,15 @@ table! {
     TsaStamped            "tsa.stamped"            Deployment Act        Inline Signers::Nobody, ["size" "stamp"] true;
     EvidenceFixityFailed  "evidence.fixity_failed" Incident   Act        Inline Signers::Nobody, ["collection" "object" "store"] true;
     EvidenceRepaired      "evidence.repaired"      Incident   Act        Inline Signers::Nobody, ["collection" "object" "store"] true;
+    HoldPlaced            "hold.placed"            Incident   Act        Inline Signers::Person(&["approver", "responder"]), [] true;
+    HoldReleased          "hold.released"          Incident   Act        Inline APPROVER, ["hold"] true;
+    RetentionChanged      "retention.changed"      Incident   Act        Inline APPROVER, ["until"] true;
     RecoveryPerformed     "recovery.performed"     Deployment Act        Inline Signers::Nobody, ["size"] true;
     EvidenceReplicated    "evidence.replicated"    Any Act Inline Signers::Unspecified, [] false;
     EvidenceDerived       "evidence.derived"       Any Act Inline Signers::Unspecified, [] false;
     CustodyOffered        "custody.offered"        Any Act Inline Signers::Unspecified, [] false;
     CustodyAccepted       "custody.accepted"       Any Act Inline Signers::Unspecified, [] false;
     CustodyRejected       "custody.rejected"       Any Act Inline Signers::Unspecified, [] false;
-    HoldPlaced            "hold.placed"            Any Act Inline Signers::Unspecified, [] false;
-    HoldReleased          "hold.released"          Any Act Inline Signers::Unspecified, [] false;
-    RetentionChanged      "retention.changed"      Any Act Inline Signers::Unspecified, [] false;
     DispositionApproved   "disposition.approved"   Any Act Inline Signers::Unspecified, [] false;
     DispositionExecuted   "disposition.executed"   Any Act Inline Signers::Unspecified, [] false;
     DispositionConfirmed  "disposition.confirmed"  Any Act Inline Signers::Unspecified, [] false;

@@ -222,6 +222,15 @@ fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer) {
     ));
     submit(signed_act(T::IncidentClosed, INCIDENT, &[]));
     submit(signed_act(T::IncidentReopened, INCIDENT, &[]));
+    let hold = signed_act(T::HoldPlaced, INCIDENT, &[]);
+    let hold_id = hold.act.event().to_string();
+    submit(hold);
+    submit(signed_act(T::HoldReleased, INCIDENT, &[("hold", hold_id)]));
+    submit(signed_act(
+        T::RetentionChanged,
+        INCIDENT,
+        &[("until", text("2036-12-31T00:00:00.000Z"))],
+    ));
 
     let order = Signed::parse(&vector("order.signed")).unwrap();
     let order_id = order.digest().to_string();
