@@ -84,7 +84,7 @@ impl Standing {
 #[non_exhaustive]
 pub enum Kept {
     /// By a legal hold.
-    #[error("{count} legal holds stand, the first is {first}")]
+    #[error("under legal hold; {count} stand, the first is {first}")]
     Held {
         /// How many.
         count: usize,
@@ -218,6 +218,11 @@ mod tests {
         let locked = time("2030-01-01T00:00:00.001Z");
         assert_eq!(standing.may_lock(locked), Err(LockOutlasts { locked, until }));
         // Kept without end: no lock is longer.
-        Standing { until: None, ..standing }.may_lock(locked).unwrap();
+        Standing {
+            until: None,
+            ..standing
+        }
+        .may_lock(locked)
+        .unwrap();
     }
 }

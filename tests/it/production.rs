@@ -78,22 +78,45 @@ fn chosen_items_leave_with_proof_and_without_their_neighbours() {
     let short = id.get(..12).unwrap();
     let secret = fixture.join("neighbour-of-small");
     for (args, code, said) in [
-        (vec!["--only".into(), "etc/passwd".into()], 64, "COLLECTION:NUMBER"),
+        (
+            vec!["--only".into(), "etc/passwd".into()],
+            64,
+            "COLLECTION:NUMBER",
+        ),
         (vec!["--only".into(), "/no/such/**".into()], 2, "chooses no item"),
-        (vec!["--only".into(), format!("{short}:100000").into()], 2, "chooses no item"),
-        (vec!["--only".into(), "0123456789ab:1".into()], 2, "no such collection"),
-        (vec!["--from-file".into(), "/nonexistent".into()], 2, "one selector a line"),
+        (
+            vec!["--only".into(), format!("{short}:100000").into()],
+            2,
+            "chooses no item",
+        ),
+        (
+            vec!["--only".into(), "0123456789ab:1".into()],
+            2,
+            "no such collection",
+        ),
+        (
+            vec!["--from-file".into(), "/nonexistent".into()],
+            2,
+            "one selector a line",
+        ),
         (only(&fixture.join("sub/hard.bin")).to_vec(), 2, "is a hard link"),
     ] {
         let output = export(&lab, &incident, &out, &args);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
-        assert!(error.contains(said) && !error.contains("panicked"), "{args:?}: {error}");
+        assert!(
+            error.contains(said) && !error.contains("panicked"),
+            "{args:?}: {error}"
+        );
         assert!(!out.exists());
     }
 
     let list = lab.path("list");
-    let raw = [format!("# two more\n\n{}/caf", fixture.display()).as_bytes(), b"\xe9\n"].concat();
+    let raw = [
+        format!("# two more\n\n{}/caf", fixture.display()).as_bytes(),
+        b"\xe9\n",
+    ]
+    .concat();
     fs_err::write(&list, raw).unwrap();
     let scoped = |name: &str| -> Vec<OsString> {
         let mut text = OsString::from(format!("{short}:"));
@@ -108,15 +131,34 @@ fn chosen_items_leave_with_proof_and_without_their_neighbours() {
     args.extend(["--from-file".into(), list.into_os_string()]);
     let output = export(&lab, &incident, &out, &args);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}\n{}", String::from_utf8_lossy(&output.stderr), lab.logs());
+    assert!(
+        output.status.success(),
+        "{said}{}\n{}",
+        String::from_utf8_lossy(&output.stderr),
+        lab.logs()
+    );
     assert!(said.contains("PARTIAL PRODUCTION"), "{said}");
 
     let report = lab.verify(&out).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert!(report.partial);
-    let mut shown: Vec<&str> = report.items.iter().map(|item| item.shown.rsplit('/').next().unwrap()).collect();
+    let mut shown: Vec<&str> = report
+        .items
+        .iter()
+        .map(|item| item.shown.rsplit('/').next().unwrap())
+        .collect();
     shown.sort_unstable();
-    assert_eq!(shown, ["big.bin", "caf\u{fffd}", "fifo", "hard.bin", "holes.img", "small.txt"]);
+    assert_eq!(
+        shown,
+        [
+            "big.bin",
+            "caf\u{fffd}",
+            "fifo",
+            "hard.bin",
+            "holes.img",
+            "small.txt"
+        ]
+    );
     let plain = run(Command::new("sh")
         .arg(lab::checkout().join("packaging/verify.sh"))
         .arg(&out)
@@ -126,7 +168,12 @@ fn chosen_items_leave_with_proof_and_without_their_neighbours() {
 
     // The bytes are those of the source, by their own name in the bundle.
     let items = out.join("evidence").join(&id).join("items");
-    for name in [OsStr::from_bytes(b"caf\xe9"), OsStr::new("big.bin"), OsStr::new("holes.img"), OsStr::new("small.txt")] {
+    for name in [
+        OsStr::from_bytes(b"caf\xe9"),
+        OsStr::new("big.bin"),
+        OsStr::new("holes.img"),
+        OsStr::new("small.txt"),
+    ] {
         let source = fs_err::read(fixture.join(name)).unwrap();
         let path = fixture.join(name).into_os_string().into_vec();
         let shown = String::from_utf8_lossy(&path).into_owned();
@@ -136,9 +183,17 @@ fn chosen_items_leave_with_proof_and_without_their_neighbours() {
     }
     // Nothing of what was not chosen: neither names nor content nor the titles of the incident.
     for (path, bytes) in read_tree(&out) {
-        for needle in [&b"neighbour-of-small"[..], b"sub/empty", b"what nobody else may see"] {
+        for needle in [
+            &b"neighbour-of-small"[..],
+            b"sub/empty",
+            b"what nobody else may see",
+        ] {
             let found = bytes.windows(needle.len()).any(|at| at == needle)
-                || path.as_os_str().as_bytes().windows(needle.len()).any(|at| at == needle);
+                || path
+                    .as_os_str()
+                    .as_bytes()
+                    .windows(needle.len())
+                    .any(|at| at == needle);
             assert!(!found, "{} in {}", needle.escape_ascii(), path.display());
         }
         assert!(!path.ends_with("container.tar.zst") && !path.to_string_lossy().contains("/seals/"));
@@ -147,8 +202,13 @@ fn chosen_items_leave_with_proof_and_without_their_neighbours() {
     assert!(!out.join("evidence").join(secret.file_name().unwrap()).exists());
 
     // The ledger says that it was a part, and of which items; the whole still leaves as the whole.
-    let says = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("[\"items\",\"6\"],[\"partial\",\"yes\"],[\"selection\",");
-    assert!(says(&fs_err::read(out.join("export/entry")).unwrap()), "bundle.exported");
+    let says = |bytes: &[u8]| {
+        String::from_utf8_lossy(bytes).contains("[\"items\",\"6\"],[\"partial\",\"yes\"],[\"selection\",")
+    };
+    assert!(
+        says(&fs_err::read(out.join("export/entry")).unwrap()),
+        "bundle.exported"
+    );
     let custody = read_tree(&out.join("custody"));
     assert!(custody.iter().any(|(_, entry)| says(entry)), "evidence.accessed");
     let bundle = lab.export(&incident).unwrap();

@@ -253,7 +253,9 @@ async fn record(
         )));
     }
     if overview.partial == selection.is_empty() {
-        return Err(odd("bundle.json does not say what was asked for: a part, or the whole".to_owned()));
+        return Err(odd(
+            "bundle.json does not say what was asked for: a part, or the whole".to_owned(),
+        ));
     }
     let note =
         Note::parse(&fs_err::read(dir.join("ledger/checkpoint"))?).map_err(|cause| odd(because(&cause)))?;

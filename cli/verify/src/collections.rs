@@ -235,7 +235,11 @@ fn production(
         "is the one that collection.stored recorded; what it says of the whole container is not checked here",
     );
     for check in ["seals", "container"] {
-        report.not_asked(check, &id, "does not apply: a partial production, the container stays sealed");
+        report.not_asked(
+            check,
+            &id,
+            "does not apply: a partial production, the container stays sealed",
+        );
     }
     match items::check(context.files, &expected.collection, manifest, progress) {
         Ok(produced) => {

@@ -33,7 +33,9 @@ pub(crate) fn collections(
 ) -> Result<String, String> {
     let known: BTreeSet<String> = expected.iter().map(|one| one.collection.to_string()).collect();
     for name in files.below("evidence/") {
-        let folder = name.strip_prefix("evidence/").and_then(|name| name.split_once('/'));
+        let folder = name
+            .strip_prefix("evidence/")
+            .and_then(|name| name.split_once('/'));
         let (collection, file) = folder.unwrap_or_default();
         if !known.contains(collection) {
             return Err(format!("{name} is evidence that the ledger does not name"));
@@ -42,10 +44,14 @@ pub(crate) fn collections(
         let is_item = file.starts_with("items/");
         let is_whole = file.starts_with("seals/") || file == "container.tar.zst";
         if is_item && !overview.partial {
-            return Err(format!("{name} belongs to a partial production, and bundle.json does not say that this is one"));
+            return Err(format!(
+                "{name} belongs to a partial production, and bundle.json does not say that this is one"
+            ));
         }
         if is_whole && overview.partial {
-            return Err(format!("{name} shows the neighbours of what was chosen: it is in no partial production"));
+            return Err(format!(
+                "{name} shows the neighbours of what was chosen: it is in no partial production"
+            ));
         }
     }
     if overview.partial {
@@ -60,7 +66,9 @@ pub(crate) fn collections(
             ));
         }
     }
-    let listed = listed(expected, |id| files.has(&format!("evidence/{id}/container.tar.zst")));
+    let listed = listed(expected, |id| {
+        files.has(&format!("evidence/{id}/container.tar.zst"))
+    });
     if listed != overview.collections {
         return Err("bundle.json lists other collections".to_owned());
     }
@@ -70,7 +78,9 @@ pub(crate) fn collections(
 /// The collections of a partial production; those of which nothing was chosen are counted.
 fn produced(files: &Files<'_>, overview: &Overview, expected: &[Expected]) -> Result<String, String> {
     if let Some(text) = files.below("details/").next() {
-        return Err(format!("{text} may name anything: a partial production has no texts"));
+        return Err(format!(
+            "{text} may name anything: a partial production has no texts"
+        ));
     }
     let is_here = |id: &Digest| files.below(&format!("evidence/{id}/")).next().is_some();
     let listed = listed(expected, is_here);

@@ -73,7 +73,10 @@ pub(crate) fn check(
                     && (holder.size, holder.sha256) == (record.size, record.sha256)
             });
             if !agrees {
-                return Err(says(format!("is a hard link to item {}, which does not hold what it says", link.n)));
+                return Err(says(format!(
+                    "is a hard link to item {}, which does not hold what it says",
+                    link.n
+                )));
             }
         }
         content(files, collection, record, progress).map_err(says)?;
@@ -96,7 +99,8 @@ pub(crate) fn check(
 fn proven(files: &Files<'_>, collection: &Digest, n: u64, manifest: &Manifest) -> Result<ItemRecord, String> {
     let name = ItemFile::Record.name(collection, n);
     let line = files.required(&name)?;
-    let record = ItemRecord::parse_line(&line, Stage::Final).map_err(|cause| format!("{name}: {}", chain(&cause)))?;
+    let record =
+        ItemRecord::parse_line(&line, Stage::Final).map_err(|cause| format!("{name}: {}", chain(&cause)))?;
     let proof_name = ItemFile::Proof.name(collection, n);
     let proof = ItemProof::parse(&files.required(&proof_name)?)
         .map_err(|cause| format!("{proof_name}: {}", chain(&cause)))?;
@@ -126,19 +130,29 @@ fn content(
     match (record.has_content(), files.has(&name)) {
         (true, true) => {}
         (true, false) => return Err(format!("{name} is missing")),
-        (false, true) => return Err(format!("{name} is here, and its record has no content of its own")),
+        (false, true) => {
+            return Err(format!(
+                "{name} is here, and its record has no content of its own"
+            ));
+        }
         (false, false) => return Ok(()),
     }
     let mut reader = files.judged(&name).map_err(|cause| chain(&cause))?;
     let mut check = LogicalContent::new(record);
     let mut piece = vec![0; PIECE_BYTES];
     loop {
-        let count = reader.read(&mut piece).map_err(|cause| format!("{name}: {cause}"))?;
+        let count = reader
+            .read(&mut piece)
+            .map_err(|cause| format!("{name}: {cause}"))?;
         let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else {
             break;
         };
-        check.feed(bytes).map_err(|cause| format!("{name} {}", chain(&cause)))?;
+        check
+            .feed(bytes)
+            .map_err(|cause| format!("{name} {}", chain(&cause)))?;
         progress(u64::try_from(count).unwrap_or(0));
     }
-    check.finish().map_err(|cause| format!("{name} {}", chain(&cause)))
+    check
+        .finish()
+        .map_err(|cause| format!("{name} {}", chain(&cause)))
 }

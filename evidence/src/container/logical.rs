@@ -46,9 +46,7 @@ impl<'a> LogicalContent<'a> {
             if !is_hole && self.content.feed(chunk, &self.record.gaps).is_err() {
                 return Err(not_zero);
             }
-            self.at = self
-                .at
-                .saturating_add(u64::try_from(take).unwrap_or(u64::MAX));
+            self.at = self.at.saturating_add(u64::try_from(take).unwrap_or(u64::MAX));
             bytes = rest;
         }
         Ok(())
@@ -143,7 +141,10 @@ mod tests {
             Err(NotTheContent::Length { size: 100 })
         );
         bytes.push(0);
-        assert_eq!(judge(&record, &bytes, 7), Err(NotTheContent::Length { size: 100 }));
+        assert_eq!(
+            judge(&record, &bytes, 7),
+            Err(NotTheContent::Length { size: 100 })
+        );
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::time::Time;
 /// True when `value` has the form of the ref `name`. Names that no type has are refused before.
 pub(super) fn fits(name: &str, value: &str) -> bool {
     match name {
-        "authority" | "ca" | "collection" | "head" | "hold" | "manifest" | "order" | "roster" | "seal" | "sha256"
-        | "stamp" | "sums" | "token" => is::<Digest>(value),
+        "authority" | "ca" | "collection" | "head" | "hold" | "manifest" | "order" | "roster" | "seal"
+        | "sha256" | "stamp" | "sums" | "token" => is::<Digest>(value),
         "attempt" | "copies" | "count" | "index" | "segments" | "size" | "version" => {
             decimal(value).is_some()
         }
@@ -63,7 +63,16 @@ mod tests {
                 let fingerprint = Fingerprint([0; 32]).to_string();
                 let log = log.verifier_key(ledger::KeyType::Ed25519).to_string();
                 let time = Time::EPOCH.to_string();
-                let samples = [&digest, "1", "yes", "web-03", &fingerprint, "INC-2026-0007", &log, &time];
+                let samples = [
+                    &digest,
+                    "1",
+                    "yes",
+                    "web-03",
+                    &fingerprint,
+                    "INC-2026-0007",
+                    &log,
+                    &time,
+                ];
                 assert!(samples.iter().any(|sample| fits(name, sample)), "{type_} {name}");
                 for text in [
                     "",

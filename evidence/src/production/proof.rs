@@ -61,7 +61,7 @@ impl ItemProof {
         if !value(VERSION)?.is_empty() {
             return Err(ItemProofError::Form);
         }
-        let collection = Digest::from_hex(value("collection ")?).map_err(|_| ItemProofError::Form)?;
+        let collection = Digest::from_hex(value("collection ")?).map_err(|_not_hex| ItemProofError::Form)?;
         let index = decimal(value("index ")?).ok_or(ItemProofError::Form)?;
         let count = decimal(value("items ")?).ok_or(ItemProofError::Form)?;
         let hashes: Vec<Hash> = lines

@@ -39,10 +39,8 @@ pub fn place(
 /// # Errors
 /// Of the database.
 pub fn release(tx: &Connection, incident: &str, hold: &[u8; 32], time: &str) -> Result<(), DbError> {
-    tx.prepare_cached(
-        "UPDATE holds SET released = ?3 WHERE hold = ?2 AND incident = ?1 AND released = ''",
-    )?
-    .execute(params![incident, hold, time])?;
+    tx.prepare_cached("UPDATE holds SET released = ?3 WHERE hold = ?2 AND incident = ?1 AND released = ''")?
+        .execute(params![incident, hold, time])?;
     Ok(())
 }
 

@@ -103,7 +103,13 @@ async fn accessed(
     let chain = Chain::from(incident.clone());
     collector
         .custody
-        .record_own_with(EntryType::EvidenceAccessed, chain, &refs, fields.as_ref().map_or(&[], |fields| fields.as_slice()), Some(detail))
+        .record_own_with(
+            EntryType::EvidenceAccessed,
+            chain,
+            &refs,
+            fields.as_ref().map_or(&[], |fields| fields.as_slice()),
+            Some(detail),
+        )
         .await?;
     metrics::read_begun();
     Ok(())
@@ -227,7 +233,10 @@ impl Files<'_> {
         {
             let is_about = |order: &Digest| {
                 let order = order.to_string();
-                entry.refs.iter().any(|(name, value)| name == "order" && *value == order)
+                entry
+                    .refs
+                    .iter()
+                    .any(|(name, value)| name == "order" && *value == order)
             };
             if !self.snapshot.orders.iter().any(is_about) {
                 continue;
@@ -273,15 +282,23 @@ impl Files<'_> {
         let id = Digest(collected.row.id);
         let mut reader = SealReader::start(self.collector)?;
         for (n, chosen) in production.of(&id) {
-            self.file(&ItemFile::Record.name(&id, *n), chosen.line.clone()).await?;
+            self.file(&ItemFile::Record.name(&id, *n), chosen.line.clone())
+                .await?;
             self.file(&ItemFile::Proof.name(&id, *n), chosen.proof.encode())
                 .await?;
             if !chosen.record.has_content() {
                 continue;
             }
             let (row, segments) = (&collected.row, &collected.segments);
-            let mut content =
-                Content::of(self.collector, row, segments, &chosen.record, &chosen.line, reader.cage()).await?;
+            let mut content = Content::of(
+                self.collector,
+                row,
+                segments,
+                &chosen.record,
+                &chosen.line,
+                reader.cage(),
+            )
+            .await?;
             let size = chosen.record.size.unwrap_or(0);
             let mut path = ItemFile::Content.name(&id, *n);
             // The last piece is sent when the cage has said that the digest is right.
@@ -290,7 +307,13 @@ impl Files<'_> {
                 let data = std::mem::replace(&mut waiting, piece);
                 if !data.is_empty() {
                     let path = std::mem::take(&mut path);
-                    self.send(BundleChunk { path, size, data, last: false }).await?;
+                    self.send(BundleChunk {
+                        path,
+                        size,
+                        data,
+                        last: false,
+                    })
+                    .await?;
                 }
             }
             let last = BundleChunk {

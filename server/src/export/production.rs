@@ -54,7 +54,11 @@ impl Production {
     ///
     /// # Errors
     /// A selector that is malformed, chooses nothing, too much, or what cannot be shown without its neighbours.
-    pub async fn prepare(collector: &Collector, snapshot: &Snapshot, only: &[Bytes]) -> Result<Self, Failure> {
+    pub async fn prepare(
+        collector: &Collector,
+        snapshot: &Snapshot,
+        only: &[Bytes],
+    ) -> Result<Self, Failure> {
         let selection = choose(collector, snapshot, only).await?;
         let mut chosen = BTreeMap::new();
         for collected in &snapshot.collections {
@@ -78,8 +82,8 @@ async fn choose(collector: &Collector, snapshot: &Snapshot, only: &[Bytes]) -> R
     let mut selection = Selection::new();
     for text in only {
         let shown = text.escape_ascii().to_string();
-        let selector =
-            Selector::parse(text).map_err(|error| Failure::malformed(format!("selector {shown}: {error}")))?;
+        let selector = Selector::parse(text)
+            .map_err(|error| Failure::malformed(format!("selector {shown}: {error}")))?;
         let mut found = false;
         let mut unproven = 0_u64;
         let about = |one: &&Collected| selector.is_about(&Digest(one.row.id));
@@ -96,7 +100,9 @@ async fn choose(collector: &Collector, snapshot: &Snapshot, only: &[Bytes]) -> R
                 if selection.len() > ITEMS_MAX {
                     return Err(Failure::new(
                         Class::OverLimit,
-                        format!("the selectors choose more than {ITEMS_MAX} items; choose fewer, or export the whole incident"),
+                        format!(
+                            "the selectors choose more than {ITEMS_MAX} items; choose fewer, or export the whole incident"
+                        ),
                     ));
                 }
             }
@@ -110,9 +116,13 @@ async fn choose(collector: &Collector, snapshot: &Snapshot, only: &[Bytes]) -> R
         if !found {
             let unproven = match unproven {
                 0 => String::new(),
-                count => format!("; {count} interrupted collections were not looked at: without a manifest their items cannot be proven one by one"),
+                count => format!(
+                    "; {count} interrupted collections were not looked at: without a manifest their items cannot be proven one by one"
+                ),
             };
-            return Err(Failure::missing(format!("selector {shown} chooses no item{unproven}")));
+            return Err(Failure::missing(format!(
+                "selector {shown} chooses no item{unproven}"
+            )));
         }
     }
     Ok(selection)
@@ -194,7 +204,9 @@ async fn records(
     if count != manifest.items || Digest::from(root_of(&leaves)) != manifest.items_root {
         return Err(Failure::new(
             Class::Contradiction,
-            format!("the seals of collection {id} do not give the root that its manifest signs; the operator runs `exhibit-server fsck --evidence`"),
+            format!(
+                "the seals of collection {id} do not give the root that its manifest signs; the operator runs `exhibit-server fsck --evidence`"
+            ),
         ));
     }
     let mut chosen = BTreeMap::new();
@@ -209,7 +221,9 @@ async fn records(
         }
         check_producible(&record, items).map_err(|error| {
             let next = match error {
-                Unproducible::Link { holder, .. } => format!("choose item {holder} as well, or leave item {n} out"),
+                Unproducible::Link { holder, .. } => {
+                    format!("choose item {holder} as well, or leave item {n} out")
+                }
                 _ => format!("leave item {n} out, or export the whole incident"),
             };
             let short: String = id.to_string().chars().take(12).collect();

@@ -65,7 +65,8 @@ impl Snapshot {
         self.orders
             .retain(|order| of.iter().any(|one| one.row.order == order.0));
         self.endpoints.retain(|row| {
-            let is_it = |one: &Collected| one.row.endpoint == row.endpoint && one.row.generation == row.generation;
+            let is_it =
+                |one: &Collected| one.row.endpoint == row.endpoint && one.row.generation == row.generation;
             of.iter().any(is_it)
         });
         let endpoints = &self.endpoints;
@@ -74,7 +75,9 @@ impl Snapshot {
                 let found = entry.refs.iter().find(|(found, _)| found == name);
                 found.map(|(_, value)| value.as_str())
             };
-            let Some(endpoint) = reference("endpoint") else { return true };
+            let Some(endpoint) = reference("endpoint") else {
+                return true;
+            };
             let generation = reference("generation").unwrap_or_default();
             endpoints
                 .iter()

@@ -147,7 +147,11 @@ I declare under penalty of perjury that the foregoing is true and correct.
 
 Date: ____________________        Signature: ______________________________
 ",
-        what = if overview.partial { "chosen items of" } else { "all of" },
+        what = if overview.partial {
+            "chosen items of"
+        } else {
+            "all of"
+        },
         incident = overview.incident,
         deployment = overview.deployment,
         exported = overview.exported,

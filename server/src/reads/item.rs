@@ -166,7 +166,8 @@ impl<'c> Content<'c> {
             match frame.kind {
                 Kind::Want => {
                     let (start, end): (u64, u64) = parse(&frame.payload).map_err(died)?;
-                    let bytes = range(self.collector, self.row, self.segments, start, end, &self.shelf).await?;
+                    let bytes =
+                        range(self.collector, self.row, self.segments, start, end, &self.shelf).await?;
                     self.caged.send(Kind::Range, &bytes).await.map_err(died)?;
                 }
                 Kind::Plain => {

@@ -12,7 +12,10 @@ fn retention(lab: &Lab, incident: &str) -> Value {
 }
 
 fn kept(lab: &Lab, incident: &str) -> String {
-    retention(lab, incident)["kept"].as_str().unwrap_or_default().to_owned()
+    retention(lab, incident)["kept"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[test]
@@ -23,12 +26,18 @@ fn holds_and_retention_keep_evidence_and_survive_the_database() {
     let id = incident.as_str();
     let hold = |person: &str, args: &[&str]| {
         let mut command = lab.exhibit_as(person);
-        command.args(["incident", "hold"]).args(args).args(["--reason", "because"]);
+        command
+            .args(["incident", "hold"])
+            .args(args)
+            .args(["--reason", "because"]);
         command
     };
     let set = |person: &str, args: &[&str]| {
         let mut command = lab.exhibit_as(person);
-        command.args(["incident", "retention", "set", id]).args(args).args(["--reason", "because"]);
+        command
+            .args(["incident", "retention", "set", id])
+            .args(args)
+            .args(["--reason", "because"]);
         command
     };
     assert_eq!(kept(&lab, id), "the incident is open");
@@ -36,8 +45,15 @@ fn holds_and_retention_keep_evidence_and_survive_the_database() {
     // Who may: a responder places, only an approver releases and says how long.
     run(&mut hold("responder", &["place", id])).unwrap();
     run(&mut hold("bob", &["place", id])).unwrap();
-    assert!(kept(&lab, id).starts_with("2 legal holds stand"), "{}", kept(&lab, id));
-    let no_role = refused(&mut hold("responder", &["release", id, "--hold", &first(&lab, id)]), "needs the role approver");
+    assert!(
+        kept(&lab, id).starts_with("under legal hold; 2 stand"),
+        "{}",
+        kept(&lab, id)
+    );
+    let no_role = refused(
+        &mut hold("responder", &["release", id, "--hold", &first(&lab, id)]),
+        "needs the role approver",
+    );
     refused(&mut set("responder", &["--days", "1"]), "needs the role approver");
     refused(&mut hold("responder", &["place", "INC-2026-9999"]), "no incident");
     for (args, words) in [
@@ -53,21 +69,37 @@ fn holds_and_retention_keep_evidence_and_survive_the_database() {
     run(&mut hold("bob", &["release", id, "--hold", &first(&lab, id)])).unwrap();
     run(&mut set("bob", &["--days", "3650"])).unwrap();
     run(lab.exhibit().args(["incident", "close", id, "--reason", "done"])).unwrap();
-    assert!(kept(&lab, id).starts_with("1 legal holds stand"), "{}", kept(&lab, id));
+    assert!(
+        kept(&lab, id).starts_with("under legal hold; 1 stand"),
+        "{}",
+        kept(&lab, id)
+    );
     run(&mut hold("bob", &["release", id])).unwrap();
-    assert!(kept(&lab, id).starts_with("it is kept until 20"), "{}", kept(&lab, id));
+    assert!(
+        kept(&lab, id).starts_with("it is kept until 20"),
+        "{}",
+        kept(&lab, id)
+    );
     run(&mut set("bob", &["--until", "2026-01-01"])).unwrap();
     assert_eq!(kept(&lab, id), "", "closed, no hold, its time has come");
     // A hold comes at the last moment, on a closed incident.
     run(&mut hold("responder", &["place", id])).unwrap();
-    assert!(kept(&lab, id).starts_with("1 legal holds stand"), "{}", kept(&lab, id));
+    assert!(
+        kept(&lab, id).starts_with("under legal hold; 1 stand"),
+        "{}",
+        kept(&lab, id)
+    );
 
     let before = retention(&lab, id);
     assert_eq!(text(&before, "until").unwrap(), "2026-01-01T00:00:00.000Z");
     assert_eq!(before["holds"][0]["reason"], "because");
     let types = timeline(&lab, id);
     assert_eq!(
-        [count(&types, "hold.placed"), count(&types, "hold.released"), count(&types, "retention.changed")],
+        [
+            count(&types, "hold.placed"),
+            count(&types, "hold.released"),
+            count(&types, "retention.changed")
+        ],
         [3, 2, 2]
     );
     assert!(lab.stop_server().unwrap());
@@ -84,7 +116,9 @@ fn holds_and_retention_keep_evidence_and_survive_the_database() {
     let bundle = lab.export(id).unwrap();
     let report = lab.verify(&bundle).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
-    println!("tried: holds by both persons, releases and retention by the responder ({no_role}), a database lost; got: evidence kept by every hold and date, the same after rebuild, and a bundle that verifies");
+    println!(
+        "tried: holds by both persons, releases and retention by the responder ({no_role}), a database lost; got: evidence kept by every hold and date, the same after rebuild, and a bundle that verifies"
+    );
 }
 
 /// The oldest hold that stands, as people type it.

@@ -70,7 +70,9 @@ impl Wanted {
         let mut used = vec![false; self.selectors.len()];
         for (name, _) in sums.iter().filter(|(name, _)| name.starts_with("evidence/")) {
             if !self.selectors.is_empty() && (name.contains("/seals/") || name.ends_with(".zst")) {
-                return Err(odd(format!("the collector sent {name}, which shows items that were not chosen")));
+                return Err(odd(format!(
+                    "the collector sent {name}, which shows items that were not chosen"
+                )));
             }
             let Some((folder, file)) = name.split_once("/items/") else {
                 continue;
@@ -93,7 +95,10 @@ impl Wanted {
                 }
             }
             if !is_wanted {
-                return Err(odd(format!("the collector sent item {}, which was not chosen", record.n)));
+                return Err(odd(format!(
+                    "the collector sent item {}, which was not chosen",
+                    record.n
+                )));
             }
             selection.insert(collection, record.n);
         }
@@ -159,8 +164,16 @@ mod tests {
 
     #[test]
     fn a_mistake_in_a_selector_is_said_before_anything_is_asked() {
-        for texts in [&[b"etc".as_slice()][..], &[b"/etc", b"abab:1"], &[b"/[ab]"], &[b""]] {
-            let failure = wanted(texts).unwrap_err().downcast::<crate::failure::Failure>().unwrap();
+        for texts in [
+            &[b"etc".as_slice()][..],
+            &[b"/etc", b"abab:1"],
+            &[b"/[ab]"],
+            &[b""],
+        ] {
+            let failure = wanted(texts)
+                .unwrap_err()
+                .downcast::<crate::failure::Failure>()
+                .unwrap();
             assert_eq!(failure.exit, crate::failure::Exit::Usage);
             assert!(!failure.next.is_empty());
         }

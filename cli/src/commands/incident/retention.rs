@@ -86,7 +86,15 @@ pub(super) async fn hold(session: &Session, args: HoldArgs) -> anyhow::Result<()
     match args {
         HoldArgs::Place { incident, reason } => {
             let roles = [Role::Responder, Role::Approver];
-            act_about(session, EntryType::HoldPlaced, incident, &[], Some(asked(reason)?), &roles).await
+            act_about(
+                session,
+                EntryType::HoldPlaced,
+                incident,
+                &[],
+                Some(asked(reason)?),
+                &roles,
+            )
+            .await
         }
         HoldArgs::Release {
             incident,
@@ -97,7 +105,15 @@ pub(super) async fn hold(session: &Session, args: HoldArgs) -> anyhow::Result<()
             let standing = standing(session, &incident).await?;
             let refs = [("hold", chosen(&standing, hold.as_deref(), &incident)?)];
             let roles = [Role::Approver];
-            act_about(session, EntryType::HoldReleased, incident, &refs, Some(reason), &roles).await
+            act_about(
+                session,
+                EntryType::HoldReleased,
+                incident,
+                &refs,
+                Some(reason),
+                &roles,
+            )
+            .await
         }
     }
 }
@@ -122,7 +138,15 @@ pub(super) async fn set(session: &Session, args: RetentionArgs) -> anyhow::Resul
     };
     let refs = [("until", until.to_string())];
     let roles = [Role::Approver];
-    act_about(session, EntryType::RetentionChanged, incident, &refs, Some(reason), &roles).await
+    act_about(
+        session,
+        EntryType::RetentionChanged,
+        incident,
+        &refs,
+        Some(reason),
+        &roles,
+    )
+    .await
 }
 
 fn asked(reason: String) -> anyhow::Result<String> {
@@ -147,7 +171,10 @@ fn chosen(standing: &[v1::HoldRow], wanted: Option<&str>, incident: &IncidentId)
     if let Some(wanted) = wanted
         && (wanted.len() < 8 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()))
     {
-        return Err(usage(format!("{wanted} is no hold"), "give at least 8 digits of its id"));
+        return Err(usage(
+            format!("{wanted} is no hold"),
+            "give at least 8 digits of its id",
+        ));
     }
     let matching: Vec<&v1::HoldRow> = standing
         .iter()
@@ -165,9 +192,7 @@ fn chosen(standing: &[v1::HoldRow], wanted: Option<&str>, incident: &IncidentId)
 
 /// For programs.
 pub(super) fn value(answer: &v1::ShowIncidentResponse) -> serde_json::Value {
-    let hold = |row: &v1::HoldRow| {
-        serde_json::json!({"hold": row.hold, "placed": row.placed, "by": row.by, "reason": row.reason})
-    };
+    let hold = |row: &v1::HoldRow| serde_json::json!({"hold": row.hold, "placed": row.placed, "by": row.by, "reason": row.reason});
     serde_json::json!({
         "until": (!answer.retention_until.is_empty()).then_some(&answer.retention_until),
         "holds": answer.holds.iter().map(hold).collect::<Vec<_>>(),
@@ -182,7 +207,7 @@ pub(super) fn told(answer: &v1::ShowIncidentResponse) -> String {
         if answer.kept.is_empty() {
             "nothing keeps it any more".to_owned()
         } else {
-            format!("kept, because {}", shown(&answer.kept))
+            format!("kept: {}", shown(&answer.kept))
         }
     )];
     if !answer.retention_until.is_empty() {
@@ -234,8 +259,14 @@ mod tests {
 
     #[test]
     fn a_date_is_a_day_or_a_time() {
-        assert_eq!(date("2036-12-31").unwrap().to_string(), "2036-12-31T00:00:00.000Z");
-        assert_eq!(date("2036-12-31T10:00:00.000Z").unwrap().to_string(), "2036-12-31T10:00:00.000Z");
+        assert_eq!(
+            date("2036-12-31").unwrap().to_string(),
+            "2036-12-31T00:00:00.000Z"
+        );
+        assert_eq!(
+            date("2036-12-31T10:00:00.000Z").unwrap().to_string(),
+            "2036-12-31T10:00:00.000Z"
+        );
         for wrong in ["31.12.2036", "2036-13-01", "tomorrow", ""] {
             date(wrong).unwrap_err();
         }

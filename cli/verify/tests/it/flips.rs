@@ -46,7 +46,10 @@ pub fn everywhere(
 
 #[test]
 fn every_flipped_bit_of_every_file_is_rejected() {
-    assert_eq!(flipped(&Recipe::default().build(), |_| true), Vec::<String>::new());
+    assert_eq!(
+        flipped(&Recipe::default().build(), |_| true),
+        Vec::<String>::new()
+    );
 }
 
 /// Every bit of the files that `whole` takes, and one of each byte of the others; returns those that a verifier did not mind.

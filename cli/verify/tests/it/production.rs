@@ -63,10 +63,16 @@ fn a_part_verifies_and_says_that_it_is_one() {
     let report = verify(&bundle.files);
     let text = report.text();
     assert_eq!(report.exit_code(), 0, "{text}");
-    assert!(report.partial && text.contains("VERIFIED, PARTIAL PRODUCTION"), "{text}");
+    assert!(
+        report.partial && text.contains("VERIFIED, PARTIAL PRODUCTION"),
+        "{text}"
+    );
     assert!(text.contains("6 of 12 items"), "{text}");
-    let shown: BTreeMap<&str, Option<u64>> =
-        report.items.iter().map(|item| (item.shown.as_str(), item.size)).collect();
+    let shown: BTreeMap<&str, Option<u64>> = report
+        .items
+        .iter()
+        .map(|item| (item.shown.as_str(), item.size))
+        .collect();
     let expected = [
         ("/etc", None),
         ("/etc/hard1", None),
@@ -78,7 +84,11 @@ fn a_part_verifies_and_says_that_it_is_one() {
     assert_eq!(shown, BTreeMap::from(expected));
     for check in ["seals", "container"] {
         let found = report.checks.iter().find(|found| found.check == check).unwrap();
-        assert_eq!((found.verdict, found.required), (Verdict::NotChecked, false), "{text}");
+        assert_eq!(
+            (found.verdict, found.required),
+            (Verdict::NotChecked, false),
+            "{text}"
+        );
         assert!(found.says.contains("does not apply"), "{text}");
     }
     // Every single item alone, but those that cannot leave alone.
@@ -95,9 +105,10 @@ fn nothing_of_the_neighbours_is_in_it() {
     let bundle = part(&CHOSEN).build();
     let all: Vec<(&String, &Vec<u8>)> = bundle.files.iter().collect();
     let holds = |needle: &[u8]| {
-        let found = all
-            .iter()
-            .find(|(name, bytes)| name.as_bytes().windows(needle.len()).any(|at| at == needle) || bytes.windows(needle.len()).any(|at| at == needle));
+        let found = all.iter().find(|(name, bytes)| {
+            name.as_bytes().windows(needle.len()).any(|at| at == needle)
+                || bytes.windows(needle.len()).any(|at| at == needle)
+        });
         found.map(|(name, _)| (*name).clone())
     };
     let mut neighbours = 0;
@@ -106,7 +117,10 @@ fn nothing_of_the_neighbours_is_in_it() {
         let path = &record.path.0;
         if CHOSEN.contains(&record.n) {
             let record = name(&bundle.files, ItemFile::Record, record.n);
-            assert_eq!(bundle.files[&record], line, "what is searched for here is found where it is");
+            assert_eq!(
+                bundle.files[&record], line,
+                "what is searched for here is found where it is"
+            );
             continue;
         }
         if path == b"/" {
@@ -114,7 +128,11 @@ fn nothing_of_the_neighbours_is_in_it() {
         }
         neighbours += 1;
         // As bytes, in base64 at each of its three places, in hex; the salt; the digests that could be guessed from a known file.
-        let mut needles = vec![path.clone(), hex(path).into_bytes(), STANDARD.encode(record.salt.0).into_bytes()];
+        let mut needles = vec![
+            path.clone(),
+            hex(path).into_bytes(),
+            STANDARD.encode(record.salt.0).into_bytes(),
+        ];
         for shift in 0..3 {
             // The letters at both ends also hold bits of what stands beside.
             let encoded = STANDARD.encode([vec![0; shift], path.clone()].concat());
@@ -123,7 +141,13 @@ fn nothing_of_the_neighbours_is_in_it() {
         needles.extend(record.sha256.map(|digest| digest.to_string().into_bytes()));
         needles.push(hex(ledger::leaf_hash(&line).as_bytes()).into_bytes());
         for needle in needles.into_iter().filter(|needle| needle.len() > 6) {
-            assert_eq!(holds(&needle), None, "{} of item {}", needle.escape_ascii(), record.n);
+            assert_eq!(
+                holds(&needle),
+                None,
+                "{} of item {}",
+                needle.escape_ascii(),
+                record.n
+            );
         }
     }
     assert_eq!(neighbours, 5);
@@ -137,7 +161,11 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn every_flipped_bit_of_a_part_is_rejected() {
     // Without the long sparse file: zeros take long and say little. Custody and deployment are those of a whole bundle.
-    let own = |name: &str| !["custody/", "deployment/", "orders/", "approvals/"].iter().any(|same| name.starts_with(same));
+    let own = |name: &str| {
+        !["custody/", "deployment/", "orders/", "approvals/"]
+            .iter()
+            .any(|same| name.starts_with(same))
+    };
     assert_eq!(flipped(&part(&[2, 3, 5, 6]).build(), own), Vec::<String>::new());
 }
 
@@ -153,75 +181,197 @@ fn items() {
         files.insert(name, bytes.to_vec());
     };
     refused(vec![
-        ("another item's content of the same length", "items", then(move |files| content(files, 2, b"other words\n"))),
-        ("content cut", "items", then(move |files| content(files, 2, b"hello world"))),
-        ("content longer", "items", then(move |files| content(files, 2, b"hello world\n\n"))),
-        ("content missing", "items", then(|files| drop(files.remove(&name(files, ItemFile::Content, 2))))),
-        ("content for a folder", "items", then(move |files| content(files, 1, b""))),
-        ("content for a denied file", "items", then(move |files| content(files, 5, b"root:x:0:0\n"))),
-        ("content for a hard link", "items", then(move |files| content(files, 3, b"hello world\n"))),
-        ("a byte in a gap", "items", then(|files| {
-            let name = name(files, ItemFile::Content, 6);
-            files.get_mut(&name).unwrap()[700] = b'x';
-        })),
-        ("a byte in a hole, with its digest", "items", then(|files| {
-            let name = name(files, ItemFile::Content, 7);
-            files.get_mut(&name).unwrap()[50_000] = b'x';
-            let digest = Digest::of(&files[&name]);
-            item(files, 7, |record| record.sha256 = Some(digest));
-        })),
-        ("a record with other content and its digest", "items", then(move |files| {
-            content(files, 2, b"howdy world\n");
-            item(files, 2, |record| record.sha256 = Some(Digest::of(b"howdy world\n")));
-        })),
-        ("another salt", "items", then(|files| item(files, 2, |record| record.salt = Salt([1; 16])))),
-        ("another path", "items", then(|files| item(files, 5, |record| {
-            record.path.0 = b"/etc/passwd".to_vec();
-            record.shown = "/etc/passwd".into();
-        }))),
-        ("a denied file that is called absent", "items", then(|files| item(files, 5, |record| {
-            record.outcome = evidence::outcome::Outcome::Absent;
-        }))),
-        ("a gap that is called short", "items", then(|files| item(files, 6, |record| record.gaps[0].why = GapWhy::Timeout))),
-        ("a record with a space in it", "items", then(|files| {
-            let name = name(files, ItemFile::Record, 2);
-            files.get_mut(&name).unwrap().push(b'\n');
-        })),
-        ("an item under another's number", "items", then(|files| rename(files, 2, 8))),
-        ("two items that changed places", "items", then(|files| {
-            rename(files, 2, 100);
-            rename(files, 6, 2);
-            rename(files, 100, 6);
-        })),
-        ("a proof for another place", "items", then(|files| proof(files, 2, |proof| proof.index = 4))),
-        ("a proof in a smaller tree", "items", then(|files| proof(files, 2, |proof| proof.count = 11))),
-        ("a proof of another collection", "items", then(|files| proof(files, 2, |proof| proof.collection = Digest([3; 32])))),
-        ("a proof with a hash more", "items", then(|files| proof(files, 2, |proof| proof.hashes.push(ledger::Hash([0; 32]))))),
-        ("a proof of the neighbour", "items", then(|files| {
-            let other = files[&name(files, ItemFile::Proof, 3)].clone();
-            files.insert(name(files, ItemFile::Proof, 2), other);
-        })),
-        ("no proof", "items", then(|files| drop(files.remove(&name(files, ItemFile::Proof, 2))))),
-        ("a record out of another collection, with its proof there", "items", with! { files: |files: &mut Files| {
-            // The first attempt sealed the same files with other salts: true records, true hashes, another tree.
-            let mine = produced_of_attempt(files, 1, 2);
-            produce(files, &CHOSEN);
-            for (file, bytes) in [(ItemFile::Record, mine.0), (ItemFile::Proof, mine.1)] {
-                let name = name(files, file, 2);
-                files.insert(name, bytes);
-            }
-        } }),
-        ("a hard link without what it links to", "items", with! { files: |files: &mut Files| produce(files, &[3, 5]) }),
-        ("the list of outcomes", "items", with! { files: |files: &mut Files| produce(files, &[2, 11]) }),
-        ("no manifest", "manifest", then(|files| files.retain(|name, _| !name.contains("/manifest.json")))),
-        ("a manifest with another root", "manifest", with! {
-            files: |files: &mut Files| {
+        (
+            "another item's content of the same length",
+            "items",
+            then(move |files| content(files, 2, b"other words\n")),
+        ),
+        (
+            "content cut",
+            "items",
+            then(move |files| content(files, 2, b"hello world")),
+        ),
+        (
+            "content longer",
+            "items",
+            then(move |files| content(files, 2, b"hello world\n\n")),
+        ),
+        (
+            "content missing",
+            "items",
+            then(|files| drop(files.remove(&name(files, ItemFile::Content, 2)))),
+        ),
+        (
+            "content for a folder",
+            "items",
+            then(move |files| content(files, 1, b"")),
+        ),
+        (
+            "content for a denied file",
+            "items",
+            then(move |files| content(files, 5, b"root:x:0:0\n")),
+        ),
+        (
+            "content for a hard link",
+            "items",
+            then(move |files| content(files, 3, b"hello world\n")),
+        ),
+        (
+            "a byte in a gap",
+            "items",
+            then(|files| {
+                let name = name(files, ItemFile::Content, 6);
+                files.get_mut(&name).unwrap()[700] = b'x';
+            }),
+        ),
+        (
+            "a byte in a hole, with its digest",
+            "items",
+            then(|files| {
+                let name = name(files, ItemFile::Content, 7);
+                files.get_mut(&name).unwrap()[50_000] = b'x';
+                let digest = Digest::of(&files[&name]);
+                item(files, 7, |record| record.sha256 = Some(digest));
+            }),
+        ),
+        (
+            "a record with other content and its digest",
+            "items",
+            then(move |files| {
+                content(files, 2, b"howdy world\n");
+                item(files, 2, |record| {
+                    record.sha256 = Some(Digest::of(b"howdy world\n"))
+                });
+            }),
+        ),
+        (
+            "another salt",
+            "items",
+            then(|files| item(files, 2, |record| record.salt = Salt([1; 16]))),
+        ),
+        (
+            "another path",
+            "items",
+            then(|files| {
+                item(files, 5, |record| {
+                    record.path.0 = b"/etc/passwd".to_vec();
+                    record.shown = "/etc/passwd".into();
+                })
+            }),
+        ),
+        (
+            "a denied file that is called absent",
+            "items",
+            then(|files| {
+                item(files, 5, |record| {
+                    record.outcome = evidence::outcome::Outcome::Absent;
+                })
+            }),
+        ),
+        (
+            "a gap that is called short",
+            "items",
+            then(|files| item(files, 6, |record| record.gaps[0].why = GapWhy::Timeout)),
+        ),
+        (
+            "a record with a space in it",
+            "items",
+            then(|files| {
+                let name = name(files, ItemFile::Record, 2);
+                files.get_mut(&name).unwrap().push(b'\n');
+            }),
+        ),
+        (
+            "an item under another's number",
+            "items",
+            then(|files| rename(files, 2, 8)),
+        ),
+        (
+            "two items that changed places",
+            "items",
+            then(|files| {
+                rename(files, 2, 100);
+                rename(files, 6, 2);
+                rename(files, 100, 6);
+            }),
+        ),
+        (
+            "a proof for another place",
+            "items",
+            then(|files| proof(files, 2, |proof| proof.index = 4)),
+        ),
+        (
+            "a proof in a smaller tree",
+            "items",
+            then(|files| proof(files, 2, |proof| proof.count = 11)),
+        ),
+        (
+            "a proof of another collection",
+            "items",
+            then(|files| proof(files, 2, |proof| proof.collection = Digest([3; 32]))),
+        ),
+        (
+            "a proof with a hash more",
+            "items",
+            then(|files| proof(files, 2, |proof| proof.hashes.push(ledger::Hash([0; 32])))),
+        ),
+        (
+            "a proof of the neighbour",
+            "items",
+            then(|files| {
+                let other = files[&name(files, ItemFile::Proof, 3)].clone();
+                files.insert(name(files, ItemFile::Proof, 2), other);
+            }),
+        ),
+        (
+            "no proof",
+            "items",
+            then(|files| drop(files.remove(&name(files, ItemFile::Proof, 2)))),
+        ),
+        (
+            "a record out of another collection, with its proof there",
+            "items",
+            with! { files: |files: &mut Files| {
+                // The first attempt sealed the same files with other salts: true records, true hashes, another tree.
+                let mine = produced_of_attempt(files, 1, 2);
                 produce(files, &CHOSEN);
-                let name = format!("evidence/{}/manifest.json", stored_id(files));
-                edit(files, &name, |manifest: &mut evidence::manifest::Manifest| manifest.items_root = Digest([1; 32]));
+                for (file, bytes) in [(ItemFile::Record, mine.0), (ItemFile::Proof, mine.1)] {
+                    let name = name(files, file, 2);
+                    files.insert(name, bytes);
+                }
+            } },
+        ),
+        (
+            "a hard link without what it links to",
+            "items",
+            with! { files: |files: &mut Files| produce(files, &[3, 5]) },
+        ),
+        (
+            "the list of outcomes",
+            "items",
+            with! { files: |files: &mut Files| produce(files, &[2, 11]) },
+        ),
+        (
+            "no manifest",
+            "manifest",
+            then(|files| files.retain(|name, _| !name.contains("/manifest.json"))),
+        ),
+        (
+            "a manifest with another root",
+            "manifest",
+            with! {
+                files: |files: &mut Files| {
+                    produce(files, &CHOSEN);
+                    let name = format!("evidence/{}/manifest.json", stored_id(files));
+                    edit(files, &name, |manifest: &mut evidence::manifest::Manifest| manifest.items_root = Digest([1; 32]));
+                },
             },
-        }),
-        ("no order", "delegation", then(|files| files.retain(|name, _| !name.starts_with("orders/") || name.contains(".targets/")))),
+        ),
+        (
+            "no order",
+            "delegation",
+            then(|files| files.retain(|name, _| !name.starts_with("orders/") || name.contains(".targets/"))),
+        ),
     ]);
 }
 
@@ -248,36 +398,85 @@ fn produced_of_attempt(files: &Files, attempt: u32, n: u64) -> (Vec<u8>, Vec<u8>
 
 #[test]
 fn labels_and_coverage() {
-    let unlabel = |files: &mut Files| edit(files, "bundle.json", |overview: &mut Overview| overview.partial = false);
+    let unlabel = |files: &mut Files| {
+        edit(files, "bundle.json", |overview: &mut Overview| {
+            overview.partial = false
+        })
+    };
     let whole = Recipe::default().build().files;
     let seal = format!("evidence/{}/seals/000000.seal", stored_id(&whole));
     refused(vec![
         ("a part without its label", "coverage", then(unlabel)),
-        ("a part that its entry calls whole", "export", Recipe {
-            export: Box::new(|paper| paper.document.fields.clear()),
-            ..part(&CHOSEN)
-        }),
-        ("a whole that its entry calls a part", "export", Recipe {
-            export: Box::new(|paper| paper.document.fields = evidence::pairs::sorted([("partial", "yes".to_owned())])),
-            ..Recipe::default()
-        }),
-        ("an item more than its entry counts", "export", Recipe {
-            export: Box::new(|paper| paper.document.fields = evidence::pairs::sorted(selection(&part(&[2]).build().files).fields())),
-            ..part(&CHOSEN)
-        }),
-        ("a seal beside the items", "coverage", then(move |files| drop(files.insert(seal.clone(), whole[&seal].clone())))),
-        ("no item", "coverage", with! { files: |files: &mut Files| {
-            produce(files, &[]);
-            files.retain(|name, _| !name.starts_with("evidence/"));
-            edit(files, "bundle.json", |overview: &mut Overview| overview.collections.clear());
-        } }),
-        ("a list of more collections", "coverage", then(|files| edit(files, "bundle.json", |overview: &mut Overview| overview.collections.push(Digest([255; 32]))))),
-        ("a file beside the items", "export", then(|files| {
-            let name = name(files, ItemFile::Record, 2).replace(".record", ".note");
-            files.insert(name, b"planted".to_vec());
-        })),
-        ("content without a record", "export", then(|files| drop(files.insert(name(files, ItemFile::Content, 9), vec![])))),
-        ("a text", "coverage", then(|files| drop(files.insert(format!("details/{}.json", title().1), title().0)))),
+        (
+            "a part that its entry calls whole",
+            "export",
+            Recipe {
+                export: Box::new(|paper| paper.document.fields.clear()),
+                ..part(&CHOSEN)
+            },
+        ),
+        (
+            "a whole that its entry calls a part",
+            "export",
+            Recipe {
+                export: Box::new(|paper| {
+                    paper.document.fields = evidence::pairs::sorted([("partial", "yes".to_owned())])
+                }),
+                ..Recipe::default()
+            },
+        ),
+        (
+            "an item more than its entry counts",
+            "export",
+            Recipe {
+                export: Box::new(|paper| {
+                    paper.document.fields =
+                        evidence::pairs::sorted(selection(&part(&[2]).build().files).fields())
+                }),
+                ..part(&CHOSEN)
+            },
+        ),
+        (
+            "a seal beside the items",
+            "coverage",
+            then(move |files| drop(files.insert(seal.clone(), whole[&seal].clone()))),
+        ),
+        (
+            "no item",
+            "coverage",
+            with! { files: |files: &mut Files| {
+                produce(files, &[]);
+                files.retain(|name, _| !name.starts_with("evidence/"));
+                edit(files, "bundle.json", |overview: &mut Overview| overview.collections.clear());
+            } },
+        ),
+        (
+            "a list of more collections",
+            "coverage",
+            then(|files| {
+                edit(files, "bundle.json", |overview: &mut Overview| {
+                    overview.collections.push(Digest([255; 32]))
+                })
+            }),
+        ),
+        (
+            "a file beside the items",
+            "export",
+            then(|files| {
+                let name = name(files, ItemFile::Record, 2).replace(".record", ".note");
+                files.insert(name, b"planted".to_vec());
+            }),
+        ),
+        (
+            "content without a record",
+            "export",
+            then(|files| drop(files.insert(name(files, ItemFile::Content, 9), vec![]))),
+        ),
+        (
+            "a text",
+            "coverage",
+            then(|files| drop(files.insert(format!("details/{}.json", title().1), title().0))),
+        ),
     ]);
 }
 
@@ -299,25 +498,57 @@ fn stock_tools_take_the_part_and_refuse_a_forged_one() {
     };
     let (code, said) = script(&part(&CHOSEN).build().files);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("PARTIAL PRODUCTION") && said.contains("6 items"), "{said}");
+    assert!(
+        said.contains("PARTIAL PRODUCTION") && said.contains("6 items"),
+        "{said}"
+    );
     for n in 0..11_u64 {
-        let (code, said) = script(&part(if n == 3 { &[2, 3] } else { std::slice::from_ref(&n) }).build().files);
+        let (code, said) = script(
+            &part(if n == 3 { &[2, 3] } else { std::slice::from_ref(&n) })
+                .build()
+                .files,
+        );
         assert_eq!(code, Some(0), "item {n}: {said}");
     }
     for (why, recipe) in [
-        ("content", then(|files| drop(files.insert(name(files, ItemFile::Content, 2), b"other words\n".to_vec())))),
-        ("salt", then(|files| item(files, 2, |record| record.salt = Salt([1; 16])))),
+        (
+            "content",
+            then(|files| drop(files.insert(name(files, ItemFile::Content, 2), b"other words\n".to_vec()))),
+        ),
+        (
+            "salt",
+            then(|files| item(files, 2, |record| record.salt = Salt([1; 16]))),
+        ),
         ("place", then(|files| proof(files, 2, |proof| proof.index = 4))),
-        ("hash", then(|files| proof(files, 2, |proof| proof.hashes[0] = ledger::Hash([0; 32])))),
+        (
+            "hash",
+            then(|files| proof(files, 2, |proof| proof.hashes[0] = ledger::Hash([0; 32]))),
+        ),
         ("tree", then(|files| proof(files, 2, |proof| proof.count = 11))),
         ("number", then(|files| rename(files, 2, 8))),
-        ("no content", then(|files| drop(files.remove(&name(files, ItemFile::Content, 2))))),
-        ("content of what was denied", then(|files| drop(files.insert(name(files, ItemFile::Content, 5), vec![])))),
-        ("label", then(|files| edit(files, "bundle.json", |overview: &mut Overview| overview.partial = false))),
-        ("entry", Recipe {
-            export: Box::new(|paper| paper.document.fields.clear()),
-            ..part(&CHOSEN)
-        }),
+        (
+            "no content",
+            then(|files| drop(files.remove(&name(files, ItemFile::Content, 2)))),
+        ),
+        (
+            "content of what was denied",
+            then(|files| drop(files.insert(name(files, ItemFile::Content, 5), vec![]))),
+        ),
+        (
+            "label",
+            then(|files| {
+                edit(files, "bundle.json", |overview: &mut Overview| {
+                    overview.partial = false
+                })
+            }),
+        ),
+        (
+            "entry",
+            Recipe {
+                export: Box::new(|paper| paper.document.fields.clear()),
+                ..part(&CHOSEN)
+            },
+        ),
     ] {
         let (code, said) = script(&recipe.build().files);
         assert_eq!(code, Some(1), "{why}: {said}");

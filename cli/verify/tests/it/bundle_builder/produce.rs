@@ -6,17 +6,20 @@ use evidence::bundle::Overview;
 use evidence::container::{SeekTable, read_item};
 use evidence::digest::Digest;
 use evidence::item::{ItemRecord, Stage};
+use evidence::json;
 use evidence::manifest::Manifest;
 use evidence::production::{ItemFile, ItemProof, Selection};
 use evidence::seal::Seal;
-use evidence::json;
 use ledger::{Leaves, inclusion_proof, leaf_hash};
 
 use super::{Files, edit};
 
 /// The stored collection's id.
 pub fn stored_id(files: &Files) -> Digest {
-    let name = files.keys().find(|name| name.ends_with("/manifest.json")).unwrap();
+    let name = files
+        .keys()
+        .find(|name| name.ends_with("/manifest.json"))
+        .unwrap();
     name.split('/').nth(1).unwrap().parse().unwrap()
 }
 
@@ -76,7 +79,8 @@ pub fn produce(files: &mut Files, chosen: &[u64]) {
     }
     let folder = format!("evidence/{id}/");
     files.retain(|name, _| {
-        let elsewhere = name.starts_with("details/") || (name.starts_with("evidence/") && !name.starts_with(&folder));
+        let elsewhere =
+            name.starts_with("details/") || (name.starts_with("evidence/") && !name.starts_with(&folder));
         !(elsewhere || name.contains("/seals/") || name.ends_with(".zst"))
     });
     files.extend(items);
