@@ -119,14 +119,14 @@ pub struct LockOutlasts {
 ///
 /// # Errors
 /// A refusal when there is no such incident, or no such hold that stands.
-pub fn guard(tx: &Connection, incident: &str, weighed: &Change) -> Result<(), Denied> {
+pub fn guard(tx: &Connection, incident: &str, change: &Change) -> Result<(), Denied> {
     let Some(standing) = Standing::of(tx, incident)? else {
         return Err(Denied::no(
             Class::Missing,
             format!("there is no incident {incident}"),
         ));
     };
-    match weighed {
+    match change {
         Change::Other => Ok(()),
         Change::Release(hold) if standing.holds.iter().any(|row| row.hold == hold.0) => Ok(()),
         Change::Release(hold) => Err(Denied::no(
