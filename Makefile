@@ -4,7 +4,7 @@ SHELL := /bin/bash
 ROUNDS ?= 1000
 SEED ?= 1
 
-.PHONY: help demo test test-% lint faults bench deb audit clean
+.PHONY: help demo test test-% test-garage lint faults bench deb audit clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ test: ## everything the gate runs: lint, build, all suites (installs what it nee
 
 test-%: ## one suite by name (python3 packaging/run-tests.py --list)
 	@python3 packaging/run-tests.py $*
+
+test-garage: ## suite `stores` with Garage as a third S3 server (builds it once into the cache: half an hour)
+	@sh packaging/test-s3/garage-build.sh
+	@python3 packaging/run-tests.py stores
 
 lint: ## formatting, spelling, licences, clippy, documentation
 	@python3 packaging/run-tests.py lint

@@ -23,14 +23,23 @@ systemd-journal-remote:/usr/lib/systemd/systemd-journal-remote:writes journals t
 systemd:/lib/systemd/systemd:journalctl, and the init of the booted container
 dbus:/usr/bin/dbus-daemon:what systemd waits for when it boots
 systemd-container:/usr/bin/systemd-nspawn:boots systemd to start the packages
+golang-go:/usr/bin/go:compiles a foreign reader of our ledger
+golang-golang-x-mod-dev:/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog:Go's own transparency log code, that foreign reader's
+ceph-mon:/usr/bin/ceph-mon:a real S3 server with Object Lock: its monitor
+ceph-osd:/usr/bin/ceph-osd:the same, its memory disk
+ceph-common:/usr/bin/ceph:the same, its command line
+radosgw:/usr/bin/radosgw:the same, its gateway
+curl:/usr/bin/curl:makes a bucket, asks whether a server answers
 procps:/usr/bin/pgrep:process lists in the demo
 "
 # version pinned: a linter that changes its mind overnight breaks the gate
 pip_packages="typos==1.52.0 dissect.target==3.25.1"
+# a C2SP witness and a C2SP reader of other people; apart, because they ask for a Python that Debian 12 has not and run with 3.11 all the same
+strangers_packages="aics-witness==0.1.0 aics-tlog==0.2.1 cryptography==50.0.2"
 cargo_deny=0.20.2
 
 if [ "${1:-}" = --list ]; then
-    echo "apt:$apt_packages"; echo "pip: $pip_packages"; echo "cargo: cargo-deny $cargo_deny"; exit 0
+    echo "apt:$apt_packages"; echo "pip: $pip_packages $strangers_packages"; echo "pip, with Python 3.13: LocalStack"; echo "cargo: cargo-deny $cargo_deny"; exit 0
 fi
 
 missing=""
@@ -67,6 +76,40 @@ if [ ! -e "$stamp" ]; then
     else
         echo "test-deps: Python packages could not be installed; suites that need them are skipped by name"
         rm -rf "$venv"
+    fi
+fi
+
+venv="$cache/venv-strangers"
+stamp="$venv/.exhibit-$(printf %s "$strangers_packages" | sha256sum | cut -c1-16)"
+if [ ! -e "$stamp" ]; then
+    echo "test-deps: Python packages into $venv: $strangers_packages"
+    rm -rf "$venv"
+    # shellcheck disable=SC2086  # a list of names
+    if /usr/bin/python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check --ignore-requires-python $strangers_packages; then
+        : >"$stamp"
+    else
+        echo "test-deps: foreign readers of the ledger could not be installed; suite 'strangers' is skipped by name"
+        rm -rf "$venv"
+    fi
+fi
+
+# LocalStack needs Python 3.13 or later; these versions work together, newer ones of its neighbours do not.
+localstack_packages="localstack-core[base-runtime]==2026.3.0 cbor2==5.7.1 cryptography==42.0.8 pyOpenSSL==24.2.1 service-identity==24.1.0"
+if [ ! -e "$cache/localstack/.exhibit-whole" ]; then
+    python=""
+    for candidate in python3 python3.13 python3.14 "$HOME"/.pyenv/versions/3.1[34]*/bin/python3; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 13))' 2>/dev/null; then python=$candidate; break; fi
+    done
+    if [ -n "$python" ]; then
+        echo "test-deps: LocalStack into $cache/localstack (once)"
+        rm -rf "$cache/localstack"
+        # shellcheck disable=SC2086  # a list of names
+        if "$python" -m venv "$cache/localstack" && "$cache/localstack/bin/pip" install -q --disable-pip-version-check $localstack_packages; then
+            : >"$cache/localstack/.exhibit-whole"
+        else
+            echo "test-deps: LocalStack could not be installed; its tests are skipped by name"
+            rm -rf "$cache/localstack"
+        fi
     fi
 fi
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks a bundle with stock tools alone, for people who trust nobody's program: docs/spec/bundle.md is the text behind it.
 #   sh verify.sh BUNDLE TRUSTDIR
-# Needs sha256sum, find, ssh-keygen (8.2 or later), openssl (3.0 or later), base64, tar, zstd, awk, sed, grep, sort; python3 for the ledger proofs.
+# Needs sha256sum, find, ssh-keygen (8.2 or later), openssl (3.0 or later), base64, tar, zstd, awk, sed, grep, sort, od; python3 for the ledger proofs.
 # TRUSTDIR holds what you pinned: authority, policy, perhaps tsa.pem and roster_version_min; never take it from the bundle. Use your own copy
 # of this script: its digest is published with each release.
 # Exit: 1 a check failed; 2 a check could not be made; 0 all checks below hold. What they do not cover is printed last.
@@ -12,7 +12,7 @@ umask 077
 [ $# -eq 2 ] || { echo "usage: sh verify.sh BUNDLE TRUSTDIR" >&2; exit 64; }
 bundle=$(cd -- "$1" 2>/dev/null && pwd) || { echo "verify: $1 is no folder; unpack an archive first" >&2; exit 2; }
 trust=$(cd -- "$2" 2>/dev/null && pwd) || { echo "verify: $2 is no folder" >&2; exit 2; }
-for tool in sha256sum find ssh-keygen openssl base64 tar zstd awk sed grep sort comm head tail; do
+for tool in sha256sum find ssh-keygen openssl base64 tar zstd awk sed grep sort comm head tail od; do
     command -v "$tool" >/dev/null || { echo "verify: $tool is missing; install it" >&2; exit 2; }
 done
 for file in "$bundle/SHA256SUMS" "$bundle/bundle.json" "$trust/authority" "$trust/policy"; do
@@ -117,7 +117,47 @@ note() { # check, file
 }
 note checkpoint "$bundle/ledger/checkpoint"
 note export.checkpoint "$bundle/export/checkpoint"
-if grep -q '^quorum none$' "$trust/policy"; then :; else skip quorum "cosigners of the pinned policy"; fi
+
+# --- Cosigners (c2sp.org/tlog-cosignature): each line of a pinned key must hold; then the arithmetic of the pinned policy.
+awk 'length($0) == 0 { exit } { print }' "$bundle/ledger/checkpoint" >"$work/text"
+: >"$work/cosigned"; wrong=""; pinned=0; mirror=""; complete=""
+while read -r word name vkey rest; do
+    [ "$word" = witness ] || continue
+    pinned=$((pinned + 1)); key=${vkey%%+*}; rest=${vkey#*+}; id=${rest%%+*}; since=""
+    case $key in */mirror) mirror="$mirror $name" ;; esac
+    printf '%s' "${rest#*+}" | base64 -d 2>/dev/null >"$work/point"
+    [ "$(head -c 1 "$work/point" | od -An -tx1 | tr -d ' \n')" = 04 ] || { wrong="$name: not a cosigner's key"; continue; }
+    { printf '\060\052\060\005\006\003\053\145\160\003\041\000'; tail -c +2 "$work/point"; } >"$work/cosigner.der"
+    awk -v name="$key" 'past && $1 == "\342\200\224" && $2 == name { print $3 } length($0) == 0 { past = 1 }' "$bundle/ledger/checkpoint" >"$work/lines"
+    while read -r line; do
+        printf '%s' "$line" | base64 -d 2>/dev/null >"$work/blob"
+        [ "$(head -c 4 "$work/blob" | od -An -tx1 | tr -d ' \n')" = "$id" ] || continue # another key of this name: unknown
+        time=$(printf '%d' "0x$(tail -c +5 "$work/blob" | head -c 8 | od -An -tx1 | tr -d ' \n')" 2>/dev/null)
+        tail -c 64 "$work/blob" >"$work/signature"
+        { printf 'cosignature/v1\ntime %s\n' "$time"; cat "$work/text"; } >"$work/message"
+        [ "$(wc -c <"$work/blob")" -eq 76 ] && openssl pkeyutl -verify -pubin -keyform DER -inkey "$work/cosigner.der" -rawin -in "$work/message" -sigfile "$work/signature" >"$work/said" 2>&1 ||
+            { wrong="the line of $name does not hold"; continue; }
+        if [ -z "$since" ] || [ "$time" -lt "$since" ]; then since=$time; fi
+    done <"$work/lines"
+    [ -n "$since" ] || continue
+    echo "$name" >>"$work/cosigned"
+    case $key in */mirror) complete="$complete $name" ;; esac
+    printf '             %-18s %s\n' "vouched for by" "$name ($key), since $(date -u -d "@$since" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo "$since s after 1970")"
+done <"$trust/policy"
+count=$(wc -l <"$work/cosigned" | tr -d ' ')
+verdict=$(awk -v cosigned="$(tr '\n' ' ' <"$work/cosigned")" '
+    BEGIN { n = split(cosigned, names, " "); for (i = 1; i <= n; i++) met[names[i]] = 1 }
+    $1 == "group" { n = 0; for (i = 4; i <= NF; i++) n += ($i in met); if (n >= ($3 == "any" ? 1 : $3 == "all" ? NF - 3 : $3 + 0)) met[$2] = 1 }
+    $1 == "quorum" { print $2 == "none" ? "none" : ($2 in met) ? "met" : "short" }' "$trust/policy")
+waived=no; grep -q '"without_quorum":true' "$bundle/bundle.json" && waived=yes
+if [ -n "$wrong" ]; then bad quorum "$wrong"
+elif [ "$verdict" = none ]; then printf 'not checked  %-18s %s\n' quorum "the pinned policy asks for no cosigners"
+elif [ "$verdict" = met ]; then ok quorum "$count of the $pinned pinned cosigners signed this head"
+elif [ $waived = yes ]; then skip quorum "exported WITHOUT QUORUM: $count of the $pinned pinned cosigners"
+else bad quorum "$count of the $pinned pinned cosigners: fewer than the pinned policy asks"; fi
+if [ -n "$complete" ]; then ok custody.complete "every entry below this head was checked by$complete"
+elif [ -n "$mirror" ] && [ "$verdict" != none ]; then skip custody.complete "no word of$mirror: vouched for by the collector alone"
+else printf 'not checked  %-18s %s\n' custody.complete "no mirror vouches: vouched for by the collector"; fi
 
 # --- Time stamps (RFC 3161).
 stamp() { # check, response, data
@@ -200,11 +240,14 @@ def place(name, entry):
         if content["type"] == "exhibit-act-v1" and armours:
             if content["deployment"] != envelope["deployment"] or content["incident"] != envelope["incident"]: raise ValueError("its act belongs elsewhere")
             kind, _, person = content["by"].partition(":")
-            if kind != "person": raise ValueError("signed by no person")
+            if kind != "person" and (kind, content["act"]) != ("mirror", "evidence.replicated"): raise ValueError("signed by no person")
             base = os.path.join(acts, name.replace("/", "_"))
-            for ending, data in ((".json", document), (".sig", armours), (".by", (person + "\n").encode())):
+            for ending, data in ((".json", document), (".sig", armours), (".by" if kind == "person" else ".mirror", (person + "\n").encode())):
                 with open(base + ending, "wb") as out: out.write(data)
     elif envelope["act"] != "digest": raise ValueError("its act is missing")
+    if envelope["type"] == "mirror.admitted":
+        refs = dict(envelope["refs"])
+        with open(os.path.join(acts, "admitted"), "a") as out: out.write(refs["mirror"] + " " + refs["key"] + "\n")
     return envelope
 try:
     overview, want = json.loads(read("bundle.json")), head(read("ledger/checkpoint"))
@@ -240,6 +283,15 @@ try:
     refs = dict(envelope["refs"])
     if envelope["type"] != "bundle.exported" or envelope["incident"] != overview["incident"]: raise ValueError("export/entry is another act")
     if refs["sums"] != hashlib.sha256(read("SHA256SUMS")).hexdigest(): raise ValueError("the ledger names another SHA256SUMS")
+    chosen = []
+    for collection in sorted(os.listdir(os.path.join(bundle, "evidence"))) if os.path.isdir(os.path.join(bundle, "evidence")) else []:
+        path = os.path.join(bundle, "evidence", collection, "items")
+        numbers = [int(file[:-7]) for file in os.listdir(path) if file.endswith(".record")] if os.path.isdir(path) else []
+        chosen += [f"{collection} {number}\n" for number in sorted(numbers)]
+    fields = dict(json.loads(entry.split(b"\n")[1])["fields"])
+    wanted = {"items": str(len(chosen)), "partial": "yes", "selection": hashlib.sha256("".join(chosen).encode()).hexdigest()} if overview["partial"] else {}
+    if overview.get("without_quorum"): wanted["without_quorum"] = "yes"
+    if fields != wanted: raise ValueError("the ledger says otherwise whether this is a part, of which items, or whether there was a quorum")
     if refs["head"] != overview["head"] or int(refs["count"]) != len(chain) or envelope["seq"] < len(chain): raise ValueError("the ledger names another head")
     say("export", "ok bundle.exported names this SHA256SUMS, in a ledger that continues this bundle's")
 except Exception as why:
@@ -253,9 +305,15 @@ PY
     for act in "$work"/acts/*.json; do
         [ -f "$act" ] || continue
         acts=$((acts + 1))
+        if [ -f "${act%.json}.mirror" ]; then
+            # By the act key that its mirror.admitted names, which an endpoint-admin signed and which is among these acts.
+            key=$(ssh-keygen -Y check-novalidate -n exhibit-act-v1 -s "${act%.json}.sig" <"$act" 2>/dev/null | sed -n 's/.* key \(SHA256:[A-Za-z0-9+/]*\).*/\1/p')
+            grep -qxF "$(cat "${act%.json}.mirror") $key" "$work/acts/admitted" 2>/dev/null || wrong=$(basename "${act%.json}")
+            continue
+        fi
         by_person "$(cat "${act%.json}.by")" exhibit-act-v1 "${act%.json}.sig" "$act" || wrong=$(basename "${act%.json}")
     done
-    [ -z "$wrong" ]; result custody.acts "$acts acts are signed by the persons they name ${wrong:+($wrong is not)}" $?
+    [ -z "$wrong" ]; result custody.acts "$acts acts are signed by the persons and mirrors they name ${wrong:+($wrong is not)}" $?
 else
     skip custody "python3 is not here: inclusion proofs, chain, acts and export were not recomputed"
 fi
@@ -292,6 +350,44 @@ for file in "$bundle"/deployment/enrolment-*.json; do
     result endpoint "$name: token by $(text "$token" issuer 2>/dev/null), enrolment by its three keys" $code
 done
 
+# --- A partial production: chosen items, each with its record, its place under the manifest's items_root, and its content.
+partial=$(grep -o '"partial":[a-z]*' "$bundle/bundle.json" | sed 's/.*://')
+merkle() { # record, proof, place, items: prints the root that the proof leads to
+    { printf '\000'; cat "$1"; } | openssl dgst -sha256 -binary >"$work/hash"
+    at=$3; last=$(($4 - 1))
+    sed 1,4d "$2" >"$work/siblings"
+    while IFS= read -r sibling; do
+        printf '%s' "$sibling" | base64 -d >"$work/sibling" 2>/dev/null
+        [ "$last" -gt 0 ] && [ "$(wc -c <"$work/sibling")" -eq 32 ] || { echo "proof of a wrong form"; return; }
+        if [ $((at % 2)) -eq 1 ] || [ "$at" -eq "$last" ]; then
+            { printf '\001'; cat "$work/sibling" "$work/hash"; } | openssl dgst -sha256 -binary >"$work/next"
+            while [ $((at % 2)) -eq 0 ] && [ "$at" -gt 0 ]; do at=$((at / 2)); last=$((last / 2)); done
+        else
+            { printf '\001'; cat "$work/hash" "$work/sibling"; } | openssl dgst -sha256 -binary >"$work/next"
+        fi
+        at=$((at / 2)); last=$((last / 2)); mv "$work/next" "$work/hash"
+    done <"$work/siblings"
+    [ "$last" -eq 0 ] && od -An -v -tx1 "$work/hash" | tr -d ' \n'
+}
+items() { # folder, manifest: sets why and count
+    total=$(grep -o '"items":[0-9]*,"items_root":"' "$2" | tr -cd 0-9); root=$(text "$2" items_root); count=0; why=""
+    for file in "$1"/items/*; do [ -f "${file%.*}.record" ] || why="${file##*/} has no record"; done
+    for record in "$1"/items/*.record; do
+        name=${record##*/}; name=${name%.record}; proof="${record%.record}.proof"; content="${record%.record}.content"
+        place=$(printf '%s' "$name" | sed 's/^0*//'); place=${place:-0}; count=$((count + 1))
+        [ "$(number "$record" n)" = "$place" ] && [ "$(printf '%06d' "$place")" = "$name" ] || why="item $name: number"
+        [ -f "$proof" ] && [ "$(head -n 4 "$proof")" = "$(printf 'exhibit-item-proof-v1\ncollection %s\nindex %s\nitems %s' "${1##*/}" "$place" "$total")" ] || { why="item $name: proof"; continue; }
+        [ "$(merkle "$record" "$proof" "$place" "$total")" = "$root" ] || why="item $name is not under the manifest's items_root"
+        holder=$(grep -o '"link":{"n":[0-9]*' "$record" | sed 's/.*://')
+        if [ -n "$holder" ]; then
+            holder="$1/items/$(printf '%06d' "$holder").record"
+            [ ! -e "$content" ] && [ -f "$holder" ] && [ "$(text "$holder" sha256)" = "$(text "$record" sha256)" ] || why="item $name: hard link"
+        elif grep -q '"member":"' "$record" && grep -q -E '"kind":"(file|stream)"' "$record"; then
+            [ -f "$content" ] && [ "$(digest "$content")" = "$(text "$record" sha256)" ] || why="item $name: content"
+        elif [ -e "$content" ]; then why="item $name has no content of its own"; fi
+    done
+}
+
 # --- Collections: delegation, every seal and its segment, the manifest, the container.
 for folder in "$bundle"/evidence/*/; do
     [ -d "$folder" ] || continue
@@ -307,6 +403,16 @@ for folder in "$bundle"/evidence/*/; do
     [ -f "$bundle/orders/$(text "$delegation" order).json" ]; result order.present "$short was collected under an order that is here" $?
 
     printf 'sealer namespaces="exhibit-seal-v1,exhibit-manifest-v1" %s\n' "$(text "$delegation" sealer)" >"$work/sealer"
+    if [ "$partial" = true ]; then
+        [ ! -e "$container" ] && [ ! -e "$folder/seals" ]; result partial "$short: nothing of the container is here" $?
+        signed "$work/sealer" sealer exhibit-manifest-v1 "$manifest.sig" "$manifest" && signed "$work/endpoints" "$endpoint" exhibit-manifest-v1 "$folder/manifest.json.2.sig" "$manifest" &&
+            [ "$(text "$manifest" collection)" = "$id" ] && [ "$(text "$manifest" delegation)" = "$(digest "$delegation")" ] && grep -q -F "\"type\":\"collection.stored\"" $(grep -l -F "\"event\":\"$(digest "$manifest")\"" "$bundle"/custody/*.entry || echo /dev/null)
+        result manifest "$short: by sealer and evidence key, the one that collection.stored recorded" $?
+        items "$folder" "$manifest"
+        [ -z "$why" ]; result items "$short: $count items of ${total:-?}, each with record, Merkle path and content ${why:+($why)}" $?
+        continue
+    fi
+    [ ! -e "$folder/items" ] || bad partial "$short: items of a partial production, and bundle.json does not say that this is one"
     index=0; offset=1; previous=$(printf '%064d' 0); why=""; final=false
     while [ -f "$folder/seals/$(printf '%06d' $index).seal" ]; do
         seal="$folder/seals/$(printf '%06d' $index).seal"
@@ -342,8 +448,9 @@ cat <<END
 
 Stock tools do not check, exhibit-verify does: that every tar header is the one its item record makes and every item has its recorded digest
 and Merkle root; the target list and expiry of orders and that rules asking for two persons were met; which roster was in force when; user
-presence of security keys; that every collection the ledger names is here; cosigners of a policy that asks for them.
+presence of security keys; that every collection the ledger names is here.
 END
+if [ "$partial" = true ]; then echo "PARTIAL PRODUCTION: items are left out on purpose; of these and of the containers nothing was checked."; fi
 if [ "$failed" -gt 0 ]; then echo "FAILED: $failed checks"; exit 1; fi
 if [ "$open" -gt 0 ]; then echo "NOT VERIFIED: $open checks could not be made"; exit 2; fi
 echo "VERIFIED with stock tools"

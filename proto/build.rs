@@ -4,9 +4,10 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "exhibit/v1/agent.proto",
     "exhibit/v1/enrol.proto",
+    "exhibit/v1/mirror.proto",
     "exhibit/v1/responder.proto",
     "exhibit/v1/store.proto",
 ];

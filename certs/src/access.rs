@@ -36,6 +36,8 @@ pub enum Callers {
     Anonymous,
     /// Every endpoint.
     Endpoints,
+    /// Every mirror; whether it is still admitted is for the handler.
+    Mirrors,
     /// Persons with one of these roles.
     Persons(&'static [&'static str]),
     /// Persons with one of these roles, and mirrors.
@@ -56,14 +58,19 @@ pub const TABLE: &[(&str, Callers)] = &[
     ("/exhibit.v1.EnrolService/RenewExpired", Callers::Anonymous),
     ("/exhibit.v1.EnrolService/LoginChallenge", Callers::Anonymous),
     ("/exhibit.v1.EnrolService/Login", Callers::Anonymous),
+    ("/exhibit.v1.EnrolService/CertifyMirror", Callers::Anonymous),
+    // Evidence leaves here without an access entry: for replication, to a machine that a person admitted.
+    ("/exhibit.v1.MirrorService/Follow", Callers::Mirrors),
+    ("/exhibit.v1.MirrorService/Fetch", Callers::Mirrors),
+    ("/exhibit.v1.MirrorService/Replicated", Callers::Mirrors),
     (
         "/exhibit.v1.IncidentService/OpenIncident",
         Callers::Persons(&[RESPONDER]),
     ),
-    // Notes by analysts, endpoint.retired by endpoint admins; which act needs which role: docs/spec/ledger.md.
+    // Notes by analysts, holds and retention by approvers, endpoint.retired by endpoint admins; which act needs which role: docs/spec/ledger.md.
     (
         "/exhibit.v1.IncidentService/RecordAct",
-        Callers::Persons(&[RESPONDER, ANALYST, ENDPOINT_ADMIN]),
+        Callers::Persons(&[RESPONDER, APPROVER, ANALYST, ENDPOINT_ADMIN]),
     ),
     (
         "/exhibit.v1.IncidentService/ListIncidents",
@@ -199,14 +206,26 @@ pub enum Decision {
     Role(&'static [&'static str]),
 }
 
+/// Prefix of the log's static files (C2SP tlog-tiles, docs/spec/ledger.md).
+pub const TILES: &str = "/ledger/";
+
+/// Reading the log's static files is reading its entries.
+const READS_TILES: &str = "/exhibit.v1.LedgerService/Entries";
+
 /// Looks up the table.
 #[must_use]
 pub fn allowed(method: &str, who: Who<'_>) -> Decision {
+    let method = if method.starts_with(TILES) {
+        READS_TILES
+    } else {
+        method
+    };
     let Some((_, callers)) = TABLE.iter().find(|(path, _)| *path == method) else {
         return Decision::NoSuchMethod;
     };
     match (callers, who) {
         (Callers::Anonymous, Who::Anonymous)
+        | (Callers::Mirrors, Who::Mirror)
         | (Callers::Endpoints, Who::Endpoint)
         | (Callers::PersonsAndMirrors(_), Who::Mirror) => Decision::Allowed,
         (Callers::Persons(roles) | Callers::PersonsAndMirrors(roles), Who::Person(held)) => {
@@ -315,6 +334,15 @@ where
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         match self.check(request.uri().path(), request.extensions().get::<Peer>()) {
             Ok(()) => Answer::Inner(Box::pin(self.inner.call(request))),
+            Err(status) if request.uri().path().starts_with(TILES) => {
+                // A monitor speaks HTTP, not gRPC: for it a refusal is a status of HTTP.
+                let mut answer = http::Response::new(Body::empty());
+                *answer.status_mut() = match status.code() {
+                    tonic::Code::Unauthenticated => http::StatusCode::UNAUTHORIZED,
+                    _ => http::StatusCode::FORBIDDEN,
+                };
+                Answer::Refused(ready(Ok(answer)))
+            }
             Err(status) => Answer::Refused(ready(Ok(status.into_http()))),
         }
     }
@@ -373,7 +401,7 @@ mod tests {
             let (service, name) = method.trim_start_matches("/exhibit.v1.").split_once('/').unwrap();
             assert!(schema.contains(service) && schema.contains(name), "{method}");
         }
-        assert_eq!(proto::METHODS.len(), 32);
+        assert_eq!(proto::METHODS.len(), 39);
     }
 
     #[test]
@@ -404,7 +432,10 @@ mod tests {
                 "Consistency",
                 "Entries",
                 "Prove",
-                "Fsck"
+                "Fsck",
+                "ListStores",
+                "Scrub",
+                "Repair"
             ]
         );
         assert_eq!(
@@ -432,7 +463,7 @@ mod tests {
             assert_eq!(opens(Who::Endpoint), *callers == Callers::Endpoints, "{method}");
             assert_eq!(
                 opens(Who::Mirror),
-                matches!(callers, Callers::PersonsAndMirrors(_)),
+                matches!(callers, Callers::PersonsAndMirrors(_) | Callers::Mirrors),
                 "{method}"
             );
             assert!(!opens(Who::Collector) && !opens(Who::Person(&[])), "{method}");
@@ -445,5 +476,24 @@ mod tests {
         ] {
             assert_eq!(allowed(method, Who::Endpoint), Decision::NoSuchMethod);
         }
+    }
+
+    #[test]
+    fn the_logs_files_are_for_those_who_may_read_its_entries() {
+        let held = |role: &str| [role.to_owned()];
+        for path in ["/ledger/checkpoint", "/ledger/tile/0/000"] {
+            assert_eq!(allowed(path, Who::Mirror), allowed(READS_TILES, Who::Mirror));
+            assert_eq!(allowed(path, Who::Person(&held(AUDITOR))), Decision::Allowed);
+            assert_ne!(
+                allowed(path, Who::Person(&held(ENDPOINT_ADMIN))),
+                Decision::Allowed
+            );
+            assert_eq!(allowed(path, Who::Endpoint), Decision::Kind);
+            assert_eq!(allowed(path, Who::Anonymous), Decision::Kind);
+        }
+        assert_eq!(
+            allowed("/ledgers/checkpoint", Who::Mirror),
+            Decision::NoSuchMethod
+        );
     }
 }

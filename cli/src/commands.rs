@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod incident;
 pub mod ledger;
 pub mod login;
+pub mod mirror;
 pub mod order;
 pub mod profile;
 pub mod setup;
@@ -74,6 +75,7 @@ pub async fn run(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Trust(args) => trust::run(args, &context),
         Command::Login(args) => login::run(args, &context).await,
         Command::Endpoint(args) => endpoint::run(args, &context).await,
+        Command::Mirror(args) => mirror::run(args, &context).await,
         Command::Incident(args) => incident::run(args, &context).await,
         Command::Collect(args) => collect::run(args, &context).await,
         Command::Order(args) => order::run(args, &context).await,

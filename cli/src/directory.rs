@@ -121,6 +121,7 @@ impl Session {
         };
         let prove = v1::ProveRequest {
             what: Some(v1::prove_request::What::Index(index)),
+            cosigned: false,
         };
         let proven = client.prove(prove).await.map_err(refused)?.into_inner();
         let recorded = self.recorded("entry", Some(proven)).await?;

@@ -7,6 +7,7 @@ mod acts;
 mod args;
 mod clock;
 mod commands;
+mod cosigners;
 mod directory;
 mod failure;
 mod home;

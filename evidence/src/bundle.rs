@@ -59,8 +59,29 @@ pub struct Overview {
     pub collections: Vec<Digest>,
     /// True for a selective production: some of the evidence is left out on purpose.
     pub partial: bool,
-    /// Whether the collector's policy had its quorum of cosigners at export.
+    /// Whether `ledger/checkpoint` had the quorum of cosigners that the collector's policy asks for; false where it asks for none.
     pub quorum: bool,
+    /// The exporter took it without the quorum that was asked for. Left out unless it is so.
+    #[serde(default, skip_serializing_if = "is_not", deserialize_with = "only_true")]
+    pub without_quorum: bool,
+}
+
+/// Field of the act of `bundle.exported` that says what [`Overview::without_quorum`] says.
+pub const WITHOUT_QUORUM_FIELD: (&str, &str) = ("without_quorum", "yes");
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_not(flag: &bool) -> bool {
+    !*flag
+}
+
+/// An optional flag has one spelling: `true`.
+fn only_true<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match bool::deserialize(deserializer)? {
+        true => Ok(true),
+        false => Err(serde::de::Error::custom(
+            "without_quorum is left out unless it is true",
+        )),
+    }
 }
 
 /// The lines of SHA256SUMS: file name → digest.

@@ -6,6 +6,7 @@
 mod content;
 mod frames;
 mod lanes;
+mod logical;
 mod malformed;
 mod names;
 mod outcomes;
@@ -16,6 +17,7 @@ mod verifier;
 mod writer;
 
 pub use frames::{Compressor, FRAME_BYTES, FrameDecoder, FrameError, WINDOW_BYTES_MAX, compress_frame};
+pub use logical::{LogicalContent, NotTheContent};
 pub use malformed::Malformed;
 pub use reader::{ItemReader, ReadError, read_item};
 pub use seek_table::{SeekTable, SeekTableError};

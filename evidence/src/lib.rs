@@ -29,6 +29,7 @@ pub mod bundle;
 pub mod detail;
 pub mod entry;
 pub mod pairs;
+pub mod production;
 
 // Documents that people, endpoints and the authority sign.
 pub mod delegation;

@@ -45,5 +45,6 @@ services! {
     endpoint_client, endpoint_server, "EndpointService", endpoint_service_client::EndpointServiceClient, endpoint_service_server::EndpointServiceServer, EndpointService, REQUEST_BYTES_MAX;
     ledger_client, ledger_server, "LedgerService", ledger_service_client::LedgerServiceClient, ledger_service_server::LedgerServiceServer, LedgerService, REQUEST_BYTES_MAX;
     store_client, store_server, "StoreService", store_service_client::StoreServiceClient, store_service_server::StoreServiceServer, StoreService, REQUEST_BYTES_MAX;
+    mirror_client, mirror_server, "MirrorService", mirror_service_client::MirrorServiceClient, mirror_service_server::MirrorServiceServer, MirrorService, REQUEST_BYTES_MAX;
     bundle_client, bundle_server, "BundleService", bundle_service_client::BundleServiceClient, bundle_service_server::BundleServiceServer, BundleService, SUMS_BYTES_MAX;
 }

@@ -95,7 +95,11 @@ pub fn check_time(what: &str, at: Time, now: Time) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_refs(act: &Act, wanted: &[&str]) -> Result<(), Failure> {
+/// Refuses an act whose refs are not exactly those of its type, in order.
+///
+/// # Errors
+/// A refusal that names both.
+pub fn check_refs(act: &Act, wanted: &[&str]) -> Result<(), Failure> {
     let names: Vec<_> = act.refs.iter().map(|(name, _)| name.as_str()).collect();
     if names == wanted {
         return Ok(());

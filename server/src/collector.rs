@@ -18,6 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cosigning::Cosigning;
 use crate::custody::Custody;
 use crate::db::collections::{CollectionRow, SegmentRow};
 use crate::db::{self, Db, DbError};
@@ -52,6 +53,8 @@ pub struct Collector {
     pub replicas: Replicas,
     /// Acts.
     pub custody: Custody,
+    /// Who outside cosigns the ledger's heads.
+    pub cosigning: Arc<Cosigning>,
     /// The roster.
     pub people: People,
     /// Certificates.
@@ -74,6 +77,8 @@ pub struct Collector {
     pub uploads: Arc<Slots<Digest, Warm>>,
     /// Collections whose verifier is fed from the stores at the same time.
     pub refeed: Semaphore,
+    /// Whole objects that are in memory for mirrors.
+    pub mirror_objects: Arc<Semaphore>,
     /// Caged processes that serve reads at the same time.
     pub readers: Semaphore,
     /// The caged program.

@@ -1,23 +1,21 @@
 //! What an operator does with a collector that is not running: make, check and recreate it.
 //! Exit codes: 0 ok, 1 something kept failed a check, 2 could not, 64 usage.
 
-pub mod stores;
-
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueEnum};
 use evidence::enrolment::Address;
 use evidence::id::{CollectorId, DeploymentId};
-use server::config::Config;
+use server::config::{Config, StorePlace};
 use server::db::Db;
 use server::foundation::{Layout, open_for_check};
 use server::init::{InitOptions, init};
 use server::ledger::{FsckOptions, fsck};
 use server::rebuild::rebuild;
-use store::Degraded;
+use store::{Degraded, S3Settings};
 
 /// Makes a collector: keys, database, stores, settings, first ledger entries
 #[derive(Debug, Args)]
@@ -34,8 +32,8 @@ pub struct InitArgs {
     /// The signed roster in force
     #[arg(long)]
     roster: PathBuf,
-    /// Directory of a store; give two on different disks
-    #[arg(long = "store", required = true)]
+    /// Directory of a store, or s3:FILE with the settings of a bucket; give two that cannot fail together
+    #[arg(long = "store", required = true, value_name = "DIRECTORY|s3:FILE")]
     stores: Vec<PathBuf>,
     /// Deployment that the roster must be of
     #[arg(long)]
@@ -104,11 +102,16 @@ pub struct FsckArgs {
 /// As [`init`].
 pub fn run_init(args: InitArgs) -> Result<ExitCode> {
     let directory = args.directory.clone();
+    let stores = args
+        .stores
+        .iter()
+        .map(|given| place_of(given))
+        .collect::<Result<_>>()?;
     let options = InitOptions {
         directory: args.directory,
         authority: args.authority,
         roster: args.roster,
-        stores: args.stores,
+        stores,
         deployment: args.deployment,
         collector: args.collector,
         listen: args.listen,
@@ -134,7 +137,7 @@ pub fn run_init(args: InitArgs) -> Result<ExitCode> {
     println!("  authority set     {}", made.authority);
     println!("  ledger entries    {}", made.entries);
     if !made.independent {
-        println!("  NOT INDEPENDENT   the stores share a device: one failure takes all copies");
+        println!("  NOT INDEPENDENT   the stores share a failure domain: one failure takes all copies");
     }
     println!(
         "Back up {}/keys. Give deployment.json to responders; they pin it with `exhibit setup`.",
@@ -142,6 +145,16 @@ pub fn run_init(args: InitArgs) -> Result<ExitCode> {
     );
     println!("Next: exhibit-server run {}", directory.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// A directory, or `s3:` and the file with the settings of a bucket (`./s3:…` is a directory).
+fn place_of(given: &Path) -> Result<StorePlace> {
+    let Some(file) = given.to_str().and_then(|given| given.strip_prefix("s3:")) else {
+        return Ok(given.to_path_buf().into());
+    };
+    let text = fs_err::read_to_string(file)?;
+    let settings = S3Settings::parse(&text).map_err(|reason| anyhow!("{file}: {reason}"))?;
+    Ok(StorePlace::Bucket(settings))
 }
 
 /// `exhibit-server rebuild`

@@ -9,7 +9,7 @@ use std::time::Duration;
 use evidence::enrolment::Address;
 use evidence::id::{CollectorId, DeploymentId};
 use serde::Deserialize;
-use store::{Degraded, ReplicationPolicy};
+use store::{Degraded, ReplicationPolicy, S3Settings};
 
 use crate::scrub::Pace;
 
@@ -86,14 +86,13 @@ impl From<Replication> for ReplicationPolicy {
 
 /// One store.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "toml::Table")]
 pub struct StoreConfig {
     /// Its id, as in its `store.json`.
     pub id: String,
-    /// Its directory.
-    pub path: PathBuf,
+    /// Where it lies.
+    pub place: StorePlace,
     /// It is being drained: read where others fail, never written, never counted.
-    #[serde(default)]
     pub leaving: bool,
 }
 
@@ -122,6 +121,87 @@ impl From<ScrubConfig> for Pace {
             every: Duration::from_secs(u64::from(scrub.every_days) * 86_400),
             rate_max: u64::from(scrub.rate_mib_s) << 20,
         }
+    }
+}
+
+/// Where a store lies: `kind = "directory"`, the default, or `kind = "s3"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorePlace {
+    /// A bucket, or a part of one.
+    Bucket(S3Settings),
+    /// A directory of this machine.
+    Directory(PathBuf),
+}
+
+impl From<PathBuf> for StorePlace {
+    fn from(path: PathBuf) -> Self {
+        Self::Directory(path)
+    }
+}
+
+impl std::fmt::Display for StorePlace {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bucket(settings) => out.write_str(&settings.place()),
+            Self::Directory(path) => path.display().fmt(out),
+        }
+    }
+}
+
+impl StorePlace {
+    /// True when two stores here would be one.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bucket(one), Self::Bucket(two)) => {
+                (&one.endpoint, &one.bucket, &one.prefix) == (&two.endpoint, &two.bucket, &two.prefix)
+            }
+            _ => self == other,
+        }
+    }
+}
+
+/// By hand: a kind that may be missing and unknown settings that may not are more than derived code can tell apart.
+impl TryFrom<toml::Table> for StoreConfig {
+    type Error = String;
+
+    fn try_from(mut table: toml::Table) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct DirectorySettings {
+            path: PathBuf,
+        }
+        let id = match table.remove("id") {
+            Some(toml::Value::String(id)) => id,
+            _ => return Err("a [[store]] needs an id".to_owned()),
+        };
+        let kind = match table.remove("kind") {
+            None => "directory".to_owned(),
+            Some(toml::Value::String(kind)) => kind,
+            Some(_) => return Err(format!("store `{id}`: kind is \"directory\" or \"s3\"")),
+        };
+        let leaving = match table.remove("leaving") {
+            None => false,
+            Some(toml::Value::Boolean(leaving)) => leaving,
+            Some(_) => return Err(format!("store `{id}`: leaving is true or false")),
+        };
+        let wrong = |error: &dyn std::fmt::Display| format!("store `{id}`: {}", error.to_string().trim());
+        let place = match kind.as_str() {
+            "directory" => {
+                let settings: DirectorySettings = table.try_into().map_err(|error| wrong(&error))?;
+                StorePlace::Directory(settings.path)
+            }
+            "s3" => {
+                let settings: S3Settings = table.try_into().map_err(|error| wrong(&error))?;
+                settings.check().map_err(|error| wrong(&error))?;
+                StorePlace::Bucket(settings)
+            }
+            other => {
+                return Err(format!(
+                    "store `{id}`: kind is \"directory\" or \"s3\", not {other}"
+                ));
+            }
+        };
+        Ok(Self { id, place, leaving })
     }
 }
 
@@ -168,7 +248,7 @@ impl Config {
             let others = config.stores.iter().take(number);
             if others
                 .into_iter()
-                .any(|other| other.id == store.id || other.path == store.path)
+                .any(|other| other.id == store.id || other.place.is_same(&store.place))
             {
                 return Err(format!("store `{}` is named twice", store.id));
             }
@@ -238,11 +318,13 @@ impl Config {
             quoted(degraded),
         ));
         for store in stores {
-            text.push_str(&format!(
-                "\n[[store]]\nid = {}\npath = {}\n",
-                quoted(&store.id),
-                quoted(&store.path.display().to_string())
-            ));
+            text.push_str(&format!("\n[[store]]\nid = {}\n", quoted(&store.id)));
+            match &store.place {
+                StorePlace::Directory(path) => {
+                    text.push_str(&format!("path = {}\n", quoted(&path.display().to_string())));
+                }
+                StorePlace::Bucket(settings) => push_bucket(&mut text, settings),
+            }
             if store.leaving {
                 text.push_str("leaving = true\n");
             }
@@ -275,6 +357,90 @@ impl Config {
         }
         text
     }
+}
+
+/// Settings of a bucket, those that were not given as comments.
+fn push_bucket(text: &mut String, settings: &S3Settings) {
+    let S3Settings {
+        endpoint,
+        region,
+        bucket,
+        prefix,
+        credentials,
+        ca_file,
+        path_style,
+        kms_key,
+        retention,
+        domain,
+        timeout_s,
+    } = settings;
+    let mut line = |comment: &str, name: &str, value: Option<String>, example: &str| {
+        if !comment.is_empty() {
+            text.push_str(&format!("# {comment}\n"));
+        }
+        match value {
+            Some(value) => text.push_str(&format!("{name} = {value}\n")),
+            None => text.push_str(&format!("# {name} = {example}\n")),
+        }
+    };
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| quoted(&path.display().to_string()));
+    line("", "kind", Some(quoted("s3")), "");
+    line("", "endpoint", Some(quoted(endpoint)), "");
+    line("", "region", Some(quoted(region)), "");
+    line("", "bucket", Some(quoted(bucket)), "");
+    line(
+        "What stands before every key; ends in a slash.",
+        "prefix",
+        Some(quoted(prefix)),
+        "",
+    );
+    line(
+        "File of mode 0600 with access_key_id, secret_access_key and, if there is one, session_token; without it AWS_ACCESS_KEY_ID \
+         and its kin of the environment.",
+        "credentials",
+        path(credentials),
+        "\"/etc/exhibit/bucket.credentials\"",
+    );
+    line(
+        "Authorities that vouch for the server, PEM; without it those of this machine.",
+        "ca_file",
+        path(ca_file),
+        "\"/etc/exhibit/bucket-ca.pem\"",
+    );
+    line(
+        "Bucket in the path, not in the host name.",
+        "path_style",
+        Some(path_style.to_string()),
+        "",
+    );
+    line(
+        "SSE-KMS key of the server.",
+        "kms_key",
+        kms_key.as_deref().map(quoted),
+        "\"alias/evidence\"",
+    );
+    let lock = retention.map(|retention| {
+        let mode = quoted(retention.mode.as_str());
+        format!("{{ mode = {mode}, days = {} }}", retention.days)
+    });
+    line(
+        "Object Lock for each object but details and the newest checkpoint. Nobody can shorten \"compliance\".",
+        "retention",
+        lock,
+        "{ mode = \"governance\", days = 365 }",
+    );
+    line(
+        "What fails together; stands in the store's own marker since it was made.",
+        "domain",
+        domain.as_deref().map(quoted),
+        "\"provider-2\"",
+    );
+    line(
+        "Seconds for one attempt of one request.",
+        "timeout_s",
+        Some(timeout_s.to_string()),
+        "",
+    );
 }
 
 /// A TOML basic string.
@@ -336,17 +502,22 @@ mod tests {
             stores: vec![
                 StoreConfig {
                     id: "store-1".into(),
-                    path: "/disk 1/\"ev\"\\".into(),
+                    place: PathBuf::from("/disk 1/\"ev\"\\").into(),
                     leaving: false,
                 },
                 StoreConfig {
                     id: "store-2".into(),
-                    path: "/disk2/ev".into(),
+                    place: PathBuf::from("/disk2/ev").into(),
                     leaving: false,
                 },
                 StoreConfig {
                     id: "store-3".into(),
-                    path: "/disk3/ev".into(),
+                    place: StorePlace::Bucket(bucket()),
+                    leaving: false,
+                },
+                StoreConfig {
+                    id: "store-4".into(),
+                    place: PathBuf::from("/disk4/ev").into(),
                     leaving: true,
                 },
             ],
@@ -364,6 +535,43 @@ mod tests {
         }
     }
 
+    fn bucket() -> S3Settings {
+        S3Settings {
+            region: "eu-1".into(),
+            credentials: Some("/etc/exhibit/bucket.credentials".into()),
+            ca_file: Some("/etc/exhibit/ca.pem".into()),
+            path_style: false,
+            kms_key: Some("alias/evidence".into()),
+            retention: Some(store::Retention {
+                mode: store::LockMode::Compliance,
+                days: 400,
+            }),
+            domain: Some("provider 2".into()),
+            timeout_s: 5,
+            ..sparse_bucket()
+        }
+    }
+
+    fn sparse_bucket() -> S3Settings {
+        S3Settings::parse(
+            "endpoint = \"https://s3.example.org\"\nbucket = \"evidence\"\nprefix = \"acme/\"\n",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_file_of_before_there_were_buckets_stays_valid() {
+        let text = example().to_commented();
+        assert!(text.contains("\n[[store]]\nid = \"store-2\"\npath = \"/disk2/ev\"\n"));
+        assert!(!text.contains("kind = \"directory\""));
+        let spelled = text.replacen(
+            "path = \"/disk2/ev\"",
+            "kind = \"directory\"\npath = \"/disk2/ev\"",
+            1,
+        );
+        assert_eq!(Config::parse(&spelled), Ok(example()));
+    }
+
     #[test]
     fn what_init_writes_reads_back_as_the_same_settings() {
         let full = example();
@@ -372,12 +580,13 @@ mod tests {
             metrics: None,
             ..full.listen.clone()
         };
-        let sparse = Config {
+        let mut sparse = Config {
             tsas: Vec::new(),
             scrub: None,
             listen,
             ..full
         };
+        sparse.stores[2].place = StorePlace::Bucket(sparse_bucket());
         assert_eq!(Config::parse(&sparse.to_commented()), Ok(sparse));
     }
 
@@ -385,7 +594,16 @@ mod tests {
     fn contradictions_and_unknown_settings_are_refused() {
         let text = example().to_commented();
         for (from, to) in [
-            ("copies = 2", "copies = 3"),
+            ("copies = 2", "copies = 4"),
+            ("kind = \"s3\"", "kind = \"ftp\""),
+            ("kind = \"s3\"", "path = \"/x\""),
+            ("path_style = false", "path_stile = false"),
+            ("bucket = \"evidence\"", "bucket = \"\""),
+            (
+                "path = \"/disk2/ev\"",
+                "path = \"/disk2/ev\"\nbucket = \"evidence\"",
+            ),
+            ("mode = \"compliance\"", "mode = \"forever\""),
             ("copies = 2", "copies = 0"),
             ("copies = 2", "copies = 2\nspeed = 9"),
             ("degraded = \"accept\"", "degraded = \"maybe\""),

@@ -8,6 +8,7 @@
 pub mod collections;
 pub mod endpoints;
 pub mod entries;
+pub mod holds;
 pub mod incidents;
 pub mod log;
 pub mod orders;
@@ -26,8 +27,8 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use projection::ProjectionError;
 pub use repair::{
-    QueueSink, RepairTask, hurry, is_wanting, repair_done, repair_failed, repairs_due, repairs_waiting, want,
-    wanting_on,
+    QueueSink, RepairTask, hurry, is_wanting, keep_only, repair_done, repair_failed, repairs_due,
+    repairs_waiting, want, wanting_on,
 };
 use writer::Writer;
 

@@ -7,13 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use certs::authority::Authority;
+use evidence::id::DeploymentId;
 use evidence::roster::AuthoritySet;
+use evidence::time::Time;
 use ledger::VerifierKey;
 use store::{
-    DirectoryStore, Key, Replicas, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink,
+    DOMAIN_OF_DEVICE, DirectoryStore, Key, Replicas, S3Store, Store, StoreError, StoreIdentity,
+    UnavailableStore, Wanting, WantingSink,
 };
 
-use crate::config::{Config, ConfigError, StoreConfig};
+use crate::capabilities::{RecordError, record_at_start};
+use crate::config::{Config, ConfigError, StoreConfig, StorePlace};
 use crate::db::{Db, DbError, QueueSink};
 use crate::ledger::{
     CheckpointSigner, KeyFileError, ProcessSigner, Sequencer, SequencerParts, SignerError, StartError, origin,
@@ -60,6 +64,11 @@ impl Layout {
     /// The public card.
     pub fn card(&self) -> PathBuf {
         self.directory.join("deployment.json")
+    }
+
+    /// What each bucket was last seen to be able to do.
+    pub fn capabilities(&self, store: &str) -> PathBuf {
+        self.directory.join("stores").join(format!("{store}.json"))
     }
 
     /// What lives only while the collector runs.
@@ -138,6 +147,8 @@ pub struct Foundation {
     pub db: Db,
     /// Objects.
     pub replicas: Replicas,
+    /// Capabilities that buckets had and have no more.
+    pub capabilities_lost: usize,
     /// Ledger.
     pub sequencer: Sequencer,
     /// Who signs rosters.
@@ -160,6 +171,13 @@ impl Foundation {
             .map_err(|source| FoundationError::Certificates { source })?;
         let db = Db::open(&layout.database(), READERS)?;
         let replicas = open_replicas(&config, &db)?;
+        let staying = replicas
+            .stores()
+            .iter()
+            .map(|store| store.identity().store.clone());
+        let staying: Vec<String> = staying.collect();
+        db.write(move |tx| crate::db::keep_only(tx, &staying))?;
+        let capabilities_lost = record_at_start(&layout, &replicas, crate::clock::now())?;
         let signer: Arc<dyn CheckpointSigner> = Arc::new(ProcessSigner::start(
             program,
             &layout.log_key(),
@@ -177,6 +195,7 @@ impl Foundation {
             layout,
             db,
             replicas,
+            capabilities_lost,
             sequencer,
             authority,
             certificates,
@@ -198,8 +217,7 @@ pub fn read_authority(path: &Path) -> Result<AuthoritySet, FoundationError> {
 
 /// Opens every configured store, and stands in for those that are away.
 pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, FoundationError> {
-    let sink = Arc::new(QueueSink(db.clone()));
-    replicas_of(config, sink)
+    replicas_of(config, Measure::Yes, Arc::new(QueueSink(db.clone())))
 }
 
 /// Stores and the public log key of a collector that is not running, for checks: nothing is queued or written.
@@ -208,13 +226,17 @@ pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, Founda
 /// When a store is another's or the card cannot be read.
 pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, VerifierKey), FoundationError> {
     Ok((
-        replicas_of(config, Arc::new(Unheard))?,
+        replicas_of(config, Measure::No, Arc::new(Unheard))?,
         layout.log_verifier_key()?,
     ))
 }
 
-fn replicas_of(config: &Config, sink: Arc<dyn WantingSink>) -> Result<Replicas, FoundationError> {
-    let (stores, leaving) = open_stores(config)?;
+fn replicas_of(
+    config: &Config,
+    measure: Measure,
+    sink: Arc<dyn WantingSink>,
+) -> Result<Replicas, FoundationError> {
+    let (stores, leaving) = open_stores(config, measure)?;
     Ok(Replicas::new(stores, config.replication.into(), sink).with_leaving(leaving))
 }
 
@@ -230,8 +252,58 @@ impl WantingSink for Unheard {
 /// Stores that stay, and stores that are being drained.
 type Opened = (Vec<Arc<dyn Store>>, Vec<Arc<dyn Store>>);
 
+/// Whether a bucket is tried out when it is opened: that writes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// For a check; it is then taken to be able to do nothing beyond the least.
+    No,
+    /// For service.
+    Yes,
+}
+
+/// Makes an empty store where the settings say.
+///
+/// # Errors
+/// When there is something already, or the place takes nothing.
+pub fn make_store(deployment: &DeploymentId, store: &StoreConfig, now: Time) -> Result<(), StoreError> {
+    let identity = StoreIdentity {
+        store: store.id.clone(),
+        deployment: deployment.to_string(),
+        created: now.to_string(),
+        domain: match &store.place {
+            StorePlace::Bucket(settings) => settings.failure_domain(),
+            StorePlace::Directory(_) => DOMAIN_OF_DEVICE.to_owned(),
+        },
+    };
+    match &store.place {
+        StorePlace::Bucket(settings) => drop(S3Store::initialise(settings, &identity)?),
+        StorePlace::Directory(path) => drop(DirectoryStore::initialise(path, &identity)?),
+    }
+    Ok(())
+}
+
+/// Whether there is a store of the settings' id and deployment at its place.
+///
+/// # Errors
+/// When another store is there, or it cannot be told.
+pub fn has_store(config: &Config, store: &StoreConfig) -> Result<bool, FoundationError> {
+    match open_store(store, Measure::No) {
+        Ok(found) => check_identity(config, store, found.identity()).map(|()| true),
+        Err(StoreError::Marker { .. } | StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open_store(store: &StoreConfig, measure: Measure) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match (&store.place, measure) {
+        (StorePlace::Directory(path), _) => Arc::new(DirectoryStore::open(path)?),
+        (StorePlace::Bucket(settings), Measure::Yes) => Arc::new(S3Store::open(settings)?),
+        (StorePlace::Bucket(settings), Measure::No) => Arc::new(S3Store::open_unmeasured(settings)?),
+    })
+}
+
 /// A store that is away is degraded; one that is another's is a mistake nobody should start with.
-pub(crate) fn open_stores(config: &Config) -> Result<Opened, FoundationError> {
+pub(crate) fn open_stores(config: &Config, measure: Measure) -> Result<Opened, FoundationError> {
     let mut opened = Opened::default();
     for store in &config.stores {
         let stores = if store.leaving {
@@ -239,13 +311,14 @@ pub(crate) fn open_stores(config: &Config) -> Result<Opened, FoundationError> {
         } else {
             &mut opened.0
         };
-        match DirectoryStore::open(&store.path) {
-            Ok(found) => {
+        match (open_store(store, measure), &store.place) {
+            (Ok(found), _) => {
                 check_identity(config, store, found.identity())?;
-                stores.push(Arc::new(found));
+                stores.push(found);
             }
-            Err(error @ StoreError::Transient { .. }) => return Err(error.into()),
-            Err(error) => {
+            // Another process has it.
+            (Err(error @ StoreError::Transient { .. }), StorePlace::Directory(_)) => return Err(error.into()),
+            (Err(error), _) => {
                 tracing::error!(
                     store = store.id,
                     error = &error as &dyn std::error::Error,
@@ -274,7 +347,7 @@ fn check_identity(
         return Ok(());
     }
     Err(FoundationError::ForeignStore {
-        path: store.path.clone(),
+        place: store.place.to_string(),
         found: format!("{} of {}", found.store, found.deployment),
         expected: format!("{} of {}", store.id, config.deployment),
     })
@@ -314,10 +387,10 @@ pub enum FoundationError {
     #[error("open the database")]
     Db(#[from] DbError),
     /// A store of another deployment or under another id.
-    #[error("{} is store {found}, not {expected}. Correct the path in `server.toml`", path.display())]
+    #[error("{place} is store {found}, not {expected}. Correct its place in `server.toml`")]
     ForeignStore {
         /// Its place.
-        path: PathBuf,
+        place: String,
         /// Who it says it is.
         found: String,
         /// Who it should be.
@@ -357,6 +430,9 @@ pub enum FoundationError {
     /// The signer process.
     #[error("start the signer")]
     Signer(#[from] SignerError),
+    /// What buckets could do.
+    #[error("compare what the stores can do with what they could")]
+    Record(#[from] RecordError),
     /// A store.
     #[error("open the stores")]
     Store(#[from] StoreError),

@@ -13,5 +13,6 @@ pub mod failure;
 pub mod gate;
 pub mod incident;
 pub mod ledger;
+pub mod mirror;
 pub mod order;
 pub mod store;

@@ -15,6 +15,7 @@ use crate::collector::Collector;
 use crate::custody::{Condition, Denied, Recorded};
 use crate::db::{self, DbError};
 use crate::grpc::failure::Failure;
+use crate::retention::{self, Change, Standing};
 
 /// What `incident.opened` says, and the values each field may have.
 const OPENED_FIELDS: [(&str, &[&str]); 3] = [
@@ -82,17 +83,32 @@ pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Resul
 /// # Errors
 /// A refusal when its condition does not hold.
 pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Result<Recorded, Failure> {
-    const ALLOWED: [EntryType; 5] = [
+    const ALLOWED: [EntryType; 10] = [
         EntryType::IncidentNoted,
         EntryType::IncidentClosed,
         EntryType::IncidentReopened,
+        EntryType::HoldPlaced,
+        EntryType::HoldReleased,
+        EntryType::RetentionChanged,
         EntryType::OrderCancelled,
         EntryType::EndpointRetired,
+        EntryType::MirrorAdmitted,
+        EntryType::MirrorRetired,
     ];
     let weighed = acts::weigh(collector, signed, detail, &ALLOWED).await?;
     match weighed.act.act {
         EntryType::OrderCancelled => crate::orders::cancel(collector, weighed).await,
         EntryType::EndpointRetired => retire(collector, weighed).await,
+        EntryType::MirrorAdmitted => crate::mirrors::admit(collector, weighed).await,
+        EntryType::MirrorRetired => crate::mirrors::retire(collector, weighed).await,
+        EntryType::HoldPlaced | EntryType::HoldReleased | EntryType::RetentionChanged => {
+            let (incident, change) = (incident_of(&weighed)?.to_string(), Change::of(&weighed));
+            if !weighed.act.fields.is_empty() {
+                return Err(Failure::malformed(format!("{} has no fields", weighed.act.act)));
+            }
+            let condition: Condition = Box::new(move |tx| retention::guard(tx, &incident, &change));
+            submit(collector, weighed, Some(condition)).await
+        }
         kind => {
             let incident = incident_of(&weighed)?.to_string();
             let condition: Condition = Box::new(move |tx| may_change(tx, &incident, kind));
@@ -242,16 +258,23 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncid
                 };
                 timeline.push(timeline_row(entry, text));
             }
-            Ok(Some((row, timeline)))
+            let standing = Standing::of(db, &id)?;
+            Ok(Some((row, timeline, standing)))
         })
         .await
         .map_err(database)?;
-    let Some((row, timeline)) = found else {
+    let Some((row, timeline, Some(standing))) = found else {
         return Err(Failure::missing(format!("there is no incident {incident}")));
     };
     Ok(v1::ShowIncidentResponse {
         incident: Some(wire(row)),
         timeline,
+        retention_until: standing.until.map(|until| until.to_string()).unwrap_or_default(),
+        kept: match standing.may_dispose(crate::clock::now()) {
+            Ok(()) => String::new(),
+            Err(kept) => kept.to_string(),
+        },
+        holds: standing.holds.into_iter().map(hold).collect(),
     })
 }
 
@@ -274,6 +297,15 @@ fn timeline_row(entry: db::entries::EntryRow, text: Option<String>) -> v1::Timel
         by: entry.actor,
         summary,
         event: hex::encode(entry.event),
+    }
+}
+
+fn hold(row: db::holds::HoldRow) -> v1::HoldRow {
+    v1::HoldRow {
+        hold: hex::encode(row.hold),
+        placed: row.placed,
+        by: row.by,
+        reason: row.reason.unwrap_or_default(),
     }
 }
 

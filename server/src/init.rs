@@ -20,11 +20,12 @@ use evidence::json;
 use evidence::roster::{AuthoritySet, Roster};
 use evidence::signed::Signed;
 use evidence::time::Time;
-use store::{DOMAIN_OF_DEVICE, Degraded, DirectoryStore, StoreError, StoreIdentity};
+use store::{Degraded, StoreError};
 
-use crate::config::{CONFIG_FILE, Config, Listen, Reach, Replication, StoreConfig, TsaConfig};
+use crate::capabilities::record_at_start;
+use crate::config::{CONFIG_FILE, Config, Listen, Reach, Replication, StoreConfig, StorePlace, TsaConfig};
 use crate::db::{Db, DbError};
-use crate::foundation::{FoundationError, Layout, open_replicas, read_authority};
+use crate::foundation::{FoundationError, Layout, make_store, open_replicas, read_authority};
 use crate::ledger::{
     CheckpointSigner, KeyFileError, LocalSigner, PendingEntry, Sequencer, SequencerParts, StartError,
     SubmitError, create_log_key, origin,
@@ -39,8 +40,8 @@ pub struct InitOptions {
     pub authority: PathBuf,
     /// The roster in force, signed.
     pub roster: PathBuf,
-    /// Directories of the stores.
-    pub stores: Vec<PathBuf>,
+    /// Where the stores shall lie.
+    pub stores: Vec<StorePlace>,
     /// Must equal the roster's, when given.
     pub deployment: Option<DeploymentId>,
     /// This collector's id.
@@ -103,13 +104,7 @@ pub fn init(options: &InitOptions, now: Time) -> Result<Initialised, InitError> 
     let signer = LocalSigner::new(&origin(deployment.as_str()), &seed).map_err(StartError::from)?;
     let log_key = signer.verifier_key().to_string();
     for store in &config.stores {
-        let identity = StoreIdentity {
-            store: store.id.clone(),
-            deployment: deployment.to_string(),
-            created: now.to_string(),
-            domain: DOMAIN_OF_DEVICE.to_owned(),
-        };
-        drop(DirectoryStore::initialise(&store.path, &identity)?);
+        make_store(&config.deployment, store, now)?;
     }
     Db::create(&layout.database())?;
     write_file(&layout.authority(), authority.to_trust_file().as_bytes(), 0o644)?;
@@ -119,6 +114,7 @@ pub fn init(options: &InitOptions, now: Time) -> Result<Initialised, InitError> 
 
     let db = Db::open(&layout.database(), 1)?;
     let replicas = open_replicas(&config, &db)?;
+    record_at_start(&layout, &replicas, now).map_err(FoundationError::from)?;
     let independent = replicas.at_best().independent;
     let signer: Arc<dyn CheckpointSigner> = Arc::new(signer);
     let clock = crate::clock::now;
@@ -180,12 +176,11 @@ fn read_roster(
 fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, InitError> {
     let stores: Vec<StoreConfig> = (1..)
         .zip(&options.stores)
-        .map(|(number, path)| {
-            let path = std::path::absolute(path).map_err(|source| InitError::Io { source })?;
+        .map(|(number, place)| {
             Ok(StoreConfig {
                 leaving: false,
                 id: format!("store-{number}"),
-                path,
+                place: absolute(place.clone())?,
             })
         })
         .collect::<Result<_, InitError>>()?;
@@ -228,6 +223,19 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
     };
     // What would be refused at every start is refused now, before anything is made.
     Config::parse(&config.to_commented()).map_err(|reason| InitError::Settings { reason })
+}
+
+/// Paths as they read from any directory.
+fn absolute(place: StorePlace) -> Result<StorePlace, InitError> {
+    let whole = |path: PathBuf| std::path::absolute(path).map_err(|source| InitError::Io { source });
+    Ok(match place {
+        StorePlace::Directory(path) => StorePlace::Directory(whole(path)?),
+        StorePlace::Bucket(mut settings) => {
+            settings.credentials = settings.credentials.map(whole).transpose()?;
+            settings.ca_file = settings.ca_file.map(whole).transpose()?;
+            StorePlace::Bucket(settings)
+        }
+    })
 }
 
 fn make_directory(path: &Path) -> Result<(), InitError> {

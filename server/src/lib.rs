@@ -3,14 +3,16 @@
 //! Not here: formats (`evidence`), Merkle mathematics (`ledger`), TLS identity (`certs`), the wire (`proto`).
 //!
 //! In reading order: [`config`] says where things are; [`db`] is the projection of everything
-//! else; [`ledger`] gives each act its place; [`tsa`] has the ledger's heads stamped; [`init`] makes a collector,
+//! else; [`ledger`] gives each act its place; [`cosigning`] has its heads cosigned, [`tsa`] stamped; [`init`] makes a collector,
 //! [`foundation`] opens one, [`rebuild`] recreates its database from ledger and stores.
 #![forbid(unsafe_code)]
 
 pub mod acts;
+pub mod capabilities;
 pub mod clock;
 pub mod collector;
 pub mod config;
+pub mod cosigning;
 pub mod custody;
 pub mod db;
 pub mod endpoints;
@@ -24,12 +26,15 @@ pub mod init;
 pub mod ledger;
 pub mod login;
 pub mod metrics;
+pub mod mirrors;
+pub mod monitors;
 pub mod orders;
 pub mod people;
 pub mod places;
 pub mod reads;
 pub mod rebuild;
 pub mod repair;
+pub mod retention;
 pub mod run;
 pub mod sandbox;
 pub mod scrub;

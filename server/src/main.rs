@@ -1,8 +1,11 @@
 //! `exhibit-server`: the collector.
 
 mod commands;
-
+mod mirror_cmd;
+mod restore_cmd;
 mod serve;
+mod store_cmd;
+mod store_probe;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +21,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
   exhibit-server init --help                 what a new collector needs, with an example
   exhibit-server run /srv/exhibit            serve in the foreground, as the service does
   exhibit-server publish-roster /srv/exhibit roster-2.signed
-  exhibit-server fsck /srv/exhibit --evidence    with the collector stopped"
+  exhibit-server fsck /srv/exhibit --evidence    with the collector stopped
+  exhibit-server store probe /srv/exhibit    what each store really guarantees, measured"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -33,7 +37,9 @@ enum Command {
     Rebuild(commands::RebuildArgs),
     Fsck(commands::FsckArgs),
     #[command(subcommand)]
-    Store(commands::stores::StoreArgs),
+    Store(store_cmd::StoreArgs),
+    Mirror(mirror_cmd::MirrorArgs),
+    Restore(restore_cmd::RestoreArgs),
     /// Write the manual pages
     #[command(hide = true)]
     Man {
@@ -80,7 +86,9 @@ fn main() -> ExitCode {
         Command::PublishRoster(args) => serve::publish_roster(&args),
         Command::Rebuild(args) => commands::run_rebuild(&args),
         Command::Fsck(args) => commands::run_fsck(&args),
-        Command::Store(args) => commands::stores::run(args),
+        Command::Store(args) => store_cmd::run(args),
+        Command::Mirror(args) => mirror_cmd::run(args),
+        Command::Restore(args) => restore_cmd::run(&args),
         Command::Man { dir } => man(&dir),
     };
     result.unwrap_or_else(|error| {

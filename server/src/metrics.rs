@@ -55,10 +55,15 @@ table! {
     COLLECTIONS = "exhibit_collections_total", Counter, Count, "Collections by how they ended";
     VERIFIERS_DIED = "exhibit_verifiers_died_total", Counter, Count, "Caged verifiers that ended without a verdict";
     REPAIRS = "exhibit_repairs_pending_count", Gauge, Count, "Objects that lack copies";
+    CAPABILITIES_LOST = "exhibit_store_capabilities_lost_count", Gauge, Count, "Capabilities that buckets had and have no more";
     FIXITY = "exhibit_fixity_failures_total", Counter, Count, "Stored objects that are missing or changed";
     SCRUBBED = "exhibit_scrub_read_bytes_total", Counter, Bytes, "Stored bytes that were read again and re-hashed";
     ENTRIES = "exhibit_ledger_entries_total", Counter, Count, "Ledger entries written by this process";
     ENTRY = "exhibit_ledger_entry_seconds", Histogram, Seconds, "From submission of an entry to its proof";
+    COSIGNED = "exhibit_cosignatures_total", Counter, Count, "Cosignatures of witnesses that verified and were kept";
+    COSIGNING_FAILED = "exhibit_cosigning_failures_total", Counter, Count, "Questions to witnesses that brought no cosignature";
+    CONTRADICTED = "exhibit_ledger_contradictions_total", Counter, Count, "Witnesses that hold another history of this ledger";
+    UNCOSIGNED = "exhibit_ledger_uncosigned_entries_count", Gauge, Count, "Entries behind the newest cosigned head";
     READS = "exhibit_reads_total", Counter, Count, "Reads of evidence content";
     READ_BYTES = "exhibit_reads_bytes_total", Counter, Bytes, "Content bytes sent to readers";
     DELIVERIES = "exhibit_order_deliveries_total", Counter, Count, "Order packages sent to endpoints";
@@ -161,6 +166,11 @@ pub fn scrubbed(bytes: u64) {
     counter!(SCRUBBED).increment(bytes);
 }
 
+/// How many capabilities the buckets have lost, as this start found.
+pub fn capabilities_lost(now: usize) {
+    gauge!(CAPABILITIES_LOST).set(as_gauge(now));
+}
+
 /// A stored object is missing or changed.
 pub fn fixity_failed() {
     counter!(FIXITY).increment(1);
@@ -170,6 +180,26 @@ pub fn fixity_failed() {
 pub fn entry_written(elapsed: Duration) {
     counter!(ENTRIES).increment(1);
     histogram!(ENTRY).record(elapsed);
+}
+
+/// A witness' line was kept.
+pub fn cosigned() {
+    counter!(COSIGNED).increment(1);
+}
+
+/// A witness gave no line.
+pub fn cosigning_failed() {
+    counter!(COSIGNING_FAILED).increment(1);
+}
+
+/// A witness holds another history.
+pub fn ledger_contradicted() {
+    counter!(CONTRADICTED).increment(1);
+}
+
+/// How many entries no witness has seen.
+pub fn uncosigned_entries(now: u64) {
+    gauge!(UNCOSIGNED).set(as_gauge(usize::try_from(now).unwrap_or(usize::MAX)));
 }
 
 /// A read of evidence began.

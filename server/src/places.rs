@@ -13,7 +13,7 @@ use store::{
 };
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
-use crate::config::{CONFIG_FILE, Config, ConfigError};
+use crate::config::{CONFIG_FILE, Config, ConfigError, StorePlace};
 use crate::foundation::{FoundationError, Layout, open_for_check};
 use crate::ledger::{FsckReport, check_store};
 
@@ -63,7 +63,7 @@ pub fn add(
     if config
         .stores
         .iter()
-        .any(|store| store.id == id || store.path == path)
+        .any(|store| store.id == id || store.place == StorePlace::Directory(path.clone()))
     {
         return Err(refused(format!(
             "there is a store {id} or one at {} already; see `server.toml`",
@@ -145,10 +145,14 @@ pub fn retire(directory: &Path, id: &str, tell: &mut dyn FnMut(u64, u64)) -> Res
         .iter()
         .find(|store| store.identity().store == id)
         .ok_or_else(not_leaving)?;
+    let here = ledger_size(leaving.as_ref(), &log_key);
     let whole_ledgers = replicas
         .stores()
         .iter()
-        .filter(|store| ledger_size(store.as_ref(), &log_key) >= ledger_size(leaving.as_ref(), &log_key))
+        .filter(|store| {
+            let there = ledger_size(store.as_ref(), &log_key);
+            there > 0 && there >= here
+        })
         .count();
     if whole_ledgers < config.replication.copies {
         return Err(refused(format!(
@@ -196,8 +200,10 @@ fn compare(
         };
         let stores = replicas.stores().iter();
         let holders = stores.filter(|store| is_whole(store.as_ref())).count();
-        // What this store itself has not whole is no reason to keep it; fsck tells of it.
-        if holders < copies && is_whole(leaving) {
+        // Only bytes that were read here and are wrong are no reason to keep the store; fsck tells of them.
+        let is_damaged_here =
+            || matches!(leaving.read(&key), Ok(bytes) if key.check(&bytes) == ContentCheck::Wrong);
+        if holders < copies && !is_damaged_here() {
             found.lacking_count += 1;
             if found.lacking.len() < LACKING_MAX {
                 found.lacking.push(key);

@@ -17,16 +17,20 @@ const BACKOFF_MS_MIN: i64 = 10_000;
 const BACKOFF_MS_MAX: i64 = 3_600_000;
 
 /// Everything a store holds besides the ledger's tiles and its own marker.
-pub(crate) const ROOMS: [&str; 8] = [
+pub(crate) const ROOMS: [&str; 9] = [
     "details/",
     "documents/",
     "ledger/checkpoints/",
+    "ledger/cosigned/",
     "ledger/stamps/",
     "quarantine/",
     "seals/",
     "segments/",
     "targets/",
 ];
+
+/// A replica that was thought missing has other bytes: it is queued as damaged, so that the ledger hears of it before.
+pub(crate) const OTHER_BYTES: &str = "other bytes are there; it is queued as damaged now";
 
 /// What one round of repair did.
 #[derive(Debug, Default)]
@@ -37,19 +41,20 @@ pub struct RepairReport {
     pub failed: Vec<(RepairTask, String)>,
 }
 
-/// Repairs what the queue holds and is due, at most `limit` objects.
+/// Repairs what the queue held and was due. What is repaired stays queued until [`settled`]: the caller records it first.
 ///
 /// # Errors
 /// When the database fails; a store that fails is in the report.
-pub fn repair_due(replicas: &Replicas, db: &Db, now_ms: i64, limit: u32) -> Result<RepairReport, DbError> {
+pub fn repair_due(
+    replicas: &Replicas,
+    db: &Db,
+    due: Vec<RepairTask>,
+    now_ms: i64,
+) -> Result<RepairReport, DbError> {
     let mut report = RepairReport::default();
-    for task in db.read(|reader| crate::db::repairs_due(reader, now_ms, limit))? {
+    for task in due {
         match repair(replicas, &task) {
-            Ok(()) => {
-                let done = task.clone();
-                db.write(move |tx| crate::db::repair_done(tx, &done))?;
-                report.repaired.push(task);
-            }
+            Ok(()) => report.repaired.push(task),
             Err(reason) => {
                 let doublings = u32::try_from(task.attempts.clamp(0, 20)).unwrap_or(20);
                 let wait = BACKOFF_MS_MIN.saturating_mul(1_i64.checked_shl(doublings).unwrap_or(i64::MAX));
@@ -61,6 +66,31 @@ pub fn repair_due(replicas: &Replicas, db: &Db, now_ms: i64, limit: u32) -> Resu
         }
     }
     Ok(report)
+}
+
+/// Takes repaired replicas out of the queue, and counts anew on how many stores each is.
+///
+/// # Errors
+/// When the database fails; then they are repaired again, which changes nothing.
+pub fn settled(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> Result<(), DbError> {
+    for task in repaired {
+        let (done, copies) = (task.clone(), copies_of(replicas, task));
+        db.write(move |tx| crate::db::repair_done(tx, &done, copies))?;
+    }
+    Ok(())
+}
+
+/// Stores that hold the object in the length that most of them have it; `None` for what has no count.
+fn copies_of(replicas: &Replicas, task: &RepairTask) -> Option<u32> {
+    let key = Key::parse(&task.key)
+        .ok()
+        .filter(|key| key.kind() == KeyKind::Segment)?;
+    let target = replicas
+        .stores()
+        .iter()
+        .find(|store| store.identity().store == task.store)?;
+    let length = target.size(&key).ok()?;
+    Some(replicas.copies_of(&key, length).copies)
 }
 
 /// Brings one replica in order. Safe to repeat.
@@ -80,7 +110,10 @@ fn repair(replicas: &Replicas, task: &RepairTask) -> Result<(), String> {
         .read_checked(&key, |bytes| key.check(bytes) != ContentCheck::Wrong)
         .map_err(|error: ReplicaError| error.to_string())?;
     match target.create(&key, &good) {
-        Err(error) if error.class() == StoreErrorClass::Conflict => replace_damaged(target, &key, &good),
+        Err(error) if error.class() == StoreErrorClass::Conflict && task.wanting == "damaged" => {
+            replace_damaged(target, &key, &good)
+        }
+        Err(error) if error.class() == StoreErrorClass::Conflict => Err(OTHER_BYTES.to_owned()),
         result => result.map_err(|error| describe(&error)),
     }
 }
@@ -130,6 +163,13 @@ mod tests {
         degraded: Degraded::Accept,
     };
 
+    fn round(replicas: &Replicas, db: &Db, now_ms: i64) -> Result<RepairReport, DbError> {
+        let due = db.read(|reader| crate::db::repairs_due(reader, now_ms, 100))?;
+        let report = repair_due(replicas, db, due, now_ms)?;
+        settled(replicas, db, &report.repaired)?;
+        Ok(report)
+    }
+
     fn key(bytes: &[u8]) -> Key {
         Key::segment(&[0xaa; 32], 0, &Sha256::digest(bytes).into())
     }
@@ -159,7 +199,7 @@ mod tests {
         replicas.create(&key(b"rotten"), b"rotten").unwrap();
         disks[0].damage(key(b"rotten").as_str(), b"r0tten");
         replicas.read(&key(b"rotten")).unwrap();
-        let report = repair_due(&replicas, &db, 0, 100).unwrap();
+        let report = round(&replicas, &db, 0).unwrap();
         assert_eq!(
             (report.repaired.len(), report.failed.len()),
             (2, 0),
@@ -182,12 +222,12 @@ mod tests {
             scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(),
             1
         );
-        assert_eq!(repair_due(&replicas, &db, 0, 100).unwrap().repaired.len(), 1);
+        assert_eq!(round(&replicas, &db, 0).unwrap().repaired.len(), 1);
         // A lost object stays queued, with its reason, and is tried again later.
         let lost = Key::document(&[9; 32]);
         crate::db::QueueSink(db.clone()).wanting("one", &lost, Wanting::Missing);
-        assert_eq!(repair_due(&replicas, &db, 0, 100).unwrap().failed.len(), 1);
-        assert_eq!(repair_due(&replicas, &db, 0, 100).unwrap().failed.len(), 0);
-        assert_eq!(repair_due(&replicas, &db, 10_000, 100).unwrap().failed.len(), 1);
+        assert_eq!(round(&replicas, &db, 0).unwrap().failed.len(), 1);
+        assert_eq!(round(&replicas, &db, 0).unwrap().failed.len(), 0);
+        assert_eq!(round(&replicas, &db, 10_000).unwrap().failed.len(), 1);
     }
 }

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::collector::Collector;
+use crate::cosigning::{Cosigning, PolicyFileError};
 use crate::custody::Custody;
 use crate::db::{self, DbError};
 use crate::endpoints::LiveEndpoints;
@@ -115,6 +116,9 @@ pub enum RunError {
     /// Files of the run directory.
     #[error("write the run directory")]
     Files(#[source] io::Error),
+    /// Who cosigns.
+    #[error("set up cosigning")]
+    Policy(#[from] PolicyFileError),
     /// The ledger ended with an error.
     #[error("stop the ledger: {0}")]
     Ledger(String),
@@ -158,6 +162,7 @@ pub struct Opened {
 
 /// Fills the deny list and the counts of starts from the rows.
 fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints) -> Result<(), DbError> {
+    crate::mirrors::remember(db, registry)?;
     let corrupt = || DbError::Corrupt {
         column: "endpoints.endpoint",
     };
@@ -202,11 +207,13 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         layout,
         db,
         replicas,
+        capabilities_lost,
         sequencer,
         certificates,
         ..
     } = foundation;
     let page = metrics::install()?;
+    metrics::capabilities_lost(capabilities_lost);
     let tsas = config
         .tsas
         .iter()
@@ -217,6 +224,10 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         .iter()
         .map(|tsa| Duration::from_secs(tsa.every_s))
         .collect();
+    let cosigning = Cosigning::open(&layout.directory, sequencer.log().clone(), replicas.clone())?;
+    if !cosigning.policy().needs_cosigners() {
+        tracing::info!("No quorum of cosigners is asked for: nobody outside vouches for the ledger");
+    }
     let log_key = sequencer.log().verifier_key().to_string();
     if !replicas.at_best().independent {
         tracing::warn!("The stores are not independent: one failure can take all copies");
@@ -226,6 +237,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         id: config.collector.clone(),
         log_key,
         addresses: (config.reach.main.to_string(), config.reach.enrol.to_string()),
+        cosigning: Arc::new(cosigning),
         custody: Custody::new(sequencer, config.deployment.clone(), config.collector.clone()),
         db,
         replicas,
@@ -240,6 +252,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         budget: Budget::new(UPLOADS_MAX, INGEST_BYTES_MAX),
         uploads: Slots::new(WARM_MAX),
         refeed: Semaphore::new(1),
+        mirror_objects: Arc::new(Semaphore::new(READERS_MAX)),
         readers: Semaphore::new(READERS_MAX),
         program,
         tsas,

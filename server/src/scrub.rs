@@ -31,6 +31,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(2);
 /// How long a store that does not answer is left alone.
 const AWAY: Duration = Duration::from_secs(60);
 
+/// How long an object that one store has and another has not yet may be on its way there.
+const ON_ITS_WAY: Duration = Duration::from_secs(10);
+
 /// How often it is looked whether a pass is due.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -131,6 +134,8 @@ enum Found {
     Damaged(u64),
     Missing,
     Unreadable(StoreError),
+    /// The store does not answer, or not as itself: nothing is said of any object.
+    Away(StoreError),
 }
 
 fn look(store: &dyn Store, key: &Key) -> Found {
@@ -142,8 +147,18 @@ fn look(store: &dyn Store, key: &Key) -> Found {
                 ContentCheck::Right | ContentCheck::Unknown => Found::Whole(length),
             }
         }
-        Err(error) if error.class() == StoreErrorClass::NotFound => Found::Missing,
-        Err(error) => Found::Unreadable(error),
+        // Before anything is said of an object: is this the store at all?
+        Err(error) => match store.read(&Key::marker()) {
+            Err(away) => Found::Away(away),
+            Ok(_) if matches!(error, StoreError::Away { .. } | StoreError::Failed { .. }) => {
+                Found::Away(error)
+            }
+            Ok(_) => match error.class() {
+                StoreErrorClass::NotFound => Found::Missing,
+                StoreErrorClass::Transient => Found::Away(error),
+                _ => Found::Unreadable(error),
+            },
+        },
     }
 }
 
@@ -241,7 +256,7 @@ async fn pass(collector: &Collector, store: &Arc<dyn Store>, mut row: ScrubRow) 
         let begun = Instant::now();
         let (place, looked) = (Arc::clone(store), key.clone());
         let found = blocking(move || look(place.as_ref(), &looked)).await?;
-        let length = record(collector, &mut row, &key, found).await?;
+        let length = record(collector, &mut row, &key, found, store).await?;
         row.cursor = key.to_string();
         row.objects += 1;
         if saved.elapsed() >= SAVE_EVERY {
@@ -262,7 +277,9 @@ async fn pass(collector: &Collector, store: &Arc<dyn Store>, mut row: ScrubRow) 
     }
     ledger(collector, store, &mut row).await?;
     row.ended_ms = now_ms();
-    row.whole_ms = row.begun_ms;
+    if row.unreadable == 0 {
+        row.whole_ms = row.begun_ms;
+    }
     save(collector, &row).await?;
     scrub.asked().remove(&row.store);
     tracing::info!(
@@ -273,14 +290,18 @@ async fn pass(collector: &Collector, store: &Arc<dyn Store>, mut row: ScrubRow) 
 }
 
 /// Counts an object and raises what has to be raised. Returns its length.
-async fn record(collector: &Collector, row: &mut ScrubRow, key: &Key, found: Found) -> Result<u64, Failure> {
+async fn record(
+    collector: &Collector,
+    row: &mut ScrubRow,
+    key: &Key,
+    found: Found,
+    place: &Arc<dyn Store>,
+) -> Result<u64, Failure> {
     let (length, wanting) = match found {
         Found::Whole(length) => (length, None),
         Found::Damaged(length) => (length, Some(Wanting::Damaged)),
         Found::Missing => (0, Some(Wanting::Missing)),
-        Found::Unreadable(error) if matches!(error, StoreError::Away { .. } | StoreError::Failed { .. }) => {
-            return Err(Failure::unavailable("reach the store", error));
-        }
+        Found::Away(error) => return Err(Failure::unavailable("reach the store", error)),
         Found::Unreadable(error) => {
             row.unreadable += 1;
             tracing::error!(%key, store = %row.store, cause = %chain(&error), "Stored object cannot be read");
@@ -300,6 +321,8 @@ async fn record(collector: &Collector, row: &mut ScrubRow, key: &Key, found: Fou
     match wanting {
         // Known to lack it: it was away when the object was written, and the copy is on its way.
         Wanting::Missing if is_known => return Ok(length),
+        // It may be on its way to this store while another has it already.
+        Wanting::Missing if arrives(collector, key, place).await? => return Ok(length),
         Wanting::Missing => row.missing += 1,
         Wanting::Damaged => row.damaged += 1,
     }
@@ -308,6 +331,39 @@ async fn record(collector: &Collector, row: &mut ScrubRow, key: &Key, found: Fou
     blocking(move || sink.wanting(&store, &key, wanting)).await?;
     collector.repair.notify_one();
     Ok(length)
+}
+
+/// Whether an object is merely on its way. Of segments and seals the row tells, which is written last; others are small
+/// and are waited for.
+async fn arrives(collector: &Collector, key: &Key, store: &Arc<dyn Store>) -> Result<bool, Failure> {
+    if let Some((collection, digest)) = fixity::collection_of(key).zip(key.digest()) {
+        let is_acknowledged = collector
+            .db
+            .read_async(move |db| db::collections::names_object(db, &collection.0, &digest))
+            .await
+            .map_err(database)?;
+        return Ok(!is_acknowledged);
+    }
+    let name = store.identity().store.clone();
+    let until = Instant::now() + ON_ITS_WAY;
+    while Instant::now() < until && !collector.intake.is_cancelled() {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let (place, looked) = (Arc::clone(store), key.clone());
+        if !matches!(
+            blocking(move || look(place.as_ref(), &looked)).await?,
+            Found::Missing
+        ) {
+            return Ok(true);
+        }
+        let (name, text) = (name.clone(), key.to_string());
+        let queued = collector
+            .db
+            .read_async(move |db| db::is_wanting(db, &name, &text));
+        if queued.await.map_err(database)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The store's own copy of the ledger: every tile is derived again from the entries.

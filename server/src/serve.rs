@@ -29,7 +29,7 @@ pub struct RunArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogForm {
+pub enum LogForm {
     /// For people
     Text,
     /// One JSON object a line
@@ -64,7 +64,11 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     }
 }
 
-fn log_to_stderr(form: LogForm) -> Result<()> {
+/// Starts logging to standard error.
+///
+/// # Errors
+/// When `EXHIBIT_LOG` is no filter.
+pub fn log_to_stderr(form: LogForm) -> Result<()> {
     let filter = std::env::var("EXHIBIT_LOG").unwrap_or_else(|_| "info".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(&filter).context("EXHIBIT_LOG")?;
     let builder = tracing_subscriber::fmt()

@@ -54,6 +54,11 @@ fn the_offline_verifier_has_no_network_code() {
 }
 
 #[test]
+fn a_mirror_uses_no_code_of_what_it_checks() {
+    assert_without("mirror", &["server", "agent", "cli"]);
+}
+
+#[test]
 fn formats_know_no_runtime_no_clock_and_no_files() {
     assert_without(
         "evidence",

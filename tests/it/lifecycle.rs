@@ -3,6 +3,7 @@
 
 mod collectors;
 mod endpoints;
+mod keeping;
 mod persons;
 
 use std::process::{Command, Output};

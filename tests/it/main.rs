@@ -1,4 +1,4 @@
-//! Whole-system tests; suites `journey`, `hostile`, `faults` and `packages` of packaging/run-tests.py.
+//! Whole-system tests; suites `journey`, `hostile`, `faults`, `stores`, `strangers`, `mirror` and `packages` of packaging/run-tests.py.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,10 +9,14 @@
 )]
 
 mod bad_input;
+mod buckets;
 mod dependencies;
 mod edges;
 mod faults;
 mod field;
 mod journey;
 mod lifecycle;
+mod mirror;
 mod packages;
+mod production;
+mod strangers;

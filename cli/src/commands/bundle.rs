@@ -2,6 +2,9 @@
 //! Guarantee: the folder appears under its name only whole, synced, logged and verified; a name from the collector
 //! cannot leave it. Not here: the checks (`exhibit-verify`), which files there are (server).
 
+mod wanted;
+
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -10,16 +13,20 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
-use evidence::bundle::{FILES_MAX, Overview, SUMS_NAMESPACE, Sums, UNCOVERED, check_name};
+use evidence::bundle::{
+    FILES_MAX, Overview, SUMS_NAMESPACE, Sums, UNCOVERED, WITHOUT_QUORUM_FIELD, check_name,
+};
 use evidence::digest::{Digest, Hasher};
 use evidence::entry::EntryType;
 use evidence::id::{Actor, Chain, IncidentId};
+use evidence::production::Selection;
 use evidence::roster::{AdmittedRoster, Role};
 use evidence::{json, pairs, sshsig};
 use exhibit_verify::{Report, Verdict};
 use indicatif::ProgressBar;
 use ledger::{Note, ProofFile, verify_consistency};
 use proto::{convert, v1};
+use wanted::Wanted;
 
 use crate::acts::Draft;
 use crate::commands::{Context, verify};
@@ -36,7 +43,7 @@ const OWN_FILES: &[(&str, &str)] = &[("verify.sh", include_str!("../../../packag
 pub enum Args {
     /// Export an incident: evidence, custody, proofs, sums and signature
     #[command(
-        after_help = "Examples:\n  exhibit bundle export INC-2026-0001 --out INC-2026-0001.bundle --purpose \"For the consultant\"\n  exhibit trust export trust     # goes another way than the bundle"
+        after_help = "Examples:\n  exhibit bundle export INC-2026-0001 --out INC-2026-0001.bundle --purpose \"For the consultant\"\n  exhibit bundle export INC-2026-0001 --only 7b1e44d0:12 --only '/var/log/**' --out part.bundle --purpose \"Court order 17\"\n  exhibit trust export trust     # goes another way than the bundle"
     )]
     Export(ExportArgs),
 }
@@ -47,11 +54,21 @@ pub struct ExportArgs {
     /// The incident
     incident: IncidentId,
     /// Folder to make
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
+    /// Only these items, with proof and without their neighbours: COLLECTION:NUMBER, COLLECTION:PATTERN or PATTERN; a pattern begins with / or live/
+    /// and knows *, ? (not across /) and ** (across)
+    #[arg(long, value_name = "SELECTOR")]
+    only: Vec<OsString>,
+    /// More selectors, one a line; empty lines and lines that begin with `#` are passed over
+    #[arg(long, value_name = "LIST")]
+    from_file: Option<PathBuf>,
     /// For whom or what; kept as an erasable detail of the ledger entry
     #[arg(long, default_value = "")]
     purpose: String,
+    /// Take it though the cosigners that the collector's policy asks for are not to be had; this is stamped on the bundle
+    #[arg(long)]
+    without_quorum: bool,
 }
 
 /// Runs the command.
@@ -67,6 +84,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
             "choose another --out",
         ));
     }
+    let wanted = Wanted::of(&args)?;
     let session = context.session().await?;
     let roster = session.roster().await?;
     let partial = beside(&args.out);
@@ -80,18 +98,19 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
                 "check the folder above",
             )
         })?;
-    let written = export(&session, &roster, &args, &partial).await;
-    let sums = match written {
-        Ok(sums) => sums,
+    let written = export(&session, &roster, &args, &wanted, &partial).await;
+    let (sums, selection) = match written {
+        Ok(written) => written,
         Err(error) => {
             // Nothing of it was logged as exported: a piece of a bundle is worth nothing.
             fs_err::remove_dir_all(&partial)?;
             return Err(error);
         }
     };
-    record(&session, &roster, &args, &partial, &sums).await?;
+    record(&session, &roster, &args, &selection, &partial, &sums).await?;
 
-    let report = verify::verify(&partial, &session.home.path("trust"), session.output)?;
+    let trust = session.home.path("trust");
+    let report = verify::verify(&partial, &trust, args.without_quorum, session.output)?;
     if report.exit_code() == 1 {
         session.output.say(&report.text());
         return Err(failed(
@@ -161,14 +180,22 @@ async fn export(
     session: &Session,
     roster: &AdmittedRoster,
     args: &ExportArgs,
+    wanted: &Wanted,
     dir: &Path,
-) -> anyhow::Result<Sums> {
+) -> anyhow::Result<(Sums, Selection)> {
     let mut client = proto::service::bundle_client(session.channel());
     let request = v1::ExportRequest {
         incident: args.incident.to_string(),
         purpose: args.purpose.clone(),
+        without_quorum: args.without_quorum,
+        only: wanted.texts.iter().cloned().map(Into::into).collect(),
     };
-    let listed = || refused_then("list the incidents: exhibit incident list");
+    let next = if wanted.texts.is_empty() {
+        "list the incidents: exhibit incident list"
+    } else {
+        "list the items: exhibit evidence ls COLLECTION --purpose TEXT"
+    };
+    let listed = || refused_then(next);
     let mut chunks = client.export(request).await.map_err(listed())?.into_inner();
     let mut writer = Writer {
         dir,
@@ -186,6 +213,8 @@ async fn export(
             sums.insert(name, Digest::of(text.as_bytes()))?;
         }
     }
+    // Before it is signed: a collector that sends more, or a part for the whole, gets no signature for it.
+    let selection = wanted.check(dir, &sums)?;
     let encoded = sums.encode();
     let armour = session.config.signer().sign(SUMS_NAMESPACE, &encoded)?;
     let key = sshsig::verify(&armour, SUMS_NAMESPACE, &encoded).map_err(|cause| {
@@ -209,7 +238,7 @@ async fn export(
     }
     write_file(dir, "SHA256SUMS", &encoded)?;
     write_file(dir, "SHA256SUMS.sig", armour.as_bytes())?;
-    Ok(sums)
+    Ok((sums, selection))
 }
 
 /// Logs the export and writes `export/` and the stamp.
@@ -217,6 +246,7 @@ async fn record(
     session: &Session,
     roster: &AdmittedRoster,
     args: &ExportArgs,
+    selection: &Selection,
     dir: &Path,
     sums: &Sums,
 ) -> anyhow::Result<()> {
@@ -228,6 +258,16 @@ async fn record(
             "the collector exported {} for {}",
             overview.incident, overview.by
         )));
+    }
+    if overview.without_quorum && !args.without_quorum {
+        return Err(odd(
+            "the collector exported without quorum, which nobody asked for".to_owned(),
+        ));
+    }
+    if overview.partial == selection.is_empty() {
+        return Err(odd(
+            "bundle.json does not say what was asked for: a part, or the whole".to_owned(),
+        ));
     }
     let note =
         Note::parse(&fs_err::read(dir.join("ledger/checkpoint"))?).map_err(|cause| odd(because(&cause)))?;
@@ -243,7 +283,7 @@ async fn record(
         act: EntryType::BundleExported,
         chain: Chain::Incident(args.incident.clone()),
         refs: pairs::sorted(refs.clone()),
-        fields: Vec::new(),
+        fields: fields_of(&overview, selection),
         text: Some(args.purpose.clone()),
     };
     let (act, signed) = session.act(draft, roster, &[Role::Responder])?;
@@ -286,6 +326,20 @@ async fn record(
         write_file(dir, "SHA256SUMS.tsr", &answer.stamp)?;
     }
     Ok(())
+}
+
+/// What the act of an export says besides its refs: what was waived, and which part this is.
+fn fields_of(overview: &Overview, selection: &Selection) -> Vec<(String, String)> {
+    let waived = overview.without_quorum.then_some(WITHOUT_QUORUM_FIELD);
+    let mut fields: Vec<_> = waived
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    if !selection.is_empty() {
+        fields.extend(pairs::sorted(selection.fields()));
+    }
+    fields.sort();
+    fields
 }
 
 /// Writes files as they come, one after the other.

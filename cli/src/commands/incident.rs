@@ -1,6 +1,8 @@
-//! `exhibit incident`: open, note, close, reopen; the list and the custody timeline.
+//! `exhibit incident`: open, note, close, reopen; holds and retention; the list and the custody timeline.
 //! Guarantee: every act is signed by the person's key and shown as done only with its verified ledger proof.
 //! Not here: orders and evidence of the incident (`order`, `collection`).
+
+mod retention;
 
 use clap::{Subcommand, ValueEnum};
 use evidence::entry::EntryType;
@@ -58,6 +60,12 @@ pub enum Args {
         after_help = "Examples:\n  exhibit incident reopen INC-2026-0001 --reason \"Seen again on db-01\""
     )]
     Reopen(EndArgs),
+    /// Legal holds: nothing of an incident under hold can go
+    #[command(subcommand)]
+    Hold(retention::HoldArgs),
+    /// How long an incident's evidence is kept
+    #[command(subcommand)]
+    Retention(retention::RetentionArgs),
 }
 
 /// `exhibit incident open`.
@@ -188,6 +196,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
             )
             .await
         }
+        Args::Hold(args) => retention::hold(&session, args).await,
+        Args::Retention(args) => retention::set(&session, args).await,
         Args::Reopen(args) => {
             act(
                 &session,
@@ -249,11 +259,26 @@ async fn act(
     text: Option<String>,
     roles: &[Role],
 ) -> anyhow::Result<()> {
+    act_about(session, type_, incident, &[], text, roles).await
+}
+
+/// Signs and records an act that names something by refs.
+async fn act_about(
+    session: &Session,
+    type_: EntryType,
+    incident: IncidentId,
+    refs: &[(&'static str, String)],
+    text: Option<String>,
+    roles: &[Role],
+) -> anyhow::Result<()> {
     let roster = session.roster().await?;
     let draft = Draft {
         act: type_,
         chain: Chain::Incident(incident.clone()),
-        refs: Vec::new(),
+        refs: refs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
         fields: Vec::new(),
         text,
     };
@@ -261,8 +286,13 @@ async fn act(
     let mut client = proto::service::incident_client(session.channel());
     let answer = client.record_act(request).await.map_err(listed())?.into_inner();
     let recorded = session.recorded("entry", answer.entry).await?;
-    recorded.expect(type_, &signed.digest(), &[])?;
-    let verb = type_.as_str().rsplit('.').next().unwrap_or_default().to_owned();
+    recorded.expect(type_, &signed.digest(), refs)?;
+    let verb = match type_ {
+        EntryType::HoldPlaced => "is under hold".to_owned(),
+        EntryType::HoldReleased => "has a hold less".to_owned(),
+        EntryType::RetentionChanged => "has another retention".to_owned(),
+        _ => type_.as_str().rsplit('.').next().unwrap_or_default().to_owned(),
+    };
     done(session, &incident, &verb, &recorded)
 }
 
@@ -344,9 +374,10 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
         .await
         .map_err(listed())?
         .into_inner();
-    let row = answer.incident.unwrap_or_default();
+    let row = answer.incident.clone().unwrap_or_default();
     let value = serde_json::json!({
         "incident": row_value(&row),
+        "retention": retention::value(&answer),
         "timeline": answer.timeline.iter().map(|line| serde_json::json!({
             "index": line.index, "seq": line.seq, "time": line.time, "type": line.r#type, "by": line.by,
             "summary": line.summary, "event": line.event,
@@ -367,7 +398,7 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
             })
             .collect();
         format!(
-            "{}  {}  {}\n  severity {}, TLP:{}, class {}, opened {} by {}\n\n{}",
+            "{}  {}  {}\n  severity {}, TLP:{}, class {}, opened {} by {}\n{}\n{}",
             shown(&row.incident),
             shown(&row.state),
             shown(&row.title),
@@ -376,6 +407,7 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
             shown(&row.rsit_class),
             shown(&row.opened),
             shown(&row.opened_by),
+            retention::told(&answer),
             table(&["seq", "time", "act", "by", "what"], &rows)
         )
     })

@@ -1,6 +1,6 @@
 //! `exhibit ledger`: look at the log and check it from outside.
 //! Guarantee: a checkpoint or proof shown here was verified under the pinned log key and continues the last one seen.
-//! Not here: co-signing (mirrors).
+//! Not here: cosigning (mirrors), what the lines of cosigners mean (`cosigners`).
 
 use std::path::PathBuf;
 
@@ -13,6 +13,7 @@ use proto::v1;
 use serde_json::json;
 
 use crate::commands::Context;
+use crate::cosigners::Cosigners;
 use crate::failure::{because, could_not, failed, usage};
 use crate::home::write_durably;
 use crate::output::{Format, shown, write_line};
@@ -39,7 +40,7 @@ pub enum Args {
     },
     /// Prove that an entry is in the log
     #[command(
-        after_help = "Examples:\n  exhibit ledger prove --index 41\n  exhibit ledger prove --event 9c1f… --out stored     # writes stored.entry and stored.tlog-proof"
+        after_help = "Examples:\n  exhibit ledger prove --index 41\n  exhibit ledger prove --event 9c1f… --out stored     # writes stored.entry and stored.tlog-proof\n  exhibit ledger prove --index 41 --cosigned --out entry-41     # a receipt that outsiders vouch for"
     )]
     Prove {
         /// By place in the log
@@ -51,6 +52,9 @@ pub enum Args {
         /// Write NAME.entry and NAME.tlog-proof
         #[arg(long, value_name = "NAME")]
         out: Option<PathBuf>,
+        /// Under a checkpoint that the collector's cosigners signed; waits for them
+        #[arg(long)]
+        cosigned: bool,
     },
     /// Let the collector re-derive every tile and entry from its stores
     #[command(
@@ -61,7 +65,7 @@ pub enum Args {
         #[arg(long)]
         evidence: bool,
     },
-    /// Fetch the newest checkpoint, verify it, and check that it continues the last one seen here
+    /// Fetch the newest checkpoint, verify it, check that it continues the last one seen here, and show who cosigned
     #[command(
         after_help = "Examples:\n  exhibit ledger checkpoint\n  exhibit ledger checkpoint --out checkpoint     # hand it to somebody outside: they become a witness"
     )]
@@ -84,7 +88,12 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
             incident,
             from,
         } => tail(&session, follow, incident, from).await,
-        Args::Prove { index, event, out } => prove(&session, index, event, out).await,
+        Args::Prove {
+            index,
+            event,
+            out,
+            cosigned,
+        } => prove(&session, index, event, out, cosigned).await,
         Args::Fsck { evidence } => fsck(&session, evidence).await,
         Args::Checkpoint { out } => checkpoint(&session, out).await,
     }
@@ -164,6 +173,7 @@ async fn prove(
     index: Option<u64>,
     event: Option<Digest>,
     out: Option<PathBuf>,
+    cosigned: bool,
 ) -> anyhow::Result<()> {
     let what = match (index, event) {
         (Some(index), _) => v1::prove_request::What::Index(index),
@@ -172,7 +182,10 @@ async fn prove(
     };
     let mut client = proto::service::ledger_client(session.channel());
     let proven = client
-        .prove(v1::ProveRequest { what: Some(what) })
+        .prove(v1::ProveRequest {
+            what: Some(what),
+            cosigned,
+        })
         .await
         .map_err(refused)?
         .into_inner();
@@ -248,14 +261,16 @@ async fn fsck(session: &Session, evidence: bool) -> anyhow::Result<()> {
 }
 
 async fn checkpoint(session: &Session, out: Option<PathBuf>) -> anyhow::Result<()> {
+    let now = crate::clock::now()?.unix_ms() / 1000;
     let before = session.kept()?.map(|(_, checkpoint)| checkpoint.size);
     let (answer, checkpoint) = head(session).await?;
     if let Some(out) = &out {
         write_durably(out, &answer.checkpoint)?;
     }
+    let cosigners = Cosigners::verify(session, &answer).await?;
     let value = json!({
         "origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.to_base64(), "seen_before": before,
-        "stamped_size": answer.stamped_size,
+        "stamped_size": answer.stamped_size, "cosigned": cosigners.to_json(),
     });
     session.output.result(&value, || {
         let continues = match before {
@@ -267,10 +282,11 @@ async fn checkpoint(session: &Session, out: Option<PathBuf>) -> anyhow::Result<(
             size => format!("time-stamped at size {size}"),
         };
         format!(
-            "{}  size {}  root {}\n  {continues}; {stamp}",
+            "{}  size {}  root {}\n  {continues}; {stamp}\n{}",
             checkpoint.origin,
             checkpoint.size,
-            checkpoint.root.to_base64()
+            checkpoint.root.to_base64(),
+            cosigners.text(checkpoint.size, now)
         )
     })
 }

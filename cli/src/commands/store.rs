@@ -114,8 +114,22 @@ async fn scrub(session: &Session, stores: Vec<String>) -> anyhow::Result<()> {
         .stores
         .iter()
         .filter_map(|row| row.scrub.as_ref())
-        .map(|scrub| scrub.damaged + scrub.missing + scrub.unreadable + scrub.ledger_problems)
+        .map(|scrub| scrub.damaged + scrub.missing + scrub.unreadable)
         .sum();
+    let ledger: u64 = last
+        .stores
+        .iter()
+        .filter_map(|row| row.scrub.as_ref())
+        .map(|scrub| scrub.ledger_problems)
+        .sum();
+    if ledger > 0 {
+        return Err(failed(
+            format!(
+                "{wrong} objects and {ledger} things in the copies of the ledger were not as they should be"
+            ),
+            "objects are repaired by themselves; a copy of the ledger is not: exhibit ledger fsck says which files to move away",
+        ));
+    }
     if wrong == 0 {
         Ok(())
     } else {

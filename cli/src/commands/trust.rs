@@ -1,13 +1,15 @@
 //! `exhibit trust export`: the pins of this home as a folder that a verifier takes (docs/spec/bundle.md, Trust directory).
-//! Guarantee: what is exported is what this home pinned at setup, never what a collector said since.
+//! `exhibit trust policy`: who must have cosigned, for this home and what it exports.
+//! Guarantee: what is exported is what this home's person pinned, never what a collector said since.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use ledger::Policy;
 
 use crate::commands::Context;
-use crate::failure::could_not;
-use crate::home::write_durably;
+use crate::failure::{because, could_not};
+use crate::home::{Home, write_durably};
 use crate::pins::Pins;
 
 const EXAMPLES: &str = "\
@@ -26,15 +28,39 @@ pub enum Args {
         /// Folder to make
         dir: PathBuf,
     },
+    /// Pin who must have cosigned the ledger, from a C2SP tlog-policy file
+    #[command(after_help = POLICY_EXAMPLES)]
+    Policy {
+        /// The policy: one `log` line with the key that is pinned already, `witness` and `group` lines, one `quorum`
+        file: PathBuf,
+    },
 }
+
+const POLICY_EXAMPLES: &str = "\
+Example:
+  exhibit trust policy ledger.policy
+  exhibit trust export trust       # from now on with this policy
+
+A file for two of three cosigners (docs/spec/ledger.md, Cosigners and quorum):
+  log exhibit/acme+c2a0b7fe+AYqI49SB…
+  witness m1 m1.example/mirror+3d0f1a22+BIE5dw6o…
+  witness m2 m2.example/mirror+97c1e0d4+BKk3qV0t…
+  witness w1 consultant.example/w1+51b8aa03+BNn1x9Cq…
+  group two 2 m1 m2 w1
+  quorum two
+
+Have the keys of the cosigners from themselves: who is told them by the collector's operator trusts the operator alone.";
 
 /// Runs the command.
 ///
 /// # Errors
 /// State, cause and next step.
 pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
-    let Args::Export { dir } = args;
     let home = context.home()?;
+    let dir = match args {
+        Args::Export { dir } => dir,
+        Args::Policy { file } => return pin_policy(&file, &home, context),
+    };
     let pins = Pins::load(&home)?;
     if dir.exists() {
         return Err(could_not(
@@ -62,4 +88,46 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
             pins.authority.id()
         )
     })
+}
+
+fn pin_policy(file: &Path, home: &Home, context: &Context) -> anyhow::Result<()> {
+    let pins = Pins::load(home)?;
+    let bytes = fs_err::read(file).map_err(|cause| could_not(cause.to_string(), "give the policy file"))?;
+    let policy = Policy::parse(&bytes).map_err(|cause| {
+        could_not(
+            format!("{}: {}", file.display(), because(&cause)),
+            "correct the file; docs/spec/ledger.md says its form",
+        )
+    })?;
+    if !same_log(&policy, &pins) {
+        return Err(could_not(
+            format!("{} is about another log than the one pinned here", file.display()),
+            format!("its one log line must be: log {}", pins.log_key()?),
+        ));
+    }
+    home.write("trust/policy", &bytes)?;
+    let names: Vec<&str> = policy.witnesses().iter().map(|one| one.name.as_str()).collect();
+    let value = serde_json::json!({"witnesses": names, "quorum": policy.needs_cosigners()});
+    context.output.result(&value, || {
+        if policy.needs_cosigners() {
+            format!("pinned: {} cosigners, with a quorum", names.len())
+        } else {
+            format!(
+                "pinned: {} cosigners, and no quorum: nobody outside needs to vouch",
+                names.len()
+            )
+        }
+    })
+}
+
+/// Where the log is served may differ.
+fn same_log(policy: &Policy, pins: &Pins) -> bool {
+    let keys = |policy: &Policy| {
+        policy
+            .logs()
+            .iter()
+            .map(|log| log.key.clone())
+            .collect::<Vec<_>>()
+    };
+    keys(policy) == keys(&pins.policy)
 }

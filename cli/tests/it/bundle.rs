@@ -422,6 +422,7 @@ pub fn make() -> Made {
         collections: vec![collection],
         partial: false,
         quorum: true,
+        without_quorum: false,
     };
     put("bundle.json", &json::to_document(&overview).unwrap());
 

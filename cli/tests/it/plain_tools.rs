@@ -188,6 +188,7 @@ fn without_python_the_script_says_what_it_did_not_check() {
         "cut",
         "tr",
         "wc",
+        "od",
         "uniq",
         "mktemp",
         "rm",

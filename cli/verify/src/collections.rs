@@ -14,6 +14,7 @@ use evidence::seal::{Identity, Seal};
 use crate::custody::{Custody, Proven, act_of};
 use crate::endpoints::{self, Endpoints};
 use crate::files::Files;
+use crate::items;
 use crate::orders::{self, Fate, Orders};
 use crate::report::{CollectionSummary, Report};
 use crate::rosters::signed;
@@ -135,6 +136,9 @@ pub(crate) fn check(
             return skip(report, &id, &["seals", "container"]);
         }
     };
+    if context.partial {
+        return production(context, expected, &delegated, manifest, report, progress);
+    }
     let walked = match walk(
         context.files,
         &folder,
@@ -150,7 +154,7 @@ pub(crate) fn check(
         }
     };
     let Some(walked) = walked else {
-        return without_segments(context, expected, manifest.as_ref(), report, &id);
+        return without_segments(expected, manifest.as_ref(), report, &id);
     };
     let summary = &walked.summary;
     let anchored = anchors(expected, &walked.seals);
@@ -201,9 +205,63 @@ pub(crate) fn check(
     });
 }
 
-/// A collection of which not one segment is here: none arrived, or the evidence is left out of a partial production.
-fn without_segments(
+/// Chosen items of a collection, in place of its container: they must hang from the manifest that the ledger recorded.
+fn production(
     context: &Context<'_>,
+    expected: &Expected,
+    delegated: &Delegated,
+    manifest: Option<(Manifest, Digest)>,
+    report: &mut Report,
+    progress: &mut dyn FnMut(u64),
+) {
+    let id = expected.collection.to_string();
+    let bound = match (&manifest, &expected.stored) {
+        (Some((manifest, digest)), Some(stored)) => {
+            recorded(manifest, digest, stored, delegated).map(|state| (manifest, state))
+        }
+        (None, _) => Err("is missing: without it no item can be proven".to_owned()),
+        (Some(_), None) => Err("is there, but the ledger has no collection.stored".to_owned()),
+    };
+    let (manifest, state) = match bound {
+        Ok(bound) => bound,
+        Err(why) => {
+            report.failed("manifest", &id, why);
+            return skip(report, &id, &["items"]);
+        }
+    };
+    report.ok(
+        "manifest",
+        &id,
+        "is the one that collection.stored recorded; what it says of the whole container is not checked here",
+    );
+    for check in ["seals", "container"] {
+        report.not_asked(
+            check,
+            &id,
+            "does not apply: a partial production, the container stays sealed",
+        );
+    }
+    match items::check(context.files, &expected.collection, manifest, progress) {
+        Ok(produced) => {
+            report.ok(
+                "items",
+                &id,
+                format!(
+                    "{} of {} items: record, proof and content of each hold",
+                    produced.len(),
+                    manifest.items
+                ),
+            );
+            let delegation = &delegated.delegation;
+            let endpoint = format!("{}#{}", delegation.endpoint, delegation.generation);
+            report.produced(&id, endpoint, state, manifest, produced);
+        }
+        Err(why) => report.failed("items", &id, why),
+    }
+}
+
+/// A collection of which not one segment is here, because none arrived.
+fn without_segments(
     expected: &Expected,
     manifest: Option<&(Manifest, Digest)>,
     report: &mut Report,
@@ -214,17 +272,6 @@ fn without_segments(
         (None, None, Ok(())) => {
             for check in ["seals", "container", "manifest"] {
                 report.ok(check, id, says);
-            }
-        }
-        (Some((_, digest)), Some(stored), _) if context.partial && stored.entry.envelope.event == *digest => {
-            report.ok("manifest", id, "is the one that collection.stored recorded");
-            for check in ["seals", "container"] {
-                report.not_checked(check, id, "left out of this partial production");
-            }
-        }
-        (None, None, Err(_)) if context.partial => {
-            for check in ["seals", "container", "manifest"] {
-                report.not_checked(check, id, "left out of this partial production");
             }
         }
         (None, None, Err(why)) => report.failed("seals", id, why),
@@ -475,6 +522,37 @@ fn number(proven: &Proven, name: &str) -> Result<u64, String> {
         })
 }
 
+/// Holds a manifest against its `collection.stored`; returns the collection's state.
+fn recorded(
+    manifest: &Manifest,
+    digest: &Digest,
+    stored: &Proven,
+    delegated: &Delegated,
+) -> Result<&'static str, String> {
+    for (name, value) in [
+        ("manifest", digest.to_string()),
+        ("order", delegated.delegation.order.to_string()),
+        ("endpoint", delegated.delegation.endpoint.to_string()),
+    ] {
+        if stored.reference(name) != Some(value.as_str()) {
+            return Err(format!("collection.stored names another {name}"));
+        }
+    }
+    if stored.entry.envelope.event != *digest {
+        return Err("is not the one that collection.stored recorded".to_owned());
+    }
+    if stored.entry.envelope.incident.incident() != Some(&manifest.incident)
+        || manifest.incident != delegated.order.incident
+    {
+        return Err(format!("is of incident {}", manifest.incident));
+    }
+    match (stored.reference("degraded"), stored.reference("independent")) {
+        (Some("yes"), Some("yes" | "no")) => Ok("stored-degraded"),
+        (Some("no"), Some("yes" | "no")) => Ok("stored"),
+        _ => Err("collection.stored does not say whether it is degraded".to_owned()),
+    }
+}
+
 /// Holds manifest, seals and ledger against each other; returns the collection's state.
 fn bind(
     expected: &Expected,
@@ -490,28 +568,7 @@ fn bind(
             manifest
                 .check_container(&walked.summary)
                 .map_err(|cause| chain(&cause))?;
-            for (name, value) in [
-                ("manifest", digest.to_string()),
-                ("order", delegated.delegation.order.to_string()),
-                ("endpoint", delegated.delegation.endpoint.to_string()),
-            ] {
-                if stored.reference(name) != Some(value.as_str()) {
-                    return Err(format!("collection.stored names another {name}"));
-                }
-            }
-            if stored.entry.envelope.event != *digest {
-                return Err("is not the one that collection.stored recorded".to_owned());
-            }
-            if stored.entry.envelope.incident.incident() != Some(&manifest.incident)
-                || manifest.incident != delegated.order.incident
-            {
-                return Err(format!("is of incident {}", manifest.incident));
-            }
-            match (stored.reference("degraded"), stored.reference("independent")) {
-                (Some("yes"), Some("yes" | "no")) => "stored-degraded",
-                (Some("no"), Some("yes" | "no")) => "stored",
-                _ => return Err("collection.stored does not say whether it is degraded".to_owned()),
-            }
+            recorded(manifest, digest, stored, delegated)?
         }
         (Some(_), None) => return Err("is there, but the ledger has no collection.stored".to_owned()),
         (None, Some(_)) => return Err("is missing, though collection.stored recorded one".to_owned()),

@@ -2,6 +2,8 @@
 //! Guarantee: a file that no check judged is named and fails; the conveniences (keys for stock tools) say what the checked documents say.
 //! Not here: README.txt, verify.sh and certification.txt, which are words of the exporter and covered by the exporter's signature alone.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use evidence::bundle::{Overview, UNCOVERED};
@@ -29,45 +31,86 @@ pub(crate) fn collections(
     overview: &Overview,
     expected: &[Expected],
 ) -> Result<String, String> {
-    let mut missing = 0_u64;
-    for one in expected {
-        let present = files.has(&format!("evidence/{}/container.tar.zst", one.collection));
-        let arrived = one
-            .interrupted
-            .iter()
-            .any(|proven| proven.reference("segments") != Some("0"));
-        if (one.stored.is_some() || arrived || !one.progress.is_empty()) && !present {
-            if !overview.partial {
-                return Err(format!(
-                    "collection {} is in the ledger but not in the bundle",
-                    one.collection
-                ));
-            }
-            missing = missing.saturating_add(1);
-        }
-    }
+    let known: BTreeSet<String> = expected.iter().map(|one| one.collection.to_string()).collect();
     for name in files.below("evidence/") {
-        let known = expected
-            .iter()
-            .any(|one| name.starts_with(&format!("evidence/{}/", one.collection)));
-        if !known {
+        let folder = name
+            .strip_prefix("evidence/")
+            .and_then(|name| name.split_once('/'));
+        let (collection, file) = folder.unwrap_or_default();
+        if !known.contains(collection) {
             return Err(format!("{name} is evidence that the ledger does not name"));
         }
+        // Either form is complete in itself: both together would make a part look like the whole, or the whole like a part.
+        let is_item = file.starts_with("items/");
+        let is_whole = file.starts_with("seals/") || file == "container.tar.zst";
+        if is_item && !overview.partial {
+            return Err(format!(
+                "{name} belongs to a partial production, and bundle.json does not say that this is one"
+            ));
+        }
+        if is_whole && overview.partial {
+            return Err(format!(
+                "{name} shows the neighbours of what was chosen: it is in no partial production"
+            ));
+        }
     }
-    let mut listed: Vec<Digest> = expected
-        .iter()
-        .map(|one| one.collection)
-        .filter(|id| files.has(&format!("evidence/{id}/container.tar.zst")))
-        .collect();
-    listed.sort_unstable();
+    if overview.partial {
+        return produced(files, overview, expected);
+    }
+    for one in expected {
+        let present = files.has(&format!("evidence/{}/container.tar.zst", one.collection));
+        if has_evidence(one) && !present {
+            return Err(format!(
+                "collection {} is in the ledger but not in the bundle",
+                one.collection
+            ));
+        }
+    }
+    let listed = listed(expected, |id| {
+        files.has(&format!("evidence/{id}/container.tar.zst"))
+    });
     if listed != overview.collections {
         return Err("bundle.json lists other collections".to_owned());
     }
-    Ok(if missing > 0 {
-        format!("PARTIAL production: {missing} collections that the ledger names are left out")
-    } else {
-        format!("{} collections, all that the ledger names", listed.len())
-    })
+    Ok(format!("{} collections, all that the ledger names", listed.len()))
+}
+
+/// The collections of a partial production; those of which nothing was chosen are counted.
+fn produced(files: &Files<'_>, overview: &Overview, expected: &[Expected]) -> Result<String, String> {
+    if let Some(text) = files.below("details/").next() {
+        return Err(format!(
+            "{text} may name anything: a partial production has no texts"
+        ));
+    }
+    let is_here = |id: &Digest| files.below(&format!("evidence/{id}/")).next().is_some();
+    let listed = listed(expected, is_here);
+    if listed != overview.collections {
+        return Err("bundle.json lists other collections".to_owned());
+    }
+    if listed.is_empty() {
+        return Err("a partial production without a single item".to_owned());
+    }
+    let left_out = expected
+        .iter()
+        .filter(|one| has_evidence(one) && !is_here(&one.collection))
+        .count();
+    Ok(format!(
+        "PARTIAL production: chosen items of {} collections; {left_out} others that the ledger names are left out whole",
+        listed.len()
+    ))
+}
+
+fn listed(expected: &[Expected], is_here: impl Fn(&Digest) -> bool) -> Vec<Digest> {
+    let all = expected.iter().map(|one| one.collection);
+    let mut listed: Vec<Digest> = all.filter(is_here).collect();
+    listed.sort_unstable();
+    listed
+}
+
+/// Whether segments of it arrived, as the ledger tells.
+fn has_evidence(one: &Expected) -> bool {
+    let arrived = |proven: &crate::custody::Proven| proven.reference("segments") != Some("0");
+    one.stored.is_some() || one.interrupted.iter().any(arrived) || !one.progress.is_empty()
 }
 
 /// Every file was asked for by a check, or is one that says what its writer wants.

@@ -268,6 +268,18 @@ pub(crate) fn act_of(files: &Files<'_>, proven: &Proven) -> Result<ActObject, St
     }
 }
 
+/// True for an order or manifest that only its entry speaks of: a partial production leaves out what was not produced.
+/// Whatever was produced asks for both, and fails without them.
+pub(crate) fn is_left_out(files: &Files<'_>, proven: &Proven) -> bool {
+    let envelope = &proven.entry.envelope;
+    let may = matches!(
+        envelope.type_,
+        EntryType::OrderIssued | EntryType::CollectionStored
+    );
+    may && envelope.act == ActPlace::Digest
+        && act_name(proven).is_ok_and(|name| name.is_some_and(|name| !files.has(&format!("{name}.json"))))
+}
+
 /// The file, without `.json`, in which a bundle keeps an entry's act; acts of their own kind are in the entry only.
 fn act_name(proven: &Proven) -> Result<Option<String>, String> {
     let envelope = &proven.entry.envelope;
@@ -368,13 +380,14 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
         Signers::Authority
         | Signers::Evidence
         | Signers::EvidenceTls
+        | Signers::Mirror
         | Signers::SealerEvidence
         | Signers::TokenEvidenceTls => Ok(Judged::Elsewhere),
     }
 }
 
 /// The act document, which must say what its envelope says.
-fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, String> {
+pub(crate) fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, String> {
     let envelope = &proven.entry.envelope;
     let act: Act = read(object)?;
     if act.act != envelope.type_ || act.incident != envelope.incident || act.deployment != envelope.deployment

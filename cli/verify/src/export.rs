@@ -1,6 +1,6 @@
 //! The export itself: SHA256SUMS signed by a responder, and logged as `bundle.exported` behind the head that the bundle shows.
 
-use evidence::bundle::{Overview, SUMS_NAMESPACE};
+use evidence::bundle::{Overview, SUMS_NAMESPACE, WITHOUT_QUORUM_FIELD};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Actor;
@@ -110,6 +110,16 @@ pub(crate) fn check(
     check_act(&exported, &act, rosters)?;
     let by: evidence::act::Act =
         evidence::json::parse_document(&act.document).map_err(|cause| chain(&cause))?;
+    check_fields(files, overview, &by)?;
+    let (name, value) = WITHOUT_QUORUM_FIELD;
+    if by.field(name) != overview.without_quorum.then_some(value) {
+        return Err(format!(
+            "bundle.exported and bundle.json do not agree about {name}"
+        ));
+    }
+    if overview.quorum && overview.without_quorum {
+        return Err("bundle.json says that there was a quorum, and that there was none".to_owned());
+    }
     if by.by == overview.by {
         let between = envelope.seq.saturating_sub(overview.head_seq).saturating_sub(1);
         Ok(format!(
@@ -119,6 +129,23 @@ pub(crate) fn check(
     } else {
         Err(format!("exported by {}, bundle.json says {}", by.by, overview.by))
     }
+}
+
+/// The act says that the export is partial, and of which items, exactly where the bundle does: taking the label off a part does not
+/// make it the whole.
+fn check_fields(files: &Files<'_>, overview: &Overview, act: &evidence::act::Act) -> Result<(), String> {
+    let selection = crate::items::selection(files)?;
+    for (name, value) in selection.fields() {
+        let wanted = overview.partial.then_some(value.as_str());
+        if act.field(name) != wanted {
+            return Err(format!(
+                "bundle.exported has {name} {}, and this bundle {}",
+                act.field(name).unwrap_or("none"),
+                wanted.unwrap_or("is not labelled as a part")
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// One base64 hash a line.

@@ -1,6 +1,9 @@
 //! What a verification says: each check with its result, who outside vouches, what was not checked.
 //! Guarantee: a check that did not run says so; nothing is `ok` by default.
 
+use std::collections::BTreeMap;
+
+use evidence::manifest::Manifest;
 use serde::Serialize;
 
 /// When exit code 0 needs a check.
@@ -15,7 +18,7 @@ enum Need {
 }
 
 /// The table of docs/spec/bundle.md.
-const CHECKS: [(&str, Need); 20] = [
+const CHECKS: [(&str, Need); 21] = [
     ("sums", Need::Always),
     ("sums.signature", Need::Always),
     ("sums.stamp", Need::Never),
@@ -33,6 +36,7 @@ const CHECKS: [(&str, Need); 20] = [
     ("seals", Need::PerObject),
     ("manifest", Need::PerObject),
     ("container", Need::PerObject),
+    ("items", Need::PerObject),
     ("coverage", Need::Always),
     ("conveniences", Need::Always),
     ("export", Need::Always),
@@ -87,6 +91,26 @@ pub struct CollectionSummary {
     pub limitations: Vec<String>,
 }
 
+/// An item of a partial production that was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProducedItem {
+    /// Its collection.
+    pub collection: String,
+    /// Its ordinal.
+    pub n: u64,
+    /// Its path for people.
+    pub shown: String,
+    /// What became of it on the endpoint.
+    pub outcome: String,
+    /// Length of its content; `None`: it has none of its own.
+    pub size: Option<u64>,
+    /// Digest of its content, as its record has it.
+    pub sha256: Option<String>,
+}
+
+/// Most produced items that the text names; `--json` has all.
+const ITEMS_TEXT_MAX: usize = 1000;
+
 /// The whole report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -94,12 +118,16 @@ pub struct Report {
     pub incident: String,
     /// Its deployment.
     pub deployment: String,
+    /// True for a partial production, by its own label: evidence is left out on purpose.
+    pub partial: bool,
     /// All checks in the order they ran.
     pub checks: Vec<Check>,
     /// Who outside the collector vouches for the ledger's head, and since when; empty: nobody.
     pub vouched_by: Vec<String>,
     /// Evidence that was verified.
     pub collections: Vec<CollectionSummary>,
+    /// The items of a partial production that were verified.
+    pub items: Vec<ProducedItem>,
 }
 
 impl Report {
@@ -133,6 +161,32 @@ impl Report {
             }
         }
         true
+    }
+
+    /// Adds the items of a partial production and what they come to.
+    pub(crate) fn produced(
+        &mut self,
+        collection: &str,
+        endpoint: String,
+        state: &str,
+        manifest: &Manifest,
+        items: Vec<ProducedItem>,
+    ) {
+        let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
+        for item in &items {
+            *outcomes.entry(item.outcome.clone()).or_default() += 1;
+        }
+        self.collections.push(CollectionSummary {
+            collection: collection.to_owned(),
+            endpoint,
+            state: format!("{state}, {} of {} items produced", items.len(), manifest.items),
+            items: u64::try_from(items.len()).unwrap_or(u64::MAX),
+            content_bytes: items.iter().filter_map(|item| item.size).sum(),
+            stored_bytes: 0,
+            outcomes: outcomes.into_iter().collect(),
+            limitations: manifest.limitations.clone(),
+        });
+        self.items.extend(items);
     }
 
     fn push(&mut self, check: &'static str, subject: &str, verdict: Verdict, required: bool, says: String) {
@@ -216,6 +270,25 @@ impl Report {
                     .map(|limit| printable(&format!("  limitation: {limit}"))),
             );
         }
+        for item in self.items.iter().take(ITEMS_TEXT_MAX) {
+            lines.push(printable(&format!(
+                "item {}:{} {}: {}{}",
+                short(&item.collection),
+                item.n,
+                item.shown,
+                item.outcome,
+                match (item.size, &item.sha256) {
+                    (Some(size), Some(sha256)) => format!(", {size} bytes, sha256 {sha256}"),
+                    _ => ", no content of its own".to_owned(),
+                }
+            )));
+        }
+        if self.items.len() > ITEMS_TEXT_MAX {
+            lines.push(format!(
+                "and {} items more: --json names them",
+                self.items.len() - ITEMS_TEXT_MAX
+            ));
+        }
         if self.vouched_by.is_empty() {
             lines.push("vouched for by: nobody outside the collector (no cosigner, no stamp)".to_owned());
         } else {
@@ -236,6 +309,7 @@ impl Report {
             .filter(|check| check.verdict == Verdict::NotChecked)
             .count();
         let verdict = match self.exit_code() {
+            0 if self.partial => "VERIFIED, PARTIAL PRODUCTION (items are left out on purpose)",
             0 => "VERIFIED",
             1 => "FAILED",
             _ => "NOT VERIFIED: a required check could not be made",

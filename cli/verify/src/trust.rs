@@ -18,6 +18,8 @@ pub struct Trust {
     pub tsa: Vec<CertificateDer<'static>>,
     /// No bundle whose newest roster is older.
     pub roster_version_min: u64,
+    /// A bundle that is stamped as exported without quorum is not held to the policy's quorum. Never read from the directory.
+    pub accept_without_quorum: bool,
 }
 
 /// A trust directory that cannot be used.
@@ -73,6 +75,7 @@ impl Trust {
             policy,
             tsa,
             roster_version_min,
+            accept_without_quorum: false,
         })
     }
 }

@@ -4,27 +4,30 @@
 use std::str::FromStr;
 
 use crate::digest::Digest;
-use crate::id::{EndpointId, Generation, IncidentId, PersonId};
+use crate::id::{EndpointId, Generation, IncidentId, MirrorId, PersonId};
 use crate::keys::Fingerprint;
 use crate::text::decimal;
+use crate::time::Time;
 
 /// True when `value` has the form of the ref `name`. Names that no type has are refused before.
 pub(super) fn fits(name: &str, value: &str) -> bool {
     match name {
-        "authority" | "ca" | "collection" | "head" | "manifest" | "order" | "roster" | "seal" | "sha256"
-        | "stamp" | "sums" | "token" => is::<Digest>(value),
+        "authority" | "ca" | "collection" | "head" | "hold" | "manifest" | "order" | "root" | "roster"
+        | "seal" | "sha256" | "stamp" | "sums" | "token" => is::<Digest>(value),
         "attempt" | "copies" | "count" | "index" | "segments" | "size" | "version" => {
             decimal(value).is_some()
         }
         "degraded" | "independent" => matches!(value, "yes" | "no"),
         "endpoint" => is::<EndpointId>(value),
-        "evidence_key" | "key" => is::<Fingerprint>(value),
+        "evidence_key" | "key" | "tls_key" => is::<Fingerprint>(value),
         "generation" => is::<Generation>(value),
         "incident" => is::<IncidentId>(value),
-        "log" => ledger::VerifierKey::parse(value).is_ok(),
+        "log" | "mirror_key" | "witness_key" => ledger::VerifierKey::parse(value).is_ok(),
+        "mirror" => is::<MirrorId>(value),
         "person" => is::<PersonId>(value),
         "reason" => is_word(value),
         "object" | "store" => is_key(value),
+        "until" => is::<Time>(value),
         _ => false,
     }
 }
@@ -60,7 +63,17 @@ mod tests {
                 let digest = Digest::ZERO.to_string();
                 let fingerprint = Fingerprint([0; 32]).to_string();
                 let log = log.verifier_key(ledger::KeyType::Ed25519).to_string();
-                let samples = [&digest, "1", "yes", "web-03", &fingerprint, "INC-2026-0007", &log];
+                let time = Time::EPOCH.to_string();
+                let samples = [
+                    &digest,
+                    "1",
+                    "yes",
+                    "web-03",
+                    &fingerprint,
+                    "INC-2026-0007",
+                    &log,
+                    &time,
+                ];
                 assert!(samples.iter().any(|sample| fits(name, sample)), "{type_} {name}");
                 for text in [
                     "",

@@ -59,6 +59,8 @@ pub enum Signers {
     Evidence,
     /// The endpoint's evidence key, then its new TLS key.
     EvidenceTls,
+    /// The act key of the mirror that the act names, as `mirror.admitted` binds it.
+    Mirror,
     /// Nobody: the collector recorded it, and the log vouches for that.
     Nobody,
     /// One person who holds any of these roles.
@@ -79,7 +81,7 @@ impl Signers {
         match self {
             Self::Authority | Self::Unspecified => None,
             Self::Nobody => Some(0),
-            Self::Evidence | Self::Person(_) => Some(1),
+            Self::Evidence | Self::Mirror | Self::Person(_) => Some(1),
             Self::EvidenceTls | Self::PersonTls | Self::SealerEvidence => Some(2),
             Self::TokenEvidenceTls => Some(3),
         }
@@ -124,6 +126,7 @@ impl Rule {
 }
 
 const RESPONDER: Signers = Signers::Person(&["responder"]);
+const APPROVER: Signers = Signers::Person(&["approver"]);
 const ENDPOINT_ADMIN: Signers = Signers::Person(&["endpoint-admin"]);
 
 macro_rules! table {
@@ -165,8 +168,8 @@ table! {
     IncidentClosed        "incident.closed"        Incident   Act        Inline RESPONDER, [] true;
     IncidentReopened      "incident.reopened"      Incident   Act        Inline RESPONDER, [] true;
     OrderIssued           "order.issued"           Incident   Order      Digest RESPONDER, ["order" "roster"] true;
-    OrderApproved         "order.approved"         Incident   Approval   Inline Signers::Person(&["approver"]), ["order"] true;
-    OrderRejected         "order.rejected"         Incident   Approval   Inline Signers::Person(&["approver"]), ["order"] true;
+    OrderApproved         "order.approved"         Incident   Approval   Inline APPROVER, ["order"] true;
+    OrderRejected         "order.rejected"         Incident   Approval   Inline APPROVER, ["order"] true;
     OrderCancelled        "order.cancelled"        Incident   Act        Inline RESPONDER, ["order"] true;
     OrderRefused          "order.refused"          Incident   Act        Inline Signers::Nobody, ["endpoint" "order" "reason"] true;
     CollectionStarted     "collection.started"     Incident   Delegation Inline Signers::Evidence, ["attempt" "collection" "endpoint" "order"] true;
@@ -181,15 +184,19 @@ table! {
     TsaStamped            "tsa.stamped"            Deployment Act        Inline Signers::Nobody, ["size" "stamp"] true;
     EvidenceFixityFailed  "evidence.fixity_failed" Incident   Act        Inline Signers::Nobody, ["collection" "object" "store"] true;
     EvidenceRepaired      "evidence.repaired"      Incident   Act        Inline Signers::Nobody, ["collection" "object" "store"] true;
+    HoldPlaced            "hold.placed"            Incident   Act        Inline Signers::Person(&["approver", "responder"]), [] true;
+    HoldReleased          "hold.released"          Incident   Act        Inline APPROVER, ["hold"] true;
+    RetentionChanged      "retention.changed"      Incident   Act        Inline APPROVER, ["until"] true;
     RecoveryPerformed     "recovery.performed"     Deployment Act        Inline Signers::Nobody, ["size"] true;
-    EvidenceReplicated    "evidence.replicated"    Any Act Inline Signers::Unspecified, [] false;
+    MirrorAdmitted        "mirror.admitted"        Deployment Act        Inline ENDPOINT_ADMIN,
+        ["key" "mirror" "mirror_key" "tls_key" "witness_key"] true;
+    MirrorRetired         "mirror.retired"         Deployment Act        Inline ENDPOINT_ADMIN, ["mirror"] true;
+    EvidenceReplicated    "evidence.replicated"    Incident   Act        Inline Signers::Mirror,
+        ["collection" "manifest" "mirror" "root" "size"] true;
     EvidenceDerived       "evidence.derived"       Any Act Inline Signers::Unspecified, [] false;
     CustodyOffered        "custody.offered"        Any Act Inline Signers::Unspecified, [] false;
     CustodyAccepted       "custody.accepted"       Any Act Inline Signers::Unspecified, [] false;
     CustodyRejected       "custody.rejected"       Any Act Inline Signers::Unspecified, [] false;
-    HoldPlaced            "hold.placed"            Any Act Inline Signers::Unspecified, [] false;
-    HoldReleased          "hold.released"          Any Act Inline Signers::Unspecified, [] false;
-    RetentionChanged      "retention.changed"      Any Act Inline Signers::Unspecified, [] false;
     DispositionApproved   "disposition.approved"   Any Act Inline Signers::Unspecified, [] false;
     DispositionExecuted   "disposition.executed"   Any Act Inline Signers::Unspecified, [] false;
     DispositionConfirmed  "disposition.confirmed"  Any Act Inline Signers::Unspecified, [] false;

@@ -189,6 +189,18 @@ pub fn running(reader: &Connection) -> Result<Vec<CollectionRow>, DbError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Whether a segment or seal of this digest was acknowledged in a collection.
+///
+/// # Errors
+/// Of the database.
+pub fn names_object(reader: &Connection, id: &[u8; 32], digest: &[u8; 32]) -> Result<bool, DbError> {
+    let mut statement = reader.prepare_cached(
+        "SELECT 1 FROM segments WHERE collection = (SELECT number FROM collections WHERE id = ?1)
+             AND (sha256 = ?2 OR seal_sha256 = ?2)",
+    )?;
+    Ok(statement.exists([id, digest])?)
+}
+
 /// Whether a collection takes segments. Asked for every one of them, so it looks at one column of one row.
 ///
 /// # Errors

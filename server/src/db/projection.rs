@@ -23,6 +23,7 @@ use store::Key;
 use super::collections::{self, ItemRow, NewCollection, SegmentRow, StoredCollection};
 use super::endpoints::{self, EndpointRow, TokenRow};
 use super::entries::{self, EntryRow};
+use super::holds::{self, HoldRow};
 use super::incidents::{self, IncidentRow};
 use super::orders::{self, ApprovalRow, AttemptRow, OrderRow, TargetRow};
 use super::rosters::{self, RosterRow};
@@ -191,6 +192,18 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
         }
         T::IncidentClosed => incidents::set_state(tx, &incident, "closed", &time)?,
         T::IncidentReopened => incidents::set_state(tx, &incident, "open", "")?,
+        T::HoldPlaced => {
+            let act: Act = read(fact.act)?;
+            let row = HoldRow {
+                hold: envelope.event.0,
+                placed: time,
+                by: act.by.to_string(),
+                reason: None,
+            };
+            holds::place(tx, &incident, &row, act.detail.map(|digest| digest.0).as_ref())?;
+        }
+        T::HoldReleased => holds::release(tx, &incident, &digest(envelope, "hold")?, &time)?,
+        T::RetentionChanged => holds::set_retention(tx, &incident, reference(envelope, "until")?)?,
         T::OrderIssued => apply_order(tx, fact, objects)?,
         T::OrderApproved | T::OrderRejected => {
             let approval: Approval = read(fact.act)?;

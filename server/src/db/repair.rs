@@ -75,6 +75,21 @@ pub fn wanting_on(reader: &Connection, store: &str) -> Result<(u64, String), DbE
     Ok(statement.query_row([store], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
+/// Forgets what stores lack that are not written any more: they left, or are leaving.
+///
+/// # Errors
+/// Of the database.
+pub fn keep_only(tx: &Connection, stores: &[String]) -> Result<(), DbError> {
+    let names = serde_json::to_string(stores).or(Err(DbError::Corrupt {
+        column: "repair_queue.store",
+    }))?;
+    tx.execute(
+        "DELETE FROM repair_queue WHERE store NOT IN (SELECT value FROM json_each(?1))",
+        [names],
+    )?;
+    Ok(())
+}
+
 /// Every task is due now: somebody asked.
 ///
 /// # Errors
@@ -92,11 +107,11 @@ pub fn repairs_waiting(reader: &Connection) -> Result<i64, DbError> {
     Ok(reader.query_row("SELECT count(*) FROM repair_queue", [], |row| row.get(0))?)
 }
 
-/// The replica is right: it leaves the queue, and a segment counts one copy more when it had been missing.
+/// The replica is right: it leaves the queue, and a segment has so many copies now.
 ///
 /// # Errors
 /// Of the database.
-pub fn repair_done(tx: &Connection, task: &RepairTask) -> Result<(), DbError> {
+pub fn repair_done(tx: &Connection, task: &RepairTask, copies: Option<u32>) -> Result<(), DbError> {
     let removed = tx.execute(
         "DELETE FROM repair_queue WHERE store = ?1 AND key = ?2",
         params![task.store, task.key],
@@ -106,13 +121,12 @@ pub fn repair_done(tx: &Connection, task: &RepairTask) -> Result<(), DbError> {
         .filter(|key| key.kind() == KeyKind::Segment);
     let place = segment.and_then(|key| Some((key.collection()?, key.index()?)));
     if removed == 1
-        && task.wanting == "missing"
-        && let Some((collection, index)) = place
+        && let Some(((collection, index), copies)) = place.zip(copies)
     {
         tx.execute(
-            "UPDATE segments SET copies = copies + 1
+            "UPDATE segments SET copies = ?3
              WHERE collection = (SELECT number FROM collections WHERE id = ?1) AND idx = ?2",
-            params![collection, index],
+            params![collection, index, copies],
         )?;
     }
     Ok(())

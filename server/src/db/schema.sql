@@ -96,6 +96,23 @@ CREATE TABLE incidents (
     closed    TEXT    NOT NULL                  -- '' while open
 ) STRICT, WITHOUT ROWID;
 
+-- Legal holds. One that was released stays, so that the same release is known again.
+CREATE TABLE holds (
+    hold     BLOB PRIMARY KEY,                  -- event id of hold.placed
+    incident TEXT NOT NULL,
+    placed   TEXT NOT NULL,
+    by       TEXT NOT NULL,
+    detail   BLOB,                              -- the reason
+    released TEXT NOT NULL                      -- '' while it stands
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holds_of_incident ON holds (incident, placed, hold);
+
+-- Until when evidence is kept at least; an incident without a row keeps it without end.
+CREATE TABLE retention (
+    incident TEXT PRIMARY KEY,
+    until    TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Detail objects named by acts. `text` is a copy for lists; erasing the object empties it.
 CREATE TABLE details (
     digest BLOB PRIMARY KEY,

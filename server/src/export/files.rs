@@ -9,21 +9,26 @@ use evidence::bundle::{BundleVersion, Overview};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{Actor, Chain, IncidentId, PersonId};
+use evidence::production::{ItemFile, Selection};
 use evidence::roster::endpoint_line;
 use evidence::signed::Signed;
 use proto::limits::DATA_BYTES_MAX;
-use proto::v1::BundleChunk;
+use proto::v1::{BundleChunk, ExportRequest};
 use store::{Key, StoreErrorClass};
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use super::production::Production;
 use super::snapshot::{Collected, Snapshot};
 use super::texts;
 use crate::collector::{Collector, blocking};
 use crate::grpc::failure::Failure;
+use crate::ledger::Published;
 use crate::metrics;
 use crate::orders::package::target_set;
 use crate::reads::access;
+use crate::reads::item::Content;
+use crate::reads::lines::SealReader;
 
 /// Entries proven at once.
 const PROOFS_AT_ONCE: usize = 256;
@@ -38,26 +43,51 @@ pub type Answers = mpsc::Sender<Result<BundleChunk, Status>>;
 pub async fn export(
     collector: &Collector,
     person: &PersonId,
-    incident: &str,
-    purpose: &str,
+    request: &ExportRequest,
     answers: &Answers,
 ) -> Result<(), Failure> {
-    let incident: IncidentId = incident
+    let incident: IncidentId = request
+        .incident
         .parse()
         .map_err(|error| Failure::malformed(format!("incident: {error}")))?;
-    // Looked at first, so that an incident that does not exist gets no entry.
-    Snapshot::take(collector, &incident).await?;
-    accessed(collector, person, &incident, purpose).await?;
-    let snapshot = Snapshot::take(collector, &incident).await?;
+    // Looked at first, so that what does not exist, cannot be produced or would be refused gets no entry.
+    let before = collector.custody.sequencer().log().published();
+    let mut first = Snapshot::take(collector, &incident, before.clone()).await?;
+    let production = match request.only.as_slice() {
+        [] => None,
+        only => Some(Production::prepare(collector, &first, only).await?),
+    };
+    let selection = production.as_ref().map(|production| &production.selection);
+    if let Some(selection) = selection {
+        first.narrow(selection);
+    }
+    unheld(collector, &first, request.without_quorum)?;
+    if !request.without_quorum {
+        head(collector, before.size, false).await?;
+    }
+    let size = accessed(collector, person, &incident, &request.purpose, selection)
+        .await?
+        .saturating_add(1);
+    let (published, quorum) = head(collector, size, request.without_quorum).await?;
+    let mut snapshot = Snapshot::take(collector, &incident, published).await?;
+    if let Some(selection) = selection {
+        snapshot.narrow(selection);
+    }
+    // Asked again: a collection may have been stored since the first look.
+    let is_unheld = unheld(collector, &snapshot, request.without_quorum)?;
+    let quorum = if is_unheld { Quorum::Waived } else { quorum };
     let Some(head) = snapshot.head() else {
         return Err(Failure::missing("the incident has no entries"));
     };
+    let is_waived = quorum == Quorum::Waived;
     collector
         .exports
-        .remember(&incident, Digest(head.leaf), snapshot.published.size);
+        .remember(&incident, Digest(head.leaf), snapshot.published.size, is_waived);
     let files = Files {
         collector,
         snapshot: &snapshot,
+        quorum,
+        production: production.as_ref(),
         answers,
     };
     files.overview(person, head.seq, Digest(head.leaf)).await?;
@@ -67,34 +97,97 @@ pub async fn export(
         files.collection(collected).await?;
     }
     files.custody().await?;
-    files.details().await?;
+    if production.is_none() {
+        files.details().await?;
+    }
     files.ledger().await
 }
 
-/// Exporting is reading: recorded before the first byte leaves.
+/// What the collector's policy says of the head that a bundle is made under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quorum {
+    /// Its cosigners signed.
+    Met,
+    /// It asks for none.
+    NotAsked,
+    /// It asks for some, and the exporter does without.
+    Waived,
+}
+
+/// The head to export under: with the quorum that the policy asks for, or whatever is published when the exporter does without.
+async fn head(
+    collector: &Collector,
+    size: u64,
+    without_quorum: bool,
+) -> Result<(Published, Quorum), Failure> {
+    let published = || collector.custody.sequencer().log().published();
+    if !collector.cosigning.policy().needs_cosigners() {
+        return Ok((published(), Quorum::NotAsked));
+    }
+    match super::quorum_over(collector, size).await {
+        Ok(head) => Ok((head.published, Quorum::Met)),
+        Err(_shortage) if without_quorum => Ok((published(), Quorum::Waived)),
+        Err(shortage) => Err(Failure::precondition(format!(
+            "{}. Try again when they are back, or export with --without-quorum, which is stamped on the bundle",
+            shortage.text()
+        ))),
+    }
+}
+
+/// Where the policy names a mirror, what goes out shall lie in a second place: whether it does not, and the exporter does without.
+fn unheld(collector: &Collector, snapshot: &Snapshot, without_quorum: bool) -> Result<bool, Failure> {
+    let policy = collector.cosigning.policy();
+    let mut witnesses = policy.witnesses().iter();
+    let has_mirror = witnesses.any(|witness| witness.key.name().ends_with("/mirror"));
+    if !policy.needs_cosigners() || !has_mirror {
+        return Ok(false);
+    }
+    let unheld = snapshot.unreplicated();
+    match unheld.first() {
+        None => Ok(false),
+        Some(_) if without_quorum => Ok(true),
+        Some(first) => Err(Failure::precondition(format!(
+            "no mirror holds {} of the collections yet, {first} for one (no `evidence.replicated`). Try again when a mirror has them, \
+             or export with --without-quorum, which is stamped on the bundle",
+            unheld.len()
+        ))),
+    }
+}
+
+/// Exporting is reading: recorded before the first byte leaves. Returns the entry's index.
 async fn accessed(
     collector: &Collector,
     person: &PersonId,
     incident: &IncidentId,
     purpose: &str,
-) -> Result<(), Failure> {
+    selection: Option<&Selection>,
+) -> Result<u64, Failure> {
+    let fields = selection.map(Selection::fields);
     let detail = access::purpose(collector, purpose).await?;
     let refs = [
         ("object", format!("{incident}/bundle")),
         ("person", person.to_string()),
     ];
     let chain = Chain::from(incident.clone());
-    collector
+    let recorded = collector
         .custody
-        .record_own_with(EntryType::EvidenceAccessed, chain, &refs, &[], Some(detail))
+        .record_own_with(
+            EntryType::EvidenceAccessed,
+            chain,
+            &refs,
+            fields.as_ref().map_or(&[], |fields| fields.as_slice()),
+            Some(detail),
+        )
         .await?;
     metrics::read_begun();
-    Ok(())
+    Ok(recorded.index)
 }
 
 struct Files<'e> {
     collector: &'e Collector,
     snapshot: &'e Snapshot,
+    quorum: Quorum,
+    production: Option<&'e Production>,
     answers: &'e Answers,
 }
 
@@ -117,14 +210,18 @@ impl Files<'_> {
             head,
             entries: self.snapshot.published.size,
             collections,
-            partial: false,
-            // No cosigner takes part in this version: what outsiders vouch for is in their hands, not here.
-            quorum: false,
+            partial: self.production.is_some(),
+            quorum: self.quorum == Quorum::Met,
+            without_quorum: self.quorum == Quorum::Waived,
         };
         let json = evidence::json::to_document(&overview)
             .map_err(|error| Failure::internal("write bundle.json", error))?;
         self.file("bundle.json", json).await?;
-        self.file("README.txt", texts::readme(&overview)).await?;
+        let readme = match self.production {
+            None => texts::readme(&overview),
+            Some(production) => texts::readme_of_part(&overview, production.selection.len()),
+        };
+        self.file("README.txt", readme).await?;
         self.file("certification.txt", texts::certification(&overview))
             .await
     }
@@ -203,6 +300,16 @@ impl Files<'_> {
             .iter()
             .filter(|entry| is_approval(&entry.kind))
         {
+            let is_about = |order: &Digest| {
+                let order = order.to_string();
+                entry
+                    .refs
+                    .iter()
+                    .any(|(name, value)| name == "order" && *value == order)
+            };
+            if !self.snapshot.orders.iter().any(is_about) {
+                continue;
+            }
             let approval = self.collector.act_document(entry.index).await?;
             self.signed(&format!("approvals/{}", Digest(entry.event)), &approval)
                 .await?;
@@ -225,6 +332,9 @@ impl Files<'_> {
                 .await?;
             self.signed(&format!("{folder}/manifest"), &manifest).await?;
         }
+        if let Some(production) = self.production {
+            return self.items(collected, production).await;
+        }
         for segment in &collected.segments {
             let seal = self
                 .object(Key::seal(id.as_bytes(), segment.index, &segment.seal_sha256))
@@ -234,6 +344,56 @@ impl Files<'_> {
         }
         self.container(&format!("{folder}/container.tar.zst"), collected)
             .await
+    }
+
+    /// Chosen items in place of seals and container.
+    async fn items(&self, collected: &Collected, production: &Production) -> Result<(), Failure> {
+        let id = Digest(collected.row.id);
+        let mut reader = SealReader::start(self.collector)?;
+        for (n, chosen) in production.of(&id) {
+            self.file(&ItemFile::Record.name(&id, *n), chosen.line.clone())
+                .await?;
+            self.file(&ItemFile::Proof.name(&id, *n), chosen.proof.encode())
+                .await?;
+            if !chosen.record.has_content() {
+                continue;
+            }
+            let (row, segments) = (&collected.row, &collected.segments);
+            let mut content = Content::of(
+                self.collector,
+                row,
+                segments,
+                &chosen.record,
+                &chosen.line,
+                reader.cage(),
+            )
+            .await?;
+            let size = chosen.record.size.unwrap_or(0);
+            let mut path = ItemFile::Content.name(&id, *n);
+            // The last piece is sent when the cage has said that the digest is right.
+            let mut waiting = Bytes::new();
+            while let Some(piece) = content.next().await? {
+                let data = std::mem::replace(&mut waiting, piece);
+                if !data.is_empty() {
+                    let path = std::mem::take(&mut path);
+                    self.send(BundleChunk {
+                        path,
+                        size,
+                        data,
+                        last: false,
+                    })
+                    .await?;
+                }
+            }
+            let last = BundleChunk {
+                path,
+                size,
+                data: waiting,
+                last: true,
+            };
+            self.send(last).await?;
+        }
+        Ok(())
     }
 
     /// The segments back to back: one file, larger than any memory.

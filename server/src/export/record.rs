@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use evidence::bundle::Sums;
+use evidence::bundle::{Sums, WITHOUT_QUORUM_FIELD};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{Chain, IncidentId};
@@ -24,26 +24,26 @@ const REMEMBERED_MAX: usize = 1024;
 
 /// Which checkpoint each streamed bundle was made under. Lost at a restart; the bundle is then exported again.
 #[derive(Debug, Default)]
-pub struct Exports(Mutex<VecDeque<(IncidentId, Digest, u64)>>);
+pub struct Exports(Mutex<VecDeque<(IncidentId, Digest, u64, bool)>>);
 
 impl Exports {
     /// A bundle of this incident with this head went out under the checkpoint of `size`. Each export is itself an entry
-    /// of the incident, so no two have one head.
-    pub fn remember(&self, incident: &IncidentId, head: Digest, size: u64) {
+    /// of the incident, so no two have one head. `is_waived`: without the quorum that the policy asks for.
+    pub fn remember(&self, incident: &IncidentId, head: Digest, size: u64, is_waived: bool) {
         let mut exports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if exports.len() >= REMEMBERED_MAX {
             exports.pop_front();
         }
-        exports.push_back((incident.clone(), head, size));
+        exports.push_back((incident.clone(), head, size, is_waived));
     }
 
-    fn size_of(&self, incident: &IncidentId, head: &Digest) -> Option<u64> {
+    fn of(&self, incident: &IncidentId, head: &Digest) -> Option<(u64, bool)> {
         let exports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         exports
             .iter()
             .rev()
-            .find(|(of, at, _)| of == incident && at == head)
-            .map(|(_, _, size)| *size)
+            .find(|(of, at, ..)| of == incident && at == head)
+            .map(|(_, _, size, is_waived)| (*size, *is_waived))
     }
 }
 
@@ -72,12 +72,20 @@ pub async fn record(
     let count: u64 = reference("count")
         .parse()
         .map_err(|_other_form| Failure::malformed("the act's count is no number"))?;
-    let Some(size) = collector.exports.size_of(&incident, &head) else {
+    let Some((size, is_waived)) = collector.exports.of(&incident, &head) else {
         return Err(Failure::new(
             Class::Precondition,
             "this collector does not remember exporting that bundle (it restarted meanwhile); export again",
         ));
     };
+    let (name, value) = WITHOUT_QUORUM_FIELD;
+    let says = weighed.act.field(name);
+    if says != is_waived.then_some(value) {
+        return Err(Failure::malformed(format!(
+            "the act's field {name} is {says:?}; the bundle went out {} the quorum",
+            if is_waived { "without" } else { "with" }
+        )));
+    }
     let id = incident.to_string();
     let condition: Condition = Box::new(move |tx| {
         let last = db::entries::of_chain(tx, &id, count.saturating_sub(1), 1)?.pop();

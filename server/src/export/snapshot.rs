@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::IncidentId;
+use evidence::production::Selection;
 use rusqlite::Connection;
 
 use crate::collector::Collector;
@@ -56,12 +57,62 @@ impl Snapshot {
         self.collections.iter().filter(|one| !one.segments.is_empty())
     }
 
-    /// Takes stock of an incident under the newest checkpoint.
+    /// Leaves out everything that only collections without a chosen item need; the chain stays whole.
+    pub fn narrow(&mut self, selection: &Selection) {
+        self.collections
+            .retain(|one| selection.of(&Digest(one.row.id)).is_some());
+        let of = &self.collections;
+        self.orders
+            .retain(|order| of.iter().any(|one| one.row.order == order.0));
+        self.endpoints.retain(|row| {
+            let is_it =
+                |one: &Collected| one.row.endpoint == row.endpoint && one.row.generation == row.generation;
+            of.iter().any(is_it)
+        });
+        let endpoints = &self.endpoints;
+        self.deployment.retain(|_, entry| {
+            let reference = |name: &str| {
+                let found = entry.refs.iter().find(|(found, _)| found == name);
+                found.map(|(_, value)| value.as_str())
+            };
+            let Some(endpoint) = reference("endpoint") else {
+                return true;
+            };
+            let generation = reference("generation").unwrap_or_default();
+            endpoints
+                .iter()
+                .any(|row| row.endpoint == endpoint && row.generation.to_string() == generation)
+        });
+    }
+
+    /// Stored collections of which no mirror has said that it holds them (`evidence.replicated`).
+    pub fn unreplicated(&self) -> Vec<Digest> {
+        let replicated = |id: &Digest| {
+            let name = id.to_string();
+            self.chain.iter().any(|entry| {
+                entry.kind == EntryType::EvidenceReplicated.as_str()
+                    && entry
+                        .refs
+                        .iter()
+                        .any(|(name_, value)| name_ == "collection" && *value == name)
+            })
+        };
+        let stored = self.collections.iter().filter(|one| one.manifest.is_some());
+        stored
+            .map(|one| Digest(one.row.id))
+            .filter(|id| !replicated(id))
+            .collect()
+    }
+
+    /// Takes stock of an incident under a checkpoint.
     ///
     /// # Errors
     /// `Missing` when there is no such incident.
-    pub async fn take(collector: &Collector, incident: &IncidentId) -> Result<Self, Failure> {
-        let published = collector.custody.sequencer().log().published();
+    pub async fn take(
+        collector: &Collector,
+        incident: &IncidentId,
+        published: Published,
+    ) -> Result<Self, Failure> {
         let (id, size) = (incident.to_string(), published.size);
         let taken = collector
             .db
@@ -117,7 +168,7 @@ fn read(db: &Connection, incident: &str, size: u64) -> Result<Option<Read>, DbEr
             endpoints.extend(db::endpoints::at(db, endpoint, generation)?);
         }
     }
-    let deployment = deployment(db, &endpoints, size)?;
+    let deployment = deployment(db, &chain, &endpoints, size)?;
     Ok(Some(Read {
         chain,
         deployment,
@@ -166,9 +217,10 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
     Ok(collections)
 }
 
-/// Genesis, rosters, and for each endpoint its token, enrolment, renewals and retirement.
+/// Genesis, rosters, mirrors that spoke, and for each endpoint its token, enrolment, renewals and retirement.
 fn deployment(
     db: &Connection,
+    chain: &[EntryRow],
     endpoints: &[EndpointRow],
     size: u64,
 ) -> Result<BTreeMap<u64, EntryRow>, DbError> {
@@ -194,6 +246,11 @@ fn deployment(
             Ok(EntryType::AgentEnrolled | EntryType::AgentRenewed | EntryType::EndpointRetired) => {
                 of_endpoint().is_some()
             }
+            // Who states that it holds evidence of this incident.
+            Ok(EntryType::MirrorAdmitted | EntryType::MirrorRetired) => chain.iter().any(|own| {
+                own.kind == EntryType::EvidenceReplicated.as_str()
+                    && evidence::pairs::find(&own.refs, "mirror") == reference("mirror")
+            }),
             _ => false,
         };
         if is_wanted && entry.index < size {

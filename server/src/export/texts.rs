@@ -13,10 +13,20 @@ pub fn readme(overview: &Overview) -> Vec<u8> {
         entries,
         head_seq,
         collections,
+        without_quorum,
         ..
     } = overview;
+    let warning = if *without_quorum {
+        "EXPORTED WITHOUT QUORUM: the cosigners whom the collector's policy asks for did not sign the head that
+this bundle leans on. Nobody but the collector vouches for its ledger. exhibit-verify says so, and a
+verifier whose policy asks for cosigners does not pass it unless told to (--without-quorum).
+
+"
+    } else {
+        ""
+    };
     format!(
-        "Evidence of incident {incident}, deployment {deployment}
+        "{warning}Evidence of incident {incident}, deployment {deployment}
 Exported {exported} by {by}: {} collections, {} custody entries,
 proven under checkpoint {entries} of the log {origin}.
 
@@ -55,6 +65,61 @@ What this does not prove
     .into_bytes()
 }
 
+/// The same for a partial production.
+pub fn readme_of_part(overview: &Overview, items: usize) -> Vec<u8> {
+    let Overview {
+        deployment,
+        incident,
+        origin,
+        exported,
+        by,
+        entries,
+        head_seq,
+        collections,
+        ..
+    } = overview;
+    format!(
+        "PARTIAL PRODUCTION of evidence of incident {incident}, deployment {deployment}
+Exported {exported} by {by}: {items} chosen items of {} collections, {} custody entries,
+proven under checkpoint {entries} of the log {origin}.
+
+Somebody chose these items. What was not chosen is not here, and nothing in here says why. The containers
+that hold everything stay sealed with their owner.
+
+How to check it
+  1. exhibit-verify BUNDLE --trust TRUSTDIR
+     TRUSTDIR holds what you pinned yourself, before, and from another hand than this bundle's.
+  2. Or with stock tools: sh verify.sh BUNDLE TRUSTDIR. Use your own copy of verify.sh.
+  3. Or by hand: sha256sum -c --strict SHA256SUMS, compare the list with the files, ssh-keygen -Y verify.
+
+What is where
+  evidence/<collection>/items/<n>.content   the item's bytes; a byte that could not be read is zero (gaps)
+  evidence/<collection>/items/<n>.record    its record: path, sha256, times, outcome, and a salt
+  evidence/<collection>/items/<n>.proof     its place among all items, under items_root of the manifest
+  evidence/<collection>/manifest.json       what the collection is, signed by the endpoint
+  orders/, approvals/                       who asked for it, and who agreed
+  custody/                                  every act about this incident, with its proof of inclusion
+  ledger/checkpoint                         the signed head of the log that those proofs lead to
+  export/                                   the entry that logs this export as partial, and of which items
+  Which item is which:  grep -o '\"shown\":\"[^\"]*\"' evidence/*/items/*.record
+  An item without .content was not read, or is a folder, a link or a special file: its record says which.
+
+What this does not prove
+  - Anything about the items left out, but their number and the manifest's totals.
+  - That the endpoint told its agent the truth: whoever rules a machine can lie to every program on it.
+  - That nobody read the stored evidence outside Exhibit: operators of the stores can.
+  - That the log is complete, unless somebody outside the operator's hands holds a checkpoint that this
+    one continues. Without such a witness the operator, alone, could have written another history.
+  - Against operator, mirrors and time-stamping authority acting together: nothing here helps.
+What this tells of the items left out: how many there are, their outcomes and bytes in all (manifest), and
+what the order asked for (its plan names paths).
+",
+        collections.len(),
+        head_seq.saturating_add(1),
+    )
+    .into_bytes()
+}
+
 /// A form for FRE 902(13) and (14), filled with what is known; a person completes and signs it.
 pub fn certification(overview: &Overview) -> Vec<u8> {
     let collections: String = overview
@@ -82,7 +147,7 @@ AND OF DATA COPIED FROM AN ELECTRONIC DEVICE
    The process produces an accurate result; how I know this:
    ____________________________________________________________________________________________
 
-4. The data copied from electronic devices are these collections, each identified by its id:
+4. The data copied from electronic devices are {what} these collections, each identified by its id:
 {collections}
 5. I verified the records with ______________________________ (tool and version) on __________________
    (date). The result was:
@@ -92,6 +157,11 @@ I declare under penalty of perjury that the foregoing is true and correct.
 
 Date: ____________________        Signature: ______________________________
 ",
+        what = if overview.partial {
+            "chosen items of"
+        } else {
+            "all of"
+        },
         incident = overview.incident,
         deployment = overview.deployment,
         exported = overview.exported,

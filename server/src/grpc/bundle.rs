@@ -31,8 +31,7 @@ impl BundleService for Bundles {
         let (answers, stream) = mpsc::channel(ANSWERS_LEN);
         let collector = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
-            let (incident, purpose) = (&request.incident, &request.purpose);
-            if let Err(failure) = export::export(&collector, &person, incident, purpose, &answers).await {
+            if let Err(failure) = export::export(&collector, &person, &request, &answers).await {
                 drop(answers.send(Err(failure.into())).await);
             }
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use certs::connection::PeerInfo;
 use certs::name::Subject;
-use evidence::id::{EndpointId, Generation, PersonId};
+use evidence::id::{EndpointId, Generation, MirrorId, PersonId};
 use evidence::signed::Signed;
 use proto::status::Class;
 use proto::v1;
@@ -32,6 +32,17 @@ pub fn person<T>(request: &Request<T>) -> Result<PersonId, Failure> {
     match &peer(request)?.identity.subject {
         Subject::Person(person) => Ok(person.clone()),
         _ => Err(Failure::forbidden("this call is for persons")),
+    }
+}
+
+/// The mirror that calls; whether it is still admitted is another question.
+///
+/// # Errors
+/// When the caller is none: the access table lets nobody else through.
+pub fn mirror<T>(request: &Request<T>) -> Result<MirrorId, Failure> {
+    match &peer(request)?.identity.subject {
+        Subject::Mirror(mirror) => Ok(mirror.clone()),
+        _ => Err(Failure::forbidden("this call is for mirrors")),
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proto::v1::enrol_service_server::EnrolService;
 use proto::v1::{
-    EnrolRequest, EnrolResponse, LoginChallengeRequest, LoginChallengeResponse, LoginRequest, LoginResponse,
-    RenewRequest, RenewResponse,
+    CertifyMirrorRequest, CertifyMirrorResponse, EnrolRequest, EnrolResponse, LoginChallengeRequest,
+    LoginChallengeResponse, LoginRequest, LoginResponse, RenewRequest, RenewResponse,
 };
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 use super::caller;
 use super::failure::Failure;
 use crate::collector::Collector;
-use crate::{enrol, login};
+use crate::{enrol, login, mirrors};
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -34,6 +34,16 @@ impl EnrolService for Enrolments {
         let renewal = caller::signed("renewal", request.renewal)?;
         let certificates = enrol::renew(&self.0, renewal, &request.csr, None).await?;
         Ok(Response::new(RenewResponse {
+            certificates: certificates.into_iter().map(Into::into).collect(),
+        }))
+    }
+
+    async fn certify_mirror(
+        &self,
+        request: Request<CertifyMirrorRequest>,
+    ) -> Result<Response<CertifyMirrorResponse>, Status> {
+        let certificates = mirrors::certify(&self.0, &request.into_inner().csr).await?;
+        Ok(Response::new(CertifyMirrorResponse {
             certificates: certificates.into_iter().map(Into::into).collect(),
         }))
     }

@@ -8,8 +8,8 @@ use proto::convert::hash_bytes;
 use proto::v1::ledger_service_server::LedgerService;
 use proto::v1::prove_request::What;
 use proto::v1::{
-    CheckpointRequest, CheckpointResponse, ConsistencyRequest, ConsistencyResponse, EntriesRequest, EntryRow,
-    FsckProgress, FsckRequest, ProveRequest, ProvenEntry,
+    CheckpointRequest, CheckpointResponse, ConsistencyRequest, ConsistencyResponse, Cosigner, EntriesRequest,
+    EntryRow, FsckProgress, FsckRequest, ProveRequest, ProvenEntry,
 };
 use store::Key;
 use tokio::sync::mpsc;
@@ -49,10 +49,16 @@ impl LedgerService for Ledger {
     ) -> Result<Response<CheckpointResponse>, Status> {
         let published = self.0.custody.sequencer().log().published();
         let (stamp, stamped_size) = newest_stamp(&self.0).await?.unwrap_or_default();
+        let newest = self.0.cosigning.newest();
         Ok(Response::new(CheckpointResponse {
             checkpoint: published.note.to_vec().into(),
             stamp: stamp.into(),
             stamped_size,
+            quorum: newest.as_ref().is_some_and(|head| head.quorum_met),
+            cosigned: newest
+                .map_or_else(Vec::new, |head| head.published.note.to_vec())
+                .into(),
+            cosigners: cosigners(&self.0),
         }))
     }
 
@@ -71,7 +77,8 @@ impl LedgerService for Ledger {
     }
 
     async fn prove(&self, request: Request<ProveRequest>) -> Result<Response<ProvenEntry>, Status> {
-        let index = match request.into_inner().what {
+        let request = request.into_inner();
+        let index = match request.what {
             Some(What::Index(index)) => index,
             Some(What::Event(event)) => {
                 let index = index_of(&self.0, &event).await?;
@@ -80,7 +87,19 @@ impl LedgerService for Ledger {
             }
             None => return Err(Failure::malformed("an index or an event is to be proven").into()),
         };
-        Ok(Response::new(self.0.custody.prove(index).await?.into()))
+        if !request.cosigned {
+            return Ok(Response::new(self.0.custody.prove(index).await?.into()));
+        }
+        self.0.custody.settle(index).await?;
+        let head = crate::export::quorum_over(&self.0, index.saturating_add(1)).await?;
+        let proven = self
+            .0
+            .custody
+            .prove_under(&self.0.replicas, head.published, vec![index])
+            .await?;
+        let proven = proven.into_iter().next();
+        let proven = proven.ok_or_else(|| Failure::missing(format!("the log has no entry {index}")))?;
+        Ok(Response::new(proven.into()))
     }
 
     async fn consistency(
@@ -111,6 +130,30 @@ impl LedgerService for Ledger {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
+}
+
+/// The witnesses of the collector's policy.
+fn cosigners(collector: &Collector) -> Vec<Cosigner> {
+    let keys = collector
+        .cosigning
+        .policy()
+        .witnesses()
+        .iter()
+        .map(|witness| &witness.key);
+    collector
+        .cosigning
+        .witnesses()
+        .into_iter()
+        .zip(keys)
+        .map(|((name, state), key)| Cosigner {
+            name,
+            key: key.to_string(),
+            size: state.size,
+            time: state.time,
+            trouble: state.trouble,
+            contradicts: state.contradicts,
+        })
+        .collect()
 }
 
 /// The stamp of the newest stamped checkpoint, and what it covers.

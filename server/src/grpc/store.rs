@@ -26,6 +26,9 @@ use crate::run::repairs;
 /// Answers that wait for the reader.
 const ANSWERS_LEN: usize = 16;
 
+/// Problems told of one call: enough to see what kind they are of.
+const PROBLEMS_MAX: usize = 100;
+
 /// How often progress is told when nothing changes: the caller sees that the call lives.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -139,15 +142,17 @@ async fn repair(
     answers: &mpsc::Sender<Result<RepairProgress, Status>>,
 ) -> Result<(), Failure> {
     collector.db.write_async(db::hurry).await.map_err(database)?;
-    let mut repaired = 0_u64;
+    let (mut repaired, mut problems) = (0_u64, Vec::new());
     loop {
         let round = repairs::round(collector).await?;
         repaired = repaired.saturating_add(round.repaired);
-        let finished = round.repaired == 0 || collector.intake.is_cancelled();
+        problems.extend(round.problems);
+        problems.truncate(PROBLEMS_MAX);
+        let finished = round.tried == 0 || collector.intake.is_cancelled();
         let answer = RepairProgress {
             repaired,
             waiting: round.waiting,
-            problems: round.problems,
+            problems: problems.clone(),
             finished,
         };
         if answers.send(Ok(answer)).await.is_err() || finished {

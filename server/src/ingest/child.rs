@@ -232,7 +232,7 @@ fn read(first: Frame, input: &mut impl Read, output: &mut impl Write) -> Result<
     while let Some(frame) = next {
         match frame.kind {
             Kind::Lines => lines(&frame.payload, output)?,
-            Kind::Item => return item(&frame.payload, input, output),
+            Kind::Item => item(&frame.payload, input, output)?,
             _ => return Err(ChildError::Protocol("frame of a read")),
         }
         next = pipe::read(input)?;

@@ -18,7 +18,7 @@ pub(crate) fn options(place: &Path) -> InitOptions {
         directory: place.join("server"),
         authority: vectors().join("authority"),
         roster: vectors().join("roster-1.signed"),
-        stores: vec![place.join("a"), place.join("b")],
+        stores: vec![place.join("a").into(), place.join("b").into()],
         deployment: None,
         collector: "collector-1".parse().unwrap(),
         listen: "127.0.0.1:0".parse().unwrap(),

@@ -1,5 +1,7 @@
 //! What goes into the sequencer and what comes out.
 
+use std::time::Instant;
+
 use evidence::entry::{ActObject, EntryError, EntryType, Envelope};
 use evidence::id::Chain;
 use evidence::signed::SignedError;
@@ -72,6 +74,8 @@ pub struct Receipt {
     pub proof: Vec<u8>,
     /// False when the event was recorded before this submission.
     pub is_new: bool,
+    /// When its index was durable; `None` unless this submission recorded it.
+    pub committed: Option<Instant>,
 }
 
 /// An act that was not recorded, or not yet proven.

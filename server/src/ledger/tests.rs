@@ -247,7 +247,7 @@ fn a_guard_refuses_inside_the_transaction_and_its_neighbours_are_recorded() {
     let sequencer = place.start().unwrap();
     let mut refused = act(1);
     refused.guard = Some(Box::new(|tx| {
-        tx.execute("INSERT INTO tsa_queue VALUES (1, x'', 0, 0, '')", [])?;
+        tx.execute("INSERT INTO tsa_queue VALUES ('t', 1, x'', 0, 0, '')", [])?;
         Err(GuardError::Refused("taken".to_owned()))
     }));
     assert!(

@@ -167,10 +167,11 @@ impl Worker {
                 return Err(reason);
             }
         };
+        let committed = Instant::now().into_std();
         let waiting = answers.into_iter().zip(outcomes).collect();
         match self.publish() {
             Ok(()) => {
-                self.answer(waiting);
+                self.answer(waiting, committed);
                 Ok(())
             }
             Err(reason) => {
@@ -245,7 +246,7 @@ impl Worker {
         Ok(())
     }
 
-    fn answer(&self, waiting: Waiting) {
+    fn answer(&self, waiting: Waiting, committed: std::time::Instant) {
         let published = &self.publisher.published;
         let leaves: Vec<(u64, Hash)> = waiting
             .iter()
@@ -274,6 +275,7 @@ impl Worker {
                             leaf,
                             proof,
                             is_new: true,
+                            committed: Some(committed),
                         })
                     }
                     Err(error) => Err(SubmitError::Unproven {
@@ -302,6 +304,7 @@ impl Worker {
             leaf,
             proof,
             is_new: false,
+            committed: None,
         })
     }
 

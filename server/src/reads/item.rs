@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use evidence::container::SeekTable;
 use evidence::digest::Digest;
 use evidence::id::PersonId;
@@ -27,7 +28,7 @@ use crate::db::collections::{CollectionRow, SegmentRow};
 use crate::grpc::failure::Failure;
 use crate::ingest::child::{Defect, Frames, Item};
 use crate::ingest::pipe::Kind;
-use crate::ingest::verifier::{Caged, parse};
+use crate::ingest::verifier::{Caged, VerifierError, parse};
 use crate::metrics;
 
 /// Answers that wait for the reader.
@@ -92,36 +93,9 @@ pub async fn read(
     };
     send(answers, Message::Begin(begin)).await?;
 
-    let task = Item {
-        record: STANDARD.encode(line),
-        frames,
-    };
-    let died = |error| Failure::unavailable("read evidence", error);
-    caged.send_json(Kind::Item, &task).await.map_err(died)?;
-    loop {
-        let frame = caged.receive().await.map_err(died)?;
-        match frame.kind {
-            Kind::Want => {
-                let (start, end): (u64, u64) = parse(&frame.payload).map_err(died)?;
-                let bytes = range(collector, &row, &segments, start, end, &shelf).await?;
-                caged.send(Kind::Range, &bytes).await.map_err(died)?;
-            }
-            Kind::Plain => {
-                metrics::read_bytes(u64::try_from(frame.payload.len()).unwrap_or(u64::MAX));
-                send(answers, Message::Data(frame.payload.into())).await?;
-            }
-            Kind::Finished => break,
-            Kind::Malformed => {
-                let defect: Defect = parse(&frame.payload).map_err(died)?;
-                return Err(altered(&row, &defect.reason));
-            }
-            other => {
-                return Err(Failure::internal(
-                    "read evidence",
-                    format!("the cage answered {other:?}"),
-                ));
-            }
-        }
+    let mut content = Content::begin(collector, &row, &segments, line, frames, shelf, &mut caged).await?;
+    while let Some(bytes) = content.next().await? {
+        send(answers, Message::Data(bytes)).await?;
     }
     let digest = record.sha256.or(record.sha256_read);
     let end = ReadEnd {
@@ -129,6 +103,95 @@ pub async fn read(
         sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
     };
     send(answers, Message::End(end)).await
+}
+
+/// An item's content as it comes out of the cage, one piece after the other. After the last one its digest was checked.
+#[derive(Debug)]
+pub struct Content<'c> {
+    collector: &'c Collector,
+    row: &'c CollectionRow,
+    segments: &'c [SegmentRow],
+    shelf: Shelf,
+    caged: &'c mut Caged,
+}
+
+impl<'c> Content<'c> {
+    /// Begins to read the content of an item of a finished container, by its record and the record's line.
+    ///
+    /// # Errors
+    /// When the seek table cannot be read or the cage does not answer.
+    pub async fn of(
+        collector: &'c Collector,
+        row: &'c CollectionRow,
+        segments: &'c [SegmentRow],
+        record: &ItemRecord,
+        line: &[u8],
+        caged: &'c mut Caged,
+    ) -> Result<Self, Failure> {
+        let shelf = Shelf::default();
+        let frames = frames(collector, row, segments, record, &shelf).await?;
+        Self::begin(collector, row, segments, line, frames, shelf, caged).await
+    }
+
+    async fn begin(
+        collector: &'c Collector,
+        row: &'c CollectionRow,
+        segments: &'c [SegmentRow],
+        line: &[u8],
+        frames: Frames,
+        shelf: Shelf,
+        caged: &'c mut Caged,
+    ) -> Result<Self, Failure> {
+        let task = Item {
+            record: STANDARD.encode(line),
+            frames,
+        };
+        caged.send_json(Kind::Item, &task).await.map_err(died)?;
+        Ok(Self {
+            collector,
+            row,
+            segments,
+            shelf,
+            caged,
+        })
+    }
+
+    /// The next piece; `None` after the last, when the whole item's digest is right.
+    ///
+    /// # Errors
+    /// When the stored bytes are not the item, or a store or the cage does not answer: what came before is then no evidence.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let frame = self.caged.receive().await.map_err(died)?;
+            match frame.kind {
+                Kind::Want => {
+                    let (start, end): (u64, u64) = parse(&frame.payload).map_err(died)?;
+                    let bytes =
+                        range(self.collector, self.row, self.segments, start, end, &self.shelf).await?;
+                    self.caged.send(Kind::Range, &bytes).await.map_err(died)?;
+                }
+                Kind::Plain => {
+                    metrics::read_bytes(u64::try_from(frame.payload.len()).unwrap_or(u64::MAX));
+                    return Ok(Some(frame.payload.into()));
+                }
+                Kind::Finished => return Ok(None),
+                Kind::Malformed => {
+                    let defect: Defect = parse(&frame.payload).map_err(died)?;
+                    return Err(altered(self.row, &defect.reason));
+                }
+                other => {
+                    return Err(Failure::internal(
+                        "read evidence",
+                        format!("the cage answered {other:?}"),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn died(error: VerifierError) -> Failure {
+    Failure::unavailable("read evidence", error)
 }
 
 fn altered(row: &CollectionRow, reason: &str) -> Failure {

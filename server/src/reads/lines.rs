@@ -22,6 +22,11 @@ impl SealReader {
         Ok(Self(Caged::start(&collector.program).map_err(died)?))
     }
 
+    /// The process itself, for items of the same collection.
+    pub fn cage(&mut self) -> &mut Caged {
+        &mut self.0
+    }
+
     /// Record lines of one segment's seal, whose digest the store checks.
     ///
     /// # Errors

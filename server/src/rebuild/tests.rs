@@ -21,7 +21,14 @@ use crate::ledger::{LocalSigner, PendingEntry, Sequencer, SequencerParts, origin
 
 const INCIDENT: &str = "INC-2026-0007";
 /// Tables that `rebuild` says it does not rebuild, and the sequencer's scratch.
-const LIVE: [&str; 4] = ["endpoint_live", "repair_queue", "staging", "tsa_queue"];
+const LIVE: [&str; 6] = [
+    "endpoint_live",
+    "repair_queue",
+    "scrubs",
+    "staging",
+    "tsa_newest",
+    "tsa_queue",
+];
 
 fn vector(name: &str) -> Vec<u8> {
     fs_err::read(vectors().join(name)).unwrap()
@@ -222,6 +229,15 @@ fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer) {
     ));
     submit(signed_act(T::IncidentClosed, INCIDENT, &[]));
     submit(signed_act(T::IncidentReopened, INCIDENT, &[]));
+    let hold = signed_act(T::HoldPlaced, INCIDENT, &[]);
+    let hold_id = hold.act.event().to_string();
+    submit(hold);
+    submit(signed_act(T::HoldReleased, INCIDENT, &[("hold", hold_id)]));
+    submit(signed_act(
+        T::RetentionChanged,
+        INCIDENT,
+        &[("until", text("2036-12-31T00:00:00.000Z"))],
+    ));
 
     let order = Signed::parse(&vector("order.signed")).unwrap();
     let order_id = order.digest().to_string();

@@ -1,4 +1,4 @@
-//! What goes on in the background: repair, time stamps, ended orders, forgotten verifiers, the watchdog.
+//! What goes on in the background: repair, cosignatures, time stamps, ended orders, forgotten verifiers, the watchdog.
 //!
 //! Guarantee: a chore that fails is logged and comes again; none stops the collector. Each ends with the drain.
 
@@ -31,6 +31,11 @@ pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stam
     };
     let shared = || Arc::clone(collector);
     let (repairer, expirer, sweeper, publisher, dog) = (shared(), shared(), shared(), shared(), shared());
+    let (cosigning, drained) = (Arc::clone(&collector.cosigning), collector.intake.clone());
+    spawn(
+        "cosigning",
+        Box::pin(crate::cosigning::rounds(cosigning, drained)),
+    );
     spawn("repair", Box::pin(async move { repairs::keep(&repairer).await }));
     spawn("expiry", Box::pin(async move { expiry(&expirer).await }));
     spawn(

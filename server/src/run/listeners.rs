@@ -18,6 +18,7 @@ use proto::service;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tonic::service::Routes;
 
 use super::RunError;
 use crate::collector::Collector;
@@ -30,6 +31,7 @@ use crate::grpc::evidence::Evidence;
 use crate::grpc::gate::GateLayer;
 use crate::grpc::incident::Incidents;
 use crate::grpc::ledger::Ledger;
+use crate::grpc::mirror::Mirrors;
 use crate::grpc::order::Orders;
 use crate::grpc::store::Stores;
 
@@ -130,8 +132,11 @@ pub async fn serve(
             .await;
     });
     let shared = || Arc::clone(collector);
+    // A monitor's plain GET and a gRPC call share the listener, the certificate and the access table.
+    let tiles = Routes::from(crate::monitors::routes(shared()));
     let main_router = proto::limits::server()
         .layer(gate.clone())
+        .add_routes(tiles)
         .add_service(health_service)
         .add_service(service::agent_server(Agents(shared())))
         .add_service(service::incident_server(Incidents(shared())))
@@ -140,6 +145,7 @@ pub async fn serve(
         .add_service(service::endpoint_server(Endpoints(shared())))
         .add_service(service::ledger_server(Ledger(shared())))
         .add_service(service::store_server(Stores(shared())))
+        .add_service(service::mirror_server(Mirrors(shared())))
         .add_service(service::bundle_server(Bundles(shared())));
     let enrol_router = proto::limits::server()
         .layer(gate)

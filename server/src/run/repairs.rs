@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use store::Key;
+use store::{Key, Wanting};
 
 use crate::collector::{Collector, blocking};
 use crate::db::{self, DbError};
 use crate::grpc::failure::Failure;
 use crate::ingest::fixity;
 use crate::metrics;
-use crate::repair::repair_due;
+use crate::repair::{OTHER_BYTES, repair_due, settled};
 
 /// How often the queue is looked at without being told.
 const LOOK: Duration = Duration::from_secs(10);
@@ -23,6 +23,8 @@ const AT_ONCE: u32 = 64;
 /// What a round did.
 #[derive(Debug, Default)]
 pub struct Round {
+    /// Replicas that were looked at; 0: nothing is due.
+    pub tried: usize,
     /// Replicas that are right now.
     pub repaired: u64,
     /// Replicas that wait.
@@ -41,7 +43,7 @@ pub async fn keep(collector: &Collector) {
         }
         loop {
             match round(collector).await {
-                Ok(done) if done.repaired > 0 && !collector.intake.is_cancelled() => {
+                Ok(done) if done.tried > 0 && !collector.intake.is_cancelled() => {
                     tracing::info!(
                         objects = done.repaired,
                         waiting = done.waiting,
@@ -77,7 +79,8 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
         }
     }
     let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
-    let report = blocking(move || repair_due(&replicas, &db, now_ms, AT_ONCE))
+    let tried = due.len();
+    let report = blocking(move || repair_due(&replicas, &db, due, now_ms))
         .await?
         .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
     let mut problems = Vec::new();
@@ -89,13 +92,23 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
             "Replica could not be made; it stays queued"
         );
         problems.push(format!("{} on {}: {reason}", task.key, task.store));
+        if reason == OTHER_BYTES {
+            let task = task.clone();
+            let again =
+                move |tx: &rusqlite::Connection| db::want(tx, &task.store, &task.key, Wanting::Damaged);
+            collector.db.write_async(again).await.map_err(database)?;
+        }
     }
     let repaired = u64::try_from(report.repaired.len()).unwrap_or(u64::MAX);
     let keys = report
         .repaired
-        .into_iter()
-        .filter_map(|task| Some((task.store, Key::parse(&task.key).ok()?)));
+        .iter()
+        .filter_map(|task| Some((task.store.clone(), Key::parse(&task.key).ok()?)));
     fixity::repaired(collector, keys.collect()).await?;
+    let (replicas, db, done) = (collector.replicas.clone(), collector.db.clone(), report.repaired);
+    blocking(move || settled(&replicas, &db, &done))
+        .await?
+        .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
     let waiting = collector
         .db
         .read_async(db::repairs_waiting)
@@ -104,6 +117,7 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
     let waiting = u64::try_from(waiting).unwrap_or(0);
     metrics::repairs_pending(usize::try_from(waiting).unwrap_or(usize::MAX));
     Ok(Round {
+        tried,
         repaired,
         waiting,
         problems,

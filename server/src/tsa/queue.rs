@@ -121,8 +121,22 @@ pub async fn stamp_due(
         stores.create(&Key::stamp(size, stamp.as_bytes()), &response)
     })
     .await;
-    written.or(Err(StampError::Panicked))??;
-    parts.sequencer.submit(entry(parts, size, stamp, now)?).await?;
+    let kept = match written.or(Err(StampError::Panicked))? {
+        Ok(_) => parts
+            .sequencer
+            .submit(entry(parts, size, stamp, now)?)
+            .await
+            .map(drop)
+            .map_err(StampError::from),
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = kept {
+        // The authority did its part: it is not asked again at once because we cannot keep what it gives.
+        let (due, text) = (now_ms.saturating_add(wait_ms(task.attempts)), error.to_string());
+        db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text))
+            .await?;
+        return Err(error);
+    }
     let had = NewestStamp {
         size,
         at_ms: now_ms,
@@ -132,12 +146,17 @@ pub async fn stamp_due(
     Ok(Some(Stamped { size, stamp }))
 }
 
-async fn defer(db: &Db, tsa: String, task: &StampTask, now_ms: u64, error: &TsaError) -> Result<(), DbError> {
-    let (size, attempts) = (task.size, task.attempts);
+fn wait_ms(attempts: u32) -> u64 {
     let wait = BACKOFF_MIN
         .saturating_mul(1_u32.checked_shl(attempts.min(20)).unwrap_or(u32::MAX))
         .min(BACKOFF_MAX);
-    let due = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn defer(db: &Db, tsa: String, task: &StampTask, now_ms: u64, error: &TsaError) -> Result<(), DbError> {
+    let (size, attempts) = (task.size, task.attempts);
+    let wait = Duration::from_millis(wait_ms(attempts));
+    let due = now_ms.saturating_add(wait_ms(attempts));
     tracing::warn!(
         tsa,
         size,

@@ -18,7 +18,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::identity::{DOMAIN_OF_DEVICE, MARKER_BYTES_MAX, StoreIdentity};
 use crate::key::{ContentCheck, Key, KeyKind};
 use crate::linux::LinuxDisk;
-use crate::{ObjectWriter, READ_BYTES_MAX, Store, StoreError};
+use crate::{Guarantees, ObjectWriter, READ_BYTES_MAX, Store, StoreError};
 
 /// Where objects are written before they have a name.
 const TEMPORARY: &str = "tmp";
@@ -322,6 +322,10 @@ impl<D: Disk> Store for DirectoryStore<D> {
 
     fn has_failed(&self) -> bool {
         self.shared.failed.load(Ordering::SeqCst)
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::DIRECTORY
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {

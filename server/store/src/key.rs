@@ -13,6 +13,8 @@ const KEY_BYTES_MAX: usize = 200;
 pub enum KeyKind {
     /// The newest signed note; the only object replaced.
     Checkpoint,
+    /// A checkpoint's note with cosignature lines.
+    Cosigned,
     /// Erasable text with its salt.
     Detail,
     /// A signed object under its document's digest.
@@ -131,6 +133,14 @@ impl Key {
         )
     }
 
+    /// `ledger/cosigned/<size>-<sha256>.note`
+    pub fn cosigned(size: u64, sha256: &[u8; 32]) -> Self {
+        Self::made(
+            KeyKind::Cosigned,
+            format!("ledger/cosigned/{size:012}-{}.note", hex::encode(sha256)),
+        )
+    }
+
     /// `ledger/stamps/<size>-<sha256>.tsr`
     pub fn stamp(size: u64, sha256: &[u8; 32]) -> Self {
         Self::made(
@@ -194,7 +204,7 @@ impl Key {
     /// Digest that the key carries: of the content, of the document line, or the targets' Merkle root.
     pub fn digest(&self) -> Option<[u8; 32]> {
         let text = match self.kind {
-            KeyKind::Segment | KeyKind::Seal | KeyKind::Quarantine | KeyKind::Stamp => {
+            KeyKind::Segment | KeyKind::Seal | KeyKind::Quarantine | KeyKind::Stamp | KeyKind::Cosigned => {
                 self.numbered_name()?.1
             }
             KeyKind::Detail | KeyKind::Document | KeyKind::Targets => {
@@ -279,6 +289,7 @@ fn kind_of(text: &str) -> Option<KeyKind> {
         "ledger" => match rest.split_once('/')? {
             ("tile", _) => TilePath::parse(rest).ok().map(|_| KeyKind::Tile),
             ("checkpoints", size) => is_number(size, 12).then_some(KeyKind::StampedCheckpoint),
+            ("cosigned", name) => is_numbered(name, 12, ".note").then_some(KeyKind::Cosigned),
             ("stamps", name) => is_numbered(name, 12, ".tsr").then_some(KeyKind::Stamp),
             _ => None,
         },
@@ -336,6 +347,7 @@ mod tests {
             Key::checkpoint(),
             Key::stamped_checkpoint(70_000),
             Key::stamp(70_000, &two),
+            Key::cosigned(70_000, &two),
         ];
         for key in keys {
             assert_eq!(Key::parse(key.as_str()), Ok(key.clone()));

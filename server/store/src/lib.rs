@@ -7,10 +7,12 @@
 
 mod directory;
 mod disk;
+mod guarantees;
 mod identity;
 mod key;
 mod linux;
 mod replicas;
+mod s3;
 mod unavailable;
 
 #[cfg(any(test, feature = "faults"))]
@@ -22,12 +24,14 @@ use std::io;
 
 pub use directory::DirectoryStore;
 pub use disk::{Disk, DiskFile};
+pub use guarantees::{Durable, Guarantees, Lock, WriteOnce};
 pub use identity::{DOMAIN_OF_DEVICE, StoreIdentity};
 pub use key::{ContentCheck, Key, KeyError, KeyKind};
 pub use linux::LinuxDisk;
 pub use replicas::{
     Degraded, ReplicaError, ReplicaWriter, Replicas, ReplicationPolicy, Wanting, WantingSink, Written,
 };
+pub use s3::{Capabilities, LockMode, LockProof, Retention, S3Settings, S3Store};
 pub use unavailable::UnavailableStore;
 
 /// Longest object that [`Store::read`] returns whole: 64 MiB, the largest seal. Bounds memory of one read.
@@ -52,6 +56,14 @@ pub trait Store: Send + Sync {
     /// True when a flush failed since the start: what can be read here may never have become durable.
     fn has_failed(&self) -> bool {
         false
+    }
+
+    /// What this store really guarantees; never more than was measured.
+    fn guarantees(&self) -> Guarantees;
+
+    /// What the bucket behind this store was seen to do; `None` where there is no bucket, or it was not tried.
+    fn capabilities(&self) -> Option<&Capabilities> {
+        None
     }
 
     /// Writes an object under a new key.
@@ -108,6 +120,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Conflict` when the object is not damaged or its key says nothing of its content; otherwise as `create`.
     fn displace(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// Sets or clears a legal hold on every version of an object, where the store itself can hold one.
+    ///
+    /// # Errors
+    /// `Permanent` where it cannot, otherwise as `create`.
+    fn set_legal_hold(&self, key: &Key, held: bool) -> Result<(), StoreError> {
+        let _ = held;
+        Err(StoreError::Refused {
+            store: self.identity().store.clone(),
+            key: key.to_string(),
+            reason: "this store cannot hold an object by itself; the collector has to",
+        })
+    }
 }
 
 /// An object being written; dropped without `commit` it leaves nothing.
@@ -289,5 +314,7 @@ impl StoreError {
     }
 }
 
+#[cfg(test)]
+mod servers;
 #[cfg(test)]
 mod tests;

@@ -418,11 +418,11 @@ impl ReplicaWriter<'_> {
 }
 
 impl StoreError {
-    /// The same error once more, for a second report. The cause is kept as its number.
+    /// The same error once more, for a second report. The cause is kept as its number, or as its text.
     fn again(&self) -> Self {
         let same = |source: &std::io::Error| match source.raw_os_error() {
             Some(number) => std::io::Error::from_raw_os_error(number),
-            None => source.kind().into(),
+            None => std::io::Error::new(source.kind(), source.to_string()),
         };
         match self {
             Self::Away { store, why } => Self::Away {

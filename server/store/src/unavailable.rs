@@ -1,7 +1,7 @@
 //! A configured store that could not be opened: so that a collector starts with one disk gone, degraded and saying so.
 //! Every call fails; nothing is pretended.
 
-use crate::{Key, ObjectWriter, Store, StoreError, StoreIdentity};
+use crate::{Guarantees, Key, ObjectWriter, Store, StoreError, StoreIdentity};
 
 /// Stands in for a store until restart.
 #[derive(Debug)]
@@ -31,6 +31,10 @@ impl Store for UnavailableStore {
 
     fn domain(&self) -> &str {
         &self.identity.domain
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::UNKNOWN
     }
 
     fn create(&self, _: &Key, _: &[u8]) -> Result<(), StoreError> {

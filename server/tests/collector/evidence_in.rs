@@ -613,6 +613,8 @@ async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
     let request = v1::ExportRequest {
         incident: incident.clone(),
         purpose: "for the consultant".into(),
+        without_quorum: false,
+        only: Vec::new(),
     };
     let mut stream = client.export(request).await.unwrap().into_inner();
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();

@@ -546,6 +546,7 @@ async fn the_ledger_is_proven_to_whoever_asks_and_metrics_are_on_their_page() {
     for index in 0..head.size {
         let request = v1::ProveRequest {
             what: Some(v1::prove_request::What::Index(index)),
+            cosigned: false,
         };
         proven(&lab, &client.prove(request).await.unwrap().into_inner());
     }

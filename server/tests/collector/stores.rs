@@ -152,8 +152,20 @@ async fn a_scrub_finds_what_is_damaged_and_gone_and_both_are_mended_and_recorded
     let damaged = lab.stored("a", "damaged/");
     assert_eq!(damaged.len(), 2, "what was damaged is kept aside: {damaged:?}");
     // A tile of one copy of the ledger: told, though its key says nothing of its content.
-    let tile = lab.stored("b", "ledger/tile/0/");
-    damage(&tile[0]);
+    let width = |path: &PathBuf| {
+        path.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap_or(256_u32)
+    };
+    let tile = lab
+        .stored("b", "ledger/tile/0/")
+        .into_iter()
+        .max_by_key(width)
+        .unwrap();
+    damage(&tile);
     let found = scrub(&ada).await;
     assert_eq!(found[0].1.ledger_problems, 0);
     assert!(found[1].1.ledger_problems > 0);

@@ -238,6 +238,13 @@ impl v1::enrol_service_server::EnrolService for Middle {
     async fn login(&self, _: Request<v1::LoginRequest>) -> Result<Response<v1::LoginResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+
+    async fn certify_mirror(
+        &self,
+        _: Request<v1::CertifyMirrorRequest>,
+    ) -> Result<Response<v1::CertifyMirrorResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 #[test]

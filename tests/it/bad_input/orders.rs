@@ -155,7 +155,10 @@ impl Bench {
     }
 
     fn prove(&self, what: v1::prove_request::What) -> v1::ProvenEntry {
-        let request = v1::ProveRequest { what: Some(what) };
+        let request = v1::ProveRequest {
+            what: Some(what),
+            cosigned: false,
+        };
         self.field
             .block(async |channel| proto::service::ledger_client(channel).prove(request).await)
             .unwrap()

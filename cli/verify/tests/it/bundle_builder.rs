@@ -46,9 +46,11 @@ pub const ELSEWHERE: &str = "elsewhere/";
 mod documents;
 mod drafts;
 mod log;
+mod produce;
 mod verdicts;
 
 pub use documents::*;
+pub use produce::*;
 pub use verdicts::*;
 
 use log::Log;
@@ -118,7 +120,8 @@ pub struct Recipe<'a> {
     pub log: u8,
     /// The log's name.
     pub origin: &'a str,
-    pub cosigners: Vec<u8>,
+    /// Keys that cosign every checkpoint, and their names.
+    pub cosigners: Vec<(u8, &'static str)>,
     pub sealer: u8,
     /// The long file of the stored collection, and the frames in each of its segments but the last.
     pub long: Vec<u8>,
@@ -462,6 +465,7 @@ impl Recipe<'_> {
             collections,
             partial: false,
             quorum: false,
+            without_quorum: false,
         };
         files.insert("bundle.json".into(), json::to_document(&overview).unwrap());
         files.insert(
@@ -516,6 +520,9 @@ impl Recipe<'_> {
             document: draft.act_by("person:alice"),
             keys: vec![ALICE],
         };
+        if overview.partial {
+            paper.document.fields = pairs::sorted(selection(files).fields());
+        }
         (self.export)(&mut paper);
         draft.refs = paper.document.refs.clone();
         draft.chain = paper.document.incident.clone();

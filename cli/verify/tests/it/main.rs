@@ -12,6 +12,8 @@ mod flips;
 mod forge;
 mod forged;
 mod good;
+mod production;
+mod quorum;
 mod stamps;
 mod stock_tools;
 mod unapproved;

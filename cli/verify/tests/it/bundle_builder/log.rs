@@ -8,7 +8,7 @@ use super::signer;
 pub struct Log<'a> {
     pub leaves: Vec<ledger::Hash>,
     pub signer: NoteSigner,
-    pub cosigners: &'a [u8],
+    pub cosigners: &'a [(u8, &'static str)],
 }
 
 impl Log<'_> {
@@ -21,13 +21,9 @@ impl Log<'_> {
         .unwrap()
         .to_text();
         let mut note = Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap();
-        for number in self.cosigners {
-            note.add(
-                signer(*number, "mirror.example/m1")
-                    .cosign(&text, 1_795_270_000)
-                    .unwrap(),
-            )
-            .unwrap();
+        for (number, name) in self.cosigners {
+            note.add(signer(*number, name).cosign(&text, 1_795_270_000).unwrap())
+                .unwrap();
         }
         note
     }

@@ -8,9 +8,12 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use server::places;
 
-/// Add, drain and retire stores
+use crate::store_probe::{self, ProbeArgs};
+
+/// The stores of a collector: what they are worth, add, drain, retire
 #[derive(Debug, Subcommand)]
 pub enum StoreArgs {
+    Probe(ProbeArgs),
     /// Make an empty store and name it in `server.toml`
     #[command(
         after_help = "Example:\n  exhibit-server store add /srv/exhibit store-3 /disk3/ev\n\nRestart the collector then: it copies everything there; watch with `exhibit store list`."
@@ -54,6 +57,7 @@ pub enum StoreArgs {
 /// As [`places`].
 pub fn run(args: StoreArgs) -> Result<ExitCode> {
     match args {
+        StoreArgs::Probe(args) => return store_probe::run(&args),
         StoreArgs::Add {
             directory,
             id,

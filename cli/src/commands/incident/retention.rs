@@ -1,0 +1,274 @@
+//! `exhibit incident hold` and `retention`: what keeps evidence, and until when.
+//! Guarantee: a hold is named by the act that placed it, so a release ends that one and no other. Not here: disposal.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use evidence::entry::EntryType;
+use evidence::id::IncidentId;
+use evidence::roster::Role;
+use evidence::time::Time;
+use proto::v1;
+
+use super::{act_about, listed};
+use crate::clock;
+use crate::failure::usage;
+use crate::output::shown;
+use crate::session::Session;
+
+/// Longest retention that can be asked for in days: a century and more is without end, which is what no retention means.
+const DAYS_MAX: u64 = 36_600;
+
+/// `exhibit incident hold …`.
+#[derive(Debug, Subcommand)]
+pub enum HoldArgs {
+    /// Place a hold; a responder or an approver may
+    #[command(
+        after_help = "Examples:\n  exhibit incident hold place INC-2026-0001 --reason \"Litigation 4711\""
+    )]
+    Place {
+        /// The incident
+        incident: IncidentId,
+        /// Why; kept as an erasable detail
+        #[arg(long)]
+        reason: String,
+    },
+    /// Release a hold; an approver may
+    #[command(
+        after_help = "Examples:\n  exhibit incident hold release INC-2026-0001 --reason \"Settled\"\n  exhibit incident hold release INC-2026-0001 --hold 7b1e44d0 --reason \"Settled\""
+    )]
+    Release {
+        /// The incident
+        incident: IncidentId,
+        /// Which: beginning of its id, as `exhibit incident show` prints it; may be left out where only one stands
+        #[arg(long)]
+        hold: Option<String>,
+        /// Why; kept as an erasable detail
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// `exhibit incident retention …`.
+#[derive(Debug, Subcommand)]
+pub enum RetentionArgs {
+    /// Say until when evidence is kept at least; an approver may. Without it evidence is kept without end
+    #[command(
+        after_help = "Examples:\n  exhibit incident retention set INC-2026-0001 --until 2036-12-31 --reason \"Ten years by law\"\n  exhibit incident retention set INC-2026-0001 --days 365 --reason \"Internal policy\""
+    )]
+    Set {
+        /// The incident
+        incident: IncidentId,
+        /// Day (UTC, its beginning) or time
+        #[arg(long, value_name = "DATE", value_parser = date, conflicts_with = "days", required_unless_present = "days")]
+        until: Option<Time>,
+        /// Days from now
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=DAYS_MAX))]
+        days: Option<u64>,
+        /// Why; kept as an erasable detail
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// `YYYY-MM-DD`, or a time as documents have it.
+fn date(text: &str) -> Result<Time, String> {
+    let time = if text.len() == 10 {
+        format!("{text}T00:00:00.000Z").parse()
+    } else {
+        text.parse()
+    };
+    time.map_err(|_not_a_time| "write YYYY-MM-DD or YYYY-MM-DDThh:mm:ss.mmmZ".to_owned())
+}
+
+/// Places or releases a hold.
+pub(super) async fn hold(session: &Session, args: HoldArgs) -> anyhow::Result<()> {
+    match args {
+        HoldArgs::Place { incident, reason } => {
+            let roles = [Role::Responder, Role::Approver];
+            act_about(
+                session,
+                EntryType::HoldPlaced,
+                incident,
+                &[],
+                Some(asked(reason)?),
+                &roles,
+            )
+            .await
+        }
+        HoldArgs::Release {
+            incident,
+            hold,
+            reason,
+        } => {
+            let reason = asked(reason)?;
+            let standing = standing(session, &incident).await?;
+            let refs = [("hold", chosen(&standing, hold.as_deref(), &incident)?)];
+            let roles = [Role::Approver];
+            act_about(
+                session,
+                EntryType::HoldReleased,
+                incident,
+                &refs,
+                Some(reason),
+                &roles,
+            )
+            .await
+        }
+    }
+}
+
+/// Sets the retention.
+pub(super) async fn set(session: &Session, args: RetentionArgs) -> anyhow::Result<()> {
+    let RetentionArgs::Set {
+        incident,
+        until,
+        days,
+        reason,
+    } = args;
+    let reason = asked(reason)?;
+    let until = match (until, days) {
+        (Some(until), _) => until,
+        (None, days) => {
+            let seconds = days.unwrap_or_default().saturating_mul(86_400);
+            clock::now()?
+                .checked_add(Duration::from_secs(seconds))
+                .ok_or_else(|| usage("that is beyond all calendars", "give fewer --days"))?
+        }
+    };
+    let refs = [("until", until.to_string())];
+    let roles = [Role::Approver];
+    act_about(
+        session,
+        EntryType::RetentionChanged,
+        incident,
+        &refs,
+        Some(reason),
+        &roles,
+    )
+    .await
+}
+
+fn asked(reason: String) -> anyhow::Result<String> {
+    if reason.trim().is_empty() {
+        return Err(usage("a reason is needed", "say why: --reason TEXT"));
+    }
+    Ok(reason)
+}
+
+async fn standing(session: &Session, incident: &IncidentId) -> anyhow::Result<Vec<v1::HoldRow>> {
+    let mut client = proto::service::incident_client(session.channel());
+    let request = v1::ShowIncidentRequest {
+        incident: incident.to_string(),
+    };
+    let answer = client.show_incident(request).await.map_err(listed())?;
+    Ok(answer.into_inner().holds)
+}
+
+/// The one hold that is meant.
+fn chosen(standing: &[v1::HoldRow], wanted: Option<&str>, incident: &IncidentId) -> anyhow::Result<String> {
+    let next = format!("see the holds that stand: exhibit incident show {incident}");
+    if let Some(wanted) = wanted
+        && (wanted.len() < 8 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
+        return Err(usage(
+            format!("{wanted} is no hold"),
+            "give at least 8 digits of its id",
+        ));
+    }
+    let matching: Vec<&v1::HoldRow> = standing
+        .iter()
+        .filter(|row| wanted.is_none_or(|wanted| row.hold.starts_with(wanted)))
+        .collect();
+    match matching.as_slice() {
+        [one] => Ok(one.hold.clone()),
+        [] => Err(usage(format!("no such hold stands on {incident}"), next)),
+        more => Err(usage(
+            format!("{} holds stand on {incident}", more.len()),
+            "name one: --hold ID",
+        )),
+    }
+}
+
+/// For programs.
+pub(super) fn value(answer: &v1::ShowIncidentResponse) -> serde_json::Value {
+    let hold = |row: &v1::HoldRow| serde_json::json!({"hold": row.hold, "placed": row.placed, "by": row.by, "reason": row.reason});
+    serde_json::json!({
+        "until": (!answer.retention_until.is_empty()).then_some(&answer.retention_until),
+        "holds": answer.holds.iter().map(hold).collect::<Vec<_>>(),
+        "kept": (!answer.kept.is_empty()).then_some(&answer.kept),
+    })
+}
+
+/// For people.
+pub(super) fn told(answer: &v1::ShowIncidentResponse) -> String {
+    let mut lines = vec![format!(
+        "  evidence: {}",
+        if answer.kept.is_empty() {
+            "nothing keeps it any more".to_owned()
+        } else {
+            format!("kept: {}", shown(&answer.kept))
+        }
+    )];
+    if !answer.retention_until.is_empty() {
+        lines.push(format!("  retention until {}", shown(&answer.retention_until)));
+    }
+    for row in &answer.holds {
+        let short: String = row.hold.chars().take(12).collect();
+        lines.push(format!(
+            "  hold {} placed {} by {}: {}",
+            shown(&short),
+            shown(&row.placed),
+            shown(&row.by),
+            shown(&row.reason)
+        ));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(hold: &str) -> v1::HoldRow {
+        v1::HoldRow {
+            hold: hold.to_owned(),
+            ..v1::HoldRow::default()
+        }
+    }
+
+    #[test]
+    fn a_release_means_one_hold() {
+        let incident: IncidentId = "INC-2026-0001".parse().unwrap();
+        let (one, two) = ("ab".repeat(32), "cd".repeat(32));
+        let both = [row(&one), row(&two)];
+        let pick = |rows: &[v1::HoldRow], wanted| chosen(rows, wanted, &incident).ok();
+        assert_eq!(pick(&both[..1], None), Some(one.clone()));
+        assert_eq!(pick(&both, Some("cdcdcdcd")), Some(two));
+        for (rows, wanted) in [
+            (&both[..], None),
+            (&[][..], None),
+            (&both[..], Some("ab")),
+            (&both[..], Some("ababababff")),
+            (&both[..], Some("the first")),
+        ] {
+            assert_eq!(pick(rows, wanted), None, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_a_day_or_a_time() {
+        assert_eq!(
+            date("2036-12-31").unwrap().to_string(),
+            "2036-12-31T00:00:00.000Z"
+        );
+        assert_eq!(
+            date("2036-12-31T10:00:00.000Z").unwrap().to_string(),
+            "2036-12-31T10:00:00.000Z"
+        );
+        for wrong in ["31.12.2036", "2036-13-01", "tomorrow", ""] {
+            date(wrong).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Load for the ledger of a collector that is not running: many submit at the same time, through the sequencer, the signer process
+//! and the stores that `exhibit-server init` made. Prints one JSON object with what was measured; bench/ledger.sh and the suite
+//! `strangers` run it.
+//!
+//!   ledger-load DIRECTORY PROGRAM ENTRIES IN_FLIGHT
+//!
+//! DIRECTORY: the collector's; PROGRAM: exhibit-server, for its signer process.
+
+#![expect(clippy::print_stdout, reason = "a program whose output is its figures")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use evidence::act::{Act, ActNonce, ActType};
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::{Actor, Chain};
+use evidence::text::FixedBytes;
+use server::foundation::Foundation;
+use server::ledger::PendingEntry;
+
+/// Chains that grow side by side.
+const INCIDENTS: u64 = 16;
+
+/// Latencies of one task's entries: submission to durable index, submission to published proof.
+type Latencies = Vec<(Duration, Duration)>;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [directory, program, entries, in_flight] = arguments.as_slice() else {
+        anyhow::bail!("usage: ledger-load DIRECTORY PROGRAM ENTRIES IN_FLIGHT");
+    };
+    let (entries, in_flight): (u64, u64) = (entries.parse()?, in_flight.parse()?);
+    let foundation = Foundation::open(Path::new(directory), Path::new(program))?;
+    let before = foundation.sequencer.log().published().size;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let begun = Instant::now();
+    let mut latencies = runtime.block_on(load(&foundation, entries, in_flight))?;
+    let elapsed = begun.elapsed();
+    let size = foundation.sequencer.log().published().size;
+    let recorded = u64::try_from(latencies.len())?;
+    anyhow::ensure!(
+        size == before.saturating_add(recorded),
+        "{recorded} entries made the log grow from {before} to {size}"
+    );
+    let indexed = percentiles(&mut latencies, |(indexed, _)| *indexed);
+    let proven = percentiles(&mut latencies, |(_, proven)| *proven);
+    foundation.sequencer.stop().map_err(anyhow::Error::msg)?;
+    let figures = serde_json::json!({
+        "entries": recorded, "in_flight": in_flight, "size": size, "stores": foundation.config.stores.len(),
+        "seconds": elapsed.as_secs_f64(),
+        "entries_per_second": f64::from(u32::try_from(recorded)?) / elapsed.as_secs_f64(),
+        "indexed_ms": {"p50": indexed.0, "p99": indexed.1},
+        "proven_ms": {"p50": proven.0, "p99": proven.1},
+    });
+    println!("{figures}");
+    Ok(())
+}
+
+async fn load(foundation: &Foundation, entries: u64, in_flight: u64) -> Result<Latencies> {
+    let next = Arc::new(AtomicU64::new(0));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..in_flight.min(entries) {
+        let (next, sequencer) = (Arc::clone(&next), foundation.sequencer.clone());
+        let (deployment, collector) = (
+            foundation.config.deployment.clone(),
+            foundation.config.collector.clone(),
+        );
+        tasks.spawn(async move {
+            let mut latencies = Latencies::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= entries {
+                    return anyhow::Ok(latencies);
+                }
+                let incident = format!("INC-2026-{:04}", 9000 + number % INCIDENTS);
+                let mut nonce = [0; 16];
+                getrandom::fill(&mut nonce).map_err(|error| anyhow::anyhow!("{error}"))?;
+                let refs = vec![
+                    ("object".to_owned(), format!("{incident}/bundle")),
+                    ("person".to_owned(), "load".to_owned()),
+                ];
+                let act = Act {
+                    type_: ActType,
+                    deployment: deployment.clone(),
+                    act: EntryType::EvidenceAccessed,
+                    incident: Chain::Incident(incident.parse()?),
+                    at: server::clock::now(),
+                    by: Actor::Collector(collector.clone()),
+                    refs: refs.clone(),
+                    fields: Vec::new(),
+                    detail: None,
+                    nonce: ActNonce::Once(FixedBytes(nonce)),
+                };
+                let begun = Instant::now();
+                let receipt = sequencer
+                    .submit(PendingEntry {
+                        type_: act.act,
+                        chain: act.incident.clone(),
+                        refs,
+                        act: ActObject {
+                            document: evidence::json::to_document(&act)?,
+                            signatures: Vec::new(),
+                        },
+                        guard: None,
+                    })
+                    .await?;
+                let indexed = receipt.committed.context("a new entry was committed just now")?;
+                latencies.push((indexed.duration_since(begun), begun.elapsed()));
+            }
+        });
+    }
+    let mut all = Latencies::new();
+    while let Some(latencies) = tasks.join_next().await {
+        all.extend(latencies??);
+    }
+    Ok(all)
+}
+
+/// p50 and p99 in milliseconds.
+fn percentiles(latencies: &mut Latencies, which: impl Fn(&(Duration, Duration)) -> Duration) -> (f64, f64) {
+    latencies.sort_by_key(|one| which(one));
+    let at = |percent: usize| {
+        let place = latencies.len().saturating_mul(percent) / 100;
+        let one = latencies.get(place.min(latencies.len().saturating_sub(1)));
+        one.map_or(0.0, |one| which(one).as_secs_f64() * 1000.0)
+    };
+    (at(50), at(99))
+}

@@ -1,0 +1,337 @@
+//! What this mirror vouches for: one state, changed only by compare and set, durable before a signature leaves.
+//!
+//! Guarantee: for each role the signed sizes only grow and belong to one history; nothing is signed while a fraud is not
+//! acknowledged. Shared by the rounds and by the witness that answers others. Not here: whether a tree is held ([`crate::pull`]).
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ledger::{Checkpoint, Hash, Note, NoteSignature, VerifierKey};
+
+use crate::chain;
+use crate::fraud::FraudProof;
+use crate::keys::Keys;
+use crate::rules::Pins;
+use crate::state::{State, StateError, StateFile, replace};
+
+/// What a cosignature states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything below is checked and held.
+    Mirror,
+    /// Consistent with all that was seen.
+    Witness,
+}
+
+impl Role {
+    /// Its word in key names and paths.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror",
+            Self::Witness => "witness",
+        }
+    }
+}
+
+/// A note that the pinned log key signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogNote {
+    /// What it says.
+    pub checkpoint: Checkpoint,
+    /// Text and the log's line, nothing else.
+    pub note: Note,
+}
+
+impl LogNote {
+    /// Reads a note and keeps only what verifies under the log key.
+    ///
+    /// # Errors
+    /// `Foreign` for another origin, `Unsigned` without a good line of the log.
+    pub fn read(bytes: &[u8], origin: &str, key: &VerifierKey) -> Result<Self, NoteRefused> {
+        let note = Note::parse(bytes).map_err(|error| NoteRefused::Malformed(error.to_string()))?;
+        let checkpoint =
+            Checkpoint::from_text(note.text()).map_err(|error| NoteRefused::Malformed(error.to_string()))?;
+        if checkpoint.origin != origin {
+            return Err(NoteRefused::Foreign(checkpoint.origin));
+        }
+        let keys = [key.clone()];
+        let line = note
+            .verify(&keys)
+            .ok()
+            .and_then(|lines| lines.first().map(|line| line.signature.clone()))
+            .ok_or(NoteRefused::Unsigned)?;
+        let note =
+            Note::new(note.text(), vec![line]).map_err(|error| NoteRefused::Malformed(error.to_string()))?;
+        Ok(Self { checkpoint, note })
+    }
+}
+
+/// A note that is none of the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoteRefused {
+    /// Of another log.
+    #[error("the note is of {0}")]
+    Foreign(String),
+    /// Not a checkpoint.
+    #[error("not a checkpoint: {0}")]
+    Malformed(String),
+    /// The log did not sign it.
+    #[error("no signature of the log's key holds")]
+    Unsigned,
+}
+
+/// What a role signed last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// As the log signed it.
+    pub log: LogNote,
+    /// The own line.
+    pub line: NoteSignature,
+}
+
+impl Signed {
+    /// Log line and own line below the text.
+    fn text(&self) -> String {
+        let mut note = self.log.note.clone();
+        // Two lines are far below every limit.
+        drop(note.add(self.line.clone()));
+        note.to_string()
+    }
+}
+
+/// Keys and state.
+pub struct Cosigner {
+    directory: PathBuf,
+    pins: Pins,
+    keys: Keys,
+    file: StateFile,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    state: State,
+    witnessed: Option<Signed>,
+    held: Option<Signed>,
+}
+
+impl Inner {
+    fn of(&self, role: Role) -> Option<&Signed> {
+        match role {
+            Role::Mirror => self.held.as_ref(),
+            Role::Witness => self.witnessed.as_ref(),
+        }
+    }
+}
+
+impl Cosigner {
+    /// Opens a mirror's state; what it has signed before must verify under its own keys.
+    ///
+    /// # Errors
+    /// When another process has it, or it is not this mirror's.
+    pub fn open(directory: &Path, pins: Pins, keys: Keys) -> Result<Self, StateError> {
+        let (file, state) = StateFile::open(directory)?;
+        let refused = |reason: String| StateError::Content {
+            path: directory.join(crate::state::STATE_FILE),
+            reason,
+        };
+        if state.deployment != pins.deployment.as_str() {
+            return Err(refused(format!("it is of deployment {}", state.deployment)));
+        }
+        let read = |text: &Option<String>, signer: &ledger::NoteSigner| {
+            text.as_deref()
+                .map(|text| own(text, &pins, signer))
+                .transpose()
+                .map_err(refused)
+        };
+        let witnessed = read(&state.witnessed, &keys.witness)?;
+        let held = read(&state.held, &keys.mirror)?;
+        let inner = Mutex::new(Inner {
+            state,
+            witnessed,
+            held,
+        });
+        Ok(Self {
+            directory: directory.to_owned(),
+            pins,
+            keys,
+            file,
+            inner,
+        })
+    }
+
+    /// What was pinned.
+    #[must_use]
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// The private keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// What a role signed last.
+    #[must_use]
+    pub fn last(&self, role: Role) -> Option<Signed> {
+        self.lock().of(role).cloned()
+    }
+
+    /// The note with the own line, as `GET checkpoint` serves it.
+    #[must_use]
+    pub fn served(&self, role: Role) -> Option<String> {
+        self.lock().of(role).map(Signed::text)
+    }
+
+    /// The file of a fraud that nobody acknowledged.
+    #[must_use]
+    pub fn fraud(&self) -> Option<String> {
+        self.lock().state.fraud.clone()
+    }
+
+    /// Signs a note for a role, if what it signed last is still of size `old` (0: nothing). That the new tree continues the
+    /// old one is the caller's to have checked; that it is not smaller, and of one root at one size, is checked here.
+    ///
+    /// # Errors
+    /// `CosignError`.
+    pub fn sign(&self, role: Role, old: u64, new: &LogNote) -> Result<Signed, CosignError> {
+        let mut inner = self.lock();
+        if let Some(file) = &inner.state.fraud {
+            return Err(CosignError::Stopped { file: file.clone() });
+        }
+        let last = inner.of(role);
+        let size = last.map_or(0, |last| last.log.checkpoint.size);
+        if size != old {
+            return Err(CosignError::Moved { size });
+        }
+        if let Some(last) = last {
+            let (before, now) = (&last.log.checkpoint, &new.checkpoint);
+            if now.size < before.size || (now.size == before.size && now.root != before.root) {
+                return Err(CosignError::Moved { size });
+            }
+        }
+        let seconds = crate::now().unix_seconds();
+        let signer = match role {
+            Role::Mirror => &self.keys.mirror,
+            Role::Witness => &self.keys.witness,
+        };
+        let line = signer
+            .cosign(new.note.text(), seconds)
+            .map_err(|error| CosignError::Sign(chain(&error)))?;
+        let signed = Signed {
+            log: new.clone(),
+            line,
+        };
+        let mut state = inner.state.clone();
+        let place = match role {
+            Role::Mirror => &mut state.held,
+            Role::Witness => &mut state.witnessed,
+        };
+        *place = Some(signed.text());
+        self.file.write(&state)?;
+        // Only now may it leave.
+        inner.state = state;
+        match role {
+            Role::Mirror => inner.held = Some(signed.clone()),
+            Role::Witness => inner.witnessed = Some(signed.clone()),
+        }
+        Ok(signed)
+    }
+
+    /// Keeps a fraud proof and stops signing. Returns its file. `grown`: for unequal sizes, the root that the newer tree has at
+    /// the older size, with its consistency proof.
+    ///
+    /// # Errors
+    /// When it does not convict (then nothing is kept), or cannot be written.
+    pub fn convict(
+        &self,
+        older: &LogNote,
+        newer: &LogNote,
+        grown: Option<(&Hash, &[Hash])>,
+    ) -> Result<String, CosignError> {
+        let found = crate::now().to_string();
+        let deployment = self.pins.deployment.as_str();
+        let proof = FraudProof::new(deployment, &found, &older.note, &newer.note, grown);
+        proof.check(&self.pins.log_key).map_err(CosignError::NoFraud)?;
+        let name = proof.file_name();
+        let folder = self.directory.join("fraud");
+        let mut inner = self.lock();
+        if !folder.join(&name).exists() {
+            fs_err::create_dir_all(&folder).map_err(StateError::Io)?;
+            replace(&folder, &name, &proof.to_bytes()).map_err(StateError::Io)?;
+            let parent = fs_err::File::open(&self.directory).and_then(|folder| folder.sync_all());
+            parent.map_err(StateError::Io)?;
+        }
+        let mut state = inner.state.clone();
+        state.fraud = Some(name.clone());
+        self.file.write(&state)?;
+        inner.state = state;
+        tracing::error!(
+            file = %folder.join(&name).display(),
+            older = older.checkpoint.size, newer = newer.checkpoint.size,
+            "FRAUD: the log signed two histories. Both notes are kept; nothing is pulled or cosigned until an operator acknowledges it"
+        );
+        Ok(name)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A thread that panicked between write and assignment left a state that is older than the file: never newer.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn own(text: &str, pins: &Pins, signer: &ledger::NoteSigner) -> Result<Signed, String> {
+    let log =
+        LogNote::read(text.as_bytes(), &pins.origin(), &pins.log_key).map_err(|error| error.to_string())?;
+    let note = Note::parse(text.as_bytes()).map_err(|error| error.to_string())?;
+    let keys = [signer.verifier_key(ledger::KeyType::CosignatureV1)];
+    let line = note
+        .verify(&keys)
+        .ok()
+        .and_then(|lines| lines.first().map(|line| line.signature.clone()))
+        .ok_or_else(|| format!("a note without the line of {}", signer.name()))?;
+    Ok(Signed { log, line })
+}
+
+/// Clears a fraud that a person has seen. The mirror must not be running; it keeps the history it has.
+///
+/// # Errors
+/// When the mirror runs, or there is no fraud.
+pub fn acknowledge(directory: &Path) -> Result<String, StateError> {
+    let (file, mut state) = StateFile::open(directory)?;
+    let Some(name) = state.fraud.take() else {
+        return Err(StateError::Content {
+            path: directory.join(crate::state::STATE_FILE),
+            reason: "there is no fraud to acknowledge".to_owned(),
+        });
+    };
+    file.write(&state)?;
+    Ok(name)
+}
+
+/// No signature.
+#[derive(Debug, thiserror::Error)]
+pub enum CosignError {
+    /// The role signed another size meanwhile, or the note goes back.
+    #[error("this role signed size {size} last")]
+    Moved {
+        /// Which.
+        size: u64,
+    },
+    /// The two notes do not contradict each other.
+    #[error("no fraud: {0}")]
+    NoFraud(String),
+    /// The library refused.
+    #[error("cosign: {0}")]
+    Sign(String),
+    /// The state is not durable.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A fraud is not acknowledged.
+    #[error("stopped by an unacknowledged fraud: {file}")]
+    Stopped {
+        /// Its file.
+        file: String,
+    },
+}

@@ -1,0 +1,120 @@
+//! Fraud proofs: two notes of one log key that no one tree has (docs/spec/mirror.md, *Fraud*).
+//! Guarantee: what [`FraudProof::check`] accepts convicts the holder of the log key, to whoever has the public half.
+
+use evidence::digest::Digest;
+use ledger::{Checkpoint, Hash, Note, VerifierKey};
+use serde::{Deserialize, Serialize};
+
+const TYPE: &str = "exhibit-fraud-v1";
+
+/// Two contradicting notes, with the proof of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FraudProof {
+    fraud: String,
+    /// Deployment.
+    pub deployment: String,
+    /// When it was found.
+    pub found: String,
+    /// The smaller note, or the one known first.
+    pub older: String,
+    /// The other.
+    pub newer: String,
+    /// For unequal sizes: the root that the newer note's tree has at the older one's size; else empty.
+    pub root: String,
+    /// The consistency proof from `root` to the newer note's.
+    pub proof: Vec<String>,
+}
+
+impl FraudProof {
+    /// Of two notes; `grown` is root and proof, for unequal sizes.
+    #[must_use]
+    pub fn new(
+        deployment: &str,
+        found: &str,
+        older: &Note,
+        newer: &Note,
+        grown: Option<(&Hash, &[Hash])>,
+    ) -> Self {
+        Self {
+            fraud: TYPE.to_owned(),
+            deployment: deployment.to_owned(),
+            found: found.to_owned(),
+            older: older.to_string(),
+            newer: newer.to_string(),
+            root: grown.map(|(root, _)| root.to_base64()).unwrap_or_default(),
+            proof: grown
+                .map(|(_, proof)| proof.iter().map(Hash::to_base64).collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let proof: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if proof.fraud == TYPE {
+            Ok(proof)
+        } else {
+            Err(format!("it is a {}", proof.fraud))
+        }
+    }
+
+    /// The file's line.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// `fraud/` name: size of the newer note and digest of both.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let size = Note::parse(self.newer.as_bytes())
+            .ok()
+            .and_then(|note| Checkpoint::from_text(note.text()).ok())
+            .map_or(0, |checkpoint| checkpoint.size);
+        let digest = Digest::of([self.older.as_bytes(), self.newer.as_bytes()].concat().as_slice());
+        format!("{size}-{digest}.json")
+    }
+
+    /// Checks that the two notes convict the holder of `log_key`.
+    ///
+    /// # Errors
+    /// Why they do not.
+    pub fn check(&self, log_key: &VerifierKey) -> Result<(), String> {
+        let read = |text: &str| -> Result<Checkpoint, String> {
+            let note = Note::parse(text.as_bytes()).map_err(|error| error.to_string())?;
+            note.verify(std::slice::from_ref(log_key))
+                .map_err(|error| error.to_string())?;
+            Checkpoint::from_text(note.text()).map_err(|error| error.to_string())
+        };
+        let (older, newer) = (read(&self.older)?, read(&self.newer)?);
+        if older.origin != newer.origin {
+            return Err("they are of two logs".to_owned());
+        }
+        if older.size == newer.size {
+            return if older.root == newer.root {
+                Err("they say the same".to_owned())
+            } else {
+                Ok(())
+            };
+        }
+        let proof: Vec<Hash> = self
+            .proof
+            .iter()
+            .map(|hash| Hash::from_base64(hash).map_err(|error| error.to_string()))
+            .collect::<Result<_, _>>()?;
+        let root = Hash::from_base64(&self.root).map_err(|error| error.to_string())?;
+        ledger::verify_consistency(older.size, &root, newer.size, &newer.root, &proof)
+            .map_err(|error| format!("the proof proves nothing: {error}"))?;
+        if root == older.root {
+            Err("they are consistent".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Objects the mirror needs: from its own store when they are whole there, else from the source, checked, and kept.
+//!
+//! Guarantee: what [`Objects::get`] returns has the digest of its key and is durable in the own store. What the own store
+//! lost or spoiled is fetched again (and counted); what the source spoiled is refused and never created.
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ledger::tile::{TileKind, TilePath};
+use ledger::{Tile, TileSource};
+use store::{ContentCheck, Key, KeyKind, ReplicaError, Replicas, StoreErrorClass};
+
+use crate::source::{Source, SourceError};
+
+/// Own store and source.
+pub struct Objects<'a> {
+    /// The mirror's own copies.
+    pub own: &'a Replicas,
+    /// Where the rest comes from; `None` when only the own store counts.
+    pub source: Option<&'a dyn Source>,
+    /// Objects that had to be put back into the own store.
+    pub repaired: &'a AtomicU64,
+    /// Fetched for an entry that is not judged yet: an object whose signatures do not hold must not take its key.
+    pending: RefCell<Vec<(Key, Vec<u8>)>>,
+    /// Tiles come from the source first: those of the own store did not verify.
+    distrust_own: Cell<bool>,
+}
+
+impl<'a> Objects<'a> {
+    /// Over an own store and a source.
+    #[must_use]
+    pub fn new(own: &'a Replicas, source: Option<&'a dyn Source>, repaired: &'a AtomicU64) -> Self {
+        Self {
+            own,
+            source,
+            repaired,
+            pending: RefCell::default(),
+            distrust_own: Cell::new(false),
+        }
+    }
+
+    /// The object with the digest of its key; durable after [`Objects::settle`].
+    ///
+    /// # Errors
+    /// `ObjectError`.
+    pub fn peek(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
+        if let Some((_, bytes)) = self.pending.borrow().iter().find(|(pending, _)| pending == key) {
+            return Ok(bytes.clone());
+        }
+        if let Some(bytes) = self.of_own(key)? {
+            return Ok(bytes);
+        }
+        let bytes = self.fetch(key)?;
+        self.pending.borrow_mut().push((key.clone(), bytes.clone()));
+        Ok(bytes)
+    }
+
+    /// Puts an object that travelled inside an entry among those to be made durable.
+    pub fn offer(&self, key: Key, bytes: Vec<u8>) {
+        self.pending.borrow_mut().push((key, bytes));
+    }
+
+    /// Makes durable what was peeked at since the last time.
+    ///
+    /// # Errors
+    /// Of the own store; calling it again goes on.
+    pub fn settle(&self) -> Result<(), ObjectError> {
+        let pending = self.pending.borrow().clone();
+        for (key, bytes) in &pending {
+            self.keep(key, bytes)?;
+        }
+        self.discard();
+        Ok(())
+    }
+
+    /// Reads something out of tiles: of the own store, and if they do not verify, of the source.
+    ///
+    /// # Errors
+    /// What the second try says; the first one's where there is no source.
+    pub fn verified<T, E>(&self, read: impl Fn() -> Result<T, E>) -> Result<T, E> {
+        match read() {
+            Err(_) if self.source.is_some() => {
+                self.distrust_own.set(true);
+                let again = read();
+                self.distrust_own.set(false);
+                again
+            }
+            first => first,
+        }
+    }
+
+    /// Forgets what was peeked at: its entry broke a rule.
+    pub fn discard(&self) {
+        self.pending.borrow_mut().clear();
+    }
+
+    /// What the own store has whole.
+    fn of_own(&self, key: &Key) -> Result<Option<Vec<u8>>, ObjectError> {
+        match self.own.read(key) {
+            Ok(bytes) if key.check(&bytes) != ContentCheck::Wrong => Ok(Some(bytes)),
+            Err(error) if error.class() == StoreErrorClass::Transient => Err(error.into()),
+            _ => Ok(None),
+        }
+    }
+
+    /// The object, durable and with the digest of its key.
+    ///
+    /// # Errors
+    /// `ObjectError`.
+    pub fn get(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
+        if let Some(bytes) = self.of_own(key)? {
+            return Ok(bytes);
+        }
+        let bytes = self.fetch(key)?;
+        self.keep(key, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// The object from the source, checked, not kept.
+    ///
+    /// # Errors
+    /// `ObjectError`.
+    pub fn fetch(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
+        let Some(source) = self.source else {
+            return Err(ObjectError::Lost { key: key.to_string() });
+        };
+        let bytes = source.fetch(key)?;
+        if key.check(&bytes) == ContentCheck::Wrong {
+            return Err(ObjectError::Spoiled { key: key.to_string() });
+        }
+        Ok(bytes)
+    }
+
+    /// Makes an object durable, out of the way of a damaged one.
+    ///
+    /// # Errors
+    /// Of the own store.
+    pub fn keep(&self, key: &Key, bytes: &[u8]) -> Result<(), ObjectError> {
+        if !matches!(key.kind(), KeyKind::Tile | KeyKind::StampedCheckpoint) {
+            for store in self.own.stores() {
+                // Only what is not the key's content is moved: the store looks for itself.
+                if store.size(key).is_ok() && store.displace(key).is_ok() {
+                    self.repaired.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(%key, store = store.identity().store, "An object of the own store was damaged; it is replaced");
+                }
+            }
+        }
+        match self.own.create(key, bytes) {
+            Ok(_) => Ok(()),
+            // The first signatures win; of two targets, tiles or evidence objects under one key this cannot be.
+            Err(error) if key.kind() == KeyKind::Document && error.class() == StoreErrorClass::Conflict => {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Tiles, wherever they are: memory of the growing edge is the caller's.
+impl TileSource for Objects<'_> {
+    type Error = ObjectError;
+
+    fn tile(&self, path: &TilePath) -> Result<Vec<u8>, ObjectError> {
+        let key = Key::tile(path);
+        if !self.distrust_own.get()
+            && let Ok(bytes) = self.own.read(&key)
+        {
+            return Ok(bytes);
+        }
+        match self.fetch(&key) {
+            Err(ObjectError::Source(SourceError::Missing { .. })) if path.is_partial() => self.cut(path),
+            other => other,
+        }
+    }
+}
+
+impl Objects<'_> {
+    /// A partial tile whose full one took its place.
+    fn cut(&self, path: &TilePath) -> Result<Vec<u8>, ObjectError> {
+        let lost = || ObjectError::Lost {
+            key: Key::tile(path).to_string(),
+        };
+        let full = TilePath::new(path.kind(), path.index(), ledger::tile::TILE_WIDTH).or(Err(lost()))?;
+        let bytes = self.fetch(&Key::tile(&full))?;
+        match path.kind() {
+            TileKind::Hashes(_) => {
+                let tile = Tile::decode(&bytes, ledger::tile::TILE_WIDTH).or(Err(lost()))?;
+                let hashes = tile.hashes().iter().take(usize::from(path.width())).copied();
+                Tile::new(hashes.collect())
+                    .map(|tile| tile.encode())
+                    .or(Err(lost()))
+            }
+            TileKind::Entries => {
+                let entries =
+                    ledger::tile::decode_bundle(&bytes, ledger::tile::TILE_WIDTH).or(Err(lost()))?;
+                let entries: Vec<&[u8]> = entries.into_iter().take(usize::from(path.width())).collect();
+                ledger::tile::encode_bundle(&entries).or(Err(lost()))
+            }
+        }
+    }
+}
+
+/// No object.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObjectError {
+    /// The own store lacks it and nothing else may be asked.
+    #[error("the own store lost {key}")]
+    Lost {
+        /// Which.
+        key: String,
+    },
+    /// The own store.
+    #[error("the mirror's own store")]
+    Own(#[from] ReplicaError),
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The source served other bytes than the key names.
+    #[error("the source served other bytes than {key} names")]
+    Spoiled {
+        /// Which.
+        key: String,
+    },
+}

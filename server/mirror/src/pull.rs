@@ -1,0 +1,373 @@
+//! One round: from a note of the log to a tree that this mirror checked, holds and signed (docs/spec/mirror.md, *One round*).
+//!
+//! Guarantee: no byte of the source is used before it verified against the note's root; what is signed as held was read back
+//! from the own store. A round that stops anywhere is gone on with by the next, in this process or another.
+//! Memory: one bundle, the tree's right edge, and what [`Rules`] keeps.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+
+use ledger::tile::{TileKind, TilePath, grow};
+use ledger::{AuthenticatedReader, Hash, HashReader, TileSource, consistency_proof, leaf_hash};
+use store::{Key, Replicas};
+
+use crate::chain;
+use crate::cosign::{CosignError, Cosigner, LogNote, NoteRefused, Role};
+use crate::objects::{ObjectError, Objects};
+use crate::rules::{Broken, Rules};
+use crate::source::Source;
+
+/// Follows one log into one set of stores.
+pub struct Follower {
+    rules: Rules,
+    /// Entries whose bundles and full tiles are in the own store (or in `edge`).
+    grown: u64,
+    /// Partial tiles of the tree of `grown` leaves that are not in the own store: nobody signed that size.
+    edge: BTreeMap<TilePath, Vec<u8>>,
+}
+
+/// What a round came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Round {
+    /// The note is the one that is held.
+    Current,
+    /// The tree grew to this size, and is held.
+    Grew(u64),
+    /// The note is older than what is held, and consistent: the collector was rolled back.
+    RolledBack {
+        /// Size offered.
+        offered: u64,
+        /// Size held.
+        held: u64,
+    },
+}
+
+/// Everything a round needs but the note.
+pub struct Parts<'a> {
+    /// State and keys.
+    pub cosigner: &'a Cosigner,
+    /// Own copies.
+    pub own: &'a Replicas,
+    /// Where bytes come from; `None` while only the own store counts.
+    pub source: Option<&'a dyn Source>,
+    /// Count of objects put back.
+    pub repaired: &'a AtomicU64,
+    /// Called after each bundle with entries done and wanted; `false` ends the round there.
+    pub progress: &'a dyn Fn(u64, u64) -> bool,
+}
+
+impl Follower {
+    /// Replays the rules over the own store, up to what is held; fetches again what it lost.
+    ///
+    /// # Errors
+    /// As a round: the own store does not hold what the state says, and the source does not help.
+    pub fn open(parts: &Parts<'_>) -> Result<Self, PullError> {
+        let mut follower = Self {
+            rules: Rules::new(parts.cosigner.pins().clone()),
+            grown: 0,
+            edge: BTreeMap::new(),
+        };
+        if let Some(held) = parts.cosigner.last(Role::Mirror) {
+            let objects = Objects::new(parts.own, parts.source, parts.repaired);
+            follower.entries(parts, &objects, &held.log)?;
+            follower.finish(parts, &held.log)?;
+        }
+        Ok(follower)
+    }
+
+    /// The entries' state.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Makes one round for a note as the source gave it.
+    ///
+    /// # Errors
+    /// `PullError`; whatever was reached is kept.
+    pub fn round(&mut self, parts: &Parts<'_>, note: &[u8]) -> Result<Round, PullError> {
+        let cosigner = parts.cosigner;
+        if let Some(file) = cosigner.fraud() {
+            return Err(CosignError::Stopped { file }.into());
+        }
+        let pins = cosigner.pins();
+        let offered = LogNote::read(note, &pins.origin(), &pins.log_key)?;
+        let size = offered.checkpoint.size;
+        for role in [Role::Witness, Role::Mirror] {
+            if let Some(last) = cosigner.last(role)
+                && last.log.checkpoint.size == size
+                && last.log.checkpoint.root != offered.checkpoint.root
+            {
+                return Err(convict(cosigner, &last.log, &offered, None));
+            }
+        }
+        let held = cosigner.last(Role::Mirror).map(|held| held.log);
+        if let Some(held) = &held
+            && size <= held.checkpoint.size
+        {
+            return self.not_newer(parts, held, &offered);
+        }
+        let objects = Objects::new(parts.own, parts.source, parts.repaired);
+        let reader = objects
+            .verified(|| AuthenticatedReader::new(&objects, size, &offered.checkpoint.root))
+            .map_err(tile)?;
+        if let Some(held) = &held {
+            continues(cosigner, &reader, held, &offered)?;
+        }
+        self.witness(cosigner, &reader, &offered)?;
+        self.entries(parts, &objects, &offered)?;
+        self.finish(parts, &offered)?;
+        let old = held.map_or(0, |held| held.checkpoint.size);
+        cosigner.sign(Role::Mirror, old, &offered)?;
+        Ok(Round::Grew(size))
+    }
+
+    /// A note of a size that is held: its root is known here.
+    fn not_newer(&self, parts: &Parts<'_>, held: &LogNote, offered: &LogNote) -> Result<Round, PullError> {
+        if held.checkpoint == offered.checkpoint {
+            return Ok(Round::Current);
+        }
+        let objects = Objects::new(parts.own, None, parts.repaired);
+        let reader =
+            AuthenticatedReader::new(&objects, held.checkpoint.size, &held.checkpoint.root).map_err(tile)?;
+        continues(parts.cosigner, &reader, offered, held)?;
+        Ok(Round::RolledBack {
+            offered: offered.checkpoint.size,
+            held: held.checkpoint.size,
+        })
+    }
+
+    /// Signs consistency as `/witness`, if the note is newer than what that role signed.
+    fn witness<S: TileSource<Error = ObjectError>>(
+        &self,
+        cosigner: &Cosigner,
+        reader: &AuthenticatedReader<S>,
+        offered: &LogNote,
+    ) -> Result<(), PullError> {
+        loop {
+            let last = cosigner.last(Role::Witness).map(|last| last.log);
+            let old = last.as_ref().map_or(0, |last| last.checkpoint.size);
+            if let Some(last) = &last {
+                if old > offered.checkpoint.size {
+                    // Someone showed the witness a newer one: judged when it comes this way.
+                    return Ok(());
+                }
+                continues(cosigner, reader, last, offered)?;
+            }
+            match cosigner.sign(Role::Witness, old, offered) {
+                Ok(_) => return Ok(()),
+                // The witness answered someone in between.
+                Err(CosignError::Moved { size }) if size != old => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Judges and keeps entries, bundle by bundle, up to the note's size.
+    fn entries(&mut self, parts: &Parts<'_>, objects: &Objects<'_>, note: &LogNote) -> Result<(), PullError> {
+        let size = note.checkpoint.size;
+        let reader = objects
+            .verified(|| AuthenticatedReader::new(objects, size, &note.checkpoint.root))
+            .map_err(tile)?;
+        while self.grown < size {
+            let bundle = self.grown >> 8;
+            let first = bundle << 8;
+            let bodies = objects.verified(|| reader.entries(bundle)).map_err(tile)?;
+            for (index, body) in (first..).zip(&bodies) {
+                if index < self.rules.next() {
+                    continue;
+                }
+                self.rules.step(body, objects).map_err(|broken| {
+                    objects.discard();
+                    match broken {
+                        Broken::Rule(why) => PullError::Rule { index, why },
+                        Broken::Object(error) => PullError::Object(error),
+                    }
+                })?;
+            }
+            self.keep(parts, objects, bundle, &bodies)?;
+            if !(parts.progress)(self.grown, size) {
+                return Err(PullError::Stopped);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a bundle and the tiles that it completes durable.
+    fn keep(
+        &mut self,
+        parts: &Parts<'_>,
+        objects: &Objects<'_>,
+        bundle: u64,
+        bodies: &[Vec<u8>],
+    ) -> Result<(), PullError> {
+        let width = u16::try_from(bodies.len()).unwrap_or(u16::MAX);
+        let path = TilePath::new(TileKind::Entries, bundle, width).map_err(|error| malformed(&error))?;
+        let bytes = ledger::tile::encode_bundle(bodies).map_err(|error| malformed(&error))?;
+        create(parts, objects, &path, &bytes)?;
+        let fresh = usize::try_from(self.grown & 0xff).unwrap_or(usize::MAX);
+        let leaves: Vec<Hash> = bodies.iter().skip(fresh).map(|body| leaf_hash(body)).collect();
+        let edge = Edge {
+            follower: self,
+            own: parts.own,
+        };
+        let tiles = grow(&edge, self.grown, &leaves).map_err(|error| PullError::Own(chain(&error)))?;
+        // A level that grew has a new partial tile, or none; the others keep theirs.
+        let grew: Vec<TileKind> = tiles.iter().map(|(path, _)| path.kind()).collect();
+        self.edge.retain(|path, _| !grew.contains(&path.kind()));
+        for (path, tile) in tiles {
+            if path.is_partial() {
+                self.edge.insert(path, tile.encode());
+            } else {
+                create(parts, objects, &path, &tile.encode())?;
+            }
+        }
+        self.grown = (bundle << 8).saturating_add(u64::from(width));
+        Ok(())
+    }
+
+    /// The right edge at a size somebody signed; then the whole of it read back.
+    fn finish(&mut self, parts: &Parts<'_>, note: &LogNote) -> Result<(), PullError> {
+        let (size, root) = (note.checkpoint.size, note.checkpoint.root);
+        let objects = Objects::new(parts.own, parts.source, parts.repaired);
+        for (path, bytes) in &self.edge {
+            create(parts, &objects, path, bytes)?;
+        }
+        let own = Objects::new(parts.own, None, parts.repaired);
+        let reader = AuthenticatedReader::new(&own, size, &root).map_err(tile)?;
+        // The newest bundle stands for those before, each of which was read back when its level was completed.
+        reader.entries(size.saturating_sub(1) >> 8).map_err(tile)?;
+        for store in parts.own.stores() {
+            store
+                .replace_checkpoint(note.note.to_string().as_bytes())
+                .map_err(|error| PullError::Own(chain(&error)))?;
+        }
+        self.edge.clear();
+        Ok(())
+    }
+}
+
+/// Creates a tile; one that is there with other bytes is the own store's damage, for this one is verified.
+fn create(parts: &Parts<'_>, objects: &Objects<'_>, path: &TilePath, bytes: &[u8]) -> Result<(), PullError> {
+    let key = Key::tile(path);
+    match parts.own.create(&key, bytes) {
+        Ok(_) => Ok(()),
+        Err(store::ReplicaError::Conflict { store, .. }) => Err(PullError::Own(format!(
+            "store {store} holds other bytes as {key}, which the log's root does not allow: move that file away, the mirror writes it again"
+        ))),
+        Err(_) => objects.keep(&key, bytes).map_err(PullError::Object),
+    }
+}
+
+/// Checks that the reader's tree begins with `older`; if not, the two notes convict.
+fn continues<S: TileSource<Error = ObjectError>>(
+    cosigner: &Cosigner,
+    reader: &AuthenticatedReader<S>,
+    older: &LogNote,
+    newer: &LogNote,
+) -> Result<(), PullError> {
+    let (old, new) = (&older.checkpoint, &newer.checkpoint);
+    if old.size == 0 {
+        return Ok(());
+    }
+    let root = ledger::root(&Nodes(reader), old.size).map_err(|error| prove(&error))?;
+    if root == old.root {
+        return Ok(());
+    }
+    let proof = consistency_proof(&Nodes(reader), old.size, new.size).map_err(|error| prove(&error))?;
+    let grown = (old.size != new.size).then_some((&root, proof.as_slice()));
+    Err(convict(cosigner, older, newer, grown))
+}
+
+fn convict(
+    cosigner: &Cosigner,
+    older: &LogNote,
+    newer: &LogNote,
+    grown: Option<(&Hash, &[Hash])>,
+) -> PullError {
+    match cosigner.convict(older, newer, grown) {
+        Ok(file) => PullError::Fraud { file },
+        Err(error) => error.into(),
+    }
+}
+
+/// A reader by reference.
+struct Nodes<'a, S>(&'a AuthenticatedReader<S>);
+
+impl<S: TileSource<Error = ObjectError>> HashReader for Nodes<'_, S> {
+    type Error = ledger::tile::TileReadError<ObjectError>;
+
+    fn node(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
+        self.0.node(level, index)
+    }
+}
+
+/// Tiles of the tree of `grown` leaves: the edge from memory, the rest from the own store.
+struct Edge<'a> {
+    follower: &'a Follower,
+    own: &'a Replicas,
+}
+
+impl TileSource for Edge<'_> {
+    type Error = ObjectError;
+
+    fn tile(&self, path: &TilePath) -> Result<Vec<u8>, ObjectError> {
+        match self.follower.edge.get(path) {
+            Some(bytes) => Ok(bytes.clone()),
+            None => Ok(self.own.read(&Key::tile(path))?),
+        }
+    }
+}
+
+fn tile(error: ledger::tile::TileReadError<ObjectError>) -> PullError {
+    match error {
+        ledger::tile::TileReadError::Source { source, .. } => PullError::Object(source),
+        other => PullError::Spoiled(chain(&other)),
+    }
+}
+
+fn prove(error: &ledger::proof::ProveError<ledger::tile::TileReadError<ObjectError>>) -> PullError {
+    PullError::Spoiled(chain(error))
+}
+
+fn malformed(error: &dyn std::error::Error) -> PullError {
+    PullError::Spoiled(chain(error))
+}
+
+/// Why a round stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PullError {
+    /// State or signature.
+    #[error(transparent)]
+    Cosign(#[from] CosignError),
+    /// Two histories: kept as proof.
+    #[error("the log signed two histories; the proof is fraud/{file}")]
+    Fraud {
+        /// Name of the proof.
+        file: String,
+    },
+    /// The offered note is none of the log.
+    #[error("the source's note")]
+    Note(#[from] NoteRefused),
+    /// An object.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// The own store.
+    #[error("the mirror's own store: {0}")]
+    Own(String),
+    /// An entry breaks the rules.
+    #[error("entry {index} breaks the rules: {why}")]
+    Rule {
+        /// Index in the log.
+        index: u64,
+        /// Which rule.
+        why: String,
+    },
+    /// Tiles or bundles are not those that the note commits to.
+    #[error("the tree as served is not the one the note signs: {0}")]
+    Spoiled(String),
+    /// The process is to end.
+    #[error("stopped")]
+    Stopped,
+}

@@ -1,0 +1,249 @@
+//! A collector as a source: notes and objects over mutual TLS, statements the other way.
+//!
+//! Guarantee: an object that is cut goes on where it stopped; nothing longer than an object may be is read; the bandwidth
+//! holds over all calls. Not here: belief; whoever calls checks what arrives.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use certs::connect::connect_lazy;
+use certs::identity::Credentials;
+use certs::request::TlsKey;
+use certs::tls::{self, Expected};
+use evidence::signed::Signed;
+use proto::service;
+use proto::v1;
+use rustls::pki_types::CertificateDer;
+use store::{Key, READ_BYTES_MAX};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::chain;
+use crate::config::{Card, Config};
+use crate::source::{Source, SourceError};
+use crate::throttle::Throttle;
+
+/// Times an object is gone on with after a cut, before the caller decides.
+const RESUMES_MAX: u32 = 4;
+/// Longest wait for one piece: a line that gives less than 256 KiB in this time is none.
+const PIECE_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The collector.
+pub struct Remote {
+    runtime: Handle,
+    address: String,
+    channel: RwLock<Channel>,
+    throttle: Arc<Throttle>,
+    /// True when the process ends: nobody waits for a collector then.
+    stop: watch::Receiver<bool>,
+}
+
+impl Remote {
+    /// Over credentials that the collector certified; dials at the first call.
+    ///
+    /// # Errors
+    /// When credentials or address are of no use.
+    pub fn new(
+        runtime: Handle,
+        config: &Config,
+        card: &Card,
+        credentials: &Credentials,
+        throttle: Arc<Throttle>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, RemoteError> {
+        let address = config.collector.as_str().to_owned();
+        let channel = channel(&runtime, &address, card, credentials)?;
+        Ok(Self {
+            runtime,
+            address,
+            channel: RwLock::new(channel),
+            throttle,
+            stop,
+        })
+    }
+
+    /// Uses other credentials from now on: a renewed certificate.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn replace(&self, card: &Card, credentials: &Credentials) -> Result<(), RemoteError> {
+        let fresh = channel(&self.runtime, &self.address, card, credentials)?;
+        *self.channel.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn channel(&self) -> Channel {
+        self.channel
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The stream of notes.
+    ///
+    /// # Errors
+    /// When the collector does not answer, or not to us.
+    pub async fn follow(&self) -> Result<tonic::Streaming<v1::FollowResponse>, Status> {
+        let mut client = service::mirror_client(self.channel());
+        Ok(client.follow(v1::FollowRequest {}).await?.into_inner())
+    }
+
+    /// Has a statement recorded. Blocks.
+    ///
+    /// # Errors
+    /// The collector's refusal.
+    pub fn replicated(&self, act: &Signed) -> Result<(), Status> {
+        let mut client = service::mirror_client(self.channel());
+        let request = v1::ReplicatedRequest {
+            act: Some(v1::SignedDocument::from(act)),
+        };
+        self.wait(client.replicated(request)).map(drop)
+    }
+
+    /// Waits for a call, or for the end of the process.
+    fn wait<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let mut stop = self.stop.clone();
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = call => done,
+                _ = stop.wait_for(|stop| *stop) => Err(Status::cancelled("the mirror ends")),
+            }
+        })
+    }
+
+    /// Appends to `bytes` from where they end.
+    async fn pieces(&self, key: &Key, bytes: &mut Vec<u8>) -> Result<(), Status> {
+        let mut client = service::mirror_client(self.channel());
+        let offset = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let request = v1::FetchRequest {
+            key: key.to_string(),
+            offset,
+        };
+        let mut pieces = client.fetch(request).await?.into_inner();
+        let mut total = None;
+        loop {
+            let next = tokio::time::timeout(PIECE_WAIT, pieces.message());
+            let next = next
+                .await
+                .or(Err(Status::deadline_exceeded("no piece in time")))??;
+            let Some(piece) = next else { break };
+            let total = *total.get_or_insert(piece.total);
+            if total > READ_BYTES_MAX {
+                return Err(Status::out_of_range(format!("an object of {total} bytes")));
+            }
+            bytes.extend_from_slice(&piece.data);
+            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            if length > total {
+                return Err(Status::data_loss("more bytes than the object has"));
+            }
+            let taken = u64::try_from(piece.data.len()).unwrap_or(u64::MAX);
+            let throttle = Arc::clone(&self.throttle);
+            // What waits for its turn holds the stream's window, and so the sender.
+            drop(tokio::task::spawn_blocking(move || throttle.take(taken)).await);
+        }
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if total == Some(length) {
+            Ok(())
+        } else {
+            Err(Status::unavailable("the object was cut"))
+        }
+    }
+}
+
+impl Source for Remote {
+    fn fetch(&self, key: &Key) -> Result<Vec<u8>, SourceError> {
+        let mut bytes = Vec::new();
+        let mut resumes = 0;
+        loop {
+            match self.wait(self.pieces(key, &mut bytes)) {
+                Ok(()) => return Ok(bytes),
+                Err(status) if status.code() == Code::NotFound => {
+                    return Err(SourceError::Missing { key: key.to_string() });
+                }
+                Err(status) if status.code() == Code::DataLoss => {
+                    return Err(SourceError::Damaged { key: key.to_string() });
+                }
+                Err(status)
+                    if resumes < RESUMES_MAX && !bytes.is_empty() && status.code() != Code::Cancelled =>
+                {
+                    resumes += 1;
+                }
+                Err(status) => {
+                    return Err(SourceError::Away {
+                        key: key.to_string(),
+                        why: said(&status),
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A status as one line.
+#[must_use]
+pub fn said(status: &Status) -> String {
+    match certs::connect::refusal(status) {
+        Some(refusal) => format!("{refusal:?}"),
+        None => format!("{:?}: {}", status.code(), status.message()),
+    }
+}
+
+fn channel(
+    runtime: &Handle,
+    address: &str,
+    card: &Card,
+    credentials: &Credentials,
+) -> Result<Channel, RemoteError> {
+    let ca = CertificateDer::from(card.ca.clone());
+    let expected = Expected::deployment(card.deployment.clone());
+    let tls = tls::client(&ca, Some(credentials), expected)?;
+    // The channel's own task needs the runtime's context.
+    let _context = runtime.enter();
+    Ok(connect_lazy(address, tls)?)
+}
+
+/// Asks the enrolment listener for a certificate of the TLS key.
+///
+/// # Errors
+/// When nobody admitted the key yet, or the collector does not answer.
+pub async fn certify(
+    config: &Config,
+    card: &Card,
+    key: &TlsKey,
+) -> Result<Vec<CertificateDer<'static>>, RemoteError> {
+    let ca = CertificateDer::from(card.ca.clone());
+    let tls = tls::client(&ca, None, Expected::deployment(card.deployment.clone()))?;
+    let channel = certs::connect::connect(config.enrol.as_str(), tls).await?;
+    let mut client = service::enrol_client(channel);
+    let csr = key.request()?;
+    let answer = client
+        .certify_mirror(v1::CertifyMirrorRequest { csr: csr.into() })
+        .await;
+    let answer = answer
+        .map_err(|status| RemoteError::Refused(said(&status)))?
+        .into_inner();
+    Ok(answer
+        .certificates
+        .into_iter()
+        .map(|certificate| CertificateDer::from(certificate.to_vec()))
+        .collect())
+}
+
+/// No connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// Nobody answers.
+    #[error("reach the collector: {}", chain(.0))]
+    Connect(#[from] certs::connect::ConnectError),
+    /// The request for a certificate.
+    #[error("make a certificate request")]
+    Key(#[from] certs::request::RequestError),
+    /// The collector said no.
+    #[error("the collector gives no certificate: {0}")]
+    Refused(String),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] certs::tls::TlsError),
+}

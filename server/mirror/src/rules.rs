@@ -1,0 +1,359 @@
+//! Entry rules: what each entry must be, given all entries before it (docs/spec/mirror.md, *Entry rules*).
+//!
+//! Guarantee: [`Rules::step`] takes an entry or changes nothing; the state after entry *n* is a function of entries 0..=*n*, the
+//! objects they name and the pins. Memory grows with incidents, endpoints, orders and collections, and by 16 bytes an entry.
+//! Not here: where bytes come from ([`crate::objects`]), Merkle proofs ([`crate::pull`]).
+
+mod acts;
+mod collections;
+mod endpoints;
+mod orders;
+
+use std::collections::BTreeMap;
+
+use evidence::dense_set::DenseSet;
+use evidence::digest::Digest;
+use evidence::entry::{ActObject, ActPlace, ChainHead, Entry, EntryType, Envelope, Signers};
+use evidence::id::{DeploymentId, EndpointId, MirrorId};
+use evidence::roster::{AdmittedRoster, AuthoritySet};
+use evidence::signed::Signed;
+use store::Key;
+
+pub use collections::{Collection, Job, Wanted};
+
+use crate::chain;
+use crate::cosign::LogNote;
+use crate::objects::{ObjectError, Objects};
+use crate::source::SourceError;
+
+/// What the operator pinned when the mirror was made.
+#[derive(Debug, Clone)]
+pub struct Pins {
+    /// Deployment.
+    pub deployment: DeploymentId,
+    /// The ledger's key, as C2SP writes it.
+    pub log_key: ledger::VerifierKey,
+    /// SHA-256 of the CA certificate.
+    pub ca_sha256: Digest,
+    /// Who signs rosters.
+    pub authority: AuthoritySet,
+}
+
+impl Pins {
+    /// Name of the log.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("exhibit/{}", self.deployment)
+    }
+}
+
+/// Everything that the next entry is judged by.
+#[derive(Debug)]
+pub struct Rules {
+    pins: Pins,
+    /// Entries taken.
+    next: u64,
+    chains: BTreeMap<String, ChainHead>,
+    /// First half of each event id: two that are equal by accident are not to be expected before 2^64 entries.
+    events: DenseSet<u128>,
+    roster: Option<AdmittedRoster>,
+    tokens: BTreeMap<Digest, endpoints::Admitted>,
+    endpoints: BTreeMap<(EndpointId, u32), endpoints::Enrolled>,
+    orders: BTreeMap<Digest, orders::Issued>,
+    mirrors: BTreeMap<MirrorId, acts::MirrorKeys>,
+    collections: BTreeMap<Digest, Collection>,
+    /// Texts that the source did not have: erased, or withheld.
+    details_missing: u64,
+}
+
+/// One entry under judgement.
+struct Case<'a> {
+    index: u64,
+    envelope: &'a Envelope,
+    act: &'a ActObject,
+    objects: &'a Objects<'a>,
+}
+
+impl Case<'_> {
+    fn signed(&self) -> Result<Signed, Broken> {
+        self.act.signed().map_err(|error| Broken::Rule(chain(&error)))
+    }
+
+    /// The envelope's refs must be these, all of them named in the type's row.
+    fn refs(&self, wanted: &[(&str, String)]) -> Result<(), Broken> {
+        match wanted
+            .iter()
+            .find(|(name, value)| self.envelope.reference(name) != Some(value.as_str()))
+        {
+            None => Ok(()),
+            Some((name, _)) => rule(format!("it names another {name} than its act")),
+        }
+    }
+
+    fn digest(&self, name: &'static str) -> Result<Digest, Broken> {
+        let value = self
+            .envelope
+            .reference(name)
+            .and_then(|value| Digest::from_hex(value).ok());
+        value.ok_or_else(|| Broken::Rule(format!("it has no digest {name}")))
+    }
+}
+
+/// Why an entry is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// It, or its act, is not what it must be. Nothing behind it counts.
+    #[error("{0}")]
+    Rule(String),
+    /// Something it names cannot be had (now).
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+}
+
+fn rule<T>(why: impl Into<String>) -> Result<T, Broken> {
+    Err(Broken::Rule(why.into()))
+}
+
+impl Rules {
+    /// Before the first entry.
+    #[must_use]
+    pub fn new(pins: Pins) -> Self {
+        Self {
+            pins,
+            next: 0,
+            chains: BTreeMap::new(),
+            events: DenseSet::default(),
+            roster: None,
+            tokens: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
+            collections: BTreeMap::new(),
+            details_missing: 0,
+        }
+    }
+
+    /// Entries taken so far.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Texts that could not be had: erased lawfully, or withheld.
+    #[must_use]
+    pub fn details_missing(&self) -> u64 {
+        self.details_missing
+    }
+
+    /// Collections, by id.
+    #[must_use]
+    pub fn collections(&self) -> &BTreeMap<Digest, Collection> {
+        &self.collections
+    }
+
+    /// Judges the next entry, and takes it.
+    ///
+    /// # Errors
+    /// `Broken`; the state is then as before.
+    pub fn step(&mut self, body: &[u8], objects: &Objects<'_>) -> Result<(), Broken> {
+        let entry = Entry::parse(body).map_err(|error| Broken::Rule(chain(&error)))?;
+        let envelope = &entry.envelope;
+        if envelope.deployment != self.pins.deployment {
+            return rule(format!("it is of deployment {}", envelope.deployment));
+        }
+        let name = envelope.incident.to_string();
+        let mut head = self.chains.get(&name).copied().unwrap_or(ChainHead::START);
+        head.step(envelope, ledger::leaf_hash(body).into())
+            .map_err(|error| Broken::Rule(chain(&error)))?;
+        let event = half(&envelope.event);
+        if self.events.contains(&event) {
+            return rule("the same act was recorded before");
+        }
+        if (self.next == 0) != (envelope.type_ == EntryType::LogGenesis) {
+            return rule("log.genesis is the first entry, and no other");
+        }
+        let act = act_of(&entry, objects)?;
+        let case = Case {
+            index: self.next,
+            envelope,
+            act: &act,
+            objects,
+        };
+        // Nothing is changed before all of it is judged.
+        let change = self.judge(&case)?;
+        let missing = named_objects(&case, &self.pins)?;
+        if envelope.type_ == EntryType::CollectionStarted && envelope.act == ActPlace::Inline {
+            // Collectors read a delegation from the stores, too: a copy without it could not be restored from.
+            let key = Key::document(envelope.event.as_bytes());
+            if objects.own.read(&key).is_err() {
+                objects.offer(key, act.encode());
+            }
+        }
+        objects.settle()?;
+        self.apply(change);
+        self.details_missing = self.details_missing.saturating_add(missing);
+        self.events.insert(event);
+        self.chains.insert(name, head);
+        self.next = self.next.saturating_add(1);
+        Ok(())
+    }
+
+    fn judge(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let type_rule = case.envelope.type_.rule();
+        if let Some(count) = type_rule.signers.count()
+            && case.act.signatures.len() != count
+        {
+            return rule(format!(
+                "its act has {} signatures, its type asks for {count}",
+                case.act.signatures.len()
+            ));
+        }
+        match type_rule.signers {
+            Signers::Authority => self.roster(case),
+            Signers::Person(roles) => self.person(case, roles),
+            Signers::PersonTls => self.login(case),
+            Signers::Nobody => self.collector(case),
+            Signers::TokenEvidenceTls => self.enrolment(case),
+            Signers::EvidenceTls => self.renewal(case),
+            Signers::Evidence => self.started(case),
+            Signers::SealerEvidence => self.stored(case),
+            Signers::Mirror => self.replicated(case),
+            // A type this version reads and no version writes yet: who must have signed it is not known.
+            Signers::Unspecified => {
+                rule("who signs this type is not known to this version; update the mirror")
+            }
+        }
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::None => {}
+            Change::Roster(roster) => self.roster = Some(*roster),
+            Change::Token(digest, token) => {
+                self.tokens.insert(digest, *token);
+            }
+            Change::Enrolled(id, enrolled, token) => {
+                self.tokens.remove(&token);
+                self.endpoints.insert(id, *enrolled);
+            }
+            Change::Retired(id) => {
+                if let Some(endpoint) = self.endpoints.get_mut(&id) {
+                    endpoint.is_retired = true;
+                }
+            }
+            Change::Order(id, order) => {
+                self.orders.insert(id, order);
+            }
+            Change::Approved(id) => {
+                if let Some(order) = self.orders.get_mut(&id) {
+                    order.is_in_force = true;
+                }
+            }
+            Change::Mirror(id, keys) => {
+                self.mirrors.insert(id, keys);
+            }
+            Change::MirrorRetired(id) => {
+                if let Some(mirror) = self.mirrors.get_mut(&id) {
+                    mirror.is_retired = true;
+                }
+            }
+            Change::Started(id, collection) => {
+                self.collections.insert(id, *collection);
+            }
+            Change::Collection(id, change) => {
+                if let Some(collection) = self.collections.get_mut(&id) {
+                    collection.apply(change);
+                }
+            }
+        }
+    }
+}
+
+/// What an entry that was judged changes.
+enum Change {
+    None,
+    Roster(Box<AdmittedRoster>),
+    Token(Digest, Box<endpoints::Admitted>),
+    Enrolled((EndpointId, u32), Box<endpoints::Enrolled>, Digest),
+    Retired((EndpointId, u32)),
+    Order(Digest, orders::Issued),
+    Approved(Digest),
+    Mirror(MirrorId, acts::MirrorKeys),
+    MirrorRetired(MirrorId),
+    Started(Digest, Box<Collection>),
+    Collection(Digest, collections::Step),
+}
+
+fn half(event: &Digest) -> u128 {
+    event
+        .as_bytes()
+        .first_chunk()
+        .map_or(0, |bytes: &[u8; 16]| u128::from_be_bytes(*bytes))
+}
+
+fn act_of(entry: &Entry, objects: &Objects<'_>) -> Result<ActObject, Broken> {
+    if let (Some(act), ActPlace::Inline) = (&entry.act, entry.envelope.act) {
+        return Ok(act.clone());
+    }
+    let bytes = objects.peek(&Key::document(entry.envelope.event.as_bytes()))?;
+    ActObject::parse(&bytes).map_err(|error| Broken::Rule(format!("read its act: {}", chain(&error))))
+}
+
+/// Fetches what the act names; returns how many texts are missing.
+fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<u64, Broken> {
+    let mut missing = 0;
+    for key in objects_of(case.envelope, case.act)? {
+        match case.objects.peek(&key) {
+            // The one kind whose key says nothing of its content.
+            Ok(bytes) if key.kind() == store::KeyKind::StampedCheckpoint => {
+                let note = LogNote::read(&bytes, &pins.origin(), &pins.log_key)
+                    .map_err(|error| Broken::Rule(format!("the stamped checkpoint: {}", chain(&error))))?;
+                if key != Key::stamped_checkpoint(note.checkpoint.size) {
+                    return rule("the stamped checkpoint is of another size");
+                }
+            }
+            Ok(_) => {}
+            Err(ObjectError::Source(SourceError::Missing { .. }) | ObjectError::Lost { .. })
+                if key.kind() == store::KeyKind::Detail =>
+            {
+                missing += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(missing)
+}
+
+/// Keys of objects, other than evidence and the act itself, that an entry names.
+///
+/// # Errors
+/// When the act is no document of its type.
+pub fn objects_of(envelope: &Envelope, act: &ActObject) -> Result<Vec<Key>, Broken> {
+    use evidence::entry::ActDocument;
+    Ok(match envelope.type_.rule().document {
+        ActDocument::Act => {
+            let act = acts::read_act(act)?;
+            let mut keys: Vec<Key> = act
+                .detail
+                .iter()
+                .map(|digest| Key::detail(digest.as_bytes()))
+                .collect();
+            if envelope.type_ == EntryType::TsaStamped {
+                let size = act.reference("size").and_then(|size| size.parse().ok());
+                let stamp = act
+                    .reference("stamp")
+                    .and_then(|stamp| Digest::from_hex(stamp).ok());
+                if let (Some(size), Some(stamp)) = (size, stamp) {
+                    keys.push(Key::stamp(size, stamp.as_bytes()));
+                    keys.push(Key::stamped_checkpoint(size));
+                }
+            }
+            keys
+        }
+        ActDocument::Order => {
+            let order: evidence::order::Order = acts::read(act)?;
+            vec![Key::targets(order.targets_root.as_bytes())]
+        }
+        _ => Vec::new(),
+    })
+}

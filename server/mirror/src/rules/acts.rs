@@ -1,0 +1,276 @@
+//! Acts of persons, of the authority, of mirrors and of the collector itself.
+
+use evidence::act::Act;
+use evidence::document::Document;
+use evidence::enrolment::{Login, Token};
+use evidence::entry::{ActDocument, ActObject, EntryType};
+use evidence::id::{Actor, Chain, DeploymentId, MirrorId, PersonId};
+use evidence::keys::{Fingerprint, PublicKey};
+use evidence::order::{Approval, Decision, Order};
+use evidence::roster::{Role, Roster};
+use evidence::signed::Signed;
+use ledger::KeyType;
+
+use super::{Broken, Case, Change, Rules, rule};
+use crate::chain;
+
+/// What `mirror.admitted` binds.
+#[derive(Debug, Clone)]
+pub(super) struct MirrorKeys {
+    pub(super) act: Fingerprint,
+    pub(super) is_retired: bool,
+}
+
+/// Reads an act document that may be unsigned.
+pub(super) fn read_act(object: &ActObject) -> Result<Act, Broken> {
+    read(object)
+}
+
+/// Reads a document without looking at signatures.
+pub(super) fn read<T: Document>(object: &ActObject) -> Result<T, Broken> {
+    let document: T =
+        evidence::json::parse_document(&object.document).map_err(|error| Broken::Rule(chain(&error)))?;
+    document.validate().map_err(|why| Broken::Rule(why.to_owned()))?;
+    Ok(document)
+}
+
+/// The act, which must say what its envelope says.
+pub(super) fn act_document(case: &Case<'_>) -> Result<Act, Broken> {
+    let act = read_act(case.act)?;
+    let envelope = case.envelope;
+    if act.act != envelope.type_ || act.incident != envelope.incident || act.deployment != envelope.deployment
+    {
+        return rule("its act is about something else");
+    }
+    if act.refs != envelope.refs {
+        return rule("its refs are not those of its act");
+    }
+    Ok(act)
+}
+
+/// The key of the one signature, verified.
+pub(super) fn signer(signed: &Signed, namespace: &str) -> Result<PublicKey, Broken> {
+    let keys = signed
+        .verify_all(namespace)
+        .map_err(|error| Broken::Rule(chain(&error)))?;
+    match keys.as_slice() {
+        [key] => Ok(key.clone()),
+        _ => rule("not exactly one signature"),
+    }
+}
+
+fn role(name: &str) -> Option<Role> {
+    match name {
+        "responder" => Some(Role::Responder),
+        "approver" => Some(Role::Approver),
+        "analyst" => Some(Role::Analyst),
+        "auditor" => Some(Role::Auditor),
+        "endpoint-admin" => Some(Role::EndpointAdmin),
+        _ => None,
+    }
+}
+
+impl Rules {
+    /// The newest roster published before.
+    pub(super) fn in_force(&self) -> Result<&Roster, Broken> {
+        let roster = self.roster.as_ref().map(evidence::roster::AdmittedRoster::roster);
+        roster.ok_or_else(|| Broken::Rule("no roster was published before".to_owned()))
+    }
+
+    pub(super) fn roster(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let signed = case.signed()?;
+        let floor = self.roster.as_ref().map(evidence::roster::AdmittedRoster::floor);
+        let admitted = Roster::verify(
+            &signed,
+            &self.pins.deployment,
+            &self.pins.authority,
+            floor.as_ref(),
+        )
+        .map_err(|error| Broken::Rule(chain(&error)))?;
+        let version = admitted.roster().version;
+        if floor.is_some_and(|floor| version <= floor.version) {
+            return rule(format!("roster {version} was published before"));
+        }
+        case.refs(&[
+            ("roster", admitted.digest().to_string()),
+            ("version", version.to_string()),
+        ])?;
+        Ok(Change::Roster(Box::new(admitted)))
+    }
+
+    pub(super) fn collector(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let act = act_document(case)?;
+        // Nobody signed it, so it speaks for nobody but the one whose log it stands in.
+        if !matches!(act.by, Actor::Collector(_)) {
+            return rule(format!("recorded without a signature in the name of {}", act.by));
+        }
+        match case.envelope.type_ {
+            EntryType::LogGenesis => {
+                case.refs(&[
+                    ("authority", self.pins.authority.id().to_string()),
+                    ("ca", self.pins.ca_sha256.to_string()),
+                    ("log", self.pins.log_key.to_string()),
+                ])?;
+                Ok(Change::None)
+            }
+            EntryType::CollectionProgress
+            | EntryType::CollectionInterrupted
+            | EntryType::CollectionMalformed
+            | EntryType::CollectionContradicted => self.went_on(case),
+            _ => Ok(Change::None),
+        }
+    }
+
+    pub(super) fn login(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let signed = case.signed()?;
+        let login = Login::verify(&signed, self.in_force()?).map_err(|error| Broken::Rule(chain(&error)))?;
+        let keys = signed
+            .verify_all(Login::TYPE)
+            .map_err(|error| Broken::Rule(chain(&error)))?;
+        let key = keys
+            .first()
+            .map(|key| key.fingerprint().to_string())
+            .unwrap_or_default();
+        case.refs(&[("person", login.person.to_string()), ("key", key)])?;
+        Ok(Change::None)
+    }
+
+    /// An act or document that one person signs; what it changes.
+    pub(super) fn person(&self, case: &Case<'_>, names: &[&str]) -> Result<Change, Broken> {
+        let roles: Vec<Role> = names.iter().filter_map(|name| role(name)).collect();
+        let signed = case.signed()?;
+        let namespace = match case.envelope.type_.rule().document {
+            ActDocument::Act => "exhibit-act-v1",
+            ActDocument::Order => "exhibit-order-v1",
+            ActDocument::Approval => "exhibit-approval-v1",
+            ActDocument::Token => "exhibit-token-v1",
+            other => return rule(format!("a person does not sign {other:?}")),
+        };
+        let key = signer(&signed, namespace)?;
+        let (named, change) = match case.envelope.type_.rule().document {
+            ActDocument::Order => {
+                let order: Order = read(case.act)?;
+                (order.issuer.clone(), self.issued(case, &order)?)
+            }
+            ActDocument::Token => {
+                let token: Token = read(case.act)?;
+                (token.issuer.clone(), self.admitted(case, token)?)
+            }
+            ActDocument::Approval => {
+                let approval: Approval = read(case.act)?;
+                (approval.approver.clone(), self.decided(case, &approval)?)
+            }
+            _ => self.act_of_person(case)?,
+        };
+        if self.in_force()?.speaks_for(&key, &named, &roles) {
+            Ok(change)
+        } else {
+            rule(format!(
+                "signed by {}, no key of {named} as {} then",
+                key.fingerprint(),
+                names.join(" or ")
+            ))
+        }
+    }
+
+    fn act_of_person(&self, case: &Case<'_>) -> Result<(PersonId, Change), Broken> {
+        let act = act_document(case)?;
+        let Actor::Person(person) = &act.by else {
+            return rule(format!("a person signed in the name of {}", act.by));
+        };
+        let change = match case.envelope.type_ {
+            EntryType::EndpointRetired => self.retired(case)?,
+            EntryType::MirrorAdmitted => self.mirror_admitted(&act)?,
+            EntryType::MirrorRetired => {
+                let mirror = mirror_of(&act)?;
+                if !self.mirrors.contains_key(&mirror) {
+                    return rule(format!("there is no mirror {mirror}"));
+                }
+                Change::MirrorRetired(mirror)
+            }
+            _ => Change::None,
+        };
+        Ok((person.clone(), change))
+    }
+
+    fn mirror_admitted(&self, act: &Act) -> Result<Change, Broken> {
+        let mirror = mirror_of(act)?;
+        if self.mirrors.contains_key(&mirror) {
+            return rule(format!("mirror {mirror} was admitted before"));
+        }
+        for (name, role) in [("witness_key", "witness"), ("mirror_key", "mirror")] {
+            let key = ledger::VerifierKey::parse(act.reference(name).unwrap_or_default())
+                .map_err(|error| Broken::Rule(format!("{name}: {}", chain(&error))))?;
+            if key.kind() != KeyType::CosignatureV1 || key.name() != format!("{mirror}/{role}") {
+                return rule(format!("{name} is no cosigner key named {mirror}/{role}"));
+            }
+        }
+        let key: Fingerprint = act
+            .reference("key")
+            .unwrap_or_default()
+            .parse()
+            .map_err(|_not_one| Broken::Rule("key is no fingerprint".to_owned()))?;
+        Ok(Change::Mirror(
+            mirror,
+            MirrorKeys {
+                act: key,
+                is_retired: false,
+            },
+        ))
+    }
+
+    /// An approval or rejection.
+    fn decided(&self, case: &Case<'_>, approval: &Approval) -> Result<Change, Broken> {
+        same_deployment(&approval.deployment, case)?;
+        case.refs(&[("order", approval.order.to_string())])?;
+        let Some(order) = self.orders.get(&approval.order) else {
+            return rule("it is about an order that was never issued");
+        };
+        if Chain::Incident(order.incident.clone()) != case.envelope.incident {
+            return rule("it stands in another incident than its order");
+        }
+        match (case.envelope.type_, approval.decision) {
+            (EntryType::OrderApproved, Decision::Approve) if approval.approver == order.issuer => {
+                rule("the issuer approved the own order")
+            }
+            (EntryType::OrderApproved, Decision::Approve) => Ok(Change::Approved(approval.order)),
+            (EntryType::OrderRejected, Decision::Reject) => Ok(Change::None),
+            _ => rule("it says the opposite of what was decided"),
+        }
+    }
+
+    /// A mirror's statement.
+    pub(super) fn replicated(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let act = act_document(case)?;
+        let mirror = mirror_of(&act)?;
+        if act.by != Actor::Mirror(mirror.clone()) {
+            return rule(format!("a mirror's statement in the name of {}", act.by));
+        }
+        let key = signer(&case.signed()?, "exhibit-act-v1")?;
+        match self.mirrors.get(&mirror) {
+            Some(keys) if keys.is_retired => return rule(format!("mirror {mirror} was retired before")),
+            Some(keys) if keys.act == key.fingerprint() => {}
+            Some(_) => {
+                return rule(format!(
+                    "signed by {}, not the act key of {mirror}",
+                    key.fingerprint()
+                ));
+            }
+            None => return rule(format!("no mirror {mirror} was admitted before")),
+        }
+        self.stated(case, mirror)
+    }
+}
+
+pub(super) fn same_deployment(found: &DeploymentId, case: &Case<'_>) -> Result<(), Broken> {
+    if *found == case.envelope.deployment {
+        Ok(())
+    } else {
+        rule(format!("its act is of deployment {found}"))
+    }
+}
+
+fn mirror_of(act: &Act) -> Result<MirrorId, Broken> {
+    let mirror = act.reference("mirror").unwrap_or_default().parse();
+    mirror.map_err(|error| Broken::Rule(format!("mirror: {error}")))
+}

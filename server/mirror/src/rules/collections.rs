@@ -1,0 +1,275 @@
+//! Collections: begun under an order in force by an endpoint it addresses, gone on, interrupted or stored; what mirrors said.
+
+use std::collections::BTreeSet;
+
+use evidence::delegation::Delegation;
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::{Chain, MirrorId};
+use evidence::keys::PublicKey;
+use evidence::manifest::Manifest;
+use evidence::order::{Step as PlanStep, Target};
+use store::Key;
+
+use super::{Broken, Case, Change, Rules, orders, rule};
+use crate::chain;
+use crate::objects::Objects;
+
+/// A collection as the ledger tells of it.
+#[derive(Debug, Clone)]
+pub struct Collection {
+    /// The incident's chain.
+    pub incident: Chain,
+    /// What the endpoint signed at its beginning.
+    pub delegation: Delegation,
+    delegation_sha256: Digest,
+    evidence_key: PublicKey,
+    /// Index of `collection.stored` and digest of the manifest.
+    pub stored: Option<(u64, Digest)>,
+    /// Last seal and number of segments at the last `collection.interrupted`.
+    pub interrupted: Option<(Digest, u64)>,
+    /// Mirrors that stated to hold it.
+    pub held_by: BTreeSet<MirrorId>,
+}
+
+/// What an entry does to a collection.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Nothing,
+    Interrupted(Digest, u64),
+    Stored(u64, Digest),
+    Held(MirrorId),
+}
+
+impl Collection {
+    pub(super) fn apply(&mut self, step: Step) {
+        match step {
+            Step::Nothing => {}
+            Step::Interrupted(seal, segments) => self.interrupted = Some((seal, segments)),
+            Step::Stored(index, manifest) => self.stored = Some((index, manifest)),
+            Step::Held(mirror) => {
+                self.held_by.insert(mirror);
+            }
+        }
+    }
+}
+
+/// How far a collection goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// To its end, as this manifest says; recorded at this index.
+    Stored {
+        /// Of the manifest document.
+        manifest: Digest,
+        /// Of `collection.stored`.
+        index: u64,
+    },
+    /// Up to this seal.
+    Interrupted {
+        /// Last seal.
+        seal: Digest,
+        /// Segments.
+        segments: u64,
+    },
+}
+
+/// A collection to be copied and verified.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its id.
+    pub id: Digest,
+    /// Its incident.
+    pub incident: Chain,
+    /// Whose it is.
+    pub delegation: Delegation,
+    /// Digest of the delegation document.
+    pub delegation_sha256: Digest,
+    /// Key of the endpoint.
+    pub evidence_key: PublicKey,
+    /// How far.
+    pub wanted: Wanted,
+}
+
+impl Rules {
+    pub(super) fn started(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let signed = case.signed()?;
+        let unverified: Delegation = signed.read().map_err(|error| Broken::Rule(chain(&error)))?;
+        let endpoint = self.live(&unverified.endpoint, unverified.generation)?;
+        let delegation = Delegation::verify(&signed, &endpoint.evidence_key)
+            .map_err(|error| Broken::Rule(chain(&error)))?;
+        case.refs(&[
+            ("collection", delegation.collection.to_string()),
+            ("order", delegation.order.to_string()),
+            ("endpoint", delegation.endpoint.to_string()),
+            ("attempt", delegation.attempt.to_string()),
+        ])?;
+        match self.orders.get(&delegation.order) {
+            None => return rule("its order was never issued"),
+            Some(order) if !order.is_in_force => return rule("its order waits for approval"),
+            Some(order) if Chain::Incident(order.incident.clone()) != case.envelope.incident => {
+                return rule("its order is for another incident");
+            }
+            Some(_) => {}
+        }
+        let order = orders::document(&delegation.order, case.objects)?;
+        if delegation.deployment != order.deployment || delegation.attempt > order.attempts {
+            return rule(format!(
+                "attempt {} of an order for {}",
+                delegation.attempt, order.attempts
+            ));
+        }
+        let target = Target {
+            endpoint: delegation.endpoint.clone(),
+            generation: delegation.generation,
+            evidence_key: endpoint.evidence_key.fingerprint(),
+        };
+        check_target(&order.targets_root, &target, case.objects)?;
+        if self.collections.contains_key(&delegation.collection) {
+            return rule("the collection was started before");
+        }
+        let collection = Collection {
+            incident: case.envelope.incident.clone(),
+            delegation_sha256: signed.digest(),
+            evidence_key: endpoint.evidence_key.clone(),
+            delegation,
+            stored: None,
+            interrupted: None,
+            held_by: BTreeSet::new(),
+        };
+        Ok(Change::Started(
+            collection.delegation.collection,
+            Box::new(collection),
+        ))
+    }
+
+    /// The collection that an entry is about; begun, in the same incident, and not at its end.
+    fn begun(&self, case: &Case<'_>) -> Result<(Digest, &Collection), Broken> {
+        let id = case.digest("collection")?;
+        match self.collections.get(&id) {
+            Some(found) if found.incident == case.envelope.incident => Ok((id, found)),
+            Some(_) => rule("the collection belongs to another incident"),
+            None => rule("it is about a collection that was never started"),
+        }
+    }
+
+    pub(super) fn went_on(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let (id, _) = self.begun(case)?;
+        let step = if case.envelope.type_ == EntryType::CollectionInterrupted {
+            let segments = case
+                .envelope
+                .reference("segments")
+                .and_then(|text| text.parse().ok());
+            Step::Interrupted(case.digest("seal")?, segments.unwrap_or(0))
+        } else {
+            Step::Nothing
+        };
+        Ok(Change::Collection(id, step))
+    }
+
+    pub(super) fn stored(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let (id, collection) = self.begun(case)?;
+        if collection.stored.is_some() {
+            return rule("the collection was stored before");
+        }
+        let manifest = Manifest::verify(
+            &case.signed()?,
+            &collection.delegation,
+            &collection.delegation_sha256,
+            &collection.evidence_key,
+        )
+        .map_err(|error| Broken::Rule(chain(&error)))?;
+        case.refs(&[
+            ("manifest", case.envelope.event.to_string()),
+            ("order", collection.delegation.order.to_string()),
+            ("endpoint", collection.delegation.endpoint.to_string()),
+        ])?;
+        if Chain::Incident(manifest.incident.clone()) != case.envelope.incident {
+            return rule(format!("its manifest is of incident {}", manifest.incident));
+        }
+        let order = orders::document(&collection.delegation.order, case.objects)?;
+        let planned = order.plan.steps().iter().map(PlanStep::collector);
+        if !planned.eq(manifest.steps.iter().map(|step| step.collector.as_str())) {
+            return rule("the manifest's steps are not those of the order's plan");
+        }
+        if manifest.limits != manifest.limits.min(&order.limits) {
+            return rule("the manifest's limits are wider than the order's");
+        }
+        Ok(Change::Collection(
+            id,
+            Step::Stored(case.index, case.envelope.event),
+        ))
+    }
+
+    /// What a mirror said, whose signature was judged.
+    pub(super) fn stated(&self, case: &Case<'_>, mirror: MirrorId) -> Result<Change, Broken> {
+        let (id, collection) = self.begun(case)?;
+        let Some((index, manifest)) = collection.stored else {
+            return rule("the collection was not stored before");
+        };
+        case.refs(&[("manifest", manifest.to_string())])?;
+        let size: Option<u64> = case.envelope.reference("size").and_then(|text| text.parse().ok());
+        if size.is_none_or(|size| size <= index || size > case.index) {
+            return rule("it names a size that the log did not have between");
+        }
+        if collection.held_by.contains(&mirror) {
+            return rule("the mirror stated it before");
+        }
+        Ok(Change::Collection(id, Step::Held(mirror)))
+    }
+
+    /// Collections to be copied: stored ones that `own` did not state yet, and interrupted ones, oldest id first.
+    #[must_use]
+    pub fn jobs(&self, own: &MirrorId) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        for (id, collection) in &self.collections {
+            let wanted = match (collection.stored, collection.interrupted) {
+                (Some(_), _) if collection.held_by.contains(own) => continue,
+                (Some((index, manifest)), _) => Wanted::Stored { manifest, index },
+                (None, Some((seal, segments))) if segments > 0 => Wanted::Interrupted { seal, segments },
+                _ => continue,
+            };
+            jobs.push(self.job(*id, collection, wanted));
+        }
+        jobs
+    }
+
+    /// Every collection that has evidence, however far: for scrubs.
+    #[must_use]
+    pub fn all_jobs(&self) -> Vec<Job> {
+        let wanted = |collection: &Collection| match (collection.stored, collection.interrupted) {
+            (Some((index, manifest)), _) => Some(Wanted::Stored { manifest, index }),
+            (None, Some((seal, segments))) if segments > 0 => Some(Wanted::Interrupted { seal, segments }),
+            _ => None,
+        };
+        self.collections
+            .iter()
+            .filter_map(|(id, collection)| Some(self.job(*id, collection, wanted(collection)?)))
+            .collect()
+    }
+
+    fn job(&self, id: Digest, collection: &Collection, wanted: Wanted) -> Job {
+        Job {
+            id,
+            incident: collection.incident.clone(),
+            delegation: collection.delegation.clone(),
+            delegation_sha256: collection.delegation_sha256,
+            evidence_key: collection.evidence_key.clone(),
+            wanted,
+        }
+    }
+}
+
+/// The target must stand in the list under the order's root; the store's key check has verified the list itself.
+fn check_target(root: &Digest, target: &Target, objects: &Objects<'_>) -> Result<(), Broken> {
+    let list = objects.peek(&Key::targets(root.as_bytes()))?;
+    let lines: Vec<&[u8]> = list.split_inclusive(|byte| *byte == b'\n').collect();
+    let leaf = target.leaf();
+    if lines.chunks(4).any(|lines| lines.concat() == leaf) {
+        Ok(())
+    } else {
+        rule(format!(
+            "{}#{} is no target of its order",
+            target.endpoint, target.generation
+        ))
+    }
+}

@@ -1,0 +1,96 @@
+//! Endpoints: a slot admitted by an endpoint-admin's token, enrolled by three keys, renewed, retired.
+
+use evidence::digest::Digest;
+use evidence::enrolment::{EnrolmentRequest, Renewal, Token};
+use evidence::id::{EndpointId, Generation};
+use evidence::keys::PublicKey;
+
+use super::acts::same_deployment;
+use super::{Broken, Case, Change, Rules, rule};
+use crate::chain;
+
+/// A token that was admitted and not used yet.
+#[derive(Debug, Clone)]
+pub(super) struct Admitted {
+    token: Token,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone)]
+pub(super) struct Enrolled {
+    pub(super) evidence_key: PublicKey,
+    pub(super) is_retired: bool,
+}
+
+impl Rules {
+    pub(super) fn admitted(&self, case: &Case<'_>, token: Token) -> Result<Change, Broken> {
+        same_deployment(&token.deployment, case)?;
+        case.refs(&[
+            ("token", case.envelope.event.to_string()),
+            ("endpoint", token.endpoint.to_string()),
+            ("generation", token.generation.to_string()),
+        ])?;
+        Ok(Change::Token(case.envelope.event, Box::new(Admitted { token })))
+    }
+
+    pub(super) fn enrolment(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let digest: Digest = case.digest("token")?;
+        let Some(admitted) = self.tokens.get(&digest) else {
+            return rule("its token was never admitted, or was used before");
+        };
+        let request = EnrolmentRequest::verify(&case.signed()?, &admitted.token, digest)
+            .map_err(|error| Broken::Rule(chain(&error)))?;
+        same_deployment(&request.deployment, case)?;
+        if case.envelope.time >= admitted.token.not_after {
+            return rule("its token had expired");
+        }
+        case.refs(&[
+            ("endpoint", request.endpoint.to_string()),
+            ("generation", request.generation.to_string()),
+            ("evidence_key", request.evidence_key.fingerprint().to_string()),
+        ])?;
+        let id = (request.endpoint, request.generation.number());
+        if self.endpoints.contains_key(&id) {
+            return rule(format!("{}#{} was enrolled before", id.0, id.1));
+        }
+        let enrolled = Enrolled {
+            evidence_key: request.evidence_key,
+            is_retired: false,
+        };
+        Ok(Change::Enrolled(id, Box::new(enrolled), digest))
+    }
+
+    pub(super) fn renewal(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let signed = case.signed()?;
+        let unverified: Renewal = signed.read().map_err(|error| Broken::Rule(chain(&error)))?;
+        let endpoint = self.live(&unverified.endpoint, unverified.generation)?;
+        let renewal =
+            Renewal::verify(&signed, &endpoint.evidence_key).map_err(|error| Broken::Rule(chain(&error)))?;
+        same_deployment(&renewal.deployment, case)?;
+        case.refs(&[
+            ("endpoint", renewal.endpoint.to_string()),
+            ("generation", renewal.generation.to_string()),
+        ])?;
+        Ok(Change::None)
+    }
+
+    pub(super) fn retired(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let reference = |name| case.envelope.reference(name).unwrap_or_default();
+        let (endpoint, generation) = (reference("endpoint").parse(), reference("generation").parse());
+        let (Ok(endpoint), Ok(generation)) = (endpoint, generation) else {
+            return rule("it names no endpoint");
+        };
+        let generation: Generation = generation;
+        // A slot may be retired before anyone enrolled in it: then there is nothing to take away.
+        Ok(Change::Retired((endpoint, generation.number())))
+    }
+
+    /// An endpoint that is enrolled and not retired.
+    pub(super) fn live(&self, id: &EndpointId, generation: Generation) -> Result<&Enrolled, Broken> {
+        match self.endpoints.get(&(id.clone(), generation.number())) {
+            Some(endpoint) if endpoint.is_retired => rule(format!("{id}#{generation} was retired before")),
+            Some(endpoint) => Ok(endpoint),
+            None => rule(format!("{id}#{generation} was never enrolled")),
+        }
+    }
+}

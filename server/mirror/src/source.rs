@@ -1,0 +1,63 @@
+//! Where a mirror's bytes come from: a collector, or the place it writes to. Not believed in anything.
+
+use std::sync::Arc;
+
+use store::{Key, Store, StoreErrorClass};
+
+/// Gives objects by key.
+///
+/// Contract: `fetch` blocks; what it returns is unchecked, and at most [`store::READ_BYTES_MAX`] bytes.
+pub trait Source: Send + Sync {
+    /// The whole object.
+    ///
+    /// # Errors
+    /// `Missing`: there is none; `Away`: ask again later.
+    fn fetch(&self, key: &Key) -> Result<Vec<u8>, SourceError>;
+}
+
+/// No object.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The source does not answer, or not with an object.
+    #[error("fetch {key}: {why}")]
+    Away {
+        /// What was asked for.
+        key: String,
+        /// Why not.
+        why: String,
+    },
+    /// The source has it, but not whole on any of its copies.
+    #[error("no copy of {key} at the source is whole")]
+    Damaged {
+        /// What was asked for.
+        key: String,
+    },
+    /// There is no such object there.
+    #[error("the source has no {key}")]
+    Missing {
+        /// What was asked for.
+        key: String,
+    },
+}
+
+/// A store read in place: a directory or bucket that the collector writes to.
+pub struct StoreSource(pub Arc<dyn Store>);
+
+impl Source for StoreSource {
+    fn fetch(&self, key: &Key) -> Result<Vec<u8>, SourceError> {
+        self.0.read(key).map_err(|error| match error.class() {
+            StoreErrorClass::NotFound => SourceError::Missing { key: key.to_string() },
+            _ => SourceError::Away {
+                key: key.to_string(),
+                why: crate::chain(&error),
+            },
+        })
+    }
+}
+
+impl<S: Source + ?Sized> Source for Arc<S> {
+    fn fetch(&self, key: &Key) -> Result<Vec<u8>, SourceError> {
+        (**self).fetch(key)
+    }
+}

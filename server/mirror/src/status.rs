@@ -1,0 +1,270 @@
+//! How a mirror is: told to its operator by file, by metrics and by exit code.
+//!
+//! Guarantee: an alarm stays until what raised it is over; the file is replaced as a whole. Not here: what is signed ([`crate::state`]).
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::state::{State, StateError, replace};
+
+/// Name of the file below `run/`.
+pub const STATUS_FILE: &str = "status.json";
+/// Failing collections that are named one by one.
+const NAMED_MAX: usize = 20;
+
+/// What is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// This mirror.
+    pub mirror: String,
+    /// Its deployment.
+    pub deployment: String,
+    /// When this was written.
+    pub written: String,
+    /// When the collector last gave a note.
+    pub last_contact: String,
+    /// Size of that note.
+    pub offered: u64,
+    /// Newest size vouched for as `/witness`.
+    pub witnessed: u64,
+    /// Newest size held and vouched for as `/mirror`.
+    pub held: u64,
+    /// Entries of the running round that are done.
+    pub done: u64,
+    /// What is wrong with the log, the collector or the own store; empty when nothing is.
+    pub alarm: String,
+    /// Why nothing goes on just now, without being an alarm: the collector is away.
+    pub waiting: String,
+    /// File of an unacknowledged fraud proof.
+    pub fraud: Option<String>,
+    /// Collections copied, verified and stated.
+    pub collections_held: u64,
+    /// Collections to be copied or stated.
+    pub collections_waiting: u64,
+    /// Collections that do not verify or cannot be had, with the reason.
+    pub collections_failing: Vec<(String, String)>,
+    /// Bytes of segments copied since the start.
+    pub bytes_copied: u64,
+    /// Objects put back into the own store since the start.
+    pub repaired: u64,
+    /// Texts that the collector did not have.
+    pub details_missing: u64,
+    /// When the last scrub ended; empty before the first.
+    pub scrub_finished: String,
+    /// Objects the running or last scrub has read.
+    pub scrub_objects: u64,
+    /// Objects found damaged or lost by the running or last scrub.
+    pub scrub_damaged: u64,
+    /// Of these, not put back.
+    pub scrub_lost: u64,
+}
+
+impl Status {
+    /// True when somebody must act.
+    #[must_use]
+    pub fn is_alarm(&self) -> bool {
+        self.fraud.is_some()
+            || !self.alarm.is_empty()
+            || !self.collections_failing.is_empty()
+            || self.scrub_lost > 0
+    }
+
+    /// In Prometheus' text form.
+    #[must_use]
+    pub fn to_metrics(&self) -> String {
+        let failing = u64::try_from(self.collections_failing.len()).unwrap_or(u64::MAX);
+        let rows = [
+            (
+                "offered_size",
+                "Size of the newest note of the collector",
+                self.offered,
+            ),
+            ("witnessed_size", "Size vouched for as /witness", self.witnessed),
+            ("held_size", "Size held and vouched for as /mirror", self.held),
+            (
+                "fraud",
+                "1 while a fraud proof is not acknowledged",
+                u64::from(self.fraud.is_some()),
+            ),
+            ("alarm", "1 while somebody must act", u64::from(self.is_alarm())),
+            (
+                "collections_held",
+                "Collections copied and stated",
+                self.collections_held,
+            ),
+            (
+                "collections_waiting",
+                "Collections to be copied or stated",
+                self.collections_waiting,
+            ),
+            (
+                "collections_failing",
+                "Collections that do not verify or cannot be had",
+                failing,
+            ),
+            (
+                "copied_bytes",
+                "Bytes of segments copied since the start",
+                self.bytes_copied,
+            ),
+            (
+                "repaired_objects",
+                "Objects put back into the own store",
+                self.repaired,
+            ),
+            (
+                "scrub_objects",
+                "Objects read by the running or last scrub",
+                self.scrub_objects,
+            ),
+            (
+                "scrub_lost_objects",
+                "Objects lost and not put back",
+                self.scrub_lost,
+            ),
+        ];
+        let mut text = String::new();
+        for (name, help, value) in rows {
+            text.push_str(&format!(
+                "# HELP exhibit_mirror_{name} {help}\n# TYPE exhibit_mirror_{name} gauge\nexhibit_mirror_{name} {value}\n"
+            ));
+        }
+        text
+    }
+
+    /// Reads what the running (or last) process wrote, and the signed state beside it.
+    ///
+    /// # Errors
+    /// When the directory is no mirror's.
+    pub fn read(directory: &Path) -> Result<Self, StateError> {
+        let state = State::read(directory)?;
+        let file = directory.join("run").join(STATUS_FILE);
+        let mut status = match fs_err::read(&file) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+            Err(_) => Self::default(),
+        };
+        // The state is the truth; a status may be of before a crash.
+        let size = |note: &Option<String>| {
+            let line = note.as_deref().and_then(|note| note.lines().nth(1));
+            line.and_then(|line| line.parse().ok()).unwrap_or(0)
+        };
+        status.deployment = state.deployment;
+        (status.witnessed, status.held) = (size(&state.witnessed), size(&state.held));
+        status.fraud = state.fraud;
+        Ok(status)
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut lines = vec![
+            format!("mirror {} of deployment {}", self.mirror, self.deployment),
+            format!(
+                "  held            {} entries, checked and cosigned as /mirror",
+                self.held
+            ),
+            format!(
+                "  witnessed       {} entries, cosigned as /witness",
+                self.witnessed
+            ),
+            format!(
+                "  collector       {} entries, last heard {}",
+                self.offered,
+                or_never(&self.last_contact)
+            ),
+            format!(
+                "  evidence        {} collections held, {} waiting, {} failing",
+                self.collections_held,
+                self.collections_waiting,
+                self.collections_failing.len()
+            ),
+            format!(
+                "  scrub           last ended {}, {} objects read, {} damaged, {} lost",
+                or_never(&self.scrub_finished),
+                self.scrub_objects,
+                self.scrub_damaged,
+                self.scrub_lost
+            ),
+        ];
+        if self.details_missing > 0 {
+            lines.push(format!(
+                "  texts           {} erased or withheld",
+                self.details_missing
+            ));
+        }
+        if !self.waiting.is_empty() {
+            lines.push(format!("  waiting         {}", self.waiting));
+        }
+        if !self.alarm.is_empty() {
+            lines.push(format!("ALARM {}", self.alarm));
+        }
+        for (collection, why) in &self.collections_failing {
+            lines.push(format!("ALARM collection {collection}: {why}"));
+        }
+        if let Some(file) = &self.fraud {
+            lines.push(format!(
+                "FRAUD the log signed two histories: fraud/{file}. Give it to whoever must know; then `exhibit-server mirror acknowledge`"
+            ));
+        }
+        lines.join("\n")
+    }
+}
+
+fn or_never(text: &str) -> &str {
+    if text.is_empty() { "never" } else { text }
+}
+
+/// The status, shared by the threads of a mirror.
+#[derive(Debug, Default)]
+pub struct Board {
+    status: Mutex<Status>,
+    /// What the file says: it is not flushed again for nothing.
+    written: Mutex<Option<Status>>,
+}
+
+impl Board {
+    /// Changes it.
+    pub fn update(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.lock());
+    }
+
+    /// Notes that a collection fails, or (`None`) does no more.
+    pub fn collection(&self, id: &str, failure: Option<String>) {
+        let mut status = self.lock();
+        status.collections_failing.retain(|(failing, _)| failing != id);
+        if let Some(why) = failure
+            && status.collections_failing.len() < NAMED_MAX
+        {
+            status.collections_failing.push((id.to_owned(), why));
+        }
+    }
+
+    /// As it is now.
+    #[must_use]
+    pub fn read(&self) -> Status {
+        self.lock().clone()
+    }
+
+    /// Writes the file; a failure is only said: nothing depends on it.
+    pub fn write(&self, run: &Path) {
+        let mut status = self.read();
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.as_ref() == Some(&status) {
+            return;
+        }
+        *written = Some(status.clone());
+        status.written = crate::now().to_string();
+        let mut bytes = serde_json::to_vec(&status).unwrap_or_default();
+        bytes.push(b'\n');
+        if let Err(error) = replace(run, STATUS_FILE, &bytes) {
+            tracing::warn!(%error, "The status file could not be written");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

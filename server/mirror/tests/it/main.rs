@@ -1,0 +1,15 @@
+//! Rounds, rules, witness and scrub over a ledger made here from fixed keys: no collector's code is used.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed; helpers are tests, too"
+)]
+
+mod faults;
+mod rounds;
+mod rules;
+mod vectors;
+mod witness;
+mod world;

@@ -1,0 +1,55 @@
+//! Keeps two signed notes that cannot both be true: portable proof of a fork or a rollback.
+//! Guarantee: both notes are on disk before anybody is told; the first pair of a size and witness stays.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use evidence::digest::Digest;
+
+/// Writes both notes; returns the path of ours.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub(super) fn keep(
+    folder: &Path,
+    witness: &str,
+    size: u64,
+    ours: &[u8],
+    theirs: Option<&[u8]>,
+) -> std::io::Result<PathBuf> {
+    fs_err::create_dir_all(folder)?;
+    let witness = Digest::of(witness.as_bytes()).to_string();
+    let stem = format!("{size}-{}", witness.get(..16).unwrap_or(&witness));
+    let path = folder.join(format!("{stem}.ours"));
+    write_new(&path, ours)?;
+    if let Some(theirs) = theirs {
+        write_new(&folder.join(format!("{stem}.theirs")), theirs)?;
+    }
+    fs_err::File::open(folder)?.sync_all()?;
+    Ok(path)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let file = fs_err::OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = match file {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    };
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_pair_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("contradictions");
+        let path = keep(&inside, "m1", 7, b"a", Some(b"b")).unwrap();
+        assert_eq!(keep(&inside, "m1", 7, b"c", Some(b"d")).unwrap(), path);
+        assert_eq!(fs_err::read(&path).unwrap(), b"a");
+        assert_eq!(fs_err::read(path.with_extension("theirs")).unwrap(), b"b");
+    }
+}

@@ -1,0 +1,135 @@
+//! MirrorService: notes, objects and statements, for mirrors that are admitted now.
+//!
+//! Guarantee: only what replication needs is served, each object whole or not at all; a statement is recorded under the
+//! name of the connection that brought it. Not here: lists. A mirror derives what to ask for from the ledger.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proto::status::Class;
+use proto::v1::mirror_service_server::MirrorService;
+use proto::v1::{
+    FetchRequest, FetchResponse, FollowRequest, FollowResponse, ReplicatedRequest, ReplicatedResponse,
+};
+use store::{Key, KeyKind, StoreErrorClass};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::caller;
+use super::failure::{Failure, chain};
+use crate::collector::{Collector, blocking};
+use crate::mirrors;
+
+/// Pieces of an object.
+const PIECE_BYTES: usize = 256 << 10;
+/// Pieces that wait for the mirror: 2 MiB, whatever its line.
+const ANSWERS_LEN: usize = 8;
+
+/// How long one piece may wait for a mirror: its whole object stays in memory meanwhile.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Mirrors(pub Arc<Collector>);
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl MirrorService for Mirrors {
+    type FollowStream = Answers<FollowResponse>;
+    type FetchStream = Answers<FetchResponse>;
+
+    async fn follow(&self, request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+        let mirror = caller::mirror(&request)?;
+        mirrors::check_admitted(&self.0, &mirror).await?;
+        let (answers, stream) = mpsc::channel(1);
+        let collector = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            let log = collector.custody.sequencer().log().clone();
+            let mut newest = Some(log.published());
+            while let Some(published) = newest {
+                let note = published.note.to_vec().into();
+                if answers.send(Ok(FollowResponse { note })).await.is_err() {
+                    return;
+                }
+                newest = tokio::select! {
+                    () = collector.intake.cancelled() => return,
+                    () = answers.closed() => return,
+                    grown = log.wait_for_growth(published.size) => grown,
+                };
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+        let mirror = caller::mirror(&request)?;
+        mirrors::check_admitted(&self.0, &mirror).await?;
+        let request = request.into_inner();
+        let key = wanted(&request.key)?;
+        // Bounds how many whole objects are in memory for mirrors, however slowly they take them.
+        let Ok(slot) = Arc::clone(&self.0.mirror_objects).acquire_owned().await else {
+            return Err(Failure::unavailable("serve an object", "it is stopping").into());
+        };
+        let replicas = self.0.replicas.clone();
+        let object = blocking(move || replicas.read(&key)).await?;
+        let object = object.map_err(|error| match error.class() {
+            StoreErrorClass::NotFound => Failure::missing(format!("no store has {}", request.key)),
+            StoreErrorClass::Conflict | StoreErrorClass::Permanent => Failure::new(
+                Class::Contradiction,
+                format!("no store has {} whole", request.key),
+            )
+            .because(error),
+            _ => Failure::unavailable("read an object", error),
+        })?;
+        let total = u64::try_from(object.len()).unwrap_or(u64::MAX);
+        let from = usize::try_from(request.offset).unwrap_or(usize::MAX);
+        let mut rest = Bytes::from(object);
+        if from > rest.len() {
+            return Err(Failure::malformed(format!("the object ends at {total}")).into());
+        }
+        let mut rest = rest.split_off(from);
+        let (answers, stream) = mpsc::channel(ANSWERS_LEN);
+        self.0.tasks.spawn(async move {
+            let _slot = slot;
+            let mut first = true;
+            while first || !rest.is_empty() {
+                let data = rest.split_to(rest.len().min(PIECE_BYTES));
+                let total = if first { total } else { 0 };
+                let sent = answers.send(Ok(FetchResponse { total, data }));
+                if !matches!(tokio::time::timeout(STALLED, sent).await, Ok(Ok(()))) {
+                    return;
+                }
+                first = false;
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn replicated(
+        &self,
+        request: Request<ReplicatedRequest>,
+    ) -> Result<Response<ReplicatedResponse>, Status> {
+        let mirror = caller::mirror(&request)?;
+        let act = caller::signed("act", request.into_inner().act)?;
+        let recorded = mirrors::replicated(&self.0, &mirror, act).await?;
+        Ok(Response::new(ReplicatedResponse {
+            entry: Some(recorded.proven.into()),
+        }))
+    }
+}
+
+/// What replication may ask for: everything the ledger names, but no marker and nothing quarantined.
+fn wanted(text: &str) -> Result<Key, Failure> {
+    let key = Key::parse(text).map_err(|error| Failure::malformed(chain(&error)))?;
+    match key.kind() {
+        KeyKind::Marker | KeyKind::Quarantine => {
+            Err(Failure::forbidden(format!("{key} is no part of a replica")))
+        }
+        _ => Ok(key),
+    }
+}

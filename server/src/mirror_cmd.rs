@@ -1,0 +1,215 @@
+//! `exhibit-server mirror …`: a backup server, beside or instead of a collector on this machine.
+//! Exit codes: 0 ok, 1 an alarm, 2 could not, 64 usage.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use evidence::enrolment::Address;
+use evidence::id::MirrorId;
+use mirror::init::{InitOptions, init};
+use mirror::status::Status;
+
+use crate::serve::{LogForm, log_to_stderr};
+
+/// Keeps a checked copy of ledger and evidence on another machine, and cosigns the ledger
+#[derive(Debug, Args)]
+#[command(after_help = "A mirror from nothing:\n  \
+    exhibit-server mirror init /srv/mirror --id backup-1 --card deployment.json --authority authority --store /disk1/copy\n  \
+    exhibit mirror admit admission.json          an endpoint-admin, on their machine\n  \
+    exhibit-server mirror run /srv/mirror\n  \
+    exhibit-server mirror status /srv/mirror     exit code 1 when somebody must act")]
+pub struct MirrorArgs {
+    #[command(subcommand)]
+    command: MirrorCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum MirrorCommand {
+    Init(Box<MirrorInitArgs>),
+    Run(MirrorRunArgs),
+    Status(StatusArgs),
+    Acknowledge(AcknowledgeArgs),
+    CheckFraud(CheckFraudArgs),
+}
+
+/// Makes a mirror: keys, store, pins, settings, and admission.json for an endpoint-admin
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    exhibit-server mirror init /srv/mirror --id backup-1 --card deployment.json --authority authority \\\n      \
+    --store /disk1/copy --listen 0.0.0.0:7453\n\n\
+    Get deployment.json and the authority file from the deployment's admin, not from the collector: they are what this mirror believes.")]
+pub struct MirrorInitArgs {
+    /// Directory of the mirror; empty or not there yet
+    directory: PathBuf,
+    /// Id of this mirror; never used before in the deployment
+    #[arg(long)]
+    id: MirrorId,
+    /// Public card of the deployment
+    #[arg(long)]
+    card: PathBuf,
+    /// Public keys of the authority
+    #[arg(long)]
+    authority: PathBuf,
+    /// Directory for a store; several for several copies here
+    #[arg(long = "store", required = true)]
+    stores: Vec<PathBuf>,
+    /// Main listener of the collector [default: as the card says]
+    #[arg(long, value_name = "HOST:PORT")]
+    collector: Option<Address>,
+    /// Enrolment listener of the collector [default: as the card says]
+    #[arg(long, value_name = "HOST:PORT")]
+    enrol: Option<Address>,
+    /// A store of the collector, mounted here, to read bytes from
+    #[arg(long)]
+    source: Option<PathBuf>,
+    /// Where the C2SP witness answers
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Listener for /metrics; keep it on loopback
+    #[arg(long)]
+    metrics_listen: Option<SocketAddr>,
+    /// Most bytes a second from the collector
+    #[arg(long, default_value = "unlimited")]
+    bandwidth: String,
+}
+
+/// Follows, checks, copies and cosigns until SIGTERM
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  exhibit-server mirror run /srv/mirror --log json\n\n\
+    EXHIBIT_LOG sets what is logged. The addresses it listens on are in DIRECTORY/run/addresses.json while it runs."
+)]
+pub struct MirrorRunArgs {
+    /// Directory of the mirror
+    directory: PathBuf,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = LogForm::Text)]
+    log: LogForm,
+}
+
+/// Says what is held, what is waiting and what is wrong; exit code 1 when somebody must act
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  exhibit-server mirror status /srv/mirror\n  exhibit-server mirror status /srv/mirror --json"
+)]
+pub struct StatusArgs {
+    /// Directory of the mirror
+    directory: PathBuf,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Says that a person has seen a fraud proof; the mirror goes on with the history it holds
+#[derive(Debug, Args)]
+#[command(after_help = "Example, with the mirror stopped:\n  exhibit-server mirror acknowledge /srv/mirror")]
+pub struct AcknowledgeArgs {
+    /// Directory of the mirror
+    directory: PathBuf,
+}
+
+/// Checks a fraud proof: whether its two notes convict the holder of the log key
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  exhibit-server mirror check-fraud fraud/120-….json --card deployment.json"
+)]
+pub struct CheckFraudArgs {
+    /// The proof
+    file: PathBuf,
+    /// Public card of the deployment
+    #[arg(long)]
+    card: PathBuf,
+}
+
+/// `exhibit-server mirror …`
+///
+/// # Errors
+/// State, cause and next step.
+pub fn run(args: MirrorArgs) -> Result<ExitCode> {
+    match args.command {
+        MirrorCommand::Init(args) => run_init(*args),
+        MirrorCommand::Run(args) => {
+            log_to_stderr(args.log)?;
+            let running = mirror::run::start(&args.directory).context("start the mirror")?;
+            tracing::info!(witness = ?running.witness, "Mirror runs");
+            running.until_signalled()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        MirrorCommand::Status(args) => status(&args),
+        MirrorCommand::Acknowledge(args) => {
+            let file = mirror::cosign::acknowledge(&args.directory)?;
+            println!(
+                "Acknowledged fraud/{file}. The mirror stays with the history it holds; the proof stays where it is."
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        MirrorCommand::CheckFraud(args) => {
+            let card = mirror::config::Card::read(&args.card)?;
+            let bytes = fs_err::read(&args.file)?;
+            let checked =
+                mirror::fraud::FraudProof::from_bytes(&bytes).and_then(|proof| proof.check(&card.log_key));
+            match checked {
+                Ok(()) => {
+                    println!("FRAUD: the holder of {} signed two histories", card.log_key);
+                    Ok(ExitCode::SUCCESS)
+                }
+                Err(why) => {
+                    println!("no fraud: {why}");
+                    Ok(ExitCode::from(1))
+                }
+            }
+        }
+    }
+}
+
+fn run_init(args: MirrorInitArgs) -> Result<ExitCode> {
+    let directory = args.directory.clone();
+    let made = init(&InitOptions {
+        directory: args.directory,
+        mirror: args.id.clone(),
+        card: args.card,
+        authority: args.authority,
+        stores: args.stores,
+        collector: args.collector,
+        enrol: args.enrol,
+        source: args.source,
+        listen: args.listen,
+        metrics: args.metrics_listen,
+        bandwidth: args.bandwidth,
+    })?;
+    println!(
+        "Mirror {} of deployment {} made in {}",
+        args.id,
+        made.deployment,
+        directory.display()
+    );
+    for (name, value) in &made.fingerprints {
+        println!("  {name:<12} {value}");
+    }
+    println!(
+        "Back up {}/keys. Give {}/{} to an endpoint-admin: exhibit mirror admit {}",
+        directory.display(),
+        directory.display(),
+        mirror::init::ADMISSION_FILE,
+        mirror::init::ADMISSION_FILE
+    );
+    println!("Next: exhibit-server mirror run {}", directory.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(args: &StatusArgs) -> Result<ExitCode> {
+    let status = Status::read(&args.directory)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&status)?);
+    } else {
+        println!("{}", status.to_text());
+    }
+    Ok(if status.is_alarm() {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
+}

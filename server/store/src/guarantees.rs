@@ -1,0 +1,118 @@
+//! What a store really guarantees, for people and for policy: measured where it can be, and never more.
+//! Not here: how a bucket is measured (`s3::probe`).
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What one store is worth (docs/spec/store.md, *What is guaranteed*).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Guarantees {
+    /// What stands behind an acknowledgement.
+    pub durable: Durable,
+    /// Who keeps an object from being replaced.
+    pub write_once: WriteOnce,
+    /// Bytes that were replaced all the same can still be read.
+    pub versions: bool,
+    /// Bytes changed on the way are refused by the receiver, before anything is stored.
+    pub checks_upload: bool,
+    /// Who keeps an object from being deleted.
+    pub lock: Lock,
+    /// Detail objects can be erased now.
+    pub erasable: bool,
+}
+
+/// What stands behind an acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durable {
+    /// The server said so, and the object was read back.
+    AnsweredAndReadBack,
+    /// This program flushed file and directory.
+    Flushed,
+    /// Nothing is known; the store is away.
+    Unknown,
+}
+
+/// Who keeps an object from being replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriteOnce {
+    /// The server refuses a second create; who holds the credentials may still replace without asking.
+    ByServer,
+    /// This program alone.
+    ByThisProgram,
+    /// Nothing is known; the store is away.
+    Unknown,
+}
+
+/// Who keeps an object from being deleted before its time. It binds clients of the store, not who runs its disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "mode")]
+pub enum Lock {
+    /// Nobody.
+    None,
+    /// The server, but for holders of the bypass right.
+    Governance {
+        /// Days from the write.
+        days: u32,
+    },
+    /// The server, from everybody.
+    Compliance {
+        /// Days from the write.
+        days: u32,
+    },
+}
+
+impl Guarantees {
+    /// A directory: flushed, and as safe from change as the machine is.
+    pub const DIRECTORY: Self = Self {
+        durable: Durable::Flushed,
+        write_once: WriteOnce::ByThisProgram,
+        versions: false,
+        checks_upload: false,
+        lock: Lock::None,
+        erasable: true,
+    };
+
+    /// A store that is away.
+    pub const UNKNOWN: Self = Self {
+        durable: Durable::Unknown,
+        write_once: WriteOnce::Unknown,
+        versions: false,
+        checks_upload: false,
+        lock: Lock::None,
+        erasable: false,
+    };
+}
+
+/// One line for logs and tables.
+impl fmt::Display for Guarantees {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self.durable {
+            Durable::AnsweredAndReadBack => "durable: the server says so, read back",
+            Durable::Flushed => "durable: flushed",
+            Durable::Unknown => "durable: unknown, the store is away",
+        })?;
+        out.write_str(match self.write_once {
+            WriteOnce::ByServer => "; written once: the server refuses a second create",
+            WriteOnce::ByThisProgram => "; written once: by this program only",
+            WriteOnce::Unknown => "; written once: unknown",
+        })?;
+        out.write_str(if self.versions {
+            "; replaced bytes stay as versions"
+        } else {
+            "; replaced bytes are gone"
+        })?;
+        match self.lock {
+            Lock::None => out.write_str("; lock: none")?,
+            Lock::Governance { days } => write!(out, "; lock: GOVERNANCE for {days} days")?,
+            Lock::Compliance { days } => write!(out, "; lock: COMPLIANCE for {days} days")?,
+        }
+        out.write_str(if self.erasable {
+            "; details can be erased"
+        } else {
+            "; details cannot be erased now"
+        })
+    }
+}

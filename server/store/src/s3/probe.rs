@@ -1,0 +1,428 @@
+//! What a bucket can do, found out by doing it (docs/spec/store.md, *Probe*).
+//! Why: servers answer 200 to headers they do not know; the manual says what a version once did.
+//! Guarantee: a capability is claimed only when its effect was seen. Probe objects lie below `probe/`, are deleted
+//! where that is allowed, and are never taken for evidence.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::bucket::{Bucket, LockUntil, Put, sha256_header};
+use super::failure::{Failure, FailureKind};
+use super::settings::{LockMode, Retention};
+
+/// How long a probe locks its object: longer than the requests that follow, too short to be in the way.
+const LOCKED: Duration = Duration::from_secs(20);
+/// Left-overs of probes older than this are deleted; younger ones may be of a probe that runs now.
+const LEFT_OVER: Duration = Duration::from_secs(600);
+
+/// What was seen of one bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capabilities {
+    /// A new object reads back, lists, and is gone when deleted.
+    pub read_after_write: bool,
+    /// A second `If-None-Match: *` is refused.
+    pub create_only: bool,
+    /// A wrong `x-amz-checksum-sha256` is refused and leaves nothing.
+    pub sha256_refused: bool,
+    /// HEAD answers the checksum.
+    pub sha256_reported: bool,
+    /// A wrong `Content-MD5` is refused and leaves nothing.
+    pub md5_refused: bool,
+    /// Replaced bytes are kept as versions.
+    pub versions: bool,
+    /// The hardest lock that was seen to refuse deletion.
+    pub lock: LockProof,
+    /// The bucket's own retention.
+    pub default_retention: Option<Retention>,
+}
+
+/// The hardest lock that was seen to refuse deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockProof {
+    /// None was, or there is none.
+    None,
+    /// GOVERNANCE.
+    Governance,
+    /// COMPLIANCE, against the bypass as well.
+    Compliance,
+}
+
+impl LockProof {
+    /// True when objects locked in that mode were seen to be kept.
+    pub fn proves(self, mode: LockMode) -> bool {
+        match mode {
+            LockMode::Governance => self >= Self::Governance,
+            LockMode::Compliance => self >= Self::Compliance,
+        }
+    }
+}
+
+impl Capabilities {
+    /// Nothing was tried, so nothing is believed.
+    pub(crate) const NONE: Self = Self {
+        read_after_write: false,
+        create_only: false,
+        sha256_refused: false,
+        sha256_reported: false,
+        md5_refused: false,
+        versions: false,
+        lock: LockProof::None,
+        default_retention: None,
+    };
+
+    /// Name and value of each, in the order of the specification.
+    pub fn rows(&self) -> [(&'static str, String); 8] {
+        let yes = |capability: bool| if capability { "yes" } else { "no" }.to_owned();
+        let lock = match self.lock {
+            LockProof::None => "none",
+            LockProof::Governance => "governance",
+            LockProof::Compliance => "compliance",
+        };
+        let retention = self.default_retention.map_or("none".to_owned(), |retention| {
+            format!("{} {} days", retention.mode.as_str(), retention.days)
+        });
+        [
+            ("read_after_write", yes(self.read_after_write)),
+            ("create_only", yes(self.create_only)),
+            ("sha256_refused", yes(self.sha256_refused)),
+            ("sha256_reported", yes(self.sha256_reported)),
+            ("md5_refused", yes(self.md5_refused)),
+            ("versions", yes(self.versions)),
+            ("lock", lock.to_owned()),
+            ("default_retention", retention),
+        ]
+    }
+
+    /// What `now` has not any more of what this had.
+    pub fn lost(&self, now: &Self) -> Vec<&'static str> {
+        let retention_lost = match (self.default_retention, now.default_retention) {
+            (Some(before), Some(after)) => after.mode < before.mode || after.days < before.days,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let pairs = [
+            ("read_after_write", self.read_after_write && !now.read_after_write),
+            ("create_only", self.create_only && !now.create_only),
+            ("sha256_refused", self.sha256_refused && !now.sha256_refused),
+            ("sha256_reported", self.sha256_reported && !now.sha256_reported),
+            ("md5_refused", self.md5_refused && !now.md5_refused),
+            ("versions", self.versions && !now.versions),
+            ("lock", now.lock < self.lock),
+            ("default_retention", retention_lost),
+        ];
+        pairs
+            .into_iter()
+            .filter(|(_, is_lost)| *is_lost)
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
+/// Tries everything. `wanted` is the lock that settings ask for.
+///
+/// # Errors
+/// When the bucket cannot be written, read or listed: such a bucket is no store.
+pub(crate) fn probe(
+    bucket: &Bucket,
+    prefix: &str,
+    wanted: Option<LockMode>,
+) -> Result<Capabilities, Failure> {
+    let place = format!("{prefix}probe/");
+    // A server without an answer to these has neither.
+    let is_versioned = unknown_is(false, bucket.is_versioned())?;
+    let configuration = unknown_is(None, bucket.lock_configuration())?;
+    let is_lockable = configuration.is_some();
+    let default_retention = configuration.flatten();
+    remove_left_overs(bucket, &place, is_versioned, is_lockable);
+    let prober = Prober {
+        bucket,
+        place,
+        is_versioned,
+        is_lockable,
+    };
+
+    let (first, create_only) = prober.create_only()?;
+    let sha256_reported = bucket.head(&first)?.sha256.as_deref() == Some(sha256_header(FIRST).as_str());
+    let sha256_refused = prober.refuses(|put| Put {
+        sha256_of: SECOND,
+        ..put
+    })?;
+    let md5_refused = prober.refuses(|put| Put {
+        md5_of: SECOND,
+        ..put
+    })?;
+    let versions = is_versioned && prober.versions()?;
+    let mode = wanted.max(default_retention.map(|retention| retention.mode));
+    let lock = if is_lockable {
+        prober.lock(mode.unwrap_or(LockMode::Governance))?
+    } else {
+        LockProof::None
+    };
+    prober.read_after_write(&first, default_retention.is_some())?;
+    Ok(Capabilities {
+        read_after_write: true,
+        create_only,
+        sha256_refused,
+        sha256_reported,
+        md5_refused,
+        versions,
+        lock,
+        default_retention,
+    })
+}
+
+const FIRST: &[u8] = b"exhibit probe: the first bytes";
+const SECOND: &[u8] = b"exhibit probe: other bytes";
+
+struct Prober<'a> {
+    bucket: &'a Bucket,
+    place: String,
+    is_versioned: bool,
+    is_lockable: bool,
+}
+
+impl Prober<'_> {
+    fn fresh(&self) -> Result<String, Failure> {
+        Ok(format!("{}{}", self.place, random()?))
+    }
+
+    /// In a bucket that locks by itself a probe would stay for years; its own short lock goes first.
+    fn short_lock(&self) -> Option<LockUntil> {
+        let until = SystemTime::now().checked_add(LOCKED)?;
+        self.is_lockable.then_some(LockUntil {
+            mode: LockMode::Governance,
+            until,
+        })
+    }
+
+    fn put(&self, put: Put<'_>) -> Result<Option<String>, Failure> {
+        self.bucket.put(Put {
+            lock: put.lock.or(self.short_lock()),
+            ..put
+        })
+    }
+
+    /// Writes an object; tells its name, and whether a second create was refused and changed nothing.
+    fn create_only(&self) -> Result<(String, bool), Failure> {
+        let name = self.fresh()?;
+        self.put(Put::new(&name, FIRST))?;
+        let second = self.put(Put {
+            only_new: true,
+            ..Put::new(&name, SECOND)
+        });
+        let is_refused = match second {
+            Err(failure) if failure.kind == FailureKind::Exists => true,
+            Ok(_) => false,
+            // 501 and 400 are refusals of the header, not of the second create.
+            Err(failure) if failure.kind == FailureKind::Permanent => false,
+            Err(failure) => return Err(failure),
+        };
+        let kept = self.bucket.get(&name, None)? == FIRST;
+        // What follows looks at the first bytes.
+        if !kept {
+            self.put(Put::new(&name, FIRST))?;
+        }
+        Ok((name, is_refused && kept))
+    }
+
+    /// True when a put whose digest is wrong is refused and leaves nothing.
+    fn refuses(&self, wrong: impl for<'a> Fn(Put<'a>) -> Put<'a>) -> Result<bool, Failure> {
+        let name = self.fresh()?;
+        let refused = match self.put(wrong(Put::new(&name, FIRST))) {
+            Ok(_) => false,
+            Err(failure) if matches!(failure.kind, FailureKind::Permanent | FailureKind::Denied) => true,
+            Err(failure) => return Err(failure),
+        };
+        let is_absent = match self.bucket.head(&name) {
+            Err(failure) if failure.kind == FailureKind::Absent => true,
+            Err(failure) => return Err(failure),
+            Ok(_) => false,
+        };
+        self.clean(&name);
+        Ok(refused && is_absent)
+    }
+
+    /// True when replaced bytes are still read by their version.
+    fn versions(&self) -> Result<bool, Failure> {
+        let name = self.fresh()?;
+        let first = self.put(Put::new(&name, FIRST))?;
+        self.put(Put::new(&name, SECOND))?;
+        let seen = match &first {
+            Some(id) => {
+                let old = self.bucket.get(&name, Some(id));
+                old.is_ok_and(|bytes| bytes == FIRST) && self.bucket.get(&name, None)? == SECOND
+            }
+            None => false,
+        };
+        self.clean(&name);
+        Ok(seen)
+    }
+
+    /// The lock that was seen to refuse deletion, tried in the mode that is asked for.
+    fn lock(&self, mode: LockMode) -> Result<LockProof, Failure> {
+        let name = self.fresh()?;
+        let until = SystemTime::now().checked_add(LOCKED);
+        let lock = until.map(|until| LockUntil { mode, until });
+        let version = match self.bucket.put(Put {
+            lock,
+            ..Put::new(&name, FIRST)
+        }) {
+            Ok(Some(version)) => version,
+            // Without a version there is nothing a lock could hold.
+            Ok(None) => return Ok(LockProof::None),
+            Err(failure) if matches!(failure.kind, FailureKind::Permanent | FailureKind::Denied) => {
+                return Ok(LockProof::None);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let is_kept = |bypass: bool| -> Result<bool, Failure> {
+            let refused = match self.bucket.delete(&name, Some(&version), bypass) {
+                Ok(()) => false,
+                Err(failure) if matches!(failure.kind, FailureKind::Permanent | FailureKind::Denied) => true,
+                Err(failure) => return Err(failure),
+            };
+            let there = self
+                .bucket
+                .get(&name, Some(&version))
+                .is_ok_and(|bytes| bytes == FIRST);
+            Ok(refused && there)
+        };
+        let proof = match mode {
+            LockMode::Governance if is_kept(false)? => LockProof::Governance,
+            LockMode::Compliance if is_kept(false)? && is_kept(true)? => LockProof::Compliance,
+            _ => LockProof::None,
+        };
+        self.clean(&name);
+        Ok(proof)
+    }
+
+    /// Reads, lists and deletes the first object: what does not work here makes no store.
+    fn read_after_write(&self, name: &str, is_kept_by_default: bool) -> Result<(), Failure> {
+        let useless = |what: &str| {
+            let text = format!("the bucket {what}. It is not fit to keep evidence");
+            Failure::ours(FailureKind::Permanent, text)
+        };
+        if self.bucket.get(name, None)? != FIRST {
+            return Err(useless("gives back other bytes than it was given"));
+        }
+        if !self.bucket.list(&self.place)?.iter().any(|listed| listed == name) {
+            return Err(useless("does not list what it holds"));
+        }
+        self.bucket.delete(name, None, false)?;
+        match self.bucket.head(name) {
+            Err(failure) if failure.kind == FailureKind::Absent => {}
+            Err(failure) => return Err(failure),
+            Ok(_) if is_kept_by_default => {}
+            Ok(_) => return Err(useless("shows objects that were deleted")),
+        }
+        self.clean(name);
+        Ok(())
+    }
+
+    /// Deletes an object of the probe, as far as its lock lets it.
+    fn clean(&self, name: &str) {
+        let exactly = |found: &str| found == name;
+        remove(self.bucket, name, exactly, self.is_versioned, self.is_lockable);
+    }
+}
+
+/// `probe/` objects of earlier probes whose lock has ended.
+fn remove_left_overs(bucket: &Bucket, place: &str, is_versioned: bool, is_lockable: bool) {
+    let old = SystemTime::now().checked_sub(LEFT_OVER);
+    let seconds = old.and_then(|old| old.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let limit = seconds.map_or(0, |seconds| seconds.as_secs());
+    let is_old =
+        |name: &str| written(name.strip_prefix(place).unwrap_or_default()).is_some_and(|at| at < limit);
+    remove(bucket, place, is_old, is_versioned, is_lockable);
+}
+
+/// Best effort: what stays is a few bytes, and says in its name what it is.
+fn remove(bucket: &Bucket, prefix: &str, chosen: impl Fn(&str) -> bool, is_versioned: bool, bypass: bool) {
+    if is_versioned {
+        for version in bucket.versions(prefix).unwrap_or_default() {
+            if chosen(&version.name) {
+                drop(bucket.delete(&version.name, Some(&version.id), bypass));
+            }
+        }
+    } else {
+        for name in bucket.list(prefix).unwrap_or_default() {
+            if chosen(&name) {
+                drop(bucket.delete(&name, None, false));
+            }
+        }
+    }
+}
+
+/// `<seconds, 8 hex digits><random, 8 hex digits>`: the name tells the next probe how old it is.
+fn random() -> Result<String, Failure> {
+    let mut tail = [0; 4];
+    getrandom::fill(&mut tail)
+        .map_err(|error| Failure::ours(FailureKind::Transient, format!("draw a name: {error}")))?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = now.map_or(0, |now| now.as_secs()) & 0xffff_ffff;
+    Ok(format!("{seconds:08x}{}", hex::encode(tail)))
+}
+
+fn written(name: &str) -> Option<u64> {
+    (name.len() == 16)
+        .then(|| u64::from_str_radix(name.get(..8)?, 16).ok())
+        .flatten()
+}
+
+/// A server that does not know a question answers it with an error of its own.
+fn unknown_is<T>(otherwise: T, answer: Result<T, Failure>) -> Result<T, Failure> {
+    match answer {
+        Err(failure) if failure.kind == FailureKind::Absent || failure.is_no_lock() => Ok(otherwise),
+        answer => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Capabilities = Capabilities {
+        read_after_write: true,
+        create_only: true,
+        sha256_refused: true,
+        sha256_reported: true,
+        md5_refused: true,
+        versions: true,
+        lock: LockProof::Compliance,
+        default_retention: Some(Retention {
+            mode: LockMode::Compliance,
+            days: 30,
+        }),
+    };
+
+    #[test]
+    fn only_what_got_less_is_lost() {
+        assert!(ALL.lost(&ALL).is_empty());
+        let less = Capabilities {
+            create_only: false,
+            lock: LockProof::Governance,
+            default_retention: Some(Retention {
+                mode: LockMode::Compliance,
+                days: 29,
+            }),
+            ..ALL
+        };
+        assert_eq!(ALL.lost(&less), ["create_only", "lock", "default_retention"]);
+        assert!(less.lost(&ALL).is_empty());
+    }
+
+    #[test]
+    fn the_record_reads_back_and_the_name_of_a_probe_tells_its_age() {
+        let text = serde_json::to_string(&ALL).unwrap();
+        assert_eq!(serde_json::from_str::<Capabilities>(&text).unwrap(), ALL);
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        assert!(written(&random().unwrap()).unwrap() >= now);
+        assert_eq!(written("store.json"), None);
+    }
+}

@@ -1,0 +1,220 @@
+//! Where a bucket is and how it is spoken to. No secret stands here: credentials lie in a file of their own.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest prefix; together with the longest key it stays below the 1024 bytes of an object name.
+const PREFIX_BYTES_MAX: usize = 200;
+/// Longest retention that is taken from settings: a century, beyond which it is a slip of the pen.
+const RETENTION_DAYS_MAX: u32 = 36_525;
+
+/// Settings of one bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3Settings {
+    /// `https://host[:port]`; `http://` for tests and for servers behind a proxy on this machine.
+    pub endpoint: String,
+    /// Region that requests are signed for.
+    #[serde(default = "default_region")]
+    pub region: String,
+    /// Name of the bucket.
+    pub bucket: String,
+    /// What stands before every key: empty, or ends in `/`.
+    #[serde(default)]
+    pub prefix: String,
+    /// File of mode 0600 with the credentials; the environment's `AWS_…` variables when `None`.
+    pub credentials: Option<PathBuf>,
+    /// PEM file of the authorities that vouch for the server; those of the machine when `None`.
+    pub ca_file: Option<PathBuf>,
+    /// Bucket in the path, not in the host name.
+    #[serde(default = "yes")]
+    pub path_style: bool,
+    /// Id of the key that the server encrypts with (SSE-KMS).
+    pub kms_key: Option<String>,
+    /// Retention put on each object.
+    pub retention: Option<Retention>,
+    /// Failure domain; `s3 <host>` when `None`.
+    pub domain: Option<String>,
+    /// Seconds that one attempt of one request may take.
+    #[serde(default = "default_timeout")]
+    pub timeout_s: u64,
+}
+
+/// How long, and against whom, an object is kept from deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Against whom.
+    pub mode: LockMode,
+    /// Days from the write.
+    pub days: u32,
+}
+
+/// Mode of an S3 Object Lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockMode {
+    /// Holders of the bypass right may delete.
+    Governance,
+    /// Nobody may.
+    Compliance,
+}
+
+impl LockMode {
+    /// As settings and tables spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Governance => "governance",
+            Self::Compliance => "compliance",
+        }
+    }
+}
+
+fn default_region() -> String {
+    "us-east-1".to_owned()
+}
+
+fn default_timeout() -> u64 {
+    60
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl S3Settings {
+    /// Reads settings of a file of their own, as `exhibit-server init --store s3:FILE` is given.
+    ///
+    /// # Errors
+    /// What is wrong, for the user.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let settings: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Refuses what would fail at every request.
+    ///
+    /// # Errors
+    /// What is wrong, for the user.
+    pub fn check(&self) -> Result<(), String> {
+        let host = self.host();
+        if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
+            let endpoint = &self.endpoint;
+            return Err(format!(
+                "endpoint {endpoint:?}: give https://host[:port], without a path and without credentials"
+            ));
+        }
+        let name = |text: &str| {
+            text.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        if !(3..=63).contains(&self.bucket.len()) || !name(&self.bucket) {
+            let bucket = &self.bucket;
+            return Err(format!(
+                "bucket {bucket:?}: a name has 3 to 63 letters, digits, dots and hyphens"
+            ));
+        }
+        let parts_fit = self.prefix.strip_suffix('/').is_none_or(|prefix| {
+            prefix
+                .split('/')
+                .all(|part| name(part) && !matches!(part, "" | "." | ".."))
+        });
+        let ends = self.prefix.is_empty() || self.prefix.ends_with('/');
+        if !ends || !parts_fit || self.prefix.len() > PREFIX_BYTES_MAX {
+            let prefix = &self.prefix;
+            return Err(format!(
+                "prefix {prefix:?}: it ends in `/` and has letters, digits, dots, hyphens and underscores"
+            ));
+        }
+        if self.timeout_s == 0 {
+            return Err("timeout_s must be at least 1".to_owned());
+        }
+        if self
+            .domain
+            .as_deref()
+            .is_some_and(|domain| domain.is_empty() || domain == crate::DOMAIN_OF_DEVICE)
+        {
+            return Err(
+                "domain: name the failure domain of the bucket, such as a site or provider".to_owned(),
+            );
+        }
+        match self.retention {
+            Some(Retention { days, .. }) if days == 0 || days > RETENTION_DAYS_MAX => {
+                Err(format!("retention: days must be 1 to {RETENTION_DAYS_MAX}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Host and port of the endpoint.
+    pub(crate) fn host(&self) -> &str {
+        let endpoint = self.endpoint.strip_suffix('/').unwrap_or(&self.endpoint);
+        endpoint
+            .strip_prefix("https://")
+            .or_else(|| endpoint.strip_prefix("http://"))
+            .unwrap_or_default()
+    }
+
+    /// Failure domain that the marker gets.
+    pub fn failure_domain(&self) -> String {
+        self.domain
+            .clone()
+            .unwrap_or_else(|| format!("s3 {}", self.host()))
+    }
+
+    /// Where it is, for people.
+    pub fn place(&self) -> String {
+        format!(
+            "bucket {} at {}, prefix {:?}",
+            self.bucket, self.endpoint, self.prefix
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "endpoint = \"https://s3.example.org:7443\"\nbucket = \"evidence\"\nprefix = \"acme/one/\"\n\
+                        retention = { mode = \"compliance\", days = 365 }\n";
+
+    #[test]
+    fn settings_have_sane_defaults() {
+        let settings = S3Settings::parse(TEXT).unwrap();
+        assert!(settings.path_style);
+        assert_eq!((settings.timeout_s, settings.region.as_str()), (60, "us-east-1"));
+        assert_eq!(settings.failure_domain(), "s3 s3.example.org:7443");
+        assert_eq!(
+            settings.retention,
+            Some(Retention {
+                mode: LockMode::Compliance,
+                days: 365
+            })
+        );
+    }
+
+    #[test]
+    fn what_would_fail_at_every_request_is_refused_at_once() {
+        for (from, to) in [
+            ("https://s3", "ftp://s3"),
+            ("https://s3", "https://me:secret@s3"),
+            (":7443\"", ":7443/path\""),
+            ("\"evidence\"", "\"e\""),
+            ("\"evidence\"", "\"evi/dence\""),
+            ("acme/one/", "acme/one"),
+            ("acme/one/", "/"),
+            ("acme/one/", "acme/../"),
+            ("acme/one/", "acme//"),
+            ("compliance", "eternal"),
+            ("365", "0"),
+            ("365", "1000000"),
+            ("bucket =", "secret_access_key = \"x\"\nbucket ="),
+            ("bucket =", "domain = \"device\"\nbucket ="),
+        ] {
+            assert!(TEXT.contains(from), "{from}");
+            assert!(S3Settings::parse(&TEXT.replacen(from, to, 1)).is_err(), "{to}");
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! A collector with one store in a directory and one in a bucket of a real Ceph, as an operator sets it up; suite `stores`.
+
+use std::collections::BTreeMap;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use lab::{Lab, Options, attempt, is_root, number, run, text, wait_for};
+use serde_json::Value;
+
+/// A bucket of its own on the Ceph of the suite, behind a line that can be cut.
+struct Bucket {
+    facts: BTreeMap<String, String>,
+    name: String,
+    line: Line,
+    place: tempfile::TempDir,
+}
+
+impl Bucket {
+    /// `None` where the suite started no Ceph, with a word.
+    fn new(name: &str) -> Option<Self> {
+        let Some(ready) = std::env::var_os("EXHIBIT_TEST_CEPH") else {
+            println!("SKIPPED buckets on Ceph RGW: EXHIBIT_TEST_CEPH is not set; run `make test-stores`");
+            return None;
+        };
+        let ready = fs_err::read_to_string(ready).unwrap();
+        let facts = ready.lines().filter_map(|line| line.split_once('='));
+        let facts: BTreeMap<_, _> = facts
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let name = format!("{name}-{}", std::process::id());
+        let server = facts["S3_HTTP"].strip_prefix("http://").unwrap();
+        let bucket = Self {
+            line: Line::to(server.parse().unwrap()),
+            facts,
+            name,
+            place: tempfile::tempdir().unwrap(),
+        };
+        // As an operator would without any of our programs.
+        let user = format!("{}:{}", bucket.facts["S3_KEY_ID"], bucket.facts["S3_SECRET"]);
+        run(Command::new("curl")
+            .args([
+                "-sSf",
+                "-X",
+                "PUT",
+                "-H",
+                "x-amz-content-sha256: UNSIGNED-PAYLOAD",
+                "--aws-sigv4",
+                "aws:amz:us-east-1:s3",
+                "--user",
+                &user,
+            ])
+            .arg(format!("{}/{}", bucket.facts["S3_HTTP"], bucket.name)))
+        .unwrap();
+        Some(bucket)
+    }
+
+    /// What `exhibit-server init --store` is given.
+    fn settings(&self) -> PathBuf {
+        let credentials = self.place.path().join("credentials");
+        let (id, secret) = (&self.facts["S3_KEY_ID"], &self.facts["S3_SECRET"]);
+        let text = format!("access_key_id = {id:?}\nsecret_access_key = {secret:?}\n");
+        fs_err::write(&credentials, text).unwrap();
+        fs_err::set_permissions(&credentials, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let settings = self.place.path().join("bucket.toml");
+        let text = format!(
+            "endpoint = \"http://{}\"\nbucket = {:?}\nprefix = \"lab/\"\ncredentials = {credentials:?}\ntimeout_s = 5\n",
+            self.line.address, self.name
+        );
+        fs_err::write(&settings, text).unwrap();
+        PathBuf::from(format!("s3:{}", settings.display()))
+    }
+
+    /// The operator removes the bucket with all that is in it.
+    fn remove(&self) {
+        run(Command::new("radosgw-admin")
+            .args([
+                "-c",
+                &self.facts["S3_CONF"],
+                "-n",
+                "client.rgw.a",
+                "bucket",
+                "rm",
+                "--purge-objects",
+            ])
+            .args(["--bucket", &self.name]))
+        .unwrap();
+    }
+
+    fn lab(&self, policy: &[&str]) -> Lab {
+        let folder = self.place.path().join("directory-store");
+        Lab::with(&Options {
+            stores: Some((folder, self.settings())),
+            server: policy.iter().map(|word| (*word).to_owned()).collect(),
+            ..Options::default()
+        })
+        .unwrap()
+    }
+}
+
+/// Bytes there and back, until it is cut.
+struct Line {
+    address: SocketAddr,
+    state: Arc<Mutex<(bool, Vec<TcpStream>)>>,
+}
+
+impl Line {
+    fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new((true, Vec::new())));
+        let serving = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let mut state = serving.lock().unwrap();
+                let Ok(server) = TcpStream::connect(server) else {
+                    continue;
+                };
+                if !state.0 {
+                    continue;
+                }
+                for (from, to) in [(&client, &server), (&server, &client)] {
+                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    std::thread::spawn(move || {
+                        // Broken lines are what this is for.
+                        drop(std::io::copy(&mut from, &mut to));
+                        drop(to.shutdown(Shutdown::Both));
+                    });
+                }
+                state.1.extend([client, server]);
+            }
+        });
+        Self { address, state }
+    }
+
+    fn cut(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.0 = false;
+        for open in state.1.drain(..) {
+            drop(open.shutdown(Shutdown::Both));
+        }
+    }
+
+    fn mend(&self) {
+        self.state.lock().unwrap().0 = true;
+    }
+}
+
+/// A lab with an endpoint, a profile and an incident.
+fn field(lab: &mut Lab) -> (PathBuf, String) {
+    lab.enrol("web-03").unwrap();
+    lab.start_agent("web-03", &[]).unwrap();
+    let folder = lab.path("fixture");
+    fs_err::create_dir_all(&folder).unwrap();
+    let noise: Vec<u8> = (0..2_000_000_u32)
+        .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    fs_err::write(folder.join("noise.bin"), noise).unwrap();
+    fs_err::write(folder.join("small.txt"), "hello evidence\n").unwrap();
+    let profile = lab
+        .files_profile("bucket", &[&format!("{}/**", folder.display())])
+        .unwrap();
+    (profile, lab.incident().unwrap())
+}
+
+fn cat(lab: &Lab, collection: &str) -> Vec<u8> {
+    let mut cat = lab.exhibit();
+    cat.args(["evidence", "cat", collection])
+        .arg(lab.path("fixture/small.txt"));
+    run(cat.args(["--purpose", "look"])).unwrap().stdout
+}
+
+fn fsck(lab: &Lab) {
+    run(lab
+        .tool("exhibit-server")
+        .arg("fsck")
+        .arg(lab.path("server"))
+        .arg("--evidence"))
+    .unwrap();
+}
+
+#[test]
+fn a_collector_with_a_directory_and_a_bucket_does_the_whole_job() {
+    let name = "a_collector_with_a_directory_and_a_bucket_does_the_whole_job";
+    let Some(bucket) = is_root(name).then(|| Bucket::new("whole")).flatten() else {
+        return;
+    };
+    let mut lab = bucket.lab(&[]);
+    let (profile, incident) = field(&mut lab);
+    let collection = lab
+        .collect(&incident, "web-03", &profile)
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    assert_eq!(number(&collection, "copies").unwrap(), 2);
+    assert_eq!(
+        collection.get("independent"),
+        Some(&Value::Bool(true)),
+        "{collection}"
+    );
+    let id = text(&collection, "collection").unwrap();
+    let report = lab.verify(&lab.export(&incident).unwrap()).unwrap();
+    assert_eq!(report.exit_code(), 0, "{}", report.text());
+    let said = fs_err::read_to_string(lab.path("server.log")).unwrap();
+    assert!(
+        said.contains("written once: the server refuses a second create"),
+        "{said}"
+    );
+
+    // What it is worth is said while it runs, too.
+    let probe = run(lab
+        .tool("exhibit-server")
+        .args(["store", "probe", "--json"])
+        .arg(lab.path("server")))
+    .unwrap();
+    let probe: Value = serde_json::from_slice(&probe.stdout).unwrap();
+    let store = &probe["stores"][1];
+    assert_eq!(store["capabilities"]["create_only"], true, "{probe}");
+    assert_eq!(store["guarantees"]["write_once"], "by-server", "{probe}");
+    assert_eq!(
+        probe["stores"][0]["guarantees"]["write_once"], "by-this-program",
+        "{probe}"
+    );
+
+    // The directory is lost; the bucket alone has everything, the ledger and what the database was made of.
+    assert!(lab.stop_server().unwrap());
+    fsck(&lab);
+    let settings = lab.path("server/server.toml");
+    let whole = fs_err::read_to_string(&settings).unwrap();
+    let (general, stores) = whole.split_once("\n[[store]]\nid = \"store-1\"").unwrap();
+    let (_, bucket_alone) = stores.split_once("\n[[store]]\n").unwrap();
+    let alone = format!("{general}\n[[store]]\n{bucket_alone}").replace("copies = 2", "copies = 1");
+    fs_err::write(&settings, alone).unwrap();
+    for file in ["exhibit.db", "exhibit.db-wal", "exhibit.db-shm"] {
+        drop(fs_err::remove_file(lab.path("server").join(file)));
+    }
+    run(lab.tool("exhibit-server").arg("rebuild").arg(lab.path("server"))).unwrap();
+    fsck(&lab);
+    lab.start_server().unwrap();
+    run(lab.exhibit().arg("login")).unwrap();
+    assert_eq!(cat(&lab, &id), b"hello evidence\n");
+    println!(
+        "tried: directory and bucket, then the bucket alone and no database; got: exported, verified, rebuilt, read"
+    );
+}
+
+#[test]
+fn a_bucket_that_is_away_holds_everything_back_under_wait() {
+    let name = "a_bucket_that_is_away_holds_everything_back_under_wait";
+    let Some(bucket) = is_root(name).then(|| Bucket::new("away")).flatten() else {
+        return;
+    };
+    let mut lab = bucket.lab(&["--degraded", "wait"]);
+    let (profile, incident) = field(&mut lab);
+    bucket.line.cut();
+    // No order without its entry on two stores: the command says so, and nothing is collected.
+    let mut order = lab.exhibit();
+    order.args([
+        "collect",
+        "--incident",
+        &incident,
+        "--on",
+        "web-03",
+        "--purpose",
+        "test",
+        "--profile",
+    ]);
+    let refused = attempt(order.arg(&profile)).unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success(), "{said}");
+    bucket.line.mend();
+    let collection = wait_for("a collection once the bucket is back", || {
+        Ok(lab.collect(&incident, "web-03", &profile).ok())
+    })
+    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    assert_eq!(number(&collection, "copies").unwrap(), 2, "{collection}");
+    assert!(lab.stop_server().unwrap());
+    fsck(&lab);
+    println!("tried: bucket away, wait; got: {}", said.trim());
+}
+
+#[test]
+fn a_bucket_that_is_gone_is_said_everywhere_under_accept() {
+    let name = "a_bucket_that_is_gone_is_said_everywhere_under_accept";
+    let Some(bucket) = is_root(name).then(|| Bucket::new("gone")).flatten() else {
+        return;
+    };
+    let mut lab = bucket.lab(&["--degraded", "accept"]);
+    let (profile, incident) = field(&mut lab);
+    let before = lab.collect(&incident, "web-03", &profile).unwrap();
+    assert_eq!(number(&before, "copies").unwrap(), 2);
+    bucket.remove();
+    let (order, mut command) = (lab.incident().unwrap(), lab.exhibit());
+    command.args([
+        "collect",
+        "--incident",
+        &order,
+        "--on",
+        "web-03",
+        "--purpose",
+        "test",
+        "--wait",
+        "--profile",
+    ]);
+    let done = attempt(command.arg(&profile)).unwrap();
+    let after = lab.last_collection(&order).unwrap_or_else(|cause| {
+        panic!(
+            "{cause:#}\n{}\n{}",
+            String::from_utf8_lossy(&done.stderr),
+            lab.logs()
+        )
+    });
+    assert_eq!(number(&after, "copies").unwrap(), 1, "{after}");
+    assert_eq!(text(&after, "state").unwrap(), "stored-degraded", "{after}");
+    // Both are read from the copy that is left, and both verify.
+    for (incident, collection) in [(&incident, &before), (&order, &after)] {
+        assert_eq!(
+            cat(&lab, &text(collection, "collection").unwrap()),
+            b"hello evidence\n"
+        );
+        let report = lab.verify(&lab.export(incident).unwrap()).unwrap();
+        assert_eq!(report.exit_code(), 0, "{}", report.text());
+    }
+    assert_said(&lab.path("server.log"), "NoSuchBucket");
+    let exit = done.status.code();
+    println!(
+        "tried: bucket removed, accept; got: stored-degraded, exit {exit:?}, read and exported from the directory"
+    );
+}
+
+fn assert_said(log: &Path, what: &str) {
+    let said = fs_err::read_to_string(log).unwrap();
+    assert!(said.contains(what), "{what:?} is not in {said}");
+}
