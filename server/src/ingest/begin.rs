@@ -206,16 +206,18 @@ async fn may_begin(
         generation.number(),
         evidence_key.fingerprint().to_string(),
     );
-    let attempt = delegation.attempt;
+    let (attempt, own) = (delegation.attempt, delegation.collection.0);
     let (addressed, used) = collector
         .db
         .read_async(move |db| {
             let addressed = db::orders::targets(db, &id)?.into_iter().any(|target| {
                 target.endpoint == name && target.generation == number && target.fingerprint == fingerprint
             });
-            let used = db::orders::attempts(db, &id)?
-                .into_iter()
-                .any(|row| row.endpoint == name && row.attempt >= attempt && row.collection.is_some());
+            let used = db::orders::attempts(db, &id)?.into_iter().any(|row| {
+                // The same delegation comes twice at once: with the endpoint's answer and with its upload.
+                let is_other = row.collection.is_some_and(|found| found != own);
+                row.endpoint == name && row.attempt >= attempt && is_other
+            });
             Ok::<_, DbError>((addressed, used))
         })
         .await?;
