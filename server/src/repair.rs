@@ -68,16 +68,26 @@ pub fn repair_due(
     Ok(report)
 }
 
-/// Takes repaired replicas out of the queue, and counts anew on how many stores each is.
+/// Takes repaired replicas out of the queue, counts anew on how many stores each is, and lets the collections that have all
+/// their copies by that be `stored`.
 ///
 /// # Errors
 /// When the database fails; then they are repaired again, which changes nothing.
 pub fn settled(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> Result<(), DbError> {
-    for task in repaired {
-        let (done, copies) = (task.clone(), copies_of(replicas, task));
-        db.write(move |tx| crate::db::repair_done(tx, &done, copies))?;
+    if repaired.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let done: Vec<_> = repaired
+        .iter()
+        .map(|task| (task.clone(), copies_of(replicas, task)))
+        .collect();
+    db.write(move |tx| {
+        for (task, copies) in &done {
+            crate::db::repair_done(tx, task, *copies)?;
+        }
+        // After the queue: whatever waits there keeps a collection degraded.
+        crate::db::collections::settle_repaired(tx)
+    })
 }
 
 /// Stores that hold the object in the length that most of them have it; `None` for what has no count.

@@ -270,7 +270,6 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
             };
             collections::set_stored(tx, &stored)?;
         }
-        T::EvidenceRepaired => collections::settle_repaired(tx)?,
         T::TsaStamped => stamps::insert(tx, number(envelope, "size")?, &digest(envelope, "stamp")?, index)?,
         // These say something about what is there already; their rows in `entries` are all there is to know.
         _ => {}

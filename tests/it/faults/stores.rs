@@ -182,15 +182,11 @@ fn one_full_store_is_said_everywhere_and_repaired_when_there_is_space() {
         }
     )));
     two.grow(400);
-    let mended = || {
+    let repaired = wait_for("the repair of the second store", || {
         let row = field.collection(&id)?;
         Ok((row.state == "stored" && row.copies == 2 && !row.degraded).then_some(row))
-    };
-    // The wait between two tries doubles: after some minutes of a full disk it is longer than our patience.
-    let repaired = wait_for("the repair of the second store", mended)
-        .or_else(|_early| wait_for("the repair of the second store, its next try", mended))
-        .or_else(|_early| wait_for("the repair of the second store, its last try", mended))
-        .unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
+    })
+    .unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
     assert_eq!(field.lost(&field.acknowledged().unwrap()), Vec::<String>::new());
     field.fsck().unwrap();
     println!(
