@@ -45,7 +45,7 @@ grep -q -v -E '^[0-9a-f]{64}  [A-Za-z0-9_#-][A-Za-z0-9._#/-]*$' "$bundle/SHA256S
 result sums "$(wc -l <"$bundle/SHA256SUMS" | tr -d ' ') listed files have their digests $(head -n 1 "$work/said")" $?
 cut -c 67- "$bundle/SHA256SUMS" | sort >"$work/listed"
 [ -z "$(uniq -d "$work/listed")" ]; result sums.unique "no file is listed twice" $?
-for file in SHA256SUMS SHA256SUMS.sig SHA256SUMS.tsr export/checkpoint export/consistency export/entry export/entry.tlog-proof; do echo "$file"; done | sort >"$work/uncovered"
+for file in SHA256SUMS SHA256SUMS.sig SHA256SUMS.tsr SHA256SUMS.2.tsr SHA256SUMS.3.tsr SHA256SUMS.4.tsr export/checkpoint export/consistency export/entry export/entry.tlog-proof; do echo "$file"; done | sort >"$work/uncovered"
 (cd "$bundle" && find . -type f | sed 's|^\./||' | sort) | comm -23 - "$work/listed" | comm -23 - "$work/uncovered" >"$work/extra"
 [ ! -s "$work/extra" ]; result sums.extra "no file is there that SHA256SUMS does not cover $(head -n 3 "$work/extra" | tr '\n' ' ')" $?
 
@@ -160,20 +160,29 @@ elif [ -n "$mirror" ] && [ "$verdict" != none ]; then skip custody.complete "no 
 else printf 'not checked  %-18s %s\n' custody.complete "no mirror vouches: vouched for by the collector"; fi
 
 # --- Time stamps (RFC 3161).
-stamp() { # check, response, data
-    if [ ! -f "$2" ]; then printf 'not checked  %-18s %s\n' "$1" "there is no stamp"; return; fi
-    if [ ! -f "$trust/tsa.pem" ]; then printf 'not checked  %-18s %s\n' "$1" "no tsa.pem is pinned"; return; fi
-    openssl ts -verify -data "$3" -in "$2" -CAfile "$trust/tsa.pem" >"$work/said" 2>&1
-    code=$?
-    result "$1" "existed at $(openssl ts -reply -in "$2" -text 2>/dev/null | sed -n 's/^Time stamp: //p')" $code
+stamps() { # check, data, name of the first response without its ending
+    found=no; holds=""; strangers=""
+    for ending in tsr 2.tsr 3.tsr 4.tsr; do
+        [ -f "$3.$ending" ] || continue
+        found=yes
+        [ -f "$trust/tsa.pem" ] || continue
+        if openssl ts -verify -data "$2" -in "$3.$ending" -CAfile "$trust/tsa.pem" >"$work/said" 2>&1; then
+            holds=yes; ok "$1" "existed at $(openssl ts -reply -in "$3.$ending" -text 2>/dev/null | sed -n 's/^Time stamp: //p') (${3##*/}.$ending)"
+        elif grep -q -i 'certificate verify error\|unable to get local issuer' "$work/said"; then strangers="$strangers ${3##*/}.$ending"
+        else holds=yes; bad "$1" "${3##*/}.$ending does not hold: $(head -n 1 "$work/said")"; fi
+    done
+    if [ $found = no ]; then printf 'not checked  %-18s %s\n' "$1" "there is no stamp"
+    elif [ ! -f "$trust/tsa.pem" ]; then printf 'not checked  %-18s %s\n' "$1" "no tsa.pem is pinned"
+    elif [ -z "$holds" ]; then bad "$1" "by no authority that tsa.pem pins:$strangers"
+    elif [ -n "$strangers" ]; then printf 'not checked  %-18s %s\n' "$1" "by an authority that tsa.pem does not pin:$strangers"; fi
 }
 # A bundle that was stamped once is not handed over without the second stamp, by whoever took it away.
-if [ -e "$trust/tsa.pem" ] && [ -e "$bundle/ledger/checkpoint.tsr" ] && [ ! -e "$bundle/SHA256SUMS.tsr" ]; then
+if [ -e "$trust/tsa.pem" ] && ls "$bundle"/ledger/checkpoint*.tsr >/dev/null 2>&1 && ! ls "$bundle"/SHA256SUMS*.tsr >/dev/null 2>&1; then
     skip sums.stamp "there is a stamp over the checkpoint and none over SHA256SUMS: ask for the bundle again"
 else
-    stamp sums.stamp "$bundle/SHA256SUMS.tsr" "$bundle/SHA256SUMS"
+    stamps sums.stamp "$bundle/SHA256SUMS" "$bundle/SHA256SUMS"
 fi
-stamp checkpoint.stamp "$bundle/ledger/checkpoint.tsr" "$bundle/ledger/checkpoint"
+stamps checkpoint.stamp "$bundle/ledger/checkpoint" "$bundle/ledger/checkpoint"
 
 # --- Custody: inclusion of every entry, the chain, event ids, the export. The acts are laid out for ssh-keygen below.
 mkdir "$work/acts"

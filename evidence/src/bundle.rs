@@ -14,11 +14,33 @@ use crate::time::Time;
 /// Namespace of the signature over SHA256SUMS.
 pub const SUMS_NAMESPACE: &str = "exhibit-bundle-v1";
 
+/// Most time stamps over one thing: each is of another authority.
+pub const STAMPS_MAX: usize = 4;
+
+/// Stamps over SHA256SUMS, in this order and without a gap.
+pub const SUMS_STAMPS: [&str; STAMPS_MAX] = [
+    "SHA256SUMS.tsr",
+    "SHA256SUMS.2.tsr",
+    "SHA256SUMS.3.tsr",
+    "SHA256SUMS.4.tsr",
+];
+
+/// Stamps over `ledger/checkpoint`, in this order and without a gap.
+pub const CHECKPOINT_STAMPS: [&str; STAMPS_MAX] = [
+    "ledger/checkpoint.tsr",
+    "ledger/checkpoint.2.tsr",
+    "ledger/checkpoint.3.tsr",
+    "ledger/checkpoint.4.tsr",
+];
+
 /// Files that SHA256SUMS does not cover, because they are made from it.
-pub const UNCOVERED: [&str; 7] = [
+pub const UNCOVERED: [&str; 10] = [
     "SHA256SUMS",
     "SHA256SUMS.sig",
-    "SHA256SUMS.tsr",
+    SUMS_STAMPS[0],
+    SUMS_STAMPS[1],
+    SUMS_STAMPS[2],
+    SUMS_STAMPS[3],
     "export/checkpoint",
     "export/consistency",
     "export/entry",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use certs::authority::Authority;
 use certs::name::{Identity, Subject};
 use certs::revocation::{Registry, Revocation};
+use evidence::bundle::STAMPS_MAX;
 use evidence::digest::Digest;
 use evidence::entry::Entry;
 use evidence::id::{CollectorId, DeploymentId, EndpointId, Generation};
@@ -308,17 +309,23 @@ impl Collector {
             .collect())
     }
 
-    /// A time stamp over `bytes` by the first authority that answers; `None` when none does.
-    pub async fn stamp(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+    /// Time stamps over `bytes`: one of each authority that answers, in their order, at most as many as a bundle has.
+    pub async fn stamps(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let digest = Digest::of(bytes);
-        for client in &self.tsas {
-            match client.stamp(&digest).await {
-                Ok(stamp) => return Some(stamp),
-                Err(error) => {
-                    tracing::warn!(tsa = client.name(), cause = %crate::grpc::failure::chain(&error), "No time stamp of this authority");
-                }
-            }
+        // All at once: one that is away costs its patience, not everybody's.
+        let asked: Vec<_> = self.tsas.iter().cloned().map(|client| {
+            tokio::spawn(async move {
+                let answer = client.stamp(&digest).await;
+                answer.inspect_err(|error| {
+                    tracing::warn!(tsa = client.name(), cause = %crate::grpc::failure::chain(error), "No time stamp of this authority");
+                })
+            })
+        }).collect();
+        let mut stamps = Vec::new();
+        for answer in asked {
+            stamps.extend(answer.await.ok().and_then(Result::ok));
         }
-        None
+        stamps.truncate(STAMPS_MAX);
+        stamps
     }
 }

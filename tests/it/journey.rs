@@ -87,17 +87,27 @@ fn the_whole_job_leaves_a_bundle_that_verifies() {
     let report = lab.verify(&bundle).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert_eq!(report.collections.len(), 1);
-    assert!(
-        report.vouched_by.iter().any(|who| who.contains("time-stamping")),
-        "{}",
-        report.text()
-    );
+    let stamps = report
+        .vouched_by
+        .iter()
+        .filter(|who| who.contains("time-stamping"));
+    assert_eq!(stamps.count(), 2, "one of each authority: {}", report.text());
     let plain = run(Command::new("sh")
         .arg(lab::checkout().join("packaging/verify.sh"))
         .arg(&bundle)
         .arg(lab.trust().unwrap()))
     .unwrap();
-    println!("{}", String::from_utf8_lossy(&plain.stdout));
+    let plain = String::from_utf8_lossy(&plain.stdout);
+    println!("{plain}");
+    for name in [
+        "SHA256SUMS.tsr",
+        "SHA256SUMS.2.tsr",
+        "checkpoint.tsr",
+        "checkpoint.2.tsr",
+    ] {
+        let says = |line: &str| line.starts_with("ok") && line.ends_with(&format!("({name})"));
+        assert!(plain.lines().any(says), "{name}: {plain}");
+    }
     assert!(lab.stop_server().unwrap(), "the collector drains and ends with 0");
 }
 

@@ -16,13 +16,16 @@ pub use child::Child;
 /// Longest wait for anything that is said to happen soon. Generous: the machine may be busy with other suites.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Folders of the two time-stamping authorities of a lab.
+const TSAS: [&str; 2] = ["tsa", "tsa-2"];
+
 /// A deployment: admin, collector, responder alice, endpoints.
 #[derive(Debug)]
 pub struct Lab {
     // Dropped first: processes end before their folder goes.
     server: Option<Child>,
     agents: Vec<(String, Child)>,
-    tsa: Option<Child>,
+    tsas: Vec<Child>,
     dir: tempfile::TempDir,
 }
 
@@ -33,7 +36,7 @@ pub struct Options {
     pub authority: Vec<String>,
     /// More arguments for `exhibit-server init`.
     pub server: Vec<String>,
-    /// Start a time-stamping authority and use it.
+    /// Start two time-stamping authorities and use both.
     pub tsa: bool,
     /// Folders of the two stores, when they shall not lie in the lab.
     pub stores: Option<(PathBuf, PathBuf)>,
@@ -106,7 +109,7 @@ impl Lab {
         let mut lab = Self {
             server: None,
             agents: Vec::new(),
-            tsa: None,
+            tsas: Vec::new(),
             dir: tempfile::Builder::new().prefix("exhibit-lab-").tempdir()?,
         };
         let admin = lab.path("admin");
@@ -145,11 +148,11 @@ impl Lab {
             "127.0.0.1:0",
         ]);
         if options.tsa {
-            lab.start_tsa()?;
-            init.arg("--tsa").arg(format!(
-                "http://{}/",
-                fs_err::read_to_string(lab.path("tsa/address"))?.trim()
-            ));
+            for tsa in TSAS {
+                lab.start_tsa(tsa)?;
+                let address = fs_err::read_to_string(lab.path(tsa).join("address"))?;
+                init.arg("--tsa").arg(format!("http://{}/", address.trim()));
+            }
         }
         run(init.args(&options.server))?;
         lab.start_server()?;
@@ -165,7 +168,12 @@ impl Lab {
             .arg("--key")
             .arg(admin.join("keys/alice"));
         if options.tsa {
-            setup.arg("--tsa-ca").arg(lab.path("tsa/ca.pem"));
+            let mut pinned = Vec::new();
+            for tsa in TSAS {
+                pinned.extend(fs_err::read(lab.path(tsa).join("ca.pem"))?);
+            }
+            fs_err::write(lab.path("tsas.pem"), pinned)?;
+            setup.arg("--tsa-ca").arg(lab.path("tsas.pem"));
         }
         run(&mut setup)?;
         run(lab.exhibit().arg("login"))?;
@@ -282,27 +290,20 @@ impl Lab {
         }
     }
 
-    /// Starts a real time-stamping authority on loopback.
-    ///
-    /// # Errors
-    /// When Python or openssl is missing.
-    pub fn start_tsa(&mut self) -> Result<()> {
+    /// Starts a real time-stamping authority on loopback, in a folder of that name.
+    fn start_tsa(&mut self, name: &str) -> Result<()> {
         let mut command = Command::new("python3");
         command
             .arg(checkout().join("packaging/test-tsa/tsa.py"))
-            .arg(self.path("tsa"));
-        self.tsa = Some(Child::start(command, &self.path("tsa.log"))?);
-        let address = self.path("tsa/address");
+            .arg(self.path(name));
+        self.tsas
+            .push(Child::start(command, &self.path(&format!("{name}.log")))?);
+        let address = self.path(name).join("address");
         wait_for("the time-stamping authority", || {
             Ok(fs_err::metadata(&address)
                 .is_ok_and(|meta| meta.len() > 0)
                 .then_some(()))
         })
-    }
-
-    /// Ends the time-stamping authority.
-    pub fn stop_tsa(&mut self) {
-        self.tsa = None;
     }
 
     /// A token for an endpoint, made by alice.

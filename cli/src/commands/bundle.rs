@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 use evidence::bundle::{
-    FILES_MAX, Overview, SUMS_NAMESPACE, Sums, UNCOVERED, WITHOUT_QUORUM_FIELD, check_name,
+    FILES_MAX, Overview, SUMS_NAMESPACE, SUMS_STAMPS, Sums, UNCOVERED, WITHOUT_QUORUM_FIELD, check_name,
 };
 use evidence::digest::{Digest, Hasher};
 use evidence::entry::EntryType;
@@ -318,12 +318,13 @@ async fn record(
         .map(|hash| STANDARD.encode(hash.as_bytes()) + "\n")
         .collect();
     write_file(dir, "export/consistency", lines.as_bytes())?;
-    if answer.stamp.is_empty() {
+    if answer.stamps.is_empty() {
         session
             .output
             .say("warning: no time stamp over SHA256SUMS: no time-stamping authority answered");
-    } else {
-        write_file(dir, "SHA256SUMS.tsr", &answer.stamp)?;
+    }
+    for (name, stamp) in SUMS_STAMPS.iter().zip(&answer.stamps) {
+        write_file(dir, name, stamp)?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ mod orders;
 mod report;
 mod rosters;
 mod stamp;
+mod stamps;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -209,7 +210,7 @@ fn contents(
         "",
         export::sums_signature(files, &overview, &rosters).map(|who| format!("signed by {who}, a responder")),
     );
-    sums_stamp(files, trust, report);
+    stamps::sums(files, trust, report);
     report.settle(
         "export",
         "",
@@ -301,14 +302,7 @@ fn checkpoint(files: &Files<'_>, overview: &Overview, trust: &Trust, report: &mu
                 ),
             );
             cosigners::judge(overview, trust, &verified, report);
-            if let Some(time) = stamp_of(
-                files,
-                "checkpoint.stamp",
-                "ledger/checkpoint.tsr",
-                &bytes,
-                trust,
-                report,
-            ) {
+            for time in stamps::checkpoint(files, &bytes, trust, report) {
                 report.vouched_by.push(format!("time-stamping authority, {time}"));
             }
             Some(Head {
@@ -318,56 +312,6 @@ fn checkpoint(files: &Files<'_>, overview: &Overview, trust: &Trust, report: &mu
         }
         Err(why) => {
             report.failed("checkpoint", "", why);
-            None
-        }
-    }
-}
-
-/// The stamp over SHA256SUMS is covered by nothing, so it is asked for where the authority is pinned and answered for the checkpoint.
-fn sums_stamp(files: &Files<'_>, trust: &Trust, report: &mut Report) {
-    let (check, name) = ("sums.stamp", "SHA256SUMS.tsr");
-    if files.has(name) || trust.tsa.is_empty() || !files.has("ledger/checkpoint.tsr") {
-        stamp_of(files, check, name, files.sums_bytes(), trust, report);
-    } else {
-        report.not_checked(
-            check,
-            "",
-            "SHA256SUMS.tsr is missing, though the pinned authority stamped the checkpoint: compare with another copy, or ask for a new export",
-        );
-    }
-}
-
-/// Checks a stamp if there is one and if certificates are pinned.
-fn stamp_of(
-    files: &Files<'_>,
-    check: &'static str,
-    name: &str,
-    data: &[u8],
-    trust: &Trust,
-    report: &mut Report,
-) -> Option<String> {
-    let response = match files.bytes(name) {
-        Ok(Some(response)) => response,
-        Ok(None) => {
-            report.not_asked(check, "", "there is no stamp");
-            return None;
-        }
-        Err(why) => {
-            report.failed(check, "", why);
-            return None;
-        }
-    };
-    if trust.tsa.is_empty() {
-        report.not_asked(check, "", "no time-stamping authority is pinned (tsa.pem)");
-        return None;
-    }
-    match stamp::verify(&response, data, &trust.tsa) {
-        Ok(time) => {
-            report.ok(check, "", format!("existed at {time}"));
-            Some(time)
-        }
-        Err(why) => {
-            report.failed(check, "", why);
             None
         }
     }

@@ -30,12 +30,23 @@ const MESSAGE_DIGEST: &[u8] = &oid([42, 134, 72, 134, 247, 13, 1, 9, 4]);
 /// `id-aa-signingCertificateV2`, RFC 5816.
 const SIGNING_CERTIFICATE: &[u8] = &oid([42, 134, 72, 134, 247, 13, 1, 9, 16, 2, 47]);
 
-/// Verifies a time-stamp response over `data` under the pinned certificates and returns the time it names (RFC 3339).
+/// A time-stamp response that is whole in itself: about the data, signed by a certificate in it.
+pub(crate) struct Stamp {
+    /// The time it names (RFC 3339).
+    pub(crate) time: String,
+    /// Why its signer counts for nothing under the pinned certificates; `None`: it counts.
+    pub(crate) unpinned: Option<String>,
+}
+
+/// Verifies a time-stamp response over `data` under the pinned certificates.
+///
+/// # Errors
+/// Why it is no stamp over this data, whoever signed it.
 pub(crate) fn verify(
     response: &[u8],
     data: &[u8],
     pinned: &[CertificateDer<'static>],
-) -> Result<String, String> {
+) -> Result<Stamp, String> {
     if response.len() > RESPONSE_BYTES_MAX {
         return Err(format!("it is over {RESPONSE_BYTES_MAX} bytes"));
     }
@@ -48,8 +59,11 @@ pub(crate) fn verify(
     }
     signed.check_attributes()?;
     let leaf = signed.signer()?;
-    chain(leaf, &signed.certificates, pinned, &info)?;
-    Ok(info.time)
+    let unpinned = chain(leaf, &signed.certificates, pinned, &info).err();
+    Ok(Stamp {
+        time: info.time,
+        unpinned,
+    })
 }
 
 /// `TimeStampResp ::= SEQUENCE { status SEQUENCE { INTEGER, … }, token ContentInfo }`: the token of a granted one.

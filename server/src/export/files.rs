@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use evidence::bundle::{BundleVersion, Overview};
+use evidence::bundle::{BundleVersion, CHECKPOINT_STAMPS, Overview};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{Actor, Chain, IncidentId, PersonId};
@@ -472,12 +472,12 @@ impl Files<'_> {
 
     async fn ledger(&self) -> Result<(), Failure> {
         let note = self.snapshot.published.note.to_vec();
-        let stamp = self.collector.stamp(&note).await;
+        let stamps = self.collector.stamps(&note).await;
         self.file("ledger/checkpoint", note).await?;
-        match stamp {
-            Some(stamp) => self.file("ledger/checkpoint.tsr", stamp).await,
-            None => Ok(()),
+        for (name, stamp) in CHECKPOINT_STAMPS.iter().zip(stamps) {
+            self.file(name, stamp).await?;
         }
+        Ok(())
     }
 
     async fn object(&self, key: Key) -> Result<Vec<u8>, Failure> {

@@ -106,7 +106,7 @@ pub async fn record(
     tracing::info!(incident = %incident, entry = recorded.index, "Bundle exported");
     Ok(RecordExportResponse {
         exported: Some(recorded.proven.into()),
-        stamp: collector.stamp(sums).await.unwrap_or_default().into(),
+        stamps: collector.stamps(sums).await.into_iter().map(Into::into).collect(),
         consistency: hash_bytes(&consistency),
     })
 }

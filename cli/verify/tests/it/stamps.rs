@@ -352,3 +352,65 @@ fn a_flipped_bit_of_a_stamp_never_changes_what_it_says() {
     }
     assert!(kept * 100 < stamp.len(), "{kept} of {} flips passed", stamp.len());
 }
+
+/// Of several authorities one has to count; the others may be unknown here, but never broken.
+#[test]
+fn stamps_of_several_authorities_are_judged_one_by_one() {
+    let (one, two) = (Tsa::new(P256), Tsa::new(P256));
+    type Change = fn(&mut Vec<u8>);
+    let judge = |pinned: &[&Tsa], second: &str, change: Change| {
+        let both = |files: &mut Files, data: &str, name: &str| {
+            let (first, mut other) = (one.stamp(&files[data], 0), two.stamp(&files[data], 0));
+            change(&mut other);
+            files.insert(format!("{name}.tsr"), first);
+            files.insert(format!("{name}.{second}.tsr"), other);
+        };
+        let recipe = Recipe {
+            files: Box::new(|files: &mut Files| both(files, "ledger/checkpoint", "ledger/checkpoint")),
+            after: Box::new(|files: &mut Files| both(files, "SHA256SUMS", "SHA256SUMS")),
+            ..Recipe::default()
+        };
+        let mut pins = trust_files();
+        let roots: Vec<u8> = pinned.iter().flat_map(|tsa| tsa.read("root.pem")).collect();
+        if !roots.is_empty() {
+            pins.insert("tsa.pem".into(), roots);
+        }
+        let report = verify_memory(&recipe.build().files, &trust_of(&pins), Effort::Whole).unwrap();
+        (
+            report.exit_code(),
+            verdicts(&report),
+            report.vouched_by.len(),
+            report.text(),
+        )
+    };
+    use Verdict::{Failed, NotChecked, Ok};
+    let whole: Change = |_| {};
+    let (exit, said, vouched, text) = judge(&[&one, &two], "2", whole);
+    assert_eq!((exit, said, vouched), (0, vec![Ok; 4], 2), "{text}");
+    for known in [&one, &two] {
+        let (exit, mut said, vouched, text) = judge(&[known], "2", whole);
+        said.sort_by_key(|verdict| *verdict != Ok);
+        assert_eq!(
+            (exit, said, vouched),
+            (0, vec![Ok, Ok, NotChecked, NotChecked], 1),
+            "{text}"
+        );
+        assert!(text.contains("2.tsr") || text.contains("tsa.pem"), "{text}");
+    }
+    let (exit, said, vouched, text) = judge(&[&Tsa::new(P256)], "2", whole);
+    assert_eq!((exit, said, vouched), (1, vec![Failed; 4], 0), "{text}");
+    // Broken is broken, whoever is pinned: a stranger's stamp is still about these bytes or it is not.
+    for pinned in [vec![&one, &two], vec![&one]] {
+        let (exit, said, vouched, text) = judge(&pinned, "2", |stamp| *stamp.last_mut().unwrap() ^= 1);
+        assert_eq!(
+            (exit, said, vouched),
+            (1, vec![Ok, Failed, Ok, Failed], 1),
+            "{text}"
+        );
+    }
+    let (exit, said, _, text) = judge(&[&one, &two], "3", whole);
+    assert_eq!((exit, said), (1, vec![Failed; 2]), "{text}");
+    assert!(text.contains("one before it is not"), "{text}");
+    let (exit, said, vouched, text) = judge(&[], "2", whole);
+    assert_eq!((exit, said, vouched), (0, vec![NotChecked; 2], 0), "{text}");
+}

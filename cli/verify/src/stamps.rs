@@ -1,0 +1,98 @@
+//! The time stamps of a bundle: those over the head of the ledger, those over SHA256SUMS.
+//!
+//! Guarantee: with authorities pinned, a bundle that has stamps has one that counts; a stamp that is damaged, or about other data, fails whoever
+//! made it. One of an authority that nobody pinned is named and counts for nothing. Not here: what one stamp is (`stamp`).
+
+use evidence::bundle::{CHECKPOINT_STAMPS, SUMS_STAMPS};
+
+use crate::files::Files;
+use crate::report::Report;
+use crate::stamp;
+use crate::trust::Trust;
+
+/// Stamps over `ledger/checkpoint`; returns the times of those that count.
+pub(crate) fn checkpoint(files: &Files<'_>, note: &[u8], trust: &Trust, report: &mut Report) -> Vec<String> {
+    judge(files, "checkpoint.stamp", &CHECKPOINT_STAMPS, note, trust, report)
+}
+
+/// Stamps over SHA256SUMS. Nothing covers them, so one is asked for where the head has one and authorities are pinned.
+pub(crate) fn sums(files: &Files<'_>, trust: &Trust, report: &mut Report) {
+    let has_one = |names: &[&str]| names.iter().any(|name| files.has(name));
+    if !trust.tsa.is_empty() && has_one(&CHECKPOINT_STAMPS) && !has_one(&SUMS_STAMPS) {
+        report.not_checked(
+            "sums.stamp",
+            "",
+            "SHA256SUMS.tsr is missing, though an authority stamped the checkpoint: compare with another copy, or ask for a new export",
+        );
+        return;
+    }
+    judge(
+        files,
+        "sums.stamp",
+        &SUMS_STAMPS,
+        files.sums_bytes(),
+        trust,
+        report,
+    );
+}
+
+fn judge(
+    files: &Files<'_>,
+    check: &'static str,
+    names: &[&str],
+    data: &[u8],
+    trust: &Trust,
+    report: &mut Report,
+) -> Vec<String> {
+    let there = names.iter().take_while(|name| files.has(name)).count();
+    if let Some(name) = names.iter().skip(there).find(|name| files.has(name)) {
+        report.failed(check, "", format!("{name} is there, and one before it is not"));
+        return Vec::new();
+    }
+    if there == 0 {
+        report.not_asked(check, "", "there is no stamp");
+        return Vec::new();
+    }
+    let (mut times, mut strangers) = (Vec::new(), Vec::new());
+    for name in names.iter().take(there) {
+        // Read in any case: what is asked for here is judged here.
+        let verified = files.bytes(name).and_then(|response| {
+            let response = response.ok_or("it is missing")?;
+            if trust.tsa.is_empty() {
+                return Ok(None);
+            }
+            stamp::verify(&response, data, &trust.tsa).map(Some)
+        });
+        match verified {
+            Ok(None) => {}
+            Ok(Some(stamp)) => match stamp.unpinned {
+                None => {
+                    report.ok(check, subject(name), format!("existed at {}", stamp.time));
+                    times.push(stamp.time);
+                }
+                Some(why) => strangers.push((*name, why)),
+            },
+            Err(why) => report.failed(check, subject(name), why),
+        }
+    }
+    if trust.tsa.is_empty() {
+        report.not_asked(check, "", "no time-stamping authority is pinned (tsa.pem)");
+        return Vec::new();
+    }
+    for (name, why) in strangers {
+        if times.is_empty() {
+            report.failed(check, subject(name), why);
+        } else {
+            report.not_asked(check, subject(name), why);
+        }
+    }
+    times
+}
+
+/// The first is what most bundles have; only further ones are named.
+fn subject(name: &str) -> &str {
+    match name {
+        _ if SUMS_STAMPS.first() == Some(&name) || CHECKPOINT_STAMPS.first() == Some(&name) => "",
+        _ => name,
+    }
+}
