@@ -62,8 +62,12 @@ memstore device bytes = 4294967296
 osd class update on start = false
 osd crush update on start = false
 [client.rgw.a]
-rgw frontends = beast endpoint=127.0.0.1:$http_port ssl_endpoint=127.0.0.1:$https_port ssl_certificate=$dir/gateway.pem
+rgw frontends = beast tcp_nodelay=1 endpoint=127.0.0.1:$http_port ssl_endpoint=127.0.0.1:$https_port ssl_certificate=$dir/gateway.pem
 rgw bucket quota ttl = 1
+rgw dns name = s3.exhibit.test
+rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = exhibit-test=$(openssl rand -base64 32)
 rgw user quota bucket sync interval = 1
 EOF
 conf="-c $dir/ceph.conf"

@@ -332,3 +332,80 @@ fn assert_said(log: &Path, what: &str) {
     let said = fs_err::read_to_string(log).unwrap();
     assert!(said.contains(what), "{what:?} is not in {said}");
 }
+
+/// Virtual-host style: the bucket is part of the host's name, which a namespace of its own resolves here.
+#[test]
+fn a_bucket_that_is_part_of_the_host_name_is_a_store_as_well() {
+    let name = "a_bucket_that_is_part_of_the_host_name_is_a_store_as_well";
+    if !is_root(name) {
+        return;
+    }
+    let Some(bucket) = Bucket::new("host") else { return };
+    let lab = Lab::new().unwrap();
+    let place = bucket.place.path();
+    bucket.settings();
+    let settings = fs_err::read_to_string(place.join("bucket.toml")).unwrap();
+    let (port, plain) = (
+        bucket.line.address.port(),
+        format!("http://{}", bucket.line.address),
+    );
+    let settings = settings.replace(&plain, &format!("http://s3.exhibit.test:{port}"));
+    fs_err::write(place.join("host.toml"), settings + "path_style = false\n").unwrap();
+    let hosts = fs_err::read_to_string("/etc/hosts").unwrap_or_default();
+    let hosts = format!("{hosts}\n127.0.0.1 {}.s3.exhibit.test\n", bucket.name);
+    fs_err::write(place.join("hosts"), hosts).unwrap();
+    let inside = |arguments: &[&std::ffi::OsStr]| {
+        let mut command = Command::new("unshare");
+        command
+            .args([
+                "-m",
+                "sh",
+                "-c",
+                "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"",
+                "sh",
+            ])
+            .arg(place.join("hosts"))
+            .arg(lab.tool("exhibit-server").get_program())
+            .args(arguments);
+        run(&mut command).unwrap()
+    };
+    let (admin, directory) = (lab.path("admin"), lab.path("host-server"));
+    let store = format!("s3:{}", place.join("host.toml").display());
+    let (folder, authority, roster) = (
+        place.join("folder"),
+        admin.join("authority"),
+        admin.join("roster-1.signed"),
+    );
+    let words: Vec<&std::ffi::OsStr> = vec![
+        "init".as_ref(),
+        directory.as_ref(),
+        "--authority".as_ref(),
+        authority.as_ref(),
+        "--roster".as_ref(),
+        roster.as_ref(),
+        "--store".as_ref(),
+        store.as_ref(),
+        "--store".as_ref(),
+        folder.as_ref(),
+        "--address".as_ref(),
+        "localhost:1".as_ref(),
+        "--enrol-address".as_ref(),
+        "localhost:2".as_ref(),
+    ];
+    inside(&words);
+    let probed = inside(&["store".as_ref(), "probe".as_ref(), directory.as_ref()]);
+    let probed = String::from_utf8_lossy(&probed.stdout).into_owned();
+    assert!(probed.contains("create_only"), "{probed}");
+    // The server says where it lies, by the other style.
+    let user = format!("{}:{}", bucket.facts["S3_KEY_ID"], bucket.facts["S3_SECRET"]);
+    let marker = run(Command::new("curl")
+        .args(["-sSf", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user])
+        .args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
+        .arg(format!(
+            "{}/{}/lab/store.json",
+            bucket.facts["S3_HTTP"], bucket.name
+        )))
+    .unwrap();
+    assert!(String::from_utf8_lossy(&marker.stdout).contains("\"deployment\":\"lab\""));
+    println!("tried: path_style = false, bucket in the host's name; got: initialised and probed\n{probed}");
+}

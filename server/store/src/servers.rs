@@ -2,6 +2,7 @@
 //! Each server is named by a variable with the path of its `ready` file; without it the test says that it was skipped.
 
 mod conformance_table;
+mod encryption;
 mod faults;
 mod lock;
 mod proxy;

@@ -244,8 +244,20 @@ impl Bucket {
                 .server_side_encryption(ServerSideEncryption::AwsKms)
                 .ssekms_key_id(key);
         }
+        let kms_key = self.kms_key.clone();
         self.wait(async move {
             let answer = request.send().await.map_err(|error| Failure::of(&error))?;
+            // Servers answer 200 to headers they do not know: what is not said to be encrypted lies there in plain.
+            if let Some(key) = kms_key
+                && !(answer.server_side_encryption() == Some(&ServerSideEncryption::AwsKms)
+                    && answer.ssekms_key_id().is_some_and(|id| id.ends_with(key.as_str())))
+            {
+                return Err(Failure::ours(
+                    FailureKind::Permanent,
+                    "the server took the object without encrypting it under `kms_key`: give the server that key, or \
+                     remove `kms_key` from the settings if it is meant to lie there in plain",
+                ));
+            }
             Ok(answer.version_id().map(str::to_owned))
         })
     }

@@ -89,7 +89,15 @@ impl Failure {
                 format!("the answer was cut: {}", chain(error)),
             );
         }
-        let (kind, next) = judge(status, code);
+        let (kind, next) = if message.to_ascii_lowercase().contains("kms") {
+            // Ceph calls a missing key InvalidAccessKeyId: nobody shall look for it among the credentials.
+            (
+                FailureKind::Permanent,
+                ". The server does not have the key `kms_key` or may not use it: name one that it has, or let it",
+            )
+        } else {
+            judge(status, code)
+        };
         let id = answer.headers().get("x-amz-request-id").unwrap_or("none");
         let said = [code, message]
             .iter()

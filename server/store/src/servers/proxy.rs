@@ -24,6 +24,8 @@ pub(super) enum Fault {
     OtherByte,
     /// Answered after a while.
     Slow(Duration),
+    /// The server does it; its answer says nothing of encryption.
+    Unencrypted,
     /// Answered with that status and code.
     Answer(u16, &'static str),
 }
@@ -155,7 +157,7 @@ impl Shared {
             }
             Fault::SayDone => answer(200, ""),
             Fault::Answer(status, code) => answer(status, code),
-            Fault::None | Fault::CutAfter | Fault::OtherByte | Fault::Slow(_) => {
+            Fault::None | Fault::CutAfter | Fault::OtherByte | Fault::Slow(_) | Fault::Unencrypted => {
                 let mut server = self.begin(&head)?;
                 server.write_all(&body)?;
                 let mut answer = Vec::new();
@@ -176,6 +178,7 @@ impl Shared {
                 }
                 answer
             }
+            Fault::Unencrypted => without_encryption(&answer),
             _ => answer,
         };
         client.write_all(&answer)
@@ -194,6 +197,17 @@ impl Shared {
         server.write_all(format!("{request}\r\nConnection: close\r\n{headers}").as_bytes())?;
         Ok(server)
     }
+}
+
+/// The answer of a server that does not know the header: without the lines that speak of it.
+fn without_encryption(answer: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(answer);
+    let kept = text.split_inclusive("\r\n").filter(|line| {
+        !line
+            .to_ascii_lowercase()
+            .starts_with("x-amz-server-side-encryption")
+    });
+    kept.collect::<String>().into_bytes()
 }
 
 fn answer(status: u16, code: &str) -> Vec<u8> {
