@@ -8,6 +8,7 @@
 
 pub mod addresses;
 pub mod chores;
+pub mod legal_holds;
 pub mod listeners;
 pub mod notify;
 pub mod repairs;

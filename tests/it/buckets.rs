@@ -21,6 +21,11 @@ struct Bucket {
 impl Bucket {
     /// `None` where the suite started no Ceph, with a word.
     fn new(name: &str) -> Option<Self> {
+        Self::with(name, &[])
+    }
+
+    /// Made with these headers.
+    fn with(name: &str, headers: &[&str]) -> Option<Self> {
         let Some(ready) = std::env::var_os("EXHIBIT_TEST_CEPH") else {
             println!("SKIPPED buckets on Ceph RGW: EXHIBIT_TEST_CEPH is not set; run `make test-stores`");
             return None;
@@ -38,23 +43,38 @@ impl Bucket {
             name,
             place: tempfile::tempdir().unwrap(),
         };
-        // As an operator would without any of our programs.
-        let user = format!("{}:{}", bucket.facts["S3_KEY_ID"], bucket.facts["S3_SECRET"]);
-        run(Command::new("curl")
-            .args([
-                "-sSf",
-                "-X",
-                "PUT",
-                "-H",
-                "x-amz-content-sha256: UNSIGNED-PAYLOAD",
-                "--aws-sigv4",
-                "aws:amz:us-east-1:s3",
-                "--user",
-                &user,
-            ])
-            .arg(format!("{}/{}", bucket.facts["S3_HTTP"], bucket.name)))
-        .unwrap();
+        let mut make = bucket.curl("");
+        for header in headers {
+            make.args(["-H", header]);
+        }
+        run(make.args(["-X", "PUT"])).unwrap();
         Some(bucket)
+    }
+
+    /// A request as an operator makes it without any of our programs.
+    fn curl(&self, path_and_query: &str) -> Command {
+        let mut command = Command::new("curl");
+        command
+            .args(["-sSf", "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
+            .args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user"])
+            .arg(format!("{}:{}", self.facts["S3_KEY_ID"], self.facts["S3_SECRET"]))
+            .arg(format!("{}/{}{path_and_query}", self.facts["S3_HTTP"], self.name));
+        command
+    }
+
+    /// What such a request answers.
+    fn asked(&self, path_and_query: &str) -> String {
+        let answer = run(&mut self.curl(path_and_query)).unwrap();
+        String::from_utf8_lossy(&answer.stdout).into_owned()
+    }
+
+    /// Names of the objects below a prefix.
+    fn names(&self, prefix: &str) -> Vec<String> {
+        let listed = self.asked(&format!("?list-type=2&prefix={}", prefix.replace('/', "%2F")));
+        let names = listed.split("<Key>").skip(1);
+        names
+            .map(|rest| rest.split('<').next().unwrap().to_owned())
+            .collect()
     }
 
     /// What `exhibit-server init --store` is given.
@@ -397,15 +417,51 @@ fn a_bucket_that_is_part_of_the_host_name_is_a_store_as_well() {
     let probed = String::from_utf8_lossy(&probed.stdout).into_owned();
     assert!(probed.contains("create_only"), "{probed}");
     // The server says where it lies, by the other style.
-    let user = format!("{}:{}", bucket.facts["S3_KEY_ID"], bucket.facts["S3_SECRET"]);
-    let marker = run(Command::new("curl")
-        .args(["-sSf", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user])
-        .args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
-        .arg(format!(
-            "{}/{}/lab/store.json",
-            bucket.facts["S3_HTTP"], bucket.name
-        )))
-    .unwrap();
-    assert!(String::from_utf8_lossy(&marker.stdout).contains("\"deployment\":\"lab\""));
+    assert!(bucket.asked("/lab/store.json").contains("\"deployment\":\"lab\""));
     println!("tried: path_style = false, bucket in the host's name; got: initialised and probed\n{probed}");
+}
+
+#[test]
+fn a_hold_of_the_incident_is_a_legal_hold_in_the_bucket() {
+    let name = "a_hold_of_the_incident_is_a_legal_hold_in_the_bucket";
+    if !is_root(name) {
+        return;
+    }
+    let Some(bucket) = Bucket::with("held", &["x-amz-bucket-object-lock-enabled: true"]) else {
+        return;
+    };
+    let mut lab = bucket.lab(&[]);
+    let (profile, incident) = field(&mut lab);
+    let id = text(&lab.collect(&incident, "web-03", &profile).unwrap(), "collection").unwrap();
+    let objects = || {
+        let rooms = ["segments", "seals"].map(|room| bucket.names(&format!("lab/{room}/{id}/")));
+        rooms.concat()
+    };
+    let held = || {
+        let on = |object: &String| {
+            let answer = attempt(&mut bucket.curl(&format!("/{object}?legal-hold="))).unwrap();
+            String::from_utf8_lossy(&answer.stdout).contains("<Status>ON</Status>")
+        };
+        objects().iter().filter(|object| on(object)).count()
+    };
+    let count = objects().len();
+    assert!(count >= 2, "{count}");
+    assert_eq!(held(), 0);
+    run(lab
+        .exhibit()
+        .args(["incident", "hold", "place", &incident, "--reason", "litigation"]))
+    .unwrap();
+    wait_for("the legal hold in the bucket", || {
+        Ok((held() == count).then_some(()))
+    })
+    .unwrap_or_else(|cause| panic!("{cause:#}: {} of {count}\n{}", held(), lab.logs()));
+    lab.log_in("bob").unwrap();
+    run(lab
+        .exhibit_as("bob")
+        .args(["incident", "hold", "release", &incident, "--reason", "settled"]))
+    .unwrap();
+    wait_for("the end of the legal hold", || Ok((held() == 0).then_some(()))).unwrap();
+    println!(
+        "tried: hold placed, then released; got: {count} objects under legal hold in the bucket, then free"
+    );
 }

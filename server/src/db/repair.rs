@@ -116,9 +116,11 @@ pub fn repair_done(tx: &Connection, task: &RepairTask, copies: Option<u32>) -> R
         "DELETE FROM repair_queue WHERE store = ?1 AND key = ?2",
         params![task.store, task.key],
     )?;
-    let segment = Key::parse(&task.key)
-        .ok()
-        .filter(|key| key.kind() == KeyKind::Segment);
+    let key = Key::parse(&task.key).ok();
+    if let Some(collection) = key.as_ref().and_then(Key::collection) {
+        super::hold_marks::again(tx, &task.store, &collection)?;
+    }
+    let segment = key.filter(|key| key.kind() == KeyKind::Segment);
     let place = segment.and_then(|key| Some((key.collection()?, key.index()?)));
     if removed == 1
         && let Some(((collection, index), copies)) = place.zip(copies)

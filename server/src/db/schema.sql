@@ -273,6 +273,15 @@ CREATE TABLE repair_queue (
     PRIMARY KEY (store, key)
 ) STRICT, WITHOUT ROWID;
 
+-- Legal holds that buckets were told of; what is to be held, the table `holds` says.
+CREATE TABLE hold_marks (
+    store      TEXT    NOT NULL,
+    collection BLOB    NOT NULL,
+    held       INTEGER NOT NULL,
+    segments   INTEGER NOT NULL,                -- as many as the collection had; -1: an object was made again since
+    PRIMARY KEY (store, collection)
+) STRICT, WITHOUT ROWID;
+
 -- The newest pass of the scrub over each store.
 CREATE TABLE scrubs (
     store           TEXT PRIMARY KEY,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{notify, repairs, rosters, sweep};
+use super::{legal_holds, notify, repairs, rosters, sweep};
 use crate::collector::Collector;
 use crate::db;
 use crate::grpc::failure::{Failure, chain};
@@ -49,6 +49,13 @@ pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stam
             Box::pin(async move { scrub::keep(&scrubber, store).await }),
         );
     }
+    for store in collector.replicas.stores() {
+        let (holder, store) = (shared(), Arc::clone(store));
+        spawn(
+            "legal holds",
+            Box::pin(async move { legal_holds::keep(&holder, store).await }),
+        );
+    }
     spawn("sweep", Box::pin(async move { first_sweep(&sweeper).await }));
     for (client, every) in collector.tsas.iter().cloned().zip(stamp_every) {
         let stamper = shared();
@@ -61,7 +68,7 @@ pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stam
 }
 
 /// Waits; false when the drain began.
-async fn pause(collector: &Collector, length: Duration) -> bool {
+pub(super) async fn pause(collector: &Collector, length: Duration) -> bool {
     tokio::select! {
         () = collector.intake.cancelled() => false,
         () = tokio::time::sleep(length) => true,

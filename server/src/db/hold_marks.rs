@@ -1,0 +1,67 @@
+//! What stores were told: legal holds of their own on a collection's objects.
+//!
+//! Not a projection: the ledger says what is to be held, these rows what was done about it. Lost, it is done again.
+
+use rusqlite::{Connection, params};
+
+use super::DbError;
+
+/// A collection whose objects on one store are not held as its incident's holds ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldTask {
+    /// Which.
+    pub collection: [u8; 32],
+    /// Held, or free again.
+    pub held: bool,
+    /// Its segments by now.
+    pub segments: u64,
+}
+
+/// Collections that ended and whose objects on this store have to be told, oldest first. Where nothing is known of an incident
+/// that ever had a hold, they are told in either case.
+///
+/// # Errors
+/// Of the database.
+pub fn due(reader: &Connection, store: &str, limit: u32) -> Result<Vec<HoldTask>, DbError> {
+    let mut statement = reader.prepare_cached(
+        "SELECT id, wanted, segments FROM (
+             SELECT c.number, c.id, c.segments, m.held, m.segments AS marked,
+                 EXISTS (SELECT 1 FROM holds AS h WHERE h.incident = c.incident) AS ever,
+                 EXISTS (SELECT 1 FROM holds AS h WHERE h.incident = c.incident AND h.released = '') AS wanted
+             FROM collections AS c LEFT JOIN hold_marks AS m ON m.store = ?1 AND m.collection = c.id
+             WHERE c.state <> 'running')
+         WHERE (held IS NULL AND ever) OR held <> wanted OR (wanted AND marked <> segments)
+         ORDER BY number LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![store, limit], |row| {
+        Ok(HoldTask {
+            collection: row.get(0)?,
+            held: row.get(1)?,
+            segments: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The store keeps them so now.
+///
+/// # Errors
+/// Of the database.
+pub fn done(tx: &Connection, store: &str, task: &HoldTask) -> Result<(), DbError> {
+    tx.prepare_cached(
+        "INSERT INTO hold_marks (store, collection, held, segments) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (store, collection) DO UPDATE SET held = ?3, segments = ?4",
+    )?
+    .execute(params![store, task.collection, task.held, task.segments])?;
+    Ok(())
+}
+
+/// An object of the collection was made again on that store, without a hold: all of them are told again.
+///
+/// # Errors
+/// Of the database.
+pub fn again(tx: &Connection, store: &str, collection: &[u8; 32]) -> Result<(), DbError> {
+    tx.prepare_cached("UPDATE hold_marks SET segments = -1 WHERE store = ?1 AND collection = ?2")?
+        .execute(params![store, collection])?;
+    Ok(())
+}

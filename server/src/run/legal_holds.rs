@@ -1,0 +1,91 @@
+//! Buckets that lock are told what is under legal hold, so that they keep it also against whoever holds our credentials.
+//!
+//! Guarantee: while a hold of its incident stands, each segment and seal of a collection that ended is under legal hold in every such
+//! bucket, or is told again until it is; when the last one is released they are free. Not here: whether a hold stands (`retention`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{LockProof, Store, StoreError};
+
+use crate::collector::{Collector, blocking};
+use crate::db::hold_marks::{self, HoldTask};
+use crate::grpc::failure::Failure;
+
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a bucket that failed is left alone.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Collections told in one round.
+const AT_ONCE: u32 = 16;
+
+/// Whether a store can hold objects by itself.
+fn can_hold(store: &dyn Store) -> bool {
+    store
+        .capabilities()
+        .is_some_and(|seen| seen.lock != LockProof::None)
+}
+
+/// Rounds until the drain.
+pub async fn keep(collector: &Collector, store: Arc<dyn Store>) {
+    let mut wait = LOOK;
+    while super::chores::pause(collector, wait).await {
+        // What a bucket that was away at the start can do is known when it is back.
+        if !can_hold(store.as_ref()) {
+            wait = PATIENCE;
+            continue;
+        }
+        wait = match round(collector, &store).await {
+            Ok(()) => LOOK,
+            Err(failure) => {
+                super::chores::log("legal holds", &failure);
+                PATIENCE
+            }
+        };
+    }
+}
+
+async fn round(collector: &Collector, store: &Arc<dyn Store>) -> Result<(), Failure> {
+    let unreachable = |error| Failure::unavailable("reach its database", error);
+    let name = store.identity().store.clone();
+    let asked = name.clone();
+    let due = collector
+        .db
+        .read_async(move |db| hold_marks::due(db, &asked, AT_ONCE))
+        .await
+        .map_err(unreachable)?;
+    for task in due {
+        let place = Arc::clone(store);
+        let objects = blocking(move || tell(place.as_ref(), &task))
+            .await?
+            .map_err(|error| Failure::unavailable("set a legal hold", error))?;
+        // Crash now: they are told once more, which changes nothing.
+        let marked = name.clone();
+        collector
+            .db
+            .write_async(move |tx| hold_marks::done(tx, &marked, &task))
+            .await
+            .map_err(unreachable)?;
+        let collection = hex::encode(task.collection);
+        tracing::info!(
+            store = name,
+            collection,
+            held = task.held,
+            objects,
+            "Legal hold in the bucket"
+        );
+    }
+    Ok(())
+}
+
+/// Sets or clears the hold on every object of the collection that is there; returns how many.
+fn tell(store: &dyn Store, task: &HoldTask) -> Result<u64, StoreError> {
+    let mut objects = 0;
+    for room in ["segments", "seals"] {
+        for key in store.list(&format!("{room}/{}/", hex::encode(task.collection)))? {
+            store.set_legal_hold(&key, task.held)?;
+            objects += 1;
+        }
+    }
+    Ok(objects)
+}
