@@ -23,6 +23,7 @@ pub mod run;
 pub mod scrub;
 pub mod source;
 pub mod state;
+pub mod statement;
 pub mod status;
 pub mod throttle;
 pub mod witness;
