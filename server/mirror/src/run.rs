@@ -5,6 +5,7 @@
 
 mod collections;
 mod contact;
+mod giving;
 mod rounds;
 mod scrubbing;
 
@@ -16,16 +17,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use evidence::id::MirrorId;
-use store::{DirectoryStore, Replicas};
+use store::Replicas;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
 use self::collections::evidence_thread;
-use self::contact::{credentials, follow, renew};
+use self::contact::{credentials, follow, look, renew};
 use self::rounds::ledger_thread;
 use self::scrubbing::scrub_thread;
-use crate::config::{Config, ConfigError, Layout, open_stores};
+use crate::config::{Config, ConfigError, Layout, open_source, open_stores};
 use crate::cosign::{Cosigner, Role};
+use crate::judge::Judges;
 use crate::keys::{KeyError, Keys};
 use crate::remote::{Remote, RemoteError};
 use crate::rules::Job;
@@ -49,6 +51,8 @@ struct Shared {
     /// Where bytes come from.
     source: Box<dyn Source>,
     remote: Arc<Remote>,
+    /// Who verifies containers, away from the keys.
+    judges: Box<dyn Judges>,
     board: Arc<Board>,
     repaired: AtomicU64,
     stop: AtomicBool,
@@ -88,7 +92,7 @@ pub struct Running {
 ///
 /// # Errors
 /// `RunError`, in words for the operator.
-pub fn start(directory: &Path) -> Result<Running, RunError> {
+pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunError> {
     let layout = Layout(directory.to_owned());
     let config = layout.config()?;
     let (pins, card) = layout.pins(&config.deployment)?;
@@ -119,10 +123,9 @@ pub fn start(directory: &Path) -> Result<Running, RunError> {
         Arc::clone(&throttle),
         end,
     )?);
-    let source: Box<dyn Source> = match &config.source {
-        Some(path) => Box::new(StoreSource(Arc::new(
-            DirectoryStore::open(path).map_err(ConfigError::from)?,
-        ))),
+    let place = open_source(&config)?;
+    let source: Box<dyn Source> = match &place {
+        Some(store) => Box::new(StoreSource(Arc::clone(store))),
         None => Box::new(Arc::clone(&remote)),
     };
     let size = cosigner
@@ -139,6 +142,7 @@ pub fn start(directory: &Path) -> Result<Running, RunError> {
         own,
         source,
         remote,
+        judges,
         board,
         repaired: AtomicU64::new(0),
         stop: AtomicBool::new(false),
@@ -152,7 +156,11 @@ pub fn start(directory: &Path) -> Result<Running, RunError> {
         wants_all: AtomicBool::new(false),
     });
     let (notes, rounds) = sync_channel(1);
+    if let Some(place) = place {
+        runtime.spawn(look(Arc::clone(&shared), place, notes.clone()));
+    }
     runtime.spawn(follow(Arc::clone(&shared), notes, wake));
+    runtime.spawn(giving::give(Arc::clone(&shared)));
     runtime.spawn(renew(Arc::clone(&shared), config, card, credentials));
     let thread = |name: &str, work: fn(&Shared)| {
         let shared = Arc::clone(&shared);

@@ -10,7 +10,7 @@ use evidence::signed::Signed;
 
 use super::{LOOK, RETRY, Shared};
 use crate::chain;
-use crate::copy::{CopyError, copy};
+use crate::copy::{CopyError, Parts, copy};
 use crate::cosign::Role;
 use crate::objects::ObjectError;
 use crate::remote::said;
@@ -89,10 +89,13 @@ fn one(shared: &Shared, job: &Job) -> Result<(), CopyFailure> {
     let go_on = || shared.goes_on();
     let copied = copy(
         job,
-        &shared.own,
-        Some(shared.source.as_ref()),
-        &shared.repaired,
-        &go_on,
+        &Parts {
+            own: &shared.own,
+            source: Some(shared.source.as_ref()),
+            repaired: &shared.repaired,
+            judges: shared.judges.as_ref(),
+            go_on: &go_on,
+        },
     );
     let copied = copied.map_err(|error| match error {
         CopyError::Stopped => CopyFailure::Stopped,

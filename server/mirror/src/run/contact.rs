@@ -7,17 +7,21 @@ use std::time::Duration;
 
 use certs::certificate::Leaf;
 use certs::identity::Credentials;
+use store::{Key, Store};
 use tokio::sync::Notify;
 
 use super::{RunError, Shared};
 use crate::chain;
 use crate::config::{Card, Config, Layout};
+use crate::cosign::LogNote;
 use crate::remote::{certify, said};
 use crate::status::Board;
 
 /// Waits between tries to reach the collector.
-const BACKOFF_MIN: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+pub(super) const BACKOFF_MIN: Duration = Duration::from_secs(1);
+pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// How often a store of the collector is looked at for a newer note.
+const LOOK_AT_SOURCE: Duration = Duration::from_secs(10);
 
 /// Reads the TLS key; without a certificate asks for one until it is there.
 pub(super) fn credentials(
@@ -95,6 +99,39 @@ fn away(shared: &Shared, why: &str) {
     shared
         .board
         .update(|status| status.waiting = format!("the collector is away: {why}"));
+}
+
+/// Looks for newer notes in a store of the collector, which may be there when the collector is not.
+pub(super) async fn look(shared: Arc<Shared>, place: Arc<dyn Store>, notes: SyncSender<()>) {
+    loop {
+        let store = Arc::clone(&place);
+        let read = tokio::task::spawn_blocking(move || store.read(&Key::checkpoint())).await;
+        match read {
+            Ok(Ok(bytes)) => {
+                if is_newer(&shared, &bytes) {
+                    *shared.newest() = Some(bytes);
+                    notes.try_send(()).unwrap_or_default();
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(cause = %chain(&error), "The source's note cannot be read; it is tried again");
+            }
+            Err(error) => tracing::error!(%error, "The look into the source failed"),
+        }
+        tokio::time::sleep(LOOK_AT_SOURCE).await;
+    }
+}
+
+/// Whether a note is of the log and larger than the newest that came. A store may lag behind what the collector shows.
+fn is_newer(shared: &Shared, bytes: &[u8]) -> bool {
+    let pins = shared.cosigner.pins();
+    let size = |bytes: &[u8]| {
+        LogNote::read(bytes, &pins.origin(), &pins.log_key)
+            .ok()
+            .map(|note| note.checkpoint.size)
+    };
+    let known = shared.newest().as_deref().and_then(size);
+    size(bytes) > known
 }
 
 /// Renews the certificate at half its life.

@@ -52,9 +52,11 @@ pub(super) fn scrub_thread(shared: &Shared) {
         };
         let go_on = || shared.goes_on();
         let parts = scrub::Parts {
+            pins: shared.cosigner.pins(),
             own: &shared.own,
             source: Some(shared.source.as_ref()),
             repaired: &shared.repaired,
+            judges: shared.judges.as_ref(),
             throttle: &shared.scrub_throttle,
             go_on: &go_on,
             progress: &show,
