@@ -63,6 +63,8 @@ pub const TABLE: &[(&str, Callers)] = &[
     ("/exhibit.v1.MirrorService/Follow", Callers::Mirrors),
     ("/exhibit.v1.MirrorService/Fetch", Callers::Mirrors),
     ("/exhibit.v1.MirrorService/Replicated", Callers::Mirrors),
+    ("/exhibit.v1.MirrorService/Wanted", Callers::Mirrors),
+    ("/exhibit.v1.MirrorService/Offer", Callers::Mirrors),
     (
         "/exhibit.v1.IncidentService/OpenIncident",
         Callers::Persons(&[RESPONDER]),
@@ -401,7 +403,7 @@ mod tests {
             let (service, name) = method.trim_start_matches("/exhibit.v1.").split_once('/').unwrap();
             assert!(schema.contains(service) && schema.contains(name), "{method}");
         }
-        assert_eq!(proto::METHODS.len(), 39);
+        assert_eq!(proto::METHODS.len(), 41);
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::orders::progress::OrderWatches;
 use crate::people::People;
 use crate::scrub::Scrubber;
 use crate::tsa::TsaClient;
+use crate::wants::Wants;
 
 /// A running collector.
 pub struct Collector {
@@ -90,6 +91,8 @@ pub struct Collector {
     pub scrub: Scrubber,
     /// Wakes the repairer.
     pub repair: Notify,
+    /// What mirrors are asked for.
+    pub wants: Wants,
     /// One at a time looks what the ledger says of an object, and adds to it.
     pub fixity: tokio::sync::Mutex<()>,
     /// One round of repair at a time.

@@ -2,7 +2,7 @@
 //! Exit codes: 0 ok, 1 something kept failed a check, 2 could not, 64 usage.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -15,7 +15,7 @@ use server::foundation::{Layout, open_for_check};
 use server::init::{InitOptions, init};
 use server::ledger::{FsckOptions, fsck};
 use server::rebuild::rebuild;
-use store::{Degraded, S3Settings};
+use store::Degraded;
 
 /// Makes a collector: keys, database, stores, settings, first ledger entries
 #[derive(Debug, Args)]
@@ -105,7 +105,7 @@ pub fn run_init(args: InitArgs) -> Result<ExitCode> {
     let stores = args
         .stores
         .iter()
-        .map(|given| place_of(given))
+        .map(|given| StorePlace::given(given).map_err(|reason| anyhow!(reason)))
         .collect::<Result<_>>()?;
     let options = InitOptions {
         directory: args.directory,
@@ -145,16 +145,6 @@ pub fn run_init(args: InitArgs) -> Result<ExitCode> {
     );
     println!("Next: exhibit-server run {}", directory.display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// A directory, or `s3:` and the file with the settings of a bucket (`./s3:…` is a directory).
-fn place_of(given: &Path) -> Result<StorePlace> {
-    let Some(file) = given.to_str().and_then(|given| given.strip_prefix("s3:")) else {
-        return Ok(given.to_path_buf().into());
-    };
-    let text = fs_err::read_to_string(file)?;
-    let settings = S3Settings::parse(&text).map_err(|reason| anyhow!("{file}: {reason}"))?;
-    Ok(StorePlace::Bucket(settings))
 }
 
 /// `exhibit-server rebuild`

@@ -9,7 +9,8 @@ use std::time::Duration;
 use evidence::enrolment::Address;
 use evidence::id::{CollectorId, DeploymentId};
 use serde::Deserialize;
-use store::{Degraded, ReplicationPolicy, S3Settings};
+pub use store::StorePlace;
+use store::{Degraded, ReplicationPolicy};
 
 use crate::scrub::Pace;
 
@@ -124,83 +125,21 @@ impl From<ScrubConfig> for Pace {
     }
 }
 
-/// Where a store lies: `kind = "directory"`, the default, or `kind = "s3"`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StorePlace {
-    /// A bucket, or a part of one.
-    Bucket(S3Settings),
-    /// A directory of this machine.
-    Directory(PathBuf),
-}
-
-impl From<PathBuf> for StorePlace {
-    fn from(path: PathBuf) -> Self {
-        Self::Directory(path)
-    }
-}
-
-impl std::fmt::Display for StorePlace {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bucket(settings) => out.write_str(&settings.place()),
-            Self::Directory(path) => path.display().fmt(out),
-        }
-    }
-}
-
-impl StorePlace {
-    /// True when two stores here would be one.
-    fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Bucket(one), Self::Bucket(two)) => {
-                (&one.endpoint, &one.bucket, &one.prefix) == (&two.endpoint, &two.bucket, &two.prefix)
-            }
-            _ => self == other,
-        }
-    }
-}
-
 /// By hand: a kind that may be missing and unknown settings that may not are more than derived code can tell apart.
 impl TryFrom<toml::Table> for StoreConfig {
     type Error = String;
 
     fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct DirectorySettings {
-            path: PathBuf,
-        }
         let id = match table.remove("id") {
             Some(toml::Value::String(id)) => id,
             _ => return Err("a [[store]] needs an id".to_owned()),
-        };
-        let kind = match table.remove("kind") {
-            None => "directory".to_owned(),
-            Some(toml::Value::String(kind)) => kind,
-            Some(_) => return Err(format!("store `{id}`: kind is \"directory\" or \"s3\"")),
         };
         let leaving = match table.remove("leaving") {
             None => false,
             Some(toml::Value::Boolean(leaving)) => leaving,
             Some(_) => return Err(format!("store `{id}`: leaving is true or false")),
         };
-        let wrong = |error: &dyn std::fmt::Display| format!("store `{id}`: {}", error.to_string().trim());
-        let place = match kind.as_str() {
-            "directory" => {
-                let settings: DirectorySettings = table.try_into().map_err(|error| wrong(&error))?;
-                StorePlace::Directory(settings.path)
-            }
-            "s3" => {
-                let settings: S3Settings = table.try_into().map_err(|error| wrong(&error))?;
-                settings.check().map_err(|error| wrong(&error))?;
-                StorePlace::Bucket(settings)
-            }
-            other => {
-                return Err(format!(
-                    "store `{id}`: kind is \"directory\" or \"s3\", not {other}"
-                ));
-            }
-        };
+        let place = StorePlace::of_table(table).map_err(|error| format!("store `{id}`: {error}"))?;
         Ok(Self { id, place, leaving })
     }
 }
@@ -323,7 +262,7 @@ impl Config {
                 StorePlace::Directory(path) => {
                     text.push_str(&format!("path = {}\n", quoted(&path.display().to_string())));
                 }
-                StorePlace::Bucket(settings) => push_bucket(&mut text, settings),
+                StorePlace::Bucket(settings) => text.push_str(&settings.to_toml()),
             }
             if store.leaving {
                 text.push_str("leaving = true\n");
@@ -357,90 +296,6 @@ impl Config {
         }
         text
     }
-}
-
-/// Settings of a bucket, those that were not given as comments.
-fn push_bucket(text: &mut String, settings: &S3Settings) {
-    let S3Settings {
-        endpoint,
-        region,
-        bucket,
-        prefix,
-        credentials,
-        ca_file,
-        path_style,
-        kms_key,
-        retention,
-        domain,
-        timeout_s,
-    } = settings;
-    let mut line = |comment: &str, name: &str, value: Option<String>, example: &str| {
-        if !comment.is_empty() {
-            text.push_str(&format!("# {comment}\n"));
-        }
-        match value {
-            Some(value) => text.push_str(&format!("{name} = {value}\n")),
-            None => text.push_str(&format!("# {name} = {example}\n")),
-        }
-    };
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| quoted(&path.display().to_string()));
-    line("", "kind", Some(quoted("s3")), "");
-    line("", "endpoint", Some(quoted(endpoint)), "");
-    line("", "region", Some(quoted(region)), "");
-    line("", "bucket", Some(quoted(bucket)), "");
-    line(
-        "What stands before every key; ends in a slash.",
-        "prefix",
-        Some(quoted(prefix)),
-        "",
-    );
-    line(
-        "File of mode 0600 with access_key_id, secret_access_key and, if there is one, session_token; without it AWS_ACCESS_KEY_ID \
-         and its kin of the environment.",
-        "credentials",
-        path(credentials),
-        "\"/etc/exhibit/bucket.credentials\"",
-    );
-    line(
-        "Authorities that vouch for the server, PEM; without it those of this machine.",
-        "ca_file",
-        path(ca_file),
-        "\"/etc/exhibit/bucket-ca.pem\"",
-    );
-    line(
-        "Bucket in the path, not in the host name.",
-        "path_style",
-        Some(path_style.to_string()),
-        "",
-    );
-    line(
-        "SSE-KMS key of the server.",
-        "kms_key",
-        kms_key.as_deref().map(quoted),
-        "\"alias/evidence\"",
-    );
-    let lock = retention.map(|retention| {
-        let mode = quoted(retention.mode.as_str());
-        format!("{{ mode = {mode}, days = {} }}", retention.days)
-    });
-    line(
-        "Object Lock for each object but details and the newest checkpoint. Nobody can shorten \"compliance\".",
-        "retention",
-        lock,
-        "{ mode = \"governance\", days = 365 }",
-    );
-    line(
-        "What fails together; stands in the store's own marker since it was made.",
-        "domain",
-        domain.as_deref().map(quoted),
-        "\"provider-2\"",
-    );
-    line(
-        "Seconds for one attempt of one request.",
-        "timeout_s",
-        Some(timeout_s.to_string()),
-        "",
-    );
 }
 
 /// A TOML basic string.
@@ -480,6 +335,8 @@ pub enum ConfigError {
 
 #[cfg(test)]
 mod tests {
+    use store::S3Settings;
+
     use super::*;
 
     fn example() -> Config {

@@ -15,6 +15,7 @@ mod client;
 mod contradiction;
 mod heads;
 mod rounds;
+mod start;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,7 @@ use tokio::sync::{Notify, watch};
 pub use client::{AskError, WitnessClient};
 pub use heads::CosignedHead;
 pub use rounds::rounds;
+pub use start::WitnessedMore;
 
 use crate::ledger::{Log, LogError};
 use crate::metrics;

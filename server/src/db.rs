@@ -28,8 +28,8 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use projection::ProjectionError;
 pub use repair::{
-    QueueSink, RepairTask, hurry, is_wanting, keep_only, repair_done, repair_failed, repairs_due,
-    repairs_waiting, want, wanting_on,
+    QueueSink, RepairTask, hurry, is_wanting, keep_only, lacking, lost, repair_done, repair_failed,
+    repairs_due, repairs_waiting, want, wanting_on,
 };
 use writer::Writer;
 

@@ -12,8 +12,7 @@ use evidence::roster::AuthoritySet;
 use evidence::time::Time;
 use ledger::VerifierKey;
 use store::{
-    DOMAIN_OF_DEVICE, DirectoryStore, Key, Replicas, S3Store, Store, StoreError, StoreIdentity,
-    UnavailableStore, Wanting, WantingSink,
+    Key, Replicas, S3Store, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink,
 };
 
 use crate::capabilities::{RecordError, record_at_start};
@@ -270,16 +269,9 @@ pub fn make_store(deployment: &DeploymentId, store: &StoreConfig, now: Time) -> 
         store: store.id.clone(),
         deployment: deployment.to_string(),
         created: now.to_string(),
-        domain: match &store.place {
-            StorePlace::Bucket(settings) => settings.failure_domain(),
-            StorePlace::Directory(_) => DOMAIN_OF_DEVICE.to_owned(),
-        },
+        domain: store.place.domain(),
     };
-    match &store.place {
-        StorePlace::Bucket(settings) => drop(S3Store::initialise(settings, &identity)?),
-        StorePlace::Directory(path) => drop(DirectoryStore::initialise(path, &identity)?),
-    }
-    Ok(())
+    store.place.initialise(&identity)
 }
 
 /// Whether there is a store of the settings' id and deployment at its place.
@@ -295,11 +287,10 @@ pub fn has_store(config: &Config, store: &StoreConfig) -> Result<bool, Foundatio
 }
 
 fn open_store(store: &StoreConfig, measure: Measure) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(match (&store.place, measure) {
-        (StorePlace::Directory(path), _) => Arc::new(DirectoryStore::open(path)?),
-        (StorePlace::Bucket(settings), Measure::Yes) => Arc::new(S3Store::open(settings)?),
-        (StorePlace::Bucket(settings), Measure::No) => Arc::new(S3Store::open_unmeasured(settings)?),
-    })
+    match (&store.place, measure) {
+        (StorePlace::Bucket(settings), Measure::No) => Ok(Arc::new(S3Store::open_unmeasured(settings)?)),
+        (place, _) => place.open(),
+    }
 }
 
 /// A store that is away is degraded; one that is another's is a mistake nobody should start with.

@@ -180,7 +180,10 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
             Ok(StoreConfig {
                 leaving: false,
                 id: format!("store-{number}"),
-                place: absolute(place.clone())?,
+                place: place
+                    .clone()
+                    .absolute()
+                    .map_err(|source| InitError::Io { source })?,
             })
         })
         .collect::<Result<_, InitError>>()?;
@@ -223,19 +226,6 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
     };
     // What would be refused at every start is refused now, before anything is made.
     Config::parse(&config.to_commented()).map_err(|reason| InitError::Settings { reason })
-}
-
-/// Paths as they read from any directory.
-fn absolute(place: StorePlace) -> Result<StorePlace, InitError> {
-    let whole = |path: PathBuf| std::path::absolute(path).map_err(|source| InitError::Io { source });
-    Ok(match place {
-        StorePlace::Directory(path) => StorePlace::Directory(whole(path)?),
-        StorePlace::Bucket(mut settings) => {
-            settings.credentials = settings.credentials.map(whole).transpose()?;
-            settings.ca_file = settings.ca_file.map(whole).transpose()?;
-            StorePlace::Bucket(settings)
-        }
-    })
 }
 
 fn make_directory(path: &Path) -> Result<(), InitError> {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod mirror_cmd;
+mod mirror_judge;
 mod restore_cmd;
 mod serve;
 mod store_cmd;

@@ -11,7 +11,11 @@ use evidence::enrolment::Address;
 use evidence::id::MirrorId;
 use mirror::init::{InitOptions, init};
 use mirror::status::Status;
+use store::StorePlace;
 
+use server::ingest::verifier::Program;
+
+use crate::mirror_judge::Caged;
 use crate::serve::{LogForm, log_to_stderr};
 
 /// Keeps a checked copy of ledger and evidence on another machine, and cosigns the ledger
@@ -33,6 +37,7 @@ enum MirrorCommand {
     Status(StatusArgs),
     Acknowledge(AcknowledgeArgs),
     CheckFraud(CheckFraudArgs),
+    Release(ReleaseArgs),
 }
 
 /// Makes a mirror: keys, store, pins, settings, and admission.json for an endpoint-admin
@@ -53,7 +58,7 @@ pub struct MirrorInitArgs {
     /// Public keys of the authority
     #[arg(long)]
     authority: PathBuf,
-    /// Directory for a store; several for several copies here
+    /// Directory for a store, or s3:FILE with the settings of a bucket; several for several copies
     #[arg(long = "store", required = true)]
     stores: Vec<PathBuf>,
     /// Main listener of the collector [default: as the card says]
@@ -62,7 +67,7 @@ pub struct MirrorInitArgs {
     /// Enrolment listener of the collector [default: as the card says]
     #[arg(long, value_name = "HOST:PORT")]
     enrol: Option<Address>,
-    /// A store of the collector, mounted here, to read bytes from
+    /// A store of the collector to read bytes from: a directory mounted here, or s3:FILE with the settings of a bucket
     #[arg(long)]
     source: Option<PathBuf>,
     /// Where the C2SP witness answers
@@ -124,6 +129,26 @@ pub struct CheckFraudArgs {
     card: PathBuf,
 }
 
+/// Gives out one stored object, against the proof that the access to it is in the ledger
+#[derive(Debug, Args)]
+#[command(after_help = "Example, on the mirror's machine, running or not:\n  \
+    exhibit-server mirror release /srv/mirror --entry access.entry --proof access.tlog-proof --out /media/out\n\n\
+    The entry is the evidence.accessed of segment/N, seal/N, manifest or delegation of a collection, as\n\
+    `exhibit ledger prove N` writes it with its proof. Nothing else is given out.")]
+pub struct ReleaseArgs {
+    /// Directory of the mirror
+    directory: PathBuf,
+    /// The ledger's entry, byte for byte
+    #[arg(long)]
+    entry: PathBuf,
+    /// Its .tlog-proof
+    #[arg(long)]
+    proof: PathBuf,
+    /// Existing directory for the object
+    #[arg(long)]
+    out: PathBuf,
+}
+
 /// `exhibit-server mirror …`
 ///
 /// # Errors
@@ -133,12 +158,15 @@ pub fn run(args: MirrorArgs) -> Result<ExitCode> {
         MirrorCommand::Init(args) => run_init(*args),
         MirrorCommand::Run(args) => {
             log_to_stderr(args.log)?;
-            let running = mirror::run::start(&args.directory).context("start the mirror")?;
+            let judges = Caged(Program::own()?);
+            let running =
+                mirror::run::start(&args.directory, Box::new(judges)).context("start the mirror")?;
             tracing::info!(witness = ?running.witness, "Mirror runs");
             running.until_signalled()?;
             Ok(ExitCode::SUCCESS)
         }
         MirrorCommand::Status(args) => status(&args),
+        MirrorCommand::Release(args) => release(&args),
         MirrorCommand::Acknowledge(args) => {
             let file = mirror::cosign::acknowledge(&args.directory)?;
             println!(
@@ -172,10 +200,14 @@ fn run_init(args: MirrorInitArgs) -> Result<ExitCode> {
         mirror: args.id.clone(),
         card: args.card,
         authority: args.authority,
-        stores: args.stores,
+        stores: args
+            .stores
+            .iter()
+            .map(|given| StorePlace::given(given).map_err(anyhow::Error::msg))
+            .collect::<Result<_>>()?,
         collector: args.collector,
         enrol: args.enrol,
-        source: args.source,
+        source: args.source.map(whole).transpose()?,
         listen: args.listen,
         metrics: args.metrics_listen,
         bandwidth: args.bandwidth,
@@ -197,6 +229,35 @@ fn run_init(args: MirrorInitArgs) -> Result<ExitCode> {
         mirror::init::ADMISSION_FILE
     );
     println!("Next: exhibit-server mirror run {}", directory.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A source as it reads from any directory.
+fn whole(given: PathBuf) -> Result<PathBuf> {
+    match given.to_str().and_then(|given| given.strip_prefix("s3:")) {
+        Some(file) => Ok(format!("s3:{}", std::path::absolute(file)?.display()).into()),
+        None => Ok(std::path::absolute(given)?),
+    }
+}
+
+fn release(args: &ReleaseArgs) -> Result<ExitCode> {
+    let (entry, proof) = (fs_err::read(&args.entry)?, fs_err::read(&args.proof)?);
+    let released = mirror::release::release(&args.directory, &entry, &proof)?;
+    let path = args.out.join(released.key.as_str().replace('/', "_"));
+    let mut file = fs_err::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
+    std::io::Write::write_all(&mut file, &released.bytes)?;
+    file.sync_all()?;
+    println!(
+        "Released to {}, by entry {}: {} ({} bytes) as {}",
+        released.person,
+        released.index,
+        released.key,
+        released.bytes.len(),
+        path.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,6 +12,7 @@ use clap::Args;
 use evidence::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain};
+use mirror::restore::Target;
 use server::config::Config;
 use server::foundation::{Foundation, Layout, has_store, make_store, open_for_check};
 use server::ledger::PendingEntry;
@@ -33,6 +34,9 @@ pub struct RestoreArgs {
     /// A note or .tlog-proof of the lost log that somebody holds; several are better
     #[arg(long)]
     newer: Vec<PathBuf>,
+    /// Goes on without the objects that no copy of the mirror has whole; they were listed before
+    #[arg(long)]
+    accept_damaged: bool,
 }
 
 /// `exhibit-server restore`
@@ -43,21 +47,50 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
     let layout = Layout::new(&args.directory);
     let config = Config::load(&args.directory)?;
     layout.check_modes()?;
-    if layout.database().exists() {
-        bail!(
+    let size = match server::restored::pending(&args.directory)? {
+        // The database is there already: what is left to do is to say so.
+        Some(pending) if layout.database().exists() => pending.size,
+        _ if layout.database().exists() => bail!(
             "{} is there: a collector with a database is not lost. Move it away if it is to be replaced",
             layout.database().display()
+        ),
+        _ => match copy(args, &config, &layout)? {
+            Some(size) => size,
+            None => return Ok(ExitCode::from(1)),
+        },
+    };
+    if !layout.log_key().exists() {
+        println!(
+            "The log key is not in the backup: this collector cannot go on writing its ledger. Put keys/log in place and run this again, or begin a succession"
         );
+        return Ok(ExitCode::from(1));
     }
+    record(args, size).context("record recovery.performed")?;
+    server::restored::done(&args.directory)?;
+    println!(
+        "recovery.performed is recorded. Next: exhibit-server run {}",
+        args.directory.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gives back stores and database; `None` when damaged objects keep it from that.
+fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u64>> {
     let from = mirror::restore::open(&args.from).context("open the mirror's copy")?;
     for store in &config.stores {
-        if !has_store(&config, store)? {
+        if !has_store(config, store)? {
             make_store(&config.deployment, store, server::clock::now()).context("make a fresh store")?;
         }
     }
-    let (replicas, key) = open_for_check(&config, &layout)?;
+    let (replicas, key) = open_for_check(config, layout)?;
     let shown = std::io::stderr().is_terminal();
-    let restored = mirror::restore::restore(&from, &replicas, &key, &args.newer, &|done, total| {
+    let target = Target {
+        into: &replicas,
+        key: &key,
+        newer: &args.newer,
+        accept_damaged: args.accept_damaged,
+    };
+    let restored = mirror::restore::restore(&from, &target, &|done, total| {
         if shown && done % 100 == 0 {
             eprint!("\r{done} of {total} objects");
         }
@@ -72,8 +105,18 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
         "Restored {} entries and {} objects ({} bytes)",
         restored.entries, restored.objects, restored.bytes
     );
+    if !restored.is_whole {
+        println!(
+            "NOT RESTORED: {} objects are damaged or missing, and the ledger has no head yet. Mend the mirror's copy (a scrub names \
+             what it cannot), take another mirror for what is listed, and run this again; or accept the loss: --accept-damaged",
+            restored.damaged.len()
+        );
+        return Ok(None);
+    }
     // The stores are opened again by what follows.
     drop((from, replicas));
+    // Before there is a database: no start gets between this and the entry.
+    server::restored::begin(&args.directory, restored.entries)?;
     let rebuilt = server::rebuild::rebuild(&args.directory).context("recreate the database")?;
     for remark in &rebuilt.remarks {
         println!("note: {remark}");
@@ -82,28 +125,20 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
         "Rebuilt {} collections, {} segments, {} item records",
         rebuilt.collections, rebuilt.segments, rebuilt.items
     );
-    if !layout.log_key().exists() {
-        println!(
-            "The log key is not in the backup: this collector cannot go on writing its ledger. Put keys/log in place, or begin a succession"
-        );
-        return Ok(ExitCode::from(1));
-    }
-    record(args, restored.entries).context("record recovery.performed")?;
-    println!(
-        "recovery.performed is recorded. Next: exhibit-server run {}",
-        args.directory.display()
-    );
-    Ok(if restored.damaged.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
-    })
+    Ok(Some(restored.entries))
 }
 
 /// The first thing the restored collector writes is that it was restored, and from which size on.
 fn record(args: &RestoreArgs, size: u64) -> Result<()> {
     let program = std::env::current_exe()?;
     let foundation = Foundation::open(&args.directory, &program)?;
+    // A try before this one may have got so far.
+    let first = foundation
+        .db
+        .read(|reader| server::db::entries::at(reader, size))?;
+    if first.is_some_and(|row| row.kind == EntryType::RecoveryPerformed.as_str()) {
+        return foundation.sequencer.stop().map_err(anyhow::Error::msg);
+    }
     let refs = evidence::pairs::sorted([("size", size.to_string())]);
     let act = Act {
         type_: ActType,

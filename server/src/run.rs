@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::collector::Collector;
-use crate::cosigning::{Cosigning, PolicyFileError};
+use crate::cosigning::{Cosigning, PolicyFileError, WitnessedMore};
 use crate::custody::Custody;
 use crate::db::{self, DbError};
 use crate::endpoints::LiveEndpoints;
@@ -47,6 +47,7 @@ use crate::orders::progress::OrderWatches;
 use crate::people::{People, PeopleError};
 use crate::scrub::Scrubber;
 use crate::tsa::{TsaClient, TsaError};
+use crate::wants::Wants;
 use addresses::{Addresses, Published};
 
 /// Connections at the same time: 10,000 endpoints, their uploads and people, below the unit's LimitNOFILE.
@@ -120,6 +121,12 @@ pub enum RunError {
     /// Who cosigns.
     #[error("set up cosigning")]
     Policy(#[from] PolicyFileError),
+    /// The ledger went back.
+    #[error("compare the ledger with what its witnesses hold")]
+    Witnessed(#[from] WitnessedMore),
+    /// `restore` was not finished.
+    #[error("`exhibit-server restore` was not finished: its first entry is not recorded. Run it again")]
+    Unrestored,
     /// The ledger ended with an error.
     #[error("stop the ledger: {0}")]
     Ledger(String),
@@ -130,6 +137,12 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`], in words for the operator.
 pub fn open(directory: &Path, program: &Program) -> Result<Opened, RunError> {
+    if crate::restored::pending(directory)
+        .map_err(RunError::Files)?
+        .is_some()
+    {
+        return Err(RunError::Unrestored);
+    }
     let foundation = Foundation::open(directory, &program.path)?;
     let newest = foundation
         .db
@@ -226,6 +239,9 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         .map(|tsa| Duration::from_secs(tsa.every_s))
         .collect();
     let cosigning = Cosigning::open(&layout.directory, sequencer.log().clone(), replicas.clone())?;
+    let cosigning = Arc::new(cosigning);
+    // Nobody has submitted anything yet: what is signed from here on is new.
+    cosigning.check_at_start().await?;
     if !cosigning.policy().needs_cosigners() {
         tracing::info!("No quorum of cosigners is asked for: nobody outside vouches for the ledger");
     }
@@ -238,7 +254,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         id: config.collector.clone(),
         log_key,
         addresses: (config.reach.main.to_string(), config.reach.enrol.to_string()),
-        cosigning: Arc::new(cosigning),
+        cosigning,
         custody: Custody::new(sequencer, config.deployment.clone(), config.collector.clone()),
         db,
         replicas,
@@ -259,6 +275,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         tsas,
         scrub: Scrubber::new(config.scrub.unwrap_or_default().into()),
         repair: Notify::new(),
+        wants: Wants::default(),
         fixity: tokio::sync::Mutex::default(),
         repairing: tokio::sync::Mutex::default(),
         intake: CancellationToken::new(),

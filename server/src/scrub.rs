@@ -18,7 +18,7 @@ use crate::db::scrubs::{self, ScrubRow};
 use crate::db::{self, DbError, QueueSink};
 use crate::grpc::failure::{Failure, chain};
 use crate::ingest::fixity;
-use crate::ledger::{FsckReport, check_store};
+use crate::ledger::{FsckReport, Mended, check_store, mend_tiles};
 use crate::metrics;
 use crate::repair::ROOMS;
 
@@ -366,19 +366,31 @@ async fn arrives(collector: &Collector, key: &Key, store: &Arc<dyn Store>) -> Re
     Ok(false)
 }
 
-/// The store's own copy of the ledger: every tile is derived again from the entries.
+/// The store's own copy of the ledger: every tile is derived again from the entries; those that are wrong are mended from a
+/// store that has the same tree.
 async fn ledger(collector: &Collector, store: &Arc<dyn Store>, row: &mut ScrubRow) -> Result<(), Failure> {
     let key = collector.custody.sequencer().log().verifier_key().clone();
-    let store = Arc::clone(store);
-    let problems = blocking(move || {
+    let (store, replicas) = (Arc::clone(store), collector.replicas.clone());
+    let (problems, mended) = blocking(move || {
         let mut report = FsckReport::default();
         check_store(store.as_ref(), &key, &mut report);
-        report.problems
+        let mended = if report.problems.is_empty() {
+            Mended::default()
+        } else {
+            mend_tiles(store.as_ref(), replicas.stores(), &key)
+        };
+        (report.problems, mended)
     })
     .await?;
     for problem in &problems {
         tracing::error!(store = %row.store, what = %problem.what, "Ledger copy: {}", problem.why);
         metrics::fixity_failed();
+    }
+    for key in &mended.mended {
+        tracing::warn!(store = %row.store, %key, "Ledger copy: mended from another store");
+    }
+    for (key, why) in &mended.failed {
+        tracing::error!(store = %row.store, %key, why, "Ledger copy: not mended");
     }
     row.ledger_problems = u64::try_from(problems.len()).unwrap_or(u64::MAX);
     Ok(())

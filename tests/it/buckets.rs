@@ -348,6 +348,77 @@ fn a_bucket_that_is_gone_is_said_everywhere_under_accept() {
     );
 }
 
+#[test]
+fn a_mirror_reads_the_collectors_bucket_and_keeps_its_copy_in_another() {
+    let name = "a_mirror_reads_the_collectors_bucket_and_keeps_its_copy_in_another";
+    let Some(bucket) = is_root(name).then(|| Bucket::new("source")).flatten() else {
+        return;
+    };
+    let Some(own) = Bucket::new("mirror") else { return };
+    let mut lab = bucket.lab(&[]);
+    let directory = lab.path("backup-1");
+    run(lab
+        .tool("exhibit-server")
+        .args(["mirror", "init", "--id", "backup-1"])
+        .arg(&directory)
+        .arg("--card")
+        .arg(lab.path("server/deployment.json"))
+        .arg("--authority")
+        .arg(lab.path("admin/authority"))
+        .arg("--store")
+        .arg(own.settings())
+        .arg("--source")
+        .arg(bucket.settings()))
+    .unwrap();
+    run(lab
+        .exhibit()
+        .args(["mirror", "admit"])
+        .arg(directory.join("admission.json")))
+    .unwrap();
+    let (profile, incident) = field(&mut lab);
+    lab.collect(&incident, "web-03", &profile)
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    let start = || {
+        let mut command = lab.tool("exhibit-server");
+        command.args(["mirror", "run"]).arg(&directory);
+        lab::Child::start(command, &lab.path("backup-1.log")).unwrap()
+    };
+    let status = || -> Value {
+        let mut command = lab.tool("exhibit-server");
+        let output = attempt(command.args(["mirror", "status", "--json"]).arg(&directory)).unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    // Killed in its first steps, in the copying, and later: what is in the bucket then is gone on with.
+    for pause in [150, 600, 1500] {
+        let mut process = start();
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        process.kill().unwrap();
+    }
+    let process = start();
+    let log = || fs_err::read_to_string(lab.path("backup-1.log")).unwrap_or_default();
+    wait_for("the collection in the mirror's bucket", || {
+        let status = status();
+        let is_done = status["collections_held"] == 1 && status["alarm"] == "" && status["fraud"].is_null();
+        Ok(is_done.then_some(()))
+    })
+    .unwrap_or_else(|cause| panic!("{cause:#}\n{}\n{}", status(), log()));
+    // The source vanishes and comes back: nothing is lost, and it goes on by itself.
+    let held = status()["held"].as_u64().unwrap();
+    bucket.line.cut();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(status()["held"].as_u64().unwrap() >= held);
+    bucket.line.mend();
+    lab.incident().unwrap();
+    wait_for("the mirror going on", || {
+        Ok((status()["held"].as_u64().unwrap() > held).then_some(()))
+    })
+    .unwrap_or_else(|cause| panic!("{cause:#}\n{}\n{}", status(), log()));
+    drop(process);
+    println!(
+        "tried: source and own copy in buckets of Ceph, killed three times, source cut; got: held, stated, went on"
+    );
+}
+
 fn assert_said(log: &Path, what: &str) {
     let said = fs_err::read_to_string(log).unwrap();
     assert!(said.contains(what), "{what:?} is not in {said}");

@@ -2,4 +2,6 @@
 
 mod bench;
 mod follows;
+mod gate;
+mod repairs;
 mod restores;

@@ -10,7 +10,7 @@ use crate::report::Report;
 use crate::trust::Trust;
 
 /// End of the key names whose cosignature says that every entry below was checked (docs/spec/ledger.md).
-const CHECKS_ENTRIES: &str = "/mirror";
+pub(crate) const CHECKS_ENTRIES: &str = "/mirror";
 
 /// The checks `quorum` and `custody.complete`.
 pub(crate) fn judge(overview: &Overview, trust: &Trust, verified: &Verified, report: &mut Report) {

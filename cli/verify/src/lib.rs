@@ -205,6 +205,7 @@ fn contents(
         ),
     );
     acts(files, &overview, &custody, &rosters, trust, report);
+    mirrors::replicated(&custody, trust, &overview, report);
     report.settle(
         "sums.signature",
         "",

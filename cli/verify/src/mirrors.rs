@@ -1,11 +1,15 @@
-//! Statements of mirrors: signed by the act key of a mirror that an endpoint-admin had admitted, about the manifest that was stored.
+//! Statements of mirrors: signed by the act key of a mirror that an endpoint-admin had admitted, about the manifest that was stored;
+//! and whether each collection has one, where the pinned quorum names a mirror.
 
 use evidence::act::Act;
+use evidence::bundle::Overview;
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::Actor;
 
+use crate::cosigners::CHECKS_ENTRIES;
 use crate::custody::{Custody, Proven, act_document, signer};
-use crate::trust::chain;
+use crate::report::Report;
+use crate::trust::{Trust, chain};
 
 /// Judges `evidence.replicated`; the admission itself is judged as any act of a person.
 pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> Result<(), String> {
@@ -38,9 +42,14 @@ pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> R
     if about(EntryType::MirrorRetired).is_some() {
         return Err(says(format!("mirror {mirror} had been retired")));
     }
+    // A checkpoint below the collection's own entry says nothing about it; one above this entry had not been signed.
+    let size: Option<u64> = proven.reference("size").and_then(|size| size.parse().ok());
+    let Some(size) = size.filter(|size| *size <= proven.index) else {
+        return Err(says("names a size that the log did not have yet".to_owned()));
+    };
     let stored = custody.incident.iter().any(|entry| {
         entry.entry.envelope.type_ == EntryType::CollectionStored
-            && entry.index < proven.index
+            && entry.index < size
             && entry.reference("collection") == proven.reference("collection")
             && entry.reference("manifest") == proven.reference("manifest")
     });
@@ -48,7 +57,55 @@ pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> R
         Ok(())
     } else {
         Err(says(
-            "no such collection had been stored with that manifest".to_owned(),
+            "no such collection had been stored with that manifest below that size".to_owned(),
         ))
+    }
+}
+
+/// `custody.replicated`: where the quorum in force names a mirror, each stored collection lies with one. Statements that count
+/// were judged by `check`.
+pub(crate) fn replicated(custody: &Custody, trust: &Trust, overview: &Overview, report: &mut Report) {
+    let name = "custody.replicated";
+    let policy = &trust.policy;
+    let mut witnesses = policy.witnesses().iter();
+    if !policy.needs_cosigners() || !witnesses.any(|witness| witness.key.name().ends_with(CHECKS_ENTRIES)) {
+        return report.not_asked(name, "", "the pinned policy asks for no mirror");
+    }
+    let of = |type_| {
+        custody
+            .incident
+            .iter()
+            .filter(move |entry| entry.entry.envelope.type_ == type_)
+    };
+    let stored: Vec<&Proven> = of(EntryType::CollectionStored).collect();
+    let mut lonely = stored.iter().filter(|stored| {
+        !of(EntryType::EvidenceReplicated)
+            .any(|said| said.reference("collection") == stored.reference("collection"))
+    });
+    match lonely.next() {
+        None => {
+            let says = format!("mirrors hold all {} stored collections", stored.len());
+            report.ok(name, "", says);
+        }
+        Some(first) => {
+            let says = format!(
+                "no mirror has said that it holds {} (collections without one: {})",
+                first.reference("collection").unwrap_or_default(),
+                lonely.count().saturating_add(1)
+            );
+            if overview.without_quorum && trust.accept_without_quorum {
+                report.not_asked(
+                    name,
+                    "",
+                    format!("{says}; exported WITHOUT QUORUM, and you accept that"),
+                );
+            } else {
+                report.not_checked(
+                    name,
+                    "",
+                    format!("{says}: ask for a new export when a mirror has it"),
+                );
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ enum Need {
 }
 
 /// The table of docs/spec/bundle.md.
-const CHECKS: [(&str, Need); 21] = [
+const CHECKS: [(&str, Need); 22] = [
     ("sums", Need::Always),
     ("sums.signature", Need::Always),
     ("sums.stamp", Need::Never),
@@ -30,6 +30,7 @@ const CHECKS: [(&str, Need); 21] = [
     ("custody.chain", Need::Always),
     ("custody.acts", Need::Always),
     ("custody.complete", Need::Never),
+    ("custody.replicated", Need::Never),
     ("order", Need::PerObject),
     ("endpoint", Need::PerObject),
     ("delegation", Need::PerObject),

@@ -95,6 +95,19 @@ impl<S: TileSource> AuthenticatedReader<S> {
         Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
     }
 
+    /// Bytes of a tile or bundle of this tree, whatever its source has under that path.
+    ///
+    /// # Errors
+    /// As [`AuthenticatedReader::entries`].
+    pub fn content(&self, path: &TilePath) -> Result<Vec<u8>, TileReadError<S::Error>> {
+        match path.kind() {
+            TileKind::Hashes(_) => Ok(self.tile(*path)?.encode()),
+            TileKind::Entries => {
+                super::encode_bundle(&self.entries(path.index())?).map_err(TileReadError::Plan)
+            }
+        }
+    }
+
     /// A tile that the root commits to.
     fn tile(&self, path: TilePath) -> Result<Tile, TileReadError<S::Error>> {
         if let Some(tile) = self.edge.get(&path) {

@@ -13,7 +13,7 @@ use evidence::id::{CollectorId, DeploymentId, MirrorId};
 use evidence::roster::AuthoritySet;
 use ledger::VerifierKey;
 use serde::Deserialize;
-use store::{Degraded, DirectoryStore, Key, Replicas, ReplicationPolicy, Store, Wanting, WantingSink};
+use store::{Degraded, Key, Replicas, ReplicationPolicy, Store, StorePlace, Wanting, WantingSink};
 
 use crate::chain;
 use crate::rules::Pins;
@@ -38,7 +38,8 @@ pub struct Config {
     pub collector: Address,
     /// `host:port` of its enrolment listener: certificates come from there.
     pub enrol: Address,
-    /// Directory of a store of the collector to read bytes from, instead of asking the collector for them.
+    /// Store of the collector to read bytes from, instead of asking the collector for them: a directory, or `s3:` and the file
+    /// with the settings of a bucket.
     pub source: Option<PathBuf>,
     /// Where the witness answers, plain HTTP.
     pub listen: Option<SocketAddr>,
@@ -57,12 +58,24 @@ pub struct Config {
 
 /// One own store.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "toml::Table")]
 pub struct StoreConfig {
     /// Its id, as in its `store.json`.
     pub id: String,
-    /// Its directory.
-    pub path: PathBuf,
+    /// Where it lies.
+    pub place: StorePlace,
+}
+
+impl TryFrom<toml::Table> for StoreConfig {
+    type Error = String;
+
+    fn try_from(mut table: toml::Table) -> Result<Self, String> {
+        let Some(toml::Value::String(id)) = table.remove("id") else {
+            return Err("a [[store]] needs an id".to_owned());
+        };
+        let place = StorePlace::of_table(table).map_err(|error| format!("store `{id}`: {error}"))?;
+        Ok(Self { id, place })
+    }
 }
 
 /// `deployment.json`, what a mirror takes of it.
@@ -210,17 +223,59 @@ impl Layout {
 pub fn open_stores(config: &Config) -> Result<Replicas, ConfigError> {
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     for store in &config.stores {
-        let opened = DirectoryStore::open(&store.path)?;
-        let found = opened.identity();
-        if found.store != store.id || found.deployment != config.deployment.as_str() {
-            return Err(ConfigError::Content {
-                path: store.path.clone(),
-                reason: format!("it is store {} of {}", found.store, found.deployment),
-            });
-        }
-        stores.push(Arc::new(opened));
+        let opened = store.place.open()?;
+        check_identity(config, store, opened.as_ref())?;
+        stores.push(opened);
     }
     Ok(replicas(stores))
+}
+
+fn check_identity(config: &Config, named: &StoreConfig, opened: &dyn Store) -> Result<(), ConfigError> {
+    let found = opened.identity();
+    if found.store == named.id && found.deployment == config.deployment.as_str() {
+        return Ok(());
+    }
+    Err(ConfigError::Content {
+        path: PathBuf::from(named.place.to_string()),
+        reason: format!("it is store {} of {}", found.store, found.deployment),
+    })
+}
+
+/// Opens the own stores to read them, whether the mirror runs or not.
+///
+/// # Errors
+/// When one is away or another's.
+pub fn open_stores_to_read(config: &Config) -> Result<Replicas, ConfigError> {
+    let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+    for store in &config.stores {
+        let opened = store.place.open_to_read()?;
+        check_identity(config, store, opened.as_ref())?;
+        stores.push(opened);
+    }
+    Ok(replicas(stores))
+}
+
+/// Opens the store of the collector that bytes are read from: nothing in it is locked or written.
+///
+/// # Errors
+/// When it is away, or of another deployment.
+pub fn open_source(config: &Config) -> Result<Option<Arc<dyn Store>>, ConfigError> {
+    let Some(given) = &config.source else {
+        return Ok(None);
+    };
+    let refused = |reason: String| ConfigError::Content {
+        path: given.clone(),
+        reason,
+    };
+    let opened = StorePlace::given(given).map_err(refused)?.open_to_read()?;
+    let found = opened.identity();
+    if found.deployment != config.deployment.as_str() {
+        return Err(refused(format!(
+            "it is a store of deployment {}",
+            found.deployment
+        )));
+    }
+    Ok(Some(opened))
 }
 
 /// Stores that all must take what is created.

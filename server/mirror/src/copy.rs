@@ -5,7 +5,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use evidence::container::{Expect, Limits, Verifier};
+use evidence::container::{Expect, Limits};
 use evidence::digest::Digest;
 use evidence::entry::ActObject;
 use evidence::manifest::Manifest;
@@ -15,6 +15,7 @@ use evidence::signed::Signed;
 use store::{Key, Replicas};
 
 use crate::chain;
+use crate::judge::{JudgeError, Judges};
 use crate::objects::{ObjectError, Objects};
 use crate::rules::{Job, Wanted};
 use crate::source::Source;
@@ -34,18 +35,26 @@ struct Link {
     segment: Digest,
 }
 
+/// Everything a copy needs but the collection.
+pub struct Parts<'a> {
+    /// Own copies.
+    pub own: &'a Replicas,
+    /// Where the rest comes from.
+    pub source: Option<&'a dyn Source>,
+    /// Count of objects put back.
+    pub repaired: &'a AtomicU64,
+    /// Who verifies.
+    pub judges: &'a dyn Judges,
+    /// `false` ends the copy.
+    pub go_on: &'a dyn Fn() -> bool,
+}
+
 /// Copies and verifies a collection; goes on with what is there.
 ///
 /// # Errors
 /// `CopyError`; objects that verified before stay.
-pub fn copy(
-    job: &Job,
-    own: &Replicas,
-    source: Option<&dyn Source>,
-    repaired: &AtomicU64,
-    go_on: &dyn Fn() -> bool,
-) -> Result<Copied, CopyError> {
-    let objects = Objects::new(own, source, repaired);
+pub fn copy(job: &Job, parts: &Parts<'_>) -> Result<Copied, CopyError> {
+    let (objects, go_on) = (Objects::new(parts.own, parts.source, parts.repaired), parts.go_on);
     let order = order(&job.delegation.order, &objects)?;
     let manifest = manifest(job, &objects)?;
     let (head, count) = match (&job.wanted, &manifest) {
@@ -54,7 +63,7 @@ pub fn copy(
         (Wanted::Stored { .. }, None) => return Err(CopyError::Evidence("it has no manifest".to_owned())),
     };
     let links = links(job, head, count, &objects, go_on)?;
-    let mut verifier = Verifier::new(Expect {
+    let mut judge = parts.judges.begin(Expect {
         identity: Identity {
             deployment: job.delegation.deployment.clone(),
             collection: job.id,
@@ -63,8 +72,7 @@ pub fn copy(
         },
         sealer: job.delegation.sealer.clone(),
         limits: Limits::of_order(&order.limits),
-    })
-    .map_err(|error| CopyError::Evidence(chain(&error)))?;
+    })?;
     let mut copied = Copied {
         segments: 0,
         bytes: 0,
@@ -76,9 +84,10 @@ pub fn copy(
         let seal_key = Key::seal(job.id.as_bytes(), index, link.seal.as_bytes());
         let segment_key = Key::segment(job.id.as_bytes(), index, link.segment.as_bytes());
         let (seal, segment) = (objects.peek(&seal_key)?, objects.peek(&segment_key)?);
-        verifier
-            .segment(&seal, &segment, &mut |_| {})
-            .map_err(|error| CopyError::Evidence(format!("segment {index}: {}", chain(&error))))?;
+        judge.segment(&seal, &segment).map_err(|error| match error {
+            JudgeError::Malformed(why) => CopyError::Evidence(format!("segment {index}: {why}")),
+            other => other.into(),
+        })?;
         // Verified against digest, seal, chain and its own records: now it may take its keys.
         objects.settle()?;
         copied.segments = copied.segments.saturating_add(1);
@@ -87,9 +96,7 @@ pub fn copy(
             .saturating_add(u64::try_from(segment.len()).unwrap_or(u64::MAX));
     }
     if let Some(manifest) = manifest {
-        let summary = verifier
-            .finish()
-            .map_err(|error| CopyError::Evidence(chain(&error)))?;
+        let summary = judge.finish()?;
         manifest
             .check_container(&summary)
             .map_err(|error| CopyError::Evidence(chain(&error)))?;
@@ -182,6 +189,9 @@ pub enum CopyError {
     /// What was served does not verify.
     #[error("evidence does not verify: {0}")]
     Evidence(String),
+    /// Who verifies.
+    #[error("verify the container")]
+    Judge(#[from] JudgeError),
     /// An object.
     #[error(transparent)]
     Object(#[from] ObjectError),

@@ -100,6 +100,24 @@ impl Signed {
     }
 }
 
+/// Which of two contradicting notes was shown to this mirror; the other is of the history that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The newer one.
+    Newer,
+    /// The older one.
+    Older,
+}
+
+/// What two contradicting notes came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conviction {
+    /// Name of the proof.
+    pub file: String,
+    /// The note that was shown is one of a proof that a person has seen: it stops nothing any more.
+    pub is_acknowledged: bool,
+}
+
 /// Keys and state.
 pub struct Cosigner {
     directory: PathBuf,
@@ -239,8 +257,8 @@ impl Cosigner {
         Ok(signed)
     }
 
-    /// Keeps a fraud proof and stops signing. Returns its file. `grown`: for unequal sizes, the root that the newer tree has at
-    /// the older size, with its consistency proof.
+    /// Keeps a fraud proof and stops signing, unless a person has seen that very note convicted. `grown`: for unequal sizes, the
+    /// root that the newer tree has at the older size, with its consistency proof.
     ///
     /// # Errors
     /// When it does not convict (then nothing is kept), or cannot be written.
@@ -249,7 +267,8 @@ impl Cosigner {
         older: &LogNote,
         newer: &LogNote,
         grown: Option<(&Hash, &[Hash])>,
-    ) -> Result<String, CosignError> {
+        shown: Shown,
+    ) -> Result<Conviction, CosignError> {
         let found = crate::now().to_string();
         let deployment = self.pins.deployment.as_str();
         let proof = FraudProof::new(deployment, &found, &older.note, &newer.note, grown);
@@ -257,6 +276,16 @@ impl Cosigner {
         let name = proof.file_name();
         let folder = self.directory.join("fraud");
         let mut inner = self.lock();
+        let stranger = match shown {
+            Shown::Newer => &newer.checkpoint,
+            Shown::Older => &older.checkpoint,
+        };
+        if let Some(file) = acknowledged(&folder, stranger).map_err(StateError::Io)? {
+            return Ok(Conviction {
+                file,
+                is_acknowledged: true,
+            });
+        }
         if !folder.join(&name).exists() {
             fs_err::create_dir_all(&folder).map_err(StateError::Io)?;
             replace(&folder, &name, &proof.to_bytes()).map_err(StateError::Io)?;
@@ -272,7 +301,10 @@ impl Cosigner {
             older = older.checkpoint.size, newer = newer.checkpoint.size,
             "FRAUD: the log signed two histories. Both notes are kept; nothing is pulled or cosigned until an operator acknowledges it"
         );
-        Ok(name)
+        Ok(Conviction {
+            file: name,
+            is_acknowledged: false,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -306,8 +338,39 @@ pub fn acknowledge(directory: &Path) -> Result<String, StateError> {
             reason: "there is no fraud to acknowledge".to_owned(),
         });
     };
+    // First the mark: a crash between leaves a fraud to be acknowledged once more.
+    let seen = format!("{}\n", crate::now());
+    replace(
+        &directory.join("fraud"),
+        &format!("{name}{SEEN}"),
+        seen.as_bytes(),
+    )
+    .map_err(StateError::Io)?;
     file.write(&state)?;
     Ok(name)
+}
+
+/// End of the name of the file that says when a person had seen the proof of that name.
+const SEEN: &str = ".acknowledged";
+
+/// The acknowledged proof that names this checkpoint. Of the two in a proof only the strange one can be shown again: the other
+/// is of the own history, which contradicts nothing.
+fn acknowledged(folder: &Path, checkpoint: &Checkpoint) -> std::io::Result<Option<String>> {
+    let names = match fs_err::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        names => names?,
+    };
+    for name in names {
+        let name = name?.file_name().to_string_lossy().into_owned();
+        let Some(proof) = name.strip_suffix(SEEN) else {
+            continue;
+        };
+        let bytes = fs_err::read(folder.join(proof))?;
+        if FraudProof::from_bytes(&bytes).is_ok_and(|proof| proof.names(checkpoint)) {
+            return Ok(Some(proof.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// No signature.

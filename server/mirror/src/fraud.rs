@@ -81,6 +81,17 @@ impl FraudProof {
         format!("{size}-{digest}.json")
     }
 
+    /// Whether one of its notes says this.
+    #[must_use]
+    pub fn names(&self, checkpoint: &Checkpoint) -> bool {
+        [&self.older, &self.newer].into_iter().any(|text| {
+            Note::parse(text.as_bytes())
+                .ok()
+                .and_then(|note| Checkpoint::from_text(note.text()).ok())
+                .is_some_and(|found| found == *checkpoint)
+        })
+    }
+
     /// Checks that the two notes convict the holder of `log_key`.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use evidence::enrolment::Address;
 use evidence::id::{DeploymentId, MirrorId};
 use evidence::roster::AuthoritySet;
 use ledger::KeyType;
-use store::{DOMAIN_OF_DEVICE, DirectoryStore, StoreIdentity};
+use store::{StoreIdentity, StorePlace};
 
 use crate::chain;
 use crate::config::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, ConfigError, Layout};
@@ -34,13 +34,13 @@ pub struct InitOptions {
     pub card: PathBuf,
     /// The authority's public keys.
     pub authority: PathBuf,
-    /// Directories for its stores.
-    pub stores: Vec<PathBuf>,
+    /// Where its stores shall lie.
+    pub stores: Vec<StorePlace>,
     /// Main listener, when not as the card says.
     pub collector: Option<Address>,
     /// Enrolment listener, when not as the card says.
     pub enrol: Option<Address>,
-    /// A store of the collector that is read in place.
+    /// A store of the collector that is read in place: a directory, or `s3:` and a file of settings.
     pub source: Option<PathBuf>,
     /// Where the witness answers.
     pub listen: Option<SocketAddr>,
@@ -73,6 +73,9 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
         });
     }
     crate::throttle::parse_rate(&options.bandwidth).map_err(InitError::Settings)?;
+    if let Some(source) = &options.source {
+        StorePlace::given(source).map_err(InitError::Settings)?;
+    }
     let card = Card::read(&options.card)?;
     let authority = fs_err::read_to_string(&options.authority)?;
     AuthoritySet::from_trust_file(&authority).map_err(|error| {
@@ -91,21 +94,21 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
     let tls = TlsKey::generate().map_err(|error| InitError::Tls(chain(&error)))?;
     Credentials::write_new(&layout.tls(), &tls, &[]).map_err(|error| InitError::Tls(chain(&error)))?;
     let mut stores = String::new();
-    for (number, path) in (1..).zip(&options.stores) {
+    for (number, place) in (1..).zip(&options.stores) {
         let id = format!("{}-{number}", options.mirror);
+        let place = place.clone().absolute()?;
         let identity = StoreIdentity {
             store: id.clone(),
             deployment: card.deployment.to_string(),
             created: crate::now().to_string(),
-            domain: DOMAIN_OF_DEVICE.to_owned(),
+            domain: place.domain(),
         };
-        let path = std::path::absolute(path)?;
-        drop(DirectoryStore::initialise(&path, &identity)?);
-        stores.push_str(&format!(
-            "\n[[store]]\nid = {}\npath = {}\n",
-            quoted(&id),
-            quoted(&path.display().to_string())
-        ));
+        place.initialise(&identity)?;
+        let settings = match &place {
+            StorePlace::Bucket(settings) => settings.to_toml(),
+            StorePlace::Directory(path) => format!("path = {}\n", quoted(&path.display().to_string())),
+        };
+        stores.push_str(&format!("\n[[store]]\nid = {}\n{settings}", quoted(&id)));
     }
     write(&directory.join(CARD_FILE), &fs_err::read(&options.card)?)?;
     write(&directory.join(AUTHORITY_FILE), authority.as_bytes())?;
@@ -182,7 +185,9 @@ fn settings(options: &InitOptions, card: &Card, stores: &str) -> String {
     );
     match &options.source {
         Some(source) => text.push_str(&format!("source = {}\n", quoted(&source.display().to_string()))),
-        None => text.push_str("# source = \"/mnt/collector-store\"\n"),
+        None => text.push_str(
+            "# source = \"/mnt/collector-store\"\n# source = \"s3:/etc/exhibit/collector-bucket.toml\"\n",
+        ),
     }
     text.push_str("# Where the C2SP witness answers (plain HTTP, public data): the collector asks here for cosignatures.\n");
     match options.listen {

@@ -4,7 +4,7 @@
 //!
 //! In reading order: [`init`] makes a mirror's directory, [`config`] and [`keys`] read it; [`source`] is where bytes come from
 //! ([`remote`]: a collector); [`rules`] judges entries; [`cosign`] keeps what was signed; [`pull`] makes one round, [`copy`]
-//! a collection; [`witness`] answers those who ask for cosignatures; [`run`] does all of it; [`scrub`] reads the own copy again;
+//! a collection, which a [`judge`] verifies; [`witness`] answers those who ask for cosignatures; [`run`] does all of it; [`scrub`] reads the own copy again;
 //! [`restore`] gives it back.
 #![forbid(unsafe_code)]
 
@@ -13,9 +13,12 @@ pub mod copy;
 pub mod cosign;
 pub mod fraud;
 pub mod init;
+pub mod judge;
 pub mod keys;
+pub mod named;
 pub mod objects;
 pub mod pull;
+pub mod release;
 pub mod remote;
 pub mod restore;
 pub mod rules;
@@ -23,6 +26,7 @@ pub mod run;
 pub mod scrub;
 pub mod source;
 pub mod state;
+pub mod statement;
 pub mod status;
 pub mod throttle;
 pub mod witness;

@@ -12,10 +12,10 @@ use ledger::{AuthenticatedReader, Hash, HashReader, TileSource, consistency_proo
 use store::{Key, Replicas};
 
 use crate::chain;
-use crate::cosign::{CosignError, Cosigner, LogNote, NoteRefused, Role};
+use crate::cosign::{CosignError, Cosigner, LogNote, NoteRefused, Role, Shown};
 use crate::objects::{ObjectError, Objects};
 use crate::rules::{Broken, Rules};
-use crate::source::Source;
+use crate::source::{Source, SourceError};
 
 /// Follows one log into one set of stores.
 pub struct Follower {
@@ -98,7 +98,7 @@ impl Follower {
                 && last.log.checkpoint.size == size
                 && last.log.checkpoint.root != offered.checkpoint.root
             {
-                return Err(convict(cosigner, &last.log, &offered, None));
+                return Err(convict(cosigner, &last.log, &offered, None, Shown::Newer));
             }
         }
         let held = cosigner.last(Role::Mirror).map(|held| held.log);
@@ -112,9 +112,9 @@ impl Follower {
             .verified(|| AuthenticatedReader::new(&objects, size, &offered.checkpoint.root))
             .map_err(tile)?;
         if let Some(held) = &held {
-            continues(cosigner, &reader, held, &offered)?;
+            continues(cosigner, &reader, held, &offered, Shown::Newer)?;
         }
-        self.witness(cosigner, &reader, &offered)?;
+        Self::witness(parts, &reader, &offered)?;
         self.entries(parts, &objects, &offered)?;
         self.finish(parts, &offered)?;
         let old = held.map_or(0, |held| held.checkpoint.size);
@@ -130,29 +130,29 @@ impl Follower {
         let objects = Objects::new(parts.own, None, parts.repaired);
         let reader =
             AuthenticatedReader::new(&objects, held.checkpoint.size, &held.checkpoint.root).map_err(tile)?;
-        continues(parts.cosigner, &reader, offered, held)?;
+        continues(parts.cosigner, &reader, offered, held, Shown::Older)?;
         Ok(Round::RolledBack {
             offered: offered.checkpoint.size,
             held: held.checkpoint.size,
         })
     }
 
-    /// Signs consistency as `/witness`, if the note is newer than what that role signed.
+    /// Signs consistency as `/witness`, if the note is newer than what that role signed. If it is older, somebody showed the
+    /// witness a newer one: the two roles must not speak for two histories, so that one is judged here and now.
     fn witness<S: TileSource<Error = ObjectError>>(
-        &self,
-        cosigner: &Cosigner,
+        parts: &Parts<'_>,
         reader: &AuthenticatedReader<S>,
         offered: &LogNote,
     ) -> Result<(), PullError> {
+        let cosigner = parts.cosigner;
         loop {
             let last = cosigner.last(Role::Witness).map(|last| last.log);
             let old = last.as_ref().map_or(0, |last| last.checkpoint.size);
             if let Some(last) = &last {
                 if old > offered.checkpoint.size {
-                    // Someone showed the witness a newer one: judged when it comes this way.
-                    return Ok(());
+                    return ahead(parts, last, offered);
                 }
-                continues(cosigner, reader, last, offered)?;
+                continues(cosigner, reader, last, offered, Shown::Newer)?;
             }
             match cosigner.sign(Role::Witness, old, offered) {
                 Ok(_) => return Ok(()),
@@ -259,12 +259,37 @@ fn create(parts: &Parts<'_>, objects: &Objects<'_>, path: &TilePath, bytes: &[u8
     }
 }
 
+/// Checks that what was witnessed begins with `offered`. A collector publishes a tree before it shows its head to anybody, so an
+/// honest one has it.
+fn ahead(parts: &Parts<'_>, witnessed: &LogNote, offered: &LogNote) -> Result<(), PullError> {
+    let objects = Objects::new(parts.own, parts.source, parts.repaired);
+    let checkpoint = &witnessed.checkpoint;
+    let judged = objects
+        .verified(|| AuthenticatedReader::new(&objects, checkpoint.size, &checkpoint.root))
+        .map_err(tile)
+        .and_then(|reader| continues(parts.cosigner, &reader, offered, witnessed, Shown::Older));
+    match judged {
+        Err(
+            PullError::Spoiled(_)
+            | PullError::Object(
+                ObjectError::Source(SourceError::Missing { .. } | SourceError::Damaged { .. })
+                | ObjectError::Lost { .. },
+            ),
+        ) => Err(PullError::Unshown {
+            witnessed: checkpoint.size,
+            offered: offered.checkpoint.size,
+        }),
+        other => other,
+    }
+}
+
 /// Checks that the reader's tree begins with `older`; if not, the two notes convict.
 fn continues<S: TileSource<Error = ObjectError>>(
     cosigner: &Cosigner,
     reader: &AuthenticatedReader<S>,
     older: &LogNote,
     newer: &LogNote,
+    shown: Shown,
 ) -> Result<(), PullError> {
     let (old, new) = (&older.checkpoint, &newer.checkpoint);
     if old.size == 0 {
@@ -276,7 +301,7 @@ fn continues<S: TileSource<Error = ObjectError>>(
     }
     let proof = consistency_proof(&Nodes(reader), old.size, new.size).map_err(|error| prove(&error))?;
     let grown = (old.size != new.size).then_some((&root, proof.as_slice()));
-    Err(convict(cosigner, older, newer, grown))
+    Err(convict(cosigner, older, newer, grown, shown))
 }
 
 fn convict(
@@ -284,9 +309,15 @@ fn convict(
     older: &LogNote,
     newer: &LogNote,
     grown: Option<(&Hash, &[Hash])>,
+    shown: Shown,
 ) -> PullError {
-    match cosigner.convict(older, newer, grown) {
-        Ok(file) => PullError::Fraud { file },
+    match cosigner.convict(older, newer, grown, shown) {
+        Ok(conviction) if conviction.is_acknowledged => PullError::Known {
+            file: conviction.file,
+        },
+        Ok(conviction) => PullError::Fraud {
+            file: conviction.file,
+        },
         Err(error) => error.into(),
     }
 }
@@ -347,6 +378,14 @@ pub enum PullError {
         /// Name of the proof.
         file: String,
     },
+    /// The other history of a fraud that a person has seen.
+    #[error(
+        "the log goes on with the history that fraud/{file} convicts: nothing of it is taken. Only a new log (succession) ends this"
+    )]
+    Known {
+        /// Name of the proof.
+        file: String,
+    },
     /// The offered note is none of the log.
     #[error("the source's note")]
     Note(#[from] NoteRefused),
@@ -370,4 +409,14 @@ pub enum PullError {
     /// The process is to end.
     #[error("stopped")]
     Stopped,
+    /// A head was witnessed whose tree the source does not have.
+    #[error(
+        "size {witnessed} was shown to /witness, and the collector, at {offered}, cannot show its tree: it was rolled back, or its key is in other hands. /mirror waits until the two can be compared"
+    )]
+    Unshown {
+        /// Size witnessed.
+        witnessed: u64,
+        /// Size offered.
+        offered: u64,
+    },
 }

@@ -26,6 +26,8 @@ use crate::throttle::Throttle;
 
 /// Times an object is gone on with after a cut, before the caller decides.
 const RESUMES_MAX: u32 = 4;
+/// Pieces of an object that is given back.
+const PIECE_BYTES: usize = 256 << 10;
 /// Longest wait for one piece: a line that gives less than 256 KiB in this time is none.
 const PIECE_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -99,6 +101,49 @@ impl Remote {
             act: Some(v1::SignedDocument::from(act)),
         };
         self.wait(client.replicated(request)).map(drop)
+    }
+
+    /// The stream of keys that the collector wants back.
+    ///
+    /// # Errors
+    /// When the collector does not answer, or not to us.
+    pub async fn wanted(&self) -> Result<tonic::Streaming<v1::WantedResponse>, Status> {
+        let mut client = service::mirror_client(self.channel());
+        Ok(client.wanted(v1::WantedRequest {}).await?.into_inner())
+    }
+
+    /// Gives one object, within the bandwidth.
+    ///
+    /// # Errors
+    /// The collector's refusal: another mirror may have been first.
+    pub async fn offer(&self, key: &Key, bytes: Vec<u8>) -> Result<(), Status> {
+        let total = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let (pieces, stream) = tokio::sync::mpsc::channel(2);
+        let (key, throttle) = (key.to_string(), Arc::clone(&self.throttle));
+        let giving = tokio::task::spawn_blocking(move || {
+            let mut first = true;
+            let mut rest = bytes::Bytes::from(bytes);
+            while first || !rest.is_empty() {
+                let data = rest.split_to(rest.len().min(PIECE_BYTES));
+                throttle.take(u64::try_from(data.len()).unwrap_or(u64::MAX));
+                let piece = v1::OfferRequest {
+                    key: if first { key.clone() } else { String::new() },
+                    total: if first { total } else { 0 },
+                    data,
+                };
+                if pieces.blocking_send(piece).is_err() {
+                    return;
+                }
+                first = false;
+            }
+        });
+        let mut client = service::mirror_client(self.channel());
+        let answer = client
+            .offer(tokio_stream::wrappers::ReceiverStream::new(stream))
+            .await;
+        // Refused early, the stream is closed and the thread ends with its next piece.
+        drop(giving.await);
+        answer.map(drop)
     }
 
     /// Waits for a call, or for the end of the process.

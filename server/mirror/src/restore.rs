@@ -3,6 +3,7 @@
 //! Guarantee: the ledger is written last, and only when all it names is there; a mirror that is behind a note somebody holds is
 //! refused: the log would go on from there twice. Not here: the database (`exhibit-server rebuild`), keys (the backup).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,6 +16,7 @@ use crate::chain;
 use crate::config::{Layout, replicas};
 use crate::cosign::LogNote;
 use crate::objects::Objects;
+use crate::state::State;
 
 /// What was given back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,39 +27,73 @@ pub struct Restored {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Objects that no copy of the mirror has whole; evidence of collections that no mirror held is not among them.
+    /// Objects that no copy of the mirror has whole, though the ledger or a listing names them; evidence of collections that
+    /// no mirror stated is not among them.
     pub damaged: Vec<String>,
+    /// The ledger has its head: there is a collector again.
+    pub is_whole: bool,
+}
+
+/// What a mirror left.
+pub struct Left {
+    /// Its stores.
+    pub stores: Vec<Arc<dyn Store>>,
+    /// Notes that it signed itself, with the file that says so.
+    pub signed: Vec<(PathBuf, String)>,
 }
 
 /// Opens what a mirror left: its directory (with settings), or one store of it.
 ///
 /// # Errors
 /// When it is neither.
-pub fn open(from: &Path) -> Result<Vec<Arc<dyn Store>>, RestoreError> {
+pub fn open(from: &Path) -> Result<Left, RestoreError> {
     let layout = Layout(from.to_owned());
-    if from.join(crate::config::CONFIG_FILE).exists() {
-        let config = layout
-            .config()
-            .map_err(|error| RestoreError::Mirror(chain(&error)))?;
-        let stores =
-            crate::config::open_stores(&config).map_err(|error| RestoreError::Mirror(chain(&error)))?;
-        return Ok(stores.stores().to_vec());
+    if !from.join(crate::config::CONFIG_FILE).exists() {
+        return Ok(Left {
+            stores: vec![Arc::new(DirectoryStore::open(from)?)],
+            signed: Vec::new(),
+        });
     }
-    Ok(vec![Arc::new(DirectoryStore::open(from)?)])
+    let config = layout
+        .config()
+        .map_err(|error| RestoreError::Mirror(chain(&error)))?;
+    let stores = crate::config::open_stores(&config).map_err(|error| RestoreError::Mirror(chain(&error)))?;
+    let state = State::read(from).map_err(|error| RestoreError::Mirror(chain(&error)))?;
+    let path = from.join(crate::state::STATE_FILE);
+    Ok(Left {
+        stores: stores.stores().to_vec(),
+        signed: [state.witnessed, state.held]
+            .into_iter()
+            .flatten()
+            .map(|note| (path.clone(), note))
+            .collect(),
+    })
 }
 
-/// Copies everything from a mirror's stores into `into`, which must hold no other ledger.
+/// What a restoration needs besides the mirror's copy.
+pub struct Target<'a> {
+    /// The new stores, which must hold no other ledger.
+    pub into: &'a Replicas,
+    /// The log's key.
+    pub key: &'a VerifierKey,
+    /// Files with notes that somebody holds.
+    pub newer: &'a [PathBuf],
+    /// Goes on without what is damaged.
+    pub accept_damaged: bool,
+}
+
+/// Copies everything from a mirror's stores. The ledger's head comes last, and only when nothing is damaged or that is
+/// accepted: without it there is no collector yet, and the same command goes on.
 ///
 /// # Errors
 /// `RestoreError`; a second try goes on.
 pub fn restore(
-    from: &[Arc<dyn Store>],
-    into: &Replicas,
-    key: &VerifierKey,
-    newer: &[PathBuf],
+    left: &Left,
+    target: &Target<'_>,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Restored, RestoreError> {
-    let from = replicas(from.to_vec());
+    let (into, key) = (target.into, target.key);
+    let from = replicas(left.stores.clone());
     let origin = key.name().to_owned();
     let note = from
         .read(&Key::checkpoint())
@@ -68,8 +104,12 @@ pub fn restore(
     let objects = Objects::new(&from, None, &repaired);
     let reader = AuthenticatedReader::new(&objects, size, &root)
         .map_err(|error| RestoreError::Mirror(format!("its tree: {}", chain(&error))))?;
-    for path in newer {
-        not_behind(path, &origin, key, &reader, &head)?;
+    for path in target.newer {
+        not_behind(path, &fs_err::read(path)?, key, &reader, &head)?;
+    }
+    // The mirror's own word, too: it may have witnessed more than it had time to fetch.
+    for (path, note) in &left.signed {
+        not_behind(path, note.as_bytes(), key, &reader, &head)?;
     }
     for store in into.stores() {
         fresh(store.as_ref(), &origin, key, &head)?;
@@ -78,11 +118,14 @@ pub fn restore(
         entries: size,
         ..Restored::default()
     };
-    let all = from
+    let mut wanted: BTreeSet<Key> = from
         .list("")
-        .map_err(|error| RestoreError::Mirror(chain(&error)))?;
-    let total = u64::try_from(all.len()).unwrap_or(u64::MAX);
-    for (number, object) in (1..).zip(all) {
+        .map_err(|error| RestoreError::Mirror(chain(&error)))?
+        .into_iter()
+        .collect();
+    wanted.extend(crate::named::objects(&reader, &objects, size).map_err(RestoreError::Mirror)?);
+    let total = u64::try_from(wanted.len()).unwrap_or(u64::MAX);
+    for (number, object) in (1..).zip(wanted) {
         if matches!(
             object.kind(),
             KeyKind::Marker | KeyKind::Checkpoint | KeyKind::Tile
@@ -99,6 +142,8 @@ pub fn restore(
                     .bytes
                     .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }
+            // A text that is nowhere was erased, or never came.
+            Err(error) if object.kind() == KeyKind::Detail && error.class() == StoreErrorClass::NotFound => {}
             _ => restored.damaged.push(object.to_string()),
         }
     }
@@ -113,37 +158,27 @@ pub fn restore(
             .entries(bundle)
             .map_err(|error| RestoreError::Into(format!("bundle {bundle} as written: {}", chain(&error))))?;
     }
+    if !restored.damaged.is_empty() && !target.accept_damaged {
+        return Ok(restored);
+    }
     for store in into.stores() {
         store.replace_checkpoint(head.note.to_string().as_bytes())?;
     }
+    restored.is_whole = true;
     Ok(restored)
 }
 
-/// Bundles and tiles, made anew from verified entries.
+/// Bundles and tiles, made anew from what the root commits to.
 fn tree(into: &Replicas, reader: &AuthenticatedReader<&Objects<'_>>, size: u64) -> Result<(), RestoreError> {
-    use ledger::HashReader as _;
-    use ledger::tile::TileKind;
     let plan = |error: ledger::tile::TileError| RestoreError::Mirror(error.to_string());
-    let failed = |error: store::ReplicaError| RestoreError::Into(chain(&error));
-    let mirror = |error: &dyn std::error::Error| RestoreError::Mirror(chain(error));
-    for path in bundles_for_growth(0, size).map_err(plan)? {
-        let bodies = reader.entries(path.index()).map_err(|error| mirror(&error))?;
-        let bytes = ledger::tile::encode_bundle(&bodies).map_err(plan)?;
-        into.create(&Key::tile(&path), &bytes).map_err(failed)?;
-    }
-    for path in tiles_for_growth(0, size).map_err(plan)? {
-        let TileKind::Hashes(level) = path.kind() else {
-            continue;
-        };
-        let first = path.index() << 8;
-        let mut bytes = Vec::with_capacity(usize::from(path.width()) * 32);
-        for index in first..first.saturating_add(u64::from(path.width())) {
-            let hash = reader
-                .node(level.saturating_mul(8), index)
-                .map_err(|error| mirror(&error))?;
-            bytes.extend_from_slice(hash.as_bytes());
-        }
-        into.create(&Key::tile(&path), &bytes).map_err(failed)?;
+    let mut paths = bundles_for_growth(0, size).map_err(plan)?;
+    paths.extend(tiles_for_growth(0, size).map_err(plan)?);
+    for path in paths {
+        let bytes = reader
+            .content(&path)
+            .map_err(|error| RestoreError::Mirror(chain(&error)))?;
+        into.create(&Key::tile(&path), &bytes)
+            .map_err(|error| RestoreError::Into(chain(&error)))?;
     }
     Ok(())
 }
@@ -151,7 +186,7 @@ fn tree(into: &Replicas, reader: &AuthenticatedReader<&Objects<'_>>, size: u64) 
 /// Refuses when a note that somebody holds is newer than the mirror's head, or contradicts it.
 fn not_behind(
     path: &Path,
-    origin: &str,
+    bytes: &[u8],
     key: &VerifierKey,
     reader: &AuthenticatedReader<&Objects<'_>>,
     head: &LogNote,
@@ -160,13 +195,12 @@ fn not_behind(
         path: path.to_owned(),
         why,
     };
-    let bytes = fs_err::read(path)?;
     // A .tlog-proof ends in the note.
-    let bytes = match ledger::ProofFile::parse(&bytes) {
+    let bytes = match ledger::ProofFile::parse(bytes) {
         Ok(proof) => proof.checkpoint().to_string().into_bytes(),
-        Err(_) => bytes,
+        Err(_) => bytes.to_vec(),
     };
-    let note = LogNote::read(&bytes, origin, key).map_err(|error| refused(chain(&error)))?;
+    let note = LogNote::read(&bytes, key.name(), key).map_err(|error| refused(chain(&error)))?;
     let (held, shown) = (&head.checkpoint, &note.checkpoint);
     if shown.size > held.size {
         return Err(RestoreError::Behind {

@@ -249,6 +249,11 @@ impl Rules {
                     order.is_in_force = true;
                 }
             }
+            Change::OrderEnded(id, why) => {
+                if let Some(order) = self.orders.get_mut(&id) {
+                    order.ended = Some(why);
+                }
+            }
             Change::Mirror(id, keys) => {
                 self.mirrors.insert(id, keys);
             }
@@ -278,6 +283,7 @@ enum Change {
     Retired((EndpointId, u32)),
     Order(Digest, orders::Issued),
     Approved(Digest),
+    OrderEnded(Digest, &'static str),
     Mirror(MirrorId, acts::MirrorKeys),
     MirrorRetired(MirrorId),
     Started(Digest, Box<Collection>),

@@ -7,13 +7,14 @@ use std::sync::atomic::AtomicU64;
 
 use ledger::AuthenticatedReader;
 use ledger::tile::{bundles_for_growth, tiles_for_growth};
-use store::{ContentCheck, Key, KeyKind, Replicas};
+use store::{ContentCheck, Key, KeyKind, Replicas, Store, StoreError, StoreErrorClass};
 
 use crate::chain;
-use crate::copy::{CopyError, copy, keys};
+use crate::copy::{self, CopyError, copy, keys};
 use crate::cosign::LogNote;
+use crate::judge::Judges;
 use crate::objects::{ObjectError, Objects};
-use crate::rules::{Job, objects_of};
+use crate::rules::{Job, Pins, objects_of};
 use crate::source::Source;
 use crate::throttle::Throttle;
 
@@ -30,12 +31,16 @@ pub struct Scrubbed {
 
 /// Everything a pass needs.
 pub struct Parts<'a> {
+    /// Whose log it is.
+    pub pins: &'a Pins,
     /// Own copies.
     pub own: &'a Replicas,
     /// Where replacements come from.
     pub source: Option<&'a dyn Source>,
     /// Count of objects put back.
     pub repaired: &'a AtomicU64,
+    /// Who verifies a collection whose chain is damaged.
+    pub judges: &'a dyn Judges,
     /// Rate.
     pub throttle: &'a Throttle,
     /// `false` ends the pass.
@@ -56,7 +61,7 @@ pub fn scrub(parts: &Parts<'_>, held: &LogNote, jobs: &[Job]) -> Option<Scrubbed
     // Tiles first: nothing else can be named without them.
     let mut paths = tiles_for_growth(0, size).unwrap_or_default();
     paths.extend(bundles_for_growth(0, size).unwrap_or_default());
-    let reader = match AuthenticatedReader::new(&objects, size, &root) {
+    let reader = match objects.verified(|| AuthenticatedReader::new(&objects, size, &root)) {
         Ok(reader) => reader,
         Err(error) => {
             lost(&mut found, format!("the tree's right edge: {}", chain(&error)));
@@ -71,7 +76,7 @@ pub fn scrub(parts: &Parts<'_>, held: &LogNote, jobs: &[Job]) -> Option<Scrubbed
     }
     (parts.progress)(&found);
     for bundle in 0..size.div_ceil(256) {
-        let bodies = match reader.entries(bundle) {
+        let bodies = match objects.verified(|| reader.entries(bundle)) {
             Ok(bodies) => bodies,
             Err(error) => {
                 lost(&mut found, format!("bundle {bundle}: {}", chain(&error)));
@@ -82,7 +87,7 @@ pub fn scrub(parts: &Parts<'_>, held: &LogNote, jobs: &[Job]) -> Option<Scrubbed
             if !(parts.go_on)() {
                 return None;
             }
-            entry(parts, &objects, &body, &mut found);
+            entry(parts, &objects, &reader, &body, &mut found);
         }
         (parts.progress)(&found);
     }
@@ -103,16 +108,10 @@ fn tile(
     path: &ledger::TilePath,
     found: &mut Scrubbed,
 ) {
-    use ledger::tile::TileKind;
     let key = Key::tile(path);
-    // A bundle verifies against its leaves; a tile of hashes against the bundles, or tiles, below it.
-    let right = match path.kind() {
-        TileKind::Entries => reader
-            .entries(path.index())
-            .map_err(|error| chain(&error))
-            .and_then(|bodies| ledger::tile::encode_bundle(&bodies).map_err(|error| chain(&error))),
-        TileKind::Hashes(level) => hashes(reader, level, path),
-    };
+    let right = objects
+        .verified(|| reader.content(path))
+        .map_err(|error| chain(&error));
     for store in parts.own.stores() {
         found.objects = found.objects.saturating_add(1);
         let stored = store.read(&key);
@@ -124,44 +123,42 @@ fn tile(
             continue;
         }
         found.damaged = found.damaged.saturating_add(1);
-        match &right {
-            Ok(right) if stored.is_err() => match objects.keep(&key, right) {
-                Ok(()) => put_back(parts, &key, &store.identity().store),
-                Err(error) => lost(found, format!("{key}: {}", chain(&error))),
-            },
-            // A key without digest: the store cannot tell right from wrong, so nobody moves the file but a person.
-            Ok(_) => lost(
-                found,
-                format!(
-                    "{key} on store {} has other bytes; move that file away, it is written again",
-                    store.identity().store
-                ),
-            ),
-            Err(why) => lost(found, format!("{key}: {why}")),
+        // The tree commits to it, so its bytes are known whatever the store has.
+        let mended = match &right {
+            Ok(right) => mend(store.as_ref(), &key, right).map_err(|error| chain(&error)),
+            Err(why) => Err(why.clone()),
+        };
+        match mended {
+            Ok(()) => put_back(parts, &key, &store.identity().store),
+            Err(why) => lost(found, format!("{key} on store {}: {why}", store.identity().store)),
         }
     }
 }
 
-/// The hashes of a tile, each verified by the reader.
-fn hashes(
-    reader: &AuthenticatedReader<&Objects<'_>>,
-    level: u8,
-    path: &ledger::TilePath,
-) -> Result<Vec<u8>, String> {
-    use ledger::HashReader as _;
-    let first = path.index() << 8;
-    let mut bytes = Vec::with_capacity(usize::from(path.width()) * 32);
-    for index in first..first.saturating_add(u64::from(path.width())) {
-        let hash = reader
-            .node(level.saturating_mul(8), index)
-            .map_err(|error| chain(&error))?;
-        bytes.extend_from_slice(hash.as_bytes());
+/// Writes the right bytes; what is there instead goes to `damaged/`.
+fn mend(store: &dyn Store, key: &Key, right: &[u8]) -> Result<(), StoreError> {
+    match store.create(key, right) {
+        Err(error)
+            if matches!(
+                error.class(),
+                StoreErrorClass::Conflict | StoreErrorClass::Permanent
+            ) =>
+        {
+            store.make_way(key, right)?;
+            store.create(key, right)
+        }
+        result => result,
     }
-    Ok(bytes)
 }
 
 /// What an entry names.
-fn entry(parts: &Parts<'_>, objects: &Objects<'_>, body: &[u8], found: &mut Scrubbed) {
+fn entry(
+    parts: &Parts<'_>,
+    objects: &Objects<'_>,
+    reader: &AuthenticatedReader<&Objects<'_>>,
+    body: &[u8],
+    found: &mut Scrubbed,
+) {
     use evidence::entry::{ActObject, ActPlace, Entry, EntryType};
     let Ok(entry) = Entry::parse(body) else { return };
     let envelope = &entry.envelope;
@@ -181,7 +178,49 @@ fn entry(parts: &Parts<'_>, objects: &Objects<'_>, body: &[u8], found: &mut Scru
         wanted.extend(objects_of(envelope, &act).unwrap_or_default());
     }
     for key in wanted {
-        object(parts, objects, &key, found);
+        if key.kind() == KeyKind::StampedCheckpoint {
+            stamped(parts, objects, reader, &key, found);
+        } else {
+            object(parts, objects, &key, found);
+        }
+    }
+}
+
+/// A stamped checkpoint: its key says nothing of its content, the log's key and the tree say all.
+fn stamped(
+    parts: &Parts<'_>,
+    objects: &Objects<'_>,
+    reader: &AuthenticatedReader<&Objects<'_>>,
+    key: &Key,
+    found: &mut Scrubbed,
+) {
+    let is_right = |bytes: &[u8]| {
+        LogNote::read(bytes, &parts.pins.origin(), &parts.pins.log_key).is_ok_and(|note| {
+            let checkpoint = note.checkpoint;
+            let root = objects.verified(|| ledger::root(reader, checkpoint.size));
+            *key == Key::stamped_checkpoint(checkpoint.size) && root.is_ok_and(|root| root == checkpoint.root)
+        })
+    };
+    for store in parts.own.stores() {
+        found.objects = found.objects.saturating_add(1);
+        let stored = store.read(key);
+        parts
+            .throttle
+            .take(stored.as_ref().map_or(0, |bytes| length(bytes)));
+        if stored.is_ok_and(|bytes| is_right(&bytes)) {
+            continue;
+        }
+        found.damaged = found.damaged.saturating_add(1);
+        let others = parts.own.stores().iter().filter_map(|other| other.read(key).ok());
+        let right = others.chain(objects.fetch(key)).find(|bytes| is_right(bytes));
+        let mended = match right {
+            Some(right) => mend(store.as_ref(), key, &right).map_err(|error| chain(&error)),
+            None => Err("neither a store nor the source has the log's note of that size".to_owned()),
+        };
+        match mended {
+            Ok(()) => put_back(parts, key, &store.identity().store),
+            Err(why) => lost(found, format!("{key}: {why}")),
+        }
     }
 }
 
@@ -189,7 +228,14 @@ fn collection(parts: &Parts<'_>, objects: &Objects<'_>, job: &Job, found: &mut S
     let Some(keys) = keys(job, parts.own, parts.repaired) else {
         // The chain itself is damaged: verifying it anew fetches what is wrong.
         found.damaged = found.damaged.saturating_add(1);
-        match copy(job, parts.own, parts.source, parts.repaired, parts.go_on) {
+        let again = copy::Parts {
+            own: parts.own,
+            source: parts.source,
+            repaired: parts.repaired,
+            judges: parts.judges,
+            go_on: parts.go_on,
+        };
+        match copy(job, &again) {
             Ok(_) => return true,
             Err(CopyError::Stopped) => return false,
             Err(error) => lost(found, format!("collection {}: {}", job.id, chain(&error))),

@@ -47,7 +47,10 @@ pub struct StoreSource(pub Arc<dyn Store>);
 impl Source for StoreSource {
     fn fetch(&self, key: &Key) -> Result<Vec<u8>, SourceError> {
         self.0.read(key).map_err(|error| match error.class() {
-            StoreErrorClass::NotFound => SourceError::Missing { key: key.to_string() },
+            // A place that lost its marker is not mounted: its silence says nothing of any object.
+            StoreErrorClass::NotFound if self.0.read(&Key::marker()).is_ok() => {
+                SourceError::Missing { key: key.to_string() }
+            }
             _ => SourceError::Away {
                 key: key.to_string(),
                 why: crate::chain(&error),

@@ -50,6 +50,8 @@ pub struct Status {
     pub bytes_copied: u64,
     /// Objects put back into the own store since the start.
     pub repaired: u64,
+    /// Objects given back to the collector since the start.
+    pub given_back: u64,
     /// Texts that the collector did not have.
     pub details_missing: u64,
     /// When the last scrub ended; empty before the first.
@@ -114,6 +116,11 @@ impl Status {
                 "repaired_objects",
                 "Objects put back into the own store",
                 self.repaired,
+            ),
+            (
+                "given_back_objects",
+                "Objects given back to the collector",
+                self.given_back,
             ),
             (
                 "scrub_objects",

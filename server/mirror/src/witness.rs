@@ -18,7 +18,7 @@ use store::Replicas;
 use tokio::sync::{Notify, watch};
 
 use crate::chain;
-use crate::cosign::{CosignError, Cosigner, LogNote, NoteRefused, Role};
+use crate::cosign::{CosignError, Cosigner, LogNote, NoteRefused, Role, Shown};
 use crate::objects::Objects;
 use crate::status::Board;
 
@@ -159,6 +159,7 @@ impl Witness {
             note,
             &held,
             (old.size != new.size).then_some((&root, proof.as_slice())),
+            Shown::Older,
         ) {
             Ok(_) => Err(answer(422, "this contradicts what the log signed before\n")),
             Err(error) => Err(unreadable(&error)),
@@ -180,7 +181,7 @@ impl Witness {
                 if last.root != new.root {
                     let older = self.cosigner.last(role).map(|last| last.log);
                     if let Some(older) = older
-                        && let Err(error) = self.cosigner.convict(&older, note, None)
+                        && let Err(error) = self.cosigner.convict(&older, note, None, Shown::Newer)
                     {
                         tracing::error!(cause = %chain(&error), "A fraud could not be kept");
                     }

@@ -134,6 +134,33 @@ pub fn repair_done(tx: &Connection, task: &RepairTask, copies: Option<u32>) -> R
     Ok(())
 }
 
+/// A copy of a segment is gone or spoiled: so many stores still have it.
+///
+/// # Errors
+/// Of the database.
+pub fn lost(tx: &Connection, key: &Key, copies: u32) -> Result<(), DbError> {
+    if key.kind() == KeyKind::Segment
+        && let Some((collection, index)) = key.collection().zip(key.index())
+    {
+        tx.execute(
+            "UPDATE segments SET copies = min(copies, ?3)
+             WHERE collection = (SELECT number FROM collections WHERE id = ?1) AND idx = ?2",
+            params![collection, index, copies],
+        )?;
+    }
+    Ok(())
+}
+
+/// Stores whose replica of an object is known to be wanting.
+///
+/// # Errors
+/// Of the database.
+pub fn lacking(reader: &Connection, key: &str) -> Result<Vec<String>, DbError> {
+    let mut statement = reader.prepare_cached("SELECT store FROM repair_queue WHERE key = ?1")?;
+    let rows = statement.query_map([key], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// The replica could not be made; it is tried again at `due_ms`.
 ///
 /// # Errors

@@ -204,3 +204,72 @@ fn a_million_items_are_found_by_path_and_by_page() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_lost_copy_leaves_the_count_until_it_is_made_again() {
+    let (_place, db) = fresh();
+    let (id, sha256) = ([7; 32], [3; 32]);
+    let key = store::Key::segment(&id, 0, &sha256);
+    db.write::<(), DbError>(move |tx| {
+        let new = collections::NewCollection {
+            id,
+            incident: "INC-2026-0001",
+            order: [1; 32],
+            endpoint: "web-03",
+            generation: 1,
+            attempt: 1,
+            delegation: [2; 32],
+            sealer: "ssh-ed25519 AAAA",
+            begun: "2026-11-21T00:00:00.000Z",
+            index: 5,
+        };
+        collections::insert(tx, &new)?;
+        let row = collections::SegmentRow {
+            index: 0,
+            sha256,
+            seal_sha256: [4; 32],
+            stored_len: 10,
+            seal_len: 5,
+            plain_start: 0,
+            plain_end: 100,
+            items: 0,
+            items_total: 0,
+            is_final: true,
+            copies: 2,
+        };
+        collections::add_segment(tx, &id, &row, [])
+    })
+    .unwrap();
+    let copies = || {
+        db.read::<u32, DbError>(|reader| {
+            let number = collections::at(reader, &id)?.unwrap().number;
+            Ok(collections::segments(reader, number)?[0].copies)
+        })
+        .unwrap()
+    };
+    let (lost, text) = (key.clone(), key.to_string());
+    db.write::<(), DbError>(move |tx| {
+        want(tx, "one", &text, store::Wanting::Damaged)?;
+        super::lost(tx, &lost, 1)
+    })
+    .unwrap();
+    assert_eq!(copies(), 1);
+    assert_eq!(db.read(|reader| lacking(reader, key.as_str())).unwrap(), ["one"]);
+    // Hearing of it twice, or of a seal, makes no more of it.
+    let (again, seal) = (key.clone(), store::Key::seal(&id, 0, &[4; 32]));
+    db.write::<(), DbError>(move |tx| {
+        super::lost(tx, &again, 2)?;
+        super::lost(tx, &seal, 0)
+    })
+    .unwrap();
+    assert_eq!(copies(), 1);
+    let task = RepairTask {
+        store: "one".to_owned(),
+        key: key.to_string(),
+        wanting: "damaged".to_owned(),
+        attempts: 0,
+    };
+    db.write::<(), DbError>(move |tx| repair_done(tx, &task, Some(2)))
+        .unwrap();
+    assert_eq!(copies(), 2);
+}

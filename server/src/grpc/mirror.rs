@@ -3,6 +3,7 @@
 //! Guarantee: only what replication needs is served, each object whole or not at all; a statement is recorded under the
 //! name of the connection that brought it. Not here: lists. A mirror derives what to ask for from the ledger.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +12,20 @@ use bytes::Bytes;
 use proto::status::Class;
 use proto::v1::mirror_service_server::MirrorService;
 use proto::v1::{
-    FetchRequest, FetchResponse, FollowRequest, FollowResponse, ReplicatedRequest, ReplicatedResponse,
+    FetchRequest, FetchResponse, FollowRequest, FollowResponse, OfferRequest, OfferResponse,
+    ReplicatedRequest, ReplicatedResponse, WantedRequest, WantedResponse,
 };
-use store::{Key, KeyKind, StoreErrorClass};
+use store::{ContentCheck, Key, KeyKind, READ_BYTES_MAX, StoreErrorClass};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::caller;
 use super::failure::{Failure, chain};
 use crate::collector::{Collector, blocking};
 use crate::mirrors;
+use crate::run::repairs;
 
 /// Pieces of an object.
 const PIECE_BYTES: usize = 256 << 10;
@@ -31,6 +34,9 @@ const ANSWERS_LEN: usize = 8;
 
 /// How long one piece may wait for a mirror: its whole object stays in memory meanwhile.
 const STALLED: Duration = Duration::from_secs(60);
+
+/// How often what is still wanted is said again.
+const SAID_AGAIN: Duration = Duration::from_secs(300);
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -42,6 +48,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl MirrorService for Mirrors {
     type FollowStream = Answers<FollowResponse>;
     type FetchStream = Answers<FetchResponse>;
+    type WantedStream = Answers<WantedResponse>;
 
     async fn follow(&self, request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
         let mirror = caller::mirror(&request)?;
@@ -121,6 +128,79 @@ impl MirrorService for Mirrors {
             entry: Some(recorded.proven.into()),
         }))
     }
+
+    async fn wanted(&self, request: Request<WantedRequest>) -> Result<Response<Self::WantedStream>, Status> {
+        let mirror = caller::mirror(&request)?;
+        mirrors::check_admitted(&self.0, &mirror).await?;
+        let (answers, stream) = mpsc::channel(ANSWERS_LEN);
+        let collector = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            let mut changed = collector.wants.watch();
+            let mut said: BTreeSet<Key> = BTreeSet::new();
+            let mut again = tokio::time::interval(SAID_AGAIN);
+            loop {
+                changed.mark_unchanged();
+                let wanted = collector.wants.all();
+                said.retain(|key| wanted.contains(key));
+                for key in wanted {
+                    let text = key.to_string();
+                    if said.insert(key) && answers.send(Ok(WantedResponse { key: text })).await.is_err() {
+                        return;
+                    }
+                }
+                tokio::select! {
+                    () = collector.intake.cancelled() => return,
+                    () = answers.closed() => return,
+                    _ = changed.changed() => {}
+                    // It may have come to hold it meanwhile.
+                    _ = again.tick() => said.clear(),
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn offer(
+        &self,
+        request: Request<Streaming<OfferRequest>>,
+    ) -> Result<Response<OfferResponse>, Status> {
+        let mirror = caller::mirror(&request)?;
+        mirrors::check_admitted(&self.0, &mirror).await?;
+        let mut pieces = request.into_inner();
+        let first = piece(&mut pieces).await?;
+        let first = first.ok_or_else(|| Failure::malformed("an offer without a key"))?;
+        let key = Key::parse(&first.key).map_err(|error| Failure::malformed(chain(&error)))?;
+        if !self.0.wants.has(&key) {
+            let text = format!("{key} is not wanted (any more)");
+            return Err(Failure::new(Class::Precondition, text).into());
+        }
+        if first.total > READ_BYTES_MAX {
+            return Err(Failure::new(Class::OverLimit, format!("an object of {} bytes", first.total)).into());
+        }
+        let Ok(_slot) = Arc::clone(&self.0.mirror_objects).acquire_owned().await else {
+            return Err(Failure::unavailable("take an object", "it is stopping").into());
+        };
+        let total = usize::try_from(first.total).unwrap_or(usize::MAX);
+        let mut bytes = first.data.to_vec();
+        while bytes.len() < total {
+            let next = piece(&mut pieces).await?;
+            let next = next.ok_or_else(|| Failure::malformed("the object was cut"))?;
+            bytes.extend_from_slice(&next.data);
+        }
+        if bytes.len() != total || key.check(&bytes) != ContentCheck::Right {
+            tracing::error!(%key, %mirror, "A mirror offered other bytes than the key names");
+            return Err(Failure::malformed(format!("these bytes are not those of {key}")).into());
+        }
+        repairs::given(&self.0, key, bytes).await?;
+        Ok(Response::new(OfferResponse {}))
+    }
+}
+
+/// The next piece of an offer, in time.
+async fn piece(pieces: &mut Streaming<OfferRequest>) -> Result<Option<OfferRequest>, Status> {
+    tokio::time::timeout(STALLED, pieces.message())
+        .await
+        .or(Err(Status::deadline_exceeded("no piece in time")))?
 }
 
 /// What replication may ask for: everything the ledger names, but no marker and nothing quarantined.

@@ -11,10 +11,12 @@ use evidence::keys::PublicKey;
 use evidence::order::{Limits, Order};
 use evidence::seal::Identity;
 use evidence::signed::Signed;
+use proto::status::Class;
 
 use super::child::Begin;
 use super::ended::{Ended, Reason};
 use crate::collector::Collector;
+use crate::custody::{Condition, Denied};
 use crate::db::{self, DbError};
 use crate::grpc::failure::Failure;
 
@@ -246,13 +248,23 @@ async fn record_start(
         ("endpoint", delegation.endpoint.to_string()),
         ("order", delegation.order.to_string()),
     ];
+    // Judged once more with the entry: no collection begins behind a cancellation, which every mirror would hold against the log.
+    let id = *delegation.order.as_bytes();
+    let in_force: Condition = Box::new(move |tx| match db::orders::at(tx, &id)? {
+        Some(row) if row.state == "issued" => Ok(()),
+        _ => Err(Denied::no(
+            Class::Precondition,
+            "the order is not in force any more",
+        )),
+    });
     collector
         .custody
-        .record(
+        .record_if(
             EntryType::CollectionStarted,
             chain,
             &refs,
             ActObject::from(signed),
+            in_force,
         )
         .await?;
     collector.order_changed(&delegation.order);
@@ -272,7 +284,6 @@ fn begin(identity: &Identity, delegation: &Delegation, limits: &Limits) -> Begin
         item_bytes: limits.item_bytes,
         logical_bytes: limits.logical_bytes,
         items: limits.items,
-        // Ten minutes and what the bytes take at a twentieth of an idle core's speed.
-        cpu_s: 600 + (limits.logical_bytes >> 25),
+        cpu_s: Begin::cpu_s(limits.logical_bytes),
     }
 }

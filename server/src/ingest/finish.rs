@@ -191,7 +191,10 @@ async fn record(
 
 impl Finished {
     /// The totals as the manifest is compared with them.
-    fn summary(self) -> Result<ContainerSummary, Failure> {
+    ///
+    /// # Errors
+    /// When an outcome is no text of one.
+    pub fn summary(self) -> Result<ContainerSummary, Failure> {
         let mut counts_by_outcome = BTreeMap::new();
         for (outcome, count) in self.outcomes {
             let outcome = serde_json::from_value(serde_json::Value::String(outcome))

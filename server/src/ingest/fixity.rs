@@ -11,10 +11,13 @@ use evidence::entry::EntryType;
 use evidence::id::{Chain, IncidentId};
 use store::{Key, KeyKind};
 
-use crate::collector::Collector;
+use crate::collector::{Collector, blocking};
 use crate::db::{self, DbError};
 use crate::grpc::failure::Failure;
 use crate::metrics;
+
+/// Stands for every store, where none has the object any more.
+pub const ALL: &str = "all";
 
 /// The collection that an object belongs to, out of its key.
 pub fn collection_of(key: &Key) -> Option<Digest> {
@@ -32,10 +35,40 @@ pub async fn failed(collector: &Collector, key: &Key, store: &str) -> Result<(),
     let _turn = collector.fixity.lock().await;
     metrics::fixity_failed();
     tracing::error!(key = %key, store, "Stored evidence is missing or changed");
+    count(collector, key, store).await?;
     if newest(collector, key, store).await? == Some(EntryType::EvidenceFixityFailed) {
         return Ok(());
     }
     record(collector, EntryType::EvidenceFixityFailed, key, store).await
+}
+
+/// Takes the copy that is gone out of the count, until it is made again.
+async fn count(collector: &Collector, key: &Key, store: &str) -> Result<(), Failure> {
+    if key.kind() != KeyKind::Segment {
+        return Ok(());
+    }
+    let database = |error: DbError| Failure::unavailable("reach its database", error);
+    let text = key.to_string();
+    let mut lacking = collector
+        .db
+        .read_async(move |db| db::lacking(db, &text))
+        .await
+        .map_err(database)?;
+    lacking.push(store.to_owned());
+    let (replicas, key, is_everywhere) = (collector.replicas.clone(), key.clone(), store == ALL);
+    let left = blocking(move || {
+        let stores = replicas.stores().iter();
+        let holders = stores.filter(|store| {
+            !is_everywhere && !lacking.contains(&store.identity().store) && store.size(&key).is_ok()
+        });
+        (u32::try_from(holders.count()).unwrap_or(u32::MAX), key)
+    });
+    let (copies, key) = left.await?;
+    collector
+        .db
+        .write_async(move |tx| db::lost(tx, &key, copies))
+        .await
+        .map_err(database)
 }
 
 /// What the ledger says last of an object on a store.
@@ -50,6 +83,14 @@ async fn newest(collector: &Collector, key: &Key, store: &str) -> Result<Option<
     Ok(types
         .into_iter()
         .find(|type_| newest.as_deref() == Some(type_.as_str())))
+}
+
+/// Whether the ledger's last word of an object on a store is that it failed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_failed(collector: &Collector, key: &Key, store: &str) -> Result<bool, Failure> {
+    Ok(newest(collector, key, store).await? == Some(EntryType::EvidenceFixityFailed))
 }
 
 /// Records replicas that were made again: each that had failed, and of those that had never been there one for each

@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use store::{Key, Wanting};
+use store::{Key, Replicas, StoreError, StoreErrorClass, Wanting};
 
 use crate::collector::{Collector, blocking};
-use crate::db::{self, DbError};
+use crate::db::{self, DbError, RepairTask};
 use crate::grpc::failure::Failure;
 use crate::ingest::fixity;
 use crate::metrics;
 use crate::repair::{OTHER_BYTES, repair_due, settled};
+use crate::wants::can_be_asked;
 
 /// How often the queue is looked at without being told.
 const LOOK: Duration = Duration::from_secs(10);
@@ -92,6 +93,7 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
             "Replica could not be made; it stays queued"
         );
         problems.push(format!("{} on {}: {reason}", task.key, task.store));
+        ask_mirrors(collector, &task.key).await?;
         if reason == OTHER_BYTES {
             let task = task.clone();
             let again =
@@ -122,6 +124,79 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
         waiting,
         problems,
     })
+}
+
+/// What no store has whole may be whole at a mirror.
+async fn ask_mirrors(collector: &Collector, key: &str) -> Result<(), Failure> {
+    let Ok(key) = Key::parse(key) else { return Ok(()) };
+    if collector.wants.has(&key) || !can_be_asked(&key) {
+        return Ok(());
+    }
+    let (replicas, looked) = (collector.replicas.clone(), key.clone());
+    let read = blocking(move || replicas.read(&looked)).await?;
+    // A store that is away may have it: it is not fetched over the line for that.
+    if read.is_err_and(|error| error.class() != StoreErrorClass::Transient) {
+        tracing::warn!(%key, "No store has it whole; mirrors are asked for it");
+        collector.wants.ask(&key);
+    }
+    Ok(())
+}
+
+/// Puts an object that a mirror gave, and that has the digest of its key, where it is lacking; records it.
+///
+/// # Errors
+/// When no store takes it, or database or ledger do not answer.
+pub async fn given(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<(), Failure> {
+    let _turn = collector.repairing.lock().await;
+    if !collector.wants.has(&key) {
+        // Another mirror was first.
+        return Ok(());
+    }
+    let (replicas, object) = (collector.replicas.clone(), key.clone());
+    let (made, failed) = blocking(move || place(&replicas, &object, &bytes)).await?;
+    if let Some(why) = failed.filter(|_| made.is_empty()) {
+        return Err(Failure::unavailable("store what a mirror gave", why));
+    }
+    let mut pairs: Vec<(String, Key)> = made.iter().map(|store| (store.clone(), key.clone())).collect();
+    if fixity::is_failed(collector, &key, fixity::ALL).await? {
+        pairs.push((fixity::ALL.to_owned(), key.clone()));
+    }
+    fixity::repaired(collector, pairs).await?;
+    let tasks: Vec<RepairTask> = made
+        .into_iter()
+        .map(|store| RepairTask {
+            store,
+            key: key.to_string(),
+            wanting: "missing".to_owned(),
+            attempts: 0,
+        })
+        .collect();
+    let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
+    blocking(move || settled(&replicas, &db, &tasks))
+        .await?
+        .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
+    // Crash before: it is asked for again, and found whole.
+    collector.wants.settle(&key);
+    tracing::info!(%key, "Repaired from a mirror");
+    Ok(())
+}
+
+/// Writes to every store that lacks it; damaged bytes are moved aside. Gives the stores that have it now, and why one has not.
+fn place(replicas: &Replicas, key: &Key, bytes: &[u8]) -> (Vec<String>, Option<StoreError>) {
+    let (mut made, mut failed) = (Vec::new(), None);
+    for store in replicas.stores() {
+        let written = match store.create(key, bytes) {
+            Err(error) if error.class() == StoreErrorClass::Conflict => {
+                store.displace(key).and_then(|()| store.create(key, bytes))
+            }
+            result => result,
+        };
+        match written {
+            Ok(()) => made.push(store.identity().store.clone()),
+            Err(error) => failed = Some(error),
+        }
+    }
+    (made, failed)
 }
 
 fn database(error: DbError) -> Failure {

@@ -10,7 +10,7 @@ use evidence::digest::Digest;
 use evidence::id::{EndpointId, Generation};
 use evidence::manifest::Manifest;
 use evidence::signed::Signed;
-use store::{Key, KeyKind, StoreErrorClass};
+use store::{Key, KeyKind, StoreErrorClass, Wanting, WantingSink as _};
 
 use crate::collector::{Collector, blocking};
 use crate::db::collections::{CollectionRow, SegmentRow};
@@ -189,7 +189,20 @@ async fn check(
     })
     .await?;
     for key in &lost {
-        fixity::failed(collector, key, "all").await?;
+        fixity::failed(collector, key, fixity::ALL).await?;
+        // Queued on each store: a mirror may have it.
+        let (replicas, sink, lost) = (
+            collector.replicas.clone(),
+            QueueSink(collector.db.clone()),
+            key.clone(),
+        );
+        blocking(move || {
+            for store in replicas.stores() {
+                sink.wanting(&store.identity().store, &lost, Wanting::Missing);
+            }
+        })
+        .await?;
+        collector.repair.notify_one();
     }
     Ok(u64::try_from(lost.len()).unwrap_or(u64::MAX))
 }

@@ -78,6 +78,36 @@ impl DirectoryStore {
         };
         Self::open_on(disk, &place)
     }
+
+    /// Opens a store that another process may be writing, to read it: nothing is locked, removed or ever written.
+    ///
+    /// # Errors
+    /// As `open`, but for the lock.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let place = path.display().to_string();
+        let disk = LinuxDisk::open_shared(path)
+            .map_err(|source| StoreError::from_io(&place, "open", &place, source))?;
+        let mut shared = Shared::new(disk, place.clone());
+        let identity = read_marker(&shared, &place)?;
+        shared.name.clone_from(&identity.store);
+        // What must not be written refuses every write.
+        shared.failed.store(true, Ordering::SeqCst);
+        Ok(Self::assemble(Arc::new(shared), identity))
+    }
+}
+
+fn read_marker<D: Disk>(shared: &Shared<D>, place: &str) -> Result<StoreIdentity, StoreError> {
+    let marker = |reason: String| StoreError::Marker {
+        path: place.to_owned(),
+        reason,
+    };
+    match shared.read(&Key::marker(), MARKER_BYTES_MAX) {
+        Ok(bytes) => StoreIdentity::from_bytes(&bytes).map_err(marker),
+        Err(StoreError::NotFound { .. }) => Err(marker(
+            "it has no `store.json`. Mount the disk, or make a store with `exhibit-server init`".to_owned(),
+        )),
+        Err(other) => Err(other),
+    }
 }
 
 /// Creates the root, 0700, and makes its name durable.
@@ -126,21 +156,7 @@ impl<D: Disk> DirectoryStore<D> {
     /// As [`DirectoryStore::open`].
     pub fn open_on(disk: D, place: &str) -> Result<Self, StoreError> {
         let mut shared = Shared::new(disk, place.to_owned());
-        let marker = |reason: String| StoreError::Marker {
-            path: place.to_owned(),
-            reason,
-        };
-        let bytes = match shared.read(&Key::marker(), MARKER_BYTES_MAX) {
-            Ok(bytes) => bytes,
-            Err(StoreError::NotFound { .. }) => {
-                return Err(marker(
-                    "it has no `store.json`. Mount the disk, or make a store with `exhibit-server init`"
-                        .to_owned(),
-                ));
-            }
-            Err(other) => return Err(other),
-        };
-        let identity = StoreIdentity::from_bytes(&bytes).map_err(marker)?;
+        let identity = read_marker(&shared, place)?;
         shared.name.clone_from(&identity.store);
         shared.remove_temporaries()?;
         Ok(Self::assemble(Arc::new(shared), identity))
@@ -403,33 +419,43 @@ impl<D: Disk> Store for DirectoryStore<D> {
     }
 
     fn displace(&self, key: &Key) -> Result<(), StoreError> {
-        let shared = &self.shared;
-        shared.check_writable()?;
-        let content = match shared.read(key, READ_BYTES_MAX) {
-            Err(StoreError::Refused { .. }) => ContentCheck::Wrong,
-            result => key.check(&result?),
+        self.shared
+            .move_aside(key, |bytes| key.check(bytes) == ContentCheck::Wrong)
+    }
+
+    fn make_way(&self, key: &Key, right: &[u8]) -> Result<(), StoreError> {
+        self.shared.move_aside(key, |bytes| bytes != right)
+    }
+}
+
+impl<D: Disk> Shared<D> {
+    /// To `damaged/`, if that is what it is. What is longer than any object may be is damaged.
+    fn move_aside(&self, key: &Key, is_damaged: impl Fn(&[u8]) -> bool) -> Result<(), StoreError> {
+        self.check_writable()?;
+        let goes = match self.read(key, READ_BYTES_MAX) {
+            Err(StoreError::Refused { .. }) => true,
+            result => is_damaged(&result?),
         };
-        if content != ContentCheck::Wrong {
+        if !goes || matches!(key.kind(), KeyKind::Marker | KeyKind::Checkpoint) {
             return Err(StoreError::Conflict {
-                store: shared.name.clone(),
+                store: self.name.clone(),
                 key: key.to_string(),
             });
         }
         let mut suffix = [0; 8];
         getrandom::fill(&mut suffix)
-            .map_err(|error| shared.error("draw a name", DAMAGED, io::Error::other(error.to_string())))?;
+            .map_err(|error| self.error("draw a name", DAMAGED, io::Error::other(error.to_string())))?;
         let kept = format!(
             "{DAMAGED}/{}.{}",
             key.as_str().replace('/', "_"),
             hex::encode(suffix)
         );
-        shared.make_directories(DAMAGED)?;
-        shared
-            .disk
+        self.make_directories(DAMAGED)?;
+        self.disk
             .rename(key.as_str(), &kept)
-            .map_err(|source| shared.error("rename", key.as_str(), source))?;
-        shared.sync_names(DAMAGED)?;
-        shared.sync_names(parent(key.as_str()))
+            .map_err(|source| self.error("rename", key.as_str(), source))?;
+        self.sync_names(DAMAGED)?;
+        self.sync_names(parent(key.as_str()))
     }
 }
 

@@ -11,6 +11,7 @@ mod guarantees;
 mod identity;
 mod key;
 mod linux;
+mod place;
 mod replicas;
 mod s3;
 mod unavailable;
@@ -28,6 +29,7 @@ pub use guarantees::{Durable, Guarantees, Lock, WriteOnce};
 pub use identity::{DOMAIN_OF_DEVICE, StoreIdentity};
 pub use key::{ContentCheck, Key, KeyError, KeyKind};
 pub use linux::LinuxDisk;
+pub use place::StorePlace;
 pub use replicas::{
     Degraded, ReplicaError, ReplicaWriter, Replicas, ReplicationPolicy, Wanting, WantingSink, Written,
 };
@@ -120,6 +122,14 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Conflict` when the object is not damaged or its key says nothing of its content; otherwise as `create`.
     fn displace(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// As `displace`, for an object whose key says nothing of its content: the caller knows the right bytes from what
+    /// commits to them, and they are not these.
+    ///
+    /// # Errors
+    /// `Conflict` when the bytes are the right ones, or the key is the marker's or the newest checkpoint's; otherwise as
+    /// `create`.
+    fn make_way(&self, key: &Key, right: &[u8]) -> Result<(), StoreError>;
 
     /// Sets or clears a legal hold on every version of an object, where the store itself can hold one.
     ///

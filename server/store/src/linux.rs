@@ -26,6 +26,17 @@ impl LinuxDisk {
     /// # Errors
     /// Of the operating system; `WouldBlock` when another process holds the directory.
     pub fn open(path: &Path) -> io::Result<Self> {
+        let disk = Self::open_shared(path)?;
+        // Start-up removes temporary files: those of a live process must not be among them.
+        flock(&disk.root, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(disk)
+    }
+
+    /// Opens an existing directory that another process may hold: to read what it wrote.
+    ///
+    /// # Errors
+    /// Of the operating system.
+    pub fn open_shared(path: &Path) -> io::Result<Self> {
         let root = openat2(
             CWD,
             path,
@@ -33,8 +44,6 @@ impl LinuxDisk {
             Mode::empty(),
             ResolveFlags::empty(),
         )?;
-        // Start-up removes temporary files: those of a live process must not be among them.
-        flock(&root, FlockOperation::NonBlockingLockExclusive)?;
         let device = fstat(&root)?.st_dev;
         Ok(Self {
             root,

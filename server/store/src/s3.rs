@@ -167,6 +167,31 @@ fn read_marker(bucket: &Bucket, settings: &S3Settings) -> Result<StoreIdentity, 
     StoreIdentity::from_bytes(&bytes).map_err(marker)
 }
 
+impl S3Store {
+    /// To `damaged/`: copied, read back, then taken from its name.
+    fn move_aside(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let object = shared.object(key);
+        let mut suffix = [0; 8];
+        getrandom::fill(&mut suffix).map_err(|error| {
+            let failure = Failure::ours(FailureKind::Transient, format!("draw a name: {error}"));
+            shared.failed(failure, "displace", key)
+        })?;
+        let flat = key.as_str().replace('/', "_");
+        let kept = format!("{}damaged/{flat}.{}", shared.settings.prefix, hex::encode(suffix));
+        let failed = |failure| shared.failed(failure, "displace", key);
+        shared.bucket.put(Put::new(&kept, bytes)).map_err(failed)?;
+        if shared.bucket.get(&kept, None).map_err(failed)? != bytes {
+            return Err(failed(Failure::ours(
+                FailureKind::Permanent,
+                "the copy reads back as other bytes",
+            )));
+        }
+        // Crash now: it is under both names, and can be displaced again.
+        shared.bucket.delete(&object, None, false).map_err(failed)
+    }
+}
+
 impl Store for S3Store {
     fn identity(&self) -> &StoreIdentity {
         &self.identity
@@ -290,29 +315,21 @@ impl Store for S3Store {
     }
 
     fn displace(&self, key: &Key) -> Result<(), StoreError> {
-        let shared = &self.shared;
-        let object = shared.object(key);
         let bytes = self.read(key)?;
-        if key.check(&bytes) != ContentCheck::Wrong {
-            return Err(shared.conflict(key));
+        if key.check(&bytes) == ContentCheck::Wrong {
+            self.move_aside(key, &bytes)
+        } else {
+            Err(self.shared.conflict(key))
         }
-        let mut suffix = [0; 8];
-        getrandom::fill(&mut suffix).map_err(|error| {
-            let failure = Failure::ours(FailureKind::Transient, format!("draw a name: {error}"));
-            shared.failed(failure, "displace", key)
-        })?;
-        let flat = key.as_str().replace('/', "_");
-        let kept = format!("{}damaged/{flat}.{}", shared.settings.prefix, hex::encode(suffix));
-        let failed = |failure| shared.failed(failure, "displace", key);
-        shared.bucket.put(Put::new(&kept, &bytes)).map_err(failed)?;
-        if shared.bucket.get(&kept, None).map_err(failed)? != bytes {
-            return Err(failed(Failure::ours(
-                FailureKind::Permanent,
-                "the copy reads back as other bytes",
-            )));
+    }
+
+    fn make_way(&self, key: &Key, right: &[u8]) -> Result<(), StoreError> {
+        let bytes = self.read(key)?;
+        if bytes == right || matches!(key.kind(), KeyKind::Marker | KeyKind::Checkpoint) {
+            Err(self.shared.conflict(key))
+        } else {
+            self.move_aside(key, &bytes)
         }
-        // Crash now: it is under both names, and can be displaced again.
-        shared.bucket.delete(&object, None, false).map_err(failed)
     }
 
     fn set_legal_hold(&self, key: &Key, held: bool) -> Result<(), StoreError> {

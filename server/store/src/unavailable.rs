@@ -72,4 +72,8 @@ impl Store for UnavailableStore {
     fn displace(&self, _: &Key) -> Result<(), StoreError> {
         self.failed()
     }
+
+    fn make_way(&self, _: &Key, _: &[u8]) -> Result<(), StoreError> {
+        self.failed()
+    }
 }

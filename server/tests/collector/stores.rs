@@ -165,10 +165,14 @@ async fn a_scrub_finds_what_is_damaged_and_gone_and_both_are_mended_and_recorded
         .into_iter()
         .max_by_key(width)
         .unwrap();
+    let right = fs_err::read(&tile).unwrap();
     damage(&tile);
     let found = scrub(&ada).await;
     assert_eq!(found[0].1.ledger_problems, 0);
     assert!(found[1].1.ledger_problems > 0);
+    // And mended from the other copy, under the root that the log signed.
+    assert_eq!(fs_err::read(&tile).unwrap(), right);
+    assert_eq!(scrub(&ada).await[1].1.ledger_problems, 0);
     let unknown = service::store_client(ada.channel.clone())
         .scrub(v1::ScrubRequest {
             stores: vec!["store-9".to_owned()],

@@ -221,7 +221,7 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
         return;
     };
     let mut lab = Lab::new().unwrap();
-    let witness = Witness::of(&mut lab, python);
+    let mut witness = Witness::of(&mut lab, python);
     wait_for("the first cosignature", || Ok(quorum(&lab))).unwrap();
     // A backup of everything that the collector has.
     lab.stop_server().unwrap();
@@ -243,8 +243,18 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
         copy(&lab.path(format!("backup/{part}")), &lab.path(part));
     }
 
-    // Rolled back: the collector knows nothing of it, and no store does.
+    // Rolled back: the collector knows nothing of it, and no store does. The witness does, and it is asked before anything is signed.
+    let refused = attempt(lab.tool("exhibit-server").arg("run").arg(lab.path("server"))).unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success(), "{said}");
+    for expected in ["w1", &held.to_string(), "exhibit-server restore"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    // With the witness away it cannot know, and goes on: what it signs then is refused later.
+    fs_err::remove_dir_all(lab.path("server/contradictions")).unwrap();
+    witness.stop();
     lab.start_server().unwrap();
+    witness.start(&lab);
     let contradictions = lab.path("server/contradictions");
     let notes = || -> Vec<String> {
         let folder = fs_err::read_dir(&contradictions).map(Iterator::collect::<Vec<_>>);

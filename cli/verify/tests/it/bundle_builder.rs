@@ -46,10 +46,12 @@ pub const ELSEWHERE: &str = "elsewhere/";
 mod documents;
 mod drafts;
 mod log;
+mod mirror;
 mod produce;
 mod verdicts;
 
 pub use documents::*;
+pub use mirror::*;
 pub use produce::*;
 pub use verdicts::*;
 

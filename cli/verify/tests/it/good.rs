@@ -28,7 +28,13 @@ fn the_good_bundle_verifies_and_every_check_of_the_table_says_so() {
     let bundle = Recipe::default().build();
     let report = verify(&bundle.files);
     assert_eq!(report.exit_code(), 0, "{}", report.text());
-    let open = ["sums.stamp", "checkpoint.stamp", "quorum", "custody.complete"];
+    let open = [
+        "sums.stamp",
+        "checkpoint.stamp",
+        "quorum",
+        "custody.complete",
+        "custody.replicated",
+    ];
     let names = table();
     assert!(names.len() >= 19, "{names:?}");
     // Of a whole bundle nobody asks for the items of a part.
@@ -218,6 +224,7 @@ fn other_pins_refuse_the_bundle() {
 fn a_quorum_that_is_met_names_who_vouches() {
     let recipe = Recipe {
         cosigners: vec![(60, "mirror.example/m1")],
+        drafts: Box::new(|drafts| mirrored(drafts, &Told::default())),
         ..Recipe::default()
     };
     let bundle = recipe.build();

@@ -14,6 +14,7 @@ mod forged;
 mod good;
 mod production;
 mod quorum;
+mod replicated;
 mod stamps;
 mod stock_tools;
 mod unapproved;

@@ -40,6 +40,7 @@ fn pins() -> Files {
 fn cosigned(cosigners: &[(u8, &'static str)]) -> Recipe<'static> {
     Recipe {
         cosigners: cosigners.to_vec(),
+        drafts: Box::new(|drafts| mirrored(drafts, &Told::default())),
         ..Recipe::default()
     }
 }

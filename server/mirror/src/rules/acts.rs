@@ -180,6 +180,7 @@ impl Rules {
         };
         let change = match case.envelope.type_ {
             EntryType::EndpointRetired => self.retired(case)?,
+            EntryType::OrderCancelled => self.cancelled(case)?,
             EntryType::MirrorAdmitted => self.mirror_admitted(&act)?,
             EntryType::MirrorRetired => {
                 let mirror = mirror_of(&act)?;
@@ -234,7 +235,9 @@ impl Rules {
                 rule("the issuer approved the own order")
             }
             (EntryType::OrderApproved, Decision::Approve) => Ok(Change::Approved(approval.order)),
-            (EntryType::OrderRejected, Decision::Reject) => Ok(Change::None),
+            (EntryType::OrderRejected, Decision::Reject) => {
+                Ok(Change::OrderEnded(approval.order, "was rejected"))
+            }
             _ => rule("it says the opposite of what was decided"),
         }
     }

@@ -105,6 +105,9 @@ impl Rules {
         ])?;
         match self.orders.get(&delegation.order) {
             None => return rule("its order was never issued"),
+            Some(order) if order.ended.is_some() => {
+                return rule(format!("its order {} before", order.ended.unwrap_or_default()));
+            }
             Some(order) if !order.is_in_force => return rule("its order waits for approval"),
             Some(order) if Chain::Incident(order.incident.clone()) != case.envelope.incident => {
                 return rule("its order is for another incident");

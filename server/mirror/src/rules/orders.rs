@@ -16,6 +16,8 @@ pub(super) struct Issued {
     pub(super) issuer: PersonId,
     /// False while it waits for a second person.
     pub(super) is_in_force: bool,
+    /// Why nothing may begin under it any more.
+    pub(super) ended: Option<&'static str>,
 }
 
 impl Rules {
@@ -52,8 +54,23 @@ impl Rules {
                 incident: order.incident.clone(),
                 issuer: order.issuer.clone(),
                 is_in_force: !roster.needs_approval(order.sensitivity),
+                ended: None,
             },
         ))
+    }
+}
+
+impl Rules {
+    /// `order.cancelled`, by whom it may be: of an order of the same incident.
+    pub(super) fn cancelled(&self, case: &Case<'_>) -> Result<Change, Broken> {
+        let id = case.digest("order")?;
+        match self.orders.get(&id) {
+            Some(order) if Chain::Incident(order.incident.clone()) == case.envelope.incident => {
+                Ok(Change::OrderEnded(id, "was cancelled"))
+            }
+            Some(_) => rule("it stands in another incident than its order"),
+            None => rule("it is about an order that was never issued"),
+        }
     }
 }
 
@@ -63,4 +80,129 @@ pub(super) fn document(id: &Digest, objects: &Objects<'_>) -> Result<Order, Brok
     let object =
         evidence::entry::ActObject::parse(&bytes).map_err(|error| Broken::Rule(crate::chain(&error)))?;
     super::acts::read(&object)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use evidence::delegation::{Delegation, DelegationType, collection_id};
+    use evidence::entry::{ActObject, ActPlace, EntryType, EntryVersion, Envelope};
+    use evidence::id::Generation;
+    use evidence::keys::SigningKey;
+    use evidence::roster::AuthoritySet;
+    use evidence::signed::Signed;
+    use evidence::text::FixedBytes;
+
+    use super::super::Pins;
+    use super::super::endpoints::Enrolled;
+    use super::*;
+
+    fn key(number: u8) -> SigningKey {
+        SigningKey::from_seed(&[number; 32])
+    }
+
+    fn envelope(type_: EntryType, event: Digest, refs: Vec<(String, String)>) -> Envelope {
+        Envelope {
+            entry: EntryVersion,
+            deployment: "acme".parse().unwrap(),
+            type_,
+            incident: Chain::Incident(IncidentId::new(2026, 1).unwrap()),
+            seq: 1,
+            prev: Digest::ZERO,
+            time: "2026-11-02T08:00:00.000Z".parse().unwrap(),
+            event,
+            refs,
+            act: ActPlace::Inline,
+        }
+    }
+
+    /// Rules with one endpoint and one order in force.
+    fn rules(order: Digest) -> Rules {
+        let signer = ledger::NoteSigner::new("exhibit/acme", &[30; 32]).unwrap();
+        let mut rules = Rules::new(Pins {
+            deployment: "acme".parse().unwrap(),
+            log_key: signer.verifier_key(ledger::KeyType::Ed25519),
+            ca_sha256: Digest::of(b"ca"),
+            authority: AuthoritySet::new(1, vec![key(1).public()]).unwrap(),
+        });
+        let endpoint = Enrolled {
+            evidence_key: key(5).public(),
+            is_retired: false,
+        };
+        rules.endpoints.insert(("web-03".parse().unwrap(), 1), endpoint);
+        rules.orders.insert(
+            order,
+            Issued {
+                incident: IncidentId::new(2026, 1).unwrap(),
+                issuer: "ada".parse().unwrap(),
+                is_in_force: true,
+                ended: None,
+            },
+        );
+        rules
+    }
+
+    fn begin(order: Digest) -> (ActObject, Envelope) {
+        let nonce = FixedBytes([7; 16]);
+        let endpoint = key(5);
+        let delegation = Delegation {
+            type_: DelegationType,
+            deployment: "acme".parse().unwrap(),
+            endpoint: "web-03".parse().unwrap(),
+            generation: Generation::new(1).unwrap(),
+            order,
+            attempt: 1,
+            collection: collection_id(&order, &endpoint.public().fingerprint(), 1, &nonce),
+            sealer: key(6).public(),
+            at: "2026-11-02T07:59:00.000Z".parse().unwrap(),
+            nonce,
+        };
+        let act = ActObject::from(Signed::sign(&delegation, &[&endpoint]).unwrap());
+        let refs = evidence::pairs::sorted([
+            ("attempt", "1".to_owned()),
+            ("collection", delegation.collection.to_string()),
+            ("endpoint", "web-03".to_owned()),
+            ("order", order.to_string()),
+        ]);
+        let envelope = envelope(EntryType::CollectionStarted, act.event(), refs);
+        (act, envelope)
+    }
+
+    #[test]
+    fn nothing_begins_under_an_order_that_was_cancelled_or_rejected() {
+        let own = crate::config::replicas(Vec::new());
+        let repaired = AtomicU64::new(0);
+        let objects = Objects::new(&own, None, &repaired);
+        let id = Digest::of(b"an order");
+        let (act, began) = begin(id);
+        let case = |act, envelope| Case {
+            index: 9,
+            envelope,
+            act,
+            objects: &objects,
+        };
+        let why = |rules: &Rules| match rules.started(&case(&act, &began)) {
+            Err(Broken::Rule(why)) => why,
+            // In force: the next thing that is looked for is the order itself, which is not here.
+            Err(Broken::Object(error)) => error.to_string(),
+            Ok(_) => "taken".to_owned(),
+        };
+        let mut rules = rules(id);
+        assert!(why(&rules).contains("lost documents/"), "{}", why(&rules));
+        let refs = evidence::pairs::sorted([("order", id.to_string())]);
+        let cancelled = envelope(EntryType::OrderCancelled, Digest::of(b"act"), refs);
+        let change = rules.cancelled(&case(&act, &cancelled));
+        rules.apply(change.unwrap_or_else(|broken| panic!("{broken}")));
+        assert_eq!(why(&rules), "its order was cancelled before");
+        rules.apply(Change::OrderEnded(id, "was rejected"));
+        assert_eq!(why(&rules), "its order was rejected before");
+        // A cancellation of what never was, or of another incident's order.
+        let refs = evidence::pairs::sorted([("order", Digest::of(b"none").to_string())]);
+        let unknown = envelope(EntryType::OrderCancelled, Digest::of(b"act"), refs);
+        assert!(rules.cancelled(&case(&act, &unknown)).is_err());
+        let mut elsewhere = cancelled.clone();
+        elsewhere.incident = Chain::Incident(IncidentId::new(2026, 2).unwrap());
+        assert!(rules.cancelled(&case(&act, &elsewhere)).is_err());
+    }
 }

@@ -135,3 +135,60 @@ fn one_directory_is_one_process_and_a_lost_state_is_not_made_up() {
     fs_err::write(&state, &kept).unwrap();
     assert!(mirror::cosign::Cosigner::open(dir.path(), crate::world::pins(), crate::world::keys()).is_ok());
 }
+
+#[test]
+fn a_store_is_read_in_place_while_its_owner_writes_and_a_place_that_vanishes_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("source");
+    let mut log = Log::new(&place);
+    let chain = log.incident(1);
+    let first = log.publish();
+    // The owner has it: nobody else may write, anybody may read, and what is being written stays.
+    assert!(DirectoryStore::open(&place).is_err());
+    let half = place.join("tmp/half");
+    fs_err::write(&half, b"being written").unwrap();
+    let there = DirectoryStore::open_to_read(&place).unwrap();
+    let key = store::Key::detail(&[7; 32]);
+    assert!(there.create(&key, b"x").is_err() && there.remove(&key).is_err());
+    assert!(half.exists());
+    let source = StoreSource(Arc::new(there));
+    let mirror = Mirror::new(dir.path());
+    assert!(matches!(
+        mirror.try_round(&source, &first, u64::MAX),
+        Ok(Round::Grew(_))
+    ));
+    let held = log.size();
+    log.reads(&chain, 300);
+    let note = log.publish();
+    // Not mounted any more: an empty place that is no store.
+    let rooms: Vec<_> = fs_err::read_dir(&place)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    fs_err::create_dir(dir.path().join("away")).unwrap();
+    for room in &rooms {
+        fs_err::rename(room, dir.path().join("away").join(room.file_name().unwrap())).unwrap();
+    }
+    let waits = mirror.try_round(&source, &note, u64::MAX);
+    assert!(
+        matches!(
+            waits,
+            Err(mirror::pull::PullError::Object(
+                mirror::objects::ObjectError::Source(mirror::source::SourceError::Away { .. })
+            ))
+        ),
+        "{waits:?}"
+    );
+    assert_eq!(
+        mirror.cosigner.last(Role::Mirror).unwrap().log.checkpoint.size,
+        held
+    );
+    for room in &rooms {
+        fs_err::rename(dir.path().join("away").join(room.file_name().unwrap()), room).unwrap();
+    }
+    assert_eq!(
+        mirror.try_round(&source, &note, u64::MAX).unwrap(),
+        Round::Grew(log.size())
+    );
+    mirror.assert_holds(&log);
+}

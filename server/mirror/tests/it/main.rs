@@ -7,9 +7,13 @@
     reason = "a test that cannot go on has failed; helpers are tests, too"
 )]
 
+mod ahead;
 mod faults;
+mod release;
+mod restore;
 mod rounds;
 mod rules;
+mod scrub;
 mod vectors;
 mod witness;
 mod world;

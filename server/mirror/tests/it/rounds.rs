@@ -137,10 +137,19 @@ fn two_histories_convict_the_log_and_stop_everything() {
     assert!(mirror::cosign::acknowledge(dir.path()).is_err());
     let mirror = Mirror::open(dir.path());
     assert_eq!(mirror.round(&log, &grown).unwrap(), Round::Grew(log.size()));
-    assert!(matches!(
-        mirror.round(&fork, &other),
-        Err(PullError::Fraud { .. })
-    ));
+    // The same note once more is what that person has seen: refused, and nothing stops.
+    match mirror.round(&fork, &other) {
+        Err(PullError::Known { file: again }) => assert_eq!(again, file),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(mirror.cosigner.fraud(), None);
+    log.reads(&chain, 1);
+    let grown = log.publish();
+    assert_eq!(mirror.round(&log, &grown).unwrap(), Round::Grew(log.size()));
+    // Another note of the other history has been seen by nobody.
+    fork.reads(&chain, 1);
+    let more = fork.publish();
+    assert!(matches!(mirror.round(&fork, &more), Err(PullError::Fraud { .. })));
 }
 
 #[test]
@@ -305,10 +314,13 @@ fn what_the_own_store_lost_is_fetched_again_at_the_start_and_by_a_scrub() {
     assert_eq!(mirror.round(&log, &note).unwrap(), Round::Current);
     let source = StoreSource(Arc::clone(&log.store));
     let throttle = mirror::throttle::Throttle::new(0);
+    let pins = pins();
     let parts = mirror::scrub::Parts {
+        pins: &pins,
         own: &mirror.own,
         source: Some(&source),
         repaired: &mirror.repaired,
+        judges: &mirror::judge::InProcess,
         throttle: &throttle,
         go_on: &|| true,
         progress: &|_| {},

@@ -276,6 +276,16 @@ impl Log {
         note(size, ledger::root_of(&leaves))
     }
 
+    /// An entry's bytes, and its proof under the newest note.
+    pub fn proven(&self, index: u64) -> (Vec<u8>, Vec<u8>) {
+        let leaves: Vec<Hash> = self.bodies.iter().map(|body| leaf_hash(body)).collect();
+        let hashes = ledger::inclusion_proof(&ledger::Leaves(&leaves), index, self.size()).unwrap();
+        let note = ledger::Note::parse(&self.note(self.size())).unwrap();
+        let proof = ledger::ProofFile::new(index, hashes, note, None).unwrap();
+        let body = self.bodies[usize::try_from(index).unwrap()].clone();
+        (body, proof.encode().into_bytes())
+    }
+
     pub fn proof(&self, old: u64, new: u64) -> Vec<Hash> {
         let leaves: Vec<Hash> = self.bodies.iter().map(|body| leaf_hash(body)).collect();
         ledger::consistency_proof(&ledger::Leaves(&leaves), old, new).unwrap()

@@ -164,6 +164,93 @@ impl S3Settings {
             .unwrap_or_else(|| format!("s3 {}", self.host()))
     }
 
+    /// A table of settings, those that were not given as comments: `kind = "s3"` and the rest.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        let Self {
+            endpoint,
+            region,
+            bucket,
+            prefix,
+            credentials,
+            ca_file,
+            path_style,
+            kms_key,
+            retention,
+            domain,
+            timeout_s,
+        } = self;
+        let mut line = |comment: &str, name: &str, value: Option<String>, example: &str| {
+            if !comment.is_empty() {
+                text.push_str(&format!("# {comment}\n"));
+            }
+            match value {
+                Some(value) => text.push_str(&format!("{name} = {value}\n")),
+                None => text.push_str(&format!("# {name} = {example}\n")),
+            }
+        };
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| quoted(&path.display().to_string()));
+        line("", "kind", Some(quoted("s3")), "");
+        line("", "endpoint", Some(quoted(endpoint)), "");
+        line("", "region", Some(quoted(region)), "");
+        line("", "bucket", Some(quoted(bucket)), "");
+        line(
+            "What stands before every key; ends in a slash.",
+            "prefix",
+            Some(quoted(prefix)),
+            "",
+        );
+        line(
+            "File of mode 0600 with access_key_id, secret_access_key and, if there is one, session_token; without it AWS_ACCESS_KEY_ID \
+         and its kin of the environment.",
+            "credentials",
+            path(credentials),
+            "\"/etc/exhibit/bucket.credentials\"",
+        );
+        line(
+            "Authorities that vouch for the server, PEM; without it those of this machine.",
+            "ca_file",
+            path(ca_file),
+            "\"/etc/exhibit/bucket-ca.pem\"",
+        );
+        line(
+            "Bucket in the path, not in the host name.",
+            "path_style",
+            Some(path_style.to_string()),
+            "",
+        );
+        line(
+            "SSE-KMS key of the server.",
+            "kms_key",
+            kms_key.as_deref().map(quoted),
+            "\"alias/evidence\"",
+        );
+        let lock = retention.map(|retention| {
+            let mode = quoted(retention.mode.as_str());
+            format!("{{ mode = {mode}, days = {} }}", retention.days)
+        });
+        line(
+            "Object Lock for each object but details and the newest checkpoint. Nobody can shorten \"compliance\".",
+            "retention",
+            lock,
+            "{ mode = \"governance\", days = 365 }",
+        );
+        line(
+            "What fails together; stands in the store's own marker since it was made.",
+            "domain",
+            domain.as_deref().map(quoted),
+            "\"provider-2\"",
+        );
+        line(
+            "Seconds for one attempt of one request.",
+            "timeout_s",
+            Some(timeout_s.to_string()),
+            "",
+        );
+        text
+    }
+
     /// Where it is, for people.
     pub fn place(&self) -> String {
         format!(
@@ -171,6 +258,20 @@ impl S3Settings {
             self.bucket, self.endpoint, self.prefix
         )
     }
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            control if control.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(control))),
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+    out
 }
 
 #[cfg(test)]

@@ -234,19 +234,27 @@ impl Shared {
         Err(self.failed(Failure::ours(FailureKind::Permanent, text), "lock", key))
     }
 
-    /// Every version of an object for good, or the object where there are none.
+    /// Every version of an object for good, or the object where there are none. A bucket whose versioning is suspended keeps
+    /// old versions, too: it is asked, whatever the probe said.
     pub(super) fn erase(&self, key: &Key, object: &str) -> Result<(), Failure> {
-        if !self.capabilities.versions {
+        let mut found = match self.bucket.versions(object) {
+            Ok(found) => found,
+            // A server that knows no versions does not know the question.
+            Err(failure) if !self.capabilities.versions && failure.kind == FailureKind::Permanent => {
+                Vec::new()
+            }
+            Err(failure) => return Err(failure),
+        };
+        found.retain(|version| version.name == *object);
+        if found.is_empty() {
             return match self.bucket.delete(object, None, false) {
                 Err(failure) if failure.kind == FailureKind::Absent => Ok(()),
                 result => result,
             };
         }
-        for version in self.bucket.versions(object)? {
-            if version.name == *object {
-                tracing::debug!(%key, version = version.id, marker = version.is_marker, "Erasing a version");
-                self.bucket.delete(object, Some(&version.id), false)?;
-            }
+        for version in found {
+            tracing::debug!(%key, version = version.id, marker = version.is_marker, "Erasing a version");
+            self.bucket.delete(object, Some(&version.id), false)?;
         }
         Ok(())
     }

@@ -182,3 +182,27 @@ fn what_settings_promise_and_the_bucket_does_not_keep_fails_each_write() {
     let refusal = store.create(&key(b"x"), b"x").err().unwrap();
     assert_eq!(refusal.class(), StoreErrorClass::Permanent, "{}", said(&refusal));
 }
+
+#[test]
+fn erasure_in_a_bucket_with_suspended_versioning_takes_the_old_version_too() {
+    let Some(ceph) = Server::ceph() else { return };
+    let settings = ceph.bucket(Kind::Versioned);
+    let store = S3Store::initialise(&settings, &identity(&settings)).unwrap();
+    let detail = Key::detail(&Sha256::digest(b"a name").into());
+    store.create(&detail, b"a name").unwrap();
+    let raw = Bucket::new(&settings).unwrap();
+    let suspended = VersioningConfiguration::builder()
+        .status(BucketVersioningStatus::Suspended)
+        .build();
+    let set = raw
+        .client
+        .put_bucket_versioning()
+        .bucket(&raw.name)
+        .versioning_configuration(suspended);
+    raw.wait(async move { Ok(set.send().await.unwrap()) }).unwrap();
+    // Measured anew, the bucket keeps no versions; the old one is there all the same.
+    let store = S3Store::open(&settings).unwrap();
+    assert!(!store.capabilities().unwrap().versions);
+    store.remove(&detail).unwrap();
+    assert!(raw.versions(detail.as_str()).unwrap().is_empty());
+}

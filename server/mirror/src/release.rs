@@ -1,0 +1,243 @@
+//! Gives a person one stored object, against the proof that the access to it is in the ledger (docs/spec/mirror.md, *Release*).
+//!
+//! Guarantee: the access was recorded, under the log's key and in the history that this mirror holds; nothing leaves but the
+//! object that the entry names, whole. Works while the mirror runs; reads only. Not here: items, which lie in segments beside others.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+
+use evidence::digest::Digest;
+use evidence::entry::{Entry, EntryType};
+use evidence::manifest::Manifest;
+use evidence::seal::Seal;
+use evidence::signed::Signed;
+use ledger::{AuthenticatedReader, ProofFile};
+use store::{Key, Replicas};
+
+use crate::chain;
+use crate::config::{ConfigError, Layout, open_stores_to_read};
+use crate::cosign::LogNote;
+use crate::objects::Objects;
+use crate::rules::Pins;
+use crate::state::{State, StateError};
+
+/// What was released.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Released {
+    /// Index of the access entry.
+    pub index: u64,
+    /// Who, as the entry says.
+    pub person: String,
+    /// Key of the object.
+    pub key: Key,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Checks an access entry with its proof, and reads what it names out of the mirror's copy.
+///
+/// # Errors
+/// `ReleaseError`; nothing is released then.
+pub fn release(directory: &Path, entry: &[u8], proof: &[u8]) -> Result<Released, ReleaseError> {
+    let layout = Layout(directory.to_owned());
+    let config = layout.config()?;
+    let (pins, _) = layout.pins(&config.deployment)?;
+    let state = State::read(directory)?;
+    let held = state.held.ok_or(ReleaseError::NothingHeld)?;
+    let held = LogNote::read(held.as_bytes(), &pins.origin(), &pins.log_key)
+        .map_err(|error| ReleaseError::Copy(format!("state.json: {error}")))?;
+    if state.fraud.is_some() {
+        return Err(ReleaseError::Refused(
+            "an unacknowledged fraud stops this mirror: exhibit-server mirror status".to_owned(),
+        ));
+    }
+    of_copy(&open_stores_to_read(&config)?, &pins, &held, entry, proof)
+}
+
+/// As [`release`], over an opened copy.
+///
+/// # Errors
+/// `ReleaseError`.
+pub fn of_copy(
+    own: &Replicas,
+    pins: &Pins,
+    held: &LogNote,
+    entry: &[u8],
+    proof: &[u8],
+) -> Result<Released, ReleaseError> {
+    let refused = |why: String| ReleaseError::Refused(why);
+    let proof = ProofFile::parse(proof).map_err(|error| refused(format!("the proof: {}", chain(&error))))?;
+    let note = proof.checkpoint().to_string();
+    let note = LogNote::read(note.as_bytes(), &pins.origin(), &pins.log_key)
+        .map_err(|error| refused(format!("the proof: {error}")))?;
+    let (index, leaf) = (proof.index(), ledger::leaf_hash(entry));
+    let shown = &note.checkpoint;
+    ledger::proof::verify_inclusion(index, shown.size, &leaf, proof.hashes(), &shown.root)
+        .map_err(|error| refused(format!("the proof is not of this entry: {error}")))?;
+    let checkpoint = &held.checkpoint;
+    if index >= checkpoint.size {
+        return Err(refused(format!(
+            "entry {index} is not held yet, this mirror holds {}: try again later",
+            checkpoint.size
+        )));
+    }
+    let repaired = AtomicU64::new(0);
+    let objects = Objects::new(own, None, &repaired);
+    let reader = AuthenticatedReader::new(&objects, checkpoint.size, &checkpoint.root)
+        .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+    let bodies = reader
+        .entries(index >> 8)
+        .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+    let place = usize::try_from(index & 0xff).unwrap_or(usize::MAX);
+    if bodies.get(place).is_none_or(|body| body != entry) {
+        return Err(refused(format!(
+            "entry {index} of the history that this mirror holds is another one: keep the proof, and compare it with the mirror's checkpoint"
+        )));
+    }
+    let parsed = Entry::parse(entry).map_err(|error| refused(chain(&error)))?;
+    let envelope = &parsed.envelope;
+    if envelope.type_ != EntryType::EvidenceAccessed {
+        return Err(refused(format!(
+            "it is {}, not evidence.accessed",
+            envelope.type_.as_str()
+        )));
+    }
+    let object = envelope.reference("object").unwrap_or_default();
+    let facts = Facts::below(&reader, index)?;
+    let key = facts.key(object, &objects)?;
+    let bytes = objects
+        .get(&key)
+        .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+    Ok(Released {
+        index,
+        person: envelope.reference("person").unwrap_or_default().to_owned(),
+        key,
+        bytes,
+    })
+}
+
+/// What the ledger below an entry says of collections: manifest, delegation, last seal.
+#[derive(Default)]
+struct Facts {
+    manifests: BTreeMap<String, Digest>,
+    delegations: BTreeMap<String, Digest>,
+    interrupted: BTreeMap<String, (Digest, u64)>,
+}
+
+impl Facts {
+    fn below(reader: &AuthenticatedReader<&Objects<'_>>, index: u64) -> Result<Self, ReleaseError> {
+        let mut facts = Self::default();
+        for bundle in 0..=(index >> 8) {
+            let bodies = reader
+                .entries(bundle)
+                .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+            for (at, body) in (bundle << 8..).zip(&bodies) {
+                if at > index {
+                    break;
+                }
+                let entry = Entry::parse(body).map_err(|error| ReleaseError::Copy(chain(&error)))?;
+                let envelope = &entry.envelope;
+                let collection = envelope.reference("collection").unwrap_or_default().to_owned();
+                match envelope.type_ {
+                    EntryType::CollectionStarted => {
+                        facts.delegations.insert(collection, envelope.event);
+                    }
+                    EntryType::CollectionStored => {
+                        facts.manifests.insert(collection, envelope.event);
+                    }
+                    EntryType::CollectionInterrupted => {
+                        let seal = envelope.reference("seal").and_then(|seal| seal.parse().ok());
+                        let segments = envelope
+                            .reference("segments")
+                            .and_then(|count| count.parse().ok());
+                        if let Some(ended) = seal.zip(segments) {
+                            facts.interrupted.insert(collection, ended);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(facts)
+    }
+
+    /// The key of what an access entry names.
+    fn key(&self, object: &str, objects: &Objects<'_>) -> Result<Key, ReleaseError> {
+        let refused = |why: String| Err(ReleaseError::Refused(why));
+        let (collection, what) = object.split_once('/').unwrap_or((object, ""));
+        let document = |found: Option<&Digest>| match found {
+            Some(digest) => Ok(Key::document(digest.as_bytes())),
+            None => refused(format!("there is no {what} of {collection} below that entry")),
+        };
+        let (kind, number) = match what {
+            "delegation" => return document(self.delegations.get(collection)),
+            "manifest" => return document(self.manifests.get(collection)),
+            _ => what.split_once('/').unwrap_or((what, "")),
+        };
+        if !matches!(kind, "segment" | "seal") {
+            return refused(format!(
+                "it names {what}, which lies in segments beside what it does not name. Have access to the segments recorded: exhibit evidence cat COLLECTION --object segment/N --purpose …"
+            ));
+        }
+        let Ok(wanted) = number.parse::<u64>() else {
+            return refused(format!("{object} is no stored object"));
+        };
+        let Ok(id) = Digest::from_hex(collection) else {
+            return refused(format!("{collection} is no collection"));
+        };
+        let (mut digest, count) = self.head(collection, objects)?;
+        for index in (0..count).rev() {
+            let seal_key = Key::seal(id.as_bytes(), index, digest.as_bytes());
+            if kind == "seal" && index == wanted {
+                return Ok(seal_key);
+            }
+            let bytes = objects
+                .get(&seal_key)
+                .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+            let seal = Seal::parse(&bytes).map_err(|error| ReleaseError::Copy(chain(&error)))?;
+            if index == wanted {
+                return Ok(Key::segment(id.as_bytes(), index, seal.header.sha256.as_bytes()));
+            }
+            digest = seal.header.prev;
+        }
+        refused(format!("{collection} has {count} segments"))
+    }
+
+    /// Last seal and number of segments.
+    fn head(&self, collection: &str, objects: &Objects<'_>) -> Result<(Digest, u64), ReleaseError> {
+        let Some(manifest) = self.manifests.get(collection) else {
+            return self.interrupted.get(collection).copied().ok_or_else(|| {
+                ReleaseError::Refused(format!("{collection} was neither stored nor interrupted before"))
+            });
+        };
+        let bytes = objects
+            .get(&Key::document(manifest.as_bytes()))
+            .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+        let manifest: Manifest = Signed::parse(&bytes)
+            .and_then(|signed| signed.read())
+            .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+        Ok((manifest.seal_head, manifest.segments))
+    }
+}
+
+/// Nothing is released.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReleaseError {
+    /// Settings, pins or stores.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The mirror's copy.
+    #[error("read the mirror's copy: {0}. A scrub of the running mirror mends it")]
+    Copy(String),
+    /// No round has ended yet.
+    #[error("this mirror holds nothing yet")]
+    NothingHeld,
+    /// Entry or proof do not open anything.
+    #[error("{0}")]
+    Refused(String),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] StateError),
+}

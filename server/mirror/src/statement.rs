@@ -1,0 +1,61 @@
+//! What a mirror states of a collection: the act `evidence.replicated` (docs/spec/mirror.md, *Evidence*).
+
+use evidence::act::{Act, ActNonce, ActType};
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::{Actor, MirrorId};
+use evidence::signed::Signed;
+use evidence::time::Time;
+
+use crate::cosign::LogNote;
+use crate::keys::Keys;
+use crate::rules::Job;
+
+/// What `evidence.replicated` says.
+pub struct Statement<'a> {
+    /// Who.
+    pub mirror: &'a MirrorId,
+    /// Which collection.
+    pub job: &'a Job,
+    /// Its manifest.
+    pub manifest: &'a Digest,
+    /// The checkpoint held when it was verified.
+    pub held: &'a LogNote,
+    /// Segments.
+    pub segments: u64,
+    /// Their stored bytes.
+    pub bytes: u64,
+    /// When.
+    pub at: Time,
+}
+
+impl Statement<'_> {
+    /// The act, signed by the act key.
+    ///
+    /// # Errors
+    /// When it is no valid act.
+    pub fn sign(&self, keys: &Keys) -> Result<Signed, evidence::signed::SignedError> {
+        let act = Act {
+            type_: ActType,
+            deployment: self.job.delegation.deployment.clone(),
+            act: EntryType::EvidenceReplicated,
+            incident: self.job.incident.clone(),
+            at: self.at,
+            by: Actor::Mirror(self.mirror.clone()),
+            refs: evidence::pairs::sorted([
+                ("collection", self.job.id.to_string()),
+                ("manifest", self.manifest.to_string()),
+                ("mirror", self.mirror.to_string()),
+                ("root", self.held.checkpoint.root.to_string()),
+                ("size", self.held.checkpoint.size.to_string()),
+            ]),
+            fields: evidence::pairs::sorted([
+                ("bytes", self.bytes.to_string()),
+                ("segments", self.segments.to_string()),
+            ]),
+            detail: None,
+            nonce: ActNonce::ByContent,
+        };
+        Signed::sign(&act, &[&keys.act])
+    }
+}

@@ -1,0 +1,77 @@
+//! A restoration that is not finished: `recovery.performed` has to be the first entry of the collector that comes back.
+//!
+//! Guarantee: from before the database exists until that entry is durable, `run` refuses; a second `restore` goes on from here.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the mark in the collector's directory.
+pub const PENDING_FILE: &str = "restore.pending";
+
+/// What the mark says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// Entries that were given back.
+    pub size: u64,
+}
+
+/// Makes the mark, durably.
+///
+/// # Errors
+/// Of the file system.
+pub fn begin(directory: &Path, size: u64) -> std::io::Result<()> {
+    let next = directory.join(format!("{PENDING_FILE}.next"));
+    let mut file = fs_err::File::create(&next)?;
+    writeln!(file, "{}", serde_json::json!(Pending { size }))?;
+    file.sync_all()?;
+    fs_err::rename(&next, directory.join(PENDING_FILE))?;
+    fs_err::File::open(directory)?.sync_all()
+}
+
+/// What is not finished.
+///
+/// # Errors
+/// When the mark cannot be read.
+pub fn pending(directory: &Path) -> std::io::Result<Option<Pending>> {
+    let bytes = match fs_err::read(directory.join(PENDING_FILE)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes?,
+    };
+    let pending = serde_json::from_slice(&bytes);
+    Ok(Some(pending.map_err(|error| {
+        std::io::Error::other(format!("{PENDING_FILE}: {error}"))
+    })?))
+}
+
+/// Takes the mark away, durably.
+///
+/// # Errors
+/// Of the file system.
+pub fn done(directory: &Path) -> std::io::Result<()> {
+    match fs_err::remove_file(directory.join(PENDING_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs_err::File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_stays_until_it_is_taken_away() {
+        let place = tempfile::tempdir().unwrap();
+        assert_eq!(pending(place.path()).unwrap(), None);
+        begin(place.path(), 41).unwrap();
+        assert_eq!(pending(place.path()).unwrap(), Some(Pending { size: 41 }));
+        fs_err::write(place.path().join(PENDING_FILE), "{").unwrap();
+        assert!(pending(place.path()).is_err());
+        done(place.path()).unwrap();
+        done(place.path()).unwrap();
+        assert_eq!(pending(place.path()).unwrap(), None);
+    }
+}

@@ -1,0 +1,146 @@
+//! Where a store lies, as settings of a collector or a mirror say it: `kind = "directory"`, the default, or `kind = "s3"`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::{DOMAIN_OF_DEVICE, DirectoryStore, S3Settings, S3Store, Store, StoreError, StoreIdentity};
+
+/// A directory of this machine, or a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorePlace {
+    /// A bucket, or a part of one.
+    Bucket(S3Settings),
+    /// A directory of this machine.
+    Directory(PathBuf),
+}
+
+impl From<PathBuf> for StorePlace {
+    fn from(path: PathBuf) -> Self {
+        Self::Directory(path)
+    }
+}
+
+impl std::fmt::Display for StorePlace {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bucket(settings) => out.write_str(&settings.place()),
+            Self::Directory(path) => path.display().fmt(out),
+        }
+    }
+}
+
+impl StorePlace {
+    /// A directory, or `s3:` and the file with the settings of a bucket (`./s3:…` is a directory).
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no such settings.
+    pub fn given(text: &Path) -> Result<Self, String> {
+        let Some(file) = text.to_str().and_then(|text| text.strip_prefix("s3:")) else {
+            return Ok(Self::Directory(text.to_path_buf()));
+        };
+        let content = fs_err::read_to_string(file).map_err(|error| error.to_string())?;
+        S3Settings::parse(&content)
+            .map(Self::Bucket)
+            .map_err(|reason| format!("{file}: {reason}"))
+    }
+
+    /// Paths as they read from any directory.
+    ///
+    /// # Errors
+    /// When there is no working directory.
+    pub fn absolute(self) -> std::io::Result<Self> {
+        Ok(match self {
+            Self::Directory(path) => Self::Directory(std::path::absolute(path)?),
+            Self::Bucket(mut settings) => {
+                settings.credentials = settings.credentials.map(std::path::absolute).transpose()?;
+                settings.ca_file = settings.ca_file.map(std::path::absolute).transpose()?;
+                Self::Bucket(settings)
+            }
+        })
+    }
+
+    /// Out of a table of settings from which everything but the place was taken.
+    ///
+    /// # Errors
+    /// What is wrong, for the user.
+    pub fn of_table(mut table: toml::Table) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct DirectorySettings {
+            path: PathBuf,
+        }
+        let kind = match table.remove("kind") {
+            None => "directory".to_owned(),
+            Some(toml::Value::String(kind)) => kind,
+            Some(_) => return Err("kind is \"directory\" or \"s3\"".to_owned()),
+        };
+        let wrong = |error: toml::de::Error| error.to_string().trim().to_owned();
+        match kind.as_str() {
+            "directory" => {
+                let settings: DirectorySettings = table.try_into().map_err(wrong)?;
+                Ok(Self::Directory(settings.path))
+            }
+            "s3" => {
+                let settings: S3Settings = table.try_into().map_err(wrong)?;
+                settings.check()?;
+                Ok(Self::Bucket(settings))
+            }
+            other => Err(format!("kind is \"directory\" or \"s3\", not {other}")),
+        }
+    }
+
+    /// True when two stores here would be one.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bucket(one), Self::Bucket(two)) => {
+                (&one.endpoint, &one.bucket, &one.prefix) == (&two.endpoint, &two.bucket, &two.prefix)
+            }
+            _ => self == other,
+        }
+    }
+
+    /// The failure domain that a new store's marker gets.
+    #[must_use]
+    pub fn domain(&self) -> String {
+        match self {
+            Self::Bucket(settings) => settings.failure_domain(),
+            Self::Directory(_) => DOMAIN_OF_DEVICE.to_owned(),
+        }
+    }
+
+    /// Makes an empty store here.
+    ///
+    /// # Errors
+    /// When there is something already, or the place takes nothing.
+    pub fn initialise(&self, identity: &StoreIdentity) -> Result<(), StoreError> {
+        match self {
+            Self::Bucket(settings) => S3Store::initialise(settings, identity).map(drop),
+            Self::Directory(path) => DirectoryStore::initialise(path, identity).map(drop),
+        }
+    }
+
+    /// Opens the store that is here, for service: a bucket is measured.
+    ///
+    /// # Errors
+    /// As the store's `open`.
+    pub fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(match self {
+            Self::Bucket(settings) => Arc::new(S3Store::open(settings)?),
+            Self::Directory(path) => Arc::new(DirectoryStore::open(path)?),
+        })
+    }
+
+    /// Opens the store that is here to read it while another process writes: nothing is locked, removed or written.
+    ///
+    /// # Errors
+    /// As the store's `open`.
+    pub fn open_to_read(&self) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(match self {
+            Self::Bucket(settings) => Arc::new(S3Store::open_unmeasured(settings)?),
+            Self::Directory(path) => Arc::new(DirectoryStore::open_to_read(path)?),
+        })
+    }
+}
