@@ -23,7 +23,7 @@ const INCIDENT: &str = "INC-2026-0007";
 /// Tables that `rebuild` says it does not rebuild, and the sequencer's scratch.
 const LIVE: [&str; 6] = [
     "endpoint_live",
-    "repair_queue",
+    "hold_marks", "repair_queue",
     "scrubs",
     "staging",
     "tsa_newest",
