@@ -187,6 +187,9 @@ impl Facts {
             return refused(format!("{collection} is no collection"));
         };
         let (mut digest, count) = self.head(collection, objects)?;
+        if wanted >= count {
+            return refused(format!("{collection} has {count} segments"));
+        }
         for index in (0..count).rev() {
             let seal_key = Key::seal(id.as_bytes(), index, digest.as_bytes());
             if kind == "seal" && index == wanted {
