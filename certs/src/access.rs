@@ -63,6 +63,7 @@ pub const TABLE: &[(&str, Callers)] = &[
     ("/exhibit.v1.MirrorService/Follow", Callers::Mirrors),
     ("/exhibit.v1.MirrorService/Fetch", Callers::Mirrors),
     ("/exhibit.v1.MirrorService/Replicated", Callers::Mirrors),
+    ("/exhibit.v1.MirrorService/Disposed", Callers::Mirrors),
     (
         "/exhibit.v1.IncidentService/OpenIncident",
         Callers::Persons(&[RESPONDER]),
@@ -83,6 +84,14 @@ pub const TABLE: &[(&str, Callers)] = &[
     (
         "/exhibit.v1.IncidentService/NextIncidentId",
         Callers::Persons(&[RESPONDER]),
+    ),
+    (
+        "/exhibit.v1.IncidentService/PlanDisposition",
+        Callers::Persons(&[RESPONDER, APPROVER]),
+    ),
+    (
+        "/exhibit.v1.IncidentService/ShowDisposition",
+        Callers::Persons(READS_LEDGER),
     ),
     (
         "/exhibit.v1.OrderService/IssueOrder",

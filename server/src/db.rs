@@ -6,6 +6,7 @@
 //! Trust: not trusted to prove anything; what leaves the collector as proof comes from ledger and stores.
 
 pub mod collections;
+pub mod disposals;
 pub mod endpoints;
 pub mod entries;
 pub mod holds;
@@ -33,7 +34,7 @@ pub use repair::{
 use writer::Writer;
 
 /// Version of `schema.sql`; another one is refused, and `rebuild` makes a new database.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// `application_id` of the file: "EXHB", so that a foreign database is not taken for ours.
 const APPLICATION_ID: i64 = 0x4558_4842;
 /// How long a statement waits for another connection's lock: 10 s. Only a second process makes it wait.

@@ -18,7 +18,7 @@ enum Need {
 }
 
 /// The table of docs/spec/bundle.md.
-const CHECKS: [(&str, Need); 21] = [
+const CHECKS: [(&str, Need); 22] = [
     ("sums", Need::Always),
     ("sums.signature", Need::Always),
     ("sums.stamp", Need::Never),
@@ -30,6 +30,7 @@ const CHECKS: [(&str, Need); 21] = [
     ("custody.chain", Need::Always),
     ("custody.acts", Need::Always),
     ("custody.complete", Need::Never),
+    ("disposition", Need::PerObject),
     ("order", Need::PerObject),
     ("endpoint", Need::PerObject),
     ("delegation", Need::PerObject),
@@ -124,6 +125,8 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// Who outside the collector vouches for the ledger's head, and since when; empty: nobody.
     pub vouched_by: Vec<String>,
+    /// Collections that were disposed of: their custody was verified, their evidence is destroyed.
+    pub disposed: Vec<String>,
     /// Evidence that was verified.
     pub collections: Vec<CollectionSummary>,
     /// The items of a partial production that were verified.
@@ -310,6 +313,9 @@ impl Report {
             .count();
         let verdict = match self.exit_code() {
             0 if self.partial => "VERIFIED, PARTIAL PRODUCTION (items are left out on purpose)",
+            0 if !self.disposed.is_empty() => {
+                "VERIFIED, DISPOSED (evidence was destroyed on two persons' word; its custody is here)"
+            }
             0 => "VERIFIED",
             1 => "FAILED",
             _ => "NOT VERIFIED: a required check could not be made",

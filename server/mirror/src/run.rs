@@ -3,7 +3,7 @@
 //! Guarantee: three threads that block (ledger, evidence, scrub) and one runtime for sockets; each stops at the next object or
 //! bundle when asked; nothing that one of them loses in memory is needed after a restart. Not here: what is checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +27,7 @@ use crate::chain;
 use crate::config::{Card, Config, ConfigError, Layout, open_stores};
 use crate::copy::{CopyError, copy};
 use crate::cosign::{CosignError, Cosigner, LogNote, Role};
+use crate::dispose;
 use crate::keys::{KeyError, Keys};
 use crate::objects::ObjectError;
 use crate::pull::{Follower, Parts, PullError, Round};
@@ -69,6 +70,10 @@ struct Shared {
     newest: Mutex<Option<Vec<u8>>>,
     /// Told to whoever waits for the collector.
     ending: watch::Sender<bool>,
+    /// The scrub makes way: what is destroyed under it would be put back.
+    cut: AtomicBool,
+    /// Held by who reads the own copy again, and by who destroys some of it.
+    quiet: Mutex<()>,
     /// The scrub asks for every collection: they are many, and copied for it only.
     wants_all: AtomicBool,
 }
@@ -78,6 +83,10 @@ struct Jobs {
     waiting: Arc<Vec<Job>>,
     /// Every collection, when the scrub asked.
     all: Option<Arc<Vec<Job>>>,
+    /// What is to be destroyed and confirmed.
+    doomed: Arc<Vec<dispose::Job>>,
+    /// Collections that are not to be had any more.
+    disposed: Arc<BTreeSet<Digest>>,
 }
 
 /// A running mirror.
@@ -156,6 +165,8 @@ pub fn start(directory: &Path) -> Result<Running, RunError> {
         held,
         newest: Mutex::default(),
         ending,
+        cut: AtomicBool::new(false),
+        quiet: Mutex::default(),
         wants_all: AtomicBool::new(false),
     });
     let (notes, rounds) = sync_channel(1);
@@ -483,7 +494,21 @@ fn publish(shared: &Shared, follower: &Follower) {
     let (held, witnessed) = (size(Role::Mirror), size(Role::Witness));
     let rules = follower.rules();
     // Statements are about what is held: collections beyond wait for the next round.
+    let disposed = rules.disposed(crate::now());
+    let doomed = rules.doomed(&shared.mirror, crate::now());
+    let doomed = doomed.into_iter().map(|doomed| dispose::Job {
+        shared: {
+            let plan = doomed.warrant.plan();
+            let named = plan.details.iter().copied();
+            named
+                .filter(|detail| rules.is_shared(detail, &plan.incident))
+                .collect()
+        },
+        doomed,
+    });
+    let doomed = Arc::new(doomed.collect());
     let mut waiting = rules.jobs(&shared.mirror);
+    waiting.retain(|job| !disposed.contains(&job.id));
     waiting.retain(|job| match job.wanted {
         Wanted::Stored { index, .. } => index < held,
         Wanted::Interrupted { .. } => true,
@@ -507,6 +532,8 @@ fn publish(shared: &Shared, follower: &Follower) {
     });
     let mut jobs = shared.jobs();
     jobs.waiting = Arc::new(waiting);
+    jobs.doomed = doomed;
+    jobs.disposed = Arc::new(disposed);
     if all.is_some() {
         jobs.all = all;
     }
@@ -541,7 +568,9 @@ fn tell(shared: &Shared, error: &PullError) {
 fn evidence_thread(shared: &Shared) {
     // Statements that were sent and not seen in the ledger yet, and when.
     let mut sent: BTreeMap<Digest, std::time::Instant> = BTreeMap::new();
+    let mut confirmed = dispose::Sent::new();
     while shared.goes_on() {
+        disposals(shared, &mut confirmed);
         let jobs = Arc::clone(&shared.jobs().waiting);
         sent.retain(|id, at| at.elapsed() < RETRY && jobs.iter().any(|job| job.id == *id));
         let mut failed = false;
@@ -578,6 +607,55 @@ fn evidence_thread(shared: &Shared) {
             Duration::from_millis(500)
         });
     }
+}
+
+/// Destroys and confirms what is to go. `confirmed`: what was looked at and sent, and when; each thing once a process, and again
+/// while the ledger does not have it.
+fn disposals(shared: &Shared, confirmed: &mut dispose::Sent) {
+    let jobs = Arc::clone(&shared.jobs().doomed);
+    let is_due = |job: &&dispose::Job| {
+        let sent = confirmed.get(&(job.doomed.plan, job.doomed.object.clone()));
+        sent.is_none_or(|at| !job.doomed.is_confirmed && at.elapsed() >= RETRY)
+    };
+    let due: Vec<dispose::Job> = jobs.iter().filter(is_due).cloned().collect();
+    if due.is_empty() || shared.cosigner.fraud().is_some() {
+        return;
+    }
+    shared.cut.store(true, Ordering::SeqCst);
+    let quiet = shared.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+    let go_on = || shared.goes_on();
+    for job in due {
+        let told = dispose::folder(&shared.layout.0)
+            .map_err(|error| format!("the mirror's directory: {error}"))
+            .and_then(|folder| {
+                let parts = dispose::Parts {
+                    folder,
+                    own: &shared.own,
+                    mirror: &shared.mirror,
+                    keys: shared.cosigner.keys(),
+                    go_on: &go_on,
+                };
+                match parts.dispose(&job, crate::now())? {
+                    dispose::Outcome::Confirm(act) if !job.doomed.is_confirmed => {
+                        match shared.remote.disposed(&act) {
+                            // Recorded before under other bytes, or about to be seen in the ledger.
+                            Err(status) if status.code() != tonic::Code::AlreadyExists => Err(format!(
+                                "the collector does not take the confirmation: {}",
+                                said(&status)
+                            )),
+                            _ => Ok(()),
+                        }
+                    }
+                    _ => Ok(()),
+                }
+            });
+        if let Err(why) = told {
+            tracing::warn!(object = %job.doomed.object, cause = %why, "A disposal waits");
+        }
+        confirmed.insert((job.doomed.plan, job.doomed.object), std::time::Instant::now());
+    }
+    drop(quiet);
+    shared.cut.store(false, Ordering::SeqCst);
 }
 
 enum CopyFailure {
@@ -752,7 +830,14 @@ fn scrub_thread(shared: &Shared) {
             });
             shared.board.write(&shared.layout.run());
         };
-        let go_on = || shared.goes_on();
+        let go_on = || shared.goes_on() && !shared.cut.load(Ordering::SeqCst);
+        let quiet = shared.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked behind the lock: something may have gone since the list was made.
+        let disposed = Arc::clone(&shared.jobs().disposed);
+        let all: Vec<Job> = all
+            .into_iter()
+            .filter(|job| !disposed.contains(&job.id))
+            .collect();
         let parts = scrub::Parts {
             own: &shared.own,
             source: Some(shared.source.as_ref()),
@@ -761,7 +846,9 @@ fn scrub_thread(shared: &Shared) {
             go_on: &go_on,
             progress: &show,
         };
-        if let Some(found) = scrub::scrub(&parts, &held.log, &all) {
+        let scrubbed = scrub::scrub(&parts, &held.log, &all);
+        drop(quiet);
+        if let Some(found) = scrubbed {
             show(&found);
             tracing::info!(
                 objects = found.objects,
