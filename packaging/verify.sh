@@ -421,6 +421,13 @@ for folder in "$bundle"/evidence/*/; do
         [ -z "$why" ]; result items "$short: $count items of ${total:-?}, each with record, Merkle path and content ${why:+($why)}" $?
         continue
     fi
+    if [ -f "$manifest" ] && [ ! -e "$container" ] && [ ! -e "$folder/seals" ] && grep -q -F "[\"object\",\"$id/evidence\"]" "$bundle"/custody/*.entry; then
+        signed "$work/sealer" sealer exhibit-manifest-v1 "$manifest.sig" "$manifest" && signed "$work/endpoints" "$endpoint" exhibit-manifest-v1 "$folder/manifest.json.2.sig" "$manifest" &&
+            [ "$(text "$manifest" collection)" = "$id" ] && [ "$(text "$manifest" delegation)" = "$(digest "$delegation")" ] && grep -q -F "\"type\":\"collection.stored\"" $(grep -l -F "\"event\":\"$(digest "$manifest")\"" "$bundle"/custody/*.entry || echo /dev/null)
+        result manifest "$short: by sealer and evidence key, the one that collection.stored recorded; its evidence is destroyed" $?
+        [ "$(grep -l -F '"type":"disposition.approved"' "$bundle"/custody/*.entry | wc -l)" -ge 2 ]; result disposition "$short: approvals and disposition.executed are here; exhibit-verify judges persons, roles and plan" $?
+        continue
+    fi
     [ ! -e "$folder/items" ] || bad partial "$short: items of a partial production, and bundle.json does not say that this is one"
     index=0; offset=1; previous=$(printf '%064d' 0); why=""; final=false
     while [ -f "$folder/seals/$(printf '%06d' $index).seal" ]; do

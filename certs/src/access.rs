@@ -65,6 +65,7 @@ pub const TABLE: &[(&str, Callers)] = &[
     ("/exhibit.v1.MirrorService/Replicated", Callers::Mirrors),
     ("/exhibit.v1.MirrorService/Wanted", Callers::Mirrors),
     ("/exhibit.v1.MirrorService/Offer", Callers::Mirrors),
+    ("/exhibit.v1.MirrorService/Disposed", Callers::Mirrors),
     (
         "/exhibit.v1.IncidentService/OpenIncident",
         Callers::Persons(&[RESPONDER]),
@@ -85,6 +86,14 @@ pub const TABLE: &[(&str, Callers)] = &[
     (
         "/exhibit.v1.IncidentService/NextIncidentId",
         Callers::Persons(&[RESPONDER]),
+    ),
+    (
+        "/exhibit.v1.IncidentService/PlanDisposition",
+        Callers::Persons(&[RESPONDER, APPROVER]),
+    ),
+    (
+        "/exhibit.v1.IncidentService/ShowDisposition",
+        Callers::Persons(READS_LEDGER),
     ),
     (
         "/exhibit.v1.OrderService/IssueOrder",

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    authority, bundle, collect, collection, endpoint, evidence, incident, ledger, login, mirror, order,
-    profile, setup, shell, store, trust, verify,
+    authority, bundle, collect, collection, disposition, endpoint, evidence, incident, ledger, login, mirror,
+    order, profile, setup, shell, store, trust, verify,
 };
 
 const AFTER: &str = "\
@@ -62,6 +62,9 @@ pub enum Command {
     /// What was collected, with its receipt
     #[command(subcommand)]
     Collection(collection::Args),
+    /// Destroy an incident's evidence on two persons' word, and certify it
+    #[command(subcommand)]
+    Disposition(disposition::Args),
     /// Read single items through the one door; every reading is logged
     #[command(subcommand)]
     Evidence(evidence::Args),

@@ -4,6 +4,7 @@ pub mod authority;
 pub mod bundle;
 pub mod collect;
 pub mod collection;
+pub mod disposition;
 pub mod endpoint;
 pub mod evidence;
 pub mod incident;
@@ -80,6 +81,7 @@ pub async fn run(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Collect(args) => collect::run(args, &context).await,
         Command::Order(args) => order::run(args, &context).await,
         Command::Collection(args) => collection::run(args, &context).await,
+        Command::Disposition(args) => disposition::run(args, &context).await,
         Command::Evidence(args) => evidence::run(args, &context).await,
         Command::Bundle(args) => bundle::run(args, &context).await,
         Command::Verify(args) => verify::run(args, output),

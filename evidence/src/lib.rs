@@ -27,6 +27,7 @@ pub mod tar;
 pub mod act;
 pub mod bundle;
 pub mod detail;
+pub mod disposal;
 pub mod entry;
 pub mod pairs;
 pub mod production;

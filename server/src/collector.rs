@@ -95,6 +95,8 @@ pub struct Collector {
     pub wants: Wants,
     /// One at a time looks what the ledger says of an object, and adds to it.
     pub fixity: tokio::sync::Mutex<()>,
+    /// Holds, and the destroyer that gives way to them.
+    pub disposal: crate::disposal::Brake,
     /// One round of repair at a time.
     pub repairing: tokio::sync::Mutex<()>,
     /// Cancelled first: nothing new is begun.

@@ -17,7 +17,7 @@ use store::Replicas;
 use tokio::time::Instant;
 
 use crate::collector::blocking;
-use crate::db::DbError;
+use crate::db::{DbError, ProjectionError};
 use crate::grpc::failure::{Failure, chain};
 use crate::ledger::{
     Guard, GuardError, Log, LogError, PendingEntry, Published, Receipt, Sequencer, StoreTiles, SubmitError,
@@ -376,6 +376,9 @@ fn failure(error: SubmitError) -> Failure {
         SubmitError::Contradiction { .. } => Failure::new(Class::Exists, error.to_string()),
         SubmitError::Guard(text) => Failure::precondition(text),
         SubmitError::Malformed(_) | SubmitError::Entry(_) => Failure::malformed(chain(&error)),
+        SubmitError::Projection(ProjectionError::Disposal(refusal)) => {
+            Failure::precondition(refusal.to_string())
+        }
         SubmitError::Projection(_) => Failure::internal("record the act", error),
         SubmitError::Db(_)
         | SubmitError::Store(_)

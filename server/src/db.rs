@@ -6,6 +6,7 @@
 //! Trust: not trusted to prove anything; what leaves the collector as proof comes from ledger and stores.
 
 pub mod collections;
+pub mod disposals;
 pub mod endpoints;
 pub mod entries;
 pub mod hold_marks;

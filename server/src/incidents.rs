@@ -83,13 +83,14 @@ pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Resul
 /// # Errors
 /// A refusal when its condition does not hold.
 pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Result<Recorded, Failure> {
-    const ALLOWED: [EntryType; 10] = [
+    const ALLOWED: [EntryType; 11] = [
         EntryType::IncidentNoted,
         EntryType::IncidentClosed,
         EntryType::IncidentReopened,
         EntryType::HoldPlaced,
         EntryType::HoldReleased,
         EntryType::RetentionChanged,
+        EntryType::DispositionApproved,
         EntryType::OrderCancelled,
         EntryType::EndpointRetired,
         EntryType::MirrorAdmitted,
@@ -98,6 +99,7 @@ pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Res
     let weighed = acts::weigh(collector, signed, detail, &ALLOWED).await?;
     match weighed.act.act {
         EntryType::OrderCancelled => crate::orders::cancel(collector, weighed).await,
+        EntryType::DispositionApproved => crate::disposal::approve(collector, weighed).await,
         EntryType::EndpointRetired => retire(collector, weighed).await,
         EntryType::MirrorAdmitted => crate::mirrors::admit(collector, weighed).await,
         EntryType::MirrorRetired => crate::mirrors::retire(collector, weighed).await,
@@ -106,12 +108,19 @@ pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Res
             if !weighed.act.fields.is_empty() {
                 return Err(Failure::malformed(format!("{} has no fields", weighed.act.act)));
             }
+            let locks = crate::locks::of(&collector.replicas);
+            if weighed.act.act == EntryType::RetentionChanged {
+                crate::locks::check_retention(collector, &incident, &weighed, &locks).await?;
+            }
             let condition: Condition = Box::new(move |tx| retention::guard(tx, &incident, &change));
+            // What is being destroyed gives way; nothing goes between the look at what keeps evidence and this entry.
+            let _brake = collector.disposal.pull().await;
             submit(collector, weighed, Some(condition)).await
         }
         kind => {
             let incident = incident_of(&weighed)?.to_string();
             let condition: Condition = Box::new(move |tx| may_change(tx, &incident, kind));
+            let _brake = collector.disposal.pull().await;
             submit(collector, weighed, Some(condition)).await
         }
     }

@@ -107,6 +107,16 @@ pub fn remember(reader: &Connection, registry: &Registry) -> Result<(), DbError>
     Ok(())
 }
 
+/// The mirrors that were retired.
+///
+/// # Errors
+/// Of the database.
+pub fn retired(reader: &Connection) -> Result<std::collections::BTreeSet<MirrorId>, DbError> {
+    let rows = of_kind(reader, EntryType::MirrorRetired)?;
+    let ids = rows.iter().filter_map(|row| reference(row, "mirror"));
+    Ok(ids.filter_map(|id| id.parse().ok()).collect())
+}
+
 /// A certificate for the mirror whose TLS key made the request.
 ///
 /// # Errors
@@ -205,6 +215,74 @@ pub async fn replicated(
         .await?;
     if recorded.is_new {
         tracing::info!(mirror = %mirror, index = recorded.index, "A mirror holds a collection");
+    }
+    Ok(recorded)
+}
+
+/// Records a mirror's statement that its copy of something is destroyed.
+///
+/// # Errors
+/// When it is not the mirror's own, or no approved plan asks for it.
+pub async fn disposed(collector: &Collector, mirror: &MirrorId, signed: Signed) -> Result<Recorded, Failure> {
+    let (act, signers) = signed
+        .open::<Act>()
+        .map_err(|error| Failure::malformed(chain(&error)))?;
+    let [key] = signers.as_slice() else {
+        return Err(Failure::malformed("a mirror's act has one signature"));
+    };
+    let own = act.act == EntryType::DispositionConfirmed
+        && act.by == Actor::Mirror(mirror.clone())
+        && act.deployment == collector.deployment
+        && act.nonce == ActNonce::ByContent
+        && act.reference("mirror") == Some(mirror.as_str());
+    let (true, Some(incident)) = (own, act.incident.incident().cloned()) else {
+        return Err(Failure::malformed(format!(
+            "this is no disposition.confirmed by mirror {mirror} without nonce"
+        )));
+    };
+    acts::check_refs(&act, act.act.rule().refs)?;
+    let (deployment, id, key) = (
+        collector.deployment.clone(),
+        mirror.to_string(),
+        key.fingerprint().to_string(),
+    );
+    let said = act.clone();
+    let condition: Condition = Box::new(move |tx| {
+        match live(tx, &id)? {
+            Some(row) if reference(&row, "key") == Some(key.as_str()) => {}
+            _ => {
+                return Err(Denied::no(
+                    Class::Forbidden,
+                    format!("{key} is not the act key of an admitted mirror {id}"),
+                ));
+            }
+        }
+        let course = crate::disposal::whole(tx, &deployment, &incident)?;
+        let fact = evidence::disposal::Fact {
+            index: u64::MAX,
+            time: crate::clock::now(),
+            type_: said.act,
+            event: Digest::ZERO,
+            refs: &said.refs,
+            by: Some(&said.by),
+            detail: said.detail,
+            is_approver: false,
+        };
+        course.judge(&fact).map_err(|refusal| {
+            let class = match refusal {
+                evidence::disposal::Refusal::GoneBefore { .. } => Class::Exists,
+                _ => Class::Precondition,
+            };
+            Denied::no(class, refusal.to_string())
+        })
+    });
+    let object = ActObject::from(signed);
+    let recorded = collector
+        .custody
+        .submit(act.act, act.incident, act.refs, object, Some(condition))
+        .await?;
+    if recorded.is_new {
+        tracing::info!(mirror = %mirror, index = recorded.index, "A mirror destroyed its copy");
     }
     Ok(recorded)
 }

@@ -101,6 +101,7 @@ pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &VerifierKey) -> Result<R
         })?;
     let mut started = Vec::new();
     let mut last_time = String::new();
+    let mut deployment = None;
     for bundle in 0..checkpoint.size.div_ceil(256) {
         let first = bundle.saturating_mul(256);
         let bodies = reader.entries(bundle).map_err(|error| RebuildError::Entry {
@@ -119,6 +120,7 @@ pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &VerifierKey) -> Result<R
                 );
             }
             last_time = entry.envelope.time.to_string();
+            deployment.get_or_insert_with(|| entry.envelope.deployment.clone());
             prepared.push((index, ledger::leaf_hash(&body).0, entry, act, objects));
         }
         db.write::<(), RebuildError>(move |tx| {
@@ -146,7 +148,10 @@ pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &VerifierKey) -> Result<R
     for id in started {
         rebuild_segments(db, replicas, &id, &mut rebuilt)?;
     }
-    // Again, with the copies counted.
+    // Again, with the copies counted, and with what the stores gave up.
+    if let Some(deployment) = deployment {
+        crate::disposal::settle(db, &deployment, replicas)?;
+    }
     db.write(collections::settle_repaired)?;
     let (size, root, note) = (checkpoint.size, checkpoint.root.0, head.note);
     db.write::<(), RebuildError>(move |tx| {

@@ -278,6 +278,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         wants: Wants::default(),
         fixity: tokio::sync::Mutex::default(),
         repairing: tokio::sync::Mutex::default(),
+        disposal: crate::disposal::Brake::default(),
         intake: CancellationToken::new(),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -312,6 +312,9 @@ async fn record(
     row.bytes += length;
     metrics::scrubbed(length);
     let Some(wanting) = wanting else { return Ok(length) };
+    if fixity::is_disposed(collector, key, &row.store).await? {
+        return Ok(length);
+    }
     let (store, text) = (row.store.clone(), key.to_string());
     let is_known = collector
         .db

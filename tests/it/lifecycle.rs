@@ -2,6 +2,7 @@
 //! collectors restart and lose their database. Each test says in one line what it tried and what it got.
 
 mod collectors;
+mod disposal;
 mod endpoints;
 mod keeping;
 mod persons;

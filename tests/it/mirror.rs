@@ -1,6 +1,7 @@
 //! Mirrors as operators meet them: real processes, a real collection, real damage.
 
 mod bench;
+mod disposes;
 mod follows;
 mod gate;
 mod repairs;

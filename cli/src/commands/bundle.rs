@@ -77,6 +77,32 @@ pub struct ExportArgs {
 /// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let Args::Export(args) = args;
+    export_bundle(args, context).await
+}
+
+/// Exports a whole incident.
+///
+/// # Errors
+/// As [`run`].
+pub async fn export_whole(
+    incident: IncidentId,
+    out: PathBuf,
+    purpose: String,
+    without_quorum: bool,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let args = ExportArgs {
+        incident,
+        out,
+        only: Vec::new(),
+        from_file: None,
+        purpose,
+        without_quorum,
+    };
+    export_bundle(args, context).await
+}
+
+async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()> {
     super::evidence::check_purpose(&args.purpose)?;
     if args.out.exists() {
         return Err(usage(

@@ -5,6 +5,7 @@ use std::io::{BufReader, Read as _};
 use evidence::container::{ContainerSummary, Expect, Limits, Malformed, Verifier};
 use evidence::delegation::Delegation;
 use evidence::digest::Digest;
+use evidence::disposal::Course;
 use evidence::entry::EntryType;
 use evidence::keys::PublicKey;
 use evidence::manifest::Manifest;
@@ -12,6 +13,7 @@ use evidence::order::{Order, Step, Target};
 use evidence::seal::{Identity, Seal};
 
 use crate::custody::{Custody, Proven, act_of};
+use crate::disposal;
 use crate::endpoints::{self, Endpoints};
 use crate::files::Files;
 use crate::items;
@@ -86,6 +88,8 @@ pub(crate) struct Context<'a> {
     pub custody: &'a Custody,
     /// Verified enrolments.
     pub endpoints: &'a Endpoints,
+    /// What became of the evidence.
+    pub course: &'a Course,
     /// Verified orders.
     pub orders: &'a Orders,
     /// Whether the exporter says that evidence is left out on purpose.
@@ -154,6 +158,9 @@ pub(crate) fn check(
         }
     };
     let Some(walked) = walked else {
+        if let Some(places) = disposal::places(context.course, &expected.collection) {
+            return disposed(context, expected, &delegated, manifest.as_ref(), &places, report);
+        }
         return without_segments(expected, manifest.as_ref(), report, &id);
     };
     let summary = &walked.summary;
@@ -258,6 +265,69 @@ fn production(
         }
         Err(why) => report.failed("items", &id, why),
     }
+}
+
+/// A collection of which two persons said that it goes: its custody stays, up to the manifest.
+fn disposed(
+    context: &Context<'_>,
+    expected: &Expected,
+    delegated: &Delegated,
+    manifest: Option<&(Manifest, Digest)>,
+    places: &str,
+    report: &mut Report,
+) {
+    let id = expected.collection.to_string();
+    let bound = match (manifest, &expected.stored) {
+        (Some((manifest, digest)), Some(stored)) => {
+            recorded(manifest, digest, stored, delegated).map(|_state| Some(manifest))
+        }
+        (None, None) => Ok(None),
+        _ => Err("the ledger and this folder disagree on whether evidence was stored".to_owned()),
+    };
+    let manifest = match bound {
+        Ok(manifest) => manifest,
+        Err(why) => {
+            report.failed("manifest", &id, why);
+            return skip(report, &id, &["seals", "container"]);
+        }
+    };
+    report.ok(
+        "manifest",
+        &id,
+        if manifest.is_some() {
+            "is the one that collection.stored recorded; what it describes is destroyed"
+        } else {
+            "none: the collection was interrupted"
+        },
+    );
+    for check in ["seals", "container"] {
+        report.not_asked(check, &id, "does not apply: the evidence was disposed of");
+    }
+    let copies = expected
+        .stored
+        .as_ref()
+        .and_then(|stored| number(stored, "copies").ok());
+    let stores = disposal::stores(context.course, &expected.collection);
+    let state = match copies {
+        Some(copies) if stores < copies => {
+            format!("disposed of in {stores} of {copies} copies (gone from {places})")
+        }
+        _ => format!("disposed (gone from {places})"),
+    };
+    report.disposed.push(id.clone());
+    report.collections.push(CollectionSummary {
+        collection: id,
+        endpoint: format!(
+            "{}#{}",
+            delegated.delegation.endpoint, delegated.delegation.generation
+        ),
+        state,
+        items: 0,
+        content_bytes: 0,
+        stored_bytes: 0,
+        outcomes: Vec::new(),
+        limitations: Vec::new(),
+    });
 }
 
 /// A collection of which not one segment is here, because none arrived.

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use evidence::bundle::{Overview, UNCOVERED};
 use evidence::digest::Digest;
+use evidence::disposal::Course;
 use evidence::entry::EntryType;
 use evidence::roster::endpoint_line;
 use rustls_pki_types::CertificateDer;
@@ -15,13 +16,14 @@ use rustls_pki_types::pem::PemObject as _;
 
 use crate::collections::Expected;
 use crate::custody::Custody;
+use crate::disposal;
 use crate::endpoints::Endpoints;
 use crate::files::Files;
 use crate::rosters::Rosters;
 use crate::trust::{Trust, chain};
 
 /// Files that say what their writer wants.
-const WORDS: [&str; 3] = ["README.txt", "certification.txt", "verify.sh"];
+const WORDS: [&str; 4] = ["README.txt", "certification.txt", "destruction.txt", "verify.sh"];
 /// Most certificates of `ca.pem`.
 const CERTIFICATES_MAX: usize = 8;
 
@@ -30,6 +32,7 @@ pub(crate) fn collections(
     files: &Files<'_>,
     overview: &Overview,
     expected: &[Expected],
+    course: &Course,
 ) -> Result<String, String> {
     let known: BTreeSet<String> = expected.iter().map(|one| one.collection.to_string()).collect();
     for name in files.below("evidence/") {
@@ -57,8 +60,14 @@ pub(crate) fn collections(
     if overview.partial {
         return produced(files, overview, expected);
     }
+    let mut disposed = 0_u64;
     for one in expected {
         let present = files.has(&format!("evidence/{}/container.tar.zst", one.collection));
+        if has_evidence(one) && !present && disposal::stores(course, &one.collection) > 0 {
+            // Judged by `disposition`: two persons, nothing that kept it, and a store that says it is gone.
+            disposed = disposed.saturating_add(1);
+            continue;
+        }
         if has_evidence(one) && !present {
             return Err(format!(
                 "collection {} is in the ledger but not in the bundle",
@@ -72,7 +81,13 @@ pub(crate) fn collections(
     if listed != overview.collections {
         return Err("bundle.json lists other collections".to_owned());
     }
-    Ok(format!("{} collections, all that the ledger names", listed.len()))
+    Ok(match disposed {
+        0 => format!("{} collections, all that the ledger names", listed.len()),
+        _ => format!(
+            "{} collections; {disposed} others that the ledger names were disposed of on two persons' word",
+            listed.len()
+        ),
+    })
 }
 
 /// The collections of a partial production; those of which nothing was chosen are counted.

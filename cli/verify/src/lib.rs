@@ -7,6 +7,7 @@ mod collections;
 mod cosigners;
 mod coverage;
 mod custody;
+mod disposal;
 mod endpoints;
 mod export;
 mod files;
@@ -229,7 +230,16 @@ fn contents(
             return;
         }
     };
+    let course = match disposal::course(files, &overview, &custody, &rosters) {
+        Ok(course) => course,
+        Err(why) => {
+            report.failed("disposition", "", why);
+            return;
+        }
+    };
+    disposal::check(files, &overview, &custody, &course, report);
     let context = collections::Context {
+        course: &course,
         files,
         custody: &custody,
         endpoints: &endpoints,
@@ -246,7 +256,11 @@ fn contents(
             return;
         }
     }
-    report.settle("coverage", "", coverage::collections(files, &overview, &expected));
+    report.settle(
+        "coverage",
+        "",
+        coverage::collections(files, &overview, &expected, &course),
+    );
     report.settle(
         "conveniences",
         "",

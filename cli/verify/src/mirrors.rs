@@ -11,12 +11,16 @@ use crate::custody::{Custody, Proven, act_document, signer};
 use crate::report::Report;
 use crate::trust::{Trust, chain};
 
-/// Judges `evidence.replicated`; the admission itself is judged as any act of a person.
+/// Judges `evidence.replicated` and the signature of `disposition.confirmed`; the admission itself is judged as any act of a person.
 pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> Result<(), String> {
-    if proven.entry.envelope.type_ != EntryType::EvidenceReplicated {
+    let type_ = proven.entry.envelope.type_;
+    if !matches!(
+        type_,
+        EntryType::EvidenceReplicated | EntryType::DispositionConfirmed
+    ) {
         return Ok(());
     }
-    let says = |why: String| format!("{} at {}: {why}", EntryType::EvidenceReplicated, proven.index);
+    let says = |why: String| format!("{type_} at {}: {why}", proven.index);
     let act: Act = act_document(proven, object).map_err(says)?;
     let Actor::Mirror(mirror) = &act.by else {
         return Err(says(format!("in the name of {}", act.by)));
@@ -47,6 +51,10 @@ pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> R
     let Some(size) = size.filter(|size| *size <= proven.index) else {
         return Err(says("names a size that the log did not have yet".to_owned()));
     };
+    if type_ == EntryType::DispositionConfirmed {
+        // What it may say is judged with the plan it names.
+        return Ok(());
+    }
     let stored = custody.incident.iter().any(|entry| {
         entry.entry.envelope.type_ == EntryType::CollectionStored
             && entry.index < size

@@ -18,7 +18,7 @@ enum Need {
 }
 
 /// The table of docs/spec/bundle.md.
-const CHECKS: [(&str, Need); 22] = [
+const CHECKS: [(&str, Need); 23] = [
     ("sums", Need::Always),
     ("sums.signature", Need::Always),
     ("sums.stamp", Need::Never),
@@ -31,6 +31,7 @@ const CHECKS: [(&str, Need); 22] = [
     ("custody.acts", Need::Always),
     ("custody.complete", Need::Never),
     ("custody.replicated", Need::Never),
+    ("disposition", Need::PerObject),
     ("order", Need::PerObject),
     ("endpoint", Need::PerObject),
     ("delegation", Need::PerObject),
@@ -125,6 +126,8 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// Who outside the collector vouches for the ledger's head, and since when; empty: nobody.
     pub vouched_by: Vec<String>,
+    /// Collections that were disposed of: their custody was verified, their evidence is destroyed.
+    pub disposed: Vec<String>,
     /// Evidence that was verified.
     pub collections: Vec<CollectionSummary>,
     /// The items of a partial production that were verified.
@@ -311,6 +314,9 @@ impl Report {
             .count();
         let verdict = match self.exit_code() {
             0 if self.partial => "VERIFIED, PARTIAL PRODUCTION (items are left out on purpose)",
+            0 if !self.disposed.is_empty() => {
+                "VERIFIED, DISPOSED (evidence was destroyed on two persons' word; its custody is here)"
+            }
             0 => "VERIFIED",
             1 => "FAILED",
             _ => "NOT VERIFIED: a required check could not be made",

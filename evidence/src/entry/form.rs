@@ -12,8 +12,8 @@ use crate::time::Time;
 /// True when `value` has the form of the ref `name`. Names that no type has are refused before.
 pub(super) fn fits(name: &str, value: &str) -> bool {
     match name {
-        "authority" | "ca" | "collection" | "head" | "hold" | "manifest" | "order" | "root" | "roster"
-        | "seal" | "sha256" | "stamp" | "sums" | "token" => is::<Digest>(value),
+        "authority" | "ca" | "collection" | "head" | "hold" | "manifest" | "order" | "plan" | "root"
+        | "roster" | "seal" | "sha256" | "stamp" | "sums" | "token" => is::<Digest>(value),
         "attempt" | "copies" | "count" | "index" | "segments" | "size" | "version" => {
             decimal(value).is_some()
         }

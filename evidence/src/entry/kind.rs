@@ -187,6 +187,9 @@ table! {
     HoldPlaced            "hold.placed"            Incident   Act        Inline Signers::Person(&["approver", "responder"]), [] true;
     HoldReleased          "hold.released"          Incident   Act        Inline APPROVER, ["hold"] true;
     RetentionChanged      "retention.changed"      Incident   Act        Inline APPROVER, ["until"] true;
+    DispositionApproved   "disposition.approved"   Incident   Act        Inline Signers::Person(&["approver", "responder"]), ["count" "plan"] true;
+    DispositionExecuted   "disposition.executed"   Incident   Act        Inline Signers::Nobody, ["count" "object" "plan" "store"] true;
+    DispositionConfirmed  "disposition.confirmed"  Incident   Act        Inline Signers::Mirror, ["count" "mirror" "object" "plan"] true;
     RecoveryPerformed     "recovery.performed"     Deployment Act        Inline Signers::Nobody, ["size"] true;
     MirrorAdmitted        "mirror.admitted"        Deployment Act        Inline ENDPOINT_ADMIN,
         ["key" "mirror" "mirror_key" "tls_key" "witness_key"] true;
@@ -197,9 +200,6 @@ table! {
     CustodyOffered        "custody.offered"        Any Act Inline Signers::Unspecified, [] false;
     CustodyAccepted       "custody.accepted"       Any Act Inline Signers::Unspecified, [] false;
     CustodyRejected       "custody.rejected"       Any Act Inline Signers::Unspecified, [] false;
-    DispositionApproved   "disposition.approved"   Any Act Inline Signers::Unspecified, [] false;
-    DispositionExecuted   "disposition.executed"   Any Act Inline Signers::Unspecified, [] false;
-    DispositionConfirmed  "disposition.confirmed"  Any Act Inline Signers::Unspecified, [] false;
     KeyRotated            "key.rotated"            Any Act Inline Signers::Unspecified, [] false;
     KeyRevoked            "key.revoked"            Any Act Inline Signers::Unspecified, [] false;
     LogSuccession         "log.succession"         Any Act Inline Signers::Unspecified, [] false;

@@ -5,12 +5,14 @@
 //! In reading order: [`init`] makes a mirror's directory, [`config`] and [`keys`] read it; [`source`] is where bytes come from
 //! ([`remote`]: a collector); [`rules`] judges entries; [`cosign`] keeps what was signed; [`pull`] makes one round, [`copy`]
 //! a collection, which a [`judge`] verifies; [`witness`] answers those who ask for cosignatures; [`run`] does all of it; [`scrub`] reads the own copy again;
+//! [`dispose`] destroys what two persons disposed of;
 //! [`restore`] gives it back.
 #![forbid(unsafe_code)]
 
 pub mod config;
 pub mod copy;
 pub mod cosign;
+pub mod dispose;
 pub mod fraud;
 pub mod init;
 pub mod judge;

@@ -146,6 +146,18 @@ impl Remote {
         answer.map(drop)
     }
 
+    /// Sends a confirmation that a copy is destroyed.
+    ///
+    /// # Errors
+    /// What the collector answers.
+    pub fn disposed(&self, act: &Signed) -> Result<(), Status> {
+        let mut client = service::mirror_client(self.channel());
+        let request = v1::DisposedRequest {
+            act: Some(v1::SignedDocument::from(act)),
+        };
+        self.wait(client.disposed(request)).map(drop)
+    }
+
     /// Waits for a call, or for the end of the process.
     fn wait<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
         let mut stop = self.stop.clone();

@@ -6,6 +6,7 @@
 
 mod acts;
 mod collections;
+mod disposal;
 mod endpoints;
 mod orders;
 
@@ -20,6 +21,7 @@ use evidence::signed::Signed;
 use store::Key;
 
 pub use collections::{Collection, Job, Wanted};
+pub use disposal::Doomed;
 
 use crate::chain;
 use crate::cosign::LogNote;
@@ -62,6 +64,8 @@ pub struct Rules {
     orders: BTreeMap<Digest, orders::Issued>,
     mirrors: BTreeMap<MirrorId, acts::MirrorKeys>,
     collections: BTreeMap<Digest, Collection>,
+    /// What keeps evidence and what goes, by incident.
+    courses: disposal::Courses,
     /// Texts that the source did not have: erased, or withheld.
     details_missing: u64,
 }
@@ -129,6 +133,7 @@ impl Rules {
             orders: BTreeMap::new(),
             mirrors: BTreeMap::new(),
             collections: BTreeMap::new(),
+            courses: disposal::Courses::new(),
             details_missing: 0,
         }
     }
@@ -181,6 +186,7 @@ impl Rules {
         };
         // Nothing is changed before all of it is judged.
         let change = self.judge(&case)?;
+        let course = self.course(&case)?;
         let missing = named_objects(&case, &self.pins)?;
         if envelope.type_ == EntryType::CollectionStarted && envelope.act == ActPlace::Inline {
             // Collectors read a delegation from the stores, too: a copy without it could not be restored from.
@@ -191,6 +197,9 @@ impl Rules {
         }
         objects.settle()?;
         self.apply(change);
+        if let Some(course) = course {
+            self.go_on(&course);
+        }
         self.details_missing = self.details_missing.saturating_add(missing);
         self.events.insert(event);
         self.chains.insert(name, head);
@@ -217,7 +226,7 @@ impl Rules {
             Signers::EvidenceTls => self.renewal(case),
             Signers::Evidence => self.started(case),
             Signers::SealerEvidence => self.stored(case),
-            Signers::Mirror => self.replicated(case),
+            Signers::Mirror => self.spoken(case),
             // A type this version reads and no version writes yet: who must have signed it is not known.
             Signers::Unspecified => {
                 rule("who signs this type is not known to this version; update the mirror")

@@ -5,10 +5,12 @@
 
 mod collections;
 mod contact;
+mod destroying;
 mod giving;
 mod rounds;
 mod scrubbing;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +18,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use evidence::digest::Digest;
 use evidence::id::MirrorId;
 use store::Replicas;
 use tokio::net::TcpListener;
@@ -27,6 +30,7 @@ use self::rounds::ledger_thread;
 use self::scrubbing::scrub_thread;
 use crate::config::{Config, ConfigError, Layout, open_source, open_stores};
 use crate::cosign::{Cosigner, Role};
+use crate::dispose;
 use crate::judge::Judges;
 use crate::keys::{KeyError, Keys};
 use crate::remote::{Remote, RemoteError};
@@ -66,6 +70,10 @@ struct Shared {
     newest: Mutex<Option<Vec<u8>>>,
     /// Told to whoever waits for the collector.
     ending: watch::Sender<bool>,
+    /// The scrub makes way: what is destroyed under it would be put back.
+    cut: AtomicBool,
+    /// Held by who reads the own copy again, and by who destroys some of it.
+    quiet: Mutex<()>,
     /// The scrub asks for every collection: they are many, and copied for it only.
     wants_all: AtomicBool,
 }
@@ -75,6 +83,10 @@ struct Jobs {
     waiting: Arc<Vec<Job>>,
     /// Every collection, when the scrub asked.
     all: Option<Arc<Vec<Job>>>,
+    /// What is to be destroyed and confirmed.
+    doomed: Arc<Vec<dispose::Job>>,
+    /// Collections that are not to be had any more.
+    disposed: Arc<BTreeSet<Digest>>,
 }
 
 /// A running mirror.
@@ -153,6 +165,8 @@ pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunEr
         held,
         newest: Mutex::default(),
         ending,
+        cut: AtomicBool::new(false),
+        quiet: Mutex::default(),
         wants_all: AtomicBool::new(false),
     });
     let (notes, rounds) = sync_channel(1);

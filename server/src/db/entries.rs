@@ -133,6 +133,25 @@ pub fn first_with_ref(
         .transpose()
 }
 
+/// Entries of a type with this ref, in the order of the log.
+///
+/// # Errors
+/// Of the database.
+pub fn of_kind_with_ref(
+    reader: &Connection,
+    kind: &str,
+    name: &str,
+    value: &str,
+) -> Result<Vec<EntryRow>, DbError> {
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM entries WHERE type = ?1
+             AND EXISTS (SELECT 1 FROM json_each(refs) AS pair
+                         WHERE pair.value ->> 0 = ?2 AND pair.value ->> 1 = ?3) ORDER BY idx"
+    ))?;
+    let rows = statement.query_map(params![kind, name, value], read_row)?;
+    rows.map(|row| with_refs(row?)).collect()
+}
+
 /// The type of the newest entry of two types about an object on a store.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ use rusqlite::Connection;
 use store::Key;
 
 use super::collections::{self, ItemRow, NewCollection, SegmentRow, StoredCollection};
+use super::disposals;
 use super::endpoints::{self, EndpointRow, TokenRow};
 use super::entries::{self, EntryRow};
 use super::holds::{self, HoldRow};
@@ -204,6 +205,11 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
         }
         T::HoldReleased => holds::release(tx, &incident, &digest(envelope, "hold")?, &time)?,
         T::RetentionChanged => holds::set_retention(tx, &incident, reference(envelope, "until")?)?,
+        T::DispositionApproved | T::DispositionExecuted | T::DispositionConfirmed => {
+            let incident = envelope.incident.incident();
+            let incident = incident.ok_or(ProjectionError::Missing { what: "incident" })?;
+            disposals::apply(tx, &envelope.deployment, incident, envelope.seq)??;
+        }
         T::OrderIssued => apply_order(tx, fact, objects)?,
         T::OrderApproved | T::OrderRejected => {
             let approval: Approval = read(fact.act)?;
@@ -513,6 +519,9 @@ pub enum ProjectionError {
         #[source]
         source: json::JsonError,
     },
+    /// Two persons did not approve it, or something keeps what it is about.
+    #[error("what the entry says of disposal does not hold")]
+    Disposal(#[from] evidence::disposal::Refusal),
     /// The act breaks a rule of its type.
     #[error("the act is no {type_}: {rule}")]
     Invalid {

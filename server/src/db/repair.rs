@@ -179,8 +179,16 @@ pub struct QueueSink(pub Db);
 
 impl WantingSink for QueueSink {
     fn wanting(&self, store: &str, key: &Key, wanting: Wanting) {
-        let (store, key) = (store.to_owned(), key.to_string());
-        let queued = self.0.write(move |tx| want(tx, &store, &key, wanting));
+        let store = store.to_owned();
+        let object = key.clone();
+        let key = key.to_string();
+        let queued = self.0.write(move |tx| {
+            // What goes by an approved plan is not wanting.
+            if crate::disposal::fenced(tx, &object, Some(&store), crate::clock::now())? {
+                return Ok(());
+            }
+            want(tx, &store, &key, wanting)
+        });
         if let Err(error) = queued {
             // Not lost: the scan at the next start finds it.
             tracing::warn!(

@@ -49,6 +49,17 @@ pub fn insert(tx: &Connection, roster: &RosterRow) -> Result<(), DbError> {
     Ok(())
 }
 
+/// The roster in force when the entry at `index` was recorded.
+///
+/// # Errors
+/// Of the database.
+pub fn in_force_at(reader: &Connection, index: u64) -> Result<Option<RosterRow>, DbError> {
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM rosters WHERE idx < ?1 ORDER BY version DESC LIMIT 1"
+    ))?;
+    Ok(statement.query_row([index], read_row).optional()?)
+}
+
 /// The newest roster.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ CREATE TABLE entries (
     UNIQUE (incident, seq)
 ) STRICT;
 CREATE INDEX entries_by_type ON entries (type, idx);
+CREATE INDEX entries_by_detail ON entries (detail) WHERE detail IS NOT NULL;
 
 CREATE TABLE chains (
     incident TEXT PRIMARY KEY,
@@ -113,6 +114,23 @@ CREATE TABLE retention (
     until    TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What plans of disposal that two persons approved name: it goes when nothing keeps it.
+CREATE TABLE condemned (
+    object   BLOB PRIMARY KEY,                  -- collection id, or digest of a detail object
+    incident TEXT    NOT NULL,
+    plan     BLOB    NOT NULL,
+    idx      INTEGER NOT NULL                   -- second approval
+) STRICT, WITHOUT ROWID;
+CREATE INDEX condemned_by_plan ON condemned (incident, plan, idx);
+
+-- What is gone from which store.
+CREATE TABLE disposed (
+    object TEXT NOT NULL,                       -- `<collection>/evidence` or `<incident>/details`
+    store  TEXT NOT NULL,
+    plan   BLOB NOT NULL,
+    PRIMARY KEY (object, store, plan)
+) STRICT, WITHOUT ROWID;
+
 -- Detail objects named by acts. `text` is a copy for lists; erasing the object empties it.
 CREATE TABLE details (
     digest BLOB PRIMARY KEY,
@@ -182,7 +200,7 @@ CREATE TABLE collections (
     attempt       INTEGER NOT NULL,
     delegation    BLOB    NOT NULL,             -- event of collection.started
     sealer        TEXT    NOT NULL,             -- sealer's public key
-    state         TEXT    NOT NULL CHECK (state IN ('running', 'interrupted', 'malformed', 'contradicted', 'stored', 'stored-degraded')),
+    state         TEXT    NOT NULL CHECK (state IN ('running', 'interrupted', 'malformed', 'contradicted', 'stored', 'stored-degraded', 'disposed')),
     manifest      BLOB,
     seal_head     BLOB,                         -- digest of the newest seal
     items         INTEGER NOT NULL DEFAULT 0,
@@ -280,6 +298,16 @@ CREATE TABLE hold_marks (
     held       INTEGER NOT NULL,
     segments   INTEGER NOT NULL,                -- as many as the collection had; -1: an object was made again since
     PRIMARY KEY (store, collection)
+) STRICT, WITHOUT ROWID;
+
+-- Stores that keep for now what is to go.
+CREATE TABLE disposal_waits (
+    store  TEXT    NOT NULL,
+    object TEXT    NOT NULL,
+    plan   BLOB    NOT NULL,
+    due_ms INTEGER NOT NULL,                    -- asked again then
+    why    TEXT    NOT NULL,
+    PRIMARY KEY (store, object, plan)
 ) STRICT, WITHOUT ROWID;
 
 -- The newest pass of the scrub over each store.

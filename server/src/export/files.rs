@@ -76,6 +76,11 @@ pub async fn export(
     // Asked again: a collection may have been stored since the first look.
     let is_unheld = unheld(collector, &snapshot, request.without_quorum)?;
     let quorum = if is_unheld { Quorum::Waived } else { quorum };
+    if let Some(going) = snapshot.going() {
+        return Err(Failure::precondition(format!(
+            "collection {going} is being disposed of; export again when it is gone: exhibit disposition show {incident}"
+        )));
+    }
     let Some(head) = snapshot.head() else {
         return Err(Failure::missing("the incident has no entries"));
     };
@@ -93,7 +98,7 @@ pub async fn export(
     files.overview(person, head.seq, Digest(head.leaf)).await?;
     files.deployment().await?;
     files.orders().await?;
-    for collected in snapshot.with_evidence() {
+    for collected in snapshot.with_folder() {
         files.collection(collected).await?;
     }
     files.custody().await?;
@@ -222,6 +227,15 @@ impl Files<'_> {
             Some(production) => texts::readme_of_part(&overview, production.selection.len()),
         };
         self.file("README.txt", readme).await?;
+        if self.production.is_none()
+            && let Some(destruction) = self.snapshot.destruction()
+        {
+            let json = evidence::json::to_document(&destruction)
+                .map_err(|error| Failure::internal("write destruction.json", error))?;
+            self.file("destruction.json", json).await?;
+            self.file("destruction.txt", texts::destruction(&destruction))
+                .await?;
+        }
         self.file("certification.txt", texts::certification(&overview))
             .await
     }
@@ -331,6 +345,9 @@ impl Files<'_> {
                 .document(Key::document(manifest.as_bytes()))
                 .await?;
             self.signed(&format!("{folder}/manifest"), &manifest).await?;
+        }
+        if collected.is_disposed {
+            return Ok(());
         }
         if let Some(production) = self.production {
             return self.items(collected, production).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
-use evidence::id::IncidentId;
+use evidence::id::{DeploymentId, IncidentId};
 use evidence::production::Selection;
 use rusqlite::Connection;
 
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub orders: Vec<Digest>,
     /// Endpoints that collected, with their enrolments.
     pub endpoints: Vec<EndpointRow>,
+    /// What the entries say of disposal.
+    pub course: evidence::disposal::Course,
     /// Every collection that was started; one without a segment has nothing to show, but its endpoint and order count.
     pub collections: Vec<Collected>,
 }
@@ -42,6 +44,8 @@ pub struct Collected {
     pub row: CollectionRow,
     /// Segments that belong to it.
     pub segments: Vec<SegmentRow>,
+    /// Two persons disposed of it: no segment is here, and that is right.
+    pub is_disposed: bool,
     /// Its manifest, when `collection.stored` is under the checkpoint.
     pub manifest: Option<Digest>,
 }
@@ -55,6 +59,35 @@ impl Snapshot {
     /// The collections that have at least one segment.
     pub fn with_evidence(&self) -> impl Iterator<Item = &Collected> {
         self.collections.iter().filter(|one| !one.segments.is_empty())
+    }
+
+    /// The collections that have a folder: with evidence, or with what stays of it.
+    pub fn with_folder(&self) -> impl Iterator<Item = &Collected> {
+        self.collections
+            .iter()
+            .filter(|one| one.is_disposed || !one.segments.is_empty())
+    }
+
+    /// A collection that goes by an approved plan and that no store gave up yet under the checkpoint.
+    pub fn going(&self) -> Option<Digest> {
+        let mut going = self.collections.iter().filter(|one| one.is_disposed);
+        let stays = |one: &&Collected| {
+            let object = evidence::disposal::Object::Collection(Digest(one.row.id));
+            self.course.gone_from(&object).next().is_none()
+        };
+        going.find(stays).map(|one| Digest(one.row.id))
+    }
+
+    /// What the entries say of disposal, for the certificate.
+    pub fn destruction(&self) -> Option<evidence::disposal::Destruction> {
+        let retired = self
+            .deployment
+            .values()
+            .filter(|entry| entry.kind == EntryType::MirrorRetired.as_str());
+        let retired = retired
+            .filter_map(|entry| evidence::pairs::find(&entry.refs, "mirror")?.parse().ok())
+            .collect();
+        self.course.destruction(&retired)
     }
 
     /// Leaves out everything that only collections without a chosen item need; the chain stays whole.
@@ -97,7 +130,10 @@ impl Snapshot {
                         .any(|(name_, value)| name_ == "collection" && *value == name)
             })
         };
-        let stored = self.collections.iter().filter(|one| one.manifest.is_some());
+        let stored = self
+            .collections
+            .iter()
+            .filter(|one| one.manifest.is_some() && !one.is_disposed);
         stored
             .map(|one| Digest(one.row.id))
             .filter(|id| !replicated(id))
@@ -113,10 +149,10 @@ impl Snapshot {
         incident: &IncidentId,
         published: Published,
     ) -> Result<Self, Failure> {
-        let (id, size) = (incident.to_string(), published.size);
+        let (id, size, deployment) = (incident.clone(), published.size, collector.deployment.clone());
         let taken = collector
             .db
-            .read_async(move |db| read(db, &id, size))
+            .read_async(move |db| read(db, &deployment, &id, size))
             .await
             .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
         let Some(taken) = taken else {
@@ -128,6 +164,7 @@ impl Snapshot {
             orders,
             endpoints,
             collections,
+            course,
         } = taken;
         Ok(Self {
             incident: incident.clone(),
@@ -137,11 +174,13 @@ impl Snapshot {
             orders,
             endpoints,
             collections,
+            course,
         })
     }
 }
 
 struct Read {
+    course: evidence::disposal::Course,
     chain: Vec<EntryRow>,
     deployment: BTreeMap<u64, EntryRow>,
     orders: Vec<Digest>,
@@ -149,8 +188,13 @@ struct Read {
     collections: Vec<Collected>,
 }
 
-fn read(db: &Connection, incident: &str, size: u64) -> Result<Option<Read>, DbError> {
-    let mut chain = db::entries::of_chain(db, incident, 0, u64::from(u32::MAX))?;
+fn read(
+    db: &Connection,
+    deployment_id: &DeploymentId,
+    incident: &IncidentId,
+    size: u64,
+) -> Result<Option<Read>, DbError> {
+    let mut chain = db::entries::of_chain(db, &incident.to_string(), 0, u64::from(u32::MAX))?;
     chain.retain(|entry| entry.index < size);
     if chain.is_empty() {
         return Ok(None);
@@ -169,7 +213,10 @@ fn read(db: &Connection, incident: &str, size: u64) -> Result<Option<Read>, DbEr
         }
     }
     let deployment = deployment(db, &chain, &endpoints, size)?;
+    let count = u64::try_from(chain.len()).unwrap_or(u64::MAX);
+    let course = db::disposals::course(db, deployment_id, incident, count)?;
     Ok(Some(Read {
+        course,
         chain,
         deployment,
         orders,
@@ -208,7 +255,12 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
                 .unwrap_or(usize::MAX);
             segments.truncate(count);
         }
+        let is_disposed = crate::disposal::of_collection(db, &row.id, crate::clock::now())?.is_some();
+        if is_disposed {
+            segments.clear();
+        }
         collections.push(Collected {
+            is_disposed,
             row,
             segments,
             manifest,
@@ -248,7 +300,8 @@ fn deployment(
             }
             // Who states that it holds evidence of this incident.
             Ok(EntryType::MirrorAdmitted | EntryType::MirrorRetired) => chain.iter().any(|own| {
-                own.kind == EntryType::EvidenceReplicated.as_str()
+                let spoke = [EntryType::EvidenceReplicated, EntryType::DispositionConfirmed];
+                spoke.iter().any(|kind| own.kind == kind.as_str())
                     && evidence::pairs::find(&own.refs, "mirror") == reference("mirror")
             }),
             _ => false,

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use proto::v1::incident_service_server::IncidentService;
 use proto::v1::{
     ActRequest, ActResponse, ListIncidentsRequest, ListIncidentsResponse, NextIncidentIdRequest,
-    NextIncidentIdResponse, ShowIncidentRequest, ShowIncidentResponse,
+    NextIncidentIdResponse, PlanDispositionRequest, PlanDispositionResponse, ShowDispositionRequest,
+    ShowDispositionResponse, ShowIncidentRequest, ShowIncidentResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::caller;
 use crate::collector::Collector;
 use crate::custody::Recorded;
+use crate::disposal;
 use crate::incidents;
 
 /// The service.
@@ -53,6 +55,24 @@ impl IncidentService for Incidents {
     ) -> Result<Response<ShowIncidentResponse>, Status> {
         Ok(Response::new(
             incidents::show(&self.0, &request.into_inner().incident).await?,
+        ))
+    }
+
+    async fn plan_disposition(
+        &self,
+        request: Request<PlanDispositionRequest>,
+    ) -> Result<Response<PlanDispositionResponse>, Status> {
+        Ok(Response::new(
+            disposal::plan(&self.0, &request.into_inner().incident).await?,
+        ))
+    }
+
+    async fn show_disposition(
+        &self,
+        request: Request<ShowDispositionRequest>,
+    ) -> Result<Response<ShowDispositionResponse>, Status> {
+        Ok(Response::new(
+            disposal::show(&self.0, &request.into_inner().incident).await?,
         ))
     }
 

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use proto::status::Class;
 use proto::v1::mirror_service_server::MirrorService;
 use proto::v1::{
-    FetchRequest, FetchResponse, FollowRequest, FollowResponse, OfferRequest, OfferResponse,
-    ReplicatedRequest, ReplicatedResponse, WantedRequest, WantedResponse,
+    DisposedRequest, DisposedResponse, FetchRequest, FetchResponse, FollowRequest, FollowResponse,
+    OfferRequest, OfferResponse, ReplicatedRequest, ReplicatedResponse, WantedRequest, WantedResponse,
 };
 use store::{ContentCheck, Key, KeyKind, READ_BYTES_MAX, StoreErrorClass};
 use tokio::sync::mpsc;
@@ -78,6 +78,16 @@ impl MirrorService for Mirrors {
         mirrors::check_admitted(&self.0, &mirror).await?;
         let request = request.into_inner();
         let key = wanted(&request.key)?;
+        let (object, now) = (key.clone(), crate::clock::now());
+        let is_disposed = self
+            .0
+            .db
+            .read_async(move |db| crate::disposal::fenced(db, &object, None, now))
+            .await
+            .map_err(|error: crate::db::DbError| Failure::unavailable("reach its database", error))?;
+        if is_disposed {
+            return Err(Failure::missing(format!("{key} is disposed of")).into());
+        }
         // Bounds how many whole objects are in memory for mirrors, however slowly they take them.
         let Ok(slot) = Arc::clone(&self.0.mirror_objects).acquire_owned().await else {
             return Err(Failure::unavailable("serve an object", "it is stopping").into());
@@ -115,6 +125,18 @@ impl MirrorService for Mirrors {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn disposed(
+        &self,
+        request: Request<DisposedRequest>,
+    ) -> Result<Response<DisposedResponse>, Status> {
+        let mirror = caller::mirror(&request)?;
+        let act = caller::signed("act", request.into_inner().act)?;
+        let recorded = mirrors::disposed(&self.0, &mirror, act).await?;
+        Ok(Response::new(DisposedResponse {
+            entry: Some(recorded.proven.into()),
+        }))
     }
 
     async fn replicated(

@@ -103,6 +103,9 @@ pub async fn admit(
         }
     };
     may_go_on(&started.state)?;
+    if started.stored_index.is_none() {
+        not_disposed(collector, &delegation.collection).await?;
+    }
     let is_stored = started.stored_index.is_some();
     if order.row.state == "cancelled" && !is_stored {
         return Err(Ended::rejected(Reason::Cancelled, "the order was cancelled"));
@@ -137,11 +140,30 @@ pub async fn again(collector: &Collector, admitted: Admitted) -> Result<Admitted
     let row = collector.collection(&admitted.collection).await?;
     let row = row.ok_or_else(|| Failure::internal("go on with the collection", "its row is gone"))?;
     may_go_on(&row.state)?;
+    if row.stored_index.is_none() {
+        not_disposed(collector, &admitted.collection).await?;
+    }
     Ok(Admitted {
         state: row.state,
         stored_index: row.stored_index,
         ..admitted
     })
+}
+
+/// What two persons disposed of is not sent again.
+async fn not_disposed(collector: &Collector, collection: &Digest) -> Result<(), Ended> {
+    let id = collection.0;
+    let disposed = collector
+        .db
+        .read_async(move |db| crate::disposal::of_collection(db, &id, crate::clock::now()))
+        .await?;
+    match disposed {
+        None => Ok(()),
+        Some(disposed) => Err(Ended::rejected(
+            Reason::UnknownOrder,
+            format!("the collection was {disposed}"),
+        )),
+    }
 }
 
 fn may_go_on(state: &str) -> Result<(), Ended> {

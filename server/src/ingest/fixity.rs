@@ -33,6 +33,9 @@ pub fn collection_of(key: &Key) -> Option<Digest> {
 /// When database or ledger do not answer.
 pub async fn failed(collector: &Collector, key: &Key, store: &str) -> Result<(), Failure> {
     let _turn = collector.fixity.lock().await;
+    if is_disposed(collector, key, store).await? {
+        return Ok(());
+    }
     metrics::fixity_failed();
     tracing::error!(key = %key, store, "Stored evidence is missing or changed");
     count(collector, key, store).await?;
@@ -69,6 +72,19 @@ async fn count(collector: &Collector, key: &Key, store: &str) -> Result<(), Fail
         .write_async(move |tx| db::lost(tx, &key, copies))
         .await
         .map_err(database)
+}
+
+/// Whether an object is missing because two persons said so.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_disposed(collector: &Collector, key: &Key, store: &str) -> Result<bool, Failure> {
+    let (key, store) = (key.clone(), store.to_owned());
+    collector
+        .db
+        .read_async(move |db| crate::disposal::fenced(db, &key, Some(&store), crate::clock::now()))
+        .await
+        .map_err(|error: DbError| Failure::unavailable("reach its database", error))
 }
 
 /// What the ledger says last of an object on a store.

@@ -102,6 +102,7 @@ pub async fn take(
 
     let segment_key = Key::segment(admitted.collection.as_bytes(), index, arrived.sha256.as_bytes());
     let seal_key = Key::seal(admitted.collection.as_bytes(), index, seal.digest.as_bytes());
+    crate::locks::check_placing(collector, &admitted.chain).await?;
     let lane = Lane::start(&collector.replicas, &arrived.stored, segment_key.clone());
     let judged = match judge(collector, admitted, warm, &arrived).await? {
         Verdict::Good(judged) => judged,

@@ -101,6 +101,13 @@ fn check_named(db: &Db, replicas: &Replicas, report: &mut FsckReport) {
         Err(error) => return report.problem("database", "collections", error),
     };
     for row in rows {
+        let now = crate::clock::now();
+        match db.read(|reader| crate::disposal::of_collection(reader, &row.id, now)) {
+            // Two persons said that it goes: it is not missing.
+            Ok(Some(_)) => continue,
+            Ok(None) => {}
+            Err(error) => report.problem("database", "disposals", error),
+        }
         let segments = match db.read(|reader| collections::segments(reader, row.number)) {
             Ok(segments) => segments,
             Err(error) => {
@@ -121,6 +128,13 @@ fn check_named(db: &Db, replicas: &Replicas, report: &mut FsckReport) {
             ];
             for (key, len) in keys {
                 for store in replicas.stores() {
+                    let place = store.identity().store.as_str();
+                    if db
+                        .read(|reader| crate::disposal::fenced(reader, &key, Some(place), now))
+                        .unwrap_or(false)
+                    {
+                        continue;
+                    }
                     check_there(store.as_ref(), &key, len, report);
                 }
             }

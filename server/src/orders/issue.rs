@@ -75,8 +75,10 @@ pub async fn issue(
     let order_id = signed.digest();
     let addressed = targets.targets().to_vec();
     let incident = order.incident.to_string();
+    let locks = crate::locks::of(&collector.replicas);
     let condition: Condition = Box::new(move |tx| {
         crate::incidents::guard_open(tx, &incident)?;
+        crate::locks::may_place(tx, &incident, crate::clock::now(), &locks)?;
         all_enrolled(tx, &addressed)
     });
     let recorded = collector

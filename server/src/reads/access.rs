@@ -70,6 +70,31 @@ pub async fn purpose(collector: &Collector, text: &str) -> Result<Digest, Failur
     acts::store_text(collector, text).await
 }
 
+/// As [`resolve`], for who wants to read evidence.
+///
+/// # Errors
+/// As [`resolve`], and a refusal that says by whose word it was disposed of.
+pub async fn readable(collector: &Collector, text: &str) -> Result<CollectionRow, Failure> {
+    let row = resolve(collector, text).await?;
+    let id = row.id;
+    let disposed = collector
+        .db
+        .read_async(move |db| crate::disposal::of_collection(db, &id, crate::clock::now()))
+        .await
+        .map_err(|error: db::DbError| Failure::unavailable("reach its database", error))?;
+    match disposed {
+        None => Ok(row),
+        Some(disposed) => Err(Failure::new(
+            Class::Missing,
+            format!(
+                "collection {} was {disposed}; what stays is its custody: exhibit disposition show {}",
+                Digest(row.id),
+                row.incident
+            ),
+        )),
+    }
+}
+
 /// The collection a person means: its id or a unique prefix of at least eight digits.
 ///
 /// # Errors

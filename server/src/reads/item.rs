@@ -61,7 +61,7 @@ pub async fn read(
     purpose: &str,
     answers: &Answers,
 ) -> Result<(), Failure> {
-    let row = access::resolve(collector, collection).await?;
+    let row = access::readable(collector, collection).await?;
     let segments = collector.segments_of(row.number).await?;
     let asked = find(collector, &row, &segments, wanted).await?;
     let linked = match &asked.record.link {

@@ -36,7 +36,7 @@ pub async fn list(
     request: v1::ListItemsRequest,
     answers: &Answers,
 ) -> Result<(), Failure> {
-    let row = access::resolve(collector, &request.collection).await?;
+    let row = access::readable(collector, &request.collection).await?;
     let (number, not_ok_only) = (row.number, request.not_ok_only);
     let prefix = request.prefix.to_vec();
     let _place = collector

@@ -29,7 +29,7 @@ pub async fn read(
     purpose: &str,
     answers: &Answers,
 ) -> Result<(), Failure> {
-    let row = access::resolve(collector, collection).await?;
+    let row = access::readable(collector, collection).await?;
     let key = key(collector, &row, object).await?;
     let replicas = collector.replicas.clone();
     let name = key.clone();

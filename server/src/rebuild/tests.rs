@@ -3,6 +3,7 @@
 use evidence::act::{Act, ActNonce, ActType};
 use evidence::container::{Clocks, MemberEnd, Params, Writer};
 use evidence::delegation::Delegation;
+use evidence::disposal::{Object, Plan};
 use evidence::document::Document;
 use evidence::id::{Actor, Chain};
 use evidence::item::{ItemRecord, Kind};
@@ -21,9 +22,11 @@ use crate::ledger::{LocalSigner, PendingEntry, Sequencer, SequencerParts, origin
 
 const INCIDENT: &str = "INC-2026-0007";
 /// Tables that `rebuild` says it does not rebuild, and the sequencer's scratch.
-const LIVE: [&str; 6] = [
+const LIVE: [&str; 8] = [
+    "disposal_waits",
     "endpoint_live",
-    "hold_marks", "repair_queue",
+    "hold_marks",
+    "repair_queue",
     "scrubs",
     "staging",
     "tsa_newest",
@@ -317,6 +320,83 @@ fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer) {
         &[("size", text("7")), ("stamp", object)],
     ));
     submit(signed_act(T::EndpointRetired, "", &endpoint));
+    // Another incident without evidence: a text goes on two persons' word.
+    let late = "INC-2026-0008";
+    submit(person_act(
+        T::IncidentOpened,
+        late,
+        &[("incident", text(late))],
+        "ada",
+        Some(Digest::of(&vector("detail.json"))),
+    ));
+    may_go(sequencer, late);
+    let (plan, approvals) = approved(db, sequencer, late);
+    for approval in approvals {
+        submit(approval);
+    }
+    submit(own_act(
+        T::DispositionExecuted,
+        late,
+        &gone(&plan, &Object::Details(late.parse().unwrap()), "one"),
+    ));
+}
+
+/// An act in a person's name, with a text.
+fn person_act(
+    type_: EntryType,
+    chain: &str,
+    refs: &[(&str, String)],
+    person: &str,
+    detail: Option<Digest>,
+) -> PendingEntry {
+    let mut pending = own_act(type_, chain, refs);
+    let mut act: Act = json::parse_document(&pending.act.document).unwrap();
+    act.by = Actor::Person(person.parse().unwrap());
+    act.detail = detail;
+    pending.act.document = json::to_document(&act).unwrap();
+    let signer = SigningKey::from_seed(&[10; 32]);
+    let armour = evidence::sshsig::sign(&signer, Act::TYPE, &pending.act.document).unwrap();
+    pending.act.signatures = vec![armour];
+    pending
+}
+
+/// Closes an incident and lets its time have come.
+fn may_go(sequencer: &Sequencer, incident: &str) {
+    let until = [("until", "2026-01-01T00:00:00.000Z".to_owned())];
+    for pending in [
+        person_act(EntryType::RetentionChanged, incident, &until, "bob", None),
+        person_act(EntryType::IncidentClosed, incident, &[], "bob", None),
+    ] {
+        sequencer.submit_blocking(pending).unwrap();
+    }
+}
+
+/// The plan of an incident as it is, and the two approvals of it.
+fn approved(db: &Db, sequencer: &Sequencer, incident: &str) -> (Plan, [PendingEntry; 2]) {
+    let size = sequencer.log().published().size;
+    assert!(size > 0);
+    let plan = db
+        .read(|reader| {
+            let course =
+                crate::disposal::whole(reader, &"acme".parse().unwrap(), &incident.parse().unwrap())?;
+            Ok::<_, DbError>(course.plan(course.len()))
+        })
+        .unwrap();
+    let refs = [
+        ("count", plan.count.to_string()),
+        ("plan", plan.digest().to_string()),
+    ];
+    let approval = |person| person_act(EntryType::DispositionApproved, incident, &refs, person, None);
+    (plan, [approval("ada"), approval("bob")])
+}
+
+fn gone(plan: &Plan, object: &Object, store: &str) -> [(&'static str, String); 4] {
+    [
+        ("count", "1".to_owned()),
+        ("object", object.to_string()),
+        ("plan", plan.digest().to_string()),
+        ("store", store.to_owned()),
+    ]
 }
 
 /// The target list of the worked example: three endpoints.
@@ -356,7 +436,9 @@ fn dump(db: &Db) -> Vec<String> {
                 })?
                 .collect::<Result<_, _>>()?;
             found.sort();
-            assert!(!found.is_empty(), "table {name} is not exercised");
+            if found.is_empty() {
+                rows.push(format!("{name}: empty"));
+            }
             rows.extend(found);
         }
         Ok(rows)
@@ -390,6 +472,10 @@ fn a_lost_database_is_recreated_row_for_row_and_the_ledger_goes_on() {
     live_a_little(&db, &replicas, &sequencer);
     sequencer.stop().unwrap();
     let before = dump(&db);
+    assert!(
+        before.iter().all(|row| !row.ends_with(": empty")),
+        "a table is not exercised: {before:?}"
+    );
     drop((db, replicas, sequencer));
 
     assert!(matches!(
@@ -417,6 +503,130 @@ fn a_lost_database_is_recreated_row_for_row_and_the_ledger_goes_on() {
         .unwrap();
     assert_eq!(next.index, size);
     drop((db, replicas, sequencer));
+}
+
+#[test]
+fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
+    let place = tempfile::tempdir().unwrap();
+    let options = options(place.path());
+    init(&options, day()).unwrap();
+    let layout = Layout::new(&options.directory);
+    let config = Config::load(&options.directory).unwrap();
+    let (db, replicas, sequencer) = start(&config, &layout);
+    live_a_little(&db, &replicas, &sequencer);
+    let stores: Vec<String> = replicas
+        .stores()
+        .iter()
+        .map(|store| store.identity().store.clone())
+        .collect();
+    let ids = |db: &Db| {
+        db.read(|reader| collections::of_incident(reader, Some(INCIDENT)))
+            .unwrap()
+    };
+    let id = Digest(ids(&db)[0].id);
+    let submit = |pending: PendingEntry| sequencer.submit_blocking(pending);
+    let key = Key::segment(id.as_bytes(), 0, &[0; 32]);
+    let now = crate::clock::now();
+    let fenced = |store: Option<&str>| {
+        db.read(|reader| crate::disposal::fenced(reader, &key, store, now))
+            .unwrap()
+    };
+
+    // Nothing is recorded as gone that two persons did not give up, nor while something keeps it.
+    let object = Object::Collection(id);
+    let (plan, [first, second]) = approved(&db, &sequencer, INCIDENT);
+    submit(first).unwrap_err();
+    submit(own_act(
+        EntryType::DispositionExecuted,
+        INCIDENT,
+        &gone(&plan, &object, &stores[0]),
+    ))
+    .unwrap_err();
+    submit(second).unwrap_err();
+    may_go(&sequencer, INCIDENT);
+    let (_, [_, too_early]) = approved(&db, &sequencer, INCIDENT);
+    let (plan, [first, second]) = approved(&db, &sequencer, INCIDENT);
+    submit(first).unwrap();
+    submit(own_act(
+        EntryType::DispositionExecuted,
+        INCIDENT,
+        &gone(&plan, &object, &stores[0]),
+    ))
+    .unwrap_err();
+    let hold = person_act(EntryType::HoldPlaced, INCIDENT, &[], "ada", None);
+    let hold_id = hold.act.event().to_string();
+    submit(hold).unwrap();
+    submit(too_early).unwrap_err();
+    submit(person_act(
+        EntryType::HoldReleased,
+        INCIDENT,
+        &[("hold", hold_id)],
+        "bob",
+        None,
+    ))
+    .unwrap();
+    assert!(!fenced(None));
+    submit(second).unwrap();
+    assert!(fenced(None) && fenced(Some("elsewhere")));
+
+    let again = |db: Db, replicas: Replicas, sequencer: Sequencer| {
+        sequencer.stop().unwrap();
+        let before = dump(&db);
+        drop((db, replicas, sequencer));
+        drop(fs_err::remove_file(place.path().join("lost.db")));
+        fs_err::rename(layout.database(), place.path().join("lost.db")).unwrap();
+        rebuild(&options.directory).unwrap();
+        let (db, replicas, sequencer) = start(&config, &layout);
+        assert_eq!(before, dump(&db));
+        (db, replicas, sequencer)
+    };
+    let (db, replicas, sequencer) = again(db, replicas, sequencer);
+    let warrant = db
+        .read(|reader| crate::disposal::whole(reader, &config.deployment, &INCIDENT.parse().unwrap()))
+        .unwrap()
+        .warrant(&plan.digest(), now)
+        .unwrap();
+    let what = store::Disposable::Collection(id.0);
+    for (number, store) in replicas.stores().iter().enumerate() {
+        assert!(store.dispose(&what, &warrant, &|| true).unwrap().unwrap() >= 6);
+        let refs = gone(&plan, &object, &stores[number]);
+        sequencer
+            .submit_blocking(own_act(EntryType::DispositionExecuted, INCIDENT, &refs))
+            .unwrap();
+        let mut once_more = own_act(EntryType::DispositionExecuted, INCIDENT, &refs);
+        let mut act: Act = json::parse_document(&once_more.act.document).unwrap();
+        act.at = now;
+        once_more.act.document = json::to_document(&act).unwrap();
+        sequencer.submit_blocking(once_more).unwrap_err();
+        crate::disposal::settle(&db, &config.deployment, &replicas).unwrap();
+        let states = ids(&db)[0].state.clone();
+        assert_eq!(states, if number == 1 { "disposed" } else { "stored" });
+    }
+    assert_eq!(scan(&replicas, &db), 0);
+    let rows = ids(&db);
+    assert_eq!((rows[0].segments, rows[0].items, rows[0].seal_head), (0, 0, None));
+    assert!(rows[0].manifest.is_some() && rows[0].content_bytes > 0);
+    let (db, _, sequencer) = again(db, replicas, sequencer);
+    // A hold keeps what is left; what is gone stays gone.
+    sequencer
+        .submit_blocking(person_act(EntryType::HoldPlaced, INCIDENT, &[], "bob", None))
+        .unwrap();
+    let is_fenced = |store: Option<&str>| {
+        db.read(|reader| crate::disposal::fenced(reader, &key, store, now))
+            .unwrap()
+    };
+    assert!(is_fenced(Some(&stores[0])) && !is_fenced(Some("elsewhere")) && !is_fenced(None));
+    assert!(
+        db.read(|reader| crate::disposal::of_collection(reader, id.as_bytes(), now))
+            .unwrap()
+            .is_some()
+    );
+}
+
+/// What the stores would be asked to repair.
+fn scan(replicas: &Replicas, db: &Db) -> i64 {
+    crate::repair::scan_for_missing(replicas, &crate::db::QueueSink(db.clone())).unwrap();
+    db.read(crate::db::repairs_waiting).unwrap()
 }
 
 #[test]

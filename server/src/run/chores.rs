@@ -37,6 +37,11 @@ pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stam
         Box::pin(crate::cosigning::rounds(cosigning, drained)),
     );
     spawn("repair", Box::pin(async move { repairs::keep(&repairer).await }));
+    let destroyer = shared();
+    spawn(
+        "disposal",
+        Box::pin(async move { crate::disposal::chore::keep(&destroyer).await }),
+    );
     spawn("expiry", Box::pin(async move { expiry(&expirer).await }));
     spawn(
         "rosters",

@@ -73,6 +73,7 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
         .read_async(move |db| db::repairs_due(db, now_ms, AT_ONCE))
         .await
         .map_err(database)?;
+    let due = still_wanted(collector, due).await?;
     // A read that fell over to another store queued what it met.
     for task in due.iter().filter(|task| task.wanting == "damaged") {
         if let Ok(key) = Key::parse(&task.key) {
@@ -152,6 +153,11 @@ pub async fn given(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<()
         // Another mirror was first.
         return Ok(());
     }
+    // Approved for disposal since it was asked for: it would come back.
+    if fixity::is_disposed(collector, &key, fixity::ALL).await? {
+        collector.wants.settle(&key);
+        return Ok(());
+    }
     let (replicas, object) = (collector.replicas.clone(), key.clone());
     let (made, failed) = blocking(move || place(&replicas, &object, &bytes)).await?;
     if let Some(why) = failed.filter(|_| made.is_empty()) {
@@ -197,6 +203,31 @@ fn place(replicas: &Replicas, key: &Key, bytes: &[u8]) -> (Vec<String>, Option<S
         }
     }
     (made, failed)
+}
+
+/// Forgets what goes by an approved plan: it would be written again while it is destroyed.
+async fn still_wanted(
+    collector: &Collector,
+    due: Vec<db::RepairTask>,
+) -> Result<Vec<db::RepairTask>, Failure> {
+    let sorted = collector.db.write_async(move |tx| {
+        let now = crate::clock::now();
+        let mut wanted = Vec::with_capacity(due.len());
+        for task in due {
+            let key = Key::parse(&task.key).ok();
+            let is_fenced = match &key {
+                Some(key) => crate::disposal::fenced(tx, key, Some(&task.store), now)?,
+                None => false,
+            };
+            if is_fenced {
+                db::repair_done(tx, &task, None)?;
+            } else {
+                wanted.push(task);
+            }
+        }
+        Ok::<_, DbError>(wanted)
+    });
+    sorted.await.map_err(database)
 }
 
 fn database(error: DbError) -> Failure {

@@ -49,12 +49,22 @@ pub async fn sweep(collector: &Collector) -> Result<Swept, Failure> {
     collector.repair.notify_one();
     let rows = collector
         .db
-        .read_async(|db| db::collections::of_incident(db, None))
+        .read_async(|db| {
+            let now = crate::clock::now();
+            let mut rows = Vec::new();
+            for row in db::collections::of_incident(db, None)? {
+                // What two persons disposed of is not missing.
+                let is_disposed = crate::disposal::of_collection(db, &row.id, now)?.is_some();
+                rows.push((row, is_disposed));
+            }
+            Ok::<_, DbError>(rows)
+        })
         .await
         .map_err(database)?;
     let mut named = BTreeSet::new();
-    for row in &rows {
-        swept.missing += check(collector, row, &mut named).await?;
+    for (row, is_disposed) in &rows {
+        let missing = check(collector, row, &mut named).await?;
+        swept.missing += if *is_disposed { 0 } else { missing };
     }
     swept.orphans = orphans(collector, named).await?;
     tracing::info!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{Key, Store, StoreErrorClass};
+use crate::{Disposable, Key, Lock, Store, StoreErrorClass};
 
 /// Runs every rule against fresh stores that `make` gives.
 ///
@@ -120,6 +120,40 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     store.displace(&claimed).unwrap();
     store.create(&claimed, b"claimed").unwrap();
     assert_eq!(store.read(&claimed).unwrap(), b"claimed");
+
+    // What a warrant covers is destroyed with its displaced copies, nothing else is; again is the same as once.
+    let covered = crate::warrants::over(&[collection], &[]);
+    let foreign = crate::warrants::over(&[[0xdd; 32]], &[]);
+    let evidence = Disposable::Collection(collection);
+    let all = &|| true;
+    assert_eq!(
+        class(store.dispose(&evidence, &foreign, all).map(drop)),
+        Some(StoreErrorClass::Permanent)
+    );
+    assert_eq!(store.read(&claimed).unwrap(), b"claimed");
+    let elsewhere = Key::segment(&[0xdd; 32], 0, &Sha256::digest(b"elsewhere").into());
+    store.create(&elsewhere, b"elsewhere").unwrap();
+    assert_eq!(store.dispose(&evidence, &covered, &|| false).ok().flatten(), None);
+    if store.guarantees().lock == Lock::None {
+        assert!(store.dispose(&evidence, &covered, all).unwrap().unwrap() >= 4);
+        assert_eq!(store.dispose(&evidence, &covered, all).unwrap(), Some(0));
+        assert_eq!(
+            store.read(&claimed).err().map(|error| error.class()),
+            Some(StoreErrorClass::NotFound)
+        );
+        assert_eq!(
+            store.list("segments/").unwrap().as_slice(),
+            std::slice::from_ref(&elsewhere)
+        );
+    } else {
+        // A store that keeps everything says so, and keeps it.
+        assert!(matches!(
+            store.dispose(&evidence, &covered, all),
+            Err(crate::StoreError::Locked { .. })
+        ));
+        assert_eq!(store.read(&claimed).unwrap(), b"claimed");
+    }
+    assert_eq!(store.read(&elsewhere).unwrap(), b"elsewhere");
 
     // Of many creators with different bytes exactly one wins, and its bytes are there.
     let store = make();

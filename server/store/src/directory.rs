@@ -18,7 +18,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::identity::{DOMAIN_OF_DEVICE, MARKER_BYTES_MAX, StoreIdentity};
 use crate::key::{ContentCheck, Key, KeyKind};
 use crate::linux::LinuxDisk;
-use crate::{Guarantees, ObjectWriter, READ_BYTES_MAX, Store, StoreError};
+use crate::{Disposable, Guarantees, ObjectWriter, READ_BYTES_MAX, Store, StoreError, Warrant};
 
 /// Where objects are written before they have a name.
 const TEMPORARY: &str = "tmp";
@@ -306,6 +306,53 @@ impl<D: Disk> Shared<D> {
         Ok(())
     }
 
+    /// Unlinks every file of an object, then makes that durable, a directory at a time. Crash in between: some names are gone,
+    /// the next call goes on.
+    fn dispose(&self, object: &Disposable, go_on: &dyn Fn() -> bool) -> Result<Option<u64>, StoreError> {
+        self.check_writable()?;
+        let mut destroyed = 0_u64;
+        let damaged = (DAMAGED.to_owned(), true);
+        let places = object
+            .prefixes()
+            .into_iter()
+            .map(|prefix| match prefix.strip_suffix('/') {
+                Some(directory) => (directory.to_owned(), false),
+                None => (prefix, false),
+            });
+        for (place, is_damaged) in places.chain([damaged]) {
+            let paths = match (object, is_damaged) {
+                (Disposable::Detail(_), false) => vec![place.clone()],
+                _ => match self.disk.list(&place) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    result => result
+                        .map_err(|source| self.error("list", &place, source))?
+                        .into_iter()
+                        .filter(|(name, is_directory)| !is_directory && (!is_damaged || object.was(name)))
+                        .map(|(name, _)| format!("{place}/{name}"))
+                        .collect(),
+                },
+            };
+            for path in &paths {
+                if !go_on() {
+                    return Ok(None);
+                }
+                match self.disk.unlink(path) {
+                    Ok(()) => destroyed = destroyed.saturating_add(1),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(self.error("unlink", path, error)),
+                }
+            }
+            let directory = match object {
+                Disposable::Detail(_) if !is_damaged => parent(&place),
+                _ => place.as_str(),
+            };
+            // Also when nothing was left: who unlinked it may have died before its fsync.
+            self.make_directories(directory)?;
+            self.sync_names(directory)?;
+        }
+        Ok(Some(destroyed))
+    }
+
     fn list_into(&self, directory: &str, keys: &mut Vec<Key>) -> Result<(), StoreError> {
         let names = match self.disk.list(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -416,6 +463,16 @@ impl<D: Disk> Store for DirectoryStore<D> {
             }
             _ => shared.sync_names(parent(key.as_str())),
         }
+    }
+
+    fn dispose(
+        &self,
+        object: &Disposable,
+        warrant: &Warrant,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<u64>, StoreError> {
+        object.check(warrant, &self.identity)?;
+        self.shared.dispose(object, go_on)
     }
 
     fn displace(&self, key: &Key) -> Result<(), StoreError> {

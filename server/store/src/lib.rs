@@ -7,6 +7,7 @@
 
 mod directory;
 mod disk;
+mod dispose;
 mod guarantees;
 mod identity;
 mod key;
@@ -22,9 +23,14 @@ pub mod conformance;
 pub mod fault;
 
 use std::io;
+use std::time::SystemTime;
 
 pub use directory::DirectoryStore;
 pub use disk::{Disk, DiskFile};
+pub use dispose::Disposable;
+#[cfg(any(test, feature = "faults"))]
+pub use dispose::warrants;
+pub use evidence::disposal::Warrant;
 pub use guarantees::{Durable, Guarantees, Lock, WriteOnce};
 pub use identity::{DOMAIN_OF_DEVICE, StoreIdentity};
 pub use key::{ContentCheck, Key, KeyError, KeyKind};
@@ -131,6 +137,28 @@ pub trait Store: Send + Sync {
     /// `create`.
     fn make_way(&self, key: &Key, right: &[u8]) -> Result<(), StoreError>;
 
+    /// Destroys an object of an approved plan for good: every name, version, delete marker and displaced copy of it. Gives how many
+    /// stored objects this call destroyed; `None` when `go_on` said no before all were. Safe to repeat: after an error some are gone.
+    /// When it returns `Some`, nothing of it is left, also after a power loss.
+    ///
+    /// # Errors
+    /// `Refused` when the warrant does not cover it, `Locked` when the store keeps it, otherwise as `create`.
+    fn dispose(
+        &self,
+        object: &Disposable,
+        warrant: &Warrant,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// Until when the store itself keeps an object from everybody; `None`: it does not.
+    ///
+    /// # Errors
+    /// As `read`.
+    fn locked_until(&self, key: &Key) -> Result<Option<SystemTime>, StoreError> {
+        let _ = key;
+        Ok(None)
+    }
+
     /// Sets or clears a legal hold on every version of an object, where the store itself can hold one.
     ///
     /// # Errors
@@ -215,6 +243,19 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// The store keeps it from being destroyed.
+    #[error(
+        "store {store}: {key} is locked{}; it can be destroyed when that has ended",
+        at(until)
+    )]
+    Locked {
+        /// Store id.
+        store: String,
+        /// Key.
+        key: String,
+        /// Until when; `None`: it does not say.
+        until: Option<SystemTime>,
+    },
     /// There is no usable marker; `init` makes one, nothing else does.
     #[error("{path} is not an Exhibit store: {reason}")]
     Marker {
@@ -279,6 +320,7 @@ impl StoreError {
             Self::Transient { .. } => StoreErrorClass::Transient,
             Self::Away { .. }
             | Self::Failed { .. }
+            | Self::Locked { .. }
             | Self::Marker { .. }
             | Self::Permanent { .. }
             | Self::Refused { .. } => StoreErrorClass::Permanent,
@@ -321,6 +363,16 @@ impl StoreError {
                 source,
             },
         }
+    }
+}
+
+/// A lock's end for people.
+fn at(until: &Option<SystemTime>) -> String {
+    let since = until.and_then(|until| until.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let time = since.and_then(|since| u64::try_from(since.as_millis()).ok());
+    match time.and_then(evidence::time::Time::from_unix_ms) {
+        Some(time) => format!(" until {time}"),
+        None => " by an Object Lock or a rule of the bucket".to_owned(),
     }
 }
 

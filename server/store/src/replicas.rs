@@ -445,6 +445,11 @@ impl StoreError {
                 key: key.clone(),
                 source: same(source),
             },
+            Self::Locked { store, key, until } => Self::Locked {
+                store: store.clone(),
+                key: key.clone(),
+                until: *until,
+            },
             Self::Marker { path, reason } => Self::Marker {
                 path: path.clone(),
                 reason: reason.clone(),

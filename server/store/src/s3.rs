@@ -11,6 +11,7 @@
 
 pub(crate) mod bucket;
 mod credentials;
+mod disposal;
 mod failure;
 mod probe;
 mod settings;
@@ -29,7 +30,8 @@ use writing::Shared;
 use crate::identity::MARKER_BYTES_MAX;
 use crate::key::{ContentCheck, Key, KeyKind};
 use crate::{
-    Durable, Guarantees, Lock, ObjectWriter, READ_BYTES_MAX, Store, StoreError, StoreIdentity, WriteOnce,
+    Disposable, Durable, Guarantees, Lock, ObjectWriter, READ_BYTES_MAX, Store, StoreError, StoreIdentity,
+    Warrant, WriteOnce,
 };
 
 /// Objects in a bucket.
@@ -312,6 +314,23 @@ impl Store for S3Store {
             return Err(shared.refused(key, "the server said that it was erased, and it is still there"));
         }
         Ok(())
+    }
+
+    fn dispose(
+        &self,
+        object: &Disposable,
+        warrant: &Warrant,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<u64>, StoreError> {
+        object.check(warrant, &self.identity)?;
+        self.shared.dispose(object, go_on)
+    }
+
+    fn locked_until(&self, key: &Key) -> Result<Option<SystemTime>, StoreError> {
+        Ok(self
+            .retention(key)?
+            .filter(|(mode, _)| *mode == LockMode::Compliance)
+            .map(|(_, until)| until))
     }
 
     fn displace(&self, key: &Key) -> Result<(), StoreError> {

@@ -210,6 +210,72 @@ fn what_is_acknowledged_survives_a_crash_at_every_operation_in_every_form() {
 }
 
 #[test]
+fn what_is_destroyed_stays_destroyed_whichever_operation_fails_and_however() {
+    let (collection, text) = ([0xaa; 32], b"{\"why\":1}\n");
+    let detail: [u8; 32] = Sha256::digest(text).into();
+    let warrant = warrants::over(&[collection], &[detail]);
+    let objects = [Disposable::Collection(collection), Disposable::Detail(detail)];
+    let filled = || {
+        let disk = FaultDisk::default();
+        let store = DirectoryStore::initialise_on(disk.clone(), "one", &identity("one")).unwrap();
+        for bytes in [&b"one"[..], b"two"] {
+            store.create(&key(bytes), bytes).unwrap();
+            store
+                .create(&Key::seal(&collection, 0, &Sha256::digest(bytes).into()), bytes)
+                .unwrap();
+        }
+        let bad = Key::segment(&collection, 7, &[7; 32]);
+        store.create(&bad, b"other bytes").unwrap();
+        store.displace(&bad).unwrap();
+        store.create(&Key::detail(&detail), text).unwrap();
+        store
+            .create(&Key::document(&Sha256::digest(b"{}\n").into()), b"{}\n")
+            .unwrap();
+        (disk, store)
+    };
+    let left = |store: &DirectoryStore<FaultDisk>| {
+        let keys = store.list("").unwrap();
+        let evidence = keys.iter().filter(|key| Disposable::of(key).is_some()).count();
+        assert!(keys.iter().any(|key| key.kind() == KeyKind::Document) && keys.contains(&Key::marker()));
+        evidence
+    };
+    let all = |store: &DirectoryStore<FaultDisk>| {
+        objects.iter().try_for_each(|object| {
+            store
+                .dispose(object, &warrant, &|| true)
+                .map(|done| assert!(done.is_some()))
+        })
+    };
+    let (disk, store) = filled();
+    let begun = disk.operations();
+    assert_eq!(left(&store), 5);
+    all(&store).unwrap();
+    let operations = disk.operations() - begun;
+    assert!(operations > 8, "{operations}");
+    for number in 0..operations {
+        for fault in [Fault::Failed, Fault::FailedButTookEffect, Fault::PowerCut] {
+            for unflushed in [Unflushed::Lost, Unflushed::Kept] {
+                let (disk, store) = filled();
+                disk.fail_after(number, fault);
+                let first = all(&store);
+                drop(store);
+                disk.crash(unflushed);
+                let store = DirectoryStore::open_on(disk.clone(), "one").unwrap();
+                if first.is_ok() {
+                    assert_eq!(left(&store), 0, "{number} {fault:?} {unflushed:?}");
+                }
+                all(&store).unwrap();
+                drop(store);
+                disk.crash(Unflushed::Lost);
+                let store = DirectoryStore::open_on(disk.clone(), "one").unwrap();
+                assert_eq!(left(&store), 0, "{number} {fault:?} {unflushed:?}");
+                assert!(!disk.log().is_empty());
+            }
+        }
+    }
+}
+
+#[test]
 fn an_idempotent_create_does_not_trust_a_name_that_a_dead_process_left_unflushed() {
     let disk = FaultDisk::default();
     let store = DirectoryStore::initialise_on(disk.clone(), "fault", &identity("one")).unwrap();

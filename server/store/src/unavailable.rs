@@ -1,7 +1,7 @@
 //! A configured store that could not be opened: so that a collector starts with one disk gone, degraded and saying so.
 //! Every call fails; nothing is pretended.
 
-use crate::{Guarantees, Key, ObjectWriter, Store, StoreError, StoreIdentity};
+use crate::{Disposable, Guarantees, Key, ObjectWriter, Store, StoreError, StoreIdentity, Warrant};
 
 /// Stands in for a store until restart.
 #[derive(Debug)]
@@ -66,6 +66,10 @@ impl Store for UnavailableStore {
     }
 
     fn remove(&self, _: &Key) -> Result<(), StoreError> {
+        self.failed()
+    }
+
+    fn dispose(&self, _: &Disposable, _: &Warrant, _: &dyn Fn() -> bool) -> Result<Option<u64>, StoreError> {
         self.failed()
     }
 

@@ -19,6 +19,8 @@ use crate::chain;
 pub(super) struct MirrorKeys {
     pub(super) act: Fingerprint,
     pub(super) is_retired: bool,
+    /// Index of its admission.
+    pub(super) since: u64,
 }
 
 /// Reads an act document that may be unsigned.
@@ -216,6 +218,7 @@ impl Rules {
             MirrorKeys {
                 act: key,
                 is_retired: false,
+                since: self.next,
             },
         ))
     }
@@ -243,7 +246,7 @@ impl Rules {
     }
 
     /// A mirror's statement.
-    pub(super) fn replicated(&self, case: &Case<'_>) -> Result<Change, Broken> {
+    pub(super) fn spoken(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let act = act_document(case)?;
         let mirror = mirror_of(&act)?;
         if act.by != Actor::Mirror(mirror.clone()) {
@@ -261,7 +264,11 @@ impl Rules {
             }
             None => return rule(format!("no mirror {mirror} was admitted before")),
         }
-        self.stated(case, mirror)
+        match case.envelope.type_ {
+            // Whether its plan is approved and names it, is judged with the chain.
+            EntryType::DispositionConfirmed => Ok(Change::None),
+            _ => self.stated(case, mirror),
+        }
     }
 }
 

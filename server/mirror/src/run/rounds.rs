@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use super::{LOOK, Shared};
+use super::{LOOK, Shared, destroying};
 use crate::chain;
 use crate::cosign::{CosignError, LogNote, Role};
 use crate::objects::ObjectError;
@@ -97,7 +97,9 @@ fn publish(shared: &Shared, follower: &Follower) {
     let (held, witnessed) = (size(Role::Mirror), size(Role::Witness));
     let rules = follower.rules();
     // Statements are about what is held: collections beyond wait for the next round.
+    let disposed = rules.disposed(crate::now());
     let mut waiting = rules.jobs(&shared.mirror);
+    waiting.retain(|job| !disposed.contains(&job.id));
     waiting.retain(|job| match job.wanted {
         Wanted::Stored { index, .. } => index < held,
         Wanted::Interrupted { .. } => true,
@@ -119,8 +121,11 @@ fn publish(shared: &Shared, follower: &Follower) {
         status.collections_waiting = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
         status.repaired = shared.repaired.load(Ordering::Relaxed);
     });
+    let doomed = destroying::doomed(shared, follower);
     let mut jobs = shared.jobs();
     jobs.waiting = Arc::new(waiting);
+    jobs.doomed = Arc::new(doomed);
+    jobs.disposed = Arc::new(disposed);
     if all.is_some() {
         jobs.all = all;
     }

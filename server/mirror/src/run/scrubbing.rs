@@ -1,6 +1,7 @@
 //! The scrub's thread: everything is read again, once in a while.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use evidence::time::Time;
@@ -50,7 +51,14 @@ pub(super) fn scrub_thread(shared: &Shared) {
             });
             shared.board.write(&shared.layout.run());
         };
-        let go_on = || shared.goes_on();
+        let go_on = || shared.goes_on() && !shared.cut.load(Ordering::SeqCst);
+        let quiet = shared.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked behind the lock: something may have gone since the list was made.
+        let disposed = Arc::clone(&shared.jobs().disposed);
+        let all: Vec<Job> = all
+            .into_iter()
+            .filter(|job| !disposed.contains(&job.id))
+            .collect();
         let parts = scrub::Parts {
             pins: shared.cosigner.pins(),
             own: &shared.own,
@@ -61,7 +69,9 @@ pub(super) fn scrub_thread(shared: &Shared) {
             go_on: &go_on,
             progress: &show,
         };
-        if let Some(found) = scrub::scrub(&parts, &held.log, &all) {
+        let scrubbed = scrub::scrub(&parts, &held.log, &all);
+        drop(quiet);
+        if let Some(found) = scrubbed {
             show(&found);
             tracing::info!(
                 objects = found.objects,

@@ -178,3 +178,62 @@ fn an_object_with_bad_signatures_does_not_take_its_key_in_the_own_store() {
     assert_eq!(mirror.own.read(&roster).unwrap(), honest);
     drop(Arc::clone(&mirror.cosigner));
 }
+
+#[test]
+fn nothing_is_said_to_go_that_something_keeps_or_nobody_approved() {
+    let digest = evidence::digest::Digest::of(b"plan").to_string();
+    let refs = |name, value: &str| {
+        evidence::pairs::sorted([
+            ("count", "6".to_owned()),
+            ("plan", digest.clone()),
+            ("object", "INC-2026-0001/details".to_owned()),
+            (name, value.to_owned()),
+        ])
+    };
+    let approval = evidence::pairs::sorted([("count", "6".to_owned()), ("plan", digest.clone())]);
+    let why = refused(|log, chain| {
+        log.person(
+            EntryType::DispositionApproved,
+            chain.clone(),
+            approval.clone(),
+            ADA,
+        )
+    });
+    assert!(why.contains("the incident is open"), "{why}");
+    let why = refused(|log, chain| {
+        log.person(EntryType::IncidentClosed, chain.clone(), Vec::new(), ADA);
+        log.person(
+            EntryType::DispositionApproved,
+            chain.clone(),
+            approval.clone(),
+            ADA,
+        );
+    });
+    assert!(why.contains("no retention is set"), "{why}");
+    let why = refused(|log, chain| {
+        log.own(
+            EntryType::DispositionExecuted,
+            chain.clone(),
+            refs("store", "one"),
+        )
+    });
+    assert!(why.contains("the incident is open"), "{why}");
+    // The collector alone cannot say it in a mirror's name.
+    let why = refused(|log, chain| {
+        log.own(
+            EntryType::DispositionConfirmed,
+            chain.clone(),
+            refs("mirror", "backup-1"),
+        )
+    });
+    assert!(why.contains("signatures"), "{why}");
+    let why = refused(|log, chain| {
+        log.person(
+            EntryType::DispositionApproved,
+            chain.clone(),
+            approval.clone(),
+            STRANGER,
+        )
+    });
+    assert!(why.contains("no key of ada"), "{why}");
+}

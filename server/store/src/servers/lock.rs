@@ -73,6 +73,74 @@ fn a_segment_under_compliance_refuses_deletion_and_a_shorter_date() {
 }
 
 #[test]
+fn what_is_locked_is_not_destroyed_on_any_word_and_says_until_when() {
+    let Some(ceph) = Server::ceph() else { return };
+    let settings = S3Settings {
+        retention: Some(ONE_DAY),
+        ..ceph.bucket(Kind::Lock)
+    };
+    let store = S3Store::initialise(&settings, &identity(&settings)).unwrap();
+    store.create(&key(b"locked"), b"locked").unwrap();
+    let object = crate::Disposable::of(&key(b"locked")).unwrap();
+    let crate::Disposable::Collection(collection) = object else {
+        panic!("a segment is of a collection")
+    };
+    let warrant = crate::warrants::over(&[collection], &[]);
+    let refusal = store.dispose(&object, &warrant, &|| true).err().unwrap();
+    println!("measured: disposal of a COMPLIANCE-locked segment: {refusal}");
+    let crate::StoreError::Locked {
+        until: Some(until), ..
+    } = &refusal
+    else {
+        panic!("{refusal}")
+    };
+    let told = store.locked_until(&key(b"locked")).unwrap().unwrap();
+    assert!(told.duration_since(*until).unwrap_or_default() < Duration::from_secs(2));
+    assert!(*until > SystemTime::now() + Duration::from_secs(86_000));
+    assert_eq!(refusal.class(), StoreErrorClass::Permanent);
+    assert_eq!(store.read(&key(b"locked")).unwrap(), b"locked");
+}
+
+#[test]
+fn every_version_goes_also_one_that_a_delete_marker_hides() {
+    let Some(ceph) = Server::ceph() else { return };
+    let settings = ceph.bucket(Kind::Versioned);
+    let store = S3Store::initialise(&settings, &identity(&settings)).unwrap();
+    let raw = Bucket::new(&settings).unwrap();
+    let (hidden, wrong) = (key(b"hidden"), key(b"right"));
+    store.create(&hidden, b"hidden").unwrap();
+    raw.delete(&format!("{}{hidden}", settings.prefix), None, false)
+        .unwrap();
+    store.create(&wrong, b"wrong").unwrap();
+    store.displace(&wrong).unwrap();
+    store.create(&wrong, b"right").unwrap();
+    let document = Key::document(&[7; 32]);
+    store.create(&document, b"{}\n").unwrap();
+    let object = crate::Disposable::of(&hidden).unwrap();
+    let crate::Disposable::Collection(collection) = object else {
+        panic!("a segment is of a collection")
+    };
+    let warrant = crate::warrants::over(&[collection], &[]);
+    // hidden, right, wrong below its marker, and its displaced copy.
+    assert_eq!(store.dispose(&object, &warrant, &|| true).unwrap(), Some(4));
+    let left: Vec<String> = raw
+        .versions(&settings.prefix)
+        .unwrap()
+        .into_iter()
+        .map(|version| version.name)
+        .filter(|name| !name.contains("probe/"))
+        .collect();
+    let mut expected = [
+        format!("{}{document}", settings.prefix),
+        format!("{}store.json", settings.prefix),
+    ];
+    expected.sort();
+    let mut left = left;
+    left.sort();
+    assert_eq!(left, expected);
+}
+
+#[test]
 fn a_damaged_object_under_a_lock_is_displaced_and_nothing_is_destroyed() {
     let Some(ceph) = Server::ceph() else { return };
     let settings = S3Settings {

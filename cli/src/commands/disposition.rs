@@ -1,0 +1,390 @@
+//! `exhibit disposition`: disposal of an incident's evidence by two persons, and the certificate of destruction.
+//! Guarantee: what is signed is the digest of the plan that was shown, computed here from its text. Not here: destroying.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use evidence::disposal::Plan;
+use evidence::entry::EntryType;
+use evidence::id::{Chain, IncidentId};
+use evidence::pairs;
+use evidence::roster::Role;
+use proto::v1;
+use serde_json::json;
+
+use crate::acts::Draft;
+use crate::commands::{Context, bundle};
+use crate::failure::{could_not, failed, usage};
+use crate::output::{bytes, shown, table};
+use crate::session::{Session, refused_then};
+
+/// `exhibit disposition …`.
+#[derive(Debug, Subcommand)]
+pub enum Args {
+    /// Show what of a closed incident would be destroyed, and approve that as the first of two persons
+    #[command(
+        after_help = "Examples:\n  exhibit disposition propose INC-2026-0001 --reason \"Retention ended\"\n  exhibit disposition propose INC-2026-0001 --dry-run --reason look\n\n\
+            Nothing goes before another person approves the same plan. One of the two is an approver."
+    )]
+    Propose {
+        /// The incident
+        incident: IncidentId,
+        /// Why; kept as a detail that outlives the evidence
+        #[arg(long)]
+        reason: String,
+        /// Show it only
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Approve a plan as the second person: its evidence is destroyed in all stores and by all mirrors
+    #[command(
+        after_help = "Examples:\n  exhibit disposition approve INC-2026-0001 4e1217ada675 --reason \"Checked with counsel\"\n\n\
+            To stop what has not gone yet: exhibit incident hold place INC-2026-0001"
+    )]
+    Approve {
+        /// The incident
+        incident: IncidentId,
+        /// The plan: beginning of its digest, as `propose` and `show` print it
+        plan: String,
+        /// Why; kept as a detail that outlives the evidence
+        #[arg(long)]
+        reason: String,
+    },
+    /// Show plans, approvals, and for each object in each store and mirror whether it is gone
+    #[command(
+        after_help = "Examples:\n  exhibit disposition show INC-2026-0001\n  exhibit --json disposition show INC-2026-0001"
+    )]
+    Show {
+        /// The incident
+        incident: IncidentId,
+    },
+    /// Write the certificate of destruction: a bundle of the incident's custody, which strangers verify
+    #[command(
+        after_help = "Examples:\n  exhibit disposition certificate INC-2026-0001 --out INC-2026-0001.destroyed\n\n\
+            destruction.txt in it is for people, destruction.json for programs; exhibit-verify checks them."
+    )]
+    Certificate {
+        /// The incident
+        incident: IncidentId,
+        /// Folder to make
+        #[arg(short, long, value_name = "DIR")]
+        out: PathBuf,
+        /// For whom or what; kept as an erasable detail of the ledger entry
+        #[arg(long, default_value = "certificate of destruction")]
+        purpose: String,
+        /// Take it though the cosigners that the collector's policy asks for are not to be had; this is stamped on it
+        #[arg(long)]
+        without_quorum: bool,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// State, cause and next step.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    match args {
+        Args::Propose {
+            incident,
+            reason,
+            dry_run,
+        } => propose(&context.session().await?, &incident, reason, dry_run).await,
+        Args::Approve {
+            incident,
+            plan,
+            reason,
+        } => approve(&context.session().await?, &incident, &plan, reason).await,
+        Args::Show { incident } => show(&context.session().await?, &incident).await,
+        Args::Certificate {
+            incident,
+            out,
+            purpose,
+            without_quorum,
+        } => {
+            let session = context.session().await?;
+            let answer = fetch(&session, &incident).await?;
+            let is_gone = answer
+                .plans
+                .iter()
+                .flat_map(|plan| &plan.places)
+                .any(|place| place.state == "gone");
+            if !is_gone {
+                return Err(usage(
+                    format!("nothing of {incident} is destroyed"),
+                    format!("see how far it is: exhibit disposition show {incident}"),
+                ));
+            }
+            bundle::export_whole(incident, out, purpose, without_quorum, context).await
+        }
+    }
+}
+
+async fn propose(
+    session: &Session,
+    incident: &IncidentId,
+    reason: String,
+    dry_run: bool,
+) -> anyhow::Result<()> {
+    let reason = asked(reason)?;
+    let mut client = proto::service::incident_client(session.channel());
+    let request = v1::PlanDispositionRequest {
+        incident: incident.to_string(),
+    };
+    let answer = client
+        .plan_disposition(request)
+        .await
+        .map_err(listed())?
+        .into_inner();
+    let plan = read(&answer.plan, session, incident)?;
+    // What is shown is what is signed: each collection of the plan, and no other.
+    let mut told: Vec<&str> = answer
+        .collections
+        .iter()
+        .map(|row| row.collection.as_str())
+        .collect();
+    told.sort_unstable();
+    if !told.iter().copied().eq(plan
+        .collections
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>())
+    {
+        return Err(failed(
+            "the collector shows other collections than its plan names",
+            "tell the operator",
+        ));
+    }
+    if dry_run {
+        return session.output.result(&value(&plan, &answer, None), || {
+            format!("{}\nnothing is recorded", told_of(&plan, &answer))
+        });
+    }
+    if !answer.kept.is_empty() {
+        return Err(could_not(
+            format!("evidence of {incident} is kept: {}", shown(&answer.kept)),
+            format!("see what keeps it: exhibit incident show {incident}"),
+        ));
+    }
+    let index = sign(session, incident, &plan, reason).await?;
+    session.output.result(&value(&plan, &answer, Some(index)), || {
+        let short: String = plan.digest().to_string().chars().take(12).collect();
+        format!(
+            "{}\nproposed and approved once, proven at {index} in the ledger; nothing goes yet\nthe second person: exhibit disposition approve {incident} {short} --reason TEXT",
+            told_of(&plan, &answer)
+        )
+    })
+}
+
+async fn approve(
+    session: &Session,
+    incident: &IncidentId,
+    wanted: &str,
+    reason: String,
+) -> anyhow::Result<()> {
+    let reason = asked(reason)?;
+    if wanted.len() < 8 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(usage(
+            format!("{} is no plan", shown(wanted)),
+            "give at least 8 digits of its digest",
+        ));
+    }
+    let answer = fetch(session, incident).await?;
+    let mut plans = Vec::new();
+    for row in &answer.plans {
+        let plan = read(&row.text, session, incident)?;
+        if plan
+            .digest()
+            .to_string()
+            .starts_with(&wanted.to_ascii_lowercase())
+        {
+            plans.push(plan);
+        }
+    }
+    let [plan] = plans.as_slice() else {
+        return Err(usage(
+            format!("{} plans of {incident} begin so", plans.len()),
+            format!("see them: exhibit disposition show {incident}"),
+        ));
+    };
+    let index = sign(session, incident, plan, reason).await?;
+    let value = json!({"incident": incident, "plan": plan.digest(), "index": index});
+    session.output.result(&value, || {
+        format!(
+            "{}approved, proven at {index} in the ledger\nwith the second approval it is destroyed; see how far: exhibit disposition show {incident}\nto stop what has not gone yet: exhibit incident hold place {incident} --reason TEXT",
+            summary(plan)
+        )
+    })
+}
+
+/// Signs and records an approval; the entry's index.
+async fn sign(session: &Session, incident: &IncidentId, plan: &Plan, reason: String) -> anyhow::Result<u64> {
+    let roster = session.roster().await?;
+    let refs = [
+        ("count", plan.count.to_string()),
+        ("plan", plan.digest().to_string()),
+    ];
+    let draft = Draft {
+        act: EntryType::DispositionApproved,
+        chain: Chain::Incident(incident.clone()),
+        refs: pairs::sorted(refs.clone()),
+        fields: Vec::new(),
+        text: Some(reason),
+    };
+    let (request, signed) = session.act(draft, &roster, &[Role::Responder, Role::Approver])?;
+    let mut client = proto::service::incident_client(session.channel());
+    let answer = client.record_act(request).await.map_err(listed())?.into_inner();
+    let recorded = session.recorded("entry", answer.entry).await?;
+    recorded.expect(EntryType::DispositionApproved, &signed.digest(), &refs)?;
+    Ok(recorded.index)
+}
+
+async fn fetch(session: &Session, incident: &IncidentId) -> anyhow::Result<v1::ShowDispositionResponse> {
+    let mut client = proto::service::incident_client(session.channel());
+    let request = v1::ShowDispositionRequest {
+        incident: incident.to_string(),
+    };
+    Ok(client
+        .show_disposition(request)
+        .await
+        .map_err(listed())?
+        .into_inner())
+}
+
+async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
+    let answer = fetch(session, incident).await?;
+    let place = |row: &v1::DispositionPlace| {
+        json!({"object": row.object, "kind": row.kind, "id": row.id, "state": row.state,
+            "why": (!row.why.is_empty()).then_some(&row.why)})
+    };
+    let approval = |row: &v1::DispositionApproval| json!({"person": row.person, "approver": row.approver, "time": row.time, "index": row.index});
+    let value = json!({
+        "incident": incident,
+        "kept": (!answer.kept.is_empty()).then_some(&answer.kept),
+        "plans": answer.plans.iter().map(|plan| json!({
+            "plan": plan.plan,
+            "text": String::from_utf8_lossy(&plan.text),
+            "approvals": plan.approvals.iter().map(approval).collect::<Vec<_>>(),
+            "places": plan.places.iter().map(place).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+    });
+    session.output.result(&value, || {
+        let mut lines = Vec::new();
+        lines.push(match answer.kept.as_str() {
+            "" => format!("{incident}: nothing keeps its evidence"),
+            kept => format!("{incident}: kept: {}", shown(kept)),
+        });
+        if answer.plans.is_empty() {
+            lines.push("no disposal is proposed".to_owned());
+        }
+        for plan in &answer.plans {
+            let short: String = plan.plan.chars().take(12).collect();
+            let state = if plan.approvals.len() < 2 {
+                ": waits for a second person"
+            } else {
+                ""
+            };
+            lines.push(format!("plan {}{state}", shown(&short)));
+            for one in &plan.approvals {
+                let role = if one.approver { "approver" } else { "responder" };
+                lines.push(format!(
+                    "  approved by {} ({role}) {}",
+                    shown(&one.person),
+                    shown(&one.time)
+                ));
+            }
+            let rows: Vec<Vec<String>> = plan
+                .places
+                .iter()
+                .map(|row| {
+                    vec![
+                        shortened(&row.object),
+                        format!("{} {}", shown(&row.kind), shown(&row.id)),
+                        shown(&row.state),
+                        shown(&row.why),
+                    ]
+                })
+                .collect();
+            if !rows.is_empty() {
+                lines.push(table(&["object", "place", "state", "why"], &rows));
+            }
+        }
+        lines.join("\n")
+    })
+}
+
+/// The plan as text from the collector: of this deployment and incident, in its one form.
+fn read(text: &[u8], session: &Session, incident: &IncidentId) -> anyhow::Result<Plan> {
+    let odd = |why: &str| failed(format!("the collector's plan {why}"), "tell the operator");
+    let text = std::str::from_utf8(text).map_err(|_not_text| odd("is no text"))?;
+    let plan = Plan::parse(text).map_err(|_other_form| odd("is not in its form"))?;
+    if plan.incident != *incident || plan.deployment != session.config.deployment {
+        return Err(odd("is of another incident"));
+    }
+    Ok(plan)
+}
+
+fn value(plan: &Plan, answer: &v1::PlanDispositionResponse, index: Option<u64>) -> serde_json::Value {
+    json!({
+        "incident": plan.incident, "plan": plan.digest(), "from": plan.from, "count": plan.count,
+        "collections": answer.collections.iter().map(|row| json!({
+            "collection": row.collection, "endpoint": row.endpoint, "state": row.state, "segments": row.segments,
+            "stored_bytes": row.stored_bytes,
+        })).collect::<Vec<_>>(),
+        "details": plan.details.len(),
+        "kept": (!answer.kept.is_empty()).then_some(&answer.kept),
+        "index": index,
+    })
+}
+
+fn summary(plan: &Plan) -> String {
+    format!(
+        "plan {} of {}: {} collections, {} texts\n",
+        plan.digest(),
+        plan.incident,
+        plan.collections.len(),
+        plan.details.len()
+    )
+}
+
+fn told_of(plan: &Plan, answer: &v1::PlanDispositionResponse) -> String {
+    let rows: Vec<Vec<String>> = answer
+        .collections
+        .iter()
+        .map(|row| {
+            vec![
+                shown(&row.collection),
+                shown(&row.endpoint),
+                shown(&row.state),
+                row.segments.saturating_mul(2).to_string(),
+                bytes(row.stored_bytes),
+            ]
+        })
+        .collect();
+    format!(
+        "{}{}\nand the texts: title, notes, reasons, purposes. What stays: orders, manifests, approvals, every entry of the ledger",
+        summary(plan),
+        table(&["collection", "endpoint", "state", "objects", "stored"], &rows)
+    )
+}
+
+/// An object by the first 12 digits of its collection.
+fn shortened(object: &str) -> String {
+    match object.split_once('/') {
+        Some((id, what)) if id.len() == 64 => {
+            let short: String = id.chars().take(12).collect();
+            format!("{}/{}", shown(&short), shown(what))
+        }
+        _ => shown(object),
+    }
+}
+
+fn asked(reason: String) -> anyhow::Result<String> {
+    if reason.trim().is_empty() {
+        return Err(usage("a reason is needed", "say why: --reason TEXT"));
+    }
+    Ok(reason)
+}
+
+fn listed() -> impl FnOnce(tonic::Status) -> anyhow::Error {
+    refused_then("see what keeps it and how far it is: exhibit incident show, exhibit disposition show")
+}

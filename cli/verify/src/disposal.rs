@@ -1,0 +1,139 @@
+//! What the incident's chain says of its disposal, judged as everybody judges it; and the certificate, which says no more than the chain.
+//! Guarantee: evidence counts as disposed of only by the word of two persons, one of them an approver, when nothing kept it.
+//! Not here: what no ledger can show: copies exported before, backups of the stores, what a disk keeps of deleted files.
+
+use std::collections::BTreeSet;
+
+use evidence::act::Act;
+use evidence::bundle::Overview;
+use evidence::digest::Digest;
+use evidence::disposal::{Course, Fact, Object, Place};
+use evidence::entry::{ActDocument, EntryType};
+use evidence::json;
+use evidence::roster::Role;
+
+use crate::custody::{Custody, Proven, act_of, signer};
+use crate::files::Files;
+use crate::report::Report;
+use crate::rosters::Rosters;
+use crate::trust::chain;
+
+/// The machine-readable certificate.
+const CERTIFICATE: &str = "destruction.json";
+
+/// Folds the chain; each entry about disposal must hold.
+pub(crate) fn course(
+    files: &Files<'_>,
+    overview: &Overview,
+    custody: &Custody,
+    rosters: &Rosters,
+) -> Result<Course, String> {
+    let mut course = Course::new(overview.deployment.clone(), overview.incident.clone());
+    for proven in &custody.incident {
+        let envelope = &proven.entry.envelope;
+        let act: Option<Act> = match envelope.type_.rule().document {
+            ActDocument::Act => {
+                let object = act_of(files, proven)?;
+                Some(json::parse_document(&object.document).map_err(|cause| chain(&cause))?)
+            }
+            _ => None,
+        };
+        let fact = Fact {
+            index: proven.index,
+            time: envelope.time,
+            type_: envelope.type_,
+            event: envelope.event,
+            refs: &envelope.refs,
+            by: act.as_ref().map(|act| &act.by),
+            detail: act.as_ref().and_then(|act| act.detail),
+            is_approver: envelope.type_ == EntryType::DispositionApproved
+                && is_approver(files, proven, rosters)?,
+        };
+        course
+            .judge(&fact)
+            .map_err(|refusal| format!("{} at {}: {refusal}", envelope.type_, proven.index))?;
+        course.apply(&fact);
+    }
+    Ok(course)
+}
+
+fn is_approver(files: &Files<'_>, proven: &Proven, rosters: &Rosters) -> Result<bool, String> {
+    let signed = act_of(files, proven)?.signed().map_err(|cause| chain(&cause))?;
+    let key = signer(&signed, "exhibit-act-v1")?;
+    Ok(rosters.person(proven.index, &key, &[Role::Approver]).is_some())
+}
+
+/// Judges what there is of disposal, and names what is gone.
+pub(crate) fn check(
+    files: &Files<'_>,
+    overview: &Overview,
+    custody: &Custody,
+    course: &Course,
+    report: &mut Report,
+) {
+    let retired: BTreeSet<_> = custody
+        .of_deployment(EntryType::MirrorRetired)
+        .filter_map(|proven| proven.reference("mirror")?.parse().ok())
+        .collect();
+    let destruction = course.destruction(&retired);
+    let expected = destruction.as_ref().filter(|_| !overview.partial);
+    let settled = match (files.bytes(CERTIFICATE), expected) {
+        (Err(why), _) => Err(why),
+        (Ok(None), None) => Ok(()),
+        (Ok(None), Some(_)) => Err(format!("{CERTIFICATE} is missing, though something is gone")),
+        (Ok(Some(_)), None) => Err(format!(
+            "{CERTIFICATE} is here, though the chain says of nothing that it is gone"
+        )),
+        (Ok(Some(bytes)), Some(expected)) => match json::to_document(expected) {
+            Ok(document) if document == bytes => Ok(()),
+            Ok(_) => Err(format!("{CERTIFICATE} says something else than the chain")),
+            Err(cause) => Err(chain(&cause)),
+        },
+    };
+    let Some(destruction) = destruction else {
+        let approvals = custody
+            .incident
+            .iter()
+            .any(|proven| proven.entry.envelope.type_ == EntryType::DispositionApproved);
+        match settled {
+            Err(why) => report.failed("disposition", "", why),
+            Ok(()) if approvals => report.ok("disposition", "", "approvals hold; nothing is gone yet"),
+            Ok(()) => {}
+        }
+        return;
+    };
+    let gone: usize = destruction.plans.iter().map(|plan| plan.gone.len()).sum();
+    let waiting: usize = destruction.plans.iter().map(|plan| plan.waiting.len()).sum();
+    let open = if waiting > 0 {
+        format!("; {waiting} confirmations of mirrors are missing")
+    } else {
+        String::new()
+    };
+    report.settle(
+        "disposition",
+        "",
+        settled.map(|()| {
+            format!(
+                "{} plans, each approved by two persons when nothing kept the evidence; {gone} objects recorded as gone{open}",
+                destruction.plans.len()
+            )
+        }),
+    );
+}
+
+/// From where a collection is gone; `None`: from nowhere.
+pub(crate) fn places(course: &Course, collection: &Digest) -> Option<String> {
+    let object = Object::Collection(*collection);
+    let mut places: Vec<String> = course.gone_from(&object).map(ToString::to_string).collect();
+    places.sort();
+    (!places.is_empty()).then(|| places.join(", "))
+}
+
+/// How many stores of the collector gave a collection up.
+pub(crate) fn stores(course: &Course, collection: &Digest) -> u64 {
+    let object = Object::Collection(*collection);
+    let stores = course
+        .gone_from(&object)
+        .filter(|place| matches!(place, Place::Store(_)));
+    u64::try_from(stores.count()).unwrap_or(u64::MAX)
+}

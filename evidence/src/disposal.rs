@@ -1,0 +1,291 @@
+//! Disposal of an incident's evidence: what its chain must say before anything may go (docs/spec/ledger.md, *Disposal*).
+//! Guarantee: a [`Warrant`] exists only for what two persons approved, one of them an approver, and what nothing keeps; whoever
+//! folds the same chain comes to the same answer. Not here: signatures of acts, which each reader checks before it folds;
+//! removing anything (stores).
+
+mod course;
+mod destruction;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::digest::Digest;
+use crate::entry::EntryType;
+use crate::id::{Actor, DeploymentId, IncidentId, PersonId};
+use crate::time::Time;
+
+pub use course::Course;
+pub use destruction::{Approved, Destruction, DestructionType, Gone, Party, PlanRecord, Waiting};
+
+/// One entry of an incident's chain, as far as disposal must know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Fact<'a> {
+    /// Index in the log.
+    pub index: u64,
+    /// Collector's time.
+    pub time: Time,
+    /// Type.
+    pub type_: EntryType,
+    /// Event id.
+    pub event: Digest,
+    /// Refs of the envelope.
+    pub refs: &'a [(String, String)],
+    /// Who acted; `None` where the act is no `exhibit-act-v1`.
+    pub by: Option<&'a Actor>,
+    /// The text that the act names.
+    pub detail: Option<Digest>,
+    /// Who acted is a person who held the role `approver` then.
+    pub is_approver: bool,
+}
+
+/// Something that goes as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Object {
+    /// Segments, seals and quarantined bytes of a collection: `<collection>/evidence`.
+    Collection(Digest),
+    /// The texts that a plan names: `<incident>/details`.
+    Details(IncidentId),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Collection(id) => write!(out, "{id}/evidence"),
+            Self::Details(incident) => write!(out, "{incident}/details"),
+        }
+    }
+}
+
+impl FromStr for Object {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let object = match text.split_once('/') {
+            Some((id, "evidence")) => Digest::from_hex(id).ok().map(Self::Collection),
+            Some((incident, "details")) => incident.parse().ok().map(Self::Details),
+            _ => None,
+        };
+        object.ok_or(Refusal::Malformed { what: "object" })
+    }
+}
+
+/// What is to go, out of the entries `from..count` of an incident's chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Deployment.
+    pub deployment: DeploymentId,
+    /// The incident.
+    pub incident: IncidentId,
+    /// First entry that it looks at: what the entries before name went under an earlier plan.
+    pub from: u64,
+    /// Behind the last entry that it looks at.
+    pub count: u64,
+    /// Collections that these entries began.
+    pub collections: BTreeSet<Digest>,
+    /// Texts that these entries' acts name.
+    pub details: BTreeSet<Digest>,
+}
+
+impl Plan {
+    /// The plan as text: what each person's signature is about.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "exhibit-disposition-v1\ndeployment {}\nincident {}\nentries {} {}\n",
+            self.deployment, self.incident, self.from, self.count
+        );
+        for id in &self.collections {
+            text.push_str(&format!("collection {id}\n"));
+        }
+        for id in &self.details {
+            text.push_str(&format!("detail {id}\n"));
+        }
+        text
+    }
+
+    /// Its digest: what approvals name.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.text().as_bytes())
+    }
+
+    /// Reads the one form that [`Plan::text`] writes.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`] for any other.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let wrong = || Refusal::Malformed { what: "plan" };
+        let mut lines = text.lines();
+        let mut value = |name: &str| {
+            let line = lines.next().ok_or_else(wrong)?;
+            let rest = line.strip_prefix(name).ok_or_else(wrong)?;
+            Ok::<_, Refusal>(rest.trim_start_matches(' ').to_owned())
+        };
+        value("exhibit-disposition-v1")?;
+        let deployment = value("deployment")?.parse().map_err(|_other_form| wrong())?;
+        let incident = value("incident")?.parse().map_err(|_other_form| wrong())?;
+        let entries = value("entries")?;
+        let (from, count) = entries.split_once(' ').ok_or_else(wrong)?;
+        let mut plan = Self {
+            deployment,
+            incident,
+            from: crate::text::decimal(from).ok_or_else(wrong)?,
+            count: crate::text::decimal(count).ok_or_else(wrong)?,
+            collections: BTreeSet::new(),
+            details: BTreeSet::new(),
+        };
+        for line in lines {
+            let (set, id) = match line.split_once(' ') {
+                Some(("collection", id)) => (&mut plan.collections, id),
+                Some(("detail", id)) => (&mut plan.details, id),
+                _ => return Err(wrong()),
+            };
+            set.insert(Digest::from_hex(id).map_err(|_not_hex| wrong())?);
+        }
+        if plan.text() == text {
+            Ok(plan)
+        } else {
+            Err(wrong())
+        }
+    }
+
+    /// What goes, each as a whole; texts last, so that the reasons stay readable while evidence waits.
+    #[must_use]
+    pub fn objects(&self) -> Vec<Object> {
+        let collections = self.collections.iter().copied().map(Object::Collection);
+        let details = (!self.details.is_empty()).then(|| Object::Details(self.incident.clone()));
+        collections.chain(details).collect()
+    }
+
+    /// True when it names this object.
+    #[must_use]
+    pub fn names(&self, object: &Object) -> bool {
+        match object {
+            Object::Collection(id) => self.collections.contains(id),
+            Object::Details(incident) => *incident == self.incident && !self.details.is_empty(),
+        }
+    }
+}
+
+/// The right to destroy what a plan names, now. Only [`Course::warrant`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warrant {
+    plan: Plan,
+}
+
+impl Warrant {
+    /// The plan behind it.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// True when evidence of this collection may be destroyed.
+    #[must_use]
+    pub fn covers_collection(&self, id: &[u8; 32]) -> bool {
+        self.plan.collections.contains(&Digest(*id))
+    }
+
+    /// True when this text may be destroyed.
+    #[must_use]
+    pub fn covers_detail(&self, digest: &[u8; 32]) -> bool {
+        self.plan.details.contains(&Digest(*digest))
+    }
+}
+
+/// Why something may not go, or an entry about it does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// By a legal hold.
+    #[error("{count} legal holds stand, {first} for one")]
+    Held {
+        /// How many.
+        count: usize,
+        /// Event id of one of them.
+        first: Digest,
+    },
+    /// The incident goes on.
+    #[error("the incident is open")]
+    Open,
+    /// Nobody has said for how long it is kept.
+    #[error("no retention is set")]
+    WithoutEnd,
+    /// Its time has not come.
+    #[error("it is kept until {until}")]
+    Until {
+        /// Until when.
+        until: Time,
+    },
+    /// What the plan names is not what there is.
+    #[error(
+        "the plan is not what the incident's chain holds: entries came after it, or it names something else. Propose again"
+    )]
+    Stale,
+    /// Nothing to dispose of.
+    #[error("the plan names nothing")]
+    Empty,
+    /// The same person again.
+    #[error("{person} has approved this plan; the second approval is another person's")]
+    SamePerson {
+        /// Who.
+        person: PersonId,
+    },
+    /// Two persons, none of them an approver.
+    #[error("neither of the two persons has the role approver")]
+    NoApprover,
+    /// It has its two approvals.
+    #[error("the plan is approved by two persons already")]
+    ApprovedBefore,
+    /// It has not.
+    #[error("the plan is not approved by two persons")]
+    NotApproved,
+    /// The plan does not name it.
+    #[error("the approved plan does not name {object}")]
+    NotNamed {
+        /// What.
+        object: Object,
+    },
+    /// It was recorded before.
+    #[error("{object} was recorded as gone from {place} before")]
+    GoneBefore {
+        /// What.
+        object: Object,
+        /// From where.
+        place: Place,
+    },
+    /// Somebody speaks for another.
+    #[error("recorded in the name of {by}, who does not speak for that")]
+    Speaker {
+        /// Who.
+        by: String,
+    },
+    /// A ref has another form.
+    #[error("{what} is not in its form")]
+    Malformed {
+        /// Which.
+        what: &'static str,
+    },
+}
+
+/// Where a copy was.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A store of the collector, by its id.
+    Store(String),
+    /// A mirror.
+    Mirror(crate::id::MirrorId),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(id) => write!(out, "store:{id}"),
+            Self::Mirror(id) => write!(out, "mirror:{id}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! The machine-readable certificate of destruction: what an incident's chain says of its disposal, and nothing else.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::course::Approval;
+use super::{Course, Object, Place};
+use crate::digest::Digest;
+use crate::document::document_type;
+use crate::id::{DeploymentId, IncidentId, MirrorId, PersonId};
+use crate::time::Time;
+
+document_type!(
+    /// `exhibit-destruction-v1`
+    DestructionType, "exhibit-destruction-v1"
+);
+
+/// `destruction.json`. Whoever folds the same chain writes the same bytes; nothing is believed because it stands here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Destruction {
+    /// Always `exhibit-destruction-v1`.
+    #[serde(rename = "type")]
+    pub type_: DestructionType,
+    /// Deployment.
+    pub deployment: DeploymentId,
+    /// The incident.
+    pub incident: IncidentId,
+    /// Entries of its chain.
+    pub entries: u64,
+    /// Each approved plan, in the order of the approvals.
+    pub plans: Vec<PlanRecord>,
+}
+
+/// An approved plan and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanRecord {
+    /// Its digest.
+    pub plan: Digest,
+    /// First entry that it looks at.
+    pub from: u64,
+    /// Behind the last.
+    pub count: u64,
+    /// Collections that it names.
+    pub collections: Vec<Digest>,
+    /// How many texts it names.
+    pub details: u64,
+    /// Who approved, in order.
+    pub approved: Vec<Approved>,
+    /// What is gone, in the order of the entries.
+    pub gone: Vec<Gone>,
+    /// Mirrors that stated to hold something and have not confirmed that it is gone.
+    pub waiting: Vec<Waiting>,
+}
+
+/// One approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Approved {
+    /// Who.
+    pub person: PersonId,
+    /// In the role approver.
+    pub approver: bool,
+    /// When.
+    pub time: Time,
+    /// Its entry.
+    pub index: u64,
+}
+
+/// Where something was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Party {
+    /// On a store of the collector.
+    Store(String),
+    /// With a mirror.
+    Mirror(MirrorId),
+}
+
+/// One object that is gone from one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Gone {
+    /// `<collection>/evidence` or `<incident>/details`.
+    pub object: String,
+    /// From where.
+    pub from: Party,
+    /// Objects that were destroyed.
+    pub count: u64,
+    /// When it was recorded.
+    pub time: Time,
+    /// The entry.
+    pub index: u64,
+}
+
+/// A mirror that has not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// What it stated to hold.
+    pub object: String,
+    /// Which mirror.
+    pub mirror: MirrorId,
+    /// It was retired: nobody will confirm.
+    pub retired: bool,
+}
+
+impl From<&Approval> for Approved {
+    fn from(one: &Approval) -> Self {
+        Self {
+            person: one.person.clone(),
+            approver: one.is_approver,
+            time: one.time,
+            index: one.index,
+        }
+    }
+}
+
+impl Course {
+    /// What the chain says of disposal; `None` when nothing is gone. `retired`: mirrors that the deployment's chain retired.
+    #[must_use]
+    pub fn destruction(&self, retired: &BTreeSet<MirrorId>) -> Option<Destruction> {
+        if self.gone.is_empty() {
+            return None;
+        }
+        let mut plans: Vec<_> = self
+            .plans
+            .iter()
+            .filter_map(|(digest, proposed)| Some((proposed.approved?, digest, proposed)))
+            .collect();
+        plans.sort_by_key(|(at, ..)| *at);
+        let plans = plans.into_iter().map(|(_, digest, proposed)| {
+            let plan = &proposed.plan;
+            PlanRecord {
+                plan: *digest,
+                from: plan.from,
+                count: plan.count,
+                collections: plan.collections.iter().copied().collect(),
+                details: u64::try_from(plan.details.len()).unwrap_or(u64::MAX),
+                approved: proposed.approvals.iter().map(Approved::from).collect(),
+                gone: self
+                    .gone
+                    .iter()
+                    .filter(|left| left.plan == *digest)
+                    .map(|left| Gone {
+                        object: left.object.to_string(),
+                        from: match &left.place {
+                            Place::Store(id) => Party::Store(id.clone()),
+                            Place::Mirror(id) => Party::Mirror(id.clone()),
+                        },
+                        count: left.count,
+                        time: left.time,
+                        index: left.index,
+                    })
+                    .collect(),
+                waiting: self
+                    .unconfirmed(digest, &plan.objects())
+                    .into_iter()
+                    .map(|(object, mirror)| Waiting {
+                        object: object.to_string(),
+                        retired: retired.contains(&mirror),
+                        mirror,
+                    })
+                    .collect(),
+            }
+        });
+        Some(Destruction {
+            type_: DestructionType,
+            deployment: self.deployment().clone(),
+            incident: self.incident().clone(),
+            entries: self.len(),
+            plans: plans.collect(),
+        })
+    }
+
+    /// Objects of a plan with the mirrors that stated to hold them and did not confirm. A mirror holds every text of an incident.
+    #[must_use]
+    pub fn unconfirmed(&self, plan: &Digest, objects: &[Object]) -> Vec<(Object, MirrorId)> {
+        let mut found = Vec::new();
+        for object in objects {
+            let holders: BTreeSet<&MirrorId> = self
+                .stated
+                .iter()
+                .filter(|(id, _)| match object {
+                    Object::Collection(wanted) => wanted == id,
+                    Object::Details(_) => true,
+                })
+                .map(|(_, mirror)| mirror)
+                .collect();
+            for mirror in holders {
+                if !self.is_gone(plan, object, &Place::Mirror(mirror.clone())) {
+                    found.push((object.clone(), mirror.clone()));
+                }
+            }
+        }
+        found
+    }
+}

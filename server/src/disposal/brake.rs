@@ -1,0 +1,90 @@
+//! Stops the destroying for whoever says that evidence must stay.
+//!
+//! Guarantee: who has pulled the brake has the word before the next object goes; entries about holds and entries about what
+//! is gone never overlap. Not here: what a hold is (`retention`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Mutex, MutexGuard, Notify};
+
+/// One destroyer at a time, and it gives way.
+#[derive(Debug, Default)]
+pub struct Brake {
+    turn: Mutex<()>,
+    pulled: Arc<AtomicUsize>,
+    wake: Notify,
+}
+
+/// Nothing is destroyed while this lives.
+#[derive(Debug)]
+pub struct Pulled<'b> {
+    _turn: MutexGuard<'b, ()>,
+}
+
+/// Counts one who waits; also when the waiting is given up.
+struct Waiting<'b>(&'b AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Brake {
+    /// Waits until nothing is being destroyed: at most one stored object.
+    pub async fn pull(&self) -> Pulled<'_> {
+        self.pulled.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.pulled);
+        Pulled {
+            _turn: self.turn.lock().await,
+        }
+    }
+
+    /// The destroyer's turn.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Tells the destroyer, between two stored objects, whether somebody waits.
+    pub(super) fn is_free(&self) -> impl Fn() -> bool + Send + 'static {
+        let pulled = Arc::clone(&self.pulled);
+        move || pulled.load(Ordering::SeqCst) == 0
+    }
+
+    /// There may be something to do.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_pulls_is_seen_and_waits_for_the_turn_to_end() {
+        let brake = Arc::new(Brake::default());
+        let is_free = brake.is_free();
+        let turn = brake.turn().await;
+        assert!(is_free());
+        let waiting = Arc::clone(&brake);
+        let pulled = tokio::spawn(async move { drop(waiting.pull().await) });
+        while is_free() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!pulled.is_finished());
+        drop(turn);
+        pulled.await.unwrap();
+        assert!(is_free());
+        // Who gives up is forgotten.
+        let turn = brake.turn().await;
+        let given_up = tokio::time::timeout(std::time::Duration::from_millis(1), brake.pull()).await;
+        assert!(given_up.is_err() && is_free());
+        drop(turn);
+    }
+}
