@@ -412,7 +412,7 @@ mod tests {
             let (service, name) = method.trim_start_matches("/exhibit.v1.").split_once('/').unwrap();
             assert!(schema.contains(service) && schema.contains(name), "{method}");
         }
-        assert_eq!(proto::METHODS.len(), 41);
+        assert_eq!(proto::METHODS.len(), 44);
     }
 
     #[test]
@@ -438,6 +438,7 @@ mod tests {
         assert_eq!(
             may(AUDITOR),
             [
+                "ShowDisposition",
                 "Deployment",
                 "Checkpoint",
                 "Consistency",

@@ -1,10 +1,12 @@
-//! Every object that a ledger says there is: documents, lists, texts, stamps, and the evidence that mirrors stated to hold.
+//! Every object that a ledger says there is: documents, lists, texts, stamps, and the evidence that mirrors stated to hold and
+//! nobody destroyed on two persons' word.
 //!
 //! Guarantee: names come from verified entries and from what these name by digest, never from a listing. Not here: whether
 //! the objects are whole. Memory: 100 bytes an object.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use evidence::disposal::Object;
 use evidence::entry::{ActObject, ActPlace, Entry, EntryType};
 use evidence::manifest::Manifest;
 use evidence::seal::Seal;
@@ -27,6 +29,7 @@ pub fn objects(
 ) -> Result<BTreeSet<Key>, String> {
     let mut keys = BTreeSet::new();
     let mut manifests: BTreeMap<String, Key> = BTreeMap::new();
+    let (mut replicated, mut destroyed) = (BTreeSet::new(), BTreeSet::new());
     for bundle in 0..size.div_ceil(256) {
         let bodies = reader
             .entries(bundle)
@@ -55,12 +58,22 @@ pub fn objects(
                     manifests.insert(collection(), document);
                 }
                 EntryType::EvidenceReplicated => {
-                    if let Some(manifest) = manifests.get(&collection()) {
-                        evidence(manifest, objects, &mut keys);
+                    replicated.insert(collection());
+                }
+                // Held by rules that asked for both approvals: destroyed somewhere, it is to be had nowhere.
+                EntryType::DispositionExecuted | EntryType::DispositionConfirmed => {
+                    let object = envelope.reference("object").unwrap_or_default();
+                    if let Ok(Object::Collection(id)) = object.parse() {
+                        destroyed.insert(id.to_string());
                     }
                 }
                 _ => {}
             }
+        }
+    }
+    for collection in replicated.difference(&destroyed) {
+        if let Some(manifest) = manifests.get(collection) {
+            evidence(manifest, objects, &mut keys);
         }
     }
     Ok(keys)
@@ -76,11 +89,8 @@ fn evidence(manifest: &Key, objects: &Objects<'_>, keys: &mut BTreeSet<Key>) {
     let (id, mut digest) = (manifest.collection, manifest.seal_head);
     for index in (0..manifest.segments).rev() {
         let key = Key::seal(id.as_bytes(), index, digest.as_bytes());
-        let is_new = keys.insert(key.clone());
-        // Another mirror's statement about the same collection walked it before.
-        let (Ok(bytes), true) = (objects.get(&key), is_new) else {
-            return;
-        };
+        keys.insert(key.clone());
+        let Ok(bytes) = objects.get(&key) else { return };
         let Ok(seal) = Seal::parse(&bytes) else { return };
         keys.insert(Key::segment(id.as_bytes(), index, seal.header.sha256.as_bytes()));
         digest = seal.header.prev;

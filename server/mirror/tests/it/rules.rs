@@ -218,15 +218,6 @@ fn nothing_is_said_to_go_that_something_keeps_or_nobody_approved() {
         )
     });
     assert!(why.contains("the incident is open"), "{why}");
-    // The collector alone cannot say it in a mirror's name.
-    let why = refused(|log, chain| {
-        log.own(
-            EntryType::DispositionConfirmed,
-            chain.clone(),
-            refs("mirror", "backup-1"),
-        )
-    });
-    assert!(why.contains("signatures"), "{why}");
     let why = refused(|log, chain| {
         log.person(
             EntryType::DispositionApproved,
