@@ -297,7 +297,7 @@ impl Lab {
             .arg(checkout().join("packaging/test-tsa/tsa.py"))
             .arg(self.path(name));
         self.tsas
-            .push(Child::start(command, &self.path(&format!("{name}.log")))?);
+            .push(Child::start(command, &self.path(format!("{name}.log")))?);
         let address = self.path(name).join("address");
         wait_for("the time-stamping authority", || {
             Ok(fs_err::metadata(&address)
