@@ -421,7 +421,7 @@ for folder in "$bundle"/evidence/*/; do
         [ -z "$why" ]; result items "$short: $count items of ${total:-?}, each with record, Merkle path and content ${why:+($why)}" $?
         continue
     fi
-    if [ -f "$manifest" ] && [ ! -e "$container" ] && [ ! -e "$folder/seals" ] && grep -q -F "[\"object\",\"$id/evidence\"]" "$bundle"/custody/*.entry; then
+    if [ -f "$manifest" ] && [ ! -e "$container" ] && [ ! -e "$folder/seals" ] && grep -F "[\"object\",\"$id/evidence\"]" "$bundle"/custody/*.entry | grep -q -F '"type":"disposition.executed"'; then
         signed "$work/sealer" sealer exhibit-manifest-v1 "$manifest.sig" "$manifest" && signed "$work/endpoints" "$endpoint" exhibit-manifest-v1 "$folder/manifest.json.2.sig" "$manifest" &&
             [ "$(text "$manifest" collection)" = "$id" ] && [ "$(text "$manifest" delegation)" = "$(digest "$delegation")" ] && grep -q -F "\"type\":\"collection.stored\"" $(grep -l -F "\"event\":\"$(digest "$manifest")\"" "$bundle"/custody/*.entry || echo /dev/null)
         result manifest "$short: by sealer and evidence key, the one that collection.stored recorded; its evidence is destroyed" $?

@@ -113,15 +113,12 @@ pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Res
                 crate::locks::check_retention(collector, &incident, &weighed, &locks).await?;
             }
             let condition: Condition = Box::new(move |tx| retention::guard(tx, &incident, &change));
-            // What is being destroyed gives way; nothing goes between the look at what keeps evidence and this entry.
-            let _brake = collector.disposal.pull().await;
-            submit(collector, weighed, Some(condition)).await
+            braked(collector, weighed, condition).await
         }
         kind => {
             let incident = incident_of(&weighed)?.to_string();
             let condition: Condition = Box::new(move |tx| may_change(tx, &incident, kind));
-            let _brake = collector.disposal.pull().await;
-            submit(collector, weighed, Some(condition)).await
+            braked(collector, weighed, condition).await
         }
     }
 }
@@ -186,6 +183,23 @@ async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Fai
     // The entry stands: from here on the identity is refused, also where it is in use.
     collector.revoke_endpoint(&endpoint, generation);
     Ok(recorded)
+}
+
+/// Records an act that may keep evidence. What is being destroyed gives way; nothing goes between the look at what keeps evidence
+/// and this entry, also when whoever sent it has gone meanwhile: the entry is on its way then, and the brake with it.
+async fn braked(collector: &Collector, weighed: Weighed, condition: Condition) -> Result<Recorded, Failure> {
+    let (brake, custody) = (collector.disposal.pull().await, collector.custody.clone());
+    let Weighed { act, object, .. } = weighed;
+    let recording = tokio::spawn(async move {
+        let recorded = custody
+            .submit(act.act, act.incident, act.refs, object, Some(condition))
+            .await;
+        drop(brake);
+        recorded
+    });
+    recording
+        .await
+        .map_err(|error| Failure::internal("record an act", error))?
 }
 
 /// Records a weighed act under its guard.

@@ -107,7 +107,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
                 .plans
                 .iter()
                 .flat_map(|plan| &plan.places)
-                .any(|place| place.state == "gone");
+                .any(|place| place.kind == "store" && place.state == "gone");
             if !is_gone {
                 return Err(usage(
                     format!("nothing of {incident} is destroyed"),

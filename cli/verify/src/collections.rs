@@ -130,7 +130,14 @@ pub(crate) fn check(
         ),
     );
     if context.files.below(&format!("{folder}/")).next().is_none() {
-        // Started, and nothing here: whether that may be is for `coverage` to say.
+        // Started, and nothing here: whether that may be is for `coverage` to say. What stays of disposed evidence has to be here.
+        if !context.partial && disposal::stores(context.course, &expected.collection) > 0 {
+            report.failed(
+                "manifest",
+                &id,
+                "is missing: of disposed evidence delegation and manifest stay",
+            );
+        }
         return;
     }
     let manifest = match manifest(context.files, &folder, &delegated) {

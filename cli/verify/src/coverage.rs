@@ -11,6 +11,7 @@ use evidence::digest::Digest;
 use evidence::disposal::Course;
 use evidence::entry::EntryType;
 use evidence::roster::endpoint_line;
+use evidence::time::Time;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -33,6 +34,7 @@ pub(crate) fn collections(
     overview: &Overview,
     expected: &[Expected],
     course: &Course,
+    last: Time,
 ) -> Result<String, String> {
     let known: BTreeSet<String> = expected.iter().map(|one| one.collection.to_string()).collect();
     for name in files.below("evidence/") {
@@ -63,7 +65,16 @@ pub(crate) fn collections(
     let mut disposed = 0_u64;
     for one in expected {
         let present = files.has(&format!("evidence/{}/container.tar.zst", one.collection));
-        if has_evidence(one) && !present && disposal::stores(course, &one.collection) > 0 {
+        let stores = disposal::stores(course, &one.collection);
+        if has_evidence(one) && !present && stores > 0 {
+            let copies = one.stored.as_ref().and_then(|stored| stored.reference("copies"));
+            let copies = copies.and_then(|copies| copies.parse::<u64>().ok()).unwrap_or(0);
+            if let (true, Err(kept)) = (stores < copies, course.free(last)) {
+                return Err(format!(
+                    "collection {} is disposed of in {stores} of {copies} copies and the rest is kept ({kept}), but not in the bundle",
+                    one.collection
+                ));
+            }
             // Judged by `disposition`: two persons, nothing that kept it, and a store that says it is gone.
             disposed = disposed.saturating_add(1);
             continue;

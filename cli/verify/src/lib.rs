@@ -28,6 +28,7 @@ use evidence::bundle::Overview;
 use evidence::detail::Detail;
 use evidence::entry::EntryType;
 use evidence::json;
+use evidence::time::Time;
 use ledger::Note;
 
 pub use files::FilesError;
@@ -256,10 +257,14 @@ fn contents(
             return;
         }
     }
+    let last = custody
+        .incident
+        .last()
+        .map_or(Time::EPOCH, |proven| proven.entry.envelope.time);
     report.settle(
         "coverage",
         "",
-        coverage::collections(files, &overview, &expected, &course),
+        coverage::collections(files, &overview, &expected, &course, last),
     );
     report.settle(
         "conveniences",

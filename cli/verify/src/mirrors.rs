@@ -46,15 +46,15 @@ pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> R
     if about(EntryType::MirrorRetired).is_some() {
         return Err(says(format!("mirror {mirror} had been retired")));
     }
+    if type_ == EntryType::DispositionConfirmed {
+        // What it may say is judged with the plan it names.
+        return Ok(());
+    }
     // A checkpoint below the collection's own entry says nothing about it; one above this entry had not been signed.
     let size: Option<u64> = proven.reference("size").and_then(|size| size.parse().ok());
     let Some(size) = size.filter(|size| *size <= proven.index) else {
         return Err(says("names a size that the log did not have yet".to_owned()));
     };
-    if type_ == EntryType::DispositionConfirmed {
-        // What it may say is judged with the plan it names.
-        return Ok(());
-    }
     let stored = custody.incident.iter().any(|entry| {
         entry.entry.envelope.type_ == EntryType::CollectionStored
             && entry.index < size

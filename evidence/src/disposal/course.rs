@@ -181,12 +181,6 @@ impl Course {
             .collect()
     }
 
-    /// When a plan was approved the second time.
-    #[must_use]
-    pub fn approved_time(&self, plan: &Digest) -> Option<Time> {
-        Some(self.plans.get(plan)?.approvals.get(1)?.time)
-    }
-
     /// Log index of the second approval of a plan.
     #[must_use]
     pub fn approved_at(&self, plan: &Digest) -> Option<u64> {
@@ -300,7 +294,8 @@ impl Course {
         use EntryType as T;
         let seq = self.next;
         self.next = self.next.saturating_add(1);
-        if let Some(detail) = fact.detail {
+        // The reasons of approvals outlive what they destroy: a certificate needs them.
+        if let Some(detail) = fact.detail.filter(|_| fact.type_ != T::DispositionApproved) {
             self.details.push((seq, detail));
         }
         let name = fact.type_.as_str();

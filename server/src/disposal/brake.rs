@@ -6,20 +6,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::{Mutex, MutexGuard, Notify, OwnedMutexGuard};
 
 /// One destroyer at a time, and it gives way.
 #[derive(Debug, Default)]
 pub struct Brake {
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
     pulled: Arc<AtomicUsize>,
     wake: Notify,
 }
 
-/// Nothing is destroyed while this lives.
+/// Nothing is destroyed while this lives. It goes along with the entry until that is committed, whoever gave up waiting for it.
 #[derive(Debug)]
-pub struct Pulled<'b> {
-    _turn: MutexGuard<'b, ()>,
+pub struct Pulled {
+    _turn: OwnedMutexGuard<()>,
 }
 
 /// Counts one who waits; also when the waiting is given up.
@@ -33,11 +33,11 @@ impl Drop for Waiting<'_> {
 
 impl Brake {
     /// Waits until nothing is being destroyed: at most one stored object.
-    pub async fn pull(&self) -> Pulled<'_> {
+    pub async fn pull(&self) -> Pulled {
         self.pulled.fetch_add(1, Ordering::SeqCst);
         let _waiting = Waiting(&self.pulled);
         Pulled {
-            _turn: self.turn.lock().await,
+            _turn: Arc::clone(&self.turn).lock_owned().await,
         }
     }
 

@@ -14,7 +14,7 @@ use evidence::entry::EntryType;
 use evidence::id::{Chain, IncidentId};
 use store::{Disposable, Store, StoreError};
 
-use super::settle::{is_younger, settle};
+use super::settle::settle;
 use super::whole;
 use crate::collector::{Collector, blocking};
 use crate::db::disposals::{self, WaitRow};
@@ -112,7 +112,6 @@ async fn steps(
     let Ok(warrant) = course.warrant(&plan, crate::clock::now()) else {
         return Ok(None);
     };
-    let approved = course.approved_time(&plan);
     let mut steps = Vec::new();
     let stores = || {
         collector
@@ -125,8 +124,7 @@ async fn steps(
         for store in stores() {
             let identity = store.identity();
             let place = Place::Store(identity.store.clone());
-            let is_gone =
-                course.is_gone(&plan, &object, &place) || is_younger(identity.created.parse().ok(), approved);
+            let is_gone = course.is_gone(&plan, &object, &place);
             steps.push(Step {
                 incident: incident.clone(),
                 plan,

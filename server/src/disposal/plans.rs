@@ -5,7 +5,7 @@ use evidence::disposal::{Object, Place, Plan};
 use evidence::id::IncidentId;
 use proto::v1;
 
-use super::settle::{is_younger, places};
+use super::settle::places;
 use super::whole;
 use crate::collector::Collector;
 use crate::db::{DbError, collections, disposals};
@@ -78,13 +78,9 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
         let digest = plan.digest();
         let mut places = Vec::new();
         if course.approved_at(&digest).is_some() {
-            let approved = course.approved_time(&digest);
             for object in plan.objects() {
-                for (store, created) in &stores {
+                for store in &stores {
                     let is_gone = course.is_gone(&digest, &object, &Place::Store(store.clone()));
-                    if !is_gone && is_younger(*created, approved) {
-                        continue;
-                    }
                     let wait = waits.iter().find(|row| {
                         row.store == *store && row.object == object.to_string() && row.plan == digest.0
                     });

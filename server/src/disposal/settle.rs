@@ -3,29 +3,16 @@
 use evidence::digest::Digest;
 use evidence::disposal::{Object, Place};
 use evidence::id::{DeploymentId, IncidentId};
-use evidence::time::Time;
 use rusqlite::Connection;
 use store::Replicas;
 
 use super::whole;
 use crate::db::{Db, DbError, collections, disposals};
 
-/// Stores that must have given an object up, with the time when each was made.
-pub(super) fn places(replicas: &Replicas) -> Vec<(String, Option<Time>)> {
-    replicas
-        .stores()
-        .iter()
-        .chain(replicas.leaving())
-        .map(|store| {
-            let identity = store.identity();
-            (identity.store.clone(), identity.created.parse().ok())
-        })
-        .collect()
-}
-
-/// Whether a store was made after a plan was approved: it never had what the plan names.
-pub(super) fn is_younger(created: Option<Time>, approved: Option<Time>) -> bool {
-    matches!((created, approved), (Some(created), Some(approved)) if created > approved)
+/// Stores that must have given an object up; also one that is new: while a hold stood it may have been filled.
+pub(super) fn places(replicas: &Replicas) -> Vec<String> {
+    let stores = replicas.stores().iter().chain(replicas.leaving());
+    stores.map(|store| store.identity().store.clone()).collect()
 }
 
 /// Settles every collection that is gone everywhere. What the chore calls after each step and `rebuild` at its end: both
@@ -44,11 +31,7 @@ pub fn settle(db: &Db, deployment: &DeploymentId, replicas: &Replicas) -> Result
 }
 
 /// Collections that are gone from all places and not settled yet.
-fn gone(
-    reader: &Connection,
-    deployment: &DeploymentId,
-    places: &[(String, Option<Time>)],
-) -> Result<Vec<Digest>, DbError> {
+fn gone(reader: &Connection, deployment: &DeploymentId, places: &[String]) -> Result<Vec<Digest>, DbError> {
     let mut found = Vec::new();
     for (incident, plan) in disposals::plans(reader)? {
         let incident: IncidentId = incident.parse().or(Err(DbError::Corrupt {
@@ -63,15 +46,12 @@ fn gone(
             continue;
         }
         let (course, plan) = (whole(reader, deployment, &incident)?, Digest(plan));
-        let approved = course.approved_time(&plan);
         let Some(named) = course.approved().find(|named| named.digest() == plan) else {
             continue;
         };
         for id in named.collections.iter().filter(|id| waiting.contains(id)) {
             let object = Object::Collection(*id);
-            let is_gone = |(store, created): &(String, Option<Time>)| {
-                is_younger(*created, approved) || course.is_gone(&plan, &object, &Place::Store(store.clone()))
-            };
+            let is_gone = |store: &String| course.is_gone(&plan, &object, &Place::Store(store.clone()));
             if places.iter().all(is_gone) {
                 found.push(*id);
             }

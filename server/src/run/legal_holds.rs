@@ -54,11 +54,19 @@ async fn round(collector: &Collector, store: &Arc<dyn Store>) -> Result<(), Fail
         .read_async(move |db| hold_marks::due(db, &asked, AT_ONCE))
         .await
         .map_err(unreachable)?;
+    let mut failed = None;
     for task in due {
+        // No object is made again between the list and the mark.
+        let _repairs = collector.repairing.lock().await;
         let place = Arc::clone(store);
-        let objects = blocking(move || tell(place.as_ref(), &task))
-            .await?
-            .map_err(|error| Failure::unavailable("set a legal hold", error))?;
+        let told = blocking(move || tell(place.as_ref(), &task)).await?;
+        let objects = match told {
+            Ok(objects) => objects,
+            Err(error) => {
+                failed = Some(Failure::unavailable("set a legal hold", error));
+                continue;
+            }
+        };
         // Crash now: they are told once more, which changes nothing.
         let marked = name.clone();
         collector
@@ -75,7 +83,7 @@ async fn round(collector: &Collector, store: &Arc<dyn Store>) -> Result<(), Fail
             "Legal hold in the bucket"
         );
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// Sets or clears the hold on every object of the collection that is there; returns how many.

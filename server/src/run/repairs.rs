@@ -3,9 +3,10 @@
 //! Guarantee: damage is in the ledger before it is mended, and that it was mended after; one round at a time. What cannot
 //! be mended now stays queued, with its reason. Not here: how one replica is made (`crate::repair`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use store::{Key, Replicas, StoreError, StoreErrorClass, Wanting};
+use store::{Key, Replicas, Store, StoreError, StoreErrorClass, Wanting};
 
 use crate::collector::{Collector, blocking};
 use crate::db::{self, DbError, RepairTask};
@@ -159,7 +160,14 @@ pub async fn given(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<()
         return Ok(());
     }
     let (replicas, object) = (collector.replicas.clone(), key.clone());
-    let (made, failed) = blocking(move || place(&replicas, &object, &bytes)).await?;
+    let mut closed = Vec::new();
+    for store in replicas.stores() {
+        let name = &store.identity().store;
+        if fixity::is_disposed(collector, &key, name).await? {
+            closed.push(name.clone());
+        }
+    }
+    let (made, failed) = blocking(move || place(&replicas, &object, &bytes, &closed)).await?;
     if let Some(why) = failed.filter(|_| made.is_empty()) {
         return Err(Failure::unavailable("store what a mirror gave", why));
     }
@@ -187,10 +195,16 @@ pub async fn given(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<()
     Ok(())
 }
 
-/// Writes to every store that lacks it; damaged bytes are moved aside. Gives the stores that have it now, and why one has not.
-fn place(replicas: &Replicas, key: &Key, bytes: &[u8]) -> (Vec<String>, Option<StoreError>) {
+/// Writes to every store that lacks it and did not give it up for disposal (`closed`); damaged bytes are moved aside. Gives the stores that have it now, and why one has not.
+fn place(
+    replicas: &Replicas,
+    key: &Key,
+    bytes: &[u8],
+    closed: &[String],
+) -> (Vec<String>, Option<StoreError>) {
     let (mut made, mut failed) = (Vec::new(), None);
-    for store in replicas.stores() {
+    let open = |store: &&Arc<dyn Store>| !closed.contains(&store.identity().store);
+    for store in replicas.stores().iter().filter(open) {
         let written = match store.create(key, bytes) {
             Err(error) if error.class() == StoreErrorClass::Conflict => {
                 store.displace(key).and_then(|()| store.create(key, bytes))

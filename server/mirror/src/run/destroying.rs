@@ -40,6 +40,9 @@ pub(super) fn disposals(shared: &Shared, confirmed: &mut dispose::Sent) {
     shared.cut.store(true, Ordering::SeqCst);
     let quiet = shared.quiet.lock().unwrap_or_else(PoisonError::into_inner);
     for job in due {
+        if !still(shared, &job) {
+            continue;
+        }
         if let Err(why) = one(shared, &job) {
             tracing::warn!(object = %job.doomed.object, cause = %why, "A disposal waits");
         }
@@ -49,10 +52,19 @@ pub(super) fn disposals(shared: &Shared, confirmed: &mut dispose::Sent) {
     shared.cut.store(false, Ordering::SeqCst);
 }
 
+/// Whether the newest round still lets it go: a hold may have come, or a fraud.
+fn still(shared: &Shared, job: &dispose::Job) -> bool {
+    let newest = Arc::clone(&shared.jobs().doomed);
+    let same = |other: &dispose::Job| {
+        other.doomed.plan == job.doomed.plan && other.doomed.object == job.doomed.object
+    };
+    shared.cosigner.fraud().is_none() && newest.iter().any(same)
+}
+
 fn one(shared: &Shared, job: &dispose::Job) -> Result<(), String> {
     let folder =
         dispose::folder(&shared.layout.0).map_err(|error| format!("the mirror's directory: {error}"))?;
-    let go_on = || shared.goes_on();
+    let go_on = || shared.goes_on() && still(shared, job);
     let parts = dispose::Parts {
         folder,
         own: &shared.own,
