@@ -285,7 +285,7 @@ fn a_plan_is_stale_when_the_chain_went_on_and_nothing_goes_twice_or_unnamed() {
     chain.gone(&plan, &texts, "one").unwrap();
 
     // What comes later is of a plan of its own, which does not name again what went.
-    chain.add(EntryType::IncidentReopened, &[], "ada", None);
+    chain.add(EntryType::IncidentReopened, &[], "ada", Some(id(10)));
     chain.add(
         EntryType::CollectionStarted,
         &[("collection", id(5).to_string())],
@@ -296,6 +296,8 @@ fn a_plan_is_stale_when_the_chain_went_on_and_nothing_goes_twice_or_unnamed() {
     let next = chain.course.plan(chain.course.len());
     assert_eq!(next.collections.iter().copied().collect::<Vec<_>>(), [id(5)]);
     assert_eq!(next.from, plan.count);
+    // The reasons of the approvals stay: the certificate needs them.
+    assert_eq!(next.details.iter().copied().collect::<Vec<_>>(), [id(10)]);
     chain.approve(&next, "eve").unwrap();
     chain.approve(&next, "ada").unwrap();
     chain.gone(&next, &texts, "one").unwrap();
