@@ -275,11 +275,14 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
     );
     let theirs = fs_err::read_to_string(contradictions.join(&kept[1])).unwrap();
     assert_eq!(theirs.lines().nth(1), Some(held.to_string().as_str()), "{theirs}");
-    assert!(
-        lab.logs().contains("A witness contradicts this ledger"),
-        "{}",
-        lab.logs()
-    );
+    // The notes are durable before anything is said.
+    wait_for("the alarm", || {
+        Ok(lab
+            .logs()
+            .contains("A witness contradicts this ledger")
+            .then_some(()))
+    })
+    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
 
     // Forked: the log grows past what the witness holds, another way. Somebody who was not here before sees no contradiction of their own.
     lab.log_in("bob").unwrap();
