@@ -164,6 +164,33 @@ pub async fn check_admitted(collector: &Collector, mirror: &MirrorId) -> Result<
         .ok_or_else(|| Failure::forbidden(format!("mirror {mirror} is not admitted here")))
 }
 
+/// An act of that type which the mirror made in its own name, for this deployment, and its key.
+fn own_act(
+    collector: &Collector,
+    mirror: &MirrorId,
+    signed: &Signed,
+    type_: EntryType,
+) -> Result<(Act, Fingerprint), Failure> {
+    let (act, mut signers) = signed
+        .open::<Act>()
+        .map_err(|error| Failure::malformed(chain(&error)))?;
+    let (Some(key), true) = (signers.pop(), signers.is_empty()) else {
+        return Err(Failure::malformed("a mirror's act has one signature"));
+    };
+    let own = act.act == type_
+        && act.by == Actor::Mirror(mirror.clone())
+        && act.deployment == collector.deployment
+        && act.nonce == ActNonce::ByContent
+        && act.reference("mirror") == Some(mirror.as_str());
+    if !own {
+        return Err(Failure::malformed(format!(
+            "this is no {type_} by mirror {mirror} without nonce"
+        )));
+    }
+    acts::check_refs(&act, act.act.rule().refs)?;
+    Ok((act, key.fingerprint()))
+}
+
 /// Records a mirror's statement that it holds a collection.
 ///
 /// # Errors
@@ -173,23 +200,7 @@ pub async fn replicated(
     mirror: &MirrorId,
     signed: Signed,
 ) -> Result<Recorded, Failure> {
-    let (act, signers) = signed
-        .open::<Act>()
-        .map_err(|error| Failure::malformed(chain(&error)))?;
-    let [key] = signers.as_slice() else {
-        return Err(Failure::malformed("a mirror's act has one signature"));
-    };
-    let own = act.act == EntryType::EvidenceReplicated
-        && act.by == Actor::Mirror(mirror.clone())
-        && act.deployment == collector.deployment
-        && act.nonce == ActNonce::ByContent
-        && act.reference("mirror") == Some(mirror.as_str());
-    if !own {
-        return Err(Failure::malformed(format!(
-            "this is no evidence.replicated by mirror {mirror} without nonce"
-        )));
-    }
-    acts::check_refs(&act, act.act.rule().refs)?;
+    let (act, key) = own_act(collector, mirror, &signed, EntryType::EvidenceReplicated)?;
     let published = collector.custody.sequencer().log().published();
     let size: u64 = act
         .reference("size")
@@ -202,7 +213,7 @@ pub async fn replicated(
         )));
     }
     check_root(collector, &act, size, &published).await?;
-    let condition = may_state(&act, mirror, &key.fingerprint(), size);
+    let condition = may_state(&act, mirror, &key, size);
     let recorded = collector
         .custody
         .submit(
@@ -224,28 +235,11 @@ pub async fn replicated(
 /// # Errors
 /// When it is not the mirror's own, or no approved plan asks for it.
 pub async fn disposed(collector: &Collector, mirror: &MirrorId, signed: Signed) -> Result<Recorded, Failure> {
-    let (act, signers) = signed
-        .open::<Act>()
-        .map_err(|error| Failure::malformed(chain(&error)))?;
-    let [key] = signers.as_slice() else {
-        return Err(Failure::malformed("a mirror's act has one signature"));
+    let (act, key) = own_act(collector, mirror, &signed, EntryType::DispositionConfirmed)?;
+    let Some(incident) = act.incident.incident().cloned() else {
+        return Err(Failure::malformed("disposition.confirmed is about an incident"));
     };
-    let own = act.act == EntryType::DispositionConfirmed
-        && act.by == Actor::Mirror(mirror.clone())
-        && act.deployment == collector.deployment
-        && act.nonce == ActNonce::ByContent
-        && act.reference("mirror") == Some(mirror.as_str());
-    let (true, Some(incident)) = (own, act.incident.incident().cloned()) else {
-        return Err(Failure::malformed(format!(
-            "this is no disposition.confirmed by mirror {mirror} without nonce"
-        )));
-    };
-    acts::check_refs(&act, act.act.rule().refs)?;
-    let (deployment, id, key) = (
-        collector.deployment.clone(),
-        mirror.to_string(),
-        key.fingerprint().to_string(),
-    );
+    let (deployment, id, key) = (collector.deployment.clone(), mirror.to_string(), key.to_string());
     let said = act.clone();
     let condition: Condition = Box::new(move |tx| {
         match live(tx, &id)? {
