@@ -85,9 +85,9 @@ pub async fn rounds(cosigning: Arc<Cosigning>, stop: CancellationToken) {
     }
 }
 
-/// Waits until somebody should be asked: the minute is over, and there is a witness that lacks the newest head.
+/// Waits until somebody should be asked: one that failed, when its own wait is over; who just lacks the newest head, when the
+/// minute is.
 async fn due(cosigning: &Cosigning, witnesses: &[Asked], next: Instant) {
-    sleep_until(next).await;
     let size = cosigning.log.published().size;
     let behind = witnesses.iter().filter(|witness| witness.cosigned < size);
     let again = behind.map(|witness| witness.not_before.unwrap_or(next)).min();
@@ -96,6 +96,7 @@ async fn due(cosigning: &Cosigning, witnesses: &[Asked], next: Instant) {
             // The sequencer has ended; the drain will tell.
             std::future::pending::<()>().await;
         }
+        sleep_until(next).await;
     };
     match again {
         Some(at) => tokio::select! {
