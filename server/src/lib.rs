@@ -24,6 +24,7 @@ pub mod incidents;
 pub mod ingest;
 pub mod init;
 pub mod ledger;
+pub mod log_key;
 pub mod login;
 pub mod metrics;
 pub mod mirrors;

@@ -55,6 +55,8 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
             make_store(&config.deployment, store, server::clock::now()).context("make a fresh store")?;
         }
     }
+    server::log_key::import(&layout, &config, &mirror::restore::log_keys(&from)?)
+        .context("take over the changes of the log key")?;
     let (replicas, key) = open_for_check(&config, &layout)?;
     let shown = std::io::stderr().is_terminal();
     let restored = mirror::restore::restore(&from, &replicas, &key, &args.newer, &|done, total| {
@@ -82,9 +84,14 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
         "Rebuilt {} collections, {} segments, {} item records",
         rebuilt.collections, rebuilt.segments, rebuilt.items
     );
-    if !layout.log_key().exists() {
+    if !server::log_key::is_in_place(&layout, &config)? {
         println!(
-            "The log key is not in the backup: this collector cannot go on writing its ledger. Put keys/log in place, or begin a succession"
+            "The log key {} is not in the backup: this collector cannot go on writing its ledger.\n\
+             Put it in place as keys/log, or have the authority let a new key follow (log.succession, which names these {} entries):\n  \
+             exhibit-server log-key propose {} --reason lost",
+            key.current(),
+            restored.entries,
+            args.directory.display()
         );
         return Ok(ExitCode::from(1));
     }

@@ -14,6 +14,7 @@ pub mod cosign;
 pub mod fraud;
 pub mod init;
 pub mod keys;
+pub mod log_keys;
 pub mod objects;
 pub mod pull;
 pub mod remote;

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use evidence::log_key::LogKeys;
+use evidence::signed::Signed;
 use ledger::tile::{bundles_for_growth, tiles_for_growth};
-use ledger::{AuthenticatedReader, Note, VerifierKey};
+use ledger::{AuthenticatedReader, Note};
 use store::{ContentCheck, DirectoryStore, Key, KeyKind, Replicas, Store, StoreErrorClass};
 
 use crate::chain;
@@ -46,6 +48,14 @@ pub fn open(from: &Path) -> Result<Vec<Arc<dyn Store>>, RestoreError> {
     Ok(vec![Arc::new(DirectoryStore::open(from)?)])
 }
 
+/// The changes of the log key that a mirror's copy has.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn log_keys(from: &[Arc<dyn Store>]) -> Result<Vec<Signed>, RestoreError> {
+    crate::log_keys::of_stores(&replicas(from.to_vec())).map_err(RestoreError::Mirror)
+}
+
 /// Copies everything from a mirror's stores into `into`, which must hold no other ledger.
 ///
 /// # Errors
@@ -53,12 +63,12 @@ pub fn open(from: &Path) -> Result<Vec<Arc<dyn Store>>, RestoreError> {
 pub fn restore(
     from: &[Arc<dyn Store>],
     into: &Replicas,
-    key: &VerifierKey,
+    key: &LogKeys,
     newer: &[PathBuf],
     progress: &dyn Fn(u64, u64),
 ) -> Result<Restored, RestoreError> {
     let from = replicas(from.to_vec());
-    let origin = key.name().to_owned();
+    let origin = key.current().name().to_owned();
     let note = from
         .read(&Key::checkpoint())
         .map_err(|error| RestoreError::Mirror(chain(&error)))?;
@@ -152,7 +162,7 @@ fn tree(into: &Replicas, reader: &AuthenticatedReader<&Objects<'_>>, size: u64) 
 fn not_behind(
     path: &Path,
     origin: &str,
-    key: &VerifierKey,
+    key: &LogKeys,
     reader: &AuthenticatedReader<&Objects<'_>>,
     head: &LogNote,
 ) -> Result<(), RestoreError> {
@@ -190,7 +200,7 @@ fn not_behind(
 }
 
 /// The target has no ledger, or this one.
-fn fresh(store: &dyn Store, origin: &str, key: &VerifierKey, head: &LogNote) -> Result<(), RestoreError> {
+fn fresh(store: &dyn Store, origin: &str, key: &LogKeys, head: &LogNote) -> Result<(), RestoreError> {
     let used = || RestoreError::NotFresh {
         store: store.identity().store.clone(),
     };
@@ -212,12 +222,13 @@ fn fresh(store: &dyn Store, origin: &str, key: &VerifierKey, head: &LogNote) -> 
 ///
 /// # Errors
 /// When there is none.
-pub fn head(from: &[Arc<dyn Store>], key: &VerifierKey) -> Result<(Note, u64), RestoreError> {
+pub fn head(from: &[Arc<dyn Store>], key: &LogKeys) -> Result<(Note, u64), RestoreError> {
     let from = replicas(from.to_vec());
     let note = from
         .read(&Key::checkpoint())
         .map_err(|error| RestoreError::Mirror(chain(&error)))?;
-    let head = LogNote::read(&note, key.name(), key).map_err(|error| RestoreError::Mirror(chain(&error)))?;
+    let head = LogNote::read(&note, key.current().name(), key)
+        .map_err(|error| RestoreError::Mirror(chain(&error)))?;
     Ok((head.note, head.checkpoint.size))
 }
 

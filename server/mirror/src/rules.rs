@@ -7,14 +7,16 @@
 mod acts;
 mod collections;
 mod endpoints;
+mod log_keys;
 mod orders;
 
 use std::collections::BTreeMap;
 
 use evidence::dense_set::DenseSet;
 use evidence::digest::Digest;
-use evidence::entry::{ActObject, ActPlace, ChainHead, Entry, EntryType, Envelope, Signers};
+use evidence::entry::{ActDocument, ActObject, ActPlace, ChainHead, Entry, EntryType, Envelope, Signers};
 use evidence::id::{DeploymentId, EndpointId, MirrorId};
+use evidence::log_key::LogKeys;
 use evidence::roster::{AdmittedRoster, AuthoritySet};
 use evidence::signed::Signed;
 use store::Key;
@@ -23,6 +25,7 @@ pub use collections::{Collection, Job, Wanted};
 
 use crate::chain;
 use crate::cosign::LogNote;
+use crate::log_keys::KeyRing;
 use crate::objects::{ObjectError, Objects};
 use crate::source::SourceError;
 
@@ -31,8 +34,8 @@ use crate::source::SourceError;
 pub struct Pins {
     /// Deployment.
     pub deployment: DeploymentId,
-    /// The ledger's key, as C2SP writes it.
-    pub log_key: ledger::VerifierKey,
+    /// The ledger's keys, from the pinned one on.
+    pub log_keys: KeyRing,
     /// SHA-256 of the CA certificate.
     pub ca_sha256: Digest,
     /// Who signs rosters.
@@ -64,6 +67,8 @@ pub struct Rules {
     collections: BTreeMap<Digest, Collection>,
     /// Texts that the source did not have: erased, or withheld.
     details_missing: u64,
+    /// What the authority vouched for in the entry before, for who has the tree.
+    vouched: Option<(u64, ledger::Hash)>,
 }
 
 /// One entry under judgement.
@@ -130,6 +135,7 @@ impl Rules {
             mirrors: BTreeMap::new(),
             collections: BTreeMap::new(),
             details_missing: 0,
+            vouched: None,
         }
     }
 
@@ -149,6 +155,11 @@ impl Rules {
     #[must_use]
     pub fn collections(&self) -> &BTreeMap<Digest, Collection> {
         &self.collections
+    }
+
+    /// Size and root that the entry taken last vouches for.
+    pub(crate) fn take_vouched(&mut self) -> Option<(u64, ledger::Hash)> {
+        self.vouched.take()
     }
 
     /// Judges the next entry, and takes it.
@@ -209,6 +220,7 @@ impl Rules {
             ));
         }
         match type_rule.signers {
+            Signers::Authority if type_rule.document == ActDocument::LogKey => self.log_key(case),
             Signers::Authority => self.roster(case),
             Signers::Person(roles) => self.person(case, roles),
             Signers::PersonTls => self.login(case),
@@ -249,6 +261,10 @@ impl Rules {
                     order.is_in_force = true;
                 }
             }
+            Change::LogKeys(keys, vouched) => {
+                self.pins.log_keys.set(*keys);
+                self.vouched = Some(vouched);
+            }
             Change::Mirror(id, keys) => {
                 self.mirrors.insert(id, keys);
             }
@@ -278,6 +294,8 @@ enum Change {
     Retired((EndpointId, u32)),
     Order(Digest, orders::Issued),
     Approved(Digest),
+    /// The log's keys, and size and root that the authority vouched for.
+    LogKeys(Box<LogKeys>, (u64, ledger::Hash)),
     Mirror(MirrorId, acts::MirrorKeys),
     MirrorRetired(MirrorId),
     Started(Digest, Box<Collection>),
@@ -306,7 +324,7 @@ fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<u64, Broken> {
         match case.objects.peek(&key) {
             // The one kind whose key says nothing of its content.
             Ok(bytes) if key.kind() == store::KeyKind::StampedCheckpoint => {
-                let note = LogNote::read(&bytes, &pins.origin(), &pins.log_key)
+                let note = LogNote::read(&bytes, &pins.origin(), &pins.log_keys.keys())
                     .map_err(|error| Broken::Rule(format!("the stamped checkpoint: {}", chain(&error))))?;
                 if key != Key::stamped_checkpoint(note.checkpoint.size) {
                     return rule("the stamped checkpoint is of another size");
@@ -329,7 +347,6 @@ fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<u64, Broken> {
 /// # Errors
 /// When the act is no document of its type.
 pub fn objects_of(envelope: &Envelope, act: &ActObject) -> Result<Vec<Key>, Broken> {
-    use evidence::entry::ActDocument;
     Ok(match envelope.type_.rule().document {
         ActDocument::Act => {
             let act = acts::read_act(act)?;
