@@ -87,11 +87,8 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
     if !server::log_key::is_in_place(&layout, &config)? {
         println!(
             "The log key {} is not in the backup: this collector cannot go on writing its ledger.\n\
-             Put it in place as keys/log, or have the authority let a new key follow (log.succession, which names these {} entries):\n  \
-             exhibit-server log-key propose {} --reason lost",
-            key.current(),
-            restored.entries,
-            args.directory.display()
+             Put it in place as keys/log",
+            key.current()
         );
         return Ok(ExitCode::from(1));
     }
