@@ -3,3 +3,4 @@
 mod bench;
 mod follows;
 mod restores;
+mod succeeds;
