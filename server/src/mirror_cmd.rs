@@ -177,8 +177,8 @@ pub fn run(args: MirrorArgs) -> Result<ExitCode> {
         MirrorCommand::CheckFraud(args) => {
             let card = mirror::config::Card::read(&args.card)?;
             let bytes = fs_err::read(&args.file)?;
-            let checked =
-                mirror::fraud::FraudProof::from_bytes(&bytes).and_then(|proof| proof.check(&card.log_key));
+            let checked = mirror::fraud::FraudProof::from_bytes(&bytes)
+                .and_then(|proof| proof.check(&evidence::log_key::LogKeys::unchanged(card.log_key.clone())));
             match checked {
                 Ok(()) => {
                     println!("FRAUD: the holder of {} signed two histories", card.log_key);

@@ -48,7 +48,7 @@ pub fn log_signer() -> NoteSigner {
 pub fn pins() -> Pins {
     Pins {
         deployment: "acme".parse().unwrap(),
-        log_key: log_signer().verifier_key(KeyType::Ed25519),
+        log_keys: evidence::log_key::LogKeys::unchanged(log_signer().verifier_key(KeyType::Ed25519)).into(),
         ca_sha256: Digest::of(b"ca"),
         authority: authority(),
     }
