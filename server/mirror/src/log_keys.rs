@@ -44,9 +44,7 @@ impl KeyRing {
         authority: &AuthoritySet,
         pinned: &VerifierKey,
     ) -> Result<Self, String> {
-        let documents = documents(&directory.join(LOG_KEYS))?;
-        let keys = LogKeys::signed(deployment, authority, pinned, &documents);
-        keys.map(Self::from).map_err(|error| chain(&error))
+        held(&directory.join(LOG_KEYS), deployment, authority, pinned).map(Self::from)
     }
 
     /// The keys as they are now.
@@ -58,6 +56,19 @@ impl KeyRing {
     pub(crate) fn set(&self, keys: LogKeys) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
+}
+
+/// The keys that the signed changes in a folder lead to, from the pinned one.
+///
+/// # Errors
+/// When a file is none, or the line does not hold.
+pub fn held(
+    folder: &Path,
+    deployment: &DeploymentId,
+    authority: &AuthoritySet,
+    pinned: &VerifierKey,
+) -> Result<LogKeys, String> {
+    LogKeys::signed(deployment, authority, pinned, &documents(folder)?).map_err(|error| chain(&error))
 }
 
 fn file_name(number: usize) -> String {

@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicU64;
 
 use evidence::log_key::LogKeys;
 use evidence::signed::Signed;
+use ledger::AuthenticatedReader;
 use ledger::tile::{bundles_for_growth, tiles_for_growth};
-use ledger::{AuthenticatedReader, Note};
 use store::{ContentCheck, DirectoryStore, Key, KeyKind, Replicas, Store, StoreErrorClass};
 
 use crate::chain;

@@ -2,6 +2,7 @@
 //! lost with its key, and a mirror's copy goes on under a key that the authority let follow.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Result;
 use exhibit_verify::Trust;
@@ -41,10 +42,18 @@ fn trust(lab: &Lab, name: &str) -> PathBuf {
     dir
 }
 
-fn verifies(bundle: &Path, trust: &Path) {
-    let trust = Trust::load(trust).unwrap();
+/// By our verifier, and with stock tools alone.
+fn verifies(bundle: &Path, pinned: &Path) {
+    let trust = Trust::load(pinned).unwrap();
     let report = exhibit_verify::verify(bundle, &trust, &mut |_| {}).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
+    let plain = run(Command::new("sh")
+        .arg(lab::checkout().join("packaging/verify.sh"))
+        .arg(bundle)
+        .arg(pinned))
+    .unwrap();
+    let plain = String::from_utf8_lossy(&plain.stdout).into_owned();
+    assert!(plain.contains("ok           log.key"), "{plain}");
 }
 
 fn export(lab: &Lab, incident: &str, name: &str) -> PathBuf {
