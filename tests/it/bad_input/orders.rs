@@ -156,7 +156,9 @@ impl Bench {
         wait_for("the receipt at the endpoint", || {
             let diary = self.field.diary()?;
             let mut stored = diary.iter().filter(|line| line["event"] == "stored");
-            Ok(stored.any(|line| line["order"] == self.order.as_str()).then_some(()))
+            Ok(stored
+                .any(|line| line["order"] == self.order.as_str())
+                .then_some(()))
         })
         .unwrap_or_else(|error| panic!("{error:?}\n{}", self.field.logs()));
     }
