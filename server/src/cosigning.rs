@@ -57,6 +57,8 @@ pub struct WitnessState {
 /// The collector's policy and what cosigners said to it.
 pub struct Cosigning {
     policy: Policy,
+    /// By place in the policy; `None`: comes by itself.
+    clients: Vec<Option<WitnessClient>>,
     log_key: VerifierKey,
     log: Log,
     replicas: Replicas,
@@ -115,11 +117,10 @@ impl Cosigning {
             .keys()
             .extend(policy)
             .map_err(|error| refused(crate::grpc::failure::chain(&error)))?;
+        let mut clients = Vec::new();
         for witness in policy.witnesses() {
-            if let Some(url) = &witness.url {
-                client::check_url(url)
-                    .map_err(|reason| refused(format!("witness {}: {reason}", witness.name)))?;
-            }
+            let client = witness.url.as_deref().map(WitnessClient::new).transpose();
+            clients.push(client.map_err(|reason| refused(format!("witness {}: {reason}", witness.name)))?);
         }
         let state = State {
             heads: Heads::default(),
@@ -127,6 +128,7 @@ impl Cosigning {
         };
         Ok(Self {
             policy,
+            clients,
             log_key,
             log,
             replicas,

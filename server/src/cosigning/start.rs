@@ -10,7 +10,7 @@ use std::time::Duration;
 use ledger::Note;
 use tokio::task::JoinSet;
 
-use super::{Cosigning, TakeError, WitnessClient, contradiction};
+use super::{Cosigning, TakeError, contradiction};
 use crate::collector::blocking;
 
 /// How long a start waits for all of them together.
@@ -42,9 +42,9 @@ impl Cosigning {
     /// `WitnessedMore`: the ledger must not go on from here.
     pub async fn check_at_start(self: &Arc<Self>) -> Result<(), WitnessedMore> {
         let mut asked = JoinSet::new();
-        for witness in self.policy.witnesses() {
-            let Some(url) = &witness.url else { continue };
-            let (client, name) = (WitnessClient::new(url), witness.name.clone());
+        for (witness, client) in self.policy.witnesses().iter().zip(&self.clients) {
+            let Some(client) = client.clone() else { continue };
+            let name = witness.name.clone();
             let origin = self.log_key.name().to_owned();
             asked.spawn(async move {
                 let answer = tokio::time::timeout(PATIENCE, client.checkpoint(&origin)).await;
