@@ -206,6 +206,7 @@ impl Foundation {
         let db = Db::open(&layout.database(), READERS)?;
         let keys = log_key::recorded(log_key::held(&layout, &config)?, &db, purpose)?;
         let replicas = open_replicas(&config, &db)?;
+        log_key::tell_stores(&layout, &replicas)?;
         let staying = replicas
             .stores()
             .iter()

@@ -4,16 +4,18 @@
 
 mod adopt;
 mod files;
+mod level;
 mod propose;
 
 use std::path::{Path, PathBuf};
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
-use evidence::log_key::{LogKeyError, LogKeys};
+use evidence::log_key::{LOG_KEY_CHANGES_MAX, LogKeyError, LogKeys};
 use evidence::signed::Signed;
 use ledger::{KeyType, NoteSigner, VerifierKey};
 use proto::v1;
+use store::{Key, ReplicaError, Replicas, StoreErrorClass};
 
 use crate::collector::Collector;
 use crate::config::Config;
@@ -114,23 +116,68 @@ pub fn is_in_place(layout: &Layout, config: &Config) -> Result<bool, HeldError> 
     Ok(key_in(&layout.log_key(), config.deployment.as_str())?.as_ref() == Some(keys.current()))
 }
 
-/// Takes changes over that a backup is too old to have: each is signed by the authority and leads on from what is here.
+/// The changes that the stores have, from 1 on.
 ///
 /// # Errors
-/// When they do not, or cannot be written.
-pub fn import(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<(), HeldError> {
+/// When one cannot be read.
+pub fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldError> {
+    let mut documents = Vec::new();
+    for number in (1..).take(LOG_KEY_CHANGES_MAX) {
+        let key = Key::log_key(number);
+        match replicas.read(&key) {
+            Ok(bytes) => documents.push(Signed::parse(&bytes).map_err(|source| HeldError::File {
+                path: key.to_string().into(),
+                source,
+            })?),
+            Err(error) if error.class() == StoreErrorClass::NotFound => break,
+            Err(source) => return Err(HeldError::Stores { source }),
+        }
+    }
+    Ok(documents)
+}
+
+/// Every change of the collector's directory, on every store that takes it: who follows the log looks there. A store that does
+/// not is the business of repairs.
+pub(crate) fn tell_stores(layout: &Layout, replicas: &Replicas) -> Result<(), HeldError> {
+    for (number, signed) in (1..).zip(documents(&layout.log_keys())?) {
+        let (key, bytes) = (Key::log_key(number), signed.encode());
+        for store in replicas.stores() {
+            if let Err(error) = store.create(&key, &bytes) {
+                let store = &store.identity().store;
+                tracing::warn!(store, %key, %error, "The store does not take a change of the log key");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The keys that these changes lead to, besides those that the directory has. Nothing is written.
+///
+/// # Errors
+/// When they do not lead on from what is here.
+pub fn led_to(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<LogKeys, HeldError> {
     let known = held(layout, config)?;
-    let skip = known.changes().len();
-    if documents.len() <= skip {
-        return Ok(());
+    if documents.len() <= known.changes().len() {
+        return Ok(known);
     }
     let authority = read_authority(&layout.authority()).map_err(boxed)?;
     let keys = LogKeys::signed(&config.deployment, &authority, known.current(), documents)?;
     keys.continues(&known)?;
-    for (number, signed) in (1..).zip(documents).skip(skip) {
+    Ok(keys)
+}
+
+/// Takes changes over that a backup is too old to have: each is signed by the authority and leads on from what is here. It may
+/// be repeated.
+///
+/// # Errors
+/// When they do not, or cannot be written.
+pub fn import(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<(), HeldError> {
+    let keys = led_to(layout, config, documents)?;
+    let here = self::documents(&layout.log_keys())?.len();
+    for (number, signed) in (1..).zip(documents).skip(here) {
         files::write_change(layout, number, signed).map_err(|source| HeldError::Io { source })?;
     }
-    for placed in keys.changes().iter().skip(skip) {
+    for placed in keys.changes() {
         files::rename_key(layout, &placed.change).map_err(|source| HeldError::Io { source })?;
     }
     Ok(())
@@ -202,6 +249,13 @@ pub enum HeldError {
         /// Why.
         #[source]
         source: crate::ledger::KeyFileError,
+    },
+    /// The stores' copies of the changes.
+    #[error("read the changes of the log key from the stores")]
+    Stores {
+        /// Why.
+        #[source]
+        source: ReplicaError,
     },
     /// The ledger does not record a change that the directory has.
     #[error(

@@ -17,11 +17,12 @@ const BACKOFF_MS_MIN: i64 = 10_000;
 const BACKOFF_MS_MAX: i64 = 3_600_000;
 
 /// Everything a store holds besides the ledger's tiles and its own marker.
-pub(crate) const ROOMS: [&str; 9] = [
+pub(crate) const ROOMS: [&str; 10] = [
     "details/",
     "documents/",
     "ledger/checkpoints/",
     "ledger/cosigned/",
+    "ledger/keys/",
     "ledger/stamps/",
     "quarantine/",
     "seals/",

@@ -87,9 +87,9 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
             make_store(&config.deployment, store, server::clock::now()).context("make a fresh store")?;
         }
     }
-    server::log_key::import(layout, config, &mirror::restore::log_keys(&from)?)
-        .context("take over the changes of the log key")?;
-    let (replicas, key) = open_for_check(config, layout)?;
+    let changes = mirror::restore::log_keys(&from)?;
+    let key = server::log_key::led_to(layout, config, &changes).context("follow the log key")?;
+    let (replicas, _) = open_for_check(config, layout)?;
     let shown = std::io::stderr().is_terminal();
     let target = Target {
         into: &replicas,
@@ -120,6 +120,7 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
         );
         return Ok(None);
     }
+    server::log_key::import(layout, config, &changes).context("take over the changes of the log key")?;
     // The stores are opened again by what follows.
     drop((from, replicas));
     // Before there is a database: no start gets between this and the entry.

@@ -70,7 +70,13 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     }
     fs_err::create_dir_all(&dir)?;
     let mut written = Vec::new();
-    for name in ["authority", "policy", "tsa.pem", "roster_version_min"] {
+    for name in [
+        "authority",
+        "policy",
+        "log-keys.json",
+        "tsa.pem",
+        "roster_version_min",
+    ] {
         if let Some(bytes) = home.read(&format!("trust/{name}"))? {
             write_durably(&dir.join(name), &bytes)?;
             written.push(name);

@@ -5,6 +5,7 @@
 use evidence::entry::{Entry, EntryType};
 use evidence::id::DeploymentId;
 use evidence::log_key::LogKeys;
+use ledger::VerifierKey;
 
 use crate::files::Files;
 use crate::trust::{Trust, chain};
@@ -38,7 +39,7 @@ pub(crate) fn follow(
             shown.push((index, entry, files.required(&format!("{base}.tlog-proof"))?));
         }
     }
-    if shown.is_empty() {
+    if shown.is_empty() && trust.log_keys.is_empty() {
         return Ok((trust.clone(), "the pinned log key".to_owned()));
     }
     shown.sort_by_key(|(index, _, _)| *index);
@@ -47,20 +48,41 @@ pub(crate) fn follow(
     let pinned = pinned
         .find(|key| key.name() == origin)
         .ok_or_else(|| format!("no log key of {origin} is pinned"))?;
+    let line = |from: &VerifierKey, entries: &[(&[u8], &[u8])]| {
+        LogKeys::proven(deployment, &trust.authority, from, entries).map_err(|cause| chain(&cause))
+    };
+    let known: Vec<(&[u8], &[u8])> = trust
+        .log_keys
+        .iter()
+        .map(|(entry, proof)| (entry.as_slice(), proof.as_slice()))
+        .collect();
+    let known = line(pinned, &known).map_err(|why| format!("log-keys.json of the trust directory: {why}"))?;
     let entries: Vec<(&[u8], &[u8])> = shown
         .iter()
         .map(|(_, entry, proof)| (entry.as_slice(), proof.as_slice()))
         .collect();
-    let keys =
-        LogKeys::proven(deployment, &trust.authority, pinned, &entries).map_err(|cause| chain(&cause))?;
+    // A bundle of before the newest change leads to a key that the pinned one followed: both lines begin at one key.
+    let shown = line(known.first(), &entries)?;
+    let (keys, other) = if shown.number() >= known.number() {
+        (&shown, &known)
+    } else {
+        (&known, &shown)
+    };
+    keys.continues(other).map_err(|cause| chain(&cause))?;
     let policy = keys.extend(trust.policy.clone()).map_err(|cause| chain(&cause))?;
-    let said = if keys.current() == pinned {
-        format!("the pinned log key, in force since change {}", keys.number())
+    let said = if shown.current() == pinned {
+        format!("the pinned log key, in force since change {}", shown.number())
+    } else if shown.number() < known.number() {
+        format!(
+            "{}, which was the log's key before change {}",
+            shown.current(),
+            shown.number().saturating_add(1)
+        )
     } else {
         format!(
             "{}, which the pinned authority let follow the pinned log key (change {}): pin it",
-            keys.current(),
-            keys.number()
+            shown.current(),
+            shown.number()
         )
     };
     Ok((

@@ -2,10 +2,15 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use evidence::roster::AuthoritySet;
 use ledger::Policy;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use serde::Deserialize;
+
+const LOG_KEYS: &str = "log-keys.json";
 
 /// Pinned keys and minimum versions (docs/spec/bundle.md, Trust directory).
 #[derive(Debug, Clone)]
@@ -14,6 +19,8 @@ pub struct Trust {
     pub authority: AuthoritySet,
     /// Log key, witnesses, quorum.
     pub policy: Policy,
+    /// Changes of the log key that lead to or from the pinned one: entries and their proofs, from change 1 on.
+    pub log_keys: Vec<(Vec<u8>, Vec<u8>)>,
     /// Certificates of time-stamping authorities; empty: stamps are not checked.
     pub tsa: Vec<CertificateDer<'static>>,
     /// No bundle whose newest roster is older.
@@ -61,6 +68,11 @@ impl Trust {
                 certificates
             }
         };
+        let log_keys = optional(dir, LOG_KEYS).map_err(|cause| error(LOG_KEYS, cause.to_string()))?;
+        let log_keys = match log_keys {
+            None => Vec::new(),
+            Some(bytes) => changes(&bytes).map_err(|why| error(LOG_KEYS, why))?,
+        };
         let minimum = optional(dir, "roster_version_min")
             .map_err(|cause| error("roster_version_min", cause.to_string()))?;
         let roster_version_min = match minimum {
@@ -73,11 +85,29 @@ impl Trust {
         Ok(Self {
             authority,
             policy,
+            log_keys,
             tsa,
             roster_version_min,
             accept_without_quorum: false,
         })
     }
+}
+
+/// One change as the file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    entry: String,
+    proof: String,
+}
+
+fn changes(bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+    let changes: Vec<Change> = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
+    let decode = |text: &str| STANDARD.decode(text).map_err(|cause| cause.to_string());
+    let pairs = changes
+        .iter()
+        .map(|change| Ok((decode(&change.entry)?, decode(&change.proof)?)));
+    pairs.collect()
 }
 
 fn optional(dir: &Path, file: &str) -> std::io::Result<Option<Vec<u8>>> {

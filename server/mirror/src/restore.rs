@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use evidence::entry::{Entry, EntryType};
 use evidence::log_key::LogKeys;
 use evidence::signed::Signed;
 use ledger::AuthenticatedReader;
@@ -127,6 +128,13 @@ pub fn restore(
     let objects = Objects::new(&from, None, &repaired);
     let reader = AuthenticatedReader::new(&objects, size, &root)
         .map_err(|error| RestoreError::Mirror(format!("its tree: {}", chain(&error))))?;
+    let recorded = recorded(&reader, key, size)?;
+    if recorded < key.number() {
+        return Err(RestoreError::BehindKey {
+            held: size,
+            change: recorded.saturating_add(1),
+        });
+    }
     for path in target.newer {
         not_behind(path, &fs_err::read(path)?, key, &reader, &head)?;
     }
@@ -189,6 +197,29 @@ pub fn restore(
     }
     restored.is_whole = true;
     Ok(restored)
+}
+
+/// How many changes of the log key the entries record.
+fn recorded(
+    reader: &AuthenticatedReader<&Objects<'_>>,
+    keys: &LogKeys,
+    size: u64,
+) -> Result<u64, RestoreError> {
+    if keys.changes().is_empty() {
+        return Ok(0);
+    }
+    let mut recorded = 0_u64;
+    for bundle in 0..size.div_ceil(256) {
+        let bodies = reader
+            .entries(bundle)
+            .map_err(|error| RestoreError::Mirror(format!("bundle {bundle}: {}", chain(&error))))?;
+        let changes = bodies.iter().filter(|body| {
+            let type_ = Entry::parse(body).map(|entry| entry.envelope.type_);
+            matches!(type_, Ok(EntryType::KeyRotated | EntryType::LogSuccession))
+        });
+        recorded = recorded.saturating_add(u64::try_from(changes.count()).unwrap_or(u64::MAX));
+    }
+    Ok(recorded)
 }
 
 /// Bundles and tiles, made anew from what the root commits to.
@@ -284,6 +315,17 @@ pub enum RestoreError {
         shown: u64,
         /// The mirror's.
         held: u64,
+    },
+    /// The mirror knows of a key and does not hold the entry that records it.
+    #[error(
+        "this copy has change {change} of the log key and, with {held} entries, not the one that records it: it is behind, and whoever \
+         was shown that key follows no ledger that goes on without it. Use a mirror that is not behind"
+    )]
+    BehindKey {
+        /// The mirror's size.
+        held: u64,
+        /// The change.
+        change: u64,
     },
     /// A new store.
     #[error("write to the new stores: {0}")]

@@ -279,7 +279,8 @@ pub enum StartError {
     Edge(#[from] super::EdgeError),
     /// The checkpoint on a store is not one of this log.
     #[error(
-        "store {store} has a checkpoint that is not of this log: {reason}. Check the paths in `server.toml`"
+        "store {store} has a checkpoint that is not of this log: {reason}. Check the paths in `server.toml`. If the log key changed after this directory's backup was \
+         made, move exhibit.db away and run `exhibit-server rebuild`: the stores have the change"
     )]
     ForeignNote {
         /// Store.

@@ -20,11 +20,12 @@ use ledger::{AuthenticatedReader, VerifierKey};
 use store::{Key, ReplicaError};
 
 use super::files::{self, private_folder, sync};
+use super::level::{LevelError, bring_level};
 use super::{HeldError, documents, held, key_in};
 use crate::config::{Config, ConfigError};
 use crate::db::{Db, DbError};
 use crate::foundation::{Foundation, FoundationError, Layout, Purpose, open_for_check, read_authority};
-use crate::ledger::{PendingEntry, StartError, StoreTiles, SubmitError, verify_head};
+use crate::ledger::{PendingEntry, StoreTiles, SubmitError};
 
 /// What took effect.
 #[derive(Debug, Clone)]
@@ -133,35 +134,30 @@ impl Case {
     fn level(&self, keys: &LogKeys) -> Result<(), AdoptError> {
         let state = Db::open(&self.layout.database(), 1)?.read(crate::db::log::state)?;
         let (replicas, _) = open_for_check(&self.config, &self.layout)?;
+        let head = bring_level(&replicas, keys)?;
+        if head.size != state.size || head.root.0 != state.root {
+            return Err(AdoptError::NotLevel {
+                found: head.size,
+                committed: state.size,
+            });
+        }
+        let unlike = |why: String| AdoptError::OtherHistory {
+            size: self.change.size,
+            why,
+        };
+        let stolen = self.change.reason == Reason::Compromised;
+        if head.size < self.change.size || (stolen && head.size > self.change.size) {
+            return Err(unlike(format!("they have {} entries; propose anew", head.size)));
+        }
         for store in replicas.stores() {
-            let name = store.identity().store.clone();
-            let head = verify_head(store.as_ref(), keys)?;
-            let found = head.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
-            let Some(head) = head
-                .checkpoint
-                .filter(|head| head.size == state.size && head.root.0 == state.root)
-            else {
-                return Err(AdoptError::NotLevel {
-                    store: name,
-                    found,
-                    committed: state.size,
-                });
-            };
-            let unlike = |why: String| AdoptError::OtherHistory {
-                store: name.clone(),
-                size: self.change.size,
-                why,
-            };
-            let stolen = self.change.reason == Reason::Compromised;
-            if head.size < self.change.size || (stolen && head.size > self.change.size) {
-                return Err(unlike(format!("it has {} entries; propose anew", head.size)));
-            }
             let tiles = StoreTiles::new(store.as_ref());
-            let reader = AuthenticatedReader::new(&tiles, head.size, &head.root)
-                .map_err(|error| unlike(error.to_string()))?;
-            let root = ledger::root(&reader, self.change.size).map_err(|error| unlike(error.to_string()))?;
+            let root = AuthenticatedReader::new(&tiles, head.size, &head.root)
+                .map_err(|error| unlike(error.to_string()))
+                .and_then(|reader| {
+                    ledger::root(&reader, self.change.size).map_err(|error| unlike(error.to_string()))
+                })?;
             if root.0 != self.change.root.0 {
-                return Err(unlike("its root is another".to_owned()));
+                return Err(unlike("their root is another".to_owned()));
             }
         }
         Ok(())
@@ -192,16 +188,22 @@ impl Case {
     fn change_keys(&self, destroy_old: bool) -> Result<Option<PathBuf>, AdoptError> {
         let (current, next) = (self.layout.log_key(), self.layout.log_key_next());
         let folder = self.layout.retired_keys();
-        let retired = folder.join(format!("log-{}", self.change.number.saturating_sub(1)));
-        let in_place = self.key_in(&current)?;
-        if in_place.as_ref() == Some(self.change.old.key()) {
-            private_folder(&folder)?;
-            fs_err::rename(&current, &retired)?;
-            sync(&folder)?;
-        } else if in_place.is_some() && in_place.as_ref() != Some(self.change.new.key()) {
-            return Err(AdoptError::OldKey {
-                old: self.change.old.to_string(),
-            });
+        let number = self.change.number.saturating_sub(1);
+        let retired = folder.join(format!("log-{number}"));
+        match self.key_in(&current)? {
+            Some(key) if key == *self.change.new.key() => {}
+            Some(key) => {
+                // Not the key in force: out of a backup that is older than a change before. Nobody believes it, and it is kept.
+                let place = if key == *self.change.old.key() {
+                    retired.clone()
+                } else {
+                    folder.join(format!("log-{number}-{}", hex::encode(key.id())))
+                };
+                private_folder(&folder)?;
+                fs_err::rename(&current, place)?;
+                sync(&folder)?;
+            }
+            None => {}
         }
         if !current.exists() {
             self.check_new_key()?;
@@ -267,9 +269,6 @@ pub enum AdoptError {
     /// The collector's directory or stores.
     #[error("open the collector, which must not be running")]
     Foundation(#[from] FoundationError),
-    /// A store's head.
-    #[error("read the ledger of a store")]
-    Head(#[from] StartError),
     /// The keys so far.
     #[error("read the log's keys")]
     Held(#[from] HeldError),
@@ -287,16 +286,16 @@ pub enum AdoptError {
         /// The document's.
         new: String,
     },
+    /// Stores that are not of one size.
+    #[error("bring the stores to one size")]
+    Level(#[from] LevelError),
     /// Something is committed and not published.
     #[error(
-        "store {store} has {found} entries, the database {committed}: the new key may not sign what belongs to the old one. \
-         Mount the store, or take it out with `exhibit-server store drain` while the old key serves. Without the old key nobody was told of what is beyond \
-         the stores: move exhibit.db away, run `exhibit-server rebuild`, and adopt again"
+        "the stores have {found} entries, the database {committed}: the new key may not sign what belongs to the old one. Nobody was \
+         told of what is beyond the stores: move exhibit.db away, run `exhibit-server rebuild`, and adopt again"
     )]
     NotLevel {
-        /// Store.
-        store: String,
-        /// Its size.
+        /// Their size.
         found: u64,
         /// The database's.
         committed: u64,
@@ -310,10 +309,8 @@ pub enum AdoptError {
         old: String,
     },
     /// Not the history that the authority vouches for.
-    #[error("store {store} does not continue the {size} entries that the authority vouches for: {why}")]
+    #[error("the stores do not continue the {size} entries that the authority vouches for: {why}")]
     OtherHistory {
-        /// Store.
-        store: String,
         /// Entries vouched for.
         size: u64,
         /// How it differs.

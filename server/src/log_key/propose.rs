@@ -8,10 +8,10 @@ use evidence::log_key::{LogKeyChange, LogKeyChangeType, Reason};
 use evidence::time::Time;
 use ledger::{Checkpoint, KeyType, Note, NoteSigner};
 
-use super::{HeldError, held, key_in};
+use super::{HeldError, held, key_in, recorded};
 use crate::config::{Config, ConfigError};
 use crate::db::{Db, DbError};
-use crate::foundation::{FoundationError, Layout, open_for_check};
+use crate::foundation::{FoundationError, Layout, Purpose, open_for_check};
 use crate::ledger::{KeyFileError, create_log_key, origin, verify_head};
 
 /// What was made.
@@ -31,7 +31,11 @@ pub fn propose(directory: &Path, reason: Reason, now: Time) -> Result<Proposed, 
     let layout = Layout::new(directory);
     let config = Config::load(directory)?;
     layout.check_modes()?;
-    let keys = held(&layout, &config)?;
+    let mut keys = held(&layout, &config)?;
+    // One change at a time: the one before must be recorded.
+    if layout.database().exists() {
+        keys = recorded(keys, &Db::open(&layout.database(), 1)?, Purpose::Service)?;
+    }
     let deployment = config.deployment.as_str();
     if key_in(&layout.log_key(), deployment)?.is_none() && reason == Reason::Planned {
         return Err(ProposeError::NoOldKey);

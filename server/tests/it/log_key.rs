@@ -259,3 +259,94 @@ fn a_lost_key_is_followed_by_succession_only() {
     assert_eq!((done.index, done.retired), (2, None));
     assert_eq!(holds(&layout, change.new.key()), 3);
 }
+
+fn copied(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([from, to])
+        .status();
+    assert!(copied.unwrap().success());
+}
+
+#[test]
+fn with_the_old_key_lost_a_store_that_is_behind_is_given_what_the_other_has() {
+    let place = tempfile::tempdir().unwrap();
+    let layout = made(place.path());
+    // Store b as it was before the last entries.
+    copied(&place.path().join("b"), &place.path().join("b.before"));
+    let (_, file) = proposed(&layout, Reason::Planned);
+    adopt(&layout.directory, program(), &file, false).unwrap();
+    fs_err::remove_dir_all(place.path().join("b")).unwrap();
+    fs_err::rename(place.path().join("b.before"), place.path().join("b")).unwrap();
+    fs_err::remove_file(layout.log_key()).unwrap();
+    let (two, file) = proposed(&layout, Reason::Lost);
+    assert_eq!((two.number, two.size), (2, 3));
+    adopt(&layout.directory, program(), &file, false).unwrap();
+    assert_eq!(holds(&layout, two.new.key()), 4);
+    // It has the change of before, too: who follows the log looks in any store.
+    for (store, number) in [("a", 1), ("a", 2), ("b", 1), ("b", 2)] {
+        let kept = place
+            .path()
+            .join(store)
+            .join(format!("ledger/keys/00000{number}.signed"));
+        assert!(kept.exists(), "{store} {number}");
+    }
+}
+
+#[test]
+fn a_directory_from_a_backup_of_before_the_change_is_rebuilt_from_the_stores() {
+    let place = tempfile::tempdir().unwrap();
+    let layout = made(place.path());
+    copied(&layout.directory, &place.path().join("backup"));
+    let (one, file) = proposed(&layout, Reason::Planned);
+    adopt(&layout.directory, program(), &file, false).unwrap();
+    let key = fs_err::read(layout.log_key()).unwrap();
+    fs_err::remove_dir_all(&layout.directory).unwrap();
+    fs_err::rename(place.path().join("backup"), &layout.directory).unwrap();
+    let error = Foundation::open(&layout.directory, program())
+        .map(drop)
+        .unwrap_err();
+    let said = format!("{:#}", anyhow::Error::from(error));
+    assert!(said.contains("exhibit-server rebuild"), "{said}");
+    fs_err::remove_file(layout.database()).unwrap();
+    drop(fs_err::remove_file(layout.directory.join("exhibit.db-wal")));
+    drop(fs_err::remove_file(layout.directory.join("exhibit.db-shm")));
+    rebuild(&layout.directory).unwrap();
+    assert_eq!(layout.log_verifier_key().unwrap(), *one.new.key());
+    // The backup's key is not the log's any more; the newer one, kept elsewhere, is.
+    assert!(Foundation::open(&layout.directory, program()).is_err());
+    fs_err::write(layout.log_key(), key).unwrap();
+    assert_eq!(holds(&layout, one.new.key()), 3);
+}
+
+#[test]
+fn a_key_of_an_older_backup_in_the_place_of_a_lost_one_is_put_away() {
+    let place = tempfile::tempdir().unwrap();
+    let layout = made(place.path());
+    let (_, file) = proposed(&layout, Reason::Planned);
+    let retired = adopt(&layout.directory, program(), &file, false)
+        .unwrap()
+        .retired
+        .unwrap();
+    fs_err::copy(&retired, layout.log_key()).unwrap();
+    let (two, file) = proposed(&layout, Reason::Lost);
+    let done = adopt(&layout.directory, program(), &file, false).unwrap();
+    assert_eq!(done.retired, None, "the old key is lost");
+    assert_eq!(holds(&layout, two.new.key()), 4);
+    assert_eq!(fs_err::read_dir(layout.retired_keys()).unwrap().count(), 2);
+}
+
+#[test]
+fn nothing_is_proposed_while_a_change_is_not_recorded() {
+    let place = tempfile::tempdir().unwrap();
+    let layout = made(place.path());
+    let (one, file) = proposed(&layout, Reason::Planned);
+    // Cut off behind its first durable step.
+    fs_err::create_dir_all(layout.log_keys()).unwrap();
+    fs_err::copy(&file, layout.log_keys().join("000001.signed")).unwrap();
+    let error = propose(&layout.directory, Reason::Planned, day()).unwrap_err();
+    let said = format!("{:#}", anyhow::Error::from(error));
+    assert!(said.contains("log-key adopt"), "{said}");
+    adopt(&layout.directory, program(), &file, false).unwrap();
+    assert_eq!(holds(&layout, one.new.key()), 3);
+}
