@@ -345,4 +345,4 @@ pub enum RebuildError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use evidence::id::MirrorId;
 use ledger::tile::{bundles_for_growth, tiles_for_growth};
 use ledger::{AuthenticatedReader, Note, VerifierKey};
 use store::{ContentCheck, DirectoryStore, Key, KeyKind, Replicas, Store, StoreErrorClass};
@@ -15,6 +16,7 @@ use store::{ContentCheck, DirectoryStore, Key, KeyKind, Replicas, Store, StoreEr
 use crate::chain;
 use crate::config::{Layout, replicas};
 use crate::cosign::LogNote;
+use crate::named::Here;
 use crate::objects::Objects;
 use crate::state::State;
 
@@ -40,6 +42,8 @@ pub struct Left {
     pub stores: Vec<Arc<dyn Store>>,
     /// Notes that it signed itself, with the file that says so.
     pub signed: Vec<(PathBuf, String)>,
+    /// Which mirror it was; `None` where only a store is left.
+    pub mirror: Option<MirrorId>,
 }
 
 /// Opens what a mirror left: its directory (with settings), or one store of it.
@@ -52,6 +56,7 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
         return Ok(Left {
             stores: vec![Arc::new(DirectoryStore::open(from)?)],
             signed: Vec::new(),
+            mirror: None,
         });
     }
     let config = layout
@@ -61,6 +66,7 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
     let state = State::read(from).map_err(|error| RestoreError::Mirror(chain(&error)))?;
     let path = from.join(crate::state::STATE_FILE);
     Ok(Left {
+        mirror: Some(config.mirror),
         stores: stores.stores().to_vec(),
         signed: [state.witnessed, state.held]
             .into_iter()
@@ -123,7 +129,11 @@ pub fn restore(
         .map_err(|error| RestoreError::Mirror(chain(&error)))?
         .into_iter()
         .collect();
-    wanted.extend(crate::named::objects(&reader, &objects, size).map_err(RestoreError::Mirror)?);
+    let here = Here {
+        mirror: left.mirror.as_ref(),
+        now: crate::now(),
+    };
+    wanted.extend(crate::named::objects(&reader, &objects, size, here).map_err(RestoreError::Mirror)?);
     let total = u64::try_from(wanted.len()).unwrap_or(u64::MAX);
     for (number, object) in (1..).zip(wanted) {
         if matches!(
