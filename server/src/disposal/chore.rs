@@ -53,7 +53,7 @@ struct Step {
     plan: Digest,
     object: Object,
     store: Arc<dyn Store>,
-    /// The store is recorded as rid of it, or was made later: it is only looked at whether something came back.
+    /// The store is recorded as rid of it: it is only looked at whether something came back, or a text that stayed may go now.
     is_gone: bool,
 }
 

@@ -105,7 +105,6 @@ mod tests {
     use store::Key;
 
     use super::*;
-    use crate::db::DbError;
     use crate::disposal::chore::tests::{Mood, runtime, scene};
     use crate::rebuild::tests::{INCIDENT, person_act};
 
@@ -138,7 +137,8 @@ mod tests {
             let held: Vec<Key> = told
                 .iter()
                 .skip(from)
-                .filter_map(|(key, held)| held.then(|| key.clone()))
+                .filter(|(_, held)| *held)
+                .map(|(key, _)| key.clone())
                 .collect();
             held
         };
@@ -150,7 +150,7 @@ mod tests {
         let (name, id) = (store.identity().store.clone(), scene.id.0);
         collector
             .db
-            .write(move |tx| Ok::<_, DbError>(hold_marks::again(tx, &name, &id)?))
+            .write(move |tx| hold_marks::again(tx, &name, &id))
             .unwrap();
         runtime.block_on(round(collector, &store)).unwrap();
         assert_eq!(told(objects.len()), objects);
