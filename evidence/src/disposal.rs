@@ -3,6 +3,7 @@
 //! folds the same chain comes to the same answer. Not here: signatures of acts, which each reader checks before it folds;
 //! removing anything (stores).
 
+mod copies;
 mod course;
 mod destruction;
 
@@ -10,11 +11,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::act::Act;
 use crate::digest::Digest;
-use crate::entry::EntryType;
+use crate::entry::{EntryType, Envelope};
 use crate::id::{Actor, DeploymentId, IncidentId, PersonId};
 use crate::time::Time;
 
+pub use copies::{Claim, text_stays};
 pub use course::Course;
 pub use destruction::{Approved, Destruction, DestructionType, Gone, Party, PlanRecord, Waiting};
 
@@ -37,6 +40,23 @@ pub struct Fact<'a> {
     pub detail: Option<Digest>,
     /// Who acted is a person who held the role `approver` then.
     pub is_approver: bool,
+}
+
+impl<'a> Fact<'a> {
+    /// Of an entry with its act, where that is an `exhibit-act-v1`.
+    #[must_use]
+    pub fn of(index: u64, envelope: &'a Envelope, act: Option<&'a Act>, is_approver: bool) -> Self {
+        Self {
+            index,
+            time: envelope.time,
+            type_: envelope.type_,
+            event: envelope.event,
+            refs: &envelope.refs,
+            by: act.map(|act| &act.by),
+            detail: act.and_then(|act| act.detail),
+            is_approver,
+        }
+    }
 }
 
 /// Something that goes as a whole.
@@ -199,7 +219,7 @@ impl Warrant {
 #[non_exhaustive]
 pub enum Refusal {
     /// By a legal hold.
-    #[error("{count} legal holds stand, {first} for one")]
+    #[error("under legal hold; {count} stand, {first} for one")]
     Held {
         /// How many.
         count: usize,

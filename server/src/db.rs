@@ -35,7 +35,7 @@ pub use repair::{
 use writer::Writer;
 
 /// Version of `schema.sql`; another one is refused, and `rebuild` makes a new database.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 /// `application_id` of the file: "EXHB", so that a foreign database is not taken for ours.
 const APPLICATION_ID: i64 = 0x4558_4842;
 /// How long a statement waits for another connection's lock: 10 s. Only a second process makes it wait.

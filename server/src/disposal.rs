@@ -9,6 +9,7 @@ pub mod chore;
 mod fence;
 mod plans;
 mod settle;
+mod texts;
 
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Object};
@@ -29,6 +30,7 @@ pub use brake::Brake;
 pub use fence::{Disposed, fenced, of_collection};
 pub use plans::{plan, show};
 pub use settle::settle;
+pub use texts::text_stays;
 
 /// By how much the time of an entry may lie before the look at the clock that let it through.
 const ENTRY_LAG: std::time::Duration = std::time::Duration::from_secs(5);

@@ -349,4 +349,4 @@ pub enum RebuildError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

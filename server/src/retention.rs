@@ -4,6 +4,7 @@
 //! that is recorded counts at once. Not here: removing anything.
 
 use evidence::digest::Digest;
+use evidence::disposal::Refusal;
 use evidence::time::Time;
 use proto::status::Class;
 use rusqlite::Connection;
@@ -50,19 +51,19 @@ impl Standing {
     ///
     /// # Errors
     /// The first reason why it is kept; a hold before all others.
-    pub fn may_dispose(&self, now: Time) -> Result<(), Kept> {
+    pub fn may_dispose(&self, now: Time) -> Result<(), Refusal> {
         if let Some(first) = self.holds.first() {
-            return Err(Kept::Held {
+            return Err(Refusal::Held {
                 count: self.holds.len(),
                 first: Digest(first.hold),
             });
         }
         if self.is_open {
-            return Err(Kept::Open);
+            return Err(Refusal::Open);
         }
         match self.until {
-            None => Err(Kept::WithoutEnd),
-            Some(until) if now < until => Err(Kept::Until { until }),
+            None => Err(Refusal::WithoutEnd),
+            Some(until) if now < until => Err(Refusal::Until { until }),
             Some(_) => Ok(()),
         }
     }
@@ -77,32 +78,6 @@ impl Standing {
             _ => Ok(()),
         }
     }
-}
-
-/// Why evidence is kept.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Kept {
-    /// By a legal hold.
-    #[error("under legal hold; {count} stand, the first is {first}")]
-    Held {
-        /// How many.
-        count: usize,
-        /// Event id of the oldest.
-        first: Digest,
-    },
-    /// The incident goes on.
-    #[error("the incident is open")]
-    Open,
-    /// Nobody has said for how long.
-    #[error("no retention is set")]
-    WithoutEnd,
-    /// Its time has not come.
-    #[error("it is kept until {until}")]
-    Until {
-        /// Until when.
-        until: Time,
-    },
 }
 
 /// A lock that nobody could lift when the evidence must go.
@@ -185,24 +160,24 @@ mod tests {
         };
         assert_eq!(free.may_dispose(after), Ok(()));
         assert_eq!(free.may_dispose(until), Ok(()));
-        assert_eq!(free.may_dispose(before), Err(Kept::Until { until }));
+        assert_eq!(free.may_dispose(before), Err(Refusal::Until { until }));
         let open = Standing {
             is_open: true,
             ..free.clone()
         };
-        assert_eq!(open.may_dispose(after), Err(Kept::Open));
+        assert_eq!(open.may_dispose(after), Err(Refusal::Open));
         let endless = Standing {
             until: None,
             ..free.clone()
         };
-        assert_eq!(endless.may_dispose(after), Err(Kept::WithoutEnd));
+        assert_eq!(endless.may_dispose(after), Err(Refusal::WithoutEnd));
         for standing in [free, open, endless] {
             let held = Standing {
                 holds: vec![hold(1), hold(2)],
                 ..standing
             };
             let first = Digest([1; 32]);
-            assert_eq!(held.may_dispose(after), Err(Kept::Held { count: 2, first }));
+            assert_eq!(held.may_dispose(after), Err(Refusal::Held { count: 2, first }));
         }
     }
 

@@ -31,12 +31,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::collector::Collector;
+use crate::config::Config;
 use crate::cosigning::{Cosigning, PolicyFileError, WitnessedMore};
 use crate::custody::Custody;
 use crate::db::{self, DbError};
 use crate::endpoints::LiveEndpoints;
 use crate::export::Exports;
-use crate::foundation::{Foundation, FoundationError};
+use crate::foundation::{Foundation, FoundationError, Layout};
 use crate::ingest::budget::Budget;
 use crate::ingest::slots::Slots;
 use crate::ingest::verifier::Program;
@@ -143,7 +144,11 @@ pub fn open(directory: &Path, program: &Program) -> Result<Opened, RunError> {
     {
         return Err(RunError::Unrestored);
     }
-    let foundation = Foundation::open(directory, &program.path)?;
+    attend(Foundation::open(directory, &program.path)?, program)
+}
+
+/// Reads what the database says of persons and connections.
+fn attend(foundation: Foundation, program: &Program) -> Result<Opened, RunError> {
     let newest = foundation
         .db
         .read(db::rosters::newest)?
@@ -204,11 +209,8 @@ fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints
     Ok(())
 }
 
-/// Starts to serve.
-///
-/// # Errors
-/// [`RunError`].
-pub async fn start(opened: Opened) -> Result<Running, RunError> {
+/// Puts a collector together.
+fn assemble(opened: Opened) -> Result<(Collector, Config, Layout), RunError> {
     let Opened {
         foundation,
         people,
@@ -221,34 +223,18 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         layout,
         db,
         replicas,
-        capabilities_lost,
         sequencer,
         certificates,
         ..
     } = foundation;
-    let page = metrics::install()?;
-    metrics::capabilities_lost(capabilities_lost);
     let tsas = config
         .tsas
         .iter()
         .map(|tsa| TsaClient::new(&tsa.url, Duration::from_secs(tsa.timeout_s)))
         .collect::<Result<Vec<_>, _>>()?;
-    let stamp_every = config
-        .tsas
-        .iter()
-        .map(|tsa| Duration::from_secs(tsa.every_s))
-        .collect();
     let cosigning = Cosigning::open(&layout.directory, sequencer.log().clone(), replicas.clone())?;
     let cosigning = Arc::new(cosigning);
-    // Nobody has submitted anything yet: what is signed from here on is new.
-    cosigning.check_at_start().await?;
-    if !cosigning.policy().needs_cosigners() {
-        tracing::info!("No quorum of cosigners is asked for: nobody outside vouches for the ledger");
-    }
     let log_key = sequencer.log().verifier_key().to_string();
-    if !replicas.at_best().independent {
-        tracing::warn!("The stores are not independent: one failure can take all copies");
-    }
     let collector = Collector {
         deployment: config.deployment.clone(),
         id: config.collector.clone(),
@@ -283,6 +269,36 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
+    Ok((collector, config, layout))
+}
+
+/// A collector over these parts that serves nobody and does nothing by itself.
+#[cfg(test)]
+pub(crate) fn unserved(foundation: Foundation, program: &Program) -> Result<Collector, RunError> {
+    Ok(assemble(attend(foundation, program)?)?.0)
+}
+
+/// Starts to serve.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn start(opened: Opened) -> Result<Running, RunError> {
+    let page = metrics::install()?;
+    metrics::capabilities_lost(opened.foundation.capabilities_lost);
+    let (collector, config, layout) = assemble(opened)?;
+    // Nobody has submitted anything yet: what is signed from here on is new.
+    collector.cosigning.check_at_start().await?;
+    if !collector.cosigning.policy().needs_cosigners() {
+        tracing::info!("No quorum of cosigners is asked for: nobody outside vouches for the ledger");
+    }
+    if !collector.replicas.at_best().independent {
+        tracing::warn!("The stores are not independent: one failure can take all copies");
+    }
+    let stamp_every = config
+        .tsas
+        .iter()
+        .map(|tsa| Duration::from_secs(tsa.every_s))
+        .collect();
     let collector = Arc::new(collector);
     let bound = listeners::bind(&collector, &config.listen)?;
     let metrics_listener = match config.listen.metrics {

@@ -38,17 +38,9 @@ pub(crate) fn course(
             }
             _ => None,
         };
-        let fact = Fact {
-            index: proven.index,
-            time: envelope.time,
-            type_: envelope.type_,
-            event: envelope.event,
-            refs: &envelope.refs,
-            by: act.as_ref().map(|act| &act.by),
-            detail: act.as_ref().and_then(|act| act.detail),
-            is_approver: envelope.type_ == EntryType::DispositionApproved
-                && is_approver(files, proven, rosters)?,
-        };
+        let is_approver =
+            envelope.type_ == EntryType::DispositionApproved && is_approver(files, proven, rosters)?;
+        let fact = Fact::of(proven.index, envelope, act.as_ref(), is_approver);
         course
             .judge(&fact)
             .map_err(|refusal| format!("{} at {}: {refusal}", envelope.type_, proven.index))?;

@@ -53,7 +53,12 @@ pub struct Course {
     /// Behind the last entry that changes what a plan must name.
     changed: u64,
     collections: Vec<(u64, Digest)>,
-    details: Vec<(u64, Digest)>,
+    /// Copies that the collector had of a collection when it was stored.
+    pub(super) copies: BTreeMap<Digest, u64>,
+    /// Texts, and who names them.
+    details: BTreeSet<(Digest, u64)>,
+    /// The reasons of approvals outlive what they destroy: a certificate needs them.
+    pub(super) reasons: BTreeSet<Digest>,
     pub(super) plans: BTreeMap<Digest, Proposed>,
     pub(super) stated: BTreeSet<(Digest, MirrorId)>,
     pub(super) gone: Vec<Left>,
@@ -72,7 +77,9 @@ impl Course {
             until: None,
             changed: 0,
             collections: Vec::new(),
-            details: Vec::new(),
+            copies: BTreeMap::new(),
+            details: BTreeSet::new(),
+            reasons: BTreeSet::new(),
             plans: BTreeMap::new(),
             stated: BTreeSet::new(),
             gone: Vec::new(),
@@ -124,32 +131,31 @@ impl Course {
         }
     }
 
-    /// True when an act of this chain names the text.
-    #[must_use]
-    pub fn names_text(&self, detail: &Digest) -> bool {
-        self.details.iter().any(|(_, named)| named == detail)
+    /// The last entry that names a text, reasons of approvals aside.
+    pub(super) fn named(&self, text: &Digest) -> Option<u64> {
+        let mut named = self.details.range((*text, 0)..=(*text, u64::MAX));
+        named.next_back().map(|(_, seq)| *seq)
     }
 
     /// What there is to go out of the first `count` entries.
     #[must_use]
     pub fn plan(&self, count: u64) -> Plan {
         let from = self.planned(count);
-        let of = |named: &[(u64, Digest)]| {
-            let within = named.iter().filter(|(seq, _)| (from..count).contains(seq));
-            within.map(|(_, id)| *id).collect()
-        };
+        let within = |seq: &u64| (from..count).contains(seq);
+        let collections = self.collections.iter().filter(|(seq, _)| within(seq));
+        let details = self.details.iter().filter(|(_, seq)| within(seq));
         Plan {
             deployment: self.deployment.clone(),
             incident: self.incident.clone(),
             from,
             count,
-            collections: of(&self.collections),
-            details: of(&self.details),
+            collections: collections.map(|(_, id)| *id).collect(),
+            details: details.map(|(text, _)| *text).collect(),
         }
     }
 
     /// Behind the last entry that plans approved before `count` looked at.
-    fn planned(&self, count: u64) -> u64 {
+    pub(super) fn planned(&self, count: u64) -> u64 {
         let approved = self.plans.values().filter_map(|proposed| {
             let (seq, _) = proposed.approved?;
             (seq < count).then_some(proposed.plan.count)
@@ -294,9 +300,14 @@ impl Course {
         use EntryType as T;
         let seq = self.next;
         self.next = self.next.saturating_add(1);
-        // The reasons of approvals outlive what they destroy: a certificate needs them.
-        if let Some(detail) = fact.detail.filter(|_| fact.type_ != T::DispositionApproved) {
-            self.details.push((seq, detail));
+        match fact.detail {
+            Some(reason) if fact.type_ == T::DispositionApproved => {
+                self.reasons.insert(reason);
+            }
+            Some(text) => {
+                self.details.insert((text, seq));
+            }
+            None => {}
         }
         let name = fact.type_.as_str();
         if ["collection.", "incident.", "intake.", "order."]
@@ -320,6 +331,10 @@ impl Course {
             T::CollectionStarted => {
                 self.collections
                     .extend(digest(fact, "collection").ok().map(|id| (seq, id)));
+            }
+            T::CollectionStored => {
+                self.copies
+                    .extend(digest(fact, "collection").ok().zip(number(fact, "copies").ok()));
             }
             T::EvidenceReplicated => {
                 let mirror = value(fact, "mirror").and_then(|mirror| mirror.parse().ok());

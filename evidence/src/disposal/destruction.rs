@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::course::Approval;
-use super::{Course, Object, Place};
+use super::{Course, Place};
 use crate::digest::Digest;
 use crate::document::document_type;
 use crate::id::{DeploymentId, IncidentId, MirrorId, PersonId};
@@ -49,7 +49,7 @@ pub struct PlanRecord {
     pub approved: Vec<Approved>,
     /// What is gone, in the order of the entries.
     pub gone: Vec<Gone>,
-    /// Mirrors that stated to hold something and have not confirmed that it is gone.
+    /// Mirrors that hold something ([`Course::holders`]) and have not confirmed that it is gone.
     pub waiting: Vec<Waiting>,
 }
 
@@ -168,28 +168,5 @@ impl Course {
             entries: self.len(),
             plans: plans.collect(),
         })
-    }
-
-    /// Objects of a plan with the mirrors that stated to hold them and did not confirm. A mirror holds every text of an incident.
-    #[must_use]
-    pub fn unconfirmed(&self, plan: &Digest, objects: &[Object]) -> Vec<(Object, MirrorId)> {
-        let mut found = Vec::new();
-        for object in objects {
-            let holders: BTreeSet<&MirrorId> = self
-                .stated
-                .iter()
-                .filter(|(id, _)| match object {
-                    Object::Collection(wanted) => wanted == id,
-                    Object::Details(_) => true,
-                })
-                .map(|(_, mirror)| mirror)
-                .collect();
-            for mirror in holders {
-                if !self.is_gone(plan, object, &Place::Mirror(mirror.clone())) {
-                    found.push((object.clone(), mirror.clone()));
-                }
-            }
-        }
-        found
     }
 }

@@ -378,3 +378,126 @@ fn the_certificate_says_who_approved_what_is_gone_and_who_has_not_confirmed() {
         ]
     );
 }
+
+/// Stored in two copies, stated by a mirror, approved by two persons.
+fn approved() -> (Chain, Plan, Object) {
+    let mut chain = Chain::ready();
+    let refs = [("collection", id(2).to_string()), ("copies", "2".to_owned())];
+    chain.add(EntryType::CollectionStored, &refs, "", None);
+    state(&mut chain, "backup-1");
+    let plan = chain.course.plan(chain.course.len());
+    chain.approve(&plan, "ada").unwrap();
+    chain.approve(&plan, "bob").unwrap();
+    (chain, plan, Object::Collection(id(2)))
+}
+
+fn state(chain: &mut Chain, mirror: &str) {
+    let refs = [("collection", id(2).to_string()), ("mirror", mirror.to_owned())];
+    chain.add(
+        EntryType::EvidenceReplicated,
+        &refs,
+        &format!("mirror:{mirror}"),
+        None,
+    );
+}
+
+#[test]
+fn after_a_hold_only_what_is_gone_from_here_or_from_every_store_may_be_missing() {
+    let (mut chain, plan, object) = approved();
+    let (first, second, late) = (
+        "backup-1".parse().unwrap(),
+        "backup-2".parse().unwrap(),
+        "backup-3".parse().unwrap(),
+    );
+    let may_lack =
+        |chain: &Chain, here: Option<&crate::id::MirrorId>| chain.course.may_lack(&id(2), here, chain.now());
+    assert!(
+        !chain.course.may_lack(&id(9), Some(&first), chain.now()),
+        "no plan names it"
+    );
+    assert!(may_lack(&chain, Some(&first)) && may_lack(&chain, None));
+    state(&mut chain, "backup-2");
+    chain.gone(&plan, &object, "one").unwrap();
+    chain.gone(&plan, &object, "mirror:backup-1").unwrap();
+    let hold = chain.hold();
+    assert!(may_lack(&chain, Some(&first)), "it confirmed");
+    assert!(
+        !may_lack(&chain, Some(&second)),
+        "gone elsewhere is not gone here"
+    );
+    assert!(!may_lack(&chain, Some(&late)), "a store has it yet");
+    assert!(!may_lack(&chain, None));
+    chain.release(hold);
+    chain.gone(&plan, &object, "two").unwrap();
+    let hold = chain.hold();
+    assert!(!may_lack(&chain, Some(&second)), "it said that it holds a copy");
+    assert!(may_lack(&chain, Some(&late)), "nobody can give it a copy");
+    assert!(
+        !may_lack(&chain, None),
+        "the copy may be the one of who did not confirm"
+    );
+    chain.gone(&plan, &object, "mirror:backup-2").unwrap();
+    assert!(may_lack(&chain, Some(&second)) && may_lack(&chain, None));
+    chain.release(hold);
+}
+
+#[test]
+fn whoever_could_hold_a_copy_before_the_stores_gave_theirs_up_must_confirm() {
+    let (mut chain, plan, object) = approved();
+    let digest = plan.digest();
+    let texts = Object::Details(INCIDENT.parse().unwrap());
+    let late = "backup-3".parse().unwrap();
+    let must =
+        |chain: &Chain, object: &Object, since| chain.course.must_confirm(&digest, object, &late, since);
+    // Admitted behind the approvals, while a hold stood: it could still get a copy.
+    let hold = chain.hold();
+    let between = chain.course.approved_at(&digest).unwrap() + 1;
+    assert!(must(&chain, &object, between) && must(&chain, &texts, between));
+    chain.release(hold);
+    chain.gone(&plan, &object, "one").unwrap();
+    assert_eq!(chain.course.left_stores(&digest, &object), None);
+    chain.gone(&plan, &object, "two").unwrap();
+    let end = chain.course.left_stores(&digest, &object).unwrap();
+    assert!(must(&chain, &object, between) && must(&chain, &object, end - 1));
+    assert!(!must(&chain, &object, end) && must(&chain, &texts, end));
+    // Who said that it holds one is asked whenever it came, and the certificate names it.
+    state(&mut chain, "backup-3");
+    assert!(must(&chain, &object, end));
+    let certificate = chain.course.destruction(&BTreeSet::new()).unwrap();
+    let waiting = certificate.plans[0].waiting.iter();
+    let evidence: Vec<_> = waiting
+        .filter(|one| one.object == object.to_string())
+        .map(|one| one.mirror.as_str())
+        .collect();
+    assert_eq!(evidence, ["backup-1", "backup-3"]);
+}
+
+#[test]
+fn a_text_goes_when_no_chain_that_names_it_keeps_it() {
+    // Two incidents that name one text, each of them to go.
+    let (mut one, plan, _) = approved();
+    let (mut two, _, _) = approved();
+    let stays = |chains: &[&Chain], text| {
+        let claims = chains
+            .iter()
+            .filter_map(|chain| chain.course.claim(&text, chain.now()));
+        text_stays(false, claims)
+    };
+    assert!(!stays(&[&one, &two], id(1)), "each would wait for the other");
+    assert!(text_stays(true, one.course.claim(&id(1), one.now())));
+    let hold = two.hold();
+    assert!(stays(&[&one, &two], id(1)));
+    two.release(hold);
+    let open = Chain::ready();
+    assert!(stays(&[&one, &open], id(1)), "not approved there");
+    // The reason of an approval, of whichever chain, stays for the certificate.
+    assert!(stays(&[&one], id(50)));
+    // Named again behind the plan: it waits for the next one.
+    assert_eq!(one.course.claim(&id(77), one.now()), None);
+    one.add(EntryType::EvidenceAccessed, &[], "", Some(id(1)));
+    assert!(stays(&[&one], id(1)) && plan.details.contains(&id(1)));
+    let next = one.course.plan(one.course.len());
+    one.approve(&next, "ada").unwrap();
+    one.approve(&next, "bob").unwrap();
+    assert!(!stays(&[&one, &two], id(1)));
+}

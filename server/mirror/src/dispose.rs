@@ -1,11 +1,11 @@
-//! Destroys the own copy of what two persons disposed of, and confirms it (docs/spec/mirror.md, *Disposal*).
+//! Destroys the own copy of what two persons disposed of, and keeps the confirmation (docs/spec/mirror.md, *Disposal*).
 //!
-//! Guarantee: only what the checked ledger's approvals name goes, while nothing keeps it at the checkpoint that is held; the
-//! confirmation is kept before it is sent, and sent again until the ledger has it: the same bytes, one entry. A crash in
-//! between leaves less than before; the next round goes on.
+//! Guarantee: only what the checked ledger's approvals name goes, while nothing keeps it at the checkpoint that is held; a
+//! confirmation is kept before it is sent: the same bytes, one entry. A crash in between leaves less than before; the next
+//! round goes on. Not here: when, and sending (`run`).
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use evidence::act::{Act, ActNonce, ActType};
 use evidence::digest::Digest;
@@ -14,127 +14,157 @@ use evidence::entry::EntryType;
 use evidence::id::{Actor, Chain, MirrorId};
 use evidence::signed::Signed;
 use evidence::time::Time;
-use store::{Disposable, Replicas};
+use store::{Disposable, Replicas, StoreError};
 
 use crate::chain;
 use crate::keys::Keys;
 use crate::rules::Doomed;
 use crate::state::replace;
 
-/// A plan's object with the texts that stay because another incident names them, too.
+/// A plan's object with the texts of it that stay, by another chain's word.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// What.
     pub doomed: Doomed,
     /// Texts that stay.
-    pub shared: Vec<Digest>,
+    pub stays: Vec<Digest>,
 }
 
-/// Where confirmations are kept, and who signs them.
-pub struct Parts<'a> {
-    /// The folder of confirmations.
-    pub folder: PathBuf,
-    /// The own stores.
-    pub own: &'a Replicas,
-    /// This mirror.
-    pub mirror: &'a MirrorId,
-    /// Its keys.
-    pub keys: &'a Keys,
-    /// Said no when the mirror ends.
-    pub go_on: &'a dyn Fn() -> bool,
+impl Job {
+    /// What it is of which plan.
+    #[must_use]
+    pub fn id(&self) -> (Digest, Object) {
+        (self.doomed.plan, self.doomed.object.clone())
+    }
 }
 
-/// What became of a job.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It is gone; this says so.
-    Confirm(Box<Signed>),
-    /// The mirror ends.
-    Stopped,
+/// A store did not let it go.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct Kept {
+    /// In words.
+    pub why: String,
+    /// When a lock on it ends, where the store tells.
+    pub until: Option<SystemTime>,
 }
 
-impl Parts<'_> {
-    /// Destroys an object and gives the confirmation to send.
+impl From<StoreError> for Kept {
+    fn from(error: StoreError) -> Self {
+        Self {
+            why: chain(&error),
+            until: match error {
+                StoreError::Locked { until, .. } => until,
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Destroys an object in every own store; gives how many stored objects went, `None` when `go_on` said no.
+///
+/// # Errors
+/// `Kept`; what went before that is gone.
+pub fn destroy(own: &Replicas, job: &Job, go_on: &dyn Fn() -> bool) -> Result<Option<u64>, Kept> {
+    let warrant = &job.doomed.warrant;
+    let objects: Vec<Disposable> = match &job.doomed.object {
+        Object::Collection(id) => vec![Disposable::Collection(id.0)],
+        Object::Details(_) => {
+            let details = warrant.plan().details.iter();
+            details
+                .filter(|digest| !job.stays.contains(digest))
+                .map(|digest| Disposable::Detail(digest.0))
+                .collect()
+        }
+    };
+    let mut count = 0_u64;
+    for store in own.stores() {
+        for object in &objects {
+            let done = store.dispose(object, warrant, go_on)?;
+            count = count.saturating_add(done.count);
+            if !done.is_all {
+                return Ok(None);
+            }
+        }
+    }
+    if count > 0 {
+        tracing::info!(object = %job.doomed.object, plan = %job.doomed.plan, count, "The own copy is destroyed");
+    }
+    Ok(Some(count))
+}
+
+/// Signed confirmations that wait for their entries, in a folder.
+pub struct Confirmations(PathBuf);
+
+impl Confirmations {
+    /// Of a mirror's directory.
+    #[must_use]
+    pub fn of(directory: &Path) -> Self {
+        Self(directory.join("disposed"))
+    }
+
+    /// Whether there is one.
+    #[must_use]
+    pub fn has(&self, plan: &Digest, object: &Object) -> bool {
+        self.0.join(name_of(plan, object)).exists()
+    }
+
+    /// The one that is kept.
     ///
     /// # Errors
-    /// In words: a store that does not let it go, or a file.
-    pub fn dispose(&self, job: &Job, at: Time) -> Result<Outcome, String> {
-        let Some(count) = self.destroy(job)? else {
-            return Ok(Outcome::Stopped);
-        };
-        let name = name_of(&job.doomed);
-        // Kept before: the same act, whatever is counted now.
-        if let Ok(kept) = fs_err::read(self.folder.join(&name)) {
-            let act = Signed::parse(&kept).map_err(|error| format!("{name}: {}", chain(&error)))?;
-            return Ok(Outcome::Confirm(Box::new(act)));
+    /// In words: the file.
+    pub fn read(&self, plan: &Digest, object: &Object) -> Result<Option<Signed>, String> {
+        let name = name_of(plan, object);
+        match fs_err::read(self.0.join(&name)) {
+            Ok(kept) => Signed::parse(&kept)
+                .map(Some)
+                .map_err(|error| format!("{name}: {}", chain(&error))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
         }
-        let plan = job.doomed.warrant.plan();
+    }
+
+    /// Signs and keeps one, unless there is one: the same act, whatever was counted since.
+    ///
+    /// # Errors
+    /// In words: the file.
+    pub fn keep(
+        &self,
+        job: &Job,
+        count: u64,
+        at: Time,
+        mirror: &MirrorId,
+        keys: &Keys,
+    ) -> Result<(), String> {
+        let (plan, object) = (&job.doomed.plan, &job.doomed.object);
+        if self.has(plan, object) {
+            return Ok(());
+        }
+        let named = job.doomed.warrant.plan();
         let act = Act {
             type_: ActType,
-            deployment: plan.deployment.clone(),
+            deployment: named.deployment.clone(),
             act: EntryType::DispositionConfirmed,
-            incident: Chain::Incident(plan.incident.clone()),
+            incident: Chain::Incident(named.incident.clone()),
             at,
-            by: Actor::Mirror(self.mirror.clone()),
+            by: Actor::Mirror(mirror.clone()),
             refs: evidence::pairs::sorted([
                 ("count", count.to_string()),
-                ("mirror", self.mirror.to_string()),
-                ("object", job.doomed.object.to_string()),
-                ("plan", job.doomed.plan.to_string()),
+                ("mirror", mirror.to_string()),
+                ("object", object.to_string()),
+                ("plan", plan.to_string()),
             ]),
             fields: Vec::new(),
             detail: None,
             nonce: ActNonce::ByContent,
         };
-        let act = Signed::sign(&act, &[&self.keys.act]).map_err(|error| chain(&error))?;
-        replace(&self.folder, &name, &act.encode()).map_err(|error| format!("{name}: {error}"))?;
-        Ok(Outcome::Confirm(Box::new(act)))
-    }
-
-    fn destroy(&self, job: &Job) -> Result<Option<u64>, String> {
-        let warrant = &job.doomed.warrant;
-        let objects: Vec<Disposable> = match &job.doomed.object {
-            Object::Collection(id) => vec![Disposable::Collection(id.0)],
-            Object::Details(_) => {
-                let details = warrant.plan().details.iter();
-                details
-                    .filter(|digest| !job.shared.contains(digest))
-                    .map(|digest| Disposable::Detail(digest.0))
-                    .collect()
-            }
-        };
-        let mut count = 0_u64;
-        for store in self.own.stores() {
-            for object in &objects {
-                match store.dispose(object, warrant, self.go_on) {
-                    Ok(Some(one)) => count = count.saturating_add(one),
-                    Ok(None) => return Ok(None),
-                    Err(error) => return Err(chain(&error)),
-                }
-            }
-        }
-        if count > 0 {
-            tracing::info!(object = %job.doomed.object, plan = %job.doomed.plan, count, "The own copy is destroyed");
-        }
-        Ok(Some(count))
+        let act = Signed::sign(&act, &[&keys.act]).map_err(|error| chain(&error))?;
+        fs_err::create_dir_all(&self.0).map_err(|error| error.to_string())?;
+        let name = name_of(plan, object);
+        replace(&self.0, &name, &act.encode()).map_err(|error| format!("{name}: {error}"))
     }
 }
 
 /// The file that keeps a confirmation.
-fn name_of(doomed: &Doomed) -> String {
-    let object = doomed.object.to_string().replace('/', "-");
-    format!("{}-{object}.signed", doomed.plan)
-}
-
-/// Statements that were sent and not seen in the ledger yet, and when.
-pub type Sent = BTreeMap<(Digest, Object), std::time::Instant>;
-
-/// Makes the folder of confirmations.
-///
-/// # Errors
-/// Of the file system.
-pub fn folder(directory: &Path) -> std::io::Result<PathBuf> {
-    let folder = directory.join("disposed");
-    fs_err::create_dir_all(&folder)?;
-    Ok(folder)
+fn name_of(plan: &Digest, object: &Object) -> String {
+    format!("{plan}-{}.signed", object.to_string().replace('/', "-"))
 }

@@ -1,22 +1,34 @@
-//! Every object that a ledger says there is: documents, lists, texts, stamps, and the evidence that mirrors stated to hold and
-//! nobody destroyed on two persons' word.
+//! Every object that a mirror's copy must have, as its ledger says: documents, lists, texts, stamps, and the evidence that mirrors
+//! stated to hold, but for what the course of a disposal lets be missing here.
 //!
 //! Guarantee: names come from verified entries and from what these name by digest, never from a listing. Not here: whether
-//! the objects are whole. Memory: 100 bytes an object.
+//! the objects are whole. Memory: 100 bytes an object, and the courses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::disposal::Object;
-use evidence::entry::{ActObject, ActPlace, Entry, EntryType};
+use evidence::digest::Digest;
+use evidence::disposal::{Course, Fact};
+use evidence::entry::{ActDocument, ActObject, ActPlace, Entry, EntryType};
+use evidence::id::{IncidentId, MirrorId};
 use evidence::manifest::Manifest;
 use evidence::seal::Seal;
 use evidence::signed::Signed;
+use evidence::time::Time;
 use ledger::AuthenticatedReader;
 use store::Key;
 
 use crate::chain;
 use crate::objects::Objects;
-use crate::rules::objects_of;
+use crate::rules::{objects_of, read_act};
+
+/// Whose copy it is, and when it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Here<'a> {
+    /// The mirror; `None`: a store of one, it is not known which.
+    pub mirror: Option<&'a MirrorId>,
+    /// The time: retentions end by themselves.
+    pub now: Time,
+}
 
 /// Keys of all of them. Where a document is damaged, what it would have named is not known: it is among them itself.
 ///
@@ -26,10 +38,12 @@ pub fn objects(
     reader: &AuthenticatedReader<&Objects<'_>>,
     objects: &Objects<'_>,
     size: u64,
+    here: Here<'_>,
 ) -> Result<BTreeSet<Key>, String> {
     let mut keys = BTreeSet::new();
-    let mut manifests: BTreeMap<String, Key> = BTreeMap::new();
-    let (mut replicated, mut destroyed) = (BTreeSet::new(), BTreeSet::new());
+    let mut manifests: BTreeMap<Digest, Key> = BTreeMap::new();
+    let mut replicated: BTreeSet<(IncidentId, Digest)> = BTreeSet::new();
+    let mut courses: BTreeMap<IncidentId, Course> = BTreeMap::new();
     for bundle in 0..size.div_ceil(256) {
         let bodies = reader
             .entries(bundle)
@@ -49,30 +63,43 @@ pub fn objects(
                     .ok()
                     .and_then(|bytes| ActObject::parse(&bytes).ok()),
             };
-            if let Some(act) = act {
-                keys.extend(objects_of(envelope, &act).unwrap_or_default());
+            if let Some(act) = &act {
+                keys.extend(objects_of(envelope, act).unwrap_or_default());
             }
-            let collection = || envelope.reference("collection").unwrap_or_default().to_owned();
+            let Some(incident) = envelope.incident.incident() else {
+                continue;
+            };
+            let is_act = envelope.type_.rule().document == ActDocument::Act;
+            let act = act.filter(|_| is_act).and_then(|act| read_act(&act).ok());
+            let index = bundle
+                .saturating_mul(256)
+                .saturating_add(u64::try_from(place).unwrap_or(0));
+            // Rules judged it before it was held: signatures, roles, what kept the evidence.
+            courses
+                .entry(incident.clone())
+                .or_insert_with(|| Course::new(envelope.deployment.clone(), incident.clone()))
+                .apply(&Fact::of(index, envelope, act.as_ref(), false));
+            let collection = envelope.reference("collection");
+            let Some(collection) = collection.and_then(|id| Digest::from_hex(id).ok()) else {
+                continue;
+            };
             match envelope.type_ {
                 EntryType::CollectionStored => {
-                    manifests.insert(collection(), document);
+                    manifests.insert(collection, document);
                 }
                 EntryType::EvidenceReplicated => {
-                    replicated.insert(collection());
-                }
-                // Held by rules that asked for both approvals: destroyed somewhere, it is to be had nowhere.
-                EntryType::DispositionExecuted | EntryType::DispositionConfirmed => {
-                    let object = envelope.reference("object").unwrap_or_default();
-                    if let Ok(Object::Collection(id)) = object.parse() {
-                        destroyed.insert(id.to_string());
-                    }
+                    replicated.insert((incident.clone(), collection));
                 }
                 _ => {}
             }
         }
     }
-    for collection in replicated.difference(&destroyed) {
-        if let Some(manifest) = manifests.get(collection) {
+    for (incident, collection) in replicated {
+        let may_lack = |course: &Course| course.may_lack(&collection, here.mirror, here.now);
+        if courses.get(&incident).is_some_and(may_lack) {
+            continue;
+        }
+        if let Some(manifest) = manifests.get(&collection) {
             evidence(manifest, objects, &mut keys);
         }
     }

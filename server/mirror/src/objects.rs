@@ -24,6 +24,8 @@ pub struct Objects<'a> {
     pending: RefCell<Vec<(Key, Vec<u8>)>>,
     /// Tiles come from the source first: those of the own store did not verify.
     distrust_own: Cell<bool>,
+    /// Texts are not asked of the source.
+    own_texts: bool,
 }
 
 impl<'a> Objects<'a> {
@@ -36,6 +38,16 @@ impl<'a> Objects<'a> {
             repaired,
             pending: RefCell::default(),
             distrust_own: Cell::new(false),
+            own_texts: false,
+        }
+    }
+
+    /// The same, but a text that the own store lacks is lost: a replay must not wait for what a disposal may have destroyed.
+    #[must_use]
+    pub fn with_own_texts(self) -> Self {
+        Self {
+            own_texts: true,
+            ..self
         }
     }
 
@@ -121,7 +133,8 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// `ObjectError`.
     pub fn fetch(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
-        let Some(source) = self.source else {
+        let is_asked = !(self.own_texts && key.kind() == KeyKind::Detail);
+        let Some(source) = self.source.filter(|_| is_asked) else {
             return Err(ObjectError::Lost { key: key.to_string() });
         };
         let bytes = source.fetch(key)?;

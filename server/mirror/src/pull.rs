@@ -70,11 +70,23 @@ impl Follower {
         };
         log_keys::keep(parts)?;
         if let Some(held) = parts.cosigner.last(Role::Mirror) {
-            let objects = Objects::new(parts.own, parts.source, parts.repaired);
+            let objects = Objects::new(parts.own, parts.source, parts.repaired).with_own_texts();
             follower.entries(parts, &objects, &held.log)?;
             follower.finish(parts, &held.log)?;
+            follower.texts(parts);
         }
         Ok(follower)
+    }
+
+    /// Asks for texts that the replay did not find and no disposal destroyed. A source that is away is asked by the next round.
+    fn texts(&mut self, parts: &Parts<'_>) {
+        let objects = Objects::new(parts.own, parts.source, parts.repaired);
+        for text in self.rules.texts_to_ask(crate::now()) {
+            match objects.get(&Key::detail(text.as_bytes())) {
+                Err(ObjectError::Source(SourceError::Away { .. })) => return,
+                result => self.rules.text_was_asked(&text, result.is_ok()),
+            }
+        }
     }
 
     /// The entries' state.
@@ -92,6 +104,7 @@ impl Follower {
         if let Some(file) = cosigner.fraud() {
             return Err(CosignError::Stopped { file }.into());
         }
+        self.texts(parts);
         let pins = cosigner.pins();
         // A mirror that begins needs the whole line: `log.genesis` names its first key.
         if self.rules.next() == 0 {

@@ -1,14 +1,15 @@
 //! Gives a person one stored object, against the proof that the access to it is in the ledger (docs/spec/mirror.md, *Release*).
 //!
 //! Guarantee: the access was recorded, under the log's key and in the history that this mirror holds; nothing leaves but the
-//! object that the entry names, whole. Works while the mirror runs; reads only. Not here: items, which lie in segments beside others.
+//! object that the entry names, whole; nothing that an approved plan destroys, unless a hold keeps it. Works while the mirror runs; reads only. Not here: items, which lie in segments beside others.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 use evidence::digest::Digest;
-use evidence::entry::{Entry, EntryType};
+use evidence::disposal::{Course, Fact, Object};
+use evidence::entry::{ActDocument, Entry, EntryType, Envelope};
 use evidence::manifest::Manifest;
 use evidence::seal::Seal;
 use evidence::signed::Signed;
@@ -19,7 +20,7 @@ use crate::chain;
 use crate::config::{ConfigError, Layout, open_stores_to_read};
 use crate::cosign::LogNote;
 use crate::objects::Objects;
-use crate::rules::Pins;
+use crate::rules::{Pins, read_act};
 use crate::state::{State, StateError};
 
 /// What was released.
@@ -104,8 +105,11 @@ pub fn of_copy(
         )));
     }
     let object = envelope.reference("object").unwrap_or_default();
-    let facts = Facts::below(&reader, index)?;
-    let key = facts.key(object, &objects)?;
+    // Custody stays, whatever goes; asked first, for the way to a segment leads through seals that may be gone.
+    if !object.ends_with("/manifest") && !object.ends_with("/delegation") {
+        not_disposed(&reader, checkpoint.size, envelope, object)?;
+    }
+    let key = Facts::below(&reader, index)?.key(object, &objects)?;
     let bytes = objects
         .get(&key)
         .map_err(|error| ReleaseError::Copy(chain(&error)))?;
@@ -115,6 +119,55 @@ pub fn of_copy(
         key,
         bytes,
     })
+}
+
+/// Refuses evidence that goes, or went from here, by a plan that two persons approved: as of the newest entry that is held, for what
+/// was approved behind the access counts, too.
+fn not_disposed(
+    reader: &AuthenticatedReader<&Objects<'_>>,
+    size: u64,
+    access: &Envelope,
+    object: &str,
+) -> Result<(), ReleaseError> {
+    let (Some(incident), Some(collection)) = (
+        access.incident.incident(),
+        object
+            .split_once('/')
+            .and_then(|(id, _)| Digest::from_hex(id).ok()),
+    ) else {
+        return Ok(());
+    };
+    let mut course = Course::new(access.deployment.clone(), incident.clone());
+    for bundle in 0..size.div_ceil(256) {
+        let bodies = reader
+            .entries(bundle)
+            .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+        for (index, body) in (bundle << 8..).zip(&bodies) {
+            let entry = Entry::parse(body).map_err(|error| ReleaseError::Copy(chain(&error)))?;
+            if entry.envelope.incident != access.incident {
+                continue;
+            }
+            let is_act = entry.envelope.type_.rule().document == ActDocument::Act;
+            let act = entry.act.as_ref().filter(|_| is_act);
+            let act = act.and_then(|act| read_act(act).ok());
+            course.apply(&Fact::of(index, &entry.envelope, act.as_ref(), false));
+        }
+    }
+    let Some(plan) = course.plan_of(&Object::Collection(collection)) else {
+        return Ok(());
+    };
+    if course.free(crate::now()).is_err() {
+        return Ok(());
+    }
+    let approved = course.proposed().into_iter().find(|(found, _)| *found == plan);
+    let by: Vec<String> = approved
+        .map(|(_, by)| by.iter().map(|one| format!("person:{}", one.person)).collect())
+        .unwrap_or_default();
+    let plan: String = plan.digest().to_string().chars().take(12).collect();
+    Err(ReleaseError::Refused(format!(
+        "collection {collection} is disposed of under plan {plan}, approved by {}: nothing of it is given out any more. Who needs it places a hold, which keeps what is left: exhibit incident hold place {incident} --reason …; then ask again, when this mirror has that entry",
+        by.join(" and ")
+    )))
 }
 
 /// What the ledger below an entry says of collections: manifest, delegation, last seal.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use evidence::entry::{Entry, EntryType};
+use evidence::id::MirrorId;
 use evidence::log_key::LogKeys;
 use evidence::signed::Signed;
 use ledger::AuthenticatedReader;
@@ -19,6 +20,7 @@ use crate::chain;
 use crate::config::{Layout, replicas};
 use crate::cosign::{LogNote, NoteRefused};
 use crate::log_keys::LOG_KEYS;
+use crate::named::Here;
 use crate::objects::Objects;
 use crate::state::State;
 
@@ -46,6 +48,8 @@ pub struct Left {
     pub signed: Vec<(PathBuf, String)>,
     /// Changes of the log key in its directory.
     pub log_keys: Vec<Signed>,
+    /// Which mirror it was; `None` where only a store is left.
+    pub mirror: Option<MirrorId>,
 }
 
 /// Opens what a mirror left: its directory (with settings), or one store of it.
@@ -59,6 +63,7 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
             stores: vec![Arc::new(DirectoryStore::open(from)?)],
             signed: Vec::new(),
             log_keys: Vec::new(),
+            mirror: None,
         });
     }
     let config = layout
@@ -68,6 +73,7 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
     let state = State::read(from).map_err(|error| RestoreError::Mirror(chain(&error)))?;
     let path = from.join(crate::state::STATE_FILE);
     Ok(Left {
+        mirror: Some(config.mirror),
         stores: stores.stores().to_vec(),
         signed: [state.witnessed, state.held]
             .into_iter()
@@ -154,7 +160,11 @@ pub fn restore(
         .map_err(|error| RestoreError::Mirror(chain(&error)))?
         .into_iter()
         .collect();
-    wanted.extend(crate::named::objects(&reader, &objects, size).map_err(RestoreError::Mirror)?);
+    let here = Here {
+        mirror: left.mirror.as_ref(),
+        now: crate::now(),
+    };
+    wanted.extend(crate::named::objects(&reader, &objects, size, here).map_err(RestoreError::Mirror)?);
     let total = u64::try_from(wanted.len()).unwrap_or(u64::MAX);
     for (number, object) in (1..).zip(wanted) {
         if matches!(

@@ -10,6 +10,7 @@ mod disposal;
 mod endpoints;
 mod log_keys;
 mod orders;
+mod texts;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use evidence::roster::{AdmittedRoster, AuthoritySet};
 use evidence::signed::Signed;
 use store::Key;
 
+pub(crate) use acts::read_act;
 pub use collections::{Collection, Job, Wanted};
 pub use disposal::Doomed;
 
@@ -69,8 +71,8 @@ pub struct Rules {
     collections: BTreeMap<Digest, Collection>,
     /// What keeps evidence and what goes, by incident.
     courses: disposal::Courses,
-    /// Texts that the source did not have: erased, or withheld.
-    details_missing: u64,
+    /// Texts that are not to be had, or that stay whatever goes.
+    texts: texts::Texts,
     /// What the authority vouched for, for who has the tree. It stays until that has looked: a round may end before.
     vouched: Option<Vouched>,
 }
@@ -150,7 +152,7 @@ impl Rules {
             mirrors: BTreeMap::new(),
             collections: BTreeMap::new(),
             courses: disposal::Courses::new(),
-            details_missing: 0,
+            texts: texts::Texts::default(),
             vouched: None,
         }
     }
@@ -159,12 +161,6 @@ impl Rules {
     #[must_use]
     pub fn next(&self) -> u64 {
         self.next
-    }
-
-    /// Texts that could not be had: erased lawfully, or withheld.
-    #[must_use]
-    pub fn details_missing(&self) -> u64 {
-        self.details_missing
     }
 
     /// Collections, by id.
@@ -224,10 +220,8 @@ impl Rules {
         }
         objects.settle()?;
         self.apply(change);
-        if let Some(course) = course {
-            self.go_on(&course);
-        }
-        self.details_missing = self.details_missing.saturating_add(missing);
+        self.go_on(&course);
+        self.texts.missing.extend(missing);
         self.events.insert(event);
         self.chains.insert(name, head);
         self.next = self.next.saturating_add(1);
@@ -348,9 +342,9 @@ fn act_of(entry: &Entry, objects: &Objects<'_>) -> Result<ActObject, Broken> {
     ActObject::parse(&bytes).map_err(|error| Broken::Rule(format!("read its act: {}", chain(&error))))
 }
 
-/// Fetches what the act names; returns how many texts are missing.
-fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<u64, Broken> {
-    let mut missing = 0;
+/// Fetches what the act names; returns texts that are missing, and whether the source was asked for them.
+fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<Vec<(Digest, bool)>, Broken> {
+    let mut missing = Vec::new();
     for key in objects_of(case.envelope, case.act)? {
         match case.objects.peek(&key) {
             // The one kind whose key says nothing of its content.
@@ -362,10 +356,11 @@ fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<u64, Broken> {
                 }
             }
             Ok(_) => {}
-            Err(ObjectError::Source(SourceError::Missing { .. }) | ObjectError::Lost { .. })
+            Err(why @ (ObjectError::Source(SourceError::Missing { .. }) | ObjectError::Lost { .. }))
                 if key.kind() == store::KeyKind::Detail =>
             {
-                missing += 1;
+                let was_asked = matches!(why, ObjectError::Source(_));
+                missing.extend(key.digest().map(|text| (Digest(text), was_asked)));
             }
             Err(error) => return Err(error.into()),
         }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use evidence::digest::Digest;
+use evidence::disposal::Object;
 use evidence::id::MirrorId;
 use store::Replicas;
 use tokio::net::TcpListener;
@@ -83,9 +84,11 @@ struct Jobs {
     waiting: Arc<Vec<Job>>,
     /// Every collection, when the scrub asked.
     all: Option<Arc<Vec<Job>>>,
-    /// What is to be destroyed and confirmed.
+    /// What is to be destroyed.
     doomed: Arc<Vec<dispose::Job>>,
-    /// Collections that are not to be had any more.
+    /// What the ledger does not know to be gone from here.
+    unconfirmed: Arc<BTreeSet<(Digest, Object)>>,
+    /// Collections whose own copy goes, or went.
     disposed: Arc<BTreeSet<Digest>>,
 }
 

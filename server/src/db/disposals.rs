@@ -99,8 +99,11 @@ pub fn apply(
             tx.prepare_cached("INSERT INTO disposed (object, store, plan) VALUES (?1, ?2, ?3)")?
                 .execute(params![object, value("store"), plan.0])?;
             if object.ends_with("/details") {
+                let then = row.time.parse().or(Err(DbError::Corrupt {
+                    column: "entries.time",
+                }))?;
                 for digest in &named.details {
-                    if !is_shared(tx, digest.as_bytes(), &incident.to_string())? {
+                    if !crate::disposal::text_stays(tx, digest.as_bytes(), then)? {
                         incidents::erase_detail(tx, digest.as_bytes())?;
                     }
                 }
@@ -113,10 +116,16 @@ pub fn apply(
 
 fn condemn(tx: &Connection, plan: &Plan, digest: &Digest, index: u64) -> Result<(), DbError> {
     let mut statement = tx.prepare_cached(
-        "INSERT INTO condemned (object, incident, plan, idx) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (object) DO NOTHING",
+        "INSERT INTO condemned (object, incident, plan, count, idx) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for id in plan.collections.iter().chain(&plan.details) {
-        statement.execute(params![id.0, plan.incident.to_string(), digest.0, index])?;
+        statement.execute(params![
+            id.0,
+            plan.incident.to_string(),
+            digest.0,
+            plan.count,
+            index
+        ])?;
     }
     Ok(())
 }
@@ -132,13 +141,13 @@ pub struct Condemned {
     pub index: u64,
 }
 
-/// Whether an approved plan names a collection or text.
+/// Whether an approved plan names a collection or text: the first one that does.
 ///
 /// # Errors
 /// Of the database.
 pub fn condemned(reader: &Connection, object: &[u8; 32]) -> Result<Option<Condemned>, DbError> {
     let mut statement =
-        reader.prepare_cached("SELECT incident, plan, idx FROM condemned WHERE object = ?1")?;
+        reader.prepare_cached("SELECT incident, plan, idx FROM condemned WHERE object = ?1 ORDER BY idx")?;
     let row = statement.query_row([object], |row| {
         Ok(Condemned {
             incident: row.get(0)?,
@@ -171,14 +180,53 @@ pub fn is_gone(reader: &Connection, plan: &[u8; 32], object: &str, store: &str) 
     Ok(statement.exists(params![object, store, plan])?)
 }
 
-/// Whether an entry of another chain names the text as well.
+/// How one chain names a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamingRow {
+    /// Incident, or empty for the deployment's own chain.
+    pub incident: String,
+    /// Behind the last entry that names it, reasons of approvals aside.
+    pub named: u64,
+    /// Behind the last entry that an approved plan of the chain looked at.
+    pub planned: u64,
+    /// It is the reason of an approval.
+    pub is_reason: bool,
+}
+
+/// Every chain that names a text.
 ///
 /// # Errors
 /// Of the database.
-pub fn is_shared(reader: &Connection, digest: &[u8; 32], incident: &str) -> Result<bool, DbError> {
-    let mut statement =
-        reader.prepare_cached("SELECT 1 FROM entries WHERE detail = ?1 AND incident <> ?2")?;
-    Ok(statement.exists(params![digest, incident])?)
+pub fn namings(reader: &Connection, text: &[u8; 32]) -> Result<Vec<NamingRow>, DbError> {
+    let mut statement = reader.prepare_cached(
+        "SELECT incident, coalesce(max(seq + 1) FILTER (WHERE type <> 'disposition.approved'), 0),
+                (SELECT coalesce(max(count), 0) FROM condemned WHERE condemned.incident = entries.incident),
+                max(type = 'disposition.approved')
+         FROM entries WHERE detail = ?1 GROUP BY incident",
+    )?;
+    let rows = statement.query_map([text], |row| {
+        Ok(NamingRow {
+            incident: row.get(0)?,
+            named: row.get(1)?,
+            planned: row.get(2)?,
+            is_reason: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether every chain that names a text gave its texts up on a store.
+///
+/// # Errors
+/// Of the database.
+pub fn text_is_gone(reader: &Connection, text: &[u8; 32], store: &str) -> Result<bool, DbError> {
+    let mut statement = reader.prepare_cached(
+        "SELECT 1 FROM entries WHERE detail = ?1 AND (type = 'disposition.approved' OR NOT EXISTS (
+             SELECT 1 FROM condemned JOIN disposed USING (plan)
+             WHERE condemned.object = ?1 AND condemned.incident = entries.incident
+               AND disposed.object = entries.incident || '/details' AND disposed.store = ?2))",
+    )?;
+    Ok(!statement.exists(params![text, store])?)
 }
 
 /// Forgets what segments and items of a collection were, once no store has them: paths are evidence, too. What the manifest says stays.

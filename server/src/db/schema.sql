@@ -116,12 +116,14 @@ CREATE TABLE retention (
 
 -- What plans of disposal that two persons approved name: it goes when nothing keeps it.
 CREATE TABLE condemned (
-    object   BLOB PRIMARY KEY,                  -- collection id, or digest of a detail object
+    object   BLOB    NOT NULL,                  -- collection id, or digest of a detail object: more than one plan may name it
     incident TEXT    NOT NULL,
     plan     BLOB    NOT NULL,
-    idx      INTEGER NOT NULL                   -- second approval
+    count    INTEGER NOT NULL,                  -- behind the last entry that the plan looked at
+    idx      INTEGER NOT NULL,                  -- second approval
+    PRIMARY KEY (object, plan)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX condemned_by_plan ON condemned (incident, plan, idx);
+CREATE INDEX condemned_by_plan ON condemned (incident, plan, count, idx);
 
 -- What is gone from which store.
 CREATE TABLE disposed (

@@ -1,11 +1,13 @@
-//! Destroys what approved plans name, one object and store at a time, until all of it is gone.
+//! Destroys what approved plans name, one object and store at a time, until all of it is gone; in batches, so that repairs go on.
 //!
 //! Guarantee: before anything goes, the chain is asked again, behind the brake, the repairs and the uploads of that collection;
 //! what is recorded as gone was looked for afterwards. A crash anywhere leaves less than before and no entry too many: the
 //! next round goes on. A store that refuses is asked again when its lock has ended, others after a minute.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use evidence::digest::Digest;
@@ -15,7 +17,7 @@ use evidence::id::{Chain, IncidentId};
 use store::{Disposable, Store, StoreError};
 
 use super::settle::settle;
-use super::whole;
+use super::{text_stays, whole};
 use crate::collector::{Collector, blocking};
 use crate::db::disposals::{self, WaitRow};
 use crate::db::{self, DbError};
@@ -23,6 +25,8 @@ use crate::grpc::failure::{Failure, chain};
 
 /// How often it is looked for work: a retention ends by itself.
 const LOOK: Duration = Duration::from_secs(30);
+/// Stored objects that go before repairs and holds have their turn: as many as a round of repairs makes.
+const BATCH: usize = 64;
 /// How long a store that failed is left alone.
 const AGAIN_MS: i64 = 60_000;
 /// How long a store is left alone that refuses and does not say until when.
@@ -30,7 +34,7 @@ const REFUSED_MS: i64 = 3_600_000;
 
 /// Rounds until the drain.
 pub async fn keep(collector: &Collector) {
-    let mut finished = BTreeSet::new();
+    let mut finished = BTreeMap::new();
     loop {
         if let Err(failure) = round(collector, &mut finished).await {
             tracing::warn!(cause = %chain(&failure), "Disposal paused; it goes on where it was");
@@ -49,12 +53,15 @@ struct Step {
     plan: Digest,
     object: Object,
     store: Arc<dyn Store>,
-    /// The store is recorded as rid of it, or was made later: it is only looked at whether something came back.
+    /// The store is recorded as rid of it: it is only looked at whether something came back, or a text that stayed may go now.
     is_gone: bool,
 }
 
-/// Does what can be done now. `finished`: plans of which nothing is left, seen by this process.
-async fn round(collector: &Collector, finished: &mut BTreeSet<Digest>) -> Result<(), Failure> {
+/// Does what can be done now. `finished`: plans of which nothing is left, seen by this process, but for texts that stayed.
+async fn round(
+    collector: &Collector,
+    finished: &mut BTreeMap<Digest, BTreeSet<Digest>>,
+) -> Result<(), Failure> {
     // Crash between the last entry and this: the rows are settled now.
     settled(collector).await?;
     let plans = collector
@@ -73,13 +80,15 @@ async fn round(collector: &Collector, finished: &mut BTreeSet<Digest>) -> Result
         let incident: IncidentId = incident
             .parse()
             .map_err(|error| Failure::internal("read a plan", error))?;
-        if finished.contains(&plan) {
+        if let Some(stayed) = finished.get(&plan)
+            && all_stay(collector, stayed).await?
+        {
             continue;
         }
         let Some(steps) = steps(collector, &incident, plan).await? else {
             continue;
         };
-        let mut is_finished = true;
+        let (mut is_finished, mut stayed) = (true, BTreeSet::new());
         for step in steps {
             if collector.intake.is_cancelled() {
                 return Ok(());
@@ -88,13 +97,38 @@ async fn round(collector: &Collector, finished: &mut BTreeSet<Digest>) -> Result
             let waits = waits.iter().any(|row| {
                 row.store == name && row.object == object && row.plan == plan.0 && row.due_ms > now_ms
             });
-            is_finished &= !waits && execute(collector, &step).await?;
+            if waits {
+                is_finished = false;
+                continue;
+            }
+            match execute(collector, &step).await? {
+                Done::Not => is_finished = false,
+                Done::All(some) => stayed.extend(some),
+            }
         }
         if is_finished {
-            finished.insert(plan);
+            finished.insert(plan, stayed);
         }
     }
     Ok(())
+}
+
+/// Whether another chain still keeps each of these texts.
+async fn all_stay(collector: &Collector, texts: &BTreeSet<Digest>) -> Result<bool, Failure> {
+    if texts.is_empty() {
+        return Ok(true);
+    }
+    let texts = texts.clone();
+    let asked = collector.db.read_async(move |db| {
+        let now = crate::clock::now();
+        for text in &texts {
+            if !text_stays(db, text.as_bytes(), now)? {
+                return Ok(false);
+            }
+        }
+        Ok::<_, DbError>(true)
+    });
+    asked.await.map_err(database)
 }
 
 /// What a plan asks of each store; `None` while something keeps the evidence.
@@ -137,8 +171,34 @@ async fn steps(
     Ok(Some(steps))
 }
 
-/// Destroys and records one object on one store. False: it has to be tried again.
-async fn execute(collector: &Collector, step: &Step) -> Result<bool, Failure> {
+/// What came of a step.
+enum Done {
+    /// It has to be tried again, or something keeps it now.
+    Not,
+    /// Nothing is left there, but for these texts, which another chain keeps.
+    All(BTreeSet<Digest>),
+}
+
+/// What the batches of a step came to so far.
+#[derive(Default)]
+struct Progress {
+    count: u64,
+    texts: BTreeSet<Digest>,
+}
+
+/// Destroys and records one object on one store, in batches: repairs and holds have their turn in between.
+async fn execute(collector: &Collector, step: &Step) -> Result<Done, Failure> {
+    let mut progress = Progress::default();
+    while !collector.intake.is_cancelled() {
+        if let Some(done) = batch(collector, step, &mut progress).await? {
+            return Ok(done);
+        }
+    }
+    Ok(Done::Not)
+}
+
+/// Destroys some of it; `None`: there is more.
+async fn batch(collector: &Collector, step: &Step, progress: &mut Progress) -> Result<Option<Done>, Failure> {
     // A repair under way would write again what is destroyed.
     let _repairs = collector.repairing.lock().await;
     let _upload = match &step.object {
@@ -147,69 +207,104 @@ async fn execute(collector: &Collector, step: &Step) -> Result<bool, Failure> {
     };
     // Last, for a hold waits for this one only. Asked again behind all of them: one may have come.
     let _turn = collector.disposal.turn().await;
-    let (deployment, incident, plan) = (collector.deployment.clone(), step.incident.clone(), step.plan);
-    let asked = collector.db.read_async(move |db| {
-        let course = whole(db, &deployment, &incident)?;
-        let Ok(warrant) = course.warrant(&plan, crate::clock::now()) else {
-            return Ok(None);
-        };
-        let mut shared = BTreeSet::new();
-        for digest in &warrant.plan().details {
-            if disposals::is_shared(db, digest.as_bytes(), &incident.to_string())? {
-                shared.insert(*digest);
-            }
-        }
-        Ok::<_, DbError>(Some((warrant, shared)))
-    });
-    let Some((warrant, shared)) = asked.await.map_err(database)? else {
-        return Ok(false);
+    let Some((warrant, stays)) = warrant(collector, step).await? else {
+        return Ok(Some(Done::Not));
     };
-    let (store, object) = (Arc::clone(&step.store), step.object.clone());
-    let (is_free, stop) = (collector.disposal.is_free(), collector.intake.clone());
-    let go_on = move || is_free() && !stop.is_cancelled();
-    let done = blocking(move || destroy(store.as_ref(), &object, &warrant, &shared, &go_on)).await?;
-    let name = step.store.identity().store.clone();
-    match done {
-        Ok(Some(count)) if step.is_gone => {
-            if count > 0 {
-                tracing::warn!(store = name, object = %step.object, count, "Disposed evidence had come back and is destroyed again");
-            }
-            Ok(true)
+    let objects: Vec<Disposable> = match &step.object {
+        Object::Collection(id) => vec![Disposable::Collection(id.0)],
+        Object::Details(_) => {
+            let texts = warrant.plan().details.difference(&stays);
+            let texts = texts.filter(|text| !progress.texts.contains(text));
+            texts.map(|text| Disposable::Detail(text.0)).collect()
         }
-        Ok(Some(count)) => {
+    };
+    let store = Arc::clone(&step.store);
+    let (is_free, stop) = (collector.disposal.is_free(), collector.intake.clone());
+    let left = AtomicUsize::new(BATCH);
+    let take = move || {
+        left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
+            .is_ok()
+    };
+    let go_on = move || is_free() && !stop.is_cancelled() && take();
+    let (some, result) = blocking(move || destroy(store.as_ref(), objects, &warrant, &go_on)).await?;
+    progress.count = progress.count.saturating_add(some.count);
+    progress.texts.extend(some.texts);
+    let (name, count) = (step.store.identity().store.clone(), progress.count);
+    match result {
+        Ok(false) => Ok(None),
+        Ok(true) if step.is_gone => {
+            if count > 0 {
+                tracing::warn!(store = name, object = %step.object, count, "Disposed evidence that was there again, or had stayed, is destroyed");
+                forget(collector, std::mem::take(&mut progress.texts)).await?;
+            }
+            Ok(Some(Done::All(stays)))
+        }
+        Ok(true) => {
             // Crash now: nothing is left there and no entry says so; the next round looks, finds nothing, and records.
             record(collector, step, &name, count).await?;
             settled(collector).await?;
-            Ok(true)
+            Ok(Some(Done::All(stays)))
         }
-        Ok(None) => Ok(false),
         Err(error) => {
             refused(collector, step, name, &error).await?;
-            Ok(false)
+            Ok(Some(Done::Not))
         }
     }
 }
 
+/// The right to a step now, with the texts of its plan that stay.
+async fn warrant(collector: &Collector, step: &Step) -> Result<Option<(Warrant, BTreeSet<Digest>)>, Failure> {
+    let (deployment, incident, plan) = (collector.deployment.clone(), step.incident.clone(), step.plan);
+    let is_texts = matches!(step.object, Object::Details(_));
+    let asked = collector.db.read_async(move |db| {
+        let now = crate::clock::now();
+        let Ok(warrant) = whole(db, &deployment, &incident)?.warrant(&plan, now) else {
+            return Ok(None);
+        };
+        let mut stays = BTreeSet::new();
+        for text in warrant.plan().details.iter().filter(|_| is_texts) {
+            if text_stays(db, text.as_bytes(), now)? {
+                stays.insert(*text);
+            }
+        }
+        Ok::<_, DbError>(Some((warrant, stays)))
+    });
+    asked.await.map_err(database)
+}
+
+/// Destroys objects one after the other; gives what went, and whether that is all of it.
 fn destroy(
     store: &dyn Store,
-    object: &Object,
+    objects: Vec<Disposable>,
     warrant: &Warrant,
-    shared: &BTreeSet<Digest>,
     go_on: &dyn Fn() -> bool,
-) -> Result<Option<u64>, StoreError> {
-    match object {
-        Object::Collection(id) => store.dispose(&Disposable::Collection(id.0), warrant, go_on),
-        Object::Details(_) => {
-            let mut count = 0_u64;
-            for digest in warrant.plan().details.difference(shared) {
-                match store.dispose(&Disposable::Detail(digest.0), warrant, go_on)? {
-                    None => return Ok(None),
-                    Some(one) => count = count.saturating_add(one),
+) -> (Progress, Result<bool, StoreError>) {
+    let mut some = Progress::default();
+    for object in objects {
+        match store.dispose(&object, warrant, go_on) {
+            Ok(done) => {
+                some.count = some.count.saturating_add(done.count);
+                if !done.is_all {
+                    return (some, Ok(false));
+                }
+                if let Disposable::Detail(text) = object {
+                    some.texts.insert(Digest(text));
                 }
             }
-            Ok(Some(count))
+            Err(error) => return (some, Err(error)),
         }
     }
+    (some, Ok(true))
+}
+
+/// Empties the copies of texts that went without an entry of their own: the one of their plan had left them to another chain.
+async fn forget(collector: &Collector, texts: BTreeSet<Digest>) -> Result<(), Failure> {
+    let emptied = collector.db.write_async(move |tx| {
+        texts
+            .iter()
+            .try_for_each(|text| db::incidents::erase_detail(tx, text.as_bytes()))
+    });
+    emptied.await.map_err(database)
 }
 
 async fn record(collector: &Collector, step: &Step, store: &str, count: u64) -> Result<(), Failure> {
@@ -281,3 +376,6 @@ async fn settled(collector: &Collector) -> Result<(), Failure> {
 fn database(error: db::DbError) -> Failure {
     Failure::unavailable("reach its database", error)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

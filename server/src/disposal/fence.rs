@@ -5,7 +5,7 @@ use evidence::time::Time;
 use rusqlite::Connection;
 use store::{Disposable, Key};
 
-use super::{id_of, named};
+use super::{id_of, named, text_stays};
 use crate::db::{DbError, collections, disposals, entries};
 use crate::retention::Standing;
 
@@ -21,8 +21,10 @@ pub fn fenced(reader: &Connection, key: &Key, store: Option<&str>, now: Time) ->
     let Some(row) = disposals::condemned(reader, &id)? else {
         return Ok(false);
     };
-    if matches!(object, Disposable::Detail(_)) && disposals::is_shared(reader, &id, &row.incident)? {
-        return Ok(false);
+    if matches!(object, Disposable::Detail(_)) {
+        // More than one chain may name it, and each has a say.
+        let is_gone = || store.map_or(Ok(false), |store| disposals::text_is_gone(reader, &id, store));
+        return Ok(!text_stays(reader, &id, now)? || is_gone()?);
     }
     if let Some(store) = store
         && disposals::is_gone(reader, &row.plan, &named(&object, &row.incident), store)?
@@ -32,7 +34,8 @@ pub fn fenced(reader: &Connection, key: &Key, store: Option<&str>, now: Time) ->
     goes(reader, &row.incident, now)
 }
 
-fn goes(reader: &Connection, incident: &str, now: Time) -> Result<bool, DbError> {
+/// Whether nothing keeps an incident's evidence.
+pub(super) fn goes(reader: &Connection, incident: &str, now: Time) -> Result<bool, DbError> {
     Ok(Standing::of(reader, incident)?.is_some_and(|standing| standing.may_dispose(now).is_ok()))
 }
 

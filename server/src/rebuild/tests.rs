@@ -20,7 +20,7 @@ use crate::init::init;
 use crate::init::tests::{day, options, vectors};
 use crate::ledger::{LocalSigner, PendingEntry, Sequencer, SequencerParts, origin, read_log_key};
 
-const INCIDENT: &str = "INC-2026-0007";
+pub(crate) const INCIDENT: &str = "INC-2026-0007";
 /// Tables that `rebuild` says it does not rebuild, and the sequencer's scratch.
 const LIVE: [&str; 8] = [
     "disposal_waits",
@@ -155,7 +155,7 @@ fn write_evidence(db: &Db, replicas: &Replicas, delegation: &Delegation) -> (Dig
 }
 
 /// Records one of everything, as services do.
-fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer) {
+pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer) {
     use EntryType as T;
     let submit = |pending: PendingEntry| {
         let type_ = pending.type_;
@@ -342,7 +342,7 @@ fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer) {
 }
 
 /// An act in a person's name, with a text.
-fn person_act(
+pub(crate) fn person_act(
     type_: EntryType,
     chain: &str,
     refs: &[(&str, String)],
@@ -361,7 +361,7 @@ fn person_act(
 }
 
 /// Closes an incident and lets its time have come.
-fn may_go(sequencer: &Sequencer, incident: &str) {
+pub(crate) fn may_go(sequencer: &Sequencer, incident: &str) {
     let until = [("until", "2026-01-01T00:00:00.000Z".to_owned())];
     for pending in [
         person_act(EntryType::RetentionChanged, incident, &until, "bob", None),
@@ -372,7 +372,7 @@ fn may_go(sequencer: &Sequencer, incident: &str) {
 }
 
 /// The plan of an incident as it is, and the two approvals of it.
-fn approved(db: &Db, sequencer: &Sequencer, incident: &str) -> (Plan, [PendingEntry; 2]) {
+pub(crate) fn approved(db: &Db, sequencer: &Sequencer, incident: &str) -> (Plan, [PendingEntry; 2]) {
     let size = sequencer.log().published().size;
     assert!(size > 0);
     let plan = db
@@ -446,7 +446,7 @@ fn dump(db: &Db) -> Vec<String> {
     .unwrap()
 }
 
-fn start(config: &Config, layout: &Layout) -> (Db, Replicas, Sequencer) {
+pub(crate) fn start(config: &Config, layout: &Layout) -> (Db, Replicas, Sequencer) {
     let db = Db::open(&layout.database(), 2).unwrap();
     let replicas = open_replicas(config, &db).unwrap();
     let seed = read_log_key(&layout.log_key()).unwrap();
@@ -588,7 +588,8 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
         .unwrap();
     let what = store::Disposable::Collection(id.0);
     for (number, store) in replicas.stores().iter().enumerate() {
-        assert!(store.dispose(&what, &warrant, &|| true).unwrap().unwrap() >= 6);
+        let done = store.dispose(&what, &warrant, &|| true).unwrap();
+        assert!(done.is_all && done.count >= 6);
         let refs = gone(&plan, &object, &stores[number]);
         sequencer
             .submit_blocking(own_act(EntryType::DispositionExecuted, INCIDENT, &refs))
@@ -621,6 +622,111 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
             .unwrap()
             .is_some()
     );
+}
+
+#[test]
+fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
+    let place = tempfile::tempdir().unwrap();
+    let options = options(place.path());
+    init(&options, day()).unwrap();
+    let layout = Layout::new(&options.directory);
+    let config = Config::load(&options.directory).unwrap();
+    let (db, replicas, sequencer) = start(&config, &layout);
+    let submit = |pending: PendingEntry| sequencer.submit_blocking(pending).unwrap();
+    let (both, once) = (Digest::of(b"both"), Digest::of(b"once"));
+    let incidents = ["INC-2026-0011", "INC-2026-0012"];
+    for incident in incidents {
+        let refs = [("incident", incident.to_owned())];
+        submit(person_act(
+            EntryType::IncidentOpened,
+            incident,
+            &refs,
+            "ada",
+            Some(both),
+        ));
+        may_go(&sequencer, incident);
+    }
+    submit(person_act(
+        EntryType::IncidentNoted,
+        incidents[0],
+        &[],
+        "ada",
+        Some(once),
+    ));
+    let now = crate::clock::now();
+    let fenced = |text: &Digest, store: Option<&str>| {
+        let key = Key::detail(text.as_bytes());
+        db.read(|reader| crate::disposal::fenced(reader, &key, store, now))
+            .unwrap()
+    };
+    let stays = |text: &Digest| {
+        db.read(|reader| crate::disposal::text_stays(reader, text.as_bytes(), now))
+            .unwrap()
+    };
+    let dispose = |incident: &str| {
+        let (plan, approvals) = approved(&db, &sequencer, incident);
+        for approval in approvals {
+            submit(approval);
+        }
+        let object = Object::Details(incident.parse().unwrap());
+        (plan.clone(), gone(&plan, &object, "one"))
+    };
+    let (first, gone_first) = dispose(incidents[0]);
+    assert!(first.details.contains(&both) && first.details.contains(&once));
+    assert!(stays(&both) && !stays(&once));
+    assert!(!fenced(&both, None) && fenced(&once, None));
+    submit(own_act(EntryType::DispositionExecuted, incidents[0], &gone_first));
+    assert!(!fenced(&both, Some("one")), "the other incident needs it");
+    let (_, gone_second) = dispose(incidents[1]);
+    assert!(!stays(&both) && fenced(&both, None));
+    submit(own_act(
+        EntryType::DispositionExecuted,
+        incidents[1],
+        &gone_second,
+    ));
+    // A hold keeps what is left, and does not miss what both gave up.
+    submit(person_act(EntryType::HoldPlaced, incidents[0], &[], "ada", None));
+    assert!(stays(&both) && fenced(&both, Some("one")) && !fenced(&both, Some("two")));
+    // The reason of an approval and what the deployment's own chain names stay for good.
+    let (reason, own) = (Digest::of(b"reason"), Digest::of(b"own"));
+    let other = "INC-2026-0013";
+    let refs = [("incident", other.to_owned())];
+    submit(person_act(
+        EntryType::IncidentOpened,
+        other,
+        &refs,
+        "ada",
+        Some(reason),
+    ));
+    submit(person_act(EntryType::IncidentNoted, other, &[], "ada", Some(own)));
+    let mirror = [("mirror", "backup-1".to_owned())];
+    submit(person_act(
+        EntryType::MirrorRetired,
+        "",
+        &mirror,
+        "ada",
+        Some(own),
+    ));
+    may_go(&sequencer, other);
+    let (_, approvals) = approved(&db, &sequencer, other);
+    for mut approval in approvals {
+        let mut act: Act = json::parse_document(&approval.act.document).unwrap();
+        act.detail = Some(reason);
+        approval.act.document = json::to_document(&act).unwrap();
+        let signer = SigningKey::from_seed(&[10; 32]);
+        approval.act.signatures =
+            vec![evidence::sshsig::sign(&signer, Act::TYPE, &approval.act.document).unwrap()];
+        submit(approval);
+    }
+    assert!(stays(&reason) && stays(&own));
+    // And all of it is the same after the loss of the database.
+    sequencer.stop().unwrap();
+    let before = dump(&db);
+    drop((db, replicas, sequencer));
+    fs_err::rename(layout.database(), place.path().join("lost.db")).unwrap();
+    rebuild(&options.directory).unwrap();
+    let (db, _, _) = start(&config, &layout);
+    assert_eq!(before, dump(&db));
 }
 
 /// What the stores would be asked to repair.

@@ -97,3 +97,62 @@ fn tell(store: &dyn Store, task: &HoldTask) -> Result<u64, StoreError> {
     }
     Ok(objects)
 }
+
+#[cfg(test)]
+mod tests {
+    use evidence::digest::Digest;
+    use evidence::entry::EntryType;
+    use store::Key;
+
+    use super::*;
+    use crate::disposal::chore::tests::{Mood, runtime, scene};
+    use crate::rebuild::tests::{INCIDENT, person_act};
+
+    #[test]
+    fn what_a_repair_makes_at_the_same_time_is_held_too() {
+        let runtime = runtime();
+        let scene = scene(Mood::Well, false);
+        let hold = person_act(EntryType::HoldPlaced, INCIDENT, &[], "ada", None);
+        let collector = &scene.collector;
+        collector.custody.sequencer().submit_blocking(hold).unwrap();
+        let store: Arc<dyn Store> = Arc::clone(&scene.moody) as Arc<dyn Store>;
+        let made = Key::segment(&scene.id.0, 999, &Digest::of(b"made again").0);
+        runtime.block_on(async {
+            let repairs = collector.repairing.lock().await;
+            let (told, ()) = tokio::join!(round(collector, &store), async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                assert!(
+                    scene.moody.told.lock().unwrap().is_empty(),
+                    "the repair goes first"
+                );
+                scene.moody.create(&made, b"made again").unwrap();
+                drop(repairs);
+            });
+            told.unwrap();
+        });
+        let mut objects = store.list(&format!("segments/{}/", scene.id)).unwrap();
+        objects.extend(store.list(&format!("seals/{}/", scene.id)).unwrap());
+        let told = |from: usize| {
+            let told = scene.moody.told.lock().unwrap();
+            let held: Vec<Key> = told
+                .iter()
+                .skip(from)
+                .filter(|(_, held)| *held)
+                .map(|(key, _)| key.clone())
+                .collect();
+            held
+        };
+        assert!(objects.contains(&made) && objects.len() > 6);
+        assert_eq!(told(0), objects);
+        // Nothing is due until a repair says that it made one again: then all are told once more.
+        runtime.block_on(round(collector, &store)).unwrap();
+        assert_eq!(told(objects.len()), []);
+        let (name, id) = (store.identity().store.clone(), scene.id.0);
+        collector
+            .db
+            .write(move |tx| hold_marks::again(tx, &name, &id))
+            .unwrap();
+        runtime.block_on(round(collector, &store)).unwrap();
+        assert_eq!(told(objects.len()), objects);
+    }
+}

@@ -133,10 +133,19 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     assert_eq!(store.read(&claimed).unwrap(), b"claimed");
     let elsewhere = Key::segment(&[0xdd; 32], 0, &Sha256::digest(b"elsewhere").into());
     store.create(&elsewhere, b"elsewhere").unwrap();
-    assert_eq!(store.dispose(&evidence, &covered, &|| false).ok().flatten(), None);
+    let stopped = store.dispose(&evidence, &covered, &|| false);
+    assert!(stopped.is_ok_and(|done| done.count == 0 && !done.is_all));
     if store.guarantees().lock == Lock::None {
-        assert!(store.dispose(&evidence, &covered, all).unwrap().unwrap() >= 4);
-        assert_eq!(store.dispose(&evidence, &covered, all).unwrap(), Some(0));
+        // Stopped behind the first: what went is counted, and the rest goes by the next call.
+        let once = std::cell::Cell::new(true);
+        let first = store
+            .dispose(&evidence, &covered, &|| once.replace(false))
+            .unwrap();
+        assert!(first.count <= 1 && !first.is_all);
+        let rest = store.dispose(&evidence, &covered, all).unwrap();
+        assert!(rest.is_all && first.count + rest.count >= 4);
+        let again = store.dispose(&evidence, &covered, all).unwrap();
+        assert!(again.is_all && again.count == 0);
         assert_eq!(
             store.read(&claimed).err().map(|error| error.class()),
             Some(StoreErrorClass::NotFound)

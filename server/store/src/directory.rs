@@ -18,7 +18,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::identity::{DOMAIN_OF_DEVICE, MARKER_BYTES_MAX, StoreIdentity};
 use crate::key::{ContentCheck, Key, KeyKind};
 use crate::linux::LinuxDisk;
-use crate::{Disposable, Guarantees, ObjectWriter, READ_BYTES_MAX, Store, StoreError, Warrant};
+use crate::{Destroyed, Disposable, Guarantees, ObjectWriter, READ_BYTES_MAX, Store, StoreError, Warrant};
 
 /// Where objects are written before they have a name.
 const TEMPORARY: &str = "tmp";
@@ -308,9 +308,9 @@ impl<D: Disk> Shared<D> {
 
     /// Unlinks every file of an object, then makes that durable, a directory at a time. Crash in between: some names are gone,
     /// the next call goes on.
-    fn dispose(&self, object: &Disposable, go_on: &dyn Fn() -> bool) -> Result<Option<u64>, StoreError> {
+    fn dispose(&self, object: &Disposable, go_on: &dyn Fn() -> bool) -> Result<Destroyed, StoreError> {
         self.check_writable()?;
-        let mut destroyed = 0_u64;
+        let mut destroyed = Destroyed::default();
         let damaged = (DAMAGED.to_owned(), true);
         let places = object
             .prefixes()
@@ -334,10 +334,10 @@ impl<D: Disk> Shared<D> {
             };
             for path in &paths {
                 if !go_on() {
-                    return Ok(None);
+                    return Ok(destroyed);
                 }
                 match self.disk.unlink(path) {
-                    Ok(()) => destroyed = destroyed.saturating_add(1),
+                    Ok(()) => destroyed.count = destroyed.count.saturating_add(1),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(self.error("unlink", path, error)),
                 }
@@ -350,7 +350,8 @@ impl<D: Disk> Shared<D> {
             self.make_directories(directory)?;
             self.sync_names(directory)?;
         }
-        Ok(Some(destroyed))
+        destroyed.is_all = true;
+        Ok(destroyed)
     }
 
     fn list_into(&self, directory: &str, keys: &mut Vec<Key>) -> Result<(), StoreError> {
@@ -470,7 +471,7 @@ impl<D: Disk> Store for DirectoryStore<D> {
         object: &Disposable,
         warrant: &Warrant,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Destroyed, StoreError> {
         object.check(warrant, &self.identity)?;
         self.shared.dispose(object, go_on)
     }

@@ -10,6 +10,15 @@ use crate::{StoreError, StoreIdentity};
 /// Rooms in which a collection's bytes lie, each under the collection's id.
 const ROOMS: [&str; 3] = ["segments", "seals", "quarantine"];
 
+/// How far a call of `dispose` came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Destroyed {
+    /// Stored objects that this call destroyed.
+    pub count: u64,
+    /// Nothing is left, also after a power loss; otherwise `go_on` said no before.
+    pub is_all: bool,
+}
+
 /// One thing that goes as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Disposable {

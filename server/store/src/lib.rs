@@ -27,9 +27,9 @@ use std::time::SystemTime;
 
 pub use directory::DirectoryStore;
 pub use disk::{Disk, DiskFile};
-pub use dispose::Disposable;
 #[cfg(any(test, feature = "faults"))]
 pub use dispose::warrants;
+pub use dispose::{Destroyed, Disposable};
 pub use evidence::disposal::Warrant;
 pub use guarantees::{Durable, Guarantees, Lock, WriteOnce};
 pub use identity::{DOMAIN_OF_DEVICE, StoreIdentity};
@@ -137,9 +137,8 @@ pub trait Store: Send + Sync {
     /// `create`.
     fn make_way(&self, key: &Key, right: &[u8]) -> Result<(), StoreError>;
 
-    /// Destroys an object of an approved plan for good: every name, version, delete marker and displaced copy of it. Gives how many
-    /// stored objects this call destroyed; `None` when `go_on` said no before all were. Safe to repeat: after an error some are gone.
-    /// When it returns `Some`, nothing of it is left, also after a power loss.
+    /// Destroys an object of an approved plan for good: every name, version, delete marker and displaced copy of it. `go_on`
+    /// is asked before each stored object. Safe to repeat: after an error some are gone.
     ///
     /// # Errors
     /// `Refused` when the warrant does not cover it, `Locked` when the store keeps it, otherwise as `create`.
@@ -148,7 +147,7 @@ pub trait Store: Send + Sync {
         object: &Disposable,
         warrant: &Warrant,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<u64>, StoreError>;
+    ) -> Result<Destroyed, StoreError>;
 
     /// Until when the store itself keeps an object from everybody; `None`: it does not.
     ///

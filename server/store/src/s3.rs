@@ -30,8 +30,8 @@ use writing::Shared;
 use crate::identity::MARKER_BYTES_MAX;
 use crate::key::{ContentCheck, Key, KeyKind};
 use crate::{
-    Disposable, Durable, Guarantees, Lock, ObjectWriter, READ_BYTES_MAX, Store, StoreError, StoreIdentity,
-    Warrant, WriteOnce,
+    Destroyed, Disposable, Durable, Guarantees, Lock, ObjectWriter, READ_BYTES_MAX, Store, StoreError,
+    StoreIdentity, Warrant, WriteOnce,
 };
 
 /// Objects in a bucket.
@@ -321,7 +321,7 @@ impl Store for S3Store {
         object: &Disposable,
         warrant: &Warrant,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Destroyed, StoreError> {
         object.check(warrant, &self.identity)?;
         self.shared.dispose(object, go_on)
     }

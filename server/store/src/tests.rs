@@ -243,7 +243,7 @@ fn what_is_destroyed_stays_destroyed_whichever_operation_fails_and_however() {
         objects.iter().try_for_each(|object| {
             store
                 .dispose(object, &warrant, &|| true)
-                .map(|done| assert!(done.is_some()))
+                .map(|done| assert!(done.is_all))
         })
     };
     let (disk, store) = filled();

@@ -1,7 +1,9 @@
 //! A configured store that could not be opened: so that a collector starts with one disk gone, degraded and saying so.
 //! Every call fails; nothing is pretended.
 
-use crate::{Disposable, Guarantees, Key, ObjectWriter, Store, StoreError, StoreIdentity, Warrant};
+use crate::{
+    Destroyed, Disposable, Guarantees, Key, ObjectWriter, Store, StoreError, StoreIdentity, Warrant,
+};
 
 /// Stands in for a store until restart.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl Store for UnavailableStore {
         self.failed()
     }
 
-    fn dispose(&self, _: &Disposable, _: &Warrant, _: &dyn Fn() -> bool) -> Result<Option<u64>, StoreError> {
+    fn dispose(&self, _: &Disposable, _: &Warrant, _: &dyn Fn() -> bool) -> Result<Destroyed, StoreError> {
         self.failed()
     }
 

@@ -24,7 +24,7 @@ pub(super) struct MirrorKeys {
 }
 
 /// Reads an act document that may be unsigned.
-pub(super) fn read_act(object: &ActObject) -> Result<Act, Broken> {
+pub(crate) fn read_act(object: &ActObject) -> Result<Act, Broken> {
     read(object)
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::act::Act;
 use evidence::digest::Digest;
-use evidence::disposal::{Course, Fact, Object, Place, Warrant};
+use evidence::disposal::{Course, Fact, Object, Place, Warrant, text_stays};
 use evidence::entry::{ActDocument, EntryType, Envelope};
 use evidence::id::{Actor, IncidentId, MirrorId};
 use evidence::roster::Role;
@@ -17,26 +17,15 @@ pub(super) type Courses = BTreeMap<IncidentId, Course>;
 
 /// An entry that was judged and is to be taken.
 pub(super) struct Next {
-    incident: IncidentId,
     index: u64,
     envelope: Envelope,
-    by: Option<Actor>,
-    detail: Option<Digest>,
+    act: Option<Act>,
     is_approver: bool,
 }
 
 impl Next {
     fn fact(&self) -> Fact<'_> {
-        Fact {
-            index: self.index,
-            time: self.envelope.time,
-            type_: self.envelope.type_,
-            event: self.envelope.event,
-            refs: &self.envelope.refs,
-            by: self.by.as_ref(),
-            detail: self.detail,
-            is_approver: self.is_approver,
-        }
+        Fact::of(self.index, &self.envelope, self.act.as_ref(), self.is_approver)
     }
 }
 
@@ -49,16 +38,15 @@ pub struct Doomed {
     pub plan: Digest,
     /// What.
     pub object: Object,
+    /// This mirror could have had a copy, and the ledger does not have its confirmation.
+    pub is_owed: bool,
     /// The ledger has this mirror's confirmation.
     pub is_confirmed: bool,
 }
 
 impl Rules {
-    /// Judges an entry of an incident's chain; gives what the chain then takes.
-    pub(super) fn course(&self, case: &Case<'_>) -> Result<Option<Next>, Broken> {
-        let Some(incident) = case.envelope.incident.incident() else {
-            return Ok(None);
-        };
+    /// Judges an entry; gives what its chain then takes.
+    pub(super) fn course(&self, case: &Case<'_>) -> Result<Next, Broken> {
         let envelope = case.envelope;
         let act: Option<Act> = match envelope.type_.rule().document {
             ActDocument::Act => Some(acts::read_act(case.act)?),
@@ -72,33 +60,39 @@ impl Rules {
             is_approver = self.in_force()?.speaks_for(&key, person, &[Role::Approver]);
         }
         let next = Next {
-            incident: incident.clone(),
             index: case.index,
             envelope: envelope.clone(),
-            by: act.as_ref().map(|act| act.by.clone()),
-            detail: act.and_then(|act| act.detail),
+            act,
             is_approver,
         };
-        let judged = match self.courses.get(incident) {
-            Some(course) => course.judge(&next.fact()),
-            None => Course::new(self.pins.deployment.clone(), incident.clone()).judge(&next.fact()),
+        let judged = match envelope.incident.incident() {
+            None => Ok(()),
+            Some(incident) => match self.courses.get(incident) {
+                Some(course) => course.judge(&next.fact()),
+                None => Course::new(self.pins.deployment.clone(), incident.clone()).judge(&next.fact()),
+            },
         };
         match judged {
-            Ok(()) => Ok(Some(next)),
+            Ok(()) => Ok(next),
             Err(refusal) => rule(refusal.to_string()),
         }
     }
 
     /// Takes what was judged.
     pub(super) fn go_on(&mut self, next: &Next) {
+        let fact = next.fact();
+        let Some(incident) = next.envelope.incident.incident() else {
+            self.texts.of_deployment.extend(fact.detail);
+            return;
+        };
         let deployment = &self.pins.deployment;
         self.courses
-            .entry(next.incident.clone())
-            .or_insert_with(|| Course::new(deployment.clone(), next.incident.clone()))
-            .apply(&next.fact());
+            .entry(incident.clone())
+            .or_insert_with(|| Course::new(deployment.clone(), incident.clone()))
+            .apply(&fact);
     }
 
-    /// What `own` is to destroy at `now`: of plans approved after it was admitted, while nothing keeps the evidence.
+    /// What `own` is to destroy at `now`, of every approved plan, while nothing keeps the evidence.
     #[must_use]
     pub fn doomed(&self, own: &MirrorId, now: Time) -> Vec<Doomed> {
         let Some(admitted) = self.mirrors.get(own).filter(|keys| !keys.is_retired) else {
@@ -109,44 +103,66 @@ impl Rules {
         for course in self.courses.values() {
             for plan in course.approved() {
                 let digest = plan.digest();
-                let is_later = course.approved_at(&digest).is_some_and(|at| at > admitted.since);
-                let Some(warrant) = course.warrant(&digest, now).ok().filter(|_| is_later) else {
+                let Ok(warrant) = course.warrant(&digest, now) else {
                     continue;
                 };
-                found.extend(plan.objects().into_iter().map(|object| Doomed {
-                    warrant: warrant.clone(),
-                    plan: digest,
-                    is_confirmed: course.is_gone(&digest, &object, &place),
-                    object,
+                found.extend(plan.objects().into_iter().map(|object| {
+                    let is_confirmed = course.is_gone(&digest, &object, &place);
+                    Doomed {
+                        warrant: warrant.clone(),
+                        plan: digest,
+                        is_owed: !is_confirmed && course.must_confirm(&digest, &object, own, admitted.since),
+                        is_confirmed,
+                        object,
+                    }
                 }));
             }
         }
         found
     }
 
-    /// Collections that are not to be had any more, or not to be had again.
+    /// Objects of approved plans of which the ledger does not have this mirror's confirmation, whatever keeps the evidence now:
+    /// the mirror may have been quicker than a hold.
     #[must_use]
-    pub fn disposed(&self, now: Time) -> BTreeSet<Digest> {
-        let mut found = BTreeSet::new();
+    pub fn unconfirmed(&self, own: &MirrorId) -> Vec<(Digest, Object)> {
+        let place = Place::Mirror(own.clone());
+        let mut found = Vec::new();
         for course in self.courses.values() {
             for plan in course.approved() {
-                let goes = course.free(now).is_ok();
-                found.extend(
-                    plan.collections
-                        .iter()
-                        .copied()
-                        .filter(|id| goes || course.gone_from(&Object::Collection(*id)).next().is_some()),
-                );
+                let digest = plan.digest();
+                let objects = plan.objects().into_iter();
+                let left = objects.filter(|object| !course.is_gone(&digest, object, &place));
+                found.extend(left.map(|object| (digest, object)));
             }
         }
         found
     }
 
-    /// True for a text that an entry of another chain names as well.
+    /// Collections whose copy goes from `own`, or went.
     #[must_use]
-    pub fn is_shared(&self, detail: &Digest, incident: &IncidentId) -> bool {
+    pub fn disposed(&self, own: &MirrorId, now: Time) -> BTreeSet<Digest> {
+        let mut found = BTreeSet::new();
+        for course in self.courses.values() {
+            for plan in course.approved() {
+                let ids = plan.collections.iter().copied();
+                found.extend(ids.filter(|id| course.leaves(id, own, now)));
+            }
+        }
+        found
+    }
+
+    /// Whether `own` may do without a collection: it goes, or it cannot be had any more.
+    #[must_use]
+    pub fn may_lack(&self, collection: &Digest, incident: &IncidentId, own: &MirrorId, now: Time) -> bool {
         self.courses
-            .iter()
-            .any(|(other, course)| other != incident && course.names_text(detail))
+            .get(incident)
+            .is_some_and(|course| course.may_lack(collection, Some(own), now))
+    }
+
+    /// True for a text of an approved plan that stays, by whichever chain names it as well.
+    #[must_use]
+    pub fn text_stays(&self, text: &Digest, now: Time) -> bool {
+        let claims = self.courses.values().filter_map(|course| course.claim(text, now));
+        text_stays(self.texts.of_deployment.contains(text), claims)
     }
 }

@@ -8,12 +8,11 @@ use std::time::Duration;
 use evidence::digest::Digest;
 use evidence::signed::Signed;
 
-use super::destroying::disposals;
+use super::destroying::{Tries, disposals};
 use super::{LOOK, RETRY, Shared};
 use crate::chain;
 use crate::copy::{CopyError, Parts, copy};
 use crate::cosign::Role;
-use crate::dispose;
 use crate::objects::ObjectError;
 use crate::remote::said;
 use crate::rules::{Job, Wanted};
@@ -25,9 +24,9 @@ use crate::statement::Statement;
 pub(super) fn evidence_thread(shared: &Shared) {
     // Statements that were sent and not seen in the ledger yet, and when.
     let mut sent: BTreeMap<Digest, std::time::Instant> = BTreeMap::new();
-    let mut confirmed = dispose::Sent::new();
+    let mut tries = Tries::default();
     while shared.goes_on() {
-        disposals(shared, &mut confirmed);
+        disposals(shared, &mut tries);
         let jobs = Arc::clone(&shared.jobs().waiting);
         sent.retain(|id, at| at.elapsed() < RETRY && jobs.iter().any(|job| job.id == *id));
         let mut failed = false;

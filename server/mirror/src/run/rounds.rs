@@ -97,9 +97,12 @@ fn publish(shared: &Shared, follower: &Follower) {
     let (held, witnessed) = (size(Role::Mirror), size(Role::Witness));
     let rules = follower.rules();
     // Statements are about what is held: collections beyond wait for the next round.
-    let disposed = rules.disposed(crate::now());
+    let now = crate::now();
     let mut waiting = rules.jobs(&shared.mirror);
-    waiting.retain(|job| !disposed.contains(&job.id));
+    waiting.retain(|job| {
+        let incident = job.incident.incident();
+        !incident.is_some_and(|incident| rules.may_lack(&job.id, incident, &shared.mirror, now))
+    });
     waiting.retain(|job| match job.wanted {
         Wanted::Stored { index, .. } => index < held,
         Wanted::Interrupted { .. } => true,
@@ -116,15 +119,18 @@ fn publish(shared: &Shared, follower: &Follower) {
     shared.board.update(|status| {
         (status.held, status.witnessed) = (held, witnessed);
         status.fraud = shared.cosigner.fraud();
-        status.details_missing = rules.details_missing();
+        status.details_missing = rules.details_missing(now);
         status.collections_held = u64::try_from(stated).unwrap_or(u64::MAX);
         status.collections_waiting = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
         status.repaired = shared.repaired.load(Ordering::Relaxed);
     });
     let doomed = destroying::doomed(shared, follower);
+    let unconfirmed = rules.unconfirmed(&shared.mirror).into_iter().collect();
+    let disposed = rules.disposed(&shared.mirror, now);
     let mut jobs = shared.jobs();
     jobs.waiting = Arc::new(waiting);
     jobs.doomed = Arc::new(doomed);
+    jobs.unconfirmed = Arc::new(unconfirmed);
     jobs.disposed = Arc::new(disposed);
     if all.is_some() {
         jobs.all = all;

@@ -1,13 +1,16 @@
 //! The scrub's thread: everything is read again, once in a while.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use evidence::disposal::Object;
 use evidence::time::Time;
 
 use super::{LOOK, RETRY, Shared};
 use crate::cosign::Role;
+use crate::dispose::Confirmations;
 use crate::rules::{Job, Wanted};
 use crate::scrub;
 use crate::state::replace;
@@ -54,10 +57,20 @@ pub(super) fn scrub_thread(shared: &Shared) {
         let go_on = || shared.goes_on() && !shared.cut.load(Ordering::SeqCst);
         let quiet = shared.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         // Asked behind the lock: something may have gone since the list was made.
-        let disposed = Arc::clone(&shared.jobs().disposed);
+        let (disposed, unconfirmed) = {
+            let jobs = shared.jobs();
+            (Arc::clone(&jobs.disposed), Arc::clone(&jobs.unconfirmed))
+        };
+        // Destroyed before a hold came, and the ledger is about to hear of it.
+        let confirmations = Confirmations::of(&shared.layout.0);
+        let gone: BTreeSet<&Object> = unconfirmed
+            .iter()
+            .filter(|(plan, object)| confirmations.has(plan, object))
+            .map(|(_, object)| object)
+            .collect();
         let all: Vec<Job> = all
             .into_iter()
-            .filter(|job| !disposed.contains(&job.id))
+            .filter(|job| !disposed.contains(&job.id) && !gone.contains(&Object::Collection(job.id)))
             .collect();
         let parts = scrub::Parts {
             pins: shared.cosigner.pins(),

@@ -8,6 +8,7 @@
 )]
 
 mod ahead;
+mod disposal;
 mod faults;
 mod log_keys;
 mod release;

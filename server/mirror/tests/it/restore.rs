@@ -15,6 +15,7 @@ use crate::world::{Log, Mirror, identity, pins};
 fn left(place: &Path) -> Left {
     let state = State::read(place).unwrap();
     Left {
+        mirror: Some("backup-1".parse().unwrap()),
         stores: vec![Arc::new(DirectoryStore::open(&place.join("own")).unwrap())],
         signed: [state.witnessed, state.held]
             .into_iter()

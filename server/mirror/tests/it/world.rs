@@ -27,6 +27,7 @@ use store::{DirectoryStore, Key, Replicas, Store, StoreIdentity};
 
 pub const AUTHORITY: u8 = 1;
 pub const ADA: u8 = 2;
+pub const BOB: u8 = 3;
 pub const STRANGER: u8 = 9;
 pub const LOG: u8 = 30;
 
@@ -169,9 +170,26 @@ impl Log {
 
     /// An act of ada, signed by some key.
     pub fn person(&mut self, type_: EntryType, chain: Chain, refs: Vec<(String, String)>, signer: u8) {
-        let act = self.act(type_, &chain, Actor::Person("ada".parse().unwrap()), refs.clone());
+        self.says(type_, &chain, refs, ("ada", signer), None);
+    }
+
+    /// An act of somebody, signed by some key, with a text; gives its event.
+    pub fn says(
+        &mut self,
+        type_: EntryType,
+        chain: &Chain,
+        refs: Vec<(String, String)>,
+        (person, signer): (&str, u8),
+        detail: Option<Digest>,
+    ) -> Digest {
+        let chain = chain.clone();
+        let by = Actor::Person(person.parse().unwrap());
+        let mut act = self.act(type_, &chain, by, refs.clone());
+        act.detail = detail;
         let object = ActObject::from(Signed::sign(&act, &[&key(signer)]).unwrap());
+        let event = object.event();
         self.push(type_, chain, refs, object);
+        event
     }
 
     pub fn incident(&mut self, number: u32) -> Chain {
@@ -323,11 +341,18 @@ pub fn roster() -> Roster {
         issued: at("2026-11-01T08:00:00.000Z"),
         not_after: at("2026-12-01T08:00:00.000Z"),
         authority: authority(),
-        persons: vec![Person {
-            id: "ada".parse().unwrap(),
-            keys: vec![key(ADA).public()],
-            roles: vec![Role::Responder, Role::EndpointAdmin],
-        }],
+        persons: vec![
+            Person {
+                id: "ada".parse().unwrap(),
+                keys: vec![key(ADA).public()],
+                roles: vec![Role::Responder, Role::EndpointAdmin],
+            },
+            Person {
+                id: "bob".parse().unwrap(),
+                keys: vec![key(BOB).public()],
+                roles: vec![Role::Approver],
+            },
+        ],
         rules: Rules {
             two_persons: Vec::new(),
             order_hours_max: 24,

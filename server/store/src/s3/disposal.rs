@@ -1,11 +1,11 @@
 //! Destroying in a bucket: every version and delete marker by its id, then a look that nothing is left.
-//! Guarantee: `Some` means that the server listed nothing of it afterwards. Not here: whether it may go (the warrant).
+//! Guarantee: all gone means that the server listed nothing of it afterwards. Not here: whether it may go (the warrant).
 
 use std::time::SystemTime;
 
 use super::failure::{Failure, FailureKind};
 use super::writing::Shared;
-use crate::{Disposable, StoreError};
+use crate::{Destroyed, Disposable, StoreError};
 
 /// One thing to delete: its name, and its version where the bucket keeps versions.
 struct Doomed {
@@ -19,21 +19,24 @@ impl Shared {
         &self,
         object: &Disposable,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<u64>, StoreError> {
-        let mut destroyed = 0_u64;
+    ) -> Result<Destroyed, StoreError> {
+        let mut destroyed = Destroyed::default();
         for doomed in self.doomed(object)? {
             if !go_on() {
-                return Ok(None);
+                return Ok(destroyed);
             }
             match self.bucket.delete(&doomed.name, doomed.version.as_deref(), false) {
-                Ok(()) => destroyed = destroyed.saturating_add(u64::from(!doomed.is_marker)),
+                Ok(()) => destroyed.count = destroyed.count.saturating_add(u64::from(!doomed.is_marker)),
                 Err(failure) if failure.kind == FailureKind::Absent => {}
                 Err(failure) if failure.kind == FailureKind::Denied => return Err(self.locked(&doomed)),
                 Err(failure) => return Err(failure.at(&self.name, "destroy", &doomed.name)),
             }
         }
         match self.doomed(object)?.first() {
-            None => Ok(Some(destroyed)),
+            None => {
+                destroyed.is_all = true;
+                Ok(destroyed)
+            }
             Some(left) => Err(Failure::ours(
                 FailureKind::Permanent,
                 "the server said that it was deleted, and still lists it",

@@ -1,0 +1,57 @@
+//! Texts that the own copy lacks: disposed of, erased, withheld, or not asked for since the start.
+//! Guarantee: a text that is missing keeps nobody from anything; only one that no disposal destroyed is counted. Not here:
+//! fetching (`pull`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evidence::digest::Digest;
+use evidence::time::Time;
+
+use super::Rules;
+
+/// What is known of texts beside the courses of incidents.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// Named on the deployment's own chain, which never goes.
+    pub(super) of_deployment: BTreeSet<Digest>,
+    /// Missing, and whether the source was asked.
+    pub(super) missing: BTreeMap<Digest, bool>,
+}
+
+impl Rules {
+    /// Texts that could not be had, and that no disposal destroyed.
+    #[must_use]
+    pub fn details_missing(&self, now: Time) -> u64 {
+        let missing = self.texts.missing.keys();
+        let count = missing.filter(|text| !self.is_disposed(text, now)).count();
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
+
+    /// Missing texts that the source was not asked for.
+    #[must_use]
+    pub fn texts_to_ask(&self, now: Time) -> Vec<Digest> {
+        let unasked = self.texts.missing.iter().filter(|(_, was_asked)| !**was_asked);
+        let unasked = unasked.map(|(text, _)| *text);
+        unasked.filter(|text| !self.is_disposed(text, now)).collect()
+    }
+
+    /// The source was asked: it came, or it is not to be had.
+    pub fn text_was_asked(&mut self, text: &Digest, came: bool) {
+        if came {
+            self.texts.missing.remove(text);
+        } else if let Some(was_asked) = self.texts.missing.get_mut(text) {
+            *was_asked = true;
+        }
+    }
+
+    /// Gone, or going, by an approved plan.
+    fn is_disposed(&self, text: &Digest, now: Time) -> bool {
+        let destroyed = self.courses.values().any(|course| course.destroyed_text(text));
+        let is_named = || {
+            self.courses
+                .values()
+                .any(|course| course.claim(text, now).is_some())
+        };
+        destroyed || is_named() && !self.text_stays(text, now)
+    }
+}
