@@ -20,6 +20,7 @@ use crate::collector::{Collector, blocking};
 use crate::db::disposals::{self, WaitRow};
 use crate::db::{self, DbError};
 use crate::grpc::failure::{Failure, chain};
+use crate::ingest::fixity;
 
 /// How often it is looked for work: a retention ends by itself.
 const LOOK: Duration = Duration::from_secs(30);
@@ -164,6 +165,9 @@ async fn execute(collector: &Collector, step: &Step) -> Result<bool, Failure> {
     let Some((warrant, shared)) = asked.await.map_err(database)? else {
         return Ok(false);
     };
+    if let Object::Collection(id) = &step.object {
+        collector.wants.forget(|key| fixity::collection_of(key) == Some(*id));
+    }
     let (store, object) = (Arc::clone(&step.store), step.object.clone());
     let (is_free, stop) = (collector.disposal.is_free(), collector.intake.clone());
     let go_on = move || is_free() && !stop.is_cancelled();
