@@ -104,7 +104,26 @@ signed "$work/allowed-$newest" "person:$by" exhibit-bundle-v1 "$bundle/SHA256SUM
 result sums.signature "signed by $by, a responder of roster $newest" $?
 
 # --- The ledger's head, under the pinned log key: openssl checks Ed25519 over the note's text.
-vkey=$(awk '$1 == "log" { print $2; exit }' "$trust/policy")
+vkey=$(awk '$1 == "log" { print $2; exit }' "$trust/policy"); key="the pinned log key"
+# Changes of the log key from the pinned one on, each signed by the pinned authority and below this head; the proofs of their entries are checked with all others.
+sed 's/exhibit-roster-v1/exhibit-log-key-v1/' "$trust/authority" >"$work/allowed-log-key"
+for index in $(ls "$bundle/custody/deployment" 2>/dev/null | sed -n 's/\.entry$//p' | sort -n); do
+    file="$bundle/custody/deployment/$index.entry"
+    head -n 1 "$file" | grep -Eq '"type":"(key\.rotated|log\.succession)"' || continue
+    sed -n 2p "$file" >"$work/change.json"
+    tail -n +3 "$file" | awk -v base="$work/change." '/^-----BEGIN/ { n++ } { print >(base n ".sig") }'
+    : >"$work/keys"
+    for sig in "$work"/change.*.sig; do
+        if signed "$work/allowed-log-key" authority exhibit-log-key-v1 "$sig" "$work/change.json"; then sed -n 's/^.* key //p' "$work/said" >>"$work/keys"; fi
+        rm -f "$sig"
+    done
+    count=$(sort -u "$work/keys" | wc -l | tr -d ' ')
+    [ "$count" -ge "$threshold" ] && [ "$index" -lt "$(sed -n 2p "$bundle/ledger/checkpoint")" ]
+    good=$?
+    result log.key "change $(number "$work/change.json" number), entry $index: $count of the $threshold authority signatures it needs" $good
+    [ $good -eq 0 ] && [ "$(text "$work/change.json" old)" = "$vkey" ] || continue # one that led to the pinned key
+    vkey=$(text "$work/change.json" new); key="$vkey, which the authority let follow the pinned log key"
+done
 log=${vkey%%+*}; rest=${vkey#*+}
 printf '%s' "${rest#*+}" | base64 -d 2>/dev/null | tail -c +2 >"$work/point"
 { printf '\060\052\060\005\006\003\053\145\160\003\041\000'; cat "$work/point"; } >"$work/log.der" # RFC 8410
@@ -113,7 +132,7 @@ note() { # check, file
     awk -v name="$log" 'past && $1 == "\342\200\224" && $2 == name { print $3; exit } length($0) == 0 { past = 1 }' "$2" | base64 -d 2>/dev/null | tail -c +5 >"$work/signature"
     [ "$(head -n 1 "$work/text")" = "$log" ] && [ "$(wc -l <"$work/text")" -eq 3 ] &&
         openssl pkeyutl -verify -pubin -keyform DER -inkey "$work/log.der" -rawin -in "$work/text" -sigfile "$work/signature" >"$work/said" 2>&1
-    result "$1" "$log at size $(sed -n 2p "$work/text"), signed by the pinned log key" $?
+    result "$1" "$log at size $(sed -n 2p "$work/text"), signed by $key" $?
 }
 note checkpoint "$bundle/ledger/checkpoint"
 note export.checkpoint "$bundle/export/checkpoint"

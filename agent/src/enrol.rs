@@ -16,12 +16,14 @@ use evidence::enrolment::{
     AgentBuild, EnrolmentError, EnrolmentRequest, EnrolmentType, Offer, TokenString, accept,
 };
 use evidence::keys::{KeyError, PublicKey, SigningKey};
+use evidence::log_key::LOG_KEY_CHANGES_MAX;
 use evidence::roster::{AuthorityError, AuthoritySet, Roster, RosterError, RosterFloor};
 use evidence::signed::{Signed, SignedError};
 use evidence::text::FixedBytes;
 use evidence::time::Time;
 use ledger::ProofFile;
 use ledger::proof_file::ProofFileError;
+use prost::Message as _;
 use proto::convert::{self, WireError};
 use proto::v1;
 use rustls::pki_types::CertificateDer;
@@ -161,6 +163,7 @@ pub fn enrol(token: &str, dir: &Path, build_sha256: Digest, replace: bool) -> Re
         ca: &verified.ca,
         roster: &verified.roster,
         checkpoint: verified.checkpoint.as_bytes(),
+        log_keys: &verified.log_keys,
     };
     identity::write(dir, &new, replace)?;
     let fingerprint = evidence_key.public().fingerprint().to_string();
@@ -241,6 +244,8 @@ struct Verified {
     roster_version: u64,
     checkpoint: String,
     index: u64,
+    /// Changes of the log key, as they came.
+    log_keys: Vec<u8>,
     /// The latest time in anything verified.
     time: Time,
 }
@@ -269,7 +274,14 @@ fn verify(
     let rosters = convert::signed_list("rosters", answer.rosters, ROSTERS_MAX)?;
     let newest = rosters.last().ok_or(WireError::Missing { field: "rosters" })?;
     let proven = convert::proven("enrolled", answer.enrolled)?;
+    let log_keys = answer.log_keys.unwrap_or_default();
+    let changes = convert::proven_list("log_keys", log_keys.changes.clone(), LOG_KEY_CHANGES_MAX)?;
+    let changes: Vec<(&[u8], &[u8])> = changes
+        .iter()
+        .map(|one| (one.entry.as_ref(), one.proof.as_ref()))
+        .collect();
     let offer = Offer {
+        log_keys: &changes,
         ca,
         roster: &newest.encode(),
         authority: &authority,
@@ -309,6 +321,7 @@ fn verify(
         checkpoint: proof.checkpoint().to_string(),
         index: proof.index(),
         time: entry.envelope.time.max(accepted.roster.roster().issued),
+        log_keys: log_keys.encode_to_vec(),
         authority,
     })
 }

@@ -54,7 +54,10 @@ pub mod to_link {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FromLink {
     /// What.
-    #[prost(oneof = "from_link::Say", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(
+        oneof = "from_link::Say",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+    )]
     pub say: Option<from_link::Say>,
 }
 
@@ -104,6 +107,9 @@ pub mod from_link {
         /// Answer to `Renew`; empty when it failed.
         #[prost(message, tag = "13")]
         Renewed(v1::RenewResponse),
+        /// Who signs the ledger.
+        #[prost(message, tag = "14")]
+        LogKeys(v1::LogKeys),
     }
 }
 

@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use evidence::digest::Digest;
+use evidence::log_key::LogKeys;
 use evidence::order::{Glob, Order, Sensitivity, Step};
 use serde::Deserialize;
 
@@ -212,9 +213,9 @@ impl Policy {
     ///
     /// # Errors
     /// [`PolicyError::Value`] for a key that is none.
-    pub fn trust(&self, log_key: &str) -> Result<ledger::Policy, PolicyError> {
+    pub fn trust(&self, log_keys: &LogKeys) -> Result<ledger::Policy, PolicyError> {
         let cosigners = &self.rules.cosigners;
-        let mut text = format!("log {log_key}\n");
+        let mut text = format!("log {}\n", log_keys.current());
         for (number, key) in cosigners.keys.iter().enumerate() {
             text.push_str(&format!("witness w{number} {key}\n"));
         }
@@ -229,13 +230,17 @@ impl Policy {
                 cosigners.quorum
             ));
         }
-        ledger::Policy::parse(text.as_bytes()).map_err(|source| PolicyError::Value {
+        let value = |what: String| PolicyError::Value {
             path: self
                 .file
                 .clone()
                 .unwrap_or_else(|| PathBuf::from("built-in policy")),
-            what: format!("cosigners.keys: {source}"),
-        })
+            what: format!("cosigners.keys: {what}"),
+        };
+        let policy = ledger::Policy::parse(text.as_bytes()).map_err(|source| value(source.to_string()))?;
+        log_keys
+            .extend(policy)
+            .map_err(|source| value(source.to_string()))
     }
 
     /// Why the owner does not want `order` obeyed, approved by so many distinct persons.

@@ -416,6 +416,7 @@ impl Warden {
             from_link::Say::Order(package) => self.take_order(&package)?,
             from_link::Say::Cancel(cancel) => self.take_cancel(&cancel)?,
             from_link::Say::Checkpoint(update) => self.take_checkpoint(&update)?,
+            from_link::Say::LogKeys(keys) => self.take_log_keys(&keys)?,
             from_link::Say::Receipt(receipt) => self.take_receipt(&receipt.collection, receipt.stored)?,
             from_link::Say::Position(position) => self.take_position(position)?,
             from_link::Say::UploadCut(_) => self.upload_cut(),

@@ -161,6 +161,7 @@ pub const TABLE: &[(&str, Callers)] = &[
         "/exhibit.v1.LedgerService/Entries",
         Callers::PersonsAndMirrors(READS_LEDGER),
     ),
+    ("/exhibit.v1.LedgerService/LogKeys", Callers::Persons(EVERY_ROLE)),
     (
         "/exhibit.v1.LedgerService/Prove",
         Callers::PersonsAndMirrors(READS_LEDGER),

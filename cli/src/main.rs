@@ -11,6 +11,7 @@ mod cosigners;
 mod directory;
 mod failure;
 mod home;
+mod log_keys;
 mod output;
 mod pins;
 mod profile;

@@ -3,6 +3,7 @@
 //! Not here: how the pins came here (`commands::setup`).
 
 use evidence::digest::Digest;
+use evidence::log_key::LogKeys;
 use evidence::roster::{AdmittedRoster, AuthoritySet, Roster, RosterFloor};
 use evidence::signed::Signed;
 use ledger::Policy;
@@ -11,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use crate::clock;
 use crate::failure::{because, could_not, failed};
 use crate::home::{Config, Home};
+use crate::log_keys;
 
 /// The pins of a home.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Pins {
     pub authority: AuthoritySet,
     /// Which log, and who must have cosigned.
     pub policy: Policy,
+    /// Who signed it, from its first key on, as far as this home was shown.
+    pub log_keys: LogKeys,
     /// The deployment's certificate authority.
     pub ca: CertificateDer<'static>,
     /// No older roster is admitted.
@@ -50,6 +54,10 @@ impl Pins {
         let authority = AuthoritySet::from_trust_file(&authority)
             .map_err(|cause| broken("authority", because(&cause)))?;
         let policy = Policy::parse(&read("policy")?).map_err(|cause| broken("policy", because(&cause)))?;
+        let log_keys = log_keys::load(home, &authority, &policy)?;
+        let policy = log_keys
+            .extend(policy)
+            .map_err(|cause| broken("policy", because(&cause)))?;
         let roster_version_min = match home.read("trust/roster_version_min")? {
             None => 1,
             Some(bytes) => String::from_utf8_lossy(&bytes)
@@ -60,12 +68,13 @@ impl Pins {
         Ok(Self {
             authority,
             policy,
+            log_keys,
             ca: CertificateDer::from(read("ca.der")?),
             roster_version_min,
         })
     }
 
-    /// The log's verifier key.
+    /// The log's verifier key in force.
     ///
     /// # Errors
     /// When the policy names no log.

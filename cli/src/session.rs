@@ -73,13 +73,16 @@ impl Session {
         let channel = connect::connect(&config.address, client)
             .await
             .map_err(unreachable)?;
-        Ok(Self {
+        let mut session = Self {
             home,
             config,
             pins,
             output,
             channel,
-        })
+        };
+        // Before anything that the collector proves under its newest key.
+        session.follow_log_keys().await?;
+        Ok(session)
     }
 
     /// A session that reaches nobody: what it decides without asking can be tested.

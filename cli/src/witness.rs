@@ -161,9 +161,11 @@ impl Session {
         };
         let next = "the home's checkpoint file was changed: restore it from a backup";
         let note = Note::parse(&bytes).map_err(|cause| failed(because(&cause), next))?;
-        let verified = self
-            .pins
-            .policy
+        // It was within its key's term as far as was known when it was kept. If that key was stolen, and it was not, the proof that
+        // the log continues it fails, and both notes are kept.
+        let policy = self.pins.log_keys.policy_of_any_size();
+        let verified = policy
+            .map_err(|cause| failed(because(&cause), next))?
             .verify_note(&note)
             .map_err(|cause| failed(because(&cause), next))?;
         Ok(Some((note, verified.checkpoint)))
@@ -241,6 +243,7 @@ mod tests {
         let pins = Pins {
             authority: AuthoritySet::new(1, vec![SigningKey::from_seed(&[1; 32]).public()]).unwrap(),
             policy: Policy::parse(format!("log {key}\nquorum none\n").as_bytes()).unwrap(),
+            log_keys: evidence::log_key::LogKeys::unchanged(key),
             ca: CertificateDer::from(vec![0]),
             roster_version_min: 1,
         };

@@ -58,6 +58,13 @@ pub enum EnrolmentError {
         #[source]
         source: ledger::policy::PolicyError,
     },
+    /// The line from the token's log key to the one that signs now.
+    #[error("changes of the log key since the token was made")]
+    LogKeys {
+        /// Why it is not believed.
+        #[source]
+        source: crate::log_key::LogKeyError,
+    },
     /// Not proven to be logged.
     #[error("proof that the enrolment is logged")]
     Proof {

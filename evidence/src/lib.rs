@@ -35,6 +35,7 @@ pub mod production;
 // Documents that people, endpoints and the authority sign.
 pub mod delegation;
 pub mod enrolment;
+pub mod log_key;
 pub mod manifest;
 pub mod order;
 pub mod roster;

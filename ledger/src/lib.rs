@@ -62,7 +62,7 @@ pub mod tree;
 pub use checkpoint::Checkpoint;
 pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
 pub use note::{KeyType, Note, NoteSignature, NoteSigner, VerifierKey};
-pub use policy::{Policy, Verified};
+pub use policy::{LogTerm, Policy, Verified};
 pub use proof::{
     HashReader, Leaves, consistency_proof, frontier, inclusion_proof, root, verify_consistency,
     verify_inclusion,

@@ -45,6 +45,21 @@ pub struct PolicyLog {
     pub key: VerifierKey,
     /// Where it is served, if the file says so.
     pub url: Option<String>,
+    /// Smallest size it may sign: 0 of a file's line.
+    pub from: u64,
+    /// Largest size it may sign: no limit of a file's line.
+    pub to: u64,
+}
+
+/// Which sizes one key of a log that changed its key may sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogTerm {
+    /// The key.
+    pub key: VerifierKey,
+    /// Smallest size.
+    pub from: u64,
+    /// Largest size; below `from`: it may sign nothing.
+    pub to: u64,
 }
 
 /// A witness whose cosignature may count.
@@ -100,12 +115,22 @@ impl Policy {
     pub fn verify_note(&self, note: &Note) -> Result<Verified, PolicyError> {
         let signed = note.verify(&self.keys).map_err(PolicyError::Note)?;
         let checkpoint = Checkpoint::from_text(note.text()).map_err(PolicyError::Checkpoint)?;
-        let by_log = signed
+        let mut by_log = signed
             .iter()
-            .any(|one| one.key.kind() == KeyType::Ed25519 && one.key.name() == checkpoint.origin);
-        if !by_log {
+            .filter(|one| one.key.kind() == KeyType::Ed25519 && one.key.name() == checkpoint.origin)
+            .filter_map(|one| self.logs.iter().find(|log| log.key == *one.key))
+            .peekable();
+        let Some(first) = by_log.peek().copied() else {
             return Err(PolicyError::UnknownLog {
                 origin: checkpoint.origin,
+            });
+        };
+        if !by_log.any(|log| (log.from..=log.to).contains(&checkpoint.size)) {
+            return Err(PolicyError::OutsideTerm {
+                key: first.key.to_string(),
+                size: checkpoint.size,
+                from: first.from,
+                to: first.to,
             });
         }
         let times: Vec<Option<u64>> = self
@@ -133,7 +158,30 @@ impl Policy {
         })
     }
 
-    /// The logs, in the order of the file.
+    /// The same policy for a log that changed its key: `terms` stand where the line of one of their keys stood, in their
+    /// order. `None` when no log line has one of their keys: this policy is about another log.
+    #[must_use]
+    pub fn with_terms(mut self, terms: &[LogTerm]) -> Option<Self> {
+        let is_one = |log: &PolicyLog| terms.iter().any(|term| term.key == log.key);
+        let place = self.logs.iter().position(is_one)?;
+        let url = self.logs.get(place).and_then(|log| log.url.clone());
+        let mut rest = self.logs.split_off(place);
+        rest.retain(|log| !is_one(log));
+        self.logs.extend(terms.iter().map(|term| PolicyLog {
+            key: term.key.clone(),
+            url: url.clone(),
+            from: term.from,
+            to: term.to,
+        }));
+        self.logs.append(&mut rest);
+        let logs = self.logs.iter().map(|log| log.key.clone());
+        self.keys = logs
+            .chain(self.witnesses.iter().map(|witness| witness.key.clone()))
+            .collect();
+        Some(self)
+    }
+
+    /// The logs, in the order of the file; of a log that changed its key the terms as given.
     pub fn logs(&self) -> &[PolicyLog] {
         &self.logs
     }
@@ -198,6 +246,21 @@ pub enum PolicyError {
     /// The checkpoint is not a signed note that a listed key signed.
     #[error("checkpoint is not signed by a known key")]
     Note(#[source] NoteError),
+    /// A key of the log signed a size that it may not sign: it came later, or another has replaced it.
+    #[error(
+        "{key} may sign sizes {from} to {to}, not {size}: the log's key was changed. Whoever signed this has a key that is \
+         no longer, or not yet, the log's"
+    )]
+    OutsideTerm {
+        /// The key.
+        key: String,
+        /// The size it signed.
+        size: u64,
+        /// Smallest it may sign.
+        from: u64,
+        /// Largest it may sign.
+        to: u64,
+    },
     /// There is not exactly one quorum line.
     #[error("policy does not have exactly one quorum line")]
     Quorum,

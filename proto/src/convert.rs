@@ -211,6 +211,21 @@ pub fn proven(field: &'static str, message: Option<v1::ProvenEntry>) -> Result<P
     required(field, message)?.try_into()
 }
 
+/// Reads a list of entries with their proofs, at most `max`.
+///
+/// # Errors
+/// [`WireError`] names the field.
+pub fn proven_list(
+    field: &'static str,
+    list: Vec<v1::ProvenEntry>,
+    max: usize,
+) -> Result<Vec<Proven>, WireError> {
+    bounded_list(field, list, max)?
+        .into_iter()
+        .map(Proven::try_from)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

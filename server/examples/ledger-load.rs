@@ -4,7 +4,9 @@
 //!
 //!   ledger-load DIRECTORY PROGRAM ENTRIES IN_FLIGHT
 //!
-//! DIRECTORY: the collector's; PROGRAM: exhibit-server, for its signer process.
+//! DIRECTORY: the collector's; PROGRAM: exhibit-server, for its signer process. Where its `ledger.policy` names witnesses, they are
+//! asked meanwhile, and each task measures how long some of its entries take to a head with the policy's quorum: one at a time, so
+//! that nothing is held up by it.
 
 #![expect(clippy::print_stdout, reason = "a program whose output is its figures")]
 
@@ -18,14 +20,26 @@ use evidence::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain};
 use evidence::text::FixedBytes;
+use server::cosigning::{Cosigning, rounds};
 use server::foundation::Foundation;
 use server::ledger::PendingEntry;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// Chains that grow side by side.
 const INCIDENTS: u64 = 16;
 
-/// Latencies of one task's entries: submission to durable index, submission to published proof.
-type Latencies = Vec<(Duration, Duration)>;
+/// How long an entry is waited for that nobody cosigns.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What was measured, each from the submission on.
+#[derive(Default)]
+struct Latencies {
+    /// To the durable index, to the published proof.
+    recorded: Vec<(Duration, Duration)>,
+    /// To a head with the policy's quorum, of some of the entries.
+    cosigned: Vec<Duration>,
+}
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,8 +51,27 @@ fn main() -> Result<()> {
     let before = foundation.sequencer.log().published().size;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let begun = Instant::now();
-    let mut latencies = runtime.block_on(load(&foundation, entries, in_flight))?;
-    let elapsed = begun.elapsed();
+    let log = foundation.sequencer.log().clone();
+    let cosigning = Cosigning::open(Path::new(directory), log, foundation.replicas.clone())?;
+    let (cosigning, stop) = (Arc::new(cosigning), CancellationToken::new());
+    let asked = cosigning
+        .policy()
+        .witnesses()
+        .iter()
+        .any(|witness| witness.url.is_some());
+    let witnesses = asked.then(|| Arc::clone(&cosigning));
+    let chore = runtime.spawn(rounds(cosigning, stop.clone()));
+    let (latencies, elapsed) = runtime.block_on(async {
+        let latencies = load(&foundation, witnesses, entries, in_flight).await;
+        let elapsed = begun.elapsed();
+        stop.cancel();
+        chore.await?;
+        anyhow::Ok((latencies?, elapsed))
+    })?;
+    let Latencies {
+        recorded: mut latencies,
+        mut cosigned,
+    } = latencies;
     let size = foundation.sequencer.log().published().size;
     let recorded = u64::try_from(latencies.len())?;
     anyhow::ensure!(
@@ -47,6 +80,7 @@ fn main() -> Result<()> {
     );
     let indexed = percentiles(&mut latencies, |(indexed, _)| *indexed);
     let proven = percentiles(&mut latencies, |(_, proven)| *proven);
+    let witnessed = percentiles(&mut cosigned, |cosigned| *cosigned);
     foundation.sequencer.stop().map_err(anyhow::Error::msg)?;
     let figures = serde_json::json!({
         "entries": recorded, "in_flight": in_flight, "size": size, "stores": foundation.config.stores.len(),
@@ -54,25 +88,37 @@ fn main() -> Result<()> {
         "entries_per_second": f64::from(u32::try_from(recorded)?) / elapsed.as_secs_f64(),
         "indexed_ms": {"p50": indexed.0, "p99": indexed.1},
         "proven_ms": {"p50": proven.0, "p99": proven.1},
+        "cosigned": cosigned.len(),
+        "cosigned_ms": {"p50": witnessed.0, "p99": witnessed.1},
     });
     println!("{figures}");
     Ok(())
 }
 
-async fn load(foundation: &Foundation, entries: u64, in_flight: u64) -> Result<Latencies> {
+async fn load(
+    foundation: &Foundation,
+    witnesses: Option<Arc<Cosigning>>,
+    entries: u64,
+    in_flight: u64,
+) -> Result<Latencies> {
     let next = Arc::new(AtomicU64::new(0));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..in_flight.min(entries) {
-        let (next, sequencer) = (Arc::clone(&next), foundation.sequencer.clone());
+        let (next, sequencer, witnesses) =
+            (Arc::clone(&next), foundation.sequencer.clone(), witnesses.clone());
         let (deployment, collector) = (
             foundation.config.deployment.clone(),
             foundation.config.collector.clone(),
         );
         tasks.spawn(async move {
-            let mut latencies = Latencies::new();
+            let mut latencies = Latencies::default();
+            let mut watched: Option<JoinHandle<Result<Duration>>> = None;
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= entries {
+                    if let Some(watched) = watched {
+                        latencies.cosigned.push(watched.await??);
+                    }
                     return anyhow::Ok(latencies);
                 }
                 let incident = format!("INC-2026-{:04}", 9000 + number % INCIDENTS);
@@ -108,19 +154,33 @@ async fn load(foundation: &Foundation, entries: u64, in_flight: u64) -> Result<L
                     })
                     .await?;
                 let indexed = receipt.committed.context("a new entry was committed just now")?;
-                latencies.push((indexed.duration_since(begun), begun.elapsed()));
+                latencies
+                    .recorded
+                    .push((indexed.duration_since(begun), begun.elapsed()));
+                if let Some(ended) = watched.take_if(|watched| watched.is_finished()) {
+                    latencies.cosigned.push(ended.await??);
+                }
+                if let (None, Some(witnesses)) = (&watched, witnesses.clone()) {
+                    let size = receipt.index.saturating_add(1);
+                    watched = Some(tokio::spawn(async move {
+                        witnesses.quorum_over(size, PATIENCE).await?;
+                        anyhow::Ok(begun.elapsed())
+                    }));
+                }
             }
         });
     }
-    let mut all = Latencies::new();
+    let mut all = Latencies::default();
     while let Some(latencies) = tasks.join_next().await {
-        all.extend(latencies??);
+        let latencies = latencies??;
+        all.recorded.extend(latencies.recorded);
+        all.cosigned.extend(latencies.cosigned);
     }
     Ok(all)
 }
 
 /// p50 and p99 in milliseconds.
-fn percentiles(latencies: &mut Latencies, which: impl Fn(&(Duration, Duration)) -> Duration) -> (f64, f64) {
+fn percentiles<T>(latencies: &mut [T], which: impl Fn(&T) -> Duration) -> (f64, f64) {
     latencies.sort_by_key(|one| which(one));
     let at = |percent: usize| {
         let place = latencies.len().saturating_mul(percent) / 100;

@@ -110,6 +110,11 @@ impl Cosigning {
         if policy.logs().len() != 1 || policy.logs().first().map(|log| &log.key) != Some(&log_key) {
             return Err(refused(format!("it must have one log line, `log {log_key}`")));
         }
+        // Heads that were cosigned under a key before this one are heads of this log.
+        let policy = log
+            .keys()
+            .extend(policy)
+            .map_err(|error| refused(crate::grpc::failure::chain(&error)))?;
         for witness in policy.witnesses() {
             if let Some(url) = &witness.url {
                 client::check_url(url)
@@ -224,7 +229,8 @@ impl Cosigning {
                 .any(|key| key.name() == line.name() && key.id() == line.id())
         };
         let of_log = |line: &&ledger::NoteSignature| {
-            line.name() == self.log_key.name() && line.id() == self.log_key.id()
+            let mut keys = self.policy.logs().iter().map(|log| &log.key);
+            keys.any(|key| line.name() == key.name() && line.id() == key.id())
         };
         let new: Vec<_> = {
             let state = self.state();

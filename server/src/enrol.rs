@@ -153,6 +153,7 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         authority_keys: authority.keys.iter().map(ToString::to_string).collect(),
         authority_threshold: authority.threshold,
         enrolled: Some(recorded.proven.into()),
+        log_keys: Some(crate::log_key::shown(collector).await?),
     })
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use certs::authority::Authority;
 use evidence::id::DeploymentId;
+use evidence::log_key::LogKeys;
 use evidence::roster::AuthoritySet;
 use evidence::time::Time;
 use ledger::VerifierKey;
@@ -19,8 +20,10 @@ use crate::capabilities::{RecordError, record_at_start};
 use crate::config::{Config, ConfigError, StoreConfig, StorePlace};
 use crate::db::{Db, DbError, QueueSink};
 use crate::ledger::{
-    CheckpointSigner, KeyFileError, ProcessSigner, Sequencer, SequencerParts, SignerError, StartError, origin,
+    CheckpointSigner, KeyFileError, KeyedSigner, ProcessSigner, Sequencer, SequencerParts, SignerError,
+    StartError, origin,
 };
+use crate::log_key::{self, HeldError};
 
 /// Read connections of the database: enough for the blocking threads of a handful of services.
 const READERS: usize = 8;
@@ -48,6 +51,26 @@ impl Layout {
     /// Seed of the log key.
     pub fn log_key(&self) -> PathBuf {
         self.directory.join("keys/log")
+    }
+
+    /// Seed of the log key that is to come.
+    pub fn log_key_next(&self) -> PathBuf {
+        self.directory.join("keys/log.next")
+    }
+
+    /// Log keys that others took the place of.
+    pub fn retired_keys(&self) -> PathBuf {
+        self.directory.join("keys/retired")
+    }
+
+    /// Changes of the log key, as the authority signed them.
+    pub fn log_keys(&self) -> PathBuf {
+        self.directory.join("log-keys")
+    }
+
+    /// Who must cosign.
+    pub fn policy(&self) -> PathBuf {
+        self.directory.join("ledger.policy")
     }
 
     /// Public keys of the deployment's authority, with their threshold.
@@ -101,7 +124,7 @@ impl Layout {
     pub fn check_modes(&self) -> Result<(), FoundationError> {
         check_mode(&self.directory)?;
         check_mode(&self.directory.join("keys"))?;
-        for file in [self.ca(), self.log_key(), self.database()] {
+        for file in [self.ca(), self.log_key(), self.log_key_next(), self.database()] {
             if file.exists() {
                 check_mode(&file)?;
             }
@@ -162,6 +185,18 @@ impl Foundation {
     /// # Errors
     /// `FoundationError`, in words for the operator.
     pub fn open(directory: &Path, program: &Path) -> Result<Self, FoundationError> {
+        Self::open_for(directory, program, Purpose::Service)
+    }
+
+    /// As [`Self::open`]; to record a change of the log key, also while it is not recorded.
+    ///
+    /// # Errors
+    /// `FoundationError`, in words for the operator.
+    pub(crate) fn open_for(
+        directory: &Path,
+        program: &Path,
+        purpose: Purpose,
+    ) -> Result<Self, FoundationError> {
         let layout = Layout::new(directory);
         let config = Config::load(directory)?;
         layout.check_modes()?;
@@ -169,6 +204,7 @@ impl Foundation {
         let certificates = Authority::load(&layout.ca(), config.deployment.clone())
             .map_err(|source| FoundationError::Certificates { source })?;
         let db = Db::open(&layout.database(), READERS)?;
+        let keys = log_key::recorded(log_key::held(&layout, &config)?, &db, purpose)?;
         let replicas = open_replicas(&config, &db)?;
         let staying = replicas
             .stores()
@@ -182,6 +218,7 @@ impl Foundation {
             &layout.log_key(),
             &origin(config.deployment.as_str()),
         )?);
+        let signer: Arc<dyn CheckpointSigner> = Arc::new(KeyedSigner::new(signer, keys)?);
         let sequencer = Sequencer::start(SequencerParts {
             deployment: config.deployment.clone(),
             db: db.clone(),
@@ -200,6 +237,15 @@ impl Foundation {
             certificates,
         })
     }
+}
+
+/// What a collector is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To record a change of the log key.
+    Adopt,
+    /// To serve.
+    Service,
 }
 
 /// Reads the file of authority keys that `exhibit authority init` wrote.
@@ -223,10 +269,10 @@ pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, Founda
 ///
 /// # Errors
 /// When a store is another's or the card cannot be read.
-pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, VerifierKey), FoundationError> {
+pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, LogKeys), FoundationError> {
     Ok((
         replicas_of(config, Measure::No, Arc::new(Unheard))?,
-        layout.log_verifier_key()?,
+        log_key::held(layout, config)?,
     ))
 }
 
@@ -397,6 +443,9 @@ pub enum FoundationError {
     /// The log key.
     #[error("open the log key")]
     Key(#[from] KeyFileError),
+    /// The log's keys.
+    #[error("read who signs the ledger")]
+    LogKeys(#[from] HeldError),
     /// The ledger.
     #[error("start the ledger")]
     Ledger(#[from] StartError),

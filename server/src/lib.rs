@@ -26,6 +26,7 @@ pub mod ingest;
 pub mod init;
 pub mod ledger;
 pub mod locks;
+pub mod log_key;
 pub mod login;
 pub mod metrics;
 pub mod mirrors;

@@ -1,6 +1,7 @@
 //! `exhibit-server`: the collector.
 
 mod commands;
+mod log_key_cmd;
 mod mirror_cmd;
 mod mirror_judge;
 mod restore_cmd;
@@ -39,6 +40,7 @@ enum Command {
     Fsck(commands::FsckArgs),
     #[command(subcommand)]
     Store(store_cmd::StoreArgs),
+    LogKey(log_key_cmd::LogKeyArgs),
     Mirror(mirror_cmd::MirrorArgs),
     Restore(restore_cmd::RestoreArgs),
     /// Write the manual pages
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Command::Rebuild(args) => commands::run_rebuild(&args),
         Command::Fsck(args) => commands::run_fsck(&args),
         Command::Store(args) => store_cmd::run(args),
+        Command::LogKey(args) => log_key_cmd::run(args),
         Command::Mirror(args) => mirror_cmd::run(args),
         Command::Restore(args) => restore_cmd::run(&args),
         Command::Man { dir } => man(&dir),

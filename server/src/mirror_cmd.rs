@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use evidence::enrolment::Address;
 use evidence::id::MirrorId;
+use evidence::log_key::LogKeys;
 use mirror::init::{InitOptions, init};
 use mirror::status::Status;
 use store::StorePlace;
@@ -119,7 +120,8 @@ pub struct AcknowledgeArgs {
 /// Checks a fraud proof: whether its two notes convict the holder of the log key
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  exhibit-server mirror check-fraud fraud/120-….json --card deployment.json"
+    after_help = "Examples:\n  exhibit-server mirror check-fraud fraud/120-….json --card deployment.json\n  \
+    exhibit-server mirror check-fraud fraud/120-….json --card deployment.json --authority authority --log-keys /srv/mirror/log-keys"
 )]
 pub struct CheckFraudArgs {
     /// The proof
@@ -127,6 +129,12 @@ pub struct CheckFraudArgs {
     /// Public card of the deployment
     #[arg(long)]
     card: PathBuf,
+    /// Folder of the signed changes of the log key, for notes of another key than the card's
+    #[arg(long, requires = "authority")]
+    log_keys: Option<PathBuf>,
+    /// Public keys of the deployment's authority, which signed those changes
+    #[arg(long, requires = "log_keys")]
+    authority: Option<PathBuf>,
 }
 
 /// Gives out one stored object, against the proof that the access to it is in the ledger
@@ -177,11 +185,21 @@ pub fn run(args: MirrorArgs) -> Result<ExitCode> {
         MirrorCommand::CheckFraud(args) => {
             let card = mirror::config::Card::read(&args.card)?;
             let bytes = fs_err::read(&args.file)?;
-            let checked =
-                mirror::fraud::FraudProof::from_bytes(&bytes).and_then(|proof| proof.check(&card.log_key));
+            let keys = match (&args.log_keys, &args.authority) {
+                (Some(folder), Some(authority)) => {
+                    let authority = server::foundation::read_authority(authority)?;
+                    mirror::log_keys::held(folder, &card.deployment, &authority, &card.log_key)
+                        .map_err(anyhow::Error::msg)?
+                }
+                _ => LogKeys::unchanged(card.log_key),
+            };
+            let checked = mirror::fraud::FraudProof::from_bytes(&bytes).and_then(|proof| proof.check(&keys));
             match checked {
                 Ok(()) => {
-                    println!("FRAUD: the holder of {} signed two histories", card.log_key);
+                    println!(
+                        "FRAUD: two histories of {}, signed by its log key",
+                        keys.current().name()
+                    );
                     Ok(ExitCode::SUCCESS)
                 }
                 Err(why) => {

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ledger::VerifierKey;
+use evidence::log_key::LogKeys;
 use store::{
     ContentCheck, DOMAIN_OF_DEVICE, DirectoryStore, Key, KeyKind, Replicas, Store, StoreError, StoreIdentity,
 };
@@ -171,7 +171,7 @@ pub fn retire(directory: &Path, id: &str, tell: &mut dyn FnMut(u64, u64)) -> Res
 }
 
 /// Entries of a store's copy of the ledger, every tile derived again; 0 when anything is wrong with it.
-fn ledger_size(store: &dyn Store, key: &VerifierKey) -> u64 {
+fn ledger_size(store: &dyn Store, key: &LogKeys) -> u64 {
     let leaves = check_store(store, key, &mut FsckReport::default());
     leaves.map_or(0, |leaves| u64::try_from(leaves.len()).unwrap_or(u64::MAX))
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use evidence::digest::Digest;
 use evidence::entry::{ActObject, ActPlace, Entry, EntryType};
+use evidence::log_key::LogKeys;
 use evidence::seal::Seal;
-use ledger::VerifierKey;
 use store::{Key, KeyKind, ReplicaError, Replicas, Store, StoreErrorClass};
 
 use crate::config::{Config, ConfigError};
@@ -74,7 +74,7 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
 ///
 /// # Errors
 /// As [`rebuild`].
-pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &VerifierKey) -> Result<Rebuilt, RebuildError> {
+pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Result<Rebuilt, RebuildError> {
     let (source, remarks) = best_store(replicas, key)?;
     let head = verify_head(source.as_ref(), key).map_err(|source| RebuildError::Head {
         source: Box::new(source),
@@ -165,7 +165,7 @@ pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &VerifierKey) -> Result<R
 }
 
 /// The store with the largest whole ledger.
-fn best_store(replicas: &Replicas, key: &VerifierKey) -> Result<(Arc<dyn Store>, Vec<String>), RebuildError> {
+fn best_store(replicas: &Replicas, key: &LogKeys) -> Result<(Arc<dyn Store>, Vec<String>), RebuildError> {
     let mut remarks = Vec::new();
     let mut best: Option<(usize, &Arc<dyn Store>)> = None;
     for store in replicas.stores() {

@@ -59,9 +59,14 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
             None => return Ok(ExitCode::from(1)),
         },
     };
-    if !layout.log_key().exists() {
+    if !server::log_key::is_in_place(&layout, &config)? {
+        let keys = server::log_key::held(&layout, &config)?;
         println!(
-            "The log key is not in the backup: this collector cannot go on writing its ledger. Put keys/log in place and run this again, or begin a succession"
+            "The log key {} is not in the backup: this collector cannot go on writing its ledger.\n\
+             Put it in place as keys/log and run this again; or have the authority let a new key follow, and run this again then:\n  \
+             exhibit-server log-key propose {} --reason lost",
+            keys.current(),
+            args.directory.display()
         );
         return Ok(ExitCode::from(1));
     }
@@ -82,6 +87,8 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
             make_store(&config.deployment, store, server::clock::now()).context("make a fresh store")?;
         }
     }
+    server::log_key::import(layout, config, &mirror::restore::log_keys(&from)?)
+        .context("take over the changes of the log key")?;
     let (replicas, key) = open_for_check(config, layout)?;
     let shown = std::io::stderr().is_terminal();
     let target = Target {
@@ -132,12 +139,14 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
 fn record(args: &RestoreArgs, size: u64) -> Result<()> {
     let program = std::env::current_exe()?;
     let foundation = Foundation::open(&args.directory, &program)?;
-    // A try before this one may have got so far.
-    let first = foundation
-        .db
-        .read(|reader| server::db::entries::at(reader, size))?;
-    if first.is_some_and(|row| row.kind == EntryType::RecoveryPerformed.as_str()) {
-        return foundation.sequencer.stop().map_err(anyhow::Error::msg);
+    // A try before this one may have got so far, directly or behind the succession of a lost log key.
+    for index in [size, size.saturating_add(1)] {
+        let row = foundation
+            .db
+            .read(|reader| server::db::entries::at(reader, index))?;
+        if row.is_some_and(|row| row.kind == EntryType::RecoveryPerformed.as_str()) {
+            return foundation.sequencer.stop().map_err(anyhow::Error::msg);
+        }
     }
     let refs = evidence::pairs::sorted([("size", size.to_string())]);
     let act = Act {

@@ -1,4 +1,5 @@
-//! A restoration that is not finished: `recovery.performed` has to be the first entry of the collector that comes back.
+//! A restoration that is not finished: `recovery.performed` has to be the first entry of the collector that comes back, but for
+//! the `log.succession` of one whose log key was lost.
 //!
 //! Guarantee: from before the database exists until that entry is durable, `run` refuses; a second `restore` goes on from here.
 

@@ -372,7 +372,7 @@ async fn arrives(collector: &Collector, key: &Key, store: &Arc<dyn Store>) -> Re
 /// The store's own copy of the ledger: every tile is derived again from the entries; those that are wrong are mended from a
 /// store that has the same tree.
 async fn ledger(collector: &Collector, store: &Arc<dyn Store>, row: &mut ScrubRow) -> Result<(), Failure> {
-    let key = collector.custody.sequencer().log().verifier_key().clone();
+    let key = collector.custody.sequencer().log().keys().clone();
     let (store, replicas) = (Arc::clone(store), collector.replicas.clone());
     let (problems, mended) = blocking(move || {
         let mut report = FsckReport::default();

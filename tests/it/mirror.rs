@@ -6,3 +6,4 @@ mod follows;
 mod gate;
 mod repairs;
 mod restores;
+mod succeeds;

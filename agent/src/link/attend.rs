@@ -169,6 +169,7 @@ impl Attend {
             Some(attend_response::Message::Order(order)) => from_link::Say::Order(order),
             Some(attend_response::Message::Cancel(cancel)) => from_link::Say::Cancel(cancel),
             Some(attend_response::Message::Checkpoint(checkpoint)) => from_link::Say::Checkpoint(checkpoint),
+            Some(attend_response::Message::LogKeys(keys)) => from_link::Say::LogKeys(keys),
             Some(attend_response::Message::Receipt(receipt)) => from_link::Say::Receipt(receipt),
             Some(attend_response::Message::Welcome(_)) | None => return,
         };

@@ -33,6 +33,7 @@ const TLS: &str = "tls.pem";
 const CA: &str = "ca.der";
 const ROSTER: &str = "roster.json";
 const CHECKPOINT: &str = "checkpoint";
+const LOG_KEYS: &str = "log-keys";
 
 /// What was pinned at enrolment. Nothing the collector says later changes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +80,8 @@ pub struct NewIdentity<'enrolment> {
     pub roster: &'enrolment Signed,
     /// The checkpoint that proved the enrolment, a signed note.
     pub checkpoint: &'enrolment [u8],
+    /// Changes of the log key since the token was made, as they came (`exhibit.v1.LogKeys`); empty: none.
+    pub log_keys: &'enrolment [u8],
 }
 
 /// The identity in force.
@@ -213,6 +216,9 @@ pub fn write(dir: &Path, new: &NewIdentity<'_>, replace: bool) -> Result<(), Ide
     files::replace(&own, CA, new.ca)?;
     files::replace(&own, ROSTER, &new.roster.encode())?;
     files::replace(&own, CHECKPOINT, new.checkpoint)?;
+    if !new.log_keys.is_empty() {
+        files::replace(&own, LOG_KEYS, new.log_keys)?;
+    }
     let mut pins = serde_json::to_vec(new.pins).map_err(io::Error::other)?;
     pins.push(b'\n');
     files::replace(&own, PINS, &pins)?;
@@ -279,6 +285,22 @@ impl Identity {
     /// The system's error.
     pub fn keep_checkpoint(&self, note: &[u8]) -> io::Result<()> {
         files::replace(&self.dir, CHECKPOINT, note)
+    }
+
+    /// Changes of the log key, as they came (`exhibit.v1.LogKeys`); empty: none.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn log_keys(&self) -> io::Result<Vec<u8>> {
+        Ok(files::read(&self.dir.join(LOG_KEYS))?.unwrap_or_default())
+    }
+
+    /// Keeps a longer line of log keys.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn keep_log_keys(&self, bytes: &[u8]) -> io::Result<()> {
+        files::replace(&self.dir, LOG_KEYS, bytes)
     }
 
     /// Puts a renewed key and certificate in force.

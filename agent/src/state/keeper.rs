@@ -7,15 +7,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use evidence::id::EndpointId;
+use evidence::log_key::{LOG_KEY_CHANGES_MAX, LogKeyError, LogKeys};
 use evidence::order::Target;
 use evidence::roster::{AdmittedRoster, AuthorityError, AuthoritySet, Roster, RosterError};
 use evidence::signed::Signed;
+use ledger::VerifierKey;
 use ledger::policy::PolicyError as TrustError;
+use prost::Message as _;
+use proto::{convert, v1};
 
 use super::clock::{ClockFloor, Reading};
 use super::counter::{self, Lock};
 use super::files;
-use super::identity::{Identity, IdentityStateError};
+use super::identity::{Identity, IdentityStateError, Pins};
 use super::seen::SeenOrders;
 use crate::diary::Diary;
 
@@ -32,6 +36,8 @@ pub struct Keeper {
     pub target: Target,
     /// The newest roster seen.
     pub roster: AdmittedRoster,
+    /// Who signs the ledger, from the pinned key on.
+    pub log_keys: LogKeys,
     /// The newest checkpoint seen.
     pub checkpoint: ledger::Checkpoint,
     /// The clock floor.
@@ -65,17 +71,47 @@ pub enum KeeperError {
         "the kept checkpoint was changed. Restore the state directory from a backup, or enrol anew with `--replace`"
     )]
     Checkpoint(#[from] TrustError),
+    /// The kept changes of the log key do not verify under the pins.
+    #[error(
+        "the kept changes of the log key were changed. Restore the state directory from a backup, or enrol anew with `--replace`"
+    )]
+    LogKeys(#[from] LogKeysError),
     /// The system refused, or a file is damaged.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Which checkpoints an endpoint believes that asks for no cosigner.
+/// Reads a line of log keys as the collector shows it, from the pinned key on (docs/spec/ledger.md, *Change of the log key*).
 ///
 /// # Errors
-/// [`TrustError`] when the key is none.
-pub fn log_trust(log_key: &str) -> Result<ledger::Policy, TrustError> {
-    ledger::Policy::parse(format!("log {log_key}\nquorum none\n").as_bytes())
+/// [`LogKeysError`].
+pub fn log_keys(pins: &Pins, authority: &AuthoritySet, shown: &v1::LogKeys) -> Result<LogKeys, LogKeysError> {
+    let pinned = VerifierKey::parse(&pins.log_key).map_err(|source| LogKeysError::Pin { source })?;
+    let changes = convert::proven_list("log_keys", shown.changes.clone(), LOG_KEY_CHANGES_MAX)?;
+    let changes: Vec<(&[u8], &[u8])> = changes
+        .iter()
+        .map(|one| (one.entry.as_ref(), one.proof.as_ref()))
+        .collect();
+    Ok(LogKeys::proven(&pins.deployment, authority, &pinned, &changes)?)
+}
+
+/// A line of log keys that is not believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogKeysError {
+    /// Its form.
+    #[error("changes of the log key")]
+    Form(#[from] convert::WireError),
+    /// What it says.
+    #[error(transparent)]
+    Line(#[from] LogKeyError),
+    /// The pin.
+    #[error("the pinned log key")]
+    Pin {
+        /// What is wrong with it.
+        #[source]
+        source: ledger::note::NoteError,
+    },
 }
 
 impl Keeper {
@@ -95,7 +131,12 @@ impl Keeper {
         let pins = &identity.pins;
         let authority = AuthoritySet::new(pins.authority_threshold, pins.authority_keys.clone())?;
         let roster = Roster::verify(&identity.roster()?, &pins.deployment, &authority, None)?;
-        let checkpoint = log_trust(&pins.log_key)?
+        let shown = v1::LogKeys::decode(identity.log_keys()?.as_slice()).map_err(io::Error::other)?;
+        let log_keys = log_keys(pins, &authority, &shown)?;
+        // It was within its key's term as far as was known when it was kept.
+        let checkpoint = log_keys
+            .policy_of_any_size()
+            .map_err(LogKeysError::from)?
             .verify_checkpoint(&identity.checkpoint()?)?
             .checkpoint;
         let target = Target {
@@ -114,6 +155,7 @@ impl Keeper {
             authority,
             target,
             roster,
+            log_keys,
             checkpoint,
             clock,
             seen,
@@ -133,6 +175,24 @@ impl Keeper {
             self.roster = roster.clone();
         }
         self.clock.raise(roster.roster().issued, now)
+    }
+
+    /// Which checkpoints this endpoint believes when its owner asks for no cosigner.
+    ///
+    /// # Errors
+    /// [`LogKeyError`] when the pinned key is none.
+    pub fn log_trust(&self) -> Result<ledger::Policy, LogKeyError> {
+        self.log_keys.policy()
+    }
+
+    /// Keeps a longer line of log keys that was verified.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn learn_log_keys(&mut self, keys: LogKeys, shown: &v1::LogKeys) -> io::Result<()> {
+        self.identity.keep_log_keys(&shown.encode_to_vec())?;
+        self.log_keys = keys;
+        Ok(())
     }
 
     /// Keeps a checkpoint that was verified to continue the last one.

@@ -296,6 +296,21 @@ impl Warden {
         Ok(())
     }
 
+    pub(super) fn take_log_keys(&mut self, shown: &v1::LogKeys) -> Result<(), WardenError> {
+        match custody::log_key_changes(&mut self.keeper, shown) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                let keys = &self.keeper.log_keys;
+                let fields = Fields::new()
+                    .number("change", keys.number())
+                    .text("log_key", keys.current());
+                tracing::info!(key = %keys.current(), "The ledger has a new log key, signed by the authority");
+                self.record("log_key_changed", fields)
+            }
+            Err(claim) => self.disbelieve("log key", &claim, Fields::new()),
+        }
+    }
+
     /// Writes down what was not believed. A contradiction under the log's key is evidence against the operator.
     pub(super) fn disbelieve(
         &mut self,

@@ -14,7 +14,7 @@ use proto::convert;
 use proto::v1;
 
 use super::judge::chain;
-use crate::state::keeper::{Keeper, log_trust};
+use crate::state::keeper::{Keeper, log_keys};
 
 /// Why a claim of the collector is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +85,9 @@ pub fn receipt(
             "the entry does not record the manifest that was signed here",
         ));
     }
-    let trust = log_trust(&keeper.identity.pins.log_key).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let trust = keeper
+        .log_trust()
+        .map_err(|error| Claim::Unproven(chain(&error)))?;
     let proof = ProofFile::parse(&proven.proof).map_err(|error| Claim::Unproven(chain(&error)))?;
     let leaf = ledger::leaf_hash(&proven.entry);
     let verified = proof
@@ -115,7 +117,9 @@ pub fn receipt(
 /// # Errors
 /// [`Claim`].
 pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<(), Claim> {
-    let trust = log_trust(&keeper.identity.pins.log_key).map_err(|error| Claim::Unproven(chain(&error)))?;
+    let trust = keeper
+        .log_trust()
+        .map_err(|error| Claim::Unproven(chain(&error)))?;
     let new = trust
         .verify_checkpoint(&update.checkpoint)
         .map_err(|error| Claim::Unproven(chain(&error)))?
@@ -142,6 +146,34 @@ pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<
     keeper
         .learn_checkpoint(&new, &update.checkpoint)
         .map_err(|error| Claim::Unproven(error.to_string()))
+}
+
+/// Verifies a line of log keys under the pins; keeps it when it is longer than the one known. True when it was.
+///
+/// # Errors
+/// [`Claim`]; a shorter or other line than the one accepted before is unproven: without the authority's keys nobody makes one.
+pub fn log_key_changes(keeper: &mut Keeper, shown: &v1::LogKeys) -> Result<bool, Claim> {
+    let unproven = |error: &dyn std::error::Error| Claim::Unproven(chain(error));
+    let keys = log_keys(&keeper.identity.pins, &keeper.authority, shown).map_err(|error| unproven(&error))?;
+    keys.continues(&keeper.log_keys)
+        .map_err(|error| unproven(&error))?;
+    if keys.number() == keeper.log_keys.number() {
+        return Ok(false);
+    }
+    let policy = keys.policy().map_err(|error| unproven(&error))?;
+    let kept = keeper.identity.checkpoint().map_err(|error| unproven(&error))?;
+    keeper
+        .learn_log_keys(keys, shown)
+        .map_err(|error| unproven(&error))?;
+    // Whoever held the replaced key showed this endpoint a history of its own. It stays the one kept, so that nothing is
+    // obeyed until a person has looked: no proof leads from it into the log.
+    match policy.verify_checkpoint(&kept) {
+        Ok(_) => Ok(true),
+        Err(error) => Err(Claim::Contradiction(format!(
+            "the checkpoint kept here was signed by a log key that was replaced before; no order is obeyed until this endpoint is enrolled anew: {}",
+            chain(&error)
+        ))),
+    }
 }
 
 fn same_origin(keeper: &Keeper, checkpoint: &ledger::Checkpoint) -> Result<(), Claim> {

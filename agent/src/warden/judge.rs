@@ -51,7 +51,7 @@ pub fn judge(
     // Loaded first because the owner may ask for cosigners, but its own objections come in their place, as step 10.
     let policy = Policy::load(policy).map_err(|error| forbidden(&error))?;
     let trust = policy
-        .trust(&keeper.identity.pins.log_key)
+        .trust(&keeper.log_keys)
         .map_err(|error| forbidden(&error))?;
     let parts = Parts::of(package)?;
     let time = keeper.clock.time(now);

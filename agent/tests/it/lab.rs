@@ -195,6 +195,7 @@ impl Lab {
         };
         let checkpoint = self.log.borrow().note().to_string();
         let new = NewIdentity {
+            log_keys: &[],
             pins: &pins,
             evidence_key: &key(EVIDENCE),
             tls_key: &tls_key,

@@ -2,6 +2,7 @@
 //! Guarantee: a key is never overwritten; a roster is written only after it was read back and verified.
 //! Not here: publishing a roster (`exhibit-server publish-roster`): this machine needs no network.
 
+mod log_key;
 mod person;
 
 use std::fs::{DirBuilder, Permissions};
@@ -54,6 +55,9 @@ pub enum Args {
     /// Add another authority key's signature to a roster
     #[command(after_help = SIGN_EXAMPLES)]
     Sign(SignArgs),
+    /// Let a new log key take the place of the old one: look at what a collector proposes, and sign it
+    #[command(after_help = log_key::EXAMPLES)]
+    SignLogKey(log_key::Args),
 }
 
 /// `exhibit authority init`.
@@ -154,6 +158,7 @@ pub fn run(args: Args, output: Output) -> anyhow::Result<()> {
         Args::Init(args) => init(&args, output),
         Args::Roster(args) => roster(&args, output),
         Args::Sign(args) => sign(&args, output),
+        Args::SignLogKey(args) => log_key::sign(&args, output),
     }
 }
 

@@ -129,5 +129,5 @@ fn same_log(policy: &Policy, pins: &Pins) -> bool {
             .map(|log| log.key.clone())
             .collect::<Vec<_>>()
     };
-    keys(policy) == keys(&pins.policy)
+    keys(policy) == [pins.log_keys.current().clone()]
 }

@@ -304,7 +304,9 @@ fn act_name(proven: &Proven) -> Result<Option<String>, String> {
         ),
         ActDocument::Approval => format!("approvals/{}", envelope.event),
         ActDocument::Delegation => format!("evidence/{}/delegation", reference("collection")?),
-        ActDocument::Act | ActDocument::Login | ActDocument::Renewal => return Ok(None),
+        ActDocument::Act | ActDocument::LogKey | ActDocument::Login | ActDocument::Renewal => {
+            return Ok(None);
+        }
     }))
 }
 
@@ -492,6 +494,7 @@ fn namespace(document: ActDocument) -> &'static str {
         ActDocument::Delegation => "exhibit-delegation-v1",
         ActDocument::Enrolment => "exhibit-enrolment-v1",
         ActDocument::Login => "exhibit-login-v1",
+        ActDocument::LogKey => "exhibit-log-key-v1",
         ActDocument::Manifest => "exhibit-manifest-v1",
         ActDocument::Order => "exhibit-order-v1",
         ActDocument::Renewal => "exhibit-renewal-v1",

@@ -12,6 +12,7 @@ mod endpoints;
 mod export;
 mod files;
 mod items;
+mod log_keys;
 mod mirrors;
 mod orders;
 mod report;
@@ -168,7 +169,15 @@ fn contents(
             return;
         }
     };
-    let Some(head) = checkpoint(files, &overview, trust, report) else {
+    let (trust, said) = match log_keys::follow(files, &overview.deployment, trust) {
+        Ok(followed) => followed,
+        Err(why) => {
+            report.failed("checkpoint", "", why);
+            return;
+        }
+    };
+    let trust = &trust;
+    let Some(head) = checkpoint(files, &overview, trust, &said, report) else {
         return;
     };
     let custody = match Custody::load(files, &head) {
@@ -295,8 +304,14 @@ fn contents(
     }
 }
 
-/// The ledger's head under the pinned log key.
-fn checkpoint(files: &Files<'_>, overview: &Overview, trust: &Trust, report: &mut Report) -> Option<Head> {
+/// The ledger's head under the pinned log key, or the one that the authority let follow it.
+fn checkpoint(
+    files: &Files<'_>,
+    overview: &Overview,
+    trust: &Trust,
+    by: &str,
+    report: &mut Report,
+) -> Option<Head> {
     let verified = files.required("ledger/checkpoint").and_then(|bytes| {
         let note = Note::parse(&bytes).map_err(|cause| chain(&cause))?;
         let verified = trust.policy.verify_note(&note).map_err(|cause| chain(&cause))?;
@@ -318,7 +333,7 @@ fn checkpoint(files: &Files<'_>, overview: &Overview, trust: &Trust, report: &mu
                 "checkpoint",
                 "",
                 format!(
-                    "{} at size {}, signed by the pinned log key",
+                    "{} at size {}, signed by {by}",
                     verified.checkpoint.origin, verified.checkpoint.size
                 ),
             );

@@ -7,6 +7,7 @@ use ledger::ProofFile;
 use super::{EnrolmentError, Token, TokenString};
 use crate::digest::Digest;
 use crate::entry::{Entry, EntryType};
+use crate::log_key::LogKeys;
 use crate::roster::{AdmittedRoster, AuthoritySet, Roster, RosterFloor};
 use crate::signed::Signed;
 use crate::time::Time;
@@ -24,6 +25,8 @@ pub struct Offer<'a> {
     pub entry: &'a [u8],
     /// Its `.tlog-proof`.
     pub proof: &'a [u8],
+    /// Changes of the log key, each an entry with its proof; none when the token names the only key there ever was.
+    pub log_keys: &'a [(&'a [u8], &'a [u8])],
 }
 
 /// What the endpoint pins.
@@ -33,6 +36,8 @@ pub struct Accepted {
     pub roster: AdmittedRoster,
     /// The first checkpoint it knows.
     pub checkpoint: ledger::Checkpoint,
+    /// Who signs the ledger.
+    pub log_keys: LogKeys,
 }
 
 /// Checks an offer against the token and the request that was sent.
@@ -76,12 +81,21 @@ pub fn accept(
             what: "the enrolment that the log records",
         });
     }
-    let policy = pinned.log_key.policy()?;
+    let log_keys = LogKeys::proven(
+        &pinned.deployment,
+        offer.authority,
+        pinned.log_key.key(),
+        offer.log_keys,
+    )
+    .map_err(|source| EnrolmentError::LogKeys { source })?;
+    let policy = log_keys.extend(pinned.log_key.policy()?);
+    let policy = policy.map_err(|source| EnrolmentError::LogKeys { source })?;
     let verified = ProofFile::parse(offer.proof)
         .and_then(|proof| proof.verify(&ledger::leaf_hash(offer.entry), &policy))
         .map_err(|source| EnrolmentError::Proof { source })?;
     Ok(Accepted {
         roster,
         checkpoint: verified.checkpoint,
+        log_keys,
     })
 }

@@ -36,6 +36,8 @@ pub enum ActDocument {
     Delegation,
     /// `exhibit-enrolment-v1`
     Enrolment,
+    /// `exhibit-log-key-v1`
+    LogKey,
     /// `exhibit-login-v1`
     Login,
     /// `exhibit-manifest-v1`
@@ -196,13 +198,13 @@ table! {
     MirrorRetired         "mirror.retired"         Deployment Act        Inline ENDPOINT_ADMIN, ["mirror"] true;
     EvidenceReplicated    "evidence.replicated"    Incident   Act        Inline Signers::Mirror,
         ["collection" "manifest" "mirror" "root" "size"] true;
+    KeyRotated            "key.rotated"            Deployment LogKey     Inline Signers::Authority, ["log" "size"] true;
+    LogSuccession         "log.succession"         Deployment LogKey     Inline Signers::Authority, ["log" "size"] true;
     EvidenceDerived       "evidence.derived"       Any Act Inline Signers::Unspecified, [] false;
     CustodyOffered        "custody.offered"        Any Act Inline Signers::Unspecified, [] false;
     CustodyAccepted       "custody.accepted"       Any Act Inline Signers::Unspecified, [] false;
     CustodyRejected       "custody.rejected"       Any Act Inline Signers::Unspecified, [] false;
-    KeyRotated            "key.rotated"            Any Act Inline Signers::Unspecified, [] false;
     KeyRevoked            "key.revoked"            Any Act Inline Signers::Unspecified, [] false;
-    LogSuccession         "log.succession"         Any Act Inline Signers::Unspecified, [] false;
     PolicyChanged         "policy.changed"         Any Act Inline Signers::Unspecified, [] false;
     ClockAnomaly          "clock.anomaly"          Any Act Inline Signers::Unspecified, [] false;
     IncidentTriaged       "incident.triaged"       Any Act Inline Signers::Unspecified, [] false;

@@ -11,6 +11,7 @@ use evidence::document::Document;
 use evidence::enrolment::{EnrolmentRequest, Login, Renewal, Token, TokenString};
 use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
 use evidence::json;
+use evidence::log_key::{LogKeyChange, LogKeys, Reason};
 use evidence::manifest::*;
 use evidence::order::{Approval, Order};
 use evidence::outcome::Outcome;
@@ -19,6 +20,7 @@ use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 
 use crate::enrolment::{enrolled_entry, login, renewal, request, token_string};
+use crate::log_key::Line;
 use crate::world::*;
 
 fn folder() -> PathBuf {
@@ -178,6 +180,7 @@ fn opened_entry() -> Entry {
 /// Every example: file name and bytes.
 pub fn all() -> Vec<(&'static str, Vec<u8>)> {
     let package = Recipe::good().build();
+    let rotation = Line::default().change(41, Reason::Planned).shown().remove(0);
     let mut signers = second_roster().allowed_signers();
     signers.push_str(&endpoint_line(
         &target().endpoint,
@@ -202,6 +205,9 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
             sign(&request(), &[TOKEN, EVIDENCE, TLS]).encode(),
         ),
         ("incident-opened.entry", opened_entry().encode().unwrap()),
+        ("key-rotated.entry", rotation.entry.clone()),
+        ("key-rotated.tlog-proof", rotation.proof.clone()),
+        ("log-key.signed", rotation.signed.encode()),
         (
             "log.vkey",
             format!("{}\n", log().verifier_key(ledger::KeyType::Ed25519)).into_bytes(),
@@ -309,10 +315,21 @@ fn the_stored_examples_verify() {
         TokenString::parse(text("token.txt").trim_end()).unwrap().token(),
         token_string().token()
     );
+    assert_eq!(open::<LogKeyChange>("log-key.signed", &[1, 3]).number, 1);
+    let shown = ["key-rotated.entry", "key-rotated.tlog-proof"].map(|name| load(folder().join(name)));
+    let key = log().verifier_key(ledger::KeyType::Ed25519);
+    let keys = LogKeys::proven(
+        &"acme".parse().unwrap(),
+        &authority(),
+        &key,
+        &[(&shown[0], &shown[1])],
+    );
+    assert_eq!(keys.unwrap().changes()[0].index, Some(4));
     Detail::open(&load(folder().join("detail.json")), &act().detail.unwrap()).unwrap();
     for name in [
         "agent-enrolled",
         "incident-opened",
+        "key-rotated",
         "order-issued",
         "order-approved",
     ] {

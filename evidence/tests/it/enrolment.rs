@@ -298,6 +298,7 @@ impl Answer {
 
     fn accept(&self, request: &Signed) -> Result<Accepted, EnrolmentError> {
         let offer = Offer {
+            log_keys: &[],
             ca: &self.ca,
             roster: &self.roster,
             authority: &self.authority,

@@ -11,6 +11,7 @@ mod admission;
 mod container;
 mod documents;
 mod enrolment;
+mod log_key;
 mod random;
 mod roster;
 mod ssh;

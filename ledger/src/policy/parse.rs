@@ -81,6 +81,8 @@ impl File {
         self.logs.push(PolicyLog {
             key,
             url: checked_url(line, url)?,
+            from: 0,
+            to: u64::MAX,
         });
         Ok(())
     }

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use store::{Degraded, Key, Replicas, ReplicationPolicy, Store, StorePlace, Wanting, WantingSink};
 
 use crate::chain;
+use crate::log_keys::KeyRing;
 use crate::rules::Pins;
 use crate::throttle::parse_rate;
 
@@ -206,9 +207,15 @@ impl Layout {
         if card.deployment != *deployment {
             return Err(refused(format!("the card is of deployment {}", card.deployment)));
         }
+        let log_keys = KeyRing::load(&self.0, deployment, &authority, &card.log_key).map_err(|why| {
+            ConfigError::Content {
+                path: self.0.join(crate::log_keys::LOG_KEYS),
+                reason: why,
+            }
+        })?;
         let pins = Pins {
             deployment: card.deployment.clone(),
-            log_key: card.log_key.clone(),
+            log_keys,
             ca_sha256: Digest::of(&card.ca),
             authority,
         };

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use evidence::log_key::LogKeys;
 use ledger::{Checkpoint, Hash, Note, NoteSignature, VerifierKey};
 
 use crate::chain;
@@ -48,22 +49,37 @@ impl LogNote {
     ///
     /// # Errors
     /// `Foreign` for another origin, `Unsigned` without a good line of the log.
-    pub fn read(bytes: &[u8], origin: &str, key: &VerifierKey) -> Result<Self, NoteRefused> {
+    pub fn read(bytes: &[u8], origin: &str, keys: &LogKeys) -> Result<Self, NoteRefused> {
         let note = Note::parse(bytes).map_err(|error| NoteRefused::Malformed(error.to_string()))?;
         let checkpoint =
             Checkpoint::from_text(note.text()).map_err(|error| NoteRefused::Malformed(error.to_string()))?;
         if checkpoint.origin != origin {
             return Err(NoteRefused::Foreign(checkpoint.origin));
         }
-        let keys = [key.clone()];
-        let line = note
-            .verify(&keys)
-            .ok()
-            .and_then(|lines| lines.first().map(|line| line.signature.clone()))
-            .ok_or(NoteRefused::Unsigned)?;
+        let size = checkpoint.size;
+        let mut outside = None;
+        let line = keys.terms().into_iter().find_map(|term| {
+            let key = [term.key];
+            let line = note.verify(&key).ok()?.first()?.signature.clone();
+            if (term.from..=term.to).contains(&size) {
+                return Some(line);
+            }
+            outside = Some(NoteRefused::OutsideTerm {
+                key: key.first().map(ToString::to_string).unwrap_or_default(),
+                size,
+            });
+            None
+        });
+        let line = line.ok_or(outside.unwrap_or(NoteRefused::Unsigned))?;
         let note =
             Note::new(note.text(), vec![line]).map_err(|error| NoteRefused::Malformed(error.to_string()))?;
         Ok(Self { checkpoint, note })
+    }
+
+    /// Whether this key signed it.
+    #[must_use]
+    pub fn is_of(&self, key: &VerifierKey) -> bool {
+        self.note.verify(std::slice::from_ref(key)).is_ok()
     }
 }
 
@@ -76,6 +92,16 @@ pub enum NoteRefused {
     /// Not a checkpoint.
     #[error("not a checkpoint: {0}")]
     Malformed(String),
+    /// A key of the log signed a size that another key signs.
+    #[error(
+        "the note of size {size} is signed by {key}, which is not the log's key at that size: the authority let another follow it, or it came later. It counts for nothing"
+    )]
+    OutsideTerm {
+        /// The key.
+        key: String,
+        /// The size.
+        size: u64,
+    },
     /// The log did not sign it.
     #[error("no signature of the log's key holds")]
     Unsigned,
@@ -178,6 +204,12 @@ impl Cosigner {
         })
     }
 
+    /// The mirror's directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// What was pinned.
     #[must_use]
     pub fn pins(&self) -> &Pins {
@@ -272,7 +304,9 @@ impl Cosigner {
         let found = crate::now().to_string();
         let deployment = self.pins.deployment.as_str();
         let proof = FraudProof::new(deployment, &found, &older.note, &newer.note, grown);
-        proof.check(&self.pins.log_key).map_err(CosignError::NoFraud)?;
+        proof
+            .check(&self.pins.log_keys.keys())
+            .map_err(CosignError::NoFraud)?;
         let name = proof.file_name();
         let folder = self.directory.join("fraud");
         let mut inner = self.lock();
@@ -314,8 +348,8 @@ impl Cosigner {
 }
 
 fn own(text: &str, pins: &Pins, signer: &ledger::NoteSigner) -> Result<Signed, String> {
-    let log =
-        LogNote::read(text.as_bytes(), &pins.origin(), &pins.log_key).map_err(|error| error.to_string())?;
+    let log = LogNote::read(text.as_bytes(), &pins.origin(), &pins.log_keys.keys())
+        .map_err(|error| error.to_string())?;
     let note = Note::parse(text.as_bytes()).map_err(|error| error.to_string())?;
     let keys = [signer.verifier_key(ledger::KeyType::CosignatureV1)];
     let line = note

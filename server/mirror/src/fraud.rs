@@ -2,8 +2,11 @@
 //! Guarantee: what [`FraudProof::check`] accepts convicts the holder of the log key, to whoever has the public half.
 
 use evidence::digest::Digest;
-use ledger::{Checkpoint, Hash, Note, VerifierKey};
+use evidence::log_key::LogKeys;
+use ledger::{Checkpoint, Hash, Note};
 use serde::{Deserialize, Serialize};
+
+use crate::cosign::LogNote;
 
 const TYPE: &str = "exhibit-fraud-v1";
 
@@ -92,16 +95,15 @@ impl FraudProof {
         })
     }
 
-    /// Checks that the two notes convict the holder of `log_key`.
+    /// Checks that the two notes convict the holder of the log's keys, each within its term.
     ///
     /// # Errors
     /// Why they do not.
-    pub fn check(&self, log_key: &VerifierKey) -> Result<(), String> {
+    pub fn check(&self, keys: &LogKeys) -> Result<(), String> {
         let read = |text: &str| -> Result<Checkpoint, String> {
-            let note = Note::parse(text.as_bytes()).map_err(|error| error.to_string())?;
-            note.verify(std::slice::from_ref(log_key))
-                .map_err(|error| error.to_string())?;
-            Checkpoint::from_text(note.text()).map_err(|error| error.to_string())
+            let read = LogNote::read(text.as_bytes(), keys.current().name(), keys);
+            read.map(|read| read.checkpoint)
+                .map_err(|error| error.to_string())
         };
         let (older, newer) = (read(&self.older)?, read(&self.newer)?);
         if older.origin != newer.origin {

@@ -17,6 +17,7 @@ pub mod fraud;
 pub mod init;
 pub mod judge;
 pub mod keys;
+pub mod log_keys;
 pub mod named;
 pub mod objects;
 pub mod pull;

@@ -13,6 +13,7 @@ use store::{Key, Replicas};
 
 use crate::chain;
 use crate::cosign::{CosignError, Cosigner, LogNote, NoteRefused, Role, Shown};
+use crate::log_keys;
 use crate::objects::{ObjectError, Objects};
 use crate::rules::{Broken, Rules};
 use crate::source::{Source, SourceError};
@@ -91,7 +92,17 @@ impl Follower {
             return Err(CosignError::Stopped { file }.into());
         }
         let pins = cosigner.pins();
-        let offered = LogNote::read(note, &pins.origin(), &pins.log_key)?;
+        // A mirror that begins needs the whole line: `log.genesis` names its first key.
+        if self.rules.next() == 0 {
+            log_keys::learn(parts)?;
+        }
+        let offered = match LogNote::read(note, &pins.origin(), &pins.log_keys.keys()) {
+            Err(NoteRefused::Unsigned | NoteRefused::OutsideTerm { .. }) => {
+                log_keys::learn(parts)?;
+                LogNote::read(note, &pins.origin(), &pins.log_keys.keys())?
+            }
+            read => read?,
+        };
         let size = offered.checkpoint.size;
         for role in [Role::Witness, Role::Mirror] {
             if let Some(last) = cosigner.last(role)
@@ -116,6 +127,7 @@ impl Follower {
         }
         Self::witness(parts, &reader, &offered)?;
         self.entries(parts, &objects, &offered)?;
+        let offered = log_keys::in_term(parts, note)?;
         self.finish(parts, &offered)?;
         let old = held.map_or(0, |held| held.checkpoint.size);
         cosigner.sign(Role::Mirror, old, &offered)?;
@@ -184,6 +196,7 @@ impl Follower {
                         Broken::Object(error) => PullError::Object(error),
                     }
                 })?;
+                log_keys::vouched(&reader, index, self.rules.take_vouched())?;
             }
             self.keep(parts, objects, bundle, &bodies)?;
             if !(parts.progress)(self.grown, size) {
@@ -323,7 +336,7 @@ fn convict(
 }
 
 /// A reader by reference.
-struct Nodes<'a, S>(&'a AuthenticatedReader<S>);
+pub(crate) struct Nodes<'a, S>(pub(crate) &'a AuthenticatedReader<S>);
 
 impl<S: TileSource<Error = ObjectError>> HashReader for Nodes<'_, S> {
     type Error = ledger::tile::TileReadError<ObjectError>;
@@ -357,7 +370,9 @@ fn tile(error: ledger::tile::TileReadError<ObjectError>) -> PullError {
     }
 }
 
-fn prove(error: &ledger::proof::ProveError<ledger::tile::TileReadError<ObjectError>>) -> PullError {
+pub(crate) fn prove(
+    error: &ledger::proof::ProveError<ledger::tile::TileReadError<ObjectError>>,
+) -> PullError {
     PullError::Spoiled(chain(error))
 }
 

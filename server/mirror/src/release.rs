@@ -45,7 +45,7 @@ pub fn release(directory: &Path, entry: &[u8], proof: &[u8]) -> Result<Released,
     let (pins, _) = layout.pins(&config.deployment)?;
     let state = State::read(directory)?;
     let held = state.held.ok_or(ReleaseError::NothingHeld)?;
-    let held = LogNote::read(held.as_bytes(), &pins.origin(), &pins.log_key)
+    let held = LogNote::read(held.as_bytes(), &pins.origin(), &pins.log_keys.keys())
         .map_err(|error| ReleaseError::Copy(format!("state.json: {error}")))?;
     if state.fraud.is_some() {
         return Err(ReleaseError::Refused(
@@ -69,7 +69,7 @@ pub fn of_copy(
     let refused = |why: String| ReleaseError::Refused(why);
     let proof = ProofFile::parse(proof).map_err(|error| refused(format!("the proof: {}", chain(&error))))?;
     let note = proof.checkpoint().to_string();
-    let note = LogNote::read(note.as_bytes(), &pins.origin(), &pins.log_key)
+    let note = LogNote::read(note.as_bytes(), &pins.origin(), &pins.log_keys.keys())
         .map_err(|error| refused(format!("the proof: {error}")))?;
     let (index, leaf) = (proof.index(), ledger::leaf_hash(entry));
     let shown = &note.checkpoint;

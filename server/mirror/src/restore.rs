@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use evidence::log_key::LogKeys;
+use evidence::signed::Signed;
+use ledger::AuthenticatedReader;
 use ledger::tile::{bundles_for_growth, tiles_for_growth};
-use ledger::{AuthenticatedReader, Note, VerifierKey};
 use store::{ContentCheck, DirectoryStore, Key, KeyKind, Replicas, Store, StoreErrorClass};
 
 use crate::chain;
@@ -70,12 +72,20 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
     })
 }
 
+/// The changes of the log key that a mirror's copy has.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn log_keys(left: &Left) -> Result<Vec<Signed>, RestoreError> {
+    crate::log_keys::of_stores(&replicas(left.stores.clone())).map_err(RestoreError::Mirror)
+}
+
 /// What a restoration needs besides the mirror's copy.
 pub struct Target<'a> {
     /// The new stores, which must hold no other ledger.
     pub into: &'a Replicas,
-    /// The log's key.
-    pub key: &'a VerifierKey,
+    /// The log's keys.
+    pub key: &'a LogKeys,
     /// Files with notes that somebody holds.
     pub newer: &'a [PathBuf],
     /// Goes on without what is damaged.
@@ -94,7 +104,7 @@ pub fn restore(
 ) -> Result<Restored, RestoreError> {
     let (into, key) = (target.into, target.key);
     let from = replicas(left.stores.clone());
-    let origin = key.name().to_owned();
+    let origin = key.current().name().to_owned();
     let note = from
         .read(&Key::checkpoint())
         .map_err(|error| RestoreError::Mirror(chain(&error)))?;
@@ -187,7 +197,7 @@ fn tree(into: &Replicas, reader: &AuthenticatedReader<&Objects<'_>>, size: u64) 
 fn not_behind(
     path: &Path,
     bytes: &[u8],
-    key: &VerifierKey,
+    key: &LogKeys,
     reader: &AuthenticatedReader<&Objects<'_>>,
     head: &LogNote,
 ) -> Result<(), RestoreError> {
@@ -200,7 +210,7 @@ fn not_behind(
         Ok(proof) => proof.checkpoint().to_string().into_bytes(),
         Err(_) => bytes.to_vec(),
     };
-    let note = LogNote::read(&bytes, key.name(), key).map_err(|error| refused(chain(&error)))?;
+    let note = LogNote::read(&bytes, key.current().name(), key).map_err(|error| refused(chain(&error)))?;
     let (held, shown) = (&head.checkpoint, &note.checkpoint);
     if shown.size > held.size {
         return Err(RestoreError::Behind {
@@ -224,7 +234,7 @@ fn not_behind(
 }
 
 /// The target has no ledger, or this one.
-fn fresh(store: &dyn Store, origin: &str, key: &VerifierKey, head: &LogNote) -> Result<(), RestoreError> {
+fn fresh(store: &dyn Store, origin: &str, key: &LogKeys, head: &LogNote) -> Result<(), RestoreError> {
     let used = || RestoreError::NotFresh {
         store: store.identity().store.clone(),
     };
@@ -240,19 +250,6 @@ fn fresh(store: &dyn Store, origin: &str, key: &VerifierKey, head: &LogNote) -> 
             }
         }
     }
-}
-
-/// The head's note as the mirror has it, for the operator.
-///
-/// # Errors
-/// When there is none.
-pub fn head(from: &[Arc<dyn Store>], key: &VerifierKey) -> Result<(Note, u64), RestoreError> {
-    let from = replicas(from.to_vec());
-    let note = from
-        .read(&Key::checkpoint())
-        .map_err(|error| RestoreError::Mirror(chain(&error)))?;
-    let head = LogNote::read(&note, key.name(), key).map_err(|error| RestoreError::Mirror(chain(&error)))?;
-    Ok((head.note, head.checkpoint.size))
 }
 
 /// Nothing, or not everything, was given back.

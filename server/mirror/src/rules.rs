@@ -8,14 +8,16 @@ mod acts;
 mod collections;
 mod disposal;
 mod endpoints;
+mod log_keys;
 mod orders;
 
 use std::collections::BTreeMap;
 
 use evidence::dense_set::DenseSet;
 use evidence::digest::Digest;
-use evidence::entry::{ActObject, ActPlace, ChainHead, Entry, EntryType, Envelope, Signers};
+use evidence::entry::{ActDocument, ActObject, ActPlace, ChainHead, Entry, EntryType, Envelope, Signers};
 use evidence::id::{DeploymentId, EndpointId, MirrorId};
+use evidence::log_key::LogKeys;
 use evidence::roster::{AdmittedRoster, AuthoritySet};
 use evidence::signed::Signed;
 use store::Key;
@@ -25,6 +27,7 @@ pub use disposal::Doomed;
 
 use crate::chain;
 use crate::cosign::LogNote;
+use crate::log_keys::KeyRing;
 use crate::objects::{ObjectError, Objects};
 use crate::source::SourceError;
 
@@ -33,8 +36,8 @@ use crate::source::SourceError;
 pub struct Pins {
     /// Deployment.
     pub deployment: DeploymentId,
-    /// The ledger's key, as C2SP writes it.
-    pub log_key: ledger::VerifierKey,
+    /// The ledger's keys, from the pinned one on.
+    pub log_keys: KeyRing,
     /// SHA-256 of the CA certificate.
     pub ca_sha256: Digest,
     /// Who signs rosters.
@@ -68,6 +71,8 @@ pub struct Rules {
     courses: disposal::Courses,
     /// Texts that the source did not have: erased, or withheld.
     details_missing: u64,
+    /// What the authority vouched for in the entry before, for who has the tree.
+    vouched: Option<(u64, ledger::Hash)>,
 }
 
 /// One entry under judgement.
@@ -135,6 +140,7 @@ impl Rules {
             collections: BTreeMap::new(),
             courses: disposal::Courses::new(),
             details_missing: 0,
+            vouched: None,
         }
     }
 
@@ -154,6 +160,11 @@ impl Rules {
     #[must_use]
     pub fn collections(&self) -> &BTreeMap<Digest, Collection> {
         &self.collections
+    }
+
+    /// Size and root that the entry taken last vouches for.
+    pub(crate) fn take_vouched(&mut self) -> Option<(u64, ledger::Hash)> {
+        self.vouched.take()
     }
 
     /// Judges the next entry, and takes it.
@@ -218,6 +229,7 @@ impl Rules {
             ));
         }
         match type_rule.signers {
+            Signers::Authority if type_rule.document == ActDocument::LogKey => self.log_key(case),
             Signers::Authority => self.roster(case),
             Signers::Person(roles) => self.person(case, roles),
             Signers::PersonTls => self.login(case),
@@ -263,6 +275,10 @@ impl Rules {
                     order.ended = Some(why);
                 }
             }
+            Change::LogKeys(keys, vouched) => {
+                self.pins.log_keys.set(*keys);
+                self.vouched = Some(vouched);
+            }
             Change::Mirror(id, keys) => {
                 self.mirrors.insert(id, keys);
             }
@@ -293,6 +309,8 @@ enum Change {
     Order(Digest, orders::Issued),
     Approved(Digest),
     OrderEnded(Digest, &'static str),
+    /// The log's keys, and size and root that the authority vouched for.
+    LogKeys(Box<LogKeys>, (u64, ledger::Hash)),
     Mirror(MirrorId, acts::MirrorKeys),
     MirrorRetired(MirrorId),
     Started(Digest, Box<Collection>),
@@ -321,7 +339,7 @@ fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<u64, Broken> {
         match case.objects.peek(&key) {
             // The one kind whose key says nothing of its content.
             Ok(bytes) if key.kind() == store::KeyKind::StampedCheckpoint => {
-                let note = LogNote::read(&bytes, &pins.origin(), &pins.log_key)
+                let note = LogNote::read(&bytes, &pins.origin(), &pins.log_keys.keys())
                     .map_err(|error| Broken::Rule(format!("the stamped checkpoint: {}", chain(&error))))?;
                 if key != Key::stamped_checkpoint(note.checkpoint.size) {
                     return rule("the stamped checkpoint is of another size");
@@ -344,7 +362,6 @@ fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<u64, Broken> {
 /// # Errors
 /// When the act is no document of its type.
 pub fn objects_of(envelope: &Envelope, act: &ActObject) -> Result<Vec<Key>, Broken> {
-    use evidence::entry::ActDocument;
     Ok(match envelope.type_.rule().document {
         ActDocument::Act => {
             let act = acts::read_act(act)?;

@@ -195,7 +195,7 @@ fn stamped(
     found: &mut Scrubbed,
 ) {
     let is_right = |bytes: &[u8]| {
-        LogNote::read(bytes, &parts.pins.origin(), &parts.pins.log_key).is_ok_and(|note| {
+        LogNote::read(bytes, &parts.pins.origin(), &parts.pins.log_keys.keys()).is_ok_and(|note| {
             let checkpoint = note.checkpoint;
             let root = objects.verified(|| ledger::root(reader, checkpoint.size));
             *key == Key::stamped_checkpoint(checkpoint.size) && root.is_ok_and(|root| root == checkpoint.root)

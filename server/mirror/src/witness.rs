@@ -114,10 +114,13 @@ impl Witness {
     fn read(&self, request: &AddCheckpoint) -> Result<LogNote, Answer> {
         let pins = self.cosigner.pins();
         let note =
-            LogNote::read(&request.note, &pins.origin(), &pins.log_key).map_err(|refused| match refused {
-                NoteRefused::Foreign(origin) => answer(404, format!("no witness of {origin}\n")),
-                NoteRefused::Malformed(why) => answer(400, format!("{why}\n")),
-                NoteRefused::Unsigned => answer(403, "no signature of the log's key holds\n"),
+            LogNote::read(&request.note, &pins.origin(), &pins.log_keys.keys()).map_err(|refused| {
+                match refused.clone() {
+                    NoteRefused::Foreign(origin) => answer(404, format!("no witness of {origin}\n")),
+                    NoteRefused::Malformed(why) => answer(400, format!("{why}\n")),
+                    NoteRefused::OutsideTerm { .. } => answer(403, format!("{refused}\n")),
+                    NoteRefused::Unsigned => answer(403, "no signature of the log's key holds\n"),
+                }
             })?;
         if request.old > note.checkpoint.size {
             return Err(answer(400, "old is above the checkpoint's size\n"));

@@ -409,6 +409,27 @@ fn no_answer_but_a_true_line_is_counted_and_each_refusal_says_why() {
 }
 
 #[test]
+fn a_witness_that_was_away_for_a_moment_is_asked_again_by_its_own_wait_and_not_by_the_minute() {
+    run(async {
+        let witness = Witness::new(1, "w.example/w");
+        witness.is(Manner::Busy);
+        let lab = Lab::new(&[("w", &witness)], "", "w").await;
+        let size = lab.grow(0..1).await;
+        let asked_by = std::time::Instant::now() + Duration::from_secs(30);
+        while lab.cosigning.witnesses()[0].1.trouble.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        witness.is(Manner::Honest);
+        // Nobody waits for it: nothing but its own wait of 10 s brings the next question.
+        while lab.cosigning.newest().is_none() {
+            assert!(std::time::Instant::now() < asked_by, "not asked in 30 s");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(witness.size(), size);
+    });
+}
+
+#[test]
 fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named() {
     run(async {
         let witness = Witness::new(1, "w.example/w");

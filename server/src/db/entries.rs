@@ -176,6 +176,17 @@ pub fn newest_about(
         .optional()?)
 }
 
+/// Indices of all entries of two types, in the order of the log.
+///
+/// # Errors
+/// Of the database.
+pub fn indices_of(reader: &Connection, kinds: [&str; 2]) -> Result<Vec<u64>, DbError> {
+    let mut statement =
+        reader.prepare_cached("SELECT idx FROM entries WHERE type IN (?1, ?2) ORDER BY idx")?;
+    let rows = statement.query_map(kinds, |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Entries of a chain from `seq` on, in order, at most `limit`.
 ///
 /// # Errors

@@ -455,7 +455,7 @@ fn actor_of(fact: Fact<'_>) -> Result<(String, Option<Digest>), ProjectionError>
             let renewal: Renewal = read(object)?;
             (endpoint(&renewal.endpoint, renewal.generation.number()), None)
         }
-        ActDocument::Roster => ("authority".to_owned(), None),
+        ActDocument::LogKey | ActDocument::Roster => ("authority".to_owned(), None),
         ActDocument::Token => (person(&read::<Token>(object)?.issuer), None),
     })
 }

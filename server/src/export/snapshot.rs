@@ -295,7 +295,12 @@ fn deployment(
             })
         };
         let is_wanted = match entry.kind.parse::<EntryType>() {
-            Ok(EntryType::LogGenesis | EntryType::RosterPublished) => true,
+            Ok(
+                EntryType::LogGenesis
+                | EntryType::RosterPublished
+                | EntryType::KeyRotated
+                | EntryType::LogSuccession,
+            ) => true,
             // A slot may have had several tokens; the one that was used speaks for the endpoint.
             Ok(EntryType::EndpointAdmitted) => of_endpoint().is_some_and(|row| row.token == entry.event),
             Ok(EntryType::AgentEnrolled | EntryType::AgentRenewed | EntryType::EndpointRetired) => {

@@ -102,6 +102,13 @@ impl LedgerService for Ledger {
         Ok(Response::new(proven.into()))
     }
 
+    async fn log_keys(
+        &self,
+        _request: Request<proto::v1::LogKeysRequest>,
+    ) -> Result<Response<proto::v1::LogKeys>, Status> {
+        Ok(Response::new(crate::log_key::shown(&self.0).await?))
+    }
+
     async fn consistency(
         &self,
         request: Request<ConsistencyRequest>,
@@ -253,7 +260,7 @@ fn is_wanted(entry: &[u8], incident: &str) -> Result<bool, Failure> {
 
 async fn fsck(collector: &Collector, evidence: bool) -> Result<FsckProgress, Failure> {
     let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
-    let key = collector.custody.sequencer().log().verifier_key().clone();
+    let key = collector.custody.sequencer().log().keys().clone();
     let report =
         blocking(move || crate::ledger::fsck(&replicas, &key, Some(&db), FsckOptions { evidence })).await?;
     for problem in &report.problems {

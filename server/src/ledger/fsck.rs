@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use evidence::digest::Digest;
 use evidence::entry::{ActObject, ActPlace, ChainHead, Entry};
+use evidence::log_key::LogKeys;
 use evidence::manifest::Manifest;
 use evidence::signed::Signed;
 use ledger::tile::{TilePath, bundles_for_growth, decode_bundle, grow, tiles_for_root};
-use ledger::{Hash, Tile, TileReader, TileSet, TileSource, VerifierKey, leaf_hash, proof};
+use ledger::{Hash, Tile, TileReader, TileSet, TileSource, leaf_hash, proof};
 use store::{ContentCheck, Key, KeyKind, Replicas, Store};
 
+use super::recorded_keys::RecordedKeys;
 use super::recovery::verify_head;
 use super::tiles::StoreTiles;
 use crate::db::collections::{self, CollectionRow};
@@ -59,7 +61,7 @@ impl FsckReport {
 }
 
 /// Checks every store, and the database against the first whole one.
-pub fn fsck(replicas: &Replicas, key: &VerifierKey, db: Option<&Db>, options: FsckOptions) -> FsckReport {
+pub fn fsck(replicas: &Replicas, key: &LogKeys, db: Option<&Db>, options: FsckOptions) -> FsckReport {
     let mut report = FsckReport::default();
     let mut compared = db.is_none();
     // Asked first: what is published meanwhile only makes stores longer.
@@ -83,7 +85,7 @@ pub fn fsck(replicas: &Replicas, key: &VerifierKey, db: Option<&Db>, options: Fs
 }
 
 /// A store whose ledger is whole but older than what was published.
-fn behind(store: &dyn Store, key: &VerifierKey, published: u64, report: &mut FsckReport) {
+fn behind(store: &dyn Store, key: &LogKeys, published: u64, report: &mut FsckReport) {
     // One that cannot be read has its problem already.
     let Ok(head) = verify_head(store, key) else { return };
     let size = head.checkpoint.map_or(0, |checkpoint| checkpoint.size);
@@ -175,7 +177,7 @@ fn check_count(replicas: &Replicas, row: &CollectionRow, segments: usize, report
 }
 
 /// Checks the ledger of one store; gives its entries' leaf hashes when all of it is right.
-pub fn check_store(store: &dyn Store, key: &VerifierKey, report: &mut FsckReport) -> Option<Vec<Hash>> {
+pub fn check_store(store: &dyn Store, key: &LogKeys, report: &mut FsckReport) -> Option<Vec<Hash>> {
     let place = store.identity().store.clone();
     let before = report.problems.len();
     let head = match verify_head(store, key) {
@@ -192,6 +194,7 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, report: &mut FsckReport
     let tiles = StoreTiles::new(store);
     let mut leaves: Vec<Hash> = Vec::new();
     let mut chains = Chains::default();
+    let mut recorded = RecordedKeys::new(key);
     let mut derived = TileSet::default();
     let bundles = bundles_for_growth(0, checkpoint.size).unwrap_or_default();
     for path in bundles {
@@ -206,6 +209,9 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, report: &mut FsckReport
         let added: Vec<Hash> = bodies.iter().map(|body| leaf_hash(body)).collect();
         for body in bodies {
             let index = chains.next_index;
+            recorded.see(body, index, &mut |why| {
+                report.problem(&place, format!("entry {index}"), why)
+            });
             chains.check(store, body, &mut |why| {
                 report.problem(&place, format!("entry {index}"), why)
             });
@@ -238,6 +244,9 @@ pub fn check_store(store: &dyn Store, key: &VerifierKey, report: &mut FsckReport
         }
         Err(error) => report.problem(&place, Key::checkpoint(), error),
     }
+    recorded.check(&leaves, &head.note, &mut |why| {
+        report.problem(&place, Key::checkpoint(), why)
+    });
     (report.problems.len() == before).then_some(leaves)
 }
 

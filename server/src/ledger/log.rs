@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use evidence::log_key::LogKeys;
 use ledger::tile::{TileKind, TilePath, TileReadError};
 use ledger::{AuthenticatedReader, Hash, Note, ProofFile, TileReader, VerifierKey, leaf_hash, proof};
 use store::{Replicas, Store};
@@ -26,21 +27,26 @@ pub struct Published {
 pub struct Log {
     replicas: Replicas,
     newest: watch::Receiver<Published>,
-    key: VerifierKey,
+    keys: Arc<LogKeys>,
 }
 
 impl Log {
-    pub(super) fn new(replicas: Replicas, newest: watch::Receiver<Published>, key: VerifierKey) -> Self {
+    pub(super) fn new(replicas: Replicas, newest: watch::Receiver<Published>, keys: LogKeys) -> Self {
         Self {
             replicas,
             newest,
-            key,
+            keys: Arc::new(keys),
         }
     }
 
     /// The log's public key.
     pub fn verifier_key(&self) -> &VerifierKey {
-        &self.key
+        self.keys.current()
+    }
+
+    /// All keys that the log had.
+    pub fn keys(&self) -> &LogKeys {
+        &self.keys
     }
 
     /// The newest checkpoint on the stores.

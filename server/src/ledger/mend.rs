@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use evidence::log_key::LogKeys;
+use ledger::AuthenticatedReader;
 use ledger::tile::{TilePath, bundles_for_growth, tiles_for_growth};
-use ledger::{AuthenticatedReader, VerifierKey};
 use store::{Key, Store, StoreError, StoreErrorClass};
 
 use super::recovery::verify_head;
@@ -22,10 +23,10 @@ pub struct Mended {
 }
 
 /// Compares every tile of `store` with what its checkpoint commits to, and writes those that differ. Blocks on disks.
-pub fn mend_tiles(store: &dyn Store, all: &[Arc<dyn Store>], key: &VerifierKey) -> Mended {
+pub fn mend_tiles(store: &dyn Store, all: &[Arc<dyn Store>], keys: &LogKeys) -> Mended {
     let mut done = Mended::default();
     // Without a head of its own there is nothing that could be said to be wrong.
-    let Ok(Some(checkpoint)) = verify_head(store, key).map(|head| head.checkpoint) else {
+    let Ok(Some(checkpoint)) = verify_head(store, keys).map(|head| head.checkpoint) else {
         return done;
     };
     let others: Vec<StoreTiles<'_>> = all
@@ -119,7 +120,7 @@ mod tests {
     fn damaged_and_lost_tiles_come_back_from_a_store_that_has_the_same_tree() {
         let place = tempfile::tempdir().unwrap();
         let signer = NoteSigner::new("exhibit/acme", &[30; 32]).unwrap();
-        let key = signer.verifier_key(KeyType::Ed25519);
+        let key = LogKeys::unchanged(signer.verifier_key(KeyType::Ed25519));
         let all = ["one", "two"].map(|name| store(place.path(), name, 300, &signer));
         assert!(mend_tiles(all[0].as_ref(), &all, &key).mended.is_empty());
         let paths = [

@@ -12,7 +12,8 @@
 
 use std::sync::Arc;
 
-use ledger::{Checkpoint, EMPTY_ROOT, Hash, Note, TileReader, VerifierKey, proof};
+use evidence::log_key::LogKeys;
+use ledger::{Checkpoint, EMPTY_ROOT, Hash, Note, TileReader, proof};
 use store::{Key, Replicas, Store, StoreError, StoreErrorClass};
 
 use super::edge::Edge;
@@ -22,6 +23,7 @@ use super::signer::{CheckpointSigner, SignerError};
 use super::tiles::StoreTiles;
 use crate::db::log::{self, LogState};
 use crate::db::{Db, DbError};
+use crate::grpc::failure::chain;
 
 /// The checkpoint on one store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub struct HeadAtStore {
 ///
 /// # Errors
 /// When the store cannot be read, or its note is not one of this log.
-pub fn verify_head(store: &dyn Store, key: &VerifierKey) -> Result<HeadAtStore, StartError> {
+pub fn verify_head(store: &dyn Store, keys: &LogKeys) -> Result<HeadAtStore, StartError> {
     let name = || store.identity().store.clone();
     let note = match store.read(&Key::checkpoint()) {
         Ok(note) => note,
@@ -53,13 +55,11 @@ pub fn verify_head(store: &dyn Store, key: &VerifierKey) -> Result<HeadAtStore, 
         reason,
     };
     let parsed = Note::parse(&note).map_err(|error| foreign(error.to_string()))?;
-    parsed
-        .verify(std::slice::from_ref(key))
-        .map_err(|error| foreign(error.to_string()))?;
-    let checkpoint = Checkpoint::from_text(parsed.text()).map_err(|error| foreign(error.to_string()))?;
-    if checkpoint.origin != key.name() {
-        return Err(foreign(format!("it is of {}", checkpoint.origin)));
-    }
+    let policy = keys.policy().map_err(|error| foreign(chain(&error)))?;
+    let verified = policy
+        .verify_note(&parsed)
+        .map_err(|error| foreign(chain(&error)))?;
+    let checkpoint = verified.checkpoint;
     Ok(HeadAtStore {
         checkpoint: Some(checkpoint),
         note,
@@ -75,8 +75,9 @@ pub(super) fn recover(
     let state = db.read(log::state)?;
     let mut heads = Vec::new();
     let mut unreadable = Vec::new();
+    let keys = signer.keys();
     for store in replicas.stores() {
-        match verify_head(store.as_ref(), signer.verifier_key()) {
+        match verify_head(store.as_ref(), &keys) {
             Ok(head) => heads.push(Some(head)),
             // One store away is degraded, not a reason to stand still; a note that is not ours is.
             Err(StartError::Store { source }) => {

@@ -66,7 +66,7 @@ impl Sequencer {
         } = parts;
         let (publisher, edge) = recovery::recover(&db, &replicas, &signer)?;
         let (newest, receiver) = watch::channel(publisher.published.clone());
-        let log = Log::new(replicas.clone(), receiver, signer.verifier_key().clone());
+        let log = Log::new(replicas.clone(), receiver, signer.keys());
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS);
         let stopping = Arc::new(Stopping::default());
         #[cfg(test)]

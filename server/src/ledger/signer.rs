@@ -4,6 +4,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use evidence::log_key::LogKeys;
 use ledger::{Checkpoint, Hash, KeyType, Note, NoteSigner, VerifierKey};
 
 /// Signs checkpoints of one log.
@@ -13,6 +14,11 @@ use ledger::{Checkpoint, Hash, KeyType, Note, NoteSigner, VerifierKey};
 pub trait CheckpointSigner: Send + Sync {
     /// The log's public key.
     fn verifier_key(&self) -> &VerifierKey;
+
+    /// All keys that the log had, this one last.
+    fn keys(&self) -> LogKeys {
+        LogKeys::unchanged(self.verifier_key().clone())
+    }
 
     /// Tells of a checkpoint that is out in the world already, from before this signer started.
     ///
@@ -117,6 +123,16 @@ impl CheckpointSigner for LocalSigner {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignerError {
+    /// The size belongs to the key before.
+    #[error(
+        "refused to sign size {size}: the change to this log key lets it sign from {from} on. Finish `exhibit-server log-key adopt`"
+    )]
+    BeforeTerm {
+        /// Size asked for.
+        size: u64,
+        /// Smallest size of this key.
+        from: u64,
+    },
     /// Size and root are no checkpoint.
     #[error("make a checkpoint")]
     Checkpoint {
@@ -144,6 +160,16 @@ pub enum SignerError {
         /// Why.
         #[source]
         source: ledger::note::NoteError,
+    },
+    /// The key file holds another key than the log's.
+    #[error(
+        "`keys/log` holds {found}, the log's key in force is {in_force}. Put the right key in place, or finish `exhibit-server log-key adopt`"
+    )]
+    OtherKey {
+        /// What the file holds.
+        found: String,
+        /// What it should.
+        in_force: String,
     },
     /// Two roots for one size would be a fork.
     #[error("refused to sign root {asked} for size {size}: it was {known} before")]

@@ -99,7 +99,7 @@ impl Place {
         let (db, replicas) = self.open();
         let report = fsck(
             &replicas,
-            self.signer().verifier_key(),
+            &self.signer().keys(),
             Some(&db),
             FsckOptions { evidence: true },
         );

@@ -154,6 +154,11 @@ impl Call<'_> {
             heartbeat_s: HEARTBEAT_S,
         }))
         .await?;
+        // Before anything that leans on the newest key.
+        let keys = crate::log_key::shown(self.collector).await?;
+        if !keys.changes.is_empty() {
+            self.send(attend_response::Message::LogKeys(keys)).await?;
+        }
         self.deliver().await?;
         loop {
             let again = self.next_look();

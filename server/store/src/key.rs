@@ -19,6 +19,8 @@ pub enum KeyKind {
     Detail,
     /// A signed object under its document's digest.
     Document,
+    /// A change of the log key, under its number.
+    LogKey,
     /// The store's marker.
     Marker,
     /// Bytes that failed verification.
@@ -125,6 +127,11 @@ impl Key {
         Self::made(KeyKind::Checkpoint, "ledger/checkpoint".to_owned())
     }
 
+    /// `ledger/keys/<number>.signed`
+    pub fn log_key(number: u64) -> Self {
+        Self::made(KeyKind::LogKey, format!("ledger/keys/{number:06}.signed"))
+    }
+
     /// `ledger/checkpoints/<size>`
     pub fn stamped_checkpoint(size: u64) -> Self {
         Self::made(
@@ -210,7 +217,11 @@ impl Key {
             KeyKind::Detail | KeyKind::Document | KeyKind::Targets => {
                 self.text.rsplit_once('/')?.1.split_once('.')?.0
             }
-            KeyKind::Checkpoint | KeyKind::Marker | KeyKind::StampedCheckpoint | KeyKind::Tile => {
+            KeyKind::Checkpoint
+            | KeyKind::LogKey
+            | KeyKind::Marker
+            | KeyKind::StampedCheckpoint
+            | KeyKind::Tile => {
                 return None;
             }
         };
@@ -289,6 +300,7 @@ fn kind_of(text: &str) -> Option<KeyKind> {
         "ledger" => match rest.split_once('/')? {
             ("tile", _) => TilePath::parse(rest).ok().map(|_| KeyKind::Tile),
             ("checkpoints", size) => is_number(size, 12).then_some(KeyKind::StampedCheckpoint),
+            ("keys", name) => is_number(name.strip_suffix(".signed")?, 6).then_some(KeyKind::LogKey),
             ("cosigned", name) => is_numbered(name, 12, ".note").then_some(KeyKind::Cosigned),
             ("stamps", name) => is_numbered(name, 12, ".tsr").then_some(KeyKind::Stamp),
             _ => None,

@@ -513,6 +513,7 @@ impl Endpoint {
             .encode();
         let enrolled = answer.enrolled.unwrap();
         let offer = Offer {
+            log_keys: &[],
             ca: chain.last().unwrap(),
             roster: &newest,
             authority: &set,

@@ -7,6 +7,7 @@
 )]
 
 mod durability;
+mod log_key;
 mod operator;
 mod signer;
 

@@ -111,7 +111,7 @@ impl Rules {
                 case.refs(&[
                     ("authority", self.pins.authority.id().to_string()),
                     ("ca", self.pins.ca_sha256.to_string()),
-                    ("log", self.pins.log_key.to_string()),
+                    ("log", self.pins.log_keys.keys().first().to_string()),
                 ])?;
                 Ok(Change::None)
             }

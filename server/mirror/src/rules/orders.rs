@@ -122,7 +122,8 @@ mod tests {
         let signer = ledger::NoteSigner::new("exhibit/acme", &[30; 32]).unwrap();
         let mut rules = Rules::new(Pins {
             deployment: "acme".parse().unwrap(),
-            log_key: signer.verifier_key(ledger::KeyType::Ed25519),
+            log_keys: evidence::log_key::LogKeys::unchanged(signer.verifier_key(ledger::KeyType::Ed25519))
+                .into(),
             ca_sha256: Digest::of(b"ca"),
             authority: AuthoritySet::new(1, vec![key(1).public()]).unwrap(),
         });

@@ -126,7 +126,7 @@ pub(super) async fn look(shared: Arc<Shared>, place: Arc<dyn Store>, notes: Sync
 fn is_newer(shared: &Shared, bytes: &[u8]) -> bool {
     let pins = shared.cosigner.pins();
     let size = |bytes: &[u8]| {
-        LogNote::read(bytes, &pins.origin(), &pins.log_key)
+        LogNote::read(bytes, &pins.origin(), &pins.log_keys.keys())
             .ok()
             .map(|note| note.checkpoint.size)
     };

@@ -79,7 +79,7 @@ pub(super) fn ledger_thread(shared: &Shared, notes: &Receiver<()>) {
 
 fn offered(shared: &Shared, note: &[u8]) {
     let pins = shared.cosigner.pins();
-    if let Ok(note) = LogNote::read(note, &pins.origin(), &pins.log_key) {
+    if let Ok(note) = LogNote::read(note, &pins.origin(), &pins.log_keys.keys()) {
         shared
             .board
             .update(|status| status.offered = note.checkpoint.size);

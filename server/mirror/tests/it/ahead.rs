@@ -9,7 +9,7 @@ use store::{Key, KeyKind};
 use crate::world::{Log, Mirror, pins};
 
 fn read(note: &[u8]) -> LogNote {
-    LogNote::read(note, &pins().origin(), &pins().log_key).unwrap()
+    LogNote::read(note, &pins().origin(), &pins().log_keys.keys()).unwrap()
 }
 
 fn held(mirror: &Mirror) -> u64 {

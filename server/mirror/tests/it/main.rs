@@ -9,6 +9,7 @@
 
 mod ahead;
 mod faults;
+mod log_keys;
 mod release;
 mod restore;
 mod rounds;

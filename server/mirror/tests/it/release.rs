@@ -65,7 +65,7 @@ fn access(log: &mut Log, chain: &Chain, object: &str) {
 
 fn ask(log: &Log, entry: &[u8], proof: &[u8], held: u64) -> Result<Released, ReleaseError> {
     let own = replicas(vec![Arc::clone(&log.store)]);
-    let held = LogNote::read(&log.note(held), &pins().origin(), &pins().log_key).unwrap();
+    let held = LogNote::read(&log.note(held), &pins().origin(), &pins().log_keys.keys()).unwrap();
     of_copy(&own, &pins(), &held, entry, proof)
 }
 

@@ -31,7 +31,7 @@ fn fresh(place: &Path, name: &str) -> Replicas {
 }
 
 fn run(left: &Left, into: &Replicas, accept_damaged: bool) -> Result<Restored, RestoreError> {
-    let key = pins().log_key;
+    let key = pins().log_keys.keys();
     let target = Target {
         into,
         key: &key,
@@ -52,7 +52,7 @@ fn a_mirror_that_witnessed_more_than_it_holds_is_behind_its_own_word() {
     let size = log.size();
     log.reads(&chain, 5);
     let newer = log.publish();
-    let note = LogNote::read(&newer, &pins().origin(), &pins().log_key).unwrap();
+    let note = LogNote::read(&newer, &pins().origin(), &pins().log_keys.keys()).unwrap();
     mirror.cosigner.sign(Role::Witness, size, &note).unwrap();
     drop(mirror);
     let into = fresh(dir.path(), "new");

@@ -52,7 +52,7 @@ fn it_holds_what_the_log_has_and_grows_with_it() {
             Role::Mirror => &mirror.cosigner.keys().mirror,
         };
         let keys = [
-            pins().log_key,
+            pins().log_keys.keys().first().clone(),
             signer.verifier_key(ledger::KeyType::CosignatureV1),
         ];
         assert_eq!(note.verify(&keys).unwrap().len(), 2);
@@ -112,16 +112,16 @@ fn two_histories_convict_the_log_and_stop_everything() {
         other => panic!("{other:?}"),
     };
     let proof = FraudProof::from_bytes(&fs_err::read(dir.path().join("fraud").join(&file)).unwrap()).unwrap();
-    proof.check(&pins().log_key).unwrap();
+    proof.check(&pins().log_keys.keys()).unwrap();
     assert!(
         proof
-            .check(
-                &mirror
+            .check(&evidence::log_key::LogKeys::unchanged(
+                mirror
                     .cosigner
                     .keys()
                     .witness
                     .verifier_key(ledger::KeyType::Ed25519)
-            )
+            ))
             .is_err()
     );
     // Honest growth is no longer looked at, by this process or the next, until somebody says so.
@@ -183,7 +183,7 @@ fn one_size_with_two_roots_is_fraud_and_a_smaller_honest_note_is_a_rollback() {
     };
     let proof = FraudProof::from_bytes(&fs_err::read(dir.path().join("fraud").join(&file)).unwrap()).unwrap();
     assert!(proof.proof.is_empty());
-    proof.check(&pins().log_key).unwrap();
+    proof.check(&pins().log_keys.keys()).unwrap();
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_proof_of_fraud_cannot_be_made_up() {
         Some((&root_of(&older), &log.proof(20, 53))),
     );
     assert_eq!(
-        honest.check(&pins().log_key),
+        honest.check(&pins().log_keys.keys()),
         Err("they are consistent".to_owned())
     );
     let garbage = FraudProof::new(
@@ -213,11 +213,11 @@ fn a_proof_of_fraud_cannot_be_made_up() {
         Some((&ledger::Hash([2; 32]), &[ledger::Hash([1; 32]); 5])),
     );
     assert!(
-        garbage.check(&pins().log_key).is_err(),
+        garbage.check(&pins().log_keys.keys()).is_err(),
         "hashes that lead nowhere convict nobody"
     );
     let same = FraudProof::new("acme", "now", &older, &older, None);
-    assert!(same.check(&pins().log_key).is_err());
+    assert!(same.check(&pins().log_keys.keys()).is_err());
 }
 
 fn root_of(note: &ledger::Note) -> ledger::Hash {

@@ -115,8 +115,8 @@ fn the_vectors_are_what_this_code_makes() {
         &note,
         Some((&root, &proof)),
     );
-    fraud.check(&pins().log_key).unwrap();
-    LogNote::read(held.as_bytes(), "exhibit/acme", &pins().log_key).unwrap();
+    fraud.check(&pins().log_keys.keys()).unwrap();
+    LogNote::read(held.as_bytes(), "exhibit/acme", &pins().log_keys.keys()).unwrap();
 
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spec/vectors/mirror");
     let files: [(&str, Vec<u8>); 7] = [

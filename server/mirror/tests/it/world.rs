@@ -18,6 +18,7 @@ use ledger::tile::{TileKind, TilePath, bundles_for_growth, encode_bundle, grow};
 use ledger::{Checkpoint, Hash, KeyType, NoteSigner, TileSource, leaf_hash};
 use mirror::cosign::Cosigner;
 use mirror::keys::Keys;
+use mirror::log_keys::KeyRing;
 use mirror::pull::{Follower, Parts, PullError, Round};
 use mirror::rules::Pins;
 use mirror::source::{Source, StoreSource};
@@ -48,7 +49,7 @@ pub fn log_signer() -> NoteSigner {
 pub fn pins() -> Pins {
     Pins {
         deployment: "acme".parse().unwrap(),
-        log_key: log_signer().verifier_key(KeyType::Ed25519),
+        log_keys: evidence::log_key::LogKeys::unchanged(log_signer().verifier_key(KeyType::Ed25519)).into(),
         ca_sha256: Digest::of(b"ca"),
         authority: authority(),
     }
@@ -358,8 +359,13 @@ impl Mirror {
 
     /// Over other stores.
     pub fn over(place: &Path, stores: Vec<Arc<dyn Store>>) -> Self {
+        let vkey = log_signer().verifier_key(KeyType::Ed25519);
+        let pins = Pins {
+            log_keys: KeyRing::load(place, &pins().deployment, &authority(), &vkey).unwrap(),
+            ..pins()
+        };
         Self {
-            cosigner: Arc::new(Cosigner::open(place, pins(), keys()).unwrap()),
+            cosigner: Arc::new(Cosigner::open(place, pins, keys()).unwrap()),
             own: mirror::config::replicas(stores),
             repaired: AtomicU64::new(0),
         }

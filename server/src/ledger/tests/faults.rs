@@ -195,7 +195,7 @@ fn damaged_tiles_in_one_store_are_passed_over_and_found_by_fsck() {
     let (db, replicas) = place.open();
     let report = fsck(
         &replicas,
-        place.signer().verifier_key(),
+        &place.signer().keys(),
         Some(&db),
         FsckOptions::default(),
     );
@@ -216,7 +216,7 @@ fn rows_that_contradict_the_log_are_found_by_fsck() {
         .unwrap();
     let report = fsck(
         &replicas,
-        place.signer().verifier_key(),
+        &place.signer().keys(),
         Some(&db),
         FsckOptions::default(),
     );

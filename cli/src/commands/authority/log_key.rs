@@ -1,0 +1,186 @@
+//! `exhibit authority sign-log-key`: the authority lets a new log key follow the old one (docs/spec/ledger.md, *Change of the log key*).
+//! Guarantee: what is signed is shown; of one number one document is signed here, unless its holder moves the first one away.
+
+use std::path::{Path, PathBuf};
+
+use evidence::document::Document as _;
+use evidence::json;
+use evidence::keys::PublicKey;
+use evidence::log_key::LogKeyChange;
+use evidence::roster::{AuthoritySet, Roster};
+use evidence::signed::Signed;
+
+use super::newest;
+use super::person::public_key;
+use crate::failure::{because, could_not, failed, usage};
+use crate::home::write_durably;
+use crate::output::Output;
+use crate::signer::Signer;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  exhibit authority sign-log-key admin log-key-1.json            # with every authority key in admin/keys
+  exhibit authority sign-log-key admin log-key-1.signed          # another admin adds the own signature
+
+Compare old key, new key, size and root with the operator by voice, and the root with what a mirror or an endpoint holds at that size:
+from then on the new key speaks for this history. Sign `compromised` only for a collector that is stopped.";
+
+/// `exhibit authority sign-log-key`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder that `authority init` made
+    dir: PathBuf,
+    /// What `exhibit-server log-key propose` wrote, or the `.signed` file of another admin
+    document: PathBuf,
+    /// An authority key elsewhere: private, or public with the secret half in an SSH agent or on a security key
+    #[arg(long)]
+    key: Vec<PathBuf>,
+}
+
+pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
+    let (authority, deployment) = authority(&args.dir)?;
+    let (change, document, mut signatures) = read(&args.document)?;
+    if change.deployment.as_str() != deployment {
+        return Err(usage(
+            format!(
+                "the change is of deployment {}, this authority of {deployment}",
+                change.deployment
+            ),
+            "ask whoever gave it to you",
+        ));
+    }
+    let kept = args.dir.join(format!("log-key-{}.signed", change.number));
+    let before = match fs_err::read(&kept) {
+        Ok(bytes) => Some(Signed::parse(&bytes).map_err(|cause| failed(because(&cause), ""))?),
+        Err(_) => None,
+    };
+    if before.is_some_and(|before| before.document != document) {
+        return Err(could_not(
+            format!(
+                "another change {} was signed here before: {}",
+                change.number,
+                kept.display()
+            ),
+            "two keys must not follow one: if it was never adopted, and never will be, move that file away",
+        ));
+    }
+    let signers = |signatures: &[String]| -> anyhow::Result<Vec<PublicKey>> {
+        if signatures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let signed = Signed::from_parts(document.clone(), signatures.to_vec())
+            .map_err(|cause| failed(because(&cause), ""))?;
+        signed
+            .verify_all(LogKeyChange::TYPE)
+            .map_err(|cause| failed(because(&cause), "have it signed anew"))
+    };
+    let mut by = signers(&signatures)?;
+    let here = (1..=16).map(|number| args.dir.join("keys").join(format!("authority-{number}")));
+    let mut added = 0_usize;
+    for key in here.filter(|key| key.exists()).chain(args.key.iter().cloned()) {
+        let public = public_key(&key)?;
+        if !authority.keys.contains(&public) {
+            if args.key.contains(&key) {
+                return Err(usage(
+                    format!("{} is no authority key", key.display()),
+                    "choose another --key",
+                ));
+            }
+            continue;
+        }
+        if !by.contains(&public) {
+            signatures.push(Signer::new(&key).sign(LogKeyChange::TYPE, &document)?);
+            by.push(public);
+            added = added.saturating_add(1);
+        }
+    }
+    if added == 0 {
+        return Err(could_not(
+            "no authority key here that has not signed it already",
+            "copy one to DIR/keys/authority-1, or name it with --key",
+        ));
+    }
+    signers(&signatures)?;
+    let signed = Signed::from_parts(document, signatures).map_err(|cause| failed(because(&cause), ""))?;
+    let in_force = LogKeyChange::verify(&signed, &change.deployment, &authority).is_ok();
+    write_durably(&kept, &signed.encode())?;
+    let beside = args.document.with_extension("signed");
+    if beside != kept {
+        write_durably(&beside, &signed.encode())?;
+    }
+    tell(&change, &signed, &authority, &beside, in_force, output)
+}
+
+/// The authority of a folder, and its deployment.
+fn authority(dir: &Path) -> anyhow::Result<(AuthoritySet, String)> {
+    let text = fs_err::read_to_string(dir.join("authority")).map_err(|cause| {
+        could_not(
+            because(&cause),
+            "name the folder that `exhibit authority init` made",
+        )
+    })?;
+    let authority = AuthoritySet::from_trust_file(&text).map_err(|cause| could_not(because(&cause), ""))?;
+    let (_, path) = newest(dir)?;
+    let signed = Signed::parse(&fs_err::read(&path)?).map_err(|cause| failed(because(&cause), ""))?;
+    let roster: Roster = signed.read().map_err(|cause| failed(because(&cause), ""))?;
+    Ok((authority, roster.deployment.to_string()))
+}
+
+/// A document with or without signatures.
+fn read(path: &Path) -> anyhow::Result<(LogKeyChange, Vec<u8>, Vec<String>)> {
+    let bytes =
+        fs_err::read(path).map_err(|cause| could_not(because(&cause), "name the proposed document"))?;
+    let broken = |why: String| {
+        could_not(
+            format!("{}: {why}", path.display()),
+            "have it made again: exhibit-server log-key propose",
+        )
+    };
+    let (document, signatures) = match Signed::parse(&bytes) {
+        Ok(signed) => (signed.document, signed.signatures),
+        Err(_) => (bytes, Vec::new()),
+    };
+    let change: LogKeyChange = json::parse_document(&document).map_err(|cause| broken(because(&cause)))?;
+    change.validate().map_err(|rule| broken(rule.to_owned()))?;
+    Ok((change, document, signatures))
+}
+
+fn tell(
+    change: &LogKeyChange,
+    signed: &Signed,
+    authority: &AuthoritySet,
+    path: &Path,
+    in_force: bool,
+    output: Output,
+) -> anyhow::Result<()> {
+    let value = serde_json::json!({
+        "deployment": change.deployment, "number": change.number, "reason": change.reason,
+        "old": change.old, "new": change.new, "size": change.size, "root": change.root,
+        "issued": change.issued, "file": path, "signatures": signed.signatures.len(),
+        "threshold": authority.threshold,
+    });
+    output.result(&value, || {
+        format!(
+            "change {} of the log key of {}, {}: {}\n  old     {}\n  new     {}\n  behind  {} entries at least, root {}\n  issued  {}\n  signed by {} of the {} authority keys it needs",
+            change.number,
+            change.deployment,
+            change.reason,
+            path.display(),
+            change.old,
+            change.new,
+            change.size,
+            change.root,
+            change.issued,
+            signed.signatures.len(),
+            authority.threshold
+        )
+    })?;
+    if in_force {
+        output.say("next, at the collector, stopped: exhibit-server log-key adopt DIR FILE");
+    } else {
+        output.say(
+            "not in force yet: other holders add their signatures with `exhibit authority sign-log-key`",
+        );
+    }
+    Ok(())
+}

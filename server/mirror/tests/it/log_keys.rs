@@ -1,0 +1,204 @@
+//! The log's key changes: followed by the authority's word where the log records it, and by nothing less.
+
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::Chain;
+use evidence::log_key::{LogKeyChange, LogKeyChangeType, Reason};
+use evidence::signed::Signed;
+use ledger::{Checkpoint, KeyType, Note, NoteSigner};
+use mirror::cosign::{NoteRefused, Role};
+use mirror::pull::{PullError, Round};
+use store::Key;
+
+use crate::world::{AUTHORITY, LOG, Log, Mirror, STRANGER, at, key, pins};
+
+const NEXT: u8 = 40;
+
+fn signer(seed: u8) -> NoteSigner {
+    NoteSigner::new("exhibit/acme", &[seed; 32]).unwrap()
+}
+
+/// The same checkpoint, signed by another key.
+fn by(seed: u8, note: &[u8]) -> Vec<u8> {
+    let text = Note::parse(note).unwrap().text().to_owned();
+    let line = signer(seed).sign(&text).unwrap();
+    Note::new(&text, vec![line]).unwrap().to_string().into_bytes()
+}
+
+/// Change 1, over the log as it is, in its store.
+fn change(log: &Log, reason: Reason, authority: u8, alter: fn(&mut LogKeyChange)) -> Signed {
+    let vkey = |seed| signer(seed).verifier_key(KeyType::Ed25519).to_string();
+    let note = Note::parse(&log.note(log.size())).unwrap();
+    let mut change = LogKeyChange {
+        type_: LogKeyChangeType,
+        deployment: "acme".parse().unwrap(),
+        number: 1,
+        reason,
+        old: vkey(LOG).parse().unwrap(),
+        new: vkey(NEXT).parse().unwrap(),
+        size: log.size(),
+        root: Checkpoint::from_text(note.text()).unwrap().root.into(),
+        issued: at("2026-11-02T08:00:00.000Z"),
+    };
+    alter(&mut change);
+    let signed = Signed::sign(&change, &[&key(authority)]).unwrap();
+    log.store.create(&Key::log_key(1), &signed.encode()).unwrap();
+    signed
+}
+
+fn record(log: &mut Log, signed: &Signed) {
+    let change: LogKeyChange = signed.read().unwrap();
+    let type_ = change.reason.entry_type();
+    log.push(
+        type_,
+        Chain::Deployment,
+        change.refs(),
+        ActObject::from(signed.clone()),
+    );
+}
+
+/// A log of 25 entries that a mirror holds.
+fn held(place: &std::path::Path) -> (Log, Chain, Mirror) {
+    let mut log = Log::new(&place.join("source"));
+    let chain = log.incident(1);
+    log.reads(&chain, 22);
+    let mirror = Mirror::new(place);
+    let note = log.publish();
+    mirror.round(&log, &note).unwrap();
+    (log, chain, mirror)
+}
+
+fn size(mirror: &Mirror, role: Role) -> u64 {
+    mirror.cosigner.last(role).unwrap().log.checkpoint.size
+}
+
+#[test]
+fn a_planned_change_is_followed_by_a_mirror_that_runs_one_that_starts_again_and_one_that_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, chain, mirror) = held(dir.path());
+    let signed = change(&log, Reason::Planned, AUTHORITY, |_| ());
+    // The old key goes on until the log says otherwise.
+    log.reads(&chain, 3);
+    let between = log.publish();
+    assert_eq!(mirror.round(&log, &between).unwrap(), Round::Grew(28));
+    record(&mut log, &signed);
+    log.reads(&chain, 2);
+    let note = by(NEXT, &log.publish());
+    assert_eq!(mirror.round(&log, &note).unwrap(), Round::Grew(31));
+    let kept = mirror.own.stores()[0].read(&Key::log_key(1)).unwrap();
+    assert_eq!(kept, signed.encode());
+    drop(mirror);
+
+    let mirror = Mirror::open(dir.path());
+    log.reads(&chain, 1);
+    let note = by(NEXT, &log.publish());
+    assert_eq!(mirror.round(&log, &note).unwrap(), Round::Grew(32));
+    log.reads(&chain, 1);
+    let grown = log.publish();
+    let refused = mirror.round(&log, &by(LOG, &grown));
+    assert!(
+        matches!(
+            &refused,
+            Err(PullError::Note(NoteRefused::OutsideTerm { size: 33, .. }))
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(size(&mirror, Role::Witness), 32);
+
+    let other = dir.path().join("other");
+    let mirror = Mirror::new(&other);
+    assert_eq!(mirror.round(&log, &by(NEXT, &grown)).unwrap(), Round::Grew(33));
+    assert_eq!(
+        mirror.cosigner.pins().log_keys.keys().changes()[0].index,
+        Some(28)
+    );
+}
+
+#[test]
+fn a_stolen_key_extends_nothing_and_convicts_nobody_beyond_its_term() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, chain, mirror) = held(dir.path());
+    let mut thief = log.fork(&dir.path().join("thief"));
+    let signed = change(&log, Reason::Compromised, AUTHORITY, |_| ());
+    record(&mut log, &signed);
+    let note = by(NEXT, &log.publish());
+    assert_eq!(mirror.round(&log, &note).unwrap(), Round::Grew(26));
+    thief.reads(&chain, 4);
+    let stolen = thief.publish();
+    let refused = mirror.round(&thief, &stolen);
+    assert!(
+        matches!(&refused, Err(PullError::Note(NoteRefused::OutsideTerm { .. }))),
+        "{refused:?}"
+    );
+    assert_eq!(mirror.cosigner.fraud(), None);
+    assert_eq!(
+        (size(&mirror, Role::Witness), size(&mirror, Role::Mirror)),
+        (26, 26)
+    );
+}
+
+#[test]
+fn without_the_authoritys_word_in_the_right_place_no_key_follows() {
+    type Case = (
+        &'static str,
+        Reason,
+        u8,
+        fn(&mut LogKeyChange),
+        fn(&mut Log, &Chain, &Signed),
+    );
+    let at_once: fn(&mut Log, &Chain, &Signed) = |log, _, signed| record(log, signed);
+    let cases: [Case; 5] = [
+        ("signed by a stranger", Reason::Planned, STRANGER, |_| (), at_once),
+        (
+            "never recorded",
+            Reason::Planned,
+            AUTHORITY,
+            |_| (),
+            |log, chain, _| {
+                log.reads(chain, 2);
+            },
+        ),
+        (
+            "over another history",
+            Reason::Lost,
+            AUTHORITY,
+            |change| change.root = evidence::digest::Digest([7; 32]),
+            at_once,
+        ),
+        (
+            "stolen, and entries in between",
+            Reason::Compromised,
+            AUTHORITY,
+            |_| (),
+            |log, chain, signed| {
+                log.reads(chain, 1);
+                record(log, signed);
+            },
+        ),
+        (
+            "recorded as what it is not",
+            Reason::Lost,
+            AUTHORITY,
+            |_| (),
+            |log, _, signed| {
+                let change: LogKeyChange = signed.read().unwrap();
+                let act = ActObject::from(signed.clone());
+                log.push(EntryType::KeyRotated, Chain::Deployment, change.refs(), act);
+            },
+        ),
+    ];
+    for (name, reason, authority, alter, recorded) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, chain, mirror) = held(dir.path());
+        let signed = change(&log, reason, authority, alter);
+        recorded(&mut log, &chain, &signed);
+        let note = by(NEXT, &log.publish());
+        let refused = mirror.round(&log, &note);
+        assert!(
+            matches!(&refused, Err(PullError::Rule { .. } | PullError::Spoiled(_))),
+            "{name}: {refused:?}"
+        );
+        assert_eq!(size(&mirror, Role::Mirror), 25, "{name}");
+        println!("tried: {name}; got: {}", refused.unwrap_err());
+    }
+    assert_eq!(pins().log_keys.keys().changes().len(), 0);
+}
