@@ -248,7 +248,7 @@ NOBODY = {
 }
 DOCUMENTS = {
     "agent.enrolled": "exhibit-enrolment-v1", "agent.renewed": "exhibit-renewal-v1", "login.issued": "exhibit-login-v1", "collection.started": "exhibit-delegation-v1",
-    "order.approved": "exhibit-approval-v1", "order.rejected": "exhibit-approval-v1",
+    "order.approved": "exhibit-approval-v1", "order.rejected": "exhibit-approval-v1", "key.rotated": "exhibit-log-key-v1", "log.succession": "exhibit-log-key-v1",
 }
 FILED = {"roster.published", "endpoint.admitted", "order.issued", "collection.stored"}
 def head(note):
