@@ -197,6 +197,7 @@ fn nothing_is_signed_while_a_witness_holds_more_than_the_copy() {
     assert!(held > copied);
     let card = fs_err::read(lab.path("server/deployment.json")).unwrap();
     let card: Value = serde_json::from_slice(&card).unwrap();
+    lab.kill_server().unwrap();
     let name_witness = |mirror: &Mirror| {
         let admission = fs_err::read(mirror.directory.join("admission.json")).unwrap();
         let admission: Value = serde_json::from_slice(&admission).unwrap();
@@ -208,18 +209,26 @@ fn nothing_is_signed_while_a_witness_holds_more_than_the_copy() {
         );
         fs_err::write(lab.path("server/ledger.policy"), policy).unwrap();
     };
-    lab.kill_server().unwrap();
     let lose = || {
         for lost in ["store-a", "store-b"] {
             drop(fs_err::remove_dir_all(lab.path(lost)));
         }
-        for lost in ["exhibit.db", "exhibit.db-wal", "exhibit.db-shm", "restore.pending"] {
+        for lost in [
+            "exhibit.db",
+            "exhibit.db-wal",
+            "exhibit.db-shm",
+            "restore.pending",
+        ] {
             drop(fs_err::remove_file(lab.path("server").join(lost)));
         }
     };
     let restore = |mirror: &Mirror| {
         let mut command = lab.tool("exhibit-server");
-        command.arg("restore").arg(lab.path("server")).arg("--from").arg(&mirror.directory);
+        command
+            .arg("restore")
+            .arg(lab.path("server"))
+            .arg("--from")
+            .arg(&mirror.directory);
         command
     };
     lose();
@@ -234,14 +243,20 @@ fn nothing_is_signed_while_a_witness_holds_more_than_the_copy() {
     for words in wanted {
         assert!(said.contains(&words), "{words}: {said}");
     }
-    assert!(!lab.path("server/exhibit.db").exists(), "there is no collector yet");
+    assert!(
+        !lab.path("server/exhibit.db").exists(),
+        "there is no collector yet"
+    );
 
     // The witness was away when the copy was taken, and is there when the log is to go on.
     ahead.stop().unwrap();
     let (key, aside) = (lab.path("server/keys/log"), lab.path("log-key-aside"));
     fs_err::rename(&key, &aside).unwrap();
     let said = refused(&mut restore(&behind), 1).unwrap();
-    assert!(said.contains("nothing is known of what witness second holds"), "{said}");
+    assert!(
+        said.contains("nothing is known of what witness second holds"),
+        "{said}"
+    );
     fs_err::rename(&aside, &key).unwrap();
     ahead.start(&lab).unwrap();
     wait_for("the witness", || Ok(ahead.address("witness").ok())).unwrap();

@@ -356,7 +356,7 @@ fn items() {
             then(|files| files.retain(|name, _| !name.contains("/manifest.json"))),
         ),
         (
-            "a manifest with another root",
+            "a manifest of other items",
             "manifest",
             with! {
                 files: |files: &mut Files| {
