@@ -413,7 +413,7 @@ mod tests {
             let (service, name) = method.trim_start_matches("/exhibit.v1.").split_once('/').unwrap();
             assert!(schema.contains(service) && schema.contains(name), "{method}");
         }
-        assert_eq!(proto::METHODS.len(), 44);
+        assert_eq!(proto::METHODS.len(), 45);
     }
 
     #[test]
@@ -444,6 +444,7 @@ mod tests {
                 "Checkpoint",
                 "Consistency",
                 "Entries",
+                "LogKeys",
                 "Prove",
                 "Fsck",
                 "ListStores",
@@ -459,7 +460,8 @@ mod tests {
                 "ListEndpoints",
                 "Deployment",
                 "Checkpoint",
-                "Consistency"
+                "Consistency",
+                "LogKeys"
             ]
         );
         assert!(!may(APPROVER).contains(&"IssueOrder") && !may(APPROVER).contains(&"ReadItem"));

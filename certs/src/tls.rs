@@ -190,6 +190,14 @@ pub fn client_pinned(authority_sha256: [u8; 32], expected: Expected) -> Result<A
     )
 }
 
+/// A client of somebody else's service on the web, under `roots`: a witness, a time-stamping authority. What it says is signed.
+pub fn client_of_web(roots: RootCertStore) -> Result<ClientConfig, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
 fn client_config(
     verifier: ServerVerifier,
     credentials: Option<&Credentials>,

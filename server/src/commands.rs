@@ -62,7 +62,7 @@ pub struct InitArgs {
     /// When fewer can be written
     #[arg(long, value_enum, default_value_t = DegradedArg::Accept)]
     degraded: DegradedArg,
-    /// RFC 3161 time-stamping authority, http://…; give two of different operators
+    /// RFC 3161 time-stamping authority, http://… or https://…; give two of different operators
     #[arg(long = "tsa")]
     tsas: Vec<String>,
 }

@@ -148,7 +148,7 @@ impl TryFrom<toml::Table> for StoreConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TsaConfig {
-    /// `http://…`; RFC 3161 answers carry their own signature.
+    /// `http://…` or `https://…`; RFC 3161 answers carry their own signature.
     pub url: String,
     /// Seconds between stamps while the ledger grows.
     pub every_s: u64,
@@ -202,7 +202,7 @@ impl Config {
             return Err(format!("there may be {TSAS_MAX} [[tsa]] at most"));
         }
         for (number, tsa) in config.tsas.iter().enumerate() {
-            crate::tsa::check_url(&tsa.url)?;
+            crate::outbound::check_url(&tsa.url)?;
             if tsa.every_s == 0 || tsa.timeout_s == 0 {
                 return Err("`every_s` and `timeout_s` of [[tsa]] must be at least 1".to_owned());
             }

@@ -60,6 +60,7 @@ pub struct WitnessState {
 /// The collector's policy and what cosigners said to it.
 pub struct Cosigning {
     policy: Policy,
+    clients: Clients,
     log_key: VerifierKey,
     log: Log,
     replicas: Replicas,
@@ -97,13 +98,14 @@ impl Cosigning {
     /// When the file is no policy for this log, or names a witness that cannot be asked.
     pub fn open(directory: &Path, log: Log, replicas: Replicas) -> Result<Self, PolicyFileError> {
         let log_key = log.verifier_key().clone();
-        let policy = policy_of(directory, log.keys())?;
+        let (policy, clients) = policy_of(directory, log.keys())?;
         let state = State {
             heads: Heads::default(),
             witnesses: vec![WitnessState::default(); policy.witnesses().len()],
         };
         Ok(Self {
             policy,
+            clients,
             log_key,
             log,
             replicas,
@@ -344,8 +346,11 @@ pub enum PolicyFileError {
     },
 }
 
+/// Who answers for each witness, by place in the policy; `None`: it comes by itself.
+type Clients = Vec<Option<WitnessClient>>;
+
 /// Reads `ledger.policy` of the collector's directory; without the file nobody is asked.
-fn policy_of(directory: &Path, keys: &LogKeys) -> Result<Policy, PolicyFileError> {
+fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), PolicyFileError> {
     let path = directory.join("ledger.policy");
     let refused = |reason: String| PolicyFileError::Content {
         path: path.clone(),
@@ -367,12 +372,12 @@ fn policy_of(directory: &Path, keys: &LogKeys) -> Result<Policy, PolicyFileError
     let policy = keys
         .extend(policy)
         .map_err(|error| refused(crate::grpc::failure::chain(&error)))?;
+    let mut clients = Vec::new();
     for witness in policy.witnesses() {
-        if let Some(url) = &witness.url {
-            client::check_url(url).map_err(|reason| refused(format!("witness {}: {reason}", witness.name)))?;
-        }
+        let client = witness.url.as_deref().map(WitnessClient::new).transpose();
+        clients.push(client.map_err(|reason| refused(format!("witness {}: {reason}", witness.name)))?);
     }
-    Ok(policy)
+    Ok((policy, clients))
 }
 
 /// A cosigned checkpoint that is not taken.

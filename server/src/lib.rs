@@ -32,6 +32,7 @@ pub mod metrics;
 pub mod mirrors;
 pub mod monitors;
 pub mod orders;
+mod outbound;
 pub mod people;
 pub mod places;
 pub mod reads;

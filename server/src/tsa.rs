@@ -12,12 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use evidence::digest::Digest;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
 pub use der::ResponseError;
 pub use queue::{Parts, StampError, Stamped, enqueue_newest, stamp_due};
+
+use crate::outbound::{self, HttpClient};
 
 /// Longest response: 64 KiB; one with a chain of four certificates has 8.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
@@ -27,7 +26,7 @@ const RESPONSE_BYTES_MAX: usize = 64 << 10;
 pub struct TsaClient {
     url: http::Uri,
     timeout: Duration,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: HttpClient,
 }
 
 impl std::fmt::Debug for TsaClient {
@@ -38,36 +37,17 @@ impl std::fmt::Debug for TsaClient {
     }
 }
 
-/// Checks that a URL is one a [`TsaClient`] can ask.
-///
-/// # Errors
-/// What is wrong with it, for the user.
-pub fn check_url(text: &str) -> Result<http::Uri, String> {
-    let url: http::Uri = text
-        .parse()
-        .map_err(|error| format!("`{text}` is no URL: {error}"))?;
-    match (url.scheme_str(), url.host()) {
-        (Some("http"), Some(_)) => Ok(url),
-        _ => Err(format!(
-            "`{text}` must be an http:// URL: a stamp carries its own signature and needs no TLS"
-        )),
-    }
-}
-
 impl TsaClient {
     /// A client of the authority at `url`.
     ///
     /// # Errors
-    /// `Url` unless it is `http://…`.
+    /// `Url` unless it is `http://…` or `https://…`.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, TsaError> {
-        let url = check_url(url).map_err(|reason| TsaError::Url { reason })?;
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(timeout));
-        Ok(Self {
-            url,
-            timeout,
-            client: Client::builder(TokioExecutor::new()).build(connector),
-        })
+        let url = outbound::check_url(url).map_err(|reason| TsaError::Url { reason })?;
+        let client = outbound::client(timeout).map_err(|error| TsaError::Http {
+            reason: causes(&error),
+        })?;
+        Ok(Self { url, timeout, client })
     }
 
     /// The authority's URL: what it is known by.

@@ -127,7 +127,10 @@ mod tests {
         }
         let before = begin + LIFE - Duration::from_secs(1);
         wants.ask_at(&key(2, 0), before);
-        assert!(!wants.keys_at(before).contains_key(&key(2, 0)), "there is no room yet");
+        assert!(
+            !wants.keys_at(before).contains_key(&key(2, 0)),
+            "there is no room yet"
+        );
         // Asked again while it is wanted, it is not wanted longer: or nothing would ever make room.
         wants.ask_at(&key(1, 0), before);
         wants.ask_at(&key(2, 0), begin + LIFE);

@@ -215,8 +215,8 @@ fn init(args: &InitArgs, output: Output) -> anyhow::Result<()> {
     publish(dir, &roster, &authority, None, output)
 }
 
-fn roster(args: &RosterArgs, output: Output) -> anyhow::Result<()> {
-    let dir = &args.dir;
+/// The authority of a folder, and its newest roster with its file: signed by somebody, not yet judged.
+fn founded(dir: &Path) -> anyhow::Result<(AuthoritySet, PathBuf, Signed, Roster)> {
     let text = fs_err::read_to_string(dir.join("authority")).map_err(|cause| {
         could_not(
             because(&cause),
@@ -227,7 +227,13 @@ fn roster(args: &RosterArgs, output: Output) -> anyhow::Result<()> {
     let (_, path) = newest(dir)?;
     let signed = Signed::parse(&fs_err::read(&path)?)
         .map_err(|cause| failed(format!("{}: {}", path.display(), because(&cause)), ""))?;
-    let before: Roster = signed.read().map_err(|cause| failed(because(&cause), ""))?;
+    let roster: Roster = signed.read().map_err(|cause| failed(because(&cause), ""))?;
+    Ok((authority, path, signed, roster))
+}
+
+fn roster(args: &RosterArgs, output: Output) -> anyhow::Result<()> {
+    let dir = &args.dir;
+    let (authority, path, signed, before) = founded(dir)?;
     Roster::verify(&signed, &before.deployment, &authority, None).map_err(|cause| {
         failed(
             format!("{}: {}", path.display(), because(&cause)),

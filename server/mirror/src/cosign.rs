@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use evidence::digest::Digest;
 use evidence::log_key::LogKeys;
 use ledger::{Checkpoint, Hash, Note, NoteSignature, VerifierKey};
 
@@ -14,6 +15,9 @@ use crate::fraud::FraudProof;
 use crate::keys::Keys;
 use crate::rules::Pins;
 use crate::state::{State, StateError, StateFile, replace};
+
+/// Folder of cosigned notes that count for nothing.
+const PUT_ASIDE: &str = "put-aside";
 
 /// What a cosignature states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,30 +54,44 @@ impl LogNote {
     /// # Errors
     /// `Foreign` for another origin, `Unsigned` without a good line of the log.
     pub fn read(bytes: &[u8], origin: &str, keys: &LogKeys) -> Result<Self, NoteRefused> {
-        let note = Note::parse(bytes).map_err(|error| NoteRefused::Malformed(error.to_string()))?;
-        let checkpoint =
-            Checkpoint::from_text(note.text()).map_err(|error| NoteRefused::Malformed(error.to_string()))?;
+        let read = Self::read_of_any_size(bytes, origin, keys)?;
+        match read.outside_term(keys) {
+            None => Ok(read),
+            Some(refused) => Err(refused),
+        }
+    }
+
+    /// As [`Self::read`], for what was judged when it was kept: a key that the log had at any size will do.
+    ///
+    /// # Errors
+    /// `Foreign`, `Unsigned`.
+    pub fn read_of_any_size(bytes: &[u8], origin: &str, keys: &LogKeys) -> Result<Self, NoteRefused> {
+        let malformed = |error: &dyn std::fmt::Display| NoteRefused::Malformed(error.to_string());
+        let note = Note::parse(bytes).map_err(|error| malformed(&error))?;
+        let checkpoint = Checkpoint::from_text(note.text()).map_err(|error| malformed(&error))?;
         if checkpoint.origin != origin {
             return Err(NoteRefused::Foreign(checkpoint.origin));
         }
         let size = checkpoint.size;
-        let mut outside = None;
-        let line = keys.terms().into_iter().find_map(|term| {
-            let key = [term.key];
-            let line = note.verify(&key).ok()?.first()?.signature.clone();
-            if (term.from..=term.to).contains(&size) {
-                return Some(line);
-            }
-            outside = Some(NoteRefused::OutsideTerm {
-                key: key.first().map(ToString::to_string).unwrap_or_default(),
-                size,
-            });
-            None
-        });
-        let line = line.ok_or(outside.unwrap_or(NoteRefused::Unsigned))?;
-        let note =
-            Note::new(note.text(), vec![line]).map_err(|error| NoteRefused::Malformed(error.to_string()))?;
+        // Of several lines the one that may stand there.
+        let mut terms = keys.terms();
+        terms.sort_by_key(|term| !(term.from..=term.to).contains(&size));
+        let line = terms
+            .into_iter()
+            .find_map(|term| Some(note.verify(&[term.key]).ok()?.first()?.signature.clone()))
+            .ok_or(NoteRefused::Unsigned)?;
+        let note = Note::new(note.text(), vec![line]).map_err(|error| malformed(&error))?;
         Ok(Self { checkpoint, note })
+    }
+
+    /// Why its key may not sign its size, if so.
+    fn outside_term(&self, keys: &LogKeys) -> Option<NoteRefused> {
+        let size = self.checkpoint.size;
+        let term = keys.terms().into_iter().find(|term| self.is_of(&term.key))?;
+        (!(term.from..=term.to).contains(&size)).then(|| NoteRefused::OutsideTerm {
+            key: term.key.to_string(),
+            size,
+        })
     }
 
     /// Whether this key signed it.
@@ -195,13 +213,46 @@ impl Cosigner {
             witnessed,
             held,
         });
-        Ok(Self {
+        let opened = Self {
             directory: directory.to_owned(),
             pins,
             keys,
             file,
             inner,
-        })
+        };
+        opened.put_aside()?;
+        Ok(opened)
+    }
+
+    /// Puts aside what `/witness` signed last, if a key of the log signed it outside its term: somebody who had the key showed it
+    /// before the authority's word was here, and it counts for nothing. `/witness` goes on from what is held.
+    ///
+    /// # Errors
+    /// When that cannot be made durable.
+    pub(crate) fn put_aside(&self) -> Result<(), StateError> {
+        let keys = self.pins.log_keys.keys();
+        let mut inner = self.lock();
+        let Some(witnessed) = &inner.witnessed else {
+            return Ok(());
+        };
+        let Some(why) = witnessed.log.outside_term(&keys) else {
+            return Ok(());
+        };
+        let (text, size) = (witnessed.text(), witnessed.log.checkpoint.size);
+        let folder = self.directory.join(PUT_ASIDE);
+        fs_err::create_dir_all(&folder).map_err(StateError::Io)?;
+        let name = format!("{size}-{}.note", Digest::of(text.as_bytes()));
+        replace(&folder, &name, text.as_bytes()).map_err(StateError::Io)?;
+        let mut state = inner.state.clone();
+        state.witnessed = None;
+        self.file.write(&state)?;
+        inner.state = state;
+        inner.witnessed = None;
+        tracing::error!(
+            file = %folder.join(&name).display(), %why,
+            "What this mirror's witness cosigned is put aside: it goes on from what is held"
+        );
+        Ok(())
     }
 
     /// The mirror's directory.
@@ -348,7 +399,7 @@ impl Cosigner {
 }
 
 fn own(text: &str, pins: &Pins, signer: &ledger::NoteSigner) -> Result<Signed, String> {
-    let log = LogNote::read(text.as_bytes(), &pins.origin(), &pins.log_keys.keys())
+    let log = LogNote::read_of_any_size(text.as_bytes(), &pins.origin(), &pins.log_keys.keys())
         .map_err(|error| error.to_string())?;
     let note = Note::parse(text.as_bytes()).map_err(|error| error.to_string())?;
     let keys = [signer.verifier_key(ledger::KeyType::CosignatureV1)];

@@ -2,7 +2,7 @@
 //! Guarantee: what [`FraudProof::check`] accepts convicts the holder of the log key, to whoever has the public half.
 
 use evidence::digest::Digest;
-use evidence::log_key::LogKeys;
+use evidence::log_key::{LogKeys, Placed};
 use ledger::{Checkpoint, Hash, Note};
 use serde::{Deserialize, Serialize};
 
@@ -101,9 +101,20 @@ impl FraudProof {
     /// Why they do not.
     pub fn check(&self, keys: &LogKeys) -> Result<(), String> {
         let read = |text: &str| -> Result<Checkpoint, String> {
-            let read = LogNote::read(text.as_bytes(), keys.current().name(), keys);
-            read.map(|read| read.checkpoint)
-                .map_err(|error| error.to_string())
+            let read = LogNote::read(text.as_bytes(), keys.current().name(), keys)
+                .map_err(|error| error.to_string())?;
+            let size = read.checkpoint.size;
+            let may_be_late = |placed: &&Placed| {
+                placed.index.is_none() && size > placed.change.size && read.is_of(placed.change.old.key())
+            };
+            match keys.changes().iter().find(may_be_late) {
+                None => Ok(read.checkpoint),
+                Some(placed) => Err(format!(
+                    "size {size} is signed by {}, which another key followed, and the signed changes alone do not tell whether before \
+                     or after: the ledger's entry of change {} does",
+                    placed.change.old, placed.change.number
+                )),
+            }
         };
         let (older, newer) = (read(&self.older)?, read(&self.newer)?);
         if older.origin != newer.origin {

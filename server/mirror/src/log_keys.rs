@@ -10,13 +10,14 @@ use evidence::id::DeploymentId;
 use evidence::log_key::{LOG_KEY_CHANGES_MAX, LogKeyError, LogKeys, Placed};
 use evidence::roster::AuthoritySet;
 use evidence::signed::Signed;
-use ledger::{AuthenticatedReader, Hash, TileSource, VerifierKey};
+use ledger::{AuthenticatedReader, TileSource, VerifierKey};
 use store::{Key, Replicas, StoreErrorClass};
 
 use crate::chain;
 use crate::cosign::LogNote;
 use crate::objects::ObjectError;
 use crate::pull::{Nodes, Parts, PullError, prove};
+use crate::rules::Vouched;
 use crate::source::SourceError;
 use crate::state::replace;
 
@@ -75,7 +76,7 @@ fn file_name(number: usize) -> String {
     format!("{number:06}.signed")
 }
 
-fn documents(folder: &Path) -> Result<Vec<Signed>, String> {
+pub(crate) fn documents(folder: &Path) -> Result<Vec<Signed>, String> {
     let mut documents = Vec::new();
     for number in 1..=LOG_KEY_CHANGES_MAX {
         let path = folder.join(file_name(number));
@@ -107,16 +108,24 @@ pub fn of_stores(stores: &Replicas) -> Result<Vec<Signed>, String> {
     Ok(documents)
 }
 
-/// Asks the source for changes beyond those known; each is durable here before its key counts. Where the log records it is not
-/// known yet.
+/// Writes every change of the mirror's directory into its own stores, where a restoration looks for them.
+pub(crate) fn keep(parts: &Parts<'_>) -> Result<(), PullError> {
+    let documents = documents(&parts.cosigner.directory().join(LOG_KEYS)).map_err(PullError::Own)?;
+    for (number, signed) in (1..).zip(&documents) {
+        own(parts, &Key::log_key(number), signed)?;
+    }
+    Ok(())
+}
+
+/// Asks the source for changes beyond those known; each is durable in the own stores and in the mirror's directory before its key
+/// counts. Where the log records it is not known yet.
 pub(crate) fn learn(parts: &Parts<'_>) -> Result<(), PullError> {
     let (cosigner, Some(source)) = (parts.cosigner, parts.source) else {
         return Ok(());
     };
-    let own = |why: String| PullError::Own(why);
     let (pins, folder) = (cosigner.pins(), cosigner.directory().join(LOG_KEYS));
-    let mut all = documents(&folder).map_err(own)?;
-    let known = all.len();
+    let before = pins.log_keys.keys();
+    let mut all = documents(&folder).map_err(PullError::Own)?;
     while all.len() < LOG_KEY_CHANGES_MAX {
         let number = u64::try_from(all.len()).unwrap_or(u64::MAX).saturating_add(1);
         match source.fetch(&Key::log_key(number)) {
@@ -125,10 +134,10 @@ pub(crate) fn learn(parts: &Parts<'_>) -> Result<(), PullError> {
             Err(error) => return Err(PullError::Object(error.into())),
         }
     }
-    if all.len() == known {
+    let known = before.changes().len();
+    if all.len() <= known {
         return Ok(());
     }
-    let before = pins.log_keys.keys();
     let number = before.number().saturating_add(1);
     let mut keys = LogKeys::signed(&pins.deployment, &pins.authority, before.current(), &all)
         .map_err(|error| spoiled(number, &error))?;
@@ -140,21 +149,40 @@ pub(crate) fn learn(parts: &Parts<'_>) -> Result<(), PullError> {
         }
     }
     keys.continues(&before).map_err(|error| spoiled(number, &error))?;
-    fs_err::create_dir_all(&folder).map_err(|error| own(error.to_string()))?;
+    let failed = |error: std::io::Error| PullError::Own(error.to_string());
+    fs_err::create_dir_all(&folder).map_err(failed)?;
+    // What a try before this one wrote is written again: nothing tells how far it came.
     for (place, signed) in all.iter().enumerate().skip(known) {
         let number = place.saturating_add(1);
-        replace(&folder, &file_name(number), &signed.encode()).map_err(|error| own(error.to_string()))?;
         let key = Key::log_key(u64::try_from(number).unwrap_or(u64::MAX));
-        parts
-            .own
-            .create(&key, &signed.encode())
-            .map_err(|error| own(chain(&error)))?;
+        own(parts, &key, signed)?;
+        replace(&folder, &file_name(number), &signed.encode()).map_err(failed)?;
     }
     tracing::warn!(
         key = %keys.current(), change = keys.number(),
         "The log has a new key, signed by the authority"
     );
     pins.log_keys.set(keys);
+    cosigner
+        .put_aside()
+        .map_err(|error| PullError::Own(chain(&error)))
+}
+
+/// Into the own stores; the first signatures win.
+fn own(parts: &Parts<'_>, key: &Key, signed: &Signed) -> Result<(), PullError> {
+    let Err(error) = parts.own.create(key, &signed.encode()) else {
+        return Ok(());
+    };
+    for store in parts.own.stores() {
+        let there = store.read(key).ok().and_then(|bytes| Signed::parse(&bytes).ok());
+        if there.is_none_or(|there| there.digest() != signed.digest()) {
+            let store = &store.identity().store;
+            return Err(PullError::Own(format!(
+                "store {store} does not take {key}: {}. If another file is there, move it away",
+                chain(&error)
+            )));
+        }
+    }
     Ok(())
 }
 
@@ -184,12 +212,9 @@ pub(crate) fn in_term(parts: &Parts<'_>, note: &[u8]) -> Result<LogNote, PullErr
 /// The tree begins with the history that the authority vouched for when it let a key follow.
 pub(crate) fn vouched<S: TileSource<Error = ObjectError>>(
     reader: &AuthenticatedReader<S>,
-    index: u64,
-    vouched: Option<(u64, Hash)>,
+    vouched: Vouched,
 ) -> Result<(), PullError> {
-    let Some((size, root)) = vouched else {
-        return Ok(());
-    };
+    let Vouched { index, size, root } = vouched;
     if ledger::root(&Nodes(reader), size).map_err(|error| prove(&error))? == root {
         return Ok(());
     }

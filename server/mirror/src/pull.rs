@@ -68,6 +68,7 @@ impl Follower {
             grown: 0,
             edge: BTreeMap::new(),
         };
+        log_keys::keep(parts)?;
         if let Some(held) = parts.cosigner.last(Role::Mirror) {
             let objects = Objects::new(parts.own, parts.source, parts.repaired);
             follower.entries(parts, &objects, &held.log)?;
@@ -181,6 +182,8 @@ impl Follower {
         let reader = objects
             .verified(|| AuthenticatedReader::new(objects, size, &note.checkpoint.root))
             .map_err(tile)?;
+        // A round before this one may have ended between the entry and this.
+        self.vouched(parts, &reader)?;
         while self.grown < size {
             let bundle = self.grown >> 8;
             let first = bundle << 8;
@@ -196,7 +199,7 @@ impl Follower {
                         Broken::Object(error) => PullError::Object(error),
                     }
                 })?;
-                log_keys::vouched(&reader, index, self.rules.take_vouched())?;
+                self.vouched(parts, &reader)?;
             }
             self.keep(parts, objects, bundle, &bodies)?;
             if !(parts.progress)(self.grown, size) {
@@ -204,6 +207,22 @@ impl Follower {
             }
         }
         Ok(())
+    }
+
+    /// Whether the tree is the one on which a change of the log key was signed; asked until it was answered.
+    fn vouched<S: TileSource<Error = ObjectError>>(
+        &mut self,
+        parts: &Parts<'_>,
+        reader: &AuthenticatedReader<S>,
+    ) -> Result<(), PullError> {
+        let Some(vouched) = self.rules.vouched() else {
+            return Ok(());
+        };
+        log_keys::vouched(reader, vouched)?;
+        self.rules.vouched_holds();
+        // Now it is known where the key before ended.
+        let aside = parts.cosigner.put_aside();
+        aside.map_err(|error| PullError::Own(chain(&error)))
     }
 
     /// Makes a bundle and the tiles that it completes durable.

@@ -16,7 +16,8 @@ use store::{ContentCheck, DirectoryStore, Key, KeyKind, Replicas, Store, StoreEr
 
 use crate::chain;
 use crate::config::{Layout, replicas};
-use crate::cosign::LogNote;
+use crate::cosign::{LogNote, NoteRefused};
+use crate::log_keys::LOG_KEYS;
 use crate::objects::Objects;
 use crate::state::State;
 
@@ -42,6 +43,8 @@ pub struct Left {
     pub stores: Vec<Arc<dyn Store>>,
     /// Notes that it signed itself, with the file that says so.
     pub signed: Vec<(PathBuf, String)>,
+    /// Changes of the log key in its directory.
+    pub log_keys: Vec<Signed>,
 }
 
 /// Opens what a mirror left: its directory (with settings), or one store of it.
@@ -54,6 +57,7 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
         return Ok(Left {
             stores: vec![Arc::new(DirectoryStore::open(from)?)],
             signed: Vec::new(),
+            log_keys: Vec::new(),
         });
     }
     let config = layout
@@ -69,6 +73,7 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
             .flatten()
             .map(|note| (path.clone(), note))
             .collect(),
+        log_keys: crate::log_keys::documents(&from.join(LOG_KEYS)).map_err(RestoreError::Mirror)?,
     })
 }
 
@@ -77,7 +82,15 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
 /// # Errors
 /// When one cannot be read.
 pub fn log_keys(left: &Left) -> Result<Vec<Signed>, RestoreError> {
-    crate::log_keys::of_stores(&replicas(left.stores.clone())).map_err(RestoreError::Mirror)
+    let of_stores =
+        crate::log_keys::of_stores(&replicas(left.stores.clone())).map_err(RestoreError::Mirror)?;
+    // Its directory had them first.
+    let of_directory = left.log_keys.clone();
+    Ok(if of_directory.len() > of_stores.len() {
+        of_directory
+    } else {
+        of_stores
+    })
 }
 
 /// What a restoration needs besides the mirror's copy.
@@ -210,7 +223,13 @@ fn not_behind(
         Ok(proof) => proof.checkpoint().to_string().into_bytes(),
         Err(_) => bytes.to_vec(),
     };
-    let note = LogNote::read(&bytes, key.current().name(), key).map_err(|error| refused(chain(&error)))?;
+    let note = match LogNote::read(&bytes, key.current().name(), key) {
+        Err(outside @ NoteRefused::OutsideTerm { .. }) => {
+            tracing::warn!(note = %path.display(), "{outside}");
+            return Ok(());
+        }
+        note => note.map_err(|error| refused(chain(&error)))?,
+    };
     let (held, shown) = (&head.checkpoint, &note.checkpoint);
     if shown.size > held.size {
         return Err(RestoreError::Behind {

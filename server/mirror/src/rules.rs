@@ -71,8 +71,19 @@ pub struct Rules {
     courses: disposal::Courses,
     /// Texts that the source did not have: erased, or withheld.
     details_missing: u64,
-    /// What the authority vouched for in the entry before, for who has the tree.
-    vouched: Option<(u64, ledger::Hash)>,
+    /// What the authority vouched for, for who has the tree. It stays until that has looked: a round may end before.
+    vouched: Option<Vouched>,
+}
+
+/// The history on which the authority let a key follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Vouched {
+    /// Index of the entry that says so.
+    pub(crate) index: u64,
+    /// Entries.
+    pub(crate) size: u64,
+    /// Their root.
+    pub(crate) root: ledger::Hash,
 }
 
 /// One entry under judgement.
@@ -162,9 +173,14 @@ impl Rules {
         &self.collections
     }
 
-    /// Size and root that the entry taken last vouches for.
-    pub(crate) fn take_vouched(&mut self) -> Option<(u64, ledger::Hash)> {
-        self.vouched.take()
+    /// What a change of the log key vouches for, until somebody who has the tree has looked.
+    pub(crate) const fn vouched(&self) -> Option<Vouched> {
+        self.vouched
+    }
+
+    /// Whoever has the tree looked.
+    pub(crate) const fn vouched_holds(&mut self) {
+        self.vouched = None;
     }
 
     /// Judges the next entry, and takes it.
@@ -309,8 +325,8 @@ enum Change {
     Order(Digest, orders::Issued),
     Approved(Digest),
     OrderEnded(Digest, &'static str),
-    /// The log's keys, and size and root that the authority vouched for.
-    LogKeys(Box<LogKeys>, (u64, ledger::Hash)),
+    /// The log's keys, and what the authority vouched for.
+    LogKeys(Box<LogKeys>, Vouched),
     Mirror(MirrorId, acts::MirrorKeys),
     MirrorRetired(MirrorId),
     Started(Digest, Box<Collection>),

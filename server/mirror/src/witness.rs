@@ -13,6 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::{Request, Response, StatusCode, header};
 use axum::routing::{get, post};
 use evidence::digest::Digest;
+use evidence::log_key::Placed;
 use ledger::{AuthenticatedReader, Hash, verify_consistency};
 use store::Replicas;
 use tokio::sync::{Notify, watch};
@@ -113,14 +114,25 @@ impl Witness {
     /// Judges a note before anything is waited for. Blocks on disks.
     fn read(&self, request: &AddCheckpoint) -> Result<LogNote, Answer> {
         let pins = self.cosigner.pins();
+        let keys = pins.log_keys.keys();
+        let held = self
+            .cosigner
+            .last(Role::Mirror)
+            .map_or(0, |held| held.log.checkpoint.size);
+        // Until the entries were read again after a start nobody knows where a replaced key's term ended.
+        let unread = |placed: &Placed| placed.index.is_none() && placed.change.size < held;
+        if keys.changes().iter().any(unread) {
+            return Err(answer(
+                503,
+                "the ledger is being read: a change of the log key is in it\n",
+            ));
+        }
         let note =
-            LogNote::read(&request.note, &pins.origin(), &pins.log_keys.keys()).map_err(|refused| {
-                match refused.clone() {
-                    NoteRefused::Foreign(origin) => answer(404, format!("no witness of {origin}\n")),
-                    NoteRefused::Malformed(why) => answer(400, format!("{why}\n")),
-                    NoteRefused::OutsideTerm { .. } => answer(403, format!("{refused}\n")),
-                    NoteRefused::Unsigned => answer(403, "no signature of the log's key holds\n"),
-                }
+            LogNote::read(&request.note, &pins.origin(), &keys).map_err(|refused| match refused.clone() {
+                NoteRefused::Foreign(origin) => answer(404, format!("no witness of {origin}\n")),
+                NoteRefused::Malformed(why) => answer(400, format!("{why}\n")),
+                NoteRefused::OutsideTerm { .. } => answer(403, format!("{refused}\n")),
+                NoteRefused::Unsigned => answer(403, "no signature of the log's key holds\n"),
             })?;
         if request.old > note.checkpoint.size {
             return Err(answer(400, "old is above the checkpoint's size\n"));

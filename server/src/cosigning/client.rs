@@ -7,11 +7,10 @@ use bytes::Bytes;
 use evidence::digest::Digest;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use ledger::note::{NOTE_BYTES_MAX, NoteSignature};
 use ledger::{Hash, Note};
+
+use crate::outbound::{self, HttpClient};
 
 /// One question, from connecting to the last byte: a mirror may take 10 s to fetch what it is to cosign.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,34 +33,22 @@ pub enum Answer {
 pub struct WitnessClient {
     /// Without the final slash.
     prefix: String,
-    client: Client<HttpConnector, Full<Bytes>>,
-}
-
-/// Checks that a URL is one a [`WitnessClient`] can ask.
-///
-/// # Errors
-/// What is wrong with it, for the user.
-pub fn check_url(text: &str) -> Result<(), String> {
-    let url: http::Uri = text
-        .parse()
-        .map_err(|error| format!("`{text}` is no URL: {error}"))?;
-    match (url.scheme_str(), url.host(), url.query()) {
-        (Some("http"), Some(_), None) => Ok(()),
-        _ => Err(format!(
-            "`{text}` must be an http:// URL without query: notes carry their own signatures and need no TLS"
-        )),
-    }
+    client: HttpClient,
 }
 
 impl WitnessClient {
     /// A client of the witness at `url`.
-    pub fn new(url: &str) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(TIMEOUT));
-        Self {
-            prefix: url.trim_end_matches('/').to_owned(),
-            client: Client::builder(TokioExecutor::new()).build(connector),
+    ///
+    /// # Errors
+    /// What is wrong with the URL, for the user.
+    pub fn new(url: &str) -> Result<Self, String> {
+        if outbound::check_url(url)?.query().is_some() {
+            return Err(format!("`{url}` must be a URL without query"));
         }
+        Ok(Self {
+            prefix: url.trim_end_matches('/').to_owned(),
+            client: outbound::client(TIMEOUT).map_err(|error| crate::grpc::failure::chain(&error))?,
+        })
     }
 
     /// `add-checkpoint`: shows `note`, which continues `old` entries by `proof`.
@@ -258,15 +245,10 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_plain_http() {
-        check_url("http://w.example.org/prefix/").unwrap();
-        for wrong in [
-            "https://w.example.org/",
-            "w.example.org",
-            "http://",
-            "http://w.example.org/?a=b",
-        ] {
-            assert!(check_url(wrong).is_err(), "{wrong}");
+    fn urls_have_no_query() {
+        WitnessClient::new("https://w.example.org/prefix/").unwrap();
+        for wrong in ["http://w.example.org/?a=b", "w.example.org"] {
+            assert!(WitnessClient::new(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -29,12 +29,15 @@ pub struct Held {
 /// # Errors
 /// When the file is no policy of this log, or a note cannot be kept.
 pub async fn held_by_witnesses(directory: &Path, keys: &LogKeys) -> Result<Held, PolicyFileError> {
-    let policy = policy_of(directory, keys)?;
+    let (policy, clients) = policy_of(directory, keys)?;
     let mut held = Held::default();
-    for (name, answer) in shown(&policy, keys.current().name()).await {
+    for (name, answer) in shown(&policy, &clients, keys.current().name()).await {
         let note = answer.and_then(|note| match policy.verify_note(&note) {
             Ok(_) => Ok(note),
-            Err(error) => Err(format!("the log's key did not sign what it shows: {}", chain(&error))),
+            Err(error) => Err(format!(
+                "the log's key did not sign what it shows: {}",
+                chain(&error)
+            )),
         });
         match note {
             Ok(note) => held.notes.push(keep(directory, &name, &note.to_string())?),

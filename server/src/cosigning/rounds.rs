@@ -44,13 +44,14 @@ struct Asked {
 /// Runs until `stop`.
 pub async fn rounds(cosigning: Arc<Cosigning>, stop: CancellationToken) {
     let mut witnesses: Vec<Asked> = Vec::new();
-    for (place, witness) in cosigning.policy.witnesses().iter().enumerate() {
-        if let Some(url) = &witness.url {
+    let clients = cosigning.policy.witnesses().iter().zip(&cosigning.clients);
+    for (place, (witness, client)) in clients.enumerate() {
+        if let Some(client) = client {
             witnesses.push(Asked {
                 place,
                 name: witness.name.clone(),
                 key: witness.key.clone(),
-                client: WitnessClient::new(url),
+                client: client.clone(),
                 old: 0,
                 cosigned: 0,
                 failures: 0,

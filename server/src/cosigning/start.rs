@@ -10,19 +10,22 @@ use std::time::Duration;
 use ledger::{Note, Policy};
 use tokio::task::JoinSet;
 
-use super::{Cosigning, TakeError, WitnessClient, contradiction};
+use super::{Clients, Cosigning, TakeError, contradiction};
 use crate::collector::blocking;
 
 /// How long a start waits for all of them together.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What each witness with a URL shows of the log called `origin`, or why it shows nothing.
-pub(super) async fn shown(policy: &Policy, origin: &str) -> Vec<(String, Result<Note, String>)> {
+pub(super) async fn shown(
+    policy: &Policy,
+    clients: &Clients,
+    origin: &str,
+) -> Vec<(String, Result<Note, String>)> {
     let mut asked = JoinSet::new();
-    for witness in policy.witnesses() {
-        let Some(url) = &witness.url else { continue };
-        let (client, name) = (WitnessClient::new(url), witness.name.clone());
-        let origin = origin.to_owned();
+    for (witness, client) in policy.witnesses().iter().zip(clients) {
+        let Some(client) = client.clone() else { continue };
+        let (name, origin) = (witness.name.clone(), origin.to_owned());
         asked.spawn(async move {
             let answer = match tokio::time::timeout(PATIENCE, client.checkpoint(&origin)).await {
                 Ok(answer) => answer.map_err(|error| crate::grpc::failure::chain(&error)),
@@ -66,7 +69,7 @@ impl Cosigning {
     /// # Errors
     /// `WitnessedMore`: the ledger must not go on from here.
     pub async fn check_at_start(self: &Arc<Self>) -> Result<(), WitnessedMore> {
-        for (name, answer) in shown(&self.policy, self.log_key.name()).await {
+        for (name, answer) in shown(&self.policy, &self.clients, self.log_key.name()).await {
             match answer {
                 Ok(note) => self.compare(name, note).await?,
                 Err(cause) => {

@@ -585,7 +585,7 @@ fn a_policy_of_another_log_or_with_an_unreachable_url_does_not_start() {
                 "it must have one log line",
             ),
             (
-                format!("log {key}\nwitness w {witness} https://w.example/\nquorum w\n"),
+                format!("log {key}\nwitness w {witness} ftp://w.example/\nquorum w\n"),
                 "must be an http://",
             ),
             (format!("log {key}\n"), "exactly one quorum line"),

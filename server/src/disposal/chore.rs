@@ -166,7 +166,9 @@ async fn execute(collector: &Collector, step: &Step) -> Result<bool, Failure> {
         return Ok(false);
     };
     if let Object::Collection(id) = &step.object {
-        collector.wants.forget(|key| fixity::collection_of(key) == Some(*id));
+        collector
+            .wants
+            .forget(|key| fixity::collection_of(key) == Some(*id));
     }
     let (store, object) = (Arc::clone(&step.store), step.object.clone());
     let (is_free, stop) = (collector.disposal.is_free(), collector.intake.clone());

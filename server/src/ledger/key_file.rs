@@ -24,6 +24,10 @@ pub fn create_log_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> 
     let line = Zeroizing::new(format!("{HEADER}{}\n", STANDARD.encode(seed.as_ref())));
     file.write_all(line.as_bytes()).map_err(failed)?;
     file.sync_all().map_err(failed)?;
+    let parent = path.parent().unwrap_or(Path::new("."));
+    fs_err::File::open(parent)
+        .and_then(|parent| parent.sync_all())
+        .map_err(failed)?;
     Ok(seed)
 }
 
@@ -63,7 +67,7 @@ pub fn read_log_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
 #[non_exhaustive]
 pub enum KeyFileError {
     /// Not one line of our form.
-    #[error("{} is not a log key. Restore it from the backup; a new key cannot continue the log", path.display())]
+    #[error("{} is not a log key. Restore it from the backup; if it is lost, have a new key follow: `exhibit-server log-key propose --reason lost`", path.display())]
     Form {
         /// The file.
         path: PathBuf,

@@ -152,6 +152,15 @@ impl Bench {
         self.field.proxy.cut();
         let ended = self.field.wait_ended(&self.order).unwrap();
         assert_eq!(ended.state, "stored", "{}\n{}", ended.detail, self.field.logs());
+        // The collector knows before the endpoint does, which until its receipt has an attempt to go on with.
+        wait_for("the receipt at the endpoint", || {
+            let diary = self.field.diary()?;
+            let mut stored = diary.iter().filter(|line| line["event"] == "stored");
+            Ok(stored
+                .any(|line| line["order"] == self.order.as_str())
+                .then_some(()))
+        })
+        .unwrap_or_else(|error| panic!("{error:?}\n{}", self.field.logs()));
     }
 
     fn prove(&self, what: v1::prove_request::What) -> v1::ProvenEntry {

@@ -7,10 +7,10 @@ use evidence::document::Document as _;
 use evidence::json;
 use evidence::keys::PublicKey;
 use evidence::log_key::LogKeyChange;
-use evidence::roster::{AuthoritySet, Roster};
+use evidence::roster::AuthoritySet;
 use evidence::signed::Signed;
 
-use super::newest;
+use super::founded;
 use super::person::public_key;
 use crate::failure::{because, could_not, failed, usage};
 use crate::home::write_durably;
@@ -38,7 +38,8 @@ pub struct Args {
 }
 
 pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
-    let (authority, deployment) = authority(&args.dir)?;
+    let (authority, _, _, roster) = founded(&args.dir)?;
+    let deployment = roster.deployment.to_string();
     let (change, document, mut signatures) = read(&args.document)?;
     if change.deployment.as_str() != deployment {
         return Err(usage(
@@ -109,21 +110,6 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
         write_durably(&beside, &signed.encode())?;
     }
     tell(&change, &signed, &authority, &beside, in_force, output)
-}
-
-/// The authority of a folder, and its deployment.
-fn authority(dir: &Path) -> anyhow::Result<(AuthoritySet, String)> {
-    let text = fs_err::read_to_string(dir.join("authority")).map_err(|cause| {
-        could_not(
-            because(&cause),
-            "name the folder that `exhibit authority init` made",
-        )
-    })?;
-    let authority = AuthoritySet::from_trust_file(&text).map_err(|cause| could_not(because(&cause), ""))?;
-    let (_, path) = newest(dir)?;
-    let signed = Signed::parse(&fs_err::read(&path)?).map_err(|cause| failed(because(&cause), ""))?;
-    let roster: Roster = signed.read().map_err(|cause| failed(because(&cause), ""))?;
-    Ok((authority, roster.deployment.to_string()))
 }
 
 /// A document with or without signatures.

@@ -2,7 +2,7 @@
 
 use evidence::log_key::{LogKeyChange, LogKeyError};
 
-use super::{Broken, Case, Change, Rules, rule};
+use super::{Broken, Case, Change, Rules, Vouched, rule};
 use crate::chain;
 
 impl Rules {
@@ -17,7 +17,11 @@ impl Rules {
         }
         case.refs(&[("log", change.new.to_string()), ("size", change.size.to_string())])?;
         let mut keys = self.pins.log_keys.keys();
-        let vouched = (change.size, change.root.into());
+        let vouched = Vouched {
+            index: case.index,
+            size: change.size,
+            root: change.root.into(),
+        };
         let number = change.number;
         if number > keys.number() {
             keys.append(change, signed.digest(), Some(case.index))

@@ -2,11 +2,15 @@
 
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::Chain;
-use evidence::log_key::{LogKeyChange, LogKeyChangeType, Reason};
+use std::sync::Arc;
+
+use evidence::log_key::{LogKeyChange, LogKeyChangeType, LogKeys, Reason};
 use evidence::signed::Signed;
 use ledger::{Checkpoint, KeyType, Note, NoteSigner};
-use mirror::cosign::{NoteRefused, Role};
-use mirror::pull::{PullError, Round};
+use mirror::cosign::{LogNote, NoteRefused, Role};
+use mirror::fraud::FraudProof;
+use mirror::pull::{Follower, PullError, Round};
+use mirror::source::StoreSource;
 use store::Key;
 
 use crate::world::{AUTHORITY, LOG, Log, Mirror, STRANGER, at, key, pins};
@@ -133,6 +137,132 @@ fn a_stolen_key_extends_nothing_and_convicts_nobody_beyond_its_term() {
     assert_eq!(
         (size(&mirror, Role::Witness), size(&mirror, Role::Mirror)),
         (26, 26)
+    );
+}
+
+#[test]
+fn what_a_thief_had_cosigned_before_the_change_is_put_aside() {
+    for restarted in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, chain, mut mirror) = held(dir.path());
+        // It continues what is held: nothing speaks against it yet.
+        let mut thief = log.fork(&dir.path().join("thief"));
+        thief.reads(&chain, 9);
+        let stolen = LogNote::read(&thief.publish(), "exhibit/acme", &pins().log_keys.keys()).unwrap();
+        mirror.cosigner.sign(Role::Witness, 25, &stolen).unwrap();
+        let signed = change(&log, Reason::Compromised, AUTHORITY, |_| ());
+        record(&mut log, &signed);
+        let note = by(NEXT, &log.publish());
+        if restarted {
+            // The change is known by its document, and the state is read again.
+            fs_err::create_dir(dir.path().join("log-keys")).unwrap();
+            fs_err::write(dir.path().join("log-keys/000001.signed"), signed.encode()).unwrap();
+            drop(mirror);
+            mirror = Mirror::open(dir.path());
+        }
+        assert_eq!(mirror.round(&log, &note).unwrap(), Round::Grew(26));
+        assert_eq!(
+            (size(&mirror, Role::Witness), mirror.cosigner.fraud()),
+            (26, None)
+        );
+        let aside: Vec<_> = fs_err::read_dir(dir.path().join("put-aside")).unwrap().collect();
+        assert_eq!(aside.len(), 1);
+        drop(mirror);
+        assert_eq!(size(&Mirror::open(dir.path()), Role::Witness), 26);
+        assert_eq!(mirror_keys(dir.path()), signed.encode(), "for a restoration");
+    }
+}
+
+fn mirror_keys(place: &std::path::Path) -> Vec<u8> {
+    fs_err::read(place.join("own/ledger/keys/000001.signed")).unwrap()
+}
+
+#[test]
+fn a_change_that_could_not_be_kept_counts_when_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _, mirror) = held(dir.path());
+    let signed = change(&log, Reason::Planned, AUTHORITY, |_| ());
+    record(&mut log, &signed);
+    let note = by(NEXT, &log.publish());
+    let own = dir.path().join("own/ledger/keys");
+    fs_err::create_dir_all(&own).unwrap();
+    fs_err::write(own.join("000001.signed"), "not a change").unwrap();
+    let refused = mirror.round(&log, &note);
+    assert!(matches!(&refused, Err(PullError::Own(_))), "{refused:?}");
+    assert_eq!(mirror.cosigner.pins().log_keys.keys().changes(), []);
+    fs_err::remove_file(own.join("000001.signed")).unwrap();
+    assert_eq!(mirror.round(&log, &note).unwrap(), Round::Grew(26));
+    assert_eq!(mirror_keys(dir.path()), signed.encode());
+    // Lost later: the next start writes it again.
+    drop(mirror);
+    fs_err::remove_file(own.join("000001.signed")).unwrap();
+    assert_eq!(
+        Mirror::open(dir.path()).round(&log, &note).unwrap(),
+        Round::Current
+    );
+    assert_eq!(mirror_keys(dir.path()), signed.encode());
+}
+
+#[test]
+fn another_history_than_the_authoritys_is_refused_however_often_it_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, chain, mirror) = held(dir.path());
+    let signed = change(&log, Reason::Lost, AUTHORITY, |change| {
+        change.root = evidence::digest::Digest([7; 32]);
+    });
+    record(&mut log, &signed);
+    let source = StoreSource(Arc::clone(&log.store));
+    let all = |_, _| true;
+    let parts = mirror.parts(&source, &all);
+    let mut follower = Follower::open(&parts).unwrap();
+    for _ in 0..3 {
+        let note = by(NEXT, &log.publish());
+        let refused = follower.round(&parts, &note);
+        assert!(
+            matches!(&refused, Err(PullError::Rule { index: 25, .. })),
+            "{refused:?}"
+        );
+        log.reads(&chain, 1);
+    }
+    assert_eq!(size(&mirror, Role::Mirror), 25);
+}
+
+#[test]
+fn a_proof_of_fraud_under_a_replaced_key_needs_to_know_when_it_was_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, chain, _mirror) = held(dir.path());
+    let mut fork = log.fork(&dir.path().join("fork"));
+    let signed = change(&log, Reason::Planned, AUTHORITY, |_| ());
+    log.reads(&chain, 3);
+    fork.reads(&chain, 3);
+    let note = |bytes: &[u8]| Note::parse(bytes).unwrap();
+    let proof = FraudProof::new("acme", "now", &note(&log.publish()), &note(&fork.publish()), None);
+    let pinned = signer(LOG).verifier_key(KeyType::Ed25519);
+    let deployment = "acme".parse().unwrap();
+    let mut keys = LogKeys::signed(
+        &deployment,
+        &crate::world::authority(),
+        &pinned,
+        &[signed.clone()],
+    )
+    .unwrap();
+    let untold = proof.check(&keys).unwrap_err();
+    assert!(untold.contains("do not tell whether before"), "{untold}");
+    assert!(keys.place(1, &signed.digest(), 40));
+    proof.check(&keys).unwrap();
+    let mut ended = LogKeys::signed(
+        &deployment,
+        &crate::world::authority(),
+        &pinned,
+        &[signed.clone()],
+    )
+    .unwrap();
+    assert!(ended.place(1, &signed.digest(), 25));
+    assert!(
+        proof
+            .check(&ended)
+            .unwrap_err()
+            .contains("not the log's key at that size")
     );
 }
 

@@ -21,6 +21,7 @@ fn left(place: &Path) -> Left {
             .flatten()
             .map(|note| (place.join("state.json"), note))
             .collect(),
+        log_keys: Vec::new(),
     }
 }
 
