@@ -14,6 +14,7 @@
 mod client;
 mod contradiction;
 mod heads;
+mod lost;
 mod rounds;
 mod start;
 
@@ -23,12 +24,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use evidence::digest::Digest;
+use evidence::log_key::LogKeys;
 use ledger::{Checkpoint, Note, Policy, VerifierKey, verify_consistency};
 use store::{Key, ReplicaError, Replicas};
 use tokio::sync::{Notify, watch};
 
 pub use client::{AskError, WitnessClient};
 pub use heads::CosignedHead;
+pub use lost::{Held, held_by_witnesses};
 pub use rounds::rounds;
 pub use start::WitnessedMore;
 
@@ -57,8 +60,7 @@ pub struct WitnessState {
 /// The collector's policy and what cosigners said to it.
 pub struct Cosigning {
     policy: Policy,
-    /// By place in the policy; `None`: comes by itself.
-    clients: Vec<Option<WitnessClient>>,
+    clients: Clients,
     log_key: VerifierKey,
     log: Log,
     replicas: Replicas,
@@ -95,33 +97,8 @@ impl Cosigning {
     /// # Errors
     /// When the file is no policy for this log, or names a witness that cannot be asked.
     pub fn open(directory: &Path, log: Log, replicas: Replicas) -> Result<Self, PolicyFileError> {
-        let path = directory.join("ledger.policy");
-        let refused = |reason: String| PolicyFileError::Content {
-            path: path.clone(),
-            reason,
-        };
         let log_key = log.verifier_key().clone();
-        let bytes = match fs_err::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                format!("log {log_key}\nquorum none\n").into_bytes()
-            }
-            Err(source) => return Err(PolicyFileError::Read { source }),
-        };
-        let policy = Policy::parse(&bytes).map_err(|error| refused(crate::grpc::failure::chain(&error)))?;
-        if policy.logs().len() != 1 || policy.logs().first().map(|log| &log.key) != Some(&log_key) {
-            return Err(refused(format!("it must have one log line, `log {log_key}`")));
-        }
-        // Heads that were cosigned under a key before this one are heads of this log.
-        let policy = log
-            .keys()
-            .extend(policy)
-            .map_err(|error| refused(crate::grpc::failure::chain(&error)))?;
-        let mut clients = Vec::new();
-        for witness in policy.witnesses() {
-            let client = witness.url.as_deref().map(WitnessClient::new).transpose();
-            clients.push(client.map_err(|reason| refused(format!("witness {}: {reason}", witness.name)))?);
-        }
+        let (policy, clients) = policy_of(directory, log.keys())?;
         let state = State {
             heads: Heads::default(),
             witnesses: vec![WitnessState::default(); policy.witnesses().len()],
@@ -360,13 +337,47 @@ pub enum PolicyFileError {
         /// What is wrong.
         reason: String,
     },
-    /// It cannot be read.
-    #[error("read the ledger's policy")]
+    /// It cannot be read, or what its witnesses showed cannot be kept.
+    #[error("read the ledger's policy, or keep what its witnesses show")]
     Read {
         /// Cause, naming the file.
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Who answers for each witness, by place in the policy; `None`: it comes by itself.
+type Clients = Vec<Option<WitnessClient>>;
+
+/// Reads `ledger.policy` of the collector's directory; without the file nobody is asked.
+fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), PolicyFileError> {
+    let path = directory.join("ledger.policy");
+    let refused = |reason: String| PolicyFileError::Content {
+        path: path.clone(),
+        reason,
+    };
+    let log_key = keys.current();
+    let bytes = match fs_err::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("log {log_key}\nquorum none\n").into_bytes()
+        }
+        Err(source) => return Err(PolicyFileError::Read { source }),
+    };
+    let policy = Policy::parse(&bytes).map_err(|error| refused(crate::grpc::failure::chain(&error)))?;
+    if policy.logs().len() != 1 || policy.logs().first().map(|log| &log.key) != Some(log_key) {
+        return Err(refused(format!("it must have one log line, `log {log_key}`")));
+    }
+    // Heads that were cosigned under a key before this one are heads of this log.
+    let policy = keys
+        .extend(policy)
+        .map_err(|error| refused(crate::grpc::failure::chain(&error)))?;
+    let mut clients = Vec::new();
+    for witness in policy.witnesses() {
+        let client = witness.url.as_deref().map(WitnessClient::new).transpose();
+        clients.push(client.map_err(|reason| refused(format!("witness {}: {reason}", witness.name)))?);
+    }
+    Ok((policy, clients))
 }
 
 /// A cosigned checkpoint that is not taken.

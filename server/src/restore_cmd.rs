@@ -6,6 +6,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -14,6 +15,7 @@ use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain};
 use mirror::restore::Target;
 use server::config::Config;
+use server::cosigning::{Cosigning, held_by_witnesses};
 use server::foundation::{Foundation, Layout, has_store, make_store, open_for_check};
 use server::ledger::PendingEntry;
 
@@ -23,7 +25,8 @@ use server::ledger::PendingEntry;
     after_help = "Example: put server.toml, deployment.json, authority and keys/ of the backup into /srv/exhibit, mount empty disks, then\n  \
     exhibit-server restore /srv/exhibit --from /mnt/mirror --newer receipt.tlog-proof\n\n\
     Give with --newer whatever notes or proofs people still hold: a responder's newest receipt, an endpoint's checkpoint, another\n\
-    mirror's. If one is newer than the mirror's copy, going on would fork the log, and nothing is done."
+    mirror's. If one is newer than the mirror's copy, going on would fork the log, and nothing is done. With ledger.policy of the\n\
+    backup in place its witnesses are asked for theirs."
 )]
 pub struct RestoreArgs {
     /// Directory of the collector, with what the backup has of it
@@ -91,10 +94,15 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
     let key = server::log_key::led_to(layout, config, &changes).context("follow the log key")?;
     let (replicas, _) = open_for_check(config, layout)?;
     let shown = std::io::stderr().is_terminal();
+    let held = questions()?.block_on(held_by_witnesses(&args.directory, &key))?;
+    for (witness, why) in &held.silent {
+        println!("note: nothing is known of what witness {witness} holds: {why}");
+    }
+    let newer = [args.newer.as_slice(), &held.notes].concat();
     let target = Target {
         into: &replicas,
         key: &key,
-        newer: &args.newer,
+        newer: &newer,
         accept_damaged: args.accept_damaged,
     };
     let restored = mirror::restore::restore(&from, &target, &|done, total| {
@@ -136,6 +144,12 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
     Ok(Some(restored.entries))
 }
 
+/// For questions to witnesses: all else here waits for disks.
+fn questions() -> Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("start a runtime")
+}
+
 /// The first thing the restored collector writes is that it was restored, and from which size on.
 fn record(args: &RestoreArgs, size: u64) -> Result<()> {
     let program = std::env::current_exe()?;
@@ -149,6 +163,13 @@ fn record(args: &RestoreArgs, size: u64) -> Result<()> {
             return foundation.sequencer.stop().map_err(anyhow::Error::msg);
         }
     }
+    // The last moment: a witness that was away when the copy was taken, or a try that was left for days.
+    let cosigning = Cosigning::open(
+        &args.directory,
+        foundation.sequencer.log().clone(),
+        foundation.replicas.clone(),
+    )?;
+    questions()?.block_on(Arc::new(cosigning).check_at_start())?;
     let refs = evidence::pairs::sorted([("size", size.to_string())]);
     let act = Act {
         type_: ActType,

@@ -1,10 +1,12 @@
 //! Evidence that no store of the collector has whole, and that mirrors are asked for (docs/spec/mirror.md, *Repair*).
 //!
-//! Guarantee: only keys that say all of their content are wanted, so whatever a mirror gives is right or refused; bounded. Not
-//! here: what is done with an object that came (`run::repairs`). In memory only: the repair queue fills it again.
+//! Guarantee: only keys that say all of their content are wanted, so whatever a mirror gives is right or refused; bounded; and
+//! nothing is wanted for ever: what was repaired here, was disposed of, or no mirror gave in [`LIFE`] makes room. Not here: what is
+//! done with an object that came (`run::repairs`). In memory only: the repair queue fills it again, as long as the object is missed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use store::{Key, KeyKind};
 use tokio::sync::watch;
@@ -12,10 +14,15 @@ use tokio::sync::watch;
 /// Keys that are wanted at once. The others wait in the repair queue for their turn.
 const WANTS_MAX: usize = 1024;
 
+/// How long an object is wanted in one go. Every mirror that is connected was told several times by then: none has it, or it
+/// is not missed any more. The next repair that fails asks again, behind those that never had their turn.
+const LIFE: Duration = Duration::from_secs(1800);
+
 /// What is wanted now.
 #[derive(Debug)]
 pub struct Wants {
-    keys: Mutex<BTreeSet<Key>>,
+    /// With the time since when.
+    keys: Mutex<BTreeMap<Key, Instant>>,
     changed: watch::Sender<u64>,
 }
 
@@ -31,11 +38,16 @@ impl Default for Wants {
 impl Wants {
     /// Asks mirrors for an object. Texts are not asked for: one that is gone was erased.
     pub fn ask(&self, key: &Key) {
+        self.ask_at(key, Instant::now());
+    }
+
+    fn ask_at(&self, key: &Key, now: Instant) {
         if !can_be_asked(key) {
             return;
         }
-        let mut keys = self.keys();
-        if keys.len() < WANTS_MAX && keys.insert(key.clone()) {
+        let mut keys = self.keys_at(now);
+        if keys.len() < WANTS_MAX && !keys.contains_key(key) {
+            keys.insert(key.clone(), now);
             drop(keys);
             self.changed.send_modify(|count| *count = count.wrapping_add(1));
         }
@@ -43,17 +55,22 @@ impl Wants {
 
     /// Whether an object is wanted.
     pub fn has(&self, key: &Key) -> bool {
-        self.keys().contains(key)
+        self.keys_at(Instant::now()).contains_key(key)
     }
 
     /// It is there now.
     pub fn settle(&self, key: &Key) {
-        self.keys().remove(key);
+        self.keys_at(Instant::now()).remove(key);
+    }
+
+    /// Nobody misses what this says yes to: it was disposed of.
+    pub fn forget(&self, is_gone: impl Fn(&Key) -> bool) {
+        self.keys_at(Instant::now()).retain(|key, _| !is_gone(key));
     }
 
     /// All that are wanted now.
     pub fn all(&self) -> Vec<Key> {
-        self.keys().iter().cloned().collect()
+        self.keys_at(Instant::now()).keys().cloned().collect()
     }
 
     /// Tells of additions.
@@ -61,9 +78,12 @@ impl Wants {
         self.changed.subscribe()
     }
 
-    fn keys(&self) -> MutexGuard<'_, BTreeSet<Key>> {
-        // A set of keys has no half state.
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Those whose time is not over.
+    fn keys_at(&self, now: Instant) -> MutexGuard<'_, BTreeMap<Key, Instant>> {
+        // A map of keys has no half state.
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.retain(|_, since| now.saturating_duration_since(*since) < LIFE);
+        keys
     }
 }
 
@@ -95,5 +115,30 @@ mod tests {
         wants.settle(&key(0));
         wants.ask(&key(WANTS_MAX));
         assert!(!wants.has(&key(0)) && wants.has(&key(WANTS_MAX)));
+    }
+
+    #[test]
+    fn what_nobody_gives_makes_room_and_what_was_disposed_of_is_forgotten() {
+        let wants = Wants::default();
+        let key = |collection: u8, index: u64| Key::segment(&[collection; 32], index, &[3; 32]);
+        let begin = Instant::now();
+        for index in 0..1024 {
+            wants.ask_at(&key(1, index), begin);
+        }
+        let before = begin + LIFE - Duration::from_secs(1);
+        wants.ask_at(&key(2, 0), before);
+        assert!(
+            !wants.keys_at(before).contains_key(&key(2, 0)),
+            "there is no room yet"
+        );
+        // Asked again while it is wanted, it is not wanted longer: or nothing would ever make room.
+        wants.ask_at(&key(1, 0), before);
+        wants.ask_at(&key(2, 0), begin + LIFE);
+        let now: Vec<Key> = wants.keys_at(begin + LIFE).keys().cloned().collect();
+        assert_eq!(now, [key(2, 0)]);
+        wants.ask_at(&key(1, 0), begin + LIFE);
+        wants.forget(|wanted| *wanted == key(2, 0));
+        assert!(!wants.has(&key(2, 0)) && wants.has(&key(1, 0)));
+        assert_eq!(*wants.watch().borrow(), 1026);
     }
 }

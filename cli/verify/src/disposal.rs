@@ -113,12 +113,12 @@ pub(crate) fn check(
     );
 }
 
-/// From where a collection is gone; `None`: from nowhere.
+/// From where a collection is gone; `None`: no store of the collector gave it up, whatever mirrors say of their copies.
 pub(crate) fn places(course: &Course, collection: &Digest) -> Option<String> {
     let object = Object::Collection(*collection);
     let mut places: Vec<String> = course.gone_from(&object).map(ToString::to_string).collect();
     places.sort();
-    (!places.is_empty()).then(|| places.join(", "))
+    (stores(course, collection) > 0).then(|| places.join(", "))
 }
 
 /// How many stores of the collector gave a collection up.
@@ -128,4 +128,14 @@ pub(crate) fn stores(course: &Course, collection: &Digest) -> u64 {
         .gone_from(&object)
         .filter(|place| matches!(place, Place::Store(_)));
     u64::try_from(stores.count()).unwrap_or(u64::MAX)
+}
+
+/// True when a store gave a collection up and the bundle has nothing of its evidence.
+pub(crate) fn is_gone(files: &Files<'_>, overview: &Overview, course: &Course, collection: &str) -> bool {
+    let is_here = if overview.partial {
+        files.below(&format!("evidence/{collection}/")).next().is_some()
+    } else {
+        files.has(&format!("evidence/{collection}/container.tar.zst"))
+    };
+    !is_here && Digest::from_hex(collection).is_ok_and(|id| stores(course, &id) > 0)
 }

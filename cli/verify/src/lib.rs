@@ -216,7 +216,6 @@ fn contents(
         ),
     );
     acts(files, &overview, &custody, &rosters, trust, report);
-    mirrors::replicated(&custody, trust, &overview, report);
     report.settle(
         "sums.signature",
         "",
@@ -248,6 +247,8 @@ fn contents(
         }
     };
     disposal::check(files, &overview, &custody, &course, report);
+    let is_gone = |id: &str| disposal::is_gone(files, &overview, &course, id);
+    mirrors::replicated(&custody, is_gone, trust, &overview, report);
     let context = collections::Context {
         course: &course,
         files,

@@ -70,9 +70,15 @@ pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> R
     }
 }
 
-/// `custody.replicated`: where the quorum in force names a mirror, each stored collection lies with one. Statements that count
-/// were judged by `check`.
-pub(crate) fn replicated(custody: &Custody, trust: &Trust, overview: &Overview, report: &mut Report) {
+/// `custody.replicated`: where the quorum in force names a mirror, each stored collection lies with one, but for what was disposed
+/// of, which lies nowhere. Statements that count were judged by `check`.
+pub(crate) fn replicated(
+    custody: &Custody,
+    is_gone: impl Fn(&str) -> bool,
+    trust: &Trust,
+    overview: &Overview,
+    report: &mut Report,
+) {
     let name = "custody.replicated";
     let policy = &trust.policy;
     let mut witnesses = policy.witnesses().iter();
@@ -85,7 +91,9 @@ pub(crate) fn replicated(custody: &Custody, trust: &Trust, overview: &Overview, 
             .iter()
             .filter(move |entry| entry.entry.envelope.type_ == type_)
     };
-    let stored: Vec<&Proven> = of(EntryType::CollectionStored).collect();
+    let stored: Vec<&Proven> = of(EntryType::CollectionStored)
+        .filter(|one| !one.reference("collection").is_some_and(&is_gone))
+        .collect();
     let mut lonely = stored.iter().filter(|stored| {
         !of(EntryType::EvidenceReplicated)
             .any(|said| said.reference("collection") == stored.reference("collection"))

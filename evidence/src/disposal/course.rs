@@ -259,6 +259,10 @@ impl Course {
         };
         self.free(fact.time)?;
         let (digest, count) = (digest(fact, "plan")?, number(fact, "count")?);
+        let before = self.plans.get(&digest);
+        if before.is_some_and(|found| found.approved.is_some()) {
+            return Err(Refusal::ApprovedBefore);
+        }
         if count < self.changed || count > self.next {
             return Err(Refusal::Stale);
         }
@@ -269,8 +273,7 @@ impl Course {
         if plan.objects().is_empty() {
             return Err(Refusal::Empty);
         }
-        let before = self.plans.get(&digest).map(|found| found.approvals.as_slice());
-        match before.unwrap_or_default() {
+        match before.map_or(&[][..], |found| found.approvals.as_slice()) {
             [] => Ok(()),
             [first] if first.person == *person => Err(Refusal::SamePerson {
                 person: person.clone(),

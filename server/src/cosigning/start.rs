@@ -7,14 +7,42 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::Note;
+use ledger::{Note, Policy};
 use tokio::task::JoinSet;
 
-use super::{Cosigning, TakeError, contradiction};
+use super::{Clients, Cosigning, TakeError, contradiction};
 use crate::collector::blocking;
 
 /// How long a start waits for all of them together.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What each witness with a URL shows of the log called `origin`, or why it shows nothing.
+pub(super) async fn shown(
+    policy: &Policy,
+    clients: &Clients,
+    origin: &str,
+) -> Vec<(String, Result<Note, String>)> {
+    let mut asked = JoinSet::new();
+    for (witness, client) in policy.witnesses().iter().zip(clients) {
+        let Some(client) = client.clone() else { continue };
+        let (name, origin) = (witness.name.clone(), origin.to_owned());
+        asked.spawn(async move {
+            let answer = match tokio::time::timeout(PATIENCE, client.checkpoint(&origin)).await {
+                Ok(answer) => answer.map_err(|error| crate::grpc::failure::chain(&error)),
+                Err(_elapsed) => Err("it does not answer".to_owned()),
+            };
+            (name, answer)
+        });
+    }
+    let mut shown = Vec::new();
+    while let Some(joined) = asked.join_next().await {
+        match joined {
+            Ok(answer) => shown.push(answer),
+            Err(error) => tracing::error!(%error, "A question to a witness panicked"),
+        }
+    }
+    shown
+}
 
 /// A witness holds a checkpoint under our own key that this log does not have.
 #[derive(Debug, thiserror::Error)]
@@ -41,36 +69,17 @@ impl Cosigning {
     /// # Errors
     /// `WitnessedMore`: the ledger must not go on from here.
     pub async fn check_at_start(self: &Arc<Self>) -> Result<(), WitnessedMore> {
-        let mut asked = JoinSet::new();
-        for (witness, client) in self.policy.witnesses().iter().zip(&self.clients) {
-            let Some(client) = client.clone() else { continue };
-            let name = witness.name.clone();
-            let origin = self.log_key.name().to_owned();
-            asked.spawn(async move {
-                let answer = tokio::time::timeout(PATIENCE, client.checkpoint(&origin)).await;
-                (name, answer)
-            });
-        }
-        while let Some(joined) = asked.join_next().await {
-            let (name, note) = match joined {
-                Ok((name, Ok(Ok(note)))) => (name, note),
-                Ok((name, Ok(Err(error)))) => {
-                    tracing::info!(witness = name, %error, "The witness shows no checkpoint of this ledger before the start");
-                    continue;
-                }
-                Ok((name, Err(_elapsed))) => {
+        for (name, answer) in shown(&self.policy, &self.clients, self.log_key.name()).await {
+            match answer {
+                Ok(note) => self.compare(name, note).await?,
+                Err(cause) => {
                     tracing::warn!(
                         witness = name,
-                        "The witness does not answer; the start does not wait for it"
+                        cause,
+                        "The witness shows no checkpoint of this ledger before the start; nothing waits for it"
                     );
-                    continue;
                 }
-                Err(error) => {
-                    tracing::error!(%error, "A question to a witness panicked");
-                    continue;
-                }
-            };
-            self.compare(name, note).await?;
+            }
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::collector::{Collector, blocking};
 use crate::db::disposals::{self, WaitRow};
 use crate::db::{self, DbError};
 use crate::grpc::failure::{Failure, chain};
+use crate::ingest::fixity;
 
 /// How often it is looked for work: a retention ends by itself.
 const LOOK: Duration = Duration::from_secs(30);
@@ -210,6 +211,11 @@ async fn batch(collector: &Collector, step: &Step, progress: &mut Progress) -> R
     let Some((warrant, stays)) = warrant(collector, step).await? else {
         return Ok(Some(Done::Not));
     };
+    if let Object::Collection(id) = &step.object {
+        collector
+            .wants
+            .forget(|key| fixity::collection_of(key) == Some(*id));
+    }
     let objects: Vec<Disposable> = match &step.object {
         Object::Collection(id) => vec![Disposable::Collection(id.0)],
         Object::Details(_) => {

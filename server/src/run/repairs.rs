@@ -108,7 +108,12 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
         .repaired
         .iter()
         .filter_map(|task| Some((task.store.clone(), Key::parse(&task.key).ok()?)));
-    fixity::repaired(collector, keys.collect()).await?;
+    let keys: Vec<(String, Key)> = keys.collect();
+    for (_, key) in &keys {
+        // A store came back, or a scrub mended it: there is a whole one, and no mirror needs to send another.
+        collector.wants.settle(key);
+    }
+    fixity::repaired(collector, keys).await?;
     let (replicas, db, done) = (collector.replicas.clone(), collector.db.clone(), report.repaired);
     blocking(move || settled(&replicas, &db, &done))
         .await?

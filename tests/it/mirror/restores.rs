@@ -180,3 +180,102 @@ fn a_collector_that_forks_its_log_is_convicted_and_not_cosigned() {
     assert_eq!(mirror.number(&lab, "held").unwrap(), held);
     mirror.stop().unwrap();
 }
+
+#[test]
+fn nothing_is_signed_while_a_witness_holds_more_than_the_copy() {
+    let mut lab = Lab::new().unwrap();
+    let mut behind = Mirror::admitted(&lab, "backup-1", &[]).unwrap();
+    let mut ahead = Mirror::admitted(&lab, "backup-2", &[]).unwrap();
+    for mirror in [&mut behind, &mut ahead] {
+        mirror.start(&lab).unwrap();
+        mirror.caught_up(&lab).unwrap();
+    }
+    behind.stop().unwrap();
+    let copied = behind.number(&lab, "held").unwrap();
+    lab.incident().unwrap();
+    let held = ahead.caught_up(&lab).unwrap();
+    assert!(held > copied);
+    let card = fs_err::read(lab.path("server/deployment.json")).unwrap();
+    let card: Value = serde_json::from_slice(&card).unwrap();
+    lab.kill_server().unwrap();
+    let name_witness = |mirror: &Mirror| {
+        let admission = fs_err::read(mirror.directory.join("admission.json")).unwrap();
+        let admission: Value = serde_json::from_slice(&admission).unwrap();
+        let policy = format!(
+            "log {}\nwitness second {} http://{}/witness\nquorum none\n",
+            text(&card, "log_key").unwrap(),
+            text(&admission, "witness_key").unwrap(),
+            mirror.address("witness").unwrap(),
+        );
+        fs_err::write(lab.path("server/ledger.policy"), policy).unwrap();
+    };
+    let lose = || {
+        for lost in ["store-a", "store-b"] {
+            drop(fs_err::remove_dir_all(lab.path(lost)));
+        }
+        for lost in [
+            "exhibit.db",
+            "exhibit.db-wal",
+            "exhibit.db-shm",
+            "restore.pending",
+        ] {
+            drop(fs_err::remove_file(lab.path("server").join(lost)));
+        }
+    };
+    let restore = |mirror: &Mirror| {
+        let mut command = lab.tool("exhibit-server");
+        command
+            .arg("restore")
+            .arg(lab.path("server"))
+            .arg("--from")
+            .arg(&mirror.directory);
+        command
+    };
+    lose();
+    name_witness(&ahead);
+    let said = refused(&mut restore(&behind), 2).unwrap();
+    let wanted = [
+        "witnessed/second.note".to_owned(),
+        format!("size {held}"),
+        format!("this mirror has {copied}"),
+        "Use a mirror that is not behind".to_owned(),
+    ];
+    for words in wanted {
+        assert!(said.contains(&words), "{words}: {said}");
+    }
+    assert!(
+        !lab.path("server/exhibit.db").exists(),
+        "there is no collector yet"
+    );
+
+    // The witness was away when the copy was taken, and is there when the log is to go on.
+    ahead.stop().unwrap();
+    let (key, aside) = (lab.path("server/keys/log"), lab.path("log-key-aside"));
+    fs_err::rename(&key, &aside).unwrap();
+    let said = refused(&mut restore(&behind), 1).unwrap();
+    assert!(
+        said.contains("nothing is known of what witness second holds"),
+        "{said}"
+    );
+    fs_err::rename(&aside, &key).unwrap();
+    ahead.start(&lab).unwrap();
+    wait_for("the witness", || Ok(ahead.address("witness").ok())).unwrap();
+    name_witness(&ahead);
+    let said = refused(&mut restore(&behind), 2).unwrap();
+    assert!(
+        said.contains(&format!("witness second holds size {held}")) && said.contains("Nothing is signed"),
+        "{said}"
+    );
+    assert!(lab.path("server/restore.pending").exists(), "it does not serve");
+    ahead.stop().unwrap();
+
+    // The witness' own copy is the one to take.
+    lose();
+    run(&mut restore(&ahead)).unwrap();
+    ahead.start(&lab).unwrap();
+    wait_for("the witness", || Ok(ahead.address("witness").ok())).unwrap();
+    name_witness(&ahead);
+    lab.start_server().unwrap();
+    assert!(ahead.caught_up(&lab).unwrap() > held);
+    ahead.stop().unwrap();
+}

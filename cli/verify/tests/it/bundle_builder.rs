@@ -43,6 +43,7 @@ pub const INCIDENT: &str = "INC-2026-0007";
 /// Where the `files` hook finds the log's entries that are no part of the bundle.
 pub const ELSEWHERE: &str = "elsewhere/";
 
+mod disposal;
 mod documents;
 mod drafts;
 mod log;
@@ -50,6 +51,7 @@ mod mirror;
 mod produce;
 mod verdicts;
 
+pub use disposal::*;
 pub use documents::*;
 pub use mirror::*;
 pub use produce::*;

@@ -8,7 +8,28 @@ use exhibit_verify::{Effort, Report, Verdict, verify_memory};
 
 use crate::bundle_builder::*;
 
-/// Each `(why, check, recipe)`: the bundle fails `check` whoever signs its sums.
+/// What stock tools cannot see (docs/spec/bundle.md, *Stock tools*): verify.sh refuses every other forgery of these lists, and none of these.
+const UNSEEN: [&str; 14] = [
+    // Inside the container, and what only who reads it whole can compare.
+    "hidden frame before",
+    "hidden frame before the seek table",
+    "hidden frame behind the seek table",
+    "a second archive in a frame behind",
+    "a second archive behind the end",
+    "content altered under its old digest",
+    "an outcome edited, resealed, the manifest old",
+    "a manifest with another root",
+    // What an order's plan amounts to, and its list of targets.
+    "an order with a wrong label",
+    "a target proof of another endpoint",
+    "an order for others",
+    // The log's own first entry, and files of convenience, which verify.sh does not use.
+    "another genesis key",
+    "keys for stock tools that name a stranger",
+    "another log key for stock tools",
+];
+
+/// Each `(why, check, recipe)`: the bundle fails `check` whoever signs its sums; and under verify.sh, but for [`UNSEEN`].
 pub fn refused(forgeries: Vec<(&str, &str, Recipe<'_>)>) {
     let mut missed = Vec::new();
     for (why, check, mut recipe) in forgeries {
@@ -16,6 +37,11 @@ pub fn refused(forgeries: Vec<(&str, &str, Recipe<'_>)>) {
         let report = verify(&bundle.files);
         if report.exit_code() != 1 || !fails(&report, check) || fails(&report, "sums") {
             missed.push(format!("{why}, not caught by {check}: {}", failures(&report)));
+        }
+        let (code, said) = script(&bundle.files, &trust_files());
+        let is_seen = code == 1;
+        if is_seen == UNSEEN.contains(&why) {
+            missed.push(format!("{why}, under verify.sh: {code}\n{said}"));
         }
         let newest =
             fails(&report, "roster") || fails(&report, "checkpoint") || fails(&report, "custody.inclusion");

@@ -8,6 +8,7 @@
 )]
 
 mod bundle_builder;
+mod disposal;
 mod flips;
 mod forge;
 mod forged;

@@ -2,7 +2,6 @@
 //! Every case is put to `exhibit-verify` and to verify.sh, which knows nothing of our code.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use evidence::act::Act;
 use evidence::bundle::Overview;
@@ -47,21 +46,6 @@ fn cosigned(cosigners: &[(u8, &'static str)]) -> Recipe<'static> {
 
 fn judge(bundle: &Bundle) -> Report {
     verify_memory(&bundle.files, &trust_of(&pins()), Effort::Whole).unwrap()
-}
-
-/// What verify.sh says: exit code and text.
-fn script(bundle: &Bundle) -> (Option<i32>, String) {
-    let folder = tempfile::tempdir().unwrap();
-    save(&bundle.files, &folder.path().join("bundle"));
-    save(&pins(), &folder.path().join("trust"));
-    let output = Command::new("sh")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/verify.sh"))
-        .arg(folder.path().join("bundle"))
-        .arg(folder.path().join("trust"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
 fn verdict(report: &Report, name: &str) -> Verdict {
@@ -115,8 +99,8 @@ fn two_of_three_pinned_cosigners_are_a_quorum_and_are_named_with_their_times() {
             "m2 (m2.example/witness), since 2026-11-21T14:06:40.000Z: saw this ledger grow without a break",
         ]
     );
-    let (code, text) = script(&bundle);
-    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = script(&bundle.files, &pins());
+    assert_eq!(code, 0, "{text}");
     assert!(
         text.contains("m1 (m1.example/mirror), since 2026-11-21T14:06:40Z"),
         "{text}"
@@ -133,7 +117,7 @@ fn two_of_three_pinned_cosigners_are_a_quorum_and_are_named_with_their_times() {
         "a mirror is pinned and did not speak: {}",
         report.text()
     );
-    assert_eq!(script(&bundle).0, Some(2));
+    assert_eq!(script(&bundle.files, &pins()).0, 2);
 }
 
 #[test]
@@ -219,8 +203,8 @@ fn what_is_no_quorum_is_refused() {
         let report = judge(&bundle);
         assert_eq!(report.exit_code(), 1, "{why}: {}", report.text());
         assert!(fails(&report, check), "{why}: {}", report.text());
-        let (code, text) = script(&bundle);
-        assert_eq!(code, Some(1), "{why}: {text}");
+        let (code, text) = script(&bundle.files, &pins());
+        assert_eq!(code, 1, "{why}: {text}");
     }
 }
 
@@ -247,7 +231,7 @@ fn an_older_head_with_its_true_cosignatures_does_not_stand_for_this_one() {
     };
     let bundle = recipe.build();
     assert_eq!(judge(&bundle).exit_code(), 1);
-    assert_eq!(script(&bundle).0, Some(1));
+    assert_eq!(script(&bundle.files, &pins()).0, 1);
 }
 
 /// A bundle of one cosigner, exported without the quorum; `in_act` and `in_overview` say so.
@@ -278,8 +262,8 @@ fn a_bundle_without_quorum_says_so_and_is_never_silently_ok() {
         "{}",
         report.text()
     );
-    let (code, text) = script(&bundle);
-    assert_eq!(code, Some(2), "{text}");
+    let (code, text) = script(&bundle.files, &pins());
+    assert_eq!(code, 2, "{text}");
     assert!(text.contains("WITHOUT QUORUM"), "{text}");
 
     let mut told = trust_of(&pins());

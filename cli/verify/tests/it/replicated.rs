@@ -1,7 +1,7 @@
 //! Where the pinned quorum names a mirror, evidence lies with one: said by the mirror itself, or the bundle is not verified.
 
 use evidence::digest::Digest;
-use exhibit_verify::{Effort, Report, Verdict, verify_memory};
+use exhibit_verify::{Report, Verdict};
 use ledger::KeyType;
 
 use crate::bundle_builder::*;
@@ -25,7 +25,15 @@ fn judge(told: Option<Told>) -> Report {
         log_key(LOG, "exhibit/acme")
     );
     pins.insert("policy".to_owned(), policy.into_bytes());
-    verify_memory(&recipe.build().files, &trust_of(&pins), Effort::Whole).unwrap()
+    let (report, said) = both(&recipe.build().files, &pins);
+    let ok = |text: &str| {
+        text.lines()
+            .any(|line| line.starts_with("ok ") && line.contains("custody.replicated "))
+    };
+    if report.exit_code() != 1 {
+        assert_eq!(ok(&said), ok(&report.text()), "{}\n{said}", report.text());
+    }
+    report
 }
 
 fn verdict(report: &Report) -> Verdict {

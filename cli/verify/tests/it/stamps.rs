@@ -167,6 +167,26 @@ fn sequence(body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// What `exhibit-verify` says; verify.sh comes to the same end, and says the same of each stamp.
+fn both_judge(files: &Files, pins: &Files) -> Report {
+    let (report, said) = both(files, pins);
+    let lines = |verdict: &str, text: &str| {
+        let of_stamps = text
+            .lines()
+            .filter(|line| line.starts_with(verdict) && line.contains(".stamp "));
+        of_stamps.count() > 0
+    };
+    for verdict in ["ok ", "FAILED ", "not checked "] {
+        assert_eq!(
+            lines(verdict, &said),
+            lines(verdict, &report.text()),
+            "{verdict}: {}\n{said}",
+            report.text()
+        );
+    }
+    report
+}
+
 /// A bundle with `response(data)` as both stamps, under `pinned`.
 fn judge(pinned: &[u8], stamp: impl Fn(&[u8]) -> Vec<u8> + Sync + Send) -> Report {
     let insert = |files: &mut Files, data: &str, name: &str| {
@@ -182,7 +202,7 @@ fn judge(pinned: &[u8], stamp: impl Fn(&[u8]) -> Vec<u8> + Sync + Send) -> Repor
     if !pinned.is_empty() {
         pins.insert("tsa.pem".into(), pinned.to_vec());
     }
-    verify_memory(&recipe.build().files, &trust_of(&pins), Effort::Whole).unwrap()
+    both_judge(&recipe.build().files, &pins)
 }
 
 fn verdicts(report: &Report) -> Vec<Verdict> {
@@ -304,7 +324,7 @@ fn a_stamp_that_was_taken_away_is_missed_where_the_authority_is_pinned() {
         if pinned {
             pins.insert("tsa.pem".into(), tsa.read("root.pem"));
         }
-        verify_memory(&recipe.build().files, &trust_of(&pins), Effort::Whole).unwrap()
+        both_judge(&recipe.build().files, &pins)
     };
     let report = judge(true, true);
     assert_eq!(report.exit_code(), 2, "{}", report.text());
@@ -358,9 +378,9 @@ fn a_flipped_bit_of_a_stamp_never_changes_what_it_says() {
 fn stamps_of_several_authorities_are_judged_one_by_one() {
     let (one, two) = (Tsa::new(P256), Tsa::new(P256));
     type Change = fn(&mut Vec<u8>);
-    let judge = |pinned: &[&Tsa], second: &str, change: Change| {
+    let judge_over = |pinned: &[&Tsa], second: &str, change: Change, over: fn(&[u8]) -> &[u8]| {
         let both = |files: &mut Files, data: &str, name: &str| {
-            let (first, mut other) = (one.stamp(&files[data], 0), two.stamp(&files[data], 0));
+            let (first, mut other) = (one.stamp(&files[data], 0), two.stamp(over(&files[data]), 0));
             change(&mut other);
             files.insert(format!("{name}.tsr"), first);
             files.insert(format!("{name}.{second}.tsr"), other);
@@ -375,7 +395,7 @@ fn stamps_of_several_authorities_are_judged_one_by_one() {
         if !roots.is_empty() {
             pins.insert("tsa.pem".into(), roots);
         }
-        let report = verify_memory(&recipe.build().files, &trust_of(&pins), Effort::Whole).unwrap();
+        let report = both_judge(&recipe.build().files, &pins);
         (
             report.exit_code(),
             verdicts(&report),
@@ -383,6 +403,7 @@ fn stamps_of_several_authorities_are_judged_one_by_one() {
             report.text(),
         )
     };
+    let judge = |pinned: &[&Tsa], second: &str, change| judge_over(pinned, second, change, |data| data);
     use Verdict::{Failed, NotChecked, Ok};
     let whole: Change = |_| {};
     let (exit, said, vouched, text) = judge(&[&one, &two], "2", whole);
@@ -408,6 +429,13 @@ fn stamps_of_several_authorities_are_judged_one_by_one() {
             "{text}"
         );
     }
+    // Whole, of a stranger, and over other bytes: it does not become right by being unknown.
+    let (exit, said, vouched, text) = judge_over(&[&one], "2", whole, |data| &data[1..]);
+    assert_eq!(
+        (exit, said, vouched),
+        (1, vec![Ok, Failed, Ok, Failed], 1),
+        "{text}"
+    );
     let (exit, said, _, text) = judge(&[&one, &two], "3", whole);
     assert_eq!((exit, said), (1, vec![Failed; 2]), "{text}");
     assert!(text.contains("one before it is not"), "{text}");

@@ -1,6 +1,7 @@
 //! The trust directory, and what a report says.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use evidence::id::Actor;
 use exhibit_verify::{Check, Effort, Report, Trust, Verdict, verify_memory};
@@ -36,6 +37,30 @@ pub fn trust() -> Trust {
 
 pub fn verify(files: &Files) -> Report {
     verify_memory(files, &trust(), Effort::Whole).unwrap()
+}
+
+/// What verify.sh says, which knows nothing of our code: exit code and text.
+pub fn script(files: &Files, pins: &Files) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    save(files, &folder.path().join("bundle"));
+    save(pins, &folder.path().join("trust"));
+    let output = Command::new("sh")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/verify.sh"))
+        .arg(folder.path().join("bundle"))
+        .arg(folder.path().join("trust"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code().unwrap(), said)
+}
+
+/// What `exhibit-verify` says; verify.sh comes to the same end.
+pub fn both(files: &Files, pins: &Files) -> (Report, String) {
+    let report = verify_memory(files, &trust_of(pins), Effort::Whole).unwrap();
+    let (code, said) = script(files, pins);
+    assert_eq!(code, i32::from(report.exit_code()), "{}\n{said}", report.text());
+    (report, said)
 }
 
 /// Names of the checks with a verdict.
