@@ -104,25 +104,46 @@ signed "$work/allowed-$newest" "person:$by" exhibit-bundle-v1 "$bundle/SHA256SUM
 result sums.signature "signed by $by, a responder of roster $newest" $?
 
 # --- The ledger's head, under the pinned log key: openssl checks Ed25519 over the note's text.
-vkey=$(awk '$1 == "log" { print $2; exit }' "$trust/policy"); key="the pinned log key"
-# Changes of the log key from the pinned one on, each signed by the pinned authority and below this head; the proofs of their entries are checked with all others.
+vkey=$(awk '$1 == "log" { print $2; exit }' "$trust/policy"); key="the pinned log key"; until=""
+size=$(sed -n 2p "$bundle/ledger/checkpoint")
 sed 's/exhibit-roster-v1/exhibit-log-key-v1/' "$trust/authority" >"$work/allowed-log-key"
-for index in $(ls "$bundle/custody/deployment" 2>/dev/null | sed -n 's/\.entry$//p' | sort -n); do
-    file="$bundle/custody/deployment/$index.entry"
-    head -n 1 "$file" | grep -Eq '"type":"(key\.rotated|log\.succession)"' || continue
-    sed -n 2p "$file" >"$work/change.json"
-    tail -n +3 "$file" | awk -v base="$work/change." '/^-----BEGIN/ { n++ } { print >(base n ".sig") }'
+vouched() { # entry of a change of the log key: its document into change.json, how many keys of the authority signed it into count
+    sed -n 2p "$1" >"$work/change.json"
+    tail -n +3 "$1" | awk -v base="$work/change." '/^-----BEGIN/ { n++ } { print >(base n ".sig") }'
     : >"$work/keys"
     for sig in "$work"/change.*.sig; do
         if signed "$work/allowed-log-key" authority exhibit-log-key-v1 "$sig" "$work/change.json"; then sed -n 's/^.* key //p' "$work/said" >>"$work/keys"; fi
         rm -f "$sig"
     done
     count=$(sort -u "$work/keys" | wc -l | tr -d ' ')
-    [ "$count" -ge "$threshold" ] && [ "$index" -lt "$(sed -n 2p "$bundle/ledger/checkpoint")" ]
-    good=$?
+    [ "$count" -ge "$threshold" ]
+}
+# Changes of the log key from the pinned one on, each signed by the pinned authority and below this head; the proofs of their entries are checked with all others.
+shown=0
+for index in $(ls "$bundle/custody/deployment" 2>/dev/null | sed -n 's/\.entry$//p' | sort -n); do
+    file="$bundle/custody/deployment/$index.entry"
+    head -n 1 "$file" | grep -Eq '"type":"(key\.rotated|log\.succession)"' || continue
+    vouched "$file" && [ "$index" -lt "$size" ]
+    good=$?; shown=$((shown + 1)); cp "$work/change.json" "$work/shown.$shown"
     result log.key "change $(number "$work/change.json" number), entry $index: $count of the $threshold authority signatures it needs" $good
     [ $good -eq 0 ] && [ "$(text "$work/change.json" old)" = "$vkey" ] || continue # one that led to the pinned key
     vkey=$(text "$work/change.json" new); key="$vkey, which the authority let follow the pinned log key"
+done
+# A bundle of before the pinned key: the line that led to it is beside the pin. The key before the first change that the bundle does not have signed it, up to where that change ended it.
+known=0
+for pair in $(tr '{' '\n' 2>/dev/null <"$trust/log-keys.json" | sed -n 's/.*"entry":"\([^"]*\)","proof":"\([^"]*\)".*/\1,\2/p'); do
+    known=$((known + 1)); good=0
+    printf '%s' "${pair%%,*}" | base64 -d >"$work/change.entry" 2>/dev/null && vouched "$work/change.entry" || good=1
+    if [ $known -le $shown ]; then
+        cmp -s "$work/change.json" "$work/shown.$known" || good=1
+        [ $good -eq 0 ] || bad log.key "change $known is another than the one beside the pin"
+    elif [ $known -eq $((shown + 1)) ]; then
+        vkey=$(text "$work/change.json" old); key="$vkey, which was the log's key before change $known"
+        until=$(printf '%s' "${pair#*,}" | base64 -d 2>/dev/null | sed -n 's/^index \([0-9][0-9]*\)$/\1/p' | head -n 1)
+        [ "$(text "$work/change.json" reason)" != compromised ] || until=$(number "$work/change.json" size)
+        [ $good -eq 0 ] && [ -n "$until" ] && [ "$size" -le "$until" ]
+        result log.key "change $known, beside the pin: $count of the $threshold authority signatures; the key before it signs up to size $until" $?
+    fi
 done
 log=${vkey%%+*}; rest=${vkey#*+}
 printf '%s' "${rest#*+}" | base64 -d 2>/dev/null | tail -c +2 >"$work/point"

@@ -77,6 +77,7 @@ fn keys_follow_each_other_and_at_last_the_collector_is_lost() {
     let (incident, _) = collected(&mut lab, "web-03").unwrap();
     mirror.caught_up(&lab).unwrap();
     let oldest = trust(&lab, "trust-0");
+    let before = export(&lab, &incident, "before.bundle");
     let stolen = fs_err::read_to_string(lab.path("server/keys/log")).unwrap();
 
     // As planned, the agent and the mirror running on.
@@ -85,7 +86,9 @@ fn keys_follow_each_other_and_at_last_the_collector_is_lost() {
     lab.wait_connected("web-03").unwrap();
     let (second, _) = collected(&mut lab, "web-03").unwrap();
     mirror.caught_up(&lab).unwrap();
+    // Exported while the first key was in force, under the pin of today.
     let newer = trust(&lab, "trust-1");
+    verifies(&before, &newer);
     for (incident, name) in [(&incident, "first.bundle"), (&second, "second.bundle")] {
         let bundle = export(&lab, incident, name);
         verifies(&bundle, &oldest);
@@ -109,8 +112,12 @@ fn keys_follow_each_other_and_at_last_the_collector_is_lost() {
     mirror.start(&lab).unwrap();
     let held = mirror.caught_up(&lab).unwrap();
     let bundle = export(&lab, &third, "third.bundle");
-    for pinned in [&oldest, &newer, &trust(&lab, "trust-2")] {
+    let newest = trust(&lab, "trust-2");
+    for pinned in [&oldest, &newer, &newest] {
         verifies(&bundle, pinned);
+    }
+    for older in ["before.bundle", "first.bundle", "second.bundle"] {
+        verifies(&lab.path(older), &newest);
     }
     // Whoever still has the first key gets nothing signed by the mirror any more.
     let mut seed = [0; 32];
