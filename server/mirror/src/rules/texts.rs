@@ -44,14 +44,15 @@ impl Rules {
         }
     }
 
-    /// Gone, or going, by an approved plan.
+    /// Gone, or going: every chain that names it gave its texts up, or none keeps it.
     fn is_disposed(&self, text: &Digest, now: Time) -> bool {
-        let destroyed = self.courses.values().any(|course| course.destroyed_text(text));
-        let is_named = || {
-            self.courses
-                .values()
-                .any(|course| course.claim(text, now).is_some())
-        };
-        destroyed || is_named() && !self.text_stays(text, now)
+        let (mut is_named, mut is_gone) = (false, !self.texts.of_deployment.contains(text));
+        for course in self.courses.values() {
+            if let Some(claim) = course.claim(text, now) {
+                is_named = true;
+                is_gone &= !claim.is_reason && course.destroyed_text(text);
+            }
+        }
+        is_named && (is_gone || !self.text_stays(text, now))
     }
 }

@@ -282,6 +282,14 @@ fn a_mirror_whose_collector_is_lost_starts_without_the_texts_that_are_gone() {
     assert_eq!(follower.rules().details_missing(now()), 0);
     assert!(mirror.own.read(&Key::detail(lost.as_bytes())).is_ok());
     assert!(mirror.own.read(&Key::detail(going.as_bytes())).is_err());
+    // A hold that comes afterwards misses nothing of what it came too late for.
+    let texts = Object::Details(chain.incident().unwrap().clone());
+    gone(&mut log, &chain, &plan, &texts, "one");
+    hold(&mut log, &chain);
+    let follower = follow(&mirror, &mut log);
+    assert!(follower.rules().text_stays(&going, now()));
+    assert_eq!(follower.rules().details_missing(now()), 0);
+    assert!(mirror.own.read(&Key::detail(going.as_bytes())).is_err());
 }
 
 /// A log that no rules judged: a stored collection that a mirror stated, in a closed incident whose time has come.
