@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks a bundle with stock tools alone, for people who trust nobody's program: docs/spec/bundle.md is the text behind it.
 #   sh verify.sh BUNDLE TRUSTDIR
-# Needs sha256sum, find, ssh-keygen (8.2 or later), openssl (3.0 or later), base64, tar, zstd, awk, sed, grep, sort, od; python3 for the ledger proofs.
+# Needs sha256sum, find, ssh-keygen (8.2 or later), openssl (3.0 or later), base64, tar, zstd, awk, sed, grep, sort, od; python3 for the proofs and rules of the ledger.
 # TRUSTDIR holds what you pinned: authority, policy, perhaps tsa.pem and roster_version_min; never take it from the bundle. Use your own copy
 # of this script: its digest is published with each release.
 # Exit: 1 a check failed; 2 a check could not be made; 0 all checks below hold. What they do not cover is printed last.

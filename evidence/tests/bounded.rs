@@ -5,10 +5,11 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
     reason = "in a test a panic is the report of a failure, in its helpers too"
 )]
 
+use std::fs::File;
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use evidence::bundle::{Overview, Sums};
@@ -37,7 +38,11 @@ const TIME_MAX: Duration = Duration::from_millis(2500);
 
 /// The most memory that this process ever had, in bytes.
 fn peak() -> u64 {
-    let status = String::from_utf8(std::fs::read("/proc/self/status").unwrap()).unwrap();
+    let mut status = String::new();
+    File::open("/proc/self/status")
+        .unwrap()
+        .read_to_string(&mut status)
+        .unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     let digits: String = line.chars().filter(char::is_ascii_digit).collect();
     digits.parse::<u64>().unwrap() << 10
@@ -49,6 +54,9 @@ struct Pieces {
     lines: Vec<u8>,
     header: SealHeader,
 }
+
+/// A seal and its segment.
+type Sealed = (Vec<u8>, Vec<u8>);
 
 /// What is put in place of a piece as it is stored; the seal is right for it.
 #[derive(Default)]
@@ -73,7 +81,7 @@ impl Pieces {
         }
     }
 
-    fn seal(&self, stored: Stored) -> (Vec<u8>, Vec<u8>) {
+    fn seal(&self, stored: Stored) -> Sealed {
         let frames = |bytes: &[u8]| -> Vec<Vec<u8>> {
             bytes
                 .chunks(1 << 20)
@@ -214,7 +222,7 @@ fn claims() -> Vec<Vec<u8>> {
 }
 
 /// Containers whose own key sealed a bomb, as a rooted endpoint can.
-fn sealed_bombs() -> Vec<(&'static str, (Vec<u8>, Vec<u8>))> {
+fn sealed_bombs() -> Vec<(&'static str, Sealed)> {
     let pieces = Pieces::new();
     let giant = |name: &str| {
         // The size field of the first member, in base-256: more than anybody has.

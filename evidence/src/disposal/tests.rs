@@ -195,7 +195,7 @@ fn two_persons_one_of_them_an_approver_make_a_warrant_for_exactly_what_they_saw(
         Some(id(60)),
     );
     chain.approve(&plan, "bob").unwrap();
-    assert_eq!(chain.approve(&plan, "eve"), Err(Refusal::Stale));
+    assert_eq!(chain.approve(&plan, "eve"), Err(Refusal::ApprovedBefore));
     let warrant = chain.course.warrant(&digest, chain.now()).unwrap();
     assert!(warrant.covers_collection(&[2; 32]) && !warrant.covers_collection(&[1; 32]));
     assert!(warrant.covers_detail(&[1; 32]) && warrant.covers_detail(&[3; 32]));
