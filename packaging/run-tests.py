@@ -28,7 +28,8 @@ FRESH_UID = 54321
 SUITES = [
     ("lint", "any", 360, None, []),
     ("build", "any", 900, None, []),
-    ("unit", "user", 180, ["evidence", "ledger", "proto", "certs", "store", "server", "mirror", "cli", "exhibit-verify"], ["--skip", "servers::"]),
+    ("unit", "user", 180, ["evidence", "ledger", "proto", "certs", "store", "server", "mirror", "cli"], ["--skip", "servers::"]),
+    ("verifiers", "user", 240, ["exhibit-verify"], []),
     ("unit-root", "root", 240, ["agent", "store", "server"], ["--skip", "servers::"]),
     ("unit-user", "user", 120, ["agent"], []),
     ("journey", "root", 240, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::", "production::"]),

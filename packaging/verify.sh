@@ -380,7 +380,7 @@ class Course:
         self.closed, self.holds, self.until, self.changed, self.seq = False, set(), None, 0, 0
         self.collections, self.texts, self.plans, self.gone, self.stated = [], [], {}, [], set()
     def kept(self, time):
-        if self.holds: return f"{len(self.holds)} legal holds stand"
+        if self.holds: return f"under legal hold; {len(self.holds)} stand"
         if not self.closed: return "the incident is open"
         if self.until is None: return "no retention is set"
         return f"it is kept until {self.until}" if time < self.until else None

@@ -465,7 +465,7 @@ mod tests {
             ("copies = 2", "copies = 2\nspeed = 9"),
             ("degraded = \"accept\"", "degraded = \"maybe\""),
             ("id = \"store-2\"", "id = \"store-1\""),
-            ("http://", "https://"),
+            ("http://", "ftp://"),
             ("http://tsa.example.net/", "http://tsa.example.org/tsr"),
             ("every_s = 60", "every_s = 0"),
             ("every_days = 7", "every_days = 0"),

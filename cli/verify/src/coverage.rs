@@ -158,6 +158,7 @@ pub(crate) fn conveniences(
     endpoints: &Endpoints,
     trust: &Trust,
     custody: &Custody,
+    size: u64,
 ) -> Result<String, String> {
     let mut found = Vec::new();
     if let Some(bytes) = files.bytes("deployment/allowed_signers")? {
@@ -174,8 +175,9 @@ pub(crate) fn conveniences(
         found.push("allowed_signers");
     }
     if let Some(bytes) = files.bytes("deployment/log.vkey")? {
-        // Of a log that changed its key: the one in force.
-        let in_force = trust.policy.logs().iter().filter(|log| log.to == u64::MAX);
+        // Of a log that changed its key: the one in force at the bundle's head.
+        let logs = trust.policy.logs().iter();
+        let in_force = logs.filter(|log| (log.from..=log.to).contains(&size));
         let mut lines = in_force.map(|log| format!("{}\n", log.key));
         if !lines.any(|line| line.as_bytes() == bytes) {
             return Err("deployment/log.vkey is not the pinned log key".to_owned());

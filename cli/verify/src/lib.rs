@@ -279,7 +279,7 @@ fn contents(
     report.settle(
         "conveniences",
         "",
-        coverage::conveniences(files, &rosters, &endpoints, trust, &custody),
+        coverage::conveniences(files, &rosters, &endpoints, trust, &custody, head.checkpoint.size),
     );
     // With a check undone because another failed, its files would be named here for nothing.
     let all_ran = |report: &Report| {

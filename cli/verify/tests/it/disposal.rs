@@ -467,7 +467,7 @@ fn what_was_kept_when_it_went() {
         (
             "a hold before the approvals",
             "disposition",
-            "1 legal holds stand",
+            "under legal hold; 1 stand",
             disposed(|ending| {
                 ending.person(EntryType::HoldPlaced, "alice", ALICE, &[]);
                 let plan = ending.approved();
@@ -487,7 +487,7 @@ fn what_was_kept_when_it_went() {
         (
             "one of two holds released",
             "disposition",
-            "1 legal holds stand",
+            "under legal hold; 1 stand",
             disposed(|ending| {
                 let hold = ending
                     .person(EntryType::HoldPlaced, "alice", ALICE, &[])
