@@ -12,6 +12,9 @@ use serde::Deserialize;
 
 const LOG_KEYS: &str = "log-keys.json";
 
+/// A change of the log key as somebody was shown it: its entry, and the `.tlog-proof` of that.
+pub type ShownChange = (Vec<u8>, Vec<u8>);
+
 /// Pinned keys and minimum versions (docs/spec/bundle.md, Trust directory).
 #[derive(Debug, Clone)]
 pub struct Trust {
@@ -20,7 +23,7 @@ pub struct Trust {
     /// Log key, witnesses, quorum.
     pub policy: Policy,
     /// Changes of the log key that lead to or from the pinned one: entries and their proofs, from change 1 on.
-    pub log_keys: Vec<(Vec<u8>, Vec<u8>)>,
+    pub log_keys: Vec<ShownChange>,
     /// Certificates of time-stamping authorities; empty: stamps are not checked.
     pub tsa: Vec<CertificateDer<'static>>,
     /// No bundle whose newest roster is older.
@@ -101,7 +104,7 @@ struct Change {
     proof: String,
 }
 
-fn changes(bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+fn changes(bytes: &[u8]) -> Result<Vec<ShownChange>, String> {
     let changes: Vec<Change> = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
     let decode = |text: &str| STANDARD.decode(text).map_err(|cause| cause.to_string());
     let pairs = changes

@@ -243,7 +243,7 @@ fn a_proof_of_fraud_under_a_replaced_key_needs_to_know_when_it_was_replaced() {
         &deployment,
         &crate::world::authority(),
         &pinned,
-        &[signed.clone()],
+        std::slice::from_ref(&signed),
     )
     .unwrap();
     let untold = proof.check(&keys).unwrap_err();
@@ -254,7 +254,7 @@ fn a_proof_of_fraud_under_a_replaced_key_needs_to_know_when_it_was_replaced() {
         &deployment,
         &crate::world::authority(),
         &pinned,
-        &[signed.clone()],
+        std::slice::from_ref(&signed),
     )
     .unwrap();
     assert!(ended.place(1, &signed.digest(), 25));
