@@ -118,12 +118,20 @@ vouched() { # entry of a change of the log key: its document into change.json, h
     count=$(sort -u "$work/keys" | wc -l | tr -d ' ')
     [ "$count" -ge "$threshold" ]
 }
+recorded() { # does the envelope say what change.json says, at the place where it may stand?
+    type=log.succession; [ "$(text "$work/change.json" reason)" != planned ] || type=key.rotated
+    [ "$(text "$work/envelope" type)" = $type ] && [ "$(text "$work/envelope" log)" = "$(text "$work/change.json" new)" ] &&
+        [ "$(text "$work/envelope" size)" = "$(number "$work/change.json" size)" ] || return 1
+    if [ "$(text "$work/change.json" reason)" = compromised ]; then [ "$index" -eq "$(number "$work/change.json" size)" ]
+    else [ "$index" -ge "$(number "$work/change.json" size)" ]; fi
+}
 # Changes of the log key from the pinned one on, each signed by the pinned authority and below this head; the proofs of their entries are checked with all others.
 shown=0
 for index in $(ls "$bundle/custody/deployment" 2>/dev/null | sed -n 's/\.entry$//p' | sort -n); do
     file="$bundle/custody/deployment/$index.entry"
     head -n 1 "$file" | grep -Eq '"type":"(key\.rotated|log\.succession)"' || continue
-    vouched "$file" && [ "$index" -lt "$size" ]
+    head -n 1 "$file" >"$work/envelope"
+    vouched "$file" && [ "$index" -lt "$size" ] && recorded
     good=$?; shown=$((shown + 1)); cp "$work/change.json" "$work/shown.$shown"
     result log.key "change $(number "$work/change.json" number), entry $index: $count of the $threshold authority signatures it needs" $good
     [ $good -eq 0 ] && [ "$(text "$work/change.json" old)" = "$vkey" ] || continue # one that led to the pinned key
@@ -151,7 +159,7 @@ printf '%s' "${rest#*+}" | base64 -d 2>/dev/null | tail -c +2 >"$work/point"
 note() { # check, file
     awk 'length($0) == 0 { exit } { print }' "$2" >"$work/text"
     awk -v name="$log" 'past && $1 == "\342\200\224" && $2 == name { print $3; exit } length($0) == 0 { past = 1 }' "$2" | base64 -d 2>/dev/null | tail -c +5 >"$work/signature"
-    [ "$(head -n 1 "$work/text")" = "$log" ] && [ "$(wc -l <"$work/text")" -eq 3 ] &&
+    [ "$(head -n 1 "$work/text")" = "$log" ] && [ "$(wc -l <"$work/text")" -eq 3 ] && { [ -z "$until" ] || [ "$(sed -n 2p "$work/text")" -le "$until" ]; } &&
         openssl pkeyutl -verify -pubin -keyform DER -inkey "$work/log.der" -rawin -in "$work/text" -sigfile "$work/signature" >"$work/said" 2>&1
     result "$1" "$log at size $(sed -n 2p "$work/text"), signed by $key" $?
 }
@@ -378,7 +386,7 @@ class Course:
     """docs/spec/ledger.md, Disposal: an incident's chain, folded."""
     def __init__(self):
         self.closed, self.holds, self.until, self.changed, self.seq = False, set(), None, 0, 0
-        self.collections, self.texts, self.plans, self.gone, self.stated = [], [], {}, [], set()
+        self.collections, self.texts, self.plans, self.gone, self.stated, self.kept_once = [], [], {}, [], set(), set()
     def kept(self, time):
         if self.holds: return f"under legal hold; {len(self.holds)} stand"
         if not self.closed: return "the incident is open"
@@ -405,6 +413,7 @@ class Course:
         elif kind == "hold.released": self.holds.discard(refs["hold"])
         elif kind == "retention.changed": self.until = refs["until"]
         elif kind == "collection.started": self.collections.append((seq, refs["collection"]))
+        elif kind == "collection.stored": self.kept_once.add(refs["collection"])
         elif kind == "evidence.replicated": self.stated.add((refs["collection"], refs["mirror"]))
         elif kind in ("disposition.executed", "disposition.confirmed"): self.leave(entry)
     def approve(self, entry, seq):
@@ -436,7 +445,8 @@ class Course:
             if not plan["approved"]: continue
             waiting = []
             for object in self.objects(plan):
-                holders = sorted({mirror for collection, mirror in self.stated if object in (collection + "/evidence", overview["incident"] + "/details")})
+                named = object.partition("/evidence")[0] # of what was never stored nobody could state anything: whoever stated some may hold it
+                holders = sorted({mirror for collection, mirror in self.stated if named not in self.kept_once or named == collection})
                 waiting += [{"object": object, "mirror": mirror, "retired": mirror in retired} for mirror in holders if not self.left(digest, object, {"mirror": mirror})]
             gone = [{key: value for key, value in one.items() if key != "plan"} for one in self.gone if one["plan"] == digest]
             plans.append({"plan": digest, "from": plan["from"], "count": plan["count"], "collections": plan["collections"], "details": len(plan["details"]),
@@ -570,19 +580,20 @@ def planted():
     events = {entry.envelope["event"] for entry in chain}
     texts = {entry.act["detail"] for entry in chain + deployment if entry.act and entry.act.get("detail")}
     tokens = {f"{entry.refs['endpoint']}-{entry.refs['generation']}" for entry in deployment if entry.type == "agent.enrolled"}
-    folders = {"deployment", "orders", "approvals", "evidence", "custody", "details", "ledger", "export"}
     words = {"README.txt", "SHA256SUMS", "SHA256SUMS.sig", "bundle.json", "verify.sh", "certification.txt", "destruction.json", "destruction.txt"}
     for path, _, files in os.walk(bundle):
         for file in files:
             name = os.path.relpath(os.path.join(path, file), bundle)
             parts, document = name.split("/"), file.split(".json")[0]
-            asked = parts[0] in folders or name in words or name.startswith("SHA256SUMS.") and name.endswith(".tsr")
-            if parts[0] in ("orders", "approvals") and len(parts) == 2: asked = document in events
-            elif parts[0] == "orders": asked = parts[1].split(".")[0] in events
-            elif parts[0] == "details": asked = not overview["partial"] and document in texts and hashlib.sha256(read(name)).hexdigest() == document
+            asked = name in words or re.fullmatch(r"SHA256SUMS(\.[234])?\.tsr|export/(checkpoint|consistency|entry|entry\.tlog-proof)", name)
+            signed = re.fullmatch(r"[^/]+\.json(\.([0-9]+\.)?sig)?", file)
+            if parts[0] in ("orders", "approvals") and len(parts) == 2: asked = signed and document in events
+            elif parts[0] == "orders": asked = len(parts) == 3 and parts[1].endswith(".targets") and parts[1].split(".")[0] in events and re.fullmatch(r"[a-z0-9-]+\.json", file)
+            elif parts[0] == "details": asked = not overview["partial"] and file == document + ".json" and document in texts and hashlib.sha256(read(name)).hexdigest() == document
             elif parts[0] == "evidence": asked = re.fullmatch(r"container\.tar\.zst|(delegation|manifest)\.json(\.sig|\.2\.sig)?|seals/[0-9]{6}\.seal|items/[0-9]{6}\.(record|proof|content)", "/".join(parts[2:]))
-            elif parts[0] == "deployment" and document.startswith(("token-", "enrolment-")): asked = document.partition("-")[2] in tokens
-            elif parts[0] == "ledger" and file.endswith(".tsr"): asked = file in ("checkpoint.tsr", "checkpoint.2.tsr", "checkpoint.3.tsr", "checkpoint.4.tsr")
+            elif parts[0] == "deployment" and document.startswith(("token-", "enrolment-")): asked = signed and document.partition("-")[2] in tokens
+            elif parts[0] == "deployment": asked = name in ("deployment/allowed_signers", "deployment/log.vkey", "deployment/ca.pem") or signed and re.fullmatch(r"roster-[0-9]+", document)
+            elif parts[0] == "ledger": asked = re.fullmatch(r"ledger/checkpoint((\.[234])?\.tsr)?", name)
             elif parts[0] == "custody": asked = exists(name.replace(".tlog-proof", ".entry")) and name.endswith((".entry", ".tlog-proof"))
             need(asked, f"{name} is asked for by nothing that was checked")
 try:

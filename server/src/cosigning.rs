@@ -365,7 +365,9 @@ fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), Poli
         Err(source) => return Err(PolicyFileError::Read { source }),
     };
     let policy = Policy::parse(&bytes).map_err(|error| refused(crate::grpc::failure::chain(&error)))?;
-    if policy.logs().len() != 1 || policy.logs().first().map(|log| &log.key) != Some(log_key) {
+    // Out of an older backup it may name a key that this one followed.
+    let is_of_line = policy.logs().first().is_some_and(|log| keys.has(&log.key));
+    if policy.logs().len() != 1 || !is_of_line {
         return Err(refused(format!("it must have one log line, `log {log_key}`")));
     }
     // Heads that were cosigned under a key before this one are heads of this log.

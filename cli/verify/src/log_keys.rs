@@ -5,12 +5,20 @@
 use evidence::entry::{Entry, EntryType};
 use evidence::id::DeploymentId;
 use evidence::log_key::LogKeys;
-use ledger::VerifierKey;
+use ledger::{Checkpoint, Note, VerifierKey};
 
 use crate::files::Files;
 use crate::trust::{Trust, chain};
 
 const FOLDER: &str = "custody/deployment/";
+
+/// Entries below the bundle's head, as its note says before anybody vouched for it.
+fn head_size(files: &Files<'_>) -> Result<u64, String> {
+    let bytes = files.required("ledger/checkpoint")?;
+    let note = Note::parse(&bytes).map_err(|cause| chain(&cause))?;
+    let checkpoint = Checkpoint::from_text(note.text()).map_err(|cause| chain(&cause))?;
+    Ok(checkpoint.size)
+}
 
 /// The trust with its policy extended to all keys of the log, and words for who signed the head.
 pub(crate) fn follow(
@@ -69,6 +77,16 @@ pub(crate) fn follow(
         (&known, &shown)
     };
     keys.continues(other).map_err(|cause| chain(&cause))?;
+    // A change below its head stands in every bundle.
+    let next = known.changes().get(shown.changes().len());
+    if let Some(index) = next.and_then(|change| change.index)
+        && head_size(files)? > index
+    {
+        return Err(format!(
+            "it does not show change {} of the log key, which is entry {index}",
+            shown.number().saturating_add(1)
+        ));
+    }
     let policy = keys.extend(trust.policy.clone()).map_err(|cause| chain(&cause))?;
     let said = if shown.current() == pinned {
         format!("the pinned log key, in force since change {}", shown.number())

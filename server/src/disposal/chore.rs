@@ -241,8 +241,9 @@ async fn batch(collector: &Collector, step: &Step, progress: &mut Progress) -> R
         Ok(true) if step.is_gone => {
             if count > 0 {
                 tracing::warn!(store = name, object = %step.object, count, "Disposed evidence that was there again, or had stayed, is destroyed");
-                forget(collector, std::mem::take(&mut progress.texts)).await?;
             }
+            // Also when nothing was left: a round before this one may have ended between the store and the database.
+            forget(collector, std::mem::take(&mut progress.texts)).await?;
             Ok(Some(Done::All(stays)))
         }
         Ok(true) => {

@@ -16,13 +16,14 @@ use evidence::entry::ActObject;
 use evidence::id::Chain;
 use evidence::log_key::{LogKeyChange, LogKeyError, LogKeys, Reason};
 use evidence::signed::{Signed, SignedError};
-use ledger::{AuthenticatedReader, VerifierKey};
+use ledger::{AuthenticatedReader, Checkpoint, Note, VerifierKey};
 use store::{Key, ReplicaError};
 
 use super::files::{self, private_folder, sync};
 use super::level::{LevelError, bring_level};
 use super::{HeldError, documents, held, key_in};
 use crate::config::{Config, ConfigError};
+use crate::cosigning::{PolicyFileError, held_by_witnesses};
 use crate::db::{Db, DbError};
 use crate::foundation::{Foundation, FoundationError, Layout, Purpose, open_for_check, read_authority};
 use crate::ledger::{PendingEntry, StoreTiles, SubmitError};
@@ -126,7 +127,51 @@ impl Case {
             });
         }
         let keys = held(&self.layout, &self.config)?;
-        self.level(&keys)
+        self.level(&keys)?;
+        self.ask_witnesses(&keys)
+    }
+
+    /// Once a change is recorded, a note of the old key beyond it counts for nothing: whoever holds more of this ledger than is
+    /// here has to be heard before. What a thief may have signed is nobody's word.
+    fn ask_witnesses(&self, keys: &LogKeys) -> Result<(), AdoptError> {
+        if self.change.reason == Reason::Compromised {
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let held = runtime.block_on(held_by_witnesses(&self.layout.directory, keys))?;
+        for (witness, why) in &held.silent {
+            tracing::warn!(witness, why, "Nothing is known of what the witness holds");
+        }
+        let (replicas, _) = open_for_check(&self.config, &self.layout)?;
+        let head = bring_level(&replicas, keys)?;
+        let Some(store) = replicas.stores().first() else {
+            return Ok(());
+        };
+        let tiles = StoreTiles::new(store.as_ref());
+        for path in held.notes {
+            let more = |size: u64, why: String| AdoptError::WitnessedMore {
+                path: path.clone(),
+                size,
+                here: head.size,
+                why,
+            };
+            let note = Note::parse(&fs_err::read(&path)?).map_err(|error| more(0, error.to_string()))?;
+            let shown = Checkpoint::from_text(note.text()).map_err(|error| more(0, error.to_string()))?;
+            if shown.size > head.size {
+                return Err(more(shown.size, "it is larger".to_owned()));
+            }
+            let root = AuthenticatedReader::new(&tiles, head.size, &head.root)
+                .map_err(|error| more(shown.size, error.to_string()))
+                .and_then(|reader| {
+                    ledger::root(&reader, shown.size).map_err(|error| more(shown.size, error.to_string()))
+                })?;
+            if shown.size > 0 && root != shown.root {
+                return Err(more(shown.size, "its root is another".to_owned()));
+            }
+        }
+        Ok(())
     }
 
     /// Every store has all that is committed, under a root that continues what the authority vouches for. Else the new key
@@ -177,9 +222,14 @@ impl Case {
         let (replicas, _) = open_for_check(&self.config, &self.layout)?;
         let key = Key::log_key(self.change.number);
         for store in replicas.stores() {
-            store
-                .create(&key, &self.signed.encode())
-                .map_err(FoundationError::from)?;
+            let Err(error) = store.create(&key, &self.signed.encode()) else {
+                continue;
+            };
+            // A try out of another copy of this directory: the first signatures win.
+            let there = store.read(&key).ok().and_then(|bytes| Signed::parse(&bytes).ok());
+            if there.is_none_or(|there| there.digest() != self.signed.digest()) {
+                return Err(FoundationError::from(error).into());
+            }
         }
         Ok(())
     }
@@ -322,4 +372,23 @@ pub enum AdoptError {
     /// The entry.
     #[error("record the change")]
     Submit(#[from] SubmitError),
+    /// A witness holds what is not here.
+    #[error(
+        "a witness holds size {size} of this ledger ({}), and here are {here} entries that do not lead there: {why}. Bring back the \
+         newest stores, or restore from a mirror that is not behind; then propose anew",
+        path.display()
+    )]
+    WitnessedMore {
+        /// Its note.
+        path: PathBuf,
+        /// The note's size.
+        size: u64,
+        /// Entries here.
+        here: u64,
+        /// How it differs.
+        why: String,
+    },
+    /// The policy that names the witnesses.
+    #[error("ask the witnesses of ledger.policy")]
+    Witnesses(#[from] PolicyFileError),
 }

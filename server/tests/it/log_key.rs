@@ -350,3 +350,71 @@ fn nothing_is_proposed_while_a_change_is_not_recorded() {
     adopt(&layout.directory, program(), &file, false).unwrap();
     assert_eq!(holds(&layout, one.new.key()), 3);
 }
+
+#[test]
+fn a_store_that_has_the_change_with_other_signatures_keeps_it() {
+    let place = tempfile::tempdir().unwrap();
+    let layout = made(place.path());
+    let (one, _) = proposed(&layout, Reason::Planned);
+    let keys = place.path().join("b/ledger/keys");
+    fs_err::create_dir_all(&keys).unwrap();
+    let other = signed(&layout, &one, &[2, 3]);
+    let there = fs_err::read(&other).unwrap();
+    fs_err::write(keys.join("000001.signed"), &there).unwrap();
+    let file = signed(&layout, &one, &[1, 3]);
+    adopt(&layout.directory, program(), &file, false).unwrap();
+    assert_eq!(holds(&layout, one.new.key()), 3);
+    assert_eq!(fs_err::read(keys.join("000001.signed")).unwrap(), there);
+}
+
+/// Shows one note to whoever asks.
+fn witness(note: String) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _read = stream.read(&mut [0; 4096]).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", note.len());
+            stream.write_all((head + &note).as_bytes()).unwrap();
+        }
+    });
+    format!("http://{address}/")
+}
+
+#[test]
+fn no_key_changes_over_what_a_witness_holds_more_of() {
+    let place = tempfile::tempdir().unwrap();
+    let layout = made(place.path());
+    let seed = read_log_key(&layout.log_key()).unwrap();
+    let old = NoteSigner::new("exhibit/acme", &seed).unwrap();
+    let note = |size: u64, root: u8| {
+        let text = ledger::Checkpoint::new("exhibit/acme", size, ledger::Hash([root; 32]))
+            .unwrap()
+            .to_text();
+        Note::new(&text, vec![old.sign(&text).unwrap()])
+            .unwrap()
+            .to_string()
+    };
+    fs_err::remove_file(layout.log_key()).unwrap();
+    let cosigner = NoteSigner::new("w.example/w", &[50; 32])
+        .unwrap()
+        .verifier_key(KeyType::CosignatureV1);
+    let key = layout.log_verifier_key().unwrap();
+    let policy = |url: &str| format!("log {key}\nwitness w {cosigner} {url}\nquorum none\n");
+    let (change, file) = proposed(&layout, Reason::Lost);
+    for (shown, expected) in [(note(9, 1), 9), (note(1, 1), 1)] {
+        fs_err::write(layout.policy(), policy(&witness(shown))).unwrap();
+        let refused = adopt(&layout.directory, program(), &file, false);
+        assert!(
+            matches!(&refused, Err(AdoptError::WitnessedMore { size, here: 2, .. }) if *size == expected),
+            "{refused:?}"
+        );
+        assert!(!layout.log_keys().exists());
+    }
+    // Away: named, and nothing waits for it.
+    fs_err::write(layout.policy(), policy("http://127.0.0.1:9/")).unwrap();
+    adopt(&layout.directory, program(), &file, false).unwrap();
+    assert_eq!(holds(&layout, change.new.key()), 3);
+}

@@ -93,7 +93,7 @@ fn destroy(shared: &Shared, confirmations: &Confirmations, tries: &mut Tries) {
     let quiet = shared.quiet.lock().unwrap_or_else(PoisonError::into_inner);
     for job in due {
         let id = job.id();
-        let go_on = || shared.goes_on() && still(shared, &id);
+        let go_on = || shared.goes_on() && still(shared, &job);
         if !go_on() {
             continue;
         }
@@ -130,10 +130,12 @@ fn destroy(shared: &Shared, confirmations: &Confirmations, tries: &mut Tries) {
     shared.cut.store(false, Ordering::SeqCst);
 }
 
-/// Whether the newest round still lets it go: a hold may have come, or a fraud.
-fn still(shared: &Shared, id: &(Digest, Object)) -> bool {
+/// Whether the newest round still lets it go, and no text less: a hold may have come, also on another incident that names one of
+/// the texts, or a fraud.
+fn still(shared: &Shared, job: &Job) -> bool {
     let newest = Arc::clone(&shared.jobs().doomed);
-    shared.cosigner.fraud().is_none() && newest.iter().any(|job| job.id() == *id)
+    let same = |one: &Job| one.id() == job.id() && one.stays == job.stays;
+    shared.cosigner.fraud().is_none() && newest.iter().any(same)
 }
 
 /// Sends what is kept; also when a hold came since: it was quicker.

@@ -125,6 +125,24 @@ fn checkpoints_exports_and_planted_files() {
             with! { files: |files: &mut Files| { files.insert("evidence.txt".into(), b"planted".to_vec()); } },
         ),
         (
+            "a file planted beside the rosters, listed",
+            "coverage",
+            with! { files: |files: &mut Files| { files.insert("deployment/findings.html".into(), b"planted".to_vec()); } },
+        ),
+        (
+            "a file planted beside the checkpoint, listed",
+            "coverage",
+            with! { files: |files: &mut Files| { files.insert("ledger/notes".into(), b"planted".to_vec()); } },
+        ),
+        (
+            "an order with another ending, listed",
+            "coverage",
+            with! { files: |files: &mut Files| {
+                let order = files.keys().find(|name| name.starts_with("orders/") && name.ends_with(".json")).unwrap();
+                files.insert(format!("{order}.exe"), b"planted".to_vec());
+            } },
+        ),
+        (
             "a planted collection, listed",
             "coverage",
             with! { files: |files: &mut Files| {
