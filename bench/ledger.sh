@@ -49,8 +49,8 @@ if [ -n "$witness" ]; then
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     log=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["log_key"])' "$work/server/deployment.json")
     aics() { local verb=$1; shift; "$witness" -m aics_witness "$verb" --config "$work/witness.json" "$@"; }
-    key=$(cd "$work" && aics init --name bench.example/w --listen "127.0.0.1:$port")
-    (cd "$work" && aics add-log --origin exhibit/bench --vkey "$log" >/dev/null)
+    key=$(cd "$work" && aics init --name bench.example/w --listen "127.0.0.1:$port" 2>/dev/null)
+    (cd "$work" && aics add-log --origin exhibit/bench --vkey "$log" >/dev/null 2>&1)
     (cd "$work" && exec "$witness" -m aics_witness serve --config "$work/witness.json" >/dev/null 2>&1) &
     until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do sleep 0.1; done
     printf 'log %s\nwitness w %s http://127.0.0.1:%s\nquorum w\n' "$log" "$key" "$port" >"$work/server/ledger.policy"
