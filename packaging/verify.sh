@@ -118,12 +118,11 @@ vouched() { # entry of a change of the log key: its document into change.json, h
     count=$(sort -u "$work/keys" | wc -l | tr -d ' ')
     [ "$count" -ge "$threshold" ]
 }
-recorded() { # does the envelope say what change.json says, at the place where it may stand?
-    type=log.succession; [ "$(text "$work/change.json" reason)" != planned ] || type=key.rotated
-    [ "$(text "$work/envelope" type)" = $type ] && [ "$(text "$work/envelope" log)" = "$(text "$work/change.json" new)" ] &&
-        [ "$(text "$work/envelope" size)" = "$(number "$work/change.json" size)" ] || return 1
-    if [ "$(text "$work/change.json" reason)" = compromised ]; then [ "$index" -eq "$(number "$work/change.json" size)" ]
-    else [ "$index" -ge "$(number "$work/change.json" size)" ]; fi
+placed() { # does the envelope say what change.json says, at the place where it may stand?
+    type=log.succession; at=$(number "$work/change.json" size); [ "$(text "$work/change.json" reason)" != planned ] || type=key.rotated
+    [ "$(text "$work/envelope" type)" = $type ] &&
+        grep -q -F "\"refs\":[[\"log\",\"$(text "$work/change.json" new)\"],[\"size\",\"$at\"]]" "$work/envelope" || return 1
+    if [ "$(text "$work/change.json" reason)" = compromised ]; then [ "$index" -eq "$at" ]; else [ "$index" -ge "$at" ]; fi
 }
 # Changes of the log key from the pinned one on, each signed by the pinned authority and below this head; the proofs of their entries are checked with all others.
 shown=0
@@ -131,7 +130,7 @@ for index in $(ls "$bundle/custody/deployment" 2>/dev/null | sed -n 's/\.entry$/
     file="$bundle/custody/deployment/$index.entry"
     head -n 1 "$file" | grep -Eq '"type":"(key\.rotated|log\.succession)"' || continue
     head -n 1 "$file" >"$work/envelope"
-    vouched "$file" && [ "$index" -lt "$size" ] && recorded
+    vouched "$file" && [ "$index" -lt "$size" ] && placed
     good=$?; shown=$((shown + 1)); cp "$work/change.json" "$work/shown.$shown"
     result log.key "change $(number "$work/change.json" number), entry $index: $count of the $threshold authority signatures it needs" $good
     [ $good -eq 0 ] && [ "$(text "$work/change.json" old)" = "$vkey" ] || continue # one that led to the pinned key
