@@ -15,7 +15,7 @@ use evidence::log_key::{LOG_KEY_CHANGES_MAX, LogKeyError, LogKeys};
 use evidence::signed::Signed;
 use ledger::{KeyType, NoteSigner, VerifierKey};
 use proto::v1;
-use store::{Key, ReplicaError, Replicas, StoreErrorClass};
+use store::{Key, ReplicaError, Replicas, Store, StoreError, StoreErrorClass};
 
 use crate::collector::Collector;
 use crate::config::Config;
@@ -136,13 +136,25 @@ pub fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldError> {
     Ok(documents)
 }
 
+/// A change on one store; the first signatures win.
+fn put(store: &dyn Store, key: &Key, signed: &Signed) -> Result<(), StoreError> {
+    let Err(error) = store.create(key, &signed.encode()) else {
+        return Ok(());
+    };
+    let there = store.read(key).ok().and_then(|bytes| Signed::parse(&bytes).ok());
+    match there {
+        Some(there) if there.digest() == signed.digest() => Ok(()),
+        _ => Err(error),
+    }
+}
+
 /// Every change of the collector's directory, on every store that takes it: who follows the log looks there. A store that does
 /// not is the business of repairs.
 pub(crate) fn tell_stores(layout: &Layout, replicas: &Replicas) -> Result<(), HeldError> {
     for (number, signed) in (1..).zip(documents(&layout.log_keys())?) {
-        let (key, bytes) = (Key::log_key(number), signed.encode());
+        let key = Key::log_key(number);
         for store in replicas.stores() {
-            if let Err(error) = store.create(&key, &bytes) {
+            if let Err(error) = put(store.as_ref(), &key, &signed) {
                 let store = &store.identity().store;
                 tracing::warn!(store, %key, %error, "The store does not take a change of the log key");
             }
@@ -167,11 +179,11 @@ pub fn led_to(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<
 }
 
 /// Takes changes over that a backup is too old to have: each is signed by the authority and leads on from what is here. It may
-/// be repeated.
+/// be repeated. Gives the keys that the directory then has.
 ///
 /// # Errors
 /// When they do not, or cannot be written.
-pub fn import(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<(), HeldError> {
+pub fn import(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<LogKeys, HeldError> {
     let keys = led_to(layout, config, documents)?;
     let here = self::documents(&layout.log_keys())?.len();
     for (number, signed) in (1..).zip(documents).skip(here) {
@@ -180,7 +192,7 @@ pub fn import(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<
     for placed in keys.changes() {
         files::rename_key(layout, &placed.change).map_err(|source| HeldError::Io { source })?;
     }
-    Ok(())
+    Ok(keys)
 }
 
 /// Every change with its entry, proven under the newest head: what a reader needs who pinned any of the keys.

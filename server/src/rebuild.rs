@@ -57,8 +57,7 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
     let (replicas, _) = open_for_check(&config, &layout)?;
     // The directory may come from a backup of before a change of the log key.
     let changes = crate::log_key::of_stores(&replicas).map_err(FoundationError::from)?;
-    crate::log_key::import(&layout, &config, &changes).map_err(FoundationError::from)?;
-    let key = crate::log_key::held(&layout, &config).map_err(FoundationError::from)?;
+    let key = crate::log_key::import(&layout, &config, &changes).map_err(FoundationError::from)?;
     let fresh = layout.directory.join("exhibit.db.new");
     remove_database(&fresh)?;
     Db::create(&fresh)?;

@@ -16,17 +16,17 @@ use evidence::entry::ActObject;
 use evidence::id::Chain;
 use evidence::log_key::{LogKeyChange, LogKeyError, LogKeys, Reason};
 use evidence::signed::{Signed, SignedError};
-use ledger::{AuthenticatedReader, Checkpoint, Note, VerifierKey};
+use ledger::{Checkpoint, Note, VerifierKey};
 use store::{Key, ReplicaError};
 
 use super::files::{self, private_folder, sync};
-use super::level::{LevelError, bring_level};
-use super::{HeldError, documents, held, key_in};
+use super::level::{Level, LevelError};
+use super::{HeldError, documents, held, key_in, put};
 use crate::config::{Config, ConfigError};
 use crate::cosigning::{PolicyFileError, held_by_witnesses};
 use crate::db::{Db, DbError};
 use crate::foundation::{Foundation, FoundationError, Layout, Purpose, open_for_check, read_authority};
-use crate::ledger::{PendingEntry, StoreTiles, SubmitError};
+use crate::ledger::{PendingEntry, SubmitError};
 
 /// What took effect.
 #[derive(Debug, Clone)]
@@ -127,13 +127,13 @@ impl Case {
             });
         }
         let keys = held(&self.layout, &self.config)?;
-        self.level(&keys)?;
-        self.ask_witnesses(&keys)
+        let level = self.level(&keys)?;
+        self.ask_witnesses(&keys, &level)
     }
 
     /// Once a change is recorded, a note of the old key beyond it counts for nothing: whoever holds more of this ledger than is
     /// here has to be heard before. What a thief may have signed is nobody's word.
-    fn ask_witnesses(&self, keys: &LogKeys) -> Result<(), AdoptError> {
+    fn ask_witnesses(&self, keys: &LogKeys, level: &Level) -> Result<(), AdoptError> {
         if self.change.reason == Reason::Compromised {
             return Ok(());
         }
@@ -144,30 +144,23 @@ impl Case {
         for (witness, why) in &held.silent {
             tracing::warn!(witness, why, "Nothing is known of what the witness holds");
         }
-        let (replicas, _) = open_for_check(&self.config, &self.layout)?;
-        let head = bring_level(&replicas, keys)?;
-        let Some(store) = replicas.stores().first() else {
-            return Ok(());
-        };
-        let tiles = StoreTiles::new(store.as_ref());
         for path in held.notes {
             let more = |size: u64, why: String| AdoptError::WitnessedMore {
                 path: path.clone(),
                 size,
-                here: head.size,
+                here: level.head.size,
                 why,
             };
             let note = Note::parse(&fs_err::read(&path)?).map_err(|error| more(0, error.to_string()))?;
             let shown = Checkpoint::from_text(note.text()).map_err(|error| more(0, error.to_string()))?;
-            if shown.size > head.size {
+            if shown.size > level.head.size {
                 return Err(more(shown.size, "it is larger".to_owned()));
             }
-            let root = AuthenticatedReader::new(&tiles, head.size, &head.root)
-                .map_err(|error| more(shown.size, error.to_string()))
-                .and_then(|reader| {
-                    ledger::root(&reader, shown.size).map_err(|error| more(shown.size, error.to_string()))
-                })?;
-            if shown.size > 0 && root != shown.root {
+            if shown.size == 0 {
+                continue;
+            }
+            let is_ours = level.begins_with(shown.size, &shown.root);
+            if !is_ours.map_err(|why| more(shown.size, why))? {
                 return Err(more(shown.size, "its root is another".to_owned()));
             }
         }
@@ -176,10 +169,11 @@ impl Case {
 
     /// Every store has all that is committed, under a root that continues what the authority vouches for. Else the new key
     /// would have to sign a size that is not its own.
-    fn level(&self, keys: &LogKeys) -> Result<(), AdoptError> {
+    fn level(&self, keys: &LogKeys) -> Result<Level, AdoptError> {
         let state = Db::open(&self.layout.database(), 1)?.read(crate::db::log::state)?;
         let (replicas, _) = open_for_check(&self.config, &self.layout)?;
-        let head = bring_level(&replicas, keys)?;
+        let level = Level::bring(replicas, keys)?;
+        let head = &level.head;
         if head.size != state.size || head.root.0 != state.root {
             return Err(AdoptError::NotLevel {
                 found: head.size,
@@ -194,18 +188,13 @@ impl Case {
         if head.size < self.change.size || (stolen && head.size > self.change.size) {
             return Err(unlike(format!("they have {} entries; propose anew", head.size)));
         }
-        for store in replicas.stores() {
-            let tiles = StoreTiles::new(store.as_ref());
-            let root = AuthenticatedReader::new(&tiles, head.size, &head.root)
-                .map_err(|error| unlike(error.to_string()))
-                .and_then(|reader| {
-                    ledger::root(&reader, self.change.size).map_err(|error| unlike(error.to_string()))
-                })?;
-            if root.0 != self.change.root.0 {
-                return Err(unlike("their root is another".to_owned()));
-            }
+        if !level
+            .begins_with(self.change.size, &self.change.root.into())
+            .map_err(unlike)?
+        {
+            return Err(unlike("their root is another".to_owned()));
         }
-        Ok(())
+        Ok(level)
     }
 
     /// Step 2.
@@ -222,14 +211,7 @@ impl Case {
         let (replicas, _) = open_for_check(&self.config, &self.layout)?;
         let key = Key::log_key(self.change.number);
         for store in replicas.stores() {
-            let Err(error) = store.create(&key, &self.signed.encode()) else {
-                continue;
-            };
-            // A try out of another copy of this directory: the first signatures win.
-            let there = store.read(&key).ok().and_then(|bytes| Signed::parse(&bytes).ok());
-            if there.is_none_or(|there| there.digest() != self.signed.digest()) {
-                return Err(FoundationError::from(error).into());
-            }
+            put(store.as_ref(), &key, &self.signed).map_err(FoundationError::from)?;
         }
         Ok(())
     }

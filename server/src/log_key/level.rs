@@ -6,17 +6,47 @@ use std::sync::Arc;
 
 use evidence::log_key::LogKeys;
 use ledger::tile::{bundles_for_growth, tiles_for_growth};
-use ledger::{AuthenticatedReader, Checkpoint};
+use ledger::{AuthenticatedReader, Checkpoint, Hash};
 use store::{Key, Replicas, Store};
 
 use crate::grpc::failure::chain;
 use crate::ledger::{HeadAtStore, StartError, StoreTiles, verify_head};
 
-/// Gives every store the tree and the head of the one that is farthest.
-///
-/// # Errors
-/// `LevelError`; what was copied stays.
-pub(super) fn bring_level(replicas: &Replicas, keys: &LogKeys) -> Result<Checkpoint, LevelError> {
+/// Stores of one size.
+pub(super) struct Level {
+    replicas: Replicas,
+    /// The head that all of them have.
+    pub(super) head: Checkpoint,
+}
+
+impl Level {
+    /// Gives every store the tree and the head of the one that is farthest.
+    ///
+    /// # Errors
+    /// `LevelError`; what was copied stays.
+    pub(super) fn bring(replicas: Replicas, keys: &LogKeys) -> Result<Self, LevelError> {
+        let head = bring_level(&replicas, keys)?;
+        Ok(Self { replicas, head })
+    }
+
+    /// Whether the tree of every store begins with `size` entries of this root.
+    ///
+    /// # Errors
+    /// Why a store cannot be read.
+    pub(super) fn begins_with(&self, size: u64, root: &Hash) -> Result<bool, String> {
+        for store in self.replicas.stores() {
+            let tiles = StoreTiles::new(store.as_ref());
+            let reader = AuthenticatedReader::new(&tiles, self.head.size, &self.head.root)
+                .map_err(|error| error.to_string())?;
+            if ledger::root(&reader, size).map_err(|error| error.to_string())? != *root {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn bring_level(replicas: &Replicas, keys: &LogKeys) -> Result<Checkpoint, LevelError> {
     let mut heads: Vec<(&Arc<dyn Store>, HeadAtStore)> = Vec::new();
     for store in replicas.stores() {
         let head = verify_head(store.as_ref(), keys).map_err(|source| LevelError::Unread {
