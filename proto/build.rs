@@ -18,10 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
 
     let mut compiler = protox::Compiler::new(["schema"])?;
-    compiler
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(FILES)?;
+    compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
     let set = compiler.file_descriptor_set();
 
     let mut methods =
@@ -30,13 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for file in &set.file {
         for service in &file.service {
             for method in &service.method {
-                writeln!(
-                    methods,
-                    "    \"/{}.{}/{}\",",
-                    file.package(),
-                    service.name(),
-                    method.name()
-                )?;
+                writeln!(methods, "    \"/{}.{}/{}\",", file.package(), service.name(), method.name())?;
             }
         }
     }
@@ -45,10 +36,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs_err::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     // `bytes` fields become `bytes::Bytes`: decoding a chunk of evidence borrows from the frame and copies nothing.
-    tonic_prost_build::configure()
-        .bytes(".")
-        .build_client(true)
-        .build_server(true)
-        .compile_fds(set)?;
+    tonic_prost_build::configure().bytes(".").build_client(true).build_server(true).compile_fds(set)?;
     Ok(())
 }

@@ -58,10 +58,7 @@ pub enum ChannelError {
 }
 
 fn system(op: &'static str) -> impl Fn(Errno) -> ChannelError {
-    move |errno| ChannelError::System {
-        op,
-        source: errno.into(),
-    }
+    move |errno| ChannelError::System { op, source: errno.into() }
 }
 
 /// A message as it will be sent, ready to be tried again when the socket is full.
@@ -86,10 +83,7 @@ impl Outgoing {
         }
         let mut all = vec![memory_file("exhibit-message", &[&body])?];
         all.extend(descriptors);
-        Ok(Self {
-            bytes: vec![IN_MEMORY_FILE],
-            descriptors: all,
-        })
+        Ok(Self { bytes: vec![IN_MEMORY_FILE], descriptors: all })
     }
 
     /// Sends it. `Ok(false)`: the socket is full (only with `SendFlags::DONTWAIT`).
@@ -105,11 +99,7 @@ impl Outgoing {
                 return Err(ChannelError::Protocol("too many descriptors"));
             }
             let flags = SendFlags::NOSIGNAL
-                | if wait == Wait::Never {
-                    SendFlags::DONTWAIT
-                } else {
-                    SendFlags::empty()
-                };
+                | if wait == Wait::Never { SendFlags::DONTWAIT } else { SendFlags::empty() };
             match sendmsg(socket, &[IoSlice::new(&self.bytes)], &mut control, flags) {
                 Ok(_) => return Ok(true),
                 Err(Errno::INTR) => {}
@@ -156,12 +146,8 @@ pub fn receive<M: Message + Default>(
     wait: Wait,
 ) -> Result<Option<(M, Vec<OwnedFd>)>, ChannelError> {
     let mut bytes = vec![0; INLINE_BYTES_MAX + 1];
-    let flags = RecvFlags::CMSG_CLOEXEC
-        | if wait == Wait::Never {
-            RecvFlags::DONTWAIT
-        } else {
-            RecvFlags::empty()
-        };
+    let flags =
+        RecvFlags::CMSG_CLOEXEC | if wait == Wait::Never { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
     let (len, mut descriptors) = loop {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -180,10 +166,7 @@ pub fn receive<M: Message + Default>(
             })
             .flatten()
             .collect();
-        if received
-            .flags
-            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-        {
+        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Err(ChannelError::Protocol("a message that is too large"));
         }
         break (received.bytes, descriptors);
@@ -200,9 +183,7 @@ pub fn receive<M: Message + Default>(
         }
         _ => return Err(ChannelError::Protocol("a message of unknown form")),
     };
-    message
-        .map(|message| Some((message, descriptors)))
-        .map_err(|source| ChannelError::Decode { source })
+    message.map(|message| Some((message, descriptors))).map_err(|source| ChannelError::Decode { source })
 }
 
 /// A memory file with the parts' bytes, sealed: whoever gets it can neither write, grow nor shrink it.
@@ -214,8 +195,7 @@ pub fn memory_file(name: &str, parts: &[&[u8]]) -> Result<OwnedFd, ChannelError>
         .map_err(system("memfd_create"))?;
     let mut file = std::fs::File::from(file);
     for part in parts {
-        file.write_all(part)
-            .map_err(|source| ChannelError::System { op: "write", source })?;
+        file.write_all(part).map_err(|source| ChannelError::System { op: "write", source })?;
     }
     let file = OwnedFd::from(file);
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
@@ -261,10 +241,7 @@ mod tests {
     }
 
     fn blob(len: usize) -> proto::v1::RenewRequest {
-        proto::v1::RenewRequest {
-            renewal: None,
-            csr: vec![7; len].into(),
-        }
+        proto::v1::RenewRequest { renewal: None, csr: vec![7; len].into() }
     }
 
     #[test]
@@ -273,18 +250,13 @@ mod tests {
         for len in [0, 1, INLINE_BYTES_MAX - 8, INLINE_BYTES_MAX + 1, 5 << 20] {
             let with = memory_file("x", &[b"a", b"b"]).unwrap();
             send(left.as_fd(), &blob(len), vec![with]).unwrap();
-            let (message, files) = receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Forever)
-                .unwrap()
-                .unwrap();
+            let (message, files) =
+                receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Forever).unwrap().unwrap();
             assert_eq!(message, blob(len));
             assert_eq!(files.len(), 1);
             assert_eq!(sealed_len(files[0].as_fd()).unwrap(), 2);
         }
-        assert!(
-            receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Never)
-                .unwrap()
-                .is_none()
-        );
+        assert!(receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Never).unwrap().is_none());
         drop(left);
         assert!(matches!(
             receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Forever),
@@ -303,11 +275,7 @@ mod tests {
         }
         assert!(sent > 0);
         for _ in 0..sent {
-            assert!(
-                receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Never)
-                    .unwrap()
-                    .is_some()
-            );
+            assert!(receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Never).unwrap().is_some());
         }
         assert!(outgoing.send(left.as_fd(), Wait::Never).unwrap());
     }
@@ -316,26 +284,15 @@ mod tests {
     fn a_file_that_could_still_change_and_garbage_are_refused() {
         let (left, right) = pair();
         let open = memfd_create("x", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
-        let raw = Outgoing {
-            bytes: vec![IN_MEMORY_FILE],
-            descriptors: vec![open],
-        };
+        let raw = Outgoing { bytes: vec![IN_MEMORY_FILE], descriptors: vec![open] };
         raw.send(left.as_fd(), Wait::Never).unwrap();
         for bytes in [vec![IN_MEMORY_FILE], vec![9], vec![IN_DATAGRAM, 0xff, 0xff]] {
-            Outgoing {
-                bytes,
-                descriptors: Vec::new(),
-            }
-            .send(left.as_fd(), Wait::Never)
-            .unwrap();
+            Outgoing { bytes, descriptors: Vec::new() }.send(left.as_fd(), Wait::Never).unwrap();
         }
         for _ in 0..4 {
             let answer = receive::<proto::v1::RenewRequest>(right.as_fd(), Wait::Never);
             assert!(
-                matches!(
-                    answer,
-                    Err(ChannelError::Protocol(_) | ChannelError::Decode { .. })
-                ),
+                matches!(answer, Err(ChannelError::Protocol(_) | ChannelError::Decode { .. })),
                 "{answer:?}"
             );
         }

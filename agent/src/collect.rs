@@ -44,10 +44,7 @@ pub fn run(reader: &mut Reader<'_>, step: &Step) -> Flow<StepEnd> {
 
 fn of_plan(reader: &mut Reader<'_>, step: &FilesStep) -> Flow<StepEnd> {
     let text = |globs: &[evidence::order::Glob]| {
-        globs
-            .iter()
-            .map(|glob| glob.as_str().to_owned())
-            .collect::<Vec<_>>()
+        globs.iter().map(|glob| glob.as_str().to_owned()).collect::<Vec<_>>()
     };
     let compiled = Globs::compile(&text(&step.paths))
         .and_then(|paths| Ok((paths, Globs::compile(&text(&step.exclude))?)));
@@ -55,11 +52,7 @@ fn of_plan(reader: &mut Reader<'_>, step: &FilesStep) -> Flow<StepEnd> {
         Ok(compiled) => compiled,
         Err(error) => return Ok(reader.failed(format!("files: {error}"))),
     };
-    let cross = if step.one_filesystem {
-        CrossDevice::Refused
-    } else {
-        CrossDevice::Allowed
-    };
+    let cross = if step.one_filesystem { CrossDevice::Refused } else { CrossDevice::Allowed };
     let (item_bytes, on_larger) = (step.item_bytes, step.on_larger);
     let selection = Selection {
         include,
@@ -95,11 +88,9 @@ fn fixed(reader: &mut Reader<'_>, globs: &[&str], use_as: Use) -> Flow<StepEnd> 
 
 /// Opens the directory at `names` below the process file system as a place.
 fn proc_directory(reader: &Reader<'_>, names: &[&[u8]]) -> Result<Arc<OwnedFd>, CallError> {
-    names
-        .iter()
-        .try_fold(Arc::clone(&reader.proc), |directory, name| {
-            platform::open_beneath(directory.as_fd(), name, CrossDevice::Allowed).map(Arc::new)
-        })
+    names.iter().try_fold(Arc::clone(&reader.proc), |directory, name| {
+        platform::open_beneath(directory.as_fd(), name, CrossDevice::Allowed).map(Arc::new)
+    })
 }
 
 /// Collects the file `path` (without `/proc/`) of the process file system.
@@ -110,8 +101,8 @@ fn proc_file(reader: &mut Reader<'_>, path: &str, absent: Absent) -> Flow<bool> 
     match proc_directory(reader, &names) {
         Ok(directory) => reader.pseudo(directory.as_fd(), last, full.as_bytes(), absent),
         Err(error) if error.is_absent() && absent == Absent::Ignored => Ok(false),
-        Err(error) => reader
-            .record_failure(full.as_bytes(), evidence::item::Kind::Other, error, None)
-            .map(|()| false),
+        Err(error) => {
+            reader.record_failure(full.as_bytes(), evidence::item::Kind::Other, error, None).map(|()| false)
+        }
     }
 }

@@ -49,17 +49,10 @@ impl Fields {
     #[must_use]
     pub fn text(mut self, name: &'static str, text: impl ToString) -> Self {
         let text = text.to_string();
-        let cut = text
-            .char_indices()
-            .map(|(at, _)| at)
-            .take_while(|at| *at <= TEXT_BYTES_MAX)
-            .last()
-            .unwrap_or(0);
-        let text = if text.len() <= TEXT_BYTES_MAX {
-            text
-        } else {
-            text.get(..cut).unwrap_or_default().to_owned()
-        };
+        let cut =
+            text.char_indices().map(|(at, _)| at).take_while(|at| *at <= TEXT_BYTES_MAX).last().unwrap_or(0);
+        let text =
+            if text.len() <= TEXT_BYTES_MAX { text } else { text.get(..cut).unwrap_or_default().to_owned() };
         self.0.push((name, Value::String(text)));
         self
     }
@@ -81,10 +74,7 @@ impl Diary {
         let path = dir.join(NAME);
         let mut chain = Chain::new(path.clone());
         let lines = Lines::open(&path, |line| chain.take(line).map(drop))?;
-        Ok(Self {
-            lines,
-            head: chain.head,
-        })
+        Ok(Self { lines, head: chain.head })
     }
 
     /// The last line; `None` before the first.
@@ -97,23 +87,17 @@ impl Diary {
     /// # Errors
     /// The system's error. Callers stop what the event would have described.
     pub fn record(&mut self, at: Time, event: &str, fields: Fields) -> io::Result<Head> {
-        let (seq, prev) = self.head.map_or((0, Digest::ZERO), |head| {
-            (head.seq.saturating_add(1), head.sha256)
-        });
-        let mut line = format!(
-            "{{\"seq\":{seq},\"prev\":\"{prev}\",\"at\":\"{at}\",\"event\":{}",
-            Value::from(event)
-        );
+        let (seq, prev) =
+            self.head.map_or((0, Digest::ZERO), |head| (head.seq.saturating_add(1), head.sha256));
+        let mut line =
+            format!("{{\"seq\":{seq},\"prev\":\"{prev}\",\"at\":\"{at}\",\"event\":{}", Value::from(event));
         for (name, value) in fields.0 {
             line.push_str(&format!(",{}:{value}", Value::from(name)));
         }
         line.push('}');
         self.lines.append(line.as_bytes())?;
         line.push('\n');
-        let head = Head {
-            seq,
-            sha256: Digest::of(line.as_bytes()),
-        };
+        let head = Head { seq, sha256: Digest::of(line.as_bytes()) };
         self.head = Some(head);
         Ok(head)
     }
@@ -155,12 +139,8 @@ pub fn shown(line: &str) -> String {
         other => other.to_string(),
     };
     let head = ["at", "event"].map(|name| fields.get(name).map(text).unwrap_or_default());
-    let others = fields
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "seq" | "prev" | "at" | "event"));
-    let rest: String = others
-        .map(|(name, value)| format!(" {name}={}", text(value)))
-        .collect();
+    let others = fields.iter().filter(|(name, _)| !matches!(name.as_str(), "seq" | "prev" | "at" | "event"));
+    let rest: String = others.map(|(name, value)| format!(" {name}={}", text(value))).collect();
     let [at, event] = head;
     format!("{at} {event:<20}{rest}")
 }
@@ -182,9 +162,8 @@ impl Chain {
     }
 
     fn take(&mut self, line: &[u8]) -> io::Result<()> {
-        let (seq, prev) = self.head.map_or((0, Digest::ZERO), |head| {
-            (head.seq.saturating_add(1), head.sha256)
-        });
+        let (seq, prev) =
+            self.head.map_or((0, Digest::ZERO), |head| (head.seq.saturating_add(1), head.sha256));
         let link: Option<Link> = serde_json::from_slice(line).ok();
         if !link.is_some_and(|link| link.seq == seq && link.prev == prev) {
             let text = format!(
@@ -197,10 +176,7 @@ impl Chain {
         }
         let mut whole = line.to_vec();
         whole.push(b'\n');
-        self.head = Some(Head {
-            seq,
-            sha256: Digest::of(&whole),
-        });
+        self.head = Some(Head { seq, sha256: Digest::of(&whole) });
         Ok(())
     }
 }
@@ -216,9 +192,7 @@ mod tests {
     fn filled(dir: &Path) -> (Vec<String>, Head) {
         let mut diary = Diary::open(dir).unwrap();
         for (event, detail) in [("started", "a"), ("order", "\"quoted\"\n"), ("stopped", "ü")] {
-            diary
-                .record(time(), event, Fields::new().text("detail", detail).number("n", 3))
-                .unwrap();
+            diary.record(time(), event, Fields::new().text("detail", detail).number("n", 3)).unwrap();
         }
         let text = fs_err::read_to_string(dir.join(NAME)).unwrap();
         (text.lines().map(str::to_owned).collect(), diary.head().unwrap())
@@ -229,13 +203,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (lines, head) = filled(dir.path());
         assert_eq!(lines.len(), 3);
-        assert_eq!(
-            head,
-            Head {
-                seq: 2,
-                sha256: Digest::of(format!("{}\n", lines[2]).as_bytes())
-            }
-        );
+        assert_eq!(head, Head { seq: 2, sha256: Digest::of(format!("{}\n", lines[2]).as_bytes()) });
         let begin = format!(
             "{{\"seq\":0,\"prev\":\"{}\",\"at\":\"2027-01-15T08:00:00.000Z\",\"event\":\"started\",",
             Digest::ZERO
@@ -243,10 +211,7 @@ mod tests {
         assert!(lines[0].starts_with(&begin), "{}", lines[0]);
         assert_eq!(Diary::open(dir.path()).unwrap().head(), Some(head));
         let mut shown = Vec::new();
-        assert_eq!(
-            read(dir.path(), |line| shown.push(line.to_owned())).unwrap(),
-            Some(head)
-        );
+        assert_eq!(read(dir.path(), |line| shown.push(line.to_owned())).unwrap(), Some(head));
         assert_eq!(shown, lines);
     }
 
@@ -256,34 +221,16 @@ mod tests {
         let (lines, _) = filled(dir.path());
         let path = dir.path().join(NAME);
         for (what, tampered) in [
-            (
-                "altered",
-                vec![
-                    lines[0].replace("started", "stopped"),
-                    lines[1].clone(),
-                    lines[2].clone(),
-                ],
-            ),
+            ("altered", vec![lines[0].replace("started", "stopped"), lines[1].clone(), lines[2].clone()]),
             ("cut out", vec![lines[0].clone(), lines[2].clone()]),
-            (
-                "swapped",
-                vec![lines[1].clone(), lines[0].clone(), lines[2].clone()],
-            ),
+            ("swapped", vec![lines[1].clone(), lines[0].clone(), lines[2].clone()]),
             ("beheaded", vec![lines[1].clone(), lines[2].clone()]),
             ("doubled", vec![lines[0].clone(), lines[0].clone()]),
             ("not JSON", vec![lines[0].clone(), "hello".to_owned()]),
         ] {
             fs_err::write(&path, tampered.join("\n") + "\n").unwrap();
-            assert_eq!(
-                Diary::open(dir.path()).unwrap_err().kind(),
-                io::ErrorKind::InvalidData,
-                "{what}"
-            );
-            assert_eq!(
-                read(dir.path(), |_| ()).unwrap_err().kind(),
-                io::ErrorKind::InvalidData,
-                "{what}"
-            );
+            assert_eq!(Diary::open(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidData, "{what}");
+            assert_eq!(read(dir.path(), |_| ()).unwrap_err().kind(), io::ErrorKind::InvalidData, "{what}");
         }
     }
 
@@ -291,9 +238,7 @@ mod tests {
     fn foreign_text_is_cut_on_a_character() {
         let dir = tempfile::tempdir().unwrap();
         let mut diary = Diary::open(dir.path()).unwrap();
-        diary
-            .record(time(), "order", Fields::new().text("detail", "ü".repeat(5000)))
-            .unwrap();
+        diary.record(time(), "order", Fields::new().text("detail", "ü".repeat(5000))).unwrap();
         assert!(fs_err::metadata(dir.path().join(NAME)).unwrap().len() < 1300);
         Diary::open(dir.path()).unwrap();
     }

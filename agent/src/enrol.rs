@@ -135,9 +135,7 @@ pub fn enrol(token: &str, dir: &Path, build_sha256: Digest, replace: bool) -> Re
     let tls_key = TlsKey::generate()?;
     let csr = tls_key.request()?;
     let request = request(&token, &evidence_key, &tls_key, &csr, build_sha256, now.wall)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(ask(&token, &request, csr))?;
     let verified = verify(&token, &request, &tls_key, answer, now.wall)?;
 
@@ -206,15 +204,9 @@ fn request(
         csr_sha256: Digest::of(csr),
         nonce: FixedBytes(nonce),
         at,
-        agent: AgentBuild {
-            version: crate::VERSION.to_owned(),
-            build_sha256,
-        },
+        agent: AgentBuild { version: crate::VERSION.to_owned(), build_sha256 },
     };
-    Ok(Signed::sign(
-        &request,
-        &[token.key(), evidence_key, tls_key.signing_key()],
-    )?)
+    Ok(Signed::sign(&request, &[token.key(), evidence_key, tls_key.signing_key()])?)
 }
 
 async fn ask(token: &TokenString, request: &Signed, csr: Vec<u8>) -> Result<v1::EnrolResponse, EnrolError> {
@@ -226,10 +218,7 @@ async fn ask(token: &TokenString, request: &Signed, csr: Vec<u8>) -> Result<v1::
         Some(Refusal::OfCollector(why)) => EnrolError::Impostor(why),
         _ => error.into(),
     })?;
-    let message = v1::EnrolRequest {
-        enrolment: Some(request.into()),
-        csr: csr.into(),
-    };
+    let message = v1::EnrolRequest { enrolment: Some(request.into()), csr: csr.into() };
     let answer = proto::service::enrol_client(channel).enrol(message).await;
     let refused = |status: tonic::Status| EnrolError::Refused(status.message().to_owned());
     Ok(answer.map_err(refused)?.into_inner())
@@ -260,26 +249,18 @@ fn verify(
     let pinned = token.token();
     let certificates = convert::bounded_list("certificates", answer.certificates, CHAIN_MAX)?;
     let [leaf, between @ .., ca] = certificates.as_slice() else {
-        return Err(WireError::Missing {
-            field: "certificates",
-        }
-        .into());
+        return Err(WireError::Missing { field: "certificates" }.into());
     };
     let keys = convert::bounded_list("authority_keys", answer.authority_keys, 16)?;
-    let keys = keys
-        .iter()
-        .map(|key| key.parse())
-        .collect::<Result<Vec<PublicKey>, _>>()?;
+    let keys = keys.iter().map(|key| key.parse()).collect::<Result<Vec<PublicKey>, _>>()?;
     let authority = AuthoritySet::new(answer.authority_threshold, keys)?;
     let rosters = convert::signed_list("rosters", answer.rosters, ROSTERS_MAX)?;
     let newest = rosters.last().ok_or(WireError::Missing { field: "rosters" })?;
     let proven = convert::proven("enrolled", answer.enrolled)?;
     let log_keys = answer.log_keys.unwrap_or_default();
     let changes = convert::proven_list("log_keys", log_keys.changes.clone(), LOG_KEY_CHANGES_MAX)?;
-    let changes: Vec<(&[u8], &[u8])> = changes
-        .iter()
-        .map(|one| (one.entry.as_ref(), one.proof.as_ref()))
-        .collect();
+    let changes: Vec<(&[u8], &[u8])> =
+        changes.iter().map(|one| (one.entry.as_ref(), one.proof.as_ref())).collect();
     let offer = Offer {
         log_keys: &changes,
         ca,
@@ -296,20 +277,14 @@ fn verify(
         floor = Some(roster.floor());
     }
     let parsed = Leaf::parse(leaf)?;
-    let subject = Subject::Endpoint {
-        id: pinned.endpoint.clone(),
-        generation: pinned.generation,
-    };
+    let subject = Subject::Endpoint { id: pinned.endpoint.clone(), generation: pinned.generation };
     if parsed.identity != Name::new(pinned.deployment.clone(), subject) {
         return Err(EnrolError::WrongCertificate("this endpoint"));
     }
     if parsed.key != tls_key.public() {
         return Err(EnrolError::WrongCertificate("the key made here"));
     }
-    let chain = std::iter::once(leaf)
-        .chain(between)
-        .map(|der| CertificateDer::from(der.to_vec()))
-        .collect();
+    let chain = std::iter::once(leaf).chain(between).map(|der| CertificateDer::from(der.to_vec())).collect();
     let proof = ProofFile::parse(&proven.proof)?;
     let entry = evidence::entry::Entry::parse(&proven.entry);
     let entry = entry.map_err(|source| EnrolError::Enrolment(EnrolmentError::Entry { source }))?;

@@ -34,10 +34,7 @@ impl Footprint {
             lines.push(format!("no read-only view of the mounts ({why}): directories listed and links read may have new access times"));
         }
         if self.noatime > 0 {
-            lines.push(format!(
-                "{} files were opened with O_NOATIME on mounts as they are",
-                self.noatime
-            ));
+            lines.push(format!("{} files were opened with O_NOATIME on mounts as they are", self.noatime));
         }
         for (kind, count) in &self.unprotected {
             lines.push(format!("access times of {count} {kind} could not be protected"));

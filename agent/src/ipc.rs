@@ -340,10 +340,7 @@ mod tests {
         file.rewind().unwrap();
         let mut seen = Seen::new(b"/a\xff\n".as_slice(), Kind::File, FileTime::default());
         seen.key = Some(7);
-        let message = Message::Item {
-            seen: Box::new(seen),
-            use_as: Use::Member,
-        };
+        let message = Message::Item { seen: Box::new(seen), use_as: Use::Member };
         send(left.as_fd(), &message, Some(file.as_fd())).unwrap();
         send_data(left.as_fd(), b"\x00\xffraw").unwrap();
         drop(left);
@@ -353,13 +350,9 @@ mod tests {
         };
         assert_eq!(*got, message);
         let mut content = String::new();
-        std::fs::File::from(descriptor)
-            .read_to_string(&mut content)
-            .unwrap();
+        std::fs::File::from(descriptor).read_to_string(&mut content).unwrap();
         assert_eq!(content, "content");
-        let Received::Data { len } = receive(right.as_fd(), &mut space).unwrap() else {
-            panic!("no data")
-        };
+        let Received::Data { len } = receive(right.as_fd(), &mut space).unwrap() else { panic!("no data") };
         assert_eq!(&space[1..=len], b"\x00\xffraw");
         assert!(receive(right.as_fd(), &mut space).unwrap_err().is_closed());
     }
@@ -369,14 +362,8 @@ mod tests {
         let (left, right) = platform::pair().unwrap();
         assert!(send_data(left.as_fd(), &vec![0; DATA_BYTES_MAX + 1]).is_err());
         let note = "x".repeat(MESSAGE_BYTES_MAX);
-        let end = Message::StepEnd {
-            end: StepEnd::Done,
-            limitations: vec![note],
-        };
-        assert!(matches!(
-            send(left.as_fd(), &end, None),
-            Err(IpcError::TooLong { .. })
-        ));
+        let end = Message::StepEnd { end: StepEnd::Done, limitations: vec![note] };
+        assert!(matches!(send(left.as_fd(), &end, None), Err(IpcError::TooLong { .. })));
         for wrong in [&b"\x01{}"[..], b"\x01{\"end\":1}", b"\x07", b"\x01"] {
             platform::send(left.as_fd(), &[wrong], None).unwrap();
             assert!(receive(right.as_fd(), &mut buffer()).is_err(), "{wrong:?}");
@@ -388,15 +375,9 @@ mod tests {
         let (left, right) = platform::pair().unwrap();
         let mut seen = Seen::new(vec![0xff; PATH_BYTES_MAX], Kind::Symlink, FileTime::default());
         seen.target = Some(RawBytes(vec![0xff; 4096]));
-        seen.xattrs = vec![(
-            RawBytes(vec![b'u'; 255]),
-            RawBytes(vec![0; platform::XATTR_BYTES_MAX - 255]),
-        )];
+        seen.xattrs = vec![(RawBytes(vec![b'u'; 255]), RawBytes(vec![0; platform::XATTR_BYTES_MAX - 255]))];
         seen.note = Some("n".repeat(200));
-        let message = Message::Item {
-            seen: Box::new(seen),
-            use_as: Use::Member,
-        };
+        let message = Message::Item { seen: Box::new(seen), use_as: Use::Member };
         send(left.as_fd(), &message, None).unwrap();
         assert!(
             matches!(receive(right.as_fd(), &mut buffer()).unwrap(), Received::Message(got, None) if *got == message)

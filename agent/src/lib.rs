@@ -13,10 +13,7 @@ pub mod ipc;
 pub mod link;
 pub mod matcher;
 pub mod message;
-#[expect(
-    unsafe_code,
-    reason = "system calls without a safe wrapper live here and nowhere else"
-)]
+#[expect(unsafe_code, reason = "system calls without a safe wrapper live here and nowhere else")]
 pub mod platform;
 pub mod policy;
 pub mod process;

@@ -81,14 +81,8 @@ async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
     let (reconnect, reconnects) = watch::channel(0_u64);
     let (outgoing, outgoings) = mpsc::channel(ATTEND_MAX);
     let connector = Connector::new(identities);
-    let attend = Attend {
-        connector: connector.clone(),
-        hellos,
-        channel,
-        reconnects,
-        outgoings,
-        post: post.clone(),
-    };
+    let attend =
+        Attend { connector: connector.clone(), hellos, channel, reconnects, outgoings, post: post.clone() };
     let attending = tokio::spawn(attend.run());
     let mut uploads = Uploads::new(channels.clone(), connector.clone(), post.clone());
     let mut alive = tokio::time::interval(ALIVE);
@@ -139,10 +133,7 @@ async fn say(post: &mpsc::Sender<FromLink>, say: from_link::Say) {
 }
 
 async fn receive(socket: &UnixStream) -> Result<(ToLink, Vec<OwnedFd>), ChannelError> {
-    on(socket, Interest::READABLE, || {
-        channel::receive(socket.as_fd(), Wait::Never)
-    })
-    .await
+    on(socket, Interest::READABLE, || channel::receive(socket.as_fd(), Wait::Never)).await
 }
 
 /// Tries `action` until it is done, waiting for the socket in between. Cancellation-safe: a wait takes nothing.
@@ -169,10 +160,6 @@ async fn on<T>(
 
 async fn transmit(socket: &UnixStream, message: &FromLink) -> Result<(), ChannelError> {
     let outgoing = Outgoing::new(message, Vec::new())?;
-    let send = || {
-        outgoing
-            .send(socket.as_fd(), Wait::Never)
-            .map(|is_sent| is_sent.then_some(()))
-    };
+    let send = || outgoing.send(socket.as_fd(), Wait::Never).map(|is_sent| is_sent.then_some(()));
     on(socket, Interest::WRITABLE, send).await
 }

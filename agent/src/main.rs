@@ -39,10 +39,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Become an endpoint of a deployment
-    #[command(
-        after_help = "The collector must prove everything that the token names, or nothing is written.
-To enrol again (new keys, next generation) get a token for it and add --replace; the old keys stay aside."
-    )]
+    #[command(after_help = "The collector must prove everything that the token names, or nothing is written.
+To enrol again (new keys, next generation) get a token for it and add --replace; the old keys stay aside.")]
     Enrol(EnrolArgs),
     /// Run in the foreground; the service does this
     #[command(after_help = "Examples:
@@ -107,12 +105,7 @@ struct RunArgs {
     #[arg(long, hide = true, env = "EXHIBIT_RECONNECT_MIN_MS", default_value_t = 1000)]
     reconnect_min_ms: u64,
     /// Longest wait between connections, in milliseconds
-    #[arg(
-        long,
-        hide = true,
-        env = "EXHIBIT_RECONNECT_MAX_MS",
-        default_value_t = 300_000
-    )]
+    #[arg(long, hide = true, env = "EXHIBIT_RECONNECT_MAX_MS", default_value_t = 300_000)]
     reconnect_max_ms: u64,
 }
 
@@ -155,20 +148,12 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are answers, everything else is wrong usage (EX_USAGE).
             drop(error.print());
-            return if error.use_stderr() {
-                ExitCode::from(64)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
         }
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env(agent::LOG_VARIABLE)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Check(error)) => report(&error, 1),
@@ -228,11 +213,7 @@ fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
 fn print_enrolled(enrolled: &Enrolled, args: &EnrolArgs) -> std::io::Result<()> {
     let pins = &enrolled.pins;
     let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "Enrolled as {} generation {} of {}.",
-        pins.endpoint, pins.generation, pins.deployment
-    )?;
+    writeln!(out, "Enrolled as {} generation {} of {}.", pins.endpoint, pins.generation, pins.deployment)?;
     writeln!(out, "Compare with what your endpoint admin gave you:")?;
     writeln!(out, "  evidence key  {} (made here)", enrolled.evidence_key)?;
     writeln!(out, "  authority     {}", enrolled.authority)?;
@@ -266,11 +247,7 @@ fn log(args: &LogArgs) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let mut failed = None;
     let read = diary::read(&args.state, |line| {
-        let shown = if args.json {
-            line.to_owned()
-        } else {
-            diary::shown(line)
-        };
+        let shown = if args.json { line.to_owned() } else { diary::shown(line) };
         if failed.is_none() {
             failed = writeln!(out, "{shown}").err();
         }

@@ -115,10 +115,7 @@ impl Matcher {
             denied: HashMap::new(),
             state: state
                 .into_iter()
-                .map(|fd| StateDirectory {
-                    directory: Arc::new(fd),
-                    changed: now,
-                })
+                .map(|fd| StateDirectory { directory: Arc::new(fd), changed: now })
                 .collect(),
             scanned_at: now,
             globs: Globs::compile(globs)?,
@@ -140,11 +137,7 @@ impl Matcher {
             self.refresh(fds, look.stat.ctime);
         }
         let known = self.denied.get(&look.identity()).copied();
-        let known = known.or_else(|| {
-            above
-                .iter()
-                .find_map(|identity| self.denied.get(identity).copied())
-        });
+        let known = known.or_else(|| above.iter().find_map(|identity| self.denied.get(identity).copied()));
         let known = known.or_else(|| self.globs.covers(path).then_some(Denial::Policy));
         known.or_else(|| {
             let mut parts = path.strip_prefix(b"/proc/")?.split(|byte| *byte == b'/');
@@ -196,10 +189,7 @@ impl Matcher {
         while let Some((directory, depth)) = open.pop() {
             let look = platform::look(directory.as_fd()).map_err(MatcherError::State)?;
             self.denied.insert(look.identity(), Denial::OwnState);
-            self.state.push(StateDirectory {
-                directory: Arc::clone(&directory),
-                changed: look.stat.ctime,
-            });
+            self.state.push(StateDirectory { directory: Arc::clone(&directory), changed: look.stat.ctime });
             let mut listing =
                 Directory::open(fds, directory.as_fd(), AtimeMethod::None).map_err(MatcherError::State)?;
             loop {
@@ -251,11 +241,7 @@ impl Matcher {
             }
             names
         } else {
-            self.globs
-                .literal_names(states)
-                .into_iter()
-                .map(<[u8]>::to_vec)
-                .collect()
+            self.globs.literal_names(states).into_iter().map(<[u8]>::to_vec).collect()
         };
         for name in names {
             let below = self.globs.enter(states, &name);

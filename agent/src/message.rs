@@ -54,10 +54,7 @@ pub mod to_link {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FromLink {
     /// What.
-    #[prost(
-        oneof = "from_link::Say",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
-    )]
+    #[prost(oneof = "from_link::Say", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub say: Option<from_link::Say>,
 }
 

@@ -29,16 +29,8 @@ const POLICY_BYTES_MAX: u64 = 256 * 1024;
 const GLOBS_MAX: usize = 1024;
 
 /// Collectors that a policy can name (docs/spec/order.md, *Step*).
-const COLLECTORS: [&str; 8] = [
-    "host",
-    "sockets",
-    "routes",
-    "sessions",
-    "mounts",
-    "processes",
-    "journal",
-    "files",
-];
+const COLLECTORS: [&str; 8] =
+    ["host", "sockets", "routes", "sessions", "mounts", "processes", "journal", "files"];
 
 /// The policy in force, with the digest of its text.
 #[derive(Debug, Clone)]
@@ -143,10 +135,7 @@ impl Default for Rules {
 
 impl Default for Paths {
     fn default() -> Self {
-        Self {
-            allow: vec!["/**".to_owned()],
-            deny: Vec::new(),
-        }
+        Self { allow: vec!["/**".to_owned()], deny: Vec::new() }
     }
 }
 
@@ -176,36 +165,22 @@ impl Policy {
                 return Self::parse(BUILT_IN, None);
             }
             Err(source) => {
-                return Err(PolicyError::Read {
-                    path: path.to_owned(),
-                    source,
-                });
+                return Err(PolicyError::Read { path: path.to_owned(), source });
             }
         };
-        let metadata = file.metadata().map_err(|source| PolicyError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let metadata =
+            file.metadata().map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
         let us = rustix::process::geteuid().as_raw();
         if metadata.uid() != 0 && metadata.uid() != us {
-            return Err(PolicyError::Owner {
-                path: path.to_owned(),
-                uid: metadata.uid(),
-            });
+            return Err(PolicyError::Owner { path: path.to_owned(), uid: metadata.uid() });
         }
         if metadata.mode() & 0o022 != 0 {
-            return Err(PolicyError::Writable {
-                path: path.to_owned(),
-                mode: metadata.mode() & 0o7777,
-            });
+            return Err(PolicyError::Writable { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
         }
         let mut text = String::new();
         file.take(POLICY_BYTES_MAX + 1)
             .read_to_string(&mut text)
-            .map_err(|source| PolicyError::Read {
-                path: path.to_owned(),
-                source,
-            })?;
+            .map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, Some(path.to_owned()))
     }
 
@@ -222,25 +197,15 @@ impl Policy {
         if cosigners.quorum == 0 {
             text.push_str("quorum none\n");
         } else {
-            let names: String = (0..cosigners.keys.len())
-                .map(|number| format!(" w{number}"))
-                .collect();
-            text.push_str(&format!(
-                "group owner {}{names}\nquorum owner\n",
-                cosigners.quorum
-            ));
+            let names: String = (0..cosigners.keys.len()).map(|number| format!(" w{number}")).collect();
+            text.push_str(&format!("group owner {}{names}\nquorum owner\n", cosigners.quorum));
         }
         let value = |what: String| PolicyError::Value {
-            path: self
-                .file
-                .clone()
-                .unwrap_or_else(|| PathBuf::from("built-in policy")),
+            path: self.file.clone().unwrap_or_else(|| PathBuf::from("built-in policy")),
             what: format!("cosigners.keys: {what}"),
         };
         let policy = ledger::Policy::parse(text.as_bytes()).map_err(|source| value(source.to_string()))?;
-        log_keys
-            .extend(policy)
-            .map_err(|source| value(source.to_string()))
+        log_keys.extend(policy).map_err(|source| value(source.to_string()))
     }
 
     /// Why the owner does not want `order` obeyed, approved by so many distinct persons.
@@ -253,20 +218,13 @@ impl Policy {
         if !rules.allow_sensitive && order.plan.sensitivity() == Sensitivity::Sensitive {
             return Some("the owner gives nothing sensitive".to_owned());
         }
-        if let Some(denied) = order
-            .plan
-            .steps()
-            .iter()
-            .find(|step| rules.denied_collectors.contains(step.collector()))
+        if let Some(denied) =
+            order.plan.steps().iter().find(|step| rules.denied_collectors.contains(step.collector()))
         {
             return Some(format!("the owner denies the collector `{}`", denied.collector()));
         }
         if let Some(allowed) = &rules.allowed_collectors
-            && let Some(other) = order
-                .plan
-                .steps()
-                .iter()
-                .find(|step| !allowed.contains(step.collector()))
+            && let Some(other) = order.plan.steps().iter().find(|step| !allowed.contains(step.collector()))
         {
             return Some(format!(
                 "the collector `{}` is not among those the owner allows",
@@ -274,9 +232,7 @@ impl Policy {
             ));
         }
         if let Some(outside) = self.outside(order) {
-            return Some(format!(
-                "`{outside}` is not within what the owner allows (paths.allow)"
-            ));
+            return Some(format!("`{outside}` is not within what the owner allows (paths.allow)"));
         }
         let wanted = usize::try_from(rules.min_approvals).unwrap_or(usize::MAX);
         (approvals < wanted).then(|| format!("the owner asks for {wanted} approvals, there are {approvals}"))
@@ -295,21 +251,13 @@ impl Policy {
         let trees: Vec<Glob> = allow
             .iter()
             .map(|allowed| allowed.strip_suffix("/**").unwrap_or(allowed))
-            .filter_map(|base| {
-                if base.is_empty() {
-                    "/".parse()
-                } else {
-                    base.parse()
-                }
-                .ok()
-            })
+            .filter_map(|base| if base.is_empty() { "/".parse() } else { base.parse() }.ok())
             .filter(Glob::is_literal)
             .collect();
         asked.flatten().find(|glob| {
             let begins = |tree: &Glob| {
                 let mut prefix = glob.literal_prefix();
-                tree.components()
-                    .all(|component| prefix.next() == Some(component))
+                tree.components().all(|component| prefix.next() == Some(component))
             };
             let is_in_tree = trees.iter().any(begins);
             let is_named = glob.is_literal() && allowed.covers(glob.as_str().as_bytes());
@@ -324,28 +272,16 @@ impl Policy {
     pub fn parse(text: &str, file: Option<PathBuf>) -> Result<Self, PolicyError> {
         let shown = file.clone().unwrap_or_else(|| PathBuf::from("built-in policy"));
         if text.len() as u64 > POLICY_BYTES_MAX {
-            return Err(PolicyError::Value {
-                path: shown,
-                what: "the file is over 256 KiB".to_owned(),
-            });
+            return Err(PolicyError::Value { path: shown, what: "the file is over 256 KiB".to_owned() });
         }
         let rules: Rules = match toml::from_str(text) {
             Ok(rules) => rules,
             Err(source) => {
-                return Err(PolicyError::Syntax {
-                    path: shown,
-                    source: Box::new(source),
-                });
+                return Err(PolicyError::Syntax { path: shown, source: Box::new(source) });
             }
         };
-        rules
-            .check()
-            .map_err(|what| PolicyError::Value { path: shown, what })?;
-        Ok(Self {
-            rules,
-            digest: Digest::of(text.as_bytes()),
-            file,
-        })
+        rules.check().map_err(|what| PolicyError::Value { path: shown, what })?;
+        Ok(Self { rules, digest: Digest::of(text.as_bytes()), file })
     }
 }
 
@@ -355,21 +291,12 @@ impl Rules {
             ("allowed_collectors", self.allowed_collectors.as_ref()),
             ("denied_collectors", Some(&self.denied_collectors)),
         ] {
-            let unknown = names
-                .into_iter()
-                .flatten()
-                .find(|name| !COLLECTORS.contains(&name.as_str()));
+            let unknown = names.into_iter().flatten().find(|name| !COLLECTORS.contains(&name.as_str()));
             if let Some(name) = unknown {
-                return Err(format!(
-                    "{list} names `{name}`; known are {}",
-                    COLLECTORS.join(", ")
-                ));
+                return Err(format!("{list} names `{name}`; known are {}", COLLECTORS.join(", ")));
             }
         }
-        for (list, globs) in [
-            ("paths.allow", &self.paths.allow),
-            ("paths.deny", &self.paths.deny),
-        ] {
+        for (list, globs) in [("paths.allow", &self.paths.allow), ("paths.deny", &self.paths.deny)] {
             if globs.len() > GLOBS_MAX {
                 return Err(format!("{list} has {} globs; at most {GLOBS_MAX}", globs.len()));
             }
@@ -401,9 +328,7 @@ impl Rules {
         }
         if usize::try_from(self.cosigners.quorum).is_ok_and(|quorum| quorum > self.cosigners.keys.len()) {
             let (quorum, keys) = (self.cosigners.quorum, self.cosigners.keys.len());
-            return Err(format!(
-                "cosigners.quorum is {quorum}, but cosigners.keys has {keys}"
-            ));
+            return Err(format!("cosigners.quorum is {quorum}, but cosigners.keys has {keys}"));
         }
         Ok(())
     }
@@ -479,10 +404,7 @@ mod tests {
             ("min_approvals = -1", "invalid value"),
             ("pause = true\npause = false", "duplicate key"),
             ("denied_collectors = [\"procesess\"]", "known are host"),
-            (
-                "allowed_collectors = [\"fils\"]",
-                "allowed_collectors names `fils`",
-            ),
+            ("allowed_collectors = [\"fils\"]", "allowed_collectors names `fils`"),
             ("[paths]\ndeny = [\"home/**\"]", "not an absolute path"),
             ("[paths]\ndeny = [\"/home/[\"]", "paths.deny"),
             ("[limits]\nitems = 0", "pause = true"),
@@ -509,32 +431,18 @@ mod tests {
         assert!(rules.pause && !rules.allow_sensitive && rules.min_approvals == 2);
         assert!(rules.denied_collectors.contains("journal"));
         assert_eq!(rules.paths.deny, ["/etc/ssl/private/**"]);
-        let limits = Limits {
-            wall_s: 1,
-            stored_bytes: 2,
-            plain_bytes: 3,
-            item_bytes: 4,
-            items: 5,
-            cpu_pct: 6,
-        };
+        let limits =
+            Limits { wall_s: 1, stored_bytes: 2, plain_bytes: 3, item_bytes: 4, items: 5, cpu_pct: 6 };
         assert_eq!(rules.limits, limits);
-        assert_eq!(
-            rules.cosigners,
-            Cosigners {
-                quorum: 1,
-                keys: vec!["a".to_owned()]
-            }
-        );
+        assert_eq!(rules.cosigners, Cosigners { quorum: 1, keys: vec!["a".to_owned()] });
         assert_eq!(policy.digest, Digest::of(text.as_bytes()));
     }
 
     #[test]
     fn what_an_order_names_must_lie_within_what_is_allowed() {
-        let policy = Policy::parse(
-            "[paths]\nallow = [\"/etc/**\", \"/var/log/*.log\", \"/srv/one\"]\n",
-            None,
-        )
-        .unwrap();
+        let policy =
+            Policy::parse("[paths]\nallow = [\"/etc/**\", \"/var/log/*.log\", \"/srv/one\"]\n", None)
+                .unwrap();
         for (glob, is_within) in [
             ("/etc/passwd", true),
             ("/etc", true),
@@ -551,13 +459,7 @@ mod tests {
             ("/etcetera/x", false),
         ] {
             assert_eq!(policy.outside(&order(glob)).is_none(), is_within, "{glob}");
-            assert!(
-                Policy::parse(BUILT_IN, None)
-                    .unwrap()
-                    .outside(&order(glob))
-                    .is_none(),
-                "{glob}"
-            );
+            assert!(Policy::parse(BUILT_IN, None).unwrap().outside(&order(glob)).is_none(), "{glob}");
         }
     }
 
@@ -565,11 +467,7 @@ mod tests {
     fn only_allowed_collectors_run_and_denied_ones_never() {
         let objection = |text: &str| Policy::parse(text, None).unwrap().objection(&order("/etc"), 0);
         assert_eq!(objection("allowed_collectors = [\"files\"]"), None);
-        assert!(
-            objection("allowed_collectors = [\"host\"]")
-                .unwrap()
-                .contains("not among those")
-        );
+        assert!(objection("allowed_collectors = [\"host\"]").unwrap().contains("not among those"));
         assert!(objection("allowed_collectors = []").is_some());
         let both = "allowed_collectors = [\"files\"]\ndenied_collectors = [\"files\"]";
         assert!(objection(both).unwrap().contains("denies"));
@@ -601,9 +499,6 @@ mod tests {
             fs_err::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(Policy::load(Some(&path)).is_ok(), trusted, "{mode:o}");
         }
-        assert!(matches!(
-            Policy::load(Some(&dir.path().join("none"))),
-            Err(PolicyError::Read { .. })
-        ));
+        assert!(matches!(Policy::load(Some(&dir.path().join("none"))), Err(PolicyError::Read { .. })));
     }
 }

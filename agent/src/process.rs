@@ -47,9 +47,7 @@ pub fn socket() -> io::Result<OwnedFd> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     match rustix::net::sockopt::socket_type(&socket) {
         Ok(rustix::net::SocketType::SEQPACKET) => Ok(socket),
-        _ => Err(io::Error::other(
-            "this is not a command: the agent starts it by itself",
-        )),
+        _ => Err(io::Error::other("this is not a command: the agent starts it by itself")),
     }
 }
 
@@ -64,13 +62,6 @@ pub fn run_reader(socket: &OwnedFd) -> Result<(), ReaderProcessError> {
     let [root, proc, sealer, check, status, state]: [OwnedFd; 6] =
         descriptors.try_into().or(Err(ReaderProcessError::Descriptors))?;
     let params: Params = serde_json::from_slice(&start.params)?;
-    let handles = Handles {
-        root,
-        proc,
-        sealer,
-        check,
-        status: Some(status),
-        state: vec![state],
-    };
+    let handles = Handles { root, proc, sealer, check, status: Some(status), state: vec![state] };
     Ok(reader::run(&params, handles, &SystemClock)?)
 }

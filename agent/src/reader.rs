@@ -165,10 +165,7 @@ impl Reader<'_> {
     fn run_plan(&mut self, steps: &[Step], status: Option<&OwnedFd>) -> Flow {
         for (position, step) in steps.iter().enumerate() {
             let step_number = u32::try_from(position).unwrap_or(u32::MAX);
-            let begin = Message::StepBegin {
-                step: step_number,
-                collector: step.collector().to_owned(),
-            };
+            let begin = Message::StepBegin { step: step_number, collector: step.collector().to_owned() };
             self.outbox.send(&begin)?;
             if position == 0 {
                 self.limitations.extend(self.matcher.limitation());
@@ -184,11 +181,7 @@ impl Reader<'_> {
     /// Tells the warden; a full pipe is its loss, never a wait.
     fn tell(&self, step: usize, status: Option<&OwnedFd>) {
         let Some(status) = status else { return };
-        let line = Status {
-            step,
-            items: self.outbox.items(),
-            stuck: self.pseudo.stuck().to_vec(),
-        };
+        let line = Status { step, items: self.outbox.items(), stuck: self.pseudo.stuck().to_vec() };
         if let Ok(mut line) = serde_json::to_vec(&line) {
             line.push(b'\n');
             rustix::io::write(status, &line).ok();
@@ -271,10 +264,8 @@ impl Reader<'_> {
             Ok(found) => {
                 seen.xattrs = found.pairs;
                 if found.left_out > 0 {
-                    seen.note = Some(format!(
-                        "{} extended attributes are left out: size or access",
-                        found.left_out
-                    ));
+                    seen.note =
+                        Some(format!("{} extended attributes are left out: size or access", found.left_out));
                 }
             }
             // A file system may refuse to list what it keeps; the object itself is not the worse for it.
@@ -338,9 +329,7 @@ impl Reader<'_> {
                 }
                 Ok(false)
             }
-            Err(error) => self
-                .record_failure(path, Kind::Other, error, None)
-                .map(|()| false),
+            Err(error) => self.record_failure(path, Kind::Other, error, None).map(|()| false),
         }
     }
 
@@ -379,30 +368,21 @@ impl Reader<'_> {
         self.outbox.send(&Message::DataBegin { seen: Box::new(seen) })?;
         let Self { outbox, pseudo, .. } = self;
         let end = pseudo.read(file.as_fd(), PSEUDO_BYTES_MAX, PSEUDO_DEADLINE, |piece| {
-            piece
-                .chunks(DATA_BYTES_MAX)
-                .try_for_each(|piece| outbox.data(piece))
+            piece.chunks(DATA_BYTES_MAX).try_for_each(|piece| outbox.data(piece))
         })?;
         let (outcome, error, note) = match end {
             End::Whole => (Outcome::Ok, None, None),
             End::Cut => (Outcome::SkippedLimit, None, Some("cut at 64 MiB".to_owned())),
-            End::Timeout => (
-                Outcome::Timeout,
-                None,
-                Some("the kernel did not answer the read in time".to_owned()),
-            ),
+            End::Timeout => {
+                (Outcome::Timeout, None, Some("the kernel did not answer the read in time".to_owned()))
+            }
             End::Failed(errno) => {
                 let error = CallError { op: "read", errno };
                 (error.outcome(), Some(error.item_error()), None)
             }
         };
         let is_whole = outcome.is_ok();
-        self.outbox.send(&Message::DataEnd {
-            outcome,
-            error,
-            note,
-            after: None,
-        })?;
+        self.outbox.send(&Message::DataEnd { outcome, error, note, after: None })?;
         Ok(is_whole)
     }
 
@@ -416,15 +396,8 @@ impl Reader<'_> {
     ) -> Flow {
         let seen = self.seen(name.as_bytes(), Kind::Stream);
         self.outbox.send(&Message::DataBegin { seen: Box::new(seen) })?;
-        bytes
-            .chunks(DATA_BYTES_MAX)
-            .try_for_each(|piece| self.outbox.data(piece))?;
-        self.outbox.send(&Message::DataEnd {
-            outcome,
-            error: None,
-            note,
-            after: None,
-        })
+        bytes.chunks(DATA_BYTES_MAX).try_for_each(|piece| self.outbox.data(piece))?;
+        self.outbox.send(&Message::DataEnd { outcome, error: None, note, after: None })
     }
 
     /// The mount table, for the engine's choice of file systems.

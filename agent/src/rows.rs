@@ -82,9 +82,7 @@ pub struct Rows {
 
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows")
-            .field("shape", &self.shape)
-            .finish_non_exhaustive()
+        f.debug_struct("Rows").field("shape", &self.shape).finish_non_exhaustive()
     }
 }
 
@@ -102,13 +100,7 @@ impl Rows {
             "mounts" => Box::<mounts::Mounts>::default(),
             _ => return None,
         };
-        Some(Self {
-            decoder,
-            out: Out::default(),
-            path: Vec::new(),
-            shape: None,
-            held: Vec::new(),
-        })
+        Some(Self { decoder, out: Out::default(), path: Vec::new(), shape: None, held: Vec::new() })
     }
 
     /// A source begins.
@@ -125,11 +117,9 @@ impl Rows {
             self.held.extend_from_slice(part);
             if self.held.len() >= PIECE_BYTES_MAX {
                 let cut = match shape {
-                    Shape::Lines => self
-                        .held
-                        .iter()
-                        .rposition(|byte| *byte == b'\n')
-                        .map_or(self.held.len(), |at| at + 1),
+                    Shape::Lines => {
+                        self.held.iter().rposition(|byte| *byte == b'\n').map_or(self.held.len(), |at| at + 1)
+                    }
                     Shape::Records(len) => self.held.len() - self.held.len() % len.max(1),
                 };
                 let rest = self.held.split_off(cut);
@@ -191,9 +181,7 @@ pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Fields between blanks and tabs.
 pub(crate) fn fields(line: &[u8]) -> Vec<&[u8]> {
-    line.split(|byte| byte.is_ascii_whitespace())
-        .filter(|field| !field.is_empty())
-        .collect()
+    line.split(|byte| byte.is_ascii_whitespace()).filter(|field| !field.is_empty()).collect()
 }
 
 /// A decimal number.
@@ -212,10 +200,8 @@ pub(crate) fn of_process(path: &[u8]) -> Option<(i64, &[u8])> {
 pub(crate) fn table(kind: &str, source: &[u8], bytes: &[u8], extra: &Map<String, Value>, out: &mut Out) {
     let mut all = lines(bytes);
     let Some(head) = all.next() else { return };
-    let head: Vec<String> = fields(head)
-        .iter()
-        .map(|name| String::from_utf8_lossy(name).to_lowercase())
-        .collect();
+    let head: Vec<String> =
+        fields(head).iter().map(|name| String::from_utf8_lossy(name).to_lowercase()).collect();
     for line in all {
         let mut row = extra.clone();
         row.insert("row".into(), kind.into());
@@ -238,9 +224,7 @@ pub(crate) fn decode(collector: &str, sources: &[(&str, &[u8])]) -> Vec<Value> {
         rows.end();
     }
     let bytes = rows.finish().unwrap_or_default();
-    lines(&bytes)
-        .map(|line| serde_json::from_slice(line).unwrap())
-        .collect()
+    lines(&bytes).map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
 #[cfg(test)]

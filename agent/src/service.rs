@@ -20,11 +20,7 @@ impl Service {
     #[must_use]
     pub fn new() -> Self {
         let interval = sd_notify::watchdog_enabled().map(|limit| limit / 3);
-        Self {
-            interval,
-            fed: Duration::ZERO,
-            is_ready: false,
-        }
+        Self { interval, fed: Duration::ZERO, is_ready: false }
     }
 
     /// Says once that the agent is up: link stands, connected or waiting for a collector that is away.
@@ -43,10 +39,7 @@ impl Service {
 
     /// Feeds the watchdog when it is due. Call only while all lanes progress.
     pub fn alive(&mut self, boot: Duration) {
-        if self
-            .interval
-            .is_some_and(|interval| boot.saturating_sub(self.fed) >= interval)
-        {
+        if self.interval.is_some_and(|interval| boot.saturating_sub(self.fed) >= interval) {
             self.fed = boot;
             notify(&[NotifyState::Watchdog]);
         }

@@ -60,20 +60,13 @@ pub fn read(dir: &Path, policy: Option<&Path>) -> Result<Status, IdentityStateEr
     let now = Reading::now().wall;
     let pins = &identity.pins;
     let mut warnings = Vec::new();
-    let leaf = identity
-        .credentials
-        .chain
-        .first()
-        .and_then(|leaf| Leaf::parse(leaf).ok());
+    let leaf = identity.credentials.chain.first().and_then(|leaf| Leaf::parse(leaf).ok());
     let certificate_until = leaf.map(|leaf| leaf.not_after);
     if certificate_until.is_none_or(|until| until < now) {
         warnings
             .push("the TLS certificate has ended; the agent renews it by itself within 90 days".to_owned());
     }
-    let roster = identity
-        .roster()
-        .ok()
-        .and_then(|signed| signed.read::<Roster>().ok());
+    let roster = identity.roster().ok().and_then(|signed| signed.read::<Roster>().ok());
     let roster = roster.map(|roster| (roster.version, roster.not_after));
     if roster.is_none_or(|(_, until)| until < now) {
         warnings.push(
@@ -85,16 +78,11 @@ pub fn read(dir: &Path, policy: Option<&Path>) -> Result<Status, IdentityStateEr
             if policy.rules.pause {
                 warnings.push("the policy pauses all collecting".to_owned());
             }
-            let file = policy
-                .file
-                .map_or_else(|| "built in".to_owned(), |file| file.display().to_string());
+            let file = policy.file.map_or_else(|| "built in".to_owned(), |file| file.display().to_string());
             Some((file, policy.digest))
         }
         Err(error) => {
-            warnings.push(format!(
-                "no order is obeyed: {}",
-                crate::warden::judge::chain(&error)
-            ));
+            warnings.push(format!("no order is obeyed: {}", crate::warden::judge::chain(&error)));
             None
         }
     };

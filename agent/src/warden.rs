@@ -149,10 +149,8 @@ struct Warden {
 pub fn run(settings: Settings) -> Result<(), WardenError> {
     let now = Reading::now();
     let keeper = Keeper::open(&settings.state, now)?;
-    let host = Host::read().map_err(|source| WardenError::System {
-        op: "read the agent's own program",
-        source,
-    })?;
+    let host =
+        Host::read().map_err(|source| WardenError::System { op: "read the agent's own program", source })?;
     let mut warden = Warden {
         user: lane::user_named(crate::SERVICE_USER),
         keeper,
@@ -228,11 +226,7 @@ impl Warden {
     /// Writes an event to the endpoint's log.
     fn record(&mut self, event: &str, fields: Fields) -> Result<(), WardenError> {
         let at = self.keeper.clock.time(Reading::now());
-        self.keeper
-            .diary
-            .record(at, event, fields)
-            .map(drop)
-            .map_err(state)
+        self.keeper.diary.record(at, event, fields).map(drop).map_err(state)
     }
 
     /// One round: wait, listen, look at the clock.
@@ -260,16 +254,9 @@ impl Warden {
     fn wait(&self) -> Result<Ready, WardenError> {
         let mut polled = Vec::with_capacity(4);
         let interest = |lane: &Lane| {
-            if lane.has_waiting() {
-                PollFlags::IN | PollFlags::OUT
-            } else {
-                PollFlags::IN
-            }
+            if lane.has_waiting() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN }
         };
-        let link = self
-            .link
-            .as_ref()
-            .map(|lane| PollFd::from_borrowed_fd(lane.as_fd(), interest(lane)));
+        let link = self.link.as_ref().map(|lane| PollFd::from_borrowed_fd(lane.as_fd(), interest(lane)));
         let sealer = self
             .running
             .as_ref()
@@ -286,17 +273,11 @@ impl Warden {
                 Some(kind)
             })
             .collect();
-        let second = Timespec {
-            tv_sec: 1,
-            tv_nsec: 0,
-        };
+        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
         match poll(&mut polled, Some(&second)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => {
-                return Err(WardenError::System {
-                    op: "poll",
-                    source: errno.into(),
-                });
+                return Err(WardenError::System { op: "poll", source: errno.into() });
             }
         }
         let mut ready = Ready::default();
@@ -346,10 +327,7 @@ impl Warden {
 
     fn keep_time(&mut self, now: Reading) -> Result<(), WardenError> {
         self.stuck.retain_mut(|stuck| !stuck.is_gone());
-        let is_overdue = self
-            .running
-            .as_ref()
-            .is_some_and(|running| now.boot > running.deadline);
+        let is_overdue = self.running.as_ref().is_some_and(|running| now.boot > running.deadline);
         if is_overdue {
             self.end_attempt("the deadline passed", attempt::Again::IfAttemptsAllow)?;
         }
@@ -364,17 +342,13 @@ impl Warden {
             self.service.alive(now.boot);
         }
         if self.is_connected {
-            match self
-                .renewals
-                .due(&self.keeper.identity, self.keeper.clock.time(now), now.boot)
-            {
+            match self.renewals.due(&self.keeper.identity, self.keeper.clock.time(now), now.boot) {
                 Ok(Some(renew)) => self.say_link(crate::message::to_link::Say::Renew(renew), Vec::new()),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "Cannot ask for a new certificate"),
             }
         } else if let Ok(Some(renew)) =
-            self.renewals
-                .due_expired(&self.keeper.identity, self.keeper.clock.time(now), now.boot)
+            self.renewals.due_expired(&self.keeper.identity, self.keeper.clock.time(now), now.boot)
         {
             self.say_link(crate::message::to_link::Say::Renew(renew), Vec::new());
         }
@@ -432,10 +406,7 @@ impl Warden {
             let Some(running) = self.running.as_mut() else {
                 return Ok(());
             };
-            let received = running
-                .sealer
-                .flush()
-                .and_then(|()| running.sealer.receive::<FromSealer>());
+            let received = running.sealer.flush().and_then(|()| running.sealer.receive::<FromSealer>());
             match received {
                 Ok(Some((message, descriptors))) => match message.say {
                     Some(from_sealer::Say::Ready(_) | from_sealer::Say::Alive(_)) | None => {}
@@ -471,10 +442,7 @@ impl Warden {
         let Some(reader) = running.reader.as_mut() else {
             return;
         };
-        let is_over = match reader
-            .flush()
-            .and_then(|()| reader.receive::<crate::message::Empty>())
-        {
+        let is_over = match reader.flush().and_then(|()| reader.receive::<crate::message::Empty>()) {
             Ok(None) => false,
             Ok(Some(_)) | Err(_) => true,
         };

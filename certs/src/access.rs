@@ -66,128 +66,47 @@ pub const TABLE: &[(&str, Callers)] = &[
     ("/exhibit.v1.MirrorService/Wanted", Callers::Mirrors),
     ("/exhibit.v1.MirrorService/Offer", Callers::Mirrors),
     ("/exhibit.v1.MirrorService/Disposed", Callers::Mirrors),
-    (
-        "/exhibit.v1.IncidentService/OpenIncident",
-        Callers::Persons(&[RESPONDER]),
-    ),
+    ("/exhibit.v1.IncidentService/OpenIncident", Callers::Persons(&[RESPONDER])),
     // Notes by analysts, holds and retention by approvers, endpoint.retired by endpoint admins; which act needs which role: docs/spec/ledger.md.
     (
         "/exhibit.v1.IncidentService/RecordAct",
         Callers::Persons(&[RESPONDER, APPROVER, ANALYST, ENDPOINT_ADMIN]),
     ),
-    (
-        "/exhibit.v1.IncidentService/ListIncidents",
-        Callers::Persons(READS_ORDERS),
-    ),
-    (
-        "/exhibit.v1.IncidentService/ShowIncident",
-        Callers::Persons(READS_ORDERS),
-    ),
-    (
-        "/exhibit.v1.IncidentService/NextIncidentId",
-        Callers::Persons(&[RESPONDER]),
-    ),
-    (
-        "/exhibit.v1.IncidentService/PlanDisposition",
-        Callers::Persons(&[RESPONDER, APPROVER]),
-    ),
-    (
-        "/exhibit.v1.IncidentService/ShowDisposition",
-        Callers::Persons(READS_LEDGER),
-    ),
-    (
-        "/exhibit.v1.OrderService/IssueOrder",
-        Callers::Persons(&[RESPONDER]),
-    ),
-    (
-        "/exhibit.v1.OrderService/ApproveOrder",
-        Callers::Persons(&[APPROVER]),
-    ),
-    (
-        "/exhibit.v1.OrderService/ListOrders",
-        Callers::Persons(READS_ORDERS),
-    ),
-    (
-        "/exhibit.v1.OrderService/ShowOrder",
-        Callers::Persons(READS_ORDERS),
-    ),
-    (
-        "/exhibit.v1.OrderService/WatchOrder",
-        Callers::Persons(READS_ORDERS),
-    ),
-    (
-        "/exhibit.v1.EvidenceService/ListCollections",
-        Callers::Persons(READS_EVIDENCE),
-    ),
-    (
-        "/exhibit.v1.EvidenceService/ShowCollection",
-        Callers::Persons(READS_EVIDENCE),
-    ),
-    (
-        "/exhibit.v1.EvidenceService/ListItems",
-        Callers::Persons(READS_EVIDENCE),
-    ),
-    (
-        "/exhibit.v1.EvidenceService/ReadItem",
-        Callers::Persons(READS_EVIDENCE),
-    ),
-    (
-        "/exhibit.v1.EvidenceService/ReadObject",
-        Callers::Persons(READS_EVIDENCE),
-    ),
-    (
-        "/exhibit.v1.EndpointService/RegisterToken",
-        Callers::Persons(&[ENDPOINT_ADMIN]),
-    ),
+    ("/exhibit.v1.IncidentService/ListIncidents", Callers::Persons(READS_ORDERS)),
+    ("/exhibit.v1.IncidentService/ShowIncident", Callers::Persons(READS_ORDERS)),
+    ("/exhibit.v1.IncidentService/NextIncidentId", Callers::Persons(&[RESPONDER])),
+    ("/exhibit.v1.IncidentService/PlanDisposition", Callers::Persons(&[RESPONDER, APPROVER])),
+    ("/exhibit.v1.IncidentService/ShowDisposition", Callers::Persons(READS_LEDGER)),
+    ("/exhibit.v1.OrderService/IssueOrder", Callers::Persons(&[RESPONDER])),
+    ("/exhibit.v1.OrderService/ApproveOrder", Callers::Persons(&[APPROVER])),
+    ("/exhibit.v1.OrderService/ListOrders", Callers::Persons(READS_ORDERS)),
+    ("/exhibit.v1.OrderService/ShowOrder", Callers::Persons(READS_ORDERS)),
+    ("/exhibit.v1.OrderService/WatchOrder", Callers::Persons(READS_ORDERS)),
+    ("/exhibit.v1.EvidenceService/ListCollections", Callers::Persons(READS_EVIDENCE)),
+    ("/exhibit.v1.EvidenceService/ShowCollection", Callers::Persons(READS_EVIDENCE)),
+    ("/exhibit.v1.EvidenceService/ListItems", Callers::Persons(READS_EVIDENCE)),
+    ("/exhibit.v1.EvidenceService/ReadItem", Callers::Persons(READS_EVIDENCE)),
+    ("/exhibit.v1.EvidenceService/ReadObject", Callers::Persons(READS_EVIDENCE)),
+    ("/exhibit.v1.EndpointService/RegisterToken", Callers::Persons(&[ENDPOINT_ADMIN])),
     // Responders address endpoints, approvers judge the address, admins look after them.
     (
         "/exhibit.v1.EndpointService/ListEndpoints",
         Callers::Persons(&[RESPONDER, APPROVER, ANALYST, ENDPOINT_ADMIN]),
     ),
-    (
-        "/exhibit.v1.EndpointService/Deployment",
-        Callers::PersonsAndMirrors(EVERY_ROLE),
-    ),
+    ("/exhibit.v1.EndpointService/Deployment", Callers::PersonsAndMirrors(EVERY_ROLE)),
     // Holding a checkpoint of one's own is what keeps the operator honest (I6): nobody is kept from it.
-    (
-        "/exhibit.v1.LedgerService/Checkpoint",
-        Callers::PersonsAndMirrors(EVERY_ROLE),
-    ),
-    (
-        "/exhibit.v1.LedgerService/Consistency",
-        Callers::PersonsAndMirrors(EVERY_ROLE),
-    ),
-    (
-        "/exhibit.v1.LedgerService/Entries",
-        Callers::PersonsAndMirrors(READS_LEDGER),
-    ),
+    ("/exhibit.v1.LedgerService/Checkpoint", Callers::PersonsAndMirrors(EVERY_ROLE)),
+    ("/exhibit.v1.LedgerService/Consistency", Callers::PersonsAndMirrors(EVERY_ROLE)),
+    ("/exhibit.v1.LedgerService/Entries", Callers::PersonsAndMirrors(READS_LEDGER)),
     ("/exhibit.v1.LedgerService/LogKeys", Callers::Persons(EVERY_ROLE)),
-    (
-        "/exhibit.v1.LedgerService/Prove",
-        Callers::PersonsAndMirrors(READS_LEDGER),
-    ),
-    (
-        "/exhibit.v1.LedgerService/Fsck",
-        Callers::Persons(&[RESPONDER, AUDITOR]),
-    ),
+    ("/exhibit.v1.LedgerService/Prove", Callers::PersonsAndMirrors(READS_LEDGER)),
+    ("/exhibit.v1.LedgerService/Fsck", Callers::Persons(&[RESPONDER, AUDITOR])),
     // Keeping stores in order takes and tells nothing of what is in them.
-    (
-        "/exhibit.v1.StoreService/ListStores",
-        Callers::Persons(READS_LEDGER),
-    ),
-    (
-        "/exhibit.v1.StoreService/Scrub",
-        Callers::Persons(&[RESPONDER, AUDITOR]),
-    ),
-    (
-        "/exhibit.v1.StoreService/Repair",
-        Callers::Persons(&[RESPONDER, AUDITOR]),
-    ),
+    ("/exhibit.v1.StoreService/ListStores", Callers::Persons(READS_LEDGER)),
+    ("/exhibit.v1.StoreService/Scrub", Callers::Persons(&[RESPONDER, AUDITOR])),
+    ("/exhibit.v1.StoreService/Repair", Callers::Persons(&[RESPONDER, AUDITOR])),
     ("/exhibit.v1.BundleService/Export", Callers::Persons(&[RESPONDER])),
-    (
-        "/exhibit.v1.BundleService/RecordExport",
-        Callers::Persons(&[RESPONDER]),
-    ),
+    ("/exhibit.v1.BundleService/RecordExport", Callers::Persons(&[RESPONDER])),
 ];
 
 /// Who calls.
@@ -227,11 +146,7 @@ const READS_TILES: &str = "/exhibit.v1.LedgerService/Entries";
 /// Looks up the table.
 #[must_use]
 pub fn allowed(method: &str, who: Who<'_>) -> Decision {
-    let method = if method.starts_with(TILES) {
-        READS_TILES
-    } else {
-        method
-    };
+    let method = if method.starts_with(TILES) { READS_TILES } else { method };
     let Some((_, callers)) = TABLE.iter().find(|(path, _)| *path == method) else {
         return Decision::NoSuchMethod;
     };
@@ -278,10 +193,7 @@ impl<S> Layer<S> for AccessLayer {
     type Service = Access<S>;
 
     fn layer(&self, inner: S) -> Access<S> {
-        Access {
-            inner,
-            roles: Arc::clone(&self.roles),
-        }
+        Access { inner, roles: Arc::clone(&self.roles) }
     }
 }
 
@@ -320,10 +232,9 @@ impl<S> Access<S> {
                 return Err(tonic::Status::unimplemented("this collector has no such method"));
             }
             Decision::Kind => "this method is not for this kind of caller".to_owned(),
-            Decision::Role(roles) => format!(
-                "needs role {}; ask an administrator of the roster",
-                roles.join(" or ")
-            ),
+            Decision::Role(roles) => {
+                format!("needs role {}; ask an administrator of the roster", roles.join(" or "))
+            }
         };
         let caller = subject.map(|subject| subject.actor().to_string());
         tracing::warn!(method, caller, address = %peer.address, "Call refused: {text}");
@@ -430,11 +341,9 @@ mod tests {
     fn no_role_opens_what_the_roster_text_does_not_give_it() {
         let may = |role: &str| -> Vec<&str> {
             let held = [role.to_owned()];
-            let may = TABLE
-                .iter()
-                .filter(|(method, _)| allowed(method, Who::Person(&held)) == Decision::Allowed);
-            may.map(|(method, _)| method.rsplit('/').next().unwrap())
-                .collect()
+            let may =
+                TABLE.iter().filter(|(method, _)| allowed(method, Who::Person(&held)) == Decision::Allowed);
+            may.map(|(method, _)| method.rsplit('/').next().unwrap()).collect()
         };
         assert_eq!(
             may(AUDITOR),
@@ -483,12 +392,7 @@ mod tests {
             );
             assert!(!opens(Who::Collector) && !opens(Who::Person(&[])), "{method}");
         }
-        for method in [
-            "",
-            "/",
-            "/exhibit.v1.AgentService/attend",
-            "/exhibit.v1.AgentService/Attend/",
-        ] {
+        for method in ["", "/", "/exhibit.v1.AgentService/attend", "/exhibit.v1.AgentService/Attend/"] {
             assert_eq!(allowed(method, Who::Endpoint), Decision::NoSuchMethod);
         }
     }
@@ -499,16 +403,10 @@ mod tests {
         for path in ["/ledger/checkpoint", "/ledger/tile/0/000"] {
             assert_eq!(allowed(path, Who::Mirror), allowed(READS_TILES, Who::Mirror));
             assert_eq!(allowed(path, Who::Person(&held(AUDITOR))), Decision::Allowed);
-            assert_ne!(
-                allowed(path, Who::Person(&held(ENDPOINT_ADMIN))),
-                Decision::Allowed
-            );
+            assert_ne!(allowed(path, Who::Person(&held(ENDPOINT_ADMIN))), Decision::Allowed);
             assert_eq!(allowed(path, Who::Endpoint), Decision::Kind);
             assert_eq!(allowed(path, Who::Anonymous), Decision::Kind);
         }
-        assert_eq!(
-            allowed("/ledgers/checkpoint", Who::Mirror),
-            Decision::NoSuchMethod
-        );
+        assert_eq!(allowed("/ledgers/checkpoint", Who::Mirror), Decision::NoSuchMethod);
     }
 }

@@ -41,9 +41,7 @@ pub const PERSON_LIFE: Duration = Duration::from_secs(12 * 3600);
 const BACKDATE: Duration = Duration::from_secs(3600);
 
 /// SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 section 4), up to the key.
-const SPKI_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// The authority of one deployment.
 pub struct Authority {
@@ -115,27 +113,16 @@ impl Authority {
         let not_after = now.checked_add(AUTHORITY_LIFE).unwrap_or(Time::MAX);
         let mut params = params(now.checked_sub(BACKDATE).unwrap_or(Time::EPOCH), not_after)?;
         params.serial_number = Some(SerialNumber::from_slice(&serial()?.0));
-        params
-            .distinguished_name
-            .push(DnType::CommonName, common_name(&deployment));
+        params.distinguished_name.push(DnType::CommonName, common_name(&deployment));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key.key_pair()?)?.der().clone();
-        Ok(Self {
-            deployment,
-            certificate,
-            key,
-            not_after,
-        })
+        Ok(Self { deployment, certificate, key, not_after })
     }
 
     /// Writes key and certificate to a new file (0600).
     pub fn save(&self, path: &Path) -> Result<(), AuthorityError> {
-        Ok(Credentials::write_new(
-            path,
-            &self.key,
-            std::slice::from_ref(&self.certificate),
-        )?)
+        Ok(Credentials::write_new(path, &self.key, std::slice::from_ref(&self.certificate))?)
     }
 
     /// Reads what [`Authority::save`] wrote.
@@ -150,12 +137,7 @@ impl Authority {
             .or(Err(foreign(&deployment, "not exactly one certificate")))?;
         let not_after = check(&certificate, &deployment, &credentials.key)
             .map_err(|cause| foreign(&deployment, cause))?;
-        Ok(Self {
-            deployment,
-            certificate,
-            key: credentials.key,
-            not_after,
-        })
+        Ok(Self { deployment, certificate, key: credentials.key, not_after })
     }
 
     /// Whose authority it is.
@@ -194,10 +176,7 @@ impl Authority {
             return Err(AuthorityError::SecurityKey);
         }
         if now >= self.not_after {
-            return Err(AuthorityError::Ended {
-                from: now,
-                end: self.not_after,
-            });
+            return Err(AuthorityError::Ended { from: now, end: self.not_after });
         }
         let not_after = whole_second(now.checked_add(life).unwrap_or(Time::MAX).min(self.not_after));
         let serial = serial()?;
@@ -207,15 +186,11 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         // For people who look at it with other tools; nothing of ours reads the subject.
-        params
-            .distinguished_name
-            .push(DnType::CommonName, identity.subject.id());
+        params.distinguished_name.push(DnType::CommonName, identity.subject.id());
         params.subject_alt_names = vec![SanType::URI(identity.to_string().try_into()?)];
         match identity.subject.kind() {
             Kind::Collector => {
-                params
-                    .subject_alt_names
-                    .push(SanType::DnsName(COLLECTOR_NAME.try_into()?));
+                params.subject_alt_names.push(SanType::DnsName(COLLECTOR_NAME.try_into()?));
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
             }
             Kind::Endpoint | Kind::Mirror | Kind::Person => {
@@ -226,11 +201,7 @@ impl Authority {
         spki.extend_from_slice(key.point());
         let issuer: Issuer<'_, KeyPair> = Issuer::from_ca_cert_der(&self.certificate, self.key.key_pair()?)?;
         let certificate = params.signed_by(&SubjectPublicKeyInfo::from_der(&spki)?, &issuer)?;
-        Ok(Issued {
-            certificate: certificate.der().to_vec(),
-            serial,
-            not_after,
-        })
+        Ok(Issued { certificate: certificate.der().to_vec(), serial, not_after })
     }
 
     /// The chain that a peer shows: `issued`, then the authority.
@@ -247,10 +218,7 @@ fn common_name(deployment: &DeploymentId) -> String {
 fn params(not_before: Time, not_after: Time) -> Result<CertificateParams, AuthorityError> {
     let at = |time: Time| {
         let seconds = i64::try_from(time.unix_seconds()).unwrap_or(i64::MAX);
-        let ended = AuthorityError::Ended {
-            from: not_before,
-            end: not_after,
-        };
+        let ended = AuthorityError::Ended { from: not_before, end: not_after };
         Ok::<_, AuthorityError>(ASN1Time::from_timestamp(seconds).or(Err(ended))?.to_datetime())
     };
     let mut params = CertificateParams::default();
@@ -262,8 +230,7 @@ fn params(not_before: Time, not_after: Time) -> Result<CertificateParams, Author
 
 /// Certificates count seconds; what we report must be what they say.
 fn whole_second(time: Time) -> Time {
-    time.checked_sub(Duration::from_millis(time.unix_ms() % 1000))
-        .unwrap_or(time)
+    time.checked_sub(Duration::from_millis(time.unix_ms() % 1000)).unwrap_or(time)
 }
 
 fn serial() -> Result<Serial, RequestError> {
@@ -287,9 +254,7 @@ fn check(der: &CertificateDer<'_>, deployment: &DeploymentId, key: &TlsKey) -> R
         return Err("key and certificate do not belong together");
     }
     let end = u64::try_from(certificate.validity().not_after.timestamp()).ok();
-    end.and_then(|end| end.checked_mul(1000))
-        .and_then(Time::from_unix_ms)
-        .ok_or("its end is out of range")
+    end.and_then(|end| end.checked_mul(1000)).and_then(Time::from_unix_ms).ok_or("its end is out of range")
 }
 
 #[cfg(test)]
@@ -331,16 +296,11 @@ mod tests {
         let authority = authority();
         let key = TlsKey::generate().unwrap().public();
         let ada: Identity = "exhibit://acme/person/ada".parse().unwrap();
-        let late = now()
-            .checked_add(AUTHORITY_LIFE - Duration::from_secs(10))
-            .unwrap();
+        let late = now().checked_add(AUTHORITY_LIFE - Duration::from_secs(10)).unwrap();
         let issued = authority.issue(&key, &ada, PERSON_LIFE, late).unwrap();
         assert!(issued.not_after.since(late) <= Duration::from_secs(10));
         let after = now().checked_add(AUTHORITY_LIFE).unwrap();
-        assert!(matches!(
-            authority.issue(&key, &ada, PERSON_LIFE, after),
-            Err(AuthorityError::Ended { .. })
-        ));
+        assert!(matches!(authority.issue(&key, &ada, PERSON_LIFE, after), Err(AuthorityError::Ended { .. })));
         let foreign = "exhibit://other/person/ada".parse().unwrap();
         assert!(matches!(
             authority.issue(&key, &foreign, PERSON_LIFE, now()),
@@ -354,22 +314,14 @@ mod tests {
         let path = dir.path().join("authority.pem");
         let authority = authority();
         authority.save(&path).unwrap();
-        assert!(
-            authority.save(&path).is_err(),
-            "an authority is never overwritten"
-        );
+        assert!(authority.save(&path).is_err(), "an authority is never overwritten");
         let again = Authority::load(&path, "acme".parse().unwrap()).unwrap();
         assert_eq!(again.fingerprint(), authority.fingerprint());
         let ada = "exhibit://acme/person/ada".parse().unwrap();
-        again
-            .issue(&TlsKey::generate().unwrap().public(), &ada, PERSON_LIFE, now())
-            .unwrap();
+        again.issue(&TlsKey::generate().unwrap().public(), &ada, PERSON_LIFE, now()).unwrap();
         assert!(matches!(
             Authority::load(&path, "other".parse().unwrap()),
-            Err(AuthorityError::Foreign {
-                cause: "it names another deployment",
-                ..
-            })
+            Err(AuthorityError::Foreign { cause: "it names another deployment", .. })
         ));
         let mixed = dir.path().join("mixed.pem");
         Credentials::write_new(
@@ -380,10 +332,7 @@ mod tests {
         .unwrap();
         assert!(matches!(
             Authority::load(&mixed, "acme".parse().unwrap()),
-            Err(AuthorityError::Foreign {
-                cause: "key and certificate do not belong together",
-                ..
-            })
+            Err(AuthorityError::Foreign { cause: "key and certificate do not belong together", .. })
         ));
     }
 
@@ -397,15 +346,7 @@ mod tests {
         let (leaf, ca) = (dir.path().join("leaf.der"), dir.path().join("ca.der"));
         fs_err::write(&leaf, &issued.certificate).unwrap();
         fs_err::write(&ca, authority.certificate()).unwrap();
-        let text = openssl(&[
-            "x509",
-            "-inform",
-            "DER",
-            "-noout",
-            "-text",
-            "-in",
-            leaf.to_str().unwrap(),
-        ]);
+        let text = openssl(&["x509", "-inform", "DER", "-noout", "-text", "-in", leaf.to_str().unwrap()]);
         for expected in [
             "URI:exhibit://acme/collector/c1, DNS:collector.exhibit.invalid",
             "TLS Web Server Authentication",
@@ -416,31 +357,13 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
-        let text = openssl(&[
-            "x509",
-            "-inform",
-            "DER",
-            "-noout",
-            "-text",
-            "-in",
-            ca.to_str().unwrap(),
-        ]);
-        assert!(
-            text.contains("CA:TRUE, pathlen:0") && text.contains("Certificate Sign, CRL Sign"),
-            "{text}"
-        );
+        let text = openssl(&["x509", "-inform", "DER", "-noout", "-text", "-in", ca.to_str().unwrap()]);
+        assert!(text.contains("CA:TRUE, pathlen:0") && text.contains("Certificate Sign, CRL Sign"), "{text}");
     }
 
     fn openssl(args: &[&str]) -> String {
-        let output = std::process::Command::new("openssl")
-            .args(args)
-            .output()
-            .expect("openssl is installed");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = std::process::Command::new("openssl").args(args).output().expect("openssl is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 }

@@ -95,12 +95,7 @@ impl Leaf {
         if spki.algorithm.algorithm.as_bytes() != ED25519_OID {
             return Err(CertificateError::Algorithm);
         }
-        let point = spki
-            .subject_public_key
-            .data
-            .as_ref()
-            .try_into()
-            .or(Err(CertificateError::Algorithm))?;
+        let point = spki.subject_public_key.data.as_ref().try_into().or(Err(CertificateError::Algorithm))?;
         Ok(Self {
             identity: identity(&certificate)?,
             serial: serial(certificate.raw_serial())?,
@@ -113,14 +108,8 @@ impl Leaf {
 }
 
 fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, CertificateError> {
-    let names = certificate
-        .subject_alternative_name()
-        .or(Err(CertificateError::Form))?;
-    let names = names
-        .ok_or(CertificateError::Names)?
-        .value
-        .general_names
-        .as_slice();
+    let names = certificate.subject_alternative_name().or(Err(CertificateError::Form))?;
+    let names = names.ok_or(CertificateError::Names)?.value.general_names.as_slice();
     match names {
         [GeneralName::URI(uri)] => {
             let identity: Identity = uri.parse()?;
@@ -150,21 +139,13 @@ fn serial(raw: &[u8]) -> Result<Serial, CertificateError> {
     }
     let digits = raw.strip_prefix(&[0]).unwrap_or(raw);
     let mut serial = [0; 16];
-    let start = serial
-        .len()
-        .checked_sub(digits.len())
-        .ok_or(CertificateError::Serial)?;
-    serial
-        .get_mut(start..)
-        .ok_or(CertificateError::Serial)?
-        .copy_from_slice(digits);
+    let start = serial.len().checked_sub(digits.len()).ok_or(CertificateError::Serial)?;
+    serial.get_mut(start..).ok_or(CertificateError::Serial)?.copy_from_slice(digits);
     Ok(Serial(serial))
 }
 
 fn time(seconds: i64) -> Result<Time, CertificateError> {
-    let ms = u64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| seconds.checked_mul(1000));
+    let ms = u64::try_from(seconds).ok().and_then(|seconds| seconds.checked_mul(1000));
     ms.and_then(Time::from_unix_ms).ok_or(CertificateError::Validity)
 }
 

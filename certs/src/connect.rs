@@ -49,31 +49,21 @@ pub enum Refusal {
 
 /// Connects to a collector at `host:port`. The channel reconnects by itself when a call finds it broken.
 pub async fn connect(address: &str, config: Arc<ClientConfig>) -> Result<Channel, ConnectError> {
-    let failed = |source| ConnectError::Transport {
-        address: address.to_owned(),
-        source,
-    };
+    let failed = |source| ConnectError::Transport { address: address.to_owned(), source };
     let endpoint = endpoint().map_err(failed)?;
-    endpoint
-        .connect_with_connector(connector(address, config))
-        .await
-        .map_err(failed)
+    endpoint.connect_with_connector(connector(address, config)).await.map_err(failed)
 }
 
 /// Like [`connect`], but dials at the first call.
 pub fn connect_lazy(address: &str, config: Arc<ClientConfig>) -> Result<Channel, ConnectError> {
-    let endpoint = endpoint().map_err(|source| ConnectError::Transport {
-        address: address.to_owned(),
-        source,
-    })?;
+    let endpoint =
+        endpoint().map_err(|source| ConnectError::Transport { address: address.to_owned(), source })?;
     Ok(endpoint.connect_with_connector_lazy(connector(address, config)))
 }
 
 fn endpoint() -> Result<Endpoint, tonic::transport::Error> {
     // TLS is the connector's: tonic refuses `https` without a configuration of its own.
-    Ok(proto::limits::client(Endpoint::from_shared(format!(
-        "http://{COLLECTOR_NAME}"
-    ))?))
+    Ok(proto::limits::client(Endpoint::from_shared(format!("http://{COLLECTOR_NAME}"))?))
 }
 
 fn connector(
@@ -107,20 +97,14 @@ async fn dial(address: &str, config: Arc<ClientConfig>) -> io::Result<Stream> {
         // the reason would be lost inside the first call. Reads beyond the small buffer bypass it.
         let mut stream = BufReader::with_capacity(64, stream);
         if stream.fill_buf().await?.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the collector closed the connection",
-            ));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the collector closed the connection"));
         }
         Ok(stream)
     };
     // tonic's own limit does not cover reconnects.
     match tokio::time::timeout(proto::limits::CONNECT_TIMEOUT, dial).await {
         Ok(stream) => stream,
-        Err(_elapsed) => Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "no TLS connection in time",
-        )),
+        Err(_elapsed) => Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS connection in time")),
     }
 }
 

@@ -68,10 +68,7 @@ pub struct Peer {
 
 /// Who sent a request. `None` on the enrolment listener, and on connections that are not ours.
 pub fn peer<T>(request: &tonic::Request<T>) -> Option<Arc<PeerInfo>> {
-    request
-        .extensions()
-        .get::<Peer>()
-        .and_then(|peer| peer.info.clone())
+    request.extensions().get::<Peer>().and_then(|peer| peer.info.clone())
 }
 
 /// From where a request came, on either listener.
@@ -108,14 +105,8 @@ impl<S> Connection<S> {
         let expiry = expiry.map(|left| Box::pin(tokio::time::sleep(left)));
         Self {
             stream,
-            peer: Peer {
-                address,
-                info: registered.peer.clone(),
-            },
-            ending: Some(Ending {
-                cut: Box::pin(registered.closed.clone().cancelled_owned()),
-                expiry,
-            }),
+            peer: Peer { address, info: registered.peer.clone() },
+            ending: Some(Ending { cut: Box::pin(registered.closed.clone().cancelled_owned()), expiry }),
             _registered: registered,
         }
     }
@@ -123,10 +114,8 @@ impl<S> Connection<S> {
     /// An error once the connection must not be used any more; else wakes the task when that time comes.
     fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         if let Some(ending) = &mut self.ending {
-            let expired = ending
-                .expiry
-                .as_mut()
-                .is_some_and(|expiry| expiry.as_mut().poll(context).is_ready());
+            let expired =
+                ending.expiry.as_mut().is_some_and(|expiry| expiry.as_mut().poll(context).is_ready());
             if !expired && ending.cut.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }

@@ -92,9 +92,7 @@ impl Credentials {
     /// Reads a file that [`Credentials::write_new`] or [`Credentials::replace`] wrote.
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
         let text = read_private(path)?;
-        let content = || IdentityError::Content {
-            path: path.to_owned(),
-        };
+        let content = || IdentityError::Content { path: path.to_owned() };
         let mut input = text.as_slice();
         let mut key = None;
         let mut chain = Vec::new();
@@ -103,10 +101,7 @@ impl Credentials {
             match kind {
                 SectionKind::PrivateKey if key.is_none() && chain.is_empty() => {
                     let read = TlsKey::from_pkcs8(&der);
-                    key = Some(read.map_err(|source| IdentityError::Key {
-                        path: path.to_owned(),
-                        source,
-                    })?);
+                    key = Some(read.map_err(|source| IdentityError::Key { path: path.to_owned(), source })?);
                 }
                 SectionKind::Certificate if key.is_some() && chain.len() < CHAIN_MAX => {
                     chain.push(CertificateDer::from(der.to_vec()));
@@ -114,10 +109,7 @@ impl Credentials {
                 _ => return Err(content()),
             }
         }
-        Ok(Self {
-            key: key.ok_or_else(content)?,
-            chain,
-        })
+        Ok(Self { key: key.ok_or_else(content)?, chain })
     }
 
     /// Writes a new file, durably; refuses where one is.
@@ -177,29 +169,18 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
     // Of the open file, not of the name: what is checked is what is read.
     let metadata = file.metadata().map_err(io("stat", path))?;
     if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
-        return Err(IdentityError::Kind {
-            path: path.to_owned(),
-        });
+        return Err(IdentityError::Kind { path: path.to_owned() });
     }
     let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner != user && owner != 0 {
-        return Err(IdentityError::Owner {
-            path: path.to_owned(),
-            owner,
-            user,
-        });
+        return Err(IdentityError::Owner { path: path.to_owned(), owner, user });
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(IdentityError::Mode {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(IdentityError::Mode { path: path.to_owned(), mode });
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 << 10));
-    file.take(FILE_BYTES_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(io("read", path))?;
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(io("read", path))?;
     Ok(bytes)
 }
 
@@ -224,11 +205,7 @@ fn sync_directory(path: &Path) -> Result<(), IdentityError> {
 }
 
 fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> IdentityError + 'a {
-    move |source| IdentityError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
+    move |source| IdentityError::Io { action, path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -290,16 +267,10 @@ mod tests {
         Credentials::load(&path).unwrap();
         let link = dir.path().join("link.pem");
         fs_err::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(
-            Credentials::load(&link),
-            Err(IdentityError::Io { action: "open", .. })
-        ));
+        assert!(matches!(Credentials::load(&link), Err(IdentityError::Io { action: "open", .. })));
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
-            assert!(matches!(
-                Credentials::load(&path),
-                Err(IdentityError::Owner { owner: 4242, .. })
-            ));
+            assert!(matches!(Credentials::load(&path), Err(IdentityError::Owner { owner: 4242, .. })));
         }
     }
 
@@ -310,10 +281,7 @@ mod tests {
         let path = dir.path().join("tls.pem");
         Credentials::write_new(&path, &key, &chain(1)).unwrap();
         let good = fs_err::read_to_string(&path).unwrap();
-        let certificate = good
-            .split_inclusive("-----END PRIVATE KEY-----\n")
-            .nth(1)
-            .unwrap();
+        let certificate = good.split_inclusive("-----END PRIVATE KEY-----\n").nth(1).unwrap();
         let cases = [
             String::new(),
             certificate.to_owned(),

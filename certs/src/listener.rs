@@ -85,10 +85,7 @@ impl Settings {
             handshake_timeout: Duration::from_secs(30),
             handshakes_max: 256,
             handshakes_per_address: 32,
-            rate: Some(Rate {
-                burst: 60,
-                every: Duration::from_secs(1),
-            }),
+            rate: Some(Rate { burst: 60, every: Duration::from_secs(1) }),
             // A login's challenge holds for one minute.
             life: Some(Duration::from_secs(120)),
             backlog: 1024,
@@ -112,27 +109,14 @@ impl Listener {
         settings: Settings,
         registry: Arc<Registry>,
     ) -> io::Result<Self> {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(settings.backlog)?;
         let local = listener.local_addr()?;
         let (sender, ready) = mpsc::channel(READY_MAX);
-        let shared = Arc::new(Shared {
-            tls,
-            settings,
-            registry,
-            busy: Mutex::default(),
-        });
-        Ok(Self {
-            local,
-            ready,
-            accepting: tokio::spawn(accept(listener, shared, sender)),
-        })
+        let shared = Arc::new(Shared { tls, settings, registry, busy: Mutex::default() });
+        Ok(Self { local, ready, accepting: tokio::spawn(accept(listener, shared, sender)) })
     }
 
     /// Where it listens; says which port the system chose for port 0.
@@ -196,10 +180,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, ready: mpsc::Sender<
             }
         };
         while handshakes.try_join_next().is_some() {}
-        if limiter
-            .as_mut()
-            .is_some_and(|limiter| !limiter.take(address.ip(), Instant::now()))
-        {
+        if limiter.as_mut().is_some_and(|limiter| !limiter.take(address.ip(), Instant::now())) {
             tracing::debug!(%address, "Connection dropped: address over its rate");
             continue;
         }
@@ -207,13 +188,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, ready: mpsc::Sender<
             tracing::debug!(%address, "Connection dropped: address over its handshakes");
             continue;
         };
-        handshakes.spawn(establish(
-            stream,
-            address,
-            Arc::clone(&shared),
-            ready.clone(),
-            (slot, place),
-        ));
+        handshakes.spawn(establish(stream, address, Arc::clone(&shared), ready.clone(), (slot, place)));
     }
 }
 
@@ -247,10 +222,7 @@ async fn handshake(
 ) -> Result<Connection, Dropped> {
     stream.set_nodelay(true).map_err(Dropped::Handshake)?;
     let config = Arc::clone(&shared.tls.borrow());
-    let stream = TlsAcceptor::from(config)
-        .accept(stream)
-        .await
-        .map_err(Dropped::Handshake)?;
+    let stream = TlsAcceptor::from(config).accept(stream).await.map_err(Dropped::Handshake)?;
     let (_, session) = stream.get_ref();
     // A client that offers no protocol at all passes the handshake.
     if session.alpn_protocol() != Some(ALPN) {
@@ -258,10 +230,7 @@ async fn handshake(
     }
     let leaf = match shared.settings.clients {
         Clients::Certified => {
-            let leaf = session
-                .peer_certificates()
-                .and_then(<[_]>::first)
-                .ok_or(Dropped::Anonymous)?;
+            let leaf = session.peer_certificates().and_then(<[_]>::first).ok_or(Dropped::Anonymous)?;
             Some(Leaf::parse(leaf)?)
         }
         Clients::Anonymous => None,
@@ -285,10 +254,7 @@ impl Place {
             return None;
         }
         *held += 1;
-        Some(Self {
-            shared: Arc::clone(shared),
-            address,
-        })
+        Some(Self { shared: Arc::clone(shared), address })
     }
 }
 

@@ -123,13 +123,7 @@ impl fmt::Display for Kind {
 
 impl fmt::Display for Identity {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "exhibit://{}/{}/{}",
-            self.deployment,
-            self.subject.kind(),
-            self.subject.id()
-        )?;
+        write!(out, "exhibit://{}/{}/{}", self.deployment, self.subject.kind(), self.subject.id())?;
         match &self.subject {
             Subject::Endpoint { generation, .. } => write!(out, "/{generation}"),
             Subject::Collector(_) | Subject::Mirror(_) | Subject::Person(_) => Ok(()),
@@ -144,22 +138,15 @@ impl FromStr for Identity {
         let rest = text.strip_prefix("exhibit://").ok_or(NameError::Form)?;
         let parts: Vec<&str> = rest.split('/').take(5).collect();
         let (deployment, subject) = match parts.as_slice() {
-            [deployment, "endpoint", id, generation] => (
-                deployment,
-                Subject::Endpoint {
-                    id: id.parse()?,
-                    generation: generation.parse()?,
-                },
-            ),
+            [deployment, "endpoint", id, generation] => {
+                (deployment, Subject::Endpoint { id: id.parse()?, generation: generation.parse()? })
+            }
             [deployment, "collector", id] => (deployment, Subject::Collector(id.parse()?)),
             [deployment, "mirror", id] => (deployment, Subject::Mirror(id.parse()?)),
             [deployment, "person", id] => (deployment, Subject::Person(id.parse()?)),
             _ => return Err(NameError::Form),
         };
-        Ok(Self {
-            deployment: deployment.parse()?,
-            subject,
-        })
+        Ok(Self { deployment: deployment.parse()?, subject })
     }
 }
 
@@ -171,10 +158,7 @@ mod tests {
     fn each_kind_has_one_text() {
         for (text, actor) in [
             ("exhibit://acme/endpoint/web-03/1", "endpoint:web-03#1"),
-            (
-                "exhibit://acme/endpoint/web-03/4294967295",
-                "endpoint:web-03#4294967295",
-            ),
+            ("exhibit://acme/endpoint/web-03/4294967295", "endpoint:web-03#4294967295"),
             ("exhibit://a.b-c/collector/c1", "collector:c1"),
             ("exhibit://acme/mirror/vault.example", "mirror:vault.example"),
             ("exhibit://acme/person/ada", "person:ada"),

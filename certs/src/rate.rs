@@ -30,10 +30,7 @@ pub(crate) struct Limiter {
 
 impl Limiter {
     pub(crate) const fn new(rate: Rate) -> Self {
-        Self {
-            rate,
-            full_at: BTreeMap::new(),
-        }
+        Self { rate, full_at: BTreeMap::new() }
     }
 
     /// Takes one connection from the bucket of `address`; false when it is empty.
@@ -42,11 +39,7 @@ impl Limiter {
         if self.full_at.len() >= ADDRESSES_MAX && !self.full_at.contains_key(&address) {
             self.full_at.retain(|_, full_at| *full_at > now);
             if self.full_at.len() >= ADDRESSES_MAX {
-                let quietest = self
-                    .full_at
-                    .iter()
-                    .min_by_key(|(_, full_at)| **full_at)
-                    .map(|(key, _)| *key);
+                let quietest = self.full_at.iter().min_by_key(|(_, full_at)| **full_at).map(|(key, _)| *key);
                 quietest.and_then(|address| self.full_at.remove(&address));
             }
         }
@@ -77,33 +70,21 @@ mod tests {
 
     #[test]
     fn a_burst_passes_then_one_an_interval_for_each_address() {
-        let mut limiter = Limiter::new(Rate {
-            burst: 3,
-            every: Duration::from_secs(2),
-        });
+        let mut limiter = Limiter::new(Rate { burst: 3, every: Duration::from_secs(2) });
         let (one, two): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(
-            [0; 4].map(|_| limiter.take(one, start)),
-            [true, true, true, false]
-        );
+        assert_eq!([0; 4].map(|_| limiter.take(one, start)), [true, true, true, false]);
         assert!(limiter.take(two, start));
         assert!(!limiter.take(one, at(1)));
         assert!(limiter.take(one, at(2)));
         assert!(!limiter.take(one, at(2)));
-        assert_eq!(
-            [0; 4].map(|_| limiter.take(one, at(60))),
-            [true, true, true, false]
-        );
+        assert_eq!([0; 4].map(|_| limiter.take(one, at(60))), [true, true, true, false]);
     }
 
     #[test]
     fn the_table_never_grows_beyond_its_limit() {
-        let mut limiter = Limiter::new(Rate {
-            burst: 1,
-            every: Duration::from_secs(60),
-        });
+        let mut limiter = Limiter::new(Rate { burst: 1, every: Duration::from_secs(60) });
         let start = Instant::now();
         for number in 0..10_000_u32 {
             assert!(limiter.take(IpAddr::V4(number.into()), start));
@@ -113,10 +94,7 @@ mod tests {
 
     #[test]
     fn one_ipv6_network_is_one_address() {
-        let mut limiter = Limiter::new(Rate {
-            burst: 1,
-            every: Duration::from_secs(60),
-        });
+        let mut limiter = Limiter::new(Rate { burst: 1, every: Duration::from_secs(60) });
         let now = Instant::now();
         assert!(limiter.take("2001:db8::1".parse().unwrap(), now));
         assert!(!limiter.take("2001:db8::ffff:2".parse().unwrap(), now));

@@ -14,9 +14,8 @@ use x509_parser::prelude::FromDer as _;
 use zeroize::Zeroizing;
 
 /// PKCS#8 version 1 around an Ed25519 seed (RFC 8410 section 7), up to the seed.
-const PKCS8_PREFIX: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
+const PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// A TLS key: Ed25519.
 pub struct TlsKey(SigningKey);
@@ -111,10 +110,7 @@ impl TlsKey {
     /// As rcgen takes it.
     pub(crate) fn key_pair(&self) -> Result<KeyPair, RequestError> {
         let der = self.pkcs8();
-        Ok(KeyPair::from_pkcs8_der_and_sign_algo(
-            &PrivatePkcs8KeyDer::from(der.as_slice()),
-            &PKCS_ED25519,
-        )?)
+        Ok(KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(der.as_slice()), &PKCS_ED25519)?)
     }
 }
 
@@ -128,10 +124,7 @@ impl fmt::Debug for TlsKey {
 pub fn public_key(request: &[u8]) -> Result<PublicKey, RequestError> {
     let max = proto::limits::CSR_BYTES_MAX;
     if request.len() > max {
-        return Err(RequestError::Large {
-            len: request.len(),
-            max,
-        });
+        return Err(RequestError::Large { len: request.len(), max });
     }
     let (rest, _) = X509CertificationRequest::from_der(request).or(Err(RequestError::Form))?;
     if !rest.is_empty() {
@@ -146,11 +139,7 @@ pub fn public_key(request: &[u8]) -> Result<PublicKey, RequestError> {
     if params.public_key.algorithm() != &PKCS_ED25519 {
         return Err(RequestError::Algorithm);
     }
-    let point = params
-        .public_key
-        .der_bytes()
-        .try_into()
-        .or(Err(RequestError::Algorithm))?;
+    let point = params.public_key.der_bytes().try_into().or(Err(RequestError::Algorithm))?;
     Ok(PublicKey::from_ed25519(point)?)
 }
 
@@ -187,10 +176,7 @@ mod tests {
         let mut longer = request;
         longer.push(0);
         assert!(matches!(public_key(&longer), Err(RequestError::Form)));
-        assert!(matches!(
-            public_key(&vec![0; 9000]),
-            Err(RequestError::Large { .. })
-        ));
+        assert!(matches!(public_key(&vec![0; 9000]), Err(RequestError::Large { .. })));
     }
 
     #[test]

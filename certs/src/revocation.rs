@@ -74,10 +74,7 @@ impl Registry {
     /// An empty registry that holds at most `connections_max` connections.
     #[must_use]
     pub fn new(connections_max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            connections_max,
-            state: Mutex::default(),
-        })
+        Arc::new(Self { connections_max, state: Mutex::default() })
     }
 
     /// Takes access away, now and from now on. Returns how many connections were cut.
@@ -112,11 +109,7 @@ impl Registry {
     /// Who is connected, one element a connection.
     #[must_use]
     pub fn live(&self) -> Vec<Arc<PeerInfo>> {
-        self.state()
-            .live
-            .values()
-            .filter_map(|live| live.peer.clone())
-            .collect()
+        self.state().live.values().filter_map(|live| live.peer.clone()).collect()
     }
 
     /// How many connections there are, those without certificate included.
@@ -155,19 +148,8 @@ impl Registry {
         };
         let number = state.next;
         state.next = number.wrapping_add(1);
-        state.live.insert(
-            number,
-            Live {
-                peer: peer.clone(),
-                closed: closed.clone(),
-            },
-        );
-        Ok(Registered {
-            registry: Arc::clone(self),
-            number,
-            peer,
-            closed,
-        })
+        state.live.insert(number, Live { peer: peer.clone(), closed: closed.clone() });
+        Ok(Registered { registry: Arc::clone(self), number, peer, closed })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -177,18 +159,13 @@ impl Registry {
 }
 
 fn cut(state: &State, concerns: impl Fn(&PeerInfo) -> bool) -> usize {
-    let concerned = state
-        .live
-        .values()
-        .filter(|live| live.peer.as_deref().is_some_and(&concerns));
+    let concerned = state.live.values().filter(|live| live.peer.as_deref().is_some_and(&concerns));
     concerned.map(|live| live.closed.cancel()).count()
 }
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Registry")
-            .field("live", &self.count())
-            .finish_non_exhaustive()
+        out.debug_struct("Registry").field("live", &self.count()).finish_non_exhaustive()
     }
 }
 
@@ -237,10 +214,7 @@ mod tests {
         let second = admit(&registry, "exhibit://a/person/ada", 2).unwrap();
         assert_eq!(registry.revoke(Revocation::Serial(Serial([1; 16]))), 1);
         assert!(first.closed.is_cancelled() && !second.closed.is_cancelled());
-        assert_eq!(
-            admit(&registry, "exhibit://a/person/ada", 1).unwrap_err(),
-            Refused::Revoked
-        );
+        assert_eq!(admit(&registry, "exhibit://a/person/ada", 1).unwrap_err(), Refused::Revoked);
         admit(&registry, "exhibit://a/person/ada", 3).unwrap();
     }
 
@@ -254,11 +228,7 @@ mod tests {
         let before = |number| Revocation::EndpointBefore("web".parse().unwrap(), generation(number));
         assert_eq!(registry.revoke(before(2)), 1);
         assert!(old.closed.is_cancelled() && !new.closed.is_cancelled() && !other.closed.is_cancelled());
-        assert_eq!(
-            registry.revoke(before(1)),
-            1,
-            "counts the old one again, never lowers the generation"
-        );
+        assert_eq!(registry.revoke(before(1)), 1, "counts the old one again, never lowers the generation");
         assert!(admit(&registry, "exhibit://a/endpoint/web/1", 4).is_err());
         admit(&registry, "exhibit://a/endpoint/web/3", 5).unwrap();
     }
@@ -276,13 +246,7 @@ mod tests {
         registry.restore(&ada);
         let _one = admit(&registry, "exhibit://a/person/ada", 2).unwrap();
         let _two = registry.admit(None, ([127, 0, 0, 1], 1).into()).unwrap();
-        assert_eq!(
-            admit(&registry, "exhibit://a/person/ada", 3).unwrap_err(),
-            Refused::Full
-        );
-        assert_eq!(
-            (registry.live().len(), registry.count(), registry.cut_all()),
-            (1, 2, 2)
-        );
+        assert_eq!(admit(&registry, "exhibit://a/person/ada", 3).unwrap_err(), Refused::Full);
+        assert_eq!((registry.live().len(), registry.count(), registry.cut_all()), (1, 2, 2));
     }
 }

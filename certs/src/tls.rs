@@ -87,36 +87,26 @@ impl Expected {
     /// Any collector of `deployment`.
     #[must_use]
     pub const fn deployment(deployment: DeploymentId) -> Self {
-        Self {
-            deployment,
-            collector: None,
-        }
+        Self { deployment, collector: None }
     }
 
     /// This collector of `deployment`.
     #[must_use]
     pub const fn collector(deployment: DeploymentId, collector: CollectorId) -> Self {
-        Self {
-            deployment,
-            collector: Some(collector),
-        }
+        Self { deployment, collector: Some(collector) }
     }
 
     fn check(&self, found: &Identity) -> Result<(), Unexpected> {
         if found.deployment != self.deployment {
-            return Err(Unexpected::Deployment {
-                found: found.clone(),
-                deployment: self.deployment.clone(),
-            });
+            return Err(Unexpected::Deployment { found: found.clone(), deployment: self.deployment.clone() });
         }
         let Subject::Collector(id) = &found.subject else {
             return Err(Unexpected::Kind { found: found.clone() });
         };
         match &self.collector {
-            Some(expected) if expected != id => Err(Unexpected::Collector {
-                found: found.clone(),
-                expected: expected.clone(),
-            }),
+            Some(expected) if expected != id => {
+                Err(Unexpected::Collector { found: found.clone(), expected: expected.clone() })
+            }
             _ => Ok(()),
         }
     }
@@ -132,19 +122,12 @@ pub fn server_mutual(
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider();
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(authority)?, Arc::clone(&provider));
-    let verifier = ClientVerifier {
-        webpki: verifier.build()?,
-        deployment,
-        registry,
-        provider: Arc::clone(&provider),
-    };
+    let verifier =
+        ClientVerifier { webpki: verifier.build()?, deployment, registry, provider: Arc::clone(&provider) };
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier));
-    Ok(finish_server(config.with_single_cert(
-        credentials.chain.clone(),
-        credentials.key.private_key(),
-    )?))
+    Ok(finish_server(config.with_single_cert(credentials.chain.clone(), credentials.key.private_key())?))
 }
 
 /// The enrolment listener's end: no client certificate is asked for. The chain must end with the authority's
@@ -153,10 +136,7 @@ pub fn server_enrol(credentials: &Credentials) -> Result<Arc<ServerConfig>, TlsE
     let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth();
-    Ok(finish_server(config.with_single_cert(
-        credentials.chain.clone(),
-        credentials.key.private_key(),
-    )?))
+    Ok(finish_server(config.with_single_cert(credentials.chain.clone(), credentials.key.private_key())?))
 }
 
 /// A client that knows the authority's certificate. Without `credentials` it reaches the enrolment listener only.
@@ -168,24 +148,13 @@ pub fn client(
     let provider = provider();
     let webpki =
         WebPkiServerVerifier::builder_with_provider(roots(authority)?, Arc::clone(&provider)).build()?;
-    client_config(
-        ServerVerifier {
-            trust: Trust::Authority(webpki),
-            expected,
-            provider,
-        },
-        credentials,
-    )
+    client_config(ServerVerifier { trust: Trust::Authority(webpki), expected, provider }, credentials)
 }
 
 /// A client that knows only the SHA-256 of the authority's certificate, from its token: for enrolment and login.
 pub fn client_pinned(authority_sha256: [u8; 32], expected: Expected) -> Result<Arc<ClientConfig>, TlsError> {
     client_config(
-        ServerVerifier {
-            trust: Trust::Pin(authority_sha256),
-            expected,
-            provider: provider(),
-        },
+        ServerVerifier { trust: Trust::Pin(authority_sha256), expected, provider: provider() },
         None,
     )
 }
@@ -298,12 +267,7 @@ impl ServerCertVerifier for ServerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -335,10 +299,7 @@ impl ClientCertVerifier for ClientVerifier {
         let leaf = Leaf::parse(end_entity).map_err(refuse)?;
         if leaf.identity.deployment != self.deployment {
             let deployment = self.deployment.clone();
-            return Err(refuse(Unexpected::Deployment {
-                found: leaf.identity,
-                deployment,
-            }));
+            return Err(refuse(Unexpected::Deployment { found: leaf.identity, deployment }));
         }
         if leaf.identity.subject.kind() == Kind::Collector {
             return Err(refuse(Unexpected::Kind { found: leaf.identity }));
@@ -365,12 +326,7 @@ impl ClientCertVerifier for ClientVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

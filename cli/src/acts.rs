@@ -48,13 +48,8 @@ pub fn nonce() -> anyhow::Result<Nonce> {
 /// # Errors
 /// When it is too long.
 pub fn detail(text: &str) -> anyhow::Result<(Vec<u8>, evidence::digest::Digest)> {
-    let detail = Detail {
-        salt: nonce()?,
-        text: text.to_owned(),
-    };
-    detail
-        .encode()
-        .map_err(|cause| could_not(because(&cause), "write a shorter text"))
+    let detail = Detail { salt: nonce()?, text: text.to_owned() };
+    detail.encode().map_err(|cause| could_not(because(&cause), "write a shorter text"))
 }
 
 impl Session {
@@ -83,13 +78,7 @@ impl Session {
         };
         let signed = self.sign(&act, roster, roles)?;
         let detail = detail.map(|(bytes, _)| bytes).unwrap_or_default();
-        Ok((
-            v1::ActRequest {
-                act: Some(v1::SignedDocument::from(&signed)),
-                detail: detail.into(),
-            },
-            signed,
-        ))
+        Ok((v1::ActRequest { act: Some(v1::SignedDocument::from(&signed)), detail: detail.into() }, signed))
     }
 
     /// Signs a document as this person, and checks the signature as everybody else will.
@@ -102,25 +91,17 @@ impl Session {
         roster: &AdmittedRoster,
         roles: &[Role],
     ) -> anyhow::Result<Signed> {
-        document.validate().map_err(|rule| {
-            could_not(
-                format!("this would not be valid: {rule}"),
-                "correct the arguments",
-            )
-        })?;
+        document
+            .validate()
+            .map_err(|rule| could_not(format!("this would not be valid: {rule}"), "correct the arguments"))?;
         let bytes = json::to_document(document)?;
         let armour = self.config.signer().sign(T::TYPE, &bytes)?;
         let next = "use an Ed25519 key, or touch the security key when it asks";
         let signed =
             Signed::from_parts(bytes, vec![armour]).map_err(|cause| could_not(because(&cause), next))?;
-        let signers = signed
-            .verify_all(T::TYPE)
-            .map_err(|cause| could_not(because(&cause), next))?;
+        let signers = signed.verify_all(T::TYPE).map_err(|cause| could_not(because(&cause), next))?;
         let person = &self.config.person;
-        if !signers
-            .iter()
-            .all(|key| roster.roster().speaks_for(key, person, roles))
-        {
+        if !signers.iter().all(|key| roster.roster().speaks_for(key, person, roles)) {
             let names: Vec<String> = roles
                 .iter()
                 .filter_map(|role| serde_json::to_value(role).ok()?.as_str().map(str::to_owned))

@@ -110,9 +110,7 @@ mod tests {
                 return;
             }
             let help = command.render_long_help().to_string();
-            let (_, examples) = help
-                .split_once("Example")
-                .unwrap_or_else(|| panic!("{name}: no example"));
+            let (_, examples) = help.split_once("Example").unwrap_or_else(|| panic!("{name}: no example"));
             assert!(
                 examples.contains(&format!("  {name}")),
                 "{name}: the example is of another verb:\n{examples}"

@@ -66,10 +66,7 @@ impl Context {
 /// # Errors
 /// State, cause and next step.
 pub async fn run(cli: Cli, output: Output) -> anyhow::Result<()> {
-    let context = Context {
-        named: cli.home,
-        output,
-    };
+    let context = Context { named: cli.home, output };
     match cli.command {
         Command::Authority(args) => authority::run(args, output),
         Command::Setup(args) => setup::run(args, &context),

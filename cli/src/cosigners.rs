@@ -35,12 +35,7 @@ impl Cosigners {
     /// # Errors
     /// When it is not signed by the pinned log, or does not continue what was seen here.
     pub async fn verify(session: &Session, answer: &v1::CheckpointResponse) -> anyhow::Result<Self> {
-        let mut cosigners = Self {
-            size: 0,
-            quorum: answer.quorum,
-            pinned_quorum: None,
-            rows: Vec::new(),
-        };
+        let mut cosigners = Self { size: 0, quorum: answer.quorum, pinned_quorum: None, rows: Vec::new() };
         let mut head = None;
         if !answer.cosigned.is_empty() {
             let broken = |why: String| failed(format!("cosigned head: {why}"), "tell the operator");
@@ -99,11 +94,7 @@ impl Cosigners {
         }];
         for row in &self.rows {
             let name = shown(&row.said.name);
-            let pinned = if row.is_pinned {
-                "pinned here"
-            } else {
-                "not pinned here"
-            };
+            let pinned = if row.is_pinned { "pinned here" } else { "not pinned here" };
             let what = match row.time {
                 Some(time) => format!("cosigned {} ago ({pinned})", age(now.saturating_sub(time))),
                 None if row.said.contradicts => {
@@ -143,11 +134,7 @@ mod tests {
             contradicts,
             ..v1::Cosigner::default()
         };
-        let row = |said, time| Row {
-            said,
-            time,
-            is_pinned: true,
-        };
+        let row = |said, time| Row { said, time, is_pinned: true };
         let cosigners = Cosigners {
             size: 90,
             quorum: false,

@@ -65,18 +65,14 @@ impl Directory {
     pub fn current(&self, endpoint: &EndpointId) -> Option<&Enrolled> {
         let all = self.enrolled.iter().filter(|one| one.endpoint == *endpoint);
         let newest = all.max_by_key(|one| one.generation)?;
-        let retired = self
-            .retired
-            .iter()
-            .any(|(id, generation)| id == endpoint && *generation == newest.generation);
+        let retired =
+            self.retired.iter().any(|(id, generation)| id == endpoint && *generation == newest.generation);
         (!retired).then_some(newest)
     }
 
     /// One enrolment, retired or not.
     pub fn enrolment(&self, endpoint: &EndpointId, generation: Generation) -> Option<&Enrolled> {
-        self.enrolled
-            .iter()
-            .find(|one| one.endpoint == *endpoint && one.generation == generation)
+        self.enrolled.iter().find(|one| one.endpoint == *endpoint && one.generation == generation)
     }
 
     /// Every endpoint that is not retired, by name.
@@ -96,10 +92,7 @@ impl Session {
     pub async fn directory(&self) -> anyhow::Result<Directory> {
         let mut directory: Directory = match self.home.read(FILE)? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|cause| {
-                could_not(
-                    format!("{FILE}: {cause}"),
-                    "remove the file; it is read again from the ledger",
-                )
+                could_not(format!("{FILE}: {cause}"), "remove the file; it is read again from the ledger")
             })?,
             None => Directory::default(),
         };
@@ -119,10 +112,7 @@ impl Session {
         let Some((index, bytes)) = last else {
             return Ok(directory);
         };
-        let prove = v1::ProveRequest {
-            what: Some(v1::prove_request::What::Index(index)),
-            cosigned: false,
-        };
+        let prove = v1::ProveRequest { what: Some(v1::prove_request::What::Index(index)), cosigned: false };
         let proven = client.prove(prove).await.map_err(refused)?.into_inner();
         let recorded = self.recorded("entry", Some(proven)).await?;
         if recorded.index != index || recorded.bytes != bytes {
@@ -152,8 +142,7 @@ impl Session {
             prev: directory.prev.unwrap_or(Digest::ZERO),
             time: directory.time.unwrap_or(Time::EPOCH),
         };
-        head.step(envelope, leaf)
-            .map_err(|cause| broken(because(&cause)))?;
+        head.step(envelope, leaf).map_err(|cause| broken(because(&cause)))?;
         (directory.next_seq, directory.prev, directory.time) =
             (head.next_seq, Some(head.prev), Some(head.time));
         directory.next_index = index.saturating_add(1);
@@ -164,12 +153,9 @@ impl Session {
             }
             EntryType::EndpointRetired => {
                 let endpoint = envelope.reference("endpoint").and_then(|text| text.parse().ok());
-                let generation = envelope
-                    .reference("generation")
-                    .and_then(|text| text.parse().ok());
-                let retired = endpoint
-                    .zip(generation)
-                    .ok_or_else(|| broken("names no endpoint".to_owned()))?;
+                let generation = envelope.reference("generation").and_then(|text| text.parse().ok());
+                let retired =
+                    endpoint.zip(generation).ok_or_else(|| broken("names no endpoint".to_owned()))?;
                 directory.retired.push(retired);
             }
             _ => {}
@@ -181,17 +167,13 @@ impl Session {
     fn enrolled(&self, entry: &Entry, index: u64) -> Result<Enrolled, String> {
         let act = entry.act.as_ref().ok_or("the enrolment is not in its entry")?;
         let signed = act.signed().map_err(|cause| because(&cause))?;
-        let (request, signers) = signed
-            .open::<EnrolmentRequest>()
-            .map_err(|cause| because(&cause))?;
+        let (request, signers) = signed.open::<EnrolmentRequest>().map_err(|cause| because(&cause))?;
         let by_itself = matches!(signers.as_slice(), [_, evidence, tls] if *evidence == request.evidence_key && *tls == request.tls_key);
         if !by_itself {
             return Err("the enrolment is not signed by its own keys".to_owned());
         }
-        let token = self
-            .home
-            .read(&format!("tokens/{}.signed", request.token))
-            .map_err(|cause| cause.to_string())?;
+        let token =
+            self.home.read(&format!("tokens/{}.signed", request.token)).map_err(|cause| cause.to_string())?;
         if let Some(token) = token {
             let token = Signed::parse(&token).map_err(|cause| because(&cause))?;
             let known: Token = token.read().map_err(|cause| because(&cause))?;
@@ -242,19 +224,13 @@ mod tests {
             ..Directory::default()
         };
         let names = |directory: &Directory| -> Vec<String> {
-            directory
-                .all_current()
-                .iter()
-                .map(|one| format!("{}#{}", one.endpoint, one.generation))
-                .collect()
+            directory.all_current().iter().map(|one| format!("{}#{}", one.endpoint, one.generation)).collect()
         };
         assert_eq!(names(&directory), ["a#2", "b#1"]);
         // Retiring an old generation changes nothing; retiring the newest never brings an old one back.
         directory.retired.push(("a".parse().unwrap(), Generation::FIRST));
         assert_eq!(names(&directory), ["a#2", "b#1"]);
-        directory
-            .retired
-            .push(("a".parse().unwrap(), Generation::new(2).unwrap()));
+        directory.retired.push(("a".parse().unwrap(), Generation::new(2).unwrap()));
         assert_eq!(names(&directory), ["b#1"]);
         let bytes = serde_json::to_vec(&directory).unwrap();
         assert_eq!(names(&serde_json::from_slice(&bytes).unwrap()), ["b#1"]);

@@ -38,32 +38,17 @@ impl std::error::Error for Failure {}
 
 /// The command line cannot be carried out as written.
 pub fn usage(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
-    Failure {
-        exit: Exit::Usage,
-        state: state.into(),
-        next: next.into(),
-    }
-    .into()
+    Failure { exit: Exit::Usage, state: state.into(), next: next.into() }.into()
 }
 
 /// Something outside the evidence stands in the way.
 pub fn could_not(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
-    Failure {
-        exit: Exit::CouldNot,
-        state: state.into(),
-        next: next.into(),
-    }
-    .into()
+    Failure { exit: Exit::CouldNot, state: state.into(), next: next.into() }.into()
 }
 
 /// The evidence, or the work on it, did not hold.
 pub fn failed(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
-    Failure {
-        exit: Exit::Failed,
-        state: state.into(),
-        next: next.into(),
-    }
-    .into()
+    Failure { exit: Exit::Failed, state: state.into(), next: next.into() }.into()
 }
 
 /// An error with all its causes on one line.

@@ -59,11 +59,7 @@ impl Home {
         if let Some(path) = named {
             return Ok(std::path::absolute(path)?);
         }
-        let set = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let base = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
         let base = base.ok_or_else(|| could_not("there is no home directory", "name one: --home DIR"))?;
         Ok(base.join("exhibit"))
@@ -80,9 +76,7 @@ impl Home {
                 "pin a deployment: exhibit setup --card … --authority … --person … --key …",
             ));
         }
-        let home = Self {
-            root: root.to_owned(),
-        };
+        let home = Self { root: root.to_owned() };
         home.check()?;
         Ok(home)
     }
@@ -103,15 +97,10 @@ impl Home {
         for folder in ["trust", "session", "receipts", "profiles", "tokens"] {
             let path = root.join(folder);
             builder.create(&path).map_err(|cause| {
-                could_not(
-                    format!("cannot make {}: {cause}", path.display()),
-                    "check the folder above",
-                )
+                could_not(format!("cannot make {}: {cause}", path.display()), "check the folder above")
             })?;
         }
-        let home = Self {
-            root: root.to_owned(),
-        };
+        let home = Self { root: root.to_owned() };
         home.check()?;
         Ok(home)
     }
@@ -119,42 +108,24 @@ impl Home {
     /// Refuses a home that others could have changed.
     fn check(&self) -> anyhow::Result<()> {
         let user = rustix::process::geteuid().as_raw();
-        for name in [
-            "",
-            "trust",
-            "session",
-            "config.toml",
-            "trust/authority",
-            "trust/policy",
-            "trust/ca.der",
-        ] {
+        for name in ["", "trust", "session", "config.toml", "trust/authority", "trust/policy", "trust/ca.der"]
+        {
             let path = self.root.join(name);
             let Ok(metadata) = fs_err::symlink_metadata(&path) else {
                 continue;
             };
             let mode = metadata.mode() & 0o777;
-            let wrong = if metadata.is_dir() {
-                mode & 0o077
-            } else {
-                mode & 0o022
-            };
+            let wrong = if metadata.is_dir() { mode & 0o077 } else { mode & 0o022 };
             if metadata.uid() != user && metadata.uid() != 0 {
                 return Err(could_not(
-                    format!(
-                        "{} belongs to user {}, not to {user}",
-                        path.display(),
-                        metadata.uid()
-                    ),
+                    format!("{} belongs to user {}, not to {user}", path.display(), metadata.uid()),
                     "run as its owner, or set up a home of your own",
                 ));
             }
             if wrong != 0 || metadata.is_symlink() {
                 return Err(could_not(
                     format!("others may change {} (mode {mode:04o})", path.display()),
-                    format!(
-                        "compare the pins with their source, then: chmod -R go= {}",
-                        self.root.display()
-                    ),
+                    format!("compare the pins with their source, then: chmod -R go= {}", self.root.display()),
                 ));
             }
         }
@@ -182,10 +153,7 @@ impl Home {
     /// Those of the file system.
     pub fn write_config(&self, config: &Config) -> anyhow::Result<()> {
         let key = config.key.to_str().ok_or_else(|| {
-            could_not(
-                format!("{} is not UTF-8", config.key.display()),
-                "move the key to a path that is",
-            )
+            could_not(format!("{} is not UTF-8", config.key.display()), "move the key to a path that is")
         })?;
         let mut text = String::from("# Written by `exhibit setup`.\n");
         for (name, value) in [
@@ -267,19 +235,11 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".new-{}", std::process::id()));
     let beside = PathBuf::from(beside);
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&beside)?;
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs_err::rename(&beside, path)?;
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()?;
     Ok(())
 }
@@ -308,29 +268,15 @@ mod tests {
         let home = Home::create(&root).unwrap();
         home.write_config(&config()).unwrap();
         assert_eq!(Home::open(&root).unwrap().config().unwrap(), config());
-        for (name, mode) in [
-            ("", 0o700),
-            ("trust", 0o700),
-            ("session", 0o700),
-            ("config.toml", 0o600),
-        ] {
-            assert_eq!(
-                fs_err::metadata(root.join(name)).unwrap().mode() & 0o777,
-                mode,
-                "{name}"
-            );
+        for (name, mode) in [("", 0o700), ("trust", 0o700), ("session", 0o700), ("config.toml", 0o600)] {
+            assert_eq!(fs_err::metadata(root.join(name)).unwrap().mode() & 0o777, mode, "{name}");
         }
         assert!(Home::create(&root).is_err(), "pins are never overwritten");
     }
 
     #[test]
     fn a_home_that_others_may_change_is_refused() {
-        for (name, mode) in [
-            ("", 0o750),
-            ("trust", 0o770),
-            ("config.toml", 0o620),
-            ("trust/policy", 0o602),
-        ] {
+        for (name, mode) in [("", 0o750), ("trust", 0o770), ("config.toml", 0o620), ("trust/policy", 0o602)] {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path().join("home");
             let home = Home::create(&root).unwrap();

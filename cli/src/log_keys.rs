@@ -54,13 +54,10 @@ fn proven(
     changes: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<LogKeys, String> {
     let deployment = pinned.name().strip_prefix("exhibit/").unwrap_or_default();
-    let deployment = deployment
-        .parse()
-        .map_err(|_no_id| format!("{} is the key of no deployment", pinned.name()))?;
-    let entries: Vec<(&[u8], &[u8])> = changes
-        .iter()
-        .map(|(entry, proof)| (entry.as_slice(), proof.as_slice()))
-        .collect();
+    let deployment =
+        deployment.parse().map_err(|_no_id| format!("{} is the key of no deployment", pinned.name()))?;
+    let entries: Vec<(&[u8], &[u8])> =
+        changes.iter().map(|(entry, proof)| (entry.as_slice(), proof.as_slice())).collect();
     LogKeys::proven(&deployment, authority, pinned, &entries).map_err(|cause| because(&cause))
 }
 
@@ -88,14 +85,11 @@ impl Session {
             )
         };
         let shown = convert::proven_list("changes", shown, LOG_KEY_CHANGES_MAX)?;
-        let changes: Vec<(Vec<u8>, Vec<u8>)> = shown
-            .iter()
-            .map(|one| (one.entry.to_vec(), one.proof.to_vec()))
-            .collect();
+        let changes: Vec<(Vec<u8>, Vec<u8>)> =
+            shown.iter().map(|one| (one.entry.to_vec(), one.proof.to_vec())).collect();
         let pinned = self.pins.log_keys.current().clone();
         let keys = proven(&self.pins.authority, &pinned, &changes).map_err(lied)?;
-        keys.continues(&self.pins.log_keys)
-            .map_err(|cause| lied(because(&cause)))?;
+        keys.continues(&self.pins.log_keys).map_err(|cause| lied(because(&cause)))?;
         if keys.number() == known {
             return Ok(());
         }
@@ -112,10 +106,7 @@ impl Session {
         let _guard = self.home.lock()?;
         let kept: Vec<Kept> = changes
             .iter()
-            .map(|(entry, proof)| Kept {
-                entry: STANDARD.encode(entry),
-                proof: STANDARD.encode(proof),
-            })
+            .map(|(entry, proof)| Kept { entry: STANDARD.encode(entry), proof: STANDARD.encode(proof) })
             .collect();
         self.home.write(FILE, &serde_json::to_vec(&kept)?)?;
         // The line leads from either key: a crash in between leaves the older one pinned.

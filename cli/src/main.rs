@@ -35,20 +35,14 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(refused) => {
             // Help and version are answers; everything else is a command line that cannot be carried out.
-            let code = if refused.use_stderr() {
-                Exit::Usage as u8
-            } else {
-                0
-            };
+            let code = if refused.use_stderr() { Exit::Usage as u8 } else { 0 };
             return match refused.print() {
                 Ok(()) => ExitCode::from(code),
                 Err(_) => ExitCode::from(Exit::CouldNot as u8),
             };
         }
     };
-    let output = Output {
-        format: if cli.json { Format::Json } else { Format::Text },
-    };
+    let output = Output { format: if cli.json { Format::Json } else { Format::Text } };
     let run = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

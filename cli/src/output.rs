@@ -52,11 +52,7 @@ impl Output {
 /// Any other failure to write.
 pub fn write_line(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match out
-        .write_all(line.as_bytes())
-        .and_then(|()| out.write_all(b"\n"))
-        .and_then(|()| out.flush())
-    {
+    match out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
         Err(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
@@ -96,11 +92,7 @@ pub fn bytes(count: u64) -> String {
         unit += 1;
     }
     let name = UNITS.get(unit).copied().unwrap_or("B");
-    if unit == 0 {
-        format!("{count} B")
-    } else {
-        format!("{}.{} {name}", scaled / 10, scaled % 10)
-    }
+    if unit == 0 { format!("{count} B") } else { format!("{}.{} {name}", scaled / 10, scaled % 10) }
 }
 
 /// Replaces control characters, so that a host's file names cannot drive the reader's terminal.
@@ -140,13 +132,7 @@ mod tests {
     #[test]
     fn a_table_is_as_wide_as_its_widest_cell_and_has_no_trailing_blanks() {
         assert_eq!(
-            table(
-                &["id", "state"],
-                &[
-                    vec!["a".into(), "stored".into()],
-                    vec!["longer".into(), "x".into()]
-                ]
-            ),
+            table(&["id", "state"], &[vec!["a".into(), "stored".into()], vec!["longer".into(), "x".into()]]),
             "id      state\na       stored\nlonger  x"
         );
     }

@@ -38,26 +38,18 @@ impl Pins {
         let read = |name: &str| {
             let bytes = home.read(&format!("trust/{name}"))?;
             bytes.ok_or_else(|| {
-                could_not(
-                    format!("trust/{name} is missing"),
-                    "set up again in another --home DIR",
-                )
+                could_not(format!("trust/{name} is missing"), "set up again in another --home DIR")
             })
         };
         let broken = |name: &str, why: String| {
-            could_not(
-                format!("trust/{name}: {why}"),
-                "set up again in another --home DIR",
-            )
+            could_not(format!("trust/{name}: {why}"), "set up again in another --home DIR")
         };
         let authority = String::from_utf8(read("authority")?)?;
         let authority = AuthoritySet::from_trust_file(&authority)
             .map_err(|cause| broken("authority", because(&cause)))?;
         let policy = Policy::parse(&read("policy")?).map_err(|cause| broken("policy", because(&cause)))?;
         let log_keys = log_keys::load(home, &authority, &policy)?;
-        let policy = log_keys
-            .extend(policy)
-            .map_err(|cause| broken("policy", because(&cause)))?;
+        let policy = log_keys.extend(policy).map_err(|cause| broken("policy", because(&cause)))?;
         let roster_version_min = match home.read("trust/roster_version_min")? {
             None => 1,
             Some(bytes) => String::from_utf8_lossy(&bytes)
@@ -106,10 +98,7 @@ impl Pins {
             ),
             None => None,
         };
-        let start = RosterFloor {
-            version: self.roster_version_min,
-            digest: None,
-        };
+        let start = RosterFloor { version: self.roster_version_min, digest: None };
         let mut newest: Option<(AdmittedRoster, Signed)> = None;
         let mut all: Vec<(u64, Signed)> = Vec::new();
         for signed in seen.into_iter().chain(rosters) {
@@ -135,10 +124,7 @@ impl Pins {
             )
         })?;
         roster.in_force(clock::now()?).map_err(|cause| {
-            could_not(
-                because(&cause),
-                "ask the admins for the next roster: exhibit authority roster",
-            )
+            could_not(because(&cause), "ask the admins for the next roster: exhibit authority roster")
         })?;
         home.write("roster.signed", &signed.encode())?;
         Ok(roster)

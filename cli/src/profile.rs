@@ -81,10 +81,8 @@ impl Profile {
     pub fn find(name: &str, home: Option<&Home>, settings: &[Setting]) -> anyhow::Result<Self> {
         let text = find_text(name, home)?;
         Self::compile(&text, settings).map_err(|faults| {
-            let faults: Vec<String> = faults
-                .iter()
-                .map(|fault| format!("\n  {}", fault.told(name)))
-                .collect();
+            let faults: Vec<String> =
+                faults.iter().map(|fault| format!("\n  {}", fault.told(name))).collect();
             usage(
                 format!("profile {name} cannot be used:{}", faults.concat()),
                 "correct it; `exhibit profile lint FILE` checks again",
@@ -119,10 +117,7 @@ pub fn find_text(name: &str, home: Option<&Home>) -> anyhow::Result<String> {
     if name.contains('/') || name.ends_with(".toml") {
         return read_file(Path::new(name));
     }
-    if let Some(path) = home
-        .map(|home| home.profile_path(name))
-        .filter(|path| path.exists())
-    {
+    if let Some(path) = home.map(|home| home.profile_path(name)).filter(|path| path.exists()) {
         return read_file(&path);
     }
     Err(usage(
@@ -136,14 +131,10 @@ pub fn find_text(name: &str, home: Option<&Home>) -> anyhow::Result<String> {
 /// # Errors
 /// When it cannot be read, is too large or is not text.
 pub fn read_file(path: &Path) -> anyhow::Result<String> {
-    let length = fs_err::metadata(path)
-        .map_err(|cause| could_not(cause.to_string(), "check the path"))?
-        .len();
+    let length =
+        fs_err::metadata(path).map_err(|cause| could_not(cause.to_string(), "check the path"))?.len();
     if length > PROFILE_BYTES_MAX {
-        return Err(usage(
-            format!("{} is over 1 MiB", path.display()),
-            "split it into several profiles",
-        ));
+        return Err(usage(format!("{} is over 1 MiB", path.display()), "split it into several profiles"));
     }
     fs_err::read_to_string(path)
         .map_err(|cause| could_not(cause.to_string(), "check that it is a text file you may read"))
@@ -189,10 +180,7 @@ exclude = ["/etc/x"]
 
     fn faults(text: &str) -> Vec<(usize, String)> {
         let faults = Profile::compile(text, &[]).expect_err("a fault");
-        faults
-            .into_iter()
-            .map(|fault| (fault.line, fault.cause))
-            .collect()
+        faults.into_iter().map(|fault| (fault.line, fault.cause)).collect()
     }
 
     fn setting(text: &str) -> Setting {
@@ -214,18 +202,10 @@ exclude = ["/etc/x"]
     fn a_profile_becomes_its_plan() {
         let profile = Profile::compile(GOOD, &[]).unwrap();
         assert_eq!(
-            (
-                profile.limits.wall_s,
-                profile.limits.stored_bytes,
-                profile.limits.cpu_pct
-            ),
+            (profile.limits.wall_s, profile.limits.stored_bytes, profile.limits.cpu_pct),
             (600, 1 << 30, 50)
         );
-        let [
-            Step::Processes(processes),
-            Step::Journal(journal),
-            Step::Files(files),
-        ] = profile.plan.steps()
+        let [Step::Processes(processes), Step::Journal(journal), Step::Files(files)] = profile.plan.steps()
         else {
             panic!("{:?}", profile.plan)
         };
@@ -269,33 +249,21 @@ exclude = ["/etc/x"]
 
     #[test]
     fn several_faults_are_told_at_once_in_the_order_of_lines() {
-        let changed = GOOD
-            .replace("schema = 1", "schema = 3")
-            .replace("\"/etc/*\"", "\"etc\"")
-            .replace("head", "tail");
-        assert_eq!(
-            faults(&changed).iter().map(|(line, _)| *line).collect::<Vec<_>>(),
-            [1, 29, 30]
-        );
+        let changed =
+            GOOD.replace("schema = 1", "schema = 3").replace("\"/etc/*\"", "\"etc\"").replace("head", "tail");
+        assert_eq!(faults(&changed).iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 29, 30]);
     }
 
     #[test]
     fn a_setting_replaces_one_value_everywhere_it_applies() {
-        let settings = [
-            setting("processes.environ=true"),
-            setting("limits.item=4MiB"),
-            setting("files.on_larger=skip"),
-        ];
+        let settings =
+            [setting("processes.environ=true"), setting("limits.item=4MiB"), setting("files.on_larger=skip")];
         let profile = Profile::compile(GOOD, &settings).unwrap();
         assert_eq!(profile.limits.item_bytes, 4 << 20);
         assert_eq!(profile.sensitivity(), Sensitivity::Sensitive);
-        for wrong in [
-            "limits.item=big",
-            "limits.x=1",
-            "sockets.rows=true",
-            "journal.rows=yes",
-            "files.paths=/etc",
-        ] {
+        for wrong in
+            ["limits.item=big", "limits.x=1", "sockets.rows=true", "journal.rows=yes", "files.paths=/etc"]
+        {
             let faults = Profile::compile(GOOD, &[setting(wrong)]).expect_err(wrong);
             assert_eq!(faults[0].line, 0, "{wrong}");
         }

@@ -34,12 +34,7 @@ struct Line {
 impl Progress {
     /// A display for an order with these limits.
     pub fn new(output: Output, limits: Limits) -> Self {
-        Self {
-            output,
-            limits,
-            bars: MultiProgress::new(),
-            lines: BTreeMap::new(),
-        }
+        Self { output, limits, bars: MultiProgress::new(), lines: BTreeMap::new() }
     }
 
     /// Shows the newest state.
@@ -51,14 +46,11 @@ impl Progress {
         for attempt in &progress.attempts {
             let animated = self.output.animated() && !many;
             let bars = &self.bars;
-            let line = self
-                .lines
-                .entry(attempt.endpoint.clone())
-                .or_insert_with(|| Line {
-                    bar: animated.then(|| bars.add(bar())),
-                    state: String::new(),
-                    since: None,
-                });
+            let line = self.lines.entry(attempt.endpoint.clone()).or_insert_with(|| Line {
+                bar: animated.then(|| bars.add(bar())),
+                state: String::new(),
+                since: None,
+            });
             let text = line.text(attempt, &self.limits);
             match &line.bar {
                 Some(bar) => bar.set_message(text),
@@ -84,15 +76,10 @@ impl Progress {
             let count = states.entry(&attempt.state).or_default();
             *count = count.saturating_add(1);
         }
-        let states: Vec<String> = states
-            .iter()
-            .map(|(state, count)| format!("{count} {}", shown(state)))
-            .collect();
-        let stored = progress
-            .attempts
-            .iter()
-            .map(|attempt| attempt.stored_bytes)
-            .fold(0, u64::saturating_add);
+        let states: Vec<String> =
+            states.iter().map(|(state, count)| format!("{count} {}", shown(state))).collect();
+        let stored =
+            progress.attempts.iter().map(|attempt| attempt.stored_bytes).fold(0, u64::saturating_add);
         let bars = &self.bars;
         let line = self.lines.entry(String::new()).or_insert_with(|| Line {
             bar: Some(bars.add(bar())),
@@ -126,9 +113,7 @@ impl Line {
         }
         if attempt.state == "running" {
             let (number, begun, before) =
-                *self
-                    .since
-                    .get_or_insert((attempt.attempt, Instant::now(), attempt.plain_bytes));
+                *self.since.get_or_insert((attempt.attempt, Instant::now(), attempt.plain_bytes));
             if number != attempt.attempt {
                 self.since = Some((attempt.attempt, Instant::now(), attempt.plain_bytes));
             }
@@ -168,14 +153,10 @@ pub fn byte_bar(output: Output, total: Option<u64>) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (bar, template) = match total {
-        Some(total) => (
-            ProgressBar::new(total),
-            "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}",
-        ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {bytes} {bytes_per_sec} {wide_msg}",
-        ),
+        Some(total) => {
+            (ProgressBar::new(total), "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}")
+        }
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} {bytes_per_sec} {wide_msg}"),
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
@@ -190,19 +171,9 @@ mod tests {
 
     #[test]
     fn a_line_tells_items_bytes_and_detail_and_hides_control_characters() {
-        let limits = Limits {
-            wall_s: 1800,
-            stored_bytes: 1,
-            plain_bytes: 1,
-            item_bytes: 1,
-            items: 1,
-            cpu_pct: 1,
-        };
-        let mut line = Line {
-            bar: None,
-            state: String::new(),
-            since: None,
-        };
+        let limits =
+            Limits { wall_s: 1800, stored_bytes: 1, plain_bytes: 1, item_bytes: 1, items: 1, cpu_pct: 1 };
+        let mut line = Line { bar: None, state: String::new(), since: None };
         let mut attempt = v1::AttemptRow {
             endpoint: "web-03".to_owned(),
             attempt: 2,
@@ -222,17 +193,11 @@ mod tests {
         );
         attempt.state = "refused".to_owned();
         attempt.detail = "policy\u{1b}[2J".to_owned();
-        assert!(
-            line.text(&attempt, &limits)
-                .ends_with("stored  policy\u{fffd}[2J")
-        );
+        assert!(line.text(&attempt, &limits).ends_with("stored  policy\u{fffd}[2J"));
         assert_eq!(rate(3000, Duration::from_secs(2)), 1500);
         // Nothing is drawn for programs.
         let mut progress = Progress::new(Output { format: Format::Json }, limits);
-        progress.update(&v1::OrderProgress {
-            attempts: vec![attempt],
-            ..v1::OrderProgress::default()
-        });
+        progress.update(&v1::OrderProgress { attempts: vec![attempt], ..v1::OrderProgress::default() });
         assert!(progress.lines.values().all(|line| line.bar.is_none()));
     }
 }

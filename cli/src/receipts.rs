@@ -33,9 +33,7 @@ pub struct Receipt {
 impl Receipt {
     /// Stored on fewer independent copies than the policy asks.
     pub fn is_degraded(&self) -> bool {
-        self.stored
-            .as_ref()
-            .is_some_and(|stored| stored.entry.envelope.reference("degraded") == Some("yes"))
+        self.stored.as_ref().is_some_and(|stored| stored.entry.envelope.reference("degraded") == Some("yes"))
     }
 }
 
@@ -46,29 +44,17 @@ impl Session {
     /// When it does not exist or something signed does not hold.
     pub async fn receipt(&self, collection: &str, directory: &Directory) -> anyhow::Result<Receipt> {
         let mut client = proto::service::evidence_client(self.channel());
-        let request = v1::ShowCollectionRequest {
-            collection: collection.to_owned(),
-        };
-        let answer = client
-            .show_collection(request)
-            .await
-            .map_err(refused)?
-            .into_inner();
+        let request = v1::ShowCollectionRequest { collection: collection.to_owned() };
+        let answer = client.show_collection(request).await.map_err(refused)?.into_inner();
         let row = answer.row.unwrap_or_default();
         let id: Digest = convert::digest("collection", &row.collection)?;
         if !row.collection.starts_with(collection) {
-            return Err(failed(
-                format!("asked for collection {collection}, got {id}"),
-                "tell the operator",
-            ));
+            return Err(failed(format!("asked for collection {collection}, got {id}"), "tell the operator"));
         }
         let manifest = match (answer.delegation, answer.manifest) {
             (Some(delegation), manifest) => self.documents(&id, delegation, manifest, directory)?,
             (None, Some(_)) => {
-                return Err(failed(
-                    format!("collection {id} has a manifest without delegation"),
-                    FORGED,
-                ));
+                return Err(failed(format!("collection {id} has a manifest without delegation"), FORGED));
             }
             (None, None) => None,
         };
@@ -87,20 +73,13 @@ impl Session {
                         FORGED,
                     ));
                 }
-                self.home
-                    .write(&format!("receipts/{id}.entry"), &recorded.bytes)?;
-                self.home
-                    .write(&format!("receipts/{id}.tlog-proof"), &recorded.proof)?;
+                self.home.write(&format!("receipts/{id}.entry"), &recorded.bytes)?;
+                self.home.write(&format!("receipts/{id}.tlog-proof"), &recorded.proof)?;
                 Some(recorded)
             }
         };
         let manifest = manifest.map(|(manifest, _)| manifest);
-        Ok(Receipt {
-            row,
-            outcomes: answer.outcomes,
-            manifest,
-            stored,
-        })
+        Ok(Receipt { row, outcomes: answer.outcomes, manifest, stored })
     }
 
     fn documents(
@@ -115,18 +94,16 @@ impl Session {
         let signed = convert::signed("delegation", Some(delegation))?;
         // Which endpoint it claims says whose key must have signed it.
         let claimed: Delegation = signed.read().map_err(|cause| broken(&cause))?;
-        let enrolled = directory
-            .enrolment(&claimed.endpoint, claimed.generation)
-            .ok_or_else(|| {
-                let endpoint: &EndpointId = &claimed.endpoint;
-                failed(
-                    format!(
-                        "collection {id} is of {endpoint}#{}, which the ledger does not know",
-                        claimed.generation
-                    ),
-                    FORGED,
-                )
-            })?;
+        let enrolled = directory.enrolment(&claimed.endpoint, claimed.generation).ok_or_else(|| {
+            let endpoint: &EndpointId = &claimed.endpoint;
+            failed(
+                format!(
+                    "collection {id} is of {endpoint}#{}, which the ledger does not know",
+                    claimed.generation
+                ),
+                FORGED,
+            )
+        })?;
         let delegation =
             Delegation::verify(&signed, &enrolled.evidence_key).map_err(|cause| broken(&cause))?;
         if delegation.collection != *id || delegation.deployment != self.config.deployment {

@@ -54,32 +54,17 @@ impl Session {
             return Err(could_not("you are not logged in", "log in: exhibit login"));
         }
         let credentials = Credentials::load(&path)?;
-        let leaf = credentials
-            .chain
-            .first()
-            .map(|leaf| Leaf::parse(leaf))
-            .transpose()?;
+        let leaf = credentials.chain.first().map(|leaf| Leaf::parse(leaf)).transpose()?;
         match leaf {
             Some(leaf) if clock::now()? < leaf.not_after => {}
             _ => {
-                return Err(could_not(
-                    "your login has ended; it lasts 12 hours",
-                    "log in: exhibit login",
-                ));
+                return Err(could_not("your login has ended; it lasts 12 hours", "log in: exhibit login"));
             }
         }
         let expected = Expected::collector(config.deployment.clone(), config.collector.clone());
         let client = tls::client(&pins.ca, Some(&credentials), expected)?;
-        let channel = connect::connect(&config.address, client)
-            .await
-            .map_err(unreachable)?;
-        let mut session = Self {
-            home,
-            config,
-            pins,
-            output,
-            channel,
-        };
+        let channel = connect::connect(&config.address, client).await.map_err(unreachable)?;
+        let mut session = Self { home, config, pins, output, channel };
         // Before anything that the collector proves under its newest key.
         session.follow_log_keys().await?;
         Ok(session)
@@ -90,13 +75,7 @@ impl Session {
     pub fn unconnected(home: Home, config: Config, pins: Pins, output: Output) -> Self {
         let channel =
             tonic::transport::Endpoint::from_static("http://collector.exhibit.invalid").connect_lazy();
-        Self {
-            home,
-            config,
-            pins,
-            output,
-            channel,
-        }
+        Self { home, config, pins, output, channel }
     }
 
     /// The channel, for a client of `proto::service`.
@@ -110,11 +89,7 @@ impl Session {
     /// When the call fails.
     pub async fn deployment(&self) -> anyhow::Result<v1::DeploymentResponse> {
         let mut client = proto::service::endpoint_client(self.channel());
-        Ok(client
-            .deployment(v1::DeploymentRequest {})
-            .await
-            .map_err(refused)?
-            .into_inner())
+        Ok(client.deployment(v1::DeploymentRequest {}).await.map_err(refused)?.into_inner())
     }
 
     /// The roster in force, verified under the pinned authority.
@@ -153,18 +128,15 @@ pub fn refused(status: tonic::Status) -> anyhow::Error {
     };
     match class {
         Class::Unidentified => could_not(text, "log in: exhibit login"),
-        Class::Forbidden => could_not(
-            text,
-            "ask the admins for the role: exhibit authority roster DIR --add …",
-        ),
-        Class::Contradiction => failed(
-            text,
-            "keep this home as it is and tell the operator: two statements cannot both be true",
-        ),
-        Class::Unavailable if std::error::Error::source(&status).is_some() => could_not(
-            format!("the connection was cut: {}", because(&status)),
-            "try again",
-        ),
+        Class::Forbidden => {
+            could_not(text, "ask the admins for the role: exhibit authority roster DIR --add …")
+        }
+        Class::Contradiction => {
+            failed(text, "keep this home as it is and tell the operator: two statements cannot both be true")
+        }
+        Class::Unavailable if std::error::Error::source(&status).is_some() => {
+            could_not(format!("the connection was cut: {}", because(&status)), "try again")
+        }
         _ => match class.action() {
             Action::Retry => could_not(text, "try again in a moment"),
             Action::Reject if class == Class::Missing => could_not(text, LISTS),
@@ -185,14 +157,12 @@ pub fn refused_then(next: impl Into<String>) -> impl FnOnce(tonic::Status) -> an
 fn told(refusal: Refusal) -> anyhow::Error {
     match refusal {
         Refusal::OurCertificateEnded => could_not("your login has ended", "log in: exhibit login"),
-        Refusal::OurCertificateRevoked => could_not(
-            "your certificate was revoked",
-            "ask the operator; then: exhibit login",
-        ),
-        Refusal::ByCollector(why) => could_not(
-            format!("the collector refuses this connection ({why})"),
-            "log in: exhibit login",
-        ),
+        Refusal::OurCertificateRevoked => {
+            could_not("your certificate was revoked", "ask the operator; then: exhibit login")
+        }
+        Refusal::ByCollector(why) => {
+            could_not(format!("the collector refuses this connection ({why})"), "log in: exhibit login")
+        }
         Refusal::OfCollector(why) => failed(
             format!("who answers is not the pinned collector: {why}"),
             "check the address in config.toml; if it is right, somebody stands between you and the collector",

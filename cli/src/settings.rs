@@ -55,9 +55,7 @@ impl FromStr for Size {
             };
             number.checked_mul(1 << shift)
         });
-        bytes.map(Self).ok_or_else(|| SettingError::Size {
-            text: text.to_owned(),
-        })
+        bytes.map(Self).ok_or_else(|| SettingError::Size { text: text.to_owned() })
     }
 }
 
@@ -76,19 +74,14 @@ impl FromStr for Span {
             number.checked_mul(factor)
         });
         let span = seconds.map(|seconds| Self(Duration::from_secs(seconds)));
-        span.ok_or_else(|| SettingError::Span {
-            text: text.to_owned(),
-        })
+        span.ok_or_else(|| SettingError::Span { text: text.to_owned() })
     }
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
-        match units
-            .into_iter()
-            .find(|(shift, _)| self.0 != 0 && self.0.is_multiple_of(1_u64 << shift))
-        {
+        match units.into_iter().find(|(shift, _)| self.0 != 0 && self.0.is_multiple_of(1_u64 << shift)) {
             Some((shift, unit)) => write!(out, "{}{unit}", self.0 >> shift),
             None => write!(out, "{}B", self.0),
         }
@@ -99,10 +92,7 @@ impl fmt::Display for Span {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-        match units
-            .into_iter()
-            .find(|(factor, _)| seconds != 0 && seconds.is_multiple_of(*factor))
-        {
+        match units.into_iter().find(|(factor, _)| seconds != 0 && seconds.is_multiple_of(*factor)) {
             Some((factor, unit)) => write!(out, "{}{unit}", seconds / factor),
             None => write!(out, "{seconds}s"),
         }
@@ -111,17 +101,13 @@ impl fmt::Display for Span {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -161,27 +147,11 @@ mod tests {
 
     #[test]
     fn durations_are_read_and_printed_with_one_unit() {
-        for (text, seconds) in [
-            ("0s", 0),
-            ("90s", 90),
-            ("30m", 1_800),
-            ("25h", 90_000),
-            ("1d", 86_400),
-        ] {
+        for (text, seconds) in [("0s", 0), ("90s", 90), ("30m", 1_800), ("25h", 90_000), ("1d", 86_400)] {
             assert_eq!(text.parse(), Ok(Span(Duration::from_secs(seconds))));
             assert_eq!(Span(Duration::from_secs(seconds)).to_string(), text);
         }
-        for wrong in [
-            "",
-            "30",
-            "m",
-            "30 m",
-            "1h30m",
-            "-1s",
-            "1.5h",
-            "213503982334602d",
-            "3w",
-        ] {
+        for wrong in ["", "30", "m", "30 m", "1h30m", "-1s", "1.5h", "213503982334602d", "3w"] {
             assert!(wrong.parse::<Span>().is_err(), "{wrong:?}");
         }
     }

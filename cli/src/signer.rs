@@ -53,19 +53,12 @@ impl Signer {
         if !done.status.success() {
             let said = String::from_utf8_lossy(&done.stderr);
             return Err(could_not(
-                format!(
-                    "ssh-keygen did not sign with {}: {}",
-                    self.key.display(),
-                    said.trim()
-                ),
+                format!("ssh-keygen did not sign with {}: {}", self.key.display(), said.trim()),
                 "check the key with `ssh-keygen -lf KEY`; a key in an agent needs SSH_AUTH_SOCK, a security key a touch",
             ));
         }
         let armour = String::from_utf8(done.stdout).map_err(|cause| {
-            could_not(
-                format!("ssh-keygen wrote no armour: {cause}"),
-                "update OpenSSH to 8.1 or later",
-            )
+            could_not(format!("ssh-keygen wrote no armour: {cause}"), "update OpenSSH to 8.1 or later")
         })?;
         Ok(armour.replace("\r\n", "\n"))
     }

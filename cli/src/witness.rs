@@ -39,9 +39,7 @@ impl Recorded {
     /// When the collector recorded something else.
     pub fn expect(&self, type_: EntryType, event: &Digest, refs: &[(&str, String)]) -> anyhow::Result<()> {
         let envelope = &self.entry.envelope;
-        let other = refs
-            .iter()
-            .find(|(name, value)| envelope.reference(name) != Some(value));
+        let other = refs.iter().find(|(name, value)| envelope.reference(name) != Some(value));
         if envelope.type_ != type_ || envelope.event != *event || other.is_some() {
             return Err(failed(
                 format!(
@@ -76,28 +74,15 @@ impl Session {
             |cause: &dyn std::error::Error| failed(format!("ledger entry: {}", because(cause)), LIED);
         let entry = Entry::parse(bytes).map_err(|cause| broken(&cause))?;
         if entry.envelope.deployment != self.config.deployment {
-            return Err(failed(
-                format!("ledger entry of deployment {}", entry.envelope.deployment),
-                LIED,
-            ));
+            return Err(failed(format!("ledger entry of deployment {}", entry.envelope.deployment), LIED));
         }
         let file = ProofFile::parse(proof).map_err(|cause| broken(&cause))?;
         // The quorum is not asked here: cosigners may come later than the collector's answer.
-        let verified = self
-            .pins
-            .policy
-            .verify_note(file.checkpoint())
-            .map_err(|cause| broken(&cause))?;
+        let verified = self.pins.policy.verify_note(file.checkpoint()).map_err(|cause| broken(&cause))?;
         let leaf = leaf_hash(bytes);
         let checkpoint = &verified.checkpoint;
-        verify_inclusion(
-            file.index(),
-            checkpoint.size,
-            &leaf,
-            file.hashes(),
-            &checkpoint.root,
-        )
-        .map_err(|cause| broken(&cause))?;
+        verify_inclusion(file.index(), checkpoint.size, &leaf, file.hashes(), &checkpoint.root)
+            .map_err(|cause| broken(&cause))?;
         let recorded = Recorded {
             entry,
             bytes: bytes.to_vec(),
@@ -115,9 +100,7 @@ impl Session {
     /// When it is not signed by the pinned log, or the two cannot both be true; both notes are then kept.
     pub async fn continues(&self, note: &Note) -> anyhow::Result<Checkpoint> {
         let verified = self.pins.policy.verify_note(note);
-        let new = verified
-            .map_err(|cause| failed(because(&cause), LIED))?
-            .checkpoint;
+        let new = verified.map_err(|cause| failed(because(&cause), LIED))?.checkpoint;
         let Some(kept) = self.kept()? else {
             self.keep(note, &new)?;
             return Ok(new);
@@ -127,19 +110,12 @@ impl Session {
             self.keep(note, &new)?;
             return Ok(new);
         }
-        let (smaller, larger) = if old.size <= new.size {
-            (&old, &new)
-        } else {
-            (&new, &old)
-        };
+        let (smaller, larger) = if old.size <= new.size { (&old, &new) } else { (&new, &old) };
         let proof = if smaller.size == larger.size || smaller.size == 0 {
             Vec::new()
         } else {
             let mut client = proto::service::ledger_client(self.channel());
-            let request = v1::ConsistencyRequest {
-                from: smaller.size,
-                to: larger.size,
-            };
+            let request = v1::ConsistencyRequest { from: smaller.size, to: larger.size };
             let answer = client.consistency(request).await.map_err(refused)?.into_inner();
             convert::hashes("proof", &answer.proof)?
         };
@@ -186,12 +162,8 @@ impl Session {
         let text = format!("{kept}\n{shown}");
         let name = format!("contradictions/{}", Digest::of(text.as_bytes()));
         let _guard = self.home.lock()?;
-        self.home
-            .write(&format!("{name}.kept"), kept.to_string().as_bytes())?;
-        write_durably(
-            &self.home.path(&format!("{name}.shown")),
-            shown.to_string().as_bytes(),
-        )?;
+        self.home.write(&format!("{name}.kept"), kept.to_string().as_bytes())?;
+        write_durably(&self.home.path(&format!("{name}.shown")), shown.to_string().as_bytes())?;
         Ok(failed(
             format!("the collector shows a ledger that does not continue the one seen before: {why}"),
             format!(
@@ -224,9 +196,7 @@ mod tests {
     fn note(signer: &NoteSigner, leaves: &[&[u8]]) -> Note {
         let hashes: Vec<ledger::Hash> = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
         let size = u64::try_from(hashes.len()).unwrap();
-        let text = Checkpoint::new("exhibit/acme", size, root_of(&hashes))
-            .unwrap()
-            .to_text();
+        let text = Checkpoint::new("exhibit/acme", size, root_of(&hashes)).unwrap().to_text();
         Note::new(&text, vec![signer.sign(&text).unwrap()]).unwrap()
     }
 
@@ -247,12 +217,7 @@ mod tests {
             ca: CertificateDer::from(vec![0]),
             roster_version_min: 1,
         };
-        Session::unconnected(
-            Home::create(root).unwrap(),
-            config,
-            pins,
-            Output { format: Format::Json },
-        )
+        Session::unconnected(Home::create(root).unwrap(), config, pins, Output { format: Format::Json })
     }
 
     fn exit(error: &anyhow::Error) -> Exit {
@@ -265,22 +230,13 @@ mod tests {
         let session = session(&folder.path().join("home"));
         let (first, other) = (note(&signer(8), &[b"a", b"b"]), note(&signer(8), &[b"a", b"x"]));
         assert_eq!(session.continues(&first).await.unwrap().size, 2);
-        assert_eq!(
-            session.continues(&first).await.unwrap().size,
-            2,
-            "the same again is no contradiction"
-        );
+        assert_eq!(session.continues(&first).await.unwrap().size, 2, "the same again is no contradiction");
         let refused = session.continues(&other).await.unwrap_err();
         assert_eq!(exit(&refused), Exit::Failed);
         let mut kept: Vec<(String, Vec<u8>)> = fs_err::read_dir(session.home.path("contradictions"))
             .unwrap()
             .map(|file| file.unwrap().path())
-            .map(|path| {
-                (
-                    path.extension().unwrap().to_str().unwrap().to_owned(),
-                    fs_err::read(path).unwrap(),
-                )
-            })
+            .map(|path| (path.extension().unwrap().to_str().unwrap().to_owned(), fs_err::read(path).unwrap()))
             .collect();
         kept.sort();
         let both = [
@@ -288,11 +244,7 @@ mod tests {
             ("shown".to_owned(), other.to_string().into_bytes()),
         ];
         assert_eq!(kept, both);
-        assert_eq!(
-            session.kept().unwrap().unwrap().0,
-            first,
-            "the first one seen stays"
-        );
+        assert_eq!(session.kept().unwrap().unwrap().0, first, "the first one seen stays");
     }
 
     #[tokio::test]
@@ -310,10 +262,7 @@ mod tests {
         let session = session(&folder.path().join("home"));
         session.continues(&note(&signer(8), &[b"a"])).await.unwrap();
         // Nobody answers: neither a contradiction nor a step.
-        let refused = session
-            .continues(&note(&signer(8), &[b"a", b"b"]))
-            .await
-            .unwrap_err();
+        let refused = session.continues(&note(&signer(8), &[b"a", b"b"])).await.unwrap_err();
         assert_eq!(exit(&refused), Exit::CouldNot);
         assert_eq!(session.kept().unwrap().unwrap().1.size, 1);
         assert!(!session.home.path("contradictions").exists());

@@ -89,11 +89,7 @@ impl std::str::FromStr for ActNonce {
     type Err = crate::text::Base64Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.is_empty() {
-            Ok(Self::ByContent)
-        } else {
-            text.parse().map(Self::Once)
-        }
+        if text.is_empty() { Ok(Self::ByContent) } else { text.parse().map(Self::Once) }
     }
 }
 serde_as_text!(ActNonce);

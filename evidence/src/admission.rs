@@ -123,10 +123,7 @@ pub fn admit(
     match checks::order(&parsed, &roster, pins, memory, judged_at) {
         Ok(proof) => Ok(Admitted {
             order_sha256: parsed.order_signed.digest(),
-            clock_floor: memory
-                .clock_floor
-                .max(roster.roster().issued)
-                .max(parsed.order.issued),
+            clock_floor: memory.clock_floor.max(roster.roster().issued).max(parsed.order.issued),
             order: parsed.order,
             signed: parsed.order_signed,
             roster,
@@ -137,10 +134,7 @@ pub fn admit(
             cosigners: proof.cosigners,
             judged_at,
         }),
-        Err(refusal) => Err(Refusal {
-            learned: Some(Box::new(roster)),
-            ..refusal
-        }),
+        Err(refusal) => Err(Refusal { learned: Some(Box::new(roster)), ..refusal }),
     }
 }
 
@@ -219,10 +213,7 @@ impl FromStr for Reason {
     type Err = UnknownReason;
 
     fn from_str(text: &str) -> Result<Self, UnknownReason> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .ok_or(UnknownReason)
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownReason)
     }
 }
 serde_as_text!(Reason);
@@ -247,11 +238,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with its detail.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-            learned: None,
-        }
+        Self { reason, detail: detail.into(), learned: None }
     }
 
     /// A refusal whose detail is an error with all its causes.

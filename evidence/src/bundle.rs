@@ -18,12 +18,8 @@ pub const SUMS_NAMESPACE: &str = "exhibit-bundle-v1";
 pub const STAMPS_MAX: usize = 4;
 
 /// Stamps over SHA256SUMS, in this order and without a gap.
-pub const SUMS_STAMPS: [&str; STAMPS_MAX] = [
-    "SHA256SUMS.tsr",
-    "SHA256SUMS.2.tsr",
-    "SHA256SUMS.3.tsr",
-    "SHA256SUMS.4.tsr",
-];
+pub const SUMS_STAMPS: [&str; STAMPS_MAX] =
+    ["SHA256SUMS.tsr", "SHA256SUMS.2.tsr", "SHA256SUMS.3.tsr", "SHA256SUMS.4.tsr"];
 
 /// Stamps over `ledger/checkpoint`, in this order and without a gap.
 pub const CHECKPOINT_STAMPS: [&str; STAMPS_MAX] = [
@@ -100,9 +96,7 @@ fn is_not(flag: &bool) -> bool {
 fn only_true<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match bool::deserialize(deserializer)? {
         true => Ok(true),
-        false => Err(serde::de::Error::custom(
-            "without_quorum is left out unless it is true",
-        )),
+        false => Err(serde::de::Error::custom("without_quorum is left out unless it is true")),
     }
 }
 
@@ -123,15 +117,11 @@ impl Sums {
     pub fn insert(&mut self, name: &str, digest: Digest) -> Result<(), BundleError> {
         check_name(name)?;
         if UNCOVERED.contains(&name) {
-            return Err(BundleError::Uncovered {
-                name: name.to_owned(),
-            });
+            return Err(BundleError::Uncovered { name: name.to_owned() });
         }
         match self.0.insert(name.to_owned(), digest) {
             None => Ok(()),
-            Some(_) => Err(BundleError::Twice {
-                name: name.to_owned(),
-            }),
+            Some(_) => Err(BundleError::Twice { name: name.to_owned() }),
         }
     }
 
@@ -144,9 +134,7 @@ impl Sums {
         let mut sums = Self::new();
         let mut last: Option<&str> = None;
         for (index, line) in text.split_inclusive('\n').enumerate() {
-            let bad = BundleError::Line {
-                line: index.saturating_add(1),
-            };
+            let bad = BundleError::Line { line: index.saturating_add(1) };
             let Some((digest, name)) = line.strip_suffix('\n').and_then(|line| line.split_once("  ")) else {
                 return Err(bad);
             };
@@ -159,20 +147,14 @@ impl Sums {
             sums.insert(name, digest)?;
             last = Some(name);
         }
-        if sums.0.is_empty() {
-            Err(BundleError::Line { line: 1 })
-        } else {
-            Ok(sums)
-        }
+        if sums.0.is_empty() { Err(BundleError::Line { line: 1 }) } else { Ok(sums) }
     }
 
     /// The file's bytes.
     pub fn encode(&self) -> Vec<u8> {
         self.0
             .iter()
-            .fold(String::new(), |text, (name, digest)| {
-                text + &format!("{digest}  {name}\n")
-            })
+            .fold(String::new(), |text, (name, digest)| text + &format!("{digest}  {name}\n"))
             .into_bytes()
     }
 
@@ -212,9 +194,7 @@ pub fn check_name(name: &str) -> Result<(), BundleError> {
     if name.len() <= 200 && name.split('/').count() <= 6 && name.split('/').all(component) {
         Ok(())
     } else {
-        Err(BundleError::Name {
-            name: name.chars().take(200).collect(),
-        })
+        Err(BundleError::Name { name: name.chars().take(200).collect() })
     }
 }
 
@@ -289,27 +269,12 @@ mod tests {
 
     #[test]
     fn names_stay_inside_the_bundle() {
-        for good in [
-            "a",
-            "evidence/0f/seals/000000.seal",
-            "deployment/enrolment-web-03-1.json.2.sig",
-        ] {
+        for good in ["a", "evidence/0f/seals/000000.seal", "deployment/enrolment-web-03-1.json.2.sig"] {
             check_name(good).unwrap();
         }
-        for wrong in [
-            "",
-            "/a",
-            "a//b",
-            "a/",
-            "./a",
-            "a/../b",
-            ".hidden",
-            "a b",
-            "a\nb",
-            "a\\b",
-            "é",
-            "a/b/c/d/e/f/g",
-        ] {
+        for wrong in
+            ["", "/a", "a//b", "a/", "./a", "a/../b", ".hidden", "a b", "a\nb", "a\\b", "é", "a/b/c/d/e/f/g"]
+        {
             check_name(wrong).unwrap_err();
         }
     }

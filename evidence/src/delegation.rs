@@ -50,9 +50,8 @@ impl Delegation {
     /// # Errors
     /// [`DelegationError`].
     pub fn verify(signed: &Signed, evidence_key: &PublicKey) -> Result<Self, DelegationError> {
-        let (delegation, signers) = signed
-            .open::<Self>()
-            .map_err(|source| DelegationError::Document { source })?;
+        let (delegation, signers) =
+            signed.open::<Self>().map_err(|source| DelegationError::Document { source })?;
         if signers.as_slice() != std::slice::from_ref(evidence_key) {
             return Err(DelegationError::Signer);
         }
@@ -65,11 +64,7 @@ impl Delegation {
             delegation.attempt,
             &delegation.nonce,
         );
-        if id == delegation.collection {
-            Ok(delegation)
-        } else {
-            Err(DelegationError::Collection)
-        }
+        if id == delegation.collection { Ok(delegation) } else { Err(DelegationError::Collection) }
     }
 }
 
@@ -85,11 +80,7 @@ impl Document for Delegation {
         if !(1..=ATTEMPTS_MAX).contains(&self.attempt) {
             return Err("attempt is not 1 to 10");
         }
-        if self.sealer.application().is_some() {
-            Err("a sealer is a plain Ed25519 key")
-        } else {
-            Ok(())
-        }
+        if self.sealer.application().is_some() { Err("a sealer is a plain Ed25519 key") } else { Ok(()) }
     }
 }
 
@@ -142,26 +133,14 @@ mod tests {
         let evidence = SigningKey::from_seed(&[1; 32]);
         let other = SigningKey::from_seed(&[9; 32]);
         let signed = Signed::sign(&good(&evidence), &[&evidence]).unwrap();
-        assert_eq!(
-            Delegation::verify(&signed, &evidence.public()).unwrap(),
-            good(&evidence)
-        );
-        assert!(matches!(
-            Delegation::verify(&signed, &other.public()),
-            Err(DelegationError::Signer)
-        ));
+        assert_eq!(Delegation::verify(&signed, &evidence.public()).unwrap(), good(&evidence));
+        assert!(matches!(Delegation::verify(&signed, &other.public()), Err(DelegationError::Signer)));
         let twice = Signed::sign(&good(&evidence), &[&evidence, &other]).unwrap();
-        assert!(matches!(
-            Delegation::verify(&twice, &evidence.public()),
-            Err(DelegationError::Signer)
-        ));
+        assert!(matches!(Delegation::verify(&twice, &evidence.public()), Err(DelegationError::Signer)));
         let mut moved = good(&evidence);
         moved.attempt = 3;
         let moved = Signed::sign(&moved, &[&evidence]).unwrap();
-        assert!(matches!(
-            Delegation::verify(&moved, &evidence.public()),
-            Err(DelegationError::Collection)
-        ));
+        assert!(matches!(Delegation::verify(&moved, &evidence.public()), Err(DelegationError::Collection)));
         let mut lazy = good(&evidence);
         lazy.sealer = evidence.public();
         let lazy = Signed::sign(&lazy, &[&evidence]).unwrap();

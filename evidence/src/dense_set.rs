@@ -78,10 +78,7 @@ mod tests {
             assert!(!set.insert(member(number / 2)), "{number}");
         }
         for number in 0..200_000 {
-            assert!(
-                set.contains(&member(number)) && !set.insert(member(number)),
-                "{number}"
-            );
+            assert!(set.contains(&member(number)) && !set.insert(member(number)), "{number}");
         }
         assert!(!set.contains(&member(200_000)));
         assert!(set.sorted.is_sorted() && set.sorted.len() + set.fresh.len() == 200_000);

@@ -43,11 +43,7 @@ impl Detail {
             return Err(DetailError::Digest);
         }
         let detail: Self = json::parse_document(bytes).map_err(|source| DetailError::Json { source })?;
-        if detail.text.len() > TEXT_BYTES_MAX {
-            Err(DetailError::TooLong)
-        } else {
-            Ok(detail)
-        }
+        if detail.text.len() > TEXT_BYTES_MAX { Err(DetailError::TooLong) } else { Ok(detail) }
     }
 }
 

@@ -130,19 +130,11 @@ mod tests {
     fn only_the_one_spelling_is_read() {
         let text = "0f".repeat(32);
         assert_eq!(Digest::from_hex(&text).unwrap().to_string(), text);
-        for wrong in [
-            "",
-            "0f",
-            &text.to_uppercase(),
-            &format!("{text}0"),
-            &format!(" {text}"),
-            &"0g".repeat(32),
-        ] {
+        for wrong in
+            ["", "0f", &text.to_uppercase(), &format!("{text}0"), &format!(" {text}"), &"0g".repeat(32)]
+        {
             assert_eq!(Digest::from_hex(wrong), Err(DigestError), "{wrong:?}");
         }
-        assert_eq!(
-            serde_json::to_string(&Digest::ZERO).unwrap(),
-            format!("\"{}\"", "0".repeat(64))
-        );
+        assert_eq!(serde_json::to_string(&Digest::ZERO).unwrap(), format!("\"{}\"", "0".repeat(64)));
     }
 }

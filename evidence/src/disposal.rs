@@ -163,11 +163,7 @@ impl Plan {
             };
             set.insert(Digest::from_hex(id).map_err(|_not_hex| wrong())?);
         }
-        if plan.text() == text {
-            Ok(plan)
-        } else {
-            Err(wrong())
-        }
+        if plan.text() == text { Ok(plan) } else { Err(wrong()) }
     }
 
     /// What goes, each as a whole; texts last, so that the reasons stay readable while evidence waits.

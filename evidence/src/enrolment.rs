@@ -95,7 +95,5 @@ pub enum EnrolmentError {
 fn open<T: crate::document::Document>(
     signed: &crate::signed::Signed,
 ) -> Result<(T, Vec<crate::keys::PublicKey>), EnrolmentError> {
-    signed
-        .open()
-        .map_err(|source| EnrolmentError::Document { source })
+    signed.open().map_err(|source| EnrolmentError::Document { source })
 }

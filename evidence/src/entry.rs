@@ -127,10 +127,7 @@ impl ActObject {
         if bytes.iter().position(|byte| *byte == b'\n') == bytes.len().checked_sub(1)
             && bytes.len() <= json::DOCUMENT_BYTES_MAX
         {
-            return Ok(Self {
-                document: bytes.to_vec(),
-                signatures: Vec::new(),
-            });
+            return Ok(Self { document: bytes.to_vec(), signatures: Vec::new() });
         }
         Signed::parse(bytes).map(Self::from)
     }
@@ -146,10 +143,7 @@ impl ActObject {
 
 impl From<Signed> for ActObject {
     fn from(signed: Signed) -> Self {
-        Self {
-            document: signed.document,
-            signatures: signed.signatures,
-        }
+        Self { document: signed.document, signatures: signed.signatures }
     }
 }
 
@@ -184,11 +178,7 @@ impl Entry {
         if let Some(act) = &self.act {
             bytes.extend_from_slice(&act.encode());
         }
-        if bytes.len() > ENTRY_BYTES_MAX {
-            Err(EntryError::TooLong)
-        } else {
-            Ok(bytes)
-        }
+        if bytes.len() > ENTRY_BYTES_MAX { Err(EntryError::TooLong) } else { Ok(bytes) }
     }
 
     /// Reads a leaf.
@@ -199,13 +189,8 @@ impl Entry {
         if bytes.len() > ENTRY_BYTES_MAX {
             return Err(EntryError::TooLong);
         }
-        let end = bytes
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .ok_or(EntryError::NoEnvelope)?;
-        let (line, rest) = bytes
-            .split_at_checked(end.saturating_add(1))
-            .ok_or(EntryError::NoEnvelope)?;
+        let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(EntryError::NoEnvelope)?;
+        let (line, rest) = bytes.split_at_checked(end.saturating_add(1)).ok_or(EntryError::NoEnvelope)?;
         if line.len() > ENVELOPE_BYTES_MAX {
             return Err(EntryError::TooLong);
         }
@@ -221,44 +206,20 @@ impl Entry {
     }
 
     fn check(&self) -> Result<(), EntryError> {
-        let broken = |rule| EntryError::Rule {
-            type_: self.envelope.type_,
-            rule,
-        };
+        let broken = |rule| EntryError::Rule { type_: self.envelope.type_, rule };
         let rule = self.envelope.type_.rule();
         pairs::check(&self.envelope.refs).map_err(broken)?;
         rule.check_chain(&self.envelope.incident).map_err(broken)?;
-        if let Some(missing) = rule
-            .refs
-            .iter()
-            .find(|name| self.envelope.reference(name).is_none())
-        {
-            return Err(EntryError::Ref {
-                type_: self.envelope.type_,
-                name: missing,
-            });
+        if let Some(missing) = rule.refs.iter().find(|name| self.envelope.reference(name).is_none()) {
+            return Err(EntryError::Ref { type_: self.envelope.type_, name: missing });
         }
-        if let Some((name, _)) = self
-            .envelope
-            .refs
-            .iter()
-            .find(|(name, _)| !rule.refs.contains(&name.as_str()))
+        if let Some((name, _)) =
+            self.envelope.refs.iter().find(|(name, _)| !rule.refs.contains(&name.as_str()))
         {
-            return Err(EntryError::UnknownRef {
-                type_: self.envelope.type_,
-                name: name.clone(),
-            });
+            return Err(EntryError::UnknownRef { type_: self.envelope.type_, name: name.clone() });
         }
-        if let Some((name, _)) = self
-            .envelope
-            .refs
-            .iter()
-            .find(|(name, value)| !form::fits(name, value))
-        {
-            return Err(EntryError::RefForm {
-                type_: self.envelope.type_,
-                name: name.clone(),
-            });
+        if let Some((name, _)) = self.envelope.refs.iter().find(|(name, value)| !form::fits(name, value)) {
+            return Err(EntryError::RefForm { type_: self.envelope.type_, name: name.clone() });
         }
         match (&self.act, self.envelope.act) {
             (Some(act), ActPlace::Inline) => {
@@ -276,16 +237,14 @@ impl Entry {
                     None => !act.signatures.is_empty(),
                 };
                 if !counted {
-                    return Err(broken(
-                        "its act has another number of signatures than its type asks",
-                    ));
+                    return Err(broken("its act has another number of signatures than its type asks"));
                 }
                 Ok(())
             }
             (None, ActPlace::Digest) => Ok(()),
-            (Some(_), ActPlace::Digest) => Err(broken(
-                "bytes behind the envelope of an entry whose act is elsewhere",
-            )),
+            (Some(_), ActPlace::Digest) => {
+                Err(broken("bytes behind the envelope of an entry whose act is elsewhere"))
+            }
             (None, ActPlace::Inline) => Err(broken("its inline act is missing")),
         }
     }
@@ -304,11 +263,7 @@ pub struct ChainHead {
 
 impl ChainHead {
     /// Before the first entry.
-    pub const START: Self = Self {
-        next_seq: 0,
-        prev: Digest::ZERO,
-        time: Time::EPOCH,
-    };
+    pub const START: Self = Self { next_seq: 0, prev: Digest::ZERO, time: Time::EPOCH };
 
     /// Checks that an entry continues the chain, and steps.
     ///
@@ -316,10 +271,7 @@ impl ChainHead {
     /// When its sequence number, link or time does not follow.
     pub fn step(&mut self, envelope: &Envelope, leaf: Digest) -> Result<(), ChainError> {
         if envelope.seq != self.next_seq {
-            return Err(ChainError::Sequence {
-                expected: self.next_seq,
-                found: envelope.seq,
-            });
+            return Err(ChainError::Sequence { expected: self.next_seq, found: envelope.seq });
         }
         if envelope.prev != self.prev {
             return Err(ChainError::Link { seq: envelope.seq });
@@ -327,11 +279,7 @@ impl ChainHead {
         if envelope.time < self.time {
             return Err(ChainError::Time { seq: envelope.seq });
         }
-        *self = Self {
-            next_seq: self.next_seq.saturating_add(1),
-            prev: leaf,
-            time: envelope.time,
-        };
+        *self = Self { next_seq: self.next_seq.saturating_add(1), prev: leaf, time: envelope.time };
         Ok(())
     }
 }

@@ -161,10 +161,8 @@ impl FromStr for IncidentId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let (year, number) = text
-            .strip_prefix("INC-")
-            .and_then(|rest| rest.split_once('-'))
-            .ok_or(IdError::Incident)?;
+        let (year, number) =
+            text.strip_prefix("INC-").and_then(|rest| rest.split_once('-')).ok_or(IdError::Incident)?;
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if year.len() != 4 || !digits(year) || !(4..=9).contains(&number.len()) || !digits(number) {
             return Err(IdError::Incident);
@@ -215,11 +213,7 @@ impl FromStr for Chain {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        if text.is_empty() {
-            Ok(Self::Deployment)
-        } else {
-            text.parse().map(Self::Incident)
-        }
+        if text.is_empty() { Ok(Self::Deployment) } else { text.parse().map(Self::Incident) }
     }
 }
 serde_as_text!(Chain);
@@ -297,45 +291,21 @@ mod tests {
 
     #[test]
     fn names_follow_their_grammar() {
-        for good in [
-            "a",
-            "0",
-            "web-03",
-            "db.example.org",
-            &"a".repeat(63),
-            "a--b",
-            "a..b",
-        ] {
+        for good in ["a", "0", "web-03", "db.example.org", &"a".repeat(63), "a--b", "a..b"] {
             assert_eq!(good.parse::<EndpointId>().unwrap().as_str(), good);
         }
-        for wrong in [
-            "",
-            "-a",
-            "a-",
-            ".a",
-            "a.",
-            "A",
-            "a_b",
-            "a b",
-            "a/b",
-            "ä",
-            "a\n",
-            "a\0",
-            &"a".repeat(64),
-        ] {
+        for wrong in
+            ["", "-a", "a-", ".a", "a.", "A", "a_b", "a b", "a/b", "ä", "a\n", "a\0", &"a".repeat(64)]
+        {
             assert_eq!(wrong.parse::<EndpointId>(), Err(IdError::Name), "{wrong:?}");
         }
     }
 
     #[test]
     fn incidents_have_one_spelling() {
-        for good in [
-            "INC-2026-0007",
-            "INC-2026-0000",
-            "INC-1970-9999",
-            "INC-9999-10000",
-            "INC-2026-999999999",
-        ] {
+        for good in
+            ["INC-2026-0007", "INC-2026-0000", "INC-1970-9999", "INC-9999-10000", "INC-2026-999999999"]
+        {
             assert_eq!(good.parse::<IncidentId>().unwrap().to_string(), good);
         }
         for wrong in [
@@ -358,13 +328,7 @@ mod tests {
 
     #[test]
     fn actors_round_trip_and_nothing_else_is_one() {
-        for good in [
-            "authority",
-            "person:ada",
-            "endpoint:web-03#12",
-            "collector:c1",
-            "mirror:m.1",
-        ] {
+        for good in ["authority", "person:ada", "endpoint:web-03#12", "collector:c1", "mirror:m.1"] {
             assert_eq!(good.parse::<Actor>().unwrap().to_string(), good);
         }
         for wrong in [

@@ -159,11 +159,7 @@ mod tests {
         offset: i64,
         #[serde(deserialize_with = "nullable")]
         maybe: Option<u8>,
-        #[serde(
-            default,
-            skip_serializing_if = "Option::is_none",
-            deserialize_with = "optional"
-        )]
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
         extra: Option<Inner>,
         pairs: Vec<(String, u64)>,
     }
@@ -178,10 +174,7 @@ mod tests {
     fn a_document_round_trips() {
         let outer = read(GOOD).unwrap();
         assert_eq!(outer.name, "éé\n😀");
-        assert_eq!(
-            (outer.count, outer.offset, outer.maybe),
-            (u32::MAX, -INTEGER_MAX, None)
-        );
+        assert_eq!((outer.count, outer.offset, outer.maybe), (u32::MAX, -INTEGER_MAX, None));
         assert_eq!(outer.extra, Some(Inner { on: true }));
         assert_eq!(outer.pairs, [("a".to_owned(), 1), ("b".to_owned(), 2)]);
         let again = to_document(&outer).unwrap();
@@ -198,22 +191,13 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(16), "]".repeat(16));
         for (why, text) in [
             ("unknown field", change("\"count\"", "\"more\":1,\"count\"")),
-            (
-                "unknown field below",
-                change("{\"on\":true}", "{\"on\":true,\"off\":1}"),
-            ),
+            ("unknown field below", change("{\"on\":true}", "{\"on\":true,\"off\":1}")),
             ("missing field", change("\"count\":4294967295,", "")),
             ("missing nullable field", change("\"maybe\":null,", "")),
             ("null where optional", change("{\"on\":true}", "null")),
             ("duplicate key", change("\"count\"", "\"name\":\"x\",\"count\"")),
-            (
-                "duplicate key spelled by an escape",
-                change("\"count\"", "\"n\\u0061me\":\"x\",\"count\""),
-            ),
-            (
-                "duplicate key below",
-                change("{\"on\":true}", "{\"on\":true,\"on\":true}"),
-            ),
+            ("duplicate key spelled by an escape", change("\"count\"", "\"n\\u0061me\":\"x\",\"count\"")),
+            ("duplicate key below", change("{\"on\":true}", "{\"on\":true,\"on\":true}")),
             ("list for object", change("{\"on\":true}", "[true]")),
             ("long tuple", change("[\"a\",1]", "[\"a\",1,2]")),
             ("short tuple", change("[\"a\",1]", "[\"a\"]")),
@@ -225,10 +209,7 @@ mod tests {
             ("out of the type", change("4294967295", "4294967296")),
             ("above 2^53-1", change("-9007199254740991", "9007199254740992")),
             ("below", change("-9007199254740991", "-9007199254740992")),
-            (
-                "far above",
-                change("-9007199254740991", "99999999999999999999999999"),
-            ),
+            ("far above", change("-9007199254740991", "99999999999999999999999999")),
             ("space", change(":null", ": null")),
             ("tab", change(",\"count", ",\t\"count")),
             ("line feed", change(",\"count", ",\n\"count")),
@@ -257,24 +238,12 @@ mod tests {
             }
             assert!(read(&text).is_err(), "{why}: {text}");
         }
-        assert!(matches!(
-            parse_document::<Outer>(GOOD.as_bytes()),
-            Err(JsonError::NotOneLine)
-        ));
-        assert!(matches!(
-            parse_document::<Outer>(b"{\"name\":\"\xff\"}\n"),
-            Err(JsonError::NotUtf8 { .. })
-        ));
-        assert!(matches!(
-            parse_document::<Outer>(&vec![b'['; 5 << 20]),
-            Err(JsonError::NotOneLine)
-        ));
+        assert!(matches!(parse_document::<Outer>(GOOD.as_bytes()), Err(JsonError::NotOneLine)));
+        assert!(matches!(parse_document::<Outer>(b"{\"name\":\"\xff\"}\n"), Err(JsonError::NotUtf8 { .. })));
+        assert!(matches!(parse_document::<Outer>(&vec![b'['; 5 << 20]), Err(JsonError::NotOneLine)));
         let mut large = vec![b'['; 5 << 20];
         large.push(b'\n');
-        assert!(matches!(
-            parse_document::<Outer>(&large),
-            Err(JsonError::TooLarge { .. })
-        ));
+        assert!(matches!(parse_document::<Outer>(&large), Err(JsonError::TooLarge { .. })));
     }
 
     #[test]
@@ -288,10 +257,7 @@ mod tests {
     fn depth_16_is_read_and_17_is_not() {
         let nested = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         assert!(scan::scan(nested(16).as_bytes()).is_ok());
-        assert!(matches!(
-            scan::scan(nested(17).as_bytes()),
-            Err(JsonError::Depth { .. })
-        ));
+        assert!(matches!(scan::scan(nested(17).as_bytes()), Err(JsonError::Depth { .. })));
     }
 
     #[test]
@@ -300,10 +266,7 @@ mod tests {
         struct Wide {
             number: u64,
         }
-        assert!(matches!(
-            to_document(&Wide { number: 1 << 53 }),
-            Err(JsonError::Number { .. })
-        ));
+        assert!(matches!(to_document(&Wide { number: 1 << 53 }), Err(JsonError::Number { .. })));
         assert!(to_document(&1).is_err());
     }
 }

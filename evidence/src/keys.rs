@@ -35,14 +35,7 @@ impl PublicKey {
         let key = VerifyingKey::from_bytes(&point).map_err(|source| KeyError::Curve { source })?;
         // Decompression also takes y + p for y; such a key would have two texts and two fingerprints.
         let canonical = VerifyingKey::from(key.to_edwards()).to_bytes() == point;
-        if key.is_weak() || !canonical {
-            Err(KeyError::Weak)
-        } else {
-            Ok(Self {
-                point,
-                application: None,
-            })
-        }
+        if key.is_weak() || !canonical { Err(KeyError::Weak) } else { Ok(Self { point, application: None }) }
     }
 
     /// A FIDO key from its 32 bytes and application, such as `ssh:`.
@@ -55,10 +48,7 @@ impl PublicKey {
         if !printable || application.len() > 255 || !application.starts_with("ssh:") {
             return Err(KeyError::Application);
         }
-        Ok(Self {
-            application: Some(application.to_owned()),
-            ..Self::from_ed25519(point)?
-        })
+        Ok(Self { application: Some(application.to_owned()), ..Self::from_ed25519(point)? })
     }
 
     /// Reads the key blob of RFC 8709 (or PROTOCOL.u2f).
@@ -71,17 +61,12 @@ impl PublicKey {
         if algorithm != ED25519.as_bytes() && algorithm != SK_ED25519.as_bytes() {
             return Err(KeyError::Algorithm);
         }
-        let point = reader
-            .string()
-            .and_then(|point| point.try_into().ok())
-            .ok_or(KeyError::Blob)?;
+        let point = reader.string().and_then(|point| point.try_into().ok()).ok_or(KeyError::Blob)?;
         let key = if algorithm == ED25519.as_bytes() {
             Self::from_ed25519(point)?
         } else {
-            let application = reader
-                .string()
-                .and_then(|name| str::from_utf8(name).ok())
-                .ok_or(KeyError::Blob)?;
+            let application =
+                reader.string().and_then(|name| str::from_utf8(name).ok()).ok_or(KeyError::Blob)?;
             Self::from_security_key(point, application)?
         };
         reader.end().ok_or(KeyError::Blob)?;
@@ -92,11 +77,7 @@ impl PublicKey {
     pub fn blob(&self) -> Vec<u8> {
         let mut blob = Vec::new();
         let application = self.application.as_ref().map(String::as_bytes);
-        let fields = [
-            Some(self.algorithm().as_bytes()),
-            Some(self.point.as_slice()),
-            application,
-        ];
+        let fields = [Some(self.algorithm().as_bytes()), Some(self.point.as_slice()), application];
         for field in fields.into_iter().flatten() {
             // Every field is far below 4 GiB, so its length always fits.
             put_string(&mut blob, field).unwrap_or_default();
@@ -106,11 +87,7 @@ impl PublicKey {
 
     /// The algorithm's SSH name.
     pub fn algorithm(&self) -> &'static str {
-        if self.application.is_some() {
-            SK_ED25519
-        } else {
-            ED25519
-        }
+        if self.application.is_some() { SK_ED25519 } else { ED25519 }
     }
 
     /// The 32 bytes of the Ed25519 key.
@@ -134,9 +111,7 @@ impl PublicKey {
     #[must_use]
     pub fn verify_raw(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         let signature = Signature::from_bytes(signature);
-        VerifyingKey::from_bytes(&self.point)
-            .and_then(|key| key.verify_strict(message, &signature))
-            .is_ok()
+        VerifyingKey::from_bytes(&self.point).and_then(|key| key.verify_strict(message, &signature)).is_ok()
     }
 }
 
@@ -158,11 +133,7 @@ impl FromStr for PublicKey {
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let (algorithm, blob) = text.split_once(' ').ok_or(KeyError::Text)?;
         let key = Self::from_blob(&from_base64(blob).ok_or(KeyError::Text)?)?;
-        if key.algorithm() == algorithm {
-            Ok(key)
-        } else {
-            Err(KeyError::Text)
-        }
+        if key.algorithm() == algorithm { Ok(key) } else { Err(KeyError::Text) }
     }
 }
 serde_as_text!(PublicKey);
@@ -188,10 +159,7 @@ impl FromStr for Fingerprint {
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let bytes = text.strip_prefix("SHA256:").and_then(from_base64_unpadded);
-        bytes
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or(KeyError::Fingerprint)
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(KeyError::Fingerprint)
     }
 }
 serde_as_text!(Fingerprint);
@@ -222,10 +190,7 @@ impl SigningKey {
 
     /// The public half.
     pub fn public(&self) -> PublicKey {
-        PublicKey {
-            point: self.0.verifying_key().to_bytes(),
-            application: None,
-        }
+        PublicKey { point: self.0.verifying_key().to_bytes(), application: None }
     }
 
     /// A bare Ed25519 signature. Documents are signed by `sshsig::sign`.
@@ -360,10 +325,7 @@ mod tests {
         let sk = PublicKey::from_security_key(*key.point(), "ssh:exhibit").unwrap();
         for key in [&key, &sk] {
             assert_eq!(&key.to_string().parse::<PublicKey>().unwrap(), key);
-            assert_eq!(
-                key.fingerprint().to_string().parse::<Fingerprint>().unwrap(),
-                key.fingerprint()
-            );
+            assert_eq!(key.fingerprint().to_string().parse::<Fingerprint>().unwrap(), key.fingerprint());
         }
         assert_ne!(key.fingerprint(), sk.fingerprint());
         let text = key.to_string();
@@ -395,13 +357,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(*key.seed(), [9; 32]);
-        assert_eq!(
-            format!("{key:?}"),
-            format!("SigningKey({})", key.public().fingerprint())
-        );
-        assert_eq!(
-            SigningKey::generate(|_| Err("no randomness")).unwrap_err(),
-            "no randomness"
-        );
+        assert_eq!(format!("{key:?}"), format!("SigningKey({})", key.public().fingerprint()));
+        assert_eq!(SigningKey::generate(|_| Err("no randomness")).unwrap_err(), "no randomness");
     }
 }

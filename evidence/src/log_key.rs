@@ -141,17 +141,11 @@ impl LogKeyChange {
         deployment: &DeploymentId,
         authority: &AuthoritySet,
     ) -> Result<Self, LogKeyError> {
-        let (change, signers) = signed
-            .open::<Self>()
-            .map_err(|source| LogKeyError::Document { source })?;
+        let (change, signers) = signed.open::<Self>().map_err(|source| LogKeyError::Document { source })?;
         if change.deployment != *deployment {
-            return Err(LogKeyError::Foreign {
-                deployment: change.deployment,
-            });
+            return Err(LogKeyError::Foreign { deployment: change.deployment });
         }
-        authority
-            .check(&signers)
-            .map_err(|source| LogKeyError::Authority { source })?;
+        authority.check(&signers).map_err(|source| LogKeyError::Authority { source })?;
         Ok(change)
     }
 

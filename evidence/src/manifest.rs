@@ -156,9 +156,7 @@ impl std::str::FromStr for Encoding {
     fn from_str(text: &str) -> Result<Self, EncodingError> {
         match text {
             "tar+zstd" => Ok(Self::TarZstd),
-            other => Err(EncodingError {
-                encoding: other.chars().take(64).collect(),
-            }),
+            other => Err(EncodingError { encoding: other.chars().take(64).collect() }),
         }
     }
 }
@@ -263,9 +261,8 @@ impl Manifest {
         delegation_sha256: &Digest,
         evidence_key: &PublicKey,
     ) -> Result<Self, ManifestError> {
-        let (manifest, signers) = signed
-            .open::<Self>()
-            .map_err(|source| ManifestError::Document { source })?;
+        let (manifest, signers) =
+            signed.open::<Self>().map_err(|source| ManifestError::Document { source })?;
         if signers.as_slice() != [delegation.sealer.clone(), evidence_key.clone()].as_slice() {
             return Err(ManifestError::Signers);
         }
@@ -298,10 +295,7 @@ impl Manifest {
             ("segments", self.segments == container.segments),
             ("stored_len", self.stored_len == container.stored_len),
             ("plain_len", self.plain_len == container.plain_len),
-            (
-                "container_sha256",
-                self.container_sha256 == container.container_sha256,
-            ),
+            ("container_sha256", self.container_sha256 == container.container_sha256),
             ("items", self.items == container.items),
             ("items_root", self.items_root == container.items_root),
             ("content_bytes", self.content_bytes == container.content_bytes),
@@ -323,11 +317,7 @@ impl Manifest {
 
     /// The outcomes of a container in the manifest's form.
     pub fn outcomes_of(container: &ContainerSummary) -> Vec<(Outcome, u64)> {
-        container
-            .counts_by_outcome
-            .iter()
-            .map(|(outcome, count)| (outcome.clone(), *count))
-            .collect()
+        container.counts_by_outcome.iter().map(|(outcome, count)| (outcome.clone(), *count)).collect()
     }
 }
 

@@ -186,10 +186,8 @@ mod tests {
     fn every_outcome_of_the_specification_is_known_and_keeps_its_text() {
         let spec = include_str!("../../docs/spec/container.md");
         let table = spec.split("## Outcomes").nth(1).unwrap();
-        let names: Vec<&str> = table
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-            .collect();
+        let names: Vec<&str> =
+            table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
         assert_eq!(names.len(), 18, "{names:?}");
         for name in names {
             let outcome: Outcome = name.parse().unwrap();

@@ -16,9 +16,7 @@ pub fn check(pairs: &[(String, String)]) -> Result<(), &'static str> {
     }
     let names_good = pairs.iter().all(|(name, _)| {
         (1..=32).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
     });
     if !names_good {
         return Err("a name in refs or fields is not 1 to 32 of a-z 0-9 _");
@@ -36,18 +34,12 @@ pub fn check(pairs: &[(String, String)]) -> Result<(), &'static str> {
 
 /// The value under a name.
 pub fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    pairs
-        .iter()
-        .find(|(found, _)| found == name)
-        .map(|(_, value)| value.as_str())
+    pairs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
 }
 
 /// Sorts pairs into their one order.
 pub fn sorted<const N: usize>(pairs: [(&str, String); N]) -> Vec<(String, String)> {
-    let mut list: Vec<_> = pairs
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
+    let mut list: Vec<_> = pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     list.sort();
     list
 }

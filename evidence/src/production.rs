@@ -176,10 +176,7 @@ mod tests {
         let chosen = BTreeSet::from([0]);
         for path in ["live/outcomes.jsonl", "live/outcomes.part0001.jsonl"] {
             let record = ItemRecord::new("outcomes", Kind::Stream, path, begun);
-            assert_eq!(
-                check_producible(&record, &chosen),
-                Err(Unproducible::Outcomes { n: 0 })
-            );
+            assert_eq!(check_producible(&record, &chosen), Err(Unproducible::Outcomes { n: 0 }));
         }
         let record = ItemRecord::new("host", Kind::Stream, "live/host.jsonl", begun);
         check_producible(&record, &chosen).unwrap();

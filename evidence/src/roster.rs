@@ -114,11 +114,7 @@ impl Roster {
 
     /// Every key whose owner holds `role`.
     pub fn keys_with_role(&self, role: Role) -> Vec<&PublicKey> {
-        self.persons
-            .iter()
-            .filter(|person| person.has(role))
-            .flat_map(|person| &person.keys)
-            .collect()
+        self.persons.iter().filter(|person| person.has(role)).flat_map(|person| &person.keys).collect()
     }
 
     /// Whether `key` belongs to `id`, who holds one of `roles`.
@@ -156,11 +152,7 @@ impl Document for Roster {
             return Err("a roster lives at most 90 days");
         }
         self.authority.validate()?;
-        if self
-            .persons
-            .windows(2)
-            .any(|pair| matches!(pair, [one, other] if one.id >= other.id))
-        {
+        if self.persons.windows(2).any(|pair| matches!(pair, [one, other] if one.id >= other.id)) {
             return Err("persons are sorted by id, each once");
         }
         let mut keys: BTreeSet<&PublicKey> = self.authority.keys.iter().collect();

@@ -89,11 +89,8 @@ impl<'a> Seal<'a> {
             return Err(SealError::TooLarge);
         }
         let (document, rest) = split_behind(bytes, b"\n", HEADER_BYTES_MAX)?;
-        let (armour, records) = split_behind(
-            rest,
-            b"\n-----END SSH SIGNATURE-----\n",
-            crate::sshsig::ARMOUR_BYTES_MAX,
-        )?;
+        let (armour, records) =
+            split_behind(rest, b"\n-----END SSH SIGNATURE-----\n", crate::sshsig::ARMOUR_BYTES_MAX)?;
         let Ok(armour) = str::from_utf8(armour) else {
             return Err(SealError::Shape);
         };
@@ -102,20 +99,12 @@ impl<'a> Seal<'a> {
         let header: SealHeader = signed.read().map_err(SealError::Signed)?;
         let actual = u64::try_from(records.len()).unwrap_or(u64::MAX);
         if header.records_len != actual {
-            return Err(SealError::RecordsLength {
-                stated: header.records_len,
-                actual,
-            });
+            return Err(SealError::RecordsLength { stated: header.records_len, actual });
         }
         if Digest::of(records) != header.records_sha256 {
             return Err(SealError::RecordsDigest);
         }
-        Ok(Self {
-            header,
-            digest: Digest::of(bytes),
-            signed,
-            records,
-        })
+        Ok(Self { header, digest: Digest::of(bytes), signed, records })
     }
 
     /// Checks that the one signature is the sealer's.
@@ -123,15 +112,8 @@ impl<'a> Seal<'a> {
     /// # Errors
     /// [`SealError::Signed`] for a signature that does not hold, [`SealError::WrongKey`] for another signer.
     pub fn verify(&self, sealer: &PublicKey) -> Result<(), SealError> {
-        let signers = self
-            .signed
-            .verify_all(SealHeader::TYPE)
-            .map_err(SealError::Signed)?;
-        if signers.as_slice() == [sealer.clone()] {
-            Ok(())
-        } else {
-            Err(SealError::WrongKey)
-        }
+        let signers = self.signed.verify_all(SealHeader::TYPE).map_err(SealError::Signed)?;
+        if signers.as_slice() == [sealer.clone()] { Ok(()) } else { Err(SealError::WrongKey) }
     }
 
     /// The record lines without LF, decoded as they are asked for: at most about 5 MiB in memory.
@@ -156,9 +138,6 @@ pub fn make(header: &SealHeader, records: &[u8], sealer: &SigningKey) -> Result<
 /// `bytes` up to and with the first `end`, which must come within `max` bytes; and the rest.
 fn split_behind<'a>(bytes: &'a [u8], end: &[u8], max: usize) -> Result<(&'a [u8], &'a [u8]), SealError> {
     let window = bytes.get(..max).unwrap_or(bytes);
-    let at = window
-        .windows(end.len())
-        .position(|window| window == end)
-        .ok_or(SealError::Shape)?;
+    let at = window.windows(end.len()).position(|window| window == end).ok_or(SealError::Shape)?;
     bytes.split_at_checked(at + end.len()).ok_or(SealError::Shape)
 }

@@ -27,13 +27,8 @@ impl Signed {
     /// [`SignedError`] when the document is not valid, or with no key or more than sixteen.
     pub fn sign<T: Document>(document: &T, keys: &[&SigningKey]) -> Result<Self, SignedError> {
         let bytes = json::to_document(document).map_err(|source| SignedError::Json { source })?;
-        document
-            .validate()
-            .map_err(|message| SignedError::Invalid { message })?;
-        let signatures = keys
-            .iter()
-            .map(|key| sshsig::sign(key, T::TYPE, &bytes))
-            .collect::<Result<_, _>>();
+        document.validate().map_err(|message| SignedError::Invalid { message })?;
+        let signatures = keys.iter().map(|key| sshsig::sign(key, T::TYPE, &bytes)).collect::<Result<_, _>>();
         let signatures = signatures.map_err(|source| SignedError::Signature { source })?;
         Self::from_parts(bytes, signatures)
     }
@@ -64,10 +59,7 @@ impl Signed {
         if bytes.len() > DOCUMENT_BYTES_MAX + SIGNATURES_MAX * ARMOUR_BYTES_MAX {
             return Err(SignedError::NotOneLine);
         }
-        let end = bytes
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .ok_or(SignedError::NotOneLine)?;
+        let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(SignedError::NotOneLine)?;
         let (document, rest) = bytes.split_at_checked(end + 1).ok_or(SignedError::NotOneLine)?;
         Self::from_parts(document.to_vec(), split_armours(rest)?)
     }
@@ -114,9 +106,7 @@ impl Signed {
     pub fn read<T: Document>(&self) -> Result<T, SignedError> {
         let document: T =
             json::parse_document(&self.document).map_err(|source| SignedError::Json { source })?;
-        document
-            .validate()
-            .map_err(|message| SignedError::Invalid { message })?;
+        document.validate().map_err(|message| SignedError::Invalid { message })?;
         Ok(document)
     }
 
@@ -132,11 +122,7 @@ impl Signed {
 
 /// File name of signature `number` (from 1) of `NAME.json`.
 pub fn signature_name(name: &str, number: usize) -> String {
-    if number == 1 {
-        format!("{name}.json.sig")
-    } else {
-        format!("{name}.json.{number}.sig")
-    }
+    if number == 1 { format!("{name}.json.sig") } else { format!("{name}.json.{number}.sig") }
 }
 
 fn split_armours(mut rest: &[u8]) -> Result<Vec<String>, SignedError> {
@@ -144,18 +130,9 @@ fn split_armours(mut rest: &[u8]) -> Result<Vec<String>, SignedError> {
     let mut armours = Vec::new();
     while !rest.is_empty() {
         let window = rest.get(..ARMOUR_BYTES_MAX).unwrap_or(rest);
-        let end = window
-            .windows(END.len())
-            .position(|window| window == END)
-            .ok_or(SignedError::Armour)?;
-        let (armour, behind) = rest
-            .split_at_checked(end + END.len())
-            .ok_or(SignedError::Armour)?;
-        armours.push(
-            str::from_utf8(armour)
-                .map_err(|source| SignedError::NotUtf8 { source })?
-                .to_owned(),
-        );
+        let end = window.windows(END.len()).position(|window| window == END).ok_or(SignedError::Armour)?;
+        let (armour, behind) = rest.split_at_checked(end + END.len()).ok_or(SignedError::Armour)?;
+        armours.push(str::from_utf8(armour).map_err(|source| SignedError::NotUtf8 { source })?.to_owned());
         if armours.len() > SIGNATURES_MAX {
             return Err(SignedError::Count);
         }

@@ -50,13 +50,7 @@ pub fn sign(key: &SigningKey, namespace: &str, message: &[u8]) -> Result<String,
     }
     let signature = key.sign_raw(&to_be_signed(namespace, message));
     let public_key = key.public();
-    Ok(SshSig {
-        public_key,
-        namespace: namespace.to_owned(),
-        signature,
-        touch: None,
-    }
-    .armour())
+    Ok(SshSig { public_key, namespace: namespace.to_owned(), signature, touch: None }.armour())
 }
 
 /// Parses and verifies an armour; returns the key that signed.
@@ -79,19 +73,13 @@ impl SshSig {
         if armour.len() > ARMOUR_BYTES_MAX {
             return Err(SshSigError::Armour);
         }
-        let body = armour
-            .strip_prefix(BEGIN)
-            .and_then(|rest| rest.strip_suffix(END))
-            .ok_or(SshSigError::Armour)?;
+        let body =
+            armour.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END)).ok_or(SshSigError::Armour)?;
         let base64: String = body.chars().filter(|character| *character != '\n').collect();
         let blob = from_base64(&base64).ok_or(SshSigError::Armour)?;
         let signature = Self::from_blob(&blob)?;
         // One comparison instead of a rule for each place where a line end could stand.
-        if signature.armour() == armour {
-            Ok(signature)
-        } else {
-            Err(SshSigError::Armour)
-        }
+        if signature.armour() == armour { Ok(signature) } else { Err(SshSigError::Armour) }
     }
 
     /// The key that the signature names; it proves nothing before [`SshSig::verify`].
@@ -152,10 +140,8 @@ impl SshSig {
         let (key, namespace, reserved, hash, signature) =
             (string()?, string()?, string()?, string()?, string()?);
         reader.end().ok_or(SshSigError::Blob)?;
-        let namespace = str::from_utf8(namespace)
-            .ok()
-            .filter(|text| is_namespace(text))
-            .ok_or(SshSigError::Namespace)?;
+        let namespace =
+            str::from_utf8(namespace).ok().filter(|text| is_namespace(text)).ok_or(SshSigError::Namespace)?;
         if !reserved.is_empty() || hash != HASH {
             return Err(SshSigError::Blob);
         }
@@ -165,10 +151,7 @@ impl SshSig {
         if algorithm != Some(public_key.algorithm().as_bytes()) {
             return Err(SshSigError::Blob);
         }
-        let signature = reader
-            .string()
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or(SshSigError::Blob)?;
+        let signature = reader.string().and_then(|bytes| bytes.try_into().ok()).ok_or(SshSigError::Blob)?;
         let touch = if public_key.application().is_some() {
             let [flags] = reader.array().ok_or(SshSigError::Blob)?;
             let counter = reader.array().map(u32::from_be_bytes).ok_or(SshSigError::Blob)?;
@@ -177,12 +160,7 @@ impl SshSig {
             None
         };
         reader.end().ok_or(SshSigError::Blob)?;
-        Ok(Self {
-            public_key,
-            namespace: namespace.to_owned(),
-            signature,
-            touch,
-        })
+        Ok(Self { public_key, namespace: namespace.to_owned(), signature, touch })
     }
 
     fn blob(&self) -> Vec<u8> {
@@ -193,13 +171,7 @@ impl SshSig {
         }
         let mut blob = MAGIC.to_vec();
         blob.extend_from_slice(&VERSION.to_be_bytes());
-        blob.extend(strings(&[
-            &self.public_key.blob(),
-            self.namespace.as_bytes(),
-            b"",
-            HASH,
-            &signature,
-        ]));
+        blob.extend(strings(&[&self.public_key.blob(), self.namespace.as_bytes(), b"", HASH, &signature]));
         blob
     }
 }
@@ -207,12 +179,7 @@ impl SshSig {
 /// What a signature covers: the message's hash under namespace and hash name, never the message itself.
 fn to_be_signed(namespace: &str, message: &[u8]) -> Vec<u8> {
     let mut signed = MAGIC.to_vec();
-    signed.extend(strings(&[
-        namespace.as_bytes(),
-        b"",
-        HASH,
-        &Sha512::digest(message),
-    ]));
+    signed.extend(strings(&[namespace.as_bytes(), b"", HASH, &Sha512::digest(message)]));
     signed
 }
 
@@ -284,37 +251,22 @@ mod tests {
         let touch = Touch { flags, counter };
         let data = authenticator_data(application, touch, &to_be_signed(NAMESPACE, message));
         let signature = key().sign_raw(&data);
-        SshSig {
-            public_key,
-            namespace: NAMESPACE.to_owned(),
-            signature,
-            touch: Some(touch),
-        }
-        .armour()
+        SshSig { public_key, namespace: NAMESPACE.to_owned(), signature, touch: Some(touch) }.armour()
     }
 
     #[test]
     fn a_signature_holds_for_its_message_and_namespace_only() {
         let armour = sign(&key(), NAMESPACE, b"message").unwrap();
         assert_eq!(verify(&armour, NAMESPACE, b"message").unwrap(), key().public());
-        assert!(matches!(
-            verify(&armour, NAMESPACE, b"massage"),
-            Err(SshSigError::Signature)
-        ));
-        assert!(matches!(
-            verify(&armour, "exhibit-roster-v1", b"message"),
-            Err(SshSigError::Namespace)
-        ));
+        assert!(matches!(verify(&armour, NAMESPACE, b"massage"), Err(SshSigError::Signature)));
+        assert!(matches!(verify(&armour, "exhibit-roster-v1", b"message"), Err(SshSigError::Namespace)));
         assert!(matches!(sign(&key(), "", b""), Err(SshSigError::Namespace)));
         assert!(matches!(sign(&key(), "Order", b""), Err(SshSigError::Namespace)));
     }
 
     #[test]
     fn every_flipped_bit_of_an_armour_is_refused() {
-        for armour in [
-            sign(&key(), NAMESPACE, b"message").unwrap(),
-            touch_and_sign(1, 5, b"message"),
-        ] {
+        for armour in [sign(&key(), NAMESPACE, b"message").unwrap(), touch_and_sign(1, 5, b"message")] {
             assert!(verify(&armour, NAMESPACE, b"message").is_ok());
             for byte in 0..armour.len() {
                 for bit in 0..8 {
@@ -323,10 +275,7 @@ mod tests {
                     let Ok(flipped) = String::from_utf8(flipped) else {
                         continue;
                     };
-                    assert!(
-                        verify(&flipped, NAMESPACE, b"message").is_err(),
-                        "bit {bit} of byte {byte}"
-                    );
+                    assert!(verify(&flipped, NAMESPACE, b"message").is_err(), "bit {bit} of byte {byte}");
                 }
             }
         }
@@ -350,10 +299,7 @@ mod tests {
             format!("{BEGIN}{}{END}", "A".repeat(1 << 20)),
         ] {
             assert!(
-                matches!(
-                    SshSig::parse(&wrong),
-                    Err(SshSigError::Armour | SshSigError::Blob)
-                ),
+                matches!(SshSig::parse(&wrong), Err(SshSigError::Armour | SshSigError::Blob)),
                 "{wrong:?}"
             );
         }
@@ -368,10 +314,7 @@ mod tests {
         let blob = good.blob();
         assert_eq!(SshSig::from_blob(&blob).unwrap(), good);
         let replace = |from: &[u8], to: &[u8]| {
-            let at = blob
-                .windows(from.len())
-                .position(|window| window == from)
-                .unwrap();
+            let at = blob.windows(from.len()).position(|window| window == from).unwrap();
             [&blob[..at], to, &blob[at + from.len()..]].concat()
         };
         for wrong in [
@@ -393,18 +336,12 @@ mod tests {
         assert!(verify(&touch_and_sign(0x05, u32::MAX, b"message"), NAMESPACE, b"message").is_ok());
         for flags in [0x00, 0x04] {
             let armour = touch_and_sign(flags, 7, b"message");
-            assert!(matches!(
-                verify(&armour, NAMESPACE, b"message"),
-                Err(SshSigError::UserPresence)
-            ));
+            assert!(matches!(verify(&armour, NAMESPACE, b"message"), Err(SshSigError::UserPresence)));
         }
         // Neither flags nor counter can be changed after the fact.
         let mut forged = SshSig::parse(&touch_and_sign(0x00, 7, b"message")).unwrap();
         forged.touch = Some(Touch { flags: 1, counter: 7 });
-        assert!(matches!(
-            forged.verify(NAMESPACE, b"message"),
-            Err(SshSigError::Signature)
-        ));
+        assert!(matches!(forged.verify(NAMESPACE, b"message"), Err(SshSigError::Signature)));
         forged.touch = Some(Touch { flags: 0, counter: 8 });
         assert!(forged.verify(NAMESPACE, b"message").is_err());
     }

@@ -32,10 +32,7 @@ impl<'de> Deserialize<'de> for Device {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let device = text.split_once(':').and_then(|(major, minor)| {
-            Some(Self {
-                major: u32::from_str(major).ok()?,
-                minor: u32::from_str(minor).ok()?,
-            })
+            Some(Self { major: u32::from_str(major).ok()?, minor: u32::from_str(minor).ok()? })
         });
         match device {
             // The text form is unique: "08:1" and "+8:1" are refused.
@@ -108,9 +105,7 @@ mod hexadecimal {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let value = text
-            .strip_prefix("0x")
-            .map(|digits| u64::from_str_radix(digits, 16));
+        let value = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
         match value {
             Some(Ok(value)) if format!("{value:#x}") == text => Ok(value),
             Some(_) | None => Err(de::Error::custom("not canonical 0x hexadecimal")),

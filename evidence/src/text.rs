@@ -133,10 +133,7 @@ impl<const N: usize> FromStr for FixedBytes<N> {
     type Err = Base64Error;
 
     fn from_str(text: &str) -> Result<Self, Base64Error> {
-        from_base64(text)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or(Base64Error)
+        from_base64(text).and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(Base64Error)
     }
 }
 
@@ -164,13 +161,9 @@ mod tests {
     #[test]
     fn base64_has_one_spelling() {
         assert_eq!("AAAAAAAAAAAAAAAAAAAAAA==".parse(), Ok(FixedBytes([0; 16])));
-        for wrong in [
-            "AAAAAAAAAAAAAAAAAAAAAB==",
-            "AAAAAAAAAAAAAAAAAAAAAA",
-            "AAAAAAAAAAAAAAAAAAAAAA==\n",
-            "AAAA",
-            "",
-        ] {
+        for wrong in
+            ["AAAAAAAAAAAAAAAAAAAAAB==", "AAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAA==\n", "AAAA", ""]
+        {
             assert_eq!(wrong.parse::<Nonce>(), Err(Base64Error), "{wrong:?}");
         }
         assert_eq!("".parse(), Ok(Bytes(vec![])));
@@ -184,17 +177,7 @@ mod tests {
     fn decimals_have_one_spelling() {
         assert_eq!(decimal("0"), Some(0));
         assert_eq!(decimal("18446744073709551615"), Some(u64::MAX));
-        for wrong in [
-            "",
-            "+1",
-            "-1",
-            "01",
-            "00",
-            " 1",
-            "1 ",
-            "18446744073709551616",
-            "٣",
-        ] {
+        for wrong in ["", "+1", "-1", "01", "00", " 1", "1 ", "18446744073709551616", "٣"] {
             assert_eq!(decimal(wrong), None, "{wrong:?}");
         }
     }

@@ -59,10 +59,7 @@ impl fmt::Display for Time {
         let ms = self.0 % DAY_MS;
         let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
         let ms = ms % 1000;
-        write!(
-            out,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
-        )
+        write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 }
 
@@ -79,11 +76,7 @@ impl FromStr for Time {
         let bytes: &[u8; 24] = written.as_bytes().as_array().ok_or(TimeError::Form)?;
         let form = b"0000-00-00T00:00:00.000Z";
         let fits = |(byte, form): (&u8, &u8)| {
-            if *form == b'0' {
-                byte.is_ascii_digit()
-            } else {
-                byte == form
-            }
+            if *form == b'0' { byte.is_ascii_digit() } else { byte == form }
         };
         if !bytes.iter().zip(form).all(fits) {
             return Err(TimeError::Form);
@@ -143,11 +136,7 @@ fn date_of(days: u64) -> (u64, u64, u64) {
     // Months from March have 31 30 31 30 31 days, twice and a bit: 153 days in five months.
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
 }

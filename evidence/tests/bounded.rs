@@ -39,10 +39,7 @@ const TIME_MAX: Duration = Duration::from_millis(2500);
 /// The most memory that this process ever had, in bytes.
 fn peak() -> u64 {
     let mut status = String::new();
-    File::open("/proc/self/status")
-        .unwrap()
-        .read_to_string(&mut status)
-        .unwrap();
+    File::open("/proc/self/status").unwrap().read_to_string(&mut status).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     let digits: String = line.chars().filter(char::is_ascii_digit).collect();
     digits.parse::<u64>().unwrap() << 10
@@ -74,27 +71,17 @@ impl Pieces {
             lines.extend(record.to_line().unwrap());
             lines.push(b'\n');
         }
-        Self {
-            plain: built.plain(),
-            lines,
-            header: built.segments[0].header.clone(),
-        }
+        Self { plain: built.plain(), lines, header: built.segments[0].header.clone() }
     }
 
     fn seal(&self, stored: Stored) -> Sealed {
         let frames = |bytes: &[u8]| -> Vec<Vec<u8>> {
-            bytes
-                .chunks(1 << 20)
-                .map(|chunk| compress_frame(chunk, 1).unwrap())
-                .collect()
+            bytes.chunks(1 << 20).map(|chunk| compress_frame(chunk, 1).unwrap()).collect()
         };
         let made = frames(&self.plain);
         let mut table = SeekTable::new();
         for (frame, chunk) in made.iter().zip(self.plain.chunks(1 << 20)) {
-            table.push(
-                u32::try_from(frame.len()).unwrap(),
-                u32::try_from(chunk.len()).unwrap(),
-            );
+            table.push(u32::try_from(frame.len()).unwrap(), u32::try_from(chunk.len()).unwrap());
         }
         let mut segment = stored.frames.unwrap_or_else(|| made.concat());
         segment.extend(stored.table.unwrap_or_else(|| table.to_bytes()));
@@ -148,14 +135,7 @@ fn read_all(bytes: &[u8]) {
         && let Ok(records) = seal.records()
     {
         // A seal's own bound, and an end.
-        assert!(
-            records
-                .take(1 << 20)
-                .map_while(Result::ok)
-                .map(|line| line.len())
-                .sum::<usize>()
-                < 1 << 30
-        );
+        assert!(records.take(1 << 20).map_while(Result::ok).map(|line| line.len()).sum::<usize>() < 1 << 30);
     }
     if let Ok(text) = str::from_utf8(bytes) {
         drop(Checkpoint::from_text(text));
@@ -174,27 +154,13 @@ fn claims() -> Vec<Vec<u8>> {
         repeated("-----BEGIN SSH SIGNATURE-----\n", 100_000),
         [
             b"{}\n".to_vec(),
-            repeated(
-                "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n",
-                40_000,
-            ),
+            repeated("-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n", 40_000),
         ]
         .concat(),
-        [
-            b"a\n1\nAAAA\n\n".to_vec(),
-            repeated("\u{2014} a AAAAAAAA\n", 150_000),
-        ]
-        .concat(),
-        [
-            b"c2sp.org/tlog-proof@v1\nindex 18446744073709551615\n".to_vec(),
-            repeated("AAAA\n", 400_000),
-        ]
-        .concat(),
-        [
-            b"log a+00000000+AAAA\n".to_vec(),
-            repeated("group g 1 g g\n", 200_000),
-        ]
-        .concat(),
+        [b"a\n1\nAAAA\n\n".to_vec(), repeated("\u{2014} a AAAAAAAA\n", 150_000)].concat(),
+        [b"c2sp.org/tlog-proof@v1\nindex 18446744073709551615\n".to_vec(), repeated("AAAA\n", 400_000)]
+            .concat(),
+        [b"log a+00000000+AAAA\n".to_vec(), repeated("group g 1 g g\n", 200_000)].concat(),
         [
             b"exhibit-item-proof-v1\ncollection 0\nindex 0\nitems 9007199254740991\n".to_vec(),
             repeated("AAAA\n", 400_000),
@@ -233,43 +199,21 @@ fn sealed_bombs() -> Vec<(&'static str, Sealed)> {
         pieces.seal(Stored::default())
     };
     let with = |frames: Option<Vec<u8>>, records: Option<Vec<u8>>, table: Option<Vec<u8>>| {
-        pieces.seal(Stored {
-            frames,
-            records,
-            table,
-        })
+        pieces.seal(Stored { frames, records, table })
     };
     let told = |end: u64| {
         let mut pieces = Pieces::new();
         pieces.header.plain_end = end;
-        let stored = Stored {
-            frames: Some(bomb(32_768, true)),
-            ..Stored::default()
-        };
+        let stored = Stored { frames: Some(bomb(32_768, true)), ..Stored::default() };
         pieces.seal(stored)
     };
     vec![
-        (
-            "frame of 4 GiB that says so",
-            with(Some(bomb(32_768, true)), None, None),
-        ),
-        (
-            "frame of 4 GiB that does not",
-            with(Some(bomb(32_768, false)), None, None),
-        ),
+        ("frame of 4 GiB that says so", with(Some(bomb(32_768, true)), None, None)),
+        ("frame of 4 GiB that does not", with(Some(bomb(32_768, false)), None, None)),
         ("frame of 4 GiB, and the seal agrees", told(4 << 30)),
-        (
-            "records of 4 GiB that say so",
-            with(None, Some(bomb(32_768, true)), None),
-        ),
-        (
-            "records of 4 GiB that do not",
-            with(None, Some(bomb(32_768, false)), None),
-        ),
-        (
-            "many frames of 1 MiB as records",
-            with(None, Some(bomb(8, true).repeat(4096)), None),
-        ),
+        ("records of 4 GiB that say so", with(None, Some(bomb(32_768, true)), None)),
+        ("records of 4 GiB that do not", with(None, Some(bomb(32_768, false)), None)),
+        ("many frames of 1 MiB as records", with(None, Some(bomb(8, true).repeat(4096)), None)),
         ("table of nothing", with(None, None, Some(vec![0xff; 1 << 20]))),
         ("tar member of 2^87 bytes", giant("tar member of 2^87 bytes")),
     ]
@@ -337,21 +281,15 @@ fn what_a_stranger_claims_or_damages_costs_no_panic_and_no_memory() {
         within(&String::from_utf8_lossy(&claim[..claim.len().min(40)]));
     }
     for (what, (seal, segment)) in &bombs {
-        assert!(
-            lab::verify_parts([(seal.as_slice(), segment.as_slice())]).is_err(),
-            "{what}"
-        );
+        assert!(lab::verify_parts([(seal.as_slice(), segment.as_slice())]).is_err(), "{what}");
         read_all(seal);
         within(what);
     }
     let (mut random, begun) = (Random(0x9e37_79b9_7f4a_7c15), Instant::now());
     let mut runs = 0_u32;
     while runs < 6000 && begun.elapsed() < TIME_MAX {
-        let mut pieces = Pieces {
-            plain: good.plain.clone(),
-            lines: good.lines.clone(),
-            header: good.header.clone(),
-        };
+        let mut pieces =
+            Pieces { plain: good.plain.clone(), lines: good.lines.clone(), header: good.header.clone() };
         let mut stored = Stored::default();
         let kind = random.below(5);
         match kind {

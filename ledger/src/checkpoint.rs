@@ -44,11 +44,7 @@ impl Checkpoint {
         if (size == 0) != (root == EMPTY_ROOT) {
             return Err(CheckpointError::EmptyRoot);
         }
-        Ok(Self {
-            origin: origin.to_owned(),
-            size,
-            root,
-        })
+        Ok(Self { origin: origin.to_owned(), size, root })
     }
 
     /// The note text: three lines.
@@ -62,13 +58,9 @@ impl Checkpoint {
     /// `CheckpointError::Lines` for fewer or more than three lines, else the line that is wrong.
     pub fn from_text(text: &str) -> Result<Self, CheckpointError> {
         let mut lines = text.split('\n');
-        let (Some(origin), Some(size), Some(root), Some(""), None) = (
-            lines.next(),
-            lines.next(),
-            lines.next(),
-            lines.next(),
-            lines.next(),
-        ) else {
+        let (Some(origin), Some(size), Some(root), Some(""), None) =
+            (lines.next(), lines.next(), lines.next(), lines.next(), lines.next())
+        else {
             return Err(CheckpointError::Lines);
         };
         let size = decimal(size).ok_or(CheckpointError::Size)?;
@@ -125,10 +117,7 @@ mod tests {
         assert_eq!(replaced("20852163", ""), Size);
         assert_eq!(replaced("20852163", "0"), EmptyRoot);
         assert_eq!(
-            replaced(
-                "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=",
-                &EMPTY_ROOT.to_base64()
-            ),
+            replaced("CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=", &EMPTY_ROOT.to_base64()),
             EmptyRoot
         );
         assert_eq!(replaced("q2I=", "q2J="), Root);

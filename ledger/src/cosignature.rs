@@ -39,11 +39,7 @@ impl Cosignature {
         let (time, signature) = bytes.split_first_chunk().ok_or(CosignatureError::Length)?;
         let signature = *signature.as_array().ok_or(CosignatureError::Length)?;
         let time = u64::from_be_bytes(*time);
-        if time > TIME_MAX {
-            Err(CosignatureError::Time)
-        } else {
-            Ok(Self { time, signature })
-        }
+        if time > TIME_MAX { Err(CosignatureError::Time) } else { Ok(Self { time, signature }) }
     }
 
     /// The 72 bytes.
@@ -136,14 +132,8 @@ mod tests {
         assert_eq!(line.bytes().len(), 72);
         assert_eq!(verify(&key, TEXT, &line), Ok(1_679_315_147));
         let other_text = TEXT.replace("20852163", "20852164");
-        assert!(matches!(
-            verify(&key, &other_text, &line),
-            Err(CosignatureError::Note(_))
-        ));
-        assert_eq!(
-            verify(&signer.verifier_key(KeyType::Ed25519), TEXT, &line),
-            Err(CosignatureError::Key)
-        );
+        assert!(matches!(verify(&key, &other_text, &line), Err(CosignatureError::Note(_))));
+        assert_eq!(verify(&signer.verifier_key(KeyType::Ed25519), TEXT, &line), Err(CosignatureError::Key));
         for bit in 0..72 * 8 {
             let mut bytes = line.bytes().to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -160,10 +150,7 @@ mod tests {
         assert_ne!(plain.id(), cosigner.id());
         let relabelled =
             NoteSignature::new("example.com/log", cosigner.id(), plain.bytes().to_vec()).unwrap();
-        assert_eq!(
-            verify(&cosigner, TEXT, &relabelled),
-            Err(CosignatureError::Length)
-        );
+        assert_eq!(verify(&cosigner, TEXT, &relabelled), Err(CosignatureError::Length));
         assert_eq!(Cosignature::decode(&[0xff; 72]), Err(CosignatureError::Time));
         assert_eq!(signer.cosign(TEXT, TIME_MAX + 1), Err(CosignatureError::Time));
     }

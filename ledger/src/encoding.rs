@@ -37,18 +37,7 @@ mod tests {
     fn decimals_have_one_spelling() {
         assert_eq!(decimal("0"), Some(0));
         assert_eq!(decimal("18446744073709551615"), Some(u64::MAX));
-        for text in [
-            "",
-            "+1",
-            "-1",
-            "01",
-            "00",
-            " 1",
-            "1 ",
-            "1_0",
-            "18446744073709551616",
-            "٣",
-        ] {
+        for text in ["", "+1", "-1", "01", "00", " 1", "1 ", "1_0", "18446744073709551616", "٣"] {
             assert_eq!(decimal(text), None, "{text:?}");
         }
     }

@@ -79,25 +79,12 @@ impl fmt::Debug for Hash {
 
 /// Hash of a leaf: SHA-256(0x00 || entry).
 pub fn leaf_hash(entry: &[u8]) -> Hash {
-    Hash(
-        Sha256::new()
-            .chain_update([0x00])
-            .chain_update(entry)
-            .finalize()
-            .into(),
-    )
+    Hash(Sha256::new().chain_update([0x00]).chain_update(entry).finalize().into())
 }
 
 /// Hash of an inner node: SHA-256(0x01 || left || right).
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Hash(
-        Sha256::new()
-            .chain_update([0x01])
-            .chain_update(left.0)
-            .chain_update(right.0)
-            .finalize()
-            .into(),
-    )
+    Hash(Sha256::new().chain_update([0x01]).chain_update(left.0).chain_update(right.0).finalize().into())
 }
 
 /// A text that is not one hash.
@@ -119,10 +106,7 @@ mod tests {
     #[test]
     fn the_empty_root_is_sha256_of_nothing() {
         assert_eq!(EMPTY_ROOT, Hash(Sha256::digest(b"").into()));
-        assert_eq!(
-            EMPTY_ROOT.to_base64(),
-            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
-        );
+        assert_eq!(EMPTY_ROOT.to_base64(), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
     }
 
     #[test]
@@ -146,23 +130,11 @@ mod tests {
         let hash = leaf_hash(b"entry");
         assert_eq!(Hash::from_hex(&hash.to_string()), Ok(hash));
         assert_eq!(Hash::from_base64(&hash.to_base64()), Ok(hash));
-        assert_eq!(
-            Hash::from_hex(&hash.to_string().to_uppercase()),
-            Err(HashError::Hex)
-        );
+        assert_eq!(Hash::from_hex(&hash.to_string().to_uppercase()), Err(HashError::Hex));
         assert_eq!(Hash::from_hex("é"), Err(HashError::Hex));
         // The last character carries two spare bits; V instead of U sets one of them.
-        assert_eq!(
-            Hash::from_base64("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV="),
-            Err(HashError::Base64)
-        );
-        assert_eq!(
-            Hash::from_base64("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"),
-            Err(HashError::Base64)
-        );
-        assert_eq!(
-            Hash::from_base64("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU="),
-            Err(HashError::Base64)
-        );
+        assert_eq!(Hash::from_base64("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV="), Err(HashError::Base64));
+        assert_eq!(Hash::from_base64("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"), Err(HashError::Base64));
+        assert_eq!(Hash::from_base64("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU="), Err(HashError::Base64));
     }
 }

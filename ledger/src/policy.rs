@@ -121,9 +121,7 @@ impl Policy {
             .filter_map(|one| self.logs.iter().find(|log| log.key == *one.key))
             .peekable();
         let Some(first) = by_log.peek().copied() else {
-            return Err(PolicyError::UnknownLog {
-                origin: checkpoint.origin,
-            });
+            return Err(PolicyError::UnknownLog { origin: checkpoint.origin });
         };
         if !by_log.any(|log| (log.from..=log.to).contains(&checkpoint.size)) {
             return Err(PolicyError::OutsideTerm {
@@ -137,11 +135,7 @@ impl Policy {
             .witnesses
             .iter()
             .map(|witness| {
-                signed
-                    .iter()
-                    .filter(|one| *one.key == witness.key)
-                    .filter_map(|one| one.time)
-                    .min()
+                signed.iter().filter(|one| *one.key == witness.key).filter_map(|one| one.time).min()
             })
             .collect();
         let quorum_met = quorum::is_met(self.quorum, &self.groups, &times);
@@ -151,11 +145,7 @@ impl Policy {
             .zip(&times)
             .filter_map(|(witness, time)| Some((witness.name.clone(), (*time)?)))
             .collect();
-        Ok(Verified {
-            checkpoint,
-            cosigners,
-            quorum_met,
-        })
+        Ok(Verified { checkpoint, cosigners, quorum_met })
     }
 
     /// The same policy for a log that changed its key: `terms` stand where the line of one of their keys stood, in their
@@ -175,9 +165,7 @@ impl Policy {
         }));
         self.logs.append(&mut rest);
         let logs = self.logs.iter().map(|log| log.key.clone());
-        self.keys = logs
-            .chain(self.witnesses.iter().map(|witness| witness.key.clone()))
-            .collect();
+        self.keys = logs.chain(self.witnesses.iter().map(|witness| witness.key.clone())).collect();
         Some(self)
     }
 

@@ -56,12 +56,7 @@ impl ProofFile {
             return Err(ProofFileError::TooLong);
         }
         Checkpoint::from_text(checkpoint.text()).map_err(ProofFileError::Checkpoint)?;
-        Ok(Self {
-            extra,
-            index,
-            hashes,
-            checkpoint,
-        })
+        Ok(Self { extra, index, hashes, checkpoint })
     }
 
     /// The bytes of the file.
@@ -102,10 +97,7 @@ impl ProofFile {
             }
             None => None,
         };
-        let index = lines
-            .next()
-            .and_then(|line| line.strip_prefix("index "))
-            .and_then(decimal);
+        let index = lines.next().and_then(|line| line.strip_prefix("index ")).and_then(decimal);
         let index = index.ok_or(ProofFileError::Index)?;
         let mut hashes = Vec::new();
         for line in lines {
@@ -124,13 +116,9 @@ impl ProofFile {
     /// `ProofFileError::Policy` when the checkpoint is not trusted, `ProofFileError::Quorum` when it is but too few
     /// cosigned, `ProofFileError::Inclusion` when the audit path does not lead from leaf to root.
     pub fn verify(&self, leaf: &Hash, policy: &Policy) -> Result<Verified, ProofFileError> {
-        let verified = policy
-            .verify_note(&self.checkpoint)
-            .map_err(ProofFileError::Policy)?;
+        let verified = policy.verify_note(&self.checkpoint).map_err(ProofFileError::Policy)?;
         if !verified.quorum_met {
-            return Err(ProofFileError::Quorum {
-                cosigners: verified.cosigners.len(),
-            });
+            return Err(ProofFileError::Quorum { cosigners: verified.cosigners.len() });
         }
         let checkpoint = &verified.checkpoint;
         verify_inclusion(self.index, checkpoint.size, leaf, &self.hashes, &checkpoint.root)
@@ -219,10 +207,7 @@ mod tests {
         let log = NoteSigner::new(ORIGIN, &[1; 32]).unwrap();
         let witness = NoteSigner::new("m1/witness", &[2; 32]).unwrap();
         let text = Checkpoint::new(ORIGIN, 7, root_of(&leaves)).unwrap().to_text();
-        let lines = vec![
-            log.sign(&text).unwrap(),
-            witness.cosign(&text, 1_700_000_000).unwrap(),
-        ];
+        let lines = vec![log.sign(&text).unwrap(), witness.cosign(&text, 1_700_000_000).unwrap()];
         let proof = inclusion_proof(&Leaves(&leaves), 5, 7).unwrap();
         let file = ProofFile::new(5, proof, Note::new(&text, lines).unwrap(), extra).unwrap();
         let policy = format!(
@@ -239,25 +224,16 @@ mod tests {
         let file = ProofFile::parse(file.encode().as_bytes()).unwrap();
         let verified = file.verify(&leaves[5], &policy).unwrap();
         assert_eq!(verified.cosigners, [("m1".to_owned(), 1_700_000_000)]);
-        assert!(matches!(
-            file.verify(&leaves[4], &policy),
-            Err(ProofFileError::Inclusion(_))
-        ));
+        assert!(matches!(file.verify(&leaves[4], &policy), Err(ProofFileError::Inclusion(_))));
     }
 
     #[test]
     fn without_its_cosignature_a_proof_misses_the_quorum() {
         let (file, policy, leaves) = sample(None);
-        let log_only = Note::new(
-            file.checkpoint().text(),
-            file.checkpoint().signatures()[..1].to_vec(),
-        )
-        .unwrap();
+        let log_only =
+            Note::new(file.checkpoint().text(), file.checkpoint().signatures()[..1].to_vec()).unwrap();
         let file = ProofFile::new(5, file.hashes().to_vec(), log_only, None).unwrap();
-        assert_eq!(
-            file.verify(&leaves[5], &policy),
-            Err(ProofFileError::Quorum { cosigners: 0 })
-        );
+        assert_eq!(file.verify(&leaves[5], &policy), Err(ProofFileError::Quorum { cosigners: 0 }));
     }
 
     #[test]
@@ -295,19 +271,10 @@ mod tests {
         assert_eq!(replaced("index 5", "index 05"), ProofFileError::Index);
         assert_eq!(replaced("index 5\n", ""), ProofFileError::Index);
         assert_eq!(replaced("index 5\n", "index 5\nxx\n"), ProofFileError::Hash);
-        assert_eq!(
-            replaced("index 5\n", "index 5\n\n"),
-            ProofFileError::Checkpoint(CheckpointError::Lines)
-        );
-        let many = format!(
-            "index 5\n{}",
-            format!("{}\n", leaf_hash(b"").to_base64()).repeat(65)
-        );
+        assert_eq!(replaced("index 5\n", "index 5\n\n"), ProofFileError::Checkpoint(CheckpointError::Lines));
+        let many = format!("index 5\n{}", format!("{}\n", leaf_hash(b"").to_base64()).repeat(65));
         assert_eq!(replaced("index 5\n", &many), ProofFileError::TooLong);
         assert_eq!(ProofFile::parse(b""), Err(ProofFileError::Layout));
-        assert_eq!(
-            ProofFile::parse(&vec![b'a'; PROOF_FILE_BYTES_MAX + 1]),
-            Err(ProofFileError::TooLong)
-        );
+        assert_eq!(ProofFile::parse(&vec![b'a'; PROOF_FILE_BYTES_MAX + 1]), Err(ProofFileError::TooLong));
     }
 }

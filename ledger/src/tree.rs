@@ -34,10 +34,7 @@ impl Frontier {
         }
         // At most 63 bits, so the conversion cannot fail; an impossible length is refused all the same.
         if usize::try_from(size.count_ones()) != Ok(hashes.len()) {
-            return Err(TreeError::FrontierLength {
-                size,
-                hashes: hashes.len(),
-            });
+            return Err(TreeError::FrontierLength { size, hashes: hashes.len() });
         }
         Ok(Self { size, hashes })
     }

@@ -108,19 +108,13 @@ pub fn exact<const N: usize>(
 /// The hashes of a Merkle proof.
 pub fn hashes(field: &'static str, hashes: &[Bytes]) -> Result<Vec<Hash>, WireError> {
     within(field, hashes.len(), "hashes", PROOF_HASHES_MAX)?;
-    hashes
-        .iter()
-        .map(|bytes| exact(field, "a list of hashes of 32 bytes", bytes).map(Hash))
-        .collect()
+    hashes.iter().map(|bytes| exact(field, "a list of hashes of 32 bytes", bytes).map(Hash)).collect()
 }
 
 /// The hashes of a Merkle proof, for the wire.
 #[must_use]
 pub fn hash_bytes(hashes: &[Hash]) -> Vec<Bytes> {
-    hashes
-        .iter()
-        .map(|hash| Bytes::copy_from_slice(hash.as_bytes()))
-        .collect()
+    hashes.iter().map(|hash| Bytes::copy_from_slice(hash.as_bytes())).collect()
 }
 
 /// A set signed document.
@@ -134,23 +128,11 @@ pub fn signed_list(
     list: Vec<v1::SignedDocument>,
     max: usize,
 ) -> Result<Vec<Signed>, WireError> {
-    bounded_list(field, list, max)?
-        .into_iter()
-        .map(Signed::try_from)
-        .collect()
+    bounded_list(field, list, max)?.into_iter().map(Signed::try_from).collect()
 }
 
 fn within(field: &'static str, len: usize, unit: &'static str, max: usize) -> Result<(), WireError> {
-    if len > max {
-        Err(WireError::Large {
-            field,
-            len,
-            unit,
-            max,
-        })
-    } else {
-        Ok(())
-    }
+    if len > max { Err(WireError::Large { field, len, unit, max }) } else { Ok(()) }
 }
 
 impl TryFrom<v1::SignedDocument> for Signed {
@@ -164,10 +146,7 @@ impl TryFrom<v1::SignedDocument> for Signed {
 
 impl From<Signed> for v1::SignedDocument {
     fn from(signed: Signed) -> Self {
-        Self {
-            document: signed.document.into(),
-            signatures: signed.signatures,
-        }
+        Self { document: signed.document.into(), signatures: signed.signatures }
     }
 }
 
@@ -199,10 +178,7 @@ impl TryFrom<v1::ProvenEntry> for Proven {
 
 impl From<Proven> for v1::ProvenEntry {
     fn from(proven: Proven) -> Self {
-        Self {
-            entry: proven.entry,
-            proof: proven.proof,
-        }
+        Self { entry: proven.entry, proof: proven.proof }
     }
 }
 
@@ -220,10 +196,7 @@ pub fn proven_list(
     list: Vec<v1::ProvenEntry>,
     max: usize,
 ) -> Result<Vec<Proven>, WireError> {
-    bounded_list(field, list, max)?
-        .into_iter()
-        .map(Proven::try_from)
-        .collect()
+    bounded_list(field, list, max)?.into_iter().map(Proven::try_from).collect()
 }
 
 #[cfg(test)]
@@ -235,10 +208,7 @@ mod tests {
         let document = b"{\"type\":\"exhibit-order-v1\"}\n";
         let key = SigningKey::from_seed(&[7; 32]);
         let armour = evidence::sshsig::sign(&key, "exhibit-order-v1", document).unwrap();
-        v1::SignedDocument {
-            document: Bytes::from_static(document),
-            signatures: vec![armour],
-        }
+        v1::SignedDocument { document: Bytes::from_static(document), signatures: vec![armour] }
     }
 
     #[test]
@@ -251,34 +221,19 @@ mod tests {
     #[test]
     fn what_is_no_signed_document_is_refused_with_its_cause() {
         let status = |message| tonic::Status::from(Signed::try_from(message).unwrap_err());
-        assert!(matches!(
-            signed("order", None),
-            Err(WireError::Missing { field: "order" })
-        ));
-        let unsigned = v1::SignedDocument {
-            signatures: vec![],
-            ..message()
-        };
-        let two_lines = v1::SignedDocument {
-            document: Bytes::from_static(b"{}\n{}\n"),
-            ..message()
-        };
+        assert!(matches!(signed("order", None), Err(WireError::Missing { field: "order" })));
+        let unsigned = v1::SignedDocument { signatures: vec![], ..message() };
+        let two_lines = v1::SignedDocument { document: Bytes::from_static(b"{}\n{}\n"), ..message() };
         let mut armour = message();
         armour.signatures[0].push('\n');
         for wrong in [unsigned, two_lines, armour, v1::SignedDocument::default()] {
             let status = status(wrong);
             assert_eq!(status.code(), tonic::Code::InvalidArgument);
-            assert!(
-                status.message().starts_with("signed document is malformed: "),
-                "{status:?}"
-            );
+            assert!(status.message().starts_with("signed document is malformed: "), "{status:?}");
         }
         let mut large = vec![b' '; DOCUMENT_BYTES_MAX];
         large.push(b'\n');
-        let large = v1::SignedDocument {
-            document: large.into(),
-            ..message()
-        };
+        let large = v1::SignedDocument { document: large.into(), ..message() };
         assert_eq!(status(large).code(), tonic::Code::OutOfRange);
     }
 
@@ -287,14 +242,8 @@ mod tests {
         let one = Bytes::from_static(&[1; 32]);
         let read = hashes("proof", &[one.clone(), one.clone()]).unwrap();
         assert_eq!(hash_bytes(&read), [one.clone(), one.clone()]);
-        assert!(matches!(
-            hashes("proof", &[one.slice(1..)]),
-            Err(WireError::Form { .. })
-        ));
-        assert!(matches!(
-            hashes("proof", &vec![one; 65]),
-            Err(WireError::Large { .. })
-        ));
+        assert!(matches!(hashes("proof", &[one.slice(1..)]), Err(WireError::Form { .. })));
+        assert!(matches!(hashes("proof", &vec![one; 65]), Err(WireError::Large { .. })));
         assert!(digest("order", &"A".repeat(64)).is_err());
         assert!(digest("order", &"a".repeat(64)).is_ok());
     }

@@ -54,16 +54,11 @@ impl From<SegmentError> for tonic::Status {
 
 /// The messages that carry one segment; pieces share memory with `seal` and `stored`.
 pub fn messages(seal: Bytes, stored: Bytes) -> impl Iterator<Item = UploadRequest> + Send {
-    let begin = SegmentBegin {
-        seal_len: seal.len() as u64,
-        stored_len: stored.len() as u64,
-    };
+    let begin = SegmentBegin { seal_len: seal.len() as u64, stored_len: stored.len() as u64 };
     std::iter::once(Message::Segment(begin))
         .chain(Pieces(seal).map(Message::SealData))
         .chain(Pieces(stored).map(Message::Data))
-        .map(|message| UploadRequest {
-            message: Some(message),
-        })
+        .map(|message| UploadRequest { message: Some(message) })
 }
 
 struct Pieces(Bytes);
@@ -122,10 +117,7 @@ impl Assembly {
     /// Announces a segment.
     pub fn begin(&mut self, begin: SegmentBegin) -> Result<(), SegmentError> {
         if let Some(open) = &self.open {
-            return Err(SegmentError::Order {
-                got: "segment",
-                expected: open.expected(),
-            });
+            return Err(SegmentError::Order { got: "segment", expected: open.expected() });
         }
         length("seal", begin.seal_len, SEAL_BYTES_MAX)?;
         length("segment", begin.stored_len, SEGMENT_BYTES_MAX)?;
@@ -141,15 +133,9 @@ impl Assembly {
 
     /// Takes a piece of the seal.
     pub fn seal_data(&mut self, piece: &Bytes) -> Result<Step, SegmentError> {
-        let open = self.open.as_mut().ok_or(SegmentError::Order {
-            got: "seal_data",
-            expected: "segment",
-        })?;
+        let open = self.open.as_mut().ok_or(SegmentError::Order { got: "seal_data", expected: "segment" })?;
         if open.seal_missing == 0 {
-            return Err(SegmentError::Order {
-                got: "seal_data",
-                expected: "data",
-            });
+            return Err(SegmentError::Order { got: "seal_data", expected: "data" });
         }
         open.seal_missing = rest("seal_data", piece, open.seal_missing)?;
         open.seal.extend_from_slice(piece);
@@ -158,15 +144,9 @@ impl Assembly {
 
     /// Takes a piece of the stored bytes.
     pub fn data(&mut self, piece: &Bytes) -> Result<Step, SegmentError> {
-        let open = self.open.as_mut().ok_or(SegmentError::Order {
-            got: "data",
-            expected: "segment",
-        })?;
+        let open = self.open.as_mut().ok_or(SegmentError::Order { got: "data", expected: "segment" })?;
         if open.seal_missing > 0 {
-            return Err(SegmentError::Order {
-                got: "data",
-                expected: "seal_data",
-            });
+            return Err(SegmentError::Order { got: "data", expected: "seal_data" });
         }
         open.stored_missing = rest("data", piece, open.stored_missing)?;
         open.stored.extend_from_slice(piece);
@@ -184,11 +164,7 @@ impl Assembly {
 
 impl Open {
     const fn expected(&self) -> &'static str {
-        if self.seal_missing > 0 {
-            "seal_data"
-        } else {
-            "data"
-        }
+        if self.seal_missing > 0 { "seal_data" } else { "data" }
     }
 }
 
@@ -230,9 +206,7 @@ mod tests {
     }
 
     fn request(message: Message) -> UploadRequest {
-        UploadRequest {
-            message: Some(message),
-        }
+        UploadRequest { message: Some(message) }
     }
 
     #[test]
@@ -252,14 +226,8 @@ mod tests {
             assert_eq!(
                 whole,
                 [
-                    Segment {
-                        seal: seal.clone(),
-                        stored: stored.clone()
-                    },
-                    Segment {
-                        seal: stored,
-                        stored: seal
-                    }
+                    Segment { seal: seal.clone(), stored: stored.clone() },
+                    Segment { seal: stored, stored: seal }
                 ]
             );
         }
@@ -267,30 +235,18 @@ mod tests {
 
     #[test]
     fn announced_lengths_over_the_format_are_refused_before_any_byte() {
-        for (seal_len, stored_len) in [
-            (0, 1),
-            (1, 0),
-            (SEAL_BYTES_MAX + 1, 1),
-            (1, SEGMENT_BYTES_MAX + 1),
-            (u64::MAX, u64::MAX),
-        ] {
+        for (seal_len, stored_len) in
+            [(0, 1), (1, 0), (SEAL_BYTES_MAX + 1, 1), (1, SEGMENT_BYTES_MAX + 1), (u64::MAX, u64::MAX)]
+        {
             let begin = SegmentBegin { seal_len, stored_len };
-            assert!(matches!(
-                Assembly::default().begin(begin),
-                Err(SegmentError::Length { .. })
-            ));
+            assert!(matches!(Assembly::default().begin(begin), Err(SegmentError::Length { .. })));
         }
     }
 
     #[test]
     fn pieces_out_of_order_or_over_the_end_are_refused() {
         let piece = |len: usize| Bytes::from(vec![1; len]);
-        let begin = || {
-            request(Message::Segment(SegmentBegin {
-                seal_len: 2,
-                stored_len: 3,
-            }))
-        };
+        let begin = || request(Message::Segment(SegmentBegin { seal_len: 2, stored_len: 3 }));
         let seal = |len| request(Message::SealData(piece(len)));
         let data = |len| request(Message::Data(piece(len)));
         for (case, text) in [
@@ -314,14 +270,8 @@ mod tests {
         ] {
             assert_eq!(assemble(case.into_iter()).unwrap_err().to_string(), text);
         }
-        let long = SegmentBegin {
-            seal_len: 4 << 20,
-            stored_len: 1,
-        };
+        let long = SegmentBegin { seal_len: 4 << 20, stored_len: 1 };
         let case = [request(Message::Segment(long)), seal(DATA_BYTES_MAX + 1)];
-        assert!(matches!(
-            assemble(case.into_iter()),
-            Err(SegmentError::Piece { .. })
-        ));
+        assert!(matches!(assemble(case.into_iter()), Err(SegmentError::Piece { .. })));
     }
 }

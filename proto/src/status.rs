@@ -95,11 +95,7 @@ impl Class {
         // A status that the peer sent has no source. One with a source was made on this side by the transport
         // (a reset, a cut, a lost ping), whatever code it picked: the call may be repeated.
         if status.source().is_some() {
-            return if status.code() == Code::OutOfRange {
-                Self::OverLimit
-            } else {
-                Self::Unavailable
-            };
+            return if status.code() == Code::OutOfRange { Self::OverLimit } else { Self::Unavailable };
         }
         match status.code() {
             Code::InvalidArgument => Self::Malformed,
@@ -164,9 +160,7 @@ mod tests {
     #[test]
     fn a_cut_connection_is_retried_whatever_code_the_transport_chose() {
         let mut status = Status::internal("h2 protocol error");
-        status.set_source(std::sync::Arc::new(std::io::Error::from(
-            std::io::ErrorKind::ConnectionReset,
-        )));
+        status.set_source(std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
         assert_eq!(Action::of(&status), Action::Retry);
         assert_eq!(Action::of(&Status::internal("from the peer")), Action::Halt);
         assert_eq!(Action::of(&Status::unknown("from a proxy")), Action::Retry);

@@ -54,11 +54,7 @@ fn main() -> Result<()> {
     let log = foundation.sequencer.log().clone();
     let cosigning = Cosigning::open(Path::new(directory), log, foundation.replicas.clone())?;
     let (cosigning, stop) = (Arc::new(cosigning), CancellationToken::new());
-    let asked = cosigning
-        .policy()
-        .witnesses()
-        .iter()
-        .any(|witness| witness.url.is_some());
+    let asked = cosigning.policy().witnesses().iter().any(|witness| witness.url.is_some());
     let witnesses = asked.then(|| Arc::clone(&cosigning));
     let chore = runtime.spawn(rounds(cosigning, stop.clone()));
     let (latencies, elapsed) = runtime.block_on(async {
@@ -68,10 +64,7 @@ fn main() -> Result<()> {
         chore.await?;
         anyhow::Ok((latencies?, elapsed))
     })?;
-    let Latencies {
-        recorded: mut latencies,
-        mut cosigned,
-    } = latencies;
+    let Latencies { recorded: mut latencies, mut cosigned } = latencies;
     let size = foundation.sequencer.log().published().size;
     let recorded = u64::try_from(latencies.len())?;
     anyhow::ensure!(
@@ -106,10 +99,8 @@ async fn load(
     for _ in 0..in_flight.min(entries) {
         let (next, sequencer, witnesses) =
             (Arc::clone(&next), foundation.sequencer.clone(), witnesses.clone());
-        let (deployment, collector) = (
-            foundation.config.deployment.clone(),
-            foundation.config.collector.clone(),
-        );
+        let (deployment, collector) =
+            (foundation.config.deployment.clone(), foundation.config.collector.clone());
         tasks.spawn(async move {
             let mut latencies = Latencies::default();
             let mut watched: Option<JoinHandle<Result<Duration>>> = None;
@@ -154,9 +145,7 @@ async fn load(
                     })
                     .await?;
                 let indexed = receipt.committed.context("a new entry was committed just now")?;
-                latencies
-                    .recorded
-                    .push((indexed.duration_since(begun), begun.elapsed()));
+                latencies.recorded.push((indexed.duration_since(begun), begun.elapsed()));
                 if let Some(ended) = watched.take_if(|watched| watched.is_finished()) {
                     latencies.cosigned.push(ended.await??);
                 }

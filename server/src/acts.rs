@@ -43,43 +43,26 @@ pub async fn weigh(
     detail: &[u8],
     allowed: &[EntryType],
 ) -> Result<Weighed, Failure> {
-    let (act, signers) = signed
-        .open::<Act>()
-        .map_err(|error| Failure::malformed(chain(&error)))?;
+    let (act, signers) = signed.open::<Act>().map_err(|error| Failure::malformed(chain(&error)))?;
     if act.deployment != collector.deployment {
-        return Err(Failure::malformed(format!(
-            "the act is of deployment {}",
-            act.deployment
-        )));
+        return Err(Failure::malformed(format!("the act is of deployment {}", act.deployment)));
     }
     if !allowed.contains(&act.act) {
-        return Err(Failure::malformed(format!(
-            "{} is not recorded by this call",
-            act.act
-        )));
+        return Err(Failure::malformed(format!("{} is not recorded by this call", act.act)));
     }
     let rule = act.act.rule();
     let Signers::Person(names) = rule.signers else {
-        return Err(Failure::malformed(format!(
-            "{} is not an act of a person",
-            act.act
-        )));
+        return Err(Failure::malformed(format!("{} is not an act of a person", act.act)));
     };
     let roles: Vec<_> = names.iter().filter_map(|name| role_of(name)).collect();
     let (Actor::Person(person), [key]) = (act.by.clone(), signers.as_slice()) else {
-        return Err(Failure::malformed(
-            "the act is not signed by exactly the one person it names",
-        ));
+        return Err(Failure::malformed("the act is not signed by exactly the one person it names"));
     };
     collector.people.newest().speaks_for(key, &person, &roles)?;
     check_refs(&act, rule.refs)?;
     check_time("the act", act.at, crate::clock::now())?;
     store_detail(collector, &act, detail).await?;
-    Ok(Weighed {
-        act,
-        person,
-        object: ActObject::from(signed),
-    })
+    Ok(Weighed { act, person, object: ActObject::from(signed) })
 }
 
 /// Refuses what a clock far off, or a replay of long ago, brings.
@@ -104,10 +87,7 @@ pub fn check_refs(act: &Act, wanted: &[&str]) -> Result<(), Failure> {
     if names == wanted {
         return Ok(());
     }
-    Err(Failure::malformed(format!(
-        "{} has the refs {names:?}, its type has {wanted:?}",
-        act.act
-    )))
+    Err(Failure::malformed(format!("{} has the refs {names:?}, its type has {wanted:?}", act.act)))
 }
 
 async fn store_detail(collector: &Collector, act: &Act, bytes: &[u8]) -> Result<(), Failure> {
@@ -115,9 +95,7 @@ async fn store_detail(collector: &Collector, act: &Act, bytes: &[u8]) -> Result<
         return if bytes.is_empty() {
             Ok(())
         } else {
-            Err(Failure::malformed(
-                "a detail object came with an act that names none",
-            ))
+            Err(Failure::malformed("a detail object came with an act that names none"))
         };
     };
     Detail::open(bytes, &digest).map_err(|error| Failure::malformed(chain(&error)))?;
@@ -131,13 +109,8 @@ async fn store_detail(collector: &Collector, act: &Act, bytes: &[u8]) -> Result<
 pub async fn store_text(collector: &Collector, text: &str) -> Result<evidence::digest::Digest, Failure> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|error| Failure::unavailable("draw a salt", error))?;
-    let detail = Detail {
-        salt: evidence::text::FixedBytes(salt),
-        text: text.to_owned(),
-    };
-    let (bytes, digest) = detail
-        .encode()
-        .map_err(|error| Failure::new(Class::OverLimit, chain(&error)))?;
+    let detail = Detail { salt: evidence::text::FixedBytes(salt), text: text.to_owned() };
+    let (bytes, digest) = detail.encode().map_err(|error| Failure::new(Class::OverLimit, chain(&error)))?;
     put_detail(collector, Key::detail(digest.as_bytes()), bytes).await?;
     Ok(digest)
 }

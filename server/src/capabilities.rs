@@ -32,12 +32,7 @@ pub struct Record {
 impl Record {
     /// What was measured of a store at a time.
     pub fn new(store: &str, probed: Time, capabilities: Capabilities) -> Self {
-        Self {
-            type_: TYPE.to_owned(),
-            store: store.to_owned(),
-            probed,
-            capabilities,
-        }
+        Self { type_: TYPE.to_owned(), store: store.to_owned(), probed, capabilities }
     }
 
     /// The record of a store, if there is one.
@@ -50,16 +45,10 @@ impl Record {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             text => text.map_err(|source| RecordError::Io { source })?,
         };
-        let content = |reason: String| RecordError::Content {
-            path: path.clone(),
-            reason,
-        };
+        let content = |reason: String| RecordError::Content { path: path.clone(), reason };
         let record: Self = serde_json::from_str(&text).map_err(|error| content(error.to_string()))?;
         if record.type_ != TYPE || record.store != store {
-            return Err(content(format!(
-                "it is {} of store {}",
-                record.type_, record.store
-            )));
+            return Err(content(format!("it is {} of store {}", record.type_, record.store)));
         }
         Ok(Some(record))
     }
@@ -72,23 +61,15 @@ impl Record {
         let failed = |source| RecordError::Io { source };
         let path = layout.capabilities(&self.store);
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)
-            .map_err(failed)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed)?;
         let fresh = path.with_extension("json.new");
         // Two strings, a time and flags cannot fail to serialise.
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
         let mut file = fs_err::File::create(&fresh).map_err(failed)?;
-        file.write_all(&bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(failed)?;
+        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
         fs_err::rename(&fresh, &path).map_err(failed)?;
-        fs_err::File::open(&directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(failed)
+        fs_err::File::open(&directory).and_then(|directory| directory.sync_all()).map_err(failed)
     }
 }
 
@@ -104,10 +85,7 @@ pub(crate) fn record_at_start(layout: &Layout, replicas: &Replicas, now: Time) -
         let Some(measured) = store.capabilities() else {
             continue;
         };
-        let found = measured
-            .rows()
-            .map(|(name, value)| format!("{name}={value}"))
-            .join(" ");
+        let found = measured.rows().map(|(name, value)| format!("{name}={value}")).join(" ");
         tracing::info!(store = id, capabilities = found, "Bucket is measured");
         let lost = compare(layout, id, measured, now)?;
         if !lost.is_empty() {
@@ -133,10 +111,7 @@ pub fn compare(
     now: Time,
 ) -> Result<Vec<&'static str>, RecordError> {
     let known = Record::read(layout, store)?;
-    let lost = known
-        .as_ref()
-        .map(|known| known.capabilities.lost(measured))
-        .unwrap_or_default();
+    let lost = known.as_ref().map(|known| known.capabilities.lost(measured)).unwrap_or_default();
     if lost.is_empty() && known.is_none_or(|known| known.capabilities != *measured) {
         Record::new(store, now, *measured).write(layout)?;
     }
@@ -188,10 +163,7 @@ mod tests {
         let layout = Layout::new(place.path());
         let seen = |capabilities| compare(&layout, "store-2", &capabilities, day()).unwrap();
         assert!(seen(ALL).is_empty());
-        let less = Capabilities {
-            lock: LockProof::None,
-            ..ALL
-        };
+        let less = Capabilities { lock: LockProof::None, ..ALL };
         assert_eq!(seen(less), ["lock"]);
         assert_eq!(seen(less), ["lock"]);
         Record::new("store-2", day(), less).write(&layout).unwrap();
@@ -209,12 +181,6 @@ mod tests {
         fs_err::rename(layout.capabilities("store-2"), layout.capabilities("store-3")).unwrap();
         assert!(Record::read(&layout, "store-3").is_err());
         fs_err::write(layout.capabilities("store-2"), "{").unwrap();
-        assert!(
-            Record::read(&layout, "store-2")
-                .err()
-                .unwrap()
-                .to_string()
-                .contains("Move it away")
-        );
+        assert!(Record::read(&layout, "store-2").err().unwrap().to_string().contains("Move it away"));
     }
 }

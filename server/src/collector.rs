@@ -137,16 +137,10 @@ impl Collector {
     /// When database or stores do not answer.
     pub async fn order(&self, id: &Digest) -> Result<Option<OpenOrder>, Failure> {
         let key = id.0;
-        let row = self
-            .db
-            .read_async(move |db| db::orders::at(db, &key))
-            .await
-            .map_err(database)?;
+        let row = self.db.read_async(move |db| db::orders::at(db, &key)).await.map_err(database)?;
         let Some(row) = row else { return Ok(None) };
         let signed = self.document(Key::document(&key)).await?;
-        let order = signed
-            .read()
-            .map_err(|error| Failure::internal("read an order", error))?;
+        let order = signed.read().map_err(|error| Failure::internal("read an order", error))?;
         Ok(Some(OpenOrder { row, order, signed }))
     }
 
@@ -156,10 +150,7 @@ impl Collector {
     /// When the database does not answer.
     pub async fn collection(&self, id: &Digest) -> Result<Option<CollectionRow>, Failure> {
         let key = id.0;
-        self.db
-            .read_async(move |db| db::collections::at(db, &key))
-            .await
-            .map_err(database)
+        self.db.read_async(move |db| db::collections::at(db, &key)).await.map_err(database)
     }
 
     /// Acknowledged segments of a collection.
@@ -167,10 +158,7 @@ impl Collector {
     /// # Errors
     /// When the database does not answer.
     pub async fn segments_of(&self, number: u64) -> Result<Vec<SegmentRow>, Failure> {
-        self.db
-            .read_async(move |db| db::collections::segments(db, number))
-            .await
-            .map_err(database)
+        self.db.read_async(move |db| db::collections::segments(db, number)).await.map_err(database)
     }
 
     /// A signed object from the stores.
@@ -190,11 +178,8 @@ impl Collector {
     /// # Errors
     /// When the stores do not take it.
     pub async fn store_document(&self, signed: &Signed) -> Result<Written, Failure> {
-        let (replicas, key, bytes) = (
-            self.replicas.clone(),
-            Key::document(signed.digest().as_bytes()),
-            signed.encode(),
-        );
+        let (replicas, key, bytes) =
+            (self.replicas.clone(), Key::document(signed.digest().as_bytes()), signed.encode());
         let written = blocking(move || replicas.create_signed(&key, &bytes))
             .await?
             .map_err(|error| Failure::unavailable("store a document", error))?;
@@ -213,13 +198,8 @@ impl Collector {
             .map_err(|error| Failure::unavailable("read the ledger", error))?;
         let entry = Entry::parse(&bytes).map_err(|error| Failure::internal("read an entry", error))?;
         match entry.act {
-            Some(act) => act
-                .signed()
-                .map_err(|error| Failure::internal("read an act", error)),
-            None => {
-                self.document(Key::document(entry.envelope.event.as_bytes()))
-                    .await
-            }
+            Some(act) => act.signed().map_err(|error| Failure::internal("read an act", error)),
+            None => self.document(Key::document(entry.envelope.event.as_bytes())).await,
         }
     }
 
@@ -241,9 +221,7 @@ impl Collector {
             .flatten()
             .map(|row| {
                 let signed = Signed::parse(&row.signed);
-                signed
-                    .map(Into::into)
-                    .map_err(|error| Failure::internal("read a roster", error))
+                signed.map(Into::into).map_err(|error| Failure::internal("read a roster", error))
             })
             .collect()
     }
@@ -259,11 +237,7 @@ impl Collector {
     /// When the database does not answer.
     pub async fn wake_targets(&self, order: &Digest) -> Result<(), Failure> {
         let key = order.0;
-        let targets = self
-            .db
-            .read_async(move |db| db::orders::targets(db, &key))
-            .await
-            .map_err(database)?;
+        let targets = self.db.read_async(move |db| db::orders::targets(db, &key)).await.map_err(database)?;
         for target in targets {
             self.live.wake(&target.endpoint);
         }
@@ -273,19 +247,14 @@ impl Collector {
     /// Takes a retired identity's access away, also where it is in use.
     pub fn revoke_endpoint(&self, id: &EndpointId, generation: Generation) {
         self.live.cut(id.as_str());
-        let subject = Subject::Endpoint {
-            id: id.clone(),
-            generation,
-        };
+        let subject = Subject::Endpoint { id: id.clone(), generation };
         let cut = self.registry.revoke(Revocation::Subject(subject));
         tracing::info!(endpoint = %id, generation = %generation, connections_cut = cut, "Endpoint retired");
     }
 
     /// Takes access away from the generations before this one.
     pub fn supersede_endpoint(&self, id: &EndpointId, generation: Generation) {
-        let cut = self
-            .registry
-            .revoke(Revocation::EndpointBefore(id.clone(), generation));
+        let cut = self.registry.revoke(Revocation::EndpointBefore(id.clone(), generation));
         if cut > 0 {
             self.live.cut(id.as_str());
             tracing::info!(endpoint = %id, generation = %generation, connections_cut = cut, "Earlier generations cut off");
@@ -306,12 +275,7 @@ impl Collector {
             .authority
             .issue(key, identity, life, crate::clock::now())
             .map_err(|error| Failure::internal("issue a certificate", error))?;
-        Ok(self
-            .authority
-            .chain(&issued)
-            .into_iter()
-            .map(|certificate| certificate.to_vec())
-            .collect())
+        Ok(self.authority.chain(&issued).into_iter().map(|certificate| certificate.to_vec()).collect())
     }
 
     /// Time stamps over `bytes`: one of each authority that answers, in their order, at most as many as a bundle has.

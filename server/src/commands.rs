@@ -127,11 +127,7 @@ pub fn run_init(args: InitArgs) -> Result<ExitCode> {
         tsas: args.tsas,
     };
     let made = init(&options, server::clock::now())?;
-    println!(
-        "Collector of deployment {} made in {}",
-        made.deployment,
-        directory.display()
-    );
+    println!("Collector of deployment {} made in {}", made.deployment, directory.display());
     println!("  ledger key        {}", made.log_key);
     println!("  certificate authority SHA-256  {}", made.ca_sha256);
     println!("  authority set     {}", made.authority);
@@ -172,14 +168,7 @@ pub fn run_fsck(args: &FsckArgs) -> Result<ExitCode> {
     let config = Config::load(&args.directory)?;
     let db = Db::open(&layout.database(), 1).context("open the database")?;
     let (replicas, key) = open_for_check(&config, &layout).map_err(|error| anyhow!(error))?;
-    let report = fsck(
-        &replicas,
-        &key,
-        Some(&db),
-        FsckOptions {
-            evidence: args.evidence,
-        },
-    );
+    let report = fsck(&replicas, &key, Some(&db), FsckOptions { evidence: args.evidence });
     for problem in &report.problems {
         println!("{}: {}: {}", problem.place, problem.what, problem.why);
     }
@@ -189,9 +178,5 @@ pub fn run_fsck(args: &FsckArgs) -> Result<ExitCode> {
         report.objects,
         report.problems.len()
     );
-    Ok(if report.problems.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
-    })
+    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

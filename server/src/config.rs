@@ -78,10 +78,7 @@ pub struct Replication {
 
 impl From<Replication> for ReplicationPolicy {
     fn from(replication: Replication) -> Self {
-        Self {
-            copies: replication.copies,
-            degraded: replication.degraded,
-        }
+        Self { copies: replication.copies, degraded: replication.degraded }
     }
 }
 
@@ -109,10 +106,7 @@ pub struct ScrubConfig {
 
 impl Default for ScrubConfig {
     fn default() -> Self {
-        Self {
-            every_days: 30,
-            rate_mib_s: 32,
-        }
+        Self { every_days: 30, rate_mib_s: 32 }
     }
 }
 
@@ -179,23 +173,15 @@ impl Config {
         }
         if config.replication.copies > stores {
             let copies = config.replication.copies;
-            return Err(format!(
-                "`copies = {copies}` asks for more stores than the {stores} that stay"
-            ));
+            return Err(format!("`copies = {copies}` asks for more stores than the {stores} that stay"));
         }
         for (number, store) in config.stores.iter().enumerate() {
             let others = config.stores.iter().take(number);
-            if others
-                .into_iter()
-                .any(|other| other.id == store.id || other.place.is_same(&store.place))
-            {
+            if others.into_iter().any(|other| other.id == store.id || other.place.is_same(&store.place)) {
                 return Err(format!("store `{}` is named twice", store.id));
             }
         }
-        if config
-            .scrub
-            .is_some_and(|scrub| scrub.every_days == 0 || scrub.rate_mib_s == 0)
-        {
+        if config.scrub.is_some_and(|scrub| scrub.every_days == 0 || scrub.rate_mib_s == 0) {
             return Err("`every_days` and `rate_mib_s` of [scrub] must be at least 1".to_owned());
         }
         if config.tsas.len() > TSAS_MAX {
@@ -215,16 +201,7 @@ impl Config {
 
     /// The file that `init` writes: every setting with its meaning. Reads back as the same settings.
     pub fn to_commented(&self) -> String {
-        let Self {
-            deployment,
-            collector,
-            listen,
-            reach,
-            replication,
-            stores,
-            tsas,
-            scrub,
-        } = self;
+        let Self { deployment, collector, listen, reach, replication, stores, tsas, scrub } = self;
         let degraded = match replication.degraded {
             Degraded::Accept => "accept",
             Degraded::Wait => "wait",
@@ -283,12 +260,7 @@ impl Config {
                 "# [[tsa]]\n# url = \"http://tsa.example.org/\"\n# every_s = 3600\n# timeout_s = 30\n",
             );
         }
-        for TsaConfig {
-            url,
-            every_s,
-            timeout_s,
-        } in tsas
-        {
+        for TsaConfig { url, every_s, timeout_s } in tsas {
             text.push_str(&format!(
                 "[[tsa]]\nurl = {}\nevery_s = {every_s}\ntimeout_s = {timeout_s}\n",
                 quoted(url)
@@ -352,10 +324,7 @@ mod tests {
                 main: "c.example.org:7443".parse().unwrap(),
                 enrol: "c.example.org:7444".parse().unwrap(),
             },
-            replication: Replication {
-                copies: 2,
-                degraded: Degraded::Accept,
-            },
+            replication: Replication { copies: 2, degraded: Degraded::Accept },
             stores: vec![
                 StoreConfig {
                     id: "store-1".into(),
@@ -367,27 +336,12 @@ mod tests {
                     place: PathBuf::from("/disk2/ev").into(),
                     leaving: false,
                 },
-                StoreConfig {
-                    id: "store-3".into(),
-                    place: StorePlace::Bucket(bucket()),
-                    leaving: false,
-                },
-                StoreConfig {
-                    id: "store-4".into(),
-                    place: PathBuf::from("/disk4/ev").into(),
-                    leaving: true,
-                },
+                StoreConfig { id: "store-3".into(), place: StorePlace::Bucket(bucket()), leaving: false },
+                StoreConfig { id: "store-4".into(), place: PathBuf::from("/disk4/ev").into(), leaving: true },
             ],
-            scrub: Some(ScrubConfig {
-                every_days: 7,
-                rate_mib_s: 100,
-            }),
+            scrub: Some(ScrubConfig { every_days: 7, rate_mib_s: 100 }),
             tsas: ["http://tsa.example.org/tsr", "http://tsa.example.net/"]
-                .map(|url| TsaConfig {
-                    url: url.into(),
-                    every_s: 60,
-                    timeout_s: 5,
-                })
+                .map(|url| TsaConfig { url: url.into(), every_s: 60, timeout_s: 5 })
                 .into(),
         }
     }
@@ -399,10 +353,7 @@ mod tests {
             ca_file: Some("/etc/exhibit/ca.pem".into()),
             path_style: false,
             kms_key: Some("alias/evidence".into()),
-            retention: Some(store::Retention {
-                mode: store::LockMode::Compliance,
-                days: 400,
-            }),
+            retention: Some(store::Retention { mode: store::LockMode::Compliance, days: 400 }),
             domain: Some("provider 2".into()),
             timeout_s: 5,
             ..sparse_bucket()
@@ -421,11 +372,7 @@ mod tests {
         let text = example().to_commented();
         assert!(text.contains("\n[[store]]\nid = \"store-2\"\npath = \"/disk2/ev\"\n"));
         assert!(!text.contains("kind = \"directory\""));
-        let spelled = text.replacen(
-            "path = \"/disk2/ev\"",
-            "kind = \"directory\"\npath = \"/disk2/ev\"",
-            1,
-        );
+        let spelled = text.replacen("path = \"/disk2/ev\"", "kind = \"directory\"\npath = \"/disk2/ev\"", 1);
         assert_eq!(Config::parse(&spelled), Ok(example()));
     }
 
@@ -433,16 +380,8 @@ mod tests {
     fn what_init_writes_reads_back_as_the_same_settings() {
         let full = example();
         assert_eq!(Config::parse(&full.to_commented()), Ok(full.clone()));
-        let listen = Listen {
-            metrics: None,
-            ..full.listen.clone()
-        };
-        let mut sparse = Config {
-            tsas: Vec::new(),
-            scrub: None,
-            listen,
-            ..full
-        };
+        let listen = Listen { metrics: None, ..full.listen.clone() };
+        let mut sparse = Config { tsas: Vec::new(), scrub: None, listen, ..full };
         sparse.stores[2].place = StorePlace::Bucket(sparse_bucket());
         assert_eq!(Config::parse(&sparse.to_commented()), Ok(sparse));
     }
@@ -456,10 +395,7 @@ mod tests {
             ("kind = \"s3\"", "path = \"/x\""),
             ("path_style = false", "path_stile = false"),
             ("bucket = \"evidence\"", "bucket = \"\""),
-            (
-                "path = \"/disk2/ev\"",
-                "path = \"/disk2/ev\"\nbucket = \"evidence\"",
-            ),
+            ("path = \"/disk2/ev\"", "path = \"/disk2/ev\"\nbucket = \"evidence\""),
             ("mode = \"compliance\"", "mode = \"forever\""),
             ("copies = 2", "copies = 0"),
             ("copies = 2", "copies = 2\nspeed = 9"),

@@ -78,9 +78,7 @@ pub struct Cosigning {
 
 impl std::fmt::Debug for Cosigning {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Cosigning")
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
+        out.debug_struct("Cosigning").field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
@@ -144,9 +142,7 @@ impl Cosigning {
         // Nobody can be shown what is not published: a round begun before would be in vain.
         let published = self.log.wait_for_growth(size.saturating_sub(1));
         if tokio::time::timeout(patience, published).await.is_err() {
-            return Err(Shortage {
-                witnesses: Vec::new(),
-            });
+            return Err(Shortage { witnesses: Vec::new() });
         }
         let covers =
             |head: &Option<CosignedHead>| head.as_ref().is_some_and(|head| head.published.size >= size);
@@ -176,13 +172,8 @@ impl Cosigning {
             }
             tokio::time::sleep(BUSY_WAIT).await;
         }
-        let missing = self
-            .witnesses()
-            .into_iter()
-            .filter(|(_, state)| state.size < size);
-        Err(Shortage {
-            witnesses: missing.collect(),
-        })
+        let missing = self.witnesses().into_iter().filter(|(_, state)| state.size < size);
+        Err(Shortage { witnesses: missing.collect() })
     }
 
     /// Takes a checkpoint that others cosigned: lines of the policy's keys are verified, kept and counted, others dropped.
@@ -191,21 +182,12 @@ impl Cosigning {
     /// # Errors
     /// When it is no head of this log, a line of a known key is wrong, or it cannot be stored.
     pub fn take(&self, note: &Note) -> Result<Vec<String>, TakeError> {
-        let verified = self
-            .policy
-            .verify_note(note)
-            .map_err(|source| TakeError::Policy { source })?;
+        let verified = self.policy.verify_note(note).map_err(|source| TakeError::Policy { source })?;
         self.check_is_ours(&verified.checkpoint)?;
         let (size, text) = (verified.checkpoint.size, note.text());
-        let keys: Vec<&VerifierKey> = self
-            .policy
-            .witnesses()
-            .iter()
-            .map(|witness| &witness.key)
-            .collect();
+        let keys: Vec<&VerifierKey> = self.policy.witnesses().iter().map(|witness| &witness.key).collect();
         let is_known = |line: &&ledger::NoteSignature| {
-            keys.iter()
-                .any(|key| key.name() == line.name() && key.id() == line.id())
+            keys.iter().any(|key| key.name() == line.name() && key.id() == line.id())
         };
         let of_log = |line: &&ledger::NoteSignature| {
             let mut keys = self.policy.logs().iter().map(|log| &log.key);
@@ -260,9 +242,8 @@ impl Cosigning {
         drop(state);
         if head.quorum_met {
             self.quorum.send_if_modified(|newest| {
-                let is_newer = newest
-                    .as_ref()
-                    .is_none_or(|newest| newest.published.size <= head.published.size);
+                let is_newer =
+                    newest.as_ref().is_none_or(|newest| newest.published.size <= head.published.size);
                 if is_newer {
                     *newest = Some(head);
                 }
@@ -279,10 +260,8 @@ impl Cosigning {
         if size == 0 || size > published.size {
             return Err(TakeError::NotThisLog { size });
         }
-        let proof = self
-            .log
-            .consistency_between(size, published.size)
-            .map_err(|source| TakeError::Log { source })?;
+        let proof =
+            self.log.consistency_between(size, published.size).map_err(|source| TakeError::Log { source })?;
         verify_consistency(size, &checkpoint.root, published.size, &published.root, &proof)
             .map_err(|_another_root| TakeError::NotThisLog { size })
     }
@@ -352,10 +331,7 @@ type Clients = Vec<Option<WitnessClient>>;
 /// Reads `ledger.policy` of the collector's directory; without the file nobody is asked.
 fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), PolicyFileError> {
     let path = directory.join("ledger.policy");
-    let refused = |reason: String| PolicyFileError::Content {
-        path: path.clone(),
-        reason,
-    };
+    let refused = |reason: String| PolicyFileError::Content { path: path.clone(), reason };
     let log_key = keys.current();
     let bytes = match fs_err::read(&path) {
         Ok(bytes) => bytes,
@@ -371,9 +347,7 @@ fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), Poli
         return Err(refused(format!("it must have one log line, `log {log_key}`")));
     }
     // Heads that were cosigned under a key before this one are heads of this log.
-    let policy = keys
-        .extend(policy)
-        .map_err(|error| refused(crate::grpc::failure::chain(&error)))?;
+    let policy = keys.extend(policy).map_err(|error| refused(crate::grpc::failure::chain(&error)))?;
     let mut clients = Vec::new();
     for witness in policy.witnesses() {
         let client = witness.url.as_deref().map(WitnessClient::new).transpose();

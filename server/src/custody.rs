@@ -76,11 +76,7 @@ impl Custody {
     /// Over a running sequencer.
     #[must_use]
     pub const fn new(sequencer: Sequencer, deployment: DeploymentId, collector: CollectorId) -> Self {
-        Self {
-            sequencer,
-            deployment,
-            collector,
-        }
+        Self { sequencer, deployment, collector }
     }
 
     /// The sequencer itself.
@@ -159,10 +155,7 @@ impl Custody {
         };
         let document =
             evidence::json::to_document(&act).map_err(|error| Failure::internal("write an act", error))?;
-        let act = ActObject {
-            document,
-            signatures: Vec::new(),
-        };
+        let act = ActObject { document, signatures: Vec::new() };
         self.submit(type_, chain, owned(refs), act, None).await
     }
 
@@ -181,16 +174,7 @@ impl Custody {
         let refusal = Arc::new(Mutex::new(None));
         let guard = condition.map(|condition| guarded(condition, Arc::clone(&refusal)));
         let begun = Instant::now();
-        let submitted = self
-            .sequencer
-            .submit(PendingEntry {
-                type_,
-                chain,
-                refs,
-                act,
-                guard,
-            })
-            .await;
+        let submitted = self.sequencer.submit(PendingEntry { type_, chain, refs, act, guard }).await;
         match submitted {
             Ok(receipt) => {
                 if receipt.is_new {
@@ -227,13 +211,8 @@ impl Custody {
     /// When no store proves it.
     pub async fn prove(&self, index: u64) -> Result<Proven, Failure> {
         let log = self.sequencer.log().clone();
-        let (entry, proof) = blocking(move || log.entry_with_proof(index))
-            .await?
-            .map_err(log_failure)?;
-        Ok(Proven {
-            entry: entry.into(),
-            proof: proof.into(),
-        })
+        let (entry, proof) = blocking(move || log.entry_with_proof(index)).await?.map_err(log_failure)?;
+        Ok(Proven { entry: entry.into(), proof: proof.into() })
     }
 
     /// Entries with their proofs, all under one checkpoint, and what that checkpoint is.
@@ -260,11 +239,7 @@ impl Custody {
         indices: Vec<u64>,
     ) -> Result<Vec<Proven>, Failure> {
         let (log, replicas) = (self.sequencer.log().clone(), replicas.clone());
-        Ok(
-            blocking(move || prove_under(&log, &replicas, published, &indices))
-                .await??
-                .1,
-        )
+        Ok(blocking(move || prove_under(&log, &replicas, published, &indices)).await??.1)
     }
 
     /// The proof that the log of `to` entries continues the one of `from`.
@@ -273,9 +248,7 @@ impl Custody {
     /// `OverLimit` when a size is not published; otherwise when no store proves it.
     pub async fn consistency(&self, from: u64, to: u64) -> Result<Vec<ledger::Hash>, Failure> {
         let log = self.sequencer.log().clone();
-        blocking(move || log.consistency_between(from, to))
-            .await?
-            .map_err(log_failure)
+        blocking(move || log.consistency_between(from, to)).await?.map_err(log_failure)
     }
 }
 
@@ -287,11 +260,8 @@ fn prove_under(
 ) -> Result<(Published, Vec<Proven>), Failure> {
     let unprovable = |what: String| Failure::unavailable("prove entries of the ledger", what);
     let note = ledger::Note::parse(&published.note).map_err(|error| unprovable(error.to_string()))?;
-    let entries: Vec<Vec<u8>> = indices
-        .iter()
-        .map(|index| log.entry(*index))
-        .collect::<Result<_, _>>()
-        .map_err(log_failure)?;
+    let entries: Vec<Vec<u8>> =
+        indices.iter().map(|index| log.entry(*index)).collect::<Result<_, _>>().map_err(log_failure)?;
     let mut failures = Vec::new();
     'stores: for store in replicas.stores() {
         let tiles = StoreTiles::new(store.as_ref());
@@ -312,10 +282,8 @@ fn prove_under(
                 ledger::ProofFile::new(*index, hashes, note.clone(), None).map_err(|e| e.to_string())
             });
             match file {
-                Ok(file) => proven.push(Proven {
-                    entry: entry.clone().into(),
-                    proof: file.encode().into_bytes().into(),
-                }),
+                Ok(file) => proven
+                    .push(Proven { entry: entry.clone().into(), proof: file.encode().into_bytes().into() }),
                 Err(error) => {
                     failures.push(format!("store {}: {error}", store.identity().store));
                     continue 'stores;
@@ -329,10 +297,9 @@ fn prove_under(
 
 fn log_failure(error: LogError) -> Failure {
     match error {
-        LogError::OutsideLog { index } => Failure::new(
-            Class::OverLimit,
-            format!("the published log does not reach {index}"),
-        ),
+        LogError::OutsideLog { index } => {
+            Failure::new(Class::OverLimit, format!("the published log does not reach {index}"))
+        }
         other => Failure::unavailable("read the ledger", other),
     }
 }
@@ -351,10 +318,7 @@ fn guarded(condition: Condition, refusal: Arc<Mutex<Option<Failure>>>) -> Guard 
 }
 
 fn owned(pairs: &[(&str, String)]) -> Vec<(String, String)> {
-    let mut pairs: Vec<_> = pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-        .collect();
+    let mut pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     pairs.sort();
     pairs
 }
@@ -364,10 +328,7 @@ fn recorded(receipt: Receipt) -> Recorded {
         index: receipt.index,
         event: receipt.envelope.event,
         is_new: receipt.is_new,
-        proven: Proven {
-            entry: receipt.entry.into(),
-            proof: receipt.proof.into(),
-        },
+        proven: Proven { entry: receipt.entry.into(), proof: receipt.proof.into() },
     }
 }
 

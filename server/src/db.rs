@@ -67,9 +67,7 @@ impl Db {
         match options.write(true).create_new(true).open(path) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(DbError::Exists {
-                    path: path.to_owned(),
-                });
+                return Err(DbError::Exists { path: path.to_owned() });
             }
             Err(source) => return Err(DbError::File { source }),
         }
@@ -82,10 +80,7 @@ impl Db {
         connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         connection.execute_batch("COMMIT")?;
         drop(connection);
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs_err::File::open(parent)
             .and_then(|parent| parent.sync_all())
             .map_err(|source| DbError::File { source })
@@ -97,20 +92,14 @@ impl Db {
     /// `Missing` without a file, `Schema` for another version, otherwise of SQLite.
     pub fn open(path: &Path, readers: usize) -> Result<Self, DbError> {
         if !path.is_file() {
-            return Err(DbError::Missing {
-                path: path.to_owned(),
-            });
+            return Err(DbError::Missing { path: path.to_owned() });
         }
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure(&connection)?;
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let (application, version) = (pragma("application_id")?, pragma("user_version")?);
         if (application, version) != (APPLICATION_ID, SCHEMA_VERSION) {
-            return Err(DbError::Schema {
-                path: path.to_owned(),
-                version,
-                expected: SCHEMA_VERSION,
-            });
+            return Err(DbError::Schema { path: path.to_owned(), version, expected: SCHEMA_VERSION });
         }
         let writer = Writer::start(connection)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -121,15 +110,9 @@ impl Db {
                 Ok(connection)
             })
             .collect::<Result<Vec<_>, rusqlite::Error>>()?;
-        let shared = Shared {
-            writer,
-            readers: Mutex::new(readers),
-            returned: Condvar::new(),
-            path: path.to_owned(),
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        let shared =
+            Shared { writer, readers: Mutex::new(readers), returned: Condvar::new(), path: path.to_owned() };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Where the file is.
@@ -164,9 +147,7 @@ impl Db {
         E: From<DbError> + Send + 'static,
     {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        self.shared
-            .writer
-            .submit(act, move |result| drop(sender.send(result)))?;
+        self.shared.writer.submit(act, move |result| drop(sender.send(result)))?;
         receiver.recv().unwrap_or_else(|_| Err(DbError::Closed.into()))
     }
 
@@ -227,10 +208,7 @@ impl<'db> Lease<'db> {
         let mut free = shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(connection) = free.pop() {
-                return Self {
-                    shared,
-                    connection: Some(connection),
-                };
+                return Self { shared, connection: Some(connection) };
             }
             free = shared.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
@@ -246,11 +224,7 @@ impl Drop for Lease<'_> {
             // The closure panicked or COMMIT failed: a read transaction has nothing to lose.
             drop(connection.execute_batch("ROLLBACK"));
         }
-        self.shared
-            .readers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
+        self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         self.shared.returned.notify_one();
     }
 }

@@ -69,9 +69,7 @@ pub async fn approve(collector: &Collector, weighed: Weighed) -> Result<Recorded
             detail: act.detail,
             is_approver,
         };
-        course
-            .judge(&fact)
-            .map_err(|refusal| Denied::no(Class::Precondition, refusal.to_string()))
+        course.judge(&fact).map_err(|refusal| Denied::no(Class::Precondition, refusal.to_string()))
     });
     let recorded = submit(collector, weighed, Some(condition)).await?;
     collector.disposal.wake();
@@ -93,17 +91,11 @@ pub fn whole(
 /// Refuses while something keeps the evidence.
 fn free(tx: &Connection, incident: &IncidentId, now: evidence::time::Time) -> Result<(), Denied> {
     let Some(standing) = Standing::of(tx, &incident.to_string())? else {
-        return Err(Denied::no(
-            Class::Missing,
-            format!("there is no incident {incident}"),
-        ));
+        return Err(Denied::no(Class::Missing, format!("there is no incident {incident}")));
     };
-    standing.may_dispose(now).map_err(|kept| {
-        Denied::no(
-            Class::Precondition,
-            format!("evidence of {incident} is kept: {kept}"),
-        )
-    })
+    standing
+        .may_dispose(now)
+        .map_err(|kept| Denied::no(Class::Precondition, format!("evidence of {incident} is kept: {kept}")))
 }
 
 /// Refuses while a collection still arrives: a plan names all there is.

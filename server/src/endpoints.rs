@@ -100,10 +100,7 @@ impl Moment {
     /// Now.
     #[must_use]
     pub fn now() -> Self {
-        Self {
-            instant: Instant::now(),
-            unix_ms: crate::clock::now().unix_ms(),
-        }
+        Self { instant: Instant::now(), unix_ms: crate::clock::now().unix_ms() }
     }
 }
 
@@ -124,10 +121,7 @@ impl LiveEndpoints {
         let record = records.by_endpoint.entry(endpoint.to_owned()).or_default();
         if record.generation != generation {
             // Another enrolment: its own keys, its own count of starts.
-            *record = Record {
-                generation,
-                ..Record::default()
-            };
+            *record = Record { generation, ..Record::default() };
         }
         let alarm = record.suspicion(hello, at);
         if let Some(warning) = alarm {
@@ -148,27 +142,19 @@ impl LiveEndpoints {
         record.view.roster_version = hello.roster_version;
         record.note_clock(local_unix_ms, at);
         records.count();
-        Session {
-            number,
-            outgoing,
-            alarm,
-            wake,
-        }
+        Session { number, outgoing, alarm, wake }
     }
 
     /// Starts from what the database remembers of an endpoint, so that a restart of the collector forgets no count of
     /// starts. Without effect for an endpoint that was here since.
     pub fn remember(&self, endpoint: &str, generation: u64, boot_id: &str, state_generation: u64) {
         let mut records = self.lock();
-        records
-            .by_endpoint
-            .entry(endpoint.to_owned())
-            .or_insert_with(|| Record {
-                generation,
-                boot_id: boot_id.to_owned(),
-                state_generation,
-                ..Record::default()
-            });
+        records.by_endpoint.entry(endpoint.to_owned()).or_insert_with(|| Record {
+            generation,
+            boot_id: boot_id.to_owned(),
+            state_generation,
+            ..Record::default()
+        });
     }
 
     /// Tells the endpoint's live call, if any, that an order that addresses it changed.
@@ -188,10 +174,7 @@ impl LiveEndpoints {
         at: Moment,
     ) -> bool {
         let mut records = self.lock();
-        let Some(record) = records
-            .by_endpoint
-            .get_mut(endpoint)
-            .filter(|record| record.session == session)
+        let Some(record) = records.by_endpoint.get_mut(endpoint).filter(|record| record.session == session)
         else {
             return false;
         };
@@ -207,10 +190,7 @@ impl LiveEndpoints {
     /// The call ended. A later call of the same endpoint is not touched.
     pub fn detach(&self, endpoint: &str, session: u64) {
         let mut records = self.lock();
-        if let Some(record) = records
-            .by_endpoint
-            .get_mut(endpoint)
-            .filter(|record| record.session == session)
+        if let Some(record) = records.by_endpoint.get_mut(endpoint).filter(|record| record.session == session)
         {
             record.sender = None;
             record.view.connected = false;
@@ -265,19 +245,13 @@ impl LiveEndpoints {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Records> {
         // A panic elsewhere leaves plain data behind, each field of which stands for itself.
-        self.records
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.records.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 impl Records {
     fn count(&self) {
-        let connected = self
-            .by_endpoint
-            .values()
-            .filter(|record| record.sender.is_some())
-            .count();
+        let connected = self.by_endpoint.values().filter(|record| record.sender.is_some()).count();
         crate::metrics::endpoints_connected(connected);
     }
 }
@@ -293,8 +267,7 @@ impl Record {
             return Some("one start counter on two boots: the identity is live twice");
         }
         if self.sender.is_some() {
-            self.displaced
-                .retain(|&when| at.instant.duration_since(when) < FLAPPING_WINDOW);
+            self.displaced.retain(|&when| at.instant.duration_since(when) < FLAPPING_WINDOW);
             self.displaced.push(at.instant);
             if self.displaced.len() >= FLAPPING_MAX {
                 self.displaced.clear();
@@ -317,19 +290,12 @@ mod tests {
     use super::*;
 
     fn hello(boot: &str, starts: u64) -> Hello {
-        Hello {
-            boot_id: boot.into(),
-            state_generation: starts,
-            ..Hello::default()
-        }
+        Hello { boot_id: boot.into(), state_generation: starts, ..Hello::default() }
     }
 
     fn at(seconds: u64) -> Moment {
         thread_local! { static START: Instant = Instant::now(); }
-        Moment {
-            instant: START.with(|start| *start) + Duration::from_secs(seconds),
-            unix_ms: seconds * 1000,
-        }
+        Moment { instant: START.with(|start| *start) + Duration::from_secs(seconds), unix_ms: seconds * 1000 }
     }
 
     #[test]
@@ -342,10 +308,7 @@ mod tests {
         live.detach("web-03", first.number);
         assert!(live.view("web-03", 1).connected);
         assert!(live.send("web-03", 1, AttendResponse::default()));
-        assert!(
-            !live.send("web-03", 2, AttendResponse::default()),
-            "another generation is another endpoint"
-        );
+        assert!(!live.send("web-03", 2, AttendResponse::default()), "another generation is another endpoint");
         live.detach("web-03", second.number);
         assert!(!live.view("web-03", 1).connected);
     }
@@ -354,11 +317,7 @@ mod tests {
     fn a_restart_and_a_reboot_are_no_clones() {
         let live = LiveEndpoints::default();
         for (boot, starts) in [("a", 1), ("a", 1), ("a", 2), ("b", 3)] {
-            assert_eq!(
-                live.attach("web-03", 1, &hello(boot, starts), None, at(starts))
-                    .alarm,
-                None
-            );
+            assert_eq!(live.attach("web-03", 1, &hello(boot, starts), None, at(starts)).alarm, None);
         }
     }
 
@@ -366,25 +325,12 @@ mod tests {
     fn a_state_that_goes_back_and_one_start_on_two_boots_raise_the_alarm() {
         let live = LiveEndpoints::default();
         live.attach("web-03", 1, &hello("a", 7), None, at(0));
-        assert!(
-            live.attach("web-03", 1, &hello("a", 6), None, at(1))
-                .alarm
-                .is_some()
-        );
+        assert!(live.attach("web-03", 1, &hello("a", 6), None, at(1)).alarm.is_some());
         let live = LiveEndpoints::default();
         live.attach("web-03", 1, &hello("a", 7), None, at(0));
-        assert!(
-            live.attach("web-03", 1, &hello("b", 7), None, at(1))
-                .alarm
-                .is_some()
-        );
+        assert!(live.attach("web-03", 1, &hello("b", 7), None, at(1)).alarm.is_some());
         assert!(!live.view("web-03", 1).warning.is_empty());
-        assert!(
-            live.attach("web-03", 2, &hello("b", 1), None, at(2))
-                .alarm
-                .is_none(),
-            "re-enrolled"
-        );
+        assert!(live.attach("web-03", 2, &hello("b", 1), None, at(2)).alarm.is_none(), "re-enrolled");
         assert!(live.view("web-03", 2).warning.is_empty());
     }
 

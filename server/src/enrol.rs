@@ -34,22 +34,15 @@ pub async fn register_token(collector: &Collector, signed: Signed) -> Result<Rec
     let published = collector.people.in_force(now)?;
     let token =
         Token::verify(&signed, published.roster()).map_err(|error| Failure::forbidden(chain(&error)))?;
-    token
-        .check_time(now)
-        .map_err(|error| Failure::precondition(chain(&error)))?;
+    token.check_time(now).map_err(|error| Failure::precondition(chain(&error)))?;
     for (what, same) in [
         ("collector_id", token.collector_id == collector.id),
         ("authority", token.authority == collector.people.authority().id()),
-        (
-            "ca_sha256",
-            token.ca_sha256.0 == collector.authority.fingerprint(),
-        ),
+        ("ca_sha256", token.ca_sha256.0 == collector.authority.fingerprint()),
         ("log_key", token.log_key.as_str() == collector.log_key),
     ] {
         if !same {
-            return Err(Failure::malformed(format!(
-                "the token pins another {what} than this deployment's"
-            )));
+            return Err(Failure::malformed(format!("the token pins another {what} than this deployment's")));
         }
     }
     let refs = [
@@ -61,13 +54,7 @@ pub async fn register_token(collector: &Collector, signed: Signed) -> Result<Rec
     let condition: Condition = Box::new(move |tx| may_admit(tx, &endpoint, generation));
     collector
         .custody
-        .record_if(
-            EntryType::EndpointAdmitted,
-            Chain::Deployment,
-            &refs,
-            ActObject::from(signed),
-            condition,
-        )
+        .record_if(EntryType::EndpointAdmitted, Chain::Deployment, &refs, ActObject::from(signed), condition)
         .await
 }
 
@@ -87,9 +74,7 @@ fn may_admit(tx: &Connection, endpoint: &str, generation: u32) -> Result<(), Den
 /// Newest generation that ever enrolled; 0 when none did.
 fn newest_enrolled(tx: &Connection, endpoint: &str) -> Result<u32, DbError> {
     let rows = db::endpoints::all(tx)?;
-    let taken = rows
-        .iter()
-        .filter(|row| row.endpoint == endpoint && row.state != "admitted");
+    let taken = rows.iter().filter(|row| row.endpoint == endpoint && row.state != "admitted");
     Ok(taken.map(|row| row.generation).max().unwrap_or(0))
 }
 
@@ -106,9 +91,7 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
     let event = signed.digest();
     let is_again = token_row.used_by == Some(event.0);
     if !is_again {
-        token
-            .check_time(crate::clock::now())
-            .map_err(|error| Failure::precondition(chain(&error)))?;
+        token.check_time(crate::clock::now()).map_err(|error| Failure::precondition(chain(&error)))?;
     }
     let refs = [
         ("endpoint", request.endpoint.to_string()),
@@ -125,13 +108,7 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
     let condition: Condition = Box::new(move |tx| may_enrol(tx, &wanted));
     let recorded = collector
         .custody
-        .record_if(
-            EntryType::AgentEnrolled,
-            Chain::Deployment,
-            &refs,
-            ActObject::from(signed),
-            condition,
-        )
+        .record_if(EntryType::AgentEnrolled, Chain::Deployment, &refs, ActObject::from(signed), condition)
         .await?;
     if !recorded.is_new {
         // A replay must not bring back a generation that was renewed, superseded or retired meanwhile.
@@ -139,12 +116,7 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
     }
     // The entry stands: whatever generation was live before is cut off, before the new one can connect.
     collector.supersede_endpoint(&request.endpoint, request.generation);
-    let certificates = issue(
-        collector,
-        &request.tls_key,
-        request.endpoint.clone(),
-        request.generation,
-    )?;
+    let certificates = issue(collector, &request.tls_key, request.endpoint.clone(), request.generation)?;
     tracing::info!(endpoint = %request.endpoint, generation = %request.generation, "Endpoint enrolled");
     let authority = collector.people.authority();
     Ok(v1::EnrolResponse {
@@ -168,10 +140,7 @@ fn may_enrol(tx: &Connection, wanted: &Wanted) -> Result<(), Denied> {
     let used = |what: &str| Denied::no(Class::Exists, format!("{what}; ask for a new token"));
     match db::endpoints::token(tx, &wanted.token)? {
         None => {
-            return Err(Denied::no(
-                Class::Missing,
-                "no such token is registered".to_owned(),
-            ));
+            return Err(Denied::no(Class::Missing, "no such token is registered".to_owned()));
         }
         Some(row) if row.used_by.is_some() => return Err(used("the token is used")),
         Some(_) => {}
@@ -199,18 +168,12 @@ async fn registered(
     token: &Digest,
 ) -> Result<(db::endpoints::TokenRow, Token), Failure> {
     let id = token.0;
-    let row = collector
-        .db
-        .read_async(move |db| db::endpoints::token(db, &id))
-        .await
-        .map_err(database)?;
+    let row = collector.db.read_async(move |db| db::endpoints::token(db, &id)).await.map_err(database)?;
     let Some(row) = row else {
         return Err(Failure::missing("no such token is registered"));
     };
     let signed = collector.document(Key::document(&id)).await?;
-    let token = signed
-        .read()
-        .map_err(|error| Failure::internal("read the token", error))?;
+    let token = signed.read().map_err(|error| Failure::internal("read the token", error))?;
     Ok((row, token))
 }
 
@@ -229,10 +192,8 @@ pub async fn renew(
         return Err(Failure::forbidden("an endpoint renews its own certificate only"));
     }
     let row = enrolled(collector, &unverified.endpoint, unverified.generation).await?;
-    let evidence_key: PublicKey = row
-        .evidence_key
-        .parse()
-        .map_err(|error| Failure::internal("read the endpoint's key", error))?;
+    let evidence_key: PublicKey =
+        row.evidence_key.parse().map_err(|error| Failure::internal("read the endpoint's key", error))?;
     let renewal = Renewal::verify(&signed, &evidence_key)
         .map_err(|error| Failure::new(Class::Unidentified, chain(&error)))?;
     if renewal.deployment != collector.deployment {
@@ -242,27 +203,15 @@ pub async fn renew(
     if caller.is_none() {
         within_grace(collector, row.index).await?;
     }
-    let refs = [
-        ("endpoint", renewal.endpoint.to_string()),
-        ("generation", renewal.generation.to_string()),
-    ];
+    let refs = [("endpoint", renewal.endpoint.to_string()), ("generation", renewal.generation.to_string())];
     let (endpoint, generation) = (renewal.endpoint.to_string(), renewal.generation.number());
     let condition: Condition = Box::new(move |tx| match db::endpoints::at(tx, &endpoint, generation)? {
         Some(row) if row.state == "enrolled" => Ok(()),
-        _ => Err(Denied::no(
-            Class::Forbidden,
-            format!("{endpoint}#{generation} is not enrolled"),
-        )),
+        _ => Err(Denied::no(Class::Forbidden, format!("{endpoint}#{generation} is not enrolled"))),
     });
     let recorded = collector
         .custody
-        .record_if(
-            EntryType::AgentRenewed,
-            Chain::Deployment,
-            &refs,
-            ActObject::from(signed),
-            condition,
-        )
+        .record_if(EntryType::AgentRenewed, Chain::Deployment, &refs, ActObject::from(signed), condition)
         .await?;
     if !recorded.is_new {
         // An old renewal, replayed, must not certify a key that a newer one replaced.
@@ -277,15 +226,10 @@ async fn enrolled(
     generation: Generation,
 ) -> Result<EndpointRow, Failure> {
     let (id, number) = (endpoint.to_string(), generation.number());
-    let row = collector
-        .db
-        .read_async(move |db| db::endpoints::at(db, &id, number))
-        .await
-        .map_err(database)?;
+    let row =
+        collector.db.read_async(move |db| db::endpoints::at(db, &id, number)).await.map_err(database)?;
     row.filter(|row| row.state == "enrolled").ok_or_else(|| {
-        Failure::forbidden(format!(
-            "{endpoint}#{generation} is not enrolled here; enrol it anew"
-        ))
+        Failure::forbidden(format!("{endpoint}#{generation} is not enrolled here; enrol it anew"))
     })
 }
 
@@ -299,24 +243,15 @@ async fn still_current(
     if row.tls_key == tls_key.to_string() {
         return Ok(());
     }
-    Err(Failure::precondition(
-        "a newer certificate request took the place of this one",
-    ))
+    Err(Failure::precondition("a newer certificate request took the place of this one"))
 }
 
 /// The newest certificate was issued when the row last changed; after life and grace the endpoint must enrol anew.
 async fn within_grace(collector: &Collector, index: u64) -> Result<(), Failure> {
-    let entry = collector
-        .db
-        .read_async(move |db| db::entries::at(db, index))
-        .await
-        .map_err(database)?;
+    let entry = collector.db.read_async(move |db| db::entries::at(db, index)).await.map_err(database)?;
     let issued: Option<Time> = entry.and_then(|entry| entry.time.parse().ok());
     let Some(issued) = issued else {
-        return Err(Failure::internal(
-            "renew the certificate",
-            format!("entry {index} has no time"),
-        ));
+        return Err(Failure::internal("renew the certificate", format!("entry {index} has no time")));
     };
     let end = issued
         .checked_add(ENDPOINT_LIFE)
@@ -333,9 +268,7 @@ async fn within_grace(collector: &Collector, index: u64) -> Result<(), Failure> 
 fn check_csr(csr: &[u8], digest: &Digest, key: &PublicKey) -> Result<(), Failure> {
     let found = certs::request::public_key(csr).map_err(|error| Failure::malformed(chain(&error)))?;
     if found != *key || Digest::of(csr) != *digest {
-        return Err(Failure::malformed(
-            "the certificate request is not the one that the document names",
-        ));
+        return Err(Failure::malformed("the certificate request is not the one that the document names"));
     }
     Ok(())
 }

@@ -38,9 +38,7 @@ pub struct Layout {
 impl Layout {
     /// A collector's directory.
     pub fn new(directory: &Path) -> Self {
-        Self {
-            directory: directory.to_owned(),
-        }
+        Self { directory: directory.to_owned() }
     }
 
     /// Key and certificate of the certificate authority.
@@ -104,16 +102,10 @@ impl Layout {
     /// When the card cannot be read or names none.
     pub fn log_verifier_key(&self) -> Result<VerifierKey, FoundationError> {
         let text = fs_err::read_to_string(self.card()).map_err(|source| FoundationError::Io { source })?;
-        let refused = |reason: String| FoundationError::Card {
-            path: self.card(),
-            reason,
-        };
+        let refused = |reason: String| FoundationError::Card { path: self.card(), reason };
         let card: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
-        let key = card
-            .get("log_key")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
+        let key = card.get("log_key").and_then(serde_json::Value::as_str).unwrap_or_default();
         VerifierKey::parse(key).map_err(|error| refused(error.to_string()))
     }
 
@@ -136,10 +128,7 @@ impl Layout {
             .permissions()
             .mode();
         if mode & 0o022 != 0 {
-            return Err(FoundationError::Writable {
-                path: settings,
-                mode: mode & 0o7777,
-            });
+            return Err(FoundationError::Writable { path: settings, mode: mode & 0o7777 });
         }
         Ok(())
     }
@@ -152,11 +141,7 @@ fn check_mode(path: &Path) -> Result<(), FoundationError> {
         return Ok(());
     }
     let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
-    Err(FoundationError::Mode {
-        path: path.to_owned(),
-        mode,
-        wanted,
-    })
+    Err(FoundationError::Mode { path: path.to_owned(), mode, wanted })
 }
 
 /// An opened collector, without its listeners.
@@ -207,18 +192,12 @@ impl Foundation {
         let keys = log_key::recorded(log_key::held(&layout, &config)?, &db, purpose)?;
         let replicas = open_replicas(&config, &db)?;
         log_key::tell_stores(&layout, &replicas)?;
-        let staying = replicas
-            .stores()
-            .iter()
-            .map(|store| store.identity().store.clone());
+        let staying = replicas.stores().iter().map(|store| store.identity().store.clone());
         let staying: Vec<String> = staying.collect();
         db.write(move |tx| crate::db::keep_only(tx, &staying))?;
         let capabilities_lost = record_at_start(&layout, &replicas, crate::clock::now())?;
-        let signer: Arc<dyn CheckpointSigner> = Arc::new(ProcessSigner::start(
-            program,
-            &layout.log_key(),
-            &origin(config.deployment.as_str()),
-        )?);
+        let signer: Arc<dyn CheckpointSigner> =
+            Arc::new(ProcessSigner::start(program, &layout.log_key(), &origin(config.deployment.as_str()))?);
         let signer: Arc<dyn CheckpointSigner> = Arc::new(KeyedSigner::new(signer, keys)?);
         let sequencer = Sequencer::start(SequencerParts {
             deployment: config.deployment.clone(),
@@ -227,16 +206,7 @@ impl Foundation {
             signer,
             clock: crate::clock::now,
         })?;
-        Ok(Self {
-            config,
-            layout,
-            db,
-            replicas,
-            capabilities_lost,
-            sequencer,
-            authority,
-            certificates,
-        })
+        Ok(Self { config, layout, db, replicas, capabilities_lost, sequencer, authority, certificates })
     }
 }
 
@@ -255,10 +225,8 @@ pub(crate) enum Purpose {
 /// When it cannot be read or is none.
 pub fn read_authority(path: &Path) -> Result<AuthoritySet, FoundationError> {
     let text = fs_err::read_to_string(path).map_err(|source| FoundationError::Io { source })?;
-    AuthoritySet::from_trust_file(&text).map_err(|error| FoundationError::Authority {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
+    AuthoritySet::from_trust_file(&text)
+        .map_err(|error| FoundationError::Authority { path: path.to_owned(), reason: error.to_string() })
 }
 
 /// Opens every configured store, and stands in for those that are away.
@@ -271,10 +239,7 @@ pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, Founda
 /// # Errors
 /// When a store is another's or the card cannot be read.
 pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, LogKeys), FoundationError> {
-    Ok((
-        replicas_of(config, Measure::No, Arc::new(Unheard))?,
-        log_key::held(layout, config)?,
-    ))
+    Ok((replicas_of(config, Measure::No, Arc::new(Unheard))?, log_key::held(layout, config)?))
 }
 
 fn replicas_of(
@@ -344,11 +309,7 @@ fn open_store(store: &StoreConfig, measure: Measure) -> Result<Arc<dyn Store>, S
 pub(crate) fn open_stores(config: &Config, measure: Measure) -> Result<Opened, FoundationError> {
     let mut opened = Opened::default();
     for store in &config.stores {
-        let stores = if store.leaving {
-            &mut opened.1
-        } else {
-            &mut opened.0
-        };
+        let stores = if store.leaving { &mut opened.1 } else { &mut opened.0 };
         match (open_store(store, measure), &store.place) {
             (Ok(found), _) => {
                 check_identity(config, store, found.identity())?;

@@ -47,33 +47,25 @@ pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Resul
     let weighed = acts::weigh(collector, signed, detail, &[EntryType::IncidentOpened]).await?;
     let incident = incident_of(&weighed)?;
     if weighed.act.reference("incident") != Some(incident.to_string().as_str()) {
-        return Err(Failure::malformed(
-            "the act's ref names another incident than its chain",
-        ));
+        return Err(Failure::malformed("the act's ref names another incident than its chain"));
     }
     for (name, values) in OPENED_FIELDS {
         match weighed.act.field(name) {
             Some(value) if values.contains(&value) => {}
             _ => {
-                return Err(Failure::malformed(format!(
-                    "the field {name} is none of {}",
-                    values.join(", ")
-                )));
+                return Err(Failure::malformed(format!("the field {name} is none of {}", values.join(", "))));
             }
         }
     }
     if weighed.act.fields.len() != OPENED_FIELDS.len() {
-        return Err(Failure::malformed(
-            "incident.opened has the fields class, severity and tlp, no others",
-        ));
+        return Err(Failure::malformed("incident.opened has the fields class, severity and tlp, no others"));
     }
     let id = incident.to_string();
     let condition: Condition = Box::new(move |tx| match db::incidents::at(tx, &id)? {
         None => Ok(()),
-        Some(_) => Err(Denied::no(
-            Class::Exists,
-            format!("incident {id} exists already; ask for the next number"),
-        )),
+        Some(_) => {
+            Err(Denied::no(Class::Exists, format!("incident {id} exists already; ask for the next number")))
+        }
     });
     submit(collector, weighed, Some(condition)).await
 }
@@ -126,14 +118,12 @@ pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Res
 fn may_change(tx: &Connection, incident: &str, kind: EntryType) -> Result<(), Denied> {
     let state = must_exist(tx, incident)?;
     match (kind, state.as_str()) {
-        (EntryType::IncidentClosed, "closed") => Err(Denied::no(
-            Class::Precondition,
-            format!("incident {incident} is closed already"),
-        )),
-        (EntryType::IncidentReopened, "open") => Err(Denied::no(
-            Class::Precondition,
-            format!("incident {incident} is open"),
-        )),
+        (EntryType::IncidentClosed, "closed") => {
+            Err(Denied::no(Class::Precondition, format!("incident {incident} is closed already")))
+        }
+        (EntryType::IncidentReopened, "open") => {
+            Err(Denied::no(Class::Precondition, format!("incident {incident} is open")))
+        }
         _ => Ok(()),
     }
 }
@@ -141,10 +131,7 @@ fn may_change(tx: &Connection, incident: &str, kind: EntryType) -> Result<(), De
 fn must_exist(tx: &Connection, incident: &str) -> Result<String, Denied> {
     match db::incidents::at(tx, incident)? {
         Some(row) => Ok(row.state),
-        None => Err(Denied::no(
-            Class::Missing,
-            format!("there is no incident {incident}"),
-        )),
+        None => Err(Denied::no(Class::Missing, format!("there is no incident {incident}"))),
     }
 }
 
@@ -152,10 +139,9 @@ fn must_exist(tx: &Connection, incident: &str) -> Result<String, Denied> {
 pub fn guard_open(tx: &Connection, incident: &str) -> Result<(), Denied> {
     match must_exist(tx, incident)?.as_str() {
         "open" => Ok(()),
-        state => Err(Denied::no(
-            Class::Precondition,
-            format!("incident {incident} is {state}; reopen it first"),
-        )),
+        state => {
+            Err(Denied::no(Class::Precondition, format!("incident {incident} is {state}; reopen it first")))
+        }
     }
 }
 
@@ -169,14 +155,10 @@ async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Fai
         .map_err(|error| Failure::malformed(format!("ref generation: {error}")))?;
     let (id, number) = (endpoint.to_string(), generation.number());
     let condition: Condition = Box::new(move |tx| match db::endpoints::at(tx, &id, number)? {
-        None => Err(Denied::no(
-            Class::Missing,
-            format!("there is no endpoint {id}#{number}"),
-        )),
-        Some(row) if row.state == "retired" => Err(Denied::no(
-            Class::Precondition,
-            format!("endpoint {id}#{number} is retired already"),
-        )),
+        None => Err(Denied::no(Class::Missing, format!("there is no endpoint {id}#{number}"))),
+        Some(row) if row.state == "retired" => {
+            Err(Denied::no(Class::Precondition, format!("endpoint {id}#{number} is retired already")))
+        }
         Some(_) => Ok(()),
     });
     let recorded = submit(collector, weighed, Some(condition)).await?;
@@ -191,15 +173,11 @@ async fn braked(collector: &Collector, weighed: Weighed, condition: Condition) -
     let (brake, custody) = (collector.disposal.pull().await, collector.custody.clone());
     let Weighed { act, object, .. } = weighed;
     let recording = tokio::spawn(async move {
-        let recorded = custody
-            .submit(act.act, act.incident, act.refs, object, Some(condition))
-            .await;
+        let recorded = custody.submit(act.act, act.incident, act.refs, object, Some(condition)).await;
         drop(brake);
         recorded
     });
-    recording
-        .await
-        .map_err(|error| Failure::internal("record an act", error))?
+    recording.await.map_err(|error| Failure::internal("record an act", error))?
 }
 
 /// Records a weighed act under its guard.
@@ -212,10 +190,7 @@ pub async fn submit(
     condition: Option<Condition>,
 ) -> Result<Recorded, Failure> {
     let Weighed { act, object, .. } = weighed;
-    collector
-        .custody
-        .submit(act.act, act.incident, act.refs, object, condition)
-        .await
+    collector.custody.submit(act.act, act.incident, act.refs, object, condition).await
 }
 
 fn incident_of(weighed: &Weighed) -> Result<IncidentId, Failure> {
@@ -237,12 +212,8 @@ pub async fn next_id(collector: &Collector) -> Result<String, Failure> {
         .read_async(move |db| db::incidents::ids_with_prefix(db, &format!("INC-{year}-")))
         .await
         .map_err(database)?;
-    let newest = ids
-        .iter()
-        .filter_map(|id| id.parse::<IncidentId>().ok())
-        .map(|id| id.number())
-        .max()
-        .unwrap_or(0);
+    let newest =
+        ids.iter().filter_map(|id| id.parse::<IncidentId>().ok()).map(|id| id.number()).max().unwrap_or(0);
     IncidentId::new(year, newest.saturating_add(1))
         .map(|id| id.to_string())
         .ok_or_else(|| Failure::precondition(format!("the incident numbers of {year} are used up")))
@@ -253,11 +224,8 @@ pub async fn next_id(collector: &Collector) -> Result<String, Failure> {
 /// # Errors
 /// When the database does not answer.
 pub async fn list(collector: &Collector, open_only: bool) -> Result<Vec<v1::IncidentRow>, Failure> {
-    let rows = collector
-        .db
-        .read_async(move |db| db::incidents::all(db, open_only))
-        .await
-        .map_err(database)?;
+    let rows =
+        collector.db.read_async(move |db| db::incidents::all(db, open_only)).await.map_err(database)?;
     Ok(rows.into_iter().map(wire).collect())
 }
 
@@ -302,11 +270,8 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncid
 }
 
 fn timeline_row(entry: db::entries::EntryRow, text: Option<String>) -> v1::TimelineRow {
-    let refs: Vec<String> = entry
-        .refs
-        .iter()
-        .map(|(name, value)| format!("{name} {}", shortened(value)))
-        .collect();
+    let refs: Vec<String> =
+        entry.refs.iter().map(|(name, value)| format!("{name} {}", shortened(value))).collect();
     let summary = match text {
         Some(text) if refs.is_empty() => text,
         Some(text) => format!("{} · {text}", refs.join(", ")),
@@ -335,11 +300,7 @@ fn hold(row: db::holds::HoldRow) -> v1::HoldRow {
 /// A digest by its first 12 digits, anything else as it is.
 fn shortened(value: &str) -> &str {
     let digest = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if digest {
-        value.get(..12).unwrap_or(value)
-    } else {
-        value
-    }
+    if digest { value.get(..12).unwrap_or(value) } else { value }
 }
 
 fn wire(row: db::incidents::IncidentRow) -> v1::IncidentRow {

@@ -97,9 +97,7 @@ pub fn init(options: &InitOptions, now: Time) -> Result<Initialised, InitError> 
 
     let certificates =
         Authority::create(deployment.clone(), now).map_err(|source| InitError::Certificates { source })?;
-    certificates
-        .save(&layout.ca())
-        .map_err(|source| InitError::Certificates { source })?;
+    certificates.save(&layout.ca()).map_err(|source| InitError::Certificates { source })?;
     let seed = create_log_key(&layout.log_key())?;
     let signer = LocalSigner::new(&origin(deployment.as_str()), &seed).map_err(StartError::from)?;
     let log_key = signer.verifier_key().to_string();
@@ -118,32 +116,14 @@ pub fn init(options: &InitOptions, now: Time) -> Result<Initialised, InitError> 
     let independent = replicas.at_best().independent;
     let signer: Arc<dyn CheckpointSigner> = Arc::new(signer);
     let clock = crate::clock::now;
-    let sequencer = Sequencer::start(SequencerParts {
-        deployment: deployment.clone(),
-        db,
-        replicas,
-        signer,
-        clock,
-    })?;
+    let sequencer =
+        Sequencer::start(SequencerParts { deployment: deployment.clone(), db, replicas, signer, clock })?;
     sequencer.submit_blocking(genesis(&config, &authority, ca_sha256, &log_key, now)?)?;
     let last = sequencer.submit_blocking(roster_entry(&roster, &signed))?;
-    sequencer
-        .stop()
-        .map_err(|reason| SubmitError::Stopped { reason })?;
-    write_file(
-        &layout.directory.join(CONFIG_FILE),
-        config.to_commented().as_bytes(),
-        0o600,
-    )?;
+    sequencer.stop().map_err(|reason| SubmitError::Stopped { reason })?;
+    write_file(&layout.directory.join(CONFIG_FILE), config.to_commented().as_bytes(), 0o600)?;
     let entries = last.index.saturating_add(1);
-    Ok(Initialised {
-        deployment,
-        log_key,
-        ca_sha256,
-        authority: authority.id(),
-        independent,
-        entries,
-    })
+    Ok(Initialised { deployment, log_key, ca_sha256, authority: authority.id(), independent, entries })
 }
 
 fn read_roster(
@@ -152,21 +132,11 @@ fn read_roster(
     now: Time,
 ) -> Result<(Roster, Signed), InitError> {
     let bytes = fs_err::read(&options.roster).map_err(|source| InitError::Io { source })?;
-    let refused = |reason: String| InitError::Roster {
-        path: options.roster.clone(),
-        reason,
-    };
+    let refused = |reason: String| InitError::Roster { path: options.roster.clone(), reason };
     let signed = Signed::parse(&bytes).map_err(|error| refused(error.to_string()))?;
     let claimed: Roster = signed.read().map_err(|error| refused(error.to_string()))?;
-    if let Some(expected) = options
-        .deployment
-        .as_ref()
-        .filter(|expected| **expected != claimed.deployment)
-    {
-        return Err(refused(format!(
-            "it is of deployment {}, not {expected}",
-            claimed.deployment
-        )));
+    if let Some(expected) = options.deployment.as_ref().filter(|expected| **expected != claimed.deployment) {
+        return Err(refused(format!("it is of deployment {}, not {expected}", claimed.deployment)));
     }
     let admitted = Roster::admit(&signed, &claimed.deployment, authority, None, now)
         .map_err(|error| refused(error.to_string()))?;
@@ -180,10 +150,7 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
             Ok(StoreConfig {
                 leaving: false,
                 id: format!("store-{number}"),
-                place: place
-                    .clone()
-                    .absolute()
-                    .map_err(|source| InitError::Io { source })?,
+                place: place.clone().absolute().map_err(|source| InitError::Io { source })?,
             })
         })
         .collect::<Result<_, InitError>>()?;
@@ -192,18 +159,12 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
             Some(address) => Ok(address.clone()),
             None => listen.to_string().parse(),
         };
-        parsed.or(Err(InitError::Settings {
-            reason: format!("{listen} is no address that others can dial"),
-        }))
+        parsed.or(Err(InitError::Settings { reason: format!("{listen} is no address that others can dial") }))
     };
     let config = Config {
         deployment: deployment.clone(),
         collector: options.collector.clone(),
-        listen: Listen {
-            main: options.listen,
-            enrol: options.enrol_listen,
-            metrics: options.metrics_listen,
-        },
+        listen: Listen { main: options.listen, enrol: options.enrol_listen, metrics: options.metrics_listen },
         reach: Reach {
             main: reach(&options.reach, options.listen)?,
             enrol: reach(&options.enrol_reach, options.enrol_listen)?,
@@ -216,11 +177,7 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
         tsas: options
             .tsas
             .iter()
-            .map(|url| TsaConfig {
-                url: url.clone(),
-                every_s: 3600,
-                timeout_s: 30,
-            })
+            .map(|url| TsaConfig { url: url.clone(), every_s: 3600, timeout_s: 30 })
             .collect(),
         scrub: None,
     };
@@ -233,17 +190,10 @@ fn make_directory(path: &Path) -> Result<(), InitError> {
     if path.exists() {
         let mode = fs_err::metadata(path).map_err(failed)?.permissions().mode() & 0o7777;
         if fs_err::read_dir(path).map_err(failed)?.next().is_some() {
-            return Err(InitError::NotEmpty {
-                path: path.to_owned(),
-            });
+            return Err(InitError::NotEmpty { path: path.to_owned() });
         }
         if mode & 0o077 != 0 {
-            return Err(FoundationError::Mode {
-                path: path.to_owned(),
-                mode,
-                wanted: 0o700,
-            }
-            .into());
+            return Err(FoundationError::Mode { path: path.to_owned(), mode, wanted: 0o700 }.into());
         }
         return Ok(());
     }
@@ -256,16 +206,9 @@ fn layout_directories(layout: &Layout) -> Result<(), InitError> {
 }
 
 fn private_directory(path: &Path) -> Result<(), InitError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| InitError::Io {
-            source: std::io::Error::new(
-                source.kind(),
-                format!("create directory {}: {source}", path.display()),
-            ),
-        })
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| InitError::Io {
+        source: std::io::Error::new(source.kind(), format!("create directory {}: {source}", path.display())),
+    })
 }
 
 /// Writes a file that is not there yet, durably.
@@ -274,13 +217,9 @@ fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), InitError> {
     let mut options = fs_err::OpenOptions::new();
     fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     let mut file = options.write(true).create_new(true).open(path).map_err(failed)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     match path.parent() {
-        Some(parent) => fs_err::File::open(parent)
-            .and_then(|parent| parent.sync_all())
-            .map_err(failed),
+        Some(parent) => fs_err::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed),
         None => Ok(()),
     }
 }
@@ -297,9 +236,8 @@ fn card(config: &Config, certificates: &Authority, log_key: &str) -> Result<Stri
         "address": config.reach.main.as_str(),
         "enrol_address": config.reach.enrol.as_str(),
     });
-    let text = serde_json::to_string_pretty(&card).map_err(|error| InitError::Settings {
-        reason: error.to_string(),
-    })?;
+    let text = serde_json::to_string_pretty(&card)
+        .map_err(|error| InitError::Settings { reason: error.to_string() })?;
     Ok(format!("{text}\n"))
 }
 
@@ -327,20 +265,10 @@ fn genesis(
         detail: None,
         nonce: ActNonce::ByContent,
     };
-    let document = json::to_document(&act).map_err(|error| InitError::Settings {
-        reason: error.to_string(),
-    })?;
-    let act = ActObject {
-        document,
-        signatures: Vec::new(),
-    };
-    Ok(PendingEntry {
-        type_: EntryType::LogGenesis,
-        chain: Chain::Deployment,
-        refs,
-        act,
-        guard: None,
-    })
+    let document =
+        json::to_document(&act).map_err(|error| InitError::Settings { reason: error.to_string() })?;
+    let act = ActObject { document, signatures: Vec::new() };
+    Ok(PendingEntry { type_: EntryType::LogGenesis, chain: Chain::Deployment, refs, act, guard: None })
 }
 
 fn roster_entry(roster: &Roster, signed: &Signed) -> PendingEntry {
@@ -349,13 +277,7 @@ fn roster_entry(roster: &Roster, signed: &Signed) -> PendingEntry {
         ("version", roster.version.to_string()),
     ]);
     let act = ActObject::from(signed.clone());
-    PendingEntry {
-        type_: EntryType::RosterPublished,
-        chain: Chain::Deployment,
-        refs,
-        act,
-        guard: None,
-    }
+    PendingEntry { type_: EntryType::RosterPublished, chain: Chain::Deployment, refs, act, guard: None }
 }
 
 /// Why no collector was made.

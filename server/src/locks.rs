@@ -107,10 +107,7 @@ pub async fn check_retention(
     weighed: &Weighed,
     locks: &[Compliance],
 ) -> Result<(), Failure> {
-    let until: Option<Time> = weighed
-        .act
-        .reference("until")
-        .and_then(|until| until.parse().ok());
+    let until: Option<Time> = weighed.act.reference("until").and_then(|until| until.parse().ok());
     let (Some(until), false) = (until, locks.is_empty()) else {
         return Ok(());
     };
@@ -145,21 +142,10 @@ fn latest(
 ) -> Option<(Time, String)> {
     let mut found = Vec::new();
     for lock in locks {
-        let store = replicas
-            .stores()
-            .iter()
-            .find(|store| store.identity().store == lock.store);
+        let store = replicas.stores().iter().find(|store| store.identity().store == lock.store);
         for (row, index, sha256) in rows {
-            let placed = if row.state == "running" {
-                now
-            } else {
-                row.ended.parse().unwrap_or(now)
-            };
-            found.extend(
-                placed
-                    .checked_add(lock.length)
-                    .map(|end| (end, lock.store.clone())),
-            );
+            let placed = if row.state == "running" { now } else { row.ended.parse().unwrap_or(now) };
+            found.extend(placed.checked_add(lock.length).map(|end| (end, lock.store.clone())));
             let key = Key::segment(&row.id, *index, sha256);
             match store.map(|store| store.locked_until(&key)) {
                 Some(Ok(Some(end))) => found.extend(time(end).map(|end| (end, lock.store.clone()))),
@@ -212,10 +198,7 @@ mod tests {
         let db = Db::open(&place.path().join("db"), 1).unwrap();
         let now: Time = "2026-06-01T00:00:00.000Z".parse().unwrap();
         let lock = |days: u64| {
-            vec![Compliance {
-                store: "vault".to_owned(),
-                length: Duration::from_secs(days * 86_400),
-            }]
+            vec![Compliance { store: "vault".to_owned(), length: Duration::from_secs(days * 86_400) }]
         };
         let refused = |locks: Vec<Compliance>| {
             let asked =
@@ -226,11 +209,9 @@ mod tests {
                 Err(Denied::Db(error)) => panic!("{error}"),
             }
         };
-        db.write(|tx| db::incidents::insert(tx, &row("INC-2026-0001")))
-            .unwrap();
+        db.write(|tx| db::incidents::insert(tx, &row("INC-2026-0001"))).unwrap();
         assert_eq!(refused(lock(36_500)), None, "kept without end: no lock is longer");
-        db.write(|tx| holds::set_retention(tx, "INC-2026-0001", "2026-06-11T00:00:00.000Z"))
-            .unwrap();
+        db.write(|tx| holds::set_retention(tx, "INC-2026-0001", "2026-06-11T00:00:00.000Z")).unwrap();
         assert_eq!(refused(lock(10)), None);
         assert_eq!(refused(Vec::new()), None);
         let said = refused(lock(11)).unwrap();
@@ -283,23 +264,14 @@ mod tests {
             started_index: 0,
             stored_index: None,
         };
-        let locks = [Compliance {
-            store: "vault".to_owned(),
-            length: Duration::from_secs(86_400),
-        }];
+        let locks = [Compliance { store: "vault".to_owned(), length: Duration::from_secs(86_400) }];
         let end = |rows: &[CollectionRow]| {
             let rows: Vec<_> = rows.iter().map(|row| (row.clone(), 0, [0; 32])).collect();
             latest(&replicas, &rows, &locks, now).map(|(end, _)| end.to_string())
         };
         let old = collection("stored", "2026-01-01T00:00:00.000Z");
         assert_eq!(end(&[]), None);
-        assert_eq!(
-            end(std::slice::from_ref(&old)).unwrap(),
-            "2026-01-02T00:00:00.000Z"
-        );
-        assert_eq!(
-            end(&[old, collection("running", "")]).unwrap(),
-            "2026-06-02T00:00:00.000Z"
-        );
+        assert_eq!(end(std::slice::from_ref(&old)).unwrap(), "2026-01-02T00:00:00.000Z");
+        assert_eq!(end(&[old, collection("running", "")]).unwrap(), "2026-06-02T00:00:00.000Z");
     }
 }

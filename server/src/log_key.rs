@@ -38,18 +38,11 @@ pub fn held(layout: &Layout, config: &Config) -> Result<LogKeys, HeldError> {
         return Ok(LogKeys::unchanged(pinned));
     }
     let authority = read_authority(&layout.authority()).map_err(boxed)?;
-    Ok(LogKeys::signed(
-        &config.deployment,
-        &authority,
-        &pinned,
-        &documents,
-    )?)
+    Ok(LogKeys::signed(&config.deployment, &authority, &pinned, &documents)?)
 }
 
 fn boxed(source: FoundationError) -> HeldError {
-    HeldError::Directory {
-        source: Box::new(source),
-    }
+    HeldError::Directory { source: Box::new(source) }
 }
 
 /// File of a change in `log-keys/`.
@@ -71,21 +64,16 @@ pub fn documents(folder: &Path) -> Result<Vec<Signed>, HeldError> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
             Err(source) => return Err(HeldError::Io { source }),
         };
-        documents.push(Signed::parse(&bytes).map_err(|source| HeldError::File {
-            path: path.clone(),
-            source,
-        })?);
+        documents
+            .push(Signed::parse(&bytes).map_err(|source| HeldError::File { path: path.clone(), source })?);
     }
     Ok(documents)
 }
 
 /// The keys with the places at which the database has their changes.
 pub(crate) fn recorded(mut keys: LogKeys, db: &Db, purpose: Purpose) -> Result<LogKeys, HeldError> {
-    let changes: Vec<(u64, Digest)> = keys
-        .changes()
-        .iter()
-        .map(|placed| (placed.change.number, placed.digest))
-        .collect();
+    let changes: Vec<(u64, Digest)> =
+        keys.changes().iter().map(|placed| (placed.change.number, placed.digest)).collect();
     for (number, digest) in changes {
         let row = db.read(|reader| crate::db::entries::by_event(reader, digest.as_bytes()))?;
         match row {
@@ -125,10 +113,10 @@ pub fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldError> {
     for number in (1..).take(LOG_KEY_CHANGES_MAX) {
         let key = Key::log_key(number);
         match replicas.read(&key) {
-            Ok(bytes) => documents.push(Signed::parse(&bytes).map_err(|source| HeldError::File {
-                path: key.to_string().into(),
-                source,
-            })?),
+            Ok(bytes) => documents.push(
+                Signed::parse(&bytes)
+                    .map_err(|source| HeldError::File { path: key.to_string().into(), source })?,
+            ),
             Err(error) if error.class() == StoreErrorClass::NotFound => break,
             Err(source) => return Err(HeldError::Stores { source }),
         }
@@ -210,9 +198,7 @@ pub async fn shown(collector: &Collector) -> Result<v1::LogKeys, Failure> {
         .await
         .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
     let (_, proven) = collector.custody.prove_all(&collector.replicas, indices).await?;
-    Ok(v1::LogKeys {
-        changes: proven.into_iter().map(Into::into).collect(),
-    })
+    Ok(v1::LogKeys { changes: proven.into_iter().map(Into::into).collect() })
 }
 
 /// Why it is not known who signs the ledger.

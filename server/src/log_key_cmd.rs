@@ -78,20 +78,13 @@ pub fn run(args: LogKeyArgs) -> Result<ExitCode> {
             );
             println!("  old   {}", made.change.old);
             println!("  new   {}", made.change.new);
-            println!(
-                "  size  {} entries are vouched for, root {}",
-                made.change.size, made.change.root
-            );
+            println!("  size  {} entries are vouched for, root {}", made.change.size, made.change.root);
             println!(
                 "Next, on the admins' machine: exhibit authority sign-log-key DIR {}",
                 made.path.display()
             );
         }
-        LogKeyCommand::Adopt {
-            directory,
-            signed,
-            destroy_old,
-        } => {
+        LogKeyCommand::Adopt { directory, signed, destroy_old } => {
             let program = std::env::current_exe()?;
             let done = adopt(&directory, &program, &signed, destroy_old).context("adopt the log key")?;
             println!(
@@ -101,15 +94,9 @@ pub fn run(args: LogKeyArgs) -> Result<ExitCode> {
             println!("  old   {}", done.change.old);
             println!("  new   {}", done.change.new);
             if let Some(retired) = done.retired {
-                println!(
-                    "The old private key is in {}; nothing needs it any more",
-                    retired.display()
-                );
+                println!("The old private key is in {}; nothing needs it any more", retired.display());
             }
-            println!(
-                "Back up keys/ and log-keys/. Next: exhibit-server run {}",
-                directory.display()
-            );
+            println!("Back up keys/ and log-keys/. Next: exhibit-server run {}", directory.display());
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -42,10 +42,7 @@ impl Challenges {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|_, (_, drawn)| now.saturating_duration_since(*drawn) < CHALLENGE_LIFE);
         if waiting.len() >= CHALLENGES_MAX {
-            return Err(Failure::new(
-                Class::Overloaded,
-                "too many logins wait; try again in a minute",
-            ));
+            return Err(Failure::new(Class::Overloaded, "too many logins wait; try again in a minute"));
         }
         waiting.insert(challenge, (person, now));
         Ok(challenge)
@@ -73,10 +70,7 @@ pub async fn login(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         )
         .because(chain(&error))
     })?;
-    if !collector
-        .challenges
-        .take(&login.challenge.0, &login.person, Instant::now())
-    {
+    if !collector.challenges.take(&login.challenge.0, &login.person, Instant::now()) {
         return Err(Failure::new(
             Class::Unidentified,
             "the challenge is used, older than 60 seconds or of another person",
@@ -84,9 +78,7 @@ pub async fn login(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
     }
     let key = certs::request::public_key(csr).map_err(|error| Failure::malformed(chain(&error)))?;
     if key != login.tls_key {
-        return Err(Failure::malformed(
-            "the certificate request has another key than the login",
-        ));
+        return Err(Failure::malformed("the certificate request has another key than the login"));
     }
     let signer = evidence::sshsig::verify(
         signed.signatures.first().map(String::as_str).unwrap_or_default(),
@@ -94,18 +86,10 @@ pub async fn login(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         &signed.document,
     )
     .map_err(|error| Failure::malformed(chain(&error)))?;
-    let refs = [
-        ("key", signer.fingerprint().to_string()),
-        ("person", login.person.to_string()),
-    ];
+    let refs = [("key", signer.fingerprint().to_string()), ("person", login.person.to_string())];
     collector
         .custody
-        .record(
-            EntryType::LoginIssued,
-            Chain::Deployment,
-            &refs,
-            ActObject::from(signed),
-        )
+        .record(EntryType::LoginIssued, Chain::Deployment, &refs, ActObject::from(signed))
         .await?;
     let identity = Identity::new(collector.deployment.clone(), Subject::Person(login.person));
     collector.issue(&key, &identity, PERSON_LIFE)
@@ -127,10 +111,7 @@ mod tests {
         assert!(!challenges.take(&challenge, &eve, now), "another person");
         assert!(!challenges.take(&challenge, &ada, now), "a wrong try uses it up");
         let challenge = challenges.draw(ada.clone(), now).unwrap();
-        assert!(
-            !challenges.take(&challenge, &ada, now + CHALLENGE_LIFE),
-            "too late"
-        );
+        assert!(!challenges.take(&challenge, &ada, now + CHALLENGE_LIFE), "too late");
     }
 
     #[test]
@@ -141,10 +122,7 @@ mod tests {
         for _ in 0..CHALLENGES_MAX {
             challenges.draw(ada.clone(), now).unwrap();
         }
-        assert_eq!(
-            challenges.draw(ada.clone(), now).unwrap_err().class(),
-            Class::Overloaded
-        );
+        assert_eq!(challenges.draw(ada.clone(), now).unwrap_err().class(), Class::Overloaded);
         assert!(challenges.draw(ada, now + CHALLENGE_LIFE).is_ok());
     }
 }

@@ -64,10 +64,7 @@ fn main() -> ExitCode {
         }
         Some("__signer") => {
             let key_file = arguments.next().map(PathBuf::from).unwrap_or_default();
-            let origin = arguments
-                .next()
-                .and_then(|origin| origin.into_string().ok())
-                .unwrap_or_default();
+            let origin = arguments.next().and_then(|origin| origin.into_string().ok()).unwrap_or_default();
             return sign(&key_file, &origin);
         }
         _ => {}
@@ -76,11 +73,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             drop(error.print());
-            return if error.use_stderr() {
-                ExitCode::from(64)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
         }
     };
     let result = match cli.command {

@@ -266,10 +266,7 @@ pub fn install() -> Result<Page, MetricsError> {
     let page = Page(Arc::new(recorder.handle()));
     if let Err(other) = metrics::set_global_recorder(recorder) {
         // Two callers at once: the first one's recorder is in force, and its page is the one to show.
-        return PAGE
-            .get()
-            .cloned()
-            .ok_or_else(|| MetricsError::Install(other.to_string().into()));
+        return PAGE.get().cloned().ok_or_else(|| MetricsError::Install(other.to_string().into()));
     }
     for metric in TABLE {
         match metric.kind {
@@ -312,11 +309,7 @@ mod tests {
                 (Kind::Gauge, _) => "_count",
                 (Kind::Histogram, _) => "_seconds",
             };
-            assert!(
-                metric.name.starts_with("exhibit_") && metric.name.ends_with(last),
-                "{}",
-                metric.name
-            );
+            assert!(metric.name.starts_with("exhibit_") && metric.name.ends_with(last), "{}", metric.name);
         }
     }
 
@@ -328,10 +321,7 @@ mod tests {
         segment_verified(Duration::from_millis(3));
         let text = page.text();
         assert!(text.contains("exhibit_segments_degraded_total 1"), "{text}");
-        assert!(
-            text.contains("exhibit_collections_total{result=\"malformed\"} 1"),
-            "{text}"
-        );
+        assert!(text.contains("exhibit_collections_total{result=\"malformed\"} 1"), "{text}");
         assert!(text.contains("exhibit_segment_verify_seconds_bucket"), "{text}");
     }
 }

@@ -84,10 +84,8 @@ pub struct MirrorInitArgs {
 
 /// Follows, checks, copies and cosigns until SIGTERM
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  exhibit-server mirror run /srv/mirror --log json\n\n\
-    EXHIBIT_LOG sets what is logged. The addresses it listens on are in DIRECTORY/run/addresses.json while it runs."
-)]
+#[command(after_help = "Example:\n  exhibit-server mirror run /srv/mirror --log json\n\n\
+    EXHIBIT_LOG sets what is logged. The addresses it listens on are in DIRECTORY/run/addresses.json while it runs.")]
 pub struct MirrorRunArgs {
     /// Directory of the mirror
     directory: PathBuf,
@@ -196,10 +194,7 @@ pub fn run(args: MirrorArgs) -> Result<ExitCode> {
             let checked = mirror::fraud::FraudProof::from_bytes(&bytes).and_then(|proof| proof.check(&keys));
             match checked {
                 Ok(()) => {
-                    println!(
-                        "FRAUD: two histories of {}, signed by its log key",
-                        keys.current().name()
-                    );
+                    println!("FRAUD: two histories of {}, signed by its log key", keys.current().name());
                     Ok(ExitCode::SUCCESS)
                 }
                 Err(why) => {
@@ -230,12 +225,7 @@ fn run_init(args: MirrorInitArgs) -> Result<ExitCode> {
         metrics: args.metrics_listen,
         bandwidth: args.bandwidth,
     })?;
-    println!(
-        "Mirror {} of deployment {} made in {}",
-        args.id,
-        made.deployment,
-        directory.display()
-    );
+    println!("Mirror {} of deployment {} made in {}", args.id, made.deployment, directory.display());
     for (name, value) in &made.fingerprints {
         println!("  {name:<12} {value}");
     }
@@ -262,10 +252,7 @@ fn release(args: &ReleaseArgs) -> Result<ExitCode> {
     let (entry, proof) = (fs_err::read(&args.entry)?, fs_err::read(&args.proof)?);
     let released = mirror::release::release(&args.directory, &entry, &proof)?;
     let path = args.out.join(released.key.as_str().replace('/', "_"));
-    let mut file = fs_err::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&path)?;
+    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).open(&path)?;
     std::io::Write::write_all(&mut file, &released.bytes)?;
     file.sync_all()?;
     println!(
@@ -286,9 +273,5 @@ fn status(args: &StatusArgs) -> Result<ExitCode> {
     } else {
         println!("{}", status.to_text());
     }
-    Ok(if status.is_alarm() {
-        ExitCode::from(1)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if status.is_alarm() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }

@@ -16,11 +16,7 @@ pub struct Caged(pub Program);
 
 impl Judges for Caged {
     fn begin(&self, expect: Expect) -> Result<Box<dyn Judge>, JudgeError> {
-        let Expect {
-            identity,
-            sealer,
-            limits,
-        } = expect;
+        let Expect { identity, sealer, limits } = expect;
         let begin = Begin {
             deployment: identity.deployment.to_string(),
             collection: identity.collection,
@@ -39,9 +35,8 @@ impl Judges for Caged {
             .enable_all()
             .build()
             .map_err(|error| JudgeError::NoVerdict(error.to_string()))?;
-        let verifier = runtime
-            .block_on(Verifier::start(&self.0, &begin))
-            .map_err(|error| no_verdict(&error))?;
+        let verifier =
+            runtime.block_on(Verifier::start(&self.0, &begin)).map_err(|error| no_verdict(&error))?;
         Ok(Box::new(Process { verifier, runtime }))
     }
 }
@@ -65,9 +60,9 @@ impl Judge for Process {
     fn finish(self: Box<Self>) -> Result<ContainerSummary, JudgeError> {
         let Self { verifier, runtime } = *self;
         match runtime.block_on(verifier.finish()) {
-            Ok(Verdict::Good(finished)) => finished
-                .summary()
-                .map_err(|error| JudgeError::NoVerdict(chain(&error))),
+            Ok(Verdict::Good(finished)) => {
+                finished.summary().map_err(|error| JudgeError::NoVerdict(chain(&error)))
+            }
             Ok(Verdict::Bad(defect)) => Err(JudgeError::Malformed(defect.reason)),
             Err(error) => Err(no_verdict(&error)),
         }

@@ -85,9 +85,7 @@ pub async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded,
             .ok_or_else(|| Denied::no(Class::Missing, format!("no mirror {id} is admitted")))
     });
     let recorded = submit(collector, weighed, Some(condition)).await?;
-    let cut = collector
-        .registry
-        .revoke(Revocation::Subject(Subject::Mirror(mirror.clone())));
+    let cut = collector.registry.revoke(Revocation::Subject(Subject::Mirror(mirror.clone())));
     tracing::info!(mirror = %mirror, connections_cut = cut, "Mirror retired");
     Ok(recorded)
 }
@@ -99,9 +97,7 @@ pub async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded,
 pub fn remember(reader: &Connection, registry: &Registry) -> Result<(), DbError> {
     for row in of_kind(reader, EntryType::MirrorRetired)? {
         let id = reference(&row, "mirror").and_then(|id| id.parse().ok());
-        let id = id.ok_or(DbError::Corrupt {
-            column: "entries.refs",
-        })?;
+        let id = id.ok_or(DbError::Corrupt { column: "entries.refs" })?;
         registry.revoke(Revocation::Subject(Subject::Mirror(id)));
     }
     Ok(())
@@ -154,14 +150,8 @@ pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, 
 /// When it is not.
 pub async fn check_admitted(collector: &Collector, mirror: &MirrorId) -> Result<(), Failure> {
     let id = mirror.to_string();
-    let found = collector
-        .db
-        .read_async(move |reader| live(reader, &id))
-        .await
-        .map_err(database)?;
-    found
-        .map(drop)
-        .ok_or_else(|| Failure::forbidden(format!("mirror {mirror} is not admitted here")))
+    let found = collector.db.read_async(move |reader| live(reader, &id)).await.map_err(database)?;
+    found.map(drop).ok_or_else(|| Failure::forbidden(format!("mirror {mirror} is not admitted here")))
 }
 
 /// An act of that type which the mirror made in its own name, for this deployment, and its key.
@@ -171,9 +161,7 @@ fn own_act(
     signed: &Signed,
     type_: EntryType,
 ) -> Result<(Act, Fingerprint), Failure> {
-    let (act, mut signers) = signed
-        .open::<Act>()
-        .map_err(|error| Failure::malformed(chain(&error)))?;
+    let (act, mut signers) = signed.open::<Act>().map_err(|error| Failure::malformed(chain(&error)))?;
     let (Some(key), true) = (signers.pop(), signers.is_empty()) else {
         return Err(Failure::malformed("a mirror's act has one signature"));
     };
@@ -183,9 +171,7 @@ fn own_act(
         && act.nonce == ActNonce::ByContent
         && act.reference("mirror") == Some(mirror.as_str());
     if !own {
-        return Err(Failure::malformed(format!(
-            "this is no {type_} by mirror {mirror} without nonce"
-        )));
+        return Err(Failure::malformed(format!("this is no {type_} by mirror {mirror} without nonce")));
     }
     acts::check_refs(&act, act.act.rule().refs)?;
     Ok((act, key.fingerprint()))
@@ -202,10 +188,7 @@ pub async fn replicated(
 ) -> Result<Recorded, Failure> {
     let (act, key) = own_act(collector, mirror, &signed, EntryType::EvidenceReplicated)?;
     let published = collector.custody.sequencer().log().published();
-    let size: u64 = act
-        .reference("size")
-        .and_then(|size| size.parse().ok())
-        .unwrap_or(0);
+    let size: u64 = act.reference("size").and_then(|size| size.parse().ok()).unwrap_or(0);
     if size > published.size {
         return Err(Failure::malformed(format!(
             "it names a checkpoint of size {size}, the log has {}",
@@ -216,13 +199,7 @@ pub async fn replicated(
     let condition = may_state(&act, mirror, &key, size);
     let recorded = collector
         .custody
-        .submit(
-            act.act,
-            act.incident,
-            act.refs,
-            ActObject::from(signed),
-            Some(condition),
-        )
+        .submit(act.act, act.incident, act.refs, ActObject::from(signed), Some(condition))
         .await?;
     if recorded.is_new {
         tracing::info!(mirror = %mirror, index = recorded.index, "A mirror holds a collection");
@@ -271,10 +248,7 @@ pub async fn disposed(collector: &Collector, mirror: &MirrorId, signed: Signed) 
         })
     });
     let object = ActObject::from(signed);
-    let recorded = collector
-        .custody
-        .submit(act.act, act.incident, act.refs, object, Some(condition))
-        .await?;
+    let recorded = collector.custody.submit(act.act, act.incident, act.refs, object, Some(condition)).await?;
     if recorded.is_new {
         tracing::info!(mirror = %mirror, index = recorded.index, "A mirror destroyed its copy");
     }
@@ -327,10 +301,7 @@ fn may_state(act: &Act, mirror: &MirrorId, key: &Fingerprint, size: u64) -> Cond
             if own {
                 return Err(Denied::no(
                     Class::Exists,
-                    format!(
-                        "mirror {id} has stated collection {collection} before, at {}",
-                        row.index
-                    ),
+                    format!("mirror {id} has stated collection {collection} before, at {}", row.index),
                 ));
             }
         }

@@ -19,9 +19,7 @@ const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
 /// The routes; the access table stands before them.
 pub fn routes(collector: Arc<Collector>) -> axum::Router {
-    axum::Router::new()
-        .route("/ledger/{*path}", get(file))
-        .with_state(collector)
+    axum::Router::new().route("/ledger/{*path}", get(file)).with_state(collector)
 }
 
 async fn file(State(collector): State<Arc<Collector>>, Path(path): Path<String>) -> Response {
@@ -31,10 +29,8 @@ async fn file(State(collector): State<Arc<Collector>>, Path(path): Path<String>)
     match key.kind() {
         KeyKind::Checkpoint => {
             let published = collector.custody.sequencer().log().published();
-            let kind = [
-                (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-                (header::CACHE_CONTROL, "no-store"),
-            ];
+            let kind =
+                [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
             (kind, published.note.to_vec()).into_response()
         }
         KeyKind::Tile => tile(&collector, key).await,
@@ -47,10 +43,8 @@ async fn tile(collector: &Collector, key: Key) -> Response {
     let name = key.to_string();
     match blocking(move || replicas.read(&key)).await {
         Ok(Ok(bytes)) => {
-            let kind = [
-                (header::CONTENT_TYPE, "application/octet-stream"),
-                (header::CACHE_CONTROL, FOR_EVER),
-            ];
+            let kind =
+                [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, FOR_EVER)];
             (kind, bytes).into_response()
         }
         Ok(Err(ReplicaError::Unreadable { .. })) => {
@@ -62,11 +56,7 @@ async fn tile(collector: &Collector, key: Key) -> Response {
         }
         Err(failure) => {
             tracing::error!(key = name, cause = %chain(&failure), "A tile could not be read");
-            (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the collector's log says why\n",
-            )
-                .into_response()
+            (StatusCode::INTERNAL_SERVER_ERROR, "the collector's log says why\n").into_response()
         }
     }
 }

@@ -51,9 +51,7 @@ fn under(roots: RootCertStore, connect_within: Duration) -> Result<HttpClient, T
 /// # Errors
 /// What is wrong with it, for the user.
 pub(crate) fn check_url(text: &str) -> Result<http::Uri, String> {
-    let url: http::Uri = text
-        .parse()
-        .map_err(|error| format!("`{text}` is no URL: {error}"))?;
+    let url: http::Uri = text.parse().map_err(|error| format!("`{text}` is no URL: {error}"))?;
     match (url.scheme_str(), url.host()) {
         (Some("http" | "https"), Some(_)) => Ok(url),
         _ => Err(format!("`{text}` must be an http:// or https:// URL")),
@@ -130,12 +128,7 @@ mod tests {
         for right in ["http://w.example.org/prefix/", "https://w.example.org/"] {
             check_url(right).unwrap();
         }
-        for wrong in [
-            "w.example.org",
-            "http://",
-            "ftp://w.example.org/",
-            "file:///etc/passwd",
-        ] {
+        for wrong in ["w.example.org", "http://", "ftp://w.example.org/", "file:///etc/passwd"] {
             assert!(check_url(wrong).is_err(), "{wrong}");
         }
     }
@@ -150,9 +143,7 @@ mod tests {
             let url = format!("https://{host}:{port}/");
             client.get(url.parse().unwrap()).await
         };
-        let answer = ask(under(roots.clone(), within).unwrap(), "localhost")
-            .await
-            .unwrap();
+        let answer = ask(under(roots.clone(), within).unwrap(), "localhost").await.unwrap();
         assert_eq!(answer.status(), 200);
         for (roots, host, expected) in [
             (roots, "127.0.0.1", "not valid for name"),

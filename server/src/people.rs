@@ -42,11 +42,7 @@ impl People {
         newest: &[u8],
     ) -> Result<Self, PeopleError> {
         let published = verify(&deployment, &authority, newest, None)?;
-        Ok(Self {
-            deployment,
-            authority,
-            newest: RwLock::new(Arc::new(published)),
-        })
+        Ok(Self { deployment, authority, newest: RwLock::new(Arc::new(published)) })
     }
 
     /// Verifies a roster that is to follow the newest.
@@ -57,9 +53,7 @@ impl People {
         let newest = self.newest();
         let published = verify(&self.deployment, &self.authority, signed, Some(&newest))?;
         if published.admitted.roster().version <= newest.admitted.roster().version {
-            return Err(PeopleError::NotNewer {
-                version: newest.admitted.roster().version,
-            });
+            return Err(PeopleError::NotNewer { version: newest.admitted.roster().version });
         }
         Ok(published)
     }
@@ -86,11 +80,7 @@ impl People {
         let Some(person) = newest.admitted.roster().person(person) else {
             return Vec::new();
         };
-        person
-            .roles
-            .iter()
-            .map(|role| role_name(*role).to_owned())
-            .collect()
+        person.roles.iter().map(|role| role_name(*role).to_owned()).collect()
     }
 
     /// The roster, if it is in force at `now`: what orders and approvals need.
@@ -99,10 +89,7 @@ impl People {
     /// A refusal that says since when it is not.
     pub fn in_force(&self, now: Time) -> Result<Arc<Published>, Failure> {
         let newest = self.newest();
-        newest
-            .admitted
-            .in_force(now)
-            .map_err(|error| Failure::precondition(error.to_string()))?;
+        newest.admitted.in_force(now).map_err(|error| Failure::precondition(error.to_string()))?;
         Ok(newest)
     }
 }
@@ -162,15 +149,9 @@ pub const fn role_name(role: Role) -> &'static str {
 
 /// The role of a name.
 pub fn role_of(name: &str) -> Option<Role> {
-    [
-        Role::Responder,
-        Role::Approver,
-        Role::Analyst,
-        Role::Auditor,
-        Role::EndpointAdmin,
-    ]
-    .into_iter()
-    .find(|role| role_name(*role) == name)
+    [Role::Responder, Role::Approver, Role::Analyst, Role::Auditor, Role::EndpointAdmin]
+        .into_iter()
+        .find(|role| role_name(*role) == name)
 }
 
 fn verify(

@@ -42,9 +42,7 @@ pub enum PlaceError {
 }
 
 fn refused(reason: impl Into<String>) -> PlaceError {
-    PlaceError::Refused {
-        reason: reason.into(),
-    }
+    PlaceError::Refused { reason: reason.into() }
 }
 
 /// Makes an empty store and names it in the settings.
@@ -60,10 +58,7 @@ pub fn add(
 ) -> Result<(), PlaceError> {
     let config = Config::load(directory)?;
     let path = std::path::absolute(path)?;
-    if config
-        .stores
-        .iter()
-        .any(|store| store.id == id || store.place == StorePlace::Directory(path.clone()))
+    if config.stores.iter().any(|store| store.id == id || store.place == StorePlace::Directory(path.clone()))
     {
         return Err(refused(format!(
             "there is a store {id} or one at {} already; see `server.toml`",
@@ -140,11 +135,8 @@ pub fn retire(directory: &Path, id: &str, tell: &mut dyn FnMut(u64, u64)) -> Res
         }
         error => error.into(),
     })?;
-    let leaving = replicas
-        .leaving()
-        .iter()
-        .find(|store| store.identity().store == id)
-        .ok_or_else(not_leaving)?;
+    let leaving =
+        replicas.leaving().iter().find(|store| store.identity().store == id).ok_or_else(not_leaving)?;
     let here = ledger_size(leaving.as_ref(), &log_key);
     let whole_ledgers = replicas
         .stores()
@@ -193,11 +185,8 @@ fn compare(
     for key in keys {
         found.objects += 1;
         tell(found.objects, total);
-        let is_whole = |store: &dyn Store| {
-            store
-                .read(&key)
-                .is_ok_and(|bytes| key.check(&bytes) != ContentCheck::Wrong)
-        };
+        let is_whole =
+            |store: &dyn Store| store.read(&key).is_ok_and(|bytes| key.check(&bytes) != ContentCheck::Wrong);
         let stores = replicas.stores().iter();
         let holders = stores.filter(|store| is_whole(store.as_ref())).count();
         // Only bytes that were read here and are wrong are no reason to keep the store; fsck tells of them.

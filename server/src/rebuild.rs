@@ -49,10 +49,7 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
     let config = Config::load(directory)?;
     layout.check_modes()?;
     if layout.database().exists() {
-        return Err(DbError::Exists {
-            path: layout.database(),
-        }
-        .into());
+        return Err(DbError::Exists { path: layout.database() }.into());
     }
     let (replicas, _) = open_for_check(&config, &layout)?;
     // The directory may come from a backup of before a change of the log key.
@@ -67,9 +64,7 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
     drop(db);
     let failed = |source| RebuildError::Io { source };
     fs_err::rename(&fresh, layout.database()).map_err(failed)?;
-    fs_err::File::open(&layout.directory)
-        .and_then(|parent| parent.sync_all())
-        .map_err(failed)?;
+    fs_err::File::open(&layout.directory).and_then(|parent| parent.sync_all()).map_err(failed)?;
     Ok(rebuilt)
 }
 
@@ -79,48 +74,29 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
 /// As [`rebuild`].
 pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Result<Rebuilt, RebuildError> {
     let (source, remarks) = best_store(replicas, key)?;
-    let head = verify_head(source.as_ref(), key).map_err(|source| RebuildError::Head {
-        source: Box::new(source),
-    })?;
+    let head = verify_head(source.as_ref(), key)
+        .map_err(|source| RebuildError::Head { source: Box::new(source) })?;
     let Some(checkpoint) = head.checkpoint else {
-        return Err(RebuildError::NoLedger {
-            reasons: remarks.join("; "),
-        });
+        return Err(RebuildError::NoLedger { reasons: remarks.join("; ") });
     };
-    let mut rebuilt = Rebuilt {
-        entries: checkpoint.size,
-        collections: 0,
-        segments: 0,
-        items: 0,
-        remarks,
-    };
+    let mut rebuilt = Rebuilt { entries: checkpoint.size, collections: 0, segments: 0, items: 0, remarks };
     let tiles = crate::ledger::StoreTiles::new(source.as_ref());
-    let reader =
-        ledger::AuthenticatedReader::new(&tiles, checkpoint.size, &checkpoint.root).map_err(|error| {
-            RebuildError::Entry {
-                index: 0,
-                reason: error.to_string(),
-            }
-        })?;
+    let reader = ledger::AuthenticatedReader::new(&tiles, checkpoint.size, &checkpoint.root)
+        .map_err(|error| RebuildError::Entry { index: 0, reason: error.to_string() })?;
     let mut started = Vec::new();
     let mut last_time = String::new();
     let mut deployment = None;
     for bundle in 0..checkpoint.size.div_ceil(256) {
         let first = bundle.saturating_mul(256);
-        let bodies = reader.entries(bundle).map_err(|error| RebuildError::Entry {
-            index: first,
-            reason: error.to_string(),
-        })?;
+        let bodies = reader
+            .entries(bundle)
+            .map_err(|error| RebuildError::Entry { index: first, reason: error.to_string() })?;
         let mut prepared = Vec::with_capacity(ENTRIES_PER_COMMIT);
         for (index, body) in (first..).zip(bodies) {
             let (entry, act, objects) = load(replicas, index, &body)?;
             if entry.envelope.type_ == EntryType::CollectionStarted {
-                started.extend(
-                    entry
-                        .envelope
-                        .reference("collection")
-                        .and_then(|id| Digest::from_hex(id).ok()),
-                );
+                started
+                    .extend(entry.envelope.reference("collection").and_then(|id| Digest::from_hex(id).ok()));
             }
             last_time = entry.envelope.time.to_string();
             deployment.get_or_insert_with(|| entry.envelope.deployment.clone());
@@ -128,21 +104,11 @@ pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Result<Rebui
         }
         db.write::<(), RebuildError>(move |tx| {
             for (index, leaf, entry, act, objects) in &prepared {
-                let fact = Fact {
-                    index: *index,
-                    leaf,
-                    envelope: &entry.envelope,
-                    act,
-                };
-                projection::apply(tx, fact, objects).map_err(|source| RebuildError::Projection {
-                    index: *index,
-                    source,
-                })?;
+                let fact = Fact { index: *index, leaf, envelope: &entry.envelope, act };
+                projection::apply(tx, fact, objects)
+                    .map_err(|source| RebuildError::Projection { index: *index, source })?;
                 let incident = entry.envelope.incident.to_string();
-                let chain = ChainState {
-                    next_seq: entry.envelope.seq.saturating_add(1),
-                    head: *leaf,
-                };
+                let chain = ChainState { next_seq: entry.envelope.seq.saturating_add(1), head: *leaf };
                 log::advance_chain(tx, &incident, &chain)?;
             }
             Ok(())
@@ -188,9 +154,7 @@ fn best_store(replicas: &Replicas, key: &LogKeys) -> Result<(Arc<dyn Store>, Vec
     }
     match best {
         Some((size, store)) if size > 0 => Ok((Arc::clone(store), remarks)),
-        _ => Err(RebuildError::NoLedger {
-            reasons: remarks.join("; "),
-        }),
+        _ => Err(RebuildError::NoLedger { reasons: remarks.join("; ") }),
     }
 }
 
@@ -232,10 +196,7 @@ fn rebuild_segments(
     let Some(CollectionRow { sealer, .. }) = row else {
         return Ok(());
     };
-    let sealer = sealer.parse().or(Err(RebuildError::Entry {
-        index: 0,
-        reason: "sealer key".to_owned(),
-    }))?;
+    let sealer = sealer.parse().or(Err(RebuildError::Entry { index: 0, reason: "sealer key".to_owned() }))?;
     rebuilt.collections += 1;
     let mut previous = Digest::ZERO;
     let mut next = 0;
@@ -253,9 +214,7 @@ fn rebuild_segments(
         };
         // Two seals of one index are an equivocation of the endpoint: the chain says which one was taken.
         if seal.header.prev != previous || seal.header.collection != *id {
-            rebuilt
-                .remarks
-                .push(format!("{key}: does not continue the chain"));
+            rebuilt.remarks.push(format!("{key}: does not continue the chain"));
             continue;
         }
         let segment = Key::segment(id.as_bytes(), next, seal.header.sha256.as_bytes());

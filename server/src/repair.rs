@@ -78,10 +78,7 @@ pub fn settled(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> Result<
     if repaired.is_empty() {
         return Ok(());
     }
-    let done: Vec<_> = repaired
-        .iter()
-        .map(|task| (task.clone(), copies_of(replicas, task)))
-        .collect();
+    let done: Vec<_> = repaired.iter().map(|task| (task.clone(), copies_of(replicas, task))).collect();
     db.write(move |tx| {
         for (task, copies) in &done {
             crate::db::repair_done(tx, task, *copies)?;
@@ -93,13 +90,8 @@ pub fn settled(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> Result<
 
 /// Stores that hold the object in the length that most of them have it; `None` for what has no count.
 fn copies_of(replicas: &Replicas, task: &RepairTask) -> Option<u32> {
-    let key = Key::parse(&task.key)
-        .ok()
-        .filter(|key| key.kind() == KeyKind::Segment)?;
-    let target = replicas
-        .stores()
-        .iter()
-        .find(|store| store.identity().store == task.store)?;
+    let key = Key::parse(&task.key).ok().filter(|key| key.kind() == KeyKind::Segment)?;
+    let target = replicas.stores().iter().find(|store| store.identity().store == task.store)?;
     let length = target.size(&key).ok()?;
     Some(replicas.copies_of(&key, length).copies)
 }
@@ -107,10 +99,7 @@ fn copies_of(replicas: &Replicas, task: &RepairTask) -> Option<u32> {
 /// Brings one replica in order. Safe to repeat.
 fn repair(replicas: &Replicas, task: &RepairTask) -> Result<(), String> {
     let key = Key::parse(&task.key).map_err(|error| error.to_string())?;
-    let target = replicas
-        .stores()
-        .iter()
-        .find(|store| store.identity().store == task.store);
+    let target = replicas.stores().iter().find(|store| store.identity().store == task.store);
     let target = target.ok_or_else(|| format!("store {} is not configured any more", task.store))?;
     match key.kind() {
         // The sequencer brings a lagging store up to date, tiles before checkpoint; nobody else writes these.
@@ -169,10 +158,7 @@ mod tests {
 
     use super::*;
 
-    const ACCEPT: ReplicationPolicy = ReplicationPolicy {
-        copies: 2,
-        degraded: Degraded::Accept,
-    };
+    const ACCEPT: ReplicationPolicy = ReplicationPolicy { copies: 2, degraded: Degraded::Accept };
 
     fn round(replicas: &Replicas, db: &Db, now_ms: i64) -> Result<RepairReport, DbError> {
         let due = db.read(|reader| crate::db::repairs_due(reader, now_ms, 100))?;
@@ -200,39 +186,24 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         crate::db::Db::create(&place.path().join("db")).unwrap();
         let db = crate::db::Db::open(&place.path().join("db"), 1).unwrap();
-        let replicas = Replicas::new(
-            stores.collect(),
-            ACCEPT,
-            Arc::new(crate::db::QueueSink(db.clone())),
-        );
+        let replicas = Replicas::new(stores.collect(), ACCEPT, Arc::new(crate::db::QueueSink(db.clone())));
         disks[1].fail_after(0, Fault::Failed);
         replicas.create(&key(b"lonely"), b"lonely").unwrap();
         replicas.create(&key(b"rotten"), b"rotten").unwrap();
         disks[0].damage(key(b"rotten").as_str(), b"r0tten");
         replicas.read(&key(b"rotten")).unwrap();
         let report = round(&replicas, &db, 0).unwrap();
-        assert_eq!(
-            (report.repaired.len(), report.failed.len()),
-            (2, 0),
-            "{:?}",
-            report.failed
-        );
+        assert_eq!((report.repaired.len(), report.failed.len()), (2, 0), "{:?}", report.failed);
         for store in replicas.stores() {
             assert_eq!(store.read(&key(b"lonely")).unwrap(), b"lonely");
             assert_eq!(store.read(&key(b"rotten")).unwrap(), b"rotten");
         }
         assert_eq!(db.read(crate::db::repairs_waiting).unwrap(), 0);
-        assert_eq!(
-            scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(),
-            0
-        );
+        assert_eq!(scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(), 0);
         // What a store lost without anybody noticing is found by comparing the listings.
         let alone = Key::document(&Sha256::digest(b"{}\n").into());
         replicas.stores()[0].create(&alone, b"{}\n").unwrap();
-        assert_eq!(
-            scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(),
-            1
-        );
+        assert_eq!(scan_for_missing(&replicas, &crate::db::QueueSink(db.clone())).unwrap(), 1);
         assert_eq!(round(&replicas, &db, 0).unwrap().repaired.len(), 1);
         // A lost object stays queued, with its reason, and is tried again later.
         let lost = Key::document(&[9; 32]);

@@ -75,10 +75,7 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
     }
     record(args, size).context("record recovery.performed")?;
     server::restored::done(&args.directory)?;
-    println!(
-        "recovery.performed is recorded. Next: exhibit-server run {}",
-        args.directory.display()
-    );
+    println!("recovery.performed is recorded. Next: exhibit-server run {}", args.directory.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -99,12 +96,7 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
         println!("note: nothing is known of what witness {witness} holds: {why}");
     }
     let newer = [args.newer.as_slice(), &held.notes].concat();
-    let target = Target {
-        into: &replicas,
-        key: &key,
-        newer: &newer,
-        accept_damaged: args.accept_damaged,
-    };
+    let target = Target { into: &replicas, key: &key, newer: &newer, accept_damaged: args.accept_damaged };
     let restored = mirror::restore::restore(&from, &target, &|done, total| {
         if shown && done % 100 == 0 {
             eprint!("\r{done} of {total} objects");
@@ -156,19 +148,14 @@ fn record(args: &RestoreArgs, size: u64) -> Result<()> {
     let foundation = Foundation::open(&args.directory, &program)?;
     // A try before this one may have got so far, directly or behind the succession of a lost log key.
     for index in [size, size.saturating_add(1)] {
-        let row = foundation
-            .db
-            .read(|reader| server::db::entries::at(reader, index))?;
+        let row = foundation.db.read(|reader| server::db::entries::at(reader, index))?;
         if row.is_some_and(|row| row.kind == EntryType::RecoveryPerformed.as_str()) {
             return foundation.sequencer.stop().map_err(anyhow::Error::msg);
         }
     }
     // The last moment: a witness that was away when the copy was taken, or a try that was left for days.
-    let cosigning = Cosigning::open(
-        &args.directory,
-        foundation.sequencer.log().clone(),
-        foundation.replicas.clone(),
-    )?;
+    let cosigning =
+        Cosigning::open(&args.directory, foundation.sequencer.log().clone(), foundation.replicas.clone())?;
     questions()?.block_on(Arc::new(cosigning).check_at_start())?;
     let refs = evidence::pairs::sorted([("size", size.to_string())]);
     let act = Act {
@@ -187,10 +174,7 @@ fn record(args: &RestoreArgs, size: u64) -> Result<()> {
         type_: EntryType::RecoveryPerformed,
         chain: Chain::Deployment,
         refs,
-        act: ActObject {
-            document: evidence::json::to_document(&act)?,
-            signatures: Vec::new(),
-        },
+        act: ActObject { document: evidence::json::to_document(&act)?, signatures: Vec::new() },
         guard: None,
     };
     foundation.sequencer.submit_blocking(entry)?;

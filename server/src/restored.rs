@@ -42,9 +42,7 @@ pub fn pending(directory: &Path) -> std::io::Result<Option<Pending>> {
         bytes => bytes?,
     };
     let pending = serde_json::from_slice(&bytes);
-    Ok(Some(pending.map_err(|error| {
-        std::io::Error::other(format!("{PENDING_FILE}: {error}"))
-    })?))
+    Ok(Some(pending.map_err(|error| std::io::Error::other(format!("{PENDING_FILE}: {error}")))?))
 }
 
 /// Takes the mark away, durably.

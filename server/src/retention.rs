@@ -36,15 +36,11 @@ impl Standing {
         };
         let until = match holds::retention(reader, incident)? {
             None => None,
-            Some(until) => Some(until.parse().map_err(|_not_a_time| DbError::Corrupt {
-                column: "retention.until",
-            })?),
+            Some(until) => {
+                Some(until.parse().map_err(|_not_a_time| DbError::Corrupt { column: "retention.until" })?)
+            }
         };
-        Ok(Some(Self {
-            is_open: row.state == "open",
-            holds: holds::standing(reader, incident)?,
-            until,
-        }))
+        Ok(Some(Self { is_open: row.state == "open", holds: holds::standing(reader, incident)?, until }))
     }
 
     /// Whether evidence may go now.
@@ -53,10 +49,7 @@ impl Standing {
     /// The first reason why it is kept; a hold before all others.
     pub fn may_dispose(&self, now: Time) -> Result<(), Refusal> {
         if let Some(first) = self.holds.first() {
-            return Err(Refusal::Held {
-                count: self.holds.len(),
-                first: Digest(first.hold),
-            });
+            return Err(Refusal::Held { count: self.holds.len(), first: Digest(first.hold) });
         }
         if self.is_open {
             return Err(Refusal::Open);
@@ -96,18 +89,14 @@ pub struct LockOutlasts {
 /// A refusal when there is no such incident, or no such hold that stands.
 pub fn guard(tx: &Connection, incident: &str, change: &Change) -> Result<(), Denied> {
     let Some(standing) = Standing::of(tx, incident)? else {
-        return Err(Denied::no(
-            Class::Missing,
-            format!("there is no incident {incident}"),
-        ));
+        return Err(Denied::no(Class::Missing, format!("there is no incident {incident}")));
     };
     match change {
         Change::Other => Ok(()),
         Change::Release(hold) if standing.holds.iter().any(|row| row.hold == hold.0) => Ok(()),
-        Change::Release(hold) => Err(Denied::no(
-            Class::Precondition,
-            format!("no hold {hold} stands on {incident}"),
-        )),
+        Change::Release(hold) => {
+            Err(Denied::no(Class::Precondition, format!("no hold {hold} stands on {incident}")))
+        }
     }
 }
 
@@ -153,29 +142,16 @@ mod tests {
             time("2030-01-01T00:00:00.000Z"),
             time("2031-01-01T00:00:00.000Z"),
         );
-        let free = Standing {
-            is_open: false,
-            holds: Vec::new(),
-            until: Some(until),
-        };
+        let free = Standing { is_open: false, holds: Vec::new(), until: Some(until) };
         assert_eq!(free.may_dispose(after), Ok(()));
         assert_eq!(free.may_dispose(until), Ok(()));
         assert_eq!(free.may_dispose(before), Err(Refusal::Until { until }));
-        let open = Standing {
-            is_open: true,
-            ..free.clone()
-        };
+        let open = Standing { is_open: true, ..free.clone() };
         assert_eq!(open.may_dispose(after), Err(Refusal::Open));
-        let endless = Standing {
-            until: None,
-            ..free.clone()
-        };
+        let endless = Standing { until: None, ..free.clone() };
         assert_eq!(endless.may_dispose(after), Err(Refusal::WithoutEnd));
         for standing in [free, open, endless] {
-            let held = Standing {
-                holds: vec![hold(1), hold(2)],
-                ..standing
-            };
+            let held = Standing { holds: vec![hold(1), hold(2)], ..standing };
             let first = Digest([1; 32]);
             assert_eq!(held.may_dispose(after), Err(Refusal::Held { count: 2, first }));
         }
@@ -184,20 +160,11 @@ mod tests {
     #[test]
     fn a_lock_may_not_outlast_the_retention() {
         let until = time("2030-01-01T00:00:00.000Z");
-        let standing = Standing {
-            is_open: true,
-            holds: Vec::new(),
-            until: Some(until),
-        };
+        let standing = Standing { is_open: true, holds: Vec::new(), until: Some(until) };
         standing.may_lock(until).unwrap();
         let locked = time("2030-01-01T00:00:00.001Z");
         assert_eq!(standing.may_lock(locked), Err(LockOutlasts { locked, until }));
         // Kept without end: no lock is longer.
-        Standing {
-            until: None,
-            ..standing
-        }
-        .may_lock(locked)
-        .unwrap();
+        Standing { until: None, ..standing }.may_lock(locked).unwrap();
     }
 }

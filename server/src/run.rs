@@ -138,10 +138,7 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`], in words for the operator.
 pub fn open(directory: &Path, program: &Program) -> Result<Opened, RunError> {
-    if crate::restored::pending(directory)
-        .map_err(RunError::Files)?
-        .is_some()
-    {
+    if crate::restored::pending(directory).map_err(RunError::Files)?.is_some() {
         return Err(RunError::Unrestored);
     }
     attend(Foundation::open(directory, &program.path)?, program)
@@ -149,25 +146,13 @@ pub fn open(directory: &Path, program: &Program) -> Result<Opened, RunError> {
 
 /// Reads what the database says of persons and connections.
 fn attend(foundation: Foundation, program: &Program) -> Result<Opened, RunError> {
-    let newest = foundation
-        .db
-        .read(db::rosters::newest)?
-        .ok_or(RunError::NoRoster)?;
-    let people = People::open(
-        foundation.config.deployment.clone(),
-        foundation.authority.clone(),
-        &newest.signed,
-    )?;
+    let newest = foundation.db.read(db::rosters::newest)?.ok_or(RunError::NoRoster)?;
+    let people =
+        People::open(foundation.config.deployment.clone(), foundation.authority.clone(), &newest.signed)?;
     let registry = Registry::new(CONNECTIONS_MAX);
     let live = LiveEndpoints::default();
     foundation.db.read(|db| remember(db, &registry, &live))?;
-    Ok(Opened {
-        foundation,
-        people,
-        registry,
-        live,
-        program: program.clone(),
-    })
+    Ok(Opened { foundation, people, registry, live, program: program.clone() })
 }
 
 /// An opened collector that does not serve yet.
@@ -182,9 +167,7 @@ pub struct Opened {
 /// Fills the deny list and the counts of starts from the rows.
 fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints) -> Result<(), DbError> {
     crate::mirrors::remember(db, registry)?;
-    let corrupt = || DbError::Corrupt {
-        column: "endpoints.endpoint",
-    };
+    let corrupt = || DbError::Corrupt { column: "endpoints.endpoint" };
     for row in db::endpoints::all(db)? {
         let id: EndpointId = row.endpoint.parse().or(Err(corrupt()))?;
         let generation = Generation::new(row.generation).ok_or_else(corrupt)?;
@@ -198,12 +181,7 @@ fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints
             _ => {}
         }
         if let Some(seen) = db::endpoints::live(db, &row.endpoint)? {
-            live.remember(
-                &seen.endpoint,
-                u64::from(seen.generation),
-                &seen.boot_id,
-                seen.state_generation,
-            );
+            live.remember(&seen.endpoint, u64::from(seen.generation), &seen.boot_id, seen.state_generation);
         }
     }
     Ok(())
@@ -211,22 +189,8 @@ fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints
 
 /// Puts a collector together.
 fn assemble(opened: Opened) -> Result<(Collector, Config, Layout), RunError> {
-    let Opened {
-        foundation,
-        people,
-        registry,
-        live,
-        program,
-    } = opened;
-    let Foundation {
-        config,
-        layout,
-        db,
-        replicas,
-        sequencer,
-        certificates,
-        ..
-    } = foundation;
+    let Opened { foundation, people, registry, live, program } = opened;
+    let Foundation { config, layout, db, replicas, sequencer, certificates, .. } = foundation;
     let tsas = config
         .tsas
         .iter()
@@ -294,27 +258,19 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
     if !collector.replicas.at_best().independent {
         tracing::warn!("The stores are not independent: one failure can take all copies");
     }
-    let stamp_every = config
-        .tsas
-        .iter()
-        .map(|tsa| Duration::from_secs(tsa.every_s))
-        .collect();
+    let stamp_every = config.tsas.iter().map(|tsa| Duration::from_secs(tsa.every_s)).collect();
     let collector = Arc::new(collector);
     let bound = listeners::bind(&collector, &config.listen)?;
     let metrics_listener = match config.listen.metrics {
-        Some(address) => Some(
-            TcpListener::bind(address)
-                .await
-                .map_err(|source| RunError::Listen { address, source })?,
-        ),
+        Some(address) => {
+            Some(TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?)
+        }
         None => None,
     };
     let addresses = Addresses {
         collector: bound.main.local_addr(),
         enrol: bound.enrol.local_addr(),
-        metrics: metrics_listener
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok()),
+        metrics: metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
     };
     let published = addresses.publish(&layout.run()).map_err(RunError::Files)?;
     let (main, enrol) = listeners::serve(&collector, bound.main, bound.enrol).await;
@@ -323,25 +279,17 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         servers.push(serve_metrics(&collector, listener, page));
     }
     let renewer = Arc::clone(&collector);
-    collector
-        .tasks
-        .spawn(async move { listeners::renew(&renewer, bound.tls).await });
+    collector.tasks.spawn(async move { listeners::renew(&renewer, bound.tls).await });
     chores::start(&collector, layout.run(), stamp_every);
     tracing::info!(collector = %addresses.collector, enrol = %addresses.enrol, "Collector serves");
-    Ok(Running {
-        collector,
-        addresses,
-        published,
-        servers,
-    })
+    Ok(Running { collector, addresses, published, servers })
 }
 
 fn serve_metrics(collector: &Arc<Collector>, listener: TcpListener, page: metrics::Page) -> JoinHandle<()> {
     let stop = collector.intake.clone();
     tokio::spawn(async move {
-        let served = axum::serve(listener, page.router())
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await;
+        let served =
+            axum::serve(listener, page.router()).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
             tracing::error!(%error, "The metrics listener failed");
         }
@@ -354,26 +302,15 @@ impl Running {
     /// # Errors
     /// When the ledger had ended with an error.
     pub async fn stop(self, deadline: Duration) -> Result<(), RunError> {
-        let Self {
-            collector,
-            published,
-            servers,
-            ..
-        } = self;
+        let Self { collector, published, servers, .. } = self;
         tracing::info!(deadline_s = deadline.as_secs(), "Collector drains");
         notify::stopping(deadline + LAST_MOMENT);
         collector.intake.cancel();
         collector.budget.close();
         collector.tasks.close();
-        if tokio::time::timeout(deadline, collector.tasks.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(deadline, collector.tasks.wait()).await.is_err() {
             // What is open now was not acknowledged: the endpoints send it again.
-            tracing::warn!(
-                tasks = collector.tasks.len(),
-                "The drain's deadline passed with work open"
-            );
+            tracing::warn!(tasks = collector.tasks.len(), "The drain's deadline passed with work open");
         }
         collector.stop.cancel();
         drop(tokio::time::timeout(LAST_MOMENT, collector.tasks.wait()).await);
@@ -411,10 +348,8 @@ impl Running {
 pub fn run(directory: &Path) -> Result<(), RunError> {
     let program = Program::own().map_err(RunError::Files)?;
     let opened = open(directory, &program)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(RunError::Files)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Files)?;
     let result = runtime.block_on(async {
         let running = start(opened).await?;
         notify::ready();

@@ -62,10 +62,7 @@ pub fn enter(cage: Cage) -> Result<(), SandboxError> {
     let program = program()?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(SandboxError::Dumpable)?;
     for (resource, most) in limits {
-        let limit = Rlimit {
-            current: Some(most),
-            maximum: Some(most),
-        };
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
         rustix::process::setrlimit(resource, limit)
             .map_err(|source| SandboxError::Limit { resource, source })?;
     }
@@ -104,31 +101,18 @@ fn program() -> Result<BpfProgram, SandboxError> {
     };
     rules.insert(libc::SYS_write, outputs()?);
     rules.insert(libc::SYS_writev, outputs()?);
-    rules.insert(
-        libc::SYS_close,
-        (0..3)
-            .map(|fd| rule(vec![equals(0, fd)?]))
-            .collect::<Result<_, _>>()?,
-    );
+    rules.insert(libc::SYS_close, (0..3).map(|fd| rule(vec![equals(0, fd)?])).collect::<Result<_, _>>()?);
     // Memory is anonymous and never executable: no file is mapped, no code is made.
     let anonymous = masked(3, flag(libc::MAP_ANONYMOUS), flag(libc::MAP_ANONYMOUS))?;
     rules.insert(libc::SYS_mmap, vec![rule(vec![anonymous, not_executable()?])?]);
     rules.insert(libc::SYS_mprotect, vec![rule(vec![not_executable()?])?]);
     // abort() signals itself; nobody else can be signalled with what this leaves.
-    rules.insert(
-        libc::SYS_tgkill,
-        vec![rule(vec![equals(2, flag(libc::SIGABRT))?])?],
-    );
+    rules.insert(libc::SYS_tgkill, vec![rule(vec![equals(2, flag(libc::SIGABRT))?])?]);
 
     let architecture = std::env::consts::ARCH.try_into().map_err(SandboxError::Build)?;
-    SeccompFilter::new(
-        rules,
-        SeccompAction::KillProcess,
-        SeccompAction::Allow,
-        architecture,
-    )
-    .and_then(TryInto::try_into)
-    .map_err(SandboxError::Build)
+    SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, architecture)
+        .and_then(TryInto::try_into)
+        .map_err(SandboxError::Build)
 }
 
 fn not_executable() -> Result<SeccompCondition, SandboxError> {
@@ -145,13 +129,8 @@ fn equals(argument: u8, value: u64) -> Result<SeccompCondition, SandboxError> {
 }
 
 fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, SandboxError> {
-    SeccompCondition::new(
-        argument,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::MaskedEq(mask),
-        value,
-    )
-    .map_err(SandboxError::Build)
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)
+        .map_err(SandboxError::Build)
 }
 
 /// A C flag as the filter compares it; all of those here are small and positive.
@@ -174,20 +153,12 @@ mod tests {
     fn probe() {
         let Ok(probe) = std::env::var(PROBE) else { return };
         let before = fs_err::File::open("/proc/self/maps").unwrap();
-        enter(Cage {
-            memory_bytes_max: 4 << 30,
-            cpu_s_max: 2,
-        })
-        .unwrap();
+        enter(Cage { memory_bytes_max: 4 << 30, cpu_s_max: 2 }).unwrap();
         match probe.as_str() {
             "nothing" => {}
-            "allocate" => assert_eq!(
-                vec![1_u8; 64 << 20]
-                    .iter()
-                    .map(|&byte| u64::from(byte))
-                    .sum::<u64>(),
-                64 << 20
-            ),
+            "allocate" => {
+                assert_eq!(vec![1_u8; 64 << 20].iter().map(|&byte| u64::from(byte)).sum::<u64>(), 64 << 20)
+            }
             "open" => drop(fs_err::File::open("/etc/hostname")),
             "read-leaked" => {
                 use std::io::Read as _;
@@ -212,12 +183,7 @@ mod tests {
 
     fn run(probe: &str) -> ExitStatus {
         Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "sandbox::tests::probe",
-                "--test-threads=1",
-                "--nocapture",
-            ])
+            .args(["--exact", "sandbox::tests::probe", "--test-threads=1", "--nocapture"])
             .env(PROBE, probe)
             // As the real child is started: a backtrace would open files.
             .env_remove("RUST_BACKTRACE")

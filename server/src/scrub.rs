@@ -96,12 +96,7 @@ impl Scrubber {
     /// A scrubber at rest.
     #[must_use]
     pub fn new(pace: Pace) -> Self {
-        Self {
-            pace,
-            asked: Mutex::default(),
-            wake: Notify::new(),
-            rows: watch::Sender::new(BTreeMap::new()),
-        }
+        Self { pace, asked: Mutex::default(), wake: Notify::new(), rows: watch::Sender::new(BTreeMap::new()) }
     }
 
     /// Asks for a pass over a store now, as fast as is allowed. One that goes on is hurried.
@@ -200,15 +195,8 @@ fn database(error: DbError) -> Failure {
 async fn one(collector: &Collector, store: &Arc<dyn Store>) -> Result<bool, Failure> {
     let (scrub, name) = (&collector.scrub, store.identity().store.clone());
     let kept = name.clone();
-    let before = collector
-        .db
-        .read_async(move |db| scrubs::of_store(db, &kept))
-        .await
-        .map_err(database)?;
-    let mut row = before.unwrap_or_else(|| ScrubRow {
-        store: name.clone(),
-        ..ScrubRow::default()
-    });
+    let before = collector.db.read_async(move |db| scrubs::of_store(db, &kept)).await.map_err(database)?;
+    let mut row = before.unwrap_or_else(|| ScrubRow { store: name.clone(), ..ScrubRow::default() });
     scrub.tell(&row);
     let goes_on = row.begun_ms != 0 && row.ended_ms == 0;
     if !goes_on {
@@ -218,12 +206,7 @@ async fn one(collector: &Collector, store: &Arc<dyn Store>) -> Result<bool, Fail
                 return Ok(false);
             }
         }
-        row = ScrubRow {
-            store: name,
-            begun_ms: now_ms(),
-            whole_ms: row.whole_ms,
-            ..ScrubRow::default()
-        };
+        row = ScrubRow { store: name, begun_ms: now_ms(), whole_ms: row.whole_ms, ..ScrubRow::default() };
     }
     pass(collector, store, row).await
 }
@@ -241,11 +224,7 @@ async fn pass(collector: &Collector, store: &Arc<dyn Store>, mut row: ScrubRow) 
     })
     .await?
     .map_err(|error| Failure::unavailable("list the stores", error))?;
-    let bytes = collector
-        .db
-        .read_async(scrubs::bytes_to_read)
-        .await
-        .map_err(database)?;
+    let bytes = collector.db.read_async(scrubs::bytes_to_read).await.map_err(database)?;
     if let Some(why) = scrub.pace.too_slow(bytes) {
         tracing::warn!(store = %row.store, why, "Scrub is too slow");
     }
@@ -316,11 +295,8 @@ async fn record(
         return Ok(length);
     }
     let (store, text) = (row.store.clone(), key.to_string());
-    let is_known = collector
-        .db
-        .read_async(move |db| db::is_wanting(db, &store, &text))
-        .await
-        .map_err(database)?;
+    let is_known =
+        collector.db.read_async(move |db| db::is_wanting(db, &store, &text)).await.map_err(database)?;
     match wanting {
         // Known to lack it: it was away when the object was written, and the copy is on its way.
         Wanting::Missing if is_known => return Ok(length),
@@ -352,16 +328,11 @@ async fn arrives(collector: &Collector, key: &Key, store: &Arc<dyn Store>) -> Re
     while Instant::now() < until && !collector.intake.is_cancelled() {
         tokio::time::sleep(Duration::from_millis(250)).await;
         let (place, looked) = (Arc::clone(store), key.clone());
-        if !matches!(
-            blocking(move || look(place.as_ref(), &looked)).await?,
-            Found::Missing
-        ) {
+        if !matches!(blocking(move || look(place.as_ref(), &looked)).await?, Found::Missing) {
             return Ok(true);
         }
         let (name, text) = (name.clone(), key.to_string());
-        let queued = collector
-            .db
-            .read_async(move |db| db::is_wanting(db, &name, &text));
+        let queued = collector.db.read_async(move |db| db::is_wanting(db, &name, &text));
         if queued.await.map_err(database)? {
             return Ok(true);
         }
@@ -401,11 +372,7 @@ async fn ledger(collector: &Collector, store: &Arc<dyn Store>, row: &mut ScrubRo
 
 async fn save(collector: &Collector, row: &ScrubRow) -> Result<(), Failure> {
     let kept = row.clone();
-    collector
-        .db
-        .write_async(move |tx| scrubs::save(tx, &kept))
-        .await
-        .map_err(database)?;
+    collector.db.write_async(move |tx| scrubs::save(tx, &kept)).await.map_err(database)?;
     // After the row: who is told of a pass may look there.
     collector.scrub.tell(row);
     Ok(())
@@ -419,16 +386,10 @@ mod tests {
 
     #[test]
     fn the_rate_reads_everything_in_half_the_time_and_stays_below_the_most() {
-        let pace = Pace {
-            every: Duration::from_secs(30 * DAY),
-            rate_max: 32 << 20,
-        };
+        let pace = Pace { every: Duration::from_secs(30 * DAY), rate_max: 32 << 20 };
         let tebibyte = 1_u64 << 40;
         let rate = pace.rate(tebibyte, false);
-        assert!(
-            rate * 15 * DAY > tebibyte && rate * 15 * DAY < tebibyte * 2,
-            "{rate}"
-        );
+        assert!(rate * 15 * DAY > tebibyte && rate * 15 * DAY < tebibyte * 2, "{rate}");
         assert_eq!(pace.rate(0, false), RATE_MIN);
         assert_eq!(pace.rate(u64::MAX / 2, false), 32 << 20);
         assert_eq!(pace.rate(0, true), 32 << 20);

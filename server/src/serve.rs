@@ -38,10 +38,8 @@ pub enum LogForm {
 
 /// Puts the next roster in force; the collector may be running or not
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  exhibit-server publish-roster /srv/exhibit roster-2.signed\n\
-    Endpoints learn of it with the next order; persons who left lose their connections at once."
-)]
+#[command(after_help = "Example:\n  exhibit-server publish-roster /srv/exhibit roster-2.signed\n\
+    Endpoints learn of it with the next order; persons who left lose their connections at once.")]
 pub struct PublishRosterArgs {
     /// Directory of the collector
     directory: PathBuf,
@@ -71,16 +69,13 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
 pub fn log_to_stderr(form: LogForm) -> Result<()> {
     let filter = std::env::var("EXHIBIT_LOG").unwrap_or_else(|_| "info".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(&filter).context("EXHIBIT_LOG")?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     let set = match form {
         LogForm::Text => builder.try_init(),
         LogForm::Json => builder.json().try_init(),
     };
-    set.map_err(|error| anyhow::anyhow!(error))
-        .context("start logging")
+    set.map_err(|error| anyhow::anyhow!(error)).context("start logging")
 }
 
 /// `exhibit-server publish-roster`
@@ -98,10 +93,7 @@ pub fn publish_roster(args: &PublishRosterArgs) -> Result<ExitCode> {
     let version = people.newest().roster().version;
     let directory = layout.run();
     fs_err::create_dir_all(&directory)?;
-    let (drop_path, refusal) = (
-        run::rosters::drop_path(&directory),
-        run::rosters::refusal_path(&directory),
-    );
+    let (drop_path, refusal) = (run::rosters::drop_path(&directory), run::rosters::refusal_path(&directory));
     if refusal.exists() {
         fs_err::remove_file(&refusal)?;
     }
@@ -115,18 +107,12 @@ pub fn publish_roster(args: &PublishRosterArgs) -> Result<ExitCode> {
     let begun = Instant::now();
     while drop_path.exists() {
         if begun.elapsed() > PUBLISH_WAIT {
-            bail!(
-                "the collector has not taken the roster in {} s; its log says why",
-                PUBLISH_WAIT.as_secs()
-            );
+            bail!("the collector has not taken the roster in {} s; its log says why", PUBLISH_WAIT.as_secs());
         }
         std::thread::sleep(Duration::from_millis(100));
     }
     if refusal.exists() {
-        bail!(
-            "the collector refuses it: {}",
-            fs_err::read_to_string(&refusal)?.trim()
-        );
+        bail!("the collector refuses it: {}", fs_err::read_to_string(&refusal)?.trim());
     }
     println!("Roster {version} is in force");
     Ok(ExitCode::SUCCESS)

@@ -58,26 +58,17 @@ pub enum StoreArgs {
 pub fn run(args: StoreArgs) -> Result<ExitCode> {
     match args {
         StoreArgs::Probe(args) => return store_probe::run(&args),
-        StoreArgs::Add {
-            directory,
-            id,
-            path,
-            domain,
-        } => {
+        StoreArgs::Add { directory, id, path, domain } => {
             places::add(&directory, &id, &path, domain.as_deref(), server::clock::now())?;
-            println!(
-                "Store {id} is made in {}. Restart the collector to use it.",
-                path.display()
-            );
+            println!("Store {id} is made in {}. Restart the collector to use it.", path.display());
         }
         StoreArgs::Drain { directory, id } => {
             places::drain(&directory, &id)?;
             println!("Store {id} is leaving. Restart the collector; when nothing is wanting, retire it.");
         }
         StoreArgs::Retire { directory, id } => {
-            let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
-                "{bar:30} {pos} of {len} objects, {eta} left",
-            )?);
+            let bar = ProgressBar::no_length()
+                .with_style(ProgressStyle::with_template("{bar:30} {pos} of {len} objects, {eta} left")?);
             let found = places::retire(&directory, &id, &mut |done, total| {
                 bar.set_length(total);
                 bar.set_position(done);

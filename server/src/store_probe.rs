@@ -109,9 +109,7 @@ fn try_bucket(
     if found != id {
         bail!("it is store {found}, not {id}. Correct its place in `server.toml`");
     }
-    let Some(measured) = store.capabilities() else {
-        bail!("it was not measured")
-    };
+    let Some(measured) = store.capabilities() else { bail!("it was not measured") };
     row.capabilities = Some(*measured);
     row.guarantees = Some(store.guarantees());
     row.lost = compare(layout, id, measured, server::clock::now())?;
@@ -125,11 +123,7 @@ impl Row {
     fn print(&self) {
         println!("{}  {}", self.store, self.place);
         for (name, value) in self.capabilities.iter().flat_map(Capabilities::rows) {
-            let lost = if self.lost.contains(&name) {
-                "   LOST since it was recorded"
-            } else {
-                ""
-            };
+            let lost = if self.lost.contains(&name) { "   LOST since it was recorded" } else { "" };
             println!("  {name:18} {value}{lost}");
         }
         if let Some(guarantees) = &self.guarantees {

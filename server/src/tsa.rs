@@ -31,9 +31,7 @@ pub struct TsaClient {
 
 impl std::fmt::Debug for TsaClient {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("TsaClient")
-            .field("url", &self.url)
-            .finish_non_exhaustive()
+        out.debug_struct("TsaClient").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -44,9 +42,7 @@ impl TsaClient {
     /// `Url` unless it is `http://…` or `https://…`.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, TsaError> {
         let url = outbound::check_url(url).map_err(|reason| TsaError::Url { reason })?;
-        let client = outbound::client(timeout).map_err(|error| TsaError::Http {
-            reason: causes(&error),
-        })?;
+        let client = outbound::client(timeout).map_err(|error| TsaError::Http { reason: causes(&error) })?;
         Ok(Self { url, timeout, client })
     }
 
@@ -62,9 +58,7 @@ impl TsaClient {
     /// `TsaError`.
     pub async fn stamp(&self, digest: &Digest) -> Result<Vec<u8>, TsaError> {
         let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|error| TsaError::Random {
-            reason: error.to_string(),
-        })?;
+        getrandom::fill(&mut nonce).map_err(|error| TsaError::Random { reason: error.to_string() })?;
         let request = der::request(digest, &nonce);
         let answer = tokio::time::timeout(self.timeout, self.post(request)).await;
         let response = answer.or(Err(TsaError::Timeout { after: self.timeout }))??;
@@ -79,29 +73,17 @@ impl TsaClient {
             .header(http::header::ACCEPT, "application/timestamp-reply")
             .body(Full::new(Bytes::from(request)))
             .map_err(|error| failed(error.to_string()))?;
-        let response = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| failed(causes(&error)))?;
+        let response = self.client.request(request).await.map_err(|error| failed(causes(&error)))?;
         if response.status() != http::StatusCode::OK {
             return Err(failed(format!("status {}", response.status())));
         }
-        let kind = response
-            .headers()
-            .get(http::header::CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok());
+        let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if kind.and_then(|kind| kind.split(';').next()).map(str::trim) != Some("application/timestamp-reply")
         {
             return Err(failed(format!("content type {kind:?}")));
         }
-        let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX)
-            .collect()
-            .await;
-        Ok(body
-            .map_err(|error| failed(error.to_string()))?
-            .to_bytes()
-            .to_vec())
+        let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX).collect().await;
+        Ok(body.map_err(|error| failed(error.to_string()))?.to_bytes().to_vec())
     }
 }
 

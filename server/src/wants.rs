@@ -28,10 +28,7 @@ pub struct Wants {
 
 impl Default for Wants {
     fn default() -> Self {
-        Self {
-            keys: Mutex::default(),
-            changed: watch::Sender::new(0),
-        }
+        Self { keys: Mutex::default(), changed: watch::Sender::new(0) }
     }
 }
 
@@ -89,10 +86,7 @@ impl Wants {
 
 /// Objects whose digest covers every byte. A document's covers its first line only: its signatures could be another's.
 pub fn can_be_asked(key: &Key) -> bool {
-    matches!(
-        key.kind(),
-        KeyKind::Segment | KeyKind::Seal | KeyKind::Targets | KeyKind::Stamp
-    )
+    matches!(key.kind(), KeyKind::Segment | KeyKind::Seal | KeyKind::Targets | KeyKind::Stamp)
 }
 
 #[cfg(test)]
@@ -127,10 +121,7 @@ mod tests {
         }
         let before = begin + LIFE - Duration::from_secs(1);
         wants.ask_at(&key(2, 0), before);
-        assert!(
-            !wants.keys_at(before).contains_key(&key(2, 0)),
-            "there is no room yet"
-        );
+        assert!(!wants.keys_at(before).contains_key(&key(2, 0)), "there is no room yet");
         // Asked again while it is wanted, it is not wanted longer: or nothing would ever make room.
         wants.ask_at(&key(1, 0), before);
         wants.ask_at(&key(2, 0), begin + LIFE);

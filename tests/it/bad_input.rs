@@ -18,9 +18,7 @@ use proto::v1;
 
 /// The time.
 pub fn now() -> Time {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Time::EPOCH.checked_add(since).unwrap()
 }
 
@@ -30,11 +28,8 @@ pub fn signed_by<T: Document>(document: &T, key: &Path) -> Signed {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("document");
     fs_err::write(&path, &bytes).unwrap();
-    run(Command::new("ssh-keygen")
-        .args(["-q", "-Y", "sign", "-n", T::TYPE, "-f"])
-        .arg(key)
-        .arg(&path))
-    .unwrap();
+    run(Command::new("ssh-keygen").args(["-q", "-Y", "sign", "-n", T::TYPE, "-f"]).arg(key).arg(&path))
+        .unwrap();
     let armour = fs_err::read_to_string(folder.path().join("document.sig")).unwrap();
     Signed::from_parts(bytes, vec![armour]).unwrap()
 }

@@ -32,9 +32,7 @@ impl Bucket {
         };
         let ready = fs_err::read_to_string(ready).unwrap();
         let facts = ready.lines().filter_map(|line| line.split_once('='));
-        let facts: BTreeMap<_, _> = facts
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        let facts: BTreeMap<_, _> = facts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let name = format!("{name}-{}", std::process::id());
         let server = facts["S3_HTTP"].strip_prefix("http://").unwrap();
         let bucket = Self {
@@ -72,9 +70,7 @@ impl Bucket {
     fn names(&self, prefix: &str) -> Vec<String> {
         let listed = self.asked(&format!("?list-type=2&prefix={}", prefix.replace('/', "%2F")));
         let names = listed.split("<Key>").skip(1);
-        names
-            .map(|rest| rest.split('<').next().unwrap().to_owned())
-            .collect()
+        names.map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
     }
 
     /// What `exhibit-server init --store` is given.
@@ -96,15 +92,7 @@ impl Bucket {
     /// The operator removes the bucket with all that is in it.
     fn remove(&self) {
         run(Command::new("radosgw-admin")
-            .args([
-                "-c",
-                &self.facts["S3_CONF"],
-                "-n",
-                "client.rgw.a",
-                "bucket",
-                "rm",
-                "--purge-objects",
-            ])
+            .args(["-c", &self.facts["S3_CONF"], "-n", "client.rgw.a", "bucket", "rm", "--purge-objects"])
             .args(["--bucket", &self.name]))
         .unwrap();
     }
@@ -174,31 +162,22 @@ fn field(lab: &mut Lab) -> (PathBuf, String) {
     lab.start_agent("web-03", &[]).unwrap();
     let folder = lab.path("fixture");
     fs_err::create_dir_all(&folder).unwrap();
-    let noise: Vec<u8> = (0..2_000_000_u32)
-        .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
-        .collect();
+    let noise: Vec<u8> =
+        (0..2_000_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     fs_err::write(folder.join("noise.bin"), noise).unwrap();
     fs_err::write(folder.join("small.txt"), "hello evidence\n").unwrap();
-    let profile = lab
-        .files_profile("bucket", &[&format!("{}/**", folder.display())])
-        .unwrap();
+    let profile = lab.files_profile("bucket", &[&format!("{}/**", folder.display())]).unwrap();
     (profile, lab.incident().unwrap())
 }
 
 fn cat(lab: &Lab, collection: &str) -> Vec<u8> {
     let mut cat = lab.exhibit();
-    cat.args(["evidence", "cat", collection])
-        .arg(lab.path("fixture/small.txt"));
+    cat.args(["evidence", "cat", collection]).arg(lab.path("fixture/small.txt"));
     run(cat.args(["--purpose", "look"])).unwrap().stdout
 }
 
 fn fsck(lab: &Lab) {
-    run(lab
-        .tool("exhibit-server")
-        .arg("fsck")
-        .arg(lab.path("server"))
-        .arg("--evidence"))
-    .unwrap();
+    run(lab.tool("exhibit-server").arg("fsck").arg(lab.path("server")).arg("--evidence")).unwrap();
 }
 
 #[test]
@@ -213,34 +192,21 @@ fn a_collector_with_a_directory_and_a_bucket_does_the_whole_job() {
         .collect(&incident, "web-03", &profile)
         .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
     assert_eq!(number(&collection, "copies").unwrap(), 2);
-    assert_eq!(
-        collection.get("independent"),
-        Some(&Value::Bool(true)),
-        "{collection}"
-    );
+    assert_eq!(collection.get("independent"), Some(&Value::Bool(true)), "{collection}");
     let id = text(&collection, "collection").unwrap();
     let report = lab.verify(&lab.export(&incident).unwrap()).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     let said = fs_err::read_to_string(lab.path("server.log")).unwrap();
-    assert!(
-        said.contains("written once: the server refuses a second create"),
-        "{said}"
-    );
+    assert!(said.contains("written once: the server refuses a second create"), "{said}");
 
     // What it is worth is said while it runs, too.
-    let probe = run(lab
-        .tool("exhibit-server")
-        .args(["store", "probe", "--json"])
-        .arg(lab.path("server")))
-    .unwrap();
+    let probe =
+        run(lab.tool("exhibit-server").args(["store", "probe", "--json"]).arg(lab.path("server"))).unwrap();
     let probe: Value = serde_json::from_slice(&probe.stdout).unwrap();
     let store = &probe["stores"][1];
     assert_eq!(store["capabilities"]["create_only"], true, "{probe}");
     assert_eq!(store["guarantees"]["write_once"], "by-server", "{probe}");
-    assert_eq!(
-        probe["stores"][0]["guarantees"]["write_once"], "by-this-program",
-        "{probe}"
-    );
+    assert_eq!(probe["stores"][0]["guarantees"]["write_once"], "by-this-program", "{probe}");
 
     // The directory is lost; the bucket alone has everything, the ledger and what the database was made of.
     assert!(lab.stop_server().unwrap());
@@ -275,16 +241,7 @@ fn a_bucket_that_is_away_holds_everything_back_under_wait() {
     bucket.line.cut();
     // No order without its entry on two stores: the command says so, and nothing is collected.
     let mut order = lab.exhibit();
-    order.args([
-        "collect",
-        "--incident",
-        &incident,
-        "--on",
-        "web-03",
-        "--purpose",
-        "test",
-        "--profile",
-    ]);
+    order.args(["collect", "--incident", &incident, "--on", "web-03", "--purpose", "test", "--profile"]);
     let refused = attempt(order.arg(&profile)).unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success(), "{said}");
@@ -324,20 +281,13 @@ fn a_bucket_that_is_gone_is_said_everywhere_under_accept() {
     ]);
     let done = attempt(command.arg(&profile)).unwrap();
     let after = lab.last_collection(&order).unwrap_or_else(|cause| {
-        panic!(
-            "{cause:#}\n{}\n{}",
-            String::from_utf8_lossy(&done.stderr),
-            lab.logs()
-        )
+        panic!("{cause:#}\n{}\n{}", String::from_utf8_lossy(&done.stderr), lab.logs())
     });
     assert_eq!(number(&after, "copies").unwrap(), 1, "{after}");
     assert_eq!(text(&after, "state").unwrap(), "stored-degraded", "{after}");
     // Both are read from the copy that is left, and both verify.
     for (incident, collection) in [(&incident, &before), (&order, &after)] {
-        assert_eq!(
-            cat(&lab, &text(collection, "collection").unwrap()),
-            b"hello evidence\n"
-        );
+        assert_eq!(cat(&lab, &text(collection, "collection").unwrap()), b"hello evidence\n");
         let report = lab.verify(&lab.export(incident).unwrap()).unwrap();
         assert_eq!(report.exit_code(), 0, "{}", report.text());
     }
@@ -370,14 +320,9 @@ fn a_mirror_reads_the_collectors_bucket_and_keeps_its_copy_in_another() {
         .arg("--source")
         .arg(bucket.settings()))
     .unwrap();
-    run(lab
-        .exhibit()
-        .args(["mirror", "admit"])
-        .arg(directory.join("admission.json")))
-    .unwrap();
+    run(lab.exhibit().args(["mirror", "admit"]).arg(directory.join("admission.json"))).unwrap();
     let (profile, incident) = field(&mut lab);
-    lab.collect(&incident, "web-03", &profile)
-        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    lab.collect(&incident, "web-03", &profile).unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
     let start = || {
         let mut command = lab.tool("exhibit-server");
         command.args(["mirror", "run"]).arg(&directory);
@@ -409,10 +354,8 @@ fn a_mirror_reads_the_collectors_bucket_and_keeps_its_copy_in_another() {
     assert!(status()["held"].as_u64().unwrap() >= held);
     bucket.line.mend();
     lab.incident().unwrap();
-    wait_for("the mirror going on", || {
-        Ok((status()["held"].as_u64().unwrap() > held).then_some(()))
-    })
-    .unwrap_or_else(|cause| panic!("{cause:#}\n{}\n{}", status(), log()));
+    wait_for("the mirror going on", || Ok((status()["held"].as_u64().unwrap() > held).then_some(())))
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}\n{}", status(), log()));
     drop(process);
     println!(
         "tried: source and own copy in buckets of Ceph, killed three times, source cut; got: held, stated, went on"
@@ -436,10 +379,7 @@ fn a_bucket_that_is_part_of_the_host_name_is_a_store_as_well() {
     let place = bucket.place.path();
     bucket.settings();
     let settings = fs_err::read_to_string(place.join("bucket.toml")).unwrap();
-    let (port, plain) = (
-        bucket.line.address.port(),
-        format!("http://{}", bucket.line.address),
-    );
+    let (port, plain) = (bucket.line.address.port(), format!("http://{}", bucket.line.address));
     let settings = settings.replace(&plain, &format!("http://s3.exhibit.test:{port}"));
     fs_err::write(place.join("host.toml"), settings + "path_style = false\n").unwrap();
     let hosts = fs_err::read_to_string("/etc/hosts").unwrap_or_default();
@@ -448,13 +388,7 @@ fn a_bucket_that_is_part_of_the_host_name_is_a_store_as_well() {
     let inside = |arguments: &[&std::ffi::OsStr]| {
         let mut command = Command::new("unshare");
         command
-            .args([
-                "-m",
-                "sh",
-                "-c",
-                "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"",
-                "sh",
-            ])
+            .args(["-m", "sh", "-c", "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"", "sh"])
             .arg(place.join("hosts"))
             .arg(lab.tool("exhibit-server").get_program())
             .args(arguments);
@@ -462,11 +396,8 @@ fn a_bucket_that_is_part_of_the_host_name_is_a_store_as_well() {
     };
     let (admin, directory) = (lab.path("admin"), lab.path("host-server"));
     let store = format!("s3:{}", place.join("host.toml").display());
-    let (folder, authority, roster) = (
-        place.join("folder"),
-        admin.join("authority"),
-        admin.join("roster-1.signed"),
-    );
+    let (folder, authority, roster) =
+        (place.join("folder"), admin.join("authority"), admin.join("roster-1.signed"));
     let words: Vec<&std::ffi::OsStr> = vec![
         "init".as_ref(),
         directory.as_ref(),
@@ -518,19 +449,12 @@ fn a_hold_of_the_incident_is_a_legal_hold_in_the_bucket() {
     let count = objects().len();
     assert!(count >= 2, "{count}");
     assert_eq!(held(), 0);
-    run(lab
-        .exhibit()
-        .args(["incident", "hold", "place", &incident, "--reason", "litigation"]))
-    .unwrap();
-    wait_for("the legal hold in the bucket", || {
-        Ok((held() == count).then_some(()))
-    })
-    .unwrap_or_else(|cause| panic!("{cause:#}: {} of {count}\n{}", held(), lab.logs()));
+    run(lab.exhibit().args(["incident", "hold", "place", &incident, "--reason", "litigation"])).unwrap();
+    wait_for("the legal hold in the bucket", || Ok((held() == count).then_some(())))
+        .unwrap_or_else(|cause| panic!("{cause:#}: {} of {count}\n{}", held(), lab.logs()));
     lab.log_in("bob").unwrap();
-    run(lab
-        .exhibit_as("bob")
-        .args(["incident", "hold", "release", &incident, "--reason", "settled"]))
-    .unwrap();
+    run(lab.exhibit_as("bob").args(["incident", "hold", "release", &incident, "--reason", "settled"]))
+        .unwrap();
     wait_for("the end of the legal hold", || Ok((held() == 0).then_some(()))).unwrap();
     println!(
         "tried: hold placed, then released; got: {count} objects under legal hold in the bucket, then free"

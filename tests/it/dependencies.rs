@@ -20,24 +20,14 @@ fn tree(package: &str) -> Vec<String> {
         .current_dir(lab::checkout())
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect()
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 fn assert_without(package: &str, forbidden: &[&str]) {
     let tree = tree(package);
-    assert!(
-        tree.contains(&package.to_owned()),
-        "cargo tree told nothing of {package}"
-    );
+    assert!(tree.contains(&package.to_owned()), "cargo tree told nothing of {package}");
     for name in forbidden {
         assert!(!tree.iter().any(|found| found == name), "{package} uses {name}");
     }
@@ -47,9 +37,7 @@ fn assert_without(package: &str, forbidden: &[&str]) {
 fn the_offline_verifier_has_no_network_code() {
     assert_without(
         "exhibit-verify",
-        &[
-            "tokio", "hyper", "tonic", "rustls", "socket2", "mio", "reqwest", "certs", "proto",
-        ],
+        &["tokio", "hyper", "tonic", "rustls", "socket2", "mio", "reqwest", "certs", "proto"],
     );
 }
 
@@ -60,22 +48,8 @@ fn a_mirror_uses_no_code_of_what_it_checks() {
 
 #[test]
 fn formats_know_no_runtime_no_clock_and_no_files() {
-    assert_without(
-        "evidence",
-        &[
-            "tokio",
-            "rustix",
-            "fs-err",
-            "getrandom",
-            "proto",
-            "certs",
-            "tonic",
-        ],
-    );
-    assert_without(
-        "ledger",
-        &["tokio", "rustix", "fs-err", "getrandom", "evidence", "tonic"],
-    );
+    assert_without("evidence", &["tokio", "rustix", "fs-err", "getrandom", "proto", "certs", "tonic"]);
+    assert_without("ledger", &["tokio", "rustix", "fs-err", "getrandom", "evidence", "tonic"]);
 }
 
 #[test]

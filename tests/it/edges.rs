@@ -15,10 +15,7 @@ fn a_tiny_collection_over_a_slow_line_is_stored() {
     let dir = field.lab.path("fixture");
     fs_err::create_dir_all(&dir).unwrap();
     fs_err::write(dir.join("one"), "one").unwrap();
-    let profile = field
-        .lab
-        .files_profile("tiny", &[&format!("{}/one", dir.display())])
-        .unwrap();
+    let profile = field.lab.files_profile("tiny", &[&format!("{}/one", dir.display())]).unwrap();
     let incident = field.incident().unwrap();
     for bytes_per_second in [4_000, 64_000] {
         field.proxy.limit(Some(bytes_per_second));
@@ -53,10 +50,7 @@ fn a_long_order_reaches_the_endpoint_whole() {
     assert!(row.items >= 1024, "{} items", row.items);
     let document = field.show(&order).unwrap().order.unwrap().document.len();
     assert!(document > 100_000, "{document} bytes are no long order");
-    println!(
-        "tried: an order of {document} bytes (1,024 globs); got: stored, {} items",
-        row.items
-    );
+    println!("tried: an order of {document} bytes (1,024 globs); got: stored, {} items", row.items);
 }
 
 /// Two attempts die with their agent; the third is made and stored, and there is no fourth.
@@ -65,20 +59,14 @@ fn the_third_attempt_is_made_and_is_the_last() {
     let mut field = Field::new().unwrap();
     let dir = field.lab.path("fixture");
     fixture::noise(&dir, 64, &mut Random::new(31));
-    let profile = field
-        .lab
-        .files_profile("thrice", &[&format!("{}/**", dir.display())])
-        .unwrap();
+    let profile = field.lab.files_profile("thrice", &[&format!("{}/**", dir.display())]).unwrap();
     let incident = field.incident().unwrap();
     field.proxy.limit(Some(8 * MIB));
     let order = field.order(&incident, &profile, &["--attempts", "3"]).unwrap();
     for attempt in 1..=2 {
         wait_for("segments of an attempt", || {
             let rows = field.show(&order)?.attempts;
-            Ok(rows
-                .into_iter()
-                .find(|row| row.attempt == attempt && row.segments > 0)
-                .map(drop))
+            Ok(rows.into_iter().find(|row| row.attempt == attempt && row.segments > 0).map(drop))
         })
         .unwrap_or_else(|error| panic!("attempt {attempt}: {error:?}\n{}", field.logs()));
         field.kill_agent().unwrap();
@@ -88,13 +76,7 @@ fn the_third_attempt_is_made_and_is_the_last() {
         field.start_agent(&[]).unwrap();
     }
     let ended = field.wait_ended(&order).unwrap();
-    assert_eq!(
-        (ended.state.as_str(), ended.attempt),
-        ("stored", 3),
-        "{}\n{}",
-        ended.detail,
-        field.logs()
-    );
+    assert_eq!((ended.state.as_str(), ended.attempt), ("stored", 3), "{}\n{}", ended.detail, field.logs());
     let timeline = field.lab.json(&["incident", "show", &incident]).unwrap();
     let types: Vec<String> = lab::rows(timeline.get("timeline").unwrap())
         .iter()
@@ -102,11 +84,7 @@ fn the_third_attempt_is_made_and_is_the_last() {
         .collect();
     let count = |wanted: &str| types.iter().filter(|found| *found == wanted).count();
     assert_eq!(
-        (
-            count("collection.started"),
-            count("collection.interrupted"),
-            count("collection.stored")
-        ),
+        (count("collection.started"), count("collection.interrupted"), count("collection.stored")),
         (3, 2, 1),
         "{types:?}"
     );
@@ -121,10 +99,7 @@ fn an_incident_is_exported_while_its_collection_runs() {
     let field = Field::new().unwrap();
     let dir = field.lab.path("fixture");
     fixture::noise(&dir, 48, &mut Random::new(32));
-    let profile = field
-        .lab
-        .files_profile("early", &[&format!("{}/**", dir.display())])
-        .unwrap();
+    let profile = field.lab.files_profile("early", &[&format!("{}/**", dir.display())]).unwrap();
     let incident = field.incident().unwrap();
     field.proxy.limit(Some(MIB / 2));
     let order = field.order(&incident, &profile, &["--attempts", "1"]).unwrap();
@@ -150,10 +125,7 @@ fn a_damaged_copy_is_passed_over_and_mended_and_a_missing_one_is_told() {
     let field = Field::new().unwrap();
     let dir = field.lab.path("fixture");
     let source = fixture::noise(&dir, 12, &mut Random::new(33));
-    let profile = field
-        .lab
-        .files_profile("damage", &[&format!("{}/**", dir.display())])
-        .unwrap();
+    let profile = field.lab.files_profile("damage", &[&format!("{}/**", dir.display())]).unwrap();
     let incident = field.incident().unwrap();
     let order = field.order(&incident, &profile, &["--attempts", "1"]).unwrap();
     let ended = field.wait_ended(&order).unwrap();
@@ -176,20 +148,15 @@ fn a_damaged_copy_is_passed_over_and_mended_and_a_missing_one_is_told() {
     get.arg("--out").arg(&copy).args(["--purpose", "look"]);
     lab::run(&mut get).unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
     assert!(fs_err::read(&copy).unwrap() == fs_err::read(&source).unwrap());
-    wait_for("the damaged copy mended", || {
-        Ok((fs_err::read(&first)? == whole).then_some(()))
-    })
-    .unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
+    wait_for("the damaged copy mended", || Ok((fs_err::read(&first)? == whole).then_some(())))
+        .unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
     field.fsck().unwrap();
     for store in &field.stores {
         fs_err::remove_file(store.join(&name)).unwrap();
     }
     let output = lab::attempt(field.lab.exhibit().args(["ledger", "fsck"])).unwrap();
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_eq!(said.matches("was acknowledged").count(), 2, "{said}");
     assert!(said.contains(&name), "{said}");

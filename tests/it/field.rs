@@ -74,24 +74,14 @@ impl Field {
             .tool("exhibit-agent")
             .args(["enrol", "--token", &token, "--state"])
             .arg(lab.state(ENDPOINT)))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let credentials = lab.path("responder/session/credentials.pem");
         let person = runtime.block_on(proxy::channel(&lab.path("server"), &credentials))?;
         let stores = match &options.stores {
             Some((one, two)) => vec![one.clone(), two.clone()],
             None => vec![lab.path("store-a"), lab.path("store-b")],
         };
-        Ok(Self {
-            agent: None,
-            proxy,
-            lab,
-            stores,
-            person,
-            runtime,
-        })
+        Ok(Self { agent: None, proxy, lab, stores, person, runtime })
     }
 
     pub fn start_agent(&mut self, more: &[&str]) -> Result<()> {
@@ -101,10 +91,7 @@ impl Field {
             .arg("--state")
             .arg(self.lab.state(ENDPOINT))
             .args(more)
-            .env(
-                "RUST_LOG",
-                std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()),
-            )
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .env("EXHIBIT_RECONNECT_MIN_MS", "50")
             .env("EXHIBIT_RECONNECT_MAX_MS", "500");
         self.agent = Some(Child::start(command, &self.lab.path("agent.log"))?);
@@ -175,9 +162,7 @@ impl Field {
     /// An order as the collector shows it.
     pub fn show(&self, order: &str) -> Result<v1::ShowOrderResponse> {
         self.block(async |channel| {
-            let request = v1::ShowOrderRequest {
-                order: order.to_owned(),
-            };
+            let request = v1::ShowOrderRequest { order: order.to_owned() };
             proto::service::order_client(channel).show_order(request).await
         })
     }
@@ -198,12 +183,8 @@ impl Field {
     /// The row of a collection.
     pub fn collection(&self, id: &str) -> Result<v1::CollectionRow> {
         let shown = self.block(async |channel| {
-            let request = v1::ShowCollectionRequest {
-                collection: id.to_owned(),
-            };
-            proto::service::evidence_client(channel)
-                .show_collection(request)
-                .await
+            let request = v1::ShowCollectionRequest { collection: id.to_owned() };
+            proto::service::evidence_client(channel).show_collection(request).await
         })?;
         shown.row.context("a collection without a row")
     }

@@ -12,9 +12,7 @@ fn fixture(lab: &Lab) -> std::path::PathBuf {
     fs_err::create_dir_all(dir.join("sub")).unwrap();
     fs_err::write(dir.join("small.txt"), b"hello evidence\n").unwrap();
     fs_err::write(dir.join("sub/empty"), b"").unwrap();
-    let big: Vec<u8> = (0..3_000_000_u32)
-        .flat_map(|number| number.to_le_bytes())
-        .collect();
+    let big: Vec<u8> = (0..3_000_000_u32).flat_map(|number| number.to_le_bytes()).collect();
     fs_err::write(dir.join("big.bin"), &big).unwrap();
     std::os::unix::fs::symlink("small.txt", dir.join("link")).unwrap();
     fs_err::hard_link(dir.join("big.bin"), dir.join("sub/hard.bin")).unwrap();
@@ -24,17 +22,11 @@ fn fixture(lab: &Lab) -> std::path::PathBuf {
 
 #[test]
 fn the_whole_job_leaves_a_bundle_that_verifies() {
-    let mut lab = Lab::with(&Options {
-        tsa: true,
-        ..Options::default()
-    })
-    .unwrap();
+    let mut lab = Lab::with(&Options { tsa: true, ..Options::default() }).unwrap();
     lab.enrol("web-03").unwrap();
     lab.start_agent("web-03", &[]).unwrap();
     let fixture = fixture(&lab);
-    let profile = lab
-        .files_profile("fixture", &[&format!("{}/**", fixture.display())])
-        .unwrap();
+    let profile = lab.files_profile("fixture", &[&format!("{}/**", fixture.display())]).unwrap();
     let incident = lab.incident().unwrap();
     let collection = lab
         .collect(&incident, "web-03", &profile)
@@ -64,33 +56,19 @@ fn the_whole_job_leaves_a_bundle_that_verifies() {
     assert_eq!(big.stdout, fs_err::read(fixture.join("big.bin")).unwrap());
 
     let timeline = lab.json(&["incident", "show", &incident]).unwrap();
-    let types: Vec<String> = rows(timeline.get("timeline").unwrap())
-        .iter()
-        .map(|row| text(row, "type").unwrap())
-        .collect();
-    for expected in [
-        "incident.opened",
-        "order.issued",
-        "collection.started",
-        "collection.stored",
-        "evidence.accessed",
-    ] {
-        assert!(
-            types.iter().any(|found| found == expected),
-            "{expected} is missing in {types:?}"
-        );
+    let types: Vec<String> =
+        rows(timeline.get("timeline").unwrap()).iter().map(|row| text(row, "type").unwrap()).collect();
+    for expected in
+        ["incident.opened", "order.issued", "collection.started", "collection.stored", "evidence.accessed"]
+    {
+        assert!(types.iter().any(|found| found == expected), "{expected} is missing in {types:?}");
     }
 
-    let bundle = lab
-        .export(&incident)
-        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    let bundle = lab.export(&incident).unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
     let report = lab.verify(&bundle).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert_eq!(report.collections.len(), 1);
-    let stamps = report
-        .vouched_by
-        .iter()
-        .filter(|who| who.contains("time-stamping"));
+    let stamps = report.vouched_by.iter().filter(|who| who.contains("time-stamping"));
     assert_eq!(stamps.count(), 2, "one of each authority: {}", report.text());
     let plain = run(Command::new("sh")
         .arg(lab::checkout().join("packaging/verify.sh"))
@@ -99,12 +77,7 @@ fn the_whole_job_leaves_a_bundle_that_verifies() {
     .unwrap();
     let plain = String::from_utf8_lossy(&plain.stdout);
     println!("{plain}");
-    for name in [
-        "SHA256SUMS.tsr",
-        "SHA256SUMS.2.tsr",
-        "checkpoint.tsr",
-        "checkpoint.2.tsr",
-    ] {
+    for name in ["SHA256SUMS.tsr", "SHA256SUMS.2.tsr", "checkpoint.tsr", "checkpoint.2.tsr"] {
         let says = |line: &str| line.starts_with("ok") && line.ends_with(&format!("({name})"));
         assert!(plain.lines().any(says), "{name}: {plain}");
     }
@@ -120,67 +93,32 @@ fn what_tar_takes_out_equals_the_source() {
     lab.enrol("web-03").unwrap();
     lab.start_agent("web-03", &[]).unwrap();
     let fixture = fixture(&lab);
-    let profile = lab
-        .files_profile("fixture", &[&format!("{}/**", fixture.display())])
-        .unwrap();
+    let profile = lab.files_profile("fixture", &[&format!("{}/**", fixture.display())]).unwrap();
     let incident = lab.incident().unwrap();
     let collection = lab
         .collect(&incident, "web-03", &profile)
         .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
     let bundle = lab.export(&incident).unwrap();
-    let container = bundle
-        .join("evidence")
-        .join(text(&collection, "collection").unwrap())
-        .join("container.tar.zst");
+    let container =
+        bundle.join("evidence").join(text(&collection, "collection").unwrap()).join("container.tar.zst");
     let listed = run(Command::new("tar").args(["--zstd", "-tf"]).arg(&container)).unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.trim_end().ends_with("live/outcomes.jsonl"), "{listed}");
-    assert!(
-        !listed.contains("fifo"),
-        "special files are records, never members"
-    );
+    assert!(!listed.contains("fifo"), "special files are records, never members");
     let out = lab.path("out");
     fs_err::create_dir(&out).unwrap();
-    run(Command::new("tar")
-        .args(["--zstd", "-xpf"])
-        .arg(&container)
-        .arg("-C")
-        .arg(&out))
-    .unwrap();
+    run(Command::new("tar").args(["--zstd", "-xpf"]).arg(&container).arg("-C").arg(&out)).unwrap();
     for name in ["small.txt", "big.bin", "sub/empty", "sub/hard.bin"] {
         let source = fixture.join(name);
         let taken = out.join("[root]").join(source.strip_prefix("/").unwrap());
-        assert_eq!(
-            fs_err::read(&taken).unwrap(),
-            fs_err::read(&source).unwrap(),
-            "{name}"
-        );
-        let (one, two) = (
-            fs_err::metadata(&source).unwrap(),
-            fs_err::metadata(&taken).unwrap(),
-        );
-        assert_eq!(
-            (one.mode(), one.uid(), one.gid()),
-            (two.mode(), two.uid(), two.gid()),
-            "{name}"
-        );
-        assert_eq!(
-            (one.mtime(), one.mtime_nsec()),
-            (two.mtime(), two.mtime_nsec()),
-            "{name}"
-        );
+        assert_eq!(fs_err::read(&taken).unwrap(), fs_err::read(&source).unwrap(), "{name}");
+        let (one, two) = (fs_err::metadata(&source).unwrap(), fs_err::metadata(&taken).unwrap());
+        assert_eq!((one.mode(), one.uid(), one.gid()), (two.mode(), two.uid(), two.gid()), "{name}");
+        assert_eq!((one.mtime(), one.mtime_nsec()), (two.mtime(), two.mtime_nsec()), "{name}");
     }
-    let outcomes = run(Command::new("tar")
-        .args(["--zstd", "-xOf"])
-        .arg(&container)
-        .arg("live/outcomes.jsonl"))
-    .unwrap();
-    assert!(
-        String::from_utf8(outcomes.stdout)
-            .unwrap()
-            .contains("skipped_type"),
-        "the FIFO is told"
-    );
+    let outcomes =
+        run(Command::new("tar").args(["--zstd", "-xOf"]).arg(&container).arg("live/outcomes.jsonl")).unwrap();
+    assert!(String::from_utf8(outcomes.stdout).unwrap().contains("skipped_type"), "the FIFO is told");
 }
 
 #[test]

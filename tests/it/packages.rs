@@ -22,10 +22,7 @@ impl Overlay {
         // The upper layer must not lie on an overlay itself: a tmpfs always works.
         let disk = scratch.join("disk");
         fs_err::create_dir(&disk).unwrap();
-        run(Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=2g", "tmpfs"])
-            .arg(&disk))
-        .unwrap();
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=2g", "tmpfs"]).arg(&disk)).unwrap();
         for name in ["upper", "work", "merged"] {
             fs_err::create_dir(disk.join(name)).unwrap();
         }
@@ -35,12 +32,9 @@ impl Overlay {
             disk.join("upper").display(),
             disk.join("work").display()
         );
-        let mounted = attempt(
-            Command::new("mount")
-                .args(["-t", "overlay", "overlay", "-o", &options])
-                .arg(&merged),
-        )
-        .unwrap();
+        let mounted =
+            attempt(Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&merged))
+                .unwrap();
         let overlay = Self { merged };
         mounted.status.success().then_some(overlay)
     }
@@ -48,10 +42,7 @@ impl Overlay {
 
 impl Drop for Overlay {
     fn drop(&mut self) {
-        for path in [Some(self.merged.as_path()), self.merged.parent()]
-            .into_iter()
-            .flatten()
-        {
+        for path in [Some(self.merged.as_path()), self.merged.parent()].into_iter().flatten() {
             // Best effort: the test has its verdict by now.
             drop(attempt(Command::new("umount").arg("--lazy").arg(path)));
         }
@@ -71,12 +62,7 @@ fn packages_install_run_as_services_collect_and_leave() {
     let scratch = tempfile::tempdir().unwrap();
     let debs = scratch.path().join("debs");
     let mut build = Command::new("bash");
-    build
-        .arg(checkout().join("packaging/build-deb.sh"))
-        .arg("--bin")
-        .arg(bin_dir())
-        .arg("--out")
-        .arg(&debs);
+    build.arg(checkout().join("packaging/build-deb.sh")).arg("--bin").arg(bin_dir()).arg("--out").arg(&debs);
     run(&mut build).unwrap();
     let Some(overlay) = Overlay::over_root(scratch.path()) else {
         println!("SKIPPED {name}: this kernel mounts no overlay here");
@@ -89,11 +75,7 @@ fn packages_install_run_as_services_collect_and_leave() {
         fs_err::copy(&path, inside.join(path.file_name().unwrap())).unwrap();
     }
     fs_err::write(inside.join("run.sh"), SCRIPT).unwrap();
-    fs_err::write(
-        overlay.merged.join("etc/systemd/system/exhibit-test.service"),
-        UNIT,
-    )
-    .unwrap();
+    fs_err::write(overlay.merged.join("etc/systemd/system/exhibit-test.service"), UNIT).unwrap();
     let mut boot = Command::new("timeout");
     boot.args([
         "--kill-after=10",
@@ -107,9 +89,7 @@ fn packages_install_run_as_services_collect_and_leave() {
         "--console=pipe",
         "--machine=exhibit-test",
     ]);
-    boot.arg("--directory")
-        .arg(&overlay.merged)
-        .arg("systemd.unit=exhibit-test.service");
+    boot.arg("--directory").arg(&overlay.merged).arg("systemd.unit=exhibit-test.service");
     let booted = attempt(&mut boot).unwrap();
     let out = fs_err::read_to_string(inside.join("out")).unwrap_or_default();
     if out.is_empty() {
@@ -120,8 +100,5 @@ fn packages_install_run_as_services_collect_and_leave() {
         return;
     }
     println!("{out}");
-    assert!(
-        out.trim_end().ends_with("PACKAGES OK"),
-        "the script in the container did not reach its end"
-    );
+    assert!(out.trim_end().ends_with("PACKAGES OK"), "the script in the container did not reach its end");
 }

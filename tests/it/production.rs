@@ -59,18 +59,14 @@ fn chosen_items_leave_with_proof_and_without_their_neighbours() {
     lab.enrol("web-03").unwrap();
     lab.start_agent("web-03", &[]).unwrap();
     let fixture = fixture(&lab);
-    let profile = lab
-        .files_profile("fixture", &[&format!("{}/**", fixture.display())])
-        .unwrap();
+    let profile = lab.files_profile("fixture", &[&format!("{}/**", fixture.display())]).unwrap();
     let incident = lab.incident().unwrap();
     let first = lab
         .collect(&incident, "web-03", &profile)
         .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
     let id = text(&first, "collection").unwrap();
     // A second collection of the same incident, of which nothing is handed over.
-    let other = lab
-        .files_profile("other", &[&format!("{}/sub/**", fixture.display())])
-        .unwrap();
+    let other = lab.files_profile("other", &[&format!("{}/sub/**", fixture.display())]).unwrap();
     lab.collect(&incident, "web-03", &other).unwrap();
 
     // Mistakes are said before anything is written or recorded.
@@ -78,45 +74,22 @@ fn chosen_items_leave_with_proof_and_without_their_neighbours() {
     let short = id.get(..12).unwrap();
     let secret = fixture.join("neighbour-of-small");
     for (args, code, said) in [
-        (
-            vec!["--only".into(), "etc/passwd".into()],
-            64,
-            "COLLECTION:NUMBER",
-        ),
+        (vec!["--only".into(), "etc/passwd".into()], 64, "COLLECTION:NUMBER"),
         (vec!["--only".into(), "/no/such/**".into()], 2, "chooses no item"),
-        (
-            vec!["--only".into(), format!("{short}:100000").into()],
-            2,
-            "chooses no item",
-        ),
-        (
-            vec!["--only".into(), "0123456789ab:1".into()],
-            2,
-            "no such collection",
-        ),
-        (
-            vec!["--from-file".into(), "/nonexistent".into()],
-            2,
-            "one selector a line",
-        ),
+        (vec!["--only".into(), format!("{short}:100000").into()], 2, "chooses no item"),
+        (vec!["--only".into(), "0123456789ab:1".into()], 2, "no such collection"),
+        (vec!["--from-file".into(), "/nonexistent".into()], 2, "one selector a line"),
         (only(&fixture.join("sub/hard.bin")).to_vec(), 2, "is a hard link"),
     ] {
         let output = export(&lab, &incident, &out, &args);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
-        assert!(
-            error.contains(said) && !error.contains("panicked"),
-            "{args:?}: {error}"
-        );
+        assert!(error.contains(said) && !error.contains("panicked"), "{args:?}: {error}");
         assert!(!out.exists());
     }
 
     let list = lab.path("list");
-    let raw = [
-        format!("# two more\n\n{}/caf", fixture.display()).as_bytes(),
-        b"\xe9\n",
-    ]
-    .concat();
+    let raw = [format!("# two more\n\n{}/caf", fixture.display()).as_bytes(), b"\xe9\n"].concat();
     fs_err::write(&list, raw).unwrap();
     let scoped = |name: &str| -> Vec<OsString> {
         let mut text = OsString::from(format!("{short}:"));
@@ -131,34 +104,16 @@ fn chosen_items_leave_with_proof_and_without_their_neighbours() {
     args.extend(["--from-file".into(), list.into_os_string()]);
     let output = export(&lab, &incident, &out, &args);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{said}{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        lab.logs()
-    );
+    assert!(output.status.success(), "{said}{}\n{}", String::from_utf8_lossy(&output.stderr), lab.logs());
     assert!(said.contains("PARTIAL PRODUCTION"), "{said}");
 
     let report = lab.verify(&out).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert!(report.partial);
-    let mut shown: Vec<&str> = report
-        .items
-        .iter()
-        .map(|item| item.shown.rsplit('/').next().unwrap())
-        .collect();
+    let mut shown: Vec<&str> =
+        report.items.iter().map(|item| item.shown.rsplit('/').next().unwrap()).collect();
     shown.sort_unstable();
-    assert_eq!(
-        shown,
-        [
-            "big.bin",
-            "caf\u{fffd}",
-            "fifo",
-            "hard.bin",
-            "holes.img",
-            "small.txt"
-        ]
-    );
+    assert_eq!(shown, ["big.bin", "caf\u{fffd}", "fifo", "hard.bin", "holes.img", "small.txt"]);
     let plain = run(Command::new("sh")
         .arg(lab::checkout().join("packaging/verify.sh"))
         .arg(&out)
@@ -183,17 +138,9 @@ fn chosen_items_leave_with_proof_and_without_their_neighbours() {
     }
     // Nothing of what was not chosen: neither names nor content nor the titles of the incident.
     for (path, bytes) in read_tree(&out) {
-        for needle in [
-            &b"neighbour-of-small"[..],
-            b"sub/empty",
-            b"what nobody else may see",
-        ] {
+        for needle in [&b"neighbour-of-small"[..], b"sub/empty", b"what nobody else may see"] {
             let found = bytes.windows(needle.len()).any(|at| at == needle)
-                || path
-                    .as_os_str()
-                    .as_bytes()
-                    .windows(needle.len())
-                    .any(|at| at == needle);
+                || path.as_os_str().as_bytes().windows(needle.len()).any(|at| at == needle);
             assert!(!found, "{} in {}", needle.escape_ascii(), path.display());
         }
         assert!(!path.ends_with("container.tar.zst") && !path.to_string_lossy().contains("/seals/"));
@@ -205,10 +152,7 @@ fn chosen_items_leave_with_proof_and_without_their_neighbours() {
     let says = |bytes: &[u8]| {
         String::from_utf8_lossy(bytes).contains("[\"items\",\"6\"],[\"partial\",\"yes\"],[\"selection\",")
     };
-    assert!(
-        says(&fs_err::read(out.join("export/entry")).unwrap()),
-        "bundle.exported"
-    );
+    assert!(says(&fs_err::read(out.join("export/entry")).unwrap()), "bundle.exported");
     let custody = read_tree(&out.join("custody"));
     assert!(custody.iter().any(|(_, entry)| says(entry)), "evidence.accessed");
     let bundle = lab.export(&incident).unwrap();

@@ -35,9 +35,5 @@ fn log_key(lab: &Lab) -> String {
 /// Copies a folder whole.
 fn copy(from: &Path, to: &Path) {
     let output = attempt(Command::new("cp").arg("-a").arg(from).arg(to)).unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

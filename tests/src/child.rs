@@ -21,22 +21,14 @@ impl Child {
     /// # Errors
     /// When it cannot be started.
     pub fn start(mut command: Command, log: &Path) -> Result<Self> {
-        let out = fs_err::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)?
-            .into_parts()
-            .0;
+        let out = fs_err::OpenOptions::new().create(true).append(true).open(log)?.into_parts().0;
         let process = command
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()
             .with_context(|| format!("start {command:?}"))?;
-        Ok(Self {
-            process,
-            log: log.to_path_buf(),
-        })
+        Ok(Self { process, log: log.to_path_buf() })
     }
 
     /// Process id.
@@ -46,9 +38,7 @@ impl Child {
 
     /// What it said.
     pub fn log(&self) -> String {
-        fs_err::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        fs_err::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// Its exit status, if it has ended.
@@ -65,9 +55,7 @@ impl Child {
     /// When it does not end in time; it is killed then.
     pub fn terminate(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
-        let ended = wait_for("the process ending after SIGTERM", || {
-            Ok(self.process.try_wait()?)
-        });
+        let ended = wait_for("the process ending after SIGTERM", || Ok(self.process.try_wait()?));
         if ended.is_err() {
             self.kill()?;
         }
@@ -89,10 +77,7 @@ impl Child {
     /// # Errors
     /// When the process is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.process.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("process id")?;
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).context("process id")?;
         kill_process(pid, signal).context("signal")?;
         Ok(())
     }

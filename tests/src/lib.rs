@@ -57,8 +57,7 @@ pub fn bin_dir() -> PathBuf {
 /// The checkout.
 pub fn checkout() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent()
-        .map_or_else(|| here.to_path_buf(), Path::to_path_buf)
+    here.parent().map_or_else(|| here.to_path_buf(), Path::to_path_buf)
 }
 
 /// A loopback address that was free a moment ago.
@@ -66,9 +65,7 @@ pub fn checkout() -> PathBuf {
 /// # Errors
 /// When none can be bound.
 pub fn free_address() -> Result<String> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .to_string())
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// Waits until `done` says so; fails with `what` after [`PATIENCE`]. Level-triggered: the condition is asked, not an event awaited.
@@ -114,22 +111,13 @@ impl Lab {
         };
         let admin = lab.path("admin");
         let mut init = lab.tool("exhibit");
-        init.args(["authority", "init"])
-            .arg(&admin)
-            .args(["--deployment", "lab"]);
-        init.args([
-            "--person",
-            "alice=responder,endpoint-admin,auditor",
-            "--person",
-            "bob=approver,analyst",
-        ])
-        .args(&options.authority);
+        init.args(["authority", "init"]).arg(&admin).args(["--deployment", "lab"]);
+        init.args(["--person", "alice=responder,endpoint-admin,auditor", "--person", "bob=approver,analyst"])
+            .args(&options.authority);
         run(&mut init)?;
         let mut init = lab.tool("exhibit-server");
-        let (store_a, store_b) = options
-            .stores
-            .clone()
-            .unwrap_or_else(|| (lab.path("store-a"), lab.path("store-b")));
+        let (store_a, store_b) =
+            options.stores.clone().unwrap_or_else(|| (lab.path("store-a"), lab.path("store-b")));
         init.arg("init")
             .arg(lab.path("server"))
             .arg("--authority")
@@ -139,14 +127,7 @@ impl Lab {
         init.arg("--store").arg(store_a).arg("--store").arg(store_b);
         // Fixed ports: endpoints keep the addresses over a restart of the collector.
         let (main, enrol) = (free_address()?, free_address()?);
-        init.args([
-            "--listen",
-            &main,
-            "--enrol-listen",
-            &enrol,
-            "--metrics-listen",
-            "127.0.0.1:0",
-        ]);
+        init.args(["--listen", &main, "--enrol-listen", &enrol, "--metrics-listen", "127.0.0.1:0"]);
         if options.tsa {
             for tsa in TSAS {
                 lab.start_tsa(tsa)?;
@@ -163,10 +144,7 @@ impl Lab {
             .arg(lab.path("server/deployment.json"))
             .arg("--authority")
             .arg(admin.join("authority"));
-        setup
-            .args(["--person", "alice"])
-            .arg("--key")
-            .arg(admin.join("keys/alice"));
+        setup.args(["--person", "alice"]).arg("--key").arg(admin.join("keys/alice"));
         if options.tsa {
             let mut pinned = Vec::new();
             for tsa in TSAS {
@@ -216,10 +194,7 @@ impl Lab {
             .arg(self.path("server/deployment.json"))
             .arg("--authority")
             .arg(self.path("admin/authority"));
-        run(setup
-            .args(["--person", person])
-            .arg("--key")
-            .arg(self.path(format!("admin/keys/{person}"))))?;
+        run(setup.args(["--person", person]).arg("--key").arg(self.path(format!("admin/keys/{person}"))))?;
         run(self.exhibit_as(person).arg("login"))?;
         Ok(())
     }
@@ -231,10 +206,7 @@ impl Lab {
     pub fn json(&self, args: &[&str]) -> Result<Value> {
         let output = run(self.exhibit().arg("--json").args(args))?;
         serde_json::from_slice(&output.stdout).with_context(|| {
-            format!(
-                "exhibit {args:?} printed {:?}",
-                String::from_utf8_lossy(&output.stdout)
-            )
+            format!("exhibit {args:?} printed {:?}", String::from_utf8_lossy(&output.stdout))
         })
     }
 
@@ -248,10 +220,10 @@ impl Lab {
             fs_err::remove_file(&addresses)?;
         }
         let mut command = self.tool("exhibit-server");
-        command.arg("run").arg(self.path("server")).env(
-            "RUST_LOG",
-            std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()),
-        );
+        command
+            .arg("run")
+            .arg(self.path("server"))
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()));
         let mut child = Child::start(command, &self.path("server.log"))?;
         wait_for("the collector listening", || {
             if let Some(status) = child.ended()? {
@@ -293,16 +265,11 @@ impl Lab {
     /// Starts a real time-stamping authority on loopback, in a folder of that name.
     fn start_tsa(&mut self, name: &str) -> Result<()> {
         let mut command = Command::new("python3");
-        command
-            .arg(checkout().join("packaging/test-tsa/tsa.py"))
-            .arg(self.path(name));
-        self.tsas
-            .push(Child::start(command, &self.path(format!("{name}.log")))?);
+        command.arg(checkout().join("packaging/test-tsa/tsa.py")).arg(self.path(name));
+        self.tsas.push(Child::start(command, &self.path(format!("{name}.log")))?);
         let address = self.path(name).join("address");
         wait_for("the time-stamping authority", || {
-            Ok(fs_err::metadata(&address)
-                .is_ok_and(|meta| meta.len() > 0)
-                .then_some(()))
+            Ok(fs_err::metadata(&address).is_ok_and(|meta| meta.len() > 0).then_some(()))
         })
     }
 
@@ -311,10 +278,7 @@ impl Lab {
     /// # Errors
     /// When the command fails.
     pub fn token(&self, endpoint: &str, more: &[&str]) -> Result<String> {
-        let output = run(self
-            .exhibit()
-            .args(["endpoint", "token", endpoint, "--quiet"])
-            .args(more))?;
+        let output = run(self.exhibit().args(["endpoint", "token", endpoint, "--quiet"]).args(more))?;
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
@@ -342,19 +306,10 @@ impl Lab {
     /// When it does not connect.
     pub fn start_agent(&mut self, endpoint: &str, more: &[&str]) -> Result<()> {
         let mut command = self.tool("exhibit-agent");
-        command
-            .arg("run")
-            .arg("--state")
-            .arg(self.state(endpoint))
-            .args(more);
-        command.env(
-            "RUST_LOG",
-            std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()),
-        );
+        command.arg("run").arg("--state").arg(self.state(endpoint)).args(more);
+        command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()));
         // Reconnects at once: tests cut the line often.
-        command
-            .env("EXHIBIT_RECONNECT_MIN_MS", "50")
-            .env("EXHIBIT_RECONNECT_MAX_MS", "500");
+        command.env("EXHIBIT_RECONNECT_MIN_MS", "50").env("EXHIBIT_RECONNECT_MAX_MS", "500");
         let child = Child::start(command, &self.path(format!("agent-{endpoint}.log")))?;
         self.agents.push((endpoint.to_owned(), child));
         self.wait_connected(endpoint)
@@ -377,10 +332,7 @@ impl Lab {
 
     /// The agent of an endpoint, when it runs.
     pub fn agent(&mut self, endpoint: &str) -> Option<&mut Child> {
-        self.agents
-            .iter_mut()
-            .find(|(name, _)| name == endpoint)
-            .map(|(_, child)| child)
+        self.agents.iter_mut().find(|(name, _)| name == endpoint).map(|(_, child)| child)
     }
 
     /// Ends an agent by SIGTERM.
@@ -459,10 +411,7 @@ impl Lab {
     /// When there is none.
     pub fn last_collection(&self, incident: &str) -> Result<Value> {
         let list = self.json(&["collection", "list", "--incident", incident])?;
-        rows(&list)
-            .last()
-            .cloned()
-            .context("the incident has no collection")
+        rows(&list).last().cloned().context("the incident has no collection")
     }
 
     /// Exports an incident and returns the bundle's folder.
@@ -471,10 +420,7 @@ impl Lab {
     /// When the command fails.
     pub fn export(&self, incident: &str) -> Result<PathBuf> {
         let out = self.path(format!("{incident}.bundle"));
-        run(self
-            .exhibit()
-            .args(["bundle", "export", incident, "--purpose", "test", "--out"])
-            .arg(&out))?;
+        run(self.exhibit().args(["bundle", "export", incident, "--purpose", "test", "--out"]).arg(&out))?;
         Ok(out)
     }
 
@@ -535,21 +481,14 @@ pub fn run(command: &mut Command) -> Result<Output> {
 /// # Errors
 /// When it cannot be started.
 pub fn attempt(command: &mut Command) -> Result<Output> {
-    command
-        .stdin(std::process::Stdio::null())
-        .output()
-        .with_context(|| format!("start {command:?}"))
+    command.stdin(std::process::Stdio::null()).output().with_context(|| format!("start {command:?}"))
 }
 
 /// The rows of an answer: a list, or an object with one list in it.
 pub fn rows(value: &Value) -> Vec<Value> {
     match value {
         Value::Array(rows) => rows.clone(),
-        Value::Object(fields) => fields
-            .values()
-            .find_map(Value::as_array)
-            .cloned()
-            .unwrap_or_default(),
+        Value::Object(fields) => fields.values().find_map(Value::as_array).cloned().unwrap_or_default(),
         _ => Vec::new(),
     }
 }
@@ -571,10 +510,7 @@ pub fn text(value: &Value, field: &str) -> Result<String> {
 /// # Errors
 /// When it is missing.
 pub fn number(value: &Value, field: &str) -> Result<u64> {
-    value
-        .get(field)
-        .and_then(Value::as_u64)
-        .with_context(|| format!("no {field} in {value}"))
+    value.get(field).and_then(Value::as_u64).with_context(|| format!("no {field} in {value}"))
 }
 
 /// True as root; otherwise prints that the test is skipped, by name.

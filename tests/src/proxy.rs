@@ -112,28 +112,17 @@ impl Proxy {
         });
         let (sender, receiver) = watch::channel(config);
         let _inside = runtime.enter();
-        let listener = Listener::bind(
-            SocketAddr::from(([127, 0, 0, 1], 0)),
-            receiver,
-            Settings::main(),
-            registry,
-        )?;
+        let listener =
+            Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), receiver, Settings::main(), registry)?;
         let address = listener.local_addr();
         let service = proto::service::agent_server(forward::Forward(Arc::clone(&shared)));
         drop(runtime.spawn(async move {
             // Held for as long as the listener: it asks for the configuration at each handshake.
             let _sender = sender;
-            proto::limits::server()
-                .add_service(service)
-                .serve_with_incoming(listener)
-                .await
+            proto::limits::server().add_service(service).serve_with_incoming(listener).await
         }));
         drop(_inside);
-        Ok(Self {
-            address,
-            shared,
-            runtime: Some(runtime),
-        })
+        Ok(Self { address, shared, runtime: Some(runtime) })
     }
 
     /// `host:port` for the endpoint's token.
@@ -143,20 +132,12 @@ impl Proxy {
 
     /// Everything seen so far.
     pub fn seen(&self) -> Vec<Timed> {
-        self.shared
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How much was seen so far: a place to look from later.
     pub fn mark(&self) -> usize {
-        self.shared
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// What was seen since a mark.
@@ -207,12 +188,8 @@ impl Proxy {
     pub fn say(&self, message: attend_response::Message) -> Result<()> {
         let attend = self.shared.control().attend.clone();
         let attend = attend.context("the agent is not connected to the proxy")?;
-        let message = AttendResponse {
-            message: Some(message),
-        };
-        attend
-            .blocking_send(Ok(message))
-            .context("the agent's standing call has ended")
+        let message = AttendResponse { message: Some(message) };
+        attend.blocking_send(Ok(message)).context("the agent's standing call has ended")
     }
 }
 
@@ -246,10 +223,7 @@ pub fn issue(authority: &Authority, name: &Name) -> Result<Credentials> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let now = Time::EPOCH.checked_add(now).context("the clock")?;
     let issued = authority.issue(&key.public(), name, Duration::from_secs(86_400), now)?;
-    Ok(Credentials {
-        key,
-        chain: authority.chain(&issued),
-    })
+    Ok(Credentials { key, chain: authority.chain(&issued) })
 }
 
 /// The address a collector listens on now: its main listener.
@@ -269,10 +243,7 @@ pub fn main_address(server: &Path) -> Result<String> {
 pub async fn channel(server: &Path, credentials: &Path) -> Result<tonic::transport::Channel> {
     let (authority, name) = identity(server)?;
     let credentials = Credentials::load(credentials)?;
-    let config = tls::client(
-        authority.certificate(),
-        Some(&credentials),
-        Expected::deployment(name.deployment),
-    )?;
+    let config =
+        tls::client(authority.certificate(), Some(&credentials), Expected::deployment(name.deployment))?;
     Ok(certs::connect::connect(&main_address(server)?, config).await?)
 }

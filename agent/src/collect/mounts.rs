@@ -7,12 +7,7 @@ use crate::platform::{self, CrossDevice, Directory};
 use crate::reader::{Absent, Flow, Reader};
 use evidence::item::{AtimeMethod, Kind};
 
-const FILES: &[&str] = &[
-    "/etc/fstab",
-    "/etc/crypttab",
-    "/etc/mdadm/mdadm.conf",
-    "/etc/exports",
-];
+const FILES: &[&str] = &["/etc/fstab", "/etc/crypttab", "/etc/mdadm/mdadm.conf", "/etc/exports"];
 
 const PROC: &[&str] = &["swaps", "partitions", "filesystems", "mdstat"];
 
@@ -34,11 +29,9 @@ pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
 /// targets are then read by their own path.
 fn block_devices(reader: &mut Reader<'_>) -> Flow {
     let found =
-        [&b"sys"[..], b"block"]
-            .iter()
-            .try_fold(std::sync::Arc::clone(&reader.root), |directory, name| {
-                platform::open_beneath(directory.as_fd(), name, CrossDevice::Allowed).map(std::sync::Arc::new)
-            });
+        [&b"sys"[..], b"block"].iter().try_fold(std::sync::Arc::clone(&reader.root), |directory, name| {
+            platform::open_beneath(directory.as_fd(), name, CrossDevice::Allowed).map(std::sync::Arc::new)
+        });
     let listed = found.and_then(|directory| {
         let mut names = Vec::new();
         let mut listing = Directory::open(&reader.fds, directory.as_fd(), AtimeMethod::RoView)?;
@@ -64,9 +57,8 @@ fn block_devices(reader: &mut Reader<'_>) -> Flow {
         let Ok(target) = String::from_utf8(target) else {
             continue;
         };
-        let is_plain = target
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || "/._:!-".contains(letter));
+        let is_plain =
+            target.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._:!-".contains(letter));
         if let (Some(below), true) = (target.strip_prefix("../devices/"), is_plain) {
             globs.push(format!("/sys/devices/{below}/{{size,ro,removable}}"));
         }

@@ -18,11 +18,7 @@ pub(super) fn process_ids(reader: &Reader<'_>) -> Result<Vec<i32>, CallError> {
         if batch.is_empty() {
             break;
         }
-        ids.extend(
-            batch
-                .iter()
-                .filter_map(|entry| str::from_utf8(&entry.name).ok()?.parse::<i32>().ok()),
-        );
+        ids.extend(batch.iter().filter_map(|entry| str::from_utf8(&entry.name).ok()?.parse::<i32>().ok()));
     }
     ids.sort_unstable();
     ids.dedup();

@@ -20,17 +20,8 @@ const LINKS: &[&str] = &["exe", "cwd", "root"];
 const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
 
 /// `stat` last: with it the row of a process is complete.
-const FILES: &[&str] = &[
-    "status",
-    "cmdline",
-    "cgroup",
-    "limits",
-    "io",
-    "loginuid",
-    "sessionid",
-    "oom_score_adj",
-    "stat",
-];
+const FILES: &[&str] =
+    &["status", "cmdline", "cgroup", "limits", "io", "loginuid", "sessionid", "oom_score_adj", "stat"];
 
 /// Most descriptors listed of one process: 65,536.
 const DESCRIPTORS_MAX: usize = 1 << 16;
@@ -71,10 +62,7 @@ fn process(reader: &mut Reader<'_>, step: ProcessesStep, pid: i32) -> Flow {
         seen.before = Some(look.stat);
         reader.record(seen)?;
     }
-    let process = Process {
-        pid,
-        directory: Arc::new(directory),
-    };
+    let process = Process { pid, directory: Arc::new(directory) };
     for name in LINKS {
         process.link(reader, process.directory.as_fd(), name, name)?;
     }
@@ -116,12 +104,7 @@ impl Process {
 
     fn file(&self, reader: &mut Reader<'_>, name: &str) -> Flow {
         if self.is_given(reader, name, Kind::File)? {
-            reader.pseudo(
-                self.directory.as_fd(),
-                name.as_bytes(),
-                &self.path(name),
-                Absent::Ignored,
-            )?;
+            reader.pseudo(self.directory.as_fd(), name.as_bytes(), &self.path(name), Absent::Ignored)?;
         }
         Ok(())
     }
@@ -139,9 +122,7 @@ impl Process {
         match platform::read_link_at(directory, name.as_bytes()) {
             // Kernel threads have no program, zombies nothing any more, old kernels fewer namespaces.
             Err(error) if error.is_absent() => Ok(()),
-            _ => reader
-                .link(directory, name.as_bytes(), &self.path(shown))
-                .map(drop),
+            _ => reader.link(directory, name.as_bytes(), &self.path(shown)).map(drop),
         }
     }
 
@@ -159,11 +140,7 @@ impl Process {
                     if batch.is_empty() || names.len() >= DESCRIPTORS_MAX {
                         return Ok((directory, names));
                     }
-                    names.extend(
-                        batch
-                            .into_iter()
-                            .filter_map(|entry| String::from_utf8(entry.name).ok()),
-                    );
+                    names.extend(batch.into_iter().filter_map(|entry| String::from_utf8(entry.name).ok()));
                 }
             },
         );
@@ -204,10 +181,7 @@ impl Process {
         } else if fs != FsKind::Local {
             Some("not on a local file system".to_owned())
         } else if look.stat.size > reader.limits.item_bytes {
-            Some(format!(
-                "item_bytes: larger than {} bytes",
-                reader.limits.item_bytes
-            ))
+            Some(format!("item_bytes: larger than {} bytes", reader.limits.item_bytes))
         } else {
             None
         };
@@ -237,10 +211,7 @@ impl Process {
     fn judge_program(&self, reader: &mut Reader<'_>, look: &platform::Look) -> Option<Denial> {
         let link = platform::read_link_at(self.directory.as_fd(), b"exe").unwrap_or_default();
         // The kernel adds this to the path of a file without a name; a file may also really be called so.
-        let bare = link
-            .strip_suffix(b" (deleted)")
-            .filter(|_| look.stat.nlink == 0)
-            .unwrap_or(&link);
+        let bare = link.strip_suffix(b" (deleted)").filter(|_| look.stat.nlink == 0).unwrap_or(&link);
         [bare, &link, &self.path("exe")]
             .into_iter()
             .find_map(|path| reader.matcher.judge(&reader.fds, path, look, &[]))

@@ -28,11 +28,7 @@ pub(crate) const NEIGHBOURS: &str = "live/routes.neighbours.bin";
 pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
     match platform::neighbours() {
         Ok((dump, is_cut)) => {
-            let outcome = if is_cut {
-                Outcome::SkippedLimit
-            } else {
-                Outcome::Ok
-            };
+            let outcome = if is_cut { Outcome::SkippedLimit } else { Outcome::Ok };
             let note = is_cut.then(|| "neighbour table cut at 4 MiB".to_owned());
             reader.stream(NEIGHBOURS, &dump, outcome, note)?;
         }

@@ -25,9 +25,7 @@ pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<
         Err(error) => return Ok(reader.failed(format!("list processes: {error}"))),
     };
     if refused > 0 {
-        reader.limitation(format!(
-            "network namespaces of {refused} processes could not be told: permission"
-        ));
+        reader.limitation(format!("network namespaces of {refused} processes could not be told: permission"));
     }
     if found.is_empty() {
         // Our own is the least that can be shown.
@@ -61,12 +59,7 @@ pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<
         };
         for table in tables {
             let path = format!("/proc/{pid}/net/{table}");
-            reader.pseudo(
-                directory.as_fd(),
-                table.as_bytes(),
-                path.as_bytes(),
-                Absent::Ignored,
-            )?;
+            reader.pseudo(directory.as_fd(), table.as_bytes(), path.as_bytes(), Absent::Ignored)?;
         }
     }
     Ok(StepEnd::Done)

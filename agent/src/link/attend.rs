@@ -73,11 +73,7 @@ impl Attend {
                 Ok(()) => Cut::Closed,
             };
             // A new greeting needs no new connection, and an upload under way keeps the one it has.
-            kept = if matches!(cut, Cut::Asked) {
-                self.channel.borrow().clone()
-            } else {
-                None
-            };
+            kept = if matches!(cut, Cut::Asked) { self.channel.borrow().clone() } else { None };
             if kept.is_none() {
                 self.channel.send_replace(None);
             }
@@ -88,11 +84,7 @@ impl Attend {
             let stood = since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
             let random = getrandom::u32().unwrap_or(u32::MAX / 2);
             // A greeting the warden wants anew comes at once; that it happens rarely is the warden's duty.
-            let wait = if matches!(cut, Cut::Asked) {
-                Duration::ZERO
-            } else {
-                backoff.next(stood, random)
-            };
+            let wait = if matches!(cut, Cut::Asked) { Duration::ZERO } else { backoff.next(stood, random) };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 changed = self.reconnects.changed() => if changed.is_err() { return },
@@ -108,35 +100,24 @@ impl Attend {
             Some(channel) => channel,
             None => self.connector.main(&identity).await?,
         };
-        let hello = self
-            .hellos
-            .wait_for(Option::is_some)
-            .await
-            .or(Err(Cut::Ending))?
-            .clone();
+        let hello = self.hellos.wait_for(Option::is_some).await.or(Err(Cut::Ending))?.clone();
         let mut hello = hello.unwrap_or_default();
         hello.wall = wall().to_string();
         let (up, requests) = mpsc::channel(4);
         let mut client = proto::service::agent_client(channel.clone());
-        let first = AttendRequest {
-            message: Some(attend_request::Message::Hello(hello)),
-        };
+        let first = AttendRequest { message: Some(attend_request::Message::Hello(hello)) };
         up.try_send(first).or(Err(Cut::Ending))?;
         let mut down = tokio::time::timeout(WELCOME, client.attend(ReceiverStream::new(requests)))
             .await
             .or(Err(Cut::NoWelcome))??
             .into_inner();
-        let answer = tokio::time::timeout(WELCOME, down.message())
-            .await
-            .or(Err(Cut::NoWelcome))??;
+        let answer = tokio::time::timeout(WELCOME, down.message()).await.or(Err(Cut::NoWelcome))??;
         let Some(attend_response::Message::Welcome(welcome)) = answer.and_then(|answer| answer.message)
         else {
             return Err(Cut::NoWelcome);
         };
         *since = Some(Instant::now());
-        let every = welcome
-            .heartbeat_s
-            .clamp(*HEARTBEAT_S.start(), *HEARTBEAT_S.end());
+        let every = welcome.heartbeat_s.clamp(*HEARTBEAT_S.start(), *HEARTBEAT_S.end());
         let mut heartbeat = tokio::time::interval(Duration::from_secs(u64::from(every)));
         tracing::info!(collector = %welcome.collector, "Connected");
         self.channel.send_replace(Some(channel));

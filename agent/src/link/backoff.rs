@@ -27,11 +27,7 @@ impl Backoff {
     #[must_use]
     pub fn new(min: Duration, max: Duration) -> Self {
         let min = min.max(Duration::from_millis(1));
-        Self {
-            min,
-            max: max.max(min),
-            failures: 0,
-        }
+        Self { min, max: max.max(min), failures: 0 }
     }
 
     /// As the warden set it.
@@ -48,9 +44,7 @@ impl Backoff {
         if stood >= LASTED {
             self.failures = 0;
         }
-        let doubled = self
-            .min
-            .saturating_mul(1_u32.checked_shl(self.failures.min(20)).unwrap_or(u32::MAX));
+        let doubled = self.min.saturating_mul(1_u32.checked_shl(self.failures.min(20)).unwrap_or(u32::MAX));
         self.failures = self.failures.saturating_add(1);
         let cap = doubled.min(self.max);
         self.min + (cap - self.min).mul_f64(f64::from(random) / f64::from(u32::MAX))
@@ -64,15 +58,9 @@ mod tests {
     #[test]
     fn waits_double_up_to_five_minutes_and_start_over_after_a_good_connection() {
         let mut backoff = Backoff::new(MIN, MAX);
-        let caps: Vec<u64> = (0..12)
-            .map(|_| backoff.next(Duration::ZERO, u32::MAX).as_secs())
-            .collect();
+        let caps: Vec<u64> = (0..12).map(|_| backoff.next(Duration::ZERO, u32::MAX).as_secs()).collect();
         assert_eq!(caps, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-        assert_eq!(
-            backoff.next(Duration::ZERO, 0),
-            MIN,
-            "jitter reaches down to the lower bound"
-        );
+        assert_eq!(backoff.next(Duration::ZERO, 0), MIN, "jitter reaches down to the lower bound");
         assert_eq!(backoff.next(Duration::from_secs(31), u32::MAX).as_secs(), 1);
         for _ in 0..100 {
             assert!(backoff.next(Duration::ZERO, u32::MAX) <= MAX);

@@ -48,27 +48,16 @@ impl Connector {
 
     /// The identity in force, waiting for the first one.
     pub async fn identity(&mut self) -> Option<Arc<Identity>> {
-        self.identities
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|identity| identity.clone())
+        self.identities.wait_for(Option::is_some).await.ok().and_then(|identity| identity.clone())
     }
 
     /// Connects to the main listener.
     pub async fn main(&mut self, identity: &Identity) -> Result<Channel, ConnectionError> {
-        let mut seed: [u8; 32] = identity
-            .tls_key
-            .as_slice()
-            .try_into()
-            .or(Err(ConnectionError::KeyLength))?;
+        let mut seed: [u8; 32] =
+            identity.tls_key.as_slice().try_into().or(Err(ConnectionError::KeyLength))?;
         let key = TlsKey::from_seed(&seed);
         zeroize::Zeroize::zeroize(&mut seed);
-        let chain = identity
-            .certificates
-            .iter()
-            .map(|der| CertificateDer::from(der.clone()))
-            .collect();
+        let chain = identity.certificates.iter().map(|der| CertificateDer::from(der.clone())).collect();
         let credentials = Credentials { key, chain };
         let config = tls::client(&authority(identity), Some(&credentials), expected(identity)?)?;
         Ok(connect::connect(&identity.collector, config).await?)
@@ -86,10 +75,7 @@ fn authority(identity: &Identity) -> CertificateDer<'_> {
 }
 
 fn expected(identity: &Identity) -> Result<Expected, IdError> {
-    Ok(Expected::collector(
-        identity.deployment.parse()?,
-        identity.collector_id.parse()?,
-    ))
+    Ok(Expected::collector(identity.deployment.parse()?, identity.collector_id.parse()?))
 }
 
 /// An error with its causes, for people.

@@ -26,10 +26,7 @@ pub fn enter() -> Result<(), SandboxError> {
     set_no_new_privs(true).map_err(CallError::of("prctl"))?;
     // The TLS key must be in no core file, and other processes of this user must not read it out of memory.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(CallError::of("prctl"))?;
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, none).map_err(CallError::of("prlimit64"))?;
     // No RLIMIT_FSIZE: standard error may be a file, and a log line must not kill the link (SIGXFSZ).
     let program = filter().map_err(|error| SandboxError::Filter(error.into()))?;
@@ -151,11 +148,7 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let not_own = condition(0, SeccompCmpOp::Ne, own)?;
     rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![not_own])?]);
-    let arch = if cfg!(target_arch = "aarch64") {
-        TargetArch::aarch64
-    } else {
-        TargetArch::x86_64
-    };
+    let arch = if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let mut program = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?.try_into()?;
     // The x32 calls are x86_64 to the kernel, and every number above has a second spelling there. Elsewhere there are none.
@@ -183,12 +176,7 @@ fn condition(
     operator: SeccompCmpOp,
     value: libc::c_int,
 ) -> Result<SeccompCondition, seccompiler::BackendError> {
-    SeccompCondition::new(
-        argument,
-        SeccompCmpArgLen::Dword,
-        operator,
-        u64::from(value.unsigned_abs()),
-    )
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, u64::from(value.unsigned_abs()))
 }
 
 #[cfg(test)]

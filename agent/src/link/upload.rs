@@ -48,12 +48,7 @@ impl Uploads {
         connector: Connector,
         post: mpsc::Sender<FromLink>,
     ) -> Self {
-        Self {
-            channels,
-            connector,
-            post,
-            open: None,
-        }
+        Self { channels, connector, post, open: None }
     }
 
     /// Opens one, closing any other.
@@ -79,10 +74,7 @@ impl Uploads {
     /// Hands a segment over.
     pub fn segment(&self, segment: Segment, mut descriptors: Vec<OwnedFd>) {
         if let (Some(stored), Some(seal)) = (descriptors.pop(), descriptors.pop()) {
-            self.command(
-                &segment.collection.clone(),
-                Command::Segment(segment, seal, stored),
-            );
+            self.command(&segment.collection.clone(), Command::Segment(segment, seal, stored));
         }
     }
 
@@ -139,11 +131,7 @@ impl Upload {
                 End::Cut(detail) => {
                     tracing::info!(collection = %self.collection, cause = %detail, "Upload cut");
                     let collection = self.collection.clone();
-                    super::say(
-                        &self.post,
-                        from_link::Say::UploadCut(Close { collection, detail }),
-                    )
-                    .await;
+                    super::say(&self.post, from_link::Say::UploadCut(Close { collection, detail })).await;
                 }
             }
             tokio::time::sleep(backoff.next(begun.elapsed(), getrandom::u32().unwrap_or(u32::MAX / 2))).await;
@@ -151,21 +139,14 @@ impl Upload {
     }
 
     async fn call(&mut self) -> End {
-        let Ok(channel) = self
-            .channels
-            .wait_for(Option::is_some)
-            .await
-            .map(|channel| channel.clone())
-        else {
+        let Ok(channel) = self.channels.wait_for(Option::is_some).await.map(|channel| channel.clone()) else {
             return End::Ending;
         };
         let Some(channel) = channel else {
             return End::Ending;
         };
         let (up, requests) = mpsc::channel(2);
-        let begin = v1::UploadBegin {
-            delegation: self.delegation.clone(),
-        };
+        let begin = v1::UploadBegin { delegation: self.delegation.clone() };
         // The queue is new and has room for two.
         drop(up.try_send(request(upload_request::Message::Begin(begin))));
         let mut client = proto::service::agent_client(channel);
@@ -237,10 +218,7 @@ impl Upload {
                     None => return End::Ending,
                 },
             }
-            if let Some(manifest) = self
-                .manifest
-                .as_ref()
-                .filter(|manifest| next == Some(manifest.segments))
+            if let Some(manifest) = self.manifest.as_ref().filter(|manifest| next == Some(manifest.segments))
                 && !manifest_sent
             {
                 manifest_sent = true;
@@ -270,9 +248,7 @@ impl Upload {
 }
 
 fn request(message: upload_request::Message) -> UploadRequest {
-    UploadRequest {
-        message: Some(message),
-    }
+    UploadRequest { message: Some(message) }
 }
 
 async fn send(mut queue: mpsc::Receiver<Command>, up: mpsc::Sender<UploadRequest>) {
@@ -280,12 +256,8 @@ async fn send(mut queue: mpsc::Receiver<Command>, up: mpsc::Sender<UploadRequest
         let sent = match command {
             Command::Segment(segment, seal, stored) => send_segment(&segment, &seal, &stored, &up).await,
             Command::Manifest(manifest) => {
-                let manifest = v1::UploadManifest {
-                    manifest: manifest.manifest,
-                };
-                up.send(request(upload_request::Message::Manifest(manifest)))
-                    .await
-                    .is_ok()
+                let manifest = v1::UploadManifest { manifest: manifest.manifest };
+                up.send(request(upload_request::Message::Manifest(manifest))).await.is_ok()
             }
         };
         if !sent {
@@ -302,10 +274,7 @@ async fn send_segment(
     up: &mpsc::Sender<UploadRequest>,
 ) -> bool {
     use std::os::fd::AsFd as _;
-    let lens = (
-        channel::sealed_len(seal.as_fd()),
-        channel::sealed_len(stored.as_fd()),
-    );
+    let lens = (channel::sealed_len(seal.as_fd()), channel::sealed_len(stored.as_fd()));
     let (Ok(seal_len), Ok(stored_len)) = lens else {
         return false;
     };
@@ -313,11 +282,7 @@ async fn send_segment(
         return false;
     }
     let begin = SegmentBegin { seal_len, stored_len };
-    if up
-        .send(request(upload_request::Message::Segment(begin)))
-        .await
-        .is_err()
-    {
+    if up.send(request(upload_request::Message::Segment(begin))).await.is_err() {
         return false;
     }
     send_file(seal, seal_len, upload_request::Message::SealData, up).await
@@ -332,9 +297,7 @@ async fn send_file(
 ) -> bool {
     let mut at = 0;
     while at < len {
-        let size = usize::try_from(len - at)
-            .unwrap_or(usize::MAX)
-            .min(DATA_BYTES_MAX);
+        let size = usize::try_from(len - at).unwrap_or(usize::MAX).min(DATA_BYTES_MAX);
         let mut piece = vec![0; size];
         // The file is memory: this does not wait for a disk.
         match rustix::io::pread(file, &mut piece, at) {

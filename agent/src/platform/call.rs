@@ -23,10 +23,7 @@ impl CallError {
     /// As the item record's `error`.
     #[must_use]
     pub fn item_error(self) -> ItemError {
-        ItemError {
-            op: self.op.to_owned(),
-            errno: self.errno.raw_os_error().unsigned_abs(),
-        }
+        ItemError { op: self.op.to_owned(), errno: self.errno.raw_os_error().unsigned_abs() }
     }
 
     /// The outcome of an object that could not be opened or looked at, once it had been listed.

@@ -40,12 +40,7 @@ impl Directory {
     /// What `openat` answered.
     pub fn open(fds: &SelfFds, object: BorrowedFd<'_>, view: AtimeMethod) -> Result<Self, CallError> {
         let (fd, method) = reopen(fds, object, view, true)?;
-        Ok(Self {
-            fd,
-            method,
-            position: 0,
-            is_at_end: false,
-        })
+        Ok(Self { fd, method, position: 0, is_at_end: false })
     }
 
     /// How listing protects the directory's access time.
@@ -76,10 +71,7 @@ impl Directory {
             let name = entry.file_name().to_bytes();
             if !matches!(name, b"" | b"." | b"..") && !name.contains(&b'/') {
                 let leading = [FileType::Directory, FileType::Symlink, FileType::Unknown];
-                names.push(Entry {
-                    name: name.to_vec(),
-                    may_lead_on: leading.contains(&entry.file_type()),
-                });
+                names.push(Entry { name: name.to_vec(), may_lead_on: leading.contains(&entry.file_type()) });
             }
             if names.len() >= BATCH_NAMES_MAX {
                 break;

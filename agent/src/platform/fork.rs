@@ -73,14 +73,8 @@ pub fn fork(kept: OwnedFd, body: impl FnOnce(BorrowedFd<'_>)) -> Result<Child, C
         unsafe { libc::_exit(0) };
     }
     match Pid::from_raw(pid) {
-        Some(pid) => Ok(Child {
-            pid,
-            is_reaped: false,
-        }),
-        None => Err(CallError {
-            op: "fork",
-            errno: rustix::io::Errno::CHILD,
-        }),
+        Some(pid) => Ok(Child { pid, is_reaped: false }),
+        None => Err(CallError { op: "fork", errno: rustix::io::Errno::CHILD }),
     }
 }
 

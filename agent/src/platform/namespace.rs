@@ -27,12 +27,8 @@ pub fn neighbours() -> Result<(Vec<u8>, bool), CallError> {
     let kind = SocketType::RAW;
     let socket = socket_with(AddressFamily::NETLINK, kind, SocketFlags::CLOEXEC, None)
         .map_err(CallError::of("socket"))?;
-    sockopt::set_socket_timeout(
-        socket.as_fd(),
-        sockopt::Timeout::Recv,
-        Some(Duration::from_secs(5)),
-    )
-    .map_err(CallError::of("setsockopt"))?;
+    sockopt::set_socket_timeout(socket.as_fd(), sockopt::Timeout::Recv, Some(Duration::from_secs(5)))
+        .map_err(CallError::of("setsockopt"))?;
     // struct nlmsghdr (16 bytes), struct ndmsg (12 bytes, all zero: every family, every interface).
     let mut request = Vec::with_capacity(28);
     request.extend_from_slice(&28_u32.to_ne_bytes());

@@ -30,11 +30,7 @@ pub struct Identity {
 
 impl From<&Stat> for Identity {
     fn from(stat: &Stat) -> Self {
-        Self {
-            major: stat.dev.major,
-            minor: stat.dev.minor,
-            ino: stat.ino,
-        }
+        Self { major: stat.dev.major, minor: stat.dev.minor, ino: stat.ino }
     }
 }
 
@@ -82,10 +78,7 @@ pub fn open_beneath(
     cross: CrossDevice,
 ) -> Result<OwnedFd, CallError> {
     if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0) {
-        return Err(CallError {
-            op: "openat2",
-            errno: Errno::INVAL,
-        });
+        return Err(CallError { op: "openat2", errno: Errno::INVAL });
     }
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if !OPENAT2_IS_MISSING.load(Ordering::Relaxed) {
@@ -103,10 +96,7 @@ pub fn open_beneath(
     }
     let fd = openat(directory, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
     if cross == CrossDevice::Refused && look(fd.as_fd())?.stat.dev != look(directory)?.stat.dev {
-        return Err(CallError {
-            op: "openat",
-            errno: Errno::XDEV,
-        });
+        return Err(CallError { op: "openat", errno: Errno::XDEV });
     }
     Ok(fd)
 }
@@ -137,10 +127,7 @@ fn look_from(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<L
             let has_birth = found.stx_mask & StatxFlags::BTIME.bits() != 0;
             let attrs = found.stx_attributes.bits();
             let stat = Stat {
-                dev: Device {
-                    major: found.stx_dev_major,
-                    minor: found.stx_dev_minor,
-                },
+                dev: Device { major: found.stx_dev_major, minor: found.stx_dev_minor },
                 ino: found.stx_ino,
                 mode: u32::from(found.stx_mode),
                 nlink: u64::from(found.stx_nlink),
@@ -154,11 +141,7 @@ fn look_from(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<L
                 btime: has_birth.then(|| time(found.stx_btime)),
                 attrs,
             };
-            Ok(Look {
-                kind: kind_of(stat.mode),
-                stat,
-                is_automount: attrs & ATTR_AUTOMOUNT != 0,
-            })
+            Ok(Look { kind: kind_of(stat.mode), stat, is_automount: attrs & ATTR_AUTOMOUNT != 0 })
         }
         Err(Errno::NOSYS) => look_without_statx(directory, name, flags),
         Err(errno) => Err(CallError { op: "statx", errno }),
@@ -177,10 +160,7 @@ fn look_without_statx(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) ->
         FileTime::new(seconds, u32::try_from(nanos).unwrap_or(0)).unwrap_or_default()
     };
     let stat = Stat {
-        dev: Device {
-            major: major(found.st_dev),
-            minor: minor(found.st_dev),
-        },
+        dev: Device { major: major(found.st_dev), minor: minor(found.st_dev) },
         ino: found.st_ino,
         mode: found.st_mode,
         nlink: wide(found.st_nlink),
@@ -194,11 +174,7 @@ fn look_without_statx(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) ->
         btime: None,
         attrs: 0,
     };
-    Ok(Look {
-        kind: kind_of(stat.mode),
-        stat,
-        is_automount: false,
-    })
+    Ok(Look { kind: kind_of(stat.mode), stat, is_automount: false })
 }
 
 /// The kind that the type bits of a mode say.
@@ -245,11 +221,7 @@ pub fn reopen(
         // O_NOATIME is for owners and CAP_FOWNER; the read is worth more than the access time, and it is recorded.
         Err(Errno::PERM) => {
             let fd = plain()?;
-            let method = if is_read_only(fd.as_fd()) {
-                AtimeMethod::RoView
-            } else {
-                AtimeMethod::None
-            };
+            let method = if is_read_only(fd.as_fd()) { AtimeMethod::RoView } else { AtimeMethod::None };
             Ok((fd, method))
         }
         Err(errno) => Err(CallError { op: "openat", errno }),
@@ -351,8 +323,5 @@ pub fn fs_kind(fd: BorrowedFd<'_>) -> Result<FsKind, CallError> {
     let found = fstatfs(fd).map_err(CallError::of("fstatfs"))?;
     // The magic is 32 bits in a word that no file system makes negative on 64-bit machines.
     let magic = wide(found.f_type) & 0xffff_ffff;
-    Ok(FOREIGN
-        .iter()
-        .find(|(number, _)| *number == magic)
-        .map_or(FsKind::Local, |(_, kind)| *kind))
+    Ok(FOREIGN.iter().find(|(number, _)| *number == magic).map_or(FsKind::Local, |(_, kind)| *kind))
 }

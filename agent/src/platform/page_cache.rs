@@ -53,11 +53,7 @@ impl Residence {
             CACHESTAT_IS_MISSING.store(true, Ordering::Relaxed);
             return Self::PresentOrUnknown;
         }
-        if found.cached == 0 {
-            Self::Absent
-        } else {
-            Self::PresentOrUnknown
-        }
+        if found.cached == 0 { Self::Absent } else { Self::PresentOrUnknown }
     }
 }
 

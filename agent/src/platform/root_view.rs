@@ -42,19 +42,11 @@ struct MountAttr {
 /// When not even the plain directory opens.
 pub fn root_view(path: &std::path::Path) -> Result<RootView, CallError> {
     match cloned(path) {
-        Ok(directory) => Ok(RootView {
-            directory,
-            method: AtimeMethod::RoView,
-            refused: None,
-        }),
+        Ok(directory) => Ok(RootView { directory, method: AtimeMethod::RoView, refused: None }),
         Err(refused) => {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let directory = openat(CWD, path, flags, Mode::empty()).map_err(CallError::of("openat"))?;
-            Ok(RootView {
-                directory,
-                method: AtimeMethod::None,
-                refused: Some(refused),
-            })
+            Ok(RootView { directory, method: AtimeMethod::None, refused: Some(refused) })
         }
     }
 }
@@ -88,14 +80,7 @@ fn set_attributes(tree: BorrowedFd<'_>) -> Result<(), CallError> {
             size_of::<MountAttr>(),
         )
     };
-    if answer == 0 {
-        Ok(())
-    } else {
-        Err(CallError {
-            op: "mount_setattr",
-            errno: last_errno(),
-        })
-    }
+    if answer == 0 { Ok(()) } else { Err(CallError { op: "mount_setattr", errno: last_errno() }) }
 }
 
 fn last_errno() -> rustix::io::Errno {

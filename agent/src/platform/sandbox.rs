@@ -90,11 +90,7 @@ pub fn drop_capabilities(keep: CapabilitySet) -> Result<(), CallError> {
     clear_ambient_capability_set().ok();
     let now = capabilities(None).map_err(CallError::of("capget"))?;
     let permitted = now.permitted & keep;
-    let sets = CapabilitySets {
-        effective: permitted,
-        permitted,
-        inheritable: CapabilitySet::empty(),
-    };
+    let sets = CapabilitySets { effective: permitted, permitted, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).map_err(CallError::of("capset"))
 }
 
@@ -109,14 +105,8 @@ fn limit_resources(role: Role) -> Result<(), CallError> {
     let lower = |resource: Resource, wanted: u64| {
         let now = getrlimit(resource);
         let value = now.maximum.map_or(wanted, |hard| hard.min(wanted));
-        setrlimit(
-            resource,
-            Rlimit {
-                current: Some(value),
-                maximum: Some(value),
-            },
-        )
-        .map_err(CallError::of("prlimit64"))
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
+            .map_err(CallError::of("prlimit64"))
     };
     lower(Resource::Core, 0)?;
     match role {
@@ -228,16 +218,9 @@ fn filter(role: Role) -> Result<BpfProgram, seccompiler::BackendError> {
             rules.insert(*call, Vec::new());
         }
         rules.insert(libc::SYS_openat, vec![when(2, masked(WRITE_FLAGS), 0)?]);
-        rules.insert(
-            libc::SYS_socket,
-            vec![when(0, SeccompCmpOp::Eq, constant(libc::AF_NETLINK))?],
-        );
+        rules.insert(libc::SYS_socket, vec![when(0, SeccompCmpOp::Eq, constant(libc::AF_NETLINK))?]);
     }
-    let arch = if cfg!(target_arch = "aarch64") {
-        TargetArch::aarch64
-    } else {
-        TargetArch::x86_64
-    };
+    let arch = if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let mut program: BpfProgram =
         SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?.try_into()?;
@@ -273,10 +256,7 @@ fn prctl_rules(role: Role) -> Result<Vec<SeccompRule>, seccompiler::BackendError
     if role == Role::Reader {
         allowed.push(libc::PR_SET_PDEATHSIG);
     }
-    allowed
-        .into_iter()
-        .map(|option| when(0, SeccompCmpOp::Eq, constant(option)))
-        .collect()
+    allowed.into_iter().map(|option| when(0, SeccompCmpOp::Eq, constant(option))).collect()
 }
 
 /// How [`answer_first`] compares the number of a call: the jumps of classic BPF.

@@ -46,13 +46,8 @@ pub struct Received {
 /// # Errors
 /// What `socketpair` answered.
 pub fn pair() -> Result<(OwnedFd, OwnedFd), CallError> {
-    socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(CallError::of("socketpair"))
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(CallError::of("socketpair"))
 }
 
 /// Sends the parts as one datagram; waits while the other side is busy (that is the back-pressure).
@@ -111,10 +106,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received, So
         if message.bytes == 0 && descriptor.is_none() {
             return Err(SocketError::Closed);
         }
-        return Ok(Received {
-            len: message.bytes,
-            descriptor,
-        });
+        return Ok(Received { len: message.bytes, descriptor });
     }
 }
 

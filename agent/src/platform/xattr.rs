@@ -37,20 +37,14 @@ pub fn xattrs(object: BorrowedFd<'_>) -> Result<Xattrs, CallError> {
         Ok((names, _)) => names,
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(Xattrs::default()),
         Err(errno) => {
-            return Err(CallError {
-                op: "listxattr",
-                errno,
-            });
+            return Err(CallError { op: "listxattr", errno });
         }
     };
     let mut found = Xattrs::default();
     if names.is_empty() {
         return Ok(found);
     }
-    let mut sorted: Vec<&[u8]> = names
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-        .collect();
+    let mut sorted: Vec<&[u8]> = names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
     sorted.sort_unstable();
     sorted.dedup();
     let mut left = XATTR_BYTES_MAX;
@@ -66,9 +60,7 @@ pub fn xattrs(object: BorrowedFd<'_>) -> Result<Xattrs, CallError> {
         match left.checked_sub(name.len() + value.len()) {
             Some(rest) if name.len() <= 255 => {
                 left = rest;
-                found
-                    .pairs
-                    .push((RawBytes(name.to_vec()), RawBytes(value.to_vec())));
+                found.pairs.push((RawBytes(name.to_vec()), RawBytes(value.to_vec())));
             }
             Some(_) | None => found.left_out += 1,
         }

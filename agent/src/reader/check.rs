@@ -39,22 +39,13 @@ impl InFlight {
     pub fn add(&self, directory: &Arc<OwnedFd>, name: &[u8]) -> Option<u64> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |table: &mut Table| table.places.len() >= IN_FLIGHT_MAX && !table.is_closed;
-        let mut table = self
-            .room
-            .wait_while(table, is_full)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.room.wait_while(table, is_full).unwrap_or_else(PoisonError::into_inner);
         if table.is_closed {
             return None;
         }
         let key = table.next;
         table.next += 1;
-        table.places.insert(
-            key,
-            Place {
-                directory: Arc::clone(directory),
-                name: name.to_vec(),
-            },
-        );
+        table.places.insert(key, Place { directory: Arc::clone(directory), name: name.to_vec() });
         Some(key)
     }
 

@@ -67,18 +67,8 @@ pub fn collect(reader: &mut Reader<'_>, selection: &Selection) -> Flow {
         Ok(look) => look,
         Err(error) => return reader.record_failure(b"/", Kind::Dir, error, None),
     };
-    let mut walk = Walk {
-        reader,
-        selection,
-        path: Vec::new(),
-        levels: Vec::new(),
-    };
-    walk.levels.push(Level {
-        directory: root,
-        look,
-        path_len: 0,
-        is_emitted: false,
-    });
+    let mut walk = Walk { reader, selection, path: Vec::new(), levels: Vec::new() };
+    walk.levels.push(Level { directory: root, look, path_len: 0, is_emitted: false });
     if selection.include.is_matched(&states) {
         walk.emit_levels()?;
     }
@@ -98,11 +88,7 @@ impl Walk<'_, '_, '_> {
     /// Goes through the directory on top of the levels.
     fn enter(&mut self, states: &States) -> Flow {
         let include = &self.selection.include;
-        let mut named: Vec<Vec<u8>> = include
-            .literal_names(states)
-            .into_iter()
-            .map(<[u8]>::to_vec)
-            .collect();
+        let mut named: Vec<Vec<u8>> = include.literal_names(states).into_iter().map(<[u8]>::to_vec).collect();
         if include.needs_listing(states) {
             named = self.list(states, named)?;
         }
@@ -126,8 +112,7 @@ impl Walk<'_, '_, '_> {
             }
         };
         if listing.method() == AtimeMethod::None {
-            self.reader
-                .limitation("access times of listed directories could not be protected everywhere");
+            self.reader.limitation("access times of listed directories could not be protected everywhere");
         }
         loop {
             let entries = match listing.next_batch() {
@@ -152,13 +137,8 @@ impl Walk<'_, '_, '_> {
 
     /// Records that the directory on top could not be listed (to its end).
     fn unlisted(&mut self, error: CallError) -> Flow {
-        let path = if self.path.is_empty() {
-            b"/".to_vec()
-        } else {
-            self.path.clone()
-        };
-        self.reader
-            .record_failure(&path, Kind::Dir, error, Some("the directory could not be listed"))
+        let path = if self.path.is_empty() { b"/".to_vec() } else { self.path.clone() };
+        self.reader.record_failure(&path, Kind::Dir, error, Some("the directory could not be listed"))
     }
 
     /// Looks at `name` of the directory on top and does what the states ask.
@@ -189,19 +169,13 @@ impl Walk<'_, '_, '_> {
         }
         if !is_named && let Some(kind) = self.reader.remote_mount(&path) {
             let note = format!("file system {kind} is read only when the plan names it");
-            return self
-                .reader
-                .record_without(&path, Kind::Other, Outcome::SkippedType, &note);
+            return self.reader.record_without(&path, Kind::Other, Outcome::SkippedType, &note);
         }
         let Some(top) = self.levels.last() else {
             return Ok(());
         };
         let directory = Arc::clone(&top.directory);
-        let cross = if is_named {
-            CrossDevice::Allowed
-        } else {
-            self.selection.cross
-        };
+        let cross = if is_named { CrossDevice::Allowed } else { self.selection.cross };
         let opened = platform::open_beneath(directory.as_fd(), name, cross)
             .and_then(|fd| Ok((platform::look(fd.as_fd())?, fd)));
         let (look, object) = match opened {
@@ -213,27 +187,15 @@ impl Walk<'_, '_, '_> {
         }
         let above: Vec<Identity> = self.levels.iter().map(|level| level.look.identity()).collect();
         if let Some(denial) = self.reader.matcher.judge(&self.reader.fds, &path, &look, &above) {
-            return self
-                .reader
-                .record_without(&path, look.kind, Outcome::SkippedPolicy, denial.note());
+            return self.reader.record_without(&path, look.kind, Outcome::SkippedPolicy, denial.note());
         }
-        let place = Place {
-            directory: &directory,
-            name,
-            object: object.as_fd(),
-            look: &look,
-            path: &path,
-        };
+        let place = Place { directory: &directory, name, object: object.as_fd(), look: &look, path: &path };
         let (is_matched, goes_on) = (include.is_matched(&below), include.goes_on(&below));
         match look.kind {
             Kind::Dir if goes_on => {
                 let is_cycle = above.contains(&look.identity());
                 if is_cycle || self.levels.len() >= DEPTH_MAX {
-                    let outcome = if is_cycle {
-                        Outcome::SkippedLoop
-                    } else {
-                        Outcome::SkippedLimit
-                    };
+                    let outcome = if is_cycle { Outcome::SkippedLoop } else { Outcome::SkippedLimit };
                     let note = if is_cycle {
                         "the directory contains itself"
                     } else {
@@ -260,11 +222,7 @@ impl Walk<'_, '_, '_> {
             Kind::Symlink => {
                 self.emit_link(&place)?;
                 if goes_on {
-                    self.blocked(
-                        states,
-                        name,
-                        "a symbolic link is in the way; links are not followed",
-                    )
+                    self.blocked(states, name, "a symbolic link is in the way; links are not followed")
                 } else {
                     Ok(())
                 }
@@ -295,8 +253,7 @@ impl Walk<'_, '_, '_> {
     ) -> Flow<bool> {
         if look.is_automount && !is_named {
             let note = "an automount that has not happened; it is not triggered";
-            self.reader
-                .record_without(path, look.kind, Outcome::SkippedType, note)?;
+            self.reader.record_without(path, look.kind, Outcome::SkippedType, note)?;
             return Ok(false);
         }
         let Some(top) = self.levels.last() else {
@@ -314,8 +271,7 @@ impl Walk<'_, '_, '_> {
             // What of a process is given is decided by its path below `/proc`; any other procfs has other paths.
             Ok(FsKind::Pseudo("proc")) if is_named && path != b"/proc" => {
                 let note = "processes are read below /proc only, not through another mount of procfs";
-                self.reader
-                    .record_without(path, look.kind, Outcome::SkippedPolicy, note)?;
+                self.reader.record_without(path, look.kind, Outcome::SkippedPolicy, note)?;
                 return Ok(false);
             }
             _ if is_named => return Ok(true),
@@ -326,8 +282,7 @@ impl Walk<'_, '_, '_> {
             }
         };
         let note = format!("file system {kind} is read only when the plan names it");
-        self.reader
-            .record_without(path, look.kind, Outcome::SkippedType, &note)?;
+        self.reader.record_without(path, look.kind, Outcome::SkippedType, &note)?;
         Ok(false)
     }
 
@@ -336,9 +291,7 @@ impl Walk<'_, '_, '_> {
         let path = self.path.clone();
         if error.errno == rustix::io::Errno::XDEV {
             let note = "another file system; the plan asks for one";
-            return self
-                .reader
-                .record_without(&path, Kind::Dir, Outcome::SkippedFilter, note);
+            return self.reader.record_without(&path, Kind::Dir, Outcome::SkippedFilter, note);
         }
         if found == Found::Listed || !error.is_absent() {
             return self.reader.record_failure(&path, Kind::Other, error, None);
@@ -363,8 +316,7 @@ impl Walk<'_, '_, '_> {
         }
         for path in self.selection.include.named_through(states, name) {
             if path != here {
-                self.reader
-                    .record_without(&path, Kind::Other, Outcome::Absent, note)?;
+                self.reader.record_without(&path, Kind::Other, Outcome::Absent, note)?;
             }
         }
         Ok(())
@@ -372,9 +324,7 @@ impl Walk<'_, '_, '_> {
 
     /// Hands over the directories on the way down that were not handed over yet.
     fn emit_levels(&mut self) -> Flow {
-        let Self {
-            reader, levels, path, ..
-        } = self;
+        let Self { reader, levels, path, .. } = self;
         for level in levels.iter_mut().filter(|level| !level.is_emitted) {
             level.is_emitted = true;
             let own = path.get(..level.path_len).unwrap_or_default();
@@ -429,14 +379,9 @@ impl Walk<'_, '_, '_> {
             // An order for environments is sensitive by its `processes` step; no glob gets around that.
             if place.name == b"environ" {
                 let note = "environments are collected by the processes step only";
-                return self
-                    .reader
-                    .record_without(place.path, Kind::File, Outcome::SkippedType, note);
+                return self.reader.record_without(place.path, Kind::File, Outcome::SkippedType, note);
             }
-            return self
-                .reader
-                .pseudo_object(place.object, place.look, place.path)
-                .map(drop);
+            return self.reader.pseudo_object(place.object, place.look, place.path).map(drop);
         }
         if !self.reader.is_first(place.path) {
             return Ok(());
@@ -455,13 +400,7 @@ impl Walk<'_, '_, '_> {
         match platform::reopen(&self.reader.fds, place.object, self.reader.view, false) {
             Ok((file, method)) => {
                 seen.atime_method = Some(method);
-                self.reader.content(
-                    seen,
-                    file.as_fd(),
-                    place.directory,
-                    place.name,
-                    self.selection.use_as,
-                )
+                self.reader.content(seen, file.as_fd(), place.directory, place.name, self.selection.use_as)
             }
             Err(error) => {
                 seen.outcome = error.outcome();

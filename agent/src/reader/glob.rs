@@ -128,10 +128,7 @@ impl Globs {
                     self.add(state.pattern, state.component + 1, &mut next);
                 }
                 Some(Component::Deep(_)) if state.left > 0 => {
-                    next.push(State {
-                        left: state.left - 1,
-                        ..*state
-                    });
+                    next.push(State { left: state.left - 1, ..*state });
                     self.add(state.pattern, state.component + 1, &mut next);
                 }
                 Some(_) | None => {}
@@ -158,10 +155,7 @@ impl Globs {
     #[must_use]
     pub fn needs_listing(&self, states: &States) -> bool {
         let is_open = |state: &State| {
-            matches!(
-                self.component(*state),
-                Some(Component::Any | Component::Shape(_) | Component::Deep(_))
-            )
+            matches!(self.component(*state), Some(Component::Any | Component::Shape(_) | Component::Deep(_)))
         };
         states.0.iter().any(is_open)
     }
@@ -202,11 +196,7 @@ impl Globs {
             let is_this =
                 matches!(self.component(*state), Some(Component::Literal(wanted)) if wanted == name);
             if is_this && self.behind(*state).is_some_and(all_literal) {
-                let pattern = self
-                    .patterns
-                    .get(state.pattern)
-                    .map(Vec::as_slice)
-                    .unwrap_or_default();
+                let pattern = self.patterns.get(state.pattern).map(Vec::as_slice).unwrap_or_default();
                 let mut path = Vec::new();
                 for component in pattern {
                     let Component::Literal(part) = component else {
@@ -249,11 +239,7 @@ impl Globs {
 
     /// Adds a position, and the one behind it where a `**` may take nothing.
     fn add(&self, pattern: usize, component: usize, states: &mut Vec<State>) {
-        let state = State {
-            pattern,
-            component,
-            left: 0,
-        };
+        let state = State { pattern, component, left: 0 };
         match self.component(state) {
             Some(Component::Deep(most)) => {
                 states.push(State { left: *most, ..state });
@@ -265,9 +251,7 @@ impl Globs {
 }
 
 fn all_literal(components: &[Component]) -> bool {
-    components
-        .iter()
-        .all(|component| matches!(component, Component::Literal(_)))
+    components.iter().all(|component| matches!(component, Component::Literal(_)))
 }
 
 fn is_match(shape: &GlobMatcher, name: &[u8]) -> bool {
@@ -277,9 +261,7 @@ fn is_match(shape: &GlobMatcher, name: &[u8]) -> bool {
 
 fn compile_one(glob: &str, plain: &str) -> Result<Vec<Component>, GlobError> {
     let Some(below) = plain.strip_prefix('/') else {
-        return Err(GlobError::NotAbsolute {
-            glob: glob.to_owned(),
-        });
+        return Err(GlobError::NotAbsolute { glob: glob.to_owned() });
     };
     let mut components = Vec::new();
     if below.is_empty() {
@@ -287,9 +269,7 @@ fn compile_one(glob: &str, plain: &str) -> Result<Vec<Component>, GlobError> {
     }
     for part in below.split('/') {
         if matches!(part, "" | "." | "..") || part.contains('\0') {
-            return Err(GlobError::Component {
-                glob: glob.to_owned(),
-            });
+            return Err(GlobError::Component { glob: glob.to_owned() });
         }
         components.push(component(glob, part)?);
     }
@@ -312,16 +292,12 @@ fn component(glob: &str, part: &str) -> Result<Component, GlobError> {
         if depth.bytes().all(|byte| byte.is_ascii_digit()) {
             return match depth.parse::<u32>() {
                 Ok(depth @ 1..=64) if !part.starts_with("**0") => Ok(Component::Deep(depth)),
-                Ok(_) | Err(_) => Err(GlobError::Form {
-                    glob: glob.to_owned(),
-                    reason: "`**N` takes N from 1 to 64",
-                }),
+                Ok(_) | Err(_) => {
+                    Err(GlobError::Form { glob: glob.to_owned(), reason: "`**N` takes N from 1 to 64" })
+                }
             };
         }
-        return Err(GlobError::Form {
-            glob: glob.to_owned(),
-            reason: "`**` stands alone between slashes",
-        });
+        return Err(GlobError::Form { glob: glob.to_owned(), reason: "`**` stands alone between slashes" });
     }
     if part == "*" {
         return Ok(Component::Any);
@@ -333,10 +309,7 @@ fn component(glob: &str, part: &str) -> Result<Component, GlobError> {
         .literal_separator(true)
         .backslash_escape(true)
         .build()
-        .map_err(|source| GlobError::Globset {
-            glob: glob.to_owned(),
-            source,
-        })?;
+        .map_err(|source| GlobError::Globset { glob: glob.to_owned(), source })?;
     Ok(Component::Shape(Box::new(shape.compile_matcher())))
 }
 
@@ -348,22 +321,10 @@ fn expand(glob: &str) -> Result<Vec<String>, GlobError> {
         if done.len() + open.len() > PATTERNS_MAX {
             return Err(GlobError::TooMany);
         }
-        match first_braces(&text).map_err(|reason| GlobError::Form {
-            glob: glob.to_owned(),
-            reason,
-        })? {
+        match first_braces(&text).map_err(|reason| GlobError::Form { glob: glob.to_owned(), reason })? {
             None => done.push(text),
-            Some(Braces {
-                before,
-                alternatives,
-                after,
-            }) => {
-                open.extend(
-                    alternatives
-                        .iter()
-                        .rev()
-                        .map(|choice| format!("{before}{choice}{after}")),
-                );
+            Some(Braces { before, alternatives, after }) => {
+                open.extend(alternatives.iter().rev().map(|choice| format!("{before}{choice}{after}")));
             }
         }
     }
@@ -420,11 +381,7 @@ fn first_braces(text: &str) -> Result<Option<Braces>, &'static str> {
     if depth > 0 {
         return Err("`{` without `}`");
     }
-    Ok(is_closed.then_some(Braces {
-        before,
-        alternatives,
-        after,
-    }))
+    Ok(is_closed.then_some(Braces { before, alternatives, after }))
 }
 
 #[cfg(test)]
@@ -484,21 +441,12 @@ mod tests {
         assert_eq!(globs.literal_names(&root), [&b"etc"[..], b"var"]);
         let log = globs.enter(&globs.enter(&root, b"var"), b"log");
         assert!(globs.needs_listing(&log) && globs.is_named(&log));
-        assert_eq!(
-            globs.named_through(&log, b"syslog"),
-            [b"/var/log/syslog".to_vec()]
-        );
-        assert_eq!(
-            globs.named_through(&root, b"var"),
-            [b"/var/log".to_vec(), b"/var/log/syslog".to_vec()]
-        );
+        assert_eq!(globs.named_through(&log, b"syslog"), [b"/var/log/syslog".to_vec()]);
+        assert_eq!(globs.named_through(&root, b"var"), [b"/var/log".to_vec(), b"/var/log/syslog".to_vec()]);
         assert_eq!(globs.enter(&root, b"usr"), States::default());
         let all = Globs::compile(&["/**"]).unwrap();
         assert!(all.is_named(&all.root()));
-        assert!(
-            !all.is_named(&all.enter(&all.root(), b"mnt")),
-            "what `**` took is not named"
-        );
+        assert!(!all.is_named(&all.enter(&all.root(), b"mnt")), "what `**` took is not named");
     }
 
     #[test]

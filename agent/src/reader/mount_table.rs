@@ -18,9 +18,7 @@ pub(super) struct MountTable {
 impl MountTable {
     /// Reads the table of process 1, or our own where that is refused.
     pub(super) fn read(proc: BorrowedFd<'_>) -> Self {
-        let table = ["1/mountinfo", "self/mountinfo"]
-            .into_iter()
-            .find_map(|name| read(proc, name));
+        let table = ["1/mountinfo", "self/mountinfo"].into_iter().find_map(|name| read(proc, name));
         Self::parse(&table.unwrap_or_default())
     }
 

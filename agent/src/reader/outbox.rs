@@ -18,11 +18,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(socket: OwnedFd, in_flight: Arc<InFlight>) -> Self {
-        Self {
-            socket,
-            in_flight,
-            items: 0,
-        }
+        Self { socket, in_flight, items: 0 }
     }
 
     /// Items sent so far.
@@ -45,10 +41,7 @@ impl Outbox {
         file: Option<BorrowedFd<'_>>,
     ) -> Result<(), ReaderError> {
         self.items += 1;
-        let message = Message::Item {
-            seen: Box::new(seen),
-            use_as,
-        };
+        let message = Message::Item { seen: Box::new(seen), use_as };
         ipc::send(self.socket.as_fd(), &message, file).map_err(ReaderError::Sealer)
     }
 

@@ -194,10 +194,7 @@ mod tests {
             bytes.extend_from_slice(piece);
             Ok::<(), ()>(())
         };
-        assert_eq!(
-            pseudo.read(file.as_fd(), 1 << 20, Duration::from_secs(5), &mut take),
-            Ok(End::Whole)
-        );
+        assert_eq!(pseudo.read(file.as_fd(), 1 << 20, Duration::from_secs(5), &mut take), Ok(End::Whole));
         assert!(bytes.starts_with(b"Name:"));
         let long = std::fs::File::open("/dev/zero").unwrap();
         let mut len = 0;
@@ -205,10 +202,7 @@ mod tests {
             len += piece.len();
             Ok::<(), ()>(())
         };
-        assert_eq!(
-            pseudo.read(long.as_fd(), 200_000, Duration::from_secs(5), count),
-            Ok(End::Cut)
-        );
+        assert_eq!(pseudo.read(long.as_fd(), 200_000, Duration::from_secs(5), count), Ok(End::Cut));
         assert_eq!(len, 200_000);
         let directory = std::fs::File::open("/").unwrap();
         let nothing = |_: &[u8]| Ok::<(), ()>(());

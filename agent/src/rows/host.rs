@@ -38,10 +38,7 @@ impl Decoder for Host {
         if let Some((_, field)) = SINGLE.iter().find(|(known, _)| *known == path) {
             self.machine.insert((*field).to_owned(), text(bytes.trim_ascii()));
         } else if let Some(name) = path.strip_prefix(b"/sys/devices/virtual/dmi/id/") {
-            self.machine.insert(
-                format!("dmi_{}", String::from_utf8_lossy(name)),
-                text(bytes.trim_ascii()),
-            );
+            self.machine.insert(format!("dmi_{}", String::from_utf8_lossy(name)), text(bytes.trim_ascii()));
         } else if path == b"/etc/passwd" {
             for line in lines(bytes) {
                 let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
@@ -59,10 +56,8 @@ impl Decoder for Host {
                 };
                 let (name, value) = line.split_at(at);
                 let value = value.get(1..).unwrap_or_default();
-                let value = value
-                    .strip_prefix(b"\"")
-                    .and_then(|value| value.strip_suffix(b"\""))
-                    .unwrap_or(value);
+                let value =
+                    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
                 let name = format!("os_{}", String::from_utf8_lossy(name).to_lowercase());
                 self.machine.entry(name).or_insert_with(|| text(value));
             }

@@ -75,9 +75,7 @@ pub struct Entries<'s, S> {
 
 impl<S> std::fmt::Debug for Entries<'_, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entries")
-            .field("array", &self.array)
-            .finish_non_exhaustive()
+        f.debug_struct("Entries").field("array", &self.array).finish_non_exhaustive()
     }
 }
 
@@ -134,10 +132,7 @@ impl<'s, S: Source> Entries<'s, S> {
     fn next_offset(&mut self) -> Option<u64> {
         while self.array != 0 {
             let array = self.object(self.array, ENTRY_ARRAY)?;
-            let at = self
-                .place
-                .checked_mul(self.item_bytes())?
-                .checked_add(OBJECT_BYTES + 8)?;
+            let at = self.place.checked_mul(self.item_bytes())?.checked_add(OBJECT_BYTES + 8)?;
             let end = at.checked_add(self.item_bytes())?;
             if end <= array.size {
                 let item = self.bytes(self.array.checked_add(at)?, self.item_bytes())?;
@@ -157,9 +152,7 @@ impl<'s, S: Source> Entries<'s, S> {
     fn row(&mut self, path: &[u8], at: u64) -> Option<Value> {
         let entry = self.object(at, ENTRY)?;
         let step = if self.is_compact { 4 } else { 16 };
-        let fields = usize::try_from(entry.size.checked_sub(64)? / step)
-            .ok()?
-            .min(FIELDS_MAX);
+        let fields = usize::try_from(entry.size.checked_sub(64)? / step).ok()?.min(FIELDS_MAX);
         let bytes = self.bytes(at, 64 + step * u64::try_from(fields).ok()?)?;
         let mut shown: Map<String, Value> = Map::new();
         for number in 0..fields {
@@ -221,18 +214,12 @@ impl<'s, S: Source> Entries<'s, S> {
         let head = self.bytes(at, OBJECT_BYTES)?;
         let size = u64_at(&head, 8)?;
         let is_inside = at.checked_add(size)? <= self.size;
-        (head.first() == Some(&kind) && size >= OBJECT_BYTES && is_inside).then(|| Object {
-            flags: head.get(1).copied().unwrap_or(0),
-            size,
-        })
+        (head.first() == Some(&kind) && size >= OBJECT_BYTES && is_inside)
+            .then(|| Object { flags: head.get(1).copied().unwrap_or(0), size })
     }
 
     fn offset(&self, bytes: &[u8], at: usize) -> Option<u64> {
-        if self.is_compact {
-            u32_at(bytes, at).map(u64::from)
-        } else {
-            u64_at(bytes, at)
-        }
+        if self.is_compact { u32_at(bytes, at).map(u64::from) } else { u64_at(bytes, at) }
     }
 
     /// `len` bytes from `at`, through the window. `None` behind the end or where the file cannot be read.
@@ -257,10 +244,7 @@ impl<'s, S: Source> Entries<'s, S> {
         buffer.resize(wanted, 0);
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self
-                .source
-                .read_at(rest, from.checked_add(u64::try_from(filled).ok()?)?)
-            {
+            match self.source.read_at(rest, from.checked_add(u64::try_from(filled).ok()?)?) {
                 Ok(0) | Err(_) => break,
                 Ok(got) => filled += got,
             }
@@ -285,26 +269,18 @@ fn unpack_zstd(packed: &[u8]) -> (Vec<u8>, bool) {
 /// Length as 64 bits, then one LZ4 block.
 fn unpack_lz4(packed: &[u8]) -> (Vec<u8>, bool) {
     let plain = || {
-        let len = usize::try_from(u64_at(packed, 0)?)
-            .ok()
-            .filter(|len| *len <= FIELD_BYTES_MAX)?;
+        let len = usize::try_from(u64_at(packed, 0)?).ok().filter(|len| *len <= FIELD_BYTES_MAX)?;
         lz4_flex::block::decompress(packed.get(8..)?, len).ok()
     };
     plain().map_or_else(|| (b"?=".to_vec(), false), |plain| (plain, true))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|bytes| u32::from_le_bytes(*bytes))
+    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|bytes| u64::from_le_bytes(*bytes))
+    bytes.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
 #[cfg(test)]
@@ -313,11 +289,7 @@ mod tests {
 
     #[test]
     fn lz4_fields_are_unpacked_and_liars_told() {
-        let plain = b"MESSAGE="
-            .iter()
-            .copied()
-            .chain(std::iter::repeat_n(b'x', 5000))
-            .collect::<Vec<u8>>();
+        let plain = b"MESSAGE=".iter().copied().chain(std::iter::repeat_n(b'x', 5000)).collect::<Vec<u8>>();
         let mut packed = 5008_u64.to_le_bytes().to_vec();
         packed.extend(lz4_flex::block::compress(&plain));
         assert_eq!(unpack_lz4(&packed), (plain, true));

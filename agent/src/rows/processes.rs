@@ -47,15 +47,8 @@ impl Processes {
 impl Decoder for Processes {
     fn shape(&self, path: &[u8]) -> Option<Shape> {
         let (_, name) = of_process(path)?;
-        let known: [&[u8]; 7] = [
-            b"stat",
-            b"status",
-            b"cmdline",
-            b"cgroup",
-            b"loginuid",
-            b"sessionid",
-            b"oom_score_adj",
-        ];
+        let known: [&[u8]; 7] =
+            [b"stat", b"status", b"cmdline", b"cgroup", b"loginuid", b"sessionid", b"oom_score_adj"];
         known.contains(&name).then_some(Shape::Lines)
     }
 
@@ -67,12 +60,10 @@ impl Decoder for Processes {
         if matches!(name, b"exe" | b"cwd" | b"root") {
             row.insert(String::from_utf8_lossy(name).into_owned(), text(target));
         } else if let Some(kind) = name.strip_prefix(b"ns/") {
-            self.namespaces
-                .insert(String::from_utf8_lossy(kind).into_owned(), text(target));
+            self.namespaces.insert(String::from_utf8_lossy(kind).into_owned(), text(target));
         } else if name.starts_with(b"fd/")
-            && let Some(inode) = target
-                .strip_prefix(b"socket:[")
-                .and_then(|rest| number(rest.strip_suffix(b"]")?))
+            && let Some(inode) =
+                target.strip_prefix(b"socket:[").and_then(|rest| number(rest.strip_suffix(b"]")?))
             && self.sockets.len() < SOCKETS_MAX
         {
             self.sockets.push(inode);
@@ -109,10 +100,7 @@ impl Decoder for Processes {
                 } else {
                     arguments.by_ref().take(ARGUMENTS_MAX).map(text).collect()
                 };
-                row.insert(
-                    "argv_cut".into(),
-                    (!bytes.is_empty() && arguments.next().is_some()).into(),
-                );
+                row.insert("argv_cut".into(), (!bytes.is_empty() && arguments.next().is_some()).into());
                 row.insert("argv".into(), argv.into());
             }
             b"cgroup" => {
@@ -134,29 +122,19 @@ impl Decoder for Processes {
 
 /// proc_pid_stat(5). The name may hold anything, so the fields are counted from its last parenthesis.
 fn stat(bytes: &[u8], row: &mut Map<String, Value>) {
-    let (Some(open), Some(close)) = (
-        bytes.iter().position(|byte| *byte == b'('),
-        bytes.iter().rposition(|byte| *byte == b')'),
-    ) else {
+    let (Some(open), Some(close)) =
+        (bytes.iter().position(|byte| *byte == b'('), bytes.iter().rposition(|byte| *byte == b')'))
+    else {
         return;
     };
-    row.insert(
-        "comm".into(),
-        text(bytes.get(open + 1..close).unwrap_or_default()),
-    );
+    row.insert("comm".into(), text(bytes.get(open + 1..close).unwrap_or_default()));
     let rest = fields(bytes.get(close + 1..).unwrap_or_default());
     let field = |position: usize| rest.get(position).copied().and_then(number);
-    row.insert(
-        "state".into(),
-        rest.first().map_or(Value::Null, |state| text(state)),
-    );
+    row.insert("state".into(), rest.first().map_or(Value::Null, |state| text(state)));
     row.insert("ppid".into(), field(1).into());
     row.insert("session".into(), field(3).into());
     row.insert("tty".into(), field(4).into());
-    row.insert(
-        "kernel_thread".into(),
-        field(6).map(|flags| flags & KERNEL_THREAD != 0).into(),
-    );
+    row.insert("kernel_thread".into(), field(6).map(|flags| flags & KERNEL_THREAD != 0).into());
     row.insert("start_ticks".into(), field(19).into());
 }
 
@@ -202,10 +180,7 @@ mod tests {
             &[
                 ("/proc/7/cmdline", b"/bin/x\0\0-\xff\0"),
                 ("/proc/7/loginuid", b"4294967295"),
-                (
-                    "/proc/7/status",
-                    b"Uid:\t0\t0\t0\t0\nTracerPid:\t0\nCapEff:\t000001ffffffffff\n",
-                ),
+                ("/proc/7/status", b"Uid:\t0\t0\t0\t0\nTracerPid:\t0\nCapEff:\t000001ffffffffff\n"),
                 ("/proc/7/stat", stat),
                 ("/proc/8/stat", b"8 (kthreadd) S 0 0 0 0 -1 2129984 0"),
                 ("/proc/9/stat", b"no parenthesis"),
@@ -230,9 +205,7 @@ mod tests {
         rows.link(b"/proc/7/fd/4", b"/etc/passwd");
         rows.link(b"/proc/8/exe", b"/x (deleted)");
         let bytes = rows.finish().unwrap();
-        let rows: Vec<Value> = lines(&bytes)
-            .map(|line| serde_json::from_slice(line).unwrap())
-            .collect();
+        let rows: Vec<Value> = lines(&bytes).map(|line| serde_json::from_slice(line).unwrap()).collect();
         assert_eq!(rows[0]["socket_inodes"][0], 4711);
         assert_eq!(rows[0]["namespaces"]["net"], "net:[4026531840]");
         assert_eq!(rows[1]["exe"], "/x (deleted)");

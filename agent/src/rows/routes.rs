@@ -19,13 +19,7 @@ impl Decoder for Routes {
             return Some(Shape::Records(1));
         }
         let (_, rest) = of_process(path)?;
-        let known: [&[u8]; 5] = [
-            b"net/route",
-            b"net/ipv6_route",
-            b"net/arp",
-            b"net/if_inet6",
-            b"net/dev",
-        ];
+        let known: [&[u8]; 5] = [b"net/route", b"net/ipv6_route", b"net/arp", b"net/if_inet6", b"net/dev"];
         known.contains(&rest).then_some(Shape::Lines)
     }
 
@@ -90,10 +84,8 @@ impl Decoder for Routes {
                         continue;
                     };
                     let (device, counters) = line.split_at(colon);
-                    let counters: Vec<Option<i64>> = fields(counters.get(1..).unwrap_or_default())
-                        .into_iter()
-                        .map(number)
-                        .collect();
+                    let counters: Vec<Option<i64>> =
+                        fields(counters.get(1..).unwrap_or_default()).into_iter().map(number).collect();
                     out.row(&json!({
                         "row": "interface", "source": text(path), "namespace": self.namespace,
                         "device": text(device.trim_ascii()), "received_bytes": counters.first(), "sent_bytes": counters.get(8),
@@ -139,28 +131,21 @@ fn neighbours(mut bytes: &[u8], out: &mut Out) {
             (u16::from_ne_bytes([*e, *f]), body.first_chunk::<12>())
         {
             let (mut address, mut link) = (Value::Null, Value::Null);
-            attributes(body.get(12..).unwrap_or_default(), |kind, value| {
-                match (kind, value.len()) {
-                    (1, 4) => {
-                        address = value
-                            .first_chunk::<4>()
-                            .map_or(Value::Null, |v| Ipv4Addr::from(*v).to_string().into())
-                    }
-                    (1, 16) => {
-                        address = value
-                            .first_chunk::<16>()
-                            .map_or(Value::Null, |v| Ipv6Addr::from(*v).to_string().into())
-                    }
-                    (2, _) => {
-                        link = value
-                            .iter()
-                            .map(|byte| format!("{byte:02x}"))
-                            .collect::<Vec<_>>()
-                            .join(":")
-                            .into()
-                    }
-                    _ => {}
+            attributes(body.get(12..).unwrap_or_default(), |kind, value| match (kind, value.len()) {
+                (1, 4) => {
+                    address = value
+                        .first_chunk::<4>()
+                        .map_or(Value::Null, |v| Ipv4Addr::from(*v).to_string().into())
                 }
+                (1, 16) => {
+                    address = value
+                        .first_chunk::<16>()
+                        .map_or(Value::Null, |v| Ipv6Addr::from(*v).to_string().into())
+                }
+                (2, _) => {
+                    link = value.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":").into()
+                }
+                _ => {}
             });
             out.row(&json!({
                 "row": "neighbour", "source": NEIGHBOURS, "family": family, "interface": i32::from_ne_bytes([*i, *j, *k, *l]),

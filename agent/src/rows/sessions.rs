@@ -16,39 +16,21 @@ const RECORD_BYTES: usize = 400;
 impl Decoder for Sessions {
     fn shape(&self, path: &[u8]) -> Option<Shape> {
         let name = path.rsplit(|byte| *byte == b'/').next()?;
-        let is_family = [&b"utmp"[..], b"wtmp", b"btmp"]
-            .iter()
-            .any(|family| name.starts_with(family));
-        let is_plain = ![&b".gz"[..], b".xz", b".zst", b".bz2", b".db"]
-            .iter()
-            .any(|end| name.ends_with(end));
+        let is_family = [&b"utmp"[..], b"wtmp", b"btmp"].iter().any(|family| name.starts_with(family));
+        let is_plain = ![&b".gz"[..], b".xz", b".zst", b".bz2", b".db"].iter().any(|end| name.ends_with(end));
         (is_family && is_plain).then_some(Shape::Records(RECORD_BYTES))
     }
 
     fn piece(&mut self, path: &[u8], bytes: &[u8], out: &mut Out) {
         for record in bytes.chunks_exact(RECORD_BYTES) {
             let at = |from: usize, len: usize| record.get(from..from + len).unwrap_or_default();
-            let int = |from: usize| {
-                at(from, 4)
-                    .first_chunk()
-                    .map_or(0, |bytes| i32::from_ne_bytes(*bytes))
-            };
-            let kind = at(0, 2)
-                .first_chunk()
-                .map_or(0, |bytes| i16::from_ne_bytes(*bytes));
+            let int = |from: usize| at(from, 4).first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+            let kind = at(0, 2).first_chunk().map_or(0, |bytes| i16::from_ne_bytes(*bytes));
             let (session, seconds, micros, address) = if RECORD_BYTES == 384 {
-                (
-                    i64::from(int(336)),
-                    i64::from(int(340)),
-                    i64::from(int(344)),
-                    at(348, 16),
-                )
+                (i64::from(int(336)), i64::from(int(340)), i64::from(int(344)), at(348, 16))
             } else {
-                let long = |from: usize| {
-                    at(from, 8)
-                        .first_chunk()
-                        .map_or(0, |bytes| i64::from_ne_bytes(*bytes))
-                };
+                let long =
+                    |from: usize| at(from, 8).first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
                 (long(336), long(344), long(352), at(360, 16))
             };
             out.row(&json!({

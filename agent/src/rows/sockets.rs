@@ -13,9 +13,7 @@ pub(super) struct Sockets {
 
 impl Decoder for Sockets {
     fn shape(&self, path: &[u8]) -> Option<Shape> {
-        of_process(path)
-            .is_some_and(|(_, rest)| rest.starts_with(b"net/"))
-            .then_some(Shape::Lines)
+        of_process(path).is_some_and(|(_, rest)| rest.starts_with(b"net/")).then_some(Shape::Lines)
     }
 
     fn link(&mut self, path: &[u8], target: &[u8], _out: &mut Out) {
@@ -81,13 +79,7 @@ pub(super) fn address(digits: &str) -> Option<IpAddr> {
     let words: Vec<[u8; 4]> = digits
         .as_bytes()
         .chunks(8)
-        .map(|word| {
-            Some(
-                u32::from_str_radix(str::from_utf8(word).ok()?, 16)
-                    .ok()?
-                    .to_ne_bytes(),
-            )
-        })
+        .map(|word| Some(u32::from_str_radix(str::from_utf8(word).ok()?, 16).ok()?.to_ne_bytes()))
         .collect::<Option<_>>()?;
     match words.as_slice() {
         [word] if digits.len() == 8 => Some(Ipv4Addr::from(*word).into()),
@@ -113,12 +105,9 @@ fn state_name(protocol: &str, state: &[u8]) -> Value {
         "closing",
         "new_syn_recv",
     ];
-    let number = str::from_utf8(state)
-        .ok()
-        .and_then(|state| usize::from_str_radix(state, 16).ok());
-    let name = number
-        .filter(|_| protocol.starts_with("tcp"))
-        .and_then(|number| TCP.get(number.checked_sub(1)?));
+    let number = str::from_utf8(state).ok().and_then(|state| usize::from_str_radix(state, 16).ok());
+    let name =
+        number.filter(|_| protocol.starts_with("tcp")).and_then(|number| TCP.get(number.checked_sub(1)?));
     name.map_or_else(|| text(state), |name| Value::from(*name))
 }
 
@@ -134,11 +123,7 @@ mod tests {
         let unix = b"Num RefCount Protocol Flags Type St Inode Path\n0: 00000002 00000000 00010000 0001 01 17 /run/\xffx\n";
         let rows = decode(
             "sockets",
-            &[
-                ("/proc/1/net/tcp", tcp),
-                ("/proc/1/net/tcp6", tcp6),
-                ("/proc/1/net/unix", unix),
-            ],
+            &[("/proc/1/net/tcp", tcp), ("/proc/1/net/tcp6", tcp6), ("/proc/1/net/unix", unix)],
         );
         assert_eq!(rows.len(), 3);
         assert_eq!(rows[0]["local"]["address"], "127.0.0.1");

@@ -60,10 +60,7 @@ impl OpenFile {
     /// Takes a descriptor opened for reading.
     #[must_use]
     pub fn new(fd: OwnedFd) -> Self {
-        Self {
-            fd,
-            was_absent: std::cell::Cell::new(false),
-        }
+        Self { fd, was_absent: std::cell::Cell::new(false) }
     }
 
     /// Looks at it.
@@ -96,9 +93,7 @@ impl OpenFile {
             }
             let end = seek(self.fd.as_fd(), SeekFrom::Hole(start)).ok()?.min(size);
             // A file that changes under the search could answer out of order; then it is read whole.
-            let follows = runs
-                .last()
-                .is_none_or(|(off, len)| off.saturating_add(*len) < start);
+            let follows = runs.last().is_none_or(|(off, len)| off.saturating_add(*len) < start);
             if end <= start || start < from || !follows || runs.len() >= SPARSE_RUNS_MAX {
                 return None;
             }
@@ -117,9 +112,9 @@ impl Source for OpenFile {
 
     fn around(&self, off: u64, len: u64, when: When) {
         match when {
-            When::Before => self
-                .was_absent
-                .set(Residence::of(self.fd.as_fd(), off, len) == Residence::Absent),
+            When::Before => {
+                self.was_absent.set(Residence::of(self.fd.as_fd(), off, len) == Residence::Absent)
+            }
             When::After if self.was_absent.get() => drop_range(self.fd.as_fd(), off, len),
             When::After => {}
         }
@@ -193,19 +188,11 @@ pub fn pump<E>(
             if let Some(why) = why {
                 read.is_late = why == GapWhy::Timeout;
                 read.is_limited = why == GapWhy::Limit;
-                sink(Piece::Gap {
-                    len: rest,
-                    why,
-                    errno: None,
-                })?;
+                sink(Piece::Gap { len: rest, why, errno: None })?;
                 return Ok(read);
             }
             // After a failure, page by page until the next whole read succeeds.
-            let step = if blocks_failed > 0 {
-                RETRY_BYTES - at % RETRY_BYTES
-            } else {
-                u64::MAX
-            };
+            let step = if blocks_failed > 0 { RETRY_BYTES - at % RETRY_BYTES } else { u64::MAX };
             let take = step.min(end - at);
             let take_len = usize::try_from(take).unwrap_or(usize::MAX).min(buffer.len());
             let piece = buffer.get_mut(..take_len).unwrap_or_default();
@@ -216,11 +203,7 @@ pub fn pump<E>(
             match answer {
                 Ok(0) => {
                     read.is_short = true;
-                    sink(Piece::Gap {
-                        len: rest,
-                        why: GapWhy::Truncated,
-                        errno: None,
-                    })?;
+                    sink(Piece::Gap { len: rest, why: GapWhy::Truncated, errno: None })?;
                     return Ok(read);
                 }
                 Ok(got) => {
@@ -236,11 +219,7 @@ pub fn pump<E>(
                     blocks_failed = blocks_failed.saturating_add(1);
                     let is_given_up = blocks_failed > FAILED_BLOCKS_MAX;
                     let len = if is_given_up { rest } else { take.min(RETRY_BYTES) };
-                    sink(Piece::Gap {
-                        len,
-                        why: GapWhy::IoError,
-                        errno: Some(number),
-                    })?;
+                    sink(Piece::Gap { len, why: GapWhy::IoError, errno: Some(number) })?;
                     if is_given_up {
                         return Ok(read);
                     }
@@ -304,11 +283,7 @@ pub fn judge(read: Read, looks: &Looks<'_>) -> Outcome {
         return Outcome::Modified;
     }
     let latest = after.mtime.max(after.ctime);
-    if is_within(latest, looks.begun, looks.resolution) {
-        Outcome::PossiblyChanged
-    } else {
-        Outcome::Ok
-    }
+    if is_within(latest, looks.begun, looks.resolution) { Outcome::PossiblyChanged } else { Outcome::Ok }
 }
 
 /// True when `time` is not before `begun` by more than `resolution`.
@@ -374,24 +349,14 @@ mod tests {
 
     fn medium(len: usize, bad: &[u64]) -> Medium {
         let bytes = (0..len).map(|at| u8::try_from(at % 251).unwrap() | 1).collect();
-        Medium {
-            bytes,
-            bad_pages: bad.iter().copied().collect(),
-            reads: RefCell::new(0),
-        }
+        Medium { bytes, bad_pages: bad.iter().copied().collect(), reads: RefCell::new(0) }
     }
 
     #[test]
     fn an_unreadable_page_costs_that_page_and_nothing_else() {
         let medium = medium(5 << 20, &[3, 700]);
         let (bytes, gaps, end) = read(&medium, &[(0, 5 << 20)], || Leave::On);
-        assert_eq!(
-            gaps,
-            [
-                (3 * 4096, 4096, GapWhy::IoError),
-                (700 * 4096, 4096, GapWhy::IoError)
-            ]
-        );
+        assert_eq!(gaps, [(3 * 4096, 4096, GapWhy::IoError), (700 * 4096, 4096, GapWhy::IoError)]);
         assert_eq!(end.failed, Some(5));
         let mut expected = medium.bytes.clone();
         for page in [3_usize, 700] {
@@ -435,12 +400,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let stat = look(file.as_file().as_fd()).unwrap().stat;
         let long_ago = FileTime::new(1_000, 0).unwrap();
-        let old = Stat {
-            mtime: long_ago,
-            ctime: long_ago,
-            size: 10,
-            ..stat.clone()
-        };
+        let old = Stat { mtime: long_ago, ctime: long_ago, size: 10, ..stat.clone() };
         let judge_after = |after: Stat, path: Checked| {
             let looks = Looks {
                 before: &old,
@@ -453,58 +413,18 @@ mod tests {
         };
         let same = || Checked::Found(Box::new(old.clone()));
         assert_eq!(judge_after(old.clone(), same()), Outcome::Ok);
+        assert_eq!(judge_after(Stat { size: 11, ..old.clone() }, same()), Outcome::Grew);
+        assert_eq!(judge_after(Stat { size: 9, ..old.clone() }, same()), Outcome::Truncated);
         assert_eq!(
-            judge_after(
-                Stat {
-                    size: 11,
-                    ..old.clone()
-                },
-                same()
-            ),
-            Outcome::Grew
-        );
-        assert_eq!(
-            judge_after(
-                Stat {
-                    size: 9,
-                    ..old.clone()
-                },
-                same()
-            ),
-            Outcome::Truncated
-        );
-        assert_eq!(
-            judge_after(
-                Stat {
-                    ctime: FileTime::new(1_500, 0).unwrap(),
-                    ..old.clone()
-                },
-                same()
-            ),
+            judge_after(Stat { ctime: FileTime::new(1_500, 0).unwrap(), ..old.clone() }, same()),
             Outcome::Modified
         );
-        assert_eq!(
-            judge_after(
-                Stat {
-                    nlink: 0,
-                    ..old.clone()
-                },
-                Checked::Unknown
-            ),
-            Outcome::Vanished
-        );
+        assert_eq!(judge_after(Stat { nlink: 0, ..old.clone() }, Checked::Unknown), Outcome::Vanished);
         assert_eq!(judge_after(old.clone(), Checked::Gone), Outcome::Vanished);
-        let other = Checked::Found(Box::new(Stat {
-            ino: old.ino + 1,
-            ..old.clone()
-        }));
+        let other = Checked::Found(Box::new(Stat { ino: old.ino + 1, ..old.clone() }));
         assert_eq!(judge_after(old.clone(), other), Outcome::Replaced);
         let recent = FileTime::new(1_999, 990_000_000).unwrap();
-        let young = Stat {
-            mtime: recent,
-            ctime: recent,
-            ..old.clone()
-        };
+        let young = Stat { mtime: recent, ctime: recent, ..old.clone() };
         let looks = Looks {
             before: &young,
             after: Some(&young),

@@ -265,27 +265,15 @@ impl Intake<'_> {
                 self.collector.clone_from(&collector);
                 let (now, items) = (self.clock.wall(), self.writer.items());
                 let result = StepResult::Failed;
-                self.steps.push(StepSummary {
-                    collector,
-                    begun: now,
-                    ended: now,
-                    items,
-                    result,
-                });
+                self.steps.push(StepSummary { collector, begun: now, ended: now, items, result });
                 self.is_in_step = true;
                 Ok(())
             }
-            Message::Item {
-                seen,
-                use_as: Use::Digest,
-            } => {
+            Message::Item { seen, use_as: Use::Digest } => {
                 self.program(&seen, descriptor);
                 self.flush_rows(PART_BYTES)
             }
-            Message::Item {
-                seen,
-                use_as: use_as @ (Use::Member | Use::Journal),
-            } => match descriptor {
+            Message::Item { seen, use_as: use_as @ (Use::Member | Use::Journal) } => match descriptor {
                 Some(descriptor) => self.file(&seen, descriptor, use_as),
                 None => self.plain(&seen),
             },
@@ -293,27 +281,11 @@ impl Intake<'_> {
                 if let Some(rows) = &mut self.rows {
                     rows.begin(&seen.path.0);
                 }
-                self.piece = Some(Pending {
-                    seen,
-                    held: Vec::new(),
-                    parts: 0,
-                    first: None,
-                });
+                self.piece = Some(Pending { seen, held: Vec::new(), parts: 0, first: None });
                 Ok(())
             }
-            Message::DataEnd {
-                outcome,
-                error,
-                note,
-                after,
-            } => {
-                let end = MemberEnd {
-                    outcome,
-                    after,
-                    ended: self.clock.wall(),
-                    error,
-                    note,
-                };
+            Message::DataEnd { outcome, error, note, after } => {
+                let end = MemberEnd { outcome, after, ended: self.clock.wall(), error, note };
                 self.data_end(end)
             }
             Message::StepEnd { end, limitations } => {
@@ -323,11 +295,7 @@ impl Intake<'_> {
                         self.limitations.push(limitation);
                     }
                 }
-                let result = if end == StepEnd::Done {
-                    StepResult::Done
-                } else {
-                    StepResult::Failed
-                };
+                let result = if end == StepEnd::Done { StepResult::Done } else { StepResult::Failed };
                 self.end_step(result)
             }
             Message::End => Ok(()),
@@ -356,28 +324,18 @@ impl Intake<'_> {
         if let Some(limit) = self.limit {
             let mut record = ItemRecord::new("limits", Kind::Other, b"/".as_slice(), self.clock.wall());
             record.outcome = Outcome::SkippedLimit;
-            record.note = Some(format!(
-                "{limit}: the collection ended here; what follows in the plan was not read"
-            ));
+            record.note =
+                Some(format!("{limit}: the collection ended here; what follows in the plan was not read"));
             self.writer.record_only(record)?;
         }
-        if self.is_in_step {
-            self.end_step(StepResult::Limit)
-        } else {
-            Ok(())
-        }
+        if self.is_in_step { self.end_step(StepResult::Limit) } else { Ok(()) }
     }
 
     /// The reader is gone before its end.
     fn lost(&mut self, error: &IpcError) -> Result<(), IntakeError> {
         self.abort_piece(Outcome::Interrupted)?;
-        self.limitations
-            .push(format!("the reading process was lost: {error}"));
-        if self.is_in_step {
-            self.end_step(StepResult::Failed)
-        } else {
-            Ok(())
-        }
+        self.limitations.push(format!("the reading process was lost: {error}"));
+        if self.is_in_step { self.end_step(StepResult::Failed) } else { Ok(()) }
     }
 
     fn abort_piece(&mut self, outcome: Outcome) -> Result<(), IntakeError> {
@@ -385,13 +343,7 @@ impl Intake<'_> {
             return Ok(());
         }
         let note = self.limit.map(str::to_owned);
-        self.data_end(MemberEnd {
-            outcome,
-            after: None,
-            ended: self.clock.wall(),
-            error: None,
-            note,
-        })
+        self.data_end(MemberEnd { outcome, after: None, ended: self.clock.wall(), error: None, note })
     }
 
     fn finish(mut self, plan: &[String]) -> Result<Summary, IntakeError> {
@@ -399,18 +351,9 @@ impl Intake<'_> {
         let now = self.clock.wall();
         for collector in plan.iter().skip(self.steps.len()) {
             let (collector, result) = (collector.clone(), StepResult::NotRun);
-            self.steps.push(StepSummary {
-                collector,
-                begun: now,
-                ended: now,
-                items: 0,
-                result,
-            });
+            self.steps.push(StepSummary { collector, begun: now, ended: now, items: 0, result });
         }
-        let clocks = Clocks {
-            wall: now,
-            boot: self.clock.boot(),
-        };
+        let clocks = Clocks { wall: now, boot: self.clock.boot() };
         let (segments, container) = self.writer.finish(clocks)?;
         for segment in segments {
             self.sink.segment(segment).map_err(IntakeError::Sink)?;
@@ -427,10 +370,7 @@ impl Intake<'_> {
     /// Sends what is sealed, tells progress, keeps to the share of the processor.
     fn drain(&mut self) -> Result<(), IntakeError> {
         loop {
-            let clocks = Clocks {
-                wall: self.clock.wall(),
-                boot: self.clock.boot(),
-            };
+            let clocks = Clocks { wall: self.clock.wall(), boot: self.clock.boot() };
             match self.writer.poll_segment(clocks)? {
                 Some(segment) => self.sink.segment(segment).map_err(IntakeError::Sink)?,
                 None => break,
@@ -452,13 +392,7 @@ impl Intake<'_> {
     /// Notes the first limit reached, `more` plain bytes ahead. A part of each limit is kept back for the rows, the
     /// outcomes and the end, which come in any case.
     fn check_limits(&mut self, more: u64) {
-        let Limits {
-            wall_s,
-            stored_bytes,
-            plain_bytes,
-            items,
-            ..
-        } = self.limits;
+        let Limits { wall_s, stored_bytes, plain_bytes, items, .. } = self.limits;
         let below = |limit: u64, kept: u64| limit.saturating_sub(kept.min(limit / 8));
         let elapsed = self.clock.elapsed().saturating_sub(self.begun).as_secs();
         let reached = if elapsed >= wall_s {

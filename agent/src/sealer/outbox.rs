@@ -76,23 +76,11 @@ impl Outbox {
     /// # Errors
     /// The system's error when there can be no second thread.
     pub fn start(socket: OwnedFd) -> std::io::Result<Self> {
-        let inner = Inner {
-            window: Window::default(),
-            stopped: None,
-        };
-        let shared = Arc::new(Shared {
-            socket,
-            inner: Mutex::new(inner),
-            changed: Condvar::new(),
-        });
+        let inner = Inner { window: Window::default(), stopped: None };
+        let shared = Arc::new(Shared { socket, inner: Mutex::new(inner), changed: Condvar::new() });
         let listening = Arc::clone(&shared);
-        let listener = std::thread::Builder::new()
-            .name("outbox".into())
-            .spawn(move || listening.listen())?;
-        Ok(Self {
-            shared,
-            listener: Some(listener),
-        })
+        let listener = std::thread::Builder::new().name("outbox".into()).spawn(move || listening.listen())?;
+        Ok(Self { shared, listener: Some(listener) })
     }
 
     /// Takes a sealed segment, waiting while the window is full.
@@ -115,11 +103,7 @@ impl Outbox {
             stored_len: stored.len() as u64,
             is_final,
         };
-        let mut payload = Files {
-            seal,
-            stored: file,
-            message,
-        };
+        let mut payload = Files { seal, stored: file, message };
         let mut inner = self.shared.lock();
         loop {
             if let Some(stop) = &inner.stopped {
@@ -130,11 +114,7 @@ impl Outbox {
                 Ok(_) => break,
                 Err(back) => payload = back,
             }
-            inner = self
-                .shared
-                .changed
-                .wait(inner)
-                .unwrap_or_else(PoisonError::into_inner);
+            inner = self.shared.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
         self.shared.flush(&mut inner);
         Ok(())
@@ -153,8 +133,7 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Channel`].
     pub fn alive(&self, items: u64, plain_bytes: u64) -> Result<(), OutboxError> {
-        self.shared
-            .say(from_sealer::Say::Alive(Progress { items, plain_bytes }))
+        self.shared.say(from_sealer::Say::Alive(Progress { items, plain_bytes }))
     }
 
     /// Hands the manifest over and waits until the warden lets the sealer go: until then unacknowledged segments may be
@@ -166,11 +145,7 @@ impl Outbox {
         let mut inner = self.shared.lock();
         // The warden signs only a manifest of segments it saw pass; the last ones may still wait for the line's first position.
         while inner.stopped.is_none() && !inner.window.is_all_sent() {
-            inner = self
-                .shared
-                .changed
-                .wait(inner)
-                .unwrap_or_else(PoisonError::into_inner);
+            inner = self.shared.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(stop) = &inner.stopped {
             return Err(stop.clone().into());
@@ -190,9 +165,7 @@ impl Outbox {
     /// Tells the warden that the collection cannot go on.
     pub fn fail(&self, detail: &str) {
         // When the warden cannot be told, it sees that the connection is closed.
-        drop(self.shared.say(from_sealer::Say::Failed(Detail {
-            text: detail.to_owned(),
-        })));
+        drop(self.shared.say(from_sealer::Say::Failed(Detail { text: detail.to_owned() })));
     }
 }
 
@@ -208,17 +181,10 @@ impl Shared {
     /// Sends what may be sent. A failure stops everything: the warden is gone.
     fn flush(&self, inner: &mut Inner) {
         while let Some((index, files)) = inner.window.next_to_send() {
-            let message = Segment {
-                index,
-                ..files.message.clone()
-            };
-            let sent = files
-                .seal
-                .try_clone()
-                .and_then(|seal| Ok(vec![seal, files.stored.try_clone()?]));
-            let sent = sent
-                .map_err(|source| ChannelError::System { op: "dup", source })
-                .and_then(|descriptors| {
+            let message = Segment { index, ..files.message.clone() };
+            let sent = files.seal.try_clone().and_then(|seal| Ok(vec![seal, files.stored.try_clone()?]));
+            let sent =
+                sent.map_err(|source| ChannelError::System { op: "dup", source }).and_then(|descriptors| {
                     let say = Some(from_sealer::Say::Segment(message));
                     channel::send(self.socket.as_fd(), &FromSealer { say }, descriptors)
                 });
@@ -246,11 +212,8 @@ impl Shared {
                 Some(to_sealer::Say::Position(position)) => {
                     if let Err(contradiction) = take(&mut inner.window, &position) {
                         let detail = contradiction.to_string();
-                        let found = ContradictionFound {
-                            index: contradiction.index(),
-                            seal: position.seal,
-                            detail,
-                        };
+                        let found =
+                            ContradictionFound { index: contradiction.index(), seal: position.seal, detail };
                         drop(self.say(from_sealer::Say::Contradiction(found)));
                         return self.stop(&mut inner, Stop::Contradiction(contradiction));
                     }
@@ -271,18 +234,13 @@ fn take(window: &mut Window<Files>, position: &Position) -> Result<(), super::wi
         window.disconnected();
     }
     // A digest that is none of the one spelling names no seal of ours.
-    let seal = if position.seal.is_empty() {
-        None
-    } else {
-        Some(position.seal.parse().unwrap_or(Digest::ZERO))
-    };
+    let seal =
+        if position.seal.is_empty() { None } else { Some(position.seal.parse().unwrap_or(Digest::ZERO)) };
     window.position(position.next_index, seal)
 }
 
 fn failed(source: ChannelError) -> OutboxError {
-    OutboxError::Channel {
-        source: Arc::new(source),
-    }
+    OutboxError::Channel { source: Arc::new(source) }
 }
 
 impl From<Stop> for OutboxError {
@@ -320,9 +278,8 @@ mod tests {
     }
 
     fn next(warden: &OwnedFd) -> (from_sealer::Say, Vec<OwnedFd>) {
-        let (message, files) = channel::receive::<FromSealer>(warden.as_fd(), Wait::Forever)
-            .unwrap()
-            .unwrap();
+        let (message, files) =
+            channel::receive::<FromSealer>(warden.as_fd(), Wait::Forever).unwrap().unwrap();
         (message.say.unwrap(), files)
     }
 
@@ -345,9 +302,7 @@ mod tests {
         let pushing = Arc::clone(&outbox);
         let thread = std::thread::spawn(move || {
             for index in 0..5 {
-                pushing
-                    .push(seal(index), b"seal", &[index; 100], index == 4)
-                    .unwrap();
+                pushing.push(seal(index), b"seal", &[index; 100], index == 4).unwrap();
                 pushed.send(index).unwrap();
             }
         });
@@ -365,13 +320,8 @@ mod tests {
         assert_eq!(segment(&warden), 4);
         thread.join().unwrap();
         tell(&warden, position(4, &seal(9).to_string(), false));
-        let (from_sealer::Say::Contradiction(found), _) = next(&warden) else {
-            panic!()
-        };
+        let (from_sealer::Say::Contradiction(found), _) = next(&warden) else { panic!() };
         assert_eq!(found.index, 3);
-        assert!(matches!(
-            outbox.push(seal(5), b"", b"", false),
-            Err(OutboxError::Contradiction(_))
-        ));
+        assert!(matches!(outbox.push(seal(5), b"", b"", false), Err(OutboxError::Contradiction(_))));
     }
 }

@@ -105,44 +105,26 @@ const LANES: usize = 2;
 pub fn run(socket: OwnedFd) -> Result<(), SealerError> {
     sandbox::enter(Role::Sealer)?;
     let received = channel::receive::<ToSealer>(socket.as_fd(), Wait::Forever)?;
-    let Some((
-        ToSealer {
-            say: Some(to_sealer::Say::Start(start)),
-        },
-        descriptors,
-    )) = received
-    else {
+    let Some((ToSealer { say: Some(to_sealer::Say::Start(start)) }, descriptors)) = received else {
         return Err(SealerError::Start("it is no start"));
     };
     let seed = Zeroizing::new(start.sealer_key);
-    let seed: Zeroizing<[u8; 32]> = Zeroizing::new(
-        seed.as_slice()
-            .try_into()
-            .or(Err(SealerError::Start("the key has not 32 bytes")))?,
-    );
+    let seed: Zeroizing<[u8; 32]> =
+        Zeroizing::new(seed.as_slice().try_into().or(Err(SealerError::Start("the key has not 32 bytes")))?);
     let key = SigningKey::from_seed(&seed);
-    let [reader, check]: [OwnedFd; 2] = descriptors
-        .try_into()
-        .or(Err(SealerError::Start("it has not two descriptors")))?;
+    let [reader, check]: [OwnedFd; 2] =
+        descriptors.try_into().or(Err(SealerError::Start("it has not two descriptors")))?;
     let delegation_signed = Signed::parse(&start.delegation)?;
     let delegation: Delegation = delegation_signed.read()?;
     let order: Order = evidence::json::parse_document(&start.order)?;
     let facts: Facts = serde_json::from_slice(&start.facts)?;
     if delegation.sealer != key.public() || delegation.order != Digest::of(&start.order) {
-        return Err(SealerError::Start(
-            "key, order and delegation do not fit together",
-        ));
+        return Err(SealerError::Start("key, order and delegation do not fit together"));
     }
     let outbox = Outbox::start(socket)?;
     outbox.ready()?;
-    let manifest = collect(
-        &outbox,
-        Sockets { reader, check },
-        &key,
-        &order,
-        (&delegation, &delegation_signed),
-        facts,
-    );
+    let manifest =
+        collect(&outbox, Sockets { reader, check }, &key, &order, (&delegation, &delegation_signed), facts);
     match manifest {
         Ok(manifest) => Ok(outbox.finish(&manifest)?),
         Err(error) => {
@@ -180,12 +162,7 @@ fn collect(
             lanes,
             salt_seed,
         },
-        collectors: order
-            .plan
-            .steps()
-            .iter()
-            .map(|step| step.collector().to_owned())
-            .collect(),
+        collectors: order.plan.steps().iter().map(|step| step.collector().to_owned()).collect(),
         limits: facts.limits,
     };
     let begun = now()?;
@@ -193,14 +170,7 @@ fn collect(
     let signer = SigningKey::from_seed(&key.seed());
     let mut sink = Sink(outbox);
     let summary = intake::run(sockets, params, signer, &mut sink, &SystemClock)?;
-    let manifest = describe(
-        summary,
-        order,
-        delegation,
-        delegation_signed.digest(),
-        facts,
-        begun,
-    )?;
+    let manifest = describe(summary, order, delegation, delegation_signed.digest(), facts, begun)?;
     Ok(Signed::sign(&manifest, &[key])?)
 }
 
@@ -209,13 +179,7 @@ struct Sink<'outbox>(&'outbox Outbox);
 
 impl SegmentSink for Sink<'_> {
     fn segment(&mut self, segment: SealedSegment) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let SealedSegment {
-            bytes,
-            seal,
-            seal_digest,
-            header,
-            ..
-        } = segment;
+        let SealedSegment { bytes, seal, seal_digest, header, .. } = segment;
         Ok(self.0.push(seal_digest, &seal, &bytes, header.is_final)?)
     }
 
@@ -233,17 +197,9 @@ fn describe(
     facts: Facts,
     begun: Time,
 ) -> Result<Manifest, SealerError> {
-    let result = if summary.is_complete() {
-        CollectionResult::Complete
-    } else {
-        CollectionResult::Limited
-    };
+    let result = if summary.is_complete() { CollectionResult::Complete } else { CollectionResult::Limited };
     let mut limitations = facts.limitations;
-    limitations.extend(
-        summary
-            .limit
-            .map(|limit| format!("the limit {limit} ended the collection")),
-    );
+    limitations.extend(summary.limit.map(|limit| format!("the limit {limit} ended the collection")));
     limitations.extend(summary.limitations);
     let container = summary.container;
     Ok(Manifest {
@@ -267,12 +223,7 @@ fn describe(
         agent: facts.agent,
         policy_sha256: facts.policy_sha256,
         limits: facts.limits,
-        steps: summary
-            .steps
-            .into_iter()
-            .map(step)
-            .collect::<Option<_>>()
-            .ok_or(SealerError::Clock)?,
+        steps: summary.steps.into_iter().map(step).collect::<Option<_>>().ok_or(SealerError::Clock)?,
         segments: container.segments,
         stored_len: container.stored_len,
         plain_len: container.plain_len,

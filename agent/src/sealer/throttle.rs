@@ -20,11 +20,7 @@ impl Throttle {
     #[must_use]
     pub fn new(percent: u64, clock: &dyn Clock) -> Self {
         let percent = u32::try_from(percent).unwrap_or(100).clamp(1, 100);
-        Self {
-            percent,
-            begun: clock.elapsed(),
-            cpu_begun: clock.cpu(),
-        }
+        Self { percent, begun: clock.elapsed(), cpu_begun: clock.cpu() }
     }
 
     /// How long to sleep now.
@@ -35,8 +31,7 @@ impl Throttle {
         }
         let used = clock.cpu().saturating_sub(self.cpu_begun);
         let due = used.saturating_mul(100) / self.percent;
-        due.saturating_sub(clock.elapsed().saturating_sub(self.begun))
-            .min(SLEEP_MAX)
+        due.saturating_sub(clock.elapsed().saturating_sub(self.begun)).min(SLEEP_MAX)
     }
 
     /// Sleeps the debt off.

@@ -81,13 +81,7 @@ pub struct Window<P> {
 
 impl<P> Default for Window<P> {
     fn default() -> Self {
-        Self {
-            held: VecDeque::new(),
-            acknowledged: 0,
-            acknowledged_seal: None,
-            cursor: None,
-            sent: 0,
-        }
+        Self { held: VecDeque::new(), acknowledged: 0, acknowledged_seal: None, cursor: None, sent: 0 }
     }
 }
 
@@ -142,16 +136,10 @@ impl<P> Window<P> {
     /// [`Contradiction`]; nothing changed.
     pub fn position(&mut self, next_index: u64, seal: Option<Digest>) -> Result<(), Contradiction> {
         if next_index > self.sent {
-            return Err(Contradiction::Beyond {
-                claimed: next_index,
-                sent: self.sent,
-            });
+            return Err(Contradiction::Beyond { claimed: next_index, sent: self.sent });
         }
         if next_index < self.acknowledged {
-            return Err(Contradiction::Behind {
-                claimed: next_index,
-                acknowledged: self.acknowledged,
-            });
+            return Err(Contradiction::Behind { claimed: next_index, acknowledged: self.acknowledged });
         }
         let forget = usize::try_from(next_index - self.acknowledged).unwrap_or(usize::MAX);
         let ours = match forget.checked_sub(1) {
@@ -159,9 +147,7 @@ impl<P> Window<P> {
             Some(last) => self.held.get(last).map(|held| held.seal),
         };
         if seal != ours {
-            return Err(Contradiction::OtherSeal {
-                index: next_index.saturating_sub(1),
-            });
+            return Err(Contradiction::OtherSeal { index: next_index.saturating_sub(1) });
         }
         self.held.drain(..forget.min(self.held.len()));
         self.acknowledged = next_index;
@@ -238,14 +224,7 @@ mod tests {
         window.push(seal(2), 2).unwrap();
         for (next, digest, expected) in [
             (3, Some(seal(2)), Contradiction::Beyond { claimed: 3, sent: 2 }),
-            (
-                u64::MAX,
-                Some(seal(2)),
-                Contradiction::Beyond {
-                    claimed: u64::MAX,
-                    sent: 2,
-                },
-            ),
+            (u64::MAX, Some(seal(2)), Contradiction::Beyond { claimed: u64::MAX, sent: 2 }),
             (2, Some(seal(0)), Contradiction::OtherSeal { index: 1 }),
             (1, None, Contradiction::OtherSeal { index: 0 }),
             (0, Some(seal(0)), Contradiction::OtherSeal { index: 0 }),
@@ -256,15 +235,9 @@ mod tests {
         window.position(2, Some(seal(1))).unwrap();
         assert_eq!(
             window.position(1, Some(seal(0))),
-            Err(Contradiction::Behind {
-                claimed: 1,
-                acknowledged: 2
-            })
+            Err(Contradiction::Behind { claimed: 1, acknowledged: 2 })
         );
-        assert_eq!(
-            window.position(2, Some(seal(0))),
-            Err(Contradiction::OtherSeal { index: 1 })
-        );
+        assert_eq!(window.position(2, Some(seal(0))), Err(Contradiction::OtherSeal { index: 1 }));
         window.position(2, Some(seal(1))).unwrap();
     }
 

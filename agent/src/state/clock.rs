@@ -31,10 +31,7 @@ impl Reading {
         let wall = clock_gettime(ClockId::Realtime);
         let ms = u64::try_from(wall.tv_sec).unwrap_or(0).saturating_mul(1000);
         let ms = ms.saturating_add(u64::try_from(wall.tv_nsec).unwrap_or(0) / 1_000_000);
-        Self {
-            wall: Time::from_unix_ms(ms).unwrap_or(Time::MAX),
-            boot: boot(),
-        }
+        Self { wall: Time::from_unix_ms(ms).unwrap_or(Time::MAX), boot: boot() }
     }
 }
 
@@ -56,10 +53,7 @@ pub fn boot_file_time() -> FileTime {
 }
 
 fn file_time(time: Timespec) -> FileTime {
-    u32::try_from(time.tv_nsec)
-        .ok()
-        .and_then(|nanos| FileTime::new(time.tv_sec, nanos))
-        .unwrap_or_default()
+    u32::try_from(time.tv_nsec).ok().and_then(|nanos| FileTime::new(time.tv_sec, nanos)).unwrap_or_default()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,11 +89,7 @@ impl ClockFloor {
                 stored.floor
             }
         };
-        Ok(Self {
-            dir: dir.to_owned(),
-            floor,
-            since: now.boot,
-        })
+        Ok(Self { dir: dir.to_owned(), floor, since: now.boot })
     }
 
     /// The time to judge expiry by.
@@ -139,10 +129,7 @@ mod tests {
     }
 
     fn at(wall: u64, boot: u64) -> Reading {
-        Reading {
-            wall: time(wall),
-            boot: Duration::from_millis(boot),
-        }
+        Reading { wall: time(wall), boot: Duration::from_millis(boot) }
     }
 
     #[test]

@@ -47,11 +47,7 @@ pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let mut file = fs_err::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&part)?;
+    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     // Crash now: the old file stands, `.part` is removed by the next replacement.
@@ -128,12 +124,7 @@ impl Lines {
             file.sync_all()?;
         }
         file.seek(SeekFrom::Start(len))?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            len,
-            broken: false,
-        })
+        Ok(Self { file, path: path.to_owned(), len, broken: false })
     }
 
     /// Appends `line` and LF, and returns when they are durable.
@@ -151,10 +142,7 @@ impl Lines {
     /// As [`Lines::append`].
     pub fn write(&mut self, line: &[u8]) -> io::Result<()> {
         if self.broken {
-            return Err(io::Error::other(format!(
-                "`{}`: an earlier write failed",
-                self.path.display()
-            )));
+            return Err(io::Error::other(format!("`{}`: an earlier write failed", self.path.display())));
         }
         let mut bytes = Vec::with_capacity(line.len() + 1);
         bytes.extend_from_slice(line);
@@ -190,19 +178,12 @@ mod tests {
         assert_eq!(read(&state.join("key")).unwrap().unwrap(), b"two");
         assert_eq!(fs_err::metadata(&state).unwrap().mode() & 0o7777, 0o700);
         for name in ["key", "lines"] {
-            assert_eq!(
-                fs_err::metadata(state.join(name)).unwrap().mode() & 0o7777,
-                0o600,
-                "{name}"
-            );
+            assert_eq!(fs_err::metadata(state.join(name)).unwrap().mode() & 0o7777, 0o600, "{name}");
         }
         assert!(read(&state.join("none")).unwrap().is_none());
         use std::os::unix::fs::PermissionsExt as _;
         fs_err::set_permissions(&state, std::fs::Permissions::from_mode(0o750)).unwrap();
-        assert_eq!(
-            private_dir(&state).unwrap_err().kind(),
-            io::ErrorKind::PermissionDenied
-        );
+        assert_eq!(private_dir(&state).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]
@@ -222,10 +203,7 @@ mod tests {
             assert_eq!(seen.len(), complete, "cut at {cut}");
             lines.append(b"next").unwrap();
             let text = fs_err::read_to_string(&path).unwrap();
-            assert!(
-                text.ends_with("next\n") && text.lines().count() == complete + 1,
-                "{text:?}"
-            );
+            assert!(text.ends_with("next\n") && text.lines().count() == complete + 1, "{text:?}");
         }
     }
 }

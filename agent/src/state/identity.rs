@@ -150,10 +150,7 @@ pub enum IdentityStateError {
 }
 
 fn damaged(path: PathBuf, what: impl ToString) -> IdentityStateError {
-    IdentityStateError::Damaged {
-        path,
-        what: what.to_string(),
-    }
+    IdentityStateError::Damaged { path, what: what.to_string() }
 }
 
 fn generation_dir(dir: &Path, generation: Generation) -> PathBuf {
@@ -169,9 +166,7 @@ pub fn pins(dir: &Path) -> Result<Option<Pins>, IdentityStateError> {
     let Some(bytes) = files::read(&path)? else {
         return Ok(None);
     };
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|source| damaged(path, source))
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| damaged(path, source))
 }
 
 /// Checks, before a token is used up, that an enrolment could be written here.
@@ -184,12 +179,7 @@ pub fn check_room(dir: &Path, generation: Generation, replace: bool) -> Result<(
         let next = pins.generation.next().map_or(0, Generation::number);
         if !replace || generation <= pins.generation {
             let (endpoint, generation) = (pins.endpoint, pins.generation);
-            return Err(IdentityStateError::Enrolled {
-                dir: dir.to_owned(),
-                endpoint,
-                generation,
-                next,
-            });
+            return Err(IdentityStateError::Enrolled { dir: dir.to_owned(), endpoint, generation, next });
         }
     }
     let own = generation_dir(dir, generation);

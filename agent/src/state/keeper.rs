@@ -88,10 +88,8 @@ pub enum KeeperError {
 pub fn log_keys(pins: &Pins, authority: &AuthoritySet, shown: &v1::LogKeys) -> Result<LogKeys, LogKeysError> {
     let pinned = VerifierKey::parse(&pins.log_key).map_err(|source| LogKeysError::Pin { source })?;
     let changes = convert::proven_list("log_keys", shown.changes.clone(), LOG_KEY_CHANGES_MAX)?;
-    let changes: Vec<(&[u8], &[u8])> = changes
-        .iter()
-        .map(|one| (one.entry.as_ref(), one.proof.as_ref()))
-        .collect();
+    let changes: Vec<(&[u8], &[u8])> =
+        changes.iter().map(|one| (one.entry.as_ref(), one.proof.as_ref())).collect();
     Ok(LogKeys::proven(&pins.deployment, authority, &pinned, &changes)?)
 }
 

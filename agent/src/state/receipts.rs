@@ -31,12 +31,7 @@ pub fn count(state: &Path) -> io::Result<usize> {
     match fs_err::read_dir(state.join(DIR)) {
         Ok(entries) => Ok(entries
             .filter_map(Result::ok)
-            .filter(|entry| {
-                entry
-                    .path()
-                    .extension()
-                    .is_some_and(|extension| extension == "tlog-proof")
-            })
+            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "tlog-proof"))
             .count()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),

@@ -21,29 +21,11 @@ const NAME: &str = "seen.jsonl";
 #[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
 enum Line {
     /// An attempt is about to begin.
-    Attempt {
-        order: Digest,
-        expires: Time,
-        attempt: u32,
-        collection: Digest,
-        at: Time,
-    },
+    Attempt { order: Digest, expires: Time, attempt: u32, collection: Digest, at: Time },
     /// Its manifest was signed with the evidence key.
-    Signed {
-        order: Digest,
-        attempt: u32,
-        manifest: Digest,
-        result: String,
-        at: Time,
-    },
+    Signed { order: Digest, attempt: u32, manifest: Digest, result: String, at: Time },
     /// It ended.
-    Ended {
-        order: Digest,
-        attempt: u32,
-        end: End,
-        detail: String,
-        at: Time,
-    },
+    Ended { order: Digest, attempt: u32, end: End, detail: String, at: Time },
     /// Its end was handed to the link while connected.
     Reported { order: Digest, attempt: u32, at: Time },
     /// No further attempt, whatever the count says (`order.cancelled`).
@@ -91,9 +73,7 @@ pub struct Seen {
 impl Seen {
     /// Whether an attempt of this order was stored.
     pub fn is_stored(&self) -> bool {
-        self.attempts
-            .iter()
-            .any(|attempt| matches!(attempt.end, Some((End::Stored, _))))
+        self.attempts.iter().any(|attempt| matches!(attempt.end, Some((End::Stored, _))))
     }
 }
 
@@ -179,13 +159,7 @@ impl SeenOrders {
         let lines = Lines::open(&path, |_| Ok(()))?;
         let mut this = Self { lines, orders, path };
         for (order, attempt) in this.running() {
-            this.end(
-                order,
-                attempt,
-                End::Interrupted,
-                "the agent stopped during the attempt",
-                now,
-            )?;
+            this.end(order, attempt, End::Interrupted, "the agent stopped during the attempt", now)?;
         }
         Ok(this)
     }
@@ -212,18 +186,8 @@ impl SeenOrders {
         if seen.attempts.iter().any(|attempt| attempt.end.is_none()) {
             return Err(Replay::Running);
         }
-        let next = seen
-            .attempts
-            .iter()
-            .map(|attempt| attempt.number)
-            .max()
-            .unwrap_or(0)
-            .saturating_add(1);
-        if next > attempts_max {
-            Err(Replay::UsedUp(attempts_max))
-        } else {
-            Ok(next)
-        }
+        let next = seen.attempts.iter().map(|attempt| attempt.number).max().unwrap_or(0).saturating_add(1);
+        if next > attempts_max { Err(Replay::UsedUp(attempts_max)) } else { Ok(next) }
     }
 
     /// Counts one attempt, durably, and returns its number. Call before anything is read.
@@ -240,14 +204,8 @@ impl SeenOrders {
     ) -> Result<(u32, Digest), SeenError> {
         let attempt = self.may_try(order, attempts_max).map_err(SeenError::Replay)?;
         let collection = collection(attempt);
-        self.record(&Line::Attempt {
-            order,
-            expires,
-            attempt,
-            collection,
-            at,
-        })
-        .map_err(|source| SeenError::Write { source })?;
+        self.record(&Line::Attempt { order, expires, attempt, collection, at })
+            .map_err(|source| SeenError::Write { source })?;
         // Crash now: the attempt counts although nothing was read; the next start ends it as interrupted.
         Ok((attempt, collection))
     }
@@ -264,13 +222,7 @@ impl SeenOrders {
         result: &str,
         at: Time,
     ) -> io::Result<()> {
-        self.record(&Line::Signed {
-            order,
-            attempt,
-            manifest,
-            result: result.to_owned(),
-            at,
-        })
+        self.record(&Line::Signed { order, attempt, manifest, result: result.to_owned(), at })
     }
 
     /// The attempt that made `collection`, and its order.
@@ -279,8 +231,7 @@ impl SeenOrders {
             .orders
             .iter()
             .flat_map(|(order, seen)| seen.attempts.iter().map(|attempt| (*order, attempt)));
-        each.into_iter()
-            .find(|(_, attempt)| attempt.collection == collection)
+        each.into_iter().find(|(_, attempt)| attempt.collection == collection)
     }
 
     /// Orders and attempts, for the owner.
@@ -293,13 +244,7 @@ impl SeenOrders {
     /// # Errors
     /// The system's error.
     pub fn end(&mut self, order: Digest, attempt: u32, end: End, detail: &str, at: Time) -> io::Result<()> {
-        self.record(&Line::Ended {
-            order,
-            attempt,
-            end,
-            detail: detail.to_owned(),
-            at,
-        })
+        self.record(&Line::Ended { order, attempt, end, detail: detail.to_owned(), at })
     }
 
     /// Notes that the collector was told of the end of an attempt.
@@ -362,52 +307,19 @@ impl Line {
 }
 
 fn apply(orders: &mut BTreeMap<Digest, Seen>, line: &Line) {
-    let fresh = |expires: Time| Seen {
-        expires,
-        attempts: Vec::new(),
-        cancelled: false,
-    };
+    let fresh = |expires: Time| Seen { expires, attempts: Vec::new(), cancelled: false };
     match line {
-        Line::Attempt {
-            order,
-            expires,
-            attempt,
-            collection,
-            at,
-        } => {
+        Line::Attempt { order, expires, attempt, collection, at } => {
             let (number, collection, at) = (*attempt, *collection, *at);
-            let attempt = Attempt {
-                number,
-                collection,
-                at,
-                manifest: None,
-                end: None,
-                reported: false,
-            };
-            orders
-                .entry(*order)
-                .or_insert_with(|| fresh(*expires))
-                .attempts
-                .push(attempt);
+            let attempt = Attempt { number, collection, at, manifest: None, end: None, reported: false };
+            orders.entry(*order).or_insert_with(|| fresh(*expires)).attempts.push(attempt);
         }
-        Line::Signed {
-            order,
-            attempt,
-            manifest,
-            result,
-            ..
-        } => {
+        Line::Signed { order, attempt, manifest, result, .. } => {
             if let Some(attempt) = find(orders, order, *attempt) {
                 attempt.manifest = Some((*manifest, result.clone()));
             }
         }
-        Line::Ended {
-            order,
-            attempt,
-            end,
-            detail,
-            ..
-        } => {
+        Line::Ended { order, attempt, end, detail, .. } => {
             if let Some(attempt) = find(orders, order, *attempt) {
                 // A receipt may come after the attempt was given up; nothing undoes a receipt.
                 if !matches!(attempt.end, Some((End::Stored, _))) {
@@ -431,11 +343,7 @@ fn find<'orders>(
     order: &Digest,
     number: u32,
 ) -> Option<&'orders mut Attempt> {
-    orders
-        .get_mut(order)?
-        .attempts
-        .iter_mut()
-        .find(|attempt| attempt.number == number)
+    orders.get_mut(order)?.attempts.iter_mut().find(|attempt| attempt.number == number)
 }
 
 #[cfg(test)]
@@ -455,13 +363,7 @@ mod tests {
     const ORDER: Digest = Digest([7; 32]);
 
     fn begin(seen: &mut SeenOrders) -> Result<(u32, Digest), SeenError> {
-        seen.begin(
-            ORDER,
-            time(24),
-            3,
-            |attempt| Digest::of(&attempt.to_le_bytes()),
-            time(0),
-        )
+        seen.begin(ORDER, time(24), 3, |attempt| Digest::of(&attempt.to_le_bytes()), time(0))
     }
 
     #[test]
@@ -472,10 +374,7 @@ mod tests {
             assert_eq!(begin(&mut open(dir.path())).unwrap().0, expected);
         }
         let mut seen = open(dir.path());
-        assert!(matches!(
-            begin(&mut seen),
-            Err(SeenError::Replay(Replay::UsedUp(3)))
-        ));
+        assert!(matches!(begin(&mut seen), Err(SeenError::Replay(Replay::UsedUp(3)))));
         assert_eq!(seen.unreported().len(), 3);
     }
 
@@ -514,18 +413,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         begin(&mut open(dir.path())).unwrap();
         let just_ended = time(24).checked_add(Duration::from_secs(60)).unwrap();
-        assert!(
-            SeenOrders::open(dir.path(), just_ended, just_ended)
-                .unwrap()
-                .get(ORDER)
-                .is_some()
-        );
-        assert!(
-            SeenOrders::open(dir.path(), time(49), time(49))
-                .unwrap()
-                .get(ORDER)
-                .is_none()
-        );
+        assert!(SeenOrders::open(dir.path(), just_ended, just_ended).unwrap().get(ORDER).is_some());
+        assert!(SeenOrders::open(dir.path(), time(49), time(49)).unwrap().get(ORDER).is_none());
         assert_eq!(fs_err::read(dir.path().join(NAME)).unwrap(), b"");
     }
 

@@ -54,11 +54,7 @@ impl Warden {
         if self.running.is_some() {
             return Ok(());
         }
-        let Some(position) = self
-            .waiting
-            .iter()
-            .position(|waiting| waiting.not_before <= now.boot)
-        else {
+        let Some(position) = self.waiting.iter().position(|waiting| waiting.not_before <= now.boot) else {
             return Ok(());
         };
         let Some(Waiting { judged, .. }) = self.waiting.remove(position) else {
@@ -125,13 +121,8 @@ impl Warden {
         let identity = &self.keeper.identity;
         let at = self.keeper.clock.time(now);
         let evidence_key = &identity.evidence_key;
-        let delegated = cosign::delegate(
-            &identity.pins,
-            evidence_key,
-            &sealer_key,
-            (order, attempt, nonce),
-            at,
-        );
+        let delegated =
+            cosign::delegate(&identity.pins, evidence_key, &sealer_key, (order, attempt, nonce), at);
         let (delegation, delegation_signed) = delegated.map_err(|error| judge::chain(&error))?;
         let head = self.keeper.diary.head().ok_or("the endpoint's log is empty")?;
         let agent = self.agent();
@@ -150,10 +141,7 @@ impl Warden {
                 stuck.pid()
             ));
         }
-        let log_head = LogHead {
-            seq: head.seq,
-            sha256: head.sha256,
-        };
+        let log_head = LogHead { seq: head.seq, sha256: head.sha256 };
         let pins = &identity.pins;
         let facts = crate::sealer::process::Facts {
             limits: judged.limits,
@@ -185,18 +173,11 @@ impl Warden {
         };
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let mut processes = vec![own];
-        processes.extend(
-            self.link
-                .as_ref()
-                .map(super::lane::Lane::pid)
-                .filter(|pid| *pid > 0),
-        );
+        processes.extend(self.link.as_ref().map(super::lane::Lane::pid).filter(|pid| *pid > 0));
         processes.extend(self.stuck.iter().map(super::lane::Stuck::pid));
         processes.extend(&self.stuck_helpers);
-        let deadline = now
-            .boot
-            .saturating_add(Duration::from_secs(judged.limits.wall_s))
-            .saturating_add(GRACE);
+        let deadline =
+            now.boot.saturating_add(Duration::from_secs(judged.limits.wall_s)).saturating_add(GRACE);
         let start = Start {
             program: &self.settings.program,
             user: self.user,
@@ -230,19 +211,12 @@ impl Warden {
         let manifest = running.manifest.as_ref().map(|(signed, _)| wire(signed));
         let segments = running.passed.observed.segments;
         self.say_link(
-            to_link::Say::OpenUpload(OpenUpload {
-                collection: collection.clone(),
-                delegation,
-            }),
+            to_link::Say::OpenUpload(OpenUpload { collection: collection.clone(), delegation }),
             Vec::new(),
         );
         if let Some(manifest) = manifest {
             self.say_link(
-                to_link::Say::Manifest(UploadManifest {
-                    collection,
-                    manifest,
-                    segments,
-                }),
+                to_link::Say::Manifest(UploadManifest { collection, manifest, segments }),
                 Vec::new(),
             );
         }
@@ -259,21 +233,12 @@ impl Warden {
         if descriptors.len() != 2
             || running.manifest.is_some() && segment.index >= running.passed.observed.segments
         {
-            return self.end_attempt(
-                "the sealer handed over something that is no segment",
-                Again::Never,
-            );
+            return self.end_attempt("the sealer handed over something that is no segment", Again::Never);
         }
         if running.passed.observe(&segment).is_none() {
-            return self.end_attempt(
-                "the sealer handed over a segment that does not follow",
-                Again::Never,
-            );
+            return self.end_attempt("the sealer handed over a segment that does not follow", Again::Never);
         }
-        let segment = Segment {
-            collection: running.collection().to_string(),
-            ..segment
-        };
+        let segment = Segment { collection: running.collection().to_string(), ..segment };
         self.say_link(to_link::Say::Segment(segment), descriptors);
         Ok(())
     }
@@ -304,10 +269,7 @@ impl Warden {
         let segments = manifest.segments;
         let at = self.keeper.clock.time(now);
         // Before it leaves: after a crash the receipt must still be recognised.
-        self.keeper
-            .seen
-            .sign(order, attempt, digest, result_text(manifest.result), at)
-            .map_err(state)?;
+        self.keeper.seen.sign(order, attempt, digest, result_text(manifest.result), at).map_err(state)?;
         let fields = Fields::new()
             .text("order", order)
             .number("attempt", u64::from(attempt))
@@ -319,14 +281,7 @@ impl Warden {
             .number("stored_bytes", manifest.stored_len);
         self.record("manifest_signed", fields)?;
         let manifest = wire(&signed);
-        self.say_link(
-            to_link::Say::Manifest(UploadManifest {
-                collection,
-                manifest,
-                segments,
-            }),
-            Vec::new(),
-        );
+        self.say_link(to_link::Say::Manifest(UploadManifest { collection, manifest, segments }), Vec::new());
         Ok(())
     }
 
@@ -366,9 +321,7 @@ impl Warden {
     pub(super) fn upload_cut(&mut self) {
         // A sealer that is gone shows it on its own socket.
         if let Some(running) = self.running.as_mut() {
-            let cut = ToSealer {
-                say: Some(to_sealer::Say::Cut(Empty {})),
-            };
+            let cut = ToSealer { say: Some(to_sealer::Say::Cut(Empty {})) };
             drop(running.sealer.send(&cut, Vec::new()));
         }
     }
@@ -385,10 +338,7 @@ impl Warden {
             .text("detail", &found.detail);
         self.record("contradiction", fields)?;
         self.end_attempt(
-            &format!(
-                "server contradiction at segment {}: {}",
-                found.index, found.detail
-            ),
+            &format!("server contradiction at segment {}: {}", found.index, found.detail),
             Again::Never,
         )
     }
@@ -401,10 +351,7 @@ impl Warden {
             return Ok(());
         }
         self.end_attempt(
-            &format!(
-                "the collector takes no more ({}): {}",
-                rejected.reason, rejected.detail
-            ),
+            &format!("the collector takes no more ({}): {}", rejected.reason, rejected.detail),
             Again::Never,
         )
     }
@@ -421,10 +368,8 @@ impl Warden {
             .parse()
             .or(Err(claim("no collection id")))
             .and_then(|collection| custody::receipt(&self.keeper, collection, proven));
-        let is_running = self
-            .running
-            .as_ref()
-            .is_some_and(|running| running.collection().to_string() == collection);
+        let is_running =
+            self.running.as_ref().is_some_and(|running| running.collection().to_string() == collection);
         let receipt = match verified {
             Ok(receipt) => receipt,
             Err(claim) => {
@@ -445,40 +390,21 @@ impl Warden {
         if is_known {
             return Ok(());
         }
-        receipts::keep(
-            &self.keeper.dir,
-            receipt.collection,
-            &receipt.entry,
-            &receipt.proof,
-        )
-        .map_err(state)?;
+        receipts::keep(&self.keeper.dir, receipt.collection, &receipt.entry, &receipt.proof)
+            .map_err(state)?;
         let fields = fields()
             .text("order", receipt.order)
             .number("attempt", u64::from(receipt.attempt))
             .text("copies", &receipt.copies)
             .text("degraded", if receipt.is_degraded { "yes" } else { "no" })
             .number("checkpoint", receipt.size)
-            .text(
-                "linked",
-                if receipt.is_linked {
-                    "yes"
-                } else {
-                    "at the next contact"
-                },
-            );
+            .text("linked", if receipt.is_linked { "yes" } else { "at the next contact" });
         self.record("stored", fields)?;
         if is_running {
             self.let_go()?;
         }
-        self.waiting
-            .retain(|waiting| waiting.judged.admitted.order_sha256 != receipt.order);
-        self.finish(
-            receipt.order,
-            receipt.attempt,
-            receipt.collection,
-            End::Stored,
-            &receipt.result,
-        )
+        self.waiting.retain(|waiting| waiting.judged.admitted.order_sha256 != receipt.order);
+        self.finish(receipt.order, receipt.attempt, receipt.collection, End::Stored, &receipt.result)
     }
 
     /// Ends the processes of the running attempt and closes its upload.
@@ -486,17 +412,11 @@ impl Warden {
         let Some(running) = self.running.take() else {
             return Ok(());
         };
-        let close = Close {
-            collection: running.collection().to_string(),
-            detail: String::new(),
-        };
+        let close = Close { collection: running.collection().to_string(), detail: String::new() };
         // Closed before it is killed: whatever the kernel still runs of it talks to nobody.
         let stuck = running.end();
         for one in &stuck {
-            self.record(
-                "process_stuck",
-                Fields::new().number("pid", u64::try_from(one.pid()).unwrap_or(0)),
-            )?;
+            self.record("process_stuck", Fields::new().number("pid", u64::try_from(one.pid()).unwrap_or(0)))?;
         }
         self.stuck.extend(stuck);
         self.say_link(to_link::Say::CloseUpload(close), Vec::new());
@@ -541,10 +461,7 @@ impl Warden {
         detail: &str,
     ) -> Result<(), WardenError> {
         let at = self.keeper.clock.time(Reading::now());
-        self.keeper
-            .seen
-            .end(order, attempt, end, detail, at)
-            .map_err(state)?;
+        self.keeper.seen.end(order, attempt, end, detail, at).map_err(state)?;
         if end == End::Interrupted {
             tracing::warn!(%order, attempt, cause = detail, "Attempt interrupted");
             let fields = Fields::new()

@@ -61,10 +61,7 @@ impl Warden {
             roster_version: self.keeper.roster.roster().version,
             wall: String::new(),
         };
-        self.say_link(
-            to_link::Say::Standing(Standing { hello: Some(hello) }),
-            Vec::new(),
-        );
+        self.say_link(to_link::Say::Standing(Standing { hello: Some(hello) }), Vec::new());
     }
 
     pub(super) fn connected(&mut self, welcome: &v1::Welcome) -> Result<(), WardenError> {
@@ -73,9 +70,7 @@ impl Warden {
         // For people and the manifest only; expiry is never judged by the collector's word.
         self.offset_ms = welcome.wall.parse::<FileTime>().ok().map(|theirs| {
             let milliseconds = |time: FileTime| {
-                time.seconds()
-                    .saturating_mul(1000)
-                    .saturating_add(i64::from(time.nanos() / 1_000_000))
+                time.seconds().saturating_mul(1000).saturating_add(i64::from(time.nanos() / 1_000_000))
             };
             milliseconds(SystemClock.wall()).saturating_sub(milliseconds(theirs))
         });
@@ -87,8 +82,7 @@ impl Warden {
     pub(super) fn disconnected(&mut self, cause: &str) {
         self.is_connected = false;
         self.service.ready("waiting for the collector");
-        self.service
-            .status(&format!("waiting for the collector: {cause}"));
+        self.service.status(&format!("waiting for the collector: {cause}"));
     }
 
     /// Tells the collector how attempts ended, once each.
@@ -102,9 +96,7 @@ impl Warden {
                 continue;
             };
             let result = match end {
-                End::Stored => attempt
-                    .manifest
-                    .map_or_else(|| "complete".to_owned(), |(_, result)| result),
+                End::Stored => attempt.manifest.map_or_else(|| "complete".to_owned(), |(_, result)| result),
                 End::Interrupted => "interrupted".to_owned(),
             };
             let ended = v1::AttemptEnded {
@@ -115,39 +107,23 @@ impl Warden {
                 detail,
             };
             self.attend(attend_request::Message::AttemptEnded(ended));
-            self.keeper
-                .seen
-                .reported(order, attempt.number, at)
-                .map_err(state)?;
+            self.keeper.seen.reported(order, attempt.number, at).map_err(state)?;
         }
         Ok(())
     }
 
     pub(super) fn attend(&mut self, message: attend_request::Message) {
-        self.say_link(
-            to_link::Say::Attend(v1::AttendRequest {
-                message: Some(message),
-            }),
-            Vec::new(),
-        );
+        self.say_link(to_link::Say::Attend(v1::AttendRequest { message: Some(message) }), Vec::new());
     }
 
     /// Decides on an order that came.
     pub(super) fn take_order(&mut self, package: &v1::OrderPackage) -> Result<(), WardenError> {
         let order = judge::order_digest(package);
-        if self
-            .running
-            .as_ref()
-            .is_some_and(|running| running.order() == order)
-        {
+        if self.running.as_ref().is_some_and(|running| running.order() == order) {
             self.answer_running();
             return Ok(());
         }
-        if self
-            .waiting
-            .iter()
-            .any(|waiting| waiting.judged.admitted.order_sha256 == order)
-        {
+        if self.waiting.iter().any(|waiting| waiting.judged.admitted.order_sha256 == order) {
             return Ok(());
         }
         // The checkpoint moved on since the greeting, so the proof begins at an older one: a new greeting brings the right
@@ -170,10 +146,7 @@ impl Warden {
                 // A later attempt of this order may need a new greeting again.
                 self.asked_again = None;
                 self.record_admitted(&judged)?;
-                self.waiting.push_back(Waiting {
-                    judged,
-                    not_before: now.boot,
-                });
+                self.waiting.push_back(Waiting { judged, not_before: now.boot });
                 self.start_waiting(now)
             }
             Err(refusal) => self.refuse(order, &refusal),
@@ -188,29 +161,20 @@ impl Warden {
     /// Step 12.
     fn room(&self, judged: Judged) -> Result<Judged, Refusal> {
         if self.stuck.len() >= STUCK_MAX {
-            let detail = format!(
-                "{} processes of earlier collections are stuck in the kernel",
-                self.stuck.len()
-            );
+            let detail =
+                format!("{} processes of earlier collections are stuck in the kernel", self.stuck.len());
             return Err(Refusal::new(Reason::Busy, detail));
         }
         if self.waiting.len() >= QUEUE_MAX {
-            return Err(Refusal::new(
-                Reason::Busy,
-                format!("{QUEUE_MAX} orders wait already"),
-            ));
+            return Err(Refusal::new(Reason::Busy, format!("{QUEUE_MAX} orders wait already")));
         }
         Ok(judged)
     }
 
     fn record_admitted(&mut self, judged: &Judged) -> Result<(), WardenError> {
         let order = &judged.admitted.order;
-        let approvers: Vec<&str> = judged
-            .admitted
-            .approvers
-            .iter()
-            .map(evidence::id::PersonId::as_str)
-            .collect();
+        let approvers: Vec<&str> =
+            judged.admitted.approvers.iter().map(evidence::id::PersonId::as_str).collect();
         let fields = Fields::new()
             .text("order", judged.admitted.order_sha256)
             .text("incident", &order.incident)
@@ -273,13 +237,8 @@ impl Warden {
             self.keeper.seen.cancel(order, expires, at).map_err(state)?;
             self.record("order_cancelled", Fields::new().text("order", order))?;
         }
-        self.waiting
-            .retain(|waiting| waiting.judged.admitted.order_sha256 != order);
-        if self
-            .running
-            .as_ref()
-            .is_some_and(|running| running.order() == order)
-        {
+        self.waiting.retain(|waiting| waiting.judged.admitted.order_sha256 != order);
+        if self.running.as_ref().is_some_and(|running| running.order() == order) {
             self.end_attempt("the order was cancelled", attempt::Again::Never)?;
         }
         Ok(())
@@ -301,9 +260,7 @@ impl Warden {
             Ok(false) => Ok(()),
             Ok(true) => {
                 let keys = &self.keeper.log_keys;
-                let fields = Fields::new()
-                    .number("change", keys.number())
-                    .text("log_key", keys.current());
+                let fields = Fields::new().number("change", keys.number()).text("log_key", keys.current());
                 tracing::info!(key = %keys.current(), "The ledger has a new log key, signed by the authority");
                 self.record("log_key_changed", fields)
             }
@@ -325,10 +282,7 @@ impl Warden {
             }
             // Unproven words are cheap to send; only the first of each kind is kept.
             Claim::Unproven(detail) => {
-                let key = (
-                    Digest::of(format!("{what} {detail}").as_bytes()),
-                    Reason::Malformed,
-                );
+                let key = (Digest::of(format!("{what} {detail}").as_bytes()), Reason::Malformed);
                 if self.refused.len() < REFUSALS_MAX && self.refused.insert(key) {
                     self.record("disbelieved", fields.text("what", what).text("detail", detail))?;
                 }
@@ -340,10 +294,7 @@ impl Warden {
     pub(super) fn take_renewal(&mut self, answer: v1::RenewResponse) -> Result<(), WardenError> {
         let kept = self.renewals.answer(&self.keeper.identity, answer, clock::boot());
         let kept = kept.and_then(|credentials| {
-            self.keeper
-                .identity
-                .keep_credentials(credentials)
-                .map_err(|error| judge::chain(&error))
+            self.keeper.identity.keep_credentials(credentials).map_err(|error| judge::chain(&error))
         });
         match kept {
             Ok(()) => {

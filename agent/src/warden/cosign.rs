@@ -112,18 +112,8 @@ pub fn cosign(
     if signers.as_slice() != std::slice::from_ref(&expected.delegation.sealer) {
         return Err(CosignError::Signer);
     }
-    let plan: Vec<&str> = expected
-        .order
-        .plan
-        .steps()
-        .iter()
-        .map(evidence::order::Step::collector)
-        .collect();
-    let steps: Vec<&str> = manifest
-        .steps
-        .iter()
-        .map(|step| step.collector.as_str())
-        .collect();
+    let plan: Vec<&str> = expected.order.plan.steps().iter().map(evidence::order::Step::collector).collect();
+    let steps: Vec<&str> = manifest.steps.iter().map(|step| step.collector.as_str()).collect();
     let all_done = manifest.steps.iter().all(|step| step.result == StepEnd::Done);
     for (field, holds) in [
         ("incident", manifest.incident == expected.order.incident),
@@ -135,14 +125,8 @@ pub fn cosign(
         ("result", all_done || manifest.result == CollectionResult::Limited),
         ("segments", observed.segments == manifest.segments),
         ("stored_len", observed.stored_len == manifest.stored_len),
-        (
-            "seal_head",
-            observed.seal_head == manifest.seal_head && observed.is_final,
-        ),
-        (
-            "stored_len",
-            manifest.stored_len <= expected.limits.stored_bytes.saturating_add(STORED_SLACK),
-        ),
+        ("seal_head", observed.seal_head == manifest.seal_head && observed.is_final),
+        ("stored_len", manifest.stored_len <= expected.limits.stored_bytes.saturating_add(STORED_SLACK)),
     ] {
         if !holds {
             return Err(CosignError::Field(field));

@@ -65,14 +65,10 @@ pub fn receipt(
     let proven = convert::proven("receipt", proven).map_err(|error| Claim::Unproven(chain(&error)))?;
     let entry = Entry::parse(&proven.entry).map_err(|error| Claim::Unproven(chain(&error)))?;
     let envelope = &entry.envelope;
-    let (order, attempt) = keeper
-        .seen
-        .of_collection(collection)
-        .ok_or_else(|| unproven("no collection of this endpoint"))?;
-    let (manifest, result) = attempt
-        .manifest
-        .clone()
-        .ok_or_else(|| unproven("its manifest was never signed here"))?;
+    let (order, attempt) =
+        keeper.seen.of_collection(collection).ok_or_else(|| unproven("no collection of this endpoint"))?;
+    let (manifest, result) =
+        attempt.manifest.clone().ok_or_else(|| unproven("its manifest was never signed here"))?;
     let refers = |name: &str, value: &str| envelope.reference(name) == Some(value);
     if envelope.type_ != EntryType::CollectionStored
         || envelope.deployment != keeper.identity.pins.deployment
@@ -81,18 +77,12 @@ pub fn receipt(
         || !refers("manifest", &manifest.to_string())
         || !refers("order", &order.to_string())
     {
-        return Err(unproven(
-            "the entry does not record the manifest that was signed here",
-        ));
+        return Err(unproven("the entry does not record the manifest that was signed here"));
     }
-    let trust = keeper
-        .log_trust()
-        .map_err(|error| Claim::Unproven(chain(&error)))?;
+    let trust = keeper.log_trust().map_err(|error| Claim::Unproven(chain(&error)))?;
     let proof = ProofFile::parse(&proven.proof).map_err(|error| Claim::Unproven(chain(&error)))?;
     let leaf = ledger::leaf_hash(&proven.entry);
-    let verified = proof
-        .verify(&leaf, &trust)
-        .map_err(|error| Claim::Unproven(chain(&error)))?;
+    let verified = proof.verify(&leaf, &trust).map_err(|error| Claim::Unproven(chain(&error)))?;
     same_origin(keeper, &verified.checkpoint)?;
     let is_linked = verified.checkpoint.size == keeper.checkpoint.size;
     if is_linked && verified.checkpoint.root != keeper.checkpoint.root {
@@ -117,9 +107,7 @@ pub fn receipt(
 /// # Errors
 /// [`Claim`].
 pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<(), Claim> {
-    let trust = keeper
-        .log_trust()
-        .map_err(|error| Claim::Unproven(chain(&error)))?;
+    let trust = keeper.log_trust().map_err(|error| Claim::Unproven(chain(&error)))?;
     let new = trust
         .verify_checkpoint(&update.checkpoint)
         .map_err(|error| Claim::Unproven(chain(&error)))?
@@ -143,9 +131,7 @@ pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<
     // A proof that fails is no fork yet: whoever carried it may have damaged it. A fork is two signed notes of one size.
     ledger::verify_consistency(last.size, &last.root, new.size, &new.root, &proof)
         .map_err(|error| Claim::Unproven(chain(&error)))?;
-    keeper
-        .learn_checkpoint(&new, &update.checkpoint)
-        .map_err(|error| Claim::Unproven(error.to_string()))
+    keeper.learn_checkpoint(&new, &update.checkpoint).map_err(|error| Claim::Unproven(error.to_string()))
 }
 
 /// Verifies a line of log keys under the pins; keeps it when it is longer than the one known. True when it was.
@@ -155,16 +141,13 @@ pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<
 pub fn log_key_changes(keeper: &mut Keeper, shown: &v1::LogKeys) -> Result<bool, Claim> {
     let unproven = |error: &dyn std::error::Error| Claim::Unproven(chain(error));
     let keys = log_keys(&keeper.identity.pins, &keeper.authority, shown).map_err(|error| unproven(&error))?;
-    keys.continues(&keeper.log_keys)
-        .map_err(|error| unproven(&error))?;
+    keys.continues(&keeper.log_keys).map_err(|error| unproven(&error))?;
     if keys.number() == keeper.log_keys.number() {
         return Ok(false);
     }
     let policy = keys.policy().map_err(|error| unproven(&error))?;
     let kept = keeper.identity.checkpoint().map_err(|error| unproven(&error))?;
-    keeper
-        .learn_log_keys(keys, shown)
-        .map_err(|error| unproven(&error))?;
+    keeper.learn_log_keys(keys, shown).map_err(|error| unproven(&error))?;
     // Whoever held the replaced key showed this endpoint a history of its own. It stays the one kept, so that nothing is
     // obeyed until a person has looked: no proof leads from it into the log.
     match policy.verify_checkpoint(&kept) {
@@ -180,10 +163,7 @@ fn same_origin(keeper: &Keeper, checkpoint: &ledger::Checkpoint) -> Result<(), C
     if checkpoint.origin == keeper.checkpoint.origin {
         return Ok(());
     }
-    Err(Claim::Unproven(format!(
-        "the checkpoint is of {}",
-        checkpoint.origin
-    )))
+    Err(Claim::Unproven(format!("the checkpoint is of {}", checkpoint.origin)))
 }
 
 fn fork(last: &ledger::Checkpoint, new: &ledger::Checkpoint) -> Claim {
@@ -204,9 +184,7 @@ pub fn cancellation(keeper: &Keeper, cancel: &v1::CancelOrder) -> Result<Digest,
     let order: Digest = cancel.order.parse().or(Err(unproven("no order id")))?;
     let signed: Signed =
         convert::signed("act", cancel.act.clone()).map_err(|error| Claim::Unproven(chain(&error)))?;
-    let (act, signers) = signed
-        .open::<Act>()
-        .map_err(|error| Claim::Unproven(chain(&error)))?;
+    let (act, signers) = signed.open::<Act>().map_err(|error| Claim::Unproven(chain(&error)))?;
     let [key] = signers.as_slice() else {
         return Err(unproven("not exactly one signature"));
     };

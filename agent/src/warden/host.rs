@@ -32,9 +32,7 @@ impl Host {
     #[must_use]
     pub fn synchronised() -> Option<bool> {
         // systemd-timesyncd creates it at the first answer of a time server after boot.
-        std::path::Path::new("/run/systemd/timesync/synchronized")
-            .exists()
-            .then_some(true)
+        std::path::Path::new("/run/systemd/timesync/synchronized").exists().then_some(true)
     }
 }
 

@@ -32,10 +32,7 @@ pub struct Judged {
 /// The name of an order that may be malformed: the digest of its bytes.
 #[must_use]
 pub fn order_digest(package: &v1::OrderPackage) -> Digest {
-    package
-        .order
-        .as_ref()
-        .map_or(Digest::ZERO, |order| Digest::of(&order.document))
+    package.order.as_ref().map_or(Digest::ZERO, |order| Digest::of(&order.document))
 }
 
 /// Judges a package.
@@ -50,9 +47,7 @@ pub fn judge(
 ) -> Result<Judged, Refusal> {
     // Loaded first because the owner may ask for cosigners, but its own objections come in their place, as step 10.
     let policy = Policy::load(policy).map_err(|error| forbidden(&error))?;
-    let trust = policy
-        .trust(&keeper.log_keys)
-        .map_err(|error| forbidden(&error))?;
+    let trust = policy.trust(&keeper.log_keys).map_err(|error| forbidden(&error))?;
     let parts = Parts::of(package)?;
     let time = keeper.clock.time(now);
     let pins = Pins {
@@ -77,29 +72,18 @@ pub fn judge(
         }
     };
     learn_roster(keeper, &admitted.roster, &parts, now)?;
-    keeper
-        .clock
-        .raise(admitted.clock_floor, now)
-        .map_err(|error| unkept(&error))?;
+    keeper.clock.raise(admitted.clock_floor, now).map_err(|error| unkept(&error))?;
     for (_, seconds) in &admitted.cosigners {
-        let time = seconds
-            .checked_mul(1000)
-            .and_then(evidence::time::Time::from_unix_ms);
+        let time = seconds.checked_mul(1000).and_then(evidence::time::Time::from_unix_ms);
         if let Some(time) = time {
             keeper.clock.raise(time, now).map_err(|error| unkept(&error))?;
         }
     }
     let note = parts.note()?;
-    keeper
-        .learn_checkpoint(&admitted.checkpoint, note.as_bytes())
-        .map_err(|error| unkept(&error))?;
+    keeper.learn_checkpoint(&admitted.checkpoint, note.as_bytes()).map_err(|error| unkept(&error))?;
     recheck(
         keeper,
-        Judged {
-            limits: admitted.order.limits.min(&policy.rules.limits.as_order()),
-            admitted,
-            policy,
-        },
+        Judged { limits: admitted.order.limits.min(&policy.rules.limits.as_order()), admitted, policy },
     )
 }
 
@@ -115,27 +99,14 @@ pub fn judge_again(
 ) -> Result<Judged, Refusal> {
     let policy = Policy::load(policy).map_err(|error| forbidden(&error))?;
     let time = keeper.clock.time(now);
-    keeper
-        .roster
-        .in_force(time)
-        .map_err(|error| Refusal::new(Reason::Roster, error.to_string()))?;
+    keeper.roster.in_force(time).map_err(|error| Refusal::new(Reason::Roster, error.to_string()))?;
     judged.admitted.holds_under(keeper.roster.roster())?;
     if time >= judged.admitted.order.expires {
-        let detail = format!(
-            "expired at {} while it waited, it is {time}",
-            judged.admitted.order.expires
-        );
+        let detail = format!("expired at {} while it waited, it is {time}", judged.admitted.order.expires);
         return Err(Refusal::new(Reason::Expired, detail));
     }
     let limits = judged.admitted.order.limits.min(&policy.rules.limits.as_order());
-    recheck(
-        keeper,
-        Judged {
-            policy,
-            limits,
-            ..judged
-        },
-    )
+    recheck(keeper, Judged { policy, limits, ..judged })
 }
 
 /// Steps 10 and 11.
@@ -157,14 +128,9 @@ fn learn_roster(
     parts: &Parts,
     now: Reading,
 ) -> Result<(), Refusal> {
-    let signed = parts
-        .rosters_signed
-        .iter()
-        .find(|signed| signed.digest() == roster.digest());
+    let signed = parts.rosters_signed.iter().find(|signed| signed.digest() == roster.digest());
     match signed {
-        Some(signed) => keeper
-            .learn_roster(roster, signed, now)
-            .map_err(|error| unkept(&error)),
+        Some(signed) => keeper.learn_roster(roster, signed, now).map_err(|error| unkept(&error)),
         // It is the one kept already.
         None => Ok(()),
     }
@@ -213,30 +179,19 @@ impl Parts {
         // The proof's tree has as many leaves as the order says; the wire does not repeat the number.
         let signed =
             Signed::parse(&self.order).map_err(|error| Refusal::new(Reason::Malformed, chain(&error)))?;
-        let order: evidence::order::Order = signed
-            .read()
-            .map_err(|error| Refusal::new(Reason::Malformed, chain(&error)))?;
+        let order: evidence::order::Order =
+            signed.read().map_err(|error| Refusal::new(Reason::Malformed, chain(&error)))?;
         let proof = self.target.1.iter().map(|hash| Digest::from(*hash)).collect();
         Ok(Package {
             order: &self.order,
             rosters: self.rosters.iter().map(Vec::as_slice).collect(),
             approvals: self.approvals.iter().map(Vec::as_slice).collect(),
-            target: TargetProof {
-                index: self.target.0,
-                count: order.targets_count,
-                proof,
-            },
-            issued: Proven {
-                entry: &self.issued.entry,
-                proof: &self.issued.proof,
-            },
+            target: TargetProof { index: self.target.0, count: order.targets_count, proof },
+            issued: Proven { entry: &self.issued.entry, proof: &self.issued.proof },
             approved: self
                 .approved
                 .iter()
-                .map(|one| Proven {
-                    entry: &one.entry,
-                    proof: &one.proof,
-                })
+                .map(|one| Proven { entry: &one.entry, proof: &one.proof })
                 .collect(),
             consistency: self.consistency.clone(),
         })
@@ -257,10 +212,7 @@ fn forbidden(error: &crate::policy::PolicyError) -> Refusal {
 
 /// What cannot be kept cannot be acted on: a crash would forget it.
 fn unkept(error: &std::io::Error) -> Refusal {
-    Refusal::new(
-        Reason::Busy,
-        format!("the endpoint's state directory does not take writes: {error}"),
-    )
+    Refusal::new(Reason::Busy, format!("the endpoint's state directory does not take writes: {error}"))
 }
 
 /// An error with all its causes.

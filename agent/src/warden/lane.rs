@@ -60,30 +60,19 @@ impl Lane {
             command.uid(user.uid).gid(user.gid);
         }
         let child = command.spawn()?;
-        Ok(Self {
-            socket: ours,
-            child: Some(child),
-            queue: VecDeque::new(),
-        })
+        Ok(Self { socket: ours, child: Some(child), queue: VecDeque::new() })
     }
 
     /// A lane whose other end somebody else holds. For tests that stand in for a child.
     #[must_use]
     pub fn given(socket: OwnedFd) -> Self {
-        Self {
-            socket,
-            child: None,
-            queue: VecDeque::new(),
-        }
+        Self { socket, child: None, queue: VecDeque::new() }
     }
 
     /// Its process id; 0 for a given one.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        self.child
-            .as_ref()
-            .and_then(|child| i32::try_from(child.id()).ok())
-            .unwrap_or(0)
+        self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).unwrap_or(0)
     }
 
     /// Whether messages wait for room in the socket.
@@ -191,10 +180,8 @@ pub fn user_named(name: &str) -> Option<User> {
     }
     in_passwd(name).or_else(|| {
         let is_mapped = |map: &str| fs_err::read_to_string(map).is_ok_and(|map| maps(&map, UNNAMED));
-        (is_mapped("/proc/self/uid_map") && is_mapped("/proc/self/gid_map")).then_some(User {
-            uid: UNNAMED,
-            gid: UNNAMED,
-        })
+        (is_mapped("/proc/self/uid_map") && is_mapped("/proc/self/gid_map"))
+            .then_some(User { uid: UNNAMED, gid: UNNAMED })
     })
 }
 

@@ -44,16 +44,10 @@ impl Renewals {
         if boot < self.not_before {
             return Ok(None);
         }
-        let leaf = identity
-            .credentials
-            .chain
-            .first()
-            .ok_or("there is no certificate")?;
+        let leaf = identity.credentials.chain.first().ok_or("there is no certificate")?;
         let leaf = Leaf::parse(leaf).map_err(|error| chain(&error))?;
-        let half = leaf
-            .not_before
-            .checked_add(leaf.not_after.since(leaf.not_before) / 2)
-            .unwrap_or(leaf.not_after);
+        let half =
+            leaf.not_before.checked_add(leaf.not_after.since(leaf.not_before) / 2).unwrap_or(leaf.not_after);
         if now < half {
             self.not_before = boot.saturating_add(Duration::from_secs(60));
             return Ok(None);
@@ -74,14 +68,8 @@ impl Renewals {
         let signed = Signed::sign(&renewal, &[&identity.evidence_key, key.signing_key()])
             .map_err(|error| chain(&error))?;
         self.key = Some(key);
-        let request = v1::RenewRequest {
-            renewal: Some(signed.into()),
-            csr: csr.into(),
-        };
-        Ok(Some(Renew {
-            request: Some(request),
-            is_expired: now > leaf.not_after,
-        }))
+        let request = v1::RenewRequest { renewal: Some(signed.into()), csr: csr.into() };
+        Ok(Some(Renew { request: Some(request), is_expired: now > leaf.not_after }))
     }
 
     /// A request, when there is no connection and the certificate has ended.
@@ -94,17 +82,9 @@ impl Renewals {
         now: Time,
         boot: Duration,
     ) -> Result<Option<Renew>, String> {
-        let leaf = identity
-            .credentials
-            .chain
-            .first()
-            .ok_or("there is no certificate")?;
+        let leaf = identity.credentials.chain.first().ok_or("there is no certificate")?;
         let leaf = Leaf::parse(leaf).map_err(|error| chain(&error))?;
-        if now <= leaf.not_after {
-            Ok(None)
-        } else {
-            self.due(identity, now, boot)
-        }
+        if now <= leaf.not_after { Ok(None) } else { self.due(identity, now, boot) }
     }
 
     /// What a good answer puts in force.
@@ -125,10 +105,7 @@ impl Renewals {
             .first()
             .ok_or("the collector did not renew the certificate; the link's log says why")?;
         let leaf = Leaf::parse(first).map_err(|error| chain(&error))?;
-        let subject = Subject::Endpoint {
-            id: pins.endpoint.clone(),
-            generation: pins.generation,
-        };
+        let subject = Subject::Endpoint { id: pins.endpoint.clone(), generation: pins.generation };
         if leaf.identity != Name::new(pins.deployment.clone(), subject) || leaf.key != key.public() {
             return Err("the new certificate is not for this endpoint and key".to_owned());
         }

@@ -63,12 +63,7 @@ impl Passed {
     /// Counts a segment that the sealer hands over. `None`: it does not follow; the sealer is not to be believed.
     pub fn observe(&mut self, segment: &Segment) -> Option<()> {
         let seal: Digest = segment.seal.parse().ok()?;
-        if let Some(behind) = self
-            .observed
-            .segments
-            .checked_sub(segment.index)
-            .filter(|behind| *behind > 0)
-        {
+        if let Some(behind) = self.observed.segments.checked_sub(segment.index).filter(|behind| *behind > 0) {
             // Sent again after a cut: it must be the same.
             let at = self.recent.len().checked_sub(usize::try_from(behind).ok()?)?;
             return (self.recent.get(at) == Some(&seal)).then_some(());
@@ -139,26 +134,12 @@ pub fn start(judged: Judged, expected: Expectation, start: Start<'_>) -> io::Res
         order: judged.admitted.signed.document.clone(),
         facts: serde_json::to_vec(&start.facts)?,
     };
-    let say = ToSealer {
-        say: Some(to_sealer::Say::Start(start_sealer)),
-    };
-    sealer
-        .send(&say, vec![items_sealer, check_sealer])
-        .map_err(io::Error::other)?;
-    let start_reader = StartReader {
-        params: serde_json::to_vec(&params)?,
-    };
-    let descriptors = vec![
-        start.root.directory,
-        start.proc,
-        items_reader,
-        check_reader,
-        status_writer,
-        state,
-    ];
-    reader
-        .send(&start_reader, descriptors)
-        .map_err(io::Error::other)?;
+    let say = ToSealer { say: Some(to_sealer::Say::Start(start_sealer)) };
+    sealer.send(&say, vec![items_sealer, check_sealer]).map_err(io::Error::other)?;
+    let start_reader = StartReader { params: serde_json::to_vec(&params)? };
+    let descriptors =
+        vec![start.root.directory, start.proc, items_reader, check_reader, status_writer, state];
+    reader.send(&start_reader, descriptors).map_err(io::Error::other)?;
     Ok(Running {
         judged,
         expected,
@@ -212,11 +193,7 @@ impl Running {
 
     /// Ends both processes. What does not die is given back.
     pub fn end(self) -> Vec<Stuck> {
-        self.reader
-            .into_iter()
-            .chain([self.sealer])
-            .filter_map(Lane::end)
-            .collect()
+        self.reader.into_iter().chain([self.sealer]).filter_map(Lane::end).collect()
     }
 }
 
@@ -226,13 +203,7 @@ mod tests {
 
     fn segment(index: u64, seal: u8, is_final: bool) -> Segment {
         let seal = Digest::of(&[seal]).to_string();
-        Segment {
-            collection: String::new(),
-            index,
-            seal,
-            stored_len: 10,
-            is_final,
-        }
+        Segment { collection: String::new(), index, seal, stored_len: 10, is_final }
     }
 
     #[test]
@@ -241,23 +212,16 @@ mod tests {
         for (index, seal) in (0..5).zip(100..) {
             assert!(passed.observe(&segment(index, seal, index == 4)).is_some());
         }
-        let expected = Observed {
-            segments: 5,
-            stored_len: 50,
-            seal_head: Digest::of(&[104]),
-            is_final: true,
-        };
+        let expected =
+            Observed { segments: 5, stored_len: 50, seal_head: Digest::of(&[104]), is_final: true };
         assert_eq!(passed.observed, expected);
         // A window's worth may be sent again after a cut, unchanged.
         assert!(passed.observe(&segment(2, 102, false)).is_some());
         assert!(passed.observe(&segment(4, 104, true)).is_some());
         assert_eq!(passed.observed, expected);
-        for wrong in [
-            segment(3, 9, false),
-            segment(1, 101, false),
-            segment(5, 105, false),
-            segment(7, 107, false),
-        ] {
+        for wrong in
+            [segment(3, 9, false), segment(1, 101, false), segment(5, 105, false), segment(7, 107, false)]
+        {
             assert!(passed.observe(&wrong).is_none(), "{wrong:?}");
         }
         assert_eq!(passed.observed, expected);

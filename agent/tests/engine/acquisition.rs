@@ -21,10 +21,7 @@ use crate::bench::{LIMITS, Plan, files, is_root, must};
 
 /// A tree whose times are long ago, so that nothing is `possibly_changed`.
 fn settle(root: &Path) {
-    must(&format!(
-        "find '{}' -exec touch -h -d 2020-01-01 {{}} +",
-        root.display()
-    ));
+    must(&format!("find '{}' -exec touch -h -d 2020-01-01 {{}} +", root.display()));
     // The change time cannot be set: let it be two ticks old.
     std::thread::sleep(Duration::from_millis(50));
 }
@@ -45,46 +42,27 @@ fn what_tar_extracts_is_what_was_there_and_what_the_records_say() {
     settle(root.path());
     let run = Plan::files(root.path(), &["/**"]).run();
     assert!(run.summary.is_complete(), "{:?}", run.summary);
-    assert_eq!(
-        run.outcomes(),
-        BTreeMap::from([("ok".to_owned(), run.records.len() as u64)])
-    );
+    assert_eq!(run.outcomes(), BTreeMap::from([("ok".to_owned(), run.records.len() as u64)]));
     for path in ["/", "/etc", "/var", "/var/log"] {
         assert_eq!(run.one(path).kind, Kind::Dir);
     }
-    assert_eq!(
-        run.content(run.one("/etc/passwd")),
-        b"root:x:0:0:root:/root:/bin/sh\n"
-    );
+    assert_eq!(run.content(run.one("/etc/passwd")), b"root:x:0:0:root:/root:/bin/sh\n");
     let out = TempDir::new().unwrap();
     let archive = out.path().join("c.tar.zst");
     fs::write(&archive, &run.container).unwrap();
-    must(&format!(
-        "cd '{}' && tar --zstd -xf c.tar.zst",
-        out.path().display()
-    ));
+    must(&format!("cd '{}' && tar --zstd -xf c.tar.zst", out.path().display()));
     for record in run.records.iter().filter(|record| record.has_content()) {
         let name = OsStr::from_bytes(&record.member.as_ref().unwrap().0);
         let bytes = fs::read(out.path().join(name)).unwrap();
-        assert_eq!(
-            hex::encode(sha2::Sha256::digest(&bytes)),
-            record.sha256.unwrap().to_string()
-        );
+        assert_eq!(hex::encode(sha2::Sha256::digest(&bytes)), record.sha256.unwrap().to_string());
     }
 }
 
 #[test]
 fn names_of_any_bytes_are_kept() {
     let root = TempDir::new().unwrap();
-    let names: [&[u8]; 7] = [
-        b"\xff\xfe\n",
-        b"new\nline",
-        b"..\\..\\x",
-        b"...",
-        b" ",
-        b"[root]",
-        b"-rf * $(x) \x1b[31m",
-    ];
+    let names: [&[u8]; 7] =
+        [b"\xff\xfe\n", b"new\nline", b"..\\..\\x", b"...", b" ", b"[root]", b"-rf * $(x) \x1b[31m"];
     for name in names {
         fs::write(root.path().join(OsStr::from_bytes(name)), name).unwrap();
     }
@@ -96,10 +74,7 @@ fn names_of_any_bytes_are_kept() {
         let path = [b"/", name].concat();
         assert_eq!(run.content(run.one_raw(&path)), name);
     }
-    assert_eq!(
-        run.content(run.one(&format!("/{}/{}", "d".repeat(255), "é".repeat(120)))),
-        b"long"
-    );
+    assert_eq!(run.content(run.one(&format!("/{}/{}", "d".repeat(255), "é".repeat(120)))), b"long");
 }
 
 #[test]
@@ -112,11 +87,8 @@ fn special_files_are_recorded_and_never_opened() {
         must(&format!("mknod '{}/null' c 1 3", log.display()));
     }
     // A writer that waits for a reader must go on waiting.
-    let mut waiting = Command::new("sh")
-        .arg("-c")
-        .arg(format!("echo x > '{}/pipe'", log.display()))
-        .spawn()
-        .unwrap();
+    let mut waiting =
+        Command::new("sh").arg("-c").arg(format!("echo x > '{}/pipe'", log.display())).spawn().unwrap();
     let begun = Instant::now();
     let run = Plan::files(root.path(), &["/var/log/*"]).run();
     assert!(begun.elapsed() < Duration::from_secs(20));
@@ -144,11 +116,7 @@ fn links_are_items_and_never_followed() {
     assert_eq!(run.one("/var/out").kind, Kind::Symlink);
     assert_eq!(run.outcome("/var/out/secret"), "absent");
     assert_eq!(run.outcome("/var/gone/x"), "absent");
-    assert!(
-        run.records
-            .iter()
-            .all(|record| !record.path.0.starts_with(b"/var/up/"))
-    );
+    assert!(run.records.iter().all(|record| !record.path.0.starts_with(b"/var/up/")));
 }
 
 #[test]
@@ -203,10 +171,7 @@ fn hard_links_are_one_content_and_a_name_each() {
         let record = run.one(path);
         let link = record.link.as_ref().unwrap();
         assert_eq!((link.n, &link.member), (first.n, first.member.as_ref().unwrap()));
-        assert_eq!(
-            (record.size, record.sha256, record.stored),
-            (first.size, first.sha256, Some(0))
-        );
+        assert_eq!((record.size, record.sha256, record.stored), (first.size, first.sha256, Some(0)));
     }
 }
 
@@ -224,21 +189,13 @@ fn four_gigabytes_of_hole_cost_nothing_and_keep_their_digest() {
     assert_eq!((record.size, record.outcome.as_str()), (Some(4 << 30), "ok"));
     assert!(run.container.len() < 1 << 20 && record.stored < Some(1 << 20));
     let output = Command::new("sha256sum").arg(&path).output().unwrap();
-    assert_eq!(
-        output.stdout[..64],
-        *record.sha256.unwrap().to_string().as_bytes()
-    );
+    assert_eq!(output.stdout[..64], *record.sha256.unwrap().to_string().as_bytes());
 }
 
 #[test]
 fn a_growing_file_is_a_prefix_and_says_so() {
     let (record, content) = during_read(|path| {
-        fs::OpenOptions::new()
-            .append(true)
-            .open(path)
-            .unwrap()
-            .write_all(b"more")
-            .unwrap();
+        fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap();
     });
     assert_eq!(record.outcome.as_str(), "grew");
     assert_eq!((record.size, content.len()), (Some(96 << 20), 96 << 20));
@@ -256,54 +213,34 @@ fn during_read(act: impl FnOnce(&Path) + Send) -> (evidence::item::ItemRecord, V
     }
     fs::write(&path, &content).unwrap();
     settle(root.path());
-    let limits = Limits {
-        cpu_pct: 20,
-        ..LIMITS
-    };
+    let limits = Limits { cpu_pct: 20, ..LIMITS };
     let run = std::thread::scope(|scope| {
         let path = &path;
         scope.spawn(move || {
             std::thread::sleep(Duration::from_millis(250));
             act(path);
         });
-        let plan = Plan {
-            limits,
-            ..Plan::files(root.path(), &["/big"])
-        };
+        let plan = Plan { limits, ..Plan::files(root.path(), &["/big"]) };
         plan.run()
     });
     let record = run.one("/big").clone();
-    let content = if record.member.is_some() {
-        run.content(&record)
-    } else {
-        Vec::new()
-    };
+    let content = if record.member.is_some() { run.content(&record) } else { Vec::new() };
     (record, content)
 }
 
 #[test]
 fn a_file_cut_while_read_is_filled_and_the_fill_is_listed() {
     let (record, content) = during_read(|path| {
-        fs::OpenOptions::new()
-            .write(true)
-            .open(path)
-            .unwrap()
-            .set_len(1 << 20)
-            .unwrap();
+        fs::OpenOptions::new().write(true).open(path).unwrap().set_len(1 << 20).unwrap();
     });
     assert_eq!(record.outcome.as_str(), "truncated", "{record:?}");
     assert_eq!(record.size, Some(96 << 20));
-    let [gap] = record.gaps.as_slice() else {
-        panic!("{:?}", record.gaps)
-    };
+    let [gap] = record.gaps.as_slice() else { panic!("{:?}", record.gaps) };
     assert_eq!((gap.why, gap.end()), (GapWhy::Truncated, 96 << 20));
     assert!(record.sha256_read.is_some() && record.sha256_read != record.sha256);
     let start = usize::try_from(gap.off).unwrap();
     assert!(content[start..].iter().all(|byte| *byte == 0));
-    assert_eq!(
-        hex::encode(sha2::Sha256::digest(&content[..start])),
-        record.sha256_read.unwrap().to_string()
-    );
+    assert_eq!(hex::encode(sha2::Sha256::digest(&content[..start])), record.sha256_read.unwrap().to_string());
 }
 
 #[test]
@@ -315,11 +252,7 @@ fn an_edit_with_its_time_set_back_is_seen() {
     });
     assert_eq!(record.outcome.as_str(), "modified");
     let (before, after) = (record.before.unwrap(), record.after.unwrap());
-    assert_eq!(
-        (before.mtime, before.size),
-        (after.mtime, after.size),
-        "only the change time tells"
-    );
+    assert_eq!((before.mtime, before.size), (after.mtime, after.size), "only the change time tells");
 }
 
 #[test]
@@ -349,49 +282,26 @@ fn an_unreadable_page_of_a_real_file_system_is_a_gap() {
     let dir = TempDir::new().unwrap();
     let (image, mount) = (dir.path().join("image"), dir.path().join("mnt"));
     fs::create_dir(&mount).unwrap();
-    must(&format!(
-        "truncate -s 256M '{0}' && mkfs.btrfs -q -d single '{0}'",
-        image.display()
-    ));
+    must(&format!("truncate -s 256M '{0}' && mkfs.btrfs -q -d single '{0}'", image.display()));
     let mut content = vec![0_u8; 8 << 20];
     getrandom::fill(&mut content).unwrap();
-    must(&format!(
-        "mount -o loop '{}' '{}'",
-        image.display(),
-        mount.display()
-    ));
+    must(&format!("mount -o loop '{}' '{}'", image.display(), mount.display()));
     fs::write(mount.join("log"), &content).unwrap();
     must(&format!("umount '{}'", mount.display()));
     let (page, stored) = (100 * 4096, fs::read(&image).unwrap());
-    let found = stored
-        .chunks_exact(4096)
-        .position(|block| *block == content[page..page + 4096])
-        .unwrap();
+    let found = stored.chunks_exact(4096).position(|block| *block == content[page..page + 4096]).unwrap();
     let file = fs::OpenOptions::new().write(true).open(&image).unwrap();
-    file.write_all_at(&[stored[found * 4096] ^ 1], u64::try_from(found * 4096).unwrap())
-        .unwrap();
+    file.write_all_at(&[stored[found * 4096] ^ 1], u64::try_from(found * 4096).unwrap()).unwrap();
     drop(file);
-    must(&format!(
-        "mount -o loop,ro '{}' '{}'",
-        image.display(),
-        mount.display()
-    ));
+    must(&format!("mount -o loop,ro '{}' '{}'", image.display(), mount.display()));
     let run = std::panic::catch_unwind(|| Plan::files(&mount, &["/log"]).run());
     must(&format!("umount '{}'", mount.display()));
     let run = run.unwrap();
     let record = run.one("/log");
     assert_eq!(record.outcome.as_str(), "io_error");
-    assert_eq!(
-        (record.error.as_ref().unwrap().op.as_str(), record.size),
-        ("pread64", Some(8 << 20))
-    );
-    let [gap] = record.gaps.as_slice() else {
-        panic!("{:?}", record.gaps)
-    };
-    assert_eq!(
-        (gap.off, gap.len, gap.why, gap.errno),
-        (100 * 4096, 4096, GapWhy::IoError, Some(5))
-    );
+    assert_eq!((record.error.as_ref().unwrap().op.as_str(), record.size), ("pread64", Some(8 << 20)));
+    let [gap] = record.gaps.as_slice() else { panic!("{:?}", record.gaps) };
+    assert_eq!((gap.off, gap.len, gap.why, gap.errno), (100 * 4096, 4096, GapWhy::IoError, Some(5)));
     content[page..page + 4096].fill(0);
     assert!(run.content(record) == content);
 }
@@ -414,11 +324,7 @@ fn own_state_is_never_given_under_any_name() {
         } else {
             fs::create_dir(&to).unwrap()
         }
-        must(&format!(
-            "mount --bind '{}{from}' '{}'",
-            state.display(),
-            to.display()
-        ));
+        must(&format!("mount --bind '{}{from}' '{}'", state.display(), to.display()));
     }
     let plan = || Plan {
         state: vec![state.clone()],
@@ -452,13 +358,7 @@ fn own_state_is_never_given_under_any_name() {
         must(&format!("umount '{}'", root.path().join(to).display()));
     }
     let run = run.unwrap();
-    for path in [
-        "/var/lib/exhibit-agent",
-        "/etc/innocent",
-        "/bound",
-        "/bound-keys",
-        "/bound-log",
-    ] {
+    for path in ["/var/lib/exhibit-agent", "/etc/innocent", "/bound", "/bound-keys", "/bound-log"] {
         assert_eq!(run.outcome(path), "skipped_policy", "{path}");
         assert!(run.one(path).member.is_none());
     }
@@ -476,11 +376,7 @@ fn own_state_is_not_reached_through_a_process() {
     }
     let state = TempDir::new().unwrap();
     fs::write(state.path().join("key"), "PRIVATE").unwrap();
-    let mut child = Command::new("sleep")
-        .arg("60")
-        .current_dir(state.path())
-        .spawn()
-        .unwrap();
+    let mut child = Command::new("sleep").arg("60").current_dir(state.path()).spawn().unwrap();
     let pid = child.id();
     let globs = [
         format!("/proc/{pid}/cwd/key"),
@@ -491,17 +387,12 @@ fn own_state_is_not_reached_through_a_process() {
         format!("/proc/{pid}/environ"),
     ];
     let globs: Vec<&str> = globs.iter().map(String::as_str).collect();
-    let plan = Plan {
-        state: vec![state.path().to_owned()],
-        ..Plan::files(Path::new("/"), &globs)
-    };
+    let plan = Plan { state: vec![state.path().to_owned()], ..Plan::files(Path::new("/"), &globs) };
     let run = plan.run();
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(
-        run.records
-            .iter()
-            .all(|record| record.kind != Kind::File || record.member.is_none()),
+        run.records.iter().all(|record| record.kind != Kind::File || record.member.is_none()),
         "{:#?}",
         run.records
     );
@@ -519,18 +410,10 @@ fn policy_denials_hold_for_paths_trees_and_other_names() {
     fs::create_dir_all(root.path().join("home/u/private/deep")).unwrap();
     fs::write(root.path().join("home/u/private/deep/diary"), "DENIED").unwrap();
     fs::write(root.path().join("home/u/public"), "given").unwrap();
-    fs::hard_link(
-        root.path().join("home/u/private/deep/diary"),
-        root.path().join("etc/copy"),
-    )
-    .unwrap();
+    fs::hard_link(root.path().join("home/u/private/deep/diary"), root.path().join("etc/copy")).unwrap();
     settle(root.path());
     let deny = vec!["/home/*/private".to_owned(), "/etc/pass*".to_owned()];
-    let run = Plan {
-        deny,
-        ..Plan::files(root.path(), &["/**"])
-    }
-    .run();
+    let run = Plan { deny, ..Plan::files(root.path(), &["/**"]) }.run();
     for path in ["/home/u/private", "/etc/copy", "/etc/passwd"] {
         let record = run.one(path);
         assert_eq!(
@@ -572,20 +455,14 @@ fn what_the_kernel_refuses_is_denied_not_missing() {
     let shadow = run.one("/etc/shadow");
     assert_eq!(shadow.outcome.as_str(), "denied");
     assert_eq!(
-        (
-            shadow.error.as_ref().unwrap().op.as_str(),
-            shadow.error.as_ref().unwrap().errno
-        ),
+        (shadow.error.as_ref().unwrap().op.as_str(), shadow.error.as_ref().unwrap().errno),
         ("openat", 13)
     );
     assert!(shadow.before.is_some() && shadow.member.is_none());
     let closed = run.all(b"/closed");
     assert_eq!(closed.len(), 2, "the directory, and that it could not be listed");
     assert_eq!(closed[1].outcome.as_str(), "denied");
-    assert_eq!(
-        run.one("/etc/passwd").atime_method,
-        Some(evidence::item::AtimeMethod::None)
-    );
+    assert_eq!(run.one("/etc/passwd").atime_method, Some(evidence::item::AtimeMethod::None));
 }
 
 #[test]
@@ -597,33 +474,17 @@ fn limits_end_the_collection_and_are_named() {
     fs::write(root.path().join("zbig"), vec![b'y'; 5 << 20]).unwrap();
     settle(root.path());
     let with = |limits: Limits| {
-        Plan {
-            limits,
-            ..Plan::of(root.path(), vec![files(&["/**"]), files(&["/f*"])])
-        }
-        .run()
+        Plan { limits, ..Plan::of(root.path(), vec![files(&["/**"]), files(&["/f*"])]) }.run()
     };
     let run = with(Limits { items: 100, ..LIMITS });
     assert_eq!(run.summary.limit, Some("items"));
     assert!(run.summary.container.items <= 100);
-    assert_eq!(
-        run.summary.steps[0].result,
-        agent::sealer::intake::StepResult::Limit
-    );
-    assert_eq!(
-        run.summary.steps[1].result,
-        agent::sealer::intake::StepResult::NotRun
-    );
-    let run = with(Limits {
-        plain_bytes: 400_000,
-        ..LIMITS
-    });
+    assert_eq!(run.summary.steps[0].result, agent::sealer::intake::StepResult::Limit);
+    assert_eq!(run.summary.steps[1].result, agent::sealer::intake::StepResult::NotRun);
+    let run = with(Limits { plain_bytes: 400_000, ..LIMITS });
     assert_eq!(run.summary.limit, Some("plain_bytes"));
     assert!(run.summary.container.plain_len <= 400_000);
-    let run = with(Limits {
-        item_bytes: 1 << 20,
-        ..LIMITS
-    });
+    let run = with(Limits { item_bytes: 1 << 20, ..LIMITS });
     assert!(run.summary.limit.is_none());
     assert_eq!(run.outcome("/zbig"), "skipped_limit");
     let head = Step::Files(FilesStep {
@@ -635,10 +496,7 @@ fn limits_end_the_collection_and_are_named() {
     });
     let run = Plan::of(root.path(), vec![head]).run();
     let record = run.one("/zbig");
-    assert_eq!(
-        (record.outcome.as_str(), record.size),
-        ("skipped_limit", Some(1 << 20))
-    );
+    assert_eq!((record.outcome.as_str(), record.size), ("skipped_limit", Some(1 << 20)));
     assert_eq!(record.before.as_ref().unwrap().size, 5 << 20);
 }
 
@@ -656,16 +514,9 @@ fn exclusions_mount_points_and_cycles_are_respected() {
         "mount -t tmpfs none '{0}/mnt/other' && echo x > '{0}/mnt/other/file'",
         root.path().display()
     ));
-    must(&format!(
-        "mount --bind '{0}/loop' '{0}/loop/inner'",
-        root.path().display()
-    ));
+    must(&format!("mount --bind '{0}/loop' '{0}/loop/inner'", root.path().display()));
     must(
-        &format!(
-            "mount -t proc none '{0}/mnt'",
-            root.path().join("var/log").display()
-        )
-        .replace("/mnt'", "'"),
+        &format!("mount -t proc none '{0}/mnt'", root.path().join("var/log").display()).replace("/mnt'", "'"),
     );
     let step = |one_filesystem| {
         Step::Files(FilesStep {
@@ -677,30 +528,16 @@ fn exclusions_mount_points_and_cycles_are_respected() {
         })
     };
     let runs = std::panic::catch_unwind(|| {
-        (
-            Plan::of(root.path(), vec![step(true)]).run(),
-            Plan::of(root.path(), vec![step(false)]).run(),
-        )
+        (Plan::of(root.path(), vec![step(true)]).run(), Plan::of(root.path(), vec![step(false)]).run())
     });
-    must(&format!(
-        "umount '{0}/mnt/other' '{0}/loop/inner' '{0}/var/log'",
-        root.path().display()
-    ));
+    must(&format!("umount '{0}/mnt/other' '{0}/loop/inner' '{0}/var/log'", root.path().display()));
     let (one, all) = runs.unwrap();
     assert_eq!(one.outcome("/mnt/other"), "skipped_filter");
     assert!(one.all(b"/mnt/other/file").is_empty());
     assert_eq!(all.outcome("/mnt/other/file"), "ok");
     assert_eq!(all.outcome("/loop/inner"), "skipped_loop");
-    assert_eq!(
-        all.outcome("/var/log"),
-        "skipped_type",
-        "a process file system is not walked unless named"
-    );
-    assert!(
-        all.records
-            .iter()
-            .all(|record| !record.path.0.starts_with(b"/var/cache"))
-    );
+    assert_eq!(all.outcome("/var/log"), "skipped_type", "a process file system is not walked unless named");
+    assert!(all.records.iter().all(|record| !record.path.0.starts_with(b"/var/cache")));
 }
 
 #[test]
@@ -729,11 +566,7 @@ fn processes_are_not_read_through_another_mount_of_procfs() {
     for place in ["/var/second", "/var/bound"] {
         assert_eq!(run.outcome(place), "skipped_policy", "{place}");
         let below = format!("{place}/");
-        assert!(
-            run.records
-                .iter()
-                .all(|record| !record.path.0.starts_with(below.as_bytes()))
-        );
+        assert!(run.records.iter().all(|record| !record.path.0.starts_with(below.as_bytes())));
     }
     println!(
         "tried: a second procfs and a process bound elsewhere, named in the plan; got: skipped_policy, nothing below"
@@ -746,22 +579,10 @@ fn a_lost_reader_ends_in_a_finished_container() {
     use std::os::fd::AsFd as _;
     let (reader_end, sealer_end) = agent::platform::pair().unwrap();
     let (_check_end, ask_end) = agent::platform::pair().unwrap();
-    let begin = Message::StepBegin {
-        step: 0,
-        collector: "host".to_owned(),
-    };
+    let begin = Message::StepBegin { step: 0, collector: "host".to_owned() };
     ipc::send(reader_end.as_fd(), &begin, None).unwrap();
-    let seen = Seen::new(
-        b"live/half.bin".as_slice(),
-        Kind::Stream,
-        evidence::time::FileTime::default(),
-    );
-    ipc::send(
-        reader_end.as_fd(),
-        &Message::DataBegin { seen: Box::new(seen) },
-        None,
-    )
-    .unwrap();
+    let seen = Seen::new(b"live/half.bin".as_slice(), Kind::Stream, evidence::time::FileTime::default());
+    ipc::send(reader_end.as_fd(), &Message::DataBegin { seen: Box::new(seen) }, None).unwrap();
     ipc::send_data(reader_end.as_fd(), b"half").unwrap();
     drop(reader_end);
     let mut sink = crate::bench::Kept::default();
@@ -770,10 +591,7 @@ fn a_lost_reader_ends_in_a_finished_container() {
         collectors: vec!["host".to_owned(), "files".to_owned()],
         limits: LIMITS,
     };
-    let sockets = agent::sealer::intake::Sockets {
-        reader: sealer_end,
-        check: ask_end,
-    };
+    let sockets = agent::sealer::intake::Sockets { reader: sealer_end, check: ask_end };
     let clock = agent::platform::SystemClock;
     let summary =
         agent::sealer::intake::run(sockets, params, crate::bench::signer(), &mut sink, &clock).unwrap();

@@ -46,15 +46,7 @@ pub const LIMITS: Limits = Limits {
 impl Plan {
     pub fn of(root: &Path, steps: Vec<Step>) -> Self {
         let (deny, state, processes) = (Vec::new(), Vec::new(), Vec::new());
-        Self {
-            root: root.to_owned(),
-            steps,
-            limits: LIMITS,
-            deny,
-            state,
-            processes,
-            is_viewed: false,
-        }
+        Self { root: root.to_owned(), steps, limits: LIMITS, deny, state, processes, is_viewed: false }
     }
 
     pub fn files(root: &Path, globs: &[&str]) -> Self {
@@ -72,11 +64,7 @@ impl Plan {
             platform::root_view(&self.root).unwrap()
         } else {
             let directory: OwnedFd = fs_err::File::open(&self.root).unwrap().into_file().into();
-            platform::RootView {
-                directory,
-                method: AtimeMethod::None,
-                refused: None,
-            }
+            platform::RootView { directory, method: AtimeMethod::None, refused: None }
         };
         let params = reader::Params {
             steps: self.steps.clone(),
@@ -97,20 +85,9 @@ impl Plan {
                 .map(|path| fs_err::File::open(path).unwrap().into_file().into())
                 .collect(),
         };
-        let collectors = self
-            .steps
-            .iter()
-            .map(|step| step.collector().to_owned())
-            .collect();
-        let params_sealer = intake::Params {
-            container: container_params(),
-            collectors,
-            limits: self.limits,
-        };
-        let sockets = intake::Sockets {
-            reader: sealer_end,
-            check: ask_end,
-        };
+        let collectors = self.steps.iter().map(|step| step.collector().to_owned()).collect();
+        let params_sealer = intake::Params { container: container_params(), collectors, limits: self.limits };
+        let sockets = intake::Sockets { reader: sealer_end, check: ask_end };
         let summary = std::thread::scope(|scope| {
             let reading = scope.spawn(move || reader::run(&params, handles, &SystemClock));
             let summary = intake::run(sockets, params_sealer, signer(), sink, &SystemClock).unwrap();
@@ -171,24 +148,15 @@ impl Run {
             order: params.order,
             attempt: params.attempt,
         };
-        let expect = Expect {
-            identity,
-            sealer: signer().public(),
-            limits: container::Limits::NONE,
-        };
+        let expect = Expect { identity, sealer: signer().public(), limits: container::Limits::NONE };
         let mut verifier = Verifier::new(expect).unwrap();
         let mut records = Vec::new();
         let mut bytes = Vec::new();
         let mut table = SeekTable::new();
         for segment in segments {
-            Seal::parse(&segment.seal)
-                .unwrap()
-                .verify(&signer().public())
-                .unwrap();
+            Seal::parse(&segment.seal).unwrap().verify(&signer().public()).unwrap();
             verifier
-                .segment(&segment.seal, &segment.bytes, &mut |record| {
-                    records.push(record.clone())
-                })
+                .segment(&segment.seal, &segment.bytes, &mut |record| records.push(record.clone()))
                 .unwrap();
             bytes.extend_from_slice(&segment.bytes);
             if segment.header.is_final {
@@ -197,20 +165,12 @@ impl Run {
             }
         }
         assert_eq!(verifier.finish().unwrap(), summary.container);
-        Self {
-            summary,
-            records,
-            container: bytes,
-            table,
-        }
+        Self { summary, records, container: bytes, table }
     }
 
     /// All records of one path.
     pub fn all(&self, path: &[u8]) -> Vec<&ItemRecord> {
-        self.records
-            .iter()
-            .filter(|record| record.path.0 == path)
-            .collect()
+        self.records.iter().filter(|record| record.path.0 == path).collect()
     }
 
     /// The one record of a path.
@@ -236,10 +196,7 @@ impl Run {
     pub fn content(&self, record: &ItemRecord) -> Vec<u8> {
         let mut content = Vec::new();
         let fetch = |range: std::ops::Range<u64>| {
-            let (start, end) = (
-                usize::try_from(range.start).unwrap(),
-                usize::try_from(range.end).unwrap(),
-            );
+            let (start, end) = (usize::try_from(range.start).unwrap(), usize::try_from(range.end).unwrap());
             Ok::<_, std::convert::Infallible>(self.container[start..end].to_vec())
         };
         let sink = |bytes: &[u8]| {
@@ -254,10 +211,7 @@ impl Run {
     pub fn rows(&self, collector: &str) -> Vec<serde_json::Value> {
         let path = format!("live/{collector}.jsonl");
         let parts = self.all(path.as_bytes());
-        let bytes: Vec<u8> = parts
-            .into_iter()
-            .flat_map(|record| self.content(record))
-            .collect();
+        let bytes: Vec<u8> = parts.into_iter().flat_map(|record| self.content(record)).collect();
         bytes
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
@@ -279,10 +233,7 @@ impl Run {
 pub fn is_root(test: &str) -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "{test} needs root, and CI has it"
-        );
+        assert!(std::env::var_os("CI").is_none(), "{test} needs root, and CI has it");
         println!("SKIPPED {test}: needs root");
     }
     is_root
@@ -291,15 +242,8 @@ pub fn is_root(test: &str) -> bool {
 /// Runs a command that has to succeed.
 #[track_caller]
 pub fn must(command: &str) {
-    let output = std::process::Command::new("sh")
-        .args(["-c", command])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{command}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Run {
@@ -312,17 +256,11 @@ impl Run {
             order: params.order,
             attempt: params.attempt,
         };
-        let expect = Expect {
-            identity,
-            sealer: signer().public(),
-            limits: container::Limits::NONE,
-        };
+        let expect = Expect { identity, sealer: signer().public(), limits: container::Limits::NONE };
         let mut verifier = Verifier::new(expect).unwrap();
         let mut records = Vec::new();
         for pair in blobs.chunks_exact(2) {
-            verifier
-                .segment(&pair[0], &pair[1], &mut |record| records.push(record.clone()))
-                .unwrap();
+            verifier.segment(&pair[0], &pair[1], &mut |record| records.push(record.clone())).unwrap();
         }
         verifier.finish().unwrap();
         records

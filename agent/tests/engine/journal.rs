@@ -80,12 +80,8 @@ fn write_journal(path: &Path, compact: &str, compress: &str) {
 
 /// What journalctl prints, one object an entry.
 fn by_journalctl(path: &Path) -> Vec<Value> {
-    let output = Command::new("journalctl")
-        .arg("--file")
-        .arg(path)
-        .args(["-o", "json", "--all"])
-        .output()
-        .unwrap();
+    let output =
+        Command::new("journalctl").arg("--file").arg(path).args(["-o", "json", "--all"]).output().unwrap();
     assert!(output.status.success());
     output
         .stdout
@@ -120,9 +116,7 @@ fn rows_of_a_journal_are_what_journalctl_says() {
     }
     for (compact, compress) in [("1", "yes"), ("0", "yes"), ("0", "no")] {
         let root = TempDir::new().unwrap();
-        let dir = root
-            .path()
-            .join("var/log/journal/0123456789abcdef0123456789abcdef");
+        let dir = root.path().join("var/log/journal/0123456789abcdef0123456789abcdef");
         fs::create_dir_all(&dir).unwrap();
         let path = dir.join("system.journal");
         write_journal(&path, compact, compress);
@@ -142,10 +136,7 @@ fn rows_of_a_journal_are_what_journalctl_says() {
             assert_eq!(names.clone().count(), ours.len(), "{ours:?}");
             for name in names {
                 if name == "HUGE" {
-                    assert!(
-                        ours[name]["note"].is_string(),
-                        "a field of 70,000 bytes is told, not shown"
-                    );
+                    assert!(ours[name]["note"].is_string(), "a field of 70,000 bytes is told, not shown");
                 } else {
                     assert_eq!(as_journalctl(&ours[name]), theirs[name], "{name}");
                 }
@@ -173,9 +164,7 @@ fn no_journal_makes_the_decoder_fail_or_run_for_ever() {
     let whole = fs::read(&path).unwrap();
     let mut noise = 7_u64;
     let mut next = move |below: usize| {
-        noise = noise
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(noise >> 33).unwrap() % below
     };
     let mut rows = 0;

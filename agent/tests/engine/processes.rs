@@ -14,24 +14,13 @@ use tempfile::TempDir;
 use crate::bench::{Plan, Run, Sleeper, is_root, must};
 
 fn collect(steps: Vec<Step>) -> Run {
-    Plan {
-        is_viewed: rustix::process::geteuid().is_root(),
-        ..Plan::of(Path::new("/"), steps)
-    }
-    .run()
+    Plan { is_viewed: rustix::process::geteuid().is_root(), ..Plan::of(Path::new("/"), steps) }.run()
 }
 
-const PROCESSES: Step = Step::Processes(ProcessesStep {
-    hash_exe: true,
-    maps: true,
-    environ: true,
-});
+const PROCESSES: Step = Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ: true });
 
 fn row(run: &Run, pid: u32) -> Value {
-    run.rows("processes")
-        .into_iter()
-        .find(|row| row["row"] == "process" && row["pid"] == pid)
-        .unwrap()
+    run.rows("processes").into_iter().find(|row| row["row"] == "process" && row["pid"] == pid).unwrap()
 }
 
 #[test]
@@ -45,9 +34,7 @@ fn rows_tell_odd_arguments_deleted_programs_and_digests() {
     let misleading = dir.path().join("kept (deleted)");
     fs::copy("/bin/sleep", &misleading).unwrap();
     let mut odd = Command::new("/bin/sleep");
-    odd.arg0(std::ffi::OsString::from_vec(b"[kworker/0:1]\xff".to_vec()))
-        .arg("60")
-        .env("SECRET", "\u{e9}");
+    odd.arg0(std::ffi::OsString::from_vec(b"[kworker/0:1]\xff".to_vec())).arg("60").env("SECRET", "\u{e9}");
     let odd = Sleeper(odd.spawn().unwrap());
     let deleted = Sleeper(Command::new(&program).arg("60").spawn().unwrap());
     let kept = Sleeper(Command::new(&misleading).arg("60").spawn().unwrap());
@@ -61,29 +48,19 @@ fn rows_tell_odd_arguments_deleted_programs_and_digests() {
     assert_eq!(odd_row["exe_deleted"], false);
     let deleted_row = row(&run, deleted.0.id());
     assert_eq!(deleted_row["exe_deleted"], true);
-    assert_eq!(
-        deleted_row["exe_sha256"].as_str().unwrap().as_bytes(),
-        &expected[..64]
-    );
+    assert_eq!(deleted_row["exe_sha256"].as_str().unwrap().as_bytes(), &expected[..64]);
     let kept_row = row(&run, kept.0.id());
     assert_eq!(kept_row["exe_deleted"], false);
     assert!(kept_row["exe"].as_str().unwrap().ends_with("kept (deleted)"));
     let environ = run.one(&format!("/proc/{}/environ", odd.0.id()));
-    assert!(
-        run.content(environ)
-            .windows(9)
-            .any(|bytes| bytes == b"SECRET=\xc3\xa9")
-    );
+    assert!(run.content(environ).windows(9).any(|bytes| bytes == b"SECRET=\xc3\xa9"));
     // Our own process is in the list, its secrets are not.
     let own = std::process::id();
     assert_eq!(run.outcome(&format!("/proc/{own}/environ")), "skipped_policy");
     assert_eq!(run.outcome(&format!("/proc/{own}/fd")), "skipped_policy");
     assert_eq!(
         row(&run, own)["comm"],
-        run.rows("processes")
-            .iter()
-            .find(|row| row["pid"] == own)
-            .unwrap()["comm"]
+        run.rows("processes").iter().find(|row| row["pid"] == own).unwrap()["comm"]
     );
 }
 
@@ -94,13 +71,7 @@ fn a_program_without_file_is_hashed() {
     }
     let script = "import os,sys\nfd=os.memfd_create('ghost',0)\nos.write(fd,open('/bin/sleep','rb').read())\n\
         os.execve(fd,['ghost','60'],{})\n";
-    let ghost = Sleeper(
-        Command::new("python3")
-            .args(["-c", script])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
+    let ghost = Sleeper(Command::new("python3").args(["-c", script]).stdout(Stdio::null()).spawn().unwrap());
     for _ in 0..100 {
         std::thread::sleep(std::time::Duration::from_millis(20));
         let link = fs::read_link(format!("/proc/{}/exe", ghost.0.id())).unwrap();
@@ -111,11 +82,7 @@ fn a_program_without_file_is_hashed() {
     let run = collect(vec![PROCESSES]);
     let row = row(&run, ghost.0.id());
     assert_eq!(row["exe"], "/memfd:ghost (deleted)");
-    let expected = Command::new("sha256sum")
-        .arg("/bin/sleep")
-        .output()
-        .unwrap()
-        .stdout;
+    let expected = Command::new("sha256sum").arg("/bin/sleep").output().unwrap().stdout;
     assert_eq!(row["exe_sha256"].as_str().unwrap().as_bytes(), &expected[..64]);
 }
 
@@ -127,11 +94,8 @@ fn listeners_are_seen_here_and_in_other_namespaces() {
     let here = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = here.local_addr().unwrap().port();
     let script = "import socket,time\ns=socket.socket()\ns.bind(('0.0.0.0',4242))\ns.listen()\nprint('up',flush=True)\ntime.sleep(60)\n";
-    let mut there = Command::new("unshare")
-        .args(["-n", "python3", "-c", script])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut there =
+        Command::new("unshare").args(["-n", "python3", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
     let mut up = [0; 2];
     std::io::Read::read_exact(there.stdout.as_mut().unwrap(), &mut up).unwrap();
     let there = Sleeper(there);
@@ -165,25 +129,14 @@ fn machine_sessions_mounts_and_journal_are_collected() {
         Step::Journal(JournalStep { rows: true }),
     ]);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let host = run
-        .rows("host")
-        .into_iter()
-        .find(|row| row["row"] == "host")
-        .unwrap();
+    let host = run.rows("host").into_iter().find(|row| row["row"] == "host").unwrap();
     assert_eq!(host["kernel_release"], kernel.trim());
-    assert!(
-        run.rows("mounts")
-            .iter()
-            .any(|row| row["row"] == "mount" && row["mounted_at"] == "/")
-    );
+    assert!(run.rows("mounts").iter().any(|row| row["row"] == "mount" && row["mounted_at"] == "/"));
     for path in ["/etc", "/var", "/run"] {
         assert_eq!(run.outcome(path), "ok");
     }
     let boot_id = run.one("/proc/sys/kernel/random/boot_id");
-    assert_eq!(
-        run.content(boot_id),
-        fs::read("/proc/sys/kernel/random/boot_id").unwrap()
-    );
+    assert_eq!(run.content(boot_id), fs::read("/proc/sys/kernel/random/boot_id").unwrap());
 }
 
 #[test]
@@ -211,10 +164,7 @@ fn without_privileges_what_is_refused_is_said() {
     assert_eq!(row["argv"][0], "sleep");
     assert_eq!(row["exe"], Value::Null);
     assert!(
-        run.summary
-            .limitations
-            .iter()
-            .any(|text| text.contains("permission")),
+        run.summary.limitations.iter().any(|text| text.contains("permission")),
         "{:?}",
         run.summary.limitations
     );
@@ -242,12 +192,7 @@ fn policy_denials_hold_for_processes_and_their_programs() {
         "/proc/*/net/unix".to_owned(),
     ];
     let plan = Plan::of(Path::new("/"), vec![PROCESSES, Step::Sockets {}]);
-    let run = Plan {
-        deny,
-        is_viewed: true,
-        ..plan
-    }
-    .run();
+    let run = Plan { deny, is_viewed: true, ..plan }.run();
     for child in [&kept, &gone] {
         let pid = child.0.id();
         for name in ["environ", "cwd"] {

@@ -42,27 +42,18 @@ fn the_sealer_opens_nothing_connects_nowhere_and_starts_nothing() {
             word("connect", std::net::TcpStream::connect("127.0.0.1:1")),
             word("spawn", Command::new("/bin/true").status()),
             word("socket", std::os::unix::net::UnixDatagram::unbound()),
-            word(
-                "thread",
-                std::thread::Builder::new()
-                    .spawn(|| ())
-                    .map(|thread| thread.join().unwrap()),
-            ),
+            word("thread", std::thread::Builder::new().spawn(|| ()).map(|thread| thread.join().unwrap())),
             format!("capabilities: {}", sandbox::effective_capabilities()),
         ]
     });
     for refused in ["open", "connect", "spawn", "socket"] {
         assert!(
-            said.iter()
-                .any(|line| line.starts_with(refused) && line.contains("PermissionDenied")),
+            said.iter().any(|line| line.starts_with(refused) && line.contains("PermissionDenied")),
             "{said:?}"
         );
     }
     assert!(said.contains(&"thread: ok".to_owned()), "{said:?}");
-    assert!(
-        said.contains(&"capabilities: 0000000000000000".to_owned()),
-        "{said:?}"
-    );
+    assert!(said.contains(&"capabilities: 0000000000000000".to_owned()), "{said:?}");
 }
 
 #[test]
@@ -79,23 +70,14 @@ fn the_reader_reads_other_processes_but_writes_traces_and_connects_nothing() {
     let said = confined(sandbox::Role::Reader, || {
         let proc = |name: &str| format!("/proc/{pid}/{name}");
         vec![
-            word(
-                "exe",
-                rustix::fs::readlinkat(rustix::fs::CWD, proc("exe"), Vec::new()),
-            ),
+            word("exe", rustix::fs::readlinkat(rustix::fs::CWD, proc("exe"), Vec::new())),
             word("environ", fs_err::read(proc("environ"))),
             word("maps", fs_err::read(proc("maps"))),
-            word(
-                "fd",
-                rustix::fs::readlinkat(rustix::fs::CWD, proc("fd/0"), Vec::new()),
-            ),
+            word("fd", rustix::fs::readlinkat(rustix::fs::CWD, proc("fd/0"), Vec::new())),
             word("shadow", fs_err::read("/etc/shadow")),
             word("neighbours", platform::neighbours()),
             word("write", fs_err::File::create("/tmp/exhibit-sandbox-test")),
-            word(
-                "memory",
-                std::fs::OpenOptions::new().write(true).open(proc("mem")),
-            ),
+            word("memory", std::fs::OpenOptions::new().write(true).open(proc("mem"))),
             word("spawn", Command::new("/bin/true").status()),
             word("connect", std::net::TcpStream::connect("127.0.0.1:1")),
             word("kill-open", fs_err::remove_file("/etc/hostname-does-not-exist")),
@@ -109,16 +91,12 @@ fn the_reader_reads_other_processes_but_writes_traces_and_connects_nothing() {
     }
     for refused in ["write", "memory", "spawn", "connect", "kill-open"] {
         assert!(
-            said.iter()
-                .any(|line| line.starts_with(refused) && line.contains("PermissionDenied")),
+            said.iter().any(|line| line.starts_with(refused) && line.contains("PermissionDenied")),
             "{refused}: {said:#?}"
         );
     }
     // CAP_DAC_READ_SEARCH (2) and CAP_SYS_PTRACE (19).
-    assert!(
-        said.contains(&"capabilities: 0000000000080004".to_owned()),
-        "{said:#?}"
-    );
+    assert!(said.contains(&"capabilities: 0000000000080004".to_owned()), "{said:#?}");
 }
 
 /// A whole collection by a confined reader and a confined sealer, in processes of their own.
@@ -136,11 +114,7 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     let (reader_end, sealer_end) = platform::pair().unwrap();
     let (check_end, ask_end) = platform::pair().unwrap();
     let steps = vec![
-        Step::Processes(ProcessesStep {
-            hash_exe: true,
-            maps: true,
-            environ: true,
-        }),
+        Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ: true }),
         Step::Sockets {},
         Step::Routes {},
         Step::Host {},
@@ -150,13 +124,7 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     let collectors: Vec<String> = steps.iter().map(|step| step.collector().to_owned()).collect();
     let view = platform::root_view(std::path::Path::new("/")).unwrap();
     assert_eq!(view.method, AtimeMethod::RoView, "{:?}", view.refused);
-    let params = reader::Params {
-        steps,
-        limits: LIMITS,
-        view: view.method,
-        deny: vec![],
-        processes: vec![],
-    };
+    let params = reader::Params { steps, limits: LIMITS, view: view.method, deny: vec![], processes: vec![] };
     // A forked child keeps one descriptor; the others travel over it.
     let (give, take) = platform::pair().unwrap();
     let proc = platform::proc_view().unwrap().0;
@@ -166,21 +134,9 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     }
     drop(parts);
     let reading = platform::fork(take, |socket| {
-        let next = || -> OwnedFd {
-            platform::receive(socket, &mut [0; 8])
-                .unwrap()
-                .descriptor
-                .unwrap()
-        };
+        let next = || -> OwnedFd { platform::receive(socket, &mut [0; 8]).unwrap().descriptor.unwrap() };
         let (root, proc, sealer, check) = (next(), next(), next(), next());
-        let handles = reader::Handles {
-            root,
-            proc,
-            sealer,
-            check,
-            status: None,
-            state: vec![],
-        };
+        let handles = reader::Handles { root, proc, sealer, check, status: None, state: vec![] };
         let said = match sandbox::enter(sandbox::Role::Reader) {
             Ok(()) => word("run", reader::run(&params, handles, &SystemClock)),
             Err(error) => format!("sandbox: {error:?}"),
@@ -196,12 +152,7 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     }
     drop((sealer_end, ask_end, hand_over));
     let sealing = platform::fork(take_sealer, |socket| {
-        let next = || -> OwnedFd {
-            platform::receive(socket, &mut [0; 8])
-                .unwrap()
-                .descriptor
-                .unwrap()
-        };
+        let next = || -> OwnedFd { platform::receive(socket, &mut [0; 8]).unwrap().descriptor.unwrap() };
         let (reader, check, out) = (next(), next(), next());
         let said = match sandbox::enter(sandbox::Role::Sealer) {
             Ok(()) => {
@@ -253,45 +204,21 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
         path.starts_with("/proc/") && fs_err::read_link(format!("/proc/{process}/exe")).is_err()
     };
     let is_denied = |record: &&evidence::item::ItemRecord| record.outcome.as_str() == "denied";
-    let denied: Vec<_> = records
-        .iter()
-        .filter(is_denied)
-        .map(|record| (&record.shown, &record.error))
-        .collect();
-    assert!(
-        denied.iter().all(|(path, _)| refused_to_root(path)),
-        "{denied:#?}"
-    );
-    assert!(
-        records
-            .iter()
-            .any(|record| record.path.0 == b"/etc/shadow" && record.member.is_some())
-    );
+    let denied: Vec<_> =
+        records.iter().filter(is_denied).map(|record| (&record.shown, &record.error)).collect();
+    assert!(denied.iter().all(|(path, _)| refused_to_root(path)), "{denied:#?}");
+    assert!(records.iter().any(|record| record.path.0 == b"/etc/shadow" && record.member.is_some()));
     let environ = format!("/proc/{}/environ", other.0.id());
-    assert!(
-        records
-            .iter()
-            .any(|record| record.path.0 == environ.as_bytes() && record.member.is_some())
-    );
+    assert!(records.iter().any(|record| record.path.0 == environ.as_bytes() && record.member.is_some()));
 }
 
 /// What a kernel or a container without these calls answers.
 fn old_kernel() {
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
-    let missing = [
-        libc::SYS_openat2,
-        libc::SYS_statx,
-        libc::SYS_open_tree,
-        libc::SYS_mount_setattr,
-        451,
-    ];
+    let missing = [libc::SYS_openat2, libc::SYS_statx, libc::SYS_open_tree, libc::SYS_mount_setattr, 451];
     let rules = missing.into_iter().map(|call| (call, Vec::new())).collect();
     let enosys = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    let arch = if cfg!(target_arch = "aarch64") {
-        TargetArch::aarch64
-    } else {
-        TargetArch::x86_64
-    };
+    let arch = if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, enosys, arch).unwrap();
     let program: BpfProgram = filter.try_into().unwrap();
     apply_filter(&program).unwrap();
@@ -308,24 +235,13 @@ fn an_old_kernel_costs_the_view_and_birth_times_and_nothing_else() {
         old_kernel();
         let view = platform::root_view(root.path()).unwrap();
         let refused = view.refused.map(|error| error.to_string()).unwrap_or_default();
-        let run = bench::Plan {
-            is_viewed: true,
-            ..bench::Plan::files(root.path(), &["/**", "/link/file"])
-        }
-        .run();
+        let run =
+            bench::Plan { is_viewed: true, ..bench::Plan::files(root.path(), &["/**", "/link/file"]) }.run();
         let file = run.one("/dir/file");
         let said = vec![
             format!("{:?} {}", view.method, refused.contains("open_tree")),
-            format!(
-                "{} {}",
-                String::from_utf8(run.content(file)).unwrap(),
-                file.sha256.is_some()
-            ),
-            format!(
-                "{:?} {:?}",
-                file.atime_method,
-                file.before.as_ref().unwrap().btime
-            ),
+            format!("{} {}", String::from_utf8(run.content(file)).unwrap(), file.sha256.is_some()),
+            format!("{:?} {:?}", file.atime_method, file.before.as_ref().unwrap().btime),
             run.outcome("/link/file"),
         ];
         ipc::send_json(socket, &said, None).ok();
@@ -333,8 +249,5 @@ fn an_old_kernel_costs_the_view_and_birth_times_and_nothing_else() {
     .unwrap();
     let said: Vec<String> = ipc::receive_json(ours.as_fd(), &mut ipc::buffer()).unwrap();
     drop(child);
-    assert_eq!(
-        said,
-        ["None true", "content true", "Some(Noatime) None", "absent"]
-    );
+    assert_eq!(said, ["None true", "content true", "Some(Noatime) None", "absent"]);
 }

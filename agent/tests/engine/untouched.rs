@@ -43,16 +43,9 @@ fn on_mount(options: &str) {
             mount.path().display()
         ));
         // `find` itself listed: set the directories once more, without listing.
-        must(&format!(
-            "touch -d 2020-01-01 '{0}' '{0}/dir'",
-            mount.path().display()
-        ));
+        must(&format!("touch -d 2020-01-01 '{0}' '{0}/dir'", mount.path().display()));
         let before = times(mount.path(), &names);
-        let run = Plan {
-            is_viewed: true,
-            ..Plan::files(mount.path(), &["/**"])
-        }
-        .run();
+        let run = Plan { is_viewed: true, ..Plan::files(mount.path(), &["/**"]) }.run();
         let after = times(mount.path(), &names);
         assert_eq!(run.one("/dir/file").atime_method, Some(AtimeMethod::RoView));
         assert_eq!(run.one("/dir/link").atime_method, Some(AtimeMethod::RoView));
@@ -88,10 +81,7 @@ fn no_access_time_moves_on_a_strictatime_ext4() {
         return;
     }
     let image = tempfile::NamedTempFile::new().unwrap();
-    must(&format!(
-        "truncate -s 32M '{0}' && mkfs.ext4 -q '{0}'",
-        image.path().display()
-    ));
+    must(&format!("truncate -s 32M '{0}' && mkfs.ext4 -q '{0}'", image.path().display()));
     on_mount(&format!("-o loop,strictatime '{}'", image.path().display()));
 }
 
@@ -106,11 +96,7 @@ fn without_a_view_files_are_opened_with_noatime_and_links_are_told() {
     let run = Plan::files(root.path(), &["/**"]).run();
     assert_eq!(run.one("/file").atime_method, Some(AtimeMethod::Noatime));
     assert_eq!(run.one("/link").atime_method, Some(AtimeMethod::None));
-    let lines = run
-        .summary
-        .footprint
-        .lines(Some("open_tree failed: EPERM"))
-        .join("\n");
+    let lines = run.summary.footprint.lines(Some("open_tree failed: EPERM")).join("\n");
     assert!(
         lines.contains("1 files were opened with O_NOATIME") && lines.contains("1 symbolic links"),
         "{lines}"

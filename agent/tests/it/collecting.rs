@@ -98,11 +98,7 @@ impl<'lab> Collector<'lab> {
 
     fn position(&self, is_first: bool) -> from_link::Say {
         let next_index = self.next_index();
-        let seal = if next_index == 0 {
-            String::new()
-        } else {
-            self.verifier.chain().head().to_string()
-        };
+        let seal = if next_index == 0 { String::new() } else { self.verifier.chain().head().to_string() };
         from_link::Say::Position(Position {
             collection: self.collection(),
             next_index,
@@ -164,17 +160,11 @@ impl<'lab> Collector<'lab> {
             ("manifest", manifest.digest().to_string()),
             ("order", self.signed.digest().to_string()),
         ];
-        let refs = refs
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
+        let refs = refs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let entry = entry(EntryType::CollectionStored, &self.order, manifest, refs);
         let mut log = self.lab.log.borrow_mut();
         let index = log.append(&entry);
-        v1::ProvenEntry {
-            entry: entry.into(),
-            proof: log.proof(index).into(),
-        }
+        v1::ProvenEntry { entry: entry.into(), proof: log.proof(index).into() }
     }
 
     fn stored(&self, manifest: &Signed) -> from_link::Say {
@@ -198,22 +188,10 @@ fn from_order_to_receipt_every_byte_verifies() {
     let (manifest, signed) = collector.rest(&link);
     assert!(manifest.segments >= 3, "20 MiB that do not compress");
     assert_eq!(manifest.container_sha256, Digest::of(&collector.stored));
-    assert_eq!(
-        manifest.result,
-        CollectionResult::Complete,
-        "{:?}",
-        manifest.limitations
-    );
+    assert_eq!(manifest.result, CollectionResult::Complete, "{:?}", manifest.limitations);
     assert_eq!(manifest.limits.wall_s, 500, "the owner's limit is smaller");
-    assert_eq!(
-        manifest.policy_sha256,
-        Digest::of(&fs_err::read(&lab.policy).unwrap())
-    );
-    assert!(
-        collector.paths.contains(&"/data/hello ok".to_owned()),
-        "{:?}",
-        collector.paths
-    );
+    assert_eq!(manifest.policy_sha256, Digest::of(&fs_err::read(&lab.policy).unwrap()));
+    assert!(collector.paths.contains(&"/data/hello ok".to_owned()), "{:?}", collector.paths);
     assert!(
         collector
             .paths
@@ -226,19 +204,13 @@ fn from_order_to_receipt_every_byte_verifies() {
     assert_eq!(manifest.log_head.seq, begun["seq"].as_u64().unwrap());
 
     let fresh = collector_verifier(&collector);
-    let summary = std::mem::replace(&mut collector.verifier, fresh)
-        .finish()
-        .unwrap();
+    let summary = std::mem::replace(&mut collector.verifier, fresh).finish().unwrap();
     manifest.check_container(&summary).unwrap();
     link.say(collector.stored(&signed));
     let ended = link.ended();
     assert_eq!((ended.result.as_str(), ended.attempt), ("complete", 1));
     assert_eq!(ended.collection, collector.collection());
-    assert!(
-        lab.state
-            .join(format!("receipts/{}.tlog-proof", collector.collection()))
-            .exists()
-    );
+    assert!(lab.state.join(format!("receipts/{}.tlog-proof", collector.collection())).exists());
     assert_eq!(lab.calls(), ["__reader", "__sealer"]);
     // Stored is terminal, in this life and the next.
     link.say(from_link::Say::Order(lab.package(&collector.order, ADA)));
@@ -249,10 +221,7 @@ fn from_order_to_receipt_every_byte_verifies() {
     assert_eq!(link.answer().reason, "replay");
     link.stop().unwrap();
     let stored = &lab.events("stored")[0];
-    assert_eq!(
-        (&stored["copies"], &stored["degraded"]),
-        (&"2".into(), &"no".into())
-    );
+    assert_eq!((&stored["copies"], &stored["degraded"]), (&"2".into(), &"no".into()));
 }
 
 /// A verifier to leave behind where one is taken out.
@@ -263,19 +232,8 @@ fn collector_verifier(collector: &Collector<'_>) -> Verifier {
         order: collector.delegation.order,
         attempt: 1,
     };
-    let limits = Limits {
-        stored_bytes: 1,
-        plain_bytes: 1,
-        item_bytes: 1,
-        logical_bytes: 1,
-        items: 1,
-    };
-    Verifier::new(Expect {
-        identity,
-        sealer: collector.delegation.sealer.clone(),
-        limits,
-    })
-    .unwrap()
+    let limits = Limits { stored_bytes: 1, plain_bytes: 1, item_bytes: 1, logical_bytes: 1, items: 1 };
+    Verifier::new(Expect { identity, sealer: collector.delegation.sealer.clone(), limits }).unwrap()
 }
 
 #[test]
@@ -297,10 +255,7 @@ fn after_a_cut_the_upload_goes_on_where_the_collector_is_and_the_window_never_ho
     collector.take(&segment, files);
     // The line is cut before the acknowledgement; what was in flight is lost.
     drop(in_flight);
-    link.say(from_link::Say::UploadCut(Close {
-        collection: collector.collection(),
-        detail: "cut".into(),
-    }));
+    link.say(from_link::Say::UploadCut(Close { collection: collector.collection(), detail: "cut".into() }));
     link.say(collector.position(true));
     let (manifest, signed) = collector.rest(&link);
     assert!(manifest.segments >= 7);
@@ -308,11 +263,7 @@ fn after_a_cut_the_upload_goes_on_where_the_collector_is_and_the_window_never_ho
     link.say(collector.stored(&signed));
     assert_eq!(link.ended().result, "complete");
     link.stop().unwrap();
-    assert_eq!(
-        lab.events("upload_position").len(),
-        2,
-        "each first position is in the endpoint's log"
-    );
+    assert_eq!(lab.events("upload_position").len(), 2, "each first position is in the endpoint's log");
 }
 
 #[test]
@@ -337,18 +288,10 @@ fn a_collector_that_contradicts_itself_ends_the_collection_and_the_owner_can_rea
         }));
         let ended = link.ended();
         assert_eq!(ended.result, "interrupted", "{what}");
-        assert!(
-            ended.detail.contains("server contradiction"),
-            "{what}: {}",
-            ended.detail
-        );
+        assert!(ended.detail.contains("server contradiction"), "{what}: {}", ended.detail);
         link.stop().unwrap();
         assert_eq!(lab.events("contradiction").len(), 1, "{what}");
-        assert_eq!(
-            lab.calls(),
-            ["__reader", "__sealer"],
-            "{what}: no attempt follows by itself"
-        );
+        assert_eq!(lab.calls(), ["__reader", "__sealer"], "{what}: no attempt follows by itself");
     }
 }
 
@@ -400,10 +343,8 @@ fn a_warden_that_died_in_the_middle_says_so_at_the_next_contact_and_makes_the_se
     link.stop().unwrap();
     let link = lab.start();
     assert_eq!(link.ended().result, "interrupted");
-    let delivery = v1::ReceiptDelivery {
-        collection: second.collection(),
-        stored: Some(second.receipt(&signed)),
-    };
+    let delivery =
+        v1::ReceiptDelivery { collection: second.collection(), stored: Some(second.receipt(&signed)) };
     link.say(from_link::Say::Receipt(delivery));
     link.say(from_link::Say::Order(lab.package(&first.order, ADA)));
     assert_eq!(link.answer().reason, "replay");
@@ -442,19 +383,13 @@ fn four_orders_wait_the_fifth_meets_busy_and_a_rejection_makes_room() {
     for (number, order) in (2..).zip(&waiting) {
         link.say(from_link::Say::Order(lab.package(order, ADA)));
         // Each proof begins where the one before ended.
-        wait_for("the order is admitted", || {
-            lab.events("order_admitted").len() == number
-        });
+        wait_for("the order is admitted", || lab.events("order_admitted").len() == number);
     }
     link.say(from_link::Say::Order(lab.package(&lab.order(), ADA)));
     let answer = link.answer();
     assert_eq!(answer.reason, "busy", "{}", answer.detail);
     let (collection, reason) = (first.collection(), "over-limit".to_owned());
-    link.say(from_link::Say::Rejected(Rejected {
-        collection,
-        reason,
-        detail: "enough".into(),
-    }));
+    link.say(from_link::Say::Rejected(Rejected { collection, reason, detail: "enough".into() }));
     assert!(link.ended().detail.contains("over-limit"));
     let answer = link.answer();
     assert!(answer.admitted);

@@ -10,48 +10,23 @@ use agent::warden::lane::{Lane, User};
 fn status(pid: i32, name: &str) -> String {
     let text = fs_err::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim_start_matches(':')
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    line.trim_start_matches(':').split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
 fn a_ready_link_has_no_capability_no_way_back_and_the_user_it_was_given() {
     // 65534 is `nobody` everywhere; only root can become somebody else.
     let is_root = rustix::process::geteuid().is_root();
-    let user = is_root.then_some(User {
-        uid: 65534,
-        gid: 65534,
-    });
-    let mut link = Lane::start(
-        Path::new(env!("CARGO_BIN_EXE_exhibit-agent")),
-        agent::LINK_ROLE,
-        user,
-    )
-    .unwrap();
+    let user = is_root.then_some(User { uid: 65534, gid: 65534 });
+    let mut link =
+        Lane::start(Path::new(env!("CARGO_BIN_EXE_exhibit-agent")), agent::LINK_ROLE, user).unwrap();
     // Nobody listens on port 1: it stays ready and not connected.
-    let identity = Identity {
-        collector: "127.0.0.1:1".into(),
-        backoff_min_ms: 1000,
-        ..Identity::default()
-    };
-    link.send(
-        &ToLink {
-            say: Some(to_link::Say::Identity(identity)),
-        },
-        Vec::new(),
-    )
-    .unwrap();
+    let identity = Identity { collector: "127.0.0.1:1".into(), backoff_min_ms: 1000, ..Identity::default() };
+    link.send(&ToLink { say: Some(to_link::Say::Identity(identity)) }, Vec::new()).unwrap();
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         match link.receive::<FromLink>().unwrap() {
-            Some((
-                FromLink {
-                    say: Some(from_link::Say::Ready(_)),
-                },
-                _,
-            )) => break,
+            Some((FromLink { say: Some(from_link::Say::Ready(_)) }, _)) => break,
             _ => std::thread::sleep(Duration::from_millis(10)),
         }
         assert!(Instant::now() < until, "the link did not become ready");
@@ -60,10 +35,7 @@ fn a_ready_link_has_no_capability_no_way_back_and_the_user_it_was_given() {
     for sets in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
         assert_eq!(status(pid, sets), "0000000000000000", "{sets}");
     }
-    assert_eq!(
-        (status(pid, "NoNewPrivs"), status(pid, "Seccomp")),
-        ("1".to_owned(), "2".to_owned())
-    );
+    assert_eq!((status(pid, "NoNewPrivs"), status(pid, "Seccomp")), ("1".to_owned(), "2".to_owned()));
     if is_root {
         assert_eq!(status(pid, "Uid"), "65534 65534 65534 65534");
         assert_eq!(status(pid, "Gid"), "65534 65534 65534 65534");

@@ -72,10 +72,7 @@ pub struct Log {
 impl Log {
     pub fn new(seed: u8) -> Self {
         let signer = NoteSigner::new("exhibit/acme", &[seed; 32]).unwrap();
-        Self {
-            signer,
-            leaves: (0..3_u8).map(|number| ledger::leaf_hash(&[number])).collect(),
-        }
+        Self { signer, leaves: (0..3_u8).map(|number| ledger::leaf_hash(&[number])).collect() }
     }
 
     pub fn append(&mut self, entry: &[u8]) -> u64 {
@@ -89,18 +86,13 @@ impl Log {
 
     pub fn note(&self) -> Note {
         let root = ledger::root_of(&self.leaves);
-        let text = Checkpoint::new("exhibit/acme", self.size(), root)
-            .unwrap()
-            .to_text();
+        let text = Checkpoint::new("exhibit/acme", self.size(), root).unwrap().to_text();
         Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap()
     }
 
     pub fn proof(&self, index: u64) -> Vec<u8> {
         let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index, self.size()).unwrap();
-        ProofFile::new(index, hashes, self.note(), None)
-            .unwrap()
-            .encode()
-            .into_bytes()
+        ProofFile::new(index, hashes, self.note(), None).unwrap().encode().into_bytes()
     }
 
     pub fn consistency(&self, from: u64) -> Vec<bytes::Bytes> {
@@ -124,23 +116,15 @@ impl Lab {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let (state, root, policy, calls, program) = (
-            at("state"),
-            at("root"),
-            at("policy.toml"),
-            at("calls"),
-            at("agent"),
-        );
+        let (state, root, policy, calls, program) =
+            (at("state"), at("root"), at("policy.toml"), at("calls"), at("agent"));
         fs_err::write(&policy, "").unwrap();
         fs_err::create_dir(&root).unwrap();
         // Every process the warden starts leaves a line, then becomes the agent.
         let agent = env!("CARGO_BIN_EXE_exhibit-agent");
         fs_err::write(
             &program,
-            format!(
-                "#!/bin/sh\necho \"$1 $$\" >> '{}'\nexec '{agent}' \"$@\"\n",
-                calls.display()
-            ),
+            format!("#!/bin/sh\necho \"$1 $$\" >> '{}'\nexec '{agent}' \"$@\"\n", calls.display()),
         )
         .unwrap();
         fs_err::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -148,16 +132,8 @@ impl Lab {
         fs_err::write(&calls, "").unwrap();
         fs_err::set_permissions(&calls, std::fs::Permissions::from_mode(0o666)).unwrap();
         let roster = roster();
-        let lab = Self {
-            state,
-            root,
-            policy,
-            calls,
-            program,
-            log: RefCell::new(Log::new(40)),
-            roster,
-            _dir: dir,
-        };
+        let lab =
+            Self { state, root, policy, calls, program, log: RefCell::new(Log::new(40)), roster, _dir: dir };
         lab.enrol();
         lab
     }
@@ -166,12 +142,8 @@ impl Lab {
         let now = now();
         let ca = certs::authority::Authority::create(DEPLOYMENT.parse().unwrap(), now).unwrap();
         let tls_key = TlsKey::generate().unwrap();
-        let name = format!("exhibit://{DEPLOYMENT}/endpoint/web-03/1")
-            .parse()
-            .unwrap();
-        let issued = ca
-            .issue(&tls_key.public(), &name, Duration::from_secs(90 * 86_400), now)
-            .unwrap();
+        let name = format!("exhibit://{DEPLOYMENT}/endpoint/web-03/1").parse().unwrap();
+        let issued = ca.issue(&tls_key.public(), &name, Duration::from_secs(90 * 86_400), now).unwrap();
         let chain = ca.chain(&issued);
         let (chain, ca): (Vec<CertificateDer<'static>>, _) =
             (vec![chain[0].clone()], chain.last().unwrap().to_vec());
@@ -184,12 +156,7 @@ impl Lab {
             enrol: "127.0.0.1:2".to_owned(),
             authority_threshold: 1,
             authority_keys: authority().keys,
-            log_key: self
-                .log
-                .borrow()
-                .signer
-                .verifier_key(KeyType::Ed25519)
-                .to_string(),
+            log_key: self.log.borrow().signer.verifier_key(KeyType::Ed25519).to_string(),
             token: Digest::of(b"token"),
             enrolled: now,
         };
@@ -213,18 +180,11 @@ impl Lab {
 
     pub fn target(&self) -> Target {
         let evidence_key = key(EVIDENCE).public().fingerprint();
-        Target {
-            endpoint: "web-03".parse().unwrap(),
-            generation: Generation::FIRST,
-            evidence_key,
-        }
+        Target { endpoint: "web-03".parse().unwrap(), generation: Generation::FIRST, evidence_key }
     }
 
     fn targets(&self) -> TargetSet {
-        let other = Target {
-            endpoint: "db-01".parse().unwrap(),
-            ..self.target()
-        };
+        let other = Target { endpoint: "db-01".parse().unwrap(), ..self.target() };
         TargetSet::new(vec![other, self.target()]).unwrap()
     }
 
@@ -245,11 +205,7 @@ impl Lab {
             roster_sha256: sign(&self.roster, &[AUTHORITY]).digest(),
             targets_count: 2,
             targets_root: self.targets().root(),
-            profile: ProfileRef {
-                name: "test".into(),
-                version: "1".into(),
-                sha256: Digest([8; 32]),
-            },
+            profile: ProfileRef { name: "test".into(), version: "1".into(), sha256: Digest([8; 32]) },
             purpose: "suspicious logins".into(),
             sensitivity: Sensitivity::Normal,
             limits: Limits {
@@ -280,11 +236,7 @@ impl Lab {
             refs
         };
         let entries: Vec<Vec<u8>> = std::iter::once(entry(EntryType::OrderIssued, order, signed, refs(true)))
-            .chain(
-                approvals
-                    .iter()
-                    .map(|one| entry(EntryType::OrderApproved, order, one, refs(false))),
-            )
+            .chain(approvals.iter().map(|one| entry(EntryType::OrderApproved, order, one, refs(false))))
             .collect();
         let indexes: Vec<u64> = entries.iter().map(|entry| log.append(entry)).collect();
         let mut proven = entries.iter().zip(indexes).map(|(entry, index)| v1::ProvenEntry {
@@ -333,10 +285,7 @@ impl Lab {
             stop: None,
         };
         let warden = std::thread::spawn(move || warden::run(settings));
-        let link = Link {
-            socket: Some(ours),
-            warden: Some(warden),
-        };
+        let link = Link { socket: Some(ours), warden: Some(warden) };
         loop {
             if let (to_link::Say::Identity(identity), _) = link.next() {
                 assert_eq!(identity.endpoint, "web-03");
@@ -363,28 +312,20 @@ impl Lab {
 
     fn started(&self) -> Vec<(String, i32)> {
         let text = fs_err::read_to_string(&self.calls).unwrap_or_default();
-        let parse = |line: &str| {
-            line.split_once(' ')
-                .map(|(role, pid)| (role.to_owned(), pid.parse().unwrap()))
-        };
+        let parse =
+            |line: &str| line.split_once(' ').map(|(role, pid)| (role.to_owned(), pid.parse().unwrap()));
         text.lines().filter_map(parse).collect()
     }
 
     /// Lines of the endpoint's log, verified.
     pub fn diary(&self) -> Vec<serde_json::Value> {
         let mut lines = Vec::new();
-        diary::read(&self.state, |line| {
-            lines.push(serde_json::from_str(line).unwrap())
-        })
-        .unwrap();
+        diary::read(&self.state, |line| lines.push(serde_json::from_str(line).unwrap())).unwrap();
         lines
     }
 
     pub fn events(&self, event: &str) -> Vec<serde_json::Value> {
-        self.diary()
-            .into_iter()
-            .filter(|line| line["event"] == event)
-            .collect()
+        self.diary().into_iter().filter(|line| line["event"] == event).collect()
     }
 
     pub fn seen(&self) -> String {
@@ -406,14 +347,8 @@ pub fn roster() -> Roster {
         issued: ago(86_400),
         not_after: ahead(86_400 * 20),
         authority: authority(),
-        persons: vec![
-            person("ada", ADA, &[Role::Responder]),
-            person("bob", BOB, &[Role::Approver]),
-        ],
-        rules: Rules {
-            two_persons: vec![Sensitivity::Sensitive],
-            order_hours_max: 24,
-        },
+        persons: vec![person("ada", ADA, &[Role::Responder]), person("bob", BOB, &[Role::Approver])],
+        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
     }
 }
 
@@ -452,11 +387,7 @@ pub fn entry(kind: EntryType, order: &Order, act: &Signed, refs: Vec<(String, St
             time: now(),
             event: act.digest(),
             refs,
-            act: if is_digest {
-                ActPlace::Digest
-            } else {
-                ActPlace::Inline
-            },
+            act: if is_digest { ActPlace::Digest } else { ActPlace::Inline },
         },
         act: (!is_digest).then(|| act.clone().into()),
     };
@@ -479,11 +410,8 @@ impl Link {
     }
 
     pub fn connect(&self) {
-        let welcome = v1::Welcome {
-            collector: "collector-1".into(),
-            wall: "1.000000000".into(),
-            heartbeat_s: 60,
-        };
+        let welcome =
+            v1::Welcome { collector: "collector-1".into(), wall: "1.000000000".into(), heartbeat_s: 60 };
         self.say(from_link::Say::Connected(welcome));
     }
 
@@ -497,14 +425,8 @@ impl Link {
                 return (message.say.unwrap(), files);
             }
             assert!(Instant::now() < until, "the warden said nothing");
-            let mut polled = [rustix::event::PollFd::new(
-                self.socket(),
-                rustix::event::PollFlags::IN,
-            )];
-            let second = rustix::event::Timespec {
-                tv_sec: 1,
-                tv_nsec: 0,
-            };
+            let mut polled = [rustix::event::PollFd::new(self.socket(), rustix::event::PollFlags::IN)];
+            let second = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
             rustix::event::poll(&mut polled, Some(&second)).unwrap();
         }
     }

@@ -22,11 +22,7 @@ fn changed(lab: &Lab, change: impl FnOnce(&mut Order)) -> v1::OrderPackage {
 }
 
 fn environ() -> Plan {
-    Plan::new(vec![Step::Processes(ProcessesStep {
-        hash_exe: false,
-        maps: false,
-        environ: true,
-    })])
+    Plan::new(vec![Step::Processes(ProcessesStep { hash_exe: false, maps: false, environ: true })])
 }
 
 fn sensitive(lab: &Lab, approvers: &[u8]) -> v1::OrderPackage {
@@ -41,12 +37,7 @@ fn sensitive(lab: &Lab, approvers: &[u8]) -> v1::OrderPackage {
 /// What is delivered, under which policy, and the reason it must meet.
 fn cases() -> Vec<(&'static str, &'static str, Make, &'static str)> {
     vec![
-        (
-            "no order at all",
-            "",
-            |_| v1::OrderPackage::default(),
-            "malformed",
-        ),
+        ("no order at all", "", |_| v1::OrderPackage::default(), "malformed"),
         (
             "bytes that are no order",
             "",
@@ -92,18 +83,8 @@ fn cases() -> Vec<(&'static str, &'static str, Make, &'static str)> {
             },
             "roster",
         ),
-        (
-            "an order signed by a stranger",
-            "",
-            |lab| lab.package(&lab.order(), MALLORY),
-            "signature",
-        ),
-        (
-            "an order signed by an approver",
-            "",
-            |lab| lab.package(&lab.order(), BOB),
-            "signature",
-        ),
+        ("an order signed by a stranger", "", |lab| lab.package(&lab.order(), MALLORY), "signature"),
+        ("an order signed by an approver", "", |lab| lab.package(&lab.order(), BOB), "signature"),
         (
             "an order altered after signing",
             "",
@@ -148,18 +129,8 @@ fn cases() -> Vec<(&'static str, &'static str, Make, &'static str)> {
             },
             "target",
         ),
-        (
-            "a sensitive order that nobody approved",
-            "",
-            |lab| sensitive(lab, &[]),
-            "approvals",
-        ),
-        (
-            "a sensitive order approved by a stranger",
-            "",
-            |lab| sensitive(lab, &[MALLORY]),
-            "approvals",
-        ),
+        ("a sensitive order that nobody approved", "", |lab| sensitive(lab, &[]), "approvals"),
+        ("a sensitive order approved by a stranger", "", |lab| sensitive(lab, &[MALLORY]), "approvals"),
         (
             "a sensitive order with a harmless label",
             "",
@@ -270,12 +241,7 @@ fn each_bad_order_is_refused_for_its_reason_and_no_reader_ever_starts() {
         let package = make(&lab);
         link.say(from_link::Say::Order(package));
         let answer = link.answer();
-        assert_eq!(
-            (answer.admitted, answer.reason.as_str()),
-            (false, reason),
-            "{what}: {}",
-            answer.detail
-        );
+        assert_eq!((answer.admitted, answer.reason.as_str()), (false, reason), "{what}: {}", answer.detail);
         assert!(answer.delegation.is_none() && !answer.detail.is_empty(), "{what}");
         link.stop().unwrap();
         assert_eq!(lab.calls(), [""; 0], "{what}");
@@ -324,10 +290,7 @@ fn cancellation(order: &Signed, by: u8) -> v1::CancelOrder {
         type_: ActType,
         deployment: DEPLOYMENT.parse().unwrap(),
         act: EntryType::OrderCancelled,
-        incident: "INC-2026-0007"
-            .parse::<evidence::id::IncidentId>()
-            .unwrap()
-            .into(),
+        incident: "INC-2026-0007".parse::<evidence::id::IncidentId>().unwrap().into(),
         at: now(),
         by: Actor::Person("ada".parse().unwrap()),
         refs: vec![("order".into(), order.digest().to_string())],
@@ -335,10 +298,7 @@ fn cancellation(order: &Signed, by: u8) -> v1::CancelOrder {
         detail: None,
         nonce: ActNonce::Once(FixedBytes([1; 16])),
     };
-    v1::CancelOrder {
-        order: order.digest().to_string(),
-        act: Some((&sign(&act, &[by])).into()),
-    }
+    v1::CancelOrder { order: order.digest().to_string(), act: Some((&sign(&act, &[by])).into()) }
 }
 
 #[test]
@@ -385,8 +345,5 @@ fn a_second_warden_or_a_changed_state_does_not_start() {
     let path = lab.state.join("gen-1/roster.json");
     fs_err::write(&path, sign(&lab.roster, &[MALLORY]).encode()).unwrap();
     let keeper = agent::state::keeper::Keeper::open(&lab.state, agent::state::clock::Reading::now());
-    assert!(matches!(
-        keeper,
-        Err(agent::state::keeper::KeeperError::Roster(_))
-    ));
+    assert!(matches!(keeper, Err(agent::state::keeper::KeeperError::Roster(_))));
 }

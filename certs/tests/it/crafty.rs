@@ -17,15 +17,10 @@ impl Crafty {
     pub fn new() -> Self {
         let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Exhibit authority of acme");
+        params.distinguished_name.push(DnType::CommonName, "Exhibit authority of acme");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         let certificate = params.self_signed(&key).unwrap().der().clone();
-        Self {
-            issuer: Issuer::new(params, key),
-            certificate,
-        }
+        Self { issuer: Issuer::new(params, key), certificate }
     }
 
     pub fn server(&self, uris: &[&str], dns: Option<&str>) -> Credentials {
@@ -39,20 +34,12 @@ impl Crafty {
     fn certify(&self, uris: &[&str], dns: Option<&str>, usage: ExtendedKeyUsagePurpose) -> Credentials {
         let pair = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let mut params = CertificateParams::default();
-        params.subject_alt_names = uris
-            .iter()
-            .map(|uri| SanType::URI((*uri).try_into().unwrap()))
-            .collect();
-        params
-            .subject_alt_names
-            .extend(dns.map(|name| SanType::DnsName(name.try_into().unwrap())));
+        params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
+        params.subject_alt_names.extend(dns.map(|name| SanType::DnsName(name.try_into().unwrap())));
         params.extended_key_usages = vec![usage];
         params.serial_number = Some(vec![7; 16].into());
         let leaf = params.signed_by(&pair, &self.issuer).unwrap().der().clone();
         let seed: [u8; 32] = pair.serialized_der()[16..48].try_into().unwrap();
-        Credentials {
-            key: TlsKey::from_seed(&seed),
-            chain: vec![leaf, self.certificate.clone()],
-        }
+        Credentials { key: TlsKey::from_seed(&seed), chain: vec![leaf, self.certificate.clone()] }
     }
 }

@@ -27,22 +27,11 @@ async fn a_revoked_serial_is_cut_in_the_midst_of_a_call_and_stays_out() {
     let peer = Arc::clone(&live[0]);
     assert_eq!(live.len(), 2);
     assert_eq!(collector.registry.revoke(Revocation::Serial(peer.serial)), 1);
-    let cut = timeout(LONG, answers.message())
-        .await
-        .expect("the stream ends")
-        .unwrap_err();
+    let cut = timeout(LONG, answers.message()).await.expect("the stream ends").unwrap_err();
     assert_eq!(Action::of(&cut), Action::Retry, "{cut:?}");
     assert!(peer.closed.is_cancelled());
-    assert_eq!(
-        collector.dial(&authority, Some(&own)).await.unwrap_err(),
-        Refusal::OurCertificateRevoked
-    );
-    assert!(
-        timeout(Duration::from_millis(200), untouched.message())
-            .await
-            .is_err(),
-        "the other lives on"
-    );
+    assert_eq!(collector.dial(&authority, Some(&own)).await.unwrap_err(), Refusal::OurCertificateRevoked);
+    assert!(timeout(Duration::from_millis(200), untouched.message()).await.is_err(), "the other lives on");
     collector.stop().await;
 }
 
@@ -56,14 +45,8 @@ async fn enrolling_a_new_generation_cuts_the_old_one() {
     let second = Generation::FIRST.next().unwrap();
     let before = Revocation::EndpointBefore("web-03".parse().unwrap(), second);
     assert_eq!(collector.registry.revoke(before), 1);
-    timeout(LONG, answers.message())
-        .await
-        .expect("the stream ends")
-        .unwrap_err();
-    assert_eq!(
-        collector.dial(&authority, Some(&old)).await.unwrap_err(),
-        Refusal::OurCertificateRevoked
-    );
+    timeout(LONG, answers.message()).await.expect("the stream ends").unwrap_err();
+    assert_eq!(collector.dial(&authority, Some(&old)).await.unwrap_err(), Refusal::OurCertificateRevoked);
     let new = credentials(&authority, "exhibit://acme/endpoint/web-03/2");
     let channel = collector.dial(&authority, Some(&new)).await.unwrap();
     attend(&channel).await.unwrap();
@@ -74,24 +57,14 @@ async fn enrolling_a_new_generation_cuts_the_old_one() {
 async fn a_connection_ends_with_its_certificate() {
     let authority = authority("acme");
     let collector = Collector::main(&authority);
-    let short = credentials_for(
-        &authority,
-        "exhibit://acme/endpoint/web-03/1",
-        Duration::from_secs(2),
-        now(),
-    );
+    let short =
+        credentials_for(&authority, "exhibit://acme/endpoint/web-03/1", Duration::from_secs(2), now());
     let channel = collector.dial(&authority, Some(&short)).await.unwrap();
     let (_, mut answers) = attend(&channel).await.unwrap();
     let end = collector.registry.live()[0].not_after;
-    timeout(LONG, answers.message())
-        .await
-        .expect("the stream ends")
-        .unwrap_err();
+    timeout(LONG, answers.message()).await.expect("the stream ends").unwrap_err();
     assert!(now() >= end, "not before its time");
-    assert_eq!(
-        collector.dial(&authority, Some(&short)).await.unwrap_err(),
-        Refusal::OurCertificateEnded
-    );
+    assert_eq!(collector.dial(&authority, Some(&short)).await.unwrap_err(), Refusal::OurCertificateEnded);
     collector.stop().await;
 }
 
@@ -106,10 +79,7 @@ async fn a_subject_that_is_cut_may_come_back_and_a_revoked_one_may_not() {
     assert_eq!(collector.registry.cut(&ada), 1);
     collector.dial(&authority, Some(&own)).await.unwrap();
     collector.registry.revoke(Revocation::Subject(ada.clone()));
-    assert_eq!(
-        collector.dial(&authority, Some(&own)).await.unwrap_err(),
-        Refusal::OurCertificateRevoked
-    );
+    assert_eq!(collector.dial(&authority, Some(&own)).await.unwrap_err(), Refusal::OurCertificateRevoked);
     collector.registry.restore(&ada);
     collector.dial(&authority, Some(&own)).await.unwrap();
     collector.stop().await;

@@ -39,10 +39,7 @@ pub fn credentials_for(authority: &Authority, name: &str, life: Duration, at: Ti
     let key = TlsKey::generate().unwrap();
     let identity: Identity = name.parse().unwrap();
     let issued = authority.issue(&key.public(), &identity, life, at).unwrap();
-    Credentials {
-        key,
-        chain: authority.chain(&issued),
-    }
+    Credentials { key, chain: authority.chain(&issued) }
 }
 
 pub fn credentials(authority: &Authority, name: &str) -> Credentials {
@@ -77,10 +74,7 @@ impl EndpointService for Mirror {
         request: Request<v1::DeploymentRequest>,
     ) -> Result<Response<v1::DeploymentResponse>, Status> {
         let deployment = peer(&request).map_or("nobody".to_owned(), |peer| peer.identity.to_string());
-        Ok(Response::new(v1::DeploymentResponse {
-            deployment,
-            ..Default::default()
-        }))
+        Ok(Response::new(v1::DeploymentResponse { deployment, ..Default::default() }))
     }
 }
 
@@ -96,10 +90,7 @@ impl AgentService for Mirror {
     ) -> Result<Response<Self::AttendStream>, Status> {
         let peer = peer(&request).unwrap();
         let (sender, receiver) = mpsc::channel(1);
-        let welcome = v1::Welcome {
-            collector: peer.identity.to_string(),
-            ..Default::default()
-        };
+        let welcome = v1::Welcome { collector: peer.identity.to_string(), ..Default::default() };
         let message = Some(attend_response::Message::Welcome(welcome));
         sender.send(Ok(v1::AttendResponse { message })).await.unwrap();
         tokio::spawn(async move {
@@ -147,18 +138,9 @@ impl Collector {
             .add_service(proto::service::agent_server(Mirror));
         let serving = tokio::spawn(async move {
             let stopped = async move { drop(stopped.await) };
-            server
-                .serve_with_incoming_shutdown(listener, stopped)
-                .await
-                .unwrap();
+            server.serve_with_incoming_shutdown(listener, stopped).await.unwrap();
         });
-        Self {
-            address,
-            registry,
-            tls,
-            stop: Some(stop),
-            serving,
-        }
+        Self { address, registry, tls, stop: Some(stop), serving }
     }
 
     /// The main listener of `acme`.
@@ -170,19 +152,11 @@ impl Collector {
     /// The enrolment listener of `acme`.
     pub fn enrolment(authority: &Authority) -> Self {
         let own = credentials(authority, "exhibit://acme/collector/c1");
-        Self::start(
-            tls::server_enrol(&own).unwrap(),
-            Registry::new(100),
-            Settings::enrolment(),
-        )
+        Self::start(tls::server_enrol(&own).unwrap(), Registry::new(100), Settings::enrolment())
     }
 
     pub async fn dial(&self, authority: &Authority, own: Option<&Credentials>) -> Result<Channel, Refusal> {
-        dial(
-            self.address,
-            tls::client(authority.certificate(), own, expected()).unwrap(),
-        )
-        .await
+        dial(self.address, tls::client(authority.certificate(), own, expected()).unwrap()).await
     }
 
     /// Stops as a collector does: no new connections, then the live ones are cut.
@@ -205,9 +179,7 @@ pub fn main_config(authority: &Authority, registry: &Arc<Registry>) -> Arc<Serve
 
 /// A channel on which a call has been answered, or TLS's reason against it.
 pub async fn dial(address: SocketAddr, config: Arc<rustls::ClientConfig>) -> Result<Channel, Refusal> {
-    match tokio::time::timeout(LONG, connect(&address.to_string(), config))
-        .await
-        .expect("an answer in time")
+    match tokio::time::timeout(LONG, connect(&address.to_string(), config)).await.expect("an answer in time")
     {
         Ok(channel) => Ok(channel),
         Err(error) => Err(refusal(&error).unwrap_or_else(|| panic!("no TLS reason in {error:?}"))),
@@ -217,11 +189,7 @@ pub async fn dial(address: SocketAddr, config: Arc<rustls::ClientConfig>) -> Res
 /// Whom the collector says it talks to.
 pub async fn who(channel: &Channel) -> Result<String, Status> {
     let mut client = proto::service::endpoint_client(channel.clone());
-    Ok(client
-        .deployment(v1::DeploymentRequest {})
-        .await?
-        .into_inner()
-        .deployment)
+    Ok(client.deployment(v1::DeploymentRequest {}).await?.into_inner().deployment)
 }
 
 /// Opens the standing call and waits for its welcome.

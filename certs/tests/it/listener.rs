@@ -17,9 +17,7 @@ use crate::lab::{Collector, LONG, authority, credentials, expected, main_config,
 
 /// True when the other side closes without having sent a byte.
 async fn is_dropped(stream: &mut TcpStream) -> bool {
-    let read = timeout(LONG, stream.read(&mut [0; 1]))
-        .await
-        .expect("closed in time");
+    let read = timeout(LONG, stream.read(&mut [0; 1])).await.expect("closed in time");
     matches!(read, Ok(0) | Err(_))
 }
 
@@ -28,19 +26,13 @@ async fn a_handshake_that_stalls_is_dropped_and_holds_nobody_up() {
     let authority = authority("acme");
     let registry = Registry::new(9);
     let limit = Duration::from_millis(700);
-    let settings = Settings {
-        handshake_timeout: limit,
-        ..Settings::main()
-    };
+    let settings = Settings { handshake_timeout: limit, ..Settings::main() };
     let collector = Collector::start(main_config(&authority, &registry), registry, settings);
     let begin = Instant::now();
     let mut silent = TcpStream::connect(collector.address).await.unwrap();
     let mut begun = TcpStream::connect(collector.address).await.unwrap();
     // The head of a ClientHello record whose rest never comes.
-    begun
-        .write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01])
-        .await
-        .unwrap();
+    begun.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).await.unwrap();
     let person = credentials(&authority, "exhibit://acme/person/auditor.ada");
     let channel = collector.dial(&authority, Some(&person)).await.unwrap();
     who(&channel).await.unwrap();
@@ -54,10 +46,7 @@ async fn a_handshake_that_stalls_is_dropped_and_holds_nobody_up() {
 async fn one_address_holds_only_its_share_of_handshakes() {
     let authority = authority("acme");
     let registry = Registry::new(9);
-    let settings = Settings {
-        handshakes_per_address: 2,
-        ..Settings::main()
-    };
+    let settings = Settings { handshakes_per_address: 2, ..Settings::main() };
     let collector = Collector::start(main_config(&authority, &registry), registry, settings);
     let first = TcpStream::connect(collector.address).await.unwrap();
     let _second = TcpStream::connect(collector.address).await.unwrap();
@@ -67,10 +56,7 @@ async fn one_address_holds_only_its_share_of_handshakes() {
     let person = credentials(&authority, "exhibit://acme/person/auditor.ada");
     let config = tls::client(authority.certificate(), Some(&person), expected()).unwrap();
     timeout(LONG, async {
-        while certs::connect::connect(&collector.address.to_string(), Arc::clone(&config))
-            .await
-            .is_err()
-        {
+        while certs::connect::connect(&collector.address.to_string(), Arc::clone(&config)).await.is_err() {
             tokio::task::yield_now().await;
         }
     })
@@ -83,14 +69,8 @@ async fn one_address_holds_only_its_share_of_handshakes() {
 async fn an_address_over_its_rate_is_dropped() {
     let authority = authority("acme");
     let own = credentials(&authority, "exhibit://acme/collector/c1");
-    let rate = Some(Rate {
-        burst: 2,
-        every: Duration::from_secs(3600),
-    });
-    let settings = Settings {
-        rate,
-        ..Settings::enrolment()
-    };
+    let rate = Some(Rate { burst: 2, every: Duration::from_secs(3600) });
+    let settings = Settings { rate, ..Settings::enrolment() };
     let collector = Collector::start(tls::server_enrol(&own).unwrap(), Registry::new(9), settings);
     collector.dial(&authority, None).await.unwrap();
     collector.dial(&authority, None).await.unwrap();
@@ -104,10 +84,7 @@ async fn a_stranger_who_never_calls_does_not_keep_his_place() {
     let authority = authority("acme");
     let own = credentials(&authority, "exhibit://acme/collector/c1");
     let life = Duration::from_millis(300);
-    let settings = Settings {
-        life: Some(life),
-        ..Settings::enrolment()
-    };
+    let settings = Settings { life: Some(life), ..Settings::enrolment() };
     let collector = Collector::start(tls::server_enrol(&own).unwrap(), Registry::new(9), settings);
     let config = tls::client(authority.certificate(), None, expected()).unwrap();
     let begin = Instant::now();
@@ -115,10 +92,7 @@ async fn a_stranger_who_never_calls_does_not_keep_his_place() {
     let name = ServerName::try_from(certs::COLLECTOR_NAME).unwrap();
     let mut stream = TlsConnector::from(config).connect(name, stream).await.unwrap();
     // HTTP/2 settings come, our preface never goes.
-    let closed = timeout(LONG, async {
-        while let Ok(1..) = stream.read(&mut [0; 64]).await {}
-    })
-    .await;
+    let closed = timeout(LONG, async { while let Ok(1..) = stream.read(&mut [0; 64]).await {} }).await;
     closed.expect("the connection ends");
     assert!(begin.elapsed() >= life, "not before its time");
     collector.stop().await;
@@ -133,15 +107,10 @@ async fn a_full_registry_takes_no_more() {
     let channel = collector.dial(&authority, Some(&person)).await.unwrap();
     let config = tls::client(authority.certificate(), Some(&person), expected()).unwrap();
     let address = collector.address.to_string();
-    certs::connect::connect(&address, Arc::clone(&config))
-        .await
-        .unwrap_err();
+    certs::connect::connect(&address, Arc::clone(&config)).await.unwrap_err();
     drop(channel);
     timeout(LONG, async {
-        while certs::connect::connect(&address, Arc::clone(&config))
-            .await
-            .is_err()
-        {
+        while certs::connect::connect(&address, Arc::clone(&config)).await.is_err() {
             tokio::task::yield_now().await;
         }
     })
@@ -158,13 +127,8 @@ async fn a_client_without_http2_is_dropped() {
     config.alpn_protocols.clear();
     let stream = TcpStream::connect(collector.address).await.unwrap();
     let name = ServerName::try_from(certs::COLLECTOR_NAME).unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
-        .unwrap();
-    let read = timeout(LONG, stream.read(&mut [0; 1]))
-        .await
-        .expect("closed in time");
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    let read = timeout(LONG, stream.read(&mut [0; 1])).await.expect("closed in time");
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     assert_eq!(collector.registry.count(), 0);
     collector.stop().await;
@@ -179,10 +143,7 @@ async fn connections_are_tls_1_3_post_quantum_and_proven_anew_each_time() {
     for _ in 0..2 {
         let stream = TcpStream::connect(collector.address).await.unwrap();
         let name = ServerName::try_from(certs::COLLECTOR_NAME).unwrap();
-        let mut stream = TlsConnector::from(Arc::clone(&config))
-            .connect(name, stream)
-            .await
-            .unwrap();
+        let mut stream = TlsConnector::from(Arc::clone(&config)).connect(name, stream).await.unwrap();
         // Tickets, if any, would stand before the first bytes.
         stream.read_exact(&mut [0; 9]).await.unwrap();
         let (_, session) = stream.get_ref();
@@ -192,10 +153,7 @@ async fn connections_are_tls_1_3_post_quantum_and_proven_anew_each_time() {
         let group = session.negotiated_key_exchange_group().unwrap().name();
         assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
     }
-    assert!(
-        rustls::crypto::CryptoProvider::get_default().is_none(),
-        "no process default was needed"
-    );
+    assert!(rustls::crypto::CryptoProvider::get_default().is_none(), "no process default was needed");
     collector.stop().await;
 }
 
@@ -205,14 +163,7 @@ async fn openssl_is_let_in_with_tls_1_3_and_refused_with_tls_1_2() {
     let collector = Collector::enrolment(&authority);
     for (version, accepted) in [("-tls1_3", true), ("-tls1_2", false), ("-tls1_1", false)] {
         let output = tokio::process::Command::new("openssl")
-            .args([
-                "s_client",
-                version,
-                "-alpn",
-                "h2",
-                "-connect",
-                &collector.address.to_string(),
-            ])
+            .args(["s_client", version, "-alpn", "h2", "-connect", &collector.address.to_string()])
             .stdin(Stdio::null())
             .output()
             .await

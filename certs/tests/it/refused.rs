@@ -24,10 +24,7 @@ fn by_collector(alert: &str) -> Refusal {
 async fn without_certificate() {
     let authority = authority("acme");
     let collector = Collector::main(&authority);
-    assert_eq!(
-        collector.dial(&authority, None).await.unwrap_err(),
-        by_collector("CertificateRequired")
-    );
+    assert_eq!(collector.dial(&authority, None).await.unwrap_err(), by_collector("CertificateRequired"));
     collector.stop().await;
 }
 
@@ -38,10 +35,7 @@ async fn with_a_certificate_of_another_authority_of_the_same_name() {
     let forged = credentials(&authority("acme"), "exhibit://acme/endpoint/web-03/1");
     let refused = collector.dial(&genuine, Some(&forged)).await.unwrap_err();
     // Names and key identifiers differ only in the key, so the signature is what fails.
-    assert!(
-        [by_collector("UnknownCA"), by_collector("DecryptError")].contains(&refused),
-        "{refused:?}"
-    );
+    assert!([by_collector("UnknownCA"), by_collector("DecryptError")].contains(&refused), "{refused:?}");
     collector.stop().await;
 }
 
@@ -56,14 +50,8 @@ async fn with_a_self_signed_certificate() {
     let certificate = params.self_signed(&pair).unwrap();
     // PKCS#8 of an Ed25519 key: the seed stands at 16.
     let seed: [u8; 32] = pair.serialized_der()[16..48].try_into().unwrap();
-    let own = Credentials {
-        key: TlsKey::from_seed(&seed),
-        chain: vec![certificate.der().clone()],
-    };
-    assert_eq!(
-        collector.dial(&authority, Some(&own)).await.unwrap_err(),
-        by_collector("UnknownCA")
-    );
+    let own = Credentials { key: TlsKey::from_seed(&seed), chain: vec![certificate.der().clone()] };
+    assert_eq!(collector.dial(&authority, Some(&own)).await.unwrap_err(), by_collector("UnknownCA"));
     collector.stop().await;
 }
 
@@ -74,16 +62,10 @@ async fn with_a_certificate_that_has_ended_or_not_begun() {
     let name = "exhibit://acme/endpoint/web-03/1";
     let past = now().checked_sub(Duration::from_secs(7200)).unwrap();
     let ended = credentials_for(&authority, name, Duration::from_secs(3600), past);
-    assert_eq!(
-        collector.dial(&authority, Some(&ended)).await.unwrap_err(),
-        Refusal::OurCertificateEnded
-    );
+    assert_eq!(collector.dial(&authority, Some(&ended)).await.unwrap_err(), Refusal::OurCertificateEnded);
     let future = now().checked_add(Duration::from_secs(7200)).unwrap();
     let early = credentials_for(&authority, name, ENDPOINT_LIFE, future);
-    assert_eq!(
-        collector.dial(&authority, Some(&early)).await.unwrap_err(),
-        Refusal::OurCertificateEnded
-    );
+    assert_eq!(collector.dial(&authority, Some(&early)).await.unwrap_err(), Refusal::OurCertificateEnded);
     collector.stop().await;
 }
 
@@ -138,14 +120,8 @@ async fn with_the_certificate_of_another_endpoint() {
     let authority = authority("acme");
     let collector = Collector::main(&authority);
     let victim = credentials(&authority, "exhibit://acme/endpoint/web-03/1");
-    let mixed = Credentials {
-        key: TlsKey::generate().unwrap(),
-        chain: victim.chain,
-    };
-    assert!(
-        tls::client(authority.certificate(), Some(&mixed), expected()).is_err(),
-        "refused at home"
-    );
+    let mixed = Credentials { key: TlsKey::generate().unwrap(), chain: victim.chain };
+    assert!(tls::client(authority.certificate(), Some(&mixed), expected()).is_err(), "refused at home");
 
     // A thief of the certificate alone uses other software.
     let thief = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
@@ -153,10 +129,7 @@ async fn with_the_certificate_of_another_endpoint() {
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).unwrap();
     let mut config = (*tls::client(authority.certificate(), None, expected()).unwrap()).clone();
     config.client_auth_cert_resolver = Arc::new(Mixed(Arc::new(CertifiedKey::new(mixed.chain, key))));
-    assert_eq!(
-        dial(collector.address, Arc::new(config)).await.unwrap_err(),
-        by_collector("DecryptError")
-    );
+    assert_eq!(dial(collector.address, Arc::new(config)).await.unwrap_err(), by_collector("DecryptError"));
     collector.stop().await;
 }
 
@@ -175,21 +148,13 @@ async fn with_names_that_our_authority_would_never_write() {
         (&[endpoint, "exhibit://acme/person/ada"], None, false),
         (&[endpoint], Some("web-03.example"), false),
         (&[endpoint], Some(certs::COLLECTOR_NAME), false),
-        (
-            &["exhibit://acme/collector/c2"],
-            Some(certs::COLLECTOR_NAME),
-            false,
-        ),
+        (&["exhibit://acme/collector/c2"], Some(certs::COLLECTOR_NAME), false),
         (&["exhibit://acme/endpoint/web-03/01"], None, false),
         (&["exhibit://other/endpoint/web-03/1"], None, false),
         (&[], None, false),
     ] {
         let answer = collector.dial(&genuine, Some(&crafty.client(uris, dns))).await;
-        let wanted = if accepted {
-            None
-        } else {
-            Some(by_collector("CertificateUnknown"))
-        };
+        let wanted = if accepted { None } else { Some(by_collector("CertificateUnknown")) };
         assert_eq!(answer.err(), wanted, "{uris:?} {dns:?}");
     }
     collector.stop().await;

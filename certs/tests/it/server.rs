@@ -13,11 +13,7 @@ use crate::crafty::Crafty;
 use crate::lab::{Collector, authority, credentials, dial, expected, who};
 
 fn enrolment(own: &Credentials) -> Collector {
-    Collector::start(
-        tls::server_enrol(own).unwrap(),
-        Registry::new(9),
-        Settings::enrolment(),
-    )
+    Collector::start(tls::server_enrol(own).unwrap(), Registry::new(9), Settings::enrolment())
 }
 
 async fn pinned(collector: &Collector, authority: &Authority, expected: Expected) -> Result<(), Refusal> {
@@ -61,10 +57,7 @@ async fn a_pin_without_the_authority_in_the_chain_is_refused() {
     let mut own = credentials(&genuine, "exhibit://acme/collector/c1");
     own.chain.truncate(1);
     let collector = enrolment(&own);
-    assert!(matches!(
-        pinned(&collector, &genuine, expected()).await.unwrap_err(),
-        Refusal::OfCollector(_)
-    ));
+    assert!(matches!(pinned(&collector, &genuine, expected()).await.unwrap_err(), Refusal::OfCollector(_)));
     collector.stop().await;
 }
 
@@ -86,10 +79,7 @@ async fn other_kinds_and_other_names_are_no_collector() {
     // Issued by the genuine authority, but to an endpoint: no DNS name, no server use.
     let genuine = authority("acme");
     let collector = enrolment(&credentials(&genuine, "exhibit://acme/endpoint/web-03/1"));
-    assert!(matches!(
-        pinned(&collector, &genuine, expected()).await.unwrap_err(),
-        Refusal::OfCollector(_)
-    ));
+    assert!(matches!(pinned(&collector, &genuine, expected()).await.unwrap_err(), Refusal::OfCollector(_)));
     collector.stop().await;
 
     // Issued by a key that certifies anything: what remains is our own reading of the names.
@@ -97,11 +87,7 @@ async fn other_kinds_and_other_names_are_no_collector() {
     let dns = Some(certs::COLLECTOR_NAME);
     let good = "exhibit://acme/collector/c1";
     for (uris, dns, why) in [
-        (
-            &["exhibit://acme/endpoint/web-03/1"][..],
-            dns,
-            "alternative names",
-        ),
+        (&["exhibit://acme/endpoint/web-03/1"][..], dns, "alternative names"),
         (&["exhibit://acme/person/ada"], dns, "alternative names"),
         (&[good, "exhibit://acme/collector/c2"], dns, "alternative names"),
         (&[], dns, "alternative names"),

@@ -69,11 +69,7 @@ pub struct InitArgs {
     #[arg(long, value_name = "ID")]
     deployment: DeploymentId,
     /// A person, roles, and a public key file; without file a key is made in DIR/keys
-    #[arg(
-        long = "person",
-        value_name = "NAME=ROLE[,ROLE][:PUBKEYFILE]",
-        required = true
-    )]
+    #[arg(long = "person", value_name = "NAME=ROLE[,ROLE][:PUBKEYFILE]", required = true)]
     persons: Vec<PersonText>,
     /// How many authority keys to make
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
@@ -173,10 +169,7 @@ fn init(args: &InitArgs, output: Output) -> anyhow::Result<()> {
     let threshold = args.threshold.unwrap_or(args.authority_keys / 2 + 1);
     if threshold == 0 || threshold > args.authority_keys {
         return Err(usage(
-            format!(
-                "a threshold of {threshold} cannot be met by {} keys",
-                args.authority_keys
-            ),
+            format!("a threshold of {threshold} cannot be met by {} keys", args.authority_keys),
             "choose --threshold from 1 to --authority-keys",
         ));
     }
@@ -206,10 +199,7 @@ fn init(args: &InitArgs, output: Output) -> anyhow::Result<()> {
         not_after: after_days(issued, args.days)?,
         authority: authority.clone(),
         persons,
-        rules: Rules {
-            two_persons: sensitivities(&args.two_persons),
-            order_hours_max: args.order_hours,
-        },
+        rules: Rules { two_persons: sensitivities(&args.two_persons), order_hours_max: args.order_hours },
     };
     write_durably(&dir.join("authority"), authority.to_trust_file().as_bytes())?;
     publish(dir, &roster, &authority, None, output)
@@ -217,12 +207,8 @@ fn init(args: &InitArgs, output: Output) -> anyhow::Result<()> {
 
 /// The authority of a folder, and its newest roster with its file: signed by somebody, not yet judged.
 fn founded(dir: &Path) -> anyhow::Result<(AuthoritySet, PathBuf, Signed, Roster)> {
-    let text = fs_err::read_to_string(dir.join("authority")).map_err(|cause| {
-        could_not(
-            because(&cause),
-            "name the folder that `exhibit authority init` made",
-        )
-    })?;
+    let text = fs_err::read_to_string(dir.join("authority"))
+        .map_err(|cause| could_not(because(&cause), "name the folder that `exhibit authority init` made"))?;
     let authority = AuthoritySet::from_trust_file(&text).map_err(|cause| could_not(because(&cause), ""))?;
     let (_, path) = newest(dir)?;
     let signed = Signed::parse(&fs_err::read(&path)?)
@@ -245,28 +231,19 @@ fn roster(args: &RosterArgs, output: Output) -> anyhow::Result<()> {
         let count = persons.len();
         persons.retain(|person| person.id != *id);
         if persons.len() == count {
-            return Err(usage(
-                format!("{id} is not in roster {}", before.version),
-                "check the name",
-            ));
+            return Err(usage(format!("{id} is not in roster {}", before.version), "check the name"));
         }
     }
     for person in &args.add {
         put_person(&mut persons, person, dir)?;
     }
     let issued = clock::now()?;
-    let two_persons = if args.two_persons.is_empty() {
-        before.rules.two_persons
-    } else {
-        sensitivities(&args.two_persons)
-    };
+    let two_persons =
+        if args.two_persons.is_empty() { before.rules.two_persons } else { sensitivities(&args.two_persons) };
     let next = Roster {
         type_: RosterType,
         deployment: before.deployment,
-        version: before
-            .version
-            .checked_add(1)
-            .ok_or_else(|| usage("the version counter is full", ""))?,
+        version: before.version.checked_add(1).ok_or_else(|| usage("the version counter is full", ""))?,
         previous: Some(signed.digest()),
         issued,
         not_after: after_days(issued, args.days)?,
@@ -277,10 +254,7 @@ fn roster(args: &RosterArgs, output: Output) -> anyhow::Result<()> {
             order_hours_max: args.order_hours.unwrap_or(before.rules.order_hours_max),
         },
     };
-    let floor = RosterFloor {
-        version: before.version,
-        digest: Some(signed.digest()),
-    };
+    let floor = RosterFloor { version: before.version, digest: Some(signed.digest()) };
     publish(dir, &next, &authority, Some(floor), output)
 }
 
@@ -321,13 +295,8 @@ fn newest(dir: &Path) -> anyhow::Result<(u64, PathBuf)> {
     let mut best: Option<(u64, PathBuf)> = None;
     for file in fs_err::read_dir(dir)? {
         let path = file?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let version = name
-            .strip_prefix("roster-")
-            .and_then(|rest| rest.strip_suffix(".signed"));
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let version = name.strip_prefix("roster-").and_then(|rest| rest.strip_suffix(".signed"));
         let Some(version) = version.and_then(|version| version.parse().ok()) else {
             continue;
         };
@@ -351,12 +320,9 @@ fn publish(
     floor: Option<RosterFloor>,
     output: Output,
 ) -> anyhow::Result<()> {
-    roster.validate().map_err(|rule| {
-        usage(
-            format!("this roster is not valid: {rule}"),
-            "correct the persons given",
-        )
-    })?;
+    roster
+        .validate()
+        .map_err(|rule| usage(format!("this roster is not valid: {rule}"), "correct the persons given"))?;
     let document = to_document(roster)?;
     let mut signatures = Vec::new();
     for number in 1..=16 {
@@ -413,12 +379,7 @@ fn tell(roster: &Roster, signed: &Signed, path: &Path, output: Output) -> anyhow
     });
     output.result(&value, || {
         let mut lines = vec![
-            format!(
-                "roster {} of {}: {}",
-                roster.version,
-                roster.deployment,
-                path.display()
-            ),
+            format!("roster {} of {}: {}", roster.version, roster.deployment, path.display()),
             format!("  in force until {}", roster.not_after),
             format!(
                 "  signed by {} of the {} authority keys it needs",
@@ -431,18 +392,9 @@ fn tell(roster: &Roster, signed: &Signed, path: &Path, output: Output) -> anyhow
             lines.push(format!("  authority key {}", key.fingerprint()));
         }
         for person in &roster.persons {
-            let keys: Vec<String> = person
-                .keys
-                .iter()
-                .map(|key| key.fingerprint().to_string())
-                .collect();
+            let keys: Vec<String> = person.keys.iter().map(|key| key.fingerprint().to_string()).collect();
             let roles: Vec<String> = person.roles.iter().map(role_text).collect();
-            lines.push(format!(
-                "  {}: {} ({})",
-                person.id,
-                roles.join(", "),
-                keys.join(", ")
-            ));
+            lines.push(format!("  {}: {} ({})", person.id, roles.join(", "), keys.join(", ")));
         }
         lines.join("\n")
     })?;
@@ -495,30 +447,15 @@ mod tests {
         ])
         .unwrap();
         for name in ["keys/authority-1", "keys/alice", "keys/bob"] {
-            assert_eq!(
-                fs_err::metadata(dir.join(name)).unwrap().mode() & 0o777,
-                0o600,
-                "{name}"
-            );
+            assert_eq!(fs_err::metadata(dir.join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
         }
         let authority =
             AuthoritySet::from_trust_file(&fs_err::read_to_string(dir.join("authority")).unwrap()).unwrap();
         let (first, roster) = read(&dir.join("roster-1.signed"));
-        let admitted = Roster::admit(
-            &first,
-            &roster.deployment,
-            &authority,
-            None,
-            clock::now().unwrap(),
-        )
-        .unwrap();
+        let admitted =
+            Roster::admit(&first, &roster.deployment, &authority, None, clock::now().unwrap()).unwrap();
         assert_eq!(
-            admitted
-                .roster()
-                .persons
-                .iter()
-                .map(|one| one.id.as_str())
-                .collect::<Vec<_>>(),
+            admitted.roster().persons.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(),
             ["alice", "bob"]
         );
         assert_eq!(fs_err::read(dir.join("roster-1.json")).unwrap(), first.document);
@@ -540,14 +477,7 @@ mod tests {
         assert_eq!(roster.previous, Some(first.digest()));
         Roster::verify(&second, &roster.deployment, &authority, Some(&admitted.floor())).unwrap();
         assert!(roster.needs_approval(Sensitivity::Sensitive));
-        assert_eq!(
-            roster
-                .persons
-                .iter()
-                .map(|one| one.id.as_str())
-                .collect::<Vec<_>>(),
-            ["alice", "carol"]
-        );
+        assert_eq!(roster.persons.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["alice", "carol"]);
         assert!(
             exhibit(&["init", path, "--deployment", "acme", "--person", "a=auditor"]).is_err(),
             "an authority is never overwritten"
@@ -560,17 +490,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("admin");
         let path = dir.to_str().unwrap();
-        exhibit(&[
-            "init",
-            path,
-            "--deployment",
-            "acme",
-            "--person",
-            "a=responder",
-            "--authority-keys",
-            "2",
-        ])
-        .unwrap();
+        exhibit(&["init", path, "--deployment", "acme", "--person", "a=responder", "--authority-keys", "2"])
+            .unwrap();
         // The second holder takes the key away.
         let away = folder.path().join("second");
         fs_err::rename(dir.join("keys/authority-2"), &away).unwrap();
@@ -581,19 +502,13 @@ mod tests {
             AuthoritySet::from_trust_file(&fs_err::read_to_string(dir.join("authority")).unwrap()).unwrap();
         let (half, roster) = read(&file);
         assert!(Roster::verify(&half, &roster.deployment, &authority, None).is_err());
-        assert!(
-            exhibit(&["roster", path]).is_err(),
-            "nothing is built on a roster that is not in force"
-        );
+        assert!(exhibit(&["roster", path]).is_err(), "nothing is built on a roster that is not in force");
         let (file_text, away_text) = (file.to_str().unwrap(), away.to_str().unwrap());
         exhibit(&["sign", file_text, "--key", away_text]).unwrap();
         let (whole, roster) = read(&file);
         Roster::verify(&whole, &roster.deployment, &authority, None).unwrap();
         assert!(dir.join("roster-2.json.2.sig").exists());
-        assert!(
-            exhibit(&["sign", file_text, "--key", away_text]).is_err(),
-            "a key signs once"
-        );
+        assert!(exhibit(&["sign", file_text, "--key", away_text]).is_err(), "a key signs once");
         assert!(
             exhibit(&["sign", file_text, "--key", dir.join("keys/a").to_str().unwrap()]).is_err(),
             "no authority key"

@@ -91,39 +91,22 @@ pub async fn export_whole(
     without_quorum: bool,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let args = ExportArgs {
-        incident,
-        out,
-        only: Vec::new(),
-        from_file: None,
-        purpose,
-        without_quorum,
-    };
+    let args = ExportArgs { incident, out, only: Vec::new(), from_file: None, purpose, without_quorum };
     export_bundle(args, context).await
 }
 
 async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()> {
     super::evidence::check_purpose(&args.purpose)?;
     if args.out.exists() {
-        return Err(usage(
-            format!("{} exists", args.out.display()),
-            "choose another --out",
-        ));
+        return Err(usage(format!("{} exists", args.out.display()), "choose another --out"));
     }
     let wanted = Wanted::of(&args)?;
     let session = context.session().await?;
     let roster = session.roster().await?;
     let partial = beside(&args.out);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&partial)
-        .map_err(|cause| {
-            could_not(
-                format!("cannot make {}: {cause}", partial.display()),
-                "check the folder above",
-            )
-        })?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&partial).map_err(|cause| {
+        could_not(format!("cannot make {}: {cause}", partial.display()), "check the folder above")
+    })?;
     let written = export(&session, &roster, &args, &wanted, &partial).await;
     let (sums, selection) = match written {
         Ok(written) => written,
@@ -190,9 +173,7 @@ fn handed_over(report: &Report, out: &Path) -> anyhow::Result<()> {
 }
 
 fn parent(path: &Path) -> &Path {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn beside(out: &Path) -> PathBuf {
@@ -223,12 +204,7 @@ async fn export(
     };
     let listed = || refused_then(next);
     let mut chunks = client.export(request).await.map_err(listed())?.into_inner();
-    let mut writer = Writer {
-        dir,
-        sums: Sums::new(),
-        open: None,
-        bar: byte_bar(session.output, None),
-    };
+    let mut writer = Writer { dir, sums: Sums::new(), open: None, bar: byte_bar(session.output, None) };
     while let Some(chunk) = chunks.message().await.map_err(listed())? {
         writer.take(chunk)?;
     }
@@ -244,21 +220,11 @@ async fn export(
     let encoded = sums.encode();
     let armour = session.config.signer().sign(SUMS_NAMESPACE, &encoded)?;
     let key = sshsig::verify(&armour, SUMS_NAMESPACE, &encoded).map_err(|cause| {
-        could_not(
-            because(&cause),
-            "use an Ed25519 key, or touch the security key when it asks",
-        )
+        could_not(because(&cause), "use an Ed25519 key, or touch the security key when it asks")
     })?;
-    if !roster
-        .roster()
-        .speaks_for(&key, &session.config.person, &[Role::Responder])
-    {
+    if !roster.roster().speaks_for(&key, &session.config.person, &[Role::Responder]) {
         return Err(could_not(
-            format!(
-                "roster {} does not let {} export",
-                roster.roster().version,
-                session.config.person
-            ),
+            format!("roster {} does not let {} export", roster.roster().version, session.config.person),
             "ask the admins for the role responder",
         ));
     }
@@ -280,20 +246,13 @@ async fn record(
     let overview: Overview = json::parse_document(&fs_err::read(dir.join("bundle.json"))?)
         .map_err(|cause| odd(format!("bundle.json: {}", because(&cause))))?;
     if overview.incident != args.incident || overview.by != Actor::Person(session.config.person.clone()) {
-        return Err(odd(format!(
-            "the collector exported {} for {}",
-            overview.incident, overview.by
-        )));
+        return Err(odd(format!("the collector exported {} for {}", overview.incident, overview.by)));
     }
     if overview.without_quorum && !args.without_quorum {
-        return Err(odd(
-            "the collector exported without quorum, which nobody asked for".to_owned(),
-        ));
+        return Err(odd("the collector exported without quorum, which nobody asked for".to_owned()));
     }
     if overview.partial == selection.is_empty() {
-        return Err(odd(
-            "bundle.json does not say what was asked for: a part, or the whole".to_owned(),
-        ));
+        return Err(odd("bundle.json does not say what was asked for: a part, or the whole".to_owned()));
     }
     let note =
         Note::parse(&fs_err::read(dir.join("ledger/checkpoint"))?).map_err(|cause| odd(because(&cause)))?;
@@ -314,11 +273,7 @@ async fn record(
     };
     let (act, signed) = session.act(draft, roster, &[Role::Responder])?;
     let mut client = proto::service::bundle_client(session.channel());
-    let request = v1::RecordExportRequest {
-        act: act.act,
-        detail: act.detail,
-        sums: encoded.into(),
-    };
+    let request = v1::RecordExportRequest { act: act.act, detail: act.detail, sums: encoded.into() };
     let answer = client.record_export(request).await.map_err(refused)?.into_inner();
     let recorded = session.recorded("exported", answer.exported).await?;
     recorded.expect(EntryType::BundleExported, &signed.digest(), &refs)?;
@@ -326,28 +281,16 @@ async fn record(
     let later = session.continues(proof.checkpoint()).await?;
     let consistency = convert::hashes("consistency", &answer.consistency)?;
     verify_consistency(head.size, &head.root, later.size, &later.root, &consistency).map_err(|cause| {
-        odd(format!(
-            "the export does not continue the bundle's checkpoint: {}",
-            because(&cause)
-        ))
+        odd(format!("the export does not continue the bundle's checkpoint: {}", because(&cause)))
     })?;
 
     write_file(dir, "export/entry", &recorded.bytes)?;
     write_file(dir, "export/entry.tlog-proof", &recorded.proof)?;
-    write_file(
-        dir,
-        "export/checkpoint",
-        proof.checkpoint().to_string().as_bytes(),
-    )?;
-    let lines: String = consistency
-        .iter()
-        .map(|hash| STANDARD.encode(hash.as_bytes()) + "\n")
-        .collect();
+    write_file(dir, "export/checkpoint", proof.checkpoint().to_string().as_bytes())?;
+    let lines: String = consistency.iter().map(|hash| STANDARD.encode(hash.as_bytes()) + "\n").collect();
     write_file(dir, "export/consistency", lines.as_bytes())?;
     if answer.stamps.is_empty() {
-        session
-            .output
-            .say("warning: no time stamp over SHA256SUMS: no time-stamping authority answered");
+        session.output.say("warning: no time stamp over SHA256SUMS: no time-stamping authority answered");
     }
     for (name, stamp) in SUMS_STAMPS.iter().zip(&answer.stamps) {
         write_file(dir, name, stamp)?;
@@ -358,10 +301,8 @@ async fn record(
 /// What the act of an export says besides its refs: what was waived, and which part this is.
 fn fields_of(overview: &Overview, selection: &Selection) -> Vec<(String, String)> {
     let waived = overview.without_quorum.then_some(WITHOUT_QUORUM_FIELD);
-    let mut fields: Vec<_> = waived
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+    let mut fields: Vec<_> =
+        waived.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     if !selection.is_empty() {
         fields.extend(pairs::sorted(selection.fields()));
     }
@@ -402,10 +343,7 @@ impl Writer<'_> {
         }
         open.hasher.update(&chunk.data);
         open.file.write_all(&chunk.data).map_err(|cause| {
-            could_not(
-                format!("cannot write {}: {cause}", open.name),
-                "free space, then export again",
-            )
+            could_not(format!("cannot write {}: {cause}", open.name), "free space, then export again")
         })?;
         self.bar.inc(u64::try_from(chunk.data.len())?);
         if !chunk.last {
@@ -423,37 +361,22 @@ impl Writer<'_> {
     fn begin(&self, name: String, size: u64) -> anyhow::Result<Open> {
         check_name(&name).map_err(|cause| failed(because(&cause), "tell the operator"))?;
         if UNCOVERED.contains(&name.as_str()) || self.sums.len() >= FILES_MAX {
-            return Err(failed(
-                format!("the collector may not send {name}"),
-                "tell the operator",
-            ));
+            return Err(failed(format!("the collector may not send {name}"), "tell the operator"));
         }
-        self.bar.set_message(format!(
-            "{name} {}",
-            if size == 0 { String::new() } else { bytes(size) }
-        ));
+        self.bar.set_message(format!("{name} {}", if size == 0 { String::new() } else { bytes(size) }));
         let path = self.dir.join(&name);
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
         }
         let file = File::options().write(true).create_new(true).open(&path);
         let file = file.map_err(|cause| could_not(format!("cannot make {}: {cause}", path.display()), ""))?;
-        Ok(Open {
-            name,
-            file,
-            hasher: Hasher::new(),
-            size,
-            count: 0,
-        })
+        Ok(Open { name, file, hasher: Hasher::new(), size, count: 0 })
     }
 
     fn finish(self) -> anyhow::Result<Sums> {
         self.bar.finish_and_clear();
         match self.open {
-            Some(open) => Err(could_not(
-                format!("the export was cut inside {}", open.name),
-                "try again",
-            )),
+            Some(open) => Err(could_not(format!("the export was cut inside {}", open.name), "try again")),
             None => Ok(self.sums),
         }
     }
@@ -485,21 +408,11 @@ mod tests {
     use super::*;
 
     fn chunk(path: &str, size: u64, data: &'static [u8], last: bool) -> v1::BundleChunk {
-        v1::BundleChunk {
-            path: path.to_owned(),
-            size,
-            data: bytes::Bytes::from_static(data),
-            last,
-        }
+        v1::BundleChunk { path: path.to_owned(), size, data: bytes::Bytes::from_static(data), last }
     }
 
     fn receive(dir: &Path, chunks: Vec<v1::BundleChunk>) -> anyhow::Result<Sums> {
-        let mut writer = Writer {
-            dir,
-            sums: Sums::new(),
-            open: None,
-            bar: ProgressBar::hidden(),
-        };
+        let mut writer = Writer { dir, sums: Sums::new(), open: None, bar: ProgressBar::hidden() };
         for chunk in chunks {
             writer.take(chunk)?;
         }
@@ -550,10 +463,7 @@ mod tests {
             ("uncovered", vec![chunk("export/entry", 0, b"", true)]),
             ("twice", vec![chunk("a", 0, b"", true), chunk("a", 0, b"", true)]),
             ("no name", vec![chunk("", 0, b"x", true)]),
-            (
-                "unfinished before the next",
-                vec![chunk("a", 0, b"x", false), chunk("b", 0, b"x", true)],
-            ),
+            ("unfinished before the next", vec![chunk("a", 0, b"x", false), chunk("b", 0, b"x", true)]),
             ("unfinished at the end", vec![chunk("a", 0, b"x", false)]),
             ("longer", vec![chunk("a", 1, b"xx", true)]),
             ("shorter", vec![chunk("a", 3, b"xx", true)]),

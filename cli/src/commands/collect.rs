@@ -40,12 +40,7 @@ pub struct Args {
     #[arg(long)]
     incident: IncidentId,
     /// Endpoints, separated by commas
-    #[arg(
-        long,
-        value_name = "NAME[,NAME]",
-        value_delimiter = ',',
-        required_unless_present = "on_all"
-    )]
+    #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',', required_unless_present = "on_all")]
     on: Vec<EndpointId>,
     /// Every enrolled endpoint
     #[arg(long, conflicts_with = "on")]
@@ -93,10 +88,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         generation: target.generation.number().into(),
         evidence_key: target.evidence_key.to_string(),
     });
-    let request = v1::IssueOrderRequest {
-        order: Some(signed.into()),
-        targets: leaves.collect(),
-    };
+    let request = v1::IssueOrderRequest { order: Some(signed.into()), targets: leaves.collect() };
     let answer = client.issue_order(request).await.map_err(refused)?.into_inner();
     let recorded = session.recorded("issued", answer.issued).await?;
     recorded.expect(EntryType::OrderIssued, &id, &[("order", id.to_string())])?;
@@ -107,9 +99,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         order.expires
     ));
     if answer.awaits_approval {
-        session.output.say(&format!(
-            "a second person must approve it: exhibit order approve {id}"
-        ));
+        session.output.say(&format!("a second person must approve it: exhibit order approve {id}"));
     }
     if args.no_wait {
         let value = json!({"order": id, "index": recorded.index, "awaits_approval": answer.awaits_approval});
@@ -123,11 +113,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
 
 fn targets(args: &Args, directory: &Directory) -> anyhow::Result<TargetSet> {
     let targets: Vec<Target> = if args.on_all {
-        directory
-            .all_current()
-            .into_iter()
-            .map(|enrolled| enrolled.target())
-            .collect()
+        directory.all_current().into_iter().map(|enrolled| enrolled.target()).collect()
     } else {
         let find = |endpoint: &EndpointId| {
             let enrolled = directory.current(endpoint).ok_or_else(|| {
@@ -141,10 +127,7 @@ fn targets(args: &Args, directory: &Directory) -> anyhow::Result<TargetSet> {
         args.on.iter().map(find).collect::<anyhow::Result<_>>()?
     };
     TargetSet::new(targets).map_err(|cause| {
-        usage(
-            cause.to_string(),
-            "name each endpoint once; exhibit endpoint list shows them",
-        )
+        usage(cause.to_string(), "name each endpoint once; exhibit endpoint list shows them")
     })
 }
 
@@ -173,9 +156,7 @@ fn order(
         nonce: acts::nonce()?,
         issuer: session.config.person.clone(),
         issued,
-        expires: issued
-            .checked_add(lifetime)
-            .ok_or_else(|| usage("the year 9999 is the last", ""))?,
+        expires: issued.checked_add(lifetime).ok_or_else(|| usage("the year 9999 is the last", ""))?,
         attempts: args.attempts,
         roster_version: roster.roster().version,
         roster_sha256: roster.digest(),
@@ -204,9 +185,7 @@ pub async fn watch(
     let mut client = proto::service::order_client(session.channel());
     let mut cuts = 0;
     loop {
-        let request = v1::ShowOrderRequest {
-            order: order.to_owned(),
-        };
+        let request = v1::ShowOrderRequest { order: order.to_owned() };
         let ended = match client.watch_order(request).await {
             Err(status) => status,
             Ok(stream) => {
@@ -227,9 +206,7 @@ pub async fn watch(
             }
         };
         if Action::of(&ended) != Action::Retry || cuts >= CUTS_MAX {
-            session.output.say(&format!(
-                "the order goes on without you: exhibit order show {order}"
-            ));
+            session.output.say(&format!("the order goes on without you: exhibit order show {order}"));
             return Err(refused(ended));
         }
         cuts += 1;
@@ -254,12 +231,8 @@ async fn conclude(
             .iter()
             .filter(|attempt| attempt.endpoint == target.endpoint.as_str())
             .max_by_key(|attempt| (attempt.state.starts_with("stored"), attempt.attempt));
-        let mut state = newest
-            .map_or("waiting", |attempt| attempt.state.as_str())
-            .to_owned();
-        let mut collection = newest
-            .map(|attempt| attempt.collection.clone())
-            .unwrap_or_default();
+        let mut state = newest.map_or("waiting", |attempt| attempt.state.as_str()).to_owned();
+        let mut collection = newest.map(|attempt| attempt.collection.clone()).unwrap_or_default();
         let detail = newest.map(|attempt| attempt.detail.clone()).unwrap_or_default();
         let mut items = 0;
         if state.starts_with("stored") {
@@ -275,18 +248,11 @@ async fn conclude(
                 if origin.order.to_string() == order && origin.id == target.endpoint && origin.generation == target.generation);
             if !fits {
                 return Err(failed(
-                    format!(
-                        "collection {collection} is not {}'s under this order",
-                        target.endpoint
-                    ),
+                    format!("collection {collection} is not {}'s under this order", target.endpoint),
                     "tell the operator",
                 ));
             }
-            state = if receipt.is_degraded() {
-                "stored-degraded".to_owned()
-            } else {
-                "stored".to_owned()
-            };
+            state = if receipt.is_degraded() { "stored-degraded".to_owned() } else { "stored".to_owned() };
             collection = manifest.collection.to_string();
             items = manifest.items;
             if receipt.is_degraded() {
@@ -308,9 +274,9 @@ async fn conclude(
     }
     let state = last.row.map(|row| row.state).unwrap_or_default();
     let value = json!({"order": order, "state": state, "endpoints": values});
-    session.output.result(&value, || {
-        table(&["endpoint", "state", "items", "collection", "detail"], &rows)
-    })?;
+    session
+        .output
+        .result(&value, || table(&["endpoint", "state", "items", "collection", "detail"], &rows))?;
     if !degraded.is_empty() {
         eprintln!(
             "warning: stored-degraded on {}: fewer independent copies than the policy asks, until the collector repairs it",
@@ -319,10 +285,7 @@ async fn conclude(
     }
     if not_stored > 0 {
         return Err(failed(
-            format!(
-                "{not_stored} of {} endpoints ended other than stored",
-                targets.count()
-            ),
+            format!("{not_stored} of {} endpoints ended other than stored", targets.count()),
             format!("exhibit order show {order} says why; a new order tries again"),
         ));
     }

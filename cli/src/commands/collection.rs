@@ -47,12 +47,7 @@ async fn list(session: &Session, incident: Option<IncidentId>) -> anyhow::Result
     let mut client = proto::service::evidence_client(session.channel());
     let incident = incident.map(|incident| incident.to_string()).unwrap_or_default();
     let request = v1::ListCollectionsRequest { incident };
-    let rows = client
-        .list_collections(request)
-        .await
-        .map_err(refused)?
-        .into_inner()
-        .collections;
+    let rows = client.list_collections(request).await.map_err(refused)?.into_inner().collections;
     let values: Vec<serde_json::Value> = rows.iter().map(row_value).collect();
     session.output.result(&values, || {
         let lines: Vec<Vec<String>> = rows
@@ -70,19 +65,7 @@ async fn list(session: &Session, incident: Option<IncidentId>) -> anyhow::Result
                 ]
             })
             .collect();
-        table(
-            &[
-                "collection",
-                "incident",
-                "endpoint",
-                "state",
-                "items",
-                "not ok",
-                "stored",
-                "copies",
-            ],
-            &lines,
-        )
+        table(&["collection", "incident", "endpoint", "state", "items", "not ok", "stored", "copies"], &lines)
     })
 }
 
@@ -152,18 +135,9 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
                 for (outcome, count) in &manifest.outcomes {
                     lines.push(format!("  {count:>9} {}", shown(outcome.as_str())));
                 }
-                lines.extend(
-                    manifest
-                        .footprint
-                        .iter()
-                        .map(|text| format!("  footprint: {}", shown(text))),
-                );
-                lines.extend(
-                    manifest
-                        .limitations
-                        .iter()
-                        .map(|text| format!("  limitation: {}", shown(text))),
-                );
+                lines.extend(manifest.footprint.iter().map(|text| format!("  footprint: {}", shown(text))));
+                lines
+                    .extend(manifest.limitations.iter().map(|text| format!("  limitation: {}", shown(text))));
                 lines.push("  manifest and delegation verified under the endpoint's proven key".to_owned());
             }
             None => lines.push("  no manifest: the collection did not end; its seals stand alone".to_owned()),

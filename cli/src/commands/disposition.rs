@@ -84,23 +84,14 @@ pub enum Args {
 /// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     match args {
-        Args::Propose {
-            incident,
-            reason,
-            dry_run,
-        } => propose(&context.session().await?, &incident, reason, dry_run).await,
-        Args::Approve {
-            incident,
-            plan,
-            reason,
-        } => approve(&context.session().await?, &incident, &plan, reason).await,
+        Args::Propose { incident, reason, dry_run } => {
+            propose(&context.session().await?, &incident, reason, dry_run).await
+        }
+        Args::Approve { incident, plan, reason } => {
+            approve(&context.session().await?, &incident, &plan, reason).await
+        }
         Args::Show { incident } => show(&context.session().await?, &incident).await,
-        Args::Certificate {
-            incident,
-            out,
-            purpose,
-            without_quorum,
-        } => {
+        Args::Certificate { incident, out, purpose, without_quorum } => {
             let session = context.session().await?;
             let answer = fetch(&session, &incident).await?;
             let is_gone = answer
@@ -127,32 +118,14 @@ async fn propose(
 ) -> anyhow::Result<()> {
     let reason = asked(reason)?;
     let mut client = proto::service::incident_client(session.channel());
-    let request = v1::PlanDispositionRequest {
-        incident: incident.to_string(),
-    };
-    let answer = client
-        .plan_disposition(request)
-        .await
-        .map_err(listed())?
-        .into_inner();
+    let request = v1::PlanDispositionRequest { incident: incident.to_string() };
+    let answer = client.plan_disposition(request).await.map_err(listed())?.into_inner();
     let plan = read(&answer.plan, session, incident)?;
     // What is shown is what is signed: each collection of the plan, and no other.
-    let mut told: Vec<&str> = answer
-        .collections
-        .iter()
-        .map(|row| row.collection.as_str())
-        .collect();
+    let mut told: Vec<&str> = answer.collections.iter().map(|row| row.collection.as_str()).collect();
     told.sort_unstable();
-    if !told.iter().copied().eq(plan
-        .collections
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>())
-    {
-        return Err(failed(
-            "the collector shows other collections than its plan names",
-            "tell the operator",
-        ));
+    if !told.iter().copied().eq(plan.collections.iter().map(ToString::to_string).collect::<Vec<_>>()) {
+        return Err(failed("the collector shows other collections than its plan names", "tell the operator"));
     }
     if dry_run {
         return session.output.result(&value(&plan, &answer, None), || {
@@ -183,20 +156,13 @@ async fn approve(
 ) -> anyhow::Result<()> {
     let reason = asked(reason)?;
     if wanted.len() < 8 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(usage(
-            format!("{} is no plan", shown(wanted)),
-            "give at least 8 digits of its digest",
-        ));
+        return Err(usage(format!("{} is no plan", shown(wanted)), "give at least 8 digits of its digest"));
     }
     let answer = fetch(session, incident).await?;
     let mut plans = Vec::new();
     for row in &answer.plans {
         let plan = read(&row.text, session, incident)?;
-        if plan
-            .digest()
-            .to_string()
-            .starts_with(&wanted.to_ascii_lowercase())
-        {
+        if plan.digest().to_string().starts_with(&wanted.to_ascii_lowercase()) {
             plans.push(plan);
         }
     }
@@ -219,10 +185,7 @@ async fn approve(
 /// Signs and records an approval; the entry's index.
 async fn sign(session: &Session, incident: &IncidentId, plan: &Plan, reason: String) -> anyhow::Result<u64> {
     let roster = session.roster().await?;
-    let refs = [
-        ("count", plan.count.to_string()),
-        ("plan", plan.digest().to_string()),
-    ];
+    let refs = [("count", plan.count.to_string()), ("plan", plan.digest().to_string())];
     let draft = Draft {
         act: EntryType::DispositionApproved,
         chain: Chain::Incident(incident.clone()),
@@ -240,14 +203,8 @@ async fn sign(session: &Session, incident: &IncidentId, plan: &Plan, reason: Str
 
 async fn fetch(session: &Session, incident: &IncidentId) -> anyhow::Result<v1::ShowDispositionResponse> {
     let mut client = proto::service::incident_client(session.channel());
-    let request = v1::ShowDispositionRequest {
-        incident: incident.to_string(),
-    };
-    Ok(client
-        .show_disposition(request)
-        .await
-        .map_err(listed())?
-        .into_inner())
+    let request = v1::ShowDispositionRequest { incident: incident.to_string() };
+    Ok(client.show_disposition(request).await.map_err(listed())?.into_inner())
 }
 
 async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
@@ -278,19 +235,11 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
         }
         for plan in &answer.plans {
             let short: String = plan.plan.chars().take(12).collect();
-            let state = if plan.approvals.len() < 2 {
-                ": waits for a second person"
-            } else {
-                ""
-            };
+            let state = if plan.approvals.len() < 2 { ": waits for a second person" } else { "" };
             lines.push(format!("plan {}{state}", shown(&short)));
             for one in &plan.approvals {
                 let role = if one.approver { "approver" } else { "responder" };
-                lines.push(format!(
-                    "  approved by {} ({role}) {}",
-                    shown(&one.person),
-                    shown(&one.time)
-                ));
+                lines.push(format!("  approved by {} ({role}) {}", shown(&one.person), shown(&one.time)));
             }
             let rows: Vec<Vec<String>> = plan
                 .places

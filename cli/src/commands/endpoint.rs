@@ -90,30 +90,18 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         Args::Token(args) => token(&session, &args).await,
         Args::List => list(&session).await,
         Args::Show { endpoint } => show(&session, &endpoint).await,
-        Args::Retire {
-            endpoint,
-            generation,
-            reason,
-        } => retire(&session, endpoint, generation, reason).await,
+        Args::Retire { endpoint, generation, reason } => retire(&session, endpoint, generation, reason).await,
     }
 }
 
 async fn rows(session: &Session) -> anyhow::Result<Vec<v1::EndpointRow>> {
     let mut client = proto::service::endpoint_client(session.channel());
-    Ok(client
-        .list_endpoints(v1::ListEndpointsRequest {})
-        .await
-        .map_err(refused)?
-        .into_inner()
-        .endpoints)
+    Ok(client.list_endpoints(v1::ListEndpointsRequest {}).await.map_err(refused)?.into_inner().endpoints)
 }
 
 async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
     let roster = session.roster().await?;
-    let used = rows(session)
-        .await?
-        .into_iter()
-        .filter(|row| row.endpoint == args.endpoint.as_str());
+    let used = rows(session).await?.into_iter().filter(|row| row.endpoint == args.endpoint.as_str());
     let used = used.map(|row| row.generation).max();
     let generation = match (args.generation, used) {
         (Some(generation), _) => generation,
@@ -121,10 +109,7 @@ async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
         (None, Some(used)) => {
             return Err(usage(
                 format!("{} has generation {used} already", args.endpoint),
-                format!(
-                    "a new enrolment replaces it: --generation {}",
-                    used.saturating_add(1)
-                ),
+                format!("a new enrolment replaces it: --generation {}", used.saturating_add(1)),
             ));
         }
     };
@@ -147,11 +132,7 @@ async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
         issuer: session.config.person.clone(),
         issued,
         not_after: not_after.ok_or_else(|| usage("the year 9999 is the last", ""))?,
-        enrol: address(
-            "enrol-address",
-            args.enrol_address.as_ref(),
-            &session.config.enrol_address,
-        )?,
+        enrol: address("enrol-address", args.enrol_address.as_ref(), &session.config.enrol_address)?,
         collector: address("address", args.address.as_ref(), &session.config.address)?,
         collector_id: session.config.collector.clone(),
         authority: session.pins.authority.id(),
@@ -162,15 +143,11 @@ async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
     let signed = session.sign(&token, &roster, &[Role::EndpointAdmin])?;
     let digest = signed.digest();
     // Before it is registered: what this home granted it can later hold against an enrolment.
-    session
-        .home
-        .write(&format!("tokens/{digest}.signed"), &signed.encode())?;
+    session.home.write(&format!("tokens/{digest}.signed"), &signed.encode())?;
     let string = TokenString::new(signed.clone(), key).map_err(|cause| could_not(because(&cause), ""))?;
 
     let mut client = proto::service::endpoint_client(session.channel());
-    let request = v1::RegisterTokenRequest {
-        token: Some(signed.into()),
-    };
+    let request = v1::RegisterTokenRequest { token: Some(signed.into()) };
     let answer = client.register_token(request).await;
     let next = format!(
         "name the generation after its newest, which `exhibit endpoint show {}` lists: --generation N",
@@ -210,21 +187,14 @@ async fn list(session: &Session) -> anyhow::Result<()> {
                 vec![
                     format!("{}#{}", shown(&row.endpoint), row.generation),
                     shown(&row.state),
-                    if row.connected {
-                        "connected".to_owned()
-                    } else {
-                        "-".to_owned()
-                    },
+                    if row.connected { "connected".to_owned() } else { "-".to_owned() },
                     shown(&row.last_seen),
                     shown(&row.agent_version),
                     shown(&row.warning),
                 ]
             })
             .collect();
-        table(
-            &["endpoint", "state", "link", "last seen", "agent", "warning"],
-            &lines,
-        )
+        table(&["endpoint", "state", "link", "last seen", "agent", "warning"], &lines)
     })
 }
 
@@ -242,16 +212,9 @@ async fn show(session: &Session, endpoint: &EndpointId) -> anyhow::Result<()> {
     // Someone who only looks after endpoints may not read the ledger, and sees no proven keys.
     let reads_ledger =
         person.is_some_and(|person| person.roles.iter().any(|role| *role != Role::EndpointAdmin));
-    let directory = if reads_ledger {
-        session.directory().await?
-    } else {
-        Directory::default()
-    };
-    let rows: Vec<v1::EndpointRow> = rows(session)
-        .await?
-        .into_iter()
-        .filter(|row| row.endpoint == endpoint.as_str())
-        .collect();
+    let directory = if reads_ledger { session.directory().await? } else { Directory::default() };
+    let rows: Vec<v1::EndpointRow> =
+        rows(session).await?.into_iter().filter(|row| row.endpoint == endpoint.as_str()).collect();
     if rows.is_empty() {
         return Err(could_not(
             format!("there is no endpoint {endpoint}"),
@@ -299,13 +262,7 @@ async fn show(session: &Session, endpoint: &EndpointId) -> anyhow::Result<()> {
 
 fn proven_key(directory: &Directory, endpoint: &EndpointId, generation: u64) -> Option<String> {
     let generation = Generation::new(u32::try_from(generation).ok()?)?;
-    Some(
-        directory
-            .enrolment(endpoint, generation)?
-            .evidence_key
-            .fingerprint()
-            .to_string(),
-    )
+    Some(directory.enrolment(endpoint, generation)?.evidence_key.fingerprint().to_string())
 }
 
 async fn retire(
@@ -318,13 +275,8 @@ async fn retire(
         Some(generation) => generation,
         None => {
             // The collector's word is enough here: the act names the number, and the ledger shows it.
-            let used = rows(session)
-                .await?
-                .into_iter()
-                .filter(|row| row.endpoint == endpoint.as_str());
-            let newest = used
-                .filter_map(|row| Generation::new(u32::try_from(row.generation).ok()?))
-                .max();
+            let used = rows(session).await?.into_iter().filter(|row| row.endpoint == endpoint.as_str());
+            let newest = used.filter_map(|row| Generation::new(u32::try_from(row.generation).ok()?)).max();
             newest.ok_or_else(|| {
                 could_not(
                     format!("there is no endpoint {endpoint}"),
@@ -334,10 +286,7 @@ async fn retire(
         }
     };
     let roster = session.roster().await?;
-    let refs = [
-        ("endpoint", endpoint.to_string()),
-        ("generation", generation.to_string()),
-    ];
+    let refs = [("endpoint", endpoint.to_string()), ("generation", generation.to_string())];
     let draft = Draft {
         act: EntryType::EndpointRetired,
         chain: Chain::Deployment,
@@ -354,9 +303,6 @@ async fn retire(
     recorded.expect(EntryType::EndpointRetired, &signed.digest(), &refs)?;
     let value = serde_json::json!({"endpoint": endpoint, "generation": generation, "index": recorded.index});
     session.output.result(&value, || {
-        format!(
-            "{endpoint}#{generation} retired, proven at {} in the ledger",
-            recorded.index
-        )
+        format!("{endpoint}#{generation} retired, proven at {} in the ledger", recorded.index)
     })
 }

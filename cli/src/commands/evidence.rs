@@ -81,18 +81,9 @@ pub struct ReadArgs {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     match args {
-        Args::Ls {
-            collection,
-            prefix,
-            not_ok: not_ok_only,
-            purpose,
-        } => {
-            let request = v1::ListItemsRequest {
-                collection,
-                prefix: prefix.into_vec().into(),
-                not_ok_only,
-                purpose,
-            };
+        Args::Ls { collection, prefix, not_ok: not_ok_only, purpose } => {
+            let request =
+                v1::ListItemsRequest { collection, prefix: prefix.into_vec().into(), not_ok_only, purpose };
             list(&session, request).await
         }
         Args::Cat(read) => cat(&session, &read).await,
@@ -103,10 +94,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
 /// Why somebody reads is asked of everybody.
 pub(super) fn check_purpose(purpose: &str) -> anyhow::Result<()> {
     if purpose.trim().is_empty() {
-        return Err(usage(
-            "a purpose is needed",
-            "say why you read it: --purpose TEXT",
-        ));
+        return Err(usage("a purpose is needed", "say why you read it: --purpose TEXT"));
     }
     Ok(())
 }
@@ -128,10 +116,7 @@ async fn list(session: &Session, request: v1::ListItemsRequest) -> anyhow::Resul
                     record.size.map(bytes).unwrap_or_default(),
                     shown(record.outcome.as_str()),
                     shown(&record.shown),
-                    record
-                        .note
-                        .map(|note| format!("  ({})", shown(&note)))
-                        .unwrap_or_default(),
+                    record.note.map(|note| format!("  ({})", shown(&note))).unwrap_or_default(),
                 ),
             };
             write_line(&text)?;
@@ -211,16 +196,10 @@ impl Read {
             warnings.push("the record has no digest of this content; it was not checked".to_owned());
         }
         if !self.record.outcome.is_ok() {
-            warnings.push(format!(
-                "outcome is {}, not ok",
-                shown(self.record.outcome.as_str())
-            ));
+            warnings.push(format!("outcome is {}, not ok", shown(self.record.outcome.as_str())));
         }
         if !self.record.gaps.is_empty() {
-            warnings.push(format!(
-                "{} ranges could not be read and are zeros here",
-                self.record.gaps.len()
-            ));
+            warnings.push(format!("{} ranges could not be read and are zeros here", self.record.gaps.len()));
         }
         warnings
     }
@@ -234,10 +213,7 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
         Item::Ordinal(ordinal) => (Vec::new(), ordinal),
         Item::Path(path) => (path.to_vec(), 0),
     };
-    let next = format!(
-        "list the items: exhibit evidence ls {} --purpose TEXT",
-        args.collection
-    );
+    let next = format!("list the items: exhibit evidence ls {} --purpose TEXT", args.collection);
     let listed = || refused_then(next.clone());
     let mut client = proto::service::evidence_client(session.channel());
     let request = v1::ReadItemRequest {
@@ -247,17 +223,10 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
         purpose: args.purpose.clone(),
     };
     let mut stream = client.read_item(request).await.map_err(listed())?.into_inner();
-    let odd = |what: &str| {
-        failed(
-            format!("the collector's answer is out of order: {what}"),
-            "tell the operator",
-        )
-    };
-    let Some(Message::Begin(begin)) = stream
-        .message()
-        .await
-        .map_err(listed())?
-        .and_then(|answer| answer.message)
+    let odd =
+        |what: &str| failed(format!("the collector's answer is out of order: {what}"), "tell the operator");
+    let Some(Message::Begin(begin)) =
+        stream.message().await.map_err(listed())?.and_then(|answer| answer.message)
     else {
         return Err(odd("no beginning"));
     };
@@ -305,12 +274,7 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
             "do not use it; try again, then tell the operator",
         ));
     }
-    Ok(Read {
-        record,
-        sha256,
-        count,
-        index: accessed.index,
-    })
+    Ok(Read { record, sha256, count, index: accessed.index })
 }
 
 async fn cat(session: &Session, args: &ReadArgs) -> anyhow::Result<()> {
@@ -332,10 +296,7 @@ async fn cat(session: &Session, args: &ReadArgs) -> anyhow::Result<()> {
 
 async fn get(session: &Session, args: &ReadArgs, out: &Path) -> anyhow::Result<()> {
     if out.exists() {
-        return Err(could_not(
-            format!("{} exists", out.display()),
-            "choose another --out",
-        ));
+        return Err(could_not(format!("{} exists", out.display()), "choose another --out"));
     }
     let mut beside = out.as_os_str().to_owned();
     beside.push(".partial");
@@ -343,22 +304,12 @@ async fn get(session: &Session, args: &ReadArgs, out: &Path) -> anyhow::Result<(
     let mut file = File::create(&beside)?;
     let read = read(session, args, &mut file).await?;
     file.sync_all()?;
-    read.check()
-        .map_err(|error| error.context(format!("{} is kept for the operator", beside.display())))?;
+    read.check().map_err(|error| error.context(format!("{} is kept for the operator", beside.display())))?;
     fs_err::rename(&beside, out)?;
     let value = read.told();
     session.output.result(&value, || {
-        let mut lines = vec![format!(
-            "{}: {}, sha256 {}",
-            out.display(),
-            bytes(read.count),
-            read.sha256
-        )];
-        lines.extend(
-            read.warnings()
-                .into_iter()
-                .map(|warning| format!("  warning: {warning}")),
-        );
+        let mut lines = vec![format!("{}: {}, sha256 {}", out.display(), bytes(read.count), read.sha256)];
+        lines.extend(read.warnings().into_iter().map(|warning| format!("  warning: {warning}")));
         lines.join("\n")
     })
 }
@@ -382,11 +333,7 @@ impl<W: Write> Write for Terminal<W> {
 /// One piece that may end in the two control characters that do no harm.
 fn line(piece: &str) -> String {
     match piece.strip_suffix(['\n', '\t']) {
-        Some(body) => format!(
-            "{}{}",
-            shown(body),
-            if piece.ends_with('\n') { '\n' } else { '\t' }
-        ),
+        Some(body) => format!("{}{}", shown(body), if piece.ends_with('\n') { '\n' } else { '\t' }),
         None => shown(piece),
     }
 }
@@ -413,14 +360,7 @@ mod tests {
         for words in [
             &[b"exhibit".as_slice(), b"ls", b"7b1e44d0", b"/tmp/caf\xe9"][..],
             &[b"exhibit", b"cat", b"7b1e44d0", b"/tmp/caf\xe9"],
-            &[
-                b"exhibit",
-                b"get",
-                b"7b1e44d0",
-                b"/tmp/caf\xe9",
-                b"--out",
-                b"caf\xe9",
-            ],
+            &[b"exhibit", b"get", b"7b1e44d0", b"/tmp/caf\xe9", b"--out", b"caf\xe9"],
         ] {
             let words = words.iter().map(|word| OsStr::from_bytes(word));
             let purpose = ["--purpose", "look"].map(OsStr::new);
@@ -437,9 +377,6 @@ mod tests {
     fn evidence_cannot_drive_the_terminal() {
         let mut out = Vec::new();
         Terminal(&mut out).write_all(b"a\tb\n\x1b[2J\x9b\rc").unwrap();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "a\tb\n\u{fffd}[2J\u{fffd}\u{fffd}c"
-        );
+        assert_eq!(String::from_utf8(out).unwrap(), "a\tb\n\u{fffd}[2J\u{fffd}\u{fffd}c");
     }
 }

@@ -152,10 +152,7 @@ pub enum RsitClass {
 
 /// The word of a choice, as acts carry it.
 fn word<T: ValueEnum>(value: &T) -> String {
-    value
-        .to_possible_value()
-        .map(|value| value.get_name().to_owned())
-        .unwrap_or_default()
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 /// Runs the command.
@@ -169,44 +166,20 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         Args::List { open } => list(&session, open).await,
         Args::Show { incident } => show(&session, &incident).await,
         Args::Note { incident, text } => {
-            let text = if text == "-" {
-                std::io::read_to_string(std::io::stdin().lock())?
-            } else {
-                text
-            };
+            let text = if text == "-" { std::io::read_to_string(std::io::stdin().lock())? } else { text };
             if text.trim().is_empty() {
                 return Err(usage("the note is empty", "write what happened"));
             }
-            act(
-                &session,
-                EntryType::IncidentNoted,
-                incident,
-                Some(text),
-                &[Role::Responder, Role::Analyst],
-            )
-            .await
+            act(&session, EntryType::IncidentNoted, incident, Some(text), &[Role::Responder, Role::Analyst])
+                .await
         }
         Args::Close(args) => {
-            act(
-                &session,
-                EntryType::IncidentClosed,
-                args.incident,
-                args.reason,
-                &[Role::Responder],
-            )
-            .await
+            act(&session, EntryType::IncidentClosed, args.incident, args.reason, &[Role::Responder]).await
         }
         Args::Hold(args) => retention::hold(&session, args).await,
         Args::Retention(args) => retention::set(&session, args).await,
         Args::Reopen(args) => {
-            act(
-                &session,
-                EntryType::IncidentReopened,
-                args.incident,
-                args.reason,
-                &[Role::Responder],
-            )
-            .await
+            act(&session, EntryType::IncidentReopened, args.incident, args.reason, &[Role::Responder]).await
         }
     }
 }
@@ -219,11 +192,7 @@ async fn open(session: &Session, args: &OpenArgs) -> anyhow::Result<()> {
     let mut client = proto::service::incident_client(session.channel());
     let mut tries = 0;
     loop {
-        let next = client
-            .next_incident_id(v1::NextIncidentIdRequest {})
-            .await
-            .map_err(refused)?
-            .into_inner();
+        let next = client.next_incident_id(v1::NextIncidentIdRequest {}).await.map_err(refused)?.into_inner();
         let incident: IncidentId = proto::convert::text("incident", "an incident id", &next.incident)?;
         let draft = Draft {
             act: EntryType::IncidentOpened,
@@ -275,10 +244,7 @@ async fn act_about(
     let draft = Draft {
         act: type_,
         chain: Chain::Incident(incident.clone()),
-        refs: refs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect(),
+        refs: refs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         fields: Vec::new(),
         text,
     };
@@ -319,11 +285,8 @@ fn done(session: &Session, incident: &IncidentId, verb: &str, recorded: &Recorde
 
 async fn list(session: &Session, open_only: bool) -> anyhow::Result<()> {
     let mut client = proto::service::incident_client(session.channel());
-    let answer = client
-        .list_incidents(v1::ListIncidentsRequest { open_only })
-        .await
-        .map_err(refused)?
-        .into_inner();
+    let answer =
+        client.list_incidents(v1::ListIncidentsRequest { open_only }).await.map_err(refused)?.into_inner();
     let values: Vec<serde_json::Value> = answer.incidents.iter().map(row_value).collect();
     session.output.result(&values, || {
         let rows: Vec<Vec<String>> = answer
@@ -341,18 +304,7 @@ async fn list(session: &Session, open_only: bool) -> anyhow::Result<()> {
                 ]
             })
             .collect();
-        table(
-            &[
-                "incident",
-                "state",
-                "severity",
-                "tlp",
-                "collections",
-                "opened",
-                "title",
-            ],
-            &rows,
-        )
+        table(&["incident", "state", "severity", "tlp", "collections", "opened", "title"], &rows)
     })
 }
 
@@ -366,14 +318,8 @@ fn row_value(row: &v1::IncidentRow) -> serde_json::Value {
 
 async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
     let mut client = proto::service::incident_client(session.channel());
-    let request = v1::ShowIncidentRequest {
-        incident: incident.to_string(),
-    };
-    let answer = client
-        .show_incident(request)
-        .await
-        .map_err(listed())?
-        .into_inner();
+    let request = v1::ShowIncidentRequest { incident: incident.to_string() };
+    let answer = client.show_incident(request).await.map_err(listed())?.into_inner();
     let row = answer.incident.clone().unwrap_or_default();
     let value = serde_json::json!({
         "incident": row_value(&row),

@@ -83,17 +83,8 @@ pub enum Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     match args {
-        Args::Tail {
-            follow,
-            incident,
-            from,
-        } => tail(&session, follow, incident, from).await,
-        Args::Prove {
-            index,
-            event,
-            out,
-            cosigned,
-        } => prove(&session, index, event, out, cosigned).await,
+        Args::Tail { follow, incident, from } => tail(&session, follow, incident, from).await,
+        Args::Prove { index, event, out, cosigned } => prove(&session, index, event, out, cosigned).await,
         Args::Fsck { evidence } => fsck(&session, evidence).await,
         Args::Checkpoint { out } => checkpoint(&session, out).await,
     }
@@ -101,11 +92,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
 
 async fn head(session: &Session) -> anyhow::Result<(v1::CheckpointResponse, ledger::Checkpoint)> {
     let mut client = proto::service::ledger_client(session.channel());
-    let answer = client
-        .checkpoint(v1::CheckpointRequest {})
-        .await
-        .map_err(refused)?
-        .into_inner();
+    let answer = client.checkpoint(v1::CheckpointRequest {}).await.map_err(refused)?.into_inner();
     let note =
         Note::parse(&answer.checkpoint).map_err(|cause| failed(because(&cause), "tell the operator"))?;
     let checkpoint = session.continues(&note).await?;
@@ -126,12 +113,7 @@ async fn tail(
     };
     let incident = incident.map_or_else(|| "*".to_owned(), |incident| incident.to_string());
     let mut client = proto::service::ledger_client(session.channel());
-    let request = v1::EntriesRequest {
-        from,
-        count: 0,
-        incident,
-        follow,
-    };
+    let request = v1::EntriesRequest { from, count: 0, incident, follow };
     let mut rows = client.entries(request).await.map_err(refused)?.into_inner();
     while let Some(row) = rows.message().await.map_err(refused)? {
         let entry = Entry::parse(&row.entry).map_err(|cause| {
@@ -144,15 +126,9 @@ async fn tail(
         let text = match session.output.format {
             Format::Json => json!({"index": row.index, "envelope": envelope}).to_string(),
             Format::Text => {
-                let refs: Vec<String> = envelope
-                    .refs
-                    .iter()
-                    .map(|(name, value)| format!("{name}={}", shown(value)))
-                    .collect();
-                let chain = envelope
-                    .incident
-                    .incident()
-                    .map_or_else(|| "-".to_owned(), ToString::to_string);
+                let refs: Vec<String> =
+                    envelope.refs.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();
+                let chain = envelope.incident.incident().map_or_else(|| "-".to_owned(), ToString::to_string);
                 format!(
                     "{:>8}  {}  {chain}/{}  {}  {}",
                     row.index,
@@ -181,14 +157,8 @@ async fn prove(
         (None, None) => return Err(usage("which entry?", "give --index or --event")),
     };
     let mut client = proto::service::ledger_client(session.channel());
-    let proven = client
-        .prove(v1::ProveRequest {
-            what: Some(what),
-            cosigned,
-        })
-        .await
-        .map_err(refused)?
-        .into_inner();
+    let proven =
+        client.prove(v1::ProveRequest { what: Some(what), cosigned }).await.map_err(refused)?.into_inner();
     let recorded = session.recorded("entry", Some(proven)).await?;
     let envelope = &recorded.entry.envelope;
     let asked = index.is_none_or(|index| index == recorded.index)
@@ -216,10 +186,7 @@ async fn prove(
             recorded.size,
             envelope.time,
             envelope.type_,
-            envelope
-                .incident
-                .incident()
-                .map_or_else(|| envelope.deployment.to_string(), ToString::to_string),
+            envelope.incident.incident().map_or_else(|| envelope.deployment.to_string(), ToString::to_string),
             envelope.event,
             recorded.leaf
         )
@@ -228,11 +195,7 @@ async fn prove(
 
 async fn fsck(session: &Session, evidence: bool) -> anyhow::Result<()> {
     let mut client = proto::service::ledger_client(session.channel());
-    let mut stream = client
-        .fsck(v1::FsckRequest { evidence })
-        .await
-        .map_err(refused)?
-        .into_inner();
+    let mut stream = client.fsck(v1::FsckRequest { evidence }).await.map_err(refused)?.into_inner();
     let bar = byte_bar(session.output, None);
     let (mut problems, mut last) = (Vec::new(), v1::FsckProgress::default());
     while let Some(progress) = stream.message().await.map_err(refused)? {

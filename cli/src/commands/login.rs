@@ -38,20 +38,11 @@ pub async fn run(_: Args, context: &Context) -> anyhow::Result<()> {
     let pins = Pins::load(&home)?;
     let expected = Expected::collector(config.deployment.clone(), config.collector.clone());
     let client = tls::client(&pins.ca, None, expected)?;
-    let channel = connect::connect(&config.enrol_address, client)
-        .await
-        .map_err(unreachable)?;
+    let channel = connect::connect(&config.enrol_address, client).await.map_err(unreachable)?;
     let mut enrol = proto::service::enrol_client(channel);
 
-    let request = v1::LoginChallengeRequest {
-        person: config.person.to_string(),
-    };
-    let challenge = enrol
-        .login_challenge(request)
-        .await
-        .map_err(refused)?
-        .into_inner()
-        .challenge;
+    let request = v1::LoginChallengeRequest { person: config.person.to_string() };
+    let challenge = enrol.login_challenge(request).await.map_err(refused)?.into_inner().challenge;
     let key = TlsKey::generate()?;
     let login = Login {
         type_: LoginType,
@@ -70,21 +61,12 @@ pub async fn run(_: Args, context: &Context) -> anyhow::Result<()> {
         .verify_all(Login::TYPE)
         .map_err(|cause| could_not(because(&cause), "touch the security key when it asks"))?;
 
-    let request = v1::LoginRequest {
-        login: Some(signed.into()),
-        csr: key.request()?.into(),
-    };
+    let request = v1::LoginRequest { login: Some(signed.into()), csr: key.request()?.into() };
     let answer = enrol.login(request).await.map_err(not_let_in)?.into_inner();
-    let chain: Vec<CertificateDer<'static>> = answer
-        .certificates
-        .into_iter()
-        .map(|der| CertificateDer::from(der.to_vec()))
-        .collect();
+    let chain: Vec<CertificateDer<'static>> =
+        answer.certificates.into_iter().map(|der| CertificateDer::from(der.to_vec())).collect();
     let wrong = |why: &str| {
-        failed(
-            format!("the collector issued a certificate that is not yours: {why}"),
-            "tell the operator",
-        )
+        failed(format!("the collector issued a certificate that is not yours: {why}"), "tell the operator")
     };
     let leaf = chain.first().ok_or_else(|| wrong("there is none"))?;
     let leaf = Leaf::parse(leaf).map_err(|cause| wrong(&because(&cause)))?;
@@ -98,9 +80,7 @@ pub async fn run(_: Args, context: &Context) -> anyhow::Result<()> {
     let value = serde_json::json!({
         "person": config.person, "deployment": config.deployment, "not_after": leaf.not_after,
     });
-    context.output.result(&value, || {
-        format!("logged in as {} until {}", config.person, leaf.not_after)
-    })
+    context.output.result(&value, || format!("logged in as {} until {}", config.person, leaf.not_after))
 }
 
 /// Another try would end the same way: what is missing is in the roster or in this home.

@@ -63,10 +63,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
             let admission: Admission = serde_json::from_slice(&text)
                 .map_err(|cause| could_not(format!("{}: {cause}", file.display()), next))?;
             if admission.admission != "exhibit-mirror-admission-v1" {
-                return Err(could_not(
-                    format!("{} is no admission file", file.display()),
-                    next,
-                ));
+                return Err(could_not(format!("{} is no admission file", file.display()), next));
             }
             if admission.deployment != session.config.deployment {
                 let text = format!("the mirror is made for deployment {}", admission.deployment);
@@ -103,32 +100,21 @@ async fn record(
         act,
         chain: Chain::Deployment,
         // Written in their order; the act's own rules check it.
-        refs: refs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect(),
+        refs: refs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         fields: Vec::new(),
         text,
     };
     let (request, signed) = session.act(draft, &roster, &[Role::EndpointAdmin])?;
     let mut client = proto::service::incident_client(session.channel());
     let answer = client.record_act(request).await;
-    let answer = answer
-        .map_err(refused_then(
-            "an id is admitted once; a new mirror takes a new id",
-        ))?
-        .into_inner();
+    let answer =
+        answer.map_err(refused_then("an id is admitted once; a new mirror takes a new id"))?.into_inner();
     let recorded = session.recorded("entry", answer.entry).await?;
     recorded.expect(act, &signed.digest(), &refs)?;
-    let mirror = refs
-        .iter()
-        .find_map(|(name, value)| (*name == "mirror").then(|| value.clone()))
-        .unwrap_or_default();
+    let mirror =
+        refs.iter().find_map(|(name, value)| (*name == "mirror").then(|| value.clone())).unwrap_or_default();
     let value = serde_json::json!({"mirror": mirror, "index": recorded.index});
-    session.output.result(&value, || {
-        format!(
-            "mirror {mirror} {done}, proven at {} in the ledger",
-            recorded.index
-        )
-    })
+    session
+        .output
+        .result(&value, || format!("mirror {mirror} {done}, proven at {} in the ledger", recorded.index))
 }

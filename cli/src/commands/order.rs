@@ -86,68 +86,40 @@ async fn fetch(session: &Session, prefix: &str) -> anyhow::Result<Shown> {
     check_prefix(prefix)?;
     let roster = session.roster().await?;
     let mut client = proto::service::order_client(session.channel());
-    let request = v1::ShowOrderRequest {
-        order: prefix.to_owned(),
-    };
+    let request = v1::ShowOrderRequest { order: prefix.to_owned() };
     let answer = client.show_order(request).await;
-    let mut answer = answer
-        .map_err(refused_then("list the orders: exhibit order list"))?
-        .into_inner();
+    let mut answer = answer.map_err(refused_then("list the orders: exhibit order list"))?.into_inner();
     let signed = proto::convert::signed("order", answer.order.take())?;
     let next = "tell the operator and the admins";
-    let (order, signers) = signed
-        .open::<Order>()
-        .map_err(|cause| failed(because(&cause), next))?;
+    let (order, signers) = signed.open::<Order>().map_err(|cause| failed(because(&cause), next))?;
     if !signed.digest().to_string().starts_with(prefix) || order.deployment != session.config.deployment {
-        return Err(failed(
-            format!("asked for order {prefix}, got {}", signed.digest()),
-            next,
-        ));
+        return Err(failed(format!("asked for order {prefix}, got {}", signed.digest()), next));
     }
     // An issuer may have left since; the order was judged under the roster it names.
     let newest = roster.roster();
     if newest.version == order.roster_version
-        && !signers
-            .iter()
-            .all(|key| newest.speaks_for(key, &order.issuer, &[Role::Responder]))
+        && !signers.iter().all(|key| newest.speaks_for(key, &order.issuer, &[Role::Responder]))
     {
-        return Err(failed(
-            format!("order {} is not signed by {}", signed.digest(), order.issuer),
-            next,
-        ));
+        return Err(failed(format!("order {} is not signed by {}", signed.digest(), order.issuer), next));
     }
-    Ok(Shown {
-        answer,
-        order,
-        signed,
-        roster,
-    })
+    Ok(Shown { answer, order, signed, roster })
 }
 
 /// Refuses what is no id or prefix of one.
 pub fn check_prefix(prefix: &str) -> anyhow::Result<()> {
-    let digits = prefix
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let digits = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if digits && (8..=64).contains(&prefix.len()) {
         Ok(())
     } else {
-        Err(usage(
-            format!("{prefix:?} is no id"),
-            "give 8 to 64 lower-case hexadecimal digits, from a list",
-        ))
+        Err(usage(format!("{prefix:?} is no id"), "give 8 to 64 lower-case hexadecimal digits, from a list"))
     }
 }
 
 async fn list(session: &Session, incident: Option<IncidentId>) -> anyhow::Result<()> {
     let mut client = proto::service::order_client(session.channel());
     let incident = incident.map(|incident| incident.to_string()).unwrap_or_default();
-    let orders = client
-        .list_orders(v1::ListOrdersRequest { incident })
-        .await
-        .map_err(refused)?
-        .into_inner()
-        .orders;
+    let orders =
+        client.list_orders(v1::ListOrdersRequest { incident }).await.map_err(refused)?.into_inner().orders;
     let values: Vec<serde_json::Value> = orders.iter().map(row_value).collect();
     session.output.result(&values, || {
         let rows: Vec<Vec<String>> = orders
@@ -164,12 +136,7 @@ async fn list(session: &Session, incident: Option<IncidentId>) -> anyhow::Result
                 ]
             })
             .collect();
-        table(
-            &[
-                "order", "incident", "state", "stored", "profile", "issuer", "issued",
-            ],
-            &rows,
-        )
+        table(&["order", "incident", "state", "stored", "profile", "issuer", "issued"], &rows)
     })
 }
 
@@ -182,12 +149,7 @@ fn row_value(row: &v1::OrderRow) -> serde_json::Value {
 }
 
 async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
-    let Shown {
-        answer,
-        order,
-        signed,
-        ..
-    } = fetch(session, prefix).await?;
+    let Shown { answer, order, signed, .. } = fetch(session, prefix).await?;
     let row = answer.row.unwrap_or_default();
     let attempts = &answer.attempts;
     let value = json!({
@@ -202,10 +164,7 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
     });
     session.output.result(&value, || {
         let sensitivity = serde_json::to_value(order.sensitivity).ok();
-        let sensitivity = sensitivity
-            .as_ref()
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
+        let sensitivity = sensitivity.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
         let mut lines = vec![
             format!("order {}  {}", signed.digest(), shown(&row.state)),
             format!(
@@ -233,10 +192,7 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
             "  plan:".to_owned(),
         ];
         for step in order.plan.steps() {
-            lines.push(format!(
-                "    {}",
-                shown(&serde_json::to_string(step).unwrap_or_default())
-            ));
+            lines.push(format!("    {}", shown(&serde_json::to_string(step).unwrap_or_default())));
         }
         let rows: Vec<Vec<String>> = attempts
             .iter()
@@ -252,18 +208,8 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
                 ]
             })
             .collect();
-        lines.push(table(
-            &[
-                "endpoint",
-                "attempt",
-                "state",
-                "items",
-                "stored",
-                "collection",
-                "detail",
-            ],
-            &rows,
-        ));
+        lines
+            .push(table(&["endpoint", "attempt", "state", "items", "stored", "collection", "detail"], &rows));
         lines.join("\n")
     })
 }
@@ -271,25 +217,13 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
 /// A target waits for nothing once nobody may obey the order: then the order's end is its state too.
 fn target_state<'a>(attempt: &'a v1::AttemptRow, order: &'a str) -> &'a str {
     let is_over = matches!(order, "rejected" | "cancelled" | "expired");
-    if is_over && attempt.state == "waiting" {
-        order
-    } else {
-        &attempt.state
-    }
+    if is_over && attempt.state == "waiting" { order } else { &attempt.state }
 }
 
 async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::Result<()> {
-    let Shown {
-        order,
-        signed,
-        roster,
-        ..
-    } = fetch(session, prefix).await?;
+    let Shown { order, signed, roster, .. } = fetch(session, prefix).await?;
     if order.issuer == session.config.person {
-        return Err(usage(
-            "an order is approved by another person than its issuer",
-            "ask another approver",
-        ));
+        return Err(usage("an order is approved by another person than its issuer", "ask another approver"));
     }
     let id = signed.digest();
     let approval = Approval {
@@ -303,9 +237,7 @@ async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::
     let signed = session.sign(&approval, &roster, &[Role::Approver])?;
     let event = signed.digest();
     let mut client = proto::service::order_client(session.channel());
-    let request = v1::ApproveOrderRequest {
-        approval: Some(signed.into()),
-    };
+    let request = v1::ApproveOrderRequest { approval: Some(signed.into()) };
     let answer = client.approve_order(request).await;
     let answer = answer.map_err(settled(prefix))?.into_inner();
     let recorded = session.recorded("entry", answer.entry).await?;
@@ -323,12 +255,7 @@ fn settled(order: &str) -> impl FnOnce(tonic::Status) -> anyhow::Error {
 }
 
 async fn cancel(session: &Session, prefix: &str, reason: Option<String>) -> anyhow::Result<()> {
-    let Shown {
-        order,
-        signed,
-        roster,
-        ..
-    } = fetch(session, prefix).await?;
+    let Shown { order, signed, roster, .. } = fetch(session, prefix).await?;
     let id = signed.digest();
     let draft = Draft {
         act: EntryType::OrderCancelled,
@@ -342,19 +269,13 @@ async fn cancel(session: &Session, prefix: &str, reason: Option<String>) -> anyh
     let answer = client.record_act(request).await;
     let answer = answer.map_err(settled(prefix))?.into_inner();
     let recorded = session.recorded("entry", answer.entry).await?;
-    recorded.expect(
-        EntryType::OrderCancelled,
-        &act.digest(),
-        &[("order", id.to_string())],
-    )?;
+    recorded.expect(EntryType::OrderCancelled, &act.digest(), &[("order", id.to_string())])?;
     done(session, &id, "cancelled", recorded.index)
 }
 
 fn done(session: &Session, order: &Digest, word: &str, index: u64) -> anyhow::Result<()> {
     let value = json!({"order": order, "act": word, "index": index});
-    session.output.result(&value, || {
-        format!("order {order} {word}, proven at {index} in the ledger")
-    })
+    session.output.result(&value, || format!("order {order} {word}, proven at {index} in the ledger"))
 }
 
 #[cfg(test)]
@@ -363,10 +284,7 @@ mod tests {
 
     #[test]
     fn a_target_of_an_order_that_is_over_does_not_wait() {
-        let attempt = |state: &str| v1::AttemptRow {
-            state: state.to_owned(),
-            ..Default::default()
-        };
+        let attempt = |state: &str| v1::AttemptRow { state: state.to_owned(), ..Default::default() };
         for (target, order, shown) in [
             ("waiting", "rejected", "rejected"),
             ("waiting", "cancelled", "cancelled"),
@@ -376,11 +294,7 @@ mod tests {
             ("interrupted", "cancelled", "interrupted"),
             ("stored", "cancelled", "stored"),
         ] {
-            assert_eq!(
-                target_state(&attempt(target), order),
-                shown,
-                "{target} of {order}"
-            );
+            assert_eq!(target_state(&attempt(target), order), shown, "{target} of {order}");
         }
     }
 }

@@ -60,11 +60,7 @@ fn list(home: Option<&Home>, context: &Context) -> anyhow::Result<()> {
         let mut own = Vec::new();
         for file in fs_err::read_dir(home.path("profiles")).into_iter().flatten() {
             let name = file?.file_name();
-            own.extend(
-                name.to_str()
-                    .and_then(|name| name.strip_suffix(".toml"))
-                    .map(str::to_owned),
-            );
+            own.extend(name.to_str().and_then(|name| name.strip_suffix(".toml")).map(str::to_owned));
         }
         own.retain(|name| !names.contains(name));
         own.sort_unstable();
@@ -98,9 +94,7 @@ fn list(home: Option<&Home>, context: &Context) -> anyhow::Result<()> {
             }
         }
     }
-    context.output.result(&values, || {
-        table(&["profile", "version", "sensitivity", "at most", "what"], &rows)
-    })
+    context.output.result(&values, || table(&["profile", "version", "sensitivity", "at most", "what"], &rows))
 }
 
 fn lint(file: &std::path::Path, context: &Context) -> anyhow::Result<()> {
@@ -111,27 +105,16 @@ fn lint(file: &std::path::Path, context: &Context) -> anyhow::Result<()> {
             let sensitivity = serde_json::to_value(found.sensitivity())?;
             let sensitivity = sensitivity.as_str().unwrap_or_default();
             let value = json!({"file": name, "faults": [], "sensitivity": sensitivity, "steps": found.plan.steps().len()});
-            context.output.result(&value, || {
-                format!("{name}: good; {} steps, {sensitivity}", found.plan.steps().len())
-            })
-        }
-        Err(faults) => {
             context
                 .output
-                .result(&json!({"file": name, "faults": faults}), || {
-                    faults
-                        .iter()
-                        .map(|fault| fault.told(&name))
-                        .collect::<Vec<_>>()
-                        .join("\n")
-                })?;
+                .result(&value, || format!("{name}: good; {} steps, {sensitivity}", found.plan.steps().len()))
+        }
+        Err(faults) => {
+            context.output.result(&json!({"file": name, "faults": faults}), || {
+                faults.iter().map(|fault| fault.told(&name)).collect::<Vec<_>>().join("\n")
+            })?;
             let state = format!("{name} has {} faults", faults.len());
-            Err(Failure {
-                exit: Exit::Failed,
-                state,
-                next: "correct the lines named".to_owned(),
-            }
-            .into())
+            Err(Failure { exit: Exit::Failed, state, next: "correct the lines named".to_owned() }.into())
         }
     }
 }

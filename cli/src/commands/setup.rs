@@ -88,23 +88,15 @@ impl Card {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let bytes = fs_err::read(path)
             .map_err(|cause| could_not(because(&cause), "ask the operator for deployment.json"))?;
-        let broken = |why: String| {
-            failed(
-                format!("{}: {why}", path.display()),
-                "ask the operator for the card again",
-            )
-        };
+        let broken =
+            |why: String| failed(format!("{}: {why}", path.display()), "ask the operator for the card again");
         let mut card: Self = serde_json::from_slice(&bytes).map_err(|cause| broken(cause.to_string()))?;
         if Digest::of(&card.ca.0) != card.ca_sha256 {
             return Err(broken("ca_sha256 is not the digest of ca".to_owned()));
         }
         let key = VerifierKey::parse(&card.log_key).map_err(|cause| broken(because(&cause)))?;
         if key.kind() != KeyType::Ed25519 || key.name() != format!("exhibit/{}", card.deployment) {
-            return Err(broken(format!(
-                "log_key is {}'s, not of exhibit/{}",
-                key.name(),
-                card.deployment
-            )));
+            return Err(broken(format!("log_key is {}'s, not of exhibit/{}", key.name(), card.deployment)));
         }
         if card.address.ends_with(":0") || card.enrol_address.ends_with(":0") {
             let running = path.parent().unwrap_or(Path::new(".")).join("run/addresses.json");
@@ -131,23 +123,14 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let text = fs_err::read_to_string(&args.authority)
         .map_err(|cause| could_not(because(&cause), "ask an admin for the authority file"))?;
     let authority = AuthoritySet::from_trust_file(&text).map_err(|cause| {
-        usage(
-            because(&cause),
-            "give the file `authority` that `exhibit authority init` wrote",
-        )
+        usage(because(&cause), "give the file `authority` that `exhibit authority init` wrote")
     })?;
     let signer = Signer::new(&args.key);
     let key: evidence::keys::PublicKey = signer.public_text()?.parse().map_err(|cause| {
-        usage(
-            format!("{}: {}", args.key.display(), because(&cause)),
-            "use an Ed25519 key or security key",
-        )
+        usage(format!("{}: {}", args.key.display(), because(&cause)), "use an Ed25519 key or security key")
     })?;
     let tsa = args.tsa_ca.as_ref().map(fs_err::read).transpose()?;
-    if tsa
-        .as_ref()
-        .is_some_and(|pem| !pem.starts_with(b"-----BEGIN CERTIFICATE-----"))
-    {
+    if tsa.as_ref().is_some_and(|pem| !pem.starts_with(b"-----BEGIN CERTIFICATE-----")) {
         return Err(usage(
             "--tsa-ca is not a PEM certificate",
             "ask the time-stamping authority for its CA certificate",
@@ -160,10 +143,7 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     home.write("trust/authority", text.as_bytes())?;
     home.write("trust/policy", policy.as_bytes())?;
     home.write("trust/ca.der", &card.ca.0)?;
-    home.write(
-        "trust/roster_version_min",
-        format!("{}\n", args.roster_version_min).as_bytes(),
-    )?;
+    home.write("trust/roster_version_min", format!("{}\n", args.roster_version_min).as_bytes())?;
     if let Some(pem) = tsa {
         home.write("trust/tsa.pem", &pem)?;
     }
@@ -185,11 +165,7 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     });
     context.output.result(&value, || {
         let mut lines = vec![
-            format!(
-                "{} is set up for deployment {}",
-                home.path("").display(),
-                config.deployment
-            ),
+            format!("{} is set up for deployment {}", home.path("").display(), config.deployment),
             format!(
                 "  collector      {} at {}, logins at {}",
                 config.collector, config.address, config.enrol_address
@@ -205,12 +181,7 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
                 authority.keys.len()
             ),
         ];
-        lines.extend(
-            authority
-                .keys
-                .iter()
-                .map(|key| format!("                 {}", key.fingerprint())),
-        );
+        lines.extend(authority.keys.iter().map(|key| format!("                 {}", key.fingerprint())));
         lines.join("\n")
     })
 }

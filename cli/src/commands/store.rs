@@ -46,11 +46,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
 
 async fn list(session: &Session) -> anyhow::Result<()> {
     let mut client = proto::service::store_client(session.channel());
-    let answer = client
-        .list_stores(v1::ListStoresRequest {})
-        .await
-        .map_err(refused)?
-        .into_inner();
+    let answer = client.list_stores(v1::ListStoresRequest {}).await.map_err(refused)?.into_inner();
     let value = json!({
         "copies": answer.copies, "degraded": answer.degraded, "independent": answer.independent,
         "slow_scrub": answer.slow_scrub, "stores": answer.stores.iter().map(as_json).collect::<Vec<_>>(),
@@ -76,11 +72,7 @@ async fn list(session: &Session) -> anyhow::Result<()> {
 
 async fn scrub(session: &Session, stores: Vec<String>) -> anyhow::Result<()> {
     let mut client = proto::service::store_client(session.channel());
-    let mut stream = client
-        .scrub(v1::ScrubRequest { stores })
-        .await
-        .map_err(refused)?
-        .into_inner();
+    let mut stream = client.scrub(v1::ScrubRequest { stores }).await.map_err(refused)?.into_inner();
     let bar = byte_bar(session.output, None);
     let mut last = v1::ScrubProgress::default();
     while let Some(progress) = stream.message().await.map_err(refused)? {
@@ -89,13 +81,7 @@ async fn scrub(session: &Session, stores: Vec<String>) -> anyhow::Result<()> {
             .iter()
             .map(|row| {
                 let scrub = row.scrub.clone().unwrap_or_default();
-                format!(
-                    "{} {}/{} ({})",
-                    shown(&row.store),
-                    scrub.objects,
-                    scrub.total,
-                    bytes(scrub.bytes)
-                )
+                format!("{} {}/{} ({})", shown(&row.store), scrub.objects, scrub.total, bytes(scrub.bytes))
             })
             .collect();
         bar.set_message(line.join("  "));
@@ -116,12 +102,8 @@ async fn scrub(session: &Session, stores: Vec<String>) -> anyhow::Result<()> {
         .filter_map(|row| row.scrub.as_ref())
         .map(|scrub| scrub.damaged + scrub.missing + scrub.unreadable)
         .sum();
-    let ledger: u64 = last
-        .stores
-        .iter()
-        .filter_map(|row| row.scrub.as_ref())
-        .map(|scrub| scrub.ledger_problems)
-        .sum();
+    let ledger: u64 =
+        last.stores.iter().filter_map(|row| row.scrub.as_ref()).map(|scrub| scrub.ledger_problems).sum();
     if ledger > 0 {
         return Err(failed(
             format!(
@@ -142,18 +124,11 @@ async fn scrub(session: &Session, stores: Vec<String>) -> anyhow::Result<()> {
 
 async fn repair(session: &Session) -> anyhow::Result<()> {
     let mut client = proto::service::store_client(session.channel());
-    let mut stream = client
-        .repair(v1::RepairRequest {})
-        .await
-        .map_err(refused)?
-        .into_inner();
+    let mut stream = client.repair(v1::RepairRequest {}).await.map_err(refused)?.into_inner();
     let bar = byte_bar(session.output, None);
     let mut last = v1::RepairProgress::default();
     while let Some(progress) = stream.message().await.map_err(refused)? {
-        bar.set_message(format!(
-            "{} repaired, {} wait",
-            progress.repaired, progress.waiting
-        ));
+        bar.set_message(format!("{} repaired, {} wait", progress.repaired, progress.waiting));
         last = progress;
     }
     bar.finish_and_clear();

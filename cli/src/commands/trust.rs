@@ -63,20 +63,11 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     };
     let pins = Pins::load(&home)?;
     if dir.exists() {
-        return Err(could_not(
-            format!("{} exists", dir.display()),
-            "choose a folder that does not",
-        ));
+        return Err(could_not(format!("{} exists", dir.display()), "choose a folder that does not"));
     }
     fs_err::create_dir_all(&dir)?;
     let mut written = Vec::new();
-    for name in [
-        "authority",
-        "policy",
-        "log-keys.json",
-        "tsa.pem",
-        "roster_version_min",
-    ] {
+    for name in ["authority", "policy", "log-keys.json", "tsa.pem", "roster_version_min"] {
         if let Some(bytes) = home.read(&format!("trust/{name}"))? {
             write_durably(&dir.join(name), &bytes)?;
             written.push(name);
@@ -118,22 +109,13 @@ fn pin_policy(file: &Path, home: &Home, context: &Context) -> anyhow::Result<()>
         if policy.needs_cosigners() {
             format!("pinned: {} cosigners, with a quorum", names.len())
         } else {
-            format!(
-                "pinned: {} cosigners, and no quorum: nobody outside needs to vouch",
-                names.len()
-            )
+            format!("pinned: {} cosigners, and no quorum: nobody outside needs to vouch", names.len())
         }
     })
 }
 
 /// Where the log is served may differ.
 fn same_log(policy: &Policy, pins: &Pins) -> bool {
-    let keys = |policy: &Policy| {
-        policy
-            .logs()
-            .iter()
-            .map(|log| log.key.clone())
-            .collect::<Vec<_>>()
-    };
+    let keys = |policy: &Policy| policy.logs().iter().map(|log| log.key.clone()).collect::<Vec<_>>();
     keys(policy) == [pins.log_keys.current().clone()]
 }

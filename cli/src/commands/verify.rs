@@ -39,12 +39,8 @@ pub fn run(args: Args, output: Output) -> anyhow::Result<()> {
 /// # Errors
 /// When pins or bundle cannot be read.
 pub fn verify(bundle: &Path, trust: &Path, without_quorum: bool, output: Output) -> anyhow::Result<Report> {
-    let mut trust = Trust::load(trust).map_err(|cause| {
-        could_not(
-            because(&cause),
-            "give the folder that `exhibit trust export` wrote",
-        )
-    })?;
+    let mut trust = Trust::load(trust)
+        .map_err(|cause| could_not(because(&cause), "give the folder that `exhibit trust export` wrote"))?;
     trust.accept_without_quorum = without_quorum;
     let bar = byte_bar(output, Some(0));
     let report = exhibit_verify::verify(bundle, &trust, &mut |progress| {
@@ -67,10 +63,7 @@ pub fn judge(report: &Report, bundle: &Path) -> anyhow::Result<()> {
             "keep it as it is, compare with another copy, and tell who handed it over",
         )),
         _ => Err(could_not(
-            format!(
-                "{} was not verified: a required check could not be made",
-                bundle.display()
-            ),
+            format!("{} was not verified: a required check could not be made", bundle.display()),
             "the lines `not checked` above say what is missing",
         )),
     }

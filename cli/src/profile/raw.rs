@@ -71,17 +71,11 @@ impl File {
 
     /// Translates the file, or says everything that is wrong with it.
     pub(super) fn compile(self, text: &str) -> Result<Compiled, Vec<Fault>> {
-        let mut faults = Faults {
-            text,
-            found: Vec::new(),
-        };
+        let mut faults = Faults { text, found: Vec::new() };
         if *self.schema.get_ref() != 1 {
             faults.add(
                 &self.schema.span(),
-                format!(
-                    "schema {} is unknown; this program knows 1",
-                    self.schema.get_ref()
-                ),
+                format!("schema {} is unknown; this program knows 1", self.schema.get_ref()),
             );
         }
         let name = self.name.get_ref();
@@ -90,10 +84,7 @@ impl File {
             faults.add(&self.name.span(), "name is not 1 to 100 of a-z 0-9 -".to_owned());
         }
         if self.version.get_ref().is_empty() || self.version.get_ref().len() > 100 {
-            faults.add(
-                &self.version.span(),
-                "version is not 1 to 100 characters".to_owned(),
-            );
+            faults.add(&self.version.span(), "version is not 1 to 100 characters".to_owned());
         }
         if self.os.get_ref() != "linux" {
             faults.add(
@@ -123,20 +114,11 @@ impl File {
         if faults.found.is_empty()
             && let Err(rule) = plan.validate()
         {
-            faults.found.push(Fault {
-                line: 1,
-                cause: rule.to_owned(),
-            });
+            faults.found.push(Fault { line: 1, cause: rule.to_owned() });
         }
         if faults.found.is_empty() {
             let (name, version) = (self.name.into_inner(), self.version.into_inner());
-            Ok(Compiled {
-                name,
-                version,
-                description: self.description,
-                limits,
-                plan,
-            })
+            Ok(Compiled { name, version, description: self.description, limits, plan })
         } else {
             faults.found.sort_by_key(|fault| fault.line);
             Err(faults.found)
@@ -183,9 +165,7 @@ impl RawStep {
                 maps: self.maps?.into_inner(),
                 environ: self.environ?.into_inner(),
             })),
-            "journal" => Some(Step::Journal(JournalStep {
-                rows: self.rows?.into_inner(),
-            })),
+            "journal" => Some(Step::Journal(JournalStep { rows: self.rows?.into_inner() })),
             _ => self.files(span, faults).map(Step::Files),
         }
     }
@@ -252,18 +232,11 @@ struct Faults<'a> {
 
 impl Faults<'_> {
     fn add(&mut self, place: &Range<usize>, cause: String) {
-        self.found.push(Fault {
-            line: line_of(self.text, place),
-            cause,
-        });
+        self.found.push(Fault { line: line_of(self.text, place), cause });
     }
 }
 
 /// Line, from 1, in which a place begins.
 fn line_of(text: &str, place: &Range<usize>) -> usize {
-    text.bytes()
-        .take(place.start)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        .saturating_add(1)
+    text.bytes().take(place.start).filter(|byte| *byte == b'\n').count().saturating_add(1)
 }

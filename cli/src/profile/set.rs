@@ -19,17 +19,9 @@ impl FromStr for Setting {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (key, value) = text
-            .split_once('=')
-            .ok_or("not KEY=VALUE, such as limits.item=4MiB")?;
-        let (group, name) = key
-            .split_once('.')
-            .ok_or("the key is not GROUP.NAME, such as limits.item")?;
-        Ok(Self {
-            group: group.to_owned(),
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
+        let (key, value) = text.split_once('=').ok_or("not KEY=VALUE, such as limits.item=4MiB")?;
+        let (group, name) = key.split_once('.').ok_or("the key is not GROUP.NAME, such as limits.item")?;
+        Ok(Self { group: group.to_owned(), name: name.to_owned(), value: value.to_owned() })
     }
 }
 
@@ -49,20 +41,11 @@ pub(super) fn apply(file: &mut File, setting: &Setting) -> Result<(), String> {
         };
     }
     let mut steps = 0_usize;
-    for step in file
-        .step
-        .iter_mut()
-        .map(Spanned::get_mut)
-        .filter(|step| step.collector.get_ref() == group)
-    {
+    for step in file.step.iter_mut().map(Spanned::get_mut).filter(|step| step.collector.get_ref() == group) {
         apply_to_step(step, setting)?;
         steps = steps.saturating_add(1);
     }
-    if steps == 0 {
-        Err(format!("the profile has no step {group}"))
-    } else {
-        Ok(())
-    }
+    if steps == 0 { Err(format!("the profile has no step {group}")) } else { Ok(()) }
 }
 
 fn apply_to_step(step: &mut RawStep, Setting { group, name, value }: &Setting) -> Result<(), String> {
@@ -95,13 +78,9 @@ fn parse<T: FromStr<Err = SettingError>>(value: &str) -> Result<T, String> {
 }
 
 fn number(value: &str) -> Result<u64, String> {
-    value
-        .parse()
-        .map_err(|cause| format!("{value:?} is not a whole number: {cause}"))
+    value.parse().map_err(|cause| format!("{value:?} is not a whole number: {cause}"))
 }
 
 fn boolean(value: &str) -> Result<bool, String> {
-    value
-        .parse()
-        .map_err(|_neither| format!("{value:?} is neither true nor false"))
+    value.parse().map_err(|_neither| format!("{value:?} is neither true nor false"))
 }

@@ -100,18 +100,9 @@ pub fn make() -> Made {
         ("ca", Digest::of(&ca).to_string()),
         ("log", log_key.clone()),
     ]);
-    let genesis = act(
-        EntryType::LogGenesis,
-        &own,
-        &refs,
-        Vec::new(),
-        Actor::Collector("c1".parse().unwrap()),
-        None,
-    );
-    let genesis = ActObject {
-        document: json::to_document(&genesis).unwrap(),
-        signatures: Vec::new(),
-    };
+    let genesis =
+        act(EntryType::LogGenesis, &own, &refs, Vec::new(), Actor::Collector("c1".parse().unwrap()), None);
+    let genesis = ActObject { document: json::to_document(&genesis).unwrap(), signatures: Vec::new() };
     log.push(EntryType::LogGenesis, own.clone(), refs, genesis);
 
     let roster = Roster {
@@ -134,23 +125,12 @@ pub fn make() -> Made {
                 roles: vec![Role::Auditor],
             },
         ],
-        rules: Rules {
-            two_persons: Vec::new(),
-            order_hours_max: 24,
-        },
+        rules: Rules { two_persons: Vec::new(), order_hours_max: 24 },
     };
     let roster = Signed::sign(&roster, &[&authority]).unwrap();
     split("deployment/roster-1", &roster);
-    let refs = pairs::sorted([
-        ("roster", roster.digest().to_string()),
-        ("version", "1".to_owned()),
-    ]);
-    log.push(
-        EntryType::RosterPublished,
-        own.clone(),
-        refs,
-        roster.clone().into(),
-    );
+    let refs = pairs::sorted([("roster", roster.digest().to_string()), ("version", "1".to_owned())]);
+    log.push(EntryType::RosterPublished, own.clone(), refs, roster.clone().into());
 
     let token = Token {
         type_: TokenType,
@@ -176,12 +156,7 @@ pub fn make() -> Made {
         ("generation", "1".to_owned()),
         ("token", token.digest().to_string()),
     ]);
-    log.push(
-        EntryType::EndpointAdmitted,
-        own.clone(),
-        refs,
-        token.clone().into(),
-    );
+    log.push(EntryType::EndpointAdmitted, own.clone(), refs, token.clone().into());
 
     let enrolment = EnrolmentRequest {
         type_: EnrolmentType,
@@ -194,10 +169,7 @@ pub fn make() -> Made {
         csr_sha256: Digest::ZERO,
         nonce: FixedBytes([1; 16]),
         at: at(20),
-        agent: AgentBuild {
-            version: "0.1.0".to_owned(),
-            build_sha256: Digest::ZERO,
-        },
+        agent: AgentBuild { version: "0.1.0".to_owned(), build_sha256: Digest::ZERO },
     };
     let enrolment = Signed::sign(&enrolment, &[&one_time, &evidence_key, &tls]).unwrap();
     split("deployment/enrolment-web-03-1", &enrolment);
@@ -210,12 +182,10 @@ pub fn make() -> Made {
     ]);
     log.push(EntryType::AgentEnrolled, own, refs, enrolment.into());
 
-    let (title, title_digest) = Detail {
-        salt: FixedBytes([2; 16]),
-        text: "A \"title\",\"by\":\"person:bob\"".to_owned(),
-    }
-    .encode()
-    .unwrap();
+    let (title, title_digest) =
+        Detail { salt: FixedBytes([2; 16]), text: "A \"title\",\"by\":\"person:bob\"".to_owned() }
+            .encode()
+            .unwrap();
     put(&format!("details/{title_digest}.json"), &title);
     let refs = pairs::sorted([("incident", incident.to_string())]);
     let fields = pairs::sorted([
@@ -238,11 +208,8 @@ pub fn make() -> Made {
         Signed::sign(&opened, &[&person]).unwrap().into(),
     );
 
-    let target = Target {
-        endpoint: endpoint.clone(),
-        generation: Generation::FIRST,
-        evidence_key: fingerprint,
-    };
+    let target =
+        Target { endpoint: endpoint.clone(), generation: Generation::FIRST, evidence_key: fingerprint };
     let targets = TargetSet::new(vec![target]).unwrap();
     let limits = Limits {
         wall_s: 1800,
@@ -265,11 +232,7 @@ pub fn make() -> Made {
         roster_sha256: roster.digest(),
         targets_count: targets.count(),
         targets_root: targets.root(),
-        profile: ProfileRef {
-            name: "small".to_owned(),
-            version: "1".to_owned(),
-            sha256: Digest::ZERO,
-        },
+        profile: ProfileRef { name: "small".to_owned(), version: "1".to_owned(), sha256: Digest::ZERO },
         purpose: "a purpose with \"issuer\":\"bob\" in it".to_owned(),
         sensitivity: Sensitivity::Normal,
         limits,
@@ -282,10 +245,7 @@ pub fn make() -> Made {
         &format!("orders/{order_id}.targets/web-03.json"),
         &json::to_document(&targets.proof(&endpoint).unwrap()).unwrap(),
     );
-    let refs = pairs::sorted([
-        ("order", order_id.to_string()),
-        ("roster", roster.digest().to_string()),
-    ]);
+    let refs = pairs::sorted([("order", order_id.to_string()), ("roster", roster.digest().to_string())]);
     log.push(EntryType::OrderIssued, case.clone(), refs, order.into());
 
     let nonce = FixedBytes([4; 16]);
@@ -311,18 +271,10 @@ pub fn make() -> Made {
         ("endpoint", "web-03".to_owned()),
         ("order", order_id.to_string()),
     ]);
-    log.push(
-        EntryType::CollectionStarted,
-        case.clone(),
-        refs,
-        delegation.clone().into(),
-    );
+    log.push(EntryType::CollectionStarted, case.clone(), refs, delegation.clone().into());
 
     let (segments, summary) = container(&deployment, collection, order_id);
-    let bytes: Vec<u8> = segments
-        .iter()
-        .flat_map(|segment| segment.bytes.clone())
-        .collect();
+    let bytes: Vec<u8> = segments.iter().flat_map(|segment| segment.bytes.clone()).collect();
     put(&format!("{home}/container.tar.zst"), &bytes);
     for segment in &segments {
         put(&format!("{home}/seals/{:06}.seal", segment.index), &segment.seal);
@@ -378,10 +330,7 @@ pub fn make() -> Made {
         seal_head: summary.seal_head,
         footprint: Vec::new(),
         limitations: vec!["says \"collection\":\"nothing\"".to_owned()],
-        log_head: LogHead {
-            seq: 1,
-            sha256: Digest::ZERO,
-        },
+        log_head: LogHead { seq: 1, sha256: Digest::ZERO },
         result: CollectionResult::Complete,
     };
     let manifest = Signed::sign(&manifest, &[&key(6), &evidence_key]).unwrap();
@@ -428,34 +377,19 @@ pub fn make() -> Made {
 
     let mut sums = Sums::new();
     for file in files(&bundle) {
-        sums.insert(&file, Digest::of(&fs_err::read(bundle.join(&file)).unwrap()))
-            .unwrap();
+        sums.insert(&file, Digest::of(&fs_err::read(bundle.join(&file)).unwrap())).unwrap();
     }
     let sums = sums.encode();
     put("SHA256SUMS", &sums);
-    put(
-        "SHA256SUMS.sig",
-        sshsig::sign(&person, SUMS_NAMESPACE, &sums).unwrap().as_bytes(),
-    );
+    put("SHA256SUMS.sig", sshsig::sign(&person, SUMS_NAMESPACE, &sums).unwrap().as_bytes());
     let refs = pairs::sorted([
         ("count", count.to_string()),
         ("head", overview.head.to_string()),
         ("sums", Digest::of(&sums).to_string()),
     ]);
-    let exported = act(
-        EntryType::BundleExported,
-        &case,
-        &refs,
-        Vec::new(),
-        Actor::Person(alice),
-        None,
-    );
-    let index = log.push(
-        EntryType::BundleExported,
-        case,
-        refs,
-        Signed::sign(&exported, &[&person]).unwrap().into(),
-    );
+    let exported = act(EntryType::BundleExported, &case, &refs, Vec::new(), Actor::Person(alice), None);
+    let index =
+        log.push(EntryType::BundleExported, case, refs, Signed::sign(&exported, &[&person]).unwrap().into());
     put("export/entry", &log.entries[index]);
     put("export/entry.tlog-proof", log.proof(index, index + 1).as_bytes());
     put("export/checkpoint", log.note(index + 1).to_string().as_bytes());
@@ -468,12 +402,7 @@ pub fn make() -> Made {
     fs_err::write(trust.join("authority"), set.to_trust_file()).unwrap();
     fs_err::write(trust.join("policy"), format!("log {log_key}\nquorum none\n")).unwrap();
     fs_err::write(trust.join("roster_version_min"), "1\n").unwrap();
-    Made {
-        _folder: folder,
-        bundle,
-        trust,
-        collection,
-    }
+    Made { _folder: folder, bundle, trust, collection }
 }
 
 /// Every file below, by its name in the bundle.
@@ -484,14 +413,7 @@ pub fn files(bundle: &Path) -> Vec<String> {
             if file.file_type().unwrap().is_dir() {
                 walk(root, &file.path(), found);
             } else {
-                found.push(
-                    file.path()
-                        .strip_prefix(root)
-                        .unwrap()
-                        .to_str()
-                        .unwrap()
-                        .to_owned(),
-                );
+                found.push(file.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned());
             }
         }
     }

@@ -42,12 +42,7 @@ impl Log {
             act: place,
         };
         let inline = (place == evidence::entry::ActPlace::Inline).then_some(act);
-        let bytes = Entry {
-            envelope: envelope.clone(),
-            act: inline,
-        }
-        .encode()
-        .unwrap();
+        let bytes = Entry { envelope: envelope.clone(), act: inline }.encode().unwrap();
         let leaf = leaf_hash(&bytes);
         head.step(&envelope, leaf.into()).unwrap();
         self.entries.push(bytes);
@@ -57,18 +52,14 @@ impl Log {
 
     pub fn note(&self, size: usize) -> Note {
         let root = root_of(&self.leaves[..size]);
-        let text = Checkpoint::new(self.signer.name(), u64::try_from(size).unwrap(), root)
-            .unwrap()
-            .to_text();
+        let text = Checkpoint::new(self.signer.name(), u64::try_from(size).unwrap(), root).unwrap().to_text();
         Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap()
     }
 
     pub fn proof(&self, index: usize, size: usize) -> String {
         let (leaf, length) = (u64::try_from(index).unwrap(), u64::try_from(size).unwrap());
         let hashes = inclusion_proof(&Leaves(&self.leaves[..size]), leaf, length).unwrap();
-        ProofFile::new(leaf, hashes, self.note(size), None)
-            .unwrap()
-            .encode()
+        ProofFile::new(leaf, hashes, self.note(size), None).unwrap().encode()
     }
 }
 
@@ -88,10 +79,7 @@ pub fn container(
         salt_seed: [7; 32],
     };
     let now = FileTime::new(1_790_000_150, 0).unwrap();
-    let clocks = Clocks {
-        wall: now,
-        boot: FileTime::new(99, 0).unwrap(),
-    };
+    let clocks = Clocks { wall: now, boot: FileTime::new(99, 0).unwrap() };
     let mut writer = Writer::new(params, key(6)).unwrap();
     let mut segments = Vec::new();
     for (name, length) in [("live/host.jsonl", 40_usize), ("live/sockets.jsonl", 9 << 20)] {

@@ -13,22 +13,14 @@ use crate::bundle::{Made, files, make};
 
 fn plain(made: &Made) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.sh");
-    Command::new("sh")
-        .arg(script)
-        .arg(&made.bundle)
-        .arg(&made.trust)
-        .output()
-        .unwrap()
+    Command::new("sh").arg(script).arg(&made.bundle).arg(&made.trust).output().unwrap()
 }
 
 /// Exit codes and reports of both verifiers.
 fn both(made: &Made) -> (Option<i32>, String, u8, String) {
     let output = plain(made);
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let report = verify(&made.bundle, &Trust::load(&made.trust).unwrap(), &mut |_| {}).unwrap();
     (output.status.code(), said, report.exit_code(), report.text())
 }
@@ -38,8 +30,7 @@ fn sign_again(made: &Made, seed: u8) {
     let mut sums = Sums::new();
     for file in files(&made.bundle) {
         if !evidence::bundle::UNCOVERED.contains(&file.as_str()) {
-            sums.insert(&file, Digest::of(&fs_err::read(made.bundle.join(&file)).unwrap()))
-                .unwrap();
+            sums.insert(&file, Digest::of(&fs_err::read(made.bundle.join(&file)).unwrap())).unwrap();
         }
     }
     let bytes = sums.encode();
@@ -75,8 +66,7 @@ fn a_good_bundle_verifies_with_both() {
         "container",
     ] {
         assert!(
-            said.lines()
-                .any(|line| line.starts_with(&format!("ok           {check} "))),
+            said.lines().any(|line| line.starts_with(&format!("ok           {check} "))),
             "{check} is missing:\n{said}"
         );
     }
@@ -89,47 +79,24 @@ fn each_damage_fails_with_both() {
     type Damage = (&'static str, fn(&Made));
     let damages: [Damage; 12] = [
         ("a bit of the container", |made| {
-            flip(
-                &made
-                    .bundle
-                    .join(format!("evidence/{}/container.tar.zst", made.collection)),
-                4096,
-            );
+            flip(&made.bundle.join(format!("evidence/{}/container.tar.zst", made.collection)), 4096);
         }),
         ("a bit of the container, sums made anew", |made| {
-            flip(
-                &made
-                    .bundle
-                    .join(format!("evidence/{}/container.tar.zst", made.collection)),
-                4096,
-            );
+            flip(&made.bundle.join(format!("evidence/{}/container.tar.zst", made.collection)), 4096);
             sign_again(made, 2);
         }),
         ("a bit of a seal, sums made anew", |made| {
-            flip(
-                &made
-                    .bundle
-                    .join(format!("evidence/{}/seals/000001.seal", made.collection)),
-                300,
-            );
+            flip(&made.bundle.join(format!("evidence/{}/seals/000001.seal", made.collection)), 300);
             sign_again(made, 2);
         }),
-        ("a file more", |made| {
-            fs_err::write(made.bundle.join("evidence/more"), "x").unwrap()
-        }),
-        ("a hidden file", |made| {
-            fs_err::write(made.bundle.join(".more"), "x").unwrap()
-        }),
-        ("a file less", |made| {
-            fs_err::remove_file(made.bundle.join("custody/000001.tlog-proof")).unwrap()
-        }),
+        ("a file more", |made| fs_err::write(made.bundle.join("evidence/more"), "x").unwrap()),
+        ("a hidden file", |made| fs_err::write(made.bundle.join(".more"), "x").unwrap()),
+        ("a file less", |made| fs_err::remove_file(made.bundle.join("custody/000001.tlog-proof")).unwrap()),
         ("a symlink", |made| {
             std::os::unix::fs::symlink("bundle.json", made.bundle.join("link")).unwrap();
         }),
         ("sums signed by an auditor", |made| sign_again(made, 20)),
-        ("no export", |made| {
-            fs_err::remove_dir_all(made.bundle.join("export")).unwrap()
-        }),
+        ("no export", |made| fs_err::remove_dir_all(made.bundle.join("export")).unwrap()),
         ("another log is pinned", |made| {
             let other = ledger::NoteSigner::new("exhibit/demo", &[88; 32]).unwrap();
             let other = other.verifier_key(ledger::KeyType::Ed25519);
@@ -211,11 +178,6 @@ fn without_python_the_script_says_what_it_did_not_check() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&run.stdout).into_owned();
-    assert_eq!(
-        run.status.code(),
-        Some(2),
-        "{said}{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
+    assert_eq!(run.status.code(), Some(2), "{said}{}", String::from_utf8_lossy(&run.stderr));
     assert!(said.contains("not checked  custody"), "{said}");
 }

@@ -4,12 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn exhibit(home: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_exhibit"))
-        .arg("--home")
-        .arg(home)
-        .args(words)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_exhibit")).arg("--home").arg(home).args(words).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -32,12 +27,7 @@ fn exit_codes_tell_usage_from_what_could_not_be_done() {
         (&["verify", "nothing", "--trust", "nothing"], 2),
     ] {
         let output = exhibit(&home, words);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{words:?}: {}",
-            text(&output.stderr)
-        );
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {}", text(&output.stderr));
     }
     let refused = exhibit(&home, &["login"]);
     assert!(
@@ -58,21 +48,12 @@ fn a_card_is_pinned_and_exported_as_a_trust_directory() {
     let admin_text = admin.to_str().unwrap();
     let made = exhibit(
         &home,
-        &[
-            "authority",
-            "init",
-            admin_text,
-            "--deployment",
-            "acme",
-            "--person",
-            "alice=responder",
-        ],
+        &["authority", "init", admin_text, "--deployment", "acme", "--person", "alice=responder"],
     );
     assert!(made.status.success(), "{}", text(&made.stderr));
 
-    let log = ledger::NoteSigner::new("exhibit/acme", &[8; 32])
-        .unwrap()
-        .verifier_key(ledger::KeyType::Ed25519);
+    let log =
+        ledger::NoteSigner::new("exhibit/acme", &[8; 32]).unwrap().verifier_key(ledger::KeyType::Ed25519);
     let ca = b"a certificate".to_vec();
     let card = |sha256: String, port: u16| {
         serde_json::json!({
@@ -97,22 +78,10 @@ fn a_card_is_pinned_and_exported_as_a_trust_directory() {
         .map(str::to_owned);
         exhibit(home, &words.iter().map(String::as_str).collect::<Vec<_>>())
     };
-    fs_err::write(
-        path("card.json"),
-        card(evidence::digest::Digest::ZERO.to_string(), 1),
-    )
-    .unwrap();
-    assert_eq!(
-        setup(&home).status.code(),
-        Some(1),
-        "a card that contradicts itself"
-    );
+    fs_err::write(path("card.json"), card(evidence::digest::Digest::ZERO.to_string(), 1)).unwrap();
+    assert_eq!(setup(&home).status.code(), Some(1), "a card that contradicts itself");
     fs_err::write(path("card.json"), card(sha256.clone(), 0)).unwrap();
-    assert_eq!(
-        setup(&home).status.code(),
-        Some(2),
-        "ports are open until the collector runs"
-    );
+    assert_eq!(setup(&home).status.code(), Some(2), "ports are open until the collector runs");
     fs_err::create_dir(path("run")).unwrap();
     let running = r#"{"collector":"127.0.0.1:4001","enrol":"[::1]:4002","metrics":null}"#;
     fs_err::write(path("run/addresses.json"), running).unwrap();
@@ -125,20 +94,12 @@ fn a_card_is_pinned_and_exported_as_a_trust_directory() {
     assert_eq!(setup(&home).status.code(), Some(2), "pins are never overwritten");
 
     let trust = folder.path().join("trust");
-    assert!(
-        exhibit(&home, &["trust", "export", trust.to_str().unwrap()])
-            .status
-            .success()
-    );
+    assert!(exhibit(&home, &["trust", "export", trust.to_str().unwrap()]).status.success());
     let pinned = exhibit_verify::Trust::load(&trust).unwrap();
     assert_eq!(pinned.policy.logs()[0].key, log);
     let refused = exhibit(&home, &["incident", "list"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(
-        text(&refused.stderr).contains("next: log in: exhibit login"),
-        "{}",
-        text(&refused.stderr)
-    );
+    assert!(text(&refused.stderr).contains("next: log in: exhibit login"), "{}", text(&refused.stderr));
 }
 
 #[test]
@@ -155,10 +116,7 @@ fn lint_names_line_and_cause_and_completions_and_manual_pages_are_made() {
     let linted = exhibit(&home, &["profile", "lint", file]);
     assert_eq!(linted.status.code(), Some(1));
     let said = text(&linted.stdout);
-    assert!(
-        said.contains("mine.toml:9: ") && said.contains("not a duration"),
-        "{said}"
-    );
+    assert!(said.contains("mine.toml:9: ") && said.contains("not a duration"), "{said}");
 
     let help = text(&exhibit(&home, &["profile", "lint", "--help"]).stdout);
     assert!(help.contains("its first fault with line and cause"), "{help}");
@@ -166,10 +124,6 @@ fn lint_names_line_and_cause_and_completions_and_manual_pages_are_made() {
     let script = text(&exhibit(&home, &["completions", "bash"]).stdout);
     assert!(script.contains("_exhibit") && script.contains("bundle"));
     let man = folder.path().join("man");
-    assert!(
-        exhibit(&home, &["man", "--dir", man.to_str().unwrap()])
-            .status
-            .success()
-    );
+    assert!(exhibit(&home, &["man", "--dir", man.to_str().unwrap()]).status.success());
     assert!(man.join("exhibit-bundle-export.1").exists());
 }

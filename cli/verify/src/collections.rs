@@ -62,10 +62,7 @@ pub(crate) fn expected(custody: &Custody) -> Result<Vec<Expected>, String> {
         }
         let found = list.iter_mut().find(|expected| expected.collection == collection);
         let found = found.ok_or_else(|| {
-            format!(
-                "{type_} at {} is about a collection that was never started",
-                proven.index
-            )
+            format!("{type_} at {} is about a collection that was never started", proven.index)
         })?;
         match type_ {
             EntryType::CollectionStored if found.stored.is_some() => {
@@ -124,19 +121,12 @@ pub(crate) fn check(
     report.ok(
         "delegation",
         &id,
-        format!(
-            "attempt {} of {}#{}",
-            delegation.attempt, delegation.endpoint, delegation.generation
-        ),
+        format!("attempt {} of {}#{}", delegation.attempt, delegation.endpoint, delegation.generation),
     );
     if context.files.below(&format!("{folder}/")).next().is_none() {
         // Started, and nothing here: whether that may be is for `coverage` to say. What stays of disposed evidence has to be here.
         if !context.partial && disposal::stores(context.course, &expected.collection) > 0 {
-            report.failed(
-                "manifest",
-                &id,
-                "is missing: of disposed evidence delegation and manifest stay",
-            );
+            report.failed("manifest", &id, "is missing: of disposed evidence delegation and manifest stay");
         }
         return;
     }
@@ -150,20 +140,15 @@ pub(crate) fn check(
     if context.partial {
         return production(context, expected, &delegated, manifest, report, progress);
     }
-    let walked = match walk(
-        context.files,
-        &folder,
-        delegation,
-        Limits::of_order(&delegated.order.limits),
-        progress,
-    ) {
-        Ok(walked) => walked,
-        Err((check, why)) => {
-            report.failed(check, &id, why);
-            let other = if check == "seals" { "container" } else { "seals" };
-            return skip(report, &id, &[other, "manifest"]);
-        }
-    };
+    let walked =
+        match walk(context.files, &folder, delegation, Limits::of_order(&delegated.order.limits), progress) {
+            Ok(walked) => walked,
+            Err((check, why)) => {
+                report.failed(check, &id, why);
+                let other = if check == "seals" { "container" } else { "seals" };
+                return skip(report, &id, &[other, "manifest"]);
+            }
+        };
     let Some(walked) = walked else {
         if let Some(places) = disposal::places(context.course, &expected.collection) {
             return disposed(context, expected, &delegated, manifest.as_ref(), &places, report);
@@ -172,18 +157,11 @@ pub(crate) fn check(
     };
     let summary = &walked.summary;
     let anchored = anchors(expected, &walked.seals);
-    report.settle(
-        "seals",
-        &id,
-        anchored.map(|()| format!("{} segments, one chain", summary.segments)),
-    );
+    report.settle("seals", &id, anchored.map(|()| format!("{} segments, one chain", summary.segments)));
     report.ok(
         "container",
         &id,
-        format!(
-            "{} items re-hashed, {} plain bytes regenerated",
-            summary.items, summary.plain_len
-        ),
+        format!("{} items re-hashed, {} plain bytes regenerated", summary.items, summary.plain_len),
     );
     let state = match bind(expected, manifest.as_ref(), &walked, &delegated) {
         Ok(state) => state,
@@ -213,9 +191,7 @@ pub(crate) fn check(
             .iter()
             .map(|(outcome, count)| (outcome.to_string(), *count))
             .collect(),
-        limitations: manifest
-            .map(|(manifest, _)| manifest.limitations)
-            .unwrap_or_default(),
+        limitations: manifest.map(|(manifest, _)| manifest.limitations).unwrap_or_default(),
     });
 }
 
@@ -249,11 +225,7 @@ fn production(
         "is the one that collection.stored recorded; what it says of the whole container is not checked here",
     );
     for check in ["seals", "container"] {
-        report.not_asked(
-            check,
-            &id,
-            "does not apply: a partial production, the container stays sealed",
-        );
+        report.not_asked(check, &id, "does not apply: a partial production, the container stays sealed");
     }
     match items::check(context.files, &expected.collection, manifest, progress) {
         Ok(produced) => {
@@ -310,10 +282,7 @@ fn disposed(
     for check in ["seals", "container"] {
         report.not_asked(check, &id, "does not apply: the evidence was disposed of");
     }
-    let copies = expected
-        .stored
-        .as_ref()
-        .and_then(|stored| number(stored, "copies").ok());
+    let copies = expected.stored.as_ref().and_then(|stored| number(stored, "copies").ok());
     let stores = disposal::stores(context.course, &expected.collection);
     let state = match copies {
         Some(copies) if stores < copies => {
@@ -324,10 +293,7 @@ fn disposed(
     report.disposed.push(id.clone());
     report.collections.push(CollectionSummary {
         collection: id,
-        endpoint: format!(
-            "{}#{}",
-            delegated.delegation.endpoint, delegated.delegation.generation
-        ),
+        endpoint: format!("{}#{}", delegated.delegation.endpoint, delegated.delegation.generation),
         state,
         items: 0,
         content_bytes: 0,
@@ -376,13 +342,9 @@ fn manifest(
         return Ok(None);
     }
     let signed = signed(files, &format!("{folder}/manifest"))?;
-    let manifest = Manifest::verify(
-        &signed,
-        &delegated.delegation,
-        &delegated.digest,
-        &delegated.evidence_key,
-    )
-    .map_err(|cause| chain(&cause))?;
+    let manifest =
+        Manifest::verify(&signed, &delegated.delegation, &delegated.digest, &delegated.evidence_key)
+            .map_err(|cause| chain(&cause))?;
     let planned = delegated.order.plan.steps().iter().map(Step::collector);
     if !planned.eq(manifest.steps.iter().map(|step| step.collector.as_str())) {
         return Err("its steps are not those of the order's plan".to_owned());
@@ -395,19 +357,11 @@ fn manifest(
 
 fn delegation(context: &Context<'_>, expected: &Expected) -> Result<Delegated, String> {
     let started = &expected.started;
-    let signed_delegation = act_of(context.files, started)?
-        .signed()
-        .map_err(|cause| chain(&cause))?;
+    let signed_delegation = act_of(context.files, started)?.signed().map_err(|cause| chain(&cause))?;
     let unverified: Delegation = signed_delegation.read().map_err(|cause| chain(&cause))?;
-    let enrolment = context
-        .endpoints
-        .get(&unverified.endpoint, unverified.generation)
-        .ok_or_else(|| {
-            format!(
-                "{}#{} is not among the verified enrolments",
-                unverified.endpoint, unverified.generation
-            )
-        })?;
+    let enrolment = context.endpoints.get(&unverified.endpoint, unverified.generation).ok_or_else(|| {
+        format!("{}#{} is not among the verified enrolments", unverified.endpoint, unverified.generation)
+    })?;
     let delegation =
         Delegation::verify(&signed_delegation, &enrolment.evidence_key).map_err(|cause| chain(&cause))?;
     let refs = [
@@ -416,9 +370,7 @@ fn delegation(context: &Context<'_>, expected: &Expected) -> Result<Delegated, S
         ("endpoint", delegation.endpoint.to_string()),
         ("attempt", delegation.attempt.to_string()),
     ];
-    if let Some((name, _)) = refs
-        .iter()
-        .find(|(name, value)| started.reference(name) != Some(value.as_str()))
+    if let Some((name, _)) = refs.iter().find(|(name, value)| started.reference(name) != Some(value.as_str()))
     {
         return Err(format!("collection.started names another {name}"));
     }
@@ -427,10 +379,7 @@ fn delegation(context: &Context<'_>, expected: &Expected) -> Result<Delegated, S
     {
         return Err("the endpoint had been retired before".to_owned());
     }
-    let verified = context
-        .orders
-        .get(&delegation.order)
-        .ok_or("its order is not among the verified ones")?;
+    let verified = context.orders.get(&delegation.order).ok_or("its order is not among the verified ones")?;
     let order = &verified.order;
     match verified.fate {
         Fate::InForce(since) if since < started.index => {}
@@ -438,10 +387,7 @@ fn delegation(context: &Context<'_>, expected: &Expected) -> Result<Delegated, S
         Fate::NotApproved(_) => return Err("its order was never approved".to_owned()),
     }
     if delegation.deployment != order.deployment || delegation.attempt > order.attempts {
-        return Err(format!(
-            "attempt {} of an order that allows {}",
-            delegation.attempt, order.attempts
-        ));
+        return Err(format!("attempt {} of an order that allows {}", delegation.attempt, order.attempts));
     }
     let target = Target {
         endpoint: delegation.endpoint.clone(),
@@ -487,19 +433,11 @@ fn walk(
     if seals.is_empty() && !files.has(&name) {
         return Ok(None);
     }
-    let mut verifier = Verifier::new(Expect {
-        identity,
-        sealer: delegation.sealer.clone(),
-        limits,
-    })
-    .map_err(|cause| container(chain(&cause)))?;
-    let mut left = files
-        .length(&name)
-        .ok_or_else(|| container(format!("{name} is missing")))?;
-    let mut reader = BufReader::with_capacity(
-        1 << 20,
-        files.judged(&name).map_err(|cause| container(chain(&cause)))?,
-    );
+    let mut verifier = Verifier::new(Expect { identity, sealer: delegation.sealer.clone(), limits })
+        .map_err(|cause| container(chain(&cause)))?;
+    let mut left = files.length(&name).ok_or_else(|| container(format!("{name} is missing")))?;
+    let mut reader =
+        BufReader::with_capacity(1 << 20, files.judged(&name).map_err(|cause| container(chain(&cause)))?);
     let mut digests = Vec::new();
     let mut is_final = false;
     for (index, seal_name) in seals.iter().enumerate() {
@@ -542,21 +480,12 @@ fn walk(
     } else {
         verifier.interrupted().summary
     };
-    Ok(Some(Walked {
-        summary,
-        seals: digests,
-        is_final,
-    }))
+    Ok(Some(Walked { summary, seals: digests, is_final }))
 }
 
 /// What the ledger recorded of the seal chain while it grew must be in it: so nobody cuts off what had arrived.
 fn anchors(expected: &Expected, seals: &[Digest]) -> Result<(), String> {
-    let at = |count: u64| {
-        usize::try_from(count)
-            .ok()
-            .and_then(|index| seals.get(index))
-            .copied()
-    };
+    let at = |count: u64| usize::try_from(count).ok().and_then(|index| seals.get(index)).copied();
     for proven in &expected.progress {
         let index = number(proven, "index")?;
         if at(index).map(|seal| seal.to_string()).as_deref() != proven.reference("seal") {
@@ -570,9 +499,7 @@ fn anchors(expected: &Expected, seals: &[Digest]) -> Result<(), String> {
             Some(index) => at(index),
         };
         if last.map(|seal| seal.to_string()).as_deref() != proven.reference("seal") {
-            return Err(format!(
-                "seal {segments} of collection.interrupted is not the one here"
-            ));
+            return Err(format!("seal {segments} of collection.interrupted is not the one here"));
         }
     }
     match expected.interrupted.last() {
@@ -591,12 +518,7 @@ fn number(proven: &Proven, name: &str) -> Result<u64, String> {
     text.parse()
         .ok()
         .filter(|number: &u64| number.to_string() == text)
-        .ok_or_else(|| {
-            format!(
-                "{} at {} has no number {name}",
-                proven.entry.envelope.type_, proven.index
-            )
-        })
+        .ok_or_else(|| format!("{} at {} has no number {name}", proven.entry.envelope.type_, proven.index))
 }
 
 /// Holds a manifest against its `collection.stored`; returns the collection's state.
@@ -642,9 +564,7 @@ fn bind(
             if !walked.is_final {
                 return Err("is there, but the last segment is not final".to_owned());
             }
-            manifest
-                .check_container(&walked.summary)
-                .map_err(|cause| chain(&cause))?;
+            manifest.check_container(&walked.summary).map_err(|cause| chain(&cause))?;
             recorded(manifest, digest, stored, delegated)?
         }
         (Some(_), None) => return Err("is there, but the ledger has no collection.stored".to_owned()),

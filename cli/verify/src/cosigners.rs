@@ -25,32 +25,16 @@ pub(crate) fn judge(overview: &Overview, trust: &Trust, verified: &Verified, rep
         } else {
             "saw this ledger grow without a break"
         };
-        report.vouched_by.push(format!(
-            "{name} ({}), since {}: {says}",
-            key_name(name),
-            time(*seconds)
-        ));
+        report.vouched_by.push(format!("{name} ({}), since {}: {says}", key_name(name), time(*seconds)));
     }
     let count = verified.cosigners.len();
     let of = policy.witnesses().len();
-    let stamped = if overview.without_quorum {
-        "; exported WITHOUT QUORUM"
-    } else {
-        ""
-    };
+    let stamped = if overview.without_quorum { "; exported WITHOUT QUORUM" } else { "" };
     let is_accepted = overview.without_quorum && trust.accept_without_quorum;
     if !policy.needs_cosigners() {
-        report.not_asked(
-            "quorum",
-            "",
-            format!("the pinned policy asks for no cosigners{stamped}"),
-        );
+        report.not_asked("quorum", "", format!("the pinned policy asks for no cosigners{stamped}"));
     } else if verified.quorum_met {
-        report.ok(
-            "quorum",
-            "",
-            format!("{count} of the {of} pinned cosigners signed this head"),
-        );
+        report.ok("quorum", "", format!("{count} of the {of} pinned cosigners signed this head"));
     } else if is_accepted {
         let says = format!("exported WITHOUT QUORUM, and you accept that: {count} of {of} pinned cosigners");
         report.not_asked("quorum", "", says);
@@ -82,11 +66,7 @@ fn complete(is_asked: bool, trust: &Trust, verified: &Verified, report: &mut Rep
         .collect();
     let check = "custody.complete";
     if !said.is_empty() {
-        let says = format!(
-            "{} checked every entry below {}",
-            said.join(", "),
-            verified.checkpoint.size
-        );
+        let says = format!("{} checked every entry below {}", said.join(", "), verified.checkpoint.size);
         report.ok(check, "", says);
     } else if mirrors.is_empty() {
         let says =

@@ -38,9 +38,7 @@ pub(crate) fn collections(
 ) -> Result<String, String> {
     let known: BTreeSet<String> = expected.iter().map(|one| one.collection.to_string()).collect();
     for name in files.below("evidence/") {
-        let folder = name
-            .strip_prefix("evidence/")
-            .and_then(|name| name.split_once('/'));
+        let folder = name.strip_prefix("evidence/").and_then(|name| name.split_once('/'));
         let (collection, file) = folder.unwrap_or_default();
         if !known.contains(collection) {
             return Err(format!("{name} is evidence that the ledger does not name"));
@@ -80,15 +78,10 @@ pub(crate) fn collections(
             continue;
         }
         if has_evidence(one) && !present {
-            return Err(format!(
-                "collection {} is in the ledger but not in the bundle",
-                one.collection
-            ));
+            return Err(format!("collection {} is in the ledger but not in the bundle", one.collection));
         }
     }
-    let listed = listed(expected, |id| {
-        files.has(&format!("evidence/{id}/container.tar.zst"))
-    });
+    let listed = listed(expected, |id| files.has(&format!("evidence/{id}/container.tar.zst")));
     if listed != overview.collections {
         return Err("bundle.json lists other collections".to_owned());
     }
@@ -104,9 +97,7 @@ pub(crate) fn collections(
 /// The collections of a partial production; those of which nothing was chosen are counted.
 fn produced(files: &Files<'_>, overview: &Overview, expected: &[Expected]) -> Result<String, String> {
     if let Some(text) = files.below("details/").next() {
-        return Err(format!(
-            "{text} may name anything: a partial production has no texts"
-        ));
+        return Err(format!("{text} may name anything: a partial production has no texts"));
     }
     let is_here = |id: &Digest| files.below(&format!("evidence/{id}/")).next().is_some();
     let listed = listed(expected, is_here);
@@ -116,10 +107,7 @@ fn produced(files: &Files<'_>, overview: &Overview, expected: &[Expected]) -> Re
     if listed.is_empty() {
         return Err("a partial production without a single item".to_owned());
     }
-    let left_out = expected
-        .iter()
-        .filter(|one| has_evidence(one) && !is_here(&one.collection))
-        .count();
+    let left_out = expected.iter().filter(|one| has_evidence(one) && !is_here(&one.collection)).count();
     Ok(format!(
         "PARTIAL production: chosen items of {} collections; {left_out} others that the ledger names are left out whole",
         listed.len()
@@ -142,9 +130,8 @@ fn has_evidence(one: &Expected) -> bool {
 /// Every file was asked for by a check, or is one that says what its writer wants.
 pub(crate) fn nothing_else(files: &Files<'_>) -> Result<(), String> {
     let unjudged = files.unjudged();
-    let strange = unjudged
-        .iter()
-        .find(|name| !WORDS.contains(&name.as_str()) && !UNCOVERED.contains(&name.as_str()));
+    let strange =
+        unjudged.iter().find(|name| !WORDS.contains(&name.as_str()) && !UNCOVERED.contains(&name.as_str()));
     match strange {
         None => Ok(()),
         Some(name) => Err(format!("{name} is named by nothing that was checked")),
@@ -169,7 +156,7 @@ pub(crate) fn conveniences(
         let expected = newest.roster().allowed_signers() + &lines.collect::<String>();
         if bytes != expected.as_bytes() {
             return Err(
-                "deployment/allowed_signers is not that of the newest roster and the endpoints".to_owned(),
+                "deployment/allowed_signers is not that of the newest roster and the endpoints".to_owned()
             );
         }
         found.push("allowed_signers");
@@ -197,9 +184,8 @@ pub(crate) fn conveniences(
 
 /// `ca.pem` is one certificate, in its one spelling, and the log's first entry names it where the bundle has that.
 fn ca(bytes: &[u8], custody: &Custody) -> Result<(), String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes)
-        .take(CERTIFICATES_MAX)
-        .collect();
+    let certificates: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(bytes).take(CERTIFICATES_MAX).collect();
     let certificates = certificates.map_err(|cause| format!("deployment/ca.pem: {}", chain(&cause)))?;
     let [certificate] = certificates.as_slice() else {
         return Err("deployment/ca.pem does not hold exactly one certificate".to_owned());

@@ -54,10 +54,7 @@ pub(crate) fn proven(files: &Files<'_>, entry: &str, proof: &str, head: &Head) -
     let file = ProofFile::parse(&proof_bytes).map_err(|cause| format!("{proof}: {}", chain(&cause)))?;
     // Not the text alone: a proof carries no signature that nobody looked at.
     let shown = file.checkpoint();
-    let known = shown
-        .signatures()
-        .iter()
-        .all(|line| head.note.signatures().contains(line));
+    let known = shown.signatures().iter().all(|line| head.note.signatures().contains(line));
     if shown.text() != head.note.text() || !known {
         return Err(format!(
             "{proof} leads to another checkpoint than that of size {}",
@@ -69,19 +66,9 @@ pub(crate) fn proven(files: &Files<'_>, entry: &str, proof: &str, head: &Head) -
     }
     let leaf = leaf_hash(&bytes);
     let checkpoint = &head.checkpoint;
-    verify_inclusion(
-        file.index(),
-        checkpoint.size,
-        &leaf,
-        file.hashes(),
-        &checkpoint.root,
-    )
-    .map_err(|cause| format!("{entry} is not in the log: {}", chain(&cause)))?;
-    Ok(Proven {
-        index: file.index(),
-        leaf: leaf.into(),
-        entry: parsed,
-    })
+    verify_inclusion(file.index(), checkpoint.size, &leaf, file.hashes(), &checkpoint.root)
+        .map_err(|cause| format!("{entry} is not in the log: {}", chain(&cause)))?;
+    Ok(Proven { index: file.index(), leaf: leaf.into(), entry: parsed })
 }
 
 /// The incident's chain and the deployment entries it leans on.
@@ -100,9 +87,8 @@ impl Custody {
         let mut incident = BTreeMap::new();
         for name in files.below("custody/") {
             let Some(base) = name.strip_suffix(".entry") else {
-                let has_entry = name
-                    .strip_suffix(".tlog-proof")
-                    .is_some_and(|base| files.has(&format!("{base}.entry")));
+                let has_entry =
+                    name.strip_suffix(".tlog-proof").is_some_and(|base| files.has(&format!("{base}.entry")));
                 if has_entry {
                     continue;
                 }
@@ -143,17 +129,11 @@ impl Custody {
         for proven in &self.incident {
             let envelope = &proven.entry.envelope;
             if envelope.incident.incident() != Some(incident) {
-                return Err(format!(
-                    "entry {} is of another chain: {}",
-                    envelope.seq, envelope.incident
-                ));
+                return Err(format!("entry {} is of another chain: {}", envelope.seq, envelope.incident));
             }
             state.step(envelope, proven.leaf).map_err(|cause| chain(&cause))?;
             if last_index.is_some_and(|last| last >= proven.index) {
-                return Err(format!(
-                    "entry {} stands before its predecessor in the log",
-                    envelope.seq
-                ));
+                return Err(format!("entry {} stands before its predecessor in the log", envelope.seq));
             }
             last_index = Some(proven.index);
         }
@@ -162,10 +142,7 @@ impl Custody {
         for proven in self.all() {
             // The same act recorded twice is one entry.
             if let Some(first) = events.insert(proven.entry.envelope.event, proven.index) {
-                return Err(format!(
-                    "entries {first} and {} of the log record the same act",
-                    proven.index
-                ));
+                return Err(format!("entries {first} and {} of the log record the same act", proven.index));
             }
         }
         let foreign = self
@@ -185,10 +162,7 @@ impl Custody {
                 "the last entry here is {} ({}), bundle.json says {head_seq} ({head})",
                 last.entry.envelope.seq, last.leaf
             )),
-            Some(_) => Ok(format!(
-                "{} entries, 0 to {head_seq}, without gap",
-                self.incident.len()
-            )),
+            Some(_) => Ok(format!("{} entries, 0 to {head_seq}, without gap", self.incident.len())),
         }
     }
 
@@ -218,9 +192,7 @@ impl Custody {
 
     /// The deployment's entries of one type, in the order of the log.
     pub(crate) fn of_deployment(&self, type_: EntryType) -> impl Iterator<Item = &Proven> {
-        self.deployment
-            .values()
-            .filter(move |proven| proven.entry.envelope.type_ == type_)
+        self.deployment.values().filter(move |proven| proven.entry.envelope.type_ == type_)
     }
 
     /// All entries in the order of the log.
@@ -246,10 +218,7 @@ pub(crate) fn act_of(files: &Files<'_>, proven: &Proven) -> Result<ActObject, St
         _ => None,
     };
     match (inline, filed) {
-        (None, None) => Err(format!(
-            "{} at {} has no act in the bundle",
-            envelope.type_, proven.index
-        )),
+        (None, None) => Err(format!("{} at {} has no act in the bundle", envelope.type_, proven.index)),
         (Some(act), None) => Ok(act),
         (inline, Some((act, name))) => {
             if act.event() != envelope.event {
@@ -272,10 +241,7 @@ pub(crate) fn act_of(files: &Files<'_>, proven: &Proven) -> Result<ActObject, St
 /// Whatever was produced asks for both, and fails without them.
 pub(crate) fn is_left_out(files: &Files<'_>, proven: &Proven) -> bool {
     let envelope = &proven.entry.envelope;
-    let may = matches!(
-        envelope.type_,
-        EntryType::OrderIssued | EntryType::CollectionStored
-    );
+    let may = matches!(envelope.type_, EntryType::OrderIssued | EntryType::CollectionStored);
     may && envelope.act == ActPlace::Digest
         && act_name(proven).is_ok_and(|name| name.is_some_and(|name| !files.has(&format!("{name}.json"))))
 }
@@ -284,24 +250,18 @@ pub(crate) fn is_left_out(files: &Files<'_>, proven: &Proven) -> bool {
 fn act_name(proven: &Proven) -> Result<Option<String>, String> {
     let envelope = &proven.entry.envelope;
     let reference = |name: &'static str| {
-        proven
-            .reference(name)
-            .ok_or_else(|| format!("{} at {} has no {name}", envelope.type_, proven.index))
+        proven.reference(name).ok_or_else(|| format!("{} at {} has no {name}", envelope.type_, proven.index))
     };
     Ok(Some(match envelope.type_.rule().document {
         ActDocument::Order => format!("orders/{}", envelope.event),
         ActDocument::Roster => format!("deployment/roster-{}", reference("version")?),
-        ActDocument::Token => format!(
-            "deployment/token-{}-{}",
-            reference("endpoint")?,
-            reference("generation")?
-        ),
+        ActDocument::Token => {
+            format!("deployment/token-{}-{}", reference("endpoint")?, reference("generation")?)
+        }
         ActDocument::Manifest => format!("evidence/{}/manifest", reference("collection")?),
-        ActDocument::Enrolment => format!(
-            "deployment/enrolment-{}-{}",
-            reference("endpoint")?,
-            reference("generation")?
-        ),
+        ActDocument::Enrolment => {
+            format!("deployment/enrolment-{}-{}", reference("endpoint")?, reference("generation")?)
+        }
         ActDocument::Approval => format!("approvals/{}", envelope.event),
         ActDocument::Delegation => format!("evidence/{}/delegation", reference("collection")?),
         ActDocument::Act | ActDocument::LogKey | ActDocument::Login | ActDocument::Renewal => {
@@ -333,10 +293,7 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
             if matches!(document.by, Actor::Collector(_)) {
                 Ok(Judged::Signed)
             } else {
-                Err(says(format!(
-                    "recorded without a signature in the name of {}",
-                    document.by
-                )))
+                Err(says(format!("recorded without a signature in the name of {}", document.by)))
             }
         }
         Signers::Person(names) => {
@@ -354,21 +311,15 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
             if named == person.id {
                 Ok(Judged::Signed)
             } else {
-                Err(says(format!(
-                    "signed by {}, but in the name of {named}",
-                    person.id
-                )))
+                Err(says(format!("signed by {}, but in the name of {named}", person.id)))
             }
         }
         Signers::PersonTls => {
-            let roster = rosters
-                .in_force(proven.index)
-                .ok_or_else(|| says("no roster was in force".to_owned()))?;
+            let roster =
+                rosters.in_force(proven.index).ok_or_else(|| says("no roster was in force".to_owned()))?;
             let signed = act.signed().map_err(|cause| says(chain(&cause)))?;
             let login = Login::verify(&signed, roster).map_err(|cause| says(chain(&cause)))?;
-            let keys = signed
-                .verify_all(LOGIN_NAMESPACE)
-                .map_err(|cause| says(chain(&cause)))?;
+            let keys = signed.verify_all(LOGIN_NAMESPACE).map_err(|cause| says(chain(&cause)))?;
             let key = keys.first().map(|key| key.fingerprint().to_string());
             if proven.reference("person") == Some(login.person.as_str())
                 && proven.reference("key") == key.as_deref()
@@ -414,11 +365,7 @@ fn named_in(proven: &Proven, act: &ActObject, signed: &Signed) -> Result<PersonI
         Some((name, _)) => Err(format!("its entry names another {name}")),
     };
     let deployment = |found: &DeploymentId| {
-        if *found == envelope.deployment {
-            Ok(())
-        } else {
-            Err(format!("is of deployment {found}"))
-        }
+        if *found == envelope.deployment { Ok(()) } else { Err(format!("is of deployment {found}")) }
     };
     let event = envelope.event.to_string();
     match envelope.type_.rule().document {

@@ -73,9 +73,9 @@ pub(crate) fn check(
         (Err(why), _) => Err(why),
         (Ok(None), None) => Ok(()),
         (Ok(None), Some(_)) => Err(format!("{CERTIFICATE} is missing, though something is gone")),
-        (Ok(Some(_)), None) => Err(format!(
-            "{CERTIFICATE} is here, though the chain says of nothing that it is gone"
-        )),
+        (Ok(Some(_)), None) => {
+            Err(format!("{CERTIFICATE} is here, though the chain says of nothing that it is gone"))
+        }
         (Ok(Some(bytes)), Some(expected)) => match json::to_document(expected) {
             Ok(document) if document == bytes => Ok(()),
             Ok(_) => Err(format!("{CERTIFICATE} says something else than the chain")),
@@ -96,11 +96,8 @@ pub(crate) fn check(
     };
     let gone: usize = destruction.plans.iter().map(|plan| plan.gone.len()).sum();
     let waiting: usize = destruction.plans.iter().map(|plan| plan.waiting.len()).sum();
-    let open = if waiting > 0 {
-        format!("; {waiting} confirmations of mirrors are missing")
-    } else {
-        String::new()
-    };
+    let open =
+        if waiting > 0 { format!("; {waiting} confirmations of mirrors are missing") } else { String::new() };
     report.settle(
         "disposition",
         "",
@@ -124,9 +121,7 @@ pub(crate) fn places(course: &Course, collection: &Digest) -> Option<String> {
 /// How many stores of the collector gave a collection up.
 pub(crate) fn stores(course: &Course, collection: &Digest) -> u64 {
     let object = Object::Collection(*collection);
-    let stores = course
-        .gone_from(&object)
-        .filter(|place| matches!(place, Place::Store(_)));
+    let stores = course.gone_from(&object).filter(|place| matches!(place, Place::Store(_)));
     u64::try_from(stores.count()).unwrap_or(u64::MAX)
 }
 

@@ -60,9 +60,7 @@ impl Endpoints {
 
     fn renewal(&self, files: &Files<'_>, proven: &Proven) -> Result<(), String> {
         let says = |why: String| format!("{} at {}: {why}", EntryType::AgentRenewed, proven.index);
-        let act = act_of(files, proven)?
-            .signed()
-            .map_err(|cause| says(chain(&cause)))?;
+        let act = act_of(files, proven)?.signed().map_err(|cause| says(chain(&cause)))?;
         let unverified: Renewal = act.read().map_err(|cause| says(chain(&cause)))?;
         let enrolment = self
             .get(&unverified.endpoint, unverified.generation)
@@ -71,11 +69,7 @@ impl Endpoints {
         let same = renewal.deployment == proven.entry.envelope.deployment
             && proven.reference("endpoint") == Some(renewal.endpoint.as_str())
             && proven.reference("generation") == Some(renewal.generation.to_string().as_str());
-        if same {
-            Ok(())
-        } else {
-            Err(says("its entry names another endpoint".to_owned()))
-        }
+        if same { Ok(()) } else { Err(says("its entry names another endpoint".to_owned())) }
     }
 }
 
@@ -105,10 +99,7 @@ fn enrolment(
         .filter(|person| person.id == token.issuer)
         .ok_or_else(|| format!("the token is not signed by {} as endpoint-admin", token.issuer))?;
     if enrolled.entry.envelope.time >= token.not_after {
-        return Err(format!(
-            "it was enrolled after the token of {} had expired",
-            admin.id
-        ));
+        return Err(format!("it was enrolled after the token of {} had expired", admin.id));
     }
     if enrolment.deployment != enrolled.entry.envelope.deployment {
         return Err(format!("it is of deployment {}", enrolment.deployment));

@@ -22,18 +22,13 @@ pub(crate) fn sums_signature(
     let armour = String::from_utf8(files.required("SHA256SUMS.sig")?).map_err(|cause| cause.to_string())?;
     let key = sshsig::verify(&armour, SUMS_NAMESPACE, files.sums_bytes()).map_err(|cause| chain(&cause))?;
     let roster = rosters.newest().ok_or("the bundle has no roster")?.roster();
-    let person = roster
-        .person_of_key(&key)
-        .filter(|person| person.has(Role::Responder));
+    let person = roster.person_of_key(&key).filter(|person| person.has(Role::Responder));
     let person =
         person.ok_or_else(|| format!("{} is no responder's key in the newest roster", key.fingerprint()))?;
     if overview.by == Actor::Person(person.id.clone()) {
         Ok(person.id.to_string())
     } else {
-        Err(format!(
-            "signed by {}, bundle.json says {}",
-            person.id, overview.by
-        ))
+        Err(format!("signed by {}, bundle.json says {}", person.id, overview.by))
     }
 }
 
@@ -53,20 +48,14 @@ pub(crate) fn check(
         .verify_note(&note)
         .map_err(|cause| format!("export/checkpoint: {}", chain(&cause)))?
         .checkpoint;
-    let later = Head {
-        checkpoint: later,
-        note,
-    };
+    let later = Head { checkpoint: later, note };
     let proof = consistency(&files.required("export/consistency")?)?;
     let (old, new) = (&head.checkpoint, &later.checkpoint);
     if new.origin != old.origin {
         return Err(format!("export/checkpoint is of {}", new.origin));
     }
     verify_consistency(old.size, &old.root, new.size, &new.root, &proof).map_err(|cause| {
-        format!(
-            "export/checkpoint does not continue ledger/checkpoint: {}",
-            chain(&cause)
-        )
+        format!("export/checkpoint does not continue ledger/checkpoint: {}", chain(&cause))
     })?;
     // Sums cover neither: each line of one must stand in the other, so that every bit of both is held by something.
     let carried = ProofFile::parse(&files.required("export/entry.tlog-proof")?)
@@ -78,21 +67,16 @@ pub(crate) fn check(
     let envelope = &exported.entry.envelope;
     if envelope.type_ != EntryType::BundleExported || envelope.incident.incident() != Some(&overview.incident)
     {
-        return Err(format!(
-            "export/entry is {} of {}",
-            envelope.type_, envelope.incident
-        ));
+        return Err(format!("export/entry is {} of {}", envelope.type_, envelope.incident));
     }
     if envelope.deployment != overview.deployment {
         return Err(format!("export/entry is of deployment {}", envelope.deployment));
     }
     let sums = Digest::of(files.sums_bytes()).to_string();
     let last = custody.incident.last().ok_or("the incident has no entries")?;
-    for (name, value) in [
-        ("sums", sums),
-        ("head", overview.head.to_string()),
-        ("count", custody.incident.len().to_string()),
-    ] {
+    for (name, value) in
+        [("sums", sums), ("head", overview.head.to_string()), ("count", custody.incident.len().to_string())]
+    {
         if exported.reference(name) != Some(value.as_str()) {
             return Err(format!("bundle.exported names another {name}"));
         }
@@ -113,9 +97,7 @@ pub(crate) fn check(
     check_fields(files, overview, &by)?;
     let (name, value) = WITHOUT_QUORUM_FIELD;
     if by.field(name) != overview.without_quorum.then_some(value) {
-        return Err(format!(
-            "bundle.exported and bundle.json do not agree about {name}"
-        ));
+        return Err(format!("bundle.exported and bundle.json do not agree about {name}"));
     }
     if overview.quorum && overview.without_quorum {
         return Err("bundle.json says that there was a quorum, and that there was none".to_owned());
@@ -156,7 +138,5 @@ fn consistency(bytes: &[u8]) -> Result<Vec<Hash>, String> {
         return Ok(Vec::new());
     }
     let body = text.strip_suffix('\n').ok_or_else(bad)?;
-    body.split('\n')
-        .map(|line| Hash::from_base64(line).map_err(|_not_a_hash| bad()))
-        .collect()
+    body.split('\n').map(|line| Hash::from_base64(line).map_err(|_not_a_hash| bad())).collect()
 }

@@ -90,14 +90,10 @@ impl<'a> Files<'a> {
         let meta = fs_err::symlink_metadata(root.join("SHA256SUMS"));
         if meta.is_err() {
             if root.is_file() {
-                return Err(FilesError::NotAFolder {
-                    path: root.display().to_string(),
-                });
+                return Err(FilesError::NotAFolder { path: root.display().to_string() });
             }
             fs_err::read_dir(root).map_err(io)?;
-            return Err(FilesError::NotABundle {
-                path: root.display().to_string(),
-            });
+            return Err(FilesError::NotABundle { path: root.display().to_string() });
         }
         let mut lengths = BTreeMap::new();
         list(root, "", &mut lengths)?;
@@ -113,24 +109,16 @@ impl<'a> Files<'a> {
         if lengths.contains_key("SHA256SUMS") {
             Self::new(Source::Memory(files), lengths)
         } else {
-            Err(FilesError::NotABundle {
-                path: "memory".to_owned(),
-            })
+            Err(FilesError::NotABundle { path: "memory".to_owned() })
         }
     }
 
     fn new(source: Source<'a>, lengths: BTreeMap<String, u64>) -> Result<Self, FilesError> {
-        let mut files = Self {
-            source,
-            lengths,
-            sums: Sums::new(),
-            sums_bytes: Vec::new(),
-            asked: RefCell::default(),
-        };
+        let mut files =
+            Self { source, lengths, sums: Sums::new(), sums_bytes: Vec::new(), asked: RefCell::default() };
         files.sums_bytes = files.read("SHA256SUMS", SUMS_BYTES_MAX)?;
-        files.sums = Sums::parse(&files.sums_bytes).map_err(|cause| FilesError::Malformed {
-            what: cause.to_string(),
-        })?;
+        files.sums = Sums::parse(&files.sums_bytes)
+            .map_err(|cause| FilesError::Malformed { what: cause.to_string() })?;
         Ok(files)
     }
 
@@ -167,9 +155,7 @@ impl<'a> Files<'a> {
             }
             let found = self.hash(name, &mut buffer, progress)?;
             if found != *expected {
-                wrong.push(format!(
-                    "{name} is altered: its SHA-256 is {found}, SHA256SUMS says {expected}"
-                ));
+                wrong.push(format!("{name} is altered: its SHA-256 is {found}, SHA256SUMS says {expected}"));
             }
         }
         wrong.truncate(most);
@@ -206,9 +192,7 @@ impl<'a> Files<'a> {
             return Ok(None);
         }
         self.asked.borrow_mut().insert(name.to_owned());
-        let bytes = self
-            .read(name, SMALL_BYTES_MAX)
-            .map_err(|cause| crate::trust::chain(&cause))?;
+        let bytes = self.read(name, SMALL_BYTES_MAX).map_err(|cause| crate::trust::chain(&cause))?;
         if let Some(expected) = self.sums.digest(name)
             && Digest::of(&bytes) != *expected
         {
@@ -235,9 +219,7 @@ impl<'a> Files<'a> {
                 .map_err(|source| FilesError::Io { source }),
             Source::Memory(files) => match files.get(name) {
                 Some(bytes) => Ok(Box::new(bytes.as_slice())),
-                None => Err(FilesError::Io {
-                    source: std::io::ErrorKind::NotFound.into(),
-                }),
+                None => Err(FilesError::Io { source: std::io::ErrorKind::NotFound.into() }),
             },
         }
     }
@@ -249,9 +231,7 @@ impl<'a> Files<'a> {
             .read_to_end(&mut bytes)
             .map_err(|source| FilesError::Io { source })?;
         if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
-            return Err(FilesError::Malformed {
-                what: format!("{name} is over {max} bytes"),
-            });
+            return Err(FilesError::Malformed { what: format!("{name} is over {max} bytes") });
         }
         Ok(bytes)
     }
@@ -259,11 +239,7 @@ impl<'a> Files<'a> {
     /// Files that no check has asked for.
     pub(crate) fn unjudged(&self) -> Vec<String> {
         let asked = self.asked.borrow();
-        self.lengths
-            .keys()
-            .filter(|name| !asked.contains(*name))
-            .cloned()
-            .collect()
+        self.lengths.keys().filter(|name| !asked.contains(*name)).cloned().collect()
     }
 
     /// Whether the bundle has the file.
@@ -290,19 +266,12 @@ fn list(root: &Path, inside: &str, lengths: &mut BTreeMap<String, u64>) -> Resul
     let before = lengths.len();
     for entry in fs_err::read_dir(root.join(inside)).map_err(|source| FilesError::Io { source })? {
         let entry = entry.map_err(|source| FilesError::Io { source })?;
-        let meta = entry
-            .path()
-            .symlink_metadata()
-            .map_err(|source| FilesError::Io { source })?;
+        let meta = entry.path().symlink_metadata().map_err(|source| FilesError::Io { source })?;
         let part = entry
             .file_name()
             .into_string()
             .map_err(|name| malformed(format!("file name {name:?} is not allowed in a bundle")))?;
-        let name = if inside.is_empty() {
-            part
-        } else {
-            format!("{inside}/{part}")
-        };
+        let name = if inside.is_empty() { part } else { format!("{inside}/{part}") };
         bundle::check_name(&name).map_err(|cause| malformed(cause.to_string()))?;
         if meta.is_dir() {
             list(root, &name, lengths)?;
@@ -318,9 +287,7 @@ fn list(root: &Path, inside: &str, lengths: &mut BTreeMap<String, u64>) -> Resul
         }
     }
     if lengths.len() == before {
-        return Err(malformed(format!(
-            "{inside} is an empty folder: somebody put it there"
-        )));
+        return Err(malformed(format!("{inside} is an empty folder: somebody put it there")));
     }
     Ok(())
 }

@@ -22,9 +22,8 @@ const PIECE_BYTES: usize = 256 << 10;
 pub(crate) fn selection(files: &Files<'_>) -> Result<Selection, String> {
     let mut selection = Selection::new();
     for name in files.below("evidence/") {
-        let Some((collection, file)) = name
-            .strip_prefix("evidence/")
-            .and_then(|name| name.split_once("/items/"))
+        let Some((collection, file)) =
+            name.strip_prefix("evidence/").and_then(|name| name.split_once("/items/"))
         else {
             continue;
         };
@@ -53,9 +52,8 @@ pub(crate) fn check(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<ProducedItem>, String> {
     let selection = selection(files)?;
-    let chosen: &BTreeSet<u64> = selection
-        .of(collection)
-        .ok_or("not one item of it is here, though its folder is")?;
+    let chosen: &BTreeSet<u64> =
+        selection.of(collection).ok_or("not one item of it is here, though its folder is")?;
     let mut records: BTreeMap<u64, ItemRecord> = BTreeMap::new();
     for n in chosen {
         let record = proven(files, collection, *n, manifest)?;
@@ -86,10 +84,7 @@ pub(crate) fn check(
             shown: record.shown.clone(),
             outcome: record.outcome.to_string(),
             size: record.size.filter(|_| record.has_content()),
-            sha256: record
-                .sha256
-                .filter(|_| record.has_content())
-                .map(|digest| digest.to_string()),
+            sha256: record.sha256.filter(|_| record.has_content()).map(|digest| digest.to_string()),
         });
     }
     Ok(produced)
@@ -113,9 +108,7 @@ fn proven(files: &Files<'_>, collection: &Digest, n: u64, manifest: &Manifest) -
     if record.n != n {
         return Err(format!("{name} is the record of item {}", record.n));
     }
-    proof
-        .verify(&line, &manifest.items_root)
-        .map_err(|cause| format!("{name}: {}", chain(&cause)))?;
+    proof.verify(&line, &manifest.items_root).map_err(|cause| format!("{name}: {}", chain(&cause)))?;
     Ok(record)
 }
 
@@ -131,9 +124,7 @@ fn content(
         (true, true) => {}
         (true, false) => return Err(format!("{name} is missing")),
         (false, true) => {
-            return Err(format!(
-                "{name} is here, and its record has no content of its own"
-            ));
+            return Err(format!("{name} is here, and its record has no content of its own"));
         }
         (false, false) => return Ok(()),
     }
@@ -141,18 +132,12 @@ fn content(
     let mut check = LogicalContent::new(record);
     let mut piece = vec![0; PIECE_BYTES];
     loop {
-        let count = reader
-            .read(&mut piece)
-            .map_err(|cause| format!("{name}: {cause}"))?;
+        let count = reader.read(&mut piece).map_err(|cause| format!("{name}: {cause}"))?;
         let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else {
             break;
         };
-        check
-            .feed(bytes)
-            .map_err(|cause| format!("{name} {}", chain(&cause)))?;
+        check.feed(bytes).map_err(|cause| format!("{name} {}", chain(&cause)))?;
         progress(u64::try_from(count).unwrap_or(0));
     }
-    check
-        .finish()
-        .map_err(|cause| format!("{name} {}", chain(&cause)))
+    check.finish().map_err(|cause| format!("{name} {}", chain(&cause)))
 }

@@ -109,10 +109,7 @@ fn judge(
         .filter(|name| name.ends_with(".zst") || name.ends_with(".content"))
         .filter_map(|name| files.length(name))
         .sum();
-    let mut state = Progress {
-        done: 0,
-        total: files.total().saturating_add(containers),
-    };
+    let mut state = Progress { done: 0, total: files.total().saturating_add(containers) };
     let mut step = |bytes: u64| {
         state.done = state.done.saturating_add(bytes);
         progress(state);
@@ -123,11 +120,7 @@ fn judge(
     };
     let wrong = files.compare(most, &mut step)?;
     if wrong.is_empty() {
-        report.ok(
-            "sums",
-            "",
-            "every file has its digest; none is missing, none is extra",
-        );
+        report.ok("sums", "", "every file has its digest; none is missing, none is extra");
     }
     for one in wrong {
         report.failed("sums", "", one);
@@ -208,12 +201,7 @@ fn contents(
     report.settle(
         "custody.chain",
         "",
-        custody.check_chain(
-            &overview.deployment,
-            &overview.incident,
-            overview.head_seq,
-            &overview.head,
-        ),
+        custody.check_chain(&overview.deployment, &overview.incident, overview.head_seq, &overview.head),
     );
     acts(files, &overview, &custody, &rosters, trust, report);
     report.settle(
@@ -222,11 +210,7 @@ fn contents(
         export::sums_signature(files, &overview, &rosters).map(|who| format!("signed by {who}, a responder")),
     );
     stamps::sums(files, trust, report);
-    report.settle(
-        "export",
-        "",
-        export::check(files, &overview, &head, &custody, &rosters, trust),
-    );
+    report.settle("export", "", export::check(files, &overview, &head, &custody, &rosters, trust));
     if enough(report) {
         return;
     }
@@ -267,15 +251,8 @@ fn contents(
             return;
         }
     }
-    let last = custody
-        .incident
-        .last()
-        .map_or(Time::EPOCH, |proven| proven.entry.envelope.time);
-    report.settle(
-        "coverage",
-        "",
-        coverage::collections(files, &overview, &expected, &course, last),
-    );
+    let last = custody.incident.last().map_or(Time::EPOCH, |proven| proven.entry.envelope.time);
+    report.settle("coverage", "", coverage::collections(files, &overview, &expected, &course, last));
     report.settle(
         "conveniences",
         "",
@@ -283,19 +260,9 @@ fn contents(
     );
     // With a check undone because another failed, its files would be named here for nothing.
     let all_ran = |report: &Report| {
-        let late = [
-            "sums",
-            "sums.signature",
-            "sums.stamp",
-            "quorum",
-            "checkpoint.stamp",
-            "export",
-            "conveniences",
-        ];
-        report
-            .checks
-            .iter()
-            .all(|check| check.verdict != Verdict::Failed || late.contains(&check.check))
+        let late =
+            ["sums", "sums.signature", "sums.stamp", "quorum", "checkpoint.stamp", "export", "conveniences"];
+        report.checks.iter().all(|check| check.verdict != Verdict::Failed || late.contains(&check.check))
     };
     if all_ran(report)
         && let Err(why) = coverage::nothing_else(files)
@@ -341,10 +308,7 @@ fn checkpoint(
             for time in stamps::checkpoint(files, &bytes, trust, report) {
                 report.vouched_by.push(format!("time-stamping authority, {time}"));
             }
-            Some(Head {
-                checkpoint: verified.checkpoint,
-                note,
-            })
+            Some(Head { checkpoint: verified.checkpoint, note })
         }
         Err(why) => {
             report.failed("checkpoint", "", why);
@@ -395,10 +359,7 @@ fn acts(
         report.not_checked(
             "custody.acts",
             "",
-            format!(
-                "{type_} at {}: this version does not know who signs it; use a newer one",
-                proven.index
-            ),
+            format!("{type_} at {}: this version does not know who signs it; use a newer one", proven.index),
         );
         return;
     }

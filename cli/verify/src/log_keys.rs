@@ -34,16 +34,11 @@ pub(crate) fn follow(
         let entry = files.required(name)?;
         // What cannot be read is for the check of custody to name.
         let is_change = Entry::parse(&entry).is_ok_and(|entry| {
-            matches!(
-                entry.envelope.type_,
-                EntryType::KeyRotated | EntryType::LogSuccession
-            )
+            matches!(entry.envelope.type_, EntryType::KeyRotated | EntryType::LogSuccession)
         });
         if is_change {
-            let index: u64 = base
-                .strip_prefix(FOLDER)
-                .and_then(|index| index.parse().ok())
-                .unwrap_or(u64::MAX);
+            let index: u64 =
+                base.strip_prefix(FOLDER).and_then(|index| index.parse().ok()).unwrap_or(u64::MAX);
             shown.push((index, entry, files.required(&format!("{base}.tlog-proof"))?));
         }
     }
@@ -53,29 +48,19 @@ pub(crate) fn follow(
     shown.sort_by_key(|(index, _, _)| *index);
     let origin = format!("exhibit/{deployment}");
     let mut pinned = trust.policy.logs().iter().map(|log| &log.key);
-    let pinned = pinned
-        .find(|key| key.name() == origin)
-        .ok_or_else(|| format!("no log key of {origin} is pinned"))?;
+    let pinned =
+        pinned.find(|key| key.name() == origin).ok_or_else(|| format!("no log key of {origin} is pinned"))?;
     let line = |from: &VerifierKey, entries: &[(&[u8], &[u8])]| {
         LogKeys::proven(deployment, &trust.authority, from, entries).map_err(|cause| chain(&cause))
     };
-    let known: Vec<(&[u8], &[u8])> = trust
-        .log_keys
-        .iter()
-        .map(|(entry, proof)| (entry.as_slice(), proof.as_slice()))
-        .collect();
+    let known: Vec<(&[u8], &[u8])> =
+        trust.log_keys.iter().map(|(entry, proof)| (entry.as_slice(), proof.as_slice())).collect();
     let known = line(pinned, &known).map_err(|why| format!("log-keys.json of the trust directory: {why}"))?;
-    let entries: Vec<(&[u8], &[u8])> = shown
-        .iter()
-        .map(|(_, entry, proof)| (entry.as_slice(), proof.as_slice()))
-        .collect();
+    let entries: Vec<(&[u8], &[u8])> =
+        shown.iter().map(|(_, entry, proof)| (entry.as_slice(), proof.as_slice())).collect();
     // A bundle of before the newest change leads to a key that the pinned one followed: both lines begin at one key.
     let shown = line(known.first(), &entries)?;
-    let (keys, other) = if shown.number() >= known.number() {
-        (&shown, &known)
-    } else {
-        (&known, &shown)
-    };
+    let (keys, other) = if shown.number() >= known.number() { (&shown, &known) } else { (&known, &shown) };
     keys.continues(other).map_err(|cause| chain(&cause))?;
     // A change below its head stands in every bundle.
     let next = known.changes().get(shown.changes().len());
@@ -103,11 +88,5 @@ pub(crate) fn follow(
             shown.number()
         )
     };
-    Ok((
-        Trust {
-            policy,
-            ..trust.clone()
-        },
-        said,
-    ))
+    Ok((Trust { policy, ..trust.clone() }, said))
 }

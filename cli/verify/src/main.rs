@@ -57,11 +57,7 @@ fn run(args: &Args) -> Result<u8, String> {
         format!("{cause}\n  next: point --trust at a directory written by `exhibit trust export`")
     })?;
     trust.accept_without_quorum = args.without_quorum;
-    let bar = if args.quiet || args.json {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new(0)
-    };
+    let bar = if args.quiet || args.json { ProgressBar::hidden() } else { ProgressBar::new(0) };
     bar.set_style(
         ProgressStyle::default_bar()
             .template("{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
@@ -73,9 +69,7 @@ fn run(args: &Args) -> Result<u8, String> {
     });
     bar.finish_and_clear();
     let report = verified.map_err(|cause| {
-        let why = std::error::Error::source(&cause)
-            .map(|source| format!(": {source}"))
-            .unwrap_or_default();
+        let why = std::error::Error::source(&cause).map(|source| format!(": {source}")).unwrap_or_default();
         format!("{cause}{why}\n  next: {}", cause.next())
     })?;
     let text = if args.json {

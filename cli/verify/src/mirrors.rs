@@ -14,10 +14,7 @@ use crate::trust::{Trust, chain};
 /// Judges `evidence.replicated` and the signature of `disposition.confirmed`; the admission itself is judged as any act of a person.
 pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> Result<(), String> {
     let type_ = proven.entry.envelope.type_;
-    if !matches!(
-        type_,
-        EntryType::EvidenceReplicated | EntryType::DispositionConfirmed
-    ) {
+    if !matches!(type_, EntryType::EvidenceReplicated | EntryType::DispositionConfirmed) {
         return Ok(());
     }
     let says = |why: String| format!("{type_} at {}: {why}", proven.index);
@@ -38,10 +35,7 @@ pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> R
     let admitted = about(EntryType::MirrorAdmitted)
         .ok_or_else(|| says(format!("no mirror {mirror} had been admitted")))?;
     if admitted.reference("key") != Some(key.fingerprint().to_string().as_str()) {
-        return Err(says(format!(
-            "signed by {}, not the act key of {mirror}",
-            key.fingerprint()
-        )));
+        return Err(says(format!("signed by {}, not the act key of {mirror}", key.fingerprint())));
     }
     if about(EntryType::MirrorRetired).is_some() {
         return Err(says(format!("mirror {mirror} had been retired")));
@@ -64,9 +58,7 @@ pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> R
     if stored {
         Ok(())
     } else {
-        Err(says(
-            "no such collection had been stored with that manifest below that size".to_owned(),
-        ))
+        Err(says("no such collection had been stored with that manifest below that size".to_owned()))
     }
 }
 
@@ -85,12 +77,7 @@ pub(crate) fn replicated(
     if !policy.needs_cosigners() || !witnesses.any(|witness| witness.key.name().ends_with(CHECKS_ENTRIES)) {
         return report.not_asked(name, "", "the pinned policy asks for no mirror");
     }
-    let of = |type_| {
-        custody
-            .incident
-            .iter()
-            .filter(move |entry| entry.entry.envelope.type_ == type_)
-    };
+    let of = |type_| custody.incident.iter().filter(move |entry| entry.entry.envelope.type_ == type_);
     let stored: Vec<&Proven> = of(EntryType::CollectionStored)
         .filter(|one| !one.reference("collection").is_some_and(&is_gone))
         .collect();
@@ -110,17 +97,9 @@ pub(crate) fn replicated(
                 lonely.count().saturating_add(1)
             );
             if overview.without_quorum && trust.accept_without_quorum {
-                report.not_asked(
-                    name,
-                    "",
-                    format!("{says}; exported WITHOUT QUORUM, and you accept that"),
-                );
+                report.not_asked(name, "", format!("{says}; exported WITHOUT QUORUM, and you accept that"));
             } else {
-                report.not_checked(
-                    name,
-                    "",
-                    format!("{says}: ask for a new export when a mirror has it"),
-                );
+                report.not_checked(name, "", format!("{says}: ask for a new export when a mirror has it"));
             }
         }
     }

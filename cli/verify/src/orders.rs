@@ -52,10 +52,7 @@ pub(crate) fn check(
         .version(order.roster_version)
         .ok_or_else(|| format!("roster {} is not in the bundle", order.roster_version))?;
     if roster.digest() != order.roster_sha256 {
-        return Err(format!(
-            "names another roster of version {}",
-            order.roster_version
-        ));
+        return Err(format!("names another roster of version {}", order.roster_version));
     }
     let roster = roster.roster();
     if order.deployment != roster.deployment {
@@ -76,19 +73,14 @@ pub(crate) fn check(
     let issued = issued.ok_or("has no order.issued entry")?;
     // The roster it was made under is the one in force: an endpoint takes no older one.
     if rosters.in_force(issued.index).map(|roster| roster.version) != Some(order.roster_version) {
-        return Err(format!(
-            "was logged when roster {} was not the one in force",
-            order.roster_version
-        ));
+        return Err(format!("was logged when roster {} was not the one in force", order.roster_version));
     }
     let time = issued.entry.envelope.time;
     if issued.entry.envelope.incident.incident() != Some(&order.incident) {
         return Err(format!("is for {}", order.incident));
     }
     if time >= order.expires || time >= roster.not_after {
-        return Err(format!(
-            "was logged at {time}, after it or its roster had expired"
-        ));
+        return Err(format!("was logged at {time}, after it or its roster had expired"));
     }
     let fate = if roster.needs_approval(order.sensitivity) {
         match approved_at(files, id, &order, custody, rosters)? {
@@ -137,10 +129,8 @@ fn approved_at(
     custody: &Custody,
     rosters: &Rosters,
 ) -> Result<Option<u64>, String> {
-    for proven in custody
-        .incident
-        .iter()
-        .filter(|proven| proven.entry.envelope.type_ == EntryType::OrderApproved)
+    for proven in
+        custody.incident.iter().filter(|proven| proven.entry.envelope.type_ == EntryType::OrderApproved)
     {
         let act = crate::custody::act_of(files, proven)?;
         let approval = act.signed().map_err(|cause| chain(&cause))?;
@@ -172,7 +162,5 @@ pub(crate) fn check_target(
     if proof.count != order.targets_count {
         return Err(format!("{name} is about a list of {} targets", proof.count));
     }
-    proof
-        .verify(target, &order.targets_root)
-        .map_err(|cause| format!("{name}: {}", chain(&cause)))
+    proof.verify(target, &order.targets_root).map_err(|cause| format!("{name}: {}", chain(&cause)))
 }

@@ -194,13 +194,7 @@ impl Report {
     }
 
     fn push(&mut self, check: &'static str, subject: &str, verdict: Verdict, required: bool, says: String) {
-        self.checks.push(Check {
-            check,
-            subject: subject.to_owned(),
-            verdict,
-            required,
-            says,
-        });
+        self.checks.push(Check { check, subject: subject.to_owned(), verdict, required, says });
     }
 
     /// Names every check of the table that did not run, so that no reader takes its silence for a yes.
@@ -224,10 +218,7 @@ impl Report {
         if self.checks.iter().any(|check| check.verdict == Verdict::Failed) {
             1
         } else if self.checks.is_empty()
-            || self
-                .checks
-                .iter()
-                .any(|check| check.required && check.verdict == Verdict::NotChecked)
+            || self.checks.iter().any(|check| check.required && check.verdict == Verdict::NotChecked)
         {
             2
         } else {
@@ -252,11 +243,8 @@ impl Report {
             lines.push(printable(&format!("{verdict}  {name:34} {}", check.says)));
         }
         for collection in &self.collections {
-            let outcomes: Vec<String> = collection
-                .outcomes
-                .iter()
-                .map(|(outcome, count)| format!("{count} {outcome}"))
-                .collect();
+            let outcomes: Vec<String> =
+                collection.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
             lines.push(printable(&format!(
                 "collection {} of {}: {}, {} items ({}), {} bytes of content in {} stored",
                 short(&collection.collection),
@@ -268,10 +256,7 @@ impl Report {
                 collection.stored_bytes,
             )));
             lines.extend(
-                collection
-                    .limitations
-                    .iter()
-                    .map(|limit| printable(&format!("  limitation: {limit}"))),
+                collection.limitations.iter().map(|limit| printable(&format!("  limitation: {limit}"))),
             );
         }
         for item in self.items.iter().take(ITEMS_TEXT_MAX) {
@@ -288,30 +273,15 @@ impl Report {
             )));
         }
         if self.items.len() > ITEMS_TEXT_MAX {
-            lines.push(format!(
-                "and {} items more: --json names them",
-                self.items.len() - ITEMS_TEXT_MAX
-            ));
+            lines.push(format!("and {} items more: --json names them", self.items.len() - ITEMS_TEXT_MAX));
         }
         if self.vouched_by.is_empty() {
             lines.push("vouched for by: nobody outside the collector (no cosigner, no stamp)".to_owned());
         } else {
-            lines.extend(
-                self.vouched_by
-                    .iter()
-                    .map(|who| printable(&format!("vouched for by: {who}"))),
-            );
+            lines.extend(self.vouched_by.iter().map(|who| printable(&format!("vouched for by: {who}"))));
         }
-        let failed = self
-            .checks
-            .iter()
-            .filter(|check| check.verdict == Verdict::Failed)
-            .count();
-        let open = self
-            .checks
-            .iter()
-            .filter(|check| check.verdict == Verdict::NotChecked)
-            .count();
+        let failed = self.checks.iter().filter(|check| check.verdict == Verdict::Failed).count();
+        let open = self.checks.iter().filter(|check| check.verdict == Verdict::NotChecked).count();
         let verdict = match self.exit_code() {
             0 if self.partial => "VERIFIED, PARTIAL PRODUCTION (items are left out on purpose)",
             0 if !self.disposed.is_empty() => {
@@ -321,26 +291,17 @@ impl Report {
             1 => "FAILED",
             _ => "NOT VERIFIED: a required check could not be made",
         };
-        lines.push(format!(
-            "{verdict}: {} checks, {failed} failed, {open} not checked",
-            self.checks.len()
-        ));
+        lines.push(format!("{verdict}: {} checks, {failed} failed, {open} not checked", self.checks.len()));
         lines.join("\n")
     }
 }
 
 /// The first 12 digits of an id, enough for people.
 fn short(id: &str) -> &str {
-    if id.len() == 64 {
-        id.get(..12).unwrap_or(id)
-    } else {
-        id
-    }
+    if id.len() == 64 { id.get(..12).unwrap_or(id) } else { id }
 }
 
 /// Bundle content must not drive the reader's terminal.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -25,12 +25,7 @@ impl Rosters {
     pub(crate) fn load(files: &Files<'_>, deployment: &DeploymentId, trust: &Trust) -> Result<Self, String> {
         let mut versions: Vec<u64> = files
             .below("deployment/roster-")
-            .filter_map(|name| {
-                name.strip_prefix("deployment/roster-")?
-                    .strip_suffix(".json")?
-                    .parse()
-                    .ok()
-            })
+            .filter_map(|name| name.strip_prefix("deployment/roster-")?.strip_suffix(".json")?.parse().ok())
             .collect();
         versions.sort_unstable();
         let mut rosters = Self::default();
@@ -86,14 +81,10 @@ impl Rosters {
         let named = proven.reference("version") == Some(version.to_string().as_str())
             && proven.reference("roster") == Some(digest.to_string().as_str());
         if !named {
-            return Err(format!(
-                "roster.published at {index} names another roster than it records"
-            ));
+            return Err(format!("roster.published at {index} names another roster than it records"));
         }
         if self.published.values().any(|earlier| *earlier >= version) {
-            return Err(format!(
-                "roster {version} was published again, or after a newer one"
-            ));
+            return Err(format!("roster {version} was published again, or after a newer one"));
         }
         self.published.insert(index, version);
         Ok(())
@@ -119,9 +110,7 @@ impl Rosters {
 
     /// The person who owned `key` with one of `roles` at `index`.
     pub(crate) fn person(&self, index: u64, key: &PublicKey, roles: &[Role]) -> Option<&Person> {
-        self.in_force(index)?
-            .person_of_key(key)
-            .filter(|person| roles.iter().any(|role| person.has(*role)))
+        self.in_force(index)?.person_of_key(key).filter(|person| roles.iter().any(|role| person.has(*role)))
     }
 }
 

@@ -60,10 +60,7 @@ pub(crate) fn verify(
     signed.check_attributes()?;
     let leaf = signed.signer()?;
     let unpinned = chain(leaf, &signed.certificates, pinned, &info).err();
-    Ok(Stamp {
-        time: info.time,
-        unpinned,
-    })
+    Ok(Stamp { time: info.time, unpinned })
 }
 
 /// `TimeStampResp ::= SEQUENCE { status SEQUENCE { INTEGER, … }, token ContentInfo }`: the token of a granted one.
@@ -113,10 +110,7 @@ impl<'a> Signed<'a> {
         let content = der::whole(der::whole(inner, der::context(0))?, der::OCTETS)?;
         let (certificates, rest) = der::expect(rest, der::context(0))?;
         let certificates = der::all(certificates, CERTIFICATES_MAX)?;
-        let certificates = certificates
-            .iter()
-            .map(|element| CertificateDer::from(element.raw))
-            .collect();
+        let certificates = certificates.iter().map(|element| CertificateDer::from(element.raw)).collect();
         // Revocation lists may follow; nobody here reads them.
         let rest = der::skip(rest, der::context(1))?;
         let signers = der::whole(rest, der::SET)?;
@@ -128,10 +122,7 @@ impl<'a> Signed<'a> {
         let (algorithm, rest) = der::expect(rest, der::SEQUENCE)?;
         let (signature, _unsigned) = der::expect(rest, der::OCTETS)?;
         let listed = der::all(hashes, CERTIFICATES_MAX)?;
-        let hash = listed
-            .iter()
-            .any(|listed| listed.content == hash)
-            .then_some(hash)?;
+        let hash = listed.iter().any(|listed| listed.content == hash).then_some(hash)?;
         Some(Self {
             content,
             certificates,
@@ -145,12 +136,10 @@ impl<'a> Signed<'a> {
     }
 
     fn attribute(&self, name: &[u8]) -> Option<Element<'a>> {
-        let mut found = der::all(self.attributes, CERTIFICATES_MAX)?
-            .into_iter()
-            .filter_map(|attribute| {
-                let (kind, values) = der::expect(attribute.content, der::OID)?;
-                (kind == name).then_some(der::whole(values, der::SET)?)
-            });
+        let mut found = der::all(self.attributes, CERTIFICATES_MAX)?.into_iter().filter_map(|attribute| {
+            let (kind, values) = der::expect(attribute.content, der::OID)?;
+            (kind == name).then_some(der::whole(values, der::SET)?)
+        });
         let values = found.next()?;
         match (found.next(), der::all(values, 1)?.as_slice()) {
             (None, [value]) => Some(*value),
@@ -175,9 +164,7 @@ impl<'a> Signed<'a> {
         let signs = |certificate: &&CertificateDer<'a>| {
             EndEntityCert::try_from(*certificate).is_ok_and(|parsed| {
                 self.algorithms.iter().any(|algorithm| {
-                    parsed
-                        .verify_signature(*algorithm, &self.message, self.signature)
-                        .is_ok()
+                    parsed.verify_signature(*algorithm, &self.message, self.signature).is_ok()
                 })
             })
         };
@@ -336,29 +323,17 @@ impl Hash {
             Self::Sha256 => (
                 algorithms::RSA_PKCS1_2048_8192_SHA256,
                 algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
-                [
-                    algorithms::ECDSA_P256_SHA256,
-                    algorithms::ECDSA_P384_SHA256,
-                    algorithms::ECDSA_P521_SHA256,
-                ],
+                [algorithms::ECDSA_P256_SHA256, algorithms::ECDSA_P384_SHA256, algorithms::ECDSA_P521_SHA256],
             ),
             Self::Sha384 => (
                 algorithms::RSA_PKCS1_2048_8192_SHA384,
                 algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
-                [
-                    algorithms::ECDSA_P256_SHA384,
-                    algorithms::ECDSA_P384_SHA384,
-                    algorithms::ECDSA_P521_SHA384,
-                ],
+                [algorithms::ECDSA_P256_SHA384, algorithms::ECDSA_P384_SHA384, algorithms::ECDSA_P521_SHA384],
             ),
             Self::Sha512 => (
                 algorithms::RSA_PKCS1_2048_8192_SHA512,
                 algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
-                [
-                    algorithms::ECDSA_P256_SHA512,
-                    algorithms::ECDSA_P384_SHA512,
-                    algorithms::ECDSA_P521_SHA512,
-                ],
+                [algorithms::ECDSA_P256_SHA512, algorithms::ECDSA_P384_SHA512, algorithms::ECDSA_P521_SHA512],
             ),
         };
         let (with_rsa, with_ecdsa) = match self {
@@ -388,10 +363,7 @@ mod tests {
     fn times_of_stamps_are_read_with_and_without_fractions() {
         let text = |bytes: &[u8]| time_of(bytes).map(|(_, text)| text);
         assert_eq!(text(b"20261121100203Z").as_deref(), Some("2026-11-21T10:02:03Z"));
-        assert_eq!(
-            text(b"20261121100203.25Z").as_deref(),
-            Some("2026-11-21T10:02:03.25Z")
-        );
+        assert_eq!(text(b"20261121100203.25Z").as_deref(), Some("2026-11-21T10:02:03.25Z"));
         for wrong in [
             "20261121100203",
             "202611211002Z",

@@ -26,14 +26,7 @@ pub(crate) fn sums(files: &Files<'_>, trust: &Trust, report: &mut Report) {
         );
         return;
     }
-    judge(
-        files,
-        "sums.stamp",
-        &SUMS_STAMPS,
-        files.sums_bytes(),
-        trust,
-        report,
-    );
+    judge(files, "sums.stamp", &SUMS_STAMPS, files.sums_bytes(), trust, report);
 }
 
 fn judge(

@@ -48,10 +48,7 @@ impl Trust {
     /// # Errors
     /// When a required file is missing or malformed.
     pub fn load(dir: &Path) -> Result<Self, TrustError> {
-        let error = |file: &str, why: String| TrustError {
-            file: dir.join(file).display().to_string(),
-            why,
-        };
+        let error = |file: &str, why: String| TrustError { file: dir.join(file).display().to_string(), why };
         let required =
             |file: &str| fs_err::read(dir.join(file)).map_err(|cause| error(file, cause.to_string()));
         let authority = String::from_utf8(required("authority")?)
@@ -85,14 +82,7 @@ impl Trust {
                 .and_then(|text| text.trim().parse().ok())
                 .ok_or_else(|| error("roster_version_min", "is not a number".to_owned()))?,
         };
-        Ok(Self {
-            authority,
-            policy,
-            log_keys,
-            tsa,
-            roster_version_min,
-            accept_without_quorum: false,
-        })
+        Ok(Self { authority, policy, log_keys, tsa, roster_version_min, accept_without_quorum: false })
     }
 }
 
@@ -107,9 +97,7 @@ struct Change {
 fn changes(bytes: &[u8]) -> Result<Vec<ShownChange>, String> {
     let changes: Vec<Change> = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
     let decode = |text: &str| STANDARD.decode(text).map_err(|cause| cause.to_string());
-    let pairs = changes
-        .iter()
-        .map(|change| Ok((decode(&change.entry)?, decode(&change.proof)?)));
+    let pairs = changes.iter().map(|change| Ok((decode(&change.entry)?, decode(&change.proof)?)));
     pairs.collect()
 }
 

@@ -41,10 +41,7 @@ pub(super) fn roster(
     let roster =
         newest.ok_or_else(|| Refusal::new(Reason::Roster, "no roster in the package and none kept"))?;
     if roster.roster().version < floor.version {
-        return Err(Refusal::new(
-            Reason::Roster,
-            "the roster kept is older than the version pinned",
-        ));
+        return Err(Refusal::new(Reason::Roster, "the roster kept is older than the version pinned"));
     }
     roster.in_force(now.max(memory.clock_floor)).map_err(because)?;
     Ok(roster)
@@ -60,10 +57,7 @@ pub(super) fn order(
 ) -> Result<Proof, Refusal> {
     let (named, found) = (parsed.order.roster_version, roster.roster().version);
     if named > found || (named == found && parsed.order.roster_sha256 != roster.digest()) {
-        return Err(Refusal::new(
-            Reason::Roster,
-            "the order was made under a roster that was not delivered",
-        ));
+        return Err(Refusal::new(Reason::Roster, "the order was made under a roster that was not delivered"));
     }
     let issuer_key = issuer(parsed, roster.roster())?;
     time(&parsed.order, roster.roster(), judged_at)?;
@@ -71,10 +65,7 @@ pub(super) fn order(
     let leaf = parsed.target.verify(pins.target, &parsed.order.targets_root);
     leaf.map_err(|error| Refusal::because(Reason::Target, &error))?;
     if !named {
-        return Err(Refusal::new(
-            Reason::Target,
-            "the proof is for another number of targets",
-        ));
+        return Err(Refusal::new(Reason::Target, "the proof is for another number of targets"));
     }
     let approvers = approvers(parsed, roster.roster())?;
     let computed = parsed.order.plan.sensitivity();
@@ -85,12 +76,7 @@ pub(super) fn order(
         ));
     }
     let verified = logged(parsed, pins, memory)?;
-    Ok(Proof {
-        issuer_key,
-        approvers,
-        checkpoint: verified.checkpoint,
-        cosigners: verified.cosigners,
-    })
+    Ok(Proof { issuer_key, approvers, checkpoint: verified.checkpoint, cosigners: verified.cosigners })
 }
 
 /// Step 4.
@@ -101,11 +87,8 @@ fn issuer(parsed: &Parsed<'_>, roster: &Roster) -> Result<PublicKey, Refusal> {
         return Ok(key);
     }
     let issuer = &parsed.order.issuer;
-    let detail = format!(
-        "{} is no key of {issuer} as responder in roster {}",
-        key.fingerprint(),
-        roster.version
-    );
+    let detail =
+        format!("{} is no key of {issuer} as responder in roster {}", key.fingerprint(), roster.version);
     Err(Refusal::new(Reason::Signature, detail))
 }
 
@@ -139,18 +122,13 @@ fn approvers(parsed: &Parsed<'_>, roster: &Roster) -> Result<BTreeMap<PersonId, 
         let key = signer::<crate::order::Approval>(signed).map_err(refuse)?;
         let approver = &approval.approver;
         if !roster.speaks_for(&key, approver, &[Role::Approver]) {
-            return Err(refuse(format!(
-                "{} is no key of {approver} as approver",
-                key.fingerprint()
-            )));
+            return Err(refuse(format!("{} is no key of {approver} as approver", key.fingerprint())));
         }
         if approval.order != parsed.order_signed.digest() || approval.decision != Decision::Approve {
             return Err(refuse(format!("{approver} did not approve this order")));
         }
         if *approver == parsed.order.issuer {
-            return Err(refuse(format!(
-                "{approver} issued the order and cannot approve it"
-            )));
+            return Err(refuse(format!("{approver} issued the order and cannot approve it")));
         }
         persons.insert(approver.clone(), key);
     }
@@ -182,9 +160,7 @@ fn logged(parsed: &Parsed<'_>, pins: &Pins<'_>, memory: &Memory<'_>) -> Result<l
         return Err(refuse("the proofs lead to different checkpoints"));
     }
     let verify = |one: &Logged| {
-        one.proof
-            .verify(&one.leaf, pins.log)
-            .map_err(|error| Refusal::because(Reason::Ledger, &error))
+        one.proof.verify(&one.leaf, pins.log).map_err(|error| Refusal::because(Reason::Ledger, &error))
     };
     // All have the same note, so the answer about the first is that about each.
     let verified: Vec<_> = all().map(verify).collect::<Result<_, _>>()?;
@@ -208,17 +184,13 @@ fn entry(parsed: &Parsed<'_>, logged: &Logged, kind: EntryType, event: Digest) -
     if envelope.type_ == kind && envelope.event == event && incident {
         Ok(())
     } else {
-        Err(Refusal::new(
-            Reason::Ledger,
-            format!("the entry does not record {kind} of this order"),
-        ))
+        Err(Refusal::new(Reason::Ledger, format!("the entry does not record {kind} of this order")))
     }
 }
 
 /// The key of a document's one signature.
 fn signer<T: Document>(signed: &Signed) -> Result<PublicKey, String> {
-    let keys = signed
-        .verify_all(T::TYPE)
-        .map_err(|error| Refusal::because(Reason::Signature, &error).detail)?;
+    let keys =
+        signed.verify_all(T::TYPE).map_err(|error| Refusal::because(Reason::Signature, &error).detail)?;
     keys.into_iter().next().ok_or_else(|| "no signature".to_owned())
 }

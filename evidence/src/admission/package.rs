@@ -73,16 +73,9 @@ pub(super) fn parse<'a>(package: &'a Package<'_>) -> Result<Parsed<'a>, Refusal>
         return Err(malformed("not one order.approved entry for each approval"));
     }
     let (order, order_signed) = document(package.order)?;
-    let rosters = package
-        .rosters
-        .iter()
-        .map(|bytes| document(bytes))
-        .collect::<Result<_, _>>()?;
-    let approvals: Vec<(Approval, Signed)> = package
-        .approvals
-        .iter()
-        .map(|bytes| document(bytes))
-        .collect::<Result<_, _>>()?;
+    let rosters = package.rosters.iter().map(|bytes| document(bytes)).collect::<Result<_, _>>()?;
+    let approvals: Vec<(Approval, Signed)> =
+        package.approvals.iter().map(|bytes| document(bytes)).collect::<Result<_, _>>()?;
     if order_signed.signatures.len() != 1 || approvals.iter().any(|(_, signed)| signed.signatures.len() != 1)
     {
         return Err(malformed("an order or approval has exactly one signature"));
@@ -104,28 +97,21 @@ impl Parsed<'_> {
     pub(super) fn check_deployment(&self, deployment: &DeploymentId) -> Result<(), Refusal> {
         let rosters = self.rosters.iter().map(|(roster, _)| &roster.deployment);
         let approvals = self.approvals.iter().map(|(approval, _)| &approval.deployment);
-        let entries = std::iter::once(&self.issued)
-            .chain(&self.approved)
-            .map(|one| &one.entry.envelope.deployment);
-        let mut all = std::iter::once(&self.order.deployment)
-            .chain(rosters)
-            .chain(approvals)
-            .chain(entries);
+        let entries =
+            std::iter::once(&self.issued).chain(&self.approved).map(|one| &one.entry.envelope.deployment);
+        let mut all = std::iter::once(&self.order.deployment).chain(rosters).chain(approvals).chain(entries);
         match all.find(|other| *other != deployment) {
             None => Ok(()),
-            Some(other) => Err(Refusal::new(
-                Reason::Foreign,
-                format!("deployment {other}, this is {deployment}"),
-            )),
+            Some(other) => {
+                Err(Refusal::new(Reason::Foreign, format!("deployment {other}, this is {deployment}")))
+            }
         }
     }
 }
 
 fn document<T: Document>(bytes: &[u8]) -> Result<(T, Signed), Refusal> {
     let signed = Signed::parse(bytes).map_err(|error| Refusal::because(Reason::Malformed, &error))?;
-    let document = signed
-        .read()
-        .map_err(|error| Refusal::because(Reason::Malformed, &error))?;
+    let document = signed.read().map_err(|error| Refusal::because(Reason::Malformed, &error))?;
     Ok((document, signed))
 }
 
@@ -133,9 +119,5 @@ fn logged(proven: &Proven<'_>) -> Result<Logged, Refusal> {
     let entry = Entry::parse(proven.entry).map_err(|error| Refusal::because(Reason::Malformed, &error))?;
     let proof =
         ProofFile::parse(proven.proof).map_err(|error| Refusal::because(Reason::Malformed, &error))?;
-    Ok(Logged {
-        entry,
-        leaf: ledger::leaf_hash(proven.entry),
-        proof,
-    })
+    Ok(Logged { entry, leaf: ledger::leaf_hash(proven.entry), proof })
 }

@@ -97,11 +97,7 @@ impl Content {
         self.hashed = off.saturating_add(len);
         self.left = self.left.saturating_sub(len);
         self.in_run = self.in_run.saturating_add(len);
-        if self
-            .runs
-            .get(self.run)
-            .is_some_and(|(_, len)| self.in_run >= *len)
-        {
+        if self.runs.get(self.run).is_some_and(|(_, len)| self.in_run >= *len) {
             self.run += 1;
             self.in_run = 0;
         }
@@ -112,9 +108,7 @@ impl Content {
         let Some((start, _)) = self.position() else {
             return Ok(());
         };
-        let mut rest = gaps
-            .get(gaps.partition_point(|gap| gap.end() <= start)..)
-            .unwrap_or_default();
+        let mut rest = gaps.get(gaps.partition_point(|gap| gap.end() <= start)..).unwrap_or_default();
         while !bytes.is_empty() {
             let Some((off, in_run)) = self.position() else {
                 return Ok(());
@@ -127,9 +121,7 @@ impl Content {
                 Some(gap) => (Origin::Read, gap.off - off),
                 None => (Origin::Read, u64::MAX),
             };
-            let take = usize::try_from(in_run.min(until))
-                .unwrap_or(usize::MAX)
-                .min(bytes.len());
+            let take = usize::try_from(in_run.min(until)).unwrap_or(usize::MAX).min(bytes.len());
             let (chunk, behind) = bytes.split_at(take);
             if origin == Origin::Fill && !is_zero(chunk) {
                 return Err(NotZero(off));
@@ -153,9 +145,7 @@ impl Content {
         while self.hashed < until {
             let chunk = zeros(until - self.hashed);
             logical.update(chunk);
-            self.hashed = self
-                .hashed
-                .saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+            self.hashed = self.hashed.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
         }
     }
 }
@@ -168,7 +158,5 @@ pub(super) fn zeros(len: u64) -> &'static [u8] {
 
 /// True when every byte is zero.
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
-    bytes
-        .chunks(ZEROS.len())
-        .all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
+    bytes.chunks(ZEROS.len()).all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
 }

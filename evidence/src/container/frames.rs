@@ -121,9 +121,7 @@ impl FrameDecoder {
     /// # Errors
     /// When the library cannot allocate.
     pub fn new() -> Result<Self, FrameError> {
-        Ok(Self {
-            context: DCtx::try_create().ok_or(FrameError::Library)?,
-        })
+        Ok(Self { context: DCtx::try_create().ok_or(FrameError::Library)? })
     }
 
     /// Decodes the frame at the start of `input` into `plain` (cleared first) and returns its stored length.
@@ -158,10 +156,7 @@ impl FrameDecoder {
         let stated = content_size(input)?;
         match usize::try_from(stated) {
             Ok(size) if size >= 1 && size <= max => self.decode_checked(input, size, plain),
-            _ => Err(FrameError::ContentSize {
-                stated,
-                expected: u64::try_from(max).unwrap_or(u64::MAX),
-            }),
+            _ => Err(FrameError::ContentSize { stated, expected: u64::try_from(max).unwrap_or(u64::MAX) }),
         }
     }
 
@@ -179,11 +174,7 @@ impl FrameDecoder {
         plain.clear();
         plain.reserve(size);
         let decoded = self.context.decompress(plain, frame).map_err(corrupt)?;
-        if decoded == size {
-            Ok(stored)
-        } else {
-            Err(FrameError::Corrupt)
-        }
+        if decoded == size { Ok(stored) } else { Err(FrameError::Corrupt) }
     }
 }
 
@@ -241,33 +232,17 @@ mod tests {
     use super::*;
 
     fn check(frame: &[u8], expected: usize) -> Result<usize, FrameError> {
-        FrameDecoder::new()
-            .unwrap()
-            .decode(frame, expected, &mut Vec::new())
+        FrameDecoder::new().unwrap().decode(frame, expected, &mut Vec::new())
     }
 
     #[test]
     fn frames_round_trip_at_every_header_form() {
-        for size in [
-            1,
-            2,
-            255,
-            256,
-            257,
-            65_535,
-            65_791,
-            65_792,
-            FRAME_BYTES - 1,
-            FRAME_BYTES,
-        ] {
+        for size in [1, 2, 255, 256, 257, 65_535, 65_791, 65_792, FRAME_BYTES - 1, FRAME_BYTES] {
             let plain: Vec<u8> = (0..size).map(|i| u8::try_from(i % 251).unwrap()).collect();
             for level in [-5, 1, 3, 19] {
                 let frame = compress_frame(&plain, level).unwrap();
                 let mut decoded = Vec::new();
-                let stored = FrameDecoder::new()
-                    .unwrap()
-                    .decode(&frame, size, &mut decoded)
-                    .unwrap();
+                let stored = FrameDecoder::new().unwrap().decode(&frame, size, &mut decoded).unwrap();
                 assert_eq!(stored, frame.len());
                 assert!(decoded == plain);
             }
@@ -283,13 +258,7 @@ mod tests {
             check(&frame, 19)
         };
         assert_eq!(check(&good, 19), Ok(good.len()));
-        assert_eq!(
-            check(&good, 20),
-            Err(FrameError::ContentSize {
-                stated: 19,
-                expected: 20
-            })
-        );
+        assert_eq!(check(&good, 20), Err(FrameError::ContentSize { stated: 19, expected: 20 }));
         assert_eq!(check(&good[..good.len() - 1], 19), Err(FrameError::Corrupt));
         assert_eq!(check(&good[..3], 19), Err(FrameError::Cut));
         assert_eq!(with(0, 0x27), Err(FrameError::Legacy));
@@ -299,10 +268,7 @@ mod tests {
         assert_eq!(with(4, 0x28), Err(FrameError::Reserved));
         assert_eq!(with(4, 0x30), Err(FrameError::Reserved));
         assert_eq!(with(4, 0x00), Err(FrameError::NoContentSize)); // 19 reads as a window
-        assert_eq!(
-            check(&[0x5e, 0x2a, 0x4d, 0x18, 0, 0, 0, 0], 1),
-            Err(FrameError::Skippable)
-        );
+        assert_eq!(check(&[0x5e, 0x2a, 0x4d, 0x18, 0, 0, 0, 0], 1), Err(FrameError::Skippable));
     }
 
     #[test]

@@ -59,23 +59,11 @@ impl Lanes {
                 let work = move || work(&queue, &answer, compressor);
                 workers.push(thread.spawn(work).map_err(LanesError::Thread)?);
             }
-            Pool::Threads {
-                jobs: Some(jobs),
-                answers,
-                workers,
-            }
+            Pool::Threads { jobs: Some(jobs), answers, workers }
         };
         let under_way_max = u64::try_from(lanes.max(1)).unwrap_or(1).saturating_mul(2);
         let (early, ready, spare) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        Ok(Self {
-            pool,
-            submitted: 0,
-            taken: 0,
-            under_way_max,
-            early,
-            ready,
-            spare,
-        })
+        Ok(Self { pool, submitted: 0, taken: 0, under_way_max, early, ready, spare })
     }
 
     /// Hands over the next frame's plain bytes; waits while too many are under way.
@@ -84,11 +72,7 @@ impl Lanes {
             self.wait()?;
         }
         let frame = self.spare.pop().unwrap_or_default();
-        let job = Job {
-            sequence: self.submitted,
-            plain,
-            frame,
-        };
+        let job = Job { sequence: self.submitted, plain, frame };
         self.submitted += 1;
         match &mut self.pool {
             Pool::Inline(compressor) => {

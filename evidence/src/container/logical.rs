@@ -17,12 +17,7 @@ impl<'a> LogicalContent<'a> {
     /// Begins at offset 0.
     #[must_use]
     pub fn new(record: &'a ItemRecord) -> Self {
-        Self {
-            record,
-            content: Content::new(record),
-            at: 0,
-            size: record.size.unwrap_or(0),
-        }
+        Self { record, content: Content::new(record), at: 0, size: record.size.unwrap_or(0) }
     }
 
     /// Takes the next bytes.
@@ -105,12 +100,7 @@ mod tests {
         bytes[50..60].fill(b'c');
         record.size = Some(100);
         record.sparse = Some(vec![(10, 20), (50, 10)]);
-        record.gaps = vec![Gap {
-            off: 12,
-            len: 8,
-            why: GapWhy::IoError,
-            errno: None,
-        }];
+        record.gaps = vec![Gap { off: 12, len: 8, why: GapWhy::IoError, errno: None }];
         record.sha256 = Some(Digest::of(&bytes));
         let read: Vec<u8> = [&bytes[10..12], &bytes[20..30], &bytes[50..60]].concat();
         record.sha256_read = Some(Digest::of(&read));
@@ -136,15 +126,9 @@ mod tests {
                 bytes[at] ^= 1 << bit;
             }
         }
-        assert_eq!(
-            judge(&record, &bytes[..99], 7),
-            Err(NotTheContent::Length { size: 100 })
-        );
+        assert_eq!(judge(&record, &bytes[..99], 7), Err(NotTheContent::Length { size: 100 }));
         bytes.push(0);
-        assert_eq!(
-            judge(&record, &bytes, 7),
-            Err(NotTheContent::Length { size: 100 })
-        );
+        assert_eq!(judge(&record, &bytes, 7), Err(NotTheContent::Length { size: 100 }));
     }
 
     #[test]

@@ -99,9 +99,7 @@ mod tests {
         let mut names = Names::default();
         // 32,768 prefixes of up to 64 KiB: a gigabyte of work if each were hashed anew.
         for i in 0..200_u32 {
-            names
-                .insert(&[b"a/".repeat(32_000).as_slice(), i.to_string().as_bytes()].concat())
-                .unwrap();
+            names.insert(&[b"a/".repeat(32_000).as_slice(), i.to_string().as_bytes()].concat()).unwrap();
         }
     }
 }

@@ -72,29 +72,11 @@ impl<'a> ItemReader<'a> {
         else {
             return Err(ReadError::NoContent);
         };
-        let end = at
-            .checked_add(stored)
-            .filter(|end| *end <= table.plain_len())
-            .ok_or(ReadError::Outside)?;
-        let map = record
-            .sparse
-            .as_ref()
-            .map(|runs| sparse_map(runs, size))
-            .unwrap_or_default();
+        let end = at.checked_add(stored).filter(|end| *end <= table.plain_len()).ok_or(ReadError::Outside)?;
+        let map = record.sparse.as_ref().map(|runs| sparse_map(runs, size)).unwrap_or_default();
         let decoder = FrameDecoder::new().map_err(|source| ReadError::Frame { frame: 0, source })?;
         let (plain, content) = (Vec::new(), Content::new(record));
-        Ok(Self {
-            record,
-            table,
-            decoder,
-            plain,
-            at,
-            end,
-            map,
-            map_at: 0,
-            content,
-            shown: 0,
-        })
+        Ok(Self { record, table, decoder, plain, at, end, map, map_at: 0, content, shown: 0 })
     }
 
     /// Stored range of the container to fetch next; at most one frame, about 1 MiB.
@@ -144,11 +126,7 @@ impl<'a> ItemReader<'a> {
         }
         self.show_zeros(self.record.size.unwrap_or(0), sink)?;
         let found = self.content.finish();
-        if found == (self.record.sha256, self.record.sha256_read) {
-            Ok(())
-        } else {
-            Err(ReadError::Digest)
-        }
+        if found == (self.record.sha256, self.record.sha256_read) { Ok(()) } else { Err(ReadError::Digest) }
     }
 
     fn take<E>(
@@ -185,9 +163,7 @@ impl<'a> ItemReader<'a> {
         while self.shown < until {
             let chunk = zeros(until - self.shown);
             sink(chunk).map_err(ReadError::Sink)?;
-            self.shown = self
-                .shown
-                .saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+            self.shown = self.shown.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
         }
         Ok(())
     }

@@ -35,10 +35,7 @@ impl SeekTable {
     /// A table of no frames, to be filled by [`Self::push`].
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            starts: vec![0],
-            plain_len: 0,
-        }
+        Self { starts: vec![0], plain_len: 0 }
     }
 
     /// Adds the next frame.
@@ -137,11 +134,7 @@ impl SeekTable {
             }
             table.push(stored, plain);
         }
-        if table.to_bytes() == bytes {
-            Ok(table)
-        } else {
-            Err(SeekTableError::Form)
-        }
+        if table.to_bytes() == bytes { Ok(table) } else { Err(SeekTableError::Form) }
     }
 
     /// The frame that holds a plain offset.

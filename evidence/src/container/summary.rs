@@ -72,9 +72,7 @@ impl Totals {
     /// Counts a segment.
     pub(super) fn segment(&mut self, stored: &[u8]) {
         self.segments += 1;
-        self.stored_len = self
-            .stored_len
-            .saturating_add(u64::try_from(stored.len()).unwrap_or(u64::MAX));
+        self.stored_len = self.stored_len.saturating_add(u64::try_from(stored.len()).unwrap_or(u64::MAX));
         self.container.update(stored);
     }
 

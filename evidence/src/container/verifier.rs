@@ -141,11 +141,8 @@ impl Verifier {
     /// # Errors
     /// When the decoder cannot be allocated.
     pub fn new(expect: Expect) -> Result<Self, Malformed> {
-        let decoder = FrameDecoder::new().map_err(|source| Malformed::Frame {
-            index: 0,
-            offset: 0,
-            source,
-        })?;
+        let decoder =
+            FrameDecoder::new().map_err(|source| Malformed::Frame { index: 0, offset: 0, source })?;
         Ok(Self {
             sealer: expect.sealer,
             limits: expect.limits,
@@ -231,11 +228,7 @@ impl Verifier {
             return Err(Malformed::SegmentDigest { index });
         }
 
-        let mut lines = Lines {
-            records: seal.records().map_err(in_seal)?,
-            taken: 0,
-            header: &seal.header,
-        };
+        let mut lines = Lines { records: seal.records().map_err(in_seal)?, taken: 0, header: &seal.header };
         let mut rest = segment;
         let mut plain = Vec::new();
         while self.plain < seal.header.plain_end {
@@ -244,11 +237,7 @@ impl Verifier {
             let stored = self
                 .decoder
                 .decode(rest, expected, &mut plain)
-                .map_err(|source| Malformed::Frame {
-                    index,
-                    offset: self.plain,
-                    source,
-                })?;
+                .map_err(|source| Malformed::Frame { index, offset: self.plain, source })?;
             self.count_frame(index, stored, expected)?;
             rest = rest.get(stored..).unwrap_or_default();
             self.consume(&plain, &mut lines, on_item)?;
@@ -260,39 +249,24 @@ impl Verifier {
         }
         self.totals.segment(segment);
         let open = self.member.as_ref().map(|member| member.record.clone());
-        Ok(SegmentReport {
-            seal_digest: seal.digest,
-            open,
-            header: seal.header,
-        })
+        Ok(SegmentReport { seal_digest: seal.digest, open, header: seal.header })
     }
 
     fn check_lengths(&self, header: &SealHeader, segment: &[u8]) -> Result<(), Malformed> {
         let index = header.index;
         let actual = u64::try_from(segment.len()).unwrap_or(u64::MAX);
         if header.stored_len != actual {
-            return Err(Malformed::SegmentLength {
-                index,
-                stated: header.stored_len,
-                actual,
-            });
+            return Err(Malformed::SegmentLength { index, stated: header.stored_len, actual });
         }
         let plain = header.plain_end.saturating_sub(header.plain_start);
         if plain > SEGMENT_PLAIN_MAX {
-            return Err(Malformed::SegmentTooLarge {
-                index,
-                limit: "64 MiB plain",
-            });
+            return Err(Malformed::SegmentTooLarge { index, limit: "64 MiB plain" });
         }
         if !header.is_final && !header.plain_end.is_multiple_of(1 << 20) {
             return Err(Malformed::SegmentEnd { index });
         }
         let limit = |holds: bool, limit| {
-            if holds {
-                Ok(())
-            } else {
-                Err(Malformed::Limit { index, limit })
-            }
+            if holds { Ok(()) } else { Err(Malformed::Limit { index, limit }) }
         };
         limit(header.plain_end <= self.limits.plain_bytes, "plain_bytes")?;
         limit(header.items_total <= self.limits.items, "items")?;
@@ -302,16 +276,10 @@ impl Verifier {
 
     fn count_frame(&mut self, index: u64, stored: usize, plain: usize) -> Result<(), Malformed> {
         let (Ok(stored), Ok(plain)) = (u32::try_from(stored), u32::try_from(plain)) else {
-            return Err(Malformed::SegmentTooLarge {
-                index,
-                limit: "16 MiB stored",
-            });
+            return Err(Malformed::SegmentTooLarge { index, limit: "16 MiB stored" });
         };
         if self.seek.frames() >= FRAMES_MAX {
-            return Err(Malformed::SegmentTooLarge {
-                index,
-                limit: "4194304 frames",
-            });
+            return Err(Malformed::SegmentTooLarge { index, limit: "4194304 frames" });
         }
         self.seek.push(stored, plain);
         Ok(())
@@ -321,23 +289,16 @@ impl Verifier {
     fn check_stored_end(&self, header: &SealHeader, len: usize, rest: &[u8]) -> Result<(), Malformed> {
         let index = header.index;
         if u64::try_from(len - rest.len()).unwrap_or(u64::MAX) > SEGMENT_STORED_MAX {
-            return Err(Malformed::SegmentTooLarge {
-                index,
-                limit: "16 MiB stored",
-            });
+            return Err(Malformed::SegmentTooLarge { index, limit: "16 MiB stored" });
         }
         let behind = if header.is_final {
-            rest.strip_prefix(self.seek.to_bytes().as_slice())
-                .ok_or(Malformed::SeekTable)?
+            rest.strip_prefix(self.seek.to_bytes().as_slice()).ok_or(Malformed::SeekTable)?
         } else {
             rest
         };
         match u64::try_from(behind.len()) {
             Ok(0) => Ok(()),
-            len => Err(Malformed::TrailingBytes {
-                index,
-                len: len.unwrap_or(u64::MAX),
-            }),
+            len => Err(Malformed::TrailingBytes { index, len: len.unwrap_or(u64::MAX) }),
         }
     }
 
@@ -361,9 +322,7 @@ impl Verifier {
             }
             let Some(member) = &mut self.member else { continue };
             let taken = member.consume(bytes, self.plain, &mut self.outcomes_actual)?;
-            self.plain = self
-                .plain
-                .saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
+            self.plain = self.plain.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
             bytes = bytes.get(taken..).unwrap_or_default();
             if member.is_complete() {
                 self.end_member(on_item)?;
@@ -376,9 +335,7 @@ impl Verifier {
         if !is_zero(bytes) {
             return Err(Malformed::EndBlocks { offset: self.plain });
         }
-        self.plain = self
-            .plain
-            .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.plain = self.plain.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Ok(())
     }
 
@@ -398,10 +355,7 @@ impl Verifier {
         let record =
             ItemRecord::parse_line(&line, stage).map_err(|source| Malformed::Record { item, source })?;
         if record.n != item {
-            return Err(Malformed::Ordinal {
-                item,
-                stated: record.n,
-            });
+            return Err(Malformed::Ordinal { item, stated: record.n });
         }
         if stage == Stage::Open && record.ended != lines.header.wall {
             return Err(Malformed::OpenContradicted { item });
@@ -410,10 +364,7 @@ impl Verifier {
             return Err(Malformed::OutcomesMember { item });
         }
         if self.totals.is_outcome_too_many(&record.outcome) {
-            return Err(Malformed::Limit {
-                index,
-                limit: "outcomes",
-            });
+            return Err(Malformed::Limit { index, limit: "outcomes" });
         }
         if stage == Stage::Final {
             self.totals.item(&record, &line);
@@ -428,9 +379,7 @@ impl Verifier {
     fn continue_member(&mut self, lines: &mut Lines<'_>) -> Result<(), Malformed> {
         let item = self.totals.items;
         let Some((record, stage)) = self.next_record(lines)? else {
-            return Err(Malformed::RecordCount {
-                index: lines.header.index,
-            });
+            return Err(Malformed::RecordCount { index: lines.header.index });
         };
         let Some(member) = &mut self.member else {
             return Ok(());
@@ -464,11 +413,7 @@ impl Verifier {
         if record.at != Some(offset) || record.data != Some(data) {
             return Err(Malformed::Place { item, offset });
         }
-        let name = record
-            .member
-            .as_ref()
-            .map(|member| member.0.as_slice())
-            .unwrap_or_default();
+        let name = record.member.as_ref().map(|member| member.0.as_slice()).unwrap_or_default();
         self.names.insert(name).map_err(|clash| match clash {
             Clash::Duplicate => Malformed::DuplicateName { item },
             Clash::BelowOther => Malformed::BelowOther { item },
@@ -482,16 +427,10 @@ impl Verifier {
         if record.has_content() {
             self.logical = self.logical.saturating_add(size);
             if size > self.limits.item_bytes {
-                return Err(Malformed::Limit {
-                    index,
-                    limit: "item_bytes",
-                });
+                return Err(Malformed::Limit { index, limit: "item_bytes" });
             }
             if self.logical > self.limits.logical_bytes {
-                return Err(Malformed::Limit {
-                    index,
-                    limit: "logical_bytes",
-                });
+                return Err(Malformed::Limit { index, limit: "logical_bytes" });
             }
         }
         let is_outcomes = outcomes::is_reserved(&record.path.0);
@@ -501,21 +440,9 @@ impl Verifier {
         if let Some(runs) = &record.sparse {
             head.extend_from_slice(&tar::sparse_map(runs, size));
         }
-        let content = if record.has_content() {
-            Content::new(&record)
-        } else {
-            Content::none()
-        };
+        let content = if record.has_content() { Content::new(&record) } else { Content::none() };
         let padding = tar::padding(record.stored.unwrap_or(0));
-        self.member = Some(Member {
-            record,
-            stage,
-            head,
-            head_at: 0,
-            content,
-            padding,
-            is_outcomes,
-        });
+        self.member = Some(Member { record, stage, head, head_at: 0, content, padding, is_outcomes });
         Ok(())
     }
 
@@ -529,11 +456,7 @@ impl Verifier {
         }
         self.outcome_parts += 1;
         let is_next = record.path.0 == outcomes::part_name(self.outcome_parts).as_bytes();
-        if is_plain && is_next {
-            Ok(())
-        } else {
-            Err(Malformed::OutcomesMember { item: record.n })
-        }
+        if is_plain && is_next { Ok(()) } else { Err(Malformed::OutcomesMember { item: record.n }) }
     }
 
     fn end_member(&mut self, on_item: OnItem<'_>) -> Result<(), Malformed> {
@@ -556,8 +479,7 @@ impl Verifier {
             if let (Some(before), Some(name)) = (&record.before, &record.member)
                 && before.nlink > 1
             {
-                self.targets
-                    .insert(item, &name.0, record.size.unwrap_or(0), record.sha256);
+                self.targets.insert(item, &name.0, record.size.unwrap_or(0), record.sha256);
             }
         }
         if member.is_outcomes {
@@ -577,9 +499,7 @@ impl Verifier {
         if let Some(member) = &self.member
             && member.stage == Stage::Final
         {
-            return Err(Malformed::WrongSeal {
-                item: member.record.n,
-            });
+            return Err(Malformed::WrongSeal { item: member.record.n });
         }
         while let Some((record, stage)) = self.next_record(lines)? {
             let item = record.n;
@@ -636,15 +556,11 @@ impl Member {
             }
             return Ok(take);
         }
-        let take = usize::try_from(self.padding)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
+        let take = usize::try_from(self.padding).unwrap_or(usize::MAX).min(bytes.len());
         if !is_zero(bytes.get(..take).unwrap_or_default()) {
             return Err(Malformed::Padding { item, offset });
         }
-        self.padding = self
-            .padding
-            .saturating_sub(u64::try_from(take).unwrap_or(u64::MAX));
+        self.padding = self.padding.saturating_sub(u64::try_from(take).unwrap_or(u64::MAX));
         Ok(take)
     }
 

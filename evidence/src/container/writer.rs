@@ -71,13 +71,7 @@ impl MemberEnd {
     /// Every byte read, nothing changed.
     #[must_use]
     pub fn ok(after: Option<Stat>, ended: FileTime) -> Self {
-        Self {
-            outcome: Outcome::Ok,
-            after,
-            ended,
-            error: None,
-            note: None,
-        }
+        Self { outcome: Outcome::Ok, after, ended, error: None, note: None }
     }
 }
 
@@ -216,9 +210,8 @@ impl Writer {
             order: params.order,
             attempt: params.attempt,
         };
-        let seal_compressor = Compressor::new(params.level).map_err(|error| WriteError::Compress {
-            step: format!("set up: {error}"),
-        })?;
+        let seal_compressor = Compressor::new(params.level)
+            .map_err(|error| WriteError::Compress { step: format!("set up: {error}") })?;
         Ok(Self {
             lanes: Lanes::new(params.lanes, params.level).map_err(lanes)?,
             seal_compressor,
@@ -272,10 +265,7 @@ impl Writer {
                 return Err(WriteError::NoMemberOpen);
             };
             let in_run = open.content.position().map_or(0, |(_, in_run)| in_run);
-            let take = usize::try_from(in_run)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len())
-                .min(FRAME_BYTES);
+            let take = usize::try_from(in_run).unwrap_or(usize::MAX).min(bytes.len()).min(FRAME_BYTES);
             let (chunk, rest) = bytes.split_at(take);
             open.content.push(chunk, Origin::Read);
             self.emit(chunk)?;
@@ -312,12 +302,7 @@ impl Writer {
                 Some(last) if last.end() == off && last.why == why && last.errno == errno => {
                     last.len += taken
                 }
-                _ => open.record.gaps.push(Gap {
-                    off,
-                    len: taken,
-                    why,
-                    errno,
-                }),
+                _ => open.record.gaps.push(Gap { off, len: taken, why, errno }),
             }
             self.emit(chunk)?;
             left -= taken;
@@ -458,10 +443,7 @@ impl Writer {
         }
         let mut bytes = std::mem::take(&mut self.segment);
         bytes.extend_from_slice(&self.seek.to_bytes());
-        let final_segment = Closed {
-            bytes,
-            plain_end: self.compressed,
-        };
+        let final_segment = Closed { bytes, plain_end: self.compressed };
 
         let mut segments = Vec::new();
         while let Some(closed) = self.closed.pop_front() {
@@ -475,10 +457,7 @@ impl Writer {
     fn begin(&mut self, record: ItemRecord) -> Result<u64, WriteError> {
         let record = self.prepare(record)?;
         if !record.has_content() {
-            return Err(WriteError::Record(RecordError::Field {
-                field: "kind",
-                rule: "has no content",
-            }));
+            return Err(WriteError::Record(RecordError::Field { field: "kind", rule: "has no content" }));
         }
         let mut probe = record.clone();
         probe.outcome = Outcome::Interrupted;
@@ -489,10 +468,7 @@ impl Writer {
     fn begin_header_only(&mut self, record: ItemRecord) -> Result<u64, WriteError> {
         let record = self.prepare(record)?;
         if record.has_content() {
-            return Err(WriteError::Record(RecordError::Field {
-                field: "kind",
-                rule: "has content",
-            }));
+            return Err(WriteError::Record(RecordError::Field { field: "kind", rule: "has content" }));
         }
         record.check(Stage::Final).map_err(WriteError::Record)?;
         if let Some(link) = &record.link {
@@ -525,20 +501,13 @@ impl Writer {
         record.at = Some(self.plain);
         record.gaps = Vec::new();
         let header = member_header(&record).map_err(WriteError::Tar)?;
-        record.data = Some(
-            self.plain
-                .saturating_add(u64::try_from(header.len()).unwrap_or(u64::MAX)),
-        );
+        record.data = Some(self.plain.saturating_add(u64::try_from(header.len()).unwrap_or(u64::MAX)));
         Ok(record)
     }
 
     /// Takes the name and writes header and sparse map.
     fn start(&mut self, record: ItemRecord) -> Result<u64, WriteError> {
-        let name = record
-            .member
-            .as_ref()
-            .map(|member| member.0.as_slice())
-            .unwrap_or_default();
+        let name = record.member.as_ref().map(|member| member.0.as_slice()).unwrap_or_default();
         self.names.insert(name).map_err(|clash| match clash {
             Clash::Duplicate => WriteError::DuplicateName,
             Clash::BelowOther => WriteError::BelowOther,
@@ -549,10 +518,7 @@ impl Writer {
         }
         let n = record.n;
         self.next_n += 1;
-        self.open = Some(OpenMember {
-            content: Content::new(&record),
-            record,
-        });
+        self.open = Some(OpenMember { content: Content::new(&record), record });
         self.emit(&head)?;
         Ok(n)
     }
@@ -575,18 +541,13 @@ impl Writer {
         if let (true, Some(before), Some(member)) = (record.has_content(), &record.before, &record.member)
             && before.nlink > 1
         {
-            self.targets
-                .insert(record.n, &member.0, record.size.unwrap_or(0), record.sha256);
+            self.targets.insert(record.n, &member.0, record.size.unwrap_or(0), record.sha256);
         }
         if let Some(line) = outcomes::line(record) {
             self.outcome_lines.extend_from_slice(&line);
         }
         self.records_since_close += u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
-        self.waiting.push_back(Waiting {
-            end: self.plain,
-            at: record.at,
-            line,
-        });
+        self.waiting.push_back(Waiting { end: self.plain, at: record.at, line });
         Ok(())
     }
 
@@ -614,10 +575,7 @@ impl Writer {
     fn emit(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
         while !bytes.is_empty() {
             if self.frame.len() == FRAME_BYTES {
-                let next = self
-                    .spare
-                    .pop()
-                    .unwrap_or_else(|| Vec::with_capacity(FRAME_BYTES));
+                let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(FRAME_BYTES));
                 let full = std::mem::replace(&mut self.frame, next);
                 self.lanes.submit(full).map_err(lanes)?;
                 while let Some(done) = self.lanes.take().map_err(lanes)? {
@@ -656,10 +614,7 @@ impl Writer {
             || self.records_since_close >= SEGMENT_RECORDS;
         if is_full && !is_last {
             let bytes = std::mem::take(&mut self.segment);
-            self.closed.push_back(Closed {
-                bytes,
-                plain_end: self.compressed,
-            });
+            self.closed.push_back(Closed { bytes, plain_end: self.compressed });
             self.segment_start = self.compressed;
             self.records_since_close = 0;
         }
@@ -679,11 +634,8 @@ impl Writer {
             lines.extend_from_slice(&open.to_line().map_err(WriteError::Record)?);
             lines.push(b'\n');
         }
-        let records = seal::records::compress(&lines, &mut self.seal_compressor).map_err(|error| {
-            WriteError::Compress {
-                step: format!("records: {error}"),
-            }
-        })?;
+        let records = seal::records::compress(&lines, &mut self.seal_compressor)
+            .map_err(|error| WriteError::Compress { step: format!("records: {error}") })?;
         let length = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let header = SealHeader {
             kind: SealType,
@@ -708,17 +660,9 @@ impl Writer {
         };
         let seal = seal::make(&header, &records, &self.signer).map_err(WriteError::Sign)?;
         let seal_digest = Digest::of(&seal);
-        self.chain
-            .push_header(&header, seal_digest)
-            .map_err(WriteError::Chain)?;
+        self.chain.push_header(&header, seal_digest).map_err(WriteError::Chain)?;
         self.totals.segment(&closed.bytes);
-        Ok(SealedSegment {
-            index: header.index,
-            bytes: closed.bytes,
-            seal,
-            seal_digest,
-            header,
-        })
+        Ok(SealedSegment { index: header.index, bytes: closed.bytes, seal, seal_digest, header })
     }
 
     /// The open record of a segment that ends inside a member. The member may have ended since.

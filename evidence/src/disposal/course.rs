@@ -116,10 +116,7 @@ impl Course {
     /// What keeps it, a hold before all else.
     pub fn free(&self, now: Time) -> Result<(), Refusal> {
         if let Some(first) = self.holds.first() {
-            return Err(Refusal::Held {
-                count: self.holds.len(),
-                first: *first,
-            });
+            return Err(Refusal::Held { count: self.holds.len(), first: *first });
         }
         if !self.is_closed {
             return Err(Refusal::Open);
@@ -165,10 +162,7 @@ impl Course {
 
     /// The plans that two persons approved.
     pub fn approved(&self) -> impl Iterator<Item = &Plan> {
-        self.plans
-            .values()
-            .filter(|proposed| proposed.approved.is_some())
-            .map(|proposed| &proposed.plan)
+        self.plans.values().filter(|proposed| proposed.approved.is_some()).map(|proposed| &proposed.plan)
     }
 
     /// Every plan that somebody approved, with who did, in the order of the first approvals.
@@ -178,12 +172,7 @@ impl Course {
         found.sort_by_key(|proposed| proposed.approvals.first().map(|first| first.index));
         found
             .into_iter()
-            .map(|proposed| {
-                (
-                    &proposed.plan,
-                    proposed.approvals.iter().map(Approved::from).collect(),
-                )
-            })
+            .map(|proposed| (&proposed.plan, proposed.approvals.iter().map(Approved::from).collect()))
             .collect()
     }
 
@@ -201,10 +190,7 @@ impl Course {
 
     /// From where an object is gone.
     pub fn gone_from(&self, object: &Object) -> impl Iterator<Item = &Place> {
-        self.gone
-            .iter()
-            .filter(move |left| left.object == *object)
-            .map(|left| &left.place)
+        self.gone.iter().filter(move |left| left.object == *object).map(|left| &left.place)
     }
 
     /// Whether an object of a plan is gone from a place. A collection goes once; each plan has texts of its own.
@@ -224,9 +210,7 @@ impl Course {
         let found = self.plans.get(plan).filter(|found| found.approved.is_some());
         let found = found.ok_or(Refusal::NotApproved)?;
         self.free(now)?;
-        Ok(Warrant {
-            plan: found.plan.clone(),
-        })
+        Ok(Warrant { plan: found.plan.clone() })
     }
 
     /// Judges the next entry; nothing is changed.
@@ -275,9 +259,7 @@ impl Course {
         }
         match before.map_or(&[][..], |found| found.approvals.as_slice()) {
             [] => Ok(()),
-            [first] if first.person == *person => Err(Refusal::SamePerson {
-                person: person.clone(),
-            }),
+            [first] if first.person == *person => Err(Refusal::SamePerson { person: person.clone() }),
             [first] if first.is_approver || fact.is_approver => Ok(()),
             [_] => Err(Refusal::NoApprover),
             _ => Err(Refusal::ApprovedBefore),
@@ -313,10 +295,7 @@ impl Course {
             None => {}
         }
         let name = fact.type_.as_str();
-        if ["collection.", "incident.", "intake.", "order."]
-            .iter()
-            .any(|room| name.starts_with(room))
-        {
+        if ["collection.", "incident.", "intake.", "order."].iter().any(|room| name.starts_with(room)) {
             self.changed = self.next;
         }
         match fact.type_ {
@@ -332,12 +311,10 @@ impl Course {
             }
             T::RetentionChanged => self.until = value(fact, "until").and_then(|until| until.parse().ok()),
             T::CollectionStarted => {
-                self.collections
-                    .extend(digest(fact, "collection").ok().map(|id| (seq, id)));
+                self.collections.extend(digest(fact, "collection").ok().map(|id| (seq, id)));
             }
             T::CollectionStored => {
-                self.copies
-                    .extend(digest(fact, "collection").ok().zip(number(fact, "copies").ok()));
+                self.copies.extend(digest(fact, "collection").ok().zip(number(fact, "copies").ok()));
             }
             T::EvidenceReplicated => {
                 let mirror = value(fact, "mirror").and_then(|mirror| mirror.parse().ok());
@@ -411,7 +388,5 @@ fn place(fact: &Fact<'_>) -> Result<Place, Refusal> {
 }
 
 fn speaker(fact: &Fact<'_>) -> Refusal {
-    Refusal::Speaker {
-        by: fact.by.map_or_else(|| "nobody".to_owned(), ToString::to_string),
-    }
+    Refusal::Speaker { by: fact.by.map_or_else(|| "nobody".to_owned(), ToString::to_string) }
 }

@@ -104,12 +104,7 @@ pub struct Waiting {
 
 impl From<&Approval> for Approved {
     fn from(one: &Approval) -> Self {
-        Self {
-            person: one.person.clone(),
-            approver: one.is_approver,
-            time: one.time,
-            index: one.index,
-        }
+        Self { person: one.person.clone(), approver: one.is_approver, time: one.time, index: one.index }
     }
 }
 

@@ -26,18 +26,9 @@ impl Chain {
     /// Opened with a title, one collection, closed, its time come.
     fn ready() -> Self {
         let course = Course::new("acme".parse().unwrap(), INCIDENT.parse().unwrap());
-        let mut chain = Self {
-            course,
-            minute: 0,
-            next_event: 100,
-        };
+        let mut chain = Self { course, minute: 0, next_event: 100 };
         chain.add(EntryType::IncidentOpened, &[], "ada", Some(id(1)));
-        chain.add(
-            EntryType::CollectionStarted,
-            &[("collection", id(2).to_string())],
-            "",
-            None,
-        );
+        chain.add(EntryType::CollectionStarted, &[("collection", id(2).to_string())], "", None);
         chain.add(EntryType::IncidentClosed, &[], "ada", Some(id(3)));
         chain.add(
             EntryType::RetentionChanged,
@@ -50,9 +41,7 @@ impl Chain {
 
     fn now(&self) -> Time {
         let start: Time = "2026-06-01T00:00:00.000Z".parse().unwrap();
-        start
-            .checked_add(std::time::Duration::from_secs(60 * self.minute))
-            .unwrap()
+        start.checked_add(std::time::Duration::from_secs(60 * self.minute)).unwrap()
     }
 
     /// Judges and takes an entry. `by`: "" the collector, `mirror:…`, or a person; bob and eve are approvers.
@@ -66,10 +55,8 @@ impl Chain {
         self.minute += 1;
         self.next_event += 1;
         let refs: Vec<_> = {
-            let mut refs: Vec<_> = refs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect();
+            let mut refs: Vec<_> =
+                refs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
             refs.sort();
             refs
         };
@@ -99,20 +86,13 @@ impl Chain {
     }
 
     fn approve(&mut self, plan: &Plan, by: &str) -> Result<Digest, Refusal> {
-        let refs = [
-            ("plan", plan.digest().to_string()),
-            ("count", plan.count.to_string()),
-        ];
+        let refs = [("plan", plan.digest().to_string()), ("count", plan.count.to_string())];
         self.try_add(EntryType::DispositionApproved, &refs, by, Some(id(50)))
     }
 
     fn gone(&mut self, plan: &Plan, object: &Object, place: &str) -> Result<Digest, Refusal> {
         let (type_, name, by) = match place.strip_prefix("mirror:") {
-            Some(mirror) => (
-                EntryType::DispositionConfirmed,
-                ("mirror", mirror.to_owned()),
-                place,
-            ),
+            Some(mirror) => (EntryType::DispositionConfirmed, ("mirror", mirror.to_owned()), place),
             None => (EntryType::DispositionExecuted, ("store", place.to_owned()), ""),
         };
         let refs = [
@@ -129,12 +109,7 @@ impl Chain {
     }
 
     fn release(&mut self, hold: Digest) {
-        self.add(
-            EntryType::HoldReleased,
-            &[("hold", hold.to_string())],
-            "bob",
-            None,
-        );
+        self.add(EntryType::HoldReleased, &[("hold", hold.to_string())], "bob", None);
     }
 }
 
@@ -178,31 +153,17 @@ fn two_persons_one_of_them_an_approver_make_a_warrant_for_exactly_what_they_saw(
     let plan = chain.course.plan(chain.course.len());
     let digest = plan.digest();
     chain.approve(&plan, "ada").unwrap();
-    assert_eq!(
-        chain.course.warrant(&digest, chain.now()),
-        Err(Refusal::NotApproved)
-    );
-    assert!(matches!(
-        chain.approve(&plan, "ada"),
-        Err(Refusal::SamePerson { .. })
-    ));
+    assert_eq!(chain.course.warrant(&digest, chain.now()), Err(Refusal::NotApproved));
+    assert!(matches!(chain.approve(&plan, "ada"), Err(Refusal::SamePerson { .. })));
     assert_eq!(chain.approve(&plan, "carl"), Err(Refusal::NoApprover));
     // Reads and exports in between change nothing of what goes.
-    chain.add(
-        EntryType::EvidenceAccessed,
-        &[("object", "x/items".to_owned())],
-        "",
-        Some(id(60)),
-    );
+    chain.add(EntryType::EvidenceAccessed, &[("object", "x/items".to_owned())], "", Some(id(60)));
     chain.approve(&plan, "bob").unwrap();
     assert_eq!(chain.approve(&plan, "eve"), Err(Refusal::ApprovedBefore));
     let warrant = chain.course.warrant(&digest, chain.now()).unwrap();
     assert!(warrant.covers_collection(&[2; 32]) && !warrant.covers_collection(&[1; 32]));
     assert!(warrant.covers_detail(&[1; 32]) && warrant.covers_detail(&[3; 32]));
-    assert!(
-        !warrant.covers_detail(&[50; 32]),
-        "the reason for the disposal stays"
-    );
+    assert!(!warrant.covers_detail(&[50; 32]), "the reason for the disposal stays");
     assert!(!warrant.covers_detail(&[60; 32]));
 }
 
@@ -215,12 +176,7 @@ fn what_keeps_evidence_keeps_every_entry_about_its_disposal_away() {
 
     let mut early = Chain::ready();
     let until: Time = "2036-01-01T00:00:00.000Z".parse().unwrap();
-    early.add(
-        EntryType::RetentionChanged,
-        &[("until", until.to_string())],
-        "bob",
-        None,
-    );
+    early.add(EntryType::RetentionChanged, &[("until", until.to_string())], "bob", None);
     let plan = early.course.plan(early.course.len());
     assert_eq!(early.approve(&plan, "bob"), Err(Refusal::Until { until }));
 
@@ -228,10 +184,7 @@ fn what_keeps_evidence_keeps_every_entry_about_its_disposal_away() {
     let plan = chain.course.plan(chain.course.len());
     let object = Object::Collection(id(2));
     let hold = chain.hold();
-    assert!(matches!(
-        chain.approve(&plan, "ada"),
-        Err(Refusal::Held { count: 1, .. })
-    ));
+    assert!(matches!(chain.approve(&plan, "ada"), Err(Refusal::Held { count: 1, .. })));
     chain.release(hold);
     chain.approve(&plan, "ada").unwrap();
     let hold = chain.hold();
@@ -242,10 +195,7 @@ fn what_keeps_evidence_keeps_every_entry_about_its_disposal_away() {
     // A hold at the last moment stops what has not gone yet; a mirror may have been quicker.
     let hold = chain.hold();
     assert!(chain.course.warrant(&plan.digest(), chain.now()).is_err());
-    assert!(matches!(
-        chain.gone(&plan, &object, "two"),
-        Err(Refusal::Held { .. })
-    ));
+    assert!(matches!(chain.gone(&plan, &object, "two"), Err(Refusal::Held { .. })));
     chain.gone(&plan, &object, "mirror:backup-1").unwrap();
     chain.release(hold);
     chain.gone(&plan, &object, "two").unwrap();
@@ -267,31 +217,17 @@ fn a_plan_is_stale_when_the_chain_went_on_and_nothing_goes_twice_or_unnamed() {
     let plan = chain.course.plan(chain.course.len());
     chain.approve(&plan, "bob").unwrap();
     chain.approve(&plan, "ada").unwrap();
-    let (object, texts) = (
-        Object::Collection(id(2)),
-        Object::Details(INCIDENT.parse().unwrap()),
-    );
-    assert!(matches!(
-        chain.gone(&plan, &Object::Collection(id(3)), "one"),
-        Err(Refusal::NotNamed { .. })
-    ));
+    let (object, texts) = (Object::Collection(id(2)), Object::Details(INCIDENT.parse().unwrap()));
+    assert!(matches!(chain.gone(&plan, &Object::Collection(id(3)), "one"), Err(Refusal::NotNamed { .. })));
     for place in ["one", "two", "mirror:backup-1"] {
         chain.gone(&plan, &object, place).unwrap();
-        assert!(matches!(
-            chain.gone(&plan, &object, place),
-            Err(Refusal::GoneBefore { .. })
-        ));
+        assert!(matches!(chain.gone(&plan, &object, place), Err(Refusal::GoneBefore { .. })));
     }
     chain.gone(&plan, &texts, "one").unwrap();
 
     // What comes later is of a plan of its own, which does not name again what went.
     chain.add(EntryType::IncidentReopened, &[], "ada", Some(id(10)));
-    chain.add(
-        EntryType::CollectionStarted,
-        &[("collection", id(5).to_string())],
-        "",
-        None,
-    );
+    chain.add(EntryType::CollectionStarted, &[("collection", id(5).to_string())], "", None);
     chain.add(EntryType::IncidentClosed, &[], "ada", None);
     let next = chain.course.plan(chain.course.len());
     assert_eq!(next.collections.iter().copied().collect::<Vec<_>>(), [id(5)]);
@@ -320,20 +256,10 @@ fn nobody_speaks_for_another() {
     for (type_, refs, by) in [
         (EntryType::DispositionExecuted, refs("store", "one"), "bob"),
         (EntryType::DispositionConfirmed, refs("mirror", "backup-1"), ""),
-        (
-            EntryType::DispositionConfirmed,
-            refs("mirror", "backup-1"),
-            "mirror:backup-2",
-        ),
+        (EntryType::DispositionConfirmed, refs("mirror", "backup-1"), "mirror:backup-2"),
         (EntryType::DispositionApproved, refs("store", "one"), ""),
     ] {
-        assert!(
-            matches!(
-                chain.try_add(type_, &refs, by, None),
-                Err(Refusal::Speaker { .. })
-            ),
-            "{type_}"
-        );
+        assert!(matches!(chain.try_add(type_, &refs, by, None), Err(Refusal::Speaker { .. })), "{type_}");
     }
 }
 
@@ -342,12 +268,7 @@ fn the_certificate_says_who_approved_what_is_gone_and_who_has_not_confirmed() {
     let mut chain = Chain::ready();
     for mirror in ["backup-1", "backup-2"] {
         let refs = [("collection", id(2).to_string()), ("mirror", mirror.to_owned())];
-        chain.add(
-            EntryType::EvidenceReplicated,
-            &refs,
-            &format!("mirror:{mirror}"),
-            None,
-        );
+        chain.add(EntryType::EvidenceReplicated, &refs, &format!("mirror:{mirror}"), None);
     }
     let plan = chain.course.plan(chain.course.len());
     chain.approve(&plan, "ada").unwrap();
@@ -363,11 +284,8 @@ fn the_certificate_says_who_approved_what_is_gone_and_who_has_not_confirmed() {
     assert!(!record.approved[0].approver && record.approved[1].approver);
     assert_eq!(record.gone.len(), 2);
     assert_eq!(record.gone[1].from, Party::Mirror("backup-1".parse().unwrap()));
-    let waiting: Vec<_> = record
-        .waiting
-        .iter()
-        .map(|one| (one.object.as_str(), one.mirror.as_str(), one.retired))
-        .collect();
+    let waiting: Vec<_> =
+        record.waiting.iter().map(|one| (one.object.as_str(), one.mirror.as_str(), one.retired)).collect();
     let (evidence, texts) = (object.to_string(), format!("{INCIDENT}/details"));
     assert_eq!(
         waiting,
@@ -393,38 +311,24 @@ fn approved() -> (Chain, Plan, Object) {
 
 fn state(chain: &mut Chain, mirror: &str) {
     let refs = [("collection", id(2).to_string()), ("mirror", mirror.to_owned())];
-    chain.add(
-        EntryType::EvidenceReplicated,
-        &refs,
-        &format!("mirror:{mirror}"),
-        None,
-    );
+    chain.add(EntryType::EvidenceReplicated, &refs, &format!("mirror:{mirror}"), None);
 }
 
 #[test]
 fn after_a_hold_only_what_is_gone_from_here_or_from_every_store_may_be_missing() {
     let (mut chain, plan, object) = approved();
-    let (first, second, late) = (
-        "backup-1".parse().unwrap(),
-        "backup-2".parse().unwrap(),
-        "backup-3".parse().unwrap(),
-    );
+    let (first, second, late) =
+        ("backup-1".parse().unwrap(), "backup-2".parse().unwrap(), "backup-3".parse().unwrap());
     let may_lack =
         |chain: &Chain, here: Option<&crate::id::MirrorId>| chain.course.may_lack(&id(2), here, chain.now());
-    assert!(
-        !chain.course.may_lack(&id(9), Some(&first), chain.now()),
-        "no plan names it"
-    );
+    assert!(!chain.course.may_lack(&id(9), Some(&first), chain.now()), "no plan names it");
     assert!(may_lack(&chain, Some(&first)) && may_lack(&chain, None));
     state(&mut chain, "backup-2");
     chain.gone(&plan, &object, "one").unwrap();
     chain.gone(&plan, &object, "mirror:backup-1").unwrap();
     let hold = chain.hold();
     assert!(may_lack(&chain, Some(&first)), "it confirmed");
-    assert!(
-        !may_lack(&chain, Some(&second)),
-        "gone elsewhere is not gone here"
-    );
+    assert!(!may_lack(&chain, Some(&second)), "gone elsewhere is not gone here");
     assert!(!may_lack(&chain, Some(&late)), "a store has it yet");
     assert!(!may_lack(&chain, None));
     chain.release(hold);
@@ -432,10 +336,7 @@ fn after_a_hold_only_what_is_gone_from_here_or_from_every_store_may_be_missing()
     let hold = chain.hold();
     assert!(!may_lack(&chain, Some(&second)), "it said that it holds a copy");
     assert!(may_lack(&chain, Some(&late)), "nobody can give it a copy");
-    assert!(
-        !may_lack(&chain, None),
-        "the copy may be the one of who did not confirm"
-    );
+    assert!(!may_lack(&chain, None), "the copy may be the one of who did not confirm");
     chain.gone(&plan, &object, "mirror:backup-2").unwrap();
     assert!(may_lack(&chain, Some(&second)) && may_lack(&chain, None));
     chain.release(hold);
@@ -465,10 +366,8 @@ fn whoever_could_hold_a_copy_before_the_stores_gave_theirs_up_must_confirm() {
     assert!(must(&chain, &object, end));
     let certificate = chain.course.destruction(&BTreeSet::new()).unwrap();
     let waiting = certificate.plans[0].waiting.iter();
-    let evidence: Vec<_> = waiting
-        .filter(|one| one.object == object.to_string())
-        .map(|one| one.mirror.as_str())
-        .collect();
+    let evidence: Vec<_> =
+        waiting.filter(|one| one.object == object.to_string()).map(|one| one.mirror.as_str()).collect();
     assert_eq!(evidence, ["backup-1", "backup-3"]);
 }
 
@@ -478,9 +377,7 @@ fn a_text_goes_when_no_chain_that_names_it_keeps_it() {
     let (mut one, plan, _) = approved();
     let (mut two, _, _) = approved();
     let stays = |chains: &[&Chain], text| {
-        let claims = chains
-            .iter()
-            .filter_map(|chain| chain.course.claim(&text, chain.now()));
+        let claims = chains.iter().filter_map(|chain| chain.course.claim(&text, chain.now()));
         text_stays(false, claims)
     };
     assert!(!stays(&[&one, &two], id(1)), "each would wait for the other");

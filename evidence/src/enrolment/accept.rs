@@ -52,23 +52,14 @@ pub fn accept(
 ) -> Result<Accepted, EnrolmentError> {
     let pinned = token.token();
     if Digest::of(offer.ca) != pinned.ca_sha256 {
-        return Err(EnrolmentError::Differs {
-            what: "the CA certificate",
-        });
+        return Err(EnrolmentError::Differs { what: "the CA certificate" });
     }
-    offer.authority.validate().or(Err(EnrolmentError::Differs {
-        what: "the authority set",
-    }))?;
+    offer.authority.validate().or(Err(EnrolmentError::Differs { what: "the authority set" }))?;
     if offer.authority.id() != pinned.authority {
-        return Err(EnrolmentError::Differs {
-            what: "the authority set",
-        });
+        return Err(EnrolmentError::Differs { what: "the authority set" });
     }
     let roster = Signed::parse(offer.roster).map_err(|source| EnrolmentError::Document { source })?;
-    let floor = RosterFloor {
-        version: pinned.roster_version_min,
-        digest: None,
-    };
+    let floor = RosterFloor { version: pinned.roster_version_min, digest: None };
     let roster = Roster::admit(&roster, &pinned.deployment, offer.authority, Some(&floor), now)
         .map_err(|source| EnrolmentError::Roster { source })?;
     // Only now is it known whose signature the token should carry.
@@ -77,25 +68,14 @@ pub fn accept(
     let envelope = &entry.envelope;
     let records_it = envelope.type_ == EntryType::AgentEnrolled && envelope.event == request.digest();
     if !records_it || envelope.deployment != pinned.deployment {
-        return Err(EnrolmentError::Differs {
-            what: "the enrolment that the log records",
-        });
+        return Err(EnrolmentError::Differs { what: "the enrolment that the log records" });
     }
-    let log_keys = LogKeys::proven(
-        &pinned.deployment,
-        offer.authority,
-        pinned.log_key.key(),
-        offer.log_keys,
-    )
-    .map_err(|source| EnrolmentError::LogKeys { source })?;
+    let log_keys = LogKeys::proven(&pinned.deployment, offer.authority, pinned.log_key.key(), offer.log_keys)
+        .map_err(|source| EnrolmentError::LogKeys { source })?;
     let policy = log_keys.extend(pinned.log_key.policy()?);
     let policy = policy.map_err(|source| EnrolmentError::LogKeys { source })?;
     let verified = ProofFile::parse(offer.proof)
         .and_then(|proof| proof.verify(&ledger::leaf_hash(offer.entry), &policy))
         .map_err(|source| EnrolmentError::Proof { source })?;
-    Ok(Accepted {
-        roster,
-        checkpoint: verified.checkpoint,
-        log_keys,
-    })
+    Ok(Accepted { roster, checkpoint: verified.checkpoint, log_keys })
 }

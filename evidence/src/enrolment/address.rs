@@ -44,11 +44,7 @@ impl FromStr for Address {
                 (1..=253).contains(&host.len()) && host.bytes().all(allowed) && !host.starts_with(['-', '.'])
             }
         };
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(AddressError)
-        }
+        if good { Ok(Self(text.to_owned())) } else { Err(AddressError) }
     }
 }
 serde_as_text!(Address);
@@ -64,12 +60,7 @@ mod tests {
 
     #[test]
     fn addresses_have_host_and_port() {
-        for good in [
-            "collector.example.org:4433",
-            "192.0.2.7:1",
-            "[2001:db8::7]:65535",
-            "localhost:80",
-        ] {
+        for good in ["collector.example.org:4433", "192.0.2.7:1", "[2001:db8::7]:65535", "localhost:80"] {
             assert_eq!(good.parse::<Address>().unwrap().as_str(), good);
         }
         for wrong in [

@@ -56,15 +56,10 @@ impl Login {
     pub fn verify(signed: &Signed, roster: &Roster) -> Result<Self, EnrolmentError> {
         let (login, signers) = open::<Self>(signed)?;
         if login.deployment != roster.deployment {
-            return Err(EnrolmentError::Differs {
-                what: "the login's deployment",
-            });
+            return Err(EnrolmentError::Differs { what: "the login's deployment" });
         }
-        let of_person = |key: &PublicKey| {
-            roster
-                .person_of_key(key)
-                .is_some_and(|person| person.id == login.person)
-        };
+        let of_person =
+            |key: &PublicKey| roster.person_of_key(key).is_some_and(|person| person.id == login.person);
         match signers.as_slice() {
             [person, tls] if of_person(person) && *tls == login.tls_key && person != tls => Ok(login),
             _ => Err(EnrolmentError::Signers {

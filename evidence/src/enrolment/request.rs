@@ -91,28 +91,16 @@ impl EnrolmentRequest {
             ("endpoint", request.endpoint == token.endpoint),
             ("generation", request.generation == token.generation),
             ("token", request.token == token_sha256),
-            (
-                "key",
-                request.evidence_key != token.key && request.tls_key != token.key,
-            ),
+            ("key", request.evidence_key != token.key && request.tls_key != token.key),
         ] {
             if !same {
                 return Err(EnrolmentError::Differs { what });
             }
         }
-        if signers.as_slice()
-            == [
-                token.key.clone(),
-                request.evidence_key.clone(),
-                request.tls_key.clone(),
-            ]
-        {
+        if signers.as_slice() == [token.key.clone(), request.evidence_key.clone(), request.tls_key.clone()] {
             Ok(request)
         } else {
-            Err(EnrolmentError::Signers {
-                what: "enrolment",
-                by: "one-time key, evidence key and TLS key",
-            })
+            Err(EnrolmentError::Signers { what: "enrolment", by: "one-time key, evidence key and TLS key" })
         }
     }
 }
@@ -162,10 +150,7 @@ impl Renewal {
         {
             Ok(renewal)
         } else {
-            Err(EnrolmentError::Signers {
-                what: "renewal",
-                by: "evidence key and new TLS key",
-            })
+            Err(EnrolmentError::Signers { what: "renewal", by: "evidence key and new TLS key" })
         }
     }
 }

@@ -75,11 +75,7 @@ impl Document for Token {
         if self.log_key.key().name() != format!("exhibit/{}", self.deployment) {
             return Err("the log key has another name than exhibit/<deployment>");
         }
-        if self.roster_version_min == 0 {
-            Err("roster versions begin at 1")
-        } else {
-            Ok(())
-        }
+        if self.roster_version_min == 0 { Err("roster versions begin at 1") } else { Ok(()) }
     }
 }
 
@@ -91,16 +87,11 @@ impl Token {
     pub fn verify(signed: &Signed, roster: &Roster) -> Result<Self, EnrolmentError> {
         let (token, signers) = open::<Self>(signed)?;
         if token.deployment != roster.deployment {
-            return Err(EnrolmentError::Differs {
-                what: "the token's deployment",
-            });
+            return Err(EnrolmentError::Differs { what: "the token's deployment" });
         }
         match signers.as_slice() {
             [key] if roster.speaks_for(key, &token.issuer, &[Role::EndpointAdmin]) => Ok(token),
-            _ => Err(EnrolmentError::Signers {
-                what: "token",
-                by: "its issuer as endpoint-admin",
-            }),
+            _ => Err(EnrolmentError::Signers { what: "token", by: "its issuer as endpoint-admin" }),
         }
     }
 
@@ -112,10 +103,7 @@ impl Token {
         if (self.issued..self.not_after).contains(&now) {
             Ok(())
         } else {
-            Err(EnrolmentError::Expired {
-                issued: self.issued,
-                not_after: self.not_after,
-            })
+            Err(EnrolmentError::Expired { issued: self.issued, not_after: self.not_after })
         }
     }
 }
@@ -165,10 +153,7 @@ impl FromStr for LogKey {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let key = ledger::VerifierKey::parse(text)?;
-        Ok(Self {
-            text: text.to_owned(),
-            key,
-        })
+        Ok(Self { text: text.to_owned(), key })
     }
 }
 serde_as_text!(LogKey);

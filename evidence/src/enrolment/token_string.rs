@@ -26,19 +26,12 @@ impl TokenString {
     /// # Errors
     /// [`EnrolmentError`] when the document is no token, has not exactly one signature, or names another key.
     pub fn new(signed: Signed, key: SigningKey) -> Result<Self, EnrolmentError> {
-        let token: Token = signed
-            .read()
-            .map_err(|source| EnrolmentError::Document { source })?;
+        let token: Token = signed.read().map_err(|source| EnrolmentError::Document { source })?;
         if signed.signatures.len() != 1 {
-            return Err(EnrolmentError::Signers {
-                what: "token",
-                by: "its issuer",
-            });
+            return Err(EnrolmentError::Signers { what: "token", by: "its issuer" });
         }
         if token.key != key.public() {
-            return Err(EnrolmentError::Differs {
-                what: "the token's one-time key",
-            });
+            return Err(EnrolmentError::Differs { what: "the token's one-time key" });
         }
         Ok(Self { signed, token, key })
     }
@@ -77,13 +70,7 @@ impl TokenString {
             return Err(EnrolmentError::TokenString);
         }
         let mut parts = text.split('.');
-        let head = (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        );
+        let head = (parts.next(), parts.next(), parts.next(), parts.next(), parts.next());
         let (Some("exhibit1"), Some(document), Some(armour), Some(seed), None) = head else {
             return Err(EnrolmentError::TokenString);
         };
@@ -92,10 +79,7 @@ impl TokenString {
         let seed = seed.as_array().ok_or(EnrolmentError::TokenString)?;
         let armour = String::from_utf8(decode(armour)?).or(Err(EnrolmentError::TokenString))?;
         let signed = Signed::from_parts(decode(document)?, vec![armour]);
-        Self::new(
-            signed.map_err(|source| EnrolmentError::Document { source })?,
-            SigningKey::from_seed(seed),
-        )
+        Self::new(signed.map_err(|source| EnrolmentError::Document { source })?, SigningKey::from_seed(seed))
     }
 }
 

@@ -64,25 +64,9 @@ mod tests {
                 let fingerprint = Fingerprint([0; 32]).to_string();
                 let log = log.verifier_key(ledger::KeyType::Ed25519).to_string();
                 let time = Time::EPOCH.to_string();
-                let samples = [
-                    &digest,
-                    "1",
-                    "yes",
-                    "web-03",
-                    &fingerprint,
-                    "INC-2026-0007",
-                    &log,
-                    &time,
-                ];
+                let samples = [&digest, "1", "yes", "web-03", &fingerprint, "INC-2026-0007", &log, &time];
                 assert!(samples.iter().any(|sample| fits(name, sample)), "{type_} {name}");
-                for text in [
-                    "",
-                    "Ada Lovelace",
-                    "/home/ada",
-                    "ada@example.org",
-                    "name=ada",
-                    "ä",
-                ] {
+                for text in ["", "Ada Lovelace", "/home/ada", "ada@example.org", "name=ada", "ä"] {
                     assert!(!fits(name, text), "{type_} {name} {text:?}");
                 }
             }

@@ -230,11 +230,7 @@ impl FromStr for EntryType {
     type Err = UnknownEntryType;
 
     fn from_str(text: &str) -> Result<Self, UnknownEntryType> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|type_| type_.as_str() == text)
-            .ok_or(UnknownEntryType)
+        Self::ALL.iter().copied().find(|type_| type_.as_str() == text).ok_or(UnknownEntryType)
     }
 }
 serde_as_text!(EntryType);

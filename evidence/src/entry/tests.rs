@@ -57,10 +57,7 @@ fn every_type_is_named_once_and_parses_back() {
 fn the_specification_has_the_same_table() {
     let text = include_str!("../../../docs/spec/ledger.md");
     for type_ in EntryType::ALL {
-        assert!(
-            text.contains(&format!("`{type_}`")),
-            "docs/spec/ledger.md lacks {type_}"
-        );
+        assert!(text.contains(&format!("`{type_}`")), "docs/spec/ledger.md lacks {type_}");
     }
 }
 
@@ -102,47 +99,26 @@ fn an_entry_that_breaks_a_rule_of_its_type_is_refused() {
 fn an_act_that_may_hold_text_is_never_inline() {
     let mut order = noted();
     order.envelope.type_ = EntryType::OrderIssued;
-    order.envelope.refs = pairs::sorted([
-        ("order", Digest::ZERO.to_string()),
-        ("roster", Digest::ZERO.to_string()),
-    ]);
-    assert!(
-        order
-            .encode()
-            .unwrap_err()
-            .to_string()
-            .contains("must not be inline")
-    );
+    order.envelope.refs =
+        pairs::sorted([("order", Digest::ZERO.to_string()), ("roster", Digest::ZERO.to_string())]);
+    assert!(order.encode().unwrap_err().to_string().contains("must not be inline"));
 }
 
 #[test]
 fn a_chain_has_no_gap_no_wrong_link_and_no_time_running_back() {
-    let mut head = ChainHead {
-        next_seq: 3,
-        prev: Digest([9; 32]),
-        time: Time::EPOCH,
-    };
+    let mut head = ChainHead { next_seq: 3, prev: Digest([9; 32]), time: Time::EPOCH };
     let entry = noted();
     head.step(&entry.envelope, Digest([1; 32])).unwrap();
     assert_eq!(
         head.step(&entry.envelope, Digest([1; 32])),
-        Err(ChainError::Sequence {
-            expected: 4,
-            found: 3
-        })
+        Err(ChainError::Sequence { expected: 4, found: 3 })
     );
     let mut next = entry.envelope;
     next.seq = 4;
-    assert_eq!(
-        head.step(&next, Digest([2; 32])),
-        Err(ChainError::Link { seq: 4 })
-    );
+    assert_eq!(head.step(&next, Digest([2; 32])), Err(ChainError::Link { seq: 4 }));
     next.prev = Digest([1; 32]);
     next.time = Time::EPOCH;
-    assert_eq!(
-        head.step(&next, Digest([2; 32])),
-        Err(ChainError::Time { seq: 4 })
-    );
+    assert_eq!(head.step(&next, Digest([2; 32])), Err(ChainError::Time { seq: 4 }));
 }
 
 #[test]

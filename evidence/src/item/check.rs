@@ -44,11 +44,7 @@ pub enum RecordError {
 
 /// `Ok` when `holds`, else the broken rule.
 fn rule(holds: bool, field: &'static str, rule: &'static str) -> Result<(), RecordError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(RecordError::Field { field, rule })
-    }
+    if holds { Ok(()) } else { Err(RecordError::Field { field, rule }) }
 }
 
 impl ItemRecord {
@@ -71,63 +67,29 @@ impl ItemRecord {
         let word = |text: &str, max: usize| {
             !text.is_empty()
                 && text.len() <= max
-                && text
-                    .bytes()
-                    .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+                && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
         };
         rule(word(&self.collector, 64), "collector", "1 to 64 of a-z 0-9 _ -")?;
-        rule(
-            word(self.outcome.as_str(), 40),
-            "outcome",
-            "1 to 40 of a-z 0-9 _ -",
-        )?;
+        rule(word(self.outcome.as_str(), 40), "outcome", "1 to 40 of a-z 0-9 _ -")?;
         let path = &self.path.0;
-        rule(
-            !path.is_empty() && path.len() <= 64 << 10,
-            "path",
-            "1 byte to 64 KiB",
-        )?;
+        rule(!path.is_empty() && path.len() <= 64 << 10, "path", "1 byte to 64 KiB")?;
         rule(!path.contains(&0), "path", "has a NUL byte")?;
-        rule(
-            self.shown == self.path.shown(),
-            "shown",
-            "is not path with invalid UTF-8 replaced",
-        )?;
-        rule(
-            self.note.as_ref().is_none_or(|note| note.len() <= 200),
-            "note",
-            "at most 200 bytes",
-        )?;
+        rule(self.shown == self.path.shown(), "shown", "is not path with invalid UTF-8 replaced")?;
+        rule(self.note.as_ref().is_none_or(|note| note.len() <= 200), "note", "at most 200 bytes")?;
         rule(
             self.error.as_ref().is_none_or(|error| word(&error.op, 32)),
             "error",
             "op: 1 to 32 of a-z 0-9 _ -",
         )?;
-        rule(
-            self.after.is_none() || self.before.is_some(),
-            "after",
-            "without before",
-        )?;
-        rule(
-            self.parent.is_none_or(|parent| parent < self.n),
-            "parent",
-            "is not an earlier item",
-        )?;
+        rule(self.after.is_none() || self.before.is_some(), "after", "without before")?;
+        rule(self.parent.is_none_or(|parent| parent < self.n), "parent", "is not an earlier item")?;
         rule(self.part.is_none_or(|part| part >= 2), "part", "starts at 2")?;
-        rule(
-            self.part.is_none() || self.parent.is_some(),
-            "parent",
-            "required with part",
-        )?;
+        rule(self.part.is_none() || self.parent.is_some(), "parent", "required with part")?;
         self.check_xattrs()?;
         let fits = self.kind == Kind::Symlink || self.target.is_none();
         rule(fits, "target", "only for symlinks")?;
         let text_ok = |text: &[u8]| !text.is_empty() && text.len() <= 64 << 10 && !text.contains(&0);
-        rule(
-            self.target.as_ref().is_none_or(|t| text_ok(&t.0)),
-            "target",
-            "1 byte to 64 KiB without NUL",
-        )
+        rule(self.target.as_ref().is_none_or(|t| text_ok(&t.0)), "target", "1 byte to 64 KiB without NUL")
     }
 
     fn check_xattrs(&self) -> Result<(), RecordError> {
@@ -137,18 +99,10 @@ impl ItemRecord {
             let fits = !name.is_empty() && name.len() <= 255 && !name.contains(&0);
             rule(fits, "xattrs", "name: 1 to 255 bytes without NUL")?;
             rule(value.0.len() <= 64 << 10, "xattrs", "value: at most 64 KiB")?;
-            rule(
-                last.is_none_or(|last| last < name),
-                "xattrs",
-                "not sorted by name, or a name twice",
-            )?;
+            rule(last.is_none_or(|last| last < name), "xattrs", "not sorted by name, or a name twice")?;
             last = Some(name);
         }
-        rule(
-            self.xattrs.is_empty() || self.kind != Kind::Stream,
-            "xattrs",
-            "a stream has none",
-        )
+        rule(self.xattrs.is_empty() || self.kind != Kind::Stream, "xattrs", "a stream has none")
     }
 
     fn check_integers(&self) -> Result<(), RecordError> {
@@ -175,11 +129,7 @@ impl ItemRecord {
         rule(self.part.is_none(), "part", "without member")?;
         // An unread file never looks like an empty one, and never like one that was taken.
         let has_member_kind = matches!(self.kind, Kind::File | Kind::Dir | Kind::Symlink | Kind::Stream);
-        rule(
-            !(has_member_kind && self.outcome.is_ok()),
-            "outcome",
-            "ok without member",
-        )
+        rule(!(has_member_kind && self.outcome.is_ok()), "outcome", "ok without member")
     }
 
     fn check_member(&self, stage: Stage) -> Result<(), RecordError> {
@@ -192,36 +142,12 @@ impl ItemRecord {
         if name != member.0 {
             return Err(RecordError::MemberName);
         }
-        rule(
-            at % 512 == 0 && data % 512 == 0 && data > at,
-            "data",
-            "not a block behind at",
-        )?;
-        rule(
-            self.before.is_some() || self.kind == Kind::Stream,
-            "before",
-            "required with member",
-        )?;
-        rule(
-            self.before.is_none() || self.kind != Kind::Stream,
-            "before",
-            "a stream has none",
-        )?;
-        rule(
-            self.target.is_some() == (self.kind == Kind::Symlink),
-            "target",
-            "required for a symlink",
-        )?;
-        rule(
-            self.part.is_none() || self.has_content(),
-            "part",
-            "without content",
-        )?;
-        rule(
-            self.after.is_none() || self.has_content(),
-            "after",
-            "without content",
-        )?;
+        rule(at % 512 == 0 && data % 512 == 0 && data > at, "data", "not a block behind at")?;
+        rule(self.before.is_some() || self.kind == Kind::Stream, "before", "required with member")?;
+        rule(self.before.is_none() || self.kind != Kind::Stream, "before", "a stream has none")?;
+        rule(self.target.is_some() == (self.kind == Kind::Symlink), "target", "required for a symlink")?;
+        rule(self.part.is_none() || self.has_content(), "part", "without content")?;
+        rule(self.after.is_none() || self.has_content(), "after", "without content")?;
         self.check_sparse(size, stored)?;
         self.check_gaps(size)?;
         if let Some(link) = &self.link {
@@ -229,31 +155,15 @@ impl ItemRecord {
             rule(link.n < self.n, "link", "is not an earlier item")?;
         }
         if self.has_content() {
-            rule(
-                !self.outcome.is_without_content(),
-                "outcome",
-                "says that there is no content",
-            )?;
+            rule(!self.outcome.is_without_content(), "outcome", "says that there is no content")?;
             if stage == Stage::Final {
                 let left_out = self.is_hash_left_out();
-                rule(
-                    self.sha256.is_some() != left_out,
-                    "sha256",
-                    "required unless holes pass 16 GiB",
-                )?;
+                rule(self.sha256.is_some() != left_out, "sha256", "required unless holes pass 16 GiB")?;
                 let two = left_out || !self.gaps.is_empty();
-                rule(
-                    self.sha256_read.is_some() == two,
-                    "sha256_read",
-                    "present exactly with gaps",
-                )?;
+                rule(self.sha256_read.is_some() == two, "sha256_read", "present exactly with gaps")?;
             }
         } else {
-            rule(
-                stage == Stage::Final || self.link.is_none(),
-                "sha256",
-                "open hard link",
-            )?;
+            rule(stage == Stage::Final || self.link.is_none(), "sha256", "open hard link")?;
             let is_link = self.link.is_some();
             rule(stored == 0, "stored", "not 0 without content")?;
             rule(is_link || size == 0, "size", "not 0 without content")?;
@@ -262,78 +172,42 @@ impl ItemRecord {
             rule(self.gaps.is_empty(), "gaps", "without content")?;
         }
         if stage == Stage::Open {
-            rule(
-                self.sha256.is_none() && self.sha256_read.is_none(),
-                "sha256",
-                "in an open record",
-            )?;
-            rule(
-                self.outcome.as_str() == "interrupted",
-                "outcome",
-                "of an open record is `interrupted`",
-            )?;
+            rule(self.sha256.is_none() && self.sha256_read.is_none(), "sha256", "in an open record")?;
+            rule(self.outcome.as_str() == "interrupted", "outcome", "of an open record is `interrupted`")?;
         }
         Ok(())
     }
 
     fn check_sparse(&self, size: u64, stored: u64) -> Result<(), RecordError> {
         let Some(runs) = &self.sparse else {
-            return rule(
-                !self.has_content() || stored == size,
-                "stored",
-                "differs from size without map",
-            );
+            return rule(!self.has_content() || stored == size, "stored", "differs from size without map");
         };
-        rule(
-            self.kind == Kind::File && self.link.is_none(),
-            "sparse",
-            "only for files",
-        )?;
+        rule(self.kind == Kind::File && self.link.is_none(), "sparse", "only for files")?;
         rule(runs.len() <= SPARSE_RUNS_MAX, "sparse", "over 8192 runs")?;
         let mut end = None;
         let mut data = 0_u64;
         for (off, len) in runs {
             rule(*len > 0, "sparse", "empty run")?;
-            rule(
-                end.is_none_or(|end| *off > end),
-                "sparse",
-                "runs overlap, touch or go back",
-            )?;
+            rule(end.is_none_or(|end| *off > end), "sparse", "runs overlap, touch or go back")?;
             let behind = off.checked_add(*len).filter(|behind| *behind <= size);
             rule(behind.is_some(), "sparse", "run passes size")?;
             end = behind;
             data = data.saturating_add(*len);
         }
-        rule(
-            size.saturating_sub(data) >= SPARSE_HOLES_MIN,
-            "sparse",
-            "holes save less than 64 KiB",
-        )?;
+        rule(size.saturating_sub(data) >= SPARSE_HOLES_MIN, "sparse", "holes save less than 64 KiB")?;
         let map = u64::try_from(crate::tar::sparse_map(runs, size).len()).unwrap_or(u64::MAX);
-        rule(
-            data.checked_add(map) == Some(stored),
-            "stored",
-            "is not map and runs",
-        )
+        rule(data.checked_add(map) == Some(stored), "stored", "is not map and runs")
     }
 
     fn check_gaps(&self, size: u64) -> Result<(), RecordError> {
         rule(self.gaps.len() <= GAPS_MAX, "gaps", "over 16384")?;
-        rule(
-            self.gaps.is_empty() || !self.outcome.is_ok(),
-            "gaps",
-            "in an item that is ok",
-        )?;
+        rule(self.gaps.is_empty() || !self.outcome.is_ok(), "gaps", "in an item that is ok")?;
         let whole = [(0, size)];
         let mut runs = self.sparse.as_deref().unwrap_or(&whole).iter();
         let mut run = runs.next();
         let mut end = 0;
         for gap in &self.gaps {
-            rule(
-                gap.len > 0 && gap.off >= end,
-                "gaps",
-                "empty, overlapping or going back",
-            )?;
+            rule(gap.len > 0 && gap.off >= end, "gaps", "empty, overlapping or going back")?;
             let behind = gap.off.checked_add(gap.len).filter(|behind| *behind <= size);
             let Some(behind) = behind else {
                 return rule(false, "gaps", "passes size");
@@ -408,21 +282,13 @@ mod tests {
         ] {
             let other = text.replacen(from, to, 1);
             assert_ne!(other, text, "{from}");
-            assert!(
-                ItemRecord::parse_line(other.as_bytes(), Stage::Final).is_err(),
-                "{to}"
-            );
+            assert!(ItemRecord::parse_line(other.as_bytes(), Stage::Final).is_err(), "{to}");
         }
     }
 
     #[test]
     fn each_rule_has_its_field() {
-        let gap = |off, len| Gap {
-            off,
-            len,
-            why: GapWhy::IoError,
-            errno: Some(5),
-        };
+        let gap = |off, len| Gap { off, len, why: GapWhy::IoError, errno: Some(5) };
         let torn = |record: &mut ItemRecord, gaps| {
             record.outcome = Outcome::IoError;
             record.sha256_read = Some(Digest::ZERO);
@@ -456,24 +322,13 @@ mod tests {
         assert_eq!(broken(|r| r.kind = Kind::Symlink), "target");
         assert_eq!(broken(|r| r.kind = Kind::Fifo), "name");
         assert_eq!(broken(|r| r.kind = Kind::Stream), "name");
-        assert_eq!(
-            broken(|r| r.link = Some(Link {
-                n: 3,
-                member: RawBytes::default()
-            })),
-            "link"
-        );
+        assert_eq!(broken(|r| r.link = Some(Link { n: 3, member: RawBytes::default() })), "link");
         let pair = |name: &[u8]| (RawBytes(name.to_vec()), RawBytes::default());
         assert_eq!(broken(|r| r.xattrs = vec![pair(b"b"), pair(b"a")]), "xattrs");
         assert_eq!(broken(|r| r.xattrs = vec![pair(b"a"), pair(b"a")]), "xattrs");
-        for runs in [
-            vec![(0, 0)],
-            vec![(1, 1), (2, 1)],
-            vec![(0, 8)],
-            vec![(u64::MAX, 1)],
-            vec![(0, 1)],
-            vec![],
-        ] {
+        for runs in
+            [vec![(0, 0)], vec![(1, 1), (2, 1)], vec![(0, 8)], vec![(u64::MAX, 1)], vec![(0, 1)], vec![]]
+        {
             assert_eq!(broken(|r| r.sparse = Some(runs)), "sparse");
         }
     }
@@ -482,12 +337,6 @@ mod tests {
     fn an_unread_file_never_looks_like_an_empty_one() {
         let record = ItemRecord::new("files", Kind::File, *b"/a", FileTime::default());
         let error = record.check(Stage::Final).unwrap_err();
-        assert!(matches!(
-            error,
-            RecordError::Field {
-                field: "outcome",
-                rule: "ok without member"
-            }
-        ));
+        assert!(matches!(error, RecordError::Field { field: "outcome", rule: "ok without member" }));
     }
 }

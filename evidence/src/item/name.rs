@@ -70,11 +70,7 @@ pub fn member_name(kind: Kind, path: &[u8], part: Option<u64>) -> Result<Vec<u8>
     if let Some(part) = part {
         name.extend_from_slice(format!(".part{part:04}").as_bytes());
     }
-    let bound = if kind == Kind::Stream {
-        STREAM_NAME_BYTES_MAX
-    } else {
-        NAME_BYTES_MAX
-    };
+    let bound = if kind == Kind::Stream { STREAM_NAME_BYTES_MAX } else { NAME_BYTES_MAX };
     if name.len() > bound {
         return Err(NameError::TooLong);
     }
@@ -104,10 +100,7 @@ mod tests {
         assert_eq!(name(Kind::Dir, b"/etc").unwrap(), b"[root]/etc/");
         assert_eq!(name(Kind::Dir, b"/").unwrap(), b"[root]/");
         assert_eq!(name(Kind::Symlink, b"/a\xff\n").unwrap(), b"[root]/a\xff\n");
-        assert_eq!(
-            name(Kind::Stream, b"live/processes.jsonl").unwrap(),
-            b"live/processes.jsonl"
-        );
+        assert_eq!(name(Kind::Stream, b"live/processes.jsonl").unwrap(), b"live/processes.jsonl");
         let part = member_name(Kind::Stream, b"live/journal.jsonl", Some(2)).unwrap();
         assert_eq!(part, b"live/journal.jsonl.part0002");
     }

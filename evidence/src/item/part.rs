@@ -73,10 +73,7 @@ impl Gap {
 pub(crate) fn clip(gaps: &[Gap], end: u64) -> Vec<Gap> {
     gaps.iter()
         .take_while(|gap| gap.off < end)
-        .map(|gap| Gap {
-            len: gap.len.min(end.saturating_sub(gap.off)),
-            ..gap.clone()
-        })
+        .map(|gap| Gap { len: gap.len.min(end.saturating_sub(gap.off)), ..gap.clone() })
         .collect()
 }
 

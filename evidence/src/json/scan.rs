@@ -16,11 +16,7 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Value<'_>, JsonError> {
     let mut scanner = Scanner { text, offset: 0 };
     scanner.expect(b'{')?;
     let value = scanner.object(1)?;
-    if scanner.offset == text.len() {
-        Ok(value)
-    } else {
-        Err(scanner.syntax())
-    }
+    if scanner.offset == text.len() { Ok(value) } else { Err(scanner.syntax()) }
 }
 
 struct Scanner<'a> {
@@ -53,11 +49,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn deeper(&self, depth: usize) -> Result<usize, JsonError> {
-        if depth < DEPTH_MAX {
-            Ok(depth + 1)
-        } else {
-            Err(JsonError::Depth { offset: self.offset })
-        }
+        if depth < DEPTH_MAX { Ok(depth + 1) } else { Err(JsonError::Depth { offset: self.offset }) }
     }
 
     fn object(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
@@ -77,10 +69,7 @@ impl<'a> Scanner<'a> {
         self.expect(b'}')?;
         let mut keys: Vec<&str> = members.iter().map(|(key, _)| key.as_ref()).collect();
         keys.sort_unstable();
-        if keys
-            .windows(2)
-            .any(|pair| matches!(pair, [one, other] if one == other))
-        {
+        if keys.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
             return Err(JsonError::DuplicateKey { offset: self.offset });
         }
         Ok(Value::Object(members))
@@ -106,9 +95,7 @@ impl<'a> Scanner<'a> {
         let mut decoded: Option<String> = None;
         loop {
             let rest = self.text.get(self.offset..).unwrap_or_default();
-            let end = rest
-                .bytes()
-                .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+            let end = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
             let plain = end.and_then(|end| rest.get(..end)).ok_or(self.syntax())?;
             self.offset += plain.len();
             match self.peek() {
@@ -165,10 +152,7 @@ impl<'a> Scanner<'a> {
     fn unit(&mut self) -> Result<u32, JsonError> {
         let mut unit = 0;
         for _ in 0..4 {
-            let digit = self
-                .peek()
-                .and_then(|byte| char::from(byte).to_digit(16))
-                .ok_or(self.syntax())?;
+            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16)).ok_or(self.syntax())?;
             self.offset += 1;
             unit = unit * 16 + digit;
         }
@@ -181,14 +165,9 @@ impl<'a> Scanner<'a> {
         let negative = self.take(b'-');
         let rest = self.text.get(self.offset..).unwrap_or_default();
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let magnitude = rest
-            .get(..digits)
-            .and_then(crate::text::decimal)
-            .ok_or_else(number)?;
-        let magnitude = i64::try_from(magnitude)
-            .ok()
-            .filter(|magnitude| *magnitude <= INTEGER_MAX)
-            .ok_or_else(number)?;
+        let magnitude = rest.get(..digits).and_then(crate::text::decimal).ok_or_else(number)?;
+        let magnitude =
+            i64::try_from(magnitude).ok().filter(|magnitude| *magnitude <= INTEGER_MAX).ok_or_else(number)?;
         self.offset += digits;
         // "-0" is another spelling of 0, and a float to many readers.
         if matches!(self.peek(), Some(b'.' | b'e' | b'E')) || (negative && magnitude == 0) {
@@ -216,11 +195,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
-        if self.take(byte) {
-            Ok(())
-        } else {
-            Err(self.syntax())
-        }
+        if self.take(byte) { Ok(()) } else { Err(self.syntax()) }
     }
 
     fn syntax(&self) -> JsonError {

@@ -99,11 +99,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
-        if matches!(self, Self::Null) {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if matches!(self, Self::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -144,10 +140,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
                 None => return Err(FormError::custom("empty object in place of a variant")),
             },
             other => {
-                return Err(FormError::invalid_type(
-                    other.unexpected(),
-                    &"a name or an object with one key",
-                ));
+                return Err(FormError::invalid_type(other.unexpected(), &"a name or an object with one key"));
             }
         };
         visitor.visit_enum(Variant { name, content })
@@ -188,8 +181,7 @@ struct Content<'a>(Option<Value<'a>>);
 
 impl<'de> Content<'de> {
     fn required(self) -> Result<Value<'de>, FormError> {
-        self.0
-            .ok_or_else(|| FormError::custom("variant without its content"))
+        self.0.ok_or_else(|| FormError::custom("variant without its content"))
     }
 }
 
@@ -197,11 +189,7 @@ impl<'de> VariantAccess<'de> for Content<'de> {
     type Error = FormError;
 
     fn unit_variant(self) -> Result<(), FormError> {
-        if self.0.is_none() {
-            Ok(())
-        } else {
-            Err(FormError::custom("content for a variant that has none"))
-        }
+        if self.0.is_none() { Ok(()) } else { Err(FormError::custom("content for a variant that has none")) }
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, FormError> {

@@ -31,10 +31,7 @@ pub struct LogKeys {
 impl LogKeys {
     /// A log whose key never changed, as far as is known.
     pub fn unchanged(key: VerifierKey) -> Self {
-        Self {
-            first: key,
-            changes: Vec::new(),
-        }
+        Self { first: key, changes: Vec::new() }
     }
 
     /// The keys up to where `entries` lead, each an entry with its `.tlog-proof`, all under one head that the newest key
@@ -59,8 +56,11 @@ impl LogKeys {
             let (change, signed) = LogKeyChange::of_entry(&entry, deployment, authority)?;
             let proof = ProofFile::parse(proof).map_err(|source| LogKeyError::Proof { number, source })?;
             let index = Some(proof.index());
-            keys.get_or_insert_with(|| Self::unchanged(change.old.key().clone()))
-                .append(change, signed.digest(), index)?;
+            keys.get_or_insert_with(|| Self::unchanged(change.old.key().clone())).append(
+                change,
+                signed.digest(),
+                index,
+            )?;
             proofs.push((number, leaf_hash(bytes), proof));
         }
         let Some(keys) = keys else {
@@ -74,9 +74,7 @@ impl LogKeys {
         let head = alone(keys.current())
             .and_then(|policy| policy.with_terms(&newest))
             .ok_or_else(|| keys.not_pinned(pinned.to_string()))?;
-        let text = proofs
-            .last()
-            .map(|(_, _, proof)| proof.checkpoint().text().to_owned());
+        let text = proofs.last().map(|(_, _, proof)| proof.checkpoint().text().to_owned());
         for (number, leaf, proof) in proofs {
             if Some(proof.checkpoint().text()) != text.as_deref() {
                 return Err(LogKeyError::NotNext {
@@ -85,9 +83,8 @@ impl LogKeys {
                 });
             }
             // A quorum is not asked of the line of keys, but of what is believed under it.
-            let _verified = proof
-                .verify(&leaf, &head)
-                .map_err(|source| LogKeyError::Proof { number, source })?;
+            let _verified =
+                proof.verify(&leaf, &head).map_err(|source| LogKeyError::Proof { number, source })?;
         }
         Ok(keys)
     }
@@ -106,15 +103,14 @@ impl LogKeys {
         let mut keys: Option<Self> = None;
         for signed in documents {
             let change = LogKeyChange::verify(signed, deployment, authority)?;
-            keys.get_or_insert_with(|| Self::unchanged(change.old.key().clone()))
-                .append(change, signed.digest(), None)?;
+            keys.get_or_insert_with(|| Self::unchanged(change.old.key().clone())).append(
+                change,
+                signed.digest(),
+                None,
+            )?;
         }
         let keys = keys.unwrap_or_else(|| Self::unchanged(pinned.clone()));
-        if keys.has(pinned) {
-            Ok(keys)
-        } else {
-            Err(keys.not_pinned(pinned.to_string()))
-        }
+        if keys.has(pinned) { Ok(keys) } else { Err(keys.not_pinned(pinned.to_string())) }
     }
 
     /// Adds the next change, which must follow; its document was verified.
@@ -141,10 +137,10 @@ impl LogKeys {
         if self.has(change.new.key()) {
             return refuse("its new key was the log's before");
         }
-        let floor = self.changes.last().map_or(0, |last| {
-            last.index
-                .map_or(last.change.size, |index| index.saturating_add(1))
-        });
+        let floor = self
+            .changes
+            .last()
+            .map_or(0, |last| last.index.map_or(last.change.size, |index| index.saturating_add(1)));
         if change.size < floor {
             return refuse("its size is below the change before it");
         }
@@ -153,11 +149,7 @@ impl LogKeys {
                 "it is recorded below its own size, or not right at it although the old key was stolen",
             );
         }
-        self.changes.push(Placed {
-            change,
-            digest,
-            index,
-        });
+        self.changes.push(Placed { change, digest, index });
         Ok(())
     }
 
@@ -185,9 +177,7 @@ impl LogKeys {
 
     /// The key in force.
     pub fn current(&self) -> &VerifierKey {
-        self.changes
-            .last()
-            .map_or(&self.first, |placed| placed.change.new.key())
+        self.changes.last().map_or(&self.first, |placed| placed.change.new.key())
     }
 
     /// The key that `log.genesis` names, as far back as is known.
@@ -227,11 +217,7 @@ impl LogKeys {
         let mut terms: Vec<LogTerm> = std::iter::once((&self.first, 0))
             .chain(starts)
             .zip(ends.chain(std::iter::once(u64::MAX)))
-            .map(|((key, from), to)| LogTerm {
-                key: key.clone(),
-                from,
-                to,
-            })
+            .map(|((key, from), to)| LogTerm { key: key.clone(), from, to })
             .collect();
         terms.reverse();
         terms
@@ -243,9 +229,7 @@ impl LogKeys {
     /// [`LogKeyError::NotPinned`].
     pub fn extend(&self, pinned: Policy) -> Result<Policy, LogKeyError> {
         let name = pinned.logs().first().map(|log| log.key.to_string());
-        pinned
-            .with_terms(&self.terms())
-            .ok_or_else(|| self.not_pinned(name.unwrap_or_default()))
+        pinned.with_terms(&self.terms()).ok_or_else(|| self.not_pinned(name.unwrap_or_default()))
     }
 
     /// A policy of this log alone, without cosigners.
@@ -263,15 +247,9 @@ impl LogKeys {
     /// As [`Self::policy`].
     pub fn policy_of_any_size(&self) -> Result<Policy, LogKeyError> {
         let policy = alone(self.current()).ok_or_else(|| self.not_pinned(self.current().to_string()))?;
-        let any = |term: LogTerm| LogTerm {
-            from: 0,
-            to: u64::MAX,
-            ..term
-        };
+        let any = |term: LogTerm| LogTerm { from: 0, to: u64::MAX, ..term };
         let terms: Vec<LogTerm> = self.terms().into_iter().map(any).collect();
-        policy
-            .with_terms(&terms)
-            .ok_or_else(|| self.not_pinned(self.current().to_string()))
+        policy.with_terms(&terms).ok_or_else(|| self.not_pinned(self.current().to_string()))
     }
 
     /// Checks that these keys continue what was accepted before: nothing is missing, other, or elsewhere.
@@ -284,19 +262,14 @@ impl LogKeys {
                 now.digest == known.digest && (known.index.is_none() || now.index == known.index)
             });
             if !same {
-                return Err(LogKeyError::Other {
-                    number: known.change.number,
-                });
+                return Err(LogKeyError::Other { number: known.change.number });
             }
         }
         Ok(())
     }
 
     fn not_pinned(&self, pinned: String) -> LogKeyError {
-        LogKeyError::NotPinned {
-            pinned,
-            current: self.current().to_string(),
-        }
+        LogKeyError::NotPinned { pinned, current: self.current().to_string() }
     }
 }
 

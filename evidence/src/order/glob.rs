@@ -118,14 +118,8 @@ mod tests {
 
     #[test]
     fn only_plain_absolute_patterns_are_read() {
-        for good in [
-            "/",
-            "/etc/passwd",
-            "/var/log/**",
-            "/home/*/.bash_history",
-            "/a/**3/b?",
-            "/{a,b}/[c-d]*",
-        ] {
+        for good in ["/", "/etc/passwd", "/var/log/**", "/home/*/.bash_history", "/a/**3/b?", "/{a,b}/[c-d]*"]
+        {
             assert_eq!(good.parse::<Glob>().unwrap().as_str(), good);
         }
         for wrong in [
@@ -139,13 +133,8 @@ mod tests {
 
     #[test]
     fn the_literal_prefix_ends_before_the_first_wildcard_component() {
-        let prefix = |text: &str| {
-            text.parse::<Glob>()
-                .unwrap()
-                .literal_prefix()
-                .collect::<Vec<_>>()
-                .join("/")
-        };
+        let prefix =
+            |text: &str| text.parse::<Glob>().unwrap().literal_prefix().collect::<Vec<_>>().join("/");
         assert_eq!(prefix("/etc/ssh/*_key"), "etc/ssh");
         assert_eq!(prefix("/{home,root}/x"), "");
         assert_eq!(prefix("/etc/passwd"), "etc/passwd");

@@ -41,25 +41,12 @@ impl Limits {
     /// # Errors
     /// Which rule is broken.
     pub fn validate(&self) -> Result<(), &'static str> {
-        let all = [
-            self.wall_s,
-            self.stored_bytes,
-            self.plain_bytes,
-            self.item_bytes,
-            self.items,
-            self.cpu_pct,
-        ];
-        if all
-            .iter()
-            .any(|limit| *limit == 0 || *limit > INTEGER_MAX.unsigned_abs())
-        {
+        let all =
+            [self.wall_s, self.stored_bytes, self.plain_bytes, self.item_bytes, self.items, self.cpu_pct];
+        if all.iter().any(|limit| *limit == 0 || *limit > INTEGER_MAX.unsigned_abs()) {
             return Err("a limit is 1 to 2^53 - 1");
         }
-        if self.cpu_pct > 100 {
-            Err("cpu_pct is 1 to 100")
-        } else {
-            Ok(())
-        }
+        if self.cpu_pct > 100 { Err("cpu_pct is 1 to 100") } else { Ok(()) }
     }
 }
 
@@ -69,41 +56,15 @@ mod tests {
 
     #[test]
     fn the_smaller_of_each_limit_counts() {
-        let order = Limits {
-            wall_s: 1,
-            stored_bytes: 20,
-            plain_bytes: 3,
-            item_bytes: 40,
-            items: 5,
-            cpu_pct: 60,
-        };
-        let owner = Limits {
-            wall_s: 10,
-            stored_bytes: 2,
-            plain_bytes: 30,
-            item_bytes: 4,
-            items: 50,
-            cpu_pct: 6,
-        };
-        let both = Limits {
-            wall_s: 1,
-            stored_bytes: 2,
-            plain_bytes: 3,
-            item_bytes: 4,
-            items: 5,
-            cpu_pct: 6,
-        };
+        let order =
+            Limits { wall_s: 1, stored_bytes: 20, plain_bytes: 3, item_bytes: 40, items: 5, cpu_pct: 60 };
+        let owner =
+            Limits { wall_s: 10, stored_bytes: 2, plain_bytes: 30, item_bytes: 4, items: 50, cpu_pct: 6 };
+        let both = Limits { wall_s: 1, stored_bytes: 2, plain_bytes: 3, item_bytes: 4, items: 5, cpu_pct: 6 };
         assert_eq!((order.min(&owner), owner.min(&order)), (both, both));
         assert!(both.validate().is_ok());
         assert!(Limits { items: 0, ..both }.validate().is_err());
         assert!(Limits { cpu_pct: 101, ..both }.validate().is_err());
-        assert!(
-            Limits {
-                wall_s: 1 << 53,
-                ..both
-            }
-            .validate()
-            .is_err()
-        );
+        assert!(Limits { wall_s: 1 << 53, ..both }.validate().is_err());
     }
 }

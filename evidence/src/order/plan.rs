@@ -56,12 +56,7 @@ impl Plan {
 
 /// One step: a collector and its parameters. The braces of the first five make serde refuse unknown parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    remote = "Self",
-    tag = "collector",
-    rename_all = "lowercase",
-    deny_unknown_fields
-)]
+#[serde(remote = "Self", tag = "collector", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Step {
     /// Identity of the machine.
     Host {},
@@ -224,12 +219,7 @@ mod tests {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         assert!(read(&ALL.replace(":10,", ":0,")).unwrap().validate().is_err());
-        assert!(
-            read(&ALL.replace("[\"/etc/passwd\"]", "[]"))
-                .unwrap()
-                .validate()
-                .is_err()
-        );
+        assert!(read(&ALL.replace("[\"/etc/passwd\"]", "[]")).unwrap().validate().is_err());
         assert!(read("[]").unwrap().validate().is_err());
     }
 }

@@ -37,18 +37,11 @@ impl Plan {
     pub fn sensitivity(&self) -> Sensitivity {
         let sensitive = self.steps().iter().any(|step| match step {
             Step::Processes(step) => step.environ,
-            Step::Files(step) => step
-                .paths
-                .iter()
-                .any(|glob| reaches_private(glob) || reaches_process(glob)),
+            Step::Files(step) => step.paths.iter().any(|glob| reaches_private(glob) || reaches_process(glob)),
             Step::Host {} | Step::Sockets {} | Step::Routes {} | Step::Sessions {} | Step::Mounts {} => false,
             Step::Journal(_) => false,
         });
-        if sensitive {
-            Sensitivity::Sensitive
-        } else {
-            Sensitivity::Normal
-        }
+        if sensitive { Sensitivity::Sensitive } else { Sensitivity::Normal }
     }
 }
 
@@ -86,9 +79,7 @@ fn reaches_process(glob: &Glob) -> bool {
         return false;
     }
     let private = |entry: &str| PRIVATE_OF_PROCESS.iter().any(|name| can_match(entry, name));
-    components
-        .next()
-        .is_some_and(|entry| entry.starts_with("**") || private(entry))
+    components.next().is_some_and(|entry| entry.starts_with("**") || private(entry))
 }
 
 /// True unless the literal text before the component's first wildcard character, or after its last, rules it out.
@@ -197,19 +188,9 @@ mod tests {
 
     #[test]
     fn environments_are_sensitive() {
-        let step = ProcessesStep {
-            hash_exe: true,
-            maps: true,
-            environ: false,
-        };
-        assert_eq!(
-            Plan::new(vec![Step::Host {}, Step::Processes(step)]).sensitivity(),
-            Sensitivity::Normal
-        );
-        let step = ProcessesStep {
-            environ: true,
-            ..step
-        };
+        let step = ProcessesStep { hash_exe: true, maps: true, environ: false };
+        assert_eq!(Plan::new(vec![Step::Host {}, Step::Processes(step)]).sensitivity(), Sensitivity::Normal);
+        let step = ProcessesStep { environ: true, ..step };
         assert_eq!(
             Plan::new(vec![Step::Host {}, Step::Processes(step)]).sensitivity(),
             Sensitivity::Sensitive

@@ -21,11 +21,8 @@ pub struct Target {
 impl Target {
     /// The leaf's bytes.
     pub fn leaf(&self) -> Vec<u8> {
-        format!(
-            "exhibit-target-v1\n{}\n{}\n{}\n",
-            self.endpoint, self.generation, self.evidence_key
-        )
-        .into_bytes()
+        format!("exhibit-target-v1\n{}\n{}\n{}\n", self.endpoint, self.generation, self.evidence_key)
+            .into_bytes()
     }
 }
 
@@ -46,16 +43,10 @@ impl TargetSet {
             return Err(TargetError::Empty);
         }
         targets.sort_by_key(Target::leaf);
-        if targets
-            .windows(2)
-            .any(|pair| matches!(pair, [one, other] if one.endpoint == other.endpoint))
-        {
+        if targets.windows(2).any(|pair| matches!(pair, [one, other] if one.endpoint == other.endpoint)) {
             return Err(TargetError::Duplicate);
         }
-        let hashes = targets
-            .iter()
-            .map(|target| ledger::leaf_hash(&target.leaf()))
-            .collect();
+        let hashes = targets.iter().map(|target| ledger::leaf_hash(&target.leaf())).collect();
         Ok(Self { targets, hashes })
     }
 
@@ -76,17 +67,10 @@ impl TargetSet {
 
     /// The proof for one endpoint; `None` when it is no target.
     pub fn proof(&self, endpoint: &EndpointId) -> Option<TargetProof> {
-        let index = self
-            .targets
-            .iter()
-            .position(|target| target.endpoint == *endpoint)?;
+        let index = self.targets.iter().position(|target| target.endpoint == *endpoint)?;
         let index = u64::try_from(index).ok()?;
         let proof = ledger::inclusion_proof(&ledger::Leaves(&self.hashes), index, self.count()).ok()?;
-        Some(TargetProof {
-            index,
-            count: self.count(),
-            proof: proof.into_iter().map(Digest::from).collect(),
-        })
+        Some(TargetProof { index, count: self.count(), proof: proof.into_iter().map(Digest::from).collect() })
     }
 }
 
@@ -154,21 +138,12 @@ mod tests {
                 let target = target(number);
                 let proof = set.proof(&target.endpoint).unwrap();
                 assert_eq!(proof.verify(&target, &set.root()), Ok(()));
-                let other_key = Target {
-                    evidence_key: Fingerprint([255; 32]),
-                    ..target.clone()
-                };
-                let other_generation = Target {
-                    generation: Generation::new(2).unwrap(),
-                    ..target.clone()
-                };
+                let other_key = Target { evidence_key: Fingerprint([255; 32]), ..target.clone() };
+                let other_generation = Target { generation: Generation::new(2).unwrap(), ..target.clone() };
                 for wrong in [other_key, other_generation] {
                     assert!(proof.verify(&wrong, &set.root()).is_err());
                 }
-                let moved = TargetProof {
-                    index: proof.index ^ 1,
-                    ..proof
-                };
+                let moved = TargetProof { index: proof.index ^ 1, ..proof };
                 assert!(moved.verify(&target, &set.root()).is_err());
             }
             assert_eq!(set.proof(&"nobody".parse().unwrap()), None);
@@ -178,13 +153,7 @@ mod tests {
     #[test]
     fn duplicates_and_empty_lists_are_refused() {
         assert_eq!(TargetSet::new(vec![]).unwrap_err(), TargetError::Empty);
-        let twice = vec![
-            target(1),
-            Target {
-                generation: Generation::new(2).unwrap(),
-                ..target(1)
-            },
-        ];
+        let twice = vec![target(1), Target { generation: Generation::new(2).unwrap(), ..target(1) }];
         assert_eq!(TargetSet::new(twice).unwrap_err(), TargetError::Duplicate);
     }
 }

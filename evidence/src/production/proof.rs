@@ -33,10 +33,7 @@ impl ItemProof {
             "{VERSION}\ncollection {}\nindex {}\nitems {}\n",
             self.collection, self.index, self.count
         );
-        self.hashes
-            .iter()
-            .fold(head, |text, hash| text + &hash.to_base64() + "\n")
-            .into_bytes()
+        self.hashes.iter().fold(head, |text, hash| text + &hash.to_base64() + "\n").into_bytes()
     }
 
     /// Reads the file; only the one spelling that [`ItemProof::encode`] writes.
@@ -52,11 +49,7 @@ impl ItemProof {
             .map(Some)
             .chain(std::iter::repeat_n(None, 4));
         let mut value = |name: &str| -> Result<&str, ItemProofError> {
-            lines
-                .next()
-                .flatten()
-                .and_then(|line| line.strip_prefix(name))
-                .ok_or(ItemProofError::Form)
+            lines.next().flatten().and_then(|line| line.strip_prefix(name)).ok_or(ItemProofError::Form)
         };
         if !value(VERSION)?.is_empty() {
             return Err(ItemProofError::Form);
@@ -73,12 +66,7 @@ impl ItemProof {
         if hashes.len() > HASHES_MAX {
             return Err(ItemProofError::Form);
         }
-        Ok(Self {
-            collection,
-            index,
-            count,
-            hashes,
-        })
+        Ok(Self { collection, index, count, hashes })
     }
 
     /// Checks that `record`, the line without LF, stands at its index under `items_root`.

@@ -36,15 +36,10 @@ impl Selector {
             return Err(SelectorError::Long);
         }
         if let Some(pattern) = Pattern::parse(bytes)? {
-            return Ok(Self {
-                collection: String::new(),
-                what: What::Path(pattern),
-            });
+            return Ok(Self { collection: String::new(), what: What::Path(pattern) });
         }
         let at = bytes.iter().position(|byte| *byte == b':');
-        let (collection, rest) = at
-            .and_then(|at| bytes.split_at_checked(at))
-            .ok_or(SelectorError::Form)?;
+        let (collection, rest) = at.and_then(|at| bytes.split_at_checked(at)).ok_or(SelectorError::Form)?;
         let collection = str::from_utf8(collection).map_err(|_not_text| SelectorError::Form)?;
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if !(8..=64).contains(&collection.len()) || !collection.bytes().all(is_hex) {
@@ -59,10 +54,7 @@ impl Selector {
                 What::Ordinal(crate::text::decimal(digits).ok_or(SelectorError::Form)?)
             }
         };
-        Ok(Self {
-            collection: collection.to_owned(),
-            what,
-        })
+        Ok(Self { collection: collection.to_owned(), what })
     }
 
     /// True when this collection is meant, or all are.

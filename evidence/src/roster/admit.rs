@@ -28,10 +28,7 @@ impl AdmittedRoster {
 
     /// What to remember of it, so that no older one is taken later.
     pub fn floor(&self) -> RosterFloor {
-        RosterFloor {
-            version: self.roster.version,
-            digest: Some(self.digest),
-        }
+        RosterFloor { version: self.roster.version, digest: Some(self.digest) }
     }
 
     /// Refuses a roster that is past its `not_after`.
@@ -42,10 +39,7 @@ impl AdmittedRoster {
         if now < self.roster.not_after {
             Ok(())
         } else {
-            Err(RosterError::Expired {
-                version: self.roster.version,
-                not_after: self.roster.not_after,
-            })
+            Err(RosterError::Expired { version: self.roster.version, not_after: self.roster.not_after })
         }
     }
 }
@@ -71,35 +65,24 @@ impl Roster {
         authority: &AuthoritySet,
         floor: Option<&RosterFloor>,
     ) -> Result<AdmittedRoster, RosterError> {
-        let (roster, signers) = signed
-            .open::<Self>()
-            .map_err(|source| RosterError::Document { source })?;
+        let (roster, signers) = signed.open::<Self>().map_err(|source| RosterError::Document { source })?;
         if roster.deployment != *deployment {
-            return Err(RosterError::Foreign {
-                deployment: roster.deployment,
-            });
+            return Err(RosterError::Foreign { deployment: roster.deployment });
         }
         authority.check(&signers)?;
         let digest = signed.digest();
         if let Some(floor) = floor {
             if roster.version < floor.version {
-                return Err(RosterError::Older {
-                    version: roster.version,
-                    seen: floor.version,
-                });
+                return Err(RosterError::Older { version: roster.version, seen: floor.version });
             }
             let same = roster.version == floor.version;
             if same && floor.digest.is_some_and(|seen| seen != digest) {
-                return Err(RosterError::Contradiction {
-                    version: roster.version,
-                });
+                return Err(RosterError::Contradiction { version: roster.version });
             }
             // Across a gap the links between cannot be checked; the threshold of signatures stands alone.
             let next = floor.version.checked_add(1) == Some(roster.version);
             if next && floor.digest.is_some() && roster.previous != floor.digest {
-                return Err(RosterError::Unlinked {
-                    version: roster.version,
-                });
+                return Err(RosterError::Unlinked { version: roster.version });
             }
         }
         Ok(AdmittedRoster { roster, digest })
@@ -133,10 +116,7 @@ impl AuthoritySet {
         if needed > 0 && found >= needed {
             Ok(())
         } else {
-            Err(RosterError::Threshold {
-                found,
-                needed: self.threshold,
-            })
+            Err(RosterError::Threshold { found, needed: self.threshold })
         }
     }
 }

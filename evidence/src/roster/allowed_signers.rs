@@ -14,12 +14,9 @@ impl Role {
     /// Document types that the role may sign.
     pub fn namespaces(self) -> &'static [&'static str] {
         match self {
-            Self::Responder => &[
-                "exhibit-order-v1",
-                "exhibit-act-v1",
-                "exhibit-login-v1",
-                "exhibit-bundle-v1",
-            ],
+            Self::Responder => {
+                &["exhibit-order-v1", "exhibit-act-v1", "exhibit-login-v1", "exhibit-bundle-v1"]
+            }
             Self::Approver => &["exhibit-approval-v1", "exhibit-act-v1", "exhibit-login-v1"],
             Self::Analyst | Self::Auditor => &["exhibit-act-v1", "exhibit-login-v1"],
             Self::EndpointAdmin => &["exhibit-token-v1", "exhibit-act-v1", "exhibit-login-v1"],
@@ -33,22 +30,13 @@ impl Roster {
         let mut out = String::new();
         self.authority.allowed_lines(&mut out);
         for person in &self.persons {
-            let namespaces: BTreeSet<&str> = person
-                .roles
-                .iter()
-                .flat_map(|role| role.namespaces())
-                .copied()
-                .collect();
+            let namespaces: BTreeSet<&str> =
+                person.roles.iter().flat_map(|role| role.namespaces()).copied().collect();
             let namespaces: Vec<&str> = namespaces.into_iter().collect();
             for key in &person.keys {
                 // Writing to a string cannot fail.
-                writeln!(
-                    out,
-                    "person:{} namespaces=\"{}\" {key}",
-                    person.id,
-                    namespaces.join(",")
-                )
-                .unwrap_or_default();
+                writeln!(out, "person:{} namespaces=\"{}\" {key}", person.id, namespaces.join(","))
+                    .unwrap_or_default();
             }
         }
         out

@@ -31,8 +31,7 @@ impl AuthoritySet {
     /// [`AuthorityError::Rules`] unless 1 ≤ threshold ≤ number of keys ≤ 16 and no key occurs twice.
     pub fn new(threshold: u32, keys: Vec<PublicKey>) -> Result<Self, AuthorityError> {
         let set = Self { threshold, keys };
-        set.validate()
-            .map_err(|message| AuthorityError::Rules { message })?;
+        set.validate().map_err(|message| AuthorityError::Rules { message })?;
         Ok(set)
     }
 
@@ -45,11 +44,7 @@ impl AuthoritySet {
         if self.keys.len() > AUTHORITY_KEYS_MAX || !(1..=self.keys.len()).contains(&threshold) {
             return Err("an authority has 1 to 16 keys and a threshold between 1 and their number");
         }
-        if self
-            .sorted()
-            .windows(2)
-            .any(|pair| matches!(pair, [one, other] if one == other))
-        {
+        if self.sorted().windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
             return Err("an authority key occurs twice");
         }
         Ok(())
@@ -81,10 +76,7 @@ impl AuthoritySet {
     pub fn from_trust_file(text: &str) -> Result<Self, AuthorityError> {
         let body = text.strip_suffix('\n').ok_or(AuthorityError::Line { line: 1 })?;
         let mut lines = body.split('\n');
-        let threshold = lines
-            .next()
-            .and_then(|line| line.strip_prefix("# threshold "))
-            .and_then(decimal);
+        let threshold = lines.next().and_then(|line| line.strip_prefix("# threshold ")).and_then(decimal);
         let threshold = threshold.and_then(|number| u32::try_from(number).ok());
         let threshold = threshold.ok_or(AuthorityError::Line { line: 1 })?;
         let mut keys = Vec::new();
@@ -92,13 +84,8 @@ impl AuthoritySet {
             if keys.len() == AUTHORITY_KEYS_MAX {
                 return Err(AuthorityError::Line { line });
             }
-            let key = text
-                .strip_prefix(&allowed_prefix())
-                .ok_or(AuthorityError::Line { line })?;
-            keys.push(
-                key.parse()
-                    .map_err(|source| AuthorityError::Key { line, source })?,
-            );
+            let key = text.strip_prefix(&allowed_prefix()).ok_or(AuthorityError::Line { line })?;
+            keys.push(key.parse().map_err(|source| AuthorityError::Key { line, source })?);
         }
         Self::new(threshold, keys)
     }
@@ -163,9 +150,7 @@ mod tests {
     use crate::keys::SigningKey;
 
     fn keys(count: u8) -> Vec<PublicKey> {
-        (1..=count)
-            .map(|number| SigningKey::from_seed(&[number; 32]).public())
-            .collect()
+        (1..=count).map(|number| SigningKey::from_seed(&[number; 32]).public()).collect()
     }
 
     #[test]
@@ -208,20 +193,11 @@ mod tests {
         let set = AuthoritySet::new(2, keys(3)).unwrap();
         let all = keys(4);
         assert!(set.check(&all[..2]).is_ok());
-        assert!(
-            set.check(&[all[0].clone(), all[3].clone(), all[2].clone()])
-                .is_ok()
-        );
+        assert!(set.check(&[all[0].clone(), all[3].clone(), all[2].clone()]).is_ok());
         assert!(set.check(&[all[0].clone(), all[0].clone()]).is_err());
         assert!(set.check(&[all[0].clone(), all[3].clone()]).is_err());
         assert!(set.check(&[]).is_err());
-        let unchecked = AuthoritySet {
-            threshold: 0,
-            keys: vec![],
-        };
-        assert!(
-            unchecked.check(&all).is_err(),
-            "a set that was never validated admits nothing"
-        );
+        let unchecked = AuthoritySet { threshold: 0, keys: vec![] };
+        assert!(unchecked.check(&all).is_err(), "a set that was never validated admits nothing");
     }
 }

@@ -73,14 +73,7 @@ impl ChainState {
     /// The state before the first seal.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        Self {
-            identity,
-            next_index: 0,
-            head: Digest::ZERO,
-            plain_end: 0,
-            items_total: 0,
-            is_final: false,
-        }
+        Self { identity, next_index: 0, head: Digest::ZERO, plain_end: 0, items_total: 0, is_final: false }
     }
 
     /// Takes the next seal, whose signature the caller has verified.
@@ -113,10 +106,7 @@ impl ChainState {
             return Err(ChainError::AfterFinal { index });
         }
         if index != self.next_index {
-            return Err(ChainError::Index {
-                stated: index,
-                expected: self.next_index,
-            });
+            return Err(ChainError::Index { stated: index, expected: self.next_index });
         }
         if header.prev != self.head {
             return Err(ChainError::Prev { index });

@@ -19,15 +19,7 @@ impl<'a> Records<'a> {
     pub(super) fn new(stored: &'a [u8]) -> Result<Self, SealError> {
         let decoder = FrameDecoder::new().map_err(SealError::RecordsFrame)?;
         let (frame, pending) = (Vec::new(), Vec::new());
-        Ok(Self {
-            stored,
-            decoder,
-            frame,
-            pending,
-            taken: 0,
-            plain_total: 0,
-            has_failed: false,
-        })
+        Ok(Self { stored, decoder, frame, pending, taken: 0, plain_total: 0, has_failed: false })
     }
 
     fn advance(&mut self) -> Result<Option<Vec<u8>>, SealError> {
@@ -50,15 +42,9 @@ impl<'a> Records<'a> {
                 return Err(SealError::LineTooLong);
             }
             if self.stored.is_empty() {
-                return if self.pending.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(SealError::UnendedLine)
-                };
+                return if self.pending.is_empty() { Ok(None) } else { Err(SealError::UnendedLine) };
             }
-            let decoded = self
-                .decoder
-                .decode_up_to(self.stored, FRAME_BYTES, &mut self.frame);
+            let decoded = self.decoder.decode_up_to(self.stored, FRAME_BYTES, &mut self.frame);
             let used = decoded.map_err(SealError::RecordsFrame)?;
             self.stored = self.stored.get(used..).unwrap_or_default();
             self.plain_total += u64::try_from(self.frame.len()).unwrap_or(u64::MAX);

@@ -46,9 +46,7 @@ impl Records {
 }
 
 fn digits(number: usize) -> usize {
-    number
-        .checked_ilog10()
-        .map_or(1, |log| usize::try_from(log).unwrap_or(0) + 1)
+    number.checked_ilog10().map_or(1, |log| usize::try_from(log).unwrap_or(0) + 1)
 }
 
 /// The pax value of a time that the octal field cannot hold: a true decimal, −0.5 and not the file-time form.
@@ -84,9 +82,7 @@ mod tests {
 
     #[test]
     fn a_record_length_counts_its_own_digits() {
-        for len in [
-            1_usize, 90, 91, 92, 93, 94, 95, 96, 97, 985, 990, 991, 992, 993, 9983, 9984, 9990,
-        ] {
+        for len in [1_usize, 90, 91, 92, 93, 94, 95, 96, 97, 985, 990, 991, 992, 993, 9983, 9984, 9990] {
             let mut records = Records::default();
             records.push(b"k", &vec![b'v'; len]);
             let text = String::from_utf8(records.0).unwrap();

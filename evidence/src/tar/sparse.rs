@@ -4,9 +4,7 @@
 /// hole, a last run `(size, 0)` closes it.
 #[must_use]
 pub fn sparse_map(runs: &[(u64, u64)], size: u64) -> Vec<u8> {
-    let ends_in_hole = runs
-        .last()
-        .is_none_or(|(off, len)| off.saturating_add(*len) < size);
+    let ends_in_hole = runs.last().is_none_or(|(off, len)| off.saturating_add(*len) < size);
     let mut map = format!("{}\n", runs.len() + usize::from(ends_in_hole));
     for (off, len) in runs {
         map.push_str(&format!("{off}\n{len}\n"));
@@ -30,10 +28,7 @@ mod tests {
             assert_eq!(map.len() % 512, 0);
             String::from_utf8(map).unwrap().trim_end_matches('\0').to_owned()
         };
-        assert_eq!(
-            text(&[(0, 4096), (8192, 4096)], 12288),
-            "2\n0\n4096\n8192\n4096\n"
-        );
+        assert_eq!(text(&[(0, 4096), (8192, 4096)], 12288), "2\n0\n4096\n8192\n4096\n");
         assert_eq!(text(&[(0, 4096)], 12288), "2\n0\n4096\n12288\n0\n");
         assert_eq!(text(&[], 12288), "1\n12288\n0\n");
     }

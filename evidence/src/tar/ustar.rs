@@ -26,9 +26,7 @@ pub(super) fn fits(name: &[u8]) -> bool {
 /// The last at most `max` bytes of `name`, everything outside 0x20..0x7e as `_`.
 fn tail(name: &[u8], max: usize) -> impl Iterator<Item = u8> {
     let skip = name.len().saturating_sub(max);
-    name.iter()
-        .skip(skip)
-        .map(|byte| if is_plain(*byte) { *byte } else { b'_' })
+    name.iter().skip(skip).map(|byte| if is_plain(*byte) { *byte } else { b'_' })
 }
 
 /// The ustar name of a sparse member; a reader that does not know sparse maps then shows what it is.

@@ -90,16 +90,10 @@ fn an_admitted_order_does_not_outlive_the_persons_behind_it() {
     let mut unapproved = admitted.clone();
     unapproved.approvers.clear();
     unapproved.approver_keys.clear();
-    assert_eq!(
-        unapproved.holds_under(roster).unwrap_err().reason,
-        Reason::Approvals
-    );
+    assert_eq!(unapproved.holds_under(roster).unwrap_err().reason, Reason::Approvals);
     let mut another_key = admitted.clone();
     another_key.issuer_key = key(MALLORY).public();
-    assert_eq!(
-        another_key.holds_under(roster).unwrap_err().reason,
-        Reason::Signature
-    );
+    assert_eq!(another_key.holds_under(roster).unwrap_err().reason, Reason::Signature);
 }
 
 enum Change {
@@ -129,11 +123,7 @@ fn approver_of(recipe: &mut Recipe, person: &str, number: u8) {
 fn cases() -> Vec<(&'static str, Reason, Change)> {
     use Reason::{Approvals, Expired, Foreign, Ledger, Malformed, Roster, Signature, Target};
     vec![
-        (
-            "order cut short",
-            Malformed,
-            After(|b| b.order.truncate(b.order.len() - 1)),
-        ),
+        ("order cut short", Malformed, After(|b| b.order.truncate(b.order.len() - 1))),
         (
             "order with a duplicate key",
             Malformed,
@@ -144,46 +134,14 @@ fn cases() -> Vec<(&'static str, Reason, Change)> {
             Malformed,
             After(|b| b.order = tampered(&b.order, "\"attempts\":3", "\"attempts\":3,\"more\":3")),
         ),
-        (
-            "order signed twice",
-            Malformed,
-            After(|b| b.order = signed_twice(&b.order)),
-        ),
-        (
-            "approval signed twice",
-            Malformed,
-            After(|b| b.approvals[0] = signed_twice(&b.approvals[0])),
-        ),
-        (
-            "approval in place of the order",
-            Malformed,
-            After(|b| b.order = b.approvals[0].clone()),
-        ),
-        (
-            "roster cut short",
-            Malformed,
-            After(|b| b.rosters[0].truncate(10)),
-        ),
-        (
-            "entry with bytes behind",
-            Malformed,
-            After(|b| b.proven[0].0.push(b'\n')),
-        ),
-        (
-            "proof cut short",
-            Malformed,
-            After(|b| b.proven[0].1.truncate(60)),
-        ),
-        (
-            "approval without its entry",
-            Malformed,
-            After(|b| b.proven.truncate(1)),
-        ),
-        (
-            "thousands of rosters",
-            Malformed,
-            After(|b| b.rosters = vec![b.rosters[0].clone(); 65]),
-        ),
+        ("order signed twice", Malformed, After(|b| b.order = signed_twice(&b.order))),
+        ("approval signed twice", Malformed, After(|b| b.approvals[0] = signed_twice(&b.approvals[0]))),
+        ("approval in place of the order", Malformed, After(|b| b.order = b.approvals[0].clone())),
+        ("roster cut short", Malformed, After(|b| b.rosters[0].truncate(10))),
+        ("entry with bytes behind", Malformed, After(|b| b.proven[0].0.push(b'\n'))),
+        ("proof cut short", Malformed, After(|b| b.proven[0].1.truncate(60))),
+        ("approval without its entry", Malformed, After(|b| b.proven.truncate(1))),
+        ("thousands of rosters", Malformed, After(|b| b.rosters = vec![b.rosters[0].clone(); 65])),
         (
             "order of another deployment",
             Foreign,
@@ -204,21 +162,9 @@ fn cases() -> Vec<(&'static str, Reason, Change)> {
             Foreign,
             Before(|r| r.change_entries = |e| e[0].envelope.deployment = "other".parse().unwrap()),
         ),
-        (
-            "roster with one of two signatures",
-            Roster,
-            Before(|r| r.rosters[0].1 = vec![1]),
-        ),
-        (
-            "roster signed twice by one key",
-            Roster,
-            Before(|r| r.rosters[0].1 = vec![1, 1]),
-        ),
-        (
-            "roster signed by a stranger",
-            Roster,
-            Before(|r| r.rosters[0].1 = vec![1, MALLORY]),
-        ),
+        ("roster with one of two signatures", Roster, Before(|r| r.rosters[0].1 = vec![1])),
+        ("roster signed twice by one key", Roster, Before(|r| r.rosters[0].1 = vec![1, 1])),
+        ("roster signed by a stranger", Roster, Before(|r| r.rosters[0].1 = vec![1, MALLORY])),
         (
             "roster altered",
             Roster,
@@ -226,72 +172,30 @@ fn cases() -> Vec<(&'static str, Reason, Change)> {
                 b.rosters[0] = tampered(&b.rosters[0], "\"order_hours_max\":24", "\"order_hours_max\":25")
             }),
         ),
-        (
-            "roster older than seen",
-            Roster,
-            After(|b| {
-                b.floor = RosterFloor {
-                    version: 3,
-                    digest: None,
-                }
-            }),
-        ),
+        ("roster older than seen", Roster, After(|b| b.floor = RosterFloor { version: 3, digest: None })),
         (
             "another roster of the version seen",
             Roster,
-            After(|b| {
-                b.floor = RosterFloor {
-                    version: 2,
-                    digest: Some(Digest::ZERO),
-                }
-            }),
+            After(|b| b.floor = RosterFloor { version: 2, digest: Some(Digest::ZERO) }),
         ),
-        (
-            "roster not linked to the one seen",
-            Roster,
-            After(|b| b.floor.digest = Some(Digest::ZERO)),
-        ),
-        (
-            "frozen roster",
-            Roster,
-            After(|b| b.now = at("2026-12-15T08:00:00.000Z")),
-        ),
+        ("roster not linked to the one seen", Roster, After(|b| b.floor.digest = Some(Digest::ZERO))),
+        ("frozen roster", Roster, After(|b| b.now = at("2026-12-15T08:00:00.000Z"))),
         (
             "frozen roster behind a clock set back",
             Roster,
             After(|b| b.clock_floor = at("2026-12-15T08:00:00.000Z")),
         ),
         ("no roster at all", Roster, After(|b| b.rosters.clear())),
-        (
-            "order under a later roster",
-            Roster,
-            Before(|r| r.change_order(|o| o.roster_version = 3)),
-        ),
+        ("order under a later roster", Roster, Before(|r| r.change_order(|o| o.roster_version = 3))),
         (
             "order under another roster of that version",
             Roster,
             Before(|r| r.change_order(|o| o.roster_sha256 = Digest::ZERO)),
         ),
-        (
-            "forged: signed by a stranger",
-            Signature,
-            Before(|r| r.order_keys = vec![MALLORY]),
-        ),
-        (
-            "signed by the endpoint",
-            Signature,
-            Before(|r| r.order_keys = vec![EVIDENCE]),
-        ),
-        (
-            "signed by an authority key",
-            Signature,
-            Before(|r| r.order_keys = vec![1]),
-        ),
-        (
-            "signed by another person",
-            Signature,
-            Before(|r| r.order_keys = vec![BOB]),
-        ),
+        ("forged: signed by a stranger", Signature, Before(|r| r.order_keys = vec![MALLORY])),
+        ("signed by the endpoint", Signature, Before(|r| r.order_keys = vec![EVIDENCE])),
+        ("signed by an authority key", Signature, Before(|r| r.order_keys = vec![1])),
+        ("signed by another person", Signature, Before(|r| r.order_keys = vec![BOB])),
         (
             "issuer is no responder",
             Signature,
@@ -300,11 +204,7 @@ fn cases() -> Vec<(&'static str, Reason, Change)> {
                 r.change_order(|o| o.issuer = "dan".parse().unwrap());
             }),
         ),
-        (
-            "issuer unknown",
-            Signature,
-            Before(|r| r.change_order(|o| o.issuer = "eve".parse().unwrap())),
-        ),
+        ("issuer unknown", Signature, Before(|r| r.change_order(|o| o.issuer = "eve".parse().unwrap()))),
         (
             "issuer lost the role in the newer roster",
             Signature,
@@ -314,32 +214,16 @@ fn cases() -> Vec<(&'static str, Reason, Change)> {
                 r.change_order(|o| o.roster_sha256 = digest);
             }),
         ),
-        (
-            "order altered",
-            Signature,
-            After(|b| b.order = tampered(&b.order, "suspicious", "suspicous")),
-        ),
+        ("order altered", Signature, After(|b| b.order = tampered(&b.order, "suspicious", "suspicous"))),
         ("expired", Expired, After(|b| b.now = order().expires)),
-        (
-            "issued 10 minutes and a moment ahead",
-            Expired,
-            After(|b| b.now = at("2026-11-21T11:39:59.999Z")),
-        ),
+        ("issued 10 minutes and a moment ahead", Expired, After(|b| b.now = at("2026-11-21T11:39:59.999Z"))),
         (
             "valid for longer than the roster allows",
             Expired,
             Before(|r| r.change_order(|o| o.expires = at("2026-11-22T11:50:00.001Z"))),
         ),
-        (
-            "another endpoint",
-            Target,
-            After(|b| b.endpoint.endpoint = "web-04".parse().unwrap()),
-        ),
-        (
-            "another generation",
-            Target,
-            After(|b| b.endpoint.generation = "3".parse().unwrap()),
-        ),
+        ("another endpoint", Target, After(|b| b.endpoint.endpoint = "web-04".parse().unwrap())),
+        ("another generation", Target, After(|b| b.endpoint.generation = "3".parse().unwrap())),
         (
             "another evidence key",
             Target,
@@ -350,16 +234,8 @@ fn cases() -> Vec<(&'static str, Reason, Change)> {
             Target,
             After(|b| b.target = targets().proof(&"mail".parse().unwrap()).unwrap()),
         ),
-        (
-            "proof too long",
-            Target,
-            After(|b| b.target.proof.push(Digest::ZERO)),
-        ),
-        (
-            "another number of targets",
-            Target,
-            Before(|r| r.change_order(|o| o.targets_count = 4)),
-        ),
+        ("proof too long", Target, After(|b| b.target.proof.push(Digest::ZERO))),
+        ("another number of targets", Target, Before(|r| r.change_order(|o| o.targets_count = 4))),
         ("approval missing", Approvals, Before(|r| r.approvals.clear())),
         (
             "approval missing behind a false label",
@@ -369,41 +245,13 @@ fn cases() -> Vec<(&'static str, Reason, Change)> {
                 r.change_order(|o| o.sensitivity = Sensitivity::Normal);
             }),
         ),
-        (
-            "approver is the issuer",
-            Approvals,
-            Before(|r| approver_of(r, "ada", ADA)),
-        ),
-        (
-            "approver is the issuer with another key",
-            Approvals,
-            Before(|r| approver_of(r, "ada", ADA_SECOND)),
-        ),
-        (
-            "the issuer's second key under another name",
-            Approvals,
-            Before(|r| r.approvals[0].1 = ADA_SECOND),
-        ),
-        (
-            "approver without the role",
-            Approvals,
-            Before(|r| approver_of(r, "dan", DAN)),
-        ),
-        (
-            "approval forged",
-            Approvals,
-            Before(|r| r.approvals[0].1 = MALLORY),
-        ),
-        (
-            "rejection",
-            Approvals,
-            Before(|r| r.approvals[0].0.decision = Decision::Reject),
-        ),
-        (
-            "approval of another order",
-            Approvals,
-            Before(|r| r.approvals[0].0.order = Digest::ZERO),
-        ),
+        ("approver is the issuer", Approvals, Before(|r| approver_of(r, "ada", ADA))),
+        ("approver is the issuer with another key", Approvals, Before(|r| approver_of(r, "ada", ADA_SECOND))),
+        ("the issuer's second key under another name", Approvals, Before(|r| r.approvals[0].1 = ADA_SECOND)),
+        ("approver without the role", Approvals, Before(|r| approver_of(r, "dan", DAN))),
+        ("approval forged", Approvals, Before(|r| r.approvals[0].1 = MALLORY)),
+        ("rejection", Approvals, Before(|r| r.approvals[0].0.decision = Decision::Reject)),
+        ("approval of another order", Approvals, Before(|r| r.approvals[0].0.order = Digest::ZERO)),
         (
             "wrong sensitivity",
             Reason::Sensitivity,
@@ -414,11 +262,7 @@ fn cases() -> Vec<(&'static str, Reason, Change)> {
             Reason::Sensitivity,
             Before(|r| r.change_order(|o| o.plan = Plan::new(vec![Step::Host {}]))),
         ),
-        (
-            "no proof: another entry's",
-            Ledger,
-            After(|b| b.proven[0].1 = b.tree.proof(0)),
-        ),
+        ("no proof: another entry's", Ledger, After(|b| b.proven[0].1 = b.tree.proof(0))),
         (
             "proof of an entry about another order",
             Ledger,
@@ -442,21 +286,13 @@ fn cases() -> Vec<(&'static str, Reason, Change)> {
                     |e| e[0].envelope.incident = Chain::Incident("INC-2026-0008".parse().unwrap())
             }),
         ),
-        (
-            "approval logged in place of the order",
-            Ledger,
-            After(|b| b.proven.swap(0, 1)),
-        ),
+        ("approval logged in place of the order", Ledger, After(|b| b.proven.swap(0, 1))),
         (
             "proof for another place",
             Ledger,
             After(|b| b.proven[0].1 = tampered(&b.proven[0].1, "index 4", "index 5")),
         ),
-        (
-            "approval without proof",
-            Ledger,
-            After(|b| b.proven[1].1 = b.tree.proof(0)),
-        ),
+        ("approval without proof", Ledger, After(|b| b.proven[1].1 = b.tree.proof(0))),
         (
             "approval in another checkpoint",
             Ledger,

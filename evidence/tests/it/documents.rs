@@ -85,27 +85,9 @@ pub fn manifest() -> Manifest {
         policy_sha256: Digest([12; 32]),
         limits: order().limits,
         steps: vec![
-            step(
-                "host",
-                "2026-11-21T12:00:02.000Z",
-                "2026-11-21T12:00:02.100Z",
-                1,
-                StepEnd::Done,
-            ),
-            step(
-                "processes",
-                "2026-11-21T12:00:02.100Z",
-                "2026-11-21T12:00:05.000Z",
-                180,
-                StepEnd::Done,
-            ),
-            step(
-                "files",
-                "2026-11-21T12:00:05.000Z",
-                "2026-11-21T12:00:31.000Z",
-                419,
-                StepEnd::Limit,
-            ),
+            step("host", "2026-11-21T12:00:02.000Z", "2026-11-21T12:00:02.100Z", 1, StepEnd::Done),
+            step("processes", "2026-11-21T12:00:02.100Z", "2026-11-21T12:00:05.000Z", 180, StepEnd::Done),
+            step("files", "2026-11-21T12:00:05.000Z", "2026-11-21T12:00:31.000Z", 419, StepEnd::Limit),
         ],
         segments: 3,
         stored_len: 20_971_520,
@@ -113,28 +95,18 @@ pub fn manifest() -> Manifest {
         container_sha256: Digest([13; 32]),
         items: 600,
         items_root: Digest([14; 32]),
-        outcomes: vec![
-            (Outcome::Denied, 1),
-            (Outcome::Ok, 598),
-            (Outcome::SkippedLimit, 1),
-        ],
+        outcomes: vec![(Outcome::Denied, 1), (Outcome::Ok, 598), (Outcome::SkippedLimit, 1)],
         content_bytes: 104_000_000,
         seal_head: Digest([15; 32]),
         footprint: vec!["page cache and journal of this machine".into()],
         limitations: vec!["what the kernel hides from its own processes".into()],
-        log_head: LogHead {
-            seq: 41,
-            sha256: Digest([16; 32]),
-        },
+        log_head: LogHead { seq: 41, sha256: Digest([16; 32]) },
         result: CollectionResult::Limited,
     }
 }
 
 pub fn detail() -> Detail {
-    Detail {
-        salt: FixedBytes([1; 16]),
-        text: "Logins to mail from an address in no list".into(),
-    }
+    Detail { salt: FixedBytes([1; 16]), text: "Logins to mail from an address in no list".into() }
 }
 
 pub fn act() -> Act {
@@ -146,13 +118,9 @@ pub fn act() -> Act {
         at: at("2026-11-21T11:40:00.000Z"),
         by: "person:ada".parse().unwrap(),
         refs: vec![("incident".into(), "INC-2026-0007".into())],
-        fields: [
-            ("class", "intrusion-attempts"),
-            ("severity", "high"),
-            ("tlp", "amber"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec(),
+        fields: [("class", "intrusion-attempts"), ("severity", "high"), ("tlp", "amber")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
         detail: Some(detail().encode().unwrap().1),
         nonce: ActNonce::Once(FixedBytes([2; 16])),
     }
@@ -182,36 +150,24 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
     let package = Recipe::good().build();
     let rotation = Line::default().change(41, Reason::Planned).shown().remove(0);
     let mut signers = second_roster().allowed_signers();
-    signers.push_str(&endpoint_line(
-        &target().endpoint,
-        target().generation,
-        &key(EVIDENCE).public(),
-    ));
+    signers.push_str(&endpoint_line(&target().endpoint, target().generation, &key(EVIDENCE).public()));
     vec![
         ("act.signed", sign(&act(), &[ADA]).encode()),
         (
             "agent-enrolled.entry",
-            enrolled_entry(&sign(&request(), &[TOKEN, EVIDENCE, TLS]))
-                .encode()
-                .unwrap(),
+            enrolled_entry(&sign(&request(), &[TOKEN, EVIDENCE, TLS])).encode().unwrap(),
         ),
         ("allowed_signers", signers.into_bytes()),
         ("approval.signed", package.approvals[0].clone()),
         ("authority", authority().to_trust_file().into_bytes()),
         ("delegation.signed", sign(&delegation(), &[EVIDENCE]).encode()),
         ("detail.json", detail().encode().unwrap().0),
-        (
-            "enrolment.signed",
-            sign(&request(), &[TOKEN, EVIDENCE, TLS]).encode(),
-        ),
+        ("enrolment.signed", sign(&request(), &[TOKEN, EVIDENCE, TLS]).encode()),
         ("incident-opened.entry", opened_entry().encode().unwrap()),
         ("key-rotated.entry", rotation.entry.clone()),
         ("key-rotated.tlog-proof", rotation.proof.clone()),
         ("log-key.signed", rotation.signed.encode()),
-        (
-            "log.vkey",
-            format!("{}\n", log().verifier_key(ledger::KeyType::Ed25519)).into_bytes(),
-        ),
+        ("log.vkey", format!("{}\n", log().verifier_key(ledger::KeyType::Ed25519)).into_bytes()),
         ("login.signed", sign(&login(), &[ADA, TLS]).encode()),
         ("manifest.signed", sign(&manifest(), &[SEALER, EVIDENCE]).encode()),
         ("order-approved.entry", package.proven[1].0.clone()),
@@ -224,10 +180,7 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("roster-2.signed", package.rosters[0].clone()),
         ("target.json", json::to_document(&package.target).unwrap()),
         ("token.signed", token_string().signed().encode()),
-        (
-            "token.txt",
-            format!("{}\n", *token_string().encode()).into_bytes(),
-        ),
+        ("token.txt", format!("{}\n", *token_string().encode()).into_bytes()),
     ]
 }
 
@@ -235,10 +188,7 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
 fn the_worked_examples_are_unchanged() {
     let bless = std::env::var_os("EXHIBIT_BLESS").is_some();
     if bless {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .create(folder())
-            .unwrap();
+        std::fs::DirBuilder::new().recursive(true).create(folder()).unwrap();
     }
     for (name, bytes) in all() {
         if bless {
@@ -250,17 +200,10 @@ fn the_worked_examples_are_unchanged() {
             "{name} changed; a format changes by a new version of its type"
         );
     }
-    let mut found: Vec<String> = folder()
-        .read_dir()
-        .unwrap()
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut found: Vec<String> =
+        folder().read_dir().unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     found.sort();
-    assert_eq!(
-        found,
-        all().iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-        "a file that no test makes"
-    );
+    assert_eq!(found, all().iter().map(|(name, _)| *name).collect::<Vec<_>>(), "a file that no test makes");
 }
 
 /// The stored bytes are read, not those just made: what was signed once must be readable for ever.
@@ -269,36 +212,20 @@ fn the_stored_examples_verify() {
     fn open<T: Document>(name: &str, signers: &[u8]) -> T {
         let signed = Signed::parse(&load(folder().join(name))).unwrap();
         let (document, keys) = signed.open::<T>().unwrap();
-        assert_eq!(
-            keys,
-            signers
-                .iter()
-                .map(|number| key(*number).public())
-                .collect::<Vec<_>>(),
-            "{name}"
-        );
+        assert_eq!(keys, signers.iter().map(|number| key(*number).public()).collect::<Vec<_>>(), "{name}");
         document
     }
     assert_eq!(open::<Order>("order.signed", &[ADA]), order());
-    assert_eq!(
-        open::<Approval>("approval.signed", &[BOB]).approver.as_str(),
-        "bob"
-    );
+    assert_eq!(open::<Approval>("approval.signed", &[BOB]).approver.as_str(), "bob");
     assert_eq!(open::<Roster>("roster-2.signed", &[1, 3]), second_roster());
     assert_eq!(open::<Roster>("roster-1.signed", &[1, 2]), first_roster());
-    assert_eq!(
-        open::<EnrolmentRequest>("enrolment.signed", &[TOKEN, EVIDENCE, TLS]),
-        request()
-    );
+    assert_eq!(open::<EnrolmentRequest>("enrolment.signed", &[TOKEN, EVIDENCE, TLS]), request());
     assert_eq!(open::<Renewal>("renewal.signed", &[EVIDENCE, TLS]), renewal());
     assert_eq!(open::<Login>("login.signed", &[ADA, TLS]), login());
     assert_eq!(open::<Token>("token.signed", &[CAT]).endpoint.as_str(), "web-03");
     assert_eq!(open::<Act>("act.signed", &[ADA]), act());
     assert_eq!(open::<Delegation>("delegation.signed", &[EVIDENCE]), delegation());
-    assert_eq!(
-        open::<Manifest>("manifest.signed", &[SEALER, EVIDENCE]),
-        manifest()
-    );
+    assert_eq!(open::<Manifest>("manifest.signed", &[SEALER, EVIDENCE]), manifest());
 
     let evidence_key = key(EVIDENCE).public();
     let signed = Signed::parse(&load(folder().join("delegation.signed"))).unwrap();
@@ -307,32 +234,15 @@ fn the_stored_examples_verify() {
     Manifest::verify(&manifest, &delegation, &signed.digest(), &evidence_key).unwrap();
 
     let text = |name: &str| String::from_utf8(load(folder().join(name))).unwrap();
-    assert_eq!(
-        AuthoritySet::from_trust_file(&text("authority")).unwrap().id(),
-        authority().id()
-    );
-    assert_eq!(
-        TokenString::parse(text("token.txt").trim_end()).unwrap().token(),
-        token_string().token()
-    );
+    assert_eq!(AuthoritySet::from_trust_file(&text("authority")).unwrap().id(), authority().id());
+    assert_eq!(TokenString::parse(text("token.txt").trim_end()).unwrap().token(), token_string().token());
     assert_eq!(open::<LogKeyChange>("log-key.signed", &[1, 3]).number, 1);
     let shown = ["key-rotated.entry", "key-rotated.tlog-proof"].map(|name| load(folder().join(name)));
     let key = log().verifier_key(ledger::KeyType::Ed25519);
-    let keys = LogKeys::proven(
-        &"acme".parse().unwrap(),
-        &authority(),
-        &key,
-        &[(&shown[0], &shown[1])],
-    );
+    let keys = LogKeys::proven(&"acme".parse().unwrap(), &authority(), &key, &[(&shown[0], &shown[1])]);
     assert_eq!(keys.unwrap().changes()[0].index, Some(4));
     Detail::open(&load(folder().join("detail.json")), &act().detail.unwrap()).unwrap();
-    for name in [
-        "agent-enrolled",
-        "incident-opened",
-        "key-rotated",
-        "order-issued",
-        "order-approved",
-    ] {
+    for name in ["agent-enrolled", "incident-opened", "key-rotated", "order-issued", "order-approved"] {
         let bytes = load(folder().join(format!("{name}.entry")));
         assert_eq!(Entry::parse(&bytes).unwrap().encode().unwrap(), bytes, "{name}");
     }
@@ -343,30 +253,15 @@ fn a_manifest_holds_only_for_its_delegation_and_by_its_two_keys() {
     let signed = sign(&delegation(), &[EVIDENCE]);
     let evidence_key = key(EVIDENCE).public();
     let verify = |manifest: &Manifest, keys: &[u8]| {
-        Manifest::verify(
-            &sign(manifest, keys),
-            &delegation(),
-            &signed.digest(),
-            &evidence_key,
-        )
+        Manifest::verify(&sign(manifest, keys), &delegation(), &signed.digest(), &evidence_key)
     };
     assert!(verify(&manifest(), &[SEALER, EVIDENCE]).is_ok());
-    for keys in [
-        &[EVIDENCE, SEALER][..],
-        &[SEALER],
-        &[EVIDENCE],
-        &[SEALER, MALLORY],
-        &[SEALER, EVIDENCE, EVIDENCE],
-    ] {
-        assert!(
-            matches!(verify(&manifest(), keys), Err(ManifestError::Signers)),
-            "{keys:?}"
-        );
+    for keys in
+        [&[EVIDENCE, SEALER][..], &[SEALER], &[EVIDENCE], &[SEALER, MALLORY], &[SEALER, EVIDENCE, EVIDENCE]]
+    {
+        assert!(matches!(verify(&manifest(), keys), Err(ManifestError::Signers)), "{keys:?}");
     }
-    let wrong = Manifest {
-        collection: Digest::ZERO,
-        ..manifest()
-    };
+    let wrong = Manifest { collection: Digest::ZERO, ..manifest() };
     assert!(matches!(
         verify(&wrong, &[SEALER, EVIDENCE]),
         Err(ManifestError::Binding { field: "collection" })
@@ -374,21 +269,14 @@ fn a_manifest_holds_only_for_its_delegation_and_by_its_two_keys() {
     for keys in [&[SEALER][..], &[MALLORY], &[EVIDENCE, EVIDENCE]] {
         assert!(Delegation::verify(&sign(&delegation(), keys), &evidence_key).is_err());
     }
-    let other_id = Delegation {
-        attempt: 2,
-        ..delegation()
-    };
+    let other_id = Delegation { attempt: 2, ..delegation() };
     assert!(Delegation::verify(&sign(&other_id, &[EVIDENCE]), &evidence_key).is_err());
 }
 
 #[test]
 fn an_unknown_encoding_is_refused_by_its_name() {
     let signed = sign(&manifest(), &[SEALER, EVIDENCE]);
-    let text = String::from_utf8(signed.document)
-        .unwrap()
-        .replace("tar+zstd", "tar+zstd+age");
-    let error = json::parse_document::<Manifest>(text.as_bytes())
-        .unwrap_err()
-        .to_string();
+    let text = String::from_utf8(signed.document).unwrap().replace("tar+zstd", "tar+zstd+age");
+    let error = json::parse_document::<Manifest>(text.as_bytes()).unwrap_err().to_string();
     assert!(error.contains("tar+zstd+age"), "{error}");
 }

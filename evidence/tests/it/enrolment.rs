@@ -49,10 +49,7 @@ pub fn request() -> EnrolmentRequest {
         csr_sha256: Digest::of(b"the certificate request, DER"),
         nonce: FixedBytes([6; 16]),
         at: at("2026-11-20T09:00:00.000Z"),
-        agent: AgentBuild {
-            version: "0.1.0".into(),
-            build_sha256: Digest([3; 32]),
-        },
+        agent: AgentBuild { version: "0.1.0".into(), build_sha256: Digest([3; 32]) },
     }
 }
 
@@ -83,10 +80,7 @@ pub fn login() -> Login {
 fn a_token_string_round_trips_and_nothing_else_is_read() {
     let text = token_string().encode();
     let again = TokenString::parse(&text).unwrap();
-    assert_eq!(
-        (again.token(), again.signed()),
-        (&token(), token_string().signed())
-    );
+    assert_eq!((again.token(), again.signed()), (&token(), token_string().signed()));
     assert_eq!(again.key().public(), key(TOKEN).public());
     assert_eq!(again.encode(), text);
     assert!(!format!("{again:?}").contains(text.rsplit('.').next().unwrap()));
@@ -118,30 +112,18 @@ fn a_token_holds_only_by_its_issuer_as_endpoint_admin_and_in_its_time() {
     assert_eq!(Token::verify(&sign(&token(), &[CAT]), &roster).unwrap(), token());
     for keys in [&[MALLORY][..], &[ADA], &[1], &[CAT, CAT], &[TOKEN]] {
         assert!(
-            matches!(
-                Token::verify(&sign(&token(), keys), &roster),
-                Err(EnrolmentError::Signers { .. })
-            ),
+            matches!(Token::verify(&sign(&token(), keys), &roster), Err(EnrolmentError::Signers { .. })),
             "{keys:?}"
         );
     }
-    let by_ada = Token {
-        issuer: "ada".parse().unwrap(),
-        ..token()
-    };
+    let by_ada = Token { issuer: "ada".parse().unwrap(), ..token() };
     assert!(Token::verify(&sign(&by_ada, &[ADA]), &roster).is_err());
     assert!(token().check_time(at("2026-11-20T08:00:00.000Z")).is_ok());
     assert!(token().check_time(at("2026-11-20T07:59:59.999Z")).is_err());
     assert!(token().check_time(at("2026-11-27T08:00:00.000Z")).is_err());
-    let longer = Token {
-        not_after: at("2026-11-27T08:00:00.001Z"),
-        ..token()
-    };
+    let longer = Token { not_after: at("2026-11-27T08:00:00.001Z"), ..token() };
     assert!(Signed::sign(&longer, &[&key(CAT)]).is_err());
-    let other_log = Token {
-        deployment: "other".parse().unwrap(),
-        ..token()
-    };
+    let other_log = Token { deployment: "other".parse().unwrap(), ..token() };
     assert!(Signed::sign(&other_log, &[&key(CAT)]).is_err());
 }
 
@@ -162,84 +144,39 @@ fn every_key_of_an_enrolment_must_have_signed_it() {
         &[TOKEN, EVIDENCE, TLS, TLS],
         &[TOKEN],
     ] {
-        assert!(
-            matches!(verify(&request(), keys), Err(EnrolmentError::Signers { .. })),
-            "{keys:?}"
-        );
+        assert!(matches!(verify(&request(), keys), Err(EnrolmentError::Signers { .. })), "{keys:?}");
     }
     let good = request();
     for wrong in [
-        EnrolmentRequest {
-            endpoint: "web-04".parse().unwrap(),
-            ..good.clone()
-        },
-        EnrolmentRequest {
-            generation: "3".parse().unwrap(),
-            ..good.clone()
-        },
-        EnrolmentRequest {
-            deployment: "other".parse().unwrap(),
-            ..good.clone()
-        },
-        EnrolmentRequest {
-            token: Digest::ZERO,
-            ..good.clone()
-        },
+        EnrolmentRequest { endpoint: "web-04".parse().unwrap(), ..good.clone() },
+        EnrolmentRequest { generation: "3".parse().unwrap(), ..good.clone() },
+        EnrolmentRequest { deployment: "other".parse().unwrap(), ..good.clone() },
+        EnrolmentRequest { token: Digest::ZERO, ..good.clone() },
     ] {
-        assert!(matches!(
-            verify(&wrong, &[TOKEN, EVIDENCE, TLS]),
-            Err(EnrolmentError::Differs { .. })
-        ));
+        assert!(matches!(verify(&wrong, &[TOKEN, EVIDENCE, TLS]), Err(EnrolmentError::Differs { .. })));
     }
     // One key in two places proves nothing about the other.
-    let one_key = EnrolmentRequest {
-        tls_key: key(EVIDENCE).public(),
-        ..good.clone()
-    };
+    let one_key = EnrolmentRequest { tls_key: key(EVIDENCE).public(), ..good.clone() };
     assert!(Signed::sign(&one_key, &[&key(EVIDENCE)]).is_err());
-    let token_as_evidence = EnrolmentRequest {
-        evidence_key: key(TOKEN).public(),
-        ..good
-    };
+    let token_as_evidence = EnrolmentRequest { evidence_key: key(TOKEN).public(), ..good };
     assert!(verify(&token_as_evidence, &[TOKEN, TOKEN, TLS]).is_err());
 }
 
 #[test]
 fn renewals_and_logins_hold_only_by_their_two_keys() {
     let evidence = key(EVIDENCE).public();
-    assert_eq!(
-        Renewal::verify(&sign(&renewal(), &[EVIDENCE, TLS]), &evidence).unwrap(),
-        renewal()
-    );
-    for keys in [
-        &[EVIDENCE][..],
-        &[TLS, EVIDENCE],
-        &[MALLORY, TLS],
-        &[EVIDENCE, MALLORY],
-    ] {
+    assert_eq!(Renewal::verify(&sign(&renewal(), &[EVIDENCE, TLS]), &evidence).unwrap(), renewal());
+    for keys in [&[EVIDENCE][..], &[TLS, EVIDENCE], &[MALLORY, TLS], &[EVIDENCE, MALLORY]] {
         assert!(Renewal::verify(&sign(&renewal(), keys), &evidence).is_err());
     }
     let roster = second_roster();
     for person in [ADA, ADA_SECOND] {
-        assert_eq!(
-            Login::verify(&sign(&login(), &[person, TLS]), &roster).unwrap(),
-            login()
-        );
+        assert_eq!(Login::verify(&sign(&login(), &[person, TLS]), &roster).unwrap(), login());
     }
-    for keys in [
-        &[ADA][..],
-        &[TLS, ADA],
-        &[BOB, TLS],
-        &[ADA, MALLORY],
-        &[MALLORY, TLS],
-        &[1, TLS],
-    ] {
+    for keys in [&[ADA][..], &[TLS, ADA], &[BOB, TLS], &[ADA, MALLORY], &[MALLORY, TLS], &[1, TLS]] {
         assert!(Login::verify(&sign(&login(), keys), &roster).is_err());
     }
-    let elsewhere = Login {
-        deployment: "other".parse().unwrap(),
-        ..login()
-    };
+    let elsewhere = Login { deployment: "other".parse().unwrap(), ..login() };
     assert!(Login::verify(&sign(&elsewhere, &[ADA, TLS]), &roster).is_err());
 }
 
@@ -266,10 +203,7 @@ pub fn enrolled_entry(request: &Signed) -> Entry {
             event: request.digest(),
             refs: vec![
                 ("endpoint".into(), document.endpoint.to_string()),
-                (
-                    "evidence_key".into(),
-                    document.evidence_key.fingerprint().to_string(),
-                ),
+                ("evidence_key".into(), document.evidence_key.fingerprint().to_string()),
                 ("generation".into(), document.generation.to_string()),
                 ("token".into(), document.token.to_string()),
             ],
@@ -282,18 +216,10 @@ pub fn enrolled_entry(request: &Signed) -> Entry {
 impl Answer {
     fn good(request: &Signed) -> Self {
         let entry = enrolled_entry(request).encode().unwrap();
-        let tree = Tree {
-            leaves: vec![ledger::leaf_hash(b"genesis"), ledger::leaf_hash(&entry)],
-            log: log(),
-        };
+        let tree =
+            Tree { leaves: vec![ledger::leaf_hash(b"genesis"), ledger::leaf_hash(&entry)], log: log() };
         let roster = sign(&second_roster(), &[1, 2]).encode();
-        Self {
-            ca: CA.to_vec(),
-            roster,
-            authority: authority(),
-            proof: tree.proof(1),
-            entry,
-        }
+        Self { ca: CA.to_vec(), roster, authority: authority(), proof: tree.proof(1), entry }
     }
 
     fn accept(&self, request: &Signed) -> Result<Accepted, EnrolmentError> {
@@ -313,64 +239,36 @@ impl Answer {
 fn an_endpoint_accepts_nothing_that_its_token_does_not_name() {
     let request = sign(&request(), &[TOKEN, EVIDENCE, TLS]);
     let accepted = Answer::good(&request).accept(&request).unwrap();
-    assert_eq!(
-        (accepted.roster.roster().version, accepted.checkpoint.size),
-        (2, 2)
-    );
+    assert_eq!((accepted.roster.roster().version, accepted.checkpoint.size), (2, 2));
     let stranger = AuthoritySet::new(1, vec![key(MALLORY).public()]).unwrap();
     type Change<'a> = &'a dyn Fn(&mut Answer);
     let changes: [(&str, Change<'_>); 9] = [
         ("CA", &|answer| answer.ca.push(0)),
         ("authority of a stranger, with a roster it signed", &|answer| {
             answer.authority = stranger.clone();
-            let roster = evidence::roster::Roster {
-                authority: stranger.clone(),
-                ..second_roster()
-            };
+            let roster = evidence::roster::Roster { authority: stranger.clone(), ..second_roster() };
             answer.roster = sign(&roster, &[MALLORY]).encode();
         }),
-        ("authority with a lower threshold", &|answer| {
-            answer.authority.threshold = 1
-        }),
-        ("roster older than the token's", &|answer| {
-            answer.roster = sign(&first_roster(), &[1, 2]).encode()
-        }),
-        ("roster of too few", &|answer| {
-            answer.roster = sign(&second_roster(), &[1]).encode()
-        }),
+        ("authority with a lower threshold", &|answer| answer.authority.threshold = 1),
+        ("roster older than the token's", &|answer| answer.roster = sign(&first_roster(), &[1, 2]).encode()),
+        ("roster of too few", &|answer| answer.roster = sign(&second_roster(), &[1]).encode()),
         ("roster without the token's issuer", &|answer| {
             let mut roster = second_roster();
             roster.persons.retain(|person| person.id.as_str() != "cat");
             answer.roster = sign(&roster, &[1, 2]).encode();
         }),
         ("entry of another request", &|answer| {
-            let other = EnrolmentRequest {
-                nonce: FixedBytes([0; 16]),
-                ..super::enrolment::request()
-            };
-            let other = enrolled_entry(&sign(&other, &[TOKEN, EVIDENCE, TLS]))
-                .encode()
-                .unwrap();
-            let tree = Tree {
-                leaves: vec![ledger::leaf_hash(&other)],
-                log: log(),
-            };
+            let other = EnrolmentRequest { nonce: FixedBytes([0; 16]), ..super::enrolment::request() };
+            let other = enrolled_entry(&sign(&other, &[TOKEN, EVIDENCE, TLS])).encode().unwrap();
+            let tree = Tree { leaves: vec![ledger::leaf_hash(&other)], log: log() };
             (answer.proof, answer.entry) = (tree.proof(0), other);
         }),
         ("log of a stranger", &|answer| {
             let log = ledger::NoteSigner::new("exhibit/acme", &[41; 32]).unwrap();
-            answer.proof = Tree {
-                leaves: vec![ledger::leaf_hash(&answer.entry)],
-                log,
-            }
-            .proof(0);
+            answer.proof = Tree { leaves: vec![ledger::leaf_hash(&answer.entry)], log }.proof(0);
         }),
         ("entry that is not in the log", &|answer| {
-            answer.proof = Tree {
-                leaves: vec![ledger::leaf_hash(b"other")],
-                log: log(),
-            }
-            .proof(0);
+            answer.proof = Tree { leaves: vec![ledger::leaf_hash(b"other")], log: log() }.proof(0);
         }),
     ];
     for (name, change) in changes {

@@ -101,9 +101,7 @@ impl Line {
 
     fn note(&self, seed: u8, size: u64) -> Note {
         let leaves = &self.leaves[..usize::try_from(size).unwrap()];
-        let text = Checkpoint::new("exhibit/acme", size, ledger::root_of(leaves))
-            .unwrap()
-            .to_text();
+        let text = Checkpoint::new("exhibit/acme", size, ledger::root_of(leaves)).unwrap().to_text();
         Note::new(&text, vec![signer(seed).sign(&text).unwrap()]).unwrap()
     }
 
@@ -112,11 +110,7 @@ impl Line {
         let changes = self.changes.iter().map(|(index, signed, entry)| {
             let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), *index, self.size()).unwrap();
             let proof = ProofFile::new(*index, hashes, self.note(seed, self.size()), None).unwrap();
-            Shown {
-                signed: signed.clone(),
-                entry: entry.clone(),
-                proof: proof.encode().into_bytes(),
-            }
+            Shown { signed: signed.clone(), entry: entry.clone(), proof: proof.encode().into_bytes() }
         });
         changes.collect()
     }
@@ -128,17 +122,12 @@ impl Line {
 }
 
 fn follow(pin: u8, shown: &[Shown]) -> Result<LogKeys, LogKeyError> {
-    let entries: Vec<_> = shown
-        .iter()
-        .map(|one| (one.entry.as_slice(), one.proof.as_slice()))
-        .collect();
+    let entries: Vec<_> = shown.iter().map(|one| (one.entry.as_slice(), one.proof.as_slice())).collect();
     LogKeys::proven(&acme(), &authority(), &vkey(pin), &entries)
 }
 
 fn two() -> Line {
-    Line::default()
-        .change(41, Reason::Planned)
-        .change(42, Reason::Lost)
+    Line::default().change(41, Reason::Planned).change(42, Reason::Lost)
 }
 
 #[test]
@@ -146,15 +135,9 @@ fn any_key_of_the_line_leads_to_the_newest() {
     let line = two();
     for pin in [40, 41, 42] {
         let keys = follow(pin, &line.shown()).unwrap();
-        assert_eq!(
-            (keys.current(), keys.first(), keys.number()),
-            (&vkey(42), &vkey(40), 2)
-        );
+        assert_eq!((keys.current(), keys.first(), keys.number()), (&vkey(42), &vkey(40), 2));
     }
-    assert!(matches!(
-        follow(43, &line.shown()),
-        Err(LogKeyError::NotPinned { .. })
-    ));
+    assert!(matches!(follow(43, &line.shown()), Err(LogKeyError::NotPinned { .. })));
     // Nothing shown: the pin, and only the pin.
     let keys = follow(41, &[]).unwrap();
     assert_eq!((keys.current(), keys.number()), (&vkey(41), 0));
@@ -172,10 +155,7 @@ fn each_key_signs_its_own_sizes_and_no_other() {
                 assert_eq!(verified.unwrap().checkpoint.size, size);
             } else {
                 let error = verified.unwrap_err();
-                assert!(
-                    matches!(error, PolicyError::OutsideTerm { .. }),
-                    "{seed} {size} {error}"
-                );
+                assert!(matches!(error, PolicyError::OutsideTerm { .. }), "{seed} {size} {error}");
             }
         }
     }
@@ -194,25 +174,16 @@ fn a_stolen_key_signs_nothing_beyond_what_the_authority_saw() {
     }
     for size in 5..=thief.size() {
         let refused = policy.verify_note(&thief.note(40, size)).unwrap_err();
-        assert!(
-            matches!(refused, PolicyError::OutsideTerm { .. }),
-            "{size} {refused}"
-        );
+        assert!(matches!(refused, PolicyError::OutsideTerm { .. }), "{size} {refused}");
     }
     // By the authority's word alone it ends there, too.
     let signed = honest.shown()[0].signed.clone();
     let keys = LogKeys::signed(&acme(), &authority(), &vkey(40), &[signed]).unwrap();
     assert!(keys.policy().unwrap().verify_note(&thief.note(40, 5)).is_err());
     // Entries between what the authority saw and the change could be the thief's.
-    let late = Line {
-        alter: |document| document.size = 3,
-        ..Line::default()
-    };
+    let late = Line { alter: |document| document.size = 3, ..Line::default() };
     let refused = follow(40, &late.change(41, Reason::Compromised).shown()).unwrap_err();
-    assert!(
-        matches!(refused, LogKeyError::NotNext { number: 1, .. }),
-        "{refused}"
-    );
+    assert!(matches!(refused, LogKeyError::NotNext { number: 1, .. }), "{refused}");
 }
 
 #[test]
@@ -227,15 +198,9 @@ fn a_note_with_a_line_of_the_old_key_beside_the_new_one_holds() {
 #[test]
 fn too_few_or_other_signers_change_nothing() {
     for authority in [vec![1], vec![1, 1], vec![1, 90], vec![90, 91]] {
-        let line = Line {
-            authority: authority.clone(),
-            ..Line::default()
-        };
+        let line = Line { authority: authority.clone(), ..Line::default() };
         let refused = follow(40, &line.change(41, Reason::Planned).shown()).unwrap_err();
-        assert!(
-            matches!(refused, LogKeyError::Authority { .. }),
-            "{authority:?} {refused}"
-        );
+        assert!(matches!(refused, LogKeyError::Authority { .. }), "{authority:?} {refused}");
     }
 }
 
@@ -243,10 +208,7 @@ fn too_few_or_other_signers_change_nothing() {
 fn a_line_with_a_gap_a_repetition_or_another_beginning_is_refused() {
     let shown = two().shown();
     let refused = follow(41, &shown[1..]).unwrap_err();
-    assert!(
-        matches!(refused, LogKeyError::NotNext { number: 2, .. }),
-        "{refused}"
-    );
+    assert!(matches!(refused, LogKeyError::NotNext { number: 2, .. }), "{refused}");
     let again = [shown[0].clone(), shown[0].clone(), shown[1].clone()];
     assert!(matches!(follow(40, &again), Err(LogKeyError::NotNext { .. })));
     let turned = [shown[1].clone(), shown[0].clone()];
@@ -255,19 +217,11 @@ fn a_line_with_a_gap_a_repetition_or_another_beginning_is_refused() {
     let older = follow(40, &Line::default().change(41, Reason::Planned).shown()).unwrap();
     let newer = follow(40, &shown).unwrap();
     newer.continues(&older).unwrap();
-    assert!(matches!(
-        older.continues(&newer),
-        Err(LogKeyError::Other { number: 2 })
-    ));
+    assert!(matches!(older.continues(&newer), Err(LogKeyError::Other { number: 2 })));
     // Another second change than the one accepted.
-    let other = Line::default()
-        .change(41, Reason::Planned)
-        .change(43, Reason::Lost);
+    let other = Line::default().change(41, Reason::Planned).change(43, Reason::Lost);
     let other = follow(40, &other.shown()).unwrap();
-    assert!(matches!(
-        other.continues(&newer),
-        Err(LogKeyError::Other { number: 2 })
-    ));
+    assert!(matches!(other.continues(&newer), Err(LogKeyError::Other { number: 2 })));
 }
 
 #[test]
@@ -283,9 +237,7 @@ fn only_the_newest_key_proves_the_line() {
     assert!(follow(40, &shown).is_err());
     // Proven, but under two heads.
     let mut shown = line.shown();
-    shown[0].proof = Line::default().change(41, Reason::Planned).shown()[0]
-        .proof
-        .clone();
+    shown[0].proof = Line::default().change(41, Reason::Planned).shown()[0].proof.clone();
     assert!(follow(40, &shown).is_err());
 }
 
@@ -304,11 +256,7 @@ fn documents_that_do_not_follow_are_refused() {
     }
     let other_name = NoteSigner::new("exhibit/other", &[41; 32]).unwrap();
     let mut document = two().shown()[0].signed.read::<LogKeyChange>().unwrap();
-    document.new = other_name
-        .verifier_key(KeyType::Ed25519)
-        .to_string()
-        .parse()
-        .unwrap();
+    document.new = other_name.verifier_key(KeyType::Ed25519).to_string().parse().unwrap();
     assert!(Signed::sign(&document, &[&key(1), &key(3)]).is_err());
     document = two().shown()[0].signed.read().unwrap();
     document.new = document.old.clone();

@@ -136,10 +136,7 @@ impl Random {
 fn parse_all(bytes: &[u8]) {
     fn document<T: Document>(signed: &Signed) {
         if let Ok(document) = signed.read::<T>() {
-            assert!(
-                json::to_document(&document).is_ok(),
-                "what was read can be written"
-            );
+            assert!(json::to_document(&document).is_ok(), "what was read can be written");
         }
     }
     if let Ok(signed) = Signed::parse(bytes) {
@@ -205,11 +202,7 @@ fn damaged_input_never_panics_a_parser_nor_gets_a_second_spelling() {
     ];
     seeds.extend(short.map(|text| text.as_bytes().to_vec()));
     seeds.extend(
-        [
-            key(ADA).public().to_string(),
-            key(ADA).public().fingerprint().to_string(),
-        ]
-        .map(String::into_bytes),
+        [key(ADA).public().to_string(), key(ADA).public().fingerprint().to_string()].map(String::into_bytes),
     );
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let begun = Instant::now();

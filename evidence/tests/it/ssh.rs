@@ -33,11 +33,7 @@ impl Folder {
 /// Runs ssh-keygen with a file as its input; true when it exits with 0.
 fn ssh_keygen(arguments: &[&str], input: Option<&Path>) -> bool {
     let input = input.map_or(Stdio::null(), |path| std::fs::File::open(path).unwrap().into());
-    let output = Command::new("ssh-keygen")
-        .args(arguments)
-        .stdin(input)
-        .output()
-        .unwrap();
+    let output = Command::new("ssh-keygen").args(arguments).stdin(input).output().unwrap();
     output.status.success()
 }
 
@@ -48,10 +44,7 @@ fn utf8(path: &Path) -> &str {
 /// A fresh key pair in OpenSSH's own file.
 fn key_file(folder: &Folder, name: &str) -> (PathBuf, PublicKey) {
     let path = folder.path(name);
-    assert!(ssh_keygen(
-        &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", utf8(&path)],
-        None
-    ));
+    assert!(ssh_keygen(&["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", utf8(&path)], None));
     let public = String::from_utf8(load(path.with_extension("pub"))).unwrap();
     (path, public.trim().parse().unwrap())
 }
@@ -66,28 +59,16 @@ fn verifies(
 ) -> bool {
     let signature = folder.file("verify.sig", armour.as_bytes());
     let message = folder.file("verify.message", message);
-    let arguments = [
-        "-Y",
-        "verify",
-        "-f",
-        utf8(signers),
-        "-I",
-        principal,
-        "-n",
-        namespace,
-        "-s",
-        utf8(&signature),
-    ];
+    let arguments =
+        ["-Y", "verify", "-f", utf8(signers), "-I", principal, "-n", namespace, "-s", utf8(&signature)];
     ssh_keygen(&arguments, Some(&message))
 }
 
 #[test]
 fn ssh_keygen_accepts_what_we_sign_whatever_the_length() {
     let folder = Folder::new();
-    let signers = folder.file(
-        "allowed",
-        format!("ada namespaces=\"{ORDER}\" {}\n", key(ADA).public()).as_bytes(),
-    );
+    let signers =
+        folder.file("allowed", format!("ada namespaces=\"{ORDER}\" {}\n", key(ADA).public()).as_bytes());
     for message in [&b""[..], b"x", b"line\n", &[0xff; 5000]] {
         let armour = sshsig::sign(&key(ADA), ORDER, message).unwrap();
         assert!(verifies(&folder, &signers, "ada", ORDER, &armour, message));
@@ -116,48 +97,19 @@ fn we_accept_what_ssh_keygen_signs_and_write_the_same_armour() {
         let namespace = "n".repeat(length);
         let name = format!("message-{length}");
         let message = folder.file(&name, b"{\"type\":\"x\"}\n");
-        assert!(ssh_keygen(
-            &[
-                "-q",
-                "-Y",
-                "sign",
-                "-f",
-                utf8(&path),
-                "-n",
-                &namespace,
-                utf8(&message)
-            ],
-            None
-        ));
+        assert!(ssh_keygen(&["-q", "-Y", "sign", "-f", utf8(&path), "-n", &namespace, utf8(&message)], None));
         let armour = String::from_utf8(load(folder.path(&format!("{name}.sig")))).unwrap();
-        assert_eq!(
-            sshsig::verify(&armour, &namespace, b"{\"type\":\"x\"}\n").unwrap(),
-            public
-        );
+        assert_eq!(sshsig::verify(&armour, &namespace, b"{\"type\":\"x\"}\n").unwrap(), public);
         assert_eq!(sshsig::SshSig::parse(&armour).unwrap().armour(), armour);
     }
     // sha256 is a choice of ssh-keygen that our formats do not have.
     let message = folder.file("sha256", b"message");
     assert!(ssh_keygen(
-        &[
-            "-q",
-            "-Y",
-            "sign",
-            "-O",
-            "hashalg=sha256",
-            "-f",
-            utf8(&path),
-            "-n",
-            ORDER,
-            utf8(&message)
-        ],
+        &["-q", "-Y", "sign", "-O", "hashalg=sha256", "-f", utf8(&path), "-n", ORDER, utf8(&message)],
         None
     ));
     let armour = String::from_utf8(load(folder.path("sha256.sig"))).unwrap();
-    assert!(matches!(
-        sshsig::verify(&armour, ORDER, b"message"),
-        Err(SshSigError::Blob)
-    ));
+    assert!(matches!(sshsig::verify(&armour, ORDER, b"message"), Err(SshSigError::Blob)));
 }
 
 #[test]
@@ -165,15 +117,9 @@ fn fingerprints_are_those_that_ssh_keygen_prints() {
     let folder = Folder::new();
     let public = key(ADA).public();
     let path = folder.file("key.pub", format!("{public}\n").as_bytes());
-    let output = Command::new("ssh-keygen")
-        .args(["-l", "-f", utf8(&path)])
-        .output()
-        .unwrap();
+    let output = Command::new("ssh-keygen").args(["-l", "-f", utf8(&path)]).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(
-        printed.split(' ').nth(1).unwrap(),
-        public.fingerprint().to_string()
-    );
+    assert_eq!(printed.split(' ').nth(1).unwrap(), public.fingerprint().to_string());
 }
 
 #[test]
@@ -181,10 +127,7 @@ fn other_algorithms_are_refused_with_the_command_that_makes_the_right_one() {
     let folder = Folder::new();
     for kind in ["rsa", "ecdsa"] {
         let path = folder.path(kind);
-        assert!(ssh_keygen(
-            &["-q", "-t", kind, "-N", "", "-C", "", "-f", utf8(&path)],
-            None
-        ));
+        assert!(ssh_keygen(&["-q", "-t", kind, "-N", "", "-C", "", "-f", utf8(&path)], None));
         let public = String::from_utf8(load(path.with_extension("pub"))).unwrap();
         let error = public.trim().parse::<PublicKey>().unwrap_err().to_string();
         assert!(error.contains("ssh-keygen -t ed25519"), "{error}");
@@ -195,11 +138,7 @@ fn other_algorithms_are_refused_with_the_command_that_makes_the_right_one() {
 fn allowed_signers_bind_each_key_to_what_its_roles_may_sign() {
     let folder = Folder::new();
     let mut text = second_roster().allowed_signers();
-    text.push_str(&endpoint_line(
-        &target().endpoint,
-        target().generation,
-        &key(EVIDENCE).public(),
-    ));
+    text.push_str(&endpoint_line(&target().endpoint, target().generation, &key(EVIDENCE).public()));
     let signers = folder.file("allowed_signers", text.as_bytes());
     let all = [
         "exhibit-act-v1",
@@ -221,17 +160,9 @@ fn allowed_signers_bind_each_key_to_what_its_roles_may_sign() {
         (
             "person:ada",
             ADA_SECOND,
-            [
-                &people[..],
-                &["exhibit-order-v1", "exhibit-bundle-v1", "exhibit-approval-v1"],
-            ]
-            .concat(),
+            [&people[..], &["exhibit-order-v1", "exhibit-bundle-v1", "exhibit-approval-v1"]].concat(),
         ),
-        (
-            "person:bob",
-            BOB,
-            [&people[..], &["exhibit-approval-v1"]].concat(),
-        ),
+        ("person:bob", BOB, [&people[..], &["exhibit-approval-v1"]].concat()),
         ("person:cat", CAT, [&people[..], &["exhibit-token-v1"]].concat()),
         ("person:dan", DAN, people.to_vec()),
         (
@@ -253,14 +184,7 @@ fn allowed_signers_bind_each_key_to_what_its_roles_may_sign() {
         }
     }
     let armour = sshsig::sign(&key(BOB), "exhibit-act-v1", b"document\n").unwrap();
-    assert!(!verifies(
-        &folder,
-        &signers,
-        "person:ada",
-        "exhibit-act-v1",
-        &armour,
-        b"document\n"
-    ));
+    assert!(!verifies(&folder, &signers, "person:ada", "exhibit-act-v1", &armour, b"document\n"));
 }
 
 /// OpenSSH's own software authenticator (Debian package openssh-tests), where it is installed; `EXHIBIT_SK_PROVIDER`
@@ -283,24 +207,9 @@ fn a_signature_by_a_fido_key_holds_when_openssh_has_its_test_authenticator() {
             .output();
         assert!(status.unwrap().status.success(), "{arguments:?}");
     };
-    run(&[
-        "-q",
-        "-t",
-        "ed25519-sk",
-        "-w",
-        &provider,
-        "-N",
-        "",
-        "-C",
-        "",
-        "-f",
-        utf8(&path),
-    ]);
-    let public: PublicKey = String::from_utf8(load(path.with_extension("pub")))
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    run(&["-q", "-t", "ed25519-sk", "-w", &provider, "-N", "", "-C", "", "-f", utf8(&path)]);
+    let public: PublicKey =
+        String::from_utf8(load(path.with_extension("pub"))).unwrap().trim().parse().unwrap();
     assert_eq!(public.application(), Some("ssh:"));
     let message = folder.file("message", b"document\n");
     run(&["-q", "-Y", "sign", "-f", utf8(&path), "-n", ORDER, utf8(&message)]);
@@ -328,8 +237,5 @@ fn a_signature_by_a_fido_key_holds_when_openssh_has_its_test_authenticator() {
     let message = folder.file("untouched.message", b"document\n");
     run(&["-q", "-Y", "sign", "-f", utf8(&path), "-n", ORDER, utf8(&message)]);
     let armour = String::from_utf8(load(folder.path("untouched.message.sig"))).unwrap();
-    assert!(matches!(
-        sshsig::verify(&armour, ORDER, b"document\n"),
-        Err(SshSigError::UserPresence)
-    ));
+    assert!(matches!(sshsig::verify(&armour, ORDER, b"document\n"), Err(SshSigError::UserPresence)));
 }

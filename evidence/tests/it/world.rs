@@ -18,10 +18,7 @@ use ledger::{Checkpoint, Leaves, Note, NoteSigner, ProofFile};
 
 pub fn load(path: impl AsRef<Path>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .unwrap()
-        .read_to_end(&mut bytes)
-        .unwrap();
+    std::fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
     bytes
 }
 
@@ -60,11 +57,7 @@ pub fn authority() -> AuthoritySet {
 
 fn person(id: &str, keys: &[u8], roles: &[Role]) -> Person {
     let keys = keys.iter().map(|number| key(*number).public()).collect();
-    Person {
-        id: id.parse().unwrap(),
-        keys,
-        roles: roles.to_vec(),
-    }
+    Person { id: id.parse().unwrap(), keys, roles: roles.to_vec() }
 }
 
 pub fn first_roster() -> Roster {
@@ -82,10 +75,7 @@ pub fn first_roster() -> Roster {
             person("cat", &[CAT], &[Role::EndpointAdmin]),
             person("dan", &[DAN], &[Role::Analyst, Role::Auditor]),
         ],
-        rules: Rules {
-            two_persons: vec![Sensitivity::Sensitive],
-            order_hours_max: 24,
-        },
+        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
     }
 }
 
@@ -124,11 +114,7 @@ pub fn targets() -> TargetSet {
 pub fn plan() -> Plan {
     Plan::new(vec![
         Step::Host {},
-        Step::Processes(ProcessesStep {
-            hash_exe: true,
-            maps: true,
-            environ: true,
-        }),
+        Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ: true }),
         Step::Files(FilesStep {
             paths: vec!["/var/log/**10".parse().unwrap(), "/etc/passwd".parse().unwrap()],
             exclude: vec!["/var/log/journal/**".parse().unwrap()],
@@ -153,11 +139,7 @@ pub fn order() -> Order {
         roster_sha256: sign(&second_roster(), &[1, 3]).digest(),
         targets_count: targets().count(),
         targets_root: targets().root(),
-        profile: ProfileRef {
-            name: "linux-triage".into(),
-            version: "1".into(),
-            sha256: Digest([8; 32]),
-        },
+        profile: ProfileRef { name: "linux-triage".into(), version: "1".into(), sha256: Digest([8; 32]) },
         purpose: "suspicious logins on the mail front end".into(),
         sensitivity: Sensitivity::Sensitive,
         limits: Limits {
@@ -211,11 +193,7 @@ pub fn entry(kind: EntryType, order: &Order, act: &Signed, order_sha256: Digest)
             time: at("2026-11-21T11:51:00.000Z"),
             event: act.digest(),
             refs,
-            act: if issued {
-                ActPlace::Digest
-            } else {
-                ActPlace::Inline
-            },
+            act: if issued { ActPlace::Digest } else { ActPlace::Inline },
         },
         act: (!issued).then(|| act.clone().into()),
     }
@@ -261,19 +239,11 @@ impl Recipe {
 
     pub fn build(&self) -> Built {
         let order = sign(&self.order, &self.order_keys);
-        let approvals: Vec<Signed> = self
-            .approvals
-            .iter()
-            .map(|(approval, number)| sign(approval, &[*number]))
-            .collect();
+        let approvals: Vec<Signed> =
+            self.approvals.iter().map(|(approval, number)| sign(approval, &[*number])).collect();
         let mut entries = vec![entry(EntryType::OrderIssued, &self.order, &order, order.digest())];
         for approval in &approvals {
-            entries.push(entry(
-                EntryType::OrderApproved,
-                &self.order,
-                approval,
-                order.digest(),
-            ));
+            entries.push(entry(EntryType::OrderApproved, &self.order, approval, order.digest()));
         }
         (self.change_entries)(&mut entries);
         let entries: Vec<Vec<u8>> = entries.iter().map(|entry| entry.encode().unwrap()).collect();
@@ -281,30 +251,17 @@ impl Recipe {
         let mut leaves: Vec<ledger::Hash> = (0..4_u8).map(|number| ledger::leaf_hash(&[number])).collect();
         leaves.extend(entries.iter().map(|entry| ledger::leaf_hash(entry)));
         leaves.push(ledger::leaf_hash(b"one more"));
-        let tree = Tree {
-            leaves,
-            log: (self.log)(),
-        };
-        let proven = (4..)
-            .zip(&entries)
-            .map(|(index, entry)| (entry.clone(), tree.proof(index)))
-            .collect();
+        let tree = Tree { leaves, log: (self.log)() };
+        let proven = (4..).zip(&entries).map(|(index, entry)| (entry.clone(), tree.proof(index))).collect();
         Built {
             order: order.encode(),
-            rosters: self
-                .rosters
-                .iter()
-                .map(|(roster, keys)| sign(roster, keys).encode())
-                .collect(),
+            rosters: self.rosters.iter().map(|(roster, keys)| sign(roster, keys).encode()).collect(),
             approvals: approvals.iter().map(Signed::encode).collect(),
             target: targets().proof(&target().endpoint).unwrap(),
             proven,
             consistency: ledger::consistency_proof(&Leaves(&tree.leaves), SEEN, tree.size()).unwrap(),
             seen: Some(Checkpoint::new("exhibit/acme", SEEN, ledger::root_of(&tree.leaves[..3])).unwrap()),
-            floor: RosterFloor {
-                version: 1,
-                digest: Some(sign(&first_roster(), &[1, 2]).digest()),
-            },
+            floor: RosterFloor { version: 1, digest: Some(sign(&first_roster(), &[1, 2]).digest()) },
             clock_floor: at("2026-11-20T00:00:00.000Z"),
             endpoint: target(),
             now: now(),
@@ -325,15 +282,11 @@ impl Tree {
     }
 
     pub fn proof(&self, index: u64) -> Vec<u8> {
-        let text = Checkpoint::new(self.log.name(), self.size(), ledger::root_of(&self.leaves))
-            .unwrap()
-            .to_text();
+        let text =
+            Checkpoint::new(self.log.name(), self.size(), ledger::root_of(&self.leaves)).unwrap().to_text();
         let note = Note::new(&text, vec![self.log.sign(&text).unwrap()]).unwrap();
         let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index, self.size()).unwrap();
-        ProofFile::new(index, hashes, note, None)
-            .unwrap()
-            .encode()
-            .into_bytes()
+        ProofFile::new(index, hashes, note, None).unwrap().encode().into_bytes()
     }
 }
 
@@ -370,12 +323,7 @@ impl Built {
         };
         let deployment = "acme".parse().unwrap();
         let (authority, log) = (authority(), log_policy());
-        let pins = Pins {
-            deployment: &deployment,
-            authority: &authority,
-            log: &log,
-            target: &self.endpoint,
-        };
+        let pins = Pins { deployment: &deployment, authority: &authority, log: &log, target: &self.endpoint };
         let memory = Memory {
             roster: None,
             roster_floor: self.floor,

@@ -50,13 +50,8 @@ impl VerifierKey {
     /// `NoteError::Name`, or `NoteError::WeakKey` for a point of small order or no point at all.
     pub fn new(name: &str, kind: KeyType, public_key: &[u8; 32]) -> Result<Self, NoteError> {
         check_name(name)?;
-        let weak = || NoteError::WeakKey {
-            name: name.to_owned(),
-        };
-        let key = VerifyingKey::from_bytes(public_key)
-            .ok()
-            .filter(|key| !key.is_weak())
-            .ok_or_else(weak)?;
+        let weak = || NoteError::WeakKey { name: name.to_owned() };
+        let key = VerifyingKey::from_bytes(public_key).ok().filter(|key| !key.is_weak()).ok_or_else(weak)?;
         let digest = Sha256::new()
             .chain_update(name)
             .chain_update([b'\n', kind.byte()])
@@ -64,12 +59,7 @@ impl VerifierKey {
             .finalize();
         let digest: [u8; 32] = digest.into();
         let [a, b, c, d, ..] = digest;
-        Ok(Self {
-            name: name.to_owned(),
-            kind,
-            id: [a, b, c, d],
-            key,
-        })
+        Ok(Self { name: name.to_owned(), kind, id: [a, b, c, d], key })
     }
 
     /// Reads a verifier key such as `example.com/log+0a1b2c3d+AS…`.
@@ -93,9 +83,7 @@ impl VerifierKey {
             0x01 => KeyType::Ed25519,
             0x04 => KeyType::CosignatureV1,
             _ => {
-                return Err(NoteError::UnsupportedType {
-                    name: name.to_owned(),
-                });
+                return Err(NoteError::UnsupportedType { name: name.to_owned() });
             }
         };
         let public_key = public_key.try_into().ok().ok_or(NoteError::VerifierKey)?;
@@ -103,9 +91,7 @@ impl VerifierKey {
         if hex::encode(parsed.id) == id {
             Ok(parsed)
         } else {
-            Err(NoteError::KeyId {
-                name: name.to_owned(),
-            })
+            Err(NoteError::KeyId { name: name.to_owned() })
         }
     }
 
@@ -131,9 +117,7 @@ impl VerifierKey {
 
     /// Checks the bytes behind the key id of a signature line over `text`; a cosignature gives its time.
     pub(super) fn verify(&self, text: &str, signature: &[u8]) -> Result<Option<u64>, NoteError> {
-        let bad = || NoteError::BadSignature {
-            name: self.name.clone(),
-        };
+        let bad = || NoteError::BadSignature { name: self.name.clone() };
         match self.kind {
             KeyType::Ed25519 => {
                 self.verify_message(text.as_bytes(), signature.try_into().ok().ok_or_else(bad)?)?;
@@ -150,22 +134,14 @@ impl VerifierKey {
     /// Checks a plain Ed25519 signature over `message`, refusing what RFC 8032 leaves open (`verify_strict`).
     pub(crate) fn verify_message(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), NoteError> {
         let verified = self.key.verify_strict(message, &Signature::from_bytes(signature));
-        verified.ok().ok_or_else(|| NoteError::BadSignature {
-            name: self.name.clone(),
-        })
+        verified.ok().ok_or_else(|| NoteError::BadSignature { name: self.name.clone() })
     }
 }
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = [&[self.kind.byte()][..], self.key.as_bytes()].concat();
-        write!(
-            out,
-            "{}+{}+{}",
-            self.name,
-            hex::encode(self.id),
-            encoding::encode(&key)
-        )
+        write!(out, "{}+{}+{}", self.name, hex::encode(self.id), encoding::encode(&key))
     }
 }
 
@@ -220,30 +196,13 @@ mod tests {
     fn malformed_verifier_keys_are_refused() {
         let refused = |text: String| VerifierKey::parse(&text).unwrap_err();
         let replaced = |from, to| refused(SUMDB.replacen(from, to, 1));
-        assert_eq!(
-            replaced("033de0ae", "033de0af"),
-            NoteError::KeyId {
-                name: "sum.golang.org".into()
-            }
-        );
-        assert_eq!(
-            replaced("033de0ae", "033DE0AE"),
-            NoteError::KeyId {
-                name: "sum.golang.org".into()
-            }
-        );
+        assert_eq!(replaced("033de0ae", "033de0af"), NoteError::KeyId { name: "sum.golang.org".into() });
+        assert_eq!(replaced("033de0ae", "033DE0AE"), NoteError::KeyId { name: "sum.golang.org".into() });
         assert_eq!(
             replaced("sum.golang.org", "sum.golang.orq"),
-            NoteError::KeyId {
-                name: "sum.golang.orq".into()
-            }
+            NoteError::KeyId { name: "sum.golang.orq".into() }
         );
-        assert_eq!(
-            replaced("+Ac4", "+As4"),
-            NoteError::UnsupportedType {
-                name: "sum.golang.org".into()
-            }
-        );
+        assert_eq!(replaced("+Ac4", "+As4"), NoteError::UnsupportedType { name: "sum.golang.org".into() });
         assert_eq!(replaced("sum.golang.org", ""), NoteError::Name);
         assert_eq!(replaced("sum.golang.org", "sum golang"), NoteError::Name);
         assert_eq!(replaced("sum.golang.org", "sum\u{2003}golang"), NoteError::Name);

@@ -28,11 +28,7 @@ impl NoteSignature {
         if bytes.len() > 8 << 10 {
             return Err(NoteError::TooLong);
         }
-        Ok(Self {
-            name: name.to_owned(),
-            id,
-            bytes,
-        })
+        Ok(Self { name: name.to_owned(), id, bytes })
     }
 
     /// Reads one line with its newline, as a witness answers it.
@@ -119,11 +115,7 @@ mod tests {
             "— example.com/log AQIDBAU=\r\n",
         ];
         for text in bad {
-            assert_eq!(
-                NoteSignature::parse(text),
-                Err(NoteError::SignatureLine { line: 1 }),
-                "{text:?}"
-            );
+            assert_eq!(NoteSignature::parse(text), Err(NoteError::SignatureLine { line: 1 }), "{text:?}");
         }
     }
 }

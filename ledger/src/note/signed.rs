@@ -45,15 +45,8 @@ impl Note {
         if signatures.len() > NOTE_SIGNATURES_MAX {
             return Err(NoteError::TooManySignatures);
         }
-        let note = Self {
-            text: text.to_owned(),
-            signatures,
-        };
-        if note.to_string().len() > NOTE_BYTES_MAX {
-            Err(NoteError::TooLong)
-        } else {
-            Ok(note)
-        }
+        let note = Self { text: text.to_owned(), signatures };
+        if note.to_string().len() > NOTE_BYTES_MAX { Err(NoteError::TooLong) } else { Ok(note) }
     }
 
     /// Reads a signed note in its one spelling.
@@ -114,23 +107,16 @@ impl Note {
     ) -> Result<Vec<VerifiedSignature<'note>>, NoteError> {
         let mut verified = Vec::new();
         for signature in &self.signatures {
-            let mut known = keys
-                .iter()
-                .filter(|key| key.name() == signature.name() && key.id() == signature.id());
+            let mut known =
+                keys.iter().filter(|key| key.name() == signature.name() && key.id() == signature.id());
             let Some(key) = known.next() else { continue };
             if known.any(|other| other != key) {
-                return Err(NoteError::AmbiguousKey {
-                    name: key.name().to_owned(),
-                });
+                return Err(NoteError::AmbiguousKey { name: key.name().to_owned() });
             }
             let time = key.verify(&self.text, signature.bytes())?;
             verified.push(VerifiedSignature { key, signature, time });
         }
-        if verified.is_empty() {
-            Err(NoteError::NoKnownSignature)
-        } else {
-            Ok(verified)
-        }
+        if verified.is_empty() { Err(NoteError::NoKnownSignature) } else { Ok(verified) }
     }
 }
 
@@ -138,9 +124,7 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "{}", self.text)?;
-        self.signatures
-            .iter()
-            .try_for_each(|signature| write!(out, "{signature}"))
+        self.signatures.iter().try_for_each(|signature| write!(out, "{signature}"))
     }
 }
 
@@ -165,57 +149,37 @@ mod tests {
     const TEXT: &str = "first line\n\nsecond line\n";
 
     fn signed(signers: &[&NoteSigner]) -> Note {
-        Note::new(
-            TEXT,
-            signers.iter().map(|signer| signer.sign(TEXT).unwrap()).collect(),
-        )
-        .unwrap()
+        Note::new(TEXT, signers.iter().map(|signer| signer.sign(TEXT).unwrap()).collect()).unwrap()
     }
 
     #[test]
     fn what_was_signed_verifies_and_prints_as_it_was_parsed() {
-        let (alice, bob) = (
-            NoteSigner::new("alice", &[1; 32]).unwrap(),
-            NoteSigner::new("bob", &[2; 32]).unwrap(),
-        );
+        let (alice, bob) =
+            (NoteSigner::new("alice", &[1; 32]).unwrap(), NoteSigner::new("bob", &[2; 32]).unwrap());
         let bytes = signed(&[&alice, &bob]).to_string();
         let note = Note::parse(bytes.as_bytes()).unwrap();
         assert_eq!((note.text(), note.signatures().len()), (TEXT, 2));
         assert_eq!(note.to_string(), bytes);
         let keys = [bob.verifier_key(KeyType::Ed25519)];
         let verified = note.verify(&keys).unwrap();
-        assert_eq!(
-            verified.iter().map(|one| one.key.name()).collect::<Vec<_>>(),
-            ["bob"]
-        );
+        assert_eq!(verified.iter().map(|one| one.key.name()).collect::<Vec<_>>(), ["bob"]);
         assert_eq!(verified[0].time, None);
     }
 
     #[test]
     fn a_known_key_that_fails_refuses_the_note_and_unknown_keys_are_ignored() {
-        let (alice, bob) = (
-            NoteSigner::new("alice", &[1; 32]).unwrap(),
-            NoteSigner::new("bob", &[2; 32]).unwrap(),
-        );
+        let (alice, bob) =
+            (NoteSigner::new("alice", &[1; 32]).unwrap(), NoteSigner::new("bob", &[2; 32]).unwrap());
         let alice_key = alice.verifier_key(KeyType::Ed25519);
         let mut note = signed(&[&bob]);
-        assert_eq!(
-            note.verify(std::slice::from_ref(&alice_key)),
-            Err(NoteError::NoKnownSignature)
-        );
+        assert_eq!(note.verify(std::slice::from_ref(&alice_key)), Err(NoteError::NoKnownSignature));
         // Same name with another id, same id with another name: both unknown.
-        note.add(NoteSignature::new("alice", [0; 4], vec![0; 64]).unwrap())
-            .unwrap();
-        note.add(NoteSignature::new("mallory", alice_key.id(), vec![0; 64]).unwrap())
-            .unwrap();
-        assert_eq!(
-            note.verify(std::slice::from_ref(&alice_key)),
-            Err(NoteError::NoKnownSignature)
-        );
+        note.add(NoteSignature::new("alice", [0; 4], vec![0; 64]).unwrap()).unwrap();
+        note.add(NoteSignature::new("mallory", alice_key.id(), vec![0; 64]).unwrap()).unwrap();
+        assert_eq!(note.verify(std::slice::from_ref(&alice_key)), Err(NoteError::NoKnownSignature));
         note.add(alice.sign(TEXT).unwrap()).unwrap();
         assert_eq!(note.verify(std::slice::from_ref(&alice_key)).unwrap().len(), 1);
-        note.add(NoteSignature::new("alice", alice_key.id(), vec![0; 64]).unwrap())
-            .unwrap();
+        note.add(NoteSignature::new("alice", alice_key.id(), vec![0; 64]).unwrap()).unwrap();
         let refused = note.verify(std::slice::from_ref(&alice_key));
         assert_eq!(refused, Err(NoteError::BadSignature { name: "alice".into() }));
     }
@@ -226,16 +190,10 @@ mod tests {
         let note = Note::new(TEXT, (0..16).map(line).collect()).unwrap();
         assert_eq!(Note::parse(note.to_string().as_bytes()), Ok(note));
         let short = NoteSignature::new("unknown", [1; 4], vec![1]).unwrap();
-        assert_eq!(
-            Note::new(TEXT, vec![short.clone(); 65]),
-            Err(NoteError::TooManySignatures)
-        );
+        assert_eq!(Note::new(TEXT, vec![short.clone(); 65]), Err(NoteError::TooManySignatures));
         let many = format!("{TEXT}\n{}", short.to_string().repeat(65));
         assert_eq!(Note::parse(many.as_bytes()), Err(NoteError::TooManySignatures));
-        assert_eq!(
-            Note::parse(&vec![b'a'; NOTE_BYTES_MAX + 1]),
-            Err(NoteError::TooLong)
-        );
+        assert_eq!(Note::parse(&vec![b'a'; NOTE_BYTES_MAX + 1]), Err(NoteError::TooLong));
     }
 
     #[test]
@@ -248,16 +206,10 @@ mod tests {
         assert_eq!(parse(format!("text\n\n{}", line.trim_end())), NoteError::Layout);
         assert_eq!(parse("text\n\n".into()), NoteError::Layout);
         assert_eq!(parse(format!("text\n\n{line}\n")), NoteError::Layout);
-        assert_eq!(
-            parse(format!("text\n\n{line}junk\n")),
-            NoteError::SignatureLine { line: 2 }
-        );
+        assert_eq!(parse(format!("text\n\n{line}junk\n")), NoteError::SignatureLine { line: 2 });
         assert_eq!(parse(format!("te\txt\n\n{line}")), NoteError::ControlCharacter);
         assert_eq!(parse(format!("text\r\n\n{line}")), NoteError::ControlCharacter);
         assert_eq!(Note::parse(b"text\xff\n\n"), Err(NoteError::Utf8));
-        assert_eq!(
-            parse(format!("{}\n\n{line}", "a".repeat(NOTE_TEXT_BYTES_MAX))),
-            NoteError::TooLong
-        );
+        assert_eq!(parse(format!("{}\n\n{line}", "a".repeat(NOTE_TEXT_BYTES_MAX))), NoteError::TooLong);
     }
 }

@@ -30,12 +30,7 @@ impl NoteSigner {
         let public_key = key.verifying_key().to_bytes();
         let note_key = VerifierKey::new(name, KeyType::Ed25519, &public_key)?;
         let cosigner_key = VerifierKey::new(name, KeyType::CosignatureV1, &public_key)?;
-        Ok(Self {
-            name: name.to_owned(),
-            key,
-            note_key,
-            cosigner_key,
-        })
+        Ok(Self { name: name.to_owned(), key, note_key, cosigner_key })
     }
 
     /// Name that stands in the signature lines.
@@ -74,24 +69,15 @@ impl NoteSigner {
     /// `CosignatureError::Checkpoint` when `note_text` is no checkpoint, `CosignatureError::Time` above 2^63 - 1.
     pub fn cosign(&self, note_text: &str, unix_seconds: u64) -> Result<NoteSignature, CosignatureError> {
         cosignature::check(note_text, unix_seconds)?;
-        let signature = self
-            .key
-            .sign(&cosignature::message(unix_seconds, note_text))
-            .to_bytes();
-        let bytes = Cosignature {
-            time: unix_seconds,
-            signature,
-        }
-        .encode();
+        let signature = self.key.sign(&cosignature::message(unix_seconds, note_text)).to_bytes();
+        let bytes = Cosignature { time: unix_seconds, signature }.encode();
         NoteSignature::new(&self.name, self.cosigner_key.id(), bytes.to_vec()).map_err(CosignatureError::Note)
     }
 }
 
 impl fmt::Debug for NoteSigner {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("NoteSigner")
-            .field("key", &self.note_key.to_string())
-            .finish_non_exhaustive()
+        out.debug_struct("NoteSigner").field("key", &self.note_key.to_string()).finish_non_exhaustive()
     }
 }
 
@@ -114,14 +100,8 @@ mod tests {
         let signer = NoteSigner::new("example.com/log", &[1; 32]).unwrap();
         assert_eq!(signer.sign("no newline"), Err(NoteError::Layout));
         assert_eq!(signer.sign("tab\t\n"), Err(NoteError::ControlCharacter));
-        assert!(matches!(
-            signer.cosign("no checkpoint\n", 1),
-            Err(CosignatureError::Checkpoint(_))
-        ));
-        assert_eq!(
-            signer.sign("cosignature/v1\ntime 5\no\n"),
-            Err(NoteError::CosignatureText)
-        );
+        assert!(matches!(signer.cosign("no checkpoint\n", 1), Err(CosignatureError::Checkpoint(_))));
+        assert_eq!(signer.sign("cosignature/v1\ntime 5\no\n"), Err(NoteError::CosignatureText));
         assert!(NoteSigner::new("a b", &[1; 32]).is_err());
     }
 }

@@ -19,11 +19,7 @@ pub(super) fn is_met(quorum: Option<Member>, groups: &[Group], times: &[Option<u
     let mut met: Vec<bool> = Vec::with_capacity(groups.len());
     // A group names only groups defined above it, so one pass in file order sees every member decided.
     for group in groups {
-        let count = group
-            .members
-            .iter()
-            .filter(|member| decided(**member, &met, times))
-            .count();
+        let count = group.members.iter().filter(|member| decided(**member, &met, times)).count();
         met.push(count >= group.threshold);
     }
     quorum.is_none_or(|member| decided(member, &met, times))
@@ -44,18 +40,9 @@ mod tests {
     fn groups_of_groups_count_their_members() {
         let witness = Member::Witness;
         let groups = [
-            Group {
-                threshold: 2,
-                members: vec![witness(0), witness(1), witness(2)],
-            },
-            Group {
-                threshold: 1,
-                members: vec![witness(3), witness(4)],
-            },
-            Group {
-                threshold: 2,
-                members: vec![Member::Group(0), Member::Group(1)],
-            },
+            Group { threshold: 2, members: vec![witness(0), witness(1), witness(2)] },
+            Group { threshold: 1, members: vec![witness(3), witness(4)] },
+            Group { threshold: 2, members: vec![Member::Group(0), Member::Group(1)] },
         ];
         let met = |present: [u8; 5], quorum| {
             let times: Vec<Option<u64>> = present.iter().map(|one| (*one == 1).then_some(9)).collect();

@@ -34,9 +34,7 @@ impl HashReader for Leaves<'_> {
             self.0.get(start..start.checked_add(width)?)
         };
         let size = u64::try_from(self.0.len()).unwrap_or(u64::MAX);
-        range()
-            .map(root_of)
-            .ok_or(TreeError::OutsideTree { level, index, size })
+        range().map(root_of).ok_or(TreeError::OutsideTree { level, index, size })
     }
 }
 
@@ -143,11 +141,7 @@ fn range<R: HashReader>(reader: &R, start: u64, end: u64) -> Result<Vec<Hash>, P
 }
 
 fn check_size<E>(size: u64) -> Result<(), ProveError<E>> {
-    if size > SIZE_MAX {
-        Err(ProveError::SizeTooLarge { size })
-    } else {
-        Ok(())
-    }
+    if size > SIZE_MAX { Err(ProveError::SizeTooLarge { size }) } else { Ok(()) }
 }
 
 /// Largest power of two below `length`, which is at least 2 here.
@@ -194,26 +188,11 @@ mod tests {
     #[test]
     fn impossible_questions_are_refused_before_anything_is_read() {
         let none = Leaves(&[]);
-        assert!(matches!(
-            inclusion_proof(&none, 0, 0),
-            Err(ProveError::IndexOutsideTree { .. })
-        ));
-        assert!(matches!(
-            inclusion_proof(&none, 0, u64::MAX),
-            Err(ProveError::SizeTooLarge { .. })
-        ));
-        assert!(matches!(
-            consistency_proof(&none, 2, 1),
-            Err(ProveError::SizesReversed { .. })
-        ));
-        assert!(matches!(
-            consistency_proof(&none, 1, u64::MAX),
-            Err(ProveError::SizeTooLarge { .. })
-        ));
-        assert!(matches!(
-            root(&none, SIZE_MAX),
-            Err(ProveError::Read(TreeError::OutsideTree { .. }))
-        ));
+        assert!(matches!(inclusion_proof(&none, 0, 0), Err(ProveError::IndexOutsideTree { .. })));
+        assert!(matches!(inclusion_proof(&none, 0, u64::MAX), Err(ProveError::SizeTooLarge { .. })));
+        assert!(matches!(consistency_proof(&none, 2, 1), Err(ProveError::SizesReversed { .. })));
+        assert!(matches!(consistency_proof(&none, 1, u64::MAX), Err(ProveError::SizeTooLarge { .. })));
+        assert!(matches!(root(&none, SIZE_MAX), Err(ProveError::Read(TreeError::OutsideTree { .. }))));
         assert_eq!(root(&none, 0), Ok(EMPTY_ROOT));
         assert_eq!(consistency_proof(&none, 0, 9), Ok(vec![]));
     }

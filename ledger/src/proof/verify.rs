@@ -19,10 +19,7 @@ pub fn verify_inclusion(
     if index >= size {
         return Err(ProofError::IndexOutsideTree { index, size });
     }
-    let mut climb = Climb {
-        node: index,
-        last: size - 1,
-    };
+    let mut climb = Climb { node: index, last: size - 1 };
     let mut actual = *leaf;
     for sibling in proof {
         actual = match climb.step()? {
@@ -60,10 +57,7 @@ pub fn verify_consistency(
         }
         return same_root(new_root, old_root);
     }
-    let mut climb = Climb {
-        node: old_size - 1,
-        last: new_size - 1,
-    };
+    let mut climb = Climb { node: old_size - 1, last: new_size - 1 };
     climb.skip_right_children();
     // An old tree that is one complete subtree is itself the first node, and the proof leaves it out.
     let (first, rest) = if old_size.is_power_of_two() {
@@ -128,11 +122,7 @@ impl Climb {
     }
 
     fn finish(&self) -> Result<(), ProofError> {
-        if self.last == 0 {
-            Ok(())
-        } else {
-            Err(ProofError::TooShort)
-        }
+        if self.last == 0 { Ok(()) } else { Err(ProofError::TooShort) }
     }
 }
 
@@ -140,10 +130,7 @@ fn same_root(expected: &Hash, actual: &Hash) -> Result<(), ProofError> {
     if expected == actual {
         Ok(())
     } else {
-        Err(ProofError::RootMismatch {
-            expected: *expected,
-            actual: *actual,
-        })
+        Err(ProofError::RootMismatch { expected: *expected, actual: *actual })
     }
 }
 
@@ -216,9 +203,7 @@ mod tests {
     }
 
     fn leaves() -> Vec<Hash> {
-        (0..300_u32)
-            .map(|number| leaf_hash(&number.to_be_bytes()))
-            .collect()
+        (0..300_u32).map(|number| leaf_hash(&number.to_be_bytes())).collect()
     }
 
     fn place(number: u64) -> usize {
@@ -271,13 +256,7 @@ mod tests {
     #[test]
     fn impossible_sizes_are_refused_before_any_hash_is_computed() {
         assert_eq!(
-            verify_inclusion(
-                u64::MAX - 1,
-                u64::MAX,
-                &EMPTY_ROOT,
-                &[EMPTY_ROOT; 70],
-                &EMPTY_ROOT
-            ),
+            verify_inclusion(u64::MAX - 1, u64::MAX, &EMPTY_ROOT, &[EMPTY_ROOT; 70], &EMPTY_ROOT),
             Err(ProofError::TooLong)
         );
         assert_eq!(
@@ -286,10 +265,7 @@ mod tests {
         );
         assert_eq!(
             verify_consistency(2, &EMPTY_ROOT, 1, &EMPTY_ROOT, &[]),
-            Err(ProofError::SizesReversed {
-                old_size: 2,
-                new_size: 1
-            })
+            Err(ProofError::SizesReversed { old_size: 2, new_size: 1 })
         );
         let from_nothing = verify_consistency(0, &EMPTY_ROOT, 9, &EMPTY_ROOT, &[]);
         assert_eq!(from_nothing, Err(ProofError::EmptyOldTree));

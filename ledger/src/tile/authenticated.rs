@@ -37,12 +37,7 @@ impl<S: TileSource> AuthenticatedReader<S> {
                 edge.insert(path, fetch(&source, path)?);
             }
         }
-        let reader = Self {
-            source,
-            size,
-            edge,
-            kept: RefCell::default(),
-        };
+        let reader = Self { source, size, edge, kept: RefCell::default() };
         // The root is made of nodes of the edge tiles only, and of all of them.
         let actual = proof::root(&Edge(&reader), size).map_err(|error| match error {
             ProveError::Read(error) => error,
@@ -52,11 +47,7 @@ impl<S: TileSource> AuthenticatedReader<S> {
         if actual == *root {
             Ok(reader)
         } else {
-            Err(TileReadError::RootMismatch {
-                size,
-                expected: *root,
-                actual,
-            })
+            Err(TileReadError::RootMismatch { size, expected: *root, actual })
         }
     }
 
@@ -71,24 +62,14 @@ impl<S: TileSource> AuthenticatedReader<S> {
     /// `TileReadError::NoBundle` when the tree has no such bundle, `TileReadError::Altered` when an entry is
     /// not the one the root commits to, or what fetching said.
     pub fn entries(&self, index: u64) -> Result<Vec<Vec<u8>>, TileReadError<S::Error>> {
-        let outside = || TileReadError::NoBundle {
-            index,
-            size: self.size,
-        };
+        let outside = || TileReadError::NoBundle { index, size: self.size };
         let path = TilePath::in_tree(TileKind::Entries, index, self.size).ok_or_else(outside)?;
         let leaves = TilePath::in_tree(TileKind::Hashes(0), index, self.size).ok_or_else(outside)?;
-        let bundle = self
-            .source
-            .tile(&path)
-            .map_err(|source| TileReadError::Source { path, source })?;
+        let bundle = self.source.tile(&path).map_err(|source| TileReadError::Source { path, source })?;
         let entries = decode_bundle(&bundle, path.width())
             .map_err(|source| TileReadError::Malformed { path, source })?;
         let expected = self.tile(leaves)?;
-        let same = expected
-            .hashes()
-            .iter()
-            .zip(&entries)
-            .all(|(leaf, entry)| *leaf == leaf_hash(entry));
+        let same = expected.hashes().iter().zip(&entries).all(|(leaf, entry)| *leaf == leaf_hash(entry));
         if !same || expected.hashes().len() != entries.len() {
             return Err(TileReadError::Altered { path });
         }
@@ -151,11 +132,7 @@ impl<S: TileSource> HashReader for Edge<'_, S> {
 
     fn node(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
         let place = Place::of(level, index, self.0.size)?;
-        let tile = self
-            .0
-            .edge
-            .get(&place.path)
-            .ok_or(TileReadError::Altered { path: place.path })?;
+        let tile = self.0.edge.get(&place.path).ok_or(TileReadError::Altered { path: place.path })?;
         place.read(tile)
     }
 }

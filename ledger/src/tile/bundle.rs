@@ -41,11 +41,7 @@ pub fn decode_bundle(bundle: &[u8], width: u16) -> Result<Vec<&[u8]>, TileError>
         entries.push(entry);
         rest = after;
     }
-    if rest.is_empty() {
-        Ok(entries)
-    } else {
-        Err(TileError::EntryCount { expected: width })
-    }
+    if rest.is_empty() { Ok(entries) } else { Err(TileError::EntryCount { expected: width }) }
 }
 
 fn split_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -76,10 +72,7 @@ mod tests {
         }
         assert_eq!(decode_bundle(&bundle, 0), Err(TileError::Width { width: 0 }));
         assert_eq!(encode_bundle::<&[u8]>(&[]), Err(TileError::Width { width: 0 }));
-        assert_eq!(
-            encode_bundle(&[[0; 65_536]]),
-            Err(TileError::EntryTooLong { bytes: 65_536 })
-        );
+        assert_eq!(encode_bundle(&[[0; 65_536]]), Err(TileError::EntryTooLong { bytes: 65_536 }));
         assert_eq!(encode_bundle(&[b""; 257]), Err(TileError::Width { width: 257 }));
     }
 }

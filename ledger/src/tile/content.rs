@@ -32,15 +32,10 @@ impl Tile {
         }
         let expected = usize::from(width) * HASH_BYTES;
         if bytes.len() != expected {
-            return Err(TileError::Length {
-                expected,
-                actual: bytes.len(),
-            });
+            return Err(TileError::Length { expected, actual: bytes.len() });
         }
         let (chunks, _) = bytes.as_chunks();
-        Ok(Self {
-            hashes: chunks.iter().map(|chunk| Hash(*chunk)).collect(),
-        })
+        Ok(Self { hashes: chunks.iter().map(|chunk| Hash(*chunk)).collect() })
     }
 
     /// The bytes to store or serve.
@@ -75,25 +70,10 @@ mod tests {
         let bytes = tile.encode();
         assert_eq!(bytes.len(), 544);
         assert_eq!(Tile::decode(&bytes, 17), Ok(tile));
-        assert_eq!(
-            Tile::decode(&bytes, 16),
-            Err(TileError::Length {
-                expected: 512,
-                actual: 544
-            })
-        );
-        assert_eq!(
-            Tile::decode(&bytes[1..], 17),
-            Err(TileError::Length {
-                expected: 544,
-                actual: 543
-            })
-        );
+        assert_eq!(Tile::decode(&bytes, 16), Err(TileError::Length { expected: 512, actual: 544 }));
+        assert_eq!(Tile::decode(&bytes[1..], 17), Err(TileError::Length { expected: 544, actual: 543 }));
         assert_eq!(Tile::decode(&[], 0), Err(TileError::Width { width: 0 }));
-        assert_eq!(
-            Tile::decode(&[0; 257 * 32], 257),
-            Err(TileError::Width { width: 257 })
-        );
+        assert_eq!(Tile::decode(&[0; 257 * 32], 257), Err(TileError::Width { width: 257 }));
         assert!(Tile::new(vec![]).is_err() && Tile::new(vec![EMPTY_ROOT; 257]).is_err());
     }
 }

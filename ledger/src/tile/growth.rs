@@ -77,9 +77,7 @@ pub fn grow<S: TileSource>(
                 let width = u16::try_from(chunk.len()).unwrap_or(u16::MAX);
                 TilePath::new(kind, index, width).map(|path| (path, tile))
             };
-            let (path, tile) = Tile::new(chunk.to_vec())
-                .and_then(plan)
-                .map_err(TileReadError::Plan)?;
+            let (path, tile) = Tile::new(chunk.to_vec()).and_then(plan).map_err(TileReadError::Plan)?;
             if !path.is_partial() {
                 arriving.push(tile.root());
             }
@@ -124,12 +122,8 @@ mod tests {
     #[test]
     fn seventy_thousand_leaves_make_the_tiles_of_the_specification() {
         let paths = tiles_for_growth(0, 70_000).unwrap();
-        let count = |kind, width| {
-            paths
-                .iter()
-                .filter(|path| (path.kind(), path.width()) == (kind, width))
-                .count()
-        };
+        let count =
+            |kind, width| paths.iter().filter(|path| (path.kind(), path.width()) == (kind, width)).count();
         assert_eq!(count(TileKind::Hashes(0), 256), 273);
         assert_eq!(count(TileKind::Hashes(0), 112), 1);
         assert_eq!(count(TileKind::Hashes(1), 256), 1);
@@ -144,34 +138,19 @@ mod tests {
         assert_eq!(names(tiles_for_growth(256, 256)), Vec::<String>::new());
         assert_eq!(names(tiles_for_growth(0, 256)), ["tile/0/000", "tile/1/000.p/1"]);
         assert_eq!(names(tiles_for_growth(256, 257)), ["tile/0/001.p/1"]);
-        assert_eq!(
-            names(tiles_for_growth(255, 257)),
-            ["tile/0/000", "tile/0/001.p/1", "tile/1/000.p/1"]
-        );
+        assert_eq!(names(tiles_for_growth(255, 257)), ["tile/0/000", "tile/0/001.p/1", "tile/1/000.p/1"]);
         assert_eq!(names(tiles_for_growth(257, 258)), ["tile/0/001.p/2"]);
-        assert_eq!(
-            names(bundles_for_growth(255, 257)),
-            ["tile/entries/000", "tile/entries/001.p/1"]
-        );
+        assert_eq!(names(bundles_for_growth(255, 257)), ["tile/entries/000", "tile/entries/001.p/1"]);
     }
 
     #[test]
     fn sizes_of_a_stranger_cannot_ask_for_all_memory() {
         assert_eq!(
             tiles_for_growth(0, SIZE_MAX),
-            Err(TileError::GrowthTooLarge {
-                old_size: 0,
-                new_size: SIZE_MAX
-            })
+            Err(TileError::GrowthTooLarge { old_size: 0, new_size: SIZE_MAX })
         );
-        assert!(matches!(
-            bundles_for_growth(0, u64::MAX),
-            Err(TileError::SizeTooLarge { .. })
-        ));
-        assert!(matches!(
-            tiles_for_growth(1, 0),
-            Err(TileError::SizesReversed { .. })
-        ));
+        assert!(matches!(bundles_for_growth(0, u64::MAX), Err(TileError::SizeTooLarge { .. })));
+        assert!(matches!(tiles_for_growth(1, 0), Err(TileError::SizesReversed { .. })));
         // A growth over the last level boundary is small again.
         assert_eq!(tiles_for_growth(SIZE_MAX - 1, SIZE_MAX).unwrap().len(), 1);
     }

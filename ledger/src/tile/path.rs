@@ -67,11 +67,7 @@ impl TilePath {
         }
         let path = Self::parse_any_spelling(text).ok_or(TileError::Path)?;
         // Groups that could be left out, leading zeros, a width of 256 spelled out: printing shows them.
-        if path.to_string() == text {
-            Ok(path)
-        } else {
-            Err(TileError::Path)
-        }
+        if path.to_string() == text { Ok(path) } else { Err(TileError::Path) }
     }
 
     fn parse_any_spelling(text: &str) -> Option<Self> {
@@ -118,10 +114,7 @@ impl TilePath {
     /// The full tile that supersedes this one; itself when full.
     #[must_use]
     pub fn to_full(&self) -> Self {
-        Self {
-            width: TILE_WIDTH,
-            ..*self
-        }
+        Self { width: TILE_WIDTH, ..*self }
     }
 }
 
@@ -174,12 +167,7 @@ mod tests {
             ("tile/0/x001/x234/067", TileKind::Hashes(0), 1_234_067, 256),
             ("tile/1/000.p/17", TileKind::Hashes(1), 0, 17),
             ("tile/entries/273.p/112", TileKind::Entries, 273, 112),
-            (
-                "tile/63/x018/x446/x744/x073/x709/x551/615.p/255",
-                TileKind::Hashes(63),
-                u64::MAX,
-                255,
-            ),
+            ("tile/63/x018/x446/x744/x073/x709/x551/615.p/255", TileKind::Hashes(63), u64::MAX, 255),
             ("tile/entries/x001/000", TileKind::Entries, 1000, 256),
         ];
         for (text, kind, index, width) in cases {
@@ -228,18 +216,9 @@ mod tests {
         for text in bad {
             assert_eq!(TilePath::parse(text), Err(TileError::Path), "{text:?}");
         }
-        assert_eq!(
-            TilePath::new(TileKind::Hashes(64), 0, 1),
-            Err(TileError::Level { level: 64 })
-        );
-        assert_eq!(
-            TilePath::new(TileKind::Entries, 0, 0),
-            Err(TileError::Width { width: 0 })
-        );
-        assert_eq!(
-            TilePath::new(TileKind::Entries, 0, 257),
-            Err(TileError::Width { width: 257 })
-        );
+        assert_eq!(TilePath::new(TileKind::Hashes(64), 0, 1), Err(TileError::Level { level: 64 }));
+        assert_eq!(TilePath::new(TileKind::Entries, 0, 0), Err(TileError::Width { width: 0 }));
+        assert_eq!(TilePath::new(TileKind::Entries, 0, 257), Err(TileError::Width { width: 257 }));
     }
 
     #[test]

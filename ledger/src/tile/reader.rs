@@ -102,26 +102,19 @@ impl Place {
         // No overflow: index < size >> level, so this is below the number of hashes of the tile level.
         let first = index << height;
         let path = TilePath::in_tree(TileKind::Hashes(tile_level), first >> 8, size).ok_or_else(outside)?;
-        Ok(Self {
-            path,
-            start: usize::from(low_byte(first)),
-            count: 1 << height,
-        })
+        Ok(Self { path, start: usize::from(low_byte(first)), count: 1 << height })
     }
 
     /// The node, out of the tile that [`Place::path`] names.
     pub(super) fn read<E>(&self, tile: &Tile) -> Result<Hash, TileReadError<E>> {
         // `in_tree` gives the width at this size, and a complete node lies within it.
-        tile.node(self.start, self.count)
-            .ok_or(TileReadError::Altered { path: self.path })
+        tile.node(self.start, self.count).ok_or(TileReadError::Altered { path: self.path })
     }
 }
 
 /// Fetches and decodes one tile of hashes.
 pub(super) fn fetch<S: TileSource>(source: &S, path: TilePath) -> Result<Tile, TileReadError<S::Error>> {
-    let bytes = source
-        .tile(&path)
-        .map_err(|source| TileReadError::Source { path, source })?;
+    let bytes = source.tile(&path).map_err(|source| TileReadError::Source { path, source })?;
     Tile::decode(&bytes, path.width()).map_err(|source| TileReadError::Malformed { path, source })
 }
 
@@ -163,10 +156,7 @@ struct Recorder {
 
 impl Recorder {
     fn new(size: u64) -> Self {
-        Self {
-            size,
-            asked: RefCell::default(),
-        }
+        Self { size, asked: RefCell::default() }
     }
 
     fn paths(self) -> Vec<TilePath> {

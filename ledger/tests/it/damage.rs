@@ -63,11 +63,7 @@ impl Random {
 
 /// Runs `parse` over mutations of `good`; it returns the printed form of what it accepted.
 fn damage(good: &[u8], parse: impl Fn(&[u8]) -> Option<Vec<u8>>) {
-    assert_eq!(
-        parse(good).as_deref(),
-        Some(good),
-        "the undamaged input is accepted as it is"
-    );
+    assert_eq!(parse(good).as_deref(), Some(good), "the undamaged input is accepted as it is");
     let started = Instant::now();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..ROUNDS {
@@ -91,13 +87,8 @@ fn signer() -> NoteSigner {
 }
 
 fn note() -> Note {
-    let checkpoint = Checkpoint::new("ledger.example/one", 9, root_of(&crate::leaves(9)))
-        .unwrap()
-        .to_text();
-    let lines = vec![
-        signer().sign(&checkpoint).unwrap(),
-        signer().cosign(&checkpoint, 5).unwrap(),
-    ];
+    let checkpoint = Checkpoint::new("ledger.example/one", 9, root_of(&crate::leaves(9))).unwrap().to_text();
+    let lines = vec![signer().sign(&checkpoint).unwrap(), signer().cosign(&checkpoint, 5).unwrap()];
     Note::new(&checkpoint, lines).unwrap()
 }
 
@@ -114,10 +105,7 @@ fn damaged_hashes_do_not_panic() {
 
 #[test]
 fn damaged_notes_do_not_panic() {
-    let keys = [
-        signer().verifier_key(KeyType::Ed25519),
-        signer().verifier_key(KeyType::CosignatureV1),
-    ];
+    let keys = [signer().verifier_key(KeyType::Ed25519), signer().verifier_key(KeyType::CosignatureV1)];
     damage(note().to_string().as_bytes(), |bytes| {
         let note = Note::parse(bytes).ok()?;
         if let Ok(verified) = note.verify(&keys) {
@@ -126,13 +114,9 @@ fn damaged_notes_do_not_panic() {
         Some(note.to_string().into_bytes())
     });
     let line = note().signatures()[1].to_string();
-    damage(line.as_bytes(), |bytes| {
-        Some(NoteSignature::parse(text(bytes)?).ok()?.to_string().into_bytes())
-    });
+    damage(line.as_bytes(), |bytes| Some(NoteSignature::parse(text(bytes)?).ok()?.to_string().into_bytes()));
     let key = keys[1].to_string();
-    damage(key.as_bytes(), |bytes| {
-        Some(VerifierKey::parse(text(bytes)?).ok()?.to_string().into_bytes())
-    });
+    damage(key.as_bytes(), |bytes| Some(VerifierKey::parse(text(bytes)?).ok()?.to_string().into_bytes()));
 }
 
 #[test]
@@ -146,12 +130,8 @@ fn damaged_checkpoints_do_not_panic() {
 fn damaged_proof_files_do_not_panic() {
     let leaves = crate::leaves(9);
     let path = inclusion_proof(&Leaves(&leaves), 6, 9).unwrap();
-    let file = ProofFile::new(6, path, note(), Some(vec![1, 2, 3]))
-        .unwrap()
-        .encode();
-    damage(file.as_bytes(), |bytes| {
-        Some(ProofFile::parse(bytes).ok()?.encode().into_bytes())
-    });
+    let file = ProofFile::new(6, path, note(), Some(vec![1, 2, 3])).unwrap().encode();
+    damage(file.as_bytes(), |bytes| Some(ProofFile::parse(bytes).ok()?.encode().into_bytes()));
 }
 
 #[test]
@@ -159,10 +139,7 @@ fn damaged_policies_do_not_panic() {
     let mut file = format!("# trust\nlog {}\n", signer().verifier_key(KeyType::Ed25519));
     for number in 1..=3 {
         let witness = NoteSigner::new("m.example", &[number; 32]).unwrap();
-        file.push_str(&format!(
-            "witness m{number} {}\n",
-            witness.verifier_key(KeyType::CosignatureV1)
-        ));
+        file.push_str(&format!("witness m{number} {}\n", witness.verifier_key(KeyType::CosignatureV1)));
     }
     file.push_str("group g 2 m1 m2 m3\nquorum g\n");
     let signed = note().to_string();
@@ -176,19 +153,12 @@ fn damaged_policies_do_not_panic() {
 
 #[test]
 fn damaged_tiles_and_paths_do_not_panic() {
-    for path in [
-        "tile/0/x001/x234/067",
-        "tile/entries/000.p/7",
-        "tile/63/x018/x446/x744/x073/x709/x551/615",
-    ] {
-        damage(path.as_bytes(), |bytes| {
-            Some(TilePath::parse(text(bytes)?).ok()?.to_string().into_bytes())
-        });
+    for path in ["tile/0/x001/x234/067", "tile/entries/000.p/7", "tile/63/x018/x446/x744/x073/x709/x551/615"]
+    {
+        damage(path.as_bytes(), |bytes| Some(TilePath::parse(text(bytes)?).ok()?.to_string().into_bytes()));
     }
     let bundle = encode_bundle(&[&b"first"[..], b"", b"third entry"]).unwrap();
-    damage(&bundle, |bytes| {
-        encode_bundle(&decode_bundle(bytes, 3).ok()?).ok()
-    });
+    damage(&bundle, |bytes| encode_bundle(&decode_bundle(bytes, 3).ok()?).ok());
     let tile = Tile::new(crate::leaves(5)).unwrap().encode();
     damage(&tile, |bytes| Some(Tile::decode(bytes, 5).ok()?.encode()));
 }

@@ -14,9 +14,7 @@ mod vectors;
 /// Numbered leaves, the same in every test.
 #[cfg(test)]
 fn leaves(count: u32) -> Vec<ledger::Hash> {
-    (0..count)
-        .map(|number| ledger::leaf_hash(&number.to_be_bytes()))
-        .collect()
+    (0..count).map(|number| ledger::leaf_hash(&number.to_be_bytes())).collect()
 }
 
 /// A leaf number as a place in a slice.

@@ -14,10 +14,7 @@ struct Stored(Vec<tlog_tiles::Hash>);
 
 impl tlog_tiles::HashReader for Stored {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog_tiles::Hash>, tlog_tiles::Error> {
-        Ok(indexes
-            .iter()
-            .map(|index| self.0[usize::try_from(*index).unwrap()])
-            .collect())
+        Ok(indexes.iter().map(|index| self.0[usize::try_from(*index).unwrap()]).collect())
     }
 }
 
@@ -41,11 +38,7 @@ fn ct_merkle_has_the_same_roots() {
     let mut tree = MemoryBackedTree::<sha2::Sha256, [u8; 4]>::new();
     for (size, number) in (1..).zip(0..600_u32) {
         tree.push(number.to_be_bytes());
-        assert_eq!(
-            tree.root().as_bytes()[..],
-            root_of(&leaves[..size]).0,
-            "size {size}"
-        );
+        assert_eq!(tree.root().as_bytes()[..], root_of(&leaves[..size]).0, "size {size}");
     }
 }
 
@@ -119,10 +112,7 @@ fn tlog_tiles_reads_our_checkpoints() {
     let root = root_of(&crate::leaves(3));
     let text = Checkpoint::new("ledger.example/one", 3, root).unwrap().to_text();
     let read = tlog_tiles::Checkpoint::from_bytes(text.as_bytes()).unwrap();
-    assert_eq!(
-        (read.origin(), read.size(), read.hash().0),
-        ("ledger.example/one", 3, root.0)
-    );
+    assert_eq!((read.origin(), read.size(), read.hash().0), ("ledger.example/one", 3, root.0));
     assert_eq!(read.to_bytes(), text.as_bytes());
 }
 
@@ -138,10 +128,8 @@ fn signed_note_verifies_our_notes_and_we_verify_its() {
     assert_eq!((verified.len(), unverified.len()), (1, 0));
 
     // Its signer takes `PRIVATE+KEY+name+id+base64(type || secret)`.
-    let secret = base64::Engine::encode(
-        &base64::engine::general_purpose::STANDARD,
-        [&[1][..], &[42; 32]].concat(),
-    );
+    let secret =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, [&[1][..], &[42; 32]].concat());
     let id = hex::encode(signer.verifier_key(KeyType::Ed25519).id());
     let skey = format!("PRIVATE+KEY+ledger.example/one+{id}+{secret}");
     let their_signer = signed_note::StandardSigner::new(&skey).unwrap();
@@ -149,8 +137,5 @@ fn signed_note_verifies_our_notes_and_we_verify_its() {
     theirs.add_sigs(&[&their_signer]).unwrap();
     assert_eq!(theirs.to_bytes(), ours.to_string().as_bytes());
     let read = Note::parse(&theirs.to_bytes()).unwrap();
-    assert_eq!(
-        read.verify(&[VerifierKey::parse(&vkey).unwrap()]).unwrap().len(),
-        1
-    );
+    assert_eq!(read.verify(&[VerifierKey::parse(&vkey).unwrap()]).unwrap().len(), 1);
 }

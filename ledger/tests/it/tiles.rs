@@ -13,9 +13,7 @@ use ledger::{
 use proptest::prelude::*;
 
 /// Steps of a log's growth: across tile borders, exactly onto them, one by one.
-const SIZES: [u32; 14] = [
-    0, 1, 2, 255, 256, 257, 300, 511, 512, 65_535, 65_536, 65_537, 69_000, 70_000,
-];
+const SIZES: [u32; 14] = [0, 1, 2, 255, 256, 257, 300, 511, 512, 65_535, 65_536, 65_537, 69_000, 70_000];
 
 /// A log stored as its sequencer would: every tile of every published size.
 fn write_log(sizes: &[u32]) -> (TileSet, Vec<Hash>) {
@@ -42,9 +40,7 @@ fn write_log(sizes: &[u32]) -> (TileSet, Vec<Hash>) {
 
 fn bundle(path: TilePath) -> Vec<u8> {
     let first = u32::try_from(path.index() * u64::from(TILE_WIDTH)).unwrap();
-    let entries: Vec<[u8; 4]> = (first..first + u32::from(path.width()))
-        .map(u32::to_be_bytes)
-        .collect();
+    let entries: Vec<[u8; 4]> = (first..first + u32::from(path.width())).map(u32::to_be_bytes).collect();
     encode_bundle(&entries).unwrap()
 }
 
@@ -55,32 +51,17 @@ fn seventy_thousand_entries_have_the_same_root_in_memory_edge_and_tiles() {
     for (size, leaf) in (1_u64..).zip(&leaves) {
         edge.push(*leaf);
         if SIZES.contains(&u32::try_from(size).unwrap()) {
-            assert_eq!(
-                root(&TileReader::new(&store, size), size).unwrap(),
-                edge.root(),
-                "size {size}"
-            );
+            assert_eq!(root(&TileReader::new(&store, size), size).unwrap(), edge.root(), "size {size}");
             assert_eq!(frontier(&TileReader::new(&store, size), size).unwrap(), edge);
         }
     }
     assert_eq!(edge.root(), root_of(&leaves));
     let full = |level| {
-        store
-            .0
-            .keys()
-            .filter(move |path| path.kind() == TileKind::Hashes(level) && !path.is_partial())
+        store.0.keys().filter(move |path| path.kind() == TileKind::Hashes(level) && !path.is_partial())
     };
     assert_eq!((full(0).count(), full(1).count(), full(2).count()), (273, 1, 0));
-    for partial in [
-        "tile/0/273.p/112",
-        "tile/1/001.p/17",
-        "tile/2/000.p/1",
-        "tile/entries/273.p/112",
-    ] {
-        assert!(
-            store.0.contains_key(&TilePath::parse(partial).unwrap()),
-            "{partial}"
-        );
+    for partial in ["tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1", "tile/entries/273.p/112"] {
+        assert!(store.0.contains_key(&TilePath::parse(partial).unwrap()), "{partial}");
     }
 }
 
@@ -90,32 +71,20 @@ fn proofs_out_of_tiles_verify_and_need_only_the_tiles_that_are_named() {
     let size = 70_000;
     let root = root_of(&leaves);
     let only = |paths: Vec<TilePath>| {
-        TileSet(
-            paths
-                .into_iter()
-                .map(|path| (path, store.0[&path].clone()))
-                .collect::<BTreeMap<_, _>>(),
-        )
+        TileSet(paths.into_iter().map(|path| (path, store.0[&path].clone())).collect::<BTreeMap<_, _>>())
     };
     for index in [0, 1, 255, 256, 65_535, 65_536, 65_537, 69_887, 69_888, 69_999] {
         let needed = only(tiles_for_inclusion(index, size).unwrap());
         let proof = inclusion_proof(&TileReader::new(&needed, size), index, size).unwrap();
         let trusted = AuthenticatedReader::new(&store, size, &root).unwrap();
         assert_eq!(inclusion_proof(&trusted, index, size).unwrap(), proof);
-        assert_eq!(
-            verify_inclusion(index, size, &leaves[crate::place(index)], &proof, &root),
-            Ok(())
-        );
+        assert_eq!(verify_inclusion(index, size, &leaves[crate::place(index)], &proof, &root), Ok(()));
     }
     for old in SIZES.map(u64::from).into_iter().filter(|old| *old != 0) {
         let needed = only(tiles_for_consistency(old, size).unwrap());
         let proof = consistency_proof(&TileReader::new(&needed, size), old, size).unwrap();
         let old_root = root_of(&leaves[..crate::place(old)]);
-        assert_eq!(
-            verify_consistency(old, &old_root, size, &root, &proof),
-            Ok(()),
-            "from {old}"
-        );
+        assert_eq!(verify_consistency(old, &old_root, size, &root, &proof), Ok(()), "from {old}");
     }
     assert_eq!(tiles_for_root(size).unwrap().len(), 3);
     assert!(tiles_for_inclusion(size, size).is_err());
@@ -128,10 +97,7 @@ fn an_altered_bit_in_any_tile_or_bundle_is_noticed_before_it_is_believed() {
     let trusted = AuthenticatedReader::new(&store, size, &root).unwrap();
     assert_eq!(trusted.entries(0).unwrap()[7], 7_u32.to_be_bytes());
     assert_eq!(trusted.entries(257).unwrap().len(), 208);
-    assert!(matches!(
-        trusted.entries(258),
-        Err(TileReadError::NoBundle { .. })
-    ));
+    assert!(matches!(trusted.entries(258), Err(TileReadError::NoBundle { .. })));
     for (place, path) in store.0.keys().enumerate() {
         let mut altered = store.clone();
         let bytes = altered.0.get_mut(path).unwrap();
@@ -154,15 +120,9 @@ fn a_reader_refuses_another_root_and_missing_or_cut_tiles() {
     assert!(matches!(other, Err(TileReadError::RootMismatch { .. })));
     let edge = TilePath::parse("tile/0/001.p/44").unwrap();
     store.0.get_mut(&edge).unwrap().pop();
-    assert!(matches!(
-        AuthenticatedReader::new(&store, 300, &root),
-        Err(TileReadError::Malformed { .. })
-    ));
+    assert!(matches!(AuthenticatedReader::new(&store, 300, &root), Err(TileReadError::Malformed { .. })));
     store.0.remove(&edge);
-    assert!(matches!(
-        AuthenticatedReader::new(&store, 300, &root),
-        Err(TileReadError::Source { .. })
-    ));
+    assert!(matches!(AuthenticatedReader::new(&store, 300, &root), Err(TileReadError::Source { .. })));
     let empty = AuthenticatedReader::new(TileSet::default(), 0, &ledger::EMPTY_ROOT).unwrap();
     assert!(matches!(empty.entries(0), Err(TileReadError::NoBundle { .. })));
 }

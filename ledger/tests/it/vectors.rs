@@ -41,9 +41,7 @@ fn hashes(texts: Option<Vec<String>>) -> Vec<Hash> {
 }
 
 fn lines<'text, T: Deserialize<'text>>(text: &'text str) -> Vec<T> {
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
@@ -53,9 +51,7 @@ fn inclusion_vectors_are_accepted_and_refused_as_they_say() {
     assert!(vectors.iter().any(|vector| !vector.want_err));
     for vector in vectors {
         // Here whatever is no hash is to be refused, and our type does it.
-        let ends = Hash::from_base64(&vector.leaf_hash)
-            .ok()
-            .zip(Hash::from_base64(&vector.root).ok());
+        let ends = Hash::from_base64(&vector.leaf_hash).ok().zip(Hash::from_base64(&vector.root).ok());
         let proof = hashes(vector.proof);
         let accepted = ends.is_some_and(|(leaf, root)| {
             verify_inclusion(vector.leaf_idx, vector.tree_size, &leaf, &proof, &root).is_ok()

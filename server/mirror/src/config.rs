@@ -113,15 +113,10 @@ impl Card {
     /// # Errors
     /// When it is none, or its parts do not belong together.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let refused = |reason: String| ConfigError::Content {
-            path: path.to_owned(),
-            reason,
-        };
+        let refused = |reason: String| ConfigError::Content { path: path.to_owned(), reason };
         let bytes = fs_err::read(path).map_err(ConfigError::Io)?;
         let raw: RawCard = serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
-        let ca = STANDARD
-            .decode(&raw.ca)
-            .map_err(|error| refused(format!("ca: {error}")))?;
+        let ca = STANDARD.decode(&raw.ca).map_err(|error| refused(format!("ca: {error}")))?;
         if Digest::of(&ca) != raw.ca_sha256 {
             return Err(refused("ca_sha256 is not the digest of ca".to_owned()));
         }
@@ -176,15 +171,10 @@ impl Layout {
     pub fn config(&self) -> Result<Config, ConfigError> {
         let path = self.0.join(CONFIG_FILE);
         let text = fs_err::read_to_string(&path).map_err(ConfigError::Io)?;
-        let refused = |reason: String| ConfigError::Content {
-            path: path.clone(),
-            reason,
-        };
+        let refused = |reason: String| ConfigError::Content { path: path.clone(), reason };
         let config: Config = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
         if config.stores.is_empty() || config.scrub_days == 0 {
-            return Err(refused(
-                "there must be a store, and scrub_days of at least 1".to_owned(),
-            ));
+            return Err(refused("there must be a store, and scrub_days of at least 1".to_owned()));
         }
         parse_rate(&config.bandwidth).map_err(&refused)?;
         parse_rate(&config.scrub_bandwidth).map_err(&refused)?;
@@ -198,20 +188,14 @@ impl Layout {
     pub fn pins(&self, deployment: &DeploymentId) -> Result<(Pins, Card), ConfigError> {
         let card = Card::read(&self.0.join(CARD_FILE))?;
         let path = self.0.join(AUTHORITY_FILE);
-        let refused = |reason: String| ConfigError::Content {
-            path: path.clone(),
-            reason,
-        };
+        let refused = |reason: String| ConfigError::Content { path: path.clone(), reason };
         let text = fs_err::read_to_string(&path).map_err(ConfigError::Io)?;
         let authority = AuthoritySet::from_trust_file(&text).map_err(|error| refused(chain(&error)))?;
         if card.deployment != *deployment {
             return Err(refused(format!("the card is of deployment {}", card.deployment)));
         }
         let log_keys = KeyRing::load(&self.0, deployment, &authority, &card.log_key).map_err(|why| {
-            ConfigError::Content {
-                path: self.0.join(crate::log_keys::LOG_KEYS),
-                reason: why,
-            }
+            ConfigError::Content { path: self.0.join(crate::log_keys::LOG_KEYS), reason: why }
         })?;
         let pins = Pins {
             deployment: card.deployment.clone(),
@@ -270,17 +254,11 @@ pub fn open_source(config: &Config) -> Result<Option<Arc<dyn Store>>, ConfigErro
     let Some(given) = &config.source else {
         return Ok(None);
     };
-    let refused = |reason: String| ConfigError::Content {
-        path: given.clone(),
-        reason,
-    };
+    let refused = |reason: String| ConfigError::Content { path: given.clone(), reason };
     let opened = StorePlace::given(given).map_err(refused)?.open_to_read()?;
     let found = opened.identity();
     if found.deployment != config.deployment.as_str() {
-        return Err(refused(format!(
-            "it is a store of deployment {}",
-            found.deployment
-        )));
+        return Err(refused(format!("it is a store of deployment {}", found.deployment)));
     }
     Ok(Some(opened))
 }
@@ -288,10 +266,7 @@ pub fn open_source(config: &Config) -> Result<Option<Arc<dyn Store>>, ConfigErro
 /// Stores that all must take what is created.
 #[must_use]
 pub fn replicas(stores: Vec<Arc<dyn Store>>) -> Replicas {
-    let policy = ReplicationPolicy {
-        copies: stores.len(),
-        degraded: Degraded::Wait,
-    };
+    let policy = ReplicationPolicy { copies: stores.len(), degraded: Degraded::Wait };
     Replicas::new(stores, policy, Arc::new(Said))
 }
 

@@ -73,10 +73,7 @@ pub fn copy(job: &Job, parts: &Parts<'_>) -> Result<Copied, CopyError> {
         sealer: job.delegation.sealer.clone(),
         limits: Limits::of_order(&order.limits),
     })?;
-    let mut copied = Copied {
-        segments: 0,
-        bytes: 0,
-    };
+    let mut copied = Copied { segments: 0, bytes: 0 };
     for (index, link) in (0..).zip(&links) {
         if !go_on() {
             return Err(CopyError::Stopped);
@@ -91,15 +88,11 @@ pub fn copy(job: &Job, parts: &Parts<'_>) -> Result<Copied, CopyError> {
         // Verified against digest, seal, chain and its own records: now it may take its keys.
         objects.settle()?;
         copied.segments = copied.segments.saturating_add(1);
-        copied.bytes = copied
-            .bytes
-            .saturating_add(u64::try_from(segment.len()).unwrap_or(u64::MAX));
+        copied.bytes = copied.bytes.saturating_add(u64::try_from(segment.len()).unwrap_or(u64::MAX));
     }
     if let Some(manifest) = manifest {
         let summary = judge.finish()?;
-        manifest
-            .check_container(&summary)
-            .map_err(|error| CopyError::Evidence(chain(&error)))?;
+        manifest.check_container(&summary).map_err(|error| CopyError::Evidence(chain(&error)))?;
     }
     Ok(copied)
 }
@@ -125,16 +118,11 @@ fn links(
         if seal.header.index != index || seal.header.collection != job.id {
             return Err(CopyError::Evidence(format!("seal {index} is of another place")));
         }
-        links.push(Link {
-            seal: digest,
-            segment: seal.header.sha256,
-        });
+        links.push(Link { seal: digest, segment: seal.header.sha256 });
         digest = seal.header.prev;
     }
     if digest != Digest::ZERO {
-        return Err(CopyError::Evidence(
-            "the first seal names one before it".to_owned(),
-        ));
+        return Err(CopyError::Evidence("the first seal names one before it".to_owned()));
     }
     links.reverse();
     Ok(links)
@@ -172,14 +160,9 @@ fn manifest(job: &Job, objects: &Objects<'_>) -> Result<Option<Manifest>, CopyEr
     };
     let bytes = objects.get(&Key::document(manifest.as_bytes()))?;
     let signed = Signed::parse(&bytes).map_err(|error| CopyError::Evidence(chain(&error)))?;
-    Manifest::verify(
-        &signed,
-        &job.delegation,
-        &job.delegation_sha256,
-        &job.evidence_key,
-    )
-    .map(Some)
-    .map_err(|error| CopyError::Evidence(chain(&error)))
+    Manifest::verify(&signed, &job.delegation, &job.delegation_sha256, &job.evidence_key)
+        .map(Some)
+        .map_err(|error| CopyError::Evidence(chain(&error)))
 }
 
 /// Not copied (now).

@@ -88,10 +88,8 @@ impl LogNote {
     fn outside_term(&self, keys: &LogKeys) -> Option<NoteRefused> {
         let size = self.checkpoint.size;
         let term = keys.terms().into_iter().find(|term| self.is_of(&term.key))?;
-        (!(term.from..=term.to).contains(&size)).then(|| NoteRefused::OutsideTerm {
-            key: term.key.to_string(),
-            size,
-        })
+        (!(term.from..=term.to).contains(&size))
+            .then(|| NoteRefused::OutsideTerm { key: term.key.to_string(), size })
     }
 
     /// Whether this key signed it.
@@ -193,33 +191,18 @@ impl Cosigner {
     /// When another process has it, or it is not this mirror's.
     pub fn open(directory: &Path, pins: Pins, keys: Keys) -> Result<Self, StateError> {
         let (file, state) = StateFile::open(directory)?;
-        let refused = |reason: String| StateError::Content {
-            path: directory.join(crate::state::STATE_FILE),
-            reason,
-        };
+        let refused =
+            |reason: String| StateError::Content { path: directory.join(crate::state::STATE_FILE), reason };
         if state.deployment != pins.deployment.as_str() {
             return Err(refused(format!("it is of deployment {}", state.deployment)));
         }
         let read = |text: &Option<String>, signer: &ledger::NoteSigner| {
-            text.as_deref()
-                .map(|text| own(text, &pins, signer))
-                .transpose()
-                .map_err(refused)
+            text.as_deref().map(|text| own(text, &pins, signer)).transpose().map_err(refused)
         };
         let witnessed = read(&state.witnessed, &keys.witness)?;
         let held = read(&state.held, &keys.mirror)?;
-        let inner = Mutex::new(Inner {
-            state,
-            witnessed,
-            held,
-        });
-        let opened = Self {
-            directory: directory.to_owned(),
-            pins,
-            keys,
-            file,
-            inner,
-        };
+        let inner = Mutex::new(Inner { state, witnessed, held });
+        let opened = Self { directory: directory.to_owned(), pins, keys, file, inner };
         opened.put_aside()?;
         Ok(opened)
     }
@@ -317,13 +300,9 @@ impl Cosigner {
             Role::Mirror => &self.keys.mirror,
             Role::Witness => &self.keys.witness,
         };
-        let line = signer
-            .cosign(new.note.text(), seconds)
-            .map_err(|error| CosignError::Sign(chain(&error)))?;
-        let signed = Signed {
-            log: new.clone(),
-            line,
-        };
+        let line =
+            signer.cosign(new.note.text(), seconds).map_err(|error| CosignError::Sign(chain(&error)))?;
+        let signed = Signed { log: new.clone(), line };
         let mut state = inner.state.clone();
         let place = match role {
             Role::Mirror => &mut state.held,
@@ -355,9 +334,7 @@ impl Cosigner {
         let found = crate::now().to_string();
         let deployment = self.pins.deployment.as_str();
         let proof = FraudProof::new(deployment, &found, &older.note, &newer.note, grown);
-        proof
-            .check(&self.pins.log_keys.keys())
-            .map_err(CosignError::NoFraud)?;
+        proof.check(&self.pins.log_keys.keys()).map_err(CosignError::NoFraud)?;
         let name = proof.file_name();
         let folder = self.directory.join("fraud");
         let mut inner = self.lock();
@@ -366,10 +343,7 @@ impl Cosigner {
             Shown::Older => &older.checkpoint,
         };
         if let Some(file) = acknowledged(&folder, stranger).map_err(StateError::Io)? {
-            return Ok(Conviction {
-                file,
-                is_acknowledged: true,
-            });
+            return Ok(Conviction { file, is_acknowledged: true });
         }
         if !folder.join(&name).exists() {
             fs_err::create_dir_all(&folder).map_err(StateError::Io)?;
@@ -386,10 +360,7 @@ impl Cosigner {
             older = older.checkpoint.size, newer = newer.checkpoint.size,
             "FRAUD: the log signed two histories. Both notes are kept; nothing is pulled or cosigned until an operator acknowledges it"
         );
-        Ok(Conviction {
-            file: name,
-            is_acknowledged: false,
-        })
+        Ok(Conviction { file: name, is_acknowledged: false })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -425,12 +396,7 @@ pub fn acknowledge(directory: &Path) -> Result<String, StateError> {
     };
     // First the mark: a crash between leaves a fraud to be acknowledged once more.
     let seen = format!("{}\n", crate::now());
-    replace(
-        &directory.join("fraud"),
-        &format!("{name}{SEEN}"),
-        seen.as_bytes(),
-    )
-    .map_err(StateError::Io)?;
+    replace(&directory.join("fraud"), &format!("{name}{SEEN}"), seen.as_bytes()).map_err(StateError::Io)?;
     file.write(&state)?;
     Ok(name)
 }

@@ -115,9 +115,7 @@ impl Confirmations {
     pub fn read(&self, plan: &Digest, object: &Object) -> Result<Option<Signed>, String> {
         let name = name_of(plan, object);
         match fs_err::read(self.0.join(&name)) {
-            Ok(kept) => Signed::parse(&kept)
-                .map(Some)
-                .map_err(|error| format!("{name}: {}", chain(&error))),
+            Ok(kept) => Signed::parse(&kept).map(Some).map_err(|error| format!("{name}: {}", chain(&error))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.to_string()),
         }

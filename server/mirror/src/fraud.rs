@@ -46,9 +46,7 @@ impl FraudProof {
             older: older.to_string(),
             newer: newer.to_string(),
             root: grown.map(|(root, _)| root.to_base64()).unwrap_or_default(),
-            proof: grown
-                .map(|(_, proof)| proof.iter().map(Hash::to_base64).collect())
-                .unwrap_or_default(),
+            proof: grown.map(|(_, proof)| proof.iter().map(Hash::to_base64).collect()).unwrap_or_default(),
         }
     }
 
@@ -58,11 +56,7 @@ impl FraudProof {
     /// What is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let proof: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if proof.fraud == TYPE {
-            Ok(proof)
-        } else {
-            Err(format!("it is a {}", proof.fraud))
-        }
+        if proof.fraud == TYPE { Ok(proof) } else { Err(format!("it is a {}", proof.fraud)) }
     }
 
     /// The file's line.
@@ -121,11 +115,7 @@ impl FraudProof {
             return Err("they are of two logs".to_owned());
         }
         if older.size == newer.size {
-            return if older.root == newer.root {
-                Err("they say the same".to_owned())
-            } else {
-                Ok(())
-            };
+            return if older.root == newer.root { Err("they say the same".to_owned()) } else { Ok(()) };
         }
         let proof: Vec<Hash> = self
             .proof
@@ -135,10 +125,6 @@ impl FraudProof {
         let root = Hash::from_base64(&self.root).map_err(|error| error.to_string())?;
         ledger::verify_consistency(older.size, &root, newer.size, &newer.root, &proof)
             .map_err(|error| format!("the proof proves nothing: {error}"))?;
-        if root == older.root {
-            Err("they are consistent".to_owned())
-        } else {
-            Ok(())
-        }
+        if root == older.root { Err("they are consistent".to_owned()) } else { Ok(()) }
     }
 }

@@ -68,9 +68,7 @@ pub struct Made {
 pub fn init(options: &InitOptions) -> Result<Made, InitError> {
     let directory = &options.directory;
     if directory.read_dir().is_ok_and(|mut names| names.next().is_some()) {
-        return Err(InitError::NotEmpty {
-            path: directory.clone(),
-        });
+        return Err(InitError::NotEmpty { path: directory.clone() });
     }
     crate::throttle::parse_rate(&options.bandwidth).map_err(InitError::Settings)?;
     if let Some(source) = &options.source {
@@ -82,12 +80,7 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
         InitError::Settings(format!("{}: {}", options.authority.display(), chain(&error)))
     })?;
     let layout = Layout(directory.clone());
-    for folder in [
-        directory.clone(),
-        layout.keys(),
-        layout.run(),
-        layout.replicated(),
-    ] {
+    for folder in [directory.clone(), layout.keys(), layout.run(), layout.replicated()] {
         make_folder(&folder)?;
     }
     let keys = Keys::create(&layout.keys(), &options.mirror)?;
@@ -114,10 +107,7 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
     write(&directory.join(AUTHORITY_FILE), authority.as_bytes())?;
     let admission = admission(&card, options, &keys, &tls);
     write(&directory.join(ADMISSION_FILE), admission.as_bytes())?;
-    write(
-        &directory.join(CONFIG_FILE),
-        settings(options, &card, &stores).as_bytes(),
-    )?;
+    write(&directory.join(CONFIG_FILE), settings(options, &card, &stores).as_bytes())?;
     // Last: a directory without it is no mirror.
     StateFile::create(directory, &State::new(card.deployment.as_str()))?;
     Ok(Made {
@@ -126,14 +116,8 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
         fingerprints: vec![
             ("key", keys.act.public().fingerprint().to_string()),
             ("tls_key", tls.public().fingerprint().to_string()),
-            (
-                "witness_key",
-                keys.witness.verifier_key(KeyType::CosignatureV1).to_string(),
-            ),
-            (
-                "mirror_key",
-                keys.mirror.verifier_key(KeyType::CosignatureV1).to_string(),
-            ),
+            ("witness_key", keys.witness.verifier_key(KeyType::CosignatureV1).to_string()),
+            ("mirror_key", keys.mirror.verifier_key(KeyType::CosignatureV1).to_string()),
         ],
     })
 }
@@ -215,19 +199,13 @@ fn quoted(text: &str) -> String {
 
 fn make_folder(path: &Path) -> Result<(), InitError> {
     if !path.is_dir() {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     }
     Ok(())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), InitError> {
-    let mut file = fs_err::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)?;
+    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     Ok(())

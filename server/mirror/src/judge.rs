@@ -65,8 +65,6 @@ impl Judge for Here {
     }
 
     fn finish(self: Box<Self>) -> Result<ContainerSummary, JudgeError> {
-        self.0
-            .finish()
-            .map_err(|error| JudgeError::Malformed(chain(&error)))
+        self.0.finish().map_err(|error| JudgeError::Malformed(chain(&error)))
     }
 }

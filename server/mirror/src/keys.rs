@@ -69,27 +69,17 @@ fn create(path: &Path) -> Result<(), KeyError> {
     file.write_all(line.as_bytes()).map_err(KeyError::Io)?;
     file.sync_all().map_err(KeyError::Io)?;
     let parent = path.parent().unwrap_or(Path::new("."));
-    fs_err::File::open(parent)
-        .and_then(|parent| parent.sync_all())
-        .map_err(KeyError::Io)
+    fs_err::File::open(parent).and_then(|parent| parent.sync_all()).map_err(KeyError::Io)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let mode = fs_err::metadata(path).map_err(KeyError::Io)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(KeyError::Mode {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(KeyError::Mode { path: path.to_owned(), mode });
     }
     let text = Zeroizing::new(fs_err::read_to_string(path).map_err(KeyError::Io)?);
-    let form = || KeyError::Form {
-        path: path.to_owned(),
-    };
-    let encoded = text
-        .strip_prefix(HEADER)
-        .and_then(|rest| rest.strip_suffix('\n'))
-        .ok_or_else(form)?;
+    let form = || KeyError::Form { path: path.to_owned() };
+    let encoded = text.strip_prefix(HEADER).and_then(|rest| rest.strip_suffix('\n')).ok_or_else(form)?;
     let bytes = Zeroizing::new(STANDARD.decode(encoded).or(Err(form()))?);
     let mut seed = Zeroizing::new([0; 32]);
     if bytes.len() != seed.len() {

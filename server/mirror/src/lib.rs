@@ -37,12 +37,8 @@ pub mod witness;
 /// The wall clock, read in one place. A clock before 1970 reads as 1970.
 #[must_use]
 pub fn now() -> evidence::time::Time {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    evidence::time::Time::EPOCH
-        .checked_add(since)
-        .unwrap_or(evidence::time::Time::MAX)
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    evidence::time::Time::EPOCH.checked_add(since).unwrap_or(evidence::time::Time::MAX)
 }
 
 /// An error with its causes, as one line.

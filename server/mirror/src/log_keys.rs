@@ -163,9 +163,7 @@ pub(crate) fn learn(parts: &Parts<'_>) -> Result<(), PullError> {
         "The log has a new key, signed by the authority"
     );
     pins.log_keys.set(keys);
-    cosigner
-        .put_aside()
-        .map_err(|error| PullError::Own(chain(&error)))
+    cosigner.put_aside().map_err(|error| PullError::Own(chain(&error)))
 }
 
 /// Into the own stores; the first signatures win.

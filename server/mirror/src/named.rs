@@ -45,9 +45,7 @@ pub fn objects(
     let mut replicated: BTreeSet<(IncidentId, Digest)> = BTreeSet::new();
     let mut courses: BTreeMap<IncidentId, Course> = BTreeMap::new();
     for bundle in 0..size.div_ceil(256) {
-        let bodies = reader
-            .entries(bundle)
-            .map_err(|error| format!("bundle {bundle}: {}", chain(&error)))?;
+        let bodies = reader.entries(bundle).map_err(|error| format!("bundle {bundle}: {}", chain(&error)))?;
         for (place, body) in bodies.iter().enumerate() {
             let entry = Entry::parse(body)
                 .map_err(|error| format!("entry {place} of bundle {bundle}: {}", chain(&error)))?;
@@ -58,10 +56,7 @@ pub fn objects(
             }
             let act = match entry.act {
                 Some(act) => Some(act),
-                None => objects
-                    .get(&document)
-                    .ok()
-                    .and_then(|bytes| ActObject::parse(&bytes).ok()),
+                None => objects.get(&document).ok().and_then(|bytes| ActObject::parse(&bytes).ok()),
             };
             if let Some(act) = &act {
                 keys.extend(objects_of(envelope, act).unwrap_or_default());
@@ -71,9 +66,7 @@ pub fn objects(
             };
             let is_act = envelope.type_.rule().document == ActDocument::Act;
             let act = act.filter(|_| is_act).and_then(|act| read_act(&act).ok());
-            let index = bundle
-                .saturating_mul(256)
-                .saturating_add(u64::try_from(place).unwrap_or(0));
+            let index = bundle.saturating_mul(256).saturating_add(u64::try_from(place).unwrap_or(0));
             // Rules judged it before it was held: signatures, roles, what kept the evidence.
             courses
                 .entry(incident.clone())
@@ -108,10 +101,8 @@ pub fn objects(
 
 /// Seals and segments of a stored collection, as far as its seals are whole; the first that is not ends what is known.
 fn evidence(manifest: &Key, objects: &Objects<'_>, keys: &mut BTreeSet<Key>) {
-    let manifest: Option<Manifest> = objects
-        .get(manifest)
-        .ok()
-        .and_then(|bytes| Signed::parse(&bytes).ok()?.read().ok());
+    let manifest: Option<Manifest> =
+        objects.get(manifest).ok().and_then(|bytes| Signed::parse(&bytes).ok()?.read().ok());
     let Some(manifest) = manifest else { return };
     let (id, mut digest) = (manifest.collection, manifest.seal_head);
     for index in (0..manifest.segments).rev() {

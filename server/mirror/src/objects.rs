@@ -45,10 +45,7 @@ impl<'a> Objects<'a> {
     /// The same, but a text that the own store lacks is lost: a replay must not wait for what a disposal may have destroyed.
     #[must_use]
     pub fn with_own_texts(self) -> Self {
-        Self {
-            own_texts: true,
-            ..self
-        }
+        Self { own_texts: true, ..self }
     }
 
     /// The object with the digest of its key; durable after [`Objects::settle`].
@@ -190,18 +187,14 @@ impl TileSource for Objects<'_> {
 impl Objects<'_> {
     /// A partial tile whose full one took its place.
     fn cut(&self, path: &TilePath) -> Result<Vec<u8>, ObjectError> {
-        let lost = || ObjectError::Lost {
-            key: Key::tile(path).to_string(),
-        };
+        let lost = || ObjectError::Lost { key: Key::tile(path).to_string() };
         let full = TilePath::new(path.kind(), path.index(), ledger::tile::TILE_WIDTH).or(Err(lost()))?;
         let bytes = self.fetch(&Key::tile(&full))?;
         match path.kind() {
             TileKind::Hashes(_) => {
                 let tile = Tile::decode(&bytes, ledger::tile::TILE_WIDTH).or(Err(lost()))?;
                 let hashes = tile.hashes().iter().take(usize::from(path.width())).copied();
-                Tile::new(hashes.collect())
-                    .map(|tile| tile.encode())
-                    .or(Err(lost()))
+                Tile::new(hashes.collect()).map(|tile| tile.encode()).or(Err(lost()))
             }
             TileKind::Entries => {
                 let entries =

@@ -63,11 +63,8 @@ impl Follower {
     /// # Errors
     /// As a round: the own store does not hold what the state says, and the source does not help.
     pub fn open(parts: &Parts<'_>) -> Result<Self, PullError> {
-        let mut follower = Self {
-            rules: Rules::new(parts.cosigner.pins().clone()),
-            grown: 0,
-            edge: BTreeMap::new(),
-        };
+        let mut follower =
+            Self { rules: Rules::new(parts.cosigner.pins().clone()), grown: 0, edge: BTreeMap::new() };
         log_keys::keep(parts)?;
         if let Some(held) = parts.cosigner.last(Role::Mirror) {
             let objects = Objects::new(parts.own, parts.source, parts.repaired).with_own_texts();
@@ -157,10 +154,7 @@ impl Follower {
         let reader =
             AuthenticatedReader::new(&objects, held.checkpoint.size, &held.checkpoint.root).map_err(tile)?;
         continues(parts.cosigner, &reader, offered, held, Shown::Older)?;
-        Ok(Round::RolledBack {
-            offered: offered.checkpoint.size,
-            held: held.checkpoint.size,
-        })
+        Ok(Round::RolledBack { offered: offered.checkpoint.size, held: held.checkpoint.size })
     }
 
     /// Signs consistency as `/witness`, if the note is newer than what that role signed. If it is older, somebody showed the
@@ -252,10 +246,7 @@ impl Follower {
         create(parts, objects, &path, &bytes)?;
         let fresh = usize::try_from(self.grown & 0xff).unwrap_or(usize::MAX);
         let leaves: Vec<Hash> = bodies.iter().skip(fresh).map(|body| leaf_hash(body)).collect();
-        let edge = Edge {
-            follower: self,
-            own: parts.own,
-        };
+        let edge = Edge { follower: self, own: parts.own };
         let tiles = grow(&edge, self.grown, &leaves).map_err(|error| PullError::Own(chain(&error)))?;
         // A level that grew has a new partial tile, or none; the others keep theirs.
         let grew: Vec<TileKind> = tiles.iter().map(|(path, _)| path.kind()).collect();
@@ -320,10 +311,7 @@ fn ahead(parts: &Parts<'_>, witnessed: &LogNote, offered: &LogNote) -> Result<()
                 ObjectError::Source(SourceError::Missing { .. } | SourceError::Damaged { .. })
                 | ObjectError::Lost { .. },
             ),
-        ) => Err(PullError::Unshown {
-            witnessed: checkpoint.size,
-            offered: offered.checkpoint.size,
-        }),
+        ) => Err(PullError::Unshown { witnessed: checkpoint.size, offered: offered.checkpoint.size }),
         other => other,
     }
 }
@@ -357,12 +345,8 @@ fn convict(
     shown: Shown,
 ) -> PullError {
     match cosigner.convict(older, newer, grown, shown) {
-        Ok(conviction) if conviction.is_acknowledged => PullError::Known {
-            file: conviction.file,
-        },
-        Ok(conviction) => PullError::Fraud {
-            file: conviction.file,
-        },
+        Ok(conviction) if conviction.is_acknowledged => PullError::Known { file: conviction.file },
+        Ok(conviction) => PullError::Fraud { file: conviction.file },
         Err(error) => error.into(),
     }
 }

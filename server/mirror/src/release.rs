@@ -87,9 +87,7 @@ pub fn of_copy(
     let objects = Objects::new(own, None, &repaired);
     let reader = AuthenticatedReader::new(&objects, checkpoint.size, &checkpoint.root)
         .map_err(|error| ReleaseError::Copy(chain(&error)))?;
-    let bodies = reader
-        .entries(index >> 8)
-        .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+    let bodies = reader.entries(index >> 8).map_err(|error| ReleaseError::Copy(chain(&error)))?;
     let place = usize::try_from(index & 0xff).unwrap_or(usize::MAX);
     if bodies.get(place).is_none_or(|body| body != entry) {
         return Err(refused(format!(
@@ -99,10 +97,7 @@ pub fn of_copy(
     let parsed = Entry::parse(entry).map_err(|error| refused(chain(&error)))?;
     let envelope = &parsed.envelope;
     if envelope.type_ != EntryType::EvidenceAccessed {
-        return Err(refused(format!(
-            "it is {}, not evidence.accessed",
-            envelope.type_.as_str()
-        )));
+        return Err(refused(format!("it is {}, not evidence.accessed", envelope.type_.as_str())));
     }
     let object = envelope.reference("object").unwrap_or_default();
     // Custody stays, whatever goes; asked first, for the way to a segment leads through seals that may be gone.
@@ -110,15 +105,8 @@ pub fn of_copy(
         not_disposed(&reader, checkpoint.size, envelope, object)?;
     }
     let key = Facts::below(&reader, index)?.key(object, &objects)?;
-    let bytes = objects
-        .get(&key)
-        .map_err(|error| ReleaseError::Copy(chain(&error)))?;
-    Ok(Released {
-        index,
-        person: envelope.reference("person").unwrap_or_default().to_owned(),
-        key,
-        bytes,
-    })
+    let bytes = objects.get(&key).map_err(|error| ReleaseError::Copy(chain(&error)))?;
+    Ok(Released { index, person: envelope.reference("person").unwrap_or_default().to_owned(), key, bytes })
 }
 
 /// Refuses evidence that goes, or went from here, by a plan that two persons approved: as of the newest entry that is held, for what
@@ -129,19 +117,14 @@ fn not_disposed(
     access: &Envelope,
     object: &str,
 ) -> Result<(), ReleaseError> {
-    let (Some(incident), Some(collection)) = (
-        access.incident.incident(),
-        object
-            .split_once('/')
-            .and_then(|(id, _)| Digest::from_hex(id).ok()),
-    ) else {
+    let (Some(incident), Some(collection)) =
+        (access.incident.incident(), object.split_once('/').and_then(|(id, _)| Digest::from_hex(id).ok()))
+    else {
         return Ok(());
     };
     let mut course = Course::new(access.deployment.clone(), incident.clone());
     for bundle in 0..size.div_ceil(256) {
-        let bodies = reader
-            .entries(bundle)
-            .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+        let bodies = reader.entries(bundle).map_err(|error| ReleaseError::Copy(chain(&error)))?;
         for (index, body) in (bundle << 8..).zip(&bodies) {
             let entry = Entry::parse(body).map_err(|error| ReleaseError::Copy(chain(&error)))?;
             if entry.envelope.incident != access.incident {
@@ -182,9 +165,7 @@ impl Facts {
     fn below(reader: &AuthenticatedReader<&Objects<'_>>, index: u64) -> Result<Self, ReleaseError> {
         let mut facts = Self::default();
         for bundle in 0..=(index >> 8) {
-            let bodies = reader
-                .entries(bundle)
-                .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+            let bodies = reader.entries(bundle).map_err(|error| ReleaseError::Copy(chain(&error)))?;
             for (at, body) in (bundle << 8..).zip(&bodies) {
                 if at > index {
                     break;
@@ -201,9 +182,7 @@ impl Facts {
                     }
                     EntryType::CollectionInterrupted => {
                         let seal = envelope.reference("seal").and_then(|seal| seal.parse().ok());
-                        let segments = envelope
-                            .reference("segments")
-                            .and_then(|count| count.parse().ok());
+                        let segments = envelope.reference("segments").and_then(|count| count.parse().ok());
                         if let Some(ended) = seal.zip(segments) {
                             facts.interrupted.insert(collection, ended);
                         }
@@ -248,9 +227,7 @@ impl Facts {
             if kind == "seal" && index == wanted {
                 return Ok(seal_key);
             }
-            let bytes = objects
-                .get(&seal_key)
-                .map_err(|error| ReleaseError::Copy(chain(&error)))?;
+            let bytes = objects.get(&seal_key).map_err(|error| ReleaseError::Copy(chain(&error)))?;
             let seal = Seal::parse(&bytes).map_err(|error| ReleaseError::Copy(chain(&error)))?;
             if index == wanted {
                 return Ok(Key::segment(id.as_bytes(), index, seal.header.sha256.as_bytes()));

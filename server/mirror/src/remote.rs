@@ -56,13 +56,7 @@ impl Remote {
     ) -> Result<Self, RemoteError> {
         let address = config.collector.as_str().to_owned();
         let channel = channel(&runtime, &address, card, credentials)?;
-        Ok(Self {
-            runtime,
-            address,
-            channel: RwLock::new(channel),
-            throttle,
-            stop,
-        })
+        Ok(Self { runtime, address, channel: RwLock::new(channel), throttle, stop })
     }
 
     /// Uses other credentials from now on: a renewed certificate.
@@ -76,10 +70,7 @@ impl Remote {
     }
 
     fn channel(&self) -> Channel {
-        self.channel
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.channel.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The stream of notes.
@@ -97,9 +88,7 @@ impl Remote {
     /// The collector's refusal.
     pub fn replicated(&self, act: &Signed) -> Result<(), Status> {
         let mut client = service::mirror_client(self.channel());
-        let request = v1::ReplicatedRequest {
-            act: Some(v1::SignedDocument::from(act)),
-        };
+        let request = v1::ReplicatedRequest { act: Some(v1::SignedDocument::from(act)) };
         self.wait(client.replicated(request)).map(drop)
     }
 
@@ -138,9 +127,7 @@ impl Remote {
             }
         });
         let mut client = service::mirror_client(self.channel());
-        let answer = client
-            .offer(tokio_stream::wrappers::ReceiverStream::new(stream))
-            .await;
+        let answer = client.offer(tokio_stream::wrappers::ReceiverStream::new(stream)).await;
         // Refused early, the stream is closed and the thread ends with its next piece.
         drop(giving.await);
         answer.map(drop)
@@ -152,9 +139,7 @@ impl Remote {
     /// What the collector answers.
     pub fn disposed(&self, act: &Signed) -> Result<(), Status> {
         let mut client = service::mirror_client(self.channel());
-        let request = v1::DisposedRequest {
-            act: Some(v1::SignedDocument::from(act)),
-        };
+        let request = v1::DisposedRequest { act: Some(v1::SignedDocument::from(act)) };
         self.wait(client.disposed(request)).map(drop)
     }
 
@@ -173,17 +158,12 @@ impl Remote {
     async fn pieces(&self, key: &Key, bytes: &mut Vec<u8>) -> Result<(), Status> {
         let mut client = service::mirror_client(self.channel());
         let offset = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let request = v1::FetchRequest {
-            key: key.to_string(),
-            offset,
-        };
+        let request = v1::FetchRequest { key: key.to_string(), offset };
         let mut pieces = client.fetch(request).await?.into_inner();
         let mut total = None;
         loop {
             let next = tokio::time::timeout(PIECE_WAIT, pieces.message());
-            let next = next
-                .await
-                .or(Err(Status::deadline_exceeded("no piece in time")))??;
+            let next = next.await.or(Err(Status::deadline_exceeded("no piece in time")))??;
             let Some(piece) = next else { break };
             let total = *total.get_or_insert(piece.total);
             if total > READ_BYTES_MAX {
@@ -200,11 +180,7 @@ impl Remote {
             drop(tokio::task::spawn_blocking(move || throttle.take(taken)).await);
         }
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if total == Some(length) {
-            Ok(())
-        } else {
-            Err(Status::unavailable("the object was cut"))
-        }
+        if total == Some(length) { Ok(()) } else { Err(Status::unavailable("the object was cut")) }
     }
 }
 
@@ -227,10 +203,7 @@ impl Source for Remote {
                     resumes += 1;
                 }
                 Err(status) => {
-                    return Err(SourceError::Away {
-                        key: key.to_string(),
-                        why: said(&status),
-                    });
+                    return Err(SourceError::Away { key: key.to_string(), why: said(&status) });
                 }
             }
         }
@@ -274,12 +247,8 @@ pub async fn certify(
     let channel = certs::connect::connect(config.enrol.as_str(), tls).await?;
     let mut client = service::enrol_client(channel);
     let csr = key.request()?;
-    let answer = client
-        .certify_mirror(v1::CertifyMirrorRequest { csr: csr.into() })
-        .await;
-    let answer = answer
-        .map_err(|status| RemoteError::Refused(said(&status)))?
-        .into_inner();
+    let answer = client.certify_mirror(v1::CertifyMirrorRequest { csr: csr.into() }).await;
+    let answer = answer.map_err(|status| RemoteError::Refused(said(&status)))?.into_inner();
     Ok(answer
         .certificates
         .into_iter()

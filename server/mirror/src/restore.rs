@@ -66,9 +66,7 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
             mirror: None,
         });
     }
-    let config = layout
-        .config()
-        .map_err(|error| RestoreError::Mirror(chain(&error)))?;
+    let config = layout.config().map_err(|error| RestoreError::Mirror(chain(&error)))?;
     let stores = crate::config::open_stores(&config).map_err(|error| RestoreError::Mirror(chain(&error)))?;
     let state = State::read(from).map_err(|error| RestoreError::Mirror(chain(&error)))?;
     let path = from.join(crate::state::STATE_FILE);
@@ -93,11 +91,7 @@ pub fn log_keys(left: &Left) -> Result<Vec<Signed>, RestoreError> {
         crate::log_keys::of_stores(&replicas(left.stores.clone())).map_err(RestoreError::Mirror)?;
     // Its directory had them first.
     let of_directory = left.log_keys.clone();
-    Ok(if of_directory.len() > of_stores.len() {
-        of_directory
-    } else {
-        of_stores
-    })
+    Ok(if of_directory.len() > of_stores.len() { of_directory } else { of_stores })
 }
 
 /// What a restoration needs besides the mirror's copy.
@@ -125,9 +119,7 @@ pub fn restore(
     let (into, key) = (target.into, target.key);
     let from = replicas(left.stores.clone());
     let origin = key.current().name().to_owned();
-    let note = from
-        .read(&Key::checkpoint())
-        .map_err(|error| RestoreError::Mirror(chain(&error)))?;
+    let note = from.read(&Key::checkpoint()).map_err(|error| RestoreError::Mirror(chain(&error)))?;
     let head = LogNote::read(&note, &origin, key).map_err(|error| RestoreError::Mirror(chain(&error)))?;
     let (size, root) = (head.checkpoint.size, head.checkpoint.root);
     let repaired = AtomicU64::new(0);
@@ -136,10 +128,7 @@ pub fn restore(
         .map_err(|error| RestoreError::Mirror(format!("its tree: {}", chain(&error))))?;
     let recorded = recorded(&reader, key, size)?;
     if recorded < key.number() {
-        return Err(RestoreError::BehindKey {
-            held: size,
-            change: recorded.saturating_add(1),
-        });
+        return Err(RestoreError::BehindKey { held: size, change: recorded.saturating_add(1) });
     }
     for path in target.newer {
         not_behind(path, &fs_err::read(path)?, key, &reader, &head)?;
@@ -151,37 +140,23 @@ pub fn restore(
     for store in into.stores() {
         fresh(store.as_ref(), &origin, key, &head)?;
     }
-    let mut restored = Restored {
-        entries: size,
-        ..Restored::default()
-    };
-    let mut wanted: BTreeSet<Key> = from
-        .list("")
-        .map_err(|error| RestoreError::Mirror(chain(&error)))?
-        .into_iter()
-        .collect();
-    let here = Here {
-        mirror: left.mirror.as_ref(),
-        now: crate::now(),
-    };
+    let mut restored = Restored { entries: size, ..Restored::default() };
+    let mut wanted: BTreeSet<Key> =
+        from.list("").map_err(|error| RestoreError::Mirror(chain(&error)))?.into_iter().collect();
+    let here = Here { mirror: left.mirror.as_ref(), now: crate::now() };
     wanted.extend(crate::named::objects(&reader, &objects, size, here).map_err(RestoreError::Mirror)?);
     let total = u64::try_from(wanted.len()).unwrap_or(u64::MAX);
     for (number, object) in (1..).zip(wanted) {
-        if matches!(
-            object.kind(),
-            KeyKind::Marker | KeyKind::Checkpoint | KeyKind::Tile
-        ) {
+        if matches!(object.kind(), KeyKind::Marker | KeyKind::Checkpoint | KeyKind::Tile) {
             continue;
         }
         progress(number, total);
         match from.read(&object) {
             Ok(bytes) if object.check(&bytes) != ContentCheck::Wrong => {
-                into.create(&object, &bytes)
-                    .map_err(|error| RestoreError::Into(chain(&error)))?;
+                into.create(&object, &bytes).map_err(|error| RestoreError::Into(chain(&error)))?;
                 restored.objects = restored.objects.saturating_add(1);
-                restored.bytes = restored
-                    .bytes
-                    .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                restored.bytes =
+                    restored.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }
             // A text that is nowhere was erased, or never came.
             Err(error) if object.kind() == KeyKind::Detail && error.class() == StoreErrorClass::NotFound => {}
@@ -238,11 +213,8 @@ fn tree(into: &Replicas, reader: &AuthenticatedReader<&Objects<'_>>, size: u64) 
     let mut paths = bundles_for_growth(0, size).map_err(plan)?;
     paths.extend(tiles_for_growth(0, size).map_err(plan)?);
     for path in paths {
-        let bytes = reader
-            .content(&path)
-            .map_err(|error| RestoreError::Mirror(chain(&error)))?;
-        into.create(&Key::tile(&path), &bytes)
-            .map_err(|error| RestoreError::Into(chain(&error)))?;
+        let bytes = reader.content(&path).map_err(|error| RestoreError::Mirror(chain(&error)))?;
+        into.create(&Key::tile(&path), &bytes).map_err(|error| RestoreError::Into(chain(&error)))?;
     }
     Ok(())
 }
@@ -255,10 +227,7 @@ fn not_behind(
     reader: &AuthenticatedReader<&Objects<'_>>,
     head: &LogNote,
 ) -> Result<(), RestoreError> {
-    let refused = |why: String| RestoreError::Note {
-        path: path.to_owned(),
-        why,
-    };
+    let refused = |why: String| RestoreError::Note { path: path.to_owned(), why };
     // A .tlog-proof ends in the note.
     let bytes = match ledger::ProofFile::parse(bytes) {
         Ok(proof) => proof.checkpoint().to_string().into_bytes(),
@@ -273,11 +242,7 @@ fn not_behind(
     };
     let (held, shown) = (&head.checkpoint, &note.checkpoint);
     if shown.size > held.size {
-        return Err(RestoreError::Behind {
-            path: path.to_owned(),
-            shown: shown.size,
-            held: held.size,
-        });
+        return Err(RestoreError::Behind { path: path.to_owned(), shown: shown.size, held: held.size });
     }
     if shown.size == 0 {
         return Ok(());
@@ -295,19 +260,13 @@ fn not_behind(
 
 /// The target has no ledger, or this one.
 fn fresh(store: &dyn Store, origin: &str, key: &LogKeys, head: &LogNote) -> Result<(), RestoreError> {
-    let used = || RestoreError::NotFresh {
-        store: store.identity().store.clone(),
-    };
+    let used = || RestoreError::NotFresh { store: store.identity().store.clone() };
     match store.read(&Key::checkpoint()) {
         Err(error) if error.class() == StoreErrorClass::NotFound => Ok(()),
         Err(error) => Err(error.into()),
         Ok(bytes) => {
             let there = LogNote::read(&bytes, origin, key).or(Err(used()))?;
-            if there.checkpoint == head.checkpoint {
-                Ok(())
-            } else {
-                Err(used())
-            }
+            if there.checkpoint == head.checkpoint { Ok(()) } else { Err(used()) }
         }
     }
 }

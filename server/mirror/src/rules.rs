@@ -103,20 +103,14 @@ impl Case<'_> {
 
     /// The envelope's refs must be these, all of them named in the type's row.
     fn refs(&self, wanted: &[(&str, String)]) -> Result<(), Broken> {
-        match wanted
-            .iter()
-            .find(|(name, value)| self.envelope.reference(name) != Some(value.as_str()))
-        {
+        match wanted.iter().find(|(name, value)| self.envelope.reference(name) != Some(value.as_str())) {
             None => Ok(()),
             Some((name, _)) => rule(format!("it names another {name} than its act")),
         }
     }
 
     fn digest(&self, name: &'static str) -> Result<Digest, Broken> {
-        let value = self
-            .envelope
-            .reference(name)
-            .and_then(|value| Digest::from_hex(value).ok());
+        let value = self.envelope.reference(name).and_then(|value| Digest::from_hex(value).ok());
         value.ok_or_else(|| Broken::Rule(format!("it has no digest {name}")))
     }
 }
@@ -191,8 +185,7 @@ impl Rules {
         }
         let name = envelope.incident.to_string();
         let mut head = self.chains.get(&name).copied().unwrap_or(ChainHead::START);
-        head.step(envelope, ledger::leaf_hash(body).into())
-            .map_err(|error| Broken::Rule(chain(&error)))?;
+        head.step(envelope, ledger::leaf_hash(body).into()).map_err(|error| Broken::Rule(chain(&error)))?;
         let event = half(&envelope.event);
         if self.events.contains(&event) {
             return rule("the same act was recorded before");
@@ -201,12 +194,7 @@ impl Rules {
             return rule("log.genesis is the first entry, and no other");
         }
         let act = act_of(&entry, objects)?;
-        let case = Case {
-            index: self.next,
-            envelope,
-            act: &act,
-            objects,
-        };
+        let case = Case { index: self.next, envelope, act: &act, objects };
         // Nothing is changed before all of it is judged.
         let change = self.judge(&case)?;
         let course = self.course(&case)?;
@@ -328,10 +316,7 @@ enum Change {
 }
 
 fn half(event: &Digest) -> u128 {
-    event
-        .as_bytes()
-        .first_chunk()
-        .map_or(0, |bytes: &[u8; 16]| u128::from_be_bytes(*bytes))
+    event.as_bytes().first_chunk().map_or(0, |bytes: &[u8; 16]| u128::from_be_bytes(*bytes))
 }
 
 fn act_of(entry: &Entry, objects: &Objects<'_>) -> Result<ActObject, Broken> {
@@ -376,16 +361,10 @@ pub fn objects_of(envelope: &Envelope, act: &ActObject) -> Result<Vec<Key>, Brok
     Ok(match envelope.type_.rule().document {
         ActDocument::Act => {
             let act = acts::read_act(act)?;
-            let mut keys: Vec<Key> = act
-                .detail
-                .iter()
-                .map(|digest| Key::detail(digest.as_bytes()))
-                .collect();
+            let mut keys: Vec<Key> = act.detail.iter().map(|digest| Key::detail(digest.as_bytes())).collect();
             if envelope.type_ == EntryType::TsaStamped {
                 let size = act.reference("size").and_then(|size| size.parse().ok());
-                let stamp = act
-                    .reference("stamp")
-                    .and_then(|stamp| Digest::from_hex(stamp).ok());
+                let stamp = act.reference("stamp").and_then(|stamp| Digest::from_hex(stamp).ok());
                 if let (Some(size), Some(stamp)) = (size, stamp) {
                     keys.push(Key::stamp(size, stamp.as_bytes()));
                     keys.push(Key::stamped_checkpoint(size));

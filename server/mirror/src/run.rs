@@ -116,10 +116,7 @@ pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunEr
     fs_err::create_dir_all(layout.run())?;
     fs_err::create_dir_all(layout.replicated())?;
     let own = open_stores(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let board = Arc::new(Board::default());
     board.update(|status| {
         status.mirror = config.mirror.to_string();
@@ -143,9 +140,7 @@ pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunEr
         Some(store) => Box::new(StoreSource(Arc::clone(store))),
         None => Box::new(Arc::clone(&remote)),
     };
-    let size = cosigner
-        .last(Role::Mirror)
-        .map_or(0, |held| held.log.checkpoint.size);
+    let size = cosigner.last(Role::Mirror).map_or(0, |held| held.log.checkpoint.size);
     let (held, held_receiver) = watch::channel(size);
     let wake = Arc::new(Notify::new());
     let (witness, metrics) = listen(&runtime, &config, &cosigner, &own, &held_receiver, &wake, &board)?;
@@ -181,27 +176,16 @@ pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunEr
     runtime.spawn(renew(Arc::clone(&shared), config, card, credentials));
     let thread = |name: &str, work: fn(&Shared)| {
         let shared = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(&shared))
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared))
     };
-    let mut threads = vec![
-        thread("evidence", evidence_thread)?,
-        thread("scrub", scrub_thread)?,
-    ];
+    let mut threads = vec![thread("evidence", evidence_thread)?, thread("scrub", scrub_thread)?];
     let ledger = Arc::clone(&shared);
     threads.push(
         std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || ledger_thread(&ledger, &rounds))?,
     );
-    Ok(Running {
-        shared,
-        runtime,
-        threads,
-        witness,
-        metrics,
-    })
+    Ok(Running { shared, runtime, threads, witness, metrics })
 }
 
 impl Running {
@@ -234,9 +218,7 @@ impl Running {
             drop(thread.join());
         }
         self.runtime.shutdown_timeout(Duration::from_secs(2));
-        drop(fs_err::remove_file(
-            self.shared.layout.run().join("addresses.json"),
-        ));
+        drop(fs_err::remove_file(self.shared.layout.run().join("addresses.json")));
         self.shared.board.write(&self.shared.layout.run());
     }
 }
@@ -296,10 +278,7 @@ fn listen(
         board: Arc::clone(board),
     };
     let bound = serve(config.listen, witness.router())?;
-    Ok((
-        bound,
-        serve(config.metrics, Witness::metrics_router(Arc::clone(board)))?,
-    ))
+    Ok((bound, serve(config.metrics, Witness::metrics_router(Arc::clone(board)))?))
 }
 
 fn write_addresses(

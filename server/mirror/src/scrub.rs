@@ -109,15 +109,11 @@ fn tile(
     found: &mut Scrubbed,
 ) {
     let key = Key::tile(path);
-    let right = objects
-        .verified(|| reader.content(path))
-        .map_err(|error| chain(&error));
+    let right = objects.verified(|| reader.content(path)).map_err(|error| chain(&error));
     for store in parts.own.stores() {
         found.objects = found.objects.saturating_add(1);
         let stored = store.read(&key);
-        parts
-            .throttle
-            .take(stored.as_ref().map_or(0, |bytes| length(bytes)));
+        parts.throttle.take(stored.as_ref().map_or(0, |bytes| length(bytes)));
         let whole = matches!((&stored, &right), (Ok(stored), Ok(right)) if stored == right);
         if whole {
             continue;
@@ -138,12 +134,7 @@ fn tile(
 /// Writes the right bytes; what is there instead goes to `damaged/`.
 fn mend(store: &dyn Store, key: &Key, right: &[u8]) -> Result<(), StoreError> {
     match store.create(key, right) {
-        Err(error)
-            if matches!(
-                error.class(),
-                StoreErrorClass::Conflict | StoreErrorClass::Permanent
-            ) =>
-        {
+        Err(error) if matches!(error.class(), StoreErrorClass::Conflict | StoreErrorClass::Permanent) => {
             store.make_way(key, right)?;
             store.create(key, right)
         }
@@ -204,9 +195,7 @@ fn stamped(
     for store in parts.own.stores() {
         found.objects = found.objects.saturating_add(1);
         let stored = store.read(key);
-        parts
-            .throttle
-            .take(stored.as_ref().map_or(0, |bytes| length(bytes)));
+        parts.throttle.take(stored.as_ref().map_or(0, |bytes| length(bytes)));
         if stored.is_ok_and(|bytes| is_right(&bytes)) {
             continue;
         }
@@ -256,9 +245,7 @@ fn object(parts: &Parts<'_>, objects: &Objects<'_>, key: &Key, found: &mut Scrub
     for store in parts.own.stores() {
         found.objects = found.objects.saturating_add(1);
         let stored = store.read(key);
-        parts
-            .throttle
-            .take(stored.as_ref().map_or(0, |bytes| length(bytes)));
+        parts.throttle.take(stored.as_ref().map_or(0, |bytes| length(bytes)));
         if stored.is_ok_and(|bytes| key.check(&bytes) != ContentCheck::Wrong) {
             continue;
         }

@@ -51,10 +51,7 @@ impl Source for StoreSource {
             StoreErrorClass::NotFound if self.0.read(&Key::marker()).is_ok() => {
                 SourceError::Missing { key: key.to_string() }
             }
-            _ => SourceError::Away {
-                key: key.to_string(),
-                why: crate::chain(&error),
-            },
+            _ => SourceError::Away { key: key.to_string(), why: crate::chain(&error) },
         })
     }
 }

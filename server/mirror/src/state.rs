@@ -50,20 +50,13 @@ impl State {
     pub fn read(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join(STATE_FILE);
         let length = fs_err::metadata(&path).map_err(StateError::Io)?.len();
-        let refused = |reason: String| StateError::Content {
-            path: path.clone(),
-            reason,
-        };
+        let refused = |reason: String| StateError::Content { path: path.clone(), reason };
         if length > FILE_BYTES_MAX {
             return Err(refused(format!("it has {length} bytes")));
         }
         let bytes = fs_err::read(&path).map_err(StateError::Io)?;
         let state: Self = serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
-        if state.state == TYPE {
-            Ok(state)
-        } else {
-            Err(refused(format!("it is a {}", state.state)))
-        }
+        if state.state == TYPE { Ok(state) } else { Err(refused(format!("it is a {}", state.state))) }
     }
 
     /// The line.
@@ -91,10 +84,7 @@ impl StateFile {
     pub fn open(directory: &Path) -> Result<(Self, State), StateError> {
         let file = lock(directory)?;
         let state = State::read(directory)?;
-        let held = Self {
-            directory: directory.to_owned(),
-            _lock: file,
-        };
+        let held = Self { directory: directory.to_owned(), _lock: file };
         Ok((held, state))
     }
 
@@ -105,9 +95,7 @@ impl StateFile {
     pub fn create(directory: &Path, state: &State) -> Result<(), StateError> {
         let _lock = lock(directory)?;
         if directory.join(STATE_FILE).exists() {
-            return Err(StateError::Exists {
-                path: directory.join(STATE_FILE),
-            });
+            return Err(StateError::Exists { path: directory.join(STATE_FILE) });
         }
         replace(directory, STATE_FILE, &state.to_bytes()).map_err(StateError::Io)
     }
@@ -132,9 +120,7 @@ fn lock(directory: &Path) -> Result<File, StateError> {
     let file = File::from(file);
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Busy {
-            path: directory.to_owned(),
-        }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Busy { path: directory.to_owned() }),
         Err(errno) => Err(StateError::Io(errno.into())),
     }
 }

@@ -79,59 +79,19 @@ impl Status {
     pub fn to_metrics(&self) -> String {
         let failing = u64::try_from(self.collections_failing.len()).unwrap_or(u64::MAX);
         let rows = [
-            (
-                "offered_size",
-                "Size of the newest note of the collector",
-                self.offered,
-            ),
+            ("offered_size", "Size of the newest note of the collector", self.offered),
             ("witnessed_size", "Size vouched for as /witness", self.witnessed),
             ("held_size", "Size held and vouched for as /mirror", self.held),
-            (
-                "fraud",
-                "1 while a fraud proof is not acknowledged",
-                u64::from(self.fraud.is_some()),
-            ),
+            ("fraud", "1 while a fraud proof is not acknowledged", u64::from(self.fraud.is_some())),
             ("alarm", "1 while somebody must act", u64::from(self.is_alarm())),
-            (
-                "collections_held",
-                "Collections copied and stated",
-                self.collections_held,
-            ),
-            (
-                "collections_waiting",
-                "Collections to be copied or stated",
-                self.collections_waiting,
-            ),
-            (
-                "collections_failing",
-                "Collections that do not verify or cannot be had",
-                failing,
-            ),
-            (
-                "copied_bytes",
-                "Bytes of segments copied since the start",
-                self.bytes_copied,
-            ),
-            (
-                "repaired_objects",
-                "Objects put back into the own store",
-                self.repaired,
-            ),
-            (
-                "given_back_objects",
-                "Objects given back to the collector",
-                self.given_back,
-            ),
-            (
-                "scrub_objects",
-                "Objects read by the running or last scrub",
-                self.scrub_objects,
-            ),
-            (
-                "scrub_lost_objects",
-                "Objects lost and not put back",
-                self.scrub_lost,
-            ),
+            ("collections_held", "Collections copied and stated", self.collections_held),
+            ("collections_waiting", "Collections to be copied or stated", self.collections_waiting),
+            ("collections_failing", "Collections that do not verify or cannot be had", failing),
+            ("copied_bytes", "Bytes of segments copied since the start", self.bytes_copied),
+            ("repaired_objects", "Objects put back into the own store", self.repaired),
+            ("given_back_objects", "Objects given back to the collector", self.given_back),
+            ("scrub_objects", "Objects read by the running or last scrub", self.scrub_objects),
+            ("scrub_lost_objects", "Objects lost and not put back", self.scrub_lost),
         ];
         let mut text = String::new();
         for (name, help, value) in rows {
@@ -169,14 +129,8 @@ impl Status {
     pub fn to_text(&self) -> String {
         let mut lines = vec![
             format!("mirror {} of deployment {}", self.mirror, self.deployment),
-            format!(
-                "  held            {} entries, checked and cosigned as /mirror",
-                self.held
-            ),
-            format!(
-                "  witnessed       {} entries, cosigned as /witness",
-                self.witnessed
-            ),
+            format!("  held            {} entries, checked and cosigned as /mirror", self.held),
+            format!("  witnessed       {} entries, cosigned as /witness", self.witnessed),
             format!(
                 "  collector       {} entries, last heard {}",
                 self.offered,
@@ -197,10 +151,7 @@ impl Status {
             ),
         ];
         if self.details_missing > 0 {
-            lines.push(format!(
-                "  texts           {} erased or withheld",
-                self.details_missing
-            ));
+            lines.push(format!("  texts           {} erased or withheld", self.details_missing));
         }
         if !self.waiting.is_empty() {
             lines.push(format!("  waiting         {}", self.waiting));

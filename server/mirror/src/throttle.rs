@@ -17,12 +17,7 @@ impl Throttle {
     /// So many bytes a second.
     #[must_use]
     pub fn new(rate: u64) -> Self {
-        Self {
-            rate,
-            paid: Mutex::new(Instant::now()),
-            ended: Mutex::new(false),
-            wake: Condvar::new(),
-        }
+        Self { rate, paid: Mutex::new(Instant::now()), ended: Mutex::new(false), wake: Condvar::new() }
     }
 
     /// Takes `bytes`, and waits until they are paid for. Several threads share the rate.
@@ -35,10 +30,7 @@ impl Throttle {
             let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.rate);
             let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
             // Unused time is not saved up: after a pause the line is not flooded.
-            *paid = (*paid)
-                .max(Instant::now())
-                .checked_add(cost)
-                .unwrap_or_else(Instant::now);
+            *paid = (*paid).max(Instant::now()).checked_add(cost).unwrap_or_else(Instant::now);
             *paid
         };
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,10 +60,8 @@ pub fn parse_rate(text: &str) -> Result<u64, String> {
     if matches!(text, "0" | "unlimited") {
         return Ok(0);
     }
-    let (number, unit) = text
-        .strip_suffix("/s")
-        .and_then(|text| text.trim_end().split_once(' '))
-        .ok_or_else(refused)?;
+    let (number, unit) =
+        text.strip_suffix("/s").and_then(|text| text.trim_end().split_once(' ')).ok_or_else(refused)?;
     let shift = match unit.trim() {
         "B" => 0,
         "KiB" => 10,
@@ -80,10 +70,7 @@ pub fn parse_rate(text: &str) -> Result<u64, String> {
         _ => return Err(refused()),
     };
     let number: u64 = number.parse().or(Err(refused()))?;
-    number
-        .checked_mul(1 << shift)
-        .filter(|rate| *rate > 0)
-        .ok_or_else(refused)
+    number.checked_mul(1 << shift).filter(|rate| *rate > 0).ok_or_else(refused)
 }
 
 #[cfg(test)]
@@ -94,15 +81,7 @@ mod tests {
     fn rates_have_one_form() {
         assert_eq!(parse_rate("20 MiB/s"), Ok(20 << 20));
         assert_eq!(parse_rate("unlimited"), Ok(0));
-        for bad in [
-            "",
-            "20",
-            "20MiB",
-            "-1 MiB/s",
-            "0 MiB/s",
-            "20 MB/s",
-            "99999999999 GiB/s",
-        ] {
+        for bad in ["", "20", "20MiB", "-1 MiB/s", "0 MiB/s", "20 MB/s", "99999999999 GiB/s"] {
             assert!(parse_rate(bad).is_err(), "{bad}");
         }
     }

@@ -55,10 +55,7 @@ pub struct Answer {
 }
 
 fn answer(status: u16, body: impl Into<String>) -> Answer {
-    Answer {
-        status,
-        body: body.into(),
-    }
+    Answer { status, body: body.into() }
 }
 
 /// A parsed request.
@@ -83,11 +80,7 @@ impl AddCheckpoint {
         let plain = old.bytes().all(|byte| byte.is_ascii_digit()) && (old == "0" || !old.starts_with('0'));
         let old = old.parse().ok().filter(|_| plain)?;
         let proof: Vec<Hash> = lines.map(Hash::from_base64).collect::<Result<_, _>>().ok()?;
-        (proof.len() <= PROOF_HASHES_MAX).then(|| Self {
-            old,
-            proof,
-            note: note.as_bytes().to_vec(),
-        })
+        (proof.len() <= PROOF_HASHES_MAX).then(|| Self { old, proof, note: note.as_bytes().to_vec() })
     }
 }
 
@@ -115,17 +108,11 @@ impl Witness {
     fn read(&self, request: &AddCheckpoint) -> Result<LogNote, Answer> {
         let pins = self.cosigner.pins();
         let keys = pins.log_keys.keys();
-        let held = self
-            .cosigner
-            .last(Role::Mirror)
-            .map_or(0, |held| held.log.checkpoint.size);
+        let held = self.cosigner.last(Role::Mirror).map_or(0, |held| held.log.checkpoint.size);
         // Until the entries were read again after a start nobody knows where a replaced key's term ended.
         let unread = |placed: &Placed| placed.index.is_none() && placed.change.size < held;
         if keys.changes().iter().any(unread) {
-            return Err(answer(
-                503,
-                "the ledger is being read: a change of the log key is in it\n",
-            ));
+            return Err(answer(503, "the ledger is being read: a change of the log key is in it\n"));
         }
         let note =
             LogNote::read(&request.note, &pins.origin(), &keys).map_err(|refused| match refused.clone() {
@@ -261,9 +248,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 fn role(text: &str) -> Option<Role> {
-    [Role::Mirror, Role::Witness]
-        .into_iter()
-        .find(|role| role.as_str() == text)
+    [Role::Mirror, Role::Witness].into_iter().find(|role| role.as_str() == text)
 }
 
 fn http(answer: Answer) -> Response<Body> {
@@ -300,9 +285,7 @@ async fn newest(
     Path((name, origin)): Path<(String, String)>,
 ) -> Response<Body> {
     let known = Digest::of(witness.cosigner.pins().origin().as_bytes()).to_string() == origin;
-    let served = role(&name)
-        .filter(|_| known)
-        .and_then(|role| witness.cosigner.served(role));
+    let served = role(&name).filter(|_| known).and_then(|role| witness.cosigner.served(role));
     match served {
         Some(note) => http(answer(200, note)),
         None => http(answer(404, "no checkpoint of that log under this name\n")),

@@ -64,25 +64,19 @@ impl WitnessClient {
         let mut body = body.into_bytes();
         body.extend(note);
         let (status, kind, answer) = self.ask(Method::POST, "add-checkpoint", body).await?;
-        let text = str::from_utf8(&answer).map_err(|_not_text| AskError::Malformed {
-            what: "its answer is not UTF-8",
-        })?;
+        let text = str::from_utf8(&answer)
+            .map_err(|_not_text| AskError::Malformed { what: "its answer is not UTF-8" })?;
         match status {
             StatusCode::OK => {
                 let lines = text.split_inclusive('\n').map(NoteSignature::parse);
                 let lines = lines.collect::<Result<Vec<_>, _>>();
-                lines
-                    .map(Answer::Cosigned)
-                    .map_err(|_no_line| AskError::Malformed {
-                        what: "its answer holds what is no signature line",
-                    })
+                lines.map(Answer::Cosigned).map_err(|_no_line| AskError::Malformed {
+                    what: "its answer holds what is no signature line",
+                })
             }
             StatusCode::CONFLICT if kind == SIZE_TYPE => size(text).map(Answer::Has),
             StatusCode::UNPROCESSABLE_ENTITY => Ok(Answer::Contradiction),
-            other => Err(AskError::Status {
-                status: other.as_u16(),
-                meaning: meaning(other),
-            }),
+            other => Err(AskError::Status { status: other.as_u16(), meaning: meaning(other) }),
         }
     }
 
@@ -99,9 +93,8 @@ impl WitnessClient {
                 meaning: "it does not show what it holds",
             });
         }
-        Note::parse(&answer).map_err(|_no_note| AskError::Malformed {
-            what: "what it holds is no signed note",
-        })
+        Note::parse(&answer)
+            .map_err(|_no_note| AskError::Malformed { what: "what it holds is no signed note" })
     }
 
     async fn ask(
@@ -142,9 +135,7 @@ fn size(text: &str) -> Result<u64, AskError> {
     let digits = text.strip_suffix('\n').unwrap_or(text);
     let size = digits.parse::<u64>().ok();
     size.filter(|size| size.to_string() == digits)
-        .ok_or(AskError::Malformed {
-            what: "the size of its 409 is no number",
-        })
+        .ok_or(AskError::Malformed { what: "the size of its 409 is no number" })
 }
 
 const fn meaning(status: StatusCode) -> &'static str {
@@ -160,13 +151,7 @@ const fn meaning(status: StatusCode) -> &'static str {
 impl AskError {
     /// Asking again soon may help: a mirror is still fetching what it is to cosign.
     pub fn is_busy(&self) -> bool {
-        matches!(
-            self,
-            Self::Status {
-                status: 503 | 429,
-                ..
-            }
-        )
+        matches!(self, Self::Status { status: 503 | 429, .. })
     }
 }
 
@@ -231,15 +216,7 @@ mod tests {
     fn sizes_have_one_spelling() {
         assert_eq!(size("0\n"), Ok(0));
         assert_eq!(size("20852163"), Ok(20_852_163));
-        for wrong in [
-            "",
-            "\n",
-            "01\n",
-            "+1\n",
-            "1 \n",
-            "1\n\n",
-            "99999999999999999999\n",
-        ] {
+        for wrong in ["", "\n", "01\n", "+1\n", "1 \n", "1\n\n", "99999999999999999999\n"] {
             assert!(size(wrong).is_err(), "{wrong:?}");
         }
     }

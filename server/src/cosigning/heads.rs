@@ -69,11 +69,8 @@ fn head(
     policy: &Policy,
 ) -> Option<CosignedHead> {
     let logs = policy.logs().iter().map(|log| &log.key);
-    let of_log = logs.filter_map(|key| {
-        lines
-            .iter()
-            .find(|line| line.name() == key.name() && line.id() == key.id())
-    });
+    let of_log =
+        logs.filter_map(|key| lines.iter().find(|line| line.name() == key.name() && line.id() == key.id()));
     let of_witnesses = policy.witnesses().iter().filter_map(|witness| {
         let key = &witness.key;
         let timed = lines.iter().filter_map(|line| {

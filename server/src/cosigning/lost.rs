@@ -34,10 +34,7 @@ pub async fn held_by_witnesses(directory: &Path, keys: &LogKeys) -> Result<Held,
     for (name, answer) in shown(&policy, &clients, keys.current().name()).await {
         let note = answer.and_then(|note| match policy.verify_note(&note) {
             Ok(_) => Ok(note),
-            Err(error) => Err(format!(
-                "the log's key did not sign what it shows: {}",
-                chain(&error)
-            )),
+            Err(error) => Err(format!("the log's key did not sign what it shows: {}", chain(&error))),
         });
         match note {
             Ok(note) => held.notes.push(keep(directory, &name, &note.to_string())?),
@@ -49,11 +46,7 @@ pub async fn held_by_witnesses(directory: &Path, keys: &LogKeys) -> Result<Held,
 
 fn keep(directory: &Path, witness: &str, note: &str) -> Result<PathBuf, PolicyFileError> {
     let plain = |letter: char| {
-        if letter.is_ascii_alphanumeric() || letter == '-' {
-            letter
-        } else {
-            '_'
-        }
+        if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }
     };
     let folder = directory.join(FOLDER);
     let path = folder.join(format!("{}.note", witness.chars().map(plain).collect::<String>()));

@@ -195,11 +195,7 @@ async fn ask(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Publis
             .await
             .map_err(|error| own(error.to_string()))?
             .map_err(|error| own(error.to_string()))?;
-        match witness
-            .client
-            .add_checkpoint(old, &proof, &published.note)
-            .await?
-        {
+        match witness.client.add_checkpoint(old, &proof, &published.note).await? {
             Answer::Cosigned(lines) => {
                 keep(cosigning, witness, published, lines).await?;
                 witness.old = size;
@@ -207,17 +203,13 @@ async fn ask(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Publis
                 return Ok(());
             }
             Answer::Has(same) if same == old => {
-                return Err(AskError::Malformed {
-                    what: "it contradicts itself about the size it has",
-                });
+                return Err(AskError::Malformed { what: "it contradicts itself about the size it has" });
             }
             Answer::Has(other) => witness.old = other,
             Answer::Contradiction => return Err(contradicted(cosigning, witness, published).await),
         }
     }
-    Err(AskError::Malformed {
-        what: "it names another size each time: somebody else shows it this log",
-    })
+    Err(AskError::Malformed { what: "it names another size each time: somebody else shows it this log" })
 }
 
 /// Of the lines, the one of the witness' key counts, if it verifies.
@@ -234,9 +226,8 @@ async fn keep(
         .find(|line| line.name() == key.name() && line.id() == key.id())
         .ok_or(AskError::NoLine)?;
     let mut note = Note::parse(&published.note).map_err(|error| own(error.to_string()))?;
-    ledger::cosignature::verify(key, note.text(), &line).map_err(|error| AskError::Forged {
-        reason: crate::grpc::failure::chain(&error),
-    })?;
+    ledger::cosignature::verify(key, note.text(), &line)
+        .map_err(|error| AskError::Forged { reason: crate::grpc::failure::chain(&error) })?;
     note.add(line).map_err(|error| own(error.to_string()))?;
     let shared = Arc::clone(cosigning);
     blocking(move || shared.take(&note))

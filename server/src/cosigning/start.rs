@@ -87,10 +87,7 @@ impl Cosigning {
     async fn compare(self: &Arc<Self>, name: String, note: Note) -> Result<(), WitnessedMore> {
         // Signed by nobody but us, or it says nothing of this log.
         let Ok(verified) = self.policy.verify_note(&note) else {
-            tracing::warn!(
-                witness = name,
-                "The witness shows what this log's key did not sign"
-            );
+            tracing::warn!(witness = name, "The witness shows what this log's key did not sign");
             return Ok(());
         };
         let (shared, checkpoint) = (Arc::clone(self), verified.checkpoint.clone());

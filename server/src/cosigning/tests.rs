@@ -92,13 +92,7 @@ impl Witness {
     fn judge(&self, body: &str) -> Response {
         let (head, note) = body.split_once("\n\n").unwrap();
         let mut lines = head.lines();
-        let old: u64 = lines
-            .next()
-            .unwrap()
-            .strip_prefix("old ")
-            .unwrap()
-            .parse()
-            .unwrap();
+        let old: u64 = lines.next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
         let proof: Vec<Hash> = lines.map(|line| Hash::from_base64(line).unwrap()).collect();
         let note = Note::parse(note.as_bytes()).unwrap();
         let shown = Checkpoint::from_text(note.text()).unwrap();
@@ -116,9 +110,7 @@ impl Witness {
             Manner::Busy => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
             Manner::Stranger => return StatusCode::NOT_FOUND.into_response(),
             Manner::Flipped => {
-                return altered(cosign(note.text()), |bytes| bytes[30] ^= 1)
-                    .to_string()
-                    .into_response();
+                return altered(cosign(note.text()), |bytes| bytes[30] ^= 1).to_string().into_response();
             }
             Manner::OtherHead => {
                 let other = Checkpoint::new(&shown.origin, shown.size, Hash([9; 32])).unwrap();
@@ -138,9 +130,7 @@ impl Witness {
             Manner::Endless => return vec![b'a'; 4 << 20].into_response(),
         }
         let mut held = self.held.lock().unwrap();
-        let (size, root) = held
-            .as_ref()
-            .map_or((0, ledger::EMPTY_ROOT), |(size, root, _)| (*size, *root));
+        let (size, root) = held.as_ref().map_or((0, ledger::EMPTY_ROOT), |(size, root, _)| (*size, *root));
         if old != size {
             return conflict(format!("{size}\n"));
         }
@@ -161,10 +151,7 @@ async fn add_checkpoint(Shared(witness): Shared<Arc<Witness>>, body: Bytes) -> R
 
 async fn held(Shared(witness): Shared<Arc<Witness>>) -> Response {
     let held = witness.held.lock().unwrap().clone();
-    held.map_or_else(
-        || StatusCode::NOT_FOUND.into_response(),
-        |(.., note)| note.into_response(),
-    )
+    held.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |(.., note)| note.into_response())
 }
 
 /// A log on two stores, witnesses, and the chore that asks them.
@@ -204,10 +191,7 @@ fn act(number: u64) -> PendingEntry {
         type_: EntryType::EvidenceAccessed,
         chain: incident,
         refs,
-        act: ActObject {
-            document: json::to_document(&document).unwrap(),
-            signatures: Vec::new(),
-        },
+        act: ActObject { document: json::to_document(&document).unwrap(), signatures: Vec::new() },
         guard: None,
     }
 }
@@ -231,10 +215,7 @@ impl Lab {
             drop(DirectoryStore::initialise_on(disk.clone(), name, &identity).unwrap());
             stores.push(Arc::new(DirectoryStore::open_on(disk.clone(), name).unwrap()));
         }
-        let policy = ReplicationPolicy {
-            copies: 2,
-            degraded: Degraded::Wait,
-        };
+        let policy = ReplicationPolicy { copies: 2, degraded: Degraded::Wait };
         let replicas = Replicas::new(stores, policy, Arc::new(QueueSink(db.clone())));
         let sequencer = Sequencer::start(SequencerParts {
             deployment: "acme".parse().unwrap(),
@@ -284,10 +265,8 @@ impl Lab {
     /// Notes with cosignatures on the stores.
     fn kept(&self) -> Vec<Note> {
         let stores = self.cosigning.replicas.stores();
-        let lists: Vec<Vec<Key>> = stores
-            .iter()
-            .map(|store| store.list("ledger/cosigned/").unwrap())
-            .collect();
+        let lists: Vec<Vec<Key>> =
+            stores.iter().map(|store| store.list("ledger/cosigned/").unwrap()).collect();
         assert_eq!(lists[0], lists[1], "both stores hold the same");
         let read = |key| Note::parse(&self.cosigning.replicas.read(key).unwrap()).unwrap();
         lists[0].iter().map(read).collect()
@@ -295,11 +274,7 @@ impl Lab {
 }
 
 fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(test);
     runtime.shutdown_background();
 }
@@ -327,11 +302,7 @@ fn cosigners_meet_on_one_head_while_the_log_grows() {
         let mut newest = 0;
         for _ in 0..5 {
             let head = lab.quorum(size.max(newest + 1)).await.unwrap();
-            let verified = lab
-                .cosigning
-                .policy()
-                .verify_checkpoint(&head.published.note)
-                .unwrap();
+            let verified = lab.cosigning.policy().verify_checkpoint(&head.published.note).unwrap();
             assert!(verified.quorum_met && head.cosigners.len() >= 2);
             assert_eq!(verified.checkpoint.size, head.published.size);
             newest = head.published.size;
@@ -353,15 +324,8 @@ fn cosigners_meet_on_one_head_while_the_log_grows() {
         stop.cancel();
         growth.await.unwrap();
         for note in lab.kept() {
-            assert!(
-                note.signatures()
-                    .iter()
-                    .all(|line| line.name() != "grease.example/g")
-            );
-            assert_eq!(
-                lab.cosigning.policy().verify_note(&note).unwrap().cosigners.len(),
-                1
-            );
+            assert!(note.signatures().iter().all(|line| line.name() != "grease.example/g"));
+            assert_eq!(lab.cosigning.policy().verify_note(&note).unwrap().cosigners.len(), 1);
         }
     });
 }
@@ -437,11 +401,8 @@ fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named(
         // It saw an earlier head, before a restart of ours.
         let size = lab.grow(0..2).await;
         let earlier = lab.sequencer.log().published();
-        *witness.held.lock().unwrap() = Some((
-            size,
-            earlier.root,
-            String::from_utf8(earlier.note.to_vec()).unwrap(),
-        ));
+        *witness.held.lock().unwrap() =
+            Some((size, earlier.root, String::from_utf8(earlier.note.to_vec()).unwrap()));
         let size = lab.grow(2..9).await;
         lab.quorum(size).await.unwrap();
         assert_eq!(witness.size(), size);
@@ -449,11 +410,8 @@ fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named(
         // It holds our newest head already, but we do not have its line: it is asked again, though nothing grew.
         let size = lab.grow(20..22).await;
         let newest = lab.sequencer.log().published();
-        *witness.held.lock().unwrap() = Some((
-            size,
-            newest.root,
-            String::from_utf8(newest.note.to_vec()).unwrap(),
-        ));
+        *witness.held.lock().unwrap() =
+            Some((size, newest.root, String::from_utf8(newest.note.to_vec()).unwrap()));
         witness.is(Manner::Fickle);
         let refused = lab.shortage(size).await;
         assert!(refused.contains("status 503"), "{refused}");
@@ -462,30 +420,20 @@ fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named(
 
         // It holds a longer log under our own key: we were rolled back.
         let signer = NoteSigner::new("exhibit/acme", &[7; 32]).unwrap();
-        let longer = Checkpoint::new("exhibit/acme", size + 50, Hash([5; 32]))
-            .unwrap()
-            .to_text();
-        let note = Note::new(&longer, vec![signer.sign(&longer).unwrap()])
-            .unwrap()
-            .to_string();
+        let longer = Checkpoint::new("exhibit/acme", size + 50, Hash([5; 32])).unwrap().to_text();
+        let note = Note::new(&longer, vec![signer.sign(&longer).unwrap()]).unwrap().to_string();
         *witness.held.lock().unwrap() = Some((size + 50, Hash([5; 32]), note.clone()));
         let size = lab.grow(9..12).await;
         let refused = lab.shortage(size).await;
         assert!(refused.contains("another history"), "{refused}");
         let trouble = lab.cosigning.witnesses()[0].1.trouble.clone();
-        assert!(
-            trouble.contains(&format!("it holds size {} under our own key", size - 3 + 50)),
-            "{trouble}"
-        );
+        assert!(trouble.contains(&format!("it holds size {} under our own key", size - 3 + 50)), "{trouble}");
         let mut kept: Vec<_> = fs_err::read_dir(lab.directory.path().join("contradictions"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
         kept.sort();
-        let texts: Vec<String> = kept
-            .iter()
-            .map(|path| fs_err::read_to_string(path).unwrap())
-            .collect();
+        let texts: Vec<String> = kept.iter().map(|path| fs_err::read_to_string(path).unwrap()).collect();
         let ours = String::from_utf8(lab.sequencer.log().published().note.to_vec()).unwrap();
         assert_eq!(texts, [ours, note]);
     });
@@ -529,10 +477,7 @@ fn what_is_handed_in_is_judged_as_what_was_asked_for() {
             note
         };
         // A tree of the same size that our own key signed, and a size that is not there yet.
-        for (size, root) in [
-            (published.size, Hash([3; 32])),
-            (published.size + 1, Hash([3; 32])),
-        ] {
+        for (size, root) in [(published.size, Hash([3; 32])), (published.size + 1, Hash([3; 32]))] {
             let forged = Checkpoint::new("exhibit/acme", size, root).unwrap().to_text();
             let refused = lab.cosigning.take(&cosigned(&forged, 9)).unwrap_err();
             assert!(matches!(refused, TakeError::NotThisLog { .. }), "{refused:?}");
@@ -541,11 +486,7 @@ fn what_is_handed_in_is_judged_as_what_was_asked_for() {
         assert_eq!(lab.cosigning.take(&ours).unwrap(), Vec::<String>::new());
         let good = cosigned(ours.text(), 50);
         assert_eq!(lab.cosigning.take(&good).unwrap(), ["m"]);
-        assert_eq!(
-            lab.cosigning.take(&good).unwrap(),
-            Vec::<String>::new(),
-            "the same again"
-        );
+        assert_eq!(lab.cosigning.take(&good).unwrap(), Vec::<String>::new(), "the same again");
         assert_eq!(lab.cosigning.take(&cosigned(ours.text(), 60)).unwrap(), ["m"]);
         let head = lab.quorum(published.size).await.unwrap();
         assert_eq!(head.cosigners, [("m".to_owned(), 50)], "since the earliest");
@@ -556,10 +497,7 @@ fn what_is_handed_in_is_judged_as_what_was_asked_for() {
         lab.cosigning.take(&cosigned(&text, 70)).unwrap();
         lab.cosigning.take(&cosigned(ours.text(), 80)).unwrap();
         assert_eq!(lab.cosigning.newest().unwrap().published.size, later.size);
-        assert_eq!(
-            lab.quorum(published.size).await.unwrap().published.size,
-            later.size
-        );
+        assert_eq!(lab.quorum(published.size).await.unwrap().published.size, later.size);
     });
 }
 
@@ -574,28 +512,17 @@ fn a_policy_of_another_log_or_with_an_unreachable_url_does_not_start() {
             Cosigning::open(lab.directory.path(), log.clone(), lab.cosigning.replicas.clone())
         };
         let key = log.verifier_key();
-        let other = NoteSigner::new("exhibit/other", &[8; 32])
-            .unwrap()
-            .verifier_key(KeyType::Ed25519);
+        let other = NoteSigner::new("exhibit/other", &[8; 32]).unwrap().verifier_key(KeyType::Ed25519);
         let witness = witness.signer.verifier_key(KeyType::CosignatureV1);
         for (text, expected) in [
             (format!("log {other}\nquorum none\n"), "it must have one log line"),
-            (
-                format!("log {key}\nlog {other}\nquorum none\n"),
-                "it must have one log line",
-            ),
-            (
-                format!("log {key}\nwitness w {witness} ftp://w.example/\nquorum w\n"),
-                "must be an http://",
-            ),
+            (format!("log {key}\nlog {other}\nquorum none\n"), "it must have one log line"),
+            (format!("log {key}\nwitness w {witness} ftp://w.example/\nquorum w\n"), "must be an http://"),
             (format!("log {key}\n"), "exactly one quorum line"),
             ("nonsense\n".to_owned(), "line 1"),
         ] {
             let refused = open(&text).unwrap_err().to_string();
-            assert!(
-                refused.contains(expected) && refused.contains("ledger.policy"),
-                "{text}: {refused}"
-            );
+            assert!(refused.contains(expected) && refused.contains("ledger.policy"), "{text}: {refused}");
         }
         fs_err::remove_file(lab.directory.path().join("ledger.policy")).unwrap();
         let none =

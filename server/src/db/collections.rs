@@ -218,11 +218,7 @@ pub fn set_state(tx: &Connection, id: &[u8; 32], state: &str, time: &str) -> Res
     tx.prepare_cached("UPDATE collections SET state = ?2, ended = ?3 WHERE id = ?1")?
         .execute(params![id, state, time])?;
     // A contradiction is about the collection; its attempt was malformed.
-    let attempt = if state == "contradicted" {
-        "malformed"
-    } else {
-        state
-    };
+    let attempt = if state == "contradicted" { "malformed" } else { state };
     tx.prepare_cached("UPDATE attempts SET state = ?2, time = ?3 WHERE collection = ?1")?
         .execute(params![id, attempt, time])?;
     Ok(())
@@ -256,11 +252,7 @@ pub struct StoredCollection<'entry> {
 /// # Errors
 /// Of the database.
 pub fn set_stored(tx: &Connection, stored: &StoredCollection<'_>) -> Result<(), DbError> {
-    let state = if stored.degraded {
-        "stored-degraded"
-    } else {
-        "stored"
-    };
+    let state = if stored.degraded { "stored-degraded" } else { "stored" };
     set_state(tx, &stored.id, state, stored.time)?;
     tx.prepare_cached(
         "UPDATE collections SET manifest = ?2, content_bytes = ?3, copies = ?4, degraded = ?5, independent = ?6,
@@ -411,9 +403,7 @@ pub fn add_segment(
         .prepare_cached("SELECT number FROM collections WHERE id = ?1")?
         .query_row([collection], |row| row.get(0))
         .optional()?;
-    let number = number.ok_or(DbError::Corrupt {
-        column: "collections.id",
-    })?;
+    let number = number.ok_or(DbError::Corrupt { column: "collections.id" })?;
     let added = tx
         .prepare_cached(&format!(
             "INSERT INTO segments (collection, {SEGMENT_COLUMNS})
@@ -534,9 +524,8 @@ const ITEM_COLUMNS: &str = "n, segment, path, outcome, kind, at, data, size, sto
 /// # Errors
 /// Of the database.
 pub fn item(reader: &Connection, number: u64, n: u64) -> Result<Option<ItemRow>, DbError> {
-    let mut statement = reader.prepare_cached(&format!(
-        "SELECT {ITEM_COLUMNS} FROM items WHERE collection = ?1 AND n = ?2"
-    ))?;
+    let mut statement = reader
+        .prepare_cached(&format!("SELECT {ITEM_COLUMNS} FROM items WHERE collection = ?1 AND n = ?2"))?;
     Ok(statement.query_row(params![number, n], read_item).optional()?)
 }
 

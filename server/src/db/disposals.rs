@@ -45,9 +45,7 @@ pub(super) fn with_fact<T>(
             let roster = rosters::in_force_at(reader, row.index)?.ok_or(corrupt("rosters.idx"))?;
             let signed = Signed::parse(&roster.signed).or(Err(corrupt("rosters.signed")))?;
             let roster: Roster = signed.read().or(Err(corrupt("rosters.signed")))?;
-            roster
-                .person(person)
-                .is_some_and(|person| person.has(Role::Approver))
+            roster.person(person).is_some_and(|person| person.has(Role::Approver))
         }
         _ => false,
     };
@@ -75,9 +73,7 @@ pub fn apply(
 ) -> Result<Result<(), Refusal>, DbError> {
     let mut course = course(tx, deployment, incident, seq)?;
     let Some(row) = entries::of_chain(tx, &incident.to_string(), seq, 1)?.pop() else {
-        return Err(DbError::Corrupt {
-            column: "entries.seq",
-        });
+        return Err(DbError::Corrupt { column: "entries.seq" });
     };
     let judged = with_fact(tx, &row, |fact| {
         course.judge(fact)?;
@@ -88,9 +84,7 @@ pub fn apply(
         return Ok(Err(refusal));
     }
     let value = |name| evidence::pairs::find(&row.refs, name).unwrap_or_default();
-    let plan = Digest::from_hex(value("plan")).or(Err(DbError::Corrupt {
-        column: "entries.refs",
-    }))?;
+    let plan = Digest::from_hex(value("plan")).or(Err(DbError::Corrupt { column: "entries.refs" }))?;
     let named = course.approved().find(|named| named.digest() == plan);
     match (row.kind.parse(), named) {
         (Ok(EntryType::DispositionApproved), Some(named)) => condemn(tx, named, &plan, row.index)?,
@@ -99,9 +93,7 @@ pub fn apply(
             tx.prepare_cached("INSERT INTO disposed (object, store, plan) VALUES (?1, ?2, ?3)")?
                 .execute(params![object, value("store"), plan.0])?;
             if object.ends_with("/details") {
-                let then = row.time.parse().or(Err(DbError::Corrupt {
-                    column: "entries.time",
-                }))?;
+                let then = row.time.parse().or(Err(DbError::Corrupt { column: "entries.time" }))?;
                 for digest in &named.details {
                     if !crate::disposal::text_stays(tx, digest.as_bytes(), then)? {
                         incidents::erase_detail(tx, digest.as_bytes())?;
@@ -119,13 +111,7 @@ fn condemn(tx: &Connection, plan: &Plan, digest: &Digest, index: u64) -> Result<
         "INSERT INTO condemned (object, incident, plan, count, idx) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for id in plan.collections.iter().chain(&plan.details) {
-        statement.execute(params![
-            id.0,
-            plan.incident.to_string(),
-            digest.0,
-            plan.count,
-            index
-        ])?;
+        statement.execute(params![id.0, plan.incident.to_string(), digest.0, plan.count, index])?;
     }
     Ok(())
 }
@@ -149,11 +135,7 @@ pub fn condemned(reader: &Connection, object: &[u8; 32]) -> Result<Option<Condem
     let mut statement =
         reader.prepare_cached("SELECT incident, plan, idx FROM condemned WHERE object = ?1 ORDER BY idx")?;
     let row = statement.query_row([object], |row| {
-        Ok(Condemned {
-            incident: row.get(0)?,
-            plan: row.get(1)?,
-            index: row.get(2)?,
-        })
+        Ok(Condemned { incident: row.get(0)?, plan: row.get(1)?, index: row.get(2)? })
     });
     Ok(row.optional()?)
 }
@@ -236,17 +218,11 @@ pub fn text_is_gone(reader: &Connection, text: &[u8; 32], store: &str) -> Result
 pub fn purge(tx: &Connection, collection: &[u8; 32]) -> Result<(), DbError> {
     let number = "(SELECT number FROM collections WHERE id = ?1)";
     for table in ["items", "segments"] {
-        tx.execute(
-            &format!("DELETE FROM {table} WHERE collection = {number}"),
-            [collection],
-        )?;
+        tx.execute(&format!("DELETE FROM {table} WHERE collection = {number}"), [collection])?;
     }
     let id = hex::encode(collection);
     for room in ["segments", "seals", "quarantine"] {
-        tx.execute(
-            "DELETE FROM repair_queue WHERE key LIKE ?1",
-            [format!("{room}/{id}/%")],
-        )?;
+        tx.execute("DELETE FROM repair_queue WHERE key LIKE ?1", [format!("{room}/{id}/%")])?;
     }
     tx.execute(
         "UPDATE collections SET state = 'disposed', items = 0, not_ok = 0, plain_bytes = 0, stored_bytes = 0, segments = 0,

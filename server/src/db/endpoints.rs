@@ -165,9 +165,7 @@ pub fn at(reader: &Connection, endpoint: &str, generation: u32) -> Result<Option
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM endpoints WHERE endpoint = ?1 AND generation = ?2"
     ))?;
-    Ok(statement
-        .query_row(params![endpoint, generation], read_row)
-        .optional()?)
+    Ok(statement.query_row(params![endpoint, generation], read_row).optional()?)
 }
 
 /// Every generation of every endpoint, by name.
@@ -175,9 +173,8 @@ pub fn at(reader: &Connection, endpoint: &str, generation: u32) -> Result<Option
 /// # Errors
 /// Of the database.
 pub fn all(reader: &Connection) -> Result<Vec<EndpointRow>, DbError> {
-    let mut statement = reader.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM endpoints ORDER BY endpoint, generation"
-    ))?;
+    let mut statement =
+        reader.prepare_cached(&format!("SELECT {COLUMNS} FROM endpoints ORDER BY endpoint, generation"))?;
     let rows = statement.query_map([], read_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -49,9 +49,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<(EntryRow, String)> {
 }
 
 fn with_refs((mut entry, refs): (EntryRow, String)) -> Result<EntryRow, DbError> {
-    entry.refs = serde_json::from_str(&refs).or(Err(DbError::Corrupt {
-        column: "entries.refs",
-    }))?;
+    entry.refs = serde_json::from_str(&refs).or(Err(DbError::Corrupt { column: "entries.refs" }))?;
     Ok(entry)
 }
 
@@ -60,9 +58,7 @@ fn with_refs((mut entry, refs): (EntryRow, String)) -> Result<EntryRow, DbError>
 /// # Errors
 /// Of the database.
 pub fn insert(tx: &Connection, entry: &EntryRow) -> Result<(), DbError> {
-    let refs = serde_json::to_string(&entry.refs).or(Err(DbError::Corrupt {
-        column: "entries.refs",
-    }))?;
+    let refs = serde_json::to_string(&entry.refs).or(Err(DbError::Corrupt { column: "entries.refs" }))?;
     tx.prepare_cached(
         "INSERT INTO entries (idx, event, type, incident, seq, leaf, time, refs, actor, detail)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -88,11 +84,7 @@ fn one(
     value: impl rusqlite::ToSql,
 ) -> Result<Option<EntryRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE {condition}"))?;
-    statement
-        .query_row([value], read_row)
-        .optional()?
-        .map(with_refs)
-        .transpose()
+    statement.query_row([value], read_row).optional()?.map(with_refs).transpose()
 }
 
 /// The entry at an index.
@@ -126,11 +118,7 @@ pub fn first_with_ref(
              SELECT 1 FROM json_each(refs) AS pair
              WHERE pair.value ->> 0 = ?2 AND pair.value ->> 1 = ?3) ORDER BY idx LIMIT 1"
     ))?;
-    statement
-        .query_row(params![kind, name, value], read_row)
-        .optional()?
-        .map(with_refs)
-        .transpose()
+    statement.query_row(params![kind, name, value], read_row).optional()?.map(with_refs).transpose()
 }
 
 /// Entries of a type with this ref, in the order of the log.
@@ -171,9 +159,7 @@ pub fn newest_about(
          ORDER BY idx DESC LIMIT 1",
     )?;
     let [one, other] = kinds;
-    Ok(statement
-        .query_row(params![one, other, object, store], |row| row.get(0))
-        .optional()?)
+    Ok(statement.query_row(params![one, other, object, store], |row| row.get(0)).optional()?)
 }
 
 /// Indices of all entries of two types, in the order of the log.
@@ -204,9 +190,8 @@ pub fn of_chain(reader: &Connection, incident: &str, seq: u64, limit: u64) -> Re
 /// # Errors
 /// Of the database.
 pub fn from_index(reader: &Connection, index: u64, limit: u64) -> Result<Vec<EntryRow>, DbError> {
-    let mut statement = reader.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2"
-    ))?;
+    let mut statement = reader
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2"))?;
     let rows = statement.query_map(params![index, limit], read_row)?;
     rows.map(|row| with_refs(row?)).collect()
 }

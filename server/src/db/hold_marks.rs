@@ -34,11 +34,7 @@ pub fn due(reader: &Connection, store: &str, limit: u32) -> Result<Vec<HoldTask>
          ORDER BY number LIMIT ?2",
     )?;
     let rows = statement.query_map(params![store, limit], |row| {
-        Ok(HoldTask {
-            collection: row.get(0)?,
-            held: row.get(1)?,
-            segments: row.get(2)?,
-        })
+        Ok(HoldTask { collection: row.get(0)?, held: row.get(1)?, segments: row.get(2)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -54,12 +54,7 @@ pub fn standing(reader: &Connection, incident: &str) -> Result<Vec<HoldRow>, DbE
          WHERE h.incident = ?1 AND h.released = '' ORDER BY h.placed, h.hold",
     )?;
     let rows = statement.query_map([incident], |row| {
-        Ok(HoldRow {
-            hold: row.get(0)?,
-            placed: row.get(1)?,
-            by: row.get(2)?,
-            reason: row.get(3)?,
-        })
+        Ok(HoldRow { hold: row.get(0)?, placed: row.get(1)?, by: row.get(2)?, reason: row.get(3)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -82,7 +77,5 @@ pub fn set_retention(tx: &Connection, incident: &str, until: &str) -> Result<(),
 /// Of the database.
 pub fn retention(reader: &Connection, incident: &str) -> Result<Option<String>, DbError> {
     let mut statement = reader.prepare_cached("SELECT until FROM retention WHERE incident = ?1")?;
-    Ok(statement
-        .query_row([incident], |row| row.get::<_, String>(0))
-        .optional()?)
+    Ok(statement.query_row([incident], |row| row.get::<_, String>(0)).optional()?)
 }

@@ -142,10 +142,7 @@ pub fn insert_detail(
 /// Of the database.
 pub fn detail(reader: &Connection, digest: &[u8; 32]) -> Result<Option<String>, DbError> {
     let mut statement = reader.prepare_cached("SELECT text FROM details WHERE digest = ?1")?;
-    Ok(statement
-        .query_row([digest], |row| row.get::<_, Option<String>>(0))
-        .optional()?
-        .flatten())
+    Ok(statement.query_row([digest], |row| row.get::<_, Option<String>>(0)).optional()?.flatten())
 }
 
 /// Empties the copy of an erased detail object.

@@ -81,8 +81,7 @@ pub fn record_published(tx: &Connection, size: u64, note: &[u8]) -> Result<(), D
         "UPDATE log SET published_size = ?1, checkpoint = ?2 WHERE id = 1 AND published_size <= ?1",
     )?
     .execute(params![size, note])?;
-    tx.prepare_cached("DELETE FROM staging WHERE size <= ?1")?
-        .execute(params![size])?;
+    tx.prepare_cached("DELETE FROM staging WHERE size <= ?1")?.execute(params![size])?;
     Ok(())
 }
 
@@ -112,16 +111,9 @@ pub fn staged(reader: &Connection) -> Result<Vec<(String, Vec<u8>)>, DbError> {
 /// Of the database.
 pub fn chain(reader: &Connection, incident: &str) -> Result<ChainState, DbError> {
     let mut statement = reader.prepare_cached("SELECT next_seq, head FROM chains WHERE incident = ?1")?;
-    let found = statement.query_row([incident], |row| {
-        Ok(ChainState {
-            next_seq: row.get(0)?,
-            head: row.get(1)?,
-        })
-    });
-    Ok(found.optional()?.unwrap_or(ChainState {
-        next_seq: 0,
-        head: [0; 32],
-    }))
+    let found =
+        statement.query_row([incident], |row| Ok(ChainState { next_seq: row.get(0)?, head: row.get(1)? }));
+    Ok(found.optional()?.unwrap_or(ChainState { next_seq: 0, head: [0; 32] }))
 }
 
 /// Moves the end of a chain.

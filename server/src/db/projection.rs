@@ -54,11 +54,7 @@ pub fn objects_of(type_: EntryType, act: &ActObject) -> Result<Vec<Key>, Project
     match type_.rule().document {
         ActDocument::Act => {
             let act: Act = read(act)?;
-            Ok(act
-                .detail
-                .iter()
-                .map(|digest| Key::detail(digest.as_bytes()))
-                .collect())
+            Ok(act.detail.iter().map(|digest| Key::detail(digest.as_bytes())).collect())
         }
         ActDocument::Order => {
             let order: Order = read(act)?;
@@ -92,9 +88,7 @@ pub fn apply(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), P
     )?;
     if let Some(digest) = detail {
         let object = objects.get(&Key::detail(digest.as_bytes()));
-        let text = object
-            .and_then(|bytes| Detail::open(bytes, &digest).ok())
-            .map(|detail| detail.text);
+        let text = object.and_then(|bytes| Detail::open(bytes, &digest).ok()).map(|detail| detail.text);
         incidents::insert_detail(tx, digest.as_bytes(), fact.index, text.as_deref())?;
     }
     apply_kind(tx, fact, objects)
@@ -148,13 +142,7 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
         T::AgentRenewed => {
             let renewal: Renewal = read(fact.act)?;
             let generation = renewal.generation.number();
-            endpoints::renew(
-                tx,
-                renewal.endpoint.as_str(),
-                generation,
-                &renewal.tls_key.to_string(),
-                index,
-            )?;
+            endpoints::renew(tx, renewal.endpoint.as_str(), generation, &renewal.tls_key.to_string(), index)?;
         }
         T::EndpointRetired => {
             let generation = number(envelope, "generation")?;
@@ -163,14 +151,7 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
         T::LoginIssued => {
             let login: Login = read(fact.act)?;
             let key = reference(envelope, "key")?;
-            rosters::insert_login(
-                tx,
-                index,
-                login.person.as_str(),
-                key,
-                &login.tls_key.to_string(),
-                &time,
-            )?;
+            rosters::insert_login(tx, index, login.person.as_str(), key, &login.tls_key.to_string(), &time)?;
         }
         T::IncidentOpened => {
             let act: Act = read(fact.act)?;
@@ -195,12 +176,7 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
         T::IncidentReopened => incidents::set_state(tx, &incident, "open", "")?,
         T::HoldPlaced => {
             let act: Act = read(fact.act)?;
-            let row = HoldRow {
-                hold: envelope.event.0,
-                placed: time,
-                by: act.by.to_string(),
-                reason: None,
-            };
+            let row = HoldRow { hold: envelope.event.0, placed: time, by: act.by.to_string(), reason: None };
             holds::place(tx, &incident, &row, act.detail.map(|digest| digest.0).as_ref())?;
         }
         T::HoldReleased => holds::release(tx, &incident, &digest(envelope, "hold")?, &time)?,
@@ -227,12 +203,7 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
             orders::advance(tx, approval.order.as_bytes(), &["awaiting-approval"], to)?;
         }
         T::OrderCancelled => {
-            orders::advance(
-                tx,
-                &digest(envelope, "order")?,
-                &["awaiting-approval", "issued"],
-                "cancelled",
-            )?;
+            orders::advance(tx, &digest(envelope, "order")?, &["awaiting-approval", "issued"], "cancelled")?;
         }
         T::OrderRefused => {
             let row = AttemptRow {
@@ -258,11 +229,8 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
         }
         T::CollectionStored => {
             let manifest: Manifest = read(fact.act)?;
-            let outcomes = manifest
-                .outcomes
-                .iter()
-                .map(|(outcome, count)| (outcome.to_string(), *count))
-                .collect();
+            let outcomes =
+                manifest.outcomes.iter().map(|(outcome, count)| (outcome.to_string(), *count)).collect();
             let stored = StoredCollection {
                 id: manifest.collection.0,
                 manifest: envelope.event.0,
@@ -309,25 +277,17 @@ fn apply_order(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(),
     };
     orders::insert(tx, &row)?;
     let leaves = objects.get(&Key::targets(order.targets_root.as_bytes()));
-    let leaves = leaves.ok_or(ProjectionError::Missing {
-        what: "target leaves",
-    })?;
-    let text = str::from_utf8(leaves).or(Err(ProjectionError::Missing {
-        what: "target leaves",
-    }))?;
+    let leaves = leaves.ok_or(ProjectionError::Missing { what: "target leaves" })?;
+    let text = str::from_utf8(leaves).or(Err(ProjectionError::Missing { what: "target leaves" }))?;
     let lines: Vec<&str> = text.lines().collect();
     for (position, leaf) in (0..).zip(lines.chunks(4)) {
         let [_, endpoint, generation, fingerprint] = leaf else {
-            return Err(ProjectionError::Missing {
-                what: "target leaves",
-            });
+            return Err(ProjectionError::Missing { what: "target leaves" });
         };
         let target = TargetRow {
             position,
             endpoint: (*endpoint).to_owned(),
-            generation: generation.parse().or(Err(ProjectionError::Missing {
-                what: "target leaves",
-            }))?,
+            generation: generation.parse().or(Err(ProjectionError::Missing { what: "target leaves" }))?,
             fingerprint: (*fingerprint).to_owned(),
         };
         orders::insert_target(tx, &row.id, &target)?;
@@ -392,11 +352,7 @@ pub fn segment_rows(
     let mut items = Vec::new();
     let counted = usize::try_from(header.items).unwrap_or(usize::MAX);
     // Behind the counted records may come the open record of a member that goes on: it comes again when it is final.
-    for line in seal
-        .records()
-        .map_err(|source| ProjectionError::Seal { source })?
-        .take(counted)
-    {
+    for line in seal.records().map_err(|source| ProjectionError::Seal { source })?.take(counted) {
         let line = line.map_err(|source| ProjectionError::Seal { source })?;
         let record = ItemRecord::parse_line(&line, Stage::Final)
             .or(Err(ProjectionError::Missing { what: "item record" }))?;
@@ -436,10 +392,7 @@ fn actor_of(fact: Fact<'_>) -> Result<(String, Option<Digest>), ProjectionError>
         ActDocument::Approval => (person(&read::<Approval>(object)?.approver), None),
         ActDocument::Delegation => {
             let delegation: Delegation = read(object)?;
-            (
-                endpoint(&delegation.endpoint, delegation.generation.number()),
-                None,
-            )
+            (endpoint(&delegation.endpoint, delegation.generation.number()), None)
         }
         ActDocument::Enrolment => {
             let request: EnrolmentRequest = read(object)?;
@@ -461,13 +414,9 @@ fn actor_of(fact: Fact<'_>) -> Result<(String, Option<Digest>), ProjectionError>
 }
 
 fn read<T: Document>(act: &ActObject) -> Result<T, ProjectionError> {
-    let document: T = json::parse_document(&act.document).map_err(|source| ProjectionError::Document {
-        type_: T::TYPE,
-        source,
-    })?;
-    document
-        .validate()
-        .map_err(|rule| ProjectionError::Invalid { type_: T::TYPE, rule })?;
+    let document: T = json::parse_document(&act.document)
+        .map_err(|source| ProjectionError::Document { type_: T::TYPE, source })?;
+    document.validate().map_err(|rule| ProjectionError::Invalid { type_: T::TYPE, rule })?;
     Ok(document)
 }
 
@@ -475,31 +424,23 @@ fn reference<'envelope>(
     envelope: &'envelope Envelope,
     name: &'static str,
 ) -> Result<&'envelope str, ProjectionError> {
-    envelope
-        .reference(name)
-        .ok_or(ProjectionError::Reference { name })
+    envelope.reference(name).ok_or(ProjectionError::Reference { name })
 }
 
 fn digest(envelope: &Envelope, name: &'static str) -> Result<[u8; 32], ProjectionError> {
     let digest = Digest::from_hex(reference(envelope, name)?);
-    digest
-        .map(|digest| digest.0)
-        .or(Err(ProjectionError::Reference { name }))
+    digest.map(|digest| digest.0).or(Err(ProjectionError::Reference { name }))
 }
 
 fn number<N: std::str::FromStr>(envelope: &Envelope, name: &'static str) -> Result<N, ProjectionError> {
-    reference(envelope, name)?
-        .parse()
-        .or(Err(ProjectionError::Reference { name }))
+    reference(envelope, name)?.parse().or(Err(ProjectionError::Reference { name }))
 }
 
 /// The one word that an enumeration has in JSON.
 fn word<T: serde::Serialize>(value: &T) -> Result<String, ProjectionError> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => Ok(word),
-        _ => Err(ProjectionError::Missing {
-            what: "name of an enumeration",
-        }),
+        _ => Err(ProjectionError::Missing { what: "name of an enumeration" }),
     }
 }
 

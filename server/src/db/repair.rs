@@ -44,12 +44,7 @@ pub fn repairs_due(reader: &Connection, now_ms: i64, limit: u32) -> Result<Vec<R
         "SELECT store, key, wanting, attempts FROM repair_queue WHERE due_ms <= ?1 ORDER BY due_ms, key LIMIT ?2",
     )?;
     let rows = statement.query_map(params![now_ms, limit], |row| {
-        Ok(RepairTask {
-            store: row.get(0)?,
-            key: row.get(1)?,
-            wanting: row.get(2)?,
-            attempts: row.get(3)?,
-        })
+        Ok(RepairTask { store: row.get(0)?, key: row.get(1)?, wanting: row.get(2)?, attempts: row.get(3)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -80,13 +75,8 @@ pub fn wanting_on(reader: &Connection, store: &str) -> Result<(u64, String), DbE
 /// # Errors
 /// Of the database.
 pub fn keep_only(tx: &Connection, stores: &[String]) -> Result<(), DbError> {
-    let names = serde_json::to_string(stores).or(Err(DbError::Corrupt {
-        column: "repair_queue.store",
-    }))?;
-    tx.execute(
-        "DELETE FROM repair_queue WHERE store NOT IN (SELECT value FROM json_each(?1))",
-        [names],
-    )?;
+    let names = serde_json::to_string(stores).or(Err(DbError::Corrupt { column: "repair_queue.store" }))?;
+    tx.execute("DELETE FROM repair_queue WHERE store NOT IN (SELECT value FROM json_each(?1))", [names])?;
     Ok(())
 }
 
@@ -112,10 +102,8 @@ pub fn repairs_waiting(reader: &Connection) -> Result<i64, DbError> {
 /// # Errors
 /// Of the database.
 pub fn repair_done(tx: &Connection, task: &RepairTask, copies: Option<u32>) -> Result<(), DbError> {
-    let removed = tx.execute(
-        "DELETE FROM repair_queue WHERE store = ?1 AND key = ?2",
-        params![task.store, task.key],
-    )?;
+    let removed =
+        tx.execute("DELETE FROM repair_queue WHERE store = ?1 AND key = ?2", params![task.store, task.key])?;
     let key = Key::parse(&task.key).ok();
     if let Some(collection) = key.as_ref().and_then(Key::collection) {
         super::hold_marks::again(tx, &task.store, &collection)?;
@@ -191,10 +179,7 @@ impl WantingSink for QueueSink {
         });
         if let Err(error) = queued {
             // Not lost: the scan at the next start finds it.
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "A wanting replica could not be queued"
-            );
+            tracing::warn!(error = &error as &dyn std::error::Error, "A wanting replica could not be queued");
         }
     }
 }

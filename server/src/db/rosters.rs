@@ -39,13 +39,7 @@ pub fn insert(tx: &Connection, roster: &RosterRow) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO rosters (version, digest, not_after, signed, idx) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute(params![
-        roster.version,
-        roster.digest,
-        roster.not_after,
-        roster.signed,
-        roster.index
-    ])?;
+    .execute(params![roster.version, roster.digest, roster.not_after, roster.signed, roster.index])?;
     Ok(())
 }
 
@@ -65,9 +59,8 @@ pub fn in_force_at(reader: &Connection, index: u64) -> Result<Option<RosterRow>,
 /// # Errors
 /// Of the database.
 pub fn newest(reader: &Connection) -> Result<Option<RosterRow>, DbError> {
-    let mut statement = reader.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM rosters ORDER BY version DESC LIMIT 1"
-    ))?;
+    let mut statement =
+        reader.prepare_cached(&format!("SELECT {COLUMNS} FROM rosters ORDER BY version DESC LIMIT 1"))?;
     Ok(statement.query_row([], read_row).optional()?)
 }
 

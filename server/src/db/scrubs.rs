@@ -91,9 +91,6 @@ pub fn save(tx: &Connection, row: &ScrubRow) -> Result<(), DbError> {
 /// # Errors
 /// Of the database.
 pub fn bytes_to_read(reader: &Connection) -> Result<u64, DbError> {
-    Ok(reader.query_row(
-        "SELECT coalesce(sum(stored_len + seal_len), 0) FROM segments",
-        [],
-        |row| row.get(0),
-    )?)
+    Ok(reader
+        .query_row("SELECT coalesce(sum(stored_len + seal_len), 0) FROM segments", [], |row| row.get(0))?)
 }

@@ -34,11 +34,7 @@ pub fn newest(reader: &Connection, tsa: &str) -> Result<Option<NewestStamp>, DbE
     let mut statement =
         reader.prepare_cached("SELECT size, at_ms, ends_ms FROM tsa_newest WHERE tsa = ?1")?;
     let newest = statement.query_row([tsa], |row| {
-        Ok(NewestStamp {
-            size: row.get(0)?,
-            at_ms: row.get(1)?,
-            ends_ms: row.get(2)?,
-        })
+        Ok(NewestStamp { size: row.get(0)?, at_ms: row.get(1)?, ends_ms: row.get(2)? })
     });
     Ok(newest.optional()?)
 }
@@ -65,11 +61,7 @@ pub fn due(reader: &Connection, tsa: &str, now_ms: u64, limit: u32) -> Result<Ve
         "SELECT size, note, attempts FROM tsa_queue WHERE tsa = ?1 AND due_ms <= ?2 ORDER BY size DESC LIMIT ?3",
     )?;
     let rows = statement.query_map(params![tsa, now_ms, limit], |row| {
-        Ok(StampTask {
-            size: row.get(0)?,
-            note: row.get(1)?,
-            attempts: row.get(2)?,
-        })
+        Ok(StampTask { size: row.get(0)?, note: row.get(1)?, attempts: row.get(2)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -91,10 +83,7 @@ pub fn failed(tx: &Connection, tsa: &str, size: u64, due_ms: u64, error: &str) -
 /// # Errors
 /// Of the database.
 pub fn done(tx: &Connection, tsa: &str, had: NewestStamp) -> Result<(), DbError> {
-    tx.execute(
-        "DELETE FROM tsa_queue WHERE tsa = ?1 AND size <= ?2",
-        params![tsa, had.size],
-    )?;
+    tx.execute("DELETE FROM tsa_queue WHERE tsa = ?1 AND size <= ?2", params![tsa, had.size])?;
     tx.execute(
         "INSERT OR REPLACE INTO tsa_newest (tsa, size, at_ms, ends_ms) VALUES (?1, ?2, ?3, ?4)",
         params![tsa, had.size, had.at_ms, had.ends_ms],
@@ -119,10 +108,7 @@ pub fn waiting(reader: &Connection) -> Result<(u64, Option<String>), DbError> {
 /// # Errors
 /// Of the database.
 pub fn insert(tx: &Connection, size: u64, stamp: &[u8; 32], index: u64) -> Result<(), DbError> {
-    tx.execute(
-        "INSERT INTO stamps (size, stamp, idx) VALUES (?1, ?2, ?3)",
-        params![size, stamp, index],
-    )?;
+    tx.execute("INSERT INTO stamps (size, stamp, idx) VALUES (?1, ?2, ?3)", params![size, stamp, index])?;
     Ok(())
 }
 

@@ -26,14 +26,8 @@ fn a_database_is_never_made_by_opening_it() {
 fn a_foreign_database_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("other.db");
-    Connection::open(&path)
-        .unwrap()
-        .execute_batch("CREATE TABLE t (a)")
-        .unwrap();
-    assert!(matches!(
-        Db::open(&path, 1),
-        Err(DbError::Schema { version: 0, .. })
-    ));
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    assert!(matches!(Db::open(&path, 1), Err(DbError::Schema { version: 0, .. })));
 }
 
 #[test]
@@ -60,11 +54,7 @@ fn a_failed_job_undoes_only_itself() {
             scope.spawn(move || {
                 let result = db.write::<(), DbError>(move |tx| {
                     want(tx, "one", &format!("key {number}"), Wanting::Missing)?;
-                    if number % 2 == 0 {
-                        Ok(())
-                    } else {
-                        Err(DbError::Closed)
-                    }
+                    if number % 2 == 0 { Ok(()) } else { Err(DbError::Closed) }
                 });
                 assert_eq!(result.is_ok(), number % 2 == 0);
             });
@@ -72,20 +62,14 @@ fn a_failed_job_undoes_only_itself() {
     });
     let tasks = db.read(|reader| repairs_due(reader, i64::MAX, 1000)).unwrap();
     assert_eq!(tasks.len(), 32);
-    assert!(
-        tasks
-            .iter()
-            .all(|task| task.key.ends_with(['0', '2', '4', '6', '8']))
-    );
+    assert!(tasks.iter().all(|task| task.key.ends_with(['0', '2', '4', '6', '8'])));
 }
 
 #[test]
 fn what_is_written_is_there_after_reopening() {
     let (place, db) = fresh();
-    db.write::<(), DbError>(|tx| want(tx, "one", "a", Wanting::Missing))
-        .unwrap();
-    db.write::<(), DbError>(|tx| want(tx, "one", "a", Wanting::Damaged))
-        .unwrap();
+    db.write::<(), DbError>(|tx| want(tx, "one", "a", Wanting::Missing)).unwrap();
+    db.write::<(), DbError>(|tx| want(tx, "one", "a", Wanting::Damaged)).unwrap();
     drop(db);
     let db = Db::open(&place.path().join("exhibit.db"), 1).unwrap();
     let tasks = db.read(|reader| repairs_due(reader, 0, 10)).unwrap();
@@ -176,24 +160,15 @@ fn a_million_items_are_found_by_path_and_by_page() {
     }
     db.read::<(), DbError>(|reader| {
         let collection = collections::at(reader, &id)?.unwrap();
-        assert_eq!(
-            (collection.items, collection.not_ok, collection.segments),
-            (ITEMS, ITEMS / 1000, 10)
-        );
+        assert_eq!((collection.items, collection.not_ok, collection.segments), (ITEMS, ITEMS / 1000, 10));
         assert_eq!((collection.plain_bytes, collection.stored_bytes), (1000, 100));
         let found = collections::items_of_path(reader, collection.number, b"/var/lib/42/file-99942", 10)?;
         assert_eq!(found.iter().map(|item| item.n).collect::<Vec<_>>(), [99_942]);
         let page = collections::items_page(reader, collection.number, b"/var/lib/7/", false, 50_000, 3)?;
-        assert_eq!(
-            page.iter().map(|item| item.n).collect::<Vec<_>>(),
-            [50_007, 50_107, 50_207]
-        );
+        assert_eq!(page.iter().map(|item| item.n).collect::<Vec<_>>(), [50_007, 50_107, 50_207]);
         let bad = collections::items_page(reader, collection.number, b"", true, 0, 5)?;
         assert_eq!(bad.len(), 5);
-        assert_eq!(
-            collections::segments_of_range(reader, collection.number, 150, 301)?.len(),
-            3
-        );
+        assert_eq!(collections::segments_of_range(reader, collection.number, 150, 301)?.len(), 3);
         let plan: String = reader.query_row(
             "EXPLAIN QUERY PLAN SELECT n FROM items WHERE collection = 1 AND path = x'00' ORDER BY n",
             [],
@@ -269,7 +244,6 @@ fn a_lost_copy_leaves_the_count_until_it_is_made_again() {
         wanting: "damaged".to_owned(),
         attempts: 0,
     };
-    db.write::<(), DbError>(move |tx| repair_done(tx, &task, Some(2)))
-        .unwrap();
+    db.write::<(), DbError>(move |tx| repair_done(tx, &task, Some(2))).unwrap();
     assert_eq!(copies(), 2);
 }

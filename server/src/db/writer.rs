@@ -31,10 +31,7 @@ impl Writer {
             .name("db-writer".to_owned())
             .spawn(move || run(&connection, &receiver));
         let thread = thread.map_err(|source| DbError::File { source })?;
-        Ok(Self {
-            sender: Some(sender),
-            thread: Some(thread),
-        })
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
     /// Queues a job; `done` hears its result after the commit.
@@ -54,9 +51,9 @@ impl Writer {
                 Err(error) => Err(failed(error)),
             };
             match result {
-                Ok(value) => Some(Box::new(move |commit: Result<(), _>| {
-                    done(commit.map(|()| value).map_err(failed))
-                })),
+                Ok(value) => {
+                    Some(Box::new(move |commit: Result<(), _>| done(commit.map(|()| value).map_err(failed))))
+                }
                 Err(error) => {
                     // Nothing of it will be committed, so it need not wait.
                     done(Err(error));
@@ -103,11 +100,7 @@ fn in_savepoint<T, E: From<DbError>>(
     connection: &Connection,
     act: impl FnOnce(&Connection) -> Result<T, E>,
 ) -> Result<T, E> {
-    let sql = |text: &str| {
-        connection
-            .execute_batch(text)
-            .map_err(|source| E::from(DbError::Sqlite(source)))
-    };
+    let sql = |text: &str| connection.execute_batch(text).map_err(|source| E::from(DbError::Sqlite(source)));
     sql("SAVEPOINT job")?;
     match act(connection) {
         Ok(value) => {

@@ -36,9 +36,7 @@ impl Brake {
     pub async fn pull(&self) -> Pulled {
         self.pulled.fetch_add(1, Ordering::SeqCst);
         let _waiting = Waiting(&self.pulled);
-        Pulled {
-            _turn: Arc::clone(&self.turn).lock_owned().await,
-        }
+        Pulled { _turn: Arc::clone(&self.turn).lock_owned().await }
     }
 
     /// The destroyer's turn.

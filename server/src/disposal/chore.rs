@@ -65,22 +65,13 @@ async fn round(
 ) -> Result<(), Failure> {
     // Crash between the last entry and this: the rows are settled now.
     settled(collector).await?;
-    let plans = collector
-        .db
-        .read_async(disposals::plans)
-        .await
-        .map_err(database)?;
-    let waits = collector
-        .db
-        .read_async(disposals::waits)
-        .await
-        .map_err(database)?;
+    let plans = collector.db.read_async(disposals::plans).await.map_err(database)?;
+    let waits = collector.db.read_async(disposals::waits).await.map_err(database)?;
     let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
     for (incident, plan) in plans {
         let plan = Digest(plan);
-        let incident: IncidentId = incident
-            .parse()
-            .map_err(|error| Failure::internal("read a plan", error))?;
+        let incident: IncidentId =
+            incident.parse().map_err(|error| Failure::internal("read a plan", error))?;
         if let Some(stayed) = finished.get(&plan)
             && all_stay(collector, stayed).await?
         {
@@ -139,22 +130,12 @@ async fn steps(
     plan: Digest,
 ) -> Result<Option<Vec<Step>>, Failure> {
     let (deployment, id) = (collector.deployment.clone(), incident.clone());
-    let course = collector
-        .db
-        .read_async(move |db| whole(db, &deployment, &id))
-        .await
-        .map_err(database)?;
+    let course = collector.db.read_async(move |db| whole(db, &deployment, &id)).await.map_err(database)?;
     let Ok(warrant) = course.warrant(&plan, crate::clock::now()) else {
         return Ok(None);
     };
     let mut steps = Vec::new();
-    let stores = || {
-        collector
-            .replicas
-            .stores()
-            .iter()
-            .chain(collector.replicas.leaving())
-    };
+    let stores = || collector.replicas.stores().iter().chain(collector.replicas.leaving());
     for object in warrant.plan().objects() {
         for store in stores() {
             let identity = store.identity();
@@ -212,9 +193,7 @@ async fn batch(collector: &Collector, step: &Step, progress: &mut Progress) -> R
         return Ok(Some(Done::Not));
     };
     if let Object::Collection(id) = &step.object {
-        collector
-            .wants
-            .forget(|key| fixity::collection_of(key) == Some(*id));
+        collector.wants.forget(|key| fixity::collection_of(key) == Some(*id));
     }
     let objects: Vec<Disposable> = match &step.object {
         Object::Collection(id) => vec![Disposable::Collection(id.0)],
@@ -227,10 +206,7 @@ async fn batch(collector: &Collector, step: &Step, progress: &mut Progress) -> R
     let store = Arc::clone(&step.store);
     let (is_free, stop) = (collector.disposal.is_free(), collector.intake.clone());
     let left = AtomicUsize::new(BATCH);
-    let take = move || {
-        left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
-            .is_ok()
-    };
+    let take = move || left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
     let go_on = move || is_free() && !stop.is_cancelled() && take();
     let (some, result) = blocking(move || destroy(store.as_ref(), objects, &warrant, &go_on)).await?;
     progress.count = progress.count.saturating_add(some.count);
@@ -307,9 +283,7 @@ fn destroy(
 /// Empties the copies of texts that went without an entry of their own: the one of their plan had left them to another chain.
 async fn forget(collector: &Collector, texts: BTreeSet<Digest>) -> Result<(), Failure> {
     let emptied = collector.db.write_async(move |tx| {
-        texts
-            .iter()
-            .try_for_each(|text| db::incidents::erase_detail(tx, text.as_bytes()))
+        texts.iter().try_for_each(|text| db::incidents::erase_detail(tx, text.as_bytes()))
     });
     emptied.await.map_err(database)
 }
@@ -322,10 +296,7 @@ async fn record(collector: &Collector, step: &Step, store: &str, count: u64) -> 
         ("store", store.to_owned()),
     ];
     let chain = Chain::from(step.incident.clone());
-    collector
-        .custody
-        .record_own(EntryType::DispositionExecuted, chain, &refs)
-        .await?;
+    collector.custody.record_own(EntryType::DispositionExecuted, chain, &refs).await?;
     let (name, object, plan) = (store.to_owned(), step.object.to_string(), step.plan.0);
     collector
         .db
@@ -355,29 +326,14 @@ async fn refused(
         None => error.to_string(),
     };
     tracing::warn!(store, object = %step.object, why, "A store keeps evidence that is to go");
-    let row = WaitRow {
-        store,
-        object: step.object.to_string(),
-        plan: step.plan.0,
-        due_ms,
-        why,
-    };
-    collector
-        .db
-        .write_async(move |tx| disposals::wait(tx, &row))
-        .await
-        .map_err(database)
+    let row = WaitRow { store, object: step.object.to_string(), plan: step.plan.0, due_ms, why };
+    collector.db.write_async(move |tx| disposals::wait(tx, &row)).await.map_err(database)
 }
 
 async fn settled(collector: &Collector) -> Result<(), Failure> {
-    let (db, deployment, replicas) = (
-        collector.db.clone(),
-        collector.deployment.clone(),
-        collector.replicas.clone(),
-    );
-    blocking(move || settle(&db, &deployment, &replicas))
-        .await?
-        .map_err(database)
+    let (db, deployment, replicas) =
+        (collector.db.clone(), collector.deployment.clone(), collector.replicas.clone());
+    blocking(move || settle(&db, &deployment, &replicas)).await?.map_err(database)
 }
 
 fn database(error: db::DbError) -> Failure {

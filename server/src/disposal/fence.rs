@@ -53,12 +53,7 @@ pub struct Disposed {
 impl std::fmt::Display for Disposed {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plan: String = self.plan.to_string().chars().take(12).collect();
-        write!(
-            out,
-            "disposed of under plan {plan}, approved {} by {}",
-            self.approved,
-            self.by.join(" and ")
-        )
+        write!(out, "disposed of under plan {plan}, approved {} by {}", self.approved, self.by.join(" and "))
     }
 }
 

@@ -31,9 +31,7 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
     let Some((standing, plan, rows)) = found.await.map_err(database)? else {
         return Err(Failure::missing(format!("there is no incident {incident}")));
     };
-    let going = rows
-        .iter()
-        .filter(|row| plan.collections.contains(&Digest(row.id)));
+    let going = rows.iter().filter(|row| plan.collections.contains(&Digest(row.id)));
     Ok(v1::PlanDispositionResponse {
         plan: plan.text().into_bytes().into(),
         collections: going
@@ -61,12 +59,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
             return Ok(None);
         };
         let retired = crate::mirrors::retired(db)?;
-        Ok::<_, DbError>(Some((
-            standing,
-            whole(db, &deployment, &id)?,
-            disposals::waits(db)?,
-            retired,
-        )))
+        Ok::<_, DbError>(Some((standing, whole(db, &deployment, &id)?, disposals::waits(db)?, retired)))
     });
     let Some((standing, course, waits, retired)) = found.await.map_err(database)? else {
         return Err(Failure::missing(format!("there is no incident {incident}")));
@@ -105,10 +98,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
             }
             for (object, mirror) in course.unconfirmed(&digest, &objects) {
                 let (state, why) = if retired.contains(&mirror) {
-                    (
-                        "not confirmed",
-                        "the mirror was retired; ask its operator".to_owned(),
-                    )
+                    ("not confirmed", "the mirror was retired; ask its operator".to_owned())
                 } else {
                     ("waiting", "the mirror has not confirmed".to_owned())
                 };
@@ -159,9 +149,7 @@ fn kept(standing: &Standing) -> String {
 }
 
 fn parse(incident: &str) -> Result<IncidentId, Failure> {
-    incident
-        .parse()
-        .map_err(|error| Failure::malformed(format!("incident: {error}")))
+    incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))
 }
 
 fn database(error: DbError) -> Failure {

@@ -34,9 +34,8 @@ pub fn settle(db: &Db, deployment: &DeploymentId, replicas: &Replicas) -> Result
 fn gone(reader: &Connection, deployment: &DeploymentId, places: &[String]) -> Result<Vec<Digest>, DbError> {
     let mut found = Vec::new();
     for (incident, plan) in disposals::plans(reader)? {
-        let incident: IncidentId = incident.parse().or(Err(DbError::Corrupt {
-            column: "condemned.incident",
-        }))?;
+        let incident: IncidentId =
+            incident.parse().or(Err(DbError::Corrupt { column: "condemned.incident" }))?;
         let waiting: Vec<Digest> = collections::of_incident(reader, Some(&incident.to_string()))?
             .into_iter()
             .filter(|row| row.state != "disposed")

@@ -46,10 +46,8 @@ pub async fn export(
     request: &ExportRequest,
     answers: &Answers,
 ) -> Result<(), Failure> {
-    let incident: IncidentId = request
-        .incident
-        .parse()
-        .map_err(|error| Failure::malformed(format!("incident: {error}")))?;
+    let incident: IncidentId =
+        request.incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))?;
     // Looked at first, so that what does not exist, cannot be produced or would be refused gets no entry.
     let before = collector.custody.sequencer().log().published();
     let mut first = Snapshot::take(collector, &incident, before.clone()).await?;
@@ -65,9 +63,7 @@ pub async fn export(
     if !request.without_quorum {
         head(collector, before.size, false).await?;
     }
-    let size = accessed(collector, person, &incident, &request.purpose, selection)
-        .await?
-        .saturating_add(1);
+    let size = accessed(collector, person, &incident, &request.purpose, selection).await?.saturating_add(1);
     let (published, quorum) = head(collector, size, request.without_quorum).await?;
     let mut snapshot = Snapshot::take(collector, &incident, published).await?;
     if let Some(selection) = selection {
@@ -85,16 +81,8 @@ pub async fn export(
         return Err(Failure::missing("the incident has no entries"));
     };
     let is_waived = quorum == Quorum::Waived;
-    collector
-        .exports
-        .remember(&incident, Digest(head.leaf), snapshot.published.size, is_waived);
-    let files = Files {
-        collector,
-        snapshot: &snapshot,
-        quorum,
-        production: production.as_ref(),
-        answers,
-    };
+    collector.exports.remember(&incident, Digest(head.leaf), snapshot.published.size, is_waived);
+    let files = Files { collector, snapshot: &snapshot, quorum, production: production.as_ref(), answers };
     files.overview(person, head.seq, Digest(head.leaf)).await?;
     files.deployment().await?;
     files.orders().await?;
@@ -169,10 +157,7 @@ async fn accessed(
 ) -> Result<u64, Failure> {
     let fields = selection.map(Selection::fields);
     let detail = access::purpose(collector, purpose).await?;
-    let refs = [
-        ("object", format!("{incident}/bundle")),
-        ("person", person.to_string()),
-    ];
+    let refs = [("object", format!("{incident}/bundle")), ("person", person.to_string())];
     let chain = Chain::from(incident.clone());
     let recorded = collector
         .custody
@@ -198,11 +183,8 @@ struct Files<'e> {
 
 impl Files<'_> {
     async fn overview(&self, person: &PersonId, head_seq: u64, head: Digest) -> Result<(), Failure> {
-        let mut collections: Vec<Digest> = self
-            .snapshot
-            .with_evidence()
-            .map(|collected| Digest(collected.row.id))
-            .collect();
+        let mut collections: Vec<Digest> =
+            self.snapshot.with_evidence().map(|collected| Digest(collected.row.id)).collect();
         collections.sort_unstable();
         let overview = Overview {
             format: BundleVersion,
@@ -233,22 +215,18 @@ impl Files<'_> {
             let json = evidence::json::to_document(&destruction)
                 .map_err(|error| Failure::internal("write destruction.json", error))?;
             self.file("destruction.json", json).await?;
-            self.file("destruction.txt", texts::destruction(&destruction))
-                .await?;
+            self.file("destruction.txt", texts::destruction(&destruction)).await?;
         }
-        self.file("certification.txt", texts::certification(&overview))
-            .await
+        self.file("certification.txt", texts::certification(&overview)).await
     }
 
     async fn deployment(&self) -> Result<(), Failure> {
         let rosters = self.snapshot.deployment.values();
         for entry in rosters.filter(|entry| entry.kind == EntryType::RosterPublished.as_str()) {
             let signed = self.collector.document(Key::document(&entry.event)).await?;
-            let roster: evidence::roster::Roster = signed
-                .read()
-                .map_err(|error| Failure::internal("read a roster", error))?;
-            self.signed(&format!("deployment/roster-{}", roster.version), &signed)
-                .await?;
+            let roster: evidence::roster::Roster =
+                signed.read().map_err(|error| Failure::internal("read a roster", error))?;
+            self.signed(&format!("deployment/roster-{}", roster.version), &signed).await?;
         }
         let mut signers = self.collector.people.newest().roster().allowed_signers();
         for row in &self.snapshot.endpoints {
@@ -263,20 +241,13 @@ impl Files<'_> {
             });
             if let Some(enrolled) = enrolled {
                 let enrolment = self.collector.act_document(enrolled.index).await?;
-                self.signed(&format!("deployment/enrolment-{name}"), &enrolment)
-                    .await?;
+                self.signed(&format!("deployment/enrolment-{name}"), &enrolment).await?;
             }
             signers.push_str(&signer_line(row)?);
         }
-        self.file("deployment/allowed_signers", signers.into_bytes())
-            .await?;
-        self.file(
-            "deployment/log.vkey",
-            format!("{}\n", self.collector.log_key).into_bytes(),
-        )
-        .await?;
-        self.file("deployment/ca.pem", pem(self.collector.authority.certificate()))
-            .await
+        self.file("deployment/allowed_signers", signers.into_bytes()).await?;
+        self.file("deployment/log.vkey", format!("{}\n", self.collector.log_key).into_bytes()).await?;
+        self.file("deployment/ca.pem", pem(self.collector.authority.certificate())).await
     }
 
     async fn orders(&self) -> Result<(), Failure> {
@@ -286,47 +257,31 @@ impl Files<'_> {
             };
             self.signed(&format!("orders/{id}"), &order.signed).await?;
             let set = target_set(self.collector, &order).await?;
-            let collected = self
-                .snapshot
-                .collections
-                .iter()
-                .filter(|one| one.row.order == id.0);
+            let collected = self.snapshot.collections.iter().filter(|one| one.row.order == id.0);
             let endpoints: BTreeSet<&str> = collected.map(|one| one.row.endpoint.as_str()).collect();
             for endpoint in endpoints {
-                let name = endpoint
-                    .parse()
-                    .map_err(|error| Failure::internal("export an order", error))?;
+                let name = endpoint.parse().map_err(|error| Failure::internal("export an order", error))?;
                 let proof = set
                     .proof(&name)
                     .ok_or_else(|| Failure::internal("export an order", "no target proof"))?;
                 let json = evidence::json::to_document(&proof)
                     .map_err(|error| Failure::internal("write a target proof", error))?;
-                self.file(&format!("orders/{id}.targets/{endpoint}.json"), json)
-                    .await?;
+                self.file(&format!("orders/{id}.targets/{endpoint}.json"), json).await?;
             }
         }
         let is_approval = |kind: &str| {
             kind == EntryType::OrderApproved.as_str() || kind == EntryType::OrderRejected.as_str()
         };
-        for entry in self
-            .snapshot
-            .chain
-            .iter()
-            .filter(|entry| is_approval(&entry.kind))
-        {
+        for entry in self.snapshot.chain.iter().filter(|entry| is_approval(&entry.kind)) {
             let is_about = |order: &Digest| {
                 let order = order.to_string();
-                entry
-                    .refs
-                    .iter()
-                    .any(|(name, value)| name == "order" && *value == order)
+                entry.refs.iter().any(|(name, value)| name == "order" && *value == order)
             };
             if !self.snapshot.orders.iter().any(is_about) {
                 continue;
             }
             let approval = self.collector.act_document(entry.index).await?;
-            self.signed(&format!("approvals/{}", Digest(entry.event)), &approval)
-                .await?;
+            self.signed(&format!("approvals/{}", Digest(entry.event)), &approval).await?;
         }
         Ok(())
     }
@@ -334,16 +289,10 @@ impl Files<'_> {
     async fn collection(&self, collected: &Collected) -> Result<(), Failure> {
         let id = Digest(collected.row.id);
         let folder = format!("evidence/{id}");
-        let delegation = self
-            .collector
-            .document(Key::document(&collected.row.delegation))
-            .await?;
+        let delegation = self.collector.document(Key::document(&collected.row.delegation)).await?;
         self.signed(&format!("{folder}/delegation"), &delegation).await?;
         if let Some(manifest) = &collected.manifest {
-            let manifest = self
-                .collector
-                .document(Key::document(manifest.as_bytes()))
-                .await?;
+            let manifest = self.collector.document(Key::document(manifest.as_bytes())).await?;
             self.signed(&format!("{folder}/manifest"), &manifest).await?;
         }
         if collected.is_disposed {
@@ -353,14 +302,10 @@ impl Files<'_> {
             return self.items(collected, production).await;
         }
         for segment in &collected.segments {
-            let seal = self
-                .object(Key::seal(id.as_bytes(), segment.index, &segment.seal_sha256))
-                .await?;
-            self.file(&format!("{folder}/seals/{:06}.seal", segment.index), seal)
-                .await?;
+            let seal = self.object(Key::seal(id.as_bytes(), segment.index, &segment.seal_sha256)).await?;
+            self.file(&format!("{folder}/seals/{:06}.seal", segment.index), seal).await?;
         }
-        self.container(&format!("{folder}/container.tar.zst"), collected)
-            .await
+        self.container(&format!("{folder}/container.tar.zst"), collected).await
     }
 
     /// Chosen items in place of seals and container.
@@ -368,23 +313,15 @@ impl Files<'_> {
         let id = Digest(collected.row.id);
         let mut reader = SealReader::start(self.collector)?;
         for (n, chosen) in production.of(&id) {
-            self.file(&ItemFile::Record.name(&id, *n), chosen.line.clone())
-                .await?;
-            self.file(&ItemFile::Proof.name(&id, *n), chosen.proof.encode())
-                .await?;
+            self.file(&ItemFile::Record.name(&id, *n), chosen.line.clone()).await?;
+            self.file(&ItemFile::Proof.name(&id, *n), chosen.proof.encode()).await?;
             if !chosen.record.has_content() {
                 continue;
             }
             let (row, segments) = (&collected.row, &collected.segments);
-            let mut content = Content::of(
-                self.collector,
-                row,
-                segments,
-                &chosen.record,
-                &chosen.line,
-                reader.cage(),
-            )
-            .await?;
+            let mut content =
+                Content::of(self.collector, row, segments, &chosen.record, &chosen.line, reader.cage())
+                    .await?;
             let size = chosen.record.size.unwrap_or(0);
             let mut path = ItemFile::Content.name(&id, *n);
             // The last piece is sent when the cage has said that the digest is right.
@@ -393,21 +330,10 @@ impl Files<'_> {
                 let data = std::mem::replace(&mut waiting, piece);
                 if !data.is_empty() {
                     let path = std::mem::take(&mut path);
-                    self.send(BundleChunk {
-                        path,
-                        size,
-                        data,
-                        last: false,
-                    })
-                    .await?;
+                    self.send(BundleChunk { path, size, data, last: false }).await?;
                 }
             }
-            let last = BundleChunk {
-                path,
-                size,
-                data: waiting,
-                last: true,
-            };
+            let last = BundleChunk { path, size, data: waiting, last: true };
             self.send(last).await?;
         }
         Ok(())
@@ -425,29 +351,17 @@ impl Files<'_> {
             while !rest.is_empty() {
                 let data = rest.split_to(rest.len().min(DATA_BYTES_MAX));
                 let last = rest.is_empty() && Some(segment.index) == last_index;
-                self.send(BundleChunk {
-                    path: std::mem::take(&mut path),
-                    size,
-                    data,
-                    last,
-                })
-                .await?;
+                self.send(BundleChunk { path: std::mem::take(&mut path), size, data, last }).await?;
             }
         }
         Ok(())
     }
 
     async fn custody(&self) -> Result<(), Failure> {
-        let incident = self
-            .snapshot
-            .chain
-            .iter()
-            .map(|entry| (format!("custody/{:06}", entry.seq), entry.index));
-        let deployment = self
-            .snapshot
-            .deployment
-            .keys()
-            .map(|index| (format!("custody/deployment/{index}"), *index));
+        let incident =
+            self.snapshot.chain.iter().map(|entry| (format!("custody/{:06}", entry.seq), entry.index));
+        let deployment =
+            self.snapshot.deployment.keys().map(|index| (format!("custody/deployment/{index}"), *index));
         let all: Vec<(String, u64)> = incident.chain(deployment).collect();
         for batch in all.chunks(PROOFS_AT_ONCE) {
             let indices = batch.iter().map(|(_, index)| *index).collect();
@@ -458,27 +372,19 @@ impl Files<'_> {
                 .await?;
             for ((name, _), proven) in batch.iter().zip(proven) {
                 self.file(&format!("{name}.entry"), proven.entry.to_vec()).await?;
-                self.file(&format!("{name}.tlog-proof"), proven.proof.to_vec())
-                    .await?;
+                self.file(&format!("{name}.tlog-proof"), proven.proof.to_vec()).await?;
             }
         }
         Ok(())
     }
 
     async fn details(&self) -> Result<(), Failure> {
-        let digests: BTreeSet<[u8; 32]> = self
-            .snapshot
-            .chain
-            .iter()
-            .filter_map(|entry| entry.detail)
-            .collect();
+        let digests: BTreeSet<[u8; 32]> =
+            self.snapshot.chain.iter().filter_map(|entry| entry.detail).collect();
         for digest in digests {
             let (replicas, key) = (self.collector.replicas.clone(), Key::detail(&digest));
             match blocking(move || replicas.read(&key)).await? {
-                Ok(bytes) => {
-                    self.file(&format!("details/{}.json", Digest(digest)), bytes)
-                        .await?
-                }
+                Ok(bytes) => self.file(&format!("details/{}.json", Digest(digest)), bytes).await?,
                 // Erased texts are lawful; the acts that named them stay.
                 Err(error) if error.class() == StoreErrorClass::NotFound => {}
                 Err(error) => return Err(Failure::unavailable("read a text", error)),
@@ -518,13 +424,7 @@ impl Files<'_> {
         loop {
             let data = rest.split_to(rest.len().min(DATA_BYTES_MAX));
             let last = rest.is_empty();
-            self.send(BundleChunk {
-                path: std::mem::take(&mut path),
-                size,
-                data,
-                last,
-            })
-            .await?;
+            self.send(BundleChunk { path: std::mem::take(&mut path), size, data, last }).await?;
             if last {
                 return Ok(());
             }
@@ -544,16 +444,9 @@ fn signer_line(row: &crate::db::endpoints::EndpointRow) -> Result<String, Failur
     let endpoint = row.endpoint.parse().map_err(|error| broken(format!("{error}")))?;
     let generation =
         evidence::id::Generation::new(row.generation).ok_or_else(|| broken("generation 0".to_owned()))?;
-    let key = row
-        .evidence_key
-        .parse()
-        .map_err(|error| broken(format!("{error}")))?;
+    let key = row.evidence_key.parse().map_err(|error| broken(format!("{error}")))?;
     let line = endpoint_line(&endpoint, generation, &key);
-    Ok(if line.ends_with('\n') {
-        line
-    } else {
-        format!("{line}\n")
-    })
+    Ok(if line.ends_with('\n') { line } else { format!("{line}\n") })
 }
 
 /// RFC 7468.

@@ -120,9 +120,7 @@ async fn choose(collector: &Collector, snapshot: &Snapshot, only: &[Bytes]) -> R
                     "; {count} interrupted collections were not looked at: without a manifest their items cannot be proven one by one"
                 ),
             };
-            return Err(Failure::missing(format!(
-                "selector {shown} chooses no item{unproven}"
-            )));
+            return Err(Failure::missing(format!("selector {shown} chooses no item{unproven}")));
         }
     }
     Ok(selection)
@@ -161,9 +159,7 @@ async fn ordinals(
             return Ok(chosen);
         };
         from = last.n.saturating_add(1);
-        let wanted = page
-            .iter()
-            .filter(|item| selector.chooses(&id, item.n, &item.path));
+        let wanted = page.iter().filter(|item| selector.chooses(&id, item.n, &item.path));
         chosen.extend(wanted.map(|item| item.n));
         // The caller says what is too much; here it must only not fill the memory.
         if chosen.len() > ITEMS_MAX {
@@ -180,9 +176,7 @@ async fn records(
 ) -> Result<BTreeMap<u64, Chosen>, Failure> {
     let id = Digest(collected.row.id);
     let broken = |what: String| Failure::internal("find the chosen items", what);
-    let manifest = collected
-        .manifest
-        .ok_or_else(|| broken("a collection without manifest".to_owned()))?;
+    let manifest = collected.manifest.ok_or_else(|| broken("a collection without manifest".to_owned()))?;
     let manifest: Manifest = collector
         .document(Key::document(manifest.as_bytes()))
         .await?
@@ -211,9 +205,7 @@ async fn records(
     }
     let mut chosen = BTreeMap::new();
     for n in items {
-        let line = lines
-            .remove(n)
-            .ok_or_else(|| broken(format!("item {n} is in no seal")))?;
+        let line = lines.remove(n).ok_or_else(|| broken(format!("item {n} is in no seal")))?;
         let record = ItemRecord::parse_line(&line, Stage::Final).map_err(|error| broken(chain(&error)))?;
         // The index only finds; what was sealed decides.
         if record.n != *n {
@@ -230,12 +222,7 @@ async fn records(
             Failure::precondition(format!("collection {short}: {error}; {next}"))
         })?;
         let hashes = inclusion_proof(&Leaves(&leaves), *n, count).map_err(|error| broken(chain(&error)))?;
-        let proof = ItemProof {
-            collection: id,
-            index: *n,
-            count,
-            hashes,
-        };
+        let proof = ItemProof { collection: id, index: *n, count, hashes };
         chosen.insert(*n, Chosen { record, line, proof });
     }
     Ok(chosen)

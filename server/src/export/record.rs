@@ -66,9 +66,8 @@ pub async fn record(
     if reference("sums") != Digest::of(sums).to_string() {
         return Err(Failure::malformed("the act names other sums than these"));
     }
-    let head: Digest = reference("head")
-        .parse()
-        .map_err(|_other_form| Failure::malformed("the act's head is no digest"))?;
+    let head: Digest =
+        reference("head").parse().map_err(|_other_form| Failure::malformed("the act's head is no digest"))?;
     let count: u64 = reference("count")
         .parse()
         .map_err(|_other_form| Failure::malformed("the act's count is no number"))?;
@@ -91,10 +90,7 @@ pub async fn record(
         let last = db::entries::of_chain(tx, &id, count.saturating_sub(1), 1)?.pop();
         match last {
             Some(entry) if entry.leaf == head.0 && entry.seq.checked_add(1) == Some(count) => Ok(()),
-            _ => Err(Denied::no(
-                Class::Precondition,
-                "the act names another head than the incident has",
-            )),
+            _ => Err(Denied::no(Class::Precondition, "the act names another head than the incident has")),
         }
     });
     let recorded = crate::incidents::submit(collector, weighed, Some(condition)).await?;

@@ -63,9 +63,7 @@ impl Snapshot {
 
     /// The collections that have a folder: with evidence, or with what stays of it.
     pub fn with_folder(&self) -> impl Iterator<Item = &Collected> {
-        self.collections
-            .iter()
-            .filter(|one| one.is_disposed || !one.segments.is_empty())
+        self.collections.iter().filter(|one| one.is_disposed || !one.segments.is_empty())
     }
 
     /// A collection that goes by an approved plan and that no store gave up yet under the checkpoint.
@@ -83,23 +81,18 @@ impl Snapshot {
 
     /// What the entries say of disposal, for the certificate.
     pub fn destruction(&self) -> Option<evidence::disposal::Destruction> {
-        let retired = self
-            .deployment
-            .values()
-            .filter(|entry| entry.kind == EntryType::MirrorRetired.as_str());
-        let retired = retired
-            .filter_map(|entry| evidence::pairs::find(&entry.refs, "mirror")?.parse().ok())
-            .collect();
+        let retired =
+            self.deployment.values().filter(|entry| entry.kind == EntryType::MirrorRetired.as_str());
+        let retired =
+            retired.filter_map(|entry| evidence::pairs::find(&entry.refs, "mirror")?.parse().ok()).collect();
         self.course.destruction(&retired)
     }
 
     /// Leaves out everything that only collections without a chosen item need; the chain stays whole.
     pub fn narrow(&mut self, selection: &Selection) {
-        self.collections
-            .retain(|one| selection.of(&Digest(one.row.id)).is_some());
+        self.collections.retain(|one| selection.of(&Digest(one.row.id)).is_some());
         let of = &self.collections;
-        self.orders
-            .retain(|order| of.iter().any(|one| one.row.order == order.0));
+        self.orders.retain(|order| of.iter().any(|one| one.row.order == order.0));
         self.endpoints.retain(|row| {
             let is_it =
                 |one: &Collected| one.row.endpoint == row.endpoint && one.row.generation == row.generation;
@@ -115,9 +108,7 @@ impl Snapshot {
                 return true;
             };
             let generation = reference("generation").unwrap_or_default();
-            endpoints
-                .iter()
-                .any(|row| row.endpoint == endpoint && row.generation.to_string() == generation)
+            endpoints.iter().any(|row| row.endpoint == endpoint && row.generation.to_string() == generation)
         });
     }
 
@@ -127,20 +118,11 @@ impl Snapshot {
             let name = id.to_string();
             self.chain.iter().any(|entry| {
                 entry.kind == EntryType::EvidenceReplicated.as_str()
-                    && entry
-                        .refs
-                        .iter()
-                        .any(|(name_, value)| name_ == "collection" && *value == name)
+                    && entry.refs.iter().any(|(name_, value)| name_ == "collection" && *value == name)
             })
         };
-        let stored = self
-            .collections
-            .iter()
-            .filter(|one| one.manifest.is_some() && !one.is_disposed);
-        stored
-            .map(|one| Digest(one.row.id))
-            .filter(|id| !replicated(id))
-            .collect()
+        let stored = self.collections.iter().filter(|one| one.manifest.is_some() && !one.is_disposed);
+        stored.map(|one| Digest(one.row.id)).filter(|id| !replicated(id)).collect()
     }
 
     /// Takes stock of an incident under a checkpoint.
@@ -161,14 +143,7 @@ impl Snapshot {
         let Some(taken) = taken else {
             return Err(Failure::missing(format!("there is no incident {incident}")));
         };
-        let Read {
-            chain,
-            deployment,
-            orders,
-            endpoints,
-            collections,
-            course,
-        } = taken;
+        let Read { chain, deployment, orders, endpoints, collections, course } = taken;
         Ok(Self {
             incident: incident.clone(),
             published,
@@ -202,9 +177,7 @@ fn read(
     if chain.is_empty() {
         return Ok(None);
     }
-    let orders = chain
-        .iter()
-        .filter(|entry| entry.kind == EntryType::OrderIssued.as_str());
+    let orders = chain.iter().filter(|entry| entry.kind == EntryType::OrderIssued.as_str());
     let orders = orders.map(|entry| Digest(entry.event)).collect();
     let collections = collections(db, &chain)?;
     let mut endpoints = Vec::new();
@@ -218,14 +191,7 @@ fn read(
     let deployment = deployment(db, &chain, &endpoints, size)?;
     let count = u64::try_from(chain.len()).unwrap_or(u64::MAX);
     let course = db::disposals::course(db, deployment_id, incident, count)?;
-    Ok(Some(Read {
-        course,
-        chain,
-        deployment,
-        orders,
-        endpoints,
-        collections,
-    }))
+    Ok(Some(Read { course, chain, deployment, orders, endpoints, collections }))
 }
 
 fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, DbError> {
@@ -234,18 +200,13 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
         found.and_then(|(_, value)| value.parse::<Digest>().ok())
     };
     let mut collections = Vec::new();
-    for started in chain
-        .iter()
-        .filter(|entry| entry.kind == EntryType::CollectionStarted.as_str())
-    {
+    for started in chain.iter().filter(|entry| entry.kind == EntryType::CollectionStarted.as_str()) {
         let Some(id) = of(started) else { continue };
         let Some(row) = db::collections::at(db, id.as_bytes())? else {
             continue;
         };
         let about = |kind: EntryType| {
-            chain
-                .iter()
-                .rfind(|entry| entry.kind == kind.as_str() && of(entry) == Some(id))
+            chain.iter().rfind(|entry| entry.kind == kind.as_str() && of(entry) == Some(id))
         };
         let manifest = about(EntryType::CollectionStored).map(|entry| Digest(entry.event));
         let mut segments = db::collections::segments(db, row.number)?;
@@ -253,21 +214,14 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
             && manifest.is_none()
         {
             let count = interrupted.refs.iter().find(|(name, _)| name == "segments");
-            let count = count
-                .and_then(|(_, value)| value.parse().ok())
-                .unwrap_or(usize::MAX);
+            let count = count.and_then(|(_, value)| value.parse().ok()).unwrap_or(usize::MAX);
             segments.truncate(count);
         }
         let is_disposed = crate::disposal::of_collection(db, &row.id, crate::clock::now())?.is_some();
         if is_disposed {
             segments.clear();
         }
-        collections.push(Collected {
-            is_disposed,
-            row,
-            segments,
-            manifest,
-        });
+        collections.push(Collected { is_disposed, row, segments, manifest });
     }
     Ok(collections)
 }
@@ -281,13 +235,8 @@ fn deployment(
 ) -> Result<BTreeMap<u64, EntryRow>, DbError> {
     let mut wanted = BTreeMap::new();
     for entry in db::entries::of_chain(db, "", 0, u64::from(u32::MAX))? {
-        let reference = |name: &str| {
-            entry
-                .refs
-                .iter()
-                .find(|(found, _)| found == name)
-                .map(|(_, value)| value.as_str())
-        };
+        let reference =
+            |name: &str| entry.refs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
         let of_endpoint = || {
             endpoints.iter().find(|row| {
                 reference("endpoint") == Some(row.endpoint.as_str())

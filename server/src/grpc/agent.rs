@@ -33,15 +33,7 @@ impl AgentService for Agents {
         let (answers, stream) = mpsc::channel(orders::attend::ANSWERS_LEN);
         let collector = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
-            orders::attend::serve(
-                collector,
-                peer,
-                endpoint,
-                generation,
-                request.into_inner(),
-                answers,
-            )
-            .await;
+            orders::attend::serve(collector, peer, endpoint, generation, request.into_inner(), answers).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
@@ -55,15 +47,7 @@ impl AgentService for Agents {
         let collector = Arc::clone(&self.0);
         // A task of its own: a call that is cut off must not cut a segment off between verdict and row.
         self.0.tasks.spawn(async move {
-            ingest::upload::serve(
-                collector,
-                peer,
-                endpoint,
-                generation,
-                request.into_inner(),
-                answers,
-            )
-            .await;
+            ingest::upload::serve(collector, peer, endpoint, generation, request.into_inner(), answers).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
@@ -74,8 +58,6 @@ impl AgentService for Agents {
         let renewal = caller::signed("renewal", request.renewal)?;
         let certificates =
             enrol::renew(&self.0, renewal, &request.csr, Some((&endpoint, generation))).await?;
-        Ok(Response::new(RenewResponse {
-            certificates: certificates.into_iter().map(Into::into).collect(),
-        }))
+        Ok(Response::new(RenewResponse { certificates: certificates.into_iter().map(Into::into).collect() }))
     }
 }

@@ -44,8 +44,6 @@ impl BundleService for Bundles {
     ) -> Result<Response<RecordExportResponse>, Status> {
         let request = request.into_inner();
         let act = caller::signed("act", request.act)?;
-        Ok(Response::new(
-            export::record(&self.0, act, &request.detail, &request.sums).await?,
-        ))
+        Ok(Response::new(export::record(&self.0, act, &request.detail, &request.sums).await?))
     }
 }

@@ -49,10 +49,7 @@ impl EndpointService for Endpoints {
             })
             .await
             .map_err(|error| Failure::unavailable("reach its database", error))?;
-        let endpoints = rows
-            .into_iter()
-            .map(|(row, live)| wire(&self.0, row, live))
-            .collect();
+        let endpoints = rows.into_iter().map(|(row, live)| wire(&self.0, row, live)).collect();
         Ok(Response::new(ListEndpointsResponse { endpoints }))
     }
 
@@ -69,12 +66,7 @@ impl EndpointService for Endpoints {
             log_key: collector.log_key.clone(),
             ca: collector.authority.certificate().to_vec().into(),
             rosters: collector.rosters(0).await?,
-            stores: collector
-                .replicas
-                .stores()
-                .iter()
-                .map(|store| store.identity().store.clone())
-                .collect(),
+            stores: collector.replicas.stores().iter().map(|store| store.identity().store.clone()).collect(),
             stores_independent: collector.replicas.at_best().independent,
             enrol_address,
             collector_address,

@@ -24,18 +24,14 @@ impl EnrolService for Enrolments {
     async fn enrol(&self, request: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
         let request = request.into_inner();
         let enrolment = caller::signed("enrolment", request.enrolment)?;
-        Ok(Response::new(
-            enrol::enrol(&self.0, enrolment, &request.csr).await?,
-        ))
+        Ok(Response::new(enrol::enrol(&self.0, enrolment, &request.csr).await?))
     }
 
     async fn renew_expired(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
         let request = request.into_inner();
         let renewal = caller::signed("renewal", request.renewal)?;
         let certificates = enrol::renew(&self.0, renewal, &request.csr, None).await?;
-        Ok(Response::new(RenewResponse {
-            certificates: certificates.into_iter().map(Into::into).collect(),
-        }))
+        Ok(Response::new(RenewResponse { certificates: certificates.into_iter().map(Into::into).collect() }))
     }
 
     async fn certify_mirror(
@@ -58,17 +54,13 @@ impl EnrolService for Enrolments {
             .parse()
             .map_err(|error| Failure::malformed(format!("person: {error}")))?;
         let challenge = self.0.challenges.draw(person, Instant::now())?;
-        Ok(Response::new(LoginChallengeResponse {
-            challenge: challenge.to_vec().into(),
-        }))
+        Ok(Response::new(LoginChallengeResponse { challenge: challenge.to_vec().into() }))
     }
 
     async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
         let request = request.into_inner();
         let signed = caller::signed("login", request.login)?;
         let certificates = login::login(&self.0, signed, &request.csr).await?;
-        Ok(Response::new(LoginResponse {
-            certificates: certificates.into_iter().map(Into::into).collect(),
-        }))
+        Ok(Response::new(LoginResponse { certificates: certificates.into_iter().map(Into::into).collect() }))
     }
 }

@@ -42,11 +42,7 @@ impl EvidenceService for Evidence {
     ) -> Result<Response<ListCollectionsResponse>, Status> {
         let incident = request.into_inner().incident;
         let wanted = (!incident.is_empty()).then_some(incident);
-        let rows = self
-            .0
-            .db
-            .read_async(move |db| db::collections::of_incident(db, wanted.as_deref()))
-            .await;
+        let rows = self.0.db.read_async(move |db| db::collections::of_incident(db, wanted.as_deref())).await;
         let rows = rows.map_err(|error: db::DbError| Failure::unavailable("reach its database", error))?;
         Ok(Response::new(ListCollectionsResponse {
             collections: rows.iter().map(|row| wire(&self.0, row)).collect(),
@@ -57,9 +53,7 @@ impl EvidenceService for Evidence {
         &self,
         request: Request<ShowCollectionRequest>,
     ) -> Result<Response<ShowCollectionResponse>, Status> {
-        Ok(Response::new(
-            show(&self.0, &request.into_inner().collection).await?,
-        ))
+        Ok(Response::new(show(&self.0, &request.into_inner().collection).await?))
     }
 
     async fn list_items(
@@ -90,15 +84,9 @@ impl EvidenceService for Evidence {
         let (answers, stream) = mpsc::channel(item::ANSWERS_LEN);
         let collector = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
-            let read = item::read(
-                &collector,
-                &person,
-                &request.collection,
-                wanted,
-                &request.purpose,
-                &answers,
-            )
-            .await;
+            let read =
+                item::read(&collector, &person, &request.collection, wanted, &request.purpose, &answers)
+                    .await;
             if let Err(failure) = read {
                 drop(answers.send(Err(failure.into())).await);
             }
@@ -116,15 +104,8 @@ impl EvidenceService for Evidence {
         let collector = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
             let (collection, wanted) = (&request.collection, &request.object);
-            let read = object::read(
-                &collector,
-                &person,
-                collection,
-                wanted,
-                &request.purpose,
-                &answers,
-            )
-            .await;
+            let read =
+                object::read(&collector, &person, collection, wanted, &request.purpose, &answers).await;
             if let Err(failure) = read {
                 drop(answers.send(Err(failure.into())).await);
             }
@@ -157,10 +138,7 @@ async fn show(collector: &Collector, collection: &str) -> Result<ShowCollectionR
         row: Some(wire(collector, &row)),
         manifest,
         delegation: Some((&delegation).into()),
-        outcomes: outcomes
-            .into_iter()
-            .map(|(outcome, count)| OutcomeCount { outcome, count })
-            .collect(),
+        outcomes: outcomes.into_iter().map(|(outcome, count)| OutcomeCount { outcome, count }).collect(),
         receipt,
     })
 }

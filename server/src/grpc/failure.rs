@@ -20,11 +20,7 @@ pub struct Failure {
 impl Failure {
     /// The peer's mistake or the state of things; `text` says state, cause, next step.
     pub fn new(class: Class, text: impl Into<String>) -> Self {
-        Self {
-            class,
-            text: text.into(),
-            source: None,
-        }
+        Self { class, text: text.into(), source: None }
     }
 
     /// The request's bytes are not what the specification says.
@@ -91,9 +87,7 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn Error + 'static))
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
 }
 
@@ -155,10 +149,6 @@ mod tests {
         let status = Status::from(failure);
         assert_eq!(status.code(), tonic::Code::Unavailable);
         assert!(!status.message().contains("/srv"));
-        assert!(
-            status
-                .message()
-                .starts_with("the collector could not store the order")
-        );
+        assert!(status.message().starts_with("the collector could not store the order"));
     }
 }

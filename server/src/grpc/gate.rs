@@ -19,10 +19,7 @@ impl<S: Clone> Layer<S> for GateLayer {
     type Service = Gate<S>;
 
     fn layer(&self, inner: S) -> Gate<S> {
-        Gate {
-            open: inner.clone(),
-            guarded: self.0.layer(inner),
-        }
+        Gate { open: inner.clone(), guarded: self.0.layer(inner) }
     }
 }
 

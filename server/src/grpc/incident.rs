@@ -22,9 +22,7 @@ pub struct Incidents(pub Arc<Collector>);
 
 /// A recorded act as an answer.
 pub fn answer(recorded: Recorded) -> Response<ActResponse> {
-    Response::new(ActResponse {
-        entry: Some(recorded.proven.into()),
-    })
+    Response::new(ActResponse { entry: Some(recorded.proven.into()) })
 }
 
 #[tonic::async_trait]
@@ -53,35 +51,27 @@ impl IncidentService for Incidents {
         &self,
         request: Request<ShowIncidentRequest>,
     ) -> Result<Response<ShowIncidentResponse>, Status> {
-        Ok(Response::new(
-            incidents::show(&self.0, &request.into_inner().incident).await?,
-        ))
+        Ok(Response::new(incidents::show(&self.0, &request.into_inner().incident).await?))
     }
 
     async fn plan_disposition(
         &self,
         request: Request<PlanDispositionRequest>,
     ) -> Result<Response<PlanDispositionResponse>, Status> {
-        Ok(Response::new(
-            disposal::plan(&self.0, &request.into_inner().incident).await?,
-        ))
+        Ok(Response::new(disposal::plan(&self.0, &request.into_inner().incident).await?))
     }
 
     async fn show_disposition(
         &self,
         request: Request<ShowDispositionRequest>,
     ) -> Result<Response<ShowDispositionResponse>, Status> {
-        Ok(Response::new(
-            disposal::show(&self.0, &request.into_inner().incident).await?,
-        ))
+        Ok(Response::new(disposal::show(&self.0, &request.into_inner().incident).await?))
     }
 
     async fn next_incident_id(
         &self,
         _request: Request<NextIncidentIdRequest>,
     ) -> Result<Response<NextIncidentIdResponse>, Status> {
-        Ok(Response::new(NextIncidentIdResponse {
-            incident: incidents::next_id(&self.0).await?,
-        }))
+        Ok(Response::new(NextIncidentIdResponse { incident: incidents::next_id(&self.0).await? }))
     }
 }

@@ -55,9 +55,7 @@ impl LedgerService for Ledger {
             stamp: stamp.into(),
             stamped_size,
             quorum: newest.as_ref().is_some_and(|head| head.quorum_met),
-            cosigned: newest
-                .map_or_else(Vec::new, |head| head.published.note.to_vec())
-                .into(),
+            cosigned: newest.map_or_else(Vec::new, |head| head.published.note.to_vec()).into(),
             cosigners: cosigners(&self.0),
         }))
     }
@@ -92,11 +90,7 @@ impl LedgerService for Ledger {
         }
         self.0.custody.settle(index).await?;
         let head = crate::export::quorum_over(&self.0, index.saturating_add(1)).await?;
-        let proven = self
-            .0
-            .custody
-            .prove_under(&self.0.replicas, head.published, vec![index])
-            .await?;
+        let proven = self.0.custody.prove_under(&self.0.replicas, head.published, vec![index]).await?;
         let proven = proven.into_iter().next();
         let proven = proven.ok_or_else(|| Failure::missing(format!("the log has no entry {index}")))?;
         Ok(Response::new(proven.into()))
@@ -115,11 +109,7 @@ impl LedgerService for Ledger {
     ) -> Result<Response<ConsistencyResponse>, Status> {
         let request = request.into_inner();
         let published = self.0.custody.sequencer().log().published();
-        let to = if request.to == 0 {
-            published.size
-        } else {
-            request.to
-        };
+        let to = if request.to == 0 { published.size } else { request.to };
         let proof = self.0.custody.consistency(request.from, to).await?;
         Ok(Response::new(ConsistencyResponse {
             proof: hash_bytes(&proof),
@@ -141,12 +131,7 @@ impl LedgerService for Ledger {
 
 /// The witnesses of the collector's policy.
 fn cosigners(collector: &Collector) -> Vec<Cosigner> {
-    let keys = collector
-        .cosigning
-        .policy()
-        .witnesses()
-        .iter()
-        .map(|witness| &witness.key);
+    let keys = collector.cosigning.policy().witnesses().iter().map(|witness| &witness.key);
     collector
         .cosigning
         .witnesses()
@@ -189,13 +174,9 @@ async fn newest_stamp(collector: &Collector) -> Result<Option<(Vec<u8>, u64)>, F
 async fn index_of(collector: &Collector, event: &str) -> Result<u64, Failure> {
     let event = caller::digest("event", event)?;
     let key = event.0;
-    let row = collector
-        .db
-        .read_async(move |db| db::entries::by_event(db, &key))
-        .await;
+    let row = collector.db.read_async(move |db| db::entries::by_event(db, &key)).await;
     let row = row.map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
-    row.map(|row| row.index)
-        .ok_or_else(|| Failure::missing(format!("no entry records {event}")))
+    row.map(|row| row.index).ok_or_else(|| Failure::missing(format!("no entry records {event}")))
 }
 
 async fn entries(
@@ -205,11 +186,7 @@ async fn entries(
 ) -> Result<(), Failure> {
     let log = collector.custody.sequencer().log().clone();
     let mut index = request.from;
-    let mut left = if request.count == 0 {
-        u64::MAX
-    } else {
-        request.count
-    };
+    let mut left = if request.count == 0 { u64::MAX } else { request.count };
     while left > 0 {
         let size = log.published().size;
         if index >= size {
@@ -233,14 +210,7 @@ async fn entries(
             }
             if is_wanted(&entry, &request.incident)? {
                 left -= 1;
-                if answers
-                    .send(Ok(EntryRow {
-                        index,
-                        entry: entry.into(),
-                    }))
-                    .await
-                    .is_err()
-                {
+                if answers.send(Ok(EntryRow { index, entry: entry.into() })).await.is_err() {
                     return Ok(());
                 }
             }

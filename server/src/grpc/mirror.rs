@@ -96,11 +96,10 @@ impl MirrorService for Mirrors {
         let object = blocking(move || replicas.read(&key)).await?;
         let object = object.map_err(|error| match error.class() {
             StoreErrorClass::NotFound => Failure::missing(format!("no store has {}", request.key)),
-            StoreErrorClass::Conflict | StoreErrorClass::Permanent => Failure::new(
-                Class::Contradiction,
-                format!("no store has {} whole", request.key),
-            )
-            .because(error),
+            StoreErrorClass::Conflict | StoreErrorClass::Permanent => {
+                Failure::new(Class::Contradiction, format!("no store has {} whole", request.key))
+                    .because(error)
+            }
             _ => Failure::unavailable("read an object", error),
         })?;
         let total = u64::try_from(object.len()).unwrap_or(u64::MAX);
@@ -134,9 +133,7 @@ impl MirrorService for Mirrors {
         let mirror = caller::mirror(&request)?;
         let act = caller::signed("act", request.into_inner().act)?;
         let recorded = mirrors::disposed(&self.0, &mirror, act).await?;
-        Ok(Response::new(DisposedResponse {
-            entry: Some(recorded.proven.into()),
-        }))
+        Ok(Response::new(DisposedResponse { entry: Some(recorded.proven.into()) }))
     }
 
     async fn replicated(
@@ -146,9 +143,7 @@ impl MirrorService for Mirrors {
         let mirror = caller::mirror(&request)?;
         let act = caller::signed("act", request.into_inner().act)?;
         let recorded = mirrors::replicated(&self.0, &mirror, act).await?;
-        Ok(Response::new(ReplicatedResponse {
-            entry: Some(recorded.proven.into()),
-        }))
+        Ok(Response::new(ReplicatedResponse { entry: Some(recorded.proven.into()) }))
     }
 
     async fn wanted(&self, request: Request<WantedRequest>) -> Result<Response<Self::WantedStream>, Status> {

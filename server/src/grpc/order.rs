@@ -41,9 +41,7 @@ impl OrderService for Orders {
     ) -> Result<Response<IssueOrderResponse>, Status> {
         let request = request.into_inner();
         let order = caller::signed("order", request.order)?;
-        Ok(Response::new(
-            orders::issue(&self.0, order, request.targets).await?,
-        ))
+        Ok(Response::new(orders::issue(&self.0, order, request.targets).await?))
     }
 
     async fn approve_order(

@@ -63,13 +63,8 @@ impl StoreService for Stores {
     }
 
     async fn scrub(&self, request: Request<ScrubRequest>) -> Result<Response<Self::ScrubStream>, Status> {
-        let known: BTreeSet<String> = self
-            .0
-            .replicas
-            .stores()
-            .iter()
-            .map(|store| store.identity().store.clone())
-            .collect();
+        let known: BTreeSet<String> =
+            self.0.replicas.stores().iter().map(|store| store.identity().store.clone()).collect();
         let mut wanted: BTreeSet<String> = request.into_inner().stores.into_iter().collect();
         if let Some(unknown) = wanted.difference(&known).next() {
             let names: Vec<_> = known.iter().map(String::as_str).collect();
@@ -149,12 +144,8 @@ async fn repair(
         problems.extend(round.problems);
         problems.truncate(PROBLEMS_MAX);
         let finished = round.tried == 0 || collector.intake.is_cancelled();
-        let answer = RepairProgress {
-            repaired,
-            waiting: round.waiting,
-            problems: problems.clone(),
-            finished,
-        };
+        let answer =
+            RepairProgress { repaired, waiting: round.waiting, problems: problems.clone(), finished };
         if answers.send(Ok(answer)).await.is_err() || finished {
             return Ok(());
         }
@@ -164,14 +155,8 @@ async fn repair(
 async fn rows(collector: &Collector) -> Result<Vec<StoreRow>, Failure> {
     let replicas = collector.replicas.clone();
     let states = blocking(move || {
-        let staying = replicas
-            .stores()
-            .iter()
-            .map(|store| (state(store.as_ref()), store));
-        let leaving = replicas
-            .leaving()
-            .iter()
-            .map(|store| (("leaving", String::new()), store));
+        let staying = replicas.stores().iter().map(|store| (state(store.as_ref()), store));
+        let leaving = replicas.leaving().iter().map(|store| (("leaving", String::new()), store));
         staying
             .chain(leaving)
             .map(|((state, why), store)| StoreRow {
@@ -193,12 +178,7 @@ async fn rows(collector: &Collector) -> Result<Vec<StoreRow>, Failure> {
                 .map(|row| {
                     let (wanting, repair_error) = db::wanting_on(db, &row.store)?;
                     let scrub = scrubs::of_store(db, &row.store)?.map(shown);
-                    Ok(StoreRow {
-                        wanting,
-                        repair_error,
-                        scrub,
-                        ..row
-                    })
+                    Ok(StoreRow { wanting, repair_error, scrub, ..row })
                 })
                 .collect::<Result<_, DbError>>()
         })
@@ -209,10 +189,7 @@ async fn rows(collector: &Collector) -> Result<Vec<StoreRow>, Failure> {
 /// Asked of the store itself: its marker is read.
 fn state(store: &dyn Store) -> (&'static str, String) {
     if store.has_failed() {
-        return (
-            "failed",
-            "a flush failed; repair the disk and restart the collector".to_owned(),
-        );
+        return ("failed", "a flush failed; repair the disk and restart the collector".to_owned());
     }
     match store.read(&Key::marker()) {
         Ok(_) => ("ok", String::new()),
@@ -240,11 +217,7 @@ fn shown(row: ScrubRow) -> ScrubState {
 }
 
 async fn slow_scrub(collector: &Collector) -> Result<String, Failure> {
-    let bytes = collector
-        .db
-        .read_async(scrubs::bytes_to_read)
-        .await
-        .map_err(database)?;
+    let bytes = collector.db.read_async(scrubs::bytes_to_read).await.map_err(database)?;
     Ok(collector.scrub.pace.too_slow(bytes).unwrap_or_default())
 }
 

@@ -72,31 +72,17 @@ pub async fn admit(
         ));
     }
     let Some(order) = collector.order(&delegation.order).await? else {
-        return Err(Ended::rejected(
-            Reason::UnknownOrder,
-            "no such order was logged here",
-        ));
+        return Err(Ended::rejected(Reason::UnknownOrder, "no such order was logged here"));
     };
     let delegation_id = signed.digest();
     let chain = Chain::from(order.order.incident.clone());
     let started = match collector.collection(&delegation.collection).await? {
         Some(row) if row.delegation == *delegation_id.as_bytes() => row,
         Some(_) => {
-            return Err(Ended::rejected(
-                Reason::Malformed,
-                "another delegation began this collection",
-            ));
+            return Err(Ended::rejected(Reason::Malformed, "another delegation began this collection"));
         }
         None => {
-            may_begin(
-                collector,
-                &order,
-                &delegation,
-                endpoint,
-                generation,
-                &evidence_key,
-            )
-            .await?;
+            may_begin(collector, &order, &delegation, endpoint, generation, &evidence_key).await?;
             record_start(collector, chain.clone(), &delegation, signed).await?;
             let row = collector.collection(&delegation.collection).await?;
             row.ok_or_else(|| Failure::internal("begin the collection", "collection.started made no row"))?
@@ -143,11 +129,7 @@ pub async fn again(collector: &Collector, admitted: Admitted) -> Result<Admitted
     if row.stored_index.is_none() {
         not_disposed(collector, &admitted.collection).await?;
     }
-    Ok(Admitted {
-        state: row.state,
-        stored_index: row.stored_index,
-        ..admitted
-    })
+    Ok(Admitted { state: row.state, stored_index: row.stored_index, ..admitted })
 }
 
 /// What two persons disposed of is not sent again.
@@ -159,10 +141,9 @@ async fn not_disposed(collector: &Collector, collection: &Digest) -> Result<(), 
         .await?;
     match disposed {
         None => Ok(()),
-        Some(disposed) => Err(Ended::rejected(
-            Reason::UnknownOrder,
-            format!("the collection was {disposed}"),
-        )),
+        Some(disposed) => {
+            Err(Ended::rejected(Reason::UnknownOrder, format!("the collection was {disposed}")))
+        }
     }
 }
 
@@ -170,10 +151,7 @@ fn may_go_on(state: &str) -> Result<(), Ended> {
     let (reason, detail) = match state {
         "malformed" => (Reason::Malformed, "its bytes failed verification earlier"),
         // Its chain head is in the ledger: more segments behind it would contradict the record.
-        "interrupted" => (
-            Reason::UnknownOrder,
-            "it was recorded as interrupted; another attempt may follow",
-        ),
+        "interrupted" => (Reason::UnknownOrder, "it was recorded as interrupted; another attempt may follow"),
         "contradicted" => (Reason::Contradiction, "it contradicted itself earlier"),
         _ => return Ok(()),
     };
@@ -186,10 +164,7 @@ async fn enrolled_key(
     generation: Generation,
 ) -> Result<PublicKey, Ended> {
     let (id, number) = (endpoint.to_string(), generation.number());
-    let row = collector
-        .db
-        .read_async(move |db| db::endpoints::at(db, &id, number))
-        .await?;
+    let row = collector.db.read_async(move |db| db::endpoints::at(db, &id, number)).await?;
     match row {
         Some(row) if row.state == "enrolled" => row
             .evidence_key
@@ -215,21 +190,15 @@ async fn may_begin(
         other => return refuse(format!("the order is {other}")),
     }
     if delegation.attempt > order.order.attempts {
-        return refuse(format!(
-            "attempt {} of {}",
-            delegation.attempt, order.order.attempts
-        ));
+        return refuse(format!("attempt {} of {}", delegation.attempt, order.order.attempts));
     }
     // The endpoint admitted in time by its own, floor-corrected clock; when the bytes arrive is the network's matter.
     if delegation.at > order.order.expires {
         return refuse(format!("the order expired at {}", order.order.expires));
     }
     let id = *delegation.order.as_bytes();
-    let (name, number, fingerprint) = (
-        endpoint.to_string(),
-        generation.number(),
-        evidence_key.fingerprint().to_string(),
-    );
+    let (name, number, fingerprint) =
+        (endpoint.to_string(), generation.number(), evidence_key.fingerprint().to_string());
     let (attempt, own) = (delegation.attempt, delegation.collection.0);
     let (addressed, used) = collector
         .db
@@ -274,20 +243,11 @@ async fn record_start(
     let id = *delegation.order.as_bytes();
     let in_force: Condition = Box::new(move |tx| match db::orders::at(tx, &id)? {
         Some(row) if row.state == "issued" => Ok(()),
-        _ => Err(Denied::no(
-            Class::Precondition,
-            "the order is not in force any more",
-        )),
+        _ => Err(Denied::no(Class::Precondition, "the order is not in force any more")),
     });
     collector
         .custody
-        .record_if(
-            EntryType::CollectionStarted,
-            chain,
-            &refs,
-            ActObject::from(signed),
-            in_force,
-        )
+        .record_if(EntryType::CollectionStarted, chain, &refs, ActObject::from(signed), in_force)
         .await?;
     collector.order_changed(&delegation.order);
     Ok(())

@@ -39,13 +39,8 @@ impl Budget {
     #[must_use]
     pub fn new(uploads: usize, memory_bytes: u64) -> Self {
         let permits = memory_bytes.max(SHARE_BYTES_MAX).div_ceil(PERMIT_BYTES);
-        let permits = usize::try_from(permits)
-            .unwrap_or(usize::MAX)
-            .min(Semaphore::MAX_PERMITS);
-        Self {
-            uploads: Arc::new(Semaphore::new(uploads.max(1))),
-            memory: Arc::new(Semaphore::new(permits)),
-        }
+        let permits = usize::try_from(permits).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { uploads: Arc::new(Semaphore::new(uploads.max(1))), memory: Arc::new(Semaphore::new(permits)) }
     }
 
     /// Waits for a place among the uploads.
@@ -64,9 +59,7 @@ impl Budget {
     pub async fn segment(&self, seal_len: u64, stored_len: u64) -> Result<SegmentShare, Stopping> {
         let bytes = seal_len.saturating_add(stored_len).min(SHARE_BYTES_MAX);
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
-        Ok(SegmentShare(
-            Arc::clone(&self.memory).acquire_many_owned(permits).await?,
-        ))
+        Ok(SegmentShare(Arc::clone(&self.memory).acquire_many_owned(permits).await?))
     }
 
     /// Wakes everyone who waits, with [`Stopping`]; segments that have their share are finished.
@@ -88,11 +81,7 @@ mod tests {
         let first = budget.segment(64 << 20, 10 << 20).await.unwrap();
         let waiting = budget.segment(1 << 20, 16 << 20);
         tokio::pin!(waiting);
-        assert!(
-            tokio::time::timeout(Duration::from_millis(20), &mut waiting)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.is_err());
         drop(first);
         waiting.await.unwrap();
     }

@@ -171,17 +171,11 @@ pub fn run() -> Result<(), ChildError> {
     match frame.kind {
         Kind::Begin => {
             let begin: Begin = parse(&frame.payload)?;
-            sandbox::enter(Cage {
-                memory_bytes_max: MEMORY_BYTES_MAX,
-                cpu_s_max: begin.cpu_s,
-            })?;
+            sandbox::enter(Cage { memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: begin.cpu_s })?;
             verify(begin, &mut input, &mut output)
         }
         Kind::Lines | Kind::Item => {
-            sandbox::enter(Cage {
-                memory_bytes_max: MEMORY_BYTES_MAX,
-                cpu_s_max: READ_CPU_S_MAX,
-            })?;
+            sandbox::enter(Cage { memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: READ_CPU_S_MAX })?;
             read(frame, &mut input, &mut output)
         }
         _ => Err(ChildError::Protocol("first frame")),
@@ -204,10 +198,7 @@ fn verify(begin: Begin, input: &mut impl Read, output: &mut impl Write) -> Resul
         };
         // Both are read before any answer: the collector writes both before it listens.
         let segment = match pipe::read(input)? {
-            Some(Frame {
-                kind: Kind::Segment,
-                payload,
-            }) => payload,
+            Some(Frame { kind: Kind::Segment, payload }) => payload,
             _ => return Err(ChildError::Protocol("frame where a segment is due")),
         };
         let mut lines = Batches::new(output, Kind::Records);
@@ -272,18 +263,14 @@ fn lines(seal: &[u8], output: &mut impl Write) -> Result<(), ChildError> {
 
 fn item(payload: &[u8], input: &mut impl Read, output: &mut impl Write) -> Result<(), ChildError> {
     let wanted: Item = parse(payload)?;
-    let record = STANDARD
-        .decode(&wanted.record)
-        .or(Err(ChildError::Protocol("record")))?;
+    let record = STANDARD.decode(&wanted.record).or(Err(ChildError::Protocol("record")))?;
     let record = match ItemRecord::parse_line(&record, Stage::Final) {
         Ok(record) => record,
         Err(error) => return defect(output, &error),
     };
     let table = match wanted.frames {
         Frames::Table(bytes) => {
-            let bytes = STANDARD
-                .decode(&bytes)
-                .or(Err(ChildError::Protocol("seek table")))?;
+            let bytes = STANDARD.decode(&bytes).or(Err(ChildError::Protocol("seek table")))?;
             match SeekTable::parse(&bytes) {
                 Ok(table) => table,
                 Err(error) => return defect(output, &error),
@@ -346,10 +333,7 @@ fn scan(
                     Ok(used) => used,
                     Err(error) => return Ok(Err(error.to_string())),
                 };
-                table.push(
-                    u32::try_from(used).or(Err(TOO_LONG))?,
-                    u32::try_from(frame).or(Err(TOO_LONG))?,
-                );
+                table.push(u32::try_from(used).or(Err(TOO_LONG))?, u32::try_from(frame).or(Err(TOO_LONG))?);
                 rest = rest.get(used..).unwrap_or_default();
                 left -= frame;
             }
@@ -367,18 +351,13 @@ fn fetch(
 ) -> Result<Vec<u8>, ChildError> {
     answer(output, Kind::Want, &(start, end))?;
     match pipe::read(input)? {
-        Some(Frame {
-            kind: Kind::Range,
-            payload,
-        }) => Ok(payload),
+        Some(Frame { kind: Kind::Range, payload }) => Ok(payload),
         _ => Err(ChildError::Protocol("frame where a range is due")),
     }
 }
 
 fn plain(output: &mut impl Write, content: &[u8]) -> io::Result<()> {
-    content
-        .chunks(BATCH_BYTES)
-        .try_for_each(|chunk| pipe::write(output, Kind::Plain, chunk))
+    content.chunks(BATCH_BYTES).try_for_each(|chunk| pipe::write(output, Kind::Plain, chunk))
 }
 
 /// Lines gathered into frames of about [`BATCH_BYTES`].
@@ -391,12 +370,7 @@ struct Batches<'o, W> {
 
 impl<'o, W: Write> Batches<'o, W> {
     fn new(output: &'o mut W, kind: Kind) -> Self {
-        Self {
-            output,
-            kind,
-            batch: Vec::new(),
-            failed: None,
-        }
+        Self { output, kind, batch: Vec::new(), failed: None }
     }
 
     fn record(&mut self, record: &ItemRecord) {
@@ -410,9 +384,7 @@ impl<'o, W: Write> Batches<'o, W> {
         self.batch.extend_from_slice(line);
         self.batch.push(b'\n');
         if self.batch.len() >= BATCH_BYTES && self.failed.is_none() {
-            self.failed = pipe::write(self.output, self.kind, &self.batch)
-                .err()
-                .map(ChildError::Pipe);
+            self.failed = pipe::write(self.output, self.kind, &self.batch).err().map(ChildError::Pipe);
             self.batch.clear();
         }
     }
@@ -428,10 +400,7 @@ impl<'o, W: Write> Batches<'o, W> {
 
 impl Begin {
     fn expect(self) -> Result<Expect, ChildError> {
-        let deployment = self
-            .deployment
-            .parse()
-            .or(Err(ChildError::Protocol("deployment")))?;
+        let deployment = self.deployment.parse().or(Err(ChildError::Protocol("deployment")))?;
         let sealer: PublicKey = self.sealer.parse().or(Err(ChildError::Protocol("sealer")))?;
         Ok(Expect {
             identity: Identity {

@@ -60,10 +60,7 @@ impl Reason {
 impl Ended {
     /// A final no.
     pub fn rejected(reason: Reason, detail: impl Into<String>) -> Self {
-        Self::Rejected(Rejection {
-            reason,
-            detail: detail.into(),
-        })
+        Self::Rejected(Rejection { reason, detail: detail.into() })
     }
 
     /// Not now; the class tells the endpoint to come again.
@@ -98,13 +95,9 @@ impl From<super::budget::Stopping> for Ended {
 
 impl From<Rejection> for v1::UploadResponse {
     fn from(rejection: Rejection) -> Self {
-        let rejected = v1::Rejected {
-            reason: rejection.reason.as_str().to_owned(),
-            detail: rejection.detail,
-        };
-        Self {
-            message: Some(v1::upload_response::Message::Rejected(rejected)),
-        }
+        let rejected =
+            v1::Rejected { reason: rejection.reason.as_str().to_owned(), detail: rejection.detail };
+        Self { message: Some(v1::upload_response::Message::Rejected(rejected)) }
     }
 }
 
@@ -129,8 +122,6 @@ impl From<Durable> for v1::UploadResponse {
             copies: durable.copies,
             degraded: durable.degraded,
         };
-        Self {
-            message: Some(v1::upload_response::Message::Position(position)),
-        }
+        Self { message: Some(v1::upload_response::Message::Position(position)) }
     }
 }

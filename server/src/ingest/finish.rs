@@ -67,13 +67,9 @@ pub async fn receipt(collector: &Collector, index: u64) -> Result<Proven, Ended>
 
 /// Checks a manifest against its delegation, its order and the verified container.
 fn fitting(admitted: &Admitted, signed: &Signed, summary: &ContainerSummary) -> Result<Manifest, String> {
-    let manifest = Manifest::verify(
-        signed,
-        &admitted.delegation,
-        &admitted.delegation_id,
-        &admitted.evidence_key,
-    )
-    .map_err(|error| chain(&error))?;
+    let manifest =
+        Manifest::verify(signed, &admitted.delegation, &admitted.delegation_id, &admitted.evidence_key)
+            .map_err(|error| chain(&error))?;
     manifest.check_container(summary).map_err(|error| chain(&error))?;
     fits_order(&manifest, &admitted.order)?;
     Ok(manifest)
@@ -85,12 +81,7 @@ fn fits_order(manifest: &Manifest, order: &Order) -> Result<(), String> {
         return Err("the manifest is of another incident than its order".to_owned());
     }
     let planned = order.plan.steps().iter().map(evidence::order::Step::collector);
-    if !manifest
-        .steps
-        .iter()
-        .map(|step| step.collector.as_str())
-        .eq(planned)
-    {
+    if !manifest.steps.iter().map(|step| step.collector.as_str()).eq(planned) {
         return Err("the manifest's steps are not those of the plan".to_owned());
     }
     Ok(())
@@ -170,18 +161,9 @@ async fn record(
     ];
     let recorded = collector
         .custody
-        .record(
-            EntryType::CollectionStored,
-            admitted.chain.clone(),
-            &refs,
-            ActObject::from(signed),
-        )
+        .record(EntryType::CollectionStored, admitted.chain.clone(), &refs, ActObject::from(signed))
         .await?;
-    let end = if written.degraded {
-        CollectionEnd::StoredDegraded
-    } else {
-        CollectionEnd::Stored
-    };
+    let end = if written.degraded { CollectionEnd::StoredDegraded } else { CollectionEnd::Stored };
     metrics::collection_ended(end);
     collector.order_changed(&admitted.order_id);
     tracing::info!(collection = %admitted.collection, copies = written.copies, degraded = written.degraded,

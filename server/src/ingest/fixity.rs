@@ -52,11 +52,7 @@ async fn count(collector: &Collector, key: &Key, store: &str) -> Result<(), Fail
     }
     let database = |error: DbError| Failure::unavailable("reach its database", error);
     let text = key.to_string();
-    let mut lacking = collector
-        .db
-        .read_async(move |db| db::lacking(db, &text))
-        .await
-        .map_err(database)?;
+    let mut lacking = collector.db.read_async(move |db| db::lacking(db, &text)).await.map_err(database)?;
     lacking.push(store.to_owned());
     let (replicas, key, is_everywhere) = (collector.replicas.clone(), key.clone(), store == ALL);
     let left = blocking(move || {
@@ -67,11 +63,7 @@ async fn count(collector: &Collector, key: &Key, store: &str) -> Result<(), Fail
         (u32::try_from(holders.count()).unwrap_or(u32::MAX), key)
     });
     let (copies, key) = left.await?;
-    collector
-        .db
-        .write_async(move |tx| db::lost(tx, &key, copies))
-        .await
-        .map_err(database)
+    collector.db.write_async(move |tx| db::lost(tx, &key, copies)).await.map_err(database)
 }
 
 /// Whether an object is missing because two persons said so.
@@ -96,9 +88,7 @@ async fn newest(collector: &Collector, key: &Key, store: &str) -> Result<Option<
         .read_async(move |db| db::entries::newest_about(db, types.map(EntryType::as_str), &object, &store))
         .await
         .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
-    Ok(types
-        .into_iter()
-        .find(|type_| newest.as_deref() == Some(type_.as_str())))
+    Ok(types.into_iter().find(|type_| newest.as_deref() == Some(type_.as_str())))
 }
 
 /// Whether the ledger's last word of an object on a store is that it failed.
@@ -143,18 +133,10 @@ async fn record(collector: &Collector, type_: EntryType, key: &Key, store: &str)
     let Some(row) = collector.collection(&collection).await? else {
         return Ok(());
     };
-    let incident: IncidentId = row
-        .incident
-        .parse()
-        .map_err(|error| Failure::internal("read the collection", error))?;
-    let refs = [
-        ("collection", collection.to_string()),
-        ("object", key.to_string()),
-        ("store", store.to_owned()),
-    ];
-    collector
-        .custody
-        .record_own(type_, Chain::from(incident), &refs)
-        .await?;
+    let incident: IncidentId =
+        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
+    let refs =
+        [("collection", collection.to_string()), ("object", key.to_string()), ("store", store.to_owned())];
+    collector.custody.record_own(type_, Chain::from(incident), &refs).await?;
     Ok(())
 }

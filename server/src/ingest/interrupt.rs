@@ -40,20 +40,15 @@ pub async fn record(collector: &Collector, collection: &Digest) -> Result<(), Fa
     if row.state != "running" {
         return Ok(());
     }
-    let incident: evidence::id::IncidentId = row
-        .incident
-        .parse()
-        .map_err(|error| Failure::internal("read the collection", error))?;
+    let incident: evidence::id::IncidentId =
+        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
     let seal = Digest(row.seal_head.unwrap_or_default());
     let refs = [
         ("collection", collection.to_string()),
         ("seal", seal.to_string()),
         ("segments", row.segments.to_string()),
     ];
-    collector
-        .custody
-        .record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs)
-        .await?;
+    collector.custody.record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs).await?;
     metrics::collection_ended(CollectionEnd::Interrupted);
     collector.order_changed(&Digest(row.order));
     tracing::info!(collection = %collection, segments = row.segments, "Collection is interrupted");

@@ -152,9 +152,7 @@ pub async fn receive(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<
 
 fn head(kind: Kind, length: usize) -> io::Result<[u8; HEAD_BYTES]> {
     if length > PAYLOAD_BYTES_MAX {
-        return Err(invalid(format!(
-            "a frame of {length} bytes is over {PAYLOAD_BYTES_MAX}"
-        )));
+        return Err(invalid(format!("a frame of {length} bytes is over {PAYLOAD_BYTES_MAX}")));
     }
     let length = u32::try_from(length).map_err(io::Error::other)?;
     let [a, b, c, d] = length.to_le_bytes();
@@ -167,9 +165,7 @@ fn parse([kind]: [u8; 1], length: [u8; 4]) -> io::Result<(Kind, usize)> {
     };
     let length = usize::try_from(u32::from_le_bytes(length)).map_err(io::Error::other)?;
     if length > PAYLOAD_BYTES_MAX {
-        return Err(invalid(format!(
-            "a frame of {length} bytes is over {PAYLOAD_BYTES_MAX}"
-        )));
+        return Err(invalid(format!("a frame of {length} bytes is over {PAYLOAD_BYTES_MAX}")));
     }
     Ok((kind, length))
 }
@@ -189,20 +185,8 @@ mod tests {
             write(&mut wire, kind, b"payload").unwrap();
             write(&mut wire, kind, b"").unwrap();
             let mut input = wire.as_slice();
-            assert_eq!(
-                read(&mut input).unwrap(),
-                Some(Frame {
-                    kind,
-                    payload: b"payload".to_vec()
-                })
-            );
-            assert_eq!(
-                read(&mut input).unwrap(),
-                Some(Frame {
-                    kind,
-                    payload: Vec::new()
-                })
-            );
+            assert_eq!(read(&mut input).unwrap(), Some(Frame { kind, payload: b"payload".to_vec() }));
+            assert_eq!(read(&mut input).unwrap(), Some(Frame { kind, payload: Vec::new() }));
             assert_eq!(read(&mut input).unwrap(), None);
         }
     }
@@ -210,10 +194,7 @@ mod tests {
     #[test]
     fn a_claimed_length_is_refused_before_it_is_allocated() {
         let wire = [b'S', 0xff, 0xff, 0xff, 0xff];
-        assert_eq!(
-            read(&mut wire.as_slice()).unwrap_err().kind(),
-            io::ErrorKind::InvalidData
-        );
+        assert_eq!(read(&mut wire.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]
@@ -222,9 +203,6 @@ mod tests {
             read(&mut [b'S', 4, 0, 0, 0, 1].as_slice()).unwrap_err().kind(),
             io::ErrorKind::UnexpectedEof
         );
-        assert_eq!(
-            read(&mut [b'?', 0, 0, 0, 0].as_slice()).unwrap_err().kind(),
-            io::ErrorKind::InvalidData
-        );
+        assert_eq!(read(&mut [b'?', 0, 0, 0, 0].as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -36,14 +36,8 @@ pub async fn malformed(
 /// # Errors
 /// When the ledger does not take it.
 pub async fn record_malformed(collector: &Collector, admitted: &Admitted, seal: Digest) -> Result<(), Ended> {
-    let refs = [
-        ("collection", admitted.collection.to_string()),
-        ("seal", seal.to_string()),
-    ];
-    collector
-        .custody
-        .record_own(EntryType::CollectionMalformed, admitted.chain.clone(), &refs)
-        .await?;
+    let refs = [("collection", admitted.collection.to_string()), ("seal", seal.to_string())];
+    collector.custody.record_own(EntryType::CollectionMalformed, admitted.chain.clone(), &refs).await?;
     metrics::collection_ended(CollectionEnd::Malformed);
     collector.order_changed(&admitted.order_id);
     Ok(())
@@ -83,17 +77,11 @@ pub async fn contradicted(
         ("index", index.to_string()),
         ("sha256", Digest::of(&arrived.seal).to_string()),
     ];
-    collector
-        .custody
-        .record_own(EntryType::CollectionContradicted, admitted.chain.clone(), &refs)
-        .await?;
+    collector.custody.record_own(EntryType::CollectionContradicted, admitted.chain.clone(), &refs).await?;
     metrics::collection_ended(CollectionEnd::Contradicted);
     collector.order_changed(&admitted.order_id);
     tracing::error!(collection = %admitted.collection, index, "Endpoint sealed two different segments under one index; both are kept");
-    Err(Ended::rejected(
-        Reason::Contradiction,
-        format!("segment {index} is durable with other bytes"),
-    ))
+    Err(Ended::rejected(Reason::Contradiction, format!("segment {index} is durable with other bytes")))
 }
 
 async fn keep(

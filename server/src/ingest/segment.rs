@@ -116,7 +116,7 @@ pub async fn take(
     // The caged process says what it saw; that it saw these bytes is checked against what was computed here.
     if judged.accepted.seal != seal.digest || judged.accepted.items_total != chain.items_total() {
         return Err(
-            Failure::internal("verify a segment", "the verifier's answer is about other bytes").into(),
+            Failure::internal("verify a segment", "the verifier's answer is about other bytes").into()
         );
     }
     let items = item_rows(&judged, index)?;
@@ -175,11 +175,7 @@ async fn sent_again(
     index: u64,
     seal: Digest,
 ) -> Result<(), Ended> {
-    let known = collector
-        .segments_of(admitted.number)
-        .await?
-        .into_iter()
-        .find(|row| row.index == index);
+    let known = collector.segments_of(admitted.number).await?.into_iter().find(|row| row.index == index);
     let same = known
         .is_some_and(|row| row.seal_sha256 == *seal.as_bytes() && row.sha256 == *arrived.sha256.as_bytes());
     if same {
@@ -208,15 +204,12 @@ async fn judge(
                 tracing::warn!(collection = %admitted.collection, deaths, cause = %how, "Verifier died");
                 if deaths >= DEATHS_MAX {
                     let reason = format!("the verifier ended without a verdict {deaths} times: {how}");
-                    return Ok(Verdict::Bad(super::child::Defect {
-                        over_limit: false,
-                        reason,
-                    }));
+                    return Ok(Verdict::Bad(super::child::Defect { over_limit: false, reason }));
                 }
                 let rebuilt = Warm::build(collector, admitted).await?;
                 if rebuilt.chain.next_index() != warm.chain.next_index() {
                     return Err(
-                        Failure::internal("verify a segment", "stored segments and upload disagree").into(),
+                        Failure::internal("verify a segment", "stored segments and upload disagree").into()
                     );
                 }
                 warm.verifier = rebuilt.verifier;
@@ -227,10 +220,7 @@ async fn judge(
 }
 
 fn item_rows(judged: &Judged, segment: u64) -> Result<Vec<ItemRow>, Ended> {
-    let lines = judged
-        .records
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
+    let lines = judged.records.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let rows = lines.map(|line| {
         let record = ItemRecord::parse_line(line, Stage::Final)
             .map_err(|error| Failure::internal("index a segment", error))?;

@@ -56,10 +56,7 @@ impl<K: Ord + Clone, W> Slots<K, W> {
     /// At most `kept_max` warm verifiers wait without a call.
     #[must_use]
     pub fn new(kept_max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            by_collection: Mutex::new(BTreeMap::new()),
-            kept_max,
-        })
+        Arc::new(Self { by_collection: Mutex::new(BTreeMap::new()), kept_max })
     }
 
     /// Ends the call that works on `collection`, if any, and takes its place.
@@ -77,21 +74,13 @@ impl<K: Ord + Clone, W> Slots<K, W> {
             slot.current = displaced.clone();
             slot.callers += 1;
             slot.left = None;
-            let waiting = Waiting {
-                collection: Some(collection.clone()),
-                slots: Arc::clone(self),
-            };
+            let waiting = Waiting { collection: Some(collection.clone()), slots: Arc::clone(self) };
             (Arc::clone(&slot.room), waiting)
         };
         let room = room.lock_owned().await;
         // From here on the turn counts for the caller.
         waiting.collection = None;
-        Turn {
-            collection,
-            slots: Arc::clone(self),
-            room,
-            displaced,
-        }
+        Turn { collection, slots: Arc::clone(self), room, displaced }
     }
 
     /// Whether a call works on `collection` or waits for it.
@@ -103,14 +92,9 @@ impl<K: Ord + Clone, W> Slots<K, W> {
     /// Gives up what waits too long or is too much; the oldest first. Called by every leaving call and by a timer.
     pub fn sweep(&self, now: Instant) {
         let mut slots = self.by_collection.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|_, slot| {
-            slot.left
-                .is_none_or(|left| now.saturating_duration_since(left) < KEPT_FOR)
-        });
-        let mut left: Vec<(Instant, K)> = slots
-            .iter()
-            .filter_map(|(key, slot)| Some((slot.left?, key.clone())))
-            .collect();
+        slots.retain(|_, slot| slot.left.is_none_or(|left| now.saturating_duration_since(left) < KEPT_FOR));
+        let mut left: Vec<(Instant, K)> =
+            slots.iter().filter_map(|(key, slot)| Some((slot.left?, key.clone()))).collect();
         left.sort();
         let excess = left.len().saturating_sub(self.kept_max);
         for (_, key) in left.into_iter().take(excess) {

@@ -48,12 +48,7 @@ pub async fn serve<S>(
 ) where
     S: Stream<Item = Result<UploadRequest, Status>> + Unpin + Send,
 {
-    let mut call = Call {
-        collector: &collector,
-        peer: &peer,
-        requests,
-        answers: answers.clone(),
-    };
+    let mut call = Call { collector: &collector, peer: &peer, requests, answers: answers.clone() };
     let ended = call.run(&endpoint, generation).await;
     let last = match ended {
         Ok(()) | Err(Ended::Gone) => None,
@@ -166,13 +161,13 @@ where
             Next::End => Err(Ended::Gone),
             Next::Message(Message::Segment(begin)) => {
                 let (share, arrived) = self.receive(turn, begin).await?;
-                segment::take(self.collector, admitted, warm, arrived)
-                    .await
-                    .map_err(|ended| match ended {
+                segment::take(self.collector, admitted, warm, arrived).await.map_err(
+                    |ended| match ended {
                         // Verifier and chain may be apart now: nothing of it is kept for another call.
                         Ended::Gone => Ended::unavailable("store a segment", "the upload was ended"),
                         other => other,
-                    })?;
+                    },
+                )?;
                 drop(share);
                 self.progress(admitted, warm).await?;
                 self.answer(warm.durable().into()).await?;
@@ -255,9 +250,7 @@ where
                 tracing::debug!(%status, "Upload call was cut");
                 Err(Ended::Gone)
             }
-            Some(Ok(UploadRequest {
-                message: Some(message),
-            })) => Ok(Next::Message(message)),
+            Some(Ok(UploadRequest { message: Some(message) })) => Ok(Next::Message(message)),
             Some(Ok(UploadRequest { message: None })) => {
                 Err(Failure::malformed("a message of an unknown kind").into())
             }
@@ -311,12 +304,8 @@ where
     }
 
     async fn stored(&self, _admitted: &Admitted, receipt: proto::convert::Proven) -> Result<(), Ended> {
-        let stored = proto::v1::Stored {
-            receipt: Some(receipt.into()),
-        };
-        self.answer(UploadResponse {
-            message: Some(proto::v1::upload_response::Message::Stored(stored)),
-        })
-        .await
+        let stored = proto::v1::Stored { receipt: Some(receipt.into()) };
+        self.answer(UploadResponse { message: Some(proto::v1::upload_response::Message::Stored(stored)) })
+            .await
     }
 }

@@ -39,10 +39,7 @@ impl Program {
     /// # Errors
     /// When the kernel does not say which file that is.
     pub fn own() -> io::Result<Self> {
-        Ok(Self {
-            path: std::env::current_exe()?,
-            arguments: vec!["__verify".to_owned()],
-        })
+        Ok(Self { path: std::env::current_exe()?, arguments: vec!["__verify".to_owned()] })
     }
 }
 
@@ -95,11 +92,7 @@ impl Caged {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(VerifierError::Start(io::Error::other("the child has no pipes")));
         };
-        Ok(Self {
-            child,
-            input,
-            output: BufReader::new(output),
-        })
+        Ok(Self { child, input, output: BufReader::new(output) })
     }
 
     /// The process, for tests that kill it.
@@ -117,9 +110,7 @@ impl Caged {
         match tokio::time::timeout(ANSWER_DEADLINE, sent).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.died(format!("writing to it: {error}")).await),
-            Err(_) => Err(self
-                .died(format!("it read nothing for {ANSWER_DEADLINE:?}"))
-                .await),
+            Err(_) => Err(self.died(format!("it read nothing for {ANSWER_DEADLINE:?}")).await),
         }
     }
 
@@ -196,16 +187,11 @@ impl Verifier {
                     records.extend_from_slice(&frame.payload);
                 }
                 Kind::Accepted => {
-                    return Ok(Verdict::Good(Judged {
-                        accepted: parse(&frame.payload)?,
-                        records,
-                    }));
+                    return Ok(Verdict::Good(Judged { accepted: parse(&frame.payload)?, records }));
                 }
                 Kind::Malformed => return Ok(Verdict::Bad(parse(&frame.payload)?)),
                 other => {
-                    return Err(VerifierError::Died(format!(
-                        "it answered a segment with {other:?}"
-                    )));
+                    return Err(VerifierError::Died(format!("it answered a segment with {other:?}")));
                 }
             }
         }

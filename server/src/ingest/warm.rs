@@ -111,9 +111,7 @@ impl Warm {
             Err(error) => return Err(Ended::unavailable("resume the upload", error)),
         }
         let parsed = Seal::parse(&seal).map_err(|error| contradiction(&error.to_string()))?;
-        self.chain
-            .push(&parsed)
-            .map_err(|error| contradiction(&error.to_string()))?;
+        self.chain.push(&parsed).map_err(|error| contradiction(&error.to_string()))?;
         self.first_boot_ms.get_or_insert_with(|| boot_ms(&parsed));
         self.note_written(written);
         Ok(())
@@ -149,9 +147,8 @@ pub async fn read_stored(
     blocking(move || {
         let seal = replicas.read(&seal_key)?;
         let stored = replicas.read(&segment_key)?;
-        let written = replicas
-            .copies_of(&seal_key, seal_len)
-            .and(replicas.copies_of(&segment_key, stored_len));
+        let written =
+            replicas.copies_of(&seal_key, seal_len).and(replicas.copies_of(&segment_key, stored_len));
         Ok::<_, store::ReplicaError>((Bytes::from(seal), Bytes::from(stored), written))
     })
     .await?

@@ -37,10 +37,7 @@ fn a_collector_is_made_whole_private_and_with_its_first_entries() {
     let place = tempfile::tempdir().unwrap();
     let options = options(place.path());
     let made = init(&options, day()).unwrap();
-    assert_eq!(
-        (made.deployment.as_str(), made.entries, made.independent),
-        ("acme", 2, false)
-    );
+    assert_eq!((made.deployment.as_str(), made.entries, made.independent), ("acme", 2, false));
     let layout = Layout::new(&options.directory);
     layout.check_modes().unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
@@ -54,10 +51,7 @@ fn a_collector_is_made_whole_private_and_with_its_first_entries() {
         serde_json::from_str(&fs_err::read_to_string(layout.card()).unwrap()).unwrap();
     assert_eq!(card["log_key"], made.log_key);
     assert_eq!(card["ca_sha256"], made.ca_sha256.to_string());
-    assert_eq!(
-        Digest::of(&STANDARD.decode(card["ca"].as_str().unwrap()).unwrap()),
-        made.ca_sha256
-    );
+    assert_eq!(Digest::of(&STANDARD.decode(card["ca"].as_str().unwrap()).unwrap()), made.ca_sha256);
     let (replicas, key) = crate::foundation::open_for_check(&config, &layout).unwrap();
     let db = Db::open(&layout.database(), 1).unwrap();
     let report = fsck(&replicas, &key, Some(&db), FsckOptions { evidence: true });
@@ -77,9 +71,7 @@ fn no_private_key_of_authority_or_persons_is_anywhere_in_a_collector() {
         let entry = entry.unwrap();
         if entry.file_type().is_file() {
             let bytes = fs_err::read(entry.path()).unwrap();
-            let found = seeds
-                .iter()
-                .any(|seed| bytes.windows(32).any(|window| window == seed));
+            let found = seeds.iter().any(|seed| bytes.windows(32).any(|window| window == seed));
             assert!(!found, "{}", entry.path().display());
         }
     }
@@ -96,10 +88,7 @@ fn places_with_content_are_left_alone() {
     assert_eq!(fs_err::read_dir(&options.directory).unwrap().count(), 1);
     fs_err::remove_file(options.directory.join("thesis.txt")).unwrap();
     std::fs::set_permissions(&options.directory, std::fs::Permissions::from_mode(0o755)).unwrap();
-    assert!(matches!(
-        init(&options, day()),
-        Err(InitError::Foundation(FoundationError::Mode { .. }))
-    ));
+    assert!(matches!(init(&options, day()), Err(InitError::Foundation(FoundationError::Mode { .. }))));
     std::fs::set_permissions(&options.directory, std::fs::Permissions::from_mode(0o700)).unwrap();
     init(&options, day()).unwrap();
     assert!(matches!(init(&options, day()), Err(InitError::NotEmpty { .. })));
@@ -116,31 +105,16 @@ fn a_roster_that_is_not_in_force_makes_no_collector() {
         error.to_string()
     };
     assert!(refused(&good, "2027-03-01T00:00:00.000Z").contains("roster-1.signed"));
-    let foreign = InitOptions {
-        deployment: Some("other".parse().unwrap()),
-        ..good.clone()
-    };
+    let foreign = InitOptions { deployment: Some("other".parse().unwrap()), ..good.clone() };
     assert!(refused(&foreign, "2026-11-21T12:00:00.000Z").contains("other"));
-    let other = InitOptions {
-        roster: vectors().join("order.signed"),
-        ..good.clone()
-    };
+    let other = InitOptions { roster: vectors().join("order.signed"), ..good.clone() };
     refused(&other, "2026-11-21T12:00:00.000Z");
     // One signature of the two that the authority asks for.
     let signed = Signed::parse(&fs_err::read(&good.roster).unwrap()).unwrap();
     let single = Signed::from_parts(signed.document.clone(), signed.signatures[..1].to_vec()).unwrap();
     let path = place.path().join("single.signed");
     fs_err::write(&path, single.encode()).unwrap();
-    refused(
-        &InitOptions {
-            roster: path,
-            ..good.clone()
-        },
-        "2026-11-21T12:00:00.000Z",
-    );
-    let settings = InitOptions {
-        copies: Some(3),
-        ..good
-    };
+    refused(&InitOptions { roster: path, ..good.clone() }, "2026-11-21T12:00:00.000Z");
+    let settings = InitOptions { copies: Some(3), ..good };
     assert!(matches!(init(&settings, day()), Err(InitError::Settings { .. })));
 }

@@ -26,12 +26,7 @@ pub(super) enum Outcome {
     /// The event was recorded before.
     Known { index: u64 },
     /// It is committed now.
-    Recorded {
-        index: u64,
-        entry: Vec<u8>,
-        envelope: Box<Envelope>,
-        leaf: Hash,
-    },
+    Recorded { index: u64, entry: Vec<u8>, envelope: Box<Envelope>, leaf: Hash },
     /// Nothing was recorded.
     Refused(SubmitError),
 }
@@ -67,10 +62,7 @@ pub(super) fn commit(
 ) -> Result<Committed, CommitError> {
     let state = log::state(tx)?;
     if (state.size, state.root) != (edge.size, edge.root.0) {
-        return Err(CommitError::Overtaken {
-            expected: edge.size,
-            found: state.size,
-        });
+        return Err(CommitError::Overtaken { expected: edge.size, found: state.size });
     }
     if published.0 > 0 {
         log::record_published(tx, published.0, published.1)?;
@@ -93,10 +85,7 @@ pub(super) fn commit(
         });
     }
     if bodies.is_empty() {
-        return Ok(Committed {
-            edge: edge.clone(),
-            outcomes,
-        });
+        return Ok(Committed { edge: edge.clone(), outcomes });
     }
     let (next, growth) = edge.append(&bodies)?;
     for (key, bytes) in &growth {
@@ -105,10 +94,7 @@ pub(super) fn commit(
     // The transaction is immediate, so nobody came between; the swap says so in the row itself.
     let (old, new) = ((edge.size, &edge.root.0), (next.size, &next.root.0));
     if !log::compare_and_swap(tx, old, new, &time.to_string())? {
-        return Err(CommitError::Overtaken {
-            expected: edge.size,
-            found: log::state(tx)?.size,
-        });
+        return Err(CommitError::Overtaken { expected: edge.size, found: log::state(tx)?.size });
     }
     Ok(Committed { edge: next, outcomes })
 }
@@ -127,20 +113,12 @@ fn record(
         return Ok(if same {
             Ok(Outcome::Known { index: known.index })
         } else {
-            Err(SubmitError::Contradiction {
-                type_: known.kind,
-                chain: known.incident,
-                index: known.index,
-            })
+            Err(SubmitError::Contradiction { type_: known.kind, chain: known.incident, index: known.index })
         });
     }
     tx.execute_batch("SAVEPOINT entry")?;
     let result = insert(tx, deployment, prepared, index, time);
-    tx.execute_batch(if result.is_ok() {
-        "RELEASE entry"
-    } else {
-        "ROLLBACK TO entry; RELEASE entry"
-    })?;
+    tx.execute_batch(if result.is_ok() { "RELEASE entry" } else { "ROLLBACK TO entry; RELEASE entry" })?;
     Ok(result)
 }
 
@@ -151,12 +129,7 @@ fn insert(
     index: u64,
     time: Time,
 ) -> Result<Outcome, SubmitError> {
-    let Prepared {
-        pending,
-        event,
-        place,
-        objects,
-    } = prepared;
+    let Prepared { pending, event, place, objects } = prepared;
     if let Some(guard) = pending.guard {
         guard(tx).map_err(|error| match error {
             GuardError::Db(error) => SubmitError::Db(error),
@@ -178,31 +151,15 @@ fn insert(
         act: place,
     };
     let inline = (place == ActPlace::Inline).then(|| pending.act.clone());
-    let entry = Entry {
-        envelope,
-        act: inline,
-    };
+    let entry = Entry { envelope, act: inline };
     let bytes = entry.encode()?;
     let leaf = leaf_hash(&bytes);
-    let fact = Fact {
-        index,
-        leaf: &leaf.0,
-        envelope: &entry.envelope,
-        act: &pending.act,
-    };
+    let fact = Fact { index, leaf: &leaf.0, envelope: &entry.envelope, act: &pending.act };
     projection::apply(tx, fact, &objects)?;
     log::advance_chain(
         tx,
         &incident,
-        &ChainState {
-            next_seq: chain.next_seq.saturating_add(1),
-            head: leaf.0,
-        },
+        &ChainState { next_seq: chain.next_seq.saturating_add(1), head: leaf.0 },
     )?;
-    Ok(Outcome::Recorded {
-        index,
-        entry: bytes,
-        envelope: Box::new(entry.envelope),
-        leaf,
-    })
+    Ok(Outcome::Recorded { index, entry: bytes, envelope: Box::new(entry.envelope), leaf })
 }

@@ -23,12 +23,7 @@ pub(super) type Growth = Vec<(Key, Vec<u8>)>;
 
 impl Edge {
     pub(super) fn empty() -> Self {
-        Self {
-            size: 0,
-            root: ledger::EMPTY_ROOT,
-            tiles: TileSet::default(),
-            tail: Vec::new(),
-        }
+        Self { size: 0, root: ledger::EMPTY_ROOT, tiles: TileSet::default(), tail: Vec::new() }
     }
 
     /// Reads the edge out of a store; every tile is checked against the root, every entry against its leaf.
@@ -37,21 +32,14 @@ impl Edge {
         let reader = AuthenticatedReader::new(&source, size, root)?;
         let mut tiles = TileSet::default();
         for path in tiles_for_root(size).or(Err(EdgeError::Size))? {
-            let bytes = source
-                .tile(&path)
-                .map_err(|source| TileReadError::Source { path, source })?;
+            let bytes = source.tile(&path).map_err(|source| TileReadError::Source { path, source })?;
             tiles.0.insert(path, bytes);
         }
         let tail = match TilePath::in_tree(TileKind::Entries, size >> 8, size) {
             Some(bundle) => reader.entries(bundle.index())?,
             None => Vec::new(),
         };
-        Ok(Self {
-            size,
-            root: *root,
-            tiles,
-            tail,
-        })
+        Ok(Self { size, root: *root, tiles, tail })
     }
 
     /// The edge after appending `entries`, and what to write for it.
@@ -80,19 +68,9 @@ impl Edge {
         let root = proof::root(&TileReader::new(&all, size), size).or(Err(EdgeError::Grow))?;
         let mut tiles = TileSet::default();
         for path in tiles_for_root(size).or(Err(EdgeError::Size))? {
-            tiles
-                .0
-                .insert(path, all.0.get(&path).cloned().ok_or(EdgeError::Grow)?);
+            tiles.0.insert(path, all.0.get(&path).cloned().ok_or(EdgeError::Grow)?);
         }
-        Ok((
-            Self {
-                size,
-                root,
-                tiles,
-                tail,
-            },
-            growth,
-        ))
+        Ok((Self { size, root, tiles, tail }, growth))
     }
 }
 
@@ -112,19 +90,13 @@ pub(super) fn verify_stored(
             },
         )?;
         let path = TilePath::in_tree(TileKind::Entries, index >> 8, size).ok_or(EdgeError::Size)?;
-        let bundle = source
-            .tile(&path)
-            .map_err(|source| TileReadError::Source { path, source })?;
+        let bundle = source.tile(&path).map_err(|source| TileReadError::Source { path, source })?;
         let entries = decode_bundle(&bundle, path.width())
             .map_err(|source| TileReadError::Malformed { path, source })?;
         let place = usize::try_from(index & 0xff).or(Err(EdgeError::Size))?;
         let leaf = leaf_hash(entries.get(place).ok_or(EdgeError::Size)?);
-        proof::verify_inclusion(*index, size, &leaf, &hashes, root).map_err(|source| {
-            EdgeError::NotProven {
-                index: *index,
-                source,
-            }
-        })?;
+        proof::verify_inclusion(*index, size, &leaf, &hashes, root)
+            .map_err(|source| EdgeError::NotProven { index: *index, source })?;
     }
     Ok(())
 }

@@ -52,11 +52,7 @@ pub struct FsckReport {
 
 impl FsckReport {
     fn problem(&mut self, place: &str, what: impl ToString, why: impl ToString) {
-        self.problems.push(Problem {
-            place: place.to_owned(),
-            what: what.to_string(),
-            why: why.to_string(),
-        });
+        self.problems.push(Problem { place: place.to_owned(), what: what.to_string(), why: why.to_string() });
     }
 }
 
@@ -119,14 +115,8 @@ fn check_named(db: &Db, replicas: &Replicas, report: &mut FsckReport) {
         };
         for segment in &segments {
             let keys = [
-                (
-                    Key::segment(&row.id, segment.index, &segment.sha256),
-                    segment.stored_len,
-                ),
-                (
-                    Key::seal(&row.id, segment.index, &segment.seal_sha256),
-                    segment.seal_len,
-                ),
+                (Key::segment(&row.id, segment.index, &segment.sha256), segment.stored_len),
+                (Key::seal(&row.id, segment.index, &segment.seal_sha256), segment.seal_len),
             ];
             for (key, len) in keys {
                 for store in replicas.stores() {
@@ -166,10 +156,7 @@ fn check_count(replicas: &Replicas, row: &CollectionRow, segments: usize, report
     match stated {
         Ok(manifest) if u64::try_from(segments).ok() == Some(manifest.segments) => {}
         Ok(manifest) => {
-            let why = format!(
-                "{segments} segments are known, its manifest names {}",
-                manifest.segments
-            );
+            let why = format!("{segments} segments are known, its manifest names {}", manifest.segments);
             report.problem("database", what, why);
         }
         Err(why) => report.problem("stores", what, why),
@@ -209,12 +196,8 @@ pub fn check_store(store: &dyn Store, key: &LogKeys, report: &mut FsckReport) ->
         let added: Vec<Hash> = bodies.iter().map(|body| leaf_hash(body)).collect();
         for body in bodies {
             let index = chains.next_index;
-            recorded.see(body, index, &mut |why| {
-                report.problem(&place, format!("entry {index}"), why)
-            });
-            chains.check(store, body, &mut |why| {
-                report.problem(&place, format!("entry {index}"), why)
-            });
+            recorded.see(body, index, &mut |why| report.problem(&place, format!("entry {index}"), why));
+            chains.check(store, body, &mut |why| report.problem(&place, format!("entry {index}"), why));
         }
         let size = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
         let Ok(grown) = grow(&derived, size, &added) else {
@@ -236,17 +219,12 @@ pub fn check_store(store: &dyn Store, key: &LogKeys, report: &mut FsckReport) ->
             report.problem(
                 &place,
                 Key::checkpoint(),
-                format!(
-                    "entries have root {root}, the checkpoint says {}",
-                    checkpoint.root
-                ),
+                format!("entries have root {root}, the checkpoint says {}", checkpoint.root),
             );
         }
         Err(error) => report.problem(&place, Key::checkpoint(), error),
     }
-    recorded.check(&leaves, &head.note, &mut |why| {
-        report.problem(&place, Key::checkpoint(), why)
-    });
+    recorded.check(&leaves, &head.note, &mut |why| report.problem(&place, Key::checkpoint(), why));
     (report.problems.len() == before).then_some(leaves)
 }
 
@@ -287,10 +265,7 @@ impl Chains {
             Ok(entry) => entry,
             Err(error) => return problem(error.to_string()),
         };
-        let head = self
-            .heads
-            .entry(entry.envelope.incident.to_string())
-            .or_insert(ChainHead::START);
+        let head = self.heads.entry(entry.envelope.incident.to_string()).or_insert(ChainHead::START);
         if let Err(error) = head.step(&entry.envelope, Digest(leaf_hash(body).0)) {
             problem(error.to_string());
         }
@@ -322,11 +297,9 @@ fn compare_rows(db: &Db, leaves: &[Hash], report: &mut FsckReport) {
     let size = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
     match db.read(crate::db::log::state) {
         Ok(state) if state.size >= size => {}
-        Ok(state) => report.problem(
-            PLACE,
-            "log",
-            format!("size {} is behind the stores' {size}", state.size),
-        ),
+        Ok(state) => {
+            report.problem(PLACE, "log", format!("size {} is behind the stores' {size}", state.size))
+        }
         Err(error) => return report.problem(PLACE, "log", error),
     }
     let mut from = 0;
@@ -342,11 +315,7 @@ fn compare_rows(db: &Db, leaves: &[Hash], report: &mut FsckReport) {
             }
             let leaf = usize::try_from(from).ok().and_then(|at| leaves.get(at));
             if leaf.map(|leaf| leaf.0) != Some(row.leaf) {
-                report.problem(
-                    PLACE,
-                    format!("entry {from}"),
-                    "row has another leaf hash than the log",
-                );
+                report.problem(PLACE, format!("entry {from}"), "row has another leaf hash than the log");
             }
             from += 1;
         }
@@ -360,9 +329,8 @@ fn check_objects(store: &dyn Store, report: &mut FsckReport) {
         Ok(keys) => keys,
         Err(error) => return report.problem(&place, "listing", error),
     };
-    for key in keys
-        .iter()
-        .filter(|key| !matches!(key.kind(), KeyKind::Tile | KeyKind::Checkpoint | KeyKind::Marker))
+    for key in
+        keys.iter().filter(|key| !matches!(key.kind(), KeyKind::Tile | KeyKind::Checkpoint | KeyKind::Marker))
     {
         match store.read(key).map(|bytes| key.check(&bytes)) {
             Ok(ContentCheck::Right | ContentCheck::Unknown) => report.objects += 1,

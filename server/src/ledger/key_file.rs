@@ -25,9 +25,7 @@ pub fn create_log_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> 
     file.write_all(line.as_bytes()).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     let parent = path.parent().unwrap_or(Path::new("."));
-    fs_err::File::open(parent)
-        .and_then(|parent| parent.sync_all())
-        .map_err(failed)?;
+    fs_err::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
     Ok(seed)
 }
 
@@ -40,19 +38,11 @@ pub fn read_log_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     let file = fs_err::File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(KeyFileError::Mode {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(KeyFileError::Mode { path: path.to_owned(), mode });
     }
     let text = Zeroizing::new(fs_err::read_to_string(path).map_err(failed)?);
-    let form = || KeyFileError::Form {
-        path: path.to_owned(),
-    };
-    let encoded = text
-        .strip_prefix(HEADER)
-        .and_then(|rest| rest.strip_suffix('\n'))
-        .ok_or_else(form)?;
+    let form = || KeyFileError::Form { path: path.to_owned() };
+    let encoded = text.strip_prefix(HEADER).and_then(|rest| rest.strip_suffix('\n')).ok_or_else(form)?;
     let bytes = Zeroizing::new(STANDARD.decode(encoded).or(Err(form()))?);
     let mut seed = Zeroizing::new([0; 32]);
     if bytes.len() != seed.len() {

@@ -32,11 +32,7 @@ pub struct Log {
 
 impl Log {
     pub(super) fn new(replicas: Replicas, newest: watch::Receiver<Published>, keys: LogKeys) -> Self {
-        Self {
-            replicas,
-            newest,
-            keys: Arc::new(keys),
-        }
+        Self { replicas, newest, keys: Arc::new(keys) }
     }
 
     /// The log's public key.
@@ -68,9 +64,7 @@ impl Log {
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
         let bundle = self.bundle(&self.published(), index)?;
         let place = usize::try_from(index & 0xff).ok();
-        place
-            .and_then(|place| bundle.get(place).cloned())
-            .ok_or(LogError::OutsideLog { index })
+        place.and_then(|place| bundle.get(place).cloned()).ok_or(LogError::OutsideLog { index })
     }
 
     /// Entries from `start` on, at most `limit` and at most one bundle: ask again from where it ended.
@@ -90,9 +84,7 @@ impl Log {
     pub fn prove(&self, index: u64) -> Result<Vec<u8>, LogError> {
         let published = self.published();
         let entry = self.entry(index)?;
-        self.proofs(&published, &[(index, leaf_hash(&entry))])?
-            .pop()
-            .ok_or(LogError::OutsideLog { index })
+        self.proofs(&published, &[(index, leaf_hash(&entry))])?.pop().ok_or(LogError::OutsideLog { index })
     }
 
     /// An entry with its proof.
@@ -112,8 +104,7 @@ impl Log {
     /// `OutsideLog` when `old_size` is above the published one, or when no store proves it.
     pub fn consistency(&self, old_size: u64) -> Result<(Vec<Hash>, Published), LogError> {
         let published = self.published();
-        self.consistency_between(old_size, published.size)
-            .map(|hashes| (hashes, published))
+        self.consistency_between(old_size, published.size).map(|hashes| (hashes, published))
     }
 
     /// The proof that the log of `new_size` continues the log of `old_size`.
@@ -123,9 +114,7 @@ impl Log {
     pub fn consistency_between(&self, old_size: u64, new_size: u64) -> Result<Vec<Hash>, LogError> {
         let published = self.published();
         if old_size > new_size || new_size > published.size {
-            return Err(LogError::OutsideLog {
-                index: old_size.max(new_size),
-            });
+            return Err(LogError::OutsideLog { index: old_size.max(new_size) });
         }
         if old_size == 0 || old_size == new_size {
             return Ok(Vec::new());
@@ -135,11 +124,7 @@ impl Log {
             let reader = AuthenticatedReader::new(StoreTiles::new(store), published.size, &published.root)?;
             proof::consistency_proof(&reader, old_size, new_size).map_err(|error| match error {
                 proof::ProveError::Read(error) => error,
-                _ => TileReadError::OutsideTree {
-                    level: 0,
-                    index: old_size,
-                    size: new_size,
-                },
+                _ => TileReadError::OutsideTree { level: 0, index: old_size, size: new_size },
             })
         })
     }
@@ -155,11 +140,7 @@ impl Log {
             let tiles = StoreTiles::new(store);
             let reader = TileReader::new(&tiles, published.size);
             let prove = |(index, leaf): &(u64, Hash)| {
-                let outside = TileReadError::OutsideTree {
-                    level: 0,
-                    index: *index,
-                    size: published.size,
-                };
+                let outside = TileReadError::OutsideTree { level: 0, index: *index, size: published.size };
                 let hashes = match proof::inclusion_proof(&reader, *index, published.size) {
                     Ok(hashes) => hashes,
                     Err(proof::ProveError::Read(error)) => return Err(error),
@@ -170,12 +151,11 @@ impl Log {
                     return Err(path.map_or(outside, |path| TileReadError::Altered { path }));
                 }
                 let file = ProofFile::new(*index, hashes, note.clone(), None);
-                file.map(|file| file.encode().into_bytes())
-                    .or(Err(TileReadError::OutsideTree {
-                        level: 0,
-                        index: *index,
-                        size: published.size,
-                    }))
+                file.map(|file| file.encode().into_bytes()).or(Err(TileReadError::OutsideTree {
+                    level: 0,
+                    index: *index,
+                    size: published.size,
+                }))
             };
             leaves.iter().map(prove).collect()
         })
@@ -210,9 +190,7 @@ impl Log {
                 }
             }
         }
-        Err(LogError::NoStore {
-            failures: failures.join("; "),
-        })
+        Err(LogError::NoStore { failures: failures.join("; ") })
     }
 }
 

@@ -91,25 +91,18 @@ mod tests {
             domain: store::DOMAIN_OF_DEVICE.to_owned(),
         };
         let store = DirectoryStore::initialise(&place.join(name), &identity).unwrap();
-        let bodies: Vec<Vec<u8>> = (0..size)
-            .map(|number| format!("entry {number}\n").into_bytes())
-            .collect();
+        let bodies: Vec<Vec<u8>> = (0..size).map(|number| format!("entry {number}\n").into_bytes()).collect();
         let leaves: Vec<_> = bodies.iter().map(|body| leaf_hash(body)).collect();
-        for (bundle, path) in bodies
-            .chunks(256)
-            .zip(bundles_for_growth(0, u64::try_from(size).unwrap()).unwrap())
+        for (bundle, path) in
+            bodies.chunks(256).zip(bundles_for_growth(0, u64::try_from(size).unwrap()).unwrap())
         {
-            store
-                .create(&Key::tile(&path), &encode_bundle(bundle).unwrap())
-                .unwrap();
+            store.create(&Key::tile(&path), &encode_bundle(bundle).unwrap()).unwrap();
         }
         for (path, tile) in grow(&TileSet::default(), 0, &leaves).unwrap() {
             store.create(&Key::tile(&path), &tile.encode()).unwrap();
         }
         let size = u64::try_from(size).unwrap();
-        let text = Checkpoint::new("exhibit/acme", size, ledger::root_of(&leaves))
-            .unwrap()
-            .to_text();
+        let text = Checkpoint::new("exhibit/acme", size, ledger::root_of(&leaves)).unwrap().to_text();
         let line = signer.sign(&text).unwrap();
         let note = Note::new(&text, vec![line]).unwrap();
         store.replace_checkpoint(note.to_string().as_bytes()).unwrap();
@@ -123,15 +116,9 @@ mod tests {
         let key = LogKeys::unchanged(signer.verifier_key(KeyType::Ed25519));
         let all = ["one", "two"].map(|name| store(place.path(), name, 300, &signer));
         assert!(mend_tiles(all[0].as_ref(), &all, &key).mended.is_empty());
-        let paths = [
-            "ledger/tile/0/000",
-            "ledger/tile/entries/000",
-            "ledger/tile/1/000.p/1",
-        ];
-        let whole: Vec<_> = paths
-            .iter()
-            .map(|path| fs_err::read(place.path().join("two").join(path)).unwrap())
-            .collect();
+        let paths = ["ledger/tile/0/000", "ledger/tile/entries/000", "ledger/tile/1/000.p/1"];
+        let whole: Vec<_> =
+            paths.iter().map(|path| fs_err::read(place.path().join("two").join(path)).unwrap()).collect();
         for (number, path) in paths.iter().enumerate() {
             let path = place.path().join("one").join(path);
             fs_err::remove_file(&path).unwrap();
@@ -146,12 +133,7 @@ mod tests {
         for (path, whole) in paths.iter().zip(&whole) {
             assert_eq!(fs_err::read(place.path().join("one").join(path)).unwrap(), *whole);
         }
-        assert_eq!(
-            fs_err::read_dir(place.path().join("one/damaged"))
-                .unwrap()
-                .count(),
-            2
-        );
+        assert_eq!(fs_err::read_dir(place.path().join("one/damaged")).unwrap().count(), 2);
         // The same tile rotten on both: said, and nothing is made up.
         for name in ["one", "two"] {
             let path = place.path().join(name).join(paths[1]);

@@ -76,11 +76,7 @@ impl Publisher {
         // Crash now: no store has the note; the same one is signed again at start.
         let replaced = self.each_store(|publisher, number, store| {
             let is_due = filled.contains(&number) && publisher.at_store.get(number) != Some(&size);
-            if is_due {
-                store.replace_checkpoint(&note).map_err(LaneError::from)
-            } else {
-                Ok(())
-            }
+            if is_due { store.replace_checkpoint(&note).map_err(LaneError::from) } else { Ok(()) }
         });
         let mut holders = 0;
         for (number, result) in replaced.into_iter().enumerate() {
@@ -97,16 +93,9 @@ impl Publisher {
         }
         self.check_enough(holders, &failures)?;
         for failure in &failures {
-            tracing::warn!(
-                failure,
-                "Ledger published without a store; it is brought up when it is back"
-            );
+            tracing::warn!(failure, "Ledger published without a store; it is brought up when it is back");
         }
-        self.published = Published {
-            size,
-            root,
-            note: note.into(),
-        };
+        self.published = Published { size, root, note: note.into() };
         Ok(())
     }
 
@@ -133,9 +122,7 @@ impl Publisher {
                 .into_iter()
                 .zip(stores)
                 .map(|(thread, store)| {
-                    let failed = || StoreError::Failed {
-                        store: store.identity().store.clone(),
-                    };
+                    let failed = || StoreError::Failed { store: store.identity().store.clone() };
                     thread.join().unwrap_or_else(|_| Err(failed().into()))
                 })
                 .collect()
@@ -157,22 +144,13 @@ impl Publisher {
         }
         let base = self.published.size;
         if at < base {
-            self.catch_up(
-                store,
-                at.max(self.brought_to.get(number).copied().unwrap_or(0)),
-                base,
-            )?;
+            self.catch_up(store, at.max(self.brought_to.get(number).copied().unwrap_or(0)), base)?;
         }
         for (key, bytes) in staged {
             store.create(key, bytes)?;
         }
         let first = base.min(size.saturating_sub(1));
-        Ok(verify_stored(
-            store,
-            size,
-            root,
-            &[first, size.saturating_sub(1)],
-        )?)
+        Ok(verify_stored(store, size, root, &[first, size.saturating_sub(1)])?)
     }
 
     /// Copies published growth from a store that has it, checking every entry against the published root.
@@ -184,14 +162,8 @@ impl Publisher {
         let tiles = StoreTiles::new(source.as_ref());
         let reader = AuthenticatedReader::new(&tiles, to, &self.published.root).map_err(EdgeError::from)?;
         // Tiles of the full growth: those of a step in between would have partial tiles nobody ever signed.
-        let reached = to
-            .min(from.saturating_add(CATCH_UP_ENTRIES_MAX) & !0xff)
-            .max(from);
-        let end = if to - from <= CATCH_UP_ENTRIES_MAX {
-            to
-        } else {
-            reached
-        };
+        let reached = to.min(from.saturating_add(CATCH_UP_ENTRIES_MAX) & !0xff).max(from);
+        let end = if to - from <= CATCH_UP_ENTRIES_MAX { to } else { reached };
         let plan = |old, new| -> Result<Vec<TilePath>, LaneError> {
             let mut paths = bundles_for_growth(old, new).or(Err(no_source()))?;
             paths.extend(tiles_for_growth(old, new).or(Err(no_source()))?);
@@ -213,10 +185,7 @@ impl Publisher {
             }
         }
         if end < to {
-            return Err(LaneError::Behind {
-                missing: to - end,
-                reached: end,
-            });
+            return Err(LaneError::Behind { missing: to - end, reached: end });
         }
         let copied = StoreTiles::new(store);
         let check = AuthenticatedReader::new(&copied, to, &self.published.root).map_err(EdgeError::from)?;
@@ -232,19 +201,11 @@ impl Publisher {
         if enough {
             return Ok(());
         }
-        Err(PublishError::TooFewStores {
-            stores,
-            needed: policy.copies,
-            failures: failures.join("; "),
-        })
+        Err(PublishError::TooFewStores { stores, needed: policy.copies, failures: failures.join("; ") })
     }
 
     fn describe(&self, number: usize, error: &LaneError) -> String {
-        let store = self
-            .replicas
-            .stores()
-            .get(number)
-            .map_or("?", |store| &store.identity().store);
+        let store = self.replicas.stores().get(number).map_or("?", |store| &store.identity().store);
         let mut text = format!("store {store}: {error}");
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {

@@ -16,10 +16,7 @@ pub(super) struct RecordedKeys {
 
 impl RecordedKeys {
     pub(super) fn new(keys: &LogKeys) -> Self {
-        Self {
-            keys: keys.clone(),
-            seen: 0,
-        }
+        Self { keys: keys.clone(), seen: 0 }
     }
 
     /// Looks at the next entry.
@@ -30,9 +27,7 @@ impl RecordedKeys {
             return;
         };
         let signed = entry.act.as_ref().and_then(|act| act.signed().ok());
-        let change = signed
-            .as_ref()
-            .and_then(|signed| signed.read::<LogKeyChange>().ok());
+        let change = signed.as_ref().and_then(|signed| signed.read::<LogKeyChange>().ok());
         let (Some(signed), Some(change)) = (signed, change) else {
             return problem("it records no change of the log key".to_owned());
         };

@@ -43,27 +43,16 @@ pub fn verify_head(store: &dyn Store, keys: &LogKeys) -> Result<HeadAtStore, Sta
     let note = match store.read(&Key::checkpoint()) {
         Ok(note) => note,
         Err(error) if error.class() == StoreErrorClass::NotFound => {
-            return Ok(HeadAtStore {
-                checkpoint: None,
-                note: Vec::new(),
-            });
+            return Ok(HeadAtStore { checkpoint: None, note: Vec::new() });
         }
         Err(source) => return Err(StartError::Store { source }),
     };
-    let foreign = |reason: String| StartError::ForeignNote {
-        store: name(),
-        reason,
-    };
+    let foreign = |reason: String| StartError::ForeignNote { store: name(), reason };
     let parsed = Note::parse(&note).map_err(|error| foreign(error.to_string()))?;
     let policy = keys.policy().map_err(|error| foreign(chain(&error)))?;
-    let verified = policy
-        .verify_note(&parsed)
-        .map_err(|error| foreign(chain(&error)))?;
+    let verified = policy.verify_note(&parsed).map_err(|error| foreign(chain(&error)))?;
     let checkpoint = verified.checkpoint;
-    Ok(HeadAtStore {
-        checkpoint: Some(checkpoint),
-        note,
-    })
+    Ok(HeadAtStore { checkpoint: Some(checkpoint), note })
 }
 
 /// Compares database and stores, publishes what is committed, and loads the right edge.
@@ -88,16 +77,10 @@ pub(super) fn recover(
         }
     }
     if heads.iter().all(Option::is_none) {
-        return Err(StartError::NoStore {
-            failures: unreadable.join("; "),
-        });
+        return Err(StartError::NoStore { failures: unreadable.join("; ") });
     }
     for (store, head) in replicas.stores().iter().zip(&heads) {
-        if let Some(HeadAtStore {
-            checkpoint: Some(checkpoint),
-            note,
-        }) = head
-        {
+        if let Some(HeadAtStore { checkpoint: Some(checkpoint), note }) = head {
             compare(store.as_ref(), checkpoint, note, &state, signer.as_ref())?;
         }
     }
@@ -108,19 +91,10 @@ pub(super) fn recover(
         .filter(|head| head.checkpoint.is_some())
         .max_by_key(|head| size_of(Some(head)));
     let published = match best {
-        Some(HeadAtStore {
-            checkpoint: Some(checkpoint),
-            note,
-        }) => Published {
-            size: checkpoint.size,
-            root: checkpoint.root,
-            note: note.clone().into(),
-        },
-        _ => Published {
-            size: 0,
-            root: EMPTY_ROOT,
-            note: Vec::new().into(),
-        },
+        Some(HeadAtStore { checkpoint: Some(checkpoint), note }) => {
+            Published { size: checkpoint.size, root: checkpoint.root, note: note.clone().into() }
+        }
+        _ => Published { size: 0, root: EMPTY_ROOT, note: Vec::new().into() },
     };
     if published.size < state.published_size {
         let database = String::from_utf8_lossy(&state.checkpoint).into_owned();
@@ -164,17 +138,11 @@ pub(super) fn load_edge(publisher: &Publisher) -> Result<Edge, StartError> {
             }
         }
     }
-    Err(last.map_or(
-        StartError::NoStore {
-            failures: String::new(),
-        },
-        StartError::Edge,
-    ))
+    Err(last.map_or(StartError::NoStore { failures: String::new() }, StartError::Edge))
 }
 
 fn size_of(head: Option<&HeadAtStore>) -> u64 {
-    head.and_then(|head| head.checkpoint.as_ref())
-        .map_or(0, |checkpoint| checkpoint.size)
+    head.and_then(|head| head.checkpoint.as_ref()).map_or(0, |checkpoint| checkpoint.size)
 }
 
 /// A store's head against the database.
@@ -189,25 +157,14 @@ fn compare(
     if checkpoint.size <= state.size && !contradicts {
         return Ok(());
     }
-    let (store, note) = (
-        store.identity().store.clone(),
-        String::from_utf8_lossy(note).into_owned(),
-    );
+    let (store, note) = (store.identity().store.clone(), String::from_utf8_lossy(note).into_owned());
     let database = Checkpoint::new(signer.verifier_key().name(), state.size, Hash(state.root))
         .map(|checkpoint| checkpoint.to_text())
         .unwrap_or_default();
     Err(if contradicts {
-        StartError::Fork {
-            store,
-            note,
-            database,
-        }
+        StartError::Fork { store, note, database }
     } else {
-        StartError::DatabaseBehind {
-            store,
-            note,
-            database,
-        }
+        StartError::DatabaseBehind { store, note, database }
     })
 }
 
@@ -218,29 +175,18 @@ fn check_one_history(
     heads: &[Option<HeadAtStore>],
     published: &Published,
 ) -> Result<(), StartError> {
-    let largest = replicas
-        .stores()
-        .iter()
-        .zip(sizes)
-        .find(|(_, size)| **size == published.size);
+    let largest = replicas.stores().iter().zip(sizes).find(|(_, size)| **size == published.size);
     let Some((source, _)) = largest.filter(|_| published.size > 0) else {
         return Ok(());
     };
     let tiles = StoreTiles::new(source.as_ref());
     for (store, head) in replicas.stores().iter().zip(heads) {
-        let Some(HeadAtStore {
-            checkpoint: Some(checkpoint),
-            note,
-        }) = head
-        else {
+        let Some(HeadAtStore { checkpoint: Some(checkpoint), note }) = head else {
             continue;
         };
         let reader = TileReader::new(&tiles, published.size);
         let hashes = proof::consistency_proof(&reader, checkpoint.size, published.size).map_err(|error| {
-            StartError::Unproven {
-                store: source.identity().store.clone(),
-                reason: error.to_string(),
-            }
+            StartError::Unproven { store: source.identity().store.clone(), reason: error.to_string() }
         })?;
         let (old, new) = (&checkpoint.root, &published.root);
         if proof::verify_consistency(checkpoint.size, old, published.size, new, &hashes).is_err() {

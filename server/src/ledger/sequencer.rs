@@ -57,13 +57,7 @@ impl Sequencer {
     /// # Errors
     /// `StartError` says what contradicts what; nothing was signed then.
     pub fn start(parts: SequencerParts) -> Result<Self, StartError> {
-        let SequencerParts {
-            deployment,
-            db,
-            replicas,
-            signer,
-            clock,
-        } = parts;
+        let SequencerParts { deployment, db, replicas, signer, clock } = parts;
         let (publisher, edge) = recovery::recover(&db, &replicas, &signer)?;
         let (newest, receiver) = watch::channel(publisher.published.clone());
         let log = Log::new(replicas.clone(), receiver, signer.keys());
@@ -87,9 +81,7 @@ impl Sequencer {
             #[cfg(test)]
             fault: Arc::clone(&fault),
         };
-        let thread = std::thread::Builder::new()
-            .name("sequencer".to_owned())
-            .spawn(move || worker.run());
+        let thread = std::thread::Builder::new().name("sequencer".to_owned()).spawn(move || worker.run());
         let thread = Mutex::new(Some(thread.map_err(StartError::Thread)?));
         let shared = Shared {
             queue,
@@ -100,9 +92,7 @@ impl Sequencer {
             #[cfg(test)]
             fault,
         };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The published log.
@@ -120,11 +110,7 @@ impl Sequencer {
         let prepared = tokio::task::spawn_blocking(move || prepare(&replicas, pending)).await;
         let prepared = prepared.or(Err(self.stopped()))??;
         let (answer, receipt) = oneshot::channel();
-        self.shared
-            .queue
-            .send(Job { prepared, answer })
-            .await
-            .or(Err(self.stopped()))?;
+        self.shared.queue.send(Job { prepared, answer }).await.or(Err(self.stopped()))?;
         receipt.await.or(Err(self.stopped()))?
     }
 
@@ -135,10 +121,7 @@ impl Sequencer {
     pub fn submit_blocking(&self, pending: PendingEntry) -> Result<Receipt, SubmitError> {
         let prepared = prepare(&self.shared.replicas, pending)?;
         let (answer, receipt) = oneshot::channel();
-        self.shared
-            .queue
-            .blocking_send(Job { prepared, answer })
-            .or(Err(self.stopped()))?;
+        self.shared.queue.blocking_send(Job { prepared, answer }).or(Err(self.stopped()))?;
         receipt.blocking_recv().or(Err(self.stopped()))?
     }
 
@@ -153,23 +136,14 @@ impl Sequencer {
     /// Why the worker had ended by itself.
     pub fn stop(&self) -> Result<(), String> {
         self.shared.stopping.ask();
-        let thread = self
-            .shared
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         thread.map_or(Ok(()), |thread| {
-            thread
-                .join()
-                .unwrap_or_else(|_| Err("the sequencer panicked".to_owned()))
+            thread.join().unwrap_or_else(|_| Err("the sequencer panicked".to_owned()))
         })
     }
 
     fn stopped(&self) -> SubmitError {
-        SubmitError::Stopped {
-            reason: "the sequencer has ended; see the log".to_owned(),
-        }
+        SubmitError::Stopped { reason: "the sequencer has ended; see the log".to_owned() }
     }
 
     /// The next commit goes wrong.
@@ -209,10 +183,5 @@ fn prepare(replicas: &Replicas, mut pending: PendingEntry) -> Result<Prepared, S
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Prepared {
-        pending,
-        event,
-        place,
-        objects,
-    })
+    Ok(Prepared { pending, event, place, objects })
 }

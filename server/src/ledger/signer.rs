@@ -53,11 +53,9 @@ impl Keeper {
     pub(super) fn remember(&mut self, size: u64, root: &Hash) -> Result<(), SignerError> {
         match self.newest {
             Some((newest, _)) if size < newest => Err(SignerError::Smaller { newest, asked: size }),
-            Some((newest, known)) if size == newest && known != *root => Err(SignerError::OtherRoot {
-                size,
-                known,
-                asked: *root,
-            }),
+            Some((newest, known)) if size == newest && known != *root => {
+                Err(SignerError::OtherRoot { size, known, asked: *root })
+            }
             _ => {
                 self.newest = Some((size, *root));
                 Ok(())
@@ -70,10 +68,7 @@ impl Keeper {
             .map_err(|source| SignerError::Checkpoint { source })?;
         self.remember(size, root)?;
         let text = checkpoint.to_text();
-        let signature = self
-            .signer
-            .sign(&text)
-            .map_err(|source| SignerError::Note { source })?;
+        let signature = self.signer.sign(&text).map_err(|source| SignerError::Note { source })?;
         Note::new(&text, vec![signature]).map_err(|source| SignerError::Note { source })
     }
 }
@@ -92,10 +87,7 @@ impl LocalSigner {
     pub fn new(origin: &str, seed: &[u8; 32]) -> Result<Self, SignerError> {
         let keeper = Keeper::new(origin, seed)?;
         let key = keeper.verifier_key();
-        Ok(Self {
-            keeper: Mutex::new(keeper),
-            key,
-        })
+        Ok(Self { keeper: Mutex::new(keeper), key })
     }
 }
 
@@ -105,17 +97,11 @@ impl CheckpointSigner for LocalSigner {
     }
 
     fn remember(&self, size: u64, root: &Hash) -> Result<(), SignerError> {
-        self.keeper
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remember(size, root)
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).remember(size, root)
     }
 
     fn sign(&self, size: u64, root: &Hash) -> Result<Note, SignerError> {
-        self.keeper
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .sign(size, root)
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).sign(size, root)
     }
 }
 

@@ -56,25 +56,14 @@ impl ProcessSigner {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(gone)?;
-        let missing = || SignerError::Gone {
-            source: io::ErrorKind::BrokenPipe.into(),
-        };
+        let missing = || SignerError::Gone { source: io::ErrorKind::BrokenPipe.into() };
         let requests = Some(child.stdin.take().ok_or_else(missing)?);
         let answers = child.stdout.take().ok_or_else(missing)?;
-        let mut pipe = Pipe {
-            child,
-            requests,
-            answers,
-        };
+        let mut pipe = Pipe { child, requests, answers };
         let text = pipe.answer()?;
-        let key = String::from_utf8(text)
-            .ok()
-            .and_then(|text| VerifierKey::parse(&text).ok());
+        let key = String::from_utf8(text).ok().and_then(|text| VerifierKey::parse(&text).ok());
         let key = key.filter(|key| key.name() == origin).ok_or_else(missing)?;
-        Ok(Self {
-            pipe: Mutex::new(pipe),
-            key,
-        })
+        Ok(Self { pipe: Mutex::new(pipe), key })
     }
 
     fn ask(&self, kind: u8, size: u64, root: &Hash) -> Result<Vec<u8>, SignerError> {
@@ -82,9 +71,8 @@ impl ProcessSigner {
         request.extend(size.to_be_bytes());
         request.extend(root.0);
         let mut pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
-        let requests = pipe.requests.as_mut().ok_or(SignerError::Gone {
-            source: io::ErrorKind::BrokenPipe.into(),
-        })?;
+        let requests =
+            pipe.requests.as_mut().ok_or(SignerError::Gone { source: io::ErrorKind::BrokenPipe.into() })?;
         requests
             .write_all(&request)
             .and_then(|()| requests.flush())
@@ -108,9 +96,7 @@ impl Pipe {
         if status == OK {
             Ok(answer)
         } else {
-            Err(SignerError::Refused {
-                reason: String::from_utf8_lossy(&answer).into_owned(),
-            })
+            Err(SignerError::Refused { reason: String::from_utf8_lossy(&answer).into_owned() })
         }
     }
 }
@@ -136,8 +122,7 @@ impl CheckpointSigner for ProcessSigner {
         let note = self.ask(SIGN, size, root)?;
         let note = Note::parse(&note).map_err(|source| SignerError::Note { source })?;
         // The child has the key and nothing else of ours: check that it signed what it was asked.
-        note.verify(std::slice::from_ref(&self.key))
-            .map_err(|source| SignerError::Note { source })?;
+        note.verify(std::slice::from_ref(&self.key)).map_err(|source| SignerError::Note { source })?;
         Ok(note)
     }
 }
@@ -154,11 +139,8 @@ pub fn run_signer_child(key_file: &Path, origin: &str) -> Result<(), SignerError
     // No core file and no ptrace by processes of the same user: the key stays here.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(|error| gone(error.into()))?;
-    sandbox::enter(Cage {
-        memory_bytes_max: MEMORY_BYTES_MAX,
-        cpu_s_max: u64::MAX,
-    })
-    .map_err(|error| gone(io::Error::other(error)))?;
+    sandbox::enter(Cage { memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: u64::MAX })
+        .map_err(|error| gone(io::Error::other(error)))?;
     let (mut requests, mut answers) = (io::stdin().lock(), io::stdout().lock());
     answer(&mut answers, OK, keeper.verifier_key().to_string().as_bytes()).map_err(gone)?;
     let (mut kind, mut size, mut root) = ([0; 1], [0; 8], [0; 32]);
@@ -168,17 +150,12 @@ pub fn run_signer_child(key_file: &Path, origin: &str) -> Result<(), SignerError
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(source) => return Err(gone(source)),
         }
-        requests
-            .read_exact(&mut size)
-            .and_then(|()| requests.read_exact(&mut root))
-            .map_err(gone)?;
+        requests.read_exact(&mut size).and_then(|()| requests.read_exact(&mut root)).map_err(gone)?;
         let (size, root) = (u64::from_be_bytes(size), Hash(root));
         let result = match kind {
             [REMEMBER] => keeper.remember(size, &root).map(|()| Vec::new()),
             [SIGN] => keeper.sign(size, &root).map(|note| note.to_string().into_bytes()),
-            _ => Err(SignerError::Refused {
-                reason: "unknown request".to_owned(),
-            }),
+            _ => Err(SignerError::Refused { reason: "unknown request".to_owned() }),
         };
         match result {
             Ok(bytes) => answer(&mut answers, OK, &bytes),

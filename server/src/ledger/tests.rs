@@ -26,10 +26,7 @@ fn clock() -> Time {
     crate::clock::now()
 }
 
-const WAIT: ReplicationPolicy = ReplicationPolicy {
-    copies: 2,
-    degraded: Degraded::Wait,
-};
+const WAIT: ReplicationPolicy = ReplicationPolicy { copies: 2, degraded: Degraded::Wait };
 
 /// A collector's durable state: a database on the real disk, stores on disks that forget.
 struct Place {
@@ -54,12 +51,7 @@ impl Place {
             };
             drop(DirectoryStore::initialise_on(disk.clone(), name, &identity).unwrap());
         }
-        Self {
-            _directory: directory,
-            path,
-            disks,
-            policy,
-        }
+        Self { _directory: directory, path, disks, policy }
     }
 
     fn open(&self) -> (Db, Replicas) {
@@ -80,13 +72,7 @@ impl Place {
     fn start(&self) -> Result<Sequencer, StartError> {
         let (db, replicas) = self.open();
         let signer = self.signer();
-        Sequencer::start(SequencerParts {
-            deployment: deployment(),
-            db,
-            replicas,
-            signer,
-            clock,
-        })
+        Sequencer::start(SequencerParts { deployment: deployment(), db, replicas, signer, clock })
     }
 
     fn crash(&self, unflushed: Unflushed) {
@@ -97,12 +83,7 @@ impl Place {
 
     fn check(&self) -> FsckReport {
         let (db, replicas) = self.open();
-        let report = fsck(
-            &replicas,
-            &self.signer().keys(),
-            Some(&db),
-            FsckOptions { evidence: true },
-        );
+        let report = fsck(&replicas, &self.signer().keys(), Some(&db), FsckOptions { evidence: true });
         assert_eq!(report.problems, [], "fsck");
         report
     }
@@ -131,25 +112,13 @@ fn act(number: u64) -> PendingEntry {
         detail: None,
         nonce: ActNonce::ByContent,
     };
-    let act = ActObject {
-        document: json::to_document(&document).unwrap(),
-        signatures: Vec::new(),
-    };
-    PendingEntry {
-        type_: EntryType::EvidenceAccessed,
-        chain: incident,
-        refs,
-        act,
-        guard: None,
-    }
+    let act = ActObject { document: json::to_document(&document).unwrap(), signatures: Vec::new() };
+    PendingEntry { type_: EntryType::EvidenceAccessed, chain: incident, refs, act, guard: None }
 }
 
 /// Submits acts at once, from many threads; returns who got a receipt.
 fn submit_all(sequencer: &Sequencer, numbers: impl IntoIterator<Item = u64>) -> Vec<(u64, Receipt)> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         let tasks: Vec<_> = numbers
             .into_iter()
@@ -176,12 +145,7 @@ fn assert_receipt_holds(place: &Place, receipt: &Receipt) {
     let proof = ProofFile::parse(&receipt.proof).unwrap();
     assert_eq!(proof.index(), receipt.index);
     assert_eq!(receipt.leaf, ledger::leaf_hash(&receipt.entry));
-    assert!(
-        proof
-            .verify(&receipt.leaf, &policy(place.signer().verifier_key()))
-            .unwrap()
-            .quorum_met
-    );
+    assert!(proof.verify(&receipt.leaf, &policy(place.signer().verifier_key())).unwrap().quorum_met);
 }
 
 #[test]
@@ -202,12 +166,7 @@ fn an_act_becomes_an_entry_with_a_proof_that_strangers_can_check() {
     assert_eq!(log.entries(510, 10).unwrap().len(), 2);
     assert!(log.entry(700).is_err());
     let (hashes, newest) = log.consistency(123).unwrap();
-    let old = ledger::root_of(
-        &receipts[..123]
-            .iter()
-            .map(|(_, receipt)| receipt.leaf)
-            .collect::<Vec<_>>(),
-    );
+    let old = ledger::root_of(&receipts[..123].iter().map(|(_, receipt)| receipt.leaf).collect::<Vec<_>>());
     ledger::proof::verify_consistency(123, &old, newest.size, &newest.root, &hashes).unwrap();
     sequencer.stop().unwrap();
     drop(sequencer);
@@ -235,10 +194,7 @@ fn the_same_act_submitted_by_a_storm_is_one_entry() {
     // As another type or in another chain it is a contradiction, not a second entry.
     let mut moved = act(3);
     moved.chain = "INC-2026-0009".parse().unwrap();
-    assert!(matches!(
-        sequencer.submit_blocking(moved),
-        Err(SubmitError::Contradiction { .. })
-    ));
+    assert!(matches!(sequencer.submit_blocking(moved), Err(SubmitError::Contradiction { .. })));
 }
 
 #[test]
@@ -255,10 +211,7 @@ fn a_guard_refuses_inside_the_transaction_and_its_neighbours_are_recorded() {
     );
     let mut wrong = act(2);
     wrong.refs.pop();
-    assert!(matches!(
-        sequencer.submit_blocking(wrong),
-        Err(SubmitError::Entry(_))
-    ));
+    assert!(matches!(sequencer.submit_blocking(wrong), Err(SubmitError::Entry(_))));
     let mut accepted = act(1);
     accepted.guard = Some(Box::new(|tx| {
         let rows: i64 = tx.query_row("SELECT count(*) FROM tsa_queue", [], |row| row.get(0))?;
@@ -273,14 +226,8 @@ fn a_signer_never_signs_a_smaller_tree_or_a_second_root() {
     let signer = LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap();
     let root = |byte| ledger::Hash([byte; 32]);
     signer.remember(5, &root(5)).unwrap();
-    assert!(matches!(
-        signer.sign(4, &root(4)),
-        Err(SignerError::Smaller { newest: 5, asked: 4 })
-    ));
-    assert!(matches!(
-        signer.sign(5, &root(6)),
-        Err(SignerError::OtherRoot { .. })
-    ));
+    assert!(matches!(signer.sign(4, &root(4)), Err(SignerError::Smaller { newest: 5, asked: 4 })));
+    assert!(matches!(signer.sign(5, &root(6)), Err(SignerError::OtherRoot { .. })));
     let note = signer.sign(5, &root(5)).unwrap();
     assert_eq!(signer.sign(5, &root(5)).unwrap(), note);
     signer.sign(9, &root(9)).unwrap();
@@ -297,17 +244,10 @@ fn entry_times_never_go_back_with_the_clock() {
     let place = Place::new(WAIT);
     let (db, replicas) = place.open();
     let signer = place.signer();
-    let parts = SequencerParts {
-        deployment: deployment(),
-        db,
-        replicas,
-        signer,
-        clock: falling,
-    };
+    let parts = SequencerParts { deployment: deployment(), db, replicas, signer, clock: falling };
     let sequencer = Sequencer::start(parts).unwrap();
-    let times: Vec<_> = (0..4)
-        .map(|number| sequencer.submit_blocking(act(number)).unwrap().envelope.time)
-        .collect();
+    let times: Vec<_> =
+        (0..4).map(|number| sequencer.submit_blocking(act(number)).unwrap().envelope.time).collect();
     assert!(times.is_sorted(), "{times:?}");
     drop(sequencer);
     place.check();
@@ -317,10 +257,7 @@ fn entry_times_never_go_back_with_the_clock() {
 fn growth_is_announced_to_those_who_wait() {
     let place = Place::new(WAIT);
     let sequencer = place.start().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         let log = sequencer.log().clone();
         let waiting =
@@ -350,19 +287,9 @@ fn throughput_on_two_directories() {
     });
     let replicas = Replicas::new(stores.to_vec(), WAIT, Arc::new(QueueSink(db.clone())));
     let signer: Arc<dyn CheckpointSigner> = Arc::new(LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap());
-    let sequencer = Sequencer::start(SequencerParts {
-        deployment: deployment(),
-        db,
-        replicas,
-        signer,
-        clock,
-    })
-    .unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let sequencer =
+        Sequencer::start(SequencerParts { deployment: deployment(), db, replicas, signer, clock }).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let begun = Instant::now();
     let mut waits: Vec<Duration> = runtime.block_on(async {
         let tasks: Vec<_> = (0..ENTRIES)
@@ -398,10 +325,6 @@ fn throughput_on_two_directories() {
         })
         .collect();
     single.sort();
-    println!(
-        "one at a time: p50 {:?}, p99 {:?}",
-        single[single.len() / 2],
-        single[single.len() - 1]
-    );
+    println!("one at a time: p50 {:?}, p99 {:?}", single[single.len() / 2], single[single.len() - 1]);
     assert_eq!(sequencer.log().published().size, ENTRIES + 40);
 }

@@ -19,10 +19,7 @@ const KEPT_MAX: usize = 256;
 impl<'store> StoreTiles<'store> {
     /// The log in `store`.
     pub fn new(store: &'store dyn Store) -> Self {
-        Self {
-            store,
-            kept: RefCell::default(),
-        }
+        Self { store, kept: RefCell::default() }
     }
 }
 
@@ -33,10 +30,7 @@ impl TileSource for StoreTiles<'_> {
         if let Some(bytes) = self.kept.borrow().get(path) {
             return Ok(bytes.clone());
         }
-        let bytes = self
-            .store
-            .read(&Key::tile(path))
-            .map_err(|source| TileFetchError { source })?;
+        let bytes = self.store.read(&Key::tile(path)).map_err(|source| TileFetchError { source })?;
         let mut kept = self.kept.borrow_mut();
         if matches!(path.kind(), ledger::TileKind::Hashes(_)) && kept.len() < KEPT_MAX {
             kept.insert(*path, bytes.clone());
@@ -47,9 +41,7 @@ impl TileSource for StoreTiles<'_> {
 
 impl std::fmt::Debug for StoreTiles<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("StoreTiles")
-            .field("store", &self.store.identity().store)
-            .finish_non_exhaustive()
+        out.debug_struct("StoreTiles").field("store", &self.store.identity().store).finish_non_exhaustive()
     }
 }
 

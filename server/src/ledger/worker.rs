@@ -160,9 +160,7 @@ impl Worker {
             Err(other) => {
                 let reason = chain(&other);
                 for answer in answers {
-                    drop(answer.send(Err(SubmitError::Stopped {
-                        reason: reason.clone(),
-                    })));
+                    drop(answer.send(Err(SubmitError::Stopped { reason: reason.clone() })));
                 }
                 return Err(reason);
             }
@@ -176,9 +174,7 @@ impl Worker {
             }
             Err(reason) => {
                 for (answer, _) in waiting {
-                    drop(answer.send(Err(SubmitError::Stopped {
-                        reason: reason.clone(),
-                    })));
+                    drop(answer.send(Err(SubmitError::Stopped { reason: reason.clone() })));
                 }
                 Err(reason)
             }
@@ -195,14 +191,7 @@ impl Worker {
         let (deployment, edge, now) = (self.deployment.clone(), Arc::clone(&self.edge), (self.clock)());
         let published = self.publisher.published.clone();
         let committed = self.publisher.db.write(move |tx| {
-            commit::commit(
-                tx,
-                &deployment,
-                &edge,
-                batch,
-                now,
-                (published.size, &published.note),
-            )
+            commit::commit(tx, &deployment, &edge, batch, now, (published.size, &published.note))
         });
         #[cfg(test)]
         if fault == Some(store::fault::Fault::FailedButTookEffect) {
@@ -219,10 +208,7 @@ impl Worker {
             match self.publish_once() {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_transient() && !self.stopping.is_asked() => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "Entries wait for stores"
-                    );
+                    tracing::warn!(error = &error as &dyn std::error::Error, "Entries wait for stores");
                     std::thread::sleep(wait);
                     wait = (wait * 2).min(RETRY_MAX);
                 }
@@ -260,12 +246,7 @@ impl Worker {
             let result = match outcome {
                 Outcome::Refused(error) => Err(error),
                 Outcome::Known { index } => self.receipt_of_known(index),
-                Outcome::Recorded {
-                    index,
-                    entry,
-                    envelope,
-                    leaf,
-                } => match &mut proofs {
+                Outcome::Recorded { index, entry, envelope, leaf } => match &mut proofs {
                     Ok(proofs) => {
                         let proof = proofs.next().unwrap_or_default();
                         Ok(Receipt {
@@ -278,10 +259,7 @@ impl Worker {
                             committed: Some(committed),
                         })
                     }
-                    Err(error) => Err(SubmitError::Unproven {
-                        index,
-                        source: Box::new(error.clone()),
-                    }),
+                    Err(error) => Err(SubmitError::Unproven { index, source: Box::new(error.clone()) }),
                 },
             };
             // Nobody waits any more: the entry is recorded all the same.
@@ -290,22 +268,11 @@ impl Worker {
     }
 
     fn receipt_of_known(&self, index: u64) -> Result<Receipt, SubmitError> {
-        let unproven = |source| SubmitError::Unproven {
-            index,
-            source: Box::new(source),
-        };
+        let unproven = |source| SubmitError::Unproven { index, source: Box::new(source) };
         let (entry, proof) = self.log.entry_with_proof(index).map_err(unproven)?;
         let envelope: Envelope = evidence::entry::Entry::parse(&entry)?.envelope;
         let leaf = leaf_hash(&entry);
-        Ok(Receipt {
-            index,
-            entry,
-            envelope,
-            leaf,
-            proof,
-            is_new: false,
-            committed: None,
-        })
+        Ok(Receipt { index, entry, envelope, leaf, proof, is_new: false, committed: None })
     }
 
     /// Saves the next start the work; not needed for its correctness.
@@ -318,18 +285,13 @@ impl Worker {
             crate::db::log::record_published(tx, published.size, &published.note)
         });
         if let Err(error) = recorded {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "The published size was not recorded"
-            );
+            tracing::warn!(error = &error as &dyn std::error::Error, "The published size was not recorded");
         }
     }
 
     fn refuse_rest(&mut self, reason: &str) {
         while let Ok(job) = self.jobs.try_recv() {
-            drop(job.answer.send(Err(SubmitError::Stopped {
-                reason: reason.to_owned(),
-            })));
+            drop(job.answer.send(Err(SubmitError::Stopped { reason: reason.to_owned() })));
         }
     }
 }

@@ -55,12 +55,7 @@ pub fn adopt(
     let signed = Signed::parse(&fs_err::read(file)?).map_err(|source| AdoptError::Document { source })?;
     let authority = read_authority(&layout.authority())?;
     let change = LogKeyChange::verify(&signed, &config.deployment, &authority)?;
-    let mut case = Case {
-        layout,
-        config,
-        change,
-        signed,
-    };
+    let mut case = Case { layout, config, change, signed };
     match case.begun()? {
         // The signatures that were taken first: stores keep one object under one key.
         Some(signed) => case.signed = signed,
@@ -74,11 +69,7 @@ pub fn adopt(
     let retired = case.change_keys(destroy_old)?;
     case.rewrite()?;
     let index = case.record(program)?;
-    Ok(Adopted {
-        change: case.change,
-        index,
-        retired,
-    })
+    Ok(Adopted { change: case.change, index, retired })
 }
 
 struct Case {
@@ -110,9 +101,7 @@ impl Case {
         if self.key_in(&self.layout.log_key_next())?.as_ref() == Some(self.change.new.key()) {
             Ok(())
         } else {
-            Err(AdoptError::NewKey {
-                new: self.change.new.to_string(),
-            })
+            Err(AdoptError::NewKey { new: self.change.new.to_string() })
         }
     }
 
@@ -122,9 +111,7 @@ impl Case {
             let foundation = Foundation::open(&self.layout.directory, program)?;
             foundation.sequencer.stop().map_err(AdoptError::Ledger)?;
         } else if self.change.reason == Reason::Planned {
-            return Err(AdoptError::OldKey {
-                old: self.change.old.to_string(),
-            });
+            return Err(AdoptError::OldKey { old: self.change.old.to_string() });
         }
         let keys = held(&self.layout, &self.config)?;
         let level = self.level(&keys)?;
@@ -137,9 +124,7 @@ impl Case {
         if self.change.reason == Reason::Compromised {
             return Ok(());
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let held = runtime.block_on(held_by_witnesses(&self.layout.directory, keys))?;
         for (witness, why) in &held.silent {
             tracing::warn!(witness, why, "Nothing is known of what the witness holds");
@@ -175,23 +160,14 @@ impl Case {
         let level = Level::bring(replicas, keys)?;
         let head = &level.head;
         if head.size != state.size || head.root.0 != state.root {
-            return Err(AdoptError::NotLevel {
-                found: head.size,
-                committed: state.size,
-            });
+            return Err(AdoptError::NotLevel { found: head.size, committed: state.size });
         }
-        let unlike = |why: String| AdoptError::OtherHistory {
-            size: self.change.size,
-            why,
-        };
+        let unlike = |why: String| AdoptError::OtherHistory { size: self.change.size, why };
         let stolen = self.change.reason == Reason::Compromised;
         if head.size < self.change.size || (stolen && head.size > self.change.size) {
             return Err(unlike(format!("they have {} entries; propose anew", head.size)));
         }
-        if !level
-            .begins_with(self.change.size, &self.change.root.into())
-            .map_err(unlike)?
-        {
+        if !level.begins_with(self.change.size, &self.change.root.into()).map_err(unlike)? {
             return Err(unlike("their root is another".to_owned()));
         }
         Ok(level)
@@ -199,11 +175,7 @@ impl Case {
 
     /// Step 2.
     fn write_change(&self) -> Result<(), AdoptError> {
-        Ok(files::write_change(
-            &self.layout,
-            self.change.number,
-            &self.signed,
-        )?)
+        Ok(files::write_change(&self.layout, self.change.number, &self.signed)?)
     }
 
     /// Step 3.

@@ -29,10 +29,7 @@ pub(super) fn rename_key(layout: &Layout, change: &LogKeyChange) -> io::Result<(
         // A verifier key is one word, and of this log alone.
         let changed = text.replace(change.old.as_str(), change.new.as_str());
         if changed != text {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             replace(&layout.directory, name, changed.as_bytes())?;
         }
     }
@@ -40,10 +37,7 @@ pub(super) fn rename_key(layout: &Layout, change: &LogKeyChange) -> io::Result<(
 }
 
 pub(super) fn private_folder(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 pub(super) fn sync(folder: &Path) -> io::Result<()> {
@@ -53,12 +47,8 @@ pub(super) fn sync(folder: &Path) -> io::Result<()> {
 /// A file by temporary name, durable before it has its own.
 fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let fresh = folder.join(format!("{name}.new"));
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
-        .open(&fresh)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&fresh)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs_err::rename(&fresh, folder.join(name))?;

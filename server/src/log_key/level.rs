@@ -63,10 +63,7 @@ fn bring_level(replicas: &Replicas, keys: &LogKeys) -> Result<Checkpoint, LevelE
         return Err(LevelError::NoHead);
     };
     let tiles = StoreTiles::new(source.as_ref());
-    let unreadable = |why: String| LevelError::Source {
-        store: source.identity().store.clone(),
-        why,
-    };
+    let unreadable = |why: String| LevelError::Source { store: source.identity().store.clone(), why };
     let reader = AuthenticatedReader::new(&tiles, checkpoint.size, &checkpoint.root)
         .map_err(|error| unreadable(error.to_string()))?;
     for (store, head) in &heads {
@@ -85,16 +82,10 @@ fn bring_level(replicas: &Replicas, keys: &LogKeys) -> Result<Checkpoint, LevelE
             bundles_for_growth(0, checkpoint.size).map_err(|error| unreadable(error.to_string()))?;
         paths.extend(tiles_for_growth(0, checkpoint.size).map_err(|error| unreadable(error.to_string()))?);
         for path in paths {
-            let bytes = reader
-                .content(&path)
-                .map_err(|error| unreadable(error.to_string()))?;
-            store
-                .create(&Key::tile(&path), &bytes)
-                .map_err(|error| failed(chain(&error)))?;
+            let bytes = reader.content(&path).map_err(|error| unreadable(error.to_string()))?;
+            store.create(&Key::tile(&path), &bytes).map_err(|error| failed(chain(&error)))?;
         }
-        store
-            .replace_checkpoint(&note)
-            .map_err(|error| failed(chain(&error)))?;
+        store.replace_checkpoint(&note).map_err(|error| failed(chain(&error)))?;
     }
     Ok(checkpoint)
 }

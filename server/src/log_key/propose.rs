@@ -52,9 +52,7 @@ pub fn propose(directory: &Path, reason: Reason, now: Time) -> Result<Proposed, 
         }
     };
     let key = |key: &ledger::VerifierKey| {
-        key.to_string()
-            .parse()
-            .map_err(|source| ProposeError::Held(HeldError::Key { source }))
+        key.to_string().parse().map_err(|source| ProposeError::Held(HeldError::Key { source }))
     };
     let change = LogKeyChange {
         type_: LogKeyChangeType,
@@ -67,9 +65,7 @@ pub fn propose(directory: &Path, reason: Reason, now: Time) -> Result<Proposed, 
         root: newest.root.into(),
         issued: now,
     };
-    change
-        .validate()
-        .map_err(|rule| ProposeError::Document { rule })?;
+    change.validate().map_err(|rule| ProposeError::Document { rule })?;
     let path = directory.join(format!("log-key-{}.json", change.number));
     fs_err::write(&path, json::to_document(&change)?)?;
     Ok(Proposed { change, path })
@@ -96,8 +92,7 @@ fn newest(layout: &Layout, config: &Config, reason: Reason) -> Result<Checkpoint
         }
         Err(other) => return Err(other.into()),
     }
-    best.filter(|checkpoint| checkpoint.size > 0)
-        .ok_or(ProposeError::NoHead)
+    best.filter(|checkpoint| checkpoint.size > 0).ok_or(ProposeError::NoHead)
 }
 
 /// Why there is no document to sign.

@@ -25,14 +25,9 @@ use crate::ingest::interrupt;
 /// # Errors
 /// A refusal that says why it does not count.
 pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, Failure> {
-    let (approval, signers) = signed
-        .open::<Approval>()
-        .map_err(|error| Failure::malformed(chain(&error)))?;
+    let (approval, signers) = signed.open::<Approval>().map_err(|error| Failure::malformed(chain(&error)))?;
     if approval.deployment != collector.deployment {
-        return Err(Failure::malformed(format!(
-            "the approval is of deployment {}",
-            approval.deployment
-        )));
+        return Err(Failure::malformed(format!("the approval is of deployment {}", approval.deployment)));
     }
     let now = crate::clock::now();
     acts::check_time("the approval", approval.at, now)?;
@@ -45,15 +40,10 @@ pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, 
         return Err(Failure::missing("there is no such order"));
     };
     if order.order.issuer == approval.approver {
-        return Err(Failure::forbidden(
-            "an order is approved by another person than its issuer",
-        ));
+        return Err(Failure::forbidden("an order is approved by another person than its issuer"));
     }
     if order.order.expires <= now {
-        return Err(Failure::precondition(format!(
-            "the order expired at {}",
-            order.order.expires
-        )));
+        return Err(Failure::precondition(format!("the order expired at {}", order.order.expires)));
     }
     let type_ = match approval.decision {
         Decision::Approve => EntryType::OrderApproved,
@@ -63,10 +53,8 @@ pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, 
     let condition: Condition = Box::new(move |tx| must_be(tx, &id, &["awaiting-approval"]));
     let refs = [("order", approval.order.to_string())];
     let chain = Chain::from(order.order.incident);
-    let recorded = collector
-        .custody
-        .record_if(type_, chain, &refs, ActObject::from(signed), condition)
-        .await?;
+    let recorded =
+        collector.custody.record_if(type_, chain, &refs, ActObject::from(signed), condition).await?;
     if approval.decision == Decision::Approve {
         collector.wake_targets(&approval.order).await?;
     }
@@ -89,16 +77,11 @@ pub async fn cancel(collector: &Collector, weighed: Weighed) -> Result<Recorded,
         return Err(Failure::missing("there is no such order"));
     };
     if weighed.act.incident != Chain::from(order.order.incident) {
-        return Err(Failure::malformed(
-            "the order is of another incident than the act",
-        ));
+        return Err(Failure::malformed("the order is of another incident than the act"));
     }
     let key = id.0;
     let condition: Condition = Box::new(move |tx| must_be(tx, &key, &["awaiting-approval", "issued"]));
-    let act = weighed
-        .object
-        .signed()
-        .map_err(|error| Failure::malformed(chain(&error)))?;
+    let act = weighed.object.signed().map_err(|error| Failure::malformed(chain(&error)))?;
     let recorded = crate::incidents::submit(collector, weighed, Some(condition)).await?;
     spread(collector, &id, &act).await?;
     collector.order_changed(&id);
@@ -116,23 +99,12 @@ async fn spread(collector: &Collector, order: &Digest, act: &Signed) -> Result<(
         .await
         .map_err(|error| Failure::unavailable("reach its database", error))?;
     for target in targets {
-        let cancel = v1::CancelOrder {
-            order: order.to_string(),
-            act: Some(act.into()),
-        };
-        let message = v1::AttendResponse {
-            message: Some(v1::attend_response::Message::Cancel(cancel)),
-        };
+        let cancel = v1::CancelOrder { order: order.to_string(), act: Some(act.into()) };
+        let message = v1::AttendResponse { message: Some(v1::attend_response::Message::Cancel(cancel)) };
         // An endpoint that is away hears of it when it asks to upload, or when it comes back.
-        collector
-            .live
-            .send(&target.endpoint, u64::from(target.generation), message);
+        collector.live.send(&target.endpoint, u64::from(target.generation), message);
     }
-    for collection in attempts
-        .iter()
-        .filter(|row| row.state == "running")
-        .filter_map(|row| row.collection)
-    {
+    for collection in attempts.iter().filter(|row| row.state == "running").filter_map(|row| row.collection) {
         let collection = Digest(collection);
         interrupt::end(collector, &collection).await?;
     }
@@ -142,10 +114,7 @@ async fn spread(collector: &Collector, order: &Digest, act: &Signed) -> Result<(
 fn must_be(tx: &Connection, order: &[u8; 32], states: &[&str]) -> Result<(), Denied> {
     match db::orders::at(tx, order)? {
         Some(row) if states.contains(&row.state.as_str()) => Ok(()),
-        Some(row) => Err(Denied::no(
-            Class::Precondition,
-            format!("the order is {} already", row.state),
-        )),
+        Some(row) => Err(Denied::no(Class::Precondition, format!("the order is {} already", row.state))),
         None => Err(Denied::no(Class::Missing, "there is no such order")),
     }
 }

@@ -84,10 +84,7 @@ pub async fn serve<S>(
         endpoint: &endpoint,
         generation,
         answers: answers.clone(),
-        known: Known {
-            checkpoint_size: 0,
-            roster_version: 0,
-        },
+        known: Known { checkpoint_size: 0, roster_version: 0 },
         delivered: BTreeMap::new(),
     };
     let result = call.run(&peer, requests).await;
@@ -114,16 +111,10 @@ impl Call<'_> {
     where
         S: Stream<Item = Result<AttendRequest, Status>> + Unpin + Send,
     {
-        let Some(Ok(AttendRequest {
-            message: Some(Message::Hello(hello)),
-        })) = requests.next().await
-        else {
+        let Some(Ok(AttendRequest { message: Some(Message::Hello(hello)) })) = requests.next().await else {
             return Err(Failure::malformed("a standing call begins with hello"));
         };
-        self.known = Known {
-            checkpoint_size: hello.checkpoint_size,
-            roster_version: hello.roster_version,
-        };
+        self.known = Known { checkpoint_size: hello.checkpoint_size, roster_version: hello.roster_version };
         let number = u64::from(self.generation.number());
         let wall = unix_ms(&hello.wall);
         let live = &self.collector.live;
@@ -196,13 +187,7 @@ impl Call<'_> {
             _ => (None, ""),
         };
         let live = &self.collector.live;
-        if !live.heard(
-            self.endpoint.as_str(),
-            session.number,
-            wall,
-            inventory,
-            Moment::now(),
-        ) {
+        if !live.heard(self.endpoint.as_str(), session.number, wall, inventory, Moment::now()) {
             return Ok(false);
         }
         match message {
@@ -252,10 +237,7 @@ impl Call<'_> {
                     let mut newest = newest_by_endpoint(db::orders::attempts(db, &order.id)?);
                     let newest = newest.remove(&endpoint);
                     let attempt = newest.as_ref().map_or(0, |row| row.attempt);
-                    let target = Target {
-                        state: attempt_state(newest.as_ref(), false),
-                        attempt,
-                    };
+                    let target = Target { state: attempt_state(newest.as_ref(), false), attempt };
                     if target.wants_delivery(order.attempts_max) {
                         wanted.push((Digest(order.id), attempt));
                     }
@@ -287,10 +269,8 @@ impl Call<'_> {
                 }
             };
         }
-        let reason: Reason = answer
-            .reason
-            .parse()
-            .map_err(|_unknown| Failure::malformed("a refusal of no known reason"))?;
+        let reason: Reason =
+            answer.reason.parse().map_err(|_unknown| Failure::malformed("a refusal of no known reason"))?;
         if reason == Reason::Busy {
             if let Some(delivered) = self.delivered.get_mut(&order) {
                 delivered.1 = Some(Instant::now() + BUSY_AGAIN);
@@ -309,14 +289,10 @@ impl Call<'_> {
             .collector
             .db
             .read_async(move |db| {
-                let is_target = db::orders::targets(db, &id)?
-                    .iter()
-                    .any(|target| target.endpoint == endpoint);
+                let is_target =
+                    db::orders::targets(db, &id)?.iter().any(|target| target.endpoint == endpoint);
                 let newest = newest_by_endpoint(db::orders::attempts(db, &id)?);
-                Ok::<_, DbError>((
-                    is_target,
-                    newest.get(&endpoint).is_some_and(|row| row.state == "refused"),
-                ))
+                Ok::<_, DbError>((is_target, newest.get(&endpoint).is_some_and(|row| row.state == "refused")))
             })
             .await
             .map_err(|error| Failure::unavailable("reach its database", error))?;
@@ -338,10 +314,7 @@ impl Call<'_> {
             ("reason", reason.as_str().to_owned()),
         ];
         let incident = Chain::from(open.order.incident);
-        self.collector
-            .custody
-            .record_own_with(EntryType::OrderRefused, incident, &refs, &[], digest)
-            .await?;
+        self.collector.custody.record_own_with(EntryType::OrderRefused, incident, &refs, &[], digest).await?;
         self.collector.order_changed(&order);
         tracing::info!(order = %order, endpoint = %self.endpoint, reason = reason.as_str(), "Order refused");
         Ok(())
@@ -383,15 +356,11 @@ impl Call<'_> {
     fn next_look(&self) -> Instant {
         let busy = self.delivered.values().filter_map(|(_, again)| *again).min();
         let regular = Instant::now() + LOOK_AGAIN;
-        busy.map_or(regular, |busy| {
-            busy.min(regular).max(Instant::now() + Duration::from_secs(1))
-        })
+        busy.map_or(regular, |busy| busy.min(regular).max(Instant::now() + Duration::from_secs(1)))
     }
 
     async fn send(&self, message: attend_response::Message) -> Result<(), Failure> {
-        let response = AttendResponse {
-            message: Some(message),
-        };
+        let response = AttendResponse { message: Some(message) };
         self.answers
             .send(Ok(response))
             .await

@@ -36,14 +36,9 @@ pub async fn issue(
     signed: Signed,
     leaves: Vec<v1::TargetLeaf>,
 ) -> Result<v1::IssueOrderResponse, Failure> {
-    let (order, signers) = signed
-        .open::<Order>()
-        .map_err(|error| Failure::malformed(chain(&error)))?;
+    let (order, signers) = signed.open::<Order>().map_err(|error| Failure::malformed(chain(&error)))?;
     if order.deployment != collector.deployment {
-        return Err(Failure::malformed(format!(
-            "the order is of deployment {}",
-            order.deployment
-        )));
+        return Err(Failure::malformed(format!("the order is of deployment {}", order.deployment)));
     }
     let now = crate::clock::now();
     let published = collector.people.in_force(now)?;
@@ -54,24 +49,16 @@ pub async fn issue(
     published.speaks_for(key, &order.issuer, &[Role::Responder])?;
     check_times(&order, &published, now)?;
     if order.sensitivity != order.plan.sensitivity() {
-        return Err(Failure::malformed(
-            "the order states another sensitivity than its plan has",
-        ));
+        return Err(Failure::malformed("the order states another sensitivity than its plan has"));
     }
     let targets = targets(&order, leaves)?;
 
     let bytes: Vec<u8> = targets.targets().iter().flat_map(Target::leaf).collect();
-    let (replicas, key) = (
-        collector.replicas.clone(),
-        Key::targets(order.targets_root.as_bytes()),
-    );
+    let (replicas, key) = (collector.replicas.clone(), Key::targets(order.targets_root.as_bytes()));
     blocking(move || replicas.create(&key, &bytes))
         .await?
         .map_err(|error| Failure::unavailable("store the targets", error))?;
-    let refs = [
-        ("order", signed.digest().to_string()),
-        ("roster", order.roster_sha256.to_string()),
-    ];
+    let refs = [("order", signed.digest().to_string()), ("roster", order.roster_sha256.to_string())];
     let order_id = signed.digest();
     let addressed = targets.targets().to_vec();
     let incident = order.incident.to_string();
@@ -124,10 +111,7 @@ fn check_times(order: &Order, published: &Published, now: Time) -> Result<(), Fa
         )));
     }
     if order.expires <= now {
-        return Err(Failure::precondition(format!(
-            "the order expired at {}; sign a new one",
-            order.expires
-        )));
+        return Err(Failure::precondition(format!("the order expired at {}; sign a new one", order.expires)));
     }
     let most = published.roster().order_lifetime_max();
     if order.lifetime() > most {
@@ -142,34 +126,21 @@ fn check_times(order: &Order, published: &Published, now: Time) -> Result<(), Fa
 
 fn targets(order: &Order, leaves: Vec<v1::TargetLeaf>) -> Result<TargetSet, Failure> {
     if leaves.len() > TARGETS_MAX {
-        return Err(Failure::new(
-            Class::OverLimit,
-            format!("an order has at most {TARGETS_MAX} targets"),
-        ));
+        return Err(Failure::new(Class::OverLimit, format!("an order has at most {TARGETS_MAX} targets")));
     }
     let parse = |leaf: v1::TargetLeaf| -> Result<Target, Failure> {
         let wrong = |what: &str| Failure::malformed(format!("target {:?}: {what}", leaf.endpoint));
-        let generation = u32::try_from(leaf.generation)
-            .ok()
-            .and_then(evidence::id::Generation::new);
+        let generation = u32::try_from(leaf.generation).ok().and_then(evidence::id::Generation::new);
         Ok(Target {
-            endpoint: leaf
-                .endpoint
-                .parse()
-                .map_err(|_other_form| wrong("no endpoint id"))?,
+            endpoint: leaf.endpoint.parse().map_err(|_other_form| wrong("no endpoint id"))?,
             generation: generation.ok_or_else(|| wrong("no generation"))?,
-            evidence_key: leaf
-                .evidence_key
-                .parse()
-                .map_err(|_other_form| wrong("no fingerprint"))?,
+            evidence_key: leaf.evidence_key.parse().map_err(|_other_form| wrong("no fingerprint"))?,
         })
     };
     let parsed: Vec<Target> = leaves.into_iter().map(parse).collect::<Result<_, _>>()?;
     let set = TargetSet::new(parsed).map_err(|error| Failure::malformed(error.to_string()))?;
     if set.root() != order.targets_root || set.count() != order.targets_count {
-        return Err(Failure::malformed(
-            "the targets are not those whose root the order signs",
-        ));
+        return Err(Failure::malformed("the targets are not those whose root the order signs"));
     }
     Ok(set)
 }

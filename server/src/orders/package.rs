@@ -40,17 +40,11 @@ pub async fn package(
         .read_async(move |db| db::orders::approvals(db, &id))
         .await
         .map_err(|error| Failure::unavailable("reach its database", error))?;
-    let approvals: Vec<_> = approvals
-        .into_iter()
-        .filter(|row| row.decision == "approve")
-        .collect();
+    let approvals: Vec<_> = approvals.into_iter().filter(|row| row.decision == "approve").collect();
 
     let mut indices = vec![order.row.index];
     indices.extend(approvals.iter().map(|row| row.index));
-    collector
-        .custody
-        .settle(indices.iter().copied().max().unwrap_or(0))
-        .await?;
+    collector.custody.settle(indices.iter().copied().max().unwrap_or(0)).await?;
     let (published, proven) = collector.custody.prove_all(&collector.replicas, indices).await?;
     if known.checkpoint_size > published.size {
         return Err(Failure::new(
@@ -61,10 +55,7 @@ pub async fn package(
             ),
         ));
     }
-    let consistency = collector
-        .custody
-        .consistency(known.checkpoint_size, published.size)
-        .await?;
+    let consistency = collector.custody.consistency(known.checkpoint_size, published.size).await?;
     let mut proven = proven.into_iter().map(v1::ProvenEntry::from);
     let issued = proven.next();
 
@@ -78,11 +69,7 @@ pub async fn package(
         approvals: signed_approvals,
         rosters: rosters_between(collector, known.roster_version, order.row.roster_version).await?,
         target_index: target.index,
-        target_proof: target
-            .proof
-            .iter()
-            .map(|hash: &Digest| hash.as_bytes().to_vec().into())
-            .collect(),
+        target_proof: target.proof.iter().map(|hash: &Digest| hash.as_bytes().to_vec().into()).collect(),
         issued,
         approved: proven.collect(),
         consistency_from: known.checkpoint_size,
@@ -107,17 +94,12 @@ pub async fn target_set(collector: &Collector, order: &OpenOrder) -> Result<Targ
         let [_, endpoint, generation, fingerprint] = leaf else {
             return Err(broken("not four lines".to_owned()));
         };
-        let generation: Generation = generation
-            .parse()
-            .map_err(|_no_id| broken("no generation".to_owned()))?;
+        let generation: Generation =
+            generation.parse().map_err(|_no_id| broken("no generation".to_owned()))?;
         targets.push(Target {
-            endpoint: endpoint
-                .parse()
-                .map_err(|_no_id| broken("no endpoint".to_owned()))?,
+            endpoint: endpoint.parse().map_err(|_no_id| broken("no endpoint".to_owned()))?,
             generation,
-            evidence_key: fingerprint
-                .parse()
-                .map_err(|_no_id| broken("no fingerprint".to_owned()))?,
+            evidence_key: fingerprint.parse().map_err(|_no_id| broken("no fingerprint".to_owned()))?,
         });
     }
     TargetSet::new(targets).map_err(|error| broken(error.to_string()))
@@ -129,8 +111,7 @@ async fn target_proof(
     endpoint: &EndpointId,
 ) -> Result<evidence::order::TargetProof, Failure> {
     let set = target_set(collector, order).await?;
-    set.proof(endpoint)
-        .ok_or_else(|| Failure::internal("prove a target", format!("{endpoint} is no target")))
+    set.proof(endpoint).ok_or_else(|| Failure::internal("prove a target", format!("{endpoint} is no target")))
 }
 
 /// Rosters after the endpoint's, up to the order's.

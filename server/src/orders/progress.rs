@@ -17,10 +17,7 @@ pub struct OrderWatches {
 impl OrderWatches {
     /// Wakes up at every later change of `order`.
     pub fn subscribe(&self, order: &str) -> watch::Receiver<u64> {
-        self.lock()
-            .entry(order.to_owned())
-            .or_insert_with(|| watch::channel(0).0)
-            .subscribe()
+        self.lock().entry(order.to_owned()).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
     /// Something about `order` changed.
@@ -36,9 +33,7 @@ impl OrderWatches {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, watch::Sender<u64>>> {
-        self.counters
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

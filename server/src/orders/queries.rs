@@ -51,12 +51,7 @@ impl OrderView {
     }
 
     fn build(read: Read, is_sent: &dyn Fn(&str) -> bool) -> Self {
-        let Read {
-            row,
-            targets,
-            attempts,
-            collections,
-        } = read;
+        let Read { row, targets, attempts, collections } = read;
         let mut newest = newest_by_endpoint(attempts);
         let mut by_id: BTreeMap<[u8; 32], CollectionRow> =
             collections.into_iter().map(|row| (row.id, row)).collect();
@@ -64,17 +59,10 @@ impl OrderView {
             .into_iter()
             .map(|target| {
                 let attempt = newest.remove(&target.endpoint);
-                let collection = attempt
-                    .as_ref()
-                    .and_then(|row| row.collection)
-                    .and_then(|id| by_id.remove(&id));
+                let collection =
+                    attempt.as_ref().and_then(|row| row.collection).and_then(|id| by_id.remove(&id));
                 let state = attempt_state(attempt.as_ref(), is_sent(&target.endpoint));
-                TargetView {
-                    target,
-                    attempt,
-                    collection,
-                    state,
-                }
+                TargetView { target, attempt, collection, state }
             })
             .collect();
         let states: Vec<Target> = targets.iter().map(TargetView::progress).collect();
@@ -84,11 +72,7 @@ impl OrderView {
 
     /// The list row.
     pub fn summary(&self) -> v1::OrderRow {
-        let stored = self
-            .targets
-            .iter()
-            .filter(|target| target.state.is_stored())
-            .count();
+        let stored = self.targets.iter().filter(|target| target.state.is_stored()).count();
         v1::OrderRow {
             order: hex::encode(self.row.id),
             incident: self.row.incident.clone(),
@@ -126,10 +110,7 @@ impl OrderView {
 
 impl TargetView {
     fn progress(&self) -> Target {
-        Target {
-            state: self.state,
-            attempt: self.attempt.as_ref().map_or(0, |row| row.attempt),
-        }
+        Target { state: self.state, attempt: self.attempt.as_ref().map_or(0, |row| row.attempt) }
     }
 
     fn wire(&self) -> v1::AttemptRow {
@@ -139,20 +120,12 @@ impl TargetView {
             attempt: self.attempt.as_ref().map_or(0, |row| row.attempt),
             collection: collection.map(|row| hex::encode(row.id)).unwrap_or_default(),
             state: self.state.as_str().to_owned(),
-            detail: self
-                .attempt
-                .as_ref()
-                .map(|row| row.reason.clone())
-                .unwrap_or_default(),
+            detail: self.attempt.as_ref().map(|row| row.reason.clone()).unwrap_or_default(),
             items: collection.map_or(0, |row| row.items),
             plain_bytes: collection.map_or(0, |row| row.plain_bytes),
             stored_bytes: collection.map_or(0, |row| row.stored_bytes),
             segments: collection.map_or(0, |row| row.segments),
-            updated: self
-                .attempt
-                .as_ref()
-                .map(|row| row.time.clone())
-                .unwrap_or_default(),
+            updated: self.attempt.as_ref().map(|row| row.time.clone()).unwrap_or_default(),
         }
     }
 }
@@ -165,10 +138,7 @@ pub fn newest_by_endpoint(attempts: Vec<AttemptRow>) -> BTreeMap<String, Attempt
     for attempt in attempts {
         if attempt.attempt == 0 {
             refusals.insert(attempt.endpoint.clone(), attempt);
-        } else if newest
-            .get(&attempt.endpoint)
-            .is_none_or(|known| attempt.attempt > known.attempt)
-        {
+        } else if newest.get(&attempt.endpoint).is_none_or(|known| attempt.attempt > known.attempt) {
             newest.insert(attempt.endpoint.clone(), attempt);
         }
     }
@@ -185,14 +155,8 @@ pub fn newest_by_endpoint(attempts: Vec<AttemptRow>) -> BTreeMap<String, Attempt
 
 /// The state of a target: as recorded; what was only sent is known to this process alone.
 pub fn attempt_state(attempt: Option<&AttemptRow>, is_sent: bool) -> AttemptState {
-    let unbegun = if is_sent {
-        AttemptState::Sent
-    } else {
-        AttemptState::Waiting
-    };
-    attempt
-        .and_then(|row| AttemptState::from_word(&row.state))
-        .unwrap_or(unbegun)
+    let unbegun = if is_sent { AttemptState::Sent } else { AttemptState::Waiting };
+    attempt.and_then(|row| AttemptState::from_word(&row.state)).unwrap_or(unbegun)
 }
 
 /// The facts of a row at a time.
@@ -225,12 +189,7 @@ fn read(db: &Connection, id: &[u8; 32]) -> Result<Option<Read>, DbError> {
     for collection in attempts.iter().filter_map(|row| row.collection) {
         collections.extend(db::collections::at(db, &collection)?);
     }
-    Ok(Some(Read {
-        row,
-        targets,
-        attempts,
-        collections,
-    }))
+    Ok(Some(Read { row, targets, attempts, collections }))
 }
 
 /// Orders of an incident (empty: of all), oldest first.
@@ -243,9 +202,7 @@ pub async fn list(collector: &Collector, incident: &str) -> Result<Vec<v1::Order
         .db
         .read_async(move |db| {
             let rows = db::orders::of_incident(db, wanted.as_deref())?;
-            rows.into_iter()
-                .map(|row| read(db, &row.id))
-                .collect::<Result<Vec<_>, DbError>>()
+            rows.into_iter().map(|row| read(db, &row.id)).collect::<Result<Vec<_>, DbError>>()
         })
         .await
         .map_err(|error| Failure::unavailable("reach its database", error))?;
@@ -283,9 +240,7 @@ pub fn check_prefix(text: &str, what: &str) -> Result<(), Failure> {
     if is_hex && (8..=64).contains(&text.len()) {
         return Ok(());
     }
-    Err(Failure::malformed(format!(
-        "{what} {text:?} is not 8 to 64 lower-case hex digits"
-    )))
+    Err(Failure::malformed(format!("{what} {text:?} is not 8 to 64 lower-case hex digits")))
 }
 
 /// The one of what a prefix found.
@@ -296,8 +251,8 @@ pub fn one<T>(mut found: impl Iterator<Item = T>, what: &str, text: &str) -> Res
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one),
         (None, _) => Err(Failure::missing(format!("there is no {what} {text}"))),
-        (Some(_), Some(_)) => Err(Failure::malformed(format!(
-            "more than one {what} begins with {text}; give more digits"
-        ))),
+        (Some(_), Some(_)) => {
+            Err(Failure::malformed(format!("more than one {what} begins with {text}; give more digits")))
+        }
     }
 }

@@ -258,14 +258,9 @@ pub fn order_state(facts: OrderFacts, targets: &[Target]) -> OrderState {
     if facts.needs_approval && !facts.approved {
         return OrderState::AwaitingApproval;
     }
-    let begun = targets
-        .iter()
-        .any(|target| !matches!(target.state, AttemptState::Waiting | AttemptState::Sent));
-    if begun {
-        OrderState::Running
-    } else {
-        OrderState::Issued
-    }
+    let begun =
+        targets.iter().any(|target| !matches!(target.state, AttemptState::Waiting | AttemptState::Sent));
+    if begun { OrderState::Running } else { OrderState::Issued }
 }
 
 /// Whether [`OrderState`] will not change any more: the end of a watch.
@@ -324,21 +319,14 @@ mod tests {
             assert_eq!(AttemptState::StoredDegraded.after(event), None, "{event:?}");
             assert_eq!(AttemptState::Refused.after(event), None, "{event:?}");
         }
-        assert_eq!(
-            AttemptState::StoredDegraded.after(E::Repaired),
-            Some(AttemptState::Stored)
-        );
+        assert_eq!(AttemptState::StoredDegraded.after(E::Repaired), Some(AttemptState::Stored));
     }
 
     #[test]
     fn a_busy_endpoint_gets_the_order_again_and_a_refusal_is_final() {
-        let busy = AttemptState::Sent
-            .after(AttemptEvent::Refused { busy: true })
-            .unwrap();
+        let busy = AttemptState::Sent.after(AttemptEvent::Refused { busy: true }).unwrap();
         assert!(target(busy, 0).wants_delivery(3));
-        let refused = AttemptState::Sent
-            .after(AttemptEvent::Refused { busy: false })
-            .unwrap();
+        let refused = AttemptState::Sent.after(AttemptEvent::Refused { busy: false }).unwrap();
         assert!(!target(refused, 0).wants_delivery(3));
         assert!(target(refused, 0).is_settled(3));
     }
@@ -347,53 +335,23 @@ mod tests {
     fn an_interrupted_target_is_open_until_its_attempts_are_used() {
         assert!(target(AttemptState::Interrupted, 2).wants_delivery(3));
         assert!(!target(AttemptState::Interrupted, 3).wants_delivery(3));
-        assert_eq!(
-            order_state(OPEN, &[target(AttemptState::Interrupted, 2)]),
-            OrderState::Running
-        );
-        assert_eq!(
-            order_state(OPEN, &[target(AttemptState::Interrupted, 3)]),
-            OrderState::Done
-        );
+        assert_eq!(order_state(OPEN, &[target(AttemptState::Interrupted, 2)]), OrderState::Running);
+        assert_eq!(order_state(OPEN, &[target(AttemptState::Interrupted, 3)]), OrderState::Done);
     }
 
     #[test]
     fn an_order_waits_for_its_second_person_and_a_rejection_ends_it() {
         let waiting = [target(AttemptState::Waiting, 0)];
-        let facts = OrderFacts {
-            needs_approval: true,
-            ..OPEN
-        };
+        let facts = OrderFacts { needs_approval: true, ..OPEN };
         assert_eq!(order_state(facts, &waiting), OrderState::AwaitingApproval);
         assert!(!order_state(facts, &waiting).is_deliverable());
-        assert_eq!(
-            order_state(
-                OrderFacts {
-                    approved: true,
-                    ..facts
-                },
-                &waiting
-            ),
-            OrderState::Issued
-        );
-        assert_eq!(
-            order_state(
-                OrderFacts {
-                    rejected: true,
-                    ..facts
-                },
-                &waiting
-            ),
-            OrderState::Rejected
-        );
+        assert_eq!(order_state(OrderFacts { approved: true, ..facts }, &waiting), OrderState::Issued);
+        assert_eq!(order_state(OrderFacts { rejected: true, ..facts }, &waiting), OrderState::Rejected);
     }
 
     #[test]
     fn what_was_admitted_in_time_is_still_taken_after_expiry() {
-        let facts = OrderFacts {
-            expired: true,
-            ..OPEN
-        };
+        let facts = OrderFacts { expired: true, ..OPEN };
         let running = [target(AttemptState::Running, 1), target(AttemptState::Waiting, 0)];
         assert_eq!(order_state(facts, &running), OrderState::Running);
         let left = [target(AttemptState::Stored, 1), target(AttemptState::Waiting, 0)];
@@ -403,16 +361,10 @@ mod tests {
 
     #[test]
     fn a_cancelled_order_is_finished_when_nothing_is_under_way() {
-        let facts = OrderFacts {
-            cancelled: true,
-            ..OPEN
-        };
+        let facts = OrderFacts { cancelled: true, ..OPEN };
         let running = [target(AttemptState::Running, 1)];
         assert_eq!(order_state(facts, &running), OrderState::Cancelled);
         assert!(!is_finished(OrderState::Cancelled, &running));
-        assert!(is_finished(
-            OrderState::Cancelled,
-            &[target(AttemptState::Interrupted, 1)]
-        ));
+        assert!(is_finished(OrderState::Cancelled, &[target(AttemptState::Interrupted, 1)]));
     }
 }

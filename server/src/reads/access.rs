@@ -28,24 +28,13 @@ pub async fn record(
     object: &str,
     purpose: &str,
 ) -> Result<Proven, Failure> {
-    let incident: IncidentId = row
-        .incident
-        .parse()
-        .map_err(|error| Failure::internal("read the collection", error))?;
+    let incident: IncidentId =
+        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
     let detail = self::purpose(collector, purpose).await?;
-    let refs = [
-        ("object", format!("{}/{object}", Digest(row.id))),
-        ("person", person.to_string()),
-    ];
+    let refs = [("object", format!("{}/{object}", Digest(row.id))), ("person", person.to_string())];
     let recorded = collector
         .custody
-        .record_own_with(
-            EntryType::EvidenceAccessed,
-            Chain::from(incident),
-            &refs,
-            &[],
-            Some(detail),
-        )
+        .record_own_with(EntryType::EvidenceAccessed, Chain::from(incident), &refs, &[], Some(detail))
         .await?;
     metrics::read_begun();
     tracing::info!(collection = %Digest(row.id), person = %person, entry = recorded.index, "Evidence is read");

@@ -73,11 +73,8 @@ pub async fn read(
     check_readable(&asked.record, record)?;
     let shelf = Shelf::default();
     let frames = frames(collector, &row, &segments, record, &shelf).await?;
-    let _place = collector
-        .readers
-        .acquire()
-        .await
-        .map_err(|error| Failure::unavailable("read evidence", error))?;
+    let _place =
+        collector.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
     // Before the entry: a process that cannot start is no read.
     let mut caged =
         Caged::start(&collector.program).map_err(|error| Failure::unavailable("read evidence", error))?;
@@ -142,18 +139,9 @@ impl<'c> Content<'c> {
         shelf: Shelf,
         caged: &'c mut Caged,
     ) -> Result<Self, Failure> {
-        let task = Item {
-            record: STANDARD.encode(line),
-            frames,
-        };
+        let task = Item { record: STANDARD.encode(line), frames };
         caged.send_json(Kind::Item, &task).await.map_err(died)?;
-        Ok(Self {
-            collector,
-            row,
-            segments,
-            shelf,
-            caged,
-        })
+        Ok(Self { collector, row, segments, shelf, caged })
     }
 
     /// The next piece; `None` after the last, when the whole item's digest is right.
@@ -180,10 +168,7 @@ impl<'c> Content<'c> {
                     return Err(altered(self.row, &defect.reason));
                 }
                 other => {
-                    return Err(Failure::internal(
-                        "read evidence",
-                        format!("the cage answered {other:?}"),
-                    ));
+                    return Err(Failure::internal("read evidence", format!("the cage answered {other:?}")));
                 }
             }
         }
@@ -226,15 +211,9 @@ struct Found {
 fn check_readable(asked: &ItemRecord, holder: &ItemRecord) -> Result<(), Failure> {
     let n = asked.n;
     let why = if let Some(target) = &asked.target {
-        format!(
-            "item {n} is a symlink to {0}: read what it names, {0}",
-            target.shown()
-        )
+        format!("item {n} is a symlink to {0}: read what it names, {0}", target.shown())
     } else if !holder.has_content() {
-        format!(
-            "item {n} has no content (outcome {}): its record says all there is",
-            asked.outcome.as_str()
-        )
+        format!("item {n} has no content (outcome {}): its record says all there is", asked.outcome.as_str())
     } else if asked.link.is_some() && (!holder.outcome.is_ok() || !holder.gaps.is_empty()) {
         format!(
             "item {n} is a hard link to item {0}, whose outcome is {1}: read '#{0}'",
@@ -261,9 +240,7 @@ async fn find(
             Wanted::Ordinal(n) => db::collections::item(db, number, n),
             Wanted::Path(path) => {
                 let items = db::collections::items_of_path(db, number, &path, 1000)?;
-                let with_content = items
-                    .iter()
-                    .position(|item| item.data.is_some() && item.size.is_some());
+                let with_content = items.iter().position(|item| item.data.is_some() && item.size.is_some());
                 Ok(items.into_iter().nth(with_content.unwrap_or(0)))
             }
         })
@@ -273,10 +250,7 @@ async fn find(
         return Err(Failure::missing("the collection has no such item"));
     };
     let segment = lines::segment(segments, item.segment)?;
-    let mut lines = SealReader::start(collector)?
-        .lines(collector, row, segment)
-        .await?
-        .into_iter();
+    let mut lines = SealReader::start(collector)?.lines(collector, row, segment).await?.into_iter();
     let place = usize::try_from(item.n.saturating_sub(lines::first_ordinal(segment))).unwrap_or(usize::MAX);
     let line = lines.nth(place);
     let line = line.ok_or_else(|| Failure::internal("read an item record", "its seal does not hold it"))?;
@@ -301,9 +275,7 @@ async fn frames(
     shelf: &Shelf,
 ) -> Result<Frames, Failure> {
     if let Some(last) = segments.last().filter(|last| last.is_final) {
-        return Ok(Frames::Table(
-            STANDARD.encode(seek_table(collector, row, last, shelf).await?),
-        ));
+        return Ok(Frames::Table(STANDARD.encode(seek_table(collector, row, last, shelf).await?)));
     }
     let start = record.data.unwrap_or(0);
     let end = start.saturating_add(record.stored.unwrap_or(0));
@@ -311,14 +283,8 @@ async fn frames(
     let outside = || Failure::precondition("the item goes on behind the last segment that arrived");
     let first = segments.iter().position(holds).ok_or_else(outside)?;
     let last = segments.iter().rposition(holds).ok_or_else(outside)?;
-    let lengths = segments
-        .iter()
-        .map(|row| (row.stored_len, row.plain_end.saturating_sub(row.plain_start)));
-    Ok(Frames::Segments {
-        lengths: lengths.collect(),
-        first,
-        last,
-    })
+    let lengths = segments.iter().map(|row| (row.stored_len, row.plain_end.saturating_sub(row.plain_start)));
+    Ok(Frames::Segments { lengths: lengths.collect(), first, last })
 }
 
 async fn seek_table(
@@ -338,12 +304,9 @@ async fn seek_table(
         let footer_bytes = u64::try_from(SeekTable::FOOTER_BYTES).unwrap_or(u64::MAX);
         let broken = |what: String| Failure::internal("read the seek table", what);
         let tail = |bytes: u64| {
-            let start = length
-                .checked_sub(bytes)
-                .ok_or_else(|| broken("longer than its segment".to_owned()))?;
-            shelf
-                .range(&replicas, &key, start, bytes)
-                .map_err(|error| unreadable(&of, error))
+            let start =
+                length.checked_sub(bytes).ok_or_else(|| broken("longer than its segment".to_owned()))?;
+            shelf.range(&replicas, &key, start, bytes).map_err(|error| unreadable(&of, error))
         };
         let footer = tail(footer_bytes)?;
         let table_len = SeekTable::table_len(&footer).map_err(|error| broken(error.to_string()))?;
@@ -375,10 +338,7 @@ impl Shelf {
         let known = shelf.take().filter(|taken| taken.key == *key);
         let taken = match known {
             Some(taken) => taken,
-            None => Taken {
-                key: key.clone(),
-                bytes: replicas.read(key)?,
-            },
+            None => Taken { key: key.clone(), bytes: replicas.read(key)? },
         };
         let bytes = &shelf.insert(taken).bytes;
         let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
@@ -397,10 +357,7 @@ async fn range(
     shelf: &Shelf,
 ) -> Result<Vec<u8>, Failure> {
     if end <= start || end - start > RANGE_BYTES_MAX {
-        return Err(Failure::internal(
-            "read evidence",
-            format!("the cage asked for {start}..{end}"),
-        ));
+        return Err(Failure::internal("read evidence", format!("the cage asked for {start}..{end}")));
     }
     let mut pieces = Vec::new();
     let mut at = 0_u64;
@@ -408,11 +365,7 @@ async fn range(
         let behind = at.saturating_add(segment.stored_len);
         let (from, until) = (start.max(at), end.min(behind));
         if from < until {
-            pieces.push((
-                Key::segment(&row.id, segment.index, &segment.sha256),
-                from - at,
-                until - from,
-            ));
+            pieces.push((Key::segment(&row.id, segment.index, &segment.sha256), from - at, until - from));
         }
         at = behind;
     }
@@ -438,9 +391,7 @@ async fn range(
 /// When the reader is gone.
 pub async fn send(answers: &Answers, message: Message) -> Result<(), Failure> {
     answers
-        .send(Ok(ReadResponse {
-            message: Some(message),
-        }))
+        .send(Ok(ReadResponse { message: Some(message) }))
         .await
         .map_err(|_closed| Failure::new(Class::Unavailable, "the reader is gone"))
 }

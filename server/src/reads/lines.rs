@@ -37,10 +37,8 @@ impl SealReader {
         row: &CollectionRow,
         segment: &SegmentRow,
     ) -> Result<Vec<Vec<u8>>, Failure> {
-        let (replicas, key) = (
-            collector.replicas.clone(),
-            Key::seal(&row.id, segment.index, &segment.seal_sha256),
-        );
+        let (replicas, key) =
+            (collector.replicas.clone(), Key::seal(&row.id, segment.index, &segment.seal_sha256));
         let seal = blocking(move || replicas.read(&key))
             .await?
             .map_err(|error| Failure::unavailable("read a seal", error))?;
@@ -50,10 +48,7 @@ impl SealReader {
             let frame = self.0.receive().await.map_err(died)?;
             match frame.kind {
                 Kind::Records => {
-                    let split = frame
-                        .payload
-                        .split(|byte| *byte == b'\n')
-                        .filter(|line| !line.is_empty());
+                    let split = frame.payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
                     lines.extend(split.map(<[u8]>::to_vec));
                 }
                 Kind::Finished => return Ok(lines),
@@ -62,10 +57,7 @@ impl SealReader {
                     return Err(Failure::internal("open a seal", defect.reason));
                 }
                 other => {
-                    return Err(Failure::internal(
-                        "open a seal",
-                        format!("the cage answered {other:?}"),
-                    ));
+                    return Err(Failure::internal("open a seal", format!("the cage answered {other:?}")));
                 }
             }
         }

@@ -39,11 +39,8 @@ pub async fn list(
     let row = access::readable(collector, &request.collection).await?;
     let (number, not_ok_only) = (row.number, request.not_ok_only);
     let prefix = request.prefix.to_vec();
-    let _place = collector
-        .readers
-        .acquire()
-        .await
-        .map_err(|error| Failure::unavailable("read evidence", error))?;
+    let _place =
+        collector.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
     let mut lister = Lister::new(collector, &row, answers).await?;
     access::record(collector, &row, person, "items", &request.purpose).await?;
     let mut from = 0;

@@ -42,11 +42,7 @@ pub async fn read(
     let digest = Digest::of(&bytes);
     send(
         answers,
-        Message::Begin(ReadBegin {
-            record: bytes::Bytes::new(),
-            size,
-            accessed: Some(accessed.into()),
-        }),
+        Message::Begin(ReadBegin { record: bytes::Bytes::new(), size, accessed: Some(accessed.into()) }),
     )
     .await?;
     let mut rest = bytes::Bytes::from(bytes);
@@ -55,14 +51,7 @@ pub async fn read(
         metrics::read_bytes(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
         send(answers, Message::Data(chunk)).await?;
     }
-    send(
-        answers,
-        Message::End(ReadEnd {
-            digest_checked: true,
-            sha256: digest.to_string(),
-        }),
-    )
-    .await
+    send(answers, Message::End(ReadEnd { digest_checked: true, sha256: digest.to_string() })).await
 }
 
 /// The key of `segment/<index>`, `seal/<index>`, `manifest` or `delegation`.

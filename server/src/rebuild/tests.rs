@@ -38,31 +38,14 @@ fn vector(name: &str) -> Vec<u8> {
 }
 
 fn pending(type_: EntryType, chain: &str, refs: &[(&str, String)], act: ActObject) -> PendingEntry {
-    let mut refs: Vec<_> = refs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-        .collect();
+    let mut refs: Vec<_> = refs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     refs.sort();
-    PendingEntry {
-        type_,
-        chain: chain.parse().unwrap(),
-        refs,
-        act,
-        guard: None,
-    }
+    PendingEntry { type_, chain: chain.parse().unwrap(), refs, act, guard: None }
 }
 
 fn own_act(type_: EntryType, chain: &str, refs: &[(&str, String)]) -> PendingEntry {
     let chain_id: Chain = chain.parse().unwrap();
-    let mut pending = pending(
-        type_,
-        chain,
-        refs,
-        ActObject {
-            document: Vec::new(),
-            signatures: Vec::new(),
-        },
-    );
+    let mut pending = pending(type_, chain, refs, ActObject { document: Vec::new(), signatures: Vec::new() });
     let act = Act {
         type_: ActType,
         deployment: "acme".parse().unwrap(),
@@ -98,10 +81,8 @@ fn write_evidence(db: &Db, replicas: &Replicas, delegation: &Delegation) -> (Dig
         lanes: 1,
         salt_seed: [5; 32],
     };
-    let clocks = Clocks {
-        wall: "1795262431.250000000".parse().unwrap(),
-        boot: "86412.000000001".parse().unwrap(),
-    };
+    let clocks =
+        Clocks { wall: "1795262431.250000000".parse().unwrap(), boot: "86412.000000001".parse().unwrap() };
     let mut writer = Writer::new(params, SigningKey::from_seed(&[23; 32])).unwrap();
     let mut segments = Vec::new();
     let mut noise = 1_u64;
@@ -111,9 +92,7 @@ fn write_evidence(db: &Db, replicas: &Replicas, delegation: &Delegation) -> (Dig
         // Noise, so that segments fill: over 16 MiB in all, in members below the 4 MiB of a stream.
         let mut content = Vec::with_capacity(3_500_000);
         while content.len() < 3_500_000 {
-            noise = noise
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             content.extend_from_slice(&noise.to_be_bytes());
         }
         record.size = Some(content.len() as u64);
@@ -121,12 +100,8 @@ fn write_evidence(db: &Db, replicas: &Replicas, delegation: &Delegation) -> (Dig
         writer.write(&content).unwrap();
         writer.end_member(MemberEnd::ok(None, clocks.wall)).unwrap();
         segments.extend(writer.poll_segment(clocks).unwrap());
-        let mut absent = ItemRecord::new(
-            "files",
-            Kind::File,
-            format!("/gone/{number}").into_bytes(),
-            clocks.wall,
-        );
+        let mut absent =
+            ItemRecord::new("files", Kind::File, format!("/gone/{number}").into_bytes(), clocks.wall);
         absent.outcome = Outcome::Absent;
         writer.record_only(absent).unwrap();
     }
@@ -137,11 +112,7 @@ fn write_evidence(db: &Db, replicas: &Replicas, delegation: &Delegation) -> (Dig
     let count = segments.len() as u64;
     for sealed in segments {
         let collection = delegation.collection;
-        let segment = Key::segment(
-            collection.as_bytes(),
-            sealed.index,
-            sealed.header.sha256.as_bytes(),
-        );
+        let segment = Key::segment(collection.as_bytes(), sealed.index, sealed.header.sha256.as_bytes());
         let seal_key = Key::seal(collection.as_bytes(), sealed.index, sealed.seal_digest.as_bytes());
         let written = replicas.create(&segment, &sealed.bytes).unwrap();
         replicas.create(&seal_key, &sealed.seal).unwrap();
@@ -159,9 +130,7 @@ pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer)
     use EntryType as T;
     let submit = |pending: PendingEntry| {
         let type_ = pending.type_;
-        sequencer
-            .submit_blocking(pending)
-            .unwrap_or_else(|error| panic!("{type_}: {error:?}"))
+        sequencer.submit_blocking(pending).unwrap_or_else(|error| panic!("{type_}: {error:?}"))
     };
     let document = |name: &str| ActObject::parse(&vector(name)).unwrap();
     let text = str::to_owned;
@@ -178,81 +147,38 @@ pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer)
     submit(pending(
         T::EndpointAdmitted,
         "",
-        &[
-            ("endpoint", text("web-03")),
-            ("generation", text("2")),
-            ("token", token_id.clone()),
-        ],
+        &[("endpoint", text("web-03")), ("generation", text("2")), ("token", token_id.clone())],
         token,
     ));
-    let evidence_key = SigningKey::from_seed(&[20; 32])
-        .public()
-        .fingerprint()
-        .to_string();
+    let evidence_key = SigningKey::from_seed(&[20; 32]).public().fingerprint().to_string();
     let endpoint = [("endpoint", text("web-03")), ("generation", text("2"))];
-    let enrolled = [
-        endpoint[0].clone(),
-        endpoint[1].clone(),
-        ("evidence_key", evidence_key),
-        ("token", token_id),
-    ];
-    submit(pending(
-        T::AgentEnrolled,
-        "",
-        &enrolled,
-        document("enrolment.signed"),
-    ));
-    submit(pending(
-        T::AgentRenewed,
-        "",
-        &endpoint,
-        document("renewal.signed"),
-    ));
+    let enrolled =
+        [endpoint[0].clone(), endpoint[1].clone(), ("evidence_key", evidence_key), ("token", token_id)];
+    submit(pending(T::AgentEnrolled, "", &enrolled, document("enrolment.signed")));
+    submit(pending(T::AgentRenewed, "", &endpoint, document("renewal.signed")));
     let login = [
-        (
-            "key",
-            SigningKey::from_seed(&[10; 32])
-                .public()
-                .fingerprint()
-                .to_string(),
-        ),
+        ("key", SigningKey::from_seed(&[10; 32]).public().fingerprint().to_string()),
         ("person", text("ada")),
     ];
     submit(pending(T::LoginIssued, "", &login, document("login.signed")));
 
     let detail = vector("detail.json");
-    replicas
-        .create(&Key::detail(Digest::of(&detail).as_bytes()), &detail)
-        .unwrap();
-    submit(pending(
-        T::IncidentOpened,
-        INCIDENT,
-        &[("incident", text(INCIDENT))],
-        document("act.signed"),
-    ));
+    replicas.create(&Key::detail(Digest::of(&detail).as_bytes()), &detail).unwrap();
+    submit(pending(T::IncidentOpened, INCIDENT, &[("incident", text(INCIDENT))], document("act.signed")));
     submit(signed_act(T::IncidentClosed, INCIDENT, &[]));
     submit(signed_act(T::IncidentReopened, INCIDENT, &[]));
     let hold = signed_act(T::HoldPlaced, INCIDENT, &[]);
     let hold_id = hold.act.event().to_string();
     submit(hold);
     submit(signed_act(T::HoldReleased, INCIDENT, &[("hold", hold_id)]));
-    submit(signed_act(
-        T::RetentionChanged,
-        INCIDENT,
-        &[("until", text("2036-12-31T00:00:00.000Z"))],
-    ));
+    submit(signed_act(T::RetentionChanged, INCIDENT, &[("until", text("2036-12-31T00:00:00.000Z"))]));
 
     let order = Signed::parse(&vector("order.signed")).unwrap();
     let order_id = order.digest().to_string();
     let targets: Vec<u8> = targets().iter().flat_map(Target::leaf).collect();
     let read: evidence::order::Order = order.read().unwrap();
-    replicas
-        .create(&Key::targets(read.targets_root.as_bytes()), &targets)
-        .unwrap();
-    let roster_id = Signed::parse(&vector("roster-2.signed"))
-        .unwrap()
-        .digest()
-        .to_string();
+    replicas.create(&Key::targets(read.targets_root.as_bytes()), &targets).unwrap();
+    let roster_id = Signed::parse(&vector("roster-2.signed")).unwrap().digest().to_string();
     let refs = [("order", order_id.clone()), ("roster", roster_id)];
     submit(pending(T::OrderIssued, INCIDENT, &refs, order.into()));
     let about_order = ("order", order_id.clone());
@@ -262,11 +188,7 @@ pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer)
         std::slice::from_ref(&about_order),
         document("approval.signed"),
     ));
-    let refusal = [
-        about_order.clone(),
-        ("endpoint", text("db-01")),
-        ("reason", text("policy")),
-    ];
+    let refusal = [about_order.clone(), ("endpoint", text("db-01")), ("reason", text("policy"))];
     submit(own_act(T::OrderRefused, INCIDENT, &refusal));
 
     let delegation = Signed::parse(&vector("delegation.signed")).unwrap();
@@ -278,12 +200,7 @@ pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer)
         ("endpoint", text("web-03")),
         about_order.clone(),
     ];
-    submit(pending(
-        T::CollectionStarted,
-        INCIDENT,
-        &started,
-        delegation.into(),
-    ));
+    submit(pending(T::CollectionStarted, INCIDENT, &started, delegation.into()));
     let (head, segments) = write_evidence(db, replicas, &read);
     let progress = [
         ("collection", collection.clone()),
@@ -291,11 +208,8 @@ pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer)
         ("index", (segments - 1).to_string()),
     ];
     submit(own_act(T::CollectionProgress, INCIDENT, &progress));
-    let interrupted = [
-        ("collection", collection.clone()),
-        ("seal", head.to_string()),
-        ("segments", segments.to_string()),
-    ];
+    let interrupted =
+        [("collection", collection.clone()), ("seal", head.to_string()), ("segments", segments.to_string())];
     submit(own_act(T::CollectionInterrupted, INCIDENT, &interrupted));
     let manifest = document("manifest.signed");
     let stored = [
@@ -309,16 +223,8 @@ pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer)
     ];
     submit(pending(T::CollectionStored, INCIDENT, &stored, manifest));
     let object = Digest::of(b"object").to_string();
-    submit(own_act(
-        T::EvidenceAccessed,
-        INCIDENT,
-        &[("object", object.clone()), ("person", text("ada"))],
-    ));
-    submit(own_act(
-        T::TsaStamped,
-        "",
-        &[("size", text("7")), ("stamp", object)],
-    ));
+    submit(own_act(T::EvidenceAccessed, INCIDENT, &[("object", object.clone()), ("person", text("ada"))]));
+    submit(own_act(T::TsaStamped, "", &[("size", text("7")), ("stamp", object)]));
     submit(signed_act(T::EndpointRetired, "", &endpoint));
     // Another incident without evidence: a text goes on two persons' word.
     let late = "INC-2026-0008";
@@ -382,10 +288,7 @@ pub(crate) fn approved(db: &Db, sequencer: &Sequencer, incident: &str) -> (Plan,
             Ok::<_, DbError>(course.plan(course.len()))
         })
         .unwrap();
-    let refs = [
-        ("count", plan.count.to_string()),
-        ("plan", plan.digest().to_string()),
-    ];
+    let refs = [("count", plan.count.to_string()), ("plan", plan.digest().to_string())];
     let approval = |person| person_act(EntryType::DispositionApproved, incident, &refs, person, None);
     (plan, [approval("ada"), approval("bob")])
 }
@@ -406,11 +309,7 @@ fn targets() -> Vec<Target> {
         generation: generation.parse().unwrap(),
         evidence_key: SigningKey::from_seed(&[number; 32]).public().fingerprint(),
     };
-    let set = vec![
-        target("db-01", "1", 30),
-        target("web-03", "2", 20),
-        target("mail", "1", 31),
-    ];
+    let set = vec![target("db-01", "1", 30), target("web-03", "2", 20), target("mail", "1", 31)];
     evidence::order::TargetSet::new(set).unwrap().targets().to_vec()
 }
 
@@ -428,8 +327,7 @@ fn dump(db: &Db) -> Vec<String> {
                 .query_map([], |row| {
                     let values: Vec<String> = (0..columns)
                         .map(|column| {
-                            row.get::<_, rusqlite::types::Value>(column)
-                                .map(|value| format!("{value:?}"))
+                            row.get::<_, rusqlite::types::Value>(column).map(|value| format!("{value:?}"))
                         })
                         .collect::<Result<_, _>>()?;
                     Ok(format!("{name}: {}", values.join(" | ")))
@@ -472,16 +370,10 @@ fn a_lost_database_is_recreated_row_for_row_and_the_ledger_goes_on() {
     live_a_little(&db, &replicas, &sequencer);
     sequencer.stop().unwrap();
     let before = dump(&db);
-    assert!(
-        before.iter().all(|row| !row.ends_with(": empty")),
-        "a table is not exercised: {before:?}"
-    );
+    assert!(before.iter().all(|row| !row.ends_with(": empty")), "a table is not exercised: {before:?}");
     drop((db, replicas, sequencer));
 
-    assert!(matches!(
-        rebuild(&options.directory),
-        Err(RebuildError::Db(DbError::Exists { .. }))
-    ));
+    assert!(matches!(rebuild(&options.directory), Err(RebuildError::Db(DbError::Exists { .. }))));
     fs_err::rename(layout.database(), place.path().join("lost.db")).unwrap();
     let rebuilt = rebuild(&options.directory).unwrap();
     assert_eq!(rebuilt.remarks, Vec::<String>::new());
@@ -495,11 +387,7 @@ fn a_lost_database_is_recreated_row_for_row_and_the_ledger_goes_on() {
     assert_eq!(before.len(), after.len());
     let size = sequencer.log().published().size;
     let next = sequencer
-        .submit_blocking(own_act(
-            EntryType::RecoveryPerformed,
-            "",
-            &[("size", size.to_string())],
-        ))
+        .submit_blocking(own_act(EntryType::RecoveryPerformed, "", &[("size", size.to_string())]))
         .unwrap();
     assert_eq!(next.index, size);
     drop((db, replicas, sequencer));
@@ -514,57 +402,31 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
     let config = Config::load(&options.directory).unwrap();
     let (db, replicas, sequencer) = start(&config, &layout);
     live_a_little(&db, &replicas, &sequencer);
-    let stores: Vec<String> = replicas
-        .stores()
-        .iter()
-        .map(|store| store.identity().store.clone())
-        .collect();
-    let ids = |db: &Db| {
-        db.read(|reader| collections::of_incident(reader, Some(INCIDENT)))
-            .unwrap()
-    };
+    let stores: Vec<String> = replicas.stores().iter().map(|store| store.identity().store.clone()).collect();
+    let ids = |db: &Db| db.read(|reader| collections::of_incident(reader, Some(INCIDENT))).unwrap();
     let id = Digest(ids(&db)[0].id);
     let submit = |pending: PendingEntry| sequencer.submit_blocking(pending);
     let key = Key::segment(id.as_bytes(), 0, &[0; 32]);
     let now = crate::clock::now();
-    let fenced = |store: Option<&str>| {
-        db.read(|reader| crate::disposal::fenced(reader, &key, store, now))
-            .unwrap()
-    };
+    let fenced =
+        |store: Option<&str>| db.read(|reader| crate::disposal::fenced(reader, &key, store, now)).unwrap();
 
     // Nothing is recorded as gone that two persons did not give up, nor while something keeps it.
     let object = Object::Collection(id);
     let (plan, [first, second]) = approved(&db, &sequencer, INCIDENT);
     submit(first).unwrap_err();
-    submit(own_act(
-        EntryType::DispositionExecuted,
-        INCIDENT,
-        &gone(&plan, &object, &stores[0]),
-    ))
-    .unwrap_err();
+    submit(own_act(EntryType::DispositionExecuted, INCIDENT, &gone(&plan, &object, &stores[0]))).unwrap_err();
     submit(second).unwrap_err();
     may_go(&sequencer, INCIDENT);
     let (_, [_, too_early]) = approved(&db, &sequencer, INCIDENT);
     let (plan, [first, second]) = approved(&db, &sequencer, INCIDENT);
     submit(first).unwrap();
-    submit(own_act(
-        EntryType::DispositionExecuted,
-        INCIDENT,
-        &gone(&plan, &object, &stores[0]),
-    ))
-    .unwrap_err();
+    submit(own_act(EntryType::DispositionExecuted, INCIDENT, &gone(&plan, &object, &stores[0]))).unwrap_err();
     let hold = person_act(EntryType::HoldPlaced, INCIDENT, &[], "ada", None);
     let hold_id = hold.act.event().to_string();
     submit(hold).unwrap();
     submit(too_early).unwrap_err();
-    submit(person_act(
-        EntryType::HoldReleased,
-        INCIDENT,
-        &[("hold", hold_id)],
-        "bob",
-        None,
-    ))
-    .unwrap();
+    submit(person_act(EntryType::HoldReleased, INCIDENT, &[("hold", hold_id)], "bob", None)).unwrap();
     assert!(!fenced(None));
     submit(second).unwrap();
     assert!(fenced(None) && fenced(Some("elsewhere")));
@@ -591,9 +453,7 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
         let done = store.dispose(&what, &warrant, &|| true).unwrap();
         assert!(done.is_all && done.count >= 6);
         let refs = gone(&plan, &object, &stores[number]);
-        sequencer
-            .submit_blocking(own_act(EntryType::DispositionExecuted, INCIDENT, &refs))
-            .unwrap();
+        sequencer.submit_blocking(own_act(EntryType::DispositionExecuted, INCIDENT, &refs)).unwrap();
         let mut once_more = own_act(EntryType::DispositionExecuted, INCIDENT, &refs);
         let mut act: Act = json::parse_document(&once_more.act.document).unwrap();
         act.at = now;
@@ -609,19 +469,11 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
     assert!(rows[0].manifest.is_some() && rows[0].content_bytes > 0);
     let (db, _, sequencer) = again(db, replicas, sequencer);
     // A hold keeps what is left; what is gone stays gone.
-    sequencer
-        .submit_blocking(person_act(EntryType::HoldPlaced, INCIDENT, &[], "bob", None))
-        .unwrap();
-    let is_fenced = |store: Option<&str>| {
-        db.read(|reader| crate::disposal::fenced(reader, &key, store, now))
-            .unwrap()
-    };
+    sequencer.submit_blocking(person_act(EntryType::HoldPlaced, INCIDENT, &[], "bob", None)).unwrap();
+    let is_fenced =
+        |store: Option<&str>| db.read(|reader| crate::disposal::fenced(reader, &key, store, now)).unwrap();
     assert!(is_fenced(Some(&stores[0])) && !is_fenced(Some("elsewhere")) && !is_fenced(None));
-    assert!(
-        db.read(|reader| crate::disposal::of_collection(reader, id.as_bytes(), now))
-            .unwrap()
-            .is_some()
-    );
+    assert!(db.read(|reader| crate::disposal::of_collection(reader, id.as_bytes(), now)).unwrap().is_some());
 }
 
 #[test]
@@ -637,32 +489,17 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
     let incidents = ["INC-2026-0011", "INC-2026-0012"];
     for incident in incidents {
         let refs = [("incident", incident.to_owned())];
-        submit(person_act(
-            EntryType::IncidentOpened,
-            incident,
-            &refs,
-            "ada",
-            Some(both),
-        ));
+        submit(person_act(EntryType::IncidentOpened, incident, &refs, "ada", Some(both)));
         may_go(&sequencer, incident);
     }
-    submit(person_act(
-        EntryType::IncidentNoted,
-        incidents[0],
-        &[],
-        "ada",
-        Some(once),
-    ));
+    submit(person_act(EntryType::IncidentNoted, incidents[0], &[], "ada", Some(once)));
     let now = crate::clock::now();
     let fenced = |text: &Digest, store: Option<&str>| {
         let key = Key::detail(text.as_bytes());
-        db.read(|reader| crate::disposal::fenced(reader, &key, store, now))
-            .unwrap()
+        db.read(|reader| crate::disposal::fenced(reader, &key, store, now)).unwrap()
     };
-    let stays = |text: &Digest| {
-        db.read(|reader| crate::disposal::text_stays(reader, text.as_bytes(), now))
-            .unwrap()
-    };
+    let stays =
+        |text: &Digest| db.read(|reader| crate::disposal::text_stays(reader, text.as_bytes(), now)).unwrap();
     let dispose = |incident: &str| {
         let (plan, approvals) = approved(&db, &sequencer, incident);
         for approval in approvals {
@@ -679,11 +516,7 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
     assert!(!fenced(&both, Some("one")), "the other incident needs it");
     let (_, gone_second) = dispose(incidents[1]);
     assert!(!stays(&both) && fenced(&both, None));
-    submit(own_act(
-        EntryType::DispositionExecuted,
-        incidents[1],
-        &gone_second,
-    ));
+    submit(own_act(EntryType::DispositionExecuted, incidents[1], &gone_second));
     // A hold keeps what is left, and does not miss what both gave up.
     submit(person_act(EntryType::HoldPlaced, incidents[0], &[], "ada", None));
     assert!(stays(&both) && fenced(&both, Some("one")) && !fenced(&both, Some("two")));
@@ -691,22 +524,10 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
     let (reason, own) = (Digest::of(b"reason"), Digest::of(b"own"));
     let other = "INC-2026-0013";
     let refs = [("incident", other.to_owned())];
-    submit(person_act(
-        EntryType::IncidentOpened,
-        other,
-        &refs,
-        "ada",
-        Some(reason),
-    ));
+    submit(person_act(EntryType::IncidentOpened, other, &refs, "ada", Some(reason)));
     submit(person_act(EntryType::IncidentNoted, other, &[], "ada", Some(own)));
     let mirror = [("mirror", "backup-1".to_owned())];
-    submit(person_act(
-        EntryType::MirrorRetired,
-        "",
-        &mirror,
-        "ada",
-        Some(own),
-    ));
+    submit(person_act(EntryType::MirrorRetired, "", &mirror, "ada", Some(own)));
     may_go(&sequencer, other);
     let (_, approvals) = approved(&db, &sequencer, other);
     for mut approval in approvals {
@@ -745,17 +566,12 @@ fn an_erased_detail_stays_erased_and_everything_else_is_rebuilt() {
     let (db, replicas, sequencer) = start(&config, &layout);
     live_a_little(&db, &replicas, &sequencer);
     let detail = vector("detail.json");
-    replicas
-        .remove_detail(&Key::detail(Digest::of(&detail).as_bytes()))
-        .unwrap();
+    replicas.remove_detail(&Key::detail(Digest::of(&detail).as_bytes())).unwrap();
     drop((db, replicas, sequencer));
     fs_err::rename(layout.database(), place.path().join("lost.db")).unwrap();
     rebuild(&options.directory).unwrap();
     let db = Db::open(&layout.database(), 1).unwrap();
-    let incident = db
-        .read(|reader| crate::db::incidents::at(reader, INCIDENT))
-        .unwrap()
-        .unwrap();
+    let incident = db.read(|reader| crate::db::incidents::at(reader, INCIDENT)).unwrap().unwrap();
     assert_eq!((incident.title, incident.severity.as_str()), (None, "high"));
 }
 
@@ -779,9 +595,6 @@ fn a_store_with_an_altered_entry_is_not_rebuilt_from_and_the_other_is() {
     assert!(!rebuilt.remarks.is_empty());
     damage("b");
     fs_err::remove_file(layout.database()).unwrap();
-    assert!(matches!(
-        rebuild(&options.directory),
-        Err(RebuildError::NoLedger { .. })
-    ));
+    assert!(matches!(rebuild(&options.directory), Err(RebuildError::NoLedger { .. })));
     assert!(!layout.database().exists());
 }

@@ -32,42 +32,24 @@ pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stam
     let shared = || Arc::clone(collector);
     let (repairer, expirer, sweeper, publisher, dog) = (shared(), shared(), shared(), shared(), shared());
     let (cosigning, drained) = (Arc::clone(&collector.cosigning), collector.intake.clone());
-    spawn(
-        "cosigning",
-        Box::pin(crate::cosigning::rounds(cosigning, drained)),
-    );
+    spawn("cosigning", Box::pin(crate::cosigning::rounds(cosigning, drained)));
     spawn("repair", Box::pin(async move { repairs::keep(&repairer).await }));
     let destroyer = shared();
-    spawn(
-        "disposal",
-        Box::pin(async move { crate::disposal::chore::keep(&destroyer).await }),
-    );
+    spawn("disposal", Box::pin(async move { crate::disposal::chore::keep(&destroyer).await }));
     spawn("expiry", Box::pin(async move { expiry(&expirer).await }));
-    spawn(
-        "rosters",
-        Box::pin(async move { rosters::publish_dropped(&publisher, &run_directory).await }),
-    );
+    spawn("rosters", Box::pin(async move { rosters::publish_dropped(&publisher, &run_directory).await }));
     for store in collector.replicas.stores() {
         let (scrubber, store) = (shared(), Arc::clone(store));
-        spawn(
-            "scrub",
-            Box::pin(async move { scrub::keep(&scrubber, store).await }),
-        );
+        spawn("scrub", Box::pin(async move { scrub::keep(&scrubber, store).await }));
     }
     for store in collector.replicas.stores() {
         let (holder, store) = (shared(), Arc::clone(store));
-        spawn(
-            "legal holds",
-            Box::pin(async move { legal_holds::keep(&holder, store).await }),
-        );
+        spawn("legal holds", Box::pin(async move { legal_holds::keep(&holder, store).await }));
     }
     spawn("sweep", Box::pin(async move { first_sweep(&sweeper).await }));
     for (client, every) in collector.tsas.iter().cloned().zip(stamp_every) {
         let stamper = shared();
-        spawn(
-            "stamps",
-            Box::pin(async move { stamps(&stamper, &client, every).await }),
-        );
+        spawn("stamps", Box::pin(async move { stamps(&stamper, &client, every).await }));
     }
     spawn("watchdog", Box::pin(async move { watchdog(&dog).await }));
 }
@@ -144,11 +126,7 @@ async fn watchdog(collector: &Collector) {
         let (db, has_stopped) = (collector.db.clone(), collector.custody.sequencer().has_stopped());
         async move {
             let answer = db.read_async(|db| db::log::state(db).map(drop));
-            !has_stopped
-                && matches!(
-                    tokio::time::timeout(Duration::from_secs(30), answer).await,
-                    Ok(Ok(()))
-                )
+            !has_stopped && matches!(tokio::time::timeout(Duration::from_secs(30), answer).await, Ok(Ok(())))
         }
     };
     notify::feed_watchdog(is_alive, collector.intake.clone()).await;

@@ -21,9 +21,7 @@ const AT_ONCE: u32 = 16;
 
 /// Whether a store can hold objects by itself.
 fn can_hold(store: &dyn Store) -> bool {
-    store
-        .capabilities()
-        .is_some_and(|seen| seen.lock != LockProof::None)
+    store.capabilities().is_some_and(|seen| seen.lock != LockProof::None)
 }
 
 /// Rounds until the drain.
@@ -49,11 +47,8 @@ async fn round(collector: &Collector, store: &Arc<dyn Store>) -> Result<(), Fail
     let unreachable = |error| Failure::unavailable("reach its database", error);
     let name = store.identity().store.clone();
     let asked = name.clone();
-    let due = collector
-        .db
-        .read_async(move |db| hold_marks::due(db, &asked, AT_ONCE))
-        .await
-        .map_err(unreachable)?;
+    let due =
+        collector.db.read_async(move |db| hold_marks::due(db, &asked, AT_ONCE)).await.map_err(unreachable)?;
     let mut failed = None;
     for task in due {
         // No object is made again between the list and the mark.
@@ -75,13 +70,7 @@ async fn round(collector: &Collector, store: &Arc<dyn Store>) -> Result<(), Fail
             .await
             .map_err(unreachable)?;
         let collection = hex::encode(task.collection);
-        tracing::info!(
-            store = name,
-            collection,
-            held = task.held,
-            objects,
-            "Legal hold in the bucket"
-        );
+        tracing::info!(store = name, collection, held = task.held, objects, "Legal hold in the bucket");
     }
     failed.map_or(Ok(()), Err)
 }
@@ -121,10 +110,7 @@ mod tests {
             let repairs = collector.repairing.lock().await;
             let (told, ()) = tokio::join!(round(collector, &store), async {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                assert!(
-                    scene.moody.told.lock().unwrap().is_empty(),
-                    "the repair goes first"
-                );
+                assert!(scene.moody.told.lock().unwrap().is_empty(), "the repair goes first");
                 scene.moody.create(&made, b"made again").unwrap();
                 drop(repairs);
             });
@@ -134,12 +120,8 @@ mod tests {
         objects.extend(store.list(&format!("seals/{}/", scene.id)).unwrap());
         let told = |from: usize| {
             let told = scene.moody.told.lock().unwrap();
-            let held: Vec<Key> = told
-                .iter()
-                .skip(from)
-                .filter(|(_, held)| *held)
-                .map(|(key, _)| key.clone())
-                .collect();
+            let held: Vec<Key> =
+                told.iter().skip(from).filter(|(_, held)| *held).map(|(key, _)| key.clone()).collect();
             held
         };
         assert!(objects.contains(&made) && objects.len() > 6);
@@ -148,10 +130,7 @@ mod tests {
         runtime.block_on(round(collector, &store)).unwrap();
         assert_eq!(told(objects.len()), []);
         let (name, id) = (store.identity().store.clone(), scene.id.0);
-        collector
-            .db
-            .write(move |tx| hold_marks::again(tx, &name, &id))
-            .unwrap();
+        collector.db.write(move |tx| hold_marks::again(tx, &name, &id)).unwrap();
         runtime.block_on(round(collector, &store)).unwrap();
         assert_eq!(told(objects.len()), objects);
     }

@@ -58,18 +58,12 @@ pub struct Bound {
 fn configs(collector: &Collector) -> Result<(Arc<ServerConfig>, Arc<ServerConfig>), RunError> {
     let tls_failed = |error: &dyn std::error::Error| RunError::Tls(error.to_string());
     let key = TlsKey::generate().map_err(|error| tls_failed(&error))?;
-    let identity = Identity::new(
-        collector.deployment.clone(),
-        Subject::Collector(collector.id.clone()),
-    );
+    let identity = Identity::new(collector.deployment.clone(), Subject::Collector(collector.id.clone()));
     let authority = &collector.authority;
     let issued = authority
         .issue(&key.public(), &identity, COLLECTOR_LIFE, crate::clock::now())
         .map_err(|error| tls_failed(&error))?;
-    let credentials = Credentials {
-        key,
-        chain: authority.chain(&issued),
-    };
+    let credentials = Credentials { key, chain: authority.chain(&issued) };
     let main = tls::server_mutual(
         &credentials,
         authority.certificate(),
@@ -77,10 +71,7 @@ fn configs(collector: &Collector) -> Result<(Arc<ServerConfig>, Arc<ServerConfig
         Arc::clone(&collector.registry),
     );
     let enrol = tls::server_enrol(&credentials);
-    Ok((
-        main.map_err(|error| tls_failed(&error))?,
-        enrol.map_err(|error| tls_failed(&error))?,
-    ))
+    Ok((main.map_err(|error| tls_failed(&error))?, enrol.map_err(|error| tls_failed(&error))?))
 }
 
 /// Issues the collector's certificate and binds both listeners.
@@ -98,15 +89,7 @@ pub fn bind(collector: &Collector, listen: &Listen) -> Result<Bound, RunError> {
     let enrol = Listener::bind(listen.enrol, enrol_receiver, Settings::enrolment(), registry())
         .map_err(|source| failed(listen.enrol, source))?;
     let renew_at = tokio::time::Instant::now() + COLLECTOR_LIFE / 2;
-    Ok(Bound {
-        main,
-        enrol,
-        tls: TlsSettings {
-            main: main_sender,
-            enrol: enrol_sender,
-            renew_at,
-        },
-    })
+    Ok(Bound { main, enrol, tls: TlsSettings { main: main_sender, enrol: enrol_sender, renew_at } })
 }
 
 /// Serves both until the drain; each task ends when its last connection does.
@@ -116,20 +99,14 @@ pub async fn serve(
     enrol: Listener,
 ) -> (JoinHandle<()>, JoinHandle<()>) {
     let people = Arc::clone(collector);
-    let gate = GateLayer(AccessLayer::new(Arc::new(move |person| {
-        people.people.roles(person)
-    })));
+    let gate = GateLayer(AccessLayer::new(Arc::new(move |person| people.people.roles(person))));
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_service_status("", tonic_health::ServingStatus::Serving)
-        .await;
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let draining = collector.intake.clone();
     let reporter = health.clone();
     collector.tasks.spawn(async move {
         draining.cancelled().await;
-        reporter
-            .set_service_status("", tonic_health::ServingStatus::NotServing)
-            .await;
+        reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     });
     let shared = || Arc::clone(collector);
     // A monitor's plain GET and a gRPC call share the listener, the certificate and the access table.
@@ -147,20 +124,15 @@ pub async fn serve(
         .add_service(service::store_server(Stores(shared())))
         .add_service(service::mirror_server(Mirrors(shared())))
         .add_service(service::bundle_server(Bundles(shared())));
-    let enrol_router = proto::limits::server()
-        .layer(gate)
-        .add_service(service::enrol_server(Enrolments(shared())));
+    let enrol_router =
+        proto::limits::server().layer(gate).add_service(service::enrol_server(Enrolments(shared())));
     let (main_stop, enrol_stop) = (collector.intake.clone(), collector.intake.clone());
     let main = tokio::spawn(async move {
-        let ended = main_router
-            .serve_with_incoming_shutdown(main, main_stop.cancelled_owned())
-            .await;
+        let ended = main_router.serve_with_incoming_shutdown(main, main_stop.cancelled_owned()).await;
         log_end("main", ended);
     });
     let enrol = tokio::spawn(async move {
-        let ended = enrol_router
-            .serve_with_incoming_shutdown(enrol, enrol_stop.cancelled_owned())
-            .await;
+        let ended = enrol_router.serve_with_incoming_shutdown(enrol, enrol_stop.cancelled_owned()).await;
         log_end("enrolment", ended);
     });
     (main, enrol)

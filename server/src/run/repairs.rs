@@ -46,11 +46,7 @@ pub async fn keep(collector: &Collector) {
         loop {
             match round(collector).await {
                 Ok(done) if done.tried > 0 && !collector.intake.is_cancelled() => {
-                    tracing::info!(
-                        objects = done.repaired,
-                        waiting = done.waiting,
-                        "Replicas were repaired"
-                    );
+                    tracing::info!(objects = done.repaired, waiting = done.waiting, "Replicas were repaired");
                 }
                 Ok(_) => break,
                 Err(failure) => {
@@ -69,11 +65,8 @@ pub async fn keep(collector: &Collector) {
 pub async fn round(collector: &Collector) -> Result<Round, Failure> {
     let _turn = collector.repairing.lock().await;
     let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
-    let due = collector
-        .db
-        .read_async(move |db| db::repairs_due(db, now_ms, AT_ONCE))
-        .await
-        .map_err(database)?;
+    let due =
+        collector.db.read_async(move |db| db::repairs_due(db, now_ms, AT_ONCE)).await.map_err(database)?;
     let due = still_wanted(collector, due).await?;
     // A read that fell over to another store queued what it met.
     for task in due.iter().filter(|task| task.wanting == "damaged") {
@@ -104,10 +97,8 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
         }
     }
     let repaired = u64::try_from(report.repaired.len()).unwrap_or(u64::MAX);
-    let keys = report
-        .repaired
-        .iter()
-        .filter_map(|task| Some((task.store.clone(), Key::parse(&task.key).ok()?)));
+    let keys =
+        report.repaired.iter().filter_map(|task| Some((task.store.clone(), Key::parse(&task.key).ok()?)));
     let keys: Vec<(String, Key)> = keys.collect();
     for (_, key) in &keys {
         // A store came back, or a scrub mended it: there is a whole one, and no mirror needs to send another.
@@ -118,19 +109,10 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
     blocking(move || settled(&replicas, &db, &done))
         .await?
         .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
-    let waiting = collector
-        .db
-        .read_async(db::repairs_waiting)
-        .await
-        .map_err(database)?;
+    let waiting = collector.db.read_async(db::repairs_waiting).await.map_err(database)?;
     let waiting = u64::try_from(waiting).unwrap_or(0);
     metrics::repairs_pending(usize::try_from(waiting).unwrap_or(usize::MAX));
-    Ok(Round {
-        tried,
-        repaired,
-        waiting,
-        problems,
-    })
+    Ok(Round { tried, repaired, waiting, problems })
 }
 
 /// What no store has whole may be whole at a mirror.
@@ -183,12 +165,7 @@ pub async fn given(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<()
     fixity::repaired(collector, pairs).await?;
     let tasks: Vec<RepairTask> = made
         .into_iter()
-        .map(|store| RepairTask {
-            store,
-            key: key.to_string(),
-            wanting: "missing".to_owned(),
-            attempts: 0,
-        })
+        .map(|store| RepairTask { store, key: key.to_string(), wanting: "missing".to_owned(), attempts: 0 })
         .collect();
     let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
     blocking(move || settled(&replicas, &db, &tasks))

@@ -74,19 +74,14 @@ fn answer(run_directory: &Path, drop_path: &Path, refused: Option<&Failure>) -> 
 /// # Errors
 /// When it is not the next one of the pinned authority.
 pub async fn publish(collector: &Collector, bytes: &[u8]) -> Result<(), Failure> {
-    let published = collector
-        .people
-        .successor(bytes)
-        .map_err(|error| Failure::precondition(chain(&error)))?;
+    let published =
+        collector.people.successor(bytes).map_err(|error| Failure::precondition(chain(&error)))?;
     published
         .admitted
         .in_force(crate::clock::now())
         .map_err(|error| Failure::precondition(error.to_string()))?;
     let version = published.roster().version;
-    let refs = [
-        ("roster", published.digest().to_string()),
-        ("version", version.to_string()),
-    ];
+    let refs = [("roster", published.digest().to_string()), ("version", version.to_string())];
     let condition: Condition = Box::new(move |tx| {
         let newest = db::rosters::newest(tx)?.map_or(0, |row| row.version);
         if version == newest.saturating_add(1) {
@@ -98,16 +93,7 @@ pub async fn publish(collector: &Collector, bytes: &[u8]) -> Result<(), Failure>
         ))
     });
     let act = ActObject::from(published.signed.clone());
-    collector
-        .custody
-        .record_if(
-            EntryType::RosterPublished,
-            Chain::Deployment,
-            &refs,
-            act,
-            condition,
-        )
-        .await?;
+    collector.custody.record_if(EntryType::RosterPublished, Chain::Deployment, &refs, act, condition).await?;
     let before = collector.people.newest();
     cut_leavers(collector, &before, &published);
     collector.people.put_in_force(published);
@@ -118,9 +104,7 @@ pub async fn publish(collector: &Collector, bytes: &[u8]) -> Result<(), Failure>
 fn cut_leavers(collector: &Collector, before: &Published, now: &Published) {
     for person in &before.roster().persons {
         if now.roster().person(&person.id).is_none() {
-            let cut = collector
-                .registry
-                .revoke(Revocation::Subject(Subject::Person(person.id.clone())));
+            let cut = collector.registry.revoke(Revocation::Subject(Subject::Person(person.id.clone())));
             tracing::info!(person = %person.id, connections_cut = cut, "Person left the roster");
         }
     }

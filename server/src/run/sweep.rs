@@ -38,10 +38,7 @@ pub struct Swept {
 /// # Errors
 /// When database, stores or ledger do not answer; what was done until then stays done.
 pub async fn sweep(collector: &Collector) -> Result<Swept, Failure> {
-    let mut swept = Swept {
-        finished: finish_complete(collector).await?,
-        ..Swept::default()
-    };
+    let mut swept = Swept { finished: finish_complete(collector).await?, ..Swept::default() };
     let (replicas, sink) = (collector.replicas.clone(), QueueSink(collector.db.clone()));
     swept.queued = blocking(move || scan_for_missing(&replicas, &sink))
         .await?
@@ -98,9 +95,7 @@ async fn finish_complete(collector: &Collector) -> Result<u64, Failure> {
     let manifests = manifests_without_entry(collector).await?;
     let mut finished = 0;
     for row in complete {
-        let found = manifests
-            .iter()
-            .find(|(collection, _)| *collection == Digest(row.id));
+        let found = manifests.iter().find(|(collection, _)| *collection == Digest(row.id));
         let Some((_, signed)) = found else { continue };
         match finish_one(collector, &row, signed.clone()).await {
             Ok(()) => finished += 1,
@@ -139,10 +134,7 @@ async fn manifests_without_entry(collector: &Collector) -> Result<Vec<(Digest, S
         let mut found = Vec::new();
         for key in replicas.list("documents/").map_err(unavailable)? {
             let Some(digest) = key.digest() else { continue };
-            let is_known = db
-                .read(|db| db::entries::by_event(db, &digest))
-                .map_err(database)?
-                .is_some();
+            let is_known = db.read(|db| db::entries::by_event(db, &digest)).map_err(database)?.is_some();
             if is_known {
                 continue;
             }
@@ -166,16 +158,10 @@ async fn check(
     named: &mut BTreeSet<Key>,
 ) -> Result<u64, Failure> {
     let segments = collector.segments_of(row.number).await?;
-    let mut keys: Vec<(Key, Option<u64>)> = segments
-        .iter()
-        .flat_map(|segment| keys_of(&row.id, segment))
-        .collect();
+    let mut keys: Vec<(Key, Option<u64>)> =
+        segments.iter().flat_map(|segment| keys_of(&row.id, segment)).collect();
     named.extend(keys.iter().map(|(key, _)| key.clone()));
-    keys.extend(
-        row.manifest
-            .iter()
-            .map(|manifest| (Key::document(manifest), None)),
-    );
+    keys.extend(row.manifest.iter().map(|manifest| (Key::document(manifest), None)));
     keys.push((Key::document(&row.delegation), None));
     let replicas = collector.replicas.clone();
     let lost = blocking(move || {
@@ -201,11 +187,8 @@ async fn check(
     for key in &lost {
         fixity::failed(collector, key, fixity::ALL).await?;
         // Queued on each store: a mirror may have it.
-        let (replicas, sink, lost) = (
-            collector.replicas.clone(),
-            QueueSink(collector.db.clone()),
-            key.clone(),
-        );
+        let (replicas, sink, lost) =
+            (collector.replicas.clone(), QueueSink(collector.db.clone()), key.clone());
         blocking(move || {
             for store in replicas.stores() {
                 sink.wanting(&store.identity().store, &lost, Wanting::Missing);
@@ -219,14 +202,8 @@ async fn check(
 
 fn keys_of(collection: &[u8; 32], segment: &SegmentRow) -> [(Key, Option<u64>); 2] {
     [
-        (
-            Key::segment(collection, segment.index, &segment.sha256),
-            Some(segment.stored_len),
-        ),
-        (
-            Key::seal(collection, segment.index, &segment.seal_sha256),
-            Some(segment.seal_len),
-        ),
+        (Key::segment(collection, segment.index, &segment.sha256), Some(segment.stored_len)),
+        (Key::seal(collection, segment.index, &segment.seal_sha256), Some(segment.seal_len)),
     ]
 }
 
@@ -236,21 +213,13 @@ async fn orphans(collector: &Collector, named: BTreeSet<Key>) -> Result<u64, Fai
     let orphans = blocking(move || {
         let mut orphans = Vec::new();
         for room in ["segments/", "seals/"] {
-            orphans.extend(
-                replicas
-                    .list(room)?
-                    .into_iter()
-                    .filter(|key| !named.contains(key)),
-            );
+            orphans.extend(replicas.list(room)?.into_iter().filter(|key| !named.contains(key)));
         }
         Ok::<_, store::ReplicaError>(orphans)
     })
     .await?
     .map_err(|error| Failure::unavailable("look through the stores", error))?;
-    for key in orphans
-        .iter()
-        .filter(|key| matches!(key.kind(), KeyKind::Segment | KeyKind::Seal))
-    {
+    for key in orphans.iter().filter(|key| matches!(key.kind(), KeyKind::Segment | KeyKind::Seal)) {
         tracing::warn!(key = %key, "Object without a record: stored, never acknowledged");
     }
     Ok(u64::try_from(orphans.len()).unwrap_or(u64::MAX))

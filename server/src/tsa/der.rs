@@ -12,9 +12,8 @@ const SET: u8 = 0x31;
 const CONTEXT_0: u8 = 0xa0;
 
 /// AlgorithmIdentifier of SHA-256 with NULL parameters, as RFC 5754 section 2 asks of those who generate it.
-const SHA256: [u8; 15] = [
-    SEQUENCE, 0x0d, OID, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00,
-];
+const SHA256: [u8; 15] =
+    [SEQUENCE, 0x0d, OID, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00];
 /// Body of the OID 2.16.840.1.101.3.4.2.1.
 const SHA256_OID: [u8; 9] = [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
 /// Body of id-signedData, 1.2.840.113549.1.7.2.
@@ -35,10 +34,7 @@ pub(super) fn request(digest: &Digest, nonce: &[u8; 16]) -> Vec<u8> {
 
 /// A positive INTEGER's content: minimal, with a zero before a set top bit.
 fn positive(number: &[u8; 16]) -> Vec<u8> {
-    let start = number
-        .iter()
-        .position(|byte| *byte != 0)
-        .unwrap_or(number.len() - 1);
+    let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len() - 1);
     let digits = number.get(start..).unwrap_or_default();
     let mut content = Vec::with_capacity(17);
     if digits.first().is_some_and(|byte| byte & 0x80 != 0) {
@@ -81,11 +77,7 @@ pub(super) fn check_response(
     // accuracy SEQUENCE, ordering BOOLEAN, nonce INTEGER, tsa [0], extensions [1]: all optional, in this order.
     while let Some((tag, content)) = info.next()? {
         if tag == INTEGER {
-            return if content == positive(nonce) {
-                Ok(())
-            } else {
-                Err(ResponseError::Nonce)
-            };
+            return if content == positive(nonce) { Ok(()) } else { Err(ResponseError::Nonce) };
         }
     }
     Err(ResponseError::Nonce)
@@ -129,22 +121,14 @@ fn signed_data(response: &[u8]) -> Result<Walk<'_>, ResponseError> {
     let mut outer = Walk(response);
     let mut answer = Walk(outer.expect(SEQUENCE, "response")?);
     if !outer.0.is_empty() {
-        return Err(ResponseError::Shape {
-            what: "end of the response",
-        });
+        return Err(ResponseError::Shape { what: "end of the response" });
     }
     let mut status = Walk(answer.expect(SEQUENCE, "status")?);
     let code = status.expect(INTEGER, "status")?;
     // granted or grantedWithMods; anything else comes without a token.
     if !matches!(code, [0 | 1]) {
-        let words = status
-            .next()?
-            .map(|(_, content)| printable(content))
-            .unwrap_or_default();
-        return Err(ResponseError::Refused {
-            status: code.first().copied().unwrap_or(u8::MAX),
-            words,
-        });
+        let words = status.next()?.map(|(_, content)| printable(content)).unwrap_or_default();
+        return Err(ResponseError::Refused { status: code.first().copied().unwrap_or(u8::MAX), words });
     }
     let mut token = Walk(answer.expect(SEQUENCE, "token")?);
     if token.expect(OID, "token type")? != SIGNED_DATA {
@@ -159,11 +143,7 @@ fn signed_data(response: &[u8]) -> Result<Walk<'_>, ResponseError> {
 
 /// The authority's own words, kept short and harmless.
 fn printable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes)
-        .chars()
-        .filter(|character| !character.is_control())
-        .take(200)
-        .collect()
+    String::from_utf8_lossy(bytes).chars().filter(|character| !character.is_control()).take(200).collect()
 }
 
 /// Elements of DER, one after the other.
@@ -199,9 +179,9 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         0..=0x7f => (usize::from(*first), rest),
         0x81..=0x84 => {
             let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let length = digits.iter().try_fold(0_usize, |sum, digit| {
-                sum.checked_mul(256)?.checked_add(usize::from(*digit))
-            })?;
+            let length = digits
+                .iter()
+                .try_fold(0_usize, |sum, digit| sum.checked_mul(256)?.checked_add(usize::from(*digit)))?;
             if length < 128 || digits.first() == Some(&0) {
                 return None;
             }

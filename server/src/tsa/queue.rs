@@ -95,9 +95,7 @@ pub async fn stamp_due(
 ) -> Result<Option<Stamped>, StampError> {
     let (db, now_ms, tsa) = (parts.db, now.unix_ms(), client.name());
     let asked = tsa.clone();
-    let due = db
-        .read_async(move |reader| stamps::due(reader, &asked, now_ms, 1))
-        .await?;
+    let due = db.read_async(move |reader| stamps::due(reader, &asked, now_ms, 1)).await?;
     let Some(task) = due.into_iter().next() else {
         return Ok(None);
     };
@@ -122,34 +120,25 @@ pub async fn stamp_due(
     })
     .await;
     let kept = match written.or(Err(StampError::Panicked))? {
-        Ok(_) => parts
-            .sequencer
-            .submit(entry(parts, size, stamp, now)?)
-            .await
-            .map(drop)
-            .map_err(StampError::from),
+        Ok(_) => {
+            parts.sequencer.submit(entry(parts, size, stamp, now)?).await.map(drop).map_err(StampError::from)
+        }
         Err(error) => Err(error.into()),
     };
     if let Err(error) = kept {
         // The authority did its part: it is not asked again at once because we cannot keep what it gives.
         let (due, text) = (now_ms.saturating_add(wait_ms(task.attempts)), error.to_string());
-        db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text))
-            .await?;
+        db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text)).await?;
         return Err(error);
     }
-    let had = NewestStamp {
-        size,
-        at_ms: now_ms,
-        ends_ms,
-    };
+    let had = NewestStamp { size, at_ms: now_ms, ends_ms };
     db.write_async(move |tx| stamps::done(tx, &tsa, had)).await?;
     Ok(Some(Stamped { size, stamp }))
 }
 
 fn wait_ms(attempts: u32) -> u64 {
-    let wait = BACKOFF_MIN
-        .saturating_mul(1_u32.checked_shl(attempts.min(20)).unwrap_or(u32::MAX))
-        .min(BACKOFF_MAX);
+    let wait =
+        BACKOFF_MIN.saturating_mul(1_u32.checked_shl(attempts.min(20)).unwrap_or(u32::MAX)).min(BACKOFF_MAX);
     u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -165,16 +154,11 @@ async fn defer(db: &Db, tsa: String, task: &StampTask, now_ms: u64, error: &TsaE
         "No time stamp yet"
     );
     let text = super::causes(error);
-    db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text))
-        .await
+    db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text)).await
 }
 
 fn entry(
-    Parts {
-        deployment,
-        collector,
-        ..
-    }: Parts<'_>,
+    Parts { deployment, collector, .. }: Parts<'_>,
     size: u64,
     stamp: Digest,
     now: Time,
@@ -193,17 +177,8 @@ fn entry(
         nonce: ActNonce::ByContent,
     };
     let document = json::to_document(&act).map_err(|source| StampError::Act { source })?;
-    let act = ActObject {
-        document,
-        signatures: Vec::new(),
-    };
-    Ok(PendingEntry {
-        type_: EntryType::TsaStamped,
-        chain: Chain::Deployment,
-        refs,
-        act,
-        guard: None,
-    })
+    let act = ActObject { document, signatures: Vec::new() };
+    Ok(PendingEntry { type_: EntryType::TsaStamped, chain: Chain::Deployment, refs, act, guard: None })
 }
 
 /// A stamp that was had and could not be kept.
@@ -247,15 +222,6 @@ pub(super) fn tests_entry((deployment, collector): (&DeploymentId, &CollectorId)
         detail: None,
         nonce: ActNonce::ByContent,
     };
-    let act = ActObject {
-        document: json::to_document(&act).unwrap(),
-        signatures: Vec::new(),
-    };
-    PendingEntry {
-        type_: EntryType::RecoveryPerformed,
-        chain: Chain::Deployment,
-        refs,
-        act,
-        guard: None,
-    }
+    let act = ActObject { document: json::to_document(&act).unwrap(), signatures: Vec::new() };
+    PendingEntry { type_: EntryType::RecoveryPerformed, chain: Chain::Deployment, refs, act, guard: None }
 }

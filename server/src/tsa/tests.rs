@@ -29,10 +29,7 @@ impl Authority {
         let authority = Self { process, folder };
         let deadline = Instant::now() + Duration::from_secs(60);
         while !authority.path("address").exists() {
-            assert!(
-                Instant::now() < deadline,
-                "the authority did not come up; is openssl installed?"
-            );
+            assert!(Instant::now() < deadline, "the authority did not come up; is openssl installed?");
             std::thread::sleep(Duration::from_millis(20));
         }
         authority
@@ -43,10 +40,7 @@ impl Authority {
     }
 
     fn url(&self) -> String {
-        format!(
-            "http://{}/",
-            fs_err::read_to_string(self.path("address")).unwrap().trim()
-        )
+        format!("http://{}/", fs_err::read_to_string(self.path("address")).unwrap().trim())
     }
 
     fn mode(&self, mode: &str) {
@@ -76,11 +70,7 @@ fn openssl_verifies(authority: &Authority, response: &[u8], digest: &Digest) -> 
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 #[test]
@@ -136,14 +126,8 @@ fn every_cut_and_every_flipped_byte_of_a_response_is_answered_without_panic() {
         .unwrap();
     let response = output.stdout;
     assert_eq!(der::check_response(&response, &digest, &nonce), Ok(()));
-    assert_eq!(
-        der::check_response(&response, &digest, &[0x80; 16]),
-        Err(ResponseError::Nonce)
-    );
-    assert_eq!(
-        der::check_response(&response, &Digest::of(b"x"), &nonce),
-        Err(ResponseError::Imprint)
-    );
+    assert_eq!(der::check_response(&response, &digest, &[0x80; 16]), Err(ResponseError::Nonce));
+    assert_eq!(der::check_response(&response, &Digest::of(b"x"), &nonce), Err(ResponseError::Imprint));
     for end in 0..response.len() {
         assert!(der::check_response(&response[..end], &digest, &nonce).is_err());
     }
@@ -175,11 +159,7 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
                 as Arc<dyn Store>
         })
         .into();
-    let replicas = Replicas::new(
-        stores,
-        ReplicationPolicy::default(),
-        Arc::new(QueueSink(db.clone())),
-    );
+    let replicas = Replicas::new(stores, ReplicationPolicy::default(), Arc::new(QueueSink(db.clone())));
     let sequencer = Sequencer::start(SequencerParts {
         deployment: "acme".parse().unwrap(),
         db: db.clone(),
@@ -220,19 +200,9 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
         assert_eq!(stamped.size, 1);
         let response = replicas.read(&Key::stamp(1, stamped.stamp.as_bytes())).unwrap();
         assert!(openssl_verifies(&authority, &response, &Digest::of(&head.note)));
-        assert_eq!(
-            replicas.read(&Key::stamped_checkpoint(1)).unwrap(),
-            head.note.to_vec()
-        );
-        assert_eq!(
-            db.read(|reader| stamps::covering(reader, 1)).unwrap(),
-            [(1, stamped.stamp.0)]
-        );
-        assert_eq!(
-            db.read(stamps::waiting).unwrap().0,
-            1,
-            "the one that is away is still asked"
-        );
+        assert_eq!(replicas.read(&Key::stamped_checkpoint(1)).unwrap(), head.note.to_vec());
+        assert_eq!(db.read(|reader| stamps::covering(reader, 1)).unwrap(), [(1, stamped.stamp.0)]);
+        assert_eq!(db.read(stamps::waiting).unwrap().0, 1, "the one that is away is still asked");
         // The stamp's own entry is no reason for the next stamp; anything else is.
         assert!(!newest(client.name(), now).await.unwrap());
         sequencer.submit(entry(9)).await.unwrap();
@@ -251,23 +221,12 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
         let days = |count: u64| Duration::from_secs(count * 86_400);
         let had = db.read(|db| stamps::newest(db, &client.name())).unwrap().unwrap();
         assert_eq!(had.ends_ms, Some(ends.unix_ms()));
-        assert!(
-            !newest(client.name(), ends.checked_sub(days(31)).unwrap())
-                .await
-                .unwrap()
-        );
+        assert!(!newest(client.name(), ends.checked_sub(days(31)).unwrap()).await.unwrap());
         let soon = ends.checked_sub(days(30)).unwrap();
         assert!(newest(client.name(), soon).await.unwrap());
         let renewed = stamp_due(&client, parts, soon).await.unwrap().unwrap();
-        assert!(
-            renewed.size > had.size,
-            "the tree of the new stamp holds the entry of the old one"
-        );
+        assert!(renewed.size > had.size, "the tree of the new stamp holds the entry of the old one");
         assert!(!newest(client.name(), soon).await.unwrap());
-        assert!(
-            newest(client.name(), soon.checked_add(days(1)).unwrap())
-                .await
-                .unwrap()
-        );
+        assert!(newest(client.name(), soon.checked_add(days(1)).unwrap()).await.unwrap());
     });
 }

@@ -10,11 +10,7 @@ use crate::{Disposable, Key, Lock, Store, StoreErrorClass};
 ///
 /// # Panics
 /// At the first broken rule: it is a test.
-#[expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "this is a test that other rooms may call"
-)]
+#[expect(clippy::panic, clippy::unwrap_used, reason = "this is a test that other rooms may call")]
 pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     let collection = [0xc0; 32];
     let segment = |index: u64, bytes: &[u8]| Key::segment(&collection, index, &Sha256::digest(bytes).into());
@@ -23,28 +19,16 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     // An object is there, whole, once it is acknowledged, and not before.
     let store = make();
     let key = segment(0, b"first");
-    assert_eq!(
-        store.read(&key).err().map(|error| error.class()),
-        Some(StoreErrorClass::NotFound)
-    );
-    assert_eq!(
-        store.size(&key).err().map(|error| error.class()),
-        Some(StoreErrorClass::NotFound)
-    );
+    assert_eq!(store.read(&key).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
+    assert_eq!(store.size(&key).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
     store.create(&key, b"first").unwrap();
     assert_eq!(store.read(&key).unwrap(), b"first");
     assert_eq!(store.size(&key).unwrap(), 5);
 
     // Same bytes again succeed, others conflict and change nothing.
     store.create(&key, b"first").unwrap();
-    assert_eq!(
-        class(store.create(&key, b"fIrst")),
-        Some(StoreErrorClass::Conflict)
-    );
-    assert_eq!(
-        class(store.create(&key, b"first and more")),
-        Some(StoreErrorClass::Conflict)
-    );
+    assert_eq!(class(store.create(&key, b"fIrst")), Some(StoreErrorClass::Conflict));
+    assert_eq!(class(store.create(&key, b"first and more")), Some(StoreErrorClass::Conflict));
     assert_eq!(class(store.create(&key, b"")), Some(StoreErrorClass::Conflict));
     assert_eq!(store.read(&key).unwrap(), b"first");
 
@@ -60,10 +44,7 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     writer.write(b"second ").unwrap();
     writer.write(b"").unwrap();
     writer.write(b"object").unwrap();
-    assert_eq!(
-        store.size(&pieces).err().map(|error| error.class()),
-        Some(StoreErrorClass::NotFound)
-    );
+    assert_eq!(store.size(&pieces).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
     writer.commit(&pieces).unwrap();
     assert_eq!(store.read(&pieces).unwrap(), b"second object");
     let mut again = store.create_writer().unwrap();
@@ -102,10 +83,7 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     if store.guarantees().erasable {
         store.remove(&detail).unwrap();
         store.remove(&detail).unwrap();
-        assert_eq!(
-            store.read(&detail).err().map(|error| error.class()),
-            Some(StoreErrorClass::NotFound)
-        );
+        assert_eq!(store.read(&detail).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
     } else {
         // A store that keeps everything says so, and keeps it.
         assert_eq!(class(store.remove(&detail)), Some(StoreErrorClass::Permanent));
@@ -126,10 +104,7 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     let foreign = crate::warrants::over(&[[0xdd; 32]], &[]);
     let evidence = Disposable::Collection(collection);
     let all = &|| true;
-    assert_eq!(
-        class(store.dispose(&evidence, &foreign, all).map(drop)),
-        Some(StoreErrorClass::Permanent)
-    );
+    assert_eq!(class(store.dispose(&evidence, &foreign, all).map(drop)), Some(StoreErrorClass::Permanent));
     assert_eq!(store.read(&claimed).unwrap(), b"claimed");
     let elsewhere = Key::segment(&[0xdd; 32], 0, &Sha256::digest(b"elsewhere").into());
     store.create(&elsewhere, b"elsewhere").unwrap();
@@ -138,28 +113,17 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     if store.guarantees().lock == Lock::None {
         // Stopped behind the first: what went is counted, and the rest goes by the next call.
         let once = std::cell::Cell::new(true);
-        let first = store
-            .dispose(&evidence, &covered, &|| once.replace(false))
-            .unwrap();
+        let first = store.dispose(&evidence, &covered, &|| once.replace(false)).unwrap();
         assert!(first.count <= 1 && !first.is_all);
         let rest = store.dispose(&evidence, &covered, all).unwrap();
         assert!(rest.is_all && first.count + rest.count >= 4);
         let again = store.dispose(&evidence, &covered, all).unwrap();
         assert!(again.is_all && again.count == 0);
-        assert_eq!(
-            store.read(&claimed).err().map(|error| error.class()),
-            Some(StoreErrorClass::NotFound)
-        );
-        assert_eq!(
-            store.list("segments/").unwrap().as_slice(),
-            std::slice::from_ref(&elsewhere)
-        );
+        assert_eq!(store.read(&claimed).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
+        assert_eq!(store.list("segments/").unwrap().as_slice(), std::slice::from_ref(&elsewhere));
     } else {
         // A store that keeps everything says so, and keeps it.
-        assert!(matches!(
-            store.dispose(&evidence, &covered, all),
-            Err(crate::StoreError::Locked { .. })
-        ));
+        assert!(matches!(store.dispose(&evidence, &covered, all), Err(crate::StoreError::Locked { .. })));
         assert_eq!(store.read(&claimed).unwrap(), b"claimed");
     }
     assert_eq!(store.read(&elsewhere).unwrap(), b"elsewhere");
@@ -174,13 +138,8 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
                 scope.spawn(move || store.create(contested, &[number; 1000]).ok().map(|()| number))
             })
             .collect();
-        threads
-            .into_iter()
-            .filter_map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
     });
-    let [winner] = winners.as_slice() else {
-        panic!("{} creators won", winners.len())
-    };
+    let [winner] = winners.as_slice() else { panic!("{} creators won", winners.len()) };
     assert_eq!(store.read(&contested).unwrap(), [*winner; 1000]);
 }

@@ -97,10 +97,7 @@ impl DirectoryStore {
 }
 
 fn read_marker<D: Disk>(shared: &Shared<D>, place: &str) -> Result<StoreIdentity, StoreError> {
-    let marker = |reason: String| StoreError::Marker {
-        path: place.to_owned(),
-        reason,
-    };
+    let marker = |reason: String| StoreError::Marker { path: place.to_owned(), reason };
     match shared.read(&Key::marker(), MARKER_BYTES_MAX) {
         Ok(bytes) => StoreIdentity::from_bytes(&bytes).map_err(marker),
         Err(StoreError::NotFound { .. }) => Err(marker(
@@ -116,10 +113,7 @@ fn make_root(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => fs_err::File::open(parent)?.sync_all(),
         _ => fs_err::File::open(".")?.sync_all(),
@@ -133,17 +127,11 @@ impl<D: Disk> DirectoryStore<D> {
     /// As [`DirectoryStore::initialise`].
     pub fn initialise_on(disk: D, place: &str, identity: &StoreIdentity) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::new(disk, identity.store.clone()));
-        let names = shared
-            .disk
-            .list("")
-            .map_err(|source| shared.error("list", "", source))?;
+        let names = shared.disk.list("").map_err(|source| shared.error("list", "", source))?;
         // `tmp` alone is an init that was cut before it wrote the marker: going on is right.
         if names.iter().any(|(name, _)| name != TEMPORARY) {
             let reason = "the directory is not empty. Give an empty one".to_owned();
-            return Err(StoreError::Marker {
-                path: place.to_owned(),
-                reason,
-            });
+            return Err(StoreError::Marker { path: place.to_owned(), reason });
         }
         shared.make_directories(TEMPORARY)?;
         shared.create(&Key::marker(), &identity.to_bytes())?;
@@ -163,27 +151,15 @@ impl<D: Disk> DirectoryStore<D> {
     }
 
     fn assemble(shared: Arc<Shared<D>>, identity: StoreIdentity) -> Self {
-        let domain = if identity.domain == DOMAIN_OF_DEVICE {
-            shared.disk.device()
-        } else {
-            identity.domain.clone()
-        };
-        Self {
-            shared,
-            identity,
-            domain,
-        }
+        let domain =
+            if identity.domain == DOMAIN_OF_DEVICE { shared.disk.device() } else { identity.domain.clone() };
+        Self { shared, identity, domain }
     }
 }
 
 impl<D: Disk> Shared<D> {
     fn new(disk: D, name: String) -> Self {
-        Self {
-            disk,
-            name,
-            failed: AtomicBool::new(false),
-            durable: Mutex::default(),
-        }
+        Self { disk, name, failed: AtomicBool::new(false), durable: Mutex::default() }
     }
 
     fn error(&self, operation: &'static str, key: &str, source: io::Error) -> StoreError {
@@ -198,9 +174,7 @@ impl<D: Disk> Shared<D> {
 
     fn check_writable(&self) -> Result<(), StoreError> {
         if self.failed.load(Ordering::SeqCst) {
-            Err(StoreError::Failed {
-                store: self.name.clone(),
-            })
+            Err(StoreError::Failed { store: self.name.clone() })
         } else {
             Ok(())
         }
@@ -224,11 +198,7 @@ impl<D: Disk> Shared<D> {
             result => result,
         };
         let file = file.map_err(|source| self.error("create", &path, source))?;
-        Ok(Temporary {
-            shared: Arc::clone(self),
-            path,
-            file,
-        })
+        Ok(Temporary { shared: Arc::clone(self), path, file })
     }
 
     fn create(self: &Arc<Self>, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
@@ -254,11 +224,8 @@ impl<D: Disk> Shared<D> {
     /// Makes a name in `directory` durable: the directory itself, then every one above whose own name is not known
     /// to be, deepest first.
     fn sync_names(&self, directory: &str) -> Result<(), StoreError> {
-        let sync = |path: &str| {
-            self.disk
-                .sync_directory(path)
-                .map_err(|source| self.sync_error(path, source))
-        };
+        let sync =
+            |path: &str| self.disk.sync_directory(path).map_err(|source| self.sync_error(path, source));
         sync(directory)?;
         let mut made = directory;
         let mut newly = Vec::new();
@@ -273,20 +240,11 @@ impl<D: Disk> Shared<D> {
     }
 
     fn read(&self, key: &Key, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
-        let file = self
-            .disk
-            .open(key.as_str())
-            .map_err(|source| self.error("open", key.as_str(), source))?;
-        let length = file
-            .length()
-            .map_err(|source| self.error("stat", key.as_str(), source))?;
+        let file = self.disk.open(key.as_str()).map_err(|source| self.error("open", key.as_str(), source))?;
+        let length = file.length().map_err(|source| self.error("stat", key.as_str(), source))?;
         if length > bytes_max {
             let reason = "the object is longer than any such object may be";
-            return Err(StoreError::Refused {
-                store: self.name.clone(),
-                key: key.to_string(),
-                reason,
-            });
+            return Err(StoreError::Refused { store: self.name.clone(), key: key.to_string(), reason });
         }
         read_exactly(&file, 0, length).map_err(|source| self.error("read", key.as_str(), source))
     }
@@ -299,9 +257,7 @@ impl<D: Disk> Shared<D> {
         };
         for (name, _) in names.into_iter().filter(|(_, is_directory)| !is_directory) {
             let path = format!("{TEMPORARY}/{name}");
-            self.disk
-                .unlink(&path)
-                .map_err(|source| self.error("unlink", &path, source))?;
+            self.disk.unlink(&path).map_err(|source| self.error("unlink", &path, source))?;
         }
         Ok(())
     }
@@ -312,13 +268,10 @@ impl<D: Disk> Shared<D> {
         self.check_writable()?;
         let mut destroyed = Destroyed::default();
         let damaged = (DAMAGED.to_owned(), true);
-        let places = object
-            .prefixes()
-            .into_iter()
-            .map(|prefix| match prefix.strip_suffix('/') {
-                Some(directory) => (directory.to_owned(), false),
-                None => (prefix, false),
-            });
+        let places = object.prefixes().into_iter().map(|prefix| match prefix.strip_suffix('/') {
+            Some(directory) => (directory.to_owned(), false),
+            None => (prefix, false),
+        });
         for (place, is_damaged) in places.chain([damaged]) {
             let paths = match (object, is_damaged) {
                 (Disposable::Detail(_), false) => vec![place.clone()],
@@ -360,11 +313,7 @@ impl<D: Disk> Shared<D> {
             result => result.map_err(|source| self.error("list", directory, source))?,
         };
         for (name, is_directory) in names {
-            let path = if directory.is_empty() {
-                name
-            } else {
-                format!("{directory}/{name}")
-            };
+            let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
             if !is_directory {
                 keys.extend(Key::parse(&path).ok());
             } else if path != TEMPORARY && path != DAMAGED {
@@ -422,13 +371,9 @@ impl<D: Disk> Store for DirectoryStore<D> {
 
     fn read_range(&self, key: &Key, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
         let shared = &self.shared;
-        let file = shared
-            .disk
-            .open(key.as_str())
-            .map_err(|source| shared.error("open", key.as_str(), source))?;
-        let end = file
-            .length()
-            .map_err(|source| shared.error("stat", key.as_str(), source))?;
+        let file =
+            shared.disk.open(key.as_str()).map_err(|source| shared.error("open", key.as_str(), source))?;
+        let end = file.length().map_err(|source| shared.error("stat", key.as_str(), source))?;
         let length = length.min(end.saturating_sub(offset)).min(READ_BYTES_MAX);
         read_exactly(&file, offset, length).map_err(|source| shared.error("read", key.as_str(), source))
     }
@@ -449,11 +394,7 @@ impl<D: Disk> Store for DirectoryStore<D> {
         let shared = &self.shared;
         if key.kind() != KeyKind::Detail {
             let reason = "only detail objects can be erased";
-            return Err(StoreError::Refused {
-                store: shared.name.clone(),
-                key: key.to_string(),
-                reason,
-            });
+            return Err(StoreError::Refused { store: shared.name.clone(), key: key.to_string(), reason });
         }
         shared.check_writable()?;
         // So that there is a directory to flush, whoever removed the name.
@@ -477,8 +418,7 @@ impl<D: Disk> Store for DirectoryStore<D> {
     }
 
     fn displace(&self, key: &Key) -> Result<(), StoreError> {
-        self.shared
-            .move_aside(key, |bytes| key.check(bytes) == ContentCheck::Wrong)
+        self.shared.move_aside(key, |bytes| key.check(bytes) == ContentCheck::Wrong)
     }
 
     fn make_way(&self, key: &Key, right: &[u8]) -> Result<(), StoreError> {
@@ -495,23 +435,14 @@ impl<D: Disk> Shared<D> {
             result => is_damaged(&result?),
         };
         if !goes || matches!(key.kind(), KeyKind::Marker | KeyKind::Checkpoint) {
-            return Err(StoreError::Conflict {
-                store: self.name.clone(),
-                key: key.to_string(),
-            });
+            return Err(StoreError::Conflict { store: self.name.clone(), key: key.to_string() });
         }
         let mut suffix = [0; 8];
         getrandom::fill(&mut suffix)
             .map_err(|error| self.error("draw a name", DAMAGED, io::Error::other(error.to_string())))?;
-        let kept = format!(
-            "{DAMAGED}/{}.{}",
-            key.as_str().replace('/', "_"),
-            hex::encode(suffix)
-        );
+        let kept = format!("{DAMAGED}/{}.{}", key.as_str().replace('/', "_"), hex::encode(suffix));
         self.make_directories(DAMAGED)?;
-        self.disk
-            .rename(key.as_str(), &kept)
-            .map_err(|source| self.error("rename", key.as_str(), source))?;
+        self.disk.rename(key.as_str(), &kept).map_err(|source| self.error("rename", key.as_str(), source))?;
         self.sync_names(DAMAGED)?;
         self.sync_names(parent(key.as_str()))
     }
@@ -526,15 +457,11 @@ struct Temporary<D: Disk> {
 
 impl<D: Disk> Temporary<D> {
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.file
-            .append(bytes)
-            .map_err(|source| self.shared.error("write", &self.path, source))
+        self.file.append(bytes).map_err(|source| self.shared.error("write", &self.path, source))
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.file
-            .sync()
-            .map_err(|source| self.shared.sync_error(&self.path, source))
+        self.file.sync().map_err(|source| self.shared.sync_error(&self.path, source))
     }
 
     fn publish(&self, key: &Key) -> Result<(), StoreError> {
@@ -558,16 +485,11 @@ impl<D: Disk> Temporary<D> {
         let failed = |source| shared.error("compare", key.as_str(), source);
         let stored = shared.disk.open(key.as_str()).map_err(failed)?;
         if !same_content(&stored, &self.file).map_err(failed)? {
-            return Err(StoreError::Conflict {
-                store: shared.name.clone(),
-                key: key.to_string(),
-            });
+            return Err(StoreError::Conflict { store: shared.name.clone(), key: key.to_string() });
         }
         // Who linked it may have died before its fsync of the directory; the file was flushed before the link, but a
         // restored or copied store makes no such promise.
-        stored
-            .sync()
-            .map_err(|source| shared.sync_error(key.as_str(), source))
+        stored.sync().map_err(|source| shared.sync_error(key.as_str(), source))
     }
 }
 
@@ -600,10 +522,7 @@ fn read_exactly<F: DiskFile>(file: &F, offset: u64, length: u64) -> io::Result<V
     let mut bytes = vec![0; length];
     let mut done = 0;
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        let read = file.read_at(
-            rest,
-            offset.saturating_add(u64::try_from(done).unwrap_or(u64::MAX)),
-        )?;
+        let read = file.read_at(rest, offset.saturating_add(u64::try_from(done).unwrap_or(u64::MAX)))?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -52,9 +52,7 @@ impl Disposable {
 
     /// Whether a name below `damaged/` is a displaced object of it: `<key with / as _>.<random>`. No such key has a `_` of its own.
     pub(crate) fn was(&self, damaged: &str) -> bool {
-        let key = damaged
-            .rsplit_once('.')
-            .and_then(|(key, _)| Key::parse(&key.replace('_', "/")).ok());
+        let key = damaged.rsplit_once('.').and_then(|(key, _)| Key::parse(&key.replace('_', "/")).ok());
         key.is_some_and(|key| Self::of(&key) == Some(*self))
     }
 
@@ -94,10 +92,7 @@ pub mod warrants {
         let now: Time = "2030-01-01T00:00:00.000Z".parse().unwrap();
         let mut course = Course::new("acme".parse().unwrap(), "INC-2026-0001".parse().unwrap());
         let mut add = |type_, refs: Vec<(&str, String)>, by: &str, detail: Option<[u8; 32]>| {
-            let refs: Vec<_> = refs
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect();
+            let refs: Vec<_> = refs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             let actor: Actor = by.parse().unwrap();
             let fact = Fact {
                 index: course.len(),
@@ -123,12 +118,7 @@ pub mod warrants {
         add(EntryType::IncidentClosed, Vec::new(), "person:ada", None);
         let until = vec![("until", "2029-01-01T00:00:00.000Z".to_owned())];
         let plan = add(EntryType::RetentionChanged, until, "person:bob", None);
-        let approval = || {
-            vec![
-                ("count", plan.count.to_string()),
-                ("plan", plan.digest().to_string()),
-            ]
-        };
+        let approval = || vec![("count", plan.count.to_string()), ("plan", plan.digest().to_string())];
         add(EntryType::DispositionApproved, approval(), "person:ada", None);
         add(EntryType::DispositionApproved, approval(), "person:bob", None);
         course.warrant(&plan.digest(), now).unwrap()
@@ -150,12 +140,7 @@ mod tests {
             Key::quarantined_seal(&one, 3, &two),
         ] {
             assert_eq!(Disposable::of(&key), Some(target));
-            assert!(
-                target
-                    .prefixes()
-                    .iter()
-                    .any(|prefix| key.as_str().starts_with(prefix))
-            );
+            assert!(target.prefixes().iter().any(|prefix| key.as_str().starts_with(prefix)));
             let damaged = format!("{}.0123456789abcdef", key.as_str().replace('/', "_"));
             assert!(target.was(&damaged) && !Disposable::Collection(two).was(&damaged));
         }

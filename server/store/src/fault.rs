@@ -44,14 +44,8 @@ struct State {
 }
 
 enum Node {
-    Directory {
-        live: BTreeMap<String, usize>,
-        durable: BTreeMap<String, usize>,
-    },
-    File {
-        live: Vec<u8>,
-        durable: Vec<u8>,
-    },
+    Directory { live: BTreeMap<String, usize>, durable: BTreeMap<String, usize> },
+    File { live: Vec<u8>, durable: Vec<u8> },
 }
 
 impl Default for FaultDisk {
@@ -63,10 +57,7 @@ impl Default for FaultDisk {
 impl FaultDisk {
     /// An empty disk on a device of that name.
     pub fn new(device: &str) -> Self {
-        let root = Node::Directory {
-            live: BTreeMap::new(),
-            durable: BTreeMap::new(),
-        };
+        let root = Node::Directory { live: BTreeMap::new(), durable: BTreeMap::new() };
         Self(Arc::new(Mutex::new(State {
             nodes: vec![root],
             operations: 0,
@@ -171,9 +162,7 @@ impl State {
         for name in path.split('/').filter(|name| !name.is_empty()) {
             match self.nodes.get(at) {
                 Some(Node::Directory { live, .. }) => {
-                    at = *live
-                        .get(name)
-                        .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+                    at = *live.get(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
                 }
                 _ => return Err(io::ErrorKind::NotADirectory.into()),
             }
@@ -202,9 +191,7 @@ impl State {
 
     fn take_name(&mut self, path: &str) -> io::Result<usize> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        self.names(parent)?
-            .remove(name)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.names(parent)?.remove(name).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn add(&mut self, path: &str, node: Node) -> io::Result<usize> {
@@ -220,39 +207,19 @@ impl Disk for FaultDisk {
 
     fn create_new(&self, path: &str) -> io::Result<FaultFile> {
         let node = self.operate("create", path, |state| {
-            state.add(
-                path,
-                Node::File {
-                    live: Vec::new(),
-                    durable: Vec::new(),
-                },
-            )
+            state.add(path, Node::File { live: Vec::new(), durable: Vec::new() })
         })?;
-        Ok(FaultFile {
-            disk: self.clone(),
-            node,
-        })
+        Ok(FaultFile { disk: self.clone(), node })
     }
 
     fn open(&self, path: &str) -> io::Result<FaultFile> {
         let node = self.state().find(path)?;
-        Ok(FaultFile {
-            disk: self.clone(),
-            node,
-        })
+        Ok(FaultFile { disk: self.clone(), node })
     }
 
     fn make_directory(&self, path: &str) -> io::Result<()> {
         self.operate("mkdir", path, |state| {
-            state
-                .add(
-                    path,
-                    Node::Directory {
-                        live: BTreeMap::new(),
-                        durable: BTreeMap::new(),
-                    },
-                )
-                .map(drop)
+            state.add(path, Node::Directory { live: BTreeMap::new(), durable: BTreeMap::new() }).map(drop)
         })
     }
 
@@ -290,10 +257,7 @@ impl Disk for FaultDisk {
         let mut state = self.state();
         let names = state.names(path)?.clone();
         let is_directory = |at: &usize| matches!(state.nodes.get(*at), Some(Node::Directory { .. }));
-        Ok(names
-            .iter()
-            .map(|(name, at)| (name.clone(), is_directory(at)))
-            .collect())
+        Ok(names.iter().map(|(name, at)| (name.clone(), is_directory(at))).collect())
     }
 
     fn device(&self) -> String {
@@ -309,25 +273,23 @@ pub struct FaultFile {
 
 impl DiskFile for FaultFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.disk
-            .operate("write", "", |state| match state.nodes.get_mut(self.node) {
-                Some(Node::File { live, .. }) => {
-                    live.extend(bytes);
-                    Ok(())
-                }
-                _ => Err(io::ErrorKind::IsADirectory.into()),
-            })
+        self.disk.operate("write", "", |state| match state.nodes.get_mut(self.node) {
+            Some(Node::File { live, .. }) => {
+                live.extend(bytes);
+                Ok(())
+            }
+            _ => Err(io::ErrorKind::IsADirectory.into()),
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.disk
-            .operate("fsync-file", "", |state| match state.nodes.get_mut(self.node) {
-                Some(Node::File { live, durable }) => {
-                    durable.clone_from(live);
-                    Ok(())
-                }
-                _ => Err(io::ErrorKind::IsADirectory.into()),
-            })
+        self.disk.operate("fsync-file", "", |state| match state.nodes.get_mut(self.node) {
+            Some(Node::File { live, durable }) => {
+                durable.clone_from(live);
+                Ok(())
+            }
+            _ => Err(io::ErrorKind::IsADirectory.into()),
+        })
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -66,27 +66,18 @@ impl Key {
     /// `segments/<collection>/<index>-<sha256>.zst`
     pub fn segment(collection: &[u8; 32], index: u64, sha256: &[u8; 32]) -> Self {
         let (collection, sha256) = (hex::encode(collection), hex::encode(sha256));
-        Self::made(
-            KeyKind::Segment,
-            format!("segments/{collection}/{index:06}-{sha256}.zst"),
-        )
+        Self::made(KeyKind::Segment, format!("segments/{collection}/{index:06}-{sha256}.zst"))
     }
 
     /// `seals/<collection>/<index>-<sha256>.seal`
     pub fn seal(collection: &[u8; 32], index: u64, sha256: &[u8; 32]) -> Self {
         let (collection, sha256) = (hex::encode(collection), hex::encode(sha256));
-        Self::made(
-            KeyKind::Seal,
-            format!("seals/{collection}/{index:06}-{sha256}.seal"),
-        )
+        Self::made(KeyKind::Seal, format!("seals/{collection}/{index:06}-{sha256}.seal"))
     }
 
     /// `documents/<document sha256>.signed`
     pub fn document(digest: &[u8; 32]) -> Self {
-        Self::made(
-            KeyKind::Document,
-            format!("documents/{}.signed", hex::encode(digest)),
-        )
+        Self::made(KeyKind::Document, format!("documents/{}.signed", hex::encode(digest)))
     }
 
     /// `details/<digest>.json`
@@ -102,19 +93,13 @@ impl Key {
     /// `quarantine/<collection>/<index>-<sha256>.zst`
     pub fn quarantined_segment(collection: &[u8; 32], index: u64, sha256: &[u8; 32]) -> Self {
         let (collection, sha256) = (hex::encode(collection), hex::encode(sha256));
-        Self::made(
-            KeyKind::Quarantine,
-            format!("quarantine/{collection}/{index:06}-{sha256}.zst"),
-        )
+        Self::made(KeyKind::Quarantine, format!("quarantine/{collection}/{index:06}-{sha256}.zst"))
     }
 
     /// `quarantine/<collection>/<index>-<sha256>.seal`
     pub fn quarantined_seal(collection: &[u8; 32], index: u64, sha256: &[u8; 32]) -> Self {
         let (collection, sha256) = (hex::encode(collection), hex::encode(sha256));
-        Self::made(
-            KeyKind::Quarantine,
-            format!("quarantine/{collection}/{index:06}-{sha256}.seal"),
-        )
+        Self::made(KeyKind::Quarantine, format!("quarantine/{collection}/{index:06}-{sha256}.seal"))
     }
 
     /// `ledger/tile/…`
@@ -134,26 +119,17 @@ impl Key {
 
     /// `ledger/checkpoints/<size>`
     pub fn stamped_checkpoint(size: u64) -> Self {
-        Self::made(
-            KeyKind::StampedCheckpoint,
-            format!("ledger/checkpoints/{size:012}"),
-        )
+        Self::made(KeyKind::StampedCheckpoint, format!("ledger/checkpoints/{size:012}"))
     }
 
     /// `ledger/cosigned/<size>-<sha256>.note`
     pub fn cosigned(size: u64, sha256: &[u8; 32]) -> Self {
-        Self::made(
-            KeyKind::Cosigned,
-            format!("ledger/cosigned/{size:012}-{}.note", hex::encode(sha256)),
-        )
+        Self::made(KeyKind::Cosigned, format!("ledger/cosigned/{size:012}-{}.note", hex::encode(sha256)))
     }
 
     /// `ledger/stamps/<size>-<sha256>.tsr`
     pub fn stamp(size: u64, sha256: &[u8; 32]) -> Self {
-        Self::made(
-            KeyKind::Stamp,
-            format!("ledger/stamps/{size:012}-{}.tsr", hex::encode(sha256)),
-        )
+        Self::made(KeyKind::Stamp, format!("ledger/stamps/{size:012}-{}.tsr", hex::encode(sha256)))
     }
 
     fn made(kind: KeyKind, text: String) -> Self {
@@ -165,19 +141,10 @@ impl Key {
     /// # Errors
     /// `KeyError` for every other text.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let kind = if text.len() > KEY_BYTES_MAX {
-            None
-        } else {
-            kind_of(text)
-        };
+        let kind = if text.len() > KEY_BYTES_MAX { None } else { kind_of(text) };
         match kind {
-            Some(kind) => Ok(Self {
-                kind,
-                text: text.to_owned(),
-            }),
-            None => Err(KeyError {
-                text: text.chars().take(KEY_BYTES_MAX).collect(),
-            }),
+            Some(kind) => Ok(Self { kind, text: text.to_owned() }),
+            None => Err(KeyError { text: text.chars().take(KEY_BYTES_MAX).collect() }),
         }
     }
 
@@ -243,11 +210,7 @@ impl Key {
             },
             _ => Sha256::digest(bytes).into(),
         };
-        if actual == expected {
-            ContentCheck::Right
-        } else {
-            ContentCheck::Wrong
-        }
+        if actual == expected { ContentCheck::Right } else { ContentCheck::Wrong }
     }
 
     /// `<index>` and `<digest>` of a name `<index>-<digest>.<suffix>`.
@@ -259,10 +222,7 @@ impl Key {
 
 /// The document of a signed object: its first line with the LF.
 fn first_line(bytes: &[u8]) -> &[u8] {
-    let end = bytes
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map_or(bytes.len(), |at| at + 1);
+    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
     bytes.get(..end).unwrap_or(bytes)
 }
 
@@ -270,10 +230,8 @@ fn first_line(bytes: &[u8]) -> &[u8] {
 fn targets_root(bytes: &[u8]) -> Option<[u8; 32]> {
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     let whole = !bytes.is_empty() && bytes.ends_with(b"\n") && lines.len().is_multiple_of(4);
-    let leaves: Vec<ledger::hash::Hash> = lines
-        .chunks(4)
-        .map(|leaf| ledger::hash::leaf_hash(&leaf.concat()))
-        .collect();
+    let leaves: Vec<ledger::hash::Hash> =
+        lines.chunks(4).map(|leaf| ledger::hash::leaf_hash(&leaf.concat())).collect();
     whole.then(|| ledger::tree::root_of(&leaves).0)
 }
 
@@ -291,9 +249,9 @@ fn kind_of(text: &str) -> Option<KeyKind> {
     match room {
         "segments" => in_collection(".zst").map(|()| KeyKind::Segment),
         "seals" => in_collection(".seal").map(|()| KeyKind::Seal),
-        "quarantine" => in_collection(".zst")
-            .or_else(|| in_collection(".seal"))
-            .map(|()| KeyKind::Quarantine),
+        "quarantine" => {
+            in_collection(".zst").or_else(|| in_collection(".seal")).map(|()| KeyKind::Quarantine)
+        }
         "documents" => is_digest(rest.strip_suffix(".signed")?).then_some(KeyKind::Document),
         "details" => is_digest(rest.strip_suffix(".json")?).then_some(KeyKind::Detail),
         "targets" => is_digest(rest.strip_suffix(".leaves")?).then_some(KeyKind::Targets),
@@ -407,9 +365,6 @@ mod tests {
         let leaf = b"exhibit-target-v1\nweb-03\n1\nSHA256:abc\n";
         let root = ledger::tree::root_of(&[ledger::hash::leaf_hash(leaf)]).0;
         assert_eq!(Key::targets(&root).check(leaf), ContentCheck::Right);
-        assert_eq!(
-            Key::targets(&root).check(b"exhibit-target-v1\n"),
-            ContentCheck::Wrong
-        );
+        assert_eq!(Key::targets(&root).check(b"exhibit-target-v1\n"), ContentCheck::Wrong);
     }
 }

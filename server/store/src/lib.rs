@@ -243,10 +243,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The store keeps it from being destroyed.
-    #[error(
-        "store {store}: {key} is locked{}; it can be destroyed when that has ended",
-        at(until)
-    )]
+    #[error("store {store}: {key} is locked{}; it can be destroyed when that has ended", at(until))]
     Locked {
         /// Store id.
         store: String,
@@ -332,35 +329,17 @@ impl StoreError {
         let (store, key) = (store.to_owned(), key.to_owned());
         match source.kind() {
             Kind::NotFound => Self::NotFound { store, key },
-            Kind::StorageFull | Kind::QuotaExceeded => Self::Full {
-                store,
-                operation,
-                key,
-                source,
-            },
+            Kind::StorageFull | Kind::QuotaExceeded => Self::Full { store, operation, key, source },
             Kind::Interrupted
             | Kind::WouldBlock
             | Kind::OutOfMemory
             | Kind::ResourceBusy
-            | Kind::TimedOut => Self::Transient {
-                store,
-                operation,
-                key,
-                source,
-            },
+            | Kind::TimedOut => Self::Transient { store, operation, key, source },
             // Descriptors run out under load and come back.
-            _ if matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Self::Transient {
-                store,
-                operation,
-                key,
-                source,
-            },
-            _ => Self::Permanent {
-                store,
-                operation,
-                key,
-                source,
-            },
+            _ if matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                Self::Transient { store, operation, key, source }
+            }
+            _ => Self::Permanent { store, operation, key, source },
         }
     }
 }

@@ -45,22 +45,13 @@ impl LinuxDisk {
             ResolveFlags::empty(),
         )?;
         let device = fstat(&root)?.st_dev;
-        Ok(Self {
-            root,
-            device: format!("device {}:{}", major(device), minor(device)),
-        })
+        Ok(Self { root, device: format!("device {}:{}", major(device), minor(device)) })
     }
 
     fn resolve(&self, path: &str, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         let path = if path.is_empty() { "." } else { path };
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        Ok(openat2(
-            &self.root,
-            path,
-            flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-            mode,
-            inside,
-        )?)
+        Ok(openat2(&self.root, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode, inside)?)
     }
 
     fn directory(&self, path: &str) -> io::Result<OwnedFd> {
@@ -80,11 +71,7 @@ impl Disk for LinuxDisk {
     fn create_new(&self, path: &str) -> io::Result<LinuxFile> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         // The mode is that of the finished object; this descriptor may still write.
-        Ok(LinuxFile(self.resolve(
-            path,
-            flags,
-            Mode::RUSR | Mode::RGRP | Mode::ROTH,
-        )?))
+        Ok(LinuxFile(self.resolve(path, flags, Mode::RUSR | Mode::RGRP | Mode::ROTH)?))
     }
 
     fn open(&self, path: &str) -> io::Result<LinuxFile> {
@@ -108,13 +95,7 @@ impl Disk for LinuxDisk {
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
         let (from_parent, from_name) = self.parent(from)?;
         let (to_parent, to_name) = self.parent(to)?;
-        Ok(linkat(
-            from_parent,
-            from_name,
-            to_parent,
-            to_name,
-            AtFlags::empty(),
-        )?)
+        Ok(linkat(from_parent, from_name, to_parent, to_name, AtFlags::empty())?)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

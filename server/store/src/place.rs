@@ -41,9 +41,7 @@ impl StorePlace {
             return Ok(Self::Directory(text.to_path_buf()));
         };
         let content = fs_err::read_to_string(file).map_err(|error| error.to_string())?;
-        S3Settings::parse(&content)
-            .map(Self::Bucket)
-            .map_err(|reason| format!("{file}: {reason}"))
+        S3Settings::parse(&content).map(Self::Bucket).map_err(|reason| format!("{file}: {reason}"))
     }
 
     /// Paths as they read from any directory.

@@ -29,10 +29,7 @@ pub struct ReplicationPolicy {
 
 impl Default for ReplicationPolicy {
     fn default() -> Self {
-        Self {
-            copies: 2,
-            degraded: Degraded::Accept,
-        }
+        Self { copies: 2, degraded: Degraded::Accept }
     }
 }
 
@@ -89,12 +86,7 @@ pub struct Replicas {
 impl Replicas {
     /// Stores in order of preference for reads.
     pub fn new(stores: Vec<Arc<dyn Store>>, policy: ReplicationPolicy, sink: Arc<dyn WantingSink>) -> Self {
-        Self {
-            stores,
-            leaving: Vec::new(),
-            policy,
-            sink,
-        }
+        Self { stores, leaving: Vec::new(), policy, sink }
     }
 
     /// The same, with stores that are being drained behind.
@@ -139,10 +131,7 @@ impl Replicas {
     /// As `create`; `Conflict` when the key holds another *document*, or `bytes` are not of that key.
     pub fn create_signed(&self, key: &Key, bytes: &[u8]) -> Result<(Written, Vec<u8>), ReplicaError> {
         if key.check(bytes) != ContentCheck::Right {
-            return Err(ReplicaError::Conflict {
-                store: "(the request)".to_owned(),
-                key: key.to_string(),
-            });
+            return Err(ReplicaError::Conflict { store: "(the request)".to_owned(), key: key.to_string() });
         }
         // Every store must end with the same signatures, so what one already has goes to all.
         let first = match self.read(key) {
@@ -166,10 +155,7 @@ impl Replicas {
     /// `TooFewCopies` when policy cannot be met any more.
     pub fn create_writer(&self) -> Result<ReplicaWriter<'_>, ReplicaError> {
         let lanes = self.stores.iter().map(|store| store.create_writer()).collect();
-        let writer = ReplicaWriter {
-            replicas: self,
-            lanes,
-        };
+        let writer = ReplicaWriter { replicas: self, lanes };
         writer.check_hope()?;
         Ok(writer)
     }
@@ -197,20 +183,14 @@ impl Replicas {
                         self.sink.wanting(&store.identity().store, key, Wanting::Damaged);
                     }
                     let store = store.identity().store.clone();
-                    failures.push(StoreError::Conflict {
-                        store,
-                        key: key.to_string(),
-                    });
+                    failures.push(StoreError::Conflict { store, key: key.to_string() });
                 }
                 Err(error) => {
                     failures.push(error);
                 }
             }
         }
-        Err(ReplicaError::Unreadable {
-            key: key.to_string(),
-            failures,
-        })
+        Err(ReplicaError::Unreadable { key: key.to_string(), failures })
     }
 
     /// Keys below a prefix on any store, sorted. A store that cannot be listed is left out as long as one can.
@@ -226,10 +206,7 @@ impl Replicas {
             }
         }
         if failures.len() == self.stores.len() + self.leaving.len() {
-            return Err(ReplicaError::Unreadable {
-                key: prefix.to_owned(),
-                failures,
-            });
+            return Err(ReplicaError::Unreadable { key: prefix.to_owned(), failures });
         }
         keys.sort();
         keys.dedup();
@@ -279,10 +256,8 @@ impl Replicas {
             [only] => vec![call(only.as_ref())],
             stores => std::thread::scope(|scope| {
                 let call = &call;
-                let threads: Vec<_> = stores
-                    .iter()
-                    .map(|store| scope.spawn(move || call(store.as_ref())))
-                    .collect();
+                let threads: Vec<_> =
+                    stores.iter().map(|store| scope.spawn(move || call(store.as_ref()))).collect();
                 threads
                     .into_iter()
                     .zip(stores)
@@ -316,12 +291,7 @@ impl Replicas {
         }
         let failures = failures.into_iter().map(|(_, error)| error).collect();
         let (key, needed) = (key.to_string(), self.policy.copies);
-        Err(ReplicaError::TooFewCopies {
-            key,
-            written: holders.len(),
-            needed,
-            failures,
-        })
+        Err(ReplicaError::TooFewCopies { key, written: holders.len(), needed, failures })
     }
 
     fn describe(&self, holders: &[&Arc<dyn Store>]) -> Written {
@@ -341,11 +311,7 @@ fn joined(
     store: &dyn Store,
 ) -> Result<(), StoreError> {
     // A panicking store has an unknown state, as a failed one has.
-    thread.join().unwrap_or_else(|_| {
-        Err(StoreError::Failed {
-            store: store.identity().store.clone(),
-        })
-    })
+    thread.join().unwrap_or_else(|_| Err(StoreError::Failed { store: store.identity().store.clone() }))
 }
 
 /// One object being written to every store.
@@ -383,11 +349,7 @@ impl ReplicaWriter<'_> {
                 .map(|lane| scope.spawn(move || lane.and_then(|writer| writer.commit(key))))
                 .collect();
             let stores = &replicas.stores;
-            threads
-                .into_iter()
-                .zip(stores)
-                .map(|(thread, store)| joined(thread, store.as_ref()))
-                .collect()
+            threads.into_iter().zip(stores).map(|(thread, store)| joined(thread, store.as_ref())).collect()
         });
         replicas.settle(key, results)
     }
@@ -395,19 +357,12 @@ impl ReplicaWriter<'_> {
     fn check_hope(&self) -> Result<(), ReplicaError> {
         let alive = self.lanes.iter().filter(|lane| lane.is_ok()).count();
         let policy = self.replicas.policy;
-        let needed = if policy.degraded == Degraded::Accept {
-            1
-        } else {
-            policy.copies
-        };
+        let needed = if policy.degraded == Degraded::Accept { 1 } else { policy.copies };
         if alive >= needed {
             return Ok(());
         }
-        let failures = self
-            .lanes
-            .iter()
-            .filter_map(|lane| lane.as_ref().err().map(StoreError::again))
-            .collect();
+        let failures =
+            self.lanes.iter().filter_map(|lane| lane.as_ref().err().map(StoreError::again)).collect();
         Err(ReplicaError::TooFewCopies {
             key: "(being written)".to_owned(),
             written: alive,
@@ -425,66 +380,26 @@ impl StoreError {
             None => std::io::Error::new(source.kind(), source.to_string()),
         };
         match self {
-            Self::Away { store, why } => Self::Away {
-                store: store.clone(),
-                why: why.clone(),
-            },
-            Self::Conflict { store, key } => Self::Conflict {
-                store: store.clone(),
-                key: key.clone(),
-            },
+            Self::Away { store, why } => Self::Away { store: store.clone(), why: why.clone() },
+            Self::Conflict { store, key } => Self::Conflict { store: store.clone(), key: key.clone() },
             Self::Failed { store } => Self::Failed { store: store.clone() },
-            Self::Full {
-                store,
-                operation,
-                key,
-                source,
-            } => Self::Full {
-                store: store.clone(),
-                operation,
-                key: key.clone(),
-                source: same(source),
-            },
-            Self::Locked { store, key, until } => Self::Locked {
-                store: store.clone(),
-                key: key.clone(),
-                until: *until,
-            },
-            Self::Marker { path, reason } => Self::Marker {
-                path: path.clone(),
-                reason: reason.clone(),
-            },
-            Self::NotFound { store, key } => Self::NotFound {
-                store: store.clone(),
-                key: key.clone(),
-            },
-            Self::Permanent {
-                store,
-                operation,
-                key,
-                source,
-            } => Self::Permanent {
-                store: store.clone(),
-                operation,
-                key: key.clone(),
-                source: same(source),
-            },
-            Self::Refused { store, key, reason } => Self::Refused {
-                store: store.clone(),
-                key: key.clone(),
-                reason,
-            },
-            Self::Transient {
-                store,
-                operation,
-                key,
-                source,
-            } => Self::Transient {
-                store: store.clone(),
-                operation,
-                key: key.clone(),
-                source: same(source),
-            },
+            Self::Full { store, operation, key, source } => {
+                Self::Full { store: store.clone(), operation, key: key.clone(), source: same(source) }
+            }
+            Self::Locked { store, key, until } => {
+                Self::Locked { store: store.clone(), key: key.clone(), until: *until }
+            }
+            Self::Marker { path, reason } => Self::Marker { path: path.clone(), reason: reason.clone() },
+            Self::NotFound { store, key } => Self::NotFound { store: store.clone(), key: key.clone() },
+            Self::Permanent { store, operation, key, source } => {
+                Self::Permanent { store: store.clone(), operation, key: key.clone(), source: same(source) }
+            }
+            Self::Refused { store, key, reason } => {
+                Self::Refused { store: store.clone(), key: key.clone(), reason }
+            }
+            Self::Transient { store, operation, key, source } => {
+                Self::Transient { store: store.clone(), operation, key: key.clone(), source: same(source) }
+            }
         }
     }
 }
@@ -530,10 +445,7 @@ impl ReplicaError {
             return StoreErrorClass::Conflict;
         };
         let any = |class| failures.iter().any(|failure| failure.class() == class);
-        if !failures.is_empty()
-            && failures
-                .iter()
-                .all(|failure| failure.class() == StoreErrorClass::NotFound)
+        if !failures.is_empty() && failures.iter().all(|failure| failure.class() == StoreErrorClass::NotFound)
         {
             StoreErrorClass::NotFound
         } else if any(StoreErrorClass::Full) {

@@ -48,9 +48,8 @@ impl S3Store {
     pub fn initialise(settings: &S3Settings, identity: &StoreIdentity) -> Result<Self, StoreError> {
         let name = identity.store.as_str();
         let bucket = Bucket::new(settings).map_err(|failure| failure.at(name, "open", &settings.place()))?;
-        let found = bucket
-            .list(&settings.prefix)
-            .map_err(|failure| failure.at(name, "list", &settings.place()))?;
+        let found =
+            bucket.list(&settings.prefix).map_err(|failure| failure.at(name, "list", &settings.place()))?;
         let probes = format!("{}probe/", settings.prefix);
         if found.iter().any(|object| !object.starts_with(&probes)) {
             return Err(StoreError::Marker {
@@ -70,10 +69,7 @@ impl S3Store {
             });
         }
         shared.create(&Key::marker(), &identity.to_bytes())?;
-        Ok(Self {
-            shared: Arc::new(shared),
-            identity: identity.clone(),
-        })
+        Ok(Self { shared: Arc::new(shared), identity: identity.clone() })
     }
 
     /// Opens a store that `initialise` made, and measures the bucket. Never creates one.
@@ -95,19 +91,13 @@ impl S3Store {
         let bucket = Bucket::new(settings).map_err(|failure| failure.at(&place, "open", "bucket"))?;
         let identity = read_marker(&bucket, settings)?;
         let shared = Shared::new(bucket, settings, &identity.store, None);
-        Ok(Self {
-            shared: Arc::new(shared),
-            identity,
-        })
+        Ok(Self { shared: Arc::new(shared), identity })
     }
 
     pub(crate) fn open_on(bucket: Bucket, settings: &S3Settings) -> Result<Self, StoreError> {
         let identity = read_marker(&bucket, settings)?;
         let shared = Shared::measured(bucket, settings, &identity.store)?;
-        Ok(Self {
-            shared: Arc::new(shared),
-            identity,
-        })
+        Ok(Self { shared: Arc::new(shared), identity })
     }
 
     /// Where the bucket is.
@@ -120,12 +110,7 @@ impl S3Store {
     /// # Errors
     /// When it cannot be written, read or listed.
     pub fn probe(&self) -> Result<Capabilities, StoreError> {
-        let Shared {
-            bucket,
-            settings,
-            name,
-            ..
-        } = self.shared.as_ref();
+        let Shared { bucket, settings, name, .. } = self.shared.as_ref();
         Shared::measure(bucket, settings, name)
     }
 
@@ -153,10 +138,7 @@ impl S3Store {
 
 fn read_marker(bucket: &Bucket, settings: &S3Settings) -> Result<StoreIdentity, StoreError> {
     let place = settings.place();
-    let marker = |reason: String| StoreError::Marker {
-        path: place.clone(),
-        reason,
-    };
+    let marker = |reason: String| StoreError::Marker { path: place.clone(), reason };
     let name = format!("{}{}", settings.prefix, Key::marker());
     let bytes = match bucket.get_range(&name, 0, MARKER_BYTES_MAX) {
         Err(failure) if failure.kind == FailureKind::Absent => {
@@ -184,10 +166,7 @@ impl S3Store {
         let failed = |failure| shared.failed(failure, "displace", key);
         shared.bucket.put(Put::new(&kept, bytes)).map_err(failed)?;
         if shared.bucket.get(&kept, None).map_err(failed)? != bytes {
-            return Err(failed(Failure::ours(
-                FailureKind::Permanent,
-                "the copy reads back as other bytes",
-            )));
+            return Err(failed(Failure::ours(FailureKind::Permanent, "the copy reads back as other bytes")));
         }
         // Crash now: it is under both names, and can be displaced again.
         shared.bucket.delete(&object, None, false).map_err(failed)
@@ -204,30 +183,16 @@ impl Store for S3Store {
     }
 
     fn guarantees(&self) -> Guarantees {
-        let Shared {
-            settings,
-            capabilities,
-            ..
-        } = self.shared.as_ref();
+        let Shared { settings, capabilities, .. } = self.shared.as_ref();
         let retention = settings.retention.or(capabilities.default_retention);
         let lock = match retention.filter(|retention| capabilities.lock.proves(retention.mode)) {
             None => Lock::None,
-            Some(Retention {
-                mode: LockMode::Governance,
-                days,
-            }) => Lock::Governance { days },
-            Some(Retention {
-                mode: LockMode::Compliance,
-                days,
-            }) => Lock::Compliance { days },
+            Some(Retention { mode: LockMode::Governance, days }) => Lock::Governance { days },
+            Some(Retention { mode: LockMode::Compliance, days }) => Lock::Compliance { days },
         };
         Guarantees {
             durable: Durable::AnsweredAndReadBack,
-            write_once: if capabilities.create_only {
-                WriteOnce::ByServer
-            } else {
-                WriteOnce::ByThisProgram
-            },
+            write_once: if capabilities.create_only { WriteOnce::ByServer } else { WriteOnce::ByThisProgram },
             versions: capabilities.versions,
             checks_upload: capabilities.md5_refused || capabilities.sha256_refused,
             lock,
@@ -244,10 +209,7 @@ impl Store for S3Store {
     }
 
     fn create_writer(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
-        Ok(Box::new(Gathering {
-            shared: Arc::clone(&self.shared),
-            bytes: Vec::new(),
-        }))
+        Ok(Box::new(Gathering { shared: Arc::clone(&self.shared), bytes: Vec::new() }))
     }
 
     fn replace_checkpoint(&self, bytes: &[u8]) -> Result<(), StoreError> {
@@ -276,8 +238,7 @@ impl Store for S3Store {
     fn size(&self, key: &Key) -> Result<u64, StoreError> {
         let shared = &self.shared;
         let head = shared.bucket.head(&shared.object(key));
-        head.map(|head| head.length)
-            .map_err(|failure| shared.failed(failure, "look for", key))
+        head.map(|head| head.length).map_err(|failure| shared.failed(failure, "look for", key))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Key>, StoreError> {
@@ -327,10 +288,7 @@ impl Store for S3Store {
     }
 
     fn locked_until(&self, key: &Key) -> Result<Option<SystemTime>, StoreError> {
-        Ok(self
-            .retention(key)?
-            .filter(|(mode, _)| *mode == LockMode::Compliance)
-            .map(|(_, until)| until))
+        Ok(self.retention(key)?.filter(|(mode, _)| *mode == LockMode::Compliance).map(|(_, until)| until))
     }
 
     fn displace(&self, key: &Key) -> Result<(), StoreError> {
@@ -356,24 +314,14 @@ impl Store for S3Store {
         let object = shared.object(key);
         let failed = |failure| shared.failed(failure, "hold", key);
         let versions = shared.bucket.versions(&object).map_err(failed)?;
-        let versions: Vec<_> = versions
-            .into_iter()
-            .filter(|version| version.name == object && !version.is_marker)
-            .collect();
+        let versions: Vec<_> =
+            versions.into_iter().filter(|version| version.name == object && !version.is_marker).collect();
         if versions.is_empty() {
             return Err(failed(Failure::ours(FailureKind::Absent, "no version")));
         }
         for version in versions {
-            shared
-                .bucket
-                .hold(&object, Some(&version.id), held)
-                .map_err(failed)?;
-            if shared
-                .bucket
-                .is_held(&object, Some(&version.id))
-                .map_err(failed)?
-                != held
-            {
+            shared.bucket.hold(&object, Some(&version.id), held).map_err(failed)?;
+            if shared.bucket.is_held(&object, Some(&version.id)).map_err(failed)? != held {
                 return Err(shared.refused(key, "the server does not keep a legal hold"));
             }
         }

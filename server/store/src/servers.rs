@@ -41,10 +41,7 @@ enum Kind {
     Retaining(Retention),
 }
 
-const ONE_DAY: Retention = Retention {
-    mode: LockMode::Compliance,
-    days: 1,
-};
+const ONE_DAY: Retention = Retention { mode: LockMode::Compliance, days: 1 };
 
 impl Server {
     /// The server that a variable names, or `None` with a word why.
@@ -55,9 +52,7 @@ impl Server {
         };
         let text = fs_err::read_to_string(ready).unwrap();
         let facts = text.lines().filter_map(|line| line.split_once('='));
-        let facts = facts
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        let facts = facts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let place = tempfile::tempdir().unwrap();
         let server = Self { facts, place };
         server.write_credentials(&server.facts["S3_KEY_ID"], &server.facts["S3_SECRET"]);
@@ -81,15 +76,9 @@ impl Server {
     /// `radosgw-admin` of a Ceph.
     fn admin(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("radosgw-admin");
-        command
-            .args(["-c", &self.facts["S3_CONF"], "-n", "client.rgw.a"])
-            .args(arguments);
+        command.args(["-c", &self.facts["S3_CONF"], "-n", "client.rgw.a"]).args(arguments);
         let output = command.output().unwrap();
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -97,11 +86,7 @@ impl Server {
         let text = format!("endpoint = {:?}\nbucket = {bucket:?}\n", self.facts["S3_HTTP"]);
         S3Settings {
             credentials: Some(self.credentials()),
-            region: self
-                .facts
-                .get("S3_REGION")
-                .cloned()
-                .unwrap_or_else(|| "us-east-1".to_owned()),
+            region: self.facts.get("S3_REGION").cloned().unwrap_or_else(|| "us-east-1".to_owned()),
             ..S3Settings::parse(&text).unwrap()
         }
     }
@@ -115,20 +100,14 @@ impl Server {
         let name = bucket.name.clone();
         let create = bucket.client.create_bucket().bucket(&name);
         let create = create.object_lock_enabled_for_bucket(matches!(kind, Kind::Lock | Kind::Retaining(_)));
-        bucket
-            .wait(async move { Ok(create.send().await.unwrap()) })
-            .unwrap();
+        bucket.wait(async move { Ok(create.send().await.unwrap()) }).unwrap();
         match kind {
             Kind::Plain | Kind::Lock => {}
             Kind::Versioned => {
-                let versions = VersioningConfiguration::builder()
-                    .status(BucketVersioningStatus::Enabled)
-                    .build();
-                let set = bucket
-                    .client
-                    .put_bucket_versioning()
-                    .bucket(&name)
-                    .versioning_configuration(versions);
+                let versions =
+                    VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+                let set =
+                    bucket.client.put_bucket_versioning().bucket(&name).versioning_configuration(versions);
                 bucket.wait(async move { Ok(set.send().await.unwrap()) }).unwrap();
             }
             Kind::Retaining(retention) => {
@@ -164,10 +143,7 @@ fn identity(settings: &S3Settings) -> StoreIdentity {
 fn fresh_store(settings: &S3Settings) -> Arc<S3Store> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let prefix = format!("p{}/", NUMBER.fetch_add(1, Ordering::SeqCst));
-    let settings = S3Settings {
-        prefix,
-        ..settings.clone()
-    };
+    let settings = S3Settings { prefix, ..settings.clone() };
     Arc::new(S3Store::initialise(&settings, &identity(&settings)).unwrap())
 }
 
@@ -178,9 +154,7 @@ fn key(bytes: &[u8]) -> Key {
 
 /// An error with its cause, as the log shows it.
 fn said(error: &crate::StoreError) -> String {
-    let cause = std::error::Error::source(error)
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     format!("{error}: {cause}")
 }
 

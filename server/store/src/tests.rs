@@ -46,16 +46,10 @@ fn a_disk_that_forgets_keeps_the_contract_while_it_has_power() {
 fn a_store_is_never_made_by_opening_it() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("store");
-    assert!(matches!(
-        DirectoryStore::open(&root),
-        Err(StoreError::Marker { .. })
-    ));
+    assert!(matches!(DirectoryStore::open(&root), Err(StoreError::Marker { .. })));
     assert!(!root.exists());
     std::fs::create_dir(&root).unwrap();
-    assert!(matches!(
-        DirectoryStore::open(&root),
-        Err(StoreError::Marker { .. })
-    ));
+    assert!(matches!(DirectoryStore::open(&root), Err(StoreError::Marker { .. })));
     assert_eq!(root.read_dir().unwrap().count(), 0);
     drop(DirectoryStore::initialise(&root, &identity("one")).unwrap());
     assert_eq!(DirectoryStore::open(&root).unwrap().identity(), &identity("one"));
@@ -112,10 +106,7 @@ fn no_symlink_is_followed_and_no_fifo_hangs_a_reader() {
     std::os::unix::fs::symlink(place.path().join("secret"), root.join(linked.as_str())).unwrap();
     assert!(store.read(&linked).is_err());
     assert!(store.create(&linked, b"x").is_err());
-    assert_eq!(
-        fs_err::read_to_string(place.path().join("secret")).unwrap(),
-        "secret"
-    );
+    assert_eq!(fs_err::read_to_string(place.path().join("secret")).unwrap(), "secret");
     // A directory swapped for a symlink leads nowhere either.
     std::os::unix::fs::symlink(place.path(), root.join("details")).unwrap();
     assert!(store.create(&Key::detail(&[2; 32]), b"x").is_err());
@@ -157,11 +148,7 @@ fn scenario(store: &dyn Store) -> Vec<(Key, Vec<u8>)> {
 /// Whatever is under a key that carries a digest is whole.
 fn assert_nothing_is_torn(store: &dyn Store) {
     for found in store.list("").unwrap() {
-        assert_ne!(
-            found.check(&store.read(&found).unwrap()),
-            ContentCheck::Wrong,
-            "{found} is torn"
-        );
+        assert_ne!(found.check(&store.read(&found).unwrap()), ContentCheck::Wrong, "{found} is torn");
     }
 }
 
@@ -175,12 +162,7 @@ fn what_is_acknowledged_survives_a_crash_at_every_operation_in_every_form() {
         disk.operations() - before
     };
     assert!(count > 20, "{count} operations");
-    for fault in [
-        Fault::Failed,
-        Fault::FailedButTookEffect,
-        Fault::PowerCut,
-        Fault::Full,
-    ] {
+    for fault in [Fault::Failed, Fault::FailedButTookEffect, Fault::PowerCut, Fault::Full] {
         for at in 0..count {
             for unflushed in [Unflushed::Lost, Unflushed::Kept] {
                 let disk = FaultDisk::default();
@@ -220,17 +202,13 @@ fn what_is_destroyed_stays_destroyed_whichever_operation_fails_and_however() {
         let store = DirectoryStore::initialise_on(disk.clone(), "one", &identity("one")).unwrap();
         for bytes in [&b"one"[..], b"two"] {
             store.create(&key(bytes), bytes).unwrap();
-            store
-                .create(&Key::seal(&collection, 0, &Sha256::digest(bytes).into()), bytes)
-                .unwrap();
+            store.create(&Key::seal(&collection, 0, &Sha256::digest(bytes).into()), bytes).unwrap();
         }
         let bad = Key::segment(&collection, 7, &[7; 32]);
         store.create(&bad, b"other bytes").unwrap();
         store.displace(&bad).unwrap();
         store.create(&Key::detail(&detail), text).unwrap();
-        store
-            .create(&Key::document(&Sha256::digest(b"{}\n").into()), b"{}\n")
-            .unwrap();
+        store.create(&Key::document(&Sha256::digest(b"{}\n").into()), b"{}\n").unwrap();
         (disk, store)
     };
     let left = |store: &DirectoryStore<FaultDisk>| {
@@ -240,11 +218,9 @@ fn what_is_destroyed_stays_destroyed_whichever_operation_fails_and_however() {
         evidence
     };
     let all = |store: &DirectoryStore<FaultDisk>| {
-        objects.iter().try_for_each(|object| {
-            store
-                .dispose(object, &warrant, &|| true)
-                .map(|done| assert!(done.is_all))
-        })
+        objects
+            .iter()
+            .try_for_each(|object| store.dispose(object, &warrant, &|| true).map(|done| assert!(done.is_all)))
     };
     let (disk, store) = filled();
     let begun = disk.operations();
@@ -283,22 +259,12 @@ fn an_idempotent_create_does_not_trust_a_name_that_a_dead_process_left_unflushed
     let operations_to_link = 1 + 1 + 1 + 2 + 1;
     disk.fail_after(operations_to_link, Fault::Failed);
     assert!(store.create(&key(b"x"), b"x").is_err());
-    assert!(
-        disk.log().iter().any(|line| line.starts_with("link segments/")),
-        "{:?}",
-        disk.log()
-    );
+    assert!(disk.log().iter().any(|line| line.starts_with("link segments/")), "{:?}", disk.log());
     drop(store);
     let store = DirectoryStore::open_on(disk.clone(), "fault").unwrap();
     store.create(&key(b"x"), b"x").unwrap();
     disk.crash(Unflushed::Lost);
-    assert_eq!(
-        DirectoryStore::open_on(disk, "fault")
-            .unwrap()
-            .read(&key(b"x"))
-            .unwrap(),
-        b"x"
-    );
+    assert_eq!(DirectoryStore::open_on(disk, "fault").unwrap().read(&key(b"x")).unwrap(), b"x");
 }
 
 #[test]
@@ -333,14 +299,8 @@ fn after_an_fsync_error_nothing_is_written_until_restart() {
     store.create(&key(b"before"), b"before").unwrap();
     disk.fail_after(2, Fault::Failed);
     assert!(store.create(&key(b"x"), b"x").is_err());
-    assert!(matches!(
-        store.create(&key(b"y"), b"y"),
-        Err(StoreError::Failed { .. })
-    ));
-    assert!(matches!(
-        store.replace_checkpoint(b"note"),
-        Err(StoreError::Failed { .. })
-    ));
+    assert!(matches!(store.create(&key(b"y"), b"y"), Err(StoreError::Failed { .. })));
+    assert!(matches!(store.replace_checkpoint(b"note"), Err(StoreError::Failed { .. })));
     assert!(store.create_writer().is_err());
     assert_eq!(store.read(&key(b"before")).unwrap(), b"before");
     drop(store);
@@ -353,10 +313,7 @@ fn a_full_disk_is_full_and_not_failed() {
     let disk = FaultDisk::default();
     let store = DirectoryStore::initialise_on(disk.clone(), "fault", &identity("one")).unwrap();
     disk.fail_after(1, Fault::Full);
-    assert_eq!(
-        store.create(&key(b"x"), b"x").err().unwrap().class(),
-        StoreErrorClass::Full
-    );
+    assert_eq!(store.create(&key(b"x"), b"x").err().unwrap().class(), StoreErrorClass::Full);
     store.create(&key(b"x"), b"x").unwrap();
 }
 
@@ -366,10 +323,7 @@ struct Heard(Mutex<Vec<(String, String, Wanting)>>);
 
 impl WantingSink for Heard {
     fn wanting(&self, store: &str, key: &Key, wanting: Wanting) {
-        self.0
-            .lock()
-            .unwrap()
-            .push((store.to_owned(), key.to_string(), wanting));
+        self.0.lock().unwrap().push((store.to_owned(), key.to_string(), wanting));
     }
 }
 
@@ -395,86 +349,38 @@ fn a_store_that_failed_a_flush_counts_for_nothing() {
     disks[1].fail_after(2, Fault::Failed);
     assert!(replicas.create(&key(b"x"), b"x").is_err());
     let written = replicas.copies_of(&key(b"whole"), 5);
-    assert_eq!(
-        (written.copies, written.degraded, written.independent),
-        (1, true, false)
-    );
+    assert_eq!((written.copies, written.degraded, written.independent), (1, true, false));
 }
 
-const WAIT: ReplicationPolicy = ReplicationPolicy {
-    copies: 2,
-    degraded: Degraded::Wait,
-};
+const WAIT: ReplicationPolicy = ReplicationPolicy { copies: 2, degraded: Degraded::Wait };
 
-const ACCEPT: ReplicationPolicy = ReplicationPolicy {
-    copies: 2,
-    degraded: Degraded::Accept,
-};
+const ACCEPT: ReplicationPolicy = ReplicationPolicy { copies: 2, degraded: Degraded::Accept };
 
 #[test]
 fn an_object_on_two_devices_is_on_two_independent_copies() {
     let (_disks, replicas, heard) = pair(WAIT, ["device 1:1", "device 1:2"]);
     let written = replicas.create(&key(b"x"), b"x").unwrap();
-    assert_eq!(
-        written,
-        Written {
-            copies: 2,
-            degraded: false,
-            independent: true
-        }
-    );
+    assert_eq!(written, Written { copies: 2, degraded: false, independent: true });
     let (_disks, replicas, _) = pair(WAIT, ["device 1:1", "device 1:1"]);
     let written = replicas.create(&key(b"x"), b"x").unwrap();
-    assert_eq!(
-        written,
-        Written {
-            copies: 2,
-            degraded: false,
-            independent: false
-        }
-    );
+    assert_eq!(written, Written { copies: 2, degraded: false, independent: false });
     assert!(heard.0.lock().unwrap().is_empty());
 }
 
 #[test]
 fn with_one_store_down_policy_decides_between_degraded_and_waiting() {
-    for fault in [
-        Fault::Failed,
-        Fault::FailedButTookEffect,
-        Fault::Full,
-        Fault::PowerCut,
-    ] {
+    for fault in [Fault::Failed, Fault::FailedButTookEffect, Fault::Full, Fault::PowerCut] {
         let (disks, replicas, heard) = pair(WAIT, ["device 1:1", "device 1:2"]);
         disks[1].fail_after(0, fault);
         let error = replicas.create(&key(b"x"), b"x").err().unwrap();
-        assert!(
-            matches!(
-                error,
-                ReplicaError::TooFewCopies {
-                    written: 1,
-                    needed: 2,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, ReplicaError::TooFewCopies { written: 1, needed: 2, .. }), "{error}");
         assert_eq!(heard.0.lock().unwrap().len(), 1);
 
         let (disks, replicas, heard) = pair(ACCEPT, ["device 1:1", "device 1:2"]);
         disks[1].fail_after(0, fault);
         let written = replicas.create(&key(b"x"), b"x").unwrap();
-        assert_eq!(
-            written,
-            Written {
-                copies: 1,
-                degraded: true,
-                independent: false
-            }
-        );
-        assert_eq!(
-            *heard.0.lock().unwrap(),
-            [("two".to_owned(), key(b"x").to_string(), Wanting::Missing)]
-        );
+        assert_eq!(written, Written { copies: 1, degraded: true, independent: false });
+        assert_eq!(*heard.0.lock().unwrap(), [("two".to_owned(), key(b"x").to_string(), Wanting::Missing)]);
     }
 }
 
@@ -517,10 +423,7 @@ fn a_damaged_copy_is_passed_over_and_reported() {
         [("one".to_owned(), key(b"evidence").to_string(), Wanting::Damaged)]
     );
     disks[1].damage(key(b"evidence").as_str(), b"");
-    assert!(matches!(
-        replicas.read(&key(b"evidence")),
-        Err(ReplicaError::Unreadable { .. })
-    ));
+    assert!(matches!(replicas.read(&key(b"evidence")), Err(ReplicaError::Unreadable { .. })));
 }
 
 #[test]

@@ -19,10 +19,7 @@ impl UnavailableStore {
     }
 
     fn failed<T>(&self) -> Result<T, StoreError> {
-        Err(StoreError::Away {
-            store: self.identity.store.clone(),
-            why: self.why.clone(),
-        })
+        Err(StoreError::Away { store: self.identity.store.clone(), why: self.why.clone() })
     }
 }
 

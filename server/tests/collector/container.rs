@@ -23,10 +23,7 @@ pub fn file_time(seconds: i64) -> FileTime {
 }
 
 pub fn clocks(boot: i64) -> Clocks {
-    Clocks {
-        wall: file_time(1_800_000_000 + boot),
-        boot: file_time(boot),
-    }
+    Clocks { wall: file_time(1_800_000_000 + boot), boot: file_time(boot) }
 }
 
 /// One attempt: its delegation, its sealer, its container.
@@ -98,9 +95,7 @@ fn stat(size: u64) -> Stat {
 pub fn noise(len: usize, mut seed: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len);
     while bytes.len() < len {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         bytes.extend_from_slice(&(seed ^ (seed >> 29)).to_le_bytes());
     }
     bytes.truncate(len);
@@ -116,12 +111,8 @@ pub fn container(
     let mut writer = writer(delegation, sealer);
     let mut segments = Vec::new();
     for (path, content) in files {
-        let mut record = ItemRecord::new(
-            "files",
-            Kind::File,
-            path.as_bytes().to_vec(),
-            file_time(1_800_000_000),
-        );
+        let mut record =
+            ItemRecord::new("files", Kind::File, path.as_bytes().to_vec(), file_time(1_800_000_000));
         record.size = Some(content.len() as u64);
         record.before = Some(stat(content.len() as u64));
         writer.begin_member(record).unwrap();
@@ -129,12 +120,7 @@ pub fn container(
             writer.write(chunk).unwrap();
             segments.extend(writer.poll_segment(clocks(100)).unwrap());
         }
-        writer
-            .end_member(MemberEnd::ok(
-                Some(stat(content.len() as u64)),
-                file_time(1_800_000_001),
-            ))
-            .unwrap();
+        writer.end_member(MemberEnd::ok(Some(stat(content.len() as u64)), file_time(1_800_000_001))).unwrap();
     }
     let (rest, summary) = writer.finish(clocks(101)).unwrap();
     segments.extend(rest);
@@ -151,14 +137,7 @@ pub fn attempt(endpoint: &Endpoint, order: &Signed, number: u32) -> Attempt {
     ];
     let (segments, summary) = container(&document, &sealer, &files);
     assert!(segments.len() >= 3);
-    Attempt {
-        delegation,
-        document,
-        sealer,
-        segments,
-        summary,
-        files,
-    }
+    Attempt { delegation, document, sealer, segments, summary, files }
 }
 
 impl Attempt {
@@ -223,10 +202,7 @@ impl Attempt {
             seal_head: summary.seal_head,
             footprint: vec![],
             limitations: vec![],
-            log_head: LogHead {
-                seq: 0,
-                sha256: Digest::ZERO,
-            },
+            log_head: LogHead { seq: 0, sha256: Digest::ZERO },
             result: CollectionResult::Complete,
         };
         sign(&manifest, &[&self.sealer, &endpoint.evidence])
@@ -253,35 +229,26 @@ impl Upload {
     pub async fn begin(lab: &Lab, endpoint: &Endpoint, delegation: &Signed) -> Self {
         let channel = lab.connect(&endpoint.credentials).await;
         let (requests, stream) = mpsc::channel(4);
-        let begin = v1::UploadBegin {
-            delegation: Some(delegation.into()),
-        };
-        let first = v1::UploadRequest {
-            message: Some(upload_request::Message::Begin(begin)),
-        };
+        let begin = v1::UploadBegin { delegation: Some(delegation.into()) };
+        let first = v1::UploadRequest { message: Some(upload_request::Message::Begin(begin)) };
         requests.send(first).await.unwrap();
-        let answers = service::agent_client(channel)
-            .upload(ReceiverStream::new(stream))
-            .await
-            .unwrap()
-            .into_inner();
+        let answers =
+            service::agent_client(channel).upload(ReceiverStream::new(stream)).await.unwrap().into_inner();
         Self { requests, answers }
     }
 
     pub async fn hear(&mut self) -> Said {
-        let heard = tokio::time::timeout(PATIENCE, self.answers.message())
-            .await
-            .expect("an answer in time");
+        let heard = tokio::time::timeout(PATIENCE, self.answers.message()).await.expect("an answer in time");
         match heard {
-            Ok(Some(v1::UploadResponse {
-                message: Some(upload_response::Message::Position(said)),
-            })) => Said::Position(said),
-            Ok(Some(v1::UploadResponse {
-                message: Some(upload_response::Message::Stored(said)),
-            })) => Said::Stored(said.receipt.unwrap()),
-            Ok(Some(v1::UploadResponse {
-                message: Some(upload_response::Message::Rejected(said)),
-            })) => Said::Rejected(said),
+            Ok(Some(v1::UploadResponse { message: Some(upload_response::Message::Position(said)) })) => {
+                Said::Position(said)
+            }
+            Ok(Some(v1::UploadResponse { message: Some(upload_response::Message::Stored(said)) })) => {
+                Said::Stored(said.receipt.unwrap())
+            }
+            Ok(Some(v1::UploadResponse { message: Some(upload_response::Message::Rejected(said)) })) => {
+                Said::Rejected(said)
+            }
             Ok(Some(v1::UploadResponse { message: None })) => panic!("an answer without content"),
             Ok(None) => Said::Ended,
             Err(status) => Said::Failed(status),
@@ -314,16 +281,9 @@ impl Upload {
     }
 
     pub async fn manifest(&self, manifest: &Signed) {
-        let message = upload_request::Message::Manifest(v1::UploadManifest {
-            manifest: Some(manifest.into()),
-        });
-        drop(
-            self.requests
-                .send(v1::UploadRequest {
-                    message: Some(message),
-                })
-                .await,
-        );
+        let message =
+            upload_request::Message::Manifest(v1::UploadManifest { manifest: Some(manifest.into()) });
+        drop(self.requests.send(v1::UploadRequest { message: Some(message) }).await);
     }
 
     /// Sends the rest of an attempt and gives the receipt.

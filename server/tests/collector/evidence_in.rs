@@ -29,25 +29,12 @@ pub async fn scene() -> Scene {
     let web = ada.enrol(&lab, "web-03", 1).await;
     let incident = ada.open_incident().await;
     let (order, signed) = issue(&lab, &ada, &incident, &web, plan(false)).await;
-    Scene {
-        lab,
-        ada,
-        web,
-        order,
-        signed,
-        incident,
-    }
+    Scene { lab, ada, web, order, signed, incident }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledged_segment_lies_in_both_stores_and_the_receipt_is_proven() {
-    let Scene {
-        lab,
-        web,
-        order,
-        signed,
-        ..
-    } = scene().await;
+    let Scene { lab, web, order, signed, .. } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let collection = attempt.collection();
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
@@ -62,23 +49,13 @@ async fn an_acknowledged_segment_lies_in_both_stores_and_the_receipt_is_proven()
         for store in ["a", "b"] {
             let index = segment.index;
             let name = format!("segments/{collection}/{index:06}-{}.zst", segment.header.sha256);
-            assert_eq!(
-                fs_err::read(lab.path(store).join(name)).unwrap(),
-                segment.bytes,
-                "{store}"
-            );
+            assert_eq!(fs_err::read(lab.path(store).join(name)).unwrap(), segment.bytes, "{store}");
             let name = format!("seals/{collection}/{index:06}-{}.seal", segment.seal_digest);
-            assert_eq!(
-                fs_err::read(lab.path(store).join(name)).unwrap(),
-                segment.seal,
-                "{store}"
-            );
+            assert_eq!(fs_err::read(lab.path(store).join(name)).unwrap(), segment.seal, "{store}");
         }
     }
     upload.manifest(&attempt.manifest(&web, &order)).await;
-    let Said::Stored(receipt) = upload.hear().await else {
-        panic!("no receipt")
-    };
+    let Said::Stored(receipt) = upload.hear().await else { panic!("no receipt") };
     let entry = proven(&lab, &receipt);
     assert_eq!(entry.envelope.type_, EntryType::CollectionStored);
     assert_eq!(entry.envelope.reference("collection"), Some(collection.as_str()));
@@ -89,21 +66,13 @@ async fn an_acknowledged_segment_lies_in_both_stores_and_the_receipt_is_proven()
     // The answer got lost: asked again, the same receipt.
     let mut again = Upload::begin(&lab, &web, &attempt.delegation).await;
     assert_eq!(again.position().await.next_index, attempt.segments.len() as u64);
-    let Said::Stored(second) = again.hear().await else {
-        panic!("no receipt")
-    };
+    let Said::Stored(second) = again.hear().await else { panic!("no receipt") };
     assert_eq!(second.entry, receipt.entry);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_goes_on_after_a_cut_and_after_a_crash_of_the_collector() {
-    let Scene {
-        mut lab,
-        web,
-        order,
-        signed,
-        ..
-    } = scene().await;
+    let Scene { mut lab, web, order, signed, .. } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -122,10 +91,7 @@ async fn an_upload_goes_on_after_a_cut_and_after_a_crash_of_the_collector() {
 
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     let position = upload.position().await;
-    assert_eq!(
-        (position.next_index, position.seal),
-        (1, attempt.segments[0].seal_digest.to_string())
-    );
+    assert_eq!((position.next_index, position.seal), (1, attempt.segments[0].seal_digest.to_string()));
     // What is durable already is welcome again.
     upload.segment(&attempt.segments[0]).await;
     assert_eq!(upload.position().await.next_index, 1);
@@ -136,10 +102,7 @@ async fn an_upload_goes_on_after_a_cut_and_after_a_crash_of_the_collector() {
     lab.start();
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     let position = upload.position().await;
-    assert_eq!(
-        (position.next_index, position.seal),
-        (2, attempt.segments[1].seal_digest.to_string())
-    );
+    assert_eq!((position.next_index, position.seal), (2, attempt.segments[1].seal_digest.to_string()));
     assert_eq!((position.copies, position.degraded), (2, false));
     let receipt = upload.finish(&attempt, 2, &web, &order).await;
     assert_eq!(proven(&lab, &receipt).envelope.type_, EntryType::CollectionStored);
@@ -148,13 +111,7 @@ async fn an_upload_goes_on_after_a_cut_and_after_a_crash_of_the_collector() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_call_takes_the_place_of_the_older() {
-    let Scene {
-        lab,
-        web,
-        order,
-        signed,
-        ..
-    } = scene().await;
+    let Scene { lab, web, order, signed, .. } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut older = Upload::begin(&lab, &web, &attempt.delegation).await;
     older.position().await;
@@ -168,13 +125,7 @@ async fn a_newer_call_takes_the_place_of_the_older() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_verifier_is_replaced_and_nothing_is_acknowledged_unverified() {
-    let Scene {
-        lab,
-        web,
-        order,
-        signed,
-        ..
-    } = scene().await;
+    let Scene { lab, web, order, signed, .. } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -192,14 +143,7 @@ async fn a_killed_verifier_is_replaced_and_nothing_is_acknowledged_unverified() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collection_complete_before_a_crash_gets_its_entry_from_the_sweep() {
-    let Scene {
-        mut lab,
-        ada,
-        web,
-        order,
-        signed,
-        ..
-    } = scene().await;
+    let Scene { mut lab, ada, web, order, signed, .. } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -212,8 +156,7 @@ async fn a_collection_complete_before_a_crash_gets_its_entry_from_the_sweep() {
     let manifest = attempt.manifest(&web, &order);
     for store in ["a", "b"] {
         fs_err::write(
-            lab.path(store)
-                .join(format!("documents/{}.signed", manifest.digest())),
+            lab.path(store).join(format!("documents/{}.signed", manifest.digest())),
             manifest.encode(),
         )
         .unwrap();
@@ -221,16 +164,10 @@ async fn a_collection_complete_before_a_crash_gets_its_entry_from_the_sweep() {
     lab.start();
     let channel = lab.connect(&ada.credentials).await;
     let mut client = service::evidence_client(channel);
-    let request = v1::ShowCollectionRequest {
-        collection: attempt.collection(),
-    };
+    let request = v1::ShowCollectionRequest { collection: attempt.collection() };
     let mut state = String::new();
     for _ in 0..600 {
-        let shown = client
-            .show_collection(request.clone())
-            .await
-            .unwrap()
-            .into_inner();
+        let shown = client.show_collection(request.clone()).await.unwrap().into_inner();
         state = shown.row.unwrap().state;
         if state == "stored" {
             break;
@@ -242,14 +179,7 @@ async fn a_collection_complete_before_a_crash_gets_its_entry_from_the_sweep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_evidence_is_an_alarm_and_a_lost_copy_is_made_again() {
-    let Scene {
-        mut lab,
-        ada,
-        web,
-        order,
-        signed,
-        incident,
-    } = scene().await;
+    let Scene { mut lab, ada, web, order, signed, incident } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -278,24 +208,12 @@ async fn lost_evidence_is_an_alarm_and_a_lost_copy_is_made_again() {
 
 async fn chain_types(channel: &tonic::transport::Channel, incident: &str) -> Vec<String> {
     let entries = chain_entries(channel, incident).await;
-    entries
-        .iter()
-        .map(|envelope| envelope.type_.to_string())
-        .collect()
+    entries.iter().map(|envelope| envelope.type_.to_string()).collect()
 }
 
 async fn chain_entries(channel: &tonic::transport::Channel, incident: &str) -> Vec<Envelope> {
-    let request = v1::EntriesRequest {
-        from: 0,
-        count: 0,
-        incident: incident.to_owned(),
-        follow: false,
-    };
-    let mut stream = service::ledger_client(channel.clone())
-        .entries(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let request = v1::EntriesRequest { from: 0, count: 0, incident: incident.to_owned(), follow: false };
+    let mut stream = service::ledger_client(channel.clone()).entries(request).await.unwrap().into_inner();
     let mut entries = Vec::new();
     while let Some(row) = stream.message().await.unwrap() {
         entries.push(evidence::entry::Entry::parse(&row.entry).unwrap().envelope);
@@ -305,14 +223,7 @@ async fn chain_entries(channel: &tonic::transport::Channel, incident: &str) -> V
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() {
-    let Scene {
-        lab,
-        ada,
-        web,
-        order,
-        signed,
-        incident,
-    } = scene().await;
+    let Scene { lab, ada, web, order, signed, incident } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -340,18 +251,8 @@ async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() 
         assert!(end.digest_checked);
         assert_eq!(end.sha256, Digest::of(content).to_string());
     }
-    let without_purpose = v1::ReadItemRequest {
-        collection: attempt.collection(),
-        ..Default::default()
-    };
-    let status = client
-        .read_item(without_purpose)
-        .await
-        .unwrap()
-        .into_inner()
-        .message()
-        .await
-        .unwrap_err();
+    let without_purpose = v1::ReadItemRequest { collection: attempt.collection(), ..Default::default() };
+    let status = client.read_item(without_purpose).await.unwrap().into_inner().message().await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
 
     let request = v1::ReadObjectRequest {
@@ -360,10 +261,7 @@ async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() 
         purpose: "copy".into(),
     };
     let mut stream = client.read_object(request).await.unwrap().into_inner();
-    assert!(matches!(
-        stream.message().await.unwrap().unwrap().message,
-        Some(Message::Begin(_))
-    ));
+    assert!(matches!(stream.message().await.unwrap().unwrap().message, Some(Message::Begin(_))));
     assert!(drain(&mut stream).await.0 == attempt.segments[1].bytes);
 
     let request = v1::ListItemsRequest {
@@ -383,10 +281,7 @@ async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() 
     assert_eq!(shown, ["/etc/hostname", "/etc/motd"]);
     let accessed = chain_types(&ada.channel, &incident).await;
     assert_eq!(
-        accessed
-            .iter()
-            .filter(|type_| *type_ == "evidence.accessed")
-            .count(),
+        accessed.iter().filter(|type_| *type_ == "evidence.accessed").count(),
         5,
         "three items, a segment, a list"
     );
@@ -424,36 +319,19 @@ fn attempt_with_links(endpoint: &Endpoint, order: &evidence::signed::Signed) -> 
     let end = MemberEnd::ok(Some(stat(0o100_644, 2)), file_time(1_800_000_001));
     let first = writer.end_member(end).unwrap();
     let mut second = record(Kind::File, "/srv/second", stat(0o100_644, 2));
-    second.link = Some(Link {
-        n: first.n,
-        member: first.member.unwrap(),
-    });
+    second.link = Some(Link { n: first.n, member: first.member.unwrap() });
     (second.size, second.sha256) = (first.size, first.sha256);
     writer.add_member(second).unwrap();
     let mut symlink = record(Kind::Symlink, "/srv/symlink", stat(0o120_777, 1));
     symlink.target = Some(RawBytes(b"first".to_vec()));
     writer.add_member(symlink).unwrap();
     let (segments, summary) = writer.finish(clocks(101)).unwrap();
-    Attempt {
-        delegation,
-        document,
-        sealer,
-        segments,
-        summary,
-        files: vec![("/srv/second".into(), content)],
-    }
+    Attempt { delegation, document, sealer, segments, summary, files: vec![("/srv/second".into(), content)] }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hard_link_is_read_as_the_item_that_holds_its_content_and_both_reads_are_recorded() {
-    let Scene {
-        lab,
-        ada,
-        web,
-        order,
-        signed,
-        incident,
-    } = scene().await;
+    let Scene { lab, ada, web, order, signed, incident } = scene().await;
     let attempt = attempt_with_links(&web, &signed);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -467,11 +345,7 @@ async fn a_hard_link_is_read_as_the_item_that_holds_its_content_and_both_reads_a
         ordinal: 0,
         purpose: "what is in it".into(),
     };
-    let mut stream = client
-        .read_item(request("/srv/second"))
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = client.read_item(request("/srv/second")).await.unwrap().into_inner();
     let Some(Message::Begin(begin)) = stream.message().await.unwrap().unwrap().message else {
         panic!("no begin")
     };
@@ -488,29 +362,17 @@ async fn a_hard_link_is_read_as_the_item_that_holds_its_content_and_both_reads_a
         .filter(|envelope| envelope.type_ == EntryType::EvidenceAccessed)
         .map(|envelope| envelope.reference("object").unwrap().to_owned())
         .collect();
-    assert_eq!(
-        read,
-        [format!("{collection}/item/0"), format!("{collection}/item/1")]
-    );
+    assert_eq!(read, [format!("{collection}/item/0"), format!("{collection}/item/1")]);
 
     let refused = client.read_item(request("/srv/symlink")).await.unwrap();
     let status = refused.into_inner().message().await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::FailedPrecondition);
-    assert_eq!(
-        status.message(),
-        "item 2 is a symlink to first: read what it names, first"
-    );
+    assert_eq!(status.message(), "item 2 is a symlink to first: read what it names, first");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_of_an_unfinished_collection_is_read_without_a_seek_table() {
-    let Scene {
-        lab,
-        ada,
-        web,
-        signed,
-        ..
-    } = scene().await;
+    let Scene { lab, ada, web, signed, .. } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -522,15 +384,9 @@ async fn an_item_of_an_unfinished_collection_is_read_without_a_seek_table() {
         ordinal: 0,
         purpose: "look early".into(),
     };
-    let mut stream = service::evidence_client(ada.channel.clone())
-        .read_item(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert!(matches!(
-        stream.message().await.unwrap().unwrap().message,
-        Some(Message::Begin(_))
-    ));
+    let mut stream =
+        service::evidence_client(ada.channel.clone()).read_item(request).await.unwrap().into_inner();
+    assert!(matches!(stream.message().await.unwrap().unwrap().message, Some(Message::Begin(_))));
     let (read, end) = drain(&mut stream).await;
     assert_eq!(read, b"web-03\n");
     assert!(end.digest_checked);
@@ -538,14 +394,7 @@ async fn an_item_of_an_unfinished_collection_is_read_without_a_seek_table() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stores_that_both_altered_a_frame_are_caught_while_it_is_read() {
-    let Scene {
-        lab,
-        ada,
-        web,
-        order,
-        signed,
-        ..
-    } = scene().await;
+    let Scene { lab, ada, web, order, signed, .. } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -564,16 +413,13 @@ async fn stores_that_both_altered_a_frame_are_caught_while_it_is_read() {
         ordinal: 0,
         purpose: "look".into(),
     };
-    let mut stream = service::evidence_client(ada.channel.clone())
-        .read_item(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream =
+        service::evidence_client(ada.channel.clone()).read_item(request).await.unwrap().into_inner();
     let status = loop {
         match stream.message().await {
-            Ok(Some(v1::ReadResponse {
-                message: Some(Message::End(_)),
-            })) => panic!("altered bytes were called checked"),
+            Ok(Some(v1::ReadResponse { message: Some(Message::End(_)) })) => {
+                panic!("altered bytes were called checked")
+            }
             Ok(Some(_)) => {}
             Ok(None) => panic!("the stream ended well"),
             Err(status) => break status,
@@ -596,14 +442,7 @@ async fn drain(stream: &mut tonic::Streaming<v1::ReadResponse>) -> (Vec<u8>, v1:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
-    let Scene {
-        lab,
-        ada,
-        web,
-        order,
-        signed,
-        incident,
-    } = scene().await;
+    let Scene { lab, ada, web, order, signed, incident } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -633,11 +472,7 @@ async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
 
     let overview: evidence::bundle::Overview = evidence::json::parse_document(&files["bundle.json"]).unwrap();
     assert_eq!(overview.collections, [attempt.document.collection]);
-    let head = lab
-        .policy()
-        .verify_checkpoint(&files["ledger/checkpoint"])
-        .unwrap()
-        .checkpoint;
+    let head = lab.policy().verify_checkpoint(&files["ledger/checkpoint"]).unwrap().checkpoint;
     assert_eq!(head.size, overview.entries);
     let mut chain = evidence::entry::ChainHead::START;
     for seq in 0..=overview.head_seq {
@@ -645,12 +480,7 @@ async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
         let proof = ledger::ProofFile::parse(&files[&format!("custody/{seq:06}.tlog-proof")]).unwrap();
         let leaf = ledger::leaf_hash(entry);
         assert_eq!(proof.verify(&leaf, &lab.policy()).unwrap().checkpoint, head);
-        chain
-            .step(
-                &evidence::entry::Entry::parse(entry).unwrap().envelope,
-                leaf.into(),
-            )
-            .unwrap();
+        chain.step(&evidence::entry::Entry::parse(entry).unwrap().envelope, leaf.into()).unwrap();
     }
     assert_eq!(chain.prev, overview.head);
     verify_container(&files, &attempt);
@@ -684,18 +514,8 @@ async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
         ("count", (overview.head_seq + 1).to_string()),
     ];
     let chain = Chain::Incident(incident.parse().unwrap());
-    let act = ada.act(
-        EntryType::BundleExported,
-        chain,
-        &refs,
-        &[],
-        Some("for the consultant"),
-    );
-    let request = v1::RecordExportRequest {
-        act: act.act,
-        detail: act.detail,
-        sums: sums.into(),
-    };
+    let act = ada.act(EntryType::BundleExported, chain, &refs, &[], Some("for the consultant"));
+    let request = v1::RecordExportRequest { act: act.act, detail: act.detail, sums: sums.into() };
     let recorded = client.record_export(request).await.unwrap().into_inner();
     let exported = recorded.exported.unwrap();
     assert_eq!(proven(&lab, &exported).envelope.type_, EntryType::BundleExported);
@@ -714,19 +534,13 @@ fn verify_container(files: &BTreeMap<String, Vec<u8>>, attempt: &Attempt) {
         order: attempt.document.order,
         attempt: 1,
     };
-    let expect = Expect {
-        identity,
-        sealer: attempt.sealer.public(),
-        limits: ContainerLimits::NONE,
-    };
+    let expect = Expect { identity, sealer: attempt.sealer.public(), limits: ContainerLimits::NONE };
     let mut verifier = Verifier::new(expect).unwrap();
     let mut at = 0;
     for index in 0..attempt.segments.len() {
         let seal = &files[&format!("evidence/{collection}/seals/{index:06}.seal")];
         let len = Seal::parse(seal).unwrap().header.stored_len as usize;
-        verifier
-            .segment(seal, &container[at..at + len], &mut |_| {})
-            .unwrap();
+        verifier.segment(seal, &container[at..at + len], &mut |_| {}).unwrap();
         at += len;
     }
     assert_eq!(at, container.len());
@@ -735,9 +549,7 @@ fn verify_container(files: &BTreeMap<String, Vec<u8>>, attempt: &Attempt) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_finishes_the_open_segment_and_leaves_with_zero() {
-    let Scene {
-        mut lab, web, signed, ..
-    } = scene().await;
+    let Scene { mut lab, web, signed, .. } = scene().await;
     let attempt = attempt(&web, &signed, 1);
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
@@ -767,13 +579,7 @@ async fn a_stop_finishes_the_open_segment_and_leaves_with_zero() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_one_store_away_the_receipt_says_degraded_and_the_copy_is_made_when_it_is_back() {
-    let Scene {
-        mut lab,
-        web,
-        order,
-        signed,
-        ..
-    } = scene().await;
+    let Scene { mut lab, web, order, signed, .. } = scene().await;
     assert_eq!(lab.terminate(), Some(0));
     let settings = lab.path("server/server.toml");
     let text = fs_err::read_to_string(&settings).unwrap();
@@ -786,10 +592,7 @@ async fn with_one_store_away_the_receipt_says_degraded_and_the_copy_is_made_when
     upload.position().await;
     upload.segment(&attempt.segments[0]).await;
     let position = upload.position().await;
-    assert_eq!(
-        (position.next_index, position.copies, position.degraded),
-        (1, 1, true)
-    );
+    assert_eq!((position.next_index, position.copies, position.degraded), (1, 1, true));
     let receipt = upload.finish(&attempt, 1, &web, &order).await;
     let entry = proven(&lab, &receipt);
     assert_eq!(entry.envelope.reference("copies"), Some("1"));
@@ -803,11 +606,7 @@ async fn with_one_store_away_the_receipt_says_degraded_and_the_copy_is_made_when
     eventually("the copies are made", || {
         lab.stored("b", "segments/").len() == count && lab.stored("b", "seals/").len() == count
     });
-    for (one, other) in lab
-        .stored("a", "segments/")
-        .iter()
-        .zip(lab.stored("b", "segments/"))
-    {
+    for (one, other) in lab.stored("a", "segments/").iter().zip(lab.stored("b", "segments/")) {
         assert!(fs_err::read(one).unwrap() == fs_err::read(other).unwrap());
     }
 }

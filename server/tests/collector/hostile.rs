@@ -25,37 +25,16 @@ async fn scene() -> Scene {
     let web = ada.enrol(&lab, "web-03", 1).await;
     let incident = ada.open_incident().await;
     let (_, signed) = issue(&lab, &ada, &incident, &web, plan(false)).await;
-    Scene {
-        lab,
-        ada,
-        web,
-        signed,
-        incident,
-    }
+    Scene { lab, ada, web, signed, incident }
 }
 
 /// The state a collection ended in, by its entry.
 async fn has_entry(scene: &Scene, type_: &str) -> bool {
-    let request = v1::EntriesRequest {
-        from: 0,
-        count: 0,
-        incident: scene.incident.clone(),
-        follow: false,
-    };
+    let request = v1::EntriesRequest { from: 0, count: 0, incident: scene.incident.clone(), follow: false };
     let channel = scene.ada.channel.clone();
-    let mut stream = proto::service::ledger_client(channel)
-        .entries(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = proto::service::ledger_client(channel).entries(request).await.unwrap().into_inner();
     while let Some(row) = stream.message().await.unwrap() {
-        if evidence::entry::Entry::parse(&row.entry)
-            .unwrap()
-            .envelope
-            .type_
-            .as_str()
-            == type_
-        {
+        if evidence::entry::Entry::parse(&row.entry).unwrap().envelope.type_.as_str() == type_ {
             return true;
         }
     }
@@ -65,11 +44,8 @@ async fn has_entry(scene: &Scene, type_: &str) -> bool {
 /// A first seal of our own making, correctly signed, over whatever bytes.
 fn forged(attempt: &Attempt, stored: &[u8], plain: u64, lines: &[String]) -> Vec<u8> {
     let records: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let records = if records.is_empty() {
-        Vec::new()
-    } else {
-        compress_frame(records.as_bytes(), 1).unwrap()
-    };
+    let records =
+        if records.is_empty() { Vec::new() } else { compress_frame(records.as_bytes(), 1).unwrap() };
     let header = SealHeader {
         sha256: Digest::of(stored),
         stored_len: stored.len() as u64,
@@ -96,15 +72,8 @@ async fn refused_as_malformed(scene: &Scene, attempt: &Attempt, seal: &[u8], sto
     let rejected = upload.rejected().await;
     assert_eq!(rejected.reason, "malformed", "{}", rejected.detail);
     for store in ["a", "b"] {
-        assert!(
-            scene
-                .lab
-                .stored(store, &format!("segments/{}", attempt.collection()))
-                .is_empty()
-        );
-        let kept = scene
-            .lab
-            .stored(store, &format!("quarantine/{}", attempt.collection()));
+        assert!(scene.lab.stored(store, &format!("segments/{}", attempt.collection())).is_empty());
+        let kept = scene.lab.stored(store, &format!("quarantine/{}", attempt.collection()));
         assert_eq!(kept.len(), 2, "segment and seal are kept in {store}");
         assert!(kept.iter().any(|path| fs_err::read(path).unwrap() == stored));
         assert!(kept.iter().any(|path| fs_err::read(path).unwrap() == seal));
@@ -167,10 +136,7 @@ async fn other_bytes_for_a_durable_segment_are_a_contradiction_and_both_are_kept
         let first = scene.lab.stored(store, "segments/");
         assert_eq!(fs_err::read(&first[0]).unwrap(), attempt.segments[0].bytes);
         let kept = scene.lab.stored(store, "quarantine/");
-        assert!(
-            kept.iter()
-                .any(|path| fs_err::read(path).unwrap() == segments[0].bytes)
-        );
+        assert!(kept.iter().any(|path| fs_err::read(path).unwrap() == segments[0].bytes));
     }
     let mut again = Upload::begin(&scene.lab, &scene.web, &attempt.delegation).await;
     assert_eq!(again.rejected().await.reason, "contradiction");
@@ -182,33 +148,17 @@ async fn announced_lengths_over_the_format_and_gaps_in_the_chain_end_the_call_on
     let attempt = attempt(&scene.web, &scene.signed, 1);
     let mut upload = Upload::begin(&scene.lab, &scene.web, &attempt.delegation).await;
     upload.position().await;
-    let begin = v1::SegmentBegin {
-        seal_len: 1,
-        stored_len: 1 << 40,
-    };
-    upload
-        .requests
-        .send(v1::UploadRequest {
-            message: Some(Message::Segment(begin)),
-        })
-        .await
-        .unwrap();
-    let Said::Failed(status) = upload.hear().await else {
-        panic!("an oversized segment was begun")
-    };
+    let begin = v1::SegmentBegin { seal_len: 1, stored_len: 1 << 40 };
+    upload.requests.send(v1::UploadRequest { message: Some(Message::Segment(begin)) }).await.unwrap();
+    let Said::Failed(status) = upload.hear().await else { panic!("an oversized segment was begun") };
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
 
     let mut upload = Upload::begin(&scene.lab, &scene.web, &attempt.delegation).await;
     assert_eq!(upload.position().await.next_index, 0);
     upload.segment(&attempt.segments[1]).await;
-    let Said::Failed(status) = upload.hear().await else {
-        panic!("a gap was taken")
-    };
+    let Said::Failed(status) = upload.hear().await else { panic!("a gap was taken") };
     assert_eq!(status.code(), tonic::Code::FailedPrecondition);
-    assert!(
-        status.message().contains("segment 1 where 0 is due"),
-        "{status:?}"
-    );
+    assert!(status.message().contains("segment 1 where 0 is due"), "{status:?}");
 
     // No harm was done: the right segment is taken.
     let mut upload = Upload::begin(&scene.lab, &scene.web, &attempt.delegation).await;
@@ -242,13 +192,8 @@ async fn more_items_than_the_order_allows_end_the_collection_as_interrupted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_about_another_container_is_malformed_and_no_receipt_is_given() {
     let scene = scene().await;
-    let request = v1::ListOrdersRequest {
-        incident: scene.incident.clone(),
-    };
-    let orders = proto::service::order_client(scene.ada.channel.clone())
-        .list_orders(request)
-        .await
-        .unwrap();
+    let request = v1::ListOrdersRequest { incident: scene.incident.clone() };
+    let orders = proto::service::order_client(scene.ada.channel.clone()).list_orders(request).await.unwrap();
     assert_eq!(orders.into_inner().orders[0].state, "issued");
     let mut attempt = attempt(&scene.web, &scene.signed, 1);
     let mut upload = Upload::begin(&scene.lab, &scene.web, &attempt.delegation).await;

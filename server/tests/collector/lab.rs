@@ -77,11 +77,7 @@ pub fn roster(version: u64, previous: Option<Digest>, with_bob: bool) -> Roster 
         keys: vec![key(number).public()],
         roles: roles.to_vec(),
     };
-    let mut persons = vec![person(
-        "ada",
-        ADA,
-        &[Role::Responder, Role::Analyst, Role::EndpointAdmin],
-    )];
+    let mut persons = vec![person("ada", ADA, &[Role::Responder, Role::Analyst, Role::EndpointAdmin])];
     if with_bob {
         persons.push(person("bob", BOB, &[Role::Approver]));
     }
@@ -95,10 +91,7 @@ pub fn roster(version: u64, previous: Option<Digest>, with_bob: bool) -> Roster 
         not_after: later(86_400),
         authority: authority(),
         persons,
-        rules: Rules {
-            two_persons: vec![Sensitivity::Sensitive],
-            order_hours_max: 24,
-        },
+        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
     }
 }
 
@@ -142,12 +135,7 @@ impl Lab {
             .unwrap();
         assert!(status.success());
         let card = serde_json::from_slice(&fs_err::read(at("server/deployment.json")).unwrap()).unwrap();
-        let mut lab = Self {
-            place,
-            process: None,
-            roster: signed,
-            card,
-        };
+        let mut lab = Self { place, process: None, roster: signed, card };
         lab.start();
         lab
     }
@@ -157,11 +145,7 @@ impl Lab {
     }
 
     pub fn start(&mut self) {
-        let log = fs_err::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path("log"))
-            .unwrap();
+        let log = fs_err::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let child = Command::new(program())
             .arg("run")
             .arg(self.path("server"))
@@ -204,23 +188,16 @@ impl Lab {
         let mut found = Vec::new();
         for entry in fs_err::read_dir("/proc").unwrap() {
             let path = entry.unwrap().path();
-            let Some(id) = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .and_then(|name| name.parse().ok())
+            let Some(id) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok())
             else {
                 continue;
             };
-            let (Ok(stat), Ok(command)) = (
-                fs_err::read_to_string(path.join("stat")),
-                fs_err::read(path.join("cmdline")),
-            ) else {
+            let (Ok(stat), Ok(command)) =
+                (fs_err::read_to_string(path.join("stat")), fs_err::read(path.join("cmdline")))
+            else {
                 continue;
             };
-            let of_parent = stat
-                .rsplit(')')
-                .next()
-                .and_then(|rest| rest.split_whitespace().nth(1))
+            let of_parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1))
                 == Some(parent.as_str());
             if of_parent && command.split(|byte| *byte == 0).nth(1) == Some(b"__verify") {
                 found.push(id);
@@ -250,31 +227,20 @@ impl Lab {
     pub async fn stranger(&self) -> Channel {
         let expected = Expected::deployment(DEPLOYMENT.parse().unwrap());
         let config = tls::client_pinned(self.ca_sha256().0, expected).unwrap();
-        certs::connect::connect(&self.address("enrol"), config)
-            .await
-            .unwrap()
+        certs::connect::connect(&self.address("enrol"), config).await.unwrap()
     }
 
     pub async fn connect(&self, credentials: &Credentials) -> Channel {
         let expected = Expected::deployment(DEPLOYMENT.parse().unwrap());
         let ca = credentials.chain.last().unwrap();
         let config = tls::client(ca, Some(credentials), expected).unwrap();
-        certs::connect::connect(&self.address("collector"), config)
-            .await
-            .unwrap()
+        certs::connect::connect(&self.address("collector"), config).await.unwrap()
     }
 
     pub async fn login(&self, id: &str, number: u8) -> Session {
         let mut client = service::enrol_client(self.stranger().await);
-        let request = v1::LoginChallengeRequest {
-            person: id.to_owned(),
-        };
-        let challenge = client
-            .login_challenge(request)
-            .await
-            .unwrap()
-            .into_inner()
-            .challenge;
+        let request = v1::LoginChallengeRequest { person: id.to_owned() };
+        let challenge = client.login_challenge(request).await.unwrap().into_inner().challenge;
         let tls_key = TlsKey::generate().unwrap();
         let login = Login {
             type_: LoginType,
@@ -286,15 +252,9 @@ impl Lab {
         };
         let signed = sign(&login, &[&key(number), tls_key.signing_key()]);
         let csr = tls_key.request().unwrap().into();
-        let request = v1::LoginRequest {
-            login: Some(signed.into()),
-            csr,
-        };
+        let request = v1::LoginRequest { login: Some(signed.into()), csr };
         let chain = client.login(request).await.unwrap().into_inner().certificates;
-        let credentials = Credentials {
-            key: tls_key,
-            chain: der(chain),
-        };
+        let credentials = Credentials { key: tls_key, chain: der(chain) };
         Session {
             channel: self.connect(&credentials).await,
             id: id.to_owned(),
@@ -331,19 +291,12 @@ impl Drop for Lab {
 fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs_err::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
-            walk(&path, found)
-        } else {
-            found.push(path)
-        }
+        if path.is_dir() { walk(&path, found) } else { found.push(path) }
     }
 }
 
 fn der(chain: Vec<bytes::Bytes>) -> Vec<CertificateDer<'static>> {
-    chain
-        .into_iter()
-        .map(|certificate| certificate.to_vec().into())
-        .collect()
+    chain.into_iter().map(|certificate| certificate.to_vec().into()).collect()
 }
 
 pub fn program() -> &'static Path {
@@ -367,18 +320,8 @@ impl Session {
         fields: &[(&str, &str)],
         text: Option<&str>,
     ) -> v1::ActRequest {
-        let detail = text.map(|text| {
-            Detail {
-                salt: nonce(),
-                text: text.to_owned(),
-            }
-            .encode()
-            .unwrap()
-        });
-        let mut refs: Vec<_> = refs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect();
+        let detail = text.map(|text| Detail { salt: nonce(), text: text.to_owned() }.encode().unwrap());
+        let mut refs: Vec<_> = refs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         refs.sort();
         let act = Act {
             type_: ActType,
@@ -388,28 +331,17 @@ impl Session {
             at: now(),
             by: Actor::Person(self.id.parse().unwrap()),
             refs,
-            fields: fields
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
+            fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             detail: detail.as_ref().map(|(_, digest)| *digest),
             nonce: ActNonce::Once(nonce()),
         };
         let detail = detail.map(|(bytes, _)| bytes.into()).unwrap_or_default();
-        v1::ActRequest {
-            act: Some(sign(&act, &[&self.key]).into()),
-            detail,
-        }
+        v1::ActRequest { act: Some(sign(&act, &[&self.key]).into()), detail }
     }
 
     pub async fn open_incident(&self) -> String {
         let mut client = service::incident_client(self.channel.clone());
-        let id = client
-            .next_incident_id(v1::NextIncidentIdRequest {})
-            .await
-            .unwrap()
-            .into_inner()
-            .incident;
+        let id = client.next_incident_id(v1::NextIncidentIdRequest {}).await.unwrap().into_inner().incident;
         let request = self.opening(&id);
         client.open_incident(request).await.unwrap();
         id
@@ -448,13 +380,8 @@ impl Session {
             roster_version_min: 1,
         };
         let signed = sign(&token, &[&self.key]);
-        let request = v1::RegisterTokenRequest {
-            token: Some((&signed).into()),
-        };
-        service::endpoint_client(self.channel.clone())
-            .register_token(request)
-            .await
-            .unwrap();
+        let request = v1::RegisterTokenRequest { token: Some((&signed).into()) };
+        service::endpoint_client(self.channel.clone()).register_token(request).await.unwrap();
         let string = TokenString::new(signed, one_time).unwrap();
         Endpoint::enrol(lab, &string).await.unwrap()
     }
@@ -486,31 +413,19 @@ impl Endpoint {
             csr_sha256: Digest::of(&csr),
             nonce: nonce(),
             at: now(),
-            agent: AgentBuild {
-                version: "0".into(),
-                build_sha256: Digest::ZERO,
-            },
+            agent: AgentBuild { version: "0".into(), build_sha256: Digest::ZERO },
         };
         let signed = sign(&request, &[token.key(), &evidence, tls_key.signing_key()]);
         let mut client = service::enrol_client(lab.stranger().await);
-        let call = v1::EnrolRequest {
-            enrolment: Some((&signed).into()),
-            csr: csr.clone().into(),
-        };
+        let call = v1::EnrolRequest { enrolment: Some((&signed).into()), csr: csr.clone().into() };
         let answer = client.enrol(call).await?.into_inner();
         let chain = der(answer.certificates);
         let set = AuthoritySet::new(
             answer.authority_threshold,
-            answer
-                .authority_keys
-                .iter()
-                .map(|key| key.parse::<PublicKey>().unwrap())
-                .collect(),
+            answer.authority_keys.iter().map(|key| key.parse::<PublicKey>().unwrap()).collect(),
         )
         .unwrap();
-        let newest = Signed::try_from(answer.rosters.last().unwrap().clone())
-            .unwrap()
-            .encode();
+        let newest = Signed::try_from(answer.rosters.last().unwrap().clone()).unwrap().encode();
         let enrolled = answer.enrolled.unwrap();
         let offer = Offer {
             log_keys: &[],
@@ -552,14 +467,7 @@ pub fn limits() -> Limits {
 }
 
 pub fn plan(environ: bool) -> Plan {
-    Plan::new(vec![
-        Step::Host {},
-        Step::Processes(ProcessesStep {
-            hash_exe: true,
-            maps: true,
-            environ,
-        }),
-    ])
+    Plan::new(vec![Step::Host {}, Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ })])
 }
 
 pub fn order(lab: &Lab, incident: &str, targets: &TargetSet, plan: Plan) -> Order {
@@ -576,11 +484,7 @@ pub fn order(lab: &Lab, incident: &str, targets: &TargetSet, plan: Plan) -> Orde
         roster_sha256: lab.roster.digest(),
         targets_count: targets.count(),
         targets_root: targets.root(),
-        profile: ProfileRef {
-            name: "test".into(),
-            version: "1".into(),
-            sha256: Digest::ZERO,
-        },
+        profile: ProfileRef { name: "test".into(), version: "1".into(), sha256: Digest::ZERO },
         purpose: "To see what happened".into(),
         sensitivity: plan.sensitivity(),
         limits: limits(),
@@ -611,24 +515,14 @@ pub async fn issue(
     let targets = TargetSet::new(vec![endpoint.target()]).unwrap();
     let order = order(lab, incident, &targets, plan);
     let signed = sign(&order, &[&ada.key]);
-    let request = v1::IssueOrderRequest {
-        order: Some((&signed).into()),
-        targets: leaves(&targets),
-    };
-    service::order_client(ada.channel.clone())
-        .issue_order(request)
-        .await
-        .unwrap();
+    let request = v1::IssueOrderRequest { order: Some((&signed).into()), targets: leaves(&targets) };
+    service::order_client(ada.channel.clone()).issue_order(request).await.unwrap();
     (order, signed)
 }
 
 /// Checks an entry's proof under the pinned log key, and gives the entry.
 pub fn proven(lab: &Lab, proven: &v1::ProvenEntry) -> Entry {
     let file = ledger::ProofFile::parse(&proven.proof).unwrap();
-    assert!(
-        file.verify(&ledger::leaf_hash(&proven.entry), &lab.policy())
-            .unwrap()
-            .quorum_met
-    );
+    assert!(file.verify(&ledger::leaf_hash(&proven.entry), &lab.policy()).unwrap().quorum_met);
     Entry::parse(&proven.entry).unwrap()
 }

@@ -39,26 +39,16 @@ impl Call {
             wall: "1800000000.000000000".into(),
             ..Default::default()
         };
-        requests
-            .send(v1::AttendRequest {
-                message: Some(Up::Hello(hello)),
-            })
-            .await
-            .unwrap();
-        let answers = service::agent_client(channel)
-            .attend(ReceiverStream::new(stream))
-            .await
-            .unwrap()
-            .into_inner();
+        requests.send(v1::AttendRequest { message: Some(Up::Hello(hello)) }).await.unwrap();
+        let answers =
+            service::agent_client(channel).attend(ReceiverStream::new(stream)).await.unwrap().into_inner();
         let mut call = Self { requests, answers };
         assert!(matches!(call.hear().await, Some(Down::Welcome(_))));
         call
     }
 
     async fn hear(&mut self) -> Option<Down> {
-        let heard = tokio::time::timeout(PATIENCE, self.answers.message())
-            .await
-            .expect("in time");
+        let heard = tokio::time::timeout(PATIENCE, self.answers.message()).await.expect("in time");
         heard.ok().flatten().and_then(|response| response.message)
     }
 
@@ -70,9 +60,7 @@ impl Call {
     }
 
     async fn is_silent(&mut self) -> bool {
-        tokio::time::timeout(Duration::from_millis(500), self.answers.message())
-            .await
-            .is_err()
+        tokio::time::timeout(Duration::from_millis(500), self.answers.message()).await.is_err()
     }
 }
 
@@ -96,30 +84,16 @@ fn admitted(lab: &Lab, endpoint: &Endpoint, package: &v1::OrderPackage) -> Order
             count: order_document.targets_count,
             proof: hashes.into_iter().map(Digest::from).collect(),
         },
-        issued: Proven {
-            entry: &issued.0,
-            proof: &issued.1,
-        },
-        approved: approved
-            .iter()
-            .map(|(entry, proof)| Proven { entry, proof })
-            .collect(),
+        issued: Proven { entry: &issued.0, proof: &issued.1 },
+        approved: approved.iter().map(|(entry, proof)| Proven { entry, proof }).collect(),
         consistency: convert::hashes("consistency", &package.consistency).unwrap(),
     };
     let (target, policy, set) = (endpoint.target(), lab.policy(), authority());
     let deployment = DEPLOYMENT.parse().unwrap();
-    let pins = Pins {
-        deployment: &deployment,
-        authority: &set,
-        log: &policy,
-        target: &target,
-    };
+    let pins = Pins { deployment: &deployment, authority: &set, log: &policy, target: &target };
     let memory = Memory {
         roster: Some(&endpoint.accepted.roster),
-        roster_floor: RosterFloor {
-            version: 1,
-            digest: None,
-        },
+        roster_floor: RosterFloor { version: 1, digest: None },
         clock_floor: Time::EPOCH,
         checkpoint: Some(&endpoint.accepted.checkpoint),
     };
@@ -146,38 +120,20 @@ async fn an_order_that_needs_two_persons_goes_out_only_when_a_second_one_approve
             at: now(),
             decision,
         };
-        v1::ApproveOrderRequest {
-            approval: Some(sign(&approval, &[&session.key]).into()),
-        }
+        v1::ApproveOrderRequest { approval: Some(sign(&approval, &[&session.key]).into()) }
     };
     let mut of_ada = service::order_client(ada.channel.clone());
-    let status = of_ada
-        .approve_order(decide("ada", &ada, Decision::Approve))
-        .await
-        .unwrap_err();
+    let status = of_ada.approve_order(decide("ada", &ada, Decision::Approve)).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied, "the issuer is no approver");
     let mut of_bob = service::order_client(bob.channel.clone());
-    let status = of_bob
-        .approve_order(decide("bob", &ada, Decision::Approve))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        status.code(),
-        Code::PermissionDenied,
-        "signed by another person than it names"
-    );
-    of_bob
-        .approve_order(decide("bob", &bob, Decision::Approve))
-        .await
-        .unwrap();
+    let status = of_bob.approve_order(decide("bob", &ada, Decision::Approve)).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied, "signed by another person than it names");
+    of_bob.approve_order(decide("bob", &bob, Decision::Approve)).await.unwrap();
 
     let package = call.order().await;
     assert_eq!(package.consistency_from, size);
     assert_eq!(admitted(&lab, &web, &package).incident.to_string(), incident);
-    let status = of_bob
-        .approve_order(decide("bob", &bob, Decision::Reject))
-        .await
-        .unwrap_err();
+    let status = of_bob.approve_order(decide("bob", &bob, Decision::Reject)).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition, "a decision is made once");
 }
 
@@ -194,18 +150,9 @@ async fn an_order_is_sent_again_until_answered_and_its_progress_is_watched_to_th
     lab.kill();
     lab.start();
     let channel = lab.connect(&ada.credentials).await;
-    let request = v1::ShowOrderRequest {
-        order: signed.digest().to_string()[..8].to_owned(),
-    };
-    let mut watch = service::order_client(channel.clone())
-        .watch_order(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        watch.message().await.unwrap().unwrap().attempts[0].state,
-        "waiting"
-    );
+    let request = v1::ShowOrderRequest { order: signed.digest().to_string()[..8].to_owned() };
+    let mut watch = service::order_client(channel.clone()).watch_order(request).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().attempts[0].state, "waiting");
 
     let mut call = Call::attend(&lab, &web, 0, 2).await;
     call.order().await;
@@ -217,22 +164,13 @@ async fn an_order_is_sent_again_until_answered_and_its_progress_is_watched_to_th
         delegation: Some((&attempt.delegation).into()),
         ..Default::default()
     };
-    call.requests
-        .send(v1::AttendRequest {
-            message: Some(Up::Answer(answer)),
-        })
-        .await
-        .unwrap();
+    call.requests.send(v1::AttendRequest { message: Some(Up::Answer(answer)) }).await.unwrap();
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
     upload.finish(&attempt, 0, &web, &order).await;
     let mut states = Vec::new();
     let last = loop {
-        let progress = tokio::time::timeout(PATIENCE, watch.message())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        let progress = tokio::time::timeout(PATIENCE, watch.message()).await.unwrap().unwrap().unwrap();
         states.push(progress.attempts[0].state.clone());
         if progress.finished {
             break progress;
@@ -241,10 +179,8 @@ async fn an_order_is_sent_again_until_answered_and_its_progress_is_watched_to_th
     assert_eq!(last.row.unwrap().state, "done");
     assert_eq!(states.last().unwrap(), "stored");
     assert!(states.contains(&"running".to_owned()), "{states:?}");
-    let endpoints = service::endpoint_client(channel)
-        .list_endpoints(v1::ListEndpointsRequest {})
-        .await
-        .unwrap();
+    let endpoints =
+        service::endpoint_client(channel).list_endpoints(v1::ListEndpointsRequest {}).await.unwrap();
     let row = &endpoints.into_inner().endpoints[0];
     assert!(row.connected && row.warning.is_empty());
 
@@ -272,28 +208,15 @@ async fn a_refusal_is_recorded_with_its_reason_and_a_cancellation_ends_the_uploa
         detail: "owner denies /var/secret".into(),
         ..Default::default()
     };
-    call.requests
-        .send(v1::AttendRequest {
-            message: Some(Up::Answer(answer)),
-        })
-        .await
-        .unwrap();
+    call.requests.send(v1::AttendRequest { message: Some(Up::Answer(answer)) }).await.unwrap();
     let mut orders = service::order_client(ada.channel.clone());
-    let request = v1::ShowOrderRequest {
-        order: refused.digest().to_string(),
-    };
+    let request = v1::ShowOrderRequest { order: refused.digest().to_string() };
     let mut shown = orders.show_order(request.clone()).await.unwrap().into_inner();
     while shown.attempts[0].state != "refused" {
         tokio::time::sleep(Duration::from_millis(20)).await;
         shown = orders.show_order(request.clone()).await.unwrap().into_inner();
     }
-    assert_eq!(
-        (
-            shown.attempts[0].detail.as_str(),
-            shown.row.unwrap().state.as_str()
-        ),
-        ("policy", "done")
-    );
+    assert_eq!((shown.attempts[0].detail.as_str(), shown.row.unwrap().state.as_str()), ("policy", "done"));
 
     let (_, signed) = issue(&lab, &ada, &incident, &web, plan(false)).await;
     call.order().await;
@@ -303,17 +226,8 @@ async fn a_refusal_is_recorded_with_its_reason_and_a_cancellation_ends_the_uploa
     upload.segment(&attempt.segments[0]).await;
     upload.position().await;
     let chain = Chain::Incident(incident.parse().unwrap());
-    let act = ada.act(
-        EntryType::OrderCancelled,
-        chain,
-        &[("order", signed.digest().to_string())],
-        &[],
-        None,
-    );
-    service::incident_client(ada.channel.clone())
-        .record_act(act)
-        .await
-        .unwrap();
+    let act = ada.act(EntryType::OrderCancelled, chain, &[("order", signed.digest().to_string())], &[], None);
+    service::incident_client(ada.channel.clone()).record_act(act).await.unwrap();
     assert!(
         matches!(call.hear().await, Some(Down::Cancel(cancel)) if cancel.order == signed.digest().to_string())
     );
@@ -328,60 +242,29 @@ async fn roles_decide_who_may_call_and_what_counts_is_the_signature() {
     let (ada, dan) = (lab.login("ada", ADA).await, lab.login("dan", DAN).await);
     let mut of_dan = service::incident_client(dan.channel.clone());
     assert_eq!(
-        of_dan
-            .open_incident(dan.opening("INC-2026-0001"))
-            .await
-            .unwrap_err()
-            .code(),
+        of_dan.open_incident(dan.opening("INC-2026-0001")).await.unwrap_err().code(),
         Code::PermissionDenied
     );
     // An auditor's signature through a responder's session is no responder's act.
     let mut of_ada = service::incident_client(ada.channel.clone());
     assert_eq!(
-        of_ada
-            .open_incident(dan.opening("INC-2026-0001"))
-            .await
-            .unwrap_err()
-            .code(),
+        of_ada.open_incident(dan.opening("INC-2026-0001")).await.unwrap_err().code(),
         Code::PermissionDenied
     );
 
     let opening = ada.opening("INC-2026-0001");
     of_ada.open_incident(opening.clone()).await.unwrap();
-    of_ada
-        .open_incident(opening)
-        .await
-        .expect("the same act again is the same entry");
-    let status = of_ada
-        .open_incident(ada.opening("INC-2026-0001"))
-        .await
-        .unwrap_err();
+    of_ada.open_incident(opening).await.expect("the same act again is the same entry");
+    let status = of_ada.open_incident(ada.opening("INC-2026-0001")).await.unwrap_err();
     assert_eq!(status.code(), Code::AlreadyExists);
 
     let chain = Chain::Incident("INC-2026-0001".parse().unwrap());
-    let mut note = ada.act(
-        EntryType::IncidentNoted,
-        chain.clone(),
-        &[],
-        &[],
-        Some("Called the owner"),
-    );
+    let mut note = ada.act(EntryType::IncidentNoted, chain.clone(), &[], &[], Some("Called the owner"));
     of_ada.record_act(note.clone()).await.unwrap();
-    note = ada.act(
-        EntryType::IncidentNoted,
-        chain.clone(),
-        &[],
-        &[],
-        Some("Called the owner"),
-    );
+    note = ada.act(EntryType::IncidentNoted, chain.clone(), &[], &[], Some("Called the owner"));
     note.detail = b"another text".to_vec().into();
-    assert_eq!(
-        of_ada.record_act(note).await.unwrap_err().code(),
-        Code::InvalidArgument
-    );
-    let request = v1::ShowIncidentRequest {
-        incident: "INC-2026-0001".into(),
-    };
+    assert_eq!(of_ada.record_act(note).await.unwrap_err().code(), Code::InvalidArgument);
+    let request = v1::ShowIncidentRequest { incident: "INC-2026-0001".into() };
     let shown = of_ada.show_incident(request).await.unwrap().into_inner();
     assert_eq!(shown.incident.unwrap().title, "Odd logins on web-03");
     let summaries: Vec<_> = shown.timeline.iter().map(|row| row.summary.as_str()).collect();
@@ -392,14 +275,8 @@ async fn roles_decide_who_may_call_and_what_counts_is_the_signature() {
     let web = ada.enrol(&lab, "web-03", 1).await;
     let targets = TargetSet::new(vec![web.target()]).unwrap();
     let order = sign(&order(&lab, "INC-2026-0001", &targets, plan(false)), &[&ada.key]);
-    let request = v1::IssueOrderRequest {
-        order: Some(order.into()),
-        targets: leaves(&targets),
-    };
-    let status = service::order_client(ada.channel.clone())
-        .issue_order(request)
-        .await
-        .unwrap_err();
+    let request = v1::IssueOrderRequest { order: Some(order.into()), targets: leaves(&targets) };
+    let status = service::order_client(ada.channel.clone()).issue_order(request).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition, "the incident is closed");
 }
 
@@ -411,10 +288,7 @@ async fn a_token_enrols_once_a_new_generation_cuts_the_old_and_retirement_ends_i
     // The answer got lost: the same enrolment again.
     let mut strangers = service::enrol_client(lab.stranger().await);
     let (signed, csr) = &web.request;
-    let again = v1::EnrolRequest {
-        enrolment: Some(signed.into()),
-        csr: csr.clone().into(),
-    };
+    let again = v1::EnrolRequest { enrolment: Some(signed.into()), csr: csr.clone().into() };
     strangers.enrol(again.clone()).await.unwrap();
 
     let renewal_key = certs::request::TlsKey::generate().unwrap();
@@ -429,36 +303,12 @@ async fn a_token_enrols_once_a_new_generation_cuts_the_old_and_retirement_ends_i
         at: now(),
     };
     let signed = sign(&renewal, &[&web.evidence, renewal_key.signing_key()]);
-    let request = v1::RenewRequest {
-        renewal: Some((&signed).into()),
-        csr: csr.into(),
-    };
+    let request = v1::RenewRequest { renewal: Some((&signed).into()), csr: csr.into() };
     let mut agent = service::agent_client(lab.connect(&web.credentials).await);
-    assert_eq!(
-        agent
-            .renew(request.clone())
-            .await
-            .unwrap()
-            .into_inner()
-            .certificates
-            .len(),
-        2
-    );
-    assert_eq!(
-        strangers
-            .renew_expired(request)
-            .await
-            .unwrap()
-            .into_inner()
-            .certificates
-            .len(),
-        2
-    );
+    assert_eq!(agent.renew(request.clone()).await.unwrap().into_inner().certificates.len(), 2);
+    assert_eq!(strangers.renew_expired(request).await.unwrap().into_inner().certificates.len(), 2);
     // The enrolment, replayed after a renewal, does not bring its older key back.
-    assert_eq!(
-        strangers.enrol(again).await.unwrap_err().code(),
-        Code::FailedPrecondition
-    );
+    assert_eq!(strangers.enrol(again).await.unwrap_err().code(), Code::FailedPrecondition);
 
     let mut call = Call::attend(&lab, &web, 0, 1).await;
     let second = ada.enrol(&lab, "web-03", 2).await;
@@ -466,10 +316,7 @@ async fn a_token_enrols_once_a_new_generation_cuts_the_old_and_retirement_ends_i
     let _call = Call::attend(&lab, &second, 0, 1).await;
     let refs = [("endpoint", "web-03".to_owned()), ("generation", "2".to_owned())];
     let retire = ada.act(EntryType::EndpointRetired, Chain::Deployment, &refs, &[], None);
-    service::incident_client(ada.channel.clone())
-        .record_act(retire)
-        .await
-        .unwrap();
+    service::incident_client(ada.channel.clone()).record_act(retire).await.unwrap();
     let channel = try_connect(&lab, &second).await;
     assert!(channel.is_none(), "a retired endpoint is not let in");
 }
@@ -478,16 +325,10 @@ async fn try_connect(lab: &Lab, endpoint: &Endpoint) -> Option<tonic::transport:
     let expected = certs::tls::Expected::deployment(DEPLOYMENT.parse().unwrap());
     let ca = endpoint.credentials.chain.last().unwrap();
     let config = certs::tls::client(ca, Some(&endpoint.credentials), expected).unwrap();
-    let channel = certs::connect::connect(&lab.address("collector"), config)
-        .await
-        .ok()?;
+    let channel = certs::connect::connect(&lab.address("collector"), config).await.ok()?;
     // TLS 1.3 tells a client only at its first read that its certificate is refused.
     let (_requests, stream) = mpsc::channel::<v1::AttendRequest>(1);
-    service::agent_client(channel.clone())
-        .attend(ReceiverStream::new(stream))
-        .await
-        .ok()
-        .map(|_| channel)
+    service::agent_client(channel.clone()).attend(ReceiverStream::new(stream)).await.ok().map(|_| channel)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -507,26 +348,14 @@ async fn the_next_roster_comes_into_force_while_running_and_who_left_is_out() {
     let next = roster(2, Some(lab.roster.digest()), false);
     assert_eq!(publish(&next, 66).status.code(), Some(2), "not the authority");
     let skipping = roster(3, Some(lab.roster.digest()), false);
-    assert_eq!(
-        publish(&skipping, AUTHORITY).status.code(),
-        Some(2),
-        "not the next version"
-    );
+    assert_eq!(publish(&skipping, AUTHORITY).status.code(), Some(2), "not the next version");
     let output = publish(&next, AUTHORITY);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    let answer = service::endpoint_client(ada.channel.clone())
-        .deployment(v1::DeploymentRequest {})
-        .await
-        .unwrap();
+    let answer =
+        service::endpoint_client(ada.channel.clone()).deployment(v1::DeploymentRequest {}).await.unwrap();
     assert_eq!(answer.into_inner().rosters.len(), 2);
-    let gone = service::endpoint_client(bob.channel.clone())
-        .deployment(v1::DeploymentRequest {})
-        .await;
+    let gone = service::endpoint_client(bob.channel.clone()).deployment(v1::DeploymentRequest {}).await;
     assert!(gone.is_err(), "bob left the roster");
 }
 
@@ -536,48 +365,23 @@ async fn the_ledger_is_proven_to_whoever_asks_and_metrics_are_on_their_page() {
     let ada = lab.login("ada", ADA).await;
     ada.open_incident().await;
     let mut client = service::ledger_client(ada.channel.clone());
-    let checkpoint = client
-        .checkpoint(v1::CheckpointRequest {})
-        .await
-        .unwrap()
-        .into_inner()
-        .checkpoint;
+    let checkpoint = client.checkpoint(v1::CheckpointRequest {}).await.unwrap().into_inner().checkpoint;
     let head = lab.policy().verify_checkpoint(&checkpoint).unwrap().checkpoint;
     for index in 0..head.size {
-        let request = v1::ProveRequest {
-            what: Some(v1::prove_request::What::Index(index)),
-            cosigned: false,
-        };
+        let request = v1::ProveRequest { what: Some(v1::prove_request::What::Index(index)), cosigned: false };
         proven(&lab, &client.prove(request).await.unwrap().into_inner());
     }
-    let request = v1::ConsistencyRequest {
-        from: 1,
-        to: head.size,
-    };
+    let request = v1::ConsistencyRequest { from: 1, to: head.size };
     let answer = client.consistency(request).await.unwrap().into_inner();
     assert!(!answer.proof.is_empty());
-    let too_far = v1::ConsistencyRequest {
-        from: 1,
-        to: head.size + 99,
-    };
-    assert_eq!(
-        client.consistency(too_far).await.unwrap_err().code(),
-        Code::OutOfRange
-    );
-    let mut stream = client
-        .fsck(v1::FsckRequest { evidence: true })
-        .await
-        .unwrap()
-        .into_inner();
+    let too_far = v1::ConsistencyRequest { from: 1, to: head.size + 99 };
+    assert_eq!(client.consistency(too_far).await.unwrap_err().code(), Code::OutOfRange);
+    let mut stream = client.fsck(v1::FsckRequest { evidence: true }).await.unwrap().into_inner();
     let report = stream.message().await.unwrap().unwrap();
     assert!(report.finished && report.problems.is_empty(), "{report:?}");
 
     let page = std::process::Command::new("curl")
-        .args([
-            "-s",
-            "--fail",
-            &format!("http://{}/metrics", lab.address("metrics")),
-        ])
+        .args(["-s", "--fail", &format!("http://{}/metrics", lab.address("metrics"))])
         .output()
         .unwrap();
     let page = String::from_utf8(page.stdout).unwrap();

@@ -57,23 +57,14 @@ fn damage(path: &Path) {
 
 /// Types of the incident's entries about `object` on `store`, oldest first.
 async fn said(session: &Session, incident: &str, object: &str) -> Vec<String> {
-    let request = v1::EntriesRequest {
-        from: 0,
-        count: 0,
-        incident: incident.to_owned(),
-        follow: false,
-    };
+    let request = v1::EntriesRequest { from: 0, count: 0, incident: incident.to_owned(), follow: false };
     let mut client = service::ledger_client(session.channel.clone());
     let mut stream = client.entries(request).await.unwrap().into_inner();
     let mut said = Vec::new();
     while let Some(row) = stream.message().await.unwrap() {
         let entry = evidence::entry::Entry::parse(&row.entry).unwrap();
         if entry.envelope.reference("object") == Some(object) {
-            said.push(format!(
-                "{} {}",
-                entry.envelope.type_,
-                entry.envelope.reference("store").unwrap()
-            ));
+            said.push(format!("{} {}", entry.envelope.type_, entry.envelope.reference("store").unwrap()));
         }
     }
     said
@@ -90,54 +81,32 @@ async fn stored_scene() -> Scene {
 
 /// The key of an object below a store's directory.
 fn key(lab: &Lab, store: &str, path: &Path) -> String {
-    path.strip_prefix(lab.path(store))
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned()
+    path.strip_prefix(lab.path(store)).unwrap().to_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scrub_finds_what_is_damaged_and_gone_and_both_are_mended_and_recorded_each_time() {
-    let Scene {
-        lab, ada, incident, ..
-    } = stored_scene().await;
+    let Scene { lab, ada, incident, .. } = stored_scene().await;
     for (store, state) in scrub(&ada).await {
         assert_eq!(
-            (
-                state.damaged,
-                state.missing,
-                state.unreadable,
-                state.ledger_problems
-            ),
+            (state.damaged, state.missing, state.unreadable, state.ledger_problems),
             (0, 0, 0, 0),
             "{store}"
         );
         assert!(state.objects > 10 && state.bytes > 10_000, "{store}: {state:?}");
     }
-    let (rotten, gone) = (
-        lab.stored("a", "segments/")[0].clone(),
-        lab.stored("b", "segments/")[0].clone(),
-    );
+    let (rotten, gone) = (lab.stored("a", "segments/")[0].clone(), lab.stored("b", "segments/")[0].clone());
     let object = key(&lab, "a", &rotten);
     let whole = fs_err::read(&rotten).unwrap();
     for round in 1..=2 {
         damage(&rotten);
         let found = scrub(&ada).await;
-        assert_eq!(
-            found.iter().map(|(_, state)| state.damaged).collect::<Vec<_>>(),
-            [1, 0]
-        );
+        assert_eq!(found.iter().map(|(_, state)| state.damaged).collect::<Vec<_>>(), [1, 0]);
         assert_eq!(repair(&ada).await.waiting, 0);
-        eventually("the damaged copy is mended", || {
-            fs_err::read(&rotten).unwrap() == whole
-        });
+        eventually("the damaged copy is mended", || fs_err::read(&rotten).unwrap() == whole);
         fs_err::remove_file(&gone).unwrap();
         let found = scrub(&ada).await;
-        assert_eq!(
-            found.iter().map(|(_, state)| state.missing).collect::<Vec<_>>(),
-            [0, 1]
-        );
+        assert_eq!(found.iter().map(|(_, state)| state.missing).collect::<Vec<_>>(), [0, 1]);
         repair(&ada).await;
         eventually("the lost copy is made", || gone.exists());
         assert!(fs_err::read(&gone).unwrap() == whole);
@@ -152,19 +121,8 @@ async fn a_scrub_finds_what_is_damaged_and_gone_and_both_are_mended_and_recorded
     let damaged = lab.stored("a", "damaged/");
     assert_eq!(damaged.len(), 2, "what was damaged is kept aside: {damaged:?}");
     // A tile of one copy of the ledger: told, though its key says nothing of its content.
-    let width = |path: &PathBuf| {
-        path.file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .parse()
-            .unwrap_or(256_u32)
-    };
-    let tile = lab
-        .stored("b", "ledger/tile/0/")
-        .into_iter()
-        .max_by_key(width)
-        .unwrap();
+    let width = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().parse().unwrap_or(256_u32);
+    let tile = lab.stored("b", "ledger/tile/0/").into_iter().max_by_key(width).unwrap();
     let right = fs_err::read(&tile).unwrap();
     damage(&tile);
     let found = scrub(&ada).await;
@@ -174,17 +132,11 @@ async fn a_scrub_finds_what_is_damaged_and_gone_and_both_are_mended_and_recorded
     assert_eq!(fs_err::read(&tile).unwrap(), right);
     assert_eq!(scrub(&ada).await[1].1.ledger_problems, 0);
     let unknown = service::store_client(ada.channel.clone())
-        .scrub(v1::ScrubRequest {
-            stores: vec!["store-9".to_owned()],
-        })
+        .scrub(v1::ScrubRequest { stores: vec!["store-9".to_owned()] })
         .await
         .unwrap_err();
     assert_eq!(unknown.code(), tonic::Code::NotFound);
-    assert!(
-        unknown.message().contains("store-1, store-2"),
-        "{}",
-        unknown.message()
-    );
+    assert!(unknown.message().contains("store-1, store-2"), "{}", unknown.message());
 }
 
 async fn eventually_said(session: &Session, incident: &str, object: &str, expected: &[&str]) {
@@ -199,40 +151,21 @@ async fn eventually_said(session: &Session, incident: &str, object: &str, expect
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_store_has_whole_any_more_is_said_and_stays_queued() {
-    let Scene {
-        lab, ada, incident, ..
-    } = stored_scene().await;
-    let (one, other) = (
-        lab.stored("a", "segments/")[0].clone(),
-        lab.stored("b", "segments/")[0].clone(),
-    );
+    let Scene { lab, ada, incident, .. } = stored_scene().await;
+    let (one, other) = (lab.stored("a", "segments/")[0].clone(), lab.stored("b", "segments/")[0].clone());
     let object = key(&lab, "a", &one);
     damage(&one);
     damage(&other);
     let found = scrub(&ada).await;
-    assert_eq!(
-        found.iter().map(|(_, state)| state.damaged).collect::<Vec<_>>(),
-        [1, 1]
-    );
+    assert_eq!(found.iter().map(|(_, state)| state.damaged).collect::<Vec<_>>(), [1, 1]);
     let left = repair(&ada).await;
     assert_eq!(left.waiting, 2, "{left:?}");
-    assert!(
-        left.problems[0].contains("no store has it whole"),
-        "{:?}",
-        left.problems
-    );
+    assert!(left.problems[0].contains("no store has it whole"), "{:?}", left.problems);
     let said = said(&ada, &incident, &object).await;
     assert_eq!(said.len(), 2, "{said:?}");
-    assert!(
-        said.iter().all(|line| line.starts_with("evidence.fixity_failed")),
-        "{said:?}"
-    );
+    assert!(said.iter().all(|line| line.starts_with("evidence.fixity_failed")), "{said:?}");
     let rows = rows(&ada).await.stores;
-    assert_eq!(
-        rows.iter().map(|row| row.wanting).collect::<Vec<_>>(),
-        [1, 1],
-        "{rows:?}"
-    );
+    assert_eq!(rows.iter().map(|row| row.wanting).collect::<Vec<_>>(), [1, 1], "{rows:?}");
     assert!(rows[0].repair_error.contains("no store has it whole"));
 }
 
@@ -254,10 +187,7 @@ async fn a_store_is_added_filled_and_another_drained_and_retired() {
     let settings = lab.path("server/server.toml");
     let before = fs_err::read_to_string(&settings).unwrap();
     let c = lab.path("c");
-    let (code, told) = operator(
-        &lab,
-        &["add", "store-3", c.to_str().unwrap(), "--domain", "other-room"],
-    );
+    let (code, told) = operator(&lab, &["add", "store-3", c.to_str().unwrap(), "--domain", "other-room"]);
     assert_eq!(code, Some(0), "{told}");
     let after = fs_err::read_to_string(&settings).unwrap();
     let comments = |text: &str| text.lines().filter(|line| line.starts_with('#')).count();
@@ -288,9 +218,7 @@ async fn a_store_is_added_filled_and_another_drained_and_retired() {
     assert!(code == Some(1) && told.contains(&lonely), "{code:?} {told}");
     lab.start();
     eventually("it is on the others", || {
-        ["b", "c"]
-            .iter()
-            .all(|store| lab.path(store).join(&lonely).exists())
+        ["b", "c"].iter().all(|store| lab.path(store).join(&lonely).exists())
     });
     let ada = lab.login("ada", ADA).await;
     let listed = rows(&ada).await;
@@ -322,12 +250,7 @@ async fn a_store_is_added_filled_and_another_drained_and_retired() {
     assert_eq!(rows(&ada).await.stores.len(), 2);
     for (store, state) in scrub(&ada).await {
         assert_eq!(
-            (
-                state.damaged,
-                state.missing,
-                state.unreadable,
-                state.ledger_problems
-            ),
+            (state.damaged, state.missing, state.unreadable, state.ledger_problems),
             (0, 0, 0, 0),
             "{store}"
         );

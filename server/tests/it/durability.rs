@@ -19,18 +19,11 @@ fn trace(place: &Path) -> Vec<Call> {
     command
         .args(["-f", "-y", "-s", "200", "-o"])
         .arg(&log)
-        .args([
-            "-e",
-            "trace=write,fsync,fdatasync,linkat,renameat,renameat2,openat2",
-        ])
+        .args(["-e", "trace=write,fsync,fdatasync,linkat,renameat,renameat2,openat2"])
         .arg(super::program());
     super::init(&mut command, place);
     let output = command.output().expect("strace is needed for this test");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     parse(&fs_err::read_to_string(&log).unwrap())
 }
 
@@ -46,9 +39,8 @@ fn parse(log: &str) -> Vec<Call> {
         let whole = if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
             open.insert(thread.to_owned(), begun.to_owned());
             continue;
-        } else if let Some((_, ended)) = rest
-            .strip_prefix("<... ")
-            .and_then(|rest| rest.split_once("resumed>"))
+        } else if let Some((_, ended)) =
+            rest.strip_prefix("<... ").and_then(|rest| rest.split_once("resumed>"))
         {
             format!("{}{ended}", open.remove(thread).unwrap_or_default())
         } else {
@@ -70,20 +62,13 @@ fn parse(log: &str) -> Vec<Call> {
 
 /// The path in `5</path>` of the n-th descriptor argument.
 fn descriptor(arguments: &str, number: usize) -> String {
-    let path = arguments
-        .split('<')
-        .nth(number + 1)
-        .and_then(|rest| rest.split('>').next());
+    let path = arguments.split('<').nth(number + 1).and_then(|rest| rest.split('>').next());
     path.unwrap_or_default().to_owned()
 }
 
 /// The n-th quoted argument.
 fn quoted(arguments: &str, number: usize) -> String {
-    arguments
-        .split('"')
-        .nth(number * 2 + 1)
-        .unwrap_or_default()
-        .to_owned()
+    arguments.split('"').nth(number * 2 + 1).unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -101,11 +86,7 @@ fn every_object_is_flushed_before_its_name_and_its_name_before_anything_is_said(
             continue;
         }
         named += 1;
-        let temporary = format!(
-            "{}/{}",
-            descriptor(&call.arguments, 0),
-            quoted(&call.arguments, 0)
-        );
+        let temporary = format!("{}/{}", descriptor(&call.arguments, 0), quoted(&call.arguments, 0));
         let directory = descriptor(&call.arguments, 1);
         let touches = |number: usize, name: &str, path: &str| {
             let other = &calls[number];
@@ -114,14 +95,8 @@ fn every_object_is_flushed_before_its_name_and_its_name_before_anything_is_said(
         let written = (0..at).rev().find(|number| touches(*number, "write", &temporary));
         let flushed = (0..at).rev().find(|number| touches(*number, "fsync", &temporary));
         let name_flushed = (at..said).find(|number| touches(*number, "fsync", &directory));
-        assert!(
-            written.is_some() && written < flushed,
-            "not flushed before its name: {call:?}"
-        );
-        assert!(
-            name_flushed.is_some(),
-            "name not flushed before it was reported: {call:?}"
-        );
+        assert!(written.is_some() && written < flushed, "not flushed before its name: {call:?}");
+        assert!(name_flushed.is_some(), "name not flushed before it was reported: {call:?}");
     }
     // Marker, document, bundles, tiles and checkpoints of two entries, in two stores.
     assert!(named >= 2 * 8, "{named} objects were named");
@@ -132,10 +107,6 @@ fn every_object_is_flushed_before_its_name_and_its_name_before_anything_is_said(
 }
 
 fn count_files(directory: &Path) -> usize {
-    let entries = fs_err::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .map(|path| if path.is_dir() { count_files(&path) } else { 1 })
-        .sum()
+    let entries = fs_err::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { count_files(&path) } else { 1 }).sum()
 }

@@ -51,10 +51,7 @@ fn made(place: &Path) -> Layout {
 }
 
 fn signed(layout: &Layout, change: &LogKeyChange, keys: &[u8]) -> PathBuf {
-    let keys: Vec<SigningKey> = keys
-        .iter()
-        .map(|seed| SigningKey::from_seed(&[*seed; 32]))
-        .collect();
+    let keys: Vec<SigningKey> = keys.iter().map(|seed| SigningKey::from_seed(&[*seed; 32])).collect();
     let keys: Vec<&SigningKey> = keys.iter().collect();
     let path = layout.directory.join(format!("signed-{}", change.number));
     fs_err::write(&path, Signed::sign(change, &keys).unwrap().encode()).unwrap();
@@ -69,18 +66,11 @@ fn proposed(layout: &Layout, reason: Reason) -> (LogKeyChange, PathBuf) {
 
 fn key_in(path: &Path) -> VerifierKey {
     let seed = read_log_key(path).unwrap();
-    NoteSigner::new("exhibit/acme", &seed)
-        .unwrap()
-        .verifier_key(KeyType::Ed25519)
+    NoteSigner::new("exhibit/acme", &seed).unwrap().verifier_key(KeyType::Ed25519)
 }
 
 fn head(layout: &Layout, store: &str) -> Note {
-    let path = layout
-        .directory
-        .parent()
-        .unwrap()
-        .join(store)
-        .join("ledger/checkpoint");
+    let path = layout.directory.parent().unwrap().join(store).join("ledger/checkpoint");
     Note::parse(&fs_err::read(path).unwrap()).unwrap()
 }
 
@@ -108,10 +98,7 @@ fn two_changes_are_recorded_each_as_the_first_entry_of_its_key_and_a_rebuild_fin
     let done = adopt(&layout.directory, program(), &file, false).unwrap();
     assert_eq!((done.index, one.size), (2, 2));
     let retired = done.retired.unwrap();
-    assert_eq!(
-        (key_in(&retired), key_in(&layout.log_key())),
-        (first.clone(), one.new.key().clone())
-    );
+    assert_eq!((key_in(&retired), key_in(&layout.log_key())), (first.clone(), one.new.key().clone()));
     for store in ["a", "b"] {
         let note = head(&layout, store);
         assert!(note.verify(std::slice::from_ref(one.new.key())).is_ok());
@@ -130,10 +117,7 @@ fn two_changes_are_recorded_each_as_the_first_entry_of_its_key_and_a_rebuild_fin
     assert_eq!((done.index, done.retired), (3, None));
     assert_eq!(holds(&layout, two.new.key()), 4);
     for suffix in ["", "-wal", "-shm"] {
-        drop(fs_err::remove_file(format!(
-            "{}{suffix}",
-            layout.database().display()
-        )));
+        drop(fs_err::remove_file(format!("{}{suffix}", layout.database().display())));
     }
     let rebuilt = rebuild(&layout.directory).unwrap();
     assert_eq!((rebuilt.entries, rebuilt.remarks), (4, vec![]));
@@ -142,10 +126,7 @@ fn two_changes_are_recorded_each_as_the_first_entry_of_its_key_and_a_rebuild_fin
     assert_eq!(adopt(&layout.directory, program(), &file, true).unwrap().index, 3);
     // A replay of the first one changes nothing.
     let again = signed(&layout, &one, &[1, 2]);
-    assert!(matches!(
-        adopt(&layout.directory, program(), &again, false),
-        Err(AdoptError::Change(_))
-    ));
+    assert!(matches!(adopt(&layout.directory, program(), &again, false), Err(AdoptError::Change(_))));
     assert_eq!(holds(&layout, two.new.key()), 4);
 }
 
@@ -169,11 +150,7 @@ fn an_adoption_that_was_cut_off_goes_on_wherever_it_was() {
         |layout, _, _| fs_err::rename(layout.log_key_next(), layout.log_key()).unwrap(),
         |layout, change, _| {
             let text = fs_err::read_to_string(layout.card()).unwrap();
-            fs_err::write(
-                layout.card(),
-                text.replace(change.old.as_str(), change.new.as_str()),
-            )
-            .unwrap();
+            fs_err::write(layout.card(), text.replace(change.old.as_str(), change.new.as_str())).unwrap();
         },
     ];
     for done in 1..=steps.len() {
@@ -183,14 +160,9 @@ fn an_adoption_that_was_cut_off_goes_on_wherever_it_was() {
         for step in &steps[..done] {
             step(&layout, &change, &file);
         }
-        let refused = Foundation::open(&layout.directory, program())
-            .map(drop)
-            .unwrap_err();
+        let refused = Foundation::open(&layout.directory, program()).map(drop).unwrap_err();
         assert!(
-            matches!(
-                refused,
-                FoundationError::LogKeys(HeldError::Unrecorded { number: 1 })
-            ),
+            matches!(refused, FoundationError::LogKeys(HeldError::Unrecorded { number: 1 })),
             "{done}: {refused}"
         );
         let adopted = adopt(&layout.directory, program(), &file, false);
@@ -233,19 +205,13 @@ fn a_change_that_the_authority_did_not_sign_so_is_not_adopted() {
             continue;
         }
         let file = signed(&layout, change, keys);
-        assert!(
-            adopt(&layout.directory, program(), &file, false).is_err(),
-            "{change:?} {keys:?}"
-        );
+        assert!(adopt(&layout.directory, program(), &file, false).is_err(), "{change:?} {keys:?}");
         assert!(!layout.log_keys().exists());
     }
     assert_eq!(holds(&layout, &before), 2);
     // A stolen key: what is recorded behind the size that the authority saw would be nobody's.
     let (stolen, file) = proposed(&layout, Reason::Compromised);
-    assert_eq!(
-        adopt(&layout.directory, program(), &file, false).unwrap().index,
-        stolen.size
-    );
+    assert_eq!(adopt(&layout.directory, program(), &file, false).unwrap().index, stolen.size);
 }
 
 #[test]
@@ -261,10 +227,7 @@ fn a_lost_key_is_followed_by_succession_only() {
 }
 
 fn copied(from: &Path, to: &Path) {
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .args([from, to])
-        .status();
+    let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status();
     assert!(copied.unwrap().success());
 }
 
@@ -285,10 +248,7 @@ fn with_the_old_key_lost_a_store_that_is_behind_is_given_what_the_other_has() {
     assert_eq!(holds(&layout, two.new.key()), 4);
     // It has the change of before, too: who follows the log looks in any store.
     for (store, number) in [("a", 1), ("a", 2), ("b", 1), ("b", 2)] {
-        let kept = place
-            .path()
-            .join(store)
-            .join(format!("ledger/keys/00000{number}.signed"));
+        let kept = place.path().join(store).join(format!("ledger/keys/00000{number}.signed"));
         assert!(kept.exists(), "{store} {number}");
     }
 }
@@ -303,9 +263,7 @@ fn a_directory_from_a_backup_of_before_the_change_is_rebuilt_from_the_stores() {
     let key = fs_err::read(layout.log_key()).unwrap();
     fs_err::remove_dir_all(&layout.directory).unwrap();
     fs_err::rename(place.path().join("backup"), &layout.directory).unwrap();
-    let error = Foundation::open(&layout.directory, program())
-        .map(drop)
-        .unwrap_err();
+    let error = Foundation::open(&layout.directory, program()).map(drop).unwrap_err();
     let said = format!("{:#}", anyhow::Error::from(error));
     assert!(said.contains("exhibit-server rebuild"), "{said}");
     fs_err::remove_file(layout.database()).unwrap();
@@ -324,10 +282,7 @@ fn a_key_of_an_older_backup_in_the_place_of_a_lost_one_is_put_away() {
     let place = tempfile::tempdir().unwrap();
     let layout = made(place.path());
     let (_, file) = proposed(&layout, Reason::Planned);
-    let retired = adopt(&layout.directory, program(), &file, false)
-        .unwrap()
-        .retired
-        .unwrap();
+    let retired = adopt(&layout.directory, program(), &file, false).unwrap().retired.unwrap();
     fs_err::copy(&retired, layout.log_key()).unwrap();
     let (two, file) = proposed(&layout, Reason::Lost);
     let done = adopt(&layout.directory, program(), &file, false).unwrap();
@@ -390,17 +345,11 @@ fn no_key_changes_over_what_a_witness_holds_more_of() {
     let seed = read_log_key(&layout.log_key()).unwrap();
     let old = NoteSigner::new("exhibit/acme", &seed).unwrap();
     let note = |size: u64, root: u8| {
-        let text = ledger::Checkpoint::new("exhibit/acme", size, ledger::Hash([root; 32]))
-            .unwrap()
-            .to_text();
-        Note::new(&text, vec![old.sign(&text).unwrap()])
-            .unwrap()
-            .to_string()
+        let text = ledger::Checkpoint::new("exhibit/acme", size, ledger::Hash([root; 32])).unwrap().to_text();
+        Note::new(&text, vec![old.sign(&text).unwrap()]).unwrap().to_string()
     };
     fs_err::remove_file(layout.log_key()).unwrap();
-    let cosigner = NoteSigner::new("w.example/w", &[50; 32])
-        .unwrap()
-        .verifier_key(KeyType::CosignatureV1);
+    let cosigner = NoteSigner::new("w.example/w", &[50; 32]).unwrap().verifier_key(KeyType::CosignatureV1);
     let key = layout.log_verifier_key().unwrap();
     let policy = |url: &str| format!("log {key}\nwitness w {cosigner} {url}\nquorum none\n");
     let (change, file) = proposed(&layout, Reason::Lost);

@@ -21,9 +21,7 @@ fn program() -> &'static Path {
 
 /// The worked examples of docs/spec: deployment `acme`, authority 2 of 3.
 fn vector(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../docs/spec/vectors/documents")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/vectors/documents").join(name)
 }
 
 /// A fresh authority, and a roster that is in force now: the worked examples end with their day.
@@ -42,11 +40,7 @@ fn make_roster(place: &Path) {
         ..example.read::<Roster>().unwrap()
     };
     fs_err::write(place.join("authority"), authority.to_trust_file()).unwrap();
-    fs_err::write(
-        place.join("roster.signed"),
-        Signed::sign(&roster, &[&key]).unwrap().encode(),
-    )
-    .unwrap();
+    fs_err::write(place.join("roster.signed"), Signed::sign(&roster, &[&key]).unwrap().encode()).unwrap();
 }
 
 /// `exhibit-server init` into `place/server`, stores in `place/a` and `place/b`.
@@ -63,10 +57,5 @@ fn init(command: &mut Command, place: &Path) {
         .arg(place.join("a"))
         .arg("--store")
         .arg(place.join("b"))
-        .args([
-            "--address",
-            "collector.example.org:7443",
-            "--enrol-address",
-            "collector.example.org:7444",
-        ]);
+        .args(["--address", "collector.example.org:7443", "--enrol-address", "collector.example.org:7444"]);
 }

@@ -4,11 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn run(arguments: &[&str], directory: &Path) -> Output {
-    Command::new(super::program())
-        .args(arguments)
-        .arg(directory)
-        .output()
-        .unwrap()
+    Command::new(super::program()).args(arguments).arg(directory).output().unwrap()
 }
 
 fn text(output: &Output) -> String {
@@ -42,23 +38,14 @@ fn a_collector_is_made_checked_damaged_and_recreated() {
     fs_err::rename(server.join("exhibit.db"), place.path().join("lost.db")).unwrap();
     let missing = run(&["fsck"], &server);
     assert_eq!(missing.status.code(), Some(2));
-    assert!(
-        text(&missing).contains("exhibit-server rebuild"),
-        "{}",
-        text(&missing)
-    );
+    assert!(text(&missing).contains("exhibit-server rebuild"), "{}", text(&missing));
     let rebuilt = run(&["rebuild"], &server);
     assert_eq!(rebuilt.status.code(), Some(0), "{}", text(&rebuilt));
     assert_eq!(run(&["fsck"], &server).status.code(), Some(0));
 
     // A document altered in one store: said with its name, exit code 1.
     let documents = place.path().join("a/documents");
-    let document = fs_err::read_dir(&documents)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let document = fs_err::read_dir(&documents).unwrap().next().unwrap().unwrap().path();
     fs_err::remove_file(&document).unwrap();
     fs_err::write(&document, "{}\n").unwrap();
     let failed = run(&["fsck", "--evidence"], &server);
@@ -68,14 +55,8 @@ fn a_collector_is_made_checked_damaged_and_recreated() {
 
 #[test]
 fn wrong_usage_is_64_and_help_is_0() {
-    let status = |arguments: &[&str]| {
-        Command::new(super::program())
-            .args(arguments)
-            .output()
-            .unwrap()
-            .status
-            .code()
-    };
+    let status =
+        |arguments: &[&str]| Command::new(super::program()).args(arguments).output().unwrap().status.code();
     assert_eq!(status(&["init"]), Some(64));
     assert_eq!(status(&["no-such-command"]), Some(64));
     assert_eq!(status(&["--help"]), Some(0));

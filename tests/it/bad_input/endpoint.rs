@@ -69,13 +69,7 @@ impl<'field> Liar<'field> {
             nonce,
         };
         let delegation = Signed::sign(&delegation, &[&evidence]).unwrap();
-        Self {
-            field,
-            sealer,
-            delegation,
-            collection,
-            order,
-        }
+        Self { field, sealer, delegation, collection, order }
     }
 
     /// Opens the upload and waits for the position.
@@ -91,29 +85,16 @@ impl<'field> Liar<'field> {
     pub fn open(&self) -> Call<'field> {
         let state = self.field.lab.state(ENDPOINT).join("gen-1/tls.pem");
         let server = self.field.lab.path("server");
-        let begin = UploadBegin {
-            delegation: wire(&self.delegation),
-        };
+        let begin = UploadBegin { delegation: wire(&self.delegation) };
         let (up, requests) = mpsc::channel(64);
-        up.try_send(UploadRequest {
-            message: Some(Message::Begin(begin)),
-        })
-        .unwrap();
+        up.try_send(UploadRequest { message: Some(Message::Begin(begin)) }).unwrap();
         let down = self.field.runtime().block_on(async {
             let channel = lab::proxy::channel(&server, &state).await.unwrap();
             // Without the limits that our own clients keep.
             let mut client = v1_client(channel);
-            client
-                .upload(ReceiverStream::new(requests))
-                .await
-                .unwrap()
-                .into_inner()
+            client.upload(ReceiverStream::new(requests)).await.unwrap().into_inner()
         });
-        Call {
-            field: self.field,
-            up,
-            down,
-        }
+        Call { field: self.field, up, down }
     }
 
     /// A container with `files`, as an honest sealer makes it.
@@ -128,10 +109,7 @@ impl<'field> Liar<'field> {
             salt_seed: [3; 32],
         };
         let at = FileTime::new(1_790_000_000, 0).unwrap();
-        let clocks = Clocks {
-            wall: at,
-            boot: FileTime::new(100, 0).unwrap(),
-        };
+        let clocks = Clocks { wall: at, boot: FileTime::new(100, 0).unwrap() };
         let mut writer = Writer::new(params, SigningKey::from_seed(&self.sealer.seed())).unwrap();
         let mut segments = Vec::new();
         for (path, content) in files {
@@ -140,9 +118,7 @@ impl<'field> Liar<'field> {
             record.before = Some(stat(content.len()));
             writer.begin_member(record).unwrap();
             writer.write(content).unwrap();
-            writer
-                .end_member(MemberEnd::ok(Some(stat(content.len())), at))
-                .unwrap();
+            writer.end_member(MemberEnd::ok(Some(stat(content.len())), at)).unwrap();
             while let Some(segment) = writer.poll_segment(clocks).unwrap() {
                 segments.push(segment);
             }
@@ -197,10 +173,7 @@ impl Call<'_> {
     }
 
     pub fn segment(&self, seal: &[u8], stored: &[u8]) {
-        self.send(proto::segment::messages(
-            Bytes::copy_from_slice(seal),
-            Bytes::copy_from_slice(stored),
-        ));
+        self.send(proto::segment::messages(Bytes::copy_from_slice(seal), Bytes::copy_from_slice(stored)));
     }
 
     /// The next answer; `None` at a clean end.

@@ -45,16 +45,10 @@ fn request(
         csr_sha256: Digest::of(&csr),
         nonce: FixedBytes(nonce),
         at: now(),
-        agent: AgentBuild {
-            version: "0".to_owned(),
-            build_sha256: Digest::ZERO,
-        },
+        agent: AgentBuild { version: "0".to_owned(), build_sha256: Digest::ZERO },
     };
     let signed = Signed::sign(&request, signers).unwrap();
-    v1::EnrolRequest {
-        enrolment: wire(&signed),
-        csr: csr.into(),
-    }
+    v1::EnrolRequest { enrolment: wire(&signed), csr: csr.into() }
 }
 
 fn enrol(field: &Field, token: &TokenString, request: v1::EnrolRequest) -> Result<v1::EnrolResponse, Status> {
@@ -62,9 +56,7 @@ fn enrol(field: &Field, token: &TokenString, request: v1::EnrolRequest) -> Resul
     let expected = Expected::collector(pinned.deployment.clone(), pinned.collector_id.clone());
     field.runtime().block_on(async {
         let config = tls::client_pinned(*pinned.ca_sha256.as_bytes(), expected).unwrap();
-        let channel = certs::connect::connect(pinned.enrol.as_str(), config)
-            .await
-            .unwrap();
+        let channel = certs::connect::connect(pinned.enrol.as_str(), config).await.unwrap();
         let answer = proto::service::enrol_client(channel).enrol(request).await;
         answer.map(Response::into_inner)
     })
@@ -92,65 +84,31 @@ fn one_token_enrols_one_endpoint_with_its_own_keys() {
 
     // Another endpoint's evidence key, which it cannot sign with.
     let victim = evidence_key(&field);
-    let stolen = request(
-        &token,
-        &victim,
-        &tls_key,
-        &[token.key(), &evidence, tls_key.signing_key()],
-    );
+    let stolen = request(&token, &victim, &tls_key, &[token.key(), &evidence, tls_key.signing_key()]);
     let status = say(
         "enrolment naming another endpoint's evidence key, signed by one of its own",
         enrol(&field, &token, stolen),
     );
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
     // With the stolen key itself: it belongs to another enrolment.
-    let taken = request(
-        &token,
-        &victim,
-        &tls_key,
-        &[token.key(), &victim, tls_key.signing_key()],
-    );
-    let status = say(
-        "enrolment with another endpoint's true evidence key",
-        enrol(&field, &token, taken),
-    );
+    let taken = request(&token, &victim, &tls_key, &[token.key(), &victim, tls_key.signing_key()]);
+    let status = say("enrolment with another endpoint's true evidence key", enrol(&field, &token, taken));
     assert_eq!(status.code(), tonic::Code::AlreadyExists);
     // Without the one-time secret, which the collector never saw.
-    let guessed = request(
-        &token,
-        &evidence,
-        &tls_key,
-        &[&key(), &evidence, tls_key.signing_key()],
-    );
-    let status = say(
-        "enrolment signed by another key than the token's",
-        enrol(&field, &token, guessed),
-    );
+    let guessed = request(&token, &evidence, &tls_key, &[&key(), &evidence, tls_key.signing_key()]);
+    let status = say("enrolment signed by another key than the token's", enrol(&field, &token, guessed));
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
     let two = request(&token, &evidence, &tls_key, &[token.key(), &evidence]);
-    let status = say(
-        "enrolment without the TLS key's signature",
-        enrol(&field, &token, two),
-    );
+    let status = say("enrolment without the TLS key's signature", enrol(&field, &token, two));
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
 
-    let first = request(
-        &token,
-        &evidence,
-        &tls_key,
-        &[token.key(), &evidence, tls_key.signing_key()],
-    );
+    let first = request(&token, &evidence, &tls_key, &[token.key(), &evidence, tls_key.signing_key()]);
     let answer = enrol(&field, &token, first.clone()).unwrap();
     assert!(!answer.certificates.is_empty());
     // The same request again is the same answer: the first may have got lost.
     enrol(&field, &token, first).unwrap();
     let (other, other_tls) = (SigningKey::from_seed(&[55; 32]), TlsKey::generate().unwrap());
-    let second = request(
-        &token,
-        &other,
-        &other_tls,
-        &[token.key(), &other, other_tls.signing_key()],
-    );
+    let second = request(&token, &other, &other_tls, &[token.key(), &other, other_tls.signing_key()]);
     let status = say("one token for a second enrolment", enrol(&field, &token, second));
     assert_eq!(status.code(), tonic::Code::AlreadyExists);
     let by_agent = attempt(
@@ -183,27 +141,16 @@ fn an_expired_token_enrols_nobody() {
     let register = |signed: &Signed| {
         let token = wire(signed);
         field.block(async |channel| {
-            proto::service::endpoint_client(channel)
-                .register_token(v1::RegisterTokenRequest { token })
-                .await
+            proto::service::endpoint_client(channel).register_token(v1::RegisterTokenRequest { token }).await
         })
     };
     register(&signed).unwrap();
     wait_for("the token's end", || Ok((now() > short.not_after).then_some(()))).unwrap();
     let (evidence, tls_key) = (key(), TlsKey::generate().unwrap());
-    let late = request(
-        &token,
-        &evidence,
-        &tls_key,
-        &[token.key(), &evidence, tls_key.signing_key()],
-    );
+    let late = request(&token, &evidence, &tls_key, &[token.key(), &evidence, tls_key.signing_key()]);
     let status = enrol(&field, &token, late).expect_err("an expired token");
     assert_eq!(status.code(), tonic::Code::FailedPrecondition, "{status:?}");
-    println!(
-        "tried: a token after its end; got: {:?} ({})",
-        status.code(),
-        status.message()
-    );
+    println!("tried: a token after its end; got: {:?} ({})", status.code(), status.message());
     let again = register(&signed).map(drop).expect_err("an expired token");
     println!("tried: registering a token after its end; got: {again}");
     // One that no endpoint admin granted.
@@ -267,29 +214,18 @@ fn a_man_in_the_middle_with_another_authority_learns_nothing() {
         let service = proto::service::enrol_server(Middle);
         drop(tokio::spawn(async move {
             let _sender = sender;
-            proto::limits::server()
-                .add_service(service)
-                .serve_with_incoming(listener)
-                .await
+            proto::limits::server().add_service(service).serve_with_incoming(listener).await
         }));
         address.to_string()
     });
     let token = field.lab.token("web-06", &["--enrol-address", &address]).unwrap();
     let state = field.lab.path("mitm");
-    let enrolled = attempt(
-        field
-            .lab
-            .tool("exhibit-agent")
-            .args(["enrol", "--token", &token, "--state"])
-            .arg(&state),
-    )
-    .unwrap();
+    let enrolled =
+        attempt(field.lab.tool("exhibit-agent").args(["enrol", "--token", &token, "--state"]).arg(&state))
+            .unwrap();
     let said = String::from_utf8_lossy(&enrolled.stderr).into_owned();
     assert_eq!(enrolled.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("another authority, or a man in the middle"),
-        "{said}"
-    );
+    assert!(said.contains("another authority, or a man in the middle"), "{said}");
     assert!(!state.join("identity.json").exists());
     println!(
         "tried: enrolment through a man in the middle with another authority; got: exit {}, nothing written ({})",
@@ -309,11 +245,7 @@ fn the_main_port_talks_to_nobody_without_a_certificate() {
         let config: Arc<_> = tls::client(authority.certificate(), credentials, expected).unwrap();
         field.runtime().block_on(async {
             let channel = certs::connect::connect(&address, config).await?;
-            anyhow::Ok(
-                proto::service::agent_client(channel)
-                    .renew(v1::RenewRequest::default())
-                    .await?,
-            )
+            anyhow::Ok(proto::service::agent_client(channel).renew(v1::RenewRequest::default()).await?)
         })
     };
     let anonymous = connect(None).map(drop).expect_err("no certificate");
@@ -324,11 +256,8 @@ fn the_main_port_talks_to_nobody_without_a_certificate() {
         id: crate::field::ENDPOINT.parse().unwrap(),
         generation: evidence::id::Generation::FIRST,
     };
-    let stranger = lab::proxy::issue(
-        &other,
-        &certs::name::Identity::new(name.deployment.clone(), subject),
-    )
-    .unwrap();
+    let stranger =
+        lab::proxy::issue(&other, &certs::name::Identity::new(name.deployment.clone(), subject)).unwrap();
     let stranger = connect(Some(&stranger)).map(drop).expect_err("another authority");
     println!("tried: the main port with a certificate of another authority; got: {stranger:#}");
     // Plain text, and TLS 1.2 by a stock tool.
@@ -336,9 +265,6 @@ fn the_main_port_talks_to_nobody_without_a_certificate() {
         attempt(std::process::Command::new("openssl").args(["s_client", "-tls1_2", "-connect", &address]))
             .unwrap();
     assert!(!old.status.success());
-    println!(
-        "tried: TLS 1.2 on the main port; got: openssl s_client exit {:?}",
-        old.status.code()
-    );
+    println!("tried: TLS 1.2 on the main port; got: openssl s_client exit {:?}", old.status.code());
     run(field.lab.exhibit().args(["endpoint", "list"])).unwrap();
 }

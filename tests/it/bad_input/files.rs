@@ -19,20 +19,15 @@ use crate::field::{ENDPOINT, Field};
 fn items(field: &Field, collection: &str) -> BTreeMap<Vec<u8>, ItemRecord> {
     field.runtime().block_on(async {
         let credentials = field.lab.path("responder/session/credentials.pem");
-        let channel = lab::proxy::channel(&field.lab.path("server"), &credentials)
-            .await
-            .unwrap();
+        let channel = lab::proxy::channel(&field.lab.path("server"), &credentials).await.unwrap();
         let request = v1::ListItemsRequest {
             collection: collection.to_owned(),
             prefix: Vec::new().into(),
             not_ok_only: false,
             purpose: "test".to_owned(),
         };
-        let mut batches = proto::service::evidence_client(channel)
-            .list_items(request)
-            .await
-            .unwrap()
-            .into_inner();
+        let mut batches =
+            proto::service::evidence_client(channel).list_items(request).await.unwrap().into_inner();
         let mut items = BTreeMap::new();
         while let Some(batch) = batches.message().await.unwrap() {
             for line in batch.records {
@@ -47,20 +42,13 @@ fn items(field: &Field, collection: &str) -> BTreeMap<Vec<u8>, ItemRecord> {
 /// The container of a collection, put together from a store with stock tools; its plain bytes.
 fn container(field: &Field, collection: &str) -> (PathBuf, Vec<u8>) {
     let dir = field.stores[0].join("segments").join(collection);
-    let mut names: Vec<PathBuf> = fs_err::read_dir(&dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut names: Vec<PathBuf> =
+        fs_err::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     let path = field.lab.path("container.tar.zst");
-    let bytes: Vec<u8> = names
-        .iter()
-        .flat_map(|name| fs_err::read(name).unwrap())
-        .collect();
+    let bytes: Vec<u8> = names.iter().flat_map(|name| fs_err::read(name).unwrap()).collect();
     fs_err::write(&path, bytes).unwrap();
-    let plain = run(Command::new("zstd").args(["-dcq"]).arg(&path))
-        .unwrap()
-        .stdout;
+    let plain = run(Command::new("zstd").args(["-dcq"]).arg(&path)).unwrap().stdout;
     (path, plain)
 }
 
@@ -100,11 +88,7 @@ fn the_agents_own_keys_are_never_collected_by_any_way() {
     fs_err::hard_link(&evidence_key, dir.join("hard-link")).unwrap();
     fs_err::hard_link(&tls_key, dir.join("hard-link.pem")).unwrap();
     std::os::unix::fs::symlink(&evidence_key, dir.join("symlink")).unwrap();
-    run(Command::new("mount")
-        .arg("--bind")
-        .arg(&state)
-        .arg(dir.join("bound")))
-    .unwrap();
+    run(Command::new("mount").arg("--bind").arg(&state).arg(dir.join("bound"))).unwrap();
     let _bound = Mounted(dir.join("bound"));
     let (warden, link) = (field.agent().pid(), field.agent().children("__link").unwrap()[0]);
     let own = std::process::id();
@@ -130,11 +114,7 @@ fn the_agents_own_keys_are_never_collected_by_any_way() {
     assert_eq!(ended.state, "stored", "{}\n{}", ended.detail, field.logs());
 
     let items = items(&field, &ended.collection);
-    let outcome = |path: &Path| {
-        items
-            .get(path.as_os_str().as_bytes())
-            .map(|item| item.outcome.to_string())
-    };
+    let outcome = |path: &Path| items.get(path.as_os_str().as_bytes()).map(|item| item.outcome.to_string());
     assert_eq!(outcome(&dir.join("harmless")).as_deref(), Some("ok"));
     // The object itself, or what lies above it: a directory that is not given is not entered.
     let refused_at = |path: &Path| {
@@ -181,11 +161,7 @@ fn the_agents_own_keys_are_never_collected_by_any_way() {
     let text = fs_err::read_to_string(&evidence_key).unwrap();
     let seed = super::endpoint::evidence_key(&field).seed();
     let pem = fs_err::read_to_string(&tls_key).unwrap();
-    let tls = certs::identity::Credentials::load(&tls_key)
-        .unwrap()
-        .key
-        .signing_key()
-        .seed();
+    let tls = certs::identity::Credentials::load(&tls_key).unwrap().key.signing_key().seed();
     let pem_line = pem.lines().nth(1).unwrap();
     assert!(contains(&plain, b"this may be collected\n"));
     for (what, bytes) in [
@@ -214,14 +190,7 @@ fn odd_names_sparse_files_and_special_files_are_told_as_they_are() {
     let field = Field::new().unwrap();
     let dir = field.lab.path("log");
     fs_err::create_dir_all(&dir).unwrap();
-    let odd = [
-        &b"caf\xe9"[..],
-        b"new\nline",
-        b"quote\"back\\slash",
-        b"\x1b[2Jclear",
-        b"-rf",
-        b" blank ",
-    ];
+    let odd = [&b"caf\xe9"[..], b"new\nline", b"quote\"back\\slash", b"\x1b[2Jclear", b"-rf", b" blank "];
     for name in odd {
         fs_err::write(dir.join(OsStr::from_bytes(name)), name).unwrap();
     }
@@ -232,37 +201,26 @@ fn odd_names_sparse_files_and_special_files_are_told_as_they_are() {
     run(Command::new("mkfifo").arg(dir.join("fifo"))).unwrap();
     run(Command::new("mknod").arg(dir.join("null")).args(["c", "1", "3"])).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap();
-    let profile = field
-        .lab
-        .files_profile("odd", &[&format!("{}/**", dir.display()), "/no/such/file"])
-        .unwrap();
+    let profile =
+        field.lab.files_profile("odd", &[&format!("{}/**", dir.display()), "/no/such/file"]).unwrap();
     let incident = field.incident().unwrap();
     let order = field.order(&incident, &profile, &[]).unwrap();
     let ended = field.wait_ended(&order).unwrap();
     assert_eq!(ended.state, "stored", "{}\n{}", ended.detail, field.logs());
     let items = items(&field, &ended.collection);
     let item = |path: &Path| {
-        items
-            .get(path.as_os_str().as_bytes())
-            .unwrap_or_else(|| panic!("{path:?} in {:?}", items.keys()))
+        items.get(path.as_os_str().as_bytes()).unwrap_or_else(|| panic!("{path:?} in {:?}", items.keys()))
     };
     let (path, plain) = container(&field, &ended.collection);
     for name in odd {
         let at = dir.join(OsStr::from_bytes(name));
         assert_eq!(item(&at).outcome.to_string(), "ok", "{at:?}");
     }
-    for (name, outcome) in [
-        ("fifo", "skipped_type"),
-        ("null", "skipped_type"),
-        ("socket", "skipped_type"),
-        ("sparse.img", "ok"),
-    ] {
+    for (name, outcome) in
+        [("fifo", "skipped_type"), ("null", "skipped_type"), ("socket", "skipped_type"), ("sparse.img", "ok")]
+    {
         assert_eq!(item(&dir.join(name)).outcome.to_string(), outcome, "{name}");
-        assert_eq!(
-            item(&dir.join(name)).member.is_some(),
-            name == "sparse.img",
-            "{name}"
-        );
+        assert_eq!(item(&dir.join(name)).member.is_some(), name == "sparse.img", "{name}");
     }
     assert_eq!(item(Path::new("/no/such/file")).outcome.to_string(), "absent");
     let sparse = item(&dir.join("sparse.img"));
@@ -275,12 +233,7 @@ fn odd_names_sparse_files_and_special_files_are_told_as_they_are() {
     // Stock tar gives the names back byte for byte.
     let out = field.lab.path("out");
     fs_err::create_dir(&out).unwrap();
-    run(Command::new("tar")
-        .args(["--zstd", "-xpf"])
-        .arg(&path)
-        .arg("-C")
-        .arg(&out))
-    .unwrap();
+    run(Command::new("tar").args(["--zstd", "-xpf"]).arg(&path).arg("-C").arg(&out)).unwrap();
     for name in odd {
         let inside = dir.strip_prefix("/").unwrap().join(OsStr::from_bytes(name));
         assert_eq!(fs_err::read(out.join("[root]").join(inside)).unwrap(), name);
@@ -296,15 +249,8 @@ fn odd_names_sparse_files_and_special_files_are_told_as_they_are() {
 }
 
 /// What a file that is changed while it is read may honestly be called.
-const CHANGED: [&str; 7] = [
-    "ok",
-    "grew",
-    "truncated",
-    "modified",
-    "possibly_changed",
-    "replaced",
-    "vanished",
-];
+const CHANGED: [&str; 7] =
+    ["ok", "grew", "truncated", "modified", "possibly_changed", "replaced", "vanished"];
 
 #[test]
 fn files_that_change_under_the_reader_are_said_to_have_changed() {
@@ -319,22 +265,14 @@ fn files_that_change_under_the_reader_are_said_to_have_changed() {
     let mover = std::thread::spawn({
         let (dir, stop) = (dir.clone(), Arc::clone(&stop));
         move || {
-            let open = |name: &str| {
-                fs_err::OpenOptions::new()
-                    .write(true)
-                    .open(dir.join(name))
-                    .unwrap()
-            };
+            let open = |name: &str| fs_err::OpenOptions::new().write(true).open(dir.join(name)).unwrap();
             let (growing, shrinking, rewritten) = (open("growing"), open("shrinking"), open("rewritten"));
             let (mut grown, mut turns) = (48_u64 << 20, 0_u64);
             while !stop.load(Ordering::Relaxed) {
                 growing.file().write_all_at(b"one more line\n", grown).unwrap();
                 grown += 14;
                 shrinking.set_len((40 << 20) - (turns % 1000) * 4096).unwrap();
-                rewritten
-                    .file()
-                    .write_all_at(&turns.to_le_bytes(), (turns * 4096) % (48 << 20))
-                    .unwrap();
+                rewritten.file().write_all_at(&turns.to_le_bytes(), (turns * 4096) % (48 << 20)).unwrap();
                 if turns % 64 == 0 {
                     fs_err::write(dir.join("new"), b"another file").unwrap();
                     fs_err::rename(dir.join("new"), dir.join("replaced")).unwrap();
@@ -344,10 +282,7 @@ fn files_that_change_under_the_reader_are_said_to_have_changed() {
             }
         }
     });
-    let profile = field
-        .lab
-        .files_profile("moving", &[&format!("{}/**", dir.display())])
-        .unwrap();
+    let profile = field.lab.files_profile("moving", &[&format!("{}/**", dir.display())]).unwrap();
     let incident = field.incident().unwrap();
     let order = field.order(&incident, &profile, &[]).unwrap();
     let ended = field.wait_ended(&order);
@@ -366,11 +301,7 @@ fn files_that_change_under_the_reader_are_said_to_have_changed() {
             assert_ne!(outcome, "ok", "{name} was changed all the time");
         }
         if let (Some(after), true) = (&item.after, outcome == "ok") {
-            assert_eq!(
-                item.before.as_ref().map(|before| &before.size),
-                Some(&after.size),
-                "{name}"
-            );
+            assert_eq!(item.before.as_ref().map(|before| &before.size), Some(&after.size), "{name}");
         }
     }
     let bundle = field.lab.export(&incident).unwrap();

@@ -39,19 +39,10 @@ impl Bench {
         let dir = field.lab.path("fixture");
         fs_err::create_dir_all(&dir).unwrap();
         fs_err::write(dir.join("file"), b"what is to be collected\n").unwrap();
-        let profile = field
-            .lab
-            .files_profile("orders", &[&format!("{}/**", dir.display())])
-            .unwrap();
+        let profile = field.lab.files_profile("orders", &[&format!("{}/**", dir.display())]).unwrap();
         let incident = field.incident().unwrap();
         let captured = Arc::new(Mutex::new(None));
-        let mut bench = Self {
-            field,
-            incident,
-            order: String::new(),
-            profile,
-            captured,
-        };
+        let mut bench = Self { field, incident, order: String::new(), profile, captured };
         bench.renew();
         bench
     }
@@ -78,17 +69,12 @@ impl Bench {
     fn package(&self) -> OrderPackage {
         *self.captured.lock().unwrap() = None;
         self.field.proxy.cut();
-        wait_for("the order sent again", || {
-            Ok(self.captured.lock().unwrap().clone())
-        })
-        .unwrap_or_else(|error| panic!("{error:?}\n{}", self.field.logs()))
+        wait_for("the order sent again", || Ok(self.captured.lock().unwrap().clone()))
+            .unwrap_or_else(|error| panic!("{error:?}\n{}", self.field.logs()))
     }
 
     fn order_of(package: &OrderPackage) -> Order {
-        Signed::try_from(package.order.clone().unwrap())
-            .unwrap()
-            .read()
-            .unwrap()
+        Signed::try_from(package.order.clone().unwrap()).unwrap().read().unwrap()
     }
 
     fn alice(&self) -> PathBuf {
@@ -97,11 +83,7 @@ impl Bench {
 
     /// Hands a package to the endpoint; asserts that it refuses with this reason, reads nothing and writes it down.
     fn refused(&mut self, what: &str, reason: &str, package: OrderPackage) {
-        let document = package
-            .order
-            .as_ref()
-            .map(|order| order.document.clone())
-            .unwrap_or_default();
+        let document = package.order.as_ref().map(|order| order.document.clone()).unwrap_or_default();
         let order = Digest::of(&document).to_string();
         let mark = self.field.proxy.mark();
         // The collector may have cut the call over the answer before; the endpoint is back in a moment.
@@ -109,12 +91,9 @@ impl Bench {
         let answer = wait_for("an answer to the order", || {
             let seen = self.field.proxy.since(mark);
             let answer = seen.into_iter().find_map(|one| match one.what {
-                Seen::Answer {
-                    order: answered,
-                    admitted,
-                    reason,
-                    detail,
-                } if answered == order => Some((admitted, reason, detail)),
+                Seen::Answer { order: answered, admitted, reason, detail } if answered == order => {
+                    Some((admitted, reason, detail))
+                }
                 _ => None,
             });
             // Every second: the endpoint may have asked for a fresh greeting first.
@@ -140,10 +119,7 @@ impl Bench {
             refusals.iter().any(|line| line["reason"] == reason),
             "{what}: the endpoint's log has {refusals:?}"
         );
-        println!(
-            "tried: {what}; got: refused `{reason}` ({}), no reader, in the endpoint's log",
-            answer.2
-        );
+        println!("tried: {what}; got: refused `{reason}` ({}), no reader, in the endpoint's log", answer.2);
     }
 
     /// The true order is obeyed after all that.
@@ -156,21 +132,14 @@ impl Bench {
         wait_for("the receipt at the endpoint", || {
             let diary = self.field.diary()?;
             let mut stored = diary.iter().filter(|line| line["event"] == "stored");
-            Ok(stored
-                .any(|line| line["order"] == self.order.as_str())
-                .then_some(()))
+            Ok(stored.any(|line| line["order"] == self.order.as_str()).then_some(()))
         })
         .unwrap_or_else(|error| panic!("{error:?}\n{}", self.field.logs()));
     }
 
     fn prove(&self, what: v1::prove_request::What) -> v1::ProvenEntry {
-        let request = v1::ProveRequest {
-            what: Some(what),
-            cosigned: false,
-        };
-        self.field
-            .block(async |channel| proto::service::ledger_client(channel).prove(request).await)
-            .unwrap()
+        let request = v1::ProveRequest { what: Some(what), cosigned: false };
+        self.field.block(async |channel| proto::service::ledger_client(channel).prove(request).await).unwrap()
     }
 
     /// Consistency from the endpoint's checkpoint to one of `size`.
@@ -194,16 +163,9 @@ impl Bench {
             .block_on(async {
                 let credentials = self.field.lab.path("responder/session/credentials.pem");
                 let channel = lab::proxy::channel(&self.field.lab.path("server"), &credentials).await?;
-                let request = v1::EntriesRequest {
-                    from: 0,
-                    count: 0,
-                    incident: "*".to_owned(),
-                    follow: false,
-                };
-                let mut rows = proto::service::ledger_client(channel)
-                    .entries(request)
-                    .await?
-                    .into_inner();
+                let request =
+                    v1::EntriesRequest { from: 0, count: 0, incident: "*".to_owned(), follow: false };
+                let mut rows = proto::service::ledger_client(channel).entries(request).await?.into_inner();
                 let mut entries = Vec::new();
                 while let Some(row) = rows.message().await? {
                     entries.push(row.entry);
@@ -235,10 +197,7 @@ fn size_of(proof: &[u8]) -> u64 {
 
 /// A package with another order in it, signed by `key`.
 fn with_order(package: &OrderPackage, order: &Order, key: &std::path::Path) -> OrderPackage {
-    OrderPackage {
-        order: wire(&signed_by(order, key)),
-        ..package.clone()
-    }
+    OrderPackage { order: wire(&signed_by(order, key)), ..package.clone() }
 }
 
 #[test]
@@ -271,11 +230,7 @@ fn an_order_that_is_not_what_its_issuer_signed_is_refused() {
     old.issued = now().checked_sub(HOUR * 3).unwrap();
     old.expires = now().checked_sub(HOUR).unwrap();
     let package = bench.package();
-    bench.refused(
-        "an order that expired an hour ago",
-        "expired",
-        with_order(&package, &old, &alice),
-    );
+    bench.refused("an order that expired an hour ago", "expired", with_order(&package, &old, &alice));
 
     let mut long = true_order.clone();
     long.expires = long.issued.checked_add(HOUR * 25).unwrap();
@@ -289,20 +244,12 @@ fn an_order_that_is_not_what_its_issuer_signed_is_refused() {
     let mut foreign = true_order.clone();
     foreign.deployment = "other".parse().unwrap();
     let package = bench.package();
-    bench.refused(
-        "an order of another deployment",
-        "foreign",
-        with_order(&package, &foreign, &alice),
-    );
+    bench.refused("an order of another deployment", "foreign", with_order(&package, &foreign, &alice));
 
     let mut elsewhere = true_order.clone();
     elsewhere.targets_root = Digest::of(b"other endpoints");
     let package = bench.package();
-    bench.refused(
-        "an order for other endpoints",
-        "target",
-        with_order(&package, &elsewhere, &alice),
-    );
+    bench.refused("an order for other endpoints", "target", with_order(&package, &elsewhere, &alice));
 
     let mut label = serde_json::to_value(&true_order).unwrap();
     label["sensitivity"] = match label["sensitivity"].as_str() {
@@ -341,25 +288,14 @@ fn an_order_without_its_ledger_proof_is_refused() {
     let other = bench.prove(v1::prove_request::What::Index(0));
     let mut swapped = package.clone();
     swapped.issued = Some(other.clone());
-    bench.refused(
-        "an order with the entry and proof of log.genesis",
-        "ledger",
-        swapped,
-    );
+    bench.refused("an order with the entry and proof of log.genesis", "ledger", swapped);
 
     bench.renew();
     let package = bench.package();
     let other = bench.prove(v1::prove_request::What::Index(1));
     let mut mixed = package.clone();
-    mixed.issued = package.issued.map(|issued| v1::ProvenEntry {
-        proof: other.proof,
-        ..issued
-    });
-    bench.refused(
-        "an order with its entry and another entry's proof",
-        "ledger",
-        mixed,
-    );
+    mixed.issued = package.issued.map(|issued| v1::ProvenEntry { proof: other.proof, ..issued });
+    bench.refused("an order with its entry and another entry's proof", "ledger", mixed);
     bench.renew();
     bench.obeyed();
 }
@@ -370,34 +306,20 @@ fn an_order_from_a_forked_ledger_is_refused_and_a_fork_is_written_down() {
     let package = bench.package();
     let kept = bench.kept();
     // The operator rewrites history: one early entry is another, and the log key signs it.
-    let mut leaves: Vec<Hash> = bench
-        .entries()
-        .iter()
-        .map(|entry| ledger::leaf_hash(entry))
-        .collect();
+    let mut leaves: Vec<Hash> = bench.entries().iter().map(|entry| ledger::leaf_hash(entry)).collect();
     let issued = package.issued.clone().unwrap();
-    let index = leaves
-        .iter()
-        .position(|leaf| *leaf == ledger::leaf_hash(&issued.entry))
-        .unwrap();
+    let index = leaves.iter().position(|leaf| *leaf == ledger::leaf_hash(&issued.entry)).unwrap();
     leaves[1] = ledger::leaf_hash(b"something that was never recorded");
     let size = u64::try_from(leaves.len()).unwrap();
     let note = bench.note(size, ledger::root_of(&leaves));
     let proof = ProofFile::new(u64::try_from(index).unwrap(), path(index, &leaves), note, None).unwrap();
     let mut forked = package.clone();
-    forked.issued = Some(v1::ProvenEntry {
-        entry: issued.entry,
-        proof: proof.encode().into_bytes().into(),
-    });
+    forked.issued = Some(v1::ProvenEntry { entry: issued.entry, proof: proof.encode().into_bytes().into() });
     forked.consistency = subproof(usize::try_from(kept.size).unwrap(), &leaves, true)
         .iter()
         .map(|hash| bytes::Bytes::copy_from_slice(hash.as_bytes()))
         .collect();
-    bench.refused(
-        "an order proven by a forked ledger that the true log key signed",
-        "ledger",
-        forked,
-    );
+    bench.refused("an order proven by a forked ledger that the true log key signed", "ledger", forked);
     assert_eq!(bench.kept(), kept, "the endpoint keeps the checkpoint it had");
 
     // The same size with another root: a contradiction that both notes prove.
@@ -429,12 +351,7 @@ fn an_order_from_a_forked_ledger_is_refused_and_a_fork_is_written_down() {
             .field
             .block(async |channel| {
                 let mut client = proto::service::ledger_client(channel);
-                client
-                    .consistency(v1::ConsistencyRequest {
-                        from: 1,
-                        to: kept.size,
-                    })
-                    .await
+                client.consistency(v1::ConsistencyRequest { from: 1, to: kept.size }).await
             })
             .unwrap()
             .checkpoint,
@@ -467,11 +384,7 @@ fn a_stored_order_is_not_obeyed_again() {
         issued: Some(proven),
         ..package
     };
-    bench.refused(
-        "an order that was stored, sent again with fresh proofs",
-        "replay",
-        replayed,
-    );
+    bench.refused("an order that was stored, sent again with fresh proofs", "replay", replayed);
 }
 
 #[test]
@@ -509,11 +422,7 @@ fn an_order_under_a_roster_that_is_withheld_or_has_ended_is_refused() {
     let ended = signed_by(&ended, &key);
     let mut package = bench.package();
     package.rosters = wire(&ended).into_iter().collect();
-    bench.refused(
-        "a roster of the true authority that ended an hour ago",
-        "roster",
-        package,
-    );
+    bench.refused("a roster of the true authority that ended an hour ago", "roster", package);
 
     // One that nobody of the authority signed.
     bench.renew();
@@ -522,9 +431,7 @@ fn an_order_under_a_roster_that_is_withheld_or_has_ended_is_refused() {
     forged.previous = Some(first.digest());
     let stranger = SigningKey::from_seed(&[78; 32]);
     let mut package = bench.package();
-    package.rosters = wire(&Signed::sign(&forged, &[&stranger]).unwrap())
-        .into_iter()
-        .collect();
+    package.rosters = wire(&Signed::sign(&forged, &[&stranger]).unwrap()).into_iter().collect();
     bench.refused("a roster that a stranger signed", "roster", package);
     bench.renew();
     bench.obeyed();
@@ -534,21 +441,13 @@ fn an_order_under_a_roster_that_is_withheld_or_has_ended_is_refused() {
 fn an_order_over_the_owners_policy_is_refused() {
     for (text, what) in [
         ("pause = true\n", "an order while the owner paused all collecting"),
-        (
-            "denied_collectors = [\"files\"]\n",
-            "an order for a collector that the owner denies",
-        ),
-        (
-            "min_approvals = 1\n",
-            "an order without the approval that the owner asks for",
-        ),
+        ("denied_collectors = [\"files\"]\n", "an order for a collector that the owner denies"),
+        ("min_approvals = 1\n", "an order without the approval that the owner asks for"),
     ] {
         let mut field = Field::silent(&lab::Options::default()).unwrap();
         let policy = field.lab.path("policy.toml");
         fs_err::write(&policy, text).unwrap();
-        field
-            .start_agent(&["--policy", policy.to_str().unwrap()])
-            .unwrap();
+        field.start_agent(&["--policy", policy.to_str().unwrap()]).unwrap();
         let profile = field.lab.files_profile("policy", &["/etc/hostname"]).unwrap();
         let incident = field.incident().unwrap();
         let order = field.order(&incident, &profile, &[]).unwrap();
@@ -557,16 +456,10 @@ fn an_order_over_the_owners_policy_is_refused() {
         let diary = field.diary().unwrap();
         let is_refused = |line: &Value| line["event"] == "order_refused" && line["reason"] == "policy";
         assert!(diary.iter().any(is_refused), "{what}: {diary:?}");
-        assert!(
-            !diary.iter().any(|line| line["event"] == "attempt_begun"),
-            "{what}"
-        );
+        assert!(!diary.iter().any(|line| line["event"] == "attempt_begun"), "{what}");
         let listed = run(field.lab.exhibit().args(["ledger", "tail", "--from", "0"])).unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
-        let entry = listed
-            .lines()
-            .find(|line| line.contains("order.refused"))
-            .unwrap();
+        let entry = listed.lines().find(|line| line.contains("order.refused")).unwrap();
         assert!(entry.contains("reason=policy"), "{entry}");
         println!(
             "tried: {what}; got: refused `policy`, in the endpoint's log and as order.refused in the ledger"
@@ -594,11 +487,7 @@ fn path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
 /// RFC 6962, 2.1.2: consistency of the first `size` leaves with all.
 fn subproof(size: usize, leaves: &[Hash], is_whole: bool) -> Vec<Hash> {
     if size == leaves.len() {
-        return if is_whole {
-            Vec::new()
-        } else {
-            vec![ledger::root_of(leaves)]
-        };
+        return if is_whole { Vec::new() } else { vec![ledger::root_of(leaves)] };
     }
     let (left, right) = leaves.split_at(split(leaves.len()));
     if size <= left.len() {

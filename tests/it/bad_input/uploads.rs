@@ -30,23 +30,13 @@ impl Bench {
         let dir = field.lab.path("fixture");
         fs_err::create_dir_all(&dir).unwrap();
         fs_err::write(dir.join("file"), b"true content\n").unwrap();
-        let profile = field
-            .lab
-            .files_profile("lies", &[&format!("{}/**", dir.display())])
-            .unwrap();
+        let profile = field.lab.files_profile("lies", &[&format!("{}/**", dir.display())]).unwrap();
         let incident = field.incident().unwrap();
-        Self {
-            field,
-            incident,
-            profile,
-            random: Random::new(21),
-        }
+        Self { field, incident, profile, random: Random::new(21) }
     }
 
     fn order(&self) -> String {
-        self.field
-            .order(&self.incident, &self.profile, &["--attempts", "1"])
-            .unwrap()
+        self.field.order(&self.incident, &self.profile, &["--attempts", "1"]).unwrap()
     }
 
     /// Sends a seal and bytes as segment 0 of a new collection; asserts what comes back and what is kept.
@@ -67,19 +57,12 @@ impl Bench {
             !self
                 .field
                 .lab
-                .path(format!(
-                    "store-a/segments/{id}/000000-{}.zst",
-                    Digest::of(&stored)
-                ))
+                .path(format!("store-a/segments/{id}/000000-{}.zst", Digest::of(&stored)))
                 .exists()
         );
         for store in &self.field.stores {
             let kept = store.join(format!("quarantine/{id}/000000-{}.zst", Digest::of(&stored)));
-            assert_eq!(
-                fs_err::read(&kept).unwrap(),
-                stored,
-                "{what}: quarantined as it came"
-            );
+            assert_eq!(fs_err::read(&kept).unwrap(), stored, "{what}: quarantined as it came");
         }
         let tail = run(self.field.lab.exhibit().args(["ledger", "tail", "--from", "0"])).unwrap();
         let tail = String::from_utf8(tail.stdout).unwrap();
@@ -125,38 +108,23 @@ fn sealed_lies_are_rejected_and_kept_apart() {
         bytes[middle] ^= 1;
         (segment.seal.clone(), bytes)
     });
-    bench.rejected(
-        "a seal signed by another key than the delegated one",
-        |_, segment| {
-            let other = SigningKey::from_seed(&[99; 32]);
-            (
-                seal::make(&segment.header, &records(segment), &other).unwrap(),
-                segment.bytes.clone(),
-            )
-        },
-    );
+    bench.rejected("a seal signed by another key than the delegated one", |_, segment| {
+        let other = SigningKey::from_seed(&[99; 32]);
+        (seal::make(&segment.header, &records(segment), &other).unwrap(), segment.bytes.clone())
+    });
     bench.rejected("a seal of another collection", |liar, segment| {
-        let header = seal::SealHeader {
-            collection: Digest::of(b"other"),
-            ..segment.header.clone()
-        };
-        (
-            seal::make(&header, &records(segment), &liar.sealer).unwrap(),
-            segment.bytes.clone(),
-        )
+        let header = seal::SealHeader { collection: Digest::of(b"other"), ..segment.header.clone() };
+        (seal::make(&header, &records(segment), &liar.sealer).unwrap(), segment.bytes.clone())
     });
     bench.rejected("bytes that are no zstd, sealed properly", |liar, segment| {
         let bytes = vec![0x55; 4096];
         (liar.reseal(&segment.header, &bytes, &records(segment)), bytes)
     });
-    bench.rejected(
-        "a decompression bomb: one frame of 1 GiB of zeros, sealed properly",
-        |liar, segment| {
-            let bytes = bomb();
-            assert!(bytes.len() < 1 << 20, "{}", bytes.len());
-            (liar.reseal(&segment.header, &bytes, &records(segment)), bytes)
-        },
-    );
+    bench.rejected("a decompression bomb: one frame of 1 GiB of zeros, sealed properly", |liar, segment| {
+        let bytes = bomb();
+        assert!(bytes.len() < 1 << 20, "{}", bytes.len());
+        (liar.reseal(&segment.header, &bytes, &records(segment)), bytes)
+    });
     bench.rejected(
         "a decompression bomb: the same frame, said to hold what the records say, sealed properly",
         |liar, segment| {
@@ -164,22 +132,13 @@ fn sealed_lies_are_rejected_and_kept_apart() {
             (liar.reseal(&segment.header, &bytes, &records(segment)), bytes)
         },
     );
-    bench.rejected(
-        "a decompression bomb in the records of the seal",
-        |liar, segment| {
-            (
-                liar.reseal(&segment.header, &segment.bytes, &bomb()),
-                segment.bytes.clone(),
-            )
-        },
-    );
-    bench.rejected(
-        "another content than the records say, sealed properly",
-        |liar, segment| {
-            let bytes = rewritten(segment, |plain| replace(plain, b"root:x:0:0", b"root:x:9:9"));
-            (liar.reseal(&segment.header, &bytes, &records(segment)), bytes)
-        },
-    );
+    bench.rejected("a decompression bomb in the records of the seal", |liar, segment| {
+        (liar.reseal(&segment.header, &segment.bytes, &bomb()), segment.bytes.clone())
+    });
+    bench.rejected("another content than the records say, sealed properly", |liar, segment| {
+        let bytes = rewritten(segment, |plain| replace(plain, b"root:x:0:0", b"root:x:9:9"));
+        (liar.reseal(&segment.header, &bytes, &records(segment)), bytes)
+    });
     bench.rejected(
         "a member named `[root]/../etc/passwd` in tar header and records, sealed properly",
         |liar, segment| {
@@ -189,10 +148,7 @@ fn sealed_lies_are_rejected_and_kept_apart() {
             });
             let mut lines = decoded(&records(segment));
             replace_text(&mut lines, "/aa/etc/passwd", "/../etc/passwd");
-            (
-                liar.reseal(&segment.header, &bytes, &compress_frame(&lines, 1).unwrap()),
-                bytes,
-            )
+            (liar.reseal(&segment.header, &bytes, &compress_frame(&lines, 1).unwrap()), bytes)
         },
     );
     bench.rejected(
@@ -220,12 +176,9 @@ fn calls_that_break_the_rules_end_and_acknowledge_nothing() {
     let begin = |seal_len, stored_len| UploadRequest {
         message: Some(Message::Segment(SegmentBegin { seal_len, stored_len })),
     };
-    let data = |len: usize| UploadRequest {
-        message: Some(Message::Data(Bytes::from(vec![7; len]))),
-    };
-    let seal_data = |len: usize| UploadRequest {
-        message: Some(Message::SealData(Bytes::from(vec![7; len]))),
-    };
+    let data = |len: usize| UploadRequest { message: Some(Message::Data(Bytes::from(vec![7; len]))) };
+    let seal_data =
+        |len: usize| UploadRequest { message: Some(Message::SealData(Bytes::from(vec![7; len]))) };
     for (what, messages, code) in [
         (
             "a message of 3 MiB",
@@ -237,36 +190,16 @@ fn calls_that_break_the_rules_end_and_acknowledge_nothing() {
             vec![begin(4096, 4 << 20), seal_data(4096), data(3 << 19)],
             tonic::Code::InvalidArgument,
         ),
-        (
-            "a segment announced with 17 MiB",
-            vec![begin(4096, 17 << 20)],
-            tonic::Code::InvalidArgument,
-        ),
-        (
-            "a seal announced with 65 MiB",
-            vec![begin(65 << 20, 1)],
-            tonic::Code::InvalidArgument,
-        ),
-        (
-            "data before the seal",
-            vec![begin(4096, 4096), data(4096)],
-            tonic::Code::InvalidArgument,
-        ),
+        ("a segment announced with 17 MiB", vec![begin(4096, 17 << 20)], tonic::Code::InvalidArgument),
+        ("a seal announced with 65 MiB", vec![begin(65 << 20, 1)], tonic::Code::InvalidArgument),
+        ("data before the seal", vec![begin(4096, 4096), data(4096)], tonic::Code::InvalidArgument),
         (
             "more data than announced",
             vec![begin(1, 10), seal_data(1), data(11)],
             tonic::Code::InvalidArgument,
         ),
-        (
-            "data without a segment",
-            vec![data(10)],
-            tonic::Code::InvalidArgument,
-        ),
-        (
-            "a message of no kind",
-            vec![UploadRequest { message: None }],
-            tonic::Code::InvalidArgument,
-        ),
+        ("data without a segment", vec![data(10)], tonic::Code::InvalidArgument),
+        ("a message of no kind", vec![UploadRequest { message: None }], tonic::Code::InvalidArgument),
     ] {
         let mut call = liar.upload();
         call.send(messages);
@@ -279,11 +212,7 @@ fn calls_that_break_the_rules_end_and_acknowledge_nothing() {
     call.segment(&segments[1].seal, &segments[1].bytes);
     let status = call.answer().expect_err("out of order");
     assert_eq!(status.code(), tonic::Code::FailedPrecondition, "{status:?}");
-    println!(
-        "tried: the second segment first; got: {:?} ({})",
-        status.code(),
-        status.message()
-    );
+    println!("tried: the second segment first; got: {:?} ({})", status.code(), status.message());
 
     // Nothing of all that is anywhere; the true segment is taken, and then no other in its place.
     let shown = bench.field.show(&order).unwrap();
@@ -322,18 +251,12 @@ fn calls_that_break_the_rules_end_and_acknowledge_nothing() {
     drop(call);
 
     // A collection under nobody's order, and under an attempt that the order does not grant.
-    let unknown = Liar::new(
-        &bench.field,
-        &Digest::of(b"no order").to_string(),
-        1,
-        &mut bench.random,
-    );
+    let unknown = Liar::new(&bench.field, &Digest::of(b"no order").to_string(), 1, &mut bench.random);
     let fresh = bench.order();
     let ninth = Liar::new(&bench.field, &fresh, 9, &mut bench.random);
-    for (what, liar) in [
-        ("an order that nobody issued", unknown),
-        ("attempt 9 of an order that grants one", ninth),
-    ] {
+    for (what, liar) in
+        [("an order that nobody issued", unknown), ("attempt 9 of an order that grants one", ninth)]
+    {
         match liar.open().answer() {
             Ok(Some(upload_response::Message::Rejected(rejected))) => {
                 assert_eq!(rejected.reason, "unknown-order", "{what}");
@@ -379,10 +302,7 @@ fn understated(mut frame: Vec<u8>, plain: u64) -> Vec<u8> {
 /// The plain bytes of one frame.
 fn decoded(frame: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
-    FrameDecoder::new()
-        .unwrap()
-        .decode_up_to(frame, 1 << 20, &mut plain)
-        .unwrap();
+    FrameDecoder::new().unwrap().decode_up_to(frame, 1 << 20, &mut plain).unwrap();
     plain
 }
 
@@ -393,20 +313,14 @@ fn rewritten(segment: &SealedSegment, change: impl FnOnce(&mut Vec<u8>)) -> Vec<
     change(&mut plain);
     let mut bytes = compress_frame(&plain, 1).unwrap();
     let mut table = SeekTable::new();
-    table.push(
-        u32::try_from(bytes.len()).unwrap(),
-        u32::try_from(plain.len()).unwrap(),
-    );
+    table.push(u32::try_from(bytes.len()).unwrap(), u32::try_from(plain.len()).unwrap());
     bytes.extend(table.to_bytes());
     bytes
 }
 
 fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
     assert_eq!(from.len(), to.len());
-    let at = bytes
-        .windows(from.len())
-        .position(|window| window == from)
-        .expect("it is there");
+    let at = bytes.windows(from.len()).position(|window| window == from).expect("it is there");
     bytes[at..at + to.len()].copy_from_slice(to);
 }
 

@@ -38,10 +38,7 @@ pub fn mixed(dir: &Path, mib: usize, random: &mut Random) -> u64 {
         // Rotated, so that no two chunks are the same.
         let (behind, before) = chunk.split_at((number * 4099) % chunk.len());
         large.file().write_all_at(before, at).unwrap();
-        large
-            .file()
-            .write_all_at(behind, at + u64::try_from(before.len()).unwrap())
-            .unwrap();
+        large.file().write_all_at(behind, at + u64::try_from(before.len()).unwrap()).unwrap();
         plain += u64::try_from(chunk.len()).unwrap();
     }
     let small = mib * 3 / 10 * (1 << 20) / 2000;

@@ -42,16 +42,10 @@ fn assert_resumed(seen: &[Timed]) -> (usize, usize) {
     let uploads = uploads(seen);
     for (first, sent) in &uploads {
         let Some(first) = first else {
-            assert!(
-                sent.is_empty(),
-                "segments went out before the collector said where it is"
-            );
+            assert!(sent.is_empty(), "segments went out before the collector said where it is");
             continue;
         };
-        assert!(
-            *first >= acknowledged,
-            "the collector went back from {acknowledged} to {first}"
-        );
+        assert!(*first >= acknowledged, "the collector went back from {acknowledged} to {first}");
         let expected: Vec<u64> = (*first..).take(sent.len()).collect();
         assert_eq!(*sent, expected, "an upload from {first} on");
         for index in sent {
@@ -69,10 +63,7 @@ fn a_line_cut_again_and_again_leaves_one_collection_without_repetition() {
     let mut random = Random::new(7);
     let dir = field.lab.path("fixture");
     fixture::noise(&dir, 200, &mut random);
-    let profile = field
-        .lab
-        .files_profile("cuts", &[&format!("{}/**", dir.display())])
-        .unwrap();
+    let profile = field.lab.files_profile("cuts", &[&format!("{}/**", dir.display())]).unwrap();
     let incident = field.incident().unwrap();
     field.proxy.limit(Some(80 * MIB));
     field.proxy.cut_after(5 * MIB);
@@ -90,13 +81,7 @@ fn a_line_cut_again_and_again_leaves_one_collection_without_repetition() {
         field.ended(&order)
     })
     .unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
-    assert_eq!(
-        (ended.state.as_str(), ended.attempt),
-        ("stored", 1),
-        "{}\n{}",
-        ended.detail,
-        field.logs()
-    );
+    assert_eq!((ended.state.as_str(), ended.attempt), ("stored", 1), "{}\n{}", ended.detail, field.logs());
     let seen = field.proxy.seen();
     let (uploads, twice) = assert_resumed(&seen);
     let made = seen.iter().filter(|one| one.what == Seen::Cut).count();
@@ -117,10 +102,7 @@ fn a_collector_that_drains_or_dies_in_the_midst_goes_on_where_it_was() {
     let mut random = Random::new(8);
     let dir = field.lab.path("fixture");
     fixture::noise(&dir, 160, &mut random);
-    let profile = field
-        .lab
-        .files_profile("restarts", &[&format!("{}/**", dir.display())])
-        .unwrap();
+    let profile = field.lab.files_profile("restarts", &[&format!("{}/**", dir.display())]).unwrap();
     let incident = field.incident().unwrap();
     field.proxy.limit(Some(40 * MIB));
     let order = field.order(&incident, &profile, &["--attempts", "1"]).unwrap();
@@ -135,11 +117,7 @@ fn a_collector_that_drains_or_dies_in_the_midst_goes_on_where_it_was() {
     };
     reach(&field, 3);
     let begun = Instant::now();
-    assert!(
-        field.lab.stop_server().unwrap(),
-        "the collector drains and ends with 0\n{}",
-        field.logs()
-    );
+    assert!(field.lab.stop_server().unwrap(), "the collector drains and ends with 0\n{}", field.logs());
     let drained = begun.elapsed();
     field.lab.start_server().unwrap();
     reach(&field, 8);
@@ -147,13 +125,7 @@ fn a_collector_that_drains_or_dies_in_the_midst_goes_on_where_it_was() {
     field.lab.start_server().unwrap();
     field.proxy.limit(None);
     let ended = field.wait_ended(&order).unwrap();
-    assert_eq!(
-        (ended.state.as_str(), ended.attempt),
-        ("stored", 1),
-        "{}\n{}",
-        ended.detail,
-        field.logs()
-    );
+    assert_eq!((ended.state.as_str(), ended.attempt), ("stored", 1), "{}\n{}", ended.detail, field.logs());
     let (uploads, twice) = assert_resumed(&field.proxy.seen());
     assert!(uploads >= 3);
     assert_eq!(field.lost(&field.acknowledged().unwrap()), Vec::<String>::new());
@@ -183,38 +155,23 @@ fn an_agent_that_stood_still_goes_on() {
     let mut random = Random::new(9);
     let dir = field.lab.path("fixture");
     fixture::noise(&dir, 96, &mut random);
-    let profile = field
-        .lab
-        .files_profile("still", &[&format!("{}/**", dir.display())])
-        .unwrap();
+    let profile = field.lab.files_profile("still", &[&format!("{}/**", dir.display())]).unwrap();
     let incident = field.incident().unwrap();
     field.proxy.limit(Some(30 * MIB));
     let order = field.order(&incident, &profile, &["--attempts", "1"]).unwrap();
     wait_for("a segment acknowledged", || {
         let seen = field.proxy.seen();
-        Ok(seen
-            .iter()
-            .any(|one| matches!(one.what, Seen::Position { next_index: 2.., .. }))
-            .then_some(()))
+        Ok(seen.iter().any(|one| matches!(one.what, Seen::Position { next_index: 2.., .. })).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
     let stopped = signal_all(&mut field, Signal::STOP).unwrap();
     let (begun, still) = (Instant::now(), Duration::from_secs(4));
-    wait_for("standing still for a while", || {
-        Ok((begun.elapsed() > still).then_some(()))
-    })
-    .unwrap();
+    wait_for("standing still for a while", || Ok((begun.elapsed() > still).then_some(()))).unwrap();
     assert_eq!(field.show(&order).unwrap().row.unwrap().state, "running");
     signal_all(&mut field, Signal::CONT).unwrap();
     field.proxy.limit(None);
     let ended = field.wait_ended(&order).unwrap();
-    assert_eq!(
-        (ended.state.as_str(), ended.attempt),
-        ("stored", 1),
-        "{}\n{}",
-        ended.detail,
-        field.logs()
-    );
+    assert_eq!((ended.state.as_str(), ended.attempt), ("stored", 1), "{}\n{}", ended.detail, field.logs());
     assert_resumed(&field.proxy.seen());
     assert_eq!(field.lost(&field.acknowledged().unwrap()), Vec::<String>::new());
     println!(

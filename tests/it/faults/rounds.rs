@@ -57,10 +57,7 @@ struct Row {
 }
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// I4, and half of I3: whoever dies, whenever.
@@ -69,10 +66,7 @@ fn nothing_acknowledged_is_lost_whoever_is_killed_whenever() {
     if !is_root("nothing_acknowledged_is_lost_whoever_is_killed_whenever") {
         return;
     }
-    let (rounds, seed) = (
-        setting("EXHIBIT_FAULT_ROUNDS", 50),
-        setting("EXHIBIT_FAULT_SEED", 1),
-    );
+    let (rounds, seed) = (setting("EXHIBIT_FAULT_ROUNDS", 50), setting("EXHIBIT_FAULT_SEED", 1));
     let mut random = Random::new(seed);
     let begun = Instant::now();
     let folder = tempfile::tempdir().unwrap();
@@ -93,14 +87,8 @@ fn nothing_acknowledged_is_lost_whoever_is_killed_whenever() {
         done += count;
     }
     print(&table, begun.elapsed());
-    assert!(
-        table.values().all(|row| row.lost == 0),
-        "acknowledged segments are missing"
-    );
-    assert!(
-        table.values().map(|row| row.segments).sum::<usize>() > 0,
-        "no segment was ever acknowledged"
-    );
+    assert!(table.values().all(|row| row.lost == 0), "acknowledged segments are missing");
+    assert!(table.values().map(|row| row.segments).sum::<usize>() > 0, "no segment was ever acknowledged");
 }
 
 /// One lab: a calm round to learn how long a collection takes, the rounds, and the checks at the end.
@@ -112,21 +100,13 @@ fn lab(
     table: &mut BTreeMap<Victim, Row>,
 ) -> Result<()> {
     let mut field = Field::new()?;
-    let profile = field
-        .lab
-        .files_profile("rounds", &[&format!("{}/**", dir.display())])?;
+    let profile = field.lab.files_profile("rounds", &[&format!("{}/**", dir.display())])?;
     let incident = field.incident()?;
     let order = field.order(&incident, &profile, &[])?;
     let begun = Instant::now();
     let calm = field.wait_ended(&order)?;
     let expected = begun.elapsed();
-    ensure!(
-        calm.state == "stored",
-        "the calm round ended {}: {}\n{}",
-        calm.state,
-        calm.detail,
-        field.logs()
-    );
+    ensure!(calm.state == "stored", "the calm round ended {}: {}\n{}", calm.state, calm.detail, field.logs());
     println!(
         "faults: a calm collection takes {:.1} s and has {} segments, {} bytes stored",
         expected.as_secs_f64(),
@@ -237,10 +217,7 @@ fn strike(field: &mut Field, victim: Victim) -> Result<bool> {
     let Some(pid) = field.agent().children(victim.role())?.into_iter().next() else {
         return Ok(false);
     };
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .context("process id")?;
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("process id")?;
     // It may have ended in between: then its moment has passed.
     Ok(kill_process(pid, Signal::KILL).is_ok())
 }

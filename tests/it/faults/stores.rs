@@ -23,10 +23,7 @@ impl Small {
     }
 
     fn grow(&self, mib: u64) {
-        run(Command::new("mount")
-            .args(["-o", &format!("remount,size={mib}m")])
-            .arg(&self.0))
-        .unwrap();
+        run(Command::new("mount").args(["-o", &format!("remount,size={mib}m")]).arg(&self.0)).unwrap();
     }
 
     fn store(&self) -> PathBuf {
@@ -57,10 +54,7 @@ fn full_stores_hold_the_sender_back_and_acknowledge_nothing() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (one, two) = (
-        Small::mount(&folder.path().join("a"), 40),
-        Small::mount(&folder.path().join("b"), 40),
-    );
+    let (one, two) = (Small::mount(&folder.path().join("a"), 40), Small::mount(&folder.path().join("b"), 40));
     let field = Field::with(&Options {
         stores: Some((one.store(), two.store())),
         server: vec!["--degraded".to_owned(), "wait".to_owned()],
@@ -69,10 +63,7 @@ fn full_stores_hold_the_sender_back_and_acknowledge_nothing() {
     .unwrap();
     let dir = field.lab.path("fixture");
     fixture::noise(&dir, 100, &mut Random::new(10));
-    let profile = field
-        .lab
-        .files_profile("full", &[&format!("{}/**", dir.display())])
-        .unwrap();
+    let profile = field.lab.files_profile("full", &[&format!("{}/**", dir.display())]).unwrap();
     let incident = field.incident().unwrap();
     let order = field.order(&incident, &profile, &["--attempts", "1"]).unwrap();
     wait_full(&field);
@@ -80,21 +71,11 @@ fn full_stores_hold_the_sender_back_and_acknowledge_nothing() {
     assert_eq!(field.lost(&before), Vec::<String>::new());
     let shown = field.show(&order).unwrap();
     assert_eq!(shown.row.unwrap().state, "running", "{}", field.logs());
-    assert!(
-        before.len() < 12,
-        "13 segments do not fit into 40 MiB, {} were acknowledged",
-        before.len()
-    );
+    assert!(before.len() < 12, "13 segments do not fit into 40 MiB, {} were acknowledged", before.len());
     one.grow(400);
     two.grow(400);
     let ended = field.wait_ended(&order).unwrap();
-    assert_eq!(
-        (ended.state.as_str(), ended.attempt),
-        ("stored", 1),
-        "{}\n{}",
-        ended.detail,
-        field.logs()
-    );
+    assert_eq!((ended.state.as_str(), ended.attempt), ("stored", 1), "{}\n{}", ended.detail, field.logs());
     let after = field.acknowledged().unwrap();
     assert_eq!(field.lost(&after), Vec::<String>::new());
     let degraded = |what: &Seen| matches!(what, Seen::Position { degraded: true, .. });
@@ -114,10 +95,8 @@ fn one_full_store_is_said_everywhere_and_repaired_when_there_is_space() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (one, two) = (
-        Small::mount(&folder.path().join("a"), 400),
-        Small::mount(&folder.path().join("b"), 30),
-    );
+    let (one, two) =
+        (Small::mount(&folder.path().join("a"), 400), Small::mount(&folder.path().join("b"), 30));
     let field = Field::with(&Options {
         stores: Some((one.store(), two.store())),
         server: vec!["--degraded".to_owned(), "accept".to_owned()],
@@ -126,10 +105,7 @@ fn one_full_store_is_said_everywhere_and_repaired_when_there_is_space() {
     .unwrap();
     let dir = field.lab.path("fixture");
     fixture::noise(&dir, 60, &mut Random::new(11));
-    let profile = field
-        .lab
-        .files_profile("one-full", &[&format!("{}/**", dir.display())])
-        .unwrap();
+    let profile = field.lab.files_profile("one-full", &[&format!("{}/**", dir.display())]).unwrap();
     let incident = field.incident().unwrap();
     let collected = attempt(
         field
@@ -145,42 +121,17 @@ fn one_full_store_is_said_everywhere_and_repaired_when_there_is_space() {
         String::from_utf8_lossy(&collected.stderr).into_owned(),
     );
     assert_eq!(collected.status.code(), Some(0), "{said}\n{}", field.logs());
-    assert!(
-        out.contains("stored-degraded") && said.contains("warning: stored-degraded"),
-        "{out}{said}"
-    );
+    assert!(out.contains("stored-degraded") && said.contains("warning: stored-degraded"), "{out}{said}");
     let row = field.lab.last_collection(&incident).unwrap();
     assert_eq!(lab::text(&row, "state").unwrap(), "stored-degraded", "{row}");
-    assert_eq!(
-        (row["degraded"].as_bool(), row["copies"].as_u64()),
-        (Some(true), Some(1)),
-        "{row}"
-    );
+    assert_eq!((row["degraded"].as_bool(), row["copies"].as_u64()), (Some(true), Some(1)), "{row}");
     let id = lab::text(&row, "collection").unwrap();
-    let listed = field
-        .lab
-        .exhibit()
-        .args(["ledger", "tail", "--from", "0"])
-        .output()
-        .unwrap();
+    let listed = field.lab.exhibit().args(["ledger", "tail", "--from", "0"]).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
-    let entry = listed
-        .lines()
-        .find(|line| line.contains("collection.stored"))
-        .unwrap();
-    assert!(
-        entry.contains("degraded=yes") && entry.contains("copies=1"),
-        "{entry}"
-    );
+    let entry = listed.lines().find(|line| line.contains("collection.stored")).unwrap();
+    assert!(entry.contains("degraded=yes") && entry.contains("copies=1"), "{entry}");
     let positions = field.proxy.seen();
-    assert!(positions.iter().any(|one| matches!(
-        one.what,
-        Seen::Position {
-            degraded: true,
-            copies: 1,
-            ..
-        }
-    )));
+    assert!(positions.iter().any(|one| matches!(one.what, Seen::Position { degraded: true, copies: 1, .. })));
     two.grow(400);
     let repaired = wait_for("the repair of the second store", || {
         let row = field.collection(&id)?;

@@ -49,22 +49,13 @@ fn views(lab: &Lab, incident: &str, collections: &[String]) -> Vec<Value> {
     .map(|args| lab.json(args).unwrap())
     .collect();
     for order in rows(&views[2]) {
-        views.push(
-            lab.json(&["order", "show", &text(&order, "order").unwrap()])
-                .unwrap(),
-        );
+        views.push(lab.json(&["order", "show", &text(&order, "order").unwrap()]).unwrap());
     }
     for collection in collections {
         views.push(lab.json(&["collection", "show", collection]).unwrap());
     }
     for row in views[4].as_array_mut().unwrap() {
-        for live in [
-            "connected",
-            "last_seen",
-            "agent_version",
-            "clock_offset_ms",
-            "warning",
-        ] {
+        for live in ["connected", "last_seen", "agent_version", "clock_offset_ms", "warning"] {
             row.as_object_mut().unwrap().remove(live);
         }
     }
@@ -149,16 +140,10 @@ fn a_rebuilt_database_shows_and_exports_the_same() {
 /// Starts the collector, which must refuse with exit code 2 and these words; the first line of what it said last.
 fn refuses_to_start(lab: &Lab, words: &str) -> String {
     let mut command = Command::new("timeout");
-    command
-        .arg("30")
-        .arg(lab::bin_dir().join("exhibit-server"))
-        .arg("run")
-        .arg(lab.path("server"));
+    command.arg("30").arg(lab::bin_dir().join("exhibit-server")).arg("run").arg(lab.path("server"));
     let (code, text) = said(&attempt(&mut command).unwrap());
     assert_eq!(code, Some(2), "{text}");
-    let last = text
-        .rsplit_once("exhibit-server: ")
-        .map_or(text.as_str(), |(_, last)| last);
+    let last = text.rsplit_once("exhibit-server: ").map_or(text.as_str(), |(_, last)| last);
     assert!(last.contains(words), "{words:?} is not in {last:?}");
     last.lines().next().unwrap_or_default().to_owned()
 }
@@ -176,11 +161,7 @@ fn a_collector_refuses_stores_and_databases_that_contradict_it() {
     let mut lab = Lab::new().unwrap();
     let incident = lab.incident().unwrap();
     assert!(lab.stop_server().unwrap());
-    let (db, a, b) = (
-        lab.path("server/exhibit.db"),
-        lab.path("store-a"),
-        lab.path("store-b"),
-    );
+    let (db, a, b) = (lab.path("server/exhibit.db"), lab.path("store-a"), lab.path("store-b"));
     let (old_db, old_a, old_b) = (lab.path("old.db"), lab.path("old-a"), lab.path("old-b"));
 
     let marker = a.join("store.json");

@@ -29,28 +29,13 @@ fn stored(lab: &Lab, store: &str) -> Vec<String> {
 
 fn states(lab: &Lab, incident: &str) -> Vec<(String, String)> {
     let shown = lab.json(&["disposition", "show", incident]).unwrap();
-    let places = shown["plans"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|plan| lab::rows(&plan["places"]));
-    places
-        .map(|row| (text(&row, "id").unwrap(), text(&row, "state").unwrap()))
-        .collect()
+    let places = shown["plans"].as_array().unwrap().iter().flat_map(|plan| lab::rows(&plan["places"]));
+    places.map(|row| (text(&row, "id").unwrap(), text(&row, "state").unwrap())).collect()
 }
 
 fn propose(lab: &Lab, person: &str, incident: &str, more: &[&str]) -> std::process::Command {
     let mut command = lab.exhibit_as(person);
-    command
-        .args([
-            "--json",
-            "disposition",
-            "propose",
-            incident,
-            "--reason",
-            "its time has come",
-        ])
-        .args(more);
+    command.args(["--json", "disposition", "propose", incident, "--reason", "its time has come"]).args(more);
     command
 }
 
@@ -82,27 +67,14 @@ fn evidence_goes_on_the_word_of_two_persons_and_its_custody_stays() {
     refused(&mut propose(&lab, "responder", id, &[]), "no retention is set");
     let until = |until: &str| {
         let mut set = lab.exhibit_as("bob");
-        run(set.args([
-            "incident",
-            "retention",
-            "set",
-            id,
-            "--until",
-            until,
-            "--reason",
-            "law",
-        ]))
-        .unwrap();
+        run(set.args(["incident", "retention", "set", id, "--until", until, "--reason", "law"])).unwrap();
     };
     until("2099-01-01");
     refused(&mut propose(&lab, "responder", id, &[]), "it is kept until 2099");
     until("2026-01-01");
     let dry = run(&mut propose(&lab, "responder", id, &["--dry-run"])).unwrap();
     let dry: Value = serde_json::from_slice(&dry.stdout).unwrap();
-    assert_eq!(
-        (dry["collections"].as_array().unwrap().len(), &dry["index"]),
-        (1, &Value::Null)
-    );
+    assert_eq!((dry["collections"].as_array().unwrap().len(), &dry["index"]), (1, &Value::Null));
     assert!(states(&lab, id).is_empty());
 
     // One person alone changes nothing.
@@ -110,22 +82,13 @@ fn evidence_goes_on_the_word_of_two_persons_and_its_custody_stays() {
     let proposed: Value = serde_json::from_slice(&proposed.stdout).unwrap();
     let plan = text(&proposed, "plan").unwrap();
     let alone = refused(&mut approve(&lab, "responder", id, &plan), "is another person's");
-    run(lab
-        .exhibit()
-        .args(["incident", "hold", "place", id, "--reason", "wait"]))
-    .unwrap();
+    run(lab.exhibit().args(["incident", "hold", "place", id, "--reason", "wait"])).unwrap();
     refused(&mut approve(&lab, "bob", id, &plan), "under legal hold");
-    run(lab
-        .exhibit_as("bob")
-        .args(["incident", "hold", "release", id, "--reason", "go on"]))
-    .unwrap();
+    run(lab.exhibit_as("bob").args(["incident", "hold", "release", id, "--reason", "go on"])).unwrap();
     run(lab.exhibit().args(["incident", "note", id, "one more thing"])).unwrap();
     let stale = refused(&mut approve(&lab, "bob", id, &plan), "Propose again");
     assert_eq!(
-        (
-            stored(&lab, "store-a").len() > before.0.len(),
-            stored(&lab, "store-b").len() > before.1.len()
-        ),
+        (stored(&lab, "store-a").len() > before.0.len(), stored(&lab, "store-b").len() > before.1.len()),
         (true, true)
     );
 
@@ -152,50 +115,27 @@ fn evidence_goes_on_the_word_of_two_persons_and_its_custody_stays() {
         }
     }
     let types = timeline(&lab, id);
-    assert_eq!(
-        [
-            count(&types, "disposition.approved"),
-            count(&types, "disposition.executed")
-        ],
-        [3, 4]
-    );
+    assert_eq!([count(&types, "disposition.approved"), count(&types, "disposition.executed")], [3, 4]);
 
     // Gone is said to be gone, and by whom; the other incident is as it was.
-    let read = attempt(
-        lab.exhibit()
-            .args(["evidence", "ls", &collection, "--purpose", "look"]),
-    )
-    .unwrap();
+    let read = attempt(lab.exhibit().args(["evidence", "ls", &collection, "--purpose", "look"])).unwrap();
     let (code, words) = said(&read);
     assert_ne!(code, Some(0));
-    assert!(
-        words.contains("disposed of under plan") && words.contains("person:alice"),
-        "{words}"
-    );
+    assert!(words.contains("disposed of under plan") && words.contains("person:alice"), "{words}");
     let shown = lab.last_collection(id).unwrap();
     assert_eq!(text(&shown, "state").unwrap(), "disposed");
     let shown = lab.json(&["collection", "show", &collection]).unwrap();
     assert!(shown["manifest"].is_object(), "{shown}");
     let titles = lab.json(&["incident", "list"]).unwrap();
     let title = |wanted: &str| {
-        titles
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|row| row["incident"] == wanted)
-            .unwrap()["title"]
-            .clone()
+        titles.as_array().unwrap().iter().find(|row| row["incident"] == wanted).unwrap()["title"].clone()
     };
     assert_eq!(title(id), "");
     assert_ne!(title(&other), "");
 
     // The certificate is a bundle that strangers verify; the other incident's bundle is whole.
     let out = lab.path(format!("{id}.bundle"));
-    run(lab
-        .exhibit()
-        .args(["disposition", "certificate", id, "--out"])
-        .arg(&out))
-    .unwrap();
+    run(lab.exhibit().args(["disposition", "certificate", id, "--out"]).arg(&out)).unwrap();
     let report = lab.verify(&out).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert!(report.text().contains("VERIFIED, DISPOSED"), "{}", report.text());
@@ -210,29 +150,16 @@ fn evidence_goes_on_the_word_of_two_persons_and_its_custody_stays() {
     ] {
         assert!(certificate.contains(words), "{certificate}");
     }
-    assert!(
-        !out.join(format!("evidence/{collection}/container.tar.zst"))
-            .exists()
-    );
+    assert!(!out.join(format!("evidence/{collection}/container.tar.zst")).exists());
     verified_by_strangers(&lab, id);
     let bundle = lab.export(&other).unwrap();
     let report = lab.verify(&bundle).unwrap();
-    assert_eq!(
-        (report.exit_code(), report.collections.len()),
-        (0, 1),
-        "{}",
-        report.text()
-    );
+    assert_eq!((report.exit_code(), report.collections.len()), (0, 1), "{}", report.text());
 
     // Nothing of it is missed: not by fsck, not by the sweep of a start, not after the loss of the database.
     assert!(lab.stop_server().unwrap());
     let server = lab.path("server");
-    run(lab
-        .tool("exhibit-server")
-        .arg("fsck")
-        .arg(&server)
-        .arg("--evidence"))
-    .unwrap();
+    run(lab.tool("exhibit-server").arg("fsck").arg(&server).arg("--evidence")).unwrap();
     for suffix in ["", "-wal", "-shm"] {
         let path = server.join(format!("exhibit.db{suffix}"));
         if path.exists() {
@@ -240,34 +167,17 @@ fn evidence_goes_on_the_word_of_two_persons_and_its_custody_stays() {
         }
     }
     run(lab.tool("exhibit-server").arg("rebuild").arg(&server)).unwrap();
-    run(lab
-        .tool("exhibit-server")
-        .arg("fsck")
-        .arg(&server)
-        .arg("--evidence"))
-    .unwrap();
+    run(lab.tool("exhibit-server").arg("fsck").arg(&server).arg("--evidence")).unwrap();
     // Somebody restores a copy from a backup: it goes again.
     let back = lab.path("store-a/segments").join(&collection);
     fs_err::create_dir_all(&back).unwrap();
     let name = format!("000000-{}.zst", "ab".repeat(32));
     fs_err::write(back.join(&name), b"came back").unwrap();
     lab.start_server().unwrap();
-    wait_for("what came back is gone", || {
-        Ok((!back.join(&name).exists()).then_some(()))
-    })
-    .unwrap();
-    assert_eq!(
-        text(&lab.last_collection(id).unwrap(), "state").unwrap(),
-        "disposed"
-    );
+    wait_for("what came back is gone", || Ok((!back.join(&name).exists()).then_some(()))).unwrap();
+    assert_eq!(text(&lab.last_collection(id).unwrap(), "state").unwrap(), "disposed");
     let types = timeline(&lab, id);
-    assert_eq!(
-        [
-            count(&types, "disposition.executed"),
-            count(&types, "evidence.fixity_failed")
-        ],
-        [4, 0]
-    );
+    assert_eq!([count(&types, "disposition.executed"), count(&types, "evidence.fixity_failed")], [4, 0]);
     assert!(lab.stop_server().unwrap());
     println!(
         "tried: disposal while open ({open}), by one person ({alone}), of a stale plan ({stale}), under hold, then by two persons; \

@@ -38,18 +38,10 @@ fn age(lab: &Lab, age: Duration) -> Leaf {
     let path = lab.state(ENDPOINT).join("gen-1/tls.pem");
     let key = Credentials::load(&path).unwrap().key;
     let (authority, name) = lab::proxy::identity(&lab.path("server")).unwrap();
-    let subject = Subject::Endpoint {
-        id: ENDPOINT.parse().unwrap(),
-        generation: Generation::FIRST,
-    };
+    let subject = Subject::Endpoint { id: ENDPOINT.parse().unwrap(), generation: Generation::FIRST };
     let then = now().checked_sub(age).unwrap();
     let issued = authority
-        .issue(
-            &key.public(),
-            &Identity::new(name.deployment, subject),
-            ENDPOINT_LIFE,
-            then,
-        )
+        .issue(&key.public(), &Identity::new(name.deployment, subject), ENDPOINT_LIFE, then)
         .unwrap();
     Credentials::replace(&path, &key, &[issued.certificate.into()]).unwrap();
     leaf(lab)
@@ -82,18 +74,13 @@ fn a_retired_endpoint_is_out_until_it_is_enrolled_anew() {
     let order = |lab: &Lab| {
         let mut order = lab.exhibit();
         order.args(["--json", "collect", "--incident", &incident, "--on", ENDPOINT]);
-        order
-            .args(["--purpose", "test", "--no-wait", "--profile"])
-            .arg(&profile);
+        order.args(["--purpose", "test", "--no-wait", "--profile"]).arg(&profile);
         order
     };
     let waiting = run(&mut order(&lab)).unwrap();
     let waiting = text(&serde_json::from_slice(&waiting.stdout).unwrap(), "order").unwrap();
 
-    run(lab
-        .exhibit()
-        .args(["endpoint", "retire", ENDPOINT, "--reason", "Decommissioned"]))
-    .unwrap();
+    run(lab.exhibit().args(["endpoint", "retire", ENDPOINT, "--reason", "Decommissioned"])).unwrap();
     let retired = agent(&lab, &lab.state(ENDPOINT), "retired.log");
     let cause = wait_said(&lab, "retired.log", "Disconnected");
     assert!(cause.contains("CertificateRevoked"), "{cause}");
@@ -115,9 +102,7 @@ fn a_retired_endpoint_is_out_until_it_is_enrolled_anew() {
 
     let token = lab.token(ENDPOINT, &["--generation", "2"]).unwrap();
     let mut enrol = lab.tool("exhibit-agent");
-    enrol
-        .args(["enrol", "--token", &token, "--state"])
-        .arg(lab.state(ENDPOINT));
+    enrol.args(["enrol", "--token", &token, "--state"]).arg(lab.state(ENDPOINT));
     refused(&mut enrol, "--replace");
     run(enrol.arg("--replace")).unwrap();
     lab.start_agent(ENDPOINT, &[]).unwrap();
@@ -126,10 +111,7 @@ fn a_retired_endpoint_is_out_until_it_is_enrolled_anew() {
         .unwrap_or_else(|error| panic!("{error:#}\n{}", lab.logs()));
     assert_ne!(first["collection"], second["collection"]);
     let shown = lab.json(&["order", "show", &waiting]).unwrap();
-    let begun: Vec<Value> = rows(&shown["attempts"])
-        .into_iter()
-        .filter(|row| row["attempt"] != 0)
-        .collect();
+    let begun: Vec<Value> = rows(&shown["attempts"]).into_iter().filter(|row| row["attempt"] != 0).collect();
     assert_eq!(begun, Vec::<Value>::new(), "the order was for generation 1");
     assert_eq!(endpoint_row(&lab, 2)["state"], "enrolled");
     assert_eq!(verified(&lab, &incident), 2);
@@ -146,8 +128,7 @@ fn a_certificate_is_renewed_in_its_second_half_and_after_its_end() {
     let incident = lab.incident().unwrap();
     for days in [50, 100] {
         let old = age(&lab, days * DAY);
-        lab.start_agent(ENDPOINT, &[])
-            .unwrap_or_else(|error| panic!("{error:#}\n{}", lab.logs()));
+        lab.start_agent(ENDPOINT, &[]).unwrap_or_else(|error| panic!("{error:#}\n{}", lab.logs()));
         let new = wait_for("a new certificate", || {
             let leaf = leaf(&lab);
             Ok((leaf.serial != old.serial).then_some(leaf))
@@ -164,11 +145,7 @@ fn a_certificate_is_renewed_in_its_second_half_and_after_its_end() {
             old.not_after, new.not_after
         );
     }
-    let log = run(lab
-        .tool("exhibit-agent")
-        .args(["log", "--state"])
-        .arg(lab.state(ENDPOINT)))
-    .unwrap();
+    let log = run(lab.tool("exhibit-agent").args(["log", "--state"]).arg(lab.state(ENDPOINT))).unwrap();
     let log = String::from_utf8(log.stdout).unwrap();
     assert_eq!(log.matches("certificate_renewed").count(), 2, "{log}");
     assert_eq!(verified(&lab, &incident), 2);
@@ -183,10 +160,7 @@ fn an_agent_without_root_says_what_it_was_denied() {
     const USER: u32 = 64_321;
     let lab = Lab::new().unwrap();
     // The folder of a lab is its owner's alone.
-    let state = tempfile::Builder::new()
-        .prefix("exhibit-user-")
-        .tempdir()
-        .unwrap();
+    let state = tempfile::Builder::new().prefix("exhibit-user-").tempdir().unwrap();
     std::os::unix::fs::chown(state.path(), Some(USER), Some(USER)).unwrap();
     let programs = tempfile::tempdir().unwrap();
     open_to_all(programs.path());
@@ -196,31 +170,20 @@ fn an_agent_without_root_says_what_it_was_denied() {
         let mut command = Command::new("setpriv");
         let user = USER.to_string();
         command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--"]);
-        command
-            .arg(&program)
-            .args(args)
-            .arg("--state")
-            .arg(state.path().join("agent"));
+        command.arg(&program).args(args).arg("--state").arg(state.path().join("agent"));
         command
     };
     let token = lab.token(ENDPOINT, &[]).unwrap();
     run(&mut as_user(&["enrol", "--token", &token])).unwrap();
     let agent = Child::start(as_user(&["run"]), &lab.path("user.log")).unwrap();
-    lab.wait_connected(ENDPOINT)
-        .unwrap_or_else(|error| panic!("{error:#}\n{}", agent.log()));
+    lab.wait_connected(ENDPOINT).unwrap_or_else(|error| panic!("{error:#}\n{}", agent.log()));
     let incident = lab.incident().unwrap();
     let collection = lab
         .collect(&incident, ENDPOINT, "linux-triage".as_ref())
         .unwrap_or_else(|error| panic!("{error:#}\n{}\n{}", agent.log(), lab.logs()));
-    let shown = lab
-        .json(&["collection", "show", &text(&collection, "collection").unwrap()])
-        .unwrap();
-    let denied = rows(&shown["outcomes"])
-        .into_iter()
-        .find(|pair| pair[0] == "denied");
-    let denied = denied.unwrap_or_else(|| panic!("nothing was denied: {shown}"))[1]
-        .as_u64()
-        .unwrap();
+    let shown = lab.json(&["collection", "show", &text(&collection, "collection").unwrap()]).unwrap();
+    let denied = rows(&shown["outcomes"]).into_iter().find(|pair| pair[0] == "denied");
+    let denied = denied.unwrap_or_else(|| panic!("nothing was denied: {shown}"))[1].as_u64().unwrap();
     assert_eq!(verified(&lab, &incident), 1);
     println!(
         "tried: linux-triage by an agent of uid {USER}; got: stored and verified, {} items, {denied} denied",

@@ -12,10 +12,7 @@ fn retention(lab: &Lab, incident: &str) -> Value {
 }
 
 fn kept(lab: &Lab, incident: &str) -> String {
-    retention(lab, incident)["kept"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
+    retention(lab, incident)["kept"].as_str().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -26,18 +23,12 @@ fn holds_and_retention_keep_evidence_and_survive_the_database() {
     let id = incident.as_str();
     let hold = |person: &str, args: &[&str]| {
         let mut command = lab.exhibit_as(person);
-        command
-            .args(["incident", "hold"])
-            .args(args)
-            .args(["--reason", "because"]);
+        command.args(["incident", "hold"]).args(args).args(["--reason", "because"]);
         command
     };
     let set = |person: &str, args: &[&str]| {
         let mut command = lab.exhibit_as(person);
-        command
-            .args(["incident", "retention", "set", id])
-            .args(args)
-            .args(["--reason", "because"]);
+        command.args(["incident", "retention", "set", id]).args(args).args(["--reason", "because"]);
         command
     };
     assert_eq!(kept(&lab, id), "the incident is open");
@@ -45,11 +36,7 @@ fn holds_and_retention_keep_evidence_and_survive_the_database() {
     // Who may: a responder places, only an approver releases and says how long.
     run(&mut hold("responder", &["place", id])).unwrap();
     run(&mut hold("bob", &["place", id])).unwrap();
-    assert!(
-        kept(&lab, id).starts_with("under legal hold; 2 stand"),
-        "{}",
-        kept(&lab, id)
-    );
+    assert!(kept(&lab, id).starts_with("under legal hold; 2 stand"), "{}", kept(&lab, id));
     let no_role = refused(
         &mut hold("responder", &["release", id, "--hold", &first(&lab, id)]),
         "needs the role approver",
@@ -69,37 +56,21 @@ fn holds_and_retention_keep_evidence_and_survive_the_database() {
     run(&mut hold("bob", &["release", id, "--hold", &first(&lab, id)])).unwrap();
     run(&mut set("bob", &["--days", "3650"])).unwrap();
     run(lab.exhibit().args(["incident", "close", id, "--reason", "done"])).unwrap();
-    assert!(
-        kept(&lab, id).starts_with("under legal hold; 1 stand"),
-        "{}",
-        kept(&lab, id)
-    );
+    assert!(kept(&lab, id).starts_with("under legal hold; 1 stand"), "{}", kept(&lab, id));
     run(&mut hold("bob", &["release", id])).unwrap();
-    assert!(
-        kept(&lab, id).starts_with("it is kept until 20"),
-        "{}",
-        kept(&lab, id)
-    );
+    assert!(kept(&lab, id).starts_with("it is kept until 20"), "{}", kept(&lab, id));
     run(&mut set("bob", &["--until", "2026-01-01"])).unwrap();
     assert_eq!(kept(&lab, id), "", "closed, no hold, its time has come");
     // A hold comes at the last moment, on a closed incident.
     run(&mut hold("responder", &["place", id])).unwrap();
-    assert!(
-        kept(&lab, id).starts_with("under legal hold; 1 stand"),
-        "{}",
-        kept(&lab, id)
-    );
+    assert!(kept(&lab, id).starts_with("under legal hold; 1 stand"), "{}", kept(&lab, id));
 
     let before = retention(&lab, id);
     assert_eq!(text(&before, "until").unwrap(), "2026-01-01T00:00:00.000Z");
     assert_eq!(before["holds"][0]["reason"], "because");
     let types = timeline(&lab, id);
     assert_eq!(
-        [
-            count(&types, "hold.placed"),
-            count(&types, "hold.released"),
-            count(&types, "retention.changed")
-        ],
+        [count(&types, "hold.placed"), count(&types, "hold.released"), count(&types, "retention.changed")],
         [3, 2, 2]
     );
     assert!(lab.stop_server().unwrap());

@@ -38,11 +38,7 @@ fn a_sensitive_order_needs_another_persons_word() {
     })
     .unwrap();
     // Now alice has every role it takes, and still is one person.
-    roster(
-        &field.lab,
-        2,
-        &["--add", "alice=responder,approver,endpoint-admin,auditor"],
-    );
+    roster(&field.lab, 2, &["--add", "alice=responder,approver,endpoint-admin,auditor"]);
     field.lab.log_in("bob").unwrap();
     let profile = small(&field.lab, &[PRIVATE]);
     let incident = field.incident().unwrap();
@@ -78,10 +74,7 @@ fn a_sensitive_order_needs_another_persons_word() {
     let rejected = field.order(&incident, &profile, &[]).unwrap();
     decide(&field, "bob", "reject", &rejected);
     assert_eq!(state(&field, &rejected), "rejected");
-    let late = refused(
-        field.lab.exhibit_as("bob").args(["order", "approve", &rejected]),
-        "rejected already",
-    );
+    let late = refused(field.lab.exhibit_as("bob").args(["order", "approve", &rejected]), "rejected already");
     assert_eq!(delivered(&field, &order) + delivered(&field, &rejected), 0);
     decide(&field, "bob", "approve", &order);
     let ended = field.wait_ended(&order).unwrap();
@@ -89,13 +82,8 @@ fn a_sensitive_order_needs_another_persons_word() {
     assert_eq!(delivered(&field, &rejected), 0);
     let types = timeline(&field.lab, &incident);
     assert_eq!(
-        [
-            "order.issued",
-            "order.approved",
-            "order.rejected",
-            "collection.stored"
-        ]
-        .map(|one| count(&types, one)),
+        ["order.issued", "order.approved", "order.rejected", "collection.stored"]
+            .map(|one| count(&types, one)),
         [2, 1, 1, 1],
         "{types:?}"
     );
@@ -128,23 +116,13 @@ fn a_sensitive_order_needs_another_persons_word() {
     })
     .unwrap_or_else(|error| panic!("{error:?}\n{}", field.logs()));
     let ended = field.wait_ended(&cancelled).unwrap();
-    assert_eq!(
-        (ended.state.as_str(), ended.attempt),
-        ("interrupted", 1),
-        "{}",
-        ended.detail
-    );
+    assert_eq!((ended.state.as_str(), ended.attempt), ("interrupted", 1), "{}", ended.detail);
     assert_eq!(state(&field, &cancelled), "cancelled");
     field.proxy.limit(None);
     // The endpoint is free for the next order, and does not come back to this one.
     let next = field.order(&incident, &profile, &[]).unwrap();
     decide(&field, "bob", "approve", &next);
-    assert_eq!(
-        field.wait_ended(&next).unwrap().state,
-        "stored",
-        "{}",
-        field.logs()
-    );
+    assert_eq!(field.wait_ended(&next).unwrap().state, "stored", "{}", field.logs());
     assert_eq!(field.show(&cancelled).unwrap().attempts.len(), 1);
     let types = timeline(&field.lab, &incident);
     assert_eq!(
@@ -175,25 +153,14 @@ fn who_left_the_roster_is_out_at_once_and_stays_out() {
     let incident = lab.incident().unwrap();
     let order = |lab: &Lab| {
         let mut order = lab.exhibit_as("carol");
-        order.args([
-            "collect",
-            "--incident",
-            &incident,
-            "--on",
-            "web-03",
-            "--purpose",
-            "test",
-        ]);
+        order.args(["collect", "--incident", &incident, "--on", "web-03", "--purpose", "test"]);
         order.args(["--wait", "--profile"]).arg(&profile);
         order
     };
     run(&mut order(&lab)).unwrap_or_else(|error| panic!("{error:#}\n{}", lab.logs()));
 
     roster(&lab, 2, &["--remove", "bob", "--remove", "carol"]);
-    let session = refused(
-        lab.exhibit_as("bob").args(["order", "list"]),
-        "certificate was revoked",
-    );
+    let session = refused(lab.exhibit_as("bob").args(["order", "list"]), "certificate was revoked");
     let ordering = refused(&mut order(&lab), "certificate was revoked");
     let login = refused(lab.exhibit_as("bob").arg("login"), "ask the admins");
     println!(
@@ -204,11 +171,7 @@ fn who_left_the_roster_is_out_at_once_and_stays_out() {
     let again = refused(&mut order(&lab), "needs role responder");
     let cat = ["evidence", "cat", "00000000", "/x", "--purpose", "x"];
     let reading = refused(lab.exhibit_as("bob").args(cat), "needs role responder");
-    assert_eq!(
-        verified(&lab, &incident),
-        1,
-        "what carol ordered in her time holds"
-    );
+    assert_eq!(verified(&lab, &incident), 1, "what carol ordered in her time holds");
     verified_by_strangers(&lab, &incident);
     println!("tried: their sessions after a restart of the collector; got: order: {again}; read: {reading}");
 

@@ -19,10 +19,7 @@ impl Mirror {
     /// Makes and admits a mirror; does not start it.
     pub(super) fn admitted(lab: &Lab, id: &str, more: &[&str]) -> Result<Self> {
         let mirror = Self::made(lab, id, more)?;
-        run(lab
-            .exhibit()
-            .args(["mirror", "admit"])
-            .arg(mirror.directory.join("admission.json")))?;
+        run(lab.exhibit().args(["mirror", "admit"]).arg(mirror.directory.join("admission.json")))?;
         Ok(mirror)
     }
 
@@ -32,14 +29,7 @@ impl Mirror {
         let mut init = lab.tool("exhibit-server");
         init.args(["mirror", "init"])
             .arg(&directory)
-            .args([
-                "--id",
-                id,
-                "--listen",
-                "127.0.0.1:0",
-                "--metrics-listen",
-                "127.0.0.1:0",
-            ])
+            .args(["--id", id, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
             .arg("--card")
             .arg(lab.path("server/deployment.json"))
             .arg("--authority")
@@ -48,12 +38,7 @@ impl Mirror {
             .arg(&store)
             .args(more);
         run(&mut init)?;
-        Ok(Self {
-            id: id.to_owned(),
-            directory,
-            store,
-            process: None,
-        })
+        Ok(Self { id: id.to_owned(), directory, store, process: None })
     }
 
     pub(super) fn start(&mut self, lab: &Lab) -> Result<()> {
@@ -88,10 +73,7 @@ impl Mirror {
     pub(super) fn status(&self, lab: &Lab) -> Result<(Value, i32)> {
         let mut command = lab.tool("exhibit-server");
         let output = attempt(command.args(["mirror", "status", "--json"]).arg(&self.directory))?;
-        Ok((
-            serde_json::from_slice(&output.stdout)?,
-            output.status.code().unwrap_or(-1),
-        ))
+        Ok((serde_json::from_slice(&output.stdout)?, output.status.code().unwrap_or(-1)))
     }
 
     pub(super) fn number(&self, lab: &Lab, name: &str) -> Result<u64> {
@@ -162,9 +144,7 @@ pub(super) fn collected(lab: &mut Lab, endpoint: &str) -> Result<(String, Value)
     }
     let profile = lab.files_profile("fixture", &[&format!("{}/**", folder.display())])?;
     let incident = lab.incident()?;
-    let collection = lab
-        .collect(&incident, endpoint, &profile)
-        .map_err(|cause| cause.context(lab.logs()))?;
+    let collection = lab.collect(&incident, endpoint, &profile).map_err(|cause| cause.context(lab.logs()))?;
     Ok((incident, collection))
 }
 

@@ -40,57 +40,29 @@ fn mirrors_confirm_and_a_retired_one_is_said_not_to_have() {
     wait_for("both mirrors' statements", || {
         let shown = lab.json(&["incident", "show", &incident])?;
         let rows = shown.get("timeline").map(lab::rows).unwrap_or_default();
-        let stated = rows
-            .iter()
-            .filter(|row| row["type"] == "evidence.replicated")
-            .count();
+        let stated = rows.iter().filter(|row| row["type"] == "evidence.replicated").count();
         Ok((stated == 2).then_some(()))
     })
     .unwrap_or_else(|cause| panic!("{cause:#}\n{}\n{}", mirror.log(&lab), lab.logs()));
     assert!(held(&mirror, &id) > 1);
     gone.stop().unwrap();
-    run(lab
-        .exhibit()
-        .args(["mirror", "retire", "backup-2", "--reason", "replaced"]))
-    .unwrap();
+    run(lab.exhibit().args(["mirror", "retire", "backup-2", "--reason", "replaced"])).unwrap();
 
-    run(lab
-        .exhibit()
-        .args(["incident", "close", &incident, "--reason", "done"]))
-    .unwrap();
+    run(lab.exhibit().args(["incident", "close", &incident, "--reason", "done"])).unwrap();
     let mut set = lab.exhibit_as("bob");
-    run(set.args([
-        "incident",
-        "retention",
-        "set",
-        &incident,
-        "--until",
-        "2026-01-01",
-        "--reason",
-        "law",
-    ]))
-    .unwrap();
-    let proposed = lab
-        .json(&["disposition", "propose", &incident, "--reason", "time"])
+    run(set.args(["incident", "retention", "set", &incident, "--until", "2026-01-01", "--reason", "law"]))
         .unwrap();
+    let proposed = lab.json(&["disposition", "propose", &incident, "--reason", "time"]).unwrap();
     let plan = text(&proposed, "plan").unwrap();
     let mut approve = lab.exhibit_as("bob");
     run(approve.args(["disposition", "approve", &incident, &plan, "--reason", "checked"])).unwrap();
     wait_for("the mirror's confirmations", || {
         let places = places(&lab, &incident);
-        let gone = places
-            .iter()
-            .filter(|(_, id, state)| id == "backup-1" && state == "gone")
-            .count();
+        let gone = places.iter().filter(|(_, id, state)| id == "backup-1" && state == "gone").count();
         Ok((gone == 2).then_some(()))
     })
     .unwrap_or_else(|cause| {
-        panic!(
-            "{cause:#}\n{:?}\n{}\n{}",
-            places(&lab, &incident),
-            mirror.log(&lab),
-            lab.logs()
-        )
+        panic!("{cause:#}\n{:?}\n{}\n{}", places(&lab, &incident), mirror.log(&lab), lab.logs())
     });
     assert_eq!(held(&mirror, &id), 0);
     let retired: Vec<_> = places(&lab, &incident)
@@ -109,10 +81,8 @@ fn mirrors_confirm_and_a_retired_one_is_said_not_to_have() {
     mirror.stop().unwrap();
     drop(fs_err::remove_file(mirror.directory.join("scrubbed")));
     mirror.start(&lab).unwrap();
-    wait_for("the scrub", || {
-        Ok(mirror.directory.join("scrubbed").exists().then_some(()))
-    })
-    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
+    wait_for("the scrub", || Ok(mirror.directory.join("scrubbed").exists().then_some(())))
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
     for one in [&mirror, &late] {
         let (status, code) = one.status(&lab).unwrap();
         assert_eq!(
@@ -124,23 +94,13 @@ fn mirrors_confirm_and_a_retired_one_is_said_not_to_have() {
     assert_eq!(held(&mirror, &id), 0);
 
     let out = lab.path("certificate");
-    run(lab
-        .exhibit()
-        .args(["disposition", "certificate", &incident, "--out"])
-        .arg(&out))
-    .unwrap();
+    run(lab.exhibit().args(["disposition", "certificate", &incident, "--out"]).arg(&out)).unwrap();
     let report = lab.verify(&out).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert!(report.text().contains("VERIFIED, DISPOSED"), "{}", report.text());
     let certificate = fs_err::read_to_string(out.join("destruction.txt")).unwrap();
-    assert!(
-        certificate.contains("mirror backup-1, which signed that"),
-        "{certificate}"
-    );
-    assert!(
-        certificate.contains("at mirror backup-2; it was retired"),
-        "{certificate}"
-    );
+    assert!(certificate.contains("mirror backup-1, which signed that"), "{certificate}");
+    assert!(certificate.contains("at mirror backup-2; it was retired"), "{certificate}");
     late.stop().unwrap();
     mirror.stop().unwrap();
     assert!(lab.stop_server().unwrap());

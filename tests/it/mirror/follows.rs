@@ -25,10 +25,8 @@ fn a_real_collection_is_copied_stated_and_cosigned_and_its_bundle_verifies() {
     let id = text(&collection, "collection").unwrap();
     mirror.start(&lab).unwrap();
     mirror.caught_up(&lab).unwrap();
-    wait_for("the mirror's statement in the ledger", || {
-        Ok((stated(&lab, &incident)? == 1).then_some(()))
-    })
-    .unwrap_or_else(|cause| panic!("{cause:#}\n{}\n{}", mirror.log(&lab), lab.logs()));
+    wait_for("the mirror's statement in the ledger", || Ok((stated(&lab, &incident)? == 1).then_some(())))
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}\n{}", mirror.log(&lab), lab.logs()));
 
     // Every byte is there, and the same.
     for entry in fs_err::read_dir(lab.path(format!("store-a/segments/{id}"))).unwrap() {
@@ -38,10 +36,7 @@ fn a_real_collection_is_copied_stated_and_cosigned_and_its_bundle_verifies() {
     }
     // It grows with the collector, and a second collection is stated, too; each once.
     let (second, _) = collected(&mut lab, "web-03").unwrap();
-    wait_for("the second statement", || {
-        Ok((stated(&lab, &second)? == 1).then_some(()))
-    })
-    .unwrap();
+    wait_for("the second statement", || Ok((stated(&lab, &second)? == 1).then_some(()))).unwrap();
     assert_eq!(stated(&lab, &incident).unwrap(), 1);
 
     // The witness answers as C2SP says: behind, level, forged, foreign.
@@ -65,36 +60,21 @@ fn a_real_collection_is_copied_stated_and_cosigned_and_its_bundle_verifies() {
         assert!(line.starts_with(&format!("— backup-1/{role} ")), "{line}");
         assert_eq!(post(held + 1, &note).0, 400);
         assert_eq!(
-            post(
-                held,
-                &note.replacen(&format!("\n{held}\n"), &format!("\n{}\n", held + 1), 1)
-            )
-            .0,
+            post(held, &note.replacen(&format!("\n{held}\n"), &format!("\n{}\n", held + 1), 1)).0,
             403
         );
         assert_eq!(post(held, &note.replacen("exhibit/lab", "exhibit/bal", 1)).0, 404);
     }
-    assert_eq!(
-        http(&address, "POST", "/witness/add-checkpoint", b"nonsense")
-            .unwrap()
-            .0,
-        400
-    );
+    assert_eq!(http(&address, "POST", "/witness/add-checkpoint", b"nonsense").unwrap().0, 400);
     let metrics = http(&mirror.address("metrics").unwrap(), "GET", "/metrics", b"").unwrap();
     assert!(metrics.1.contains("exhibit_mirror_fraud 0"), "{metrics:?}");
 
-    let bundle = lab
-        .export(&incident)
-        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    let bundle = lab.export(&incident).unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
     let report = lab.verify(&bundle).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     let (status, code) = mirror.status(&lab).unwrap();
     assert_eq!(code, 0, "{status}");
-    assert_eq!(
-        status.get("collections_held").and_then(Value::as_u64),
-        Some(2),
-        "{status}"
-    );
+    assert_eq!(status.get("collections_held").and_then(Value::as_u64), Some(2), "{status}");
     mirror.stop().unwrap();
 
     // A segment lost and a seal spoiled on the mirror's disk: the next scrub puts both back.
@@ -111,16 +91,11 @@ fn a_real_collection_is_copied_stated_and_cosigned_and_its_bundle_verifies() {
     flip(&seal);
     drop(fs_err::remove_file(mirror.directory.join("scrubbed")));
     mirror.start(&lab).unwrap();
-    wait_for("the scrub", || {
-        Ok(mirror.directory.join("scrubbed").exists().then_some(()))
-    })
-    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
+    wait_for("the scrub", || Ok(mirror.directory.join("scrubbed").exists().then_some(())))
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
     for path in [segment, seal] {
         let inside = path.strip_prefix(&mirror.store).unwrap();
-        assert_eq!(
-            fs_err::read(&path).unwrap(),
-            fs_err::read(lab.path("store-a").join(inside)).unwrap()
-        );
+        assert_eq!(fs_err::read(&path).unwrap(), fs_err::read(lab.path("store-a").join(inside)).unwrap());
     }
     assert!(mirror.number(&lab, "repaired").unwrap() >= 1);
     mirror.stop().unwrap();
@@ -133,24 +108,14 @@ fn without_an_admission_nothing_is_served_and_after_retirement_nothing_more() {
     let mut mirror = Mirror::made(&lab, "stranger", &[]).unwrap();
     mirror.start(&lab).unwrap();
     wait_for("the refusal in the mirror's log", || {
-        Ok(mirror
-            .log(&lab)
-            .contains("no admitted mirror has the TLS key")
-            .then_some(()))
+        Ok(mirror.log(&lab).contains("no admitted mirror has the TLS key").then_some(()))
     })
     .unwrap();
     assert_eq!(mirror.number(&lab, "held").unwrap(), 0);
     // Admitted while it waits: it goes on by itself.
-    run(lab
-        .exhibit()
-        .args(["mirror", "admit"])
-        .arg(mirror.directory.join("admission.json")))
-    .unwrap();
+    run(lab.exhibit().args(["mirror", "admit"]).arg(mirror.directory.join("admission.json"))).unwrap();
     mirror.caught_up(&lab).unwrap();
-    run(lab
-        .exhibit()
-        .args(["mirror", "retire", "stranger", "--reason", "test"]))
-    .unwrap();
+    run(lab.exhibit().args(["mirror", "retire", "stranger", "--reason", "test"])).unwrap();
     let before = mirror.number(&lab, "held").unwrap();
     wait_for("the mirror being cut off", || {
         let (status, _) = mirror.status(&lab)?;
@@ -164,12 +129,9 @@ fn without_an_admission_nothing_is_served_and_after_retirement_nothing_more() {
         "what came after the retirement is not served"
     );
     // An id is admitted once.
-    let again = lab::attempt(
-        lab.exhibit()
-            .args(["mirror", "admit"])
-            .arg(mirror.directory.join("admission.json")),
-    )
-    .unwrap();
+    let again =
+        lab::attempt(lab.exhibit().args(["mirror", "admit"]).arg(mirror.directory.join("admission.json")))
+            .unwrap();
     assert!(!again.status.success());
 }
 
@@ -197,18 +159,13 @@ fn killed_at_any_moment_it_ends_whole_and_equal() {
     }
     mirror.start(&lab).unwrap();
     mirror.caught_up(&lab).unwrap();
-    wait_for("the statement", || {
-        Ok((stated(&lab, &incident)? == 1).then_some(()))
-    })
-    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
+    wait_for("the statement", || Ok((stated(&lab, &incident)? == 1).then_some(())))
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
     mirror.caught_up(&lab).unwrap();
     mirror.stop().unwrap();
-    for room in [
-        format!("segments/{id}"),
-        format!("seals/{id}"),
-        "documents".to_owned(),
-        "targets".to_owned(),
-    ] {
+    for room in
+        [format!("segments/{id}"), format!("seals/{id}"), "documents".to_owned(), "targets".to_owned()]
+    {
         for entry in fs_err::read_dir(lab.path("store-a").join(&room)).unwrap() {
             let entry = entry.unwrap();
             let copy = mirror.store.join(&room).join(entry.file_name());
@@ -233,10 +190,8 @@ fn damaged_evidence_is_neither_copied_nor_stated_and_is_when_it_is_whole_again()
     let id = text(&collection, "collection").unwrap();
     // A byte in both copies of one segment: the mirror reads one of them in place.
     let folder = lab.path(format!("store-a/segments/{id}"));
-    let mut names: Vec<_> = fs_err::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let mut names: Vec<_> =
+        fs_err::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     let victim = names.first().unwrap();
     for store in ["store-a", "store-b"] {
@@ -247,10 +202,7 @@ fn damaged_evidence_is_neither_copied_nor_stated_and_is_when_it_is_whole_again()
     mirror.caught_up(&lab).unwrap();
     wait_for("the alarm", || {
         let (status, code) = mirror.status(&lab)?;
-        let failing = status
-            .get("collections_failing")
-            .map(lab::rows)
-            .unwrap_or_default();
+        let failing = status.get("collections_failing").map(lab::rows).unwrap_or_default();
         Ok((code == 1 && failing.len() == 1).then_some(()))
     })
     .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
@@ -258,14 +210,9 @@ fn damaged_evidence_is_neither_copied_nor_stated_and_is_when_it_is_whole_again()
     assert!(!mirror.store.join("segments").join(&id).join(victim).exists());
     // Whole again (an operator's other backup): copied and stated without being asked.
     flip(&lab.path("store-a").join("segments").join(&id).join(victim));
-    wait_for("the statement", || {
-        Ok((stated(&lab, &incident)? == 1).then_some(()))
-    })
-    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
-    wait_for("the end of the alarm", || {
-        Ok((mirror.status(&lab)?.1 == 0).then_some(()))
-    })
-    .unwrap();
+    wait_for("the statement", || Ok((stated(&lab, &incident)? == 1).then_some(())))
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
+    wait_for("the end of the alarm", || Ok((mirror.status(&lab)?.1 == 0).then_some(()))).unwrap();
     mirror.stop().unwrap();
 }
 

@@ -28,11 +28,7 @@ fn an_export_waits_for_both_words_of_the_mirror_and_then_verifies_with_everythin
         text(&admission, "mirror_key").unwrap(),
     );
     fs_err::write(lab.path("server/ledger.policy"), &policy).unwrap();
-    run(lab
-        .exhibit()
-        .args(["trust", "policy"])
-        .arg(lab.path("server/ledger.policy")))
-    .unwrap();
+    run(lab.exhibit().args(["trust", "policy"]).arg(lab.path("server/ledger.policy"))).unwrap();
     // The restarted collector asks the witness what it holds before it signs anything.
     assert!(lab.stop_server().unwrap());
     lab.start_server().unwrap();
@@ -52,10 +48,8 @@ fn an_export_waits_for_both_words_of_the_mirror_and_then_verifies_with_everythin
         "{said}"
     );
     assert!(!lab.path("too-soon").exists());
-    wait_for("the mirror's statement", || {
-        Ok((mirror.number(&lab, "collections_held")? == 1).then_some(()))
-    })
-    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
+    wait_for("the mirror's statement", || Ok((mirror.number(&lab, "collections_held")? == 1).then_some(())))
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
     let bundle = lab
         .export(&incident)
         .unwrap_or_else(|cause| panic!("{cause:#}\n{}\n{}", lab.logs(), mirror.log(&lab)));

@@ -33,10 +33,8 @@ fn evidence_that_no_store_has_whole_is_given_back_by_the_mirror_and_recorded() {
     mirror.start(&lab).unwrap();
     let (incident, collection) = collected(&mut lab, "web-03").unwrap();
     let id = text(&collection, "collection").unwrap();
-    wait_for("the mirror's statement", || {
-        Ok((mirror.number(&lab, "collections_held")? == 1).then_some(()))
-    })
-    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
+    wait_for("the mirror's statement", || Ok((mirror.number(&lab, "collections_held")? == 1).then_some(())))
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
 
     // One segment rots on both stores, one seal is gone from both.
     let first = |room: &str| -> PathBuf {
@@ -86,10 +84,7 @@ fn evidence_that_no_store_has_whole_is_given_back_by_the_mirror_and_recorded() {
         .unwrap_or_else(|cause| panic!("{cause:#}\n{}\n{}", lab.logs(), mirror.log(&lab)));
     let types = types(&lab, &incident);
     for expected in ["evidence.fixity_failed", "evidence.repaired"] {
-        assert!(
-            types.iter().any(|found| found == expected),
-            "{expected}: {types:?}"
-        );
+        assert!(types.iter().any(|found| found == expected), "{expected}: {types:?}");
     }
     assert!(mirror.number(&lab, "given_back").unwrap() >= 1);
     run(lab
@@ -100,11 +95,6 @@ fn evidence_that_no_store_has_whole_is_given_back_by_the_mirror_and_recorded() {
     .unwrap();
     // And the stores are whole by the strictest look there is.
     assert!(lab.stop_server().unwrap());
-    run(lab
-        .tool("exhibit-server")
-        .arg("fsck")
-        .arg(lab.path("server"))
-        .arg("--evidence"))
-    .unwrap();
+    run(lab.tool("exhibit-server").arg("fsck").arg(lab.path("server")).arg("--evidence")).unwrap();
     mirror.stop().unwrap();
 }

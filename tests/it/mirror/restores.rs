@@ -7,11 +7,7 @@ use super::bench::{Mirror, collected, refused, size};
 
 #[test]
 fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
-    let mut lab = Lab::with(&Options {
-        tsa: true,
-        ..Options::default()
-    })
-    .unwrap();
+    let mut lab = Lab::with(&Options { tsa: true, ..Options::default() }).unwrap();
     lab.enrol("web-03").unwrap();
     lab.start_agent("web-03", &[]).unwrap();
     let mut mirror = Mirror::admitted(&lab, "backup-1", &[]).unwrap();
@@ -44,11 +40,7 @@ fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
     }
     let restore = |more: &[&std::path::Path]| {
         let mut command = lab.tool("exhibit-server");
-        command
-            .arg("restore")
-            .arg(lab.path("server"))
-            .arg("--from")
-            .arg(&mirror.directory);
+        command.arg("restore").arg(lab.path("server")).arg("--from").arg(&mirror.directory);
         for note in more {
             command.arg("--newer").arg(note);
         }
@@ -61,14 +53,9 @@ fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
     lab.start_server().unwrap();
     // Sessions survive: the CA is the same.
     let shown = lab.json(&["incident", "show", &incident]).unwrap();
-    let types: Vec<String> = lab::rows(shown.get("timeline").unwrap())
-        .iter()
-        .map(|row| text(row, "type").unwrap())
-        .collect();
-    assert!(
-        types.iter().any(|found| found == "evidence.replicated"),
-        "{types:?}"
-    );
+    let types: Vec<String> =
+        lab::rows(shown.get("timeline").unwrap()).iter().map(|row| text(row, "type").unwrap()).collect();
+    assert!(types.iter().any(|found| found == "evidence.replicated"), "{types:?}");
     let small = run(lab
         .exhibit()
         .args(["evidence", "cat", &id])
@@ -76,9 +63,7 @@ fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
         .args(["--purpose", "after the fire"]))
     .unwrap();
     assert_eq!(small.stdout, b"hello mirror\n");
-    let bundle = lab
-        .export(&incident)
-        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    let bundle = lab.export(&incident).unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
     let report = lab.verify(&bundle).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     let fsck = lab.json(&["ledger", "fsck"]);
@@ -88,12 +73,7 @@ fn a_lost_collector_is_rebuilt_from_the_mirror_and_its_export_verifies() {
     let held = mirror.caught_up(&lab).unwrap();
     assert!(held > before);
     let (status, code) = mirror.status(&lab).unwrap();
-    assert_eq!(
-        (code, status.get("fraud")),
-        (0, Some(&Value::Null)),
-        "{status}\n{}",
-        mirror.log(&lab)
-    );
+    assert_eq!((code, status.get("fraud")), (0, Some(&Value::Null)), "{status}\n{}", mirror.log(&lab));
     mirror.stop().unwrap();
 }
 
@@ -106,11 +86,7 @@ fn a_collector_that_forks_its_log_is_convicted_and_not_cosigned() {
     // The whole collector as it is now: stores and database.
     assert!(lab.stop_server().unwrap());
     let copy = |from: &str, to: &str| {
-        run(std::process::Command::new("cp")
-            .arg("-a")
-            .arg(lab.path(from))
-            .arg(lab.path(to)))
-        .unwrap();
+        run(std::process::Command::new("cp").arg("-a").arg(lab.path(from)).arg(lab.path(to))).unwrap();
     };
     for part in ["store-a", "store-b", "server"] {
         copy(part, &format!("old-{part}"));
@@ -145,33 +121,18 @@ fn a_collector_that_forks_its_log_is_convicted_and_not_cosigned() {
     .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));
     let proof = mirror.directory.join("fraud").join(file);
     let mut check = lab.tool("exhibit-server");
-    check
-        .args(["mirror", "check-fraud"])
-        .arg(&proof)
-        .arg("--card")
-        .arg(lab.path("server/deployment.json"));
+    check.args(["mirror", "check-fraud"]).arg(&proof).arg("--card").arg(lab.path("server/deployment.json"));
     let said = run(&mut check).unwrap();
     assert!(String::from_utf8_lossy(&said.stdout).starts_with("FRAUD"));
-    assert_eq!(
-        mirror.number(&lab, "held").unwrap(),
-        held,
-        "nothing of the second history is signed"
-    );
+    assert_eq!(mirror.number(&lab, "held").unwrap(), held, "nothing of the second history is signed");
     // Also over a restart, and after a person has seen it: the history that is held stays.
     mirror.stop().unwrap();
     mirror.start(&lab).unwrap();
     std::thread::sleep(std::time::Duration::from_secs(2));
     let (status, code) = mirror.status(&lab).unwrap();
-    assert_eq!(
-        (code, status.get("held").and_then(Value::as_u64)),
-        (1, Some(held))
-    );
+    assert_eq!((code, status.get("held").and_then(Value::as_u64)), (1, Some(held)));
     mirror.stop().unwrap();
-    run(lab
-        .tool("exhibit-server")
-        .args(["mirror", "acknowledge"])
-        .arg(&mirror.directory))
-    .unwrap();
+    run(lab.tool("exhibit-server").args(["mirror", "acknowledge"]).arg(&mirror.directory)).unwrap();
     mirror.start(&lab).unwrap();
     wait_for("the same conviction again", || {
         Ok((mirror.status(&lab)?.0.get("fraud") != Some(&Value::Null)).then_some(()))
@@ -213,22 +174,13 @@ fn nothing_is_signed_while_a_witness_holds_more_than_the_copy() {
         for lost in ["store-a", "store-b"] {
             drop(fs_err::remove_dir_all(lab.path(lost)));
         }
-        for lost in [
-            "exhibit.db",
-            "exhibit.db-wal",
-            "exhibit.db-shm",
-            "restore.pending",
-        ] {
+        for lost in ["exhibit.db", "exhibit.db-wal", "exhibit.db-shm", "restore.pending"] {
             drop(fs_err::remove_file(lab.path("server").join(lost)));
         }
     };
     let restore = |mirror: &Mirror| {
         let mut command = lab.tool("exhibit-server");
-        command
-            .arg("restore")
-            .arg(lab.path("server"))
-            .arg("--from")
-            .arg(&mirror.directory);
+        command.arg("restore").arg(lab.path("server")).arg("--from").arg(&mirror.directory);
         command
     };
     lose();
@@ -243,20 +195,14 @@ fn nothing_is_signed_while_a_witness_holds_more_than_the_copy() {
     for words in wanted {
         assert!(said.contains(&words), "{words}: {said}");
     }
-    assert!(
-        !lab.path("server/exhibit.db").exists(),
-        "there is no collector yet"
-    );
+    assert!(!lab.path("server/exhibit.db").exists(), "there is no collector yet");
 
     // The witness was away when the copy was taken, and is there when the log is to go on.
     ahead.stop().unwrap();
     let (key, aside) = (lab.path("server/keys/log"), lab.path("log-key-aside"));
     fs_err::rename(&key, &aside).unwrap();
     let said = refused(&mut restore(&behind), 1).unwrap();
-    assert!(
-        said.contains("nothing is known of what witness second holds"),
-        "{said}"
-    );
+    assert!(said.contains("nothing is known of what witness second holds"), "{said}");
     fs_err::rename(&aside, &key).unwrap();
     ahead.start(&lab).unwrap();
     wait_for("the witness", || Ok(ahead.address("witness").ok())).unwrap();

@@ -18,10 +18,7 @@ fn change(lab: &mut Lab, number: u64, reason: &str) -> Result<()> {
     if reason != "planned" {
         drop(lab.stop_server());
     }
-    run(lab
-        .tool("exhibit-server")
-        .args(["log-key", "propose", "--reason", reason])
-        .arg(&server))?;
+    run(lab.tool("exhibit-server").args(["log-key", "propose", "--reason", reason]).arg(&server))?;
     drop(lab.stop_server());
     run(lab
         .exhibit()
@@ -47,22 +44,17 @@ fn verifies(bundle: &Path, pinned: &Path) {
     let trust = Trust::load(pinned).unwrap();
     let report = exhibit_verify::verify(bundle, &trust, &mut |_| {}).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
-    let plain = run(Command::new("sh")
-        .arg(lab::checkout().join("packaging/verify.sh"))
-        .arg(bundle)
-        .arg(pinned))
-    .unwrap();
+    let plain =
+        run(Command::new("sh").arg(lab::checkout().join("packaging/verify.sh")).arg(bundle).arg(pinned))
+            .unwrap();
     let plain = String::from_utf8_lossy(&plain.stdout).into_owned();
     assert!(plain.contains("ok           log.key"), "{plain}");
 }
 
 fn export(lab: &Lab, incident: &str, name: &str) -> PathBuf {
     let out = lab.path(name);
-    run(lab
-        .exhibit()
-        .args(["bundle", "export", incident, "--purpose", "test", "--out"])
-        .arg(&out))
-    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    run(lab.exhibit().args(["bundle", "export", incident, "--purpose", "test", "--out"]).arg(&out))
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
     out
 }
 
@@ -100,11 +92,8 @@ fn keys_follow_each_other_and_at_last_the_collector_is_lost() {
     mirror.stop().unwrap();
     change(&mut lab, 2, "compromised").unwrap();
     lab.start_server().unwrap();
-    run(lab
-        .tool("exhibit-agent")
-        .args(["enrol", "--token", &late, "--state"])
-        .arg(lab.state("web-04")))
-    .unwrap();
+    run(lab.tool("exhibit-agent").args(["enrol", "--token", &late, "--state"]).arg(lab.state("web-04")))
+        .unwrap();
     lab.start_agent("web-04", &[]).unwrap();
     lab.start_agent("web-03", &[]).unwrap();
     let (third, _) = collected(&mut lab, "web-04").unwrap();
@@ -125,18 +114,12 @@ fn keys_follow_each_other_and_at_last_the_collector_is_lost() {
     let decoded = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).unwrap();
     seed.copy_from_slice(&decoded);
     let thief = NoteSigner::new("exhibit/lab", &seed).unwrap();
-    let text = Checkpoint::new("exhibit/lab", held + 10, Hash([7; 32]))
-        .unwrap()
-        .to_text();
+    let text = Checkpoint::new("exhibit/lab", held + 10, Hash([7; 32])).unwrap().to_text();
     let note = ledger::Note::new(&text, vec![thief.sign(&text).unwrap()]).unwrap();
     let request = format!("old {held}\n\n{note}");
-    let (status, said) = http(
-        &mirror.address("witness").unwrap(),
-        "POST",
-        "/witness/add-checkpoint",
-        request.as_bytes(),
-    )
-    .unwrap();
+    let (status, said) =
+        http(&mirror.address("witness").unwrap(), "POST", "/witness/add-checkpoint", request.as_bytes())
+            .unwrap();
     assert_eq!(status, 403, "{said}");
     assert!(said.contains("is not the log's key at that size"), "{said}");
 
@@ -156,11 +139,7 @@ fn keys_follow_each_other_and_at_last_the_collector_is_lost() {
         drop(fs_err::remove_file(lab.path("server").join(lost)));
     }
     let mut restore = lab.tool("exhibit-server");
-    restore
-        .arg("restore")
-        .arg(lab.path("server"))
-        .arg("--from")
-        .arg(&mirror.directory);
+    restore.arg("restore").arg(lab.path("server")).arg("--from").arg(&mirror.directory);
     let said = refused(&mut restore, 1).unwrap();
     assert!(said.contains("log-key propose"), "{said}");
     let started = attempt(lab.tool("exhibit-server").arg("run").arg(lab.path("server"))).unwrap();
@@ -171,8 +150,7 @@ fn keys_follow_each_other_and_at_last_the_collector_is_lost() {
     run(&mut restore).unwrap();
     lab.start_server().unwrap();
     // The endpoint kept running, with the pins of its enrolment.
-    lab.wait_connected("web-03")
-        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    lab.wait_connected("web-03").unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
     let (fifth, _) = collected(&mut lab, "web-03").unwrap();
     mirror.start(&lab).unwrap();
     assert!(mirror.caught_up(&lab).unwrap() > held);

@@ -27,14 +27,7 @@ struct Reader {
 impl Reader {
     fn read(&self, ledger: &Path, key: &str, older: Option<&Path>) -> Output {
         let (program, arguments) = self.command.split_first().unwrap();
-        attempt(
-            Command::new(program)
-                .args(arguments)
-                .arg(ledger)
-                .arg(key)
-                .args(older),
-        )
-        .unwrap()
+        attempt(Command::new(program).args(arguments).arg(ledger).arg(key).args(older)).unwrap()
     }
 }
 
@@ -43,10 +36,7 @@ fn readers(test: &str, lab: &Lab) -> Vec<Reader> {
     let here = lab::checkout().join("tests/it/strangers");
     let mut readers = Vec::new();
     if let Some(python) = python(test) {
-        readers.push(Reader {
-            name: "aics-tlog",
-            command: vec![python, here.join("audit.py")],
-        });
+        readers.push(Reader { name: "aics-tlog", command: vec![python, here.join("audit.py")] });
     }
     let program = lab.path("reader");
     let mut build = Command::new("go");
@@ -58,16 +48,12 @@ fn readers(test: &str, lab: &Lab) -> Vec<Reader> {
         .env("GOPATH", "/usr/share/gocode")
         .env("GOCACHE", lab.path("gocache"));
     match attempt(&mut build) {
-        Ok(output) if output.status.success() => readers.push(Reader {
-            name: "x/mod/sumdb",
-            command: vec![program],
-        }),
+        Ok(output) if output.status.success() => {
+            readers.push(Reader { name: "x/mod/sumdb", command: vec![program] })
+        }
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
-            assert!(
-                !Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb").exists(),
-                "{said}"
-            );
+            assert!(!Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb").exists(), "{said}");
             println!("SKIPPED {test} (Go): golang-golang-x-mod-dev is not installed");
         }
         Err(_) => println!("SKIPPED {test} (Go): golang-go is not installed"),
@@ -86,10 +72,7 @@ fn grown(lab: &mut Lab) -> (PathBuf, PathBuf, String) {
         .arg(bin_dir().join("exhibit-server"))
         .args([ENTRIES, "700"]))
     .unwrap();
-    println!(
-        "measured: ledger-load {}",
-        String::from_utf8_lossy(&output.stdout).trim()
-    );
+    println!("measured: ledger-load {}", String::from_utf8_lossy(&output.stdout).trim());
     // The collector takes the log over as it finds it, and goes on.
     lab.start_server().unwrap();
     lab.incident().unwrap();
@@ -104,18 +87,11 @@ fn grown(lab: &mut Lab) -> (PathBuf, PathBuf, String) {
 
 /// One file of the log, as a monitor asks for it.
 async fn get(channel: &mut Channel, path: &str) -> (u16, Vec<u8>) {
-    let request = http::Request::get(format!("https://collector/ledger/{path}"))
-        .body(Body::empty())
-        .unwrap();
-    std::future::poll_fn(|context| channel.poll_ready(context))
-        .await
-        .unwrap();
+    let request = http::Request::get(format!("https://collector/ledger/{path}")).body(Body::empty()).unwrap();
+    std::future::poll_fn(|context| channel.poll_ready(context)).await.unwrap();
     let response = channel.call(request).await.unwrap();
     let status = response.status().as_u16();
-    (
-        status,
-        response.into_body().collect().await.unwrap().to_bytes().to_vec(),
-    )
+    (status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
 }
 
 /// The log as a monitor gets it from the running collector: plain GETs under alice's login certificate.
@@ -140,13 +116,7 @@ fn fetched(lab: &Lab) -> PathBuf {
             fs_err::create_dir_all(file.parent().unwrap()).unwrap();
             fs_err::write(file, bytes).unwrap();
         }
-        for other in [
-            "tile/0/x999/999",
-            "tile/0/..",
-            "cosigned/x",
-            "../store.json",
-            "tile/0/000/",
-        ] {
+        for other in ["tile/0/x999/999", "tile/0/..", "cosigned/x", "../store.json", "tile/0/000/"] {
             assert_eq!(get(&mut channel, other).await.0, 404, "{other}");
         }
         // Who may not read the ledger gets nothing.
@@ -163,11 +133,7 @@ fn fetched(lab: &Lab) -> PathBuf {
 }
 
 fn said(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Flips the lowest bit in the middle of a file.
@@ -208,24 +174,15 @@ fn foreign_readers_take_our_ledger_from_the_store_and_refuse_a_forged_one() {
             fs_err::write(ledger.join("checkpoint"), note.replacen(&size, &less, 1)).unwrap();
         }),
         ("a signature", |ledger| flip(&ledger.join("checkpoint"))),
-        ("a missing tile", |ledger| {
-            fs_err::remove_file(ledger.join("tile/0/000")).unwrap()
-        }),
-        ("a missing bundle", |ledger| {
-            fs_err::remove_file(ledger.join("tile/entries/000")).unwrap()
-        }),
+        ("a missing tile", |ledger| fs_err::remove_file(ledger.join("tile/0/000")).unwrap()),
+        ("a missing bundle", |ledger| fs_err::remove_file(ledger.join("tile/entries/000")).unwrap()),
     ];
     for reader in &readers {
         let read = reader.read(&ledger, &key, Some(&older));
         assert!(read.status.success(), "{}: {}", reader.name, said(&read));
         println!("tried: {} accepts: {}", reader.name, said(&read).trim());
         let read = reader.read(&lab.path("fetched"), &key, Some(&older));
-        assert!(
-            read.status.success(),
-            "{} over the wire: {}",
-            reader.name,
-            said(&read)
-        );
+        assert!(read.status.success(), "{} over the wire: {}", reader.name, said(&read));
         let read = reader.read(&ledger, &other_key, None);
         assert!(!read.status.success(), "{} takes another key", reader.name);
         for (number, (what, forge)) in forgeries.iter().enumerate() {
@@ -233,12 +190,7 @@ fn foreign_readers_take_our_ledger_from_the_store_and_refuse_a_forged_one() {
             copy(&ledger, &forged);
             forge(&forged);
             let read = reader.read(&forged, &key, None);
-            assert!(
-                !read.status.success(),
-                "{} takes {what} forged: {}",
-                reader.name,
-                said(&read)
-            );
+            assert!(!read.status.success(), "{} takes {what} forged: {}", reader.name, said(&read));
             println!(
                 "tried: {} refuses {what} forged: {}",
                 reader.name,

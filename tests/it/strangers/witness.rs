@@ -19,12 +19,7 @@ struct Witness {
 impl Witness {
     /// Makes a witness that knows the lab's log, starts it, and has the collector ask it.
     fn of(lab: &mut Lab, python: PathBuf) -> Self {
-        let mut witness = Self {
-            python,
-            address: free_address().unwrap(),
-            key: String::new(),
-            child: None,
-        };
+        let mut witness = Self { python, address: free_address().unwrap(), key: String::new(), child: None };
         let init = run(witness
             .command(lab)
             .arg("init")
@@ -33,12 +28,12 @@ impl Witness {
             .args(["--name", "consultant.example/w1", "--listen", &witness.address]))
         .unwrap();
         witness.key = String::from_utf8(init.stdout).unwrap().trim().to_owned();
-        run(witness
-            .command(lab)
-            .arg("add-log")
-            .arg("--config")
-            .arg(lab.path("witness.json"))
-            .args(["--origin", "exhibit/lab", "--vkey", &log_key(lab)]))
+        run(witness.command(lab).arg("add-log").arg("--config").arg(lab.path("witness.json")).args([
+            "--origin",
+            "exhibit/lab",
+            "--vkey",
+            &log_key(lab),
+        ]))
         .unwrap();
         witness.start(lab);
         let policy = format!(
@@ -48,11 +43,7 @@ impl Witness {
             witness.address
         );
         fs_err::write(lab.path("server/ledger.policy"), &policy).unwrap();
-        run(lab
-            .exhibit()
-            .args(["trust", "policy"])
-            .arg(lab.path("server/ledger.policy")))
-        .unwrap();
+        run(lab.exhibit().args(["trust", "policy"]).arg(lab.path("server/ledger.policy"))).unwrap();
         lab.stop_server().unwrap();
         lab.start_server().unwrap();
         witness
@@ -81,13 +72,9 @@ impl Witness {
 
     /// What it holds of our log.
     fn state(&self, lab: &Lab) -> Value {
-        let status = run(self
-            .command(lab)
-            .arg("status")
-            .arg("--json")
-            .arg("--config")
-            .arg(lab.path("witness.json")))
-        .unwrap();
+        let status =
+            run(self.command(lab).arg("status").arg("--json").arg("--config").arg(lab.path("witness.json")))
+                .unwrap();
         let status: Value = serde_json::from_slice(&status.stdout).unwrap();
         status["logs"][0].clone()
     }
@@ -105,10 +92,7 @@ fn quorum(lab: &Lab) -> Option<Value> {
 
 fn export(lab: &Lab, incident: &str, out: &str, more: &[&str]) -> std::process::Output {
     let mut command = lab.exhibit();
-    command
-        .args(["bundle", "export", incident, "--purpose", "test", "--out"])
-        .arg(lab.path(out))
-        .args(more);
+    command.args(["bundle", "export", incident, "--purpose", "test", "--out"]).arg(lab.path(out)).args(more);
     attempt(&mut command).unwrap()
 }
 
@@ -129,19 +113,10 @@ fn a_strangers_witness_cosigns_what_we_export_and_without_it_nothing_goes_out_un
 
     // Growth, at once when somebody waits for it.
     let bundle = export(&lab, &incident, "cosigned", &[]);
-    assert!(
-        bundle.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&bundle.stderr),
-        lab.logs()
-    );
+    assert!(bundle.status.success(), "{}\n{}", String::from_utf8_lossy(&bundle.stderr), lab.logs());
     let report = lab.verify(&lab.path("cosigned")).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
-    assert!(
-        report.vouched_by[0].starts_with("w1 (consultant.example/w1), since 20"),
-        "{}",
-        report.text()
-    );
+    assert!(report.vouched_by[0].starts_with("w1 (consultant.example/w1), since 20"), "{}", report.text());
     println!("{}", report.text());
     let plain = run(Command::new("sh")
         .arg(lab::checkout().join("packaging/verify.sh"))
@@ -170,48 +145,27 @@ fn a_strangers_witness_cosigns_what_we_export_and_without_it_nothing_goes_out_un
     lab.incident().unwrap();
     let refused = export(&lab, &incident, "refused", &[]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(
-        !refused.status.success() && !lab.path("refused").exists(),
-        "{said}"
-    );
+    assert!(!refused.status.success() && !lab.path("refused").exists(), "{said}");
     for expected in ["quorum", "w1", "not reached", "--without-quorum"] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
     let waived = export(&lab, &incident, "waived", &["--without-quorum"]);
-    assert!(
-        waived.status.success(),
-        "{}",
-        String::from_utf8_lossy(&waived.stderr)
-    );
+    assert!(waived.status.success(), "{}", String::from_utf8_lossy(&waived.stderr));
     let report = lab.verify(&lab.path("waived")).unwrap();
     assert_eq!(report.exit_code(), 2, "{}", report.text());
     assert!(
-        fs_err::read_to_string(lab.path("waived/README.txt"))
-            .unwrap()
-            .starts_with("EXPORTED WITHOUT QUORUM")
+        fs_err::read_to_string(lab.path("waived/README.txt")).unwrap().starts_with("EXPORTED WITHOUT QUORUM")
     );
     let mut verifier = lab.tool("exhibit-verify");
-    verifier
-        .arg(lab.path("waived"))
-        .arg("--trust")
-        .arg(lab.trust().unwrap());
+    verifier.arg(lab.path("waived")).arg("--trust").arg(lab.trust().unwrap());
     assert_eq!(attempt(&mut verifier).unwrap().status.code(), Some(2));
-    assert_eq!(
-        attempt(verifier.arg("--without-quorum")).unwrap().status.code(),
-        Some(0)
-    );
+    assert_eq!(attempt(verifier.arg("--without-quorum")).unwrap().status.code(), Some(0));
 
     // Back.
     witness.start(&lab);
     let bundle = export(&lab, &incident, "again", &[]);
-    assert!(
-        bundle.status.success(),
-        "{}",
-        String::from_utf8_lossy(&bundle.stderr)
-    );
-    let kept = fs_err::read_dir(lab.path("store-b/ledger/cosigned"))
-        .unwrap()
-        .count();
+    assert!(bundle.status.success(), "{}", String::from_utf8_lossy(&bundle.stderr));
+    let kept = fs_err::read_dir(lab.path("store-b/ledger/cosigned")).unwrap().count();
     assert!(kept >= 3, "{kept} cosigned heads on the second store");
 }
 
@@ -232,10 +186,7 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
     }
     lab.start_server().unwrap();
     lab.incident().unwrap();
-    run(lab
-        .exhibit()
-        .args(["ledger", "prove", "--index", "3", "--cosigned"]))
-    .unwrap();
+    run(lab.exhibit().args(["ledger", "prove", "--index", "3", "--cosigned"])).unwrap();
     let held = witness.state(&lab)["size"].as_u64().unwrap();
     lab.stop_server().unwrap();
     for part in parts {
@@ -259,30 +210,18 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
     let notes = || -> Vec<String> {
         let folder = fs_err::read_dir(&contradictions).map(Iterator::collect::<Vec<_>>);
         let names = folder.unwrap_or_default().into_iter();
-        let mut names: Vec<String> = names
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<String> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     };
-    let kept = wait_for("the rollback being noticed", || {
-        Ok((notes().len() >= 2).then(notes))
-    })
-    .unwrap();
-    assert!(
-        kept[0].ends_with(".ours") && kept[1].ends_with(".theirs"),
-        "{kept:?}"
-    );
+    let kept = wait_for("the rollback being noticed", || Ok((notes().len() >= 2).then(notes))).unwrap();
+    assert!(kept[0].ends_with(".ours") && kept[1].ends_with(".theirs"), "{kept:?}");
     let theirs = fs_err::read_to_string(contradictions.join(&kept[1])).unwrap();
     assert_eq!(theirs.lines().nth(1), Some(held.to_string().as_str()), "{theirs}");
     // The notes are durable before anything is said.
-    wait_for("the alarm", || {
-        Ok(lab
-            .logs()
-            .contains("A witness contradicts this ledger")
-            .then_some(()))
-    })
-    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    wait_for("the alarm", || Ok(lab.logs().contains("A witness contradicts this ledger").then_some(())))
+        .unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
 
     // Forked: the log grows past what the witness holds, another way. Somebody who was not here before sees no contradiction of their own.
     lab.log_in("bob").unwrap();
@@ -293,37 +232,19 @@ fn a_rolled_back_and_a_forked_ledger_are_refused_by_a_strangers_witness_and_both
     while shown()["size"].as_u64().unwrap() <= held {
         run(lab.exhibit_as("bob").arg("login")).unwrap();
     }
-    let asked = attempt(
-        lab.exhibit_as("bob")
-            .args(["ledger", "prove", "--index", "1", "--cosigned"]),
-    )
-    .unwrap();
+    let asked =
+        attempt(lab.exhibit_as("bob").args(["ledger", "prove", "--index", "1", "--cosigned"])).unwrap();
     let said = String::from_utf8_lossy(&asked.stderr).into_owned();
-    assert!(
-        !asked.status.success() && said.contains("another history"),
-        "{said}"
-    );
+    assert!(!asked.status.success() && said.contains("another history"), "{said}");
     let shown = shown();
     let cosigner = &rows(&shown["cosigned"]["cosigners"])[0];
     assert_eq!(cosigner["contradicts"], true, "{shown}");
     assert!(notes().len() >= 4, "{:?}", notes());
-    assert_eq!(
-        witness.state(&lab)["size"].as_u64(),
-        Some(held),
-        "it stays with what it saw"
-    );
+    assert_eq!(witness.state(&lab)["size"].as_u64(), Some(held), "it stays with what it saw");
     let evidence = witness.state(&lab)["evidence"].as_u64().unwrap();
     assert!(evidence > 0, "aics-witness kept the request that forks, too");
     // Alice was here before: her home is a witness, too.
     let alice = attempt(lab.exhibit().args(["ledger", "checkpoint"])).unwrap();
-    assert_eq!(
-        alice.status.code(),
-        Some(1),
-        "{}",
-        String::from_utf8_lossy(&alice.stderr)
-    );
-    println!(
-        "tried: aics-witness refuses the fork: {}",
-        text(cosigner, "trouble").unwrap()
-    );
+    assert_eq!(alice.status.code(), Some(1), "{}", String::from_utf8_lossy(&alice.stderr));
+    println!("tried: aics-witness refuses the fork: {}", text(cosigner, "trouble").unwrap());
 }

@@ -95,9 +95,7 @@ impl AgentService for Forward {
                 return;
             };
             let collection = collection_of(&first);
-            shared.note(Seen::Upload {
-                collection: collection.clone(),
-            });
+            shared.note(Seen::Upload { collection: collection.clone() });
             if up.send(first).await.is_err() {
                 return;
             }
@@ -121,9 +119,7 @@ impl AgentService for Forward {
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
         let channel = self.upstream().await?;
-        proto::service::agent_client(channel)
-            .renew(request.into_inner())
-            .await
+        proto::service::agent_client(channel).renew(request.into_inner()).await
     }
 }
 
@@ -146,9 +142,7 @@ async fn speak(
                 if let Some(message) = answer.message.as_mut() {
                     if let attend_response::Message::Order(package) = &*message {
                         let document = package.order.as_ref().map(|order| Digest::of(&order.document));
-                        shared.note(Seen::Order {
-                            order: document.unwrap_or(Digest::ZERO),
-                        });
+                        shared.note(Seen::Order { order: document.unwrap_or(Digest::ZERO) });
                     }
                     // Taken out while it runs: it may take its time, and others need the lock.
                     let alter = shared.control().alter.take();
@@ -193,17 +187,10 @@ async fn carry(
         }
         // Noted before it can be acknowledged.
         if let Some((index, seal, sha256)) = whole {
-            shared.note(Seen::Sent {
-                collection: collection.clone(),
-                index,
-                seal,
-                sha256,
-            });
+            shared.note(Seen::Sent { collection: collection.clone(), index, seal, sha256 });
         }
         if is_manifest {
-            shared.note(Seen::Manifest {
-                collection: collection.clone(),
-            });
+            shared.note(Seen::Manifest { collection: collection.clone() });
         }
         if up.send(message).await.is_err() {
             // The collector has ended the call; its answer says why.
@@ -283,9 +270,7 @@ fn collection_of(first: &UploadRequest) -> String {
     let document = begin.delegation.as_ref().map(|signed| &signed.document);
     let parsed: Option<serde_json::Value> =
         document.and_then(|document| serde_json::from_slice(document).ok());
-    parsed
-        .and_then(|value| crate::text(&value, "collection").ok())
-        .unwrap_or_default()
+    parsed.and_then(|value| crate::text(&value, "collection").ok()).unwrap_or_default()
 }
 
 fn note_request(shared: &Shared, request: &AttendRequest) {
@@ -339,11 +324,7 @@ impl Segment {
         let len = |bytes: &Bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         match message.message.as_ref()? {
             upload_request::Message::Segment(begin) => {
-                *self = Self {
-                    seal_left: begin.seal_len,
-                    stored_left: begin.stored_len,
-                    seal: Vec::new(),
-                };
+                *self = Self { seal_left: begin.seal_len, stored_left: begin.stored_len, seal: Vec::new() };
                 None
             }
             upload_request::Message::SealData(data) => {

@@ -114,28 +114,15 @@ pub fn acknowledged(seen: &[Timed]) -> Result<BTreeMap<(String, u64), Acknowledg
     let mut acknowledged = BTreeMap::new();
     for Timed { what, .. } in seen {
         match what {
-            Seen::Sent {
-                collection,
-                index,
-                seal,
-                sha256,
-            } => {
-                let new = Acknowledged {
-                    seal: *seal,
-                    sha256: *sha256,
-                };
+            Seen::Sent { collection, index, seal, sha256 } => {
+                let new = Acknowledged { seal: *seal, sha256: *sha256 };
                 let before = sent.insert((collection.clone(), *index), new);
                 ensure!(
                     before.is_none_or(|before| before == new),
                     "segment {index} of {collection} was sent with two seals"
                 );
             }
-            Seen::Position {
-                collection,
-                next_index,
-                seal,
-                ..
-            } => {
+            Seen::Position { collection, next_index, seal, .. } => {
                 for index in 0..*next_index {
                     let key = (collection.clone(), index);
                     let Some(was) = sent.get(&key) else {

@@ -23,10 +23,7 @@ impl Intake<'_> {
     /// A regular file with its descriptor.
     pub(super) fn file(&mut self, seen: &Seen, descriptor: OwnedFd, use_as: Use) -> Result<(), IntakeError> {
         let mut record = record::of(&self.collector, seen);
-        let Some(before) = seen
-            .before
-            .clone()
-            .filter(|_| seen.kind == Kind::File && seen.outcome.is_ok())
+        let Some(before) = seen.before.clone().filter(|_| seen.kind == Kind::File && seen.outcome.is_ok())
         else {
             self.ask(seen.key, false);
             return record::skip(&mut self.writer, record).map_err(Into::into);
@@ -41,19 +38,14 @@ impl Intake<'_> {
             self.ask(seen.key, false);
             record.size = Some(first.size);
             record.sha256 = Some(first.sha256);
-            record.link = Some(Link {
-                n: first.n,
-                member: first.member,
-            });
+            record.link = Some(Link { n: first.n, member: first.member });
             record.ended = self.clock.wall();
             return record::add(&mut self.writer, record).map_err(Into::into);
         }
         let size = seen.bytes_max.map_or(before.size, |most| most.min(before.size));
         let file = OpenFile::new(descriptor);
         let runs = file.sparse_runs(&before, size);
-        let data_bytes = runs
-            .as_ref()
-            .map_or(size, |runs| runs.iter().map(|(_, len)| *len).sum());
+        let data_bytes = runs.as_ref().map_or(size, |runs| runs.iter().map(|(_, len)| *len).sum());
         self.check_limits(data_bytes);
         let holes = self.holes.saturating_add(size.saturating_sub(data_bytes));
         let own = (holes > HOLES_BYTES_MAX).then_some("holes of all sparse files pass 64 GiB");
@@ -98,8 +90,7 @@ impl Intake<'_> {
             Ok(entries) => entries,
             Err(why) => {
                 let path = String::from_utf8_lossy(path);
-                self.limitations
-                    .push(format!("journal: no rows of {path}: {why}"));
+                self.limitations.push(format!("journal: no rows of {path}: {why}"));
                 return Ok(());
             }
         };
@@ -132,11 +123,7 @@ impl Intake<'_> {
         let mut held = Vec::new();
         let clock = self.clock;
         let leave = || {
-            if clock.elapsed() > deadline {
-                Leave::Late
-            } else {
-                Leave::On
-            }
+            if clock.elapsed() > deadline { Leave::Late } else { Leave::On }
         };
         let read = content::pump(file, runs, leave, |piece| {
             held.push(match piece {
@@ -182,10 +169,8 @@ impl Intake<'_> {
             return Ok(None);
         }
         let (clock, begun, wall) = (self.clock, self.begun, Duration::from_secs(self.limits.wall_s));
-        let stored_max = self
-            .limits
-            .stored_bytes
-            .saturating_sub((16 << 20).min(self.limits.stored_bytes / 8));
+        let stored_max =
+            self.limits.stored_bytes.saturating_sub((16 << 20).min(self.limits.stored_bytes / 8));
         let is_full = std::cell::Cell::new(false);
         let leave = || {
             let now = clock.elapsed();
@@ -233,13 +218,7 @@ impl Intake<'_> {
         let after = file.look().ok();
         let path = self.ask(seen.key, true);
         let resolution = self.resolution;
-        let looks = Looks {
-            before,
-            after: after.as_ref(),
-            path: path.as_ref(),
-            begun,
-            resolution,
-        };
+        let looks = Looks { before, after: after.as_ref(), path: path.as_ref(), begun, resolution };
         let mut outcome = content::judge(read, &looks);
         let mut note = seen.note.clone();
         if outcome == Outcome::SkippedLimit {
@@ -251,34 +230,16 @@ impl Intake<'_> {
             outcome = Outcome::SkippedLimit;
             note = Some(format!("item_bytes: the first {most} bytes"));
         }
-        let error = read.failed.map(|errno| evidence::item::ItemError {
-            op: "pread64".to_owned(),
-            errno,
-        });
-        let end = MemberEnd {
-            outcome,
-            after,
-            ended: self.clock.wall(),
-            error,
-            note,
-        };
+        let error = read.failed.map(|errno| evidence::item::ItemError { op: "pread64".to_owned(), errno });
+        let end = MemberEnd { outcome, after, ended: self.clock.wall(), error, note };
         let record = self.writer.end_member(end)?;
         // Only a content that was whole may stand for its other names.
-        if let (true, true, Some(sha256), Some(member)) = (
-            record.outcome.is_ok(),
-            before.nlink > 1,
-            record.sha256,
-            record.member,
-        ) && self.links.len() < LINKS_MAX
+        if let (true, true, Some(sha256), Some(member)) =
+            (record.outcome.is_ok(), before.nlink > 1, record.sha256, record.member)
+            && self.links.len() < LINKS_MAX
         {
-            let linkable = Linkable {
-                n: record.n,
-                member,
-                size: record.size.unwrap_or(0),
-                sha256,
-            };
-            self.links
-                .insert((Identity::from(before), before.ctime), linkable);
+            let linkable = Linkable { n: record.n, member, size: record.size.unwrap_or(0), sha256 };
+            self.links.insert((Identity::from(before), before.ctime), linkable);
         }
         Ok(())
     }

@@ -35,9 +35,7 @@ impl Intake<'_> {
             }
             _ => {
                 note = note.or_else(|| {
-                    seen.error
-                        .as_ref()
-                        .map(|error| format!("{} failed: {}", error.op, error.errno))
+                    seen.error.as_ref().map(|error| format!("{} failed: {}", error.op, error.errno))
                 })
             }
         }
@@ -50,17 +48,9 @@ impl Intake<'_> {
         let file = OpenFile::new(descriptor);
         let mut hasher = sha2::Sha256::new();
         let deadline = self.clock.elapsed() + ITEM_DEADLINE;
-        let runs = if before.size == 0 {
-            Vec::new()
-        } else {
-            vec![(0, before.size)]
-        };
+        let runs = if before.size == 0 { Vec::new() } else { vec![(0, before.size)] };
         let leave = || {
-            if self.clock.elapsed() > deadline {
-                Leave::Late
-            } else {
-                Leave::On
-            }
+            if self.clock.elapsed() > deadline { Leave::Late } else { Leave::On }
         };
         let read = content::pump(&file, &runs, leave, |piece| match piece {
             Piece::Data(bytes) => {

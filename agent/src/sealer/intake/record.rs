@@ -75,19 +75,12 @@ pub(super) fn skip(writer: &mut Writer, mut record: ItemRecord) -> Result<(), Wr
 fn refused(writer: &mut Writer, mut record: ItemRecord, refusal: WriteError) -> Result<(), WriteError> {
     let (outcome, note) = match refusal {
         WriteError::DuplicateName => (Outcome::SkippedLoop, "already collected under this name"),
-        WriteError::BelowOther => (
-            Outcome::SkippedLoop,
-            "a directory above it is a member of another kind",
-        ),
+        WriteError::BelowOther => (Outcome::SkippedLoop, "a directory above it is a member of another kind"),
         WriteError::Tar(_) => (Outcome::Unsupported, "no tar header can be made of it"),
-        WriteError::Record(_) => (
-            Outcome::Unsupported,
-            "its name or attributes cannot stand in a record",
-        ),
-        WriteError::NoLinkTarget => (
-            Outcome::Unsupported,
-            "the content of this hard link is not in the container",
-        ),
+        WriteError::Record(_) => (Outcome::Unsupported, "its name or attributes cannot stand in a record"),
+        WriteError::NoLinkTarget => {
+            (Outcome::Unsupported, "the content of this hard link is not in the container")
+        }
         other => return Err(other),
     };
     record.outcome = outcome;

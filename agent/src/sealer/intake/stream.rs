@@ -67,8 +67,7 @@ impl Intake<'_> {
             record.parent = piece.first;
         }
         if record.kind == Kind::File {
-            self.footprint
-                .count(Kind::File, record.atime_method.unwrap_or(AtimeMethod::RoView));
+            self.footprint.count(Kind::File, record.atime_method.unwrap_or(AtimeMethod::RoView));
         }
         if !record::begin(&mut self.writer, record)? {
             return Ok(());
@@ -85,10 +84,7 @@ impl Intake<'_> {
     /// Writes rows once there are at least `least` bytes of them.
     pub(super) fn flush_rows(&mut self, least: usize) -> Result<(), IntakeError> {
         // A row is at most 256 KiB, so a part stays near 4 MiB when it is taken a little early.
-        let Some(rows) = self
-            .rows
-            .as_mut()
-            .and_then(|rows| rows.take(least.saturating_sub(512 << 10)))
+        let Some(rows) = self.rows.as_mut().and_then(|rows| rows.take(least.saturating_sub(512 << 10)))
         else {
             return Ok(());
         };
@@ -102,9 +98,7 @@ impl Intake<'_> {
             let cut = if most.len() == rest.len() {
                 rest.len()
             } else {
-                most.iter()
-                    .rposition(|byte| *byte == b'\n')
-                    .map_or(most.len(), |at| at + 1)
+                most.iter().rposition(|byte| *byte == b'\n').map_or(most.len(), |at| at + 1)
             };
             let (part, behind) = rest.split_at(cut);
             rest = behind;

@@ -43,10 +43,7 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
     let (change, document, mut signatures) = read(&args.document)?;
     if change.deployment.as_str() != deployment {
         return Err(usage(
-            format!(
-                "the change is of deployment {}, this authority of {deployment}",
-                change.deployment
-            ),
+            format!("the change is of deployment {}, this authority of {deployment}", change.deployment),
             "ask whoever gave it to you",
         ));
     }
@@ -57,11 +54,7 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
     };
     if before.is_some_and(|before| before.document != document) {
         return Err(could_not(
-            format!(
-                "another change {} was signed here before: {}",
-                change.number,
-                kept.display()
-            ),
+            format!("another change {} was signed here before: {}", change.number, kept.display()),
             "two keys must not follow one: if it was never adopted, and never will be, move that file away",
         ));
     }
@@ -71,9 +64,7 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
         }
         let signed = Signed::from_parts(document.clone(), signatures.to_vec())
             .map_err(|cause| failed(because(&cause), ""))?;
-        signed
-            .verify_all(LogKeyChange::TYPE)
-            .map_err(|cause| failed(because(&cause), "have it signed anew"))
+        signed.verify_all(LogKeyChange::TYPE).map_err(|cause| failed(because(&cause), "have it signed anew"))
     };
     let mut by = signers(&signatures)?;
     let here = (1..=16).map(|number| args.dir.join("keys").join(format!("authority-{number}")));
@@ -82,10 +73,7 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
         let public = public_key(&key)?;
         if !authority.keys.contains(&public) {
             if args.key.contains(&key) {
-                return Err(usage(
-                    format!("{} is no authority key", key.display()),
-                    "choose another --key",
-                ));
+                return Err(usage(format!("{} is no authority key", key.display()), "choose another --key"));
             }
             continue;
         }
@@ -117,10 +105,7 @@ fn read(path: &Path) -> anyhow::Result<(LogKeyChange, Vec<u8>, Vec<String>)> {
     let bytes =
         fs_err::read(path).map_err(|cause| could_not(because(&cause), "name the proposed document"))?;
     let broken = |why: String| {
-        could_not(
-            format!("{}: {why}", path.display()),
-            "have it made again: exhibit-server log-key propose",
-        )
+        could_not(format!("{}: {why}", path.display()), "have it made again: exhibit-server log-key propose")
     };
     let (document, signatures) = match Signed::parse(&bytes) {
         Ok(signed) => (signed.document, signed.signatures),

@@ -25,9 +25,7 @@ impl FromStr for PersonText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (id, rest) = text
-            .split_once('=')
-            .ok_or("not NAME=ROLE, such as alice=responder")?;
+        let (id, rest) = text.split_once('=').ok_or("not NAME=ROLE, such as alice=responder")?;
         let (roles, key) = match rest.split_once(':') {
             Some((roles, key)) => (roles, Some(PathBuf::from(key))),
             None => (rest, None),
@@ -83,10 +81,7 @@ pub(super) fn public_key(path: &Path) -> anyhow::Result<PublicKey> {
 
 /// The role's word in the roster.
 pub(super) fn role_text(role: &Role) -> String {
-    serde_json::to_value(role)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
+    serde_json::to_value(role).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -98,14 +93,7 @@ mod tests {
         let person: PersonText = "alice=responder,endpoint-admin:/k/alice.pub".parse().unwrap();
         assert_eq!(person.roles, [Role::Responder, Role::EndpointAdmin]);
         assert_eq!(person.key, Some("/k/alice.pub".into()));
-        for wrong in [
-            "alice",
-            "=responder",
-            "Alice=responder",
-            "alice=",
-            "alice=boss",
-            "alice=responder,",
-        ] {
+        for wrong in ["alice", "=responder", "Alice=responder", "alice=", "alice=boss", "alice=responder,"] {
             assert!(wrong.parse::<PersonText>().is_err(), "{wrong:?}");
         }
     }

@@ -29,11 +29,8 @@ impl Wanted {
             let list = fs_err::read(path)
                 .map_err(|cause| could_not(cause.to_string(), "give a file with one selector a line"))?;
             let lines = list.split(|byte| *byte == b'\n');
-            texts.extend(
-                lines
-                    .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
-                    .map(<[u8]>::to_vec),
-            );
+            texts
+                .extend(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(<[u8]>::to_vec));
             if texts.is_empty() {
                 return Err(usage(
                     format!("{} has no selector", path.display()),
@@ -95,10 +92,7 @@ impl Wanted {
                 }
             }
             if !is_wanted {
-                return Err(odd(format!(
-                    "the collector sent item {}, which was not chosen",
-                    record.n
-                )));
+                return Err(odd(format!("the collector sent item {}, which was not chosen", record.n)));
             }
             selection.insert(collection, record.n);
         }
@@ -164,16 +158,8 @@ mod tests {
 
     #[test]
     fn a_mistake_in_a_selector_is_said_before_anything_is_asked() {
-        for texts in [
-            &[b"etc".as_slice()][..],
-            &[b"/etc", b"abab:1"],
-            &[b"/[ab]"],
-            &[b""],
-        ] {
-            let failure = wanted(texts)
-                .unwrap_err()
-                .downcast::<crate::failure::Failure>()
-                .unwrap();
+        for texts in [&[b"etc".as_slice()][..], &[b"/etc", b"abab:1"], &[b"/[ab]"], &[b""]] {
+            let failure = wanted(texts).unwrap_err().downcast::<crate::failure::Failure>().unwrap();
             assert_eq!(failure.exit, crate::failure::Exit::Usage);
             assert!(!failure.next.is_empty());
         }

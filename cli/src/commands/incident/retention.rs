@@ -73,11 +73,7 @@ pub enum RetentionArgs {
 
 /// `YYYY-MM-DD`, or a time as documents have it.
 fn date(text: &str) -> Result<Time, String> {
-    let time = if text.len() == 10 {
-        format!("{text}T00:00:00.000Z").parse()
-    } else {
-        text.parse()
-    };
+    let time = if text.len() == 10 { format!("{text}T00:00:00.000Z").parse() } else { text.parse() };
     time.map_err(|_not_a_time| "write YYYY-MM-DD or YYYY-MM-DDThh:mm:ss.mmmZ".to_owned())
 }
 
@@ -86,46 +82,21 @@ pub(super) async fn hold(session: &Session, args: HoldArgs) -> anyhow::Result<()
     match args {
         HoldArgs::Place { incident, reason } => {
             let roles = [Role::Responder, Role::Approver];
-            act_about(
-                session,
-                EntryType::HoldPlaced,
-                incident,
-                &[],
-                Some(asked(reason)?),
-                &roles,
-            )
-            .await
+            act_about(session, EntryType::HoldPlaced, incident, &[], Some(asked(reason)?), &roles).await
         }
-        HoldArgs::Release {
-            incident,
-            hold,
-            reason,
-        } => {
+        HoldArgs::Release { incident, hold, reason } => {
             let reason = asked(reason)?;
             let standing = standing(session, &incident).await?;
             let refs = [("hold", chosen(&standing, hold.as_deref(), &incident)?)];
             let roles = [Role::Approver];
-            act_about(
-                session,
-                EntryType::HoldReleased,
-                incident,
-                &refs,
-                Some(reason),
-                &roles,
-            )
-            .await
+            act_about(session, EntryType::HoldReleased, incident, &refs, Some(reason), &roles).await
         }
     }
 }
 
 /// Sets the retention.
 pub(super) async fn set(session: &Session, args: RetentionArgs) -> anyhow::Result<()> {
-    let RetentionArgs::Set {
-        incident,
-        until,
-        days,
-        reason,
-    } = args;
+    let RetentionArgs::Set { incident, until, days, reason } = args;
     let reason = asked(reason)?;
     let until = match (until, days) {
         (Some(until), _) => until,
@@ -138,15 +109,7 @@ pub(super) async fn set(session: &Session, args: RetentionArgs) -> anyhow::Resul
     };
     let refs = [("until", until.to_string())];
     let roles = [Role::Approver];
-    act_about(
-        session,
-        EntryType::RetentionChanged,
-        incident,
-        &refs,
-        Some(reason),
-        &roles,
-    )
-    .await
+    act_about(session, EntryType::RetentionChanged, incident, &refs, Some(reason), &roles).await
 }
 
 fn asked(reason: String) -> anyhow::Result<String> {
@@ -158,9 +121,7 @@ fn asked(reason: String) -> anyhow::Result<String> {
 
 async fn standing(session: &Session, incident: &IncidentId) -> anyhow::Result<Vec<v1::HoldRow>> {
     let mut client = proto::service::incident_client(session.channel());
-    let request = v1::ShowIncidentRequest {
-        incident: incident.to_string(),
-    };
+    let request = v1::ShowIncidentRequest { incident: incident.to_string() };
     let answer = client.show_incident(request).await.map_err(listed())?;
     Ok(answer.into_inner().holds)
 }
@@ -171,22 +132,14 @@ fn chosen(standing: &[v1::HoldRow], wanted: Option<&str>, incident: &IncidentId)
     if let Some(wanted) = wanted
         && (wanted.len() < 8 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()))
     {
-        return Err(usage(
-            format!("{wanted} is no hold"),
-            "give at least 8 digits of its id",
-        ));
+        return Err(usage(format!("{wanted} is no hold"), "give at least 8 digits of its id"));
     }
-    let matching: Vec<&v1::HoldRow> = standing
-        .iter()
-        .filter(|row| wanted.is_none_or(|wanted| row.hold.starts_with(wanted)))
-        .collect();
+    let matching: Vec<&v1::HoldRow> =
+        standing.iter().filter(|row| wanted.is_none_or(|wanted| row.hold.starts_with(wanted))).collect();
     match matching.as_slice() {
         [one] => Ok(one.hold.clone()),
         [] => Err(usage(format!("no such hold stands on {incident}"), next)),
-        more => Err(usage(
-            format!("{} holds stand on {incident}", more.len()),
-            "name one: --hold ID",
-        )),
+        more => Err(usage(format!("{} holds stand on {incident}", more.len()), "name one: --hold ID")),
     }
 }
 
@@ -232,10 +185,7 @@ mod tests {
     use super::*;
 
     fn row(hold: &str) -> v1::HoldRow {
-        v1::HoldRow {
-            hold: hold.to_owned(),
-            ..v1::HoldRow::default()
-        }
+        v1::HoldRow { hold: hold.to_owned(), ..v1::HoldRow::default() }
     }
 
     #[test]
@@ -259,14 +209,8 @@ mod tests {
 
     #[test]
     fn a_date_is_a_day_or_a_time() {
-        assert_eq!(
-            date("2036-12-31").unwrap().to_string(),
-            "2036-12-31T00:00:00.000Z"
-        );
-        assert_eq!(
-            date("2036-12-31T10:00:00.000Z").unwrap().to_string(),
-            "2036-12-31T10:00:00.000Z"
-        );
+        assert_eq!(date("2036-12-31").unwrap().to_string(), "2036-12-31T00:00:00.000Z");
+        assert_eq!(date("2036-12-31T10:00:00.000Z").unwrap().to_string(), "2036-12-31T10:00:00.000Z");
         for wrong in ["31.12.2036", "2036-13-01", "tomorrow", ""] {
             date(wrong).unwrap_err();
         }

@@ -37,9 +37,7 @@ pub(super) fn next(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
         0..=0x7f => (usize::from(*first), rest),
         0x81 | 0x82 => {
             let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let length = digits
-                .iter()
-                .fold(0_usize, |length, digit| length << 8 | usize::from(*digit));
+            let length = digits.iter().fold(0_usize, |length, digit| length << 8 | usize::from(*digit));
             // The shortest spelling only.
             let least = if digits.len() == 1 { 0x80 } else { 0x100 };
             (length >= least).then_some((length, rest))?
@@ -48,14 +46,7 @@ pub(super) fn next(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     };
     let (content, rest) = rest.split_at_checked(length)?;
     let (raw, _) = bytes.split_at_checked(bytes.len().checked_sub(rest.len())?)?;
-    (tag & 0x1f != 0x1f).then_some((
-        Element {
-            tag: *tag,
-            content,
-            raw,
-        },
-        rest,
-    ))
+    (tag & 0x1f != 0x1f).then_some((Element { tag: *tag, content, raw }, rest))
 }
 
 /// The content of the first element, which has this tag, and what follows it.

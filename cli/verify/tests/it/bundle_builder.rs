@@ -173,17 +173,8 @@ impl Draft {
         refs: [(&str, String); N],
         make: impl FnOnce(&Self) -> ActObject,
     ) -> Self {
-        let act = ActObject {
-            document: vec![],
-            signatures: vec![],
-        };
-        let mut draft = Self {
-            type_,
-            chain,
-            time: at(time),
-            refs: pairs::sorted(refs),
-            act,
-        };
+        let act = ActObject { document: vec![], signatures: vec![] };
+        let mut draft = Self { type_, chain, time: at(time), refs: pairs::sorted(refs), act };
         draft.act = make(&draft);
         draft
     }
@@ -205,10 +196,7 @@ fn put(files: &mut Files, name: &str, signed: &Signed) {
 /// SHA256SUMS of the files as they are, and its signature by a key.
 pub fn sum(files: &mut Files, number: u8) {
     let mut sums = Sums::new();
-    for (name, bytes) in files
-        .iter()
-        .filter(|(name, _)| !UNCOVERED.contains(&name.as_str()))
-    {
+    for (name, bytes) in files.iter().filter(|(name, _)| !UNCOVERED.contains(&name.as_str())) {
         sums.insert(name, Digest::of(bytes)).unwrap();
     }
     let bytes = sums.encode();
@@ -237,27 +225,17 @@ impl Recipe<'_> {
             let mut roster = first_roster();
             if version == 2 {
                 let previous: &Signed = &rosters[0];
-                roster = Roster {
-                    version,
-                    previous: Some(previous.digest()),
-                    issued: at("09:00:00"),
-                    ..roster
-                };
+                roster =
+                    Roster { version, previous: Some(previous.digest()), issued: at("09:00:00"), ..roster };
                 roster.persons.pop();
             }
-            let mut paper = Paper {
-                document: roster,
-                keys: vec![AUTHORITY],
-            };
+            let mut paper = Paper { document: roster, keys: vec![AUTHORITY] };
             (self.roster)(&mut paper);
             let signed = sign(&paper.document, &paper.keys);
             put(&mut files, &format!("deployment/roster-{version}"), &signed);
             rosters.push(signed);
         }
-        let mut paper = Paper {
-            document: token(),
-            keys: vec![CAT],
-        };
+        let mut paper = Paper { document: token(), keys: vec![CAT] };
         (self.token)(&mut paper);
         let token = sign(&paper.document, &paper.keys);
         put(&mut files, "deployment/token-web-03-1", &token);
@@ -273,10 +251,7 @@ impl Recipe<'_> {
                 csr_sha256: Digest([2; 32]),
                 nonce: FixedBytes([1; 16]),
                 at: at("08:20:00"),
-                agent: AgentBuild {
-                    version: "0.1.0".into(),
-                    build_sha256: Digest([6; 32]),
-                },
+                agent: AgentBuild { version: "0.1.0".into(), build_sha256: Digest([6; 32]) },
             },
             keys: vec![TOKEN, EVIDENCE, TLS],
         };
@@ -338,12 +313,8 @@ impl Recipe<'_> {
         let mut made = Vec::new();
         for attempt in [1_u32, 2] {
             let nonce = FixedBytes([u8::try_from(attempt).unwrap(); 16]);
-            let collection = collection_id(
-                &order.digest(),
-                &key(EVIDENCE).public().fingerprint(),
-                attempt,
-                &nonce,
-            );
+            let collection =
+                collection_id(&order.digest(), &key(EVIDENCE).public().fingerprint(), attempt, &nonce);
             let delegation = Delegation {
                 type_: DelegationType,
                 deployment: "acme".parse().unwrap(),
@@ -370,10 +341,7 @@ impl Recipe<'_> {
             };
             let mut collected = Collected {
                 attempt,
-                delegation: Paper {
-                    document: delegation,
-                    keys: vec![EVIDENCE],
-                },
+                delegation: Paper { document: delegation, keys: vec![EVIDENCE] },
                 forge: Forge::new(identity, self.sealer, long, cuts, keep),
             };
             (self.collected)(&mut collected);
@@ -382,32 +350,22 @@ impl Recipe<'_> {
             (self.container)(&mut container);
             let folder = format!("evidence/{collection}");
             put(&mut files, &format!("{folder}/delegation"), &signed);
-            let stored: Vec<u8> = container
-                .1
-                .segments
-                .iter()
-                .flat_map(|(stored, _)| stored.iter().copied())
-                .collect();
+            let stored: Vec<u8> =
+                container.1.segments.iter().flat_map(|(stored, _)| stored.iter().copied()).collect();
             files.insert(format!("{folder}/container.tar.zst"), stored);
             for (index, (_, seal)) in container.1.segments.iter().enumerate() {
                 files.insert(format!("{folder}/seals/{index:06}.seal"), seal.clone());
             }
             made.push((collected.delegation.document, signed, container.1));
         }
-        let [first, second] = made.as_slice() else {
-            panic!("two attempts")
-        };
+        let [first, second] = made.as_slice() else { panic!("two attempts") };
         let mut paper = Paper {
             document: manifest(&second.0, second.1.digest(), &second.2),
             keys: vec![self.sealer, EVIDENCE],
         };
         (self.manifest)(&mut paper);
         let manifest = sign(&paper.document, &paper.keys);
-        put(
-            &mut files,
-            &format!("evidence/{}/manifest", second.0.collection),
-            &manifest,
-        );
+        put(&mut files, &format!("evidence/{}/manifest", second.0.collection), &manifest);
         let (title, title_digest) = title();
         files.insert(format!("details/{title_digest}.json"), title);
 
@@ -422,11 +380,8 @@ impl Recipe<'_> {
         );
         drafts.extend(Self::draft_collections(first, second, &manifest, title_digest));
         (self.drafts)(&mut drafts);
-        let mut log = Log {
-            leaves: vec![],
-            signer: signer(self.log, self.origin),
-            cosigners: &self.cosigners,
-        };
+        let mut log =
+            Log { leaves: vec![], signer: signer(self.log, self.origin), cosigners: &self.cosigners };
         let mut heads: BTreeMap<Chain, (u64, Digest)> = BTreeMap::new();
         let mut entries = Vec::new();
         for draft in drafts {
@@ -450,10 +405,7 @@ impl Recipe<'_> {
             files.insert(format!("{name}.entry"), bytes.clone());
             files.insert(format!("{name}.tlog-proof"), log.proof(index, size));
         }
-        files.insert(
-            "ledger/checkpoint".into(),
-            log.note(size).to_string().into_bytes(),
-        );
+        files.insert("ledger/checkpoint".into(), log.note(size).to_string().into_bytes());
         let mut collections = vec![first.0.collection, second.0.collection];
         collections.sort_unstable();
         let overview = Overview {
@@ -476,10 +428,7 @@ impl Recipe<'_> {
             "README.txt".into(),
             b"An Exhibit bundle. Check it with exhibit-verify or verify.sh.\n".to_vec(),
         );
-        files.insert(
-            "verify.sh".into(),
-            b"#!/bin/sh\necho use your own copy; exit 2\n".to_vec(),
-        );
+        files.insert("verify.sh".into(), b"#!/bin/sh\necho use your own copy; exit 2\n".to_vec());
         files.insert(
             "certification.txt".into(),
             b"I, ____, certify under FRE 902(13) and (14) ...\n".to_vec(),
@@ -520,10 +469,7 @@ impl Recipe<'_> {
         let mut draft = Draft::new(EntryType::BundleExported, incident(), "12:00:02", refs, |draft| {
             draft.signed("person:alice", ALICE)
         });
-        let mut paper = Paper {
-            document: draft.act_by("person:alice"),
-            keys: vec![ALICE],
-        };
+        let mut paper = Paper { document: draft.act_by("person:alice"), keys: vec![ALICE] };
         if overview.partial {
             paper.document.fields = pairs::sorted(selection(files).fields());
         }
@@ -531,22 +477,15 @@ impl Recipe<'_> {
         draft.refs = paper.document.refs.clone();
         draft.chain = paper.document.incident.clone();
         draft.act = sign(&paper.document, &paper.keys).into();
-        let noted = Draft::new(
-            EntryType::IncidentNoted,
-            other_incident(),
-            "12:00:01",
-            [],
-            |draft| draft.signed("person:dan", DAN),
-        );
+        let noted = Draft::new(EntryType::IncidentNoted, other_incident(), "12:00:01", [], |draft| {
+            draft.signed("person:dan", DAN)
+        });
         self.append(log, heads, entries, noted);
         self.append(log, heads, entries, draft);
         let later = log.leaves.len();
         files.insert("export/entry".into(), entries.last().unwrap().1.clone());
         files.insert("export/entry.tlog-proof".into(), log.proof(later - 1, later));
-        files.insert(
-            "export/checkpoint".into(),
-            log.note(later).to_string().into_bytes(),
-        );
+        files.insert("export/checkpoint".into(), log.note(later).to_string().into_bytes());
         let proof = ledger::consistency_proof(&Leaves(&log.leaves), size as u64, later as u64).unwrap();
         let lines: String = proof.iter().map(|hash| hash.to_base64() + "\n").collect();
         files.insert("export/consistency".into(), lines.into_bytes());
@@ -574,13 +513,7 @@ impl Recipe<'_> {
             act: Entry::place(draft.type_, &draft.act),
         };
         let inline = envelope.act == evidence::entry::ActPlace::Inline;
-        let mut entry = (
-            index,
-            Entry {
-                envelope,
-                act: inline.then_some(draft.act),
-            },
-        );
+        let mut entry = (index, Entry { envelope, act: inline.then_some(draft.act) });
         (self.entry)(&mut entry);
         // Not `Entry::encode`: an operator's log takes what its key signs, also what the rules forbid.
         let mut bytes = json::to_document(&entry.1.envelope).unwrap();

@@ -19,11 +19,7 @@ const BACKUP_1: (&str, u8) = ("backup-1", BACKUP);
 
 /// The stored collection as the builder makes it, and the interrupted one.
 fn stored(ending: &Ending<'_>) -> Object {
-    let stored = ending
-        .drafts
-        .iter()
-        .find(|draft| draft.type_ == EntryType::CollectionStored)
-        .unwrap();
+    let stored = ending.drafts.iter().find(|draft| draft.type_ == EntryType::CollectionStored).unwrap();
     let id = evidence::pairs::find(&stored.refs, "collection").unwrap();
     Object::Collection(id.parse().unwrap())
 }
@@ -58,9 +54,7 @@ fn publish(ending: &mut Ending<'_>) {
     let roster = third();
     let digest = roster.digest().to_string();
     let refs = [("roster", digest.as_str()), ("version", "3")];
-    ending.act(EntryType::RosterPublished, Chain::Deployment, &refs, |_| {
-        roster.clone().into()
-    });
+    ending.act(EntryType::RosterPublished, Chain::Deployment, &refs, |_| roster.clone().into());
 }
 
 fn with_third(files: &mut Files) {
@@ -68,14 +62,9 @@ fn with_third(files: &mut Files) {
     files.extend(roster.split("deployment/roster-3"));
     let newest: Roster = roster.read().unwrap();
     let signers = String::from_utf8(files["deployment/allowed_signers"].clone()).unwrap();
-    let endpoints: String = signers
-        .split_inclusive('\n')
-        .filter(|line| line.starts_with("endpoint:"))
-        .collect();
-    files.insert(
-        "deployment/allowed_signers".into(),
-        (newest.allowed_signers() + &endpoints).into_bytes(),
-    );
+    let endpoints: String =
+        signers.split_inclusive('\n').filter(|line| line.starts_with("endpoint:")).collect();
+    files.insert("deployment/allowed_signers".into(), (newest.allowed_signers() + &endpoints).into_bytes());
 }
 
 /// A bundle whose chain ends as `end` says, without the evidence of its collections.
@@ -107,11 +96,7 @@ fn all_gone() -> Recipe<'static> {
 
 fn says(report: &Report, name: &str) -> String {
     let failed = checks(report, Verdict::Failed);
-    failed
-        .iter()
-        .filter(|check| check.check == name)
-        .map(|check| check.says.clone())
-        .collect()
+    failed.iter().filter(|check| check.check == name).map(|check| check.says.clone()).collect()
 }
 
 /// Both verifiers take it and call it disposed of.
@@ -119,12 +104,7 @@ fn taken(why: &str, recipe: &Recipe<'_>, pins: &Files) -> Report {
     let files = recipe.build().files;
     let report = verify_memory(&files, &trust_of(pins), Effort::Whole).unwrap();
     let (code, said) = script(&files, pins);
-    assert_eq!(
-        (report.exit_code(), code),
-        (0, 0),
-        "{why}: {}\n{said}",
-        report.text()
-    );
+    assert_eq!((report.exit_code(), code), (0, 0), "{why}: {}\n{said}", report.text());
     for text in [report.text(), said] {
         let last = text.trim_end().lines().last().unwrap();
         assert!(last.starts_with("VERIFIED, DISPOSED"), "{why}: {last}");
@@ -137,11 +117,7 @@ fn evidence_that_two_persons_disposed_of_is_verified_and_said_to_be_gone() {
     let pins = trust_files();
     let report = taken("all gone", &all_gone(), &pins);
     assert_eq!(report.disposed.len(), 2);
-    assert!(
-        report.text().contains("1 plans, each approved by two persons"),
-        "{}",
-        report.text()
-    );
+    assert!(report.text().contains("1 plans, each approved by two persons"), "{}", report.text());
     let one_store = disposed(|ending| {
         let plan = ending.approved();
         for object in plan.objects() {
@@ -149,11 +125,7 @@ fn evidence_that_two_persons_disposed_of_is_verified_and_said_to_be_gone() {
         }
     });
     let report = taken("the other store goes on when it can", &one_store, &pins);
-    assert!(
-        report.text().contains("disposed of in 1 of 2 copies"),
-        "{}",
-        report.text()
-    );
+    assert!(report.text().contains("disposed of in 1 of 2 copies"), "{}", report.text());
     // A hold that came too late stops nothing, and makes nothing wrong.
     let held_after = disposed(|ending| {
         let plan = ending.approved();
@@ -162,9 +134,7 @@ fn evidence_that_two_persons_disposed_of_is_verified_and_said_to_be_gone() {
     });
     taken("a hold behind it", &held_after, &pins);
     let held_before = disposed(|ending| {
-        let hold = ending
-            .person(EntryType::HoldPlaced, "alice", ALICE, &[])
-            .to_string();
+        let hold = ending.person(EntryType::HoldPlaced, "alice", ALICE, &[]).to_string();
         ending.person(EntryType::HoldReleased, "bob", BOB, &[("hold", &hold)]);
         let plan = ending.approved();
         ending.destroyed(&plan);
@@ -181,11 +151,7 @@ fn a_roster_of_later_takes_no_approval_back() {
         ending.approve(&plan, "alice", ALICE);
         ending.destroyed(&plan);
     });
-    taken(
-        "bob was an approver when he signed",
-        &and(recipe, with_third),
-        &trust_files(),
-    );
+    taken("bob was an approver when he signed", &and(recipe, with_third), &trust_files());
 }
 
 #[test]
@@ -193,10 +159,7 @@ fn a_mirror_that_confirms_is_believed_and_one_that_did_not_hold_it_is_not_asked(
     let pins = |cosigned: bool| {
         let mut pins = trust_files();
         let mirror = signer(73, "backup-1/mirror").verifier_key(KeyType::CosignatureV1);
-        let policy = format!(
-            "log {}\nwitness m1 {mirror}\nquorum m1\n",
-            log_key(LOG, "exhibit/acme")
-        );
+        let policy = format!("log {}\nwitness m1 {mirror}\nquorum m1\n", log_key(LOG, "exhibit/acme"));
         if cosigned {
             pins.insert("policy".into(), policy.into_bytes());
         }
@@ -226,11 +189,7 @@ fn a_mirror_that_confirms_is_believed_and_one_that_did_not_hold_it_is_not_asked(
     }
     // What is destroyed is not asked to lie with a mirror.
     let report = taken("never copied", &confirmed(false), &pins(true));
-    assert!(
-        report.text().contains("mirrors hold all 0 stored collections"),
-        "{}",
-        report.text()
-    );
+    assert!(report.text().contains("mirrors hold all 0 stored collections"), "{}", report.text());
 }
 
 type Forgery = (&'static str, &'static str, &'static str, Recipe<'static>);
@@ -339,12 +298,7 @@ fn approvals_that_are_none() {
                 ending.approve(plan, "bob", BOB);
             }),
         ),
-        (
-            "nobody",
-            "disposition",
-            "the plan is not approved by two persons",
-            approvals(|_, _| ()),
-        ),
+        ("nobody", "disposition", "the plan is not approved by two persons", approvals(|_, _| ())),
         (
             "a third",
             "disposition",
@@ -410,24 +364,9 @@ fn plans_that_are_not_what_the_chain_holds() {
             stale,
             told(|plan| assert!(plan.collections.pop_first().is_some())),
         ),
-        (
-            "a text less",
-            "disposition",
-            stale,
-            told(|plan| assert!(plan.details.pop_first().is_some())),
-        ),
-        (
-            "an older state",
-            "disposition",
-            stale,
-            told(|plan| plan.count -= 3),
-        ),
-        (
-            "entries that are not there yet",
-            "disposition",
-            stale,
-            told(|plan| plan.count += 1),
-        ),
+        ("a text less", "disposition", stale, told(|plan| assert!(plan.details.pop_first().is_some()))),
+        ("an older state", "disposition", stale, told(|plan| plan.count -= 3)),
+        ("entries that are not there yet", "disposition", stale, told(|plan| plan.count += 1)),
         (
             "a plan of another incident",
             "disposition",
@@ -451,11 +390,7 @@ fn plans_that_are_not_what_the_chain_holds() {
             disposed(|ending| {
                 let plan = ending.approved();
                 ending.destroyed(&plan);
-                ending.executed(
-                    &plan,
-                    &Object::Details("INC-2026-0008".parse().unwrap()),
-                    "store-a",
-                );
+                ending.executed(&plan, &Object::Details("INC-2026-0008".parse().unwrap()), "store-a");
             }),
         ),
     ]);
@@ -489,9 +424,7 @@ fn what_was_kept_when_it_went() {
             "disposition",
             "under legal hold; 1 stand",
             disposed(|ending| {
-                let hold = ending
-                    .person(EntryType::HoldPlaced, "alice", ALICE, &[])
-                    .to_string();
+                let hold = ending.person(EntryType::HoldPlaced, "alice", ALICE, &[]).to_string();
                 ending.person(EntryType::HoldPlaced, "bob", BOB, &[]);
                 ending.person(EntryType::HoldReleased, "bob", BOB, &[("hold", &hold)]);
                 let plan = ending.approved();
@@ -503,9 +436,7 @@ fn what_was_kept_when_it_went() {
             "custody.acts",
             "hold.released at",
             disposed(|ending| {
-                let hold = ending
-                    .person(EntryType::HoldPlaced, "alice", ALICE, &[])
-                    .to_string();
+                let hold = ending.person(EntryType::HoldPlaced, "alice", ALICE, &[]).to_string();
                 ending.person(EntryType::HoldReleased, "dan", DAN, &[("hold", &hold)]);
                 let plan = ending.approved();
                 ending.destroyed(&plan);
@@ -658,11 +589,7 @@ fn evidence_withheld_and_called_destroyed() {
             "is in the ledger but not in the bundle",
             disposed(|ending| {
                 let plan = ending.approved();
-                let gone = plan
-                    .objects()
-                    .into_iter()
-                    .find(|object| *object != stored(ending))
-                    .unwrap();
+                let gone = plan.objects().into_iter().find(|object| *object != stored(ending)).unwrap();
                 for store in STORES {
                     ending.executed(&plan, &gone, store);
                 }
@@ -682,17 +609,13 @@ fn evidence_withheld_and_called_destroyed() {
             "the manifest left out",
             "custody.acts",
             "",
-            and(all_gone(), |files| {
-                files.retain(|name, _| !name.contains("/manifest.json"))
-            }),
+            and(all_gone(), |files| files.retain(|name, _| !name.contains("/manifest.json"))),
         ),
         (
             "the delegation left out",
             "manifest",
             "of disposed evidence delegation and manifest stay",
-            and(all_gone(), |files| {
-                files.retain(|name, _| !name.starts_with("evidence/"))
-            }),
+            and(all_gone(), |files| files.retain(|name, _| !name.starts_with("evidence/"))),
         ),
     ]);
 }
@@ -708,10 +631,7 @@ fn certificates_that_say_something_else() {
     };
     let otherwise = "destruction.json says something else than the chain";
     let last_gone = |text: &mut String| {
-        let (begin, end) = (
-            text.rfind(",{\"object\"").unwrap(),
-            text.rfind("],\"waiting\"").unwrap(),
-        );
+        let (begin, end) = (text.rfind(",{\"object\"").unwrap(), text.rfind("],\"waiting\"").unwrap());
         text.replace_range(begin..end, "");
     };
     refused(vec![
@@ -728,12 +648,7 @@ fn certificates_that_say_something_else() {
             otherwise,
             told(|text| *text = text.replacen("\"count\":3", "\"count\":4", 1)),
         ),
-        (
-            "the same in another spelling",
-            "disposition",
-            otherwise,
-            told(|text| text.insert(1, ' ')),
-        ),
+        ("the same in another spelling", "disposition", otherwise, told(|text| text.insert(1, ' '))),
         (
             "none",
             "disposition",

@@ -13,10 +13,8 @@ pub fn everywhere(
     stride: usize,
     judge: impl Fn(&mut Files, &str, usize) -> Option<String> + Sync,
 ) -> Vec<String> {
-    let places: Vec<(&str, usize)> = files
-        .iter()
-        .flat_map(|(name, bytes)| (0..bytes.len()).map(move |at| (name.as_str(), at)))
-        .collect();
+    let places: Vec<(&str, usize)> =
+        files.iter().flat_map(|(name, bytes)| (0..bytes.len()).map(move |at| (name.as_str(), at))).collect();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
@@ -37,19 +35,13 @@ pub fn everywhere(
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
 }
 
 #[test]
 fn every_flipped_bit_of_every_file_is_rejected() {
-    assert_eq!(
-        flipped(&Recipe::default().build(), |_| true),
-        Vec::<String>::new()
-    );
+    assert_eq!(flipped(&Recipe::default().build(), |_| true), Vec::<String>::new());
 }
 
 /// Every bit of the files that `whole` takes, and one of each byte of the others; returns those that a verifier did not mind.
@@ -59,9 +51,7 @@ pub fn flipped(bundle: &Bundle, whole: impl Fn(&str) -> bool + Sync) -> Vec<Stri
         let bits = if whole(name) { 0..8 } else { at % 8..at % 8 + 1 };
         for bit in bits {
             files.get_mut(name).unwrap()[at] ^= 1 << bit;
-            let code = verify_memory(files, &trust, Effort::UntilFailure)
-                .unwrap()
-                .exit_code();
+            let code = verify_memory(files, &trust, Effort::UntilFailure).unwrap().exit_code();
             files.get_mut(name).unwrap()[at] ^= 1 << bit;
             if code != 1 {
                 return Some(format!("{name} byte {at} bit {bit}: exit {code}"));
@@ -117,10 +107,9 @@ fn files_cut_lost_added_or_renamed_are_rejected() {
     let bundle = Recipe::default().build();
     let judge = |why: String, files: &Files| match verify_memory(files, &trust(), Effort::UntilFailure) {
         Ok(report) => assert_eq!(report.exit_code(), 1, "{why}"),
-        Err(error) => assert!(
-            why.ends_with(" SHA256SUMS") || why.ends_with(" SHA256SUMS renamed"),
-            "{why}: {error}"
-        ),
+        Err(error) => {
+            assert!(why.ends_with(" SHA256SUMS") || why.ends_with(" SHA256SUMS renamed"), "{why}: {error}")
+        }
     };
     for (name, bytes) in &bundle.files {
         let mut files = bundle.files.clone();
@@ -167,12 +156,8 @@ fn a_folder_holds_plain_files_only() {
     let trust = trust();
     type Plant = fn(&std::path::Path);
     let planted: [(&str, Plant); 6] = [
-        ("an empty folder", |root| {
-            fs_err::create_dir_all(root.join("evidence/empty")).unwrap()
-        }),
-        ("a symlink beside", |root| {
-            symlink("README.txt", root.join("LINK.txt")).unwrap()
-        }),
+        ("an empty folder", |root| fs_err::create_dir_all(root.join("evidence/empty")).unwrap()),
+        ("a symlink beside", |root| symlink("README.txt", root.join("LINK.txt")).unwrap()),
         ("a symlink in place of a file", |root| {
             fs_err::rename(root.join("README.txt"), root.parent().unwrap().join("moved")).unwrap();
             symlink("../moved", root.join("README.txt")).unwrap();
@@ -185,15 +170,7 @@ fn a_folder_holds_plain_files_only() {
             fs_err::rename(root.join("SHA256SUMS"), root.parent().unwrap().join("sums")).unwrap();
             symlink("../sums", root.join("SHA256SUMS")).unwrap();
         }),
-        ("a FIFO", |root| {
-            assert!(
-                Command::new("mkfifo")
-                    .arg(root.join("fifo"))
-                    .status()
-                    .unwrap()
-                    .success()
-            )
-        }),
+        ("a FIFO", |root| assert!(Command::new("mkfifo").arg(root.join("fifo")).status().unwrap().success())),
     ];
     for (why, plant) in planted {
         let folder = tempfile::tempdir().unwrap();
@@ -203,10 +180,6 @@ fn a_folder_holds_plain_files_only() {
         assert_eq!(verify().exit_code(), 0);
         plant(&root);
         let report = verify();
-        assert!(
-            report.exit_code() == 1 && fails(&report, "sums"),
-            "{why}: {}",
-            report.text()
-        );
+        assert!(report.exit_code() == 1 && fails(&report, "sums"), "{why}: {}", report.text());
     }
 }

@@ -104,10 +104,7 @@ fn write(identity: &Identity, sealer: u8, long: &[u8]) -> (Vec<u8>, Vec<ItemReco
     let hello = whole(&mut writer, hello, b"hello world\n");
     let mut hard = file(b"/etc/hard1", 12);
     hard.before = hello.before.clone();
-    hard.link = Some(Link {
-        n: hello.n,
-        member: hello.member.clone().unwrap(),
-    });
+    hard.link = Some(Link { n: hello.n, member: hello.member.clone().unwrap() });
     hard.sha256 = hello.sha256;
     writer.add_member(hard).unwrap();
     let mut soft = ItemRecord::new("files", Kind::Symlink, b"/etc/soft", begun());
@@ -123,10 +120,7 @@ fn write(identity: &Identity, sealer: u8, long: &[u8]) -> (Vec<u8>, Vec<ItemReco
     writer.write(&[b'z'; 400]).unwrap();
     let mut end = MemberEnd::ok(None, begun());
     end.outcome = Outcome::IoError;
-    end.error = Some(ItemError {
-        op: "pread64".into(),
-        errno: 5,
-    });
+    end.error = Some(ItemError { op: "pread64".into(), errno: 5 });
     writer.end_member(end).unwrap();
     let mut holes = file(b"/etc/holes", 200_000);
     holes.sparse = Some(vec![(4096, 10), (100_000, 20)]);
@@ -135,10 +129,7 @@ fn write(identity: &Identity, sealer: u8, long: &[u8]) -> (Vec<u8>, Vec<ItemReco
     let mut sealed = Vec::new();
     let record = file(b"/etc/zeros", long.len() as u64);
     let after = record.before.clone();
-    let clocks = Clocks {
-        wall: wall(),
-        boot: time(4242, 17),
-    };
+    let clocks = Clocks { wall: wall(), boot: time(4242, 17) };
     writer.begin_member(record).unwrap();
     for chunk in long.chunks(1 << 20) {
         writer.write(chunk).unwrap();
@@ -151,16 +142,10 @@ fn write(identity: &Identity, sealer: u8, long: &[u8]) -> (Vec<u8>, Vec<ItemReco
     rows.size = Some(3);
     whole(&mut writer, rows, b"{}\n");
     sealed.extend(writer.finish(clocks).unwrap().0);
-    let plain = sealed.iter().flat_map(|segment| {
-        unframe(
-            &segment.bytes,
-            segment.header.plain_end - segment.header.plain_start,
-        )
-    });
-    (
-        plain.collect(),
-        sealed.iter().flat_map(|segment| records(&segment.seal)).collect(),
-    )
+    let plain = sealed
+        .iter()
+        .flat_map(|segment| unframe(&segment.bytes, segment.header.plain_end - segment.header.plain_start));
+    (plain.collect(), sealed.iter().flat_map(|segment| records(&segment.seal)).collect())
 }
 
 fn unframe(segment: &[u8], len: u64) -> Vec<u8> {
@@ -168,9 +153,7 @@ fn unframe(segment: &[u8], len: u64) -> Vec<u8> {
     let mut decoder = evidence::container::FrameDecoder::new().unwrap();
     let (mut plain, mut frame, mut rest) = (Vec::new(), Vec::new(), segment);
     while plain.len() < len {
-        let used = decoder
-            .decode(rest, (len - plain.len()).min(FRAME), &mut frame)
-            .unwrap();
+        let used = decoder.decode(rest, (len - plain.len()).min(FRAME), &mut frame).unwrap();
         rest = &rest[used..];
         plain.extend_from_slice(&frame);
     }
@@ -181,47 +164,27 @@ fn records(seal: &[u8]) -> Vec<ItemRecord> {
     let seal = Seal::parse(seal).unwrap();
     let count = usize::try_from(seal.header.items).unwrap();
     let lines = seal.records().unwrap().take(count);
-    lines
-        .map(|line| ItemRecord::parse_line(&line.unwrap(), Stage::Final).unwrap())
-        .collect()
+    lines.map(|line| ItemRecord::parse_line(&line.unwrap(), Stage::Final).unwrap()).collect()
 }
 
 impl Forge {
     pub fn new(identity: Identity, sealer: u8, long: &[u8], cuts: Vec<usize>, keep: usize) -> Self {
         let (plain, records) = write(&identity, sealer, long);
         let hidden = [Vec::new(), Vec::new(), Vec::new()];
-        Self {
-            plain,
-            records,
-            identity,
-            sealer,
-            cuts,
-            keep,
-            hidden,
-            edit: |_| (),
-        }
+        Self { plain, records, identity, sealer, cuts, keep, hidden, edit: |_| () }
     }
 
     /// The record of a path.
     pub fn record(&mut self, path: &[u8]) -> &mut ItemRecord {
-        self.records
-            .iter_mut()
-            .find(|record| record.path.0 == path)
-            .unwrap()
+        self.records.iter_mut().find(|record| record.path.0 == path).unwrap()
     }
 
     pub fn build(&self) -> Built {
         let plain: Vec<&[u8]> = self.plain.chunks(FRAME).collect();
-        let frames: Vec<Vec<u8>> = plain
-            .iter()
-            .map(|chunk| compress_frame(chunk, 1).unwrap())
-            .collect();
+        let frames: Vec<Vec<u8>> = plain.iter().map(|chunk| compress_frame(chunk, 1).unwrap()).collect();
         let mut table = SeekTable::new();
         for (frame, chunk) in frames.iter().zip(&plain) {
-            table.push(
-                u32::try_from(frame.len()).unwrap(),
-                u32::try_from(chunk.len()).unwrap(),
-            );
+            table.push(u32::try_from(frame.len()).unwrap(), u32::try_from(chunk.len()).unwrap());
         }
         let mut ends: Vec<usize> = self
             .cuts
@@ -236,22 +199,14 @@ impl Forge {
         let (mut leaves, mut counts, mut content_bytes) = (Vec::new(), BTreeMap::new(), 0);
         for (index, end) in ends.iter().enumerate().take(self.keep) {
             let is_final = *end == frames.len();
-            let mut stored = if index == 0 {
-                self.hidden[0].clone()
-            } else {
-                Vec::new()
-            };
+            let mut stored = if index == 0 { self.hidden[0].clone() } else { Vec::new() };
             stored.extend(frames[first..*end].concat());
             if is_final {
                 stored.extend_from_slice(&self.hidden[1]);
                 stored.extend(table.to_bytes());
                 stored.extend_from_slice(&self.hidden[2]);
             }
-            let plain_end = if is_final {
-                self.plain.len() as u64
-            } else {
-                (end * FRAME) as u64
-            };
+            let plain_end = if is_final { self.plain.len() as u64 } else { (end * FRAME) as u64 };
             let mut lines = Vec::new();
             let begin = next;
             while let Some(record) = self
@@ -262,27 +217,18 @@ impl Forge {
                 let line = record.to_line().unwrap();
                 leaves.push(ledger::leaf_hash(&line));
                 *counts.entry(record.outcome.clone()).or_default() += 1;
-                content_bytes += if record.has_content() {
-                    record.size.unwrap()
-                } else {
-                    0
-                };
+                content_bytes += if record.has_content() { record.size.unwrap() } else { 0 };
                 lines.extend(line);
                 lines.push(b'\n');
                 next += 1;
             }
-            let open = self
-                .records
-                .get(next)
-                .filter(|record| record.at.is_some_and(|at| at < plain_end));
+            let open = self.records.get(next).filter(|record| record.at.is_some_and(|at| at < plain_end));
             if let Some(open) = open {
                 lines.extend(open.open_at(plain_end, wall()).to_line().unwrap());
                 lines.push(b'\n');
             }
-            let records: Vec<u8> = lines
-                .chunks(FRAME)
-                .flat_map(|chunk| compress_frame(chunk, 1).unwrap())
-                .collect();
+            let records: Vec<u8> =
+                lines.chunks(FRAME).flat_map(|chunk| compress_frame(chunk, 1).unwrap()).collect();
             let mut header = SealHeader {
                 kind: SealType,
                 deployment: self.identity.deployment.clone(),
@@ -310,10 +256,7 @@ impl Forge {
             segments.push((stored, seal));
             (first, at) = (*end, plain_end);
         }
-        let container: Vec<u8> = segments
-            .iter()
-            .flat_map(|(stored, _)| stored.iter().copied())
-            .collect();
+        let container: Vec<u8> = segments.iter().flat_map(|(stored, _)| stored.iter().copied()).collect();
         let summary = ContainerSummary {
             segments: segments.len() as u64,
             stored_len: container.len() as u64,

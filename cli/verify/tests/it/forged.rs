@@ -58,10 +58,7 @@ pub fn refused(forgeries: Vec<(&str, &str, Recipe<'_>)>) {
 
 fn failures(report: &Report) -> String {
     let failed = checks(report, Verdict::Failed);
-    failed
-        .iter()
-        .map(|check| format!("{} ({}); ", check.check, check.says))
-        .collect()
+    failed.iter().map(|check| format!("{} ({}); ", check.check, check.says)).collect()
 }
 
 fn good<'a>() -> Recipe<'a> {
@@ -94,10 +91,7 @@ fn draft(drafts: &mut [Draft], type_: EntryType) -> &mut Draft {
 }
 
 fn folder_of(files: &Files, with: &str) -> String {
-    let name = files
-        .keys()
-        .find(|name| name.starts_with("evidence/") && name.ends_with(with))
-        .unwrap();
+    let name = files.keys().find(|name| name.starts_with("evidence/") && name.ends_with(with)).unwrap();
     name.strip_suffix(with).unwrap().to_owned()
 }
 
@@ -107,10 +101,8 @@ fn stored(files: &Files) -> String {
 
 fn interrupted(files: &Files) -> String {
     let stored = stored(files);
-    let delegation = files
-        .keys()
-        .find(|name| name.ends_with("/delegation.json") && !name.starts_with(&stored))
-        .unwrap();
+    let delegation =
+        files.keys().find(|name| name.ends_with("/delegation.json") && !name.starts_with(&stored)).unwrap();
     delegation.strip_suffix("delegation.json").unwrap().to_owned()
 }
 
@@ -138,11 +130,7 @@ fn an_older_roster_is_refused_where_a_minimum_is_pinned() {
     let mut pins = trust_files();
     pins.insert("roster_version_min".into(), b"2\n".to_vec());
     let report = verify_memory(&bundle.files, &trust_of(&pins), Effort::Whole).unwrap();
-    assert!(
-        report.exit_code() == 1 && fails(&report, "roster"),
-        "{}",
-        report.text()
-    );
+    assert!(report.exit_code() == 1 && fails(&report, "roster"), "{}", report.text());
 }
 
 #[test]

@@ -28,49 +28,25 @@ fn the_good_bundle_verifies_and_every_check_of_the_table_says_so() {
     let bundle = Recipe::default().build();
     let report = verify(&bundle.files);
     assert_eq!(report.exit_code(), 0, "{}", report.text());
-    let open = [
-        "sums.stamp",
-        "checkpoint.stamp",
-        "quorum",
-        "custody.complete",
-        "custody.replicated",
-    ];
+    let open = ["sums.stamp", "checkpoint.stamp", "quorum", "custody.complete", "custody.replicated"];
     let names = table();
     assert!(names.len() >= 19, "{names:?}");
     // Of a whole bundle nobody asks for the items of a part, nor for what was disposed of.
     let not_here = ["items", "disposition"];
-    for name in names
-        .into_iter()
-        .filter(|name| !not_here.contains(&name.as_str()))
-    {
-        let verdicts: Vec<Verdict> = report
-            .checks
-            .iter()
-            .filter(|check| check.check == name)
-            .map(|check| check.verdict)
-            .collect();
-        let expected = if open.contains(&name.as_str()) {
-            Verdict::NotChecked
-        } else {
-            Verdict::Ok
-        };
+    for name in names.into_iter().filter(|name| !not_here.contains(&name.as_str())) {
+        let verdicts: Vec<Verdict> =
+            report.checks.iter().filter(|check| check.check == name).map(|check| check.verdict).collect();
+        let expected = if open.contains(&name.as_str()) { Verdict::NotChecked } else { Verdict::Ok };
         assert!(
             !verdicts.is_empty() && verdicts.iter().all(|verdict| *verdict == expected),
             "{name}: {verdicts:?}"
         );
     }
-    let states: Vec<(&str, u64)> = report
-        .collections
-        .iter()
-        .map(|one| (one.state.as_str(), one.items))
-        .collect();
+    let states: Vec<(&str, u64)> =
+        report.collections.iter().map(|one| (one.state.as_str(), one.items)).collect();
     assert_eq!(states, [("interrupted", 9), ("stored", 12)]);
     assert!(report.vouched_by.is_empty());
-    assert!(
-        report
-            .text()
-            .contains("vouched for by: nobody outside the collector")
-    );
+    assert!(report.text().contains("vouched for by: nobody outside the collector"));
     let size: usize = bundle.files.values().map(Vec::len).sum();
     assert!(size <= 64 << 10, "{size} bytes");
 }
@@ -114,10 +90,7 @@ fn the_program_prints_text_and_json_and_exits_by_the_report() {
     let output = program(&bundle.files, &trust_files(), &[]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(
-        text.trim_end().lines().last().unwrap().starts_with("VERIFIED"),
-        "{text}"
-    );
+    assert!(text.trim_end().lines().last().unwrap().starts_with("VERIFIED"), "{text}");
     let output = program(&bundle.files, &trust_files(), &["--json"]);
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(value["incident"], INCIDENT);
@@ -153,19 +126,13 @@ fn what_cannot_be_read_is_not_judged() {
     ] {
         let (code, error) = run(bundle, "trust");
         assert_eq!(code, Some(2), "{bundle}: {error}");
-        assert!(
-            error.contains(says) && error.contains("next: "),
-            "{bundle}: {error}"
-        );
+        assert!(error.contains(says) && error.contains("next: "), "{bundle}: {error}");
     }
     save(&bundle.files, &folder.path().join("bundle"));
     let (code, error) = run("bundle", "empty");
     assert_eq!(code, Some(2), "{error}");
     assert!(error.contains("authority"), "{error}");
-    let output = Command::new(env!("CARGO_BIN_EXE_exhibit-verify"))
-        .arg("--nonsense")
-        .output()
-        .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_exhibit-verify")).arg("--nonsense").output().unwrap();
     assert_eq!(output.status.code(), Some(64));
 }
 
@@ -183,42 +150,20 @@ fn other_pins_refuse_the_bundle() {
     let mirror = signer(60, "mirror.example/m1").verifier_key(KeyType::CosignatureV1);
     let log = log_key(LOG, "exhibit/acme");
     for (why, check, report) in [
-        (
-            "another authority",
-            "roster",
-            judge("authority", authority.to_trust_file()),
-        ),
-        (
-            "a threshold of two",
-            "roster",
-            judge("authority", both.to_trust_file()),
-        ),
+        ("another authority", "roster", judge("authority", authority.to_trust_file())),
+        ("a threshold of two", "roster", judge("authority", both.to_trust_file())),
         (
             "another log key",
             "checkpoint",
-            judge(
-                "policy",
-                format!("log {}\nquorum none\n", log_key(41, "exhibit/acme")),
-            ),
+            judge("policy", format!("log {}\nquorum none\n", log_key(41, "exhibit/acme"))),
         ),
-        (
-            "a quorum",
-            "quorum",
-            judge("policy", format!("log {log}\nwitness m1 {mirror}\nquorum m1\n")),
-        ),
-        (
-            "a higher minimum",
-            "roster",
-            judge("roster_version_min", "3\n".to_owned()),
-        ),
+        ("a quorum", "quorum", judge("policy", format!("log {log}\nwitness m1 {mirror}\nquorum m1\n"))),
+        ("a higher minimum", "roster", judge("roster_version_min", "3\n".to_owned())),
     ] {
         assert_eq!(report.exit_code(), 1, "{why}");
         assert!(fails(&report, check), "{why}: {}", report.text());
         for name in table() {
-            assert!(
-                report.checks.iter().any(|check| check.check == name),
-                "{why}: {name} is not named"
-            );
+            assert!(report.checks.iter().any(|check| check.check == name), "{why}: {name} is not named");
         }
     }
     assert_eq!(judge("roster_version_min", "2\n".to_owned()).exit_code(), 0);
@@ -236,20 +181,12 @@ fn a_quorum_that_is_met_names_who_vouches() {
     let mut files = trust_files();
     files.insert(
         "policy".to_owned(),
-        format!(
-            "log {}\nwitness m1 {mirror}\nquorum m1\n",
-            log_key(LOG, "exhibit/acme")
-        )
-        .into_bytes(),
+        format!("log {}\nwitness m1 {mirror}\nquorum m1\n", log_key(LOG, "exhibit/acme")).into_bytes(),
     );
     let report = verify_memory(&bundle.files, &trust_of(&files), Effort::Whole).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert!(report.vouched_by[0].contains("m1"), "{:?}", report.vouched_by);
-    assert!(
-        checks(&report, Verdict::Ok)
-            .iter()
-            .any(|check| check.check == "quorum")
-    );
+    assert!(checks(&report, Verdict::Ok).iter().any(|check| check.check == "quorum"));
     // Who pins no mirror sees the same bundle without its word.
     assert_eq!(verify(&bundle.files).exit_code(), 0);
 }

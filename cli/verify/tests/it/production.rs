@@ -62,16 +62,10 @@ fn a_part_verifies_and_says_that_it_is_one() {
     let report = verify(&bundle.files);
     let text = report.text();
     assert_eq!(report.exit_code(), 0, "{text}");
-    assert!(
-        report.partial && text.contains("VERIFIED, PARTIAL PRODUCTION"),
-        "{text}"
-    );
+    assert!(report.partial && text.contains("VERIFIED, PARTIAL PRODUCTION"), "{text}");
     assert!(text.contains("6 of 12 items"), "{text}");
-    let shown: BTreeMap<&str, Option<u64>> = report
-        .items
-        .iter()
-        .map(|item| (item.shown.as_str(), item.size))
-        .collect();
+    let shown: BTreeMap<&str, Option<u64>> =
+        report.items.iter().map(|item| (item.shown.as_str(), item.size)).collect();
     let expected = [
         ("/etc", None),
         ("/etc/hard1", None),
@@ -83,11 +77,7 @@ fn a_part_verifies_and_says_that_it_is_one() {
     assert_eq!(shown, BTreeMap::from(expected));
     for check in ["seals", "container"] {
         let found = report.checks.iter().find(|found| found.check == check).unwrap();
-        assert_eq!(
-            (found.verdict, found.required),
-            (Verdict::NotChecked, false),
-            "{text}"
-        );
+        assert_eq!((found.verdict, found.required), (Verdict::NotChecked, false), "{text}");
         assert!(found.says.contains("does not apply"), "{text}");
     }
     // Every single item alone, but those that cannot leave alone.
@@ -116,10 +106,7 @@ fn nothing_of_the_neighbours_is_in_it() {
         let path = &record.path.0;
         if CHOSEN.contains(&record.n) {
             let record = name(&bundle.files, ItemFile::Record, record.n);
-            assert_eq!(
-                bundle.files[&record], line,
-                "what is searched for here is found where it is"
-            );
+            assert_eq!(bundle.files[&record], line, "what is searched for here is found where it is");
             continue;
         }
         if path == b"/" {
@@ -127,11 +114,8 @@ fn nothing_of_the_neighbours_is_in_it() {
         }
         neighbours += 1;
         // As bytes, in base64 at each of its three places, in hex; the salt; the digests that could be guessed from a known file.
-        let mut needles = vec![
-            path.clone(),
-            hex(path).into_bytes(),
-            STANDARD.encode(record.salt.0).into_bytes(),
-        ];
+        let mut needles =
+            vec![path.clone(), hex(path).into_bytes(), STANDARD.encode(record.salt.0).into_bytes()];
         for shift in 0..3 {
             // The letters at both ends also hold bits of what stands beside.
             let encoded = STANDARD.encode([vec![0; shift], path.clone()].concat());
@@ -140,13 +124,7 @@ fn nothing_of_the_neighbours_is_in_it() {
         needles.extend(record.sha256.map(|digest| digest.to_string().into_bytes()));
         needles.push(hex(ledger::leaf_hash(&line).as_bytes()).into_bytes());
         for needle in needles.into_iter().filter(|needle| needle.len() > 6) {
-            assert_eq!(
-                holds(&needle),
-                None,
-                "{} of item {}",
-                needle.escape_ascii(),
-                record.n
-            );
+            assert_eq!(holds(&needle), None, "{} of item {}", needle.escape_ascii(), record.n);
         }
     }
     assert_eq!(neighbours, 5);
@@ -161,9 +139,7 @@ fn hex(bytes: &[u8]) -> String {
 fn every_flipped_bit_of_a_part_is_rejected() {
     // Without the long sparse file: zeros take long and say little. Custody and deployment are those of a whole bundle.
     let own = |name: &str| {
-        !["custody/", "deployment/", "orders/", "approvals/"]
-            .iter()
-            .any(|same| name.starts_with(same))
+        !["custody/", "deployment/", "orders/", "approvals/"].iter().any(|same| name.starts_with(same))
     };
     assert_eq!(flipped(&part(&[2, 3, 5, 6]).build(), own), Vec::<String>::new());
 }
@@ -185,36 +161,12 @@ fn items() {
             "items",
             then(move |files| content(files, 2, b"other words\n")),
         ),
-        (
-            "content cut",
-            "items",
-            then(move |files| content(files, 2, b"hello world")),
-        ),
-        (
-            "content longer",
-            "items",
-            then(move |files| content(files, 2, b"hello world\n\n")),
-        ),
-        (
-            "content missing",
-            "items",
-            then(|files| drop(files.remove(&name(files, ItemFile::Content, 2)))),
-        ),
-        (
-            "content for a folder",
-            "items",
-            then(move |files| content(files, 1, b"")),
-        ),
-        (
-            "content for a denied file",
-            "items",
-            then(move |files| content(files, 5, b"root:x:0:0\n")),
-        ),
-        (
-            "content for a hard link",
-            "items",
-            then(move |files| content(files, 3, b"hello world\n")),
-        ),
+        ("content cut", "items", then(move |files| content(files, 2, b"hello world"))),
+        ("content longer", "items", then(move |files| content(files, 2, b"hello world\n\n"))),
+        ("content missing", "items", then(|files| drop(files.remove(&name(files, ItemFile::Content, 2))))),
+        ("content for a folder", "items", then(move |files| content(files, 1, b""))),
+        ("content for a denied file", "items", then(move |files| content(files, 5, b"root:x:0:0\n"))),
+        ("content for a hard link", "items", then(move |files| content(files, 3, b"hello world\n"))),
         (
             "a byte in a gap",
             "items",
@@ -238,16 +190,10 @@ fn items() {
             "items",
             then(move |files| {
                 content(files, 2, b"howdy world\n");
-                item(files, 2, |record| {
-                    record.sha256 = Some(Digest::of(b"howdy world\n"))
-                });
+                item(files, 2, |record| record.sha256 = Some(Digest::of(b"howdy world\n")));
             }),
         ),
-        (
-            "another salt",
-            "items",
-            then(|files| item(files, 2, |record| record.salt = Salt([1; 16]))),
-        ),
+        ("another salt", "items", then(|files| item(files, 2, |record| record.salt = Salt([1; 16])))),
         (
             "another path",
             "items",
@@ -280,11 +226,7 @@ fn items() {
                 files.get_mut(&name).unwrap().push(b'\n');
             }),
         ),
-        (
-            "an item under another's number",
-            "items",
-            then(|files| rename(files, 2, 8)),
-        ),
+        ("an item under another's number", "items", then(|files| rename(files, 2, 8))),
         (
             "two items that changed places",
             "items",
@@ -294,16 +236,8 @@ fn items() {
                 rename(files, 100, 6);
             }),
         ),
-        (
-            "a proof for another place",
-            "items",
-            then(|files| proof(files, 2, |proof| proof.index = 4)),
-        ),
-        (
-            "a proof in a smaller tree",
-            "items",
-            then(|files| proof(files, 2, |proof| proof.count = 11)),
-        ),
+        ("a proof for another place", "items", then(|files| proof(files, 2, |proof| proof.index = 4))),
+        ("a proof in a smaller tree", "items", then(|files| proof(files, 2, |proof| proof.count = 11))),
         (
             "a proof of another collection",
             "items",
@@ -322,11 +256,7 @@ fn items() {
                 files.insert(name(files, ItemFile::Proof, 2), other);
             }),
         ),
-        (
-            "no proof",
-            "items",
-            then(|files| drop(files.remove(&name(files, ItemFile::Proof, 2)))),
-        ),
+        ("no proof", "items", then(|files| drop(files.remove(&name(files, ItemFile::Proof, 2))))),
         (
             "a record out of another collection, with its proof there",
             "items",
@@ -345,16 +275,8 @@ fn items() {
             "items",
             with! { files: |files: &mut Files| produce(files, &[3, 5]) },
         ),
-        (
-            "the list of outcomes",
-            "items",
-            with! { files: |files: &mut Files| produce(files, &[2, 11]) },
-        ),
-        (
-            "no manifest",
-            "manifest",
-            then(|files| files.retain(|name, _| !name.contains("/manifest.json"))),
-        ),
+        ("the list of outcomes", "items", with! { files: |files: &mut Files| produce(files, &[2, 11]) }),
+        ("no manifest", "manifest", then(|files| files.retain(|name, _| !name.contains("/manifest.json")))),
         (
             "a manifest of other items",
             "manifest",
@@ -378,10 +300,8 @@ fn items() {
 fn produced_of_attempt(files: &Files, attempt: u32, n: u64) -> (Vec<u8>, Vec<u8>) {
     assert_eq!(attempt, 1, "the stored one is the second");
     let stored = stored_id(files).to_string();
-    let other = files
-        .keys()
-        .find(|name| name.ends_with("seals/000000.seal") && !name.contains(&stored))
-        .unwrap();
+    let other =
+        files.keys().find(|name| name.ends_with("seals/000000.seal") && !name.contains(&stored)).unwrap();
     let seal = evidence::seal::Seal::parse(&files[other]).unwrap();
     let count = usize::try_from(seal.header.items).unwrap();
     let lines: Vec<Vec<u8>> = seal.records().unwrap().take(count).map(Result::unwrap).collect();
@@ -397,11 +317,8 @@ fn produced_of_attempt(files: &Files, attempt: u32, n: u64) -> (Vec<u8>, Vec<u8>
 
 #[test]
 fn labels_and_coverage() {
-    let unlabel = |files: &mut Files| {
-        edit(files, "bundle.json", |overview: &mut Overview| {
-            overview.partial = false
-        })
-    };
+    let unlabel =
+        |files: &mut Files| edit(files, "bundle.json", |overview: &mut Overview| overview.partial = false);
     let whole = Recipe::default().build().files;
     let seal = format!("evidence/{}/seals/000000.seal", stored_id(&whole));
     refused(vec![
@@ -409,10 +326,7 @@ fn labels_and_coverage() {
         (
             "a part that its entry calls whole",
             "export",
-            Recipe {
-                export: Box::new(|paper| paper.document.fields.clear()),
-                ..part(&CHOSEN)
-            },
+            Recipe { export: Box::new(|paper| paper.document.fields.clear()), ..part(&CHOSEN) },
         ),
         (
             "a whole that its entry calls a part",
@@ -484,16 +398,10 @@ fn stock_tools_take_the_part_and_refuse_a_forged_one() {
     let script = |files: &Files| script(files, &trust_files());
     let (code, said) = script(&part(&CHOSEN).build().files);
     assert_eq!(code, 0, "{said}");
-    assert!(
-        said.contains("PARTIAL PRODUCTION") && said.contains("6 items"),
-        "{said}"
-    );
+    assert!(said.contains("PARTIAL PRODUCTION") && said.contains("6 items"), "{said}");
     for n in 0..11_u64 {
-        let (code, said) = script(
-            &part(if n == 3 { &[2, 3] } else { std::slice::from_ref(&n) })
-                .build()
-                .files,
-        );
+        let (code, said) =
+            script(&part(if n == 3 { &[2, 3] } else { std::slice::from_ref(&n) }).build().files);
         assert_eq!(code, 0, "item {n}: {said}");
     }
     for (why, recipe) in [
@@ -501,40 +409,21 @@ fn stock_tools_take_the_part_and_refuse_a_forged_one() {
             "content",
             then(|files| drop(files.insert(name(files, ItemFile::Content, 2), b"other words\n".to_vec()))),
         ),
-        (
-            "salt",
-            then(|files| item(files, 2, |record| record.salt = Salt([1; 16]))),
-        ),
+        ("salt", then(|files| item(files, 2, |record| record.salt = Salt([1; 16])))),
         ("place", then(|files| proof(files, 2, |proof| proof.index = 4))),
-        (
-            "hash",
-            then(|files| proof(files, 2, |proof| proof.hashes[0] = ledger::Hash([0; 32]))),
-        ),
+        ("hash", then(|files| proof(files, 2, |proof| proof.hashes[0] = ledger::Hash([0; 32])))),
         ("tree", then(|files| proof(files, 2, |proof| proof.count = 11))),
         ("number", then(|files| rename(files, 2, 8))),
-        (
-            "no content",
-            then(|files| drop(files.remove(&name(files, ItemFile::Content, 2)))),
-        ),
+        ("no content", then(|files| drop(files.remove(&name(files, ItemFile::Content, 2))))),
         (
             "content of what was denied",
             then(|files| drop(files.insert(name(files, ItemFile::Content, 5), vec![]))),
         ),
         (
             "label",
-            then(|files| {
-                edit(files, "bundle.json", |overview: &mut Overview| {
-                    overview.partial = false
-                })
-            }),
+            then(|files| edit(files, "bundle.json", |overview: &mut Overview| overview.partial = false)),
         ),
-        (
-            "entry",
-            Recipe {
-                export: Box::new(|paper| paper.document.fields.clear()),
-                ..part(&CHOSEN)
-            },
-        ),
+        ("entry", Recipe { export: Box::new(|paper| paper.document.fields.clear()), ..part(&CHOSEN) }),
     ] {
         let (code, said) = script(&recipe.build().files);
         assert_eq!(code, 1, "{why}: {said}");

@@ -17,9 +17,7 @@ const M3: (u8, &str) = (62, "stranger.example/w1");
 const M1_ELSEWHERE: (u8, &str) = (60, "m9.example/mirror");
 
 fn vkey((number, name): (u8, &str)) -> String {
-    signer(number, name)
-        .verifier_key(KeyType::CosignatureV1)
-        .to_string()
+    signer(number, name).verifier_key(KeyType::CosignatureV1).to_string()
 }
 
 /// Pins: two of m1, m2, m3.
@@ -49,12 +47,7 @@ fn judge(bundle: &Bundle) -> Report {
 }
 
 fn verdict(report: &Report, name: &str) -> Verdict {
-    report
-        .checks
-        .iter()
-        .find(|check| check.check == name)
-        .unwrap()
-        .verdict
+    report.checks.iter().find(|check| check.check == name).unwrap().verdict
 }
 
 /// Changes the head's note, and with it every proof that leads to it: an exporter who cheats, and signs.
@@ -101,22 +94,14 @@ fn two_of_three_pinned_cosigners_are_a_quorum_and_are_named_with_their_times() {
     );
     let (code, text) = script(&bundle.files, &pins());
     assert_eq!(code, 0, "{text}");
-    assert!(
-        text.contains("m1 (m1.example/mirror), since 2026-11-21T14:06:40Z"),
-        "{text}"
-    );
+    assert!(text.contains("m1 (m1.example/mirror), since 2026-11-21T14:06:40Z"), "{text}");
 
     // A quorum without a mirror: whole, but nobody outside looked into the entries.
     let bundle = cosigned(&[M2, M3]).build();
     let report = judge(&bundle);
     assert_eq!(verdict(&report, "quorum"), Verdict::Ok);
     assert_eq!(verdict(&report, "custody.complete"), Verdict::NotChecked);
-    assert_eq!(
-        report.exit_code(),
-        2,
-        "a mirror is pinned and did not speak: {}",
-        report.text()
-    );
+    assert_eq!(report.exit_code(), 2, "a mirror is pinned and did not speak: {}", report.text());
     assert_eq!(script(&bundle.files, &pins()).0, 2);
 }
 
@@ -160,9 +145,7 @@ fn what_is_no_quorum_is_refused() {
             if line.name() != M2.1 {
                 return Some(line.clone());
             }
-            let own = signer(LOG, "exhibit/acme")
-                .cosign(note.text(), 1_795_270_000)
-                .unwrap();
+            let own = signer(LOG, "exhibit/acme").cosign(note.text(), 1_795_270_000).unwrap();
             NoteSignature::new(two.name(), two.id(), own.bytes().to_vec()).ok()
         })
     };
@@ -171,33 +154,13 @@ fn what_is_no_quorum_is_refused() {
         ("nobody", "quorum", cosigned(&[]).build()),
         ("one of two", "quorum", cosigned(&[M1]).build()),
         ("one of two, twice", "quorum", cosigned(&[M1, M1]).build()),
-        (
-            "a key under another name",
-            "quorum",
-            cosigned(&[M1_ELSEWHERE, M2]).build(),
-        ),
-        (
-            "keys that nobody pinned",
-            "quorum",
-            cosigned(&[(70, M1.1), (71, M2.1)]).build(),
-        ),
+        ("a key under another name", "quorum", cosigned(&[M1_ELSEWHERE, M2]).build()),
+        ("keys that nobody pinned", "quorum", cosigned(&[(70, M1.1), (71, M2.1)]).build()),
         ("a stripped line", "quorum", with_head(&[M1, M2], stripped)),
-        (
-            "a line under another name",
-            "checkpoint",
-            with_head(&[M1, M2], swap_times),
-        ),
-        (
-            "a cosignature of another head",
-            "checkpoint",
-            with_head(&[M1, M2], other_head),
-        ),
+        ("a line under another name", "checkpoint", with_head(&[M1, M2], swap_times)),
+        ("a cosignature of another head", "checkpoint", with_head(&[M1, M2], other_head)),
         ("another time", "checkpoint", with_head(&[M1, M2], older_time)),
-        (
-            "the log's own key as a cosigner",
-            "checkpoint",
-            with_head(&[M1, M2], relabelled),
-        ),
+        ("the log's own key as a cosigner", "checkpoint", with_head(&[M1, M2], relabelled)),
     ];
     for (why, check, bundle) in cases {
         let report = judge(&bundle);
@@ -214,13 +177,11 @@ fn an_older_head_with_its_true_cosignatures_does_not_stand_for_this_one() {
     let bundle = cosigned(&[M1, M2]).build();
     let size = Note::parse(&bundle.files["ledger/checkpoint"]).unwrap();
     let size: u64 = size.text().lines().nth(1).unwrap().parse().unwrap();
-    let older = ledger::Checkpoint::new("exhibit/acme", size - 1, ledger::leaf_hash(b"older"))
-        .unwrap()
-        .to_text();
+    let older =
+        ledger::Checkpoint::new("exhibit/acme", size - 1, ledger::leaf_hash(b"older")).unwrap().to_text();
     let mut note = Note::new(&older, vec![signer(LOG, "exhibit/acme").sign(&older).unwrap()]).unwrap();
     for (number, name) in [M1, M2] {
-        note.add(signer(number, name).cosign(&older, 1_795_260_000).unwrap())
-            .unwrap();
+        note.add(signer(number, name).cosign(&older, 1_795_260_000).unwrap()).unwrap();
     }
     let bytes = note.to_string().into_bytes();
     let recipe = Recipe {
@@ -257,11 +218,7 @@ fn a_bundle_without_quorum_says_so_and_is_never_silently_ok() {
     let bundle = waived(true, true);
     let report = judge(&bundle);
     assert_eq!(report.exit_code(), 2, "{}", report.text());
-    assert!(
-        report.text().contains("exported WITHOUT QUORUM: 1 of 3"),
-        "{}",
-        report.text()
-    );
+    assert!(report.text().contains("exported WITHOUT QUORUM: 1 of 3"), "{}", report.text());
     let (code, text) = script(&bundle.files, &pins());
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("WITHOUT QUORUM"), "{text}");
@@ -296,11 +253,7 @@ fn every_byte_of_the_cosigned_head_is_held() {
         let report = verify_memory(&files, &pins, Effort::Whole).unwrap();
         files.get_mut("ledger/checkpoint").unwrap()[at] ^= bit;
         let noticed = ["checkpoint", "quorum", "custody.inclusion"];
-        assert!(
-            noticed.iter().any(|check| fails(&report, check)),
-            "byte {at}: {}",
-            report.text()
-        );
+        assert!(noticed.iter().any(|check| fails(&report, check)), "byte {at}: {}", report.text());
     }
 }
 
@@ -309,16 +262,12 @@ fn the_vector_of_a_cosigned_head_says_what_the_text_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spec/vectors/cosigned");
     if std::env::var_os("EXHIBIT_BLESS").is_some() {
         let head = cosigned(&[M1, M2]).build().files["ledger/checkpoint"].clone();
-        let files = Files::from([
-            ("checkpoint".to_owned(), head),
-            ("policy".to_owned(), pins()["policy"].clone()),
-        ]);
+        let files =
+            Files::from([("checkpoint".to_owned(), head), ("policy".to_owned(), pins()["policy"].clone())]);
         save(&files, &folder);
     }
     let policy = ledger::Policy::parse(&fs_err::read(folder.join("policy")).unwrap()).unwrap();
-    let verified = policy
-        .verify_checkpoint(&fs_err::read(folder.join("checkpoint")).unwrap())
-        .unwrap();
+    let verified = policy.verify_checkpoint(&fs_err::read(folder.join("checkpoint")).unwrap()).unwrap();
     assert!(verified.quorum_met);
     let since = |name: &str| (name.to_owned(), 1_795_270_000);
     assert_eq!(verified.cosigners, [since("m1"), since("m2")]);

@@ -15,23 +15,13 @@ struct Tsa {
 }
 
 fn openssl(folder: &Path, arguments: &[&str]) {
-    let output = Command::new("openssl")
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "openssl {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new("openssl").args(arguments).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Tsa {
     fn new(algorithm: &[&str]) -> Self {
-        let tsa = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let tsa = Self { folder: tempfile::tempdir().unwrap() };
         let key = |name: &str| {
             let arguments = [&["genpkey"], algorithm, &["-out", name]].concat();
             openssl(tsa.folder.path(), &arguments);
@@ -64,9 +54,7 @@ impl Tsa {
         let extension =
             format!("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n{extension}");
         fs_err::write(self.path("ext"), extension).unwrap();
-        self.run(&[
-            "req", "-new", "-key", "tsa.key", "-subj", "/CN=tsa", "-out", "tsa.csr",
-        ]);
+        self.run(&["req", "-new", "-key", "tsa.key", "-subj", "/CN=tsa", "-out", "tsa.csr"]);
         self.run(&[
             "x509",
             "-req",
@@ -95,19 +83,8 @@ impl Tsa {
         );
         fs_err::write(self.path("config"), config).unwrap();
         fs_err::write(self.path("data"), data).unwrap();
-        self.run(&[
-            "ts", "-query", "-data", "data", "-sha256", "-cert", "-out", "query",
-        ]);
-        self.run(&[
-            "ts",
-            "-reply",
-            "-config",
-            "config",
-            "-queryfile",
-            "query",
-            "-out",
-            "response",
-        ]);
+        self.run(&["ts", "-query", "-data", "data", "-sha256", "-cert", "-out", "query"]);
+        self.run(&["ts", "-reply", "-config", "config", "-queryfile", "query", "-out", "response"]);
         self.read("response")
     }
 
@@ -171,9 +148,7 @@ fn sequence(body: &[u8]) -> Vec<u8> {
 fn both_judge(files: &Files, pins: &Files) -> Report {
     let (report, said) = both(files, pins);
     let lines = |verdict: &str, text: &str| {
-        let of_stamps = text
-            .lines()
-            .filter(|line| line.starts_with(verdict) && line.contains(".stamp "));
+        let of_stamps = text.lines().filter(|line| line.starts_with(verdict) && line.contains(".stamp "));
         of_stamps.count() > 0
     };
     for verdict in ["ok ", "FAILED ", "not checked "] {
@@ -206,12 +181,7 @@ fn judge(pinned: &[u8], stamp: impl Fn(&[u8]) -> Vec<u8> + Sync + Send) -> Repor
 }
 
 fn verdicts(report: &Report) -> Vec<Verdict> {
-    report
-        .checks
-        .iter()
-        .filter(|check| check.check.ends_with(".stamp"))
-        .map(|check| check.verdict)
-        .collect()
+    report.checks.iter().filter(|check| check.check.ends_with(".stamp")).map(|check| check.verdict).collect()
 }
 
 #[test]
@@ -224,18 +194,8 @@ fn stamps_verify_under_their_pinned_root_and_no_other() {
         let (tsa, other) = (Tsa::new(algorithm), Tsa::new(algorithm));
         let root = tsa.read("root.pem");
         let report = judge(&root, |data| tsa.stamp(data, 0));
-        assert_eq!(
-            (report.exit_code(), verdicts(&report)),
-            (0, vec![Verdict::Ok; 2]),
-            "{}",
-            report.text()
-        );
-        assert!(
-            report
-                .vouched_by
-                .iter()
-                .any(|who| who.starts_with("time-stamping authority"))
-        );
+        assert_eq!((report.exit_code(), verdicts(&report)), (0, vec![Verdict::Ok; 2]), "{}", report.text());
+        assert!(report.vouched_by.iter().any(|who| who.starts_with("time-stamping authority")));
 
         let refused = |why: &str, report: &Report| {
             assert_eq!(
@@ -247,14 +207,8 @@ fn stamps_verify_under_their_pinned_root_and_no_other() {
             assert!(report.vouched_by.is_empty(), "{why}");
         };
         refused("other data", &judge(&root, |data| tsa.stamp(&data[1..], 0)));
-        refused(
-            "another root",
-            &judge(&other.read("root.pem"), |data| tsa.stamp(data, 0)),
-        );
-        refused(
-            "another authority's stamp",
-            &judge(&root, |data| other.stamp(data, 0)),
-        );
+        refused("another root", &judge(&other.read("root.pem"), |data| tsa.stamp(data, 0)));
+        refused("another authority's stamp", &judge(&root, |data| other.stamp(data, 0)));
         refused(
             "a request is no stamp",
             &judge(&root, |data| {
@@ -277,20 +231,12 @@ fn stamps_verify_under_their_pinned_root_and_no_other() {
                 other.resigned("tsa.pem")
             }),
         );
-        refused(
-            "bytes behind it",
-            &judge(&root, |data| [tsa.stamp(data, 0), vec![0]].concat()),
-        );
+        refused("bytes behind it", &judge(&root, |data| [tsa.stamp(data, 0), vec![0]].concat()));
         let again = judge(&root, |data| {
             tsa.stamp(data, 0);
             tsa.resigned("tsa.pem")
         });
-        assert_eq!(
-            again.exit_code(),
-            0,
-            "the detour itself is sound: {}",
-            again.text()
-        );
+        assert_eq!(again.exit_code(), 0, "the detour itself is sound: {}", again.text());
         let fraction = judge(&root, |data| tsa.stamp(data, 6));
         assert_eq!(
             (fraction.exit_code(), verdicts(&fraction)),
@@ -300,10 +246,7 @@ fn stamps_verify_under_their_pinned_root_and_no_other() {
         );
 
         let unpinned = judge(&[], |data| tsa.stamp(data, 0));
-        assert_eq!(
-            (unpinned.exit_code(), verdicts(&unpinned)),
-            (0, vec![Verdict::NotChecked; 2])
-        );
+        assert_eq!((unpinned.exit_code(), verdicts(&unpinned)), (0, vec![Verdict::NotChecked; 2]));
     }
 }
 
@@ -353,11 +296,7 @@ fn a_flipped_bit_of_a_stamp_never_changes_what_it_says() {
     let trust = trust_of(&pins);
     let says = |files: &Files| {
         let report = verify_memory(files, &trust, Effort::UntilFailure).unwrap();
-        let check = report
-            .checks
-            .iter()
-            .find(|check| check.check == "sums.stamp")
-            .unwrap();
+        let check = report.checks.iter().find(|check| check.check == "sums.stamp").unwrap();
         (check.verdict == Verdict::Ok).then(|| check.says.clone())
     };
     let original = says(&files).unwrap();
@@ -396,12 +335,7 @@ fn stamps_of_several_authorities_are_judged_one_by_one() {
             pins.insert("tsa.pem".into(), roots);
         }
         let report = both_judge(&recipe.build().files, &pins);
-        (
-            report.exit_code(),
-            verdicts(&report),
-            report.vouched_by.len(),
-            report.text(),
-        )
+        (report.exit_code(), verdicts(&report), report.vouched_by.len(), report.text())
     };
     let judge = |pinned: &[&Tsa], second: &str, change| judge_over(pinned, second, change, |data| data);
     use Verdict::{Failed, NotChecked, Ok};
@@ -411,11 +345,7 @@ fn stamps_of_several_authorities_are_judged_one_by_one() {
     for known in [&one, &two] {
         let (exit, mut said, vouched, text) = judge(&[known], "2", whole);
         said.sort_by_key(|verdict| *verdict != Ok);
-        assert_eq!(
-            (exit, said, vouched),
-            (0, vec![Ok, Ok, NotChecked, NotChecked], 1),
-            "{text}"
-        );
+        assert_eq!((exit, said, vouched), (0, vec![Ok, Ok, NotChecked, NotChecked], 1), "{text}");
         assert!(text.contains("2.tsr") || text.contains("tsa.pem"), "{text}");
     }
     let (exit, said, vouched, text) = judge(&[&Tsa::new(P256)], "2", whole);
@@ -423,19 +353,11 @@ fn stamps_of_several_authorities_are_judged_one_by_one() {
     // Broken is broken, whoever is pinned: a stranger's stamp is still about these bytes or it is not.
     for pinned in [vec![&one, &two], vec![&one]] {
         let (exit, said, vouched, text) = judge(&pinned, "2", |stamp| *stamp.last_mut().unwrap() ^= 1);
-        assert_eq!(
-            (exit, said, vouched),
-            (1, vec![Ok, Failed, Ok, Failed], 1),
-            "{text}"
-        );
+        assert_eq!((exit, said, vouched), (1, vec![Ok, Failed, Ok, Failed], 1), "{text}");
     }
     // Whole, of a stranger, and over other bytes: it does not become right by being unknown.
     let (exit, said, vouched, text) = judge_over(&[&one], "2", whole, |data| &data[1..]);
-    assert_eq!(
-        (exit, said, vouched),
-        (1, vec![Ok, Failed, Ok, Failed], 1),
-        "{text}"
-    );
+    assert_eq!((exit, said, vouched), (1, vec![Ok, Failed, Ok, Failed], 1), "{text}");
     let (exit, said, _, text) = judge(&[&one, &two], "3", whole);
     assert_eq!((exit, said), (1, vec![Failed; 2]), "{text}");
     assert!(text.contains("one before it is not"), "{text}");

@@ -17,10 +17,7 @@ fn unpack() -> Unpacked {
     let (folder, bundle) = (tempfile::tempdir().unwrap(), Recipe::default().build());
     save(&bundle.files, &folder.path().join("bundle"));
     save(&trust_files(), &folder.path().join("trust"));
-    Unpacked {
-        folder,
-        files: bundle.files,
-    }
+    Unpacked { folder, files: bundle.files }
 }
 
 impl Unpacked {
@@ -52,33 +49,19 @@ impl Unpacked {
             .arg(allowed)
             .arg("-s")
             .arg(self.root().join(signature));
-        let document = fs_err::File::open(self.root().join(document))
-            .unwrap()
-            .into_parts()
-            .0;
-        let status = command
-            .stdin(document)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        let document = fs_err::File::open(self.root().join(document)).unwrap().into_parts().0;
+        let status = command.stdin(document).stdout(Stdio::null()).stderr(Stdio::null()).status();
         status.unwrap().success()
     }
 
     fn find(&self, ending: &str) -> String {
-        self.files
-            .keys()
-            .find(|name| name.ends_with(ending))
-            .unwrap()
-            .clone()
+        self.files.keys().find(|name| name.ends_with(ending)).unwrap().clone()
     }
 
     fn script(&self) -> Option<i32> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/verify.sh");
         let mut command = Command::new("sh");
-        command
-            .arg(script)
-            .arg(self.root())
-            .arg(self.folder.path().join("trust"));
+        command.arg(script).arg(self.root()).arg(self.folder.path().join("trust"));
         command.output().unwrap().status.code()
     }
 }
@@ -105,52 +88,21 @@ fn sha256sum_takes_the_good_bundle_and_refuses_a_flip_in_every_covered_file() {
 #[test]
 fn ssh_keygen_takes_each_signature_by_its_signer_in_its_namespace_only() {
     let bundle = unpack();
-    let (allowed, authority) = (
-        bundle.root().join("deployment/allowed_signers"),
-        bundle.folder.path().join("trust/authority"),
-    );
+    let (allowed, authority) =
+        (bundle.root().join("deployment/allowed_signers"), bundle.folder.path().join("trust/authority"));
     let order = bundle.find(".targets/web-03.json").replace(".targets/web-03", "");
-    let approval = bundle
-        .files
-        .keys()
-        .find(|name| name.starts_with("approvals/"))
-        .unwrap()
-        .clone();
+    let approval = bundle.files.keys().find(|name| name.starts_with("approvals/")).unwrap().clone();
     let manifest = bundle.find("/manifest.json");
     let delegation = manifest.replace("manifest", "delegation");
     let endpoint = "endpoint:web-03#1";
     let signatures = [
-        (
-            &authority,
-            "authority",
-            "exhibit-roster-v1",
-            "deployment/roster-1.json",
-            1,
-        ),
-        (
-            &authority,
-            "authority",
-            "exhibit-roster-v1",
-            "deployment/roster-2.json",
-            1,
-        ),
+        (&authority, "authority", "exhibit-roster-v1", "deployment/roster-1.json", 1),
+        (&authority, "authority", "exhibit-roster-v1", "deployment/roster-2.json", 1),
         (&allowed, "person:alice", "exhibit-bundle-v1", "SHA256SUMS", 1),
         (&allowed, "person:alice", "exhibit-order-v1", &order, 1),
         (&allowed, "person:bob", "exhibit-approval-v1", &approval, 1),
-        (
-            &allowed,
-            "person:cat",
-            "exhibit-token-v1",
-            "deployment/token-web-03-1.json",
-            1,
-        ),
-        (
-            &allowed,
-            endpoint,
-            "exhibit-enrolment-v1",
-            "deployment/enrolment-web-03-1.json",
-            2,
-        ),
+        (&allowed, "person:cat", "exhibit-token-v1", "deployment/token-web-03-1.json", 1),
+        (&allowed, endpoint, "exhibit-enrolment-v1", "deployment/enrolment-web-03-1.json", 2),
         (&allowed, endpoint, "exhibit-delegation-v1", &delegation, 1),
         (&allowed, endpoint, "exhibit-manifest-v1", &manifest, 2),
     ];
@@ -159,10 +111,7 @@ fn ssh_keygen_takes_each_signature_by_its_signer_in_its_namespace_only() {
             (document, 1) => format!("{document}.sig"),
             (document, number) => format!("{document}.{number}.sig"),
         };
-        assert!(
-            bundle.signed(allowed, who, namespace, &signature, document),
-            "{document} by {who}"
-        );
+        assert!(bundle.signed(allowed, who, namespace, &signature, document), "{document} by {who}");
         assert!(
             !bundle.signed(allowed, who, "exhibit-act-v1", &signature, document),
             "{document} in another namespace"
@@ -184,11 +133,7 @@ fn ssh_keygen_takes_each_signature_by_its_signer_in_its_namespace_only() {
     )
     .unwrap();
     fs_err::write(bundle.root().join("deployment/roster-2.json.sig"), armour).unwrap();
-    for (allowed, who) in [
-        (&authority, "authority"),
-        (&allowed, "authority"),
-        (&allowed, endpoint),
-    ] {
+    for (allowed, who) in [(&authority, "authority"), (&allowed, "authority"), (&allowed, endpoint)] {
         assert!(!bundle.signed(
             allowed,
             who,
@@ -206,13 +151,8 @@ fn openssl_takes_the_checkpoints_signature_over_its_text_only() {
     let key = log_key(LOG, "exhibit/acme");
     let point = STANDARD.decode(key.splitn(3, '+').nth(2).unwrap()).unwrap();
     // RFC 8410: SubjectPublicKeyInfo of Ed25519; the note's key begins with its type.
-    let info = [
-        &[
-            0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-        ],
-        &point[1..],
-    ]
-    .concat();
+    let info =
+        [&[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00], &point[1..]].concat();
     fs_err::write(folder.join("log.der"), info).unwrap();
     let verify = |text: &str| {
         fs_err::write(folder.join("text"), text).unwrap();
@@ -236,9 +176,7 @@ fn openssl_takes_the_checkpoints_signature_over_its_text_only() {
     for name in ["ledger/checkpoint", "export/checkpoint"] {
         let note = String::from_utf8(bundle.files[name].clone()).unwrap();
         let (text, line) = note.split_once("\n\n").unwrap();
-        let signature = STANDARD
-            .decode(line.trim_end().rsplit(' ').next().unwrap())
-            .unwrap();
+        let signature = STANDARD.decode(line.trim_end().rsplit(' ').next().unwrap()).unwrap();
         fs_err::write(folder.join("signature"), &signature[4..]).unwrap();
         let text = format!("{text}\n");
         assert!(verify(&text), "{name}");
@@ -249,23 +187,13 @@ fn openssl_takes_the_checkpoints_signature_over_its_text_only() {
 #[test]
 fn tar_lists_and_extracts_what_the_records_say() {
     let bundle = unpack();
-    let container = bundle.root().join(
-        bundle
-            .find("/manifest.json")
-            .replace("manifest.json", "container.tar.zst"),
-    );
-    let list = Command::new("tar")
-        .args(["--zstd", "-tf"])
-        .arg(&container)
-        .output()
-        .unwrap();
+    let container =
+        bundle.root().join(bundle.find("/manifest.json").replace("manifest.json", "container.tar.zst"));
+    let list = Command::new("tar").args(["--zstd", "-tf"]).arg(&container).output().unwrap();
     assert!(list.status.success());
     let list = String::from_utf8(list.stdout).unwrap();
     assert_eq!(list.lines().count(), 11, "{list}");
-    assert!(
-        list.contains("[root]/etc/hello\n") && list.ends_with("live/outcomes.jsonl\n"),
-        "{list}"
-    );
+    assert!(list.contains("[root]/etc/hello\n") && list.ends_with("live/outcomes.jsonl\n"), "{list}");
     let hello = Command::new("tar")
         .args(["--zstd", "-xOf"])
         .arg(&container)
@@ -279,12 +207,7 @@ fn tar_lists_and_extracts_what_the_records_say() {
 fn the_script_agrees_on_the_good_bundle_and_on_altered_ones() {
     let bundle = unpack();
     assert_eq!(bundle.script(), Some(0));
-    for name in [
-        "custody/000003.entry",
-        "export/entry",
-        "export/checkpoint",
-        "SHA256SUMS.sig",
-    ] {
+    for name in ["custody/000003.entry", "export/entry", "export/checkpoint", "SHA256SUMS.sig"] {
         let good = bundle.files[name].clone();
         let mut flipped = good.clone();
         let at = good.len() / 2;
@@ -308,20 +231,12 @@ fn speed_of_a_large_container() {
         state ^= state << 17;
         long.extend_from_slice(&state.to_le_bytes());
     }
-    let bundle = Recipe {
-        long,
-        cuts: vec![8; 15],
-        ..Recipe::default()
-    }
-    .build();
+    let bundle = Recipe { long, cuts: vec![8; 15], ..Recipe::default() }.build();
     let folder = tempfile::tempdir().unwrap();
     save(&bundle.files, folder.path());
     let begun = std::time::Instant::now();
     let report = exhibit_verify::verify(folder.path(), &trust(), &mut |_| ()).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     let seconds = begun.elapsed().as_secs_f64();
-    println!(
-        "{:.0} MB/s of stored bytes ({seconds:.2} s)",
-        f64::from(128 << 20) / 1e6 / seconds
-    );
+    println!("{:.0} MB/s of stored bytes ({seconds:.2} s)", f64::from(128 << 20) / 1e6 / seconds);
 }

@@ -36,9 +36,7 @@ fn decided(type_: EntryType, decision: Decision) -> Draft {
         at: at("09:38:00"),
         decision,
     };
-    Draft::new(type_, incident(), "09:38:01", order_ref(), |_| {
-        sign(&approval, &[BOB]).into()
-    })
+    Draft::new(type_, incident(), "09:38:01", order_ref(), |_| sign(&approval, &[BOB]).into())
 }
 
 fn rejected() -> Draft {
@@ -46,29 +44,21 @@ fn rejected() -> Draft {
 }
 
 fn cancelled() -> Draft {
-    Draft::new(
-        EntryType::OrderCancelled,
-        incident(),
-        "09:38:01",
-        order_ref(),
-        |draft| draft.signed("person:alice", ALICE),
-    )
+    Draft::new(EntryType::OrderCancelled, incident(), "09:38:01", order_ref(), |draft| {
+        draft.signed("person:alice", ALICE)
+    })
 }
 
 /// The good bundle with the second order in it, what was decided about it, and what else `change` does to the entries.
 fn judge(decision: Option<fn() -> Draft>, change: fn(&mut Vec<Draft>)) -> Report {
     let recipe = Recipe {
         drafts: Box::new(move |drafts: &mut Vec<Draft>| {
-            let first = drafts
-                .iter()
-                .position(|draft| draft.type_ == EntryType::OrderIssued)
-                .unwrap();
+            let first = drafts.iter().position(|draft| draft.type_ == EntryType::OrderIssued).unwrap();
             let roster = drafts[first].refs.iter().find(|(name, _)| name == "roster");
             let roster = roster.unwrap().1.clone();
             let refs = [("order", SECOND.digest().to_string()), ("roster", roster)];
-            let issued = Draft::new(EntryType::OrderIssued, incident(), "09:37:00", refs, |_| {
-                SECOND.clone().into()
-            });
+            let issued =
+                Draft::new(EntryType::OrderIssued, incident(), "09:37:00", refs, |_| SECOND.clone().into());
             let behind = first + 2;
             drafts.insert(behind, issued);
             if let Some(decision) = decision {
@@ -110,10 +100,7 @@ fn an_order_that_nobody_obeyed_needs_no_approval() {
 
 /// The first collection's entry names the second order.
 fn started_under_it(drafts: &mut [Draft]) {
-    let started = drafts
-        .iter_mut()
-        .find(|draft| draft.type_ == EntryType::CollectionStarted)
-        .unwrap();
+    let started = drafts.iter_mut().find(|draft| draft.type_ == EntryType::CollectionStarted).unwrap();
     let order = started.refs.iter_mut().find(|(name, _)| name == "order");
     order.unwrap().1 = SECOND.digest().to_string();
 }
@@ -136,11 +123,8 @@ fn an_order_that_was_obeyed_without_approval_fails_whatever_became_of_it() {
 #[test]
 fn a_collection_under_an_unapproved_order_does_not_pass_under_the_name_of_another() {
     let approved = Recipe::default().build().files;
-    let approved = approved
-        .keys()
-        .find_map(|name| name.strip_prefix("orders/")?.get(..64))
-        .unwrap()
-        .to_owned();
+    let approved =
+        approved.keys().find_map(|name| name.strip_prefix("orders/")?.get(..64)).unwrap().to_owned();
     let recipe = Recipe {
         collected: Box::new(|collected: &mut Collected| {
             if collected.attempt == 1 {
@@ -148,10 +132,7 @@ fn a_collection_under_an_unapproved_order_does_not_pass_under_the_name_of_anothe
             }
         }),
         drafts: Box::new(move |drafts: &mut Vec<Draft>| {
-            for draft in drafts
-                .iter_mut()
-                .filter(|draft| draft.type_ == EntryType::CollectionStarted)
-            {
+            for draft in drafts.iter_mut().filter(|draft| draft.type_ == EntryType::CollectionStarted) {
                 let order = draft.refs.iter_mut().find(|(name, _)| name == "order");
                 order.unwrap().1 = approved.clone();
             }

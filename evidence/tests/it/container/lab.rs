@@ -23,10 +23,7 @@ pub fn begun() -> FileTime {
 }
 
 pub fn clocks() -> Clocks {
-    Clocks {
-        wall: time(1_700_000_100, 5),
-        boot: time(4242, 17),
-    }
+    Clocks { wall: time(1_700_000_100, 5), boot: time(4242, 17) }
 }
 
 pub fn signer() -> SigningKey {
@@ -136,11 +133,7 @@ pub struct Built {
 impl Lab {
     pub fn new(lanes: usize) -> Self {
         let writer = Writer::new(params(lanes), signer()).unwrap();
-        Self {
-            writer,
-            segments: Vec::new(),
-            records: Vec::new(),
-        }
+        Self { writer, segments: Vec::new(), records: Vec::new() }
     }
 
     pub fn poll(&mut self) {
@@ -181,21 +174,12 @@ impl Lab {
     pub fn finish(mut self) -> Built {
         let (segments, summary) = self.writer.finish(clocks()).unwrap();
         self.segments.extend(segments);
-        Built {
-            segments: self.segments,
-            summary,
-            records: self.records,
-        }
+        Built { segments: self.segments, summary, records: self.records }
     }
 }
 
 pub fn verifier() -> Verifier {
-    Verifier::new(Expect {
-        identity: identity(),
-        sealer: signer().public(),
-        limits: Limits::NONE,
-    })
-    .unwrap()
+    Verifier::new(Expect { identity: identity(), sealer: signer().public(), limits: Limits::NONE }).unwrap()
 }
 
 pub fn verify_parts<'a>(
@@ -211,18 +195,11 @@ pub fn verify_parts<'a>(
 
 impl Built {
     pub fn verify(&self) -> Result<(ContainerSummary, Vec<ItemRecord>), Malformed> {
-        verify_parts(
-            self.segments
-                .iter()
-                .map(|s| (s.seal.as_slice(), s.bytes.as_slice())),
-        )
+        verify_parts(self.segments.iter().map(|s| (s.seal.as_slice(), s.bytes.as_slice())))
     }
 
     pub fn container(&self) -> Vec<u8> {
-        self.segments
-            .iter()
-            .flat_map(|segment| segment.bytes.iter().copied())
-            .collect()
+        self.segments.iter().flat_map(|segment| segment.bytes.iter().copied()).collect()
     }
 
     pub fn plain(&self) -> Vec<u8> {
@@ -240,9 +217,7 @@ pub fn unframe(segment: &[u8], len: usize) -> Vec<u8> {
     let mut decoder = FrameDecoder::new().unwrap();
     let (mut plain, mut frame, mut rest) = (Vec::new(), Vec::new(), segment);
     while plain.len() < len {
-        let used = decoder
-            .decode(rest, (len - plain.len()).min(FRAME_BYTES), &mut frame)
-            .unwrap();
+        let used = decoder.decode(rest, (len - plain.len()).min(FRAME_BYTES), &mut frame).unwrap();
         rest = &rest[used..];
         plain.extend_from_slice(&frame);
     }
@@ -256,17 +231,9 @@ pub fn records_of(seal: &[u8]) -> Vec<ItemRecord> {
     let lines: Vec<Vec<u8>> = seal.records().unwrap().map(Result::unwrap).collect();
     let last = lines.len();
     let stage = |i: usize| {
-        if open && i + 1 == last {
-            Stage::Open
-        } else {
-            Stage::Final
-        }
+        if open && i + 1 == last { Stage::Open } else { Stage::Final }
     };
-    lines
-        .iter()
-        .enumerate()
-        .map(|(i, line)| ItemRecord::parse_line(line, stage(i)).unwrap())
-        .collect()
+    lines.iter().enumerate().map(|(i, line)| ItemRecord::parse_line(line, stage(i)).unwrap()).collect()
 }
 
 /// One segment with one of everything.
@@ -279,26 +246,18 @@ pub fn small() -> Built {
     let hello = lab.whole(hello, b"hello world\n").unwrap();
     let mut hard = file(b"/etc/hard", 12);
     hard.before = hello.before.clone();
-    hard.link = Some(evidence::item::Link {
-        n: hello.n,
-        member: hello.member.clone().unwrap(),
-    });
+    hard.link = Some(evidence::item::Link { n: hello.n, member: hello.member.clone().unwrap() });
     hard.sha256 = hello.sha256;
     lab.add(hard).unwrap();
     lab.add(symlink(b"/etc/soft", b"../etc/hello")).unwrap();
     lab.only(denied(b"/etc/shadow"));
     lab.writer.begin_member(file(b"/etc/torn", 1500)).unwrap();
     lab.writer.write(&[b'a'; 500]).unwrap();
-    lab.writer
-        .write_gap(600, evidence::item::GapWhy::IoError, Some(5))
-        .unwrap();
+    lab.writer.write_gap(600, evidence::item::GapWhy::IoError, Some(5)).unwrap();
     lab.writer.write(&[b'z'; 400]).unwrap();
     let mut end = MemberEnd::ok(None, begun());
     end.outcome = Outcome::IoError;
-    end.error = Some(evidence::item::ItemError {
-        op: "pread64".into(),
-        errno: 5,
-    });
+    end.error = Some(evidence::item::ItemError { op: "pread64".into(), errno: 5 });
     lab.end(end).unwrap();
     let mut holes = file(b"/etc/holes", 200_000);
     holes.sparse = Some(vec![(4096, 10), (100_000, 20)]);

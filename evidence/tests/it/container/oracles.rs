@@ -25,49 +25,31 @@ fn rich() -> Built {
         record.before = Some(stat(0o100_000 | mode, 4, time(seconds, nanos)));
         record
     };
-    lab.whole(timed(b"/d/plain", 1_700_000_000, 0, 0o644), b"one\n")
-        .unwrap();
-    lab.whole(timed(b"/d/ns", 1_700_000_000, 123_456_789, 0o4755), b"two\n")
-        .unwrap();
-    lab.whole(timed(b"/d/early", -1, 500_000_000, 0o600), b"tri\n")
-        .unwrap();
-    lab.whole(timed(b"/d/earlier", -86_400, 0, 0o600), b"for\n")
-        .unwrap();
-    lab.whole(timed(b"/d/earliest", -86_401, 250_000_000, 0o600), b"fiv\n")
-        .unwrap();
+    lab.whole(timed(b"/d/plain", 1_700_000_000, 0, 0o644), b"one\n").unwrap();
+    lab.whole(timed(b"/d/ns", 1_700_000_000, 123_456_789, 0o4755), b"two\n").unwrap();
+    lab.whole(timed(b"/d/early", -1, 500_000_000, 0o600), b"tri\n").unwrap();
+    lab.whole(timed(b"/d/earlier", -86_400, 0, 0o600), b"for\n").unwrap();
+    lab.whole(timed(b"/d/earliest", -86_401, 250_000_000, 0o600), b"fiv\n").unwrap();
     lab.whole(timed(b"/d/late", 1 << 33, 1, 0o600), b"six\n").unwrap();
     lab.whole(file(b"/d/caf\xe9", 3), b"l1\n").unwrap();
     lab.whole(file(b"/d/new\nline\ttab", 3), b"nl\n").unwrap();
     lab.whole(file("/d/größe".as_bytes(), 3), b"u8\n").unwrap();
-    lab.whole(file(&[b"/d/", vec![b'x'; 93].as_slice()].concat(), 4), b"edge")
-        .unwrap();
-    lab.whole(file(&[b"/d/", vec![b'y'; 94].as_slice()].concat(), 4), b"over")
-        .unwrap();
-    lab.whole(file(&[b"/d/", vec![b'z'; 200].as_slice()].concat(), 4), b"long")
-        .unwrap();
+    lab.whole(file(&[b"/d/", vec![b'x'; 93].as_slice()].concat(), 4), b"edge").unwrap();
+    lab.whole(file(&[b"/d/", vec![b'y'; 94].as_slice()].concat(), 4), b"over").unwrap();
+    lab.whole(file(&[b"/d/", vec![b'z'; 200].as_slice()].concat(), 4), b"long").unwrap();
     lab.whole(file(b"/d/empty", 0), b"").unwrap();
     let mut linked = file(b"/d/linked", 7);
     linked.before.as_mut().unwrap().nlink = 3;
     let linked = lab.whole(linked, b"linked\n").unwrap();
-    for path in [
-        b"/d/hard".to_vec(),
-        [b"/d/h\xff", vec![b'h'; 120].as_slice()].concat(),
-    ] {
+    for path in [b"/d/hard".to_vec(), [b"/d/h\xff", vec![b'h'; 120].as_slice()].concat()] {
         let mut hard = file(&path, 7);
-        hard.link = Some(Link {
-            n: linked.n,
-            member: linked.member.clone().unwrap(),
-        });
+        hard.link = Some(Link { n: linked.n, member: linked.member.clone().unwrap() });
         hard.sha256 = linked.sha256;
         hard.before = linked.before.clone();
         lab.add(hard).unwrap();
     }
     lab.add(symlink(b"/d/soft", b"/etc/passwd")).unwrap();
-    lab.add(symlink(
-        b"/d/soft-raw",
-        &[b"\xfe/", vec![b's'; 150].as_slice()].concat(),
-    ))
-    .unwrap();
+    lab.add(symlink(b"/d/soft-raw", &[b"\xfe/", vec![b's'; 150].as_slice()].concat())).unwrap();
     let mut large_ids = file(b"/d/ids", 2);
     large_ids.before.as_mut().unwrap().uid = 3_000_000;
     large_ids.before.as_mut().unwrap().gid = 4_000_000_000;
@@ -79,11 +61,7 @@ fn rich() -> Built {
     ];
     lab.whole(attributes, b"xa").unwrap();
     for (path, runs, size) in [
-        (
-            &b"/d/sparse"[..],
-            vec![(0, 4096), (1 << 20, 5000)],
-            (1 << 20) + 5000,
-        ),
+        (&b"/d/sparse"[..], vec![(0, 4096), (1 << 20, 5000)], (1 << 20) + 5000),
         (b"/d/sparse-tail", vec![(8192, 1)], 3 << 20),
         (b"/d/sparse-empty", vec![], 1 << 20),
         (b"/d/sparse-caf\xe9", vec![(70_000, 10)], 80_000),
@@ -114,18 +92,12 @@ const UNKNOWN_TO_GNU_TAR: &str = "tar: Ignoring unknown extended header keyword 
 fn run(command: &mut Command) -> Vec<u8> {
     let output = command.env("LC_ALL", "C.UTF-8").output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).replace(UNKNOWN_TO_GNU_TAR, "");
-    assert!(
-        output.status.success() && error.is_empty(),
-        "{command:?}: {error}"
-    );
+    assert!(output.status.success() && error.is_empty(), "{command:?}: {error}");
     output.stdout
 }
 
 fn members(built: &Built) -> Vec<ItemRecord> {
-    let all = built
-        .segments
-        .iter()
-        .flat_map(|segment| records_of(&segment.seal));
+    let all = built.segments.iter().flat_map(|segment| records_of(&segment.seal));
     all.filter(|record| record.member.is_some()).collect()
 }
 
@@ -137,34 +109,20 @@ fn gnu_tar_extracts_what_the_records_say() {
     let archive = folder.path().join("c.tar.zst");
     save(&built.container(), &archive);
     let list = run(Command::new("tar").arg("--zstd").arg("-tvf").arg(&archive));
-    assert_eq!(
-        list.iter().filter(|byte| **byte == b'\n').count(),
-        members(&built).len()
-    );
+    assert_eq!(list.iter().filter(|byte| **byte == b'\n').count(), members(&built).len());
     let tree = folder.path().join("tree");
     std::fs::create_dir(&tree).unwrap();
     let mut extract = Command::new("tar");
-    extract
-        .args(["--zstd", "-xpf"])
-        .arg(&archive)
-        .arg("-C")
-        .arg(&tree);
+    extract.args(["--zstd", "-xpf"]).arg(&archive).arg("-C").arg(&tree);
     // Another owner cannot be set without privilege, and names of users mean nothing here.
-    run(extract.args([
-        "--no-same-owner",
-        "--delay-directory-restore",
-        "--warning=no-timestamp",
-    ]));
+    run(extract.args(["--no-same-owner", "--delay-directory-restore", "--warning=no-timestamp"]));
 
     for record in members(&built) {
         let name = record.member.clone().unwrap();
         let path = tree.join(std::ffi::OsStr::from_bytes(&name.0));
         let meta = std::fs::symlink_metadata(&path).unwrap();
         if let Some(target) = &record.target {
-            assert_eq!(
-                std::fs::read_link(&path).unwrap().as_os_str().as_bytes(),
-                target.0
-            );
+            assert_eq!(std::fs::read_link(&path).unwrap().as_os_str().as_bytes(), target.0);
             continue;
         }
         let mtime = record.before.as_ref().map_or(record.begun, |before| before.mtime);
@@ -174,10 +132,7 @@ fn gnu_tar_extracts_what_the_records_say() {
             "{}",
             record.shown
         );
-        let mode = record
-            .before
-            .as_ref()
-            .map_or(0o400, |before| before.mode & 0o7777);
+        let mode = record.before.as_ref().map_or(0o400, |before| before.mode & 0o7777);
         assert_eq!(meta.mode() & 0o7777, mode, "{}", record.shown);
         if record.kind == Kind::Dir {
             continue;
@@ -218,11 +173,7 @@ fn python_sees_what_the_records_say() {
     for (line, record) in lines.lines().zip(&members) {
         let fields: Vec<&str> = line.split('|').collect();
         let name = record.member.clone().unwrap().0;
-        let bare = if record.kind == Kind::Dir {
-            &name[..name.len() - 1]
-        } else {
-            &name[..]
-        };
+        let bare = if record.kind == Kind::Dir { &name[..name.len() - 1] } else { &name[..] };
         assert_eq!(fields[0], hex::encode(bare));
         let is_link = record.link.is_some();
         let kind = match record.kind {
@@ -238,25 +189,11 @@ fn python_sees_what_the_records_say() {
         }
         let mtime = record.before.as_ref().map_or(record.begun, |before| before.mtime);
         let decimal = mtime.seconds() as f64 + f64::from(mtime.nanos()) / 1e9;
-        assert!(
-            (fields[4].parse::<f64>().unwrap() - decimal).abs() < 1e-5,
-            "{}",
-            record.shown
-        );
-        let link = record
-            .link
-            .as_ref()
-            .map(|link| &link.member)
-            .or(record.target.as_ref());
-        assert_eq!(
-            fields[5],
-            link.map(|link| hex::encode(&link.0)).unwrap_or_default()
-        );
+        assert!((fields[4].parse::<f64>().unwrap() - decimal).abs() < 1e-5, "{}", record.shown);
+        let link = record.link.as_ref().map(|link| &link.member).or(record.target.as_ref());
+        assert_eq!(fields[5], link.map(|link| hex::encode(&link.0)).unwrap_or_default());
         if let Some(before) = &record.before {
-            assert_eq!(
-                (fields[8], fields[9]),
-                (&*before.uid.to_string(), &*before.gid.to_string())
-            );
+            assert_eq!((fields[8], fields[9]), (&*before.uid.to_string(), &*before.gid.to_string()));
         }
         if record.shown == "/d/xattrs" {
             assert_eq!(
@@ -280,35 +217,19 @@ fn gnu_tar_restores_extended_attributes() {
     let probe = folder.path().join("probe");
     save(b"", &probe);
     let set = "import os,sys; os.setxattr(sys.argv[1], b'user.probe', b'1')";
-    if !Command::new("python3")
-        .arg("-c")
-        .arg(set)
-        .arg(&probe)
-        .output()
-        .unwrap()
-        .status
-        .success()
-    {
+    if !Command::new("python3").arg("-c").arg(set).arg(&probe).output().unwrap().status.success() {
         println!("skipped: this file system has no user attributes");
         return;
     }
     let archive = folder.path().join("c.tar");
     save(&built.plain(), &archive);
     let mut extract = Command::new("tar");
-    extract
-        .args(["--xattrs", "--xattrs-include=*", "--no-same-owner", "-xf"])
-        .arg(&archive);
+    extract.args(["--xattrs", "--xattrs-include=*", "--no-same-owner", "-xf"]).arg(&archive);
     run(extract.arg("-C").arg(folder.path()).arg("[root]/d/xattrs"));
     let get =
         "import os,sys; print(os.getxattr(sys.argv[1], 'user.a=b%c'), os.getxattr(sys.argv[1], 'user.raw'))";
-    let found = run(Command::new("python3")
-        .arg("-c")
-        .arg(get)
-        .arg(folder.path().join("[root]/d/xattrs")));
-    assert_eq!(
-        String::from_utf8(found).unwrap(),
-        "b'percent' b'\\x00\\n=\\xff'\n"
-    );
+    let found = run(Command::new("python3").arg("-c").arg(get).arg(folder.path().join("[root]/d/xattrs")));
+    assert_eq!(String::from_utf8(found).unwrap(), "b'percent' b'\\x00\\n=\\xff'\n");
 }
 
 #[test]
@@ -321,14 +242,8 @@ fn bsdtar_lists_what_the_records_say() {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("c.tar");
     save(&built.plain(), &archive);
-    let list = run(Command::new("bsdtar")
-        .arg("-tf")
-        .arg(&archive)
-        .env("LC_ALL", "C.UTF-8"));
-    assert_eq!(
-        list.iter().filter(|byte| **byte == b'\n').count(),
-        members(&built).len()
-    );
+    let list = run(Command::new("bsdtar").arg("-tf").arg(&archive).env("LC_ALL", "C.UTF-8"));
+    assert_eq!(list.iter().filter(|byte| **byte == b'\n').count(), members(&built).len());
 }
 
 #[test]

@@ -39,10 +39,7 @@ fn one_of_everything_verifies_and_reads_back() {
     let torn = [vec![b'a'; 500], vec![0; 600], vec![b'z'; 400]].concat();
     assert_eq!(read(&built, &records[6]), torn);
     assert_eq!(records[6].sha256, Some(Digest::of(&torn)));
-    assert_eq!(
-        records[6].sha256_read,
-        Some(Digest::of(&[vec![b'a'; 500], vec![b'z'; 400]].concat()))
-    );
+    assert_eq!(records[6].sha256_read, Some(Digest::of(&[vec![b'a'; 500], vec![b'z'; 400]].concat())));
     let mut holes = vec![0; 200_000];
     holes[4096..4106].fill(b's');
     holes[100_000..100_020].fill(b's');
@@ -72,11 +69,7 @@ fn members_over_many_segments_have_open_records_with_their_gaps() {
     end.outcome = Outcome::Timeout;
     lab.end(end).unwrap();
     for i in 0..300 {
-        lab.whole(
-            file(format!("/s/{i}").as_bytes(), 100_000),
-            &content[i * 7..i * 7 + 100_000],
-        )
-        .unwrap();
+        lab.whole(file(format!("/s/{i}").as_bytes(), 100_000), &content[i * 7..i * 7 + 100_000]).unwrap();
     }
     let built = lab.finish();
     assert!(built.segments.len() > 2, "{}", built.segments.len());
@@ -87,18 +80,13 @@ fn members_over_many_segments_have_open_records_with_their_gaps() {
     assert_eq!(read(&built, &records[200]), &content[198 * 7..198 * 7 + 100_000]);
 
     let open = records_of(&built.segments[1].seal);
-    assert_eq!(
-        (open.len(), open[0].n, open[0].outcome.as_str()),
-        (1, 1, "interrupted")
-    );
+    assert_eq!((open.len(), open[0].n, open[0].outcome.as_str()), (1, 1, "interrupted"));
     assert!(open[0].gaps.len() > 5 && open[0].gaps.len() < 20);
 
     // The same chain without its end proves what came so far, fill bytes included.
     let mut verifier = verifier();
     for segment in &built.segments[..2] {
-        verifier
-            .segment(&segment.seal, &segment.bytes, &mut |_| ())
-            .unwrap();
+        verifier.segment(&segment.seal, &segment.bytes, &mut |_| ()).unwrap();
     }
     let interrupted = verifier.interrupted();
     assert_eq!(interrupted.summary.items, 1);
@@ -112,11 +100,7 @@ fn lanes_do_not_change_a_byte_of_the_plain_stream() {
         let mut lab = Lab::new(lanes);
         let content = noise(5 << 20);
         for i in 0..40_usize {
-            lab.whole(
-                file(format!("/f{i}").as_bytes(), 700_001),
-                &content[i..i + 700_001],
-            )
-            .unwrap();
+            lab.whole(file(format!("/f{i}").as_bytes(), 700_001), &content[i..i + 700_001]).unwrap();
         }
         lab.finish()
     };
@@ -131,46 +115,21 @@ fn lanes_do_not_change_a_byte_of_the_plain_stream() {
 fn names_that_repeat_or_pass_through_a_symlink_are_refused_and_leave_the_writer_usable() {
     let mut lab = Lab::new(1);
     lab.whole(file(b"/a", 1), b"x").unwrap();
-    assert!(matches!(
-        lab.whole(file(b"/a", 1), b"x"),
-        Err(WriteError::DuplicateName)
-    ));
+    assert!(matches!(lab.whole(file(b"/a", 1), b"x"), Err(WriteError::DuplicateName)));
     lab.add(symlink(b"/s", b"/etc")).unwrap();
-    assert!(matches!(
-        lab.whole(file(b"/s/passwd", 1), b"x"),
-        Err(WriteError::BelowOther)
-    ));
-    assert!(matches!(
-        lab.whole(stream("live/outcomes.jsonl", 0), b""),
-        Err(WriteError::Reserved)
-    ));
+    assert!(matches!(lab.whole(file(b"/s/passwd", 1), b"x"), Err(WriteError::BelowOther)));
+    assert!(matches!(lab.whole(stream("live/outcomes.jsonl", 0), b""), Err(WriteError::Reserved)));
     let mut hard = file(b"/h", 1);
-    hard.link = Some(Link {
-        n: 0,
-        member: RawBytes(b"[root]/a".to_vec()),
-    });
+    hard.link = Some(Link { n: 0, member: RawBytes(b"[root]/a".to_vec()) });
     hard.sha256 = Some(Digest::of(b"x"));
     assert!(matches!(lab.add(hard), Err(WriteError::NoLinkTarget)));
     lab.writer.begin_member(file(b"/b", 5)).unwrap();
-    assert!(matches!(
-        lab.writer.write(b"123456"),
-        Err(WriteError::TooLong { left: 5 })
-    ));
+    assert!(matches!(lab.writer.write(b"123456"), Err(WriteError::TooLong { left: 5 })));
     let end = MemberEnd::ok(None, begun());
-    assert!(matches!(
-        lab.writer.end_member(end.clone()),
-        Err(WriteError::TooShort { left: 5 })
-    ));
+    assert!(matches!(lab.writer.end_member(end.clone()), Err(WriteError::TooShort { left: 5 })));
     lab.writer.write_gap(5, GapWhy::Truncated, None).unwrap();
-    assert!(matches!(
-        lab.writer.end_member(end.clone()),
-        Err(WriteError::Record(_))
-    )); // ok with a gap
-    lab.end(MemberEnd {
-        outcome: Outcome::Truncated,
-        ..end
-    })
-    .unwrap();
+    assert!(matches!(lab.writer.end_member(end.clone()), Err(WriteError::Record(_)))); // ok with a gap
+    lab.end(MemberEnd { outcome: Outcome::Truncated, ..end }).unwrap();
     lab.finish().verify().unwrap();
 }
 
@@ -189,22 +148,10 @@ fn many_refused_items_are_sealed_on_the_way() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    File {
-        name: Vec<u8>,
-        content: Vec<u8>,
-        repeat: usize,
-        gap: Option<(usize, usize)>,
-    },
-    Sparse {
-        name: Vec<u8>,
-        runs: Vec<(u16, u16)>,
-        tail: u16,
-    },
+    File { name: Vec<u8>, content: Vec<u8>, repeat: usize, gap: Option<(usize, usize)> },
+    Sparse { name: Vec<u8>, runs: Vec<(u16, u16)>, tail: u16 },
     Dir(Vec<u8>),
-    Link {
-        name: Vec<u8>,
-        target: Vec<u8>,
-    },
+    Link { name: Vec<u8>, target: Vec<u8> },
     Denied(Vec<u8>),
 }
 

@@ -5,10 +5,8 @@ use super::lab::*;
 /// Printed, not asserted: `cargo test -p evidence --release speed -- --nocapture`.
 #[test]
 fn speed_of_writing_and_verifying() {
-    let text: Vec<u8> = noise(1 << 20)
-        .iter()
-        .map(|byte| b"abcdefghijklmnop"[usize::from(byte & 15)])
-        .collect();
+    let text: Vec<u8> =
+        noise(1 << 20).iter().map(|byte| b"abcdefghijklmnop"[usize::from(byte & 15)]).collect();
     for lanes in [1, 2] {
         let started = Instant::now();
         let mut lab = Lab::new(lanes);
@@ -17,8 +15,7 @@ fn speed_of_writing_and_verifying() {
             lab.writer.write(&text).unwrap();
             lab.poll();
         }
-        lab.end(evidence::container::MemberEnd::ok(None, begun()))
-            .unwrap();
+        lab.end(evidence::container::MemberEnd::ok(None, begun())).unwrap();
         let built = lab.finish();
         let wrote = started.elapsed();
         let started = Instant::now();
@@ -47,31 +44,19 @@ fn a_million_items_stay_in_bounded_memory() {
         lab.whole(record, format!("{i:020}").as_bytes()).unwrap();
         lab.records.clear();
         for segment in lab.segments.drain(..) {
-            verifier
-                .segment(&segment.seal, &segment.bytes, &mut |_| ())
-                .unwrap();
+            verifier.segment(&segment.seal, &segment.bytes, &mut |_| ()).unwrap();
         }
     }
     let built = lab.finish();
     for segment in &built.segments {
-        verifier
-            .segment(&segment.seal, &segment.bytes, &mut |_| ())
-            .unwrap();
+        verifier.segment(&segment.seal, &segment.bytes, &mut |_| ()).unwrap();
     }
     assert_eq!(verifier.finish().unwrap(), built.summary);
     let mut status = String::new();
     let mut file = std::fs::File::open("/proc/self/status").unwrap();
     std::io::Read::read_to_string(&mut file, &mut status).unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap()
-        .trim();
-    println!(
-        "peak {peak}, {:.0} s, stored {}",
-        started.elapsed().as_secs_f64(),
-        built.summary.stored_len
-    );
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim();
+    println!("peak {peak}, {:.0} s, stored {}", started.elapsed().as_secs_f64(), built.summary.stored_len);
     let kib: u64 = peak.split(' ').next().unwrap().parse().unwrap();
     assert!(kib < 400 << 10, "{peak}");
 }

@@ -15,18 +15,12 @@ fn folder() -> PathBuf {
 
 fn stored(name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    File::open(folder().join(name))
-        .unwrap()
-        .read_to_end(&mut bytes)
-        .unwrap();
+    File::open(folder().join(name)).unwrap().read_to_end(&mut bytes).unwrap();
     bytes
 }
 
 fn bless(name: &str, bytes: &[u8]) {
-    File::create(folder().join(name))
-        .unwrap()
-        .write_all(bytes)
-        .unwrap();
+    File::create(folder().join(name)).unwrap().write_all(bytes).unwrap();
 }
 
 /// What does not depend on the compressor, and what does.
@@ -65,22 +59,12 @@ fn the_worked_example_is_unchanged() {
         bless("compressed.json", compressed.as_bytes());
     }
     assert!(stored("example.tar") == built.plain(), "the plain stream changed");
-    assert_eq!(
-        String::from_utf8(stored("records.jsonl")),
-        String::from_utf8(records)
-    );
+    assert_eq!(String::from_utf8(stored("records.jsonl")), String::from_utf8(records));
     assert_eq!(String::from_utf8(stored("totals.json")).unwrap(), fixed);
 
     let (seal, bytes) = (stored("example.seal"), stored("example.tar.zst"));
     let (summary, found) = verify_parts([(seal.as_slice(), bytes.as_slice())]).unwrap();
-    let (fixed_stored, compressed_stored) = totals(&Built {
-        segments: Vec::new(),
-        summary,
-        records: found,
-    });
+    let (fixed_stored, compressed_stored) = totals(&Built { segments: Vec::new(), summary, records: found });
     assert_eq!(fixed_stored, fixed);
-    assert_eq!(
-        String::from_utf8(stored("compressed.json")).unwrap(),
-        compressed_stored
-    );
+    assert_eq!(String::from_utf8(stored("compressed.json")).unwrap(), compressed_stored);
 }

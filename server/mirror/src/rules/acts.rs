@@ -52,9 +52,7 @@ pub(super) fn act_document(case: &Case<'_>) -> Result<Act, Broken> {
 
 /// The key of the one signature, verified.
 pub(super) fn signer(signed: &Signed, namespace: &str) -> Result<PublicKey, Broken> {
-    let keys = signed
-        .verify_all(namespace)
-        .map_err(|error| Broken::Rule(chain(&error)))?;
+    let keys = signed.verify_all(namespace).map_err(|error| Broken::Rule(chain(&error)))?;
     match keys.as_slice() {
         [key] => Ok(key.clone()),
         _ => rule("not exactly one signature"),
@@ -82,21 +80,13 @@ impl Rules {
     pub(super) fn roster(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let signed = case.signed()?;
         let floor = self.roster.as_ref().map(evidence::roster::AdmittedRoster::floor);
-        let admitted = Roster::verify(
-            &signed,
-            &self.pins.deployment,
-            &self.pins.authority,
-            floor.as_ref(),
-        )
-        .map_err(|error| Broken::Rule(chain(&error)))?;
+        let admitted = Roster::verify(&signed, &self.pins.deployment, &self.pins.authority, floor.as_ref())
+            .map_err(|error| Broken::Rule(chain(&error)))?;
         let version = admitted.roster().version;
         if floor.is_some_and(|floor| version <= floor.version) {
             return rule(format!("roster {version} was published before"));
         }
-        case.refs(&[
-            ("roster", admitted.digest().to_string()),
-            ("version", version.to_string()),
-        ])?;
+        case.refs(&[("roster", admitted.digest().to_string()), ("version", version.to_string())])?;
         Ok(Change::Roster(Box::new(admitted)))
     }
 
@@ -126,13 +116,8 @@ impl Rules {
     pub(super) fn login(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let signed = case.signed()?;
         let login = Login::verify(&signed, self.in_force()?).map_err(|error| Broken::Rule(chain(&error)))?;
-        let keys = signed
-            .verify_all(Login::TYPE)
-            .map_err(|error| Broken::Rule(chain(&error)))?;
-        let key = keys
-            .first()
-            .map(|key| key.fingerprint().to_string())
-            .unwrap_or_default();
+        let keys = signed.verify_all(Login::TYPE).map_err(|error| Broken::Rule(chain(&error)))?;
+        let key = keys.first().map(|key| key.fingerprint().to_string()).unwrap_or_default();
         case.refs(&[("person", login.person.to_string()), ("key", key)])?;
         Ok(Change::None)
     }
@@ -167,11 +152,7 @@ impl Rules {
         if self.in_force()?.speaks_for(&key, &named, &roles) {
             Ok(change)
         } else {
-            rule(format!(
-                "signed by {}, no key of {named} as {} then",
-                key.fingerprint(),
-                names.join(" or ")
-            ))
+            rule(format!("signed by {}, no key of {named} as {} then", key.fingerprint(), names.join(" or ")))
         }
     }
 
@@ -213,14 +194,7 @@ impl Rules {
             .unwrap_or_default()
             .parse()
             .map_err(|_not_one| Broken::Rule("key is no fingerprint".to_owned()))?;
-        Ok(Change::Mirror(
-            mirror,
-            MirrorKeys {
-                act: key,
-                is_retired: false,
-                since: self.next,
-            },
-        ))
+        Ok(Change::Mirror(mirror, MirrorKeys { act: key, is_retired: false, since: self.next }))
     }
 
     /// An approval or rejection.
@@ -257,10 +231,7 @@ impl Rules {
             Some(keys) if keys.is_retired => return rule(format!("mirror {mirror} was retired before")),
             Some(keys) if keys.act == key.fingerprint() => {}
             Some(_) => {
-                return rule(format!(
-                    "signed by {}, not the act key of {mirror}",
-                    key.fingerprint()
-                ));
+                return rule(format!("signed by {}, not the act key of {mirror}", key.fingerprint()));
             }
             None => return rule(format!("no mirror {mirror} was admitted before")),
         }

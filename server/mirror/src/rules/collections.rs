@@ -116,10 +116,7 @@ impl Rules {
         }
         let order = orders::document(&delegation.order, case.objects)?;
         if delegation.deployment != order.deployment || delegation.attempt > order.attempts {
-            return rule(format!(
-                "attempt {} of an order for {}",
-                delegation.attempt, order.attempts
-            ));
+            return rule(format!("attempt {} of an order for {}", delegation.attempt, order.attempts));
         }
         let target = Target {
             endpoint: delegation.endpoint.clone(),
@@ -139,10 +136,7 @@ impl Rules {
             interrupted: None,
             held_by: BTreeSet::new(),
         };
-        Ok(Change::Started(
-            collection.delegation.collection,
-            Box::new(collection),
-        ))
+        Ok(Change::Started(collection.delegation.collection, Box::new(collection)))
     }
 
     /// The collection that an entry is about; begun, in the same incident, and not at its end.
@@ -158,10 +152,7 @@ impl Rules {
     pub(super) fn went_on(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let (id, _) = self.begun(case)?;
         let step = if case.envelope.type_ == EntryType::CollectionInterrupted {
-            let segments = case
-                .envelope
-                .reference("segments")
-                .and_then(|text| text.parse().ok());
+            let segments = case.envelope.reference("segments").and_then(|text| text.parse().ok());
             Step::Interrupted(case.digest("seal")?, segments.unwrap_or(0))
         } else {
             Step::Nothing
@@ -197,10 +188,7 @@ impl Rules {
         if manifest.limits != manifest.limits.min(&order.limits) {
             return rule("the manifest's limits are wider than the order's");
         }
-        Ok(Change::Collection(
-            id,
-            Step::Stored(case.index, case.envelope.event),
-        ))
+        Ok(Change::Collection(id, Step::Stored(case.index, case.envelope.event)))
     }
 
     /// What a mirror said, whose signature was judged.
@@ -270,9 +258,6 @@ fn check_target(root: &Digest, target: &Target, objects: &Objects<'_>) -> Result
     if lines.chunks(4).any(|lines| lines.concat() == leaf) {
         Ok(())
     } else {
-        rule(format!(
-            "{}#{} is no target of its order",
-            target.endpoint, target.generation
-        ))
+        rule(format!("{}#{} is no target of its order", target.endpoint, target.generation))
     }
 }

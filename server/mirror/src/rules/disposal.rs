@@ -59,12 +59,7 @@ impl Rules {
             let key = acts::signer(&case.signed()?, "exhibit-act-v1")?;
             is_approver = self.in_force()?.speaks_for(&key, person, &[Role::Approver]);
         }
-        let next = Next {
-            index: case.index,
-            envelope: envelope.clone(),
-            act,
-            is_approver,
-        };
+        let next = Next { index: case.index, envelope: envelope.clone(), act, is_approver };
         let judged = match envelope.incident.incident() {
             None => Ok(()),
             Some(incident) => match self.courses.get(incident) {
@@ -154,9 +149,7 @@ impl Rules {
     /// Whether `own` may do without a collection: it goes, or it cannot be had any more.
     #[must_use]
     pub fn may_lack(&self, collection: &Digest, incident: &IncidentId, own: &MirrorId, now: Time) -> bool {
-        self.courses
-            .get(incident)
-            .is_some_and(|course| course.may_lack(collection, Some(own), now))
+        self.courses.get(incident).is_some_and(|course| course.may_lack(collection, Some(own), now))
     }
 
     /// True for a text of an approved plan that stays, by whichever chain names it as well.

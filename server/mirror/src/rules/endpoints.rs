@@ -53,10 +53,7 @@ impl Rules {
         if self.endpoints.contains_key(&id) {
             return rule(format!("{}#{} was enrolled before", id.0, id.1));
         }
-        let enrolled = Enrolled {
-            evidence_key: request.evidence_key,
-            is_retired: false,
-        };
+        let enrolled = Enrolled { evidence_key: request.evidence_key, is_retired: false };
         Ok(Change::Enrolled(id, Box::new(enrolled), digest))
     }
 

@@ -17,15 +17,10 @@ impl Rules {
         }
         case.refs(&[("log", change.new.to_string()), ("size", change.size.to_string())])?;
         let mut keys = self.pins.log_keys.keys();
-        let vouched = Vouched {
-            index: case.index,
-            size: change.size,
-            root: change.root.into(),
-        };
+        let vouched = Vouched { index: case.index, size: change.size, root: change.root.into() };
         let number = change.number;
         if number > keys.number() {
-            keys.append(change, signed.digest(), Some(case.index))
-                .map_err(broken)?;
+            keys.append(change, signed.digest(), Some(case.index)).map_err(broken)?;
         } else if !keys.place(number, &signed.digest(), case.index) {
             return rule(format!(
                 "change {number} of the log key is another, or stands elsewhere than it must"

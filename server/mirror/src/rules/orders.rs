@@ -127,10 +127,7 @@ mod tests {
             ca_sha256: Digest::of(b"ca"),
             authority: AuthoritySet::new(1, vec![key(1).public()]).unwrap(),
         });
-        let endpoint = Enrolled {
-            evidence_key: key(5).public(),
-            is_retired: false,
-        };
+        let endpoint = Enrolled { evidence_key: key(5).public(), is_retired: false };
         rules.endpoints.insert(("web-03".parse().unwrap(), 1), endpoint);
         rules.orders.insert(
             order,
@@ -177,12 +174,7 @@ mod tests {
         let objects = Objects::new(&own, None, &repaired);
         let id = Digest::of(b"an order");
         let (act, began) = begin(id);
-        let case = |act, envelope| Case {
-            index: 9,
-            envelope,
-            act,
-            objects: &objects,
-        };
+        let case = |act, envelope| Case { index: 9, envelope, act, objects: &objects };
         let why = |rules: &Rules| match rules.started(&case(&act, &began)) {
             Err(Broken::Rule(why)) => why,
             // In force: the next thing that is looked for is the order itself, which is not here.

@@ -57,11 +57,7 @@ pub(super) fn evidence_thread(shared: &Shared) {
         }
         shared.board.write(&shared.layout.run());
         // New jobs come with a round; a moment is short beside the copying of any collection.
-        shared.pause(if failed {
-            RETRY.min(LOOK)
-        } else {
-            Duration::from_millis(500)
-        });
+        shared.pause(if failed { RETRY.min(LOOK) } else { Duration::from_millis(500) });
     }
 }
 
@@ -105,9 +101,7 @@ fn one(shared: &Shared, job: &Job) -> Result<(), CopyFailure> {
         CopyError::Object(ObjectError::Source(SourceError::Away { .. })) => CopyFailure::Later(chain(&error)),
         _ => CopyFailure::Alarm(chain(&error)),
     })?;
-    shared
-        .board
-        .update(|status| status.bytes_copied = status.bytes_copied.saturating_add(copied.bytes));
+    shared.board.update(|status| status.bytes_copied = status.bytes_copied.saturating_add(copied.bytes));
     tracing::info!(collection = %job.id, segments = copied.segments, bytes = copied.bytes, "Collection copied and verified");
     if let Some(mark) = mark {
         return replace(&folder, &name, mark.as_bytes()).map_err(io);
@@ -127,9 +121,7 @@ fn one(shared: &Shared, job: &Job) -> Result<(), CopyFailure> {
         bytes: copied.bytes,
         at: crate::now(),
     };
-    let act = statement
-        .sign(shared.cosigner.keys())
-        .map_err(|error| CopyFailure::Alarm(chain(&error)))?;
+    let act = statement.sign(shared.cosigner.keys()).map_err(|error| CopyFailure::Alarm(chain(&error)))?;
     // Kept before it is sent: the same bytes are sent again until the ledger has them.
     replace(&folder, &name, &act.encode()).map_err(io)?;
     send(shared, &act)

@@ -96,9 +96,7 @@ pub(super) async fn follow(shared: Arc<Shared>, notes: SyncSender<()>, wake: Arc
 
 fn away(shared: &Shared, why: &str) {
     tracing::warn!(cause = why, "The collector does not answer; it is tried again");
-    shared
-        .board
-        .update(|status| status.waiting = format!("the collector is away: {why}"));
+    shared.board.update(|status| status.waiting = format!("the collector is away: {why}"));
 }
 
 /// Looks for newer notes in a store of the collector, which may be there when the collector is not.
@@ -126,9 +124,7 @@ pub(super) async fn look(shared: Arc<Shared>, place: Arc<dyn Store>, notes: Sync
 fn is_newer(shared: &Shared, bytes: &[u8]) -> bool {
     let pins = shared.cosigner.pins();
     let size = |bytes: &[u8]| {
-        LogNote::read(bytes, &pins.origin(), &pins.log_keys.keys())
-            .ok()
-            .map(|note| note.checkpoint.size)
+        LogNote::read(bytes, &pins.origin(), &pins.log_keys.keys()).ok().map(|note| note.checkpoint.size)
     };
     let known = shared.newest().as_deref().and_then(size);
     size(bytes) > known
@@ -137,13 +133,9 @@ fn is_newer(shared: &Shared, bytes: &[u8]) -> bool {
 /// Renews the certificate at half its life.
 pub(super) async fn renew(shared: Arc<Shared>, config: Config, card: Card, mut credentials: Credentials) {
     loop {
-        let due = credentials
-            .chain
-            .first()
-            .and_then(|leaf| Leaf::parse(leaf).ok())
-            .is_none_or(|leaf| {
-                crate::now().since(leaf.not_before) * 2 > leaf.not_after.since(leaf.not_before)
-            });
+        let due = credentials.chain.first().and_then(|leaf| Leaf::parse(leaf).ok()).is_none_or(|leaf| {
+            crate::now().since(leaf.not_before) * 2 > leaf.not_after.since(leaf.not_before)
+        });
         if due {
             match certify(&config, &card, &credentials.key).await {
                 Ok(chain) => {

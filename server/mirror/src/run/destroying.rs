@@ -56,10 +56,7 @@ impl Pause {
     fn after(last: Option<&Self>, now: Instant, lock: Option<Duration>) -> Self {
         let wait = last.map_or(RETRY, |last| last.wait.saturating_mul(2).min(RETRY_MAX));
         let until = now.checked_add(lock.unwrap_or(wait));
-        Self {
-            until: until.unwrap_or(now + RETRY_MAX),
-            wait,
-        }
+        Self { until: until.unwrap_or(now + RETRY_MAX), wait }
     }
 }
 
@@ -116,9 +113,7 @@ fn destroy(shared: &Shared, confirmations: &Confirmations, tries: &mut Tries) {
             }
             Ok(false) => {}
             Err(kept) => {
-                let lock = kept
-                    .until
-                    .and_then(|until| until.duration_since(SystemTime::now()).ok());
+                let lock = kept.until.and_then(|until| until.duration_since(SystemTime::now()).ok());
                 let pause = Pause::after(tries.kept.get(&id), Instant::now(), lock);
                 let wait = pause.until.saturating_duration_since(Instant::now()).as_secs();
                 tracing::warn!(object = %id.1, cause = %kept, again_in_s = wait, "A disposal waits");
@@ -153,10 +148,9 @@ fn confirm(shared: &Shared, confirmations: &Confirmations, tries: &mut Tries) {
             Ok(None) => Ok(()),
             Ok(Some(act)) => match shared.remote.disposed(&act) {
                 // Recorded before under other bytes, or about to be seen in the ledger.
-                Err(status) if status.code() != tonic::Code::AlreadyExists => Err(format!(
-                    "the collector does not take the confirmation: {}",
-                    said(&status)
-                )),
+                Err(status) if status.code() != tonic::Code::AlreadyExists => {
+                    Err(format!("the collector does not take the confirmation: {}", said(&status)))
+                }
                 _ => Ok(()),
             },
             Err(why) => Err(why),
@@ -186,9 +180,6 @@ mod tests {
         assert_eq!(waits, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
         let years = Duration::from_secs(5 * 365 * 86_400);
         assert_eq!(Pause::after(last.as_ref(), now, Some(years)).until, now + years);
-        assert_eq!(
-            Pause::after(None, now, Some(Duration::MAX)).until,
-            now + RETRY_MAX
-        );
+        assert_eq!(Pause::after(None, now, Some(Duration::MAX)).until, now + RETRY_MAX);
     }
 }

@@ -30,19 +30,13 @@ pub(super) async fn give(shared: Arc<Shared>) {
             }
         }
         tokio::time::sleep(wait).await;
-        wait = wait
-            .saturating_mul(2)
-            .min(BACKOFF_MAX)
-            .max(Duration::from_secs(1));
+        wait = wait.saturating_mul(2).min(BACKOFF_MAX).max(Duration::from_secs(1));
     }
 }
 
 async fn one(shared: &Arc<Shared>, key: Key) {
     // What a collector may lose and a digest says whole. Never texts: one that is gone was erased.
-    if !matches!(
-        key.kind(),
-        KeyKind::Segment | KeyKind::Seal | KeyKind::Targets | KeyKind::Stamp
-    ) {
+    if !matches!(key.kind(), KeyKind::Segment | KeyKind::Seal | KeyKind::Targets | KeyKind::Stamp) {
         tracing::warn!(%key, "The collector asks for what is not given back");
         return;
     }
@@ -58,9 +52,7 @@ async fn one(shared: &Arc<Shared>, key: Key) {
     match shared.remote.offer(&key, bytes).await {
         Ok(()) => {
             tracing::warn!(%key, "Given back to the collector, which had lost it");
-            shared
-                .board
-                .update(|status| status.given_back = status.given_back.saturating_add(1));
+            shared.board.update(|status| status.given_back = status.given_back.saturating_add(1));
         }
         Err(status) => tracing::info!(%key, cause = %said(&status), "The collector did not take it back"),
     }

@@ -80,20 +80,13 @@ pub(super) fn ledger_thread(shared: &Shared, notes: &Receiver<()>) {
 fn offered(shared: &Shared, note: &[u8]) {
     let pins = shared.cosigner.pins();
     if let Ok(note) = LogNote::read(note, &pins.origin(), &pins.log_keys.keys()) {
-        shared
-            .board
-            .update(|status| status.offered = note.checkpoint.size);
+        shared.board.update(|status| status.offered = note.checkpoint.size);
     }
 }
 
 /// Shows what the newest round came to, and hands out its collections.
 fn publish(shared: &Shared, follower: &Follower) {
-    let size = |role| {
-        shared
-            .cosigner
-            .last(role)
-            .map_or(0, |last| last.log.checkpoint.size)
-    };
+    let size = |role| shared.cosigner.last(role).map_or(0, |last| last.log.checkpoint.size);
     let (held, witnessed) = (size(Role::Mirror), size(Role::Witness));
     let rules = follower.rules();
     // Statements are about what is held: collections beyond wait for the next round.
@@ -107,15 +100,9 @@ fn publish(shared: &Shared, follower: &Follower) {
         Wanted::Stored { index, .. } => index < held,
         Wanted::Interrupted { .. } => true,
     });
-    let all = shared
-        .wants_all
-        .swap(false, Ordering::SeqCst)
-        .then(|| Arc::new(rules.all_jobs()));
-    let stated = rules
-        .collections()
-        .values()
-        .filter(|collection| collection.held_by.contains(&shared.mirror))
-        .count();
+    let all = shared.wants_all.swap(false, Ordering::SeqCst).then(|| Arc::new(rules.all_jobs()));
+    let stated =
+        rules.collections().values().filter(|collection| collection.held_by.contains(&shared.mirror)).count();
     shared.board.update(|status| {
         (status.held, status.witnessed) = (held, witnessed);
         status.fraud = shared.cosigner.fraud();
@@ -150,9 +137,7 @@ fn tell(shared: &Shared, error: &PullError) {
             shared.board.update(|status| status.waiting = text);
         }
         PullError::Cosign(CosignError::Stopped { .. }) | PullError::Fraud { .. } => {
-            shared
-                .board
-                .update(|status| status.fraud = shared.cosigner.fraud());
+            shared.board.update(|status| status.fraud = shared.cosigner.fraud());
         }
         _ => {
             tracing::error!(cause = %text, "The ledger is not held beyond this point");

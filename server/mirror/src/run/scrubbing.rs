@@ -19,9 +19,8 @@ use crate::state::replace;
 pub(super) fn scrub_thread(shared: &Shared) {
     let mark = shared.layout.0.join("scrubbed");
     while shared.goes_on() {
-        let finished: Option<Time> = fs_err::read_to_string(&mark)
-            .ok()
-            .and_then(|text| text.trim().parse().ok());
+        let finished: Option<Time> =
+            fs_err::read_to_string(&mark).ok().and_then(|text| text.trim().parse().ok());
         shared.board.update(|status| {
             status.scrub_finished = finished.map(|at| at.to_string()).unwrap_or_default();
         });

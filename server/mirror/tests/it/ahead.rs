@@ -13,10 +13,7 @@ fn read(note: &[u8]) -> LogNote {
 }
 
 fn held(mirror: &Mirror) -> u64 {
-    mirror
-        .cosigner
-        .last(Role::Mirror)
-        .map_or(0, |last| last.log.checkpoint.size)
+    mirror.cosigner.last(Role::Mirror).map_or(0, |last| last.log.checkpoint.size)
 }
 
 /// Everything of one store that the other lacks.
@@ -40,10 +37,7 @@ fn a_busy_log_is_held_although_the_witness_is_always_ahead() {
         let size = log.size();
         log.reads(&chain, step);
         let newer = log.publish();
-        mirror
-            .cosigner
-            .sign(Role::Witness, signed, &read(&newer))
-            .unwrap();
+        mirror.cosigner.sign(Role::Witness, signed, &read(&newer)).unwrap();
         signed = log.size();
         // The round is about a head that is older than the witness' by now.
         assert_eq!(mirror.round(&log, &offered).unwrap(), Round::Grew(size));
@@ -64,10 +58,7 @@ fn a_head_that_contradicts_what_was_witnessed_is_convicted_in_the_same_round() {
     // The thief of the log's key shows /witness a history of their own, longer than the real one.
     fork.reads(&chain, 9);
     let theirs = fork.publish();
-    mirror
-        .cosigner
-        .sign(Role::Witness, before, &read(&theirs))
-        .unwrap();
+    mirror.cosigner.sign(Role::Witness, before, &read(&theirs)).unwrap();
     log.reads(&chain, 4);
     let real = log.publish();
     // Without its tree nothing can be proved, and /mirror does not sign beside it.
@@ -98,10 +89,7 @@ fn what_cannot_be_compared_yet_is_compared_by_the_round_that_can() {
     let middle = log.publish();
     log.reads(&chain, 3);
     let newest = log.publish();
-    mirror
-        .cosigner
-        .sign(Role::Witness, before, &read(&newest))
-        .unwrap();
+    mirror.cosigner.sign(Role::Witness, before, &read(&newest)).unwrap();
     // A source that lags behind: what it lacks is none of its fault, and comes.
     let partial: Vec<(Key, Vec<u8>)> = log
         .store
@@ -115,10 +103,7 @@ fn what_cannot_be_compared_yet_is_compared_by_the_round_that_can() {
     for (key, _) in &partial {
         fs_err::remove_file(dir.path().join("source").join(key.as_str())).unwrap();
     }
-    assert!(matches!(
-        mirror.round(&log, &middle),
-        Err(PullError::Unshown { .. })
-    ));
+    assert!(matches!(mirror.round(&log, &middle), Err(PullError::Unshown { .. })));
     for (key, bytes) in &partial {
         log.store.create(key, bytes).unwrap();
     }

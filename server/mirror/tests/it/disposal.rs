@@ -32,10 +32,7 @@ struct Lost(std::sync::atomic::AtomicU64);
 impl Source for Lost {
     fn fetch(&self, key: &Key) -> Result<Vec<u8>, SourceError> {
         self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        Err(SourceError::Away {
-            key: key.to_string(),
-            why: "no collector".to_owned(),
-        })
+        Err(SourceError::Away { key: key.to_string(), why: "no collector".to_owned() })
     }
 }
 
@@ -53,13 +50,7 @@ fn base64_of(words: &str) -> String {
 }
 
 fn note(log: &mut Log, chain: &Chain, text: Digest) {
-    log.says(
-        EntryType::IncidentNoted,
-        chain,
-        Vec::new(),
-        ("ada", ADA),
-        Some(text),
-    );
+    log.says(EntryType::IncidentNoted, chain, Vec::new(), ("ada", ADA), Some(text));
 }
 
 /// Closed, its time come. Gives the plan over what these entries name.
@@ -82,18 +73,9 @@ fn plan(chain: &Chain, count: u64, details: &[Digest]) -> Plan {
 }
 
 fn approve(log: &mut Log, chain: &Chain, plan: &Plan) {
-    let refs = sorted([
-        ("count", plan.count.to_string()),
-        ("plan", plan.digest().to_string()),
-    ]);
+    let refs = sorted([("count", plan.count.to_string()), ("plan", plan.digest().to_string())]);
     for (person, signer) in [("ada", ADA), ("bob", BOB)] {
-        log.says(
-            EntryType::DispositionApproved,
-            chain,
-            refs.clone(),
-            (person, signer),
-            None,
-        );
+        log.says(EntryType::DispositionApproved, chain, refs.clone(), (person, signer), None);
     }
 }
 
@@ -102,19 +84,9 @@ fn admit(log: &mut Log) {
     let refs = sorted([
         ("key", keys.act.public().fingerprint().to_string()),
         ("mirror", "backup-1".to_owned()),
-        (
-            "mirror_key",
-            keys.mirror
-                .verifier_key(ledger::KeyType::CosignatureV1)
-                .to_string(),
-        ),
+        ("mirror_key", keys.mirror.verifier_key(ledger::KeyType::CosignatureV1).to_string()),
         ("tls_key", key(34).public().fingerprint().to_string()),
-        (
-            "witness_key",
-            keys.witness
-                .verifier_key(ledger::KeyType::CosignatureV1)
-                .to_string(),
-        ),
+        ("witness_key", keys.witness.verifier_key(ledger::KeyType::CosignatureV1).to_string()),
     ]);
     log.person(EntryType::MirrorAdmitted, Chain::Deployment, refs, ADA);
 }
@@ -157,9 +129,7 @@ fn backup() -> MirrorId {
 
 fn doomed(follower: &Follower) -> Vec<(Object, bool)> {
     let doomed = follower.rules().doomed(&backup(), now()).into_iter();
-    doomed
-        .map(|Doomed { object, is_owed, .. }| (object, is_owed))
-        .collect()
+    doomed.map(|Doomed { object, is_owed, .. }| (object, is_owed)).collect()
 }
 
 #[test]
@@ -183,10 +153,7 @@ fn a_mirror_that_came_while_a_hold_stood_destroys_and_owes_its_word() {
     let texts = Object::Details(chain.incident().unwrap().clone());
     let follower = follow(&mirror, &mut log);
     assert_eq!(doomed(&follower), [(texts.clone(), true)]);
-    assert_eq!(
-        follower.rules().unconfirmed(&backup()),
-        [(plan.digest(), texts.clone())]
-    );
+    assert_eq!(follower.rules().unconfirmed(&backup()), [(plan.digest(), texts.clone())]);
     // Another hold: what it may have destroyed before is still to be said, nothing more is destroyed.
     hold(&mut log, &chain);
     let follower = follow(&mirror, &mut log);
@@ -269,11 +236,7 @@ fn a_mirror_whose_collector_is_lost_starts_without_the_texts_that_are_gone() {
     let (all, away) = (|_, _| true, Lost::default());
     let follower = Follower::open(&mirror.parts(&away, &all)).unwrap();
     assert_eq!(follower.rules().next(), log.size());
-    assert_eq!(
-        follower.rules().details_missing(now()),
-        1,
-        "only what nobody disposed of"
-    );
+    assert_eq!(follower.rules().details_missing(now()), 1, "only what nobody disposed of");
     assert_eq!(follower.rules().texts_to_ask(now()), [lost]);
     assert_eq!(away.0.load(std::sync::atomic::Ordering::SeqCst), 1);
     // The collector is back: the lost one comes, the other is not asked for.
@@ -302,31 +265,21 @@ fn stored(log: &mut Log) -> (Chain, Plan, Object) {
     .unwrap();
     let signed = Signed::parse(&bytes).unwrap();
     let manifest: Manifest = signed.read().unwrap();
-    log.store
-        .create(&Key::document(signed.digest().as_bytes()), &bytes)
-        .unwrap();
+    log.store.create(&Key::document(signed.digest().as_bytes()), &bytes).unwrap();
     let id = manifest.collection;
-    let began = log.act(
-        EntryType::CollectionStarted,
-        &chain,
-        Actor::Person("ada".parse().unwrap()),
-        Vec::new(),
-    );
+    let began =
+        log.act(EntryType::CollectionStarted, &chain, Actor::Person("ada".parse().unwrap()), Vec::new());
     let began = Signed::sign(&began, &[&key(ADA)]).unwrap();
     let of = |more: &[(&str, &str)]| {
-        let mut refs: Vec<_> = more
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let mut refs: Vec<_> =
+            more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         refs.push(("collection".to_owned(), id.to_string()));
         refs.sort();
         refs
     };
     let order = Digest::of(b"order").to_string();
     let refs = of(&[("attempt", "1"), ("endpoint", "web-03"), ("order", &order)]);
-    log.store
-        .create(&Key::document(began.digest().as_bytes()), &began.encode())
-        .unwrap();
+    log.store.create(&Key::document(began.digest().as_bytes()), &began.encode()).unwrap();
     log.push(EntryType::CollectionStarted, chain.clone(), refs, began.into());
     let digest = signed.digest().to_string();
     let refs = of(&[
@@ -337,19 +290,9 @@ fn stored(log: &mut Log) -> (Chain, Plan, Object) {
         ("manifest", &digest),
         ("order", &order),
     ]);
-    log.push(
-        EntryType::CollectionStored,
-        chain.clone(),
-        refs,
-        ActObject::from(signed),
-    );
+    log.push(EntryType::CollectionStored, chain.clone(), refs, ActObject::from(signed));
     let root = Digest::ZERO.to_string();
-    let refs = of(&[
-        ("manifest", &digest),
-        ("mirror", "backup-1"),
-        ("root", &root),
-        ("size", "4"),
-    ]);
+    let refs = of(&[("manifest", &digest), ("mirror", "backup-1"), ("root", &root), ("size", "4")]);
     mirror_says(log, EntryType::EvidenceReplicated, &chain, refs);
     let mut plan = plan(&chain, 4, &[]);
     plan.collections.insert(id);
@@ -368,10 +311,7 @@ fn missed(log: &mut Log, mirror: Option<&MirrorId>) -> usize {
         ledger::AuthenticatedReader::new(&objects, head.checkpoint.size, &head.checkpoint.root).unwrap();
     let here = Here { mirror, now: now() };
     let named = mirror::named::objects(&reader, &objects, head.checkpoint.size, here).unwrap();
-    named
-        .iter()
-        .filter(|key| matches!(key.kind(), store::KeyKind::Seal | store::KeyKind::Segment))
-        .count()
+    named.iter().filter(|key| matches!(key.kind(), store::KeyKind::Seal | store::KeyKind::Segment)).count()
 }
 
 #[test]
@@ -407,10 +347,7 @@ fn nothing_of_an_approved_plan_is_given_out_anew_unless_a_hold_keeps_it() {
     let (chain, plan, object) = stored(&mut log);
     let collection = object.to_string().replace("/evidence", "");
     let access = |log: &mut Log, what: &str| {
-        let refs = sorted([
-            ("object", format!("{collection}/{what}")),
-            ("person", "ada".to_owned()),
-        ]);
+        let refs = sorted([("object", format!("{collection}/{what}")), ("person", "ada".to_owned())]);
         log.own(EntryType::EvidenceAccessed, chain.clone(), refs);
         log.size() - 1
     };

@@ -64,14 +64,7 @@ fn each_write_fails_in_each_way_and_the_copy_is_whole_in_the_end() {
             let round = mirror.try_round(&source, &note, u64::MAX);
             let round =
                 round.unwrap_or_else(|error| panic!("after write {number} {fault:?} {crash:?}: {error:?}"));
-            assert_eq!(
-                round,
-                if signed {
-                    Round::Current
-                } else {
-                    Round::Grew(log.size())
-                }
-            );
+            assert_eq!(round, if signed { Round::Current } else { Round::Grew(log.size()) });
             mirror.assert_holds(&log);
         }
     }
@@ -99,10 +92,7 @@ fn a_full_disk_stops_it_and_room_lets_it_go_on_in_the_same_process() {
         disk.heal();
     }
     follower.round(&parts, &note).unwrap();
-    assert_eq!(
-        mirror.cosigner.last(Role::Mirror).unwrap().log.checkpoint.size,
-        log.size()
-    );
+    assert_eq!(mirror.cosigner.last(Role::Mirror).unwrap().log.checkpoint.size, log.size());
     mirror.assert_holds(&log);
 }
 
@@ -125,9 +115,7 @@ fn one_directory_is_one_process_and_a_lost_state_is_not_made_up() {
         );
     }
     // A note that this mirror did not sign.
-    let forged = String::from_utf8(kept.clone())
-        .unwrap()
-        .replacen("backup-1/mirror", "backup-2/mirror", 1);
+    let forged = String::from_utf8(kept.clone()).unwrap().replacen("backup-1/mirror", "backup-2/mirror", 1);
     fs_err::write(&state, forged).unwrap();
     assert!(mirror::cosign::Cosigner::open(dir.path(), crate::world::pins(), crate::world::keys()).is_err());
     fs_err::remove_file(&state).unwrap();
@@ -153,18 +141,12 @@ fn a_store_is_read_in_place_while_its_owner_writes_and_a_place_that_vanishes_is_
     assert!(half.exists());
     let source = StoreSource(Arc::new(there));
     let mirror = Mirror::new(dir.path());
-    assert!(matches!(
-        mirror.try_round(&source, &first, u64::MAX),
-        Ok(Round::Grew(_))
-    ));
+    assert!(matches!(mirror.try_round(&source, &first, u64::MAX), Ok(Round::Grew(_))));
     let held = log.size();
     log.reads(&chain, 300);
     let note = log.publish();
     // Not mounted any more: an empty place that is no store.
-    let rooms: Vec<_> = fs_err::read_dir(&place)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let rooms: Vec<_> = fs_err::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()).collect();
     fs_err::create_dir(dir.path().join("away")).unwrap();
     for room in &rooms {
         fs_err::rename(room, dir.path().join("away").join(room.file_name().unwrap())).unwrap();
@@ -173,22 +155,16 @@ fn a_store_is_read_in_place_while_its_owner_writes_and_a_place_that_vanishes_is_
     assert!(
         matches!(
             waits,
-            Err(mirror::pull::PullError::Object(
-                mirror::objects::ObjectError::Source(mirror::source::SourceError::Away { .. })
-            ))
+            Err(mirror::pull::PullError::Object(mirror::objects::ObjectError::Source(
+                mirror::source::SourceError::Away { .. }
+            )))
         ),
         "{waits:?}"
     );
-    assert_eq!(
-        mirror.cosigner.last(Role::Mirror).unwrap().log.checkpoint.size,
-        held
-    );
+    assert_eq!(mirror.cosigner.last(Role::Mirror).unwrap().log.checkpoint.size, held);
     for room in &rooms {
         fs_err::rename(dir.path().join("away").join(room.file_name().unwrap()), room).unwrap();
     }
-    assert_eq!(
-        mirror.try_round(&source, &note, u64::MAX).unwrap(),
-        Round::Grew(log.size())
-    );
+    assert_eq!(mirror.try_round(&source, &note, u64::MAX).unwrap(), Round::Grew(log.size()));
     mirror.assert_holds(&log);
 }

@@ -52,12 +52,7 @@ fn change(log: &Log, reason: Reason, authority: u8, alter: fn(&mut LogKeyChange)
 fn record(log: &mut Log, signed: &Signed) {
     let change: LogKeyChange = signed.read().unwrap();
     let type_ = change.reason.entry_type();
-    log.push(
-        type_,
-        Chain::Deployment,
-        change.refs(),
-        ActObject::from(signed.clone()),
-    );
+    log.push(type_, Chain::Deployment, change.refs(), ActObject::from(signed.clone()));
 }
 
 /// A log of 25 entries that a mirror holds.
@@ -100,10 +95,7 @@ fn a_planned_change_is_followed_by_a_mirror_that_runs_one_that_starts_again_and_
     let grown = log.publish();
     let refused = mirror.round(&log, &by(LOG, &grown));
     assert!(
-        matches!(
-            &refused,
-            Err(PullError::Note(NoteRefused::OutsideTerm { size: 33, .. }))
-        ),
+        matches!(&refused, Err(PullError::Note(NoteRefused::OutsideTerm { size: 33, .. }))),
         "{refused:?}"
     );
     assert_eq!(size(&mirror, Role::Witness), 32);
@@ -111,10 +103,7 @@ fn a_planned_change_is_followed_by_a_mirror_that_runs_one_that_starts_again_and_
     let other = dir.path().join("other");
     let mirror = Mirror::new(&other);
     assert_eq!(mirror.round(&log, &by(NEXT, &grown)).unwrap(), Round::Grew(33));
-    assert_eq!(
-        mirror.cosigner.pins().log_keys.keys().changes()[0].index,
-        Some(28)
-    );
+    assert_eq!(mirror.cosigner.pins().log_keys.keys().changes()[0].index, Some(28));
 }
 
 #[test]
@@ -129,15 +118,9 @@ fn a_stolen_key_extends_nothing_and_convicts_nobody_beyond_its_term() {
     thief.reads(&chain, 4);
     let stolen = thief.publish();
     let refused = mirror.round(&thief, &stolen);
-    assert!(
-        matches!(&refused, Err(PullError::Note(NoteRefused::OutsideTerm { .. }))),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, Err(PullError::Note(NoteRefused::OutsideTerm { .. }))), "{refused:?}");
     assert_eq!(mirror.cosigner.fraud(), None);
-    assert_eq!(
-        (size(&mirror, Role::Witness), size(&mirror, Role::Mirror)),
-        (26, 26)
-    );
+    assert_eq!((size(&mirror, Role::Witness), size(&mirror, Role::Mirror)), (26, 26));
 }
 
 #[test]
@@ -161,10 +144,7 @@ fn what_a_thief_had_cosigned_before_the_change_is_put_aside() {
             mirror = Mirror::open(dir.path());
         }
         assert_eq!(mirror.round(&log, &note).unwrap(), Round::Grew(26));
-        assert_eq!(
-            (size(&mirror, Role::Witness), mirror.cosigner.fraud()),
-            (26, None)
-        );
+        assert_eq!((size(&mirror, Role::Witness), mirror.cosigner.fraud()), (26, None));
         let aside: Vec<_> = fs_err::read_dir(dir.path().join("put-aside")).unwrap().collect();
         assert_eq!(aside.len(), 1);
         drop(mirror);
@@ -196,10 +176,7 @@ fn a_change_that_could_not_be_kept_counts_when_it_can() {
     // Lost later: the next start writes it again.
     drop(mirror);
     fs_err::remove_file(own.join("000001.signed")).unwrap();
-    assert_eq!(
-        Mirror::open(dir.path()).round(&log, &note).unwrap(),
-        Round::Current
-    );
+    assert_eq!(Mirror::open(dir.path()).round(&log, &note).unwrap(), Round::Current);
     assert_eq!(mirror_keys(dir.path()), signed.encode());
 }
 
@@ -218,10 +195,7 @@ fn another_history_than_the_authoritys_is_refused_however_often_it_is_shown() {
     for _ in 0..3 {
         let note = by(NEXT, &log.publish());
         let refused = follower.round(&parts, &note);
-        assert!(
-            matches!(&refused, Err(PullError::Rule { index: 25, .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(&refused, Err(PullError::Rule { index: 25, .. })), "{refused:?}");
         log.reads(&chain, 1);
     }
     assert_eq!(size(&mirror, Role::Mirror), 25);
@@ -239,42 +213,23 @@ fn a_proof_of_fraud_under_a_replaced_key_needs_to_know_when_it_was_replaced() {
     let proof = FraudProof::new("acme", "now", &note(&log.publish()), &note(&fork.publish()), None);
     let pinned = signer(LOG).verifier_key(KeyType::Ed25519);
     let deployment = "acme".parse().unwrap();
-    let mut keys = LogKeys::signed(
-        &deployment,
-        &crate::world::authority(),
-        &pinned,
-        std::slice::from_ref(&signed),
-    )
-    .unwrap();
+    let mut keys =
+        LogKeys::signed(&deployment, &crate::world::authority(), &pinned, std::slice::from_ref(&signed))
+            .unwrap();
     let untold = proof.check(&keys).unwrap_err();
     assert!(untold.contains("do not tell whether before"), "{untold}");
     assert!(keys.place(1, &signed.digest(), 40));
     proof.check(&keys).unwrap();
-    let mut ended = LogKeys::signed(
-        &deployment,
-        &crate::world::authority(),
-        &pinned,
-        std::slice::from_ref(&signed),
-    )
-    .unwrap();
+    let mut ended =
+        LogKeys::signed(&deployment, &crate::world::authority(), &pinned, std::slice::from_ref(&signed))
+            .unwrap();
     assert!(ended.place(1, &signed.digest(), 25));
-    assert!(
-        proof
-            .check(&ended)
-            .unwrap_err()
-            .contains("not the log's key at that size")
-    );
+    assert!(proof.check(&ended).unwrap_err().contains("not the log's key at that size"));
 }
 
 #[test]
 fn without_the_authoritys_word_in_the_right_place_no_key_follows() {
-    type Case = (
-        &'static str,
-        Reason,
-        u8,
-        fn(&mut LogKeyChange),
-        fn(&mut Log, &Chain, &Signed),
-    );
+    type Case = (&'static str, Reason, u8, fn(&mut LogKeyChange), fn(&mut Log, &Chain, &Signed));
     let at_once: fn(&mut Log, &Chain, &Signed) = |log, _, signed| record(log, signed);
     let cases: [Case; 5] = [
         ("signed by a stranger", Reason::Planned, STRANGER, |_| (), at_once),

@@ -21,20 +21,12 @@ fn log(place: &std::path::Path, objects: &[&str]) -> (Log, Vec<u64>) {
     let chain = log.incident(1);
     let seal = b"a seal";
     let digest = Digest::of(seal);
-    log.store
-        .create(&Key::seal(&COLLECTION, 0, digest.as_bytes()), seal)
-        .unwrap();
+    log.store.create(&Key::seal(&COLLECTION, 0, digest.as_bytes()), seal).unwrap();
     // Stands for the delegation: what is read of it here is where it lies.
-    let began = log.act(
-        EntryType::CollectionStarted,
-        &chain,
-        Actor::Person("ada".parse().unwrap()),
-        Vec::new(),
-    );
+    let began =
+        log.act(EntryType::CollectionStarted, &chain, Actor::Person("ada".parse().unwrap()), Vec::new());
     let began = Signed::sign(&began, &[&key(ADA)]).unwrap();
-    log.store
-        .create(&Key::document(began.digest().as_bytes()), &began.encode())
-        .unwrap();
+    log.store.create(&Key::document(began.digest().as_bytes()), &began.encode()).unwrap();
     let collection = Digest(COLLECTION).to_string();
     let refs = evidence::pairs::sorted([
         ("attempt", "1".to_owned()),

@@ -34,12 +34,7 @@ fn fresh(place: &Path, name: &str) -> Replicas {
 
 fn run(left: &Left, into: &Replicas, accept_damaged: bool) -> Result<Restored, RestoreError> {
     let key = pins().log_keys.keys();
-    let target = Target {
-        into,
-        key: &key,
-        newer: &[],
-        accept_damaged,
-    };
+    let target = Target { into, key: &key, newer: &[], accept_damaged };
     restore(left, &target, &|_, _| {})
 }
 
@@ -92,14 +87,8 @@ fn what_the_ledger_names_and_the_copy_lacks_is_listed_and_keeps_the_head_back() 
     let into = fresh(dir.path(), "new");
     for _ in 0..2 {
         let restored = run(&left(dir.path()), &into, false).unwrap();
-        assert_eq!(
-            (restored.is_whole, &restored.damaged),
-            (false, &vec![roster.to_string()])
-        );
-        assert!(
-            into.read(&Key::checkpoint()).is_err(),
-            "there is no collector yet"
-        );
+        assert_eq!((restored.is_whole, &restored.damaged), (false, &vec![roster.to_string()]));
+        assert!(into.read(&Key::checkpoint()).is_err(), "there is no collector yet");
     }
     // Mended, the same command goes on.
     fs_err::write(&path, &whole).unwrap();
@@ -110,9 +99,6 @@ fn what_the_ledger_names_and_the_copy_lacks_is_listed_and_keeps_the_head_back() 
     fs_err::write(&path, b"rotten").unwrap();
     let other = fresh(dir.path(), "other");
     let restored = run(&left(dir.path()), &other, true).unwrap();
-    assert_eq!(
-        (restored.is_whole, restored.damaged),
-        (true, vec![roster.to_string()])
-    );
+    assert_eq!((restored.is_whole, restored.damaged), (true, vec![roster.to_string()]));
     assert_eq!(other.read(&Key::checkpoint()).unwrap(), note);
 }

@@ -11,10 +11,7 @@ use store::{Key, KeyKind};
 use crate::world::{Log, Mirror, note, pins};
 
 fn size(mirror: &Mirror, role: Role) -> u64 {
-    mirror
-        .cosigner
-        .last(role)
-        .map_or(0, |last| last.log.checkpoint.size)
+    mirror.cosigner.last(role).map_or(0, |last| last.log.checkpoint.size)
 }
 
 #[test]
@@ -30,17 +27,9 @@ fn it_holds_what_the_log_has_and_grows_with_it() {
     for step in [1, 252, 1, 255, 256, 257, 3] {
         log.reads(&chain, step);
         let note = log.publish();
-        assert_eq!(
-            mirror.round(&log, &note).unwrap(),
-            Round::Grew(log.size()),
-            "at {}",
-            log.size()
-        );
+        assert_eq!(mirror.round(&log, &note).unwrap(), Round::Grew(log.size()), "at {}", log.size());
         mirror.assert_holds(&log);
-        assert_eq!(
-            (size(&mirror, Role::Witness), size(&mirror, Role::Mirror)),
-            (log.size(), log.size())
-        );
+        assert_eq!((size(&mirror, Role::Witness), size(&mirror, Role::Mirror)), (log.size(), log.size()));
     }
     assert_eq!(log.publish(), log.note(log.size()));
     // What it shows verifies under its own public keys.
@@ -51,10 +40,8 @@ fn it_holds_what_the_log_has_and_grows_with_it() {
             Role::Witness => &mirror.cosigner.keys().witness,
             Role::Mirror => &mirror.cosigner.keys().mirror,
         };
-        let keys = [
-            pins().log_keys.keys().first().clone(),
-            signer.verifier_key(ledger::KeyType::CosignatureV1),
-        ];
+        let keys =
+            [pins().log_keys.keys().first().clone(), signer.verifier_key(ledger::KeyType::CosignatureV1)];
         assert_eq!(note.verify(&keys).unwrap().len(), 2);
     }
 }
@@ -76,15 +63,8 @@ fn ten_thousand_entries_behind_and_cut_short_after_every_few_bundles_it_arrives(
     for _ in 0..5 {
         // A process that dies: the next one begins with what is on the disk.
         let mirror = Mirror::open(dir.path());
-        assert!(matches!(
-            mirror.try_round(&source, &note, 8),
-            Err(PullError::Stopped)
-        ));
-        assert_eq!(
-            size(&mirror, Role::Mirror),
-            0,
-            "nothing is said before all of it is held"
-        );
+        assert!(matches!(mirror.try_round(&source, &note, 8), Err(PullError::Stopped)));
+        assert_eq!(size(&mirror, Role::Mirror), 0, "nothing is said before all of it is held");
     }
     let mirror = Mirror::open(dir.path());
     assert_eq!(mirror.round(&log, &note).unwrap(), Round::Grew(log.size()));
@@ -116,11 +96,7 @@ fn two_histories_convict_the_log_and_stop_everything() {
     assert!(
         proof
             .check(&evidence::log_key::LogKeys::unchanged(
-                mirror
-                    .cosigner
-                    .keys()
-                    .witness
-                    .verifier_key(ledger::KeyType::Ed25519)
+                mirror.cosigner.keys().witness.verifier_key(ledger::KeyType::Ed25519)
             ))
             .is_err()
     );
@@ -162,17 +138,11 @@ fn one_size_with_two_roots_is_fraud_and_a_smaller_honest_note_is_a_rollback() {
     let held = log.publish();
     let mirror = Mirror::new(dir.path());
     mirror.round(&log, &held).unwrap();
-    let rolled_back = Round::RolledBack {
-        offered: 3,
-        held: log.size(),
-    };
+    let rolled_back = Round::RolledBack { offered: 3, held: log.size() };
     assert_eq!(mirror.round(&log, &old).unwrap(), rolled_back);
     // A smaller one that is not of this history.
     let forged = note(4, ledger::Hash([7; 32]));
-    assert!(matches!(
-        mirror.round(&log, &forged),
-        Err(PullError::Fraud { .. })
-    ));
+    assert!(matches!(mirror.round(&log, &forged), Err(PullError::Fraud { .. })));
     drop(mirror);
     mirror::cosign::acknowledge(dir.path()).unwrap();
     let mirror = Mirror::open(dir.path());
@@ -194,17 +164,8 @@ fn a_proof_of_fraud_cannot_be_made_up() {
     log.reads(&chain, 50);
     let read = |bytes: &[u8]| ledger::Note::parse(bytes).unwrap();
     let (older, newer) = (read(&log.note(20)), read(&log.note(53)));
-    let honest = FraudProof::new(
-        "acme",
-        "now",
-        &older,
-        &newer,
-        Some((&root_of(&older), &log.proof(20, 53))),
-    );
-    assert_eq!(
-        honest.check(&pins().log_keys.keys()),
-        Err("they are consistent".to_owned())
-    );
+    let honest = FraudProof::new("acme", "now", &older, &newer, Some((&root_of(&older), &log.proof(20, 53))));
+    assert_eq!(honest.check(&pins().log_keys.keys()), Err("they are consistent".to_owned()));
     let garbage = FraudProof::new(
         "acme",
         "now",
@@ -212,10 +173,7 @@ fn a_proof_of_fraud_cannot_be_made_up() {
         &newer,
         Some((&ledger::Hash([2; 32]), &[ledger::Hash([1; 32]); 5])),
     );
-    assert!(
-        garbage.check(&pins().log_keys.keys()).is_err(),
-        "hashes that lead nowhere convict nobody"
-    );
+    assert!(garbage.check(&pins().log_keys.keys()).is_err(), "hashes that lead nowhere convict nobody");
     let same = FraudProof::new("acme", "now", &older, &older, None);
     assert!(same.check(&pins().log_keys.keys()).is_err());
 }
@@ -245,26 +203,20 @@ fn whatever_a_source_spoils_is_refused_and_never_kept() {
             let place = dir.path().join(format!("mirror-{number}-{cut}"));
             fs_err::create_dir_all(&place).unwrap();
             let mirror = Mirror::new(&place);
-            let liar = Liar(
-                StoreSource(Arc::clone(&log.store)),
-                move |key: &Key, mut bytes: Vec<u8>| {
-                    if key.kind() == kind {
-                        if cut {
-                            bytes.truncate(bytes.len() / 2);
-                        } else {
-                            let middle = bytes.len() / 2;
-                            bytes[middle] ^= 1;
-                        }
+            let liar = Liar(StoreSource(Arc::clone(&log.store)), move |key: &Key, mut bytes: Vec<u8>| {
+                if key.kind() == kind {
+                    if cut {
+                        bytes.truncate(bytes.len() / 2);
+                    } else {
+                        let middle = bytes.len() / 2;
+                        bytes[middle] ^= 1;
                     }
-                    Ok(bytes)
-                },
-            );
+                }
+                Ok(bytes)
+            });
             let refused = mirror.try_round(&liar, &note, u64::MAX);
             assert!(
-                matches!(
-                    refused,
-                    Err(PullError::Spoiled(_) | PullError::Object(_) | PullError::Rule { .. })
-                ),
+                matches!(refused, Err(PullError::Spoiled(_) | PullError::Object(_) | PullError::Rule { .. })),
                 "{kind:?} {cut}: {refused:?}"
             );
             assert_eq!(size(&mirror, Role::Mirror), 0);
@@ -287,10 +239,7 @@ fn a_note_of_another_key_or_log_is_no_note() {
         note.lines().take(4).map(|line| format!("{line}\n")).collect(),
         String::new(),
     ] {
-        assert!(
-            matches!(mirror.round(&log, bad.as_bytes()), Err(PullError::Note(_))),
-            "{bad}"
-        );
+        assert!(matches!(mirror.round(&log, bad.as_bytes()), Err(PullError::Note(_))), "{bad}");
     }
     assert_eq!(size(&mirror, Role::Witness), 0);
 }
@@ -340,10 +289,7 @@ fn what_the_own_store_lost_is_fetched_again_at_the_start_and_by_a_scrub() {
     mirror.assert_holds(&log);
     // Damage nobody can mend is said.
     fs_err::remove_file(&path).unwrap();
-    let alone = mirror::scrub::Parts {
-        source: None,
-        ..parts
-    };
+    let alone = mirror::scrub::Parts { source: None, ..parts };
     let found = mirror::scrub::scrub(&alone, &held, &[]).unwrap();
     assert_eq!(found.lost.len(), 1, "{found:?}");
 }

@@ -44,10 +44,7 @@ fn changed(log: &mut Log, chain: &Chain, change: impl FnOnce(&mut Entry)) {
     let refs = evidence::pairs::sorted([("object", "x/bundle".to_owned()), ("person", "ada".to_owned())]);
     let by = Actor::Collector("collector-1".parse().unwrap());
     let act = log.act(EntryType::EvidenceAccessed, chain, by, refs.clone());
-    let object = ActObject {
-        document: evidence::json::to_document(&act).unwrap(),
-        signatures: Vec::new(),
-    };
+    let object = ActObject { document: evidence::json::to_document(&act).unwrap(), signatures: Vec::new() };
     let mut entry = log.entry(EntryType::EvidenceAccessed, chain.clone(), refs, object);
     change(&mut entry);
     log.push_entry(&entry);
@@ -60,15 +57,11 @@ fn chains_must_continue() {
     let why = refused(|log, chain| changed(log, chain, |entry| entry.envelope.prev.0[0] ^= 1));
     assert!(why.contains("does not link"), "{why}");
     let why = refused(|log, chain| {
-        changed(log, chain, |entry| {
-            entry.envelope.time = "2026-11-01T00:00:00.000Z".parse().unwrap()
-        });
+        changed(log, chain, |entry| entry.envelope.time = "2026-11-01T00:00:00.000Z".parse().unwrap());
     });
     assert!(why.contains("dated before"), "{why}");
     let why = refused(|log, chain| {
-        changed(log, chain, |entry| {
-            entry.envelope.deployment = "acne".parse().unwrap()
-        })
+        changed(log, chain, |entry| entry.envelope.deployment = "acne".parse().unwrap())
     });
     assert!(why.contains("deployment"), "{why}");
     let why = refused(|log, chain| {
@@ -85,16 +78,10 @@ fn signatures_must_be_of_who_the_type_asks_for() {
     // A person's act that the collector recorded in that person's name, unsigned, as one of its own types.
     let why = refused(|log, chain| {
         let refs = evidence::pairs::sorted([("object", "x/bundle".to_owned()), ("person", "ada".to_owned())]);
-        let act = log.act(
-            EntryType::EvidenceAccessed,
-            chain,
-            Actor::Person("ada".parse().unwrap()),
-            refs.clone(),
-        );
-        let object = ActObject {
-            document: evidence::json::to_document(&act).unwrap(),
-            signatures: Vec::new(),
-        };
+        let act =
+            log.act(EntryType::EvidenceAccessed, chain, Actor::Person("ada".parse().unwrap()), refs.clone());
+        let object =
+            ActObject { document: evidence::json::to_document(&act).unwrap(), signatures: Vec::new() };
         log.push(EntryType::EvidenceAccessed, chain.clone(), refs, object);
     });
     assert!(why.contains("in the name of"), "{why}");
@@ -116,37 +103,19 @@ fn one_act_is_one_entry_and_a_roster_needs_its_authority() {
         let ada = Actor::Person("ada".parse().unwrap());
         let act = log.act(EntryType::IncidentClosed, chain, ada, Vec::new());
         let object = ActObject::from(Signed::sign(&act, &[&key(ADA)]).unwrap());
-        log.push(
-            EntryType::IncidentClosed,
-            chain.clone(),
-            Vec::new(),
-            object.clone(),
-        );
+        log.push(EntryType::IncidentClosed, chain.clone(), Vec::new(), object.clone());
         log.push(EntryType::IncidentClosed, chain.clone(), Vec::new(), object);
     });
     assert!(why.contains("recorded before"), "{why}");
     let why = refused(|log, _| {
         let mut next = crate::world::roster();
         next.version = 2;
-        next.previous = Some(
-            Signed::sign(&crate::world::roster(), &[&key(1)])
-                .unwrap()
-                .digest(),
-        );
+        next.previous = Some(Signed::sign(&crate::world::roster(), &[&key(1)]).unwrap().digest());
         let signed = Signed::sign(&next, &[&key(STRANGER)]).unwrap();
-        log.store
-            .create(&Key::document(signed.digest().as_bytes()), &signed.encode())
-            .unwrap();
-        let refs = evidence::pairs::sorted([
-            ("roster", signed.digest().to_string()),
-            ("version", "2".to_owned()),
-        ]);
-        log.push(
-            EntryType::RosterPublished,
-            Chain::Deployment,
-            refs,
-            ActObject::from(signed),
-        );
+        log.store.create(&Key::document(signed.digest().as_bytes()), &signed.encode()).unwrap();
+        let refs =
+            evidence::pairs::sorted([("roster", signed.digest().to_string()), ("version", "2".to_owned())]);
+        log.push(EntryType::RosterPublished, Chain::Deployment, refs, ActObject::from(signed));
     });
     assert!(why.contains("authority signatures"), "{why}");
 }
@@ -159,9 +128,7 @@ fn an_object_with_bad_signatures_does_not_take_its_key_in_the_own_store() {
     // The roster's document is right, its signature is another's.
     let roster = log.store.list("documents/").unwrap()[0].clone();
     let honest = log.store.read(&roster).unwrap();
-    let evil = Signed::sign(&crate::world::roster(), &[&key(STRANGER)])
-        .unwrap()
-        .encode();
+    let evil = Signed::sign(&crate::world::roster(), &[&key(STRANGER)]).unwrap().encode();
     let path = dir.path().join("source").join(roster.as_str());
     let serve = |bytes: &[u8]| {
         fs_err::remove_file(&path).unwrap();
@@ -169,10 +136,7 @@ fn an_object_with_bad_signatures_does_not_take_its_key_in_the_own_store() {
     };
     serve(&evil);
     let mirror = Mirror::new(dir.path());
-    assert!(matches!(
-        mirror.round(&log, &note),
-        Err(PullError::Rule { index: 1, .. })
-    ));
+    assert!(matches!(mirror.round(&log, &note), Err(PullError::Rule { index: 1, .. })));
     serve(&honest);
     assert_eq!(mirror.round(&log, &note).unwrap(), Round::Grew(2));
     assert_eq!(mirror.own.read(&roster).unwrap(), honest);
@@ -192,39 +156,19 @@ fn nothing_is_said_to_go_that_something_keeps_or_nobody_approved() {
     };
     let approval = evidence::pairs::sorted([("count", "6".to_owned()), ("plan", digest.clone())]);
     let why = refused(|log, chain| {
-        log.person(
-            EntryType::DispositionApproved,
-            chain.clone(),
-            approval.clone(),
-            ADA,
-        )
+        log.person(EntryType::DispositionApproved, chain.clone(), approval.clone(), ADA)
     });
     assert!(why.contains("the incident is open"), "{why}");
     let why = refused(|log, chain| {
         log.person(EntryType::IncidentClosed, chain.clone(), Vec::new(), ADA);
-        log.person(
-            EntryType::DispositionApproved,
-            chain.clone(),
-            approval.clone(),
-            ADA,
-        );
+        log.person(EntryType::DispositionApproved, chain.clone(), approval.clone(), ADA);
     });
     assert!(why.contains("no retention is set"), "{why}");
-    let why = refused(|log, chain| {
-        log.own(
-            EntryType::DispositionExecuted,
-            chain.clone(),
-            refs("store", "one"),
-        )
-    });
+    let why =
+        refused(|log, chain| log.own(EntryType::DispositionExecuted, chain.clone(), refs("store", "one")));
     assert!(why.contains("the incident is open"), "{why}");
     let why = refused(|log, chain| {
-        log.person(
-            EntryType::DispositionApproved,
-            chain.clone(),
-            approval.clone(),
-            STRANGER,
-        )
+        log.person(EntryType::DispositionApproved, chain.clone(), approval.clone(), STRANGER)
     });
     assert!(why.contains("no key of ada"), "{why}");
 }

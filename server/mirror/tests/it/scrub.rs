@@ -83,18 +83,14 @@ fn a_stamped_checkpoint_is_judged_by_the_logs_key_and_the_tree() {
     let digest = Digest::of(answer);
     let key = Key::stamped_checkpoint(size);
     log.store.create(&key, &stamped).unwrap();
-    log.store
-        .create(&Key::stamp(size, digest.as_bytes()), answer)
-        .unwrap();
+    log.store.create(&Key::stamp(size, digest.as_bytes()), answer).unwrap();
     let refs = evidence::pairs::sorted([("size", size.to_string()), ("stamp", digest.to_string())]);
     log.own(EntryType::TsaStamped, Chain::Deployment, refs);
     let note = log.publish();
     let mirror = Mirror::new(dir.path());
     mirror.round(&log, &note).unwrap();
-    let (own, theirs) = (
-        dir.path().join("own").join(key.as_str()),
-        dir.path().join("source").join(key.as_str()),
-    );
+    let (own, theirs) =
+        (dir.path().join("own").join(key.as_str()), dir.path().join("source").join(key.as_str()));
     let source = StoreSource(Arc::clone(&log.store));
     flip(&own);
     let found = pass(&mirror, Some(&source));

@@ -23,13 +23,8 @@ fn checkpoint(size: u64, first: u8) -> (Note, Vec<Hash>) {
     let leaves: Vec<Hash> = (0..size)
         .map(|index| ledger::leaf_hash(&[if index == 0 { first } else { 0 }, u8::try_from(index).unwrap()]))
         .collect();
-    let text = Checkpoint::new("exhibit/acme", size, ledger::root_of(&leaves))
-        .unwrap()
-        .to_text();
-    (
-        Note::new(&text, vec![log_signer().sign(&text).unwrap()]).unwrap(),
-        leaves,
-    )
+    let text = Checkpoint::new("exhibit/acme", size, ledger::root_of(&leaves)).unwrap().to_text();
+    (Note::new(&text, vec![log_signer().sign(&text).unwrap()]).unwrap(), leaves)
 }
 
 fn act(type_: EntryType, chain: Chain, by: Actor, refs: Vec<(String, String)>, nonce: ActNonce) -> Act {
@@ -57,11 +52,7 @@ fn the_vectors_are_what_this_code_makes() {
     let tls = TlsKey::from_seed(&[34; 32]);
     let (deployment, id) = ("acme".parse().unwrap(), "backup-1".parse().unwrap());
     let cosigner = |role: &str| {
-        let signer = if role == "witness" {
-            &keys.witness
-        } else {
-            &keys.mirror
-        };
+        let signer = if role == "witness" { &keys.witness } else { &keys.mirror };
         signer.verifier_key(KeyType::CosignatureV1).to_string()
     };
     let refs = evidence::pairs::sorted([
@@ -87,13 +78,7 @@ fn the_vectors_are_what_this_code_makes() {
     ]);
     let incident = Chain::Incident("INC-2026-0007".parse().unwrap());
     let by = Actor::Mirror("backup-1".parse().unwrap());
-    let replicated = act(
-        EntryType::EvidenceReplicated,
-        incident,
-        by,
-        refs,
-        ActNonce::ByContent,
-    );
+    let replicated = act(EntryType::EvidenceReplicated, incident, by, refs, ActNonce::ByContent);
     let replicated = Signed::sign(&replicated, &[&keys.act]).unwrap();
 
     let cosigned = |signer: &ledger::NoteSigner| {
@@ -108,22 +93,13 @@ fn the_vectors_are_what_this_code_makes() {
     let (older, _) = checkpoint(50, 1);
     let proof = ledger::consistency_proof(&ledger::Leaves(&leaves), 50, 70).unwrap();
     let root = ledger::root_of(&leaves[..50]);
-    let fraud = FraudProof::new(
-        "acme",
-        "2026-11-21T12:00:00.000Z",
-        &older,
-        &note,
-        Some((&root, &proof)),
-    );
+    let fraud = FraudProof::new("acme", "2026-11-21T12:00:00.000Z", &older, &note, Some((&root, &proof)));
     fraud.check(&pins().log_keys.keys()).unwrap();
     LogNote::read(held.as_bytes(), "exhibit/acme", &pins().log_keys.keys()).unwrap();
 
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spec/vectors/mirror");
     let files: [(&str, Vec<u8>); 7] = [
-        (
-            "admission.json",
-            admission_line(&deployment, &id, &keys, &tls).into_bytes(),
-        ),
+        ("admission.json", admission_line(&deployment, &id, &keys, &tls).into_bytes()),
         ("mirror-admitted.signed", admitted.encode()),
         ("evidence-replicated.signed", replicated.encode()),
         ("checkpoint.witness", witnessed.into_bytes()),
@@ -139,10 +115,6 @@ fn the_vectors_are_what_this_code_makes() {
     }
     for (name, bytes) in files {
         let stored = fs_err::read(folder.join(name)).unwrap();
-        assert_eq!(
-            String::from_utf8(stored).unwrap(),
-            String::from_utf8(bytes).unwrap(),
-            "{name}"
-        );
+        assert_eq!(String::from_utf8(stored).unwrap(), String::from_utf8(bytes).unwrap(), "{name}");
     }
 }

@@ -12,10 +12,7 @@ use tokio::sync::{Notify, watch};
 use crate::world::{Log, Mirror, note};
 
 fn witness(mirror: &Mirror) -> (Witness, watch::Sender<u64>) {
-    let size = mirror
-        .cosigner
-        .last(Role::Mirror)
-        .map_or(0, |last| last.log.checkpoint.size);
+    let size = mirror.cosigner.last(Role::Mirror).map_or(0, |last| last.log.checkpoint.size);
     let (sender, held) = watch::channel(size);
     let witness = Witness {
         cosigner: Arc::clone(&mirror.cosigner),
@@ -52,11 +49,7 @@ async fn every_answer_is_the_one_of_the_protocol() {
     // Nothing signed yet.
     assert_eq!(post(request(0, &[], b"nonsense")).await.status, 400);
     assert_eq!(post(b"old 01\n\nx".to_vec()).await.status, 400);
-    assert_eq!(
-        post(request(11, &[], &ten)).await.status,
-        400,
-        "old above the size"
-    );
+    assert_eq!(post(request(11, &[], &ten)).await.status, 400, "old above the size");
     let wrong = post(request(5, &[], &ten)).await;
     assert_eq!((wrong.status, wrong.body.as_str()), (409, "0\n"));
     let first = post(request(0, &[], &ten)).await;
@@ -70,26 +63,14 @@ async fn every_answer_is_the_one_of_the_protocol() {
     assert_eq!(post(request(10, &log.proof(10, 20), &twenty)).await.status, 200);
     assert_eq!(post(request(20, &[], &twenty)).await.status, 200, "signed again");
     assert_eq!(post(request(10, &[], &ten)).await.status, 409);
-    let unsigned = String::from_utf8(log.note(30))
-        .unwrap()
-        .replacen("\n30\n", "\n31\n", 1);
+    let unsigned = String::from_utf8(log.note(30)).unwrap().replacen("\n30\n", "\n31\n", 1);
     assert_eq!(post(request(20, &[], unsigned.as_bytes())).await.status, 403);
-    let foreign = String::from_utf8(log.note(30))
-        .unwrap()
-        .replacen("exhibit/acme", "exhibit/acne", 1);
+    let foreign = String::from_utf8(log.note(30)).unwrap().replacen("exhibit/acme", "exhibit/acne", 1);
     assert_eq!(post(request(20, &[], foreign.as_bytes())).await.status, 404);
     // What was signed survives; another root of that size is fraud, and nothing is signed any more.
-    assert_eq!(
-        post(request(20, &[], &note(20, ledger::Hash([9; 32]))))
-            .await
-            .status,
-        422
-    );
+    assert_eq!(post(request(20, &[], &note(20, ledger::Hash([9; 32])))).await.status, 422);
     assert!(mirror.cosigner.fraud().is_some());
-    assert_eq!(
-        post(request(20, &log.proof(20, 30), &log.note(30))).await.status,
-        503
-    );
+    assert_eq!(post(request(20, &log.proof(20, 30), &log.note(30))).await.status, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,9 +84,7 @@ async fn the_mirror_role_signs_what_is_held_and_convicts_what_contradicts_it() {
     mirror.round(&log, &held).unwrap();
     let size = log.size();
     let (witness, sender) = witness(&mirror);
-    let answer = witness
-        .add_checkpoint(Role::Mirror, request(size, &[], &held))
-        .await;
+    let answer = witness.add_checkpoint(Role::Mirror, request(size, &[], &held)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(answer.body.starts_with("— backup-1/mirror "));
     // Asked for more than is held, it waits for the round that brings it.
@@ -123,19 +102,11 @@ async fn the_mirror_role_signs_what_is_held_and_convicts_what_contradicts_it() {
         (409, format!("{}\n", log.size())),
         "the round signed it meanwhile"
     );
-    let again = witness
-        .add_checkpoint(Role::Mirror, request(log.size(), &[], &grown))
-        .await;
+    let again = witness.add_checkpoint(Role::Mirror, request(log.size(), &[], &grown)).await;
     assert_eq!(again.status, 200);
     // A smaller note of another history, shown to either role, convicts.
     let forged = note(7, ledger::Hash([9; 32]));
-    assert_eq!(
-        witness
-            .add_checkpoint(Role::Witness, request(0, &[], &forged))
-            .await
-            .status,
-        422
-    );
+    assert_eq!(witness.add_checkpoint(Role::Witness, request(0, &[], &forged)).await.status, 422);
     assert!(mirror.cosigner.fraud().is_some());
 }
 

@@ -100,19 +100,10 @@ impl Log {
         ]);
         log.own(EntryType::LogGenesis, Chain::Deployment, refs);
         let roster = Signed::sign(&roster(), &[&key(AUTHORITY)]).unwrap();
-        log.store
-            .create(&Key::document(roster.digest().as_bytes()), &roster.encode())
-            .unwrap();
-        let refs = evidence::pairs::sorted([
-            ("roster", roster.digest().to_string()),
-            ("version", "1".to_owned()),
-        ]);
-        log.push(
-            EntryType::RosterPublished,
-            Chain::Deployment,
-            refs,
-            ActObject::from(roster),
-        );
+        log.store.create(&Key::document(roster.digest().as_bytes()), &roster.encode()).unwrap();
+        let refs =
+            evidence::pairs::sorted([("roster", roster.digest().to_string()), ("version", "1".to_owned())]);
+        log.push(EntryType::RosterPublished, Chain::Deployment, refs, ActObject::from(roster));
         log
     }
 
@@ -124,11 +115,7 @@ impl Log {
                 store.create(&key, &self.store.read(&key).unwrap()).unwrap();
             }
         }
-        Self {
-            store: Arc::new(store),
-            nonce: self.nonce + 1_000_000,
-            ..self.clone()
-        }
+        Self { store: Arc::new(store), nonce: self.nonce + 1_000_000, ..self.clone() }
     }
 
     pub fn size(&self) -> u64 {
@@ -155,16 +142,9 @@ impl Log {
 
     /// An act of the collector's own.
     pub fn own(&mut self, type_: EntryType, chain: Chain, refs: Vec<(String, String)>) {
-        let act = self.act(
-            type_,
-            &chain,
-            Actor::Collector("collector-1".parse().unwrap()),
-            refs.clone(),
-        );
-        let object = ActObject {
-            document: evidence::json::to_document(&act).unwrap(),
-            signatures: Vec::new(),
-        };
+        let act = self.act(type_, &chain, Actor::Collector("collector-1".parse().unwrap()), refs.clone());
+        let object =
+            ActObject { document: evidence::json::to_document(&act).unwrap(), signatures: Vec::new() };
         self.push(type_, chain, refs, object);
     }
 
@@ -225,11 +205,7 @@ impl Log {
         act: ActObject,
     ) -> Entry {
         self.minute += 1;
-        let head = self
-            .chains
-            .get(&chain.to_string())
-            .copied()
-            .unwrap_or(ChainHead::START);
+        let head = self.chains.get(&chain.to_string()).copied().unwrap_or(ChainHead::START);
         let place = Entry::place(type_, &act);
         Entry {
             envelope: Envelope {
@@ -253,10 +229,7 @@ impl Log {
     /// Any entry, right or wrong.
     pub fn push_entry(&mut self, entry: &Entry) {
         let body = entry.encode().unwrap();
-        let head = self
-            .chains
-            .entry(entry.envelope.incident.to_string())
-            .or_insert(ChainHead::START);
+        let head = self.chains.entry(entry.envelope.incident.to_string()).or_insert(ChainHead::START);
         *head = ChainHead {
             next_seq: entry.envelope.seq + 1,
             prev: leaf_hash(&body).into(),
@@ -271,9 +244,7 @@ impl Log {
         for path in bundles_for_growth(self.published, size).unwrap() {
             let first = usize::try_from(path.index() << 8).unwrap();
             let bodies = &self.bodies[first..first + usize::from(path.width())];
-            self.store
-                .create(&Key::tile(&path), &encode_bundle(bodies).unwrap())
-                .unwrap();
+            self.store.create(&Key::tile(&path), &encode_bundle(bodies).unwrap()).unwrap();
         }
         let from = usize::try_from(self.published).unwrap();
         let leaves: Vec<Hash> = self.bodies[from..].iter().map(|body| leaf_hash(body)).collect();
@@ -288,10 +259,8 @@ impl Log {
 
     /// The log's note of a size.
     pub fn note(&self, size: u64) -> Vec<u8> {
-        let leaves: Vec<Hash> = self.bodies[..usize::try_from(size).unwrap()]
-            .iter()
-            .map(|body| leaf_hash(body))
-            .collect();
+        let leaves: Vec<Hash> =
+            self.bodies[..usize::try_from(size).unwrap()].iter().map(|body| leaf_hash(body)).collect();
         note(size, ledger::root_of(&leaves))
     }
 
@@ -315,10 +284,7 @@ impl Log {
 pub fn note(size: u64, root: Hash) -> Vec<u8> {
     let text = Checkpoint::new("exhibit/acme", size, root).unwrap().to_text();
     let line = log_signer().sign(&text).unwrap();
-    ledger::Note::new(&text, vec![line])
-        .unwrap()
-        .to_string()
-        .into_bytes()
+    ledger::Note::new(&text, vec![line]).unwrap().to_string().into_bytes()
 }
 
 struct Tiles<'a>(&'a dyn Store);
@@ -347,16 +313,9 @@ pub fn roster() -> Roster {
                 keys: vec![key(ADA).public()],
                 roles: vec![Role::Responder, Role::EndpointAdmin],
             },
-            Person {
-                id: "bob".parse().unwrap(),
-                keys: vec![key(BOB).public()],
-                roles: vec![Role::Approver],
-            },
+            Person { id: "bob".parse().unwrap(), keys: vec![key(BOB).public()], roles: vec![Role::Approver] },
         ],
-        rules: Rules {
-            two_persons: Vec::new(),
-            order_hours_max: 24,
-        },
+        rules: Rules { two_persons: Vec::new(), order_hours_max: 24 },
     }
 }
 

@@ -58,10 +58,7 @@ impl Moody {
     }
 
     fn away<T>(&self) -> Result<T, StoreError> {
-        Err(StoreError::Away {
-            store: self.identity().store.clone(),
-            why: "injected".to_owned(),
-        })
+        Err(StoreError::Away { store: self.identity().store.clone(), why: "injected".to_owned() })
     }
 }
 
@@ -187,10 +184,7 @@ pub(crate) fn scene(mood: Mood, later: bool) -> Scene {
     let id = *plan.collections.first().unwrap();
     let mut stores = replicas.stores().to_vec();
     if later {
-        let identity = StoreIdentity {
-            store: "store-3".to_owned(),
-            ..stores[0].identity().clone()
-        };
+        let identity = StoreIdentity { store: "store-3".to_owned(), ..stores[0].identity().clone() };
         let third = store::DirectoryStore::initialise(&place.path().join("c"), &identity).unwrap();
         for key in stores[0].list("").unwrap() {
             if store::Disposable::of(&key).is_some() {
@@ -201,11 +195,8 @@ pub(crate) fn scene(mood: Mood, later: bool) -> Scene {
     }
     let moody = Moody::new(stores.pop().unwrap(), mood);
     stores.push(Arc::clone(&moody) as Arc<dyn Store>);
-    let replicas = Replicas::new(
-        stores,
-        config.replication.into(),
-        Arc::new(crate::db::QueueSink(db.clone())),
-    );
+    let replicas =
+        Replicas::new(stores, config.replication.into(), Arc::new(crate::db::QueueSink(db.clone())));
     let certificates = certs::authority::Authority::load(&layout.ca(), config.deployment.clone()).unwrap();
     let foundation = Foundation {
         authority: read_authority(&layout.authority()).unwrap(),
@@ -217,18 +208,9 @@ pub(crate) fn scene(mood: Mood, later: bool) -> Scene {
         replicas,
         sequencer,
     };
-    let program = Program {
-        path: "/nowhere".into(),
-        arguments: Vec::new(),
-    };
+    let program = Program { path: "/nowhere".into(), arguments: Vec::new() };
     let collector = crate::run::unserved(foundation, &program).unwrap();
-    Scene {
-        _place: place,
-        collector: Arc::new(collector),
-        moody,
-        id,
-        plan: plan.digest(),
-    }
+    Scene { _place: place, collector: Arc::new(collector), moody, id, plan: plan.digest() }
 }
 
 impl Scene {
@@ -241,15 +223,9 @@ impl Scene {
     /// What is recorded of the collection: stores and counts.
     fn executed(&self) -> Vec<(String, u64)> {
         let object = Object::Collection(self.id).to_string();
-        let rows = self
-            .collector
-            .db
-            .read(|db| db::entries::of_chain(db, INCIDENT, 0, 1000))
-            .unwrap();
+        let rows = self.collector.db.read(|db| db::entries::of_chain(db, INCIDENT, 0, 1000)).unwrap();
         let value = |row: &db::entries::EntryRow, name: &str| {
-            evidence::pairs::find(&row.refs, name)
-                .unwrap_or_default()
-                .to_owned()
+            evidence::pairs::find(&row.refs, name).unwrap_or_default().to_owned()
         };
         rows.iter()
             .filter(|row| row.kind == "disposition.executed" && value(row, "object") == object)
@@ -278,22 +254,15 @@ impl Scene {
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 #[test]
 fn a_store_that_fails_before_during_or_after_keeps_its_word_until_it_is_back_and_so_does_one_made_later() {
     let runtime = runtime();
-    for (mood, later) in [
-        (Mood::Down, false),
-        (Mood::Half, false),
-        (Mood::TookEffect, false),
-        (Mood::Down, true),
-    ] {
+    for (mood, later) in
+        [(Mood::Down, false), (Mood::Half, false), (Mood::TookEffect, false), (Mood::Down, true)]
+    {
         let scene = scene(mood, later);
         let whole = scene.left();
         let others = if later { 2 } else { 1 };
@@ -312,16 +281,8 @@ fn a_store_that_fails_before_during_or_after_keeps_its_word_until_it_is_back_and
         };
         assert_eq!(scene.left(), left, "{mood:?}");
         let waits = scene.collector.db.read(disposals::waits).unwrap();
-        assert!(
-            waits
-                .iter()
-                .all(|row| row.store == store && row.why.contains("injected"))
-        );
-        assert!(
-            waits
-                .iter()
-                .any(|row| row.object == Object::Collection(scene.id).to_string())
-        );
+        assert!(waits.iter().all(|row| row.store == store && row.why.contains("injected")));
+        assert!(waits.iter().any(|row| row.object == Object::Collection(scene.id).to_string()));
         // It is left alone for a while.
         let calls = scene.moody.calls.load(SeqCst);
         runtime.block_on(round(&scene.collector, &mut finished)).unwrap();
@@ -333,11 +294,7 @@ fn a_store_that_fails_before_during_or_after_keeps_its_word_until_it_is_back_and
         runtime.block_on(round(&scene.collector, &mut finished)).unwrap();
         let executed = scene.executed();
         assert_eq!(executed.len(), others + 1);
-        assert_eq!(
-            executed.last().unwrap(),
-            &(store, u64::try_from(left).unwrap()),
-            "{mood:?}"
-        );
+        assert_eq!(executed.last().unwrap(), &(store, u64::try_from(left).unwrap()), "{mood:?}");
         assert_eq!((scene.left(), scene.state().as_str()), (0, "disposed"));
         assert_eq!(scene.collector.db.read(disposals::waits).unwrap(), []);
         assert!(finished.contains_key(&scene.plan));
@@ -368,13 +325,7 @@ fn repairs_have_their_turn_in_the_midst_and_the_entry_counts_every_batch() {
     assert!(before > 0, "a repair waited for the whole collection");
     assert_eq!(scene.left(), 0);
     let (store, count) = scene.executed().pop().unwrap();
-    assert_eq!(
-        (store, count),
-        (
-            scene.moody.identity().store.clone(),
-            u64::try_from(whole).unwrap()
-        )
-    );
+    assert_eq!((store, count), (scene.moody.identity().store.clone(), u64::try_from(whole).unwrap()));
 }
 
 #[test]
@@ -401,12 +352,7 @@ fn a_hold_in_the_midst_keeps_what_is_left_also_of_who_is_in_no_roster() {
         hold.join().unwrap()
     });
     assert_eq!((scene.left(), scene.state().as_str()), (whole - 1, "stored"));
-    assert!(
-        scene
-            .executed()
-            .iter()
-            .all(|(store, _)| *store != scene.moody.identity().store)
-    );
+    assert!(scene.executed().iter().all(|(store, _)| *store != scene.moody.identity().store));
     scene.moody.becomes(Mood::Well);
     let calls = scene.moody.calls.load(SeqCst);
     let mut finished = BTreeMap::new();
@@ -414,12 +360,7 @@ fn a_hold_in_the_midst_keeps_what_is_left_also_of_who_is_in_no_roster() {
     assert_eq!(scene.moody.calls.load(SeqCst), calls, "the hold stands");
     let refs = [("hold", held.to_string())];
     let release = person_act(EntryType::HoldReleased, INCIDENT, &refs, "bob", None);
-    scene
-        .collector
-        .custody
-        .sequencer()
-        .submit_blocking(release)
-        .unwrap();
+    scene.collector.custody.sequencer().submit_blocking(release).unwrap();
     runtime.block_on(round(&scene.collector, &mut finished)).unwrap();
     assert_eq!((scene.left(), scene.state().as_str()), (0, "disposed"));
 }

@@ -43,10 +43,7 @@ fn crash_and_recover(disk: usize, at: u64, fault: Fault, unflushed: Unflushed, p
 #[test]
 fn every_disk_operation_of_a_publication_fails_in_every_form_and_history_stays_one() {
     let wait = WAIT;
-    let accept = ReplicationPolicy {
-        copies: 2,
-        degraded: Degraded::Accept,
-    };
+    let accept = ReplicationPolicy { copies: 2, degraded: Degraded::Accept };
     let operations = {
         let place = Place::new(wait);
         let sequencer = place.start().unwrap();
@@ -59,13 +56,7 @@ fn every_disk_operation_of_a_publication_fails_in_every_form_and_history_stays_o
     // Faults repeat over operations; threads keep two at work, each scenario has its own directory.
     let cases: Vec<_> = (0..operations)
         .flat_map(|at| {
-            [
-                Fault::Failed,
-                Fault::FailedButTookEffect,
-                Fault::PowerCut,
-                Fault::Full,
-            ]
-            .map(|fault| (at, fault))
+            [Fault::Failed, Fault::FailedButTookEffect, Fault::PowerCut, Fault::Full].map(|fault| (at, fault))
         })
         .flat_map(|(at, fault)| [(at, fault, wait), (at, fault, accept)])
         .collect();
@@ -77,11 +68,7 @@ fn every_disk_operation_of_a_publication_fails_in_every_form_and_history_stays_o
                     let Some((number, (at, fault, policy))) = next.lock().unwrap().next() else {
                         return;
                     };
-                    let unflushed = if number % 3 == 0 {
-                        Unflushed::Kept
-                    } else {
-                        Unflushed::Lost
-                    };
+                    let unflushed = if number % 3 == 0 { Unflushed::Kept } else { Unflushed::Lost };
                     crash_and_recover(number % 2, at, fault, unflushed, policy);
                 }
             });
@@ -130,10 +117,7 @@ fn a_crash_between_commit_and_publication_is_finished_at_the_next_start() {
         std::thread::yield_now();
     }
     drop(sequencer.stop());
-    assert!(matches!(
-        submitted.join().unwrap(),
-        Err(SubmitError::Stopped { .. })
-    ));
+    assert!(matches!(submitted.join().unwrap(), Err(SubmitError::Stopped { .. })));
     drop((sequencer, db));
     place.crash(Unflushed::Lost);
     let sequencer = place.start().unwrap();
@@ -144,10 +128,7 @@ fn a_crash_between_commit_and_publication_is_finished_at_the_next_start() {
 
 #[test]
 fn a_new_or_lagging_store_is_brought_up_before_it_gets_a_checkpoint() {
-    let accept = ReplicationPolicy {
-        copies: 2,
-        degraded: Degraded::Accept,
-    };
+    let accept = ReplicationPolicy { copies: 2, degraded: Degraded::Accept };
     let mut place = Place::new(accept);
     let sequencer = place.start().unwrap();
     assert_eq!(submit_all(&sequencer, 0..300).len(), 300);
@@ -185,20 +166,12 @@ fn damaged_tiles_in_one_store_are_passed_over_and_found_by_fsck() {
     assert_eq!(sequencer.log().entry(17).unwrap(), right);
     let (entry, proof) = sequencer.log().entry_with_proof(16).unwrap();
     let proof = ProofFile::parse(&proof).unwrap();
-    proof
-        .verify(&ledger::leaf_hash(&entry), &policy(place.signer().verifier_key()))
-        .map(drop)
-        .unwrap();
+    proof.verify(&ledger::leaf_hash(&entry), &policy(place.signer().verifier_key())).map(drop).unwrap();
     place.disks[0].damage(bundle.as_str(), b"");
     assert_eq!(sequencer.log().entry(17).unwrap(), right);
     drop(sequencer);
     let (db, replicas) = place.open();
-    let report = fsck(
-        &replicas,
-        &place.signer().keys(),
-        Some(&db),
-        FsckOptions::default(),
-    );
+    let report = fsck(&replicas, &place.signer().keys(), Some(&db), FsckOptions::default());
     assert!(
         report.problems.iter().all(|problem| problem.place == "one") && !report.problems.is_empty(),
         "{report:?}"
@@ -214,12 +187,7 @@ fn rows_that_contradict_the_log_are_found_by_fsck() {
     let (db, replicas) = place.open();
     db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE entries SET leaf = zeroblob(32) WHERE idx = 4", [])?))
         .unwrap();
-    let report = fsck(
-        &replicas,
-        &place.signer().keys(),
-        Some(&db),
-        FsckOptions::default(),
-    );
+    let report = fsck(&replicas, &place.signer().keys(), Some(&db), FsckOptions::default());
     assert_eq!(report.problems.len(), 1);
     assert_eq!(report.problems[0].what, "entry 4");
 }

@@ -43,10 +43,7 @@ fn a_database_restored_from_an_old_copy_is_refused_with_both_heads() {
     let error = place.start().err().unwrap();
     assert!(matches!(error, StartError::DatabaseBehind { .. }), "{error}");
     let text = error.to_string();
-    assert!(
-        text.contains("exhibit/acme\n5\n") && text.contains("exhibit/acme\n10\n"),
-        "{text}"
-    );
+    assert!(text.contains("exhibit/acme\n5\n") && text.contains("exhibit/acme\n10\n"), "{text}");
 }
 
 #[test]
@@ -85,17 +82,8 @@ fn a_checkpoint_of_another_log_is_refused() {
     let (db, replicas) = place.open();
     let signer: Arc<dyn CheckpointSigner> =
         Arc::new(LocalSigner::new(&origin(DEPLOYMENT), &[9; 32]).unwrap());
-    let parts = SequencerParts {
-        deployment: deployment(),
-        db,
-        replicas,
-        signer,
-        clock,
-    };
-    assert!(matches!(
-        Sequencer::start(parts).err(),
-        Some(StartError::ForeignNote { .. })
-    ));
+    let parts = SequencerParts { deployment: deployment(), db, replicas, signer, clock };
+    assert!(matches!(Sequencer::start(parts).err(), Some(StartError::ForeignNote { .. })));
 }
 
 #[test]
@@ -112,12 +100,5 @@ fn stores_that_lost_what_was_published_are_refused() {
         disks: empty.disks.clone(),
         policy: place.policy,
     };
-    assert!(matches!(
-        mixed.start().err(),
-        Some(StartError::StoresBehind {
-            published: 5,
-            found: 0,
-            ..
-        })
-    ));
+    assert!(matches!(mixed.start().err(), Some(StartError::StoresBehind { published: 5, found: 0, .. })));
 }

@@ -66,14 +66,7 @@ pub(crate) struct Put<'a> {
 
 impl<'a> Put<'a> {
     pub(crate) fn new(name: &'a str, bytes: &'a [u8]) -> Self {
-        Self {
-            name,
-            bytes,
-            only_new: false,
-            lock: None,
-            sha256_of: bytes,
-            md5_of: bytes,
-        }
+        Self { name, bytes, only_new: false, lock: None, sha256_of: bytes, md5_of: bytes }
     }
 }
 
@@ -144,10 +137,7 @@ impl Bucket {
             Some(path) => {
                 let pem = fs_err::read(path).map_err(|error| unusable(error.to_string()))?;
                 // An empty or mistaken file would leave a store of trust that trusts nobody, and says so only late.
-                if !pem
-                    .windows(27)
-                    .any(|window| window == b"-----BEGIN CERTIFICATE-----")
-                {
+                if !pem.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") {
                     let path = path.display();
                     return Err(unusable(format!("{path} holds no certificate in PEM form")));
                 }
@@ -240,9 +230,7 @@ impl Bucket {
                 .object_lock_retain_until_date(DateTime::from_secs(lock.seconds()));
         }
         if let Some(key) = &self.kms_key {
-            request = request
-                .server_side_encryption(ServerSideEncryption::AwsKms)
-                .ssekms_key_id(key);
+            request = request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(key);
         }
         let kms_key = self.kms_key.clone();
         self.wait(async move {
@@ -275,9 +263,7 @@ impl Bucket {
 
     /// Up to `length` bytes from `offset`; an offset behind the end gives none.
     pub(crate) fn get_range(&self, name: &str, offset: u64, length: u64) -> Result<Vec<u8>, Failure> {
-        let last = offset
-            .saturating_add(length.min(READ_BYTES_MAX))
-            .saturating_sub(1);
+        let last = offset.saturating_add(length.min(READ_BYTES_MAX)).saturating_sub(1);
         let request = self.client.get_object().bucket(&self.name).key(name);
         let request = request.range(format!("bytes={offset}-{last}"));
         self.wait(async move {
@@ -303,15 +289,10 @@ impl Bucket {
         let request = request.checksum_mode(ChecksumMode::Enabled);
         self.wait(async move {
             let answer = request.send().await.map_err(|error| Failure::of(&error))?;
-            let length = answer
-                .content_length()
-                .and_then(|length| u64::try_from(length).ok());
+            let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
             let length = length
                 .ok_or_else(|| Failure::ours(FailureKind::Permanent, "HEAD answered without a length"))?;
-            Ok(Head {
-                length,
-                sha256: answer.checksum_sha256().map(str::to_owned),
-            })
+            Ok(Head { length, sha256: answer.checksum_sha256().map(str::to_owned) })
         })
     }
 
@@ -323,11 +304,7 @@ impl Bucket {
             loop {
                 let page = request.clone().set_continuation_token(next.clone()).send().await;
                 let page = page.map_err(|error| Failure::of(&error))?;
-                names.extend(
-                    page.contents()
-                        .iter()
-                        .filter_map(|object| object.key().map(str::to_owned)),
-                );
+                names.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
                 let token = page.next_continuation_token().map(str::to_owned);
                 match (page.is_truncated().unwrap_or(false), token) {
                     (false, _) => return Ok(names),
@@ -343,25 +320,14 @@ impl Bucket {
 
     /// Every version and delete marker of the names that begin so.
     pub(crate) fn versions(&self, prefix: &str) -> Result<Vec<Version>, Failure> {
-        let request = self
-            .client
-            .list_object_versions()
-            .bucket(&self.name)
-            .prefix(prefix);
+        let request = self.client.list_object_versions().bucket(&self.name).prefix(prefix);
         self.wait(async move {
             let (mut found, mut key, mut id) = (Vec::new(), None, None);
             loop {
-                let page = request
-                    .clone()
-                    .set_key_marker(key.clone())
-                    .set_version_id_marker(id.clone());
+                let page = request.clone().set_key_marker(key.clone()).set_version_id_marker(id.clone());
                 let page = page.send().await.map_err(|error| Failure::of(&error))?;
                 let version = |name: Option<&str>, id: Option<&str>, is_marker| {
-                    Some(Version {
-                        name: name?.to_owned(),
-                        id: id?.to_owned(),
-                        is_marker,
-                    })
+                    Some(Version { name: name?.to_owned(), id: id?.to_owned(), is_marker })
                 };
                 let versions = page.versions().iter();
                 found.extend(versions.filter_map(|one| version(one.key(), one.version_id(), false)));
@@ -387,13 +353,7 @@ impl Bucket {
         if bypass {
             request = request.bypass_governance_retention(true);
         }
-        self.wait(async move {
-            request
-                .send()
-                .await
-                .map(drop)
-                .map_err(|error| Failure::of(&error))
-        })
+        self.wait(async move { request.send().await.map(drop).map_err(|error| Failure::of(&error)) })
     }
 
     /// True when the bucket keeps versions.
@@ -415,14 +375,9 @@ impl Bucket {
             };
             let rule = configuration.rule().and_then(|rule| rule.default_retention());
             Ok(Some(rule.and_then(|rule| {
-                let days = rule
-                    .days()
-                    .or_else(|| rule.years().map(|years| years.saturating_mul(365)));
+                let days = rule.days().or_else(|| rule.years().map(|years| years.saturating_mul(365)));
                 let days = u32::try_from(days?).ok()?;
-                Some(Retention {
-                    mode: mode_of(rule.mode()?)?,
-                    days,
-                })
+                Some(Retention { mode: mode_of(rule.mode()?)?, days })
             })))
         })
     }
@@ -440,10 +395,7 @@ impl Bucket {
             Ok(answer.retention().and_then(|retention| {
                 let seconds = u64::try_from(retention.retain_until_date()?.secs()).ok()?;
                 let until = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
-                Some(LockUntil {
-                    mode: mode_of(retention.mode()?)?,
-                    until,
-                })
+                Some(LockUntil { mode: mode_of(retention.mode()?)?, until })
             }))
         })
     }
@@ -459,37 +411,17 @@ impl Bucket {
             .retain_until_date(DateTime::from_secs(lock.seconds()))
             .build();
         let request = self.client.put_object_retention().bucket(&self.name).key(name);
-        let request = request
-            .set_version_id(version.map(str::to_owned))
-            .retention(retention);
-        self.wait(async move {
-            request
-                .send()
-                .await
-                .map(drop)
-                .map_err(|error| Failure::of(&error))
-        })
+        let request = request.set_version_id(version.map(str::to_owned)).retention(retention);
+        self.wait(async move { request.send().await.map(drop).map_err(|error| Failure::of(&error)) })
     }
 
     /// Sets or clears the legal hold of one version.
     pub(crate) fn hold(&self, name: &str, version: Option<&str>, held: bool) -> Result<(), Failure> {
-        let status = if held {
-            ObjectLockLegalHoldStatus::On
-        } else {
-            ObjectLockLegalHoldStatus::Off
-        };
+        let status = if held { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off };
         let request = self.client.put_object_legal_hold().bucket(&self.name).key(name);
         let hold = ObjectLockLegalHold::builder().status(status).build();
-        let request = request
-            .set_version_id(version.map(str::to_owned))
-            .legal_hold(hold);
-        self.wait(async move {
-            request
-                .send()
-                .await
-                .map(drop)
-                .map_err(|error| Failure::of(&error))
-        })
+        let request = request.set_version_id(version.map(str::to_owned)).legal_hold(hold);
+        self.wait(async move { request.send().await.map(drop).map_err(|error| Failure::of(&error)) })
     }
 
     /// True when a version is under legal hold.
@@ -529,12 +461,8 @@ fn mode_of(mode: &ObjectLockRetentionMode) -> Option<LockMode> {
 /// Takes a body in, refusing one that is longer than it may be or shorter than it said.
 async fn collect(mut body: ByteStream, length: Option<i64>, bytes_max: u64) -> Result<Vec<u8>, Failure> {
     let announced = length.and_then(|length| u64::try_from(length).ok());
-    let too_long = || {
-        Failure::ours(
-            FailureKind::Permanent,
-            "the object is longer than any such object may be",
-        )
-    };
+    let too_long =
+        || Failure::ours(FailureKind::Permanent, "the object is longer than any such object may be");
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_long());
     }

@@ -48,11 +48,7 @@ impl CredentialsSource {
                     })
                 };
                 let token = std::env::var("AWS_SESSION_TOKEN").ok();
-                (
-                    variable("AWS_ACCESS_KEY_ID")?,
-                    variable("AWS_SECRET_ACCESS_KEY")?,
-                    token,
-                )
+                (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?, token)
             }
         };
         Ok(Credentials::new(id, secret, token, None, "exhibit"))
@@ -112,10 +108,7 @@ mod tests {
         ] {
             set(bad, 0o600);
             let said = source.read().err().unwrap().to_string();
-            assert!(
-                said.contains("cannot be read") && !said.contains("hush\""),
-                "{said}"
-            );
+            assert!(said.contains("cannot be read") && !said.contains("hush\""), "{said}");
         }
     }
 }

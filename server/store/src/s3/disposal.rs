@@ -50,10 +50,7 @@ impl Shared {
         let root = &self.settings.prefix;
         let damaged = format!("{root}damaged/");
         let mut found = Vec::new();
-        let prefixes = object
-            .prefixes()
-            .into_iter()
-            .map(|prefix| format!("{root}{prefix}"));
+        let prefixes = object.prefixes().into_iter().map(|prefix| format!("{root}{prefix}"));
         for prefix in prefixes.chain([damaged.clone()]) {
             let failed = |failure: Failure| failure.at(&self.name, "list", &prefix);
             let is_it = |name: &str| match name.strip_prefix(damaged.as_str()) {

@@ -62,11 +62,7 @@ pub(crate) enum FailureKind {
 impl Failure {
     /// One of our own making, such as an answer that makes no sense.
     pub(crate) fn ours(kind: FailureKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            code: String::new(),
-            text: text.into(),
-        }
+        Self { kind, code: String::new(), text: text.into() }
     }
 
     pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
@@ -79,15 +75,10 @@ impl Failure {
         let status = answer.status().as_u16();
         let service = error.as_service_error();
         let code = service.and_then(ProvideErrorMetadata::code).unwrap_or_default();
-        let message = service
-            .and_then(ProvideErrorMetadata::message)
-            .unwrap_or_default();
+        let message = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
         // An answer that could not be read is a broken connection, whatever its first line said.
         if service.is_none() && (200..300).contains(&status) {
-            return Self::ours(
-                FailureKind::Transient,
-                format!("the answer was cut: {}", chain(error)),
-            );
+            return Self::ours(FailureKind::Transient, format!("the answer was cut: {}", chain(error)));
         }
         let (kind, next) = if message.to_ascii_lowercase().contains("kms") {
             // Ceph calls a missing key InvalidAccessKeyId: nobody shall look for it among the credentials.
@@ -99,17 +90,9 @@ impl Failure {
             judge(status, code)
         };
         let id = answer.headers().get("x-amz-request-id").unwrap_or("none");
-        let said = [code, message]
-            .iter()
-            .filter(|text| !text.is_empty())
-            .copied()
-            .collect::<Vec<_>>();
+        let said = [code, message].iter().filter(|text| !text.is_empty()).copied().collect::<Vec<_>>();
         let text = format!("HTTP {status} {} (request {id}){next}", said.join(": "));
-        Self {
-            kind,
-            code: code.to_owned(),
-            text,
-        }
+        Self { kind, code: code.to_owned(), text }
     }
 
     /// No answer: the connection, TLS, the credentials' file or the clock stood in between.
@@ -125,10 +108,7 @@ impl Failure {
                  `ca_file` and restart; if not, somebody else answers there",
             )
         } else if cause.contains("loading credentials") {
-            (
-                FailureKind::Permanent,
-                ". Mend the credentials file; the next request reads it",
-            )
+            (FailureKind::Permanent, ". Mend the credentials file; the next request reads it")
         } else if matches!(error, SdkError::ConstructionFailure(_)) {
             (FailureKind::Permanent, "")
         } else {
@@ -156,25 +136,14 @@ impl Failure {
         let source = |kind: io::ErrorKind| io::Error::new(kind, self.text);
         match self.kind {
             FailureKind::Absent => StoreError::NotFound { store, key },
-            FailureKind::Full => StoreError::Full {
-                store,
-                operation,
-                key,
-                source: source(io::ErrorKind::StorageFull),
-            },
-            FailureKind::Transient => StoreError::Transient {
-                store,
-                operation,
-                key,
-                source: source(io::ErrorKind::ResourceBusy),
-            },
+            FailureKind::Full => {
+                StoreError::Full { store, operation, key, source: source(io::ErrorKind::StorageFull) }
+            }
+            FailureKind::Transient => {
+                StoreError::Transient { store, operation, key, source: source(io::ErrorKind::ResourceBusy) }
+            }
             FailureKind::Denied | FailureKind::Exists | FailureKind::Permanent | FailureKind::Range => {
-                StoreError::Permanent {
-                    store,
-                    operation,
-                    key,
-                    source: source(io::ErrorKind::Other),
-                }
+                StoreError::Permanent { store, operation, key, source: source(io::ErrorKind::Other) }
             }
         }
     }
@@ -183,10 +152,7 @@ impl Failure {
 /// Class of an answer, and the next step where there is one.
 fn judge(status: u16, code: &str) -> (FailureKind, &'static str) {
     if FULL.contains(&code) || status == 507 {
-        return (
-            FailureKind::Full,
-            ". Make room, or raise the quota; writing goes on by itself",
-        );
+        return (FailureKind::Full, ". Make room, or raise the quota; writing goes on by itself");
     }
     if WAIT.contains(&code) {
         return (FailureKind::Transient, "");

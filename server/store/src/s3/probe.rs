@@ -113,11 +113,7 @@ impl Capabilities {
             ("lock", now.lock < self.lock),
             ("default_retention", retention_lost),
         ];
-        pairs
-            .into_iter()
-            .filter(|(_, is_lost)| *is_lost)
-            .map(|(name, _)| name)
-            .collect()
+        pairs.into_iter().filter(|(_, is_lost)| *is_lost).map(|(name, _)| name).collect()
     }
 }
 
@@ -137,30 +133,15 @@ pub(crate) fn probe(
     let is_lockable = configuration.is_some();
     let default_retention = configuration.flatten();
     remove_left_overs(bucket, &place, is_versioned, is_lockable);
-    let prober = Prober {
-        bucket,
-        place,
-        is_versioned,
-        is_lockable,
-    };
+    let prober = Prober { bucket, place, is_versioned, is_lockable };
 
     let (first, create_only) = prober.create_only()?;
     let sha256_reported = bucket.head(&first)?.sha256.as_deref() == Some(sha256_header(FIRST).as_str());
-    let sha256_refused = prober.refuses(|put| Put {
-        sha256_of: SECOND,
-        ..put
-    })?;
-    let md5_refused = prober.refuses(|put| Put {
-        md5_of: SECOND,
-        ..put
-    })?;
+    let sha256_refused = prober.refuses(|put| Put { sha256_of: SECOND, ..put })?;
+    let md5_refused = prober.refuses(|put| Put { md5_of: SECOND, ..put })?;
     let versions = is_versioned && prober.versions()?;
     let mode = wanted.max(default_retention.map(|retention| retention.mode));
-    let lock = if is_lockable {
-        prober.lock(mode.unwrap_or(LockMode::Governance))?
-    } else {
-        LockProof::None
-    };
+    let lock = if is_lockable { prober.lock(mode.unwrap_or(LockMode::Governance))? } else { LockProof::None };
     prober.read_after_write(&first, default_retention.is_some())?;
     Ok(Capabilities {
         read_after_write: true,
@@ -192,27 +173,18 @@ impl Prober<'_> {
     /// In a bucket that locks by itself a probe would stay for years; its own short lock goes first.
     fn short_lock(&self) -> Option<LockUntil> {
         let until = SystemTime::now().checked_add(LOCKED)?;
-        self.is_lockable.then_some(LockUntil {
-            mode: LockMode::Governance,
-            until,
-        })
+        self.is_lockable.then_some(LockUntil { mode: LockMode::Governance, until })
     }
 
     fn put(&self, put: Put<'_>) -> Result<Option<String>, Failure> {
-        self.bucket.put(Put {
-            lock: put.lock.or(self.short_lock()),
-            ..put
-        })
+        self.bucket.put(Put { lock: put.lock.or(self.short_lock()), ..put })
     }
 
     /// Writes an object; tells its name, and whether a second create was refused and changed nothing.
     fn create_only(&self) -> Result<(String, bool), Failure> {
         let name = self.fresh()?;
         self.put(Put::new(&name, FIRST))?;
-        let second = self.put(Put {
-            only_new: true,
-            ..Put::new(&name, SECOND)
-        });
+        let second = self.put(Put { only_new: true, ..Put::new(&name, SECOND) });
         let is_refused = match second {
             Err(failure) if failure.kind == FailureKind::Exists => true,
             Ok(_) => false,
@@ -266,10 +238,7 @@ impl Prober<'_> {
         let name = self.fresh()?;
         let until = SystemTime::now().checked_add(LOCKED);
         let lock = until.map(|until| LockUntil { mode, until });
-        let version = match self.bucket.put(Put {
-            lock,
-            ..Put::new(&name, FIRST)
-        }) {
+        let version = match self.bucket.put(Put { lock, ..Put::new(&name, FIRST) }) {
             Ok(Some(version)) => version,
             // Without a version there is nothing a lock could hold.
             Ok(None) => return Ok(LockProof::None),
@@ -284,10 +253,7 @@ impl Prober<'_> {
                 Err(failure) if matches!(failure.kind, FailureKind::Permanent | FailureKind::Denied) => true,
                 Err(failure) => return Err(failure),
             };
-            let there = self
-                .bucket
-                .get(&name, Some(&version))
-                .is_ok_and(|bytes| bytes == FIRST);
+            let there = self.bucket.get(&name, Some(&version)).is_ok_and(|bytes| bytes == FIRST);
             Ok(refused && there)
         };
         let proof = match mode {
@@ -367,9 +333,7 @@ fn random() -> Result<String, Failure> {
 }
 
 fn written(name: &str) -> Option<u64> {
-    (name.len() == 16)
-        .then(|| u64::from_str_radix(name.get(..8)?, 16).ok())
-        .flatten()
+    (name.len() == 16).then(|| u64::from_str_radix(name.get(..8)?, 16).ok()).flatten()
 }
 
 /// A server that does not know a question answers it with an error of its own.
@@ -392,10 +356,7 @@ mod tests {
         md5_refused: true,
         versions: true,
         lock: LockProof::Compliance,
-        default_retention: Some(Retention {
-            mode: LockMode::Compliance,
-            days: 30,
-        }),
+        default_retention: Some(Retention { mode: LockMode::Compliance, days: 30 }),
     };
 
     #[test]
@@ -404,10 +365,7 @@ mod tests {
         let less = Capabilities {
             create_only: false,
             lock: LockProof::Governance,
-            default_retention: Some(Retention {
-                mode: LockMode::Compliance,
-                days: 29,
-            }),
+            default_retention: Some(Retention { mode: LockMode::Compliance, days: 29 }),
             ..ALL
         };
         assert_eq!(ALL.lost(&less), ["create_only", "lock", "default_retention"]);
@@ -418,10 +376,7 @@ mod tests {
     fn the_record_reads_back_and_the_name_of_a_probe_tells_its_age() {
         let text = serde_json::to_string(&ALL).unwrap();
         assert_eq!(serde_json::from_str::<Capabilities>(&text).unwrap(), ALL);
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         assert!(written(&random().unwrap()).unwrap() >= now);
         assert_eq!(written("store.json"), None);
     }

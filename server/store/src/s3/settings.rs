@@ -106,20 +106,13 @@ impl S3Settings {
                 "endpoint {endpoint:?}: give https://host[:port], without a path and without credentials"
             ));
         }
-        let name = |text: &str| {
-            text.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        };
+        let name = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         if !(3..=63).contains(&self.bucket.len()) || !name(&self.bucket) {
             let bucket = &self.bucket;
-            return Err(format!(
-                "bucket {bucket:?}: a name has 3 to 63 letters, digits, dots and hyphens"
-            ));
+            return Err(format!("bucket {bucket:?}: a name has 3 to 63 letters, digits, dots and hyphens"));
         }
         let parts_fit = self.prefix.strip_suffix('/').is_none_or(|prefix| {
-            prefix
-                .split('/')
-                .all(|part| name(part) && !matches!(part, "" | "." | ".."))
+            prefix.split('/').all(|part| name(part) && !matches!(part, "" | "." | ".."))
         });
         let ends = self.prefix.is_empty() || self.prefix.ends_with('/');
         if !ends || !parts_fit || self.prefix.len() > PREFIX_BYTES_MAX {
@@ -131,13 +124,10 @@ impl S3Settings {
         if self.timeout_s == 0 {
             return Err("timeout_s must be at least 1".to_owned());
         }
-        if self
-            .domain
-            .as_deref()
-            .is_some_and(|domain| domain.is_empty() || domain == crate::DOMAIN_OF_DEVICE)
+        if self.domain.as_deref().is_some_and(|domain| domain.is_empty() || domain == crate::DOMAIN_OF_DEVICE)
         {
             return Err(
-                "domain: name the failure domain of the bucket, such as a site or provider".to_owned(),
+                "domain: name the failure domain of the bucket, such as a site or provider".to_owned()
             );
         }
         match self.retention {
@@ -151,17 +141,12 @@ impl S3Settings {
     /// Host and port of the endpoint.
     pub(crate) fn host(&self) -> &str {
         let endpoint = self.endpoint.strip_suffix('/').unwrap_or(&self.endpoint);
-        endpoint
-            .strip_prefix("https://")
-            .or_else(|| endpoint.strip_prefix("http://"))
-            .unwrap_or_default()
+        endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://")).unwrap_or_default()
     }
 
     /// Failure domain that the marker gets.
     pub fn failure_domain(&self) -> String {
-        self.domain
-            .clone()
-            .unwrap_or_else(|| format!("s3 {}", self.host()))
+        self.domain.clone().unwrap_or_else(|| format!("s3 {}", self.host()))
     }
 
     /// A table of settings, those that were not given as comments: `kind = "s3"` and the rest.
@@ -195,12 +180,7 @@ impl S3Settings {
         line("", "endpoint", Some(quoted(endpoint)), "");
         line("", "region", Some(quoted(region)), "");
         line("", "bucket", Some(quoted(bucket)), "");
-        line(
-            "What stands before every key; ends in a slash.",
-            "prefix",
-            Some(quoted(prefix)),
-            "",
-        );
+        line("What stands before every key; ends in a slash.", "prefix", Some(quoted(prefix)), "");
         line(
             "File of mode 0600 with access_key_id, secret_access_key and, if there is one, session_token; without it AWS_ACCESS_KEY_ID \
          and its kin of the environment.",
@@ -214,18 +194,8 @@ impl S3Settings {
             path(ca_file),
             "\"/etc/exhibit/bucket-ca.pem\"",
         );
-        line(
-            "Bucket in the path, not in the host name.",
-            "path_style",
-            Some(path_style.to_string()),
-            "",
-        );
-        line(
-            "SSE-KMS key of the server.",
-            "kms_key",
-            kms_key.as_deref().map(quoted),
-            "\"alias/evidence\"",
-        );
+        line("Bucket in the path, not in the host name.", "path_style", Some(path_style.to_string()), "");
+        line("SSE-KMS key of the server.", "kms_key", kms_key.as_deref().map(quoted), "\"alias/evidence\"");
         let lock = retention.map(|retention| {
             let mode = quoted(retention.mode.as_str());
             format!("{{ mode = {mode}, days = {} }}", retention.days)
@@ -242,21 +212,13 @@ impl S3Settings {
             domain.as_deref().map(quoted),
             "\"provider-2\"",
         );
-        line(
-            "Seconds for one attempt of one request.",
-            "timeout_s",
-            Some(timeout_s.to_string()),
-            "",
-        );
+        line("Seconds for one attempt of one request.", "timeout_s", Some(timeout_s.to_string()), "");
         text
     }
 
     /// Where it is, for people.
     pub fn place(&self) -> String {
-        format!(
-            "bucket {} at {}, prefix {:?}",
-            self.bucket, self.endpoint, self.prefix
-        )
+        format!("bucket {} at {}, prefix {:?}", self.bucket, self.endpoint, self.prefix)
     }
 }
 
@@ -287,13 +249,7 @@ mod tests {
         assert!(settings.path_style);
         assert_eq!((settings.timeout_s, settings.region.as_str()), (60, "us-east-1"));
         assert_eq!(settings.failure_domain(), "s3 s3.example.org:7443");
-        assert_eq!(
-            settings.retention,
-            Some(Retention {
-                mode: LockMode::Compliance,
-                days: 365
-            })
-        );
+        assert_eq!(settings.retention, Some(Retention { mode: LockMode::Compliance, days: 365 }));
     }
 
     #[test]

@@ -72,18 +72,11 @@ impl Shared {
     }
 
     pub(super) fn conflict(&self, key: &Key) -> StoreError {
-        StoreError::Conflict {
-            store: self.name.clone(),
-            key: key.to_string(),
-        }
+        StoreError::Conflict { store: self.name.clone(), key: key.to_string() }
     }
 
     pub(super) fn refused(&self, key: &Key, reason: &'static str) -> StoreError {
-        StoreError::Refused {
-            store: self.name.clone(),
-            key: key.to_string(),
-            reason,
-        }
+        StoreError::Refused { store: self.name.clone(), key: key.to_string(), reason }
     }
 
     /// Where the server does not refuse a second create, creators of one key in this process take turns.
@@ -109,11 +102,7 @@ impl Shared {
             return self.check_same(key, &object, bytes);
         }
         let lock = self.lock_to_place(key);
-        let put = Put {
-            only_new,
-            lock,
-            ..Put::new(&object, bytes)
-        };
+        let put = Put { only_new, lock, ..Put::new(&object, bytes) };
         let version = match self.bucket.put(put) {
             // Somebody else's, or our own first attempt whose answer was lost.
             Err(failure) if failure.kind == FailureKind::Exists => {
@@ -142,10 +131,9 @@ impl Shared {
             return Err(self.conflict(key));
         }
         // Any lock that has not ended is right: it is as old as the object.
-        let wanted = self.lock_wanted(key).map(|retention| LockUntil {
-            mode: retention.mode,
-            until: SystemTime::now(),
-        });
+        let wanted = self
+            .lock_wanted(key)
+            .map(|retention| LockUntil { mode: retention.mode, until: SystemTime::now() });
         self.settle_lock(key, object, None, wanted)
     }
 
@@ -158,11 +146,7 @@ impl Shared {
             }
             _ => self.failed(failure, "read back", key),
         };
-        let Capabilities {
-            sha256_refused,
-            sha256_reported,
-            ..
-        } = self.capabilities;
+        let Capabilities { sha256_refused, sha256_reported, .. } = self.capabilities;
         let is_same = if sha256_refused && sha256_reported {
             let head = self.bucket.head(object).map_err(lost)?;
             head.length == u64::try_from(bytes.len()).unwrap_or(u64::MAX)
@@ -194,10 +178,7 @@ impl Shared {
     pub(super) fn lock_to_place(&self, key: &Key) -> Option<LockUntil> {
         let retention = self.lock_wanted(key)?;
         let until = SystemTime::now().checked_add(DAY.checked_mul(retention.days)?)?;
-        Some(LockUntil {
-            mode: retention.mode,
-            until,
-        })
+        Some(LockUntil { mode: retention.mode, until })
     }
 
     /// Reads the lock back; places it once more when it is not there; fails when it still is not.
@@ -213,19 +194,15 @@ impl Shared {
             let found = self.bucket.retention(object, version);
             found.map_err(|failure| self.failed(failure, "read the lock of", key))
         };
-        let least = LockUntil {
-            until: wanted.until.checked_sub(CLOCK_SLACK).unwrap_or(wanted.until),
-            ..wanted
-        };
+        let least =
+            LockUntil { until: wanted.until.checked_sub(CLOCK_SLACK).unwrap_or(wanted.until), ..wanted };
         if read()?.is_some_and(|found| least.is_met_by(found)) {
             return Ok(());
         }
         let Some(full) = self.lock_to_place(key) else {
             return Ok(());
         };
-        self.bucket
-            .retain(object, version, full)
-            .map_err(|failure| self.failed(failure, "lock", key))?;
+        self.bucket.retain(object, version, full).map_err(|failure| self.failed(failure, "lock", key))?;
         if read()?.is_some_and(|found| full.is_met_by(found)) {
             return Ok(());
         }

@@ -12,20 +12,14 @@ fn row(name: &str, make: &dyn Fn() -> Arc<dyn Store>) {
     let begun = Instant::now();
     conformance::run(make);
     let seconds = begun.elapsed().as_secs_f32();
-    println!(
-        "measured: {name:44} | contract kept in {seconds:5.2} s | {}",
-        make().guarantees()
-    );
+    println!("measured: {name:44} | contract kept in {seconds:5.2} s | {}", make().guarantees());
 }
 
 /// As `row`, for a bucket whose capabilities are known: losing one of them unnoticed fails here.
 fn bucket_row(name: &str, settings: &S3Settings, expected: Capabilities) {
     let measured = *fresh_store(settings).capabilities().unwrap();
     row(name, &|| fresh_store(settings));
-    let cells = measured
-        .rows()
-        .map(|(name, value)| format!("{name}={value}"))
-        .join(" ");
+    let cells = measured.rows().map(|(name, value)| format!("{name}={value}")).join(" ");
     println!("measured: {name:44} | {cells}");
     assert_eq!(measured, expected, "{name}");
 }
@@ -43,11 +37,7 @@ const CEPH_PLAIN: Capabilities = Capabilities {
 };
 
 /// With versions it ignores `If-None-Match`.
-const CEPH_VERSIONED: Capabilities = Capabilities {
-    create_only: false,
-    versions: true,
-    ..CEPH_PLAIN
-};
+const CEPH_VERSIONED: Capabilities = Capabilities { create_only: false, versions: true, ..CEPH_PLAIN };
 
 #[test]
 fn directories_keep_the_contract_and_say_what_they_are_worth() {
@@ -78,47 +68,17 @@ fn ceph_keeps_the_contract_in_every_kind_of_bucket() {
         ..ceph.bucket(Kind::Plain)
     };
     bucket_row("Ceph RGW 16, plain bucket over TLS", &tls, CEPH_PLAIN);
-    bucket_row(
-        "Ceph RGW 16, bucket with versions",
-        &ceph.bucket(Kind::Versioned),
-        CEPH_VERSIONED,
-    );
-    let compliance = S3Settings {
-        retention: Some(ONE_DAY),
-        ..ceph.bucket(Kind::Lock)
-    };
-    let expected = Capabilities {
-        lock: LockProof::Compliance,
-        ..CEPH_VERSIONED
-    };
-    bucket_row(
-        "Ceph RGW 16, Object Lock, COMPLIANCE asked",
-        &compliance,
-        expected,
-    );
-    let governance = Retention {
-        mode: LockMode::Governance,
-        days: 1,
-    };
-    let settings = S3Settings {
-        retention: Some(governance),
-        ..ceph.bucket(Kind::Lock)
-    };
-    let expected = Capabilities {
-        lock: LockProof::Governance,
-        ..CEPH_VERSIONED
-    };
+    bucket_row("Ceph RGW 16, bucket with versions", &ceph.bucket(Kind::Versioned), CEPH_VERSIONED);
+    let compliance = S3Settings { retention: Some(ONE_DAY), ..ceph.bucket(Kind::Lock) };
+    let expected = Capabilities { lock: LockProof::Compliance, ..CEPH_VERSIONED };
+    bucket_row("Ceph RGW 16, Object Lock, COMPLIANCE asked", &compliance, expected);
+    let governance = Retention { mode: LockMode::Governance, days: 1 };
+    let settings = S3Settings { retention: Some(governance), ..ceph.bucket(Kind::Lock) };
+    let expected = Capabilities { lock: LockProof::Governance, ..CEPH_VERSIONED };
     bucket_row("Ceph RGW 16, Object Lock, GOVERNANCE asked", &settings, expected);
-    let expected = Capabilities {
-        lock: LockProof::Compliance,
-        default_retention: Some(ONE_DAY),
-        ..CEPH_VERSIONED
-    };
-    bucket_row(
-        "Ceph RGW 16, bucket's default retention",
-        &ceph.bucket(Kind::Retaining(ONE_DAY)),
-        expected,
-    );
+    let expected =
+        Capabilities { lock: LockProof::Compliance, default_retention: Some(ONE_DAY), ..CEPH_VERSIONED };
+    bucket_row("Ceph RGW 16, bucket's default retention", &ceph.bucket(Kind::Retaining(ONE_DAY)), expected);
 }
 
 #[test]
@@ -126,21 +86,10 @@ fn localstack_keeps_the_contract_with_checksums_and_conditional_writes() {
     let Some(localstack) = Server::named("LocalStack", "EXHIBIT_TEST_LOCALSTACK") else {
         return;
     };
-    let plain = Capabilities {
-        sha256_refused: true,
-        sha256_reported: true,
-        ..CEPH_PLAIN
-    };
+    let plain = Capabilities { sha256_refused: true, sha256_reported: true, ..CEPH_PLAIN };
     bucket_row("LocalStack, plain bucket", &localstack.bucket(Kind::Plain), plain);
-    let compliance = S3Settings {
-        retention: Some(ONE_DAY),
-        ..localstack.bucket(Kind::Lock)
-    };
-    let expected = Capabilities {
-        versions: true,
-        lock: LockProof::Compliance,
-        ..plain
-    };
+    let compliance = S3Settings { retention: Some(ONE_DAY), ..localstack.bucket(Kind::Lock) };
+    let expected = Capabilities { versions: true, lock: LockProof::Compliance, ..plain };
     bucket_row("LocalStack, Object Lock, COMPLIANCE asked", &compliance, expected);
 }
 
@@ -149,18 +98,11 @@ fn garage_keeps_the_contract_without_conditional_writes() {
     let Some(garage) = Server::named("Garage", "EXHIBIT_TEST_GARAGE") else {
         return;
     };
-    let expected = Capabilities {
-        create_only: false,
-        sha256_refused: true,
-        sha256_reported: true,
-        ..CEPH_PLAIN
-    };
+    let expected =
+        Capabilities { create_only: false, sha256_refused: true, sha256_reported: true, ..CEPH_PLAIN };
     bucket_row("Garage, plain bucket", &garage.bucket(Kind::Plain), expected);
     // It ignores lock headers with 200; a store that was to lock is refused when it is made.
-    let settings = S3Settings {
-        retention: Some(ONE_DAY),
-        prefix: "locked/".to_owned(),
-        ..garage.bucket(Kind::Plain)
-    };
+    let settings =
+        S3Settings { retention: Some(ONE_DAY), prefix: "locked/".to_owned(), ..garage.bucket(Kind::Plain) };
     assert!(S3Store::initialise(&settings, &identity(&settings)).is_err());
 }

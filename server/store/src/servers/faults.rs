@@ -19,10 +19,7 @@ fn behind_a_line() -> Option<(Server, Proxy, S3Store, Bucket)> {
     let ceph = Server::ceph()?;
     let direct = ceph.bucket(Kind::Plain);
     let proxy = Proxy::to(direct.endpoint.strip_prefix("http://").unwrap());
-    let settings = S3Settings {
-        endpoint: proxy.endpoint(),
-        ..direct.clone()
-    };
+    let settings = S3Settings { endpoint: proxy.endpoint(), ..direct.clone() };
     let store = S3Store::initialise(&settings, &identity(&settings)).unwrap();
     let raw = Bucket::new(&direct).unwrap();
     proxy.seen();
@@ -30,8 +27,7 @@ fn behind_a_line() -> Option<(Server, Proxy, S3Store, Bucket)> {
 }
 
 fn is_there(raw: &Bucket, bytes: &[u8]) -> bool {
-    raw.get(key(bytes).as_str(), None)
-        .is_ok_and(|stored| stored == bytes)
+    raw.get(key(bytes).as_str(), None).is_ok_and(|stored| stored == bytes)
 }
 
 /// The error of a create that has to fail in this way; printed, for it is what the operator sees.
@@ -50,10 +46,7 @@ fn each_request_carries_both_digests_as_headers_and_no_trailer() {
     let bytes = vec![7; 3 << 20];
     store.create(&key(&bytes), &bytes).unwrap();
     let seen = proxy.seen();
-    let put = seen
-        .iter()
-        .find(|request| request.is_put_of("segments/"))
-        .unwrap();
+    let put = seen.iter().find(|request| request.is_put_of("segments/")).unwrap();
     assert_eq!(put.header("content-length"), Some((3 << 20).to_string().as_str()));
     let sha256 = crate::s3::bucket::sha256_header(&bytes);
     assert_eq!(put.header("x-amz-checksum-sha256"), Some(sha256.as_str()));
@@ -62,17 +55,9 @@ fn each_request_carries_both_digests_as_headers_and_no_trailer() {
     assert_eq!(put.header("x-amz-trailer"), None);
     assert_ne!(put.header("content-encoding"), Some("aws-chunked"));
     let signed = put.header("authorization").unwrap();
-    assert!(
-        signed.contains("x-amz-checksum-sha256") && signed.contains("content-md5"),
-        "{signed}"
-    );
+    assert!(signed.contains("x-amz-checksum-sha256") && signed.contains("content-md5"), "{signed}");
     // Put once, read back once: nothing else goes over the line.
-    assert_eq!(
-        seen.iter()
-            .map(|request| request.method.as_str())
-            .collect::<Vec<_>>(),
-        ["PUT", "GET"]
-    );
+    assert_eq!(seen.iter().map(|request| request.method.as_str()).collect::<Vec<_>>(), ["PUT", "GET"]);
 }
 
 #[test]
@@ -87,14 +72,8 @@ fn a_server_that_is_away_before_the_write_is_waited_for() {
     store.create(&key(b"before"), b"before").unwrap();
     assert!(is_there(&raw, b"before"));
     // Nobody listens at all.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let settings = S3Settings {
-        endpoint: format!("http://{gone}"),
-        ..store_settings(&store)
-    };
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = S3Settings { endpoint: format!("http://{gone}"), ..store_settings(&store) };
     let error = S3Store::open(&settings).err().unwrap();
     assert_eq!(error.class(), StoreErrorClass::Transient, "{}", said(&error));
 }
@@ -109,23 +88,11 @@ fn a_write_that_is_cut_leaves_nothing_or_the_whole_object() {
         return;
     };
     let bytes = vec![9; 1 << 20];
-    proxy.rule(|request| {
-        if request.method == "PUT" {
-            Fault::CutDuring
-        } else {
-            Fault::None
-        }
-    });
+    proxy.rule(|request| if request.method == "PUT" { Fault::CutDuring } else { Fault::None });
     refusal(&store, &bytes, StoreErrorClass::Transient, "");
     assert!(raw.list("segments/").unwrap().is_empty());
     // It fails, but took effect: nothing is acknowledged, and a retry finds the whole object.
-    proxy.rule(|request| {
-        if request.method == "PUT" {
-            Fault::CutAfter
-        } else {
-            Fault::None
-        }
-    });
+    proxy.rule(|request| if request.method == "PUT" { Fault::CutAfter } else { Fault::None });
     refusal(&store, &bytes, StoreErrorClass::Transient, "");
     assert!(is_there(&raw, &bytes));
     proxy.heal();
@@ -138,14 +105,7 @@ fn a_write_that_is_cut_leaves_nothing_or_the_whole_object() {
         if is_first { Fault::CutAfter } else { Fault::None }
     });
     store.create(&key(b"once more"), b"once more").unwrap();
-    assert_eq!(
-        proxy
-            .seen()
-            .iter()
-            .filter(|request| request.method == "PUT")
-            .count(),
-        2
-    );
+    assert_eq!(proxy.seen().iter().filter(|request| request.method == "PUT").count(), 2);
 }
 
 #[test]
@@ -155,13 +115,7 @@ fn a_checkpoint_whose_answer_is_cut_is_the_old_or_the_new_one() {
     };
     store.replace_checkpoint(b"old").unwrap();
     for (fault, expected) in [(Fault::CutBefore, b"old"), (Fault::CutAfter, b"new")] {
-        proxy.rule(move |request| {
-            if request.method == "PUT" {
-                fault
-            } else {
-                Fault::None
-            }
-        });
+        proxy.rule(move |request| if request.method == "PUT" { fault } else { Fault::None });
         assert!(store.replace_checkpoint(b"new").is_err());
         proxy.heal();
         assert_eq!(store.read(&Key::checkpoint()).unwrap(), expected);
@@ -173,18 +127,11 @@ fn a_slow_server_costs_a_bounded_time() {
     let Some((_ceph, proxy, store, _)) = behind_a_line() else {
         return;
     };
-    let settings = S3Settings {
-        timeout_s: 1,
-        ..store_settings(&store)
-    };
+    let settings = S3Settings { timeout_s: 1, ..store_settings(&store) };
     let store = S3Store::open(&settings).unwrap();
     proxy.rule(|request| {
         let is_put = request.method == "PUT";
-        if is_put {
-            Fault::Slow(Duration::from_secs(4))
-        } else {
-            Fault::None
-        }
+        if is_put { Fault::Slow(Duration::from_secs(4)) } else { Fault::None }
     });
     let begun = Instant::now();
     refusal(&store, b"slow", StoreErrorClass::Transient, "");
@@ -203,19 +150,8 @@ fn a_server_that_says_done_and_drops_the_object_is_not_believed() {
     let Some((_ceph, proxy, store, raw)) = behind_a_line() else {
         return;
     };
-    proxy.rule(|request| {
-        if request.method == "PUT" {
-            Fault::SayDone
-        } else {
-            Fault::None
-        }
-    });
-    refusal(
-        &store,
-        b"dropped",
-        StoreErrorClass::Transient,
-        "acknowledged it, and then it was not there",
-    );
+    proxy.rule(|request| if request.method == "PUT" { Fault::SayDone } else { Fault::None });
+    refusal(&store, b"dropped", StoreErrorClass::Transient, "acknowledged it, and then it was not there");
     assert!(!is_there(&raw, b"dropped"));
     assert!(store.replace_checkpoint(b"dropped").is_err());
 }
@@ -226,19 +162,8 @@ fn a_server_that_gives_other_bytes_is_not_believed_and_not_read() {
         return;
     };
     store.create(&key(b"evidence"), b"evidence").unwrap();
-    proxy.rule(|request| {
-        if request.method == "GET" {
-            Fault::OtherByte
-        } else {
-            Fault::None
-        }
-    });
-    refusal(
-        &store,
-        b"other",
-        StoreErrorClass::Permanent,
-        "then gave other bytes",
-    );
+    proxy.rule(|request| if request.method == "GET" { Fault::OtherByte } else { Fault::None });
+    refusal(&store, b"other", StoreErrorClass::Permanent, "then gave other bytes");
     // Beside a good copy: the reader gets that, and the damage is reported.
     let place = tempfile::tempdir().unwrap();
     let directory =
@@ -269,18 +194,11 @@ fn the_one_object_in_a_thousand_that_is_lost_is_found_out() {
     let number = AtomicUsize::new(0);
     proxy.rule(move |request| {
         let is_five_hundredth = request.is_put_of("seals/") && number.fetch_add(1, Ordering::SeqCst) == 499;
-        if is_five_hundredth {
-            Fault::SayDone
-        } else {
-            Fault::None
-        }
+        if is_five_hundredth { Fault::SayDone } else { Fault::None }
     });
     let seal = |index: u64| {
         let bytes = format!("seal {index}").into_bytes();
-        (
-            Key::seal(&[0xbb; 32], index, &Sha256::digest(&bytes).into()),
-            bytes,
-        )
+        (Key::seal(&[0xbb; 32], index, &Sha256::digest(&bytes).into()), bytes)
     };
     let begun = Instant::now();
     let failed: Vec<u64> = std::thread::scope(|scope| {
@@ -299,13 +217,8 @@ fn the_one_object_in_a_thousand_that_is_lost_is_found_out() {
             .collect();
         lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect()
     });
-    println!(
-        "measured: 1000 creates, each read back, 8 at a time: {:.1} s",
-        begun.elapsed().as_secs_f32()
-    );
-    let [lost] = failed.as_slice() else {
-        panic!("{failed:?}")
-    };
+    println!("measured: 1000 creates, each read back, 8 at a time: {:.1} s", begun.elapsed().as_secs_f32());
+    let [lost] = failed.as_slice() else { panic!("{failed:?}") };
     assert_eq!(raw.list("seals/").unwrap().len(), 999);
     let (key, bytes) = seal(*lost);
     store.create(&key, &bytes).unwrap();
@@ -313,9 +226,7 @@ fn the_one_object_in_a_thousand_that_is_lost_is_found_out() {
     // Lost later, behind our back: the list says which.
     raw.delete(seal(7).0.as_str(), None, false).unwrap();
     let listed = store.list("seals/").unwrap();
-    let missing: Vec<u64> = (0..1000)
-        .filter(|index| !listed.contains(&seal(*index).0))
-        .collect();
+    let missing: Vec<u64> = (0..1000).filter(|index| !listed.contains(&seal(*index).0)).collect();
     assert_eq!(missing, [7]);
 }
 
@@ -327,11 +238,7 @@ fn a_server_that_is_busy_is_asked_again_later() {
     let number = AtomicUsize::new(0);
     proxy.rule(move |request| {
         let is_busy = request.method == "PUT" && number.fetch_add(1, Ordering::SeqCst) < 2;
-        if is_busy {
-            Fault::Answer(503, "SlowDown")
-        } else {
-            Fault::None
-        }
+        if is_busy { Fault::Answer(503, "SlowDown") } else { Fault::None }
     });
     store.create(&key(b"busy"), b"busy").unwrap();
     assert!(is_there(&raw, b"busy"));
@@ -360,15 +267,7 @@ fn a_full_bucket_is_full_and_goes_on_when_there_is_room() {
     let settings = ceph.bucket(Kind::Plain);
     let store = S3Store::initialise(&settings, &identity(&settings)).unwrap();
     let quota = |objects: &str| {
-        ceph.admin(&[
-            "quota",
-            "set",
-            "--quota-scope=bucket",
-            "--uid",
-            &uid,
-            "--max-objects",
-            objects,
-        ]);
+        ceph.admin(&["quota", "set", "--quota-scope=bucket", "--uid", &uid, "--max-objects", objects]);
         ceph.admin(&["quota", "enable", "--quota-scope=bucket", "--uid", &uid]);
     };
     quota("3");
@@ -382,11 +281,7 @@ fn a_full_bucket_is_full_and_goes_on_when_there_is_room() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let (number, error) = full.expect("the quota is never met");
-    println!(
-        "faults: after {number} objects: {:?}: {}",
-        error.class(),
-        said(&error)
-    );
+    println!("faults: after {number} objects: {:?}: {}", error.class(), said(&error));
     assert_eq!(error.class(), StoreErrorClass::Full, "{}", said(&error));
     quota("100000");
     let bytes = number.to_be_bytes();
@@ -434,22 +329,8 @@ fn credentials_that_ended_are_said_and_new_ones_are_taken_without_a_restart() {
     ceph.write_credentials(&uid, "wr0ng");
     refusal(&store, b"x", StoreErrorClass::Permanent, "SignatureDoesNotMatch");
     ceph.write_credentials(&uid, "s3cret");
-    ceph.admin(&[
-        "key",
-        "rm",
-        "--uid",
-        &uid,
-        "--key-type",
-        "s3",
-        "--access-key",
-        &uid,
-    ]);
-    refusal(
-        &store,
-        b"x",
-        StoreErrorClass::Permanent,
-        "put valid ones into the credentials file",
-    );
+    ceph.admin(&["key", "rm", "--uid", &uid, "--key-type", "s3", "--access-key", &uid]);
+    refusal(&store, b"x", StoreErrorClass::Permanent, "put valid ones into the credentials file");
     let second = format!("{uid}-2");
     create(&second);
     ceph.write_credentials(&second, "s3cret");
@@ -459,11 +340,7 @@ fn credentials_that_ended_are_said_and_new_ones_are_taken_without_a_restart() {
     // A session that ends, as a server with sessions says it.
     ceph.write_credentials(&second, "s3cret");
     let proxy = Proxy::to(settings.endpoint.strip_prefix("http://").unwrap());
-    let store = S3Store::open(&S3Settings {
-        endpoint: proxy.endpoint(),
-        ..settings
-    })
-    .unwrap();
+    let store = S3Store::open(&S3Settings { endpoint: proxy.endpoint(), ..settings }).unwrap();
     proxy.rule(|_| Fault::Answer(400, "ExpiredToken"));
     refusal(&store, b"y", StoreErrorClass::Permanent, "The session has ended");
 }
@@ -495,18 +372,10 @@ fn a_bucket_that_is_gone_is_not_an_empty_one() {
     }
     let delete = raw.client.delete_bucket().bucket(&raw.name);
     raw.wait(async move { Ok(delete.send().await.unwrap()) }).unwrap();
-    refusal(
-        &store,
-        b"x",
-        StoreErrorClass::Permanent,
-        "There is no such bucket",
-    );
+    refusal(&store, b"x", StoreErrorClass::Permanent, "There is no such bucket");
     let error = store.list("segments/").err().unwrap();
     assert_eq!(error.class(), StoreErrorClass::Permanent, "{}", said(&error));
-    assert_eq!(
-        store.read(&key(b"x")).err().unwrap().class(),
-        StoreErrorClass::Permanent
-    );
+    assert_eq!(store.read(&key(b"x")).err().unwrap().class(), StoreErrorClass::Permanent);
     let error = S3Store::open(&store_settings(&store)).err().unwrap();
     assert_eq!(error.class(), StoreErrorClass::Permanent, "{}", said(&error));
 }

@@ -142,9 +142,7 @@ impl Shared {
         if request.header("expect").is_some() {
             client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let length = request
-            .header("content-length")
-            .map_or(0, |length| length.parse().unwrap());
+        let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         client.read_exact(&mut body)?;
         let fault = (self.rule.lock().unwrap())(&request);
@@ -202,11 +200,9 @@ impl Shared {
 /// The answer of a server that does not know the header: without the lines that speak of it.
 fn without_encryption(answer: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(answer);
-    let kept = text.split_inclusive("\r\n").filter(|line| {
-        !line
-            .to_ascii_lowercase()
-            .starts_with("x-amz-server-side-encryption")
-    });
+    let kept = text
+        .split_inclusive("\r\n")
+        .filter(|line| !line.to_ascii_lowercase().starts_with("x-amz-server-side-encryption"));
     kept.collect::<String>().into_bytes()
 }
 

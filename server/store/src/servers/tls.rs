@@ -14,38 +14,19 @@ fn a_certificate_of_another_authority_is_refused_before_anything_is_sent() {
     let plain = ceph.bucket(Kind::Plain);
     let tunnel = Tunnel::to(ceph.facts["S3_HTTPS"].strip_prefix("https://").unwrap());
     let endpoint = format!("https://{}", tunnel.address);
-    let settings = S3Settings {
-        endpoint,
-        ca_file: Some(ca(&ceph)),
-        ..plain
-    };
+    let settings = S3Settings { endpoint, ca_file: Some(ca(&ceph)), ..plain };
     let store = S3Store::initialise(&settings, &identity(&settings)).unwrap();
     store.create(&key(b"x"), b"x").unwrap();
     // The authorities of this machine do not know it.
-    let stranger = S3Settings {
-        ca_file: None,
-        ..settings.clone()
-    };
+    let stranger = S3Settings { ca_file: None, ..settings.clone() };
     let error = S3Store::open(&stranger).err().unwrap();
     assert!(said(&error).contains("certificate"), "{}", said(&error));
     // Another server, with another certificate, takes its place.
     let other = OtherServer::start();
     tunnel.turn_to(other.address);
-    refusal(
-        &store,
-        b"y",
-        StoreErrorClass::Permanent,
-        "somebody else answers there",
-    );
-    assert_eq!(
-        store.read(&key(b"x")).err().unwrap().class(),
-        StoreErrorClass::Permanent
-    );
-    assert_eq!(
-        other.requests(),
-        0,
-        "a request reached a server that nobody vouches for"
-    );
+    refusal(&store, b"y", StoreErrorClass::Permanent, "somebody else answers there");
+    assert_eq!(store.read(&key(b"x")).err().unwrap().class(), StoreErrorClass::Permanent);
+    assert_eq!(other.requests(), 0, "a request reached a server that nobody vouches for");
 }
 
 /// Bytes there and back; can be turned to another server, which cuts what is open.
@@ -99,10 +80,7 @@ struct OtherServer {
 impl OtherServer {
     fn start() -> Self {
         let place = tempfile::tempdir().unwrap();
-        let address = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let made = Command::new("openssl")
             .args([
                 "req",
@@ -115,29 +93,13 @@ impl OtherServer {
                 "-subj",
                 "/CN=127.0.0.1",
             ])
-            .args([
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-                "-keyout",
-                "key",
-                "-out",
-                "cert",
-            ])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key", "-out", "cert"])
             .current_dir(place.path())
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let mut child = Command::new("openssl")
-            .args([
-                "s_server",
-                "-cert",
-                "cert",
-                "-key",
-                "key",
-                "-www",
-                "-accept",
-                &address.to_string(),
-            ])
+            .args(["s_server", "-cert", "cert", "-key", "key", "-www", "-accept", &address.to_string()])
             .current_dir(place.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -153,26 +115,15 @@ impl OtherServer {
         });
         let begun = Instant::now();
         while std::net::TcpStream::connect(address).is_err() {
-            assert!(
-                begun.elapsed() < Duration::from_secs(20),
-                "openssl s_server does not listen"
-            );
+            assert!(begun.elapsed() < Duration::from_secs(20), "openssl s_server does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
-        Self {
-            address,
-            child,
-            log,
-            _place: place,
-        }
+        Self { address, child, log, _place: place }
     }
 
     /// Requests that were decrypted: `-www` names each.
     fn requests(&self) -> usize {
-        self.log
-            .try_iter()
-            .filter(|line| line.starts_with("FILE:") || line.contains("HTTP/1"))
-            .count()
+        self.log.try_iter().filter(|line| line.starts_with("FILE:") || line.contains("HTTP/1")).count()
     }
 }
 

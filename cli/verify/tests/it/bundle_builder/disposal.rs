@@ -45,10 +45,7 @@ impl<'a> Ending<'a> {
     ) -> Digest {
         let time = self.next();
         let mut draft = Draft::new(type_, chain, &time, [], |_| own_nothing());
-        draft.refs = refs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        draft.refs = refs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         draft.refs.sort();
         draft.act = make(&draft);
         let event = draft.act.event();
@@ -96,12 +93,7 @@ impl<'a> Ending<'a> {
 
     pub fn executed(&mut self, plan: &evidence::disposal::Plan, object: &Object, store: &str) -> Digest {
         let (digest, object) = (plan.digest().to_string(), object.to_string());
-        let refs = [
-            ("plan", digest.as_str()),
-            ("object", &object),
-            ("count", "3"),
-            ("store", store),
-        ];
+        let refs = [("plan", digest.as_str()), ("object", &object), ("count", "3"), ("store", store)];
         let collector = |draft: &Draft| own(&draft.act_by("collector:c1"));
         self.act(EntryType::DispositionExecuted, incident(), &refs, collector)
     }
@@ -114,12 +106,7 @@ impl<'a> Ending<'a> {
         (mirror, number): (&str, u8),
     ) -> Digest {
         let (digest, object) = (plan.digest().to_string(), object.to_string());
-        let refs = [
-            ("plan", digest.as_str()),
-            ("object", &object),
-            ("count", "3"),
-            ("mirror", mirror),
-        ];
+        let refs = [("plan", digest.as_str()), ("object", &object), ("count", "3"), ("mirror", mirror)];
         let by = format!("mirror:{mirror}");
         let signed = |draft: &Draft| draft.signed(&by, number);
         self.act(EntryType::DispositionConfirmed, incident(), &refs, signed)
@@ -136,10 +123,7 @@ impl<'a> Ending<'a> {
 }
 
 fn own_nothing() -> ActObject {
-    ActObject {
-        document: vec![],
-        signatures: vec![],
-    }
+    ActObject { document: vec![], signatures: vec![] }
 }
 
 /// Takes an entry whatever it says: the exporter who forges folds like this.
@@ -165,10 +149,7 @@ fn fold(
 
 /// Whether a person is an approver of the roster in force at an entry.
 fn is_approver(files: &Files, published: &[(u64, String)], index: u64, act: &Act) -> bool {
-    let version = published
-        .iter()
-        .rfind(|(at, _)| *at < index)
-        .map(|(_, version)| version);
+    let version = published.iter().rfind(|(at, _)| *at < index).map(|(_, version)| version);
     let Some(document) = version.and_then(|version| files.get(&format!("deployment/roster-{version}.json")))
     else {
         return false;
@@ -193,22 +174,15 @@ pub fn certificate(files: &Files) -> Option<Vec<u8>> {
     let mut deployment: Vec<(u64, Entry)> = deployment.into_iter().map(|name| entry_of(name)).collect();
     deployment.sort_by_key(|(index, _)| *index);
     let of = |type_: EntryType, name: &'static str| {
-        let found = deployment
-            .iter()
-            .filter(move |(_, entry)| entry.envelope.type_ == type_);
+        let found = deployment.iter().filter(move |(_, entry)| entry.envelope.type_ == type_);
         found.map(move |(index, entry)| (*index, entry.envelope.reference(name).unwrap().to_owned()))
     };
     let published: Vec<(u64, String)> = of(EntryType::RosterPublished, "version").collect();
     for name in chain {
         let (index, entry) = entry_of(name);
-        let act = entry
-            .act
-            .as_ref()
-            .and_then(|act| json::parse_document::<Act>(&act.document).ok());
+        let act = entry.act.as_ref().and_then(|act| json::parse_document::<Act>(&act.document).ok());
         let envelope = &entry.envelope;
-        let approver = act
-            .as_ref()
-            .is_some_and(|act| is_approver(files, &published, index, act));
+        let approver = act.as_ref().is_some_and(|act| is_approver(files, &published, index, act));
         let entry = (index, envelope.time, envelope.type_, envelope.event);
         fold(&mut course, entry, &envelope.refs, act.as_ref(), approver);
     }
@@ -231,10 +205,7 @@ pub fn without_evidence(files: &mut Files, collections: &[Digest]) {
     });
     if let Some(bytes) = certificate(files) {
         files.insert("destruction.json".into(), bytes);
-        files.insert(
-            "destruction.txt".into(),
-            b"Certificate of destruction, for people.\n".to_vec(),
-        );
+        files.insert("destruction.txt".into(), b"Certificate of destruction, for people.\n".to_vec());
     }
 }
 

@@ -38,11 +38,7 @@ pub fn authority() -> AuthoritySet {
 }
 
 pub fn person(id: &str, number: u8, roles: &[Role]) -> Person {
-    Person {
-        id: id.parse().unwrap(),
-        keys: vec![key(number).public()],
-        roles: roles.to_vec(),
-    }
+    Person { id: id.parse().unwrap(), keys: vec![key(number).public()], roles: roles.to_vec() }
 }
 
 pub fn first_roster() -> Roster {
@@ -62,10 +58,7 @@ pub fn first_roster() -> Roster {
             // Leaves with the second roster.
             person("eve", EVE, &[Role::Responder]),
         ],
-        rules: Rules {
-            two_persons: vec![Sensitivity::Sensitive],
-            order_hours_max: 24,
-        },
+        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
     }
 }
 
@@ -106,11 +99,7 @@ pub fn log_key(number: u8, origin: &str) -> String {
 pub fn plan() -> Plan {
     Plan::new(vec![
         Step::Host {},
-        Step::Processes(ProcessesStep {
-            hash_exe: true,
-            maps: true,
-            environ: true,
-        }),
+        Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ: true }),
         Step::Files(FilesStep {
             paths: vec!["/etc/**".parse().unwrap()],
             exclude: vec![],
@@ -154,19 +143,14 @@ pub fn act(type_: EntryType, chain: &Chain, time: Time, by: &str, refs: &[(Strin
         fields: vec![],
         detail: None,
         nonce: ActNonce::Once(FixedBytes(
-            Digest::of(format!("{type_} {time} {refs:?}").as_bytes()).0[..16]
-                .try_into()
-                .unwrap(),
+            Digest::of(format!("{type_} {time} {refs:?}").as_bytes()).0[..16].try_into().unwrap(),
         )),
     }
 }
 
 /// An act that the collector records by itself.
 pub fn own(act: &Act) -> ActObject {
-    ActObject {
-        document: json::to_document(act).unwrap(),
-        signatures: vec![],
-    }
+    ActObject { document: json::to_document(act).unwrap(), signatures: vec![] }
 }
 
 pub fn incident() -> Chain {
@@ -178,12 +162,9 @@ pub fn other_incident() -> Chain {
 }
 
 pub fn title() -> (Vec<u8>, Digest) {
-    Detail {
-        salt: FixedBytes([3; 16]),
-        text: "suspicious logins on the mail front end".into(),
-    }
-    .encode()
-    .unwrap()
+    Detail { salt: FixedBytes([3; 16]), text: "suspicious logins on the mail front end".into() }
+        .encode()
+        .unwrap()
 }
 
 pub fn manifest(delegation: &Delegation, delegation_sha256: Digest, container: &Container) -> Manifest {
@@ -239,10 +220,7 @@ pub fn manifest(delegation: &Delegation, delegation_sha256: Digest, container: &
         seal_head: summary.seal_head,
         footprint: vec!["one line in the system log".into()],
         limitations: vec!["the kernel was not asked to stop writers".into()],
-        log_head: LogHead {
-            seq: 7,
-            sha256: Digest([4; 32]),
-        },
+        log_head: LogHead { seq: 7, sha256: Digest([4; 32]) },
         result: CollectionResult::Complete,
     }
 }

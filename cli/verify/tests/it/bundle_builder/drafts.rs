@@ -43,10 +43,7 @@ impl Recipe<'_> {
                 EntryType::RosterPublished,
                 Chain::Deployment,
                 time,
-                [
-                    ("roster", roster.digest().to_string()),
-                    ("version", version.to_string()),
-                ],
+                [("roster", roster.digest().to_string()), ("version", version.to_string())],
                 |_| roster.clone().into(),
             )
         };
@@ -56,13 +53,9 @@ impl Recipe<'_> {
             ("authority", authority().id().to_string()),
         ];
         vec![
-            Draft::new(
-                EntryType::LogGenesis,
-                Chain::Deployment,
-                "07:00:00",
-                genesis,
-                |draft| own(&draft.act_by("collector:c1")),
-            ),
+            Draft::new(EntryType::LogGenesis, Chain::Deployment, "07:00:00", genesis, |draft| {
+                own(&draft.act_by("collector:c1"))
+            }),
             published(1, "08:00:01"),
             Draft::new(
                 EntryType::EndpointAdmitted,
@@ -87,10 +80,7 @@ impl Recipe<'_> {
                 EntryType::LoginIssued,
                 Chain::Deployment,
                 "08:30:01",
-                [
-                    ("person", "alice".into()),
-                    ("key", key(ALICE).public().fingerprint().to_string()),
-                ],
+                [("person", "alice".into()), ("key", key(ALICE).public().fingerprint().to_string())],
                 |_| sign(&login, &[ALICE, 50]).into(),
             ),
             published(2, "09:00:01"),
@@ -121,10 +111,7 @@ impl Recipe<'_> {
                 EntryType::OrderIssued,
                 incident(),
                 "09:30:01",
-                [
-                    ("order", order.digest().to_string()),
-                    ("roster", order_roster.to_string()),
-                ],
+                [("order", order.digest().to_string()), ("roster", order_roster.to_string())],
                 |_| order.clone().into(),
             ),
             Draft::new(
@@ -158,12 +145,8 @@ impl Recipe<'_> {
             )
         };
         let collector = |draft: &Draft| own(&draft.act_by("collector:c1"));
-        let seals: Vec<String> = first
-            .2
-            .segments
-            .iter()
-            .map(|(_, seal)| Digest::of(seal).to_string())
-            .collect();
+        let seals: Vec<String> =
+            first.2.segments.iter().map(|(_, seal)| Digest::of(seal).to_string()).collect();
         vec![
             started(first, "10:00:01"),
             Draft::new(
@@ -208,10 +191,7 @@ impl Recipe<'_> {
                 EntryType::EvidenceAccessed,
                 incident(),
                 "11:00:00",
-                [
-                    ("person", "alice".into()),
-                    ("object", second.0.collection.to_string()),
-                ],
+                [("person", "alice".into()), ("object", second.0.collection.to_string())],
                 collector,
             ),
             Draft::new(EntryType::IncidentNoted, incident(), "11:30:00", [], |draft| {

@@ -13,26 +13,18 @@ pub struct Log<'a> {
 
 impl Log<'_> {
     pub fn note(&self, size: usize) -> Note {
-        let text = Checkpoint::new(
-            self.signer.name(),
-            size as u64,
-            ledger::root_of(&self.leaves[..size]),
-        )
-        .unwrap()
-        .to_text();
+        let text = Checkpoint::new(self.signer.name(), size as u64, ledger::root_of(&self.leaves[..size]))
+            .unwrap()
+            .to_text();
         let mut note = Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap();
         for (number, name) in self.cosigners {
-            note.add(signer(*number, name).cosign(&text, 1_795_270_000).unwrap())
-                .unwrap();
+            note.add(signer(*number, name).cosign(&text, 1_795_270_000).unwrap()).unwrap();
         }
         note
     }
 
     pub fn proof(&self, index: usize, size: usize) -> Vec<u8> {
         let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index as u64, size as u64).unwrap();
-        ProofFile::new(index as u64, hashes, self.note(size), None)
-            .unwrap()
-            .encode()
-            .into_bytes()
+        ProofFile::new(index as u64, hashes, self.note(size), None).unwrap().encode().into_bytes()
     }
 }

@@ -38,21 +38,15 @@ impl Default for Told {
 }
 
 fn retired(time: &str) -> Draft {
-    Draft::new(
-        EntryType::MirrorRetired,
-        Chain::Deployment,
-        time,
-        [("mirror", "backup-1".into())],
-        |draft| draft.signed("person:cat", CAT),
-    )
+    Draft::new(EntryType::MirrorRetired, Chain::Deployment, time, [("mirror", "backup-1".into())], |draft| {
+        draft.signed("person:cat", CAT)
+    })
 }
 
 /// Adds `mirror.admitted` before the incident and `evidence.replicated` right behind `collection.stored`.
 pub fn mirrored(drafts: &mut Vec<Draft>, told: &Told) {
     let vkey = |number, role: &str| {
-        signer(number, &format!("backup-1/{role}"))
-            .verifier_key(ledger::KeyType::CosignatureV1)
-            .to_string()
+        signer(number, &format!("backup-1/{role}")).verifier_key(ledger::KeyType::CosignatureV1).to_string()
     };
     let admitted = Draft::new(
         EntryType::MirrorAdmitted,
@@ -67,15 +61,9 @@ pub fn mirrored(drafts: &mut Vec<Draft>, told: &Told) {
         ],
         |draft| draft.signed("person:cat", CAT),
     );
-    let opened = drafts
-        .iter()
-        .position(|draft| draft.type_ == EntryType::IncidentOpened)
-        .unwrap();
+    let opened = drafts.iter().position(|draft| draft.type_ == EntryType::IncidentOpened).unwrap();
     drafts.insert(opened, admitted);
-    let stored = drafts
-        .iter()
-        .position(|draft| draft.type_ == EntryType::CollectionStored)
-        .unwrap();
+    let stored = drafts.iter().position(|draft| draft.type_ == EntryType::CollectionStored).unwrap();
     let reference = |name: &str| pairs::find(&drafts[stored].refs, name).unwrap().to_owned();
     let size = i64::try_from(stored).unwrap() + told.above;
     let statement = Draft::new(
@@ -84,11 +72,7 @@ pub fn mirrored(drafts: &mut Vec<Draft>, told: &Told) {
         "10:40:00",
         [
             ("collection", reference("collection")),
-            (
-                "manifest",
-                told.manifest
-                    .map_or_else(|| reference("manifest"), |digest| digest.to_string()),
-            ),
+            ("manifest", told.manifest.map_or_else(|| reference("manifest"), |digest| digest.to_string())),
             ("mirror", told.mirror.into()),
             ("root", Digest::of(b"a root").to_string()),
             ("size", size.to_string()),

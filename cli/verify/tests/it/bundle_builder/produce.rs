@@ -16,10 +16,7 @@ use super::{Files, edit};
 
 /// The stored collection's id.
 pub fn stored_id(files: &Files) -> Digest {
-    let name = files
-        .keys()
-        .find(|name| name.ends_with("/manifest.json"))
-        .unwrap();
+    let name = files.keys().find(|name| name.ends_with("/manifest.json")).unwrap();
     name.split('/').nth(1).unwrap().parse().unwrap()
 }
 

@@ -65,17 +65,11 @@ pub fn both(files: &Files, pins: &Files) -> (Report, String) {
 
 /// Names of the checks with a verdict.
 pub fn checks(report: &Report, verdict: Verdict) -> Vec<&Check> {
-    report
-        .checks
-        .iter()
-        .filter(|check| check.verdict == verdict)
-        .collect()
+    report.checks.iter().filter(|check| check.verdict == verdict).collect()
 }
 
 pub fn fails(report: &Report, name: &str) -> bool {
-    checks(report, Verdict::Failed)
-        .iter()
-        .any(|check| check.check == name)
+    checks(report, Verdict::Failed).iter().any(|check| check.check == name)
 }
 
 pub fn by_actor(text: &str) -> Actor {

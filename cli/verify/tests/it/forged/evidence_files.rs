@@ -23,11 +23,7 @@ fn evidence() {
             "delegation",
             with! { collected: |collected: &mut Collected| collected.delegation.keys = vec![MALLORY] },
         ),
-        (
-            "an attempt more than ordered",
-            "delegation",
-            with! { order: |paper| paper.document.attempts = 1 },
-        ),
+        ("an attempt more than ordered", "delegation", with! { order: |paper| paper.document.attempts = 1 }),
         (
             "a delegation of another generation",
             "delegation",
@@ -108,11 +104,7 @@ fn evidence() {
                 },
             },
         ),
-        (
-            "a manifest by the sealer alone",
-            "manifest",
-            with! { manifest: |paper| paper.keys.truncate(1) },
-        ),
+        ("a manifest by the sealer alone", "manifest", with! { manifest: |paper| paper.keys.truncate(1) }),
         (
             "a manifest by sealer and stranger",
             "manifest",
@@ -148,11 +140,7 @@ fn evidence() {
             "manifest",
             with! { manifest: |paper| paper.document.items_root = Digest([1; 32]) },
         ),
-        (
-            "a manifest with fewer items",
-            "manifest",
-            with! { manifest: |paper| paper.document.items -= 1 },
-        ),
+        ("a manifest with fewer items", "manifest", with! { manifest: |paper| paper.document.items -= 1 }),
         (
             "two manifests swapped",
             "custody.acts",

@@ -39,26 +39,14 @@ fn checkpoints_exports_and_planted_files() {
     refused(vec![
         ("the ledger of another key", "checkpoint", foreign),
         ("the ledger of another name", "checkpoint", renamed),
-        (
-            "a fork of the same size",
-            "custody.inclusion",
-            with! { files: from_other(&["ledger/checkpoint"]) },
-        ),
-        (
-            "an export checkpoint on a fork",
-            "export",
-            with! { after: from_other(&["export/checkpoint"]) },
-        ),
+        ("a fork of the same size", "custody.inclusion", with! { files: from_other(&["ledger/checkpoint"]) }),
+        ("an export checkpoint on a fork", "export", with! { after: from_other(&["export/checkpoint"]) }),
         (
             "an export on a fork",
             "export",
             with! { after: from_other(&["export/checkpoint", "export/entry", "export/entry.tlog-proof"]) },
         ),
-        (
-            "the export of another bundle",
-            "export",
-            with! { after: from_other(&["export/entry"]) },
-        ),
+        ("the export of another bundle", "export", with! { after: from_other(&["export/entry"]) }),
         (
             "export/ left out",
             "export",
@@ -214,13 +202,6 @@ fn checkpoints_exports_and_planted_files() {
                 edit(files, "bundle.json", |overview: &mut Overview| overview.by = by_actor("person:bob"));
             } },
         ),
-        (
-            "sums by one who is no responder",
-            "sums.signature",
-            Recipe {
-                sums_key: DAN,
-                ..good()
-            },
-        ),
+        ("sums by one who is no responder", "sums.signature", Recipe { sums_key: DAN, ..good() }),
     ]);
 }

@@ -51,11 +51,7 @@ fn rosters_orders_and_endpoints() {
             "roster",
             with! { files: |files: &mut Files| { take(files, "custody/deployment/5"); } },
         ),
-        (
-            "an order by a person who lost the role",
-            "order",
-            with! { order: lost },
-        ),
+        ("an order by a person who lost the role", "order", with! { order: lost }),
         (
             "an order under the roster before, by a person who has lost the role since",
             "order",
@@ -67,16 +63,8 @@ fn rosters_orders_and_endpoints() {
                 paper.document.roster_sha256 = first[0];
             } },
         ),
-        (
-            "an order by a stranger's key",
-            "order",
-            with! { order: |paper| paper.keys = vec![MALLORY] },
-        ),
-        (
-            "an order signed by the approver",
-            "order",
-            with! { order: |paper| paper.keys = vec![BOB] },
-        ),
+        ("an order by a stranger's key", "order", with! { order: |paper| paper.keys = vec![MALLORY] }),
+        ("an order signed by the approver", "order", with! { order: |paper| paper.keys = vec![BOB] }),
         (
             "an order of another deployment",
             "order",
