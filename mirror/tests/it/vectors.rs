@@ -97,7 +97,7 @@ fn the_vectors_are_what_this_code_makes() {
     fraud.check(&pins().log_keys.keys()).unwrap();
     LogNote::read(held.as_bytes(), "exhibit/acme", &pins().log_keys.keys()).unwrap();
 
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spec/vectors/mirror");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/vectors/mirror");
     let files: [(&str, Vec<u8>); 7] = [
         ("admission.json", admission_line(&deployment, &id, &keys, &tls).into_bytes()),
         ("mirror-admitted.signed", admitted.encode()),

@@ -59,7 +59,7 @@ impl Unpacked {
     }
 
     fn script(&self) -> Option<i32> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/verify.sh");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.sh");
         let mut command = Command::new("sh");
         command.arg(script).arg(self.root()).arg(self.folder.path().join("trust"));
         command.output().unwrap().status.code()

@@ -45,7 +45,7 @@ pub fn script(files: &Files, pins: &Files) -> (i32, String) {
     save(files, &folder.path().join("bundle"));
     save(pins, &folder.path().join("trust"));
     let output = Command::new("sh")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/verify.sh"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.sh"))
         .arg(folder.path().join("bundle"))
         .arg(folder.path().join("trust"))
         .stdin(Stdio::null())

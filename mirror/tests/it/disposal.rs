@@ -258,11 +258,9 @@ fn a_mirror_whose_collector_is_lost_starts_without_the_texts_that_are_gone() {
 /// A log that no rules judged: a stored collection that a mirror stated, in a closed incident whose time has come.
 fn stored(log: &mut Log) -> (Chain, Plan, Object) {
     let chain = log.incident(INCIDENT);
-    let bytes = fs_err::read(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../docs/spec/vectors/documents/manifest.signed"
-    ))
-    .unwrap();
+    let bytes =
+        fs_err::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/spec/vectors/documents/manifest.signed"))
+            .unwrap();
     let signed = Signed::parse(&bytes).unwrap();
     let manifest: Manifest = signed.read().unwrap();
     log.store.create(&Key::document(signed.digest().as_bytes()), &bytes).unwrap();

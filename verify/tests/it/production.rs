@@ -432,7 +432,7 @@ fn stock_tools_take_the_part_and_refuse_a_forged_one() {
 
 #[test]
 fn the_vector_is_this_production_and_verifies() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spec/vectors/production");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/vectors/production");
     let bundle = part(&CHOSEN_SMALL).build();
     if std::env::var_os("EXHIBIT_BLESS").is_some() {
         if folder.exists() {

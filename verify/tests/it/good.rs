@@ -9,7 +9,7 @@ use crate::bundle_builder::*;
 
 /// The table of docs/spec/bundle.md, read from it.
 fn table() -> Vec<String> {
-    let spec = include_str!("../../../../docs/spec/bundle.md");
+    let spec = include_str!("../../../docs/spec/bundle.md");
     let section = spec.split("## Checks").nth(1).unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     rows.flat_map(|row| {
@@ -53,7 +53,7 @@ fn the_good_bundle_verifies_and_every_check_of_the_table_says_so() {
 
 #[test]
 fn the_vector_is_this_bundle_and_verifies() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spec/vectors/bundle");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/vectors/bundle");
     let bundle = Recipe::default().build();
     if std::env::var_os("EXHIBIT_BLESS").is_some() {
         if folder.exists() {
