@@ -13,6 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::causes::chain;
 use crate::digest::Digest;
 use crate::id::{DeploymentId, PersonId};
 use crate::keys::PublicKey;
@@ -243,13 +244,6 @@ impl Refusal {
 
     /// A refusal whose detail is an error with all its causes.
     fn because(reason: Reason, error: &dyn Error) -> Self {
-        let mut detail = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            detail.push_str(": ");
-            detail.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Self::new(reason, detail)
+        Self::new(reason, chain(error))
     }
 }

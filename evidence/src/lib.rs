@@ -3,6 +3,7 @@
 //! any input. Not here: the log's own formats (crate `ledger`), the wire (crate `proto`).
 
 // Foundation: values, sets, JSON, keys, signatures.
+pub mod causes;
 pub mod dense_set;
 pub mod digest;
 pub mod document;

@@ -4,6 +4,7 @@
 //! came. Not here: signatures, roles and every other question of meaning.
 
 use bytes::Bytes;
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::signed::{Signed, SignedError};
 use ledger::hash::Hash;
@@ -54,14 +55,7 @@ impl From<WireError> for tonic::Status {
             WireError::Missing { .. } | WireError::Form { .. } | WireError::Signed(_) => Class::Malformed,
         };
         // The peer sent it, so the peer may read every cause.
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        class.status(text)
+        class.status(chain(&error))
     }
 }
 

@@ -1,9 +1,10 @@
-//! The wire between agents, collectors and people: messages, limits, conversions, status.
+//! The wire between agents, collectors and people: messages, limits, conversions, status, waits before a retry.
 //!
 //! Guarantee: both ends are built from one schema and one set of limits, so that neither can be made to buffer
 //! more than the other may send. Not here: who may call what (`certs::access`) and what a signature means (`evidence`).
 #![forbid(unsafe_code)]
 
+pub mod backoff;
 pub mod convert;
 pub mod limits;
 pub mod segment;

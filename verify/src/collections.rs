@@ -20,7 +20,7 @@ use crate::items;
 use crate::orders::{self, Fate, Orders};
 use crate::report::{CollectionSummary, Report};
 use crate::rosters::signed;
-use crate::trust::chain;
+use evidence::causes::chain;
 
 /// What the custody chain says about one collection.
 #[derive(Debug, Clone)]

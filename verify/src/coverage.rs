@@ -21,7 +21,8 @@ use crate::disposal;
 use crate::endpoints::Endpoints;
 use crate::files::Files;
 use crate::rosters::Rosters;
-use crate::trust::{Trust, chain};
+use crate::trust::Trust;
+use evidence::causes::chain;
 
 /// Files that say what their writer wants.
 const WORDS: [&str; 4] = ["README.txt", "certification.txt", "destruction.txt", "verify.sh"];

@@ -15,7 +15,7 @@ use ledger::{Checkpoint, Note, ProofFile, leaf_hash, verify_inclusion};
 
 use crate::files::Files;
 use crate::rosters::{Rosters, signed};
-use crate::trust::chain;
+use evidence::causes::chain;
 
 const LOGIN_NAMESPACE: &str = "exhibit-login-v1";
 

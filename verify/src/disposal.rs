@@ -16,7 +16,7 @@ use crate::custody::{Custody, Proven, act_of, signer};
 use crate::files::Files;
 use crate::report::Report;
 use crate::rosters::Rosters;
-use crate::trust::chain;
+use evidence::causes::chain;
 
 /// The machine-readable certificate.
 const CERTIFICATE: &str = "destruction.json";

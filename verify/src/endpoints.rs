@@ -12,7 +12,7 @@ use crate::custody::{Custody, Proven, act_of, signer};
 use crate::files::Files;
 use crate::report::Report;
 use crate::rosters::{Rosters, signed};
-use crate::trust::chain;
+use evidence::causes::chain;
 
 /// Verified enrolments.
 #[derive(Debug, Default)]

@@ -11,7 +11,8 @@ use ledger::{Hash, Note, ProofFile, verify_consistency};
 use crate::custody::{Custody, Head, act_of, check_act, proven};
 use crate::files::Files;
 use crate::rosters::Rosters;
-use crate::trust::{Trust, chain};
+use crate::trust::Trust;
+use evidence::causes::chain;
 
 /// Checks the signature over SHA256SUMS; returns the signer's name.
 pub(crate) fn sums_signature(

@@ -192,7 +192,7 @@ impl<'a> Files<'a> {
             return Ok(None);
         }
         self.asked.borrow_mut().insert(name.to_owned());
-        let bytes = self.read(name, SMALL_BYTES_MAX).map_err(|cause| crate::trust::chain(&cause))?;
+        let bytes = self.read(name, SMALL_BYTES_MAX).map_err(|cause| evidence::causes::chain(&cause))?;
         if let Some(expected) = self.sums.digest(name)
             && Digest::of(&bytes) != *expected
         {

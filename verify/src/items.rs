@@ -13,7 +13,7 @@ use evidence::production::{ItemFile, ItemProof, Selection, check_producible};
 
 use crate::files::Files;
 use crate::report::ProducedItem;
-use crate::trust::chain;
+use evidence::causes::chain;
 
 /// Bytes of content hashed at once.
 const PIECE_BYTES: usize = 256 << 10;

@@ -38,10 +38,10 @@ pub use trust::{Trust, TrustError};
 
 use custody::{Custody, Head};
 use endpoints::Endpoints;
+use evidence::causes::chain;
 use files::Files;
 use orders::{Fate, Orders};
 use rosters::Rosters;
-use trust::chain;
 
 /// How far a verification is: bytes read of the bytes there are to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

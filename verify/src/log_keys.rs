@@ -8,7 +8,8 @@ use evidence::log_key::LogKeys;
 use ledger::{Checkpoint, Note, VerifierKey};
 
 use crate::files::Files;
-use crate::trust::{Trust, chain};
+use crate::trust::Trust;
+use evidence::causes::chain;
 
 const FOLDER: &str = "custody/deployment/";
 

@@ -9,7 +9,8 @@ use evidence::id::Actor;
 use crate::cosigners::CHECKS_ENTRIES;
 use crate::custody::{Custody, Proven, act_document, signer};
 use crate::report::Report;
-use crate::trust::{Trust, chain};
+use crate::trust::Trust;
+use evidence::causes::chain;
 
 /// Judges `evidence.replicated` and the signature of `disposition.confirmed`; the admission itself is judged as any act of a person.
 pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> Result<(), String> {

@@ -12,7 +12,7 @@ use evidence::roster::Role;
 use crate::custody::{Custody, signer};
 use crate::files::Files;
 use crate::rosters::{Rosters, signed};
-use crate::trust::chain;
+use evidence::causes::chain;
 
 /// Verified orders by id.
 pub(crate) type Orders = BTreeMap<Digest, Verified>;

@@ -10,7 +10,8 @@ use evidence::signed::{Signed, signature_name};
 
 use crate::custody::Proven;
 use crate::files::Files;
-use crate::trust::{Trust, chain};
+use crate::trust::Trust;
+use evidence::causes::chain;
 
 /// Verified rosters by version.
 #[derive(Debug, Default)]
