@@ -1,0 +1,172 @@
+//! The rules, and the names of the places that break them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::circles::{Graph, circles};
+use crate::imports::{Place, bound, imports, production};
+use crate::tree::Tree;
+
+/// Modules of the largest circle that is allowed.
+const CIRCLE_MODULES_MAX: usize = 2;
+/// Lines of the largest circle that is allowed, children included.
+const CIRCLE_LINES_MAX: usize = 1500;
+/// Rust files side by side in a folder.
+const FOLDER_FILES_MAX: usize = 24;
+/// Lines of a Rust file, tests included.
+const FILE_LINES_MAX: usize = 600;
+
+/// A place that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Violation {
+    /// Sibling modules that import each other, directly or round about.
+    Circle {
+        /// `crate` or `crate::module`: what the siblings hang below.
+        below: String,
+        /// Their names.
+        members: BTreeSet<String>,
+    },
+    /// A folder with too many Rust files.
+    Flat(String),
+    /// A name that lib.rs or main.rs re-exports and the crate's own modules import from there: it hides who needs whom.
+    Hidden(String),
+    /// A file with too many lines.
+    Long(String),
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Circle { below, members } => {
+                write!(f, "circle {below}:")?;
+                members.iter().try_for_each(|member| write!(f, " {member}"))
+            }
+            Self::Flat(folder) => write!(f, "flat {folder}"),
+            Self::Hidden(name) => write!(f, "hidden {name}"),
+            Self::Long(file) => write!(f, "long {file}"),
+        }
+    }
+}
+
+/// Every place of the tree that breaks a rule.
+pub fn violations(tree: &Tree) -> BTreeSet<Violation> {
+    let mut found = BTreeSet::new();
+    for (name, source) in &tree.crates {
+        let modules = Modules::of(tree, source);
+        modules.circles(name, &mut found);
+        modules.hidden(tree, name, source, &mut found);
+    }
+    let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
+    for (path, text) in &tree.files {
+        *folders.entry(path.rsplit_once('/').map_or("", |(folder, _)| folder)).or_default() += 1;
+        if text.lines().count() > FILE_LINES_MAX {
+            found.insert(Violation::Long(path.clone()));
+        }
+    }
+    let crowded = folders.into_iter().filter(|(_, files)| *files > FOLDER_FILES_MAX);
+    found.extend(crowded.map(|(folder, _)| Violation::Flat(folder.to_owned())));
+    found
+}
+
+/// The production modules of one crate.
+struct Modules<'a> {
+    files: BTreeMap<Place, &'a str>,
+}
+
+impl<'a> Modules<'a> {
+    fn of(tree: &'a Tree, source: &str) -> Self {
+        let mut files = BTreeMap::new();
+        for (path, text) in &tree.files {
+            let Some(inside) = path.strip_prefix(source).and_then(|rest| rest.strip_prefix('/')) else {
+                continue;
+            };
+            let Some(module) = inside.strip_suffix(".rs") else {
+                continue;
+            };
+            if module != "lib" && module != "main" && !is_test(path) {
+                files.insert(module.split('/').map(str::to_owned).collect(), text.as_str());
+            }
+        }
+        Self { files }
+    }
+
+    /// The module that a path leads to or into.
+    fn reached(&self, path: &[String]) -> Option<Place> {
+        (1..=path.len())
+            .rev()
+            .filter_map(|len| path.get(..len))
+            .find(|part| self.files.contains_key(*part))
+            .map(<[_]>::to_vec)
+    }
+
+    fn circles(&self, name: &str, found: &mut BTreeSet<Violation>) {
+        let mut targets: Vec<(&Place, Place)> = Vec::new();
+        for (module, text) in &self.files {
+            let paths = imports(module, production(text));
+            targets.extend(paths.iter().filter_map(|path| Some((module, self.reached(path)?))));
+        }
+        let mut levels: BTreeMap<&[String], Graph<'_>> = BTreeMap::new();
+        for (module, other) in &targets {
+            // Siblings are where the two ways part.
+            let depth = module.iter().zip(other).take_while(|(one, two)| one == two).count();
+            if let (Some(one), Some(two), Some(parent)) =
+                (module.get(depth), other.get(depth), module.get(..depth))
+            {
+                let graph = levels.entry(parent).or_default();
+                graph.entry(one).or_default().insert(two);
+                graph.entry(two).or_default();
+            }
+        }
+        for (parent, graph) in levels {
+            for members in circles(&graph) {
+                let lines: usize = members.iter().map(|member| self.lines(parent, member)).sum();
+                if members.len() > CIRCLE_MODULES_MAX || lines > CIRCLE_LINES_MAX {
+                    let below = std::iter::once(name).chain(parent.iter().map(String::as_str));
+                    let below = below.collect::<Vec<_>>().join("::");
+                    found.insert(Violation::Circle { below, members });
+                }
+            }
+        }
+    }
+
+    /// Lines of a module and of all below it.
+    fn lines(&self, parent: &[String], member: &str) -> usize {
+        let within = |place: &Place| {
+            place.starts_with(parent) && place.get(parent.len()).is_some_and(|name| name == member)
+        };
+        self.files.iter().filter(|(place, _)| within(place)).map(|(_, text)| text.lines().count()).sum()
+    }
+
+    fn hidden(&self, tree: &Tree, name: &str, source: &str, found: &mut BTreeSet<Violation>) {
+        let roots = ["lib.rs", "main.rs"].map(|root| tree.files.get(&format!("{source}/{root}")));
+        let mut names = BTreeSet::new();
+        for text in roots.into_iter().flatten() {
+            let own = |first: &String| {
+                matches!(first.as_str(), "crate" | "self")
+                    || self.files.keys().any(|module| module.first() == Some(first))
+            };
+            let passed_on =
+                bound(production(text)).into_iter().filter(|one| one.parts.first().is_some_and(own));
+            names.extend(passed_on.map(|one| one.name));
+        }
+        for (module, text) in &self.files {
+            for path in imports(module, production(text)) {
+                let first = path.first().filter(|first| {
+                    names.contains(*first) && !self.files.contains_key(std::slice::from_ref(*first))
+                });
+                if let Some(first) = first {
+                    found.insert(Violation::Hidden(format!("{name}: {first}")));
+                }
+            }
+        }
+    }
+}
+
+/// Test code has no module circles worth counting; its folders and files are judged like all others.
+fn is_test(path: &str) -> bool {
+    let is_tests = |part: &str| matches!(part, "tests" | "testkit" | "benches" | "examples");
+    path.split('/').any(|part| is_tests(part.strip_suffix(".rs").unwrap_or(part)))
+        || path.ends_with("tests.rs")
+}
+
+#[cfg(test)]
+mod tests;
