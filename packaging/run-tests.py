@@ -28,7 +28,7 @@ FRESH_UID = 54321
 SUITES = [
     ("lint", "any", 360, None, []),
     ("build", "any", 900, None, []),
-    ("unit", "user", 180, ["evidence", "ledger", "proto", "certs", "store", "server", "mirror", "cli"], ["--skip", "servers::"]),
+    ("unit", "user", 180, ["evidence", "ledger", "durable", "proto", "certs", "store", "server", "mirror", "cli"], ["--skip", "servers::"]),
     ("verifiers", "user", 240, ["exhibit-verify"], []),
     ("unit-root", "root", 240, ["agent", "store", "server"], ["--skip", "servers::"]),
     ("unit-user", "user", 120, ["agent"], []),
