@@ -7,8 +7,8 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use evidence::item::outcome::Outcome;
 use evidence::item::{AtimeMethod, ItemError, Kind, RawBytes, Stat};
-use evidence::outcome::Outcome;
 use evidence::time::FileTime;
 use serde::{Deserialize, Serialize};
 

@@ -18,9 +18,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use evidence::item::outcome::Outcome;
 use evidence::item::{AtimeMethod, Kind, RawBytes};
 use evidence::order::{Limits, Step};
-use evidence::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::collect;

@@ -2,10 +2,10 @@
 //! Guarantee: what is sent verifies under a key of this person in the roster; free text goes into a salted detail.
 //! Not here: recording (server), the table of acts (`evidence::entry`).
 
-use evidence::act::{Act, ActNonce, ActType};
-use evidence::detail::Detail;
 use evidence::document::Document;
 use evidence::entry::EntryType;
+use evidence::entry::act::{Act, ActNonce, ActType};
+use evidence::entry::detail::Detail;
 use evidence::id::{Actor, Chain};
 use evidence::json;
 use evidence::roster::{AdmittedRoster, Role};

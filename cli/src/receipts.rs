@@ -2,11 +2,11 @@
 //! Guarantee: a receipt is kept only when entry, manifest, delegation and the endpoint's proven key fit together.
 //! Not here: the evidence itself (a bundle's verification re-hashes every byte).
 
-use evidence::delegation::Delegation;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::EndpointId;
 use evidence::manifest::Manifest;
+use evidence::seal::delegation::Delegation;
 use proto::{convert, v1};
 
 use crate::directory::Directory;

@@ -2,6 +2,8 @@
 //! Guarantee: what parses prints back the same; a name that passes cannot leave the bundle's folder nor hide in it.
 //! Not here: the checks of a bundle (crate `exhibit-verify`), reading files.
 
+pub mod production;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -29,7 +29,7 @@ mod tests {
     #[error("{text}")]
     struct Layer {
         text: &'static str,
-        source: Option<Box<Layer>>,
+        source: Option<Box<Self>>,
     }
 
     fn layers(texts: &[&'static str]) -> Layer {

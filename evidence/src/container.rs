@@ -4,7 +4,7 @@
 //! records and contents give. Both stream with bounded memory. Not here: files, clocks, the wire.
 
 mod content;
-mod frames;
+pub mod dense_set;
 mod lanes;
 mod logical;
 mod malformed;
@@ -16,7 +16,6 @@ mod summary;
 mod verifier;
 mod writer;
 
-pub use frames::{Compressor, FRAME_BYTES, FrameDecoder, FrameError, WINDOW_BYTES_MAX, compress_frame};
 pub use logical::{LogicalContent, NotTheContent};
 pub use malformed::Malformed;
 pub use reader::{ItemReader, ReadError, read_item};

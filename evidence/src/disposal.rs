@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::act::Act;
 use crate::digest::Digest;
+use crate::entry::act::Act;
 use crate::entry::{EntryType, Envelope};
 use crate::id::{Actor, DeploymentId, IncidentId, PersonId};
 use crate::time::Time;

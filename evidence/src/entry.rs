@@ -2,8 +2,11 @@
 //! Guarantee: an entry that parses has one spelling, names a known type, sits in the right kind of chain with the refs its type
 //! demands, and carries the act that its event id names. Not here: who signed the act ([`crate::entry::Signers`] says who must), Merkle proofs (crate `ledger`).
 
+pub mod act;
+pub mod detail;
 mod form;
 mod kind;
+pub mod pairs;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +16,6 @@ use crate::digest::Digest;
 use crate::document::document_type;
 use crate::id::{Chain, DeploymentId};
 use crate::json::{self, JsonError};
-use crate::pairs;
 use crate::signed::{Signed, SignedError};
 use crate::text::serde_as_text;
 use crate::time::Time;

@@ -1,23 +1,26 @@
 //! The record of one collected thing. Format: docs/spec/container.md, *Item records*.
 //!
 //! Guarantee: a record that passed [`ItemRecord::check`] has exactly one text form, and its tar header is a function
-//! of it ([`crate::tar::member_header`]). Not here: content, which only [`crate::container`] sees.
+//! of it ([`crate::item::tar::member_header`]). Not here: content, which only [`crate::container`] sees.
 
 mod check;
 mod name;
+pub mod outcome;
 mod part;
 mod raw;
+mod stat;
+pub mod tar;
 
 pub use check::{RecordError, Stage};
 pub use name::{NameError, member_name};
 pub use part::{AtimeMethod, Gap, GapWhy, ItemError, Kind, Link, Salt};
 pub use raw::RawBytes;
+pub use stat::{Device, Stat};
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::outcome::Outcome;
-pub use crate::stat::{Device, Stat};
+use crate::item::outcome::Outcome;
 use crate::time::FileTime;
 
 /// Longest record line without its LF: 4 MiB. A member header is at most 1 MiB, and base64, the sparse map and the
@@ -227,7 +230,7 @@ impl ItemRecord {
         let Some(runs) = &self.sparse else {
             return written.min(self.size.unwrap_or(0));
         };
-        let map = crate::tar::sparse_map(runs, self.size.unwrap_or(0)).len();
+        let map = crate::item::tar::sparse_map(runs, self.size.unwrap_or(0)).len();
         let mut left = written.saturating_sub(u64::try_from(map).unwrap_or(u64::MAX));
         let mut end = 0;
         for (off, len) in runs {

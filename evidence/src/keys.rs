@@ -3,6 +3,9 @@
 //! owner to one message; a private key leaves no copy in freed memory.
 //! Not here: OpenSSH private-key files, certificates, and what a key may sign (roster).
 
+pub mod sshsig;
+mod wire;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,8 +13,8 @@ use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use crate::keys::wire::{Reader, put_string};
 use crate::text::{from_base64, from_base64_unpadded, serde_as_text, to_base64, to_base64_unpadded};
-use crate::wire::{Reader, put_string};
 
 const ED25519: &str = "ssh-ed25519";
 const SK_ED25519: &str = "sk-ssh-ed25519@openssh.com";

@@ -176,7 +176,7 @@ impl LogKeyChange {
 
     /// The refs of the entry that records it.
     pub fn refs(&self) -> Vec<(String, String)> {
-        crate::pairs::sorted([("log", self.new.to_string()), ("size", self.size.to_string())])
+        crate::entry::pairs::sorted([("log", self.new.to_string()), ("size", self.size.to_string())])
     }
 }
 

@@ -6,14 +6,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::container::ContainerSummary;
-use crate::delegation::Delegation;
 use crate::digest::Digest;
 use crate::document::{Document, document_type};
 use crate::id::{DeploymentId, EndpointId, Generation, IncidentId, PersonId};
+use crate::item::outcome::Outcome;
 use crate::json;
 use crate::keys::PublicKey;
 use crate::order::Limits;
-use crate::outcome::Outcome;
+use crate::seal::delegation::Delegation;
 use crate::signed::{Signed, SignedError};
 use crate::text::serde_as_text;
 use crate::time::{FileTime, Time};

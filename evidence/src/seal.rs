@@ -5,6 +5,7 @@
 //! header signs. Not here: whether records and segment agree ([`crate::container::Verifier`]).
 
 mod chain;
+pub mod delegation;
 mod header;
 pub(crate) mod records;
 
@@ -12,9 +13,9 @@ pub use chain::{ChainError, ChainState, Identity};
 pub use header::{SealHeader, SealType};
 pub use records::Records;
 
-use crate::container::FrameError;
 use crate::digest::Digest;
 use crate::document::Document as _;
+use crate::frames::FrameError;
 use crate::keys::{PublicKey, SigningKey};
 use crate::signed::{Signed, SignedError};
 
@@ -90,7 +91,7 @@ impl<'a> Seal<'a> {
         }
         let (document, rest) = split_behind(bytes, b"\n", HEADER_BYTES_MAX)?;
         let (armour, records) =
-            split_behind(rest, b"\n-----END SSH SIGNATURE-----\n", crate::sshsig::ARMOUR_BYTES_MAX)?;
+            split_behind(rest, b"\n-----END SSH SIGNATURE-----\n", crate::keys::sshsig::ARMOUR_BYTES_MAX)?;
         let Ok(armour) = str::from_utf8(armour) else {
             return Err(SealError::Shape);
         };

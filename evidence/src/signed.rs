@@ -5,8 +5,8 @@
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::json::{self, DOCUMENT_BYTES_MAX, JsonError};
+use crate::keys::sshsig::{self, ARMOUR_BYTES_MAX, SshSig, SshSigError};
 use crate::keys::{PublicKey, SigningKey};
-use crate::sshsig::{self, ARMOUR_BYTES_MAX, SshSig, SshSigError};
 
 /// Most signatures of one document: a full authority set.
 pub const SIGNATURES_MAX: usize = 16;

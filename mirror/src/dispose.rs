@@ -7,10 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::digest::Digest;
 use evidence::disposal::Object;
 use evidence::entry::EntryType;
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::id::{Actor, Chain, MirrorId};
 use evidence::signed::Signed;
 use evidence::time::Time;
@@ -145,7 +145,7 @@ impl Confirmations {
             incident: Chain::Incident(named.incident.clone()),
             at,
             by: Actor::Mirror(mirror.clone()),
-            refs: evidence::pairs::sorted([
+            refs: evidence::entry::pairs::sorted([
                 ("count", count.to_string()),
                 ("mirror", mirror.to_string()),
                 ("object", object.to_string()),

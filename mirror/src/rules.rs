@@ -14,7 +14,7 @@ mod texts;
 
 use std::collections::BTreeMap;
 
-use evidence::dense_set::DenseSet;
+use evidence::container::dense_set::DenseSet;
 use evidence::digest::Digest;
 use evidence::entry::{ActDocument, ActObject, ActPlace, ChainHead, Entry, EntryType, Envelope, Signers};
 use evidence::id::{DeploymentId, EndpointId, MirrorId};

@@ -1,8 +1,8 @@
 //! What a mirror states of a collection: the act `evidence.replicated` (docs/spec/mirror.md, *Evidence*).
 
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::id::{Actor, MirrorId};
 use evidence::signed::Signed;
 use evidence::time::Time;
@@ -42,14 +42,14 @@ impl Statement<'_> {
             incident: self.job.incident.clone(),
             at: self.at,
             by: Actor::Mirror(self.mirror.clone()),
-            refs: evidence::pairs::sorted([
+            refs: evidence::entry::pairs::sorted([
                 ("collection", self.job.id.to_string()),
                 ("manifest", self.manifest.to_string()),
                 ("mirror", self.mirror.to_string()),
                 ("root", self.held.checkpoint.root.to_string()),
                 ("size", self.held.checkpoint.size.to_string()),
             ]),
-            fields: evidence::pairs::sorted([
+            fields: evidence::entry::pairs::sorted([
                 ("bytes", self.bytes.to_string()),
                 ("segments", self.segments.to_string()),
             ]),

@@ -201,7 +201,7 @@ mod tests {
     fn message() -> v1::SignedDocument {
         let document = b"{\"type\":\"exhibit-order-v1\"}\n";
         let key = SigningKey::from_seed(&[7; 32]);
-        let armour = evidence::sshsig::sign(&key, "exhibit-order-v1", document).unwrap();
+        let armour = evidence::keys::sshsig::sign(&key, "exhibit-order-v1", document).unwrap();
         v1::SignedDocument { document: Bytes::from_static(document), signatures: vec![armour] }
     }
 

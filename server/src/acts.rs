@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use evidence::act::Act;
-use evidence::detail::Detail;
+use evidence::entry::act::Act;
+use evidence::entry::detail::Detail;
 use evidence::entry::{ActObject, EntryType, Signers};
 use evidence::id::{Actor, PersonId};
 use evidence::signed::Signed;

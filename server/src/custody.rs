@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::digest::Digest;
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain, CollectorId, DeploymentId};
 use evidence::text::FixedBytes;

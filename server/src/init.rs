@@ -11,9 +11,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certs::authority::Authority;
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::digest::Digest;
 use evidence::enrolment::Address;
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain, CollectorId, DeploymentId};
 use evidence::json;
@@ -248,7 +248,7 @@ fn genesis(
     log_key: &str,
     now: Time,
 ) -> Result<PendingEntry, InitError> {
-    let refs = evidence::pairs::sorted([
+    let refs = evidence::entry::pairs::sorted([
         ("authority", authority.id().to_string()),
         ("ca", ca_sha256.to_string()),
         ("log", log_key.to_owned()),
@@ -272,7 +272,7 @@ fn genesis(
 }
 
 fn roster_entry(roster: &Roster, signed: &Signed) -> PendingEntry {
-    let refs = evidence::pairs::sorted([
+    let refs = evidence::entry::pairs::sorted([
         ("roster", signed.digest().to_string()),
         ("version", roster.version.to_string()),
     ]);

@@ -80,7 +80,7 @@ pub async fn login(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
     if key != login.tls_key {
         return Err(Failure::malformed("the certificate request has another key than the login"));
     }
-    let signer = evidence::sshsig::verify(
+    let signer = evidence::keys::sshsig::verify(
         signed.signatures.first().map(String::as_str).unwrap_or_default(),
         <Login as evidence::document::Document>::TYPE,
         &signed.document,

@@ -7,8 +7,8 @@
 use certs::authority::COLLECTOR_LIFE;
 use certs::name::{Identity, Subject};
 use certs::revocation::{Registry, Revocation};
-use evidence::act::{Act, ActNonce};
 use evidence::digest::Digest;
+use evidence::entry::act::{Act, ActNonce};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, MirrorId};
 use evidence::keys::Fingerprint;
@@ -331,7 +331,7 @@ fn of_kind(reader: &Connection, kind: EntryType) -> Result<Vec<EntryRow>, DbErro
 }
 
 fn reference<'row>(row: &'row EntryRow, name: &str) -> Option<&'row str> {
-    evidence::pairs::find(&row.refs, name)
+    evidence::entry::pairs::find(&row.refs, name)
 }
 
 fn named(act: &Act) -> Result<MirrorId, Failure> {

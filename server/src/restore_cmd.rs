@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use evidence::act::{Act, ActNonce, ActType};
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain};
 use mirror::restore::Target;
@@ -157,7 +157,7 @@ fn record(args: &RestoreArgs, size: u64) -> Result<()> {
     let cosigning =
         Cosigning::open(&args.directory, foundation.sequencer.log().clone(), foundation.replicas.clone())?;
     questions()?.block_on(Arc::new(cosigning).check_at_start())?;
-    let refs = evidence::pairs::sorted([("size", size.to_string())]);
+    let refs = evidence::entry::pairs::sorted([("size", size.to_string())]);
     let act = Act {
         type_: ActType,
         deployment: foundation.config.deployment.clone(),

@@ -3,13 +3,13 @@
 use std::io::{BufReader, Read as _};
 
 use evidence::container::{ContainerSummary, Expect, Limits, Malformed, Verifier};
-use evidence::delegation::Delegation;
 use evidence::digest::Digest;
 use evidence::disposal::Course;
 use evidence::entry::EntryType;
 use evidence::keys::PublicKey;
 use evidence::manifest::Manifest;
 use evidence::order::{Order, Step, Target};
+use evidence::seal::delegation::Delegation;
 use evidence::seal::{Identity, Seal};
 
 use crate::custody::{Custody, Proven, act_of};

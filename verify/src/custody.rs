@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use evidence::act::Act;
 use evidence::digest::Digest;
 use evidence::enrolment::{Login, Token};
+use evidence::entry::act::Act;
 use evidence::entry::{ActDocument, ActObject, ActPlace, ChainHead, Entry, EntryType, Signers};
 use evidence::id::{Actor, Chain, DeploymentId, IncidentId, PersonId};
 use evidence::keys::PublicKey;

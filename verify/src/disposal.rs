@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use evidence::act::Act;
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact, Object, Place};
+use evidence::entry::act::Act;
 use evidence::entry::{ActDocument, EntryType};
 use evidence::json;
 use evidence::roster::Role;

@@ -4,8 +4,8 @@ use evidence::bundle::{Overview, SUMS_NAMESPACE, WITHOUT_QUORUM_FIELD};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Actor;
+use evidence::keys::sshsig;
 use evidence::roster::Role;
-use evidence::sshsig;
 use ledger::{Hash, Note, ProofFile, verify_consistency};
 
 use crate::custody::{Custody, Head, act_of, check_act, proven};
@@ -93,7 +93,7 @@ pub(crate) fn check(
     }
     let act = act_of(files, &exported)?;
     check_act(&exported, &act, rosters)?;
-    let by: evidence::act::Act =
+    let by: evidence::entry::act::Act =
         evidence::json::parse_document(&act.document).map_err(|cause| chain(&cause))?;
     check_fields(files, overview, &by)?;
     let (name, value) = WITHOUT_QUORUM_FIELD;
@@ -116,7 +116,11 @@ pub(crate) fn check(
 
 /// The act says that the export is partial, and of which items, exactly where the bundle does: taking the label off a part does not
 /// make it the whole.
-fn check_fields(files: &Files<'_>, overview: &Overview, act: &evidence::act::Act) -> Result<(), String> {
+fn check_fields(
+    files: &Files<'_>,
+    overview: &Overview,
+    act: &evidence::entry::act::Act,
+) -> Result<(), String> {
     let selection = crate::items::selection(files)?;
     for (name, value) in selection.fields() {
         let wanted = overview.partial.then_some(value.as_str());

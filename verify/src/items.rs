@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
+use evidence::bundle::production::{ItemFile, ItemProof, Selection, check_producible};
 use evidence::container::LogicalContent;
 use evidence::digest::Digest;
 use evidence::item::{ItemRecord, Stage};
 use evidence::manifest::Manifest;
-use evidence::production::{ItemFile, ItemProof, Selection, check_producible};
 
 use crate::files::Files;
 use crate::report::ProducedItem;

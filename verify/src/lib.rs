@@ -24,10 +24,10 @@ mod trust;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use evidence::act::Act;
 use evidence::bundle::Overview;
-use evidence::detail::Detail;
 use evidence::entry::EntryType;
+use evidence::entry::act::Act;
+use evidence::entry::detail::Detail;
 use evidence::json;
 use evidence::time::Time;
 use ledger::Note;

@@ -1,8 +1,8 @@
 //! Statements of mirrors: signed by the act key of a mirror that an endpoint-admin had admitted, about the manifest that was stored;
 //! and whether each collection has one, where the pinned quorum names a mirror.
 
-use evidence::act::Act;
 use evidence::bundle::Overview;
+use evidence::entry::act::Act;
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::Actor;
 

@@ -4,9 +4,9 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use evidence::item::outcome::Outcome;
 use evidence::item::{AtimeMethod, Kind};
 use evidence::order::ProcessesStep;
-use evidence::outcome::Outcome;
 
 use super::namespaces::process_ids;
 use crate::ipc::{StepEnd, Use};

@@ -1,7 +1,7 @@
 //! Routes, interfaces and neighbours of every network namespace; neighbours of ours also by rtnetlink, which knows
 //! IPv6.
 
-use evidence::outcome::Outcome;
+use evidence::item::outcome::Outcome;
 
 use super::sockets::of_each_network;
 use crate::ipc::StepEnd;

@@ -1,7 +1,7 @@
 //! A failed system call, as item records carry it.
 
 use evidence::item::ItemError;
-use evidence::outcome::Outcome;
+use evidence::item::outcome::Outcome;
 use rustix::io::Errno;
 
 /// Name and error number of a system call that failed.

@@ -9,9 +9,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use evidence::item::outcome::Outcome;
 use evidence::item::{AtimeMethod, Kind, RawBytes};
 use evidence::order::OnLarger;
-use evidence::outcome::Outcome;
 
 use super::glob::{Globs, States};
 use super::{Absent, Flow, Reader};

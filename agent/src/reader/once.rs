@@ -2,7 +2,7 @@
 //!
 //! Guarantee: exact up to collisions of 128 bits of SHA-256. Not here: what a second coming means.
 
-use evidence::dense_set::DenseSet;
+use evidence::container::dense_set::DenseSet;
 use sha2::Digest as _;
 
 /// The paths that came.

@@ -7,8 +7,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use evidence::item::outcome::Outcome;
 use evidence::item::{GapWhy, SPARSE_HOLES_MIN, SPARSE_RUNS_MAX, Stat};
-use evidence::outcome::Outcome;
 use evidence::time::FileTime;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;

@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use evidence::container::{self, Clocks, ContainerSummary, MemberEnd, SealedSegment, WriteError, Writer};
 use evidence::digest::Digest;
+use evidence::item::outcome::Outcome;
 use evidence::item::{ItemRecord, Kind, RawBytes};
 use evidence::keys::SigningKey;
 use evidence::order::Limits;
-use evidence::outcome::Outcome;
 use evidence::time::FileTime;
 
 use super::throttle::Throttle;

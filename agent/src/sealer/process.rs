@@ -7,7 +7,6 @@ use std::error::Error;
 use std::os::fd::{AsFd, OwnedFd};
 
 use evidence::container::{self, SealedSegment};
-use evidence::delegation::Delegation;
 use evidence::digest::Digest;
 use evidence::json::JsonError;
 use evidence::keys::SigningKey;
@@ -16,6 +15,7 @@ use evidence::manifest::{
     ManifestType, Origin, REMARK_BYTES_MAX, REMARKS_MAX, StepEnd, StepResult,
 };
 use evidence::order::{Limits, Order};
+use evidence::seal::delegation::Delegation;
 use evidence::signed::{Signed, SignedError};
 use evidence::time::{FileTime, Time};
 use serde::{Deserialize, Serialize};

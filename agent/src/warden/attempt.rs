@@ -3,10 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use evidence::delegation::collection_id;
 use evidence::digest::Digest;
 use evidence::keys::SigningKey;
 use evidence::manifest::{Agent, CollectionResult, EndpointOrigin, LogHead};
+use evidence::seal::delegation::collection_id;
 use evidence::text::FixedBytes;
 use proto::convert;
 use proto::v1;

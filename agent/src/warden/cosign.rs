@@ -4,14 +4,14 @@
 //! under the limits and policy that were in force; its bytes are the sealer's, not rebuilt. Not here: whether the items
 //! are right; the collector verifies them against the seals.
 
-use evidence::delegation::{Delegation, DelegationType, collection_id};
 use evidence::digest::Digest;
 use evidence::document::Document as _;
 use evidence::keys::SigningKey;
+use evidence::keys::sshsig;
 use evidence::manifest::{CollectionResult, LogHead, Manifest, StepEnd};
 use evidence::order::{Limits, Order};
+use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
 use evidence::signed::{Signed, SignedError};
-use evidence::sshsig;
 use evidence::text::Nonce;
 use evidence::time::Time;
 

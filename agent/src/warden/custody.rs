@@ -3,8 +3,8 @@
 //! Guarantee: a receipt counts only for the manifest that this endpoint signed and under the pinned log key; two
 //! checkpoints that cannot both be true are a [`Claim::Contradiction`], never an update. Not here: acting on it.
 
-use evidence::act::Act;
 use evidence::digest::Digest;
+use evidence::entry::act::Act;
 use evidence::entry::{Entry, EntryType};
 use evidence::id::Actor;
 use evidence::roster::Role;

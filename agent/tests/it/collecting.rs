@@ -6,12 +6,12 @@ use std::os::fd::OwnedFd;
 
 use agent::message::{Close, Position, Rejected, Segment, Stored, from_link, to_link};
 use evidence::container::{Expect, Limits, Verifier};
-use evidence::delegation::Delegation;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::manifest::{CollectionResult, Manifest};
 use evidence::order::Order;
 use evidence::seal::Identity;
+use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 use proto::v1;
 

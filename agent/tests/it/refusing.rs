@@ -2,8 +2,8 @@
 //! could read was started, and no attempt is counted.
 
 use agent::message::from_link;
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::entry::EntryType;
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::id::Actor;
 use evidence::order::{Order, Plan, ProcessesStep, Sensitivity, Step};
 use evidence::roster::Roster;

@@ -13,15 +13,17 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
+use evidence::bundle::production::Selection;
 use evidence::bundle::{
     FILES_MAX, Overview, SUMS_NAMESPACE, SUMS_STAMPS, Sums, UNCOVERED, WITHOUT_QUORUM_FIELD, check_name,
 };
 use evidence::digest::{Digest, Hasher};
 use evidence::entry::EntryType;
+use evidence::entry::pairs;
 use evidence::id::{Actor, Chain, IncidentId};
-use evidence::production::Selection;
+use evidence::json;
+use evidence::keys::sshsig;
 use evidence::roster::{AdmittedRoster, Role};
-use evidence::{json, pairs, sshsig};
 use exhibit_verify::{Report, Verdict};
 use indicatif::ProgressBar;
 use ledger::{Note, ProofFile, verify_consistency};

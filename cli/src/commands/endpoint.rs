@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Subcommand;
 use evidence::enrolment::{LogKey, Token, TokenString, TokenType};
 use evidence::entry::EntryType;
+use evidence::entry::pairs;
 use evidence::id::{Chain, EndpointId, Generation};
 use evidence::keys::SigningKey;
-use evidence::pairs;
 use evidence::roster::Role;
 use proto::v1;
 

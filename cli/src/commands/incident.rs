@@ -6,8 +6,8 @@ mod retention;
 
 use clap::{Subcommand, ValueEnum};
 use evidence::entry::EntryType;
+use evidence::entry::pairs;
 use evidence::id::{Chain, IncidentId};
-use evidence::pairs;
 use evidence::roster::Role;
 use proto::status::Class;
 use proto::v1;

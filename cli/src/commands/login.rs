@@ -54,7 +54,7 @@ pub async fn run(_: Args, context: &Context) -> anyhow::Result<()> {
     };
     let document = json::to_document(&login)?;
     let by_person = config.signer().sign(Login::TYPE, &document)?;
-    let by_key = evidence::sshsig::sign(key.signing_key(), Login::TYPE, &document)?;
+    let by_key = evidence::keys::sshsig::sign(key.signing_key(), Login::TYPE, &document)?;
     let signed = Signed::from_parts(document, vec![by_person, by_key]);
     let signed = signed.map_err(|cause| could_not(because(&cause), "use an Ed25519 key or security key"))?;
     signed

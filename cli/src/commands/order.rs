@@ -5,9 +5,9 @@
 use clap::Subcommand;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
+use evidence::entry::pairs;
 use evidence::id::{Chain, IncidentId};
 use evidence::order::{Approval, ApprovalType, Decision, Order};
-use evidence::pairs;
 use evidence::roster::{AdmittedRoster, Role};
 use evidence::signed::Signed;
 use proto::v1;

@@ -2,25 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::bundle::{BundleVersion, Overview, SUMS_NAMESPACE, Sums};
-use evidence::delegation::{Delegation, DelegationType, collection_id};
-use evidence::detail::Detail;
 use evidence::digest::Digest;
 use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Token, TokenType};
+use evidence::entry::act::{Act, ActNonce, ActType};
+use evidence::entry::detail::Detail;
+use evidence::entry::pairs;
 use evidence::entry::{ActObject, ChainHead, Entry, EntryType};
 use evidence::id::{Actor, Chain, DeploymentId, EndpointId, Generation, IncidentId, PersonId};
+use evidence::json;
 use evidence::keys::SigningKey;
+use evidence::keys::sshsig;
 use evidence::manifest::{
     Agent, Clock, CollectionResult, Encoding, EndpointOrigin, LogHead, Manifest, ManifestType, Origin,
     StepEnd, StepResult,
 };
 use evidence::order::{Limits, Order, OrderType, Plan, ProfileRef, Sensitivity, Step, Target, TargetSet};
 use evidence::roster::{AuthoritySet, Person, Role, Roster, RosterType, Rules};
+use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use evidence::time::{FileTime, Time};
-use evidence::{json, pairs, sshsig};
 use ledger::{KeyType, Leaves, NoteSigner, consistency_proof};
 
 use crate::parts::{Log, container};

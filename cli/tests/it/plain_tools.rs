@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use evidence::bundle::Sums;
 use evidence::digest::Digest;
 use evidence::keys::SigningKey;
-use evidence::sshsig;
+use evidence::keys::sshsig;
 use exhibit_verify::{Trust, verify};
 
 use crate::bundle::{Made, files, make};

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use super::frames::{Compressor, FrameError};
+use crate::frames::{Compressor, FrameError};
 
 /// A compressed frame and the buffer its plain bytes came in, to be used again.
 pub(super) struct Done {

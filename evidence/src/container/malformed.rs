@@ -1,9 +1,9 @@
 //! How a container can break its grammar: one variant a defect, naming item and plain offset.
 
-use super::frames::FrameError;
+use crate::frames::FrameError;
 use crate::item::RecordError;
+use crate::item::tar::TarError;
 use crate::seal::{ChainError, SealError};
-use crate::tar::TarError;
 
 /// A defect. `item` is the ordinal of the record, `offset` a plain offset unless it says otherwise.
 #[derive(Debug, thiserror::Error)]

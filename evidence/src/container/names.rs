@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
 
-use crate::dense_set::DenseSet;
+use crate::container::dense_set::DenseSet;
 use crate::digest::Digest;
 
 /// Why a name cannot be used.

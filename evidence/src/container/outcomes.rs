@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::item::outcome::Outcome;
 use crate::item::{Gap, ItemError, ItemRecord, Kind, RawBytes};
-use crate::outcome::Outcome;
 
 /// Collector name of the outcomes members.
 pub(super) const COLLECTOR: &str = "outcomes";

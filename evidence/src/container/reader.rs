@@ -6,10 +6,10 @@
 use std::ops::Range;
 
 use super::content::{Content, zeros};
-use super::frames::{FrameDecoder, FrameError};
 use super::seek_table::SeekTable;
+use crate::frames::{FrameDecoder, FrameError};
 use crate::item::ItemRecord;
-use crate::tar::sparse_map;
+use crate::item::tar::sparse_map;
 
 /// Why an item cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::digest::{Digest, Hasher};
 use crate::item::ItemRecord;
-use crate::outcome::Outcome;
+use crate::item::outcome::Outcome;
 
 /// Totals of a finished container. Writer and verifier compute them independently.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,17 +6,17 @@
 //! bytes a member; work by the limits. Not here: storing, and what to do with a malformed container.
 
 use super::content::{Content, is_zero};
-use super::frames::FrameDecoder;
 use super::malformed::Malformed;
 use super::names::{Clash, LinkTargets, Names};
 use super::seek_table::SeekTable;
 use super::summary::{ContainerSummary, Interrupted, Totals};
-use super::{FRAME_BYTES, FRAMES_MAX, OUTCOMES_NAME, SEGMENT_PLAIN_MAX, SEGMENT_STORED_MAX, outcomes};
+use super::{FRAMES_MAX, OUTCOMES_NAME, SEGMENT_PLAIN_MAX, SEGMENT_STORED_MAX, outcomes};
 use crate::digest::{Digest, Hasher};
+use crate::frames::{FRAME_BYTES, FrameDecoder};
+use crate::item::tar;
 use crate::item::{ItemRecord, Kind, Stage};
 use crate::keys::PublicKey;
 use crate::seal::{ChainState, Identity, Records, Seal, SealError, SealHeader};
-use crate::tar;
 
 /// Plain and stored bytes by which a container may pass the order's limits: the agent counts content, and closes its
 /// container (outcomes, end blocks, the open segment) after the limit struck.

@@ -11,18 +11,19 @@ use super::lanes::{Done, Lanes, LanesError};
 use super::names::{Clash, LinkTargets, Names};
 use super::seek_table::SeekTable;
 use super::summary::{ContainerSummary, Totals};
-use super::{FRAME_BYTES, FRAMES_MAX, SEGMENT_PLAIN_MAX, SEGMENT_RECORDS, SEGMENT_STORED};
-use super::{OUTCOMES_NAME, frames::Compressor, outcomes};
+use super::{FRAMES_MAX, SEGMENT_PLAIN_MAX, SEGMENT_RECORDS, SEGMENT_STORED};
+use super::{OUTCOMES_NAME, outcomes};
 use crate::digest::{Digest, Hasher};
+use crate::frames::{Compressor, FRAME_BYTES};
 use crate::id::DeploymentId;
+use crate::item::outcome::Outcome;
+use crate::item::tar::{self, TarError, member_header};
 use crate::item::{
     GAPS_MAX, Gap, GapWhy, ItemError, ItemRecord, Kind, RawBytes, RecordError, Salt, Stage, Stat, member_name,
 };
 use crate::keys::SigningKey;
-use crate::outcome::Outcome;
 use crate::seal::{self, ChainError, ChainState, Identity, SealHeader, SealType};
 use crate::signed::SignedError;
-use crate::tar::{self, TarError, member_header};
 use crate::time::FileTime;
 
 /// What a writer is made for.

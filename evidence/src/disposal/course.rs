@@ -6,8 +6,8 @@ use super::destruction::Approved;
 use super::{Fact, Object, Place, Plan, Refusal, Warrant};
 use crate::digest::Digest;
 use crate::entry::EntryType;
+use crate::entry::pairs;
 use crate::id::{Actor, DeploymentId, IncidentId, MirrorId, PersonId};
-use crate::pairs;
 use crate::text::decimal;
 use crate::time::Time;
 

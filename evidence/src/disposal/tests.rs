@@ -1,5 +1,5 @@
 use super::*;
-use crate::pairs;
+use crate::entry::pairs;
 
 const INCIDENT: &str = "INC-2026-0007";
 

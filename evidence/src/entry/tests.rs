@@ -1,5 +1,5 @@
 use super::*;
-use crate::act::{Act, ActNonce, ActType};
+use crate::entry::act::{Act, ActNonce, ActType};
 use crate::text::FixedBytes;
 
 fn act(type_: EntryType, incident: &str) -> Act {

@@ -195,7 +195,7 @@ impl ItemRecord {
             data = data.saturating_add(*len);
         }
         rule(size.saturating_sub(data) >= SPARSE_HOLES_MIN, "sparse", "holes save less than 64 KiB")?;
-        let map = u64::try_from(crate::tar::sparse_map(runs, size).len()).unwrap_or(u64::MAX);
+        let map = u64::try_from(crate::item::tar::sparse_map(runs, size).len()).unwrap_or(u64::MAX);
         rule(data.checked_add(map) == Some(stored), "stored", "is not map and runs")
     }
 
@@ -227,9 +227,9 @@ impl ItemRecord {
 mod tests {
     use super::*;
     use crate::digest::Digest;
+    use crate::item::outcome::Outcome;
+    use crate::item::stat::Stat;
     use crate::item::{Gap, GapWhy, Link, RawBytes};
-    use crate::outcome::Outcome;
-    use crate::stat::Stat;
     use crate::time::FileTime;
 
     fn stat() -> Stat {

@@ -1,7 +1,7 @@
 //! The records behind a seal's header, decoded a frame at a time.
 
 use super::{RECORDS_PLAIN_MAX, SealError};
-use crate::container::{Compressor, FRAME_BYTES, FrameDecoder, FrameError};
+use crate::frames::{Compressor, FRAME_BYTES, FrameDecoder, FrameError};
 use crate::item::LINE_BYTES_MAX;
 
 /// Iterator over record lines without LF. After an error it yields nothing more.

@@ -3,19 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
-use evidence::act::{Act, ActNonce, ActType};
-use evidence::delegation::{Delegation, DelegationType, collection_id};
-use evidence::detail::Detail;
 use evidence::digest::Digest;
 use evidence::document::Document;
 use evidence::enrolment::{EnrolmentRequest, Login, Renewal, Token, TokenString};
+use evidence::entry::act::{Act, ActNonce, ActType};
+use evidence::entry::detail::Detail;
 use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
+use evidence::item::outcome::Outcome;
 use evidence::json;
 use evidence::log_key::{LogKeyChange, LogKeys, Reason};
 use evidence::manifest::*;
 use evidence::order::{Approval, Order};
-use evidence::outcome::Outcome;
 use evidence::roster::{AuthoritySet, Roster, endpoint_line};
+use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 

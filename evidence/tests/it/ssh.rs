@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use evidence::keys::PublicKey;
+use evidence::keys::sshsig::{self, SshSigError};
 use evidence::roster::endpoint_line;
-use evidence::sshsig::{self, SshSigError};
 
 use crate::world::*;
 

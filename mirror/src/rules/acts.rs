@@ -1,8 +1,8 @@
 //! Acts of persons, of the authority, of mirrors and of the collector itself.
 
-use evidence::act::Act;
 use evidence::document::Document;
 use evidence::enrolment::{Login, Token};
+use evidence::entry::act::Act;
 use evidence::entry::{ActDocument, ActObject, EntryType};
 use evidence::id::{Actor, Chain, DeploymentId, MirrorId, PersonId};
 use evidence::keys::{Fingerprint, PublicKey};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use evidence::delegation::Delegation;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{Chain, MirrorId};
 use evidence::keys::PublicKey;
 use evidence::manifest::Manifest;
 use evidence::order::{Step as PlanStep, Target};
+use evidence::seal::delegation::Delegation;
 use store::Key;
 
 use super::{Broken, Case, Change, Rules, orders, rule};

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::act::Act;
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact, Object, Place, Warrant, text_stays};
+use evidence::entry::act::Act;
 use evidence::entry::{ActDocument, EntryType, Envelope};
 use evidence::id::{Actor, IncidentId, MirrorId};
 use evidence::roster::Role;

@@ -86,11 +86,11 @@ pub(super) fn document(id: &Digest, objects: &Objects<'_>) -> Result<Order, Brok
 mod tests {
     use std::sync::atomic::AtomicU64;
 
-    use evidence::delegation::{Delegation, DelegationType, collection_id};
     use evidence::entry::{ActObject, ActPlace, EntryType, EntryVersion, Envelope};
     use evidence::id::Generation;
     use evidence::keys::SigningKey;
     use evidence::roster::AuthoritySet;
+    use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
     use evidence::signed::Signed;
     use evidence::text::FixedBytes;
 
@@ -157,7 +157,7 @@ mod tests {
             nonce,
         };
         let act = ActObject::from(Signed::sign(&delegation, &[&endpoint]).unwrap());
-        let refs = evidence::pairs::sorted([
+        let refs = evidence::entry::pairs::sorted([
             ("attempt", "1".to_owned()),
             ("collection", delegation.collection.to_string()),
             ("endpoint", "web-03".to_owned()),
@@ -183,7 +183,7 @@ mod tests {
         };
         let mut rules = rules(id);
         assert!(why(&rules).contains("lost documents/"), "{}", why(&rules));
-        let refs = evidence::pairs::sorted([("order", id.to_string())]);
+        let refs = evidence::entry::pairs::sorted([("order", id.to_string())]);
         let cancelled = envelope(EntryType::OrderCancelled, Digest::of(b"act"), refs);
         let change = rules.cancelled(&case(&act, &cancelled));
         rules.apply(change.unwrap_or_else(|broken| panic!("{broken}")));
@@ -191,7 +191,7 @@ mod tests {
         rules.apply(Change::OrderEnded(id, "was rejected"));
         assert_eq!(why(&rules), "its order was rejected before");
         // A cancellation of what never was, or of another incident's order.
-        let refs = evidence::pairs::sorted([("order", Digest::of(b"none").to_string())]);
+        let refs = evidence::entry::pairs::sorted([("order", Digest::of(b"none").to_string())]);
         let unknown = envelope(EntryType::OrderCancelled, Digest::of(b"act"), refs);
         assert!(rules.cancelled(&case(&act, &unknown)).is_err());
         let mut elsewhere = cancelled.clone();

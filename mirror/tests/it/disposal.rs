@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use evidence::digest::Digest;
 use evidence::disposal::{Object, Plan};
+use evidence::entry::pairs::sorted;
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain, MirrorId};
 use evidence::manifest::Manifest;
-use evidence::pairs::sorted;
 use evidence::signed::Signed;
 use mirror::config::replicas;
 use mirror::cosign::LogNote;

@@ -28,14 +28,14 @@ fn log(place: &std::path::Path, objects: &[&str]) -> (Log, Vec<u64>) {
     let began = Signed::sign(&began, &[&key(ADA)]).unwrap();
     log.store.create(&Key::document(began.digest().as_bytes()), &began.encode()).unwrap();
     let collection = Digest(COLLECTION).to_string();
-    let refs = evidence::pairs::sorted([
+    let refs = evidence::entry::pairs::sorted([
         ("attempt", "1".to_owned()),
         ("collection", collection.clone()),
         ("endpoint", "web-03".to_owned()),
         ("order", Digest::of(b"order").to_string()),
     ]);
     log.push(EntryType::CollectionStarted, chain.clone(), refs, began.into());
-    let refs = evidence::pairs::sorted([
+    let refs = evidence::entry::pairs::sorted([
         ("collection", collection.clone()),
         ("seal", digest.to_string()),
         ("segments", "1".to_owned()),
@@ -51,7 +51,7 @@ fn log(place: &std::path::Path, objects: &[&str]) -> (Log, Vec<u64>) {
 }
 
 fn access(log: &mut Log, chain: &Chain, object: &str) {
-    let refs = evidence::pairs::sorted([("object", object.to_owned()), ("person", "ada".to_owned())]);
+    let refs = evidence::entry::pairs::sorted([("object", object.to_owned()), ("person", "ada".to_owned())]);
     log.own(EntryType::EvidenceAccessed, chain.clone(), refs);
 }
 

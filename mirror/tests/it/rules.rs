@@ -41,7 +41,8 @@ fn refused(evil: impl FnOnce(&mut Log, &Chain)) -> String {
 }
 
 fn changed(log: &mut Log, chain: &Chain, change: impl FnOnce(&mut Entry)) {
-    let refs = evidence::pairs::sorted([("object", "x/bundle".to_owned()), ("person", "ada".to_owned())]);
+    let refs =
+        evidence::entry::pairs::sorted([("object", "x/bundle".to_owned()), ("person", "ada".to_owned())]);
     let by = Actor::Collector("collector-1".parse().unwrap());
     let act = log.act(EntryType::EvidenceAccessed, chain, by, refs.clone());
     let object = ActObject { document: evidence::json::to_document(&act).unwrap(), signatures: Vec::new() };
@@ -77,7 +78,8 @@ fn signatures_must_be_of_who_the_type_asks_for() {
     assert!(why.contains("no key of ada"), "{why}");
     // A person's act that the collector recorded in that person's name, unsigned, as one of its own types.
     let why = refused(|log, chain| {
-        let refs = evidence::pairs::sorted([("object", "x/bundle".to_owned()), ("person", "ada".to_owned())]);
+        let refs =
+            evidence::entry::pairs::sorted([("object", "x/bundle".to_owned()), ("person", "ada".to_owned())]);
         let act =
             log.act(EntryType::EvidenceAccessed, chain, Actor::Person("ada".parse().unwrap()), refs.clone());
         let object =
@@ -113,8 +115,10 @@ fn one_act_is_one_entry_and_a_roster_needs_its_authority() {
         next.previous = Some(Signed::sign(&crate::world::roster(), &[&key(1)]).unwrap().digest());
         let signed = Signed::sign(&next, &[&key(STRANGER)]).unwrap();
         log.store.create(&Key::document(signed.digest().as_bytes()), &signed.encode()).unwrap();
-        let refs =
-            evidence::pairs::sorted([("roster", signed.digest().to_string()), ("version", "2".to_owned())]);
+        let refs = evidence::entry::pairs::sorted([
+            ("roster", signed.digest().to_string()),
+            ("version", "2".to_owned()),
+        ]);
         log.push(EntryType::RosterPublished, Chain::Deployment, refs, ActObject::from(signed));
     });
     assert!(why.contains("authority signatures"), "{why}");
@@ -147,14 +151,14 @@ fn an_object_with_bad_signatures_does_not_take_its_key_in_the_own_store() {
 fn nothing_is_said_to_go_that_something_keeps_or_nobody_approved() {
     let digest = evidence::digest::Digest::of(b"plan").to_string();
     let refs = |name, value: &str| {
-        evidence::pairs::sorted([
+        evidence::entry::pairs::sorted([
             ("count", "6".to_owned()),
             ("plan", digest.clone()),
             ("object", "INC-2026-0001/details".to_owned()),
             (name, value.to_owned()),
         ])
     };
-    let approval = evidence::pairs::sorted([("count", "6".to_owned()), ("plan", digest.clone())]);
+    let approval = evidence::entry::pairs::sorted([("count", "6".to_owned()), ("plan", digest.clone())]);
     let why = refused(|log, chain| {
         log.person(EntryType::DispositionApproved, chain.clone(), approval.clone(), ADA)
     });

@@ -84,7 +84,7 @@ fn a_stamped_checkpoint_is_judged_by_the_logs_key_and_the_tree() {
     let key = Key::stamped_checkpoint(size);
     log.store.create(&key, &stamped).unwrap();
     log.store.create(&Key::stamp(size, digest.as_bytes()), answer).unwrap();
-    let refs = evidence::pairs::sorted([("size", size.to_string()), ("stamp", digest.to_string())]);
+    let refs = evidence::entry::pairs::sorted([("size", size.to_string()), ("stamp", digest.to_string())]);
     log.own(EntryType::TsaStamped, Chain::Deployment, refs);
     let note = log.publish();
     let mirror = Mirror::new(dir.path());

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use certs::request::TlsKey;
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::id::{Actor, Chain};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
@@ -37,7 +37,7 @@ fn act(type_: EntryType, chain: Chain, by: Actor, refs: Vec<(String, String)>, n
         by,
         refs,
         fields: if nonce == ActNonce::ByContent {
-            evidence::pairs::sorted([("bytes", "8400000".to_owned()), ("segments", "2".to_owned())])
+            evidence::entry::pairs::sorted([("bytes", "8400000".to_owned()), ("segments", "2".to_owned())])
         } else {
             Vec::new()
         },
@@ -55,7 +55,7 @@ fn the_vectors_are_what_this_code_makes() {
         let signer = if role == "witness" { &keys.witness } else { &keys.mirror };
         signer.verifier_key(KeyType::CosignatureV1).to_string()
     };
-    let refs = evidence::pairs::sorted([
+    let refs = evidence::entry::pairs::sorted([
         ("key", keys.act.public().fingerprint().to_string()),
         ("mirror", "backup-1".to_owned()),
         ("mirror_key", cosigner("mirror")),
@@ -69,7 +69,7 @@ fn the_vectors_are_what_this_code_makes() {
 
     let (note, leaves) = checkpoint(70, 0);
     let text = note.text().to_owned();
-    let refs = evidence::pairs::sorted([
+    let refs = evidence::entry::pairs::sorted([
         ("collection", Digest::of(b"collection").to_string()),
         ("manifest", Digest::of(b"manifest").to_string()),
         ("mirror", "backup-1".to_owned()),

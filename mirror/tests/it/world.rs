@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::digest::Digest;
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, ActPlace, ChainHead, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::{Actor, Chain};
 use evidence::keys::SigningKey;
@@ -93,7 +93,7 @@ impl Log {
             minute: 0,
             nonce: 0,
         };
-        let refs = evidence::pairs::sorted([
+        let refs = evidence::entry::pairs::sorted([
             ("authority", authority().id().to_string()),
             ("ca", Digest::of(b"ca").to_string()),
             ("log", log_signer().verifier_key(KeyType::Ed25519).to_string()),
@@ -101,8 +101,10 @@ impl Log {
         log.own(EntryType::LogGenesis, Chain::Deployment, refs);
         let roster = Signed::sign(&roster(), &[&key(AUTHORITY)]).unwrap();
         log.store.create(&Key::document(roster.digest().as_bytes()), &roster.encode()).unwrap();
-        let refs =
-            evidence::pairs::sorted([("roster", roster.digest().to_string()), ("version", "1".to_owned())]);
+        let refs = evidence::entry::pairs::sorted([
+            ("roster", roster.digest().to_string()),
+            ("version", "1".to_owned()),
+        ]);
         log.push(EntryType::RosterPublished, Chain::Deployment, refs, ActObject::from(roster));
         log
     }
@@ -175,7 +177,7 @@ impl Log {
     pub fn incident(&mut self, number: u32) -> Chain {
         let id: evidence::id::IncidentId = evidence::id::IncidentId::new(2026, number).unwrap();
         let chain = Chain::Incident(id.clone());
-        let refs = evidence::pairs::sorted([("incident", id.to_string())]);
+        let refs = evidence::entry::pairs::sorted([("incident", id.to_string())]);
         self.person(EntryType::IncidentOpened, chain.clone(), refs, ADA);
         chain
     }
@@ -183,7 +185,7 @@ impl Log {
     /// So many reads, in one incident: entries that cost a mirror no signature.
     pub fn reads(&mut self, chain: &Chain, count: u64) {
         for _ in 0..count {
-            let refs = evidence::pairs::sorted([
+            let refs = evidence::entry::pairs::sorted([
                 ("object", format!("{}/bundle", chain.incident().unwrap())),
                 ("person", "ada".to_owned()),
             ]);

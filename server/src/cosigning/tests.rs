@@ -8,7 +8,7 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use evidence::act::{Act, ActNonce, ActType};
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain};
 use evidence::json;

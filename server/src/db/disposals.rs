@@ -83,7 +83,7 @@ pub fn apply(
     if let Err(refusal) = judged {
         return Ok(Err(refusal));
     }
-    let value = |name| evidence::pairs::find(&row.refs, name).unwrap_or_default();
+    let value = |name| evidence::entry::pairs::find(&row.refs, name).unwrap_or_default();
     let plan = Digest::from_hex(value("plan")).or(Err(DbError::Corrupt { column: "entries.refs" }))?;
     let named = course.approved().find(|named| named.digest() == plan);
     match (row.kind.parse(), named) {

@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use evidence::act::Act;
-use evidence::delegation::Delegation;
-use evidence::detail::Detail;
 use evidence::digest::Digest;
 use evidence::document::Document;
 use evidence::enrolment::{EnrolmentRequest, Login, Renewal, Token};
+use evidence::entry::act::Act;
+use evidence::entry::detail::Detail;
 use evidence::entry::{ActDocument, ActObject, EntryType, Envelope};
 use evidence::item::{ItemRecord, Stage};
 use evidence::json;
@@ -17,6 +16,7 @@ use evidence::manifest::{Manifest, Origin};
 use evidence::order::{Approval, Order};
 use evidence::roster::Roster;
 use evidence::seal::Seal;
+use evidence::seal::delegation::Delegation;
 use rusqlite::Connection;
 use store::Key;
 

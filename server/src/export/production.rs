@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use evidence::bundle::production::{
+    ITEMS_MAX, ItemProof, SELECTORS_MAX, Selection, Selector, Unproducible, What, check_producible,
+};
 use evidence::digest::Digest;
 use evidence::item::{ItemRecord, Stage};
 use evidence::manifest::Manifest;
-use evidence::production::{
-    ITEMS_MAX, ItemProof, SELECTORS_MAX, Selection, Selector, Unproducible, What, check_producible,
-};
 use ledger::{Hash, Leaves, inclusion_proof, leaf_hash, root_of};
 use proto::status::Class;
 use store::Key;

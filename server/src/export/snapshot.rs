@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use evidence::bundle::production::Selection;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{DeploymentId, IncidentId};
-use evidence::production::Selection;
 use rusqlite::Connection;
 
 use crate::collector::Collector;
@@ -83,8 +83,9 @@ impl Snapshot {
     pub fn destruction(&self) -> Option<evidence::disposal::Destruction> {
         let retired =
             self.deployment.values().filter(|entry| entry.kind == EntryType::MirrorRetired.as_str());
-        let retired =
-            retired.filter_map(|entry| evidence::pairs::find(&entry.refs, "mirror")?.parse().ok()).collect();
+        let retired = retired
+            .filter_map(|entry| evidence::entry::pairs::find(&entry.refs, "mirror")?.parse().ok())
+            .collect();
         self.course.destruction(&retired)
     }
 
@@ -259,7 +260,7 @@ fn deployment(
             Ok(EntryType::MirrorAdmitted | EntryType::MirrorRetired) => chain.iter().any(|own| {
                 let spoke = [EntryType::EvidenceReplicated, EntryType::DispositionConfirmed];
                 spoke.iter().any(|kind| own.kind == kind.as_str())
-                    && evidence::pairs::find(&own.refs, "mirror") == reference("mirror")
+                    && evidence::entry::pairs::find(&own.refs, "mirror") == reference("mirror")
             }),
             _ => false,
         };

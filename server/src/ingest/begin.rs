@@ -3,13 +3,13 @@
 //! Guarantee: a collection begins with `collection.started` in the ledger, once; the delegation is signed by the evidence
 //! key that enrolment bound to this very identity, and names an order that addresses it. Not here: the segments.
 
-use evidence::delegation::Delegation;
 use evidence::digest::Digest;
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Chain, EndpointId, Generation};
 use evidence::keys::PublicKey;
 use evidence::order::{Limits, Order};
 use evidence::seal::Identity;
+use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 use proto::status::Class;
 

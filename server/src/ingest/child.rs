@@ -9,10 +9,10 @@ use std::io::{self, Read, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use evidence::container::{
-    ContainerSummary, Expect, FRAME_BYTES, FrameDecoder, ItemReader, Limits, Malformed, ReadError, SeekTable,
-    Verifier,
+    ContainerSummary, Expect, ItemReader, Limits, Malformed, ReadError, SeekTable, Verifier,
 };
 use evidence::digest::Digest;
+use evidence::frames::{FRAME_BYTES, FrameDecoder};
 use evidence::item::{ItemRecord, Stage};
 use evidence::keys::PublicKey;
 use evidence::seal::{Identity, Seal};

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use evidence::delegation::Delegation;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Chain;
+use evidence::seal::delegation::Delegation;
 
 use crate::collector::Collector;
 use crate::db::{self, DbError};

@@ -6,8 +6,8 @@ mod starts;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::digest::Digest;
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain, DeploymentId};
 use evidence::json;

@@ -1,16 +1,16 @@
 //! A database is lost and recreated; what was there is there again, row for row.
 
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::container::{Clocks, MemberEnd, Params, Writer};
-use evidence::delegation::Delegation;
 use evidence::disposal::{Object, Plan};
 use evidence::document::Document;
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::id::{Actor, Chain};
+use evidence::item::outcome::Outcome;
 use evidence::item::{ItemRecord, Kind};
 use evidence::json;
 use evidence::keys::SigningKey;
 use evidence::order::Target;
-use evidence::outcome::Outcome;
+use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 use evidence::time::Time;
 
@@ -66,7 +66,7 @@ fn own_act(type_: EntryType, chain: &str, refs: &[(&str, String)]) -> PendingEnt
 fn signed_act(type_: EntryType, chain: &str, refs: &[(&str, String)]) -> PendingEntry {
     let mut pending = own_act(type_, chain, refs);
     let signer = SigningKey::from_seed(&[10; 32]);
-    let armour = evidence::sshsig::sign(&signer, Act::TYPE, &pending.act.document).unwrap();
+    let armour = evidence::keys::sshsig::sign(&signer, Act::TYPE, &pending.act.document).unwrap();
     pending.act.signatures = vec![armour];
     pending
 }
@@ -261,7 +261,7 @@ pub(crate) fn person_act(
     act.detail = detail;
     pending.act.document = json::to_document(&act).unwrap();
     let signer = SigningKey::from_seed(&[10; 32]);
-    let armour = evidence::sshsig::sign(&signer, Act::TYPE, &pending.act.document).unwrap();
+    let armour = evidence::keys::sshsig::sign(&signer, Act::TYPE, &pending.act.document).unwrap();
     pending.act.signatures = vec![armour];
     pending
 }
@@ -536,7 +536,7 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
         approval.act.document = json::to_document(&act).unwrap();
         let signer = SigningKey::from_seed(&[10; 32]);
         approval.act.signatures =
-            vec![evidence::sshsig::sign(&signer, Act::TYPE, &approval.act.document).unwrap()];
+            vec![evidence::keys::sshsig::sign(&signer, Act::TYPE, &approval.act.document).unwrap()];
         submit(approval);
     }
     assert!(stays(&reason) && stays(&own));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use evidence::act::{Act, ActNonce, ActType};
 use evidence::digest::Digest;
+use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain, CollectorId, DeploymentId};
 use evidence::json;
@@ -163,7 +163,7 @@ fn entry(
     stamp: Digest,
     now: Time,
 ) -> Result<PendingEntry, StampError> {
-    let refs = evidence::pairs::sorted([("size", size.to_string()), ("stamp", stamp.to_string())]);
+    let refs = evidence::entry::pairs::sorted([("size", size.to_string()), ("stamp", stamp.to_string())]);
     let act = Act {
         type_: ActType,
         deployment: deployment.clone(),
@@ -209,7 +209,7 @@ pub enum StampError {
 /// An entry of another type than `tsa.stamped`, for tests.
 #[cfg(test)]
 pub(super) fn tests_entry((deployment, collector): (&DeploymentId, &CollectorId), size: u64) -> PendingEntry {
-    let refs = evidence::pairs::sorted([("size", size.to_string())]);
+    let refs = evidence::entry::pairs::sorted([("size", size.to_string())]);
     let act = Act {
         type_: ActType,
         deployment: deployment.clone(),

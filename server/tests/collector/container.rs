@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use evidence::container::{Clocks, ContainerSummary, MemberEnd, Params, SealedSegment, Writer};
-use evidence::delegation::{Delegation, DelegationType, collection_id};
 use evidence::digest::Digest;
 use evidence::item::{Device, ItemRecord, Kind, Stat};
 use evidence::keys::SigningKey;
 use evidence::manifest::*;
 use evidence::order::Order;
+use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
 use evidence::signed::Signed;
 use evidence::time::FileTime;
 use proto::v1::{self, upload_request, upload_response};

@@ -1,9 +1,9 @@
 //! Endpoints that lie: each is refused with its reason, kept where it is evidence of a lie, and never acknowledged.
 
-use evidence::container::{FRAME_BYTES, compress_frame};
 use evidence::digest::Digest;
+use evidence::frames::{FRAME_BYTES, compress_frame};
+use evidence::item::outcome::Outcome;
 use evidence::item::{ItemRecord, Kind};
-use evidence::outcome::Outcome;
 use evidence::seal::{self, SealHeader};
 use proto::v1;
 use proto::v1::upload_request::Message;

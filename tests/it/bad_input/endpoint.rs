@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use evidence::container::{Clocks, MemberEnd, Params, SealedSegment, Writer};
-use evidence::delegation::{Delegation, DelegationType, collection_id};
 use evidence::digest::Digest;
 use evidence::id::Generation;
 use evidence::item::{ItemRecord, Kind, Stat};
 use evidence::keys::SigningKey;
+use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
 use evidence::seal::{self, SealHeader};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use evidence::container::{FrameDecoder, SealedSegment, SeekTable, compress_frame};
+use evidence::container::{SealedSegment, SeekTable};
 use evidence::digest::Digest;
+use evidence::frames::{FrameDecoder, compress_frame};
 use evidence::keys::SigningKey;
 use evidence::seal;
 use lab::{Options, run};

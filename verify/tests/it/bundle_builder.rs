@@ -5,23 +5,25 @@
 
 use std::collections::BTreeMap;
 
-use evidence::act::Act;
 use evidence::bundle::{BundleVersion, Overview, SUMS_NAMESPACE, Sums, UNCOVERED};
-use evidence::delegation::{Delegation, DelegationType, collection_id};
 use evidence::digest::Digest;
 use evidence::document::Document;
 use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Token};
+use evidence::entry::act::Act;
+use evidence::entry::pairs;
 use evidence::entry::{ActObject, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::{Chain, Generation};
+use evidence::json;
 use evidence::keys::SigningKey;
+use evidence::keys::sshsig;
 use evidence::manifest::Manifest;
 use evidence::order::*;
 use evidence::roster::*;
 use evidence::seal::Identity;
+use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use evidence::time::Time;
-use evidence::{json, pairs, sshsig};
 use ledger::Leaves;
 
 use crate::forge::{Built as Container, Forge};

@@ -20,7 +20,7 @@ const BACKUP_1: (&str, u8) = ("backup-1", BACKUP);
 /// The stored collection as the builder makes it, and the interrupted one.
 fn stored(ending: &Ending<'_>) -> Object {
     let stored = ending.drafts.iter().find(|draft| draft.type_ == EntryType::CollectionStored).unwrap();
-    let id = evidence::pairs::find(&stored.refs, "collection").unwrap();
+    let id = evidence::entry::pairs::find(&stored.refs, "collection").unwrap();
     Object::Collection(id.parse().unwrap())
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use evidence::container::{Clocks, ContainerSummary, MemberEnd, Params, SeekTable, Writer, compress_frame};
+use evidence::container::{Clocks, ContainerSummary, MemberEnd, Params, SeekTable, Writer};
 use evidence::digest::Digest;
+use evidence::frames::compress_frame;
+use evidence::item::outcome::Outcome;
 use evidence::item::{Device, GapWhy, ItemError, ItemRecord, Kind, Link, RawBytes, Stage, Stat};
 use evidence::keys::SigningKey;
-use evidence::outcome::Outcome;
 use evidence::seal::{self, Identity, Seal, SealHeader, SealType};
 use evidence::time::FileTime;
 
@@ -150,7 +151,7 @@ fn write(identity: &Identity, sealer: u8, long: &[u8]) -> (Vec<u8>, Vec<ItemReco
 
 fn unframe(segment: &[u8], len: u64) -> Vec<u8> {
     let len = usize::try_from(len).unwrap();
-    let mut decoder = evidence::container::FrameDecoder::new().unwrap();
+    let mut decoder = evidence::frames::FrameDecoder::new().unwrap();
     let (mut plain, mut frame, mut rest) = (Vec::new(), Vec::new(), segment);
     while plain.len() < len {
         let used = decoder.decode(rest, (len - plain.len()).min(FRAME), &mut frame).unwrap();

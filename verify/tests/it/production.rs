@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use evidence::bundle::Overview;
+use evidence::bundle::production::{ItemFile, ItemProof};
 use evidence::digest::Digest;
 use evidence::item::{GapWhy, ItemRecord, Salt, Stage};
-use evidence::production::{ItemFile, ItemProof};
 use exhibit_verify::Verdict;
 
 use crate::bundle_builder::*;
@@ -209,7 +209,7 @@ fn items() {
             "items",
             then(|files| {
                 item(files, 5, |record| {
-                    record.outcome = evidence::outcome::Outcome::Absent;
+                    record.outcome = evidence::item::outcome::Outcome::Absent;
                 })
             }),
         ),
@@ -333,7 +333,7 @@ fn labels_and_coverage() {
             "export",
             Recipe {
                 export: Box::new(|paper| {
-                    paper.document.fields = evidence::pairs::sorted([("partial", "yes".to_owned())])
+                    paper.document.fields = evidence::entry::pairs::sorted([("partial", "yes".to_owned())])
                 }),
                 ..Recipe::default()
             },
@@ -344,7 +344,7 @@ fn labels_and_coverage() {
             Recipe {
                 export: Box::new(|paper| {
                     paper.document.fields =
-                        evidence::pairs::sorted(selection(&part(&[2]).build().files).fields())
+                        evidence::entry::pairs::sorted(selection(&part(&[2]).build().files).fields())
                 }),
                 ..part(&CHOSEN)
             },

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use evidence::act::Act;
 use evidence::bundle::Overview;
+use evidence::entry::act::Act;
 use evidence::json;
 use exhibit_verify::{Effort, Report, Verdict, verify_memory};
 use ledger::{KeyType, Note, NoteSignature, ProofFile};

@@ -126,7 +126,7 @@ fn ssh_keygen_takes_each_signature_by_its_signer_in_its_namespace_only() {
         );
     }
     // The evidence key may not sign a roster, whoever takes the bundle's own list of keys.
-    let armour = evidence::sshsig::sign(
+    let armour = evidence::keys::sshsig::sign(
         &key(EVIDENCE),
         "exhibit-roster-v1",
         &bundle.files["deployment/roster-2.json"],

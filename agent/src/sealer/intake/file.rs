@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use evidence::container::MemberEnd;
+use evidence::item::outcome::Outcome;
 use evidence::item::{GapWhy, ItemRecord, Kind, Link, Stat};
-use evidence::outcome::Outcome;
 use evidence::time::FileTime;
 
 use super::{

@@ -2,8 +2,8 @@
 
 use evidence::container::{WriteError, Writer};
 use evidence::item::ItemRecord;
-use evidence::outcome::Outcome;
-use evidence::tar::TarError;
+use evidence::item::outcome::Outcome;
+use evidence::item::tar::TarError;
 
 use crate::ipc::Seen;
 

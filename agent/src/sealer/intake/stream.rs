@@ -1,8 +1,8 @@
 //! Sources of unknown length and rows: held up to one part, then written as numbered members.
 
 use evidence::container::MemberEnd;
+use evidence::item::outcome::Outcome;
 use evidence::item::{AtimeMethod, ItemRecord, Kind};
-use evidence::outcome::Outcome;
 
 use super::{Intake, IntakeError, PART_BYTES, Pending, record};
 

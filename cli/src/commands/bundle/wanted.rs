@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use evidence::bundle::Sums;
+use evidence::bundle::production::{ITEMS_MAX, ItemFile, SELECTORS_MAX, Selection, Selector};
 use evidence::item::{ItemRecord, Stage};
-use evidence::production::{ITEMS_MAX, ItemFile, SELECTORS_MAX, Selection, Selector};
 
 use super::ExportArgs;
 use crate::failure::{because, could_not, failed, usage};
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use evidence::digest::Digest;
     use evidence::item::Kind;
-    use evidence::outcome::Outcome;
+    use evidence::item::outcome::Outcome;
     use evidence::time::FileTime;
 
     fn wanted(texts: &[&[u8]]) -> anyhow::Result<Wanted> {

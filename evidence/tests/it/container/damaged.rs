@@ -1,13 +1,14 @@
 //! One fixture per defect, made by a skilled hand: what the sealer's own key can sign is signed again, so that only the
 //! rule at hand is broken.
 
-use evidence::container::{Expect, FrameError, Limits, Malformed, SeekTable, Verifier, compress_frame};
+use evidence::container::{Expect, Limits, Malformed, SeekTable, Verifier};
 use evidence::digest::Digest;
+use evidence::frames::{FrameError, compress_frame};
+use evidence::item::outcome::Outcome;
+use evidence::item::tar;
 use evidence::item::{ItemRecord, RawBytes, RecordError, Salt};
 use evidence::keys::SigningKey;
-use evidence::outcome::Outcome;
 use evidence::seal::{self, ChainError, Seal, SealError, SealHeader};
-use evidence::tar;
 
 use super::lab::*;
 

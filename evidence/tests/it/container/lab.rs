@@ -3,14 +3,15 @@
 use std::str::FromStr;
 
 use evidence::container::{
-    Clocks, ContainerSummary, Expect, FRAME_BYTES, FrameDecoder, Limits, Malformed, MemberEnd, Params,
-    SealedSegment, Verifier, WriteError, Writer,
+    Clocks, ContainerSummary, Expect, Limits, Malformed, MemberEnd, Params, SealedSegment, Verifier,
+    WriteError, Writer,
 };
 use evidence::digest::Digest;
+use evidence::frames::{FRAME_BYTES, FrameDecoder};
 use evidence::id::DeploymentId;
+use evidence::item::outcome::Outcome;
 use evidence::item::{Device, ItemRecord, Kind, RawBytes, Stage, Stat};
 use evidence::keys::SigningKey;
-use evidence::outcome::Outcome;
 use evidence::seal::{Identity, Seal};
 use evidence::time::FileTime;
 

@@ -9,9 +9,9 @@ use std::process::Command;
 
 use evidence::container::MemberEnd;
 use evidence::digest::Digest;
+use evidence::item::outcome::Outcome;
+use evidence::item::tar;
 use evidence::item::{GapWhy, ItemRecord, Kind, Link, RawBytes};
-use evidence::outcome::Outcome;
-use evidence::tar;
 
 use super::lab::*;
 

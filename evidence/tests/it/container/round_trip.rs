@@ -2,8 +2,8 @@ use std::convert::Infallible;
 
 use evidence::container::{Malformed, MemberEnd, SeekTable, WriteError, read_item};
 use evidence::digest::Digest;
+use evidence::item::outcome::Outcome;
 use evidence::item::{GapWhy, ItemRecord, Kind, Link, RawBytes};
-use evidence::outcome::Outcome;
 use proptest::prelude::*;
 
 use super::lab::*;

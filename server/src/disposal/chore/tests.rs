@@ -225,7 +225,7 @@ impl Scene {
         let object = Object::Collection(self.id).to_string();
         let rows = self.collector.db.read(|db| db::entries::of_chain(db, INCIDENT, 0, 1000)).unwrap();
         let value = |row: &db::entries::EntryRow, name: &str| {
-            evidence::pairs::find(&row.refs, name).unwrap_or_default().to_owned()
+            evidence::entry::pairs::find(&row.refs, name).unwrap_or_default().to_owned()
         };
         rows.iter()
             .filter(|row| row.kind == "disposition.executed" && value(row, "object") == object)

@@ -1,8 +1,8 @@
 //! What comes behind the evidence: the end of the incident, two approvals, destruction store by store. Each step can be told wrong.
 
-use evidence::act::Act;
 use evidence::bundle::Overview;
 use evidence::disposal::{Course, Fact, Object};
+use evidence::entry::act::Act;
 use evidence::roster::Roster;
 
 use super::*;

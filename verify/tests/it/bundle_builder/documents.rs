@@ -1,10 +1,9 @@
 //! The documents of the deployment, before anybody signs them.
 
-use evidence::act::{Act, ActNonce, ActType};
-use evidence::delegation::Delegation;
-use evidence::detail::Detail;
 use evidence::digest::Digest;
 use evidence::enrolment::{Token, TokenType};
+use evidence::entry::act::{Act, ActNonce, ActType};
+use evidence::entry::detail::Detail;
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Chain, Generation};
 use evidence::json;
@@ -14,6 +13,7 @@ use evidence::manifest::{
 };
 use evidence::order::*;
 use evidence::roster::*;
+use evidence::seal::delegation::Delegation;
 use evidence::text::FixedBytes;
 use evidence::time::{FileTime, Time};
 use ledger::{KeyType, NoteSigner};

@@ -1,11 +1,11 @@
 //! The log's entries in their order, before they are numbered.
 
-use evidence::delegation::Delegation;
 use evidence::digest::Digest;
 use evidence::enrolment::{Login, LoginType};
 use evidence::entry::EntryType;
+use evidence::entry::pairs;
 use evidence::id::Chain;
-use evidence::pairs;
+use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 

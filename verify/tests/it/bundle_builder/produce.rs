@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use evidence::bundle::Overview;
+use evidence::bundle::production::{ItemFile, ItemProof, Selection};
 use evidence::container::{SeekTable, read_item};
 use evidence::digest::Digest;
 use evidence::item::{ItemRecord, Stage};
 use evidence::json;
 use evidence::manifest::Manifest;
-use evidence::production::{ItemFile, ItemProof, Selection};
 use evidence::seal::Seal;
 use ledger::{Leaves, inclusion_proof, leaf_hash};
 

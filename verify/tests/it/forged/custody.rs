@@ -4,8 +4,8 @@ use crate::bundle_builder::*;
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
 use evidence::entry::{ActPlace, EntryType};
+use evidence::keys::sshsig;
 use evidence::order::Decision;
-use evidence::sshsig;
 
 use super::{draft, entry_of, refused, take};
 
@@ -214,14 +214,14 @@ fn custody_acts() {
             "custody.acts",
             with! { files: |files: &mut Files| {
                 let name = format!("details/{}.json", title().1);
-                edit(files, &name, |detail: &mut evidence::detail::Detail| detail.text = "all is well".into());
+                edit(files, &name, |detail: &mut evidence::entry::detail::Detail| detail.text = "all is well".into());
             } },
         ),
         (
             "a detail that no act names",
             "coverage",
             with! { files: |files: &mut Files| {
-                let detail = evidence::detail::Detail { salt: evidence::text::FixedBytes([9; 16]), text: "planted".into() };
+                let detail = evidence::entry::detail::Detail { salt: evidence::text::FixedBytes([9; 16]), text: "planted".into() };
                 let (bytes, digest) = detail.encode().unwrap();
                 files.insert(format!("details/{digest}.json"), bytes);
             } },

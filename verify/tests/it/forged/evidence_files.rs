@@ -4,7 +4,7 @@ use crate::bundle_builder::*;
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
-use evidence::outcome::Outcome;
+use evidence::item::outcome::Outcome;
 
 use super::{draft, interrupted, refused, stored};
 
@@ -258,7 +258,7 @@ fn containers_that_two_readers_read_differently() {
             "a second archive in a frame behind",
             "container",
             with! { collected: second(|forge| {
-                forge.hidden[2] = evidence::container::compress_frame(&forge.plain[..4096], 1).unwrap();
+                forge.hidden[2] = evidence::frames::compress_frame(&forge.plain[..4096], 1).unwrap();
             }) },
         ),
         (
@@ -276,7 +276,7 @@ fn containers_that_two_readers_read_differently() {
                 let first = forge.record(b"/etc/hello").clone();
                 let other = forge.record(b"/etc/other");
                 (other.path, other.shown, other.member) = (first.path, first.shown, first.member);
-                let (header, at) = (evidence::tar::member_header(other).unwrap(), usize::try_from(other.at.unwrap()).unwrap());
+                let (header, at) = (evidence::item::tar::member_header(other).unwrap(), usize::try_from(other.at.unwrap()).unwrap());
                 forge.plain[at..at + header.len()].copy_from_slice(&header);
             }) },
         ),
@@ -286,7 +286,7 @@ fn containers_that_two_readers_read_differently() {
             with! { collected: second(|forge| {
                 let mut other = forge.record(b"/etc/other").clone();
                 (other.size, other.stored) = (Some(1 << 40), Some(1 << 40));
-                let (header, at) = (evidence::tar::member_header(&other).unwrap(), usize::try_from(other.at.unwrap()).unwrap());
+                let (header, at) = (evidence::item::tar::member_header(&other).unwrap(), usize::try_from(other.at.unwrap()).unwrap());
                 forge.plain[at..at + header.len()].copy_from_slice(&header);
             }) },
         ),

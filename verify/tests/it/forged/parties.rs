@@ -4,7 +4,7 @@ use crate::bundle_builder::*;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Chain;
-use evidence::sshsig;
+use evidence::keys::sshsig;
 
 use super::{draft, first_roster_digest, refused, take};
 

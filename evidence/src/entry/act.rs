@@ -1,16 +1,17 @@
 //! Acts: what a person or the collector did, as a small document that a ledger entry carries (docs/spec/ledger.md, Act).
 //! Guarantee: names of refs and fields are sorted and unique, values short, so a leaf stays small and has one spelling.
-//! Not here: free text, which lives in an erasable [`crate::detail`] object; which act needs whose signature ([`crate::entry`]).
+//! Not here: free text, which lives in an erasable [`crate::entry::detail`] object; which act needs whose signature ([`crate::entry`]).
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::document::{Document, document_type};
 use crate::entry::EntryType;
+use crate::entry::pairs;
 use crate::id::{Actor, Chain, DeploymentId};
+use crate::json;
 use crate::text::{Nonce, serde_as_text};
 use crate::time::Time;
-use crate::{json, pairs};
 
 document_type!(
     /// `exhibit-act-v1`

@@ -5,9 +5,9 @@
 
 use sha2::{Digest as _, Sha256, Sha512};
 
+use crate::keys::wire::{Reader, put_string};
 use crate::keys::{KeyError, PublicKey, SigningKey};
 use crate::text::{from_base64, to_base64};
-use crate::wire::{Reader, put_string};
 
 const MAGIC: &[u8; 6] = b"SSHSIG";
 const VERSION: u32 = 1;

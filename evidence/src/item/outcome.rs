@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_outcome_of_the_specification_is_known_and_keeps_its_text() {
-        let spec = include_str!("../../docs/spec/container.md");
+        let spec = include_str!("../../../docs/spec/container.md");
         let table = spec.split("## Outcomes").nth(1).unwrap();
         let names: Vec<&str> =
             table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
