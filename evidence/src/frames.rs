@@ -1,6 +1,8 @@
 //! Single zstd frames (RFC 8878) under the container's rules.
 
-use zstd_safe::{CCtx, CParameter, DCtx};
+use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
+
+use crate::length::to_u64;
 
 /// Plain bytes of every frame but the last: 1 MiB. Bounds a decoder's memory and is the unit of random access.
 pub const FRAME_BYTES: usize = 1 << 20;
@@ -137,8 +139,7 @@ impl FrameDecoder {
     ) -> Result<usize, FrameError> {
         let stated = content_size(input)?;
         if usize::try_from(stated) != Ok(expected) {
-            let expected = u64::try_from(expected).unwrap_or(u64::MAX);
-            return Err(FrameError::ContentSize { stated, expected });
+            return Err(FrameError::ContentSize { stated, expected: to_u64(expected) });
         }
         self.decode_checked(input, expected, plain)
     }
@@ -156,7 +157,7 @@ impl FrameDecoder {
         let stated = content_size(input)?;
         match usize::try_from(stated) {
             Ok(size) if size >= 1 && size <= max => self.decode_checked(input, size, plain),
-            _ => Err(FrameError::ContentSize { stated, expected: u64::try_from(max).unwrap_or(u64::MAX) }),
+            _ => Err(FrameError::ContentSize { stated, expected: to_u64(max) }),
         }
     }
 

@@ -9,6 +9,7 @@ pub mod document;
 pub mod id;
 pub mod json;
 pub mod keys;
+pub mod length;
 pub mod signed;
 pub mod text;
 pub mod time;

@@ -255,8 +255,8 @@ fn decompression_bomb_frame_that_lies() {
 #[test]
 fn checksum_flag() {
     let mut forge = Forge::new();
-    let mut context = zstd_safe::CCtx::create();
-    context.set_parameter(zstd_safe::CParameter::ChecksumFlag(true)).unwrap();
+    let mut context = zstd::zstd_safe::CCtx::create();
+    context.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true)).unwrap();
     let mut frame = Vec::with_capacity(1 << 20);
     context.compress2(&mut frame, &forge.plain).unwrap();
     forge.frames = Some(vec![frame]);
@@ -296,8 +296,8 @@ fn window_over_8_mib() {
 #[test]
 fn frame_without_content_size() {
     let mut forge = Forge::new();
-    let mut context = zstd_safe::CCtx::create();
-    context.set_parameter(zstd_safe::CParameter::ContentSizeFlag(false)).unwrap();
+    let mut context = zstd::zstd_safe::CCtx::create();
+    context.set_parameter(zstd::zstd_safe::CParameter::ContentSizeFlag(false)).unwrap();
     let mut frame = Vec::with_capacity(1 << 20);
     context.compress2(&mut frame, &forge.plain).unwrap();
     forge.frames = Some(vec![frame]);
