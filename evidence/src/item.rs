@@ -20,8 +20,9 @@ pub use stat::{Device, Stat};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::item::outcome::Outcome;
+use crate::length::len;
 use crate::time::FileTime;
+use outcome::Outcome;
 
 /// Longest record line without its LF: 4 MiB. A member header is at most 1 MiB, and base64, the sparse map and the
 /// gaps of a record together stay below the rest.
@@ -210,6 +211,7 @@ impl ItemRecord {
     /// of a seal whose segment ends inside the member (docs/spec/seal.md, `open`).
     #[must_use]
     pub fn open_at(&self, until: u64, wall: FileTime) -> Self {
+        // Saturating is the meaning: the segment may end inside the header, before any content.
         let written = self.data.map_or(0, |data| until.saturating_sub(data));
         let logical = self.logical_end(written);
         let mut open = self.clone();
@@ -220,7 +222,7 @@ impl ItemRecord {
         open.error = None;
         open.note = None;
         open.ended = wall;
-        open.gaps = crate::item::part::clip(&self.gaps, logical);
+        open.gaps = part::clip(&self.gaps, logical);
         open
     }
 
@@ -230,15 +232,16 @@ impl ItemRecord {
         let Some(runs) = &self.sparse else {
             return written.min(self.size.unwrap_or(0));
         };
-        let map = crate::item::tar::sparse_map(runs, self.size.unwrap_or(0)).len();
-        let mut left = written.saturating_sub(u64::try_from(map).unwrap_or(u64::MAX));
+        let map = len(&tar::sparse_map(runs, self.size.unwrap_or(0)));
+        // Saturating is the meaning: inside the map no content is written yet.
+        let mut left = written.saturating_sub(map);
         let mut end = 0;
         for (off, len) in runs {
             if left == 0 {
                 break;
             }
             let take = left.min(*len);
-            end = off.saturating_add(take);
+            end = off + take;
             left -= take;
         }
         end
@@ -256,7 +259,7 @@ impl ItemRecord {
             ended: earlier.ended,
             error: None,
             note: None,
-            gaps: crate::item::part::clip(&self.gaps, logical),
+            gaps: part::clip(&self.gaps, logical),
             ..self.clone()
         };
         same == *earlier

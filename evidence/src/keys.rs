@@ -82,8 +82,7 @@ impl PublicKey {
         let application = self.application.as_ref().map(String::as_bytes);
         let fields = [Some(self.algorithm().as_bytes()), Some(self.point.as_slice()), application];
         for field in fields.into_iter().flatten() {
-            // Every field is far below 4 GiB, so its length always fits.
-            put_string(&mut blob, field).unwrap_or_default();
+            put_string(&mut blob, field);
         }
         blob
     }

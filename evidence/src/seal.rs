@@ -17,6 +17,7 @@ use crate::digest::Digest;
 use crate::document::Document as _;
 use crate::frames::FrameError;
 use crate::keys::{PublicKey, SigningKey};
+use crate::length::len;
 use crate::signed::{Signed, SignedError};
 
 /// Largest seal: 64 MiB.
@@ -98,7 +99,7 @@ impl<'a> Seal<'a> {
         let signed =
             Signed::from_parts(document.to_vec(), vec![armour.to_owned()]).map_err(SealError::Signed)?;
         let header: SealHeader = signed.read().map_err(SealError::Signed)?;
-        let actual = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        let actual = len(records);
         if header.records_len != actual {
             return Err(SealError::RecordsLength { stated: header.records_len, actual });
         }

@@ -1,7 +1,10 @@
 //! One member's content on its way: logical and read digests, holes, gaps.
+//!
+//! The record passed [`ItemRecord::check`]: its runs ascend within `size`, which is below 2^53, so no sum overflows.
 
 use crate::digest::{Digest, Hasher};
 use crate::item::{Gap, ItemRecord};
+use crate::length::{len, to_usize};
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -36,7 +39,7 @@ impl Content {
         let whole = if size == 0 { Vec::new() } else { vec![(0, size)] };
         let runs = record.sparse.clone().unwrap_or(whole);
         Self {
-            left: runs.iter().fold(0, |sum, (_, len)| sum.saturating_add(*len)),
+            left: runs.iter().fold(0, |sum, (_, len)| sum + *len),
             runs,
             run: 0,
             in_run: 0,
@@ -68,7 +71,7 @@ impl Content {
     /// Logical offset of the next data byte, and how many follow it in its run. `None` behind the last.
     pub(super) fn position(&self) -> Option<(u64, u64)> {
         let (off, len) = self.runs.get(self.run)?;
-        Some((off.saturating_add(self.in_run), len.saturating_sub(self.in_run)))
+        Some((off + self.in_run, len - self.in_run))
     }
 
     /// Data bytes that have not come yet.
@@ -93,10 +96,10 @@ impl Content {
         if let (Origin::Read, Some(read)) = (origin, &mut self.read) {
             read.update(bytes);
         }
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.hashed = off.saturating_add(len);
-        self.left = self.left.saturating_sub(len);
-        self.in_run = self.in_run.saturating_add(len);
+        let pushed = len(bytes);
+        self.hashed = off + pushed;
+        self.left -= pushed;
+        self.in_run += pushed;
         if self.runs.get(self.run).is_some_and(|(_, len)| self.in_run >= *len) {
             self.run += 1;
             self.in_run = 0;
@@ -108,7 +111,7 @@ impl Content {
         let Some((start, _)) = self.position() else {
             return Ok(());
         };
-        let mut rest = gaps.get(gaps.partition_point(|gap| gap.end() <= start)..).unwrap_or_default();
+        let (_, mut rest) = gaps.split_at(gaps.partition_point(|gap| gap.end() <= start));
         while !bytes.is_empty() {
             let Some((off, in_run)) = self.position() else {
                 return Ok(());
@@ -121,7 +124,7 @@ impl Content {
                 Some(gap) => (Origin::Read, gap.off - off),
                 None => (Origin::Read, u64::MAX),
             };
-            let take = usize::try_from(in_run.min(until)).unwrap_or(usize::MAX).min(bytes.len());
+            let take = to_usize(in_run.min(until)).min(bytes.len());
             let (chunk, behind) = bytes.split_at(take);
             if origin == Origin::Fill && !is_zero(chunk) {
                 return Err(NotZero(off));
@@ -145,15 +148,15 @@ impl Content {
         while self.hashed < until {
             let chunk = zeros(until - self.hashed);
             logical.update(chunk);
-            self.hashed = self.hashed.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+            self.hashed += len(chunk);
         }
     }
 }
 
 /// At most `len` zero bytes, at least one when `len` is not 0.
 pub(super) fn zeros(len: u64) -> &'static [u8] {
-    let len = usize::try_from(len).unwrap_or(usize::MAX).min(ZEROS.len());
-    ZEROS.get(..len).unwrap_or(&ZEROS)
+    let (chunk, _) = ZEROS.split_at(to_usize(len).min(ZEROS.len()));
+    chunk
 }
 
 /// True when every byte is zero.

@@ -1,7 +1,7 @@
 //! A set that only grows, in the size of its members.
 //!
-//! Guarantee: a million members of 8 bytes take 8 MiB and about 1 MiB more, while it grows, too: a hash table doubles,
-//! and holds the old and the new one at that moment. Not here: what the members stand for.
+//! Guarantee: a million members of 8 bytes take 8 MiB and about 1 MiB more, even while the set grows. A hash table
+//! doubles instead, and holds the old and the new one at that moment. Not here: what the members stand for.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ impl<T: Copy + Ord + Default> DenseSet<T> {
     fn merge(&mut self) {
         let fresh = std::mem::take(&mut self.fresh);
         let mut old = self.sorted.len();
-        let mut place = old.saturating_add(fresh.len());
+        let mut place = old + fresh.len();
         if self.sorted.capacity() < place {
             self.sorted.reserve_exact(fresh.len().max(ROOM));
         }
@@ -49,13 +49,13 @@ impl<T: Copy + Ord + Default> DenseSet<T> {
             while let Some(largest) = old.checked_sub(1).and_then(|last| self.sorted.get(last).copied())
                 && largest > newcomer
             {
-                place = place.saturating_sub(1);
-                old = old.saturating_sub(1);
+                place -= 1;
+                old -= 1;
                 if let Some(slot) = self.sorted.get_mut(place) {
                     *slot = largest;
                 }
             }
-            place = place.saturating_sub(1);
+            place -= 1;
             if let Some(slot) = self.sorted.get_mut(place) {
                 *slot = newcomer;
             }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use crate::frames::{Compressor, FrameError};
+use crate::length::to_u64;
 
 /// A compressed frame and the buffer its plain bytes came in, to be used again.
 pub(super) struct Done {
@@ -61,7 +62,7 @@ impl Lanes {
             }
             Pool::Threads { jobs: Some(jobs), answers, workers }
         };
-        let under_way_max = u64::try_from(lanes.max(1)).unwrap_or(1).saturating_mul(2);
+        let under_way_max = to_u64(lanes.max(1)) * 2;
         let (early, ready, spare) = (BTreeMap::new(), VecDeque::new(), Vec::new());
         Ok(Self { pool, submitted: 0, taken: 0, under_way_max, early, ready, spare })
     }

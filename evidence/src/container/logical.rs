@@ -4,6 +4,7 @@
 
 use super::content::{Content, is_zero};
 use crate::item::ItemRecord;
+use crate::length::{to_u64, to_usize};
 
 /// The check, fed with the content from its first byte to its last.
 pub struct LogicalContent<'a> {
@@ -29,7 +30,7 @@ impl<'a> LogicalContent<'a> {
             let (off, in_run) = self.content.position().unwrap_or((self.size, 0));
             let is_hole = self.at < off;
             let room = if is_hole { off - self.at } else { in_run };
-            let take = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+            let take = to_usize(room).min(bytes.len());
             if take == 0 {
                 return Err(NotTheContent::Length { size: self.size });
             }
@@ -41,7 +42,7 @@ impl<'a> LogicalContent<'a> {
             if !is_hole && self.content.feed(chunk, &self.record.gaps).is_err() {
                 return Err(not_zero);
             }
-            self.at = self.at.saturating_add(u64::try_from(take).unwrap_or(u64::MAX));
+            self.at += to_u64(take);
             bytes = rest;
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::seek_table::SeekTable;
 use crate::frames::{FrameDecoder, FrameError};
 use crate::item::ItemRecord;
 use crate::item::tar::sparse_map;
+use crate::length::{len, to_u64, to_usize};
 
 /// Why an item cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -101,14 +102,14 @@ impl<'a> ItemReader<'a> {
             return Err(ReadError::Outside);
         };
         let range = self.table.plain_range(frame).ok_or(ReadError::Outside)?;
-        let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let size = to_usize(range.end - range.start);
         let mut plain = std::mem::take(&mut self.plain);
         let used = self.decoder.decode(stored, size, &mut plain);
         if used.map_err(|source| ReadError::Frame { frame, source })? != stored.len() {
             return Err(ReadError::Form);
         }
-        let from = usize::try_from(self.at - range.start).unwrap_or(usize::MAX);
-        let until = usize::try_from(self.end.min(range.end) - range.start).unwrap_or(usize::MAX);
+        let from = to_usize(self.at - range.start);
+        let until = to_usize(self.end.min(range.end) - range.start);
         let bytes = plain.get(from..until).ok_or(ReadError::Form)?;
         self.at = self.end.min(range.end);
         let done = self.take(bytes, sink);
@@ -134,7 +135,7 @@ impl<'a> ItemReader<'a> {
         bytes: &[u8],
         sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), ReadError<E>> {
-        let map = self.map.get(self.map_at..).unwrap_or_default();
+        let (_, map) = self.map.split_at(self.map_at);
         let (head, mut data) = bytes.split_at(map.len().min(bytes.len()));
         if map.get(..head.len()) != Some(head) {
             return Err(ReadError::Form);
@@ -143,13 +144,13 @@ impl<'a> ItemReader<'a> {
         while !data.is_empty() {
             let (off, in_run) = self.content.position().ok_or(ReadError::Form)?;
             self.show_zeros(off, sink)?;
-            let take = usize::try_from(in_run).unwrap_or(usize::MAX).min(data.len());
+            let take = to_usize(in_run).min(data.len());
             let (chunk, rest) = data.split_at(take);
             if self.content.feed(chunk, &self.record.gaps).is_err() {
                 return Err(ReadError::Form);
             }
             sink(chunk).map_err(ReadError::Sink)?;
-            self.shown = off.saturating_add(u64::try_from(take).unwrap_or(u64::MAX));
+            self.shown = off + to_u64(take);
             data = rest;
         }
         Ok(())
@@ -163,7 +164,7 @@ impl<'a> ItemReader<'a> {
         while self.shown < until {
             let chunk = zeros(until - self.shown);
             sink(chunk).map_err(ReadError::Sink)?;
-            self.shown = self.shown.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+            self.shown += len(chunk);
         }
         Ok(())
     }

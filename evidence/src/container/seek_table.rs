@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use crate::frames::FRAME_BYTES;
+use crate::length::{to_u64, to_usize};
+
 const SKIPPABLE: [u8; 4] = [0x5e, 0x2a, 0x4d, 0x18];
 const SEEKABLE: [u8; 4] = [0xb1, 0xea, 0x92, 0x8f];
 
@@ -21,9 +24,9 @@ pub enum SeekTableError {
 }
 
 /// Where each frame of a container lies.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeekTable {
-    /// Stored offset of each frame, and of what follows the last.
+    /// Stored offset of each frame, and of what follows the last: never empty.
     starts: Vec<u64>,
     plain_len: u64,
 }
@@ -40,18 +43,15 @@ impl SeekTable {
 
     /// Adds the next frame.
     pub fn push(&mut self, stored: u32, plain: u32) {
-        if self.starts.is_empty() {
-            self.starts.push(0);
-        }
-        let end = self.stored_len().saturating_add(u64::from(stored));
+        let end = self.stored_len() + u64::from(stored);
         self.starts.push(end);
-        self.plain_len = self.plain_len.saturating_add(u64::from(plain));
+        self.plain_len += u64::from(plain);
     }
 
     /// Frames listed.
     #[must_use]
     pub fn frames(&self) -> usize {
-        self.starts.len().saturating_sub(1)
+        self.starts.len() - 1
     }
 
     /// Stored length of all frames; the table itself starts there.
@@ -70,15 +70,14 @@ impl SeekTable {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(17 + 8 * self.frames());
-        let low = |value: u64| u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes();
-        let frames = u64::try_from(self.frames()).unwrap_or(u64::MAX);
+        let frames = to_u64(self.frames());
         bytes.extend_from_slice(&SKIPPABLE);
-        bytes.extend_from_slice(&low(frames.saturating_mul(8).saturating_add(9)));
+        bytes.extend_from_slice(&low(frames * 8 + 9));
         let mut left = self.plain_len;
         for (start, end) in self.starts.iter().zip(self.starts.iter().skip(1)) {
             let plain = left.min(FRAME_BYTES_U64);
             left -= plain;
-            bytes.extend_from_slice(&low(end.saturating_sub(*start)));
+            bytes.extend_from_slice(&low(end - start));
             bytes.extend_from_slice(&low(plain));
         }
         bytes.extend_from_slice(&low(frames));
@@ -98,7 +97,7 @@ impl SeekTable {
         if rest.split_first() != Some((&0, SEEKABLE.as_slice())) {
             return Err(SeekTableError::Form);
         }
-        let frames = usize::try_from(u32::from_le_bytes(*count)).unwrap_or(usize::MAX);
+        let frames = to_usize(u64::from(u32::from_le_bytes(*count)));
         if frames == 0 || frames > super::FRAMES_MAX {
             return Err(SeekTableError::Length);
         }
@@ -117,7 +116,8 @@ impl SeekTable {
             return Err(SeekTableError::Length);
         }
         let mut table = Self::new();
-        let entries = rest.get(8..).unwrap_or_default().chunks_exact(8);
+        let (_, entries) = rest.split_at_checked(8).ok_or(SeekTableError::Form)?;
+        let entries = entries.chunks_exact(8);
         let last = entries.len();
         for (i, entry) in entries.enumerate() {
             let Some((stored, plain)) = entry.split_first_chunk::<4>() else {
@@ -158,7 +158,7 @@ impl SeekTable {
     #[must_use]
     pub fn plain_range(&self, frame: usize) -> Option<Range<u64>> {
         let start = u64::try_from(frame).ok()?.checked_mul(FRAME_BYTES_U64)?;
-        (start < self.plain_len).then(|| start..self.plain_len.min(start.saturating_add(FRAME_BYTES_U64)))
+        (start < self.plain_len).then(|| start..self.plain_len.min(start + FRAME_BYTES_U64))
     }
 
     /// Frame and its stored range for a plain offset.
@@ -169,7 +169,22 @@ impl SeekTable {
     }
 }
 
-const FRAME_BYTES_U64: u64 = 1 << 20;
+impl Default for SeekTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A number of the table: four bytes, little-endian.
+#[expect(
+    clippy::expect_used,
+    reason = "frames come with lengths of 32 bits, and the table of the 4 Mi frames allowed is 32 MiB long"
+)]
+fn low(value: u64) -> [u8; 4] {
+    u32::try_from(value).expect("a number of a seek table has 32 bits").to_le_bytes()
+}
+
+const FRAME_BYTES_U64: u64 = to_u64(FRAME_BYTES);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::digest::{Digest, Hasher};
 use crate::item::ItemRecord;
 use crate::item::outcome::Outcome;
+use crate::length::len;
 
 /// Totals of a finished container. Writer and verifier compute them independently.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,14 +55,17 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// Counts a final record and its line.
-    pub(super) fn item(&mut self, record: &ItemRecord, line: &[u8]) {
+    /// Counts a final record and its line. `None` when the sum of sizes leaves 64 bits, which takes holes: sparse files
+    /// may claim 8 PiB each.
+    #[must_use]
+    pub(super) fn item(&mut self, record: &ItemRecord, line: &[u8]) -> Option<()> {
+        if record.has_content() {
+            self.content_bytes = self.content_bytes.checked_add(record.size.unwrap_or(0))?;
+        }
         self.items += 1;
         *self.counts.entry(record.outcome.clone()).or_default() += 1;
-        if record.has_content() {
-            self.content_bytes = self.content_bytes.saturating_add(record.size.unwrap_or(0));
-        }
         self.leaves.push(ledger::leaf_hash(line));
+        Some(())
     }
 
     /// True when counting `outcome` would pass the number of different outcomes a container may have.
@@ -72,7 +76,7 @@ impl Totals {
     /// Counts a segment.
     pub(super) fn segment(&mut self, stored: &[u8]) {
         self.segments += 1;
-        self.stored_len = self.stored_len.saturating_add(u64::try_from(stored.len()).unwrap_or(u64::MAX));
+        self.stored_len += len(stored);
         self.container.update(stored);
     }
 

@@ -5,6 +5,13 @@
 //! record of it must agree. Guarantee: memory is bounded by one frame, one header, about 5 MiB of records, and 9 to 18
 //! bytes a member; work by the limits. Not here: storing, and what to do with a malformed container.
 
+mod expect;
+mod member;
+
+pub use expect::{Expect, Limits};
+
+use member::Member;
+
 use super::content::{Content, is_zero};
 use super::malformed::Malformed;
 use super::names::{Clash, LinkTargets, Names};
@@ -14,72 +21,10 @@ use super::{FRAMES_MAX, OUTCOMES_NAME, SEGMENT_PLAIN_MAX, SEGMENT_STORED_MAX, ou
 use crate::digest::{Digest, Hasher};
 use crate::frames::{FRAME_BYTES, FrameDecoder};
 use crate::item::tar;
-use crate::item::{ItemRecord, Kind, Stage};
+use crate::item::{ItemRecord, Kind, RawBytes, RecordError, Stage};
 use crate::keys::PublicKey;
-use crate::seal::{ChainState, Identity, Records, Seal, SealError, SealHeader};
-
-/// Plain and stored bytes by which a container may pass the order's limits: the agent counts content, and closes its
-/// container (outcomes, end blocks, the open segment) after the limit struck.
-const SLACK_BYTES: u64 = 128 << 20;
-
-/// Records by which it may pass: those that say what the limit kept out.
-const SLACK_ITEMS: u64 = 4096;
-
-/// Smallest limit of one item's size that is enforced on arrival: the collectors' own streams come in parts of 4 MiB.
-const ITEM_BYTES_MIN: u64 = 8 << 20;
-
-/// Logical bytes beyond the plain ones: holes that are hashed, though not stored. 64 GiB take half a minute of a core.
-const HOLES_BYTES_MAX: u64 = 64 << 30;
-
-/// What may not be passed, from the order and the receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Stored bytes of the container.
-    pub stored_bytes: u64,
-    /// Plain bytes of the container.
-    pub plain_bytes: u64,
-    /// Logical size of one item.
-    pub item_bytes: u64,
-    /// Logical size of all members with content: bounds the hashing of holes.
-    pub logical_bytes: u64,
-    /// Items.
-    pub items: u64,
-}
-
-impl Limits {
-    /// What a container may hold under an order: its limits, and the slack that every honest endpoint needs. The same for the collector and
-    /// for whoever verifies years later, so that no sealed bomb keeps either busy.
-    pub fn of_order(order: &crate::order::Limits) -> Self {
-        let plain_bytes = order.plain_bytes.saturating_add(SLACK_BYTES);
-        Self {
-            stored_bytes: order.stored_bytes.saturating_add(SLACK_BYTES),
-            plain_bytes,
-            item_bytes: order.item_bytes.max(ITEM_BYTES_MIN),
-            logical_bytes: plain_bytes.saturating_add(HOLES_BYTES_MAX),
-            items: order.items.saturating_add(SLACK_ITEMS),
-        }
-    }
-
-    /// No limits but those of the format: for containers one trusts to be finite, such as files on one's own disk.
-    pub const NONE: Self = Self {
-        stored_bytes: u64::MAX,
-        plain_bytes: u64::MAX,
-        item_bytes: u64::MAX,
-        logical_bytes: u64::MAX,
-        items: u64::MAX,
-    };
-}
-
-/// Whose container is expected.
-#[derive(Debug, Clone)]
-pub struct Expect {
-    /// Deployment, collection, order and attempt.
-    pub identity: Identity,
-    /// The sealer key of the delegation.
-    pub sealer: PublicKey,
-    /// Limits.
-    pub limits: Limits,
-}
+use crate::length::{len, to_u64, to_usize};
+use crate::seal::{ChainState, Records, Seal, SealError, SealHeader};
 
 /// What one verified segment was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,18 +35,6 @@ pub struct SegmentReport {
     pub seal_digest: Digest,
     /// The item that goes on in the next segment.
     pub open: Option<ItemRecord>,
-}
-
-/// The member the stream is in.
-struct Member {
-    record: ItemRecord,
-    stage: Stage,
-    /// Header and sparse map.
-    head: Vec<u8>,
-    head_at: usize,
-    content: Content,
-    padding: u64,
-    is_outcomes: bool,
 }
 
 /// Records of the seal at hand.
@@ -232,14 +165,14 @@ impl Verifier {
         let mut rest = segment;
         let mut plain = Vec::new();
         while self.plain < seal.header.plain_end {
-            let left = usize::try_from(seal.header.plain_end - self.plain).unwrap_or(usize::MAX);
+            let left = to_usize(seal.header.plain_end - self.plain);
             let expected = left.min(FRAME_BYTES);
             let stored = self
                 .decoder
                 .decode(rest, expected, &mut plain)
                 .map_err(|source| Malformed::Frame { index, offset: self.plain, source })?;
             self.count_frame(index, stored, expected)?;
-            rest = rest.get(stored..).unwrap_or_default();
+            rest = rest.split_at(stored).1;
             self.consume(&plain, &mut lines, on_item)?;
         }
         self.check_stored_end(&seal.header, segment.len(), rest)?;
@@ -254,11 +187,11 @@ impl Verifier {
 
     fn check_lengths(&self, header: &SealHeader, segment: &[u8]) -> Result<(), Malformed> {
         let index = header.index;
-        let actual = u64::try_from(segment.len()).unwrap_or(u64::MAX);
+        let actual = len(segment);
         if header.stored_len != actual {
             return Err(Malformed::SegmentLength { index, stated: header.stored_len, actual });
         }
-        let plain = header.plain_end.saturating_sub(header.plain_start);
+        let plain = header.plain_end - header.plain_start;
         if plain > SEGMENT_PLAIN_MAX {
             return Err(Malformed::SegmentTooLarge { index, limit: "64 MiB plain" });
         }
@@ -270,7 +203,7 @@ impl Verifier {
         };
         limit(header.plain_end <= self.limits.plain_bytes, "plain_bytes")?;
         limit(header.items_total <= self.limits.items, "items")?;
-        let stored = self.totals.stored_len.saturating_add(actual);
+        let stored = self.totals.stored_len + actual;
         limit(stored <= self.limits.stored_bytes, "stored_bytes")
     }
 
@@ -286,9 +219,9 @@ impl Verifier {
     }
 
     /// Behind the frames: nothing, or the seek table and nothing.
-    fn check_stored_end(&self, header: &SealHeader, len: usize, rest: &[u8]) -> Result<(), Malformed> {
+    fn check_stored_end(&self, header: &SealHeader, stored: usize, rest: &[u8]) -> Result<(), Malformed> {
         let index = header.index;
-        if u64::try_from(len - rest.len()).unwrap_or(u64::MAX) > SEGMENT_STORED_MAX {
+        if to_u64(stored - rest.len()) > SEGMENT_STORED_MAX {
             return Err(Malformed::SegmentTooLarge { index, limit: "16 MiB stored" });
         }
         let behind = if header.is_final {
@@ -296,10 +229,7 @@ impl Verifier {
         } else {
             rest
         };
-        match u64::try_from(behind.len()) {
-            Ok(0) => Ok(()),
-            len => Err(Malformed::TrailingBytes { index, len: len.unwrap_or(u64::MAX) }),
-        }
+        if behind.is_empty() { Ok(()) } else { Err(Malformed::TrailingBytes { index, len: len(behind) }) }
     }
 
     /// Takes the next plain bytes.
@@ -322,8 +252,8 @@ impl Verifier {
             }
             let Some(member) = &mut self.member else { continue };
             let taken = member.consume(bytes, self.plain, &mut self.outcomes_actual)?;
-            self.plain = self.plain.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
-            bytes = bytes.get(taken..).unwrap_or_default();
+            self.plain += to_u64(taken);
+            bytes = bytes.split_at(taken).1;
             if member.is_complete() {
                 self.end_member(on_item)?;
             }
@@ -335,7 +265,7 @@ impl Verifier {
         if !is_zero(bytes) {
             return Err(Malformed::EndBlocks { offset: self.plain });
         }
-        self.plain = self.plain.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.plain += len(bytes);
         Ok(())
     }
 
@@ -367,7 +297,8 @@ impl Verifier {
             return Err(Malformed::Limit { index, limit: "outcomes" });
         }
         if stage == Stage::Final {
-            self.totals.item(&record, &line);
+            let limit = Malformed::Limit { index, limit: "logical_bytes" };
+            self.totals.item(&record, &line).ok_or(limit)?;
             if let Some(line) = outcomes::line(&record) {
                 self.outcomes_expected.update(&line);
             }
@@ -384,7 +315,8 @@ impl Verifier {
         let Some(member) = &mut self.member else {
             return Ok(());
         };
-        let written = self.plain.saturating_sub(record.data.unwrap_or(self.plain));
+        // Saturating is the meaning: a segment may end inside the header, before any content.
+        let written = self.plain.saturating_sub(member.record.data.unwrap_or(self.plain));
         if !record.continues(&member.record, member.record.logical_end(written)) {
             return Err(Malformed::OpenContradicted { item });
         }
@@ -409,11 +341,14 @@ impl Verifier {
     fn start_member(&mut self, record: ItemRecord, stage: Stage, index: u64) -> Result<(), Malformed> {
         let (item, offset) = (record.n, self.plain);
         let mut head = tar::member_header(&record).map_err(|source| Malformed::TarHeader { item, source })?;
-        let data = offset.saturating_add(u64::try_from(head.len()).unwrap_or(u64::MAX));
+        let data = offset + len(&head);
         if record.at != Some(offset) || record.data != Some(data) {
             return Err(Malformed::Place { item, offset });
         }
-        let name = record.member.as_ref().map(|member| member.0.as_slice()).unwrap_or_default();
+        let Some(RawBytes(name)) = &record.member else {
+            let source = RecordError::Field { field: "member", rule: "is missing" };
+            return Err(Malformed::Record { item, source });
+        };
         self.names.insert(name).map_err(|clash| match clash {
             Clash::Duplicate => Malformed::DuplicateName { item },
             Clash::BelowOther => Malformed::BelowOther { item },
@@ -425,13 +360,12 @@ impl Verifier {
             return Err(Malformed::LinkTarget { item });
         }
         if record.has_content() {
-            self.logical = self.logical.saturating_add(size);
             if size > self.limits.item_bytes {
                 return Err(Malformed::Limit { index, limit: "item_bytes" });
             }
-            if self.logical > self.limits.logical_bytes {
-                return Err(Malformed::Limit { index, limit: "logical_bytes" });
-            }
+            let logical =
+                self.logical.checked_add(size).filter(|logical| *logical <= self.limits.logical_bytes);
+            self.logical = logical.ok_or(Malformed::Limit { index, limit: "logical_bytes" })?;
         }
         let is_outcomes = outcomes::is_reserved(&record.path.0);
         if is_outcomes {
@@ -520,8 +454,7 @@ impl Verifier {
 
     /// The end of the final segment.
     fn check_end(&self) -> Result<(), Malformed> {
-        let end_blocks = u64::try_from(tar::END.len()).unwrap_or(u64::MAX);
-        if !self.has_outcomes || self.plain.checked_sub(end_blocks) != self.outcomes_end {
+        if !self.has_outcomes || self.plain.checked_sub(len(&tar::END)) != self.outcomes_end {
             return Err(Malformed::EndBlocks { offset: self.plain });
         }
         let (expected, actual) = (self.outcomes_expected.clone(), self.outcomes_actual.clone());
@@ -529,42 +462,5 @@ impl Verifier {
             return Err(Malformed::OutcomesContent);
         }
         Ok(())
-    }
-}
-
-impl Member {
-    /// Takes what belongs to this member and returns how much that was.
-    fn consume(&mut self, bytes: &[u8], offset: u64, outcomes: &mut Hasher) -> Result<usize, Malformed> {
-        let item = self.record.n;
-        let head = self.head.get(self.head_at..).unwrap_or_default();
-        if !head.is_empty() {
-            let take = head.len().min(bytes.len());
-            if head.get(..take) != bytes.get(..take) {
-                return Err(Malformed::HeaderMismatch { item, offset });
-            }
-            self.head_at += take;
-            return Ok(take);
-        }
-        let left = self.content.left();
-        if left > 0 {
-            let take = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-            let chunk = bytes.get(..take).unwrap_or_default();
-            let fed = self.content.feed(chunk, &self.record.gaps);
-            fed.map_err(|at| Malformed::GapNotZero { item, offset: at.0 })?;
-            if self.is_outcomes {
-                outcomes.update(chunk);
-            }
-            return Ok(take);
-        }
-        let take = usize::try_from(self.padding).unwrap_or(usize::MAX).min(bytes.len());
-        if !is_zero(bytes.get(..take).unwrap_or_default()) {
-            return Err(Malformed::Padding { item, offset });
-        }
-        self.padding = self.padding.saturating_sub(u64::try_from(take).unwrap_or(u64::MAX));
-        Ok(take)
-    }
-
-    fn is_complete(&self) -> bool {
-        self.head_at >= self.head.len() && self.content.left() == 0 && self.padding == 0
     }
 }

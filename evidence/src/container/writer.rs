@@ -4,26 +4,32 @@
 //! target. What was handed over is in a segment or still here; nothing is reordered. Not here: clocks, randomness
 //! (the caller gives a seed), sending.
 
+mod error;
+mod members;
+mod segments;
+
+pub use error::WriteError;
+pub use segments::{Clocks, SealedSegment};
+
+use segments::Closed;
+
 use std::collections::VecDeque;
 
 use super::content::{Content, Origin, zeros};
-use super::lanes::{Done, Lanes, LanesError};
-use super::names::{Clash, LinkTargets, Names};
+use super::lanes::Lanes;
+use super::names::{LinkTargets, Names};
 use super::seek_table::SeekTable;
 use super::summary::{ContainerSummary, Totals};
-use super::{FRAMES_MAX, SEGMENT_PLAIN_MAX, SEGMENT_RECORDS, SEGMENT_STORED};
 use super::{OUTCOMES_NAME, outcomes};
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::frames::{Compressor, FRAME_BYTES};
 use crate::id::DeploymentId;
 use crate::item::outcome::Outcome;
-use crate::item::tar::{self, TarError, member_header};
-use crate::item::{
-    GAPS_MAX, Gap, GapWhy, ItemError, ItemRecord, Kind, RawBytes, RecordError, Salt, Stage, Stat, member_name,
-};
+use crate::item::tar;
+use crate::item::{GAPS_MAX, Gap, GapWhy, ItemError, ItemRecord, Stage, Stat};
 use crate::keys::SigningKey;
-use crate::seal::{self, ChainError, ChainState, Identity, SealHeader, SealType};
-use crate::signed::SignedError;
+use crate::length::{len, to_usize};
+use crate::seal::{ChainState, Identity};
 use crate::time::FileTime;
 
 /// What a writer is made for.
@@ -42,15 +48,6 @@ pub struct Params {
     pub lanes: usize,
     /// 32 random bytes, kept nowhere: every record's salt is derived from them.
     pub salt_seed: [u8; 32],
-}
-
-/// The endpoint's clocks when a segment is sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Clocks {
-    /// Wall clock.
-    pub wall: FileTime,
-    /// `CLOCK_BOOTTIME`.
-    pub boot: FileTime,
 }
 
 /// What is known at the end of a member with content.
@@ -76,81 +73,6 @@ impl MemberEnd {
     }
 }
 
-/// A finished segment, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedSegment {
-    /// Its index.
-    pub index: u64,
-    /// Stored bytes.
-    pub bytes: Vec<u8>,
-    /// The whole seal.
-    pub seal: Vec<u8>,
-    /// SHA-256 of the whole seal.
-    pub seal_digest: Digest,
-    /// The seal's header.
-    pub header: SealHeader,
-}
-
-/// Why the writer refused. Those marked *refused* leave it usable; after any other it is done for.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// Refused: the name is a member already. Record the item as `skipped_loop`.
-    #[error("member name is in use")]
-    DuplicateName,
-    /// Refused: the name lies below a member that is no directory. Record the item as `skipped_loop`.
-    #[error("member name lies below a member that is no directory")]
-    BelowOther,
-    /// Refused: `live/outcomes.*` is the writer's own.
-    #[error("member name is reserved")]
-    Reserved,
-    /// Refused: the record breaks a rule.
-    #[error("item record")]
-    Record(#[source] RecordError),
-    /// Refused: no tar header can be made of it. With [`TarError::TooLarge`], leave extended attributes out.
-    #[error("tar header")]
-    Tar(#[source] TarError),
-    /// Refused: no such earlier member, with this size and digest and more than one link in its `before`.
-    #[error("hard link names no earlier member")]
-    NoLinkTarget,
-    /// Refused: a member is open.
-    #[error("a member is open")]
-    MemberOpen,
-    /// Refused: no member is open.
-    #[error("no member is open")]
-    NoMemberOpen,
-    /// Refused: more bytes than the member's header promised.
-    #[error("content is longer than promised: {left} bytes are left")]
-    TooLong {
-        /// Data bytes still missing.
-        left: u64,
-    },
-    /// Refused: fewer bytes than the member's header promised. Fill the rest with [`Writer::write_gap`].
-    #[error("content is shorter than promised: {left} bytes are left")]
-    TooShort {
-        /// Data bytes still missing.
-        left: u64,
-    },
-    /// Refused: too many gaps for one record; give up and fill the rest.
-    #[error("too many gaps in one member")]
-    TooManyGaps,
-    /// The container has as many frames as a seek table may list.
-    #[error("container is full")]
-    Full,
-    /// A compression thread failed or could not be started.
-    #[error("compress: {step}")]
-    Compress {
-        /// What was attempted.
-        step: String,
-    },
-    /// A seal could not be signed.
-    #[error("sign seal")]
-    Sign(#[source] SignedError),
-    /// The writer's own chain does not continue: a defect of the writer.
-    #[error("own seal chain")]
-    Chain(#[source] ChainError),
-}
-
 struct OpenMember {
     record: ItemRecord,
     content: Content,
@@ -163,12 +85,6 @@ struct Waiting {
     /// Where its member starts, if it has one.
     at: Option<u64>,
     line: Vec<u8>,
-}
-
-/// Frames of one segment, whose seal is not made yet.
-struct Closed {
-    bytes: Vec<u8>,
-    plain_end: u64,
 }
 
 /// Writes one container. Call [`Self::poll_segment`] after every call that may have filled a segment.
@@ -214,7 +130,7 @@ impl Writer {
         let seal_compressor = Compressor::new(params.level)
             .map_err(|error| WriteError::Compress { step: format!("set up: {error}") })?;
         Ok(Self {
-            lanes: Lanes::new(params.lanes, params.level).map_err(lanes)?,
+            lanes: Lanes::new(params.lanes, params.level)?,
             seal_compressor,
             chain: ChainState::new(identity),
             params,
@@ -258,15 +174,17 @@ impl Writer {
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
         let open = self.open.as_mut().ok_or(WriteError::NoMemberOpen)?;
         let left = open.content.left();
-        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > left {
+        if len(bytes) > left {
             return Err(WriteError::TooLong { left });
         }
         while !bytes.is_empty() {
             let Some(open) = self.open.as_mut() else {
                 return Err(WriteError::NoMemberOpen);
             };
-            let in_run = open.content.position().map_or(0, |(_, in_run)| in_run);
-            let take = usize::try_from(in_run).unwrap_or(usize::MAX).min(bytes.len()).min(FRAME_BYTES);
+            let Some((_, in_run)) = open.content.position() else {
+                return Err(WriteError::TooLong { left: 0 });
+            };
+            let take = to_usize(in_run).min(bytes.len()).min(FRAME_BYTES);
             let (chunk, rest) = bytes.split_at(take);
             open.content.push(chunk, Origin::Read);
             self.emit(chunk)?;
@@ -275,20 +193,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the next `len` content bytes as zeros and lists them as a gap. Of a sparse member, `len` counts data bytes.
+    /// Writes the next `gap_len` content bytes as zeros and lists them as a gap. Of a sparse member, `gap_len` counts data bytes.
     ///
     /// # Errors
     /// [`WriteError::TooLong`], or [`WriteError::TooManyGaps`] unless it reaches the end of the content.
-    pub fn write_gap(&mut self, len: u64, why: GapWhy, errno: Option<u32>) -> Result<(), WriteError> {
+    pub fn write_gap(&mut self, gap_len: u64, why: GapWhy, errno: Option<u32>) -> Result<(), WriteError> {
         let open = self.open.as_mut().ok_or(WriteError::NoMemberOpen)?;
         let total = open.content.left();
-        if len > total {
+        if gap_len > total {
             return Err(WriteError::TooLong { left: total });
         }
-        if open.record.gaps.len() >= GAPS_MAX / 2 && len < total {
+        if open.record.gaps.len() >= GAPS_MAX / 2 && gap_len < total {
             return Err(WriteError::TooManyGaps);
         }
-        let mut left = len;
+        let mut left = gap_len;
         while left > 0 {
             let Some(open) = self.open.as_mut() else {
                 return Err(WriteError::NoMemberOpen);
@@ -297,7 +215,7 @@ impl Writer {
                 break;
             };
             let chunk = zeros(left.min(in_run));
-            let taken = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            let taken = len(chunk);
             open.content.push(chunk, Origin::Fill);
             match open.record.gaps.last_mut() {
                 Some(last) if last.end() == off && last.why == why && last.errno == errno => {
@@ -395,7 +313,7 @@ impl Writer {
     /// # Errors
     /// When compression or signing failed.
     pub fn poll_segment(&mut self, clocks: Clocks) -> Result<Option<SealedSegment>, WriteError> {
-        while let Some(done) = self.lanes.take().map_err(lanes)? {
+        while let Some(done) = self.lanes.take()? {
             self.place(done, false)?;
         }
         match self.closed.pop_front() {
@@ -435,11 +353,11 @@ impl Writer {
         self.write_outcomes(OUTCOMES_NAME, &lines, clocks.wall)?;
         self.emit(&tar::END)?;
         let last = std::mem::take(&mut self.frame);
-        while let Some(done) = self.lanes.take_all().map_err(lanes)? {
+        while let Some(done) = self.lanes.take_all()? {
             self.place(done, false)?;
         }
-        self.lanes.submit(last).map_err(lanes)?;
-        while let Some(done) = self.lanes.take_all().map_err(lanes)? {
+        self.lanes.submit(last)?;
+        while let Some(done) = self.lanes.take_all()? {
             self.place(done, true)?;
         }
         let mut bytes = std::mem::take(&mut self.segment);
@@ -454,239 +372,4 @@ impl Writer {
         let summary = self.totals.summary(self.plain, self.chain.head());
         Ok((segments, summary))
     }
-
-    fn begin(&mut self, record: ItemRecord) -> Result<u64, WriteError> {
-        let record = self.prepare(record)?;
-        if !record.has_content() {
-            return Err(WriteError::Record(RecordError::Field { field: "kind", rule: "has no content" }));
-        }
-        let mut probe = record.clone();
-        probe.outcome = Outcome::Interrupted;
-        probe.check(Stage::Open).map_err(WriteError::Record)?;
-        self.start(record)
-    }
-
-    fn begin_header_only(&mut self, record: ItemRecord) -> Result<u64, WriteError> {
-        let record = self.prepare(record)?;
-        if record.has_content() {
-            return Err(WriteError::Record(RecordError::Field { field: "kind", rule: "has content" }));
-        }
-        record.check(Stage::Final).map_err(WriteError::Record)?;
-        if let Some(link) = &record.link {
-            let size = record.size.unwrap_or(0);
-            if !self.targets.contains(link.n, &link.member.0, size, record.sha256) {
-                return Err(WriteError::NoLinkTarget);
-            }
-        }
-        self.start(record)
-    }
-
-    /// Fills in what the writer owns.
-    fn prepare(&self, mut record: ItemRecord) -> Result<ItemRecord, WriteError> {
-        if self.open.is_some() {
-            return Err(WriteError::MemberOpen);
-        }
-        let name = member_name(record.kind, &record.path.0, record.part);
-        let name = name.map_err(|error| WriteError::Record(RecordError::Name(error)))?;
-        let size = record.size.unwrap_or(0);
-        let data = record.sparse.as_ref().map(|runs| {
-            let map = u64::try_from(tar::sparse_map(runs, size).len()).unwrap_or(u64::MAX);
-            runs.iter().fold(map, |sum, (_, len)| sum.saturating_add(*len))
-        });
-        let has_content = record.link.is_none() && matches!(record.kind, Kind::File | Kind::Stream);
-        record.n = self.next_n;
-        record.salt = self.salt(record.n);
-        record.shown = record.path.shown();
-        record.member = Some(RawBytes(name));
-        record.stored = Some(if has_content { data.unwrap_or(size) } else { 0 });
-        record.at = Some(self.plain);
-        record.gaps = Vec::new();
-        let header = member_header(&record).map_err(WriteError::Tar)?;
-        record.data = Some(self.plain.saturating_add(u64::try_from(header.len()).unwrap_or(u64::MAX)));
-        Ok(record)
-    }
-
-    /// Takes the name and writes header and sparse map.
-    fn start(&mut self, record: ItemRecord) -> Result<u64, WriteError> {
-        let name = record.member.as_ref().map(|member| member.0.as_slice()).unwrap_or_default();
-        self.names.insert(name).map_err(|clash| match clash {
-            Clash::Duplicate => WriteError::DuplicateName,
-            Clash::BelowOther => WriteError::BelowOther,
-        })?;
-        let mut head = member_header(&record).map_err(WriteError::Tar)?;
-        if let Some(runs) = &record.sparse {
-            head.extend_from_slice(&tar::sparse_map(runs, record.size.unwrap_or(0)));
-        }
-        let n = record.n;
-        self.next_n += 1;
-        self.open = Some(OpenMember { content: Content::new(&record), record });
-        self.emit(&head)?;
-        Ok(n)
-    }
-
-    fn salt(&self, n: u64) -> Salt {
-        let mut hasher = Hasher::new();
-        hasher.update(&self.params.salt_seed);
-        hasher.update(&n.to_be_bytes());
-        let mut salt = Salt([0; 16]);
-        for (to, from) in salt.0.iter_mut().zip(hasher.finish().0) {
-            *to = from;
-        }
-        salt
-    }
-
-    /// Counts a final record and lets it wait for its seal.
-    fn finish_record(&mut self, record: &ItemRecord) -> Result<(), WriteError> {
-        let line = record.to_line().map_err(WriteError::Record)?;
-        self.totals.item(record, &line);
-        if let (true, Some(before), Some(member)) = (record.has_content(), &record.before, &record.member)
-            && before.nlink > 1
-        {
-            self.targets.insert(record.n, &member.0, record.size.unwrap_or(0), record.sha256);
-        }
-        if let Some(line) = outcomes::line(record) {
-            self.outcome_lines.extend_from_slice(&line);
-        }
-        self.records_since_close += u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
-        self.waiting.push_back(Waiting { end: self.plain, at: record.at, line });
-        Ok(())
-    }
-
-    /// Moves pending outcome lines into a part when there are enough of them.
-    fn write_outcomes_part(&mut self, at: FileTime) -> Result<(), WriteError> {
-        if self.outcome_lines.len() < outcomes::PART_BYTES {
-            return Ok(());
-        }
-        self.outcome_parts += 1;
-        let lines = std::mem::take(&mut self.outcome_lines);
-        let name = outcomes::part_name(self.outcome_parts);
-        self.write_outcomes(&name, &lines, at)
-    }
-
-    fn write_outcomes(&mut self, name: &str, lines: &[u8], at: FileTime) -> Result<(), WriteError> {
-        let mut record = ItemRecord::new(outcomes::COLLECTOR, Kind::Stream, name, at);
-        record.size = u64::try_from(lines.len()).ok();
-        self.begin(record)?;
-        self.write(lines)?;
-        self.end_member(MemberEnd::ok(None, at))?;
-        Ok(())
-    }
-
-    /// Appends plain bytes. A full frame is handed over when the next byte comes, so that the last frame is never empty.
-    fn emit(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
-        while !bytes.is_empty() {
-            if self.frame.len() == FRAME_BYTES {
-                let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(FRAME_BYTES));
-                let full = std::mem::replace(&mut self.frame, next);
-                self.lanes.submit(full).map_err(lanes)?;
-                while let Some(done) = self.lanes.take().map_err(lanes)? {
-                    self.place(done, false)?;
-                }
-            }
-            let take = bytes.len().min(FRAME_BYTES - self.frame.len());
-            let (chunk, rest) = bytes.split_at(take);
-            self.frame.extend_from_slice(chunk);
-            self.plain = self.plain.saturating_add(u64::try_from(take).unwrap_or(u64::MAX));
-            bytes = rest;
-        }
-        Ok(())
-    }
-
-    /// Puts the next compressed frame into the segment, and closes the segment when it is large enough. The last frame
-    /// closes nothing: it belongs to the final segment, which must have one.
-    fn place(&mut self, mut done: Done, is_last: bool) -> Result<(), WriteError> {
-        let (Ok(stored), Ok(plain)) = (u32::try_from(done.frame.len()), u32::try_from(done.plain.len()))
-        else {
-            return Err(WriteError::Full);
-        };
-        if self.seek.frames() >= FRAMES_MAX {
-            return Err(WriteError::Full);
-        }
-        self.seek.push(stored, plain);
-        self.segment.extend_from_slice(&done.frame);
-        self.compressed = self.compressed.saturating_add(u64::from(plain));
-        done.plain.clear();
-        self.spare.push(done.plain);
-        self.lanes.reuse(done.frame);
-
-        let stored = u64::try_from(self.segment.len()).unwrap_or(u64::MAX);
-        let is_full = stored >= SEGMENT_STORED
-            || self.compressed.saturating_sub(self.segment_start) >= SEGMENT_PLAIN_MAX
-            || self.records_since_close >= SEGMENT_RECORDS;
-        if is_full && !is_last {
-            let bytes = std::mem::take(&mut self.segment);
-            self.closed.push_back(Closed { bytes, plain_end: self.compressed });
-            self.segment_start = self.compressed;
-            self.records_since_close = 0;
-        }
-        Ok(())
-    }
-
-    fn seal(&mut self, closed: Closed, clocks: Clocks, is_final: bool) -> Result<SealedSegment, WriteError> {
-        let mut lines = Vec::new();
-        let mut items = 0;
-        while let Some(record) = self.waiting.pop_front_if(|record| record.end <= closed.plain_end) {
-            lines.extend_from_slice(&record.line);
-            lines.push(b'\n');
-            items += 1;
-        }
-        let open = self.open_record(closed.plain_end, clocks.wall)?;
-        if let Some(open) = &open {
-            lines.extend_from_slice(&open.to_line().map_err(WriteError::Record)?);
-            lines.push(b'\n');
-        }
-        let records = seal::records::compress(&lines, &mut self.seal_compressor)
-            .map_err(|error| WriteError::Compress { step: format!("records: {error}") })?;
-        let length = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let header = SealHeader {
-            kind: SealType,
-            deployment: self.params.deployment.clone(),
-            collection: self.params.collection,
-            order: self.params.order,
-            attempt: self.params.attempt,
-            index: self.chain.next_index(),
-            sha256: Digest::of(&closed.bytes),
-            stored_len: length(&closed.bytes),
-            plain_start: self.chain.plain_end(),
-            plain_end: closed.plain_end,
-            items,
-            items_total: self.chain.items_total() + items,
-            open: open.is_some(),
-            records_sha256: Digest::of(&records),
-            records_len: length(&records),
-            prev: self.chain.head(),
-            wall: clocks.wall,
-            boot: clocks.boot,
-            is_final,
-        };
-        let seal = seal::make(&header, &records, &self.signer).map_err(WriteError::Sign)?;
-        let seal_digest = Digest::of(&seal);
-        self.chain.push_header(&header, seal_digest).map_err(WriteError::Chain)?;
-        self.totals.segment(&closed.bytes);
-        Ok(SealedSegment { index: header.index, bytes: closed.bytes, seal, seal_digest, header })
-    }
-
-    /// The open record of a segment that ends inside a member. The member may have ended since.
-    fn open_record(&self, plain_end: u64, wall: FileTime) -> Result<Option<ItemRecord>, WriteError> {
-        let starts_before = |at: Option<u64>| at.is_some_and(|at| at < plain_end);
-        match (self.waiting.front(), &self.open) {
-            (Some(next), _) if starts_before(next.at) => {
-                let record = ItemRecord::parse_line(&next.line, Stage::Final).map_err(WriteError::Record)?;
-                Ok(Some(record.open_at(plain_end, wall)))
-            }
-            (Some(_), _) => Ok(None),
-            (None, Some(open)) if starts_before(open.record.at) => {
-                Ok(Some(open.record.open_at(plain_end, wall)))
-            }
-            (None, _) => Ok(None),
-        }
-    }
-}
-
-fn lanes(error: LanesError) -> WriteError {
-    let mut step = error.to_string();
-    if let Some(source) = std::error::Error::source(&error) {
-        step = format!("{step}: {source}");
-    }
-    WriteError::Compress { step }
 }

@@ -1,8 +1,10 @@
 //! The rules a record must keep, apart from those that need its neighbours or its bytes.
 
+use super::tar::sparse_map;
 use super::{
     GAPS_MAX, INTEGER_MAX, ItemRecord, Kind, NameError, SPARSE_HOLES_MIN, SPARSE_RUNS_MAX, member_name,
 };
+use crate::length::len;
 
 /// Whether a record is the last word on its item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,16 +188,16 @@ impl ItemRecord {
         rule(runs.len() <= SPARSE_RUNS_MAX, "sparse", "over 8192 runs")?;
         let mut end = None;
         let mut data = 0_u64;
-        for (off, len) in runs {
-            rule(*len > 0, "sparse", "empty run")?;
+        for (off, run_len) in runs {
+            rule(*run_len > 0, "sparse", "empty run")?;
             rule(end.is_none_or(|end| *off > end), "sparse", "runs overlap, touch or go back")?;
-            let behind = off.checked_add(*len).filter(|behind| *behind <= size);
+            let behind = off.checked_add(*run_len).filter(|behind| *behind <= size);
             rule(behind.is_some(), "sparse", "run passes size")?;
             end = behind;
-            data = data.saturating_add(*len);
+            data += run_len;
         }
-        rule(size.saturating_sub(data) >= SPARSE_HOLES_MIN, "sparse", "holes save less than 64 KiB")?;
-        let map = u64::try_from(crate::item::tar::sparse_map(runs, size).len()).unwrap_or(u64::MAX);
+        rule(size - data >= SPARSE_HOLES_MIN, "sparse", "holes save less than 64 KiB")?;
+        let map = len(&sparse_map(runs, size));
         rule(data.checked_add(map) == Some(stored), "stored", "is not map and runs")
     }
 
@@ -213,10 +215,10 @@ impl ItemRecord {
                 return rule(false, "gaps", "passes size");
             };
             end = behind;
-            while run.is_some_and(|(off, len)| off.saturating_add(*len) <= gap.off) {
+            while run.is_some_and(|(off, len)| off + len <= gap.off) {
                 run = runs.next();
             }
-            let inside = run.is_some_and(|(off, len)| *off <= gap.off && behind <= off.saturating_add(*len));
+            let inside = run.is_some_and(|(off, len)| *off <= gap.off && behind <= off + len);
             rule(inside, "gaps", "not inside one data run")?;
         }
         Ok(())

@@ -62,10 +62,10 @@ pub struct Gap {
 }
 
 impl Gap {
-    /// Offset behind the range.
+    /// Offset behind the range. In a record that passed [`super::ItemRecord::check`] it is at most `size`.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.off.saturating_add(self.len)
+        self.off + self.len
     }
 }
 
@@ -73,7 +73,7 @@ impl Gap {
 pub(crate) fn clip(gaps: &[Gap], end: u64) -> Vec<Gap> {
     gaps.iter()
         .take_while(|gap| gap.off < end)
-        .map(|gap| Gap { len: gap.len.min(end.saturating_sub(gap.off)), ..gap.clone() })
+        .map(|gap| Gap { len: gap.len.min(end - gap.off), ..gap.clone() })
         .collect()
 }
 

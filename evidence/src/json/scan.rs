@@ -94,7 +94,7 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         let mut decoded: Option<String> = None;
         loop {
-            let rest = self.text.get(self.offset..).unwrap_or_default();
+            let rest = self.rest()?;
             let end = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
             let plain = end.and_then(|end| rest.get(..end)).ok_or(self.syntax())?;
             self.offset += plain.len();
@@ -163,7 +163,7 @@ impl<'a> Scanner<'a> {
         let start = self.offset;
         let number = || JsonError::Number { offset: start };
         let negative = self.take(b'-');
-        let rest = self.text.get(self.offset..).unwrap_or_default();
+        let rest = self.rest()?;
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let magnitude = rest.get(..digits).and_then(crate::text::decimal).ok_or_else(number)?;
         let magnitude =
@@ -177,11 +177,16 @@ impl<'a> Scanner<'a> {
     }
 
     fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, JsonError> {
-        if !self.text.get(self.offset..).unwrap_or_default().starts_with(word) {
+        if !self.rest()?.starts_with(word) {
             return Err(self.syntax());
         }
         self.offset += word.len();
         Ok(value)
+    }
+
+    /// What is not scanned yet.
+    fn rest(&self) -> Result<&'a str, JsonError> {
+        self.text.get(self.offset..).ok_or(self.syntax())
     }
 
     fn peek(&self) -> Option<u8> {

@@ -195,8 +195,7 @@ fn authenticator_data(application: &str, touch: Touch, signed: &[u8]) -> Vec<u8>
 fn strings(fields: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for field in fields {
-        // Keys, names, hashes and signatures: all far below 4 GiB, so the length always fits.
-        put_string(&mut bytes, field).unwrap_or_default();
+        put_string(&mut bytes, field);
     }
     bytes
 }

@@ -3,6 +3,7 @@
 use super::{RECORDS_PLAIN_MAX, SealError};
 use crate::frames::{Compressor, FRAME_BYTES, FrameDecoder, FrameError};
 use crate::item::LINE_BYTES_MAX;
+use crate::length::len;
 
 /// Iterator over record lines without LF. After an error it yields nothing more.
 pub struct Records<'a> {
@@ -25,9 +26,10 @@ impl<'a> Records<'a> {
     fn advance(&mut self) -> Result<Option<Vec<u8>>, SealError> {
         let mut searched = self.taken;
         loop {
-            let rest = self.pending.get(searched..).unwrap_or_default();
+            let (_, rest) = self.pending.split_at(searched);
             if let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
-                let line = self.pending.get(self.taken..searched + at).unwrap_or_default();
+                let (before, _) = self.pending.split_at(searched + at);
+                let (_, line) = before.split_at(self.taken);
                 if line.len() > LINE_BYTES_MAX {
                     return Err(SealError::LineTooLong);
                 }
@@ -46,8 +48,8 @@ impl<'a> Records<'a> {
             }
             let decoded = self.decoder.decode_up_to(self.stored, FRAME_BYTES, &mut self.frame);
             let used = decoded.map_err(SealError::RecordsFrame)?;
-            self.stored = self.stored.get(used..).unwrap_or_default();
-            self.plain_total += u64::try_from(self.frame.len()).unwrap_or(u64::MAX);
+            self.stored = self.stored.split_at(used).1;
+            self.plain_total += len(&self.frame);
             if self.plain_total > RECORDS_PLAIN_MAX {
                 return Err(SealError::RecordsTooLarge);
             }

@@ -1,6 +1,7 @@
 //! Pax records (POSIX.1-2017, pax, *Extended Header*).
 
 use super::ustar;
+use crate::length::{len, to_usize};
 use crate::time::FileTime;
 
 /// Records in the order they were pushed.
@@ -33,7 +34,7 @@ impl Records {
             mode: 0o644,
             uid: 0,
             gid: 0,
-            size: u64::try_from(self.0.len()).unwrap_or(u64::MAX),
+            size: len(&self.0),
             mtime: 0,
             typeflag: b'x',
             linkname: b"",
@@ -46,7 +47,7 @@ impl Records {
 }
 
 fn digits(number: usize) -> usize {
-    number.checked_ilog10().map_or(1, |log| usize::try_from(log).unwrap_or(0) + 1)
+    number.checked_ilog10().map_or(1, |log| to_usize(u64::from(log)) + 1)
 }
 
 /// The pax value of a time that the octal field cannot hold: a true decimal, −0.5 and not the file-time form.
@@ -58,8 +59,8 @@ pub(super) fn mtime(time: FileTime) -> Option<String> {
     if time.seconds() >= 0 {
         return Some(format!("{}.{:09}", time.seconds(), time.nanos()));
     }
-    let whole = time.seconds().saturating_add(1).unsigned_abs();
-    let fraction = 1_000_000_000_u32.saturating_sub(time.nanos());
+    let whole = (time.seconds() + 1).unsigned_abs();
+    let fraction = 1_000_000_000 - time.nanos();
     Some(format!("-{whole}.{fraction:09}"))
 }
 

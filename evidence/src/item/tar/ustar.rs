@@ -25,6 +25,7 @@ pub(super) fn fits(name: &[u8]) -> bool {
 
 /// The last at most `max` bytes of `name`, everything outside 0x20..0x7e as `_`.
 fn tail(name: &[u8], max: usize) -> impl Iterator<Item = u8> {
+    // Saturating is the meaning: a short name is shown whole.
     let skip = name.len().saturating_sub(max);
     name.iter().skip(skip).map(|byte| if is_plain(*byte) { *byte } else { b'_' })
 }
