@@ -20,9 +20,9 @@ use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain};
 use evidence::text::FixedBytes;
-use server::cosigning::{Cosigning, rounds};
-use server::foundation::Foundation;
-use server::ledger::PendingEntry;
+use server::log::cosigning::{Cosigning, rounds};
+use server::log::ledger::PendingEntry;
+use server::ops::foundation::Foundation;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 

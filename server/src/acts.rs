@@ -16,7 +16,7 @@ use proto::status::Class;
 use store::Key;
 
 use crate::collector::{Collector, blocking};
-use crate::grpc::failure::{Failure, chain};
+use crate::failure::{Failure, chain};
 use crate::people::role_of;
 
 /// By how much a person's clock may differ from ours in either direction: an act says when it happened.

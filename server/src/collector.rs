@@ -19,25 +19,25 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cosigning::Cosigning;
-use crate::custody::Custody;
-use crate::db::collections::{CollectionRow, SegmentRow};
-use crate::db::{self, Db, DbError};
 use crate::endpoints::LiveEndpoints;
-use crate::export::Exports;
-use crate::grpc::failure::Failure;
-use crate::ingest::budget::Budget;
-use crate::ingest::slots::Slots;
-use crate::ingest::verifier::Program;
-use crate::ingest::warm::Warm;
-use crate::login::Challenges;
-use crate::orders::OpenOrder;
-use crate::orders::attend::Sent;
-use crate::orders::progress::OrderWatches;
+use crate::failure::Failure;
+use crate::log::cosigning::Cosigning;
+use crate::log::recorder::Custody;
+use crate::log::tsa::TsaClient;
 use crate::people::People;
-use crate::scrub::Scrubber;
-use crate::tsa::TsaClient;
-use crate::wants::Wants;
+use crate::rows::collections::{CollectionRow, SegmentRow};
+use crate::rows::{self, Db, DbError};
+use crate::services::export::Exports;
+use crate::services::ingest::budget::Budget;
+use crate::services::ingest::slots::Slots;
+use crate::services::ingest::verifier::Program;
+use crate::services::ingest::warm::Warm;
+use crate::services::login::Challenges;
+use crate::services::orders::OpenOrder;
+use crate::services::orders::attend::Sent;
+use crate::services::orders::progress::OrderWatches;
+use crate::upkeep::scrub::Scrubber;
+use crate::upkeep::wants::Wants;
 
 /// A running collector.
 pub struct Collector {
@@ -96,7 +96,7 @@ pub struct Collector {
     /// One at a time looks what the ledger says of an object, and adds to it.
     pub fixity: tokio::sync::Mutex<()>,
     /// Holds, and the destroyer that gives way to them.
-    pub disposal: crate::disposal::Brake,
+    pub disposal: crate::upkeep::disposal::Brake,
     /// One round of repair at a time.
     pub repairing: tokio::sync::Mutex<()>,
     /// Cancelled first: nothing new is begun.
@@ -137,7 +137,7 @@ impl Collector {
     /// When database or stores do not answer.
     pub async fn order(&self, id: &Digest) -> Result<Option<OpenOrder>, Failure> {
         let key = id.0;
-        let row = self.db.read_async(move |db| db::orders::at(db, &key)).await.map_err(database)?;
+        let row = self.db.read_async(move |db| rows::orders::at(db, &key)).await.map_err(database)?;
         let Some(row) = row else { return Ok(None) };
         let signed = self.document(Key::document(&key)).await?;
         let order = signed.read().map_err(|error| Failure::internal("read an order", error))?;
@@ -150,7 +150,7 @@ impl Collector {
     /// When the database does not answer.
     pub async fn collection(&self, id: &Digest) -> Result<Option<CollectionRow>, Failure> {
         let key = id.0;
-        self.db.read_async(move |db| db::collections::at(db, &key)).await.map_err(database)
+        self.db.read_async(move |db| rows::collections::at(db, &key)).await.map_err(database)
     }
 
     /// Acknowledged segments of a collection.
@@ -158,7 +158,7 @@ impl Collector {
     /// # Errors
     /// When the database does not answer.
     pub async fn segments_of(&self, number: u64) -> Result<Vec<SegmentRow>, Failure> {
-        self.db.read_async(move |db| db::collections::segments(db, number)).await.map_err(database)
+        self.db.read_async(move |db| rows::collections::segments(db, number)).await.map_err(database)
     }
 
     /// A signed object from the stores.
@@ -212,7 +212,7 @@ impl Collector {
         let rows = self
             .db
             .read_async(move |db| {
-                let versions = (from.max(1)..=newest).map(|version| db::rosters::of_version(db, version));
+                let versions = (from.max(1)..=newest).map(|version| rows::rosters::of_version(db, version));
                 versions.collect::<Result<Vec<_>, DbError>>()
             })
             .await
@@ -237,7 +237,8 @@ impl Collector {
     /// When the database does not answer.
     pub async fn wake_targets(&self, order: &Digest) -> Result<(), Failure> {
         let key = order.0;
-        let targets = self.db.read_async(move |db| db::orders::targets(db, &key)).await.map_err(database)?;
+        let targets =
+            self.db.read_async(move |db| rows::orders::targets(db, &key)).await.map_err(database)?;
         for target in targets {
             self.live.wake(&target.endpoint);
         }
@@ -286,7 +287,7 @@ impl Collector {
             tokio::spawn(async move {
                 let answer = client.stamp(&digest).await;
                 answer.inspect_err(|error| {
-                    tracing::warn!(tsa = client.name(), cause = %crate::grpc::failure::chain(error), "No time stamp of this authority");
+                    tracing::warn!(tsa = client.name(), cause = %crate::failure::chain(error), "No time stamp of this authority");
                 })
             })
         }).collect();

@@ -12,7 +12,7 @@ use serde::Deserialize;
 pub use store::StorePlace;
 use store::{Degraded, ReplicationPolicy};
 
-use crate::scrub::Pace;
+use crate::upkeep::scrub::Pace;
 
 /// Most time-stamping authorities: a bundle has names for the stamps of so many.
 const TSAS_MAX: usize = 8;

@@ -1,18 +1,10 @@
 //! `exhibit-server`: the collector.
 
-mod commands;
-mod log_key_cmd;
-mod mirror_cmd;
-mod mirror_judge;
-mod restore_cmd;
-mod serve;
-mod store_cmd;
-mod store_probe;
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use server::ops::{commands, log_key_cmd, mirror_cmd, restore_cmd, serve, store_cmd};
 
 /// The collector: takes evidence in, keeps it in several places, records every act in one ledger
 #[derive(Debug, Parser)]
@@ -57,7 +49,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("__verify") => {
-            return match server::ingest::child::run() {
+            return match server::services::ingest::child::run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::from(70),
             };
@@ -101,7 +93,7 @@ fn man(dir: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn sign(key_file: &Path, origin: &str) -> ExitCode {
-    match server::ledger::run_signer_child(key_file, origin) {
+    match server::log::ledger::run_signer_child(key_file, origin) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("exhibit-server signer: {:#}", anyhow::Error::new(error));

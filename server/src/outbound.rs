@@ -150,7 +150,7 @@ mod tests {
             (RootCertStore::empty(), "localhost", "UnknownIssuer"),
         ] {
             let refused = ask(under(roots, within).unwrap(), host).await.unwrap_err();
-            let said = crate::grpc::failure::chain(&refused);
+            let said = crate::failure::chain(&refused);
             assert!(said.contains(expected), "{said}");
         }
         let refused = ask(client(within).unwrap(), "localhost").await;

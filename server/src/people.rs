@@ -12,7 +12,7 @@ use evidence::roster::{AdmittedRoster, AuthoritySet, Role, Roster, RosterError};
 use evidence::signed::{Signed, SignedError};
 use evidence::time::Time;
 
-use crate::grpc::failure::Failure;
+use crate::failure::Failure;
 
 /// All published rosters, and the newest opened.
 #[derive(Debug)]

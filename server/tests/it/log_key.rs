@@ -8,12 +8,12 @@ use evidence::signed::Signed;
 use evidence::time::Time;
 use ledger::{KeyType, Note, NoteSigner, VerifierKey};
 use server::config::Config;
-use server::db::Db;
-use server::foundation::{Foundation, FoundationError, Layout, open_for_check};
-use server::init::{InitOptions, init};
-use server::ledger::{FsckOptions, fsck, read_log_key};
-use server::log_key::{AdoptError, HeldError, adopt, propose};
-use server::rebuild::rebuild;
+use server::log::ledger::{FsckOptions, fsck, read_log_key};
+use server::log::log_key::{AdoptError, HeldError, adopt, propose};
+use server::ops::foundation::{Foundation, FoundationError, Layout, open_for_check};
+use server::ops::init::{InitOptions, init};
+use server::ops::rebuild::rebuild;
+use server::rows::Db;
 use store::Degraded;
 
 fn day() -> Time {

@@ -1,7 +1,7 @@
 //! The log key's own process.
 
 use ledger::{Hash, KeyType, NoteSigner};
-use server::ledger::{CheckpointSigner, ProcessSigner, SignerError, create_log_key, origin};
+use server::log::ledger::{CheckpointSigner, ProcessSigner, SignerError, create_log_key, origin};
 
 fn root(byte: u8) -> Hash {
     Hash([byte; 32])

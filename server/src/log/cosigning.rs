@@ -1,0 +1,400 @@
+//! Has the ledger's heads cosigned by witnesses outside (docs/spec/ledger.md, Cosigners and quorum): what makes a fork or a
+//! rollback provable by strangers.
+//!
+//! Guarantee: a cosignature is kept, and counted, only after it verified under a key of the collector's policy over a head of
+//! this log and is durable; recording an entry never waits for a witness. Not here: the policy's arithmetic (`ledger::Policy`),
+//! what a verifier makes of it (`exhibit-verify`), the mirror's own side.
+//!
+//! # Life of a cosignature
+//! 1. `rounds` takes the newest published head, at most one a minute while the log grows, at once when an export waits.
+//! 2. `client` shows it to every witness with a URL. *Crash: the next round asks again; who cosigned answers 409 or once more.*
+//! 3. The verified line goes to the stores under `ledger/cosigned/`. *Crash: it is kept; after the start another is had.*
+//! 4. `heads` counts it; who waits for a quorum looks again.
+
+mod client;
+mod contradiction;
+mod heads;
+mod lost;
+mod rounds;
+mod start;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use evidence::digest::Digest;
+use evidence::log_key::LogKeys;
+use ledger::{Checkpoint, Note, Policy, VerifierKey, verify_consistency};
+use store::{Key, ReplicaError, Replicas};
+use tokio::sync::{Notify, watch};
+
+pub use client::{AskError, WitnessClient};
+pub use heads::CosignedHead;
+pub use lost::{Held, held_by_witnesses};
+pub use rounds::rounds;
+pub use start::WitnessedMore;
+
+use crate::log::ledger::{Log, LogError};
+use crate::metrics;
+use heads::Heads;
+
+/// How soon a witness that is busy is asked again while an export waits.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+
+/// What the collector knows of one witness.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WitnessState {
+    /// Size of the newest head it cosigned here; 0: none since the start.
+    pub size: u64,
+    /// When, in seconds since 1970, by its own clock.
+    pub time: u64,
+    /// Why the last question brought nothing; empty: it brought a cosignature, or none was asked.
+    pub trouble: String,
+    /// It holds another history than this log.
+    pub contradicts: bool,
+    /// It said to ask again soon.
+    pub is_busy: bool,
+}
+
+/// The collector's policy and what cosigners said to it.
+pub struct Cosigning {
+    policy: Policy,
+    clients: Clients,
+    log_key: VerifierKey,
+    log: Log,
+    replicas: Replicas,
+    /// Where contradicting notes are kept.
+    contradictions: PathBuf,
+    state: Mutex<State>,
+    /// The newest head that meets the quorum.
+    quorum: watch::Sender<Option<CosignedHead>>,
+    /// Somebody waits for a newer head than any that was shown.
+    demand: Notify,
+    /// Rounds begun, and the last one that ended: who waits need not wait longer than the round that was begun for it.
+    begun: AtomicU64,
+    ended: watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for Cosigning {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Cosigning").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    heads: Heads,
+    /// By place in the policy.
+    witnesses: Vec<WitnessState>,
+}
+
+impl Cosigning {
+    /// Reads `ledger.policy` of the collector's directory; without the file nobody is asked.
+    ///
+    /// # Errors
+    /// When the file is no policy for this log, or names a witness that cannot be asked.
+    pub fn open(directory: &Path, log: Log, replicas: Replicas) -> Result<Self, PolicyFileError> {
+        let log_key = log.verifier_key().clone();
+        let (policy, clients) = policy_of(directory, log.keys())?;
+        let state = State {
+            heads: Heads::default(),
+            witnesses: vec![WitnessState::default(); policy.witnesses().len()],
+        };
+        Ok(Self {
+            policy,
+            clients,
+            log_key,
+            log,
+            replicas,
+            contradictions: directory.join("contradictions"),
+            state: Mutex::new(state),
+            quorum: watch::Sender::new(None),
+            demand: Notify::new(),
+            begun: AtomicU64::new(0),
+            ended: watch::Sender::new(0),
+        })
+    }
+
+    /// The collector's policy.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What is known of each witness, in the order of the policy.
+    pub fn witnesses(&self) -> Vec<(String, WitnessState)> {
+        let state = self.state();
+        let names = self.policy.witnesses().iter().map(|witness| witness.name.clone());
+        names.zip(state.witnesses.iter().cloned()).collect()
+    }
+
+    /// The newest head that anybody cosigned.
+    pub fn newest(&self) -> Option<CosignedHead> {
+        self.state().heads.newest()
+    }
+
+    /// Waits for a head with the policy's quorum that covers `size` entries; has the witnesses asked at once.
+    ///
+    /// # Errors
+    /// Who did not cosign and why, when all were asked in vain (who is busy, again and again) or `patience` is over.
+    pub async fn quorum_over(&self, size: u64, patience: Duration) -> Result<CosignedHead, Shortage> {
+        let mut quorum = self.quorum.subscribe();
+        // Nobody can be shown what is not published: a round begun before would be in vain.
+        let published = self.log.wait_for_growth(size.saturating_sub(1));
+        if tokio::time::timeout(patience, published).await.is_err() {
+            return Err(Shortage { witnesses: Vec::new() });
+        }
+        let covers =
+            |head: &Option<CosignedHead>| head.as_ref().is_some_and(|head| head.published.size >= size);
+        // A mirror that pulls hands its line in when it likes: then only patience ends the wait.
+        let mut witnesses = self.policy.witnesses().iter();
+        let all_are_asked = witnesses.all(|witness| witness.url.is_some());
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let (mut ended, begun) = (self.ended.subscribe(), self.begun.load(Ordering::SeqCst));
+            self.demand.notify_one();
+            let in_vain = async {
+                if !all_are_asked || ended.wait_for(|round| *round > begun).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                Ok(head) = quorum.wait_for(covers) => if let Some(head) = head.clone() {
+                    return Ok(head);
+                },
+                () = in_vain => {}
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+            let is_busy = |(_, state): &(String, WitnessState)| state.size < size && state.is_busy;
+            if !self.witnesses().iter().any(is_busy) || tokio::time::Instant::now() + BUSY_WAIT > deadline {
+                break;
+            }
+            tokio::time::sleep(BUSY_WAIT).await;
+        }
+        let missing = self.witnesses().into_iter().filter(|(_, state)| state.size < size);
+        Err(Shortage { witnesses: missing.collect() })
+    }
+
+    /// Takes a checkpoint that others cosigned: lines of the policy's keys are verified, kept and counted, others dropped.
+    /// Returns the names of those whose line was new. Blocks on disks.
+    ///
+    /// # Errors
+    /// When it is no head of this log, a line of a known key is wrong, or it cannot be stored.
+    pub fn take(&self, note: &Note) -> Result<Vec<String>, TakeError> {
+        let verified = self.policy.verify_note(note).map_err(|source| TakeError::Policy { source })?;
+        self.check_is_ours(&verified.checkpoint)?;
+        let (size, text) = (verified.checkpoint.size, note.text());
+        let keys: Vec<&VerifierKey> = self.policy.witnesses().iter().map(|witness| &witness.key).collect();
+        let is_known = |line: &&ledger::NoteSignature| {
+            keys.iter().any(|key| key.name() == line.name() && key.id() == line.id())
+        };
+        let of_log = |line: &&ledger::NoteSignature| {
+            let mut keys = self.policy.logs().iter().map(|log| &log.key);
+            keys.any(|key| line.name() == key.name() && line.id() == key.id())
+        };
+        let new: Vec<_> = {
+            let state = self.state();
+            let new = note.signatures().iter().filter(is_known);
+            new.filter(|line| !state.heads.has(size, line)).cloned().collect()
+        };
+        let Some(log_line) = note.signatures().iter().find(of_log).cloned() else {
+            return Err(TakeError::NotThisLog { size });
+        };
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut lines = vec![log_line];
+        lines.extend(new);
+        let kept = Note::new(text, lines).map_err(|source| TakeError::Note { source })?;
+        let bytes = kept.to_string().into_bytes();
+        self.replicas
+            .create(&Key::cosigned(size, &Digest::of(&bytes).0), &bytes)
+            .map_err(|source| TakeError::Store { source })?;
+        Ok(self.count(&kept, &verified.checkpoint))
+    }
+
+    /// Counts lines that are durable.
+    fn count(&self, kept: &Note, checkpoint: &Checkpoint) -> Vec<String> {
+        let mut state = self.state();
+        let Some(head) = state.heads.add(kept, checkpoint, &self.policy) else {
+            return Vec::new();
+        };
+        let mut new = Vec::new();
+        for (witness, known) in self.policy.witnesses().iter().zip(&mut state.witnesses) {
+            let line = kept
+                .signatures()
+                .iter()
+                .filter(|line| line.name() == witness.key.name() && line.id() == witness.key.id());
+            let time = line
+                .filter_map(|line| ledger::cosignature::verify(&witness.key, kept.text(), line).ok())
+                .max();
+            let Some(time) = time else { continue };
+            new.push(witness.name.clone());
+            metrics::cosigned();
+            if checkpoint.size >= known.size {
+                known.size = checkpoint.size;
+                known.time = time;
+            }
+            known.trouble.clear();
+            (known.contradicts, known.is_busy) = (false, false);
+        }
+        drop(state);
+        if head.quorum_met {
+            self.quorum.send_if_modified(|newest| {
+                let is_newer =
+                    newest.as_ref().is_none_or(|newest| newest.published.size <= head.published.size);
+                if is_newer {
+                    *newest = Some(head);
+                }
+                is_newer
+            });
+        }
+        new
+    }
+
+    /// The log's own key may be stolen: its signature alone does not make a head ours.
+    fn check_is_ours(&self, checkpoint: &Checkpoint) -> Result<(), TakeError> {
+        let published = self.log.published();
+        let size = checkpoint.size;
+        if size == 0 || size > published.size {
+            return Err(TakeError::NotThisLog { size });
+        }
+        let proof =
+            self.log.consistency_between(size, published.size).map_err(|source| TakeError::Log { source })?;
+        verify_consistency(size, &checkpoint.root, published.size, &published.root, &proof)
+            .map_err(|_another_root| TakeError::NotThisLog { size })
+    }
+
+    fn trouble(&self, place: usize, error: &AskError) {
+        let mut state = self.state();
+        if let Some(known) = state.witnesses.get_mut(place) {
+            known.trouble = error.to_string();
+            known.contradicts = matches!(error, AskError::Contradiction { .. });
+            known.is_busy = error.is_busy();
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fewer cosigners than the policy asks.
+#[derive(Debug, thiserror::Error)]
+#[error("the policy's quorum of cosigners is not met: {}", said(witnesses))]
+pub struct Shortage {
+    /// Those that did not cosign, and what is known of them.
+    pub witnesses: Vec<(String, WitnessState)>,
+}
+
+fn said(witnesses: &[(String, WitnessState)]) -> String {
+    if witnesses.is_empty() {
+        return "the log does not reach that far yet".to_owned();
+    }
+    let one = |(name, state): &(String, WitnessState)| {
+        if state.contradicts {
+            format!("{name} holds another history of this log")
+        } else if state.trouble.is_empty() {
+            format!("{name} has not cosigned")
+        } else {
+            format!("{name}: {}", state.trouble)
+        }
+    };
+    witnesses.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// `ledger.policy` cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyFileError {
+    /// It is no policy of this log.
+    #[error("{}: {reason}. Correct the file, or remove it: without it nobody is asked to cosign", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It cannot be read, or what its witnesses showed cannot be kept.
+    #[error("read the ledger's policy, or keep what its witnesses show")]
+    Read {
+        /// Cause, naming the file.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Who answers for each witness, by place in the policy; `None`: it comes by itself.
+type Clients = Vec<Option<WitnessClient>>;
+
+/// Reads `ledger.policy` of the collector's directory; without the file nobody is asked.
+fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), PolicyFileError> {
+    let path = directory.join("ledger.policy");
+    let refused = |reason: String| PolicyFileError::Content { path: path.clone(), reason };
+    let log_key = keys.current();
+    let bytes = match fs_err::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("log {log_key}\nquorum none\n").into_bytes()
+        }
+        Err(source) => return Err(PolicyFileError::Read { source }),
+    };
+    let policy = Policy::parse(&bytes).map_err(|error| refused(crate::failure::chain(&error)))?;
+    // Out of an older backup it may name a key that this one followed.
+    let is_of_line = policy.logs().first().is_some_and(|log| keys.has(&log.key));
+    if policy.logs().len() != 1 || !is_of_line {
+        return Err(refused(format!("it must have one log line, `log {log_key}`")));
+    }
+    // Heads that were cosigned under a key before this one are heads of this log.
+    let policy = keys.extend(policy).map_err(|error| refused(crate::failure::chain(&error)))?;
+    let mut clients = Vec::new();
+    for witness in policy.witnesses() {
+        let client = witness.url.as_deref().map(WitnessClient::new).transpose();
+        clients.push(client.map_err(|reason| refused(format!("witness {}: {reason}", witness.name)))?);
+    }
+    Ok((policy, clients))
+}
+
+/// A cosigned checkpoint that is not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TakeError {
+    /// The log could not be read.
+    #[error("compare it with the log")]
+    Log {
+        /// Why.
+        #[source]
+        source: LogError,
+    },
+    /// Another history, or a size that is not published.
+    #[error("a checkpoint of size {size} that this log does not have")]
+    NotThisLog {
+        /// Its size.
+        size: u64,
+    },
+    /// Too many lines.
+    #[error("put the lines together")]
+    Note {
+        /// Why.
+        #[source]
+        source: ledger::note::NoteError,
+    },
+    /// Not signed by the log, or a line of a known key is wrong.
+    #[error("verify the checkpoint")]
+    Policy {
+        /// Why.
+        #[source]
+        source: ledger::policy::PolicyError,
+    },
+    /// The stores did not take it.
+    #[error("store the cosignatures")]
+    Store {
+        /// Why.
+        #[source]
+        source: ReplicaError,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+//! Speaks c2sp.org/tlog-witness with one witness.
+//! Guarantee: bounded answers and times; what comes back is checked for form here and for truth by the caller.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use evidence::digest::Digest;
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use ledger::note::{NOTE_BYTES_MAX, NoteSignature};
+use ledger::{Hash, Note};
+
+use crate::outbound::{self, HttpClient};
+
+/// One question, from connecting to the last byte: a mirror may take 10 s to fetch what it is to cosign.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Content type of a 409's body.
+const SIZE_TYPE: &str = "text/x.tlog.size";
+
+/// What a witness said to `add-checkpoint`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// 200: these lines, unverified.
+    Cosigned(Vec<NoteSignature>),
+    /// 409: it has cosigned this size.
+    Has(u64),
+    /// 422: what was shown does not continue what it cosigned.
+    Contradiction,
+}
+
+/// Asks one witness.
+#[derive(Debug, Clone)]
+pub struct WitnessClient {
+    /// Without the final slash.
+    prefix: String,
+    client: HttpClient,
+}
+
+impl WitnessClient {
+    /// A client of the witness at `url`.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, for the user.
+    pub fn new(url: &str) -> Result<Self, String> {
+        if outbound::check_url(url)?.query().is_some() {
+            return Err(format!("`{url}` must be a URL without query"));
+        }
+        Ok(Self {
+            prefix: url.trim_end_matches('/').to_owned(),
+            client: outbound::client(TIMEOUT).map_err(|error| crate::failure::chain(&error))?,
+        })
+    }
+
+    /// `add-checkpoint`: shows `note`, which continues `old` entries by `proof`.
+    ///
+    /// # Errors
+    /// `AskError`.
+    pub async fn add_checkpoint(&self, old: u64, proof: &[Hash], note: &[u8]) -> Result<Answer, AskError> {
+        let mut body = format!("old {old}\n");
+        for hash in proof {
+            body.push_str(&format!("{}\n", hash.to_base64()));
+        }
+        body.push('\n');
+        let mut body = body.into_bytes();
+        body.extend(note);
+        let (status, kind, answer) = self.ask(Method::POST, "add-checkpoint", body).await?;
+        let text = str::from_utf8(&answer)
+            .map_err(|_not_text| AskError::Malformed { what: "its answer is not UTF-8" })?;
+        match status {
+            StatusCode::OK => {
+                let lines = text.split_inclusive('\n').map(NoteSignature::parse);
+                let lines = lines.collect::<Result<Vec<_>, _>>();
+                lines.map(Answer::Cosigned).map_err(|_no_line| AskError::Malformed {
+                    what: "its answer holds what is no signature line",
+                })
+            }
+            StatusCode::CONFLICT if kind == SIZE_TYPE => size(text).map(Answer::Has),
+            StatusCode::UNPROCESSABLE_ENTITY => Ok(Answer::Contradiction),
+            other => Err(AskError::Status { status: other.as_u16(), meaning: meaning(other) }),
+        }
+    }
+
+    /// The newest checkpoint it cosigned of the log called `origin`.
+    ///
+    /// # Errors
+    /// `AskError`.
+    pub async fn checkpoint(&self, origin: &str) -> Result<Note, AskError> {
+        let path = format!("{}/checkpoint", Digest::of(origin.as_bytes()));
+        let (status, _, answer) = self.ask(Method::GET, &path, Vec::new()).await?;
+        if status != StatusCode::OK {
+            return Err(AskError::Status {
+                status: status.as_u16(),
+                meaning: "it does not show what it holds",
+            });
+        }
+        Note::parse(&answer)
+            .map_err(|_no_note| AskError::Malformed { what: "what it holds is no signed note" })
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, String, Vec<u8>), AskError> {
+        let failed = |reason: String| AskError::Http { reason };
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}/{path}", self.prefix))
+            .header(http::header::CONTENT_TYPE, "text/plain; charset=utf-8")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| failed(error.to_string()))?;
+        let exchange = async {
+            let response =
+                self.client.request(request).await.map_err(|error| failed(crate::failure::chain(&error)))?;
+            let status = response.status();
+            let kind = response.headers().get(http::header::CONTENT_TYPE);
+            let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+            let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
+            let body = Limited::new(response.into_body(), NOTE_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| failed(error.to_string()))?;
+            Ok((status, kind, body.to_bytes().to_vec()))
+        };
+        tokio::time::timeout(TIMEOUT, exchange)
+            .await
+            .map_err(|_elapsed| AskError::Timeout { after: TIMEOUT })?
+    }
+}
+
+/// A size in its one spelling, with or without the newline.
+fn size(text: &str) -> Result<u64, AskError> {
+    let digits = text.strip_suffix('\n').unwrap_or(text);
+    let size = digits.parse::<u64>().ok();
+    size.filter(|size| size.to_string() == digits)
+        .ok_or(AskError::Malformed { what: "the size of its 409 is no number" })
+}
+
+const fn meaning(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "it does not know this log: have its operator add origin and log key",
+        StatusCode::FORBIDDEN => "it pinned another log key for this origin: compare keys with its operator",
+        StatusCode::BAD_REQUEST => "it did not understand the question",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => "it is busy or its clock is wrong",
+        _ => "not an answer of a witness",
+    }
+}
+
+impl AskError {
+    /// Asking again soon may help: a mirror is still fetching what it is to cosign.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Status { status: 503 | 429, .. })
+    }
+}
+
+/// A question that brought no answer of use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// A line of its key that does not verify.
+    #[error("its cosignature does not verify: {reason}")]
+    Forged {
+        /// Why.
+        reason: String,
+    },
+    /// No connection, or one that broke.
+    #[error("not reached: {reason}")]
+    Http {
+        /// What happened.
+        reason: String,
+    },
+    /// Not in the form of the specification.
+    #[error("{what}")]
+    Malformed {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// 200 without a line of the key that the policy names.
+    #[error("it answered without a line of the key that the policy names")]
+    NoLine,
+    /// Nothing of our own could be shown or kept.
+    #[error("{reason}")]
+    Own {
+        /// What happened.
+        reason: String,
+    },
+    /// Another history.
+    #[error("it holds another history of this log: {reason}")]
+    Contradiction {
+        /// What it said.
+        reason: String,
+    },
+    /// A refusal.
+    #[error("status {status}: {meaning}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// What it means here.
+        meaning: &'static str,
+    },
+    /// No answer in time.
+    #[error("no answer in {after:?}")]
+    Timeout {
+        /// How long was waited.
+        after: Duration,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_one_spelling() {
+        assert_eq!(size("0\n"), Ok(0));
+        assert_eq!(size("20852163"), Ok(20_852_163));
+        for wrong in ["", "\n", "01\n", "+1\n", "1 \n", "1\n\n", "99999999999999999999\n"] {
+            assert!(size(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn urls_have_no_query() {
+        WitnessClient::new("https://w.example.org/prefix/").unwrap();
+        for wrong in ["http://w.example.org/?a=b", "w.example.org"] {
+            assert!(WitnessClient::new(wrong).is_err(), "{wrong}");
+        }
+    }
+}

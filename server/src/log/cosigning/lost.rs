@@ -1,0 +1,57 @@
+//! Before a lost collector is brought back: what do the witnesses of its policy hold of its log?
+//!
+//! Guarantee: what a witness shows under the log's own key is kept in a file and held against the copy like any note that people
+//! still have; what it shows under another key says nothing. A witness that is away is named, and delays nothing. Not here: the
+//! comparison (`mirror::restore`), the last question before something is signed (`start`).
+
+use std::path::{Path, PathBuf};
+
+use evidence::log_key::LogKeys;
+
+use super::start::shown;
+use super::{PolicyFileError, policy_of};
+use crate::failure::chain;
+
+/// Folder of the collector's directory with what witnesses held.
+const FOLDER: &str = "witnessed";
+
+/// What the witnesses said.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// A file for each note that the log's key signed.
+    pub notes: Vec<PathBuf>,
+    /// Who said nothing of this log, and why.
+    pub silent: Vec<(String, String)>,
+}
+
+/// Asks each witness with a URL that `ledger.policy` names; without the file there is nobody to ask.
+///
+/// # Errors
+/// When the file is no policy of this log, or a note cannot be kept.
+pub async fn held_by_witnesses(directory: &Path, keys: &LogKeys) -> Result<Held, PolicyFileError> {
+    let (policy, clients) = policy_of(directory, keys)?;
+    let mut held = Held::default();
+    for (name, answer) in shown(&policy, &clients, keys.current().name()).await {
+        let note = answer.and_then(|note| match policy.verify_note(&note) {
+            Ok(_) => Ok(note),
+            Err(error) => Err(format!("the log's key did not sign what it shows: {}", chain(&error))),
+        });
+        match note {
+            Ok(note) => held.notes.push(keep(directory, &name, &note.to_string())?),
+            Err(why) => held.silent.push((name, why)),
+        }
+    }
+    Ok(held)
+}
+
+fn keep(directory: &Path, witness: &str, note: &str) -> Result<PathBuf, PolicyFileError> {
+    let plain = |letter: char| {
+        if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }
+    };
+    let folder = directory.join(FOLDER);
+    let path = folder.join(format!("{}.note", witness.chars().map(plain).collect::<String>()));
+    fs_err::create_dir_all(&folder)
+        .and_then(|()| fs_err::write(&path, note))
+        .map_err(|source| PolicyFileError::Read { source })?;
+    Ok(path)
+}

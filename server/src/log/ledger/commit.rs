@@ -1,0 +1,165 @@
+//! One batch in one transaction: what fixes the index of an entry.
+
+use evidence::digest::Digest;
+use evidence::entry::{ActPlace, Entry, EntryVersion, Envelope};
+use evidence::id::DeploymentId;
+use evidence::time::Time;
+use ledger::{Hash, leaf_hash};
+use rusqlite::Connection;
+
+use super::edge::Edge;
+use super::pending::{GuardError, PendingEntry, SubmitError};
+use crate::rows::log::{self, ChainState};
+use crate::rows::projection::{self, Fact, Objects};
+use crate::rows::{DbError, entries};
+
+/// A submission whose objects are on the stores.
+pub(super) struct Prepared {
+    pub(super) pending: PendingEntry,
+    pub(super) event: Digest,
+    pub(super) place: ActPlace,
+    pub(super) objects: Objects,
+}
+
+/// What became of one submission.
+pub(super) enum Outcome {
+    /// The event was recorded before.
+    Known { index: u64 },
+    /// It is committed now.
+    Recorded { index: u64, entry: Vec<u8>, envelope: Box<Envelope>, leaf: Hash },
+    /// Nothing was recorded.
+    Refused(SubmitError),
+}
+
+/// A committed batch.
+pub(super) struct Committed {
+    /// The edge after it.
+    pub(super) edge: Edge,
+    /// One for each submission, in order.
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+/// Why a batch was not committed, or may not have been.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommitError {
+    #[error("commit a batch of entries")]
+    Db(#[from] DbError),
+    #[error("grow the log")]
+    Edge(#[from] super::EdgeError),
+    /// The committed end is not where this sequencer left it.
+    #[error("another sequencer wrote: committed size is {found}, this one was at {expected}")]
+    Overtaken { expected: u64, found: u64 },
+}
+
+/// Records a batch behind `edge`. Called inside a transaction that is undone when this fails.
+pub(super) fn commit(
+    tx: &Connection,
+    deployment: &DeploymentId,
+    edge: &Edge,
+    batch: Vec<Prepared>,
+    now: Time,
+    published: (u64, &[u8]),
+) -> Result<Committed, CommitError> {
+    let state = log::state(tx)?;
+    if (state.size, state.root) != (edge.size, edge.root.0) {
+        return Err(CommitError::Overtaken { expected: edge.size, found: state.size });
+    }
+    if published.0 > 0 {
+        log::record_published(tx, published.0, published.1)?;
+    }
+    // Clocks go back; the ledger does not.
+    let time = state.last_time.parse().map_or(now, |last: Time| last.max(now));
+    let mut bodies: Vec<Vec<u8>> = Vec::new();
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for prepared in batch {
+        let added = u64::try_from(bodies.len()).unwrap_or(u64::MAX);
+        let index = edge.size.saturating_add(added);
+        outcomes.push(match record(tx, deployment, prepared, index, time)? {
+            Ok(outcome) => {
+                if let Outcome::Recorded { entry, .. } = &outcome {
+                    bodies.push(entry.clone());
+                }
+                outcome
+            }
+            Err(refusal) => Outcome::Refused(refusal),
+        });
+    }
+    if bodies.is_empty() {
+        return Ok(Committed { edge: edge.clone(), outcomes });
+    }
+    let (next, growth) = edge.append(&bodies)?;
+    for (key, bytes) in &growth {
+        log::stage(tx, next.size, key.as_str(), bytes)?;
+    }
+    // The transaction is immediate, so nobody came between; the swap says so in the row itself.
+    let (old, new) = ((edge.size, &edge.root.0), (next.size, &next.root.0));
+    if !log::compare_and_swap(tx, old, new, &time.to_string())? {
+        return Err(CommitError::Overtaken { expected: edge.size, found: log::state(tx)?.size });
+    }
+    Ok(Committed { edge: next, outcomes })
+}
+
+/// Records one entry, or undoes its rows alone. The outer error is the batch's.
+fn record(
+    tx: &Connection,
+    deployment: &DeploymentId,
+    prepared: Prepared,
+    index: u64,
+    time: Time,
+) -> Result<Result<Outcome, SubmitError>, DbError> {
+    if let Some(known) = entries::by_event(tx, prepared.event.as_bytes())? {
+        let pending = &prepared.pending;
+        let same = known.kind == pending.type_.as_str() && known.incident == pending.chain.to_string();
+        return Ok(if same {
+            Ok(Outcome::Known { index: known.index })
+        } else {
+            Err(SubmitError::Contradiction { type_: known.kind, chain: known.incident, index: known.index })
+        });
+    }
+    tx.execute_batch("SAVEPOINT entry")?;
+    let result = insert(tx, deployment, prepared, index, time);
+    tx.execute_batch(if result.is_ok() { "RELEASE entry" } else { "ROLLBACK TO entry; RELEASE entry" })?;
+    Ok(result)
+}
+
+fn insert(
+    tx: &Connection,
+    deployment: &DeploymentId,
+    prepared: Prepared,
+    index: u64,
+    time: Time,
+) -> Result<Outcome, SubmitError> {
+    let Prepared { pending, event, place, objects } = prepared;
+    if let Some(guard) = pending.guard {
+        guard(tx).map_err(|error| match error {
+            GuardError::Db(error) => SubmitError::Db(error),
+            GuardError::Refused(reason) => SubmitError::Guard(reason),
+        })?;
+    }
+    let incident = pending.chain.to_string();
+    let chain = log::chain(tx, &incident)?;
+    let envelope = Envelope {
+        entry: EntryVersion,
+        deployment: deployment.clone(),
+        type_: pending.type_,
+        incident: pending.chain,
+        seq: chain.next_seq,
+        prev: Digest(chain.head),
+        time,
+        event,
+        refs: pending.refs,
+        act: place,
+    };
+    let inline = (place == ActPlace::Inline).then(|| pending.act.clone());
+    let entry = Entry { envelope, act: inline };
+    let bytes = entry.encode()?;
+    let leaf = leaf_hash(&bytes);
+    let fact = Fact { index, leaf: &leaf.0, envelope: &entry.envelope, act: &pending.act };
+    projection::apply(tx, fact, &objects)?;
+    log::advance_chain(
+        tx,
+        &incident,
+        &ChainState { next_seq: chain.next_seq.saturating_add(1), head: leaf.0 },
+    )?;
+    Ok(Outcome::Recorded { index, entry: bytes, envelope: Box::new(entry.envelope), leaf })
+}

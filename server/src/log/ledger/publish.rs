@@ -1,0 +1,249 @@
+//! From a committed row to a checkpoint on the stores. Recovery at start calls the same function.
+
+use std::sync::Arc;
+
+use ledger::tile::{TilePath, bundles_for_growth, tiles_for_growth};
+use ledger::{AuthenticatedReader, Hash};
+use store::{Degraded, Key, Replicas, Store, StoreError};
+
+use super::edge::{EdgeError, verify_stored};
+use super::log::Published;
+use super::signer::{CheckpointSigner, SignerError};
+use super::tiles::StoreTiles;
+use crate::rows::{Db, DbError, log};
+
+/// Entries by which a lagging store is brought up in one publication: 65,536, so that a store that comes back
+/// does not hold up the others for longer than a few seconds.
+const CATCH_UP_ENTRIES_MAX: u64 = 1 << 16;
+
+/// Publishes what is committed.
+pub(super) struct Publisher {
+    pub(super) db: Db,
+    pub(super) replicas: Replicas,
+    pub(super) signer: Arc<dyn CheckpointSigner>,
+    /// Size of the checkpoint on each store; the same order as the stores.
+    pub(super) at_store: Vec<u64>,
+    /// How far a lagging store has been given tiles, without a checkpoint yet.
+    pub(super) brought_to: Vec<u64>,
+    pub(super) published: Published,
+}
+
+/// Why one store did not take part.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LaneError {
+    #[error("write the ledger")]
+    Store(#[from] StoreError),
+    #[error("read back what was written")]
+    Edge(#[from] EdgeError),
+    #[error("{missing} entries behind; brought up to size {reached} for now")]
+    Behind { missing: u64, reached: u64 },
+    #[error("no other store has the ledger whole up to size {size}")]
+    NoSource { size: u64 },
+}
+
+impl Publisher {
+    /// Brings the stores to the committed size. Repeating it is safe at any point.
+    ///
+    /// # Errors
+    /// `TooFewStores` (retry), anything else: the state is unknown, stop and let start-up decide.
+    pub(super) fn publish(&mut self) -> Result<(), PublishError> {
+        let state = self.db.read(log::state)?;
+        let (size, root) = (state.size, Hash(state.root));
+        if self.at_store.iter().all(|at| *at == size) {
+            return Ok(());
+        }
+        let staged = self.staged()?;
+        let results =
+            self.each_store(|publisher, number, store| publisher.fill(number, store, &staged, size, &root));
+        let mut failures = Vec::new();
+        let mut filled = Vec::new();
+        for (number, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(()) => filled.push(number),
+                Err(error) => {
+                    if let (LaneError::Behind { reached, .. }, Some(brought)) =
+                        (&error, self.brought_to.get_mut(number))
+                    {
+                        *brought = *reached;
+                    }
+                    failures.push(self.describe(number, &error));
+                }
+            }
+        }
+        self.check_enough(filled.len(), &failures)?;
+        // From the committed row, which was read above, and from nothing else.
+        let note = self.signer.sign(size, &root)?.to_string().into_bytes();
+        // Crash now: no store has the note; the same one is signed again at start.
+        let replaced = self.each_store(|publisher, number, store| {
+            let is_due = filled.contains(&number) && publisher.at_store.get(number) != Some(&size);
+            if is_due { store.replace_checkpoint(&note).map_err(LaneError::from) } else { Ok(()) }
+        });
+        let mut holders = 0;
+        for (number, result) in replaced.into_iter().enumerate() {
+            match result {
+                Ok(()) if filled.contains(&number) => {
+                    holders += 1;
+                    if let Some(at) = self.at_store.get_mut(number) {
+                        *at = size;
+                    }
+                }
+                Ok(()) => {}
+                Err(error) => failures.push(self.describe(number, &error)),
+            }
+        }
+        self.check_enough(holders, &failures)?;
+        for failure in &failures {
+            tracing::warn!(failure, "Ledger published without a store; it is brought up when it is back");
+        }
+        self.published = Published { size, root, note: note.into() };
+        Ok(())
+    }
+
+    fn staged(&self) -> Result<Vec<(Key, Vec<u8>)>, PublishError> {
+        let rows = self.db.read(log::staged)?;
+        rows.into_iter()
+            .map(|(key, bytes)| Ok((Key::parse(&key).or(Err(PublishError::Staging))?, bytes)))
+            .collect()
+    }
+
+    fn each_store(
+        &self,
+        call: impl Fn(&Self, usize, &dyn Store) -> Result<(), LaneError> + Sync,
+    ) -> Vec<Result<(), LaneError>> {
+        std::thread::scope(|scope| {
+            let call = &call;
+            let stores = self.replicas.stores();
+            let threads: Vec<_> = stores
+                .iter()
+                .enumerate()
+                .map(|(number, store)| scope.spawn(move || call(self, number, store.as_ref())))
+                .collect();
+            threads
+                .into_iter()
+                .zip(stores)
+                .map(|(thread, store)| {
+                    let failed = || StoreError::Failed { store: store.identity().store.clone() };
+                    thread.join().unwrap_or_else(|_| Err(failed().into()))
+                })
+                .collect()
+        })
+    }
+
+    /// Gives one store all tiles up to `size`, and proves new leaves from what it gives back.
+    fn fill(
+        &self,
+        number: usize,
+        store: &dyn Store,
+        staged: &[(Key, Vec<u8>)],
+        size: u64,
+        root: &Hash,
+    ) -> Result<(), LaneError> {
+        let at = self.at_store.get(number).copied().unwrap_or(0);
+        if at == size {
+            return Ok(());
+        }
+        let base = self.published.size;
+        if at < base {
+            self.catch_up(store, at.max(self.brought_to.get(number).copied().unwrap_or(0)), base)?;
+        }
+        for (key, bytes) in staged {
+            store.create(key, bytes)?;
+        }
+        let first = base.min(size.saturating_sub(1));
+        Ok(verify_stored(store, size, root, &[first, size.saturating_sub(1)])?)
+    }
+
+    /// Copies published growth from a store that has it, checking every entry against the published root.
+    fn catch_up(&self, store: &dyn Store, from: u64, to: u64) -> Result<(), LaneError> {
+        let sources = self.replicas.stores().iter().zip(&self.at_store);
+        let mut sources = sources.filter(|(_, at)| **at >= to).map(|(source, _)| source);
+        let no_source = || LaneError::NoSource { size: to };
+        let source = sources.next().ok_or_else(no_source)?;
+        let tiles = StoreTiles::new(source.as_ref());
+        let reader = AuthenticatedReader::new(&tiles, to, &self.published.root).map_err(EdgeError::from)?;
+        // Tiles of the full growth: those of a step in between would have partial tiles nobody ever signed.
+        let reached = to.min(from.saturating_add(CATCH_UP_ENTRIES_MAX) & !0xff).max(from);
+        let end = if to - from <= CATCH_UP_ENTRIES_MAX { to } else { reached };
+        let plan = |old, new| -> Result<Vec<TilePath>, LaneError> {
+            let mut paths = bundles_for_growth(old, new).or(Err(no_source()))?;
+            paths.extend(tiles_for_growth(old, new).or(Err(no_source()))?);
+            Ok(paths)
+        };
+        for path in plan(from, end)? {
+            // Only what exists in the published tree: partial tiles of `end` do not when `end` is a step.
+            if TilePath::in_tree(path.kind(), path.index(), to) != Some(path) {
+                continue;
+            }
+            if path.kind() == ledger::TileKind::Entries {
+                reader.entries(path.index()).map_err(EdgeError::from)?;
+            }
+            let key = Key::tile(&path);
+            // Checked above for entries and level 0; higher tiles are checked when the new store is read back.
+            match store.create(&key, &source.read(&key)?) {
+                Ok(()) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if end < to {
+            return Err(LaneError::Behind { missing: to - end, reached: end });
+        }
+        let copied = StoreTiles::new(store);
+        let check = AuthenticatedReader::new(&copied, to, &self.published.root).map_err(EdgeError::from)?;
+        for bundle in (from >> 8)..to.div_ceil(256) {
+            check.entries(bundle).map_err(EdgeError::from)?;
+        }
+        Ok(())
+    }
+
+    fn check_enough(&self, stores: usize, failures: &[String]) -> Result<(), PublishError> {
+        let policy = self.replicas.policy();
+        let enough = stores >= policy.copies || (stores >= 1 && policy.degraded == Degraded::Accept);
+        if enough {
+            return Ok(());
+        }
+        Err(PublishError::TooFewStores { stores, needed: policy.copies, failures: failures.join("; ") })
+    }
+
+    fn describe(&self, number: usize, error: &LaneError) -> String {
+        let store = self.replicas.stores().get(number).map_or("?", |store| &store.identity().store);
+        let mut text = format!("store {store}: {error}");
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        text
+    }
+}
+
+/// Committed entries that could not be published.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The database failed.
+    #[error("read what is committed")]
+    Db(#[from] DbError),
+    /// The signer refused or is gone.
+    #[error("sign the checkpoint")]
+    Signer(#[from] SignerError),
+    /// A staged object has no key of ours.
+    #[error("staged objects are damaged")]
+    Staging,
+    /// Fewer stores than policy asks took the growth: retry.
+    #[error("ledger on {stores} of {needed} stores; {failures}")]
+    TooFewStores {
+        /// Stores that did.
+        stores: usize,
+        /// Stores that policy asks for.
+        needed: usize,
+        /// What the others said.
+        failures: String,
+    },
+}
+
+impl PublishError {
+    /// Waiting may help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::TooFewStores { .. })
+    }
+}

@@ -1,0 +1,69 @@
+//! Changes of the log key as the entries of one store record them, against the keys that the collector knows.
+//! Not here: the authority's signatures (`log_key::held` checked them when the keys were read).
+
+use evidence::entry::{Entry, EntryType};
+use evidence::log_key::{LogKeyChange, LogKeys};
+use ledger::{Hash, Note};
+
+use crate::failure::chain;
+
+/// The keys, with their places in this store as far as it was read.
+pub(super) struct RecordedKeys {
+    keys: LogKeys,
+    /// Places by this store alone.
+    seen: u64,
+}
+
+impl RecordedKeys {
+    pub(super) fn new(keys: &LogKeys) -> Self {
+        Self { keys: keys.clone(), seen: 0 }
+    }
+
+    /// Looks at the next entry.
+    pub(super) fn see(&mut self, body: &[u8], index: u64, problem: &mut dyn FnMut(String)) {
+        // What is no entry is a problem of its own.
+        let Ok(entry) = Entry::parse(body) else { return };
+        let (EntryType::KeyRotated | EntryType::LogSuccession) = entry.envelope.type_ else {
+            return;
+        };
+        let signed = entry.act.as_ref().and_then(|act| act.signed().ok());
+        let change = signed.as_ref().and_then(|signed| signed.read::<LogKeyChange>().ok());
+        let (Some(signed), Some(change)) = (signed, change) else {
+            return problem("it records no change of the log key".to_owned());
+        };
+        let next = change.number == self.seen.saturating_add(1);
+        if next && self.keys.place(change.number, &signed.digest(), index) {
+            self.seen = change.number;
+        } else {
+            problem(format!(
+                "it records change {} of the log key, which `log-keys/` of this directory does not have so",
+                change.number
+            ));
+        }
+    }
+
+    /// After the last entry: the head's key may sign its size, and each change names the history it stands on.
+    pub(super) fn check(&self, leaves: &[Hash], note: &[u8], problem: &mut dyn FnMut(String)) {
+        if self.keys.changes().is_empty() {
+            return;
+        }
+        for placed in self.keys.changes().iter().filter(|placed| placed.index.is_some()) {
+            let change = &placed.change;
+            let size = usize::try_from(change.size).unwrap_or(usize::MAX);
+            let vouched = leaves.get(..size).map(|leaves| ledger::root_of(leaves).0);
+            if vouched.is_some_and(|root| root != change.root.0) {
+                problem(format!(
+                    "change {} of the log key vouches for another history of {} entries",
+                    change.number, change.size
+                ));
+            }
+        }
+        let verified = Note::parse(note).map_err(|error| chain(&error)).and_then(|note| {
+            let policy = self.keys.policy().map_err(|error| chain(&error))?;
+            policy.verify_note(&note).map(drop).map_err(|error| chain(&error))
+        });
+        if let Err(why) = verified {
+            problem(why);
+        }
+    }
+}

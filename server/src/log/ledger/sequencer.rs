@@ -1,0 +1,187 @@
+//! The door to the ledger: a bounded queue in front of one thread.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use evidence::entry::{ActPlace, Entry};
+use evidence::id::DeploymentId;
+use evidence::time::Time;
+use store::{Key, KeyKind, Replicas, StoreErrorClass};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::commit::Prepared;
+use super::log::Log;
+use super::pending::{PendingEntry, Receipt, SubmitError};
+use super::recovery::{self, StartError};
+use super::signer::CheckpointSigner;
+use super::worker::{Job, Stopping, Worker};
+use crate::rows::Db;
+use crate::rows::projection::{self, Objects};
+
+/// Submissions that may wait: 4096, or 16 batches; more make `submit` wait, which slows the senders down.
+const QUEUE_JOBS: usize = 4096;
+
+/// What a sequencer is made of.
+pub struct SequencerParts {
+    /// Deployment.
+    pub deployment: DeploymentId,
+    /// Database.
+    pub db: Db,
+    /// Stores.
+    pub replicas: Replicas,
+    /// Holder of the log key.
+    pub signer: Arc<dyn CheckpointSigner>,
+    /// The collector's clock.
+    pub clock: fn() -> Time,
+}
+
+/// A handle on the sequencer; clones share it. There is one sequencer for a database: a second one stops itself.
+#[derive(Clone)]
+pub struct Sequencer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: mpsc::Sender<Job>,
+    log: Log,
+    replicas: Replicas,
+    stopping: Arc<Stopping>,
+    thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
+    #[cfg(test)]
+    fault: Arc<Mutex<Option<store::fault::Fault>>>,
+}
+
+impl Sequencer {
+    /// Compares database and stores, finishes what a crash left, and starts. Blocks on disks.
+    ///
+    /// # Errors
+    /// `StartError` says what contradicts what; nothing was signed then.
+    pub fn start(parts: SequencerParts) -> Result<Self, StartError> {
+        let SequencerParts { deployment, db, replicas, signer, clock } = parts;
+        let (publisher, edge) = recovery::recover(&db, &replicas, &signer)?;
+        let (newest, receiver) = watch::channel(publisher.published.clone());
+        let log = Log::new(replicas.clone(), receiver, signer.keys());
+        let (queue, jobs) = mpsc::channel(QUEUE_JOBS);
+        let stopping = Arc::new(Stopping::default());
+        #[cfg(test)]
+        let fault = Arc::new(Mutex::new(None));
+        let worker = Worker {
+            deployment,
+            publisher,
+            edge: Arc::new(edge),
+            clock,
+            log: log.clone(),
+            newest,
+            jobs,
+            stopping: Arc::clone(&stopping),
+            timer: tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .map_err(StartError::Thread)?,
+            #[cfg(test)]
+            fault: Arc::clone(&fault),
+        };
+        let thread = std::thread::Builder::new().name("sequencer".to_owned()).spawn(move || worker.run());
+        let thread = Mutex::new(Some(thread.map_err(StartError::Thread)?));
+        let shared = Shared {
+            queue,
+            log,
+            replicas,
+            stopping,
+            thread,
+            #[cfg(test)]
+            fault,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The published log.
+    pub fn log(&self) -> &Log {
+        &self.shared.log
+    }
+
+    /// Records an act; resolves when a checkpoint that covers it is durable on the stores that policy asks. Safe to
+    /// repeat: the same act gives the same entry. Dropping the future does not take the act back.
+    ///
+    /// # Errors
+    /// `SubmitError`.
+    pub async fn submit(&self, pending: PendingEntry) -> Result<Receipt, SubmitError> {
+        let replicas = self.shared.replicas.clone();
+        let prepared = tokio::task::spawn_blocking(move || prepare(&replicas, pending)).await;
+        let prepared = prepared.or(Err(self.stopped()))??;
+        let (answer, receipt) = oneshot::channel();
+        self.shared.queue.send(Job { prepared, answer }).await.or(Err(self.stopped()))?;
+        receipt.await.or(Err(self.stopped()))?
+    }
+
+    /// As `submit`, for blocking threads.
+    ///
+    /// # Errors
+    /// As `submit`.
+    pub fn submit_blocking(&self, pending: PendingEntry) -> Result<Receipt, SubmitError> {
+        let prepared = prepare(&self.shared.replicas, pending)?;
+        let (answer, receipt) = oneshot::channel();
+        self.shared.queue.blocking_send(Job { prepared, answer }).or(Err(self.stopped()))?;
+        receipt.blocking_recv().or(Err(self.stopped()))?
+    }
+
+    /// True when the worker had to stop by itself: the collector should end and start again.
+    pub fn has_stopped(&self) -> bool {
+        self.shared.queue.is_closed()
+    }
+
+    /// Takes no more, finishes what is in the queue as far as stores allow, ends. Blocks.
+    ///
+    /// # Errors
+    /// Why the worker had ended by itself.
+    pub fn stop(&self) -> Result<(), String> {
+        self.shared.stopping.ask();
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        thread.map_or(Ok(()), |thread| {
+            thread.join().unwrap_or_else(|_| Err("the sequencer panicked".to_owned()))
+        })
+    }
+
+    fn stopped(&self) -> SubmitError {
+        SubmitError::Stopped { reason: "the sequencer has ended; see the log".to_owned() }
+    }
+
+    /// The next commit goes wrong.
+    #[cfg(test)]
+    pub(super) fn fail_next_commit(&self, fault: store::fault::Fault) {
+        *self.shared.fault.lock().unwrap() = Some(fault);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.stopping.ask();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Puts on the stores what does not travel in the leaf, and fetches what the projection will want.
+fn prepare(replicas: &Replicas, mut pending: PendingEntry) -> Result<Prepared, SubmitError> {
+    let event = pending.act.event();
+    let place = Entry::place(pending.type_, &pending.act);
+    if place == ActPlace::Digest {
+        // Before the commit: an entry never names an object that is not there. First signatures win.
+        let (_, stored) = replicas.create_signed(&Key::document(event.as_bytes()), &pending.act.encode())?;
+        pending.act = evidence::entry::ActObject::parse(&stored).map_err(SubmitError::Malformed)?;
+    }
+    let mut objects = Objects::new();
+    for key in projection::objects_of(pending.type_, &pending.act)? {
+        match replicas.read(&key) {
+            Ok(bytes) => {
+                objects.insert(key, bytes);
+            }
+            // A detail that was erased; or one the caller did not store, which then has no text to lose.
+            Err(error) if key.kind() == KeyKind::Detail && error.class() == StoreErrorClass::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Prepared { pending, event, place, objects })
+}

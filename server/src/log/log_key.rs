@@ -1,0 +1,267 @@
+//! Who signs this collector's ledger, and after whom (docs/spec/ledger.md, *Change of the log key*).
+//! Guarantee: a key is in force only by the authority's signed word, and a collector serves only when its ledger records that
+//! word. Not here: signing (`ledger::signer`); what others believe (`evidence::log_key`).
+
+mod adopt;
+mod files;
+mod level;
+mod propose;
+
+use std::path::{Path, PathBuf};
+
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::log_key::{LOG_KEY_CHANGES_MAX, LogKeyError, LogKeys};
+use evidence::signed::Signed;
+use ledger::{KeyType, NoteSigner, VerifierKey};
+use proto::v1;
+use store::{Key, ReplicaError, Replicas, Store, StoreError, StoreErrorClass};
+
+use crate::collector::Collector;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::log::ledger::{origin, read_log_key};
+use crate::ops::foundation::{FoundationError, Layout, Purpose, read_authority};
+use crate::rows::{Db, DbError};
+
+pub use adopt::{AdoptError, Adopted, adopt};
+pub use propose::{ProposeError, Proposed, propose};
+
+/// The keys that the collector's directory has, each signed by the authority; where the ledger records them is not known.
+///
+/// # Errors
+/// When a file of `log-keys/` is missing in between, is none, or does not lead from or to the card's key.
+pub fn held(layout: &Layout, config: &Config) -> Result<LogKeys, HeldError> {
+    let pinned = layout.log_verifier_key().map_err(boxed)?;
+    let documents = documents(&layout.log_keys())?;
+    if documents.is_empty() {
+        return Ok(LogKeys::unchanged(pinned));
+    }
+    let authority = read_authority(&layout.authority()).map_err(boxed)?;
+    Ok(LogKeys::signed(&config.deployment, &authority, &pinned, &documents)?)
+}
+
+fn boxed(source: FoundationError) -> HeldError {
+    HeldError::Directory { source: Box::new(source) }
+}
+
+/// File of a change in `log-keys/`.
+#[must_use]
+pub fn file_name(number: u64) -> String {
+    format!("{number:06}.signed")
+}
+
+/// The signed changes in a folder, from 1 on.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn documents(folder: &Path) -> Result<Vec<Signed>, HeldError> {
+    let mut documents = Vec::new();
+    for number in 1.. {
+        let path = folder.join(file_name(number));
+        let bytes = match fs_err::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+            Err(source) => return Err(HeldError::Io { source }),
+        };
+        documents
+            .push(Signed::parse(&bytes).map_err(|source| HeldError::File { path: path.clone(), source })?);
+    }
+    Ok(documents)
+}
+
+/// The keys with the places at which the database has their changes.
+pub(crate) fn recorded(mut keys: LogKeys, db: &Db, purpose: Purpose) -> Result<LogKeys, HeldError> {
+    let changes: Vec<(u64, Digest)> =
+        keys.changes().iter().map(|placed| (placed.change.number, placed.digest)).collect();
+    for (number, digest) in changes {
+        let row = db.read(|reader| crate::rows::entries::by_event(reader, digest.as_bytes()))?;
+        match row {
+            Some(row) if keys.place(number, &digest, row.index) => {}
+            None if purpose == Purpose::Adopt && number == keys.number() => {}
+            _ => return Err(HeldError::Unrecorded { number }),
+        }
+    }
+    Ok(keys)
+}
+
+/// The key in a key file; `None` when there is no file.
+fn key_in(path: &Path, deployment: &str) -> Result<Option<VerifierKey>, HeldError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let seed = read_log_key(path).map_err(|source| HeldError::KeyFile { source })?;
+    let signer = NoteSigner::new(&origin(deployment), &seed).map_err(|source| HeldError::Key { source })?;
+    Ok(Some(signer.verifier_key(KeyType::Ed25519)))
+}
+
+/// Whether `keys/log` is the log's key in force.
+///
+/// # Errors
+/// As [`held`]; when the key file cannot be read.
+pub fn is_in_place(layout: &Layout, config: &Config) -> Result<bool, HeldError> {
+    let keys = held(layout, config)?;
+    Ok(key_in(&layout.log_key(), config.deployment.as_str())?.as_ref() == Some(keys.current()))
+}
+
+/// The changes that the stores have, from 1 on.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldError> {
+    let mut documents = Vec::new();
+    for number in (1..).take(LOG_KEY_CHANGES_MAX) {
+        let key = Key::log_key(number);
+        match replicas.read(&key) {
+            Ok(bytes) => documents.push(
+                Signed::parse(&bytes)
+                    .map_err(|source| HeldError::File { path: key.to_string().into(), source })?,
+            ),
+            Err(error) if error.class() == StoreErrorClass::NotFound => break,
+            Err(source) => return Err(HeldError::Stores { source }),
+        }
+    }
+    Ok(documents)
+}
+
+/// A change on one store; the first signatures win.
+fn put(store: &dyn Store, key: &Key, signed: &Signed) -> Result<(), StoreError> {
+    let Err(error) = store.create(key, &signed.encode()) else {
+        return Ok(());
+    };
+    let there = store.read(key).ok().and_then(|bytes| Signed::parse(&bytes).ok());
+    match there {
+        Some(there) if there.digest() == signed.digest() => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// Every change of the collector's directory, on every store that takes it: who follows the log looks there. A store that does
+/// not is the business of repairs.
+pub(crate) fn tell_stores(layout: &Layout, replicas: &Replicas) -> Result<(), HeldError> {
+    for (number, signed) in (1..).zip(documents(&layout.log_keys())?) {
+        let key = Key::log_key(number);
+        for store in replicas.stores() {
+            if let Err(error) = put(store.as_ref(), &key, &signed) {
+                let store = &store.identity().store;
+                tracing::warn!(store, %key, %error, "The store does not take a change of the log key");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The keys that these changes lead to, besides those that the directory has. Nothing is written.
+///
+/// # Errors
+/// When they do not lead on from what is here.
+pub fn led_to(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<LogKeys, HeldError> {
+    let known = held(layout, config)?;
+    if documents.len() <= known.changes().len() {
+        return Ok(known);
+    }
+    let authority = read_authority(&layout.authority()).map_err(boxed)?;
+    let keys = LogKeys::signed(&config.deployment, &authority, known.current(), documents)?;
+    keys.continues(&known)?;
+    Ok(keys)
+}
+
+/// Takes changes over that a backup is too old to have: each is signed by the authority and leads on from what is here. It may
+/// be repeated. Gives the keys that the directory then has.
+///
+/// # Errors
+/// When they do not, or cannot be written.
+pub fn import(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<LogKeys, HeldError> {
+    let keys = led_to(layout, config, documents)?;
+    let here = self::documents(&layout.log_keys())?.len();
+    for (number, signed) in (1..).zip(documents).skip(here) {
+        files::write_change(layout, number, signed).map_err(|source| HeldError::Io { source })?;
+    }
+    for placed in keys.changes() {
+        files::rename_key(layout, &placed.change).map_err(|source| HeldError::Io { source })?;
+    }
+    Ok(keys)
+}
+
+/// Every change with its entry, proven under the newest head: what a reader needs who pinned any of the keys.
+///
+/// # Errors
+/// When database or stores do not answer.
+pub async fn shown(collector: &Collector) -> Result<v1::LogKeys, Failure> {
+    if collector.custody.sequencer().log().keys().changes().is_empty() {
+        return Ok(v1::LogKeys::default());
+    }
+    let kinds = [EntryType::KeyRotated.as_str(), EntryType::LogSuccession.as_str()];
+    let indices = collector
+        .db
+        .read_async(move |db| crate::rows::entries::indices_of(db, kinds))
+        .await
+        .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+    let (_, proven) = collector.custody.prove_all(&collector.replicas, indices).await?;
+    Ok(v1::LogKeys { changes: proven.into_iter().map(Into::into).collect() })
+}
+
+/// Why it is not known who signs the ledger.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeldError {
+    /// The changes do not lead to the card's key.
+    #[error("`log-keys/`: restore it from the backup, or from `ledger/keys/` of a store")]
+    Changes(#[from] LogKeyError),
+    /// The database.
+    #[error("read where the changes of the log key are recorded")]
+    Db(#[from] DbError),
+    /// Card or authority.
+    #[error("read card and authority")]
+    Directory {
+        /// Why.
+        #[source]
+        source: Box<FoundationError>,
+    },
+    /// A file that is no signed object.
+    #[error("{} is no signed change of the log key. Restore it from the backup, or from `ledger/keys/` of a store", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: evidence::signed::SignedError,
+    },
+    /// A file cannot be read.
+    #[error("read a change of the log key")]
+    Io {
+        /// Cause, naming the file.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A seed that makes no key.
+    #[error("make the log key")]
+    Key {
+        /// Why.
+        #[source]
+        source: ledger::note::NoteError,
+    },
+    /// A key file.
+    #[error("read a log key")]
+    KeyFile {
+        /// Why.
+        #[source]
+        source: crate::log::ledger::KeyFileError,
+    },
+    /// The stores' copies of the changes.
+    #[error("read the changes of the log key from the stores")]
+    Stores {
+        /// Why.
+        #[source]
+        source: ReplicaError,
+    },
+    /// The ledger does not record a change that the directory has.
+    #[error(
+        "change {number} of the log key is not recorded in the ledger: its adoption was cut off, or the database is an old one. \
+         Run `exhibit-server log-key adopt` again with the same signed file"
+    )]
+    Unrecorded {
+        /// Its number.
+        number: u64,
+    },
+}

@@ -1,0 +1,348 @@
+//! `exhibit-server log-key adopt`: the change that the authority signed takes effect.
+//! Guarantee: each step is durable before the next and finds out by itself whether it was done, so that a second call goes on
+//! where the first one stopped; from the first step to the last the collector does not start.
+//!
+//! 1. the old key, if it is here, publishes what is committed; stores and database stand at one size, and its history is the
+//!    one the authority vouches for
+//! 2. `log-keys/<number>.signed`
+//! 3. `ledger/keys/<number>.signed` in every store
+//! 4. `keys/log` → `keys/retired/` (or nowhere), `keys/log.next` → `keys/log`
+//! 5. card, `ledger.policy`
+//! 6. the entry, committed and published under the new key
+
+use std::path::{Path, PathBuf};
+
+use evidence::entry::ActObject;
+use evidence::id::Chain;
+use evidence::log_key::{LogKeyChange, LogKeyError, LogKeys, Reason};
+use evidence::signed::{Signed, SignedError};
+use ledger::{Checkpoint, Note, VerifierKey};
+use store::{Key, ReplicaError};
+
+use super::files::{self, private_folder, sync};
+use super::level::{Level, LevelError};
+use super::{HeldError, documents, held, key_in, put};
+use crate::config::{Config, ConfigError};
+use crate::log::cosigning::{PolicyFileError, held_by_witnesses};
+use crate::log::ledger::{PendingEntry, SubmitError};
+use crate::ops::foundation::{Foundation, FoundationError, Layout, Purpose, open_for_check, read_authority};
+use crate::rows::{Db, DbError};
+
+/// What took effect.
+#[derive(Debug, Clone)]
+pub struct Adopted {
+    /// The change.
+    pub change: LogKeyChange,
+    /// Index of its entry.
+    pub index: u64,
+    /// Where the old private key is, if it is still here.
+    pub retired: Option<PathBuf>,
+}
+
+/// Puts a signed change into effect. The collector must not be running.
+///
+/// # Errors
+/// [`AdoptError`]; call it again when the cause is mended.
+pub fn adopt(
+    directory: &Path,
+    program: &Path,
+    file: &Path,
+    destroy_old: bool,
+) -> Result<Adopted, AdoptError> {
+    let layout = Layout::new(directory);
+    let config = Config::load(directory)?;
+    layout.check_modes()?;
+    let signed = Signed::parse(&fs_err::read(file)?).map_err(|source| AdoptError::Document { source })?;
+    let authority = read_authority(&layout.authority())?;
+    let change = LogKeyChange::verify(&signed, &config.deployment, &authority)?;
+    let mut case = Case { layout, config, change, signed };
+    match case.begun()? {
+        // The signatures that were taken first: stores keep one object under one key.
+        Some(signed) => case.signed = signed,
+        None => {
+            case.check_new_key()?;
+            case.settle(program)?;
+            case.write_change()?;
+        }
+    }
+    case.tell_stores()?;
+    let retired = case.change_keys(destroy_old)?;
+    case.rewrite()?;
+    let index = case.record(program)?;
+    Ok(Adopted { change: case.change, index, retired })
+}
+
+struct Case {
+    layout: Layout,
+    config: Config,
+    change: LogKeyChange,
+    signed: Signed,
+}
+
+impl Case {
+    /// The change as step 2 kept it, when that was done before; refuses a change that does not follow.
+    fn begun(&self) -> Result<Option<Signed>, AdoptError> {
+        let last = documents(&self.layout.log_keys())?.pop();
+        if let Some(last) = last
+            && last.digest() == self.signed.digest()
+        {
+            return Ok(Some(last));
+        }
+        let mut keys = held(&self.layout, &self.config)?;
+        keys.append(self.change.clone(), self.signed.digest(), None)?;
+        Ok(None)
+    }
+
+    fn key_in(&self, path: &Path) -> Result<Option<VerifierKey>, AdoptError> {
+        Ok(key_in(path, self.config.deployment.as_str())?)
+    }
+
+    fn check_new_key(&self) -> Result<(), AdoptError> {
+        if self.key_in(&self.layout.log_key_next())?.as_ref() == Some(self.change.new.key()) {
+            Ok(())
+        } else {
+            Err(AdoptError::NewKey { new: self.change.new.to_string() })
+        }
+    }
+
+    /// Step 1.
+    fn settle(&self, program: &Path) -> Result<(), AdoptError> {
+        if self.key_in(&self.layout.log_key())?.as_ref() == Some(self.change.old.key()) {
+            let foundation = Foundation::open(&self.layout.directory, program)?;
+            foundation.sequencer.stop().map_err(AdoptError::Ledger)?;
+        } else if self.change.reason == Reason::Planned {
+            return Err(AdoptError::OldKey { old: self.change.old.to_string() });
+        }
+        let keys = held(&self.layout, &self.config)?;
+        let level = self.level(&keys)?;
+        self.ask_witnesses(&keys, &level)
+    }
+
+    /// Once a change is recorded, a note of the old key beyond it counts for nothing: whoever holds more of this ledger than is
+    /// here has to be heard before. What a thief may have signed is nobody's word.
+    fn ask_witnesses(&self, keys: &LogKeys, level: &Level) -> Result<(), AdoptError> {
+        if self.change.reason == Reason::Compromised {
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let held = runtime.block_on(held_by_witnesses(&self.layout.directory, keys))?;
+        for (witness, why) in &held.silent {
+            tracing::warn!(witness, why, "Nothing is known of what the witness holds");
+        }
+        for path in held.notes {
+            let more = |size: u64, why: String| AdoptError::WitnessedMore {
+                path: path.clone(),
+                size,
+                here: level.head.size,
+                why,
+            };
+            let note = Note::parse(&fs_err::read(&path)?).map_err(|error| more(0, error.to_string()))?;
+            let shown = Checkpoint::from_text(note.text()).map_err(|error| more(0, error.to_string()))?;
+            if shown.size > level.head.size {
+                return Err(more(shown.size, "it is larger".to_owned()));
+            }
+            if shown.size == 0 {
+                continue;
+            }
+            let is_ours = level.begins_with(shown.size, &shown.root);
+            if !is_ours.map_err(|why| more(shown.size, why))? {
+                return Err(more(shown.size, "its root is another".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every store has all that is committed, under a root that continues what the authority vouches for. Else the new key
+    /// would have to sign a size that is not its own.
+    fn level(&self, keys: &LogKeys) -> Result<Level, AdoptError> {
+        let state = Db::open(&self.layout.database(), 1)?.read(crate::rows::log::state)?;
+        let (replicas, _) = open_for_check(&self.config, &self.layout)?;
+        let level = Level::bring(replicas, keys)?;
+        let head = &level.head;
+        if head.size != state.size || head.root.0 != state.root {
+            return Err(AdoptError::NotLevel { found: head.size, committed: state.size });
+        }
+        let unlike = |why: String| AdoptError::OtherHistory { size: self.change.size, why };
+        let stolen = self.change.reason == Reason::Compromised;
+        if head.size < self.change.size || (stolen && head.size > self.change.size) {
+            return Err(unlike(format!("they have {} entries; propose anew", head.size)));
+        }
+        if !level.begins_with(self.change.size, &self.change.root.into()).map_err(unlike)? {
+            return Err(unlike("their root is another".to_owned()));
+        }
+        Ok(level)
+    }
+
+    /// Step 2.
+    fn write_change(&self) -> Result<(), AdoptError> {
+        Ok(files::write_change(&self.layout, self.change.number, &self.signed)?)
+    }
+
+    /// Step 3.
+    fn tell_stores(&self) -> Result<(), AdoptError> {
+        let (replicas, _) = open_for_check(&self.config, &self.layout)?;
+        let key = Key::log_key(self.change.number);
+        for store in replicas.stores() {
+            put(store.as_ref(), &key, &self.signed).map_err(FoundationError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Step 4; says where the old key is.
+    fn change_keys(&self, destroy_old: bool) -> Result<Option<PathBuf>, AdoptError> {
+        let (current, next) = (self.layout.log_key(), self.layout.log_key_next());
+        let folder = self.layout.retired_keys();
+        let number = self.change.number.saturating_sub(1);
+        let retired = folder.join(format!("log-{number}"));
+        match self.key_in(&current)? {
+            Some(key) if key == *self.change.new.key() => {}
+            Some(key) => {
+                // Not the key in force: out of a backup that is older than a change before. Nobody believes it, and it is kept.
+                let place = if key == *self.change.old.key() {
+                    retired.clone()
+                } else {
+                    folder.join(format!("log-{number}-{}", hex::encode(key.id())))
+                };
+                private_folder(&folder)?;
+                fs_err::rename(&current, place)?;
+                sync(&folder)?;
+            }
+            None => {}
+        }
+        if !current.exists() {
+            self.check_new_key()?;
+            fs_err::rename(&next, &current)?;
+        }
+        if let Some(parent) = current.parent() {
+            sync(parent)?;
+        }
+        if destroy_old && retired.exists() {
+            fs_err::remove_file(&retired)?;
+            sync(&folder)?;
+        }
+        Ok(retired.exists().then_some(retired))
+    }
+
+    /// Step 5.
+    fn rewrite(&self) -> Result<(), AdoptError> {
+        Ok(files::rename_key(&self.layout, &self.change)?)
+    }
+
+    /// Step 6.
+    fn record(&self, program: &Path) -> Result<u64, AdoptError> {
+        let keys = held(&self.layout, &self.config)?;
+        let event = self.signed.digest();
+        let row = Db::open(&self.layout.database(), 1)?
+            .read(|reader| crate::rows::entries::by_event(reader, event.as_bytes()))?;
+        if row.is_none() {
+            self.level(&keys)?;
+        }
+        let foundation = Foundation::open_for(&self.layout.directory, program, Purpose::Adopt)?;
+        let receipt = foundation.sequencer.submit_blocking(PendingEntry {
+            type_: self.change.reason.entry_type(),
+            chain: Chain::Deployment,
+            refs: self.change.refs(),
+            act: ActObject::from(self.signed.clone()),
+            guard: None,
+        })?;
+        foundation.sequencer.stop().map_err(AdoptError::Ledger)?;
+        Ok(receipt.index)
+    }
+}
+
+/// Why the change did not take effect, or not wholly.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// The change is not believed.
+    #[error("the change is not in force. See it with `exhibit authority sign-log-key`, or propose anew")]
+    Change(#[from] LogKeyError),
+    /// Settings.
+    #[error("read settings")]
+    Config(#[from] ConfigError),
+    /// The database.
+    #[error("read the database")]
+    Db(#[from] DbError),
+    /// Not a signed object.
+    #[error("read the signed change")]
+    Document {
+        /// Why.
+        #[source]
+        source: SignedError,
+    },
+    /// The collector's directory or stores.
+    #[error("open the collector, which must not be running")]
+    Foundation(#[from] FoundationError),
+    /// The keys so far.
+    #[error("read the log's keys")]
+    Held(#[from] HeldError),
+    /// A file.
+    #[error("read or write a file")]
+    Io(#[from] std::io::Error),
+    /// The ledger stopped.
+    #[error("the ledger stopped: {0}")]
+    Ledger(String),
+    /// Another key waits.
+    #[error(
+        "keys/log.next does not hold {new}. Put the key that was proposed in its place, or propose anew and have that signed"
+    )]
+    NewKey {
+        /// The document's.
+        new: String,
+    },
+    /// Stores that are not of one size.
+    #[error("bring the stores to one size")]
+    Level(#[from] LevelError),
+    /// Something is committed and not published.
+    #[error(
+        "the stores have {found} entries, the database {committed}: the new key may not sign what belongs to the old one. Nobody was \
+         told of what is beyond the stores: move exhibit.db away, run `exhibit-server rebuild`, and adopt again"
+    )]
+    NotLevel {
+        /// Their size.
+        found: u64,
+        /// The database's.
+        committed: u64,
+    },
+    /// The old key is not there, or another is.
+    #[error(
+        "keys/log does not hold {old}. A planned change needs it; if it is lost, propose with `--reason lost`"
+    )]
+    OldKey {
+        /// The document's.
+        old: String,
+    },
+    /// Not the history that the authority vouches for.
+    #[error("the stores do not continue the {size} entries that the authority vouches for: {why}")]
+    OtherHistory {
+        /// Entries vouched for.
+        size: u64,
+        /// How it differs.
+        why: String,
+    },
+    /// A store.
+    #[error("write the change to the stores")]
+    Store(#[from] ReplicaError),
+    /// The entry.
+    #[error("record the change")]
+    Submit(#[from] SubmitError),
+    /// A witness holds what is not here.
+    #[error(
+        "a witness holds size {size} of this ledger ({}), and here are {here} entries that do not lead there: {why}. Bring back the \
+         newest stores, or restore from a mirror that is not behind; then propose anew",
+        path.display()
+    )]
+    WitnessedMore {
+        /// Its note.
+        path: PathBuf,
+        /// The note's size.
+        size: u64,
+        /// Entries here.
+        here: u64,
+        /// How it differs.
+        why: String,
+    },
+    /// The policy that names the witnesses.
+    #[error("ask the witnesses of ledger.policy")]
+    Witnesses(#[from] PolicyFileError),
+}

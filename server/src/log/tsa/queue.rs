@@ -1,0 +1,227 @@
+//! The queue of heads to be stamped, and one round of working it off.
+
+use std::time::Duration;
+
+use evidence::digest::Digest;
+use evidence::entry::act::{Act, ActNonce, ActType};
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::{Actor, Chain, CollectorId, DeploymentId};
+use evidence::json;
+use evidence::time::Time;
+use store::{Key, ReplicaError, Replicas};
+
+use super::{TsaClient, TsaError};
+use crate::log::ledger::{PendingEntry, Published, Sequencer, SubmitError};
+use crate::rows::stamps::{NewestStamp, StampTask};
+use crate::rows::{Db, DbError, stamps};
+
+/// First wait after a failure: 30 s; doubles up to [`BACKOFF_MAX`].
+const BACKOFF_MIN: Duration = Duration::from_secs(30);
+/// Longest wait: 1 h.
+const BACKOFF_MAX: Duration = Duration::from_secs(3600);
+
+/// A head that is stamped and recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamped {
+    /// Size of the stamped checkpoint.
+    pub size: u64,
+    /// Digest of the response.
+    pub stamp: Digest,
+}
+
+/// Before a certificate ends its stamps are renewed so early: 30 days, time enough for a new contract.
+const RENEW_BEFORE_MS: u64 = 30 * 86_400_000;
+/// A certificate that is not followed by a later one is asked about once a day.
+const RENEW_EVERY_MS: u64 = 86_400_000;
+
+/// Puts the newest published head into an authority's queue, unless it grew by nothing but stamps since the last one and
+/// that one's certificate lasts. Each `tsa.stamped` stands in the tree that the next stamp is for, so stamping the newest
+/// head renews all stamps before it.
+///
+/// # Errors
+/// Of the database.
+pub async fn enqueue_newest(db: &Db, tsa: &str, published: Published, now: Time) -> Result<bool, DbError> {
+    if published.size == 0 {
+        return Ok(false);
+    }
+    let (tsa, now_ms) = (tsa.to_owned(), now.unix_ms());
+    db.write_async(move |tx| {
+        let newest = stamps::newest(tx, &tsa)?;
+        let is_ending = newest.is_some_and(|newest| {
+            newest
+                .ends_ms
+                .is_some_and(|ends| ends.saturating_sub(RENEW_BEFORE_MS) <= now_ms)
+                && newest.at_ms.saturating_add(RENEW_EVERY_MS) <= now_ms
+        });
+        // Each stamp is itself an entry: without this a quiet log would be stamped for ever.
+        let only_stamps: bool = tx.query_row(
+            "SELECT NOT EXISTS (SELECT 1 FROM entries WHERE idx >= ?1 AND idx < ?2 AND type <> 'tsa.stamped')",
+            rusqlite::params![newest.map_or(0, |newest| newest.size), published.size],
+            |row| row.get(0),
+        )?;
+        if newest.is_some() && only_stamps && !is_ending {
+            return Ok(false);
+        }
+        stamps::enqueue(tx, &tsa, published.size, &published.note)?;
+        Ok(true)
+    })
+    .await
+}
+
+/// What a round works with.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    /// Rows.
+    pub db: &'a Db,
+    /// Objects.
+    pub replicas: &'a Replicas,
+    /// Ledger.
+    pub sequencer: &'a Sequencer,
+    /// Deployment.
+    pub deployment: &'a DeploymentId,
+    /// Who records.
+    pub collector: &'a CollectorId,
+}
+
+/// Works off what is due, newest first; the newest stamp covers all that is smaller. A TSA that is away costs a wait,
+/// nothing else.
+///
+/// # Errors
+/// When database, stores or ledger fail; failures of the TSA are in the queue.
+pub async fn stamp_due(
+    client: &TsaClient,
+    parts: Parts<'_>,
+    now: Time,
+) -> Result<Option<Stamped>, StampError> {
+    let (db, now_ms, tsa) = (parts.db, now.unix_ms(), client.name());
+    let asked = tsa.clone();
+    let due = db.read_async(move |reader| stamps::due(reader, &asked, now_ms, 1)).await?;
+    let Some(task) = due.into_iter().next() else {
+        return Ok(None);
+    };
+    let response = match client.stamp(&Digest::of(&task.note)).await {
+        Ok(response) => response,
+        Err(error) => {
+            defer(db, tsa, &task, now_ms, &error).await?;
+            return Ok(None);
+        }
+    };
+    let (stamp, ends_ms) = (Digest::of(&response), super::der::stamping_ends_ms(&response));
+    if ends_ms.is_some_and(|ends| ends.saturating_sub(RENEW_BEFORE_MS) <= now_ms) {
+        tracing::warn!(
+            tsa,
+            "This time-stamping authority's certificate ends soon; the authority must have a new one before"
+        );
+    }
+    let (stores, note, size) = (parts.replicas.clone(), task.note, task.size);
+    let written = tokio::task::spawn_blocking(move || {
+        stores.create(&Key::stamped_checkpoint(size), &note)?;
+        stores.create(&Key::stamp(size, stamp.as_bytes()), &response)
+    })
+    .await;
+    let kept = match written.or(Err(StampError::Panicked))? {
+        Ok(_) => {
+            parts.sequencer.submit(entry(parts, size, stamp, now)?).await.map(drop).map_err(StampError::from)
+        }
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = kept {
+        // The authority did its part: it is not asked again at once because we cannot keep what it gives.
+        let (due, text) = (now_ms.saturating_add(wait_ms(task.attempts)), error.to_string());
+        db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text)).await?;
+        return Err(error);
+    }
+    let had = NewestStamp { size, at_ms: now_ms, ends_ms };
+    db.write_async(move |tx| stamps::done(tx, &tsa, had)).await?;
+    Ok(Some(Stamped { size, stamp }))
+}
+
+fn wait_ms(attempts: u32) -> u64 {
+    let wait =
+        BACKOFF_MIN.saturating_mul(1_u32.checked_shl(attempts.min(20)).unwrap_or(u32::MAX)).min(BACKOFF_MAX);
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn defer(db: &Db, tsa: String, task: &StampTask, now_ms: u64, error: &TsaError) -> Result<(), DbError> {
+    let (size, attempts) = (task.size, task.attempts);
+    let wait = Duration::from_millis(wait_ms(attempts));
+    let due = now_ms.saturating_add(wait_ms(attempts));
+    tracing::warn!(
+        tsa,
+        size,
+        wait_s = wait.as_secs(),
+        error = error as &dyn std::error::Error,
+        "No time stamp yet"
+    );
+    let text = super::causes(error);
+    db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text)).await
+}
+
+fn entry(
+    Parts { deployment, collector, .. }: Parts<'_>,
+    size: u64,
+    stamp: Digest,
+    now: Time,
+) -> Result<PendingEntry, StampError> {
+    let refs = evidence::entry::pairs::sorted([("size", size.to_string()), ("stamp", stamp.to_string())]);
+    let act = Act {
+        type_: ActType,
+        deployment: deployment.clone(),
+        act: EntryType::TsaStamped,
+        incident: Chain::Deployment,
+        at: now,
+        by: Actor::Collector(collector.clone()),
+        refs: refs.clone(),
+        fields: Vec::new(),
+        detail: None,
+        nonce: ActNonce::ByContent,
+    };
+    let document = json::to_document(&act).map_err(|source| StampError::Act { source })?;
+    let act = ActObject { document, signatures: Vec::new() };
+    Ok(PendingEntry { type_: EntryType::TsaStamped, chain: Chain::Deployment, refs, act, guard: None })
+}
+
+/// A stamp that was had and could not be kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StampError {
+    /// The act could not be written.
+    #[error("write the act")]
+    Act {
+        /// Why.
+        #[source]
+        source: json::JsonError,
+    },
+    /// The database.
+    #[error("queue of time stamps")]
+    Db(#[from] DbError),
+    /// A defect of ours.
+    #[error("storing a stamp panicked")]
+    Panicked,
+    /// The stores.
+    #[error("store the stamp")]
+    Store(#[from] ReplicaError),
+    /// The ledger.
+    #[error("record the stamp")]
+    Submit(#[from] SubmitError),
+}
+
+/// An entry of another type than `tsa.stamped`, for tests.
+#[cfg(test)]
+pub(super) fn tests_entry((deployment, collector): (&DeploymentId, &CollectorId), size: u64) -> PendingEntry {
+    let refs = evidence::entry::pairs::sorted([("size", size.to_string())]);
+    let act = Act {
+        type_: ActType,
+        deployment: deployment.clone(),
+        act: EntryType::RecoveryPerformed,
+        incident: Chain::Deployment,
+        at: Time::EPOCH,
+        by: Actor::Collector(collector.clone()),
+        refs: refs.clone(),
+        fields: Vec::new(),
+        detail: None,
+        nonce: ActNonce::ByContent,
+    };
+    let act = ActObject { document: json::to_document(&act).unwrap(), signatures: Vec::new() };
+    PendingEntry { type_: EntryType::RecoveryPerformed, chain: Chain::Deployment, refs, act, guard: None }
+}

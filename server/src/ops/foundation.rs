@@ -1,0 +1,441 @@
+//! What a collector stands on: settings, database, stores, ledger, authority; opened in the one right order.
+//! Guarantee: nothing is created here; a wrong mode, a foreign store or two histories stop the start.
+//! Not here: listeners and services (`run`).
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use certs::authority::Authority;
+use evidence::id::DeploymentId;
+use evidence::log_key::LogKeys;
+use evidence::roster::AuthoritySet;
+use evidence::time::Time;
+use ledger::VerifierKey;
+use store::{
+    Key, Replicas, S3Store, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink,
+};
+
+use crate::config::{Config, ConfigError, StoreConfig, StorePlace};
+use crate::log::ledger::{
+    CheckpointSigner, KeyFileError, KeyedSigner, ProcessSigner, Sequencer, SequencerParts, SignerError,
+    StartError, origin,
+};
+use crate::log::log_key::{self, HeldError};
+use crate::ops::capabilities::{RecordError, record_at_start};
+use crate::rows::{Db, DbError, QueueSink};
+
+/// Read connections of the database: enough for the blocking threads of a handful of services.
+const READERS: usize = 8;
+
+/// Where the parts of a collector lie in its directory.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The directory.
+    pub directory: PathBuf,
+}
+
+impl Layout {
+    /// A collector's directory.
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// Key and certificate of the certificate authority.
+    pub fn ca(&self) -> PathBuf {
+        self.directory.join("keys/ca")
+    }
+
+    /// Seed of the log key.
+    pub fn log_key(&self) -> PathBuf {
+        self.directory.join("keys/log")
+    }
+
+    /// Seed of the log key that is to come.
+    pub fn log_key_next(&self) -> PathBuf {
+        self.directory.join("keys/log.next")
+    }
+
+    /// Log keys that others took the place of.
+    pub fn retired_keys(&self) -> PathBuf {
+        self.directory.join("keys/retired")
+    }
+
+    /// Changes of the log key, as the authority signed them.
+    pub fn log_keys(&self) -> PathBuf {
+        self.directory.join("log-keys")
+    }
+
+    /// Who must cosign.
+    pub fn policy(&self) -> PathBuf {
+        self.directory.join("ledger.policy")
+    }
+
+    /// Public keys of the deployment's authority, with their threshold.
+    pub fn authority(&self) -> PathBuf {
+        self.directory.join("authority")
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.directory.join("exhibit.db")
+    }
+
+    /// The public card.
+    pub fn card(&self) -> PathBuf {
+        self.directory.join("deployment.json")
+    }
+
+    /// What each bucket was last seen to be able to do.
+    pub fn capabilities(&self, store: &str) -> PathBuf {
+        self.directory.join("stores").join(format!("{store}.json"))
+    }
+
+    /// What lives only while the collector runs.
+    pub fn run(&self) -> PathBuf {
+        self.directory.join("run")
+    }
+
+    /// The ledger's public key, from the card: checks and rebuilds need no secret.
+    ///
+    /// # Errors
+    /// When the card cannot be read or names none.
+    pub fn log_verifier_key(&self) -> Result<VerifierKey, FoundationError> {
+        let text = fs_err::read_to_string(self.card()).map_err(|source| FoundationError::Io { source })?;
+        let refused = |reason: String| FoundationError::Card { path: self.card(), reason };
+        let card: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        let key = card.get("log_key").and_then(serde_json::Value::as_str).unwrap_or_default();
+        VerifierKey::parse(key).map_err(|error| refused(error.to_string()))
+    }
+
+    /// Refuses a directory or keys that others can read.
+    ///
+    /// # Errors
+    /// `Mode` names the path and the command that mends it.
+    pub fn check_modes(&self) -> Result<(), FoundationError> {
+        check_mode(&self.directory)?;
+        check_mode(&self.directory.join("keys"))?;
+        for file in [self.ca(), self.log_key(), self.log_key_next(), self.database()] {
+            if file.exists() {
+                check_mode(&file)?;
+            }
+        }
+        // It holds no secret, but says where evidence goes and who listens.
+        let settings = self.directory.join(crate::config::CONFIG_FILE);
+        let mode = fs_err::metadata(&settings)
+            .map_err(|source| FoundationError::Io { source })?
+            .permissions()
+            .mode();
+        if mode & 0o022 != 0 {
+            return Err(FoundationError::Writable { path: settings, mode: mode & 0o7777 });
+        }
+        Ok(())
+    }
+}
+
+fn check_mode(path: &Path) -> Result<(), FoundationError> {
+    let metadata = fs_err::metadata(path).map_err(|source| FoundationError::Io { source })?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
+    Err(FoundationError::Mode { path: path.to_owned(), mode, wanted })
+}
+
+/// An opened collector, without its listeners.
+pub struct Foundation {
+    /// Settings.
+    pub config: Config,
+    /// Places.
+    pub layout: Layout,
+    /// Rows.
+    pub db: Db,
+    /// Objects.
+    pub replicas: Replicas,
+    /// Capabilities that buckets had and have no more.
+    pub capabilities_lost: usize,
+    /// Ledger.
+    pub sequencer: Sequencer,
+    /// Who signs rosters.
+    pub authority: AuthoritySet,
+    /// Who signs certificates.
+    pub certificates: Authority,
+}
+
+impl Foundation {
+    /// Opens everything, starts the signer process (`program __signer`), finishes what a crash left. Blocks on disks.
+    ///
+    /// # Errors
+    /// `FoundationError`, in words for the operator.
+    pub fn open(directory: &Path, program: &Path) -> Result<Self, FoundationError> {
+        Self::open_for(directory, program, Purpose::Service)
+    }
+
+    /// As [`Self::open`]; to record a change of the log key, also while it is not recorded.
+    ///
+    /// # Errors
+    /// `FoundationError`, in words for the operator.
+    pub(crate) fn open_for(
+        directory: &Path,
+        program: &Path,
+        purpose: Purpose,
+    ) -> Result<Self, FoundationError> {
+        let layout = Layout::new(directory);
+        let config = Config::load(directory)?;
+        layout.check_modes()?;
+        let authority = read_authority(&layout.authority())?;
+        let certificates = Authority::load(&layout.ca(), config.deployment.clone())
+            .map_err(|source| FoundationError::Certificates { source })?;
+        let db = Db::open(&layout.database(), READERS)?;
+        let keys = log_key::recorded(log_key::held(&layout, &config)?, &db, purpose)?;
+        let replicas = open_replicas(&config, &db)?;
+        log_key::tell_stores(&layout, &replicas)?;
+        let staying = replicas.stores().iter().map(|store| store.identity().store.clone());
+        let staying: Vec<String> = staying.collect();
+        db.write(move |tx| crate::rows::keep_only(tx, &staying))?;
+        let capabilities_lost = record_at_start(&layout, &replicas, crate::clock::now())?;
+        let signer: Arc<dyn CheckpointSigner> =
+            Arc::new(ProcessSigner::start(program, &layout.log_key(), &origin(config.deployment.as_str()))?);
+        let signer: Arc<dyn CheckpointSigner> = Arc::new(KeyedSigner::new(signer, keys)?);
+        let sequencer = Sequencer::start(SequencerParts {
+            deployment: config.deployment.clone(),
+            db: db.clone(),
+            replicas: replicas.clone(),
+            signer,
+            clock: crate::clock::now,
+        })?;
+        Ok(Self { config, layout, db, replicas, capabilities_lost, sequencer, authority, certificates })
+    }
+}
+
+/// What a collector is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To record a change of the log key.
+    Adopt,
+    /// To serve.
+    Service,
+}
+
+/// Reads the file of authority keys that `exhibit authority init` wrote.
+///
+/// # Errors
+/// When it cannot be read or is none.
+pub fn read_authority(path: &Path) -> Result<AuthoritySet, FoundationError> {
+    let text = fs_err::read_to_string(path).map_err(|source| FoundationError::Io { source })?;
+    AuthoritySet::from_trust_file(&text)
+        .map_err(|error| FoundationError::Authority { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Opens every configured store, and stands in for those that are away.
+pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, FoundationError> {
+    replicas_of(config, Measure::Yes, Arc::new(QueueSink(db.clone())))
+}
+
+/// Stores and the public log key of a collector that is not running, for checks: nothing is queued or written.
+///
+/// # Errors
+/// When a store is another's or the card cannot be read.
+pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, LogKeys), FoundationError> {
+    Ok((replicas_of(config, Measure::No, Arc::new(Unheard))?, log_key::held(layout, config)?))
+}
+
+fn replicas_of(
+    config: &Config,
+    measure: Measure,
+    sink: Arc<dyn WantingSink>,
+) -> Result<Replicas, FoundationError> {
+    let (stores, leaving) = open_stores(config, measure)?;
+    Ok(Replicas::new(stores, config.replication.into(), sink).with_leaving(leaving))
+}
+
+/// While nothing runs there is no queue; the next start scans the stores.
+pub(crate) struct Unheard;
+
+impl WantingSink for Unheard {
+    fn wanting(&self, store: &str, key: &Key, wanting: Wanting) {
+        tracing::warn!(store, %key, ?wanting, "A replica is wanting");
+    }
+}
+
+/// Stores that stay, and stores that are being drained.
+type Opened = (Vec<Arc<dyn Store>>, Vec<Arc<dyn Store>>);
+
+/// Whether a bucket is tried out when it is opened: that writes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// For a check; it is then taken to be able to do nothing beyond the least.
+    No,
+    /// For service.
+    Yes,
+}
+
+/// Makes an empty store where the settings say.
+///
+/// # Errors
+/// When there is something already, or the place takes nothing.
+pub fn make_store(deployment: &DeploymentId, store: &StoreConfig, now: Time) -> Result<(), StoreError> {
+    let identity = StoreIdentity {
+        store: store.id.clone(),
+        deployment: deployment.to_string(),
+        created: now.to_string(),
+        domain: store.place.domain(),
+    };
+    store.place.initialise(&identity)
+}
+
+/// Whether there is a store of the settings' id and deployment at its place.
+///
+/// # Errors
+/// When another store is there, or it cannot be told.
+pub fn has_store(config: &Config, store: &StoreConfig) -> Result<bool, FoundationError> {
+    match open_store(store, Measure::No) {
+        Ok(found) => check_identity(config, store, found.identity()).map(|()| true),
+        Err(StoreError::Marker { .. } | StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open_store(store: &StoreConfig, measure: Measure) -> Result<Arc<dyn Store>, StoreError> {
+    match (&store.place, measure) {
+        (StorePlace::Bucket(settings), Measure::No) => Ok(Arc::new(S3Store::open_unmeasured(settings)?)),
+        (place, _) => place.open(),
+    }
+}
+
+/// A store that is away is degraded; one that is another's is a mistake nobody should start with.
+pub(crate) fn open_stores(config: &Config, measure: Measure) -> Result<Opened, FoundationError> {
+    let mut opened = Opened::default();
+    for store in &config.stores {
+        let stores = if store.leaving { &mut opened.1 } else { &mut opened.0 };
+        match (open_store(store, measure), &store.place) {
+            (Ok(found), _) => {
+                check_identity(config, store, found.identity())?;
+                stores.push(found);
+            }
+            // Another process has it.
+            (Err(error @ StoreError::Transient { .. }), StorePlace::Directory(_)) => return Err(error.into()),
+            (Err(error), _) => {
+                tracing::error!(
+                    store = store.id,
+                    error = &error as &dyn std::error::Error,
+                    "A store is away; nothing is written to it until the collector is restarted with it"
+                );
+                let identity = StoreIdentity {
+                    store: store.id.clone(),
+                    deployment: config.deployment.to_string(),
+                    created: String::new(),
+                    domain: "(away)".to_owned(),
+                };
+                let why = crate::failure::chain(&error);
+                stores.push(Arc::new(UnavailableStore::new(identity, why)));
+            }
+        }
+    }
+    Ok(opened)
+}
+
+fn check_identity(
+    config: &Config,
+    store: &StoreConfig,
+    found: &StoreIdentity,
+) -> Result<(), FoundationError> {
+    if found.store == store.id && found.deployment == config.deployment.as_str() {
+        return Ok(());
+    }
+    Err(FoundationError::ForeignStore {
+        place: store.place.to_string(),
+        found: format!("{} of {}", found.store, found.deployment),
+        expected: format!("{} of {}", store.id, config.deployment),
+    })
+}
+
+/// Why a collector does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FoundationError {
+    /// The file of authority keys.
+    #[error("{} does not hold authority keys: {reason}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The public card.
+    #[error("{} does not name the log key: {reason}", path.display())]
+    Card {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The certificate authority.
+    #[error("open the certificate authority")]
+    Certificates {
+        /// Why.
+        #[source]
+        source: certs::authority::AuthorityError,
+    },
+    /// Settings.
+    #[error("read settings")]
+    Config(#[from] ConfigError),
+    /// Database.
+    #[error("open the database")]
+    Db(#[from] DbError),
+    /// A store of another deployment or under another id.
+    #[error("{place} is store {found}, not {expected}. Correct its place in `server.toml`")]
+    ForeignStore {
+        /// Its place.
+        place: String,
+        /// Who it says it is.
+        found: String,
+        /// Who it should be.
+        expected: String,
+    },
+    /// A file.
+    #[error("open the collector's directory")]
+    Io {
+        /// Cause, naming the file.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The log key.
+    #[error("open the log key")]
+    Key(#[from] KeyFileError),
+    /// The log's keys.
+    #[error("read who signs the ledger")]
+    LogKeys(#[from] HeldError),
+    /// The ledger.
+    #[error("start the ledger")]
+    Ledger(#[from] StartError),
+    /// Others may read it.
+    #[error("{} has mode {mode:04o}, others may read it. Run `chmod {wanted:o}` on it, and consider what is in it known", path.display())]
+    Mode {
+        /// The path.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// What it should be.
+        wanted: u32,
+    },
+    /// Others may change it.
+    #[error("{} has mode {mode:04o}, others may change it. Look through it, then run `chmod go-w` on it", path.display())]
+    Writable {
+        /// The path.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The signer process.
+    #[error("start the signer")]
+    Signer(#[from] SignerError),
+    /// What buckets could do.
+    #[error("compare what the stores can do with what they could")]
+    Record(#[from] RecordError),
+    /// A store.
+    #[error("open the stores")]
+    Store(#[from] StoreError),
+}

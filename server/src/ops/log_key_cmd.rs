@@ -1,0 +1,103 @@
+//! `exhibit-server log-key`: a new key takes the place of the old one, on the authority's signed word.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::log::log_key::{adopt, propose};
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use evidence::log_key::Reason;
+
+const EXAMPLES: &str = "\
+Example of a planned change:
+  exhibit-server log-key propose /srv/exhibit                        # makes the new key and log-key-1.json
+  exhibit authority sign-log-key admin log-key-1.json                # offline, by as many admins as the threshold asks
+  systemctl stop exhibit-server
+  exhibit-server log-key adopt /srv/exhibit log-key-1.signed
+  systemctl start exhibit-server
+
+Endpoints, persons and mirrors follow by themselves. Give the new verifier key to witnesses and monitors of other makes, and back
+up keys/ and log-keys/. After a theft (--reason compromised) stop the collector before `propose`, and leave it stopped.";
+
+/// Changes the key that signs the ledger; the authority decides
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct LogKeyArgs {
+    #[command(subcommand)]
+    command: LogKeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LogKeyCommand {
+    /// Make the next key and the document that the authority is asked to sign
+    Propose {
+        /// Directory of the collector
+        directory: PathBuf,
+        /// Why the key is changed
+        #[arg(long, value_enum, default_value_t = ReasonArg::Planned)]
+        reason: ReasonArg,
+    },
+    /// Put a signed change into effect, with the collector stopped; goes on where it was cut off
+    Adopt {
+        /// Directory of the collector
+        directory: PathBuf,
+        /// The document with the authority's signatures
+        signed: PathBuf,
+        /// Remove the old private key instead of keeping it in keys/retired
+        #[arg(long)]
+        destroy_old: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ReasonArg {
+    /// The old key is here, and nowhere else
+    Planned,
+    /// The old key is gone
+    Lost,
+    /// Somebody else may have the old key
+    Compromised,
+}
+
+/// `exhibit-server log-key …`
+///
+/// # Errors
+/// State, cause and next step.
+pub fn run(args: LogKeyArgs) -> Result<ExitCode> {
+    match args.command {
+        LogKeyCommand::Propose { directory, reason } => {
+            let reason = match reason {
+                ReasonArg::Planned => Reason::Planned,
+                ReasonArg::Lost => Reason::Lost,
+                ReasonArg::Compromised => Reason::Compromised,
+            };
+            let made = propose(&directory, reason, crate::clock::now()).context("propose a log key")?;
+            println!(
+                "Change {} of the log key, {}, to be signed by the authority",
+                made.change.number, made.change.reason
+            );
+            println!("  old   {}", made.change.old);
+            println!("  new   {}", made.change.new);
+            println!("  size  {} entries are vouched for, root {}", made.change.size, made.change.root);
+            println!(
+                "Next, on the admins' machine: exhibit authority sign-log-key DIR {}",
+                made.path.display()
+            );
+        }
+        LogKeyCommand::Adopt { directory, signed, destroy_old } => {
+            let program = std::env::current_exe()?;
+            let done = adopt(&directory, &program, &signed, destroy_old).context("adopt the log key")?;
+            println!(
+                "Change {} of the log key is in force, recorded as entry {}",
+                done.change.number, done.index
+            );
+            println!("  old   {}", done.change.old);
+            println!("  new   {}", done.change.new);
+            if let Some(retired) = done.retired {
+                println!("The old private key is in {}; nothing needs it any more", retired.display());
+            }
+            println!("Back up keys/ and log-keys/. Next: exhibit-server run {}", directory.display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,277 @@
+//! `exhibit-server mirror …`: a backup server, beside or instead of a collector on this machine.
+//! Exit codes: 0 ok, 1 an alarm, 2 could not, 64 usage.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use evidence::enrolment::Address;
+use evidence::id::MirrorId;
+use evidence::log_key::LogKeys;
+use mirror::init::{InitOptions, init};
+use mirror::status::Status;
+use store::StorePlace;
+
+use crate::services::ingest::verifier::Program;
+
+use crate::ops::mirror_judge::Caged;
+use crate::ops::serve::{LogForm, log_to_stderr};
+
+/// Keeps a checked copy of ledger and evidence on another machine, and cosigns the ledger
+#[derive(Debug, Args)]
+#[command(after_help = "A mirror from nothing:\n  \
+    exhibit-server mirror init /srv/mirror --id backup-1 --card deployment.json --authority authority --store /disk1/copy\n  \
+    exhibit mirror admit admission.json          an endpoint-admin, on their machine\n  \
+    exhibit-server mirror run /srv/mirror\n  \
+    exhibit-server mirror status /srv/mirror     exit code 1 when somebody must act")]
+pub struct MirrorArgs {
+    #[command(subcommand)]
+    command: MirrorCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum MirrorCommand {
+    Init(Box<MirrorInitArgs>),
+    Run(MirrorRunArgs),
+    Status(StatusArgs),
+    Acknowledge(AcknowledgeArgs),
+    CheckFraud(CheckFraudArgs),
+    Release(ReleaseArgs),
+}
+
+/// Makes a mirror: keys, store, pins, settings, and admission.json for an endpoint-admin
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    exhibit-server mirror init /srv/mirror --id backup-1 --card deployment.json --authority authority \\\n      \
+    --store /disk1/copy --listen 0.0.0.0:7453\n\n\
+    Get deployment.json and the authority file from the deployment's admin, not from the collector: they are what this mirror believes.")]
+pub struct MirrorInitArgs {
+    /// Directory of the mirror; empty or not there yet
+    directory: PathBuf,
+    /// Id of this mirror; never used before in the deployment
+    #[arg(long)]
+    id: MirrorId,
+    /// Public card of the deployment
+    #[arg(long)]
+    card: PathBuf,
+    /// Public keys of the authority
+    #[arg(long)]
+    authority: PathBuf,
+    /// Directory for a store, or s3:FILE with the settings of a bucket; several for several copies
+    #[arg(long = "store", required = true)]
+    stores: Vec<PathBuf>,
+    /// Main listener of the collector [default: as the card says]
+    #[arg(long, value_name = "HOST:PORT")]
+    collector: Option<Address>,
+    /// Enrolment listener of the collector [default: as the card says]
+    #[arg(long, value_name = "HOST:PORT")]
+    enrol: Option<Address>,
+    /// A store of the collector to read bytes from: a directory mounted here, or s3:FILE with the settings of a bucket
+    #[arg(long)]
+    source: Option<PathBuf>,
+    /// Where the C2SP witness answers
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Listener for /metrics; keep it on loopback
+    #[arg(long)]
+    metrics_listen: Option<SocketAddr>,
+    /// Most bytes a second from the collector
+    #[arg(long, default_value = "unlimited")]
+    bandwidth: String,
+}
+
+/// Follows, checks, copies and cosigns until SIGTERM
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  exhibit-server mirror run /srv/mirror --log json\n\n\
+    EXHIBIT_LOG sets what is logged. The addresses it listens on are in DIRECTORY/run/addresses.json while it runs.")]
+pub struct MirrorRunArgs {
+    /// Directory of the mirror
+    directory: PathBuf,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = LogForm::Text)]
+    log: LogForm,
+}
+
+/// Says what is held, what is waiting and what is wrong; exit code 1 when somebody must act
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  exhibit-server mirror status /srv/mirror\n  exhibit-server mirror status /srv/mirror --json"
+)]
+pub struct StatusArgs {
+    /// Directory of the mirror
+    directory: PathBuf,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Says that a person has seen a fraud proof; the mirror goes on with the history it holds
+#[derive(Debug, Args)]
+#[command(after_help = "Example, with the mirror stopped:\n  exhibit-server mirror acknowledge /srv/mirror")]
+pub struct AcknowledgeArgs {
+    /// Directory of the mirror
+    directory: PathBuf,
+}
+
+/// Checks a fraud proof: whether its two notes convict the holder of the log key
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  exhibit-server mirror check-fraud fraud/120-….json --card deployment.json\n  \
+    exhibit-server mirror check-fraud fraud/120-….json --card deployment.json --authority authority --log-keys /srv/mirror/log-keys"
+)]
+pub struct CheckFraudArgs {
+    /// The proof
+    file: PathBuf,
+    /// Public card of the deployment
+    #[arg(long)]
+    card: PathBuf,
+    /// Folder of the signed changes of the log key, for notes of another key than the card's
+    #[arg(long, requires = "authority")]
+    log_keys: Option<PathBuf>,
+    /// Public keys of the deployment's authority, which signed those changes
+    #[arg(long, requires = "log_keys")]
+    authority: Option<PathBuf>,
+}
+
+/// Gives out one stored object, against the proof that the access to it is in the ledger
+#[derive(Debug, Args)]
+#[command(after_help = "Example, on the mirror's machine, running or not:\n  \
+    exhibit-server mirror release /srv/mirror --entry access.entry --proof access.tlog-proof --out /media/out\n\n\
+    The entry is the evidence.accessed of segment/N, seal/N, manifest or delegation of a collection, as\n\
+    `exhibit ledger prove N` writes it with its proof. Nothing else is given out.")]
+pub struct ReleaseArgs {
+    /// Directory of the mirror
+    directory: PathBuf,
+    /// The ledger's entry, byte for byte
+    #[arg(long)]
+    entry: PathBuf,
+    /// Its .tlog-proof
+    #[arg(long)]
+    proof: PathBuf,
+    /// Existing directory for the object
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// `exhibit-server mirror …`
+///
+/// # Errors
+/// State, cause and next step.
+pub fn run(args: MirrorArgs) -> Result<ExitCode> {
+    match args.command {
+        MirrorCommand::Init(args) => run_init(*args),
+        MirrorCommand::Run(args) => {
+            log_to_stderr(args.log)?;
+            let judges = Caged(Program::own()?);
+            let running =
+                mirror::run::start(&args.directory, Box::new(judges)).context("start the mirror")?;
+            tracing::info!(witness = ?running.witness, "Mirror runs");
+            running.until_signalled()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        MirrorCommand::Status(args) => status(&args),
+        MirrorCommand::Release(args) => release(&args),
+        MirrorCommand::Acknowledge(args) => {
+            let file = mirror::cosign::acknowledge(&args.directory)?;
+            println!(
+                "Acknowledged fraud/{file}. The mirror stays with the history it holds; the proof stays where it is."
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        MirrorCommand::CheckFraud(args) => {
+            let card = mirror::config::Card::read(&args.card)?;
+            let bytes = fs_err::read(&args.file)?;
+            let keys = match (&args.log_keys, &args.authority) {
+                (Some(folder), Some(authority)) => {
+                    let authority = crate::ops::foundation::read_authority(authority)?;
+                    mirror::log_keys::held(folder, &card.deployment, &authority, &card.log_key)
+                        .map_err(anyhow::Error::msg)?
+                }
+                _ => LogKeys::unchanged(card.log_key),
+            };
+            let checked = mirror::fraud::FraudProof::from_bytes(&bytes).and_then(|proof| proof.check(&keys));
+            match checked {
+                Ok(()) => {
+                    println!("FRAUD: two histories of {}, signed by its log key", keys.current().name());
+                    Ok(ExitCode::SUCCESS)
+                }
+                Err(why) => {
+                    println!("no fraud: {why}");
+                    Ok(ExitCode::from(1))
+                }
+            }
+        }
+    }
+}
+
+fn run_init(args: MirrorInitArgs) -> Result<ExitCode> {
+    let directory = args.directory.clone();
+    let made = init(&InitOptions {
+        directory: args.directory,
+        mirror: args.id.clone(),
+        card: args.card,
+        authority: args.authority,
+        stores: args
+            .stores
+            .iter()
+            .map(|given| StorePlace::given(given).map_err(anyhow::Error::msg))
+            .collect::<Result<_>>()?,
+        collector: args.collector,
+        enrol: args.enrol,
+        source: args.source.map(whole).transpose()?,
+        listen: args.listen,
+        metrics: args.metrics_listen,
+        bandwidth: args.bandwidth,
+    })?;
+    println!("Mirror {} of deployment {} made in {}", args.id, made.deployment, directory.display());
+    for (name, value) in &made.fingerprints {
+        println!("  {name:<12} {value}");
+    }
+    println!(
+        "Back up {}/keys. Give {}/{} to an endpoint-admin: exhibit mirror admit {}",
+        directory.display(),
+        directory.display(),
+        mirror::init::ADMISSION_FILE,
+        mirror::init::ADMISSION_FILE
+    );
+    println!("Next: exhibit-server mirror run {}", directory.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A source as it reads from any directory.
+fn whole(given: PathBuf) -> Result<PathBuf> {
+    match given.to_str().and_then(|given| given.strip_prefix("s3:")) {
+        Some(file) => Ok(format!("s3:{}", std::path::absolute(file)?.display()).into()),
+        None => Ok(std::path::absolute(given)?),
+    }
+}
+
+fn release(args: &ReleaseArgs) -> Result<ExitCode> {
+    let (entry, proof) = (fs_err::read(&args.entry)?, fs_err::read(&args.proof)?);
+    let released = mirror::release::release(&args.directory, &entry, &proof)?;
+    let path = args.out.join(released.key.as_str().replace('/', "_"));
+    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).open(&path)?;
+    std::io::Write::write_all(&mut file, &released.bytes)?;
+    file.sync_all()?;
+    println!(
+        "Released to {}, by entry {}: {} ({} bytes) as {}",
+        released.person,
+        released.index,
+        released.key,
+        released.bytes.len(),
+        path.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(args: &StatusArgs) -> Result<ExitCode> {
+    let status = Status::read(&args.directory)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&status)?);
+    } else {
+        println!("{}", status.to_text());
+    }
+    Ok(if status.is_alarm() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,245 @@
+//! Adding, draining and retiring stores: what an operator does on the collector's machine, with the collector stopped or
+//! before its next start.
+//!
+//! Guarantee: `server.toml` is replaced whole or not at all and keeps its comments; a store leaves only when every object
+//! that it holds was read and re-hashed on `copies` others. Nothing is ever deleted from the store that left: what lies
+//! there is its owner's to keep or destroy. Not here: the copying itself, which the running collector does (`repair`).
+
+use std::path::{Path, PathBuf};
+
+use evidence::log_key::LogKeys;
+use store::{
+    ContentCheck, DOMAIN_OF_DEVICE, DirectoryStore, Key, KeyKind, Replicas, Store, StoreError, StoreIdentity,
+};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
+
+use crate::config::{CONFIG_FILE, Config, ConfigError, StorePlace};
+use crate::log::ledger::{FsckReport, check_store};
+use crate::ops::foundation::{FoundationError, Layout, open_for_check};
+
+/// Why stores were not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The collector's directory.
+    #[error(transparent)]
+    Foundation(#[from] FoundationError),
+    /// What would come out is no valid setting.
+    #[error("{reason}")]
+    Refused {
+        /// Why, with the next step.
+        reason: String,
+    },
+    /// A file.
+    #[error("write the settings")]
+    Io(#[from] std::io::Error),
+    /// The new store.
+    #[error("make the store")]
+    Store(#[from] StoreError),
+}
+
+fn refused(reason: impl Into<String>) -> PlaceError {
+    PlaceError::Refused { reason: reason.into() }
+}
+
+/// Makes an empty store and names it in the settings.
+///
+/// # Errors
+/// When the id or place is taken, the place is not empty, or the settings cannot be written.
+pub fn add(
+    directory: &Path,
+    id: &str,
+    path: &Path,
+    domain: Option<&str>,
+    now: evidence::time::Time,
+) -> Result<(), PlaceError> {
+    let config = Config::load(directory)?;
+    let path = std::path::absolute(path)?;
+    if config.stores.iter().any(|store| store.id == id || store.place == StorePlace::Directory(path.clone()))
+    {
+        return Err(refused(format!(
+            "there is a store {id} or one at {} already; see `server.toml`",
+            path.display()
+        )));
+    }
+    let text = edited(directory, |stores| {
+        let mut table = Table::new();
+        table.insert("id", value(id));
+        table.insert("path", value(path.display().to_string()));
+        stores.push(table);
+        Ok(())
+    })?;
+    DirectoryStore::initialise(
+        &path,
+        &StoreIdentity {
+            store: id.to_owned(),
+            deployment: config.deployment.to_string(),
+            created: now.to_string(),
+            domain: domain.unwrap_or(DOMAIN_OF_DEVICE).to_owned(),
+        },
+    )?;
+    replace(directory, &text)
+}
+
+/// Marks a store as leaving: from the next start on it is read where others fail, and neither written nor counted.
+///
+/// # Errors
+/// When there is no such store, or too few would stay.
+pub fn drain(directory: &Path, id: &str) -> Result<(), PlaceError> {
+    let text = edited(directory, |stores| {
+        let table = stores.iter_mut().find(|table| names(table, id));
+        let table = table.ok_or_else(|| refused(format!("there is no store {id}; see `server.toml`")))?;
+        table.insert("leaving", value(true));
+        Ok(())
+    })?;
+    replace(directory, &text)
+}
+
+/// What still keeps a store from leaving, and how much was looked at.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Retiring {
+    /// Objects on the store that leaves.
+    pub objects: u64,
+    /// Those that too few others have whole, at most [`LACKING_MAX`] of them.
+    pub lacking: Vec<Key>,
+    /// How many there are of those.
+    pub lacking_count: u64,
+}
+
+/// Keys told of those that lack copies: enough to see what kind of object it is.
+pub const LACKING_MAX: usize = 100;
+
+/// Takes a drained store out of the settings, once `copies` others have every object of it whole. `tell` hears of every
+/// object that was looked at.
+///
+/// # Errors
+/// When it is not leaving, or cannot be read.
+pub fn retire(directory: &Path, id: &str, tell: &mut dyn FnMut(u64, u64)) -> Result<Retiring, PlaceError> {
+    let config = Config::load(directory)?;
+    let not_leaving = || {
+        refused(format!(
+            "store {id} is not leaving. Run `exhibit-server store drain` first, start the collector, and wait until \
+             `exhibit store list` shows nothing wanting"
+        ))
+    };
+    if !config.stores.iter().any(|store| store.id == id && store.leaving) {
+        return Err(not_leaving());
+    }
+    let opened = open_for_check(&config, &Layout::new(directory));
+    let (replicas, log_key) = opened.map_err(|error| match error {
+        FoundationError::Store(StoreError::Transient { .. }) => {
+            refused("a store is in use. Stop the collector first: what is compared must not change")
+        }
+        error => error.into(),
+    })?;
+    let leaving =
+        replicas.leaving().iter().find(|store| store.identity().store == id).ok_or_else(not_leaving)?;
+    let here = ledger_size(leaving.as_ref(), &log_key);
+    let whole_ledgers = replicas
+        .stores()
+        .iter()
+        .filter(|store| {
+            let there = ledger_size(store.as_ref(), &log_key);
+            there > 0 && there >= here
+        })
+        .count();
+    if whole_ledgers < config.replication.copies {
+        return Err(refused(format!(
+            "only {whole_ledgers} other stores have the ledger whole. Start the collector, wait, and look with `exhibit-server fsck`"
+        )));
+    }
+    let found = compare(&replicas, leaving.as_ref(), config.replication.copies, tell)?;
+    if found.lacking_count == 0 {
+        let text = edited(directory, |stores| {
+            stores.retain(|table| !names(table, id));
+            Ok(())
+        })?;
+        replace(directory, &text)?;
+    }
+    Ok(found)
+}
+
+/// Entries of a store's copy of the ledger, every tile derived again; 0 when anything is wrong with it.
+fn ledger_size(store: &dyn Store, key: &LogKeys) -> u64 {
+    let leaves = check_store(store, key, &mut FsckReport::default());
+    leaves.map_or(0, |leaves| u64::try_from(leaves.len()).unwrap_or(u64::MAX))
+}
+
+/// Re-hashes on the others everything that `leaving` holds.
+fn compare(
+    replicas: &Replicas,
+    leaving: &dyn Store,
+    copies: usize,
+    tell: &mut dyn FnMut(u64, u64),
+) -> Result<Retiring, PlaceError> {
+    let keys: Vec<Key> = leaving
+        .list("")?
+        .into_iter()
+        .filter(|key| !matches!(key.kind(), KeyKind::Marker | KeyKind::Checkpoint | KeyKind::Tile))
+        .collect();
+    let total = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+    let mut found = Retiring::default();
+    for key in keys {
+        found.objects += 1;
+        tell(found.objects, total);
+        let is_whole =
+            |store: &dyn Store| store.read(&key).is_ok_and(|bytes| key.check(&bytes) != ContentCheck::Wrong);
+        let stores = replicas.stores().iter();
+        let holders = stores.filter(|store| is_whole(store.as_ref())).count();
+        // Only bytes that were read here and are wrong are no reason to keep the store; fsck tells of them.
+        let is_damaged_here =
+            || matches!(leaving.read(&key), Ok(bytes) if key.check(&bytes) == ContentCheck::Wrong);
+        if holders < copies && !is_damaged_here() {
+            found.lacking_count += 1;
+            if found.lacking.len() < LACKING_MAX {
+                found.lacking.push(key);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn names(table: &Table, id: &str) -> bool {
+    table.get("id").and_then(Item::as_str) == Some(id)
+}
+
+/// The settings with their `[[store]]` tables changed, checked as a start would check them.
+fn edited(
+    directory: &Path,
+    change: impl FnOnce(&mut ArrayOfTables) -> Result<(), PlaceError>,
+) -> Result<String, PlaceError> {
+    let path = directory.join(CONFIG_FILE);
+    let text = fs_err::read_to_string(&path)?;
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error: toml_edit::TomlError| refused(format!("{}: {error}", path.display())))?;
+    let stores = document.get_mut("store").and_then(Item::as_array_of_tables_mut);
+    let stores =
+        stores.ok_or_else(|| refused(format!("{}: there is no [[store]] to change", path.display())))?;
+    change(stores)?;
+    let text = document.to_string();
+    match Config::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(reason) => Err(refused(format!("the settings would not hold then: {reason}"))),
+    }
+}
+
+/// Beside it, flushed, then in its place.
+fn replace(directory: &Path, text: &str) -> Result<(), PlaceError> {
+    use std::io::Write as _;
+    let path: PathBuf = directory.join(CONFIG_FILE);
+    let next = directory.join(format!("{CONFIG_FILE}.next"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs_err::metadata(&path)?.permissions()) & 0o7777;
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    let mut file = options.open(&next)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs_err::rename(&next, &path)?;
+    fs_err::File::open(directory)?.sync_all()?;
+    Ok(())
+}

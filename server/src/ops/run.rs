@@ -1,0 +1,383 @@
+//! The collector as a process: opened, serving, drained.
+//!
+//! Guarantee: nothing is created here; database and stores that contradict each other stop the start; a stop finishes
+//! open segments up to a deadline, and what is not finished was not acknowledged. Not here: making a collector (`init`).
+//!
+//! In reading order: [`start`] opens and serves; [`chores`] go on beside; [`Running::stop`] drains.
+
+pub mod addresses;
+pub mod chores;
+pub mod listeners;
+pub mod notify;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::name::Subject;
+use certs::revocation::{Registry, Revocation};
+use evidence::id::{EndpointId, Generation};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::collector::Collector;
+use crate::config::Config;
+use crate::endpoints::LiveEndpoints;
+use crate::log::cosigning::{Cosigning, PolicyFileError, WitnessedMore};
+use crate::log::recorder::Custody;
+use crate::log::tsa::{TsaClient, TsaError};
+use crate::metrics;
+use crate::ops::foundation::{Foundation, FoundationError, Layout};
+use crate::people::{People, PeopleError};
+use crate::rows::{self, DbError};
+use crate::services::export::Exports;
+use crate::services::ingest::budget::Budget;
+use crate::services::ingest::slots::Slots;
+use crate::services::ingest::verifier::Program;
+use crate::services::login::Challenges;
+use crate::services::orders::attend::Sent;
+use crate::services::orders::progress::OrderWatches;
+use crate::upkeep::scrub::Scrubber;
+use crate::upkeep::wants::Wants;
+use addresses::{Addresses, Published};
+
+/// Connections at the same time: 10,000 endpoints, their uploads and people, below the unit's LimitNOFILE.
+const CONNECTIONS_MAX: usize = 20_000;
+
+/// Uploads at the same time; each holds a caged process. Others wait on the wire.
+const UPLOADS_MAX: usize = 64;
+
+/// Bytes of segments between wire and disks: 512 MiB, or 64 typical segments.
+const INGEST_BYTES_MAX: u64 = 512 << 20;
+
+/// Warm verifiers that wait for endpoints whose connection was cut.
+const WARM_MAX: usize = 32;
+
+/// Caged processes that serve reads.
+const READERS_MAX: usize = 8;
+
+/// How long a drain may take; the unit's TimeoutStopSec is longer.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
+
+/// After the deadline, how long tasks may take to notice.
+const LAST_MOMENT: Duration = Duration::from_secs(5);
+
+/// A running collector.
+pub struct Running {
+    /// What it shares; tests look inside.
+    pub collector: Arc<Collector>,
+    /// Where it listens.
+    pub addresses: Addresses,
+    published: Published,
+    servers: Vec<JoinHandle<()>>,
+}
+
+/// Why a collector does not start, or did not stop well.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Settings, database, stores, ledger or keys.
+    #[error("open the collector")]
+    Foundation(#[from] FoundationError),
+    /// The database has no roster, or it is not the authority's.
+    #[error("open the roster")]
+    People(#[from] PeopleError),
+    /// The database.
+    #[error("read the database")]
+    Db(#[from] DbError),
+    /// `init` was not finished.
+    #[error("the database holds no roster: `exhibit-server init` was not finished, or `rebuild` is needed")]
+    NoRoster,
+    /// An address is taken or not ours.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Certificates.
+    #[error("set up TLS: {0}")]
+    Tls(String),
+    /// The recorder of metrics.
+    #[error("set up metrics")]
+    Metrics(#[from] metrics::MetricsError),
+    /// The time-stamping authority's URL.
+    #[error("set up time stamps")]
+    Tsa(#[from] TsaError),
+    /// Files of the run directory.
+    #[error("write the run directory")]
+    Files(#[source] io::Error),
+    /// Who cosigns.
+    #[error("set up cosigning")]
+    Policy(#[from] PolicyFileError),
+    /// The ledger went back.
+    #[error("compare the ledger with what its witnesses hold")]
+    Witnessed(#[from] WitnessedMore),
+    /// `restore` was not finished.
+    #[error("`exhibit-server restore` was not finished: its first entry is not recorded. Run it again")]
+    Unrestored,
+    /// The ledger ended with an error.
+    #[error("stop the ledger: {0}")]
+    Ledger(String),
+}
+
+/// Opens a collector; blocks on disks and must not run on an async thread.
+///
+/// # Errors
+/// [`RunError`], in words for the operator.
+pub fn open(directory: &Path, program: &Program) -> Result<Opened, RunError> {
+    if crate::ops::restored::pending(directory).map_err(RunError::Files)?.is_some() {
+        return Err(RunError::Unrestored);
+    }
+    attend(Foundation::open(directory, &program.path)?, program)
+}
+
+/// Reads what the database says of persons and connections.
+fn attend(foundation: Foundation, program: &Program) -> Result<Opened, RunError> {
+    let newest = foundation.db.read(rows::rosters::newest)?.ok_or(RunError::NoRoster)?;
+    let people =
+        People::open(foundation.config.deployment.clone(), foundation.authority.clone(), &newest.signed)?;
+    let registry = Registry::new(CONNECTIONS_MAX);
+    let live = LiveEndpoints::default();
+    foundation.db.read(|db| remember(db, &registry, &live))?;
+    Ok(Opened { foundation, people, registry, live, program: program.clone() })
+}
+
+/// An opened collector that does not serve yet.
+pub struct Opened {
+    foundation: Foundation,
+    people: People,
+    registry: Arc<Registry>,
+    live: LiveEndpoints,
+    program: Program,
+}
+
+/// Fills the deny list and the counts of starts from the rows.
+fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints) -> Result<(), DbError> {
+    crate::services::mirrors::remember(db, registry)?;
+    let corrupt = || DbError::Corrupt { column: "endpoints.endpoint" };
+    for row in rows::endpoints::all(db)? {
+        let id: EndpointId = row.endpoint.parse().or(Err(corrupt()))?;
+        let generation = Generation::new(row.generation).ok_or_else(corrupt)?;
+        match row.state.as_str() {
+            "enrolled" => {
+                registry.revoke(Revocation::EndpointBefore(id, generation));
+            }
+            "retired" => {
+                registry.revoke(Revocation::Subject(Subject::Endpoint { id, generation }));
+            }
+            _ => {}
+        }
+        if let Some(seen) = rows::endpoints::live(db, &row.endpoint)? {
+            live.remember(&seen.endpoint, u64::from(seen.generation), &seen.boot_id, seen.state_generation);
+        }
+    }
+    Ok(())
+}
+
+/// Puts a collector together.
+fn assemble(opened: Opened) -> Result<(Collector, Config, Layout), RunError> {
+    let Opened { foundation, people, registry, live, program } = opened;
+    let Foundation { config, layout, db, replicas, sequencer, certificates, .. } = foundation;
+    let tsas = config
+        .tsas
+        .iter()
+        .map(|tsa| TsaClient::new(&tsa.url, Duration::from_secs(tsa.timeout_s)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let cosigning = Cosigning::open(&layout.directory, sequencer.log().clone(), replicas.clone())?;
+    let cosigning = Arc::new(cosigning);
+    let log_key = sequencer.log().verifier_key().to_string();
+    let collector = Collector {
+        deployment: config.deployment.clone(),
+        id: config.collector.clone(),
+        log_key,
+        addresses: (config.reach.main.to_string(), config.reach.enrol.to_string()),
+        cosigning,
+        custody: Custody::new(sequencer, config.deployment.clone(), config.collector.clone()),
+        db,
+        replicas,
+        people,
+        authority: certificates,
+        registry,
+        live,
+        sent: Sent::default(),
+        watches: OrderWatches::default(),
+        challenges: Challenges::default(),
+        exports: Exports::default(),
+        budget: Budget::new(UPLOADS_MAX, INGEST_BYTES_MAX),
+        uploads: Slots::new(WARM_MAX),
+        refeed: Semaphore::new(1),
+        mirror_objects: Arc::new(Semaphore::new(READERS_MAX)),
+        readers: Semaphore::new(READERS_MAX),
+        program,
+        tsas,
+        scrub: Scrubber::new(config.scrub.unwrap_or_default().into()),
+        repair: Notify::new(),
+        wants: Wants::default(),
+        fixity: tokio::sync::Mutex::default(),
+        repairing: tokio::sync::Mutex::default(),
+        disposal: crate::upkeep::disposal::Brake::default(),
+        intake: CancellationToken::new(),
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    };
+    Ok((collector, config, layout))
+}
+
+/// A collector over these parts that serves nobody and does nothing by itself.
+#[cfg(test)]
+pub(crate) fn unserved(foundation: Foundation, program: &Program) -> Result<Collector, RunError> {
+    Ok(assemble(attend(foundation, program)?)?.0)
+}
+
+/// Starts to serve.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn start(opened: Opened) -> Result<Running, RunError> {
+    let page = metrics::install()?;
+    metrics::capabilities_lost(opened.foundation.capabilities_lost);
+    let (collector, config, layout) = assemble(opened)?;
+    // Nobody has submitted anything yet: what is signed from here on is new.
+    collector.cosigning.check_at_start().await?;
+    if !collector.cosigning.policy().needs_cosigners() {
+        tracing::info!("No quorum of cosigners is asked for: nobody outside vouches for the ledger");
+    }
+    if !collector.replicas.at_best().independent {
+        tracing::warn!("The stores are not independent: one failure can take all copies");
+    }
+    let stamp_every = config.tsas.iter().map(|tsa| Duration::from_secs(tsa.every_s)).collect();
+    let collector = Arc::new(collector);
+    let bound = listeners::bind(&collector, &config.listen)?;
+    let metrics_listener = match config.listen.metrics {
+        Some(address) => {
+            Some(TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?)
+        }
+        None => None,
+    };
+    let addresses = Addresses {
+        collector: bound.main.local_addr(),
+        enrol: bound.enrol.local_addr(),
+        metrics: metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
+    };
+    let published = addresses.publish(&layout.run()).map_err(RunError::Files)?;
+    let (main, enrol) = listeners::serve(&collector, bound.main, bound.enrol).await;
+    let mut servers = vec![main, enrol];
+    if let Some(listener) = metrics_listener {
+        servers.push(serve_metrics(&collector, listener, page));
+    }
+    let renewer = Arc::clone(&collector);
+    collector.tasks.spawn(async move { listeners::renew(&renewer, bound.tls).await });
+    chores::start(&collector, layout.run(), stamp_every);
+    tracing::info!(collector = %addresses.collector, enrol = %addresses.enrol, "Collector serves");
+    Ok(Running { collector, addresses, published, servers })
+}
+
+fn serve_metrics(collector: &Arc<Collector>, listener: TcpListener, page: metrics::Page) -> JoinHandle<()> {
+    let stop = collector.intake.clone();
+    tokio::spawn(async move {
+        let served =
+            axum::serve(listener, page.router()).with_graceful_shutdown(stop.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "The metrics listener failed");
+        }
+    })
+}
+
+impl Running {
+    /// Drains: takes nothing new, finishes open segments up to `deadline`, stops the ledger, ends.
+    ///
+    /// # Errors
+    /// When the ledger had ended with an error.
+    pub async fn stop(self, deadline: Duration) -> Result<(), RunError> {
+        let Self { collector, published, servers, .. } = self;
+        tracing::info!(deadline_s = deadline.as_secs(), "Collector drains");
+        notify::stopping(deadline + LAST_MOMENT);
+        collector.intake.cancel();
+        collector.budget.close();
+        collector.tasks.close();
+        if tokio::time::timeout(deadline, collector.tasks.wait()).await.is_err() {
+            // What is open now was not acknowledged: the endpoints send it again.
+            tracing::warn!(tasks = collector.tasks.len(), "The drain's deadline passed with work open");
+        }
+        collector.stop.cancel();
+        drop(tokio::time::timeout(LAST_MOMENT, collector.tasks.wait()).await);
+        // The last answers are still on their way out: a connection that is cut now would take them back.
+        let mut servers = servers;
+        let flushed = async {
+            for server in &mut servers {
+                drop(server.await);
+            }
+        };
+        if tokio::time::timeout(LAST_MOMENT, flushed).await.is_err() {
+            collector.registry.cut_all();
+            for server in &servers {
+                server.abort();
+            }
+        }
+        drop(published);
+        let sequencer = collector.custody.sequencer().clone();
+        let stopped = tokio::task::spawn_blocking(move || sequencer.stop()).await;
+        match stopped {
+            Ok(Ok(())) => {
+                tracing::info!("Collector stopped");
+                Ok(())
+            }
+            Ok(Err(reason)) => Err(RunError::Ledger(reason)),
+            Err(error) => Err(RunError::Ledger(error.to_string())),
+        }
+    }
+}
+
+/// Runs a collector until SIGTERM or SIGINT, or until its ledger stops.
+///
+/// # Errors
+/// [`RunError`].
+pub fn run(directory: &Path) -> Result<(), RunError> {
+    let program = Program::own().map_err(RunError::Files)?;
+    let opened = open(directory, &program)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Files)?;
+    let result = runtime.block_on(async {
+        let running = start(opened).await?;
+        notify::ready();
+        let cause = wait_for_end(&running.collector).await;
+        tracing::info!(cause, "Collector is to stop");
+        running.stop(DRAIN_DEADLINE).await
+    });
+    // Threads that wait on a dead disk must not keep the process.
+    runtime.shutdown_timeout(LAST_MOMENT);
+    result
+}
+
+async fn wait_for_end(collector: &Collector) -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return "signals cannot be received";
+    };
+    let ledger_ended = async {
+        while !collector.custody.sequencer().has_stopped() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        () = ledger_ended => "the ledger stopped by itself",
+    }
+}
+
+/// Where an operator's commands meet a running collector.
+#[must_use]
+pub fn run_directory(directory: &Path) -> PathBuf {
+    crate::ops::foundation::Layout::new(directory).run()
+}

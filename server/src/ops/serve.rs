@@ -1,0 +1,121 @@
+//! What an operator does with a collector that runs: run it, give it a new roster.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
+use crate::ops::foundation::{Layout, read_authority};
+use crate::ops::run;
+use crate::services::rosters;
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+
+/// How long a running collector may take to publish a roster.
+const PUBLISH_WAIT: Duration = Duration::from_secs(30);
+
+/// Serves until SIGTERM
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  exhibit-server run /srv/exhibit\n  EXHIBIT_LOG=server=debug exhibit-server run /srv/exhibit --log json\n\n\
+    Logs go to standard error. EXHIBIT_LOG sets what is logged, such as info or server=debug.\n\
+    The addresses it listens on are in DIRECTORY/run/addresses.json while it runs."
+)]
+pub struct RunArgs {
+    /// Directory of the collector
+    directory: PathBuf,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = LogForm::Text)]
+    log: LogForm,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogForm {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Puts the next roster in force; the collector may be running or not
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  exhibit-server publish-roster /srv/exhibit roster-2.signed\n\
+    Endpoints learn of it with the next order; persons who left lose their connections at once.")]
+pub struct PublishRosterArgs {
+    /// Directory of the collector
+    directory: PathBuf,
+    /// The signed roster, as `exhibit authority` wrote it
+    roster: PathBuf,
+}
+
+/// `exhibit-server run`
+///
+/// # Errors
+/// As [`run::run`].
+pub fn run(args: &RunArgs) -> Result<ExitCode> {
+    log_to_stderr(args.log)?;
+    match run::run(&args.directory) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            tracing::error!(cause = %crate::failure::chain(&error), "Collector ends");
+            Err(error.into())
+        }
+    }
+}
+
+/// Starts logging to standard error.
+///
+/// # Errors
+/// When `EXHIBIT_LOG` is no filter.
+pub fn log_to_stderr(form: LogForm) -> Result<()> {
+    let filter = std::env::var("EXHIBIT_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = tracing_subscriber::EnvFilter::try_new(&filter).context("EXHIBIT_LOG")?;
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let set = match form {
+        LogForm::Text => builder.try_init(),
+        LogForm::Json => builder.json().try_init(),
+    };
+    set.map_err(|error| anyhow::anyhow!(error)).context("start logging")
+}
+
+/// `exhibit-server publish-roster`
+///
+/// # Errors
+/// When the roster is not one of the pinned authority, or the collector refuses it.
+pub fn publish_roster(args: &PublishRosterArgs) -> Result<ExitCode> {
+    let bytes = fs_err::read(&args.roster)?;
+    let config = Config::load(&args.directory)?;
+    let layout = Layout::new(&args.directory);
+    let authority = read_authority(&layout.authority())?;
+    // Only what the collector would take is dropped; whether it is the next version the collector knows.
+    let people =
+        crate::people::People::open(config.deployment, authority, &bytes).context("check the roster")?;
+    let version = people.newest().roster().version;
+    let directory = layout.run();
+    fs_err::create_dir_all(&directory)?;
+    let (drop_path, refusal) = (rosters::drop_path(&directory), rosters::refusal_path(&directory));
+    if refusal.exists() {
+        fs_err::remove_file(&refusal)?;
+    }
+    let new = drop_path.with_extension("new");
+    fs_err::write(&new, &bytes)?;
+    fs_err::rename(&new, &drop_path)?;
+    if !directory.join("addresses.json").exists() {
+        println!("The collector is not running: roster {version} comes into force when it starts.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let begun = Instant::now();
+    while drop_path.exists() {
+        if begun.elapsed() > PUBLISH_WAIT {
+            bail!("the collector has not taken the roster in {} s; its log says why", PUBLISH_WAIT.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    if refusal.exists() {
+        bail!("the collector refuses it: {}", fs_err::read_to_string(&refusal)?.trim());
+    }
+    println!("Roster {version} is in force");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,136 @@
+//! `exhibit-server store probe`: what each store of a collector really guarantees. May run while the collector does.
+//! Exit codes: 0 as good as recorded, 1 a bucket can do less than it could, 2 a bucket could not be tried.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{Config, StorePlace};
+use crate::ops::capabilities::{Record, compare};
+use crate::ops::foundation::Layout;
+use anyhow::{Result, bail};
+use clap::Args;
+use serde::Serialize;
+use store::{Capabilities, Guarantees, S3Settings, S3Store, Store as _};
+
+/// Tries what each bucket can do, and says what each store guarantees
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    exhibit-server store probe /srv/exhibit\n  \
+    exhibit-server store probe /srv/exhibit --store store-2 --json\n  \
+    exhibit-server store probe /srv/exhibit --accept    after a bucket was changed on purpose\n\n\
+    A few objects are written below PREFIXprobe/ and deleted again; nothing else is touched.")]
+pub struct ProbeArgs {
+    /// Directory of the collector
+    directory: PathBuf,
+    /// One store only, by its id
+    #[arg(long)]
+    store: Option<String>,
+    /// Take what is found as what later starts compare with, though it is less
+    #[arg(long)]
+    accept: bool,
+    /// For machines
+    #[arg(long)]
+    json: bool,
+}
+
+/// `exhibit-server store probe`
+///
+/// # Errors
+/// When the settings cannot be read or there is no such store; what is wrong with one store is printed.
+pub fn run(args: &ProbeArgs) -> Result<ExitCode> {
+    let config = Config::load(&args.directory)?;
+    let layout = Layout::new(&args.directory);
+    let chosen = |id: &str| args.store.as_deref().is_none_or(|wanted| wanted == id);
+    if !config.stores.iter().any(|store| chosen(&store.id)) {
+        let ids: Vec<_> = config.stores.iter().map(|store| store.id.as_str()).collect();
+        bail!("there is no such store; there are: {}", ids.join(", "));
+    }
+    let mut code = 0;
+    let mut rows = Vec::new();
+    for store in config.stores.iter().filter(|store| chosen(&store.id)) {
+        let (row, exit) = look_at(args, &layout, &store.id, &store.place);
+        code = code.max(exit);
+        if !args.json {
+            row.print();
+        }
+        rows.push(row);
+    }
+    if args.json {
+        println!("{}", serde_json::json!({"stores": rows}));
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// What is said of one store.
+#[derive(Serialize)]
+struct Row {
+    store: String,
+    place: String,
+    guarantees: Option<Guarantees>,
+    capabilities: Option<Capabilities>,
+    /// What the bucket could do and cannot any more.
+    lost: Vec<&'static str>,
+    error: Option<String>,
+}
+
+fn look_at(args: &ProbeArgs, layout: &Layout, id: &str, place: &StorePlace) -> (Row, u8) {
+    let mut row = Row {
+        store: id.to_owned(),
+        place: place.to_string(),
+        guarantees: None,
+        capabilities: None,
+        lost: Vec::new(),
+        error: None,
+    };
+    let StorePlace::Bucket(settings) = place else {
+        row.guarantees = Some(Guarantees::DIRECTORY);
+        return (row, 0);
+    };
+    let tried = try_bucket(args, layout, id, settings, &mut row);
+    let code = match tried {
+        Ok(()) => u8::from(!row.lost.is_empty() && !args.accept),
+        Err(error) => {
+            row.error = Some(format!("{error:#}"));
+            2
+        }
+    };
+    (row, code)
+}
+
+fn try_bucket(
+    args: &ProbeArgs,
+    layout: &Layout,
+    id: &str,
+    settings: &S3Settings,
+    row: &mut Row,
+) -> Result<()> {
+    let store = S3Store::open(settings)?;
+    let found = &store.identity().store;
+    if found != id {
+        bail!("it is store {found}, not {id}. Correct its place in `server.toml`");
+    }
+    let Some(measured) = store.capabilities() else { bail!("it was not measured") };
+    row.capabilities = Some(*measured);
+    row.guarantees = Some(store.guarantees());
+    row.lost = compare(layout, id, measured, crate::clock::now())?;
+    if !row.lost.is_empty() && args.accept {
+        Record::new(id, crate::clock::now(), *measured).write(layout)?;
+    }
+    Ok(())
+}
+
+impl Row {
+    fn print(&self) {
+        println!("{}  {}", self.store, self.place);
+        for (name, value) in self.capabilities.iter().flat_map(Capabilities::rows) {
+            let lost = if self.lost.contains(&name) { "   LOST since it was recorded" } else { "" };
+            println!("  {name:18} {value}{lost}");
+        }
+        if let Some(guarantees) = &self.guarantees {
+            println!("  {guarantees}");
+        }
+        if let Some(error) = &self.error {
+            println!("  NOT MEASURED: {error}");
+        }
+    }
+}

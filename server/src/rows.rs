@@ -1,0 +1,284 @@
+//! The collector's SQLite database: one writer, group commit, several readers.
+//! Guarantee: when a write returns `Ok` it survives power loss (WAL, `synchronous=FULL`); a reader sees one committed
+//! state throughout its closure. The database is a projection: `rebuild` recreates it from ledger and stores.
+//! Not here: the queries (one module a subject below), who may call them.
+//!
+//! Trust: not trusted to prove anything; what leaves the collector as proof comes from ledger and stores.
+
+pub mod collections;
+pub mod disposals;
+pub mod endpoints;
+pub mod entries;
+pub mod hold_marks;
+pub mod holds;
+pub mod incidents;
+pub mod log;
+pub mod orders;
+pub mod projection;
+mod repair;
+pub mod retention;
+pub mod rosters;
+pub mod scrubs;
+pub mod stamps;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+pub use projection::ProjectionError;
+pub use repair::{
+    QueueSink, RepairTask, hurry, is_wanting, keep_only, lacking, lost, repair_done, repair_failed,
+    repairs_due, repairs_waiting, want, wanting_on,
+};
+use writer::Writer;
+
+/// Version of `schema.sql`; another one is refused, and `rebuild` makes a new database.
+const SCHEMA_VERSION: i64 = 4;
+/// `application_id` of the file: "EXHB", so that a foreign database is not taken for ours.
+const APPLICATION_ID: i64 = 0x4558_4842;
+/// How long a statement waits for another connection's lock: 10 s. Only a second process makes it wait.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// A handle on the database; clones share it. The file closes when the last is dropped.
+#[derive(Clone)]
+pub struct Db {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    // Dropped before the writer, whose close is then the last one and folds the WAL into the file.
+    readers: Mutex<Vec<Connection>>,
+    writer: Writer,
+    returned: Condvar,
+    path: PathBuf,
+}
+
+impl Db {
+    /// Creates the file (0600) with an empty schema. For `init` and `rebuild` only: a collector that cannot find its
+    /// database must not start with an empty one.
+    ///
+    /// # Errors
+    /// `Exists` when there is a file, otherwise of SQLite or the operating system.
+    pub fn create(path: &Path) -> Result<(), DbError> {
+        let mut options = fs_err::OpenOptions::new();
+        fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.write(true).create_new(true).open(path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(DbError::Exists { path: path.to_owned() });
+            }
+            Err(source) => return Err(DbError::File { source }),
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        configure(&connection)?;
+        connection.execute_batch("BEGIN EXCLUSIVE")?;
+        connection.execute_batch(include_str!("rows/schema.sql"))?;
+        log::insert_empty(&connection)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        connection.execute_batch("COMMIT")?;
+        drop(connection);
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs_err::File::open(parent)
+            .and_then(|parent| parent.sync_all())
+            .map_err(|source| DbError::File { source })
+    }
+
+    /// Opens an existing database with `readers` read connections.
+    ///
+    /// # Errors
+    /// `Missing` without a file, `Schema` for another version, otherwise of SQLite.
+    pub fn open(path: &Path, readers: usize) -> Result<Self, DbError> {
+        if !path.is_file() {
+            return Err(DbError::Missing { path: path.to_owned() });
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        configure(&connection)?;
+        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+        if (application, version) != (APPLICATION_ID, SCHEMA_VERSION) {
+            return Err(DbError::Schema { path: path.to_owned(), version, expected: SCHEMA_VERSION });
+        }
+        let writer = Writer::start(connection)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let readers = (0..readers.max(1))
+            .map(|_| {
+                let connection = Connection::open_with_flags(path, flags)?;
+                connection.busy_timeout(BUSY)?;
+                Ok(connection)
+            })
+            .collect::<Result<Vec<_>, rusqlite::Error>>()?;
+        let shared =
+            Shared { writer, readers: Mutex::new(readers), returned: Condvar::new(), path: path.to_owned() };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Reads one committed state. Blocks when all readers are busy: call it from blocking threads.
+    ///
+    /// # Errors
+    /// What the closure returns, or `DbError` of the surrounding transaction.
+    pub fn read<T, E: From<DbError>>(&self, act: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        let lease = Lease::take(&self.shared);
+        let Some(connection) = &lease.connection else {
+            return Err(DbError::Closed.into());
+        };
+        let sql = |source| E::from(DbError::Sqlite(source));
+        connection.execute_batch("BEGIN DEFERRED").map_err(sql)?;
+        let result = act(connection);
+        connection.execute_batch("COMMIT").map_err(sql)?;
+        result
+    }
+
+    /// Writes in a transaction of its own, committed together with its neighbours; returns when it is durable.
+    /// An `Err` of the closure undoes its writes and nobody else's. Blocks: call it from blocking threads.
+    ///
+    /// # Errors
+    /// What the closure returns; `DbError::Commit` when it is unknown whether the writes are there.
+    pub fn write<T, E>(&self, act: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.shared.writer.submit(act, move |result| drop(sender.send(result)))?;
+        receiver.recv().unwrap_or_else(|_| Err(DbError::Closed.into()))
+    }
+
+    /// As `read`, for asynchronous callers.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub async fn read_async<T, E>(
+        &self,
+        act: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let db = self.clone();
+        let result = tokio::task::spawn_blocking(move || db.read(act)).await;
+        result.unwrap_or_else(|_| Err(DbError::Closed.into()))
+    }
+
+    /// As `write`, for asynchronous callers.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub async fn write_async<T, E>(
+        &self,
+        act: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let db = self.clone();
+        let result = tokio::task::spawn_blocking(move || db.write(act)).await;
+        result.unwrap_or_else(|_| Err(DbError::Closed.into()))
+    }
+}
+
+fn configure(connection: &Connection) -> Result<(), DbError> {
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    // A burst of a million items must not leave a WAL of its size behind: 64 MiB.
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// A reader on loan; returned when dropped, also by a panic.
+struct Lease<'db> {
+    shared: &'db Shared,
+    connection: Option<Connection>,
+}
+
+impl<'db> Lease<'db> {
+    fn take(shared: &'db Shared) -> Self {
+        let mut free = shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(connection) = free.pop() {
+                return Self { shared, connection: Some(connection) };
+            }
+            free = shared.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if !connection.is_autocommit() {
+            // The closure panicked or COMMIT failed: a read transaction has nothing to lose.
+            drop(connection.execute_batch("ROLLBACK"));
+        }
+        self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.shared.returned.notify_one();
+    }
+}
+
+/// A database that did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DbError {
+    /// The writer has ended.
+    #[error("the database is closed")]
+    Closed,
+    /// COMMIT failed: the writes may or may not be there.
+    #[error("commit to the database; whether it took effect is unknown")]
+    Commit(#[source] Arc<rusqlite::Error>),
+    /// A stored value is not what the schema promises.
+    #[error("column {column} holds a value of another form")]
+    Corrupt {
+        /// Table and column.
+        column: &'static str,
+    },
+    /// `create` found a file.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file could not be made.
+    #[error("create the database file")]
+    File {
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// `open` found none.
+    #[error("no database at {}; restore it, or recreate it with `exhibit-server rebuild`", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// Another version or a foreign file.
+    #[error("{} has schema {version}, this build needs {expected}; run `exhibit-server rebuild`", path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Version found.
+        version: i64,
+        /// Version needed.
+        expected: i64,
+    },
+    /// SQLite refused a statement.
+    #[error("query the database")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! What keeps an incident's evidence: legal holds, retention, an incident that is open.
+//!
+//! Guarantee: one judgement for everybody who may remove or lock something; it is made inside the caller's transaction, so a hold
+//! that is recorded counts at once. Not here: removing anything.
+
+use evidence::digest::Digest;
+use evidence::disposal::Refusal;
+use evidence::time::Time;
+use proto::status::Class;
+use rusqlite::Connection;
+
+use crate::acts::Weighed;
+use crate::log::recorder::Denied;
+use crate::rows::holds::{self, HoldRow};
+use crate::rows::{self, DbError};
+
+/// What stands between an incident's evidence and its disposal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The incident is open.
+    pub is_open: bool,
+    /// Holds that stand, oldest first.
+    pub holds: Vec<HoldRow>,
+    /// Until when it is kept at least; `None`: without end.
+    pub until: Option<Time>,
+}
+
+impl Standing {
+    /// As the database has it; `None` when there is no such incident.
+    ///
+    /// # Errors
+    /// Of the database, or a time in it that is none.
+    pub fn of(reader: &Connection, incident: &str) -> Result<Option<Self>, DbError> {
+        let Some(row) = rows::incidents::at(reader, incident)? else {
+            return Ok(None);
+        };
+        let until = match holds::retention(reader, incident)? {
+            None => None,
+            Some(until) => {
+                Some(until.parse().map_err(|_not_a_time| DbError::Corrupt { column: "retention.until" })?)
+            }
+        };
+        Ok(Some(Self { is_open: row.state == "open", holds: holds::standing(reader, incident)?, until }))
+    }
+
+    /// Whether evidence may go now.
+    ///
+    /// # Errors
+    /// The first reason why it is kept; a hold before all others.
+    pub fn may_dispose(&self, now: Time) -> Result<(), Refusal> {
+        if let Some(first) = self.holds.first() {
+            return Err(Refusal::Held { count: self.holds.len(), first: Digest(first.hold) });
+        }
+        if self.is_open {
+            return Err(Refusal::Open);
+        }
+        match self.until {
+            None => Err(Refusal::WithoutEnd),
+            Some(until) if now < until => Err(Refusal::Until { until }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether a store may be told to keep an object of this incident until `locked`, when nobody could take that back.
+    ///
+    /// # Errors
+    /// [`LockOutlasts`] when the lock would still stand after the retention has ended.
+    pub fn may_lock(&self, locked: Time) -> Result<(), LockOutlasts> {
+        match self.until {
+            Some(until) if locked > until => Err(LockOutlasts { locked, until }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A lock that nobody could lift when the evidence must go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a lock until {locked} outlasts the incident's retention, which ends {until}")]
+pub struct LockOutlasts {
+    /// Until when it would stand.
+    pub locked: Time,
+    /// Until when the incident keeps its evidence.
+    pub until: Time,
+}
+
+/// The guard of `hold.placed`, `hold.released` and `retention.changed`, for the transaction that records the act.
+///
+/// # Errors
+/// A refusal when there is no such incident, or no such hold that stands.
+pub fn guard(tx: &Connection, incident: &str, change: &Change) -> Result<(), Denied> {
+    let Some(standing) = Standing::of(tx, incident)? else {
+        return Err(Denied::no(Class::Missing, format!("there is no incident {incident}")));
+    };
+    match change {
+        Change::Other => Ok(()),
+        Change::Release(hold) if standing.holds.iter().any(|row| row.hold == hold.0) => Ok(()),
+        Change::Release(hold) => {
+            Err(Denied::no(Class::Precondition, format!("no hold {hold} stands on {incident}")))
+        }
+    }
+}
+
+/// What an act changes, as far as its guard must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A hold ends.
+    Release(Digest),
+    /// A hold begins, or the retention is another: both are always possible.
+    Other,
+}
+
+impl Change {
+    /// Reads it out of an act whose refs are those of its type.
+    #[must_use]
+    pub fn of(weighed: &Weighed) -> Self {
+        let hold = weighed.act.reference("hold").and_then(|hold| hold.parse().ok());
+        hold.map_or(Self::Other, Self::Release)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Time {
+        text.parse().unwrap()
+    }
+
+    fn hold(number: u8) -> HoldRow {
+        HoldRow {
+            hold: [number; 32],
+            placed: "2026-01-01T00:00:00.000Z".to_owned(),
+            by: "person:ada".to_owned(),
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn evidence_goes_only_from_a_closed_incident_without_hold_whose_time_has_come() {
+        let (before, until, after) = (
+            time("2029-12-31T23:59:59.999Z"),
+            time("2030-01-01T00:00:00.000Z"),
+            time("2031-01-01T00:00:00.000Z"),
+        );
+        let free = Standing { is_open: false, holds: Vec::new(), until: Some(until) };
+        assert_eq!(free.may_dispose(after), Ok(()));
+        assert_eq!(free.may_dispose(until), Ok(()));
+        assert_eq!(free.may_dispose(before), Err(Refusal::Until { until }));
+        let open = Standing { is_open: true, ..free.clone() };
+        assert_eq!(open.may_dispose(after), Err(Refusal::Open));
+        let endless = Standing { until: None, ..free.clone() };
+        assert_eq!(endless.may_dispose(after), Err(Refusal::WithoutEnd));
+        for standing in [free, open, endless] {
+            let held = Standing { holds: vec![hold(1), hold(2)], ..standing };
+            let first = Digest([1; 32]);
+            assert_eq!(held.may_dispose(after), Err(Refusal::Held { count: 2, first }));
+        }
+    }
+
+    #[test]
+    fn a_lock_may_not_outlast_the_retention() {
+        let until = time("2030-01-01T00:00:00.000Z");
+        let standing = Standing { is_open: true, holds: Vec::new(), until: Some(until) };
+        standing.may_lock(until).unwrap();
+        let locked = time("2030-01-01T00:00:00.001Z");
+        assert_eq!(standing.may_lock(locked), Err(LockOutlasts { locked, until }));
+        // Kept without end: no lock is longer.
+        Standing { until: None, ..standing }.may_lock(locked).unwrap();
+    }
+}

@@ -1,0 +1,63 @@
+//! AgentService: what endpoints call.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use proto::v1::agent_service_server::AgentService;
+use proto::v1::{AttendRequest, AttendResponse, RenewRequest, RenewResponse, UploadRequest, UploadResponse};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::caller;
+use crate::collector::Collector;
+use crate::services::{enrol, ingest, orders};
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Agents(pub Arc<Collector>);
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AgentService for Agents {
+    type AttendStream = Answers<AttendResponse>;
+    type UploadStream = Answers<UploadResponse>;
+
+    async fn attend(
+        &self,
+        request: Request<Streaming<AttendRequest>>,
+    ) -> Result<Response<Self::AttendStream>, Status> {
+        let (peer, endpoint, generation) = caller::endpoint(&request)?;
+        let (answers, stream) = mpsc::channel(orders::attend::ANSWERS_LEN);
+        let collector = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            orders::attend::serve(collector, peer, endpoint, generation, request.into_inner(), answers).await;
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<UploadRequest>>,
+    ) -> Result<Response<Self::UploadStream>, Status> {
+        let (peer, endpoint, generation) = caller::endpoint(&request)?;
+        let (answers, stream) = mpsc::channel(ingest::upload::ANSWERS_LEN);
+        let collector = Arc::clone(&self.0);
+        // A task of its own: a call that is cut off must not cut a segment off between verdict and row.
+        self.0.tasks.spawn(async move {
+            ingest::upload::serve(collector, peer, endpoint, generation, request.into_inner(), answers).await;
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        let (_, endpoint, generation) = caller::endpoint(&request)?;
+        let request = request.into_inner();
+        let renewal = caller::signed("renewal", request.renewal)?;
+        let certificates =
+            enrol::renew(&self.0, renewal, &request.csr, Some((&endpoint, generation))).await?;
+        Ok(Response::new(RenewResponse { certificates: certificates.into_iter().map(Into::into).collect() }))
+    }
+}

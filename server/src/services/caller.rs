@@ -1,0 +1,68 @@
+//! Who calls, as handlers need it.
+
+use std::sync::Arc;
+
+use certs::connection::PeerInfo;
+use certs::name::Subject;
+use evidence::id::{EndpointId, Generation, MirrorId, PersonId};
+use evidence::signed::Signed;
+use proto::status::Class;
+use proto::v1;
+use tonic::{Request, Status};
+
+use crate::failure::{Failure, chain};
+
+/// The endpoint that calls.
+///
+/// # Errors
+/// When the caller is none: the access table lets nobody else through.
+pub fn endpoint<T>(request: &Request<T>) -> Result<(Arc<PeerInfo>, EndpointId, Generation), Failure> {
+    let peer = peer(request)?;
+    match &peer.identity.subject {
+        Subject::Endpoint { id, generation } => Ok((Arc::clone(&peer), id.clone(), *generation)),
+        _ => Err(Failure::forbidden("this call is for endpoints")),
+    }
+}
+
+/// The person who calls.
+///
+/// # Errors
+/// When the caller is none: the access table lets nobody else through.
+pub fn person<T>(request: &Request<T>) -> Result<PersonId, Failure> {
+    match &peer(request)?.identity.subject {
+        Subject::Person(person) => Ok(person.clone()),
+        _ => Err(Failure::forbidden("this call is for persons")),
+    }
+}
+
+/// The mirror that calls; whether it is still admitted is another question.
+///
+/// # Errors
+/// When the caller is none: the access table lets nobody else through.
+pub fn mirror<T>(request: &Request<T>) -> Result<MirrorId, Failure> {
+    match &peer(request)?.identity.subject {
+        Subject::Mirror(mirror) => Ok(mirror.clone()),
+        _ => Err(Failure::forbidden("this call is for mirrors")),
+    }
+}
+
+fn peer<T>(request: &Request<T>) -> Result<Arc<PeerInfo>, Failure> {
+    certs::connection::peer(request)
+        .ok_or_else(|| Failure::new(Class::Unidentified, "the connection has no identity"))
+}
+
+/// A signed document that must be there.
+///
+/// # Errors
+/// When it is missing or malformed.
+pub fn signed(field: &'static str, message: Option<v1::SignedDocument>) -> Result<Signed, Status> {
+    Ok(proto::convert::signed(field, message)?)
+}
+
+/// A digest out of its text.
+///
+/// # Errors
+/// When it is none.
+pub fn digest(field: &'static str, text: &str) -> Result<evidence::digest::Digest, Failure> {
+    proto::convert::digest(field, text).map_err(|error| Failure::malformed(chain(&error)))
+}

@@ -1,0 +1,103 @@
+//! EndpointService: tokens, endpoints, the deployment.
+
+use std::sync::Arc;
+
+use evidence::time::Time;
+use proto::v1::endpoint_service_server::EndpointService;
+use proto::v1::{
+    ActResponse, DeploymentRequest, DeploymentResponse, EndpointRow as WireRow, ListEndpointsRequest,
+    ListEndpointsResponse, RegisterTokenRequest,
+};
+use tonic::{Request, Response, Status};
+
+use super::caller;
+use crate::collector::Collector;
+use crate::failure::Failure;
+use crate::rows::endpoints::EndpointRow;
+use crate::rows::{self, DbError};
+use crate::services::enrol;
+use crate::services::incidents::wire::answer;
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Endpoints(pub Arc<Collector>);
+
+#[tonic::async_trait]
+impl EndpointService for Endpoints {
+    async fn register_token(
+        &self,
+        request: Request<RegisterTokenRequest>,
+    ) -> Result<Response<ActResponse>, Status> {
+        let token = caller::signed("token", request.into_inner().token)?;
+        Ok(answer(enrol::register_token(&self.0, token).await?))
+    }
+
+    async fn list_endpoints(
+        &self,
+        _request: Request<ListEndpointsRequest>,
+    ) -> Result<Response<ListEndpointsResponse>, Status> {
+        let rows = self
+            .0
+            .db
+            .read_async(|db| {
+                let mut rows = Vec::new();
+                for row in rows::endpoints::all(db)? {
+                    let live = rows::endpoints::live(db, &row.endpoint)?;
+                    rows.push((row, live));
+                }
+                Ok::<_, DbError>(rows)
+            })
+            .await
+            .map_err(|error| Failure::unavailable("reach its database", error))?;
+        let endpoints = rows.into_iter().map(|(row, live)| wire(&self.0, row, live)).collect();
+        Ok(Response::new(ListEndpointsResponse { endpoints }))
+    }
+
+    async fn deployment(
+        &self,
+        _request: Request<DeploymentRequest>,
+    ) -> Result<Response<DeploymentResponse>, Status> {
+        let collector = &self.0;
+        let (collector_address, enrol_address) = collector.addresses.clone();
+        Ok(Response::new(DeploymentResponse {
+            deployment: collector.deployment.to_string(),
+            collector: collector.id.to_string(),
+            origin: crate::log::ledger::origin(collector.deployment.as_str()),
+            log_key: collector.log_key.clone(),
+            ca: collector.authority.certificate().to_vec().into(),
+            rosters: collector.rosters(0).await?,
+            stores: collector.replicas.stores().iter().map(|store| store.identity().store.clone()).collect(),
+            stores_independent: collector.replicas.at_best().independent,
+            enrol_address,
+            collector_address,
+        }))
+    }
+}
+
+fn wire(collector: &Collector, row: EndpointRow, remembered: Option<rows::endpoints::LiveRow>) -> WireRow {
+    let view = collector.live.view(&row.endpoint, u64::from(row.generation));
+    let remembered = remembered.filter(|live| live.generation == row.generation);
+    let seen_now = Time::from_unix_ms(view.last_seen_unix_ms).filter(|_| view.last_seen_unix_ms > 0);
+    let (mut last_seen, mut agent_version) = (String::new(), view.agent_version);
+    if let Some(live) = remembered {
+        last_seen = live.last_seen;
+        if agent_version.is_empty() {
+            agent_version = live.agent;
+        }
+    }
+    if let Some(seen) = seen_now {
+        last_seen = seen.to_string();
+    }
+    WireRow {
+        endpoint: row.endpoint,
+        generation: u64::from(row.generation),
+        evidence_key: row.fingerprint,
+        state: row.state,
+        connected: view.connected,
+        last_seen,
+        agent_version,
+        clock_offset_ms: view.clock_offset_ms,
+        inventory_json: view.inventory_json,
+        warning: view.warning.to_owned(),
+    }
+}

@@ -1,0 +1,290 @@
+//! Endpoints come in: a token that an admin registered, an enrolment that three keys signed, renewals.
+//!
+//! Guarantee: one enrolment for one token; the next generation for a slot that was taken before; no two endpoints with
+//! one key; the entry is written before the certificate leaves, and the generations before are cut off at once.
+//! Asked again with the same enrolment (the answer got lost), the answer is the same. Not here: what the endpoint
+//! believes of the answer (`evidence::enrolment`).
+
+pub mod wire;
+
+use certs::authority::{ENDPOINT_GRACE, ENDPOINT_LIFE};
+use certs::name::{Identity, Subject};
+use evidence::digest::Digest;
+use evidence::enrolment::{EnrolmentRequest, Renewal, Token};
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::{Chain, EndpointId, Generation};
+use evidence::keys::PublicKey;
+use evidence::signed::Signed;
+use evidence::time::Time;
+use proto::status::Class;
+use proto::v1;
+use rusqlite::Connection;
+use store::Key;
+
+use crate::collector::Collector;
+use crate::failure::{Failure, chain};
+use crate::log::recorder::{Condition, Denied, Recorded};
+use crate::rows::endpoints::EndpointRow;
+use crate::rows::{self, DbError};
+
+/// Registers a token: the slot is admitted.
+///
+/// # Errors
+/// A refusal when the token pins something else than this deployment, or the slot's next generation is another.
+pub async fn register_token(collector: &Collector, signed: Signed) -> Result<Recorded, Failure> {
+    let now = crate::clock::now();
+    let published = collector.people.in_force(now)?;
+    let token =
+        Token::verify(&signed, published.roster()).map_err(|error| Failure::forbidden(chain(&error)))?;
+    token.check_time(now).map_err(|error| Failure::precondition(chain(&error)))?;
+    for (what, same) in [
+        ("collector_id", token.collector_id == collector.id),
+        ("authority", token.authority == collector.people.authority().id()),
+        ("ca_sha256", token.ca_sha256.0 == collector.authority.fingerprint()),
+        ("log_key", token.log_key.as_str() == collector.log_key),
+    ] {
+        if !same {
+            return Err(Failure::malformed(format!("the token pins another {what} than this deployment's")));
+        }
+    }
+    let refs = [
+        ("endpoint", token.endpoint.to_string()),
+        ("generation", token.generation.to_string()),
+        ("token", signed.digest().to_string()),
+    ];
+    let (endpoint, generation) = (token.endpoint.to_string(), token.generation.number());
+    let condition: Condition = Box::new(move |tx| may_admit(tx, &endpoint, generation));
+    collector
+        .custody
+        .record_if(EntryType::EndpointAdmitted, Chain::Deployment, &refs, ActObject::from(signed), condition)
+        .await
+}
+
+/// A slot is admitted for the generation after the newest that enrolled.
+fn may_admit(tx: &Connection, endpoint: &str, generation: u32) -> Result<(), Denied> {
+    let newest = newest_enrolled(tx, endpoint)?;
+    let next = newest.saturating_add(1);
+    if generation == next {
+        return Ok(());
+    }
+    Err(Denied::no(
+        Class::Precondition,
+        format!("endpoint {endpoint} is at generation {newest}; the token must name generation {next}"),
+    ))
+}
+
+/// Newest generation that ever enrolled; 0 when none did.
+fn newest_enrolled(tx: &Connection, endpoint: &str) -> Result<u32, DbError> {
+    let rows = rows::endpoints::all(tx)?;
+    let taken = rows.iter().filter(|row| row.endpoint == endpoint && row.state != "admitted");
+    Ok(taken.map(|row| row.generation).max().unwrap_or(0))
+}
+
+/// Enrols an endpoint.
+///
+/// # Errors
+/// A refusal that says what does not fit; nothing is recorded then.
+pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<v1::EnrolResponse, Failure> {
+    let request: EnrolmentRequest = signed.read().map_err(|error| Failure::malformed(chain(&error)))?;
+    let (token_row, token) = registered(collector, &request.token).await?;
+    let request = EnrolmentRequest::verify(&signed, &token, request.token)
+        .map_err(|error| Failure::new(Class::Unidentified, chain(&error)))?;
+    check_csr(csr, &request.csr_sha256, &request.tls_key)?;
+    let event = signed.digest();
+    let is_again = token_row.used_by == Some(event.0);
+    if !is_again {
+        token.check_time(crate::clock::now()).map_err(|error| Failure::precondition(chain(&error)))?;
+    }
+    let refs = [
+        ("endpoint", request.endpoint.to_string()),
+        ("evidence_key", request.evidence_key.fingerprint().to_string()),
+        ("generation", request.generation.to_string()),
+        ("token", request.token.to_string()),
+    ];
+    let wanted = Wanted {
+        endpoint: request.endpoint.to_string(),
+        generation: request.generation.number(),
+        token: request.token.0,
+        keys: [request.evidence_key.to_string(), request.tls_key.to_string()],
+    };
+    let condition: Condition = Box::new(move |tx| may_enrol(tx, &wanted));
+    let recorded = collector
+        .custody
+        .record_if(EntryType::AgentEnrolled, Chain::Deployment, &refs, ActObject::from(signed), condition)
+        .await?;
+    if !recorded.is_new {
+        // A replay must not bring back a generation that was renewed, superseded or retired meanwhile.
+        still_current(collector, &request.endpoint, request.generation, &request.tls_key).await?;
+    }
+    // The entry stands: whatever generation was live before is cut off, before the new one can connect.
+    collector.supersede_endpoint(&request.endpoint, request.generation);
+    let certificates = issue(collector, &request.tls_key, request.endpoint.clone(), request.generation)?;
+    tracing::info!(endpoint = %request.endpoint, generation = %request.generation, "Endpoint enrolled");
+    let authority = collector.people.authority();
+    Ok(v1::EnrolResponse {
+        certificates: certificates.into_iter().map(Into::into).collect(),
+        rosters: collector.rosters(0).await?,
+        authority_keys: authority.keys.iter().map(ToString::to_string).collect(),
+        authority_threshold: authority.threshold,
+        enrolled: Some(recorded.proven.into()),
+        log_keys: Some(crate::log::log_key::shown(collector).await?),
+    })
+}
+
+struct Wanted {
+    endpoint: String,
+    generation: u32,
+    token: [u8; 32],
+    keys: [String; 2],
+}
+
+fn may_enrol(tx: &Connection, wanted: &Wanted) -> Result<(), Denied> {
+    let used = |what: &str| Denied::no(Class::Exists, format!("{what}; ask for a new token"));
+    match rows::endpoints::token(tx, &wanted.token)? {
+        None => {
+            return Err(Denied::no(Class::Missing, "no such token is registered".to_owned()));
+        }
+        Some(row) if row.used_by.is_some() => return Err(used("the token is used")),
+        Some(_) => {}
+    }
+    match rows::endpoints::at(tx, &wanted.endpoint, wanted.generation)? {
+        Some(row) if row.state == "admitted" && row.token == wanted.token => {}
+        Some(row) if row.state == "admitted" => return Err(used("a newer token took its place")),
+        _ => return Err(used("the slot is taken")),
+    }
+    may_admit(tx, &wanted.endpoint, wanted.generation)?;
+    let taken = rows::endpoints::all(tx)?
+        .iter()
+        .any(|row| wanted.keys.contains(&row.evidence_key) || wanted.keys.contains(&row.tls_key));
+    if taken {
+        return Err(Denied::no(
+            Class::Exists,
+            "one of the keys belongs to another enrolment; make new ones".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+async fn registered(
+    collector: &Collector,
+    token: &Digest,
+) -> Result<(rows::endpoints::TokenRow, Token), Failure> {
+    let id = token.0;
+    let row = collector.db.read_async(move |db| rows::endpoints::token(db, &id)).await.map_err(database)?;
+    let Some(row) = row else {
+        return Err(Failure::missing("no such token is registered"));
+    };
+    let signed = collector.document(Key::document(&id)).await?;
+    let token = signed.read().map_err(|error| Failure::internal("read the token", error))?;
+    Ok((row, token))
+}
+
+/// Renews a certificate; with `expired`, on the enrolment listener, inside the grace period.
+///
+/// # Errors
+/// A refusal that says what does not fit.
+pub async fn renew(
+    collector: &Collector,
+    signed: Signed,
+    csr: &[u8],
+    caller: Option<(&EndpointId, Generation)>,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let unverified: Renewal = signed.read().map_err(|error| Failure::malformed(chain(&error)))?;
+    if caller.is_some_and(|caller| caller != (&unverified.endpoint, unverified.generation)) {
+        return Err(Failure::forbidden("an endpoint renews its own certificate only"));
+    }
+    let row = enrolled(collector, &unverified.endpoint, unverified.generation).await?;
+    let evidence_key: PublicKey =
+        row.evidence_key.parse().map_err(|error| Failure::internal("read the endpoint's key", error))?;
+    let renewal = Renewal::verify(&signed, &evidence_key)
+        .map_err(|error| Failure::new(Class::Unidentified, chain(&error)))?;
+    if renewal.deployment != collector.deployment {
+        return Err(Failure::malformed("the renewal is of another deployment"));
+    }
+    check_csr(csr, &renewal.csr_sha256, &renewal.tls_key)?;
+    if caller.is_none() {
+        within_grace(collector, row.index).await?;
+    }
+    let refs = [("endpoint", renewal.endpoint.to_string()), ("generation", renewal.generation.to_string())];
+    let (endpoint, generation) = (renewal.endpoint.to_string(), renewal.generation.number());
+    let condition: Condition = Box::new(move |tx| match rows::endpoints::at(tx, &endpoint, generation)? {
+        Some(row) if row.state == "enrolled" => Ok(()),
+        _ => Err(Denied::no(Class::Forbidden, format!("{endpoint}#{generation} is not enrolled"))),
+    });
+    let recorded = collector
+        .custody
+        .record_if(EntryType::AgentRenewed, Chain::Deployment, &refs, ActObject::from(signed), condition)
+        .await?;
+    if !recorded.is_new {
+        // An old renewal, replayed, must not certify a key that a newer one replaced.
+        still_current(collector, &renewal.endpoint, renewal.generation, &renewal.tls_key).await?;
+    }
+    issue(collector, &renewal.tls_key, renewal.endpoint, renewal.generation)
+}
+
+async fn enrolled(
+    collector: &Collector,
+    endpoint: &EndpointId,
+    generation: Generation,
+) -> Result<EndpointRow, Failure> {
+    let (id, number) = (endpoint.to_string(), generation.number());
+    let row =
+        collector.db.read_async(move |db| rows::endpoints::at(db, &id, number)).await.map_err(database)?;
+    row.filter(|row| row.state == "enrolled").ok_or_else(|| {
+        Failure::forbidden(format!("{endpoint}#{generation} is not enrolled here; enrol it anew"))
+    })
+}
+
+async fn still_current(
+    collector: &Collector,
+    endpoint: &EndpointId,
+    generation: Generation,
+    tls_key: &PublicKey,
+) -> Result<(), Failure> {
+    let row = enrolled(collector, endpoint, generation).await?;
+    if row.tls_key == tls_key.to_string() {
+        return Ok(());
+    }
+    Err(Failure::precondition("a newer certificate request took the place of this one"))
+}
+
+/// The newest certificate was issued when the row last changed; after life and grace the endpoint must enrol anew.
+async fn within_grace(collector: &Collector, index: u64) -> Result<(), Failure> {
+    let entry = collector.db.read_async(move |db| rows::entries::at(db, index)).await.map_err(database)?;
+    let issued: Option<Time> = entry.and_then(|entry| entry.time.parse().ok());
+    let Some(issued) = issued else {
+        return Err(Failure::internal("renew the certificate", format!("entry {index} has no time")));
+    };
+    let end = issued
+        .checked_add(ENDPOINT_LIFE)
+        .and_then(|end| end.checked_add(ENDPOINT_GRACE))
+        .unwrap_or(Time::MAX);
+    if crate::clock::now() <= end {
+        return Ok(());
+    }
+    Err(Failure::precondition(format!(
+        "the certificate could be renewed until {end}; enrol the endpoint anew"
+    )))
+}
+
+fn check_csr(csr: &[u8], digest: &Digest, key: &PublicKey) -> Result<(), Failure> {
+    let found = certs::request::public_key(csr).map_err(|error| Failure::malformed(chain(&error)))?;
+    if found != *key || Digest::of(csr) != *digest {
+        return Err(Failure::malformed("the certificate request is not the one that the document names"));
+    }
+    Ok(())
+}
+
+fn issue(
+    collector: &Collector,
+    key: &PublicKey,
+    id: EndpointId,
+    generation: Generation,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let identity = Identity::new(collector.deployment.clone(), Subject::Endpoint { id, generation });
+    collector.issue(key, &identity, ENDPOINT_LIFE)
+}
+
+fn database(error: DbError) -> Failure {
+    Failure::unavailable("reach its database", error)
+}

@@ -1,0 +1,41 @@
+//! A bundle's files, one after the other, exactly as docs/spec/bundle.md lists them; and the entry that logs the export.
+//!
+//! Guarantee: everything in a bundle is as of one checkpoint: entries behind it, and what they record, are left out.
+//! Stored bytes leave unchanged. The read is recorded before the first byte. Not here: SHA256SUMS and its signature, which
+//! the exporter makes; the checks (`exhibit-verify`).
+
+mod files;
+mod production;
+mod record;
+mod snapshot;
+mod texts;
+pub mod wire;
+
+use std::time::Duration;
+
+use crate::collector::Collector;
+use crate::failure::Failure;
+use crate::log::cosigning::CosignedHead;
+
+/// How long an export waits for cosigners: twice the longest question, and then some.
+const QUORUM_PATIENCE: Duration = Duration::from_secs(40);
+
+/// A head over `size` entries with the quorum of the collector's policy.
+///
+/// # Errors
+/// A refusal that says who did not cosign and what to do; or that the policy has no quorum to meet.
+pub async fn quorum_over(collector: &Collector, size: u64) -> Result<CosignedHead, Failure> {
+    if !collector.cosigning.policy().needs_cosigners() {
+        return Err(Failure::precondition(
+            "the collector's policy asks for no cosigners (`ledger.policy`), so none can be waited for",
+        ));
+    }
+    collector
+        .cosigning
+        .quorum_over(size, QUORUM_PATIENCE)
+        .await
+        .map_err(|shortage| Failure::precondition(shortage.to_string()))
+}
+
+pub use files::export;
+pub use record::{Exports, record};

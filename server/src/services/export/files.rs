@@ -1,0 +1,462 @@
+//! Streams the files of a snapshot.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use evidence::bundle::production::{ItemFile, Selection};
+use evidence::bundle::{BundleVersion, CHECKPOINT_STAMPS, Overview};
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::{Actor, Chain, IncidentId, PersonId};
+use evidence::roster::endpoint_line;
+use evidence::signed::Signed;
+use proto::limits::DATA_BYTES_MAX;
+use proto::v1::{BundleChunk, ExportRequest};
+use store::{Key, StoreErrorClass};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::production::Production;
+use super::snapshot::{Collected, Snapshot};
+use super::texts;
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::log::ledger::Published;
+use crate::metrics;
+use crate::services::orders::package::target_set;
+use crate::services::reads::access;
+use crate::services::reads::item::Content;
+use crate::services::reads::lines::SealReader;
+
+/// Entries proven at once.
+const PROOFS_AT_ONCE: usize = 256;
+
+/// Where the files go.
+pub type Answers = mpsc::Sender<Result<BundleChunk, Status>>;
+
+/// Streams the bundle of an incident for `person`.
+///
+/// # Errors
+/// When the read cannot be recorded, or something that must be in the bundle cannot be read.
+pub async fn export(
+    collector: &Collector,
+    person: &PersonId,
+    request: &ExportRequest,
+    answers: &Answers,
+) -> Result<(), Failure> {
+    let incident: IncidentId =
+        request.incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))?;
+    // Looked at first, so that what does not exist, cannot be produced or would be refused gets no entry.
+    let before = collector.custody.sequencer().log().published();
+    let mut first = Snapshot::take(collector, &incident, before.clone()).await?;
+    let production = match request.only.as_slice() {
+        [] => None,
+        only => Some(Production::prepare(collector, &first, only).await?),
+    };
+    let selection = production.as_ref().map(|production| &production.selection);
+    if let Some(selection) = selection {
+        first.narrow(selection);
+    }
+    unheld(collector, &first, request.without_quorum)?;
+    if !request.without_quorum {
+        head(collector, before.size, false).await?;
+    }
+    let size = accessed(collector, person, &incident, &request.purpose, selection).await?.saturating_add(1);
+    let (published, quorum) = head(collector, size, request.without_quorum).await?;
+    let mut snapshot = Snapshot::take(collector, &incident, published).await?;
+    if let Some(selection) = selection {
+        snapshot.narrow(selection);
+    }
+    // Asked again: a collection may have been stored since the first look.
+    let is_unheld = unheld(collector, &snapshot, request.without_quorum)?;
+    let quorum = if is_unheld { Quorum::Waived } else { quorum };
+    if let Some(going) = snapshot.going() {
+        return Err(Failure::precondition(format!(
+            "collection {going} is being disposed of; export again when it is gone: exhibit disposition show {incident}"
+        )));
+    }
+    let Some(head) = snapshot.head() else {
+        return Err(Failure::missing("the incident has no entries"));
+    };
+    let is_waived = quorum == Quorum::Waived;
+    collector.exports.remember(&incident, Digest(head.leaf), snapshot.published.size, is_waived);
+    let files = Files { collector, snapshot: &snapshot, quorum, production: production.as_ref(), answers };
+    files.overview(person, head.seq, Digest(head.leaf)).await?;
+    files.deployment().await?;
+    files.orders().await?;
+    for collected in snapshot.with_folder() {
+        files.collection(collected).await?;
+    }
+    files.custody().await?;
+    if production.is_none() {
+        files.details().await?;
+    }
+    files.ledger().await
+}
+
+/// What the collector's policy says of the head that a bundle is made under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quorum {
+    /// Its cosigners signed.
+    Met,
+    /// It asks for none.
+    NotAsked,
+    /// It asks for some, and the exporter does without.
+    Waived,
+}
+
+/// The head to export under: with the quorum that the policy asks for, or whatever is published when the exporter does without.
+async fn head(
+    collector: &Collector,
+    size: u64,
+    without_quorum: bool,
+) -> Result<(Published, Quorum), Failure> {
+    let published = || collector.custody.sequencer().log().published();
+    if !collector.cosigning.policy().needs_cosigners() {
+        return Ok((published(), Quorum::NotAsked));
+    }
+    match super::quorum_over(collector, size).await {
+        Ok(head) => Ok((head.published, Quorum::Met)),
+        Err(_shortage) if without_quorum => Ok((published(), Quorum::Waived)),
+        Err(shortage) => Err(Failure::precondition(format!(
+            "{}. Try again when they are back, or export with --without-quorum, which is stamped on the bundle",
+            shortage.text()
+        ))),
+    }
+}
+
+/// Where the policy names a mirror, what goes out shall lie in a second place: whether it does not, and the exporter does without.
+fn unheld(collector: &Collector, snapshot: &Snapshot, without_quorum: bool) -> Result<bool, Failure> {
+    let policy = collector.cosigning.policy();
+    let mut witnesses = policy.witnesses().iter();
+    let has_mirror = witnesses.any(|witness| witness.key.name().ends_with("/mirror"));
+    if !policy.needs_cosigners() || !has_mirror {
+        return Ok(false);
+    }
+    let unheld = snapshot.unreplicated();
+    match unheld.first() {
+        None => Ok(false),
+        Some(_) if without_quorum => Ok(true),
+        Some(first) => Err(Failure::precondition(format!(
+            "no mirror holds {} of the collections yet, {first} for one (no `evidence.replicated`). Try again when a mirror has them, \
+             or export with --without-quorum, which is stamped on the bundle",
+            unheld.len()
+        ))),
+    }
+}
+
+/// Exporting is reading: recorded before the first byte leaves. Returns the entry's index.
+async fn accessed(
+    collector: &Collector,
+    person: &PersonId,
+    incident: &IncidentId,
+    purpose: &str,
+    selection: Option<&Selection>,
+) -> Result<u64, Failure> {
+    let fields = selection.map(Selection::fields);
+    let detail = access::purpose(collector, purpose).await?;
+    let refs = [("object", format!("{incident}/bundle")), ("person", person.to_string())];
+    let chain = Chain::from(incident.clone());
+    let recorded = collector
+        .custody
+        .record_own_with(
+            EntryType::EvidenceAccessed,
+            chain,
+            &refs,
+            fields.as_ref().map_or(&[], |fields| fields.as_slice()),
+            Some(detail),
+        )
+        .await?;
+    metrics::read_begun();
+    Ok(recorded.index)
+}
+
+struct Files<'e> {
+    collector: &'e Collector,
+    snapshot: &'e Snapshot,
+    quorum: Quorum,
+    production: Option<&'e Production>,
+    answers: &'e Answers,
+}
+
+impl Files<'_> {
+    async fn overview(&self, person: &PersonId, head_seq: u64, head: Digest) -> Result<(), Failure> {
+        let mut collections: Vec<Digest> =
+            self.snapshot.with_evidence().map(|collected| Digest(collected.row.id)).collect();
+        collections.sort_unstable();
+        let overview = Overview {
+            format: BundleVersion,
+            deployment: self.collector.deployment.clone(),
+            incident: self.snapshot.incident.clone(),
+            origin: crate::log::ledger::origin(self.collector.deployment.as_str()),
+            exported: crate::clock::now(),
+            by: Actor::Person(person.clone()),
+            head_seq,
+            head,
+            entries: self.snapshot.published.size,
+            collections,
+            partial: self.production.is_some(),
+            quorum: self.quorum == Quorum::Met,
+            without_quorum: self.quorum == Quorum::Waived,
+        };
+        let json = evidence::json::to_document(&overview)
+            .map_err(|error| Failure::internal("write bundle.json", error))?;
+        self.file("bundle.json", json).await?;
+        let readme = match self.production {
+            None => texts::readme(&overview),
+            Some(production) => texts::readme_of_part(&overview, production.selection.len()),
+        };
+        self.file("README.txt", readme).await?;
+        if self.production.is_none()
+            && let Some(destruction) = self.snapshot.destruction()
+        {
+            let json = evidence::json::to_document(&destruction)
+                .map_err(|error| Failure::internal("write destruction.json", error))?;
+            self.file("destruction.json", json).await?;
+            self.file("destruction.txt", texts::destruction(&destruction)).await?;
+        }
+        self.file("certification.txt", texts::certification(&overview)).await
+    }
+
+    async fn deployment(&self) -> Result<(), Failure> {
+        let rosters = self.snapshot.deployment.values();
+        for entry in rosters.filter(|entry| entry.kind == EntryType::RosterPublished.as_str()) {
+            let signed = self.collector.document(Key::document(&entry.event)).await?;
+            let roster: evidence::roster::Roster =
+                signed.read().map_err(|error| Failure::internal("read a roster", error))?;
+            self.signed(&format!("deployment/roster-{}", roster.version), &signed).await?;
+        }
+        let mut signers = self.collector.people.newest().roster().allowed_signers();
+        for row in &self.snapshot.endpoints {
+            let name = format!("{}-{}", row.endpoint, row.generation);
+            let token = self.collector.document(Key::document(&row.token)).await?;
+            self.signed(&format!("deployment/token-{name}"), &token).await?;
+            let enrolled = self.snapshot.deployment.values().find(|entry| {
+                let has = |name: &str, value: &str| entry.refs.iter().any(|(n, v)| n == name && v == value);
+                entry.kind == EntryType::AgentEnrolled.as_str()
+                    && has("endpoint", &row.endpoint)
+                    && has("generation", &row.generation.to_string())
+            });
+            if let Some(enrolled) = enrolled {
+                let enrolment = self.collector.act_document(enrolled.index).await?;
+                self.signed(&format!("deployment/enrolment-{name}"), &enrolment).await?;
+            }
+            signers.push_str(&signer_line(row)?);
+        }
+        self.file("deployment/allowed_signers", signers.into_bytes()).await?;
+        self.file("deployment/log.vkey", format!("{}\n", self.collector.log_key).into_bytes()).await?;
+        self.file("deployment/ca.pem", pem(self.collector.authority.certificate())).await
+    }
+
+    async fn orders(&self) -> Result<(), Failure> {
+        for id in &self.snapshot.orders {
+            let Some(order) = self.collector.order(id).await? else {
+                return Err(Failure::internal("export an order", format!("{id} has no row")));
+            };
+            self.signed(&format!("orders/{id}"), &order.signed).await?;
+            let set = target_set(self.collector, &order).await?;
+            let collected = self.snapshot.collections.iter().filter(|one| one.row.order == id.0);
+            let endpoints: BTreeSet<&str> = collected.map(|one| one.row.endpoint.as_str()).collect();
+            for endpoint in endpoints {
+                let name = endpoint.parse().map_err(|error| Failure::internal("export an order", error))?;
+                let proof = set
+                    .proof(&name)
+                    .ok_or_else(|| Failure::internal("export an order", "no target proof"))?;
+                let json = evidence::json::to_document(&proof)
+                    .map_err(|error| Failure::internal("write a target proof", error))?;
+                self.file(&format!("orders/{id}.targets/{endpoint}.json"), json).await?;
+            }
+        }
+        let is_approval = |kind: &str| {
+            kind == EntryType::OrderApproved.as_str() || kind == EntryType::OrderRejected.as_str()
+        };
+        for entry in self.snapshot.chain.iter().filter(|entry| is_approval(&entry.kind)) {
+            let is_about = |order: &Digest| {
+                let order = order.to_string();
+                entry.refs.iter().any(|(name, value)| name == "order" && *value == order)
+            };
+            if !self.snapshot.orders.iter().any(is_about) {
+                continue;
+            }
+            let approval = self.collector.act_document(entry.index).await?;
+            self.signed(&format!("approvals/{}", Digest(entry.event)), &approval).await?;
+        }
+        Ok(())
+    }
+
+    async fn collection(&self, collected: &Collected) -> Result<(), Failure> {
+        let id = Digest(collected.row.id);
+        let folder = format!("evidence/{id}");
+        let delegation = self.collector.document(Key::document(&collected.row.delegation)).await?;
+        self.signed(&format!("{folder}/delegation"), &delegation).await?;
+        if let Some(manifest) = &collected.manifest {
+            let manifest = self.collector.document(Key::document(manifest.as_bytes())).await?;
+            self.signed(&format!("{folder}/manifest"), &manifest).await?;
+        }
+        if collected.is_disposed {
+            return Ok(());
+        }
+        if let Some(production) = self.production {
+            return self.items(collected, production).await;
+        }
+        for segment in &collected.segments {
+            let seal = self.object(Key::seal(id.as_bytes(), segment.index, &segment.seal_sha256)).await?;
+            self.file(&format!("{folder}/seals/{:06}.seal", segment.index), seal).await?;
+        }
+        self.container(&format!("{folder}/container.tar.zst"), collected).await
+    }
+
+    /// Chosen items in place of seals and container.
+    async fn items(&self, collected: &Collected, production: &Production) -> Result<(), Failure> {
+        let id = Digest(collected.row.id);
+        let mut reader = SealReader::start(self.collector)?;
+        for (n, chosen) in production.of(&id) {
+            self.file(&ItemFile::Record.name(&id, *n), chosen.line.clone()).await?;
+            self.file(&ItemFile::Proof.name(&id, *n), chosen.proof.encode()).await?;
+            if !chosen.record.has_content() {
+                continue;
+            }
+            let (row, segments) = (&collected.row, &collected.segments);
+            let mut content =
+                Content::of(self.collector, row, segments, &chosen.record, &chosen.line, reader.cage())
+                    .await?;
+            let size = chosen.record.size.unwrap_or(0);
+            let mut path = ItemFile::Content.name(&id, *n);
+            // The last piece is sent when the cage has said that the digest is right.
+            let mut waiting = Bytes::new();
+            while let Some(piece) = content.next().await? {
+                let data = std::mem::replace(&mut waiting, piece);
+                if !data.is_empty() {
+                    let path = std::mem::take(&mut path);
+                    self.send(BundleChunk { path, size, data, last: false }).await?;
+                }
+            }
+            let last = BundleChunk { path, size, data: waiting, last: true };
+            self.send(last).await?;
+        }
+        Ok(())
+    }
+
+    /// The segments back to back: one file, larger than any memory.
+    async fn container(&self, path: &str, collected: &Collected) -> Result<(), Failure> {
+        let size = collected.segments.iter().map(|segment| segment.stored_len).sum();
+        let last_index = collected.segments.last().map(|segment| segment.index);
+        let mut path = path.to_owned();
+        for segment in &collected.segments {
+            let key = Key::segment(&collected.row.id, segment.index, &segment.sha256);
+            let mut rest = Bytes::from(self.object(key).await?);
+            metrics::read_bytes(segment.stored_len);
+            while !rest.is_empty() {
+                let data = rest.split_to(rest.len().min(DATA_BYTES_MAX));
+                let last = rest.is_empty() && Some(segment.index) == last_index;
+                self.send(BundleChunk { path: std::mem::take(&mut path), size, data, last }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn custody(&self) -> Result<(), Failure> {
+        let incident =
+            self.snapshot.chain.iter().map(|entry| (format!("custody/{:06}", entry.seq), entry.index));
+        let deployment =
+            self.snapshot.deployment.keys().map(|index| (format!("custody/deployment/{index}"), *index));
+        let all: Vec<(String, u64)> = incident.chain(deployment).collect();
+        for batch in all.chunks(PROOFS_AT_ONCE) {
+            let indices = batch.iter().map(|(_, index)| *index).collect();
+            let proven = self
+                .collector
+                .custody
+                .prove_under(&self.collector.replicas, self.snapshot.published.clone(), indices)
+                .await?;
+            for ((name, _), proven) in batch.iter().zip(proven) {
+                self.file(&format!("{name}.entry"), proven.entry.to_vec()).await?;
+                self.file(&format!("{name}.tlog-proof"), proven.proof.to_vec()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn details(&self) -> Result<(), Failure> {
+        let digests: BTreeSet<[u8; 32]> =
+            self.snapshot.chain.iter().filter_map(|entry| entry.detail).collect();
+        for digest in digests {
+            let (replicas, key) = (self.collector.replicas.clone(), Key::detail(&digest));
+            match blocking(move || replicas.read(&key)).await? {
+                Ok(bytes) => self.file(&format!("details/{}.json", Digest(digest)), bytes).await?,
+                // Erased texts are lawful; the acts that named them stay.
+                Err(error) if error.class() == StoreErrorClass::NotFound => {}
+                Err(error) => return Err(Failure::unavailable("read a text", error)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn ledger(&self) -> Result<(), Failure> {
+        let note = self.snapshot.published.note.to_vec();
+        let stamps = self.collector.stamps(&note).await;
+        self.file("ledger/checkpoint", note).await?;
+        for (name, stamp) in CHECKPOINT_STAMPS.iter().zip(stamps) {
+            self.file(name, stamp).await?;
+        }
+        Ok(())
+    }
+
+    async fn object(&self, key: Key) -> Result<Vec<u8>, Failure> {
+        let replicas = self.collector.replicas.clone();
+        blocking(move || replicas.read(&key))
+            .await?
+            .map_err(|error| Failure::unavailable("read stored evidence", error))
+    }
+
+    async fn signed(&self, name: &str, signed: &Signed) -> Result<(), Failure> {
+        for (path, bytes) in signed.split(name) {
+            self.file(&path, bytes).await?;
+        }
+        Ok(())
+    }
+
+    async fn file(&self, path: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let mut rest = Bytes::from(bytes);
+        let mut path = path.to_owned();
+        loop {
+            let data = rest.split_to(rest.len().min(DATA_BYTES_MAX));
+            let last = rest.is_empty();
+            self.send(BundleChunk { path: std::mem::take(&mut path), size, data, last }).await?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn send(&self, chunk: BundleChunk) -> Result<(), Failure> {
+        self.answers
+            .send(Ok(chunk))
+            .await
+            .map_err(|_closed| Failure::new(proto::status::Class::Unavailable, "the exporter is gone"))
+    }
+}
+
+fn signer_line(row: &crate::rows::endpoints::EndpointRow) -> Result<String, Failure> {
+    let broken = |what: String| Failure::internal("write allowed_signers", what);
+    let endpoint = row.endpoint.parse().map_err(|error| broken(format!("{error}")))?;
+    let generation =
+        evidence::id::Generation::new(row.generation).ok_or_else(|| broken("generation 0".to_owned()))?;
+    let key = row.evidence_key.parse().map_err(|error| broken(format!("{error}")))?;
+    let line = endpoint_line(&endpoint, generation, &key);
+    Ok(if line.ends_with('\n') { line } else { format!("{line}\n") })
+}
+
+/// RFC 7468.
+fn pem(der: &[u8]) -> Vec<u8> {
+    let text = STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.extend(line.iter().map(|byte| char::from(*byte)));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem.into_bytes()
+}

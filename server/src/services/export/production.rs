@@ -1,0 +1,229 @@
+//! A partial production before its first byte leaves: which items the selectors choose, their records and proofs.
+//!
+//! Guarantee: every selector chooses something; what could not be proven or would name a neighbour is refused here, before
+//! the entry that says it was read. Record lines come from the seals, and their tree must have the signed root. Not here: sending.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use evidence::bundle::production::{
+    ITEMS_MAX, ItemProof, SELECTORS_MAX, Selection, Selector, Unproducible, What, check_producible,
+};
+use evidence::digest::Digest;
+use evidence::item::{ItemRecord, Stage};
+use evidence::manifest::Manifest;
+use ledger::{Hash, Leaves, inclusion_proof, leaf_hash, root_of};
+use proto::status::Class;
+use store::Key;
+
+use super::snapshot::{Collected, Snapshot};
+use crate::collector::Collector;
+use crate::failure::{Failure, chain};
+use crate::rows::{self, DbError};
+use crate::services::reads::lines::SealReader;
+
+/// Index rows looked at between two looks at the clock: one page of a listing.
+const PAGE_ROWS: u32 = 4096;
+
+/// An item that will leave.
+#[derive(Debug)]
+pub struct Chosen {
+    /// Its record.
+    pub record: ItemRecord,
+    /// The record as it was sealed.
+    pub line: Vec<u8>,
+    /// Its place in its collection.
+    pub proof: ItemProof,
+}
+
+/// What will leave.
+#[derive(Debug)]
+pub struct Production {
+    /// Which items.
+    pub selection: Selection,
+    chosen: BTreeMap<Digest, BTreeMap<u64, Chosen>>,
+}
+
+impl Production {
+    /// The items of a collection, by ordinal.
+    pub fn of(&self, collection: &Digest) -> impl Iterator<Item = (&u64, &Chosen)> {
+        self.chosen.get(collection).into_iter().flatten()
+    }
+
+    /// Finds the items, their records and proofs.
+    ///
+    /// # Errors
+    /// A selector that is malformed, chooses nothing, too much, or what cannot be shown without its neighbours.
+    pub async fn prepare(
+        collector: &Collector,
+        snapshot: &Snapshot,
+        only: &[Bytes],
+    ) -> Result<Self, Failure> {
+        let selection = choose(collector, snapshot, only).await?;
+        let mut chosen = BTreeMap::new();
+        for collected in &snapshot.collections {
+            let id = Digest(collected.row.id);
+            if let Some(items) = selection.of(&id) {
+                chosen.insert(id, records(collector, collected, items).await?);
+            }
+        }
+        Ok(Self { selection, chosen })
+    }
+}
+
+/// The items that the selectors choose, by the index.
+async fn choose(collector: &Collector, snapshot: &Snapshot, only: &[Bytes]) -> Result<Selection, Failure> {
+    if only.len() > SELECTORS_MAX {
+        return Err(Failure::new(
+            Class::OverLimit,
+            format!("at most {SELECTORS_MAX} selectors; use patterns, or export the whole incident"),
+        ));
+    }
+    let mut selection = Selection::new();
+    for text in only {
+        let shown = text.escape_ascii().to_string();
+        let selector = Selector::parse(text)
+            .map_err(|error| Failure::malformed(format!("selector {shown}: {error}")))?;
+        let mut found = false;
+        let mut unproven = 0_u64;
+        let about = |one: &&Collected| selector.is_about(&Digest(one.row.id));
+        let mut is_known = false;
+        for collected in snapshot.collections.iter().filter(about) {
+            is_known = true;
+            if collected.manifest.is_none() {
+                unproven += 1;
+                continue;
+            }
+            for n in ordinals(collector, collected, &selector).await? {
+                found = true;
+                selection.insert(Digest(collected.row.id), n);
+                if selection.len() > ITEMS_MAX {
+                    return Err(Failure::new(
+                        Class::OverLimit,
+                        format!(
+                            "the selectors choose more than {ITEMS_MAX} items; choose fewer, or export the whole incident"
+                        ),
+                    ));
+                }
+            }
+        }
+        if !is_known {
+            return Err(Failure::missing(format!(
+                "selector {shown}: {} has no such collection",
+                snapshot.incident
+            )));
+        }
+        if !found {
+            let unproven = match unproven {
+                0 => String::new(),
+                count => format!(
+                    "; {count} interrupted collections were not looked at: without a manifest their items cannot be proven one by one"
+                ),
+            };
+            return Err(Failure::missing(format!("selector {shown} chooses no item{unproven}")));
+        }
+    }
+    Ok(selection)
+}
+
+/// The ordinals in one collection that a selector chooses.
+async fn ordinals(
+    collector: &Collector,
+    collected: &Collected,
+    selector: &Selector,
+) -> Result<Vec<u64>, Failure> {
+    let number = collected.row.number;
+    let unreachable = |error: DbError| Failure::unavailable("reach its database", error);
+    let pattern = match &selector.what {
+        What::Ordinal(n) => {
+            let n = *n;
+            let found = collector
+                .db
+                .read_async(move |db| rows::collections::item(db, number, n))
+                .await
+                .map_err(unreachable)?;
+            return Ok(found.map(|item| item.n).into_iter().collect());
+        }
+        What::Path(pattern) => pattern,
+    };
+    let (prefix, id) = (pattern.literal_prefix(), Digest(collected.row.id));
+    let (mut from, mut chosen) = (0, Vec::new());
+    loop {
+        let prefix = prefix.clone();
+        let page = collector
+            .db
+            .read_async(move |db| rows::collections::items_page(db, number, &prefix, false, from, PAGE_ROWS))
+            .await
+            .map_err(unreachable)?;
+        let Some(last) = page.last() else {
+            return Ok(chosen);
+        };
+        from = last.n.saturating_add(1);
+        let wanted = page.iter().filter(|item| selector.chooses(&id, item.n, &item.path));
+        chosen.extend(wanted.map(|item| item.n));
+        // The caller says what is too much; here it must only not fill the memory.
+        if chosen.len() > ITEMS_MAX {
+            return Ok(chosen);
+        }
+    }
+}
+
+/// Lines and proofs of the chosen items, out of all seals of their collection.
+async fn records(
+    collector: &Collector,
+    collected: &Collected,
+    items: &BTreeSet<u64>,
+) -> Result<BTreeMap<u64, Chosen>, Failure> {
+    let id = Digest(collected.row.id);
+    let broken = |what: String| Failure::internal("find the chosen items", what);
+    let manifest = collected.manifest.ok_or_else(|| broken("a collection without manifest".to_owned()))?;
+    let manifest: Manifest = collector
+        .document(Key::document(manifest.as_bytes()))
+        .await?
+        .read()
+        .map_err(|error| broken(chain(&error)))?;
+    let mut reader = SealReader::start(collector)?;
+    let mut leaves: Vec<Hash> = Vec::new();
+    let mut lines: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    for segment in &collected.segments {
+        for line in reader.lines(collector, &collected.row, segment).await? {
+            let n = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
+            leaves.push(leaf_hash(&line));
+            if items.contains(&n) {
+                lines.insert(n, line);
+            }
+        }
+    }
+    let count = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
+    if count != manifest.items || Digest::from(root_of(&leaves)) != manifest.items_root {
+        return Err(Failure::new(
+            Class::Contradiction,
+            format!(
+                "the seals of collection {id} do not give the root that its manifest signs; the operator runs `exhibit-server fsck --evidence`"
+            ),
+        ));
+    }
+    let mut chosen = BTreeMap::new();
+    for n in items {
+        let line = lines.remove(n).ok_or_else(|| broken(format!("item {n} is in no seal")))?;
+        let record = ItemRecord::parse_line(&line, Stage::Final).map_err(|error| broken(chain(&error)))?;
+        // The index only finds; what was sealed decides.
+        if record.n != *n {
+            return Err(broken(format!("the index says {n}, the seal {}", record.n)));
+        }
+        check_producible(&record, items).map_err(|error| {
+            let next = match error {
+                Unproducible::Link { holder, .. } => {
+                    format!("choose item {holder} as well, or leave item {n} out")
+                }
+                _ => format!("leave item {n} out, or export the whole incident"),
+            };
+            let short: String = id.to_string().chars().take(12).collect();
+            Failure::precondition(format!("collection {short}: {error}; {next}"))
+        })?;
+        let hashes = inclusion_proof(&Leaves(&leaves), *n, count).map_err(|error| broken(chain(&error)))?;
+        let proof = ItemProof { collection: id, index: *n, count, hashes };
+        chosen.insert(*n, Chosen { record, line, proof });
+    }
+    Ok(chosen)
+}

@@ -1,0 +1,272 @@
+//! What one bundle holds, decided from the entries under one checkpoint.
+
+use std::collections::BTreeMap;
+
+use evidence::bundle::production::Selection;
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::{DeploymentId, IncidentId};
+use rusqlite::Connection;
+
+use crate::collector::Collector;
+use crate::failure::Failure;
+use crate::log::ledger::Published;
+use crate::rows::collections::{CollectionRow, SegmentRow};
+use crate::rows::endpoints::EndpointRow;
+use crate::rows::entries::EntryRow;
+use crate::rows::{self, DbError};
+
+/// The content of a bundle, before its bytes are read.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The incident.
+    pub incident: IncidentId,
+    /// The checkpoint that everything is proven under.
+    pub published: Published,
+    /// The incident's chain, 0 to its head.
+    pub chain: Vec<EntryRow>,
+    /// Entries of the deployment's chain that it leans on, by index.
+    pub deployment: BTreeMap<u64, EntryRow>,
+    /// Orders by id.
+    pub orders: Vec<Digest>,
+    /// Endpoints that collected, with their enrolments.
+    pub endpoints: Vec<EndpointRow>,
+    /// What the entries say of disposal.
+    pub course: evidence::disposal::Course,
+    /// Every collection that was started; one without a segment has nothing to show, but its endpoint and order count.
+    pub collections: Vec<Collected>,
+}
+
+/// One collection with what the entries under the checkpoint say of it.
+#[derive(Debug)]
+pub struct Collected {
+    /// Its row.
+    pub row: CollectionRow,
+    /// Segments that belong to it.
+    pub segments: Vec<SegmentRow>,
+    /// Two persons disposed of it: no segment is here, and that is right.
+    pub is_disposed: bool,
+    /// Its manifest, when `collection.stored` is under the checkpoint.
+    pub manifest: Option<Digest>,
+}
+
+impl Snapshot {
+    /// The incident's last entry.
+    pub fn head(&self) -> Option<&EntryRow> {
+        self.chain.last()
+    }
+
+    /// The collections that have at least one segment.
+    pub fn with_evidence(&self) -> impl Iterator<Item = &Collected> {
+        self.collections.iter().filter(|one| !one.segments.is_empty())
+    }
+
+    /// The collections that have a folder: with evidence, or with what stays of it.
+    pub fn with_folder(&self) -> impl Iterator<Item = &Collected> {
+        self.collections.iter().filter(|one| one.is_disposed || !one.segments.is_empty())
+    }
+
+    /// A collection that goes by an approved plan and that no store gave up yet under the checkpoint.
+    pub fn going(&self) -> Option<Digest> {
+        let mut going = self.collections.iter().filter(|one| one.is_disposed);
+        let stays = |one: &&Collected| {
+            let object = evidence::disposal::Object::Collection(Digest(one.row.id));
+            // As the verifier counts: a mirror that was quicker says nothing of our stores.
+            let is_store =
+                |place: &evidence::disposal::Place| matches!(place, evidence::disposal::Place::Store(_));
+            !self.course.gone_from(&object).any(is_store)
+        };
+        going.find(stays).map(|one| Digest(one.row.id))
+    }
+
+    /// What the entries say of disposal, for the certificate.
+    pub fn destruction(&self) -> Option<evidence::disposal::Destruction> {
+        let retired =
+            self.deployment.values().filter(|entry| entry.kind == EntryType::MirrorRetired.as_str());
+        let retired = retired
+            .filter_map(|entry| evidence::entry::pairs::find(&entry.refs, "mirror")?.parse().ok())
+            .collect();
+        self.course.destruction(&retired)
+    }
+
+    /// Leaves out everything that only collections without a chosen item need; the chain stays whole.
+    pub fn narrow(&mut self, selection: &Selection) {
+        self.collections.retain(|one| selection.of(&Digest(one.row.id)).is_some());
+        let of = &self.collections;
+        self.orders.retain(|order| of.iter().any(|one| one.row.order == order.0));
+        self.endpoints.retain(|row| {
+            let is_it =
+                |one: &Collected| one.row.endpoint == row.endpoint && one.row.generation == row.generation;
+            of.iter().any(is_it)
+        });
+        let endpoints = &self.endpoints;
+        self.deployment.retain(|_, entry| {
+            let reference = |name: &str| {
+                let found = entry.refs.iter().find(|(found, _)| found == name);
+                found.map(|(_, value)| value.as_str())
+            };
+            let Some(endpoint) = reference("endpoint") else {
+                return true;
+            };
+            let generation = reference("generation").unwrap_or_default();
+            endpoints.iter().any(|row| row.endpoint == endpoint && row.generation.to_string() == generation)
+        });
+    }
+
+    /// Stored collections of which no mirror has said that it holds them (`evidence.replicated`).
+    pub fn unreplicated(&self) -> Vec<Digest> {
+        let replicated = |id: &Digest| {
+            let name = id.to_string();
+            self.chain.iter().any(|entry| {
+                entry.kind == EntryType::EvidenceReplicated.as_str()
+                    && entry.refs.iter().any(|(name_, value)| name_ == "collection" && *value == name)
+            })
+        };
+        let stored = self.collections.iter().filter(|one| one.manifest.is_some() && !one.is_disposed);
+        stored.map(|one| Digest(one.row.id)).filter(|id| !replicated(id)).collect()
+    }
+
+    /// Takes stock of an incident under a checkpoint.
+    ///
+    /// # Errors
+    /// `Missing` when there is no such incident.
+    pub async fn take(
+        collector: &Collector,
+        incident: &IncidentId,
+        published: Published,
+    ) -> Result<Self, Failure> {
+        let (id, size, deployment) = (incident.clone(), published.size, collector.deployment.clone());
+        let taken = collector
+            .db
+            .read_async(move |db| read(db, &deployment, &id, size))
+            .await
+            .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+        let Some(taken) = taken else {
+            return Err(Failure::missing(format!("there is no incident {incident}")));
+        };
+        let Read { chain, deployment, orders, endpoints, collections, course } = taken;
+        Ok(Self {
+            incident: incident.clone(),
+            published,
+            chain,
+            deployment,
+            orders,
+            endpoints,
+            collections,
+            course,
+        })
+    }
+}
+
+struct Read {
+    course: evidence::disposal::Course,
+    chain: Vec<EntryRow>,
+    deployment: BTreeMap<u64, EntryRow>,
+    orders: Vec<Digest>,
+    endpoints: Vec<EndpointRow>,
+    collections: Vec<Collected>,
+}
+
+fn read(
+    db: &Connection,
+    deployment_id: &DeploymentId,
+    incident: &IncidentId,
+    size: u64,
+) -> Result<Option<Read>, DbError> {
+    let mut chain = rows::entries::of_chain(db, &incident.to_string(), 0, u64::from(u32::MAX))?;
+    chain.retain(|entry| entry.index < size);
+    if chain.is_empty() {
+        return Ok(None);
+    }
+    let orders = chain.iter().filter(|entry| entry.kind == EntryType::OrderIssued.as_str());
+    let orders = orders.map(|entry| Digest(entry.event)).collect();
+    let collections = collections(db, &chain)?;
+    let mut endpoints = Vec::new();
+    for collected in &collections {
+        let (endpoint, generation) = (collected.row.endpoint.as_str(), collected.row.generation);
+        let is_known = |row: &EndpointRow| row.endpoint == endpoint && row.generation == generation;
+        if !endpoints.iter().any(is_known) {
+            endpoints.extend(rows::endpoints::at(db, endpoint, generation)?);
+        }
+    }
+    let deployment = deployment(db, &chain, &endpoints, size)?;
+    let count = u64::try_from(chain.len()).unwrap_or(u64::MAX);
+    let course = rows::disposals::course(db, deployment_id, incident, count)?;
+    Ok(Some(Read { course, chain, deployment, orders, endpoints, collections }))
+}
+
+fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, DbError> {
+    let of = |entry: &EntryRow| {
+        let found = entry.refs.iter().find(|(name, _)| name == "collection");
+        found.and_then(|(_, value)| value.parse::<Digest>().ok())
+    };
+    let mut collections = Vec::new();
+    for started in chain.iter().filter(|entry| entry.kind == EntryType::CollectionStarted.as_str()) {
+        let Some(id) = of(started) else { continue };
+        let Some(row) = rows::collections::at(db, id.as_bytes())? else {
+            continue;
+        };
+        let about = |kind: EntryType| {
+            chain.iter().rfind(|entry| entry.kind == kind.as_str() && of(entry) == Some(id))
+        };
+        let manifest = about(EntryType::CollectionStored).map(|entry| Digest(entry.event));
+        let mut segments = rows::collections::segments(db, row.number)?;
+        if let Some(interrupted) = about(EntryType::CollectionInterrupted)
+            && manifest.is_none()
+        {
+            let count = interrupted.refs.iter().find(|(name, _)| name == "segments");
+            let count = count.and_then(|(_, value)| value.parse().ok()).unwrap_or(usize::MAX);
+            segments.truncate(count);
+        }
+        let is_disposed = crate::upkeep::disposal::of_collection(db, &row.id, crate::clock::now())?.is_some();
+        if is_disposed {
+            segments.clear();
+        }
+        collections.push(Collected { is_disposed, row, segments, manifest });
+    }
+    Ok(collections)
+}
+
+/// Genesis, rosters, mirrors that spoke, and for each endpoint its token, enrolment, renewals and retirement.
+fn deployment(
+    db: &Connection,
+    chain: &[EntryRow],
+    endpoints: &[EndpointRow],
+    size: u64,
+) -> Result<BTreeMap<u64, EntryRow>, DbError> {
+    let mut wanted = BTreeMap::new();
+    for entry in rows::entries::of_chain(db, "", 0, u64::from(u32::MAX))? {
+        let reference =
+            |name: &str| entry.refs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+        let of_endpoint = || {
+            endpoints.iter().find(|row| {
+                reference("endpoint") == Some(row.endpoint.as_str())
+                    && reference("generation") == Some(row.generation.to_string().as_str())
+            })
+        };
+        let is_wanted = match entry.kind.parse::<EntryType>() {
+            Ok(
+                EntryType::LogGenesis
+                | EntryType::RosterPublished
+                | EntryType::KeyRotated
+                | EntryType::LogSuccession,
+            ) => true,
+            // A slot may have had several tokens; the one that was used speaks for the endpoint.
+            Ok(EntryType::EndpointAdmitted) => of_endpoint().is_some_and(|row| row.token == entry.event),
+            Ok(EntryType::AgentEnrolled | EntryType::AgentRenewed | EntryType::EndpointRetired) => {
+                of_endpoint().is_some()
+            }
+            // Who states that it holds evidence of this incident.
+            Ok(EntryType::MirrorAdmitted | EntryType::MirrorRetired) => chain.iter().any(|own| {
+                let spoke = [EntryType::EvidenceReplicated, EntryType::DispositionConfirmed];
+                spoke.iter().any(|kind| own.kind == kind.as_str())
+                    && evidence::entry::pairs::find(&own.refs, "mirror") == reference("mirror")
+            }),
+            _ => false,
+        };
+        if is_wanted && entry.index < size {
+            wanted.insert(entry.index, entry);
+        }
+    }
+    Ok(wanted)
+}

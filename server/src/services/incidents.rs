@@ -1,0 +1,325 @@
+//! Incidents: opened, noted, closed and reopened by signed acts, and shown as lists and timelines.
+//!
+//! Guarantee: every change is an entry of the incident's chain; conditions are checked in the transaction that records
+//! it, so two responders cannot both open one number. Not here: orders and evidence of an incident.
+
+pub mod wire;
+
+use evidence::entry::EntryType;
+use evidence::id::{Chain, EndpointId, Generation, IncidentId};
+use evidence::signed::Signed;
+use proto::status::Class;
+use proto::v1;
+use rusqlite::Connection;
+
+use crate::acts::{self, Weighed};
+use crate::collector::Collector;
+use crate::failure::Failure;
+use crate::log::recorder::{Condition, Denied, Recorded};
+use crate::rows::retention::{self, Change, Standing};
+use crate::rows::{self, DbError};
+
+/// What `incident.opened` says, and the values each field may have.
+const OPENED_FIELDS: [(&str, &[&str]); 3] = [
+    ("class", RSIT_CLASSES),
+    ("severity", &["low", "medium", "high", "very-high"]),
+    ("tlp", &["clear", "green", "amber", "amber-strict", "red"]),
+];
+
+/// Classes of the Reference Security Incident Taxonomy (ENISA, TF-CSIRT), in our spelling.
+const RSIT_CLASSES: &[&str] = &[
+    "abusive-content",
+    "malicious-code",
+    "information-gathering",
+    "intrusion-attempts",
+    "intrusions",
+    "availability",
+    "information-content-security",
+    "fraud",
+    "vulnerable",
+    "other",
+    "test",
+];
+
+/// Opens an incident.
+///
+/// # Errors
+/// `Exists` when the number is taken by another act.
+pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Result<Recorded, Failure> {
+    let weighed = acts::weigh(collector, signed, detail, &[EntryType::IncidentOpened]).await?;
+    let incident = incident_of(&weighed)?;
+    if weighed.act.reference("incident") != Some(incident.to_string().as_str()) {
+        return Err(Failure::malformed("the act's ref names another incident than its chain"));
+    }
+    for (name, values) in OPENED_FIELDS {
+        match weighed.act.field(name) {
+            Some(value) if values.contains(&value) => {}
+            _ => {
+                return Err(Failure::malformed(format!("the field {name} is none of {}", values.join(", "))));
+            }
+        }
+    }
+    if weighed.act.fields.len() != OPENED_FIELDS.len() {
+        return Err(Failure::malformed("incident.opened has the fields class, severity and tlp, no others"));
+    }
+    let id = incident.to_string();
+    let condition: Condition = Box::new(move |tx| match rows::incidents::at(tx, &id)? {
+        None => Ok(()),
+        Some(_) => {
+            Err(Denied::no(Class::Exists, format!("incident {id} exists already; ask for the next number")))
+        }
+    });
+    submit(collector, weighed, Some(condition)).await
+}
+
+/// Records any other act of a person.
+///
+/// # Errors
+/// A refusal when its condition does not hold.
+pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Result<Recorded, Failure> {
+    const ALLOWED: [EntryType; 11] = [
+        EntryType::IncidentNoted,
+        EntryType::IncidentClosed,
+        EntryType::IncidentReopened,
+        EntryType::HoldPlaced,
+        EntryType::HoldReleased,
+        EntryType::RetentionChanged,
+        EntryType::DispositionApproved,
+        EntryType::OrderCancelled,
+        EntryType::EndpointRetired,
+        EntryType::MirrorAdmitted,
+        EntryType::MirrorRetired,
+    ];
+    let weighed = acts::weigh(collector, signed, detail, &ALLOWED).await?;
+    match weighed.act.act {
+        EntryType::OrderCancelled => crate::services::orders::cancel(collector, weighed).await,
+        EntryType::DispositionApproved => crate::upkeep::disposal::approve(collector, weighed).await,
+        EntryType::EndpointRetired => retire(collector, weighed).await,
+        EntryType::MirrorAdmitted => crate::services::mirrors::admit(collector, weighed).await,
+        EntryType::MirrorRetired => crate::services::mirrors::retire(collector, weighed).await,
+        EntryType::HoldPlaced | EntryType::HoldReleased | EntryType::RetentionChanged => {
+            let (incident, change) = (incident_of(&weighed)?.to_string(), Change::of(&weighed));
+            if !weighed.act.fields.is_empty() {
+                return Err(Failure::malformed(format!("{} has no fields", weighed.act.act)));
+            }
+            let locks = crate::upkeep::locks::of(&collector.replicas);
+            if weighed.act.act == EntryType::RetentionChanged {
+                crate::upkeep::locks::check_retention(collector, &incident, &weighed, &locks).await?;
+            }
+            let condition: Condition = Box::new(move |tx| retention::guard(tx, &incident, &change));
+            braked(collector, weighed, condition).await
+        }
+        kind => {
+            let incident = incident_of(&weighed)?.to_string();
+            let condition: Condition = Box::new(move |tx| may_change(tx, &incident, kind));
+            braked(collector, weighed, condition).await
+        }
+    }
+}
+
+fn may_change(tx: &Connection, incident: &str, kind: EntryType) -> Result<(), Denied> {
+    let state = must_exist(tx, incident)?;
+    match (kind, state.as_str()) {
+        (EntryType::IncidentClosed, "closed") => {
+            Err(Denied::no(Class::Precondition, format!("incident {incident} is closed already")))
+        }
+        (EntryType::IncidentReopened, "open") => {
+            Err(Denied::no(Class::Precondition, format!("incident {incident} is open")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn must_exist(tx: &Connection, incident: &str) -> Result<String, Denied> {
+    match rows::incidents::at(tx, incident)? {
+        Some(row) => Ok(row.state),
+        None => Err(Denied::no(Class::Missing, format!("there is no incident {incident}"))),
+    }
+}
+
+/// A condition for acts inside an incident that must be open.
+pub fn guard_open(tx: &Connection, incident: &str) -> Result<(), Denied> {
+    match must_exist(tx, incident)?.as_str() {
+        "open" => Ok(()),
+        state => {
+            Err(Denied::no(Class::Precondition, format!("incident {incident} is {state}; reopen it first")))
+        }
+    }
+}
+
+async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
+    let reference = |name| weighed.act.reference(name).unwrap_or_default();
+    let endpoint: EndpointId = reference("endpoint")
+        .parse()
+        .map_err(|error| Failure::malformed(format!("ref endpoint: {error}")))?;
+    let generation: Generation = reference("generation")
+        .parse()
+        .map_err(|error| Failure::malformed(format!("ref generation: {error}")))?;
+    let (id, number) = (endpoint.to_string(), generation.number());
+    let condition: Condition = Box::new(move |tx| match rows::endpoints::at(tx, &id, number)? {
+        None => Err(Denied::no(Class::Missing, format!("there is no endpoint {id}#{number}"))),
+        Some(row) if row.state == "retired" => {
+            Err(Denied::no(Class::Precondition, format!("endpoint {id}#{number} is retired already")))
+        }
+        Some(_) => Ok(()),
+    });
+    let recorded = submit(collector, weighed, Some(condition)).await?;
+    // The entry stands: from here on the identity is refused, also where it is in use.
+    collector.revoke_endpoint(&endpoint, generation);
+    Ok(recorded)
+}
+
+/// Records an act that may keep evidence. What is being destroyed gives way; nothing goes between the look at what keeps evidence
+/// and this entry, also when whoever sent it has gone meanwhile: the entry is on its way then, and the brake with it.
+async fn braked(collector: &Collector, weighed: Weighed, condition: Condition) -> Result<Recorded, Failure> {
+    let (brake, custody) = (collector.disposal.pull().await, collector.custody.clone());
+    let Weighed { act, object, .. } = weighed;
+    let recording = tokio::spawn(async move {
+        let recorded = custody.submit(act.act, act.incident, act.refs, object, Some(condition)).await;
+        drop(brake);
+        recorded
+    });
+    recording.await.map_err(|error| Failure::internal("record an act", error))?
+}
+
+/// Records a weighed act under its guard.
+///
+/// # Errors
+/// The guard's refusal, or what keeps the ledger from recording.
+pub async fn submit(
+    collector: &Collector,
+    weighed: Weighed,
+    condition: Option<Condition>,
+) -> Result<Recorded, Failure> {
+    let Weighed { act, object, .. } = weighed;
+    collector.custody.submit(act.act, act.incident, act.refs, object, condition).await
+}
+
+fn incident_of(weighed: &Weighed) -> Result<IncidentId, Failure> {
+    match &weighed.act.incident {
+        Chain::Incident(incident) => Ok(incident.clone()),
+        Chain::Deployment => Err(Failure::malformed("the act names no incident")),
+    }
+}
+
+/// A number that is free now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next_id(collector: &Collector) -> Result<String, Failure> {
+    let now = crate::clock::now().to_string();
+    let year: u16 = now.get(..4).and_then(|year| year.parse().ok()).unwrap_or(1970);
+    let ids = collector
+        .db
+        .read_async(move |db| rows::incidents::ids_with_prefix(db, &format!("INC-{year}-")))
+        .await
+        .map_err(database)?;
+    let newest =
+        ids.iter().filter_map(|id| id.parse::<IncidentId>().ok()).map(|id| id.number()).max().unwrap_or(0);
+    IncidentId::new(year, newest.saturating_add(1))
+        .map(|id| id.to_string())
+        .ok_or_else(|| Failure::precondition(format!("the incident numbers of {year} are used up")))
+}
+
+/// Incidents, newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(collector: &Collector, open_only: bool) -> Result<Vec<v1::IncidentRow>, Failure> {
+    let rows =
+        collector.db.read_async(move |db| rows::incidents::all(db, open_only)).await.map_err(database)?;
+    Ok(rows.into_iter().map(wire).collect())
+}
+
+/// One incident with its timeline.
+///
+/// # Errors
+/// `Missing` when there is none.
+pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncidentResponse, Failure> {
+    let id = incident.to_owned();
+    let found = collector
+        .db
+        .read_async(move |db| {
+            let Some(row) = rows::incidents::at(db, &id)? else {
+                return Ok::<_, DbError>(None);
+            };
+            let mut timeline = Vec::new();
+            for entry in rows::entries::of_chain(db, &id, 0, u64::from(u32::MAX))? {
+                let text = match &entry.detail {
+                    Some(detail) => rows::incidents::detail(db, detail)?,
+                    None => None,
+                };
+                timeline.push(timeline_row(entry, text));
+            }
+            let standing = Standing::of(db, &id)?;
+            Ok(Some((row, timeline, standing)))
+        })
+        .await
+        .map_err(database)?;
+    let Some((row, timeline, Some(standing))) = found else {
+        return Err(Failure::missing(format!("there is no incident {incident}")));
+    };
+    Ok(v1::ShowIncidentResponse {
+        incident: Some(wire(row)),
+        timeline,
+        retention_until: standing.until.map(|until| until.to_string()).unwrap_or_default(),
+        kept: match standing.may_dispose(crate::clock::now()) {
+            Ok(()) => String::new(),
+            Err(kept) => kept.to_string(),
+        },
+        holds: standing.holds.into_iter().map(hold).collect(),
+    })
+}
+
+fn timeline_row(entry: rows::entries::EntryRow, text: Option<String>) -> v1::TimelineRow {
+    let refs: Vec<String> =
+        entry.refs.iter().map(|(name, value)| format!("{name} {}", shortened(value))).collect();
+    let summary = match text {
+        Some(text) if refs.is_empty() => text,
+        Some(text) => format!("{} · {text}", refs.join(", ")),
+        None => refs.join(", "),
+    };
+    v1::TimelineRow {
+        index: entry.index,
+        seq: entry.seq,
+        time: entry.time,
+        r#type: entry.kind,
+        by: entry.actor,
+        summary,
+        event: hex::encode(entry.event),
+    }
+}
+
+fn hold(row: rows::holds::HoldRow) -> v1::HoldRow {
+    v1::HoldRow {
+        hold: hex::encode(row.hold),
+        placed: row.placed,
+        by: row.by,
+        reason: row.reason.unwrap_or_default(),
+    }
+}
+
+/// A digest by its first 12 digits, anything else as it is.
+fn shortened(value: &str) -> &str {
+    let digest = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digest { value.get(..12).unwrap_or(value) } else { value }
+}
+
+fn wire(row: rows::incidents::IncidentRow) -> v1::IncidentRow {
+    v1::IncidentRow {
+        incident: row.incident,
+        title: row.title.unwrap_or_default(),
+        severity: row.severity,
+        tlp: row.tlp,
+        rsit_class: row.class,
+        state: row.state,
+        opened: row.opened,
+        opened_by: row.opened_by,
+        entries: row.entries,
+        collections: row.collections,
+    }
+}
+
+fn database(error: DbError) -> Failure {
+    Failure::unavailable("reach its database", error)
+}

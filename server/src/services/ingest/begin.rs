@@ -1,0 +1,271 @@
+//! The first message of an upload: whose collection is it, under which order, and may it be taken.
+//!
+//! Guarantee: a collection begins with `collection.started` in the ledger, once; the delegation is signed by the evidence
+//! key that enrolment bound to this very identity, and names an order that addresses it. Not here: the segments.
+
+use evidence::digest::Digest;
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::{Chain, EndpointId, Generation};
+use evidence::keys::PublicKey;
+use evidence::order::{Limits, Order};
+use evidence::seal::Identity;
+use evidence::seal::delegation::Delegation;
+use evidence::signed::Signed;
+use proto::status::Class;
+
+use super::child::Begin;
+use super::ended::{Ended, Reason};
+use crate::collector::Collector;
+use crate::failure::Failure;
+use crate::log::recorder::{Condition, Denied};
+use crate::rows::{self, DbError};
+
+/// A collection that is taken.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its id.
+    pub collection: Digest,
+    /// Its number in the database.
+    pub number: u64,
+    /// State in the database: `running`, `interrupted`, or `stored…` when only the receipt is wanted.
+    pub state: String,
+    /// Entry of `collection.stored`, if there is one.
+    pub stored_index: Option<u64>,
+    /// The chain of the incident it belongs to.
+    pub chain: Chain,
+    /// The order.
+    pub order: Order,
+    /// The order's id.
+    pub order_id: Digest,
+    /// The delegation.
+    pub delegation: Delegation,
+    /// Digest of the delegation document.
+    pub delegation_id: Digest,
+    /// The endpoint's evidence key.
+    pub evidence_key: PublicKey,
+    /// What every seal repeats.
+    pub identity: Identity,
+    /// What the caged verifier is told.
+    pub begin: Begin,
+}
+
+/// Judges the delegation, and records the collection's start if it is new.
+///
+/// # Errors
+/// [`Ended::Rejected`] when the collection can never be taken, [`Ended::Failed`] otherwise.
+pub async fn admit(
+    collector: &Collector,
+    endpoint: &EndpointId,
+    generation: Generation,
+    signed: Signed,
+) -> Result<Admitted, Ended> {
+    let evidence_key = enrolled_key(collector, endpoint, generation).await?;
+    let delegation = Delegation::verify(&signed, &evidence_key)
+        .map_err(|error| Ended::rejected(Reason::Malformed, crate::failure::chain(&error)))?;
+    let fits = delegation.deployment == collector.deployment
+        && delegation.endpoint == *endpoint
+        && delegation.generation == generation;
+    if !fits {
+        return Err(Ended::rejected(
+            Reason::UnknownOrder,
+            "the delegation is of another endpoint or deployment",
+        ));
+    }
+    let Some(order) = collector.order(&delegation.order).await? else {
+        return Err(Ended::rejected(Reason::UnknownOrder, "no such order was logged here"));
+    };
+    let delegation_id = signed.digest();
+    let chain = Chain::from(order.order.incident.clone());
+    let started = match collector.collection(&delegation.collection).await? {
+        Some(row) if row.delegation == *delegation_id.as_bytes() => row,
+        Some(_) => {
+            return Err(Ended::rejected(Reason::Malformed, "another delegation began this collection"));
+        }
+        None => {
+            may_begin(collector, &order, &delegation, endpoint, generation, &evidence_key).await?;
+            record_start(collector, chain.clone(), &delegation, signed).await?;
+            let row = collector.collection(&delegation.collection).await?;
+            row.ok_or_else(|| Failure::internal("begin the collection", "collection.started made no row"))?
+        }
+    };
+    may_go_on(&started.state)?;
+    if started.stored_index.is_none() {
+        not_disposed(collector, &delegation.collection).await?;
+    }
+    let is_stored = started.stored_index.is_some();
+    if order.row.state == "cancelled" && !is_stored {
+        return Err(Ended::rejected(Reason::Cancelled, "the order was cancelled"));
+    }
+    let identity = Identity {
+        deployment: collector.deployment.clone(),
+        collection: delegation.collection,
+        order: delegation.order,
+        attempt: u64::from(delegation.attempt),
+    };
+    Ok(Admitted {
+        collection: delegation.collection,
+        number: started.number,
+        state: started.state,
+        stored_index: started.stored_index,
+        chain,
+        begin: begin(&identity, &delegation, &order.order.limits),
+        identity,
+        order_id: delegation.order,
+        order: order.order,
+        delegation,
+        delegation_id,
+        evidence_key,
+    })
+}
+
+/// What is admitted, once it is its turn: the collection may have ended while the call waited.
+///
+/// # Errors
+/// [`Ended::Rejected`] when it did, otherwise when the database does not answer.
+pub async fn again(collector: &Collector, admitted: Admitted) -> Result<Admitted, Ended> {
+    let row = collector.collection(&admitted.collection).await?;
+    let row = row.ok_or_else(|| Failure::internal("go on with the collection", "its row is gone"))?;
+    may_go_on(&row.state)?;
+    if row.stored_index.is_none() {
+        not_disposed(collector, &admitted.collection).await?;
+    }
+    Ok(Admitted { state: row.state, stored_index: row.stored_index, ..admitted })
+}
+
+/// What two persons disposed of is not sent again.
+async fn not_disposed(collector: &Collector, collection: &Digest) -> Result<(), Ended> {
+    let id = collection.0;
+    let disposed = collector
+        .db
+        .read_async(move |db| crate::upkeep::disposal::of_collection(db, &id, crate::clock::now()))
+        .await?;
+    match disposed {
+        None => Ok(()),
+        Some(disposed) => {
+            Err(Ended::rejected(Reason::UnknownOrder, format!("the collection was {disposed}")))
+        }
+    }
+}
+
+fn may_go_on(state: &str) -> Result<(), Ended> {
+    let (reason, detail) = match state {
+        "malformed" => (Reason::Malformed, "its bytes failed verification earlier"),
+        // Its chain head is in the ledger: more segments behind it would contradict the record.
+        "interrupted" => (Reason::UnknownOrder, "it was recorded as interrupted; another attempt may follow"),
+        "contradicted" => (Reason::Contradiction, "it contradicted itself earlier"),
+        _ => return Ok(()),
+    };
+    Err(Ended::rejected(reason, detail))
+}
+
+async fn enrolled_key(
+    collector: &Collector,
+    endpoint: &EndpointId,
+    generation: Generation,
+) -> Result<PublicKey, Ended> {
+    let (id, number) = (endpoint.to_string(), generation.number());
+    let row = collector.db.read_async(move |db| rows::endpoints::at(db, &id, number)).await?;
+    match row {
+        Some(row) if row.state == "enrolled" => row
+            .evidence_key
+            .parse()
+            .map_err(|error| Failure::internal("read the endpoint's key", error).into()),
+        _ => Err(Failure::forbidden(format!("{endpoint}#{generation} is not enrolled here")).into()),
+    }
+}
+
+/// What holds for a first message only: later ones find the collection begun.
+async fn may_begin(
+    collector: &Collector,
+    order: &crate::services::orders::OpenOrder,
+    delegation: &Delegation,
+    endpoint: &EndpointId,
+    generation: Generation,
+    evidence_key: &PublicKey,
+) -> Result<(), Ended> {
+    let refuse = |detail: String| Err(Ended::rejected(Reason::UnknownOrder, detail));
+    match order.row.state.as_str() {
+        "issued" => {}
+        "cancelled" => return Err(Ended::rejected(Reason::Cancelled, "the order was cancelled")),
+        other => return refuse(format!("the order is {other}")),
+    }
+    if delegation.attempt > order.order.attempts {
+        return refuse(format!("attempt {} of {}", delegation.attempt, order.order.attempts));
+    }
+    // The endpoint admitted in time by its own, floor-corrected clock; when the bytes arrive is the network's matter.
+    if delegation.at > order.order.expires {
+        return refuse(format!("the order expired at {}", order.order.expires));
+    }
+    let id = *delegation.order.as_bytes();
+    let (name, number, fingerprint) =
+        (endpoint.to_string(), generation.number(), evidence_key.fingerprint().to_string());
+    let (attempt, own) = (delegation.attempt, delegation.collection.0);
+    let (addressed, used) = collector
+        .db
+        .read_async(move |db| {
+            let addressed = rows::orders::targets(db, &id)?.into_iter().any(|target| {
+                target.endpoint == name && target.generation == number && target.fingerprint == fingerprint
+            });
+            let used = rows::orders::attempts(db, &id)?.into_iter().any(|row| {
+                // The same delegation comes twice at once: with the endpoint's answer and with its upload.
+                let is_other = row.collection.is_some_and(|found| found != own);
+                row.endpoint == name && row.attempt >= attempt && is_other
+            });
+            Ok::<_, DbError>((addressed, used))
+        })
+        .await?;
+    if !addressed {
+        return refuse("the order does not address this endpoint".to_owned());
+    }
+    // Two collections under one attempt number are two stories about one attempt.
+    if used {
+        return refuse(format!("attempt {attempt} or a later one began before"));
+    }
+    Ok(())
+}
+
+async fn record_start(
+    collector: &Collector,
+    chain: Chain,
+    delegation: &Delegation,
+    signed: Signed,
+) -> Result<(), Ended> {
+    // An attempt that never said how it ended is ended by the next.
+    super::interrupt::earlier_attempts(collector, delegation).await?;
+    collector.store_document(&signed).await?;
+    let refs = [
+        ("attempt", delegation.attempt.to_string()),
+        ("collection", delegation.collection.to_string()),
+        ("endpoint", delegation.endpoint.to_string()),
+        ("order", delegation.order.to_string()),
+    ];
+    // Judged once more with the entry: no collection begins behind a cancellation, which every mirror would hold against the log.
+    let id = *delegation.order.as_bytes();
+    let in_force: Condition = Box::new(move |tx| match rows::orders::at(tx, &id)? {
+        Some(row) if row.state == "issued" => Ok(()),
+        _ => Err(Denied::no(Class::Precondition, "the order is not in force any more")),
+    });
+    collector
+        .custody
+        .record_if(EntryType::CollectionStarted, chain, &refs, ActObject::from(signed), in_force)
+        .await?;
+    collector.order_changed(&delegation.order);
+    Ok(())
+}
+
+fn begin(identity: &Identity, delegation: &Delegation, limits: &Limits) -> Begin {
+    let limits = evidence::container::Limits::of_order(limits);
+    Begin {
+        deployment: identity.deployment.to_string(),
+        collection: identity.collection,
+        order: identity.order,
+        attempt: identity.attempt,
+        sealer: delegation.sealer.to_string(),
+        stored_bytes: limits.stored_bytes,
+        plain_bytes: limits.plain_bytes,
+        item_bytes: limits.item_bytes,
+        logical_bytes: limits.logical_bytes,
+        items: limits.items,
+        cpu_s: Begin::cpu_s(limits.logical_bytes),
+    }
+}

@@ -1,0 +1,467 @@
+//! What runs inside the cage: verifies a container as it arrives, lists a seal's records, reads one item.
+//!
+//! Guarantee: the answer `Accepted` is given only by [`evidence::container::Verifier`]; whatever goes wrong otherwise ends
+//! the process without a verdict. It holds no key and opens nothing: bytes come and go through the pipe.
+//! Not here: the cage (`sandbox`), the pipe's other end (`ingest::verifier`, `reads::item`).
+
+use std::io::{self, Read, Write};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use evidence::container::{
+    ContainerSummary, Expect, ItemReader, Limits, Malformed, ReadError, SeekTable, Verifier,
+};
+use evidence::digest::Digest;
+use evidence::frames::{FRAME_BYTES, FrameDecoder};
+use evidence::item::{ItemRecord, Stage};
+use evidence::keys::PublicKey;
+use evidence::seal::{Identity, Seal};
+use serde::{Deserialize, Serialize};
+
+use super::pipe::{self, Frame, Kind};
+use crate::sandbox::{self, Cage};
+
+/// Address space of the process: 1 GiB. A seal, its segment, the decoder and 18 bytes for each of 10^7 members fit.
+const MEMORY_BYTES_MAX: u64 = 1 << 30;
+
+/// CPU seconds of a read: content of 1 TiB at a tenth of an idle core's speed.
+const READ_CPU_S_MAX: u64 = 6_000;
+
+/// Bytes of record lines or content in one frame of the answer.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Whose container is expected, on the pipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begin {
+    /// Deployment.
+    pub deployment: String,
+    /// Collection.
+    pub collection: Digest,
+    /// Order document.
+    pub order: Digest,
+    /// Attempt.
+    pub attempt: u64,
+    /// The sealer's public key.
+    pub sealer: String,
+    /// Stored bytes of the container.
+    pub stored_bytes: u64,
+    /// Plain bytes of the container.
+    pub plain_bytes: u64,
+    /// Logical size of one item.
+    pub item_bytes: u64,
+    /// Logical size of all items.
+    pub logical_bytes: u64,
+    /// Items.
+    pub items: u64,
+    /// CPU seconds for the whole container.
+    pub cpu_s: u64,
+}
+
+impl Begin {
+    /// CPU seconds for a container: ten minutes, and what the bytes take at a twentieth of an idle core's speed.
+    #[must_use]
+    pub const fn cpu_s(logical_bytes: u64) -> u64 {
+        600 + (logical_bytes >> 25)
+    }
+}
+
+/// One good segment, on the pipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    /// Its index.
+    pub index: u64,
+    /// Its seal's digest.
+    pub seal: Digest,
+    /// Plain bytes so far.
+    pub plain_end: u64,
+    /// Records so far.
+    pub items_total: u64,
+    /// It ends the container.
+    pub is_final: bool,
+}
+
+/// The good container, on the pipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finished {
+    /// Segments.
+    pub segments: u64,
+    /// Stored length.
+    pub stored_len: u64,
+    /// Plain length.
+    pub plain_len: u64,
+    /// Digest of the concatenated segments.
+    pub container_sha256: Digest,
+    /// Items.
+    pub items: u64,
+    /// RFC 6962 root over the record lines.
+    pub items_root: Digest,
+    /// Digest of the last seal.
+    pub seal_head: Digest,
+    /// Items by outcome, sorted.
+    pub outcomes: Vec<(String, u64)>,
+    /// Sum of the sizes of members with content.
+    pub content_bytes: u64,
+}
+
+/// Why there is no good answer, on the pipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Defect {
+    /// A limit of the order was passed, nothing else is wrong.
+    pub over_limit: bool,
+    /// For people.
+    pub reason: String,
+}
+
+/// An item to be read, on the pipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    /// Its record line, base64.
+    pub record: String,
+    /// Where the container's frames are.
+    pub frames: Frames,
+}
+
+/// Where a container's frames are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Frames {
+    /// The seek table of a finished container, base64.
+    Table(String),
+    /// An interrupted container has none: stored and plain length of each segment, and the first and last in which
+    /// the item lies. The child asks for those two and all between, whole, and finds their frames.
+    Segments {
+        /// All segments in order.
+        lengths: Vec<(u64, u64)>,
+        /// First with bytes of the item.
+        first: usize,
+        /// Last with bytes of the item.
+        last: usize,
+    },
+}
+
+/// Why the process ends without a verdict.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChildError {
+    /// The pipe failed or the collector broke its rules.
+    #[error("speak with the collector")]
+    Pipe(#[from] io::Error),
+    /// The cage is not closed.
+    #[error("enter the sandbox")]
+    Sandbox(#[from] sandbox::SandboxError),
+    /// The collector asked for something at the wrong time, or in another form.
+    #[error("unexpected {0}")]
+    Protocol(&'static str),
+}
+
+/// The life of the caged process: reads one task from `input`, works on it, ends with `input`.
+///
+/// # Errors
+/// [`ChildError`]; the exit code is then not zero and the collector has no verdict.
+pub fn run() -> Result<(), ChildError> {
+    // The locks are taken and the buffers made before the cage closes; nothing is read before.
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let Some(frame) = pipe::read(&mut input)? else {
+        return Ok(());
+    };
+    match frame.kind {
+        Kind::Begin => {
+            let begin: Begin = parse(&frame.payload)?;
+            sandbox::enter(Cage { memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: begin.cpu_s })?;
+            verify(begin, &mut input, &mut output)
+        }
+        Kind::Lines | Kind::Item => {
+            sandbox::enter(Cage { memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: READ_CPU_S_MAX })?;
+            read(frame, &mut input, &mut output)
+        }
+        _ => Err(ChildError::Protocol("first frame")),
+    }
+}
+
+fn verify(begin: Begin, input: &mut impl Read, output: &mut impl Write) -> Result<(), ChildError> {
+    let mut verifier = match Verifier::new(begin.expect()?) {
+        Ok(verifier) => verifier,
+        Err(defect) => return malformed(output, &defect),
+    };
+    loop {
+        let Some(frame) = pipe::read(input)? else {
+            return Ok(());
+        };
+        let seal = match frame.kind {
+            Kind::Seal => frame.payload,
+            Kind::Finish => return finish(verifier, output),
+            _ => return Err(ChildError::Protocol("frame where a seal is due")),
+        };
+        // Both are read before any answer: the collector writes both before it listens.
+        let segment = match pipe::read(input)? {
+            Some(Frame { kind: Kind::Segment, payload }) => payload,
+            _ => return Err(ChildError::Protocol("frame where a segment is due")),
+        };
+        let mut lines = Batches::new(output, Kind::Records);
+        match verifier.segment(&seal, &segment, &mut |record| lines.record(record)) {
+            Ok(report) => {
+                lines.end()?;
+                let accepted = Accepted {
+                    index: report.header.index,
+                    seal: report.seal_digest,
+                    plain_end: report.header.plain_end,
+                    items_total: report.header.items_total,
+                    is_final: report.header.is_final,
+                };
+                answer(output, Kind::Accepted, &accepted)?;
+            }
+            Err(defect) => return malformed(output, &defect),
+        }
+    }
+}
+
+fn finish(verifier: Verifier, output: &mut impl Write) -> Result<(), ChildError> {
+    match verifier.finish() {
+        Ok(summary) => answer(output, Kind::Finished, &Finished::from(summary)),
+        Err(defect) => malformed(output, &defect),
+    }
+}
+
+fn read(first: Frame, input: &mut impl Read, output: &mut impl Write) -> Result<(), ChildError> {
+    let mut next = Some(first);
+    while let Some(frame) = next {
+        match frame.kind {
+            Kind::Lines => lines(&frame.payload, output)?,
+            Kind::Item => item(&frame.payload, input, output)?,
+            _ => return Err(ChildError::Protocol("frame of a read")),
+        }
+        next = pipe::read(input)?;
+    }
+    Ok(())
+}
+
+/// Every record line of a seal; an open record, which is of a later seal, is left out.
+fn lines(seal: &[u8], output: &mut impl Write) -> Result<(), ChildError> {
+    let seal = match Seal::parse(seal) {
+        Ok(seal) => seal,
+        Err(error) => return defect(output, &error),
+    };
+    let mut lines = Batches::new(output, Kind::Records);
+    let records = match seal.records() {
+        Ok(records) => records,
+        Err(error) => return defect(lines.output, &error),
+    };
+    let wanted = usize::try_from(seal.header.items).unwrap_or(usize::MAX);
+    for line in records.take(wanted) {
+        match line {
+            Ok(line) => lines.line(&line),
+            Err(error) => return defect(lines.output, &error),
+        }
+    }
+    lines.end()?;
+    Ok(pipe::write(output, Kind::Finished, &[])?)
+}
+
+fn item(payload: &[u8], input: &mut impl Read, output: &mut impl Write) -> Result<(), ChildError> {
+    let wanted: Item = parse(payload)?;
+    let record = STANDARD.decode(&wanted.record).or(Err(ChildError::Protocol("record")))?;
+    let record = match ItemRecord::parse_line(&record, Stage::Final) {
+        Ok(record) => record,
+        Err(error) => return defect(output, &error),
+    };
+    let table = match wanted.frames {
+        Frames::Table(bytes) => {
+            let bytes = STANDARD.decode(&bytes).or(Err(ChildError::Protocol("seek table")))?;
+            match SeekTable::parse(&bytes) {
+                Ok(table) => table,
+                Err(error) => return defect(output, &error),
+            }
+        }
+        Frames::Segments { lengths, first, last } => match scan(&lengths, first, last, input, output)? {
+            Ok(table) => table,
+            Err(reason) => return refuse(output, false, reason),
+        },
+    };
+    let mut reader = match ItemReader::new::<io::Error>(&record, &table) {
+        Ok(reader) => reader,
+        Err(error) => return defect(output, &error),
+    };
+    while let Some(range) = reader.next_range() {
+        let stored = fetch(range.start, range.end, input, output)?;
+        let fed = reader.feed(&stored, &mut |content: &[u8]| plain(output, content));
+        match fed {
+            Ok(()) => {}
+            Err(ReadError::Sink(error) | ReadError::Fetch(error)) => return Err(error.into()),
+            Err(error) => return defect(output, &error),
+        }
+    }
+    match reader.finish(&mut |content: &[u8]| plain(output, content)) {
+        Ok(()) => Ok(pipe::write(output, Kind::Finished, &[])?),
+        Err(ReadError::Sink(error) | ReadError::Fetch(error)) => Err(error.into()),
+        Err(error) => defect(output, &error),
+    }
+}
+
+/// A table that is true for segments `first..=last`; those before are one frame each as far as offsets go.
+fn scan(
+    lengths: &[(u64, u64)],
+    first: usize,
+    last: usize,
+    input: &mut impl Read,
+    output: &mut impl Write,
+) -> Result<Result<SeekTable, String>, ChildError> {
+    const TOO_LONG: ChildError = ChildError::Protocol("segment length");
+    let mut table = SeekTable::new();
+    let mut decoder = FrameDecoder::new().or(Err(ChildError::Protocol("decoder")))?;
+    let mut at = 0_u64;
+    for (number, &(stored, plain)) in lengths.iter().enumerate().take(last.saturating_add(1)) {
+        let end = at.checked_add(stored).ok_or(TOO_LONG)?;
+        if number < first {
+            let mut left = plain;
+            let mut stored = u32::try_from(stored).or(Err(TOO_LONG))?;
+            while left > 0 {
+                let frame = left.min(FRAME_BYTES as u64);
+                table.push(stored, u32::try_from(frame).or(Err(TOO_LONG))?);
+                (left, stored) = (left - frame, 0);
+            }
+        } else {
+            let bytes = fetch(at, end, input, output)?;
+            let (mut rest, mut left, mut opened) = (bytes.as_slice(), plain, Vec::new());
+            while left > 0 {
+                let frame = left.min(FRAME_BYTES as u64);
+                let size = usize::try_from(frame).or(Err(TOO_LONG))?;
+                let used = match decoder.decode(rest, size, &mut opened) {
+                    Ok(used) => used,
+                    Err(error) => return Ok(Err(error.to_string())),
+                };
+                table.push(u32::try_from(used).or(Err(TOO_LONG))?, u32::try_from(frame).or(Err(TOO_LONG))?);
+                rest = rest.get(used..).unwrap_or_default();
+                left -= frame;
+            }
+        }
+        at = end;
+    }
+    Ok(Ok(table))
+}
+
+fn fetch(
+    start: u64,
+    end: u64,
+    input: &mut impl Read,
+    output: &mut impl Write,
+) -> Result<Vec<u8>, ChildError> {
+    answer(output, Kind::Want, &(start, end))?;
+    match pipe::read(input)? {
+        Some(Frame { kind: Kind::Range, payload }) => Ok(payload),
+        _ => Err(ChildError::Protocol("frame where a range is due")),
+    }
+}
+
+fn plain(output: &mut impl Write, content: &[u8]) -> io::Result<()> {
+    content.chunks(BATCH_BYTES).try_for_each(|chunk| pipe::write(output, Kind::Plain, chunk))
+}
+
+/// Lines gathered into frames of about [`BATCH_BYTES`].
+struct Batches<'o, W> {
+    output: &'o mut W,
+    kind: Kind,
+    batch: Vec<u8>,
+    failed: Option<ChildError>,
+}
+
+impl<'o, W: Write> Batches<'o, W> {
+    fn new(output: &'o mut W, kind: Kind) -> Self {
+        Self { output, kind, batch: Vec::new(), failed: None }
+    }
+
+    fn record(&mut self, record: &ItemRecord) {
+        match record.to_line() {
+            Ok(line) => self.line(&line),
+            Err(_) => self.failed = Some(ChildError::Protocol("record without a line")),
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        self.batch.extend_from_slice(line);
+        self.batch.push(b'\n');
+        if self.batch.len() >= BATCH_BYTES && self.failed.is_none() {
+            self.failed = pipe::write(self.output, self.kind, &self.batch).err().map(ChildError::Pipe);
+            self.batch.clear();
+        }
+    }
+
+    fn end(self) -> Result<(), ChildError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None if self.batch.is_empty() => Ok(()),
+            None => Ok(pipe::write(self.output, self.kind, &self.batch)?),
+        }
+    }
+}
+
+impl Begin {
+    fn expect(self) -> Result<Expect, ChildError> {
+        let deployment = self.deployment.parse().or(Err(ChildError::Protocol("deployment")))?;
+        let sealer: PublicKey = self.sealer.parse().or(Err(ChildError::Protocol("sealer")))?;
+        Ok(Expect {
+            identity: Identity {
+                deployment,
+                collection: self.collection,
+                order: self.order,
+                attempt: self.attempt,
+            },
+            sealer,
+            limits: Limits {
+                stored_bytes: self.stored_bytes,
+                plain_bytes: self.plain_bytes,
+                item_bytes: self.item_bytes,
+                logical_bytes: self.logical_bytes,
+                items: self.items,
+            },
+        })
+    }
+}
+
+impl From<ContainerSummary> for Finished {
+    fn from(summary: ContainerSummary) -> Self {
+        Self {
+            segments: summary.segments,
+            stored_len: summary.stored_len,
+            plain_len: summary.plain_len,
+            container_sha256: summary.container_sha256,
+            items: summary.items,
+            items_root: summary.items_root,
+            seal_head: summary.seal_head,
+            outcomes: summary
+                .counts_by_outcome
+                .iter()
+                .map(|(outcome, count)| (outcome.as_str().to_owned(), *count))
+                .collect(),
+            content_bytes: summary.content_bytes,
+        }
+    }
+}
+
+fn malformed(output: &mut impl Write, error: &Malformed) -> Result<(), ChildError> {
+    refuse(output, matches!(error, Malformed::Limit { .. }), chain(error))
+}
+
+fn defect(output: &mut impl Write, error: &(dyn std::error::Error + 'static)) -> Result<(), ChildError> {
+    refuse(output, false, chain(error))
+}
+
+fn refuse(output: &mut impl Write, over_limit: bool, reason: String) -> Result<(), ChildError> {
+    answer(output, Kind::Malformed, &Defect { over_limit, reason })
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    crate::failure::chain(error)
+}
+
+fn answer(output: &mut impl Write, kind: Kind, value: &impl Serialize) -> Result<(), ChildError> {
+    let text = serde_json::to_vec(value).map_err(io::Error::from)?;
+    Ok(pipe::write(output, kind, &text)?)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T, ChildError> {
+    Ok(serde_json::from_slice(payload).map_err(io::Error::from)?)
+}

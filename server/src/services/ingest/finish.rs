@@ -1,0 +1,214 @@
+//! The end of a collection: the manifest against the verified container, then the receipt.
+//!
+//! Guarantee: `collection.stored` is recorded only when every segment, seal and document is counted on the stores at that
+//! moment, and says on how many. The event is the manifest: told twice, it is one entry. Not here: segments.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evidence::container::ContainerSummary;
+use evidence::entry::{ActObject, EntryType};
+use evidence::manifest::Manifest;
+use evidence::order::Order;
+use evidence::signed::Signed;
+use proto::convert::Proven;
+use store::{Degraded, Key, Replicas, Written};
+use tokio_util::sync::CancellationToken;
+
+use super::begin::Admitted;
+use super::child::Finished;
+use super::ended::{Ended, Reason};
+use super::quarantine;
+use super::verifier::Verdict;
+use super::warm::Warm;
+use crate::collector::{Collector, blocking};
+use crate::failure::{Failure, chain};
+use crate::metrics::{self, CollectionEnd};
+
+/// How often it is looked again whether missing copies were made, while policy says to wait for them.
+const COPIES_WAIT: Duration = Duration::from_secs(5);
+
+/// Finishes a collection and gives its receipt.
+///
+/// # Errors
+/// [`Ended::Rejected`] when manifest and container do not fit.
+pub async fn finish(
+    collector: &Collector,
+    admitted: &Admitted,
+    warm: Warm,
+    signed: Signed,
+    displaced: &CancellationToken,
+) -> Result<Proven, Ended> {
+    if !warm.chain.is_final() {
+        return Err(Failure::precondition("the manifest comes after the final segment").into());
+    }
+    let summary = match warm.verifier.finish().await {
+        Ok(Verdict::Good(finished)) => finished.summary()?,
+        Ok(Verdict::Bad(defect)) => return refuse(collector, admitted, &signed, defect.reason).await,
+        Err(error) => return Err(Ended::unavailable("verify the container", error)),
+    };
+    match fitting(admitted, &signed, &summary) {
+        Ok(_manifest) => {}
+        Err(reason) => return refuse(collector, admitted, &signed, reason).await,
+    }
+    let document = collector.store_document(&signed).await?;
+    let written = counted(collector, admitted, document, displaced).await?;
+    record(collector, admitted, signed, written).await
+}
+
+/// The receipt of a collection that is stored already.
+///
+/// # Errors
+/// When the ledger does not answer.
+pub async fn receipt(collector: &Collector, index: u64) -> Result<Proven, Ended> {
+    collector.custody.settle(index).await?;
+    Ok(collector.custody.prove(index).await?)
+}
+
+/// Checks a manifest against its delegation, its order and the verified container.
+fn fitting(admitted: &Admitted, signed: &Signed, summary: &ContainerSummary) -> Result<Manifest, String> {
+    let manifest =
+        Manifest::verify(signed, &admitted.delegation, &admitted.delegation_id, &admitted.evidence_key)
+            .map_err(|error| chain(&error))?;
+    manifest.check_container(summary).map_err(|error| chain(&error))?;
+    fits_order(&manifest, &admitted.order)?;
+    Ok(manifest)
+}
+
+/// What the manifest must repeat of the order.
+fn fits_order(manifest: &Manifest, order: &Order) -> Result<(), String> {
+    if manifest.incident != order.incident {
+        return Err("the manifest is of another incident than its order".to_owned());
+    }
+    let planned = order.plan.steps().iter().map(evidence::order::Step::collector);
+    if !manifest.steps.iter().map(|step| step.collector.as_str()).eq(planned) {
+        return Err("the manifest's steps are not those of the plan".to_owned());
+    }
+    Ok(())
+}
+
+async fn refuse<T>(
+    collector: &Collector,
+    admitted: &Admitted,
+    signed: &Signed,
+    reason: String,
+) -> Result<T, Ended> {
+    // The document is kept under its digest as any other; only no entry calls it a manifest.
+    collector.store_document(signed).await?;
+    quarantine::record_malformed(collector, admitted, signed.digest()).await?;
+    tracing::warn!(collection = %admitted.collection, %reason, "Manifest does not fit");
+    Err(Ended::rejected(Reason::Malformed, reason))
+}
+
+/// Counts the copies of everything the collection is made of, and waits for missing ones where policy says so.
+async fn counted(
+    collector: &Collector,
+    admitted: &Admitted,
+    document: Written,
+    displaced: &CancellationToken,
+) -> Result<Written, Ended> {
+    let keys = keys(collector, admitted).await?;
+    loop {
+        let (replicas, keys) = (collector.replicas.clone(), keys.clone());
+        let written = blocking(move || weakest(&replicas, &keys)).await?.and(document);
+        if !written.degraded || collector.replicas.policy().degraded == Degraded::Accept {
+            return Ok(written);
+        }
+        tracing::warn!(collection = %admitted.collection, copies = written.copies, "Collection waits for its copies");
+        collector.repair.notify_one();
+        tokio::select! {
+            () = collector.stop.cancelled() => return Err(Ended::Gone),
+            () = displaced.cancelled() => return Err(Ended::Gone),
+            () = tokio::time::sleep(COPIES_WAIT) => {}
+        }
+    }
+}
+
+async fn keys(collector: &Collector, admitted: &Admitted) -> Result<Vec<(Key, u64)>, Ended> {
+    let segments = collector.segments_of(admitted.number).await?;
+    let collection = admitted.collection.as_bytes();
+    let keys = segments.iter().flat_map(|row| {
+        [
+            (Key::segment(collection, row.index, &row.sha256), row.stored_len),
+            (Key::seal(collection, row.index, &row.seal_sha256), row.seal_len),
+        ]
+    });
+    Ok(keys.collect())
+}
+
+fn weakest(replicas: &Replicas, keys: &[(Key, u64)]) -> Written {
+    keys.iter()
+        .map(|(key, length)| replicas.copies_of(key, *length))
+        .reduce(Written::and)
+        .unwrap_or_else(|| replicas.at_best())
+}
+
+async fn record(
+    collector: &Collector,
+    admitted: &Admitted,
+    signed: Signed,
+    written: Written,
+) -> Result<Proven, Ended> {
+    let yes_no = |holds: bool| if holds { "yes" } else { "no" }.to_owned();
+    let refs = [
+        ("collection", admitted.collection.to_string()),
+        ("copies", written.copies.to_string()),
+        ("degraded", yes_no(written.degraded)),
+        ("endpoint", admitted.delegation.endpoint.to_string()),
+        ("independent", yes_no(written.independent)),
+        ("manifest", signed.digest().to_string()),
+        ("order", admitted.order_id.to_string()),
+    ];
+    let recorded = collector
+        .custody
+        .record(EntryType::CollectionStored, admitted.chain.clone(), &refs, ActObject::from(signed))
+        .await?;
+    let end = if written.degraded { CollectionEnd::StoredDegraded } else { CollectionEnd::Stored };
+    metrics::collection_ended(end);
+    collector.order_changed(&admitted.order_id);
+    tracing::info!(collection = %admitted.collection, copies = written.copies, degraded = written.degraded,
+        independent = written.independent, "Collection is stored");
+    Ok(recorded.proven)
+}
+
+impl Finished {
+    /// The totals as the manifest is compared with them.
+    ///
+    /// # Errors
+    /// When an outcome is no text of one.
+    pub fn summary(self) -> Result<ContainerSummary, Failure> {
+        let mut counts_by_outcome = BTreeMap::new();
+        for (outcome, count) in self.outcomes {
+            let outcome = serde_json::from_value(serde_json::Value::String(outcome))
+                .map_err(|error| Failure::internal("verify the container", error))?;
+            counts_by_outcome.insert(outcome, count);
+        }
+        Ok(ContainerSummary {
+            segments: self.segments,
+            stored_len: self.stored_len,
+            plain_len: self.plain_len,
+            container_sha256: self.container_sha256,
+            items: self.items,
+            items_root: self.items_root,
+            seal_head: self.seal_head,
+            counts_by_outcome,
+            content_bytes: self.content_bytes,
+        })
+    }
+}
+
+/// Finishes what a crash left between the manifest's object and its entry. Called by the start-up sweep with a manifest
+/// found in the stores: the container was verified before its last segment was acknowledged, the totals are checked
+/// against the rows.
+///
+/// # Errors
+/// When stores, database or ledger do not answer.
+pub async fn resume(
+    collector: &Collector,
+    admitted: &Admitted,
+    signed: Signed,
+    displaced: &CancellationToken,
+) -> Result<Proven, Ended> {
+    let warm = Warm::build(collector, admitted).await?;
+    finish(collector, admitted, warm, signed, displaced).await
+}

@@ -1,0 +1,142 @@
+//! Stored evidence that is missing or changed: found, counted, recorded.
+//!
+//! Guarantee: evidence that a store had or should have and has not whole is an entry `evidence.fixity_failed` and an error
+//! in the log, once until it is repaired; each such repair is an entry, too. Nothing is deleted.
+//! Not here: making copies (`repair`), the search (`sweep`, `scrub`, fsck).
+
+use std::collections::BTreeMap;
+
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::{Chain, IncidentId};
+use store::{Key, KeyKind};
+
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::metrics;
+use crate::rows::{self, DbError};
+
+/// Stands for every store, where none has the object any more.
+pub const ALL: &str = "all";
+
+/// The collection that an object belongs to, out of its key.
+pub fn collection_of(key: &Key) -> Option<Digest> {
+    match key.kind() {
+        KeyKind::Segment | KeyKind::Seal => key.as_str().split('/').nth(1)?.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Records that `store` does not have an object that it should have. Not again before it was repaired.
+///
+/// # Errors
+/// When database or ledger do not answer.
+pub async fn failed(collector: &Collector, key: &Key, store: &str) -> Result<(), Failure> {
+    let _turn = collector.fixity.lock().await;
+    if is_disposed(collector, key, store).await? {
+        return Ok(());
+    }
+    metrics::fixity_failed();
+    tracing::error!(key = %key, store, "Stored evidence is missing or changed");
+    count(collector, key, store).await?;
+    if newest(collector, key, store).await? == Some(EntryType::EvidenceFixityFailed) {
+        return Ok(());
+    }
+    record(collector, EntryType::EvidenceFixityFailed, key, store).await
+}
+
+/// Takes the copy that is gone out of the count, until it is made again.
+async fn count(collector: &Collector, key: &Key, store: &str) -> Result<(), Failure> {
+    if key.kind() != KeyKind::Segment {
+        return Ok(());
+    }
+    let database = |error: DbError| Failure::unavailable("reach its database", error);
+    let text = key.to_string();
+    let mut lacking = collector.db.read_async(move |db| rows::lacking(db, &text)).await.map_err(database)?;
+    lacking.push(store.to_owned());
+    let (replicas, key, is_everywhere) = (collector.replicas.clone(), key.clone(), store == ALL);
+    let left = blocking(move || {
+        let stores = replicas.stores().iter();
+        let holders = stores.filter(|store| {
+            !is_everywhere && !lacking.contains(&store.identity().store) && store.size(&key).is_ok()
+        });
+        (u32::try_from(holders.count()).unwrap_or(u32::MAX), key)
+    });
+    let (copies, key) = left.await?;
+    collector.db.write_async(move |tx| rows::lost(tx, &key, copies)).await.map_err(database)
+}
+
+/// Whether an object is missing because two persons said so.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_disposed(collector: &Collector, key: &Key, store: &str) -> Result<bool, Failure> {
+    let (key, store) = (key.clone(), store.to_owned());
+    collector
+        .db
+        .read_async(move |db| crate::upkeep::disposal::fenced(db, &key, Some(&store), crate::clock::now()))
+        .await
+        .map_err(|error: DbError| Failure::unavailable("reach its database", error))
+}
+
+/// What the ledger says last of an object on a store.
+async fn newest(collector: &Collector, key: &Key, store: &str) -> Result<Option<EntryType>, Failure> {
+    let (object, store) = (key.to_string(), store.to_owned());
+    let types = [EntryType::EvidenceFixityFailed, EntryType::EvidenceRepaired];
+    let newest = collector
+        .db
+        .read_async(move |db| rows::entries::newest_about(db, types.map(EntryType::as_str), &object, &store))
+        .await
+        .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+    Ok(types.into_iter().find(|type_| newest.as_deref() == Some(type_.as_str())))
+}
+
+/// Whether the ledger's last word of an object on a store is that it failed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_failed(collector: &Collector, key: &Key, store: &str) -> Result<bool, Failure> {
+    Ok(newest(collector, key, store).await? == Some(EntryType::EvidenceFixityFailed))
+}
+
+/// Records replicas that were made again: each that had failed, and of those that had never been there one for each
+/// collection and store.
+///
+/// # Errors
+/// When database or ledger do not answer.
+pub async fn repaired(collector: &Collector, repaired: Vec<(String, Key)>) -> Result<(), Failure> {
+    let _turn = collector.fixity.lock().await;
+    let mut first: BTreeMap<(Digest, String), Key> = BTreeMap::new();
+    for (store, key) in repaired {
+        let Some(collection) = collection_of(&key) else {
+            continue;
+        };
+        if newest(collector, &key, &store).await? == Some(EntryType::EvidenceFixityFailed) {
+            record(collector, EntryType::EvidenceRepaired, &key, &store).await?;
+        } else {
+            first.entry((collection, store)).or_insert(key);
+        }
+    }
+    for ((_, store), key) in first {
+        if newest(collector, &key, &store).await?.is_none() {
+            record(collector, EntryType::EvidenceRepaired, &key, &store).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn record(collector: &Collector, type_: EntryType, key: &Key, store: &str) -> Result<(), Failure> {
+    // Objects of no collection (rosters, orders) have no chain of evidence to stand in: the log line is all there is.
+    let Some(collection) = collection_of(key) else {
+        return Ok(());
+    };
+    let Some(row) = collector.collection(&collection).await? else {
+        return Ok(());
+    };
+    let incident: IncidentId =
+        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
+    let refs =
+        [("collection", collection.to_string()), ("object", key.to_string()), ("store", store.to_owned())];
+    collector.custody.record_own(type_, Chain::from(incident), &refs).await?;
+    Ok(())
+}

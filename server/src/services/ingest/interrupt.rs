@@ -1,0 +1,108 @@
+//! Collections that ended without a manifest.
+//!
+//! Guarantee: `collection.interrupted` carries the head of the seal chain that is durable, so that what is missing behind
+//! it cannot be cut further later. It is an end: nothing is taken behind it, another attempt is another collection.
+//! Not here: malformed or contradicted ones (`ingest::quarantine`).
+
+use std::time::Duration;
+
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::Chain;
+use evidence::seal::delegation::Delegation;
+
+use crate::collector::Collector;
+use crate::failure::Failure;
+use crate::metrics::{self, CollectionEnd};
+use crate::rows::{self, DbError};
+
+/// How long after its order's end an upload without a live call is waited for.
+const GRACE_AFTER_EXPIRY: Duration = Duration::from_secs(3600);
+
+/// Ends the upload of a collection and records that it was interrupted. A segment on its way is durable and counted
+/// before the record, or never acknowledged. Not for callers that hold the collection's turn.
+///
+/// # Errors
+/// When database or ledger do not answer.
+pub async fn end(collector: &Collector, collection: &Digest) -> Result<(), Failure> {
+    let _turn = collector.uploads.enter(*collection).await;
+    record(collector, collection).await
+}
+
+/// Records that a collection was interrupted, if it is running. The caller holds its turn.
+///
+/// # Errors
+/// When database or ledger do not answer.
+pub async fn record(collector: &Collector, collection: &Digest) -> Result<(), Failure> {
+    let Some(row) = collector.collection(collection).await? else {
+        return Ok(());
+    };
+    if row.state != "running" {
+        return Ok(());
+    }
+    let incident: evidence::id::IncidentId =
+        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
+    let seal = Digest(row.seal_head.unwrap_or_default());
+    let refs = [
+        ("collection", collection.to_string()),
+        ("seal", seal.to_string()),
+        ("segments", row.segments.to_string()),
+    ];
+    collector.custody.record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs).await?;
+    metrics::collection_ended(CollectionEnd::Interrupted);
+    collector.order_changed(&Digest(row.order));
+    tracing::info!(collection = %collection, segments = row.segments, "Collection is interrupted");
+    Ok(())
+}
+
+/// Interrupts what earlier attempts of the same endpoint under the same order left running.
+///
+/// # Errors
+/// When database or ledger do not answer.
+pub async fn earlier_attempts(collector: &Collector, delegation: &Delegation) -> Result<(), Failure> {
+    let (order, endpoint) = (*delegation.order.as_bytes(), delegation.endpoint.to_string());
+    let attempt = delegation.attempt;
+    let running = collector
+        .db
+        .read_async(move |db| rows::orders::attempts(db, &order))
+        .await
+        .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+    for row in running {
+        let earlier = row.endpoint == endpoint && row.attempt < attempt && row.state == "running";
+        if let (true, Some(collection)) = (earlier, row.collection) {
+            let collection = Digest(collection);
+            end(collector, &collection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Interrupts running collections whose order ended long ago and whose endpoint does not speak. Called by a timer.
+///
+/// # Errors
+/// When database or ledger do not answer.
+pub async fn expired(collector: &Collector) -> Result<(), Failure> {
+    let now = crate::clock::now();
+    let running = collector
+        .db
+        .read_async(|db| {
+            let mut rows = Vec::new();
+            for row in rows::collections::running(db)? {
+                if let Some(order) = rows::orders::at(db, &row.order)? {
+                    rows.push((Digest(row.id), order.expires));
+                }
+            }
+            Ok::<_, DbError>(rows)
+        })
+        .await
+        .map_err(|error| Failure::unavailable("reach its database", error))?;
+    for (collection, expires) in running {
+        let Ok(expires) = expires.parse::<evidence::time::Time>() else {
+            continue;
+        };
+        if now.since(expires) > GRACE_AFTER_EXPIRY && !collector.uploads.is_busy(&collection) {
+            end(collector, &collection).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! One segment: headers checked here, bytes judged in the cage while they are written, then made durable, then counted.
+//!
+//! Guarantee: the order is verdict → objects on the replicas (segment, then seal) → database row → answer. Whatever
+//! happens in between, nothing was acknowledged, and the endpoint sends it again. What is not good goes to quarantine
+//! and into the ledger. Not here: the wire (`ingest::upload`), the end of a collection (`ingest::finish`).
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use evidence::digest::Digest;
+use evidence::item::{ItemRecord, Stage};
+use evidence::seal::{ChainError, Seal};
+use store::{Key, ReplicaError, Replicas, StoreErrorClass, Written};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::begin::Admitted;
+use super::ended::Ended;
+use super::quarantine;
+use super::verifier::{Judged, Verdict, VerifierError};
+use super::warm::{self, Warm};
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::metrics;
+use crate::rows::collections::{ItemRow, SegmentRow};
+use crate::rows::{self, DbError};
+
+/// How often a verifier may die over one segment. Bytes that kill it thrice are not accepted.
+const DEATHS_MAX: u32 = 3;
+
+/// First wait when the stores cannot take a segment; doubles up to [`STORE_WAIT_MAX`]. The sender waits meanwhile.
+const STORE_WAIT_MIN: Duration = Duration::from_millis(250);
+const STORE_WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// By how much a collection may pass the order's wall limit: the agent closes its container after the limit struck.
+const WALL_SLACK_MS: i128 = 600_000;
+
+/// A segment as it arrived.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The seal.
+    pub seal: Bytes,
+    /// The stored bytes.
+    pub stored: Bytes,
+    /// Digest of the stored bytes, taken as they came.
+    pub sha256: Digest,
+    /// Cancelled when somebody else wants the collection: then nothing waits for stores any longer.
+    pub ended: CancellationToken,
+}
+
+/// Takes a segment. When it returns `Ok`, everything that [`Warm::durable`] says is durable.
+///
+/// # Errors
+/// [`Ended`]; `warm` must not be used again unless the error is about the segment's place ([`Ended::Failed`]).
+pub async fn take(
+    collector: &Collector,
+    admitted: &Admitted,
+    warm: &mut Warm,
+    arrived: Arrived,
+) -> Result<(), Ended> {
+    let seal = match Seal::parse(&arrived.seal) {
+        Ok(seal) => seal,
+        Err(error) => {
+            return quarantine::malformed(collector, admitted, warm, &arrived, chain_text(&error)).await;
+        }
+    };
+    if let Err(error) = seal.verify(&admitted.delegation.sealer) {
+        return quarantine::malformed(collector, admitted, warm, &arrived, chain_text(&error)).await;
+    }
+    let index = seal.header.index;
+    if index < warm.chain.next_index() {
+        return sent_again(collector, admitted, warm, &arrived, index, seal.digest).await;
+    }
+    let mut chain = warm.chain.clone();
+    match chain.push(&seal) {
+        Ok(()) => {}
+        Err(ChainError::Index { stated, expected }) => {
+            return Err(Failure::precondition(format!("segment {stated} where {expected} is due")).into());
+        }
+        Err(error) => {
+            return quarantine::malformed(collector, admitted, warm, &arrived, error.to_string()).await;
+        }
+    }
+    if seal.header.sha256 != arrived.sha256 {
+        let reason = format!("segment {index} is not the bytes its seal names");
+        return quarantine::malformed(collector, admitted, warm, &arrived, reason).await;
+    }
+    let boot = warm::boot_ms(&seal);
+    let elapsed = boot - *warm.first_boot_ms.get_or_insert(boot);
+    if elapsed > i128::from(admitted.order.limits.wall_s) * 1000 + WALL_SLACK_MS {
+        return quarantine::over_limit(
+            collector,
+            admitted,
+            warm,
+            &arrived,
+            "limit wall_s of the order is passed",
+        )
+        .await;
+    }
+
+    let segment_key = Key::segment(admitted.collection.as_bytes(), index, arrived.sha256.as_bytes());
+    let seal_key = Key::seal(admitted.collection.as_bytes(), index, seal.digest.as_bytes());
+    crate::upkeep::locks::check_placing(collector, &admitted.chain).await?;
+    let lane = Lane::start(&collector.replicas, &arrived.stored, segment_key.clone());
+    let judged = match judge(collector, admitted, warm, &arrived).await? {
+        Verdict::Good(judged) => judged,
+        Verdict::Bad(defect) if defect.over_limit => {
+            return quarantine::over_limit(collector, admitted, warm, &arrived, &defect.reason).await;
+        }
+        Verdict::Bad(defect) => {
+            return quarantine::malformed(collector, admitted, warm, &arrived, defect.reason).await;
+        }
+    };
+    // The caged process says what it saw; that it saw these bytes is checked against what was computed here.
+    if judged.accepted.seal != seal.digest || judged.accepted.items_total != chain.items_total() {
+        return Err(
+            Failure::internal("verify a segment", "the verifier's answer is about other bytes").into()
+        );
+    }
+    let items = item_rows(&judged, index)?;
+
+    let begun = Instant::now();
+    let written = match lane.commit().await {
+        Some(written) => written,
+        None => create(collector, &segment_key, arrived.stored.clone(), &arrived.ended).await?,
+    };
+    // Crash now: the segment lies in the stores without its seal; the endpoint sends it again, the same bytes.
+    let written = written.and(create(collector, &seal_key, arrived.seal.clone(), &arrived.ended).await?);
+    metrics::segment_written(begun.elapsed());
+    // Crash now: both objects lie there without a row; sent again, they are found and counted.
+    let row = SegmentRow {
+        index,
+        sha256: *arrived.sha256.as_bytes(),
+        seal_sha256: *seal.digest.as_bytes(),
+        stored_len: seal.header.stored_len,
+        seal_len: u64::try_from(arrived.seal.len()).unwrap_or(u64::MAX),
+        plain_start: seal.header.plain_start,
+        plain_end: seal.header.plain_end,
+        items: seal.header.items,
+        items_total: seal.header.items_total,
+        is_final: seal.header.is_final,
+        copies: written.copies,
+    };
+    let id = *admitted.collection.as_bytes();
+    let is_added = collector
+        .db
+        .write_async(move |tx| {
+            let is_running = rows::collections::is_running(tx, &id)?;
+            if is_running {
+                rows::collections::add_segment(tx, &id, &row, items)?;
+            }
+            Ok::<_, DbError>(is_running)
+        })
+        .await?;
+    if !is_added {
+        return Err(Failure::precondition("the collection ended while the segment was on its way").into());
+    }
+
+    let plain = seal.header.plain_end.saturating_sub(seal.header.plain_start);
+    metrics::segment_stored(seal.header.stored_len, plain, written.degraded);
+    warm.progress_bytes = warm.progress_bytes.saturating_add(seal.header.stored_len);
+    warm.chain = chain;
+    warm.note_written(written);
+    Ok(())
+}
+
+/// A segment that is durable already: the same bytes are good news that got lost, others are a contradiction.
+async fn sent_again(
+    collector: &Collector,
+    admitted: &Admitted,
+    warm: &Warm,
+    arrived: &Arrived,
+    index: u64,
+    seal: Digest,
+) -> Result<(), Ended> {
+    let known = collector.segments_of(admitted.number).await?.into_iter().find(|row| row.index == index);
+    let same = known
+        .is_some_and(|row| row.seal_sha256 == *seal.as_bytes() && row.sha256 == *arrived.sha256.as_bytes());
+    if same {
+        return Ok(());
+    }
+    quarantine::contradicted(collector, admitted, warm, arrived, index).await
+}
+
+/// The verdict. A process that dies is replaced, fed again and asked again, a few times.
+async fn judge(
+    collector: &Collector,
+    admitted: &Admitted,
+    warm: &mut Warm,
+    arrived: &Arrived,
+) -> Result<Verdict<Judged>, Ended> {
+    let mut deaths = 0;
+    loop {
+        let begun = Instant::now();
+        match warm.verifier.segment(&arrived.seal, &arrived.stored).await {
+            Ok(verdict) => {
+                metrics::segment_verified(begun.elapsed());
+                return Ok(verdict);
+            }
+            Err(VerifierError::Died(how)) => {
+                deaths += 1;
+                tracing::warn!(collection = %admitted.collection, deaths, cause = %how, "Verifier died");
+                if deaths >= DEATHS_MAX {
+                    let reason = format!("the verifier ended without a verdict {deaths} times: {how}");
+                    return Ok(Verdict::Bad(super::child::Defect { over_limit: false, reason }));
+                }
+                let rebuilt = Warm::build(collector, admitted).await?;
+                if rebuilt.chain.next_index() != warm.chain.next_index() {
+                    return Err(
+                        Failure::internal("verify a segment", "stored segments and upload disagree").into()
+                    );
+                }
+                warm.verifier = rebuilt.verifier;
+            }
+            Err(error) => return Err(Ended::unavailable("verify a segment", error)),
+        }
+    }
+}
+
+fn item_rows(judged: &Judged, segment: u64) -> Result<Vec<ItemRow>, Ended> {
+    let lines = judged.records.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let rows = lines.map(|line| {
+        let record = ItemRecord::parse_line(line, Stage::Final)
+            .map_err(|error| Failure::internal("index a segment", error))?;
+        rows::projection::item_row(segment, &record)
+            .map_err(|error| Failure::internal("index a segment", error))
+    });
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Writes an object until policy is met. Full or failing stores make the sender wait; nothing is given up.
+///
+/// # Errors
+/// [`Ended::Gone`] when the collector stops or the upload is ended meanwhile; [`Ended::Failed`] when a store holds
+/// other bytes under the key.
+pub async fn create(
+    collector: &Collector,
+    key: &Key,
+    bytes: Bytes,
+    ended: &CancellationToken,
+) -> Result<Written, Ended> {
+    let mut wait = STORE_WAIT_MIN;
+    loop {
+        let (replicas, name, copy) = (collector.replicas.clone(), key.clone(), bytes.clone());
+        let error = match blocking(move || replicas.create(&name, &copy)).await? {
+            Ok(written) => return Ok(written),
+            Err(error) => error,
+        };
+        if error.class() == StoreErrorClass::Conflict {
+            tracing::error!(key = %key, %error, "A store holds other bytes under a content-named key: run fsck");
+            return Err(Ended::unavailable("store a segment", error));
+        }
+        tracing::warn!(key = %key, %error, wait_ms = wait.as_millis(), "Stores do not take a segment; the sender waits");
+        tokio::select! {
+            () = collector.stop.cancelled() => return Err(Ended::Gone),
+            () = ended.cancelled() => return Err(Ended::Gone),
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = (wait * 2).min(STORE_WAIT_MAX);
+    }
+}
+
+/// Bytes on their way to temporary objects while they are judged; they get their name only on a good verdict.
+struct Lane {
+    verdict: mpsc::Sender<()>,
+    writing: JoinHandle<Result<Option<Written>, ReplicaError>>,
+}
+
+impl Lane {
+    fn start(replicas: &Replicas, bytes: &Bytes, key: Key) -> Self {
+        let (verdict, good) = mpsc::channel();
+        let (replicas, bytes) = (replicas.clone(), bytes.clone());
+        let writing = tokio::task::spawn_blocking(move || {
+            let mut writer = replicas.create_writer()?;
+            writer.write(&bytes)?;
+            // Dropped without a verdict, nothing remains of it.
+            good.recv().ok().map(|()| writer.commit(&key)).transpose()
+        });
+        Self { verdict, writing }
+    }
+
+    /// `None`: it did not work; the caller writes again and waits.
+    async fn commit(self) -> Option<Written> {
+        // The lane may have ended with an error already; its result says so.
+        let _sent = self.verdict.send(());
+        match self.writing.await {
+            Ok(Ok(written)) => written,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "First write of a segment failed");
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "Writer of a segment panicked");
+                None
+            }
+        }
+    }
+}
+
+fn chain_text(error: &(dyn std::error::Error + 'static)) -> String {
+    crate::failure::chain(error)
+}

@@ -1,0 +1,311 @@
+//! One upload call: messages in, positions out.
+//!
+//! Guarantee: memory for a segment is taken before its bytes are read; the first answer says what is durable, with the
+//! seal's digest, so that an endpoint can tell a collector that forgot; a newer call for the same collection ends this
+//! one. Not here: what a segment must be (`ingest::segment`), the manifest (`ingest::finish`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use certs::connection::PeerInfo;
+use evidence::digest::{Digest, Hasher};
+use evidence::entry::EntryType;
+use evidence::id::{EndpointId, Generation};
+use evidence::signed::Signed;
+use proto::segment::{Assembly, Step};
+use proto::status::Class;
+use proto::v1::upload_request::Message;
+use proto::v1::{SegmentBegin, UploadRequest, UploadResponse};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::Status;
+
+use super::begin::{self, Admitted};
+use super::budget::SegmentShare;
+use super::ended::{Durable, Ended};
+use super::finish;
+use super::segment::{self, Arrived};
+use super::slots::Turn;
+use super::warm::{PROGRESS_BYTES, PROGRESS_EVERY, Warm};
+use crate::collector::Collector;
+use crate::failure::Failure;
+use crate::metrics::ActiveUpload;
+
+/// Answers that wait for the endpoint: it reads them while it sends, so few are enough.
+pub const ANSWERS_LEN: usize = 8;
+
+type Answers = mpsc::Sender<Result<UploadResponse, Status>>;
+
+/// Serves one call until it ends; the last answer says how.
+pub async fn serve<S>(
+    collector: Arc<Collector>,
+    peer: Arc<PeerInfo>,
+    endpoint: EndpointId,
+    generation: Generation,
+    requests: S,
+    answers: Answers,
+) where
+    S: Stream<Item = Result<UploadRequest, Status>> + Unpin + Send,
+{
+    let mut call = Call { collector: &collector, peer: &peer, requests, answers: answers.clone() };
+    let ended = call.run(&endpoint, generation).await;
+    let last = match ended {
+        Ok(()) | Err(Ended::Gone) => None,
+        Err(Ended::Rejected(rejection)) => Some(Ok(rejection.into())),
+        Err(Ended::Failed(failure)) => Some(Err(failure.into())),
+    };
+    if let Some(last) = last {
+        // The endpoint may be gone; then nobody needs the answer.
+        drop(answers.send(last).await);
+    }
+}
+
+struct Call<'c, S> {
+    collector: &'c Collector,
+    peer: &'c PeerInfo,
+    requests: S,
+    answers: Answers,
+}
+
+/// Where a message is waited for.
+#[derive(Clone, Copy)]
+enum Place {
+    Between,
+    Inside,
+}
+
+/// What one step of the call led to.
+enum Next {
+    Message(Message),
+    /// A clean end of the endpoint's side.
+    End,
+}
+
+impl<S> Call<'_, S>
+where
+    S: Stream<Item = Result<UploadRequest, Status>> + Unpin + Send,
+{
+    async fn run(&mut self, endpoint: &EndpointId, generation: Generation) -> Result<(), Ended> {
+        let Next::Message(Message::Begin(first)) = self.next(None, Place::Between).await? else {
+            return Err(Failure::malformed("an upload begins with its delegation").into());
+        };
+        let delegation: Signed = proto::convert::signed("delegation", first.delegation)
+            .map_err(|error| Failure::malformed(crate::failure::chain(&error)))?;
+        // Before the place is taken: thousands may wait for places, and what they wait for must be theirs.
+        let _place = tokio::select! {
+            place = self.collector.budget.upload() => place?,
+            () = self.peer.closed.cancelled() => return Err(Ended::Gone),
+        };
+        let _counted = ActiveUpload::begin();
+        let admitted = begin::admit(self.collector, endpoint, generation, delegation).await?;
+        let mut turn = tokio::select! {
+            turn = self.collector.uploads.enter(admitted.collection) => turn,
+            () = self.peer.closed.cancelled() => return Err(Ended::Gone),
+        };
+        let admitted = begin::again(self.collector, admitted).await?;
+        if let Some(index) = admitted.stored_index {
+            return self.already_stored(&admitted, index).await;
+        }
+        let mut warm = match turn.take() {
+            Some(warm) => warm,
+            None => {
+                // The endpoint learns its place at once; its segments wait until the verifier has caught up.
+                let durable = self.durable_in_database(&admitted).await?;
+                self.answer(durable.into()).await?;
+                let warm = tokio::select! {
+                    warm = Warm::build(self.collector, &admitted) => warm?,
+                    () = turn.displaced.cancelled() => return Err(Ended::Gone),
+                };
+                return self.segments(&admitted, turn, warm).await;
+            }
+        };
+        warm.progress_at = Instant::now();
+        self.answer(warm.durable().into()).await?;
+        self.segments(&admitted, turn, warm).await
+    }
+
+    async fn segments(
+        &mut self,
+        admitted: &Admitted,
+        mut turn: Turn<Digest, Warm>,
+        mut warm: Warm,
+    ) -> Result<(), Ended> {
+        loop {
+            let step = self.step(admitted, &turn, &mut warm).await;
+            match step {
+                Ok(None) => {}
+                Ok(Some(manifest)) => {
+                    let receipt =
+                        finish::finish(self.collector, admitted, warm, manifest, &turn.displaced).await?;
+                    return self.stored(admitted, receipt).await;
+                }
+                Err(Ended::Gone) => {
+                    turn.keep(warm);
+                    return Err(Ended::Gone);
+                }
+                Err(ended) => return Err(ended),
+            }
+        }
+    }
+
+    /// One segment, or the manifest. Everything that may be cut off is waited for before the segment is begun; from
+    /// the first byte of work on it, verifier and chain stay together.
+    async fn step(
+        &mut self,
+        admitted: &Admitted,
+        turn: &Turn<Digest, Warm>,
+        warm: &mut Warm,
+    ) -> Result<Option<Signed>, Ended> {
+        match self.next(Some(turn), Place::Between).await? {
+            Next::End => Err(Ended::Gone),
+            Next::Message(Message::Segment(begin)) => {
+                let (share, arrived) = self.receive(turn, begin).await?;
+                segment::take(self.collector, admitted, warm, arrived).await.map_err(
+                    |ended| match ended {
+                        // Verifier and chain may be apart now: nothing of it is kept for another call.
+                        Ended::Gone => Ended::unavailable("store a segment", "the upload was ended"),
+                        other => other,
+                    },
+                )?;
+                drop(share);
+                self.progress(admitted, warm).await?;
+                self.answer(warm.durable().into()).await?;
+                Ok(None)
+            }
+            Next::Message(Message::Manifest(manifest)) => {
+                let signed = proto::convert::signed("manifest", manifest.manifest)
+                    .map_err(|error| Failure::malformed(crate::failure::chain(&error)))?;
+                Ok(Some(signed))
+            }
+            Next::Message(Message::Begin(_) | Message::SealData(_) | Message::Data(_)) => {
+                Err(Failure::malformed("a segment or the manifest is due").into())
+            }
+        }
+    }
+
+    /// Receives one segment, hashing while it comes.
+    async fn receive(
+        &mut self,
+        turn: &Turn<Digest, Warm>,
+        begin: SegmentBegin,
+    ) -> Result<(SegmentShare, Arrived), Ended> {
+        let mut assembly = Assembly::default();
+        assembly.begin(begin)?;
+        let share = tokio::select! {
+            share = self.collector.budget.segment(begin.seal_len, begin.stored_len) => share?,
+            () = turn.displaced.cancelled() => return Err(Ended::Gone),
+            () = self.peer.closed.cancelled() => return Err(Ended::Gone),
+        };
+        let mut hasher = Hasher::new();
+        loop {
+            let step = match self.next(Some(turn), Place::Inside).await? {
+                Next::Message(Message::SealData(piece)) => assembly.seal_data(&piece)?,
+                Next::Message(Message::Data(piece)) => {
+                    hasher.update(&piece);
+                    assembly.data(&piece)?
+                }
+                Next::Message(_) => return Err(Failure::malformed("the segment is not complete").into()),
+                Next::End => return Err(Ended::Gone),
+            };
+            if let Step::Whole(whole) = step {
+                let arrived = Arrived {
+                    seal: whole.seal,
+                    stored: Bytes::clone(&whole.stored),
+                    sha256: hasher.finish(),
+                    ended: turn.displaced.clone(),
+                };
+                return Ok((share, arrived));
+            }
+        }
+    }
+
+    async fn next(&mut self, turn: Option<&Turn<Digest, Warm>>, place: Place) -> Result<Next, Ended> {
+        // While the collector drains, a segment that is open is taken to its end, and no other is begun.
+        let stopped = match place {
+            Place::Between => &self.collector.intake,
+            Place::Inside => &self.collector.stop,
+        };
+        let displaced = async {
+            match turn {
+                Some(turn) => turn.displaced.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        let message = tokio::select! {
+            biased;
+            () = stopped.cancelled() => return Err(Ended::Gone),
+            () = self.peer.closed.cancelled() => return Err(Ended::Gone),
+            () = displaced => return Err(Ended::Gone),
+            message = self.requests.next() => message,
+        };
+        match message {
+            None => Ok(Next::End),
+            // Too much in one message: the endpoint that sent it hears so.
+            Some(Err(status)) if Class::of(&status) == Class::OverLimit => {
+                Err(Failure::new(Class::OverLimit, status.message()).into())
+            }
+            // A cut connection is no fault of the protocol: what is durable stays.
+            Some(Err(status)) => {
+                tracing::debug!(%status, "Upload call was cut");
+                Err(Ended::Gone)
+            }
+            Some(Ok(UploadRequest { message: Some(message) })) => Ok(Next::Message(message)),
+            Some(Ok(UploadRequest { message: None })) => {
+                Err(Failure::malformed("a message of an unknown kind").into())
+            }
+        }
+    }
+
+    async fn answer(&self, response: UploadResponse) -> Result<(), Ended> {
+        // A peer that is gone reads no answers, and its collection waits for somebody else.
+        tokio::select! {
+            sent = self.answers.send(Ok(response)) => sent.map_err(|_closed| Ended::Gone),
+            () = self.peer.closed.cancelled() => Err(Ended::Gone),
+        }
+    }
+
+    async fn durable_in_database(&self, admitted: &Admitted) -> Result<Durable, Ended> {
+        let segments = self.collector.segments_of(admitted.number).await?;
+        let copies = segments.iter().map(|row| row.copies).min().unwrap_or(0);
+        let wanted = u32::try_from(self.collector.replicas.policy().copies).unwrap_or(u32::MAX);
+        Ok(Durable {
+            next_index: u64::try_from(segments.len()).unwrap_or(u64::MAX),
+            seal: segments.last().map(|row| Digest(row.seal_sha256)),
+            copies,
+            degraded: !segments.is_empty() && copies < wanted,
+        })
+    }
+
+    async fn progress(&self, admitted: &Admitted, warm: &mut Warm) -> Result<(), Ended> {
+        if warm.progress_at.elapsed() < PROGRESS_EVERY && warm.progress_bytes < PROGRESS_BYTES {
+            return Ok(());
+        }
+        let index = warm.chain.next_index().saturating_sub(1);
+        let refs = [
+            ("collection", admitted.collection.to_string()),
+            ("index", index.to_string()),
+            ("seal", warm.chain.head().to_string()),
+        ];
+        self.collector
+            .custody
+            .record_own(EntryType::CollectionProgress, admitted.chain.clone(), &refs)
+            .await?;
+        (warm.progress_at, warm.progress_bytes) = (Instant::now(), 0);
+        self.collector.order_changed(&admitted.order_id);
+        Ok(())
+    }
+
+    async fn already_stored(&self, admitted: &Admitted, index: u64) -> Result<(), Ended> {
+        let durable = self.durable_in_database(admitted).await?;
+        self.answer(durable.into()).await?;
+        let receipt = finish::receipt(self.collector, index).await?;
+        self.stored(admitted, receipt).await
+    }
+
+    async fn stored(&self, _admitted: &Admitted, receipt: proto::convert::Proven) -> Result<(), Ended> {
+        let stored = proto::v1::Stored { receipt: Some(receipt.into()) };
+        self.answer(UploadResponse { message: Some(proto::v1::upload_response::Message::Stored(stored)) })
+            .await
+    }
+}

@@ -1,0 +1,156 @@
+//! What a running upload knows: the seal chain, a caged verifier that has seen every durable segment, what is stored.
+//!
+//! Guarantee: verifier and chain are always at the same segment, the one behind the newest durable one. After a restart
+//! of the collector both are built again from the stored objects, one collection at a time. Not here: new segments.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use evidence::digest::Digest;
+use evidence::seal::{ChainState, Seal};
+use store::{Key, Written};
+use tokio::time::Instant;
+
+use super::begin::Admitted;
+use super::ended::{Durable, Ended};
+use super::verifier::{Verdict, Verifier, VerifierError};
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::rows::collections::SegmentRow;
+
+/// A progress entry at least this often while segments arrive.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(300);
+
+/// A progress entry at least every so many stored bytes.
+pub const PROGRESS_BYTES: u64 = 1 << 30;
+
+/// State of a running upload between two segments.
+#[derive(Debug)]
+pub struct Warm {
+    /// The caged process.
+    pub verifier: Verifier,
+    /// The seals so far.
+    pub chain: ChainState,
+    /// Weakest of all objects so far; `None` before the first.
+    pub written: Option<Written>,
+    /// When the newest progress entry was written.
+    pub progress_at: Instant,
+    /// Stored bytes since.
+    pub progress_bytes: u64,
+    /// The endpoint's monotonic clock at the first seal, in milliseconds: the order's wall limit counts from it.
+    pub first_boot_ms: Option<i128>,
+}
+
+impl Warm {
+    /// What the endpoint may forget.
+    pub fn durable(&self) -> Durable {
+        let index = self.chain.next_index();
+        Durable {
+            next_index: index,
+            seal: (index > 0).then(|| self.chain.head()),
+            copies: self.written.map_or(0, |written| written.copies),
+            degraded: self.written.is_some_and(|written| written.degraded),
+        }
+    }
+
+    /// Adds an object's copies to the weakest so far.
+    pub fn note_written(&mut self, written: Written) {
+        self.written = Some(self.written.map_or(written, |so_far| so_far.and(written)));
+    }
+
+    /// A state for `admitted`, built from what is stored of it.
+    ///
+    /// # Errors
+    /// [`Ended::Failed`] when a stored object cannot be read or the process cannot run; the endpoint comes again.
+    pub async fn build(collector: &Collector, admitted: &Admitted) -> Result<Self, Ended> {
+        let segments = collector.segments_of(admitted.number).await?;
+        let verifier = start(collector, admitted).await?;
+        let mut warm = Self {
+            verifier,
+            chain: ChainState::new(admitted.identity.clone()),
+            written: None,
+            progress_at: Instant::now(),
+            progress_bytes: 0,
+            first_boot_ms: None,
+        };
+        if segments.is_empty() {
+            return Ok(warm);
+        }
+        // One at a time: after a restart every endpoint comes back at once, and their new segments matter more.
+        let _turn = collector
+            .refeed
+            .acquire()
+            .await
+            .map_err(|error| Ended::unavailable("resume the upload", error))?;
+        tracing::info!(collection = %admitted.collection, segments = segments.len(), "Verifier is fed again from the stores");
+        for segment in &segments {
+            if collector.stop.is_cancelled() {
+                return Err(Ended::Gone);
+            }
+            warm.feed_stored(collector, admitted, segment).await?;
+        }
+        Ok(warm)
+    }
+
+    async fn feed_stored(
+        &mut self,
+        collector: &Collector,
+        admitted: &Admitted,
+        segment: &SegmentRow,
+    ) -> Result<(), Ended> {
+        let (seal, stored, written) = read_stored(collector, &admitted.collection, segment).await?;
+        let contradiction = |what: &str| {
+            Ended::Failed(Failure::internal(
+                "resume the upload",
+                format!("stored segment {}: {what}", segment.index),
+            ))
+        };
+        match self.verifier.segment(&seal, &stored).await {
+            Ok(Verdict::Good(_)) => {}
+            Ok(Verdict::Bad(defect)) => return Err(contradiction(&defect.reason)),
+            Err(error) => return Err(Ended::unavailable("resume the upload", error)),
+        }
+        let parsed = Seal::parse(&seal).map_err(|error| contradiction(&error.to_string()))?;
+        self.chain.push(&parsed).map_err(|error| contradiction(&error.to_string()))?;
+        self.first_boot_ms.get_or_insert_with(|| boot_ms(&parsed));
+        self.note_written(written);
+        Ok(())
+    }
+}
+
+/// The endpoint's monotonic clock at sealing, in milliseconds.
+pub fn boot_ms(seal: &Seal<'_>) -> i128 {
+    let boot = seal.header.boot;
+    i128::from(boot.seconds()) * 1000 + i128::from(boot.nanos() / 1_000_000)
+}
+
+/// Starts a verifier for `admitted`.
+pub async fn start(collector: &Collector, admitted: &Admitted) -> Result<Verifier, Ended> {
+    match Verifier::start(&collector.program, &admitted.begin).await {
+        Ok(verifier) => Ok(verifier),
+        Err(error @ (VerifierError::Start(_) | VerifierError::Died(_))) => {
+            Err(Ended::unavailable("start a verifier", error))
+        }
+    }
+}
+
+/// Seal and segment from the replicas, digests checked, with how many hold them.
+pub async fn read_stored(
+    collector: &Collector,
+    collection: &Digest,
+    segment: &SegmentRow,
+) -> Result<(Bytes, Bytes, Written), Ended> {
+    let seal_key = Key::seal(collection.as_bytes(), segment.index, &segment.seal_sha256);
+    let segment_key = Key::segment(collection.as_bytes(), segment.index, &segment.sha256);
+    let (seal_len, stored_len) = (segment.seal_len, segment.stored_len);
+    let replicas = collector.replicas.clone();
+    blocking(move || {
+        let seal = replicas.read(&seal_key)?;
+        let stored = replicas.read(&segment_key)?;
+        let written =
+            replicas.copies_of(&seal_key, seal_len).and(replicas.copies_of(&segment_key, stored_len));
+        Ok::<_, store::ReplicaError>((Bytes::from(seal), Bytes::from(stored), written))
+    })
+    .await?
+    .map_err(|error| Ended::unavailable("read a stored segment", error))
+}

@@ -1,0 +1,348 @@
+//! Mirrors as the collector knows them: admitted and retired by signed acts, certified by their key, heard about evidence.
+//!
+//! Guarantee: no mirror exists without an endpoint-admin's act; an id is admitted once; a statement about evidence is
+//! recorded once per mirror and collection, signed by the act key that the admission names. Not here: what a mirror
+//! checks (crate `mirror`, which trusts nothing of this).
+
+pub mod wire;
+
+use certs::authority::COLLECTOR_LIFE;
+use certs::name::{Identity, Subject};
+use certs::revocation::{Registry, Revocation};
+use evidence::digest::Digest;
+use evidence::entry::act::{Act, ActNonce};
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::{Actor, MirrorId};
+use evidence::keys::Fingerprint;
+use evidence::signed::Signed;
+use ledger::{Hash, KeyType, VerifierKey};
+use proto::status::Class;
+use rusqlite::Connection;
+
+use crate::acts::{self, Weighed};
+use crate::collector::{Collector, blocking};
+use crate::failure::{Failure, chain};
+use crate::log::ledger::Published;
+use crate::log::recorder::{Condition, Denied, Recorded};
+use crate::rows::entries::EntryRow;
+use crate::rows::{self, DbError};
+use crate::services::incidents::submit;
+
+/// Records `mirror.admitted`, weighed already.
+///
+/// # Errors
+/// When its keys are not a mirror's, or the id or a key is taken.
+pub async fn admit(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
+    let mirror = named(&weighed.act)?;
+    for (name, role) in [("witness_key", "witness"), ("mirror_key", "mirror")] {
+        let text = weighed.act.reference(name).unwrap_or_default();
+        let key = VerifierKey::parse(text)
+            .map_err(|error| Failure::malformed(format!("ref {name}: {}", chain(&error))))?;
+        if key.kind() != KeyType::CosignatureV1 || key.name() != format!("{mirror}/{role}") {
+            return Err(Failure::malformed(format!(
+                "ref {name} is no cosigner key (type 0x04) named {mirror}/{role}"
+            )));
+        }
+    }
+    let values: Vec<String> = weighed
+        .act
+        .refs
+        .iter()
+        .filter(|(name, _)| name != "mirror")
+        .map(|(_, value)| value.clone())
+        .collect();
+    let id = mirror.to_string();
+    let condition: Condition = Box::new(move |tx| {
+        for row in of_kind(tx, EntryType::MirrorAdmitted)? {
+            if reference(&row, "mirror") == Some(id.as_str()) {
+                return Err(Denied::no(
+                    Class::Exists,
+                    format!("mirror {id} was admitted before; an id is admitted once, take another"),
+                ));
+            }
+            if row.refs.iter().any(|(_, value)| values.contains(value)) {
+                return Err(Denied::no(
+                    Class::Exists,
+                    "one of the keys belongs to another mirror; make new ones",
+                ));
+            }
+        }
+        Ok(())
+    });
+    let recorded = submit(collector, weighed, Some(condition)).await?;
+    tracing::info!(mirror = %mirror, "Mirror admitted");
+    Ok(recorded)
+}
+
+/// Records `mirror.retired` and cuts the mirror off.
+///
+/// # Errors
+/// When there is no such mirror, or it is retired already.
+pub async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
+    let mirror = named(&weighed.act)?;
+    let id = mirror.to_string();
+    let condition: Condition = Box::new(move |tx| {
+        live(tx, &id)?
+            .map(drop)
+            .ok_or_else(|| Denied::no(Class::Missing, format!("no mirror {id} is admitted")))
+    });
+    let recorded = submit(collector, weighed, Some(condition)).await?;
+    let cut = collector.registry.revoke(Revocation::Subject(Subject::Mirror(mirror.clone())));
+    tracing::info!(mirror = %mirror, connections_cut = cut, "Mirror retired");
+    Ok(recorded)
+}
+
+/// Fills the deny list with the retired ones.
+///
+/// # Errors
+/// Of the database.
+pub fn remember(reader: &Connection, registry: &Registry) -> Result<(), DbError> {
+    for row in of_kind(reader, EntryType::MirrorRetired)? {
+        let id = reference(&row, "mirror").and_then(|id| id.parse().ok());
+        let id = id.ok_or(DbError::Corrupt { column: "entries.refs" })?;
+        registry.revoke(Revocation::Subject(Subject::Mirror(id)));
+    }
+    Ok(())
+}
+
+/// The mirrors that were retired.
+///
+/// # Errors
+/// Of the database.
+pub fn retired(reader: &Connection) -> Result<std::collections::BTreeSet<MirrorId>, DbError> {
+    let rows = of_kind(reader, EntryType::MirrorRetired)?;
+    let ids = rows.iter().filter_map(|row| reference(row, "mirror"));
+    Ok(ids.filter_map(|id| id.parse().ok()).collect())
+}
+
+/// A certificate for the mirror whose TLS key made the request.
+///
+/// # Errors
+/// When no admitted mirror has that key.
+pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+    let key = certs::request::public_key(csr).map_err(|error| Failure::malformed(chain(&error)))?;
+    let fingerprint = key.fingerprint().to_string();
+    let found = collector
+        .db
+        .read_async(move |reader| {
+            let kind = EntryType::MirrorAdmitted.as_str();
+            let Some(row) = rows::entries::first_with_ref(reader, kind, "tls_key", &fingerprint)? else {
+                return Ok::<_, DbError>(None);
+            };
+            match reference(&row, "mirror") {
+                Some(id) => Ok(live(reader, id)?.and_then(|_| id.parse::<MirrorId>().ok())),
+                None => Ok(None),
+            }
+        })
+        .await
+        .map_err(database)?;
+    let Some(mirror) = found else {
+        return Err(Failure::forbidden(format!(
+            "no admitted mirror has the TLS key {}; an endpoint-admin admits it: exhibit mirror admit",
+            key.fingerprint()
+        )));
+    };
+    let identity = Identity::new(collector.deployment.clone(), Subject::Mirror(mirror));
+    collector.issue(&key, &identity, COLLECTOR_LIFE)
+}
+
+/// Refuses a mirror that is not admitted (any more).
+///
+/// # Errors
+/// When it is not.
+pub async fn check_admitted(collector: &Collector, mirror: &MirrorId) -> Result<(), Failure> {
+    let id = mirror.to_string();
+    let found = collector.db.read_async(move |reader| live(reader, &id)).await.map_err(database)?;
+    found.map(drop).ok_or_else(|| Failure::forbidden(format!("mirror {mirror} is not admitted here")))
+}
+
+/// An act of that type which the mirror made in its own name, for this deployment, and its key.
+fn own_act(
+    collector: &Collector,
+    mirror: &MirrorId,
+    signed: &Signed,
+    type_: EntryType,
+) -> Result<(Act, Fingerprint), Failure> {
+    let (act, mut signers) = signed.open::<Act>().map_err(|error| Failure::malformed(chain(&error)))?;
+    let (Some(key), true) = (signers.pop(), signers.is_empty()) else {
+        return Err(Failure::malformed("a mirror's act has one signature"));
+    };
+    let own = act.act == type_
+        && act.by == Actor::Mirror(mirror.clone())
+        && act.deployment == collector.deployment
+        && act.nonce == ActNonce::ByContent
+        && act.reference("mirror") == Some(mirror.as_str());
+    if !own {
+        return Err(Failure::malformed(format!("this is no {type_} by mirror {mirror} without nonce")));
+    }
+    acts::check_refs(&act, act.act.rule().refs)?;
+    Ok((act, key.fingerprint()))
+}
+
+/// Records a mirror's statement that it holds a collection.
+///
+/// # Errors
+/// When it is not the mirror's own, or says what the ledger contradicts.
+pub async fn replicated(
+    collector: &Collector,
+    mirror: &MirrorId,
+    signed: Signed,
+) -> Result<Recorded, Failure> {
+    let (act, key) = own_act(collector, mirror, &signed, EntryType::EvidenceReplicated)?;
+    let published = collector.custody.sequencer().log().published();
+    let size: u64 = act.reference("size").and_then(|size| size.parse().ok()).unwrap_or(0);
+    if size > published.size {
+        return Err(Failure::malformed(format!(
+            "it names a checkpoint of size {size}, the log has {}",
+            published.size
+        )));
+    }
+    check_root(collector, &act, size, &published).await?;
+    let condition = may_state(&act, mirror, &key, size);
+    let recorded = collector
+        .custody
+        .submit(act.act, act.incident, act.refs, ActObject::from(signed), Some(condition))
+        .await?;
+    if recorded.is_new {
+        tracing::info!(mirror = %mirror, index = recorded.index, "A mirror holds a collection");
+    }
+    Ok(recorded)
+}
+
+/// Records a mirror's statement that its copy of something is destroyed.
+///
+/// # Errors
+/// When it is not the mirror's own, or no approved plan asks for it.
+pub async fn disposed(collector: &Collector, mirror: &MirrorId, signed: Signed) -> Result<Recorded, Failure> {
+    let (act, key) = own_act(collector, mirror, &signed, EntryType::DispositionConfirmed)?;
+    let Some(incident) = act.incident.incident().cloned() else {
+        return Err(Failure::malformed("disposition.confirmed is about an incident"));
+    };
+    let (deployment, id, key) = (collector.deployment.clone(), mirror.to_string(), key.to_string());
+    let said = act.clone();
+    let condition: Condition = Box::new(move |tx| {
+        match live(tx, &id)? {
+            Some(row) if reference(&row, "key") == Some(key.as_str()) => {}
+            _ => {
+                return Err(Denied::no(
+                    Class::Forbidden,
+                    format!("{key} is not the act key of an admitted mirror {id}"),
+                ));
+            }
+        }
+        let course = crate::upkeep::disposal::whole(tx, &deployment, &incident)?;
+        let fact = evidence::disposal::Fact {
+            index: u64::MAX,
+            time: crate::clock::now(),
+            type_: said.act,
+            event: Digest::ZERO,
+            refs: &said.refs,
+            by: Some(&said.by),
+            detail: said.detail,
+            is_approver: false,
+        };
+        course.judge(&fact).map_err(|refusal| {
+            let class = match refusal {
+                evidence::disposal::Refusal::GoneBefore { .. } => Class::Exists,
+                _ => Class::Precondition,
+            };
+            Denied::no(class, refusal.to_string())
+        })
+    });
+    let object = ActObject::from(signed);
+    let recorded = collector.custody.submit(act.act, act.incident, act.refs, object, Some(condition)).await?;
+    if recorded.is_new {
+        tracing::info!(mirror = %mirror, index = recorded.index, "A mirror destroyed its copy");
+    }
+    Ok(recorded)
+}
+
+/// The root that a statement names is that of this log at that size: a statement about another history is none.
+async fn check_root(
+    collector: &Collector,
+    act: &Act,
+    size: u64,
+    published: &Published,
+) -> Result<(), Failure> {
+    let root: Option<Digest> = act.reference("root").and_then(|root| root.parse().ok());
+    let root = root.ok_or_else(|| Failure::malformed("ref root"))?;
+    let (log, to) = (collector.custody.sequencer().log().clone(), published.size);
+    let proof = blocking(move || log.consistency_between(size, to))
+        .await?
+        .map_err(|error| Failure::unavailable("prove a size of its ledger", error))?;
+    ledger::verify_consistency(size, &Hash(root.0), published.size, &published.root, &proof)
+        .map_err(|_other_root| Failure::malformed("it names a root that this log never had at that size"))
+}
+
+/// Admitted under this key; the collection is stored below `size`, under this manifest; not stated before.
+fn may_state(act: &Act, mirror: &MirrorId, key: &Fingerprint, size: u64) -> Condition {
+    let value = |name| act.reference(name).unwrap_or_default().to_owned();
+    let (id, key) = (mirror.to_string(), key.to_string());
+    let (collection, manifest, incident) = (value("collection"), value("manifest"), act.incident.to_string());
+    Box::new(move |tx| {
+        let refused = |text: String| Err(Denied::no(Class::Precondition, text));
+        match live(tx, &id)? {
+            Some(row) if reference(&row, "key") == Some(key.as_str()) => {}
+            _ => {
+                return Err(Denied::no(
+                    Class::Forbidden,
+                    format!("{key} is not the act key of an admitted mirror {id}"),
+                ));
+            }
+        }
+        let mut is_stored = false;
+        for row in rows::entries::of_chain(tx, &incident, 0, u64::from(u32::MAX))? {
+            if reference(&row, "collection") != Some(collection.as_str()) {
+                continue;
+            }
+            if row.kind == EntryType::CollectionStored.as_str() {
+                is_stored = row.index < size && reference(&row, "manifest") == Some(manifest.as_str());
+            }
+            let own = row.kind == EntryType::EvidenceReplicated.as_str()
+                && reference(&row, "mirror") == Some(id.as_str());
+            if own {
+                return Err(Denied::no(
+                    Class::Exists,
+                    format!("mirror {id} has stated collection {collection} before, at {}", row.index),
+                ));
+            }
+        }
+        if is_stored {
+            Ok(())
+        } else {
+            refused(format!(
+                "incident {incident} has no collection.stored of {collection} with that manifest below {size}"
+            ))
+        }
+    })
+}
+
+/// The admission of a mirror that was not retired.
+fn live(reader: &Connection, id: &str) -> Result<Option<EntryRow>, DbError> {
+    let find = |kind: EntryType| rows::entries::first_with_ref(reader, kind.as_str(), "mirror", id);
+    match (find(EntryType::MirrorAdmitted)?, find(EntryType::MirrorRetired)?) {
+        (Some(row), None) => Ok(Some(row)),
+        _ => Ok(None),
+    }
+}
+
+fn of_kind(reader: &Connection, kind: EntryType) -> Result<Vec<EntryRow>, DbError> {
+    let mut rows = rows::entries::of_chain(reader, "", 0, u64::from(u32::MAX))?;
+    rows.retain(|row| row.kind == kind.as_str());
+    Ok(rows)
+}
+
+fn reference<'row>(row: &'row EntryRow, name: &str) -> Option<&'row str> {
+    evidence::entry::pairs::find(&row.refs, name)
+}
+
+fn named(act: &Act) -> Result<MirrorId, Failure> {
+    act.reference("mirror")
+        .unwrap_or_default()
+        .parse()
+        .map_err(|error| Failure::malformed(format!("ref mirror: {error}")))
+}
+
+fn database(error: DbError) -> Failure {
+    Failure::unavailable("reach its database", error)
+}

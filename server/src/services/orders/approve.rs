@@ -1,0 +1,120 @@
+//! The second person's word on an order, and the taking back of one.
+//!
+//! Guarantee: an approval counts only by another person than the issuer who holds `approver` today; a decision is made
+//! once; a cancelled order is not delivered again and its running uploads end. Not here: what endpoints count.
+
+use evidence::digest::Digest;
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::Chain;
+use evidence::order::{Approval, Decision};
+use evidence::roster::Role;
+use evidence::signed::Signed;
+use proto::status::Class;
+use proto::v1;
+use rusqlite::Connection;
+
+use crate::acts::{self, Weighed};
+use crate::collector::Collector;
+use crate::failure::{Failure, chain};
+use crate::log::recorder::{Condition, Denied, Recorded};
+use crate::rows::{self, DbError};
+use crate::services::ingest::interrupt;
+
+/// Records an approval or rejection.
+///
+/// # Errors
+/// A refusal that says why it does not count.
+pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, Failure> {
+    let (approval, signers) = signed.open::<Approval>().map_err(|error| Failure::malformed(chain(&error)))?;
+    if approval.deployment != collector.deployment {
+        return Err(Failure::malformed(format!("the approval is of deployment {}", approval.deployment)));
+    }
+    let now = crate::clock::now();
+    acts::check_time("the approval", approval.at, now)?;
+    let published = collector.people.in_force(now)?;
+    let [key] = signers.as_slice() else {
+        return Err(Failure::malformed("an approval has exactly one signature"));
+    };
+    published.speaks_for(key, &approval.approver, &[Role::Approver])?;
+    let Some(order) = collector.order(&approval.order).await? else {
+        return Err(Failure::missing("there is no such order"));
+    };
+    if order.order.issuer == approval.approver {
+        return Err(Failure::forbidden("an order is approved by another person than its issuer"));
+    }
+    if order.order.expires <= now {
+        return Err(Failure::precondition(format!("the order expired at {}", order.order.expires)));
+    }
+    let type_ = match approval.decision {
+        Decision::Approve => EntryType::OrderApproved,
+        Decision::Reject => EntryType::OrderRejected,
+    };
+    let id = approval.order.0;
+    let condition: Condition = Box::new(move |tx| must_be(tx, &id, &["awaiting-approval"]));
+    let refs = [("order", approval.order.to_string())];
+    let chain = Chain::from(order.order.incident);
+    let recorded =
+        collector.custody.record_if(type_, chain, &refs, ActObject::from(signed), condition).await?;
+    if approval.decision == Decision::Approve {
+        collector.wake_targets(&approval.order).await?;
+    }
+    collector.order_changed(&approval.order);
+    Ok(recorded)
+}
+
+/// Records `order.cancelled`, tells the endpoints that are here, and ends the order's uploads.
+///
+/// # Errors
+/// A refusal when the order is not open.
+pub async fn cancel(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
+    let id: Digest = weighed
+        .act
+        .reference("order")
+        .unwrap_or_default()
+        .parse()
+        .map_err(|_other_form| Failure::malformed("the act's ref order is no digest"))?;
+    let Some(order) = collector.order(&id).await? else {
+        return Err(Failure::missing("there is no such order"));
+    };
+    if weighed.act.incident != Chain::from(order.order.incident) {
+        return Err(Failure::malformed("the order is of another incident than the act"));
+    }
+    let key = id.0;
+    let condition: Condition = Box::new(move |tx| must_be(tx, &key, &["awaiting-approval", "issued"]));
+    let act = weighed.object.signed().map_err(|error| Failure::malformed(chain(&error)))?;
+    let recorded = crate::services::incidents::submit(collector, weighed, Some(condition)).await?;
+    spread(collector, &id, &act).await?;
+    collector.order_changed(&id);
+    Ok(recorded)
+}
+
+/// The entry stands; this makes it felt. What is missed here, `begin` and `attend` see in the database.
+async fn spread(collector: &Collector, order: &Digest, act: &Signed) -> Result<(), Failure> {
+    let id = order.0;
+    let (targets, attempts) = collector
+        .db
+        .read_async(move |db| {
+            Ok::<_, DbError>((rows::orders::targets(db, &id)?, rows::orders::attempts(db, &id)?))
+        })
+        .await
+        .map_err(|error| Failure::unavailable("reach its database", error))?;
+    for target in targets {
+        let cancel = v1::CancelOrder { order: order.to_string(), act: Some(act.into()) };
+        let message = v1::AttendResponse { message: Some(v1::attend_response::Message::Cancel(cancel)) };
+        // An endpoint that is away hears of it when it asks to upload, or when it comes back.
+        collector.live.send(&target.endpoint, u64::from(target.generation), message);
+    }
+    for collection in attempts.iter().filter(|row| row.state == "running").filter_map(|row| row.collection) {
+        let collection = Digest(collection);
+        interrupt::end(collector, &collection).await?;
+    }
+    Ok(())
+}
+
+fn must_be(tx: &Connection, order: &[u8; 32], states: &[&str]) -> Result<(), Denied> {
+    match rows::orders::at(tx, order)? {
+        Some(row) if states.contains(&row.state.as_str()) => Ok(()),
+        Some(row) => Err(Denied::no(Class::Precondition, format!("the order is {} already", row.state))),
+        None => Err(Denied::no(Class::Missing, "there is no such order")),
+    }
+}

@@ -1,0 +1,258 @@
+//! Orders and attempts as people see them: rows of the database, what endpoints do now, and the states that follow.
+
+use std::collections::BTreeMap;
+
+use evidence::digest::Digest;
+use evidence::time::Time;
+use proto::v1;
+use rusqlite::Connection;
+
+use super::state::{AttemptState, OrderFacts, OrderState, Target, is_finished, order_state};
+use crate::collector::Collector;
+use crate::failure::Failure;
+use crate::rows::collections::CollectionRow;
+use crate::rows::orders::{AttemptRow, OrderRow, TargetRow};
+use crate::rows::{self, DbError};
+
+/// Everything about one order.
+#[derive(Debug)]
+pub struct OrderView {
+    /// The row as recorded.
+    pub row: OrderRow,
+    /// What follows from the records and the clock.
+    pub state: OrderState,
+    /// Targets with their newest attempts.
+    pub targets: Vec<TargetView>,
+}
+
+/// One target with its newest attempt.
+#[derive(Debug)]
+pub struct TargetView {
+    /// The target.
+    pub target: TargetRow,
+    /// Newest attempt in the records.
+    pub attempt: Option<AttemptRow>,
+    /// Its collection.
+    pub collection: Option<CollectionRow>,
+    /// State, what is only known now included.
+    pub state: AttemptState,
+}
+
+impl OrderView {
+    /// Reads an order with everything about it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn load(collector: &Collector, order: &Digest) -> Result<Option<Self>, Failure> {
+        let id = order.0;
+        let read = collector.db.read_async(move |db| read(db, &id)).await;
+        let read = read.map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+        Ok(read.map(|read| Self::build(read, &|endpoint| collector.sent.is_sent(order, endpoint))))
+    }
+
+    fn build(read: Read, is_sent: &dyn Fn(&str) -> bool) -> Self {
+        let Read { row, targets, attempts, collections } = read;
+        let mut newest = newest_by_endpoint(attempts);
+        let mut by_id: BTreeMap<[u8; 32], CollectionRow> =
+            collections.into_iter().map(|row| (row.id, row)).collect();
+        let targets: Vec<TargetView> = targets
+            .into_iter()
+            .map(|target| {
+                let attempt = newest.remove(&target.endpoint);
+                let collection =
+                    attempt.as_ref().and_then(|row| row.collection).and_then(|id| by_id.remove(&id));
+                let state = attempt_state(attempt.as_ref(), is_sent(&target.endpoint));
+                TargetView { target, attempt, collection, state }
+            })
+            .collect();
+        let states: Vec<Target> = targets.iter().map(TargetView::progress).collect();
+        let state = order_state(facts(&row, crate::clock::now()), &states);
+        Self { row, state, targets }
+    }
+
+    /// The list row.
+    pub fn summary(&self) -> v1::OrderRow {
+        let stored = self.targets.iter().filter(|target| target.state.is_stored()).count();
+        v1::OrderRow {
+            order: hex::encode(self.row.id),
+            incident: self.row.incident.clone(),
+            issuer: self.row.issuer.clone(),
+            issued: self.row.issued.clone(),
+            expires: self.row.expires.clone(),
+            profile: self.row.profile.clone(),
+            sensitivity: self.row.sensitivity.clone(),
+            state: self.state.as_str().to_owned(),
+            targets: self.row.targets_count,
+            stored: u64::try_from(stored).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// One row a target.
+    pub fn attempts(&self) -> Vec<v1::AttemptRow> {
+        self.targets.iter().map(TargetView::wire).collect()
+    }
+
+    /// Whether nothing will change any more.
+    pub fn is_finished(&self) -> bool {
+        let states: Vec<Target> = self.targets.iter().map(TargetView::progress).collect();
+        is_finished(self.state, &states)
+    }
+
+    /// What a watcher gets.
+    pub fn progress(&self) -> v1::OrderProgress {
+        v1::OrderProgress {
+            row: Some(self.summary()),
+            attempts: self.attempts(),
+            finished: self.is_finished(),
+        }
+    }
+}
+
+impl TargetView {
+    fn progress(&self) -> Target {
+        Target { state: self.state, attempt: self.attempt.as_ref().map_or(0, |row| row.attempt) }
+    }
+
+    fn wire(&self) -> v1::AttemptRow {
+        let collection = self.collection.as_ref();
+        v1::AttemptRow {
+            endpoint: self.target.endpoint.clone(),
+            attempt: self.attempt.as_ref().map_or(0, |row| row.attempt),
+            collection: collection.map(|row| hex::encode(row.id)).unwrap_or_default(),
+            state: self.state.as_str().to_owned(),
+            detail: self.attempt.as_ref().map(|row| row.reason.clone()).unwrap_or_default(),
+            items: collection.map_or(0, |row| row.items),
+            plain_bytes: collection.map_or(0, |row| row.plain_bytes),
+            stored_bytes: collection.map_or(0, |row| row.stored_bytes),
+            segments: collection.map_or(0, |row| row.segments),
+            updated: self.attempt.as_ref().map(|row| row.time.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The attempt that counts for each endpoint. A refusal has no attempt number: it counts where there is no attempt, or
+/// where it came after one that ended without evidence.
+pub fn newest_by_endpoint(attempts: Vec<AttemptRow>) -> BTreeMap<String, AttemptRow> {
+    let mut newest: BTreeMap<String, AttemptRow> = BTreeMap::new();
+    let mut refusals: BTreeMap<String, AttemptRow> = BTreeMap::new();
+    for attempt in attempts {
+        if attempt.attempt == 0 {
+            refusals.insert(attempt.endpoint.clone(), attempt);
+        } else if newest.get(&attempt.endpoint).is_none_or(|known| attempt.attempt > known.attempt) {
+            newest.insert(attempt.endpoint.clone(), attempt);
+        }
+    }
+    for (endpoint, refusal) in refusals {
+        let counts = newest.get(&endpoint).is_none_or(|known| {
+            matches!(known.state.as_str(), "interrupted" | "malformed") && refusal.time >= known.time
+        });
+        if counts {
+            newest.insert(endpoint, refusal);
+        }
+    }
+    newest
+}
+
+/// The state of a target: as recorded; what was only sent is known to this process alone.
+pub fn attempt_state(attempt: Option<&AttemptRow>, is_sent: bool) -> AttemptState {
+    let unbegun = if is_sent { AttemptState::Sent } else { AttemptState::Waiting };
+    attempt.and_then(|row| AttemptState::from_word(&row.state)).unwrap_or(unbegun)
+}
+
+/// The facts of a row at a time.
+pub fn facts(row: &OrderRow, now: Time) -> OrderFacts {
+    let expired = row.expires.parse::<Time>().is_ok_and(|expires| expires <= now);
+    OrderFacts {
+        needs_approval: row.state == "awaiting-approval",
+        approved: false,
+        rejected: row.state == "rejected",
+        cancelled: row.state == "cancelled",
+        expired,
+        attempts_max: row.attempts_max,
+    }
+}
+
+struct Read {
+    row: OrderRow,
+    targets: Vec<TargetRow>,
+    attempts: Vec<AttemptRow>,
+    collections: Vec<CollectionRow>,
+}
+
+fn read(db: &Connection, id: &[u8; 32]) -> Result<Option<Read>, DbError> {
+    let Some(row) = rows::orders::at(db, id)? else {
+        return Ok(None);
+    };
+    let targets = rows::orders::targets(db, id)?;
+    let attempts = rows::orders::attempts(db, id)?;
+    let mut collections = Vec::new();
+    for collection in attempts.iter().filter_map(|row| row.collection) {
+        collections.extend(rows::collections::at(db, &collection)?);
+    }
+    Ok(Some(Read { row, targets, attempts, collections }))
+}
+
+/// Orders of an incident (empty: of all), oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(collector: &Collector, incident: &str) -> Result<Vec<v1::OrderRow>, Failure> {
+    let wanted = (!incident.is_empty()).then(|| incident.to_owned());
+    let orders = collector
+        .db
+        .read_async(move |db| {
+            let rows = rows::orders::of_incident(db, wanted.as_deref())?;
+            rows.into_iter().map(|row| read(db, &row.id)).collect::<Result<Vec<_>, DbError>>()
+        })
+        .await
+        .map_err(|error| Failure::unavailable("reach its database", error))?;
+    Ok(orders
+        .into_iter()
+        .flatten()
+        .map(|read| {
+            let id = Digest(read.row.id);
+            OrderView::build(read, &|endpoint| collector.sent.is_sent(&id, endpoint)).summary()
+        })
+        .collect())
+}
+
+/// The order a person means: its id or a unique prefix of at least eight digits.
+///
+/// # Errors
+/// `Missing`, or `Malformed` for a prefix that is too short or not unique.
+pub async fn resolve(collector: &Collector, text: &str) -> Result<Digest, Failure> {
+    check_prefix(text, "order")?;
+    let prefix = text.to_owned();
+    let found = collector
+        .db
+        .read_async(move |db| rows::orders::by_prefix(db, &prefix))
+        .await
+        .map_err(|error| Failure::unavailable("reach its database", error))?;
+    one(found.into_iter().map(|row| Digest(row.id)), "order", text)
+}
+
+/// Refuses what is no prefix of a digest.
+///
+/// # Errors
+/// `Malformed`.
+pub fn check_prefix(text: &str, what: &str) -> Result<(), Failure> {
+    let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if is_hex && (8..=64).contains(&text.len()) {
+        return Ok(());
+    }
+    Err(Failure::malformed(format!("{what} {text:?} is not 8 to 64 lower-case hex digits")))
+}
+
+/// The one of what a prefix found.
+///
+/// # Errors
+/// `Missing` for none, `Malformed` for more.
+pub fn one<T>(mut found: impl Iterator<Item = T>, what: &str, text: &str) -> Result<T, Failure> {
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(Failure::missing(format!("there is no {what} {text}"))),
+        (Some(_), Some(_)) => {
+            Err(Failure::malformed(format!("more than one {what} begins with {text}; give more digits")))
+        }
+    }
+}

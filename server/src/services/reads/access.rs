@@ -1,0 +1,100 @@
+//! Records a read before it happens.
+
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::{Chain, IncidentId, PersonId};
+use proto::convert::Proven;
+use proto::status::Class;
+
+use crate::acts;
+use crate::collector::Collector;
+use crate::failure::Failure;
+use crate::metrics;
+use crate::rows;
+use crate::rows::collections::CollectionRow;
+use crate::services::orders::queries::{check_prefix, one};
+
+/// Longest purpose: 1000 bytes, as in an order.
+const PURPOSE_BYTES_MAX: usize = 1000;
+
+/// Makes `evidence.accessed` durable: who, which object. The purpose goes into an erasable text.
+///
+/// # Errors
+/// When it cannot be recorded: then nothing is read.
+pub async fn record(
+    collector: &Collector,
+    row: &CollectionRow,
+    person: &PersonId,
+    object: &str,
+    purpose: &str,
+) -> Result<Proven, Failure> {
+    let incident: IncidentId =
+        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
+    let detail = self::purpose(collector, purpose).await?;
+    let refs = [("object", format!("{}/{object}", Digest(row.id))), ("person", person.to_string())];
+    let recorded = collector
+        .custody
+        .record_own_with(EntryType::EvidenceAccessed, Chain::from(incident), &refs, &[], Some(detail))
+        .await?;
+    metrics::read_begun();
+    tracing::info!(collection = %Digest(row.id), person = %person, entry = recorded.index, "Evidence is read");
+    Ok(recorded.proven)
+}
+
+/// Stores why somebody reads, as an erasable text.
+///
+/// # Errors
+/// `Malformed` without a purpose, `OverLimit` for one that is too long, or when it cannot be stored.
+pub async fn purpose(collector: &Collector, text: &str) -> Result<Digest, Failure> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Failure::malformed("a read of evidence needs a purpose"));
+    }
+    if text.len() > PURPOSE_BYTES_MAX {
+        return Err(Failure::new(
+            Class::OverLimit,
+            format!("a purpose has at most {PURPOSE_BYTES_MAX} bytes"),
+        ));
+    }
+    acts::store_text(collector, text).await
+}
+
+/// As [`resolve`], for who wants to read evidence.
+///
+/// # Errors
+/// As [`resolve`], and a refusal that says by whose word it was disposed of.
+pub async fn readable(collector: &Collector, text: &str) -> Result<CollectionRow, Failure> {
+    let row = resolve(collector, text).await?;
+    let id = row.id;
+    let disposed = collector
+        .db
+        .read_async(move |db| crate::upkeep::disposal::of_collection(db, &id, crate::clock::now()))
+        .await
+        .map_err(|error: rows::DbError| Failure::unavailable("reach its database", error))?;
+    match disposed {
+        None => Ok(row),
+        Some(disposed) => Err(Failure::new(
+            Class::Missing,
+            format!(
+                "collection {} was {disposed}; what stays is its custody: exhibit disposition show {}",
+                Digest(row.id),
+                row.incident
+            ),
+        )),
+    }
+}
+
+/// The collection a person means: its id or a unique prefix of at least eight digits.
+///
+/// # Errors
+/// `Missing`, or `Malformed` for a prefix that is too short or not unique.
+pub async fn resolve(collector: &Collector, text: &str) -> Result<CollectionRow, Failure> {
+    check_prefix(text, "collection")?;
+    let prefix = text.to_owned();
+    let found = collector
+        .db
+        .read_async(move |db| rows::collections::by_prefix(db, &prefix))
+        .await
+        .map_err(|error: rows::DbError| Failure::unavailable("reach its database", error))?;
+    one(found.into_iter(), "collection", text)
+}

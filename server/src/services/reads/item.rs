@@ -1,0 +1,397 @@
+//! One item's content: the frames that hold it are fetched, opened in a cage, and its digest is checked at the end.
+//!
+//! Guarantee: only segments that hold the item are read, each checked against its digest, so that a damaged copy is passed
+//! over for another and queued for repair; what was sent is called checked only after the whole item's digest was. A hard
+//! link is read as the item that holds its content, and both reads are recorded.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use evidence::container::SeekTable;
+use evidence::digest::Digest;
+use evidence::id::PersonId;
+use evidence::item::{ItemRecord, Stage};
+use proto::status::Class;
+use proto::v1::read_response::Message;
+use proto::v1::{ReadBegin, ReadEnd, ReadResponse};
+use store::{Key, ReplicaError, Replicas, StoreError};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::access;
+use super::lines::{self, SealReader};
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::metrics;
+use crate::rows;
+use crate::rows::collections::{CollectionRow, SegmentRow};
+use crate::services::ingest::child::{Defect, Frames, Item};
+use crate::services::ingest::pipe::Kind;
+use crate::services::ingest::verifier::{Caged, VerifierError, parse};
+
+/// Answers that wait for the reader.
+pub const ANSWERS_LEN: usize = 8;
+
+/// Largest range the cage may ask for: a frame, or a segment of an interrupted collection.
+const RANGE_BYTES_MAX: u64 = proto::limits::SEGMENT_BYTES_MAX + (32 << 20);
+
+/// Where a stream of a read goes.
+pub type Answers = mpsc::Sender<Result<ReadResponse, Status>>;
+
+/// Which item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// By its raw path; the first one with content.
+    Path(Vec<u8>),
+    /// By its ordinal.
+    Ordinal(u64),
+}
+
+/// Reads an item for `person`.
+///
+/// # Errors
+/// A refusal before the entry, or a failure in the midst: the reader then holds bytes that are not verified.
+pub async fn read(
+    collector: &Collector,
+    person: &PersonId,
+    collection: &str,
+    wanted: Wanted,
+    purpose: &str,
+    answers: &Answers,
+) -> Result<(), Failure> {
+    let row = access::readable(collector, collection).await?;
+    let segments = collector.segments_of(row.number).await?;
+    let asked = find(collector, &row, &segments, wanted).await?;
+    let linked = match &asked.record.link {
+        Some(link) => Some(find(collector, &row, &segments, Wanted::Ordinal(link.n)).await?),
+        None => None,
+    };
+    // Who holds the content: the item itself, or the one that a hard link names.
+    let Found { record, line } = linked.as_ref().unwrap_or(&asked);
+    check_readable(&asked.record, record)?;
+    let shelf = Shelf::default();
+    let frames = frames(collector, &row, &segments, record, &shelf).await?;
+    let _place =
+        collector.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
+    // Before the entry: a process that cannot start is no read.
+    let mut caged =
+        Caged::start(&collector.program).map_err(|error| Failure::unavailable("read evidence", error))?;
+    if linked.is_some() {
+        access::record(collector, &row, person, &format!("item/{}", record.n), purpose).await?;
+    }
+    let object = format!("item/{}", asked.record.n);
+    let accessed = access::record(collector, &row, person, &object, purpose).await?;
+    let begin = ReadBegin {
+        record: asked.line.clone().into(),
+        size: record.size.unwrap_or(0),
+        accessed: Some(accessed.into()),
+    };
+    send(answers, Message::Begin(begin)).await?;
+
+    let mut content = Content::begin(collector, &row, &segments, line, frames, shelf, &mut caged).await?;
+    while let Some(bytes) = content.next().await? {
+        send(answers, Message::Data(bytes)).await?;
+    }
+    let digest = record.sha256.or(record.sha256_read);
+    let end = ReadEnd {
+        digest_checked: digest.is_some(),
+        sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
+    };
+    send(answers, Message::End(end)).await
+}
+
+/// An item's content as it comes out of the cage, one piece after the other. After the last one its digest was checked.
+#[derive(Debug)]
+pub struct Content<'c> {
+    collector: &'c Collector,
+    row: &'c CollectionRow,
+    segments: &'c [SegmentRow],
+    shelf: Shelf,
+    caged: &'c mut Caged,
+}
+
+impl<'c> Content<'c> {
+    /// Begins to read the content of an item of a finished container, by its record and the record's line.
+    ///
+    /// # Errors
+    /// When the seek table cannot be read or the cage does not answer.
+    pub async fn of(
+        collector: &'c Collector,
+        row: &'c CollectionRow,
+        segments: &'c [SegmentRow],
+        record: &ItemRecord,
+        line: &[u8],
+        caged: &'c mut Caged,
+    ) -> Result<Self, Failure> {
+        let shelf = Shelf::default();
+        let frames = frames(collector, row, segments, record, &shelf).await?;
+        Self::begin(collector, row, segments, line, frames, shelf, caged).await
+    }
+
+    async fn begin(
+        collector: &'c Collector,
+        row: &'c CollectionRow,
+        segments: &'c [SegmentRow],
+        line: &[u8],
+        frames: Frames,
+        shelf: Shelf,
+        caged: &'c mut Caged,
+    ) -> Result<Self, Failure> {
+        let task = Item { record: STANDARD.encode(line), frames };
+        caged.send_json(Kind::Item, &task).await.map_err(died)?;
+        Ok(Self { collector, row, segments, shelf, caged })
+    }
+
+    /// The next piece; `None` after the last, when the whole item's digest is right.
+    ///
+    /// # Errors
+    /// When the stored bytes are not the item, or a store or the cage does not answer: what came before is then no evidence.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let frame = self.caged.receive().await.map_err(died)?;
+            match frame.kind {
+                Kind::Want => {
+                    let (start, end): (u64, u64) = parse(&frame.payload).map_err(died)?;
+                    let bytes =
+                        range(self.collector, self.row, self.segments, start, end, &self.shelf).await?;
+                    self.caged.send(Kind::Range, &bytes).await.map_err(died)?;
+                }
+                Kind::Plain => {
+                    metrics::read_bytes(u64::try_from(frame.payload.len()).unwrap_or(u64::MAX));
+                    return Ok(Some(frame.payload.into()));
+                }
+                Kind::Finished => return Ok(None),
+                Kind::Malformed => {
+                    let defect: Defect = parse(&frame.payload).map_err(died)?;
+                    return Err(altered(self.row, &defect.reason));
+                }
+                other => {
+                    return Err(Failure::internal("read evidence", format!("the cage answered {other:?}")));
+                }
+            }
+        }
+    }
+}
+
+fn died(error: VerifierError) -> Failure {
+    Failure::unavailable("read evidence", error)
+}
+
+fn altered(row: &CollectionRow, reason: &str) -> Failure {
+    tracing::error!(collection = %Digest(row.id), reason, "Stored evidence does not open any more: run fsck");
+    metrics::fixity_failed();
+    Failure::new(
+        Class::Contradiction,
+        "no copy of what is stored is the item its record names; do not use what was sent. The operator runs \
+         `exhibit-server fsck --evidence` and restores the segments it names",
+    )
+}
+
+/// A store that does not answer may answer later; wrong bytes everywhere stay wrong.
+fn unreadable(row: &CollectionRow, error: ReplicaError) -> Failure {
+    let is_lost =
+        |failure: &StoreError| matches!(failure, StoreError::Conflict { .. } | StoreError::NotFound { .. });
+    match &error {
+        ReplicaError::Unreadable { failures, .. } if failures.iter().all(is_lost) => {
+            altered(row, &crate::failure::chain(&error))
+        }
+        _ => Failure::unavailable("read evidence", error),
+    }
+}
+
+/// An item's record, and the line of the seal that it was read from.
+struct Found {
+    record: ItemRecord,
+    line: Vec<u8>,
+}
+
+/// Refuses what has no content, and a hard link whose record would not say what its content lacks.
+fn check_readable(asked: &ItemRecord, holder: &ItemRecord) -> Result<(), Failure> {
+    let n = asked.n;
+    let why = if let Some(target) = &asked.target {
+        format!("item {n} is a symlink to {0}: read what it names, {0}", target.shown())
+    } else if !holder.has_content() {
+        format!("item {n} has no content (outcome {}): its record says all there is", asked.outcome.as_str())
+    } else if asked.link.is_some() && (!holder.outcome.is_ok() || !holder.gaps.is_empty()) {
+        format!(
+            "item {n} is a hard link to item {0}, whose outcome is {1}: read '#{0}'",
+            holder.n,
+            holder.outcome.as_str()
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Failure::precondition(why))
+}
+
+/// The item's record, out of the seal that holds it.
+async fn find(
+    collector: &Collector,
+    row: &CollectionRow,
+    segments: &[SegmentRow],
+    wanted: Wanted,
+) -> Result<Found, Failure> {
+    let number = row.number;
+    let found = collector
+        .db
+        .read_async(move |db| match wanted {
+            Wanted::Ordinal(n) => rows::collections::item(db, number, n),
+            Wanted::Path(path) => {
+                let items = rows::collections::items_of_path(db, number, &path, 1000)?;
+                let with_content = items.iter().position(|item| item.data.is_some() && item.size.is_some());
+                Ok(items.into_iter().nth(with_content.unwrap_or(0)))
+            }
+        })
+        .await
+        .map_err(|error: rows::DbError| Failure::unavailable("reach its database", error))?;
+    let Some(item) = found else {
+        return Err(Failure::missing("the collection has no such item"));
+    };
+    let segment = lines::segment(segments, item.segment)?;
+    let mut lines = SealReader::start(collector)?.lines(collector, row, segment).await?.into_iter();
+    let place = usize::try_from(item.n.saturating_sub(lines::first_ordinal(segment))).unwrap_or(usize::MAX);
+    let line = lines.nth(place);
+    let line = line.ok_or_else(|| Failure::internal("read an item record", "its seal does not hold it"))?;
+    let record = ItemRecord::parse_line(&line, Stage::Final)
+        .map_err(|error| Failure::internal("read an item record", error))?;
+    // The index only finds; what was sealed decides.
+    if record.n != item.n {
+        return Err(Failure::internal(
+            "read an item record",
+            format!("the index says {}, the seal {}", item.n, record.n),
+        ));
+    }
+    Ok(Found { record, line })
+}
+
+/// Where the frames are: the seek table of a finished container, else the lengths of its segments.
+async fn frames(
+    collector: &Collector,
+    row: &CollectionRow,
+    segments: &[SegmentRow],
+    record: &ItemRecord,
+    shelf: &Shelf,
+) -> Result<Frames, Failure> {
+    if let Some(last) = segments.last().filter(|last| last.is_final) {
+        return Ok(Frames::Table(STANDARD.encode(seek_table(collector, row, last, shelf).await?)));
+    }
+    let start = record.data.unwrap_or(0);
+    let end = start.saturating_add(record.stored.unwrap_or(0));
+    let holds = |segment: &SegmentRow| segment.plain_end > start && segment.plain_start < end.max(start + 1);
+    let outside = || Failure::precondition("the item goes on behind the last segment that arrived");
+    let first = segments.iter().position(holds).ok_or_else(outside)?;
+    let last = segments.iter().rposition(holds).ok_or_else(outside)?;
+    let lengths = segments.iter().map(|row| (row.stored_len, row.plain_end.saturating_sub(row.plain_start)));
+    Ok(Frames::Segments { lengths: lengths.collect(), first, last })
+}
+
+async fn seek_table(
+    collector: &Collector,
+    row: &CollectionRow,
+    last: &SegmentRow,
+    shelf: &Shelf,
+) -> Result<Vec<u8>, Failure> {
+    let (replicas, shelf, of, key, length) = (
+        collector.replicas.clone(),
+        shelf.clone(),
+        row.clone(),
+        Key::segment(&row.id, last.index, &last.sha256),
+        last.stored_len,
+    );
+    let read = move || {
+        let footer_bytes = u64::try_from(SeekTable::FOOTER_BYTES).unwrap_or(u64::MAX);
+        let broken = |what: String| Failure::internal("read the seek table", what);
+        let tail = |bytes: u64| {
+            let start =
+                length.checked_sub(bytes).ok_or_else(|| broken("longer than its segment".to_owned()))?;
+            shelf.range(&replicas, &key, start, bytes).map_err(|error| unreadable(&of, error))
+        };
+        let footer = tail(footer_bytes)?;
+        let table_len = SeekTable::table_len(&footer).map_err(|error| broken(error.to_string()))?;
+        tail(u64::try_from(table_len).unwrap_or(u64::MAX))
+    };
+    blocking(read).await?
+}
+
+/// The last segment read, whole and with its digest checked: frames are asked for one after the other.
+#[derive(Debug, Clone, Default)]
+struct Shelf(Arc<Mutex<Option<Taken>>>);
+
+#[derive(Debug)]
+struct Taken {
+    key: Key,
+    bytes: Vec<u8>,
+}
+
+impl Shelf {
+    /// Up to `length` bytes from `offset` of a segment, from the first store that has all of it right.
+    fn range(
+        &self,
+        replicas: &Replicas,
+        key: &Key,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, ReplicaError> {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shelf.take().filter(|taken| taken.key == *key);
+        let taken = match known {
+            Some(taken) => taken,
+            None => Taken { key: key.clone(), bytes: replicas.read(key)? },
+        };
+        let bytes = &shelf.insert(taken).bytes;
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        let wanted = place(offset)..place(offset.saturating_add(length));
+        Ok(bytes.get(wanted).unwrap_or_default().to_vec())
+    }
+}
+
+/// Stored bytes of the container, out of the segments they lie in.
+async fn range(
+    collector: &Collector,
+    row: &CollectionRow,
+    segments: &[SegmentRow],
+    start: u64,
+    end: u64,
+    shelf: &Shelf,
+) -> Result<Vec<u8>, Failure> {
+    if end <= start || end - start > RANGE_BYTES_MAX {
+        return Err(Failure::internal("read evidence", format!("the cage asked for {start}..{end}")));
+    }
+    let mut pieces = Vec::new();
+    let mut at = 0_u64;
+    for segment in segments {
+        let behind = at.saturating_add(segment.stored_len);
+        let (from, until) = (start.max(at), end.min(behind));
+        if from < until {
+            pieces.push((Key::segment(&row.id, segment.index, &segment.sha256), from - at, until - from));
+        }
+        at = behind;
+    }
+    let (replicas, shelf) = (collector.replicas.clone(), shelf.clone());
+    let bytes = blocking(move || {
+        let mut bytes = Vec::new();
+        for (key, offset, length) in pieces {
+            bytes.extend(shelf.range(&replicas, &key, offset, length)?);
+        }
+        Ok::<_, ReplicaError>(bytes)
+    })
+    .await?
+    .map_err(|error| unreadable(row, error))?;
+    if u64::try_from(bytes.len()).ok() != Some(end - start) {
+        return Err(altered(row, "a stored segment is shorter than its seal says"));
+    }
+    Ok(bytes)
+}
+
+/// Sends one message; a reader that is gone ends the read.
+///
+/// # Errors
+/// When the reader is gone.
+pub async fn send(answers: &Answers, message: Message) -> Result<(), Failure> {
+    answers
+        .send(Ok(ReadResponse { message: Some(message) }))
+        .await
+        .map_err(|_closed| Failure::new(Class::Unavailable, "the reader is gone"))
+}

@@ -1,0 +1,83 @@
+//! Record lines out of seals, opened in a cage: one process for as many seals as its holder asks.
+
+use store::Key;
+
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::rows::collections::{CollectionRow, SegmentRow};
+use crate::services::ingest::child::Defect;
+use crate::services::ingest::pipe::Kind;
+use crate::services::ingest::verifier::{Caged, VerifierError, parse};
+
+/// A caged process that opens seals.
+#[derive(Debug)]
+pub struct SealReader(Caged);
+
+impl SealReader {
+    /// Starts the process.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(collector: &Collector) -> Result<Self, Failure> {
+        Ok(Self(Caged::start(&collector.program).map_err(died)?))
+    }
+
+    /// The process itself, for items of the same collection.
+    pub fn cage(&mut self) -> &mut Caged {
+        &mut self.0
+    }
+
+    /// Record lines of one segment's seal, whose digest the store checks.
+    ///
+    /// # Errors
+    /// When the seal cannot be read or does not open.
+    pub async fn lines(
+        &mut self,
+        collector: &Collector,
+        row: &CollectionRow,
+        segment: &SegmentRow,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        let (replicas, key) =
+            (collector.replicas.clone(), Key::seal(&row.id, segment.index, &segment.seal_sha256));
+        let seal = blocking(move || replicas.read(&key))
+            .await?
+            .map_err(|error| Failure::unavailable("read a seal", error))?;
+        self.0.send(Kind::Lines, &seal).await.map_err(died)?;
+        let mut lines = Vec::new();
+        loop {
+            let frame = self.0.receive().await.map_err(died)?;
+            match frame.kind {
+                Kind::Records => {
+                    let split = frame.payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                    lines.extend(split.map(<[u8]>::to_vec));
+                }
+                Kind::Finished => return Ok(lines),
+                Kind::Malformed => {
+                    let defect: Defect = parse(&frame.payload).map_err(died)?;
+                    return Err(Failure::internal("open a seal", defect.reason));
+                }
+                other => {
+                    return Err(Failure::internal("open a seal", format!("the cage answered {other:?}")));
+                }
+            }
+        }
+    }
+}
+
+/// Ordinal of the first record in a segment's seal.
+pub const fn first_ordinal(segment: &SegmentRow) -> u64 {
+    segment.items_total.saturating_sub(segment.items)
+}
+
+/// The segment of an index.
+///
+/// # Errors
+/// When the collection has none: an index row that names it is wrong.
+pub fn segment(segments: &[SegmentRow], index: u64) -> Result<&SegmentRow, Failure> {
+    let found = segments.iter().find(|segment| segment.index == index);
+    found.ok_or_else(|| Failure::internal("find an item record", format!("there is no segment {index}")))
+}
+
+fn died(error: VerifierError) -> Failure {
+    Failure::unavailable("open a seal", error)
+}

@@ -1,0 +1,81 @@
+//! Any object of a collection, as stored.
+//!
+//! Guarantee: the object's own digest is checked before its first byte leaves. Not here: quarantine, which is not
+//! served.
+
+use evidence::digest::Digest;
+use evidence::id::PersonId;
+use proto::limits::DATA_BYTES_MAX;
+use proto::v1::read_response::Message;
+use proto::v1::{ReadBegin, ReadEnd};
+use store::Key;
+
+use super::access;
+use super::item::{Answers, send};
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::metrics;
+use crate::rows::collections::CollectionRow;
+
+/// Reads an object for `person`.
+///
+/// # Errors
+/// A refusal before the entry, or when the object cannot be read whole.
+pub async fn read(
+    collector: &Collector,
+    person: &PersonId,
+    collection: &str,
+    object: &str,
+    purpose: &str,
+    answers: &Answers,
+) -> Result<(), Failure> {
+    let row = access::readable(collector, collection).await?;
+    let key = key(collector, &row, object).await?;
+    let replicas = collector.replicas.clone();
+    let name = key.clone();
+    // Read before the entry: what cannot be read was not accessed.
+    let bytes = blocking(move || replicas.read(&name))
+        .await?
+        .map_err(|error| Failure::unavailable("read an object", error))?;
+    let accessed = access::record(collector, &row, person, object, purpose).await?;
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let digest = Digest::of(&bytes);
+    send(
+        answers,
+        Message::Begin(ReadBegin { record: bytes::Bytes::new(), size, accessed: Some(accessed.into()) }),
+    )
+    .await?;
+    let mut rest = bytes::Bytes::from(bytes);
+    while !rest.is_empty() {
+        let chunk = rest.split_to(rest.len().min(DATA_BYTES_MAX));
+        metrics::read_bytes(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        send(answers, Message::Data(chunk)).await?;
+    }
+    send(answers, Message::End(ReadEnd { digest_checked: true, sha256: digest.to_string() })).await
+}
+
+/// The key of `segment/<index>`, `seal/<index>`, `manifest` or `delegation`.
+async fn key(collector: &Collector, row: &CollectionRow, object: &str) -> Result<Key, Failure> {
+    let unknown = || Failure::malformed("an object is segment/<index>, seal/<index>, manifest or delegation");
+    match object {
+        "delegation" => return Ok(Key::document(&row.delegation)),
+        "manifest" => {
+            let manifest = row.manifest.as_ref();
+            return manifest
+                .map(Key::document)
+                .ok_or_else(|| Failure::missing("the collection has no manifest"));
+        }
+        _ => {}
+    }
+    let (kind, index) = object.split_once('/').ok_or_else(unknown)?;
+    let index: u64 = index.parse().map_err(|_not_a_number| unknown())?;
+    let segments = collector.segments_of(row.number).await?;
+    let segment = segments.iter().find(|segment| segment.index == index);
+    let segment =
+        segment.ok_or_else(|| Failure::missing(format!("the collection has no segment {index}")))?;
+    match kind {
+        "segment" => Ok(Key::segment(&row.id, index, &segment.sha256)),
+        "seal" => Ok(Key::seal(&row.id, index, &segment.seal_sha256)),
+        _ => Err(unknown()),
+    }
+}

@@ -1,0 +1,114 @@
+//! New rosters come into force while the collector runs: an operator drops the signed file, the collector publishes it.
+//!
+//! Guarantee: only the next version, signed by the pinned authority, is published; persons who left lose their
+//! connections at once. The collector cannot make a roster. Not here: signing one (`exhibit authority`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::Chain;
+use proto::status::Class;
+
+use certs::name::Subject;
+use certs::revocation::Revocation;
+
+use crate::collector::Collector;
+use crate::failure::{Failure, chain};
+use crate::log::recorder::{Condition, Denied};
+use crate::people::Published;
+use crate::rows;
+
+/// How often the drop is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Where an operator drops a roster, in the run directory.
+pub fn drop_path(run_directory: &Path) -> PathBuf {
+    run_directory.join("roster-next.signed")
+}
+
+/// Where a refusal is explained.
+pub fn refusal_path(run_directory: &Path) -> PathBuf {
+    run_directory.join("roster-next.refused")
+}
+
+/// Publishes rosters as they are dropped, until the collector stops.
+pub async fn publish_dropped(collector: &Collector, run_directory: &Path) {
+    let drop_path = drop_path(run_directory);
+    loop {
+        tokio::select! {
+            () = collector.intake.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let bytes = match fs_err::read(&drop_path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                tracing::error!(%error, "Dropped roster cannot be read");
+                continue;
+            }
+        };
+        let refused = publish(collector, &bytes).await.err();
+        if let Some(failure) = &refused {
+            tracing::error!(cause = %chain(failure), "Dropped roster is not published");
+            if failure.class() == Class::Unavailable {
+                continue;
+            }
+        }
+        if let Err(error) = answer(run_directory, &drop_path, refused.as_ref()) {
+            tracing::error!(%error, "Dropped roster cannot be cleared away");
+        }
+    }
+}
+
+fn answer(run_directory: &Path, drop_path: &Path, refused: Option<&Failure>) -> io::Result<()> {
+    if let Some(failure) = refused {
+        fs_err::write(refusal_path(run_directory), format!("{}\n", chain(failure)))?;
+    }
+    fs_err::remove_file(drop_path)
+}
+
+/// Publishes a roster: the entry, then the force.
+///
+/// # Errors
+/// When it is not the next one of the pinned authority.
+pub async fn publish(collector: &Collector, bytes: &[u8]) -> Result<(), Failure> {
+    let published =
+        collector.people.successor(bytes).map_err(|error| Failure::precondition(chain(&error)))?;
+    published
+        .admitted
+        .in_force(crate::clock::now())
+        .map_err(|error| Failure::precondition(error.to_string()))?;
+    let version = published.roster().version;
+    let refs = [("roster", published.digest().to_string()), ("version", version.to_string())];
+    let condition: Condition = Box::new(move |tx| {
+        let newest = rows::rosters::newest(tx)?.map_or(0, |row| row.version);
+        if version == newest.saturating_add(1) {
+            return Ok(());
+        }
+        Err(Denied::no(
+            Class::Precondition,
+            format!("roster {newest} is in force; the next is {}", newest + 1),
+        ))
+    });
+    let act = ActObject::from(published.signed.clone());
+    collector.custody.record_if(EntryType::RosterPublished, Chain::Deployment, &refs, act, condition).await?;
+    let before = collector.people.newest();
+    cut_leavers(collector, &before, &published);
+    collector.people.put_in_force(published);
+    tracing::info!(version, "Roster is in force");
+    Ok(())
+}
+
+fn cut_leavers(collector: &Collector, before: &Published, now: &Published) {
+    for person in &before.roster().persons {
+        if now.roster().person(&person.id).is_none() {
+            let cut = collector.registry.revoke(Revocation::Subject(Subject::Person(person.id.clone())));
+            tracing::info!(person = %person.id, connections_cut = cut, "Person left the roster");
+        }
+    }
+    for person in &now.roster().persons {
+        collector.registry.restore(&Subject::Person(person.id.clone()));
+    }
+}

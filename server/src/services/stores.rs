@@ -1,0 +1,226 @@
+//! StoreService: how the stores are, and the two pieces of work that persons may start: scrub and repair.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evidence::time::Time;
+use proto::v1::store_service_server::StoreService;
+use proto::v1::{
+    ListStoresRequest, ListStoresResponse, RepairProgress, RepairRequest, ScrubProgress, ScrubRequest,
+    ScrubState, StoreRow,
+};
+use store::{Degraded, Key, Store};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::rows::scrubs::{self, ScrubRow};
+use crate::rows::{self, DbError};
+use crate::upkeep::repairs;
+
+/// Answers that wait for the reader.
+const ANSWERS_LEN: usize = 16;
+
+/// Problems told of one call: enough to see what kind they are of.
+const PROBLEMS_MAX: usize = 100;
+
+/// How often progress is told when nothing changes: the caller sees that the call lives.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Stores(pub Arc<Collector>);
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl StoreService for Stores {
+    type ScrubStream = Answers<ScrubProgress>;
+    type RepairStream = Answers<RepairProgress>;
+
+    async fn list_stores(
+        &self,
+        _request: Request<ListStoresRequest>,
+    ) -> Result<Response<ListStoresResponse>, Status> {
+        let collector = &self.0;
+        let policy = collector.replicas.policy();
+        Ok(Response::new(ListStoresResponse {
+            stores: rows(collector).await?,
+            copies: u32::try_from(policy.copies).unwrap_or(u32::MAX),
+            degraded: match policy.degraded {
+                Degraded::Accept => "accept",
+                Degraded::Wait => "wait",
+            }
+            .to_owned(),
+            independent: collector.replicas.at_best().independent,
+            slow_scrub: slow_scrub(collector).await?,
+        }))
+    }
+
+    async fn scrub(&self, request: Request<ScrubRequest>) -> Result<Response<Self::ScrubStream>, Status> {
+        let known: BTreeSet<String> =
+            self.0.replicas.stores().iter().map(|store| store.identity().store.clone()).collect();
+        let mut wanted: BTreeSet<String> = request.into_inner().stores.into_iter().collect();
+        if let Some(unknown) = wanted.difference(&known).next() {
+            let names: Vec<_> = known.iter().map(String::as_str).collect();
+            let text = format!("there is no store {unknown}; there are {}", names.join(", "));
+            return Err(Failure::missing(text).into());
+        }
+        if wanted.is_empty() {
+            wanted = known;
+        }
+        let (answers, stream) = mpsc::channel(ANSWERS_LEN);
+        let collector = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            if let Err(failure) = watch_scrub(&collector, &wanted, &answers).await {
+                drop(answers.send(Err(failure.into())).await);
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn repair(&self, _request: Request<RepairRequest>) -> Result<Response<Self::RepairStream>, Status> {
+        let (answers, stream) = mpsc::channel(ANSWERS_LEN);
+        let collector = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            if let Err(failure) = repair(&collector, &answers).await {
+                drop(answers.send(Err(failure.into())).await);
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+}
+
+/// Asks for a pass over each store and tells of it until those passes have ended.
+async fn watch_scrub(
+    collector: &Collector,
+    wanted: &BTreeSet<String>,
+    answers: &mpsc::Sender<Result<ScrubProgress, Status>>,
+) -> Result<(), Failure> {
+    let mut passes = collector.scrub.watch();
+    let before = passes.borrow_and_update().clone();
+    for store in wanted {
+        collector.scrub.ask(store);
+    }
+    // A pass counts when it ended after it was asked for.
+    let ended = |rows: &std::collections::BTreeMap<String, ScrubRow>, store: &String| {
+        let newer = |row: &ScrubRow| row.ended_ms != 0 && before.get(store).is_none_or(|old| *old != *row);
+        rows.get(store).is_some_and(newer)
+    };
+    loop {
+        let now = passes.borrow_and_update().clone();
+        let finished = wanted.iter().all(|store| ended(&now, store));
+        let mut stores = rows(collector).await?;
+        stores.retain(|row| wanted.contains(&row.store));
+        let answer = ScrubProgress { stores, finished };
+        if answers.send(Ok(answer)).await.is_err() || finished {
+            return Ok(());
+        }
+        tokio::select! {
+            () = collector.intake.cancelled() => {
+                return Err(Failure::precondition("the collector stops; the pass goes on when it is back"));
+            }
+            () = answers.closed() => return Ok(()),
+            _ = passes.changed() => {}
+            () = tokio::time::sleep(TELL_EVERY) => {}
+        }
+    }
+}
+
+async fn repair(
+    collector: &Collector,
+    answers: &mpsc::Sender<Result<RepairProgress, Status>>,
+) -> Result<(), Failure> {
+    collector.db.write_async(rows::hurry).await.map_err(database)?;
+    let (mut repaired, mut problems) = (0_u64, Vec::new());
+    loop {
+        let round = repairs::round(collector).await?;
+        repaired = repaired.saturating_add(round.repaired);
+        problems.extend(round.problems);
+        problems.truncate(PROBLEMS_MAX);
+        let finished = round.tried == 0 || collector.intake.is_cancelled();
+        let answer =
+            RepairProgress { repaired, waiting: round.waiting, problems: problems.clone(), finished };
+        if answers.send(Ok(answer)).await.is_err() || finished {
+            return Ok(());
+        }
+    }
+}
+
+async fn rows(collector: &Collector) -> Result<Vec<StoreRow>, Failure> {
+    let replicas = collector.replicas.clone();
+    let states = blocking(move || {
+        let staying = replicas.stores().iter().map(|store| (state(store.as_ref()), store));
+        let leaving = replicas.leaving().iter().map(|store| (("leaving", String::new()), store));
+        staying
+            .chain(leaving)
+            .map(|((state, why), store)| StoreRow {
+                store: store.identity().store.clone(),
+                domain: store.domain().to_owned(),
+                state: state.to_owned(),
+                why,
+                created: store.identity().created.clone(),
+                ..StoreRow::default()
+            })
+            .collect::<Vec<_>>()
+    })
+    .await?;
+    collector
+        .db
+        .read_async(move |db| {
+            states
+                .into_iter()
+                .map(|row| {
+                    let (wanting, repair_error) = rows::wanting_on(db, &row.store)?;
+                    let scrub = scrubs::of_store(db, &row.store)?.map(shown);
+                    Ok(StoreRow { wanting, repair_error, scrub, ..row })
+                })
+                .collect::<Result<_, DbError>>()
+        })
+        .await
+        .map_err(database)
+}
+
+/// Asked of the store itself: its marker is read.
+fn state(store: &dyn Store) -> (&'static str, String) {
+    if store.has_failed() {
+        return ("failed", "a flush failed; repair the disk and restart the collector".to_owned());
+    }
+    match store.read(&Key::marker()) {
+        Ok(_) => ("ok", String::new()),
+        Err(error) => ("away", crate::failure::chain(&error)),
+    }
+}
+
+fn shown(row: ScrubRow) -> ScrubState {
+    let time = |ms: i64| match u64::try_from(ms).ok().filter(|ms| *ms != 0) {
+        Some(ms) => Time::from_unix_ms(ms).map_or_else(String::new, |time| time.to_string()),
+        None => String::new(),
+    };
+    ScrubState {
+        begun: time(row.begun_ms),
+        ended: time(row.ended_ms),
+        whole: time(row.whole_ms),
+        objects: row.objects,
+        total: row.total,
+        bytes: row.bytes,
+        damaged: row.damaged,
+        missing: row.missing,
+        unreadable: row.unreadable,
+        ledger_problems: row.ledger_problems,
+    }
+}
+
+async fn slow_scrub(collector: &Collector) -> Result<String, Failure> {
+    let bytes = collector.db.read_async(scrubs::bytes_to_read).await.map_err(database)?;
+    Ok(collector.scrub.pace.too_slow(bytes).unwrap_or_default())
+}
+
+fn database(error: DbError) -> Failure {
+    Failure::unavailable("reach its database", error)
+}

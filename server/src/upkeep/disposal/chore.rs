@@ -1,0 +1,344 @@
+//! Destroys what approved plans name, one object and store at a time, until all of it is gone; in batches, so that repairs go on.
+//!
+//! Guarantee: before anything goes, the chain is asked again, behind the brake, the repairs and the uploads of that collection;
+//! what is recorded as gone was looked for afterwards. A crash anywhere leaves less than before and no entry too many: the
+//! next round goes on. A store that refuses is asked again when its lock has ended, others after a minute.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use evidence::digest::Digest;
+use evidence::disposal::{Object, Place, Warrant};
+use evidence::entry::EntryType;
+use evidence::id::{Chain, IncidentId};
+use store::{Disposable, Store, StoreError};
+
+use super::settle::settle;
+use super::{text_stays, whole};
+use crate::collector::{Collector, blocking};
+use crate::failure::{Failure, chain};
+use crate::rows::disposals::{self, WaitRow};
+use crate::rows::{self, DbError};
+use crate::services::ingest::fixity;
+
+/// How often it is looked for work: a retention ends by itself.
+const LOOK: Duration = Duration::from_secs(30);
+/// Stored objects that go before repairs and holds have their turn: as many as a round of repairs makes.
+const BATCH: usize = 64;
+/// How long a store that failed is left alone.
+const AGAIN_MS: i64 = 60_000;
+/// How long a store is left alone that refuses and does not say until when.
+const REFUSED_MS: i64 = 3_600_000;
+
+/// Rounds until the drain.
+pub async fn keep(collector: &Collector) {
+    let mut finished = BTreeMap::new();
+    loop {
+        if let Err(failure) = round(collector, &mut finished).await {
+            tracing::warn!(cause = %chain(&failure), "Disposal paused; it goes on where it was");
+        }
+        tokio::select! {
+            () = collector.intake.cancelled() => return,
+            () = collector.disposal.woken() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// One object of a plan on one store.
+struct Step {
+    incident: IncidentId,
+    plan: Digest,
+    object: Object,
+    store: Arc<dyn Store>,
+    /// The store is recorded as rid of it: it is only looked at whether something came back, or a text that stayed may go now.
+    is_gone: bool,
+}
+
+/// Does what can be done now. `finished`: plans of which nothing is left, seen by this process, but for texts that stayed.
+async fn round(
+    collector: &Collector,
+    finished: &mut BTreeMap<Digest, BTreeSet<Digest>>,
+) -> Result<(), Failure> {
+    // Crash between the last entry and this: the rows are settled now.
+    settled(collector).await?;
+    let plans = collector.db.read_async(disposals::plans).await.map_err(database)?;
+    let waits = collector.db.read_async(disposals::waits).await.map_err(database)?;
+    let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
+    for (incident, plan) in plans {
+        let plan = Digest(plan);
+        let incident: IncidentId =
+            incident.parse().map_err(|error| Failure::internal("read a plan", error))?;
+        if let Some(stayed) = finished.get(&plan)
+            && all_stay(collector, stayed).await?
+        {
+            continue;
+        }
+        let Some(steps) = steps(collector, &incident, plan).await? else {
+            continue;
+        };
+        let (mut is_finished, mut stayed) = (true, BTreeSet::new());
+        for step in steps {
+            if collector.intake.is_cancelled() {
+                return Ok(());
+            }
+            let (name, object) = (step.store.identity().store.clone(), step.object.to_string());
+            let waits = waits.iter().any(|row| {
+                row.store == name && row.object == object && row.plan == plan.0 && row.due_ms > now_ms
+            });
+            if waits {
+                is_finished = false;
+                continue;
+            }
+            match execute(collector, &step).await? {
+                Done::Not => is_finished = false,
+                Done::All(some) => stayed.extend(some),
+            }
+        }
+        if is_finished {
+            finished.insert(plan, stayed);
+        }
+    }
+    Ok(())
+}
+
+/// Whether another chain still keeps each of these texts.
+async fn all_stay(collector: &Collector, texts: &BTreeSet<Digest>) -> Result<bool, Failure> {
+    if texts.is_empty() {
+        return Ok(true);
+    }
+    let texts = texts.clone();
+    let asked = collector.db.read_async(move |db| {
+        let now = crate::clock::now();
+        for text in &texts {
+            if !text_stays(db, text.as_bytes(), now)? {
+                return Ok(false);
+            }
+        }
+        Ok::<_, DbError>(true)
+    });
+    asked.await.map_err(database)
+}
+
+/// What a plan asks of each store; `None` while something keeps the evidence.
+async fn steps(
+    collector: &Collector,
+    incident: &IncidentId,
+    plan: Digest,
+) -> Result<Option<Vec<Step>>, Failure> {
+    let (deployment, id) = (collector.deployment.clone(), incident.clone());
+    let course = collector.db.read_async(move |db| whole(db, &deployment, &id)).await.map_err(database)?;
+    let Ok(warrant) = course.warrant(&plan, crate::clock::now()) else {
+        return Ok(None);
+    };
+    let mut steps = Vec::new();
+    let stores = || collector.replicas.stores().iter().chain(collector.replicas.leaving());
+    for object in warrant.plan().objects() {
+        for store in stores() {
+            let identity = store.identity();
+            let place = Place::Store(identity.store.clone());
+            let is_gone = course.is_gone(&plan, &object, &place);
+            steps.push(Step {
+                incident: incident.clone(),
+                plan,
+                object: object.clone(),
+                store: Arc::clone(store),
+                is_gone,
+            });
+        }
+    }
+    Ok(Some(steps))
+}
+
+/// What came of a step.
+enum Done {
+    /// It has to be tried again, or something keeps it now.
+    Not,
+    /// Nothing is left there, but for these texts, which another chain keeps.
+    All(BTreeSet<Digest>),
+}
+
+/// What the batches of a step came to so far.
+#[derive(Default)]
+struct Progress {
+    count: u64,
+    texts: BTreeSet<Digest>,
+}
+
+/// Destroys and records one object on one store, in batches: repairs and holds have their turn in between.
+async fn execute(collector: &Collector, step: &Step) -> Result<Done, Failure> {
+    let mut progress = Progress::default();
+    while !collector.intake.is_cancelled() {
+        if let Some(done) = batch(collector, step, &mut progress).await? {
+            return Ok(done);
+        }
+    }
+    Ok(Done::Not)
+}
+
+/// Destroys some of it; `None`: there is more.
+async fn batch(collector: &Collector, step: &Step, progress: &mut Progress) -> Result<Option<Done>, Failure> {
+    // A repair under way would write again what is destroyed.
+    let _repairs = collector.repairing.lock().await;
+    let _upload = match &step.object {
+        Object::Collection(id) => Some(collector.uploads.enter(*id).await),
+        Object::Details(_) => None,
+    };
+    // Last, for a hold waits for this one only. Asked again behind all of them: one may have come.
+    let _turn = collector.disposal.turn().await;
+    let Some((warrant, stays)) = warrant(collector, step).await? else {
+        return Ok(Some(Done::Not));
+    };
+    if let Object::Collection(id) = &step.object {
+        collector.wants.forget(|key| fixity::collection_of(key) == Some(*id));
+    }
+    let objects: Vec<Disposable> = match &step.object {
+        Object::Collection(id) => vec![Disposable::Collection(id.0)],
+        Object::Details(_) => {
+            let texts = warrant.plan().details.difference(&stays);
+            let texts = texts.filter(|text| !progress.texts.contains(text));
+            texts.map(|text| Disposable::Detail(text.0)).collect()
+        }
+    };
+    let store = Arc::clone(&step.store);
+    let (is_free, stop) = (collector.disposal.is_free(), collector.intake.clone());
+    let left = AtomicUsize::new(BATCH);
+    let take = move || left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+    let go_on = move || is_free() && !stop.is_cancelled() && take();
+    let (some, result) = blocking(move || destroy(store.as_ref(), objects, &warrant, &go_on)).await?;
+    progress.count = progress.count.saturating_add(some.count);
+    progress.texts.extend(some.texts);
+    let (name, count) = (step.store.identity().store.clone(), progress.count);
+    match result {
+        Ok(false) => Ok(None),
+        Ok(true) if step.is_gone => {
+            if count > 0 {
+                tracing::warn!(store = name, object = %step.object, count, "Disposed evidence that was there again, or had stayed, is destroyed");
+            }
+            // Also when nothing was left: a round before this one may have ended between the store and the database.
+            forget(collector, std::mem::take(&mut progress.texts)).await?;
+            Ok(Some(Done::All(stays)))
+        }
+        Ok(true) => {
+            // Crash now: nothing is left there and no entry says so; the next round looks, finds nothing, and records.
+            record(collector, step, &name, count).await?;
+            settled(collector).await?;
+            Ok(Some(Done::All(stays)))
+        }
+        Err(error) => {
+            refused(collector, step, name, &error).await?;
+            Ok(Some(Done::Not))
+        }
+    }
+}
+
+/// The right to a step now, with the texts of its plan that stay.
+async fn warrant(collector: &Collector, step: &Step) -> Result<Option<(Warrant, BTreeSet<Digest>)>, Failure> {
+    let (deployment, incident, plan) = (collector.deployment.clone(), step.incident.clone(), step.plan);
+    let is_texts = matches!(step.object, Object::Details(_));
+    let asked = collector.db.read_async(move |db| {
+        let now = crate::clock::now();
+        let Ok(warrant) = whole(db, &deployment, &incident)?.warrant(&plan, now) else {
+            return Ok(None);
+        };
+        let mut stays = BTreeSet::new();
+        for text in warrant.plan().details.iter().filter(|_| is_texts) {
+            if text_stays(db, text.as_bytes(), now)? {
+                stays.insert(*text);
+            }
+        }
+        Ok::<_, DbError>(Some((warrant, stays)))
+    });
+    asked.await.map_err(database)
+}
+
+/// Destroys objects one after the other; gives what went, and whether that is all of it.
+fn destroy(
+    store: &dyn Store,
+    objects: Vec<Disposable>,
+    warrant: &Warrant,
+    go_on: &dyn Fn() -> bool,
+) -> (Progress, Result<bool, StoreError>) {
+    let mut some = Progress::default();
+    for object in objects {
+        match store.dispose(&object, warrant, go_on) {
+            Ok(done) => {
+                some.count = some.count.saturating_add(done.count);
+                if !done.is_all {
+                    return (some, Ok(false));
+                }
+                if let Disposable::Detail(text) = object {
+                    some.texts.insert(Digest(text));
+                }
+            }
+            Err(error) => return (some, Err(error)),
+        }
+    }
+    (some, Ok(true))
+}
+
+/// Empties the copies of texts that went without an entry of their own: the one of their plan had left them to another chain.
+async fn forget(collector: &Collector, texts: BTreeSet<Digest>) -> Result<(), Failure> {
+    let emptied = collector.db.write_async(move |tx| {
+        texts.iter().try_for_each(|text| rows::incidents::erase_detail(tx, text.as_bytes()))
+    });
+    emptied.await.map_err(database)
+}
+
+async fn record(collector: &Collector, step: &Step, store: &str, count: u64) -> Result<(), Failure> {
+    let refs = [
+        ("count", count.to_string()),
+        ("object", step.object.to_string()),
+        ("plan", step.plan.to_string()),
+        ("store", store.to_owned()),
+    ];
+    let chain = Chain::from(step.incident.clone());
+    collector.custody.record_own(EntryType::DispositionExecuted, chain, &refs).await?;
+    let (name, object, plan) = (store.to_owned(), step.object.to_string(), step.plan.0);
+    collector
+        .db
+        .write_async(move |tx| disposals::wait_over(tx, &name, &object, &plan))
+        .await
+        .map_err(database)?;
+    tracing::info!(incident = %step.incident, object = %step.object, store, count, "Evidence is destroyed");
+    Ok(())
+}
+
+async fn refused(
+    collector: &Collector,
+    step: &Step,
+    store: String,
+    error: &StoreError,
+) -> Result<(), Failure> {
+    let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
+    let due_ms = match error {
+        StoreError::Locked { until, .. } => until
+            .and_then(|until| until.duration_since(std::time::SystemTime::UNIX_EPOCH).ok())
+            .and_then(|since| i64::try_from(since.as_millis()).ok())
+            .unwrap_or(now_ms.saturating_add(REFUSED_MS)),
+        _ => now_ms.saturating_add(AGAIN_MS),
+    };
+    let why = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    tracing::warn!(store, object = %step.object, why, "A store keeps evidence that is to go");
+    let row = WaitRow { store, object: step.object.to_string(), plan: step.plan.0, due_ms, why };
+    collector.db.write_async(move |tx| disposals::wait(tx, &row)).await.map_err(database)
+}
+
+async fn settled(collector: &Collector) -> Result<(), Failure> {
+    let (db, deployment, replicas) =
+        (collector.db.clone(), collector.deployment.clone(), collector.replicas.clone());
+    blocking(move || settle(&db, &deployment, &replicas)).await?.map_err(database)
+}
+
+fn database(error: rows::DbError) -> Failure {
+    Failure::unavailable("reach its database", error)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

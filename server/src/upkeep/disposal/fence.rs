@@ -1,0 +1,81 @@
+//! Tells what is disposed of from what is lost: whoever reads, serves, repairs or misses evidence asks here.
+
+use evidence::digest::Digest;
+use evidence::time::Time;
+use rusqlite::Connection;
+use store::{Disposable, Key};
+
+use super::{id_of, named, text_stays};
+use crate::rows::retention::Standing;
+use crate::rows::{DbError, collections, disposals, entries};
+
+/// Whether an object goes, or is gone, by an approved plan: on `store`, or anywhere. A hold that came later keeps what is left.
+///
+/// # Errors
+/// Of the database.
+pub fn fenced(reader: &Connection, key: &Key, store: Option<&str>, now: Time) -> Result<bool, DbError> {
+    let Some(object) = Disposable::of(key) else {
+        return Ok(false);
+    };
+    let id = id_of(&object);
+    let Some(row) = disposals::condemned(reader, &id)? else {
+        return Ok(false);
+    };
+    if matches!(object, Disposable::Detail(_)) {
+        // More than one chain may name it, and each has a say.
+        let is_gone = || store.map_or(Ok(false), |store| disposals::text_is_gone(reader, &id, store));
+        return Ok(!text_stays(reader, &id, now)? || is_gone()?);
+    }
+    if let Some(store) = store
+        && disposals::is_gone(reader, &row.plan, &named(&object, &row.incident), store)?
+    {
+        return Ok(true);
+    }
+    goes(reader, &row.incident, now)
+}
+
+/// Whether nothing keeps an incident's evidence.
+pub(super) fn goes(reader: &Connection, incident: &str, now: Time) -> Result<bool, DbError> {
+    Ok(Standing::of(reader, incident)?.is_some_and(|standing| standing.may_dispose(now).is_ok()))
+}
+
+/// A collection that is disposed of, or about to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disposed {
+    /// The plan.
+    pub plan: Digest,
+    /// When it was approved.
+    pub approved: String,
+    /// By whom.
+    pub by: Vec<String>,
+}
+
+impl std::fmt::Display for Disposed {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plan: String = self.plan.to_string().chars().take(12).collect();
+        write!(out, "disposed of under plan {plan}, approved {} by {}", self.approved, self.by.join(" and "))
+    }
+}
+
+/// Whether a collection's evidence is gone or goes now, and by whose word.
+///
+/// # Errors
+/// Of the database.
+pub fn of_collection(reader: &Connection, id: &[u8; 32], now: Time) -> Result<Option<Disposed>, DbError> {
+    let Some(row) = disposals::condemned(reader, id)? else {
+        return Ok(None);
+    };
+    let is_gone = collections::at(reader, id)?.is_some_and(|row| row.state == "disposed");
+    if !is_gone && !goes(reader, &row.incident, now)? {
+        return Ok(None);
+    }
+    let plan = Digest(row.plan);
+    let text = plan.to_string();
+    let mut by = Vec::new();
+    let mut approved = String::new();
+    for entry in entries::of_kind_with_ref(reader, "disposition.approved", "plan", &text)? {
+        approved = entry.time;
+        by.push(entry.actor);
+    }
+    Ok(Some(Disposed { plan, approved, by }))
+}

@@ -1,0 +1,157 @@
+//! What would go, and what became of what was to go: for the persons who decide.
+
+use evidence::digest::Digest;
+use evidence::disposal::{Object, Place, Plan};
+use evidence::id::IncidentId;
+use proto::v1;
+
+use super::settle::places;
+use super::whole;
+use crate::collector::Collector;
+use crate::failure::Failure;
+use crate::rows::retention::Standing;
+use crate::rows::{DbError, collections, disposals};
+
+/// The plan of all that an incident holds now, with what that comes to.
+///
+/// # Errors
+/// `Missing` without the incident; a refusal when there is nothing to go.
+pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispositionResponse, Failure> {
+    let id = parse(incident)?;
+    let (deployment, text) = (collector.deployment.clone(), incident.to_owned());
+    let found = collector.db.read_async(move |db| {
+        let Some(standing) = Standing::of(db, &text)? else {
+            return Ok(None);
+        };
+        let course = whole(db, &deployment, &id)?;
+        let plan = course.plan(course.len());
+        let rows = collections::of_incident(db, Some(&text))?;
+        Ok::<_, DbError>(Some((standing, plan, rows)))
+    });
+    let Some((standing, plan, rows)) = found.await.map_err(database)? else {
+        return Err(Failure::missing(format!("there is no incident {incident}")));
+    };
+    let going = rows.iter().filter(|row| plan.collections.contains(&Digest(row.id)));
+    Ok(v1::PlanDispositionResponse {
+        plan: plan.text().into_bytes().into(),
+        collections: going
+            .map(|row| v1::DispositionCollection {
+                collection: Digest(row.id).to_string(),
+                endpoint: row.endpoint.clone(),
+                state: row.state.clone(),
+                segments: row.segments,
+                stored_bytes: row.stored_bytes,
+            })
+            .collect(),
+        kept: kept(&standing),
+    })
+}
+
+/// Every plan of an incident that somebody approved, and for each object of the approved ones where it is gone from.
+///
+/// # Errors
+/// `Missing` without the incident.
+pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispositionResponse, Failure> {
+    let id = parse(incident)?;
+    let (deployment, text) = (collector.deployment.clone(), incident.to_owned());
+    let found = collector.db.read_async(move |db| {
+        let Some(standing) = Standing::of(db, &text)? else {
+            return Ok(None);
+        };
+        let retired = crate::services::mirrors::retired(db)?;
+        Ok::<_, DbError>(Some((standing, whole(db, &deployment, &id)?, disposals::waits(db)?, retired)))
+    });
+    let Some((standing, course, waits, retired)) = found.await.map_err(database)? else {
+        return Err(Failure::missing(format!("there is no incident {incident}")));
+    };
+    let stores = places(&collector.replicas);
+    let kept = kept(&standing);
+    let mut plans = Vec::new();
+    for (plan, approvals) in course.proposed() {
+        let digest = plan.digest();
+        let mut places = Vec::new();
+        if course.approved_at(&digest).is_some() {
+            for object in plan.objects() {
+                for store in &stores {
+                    let is_gone = course.is_gone(&digest, &object, &Place::Store(store.clone()));
+                    let wait = waits.iter().find(|row| {
+                        row.store == *store && row.object == object.to_string() && row.plan == digest.0
+                    });
+                    let (state, why) = match (is_gone, wait) {
+                        (true, _) => ("gone", String::new()),
+                        (false, _) if !kept.is_empty() => ("kept", kept.clone()),
+                        (false, Some(wait)) => ("waiting", wait.why.clone()),
+                        (false, None) => ("waiting", String::new()),
+                    };
+                    places.push(place(&object, "store", store, state, why));
+                }
+            }
+            let objects = plan.objects();
+            for object in &objects {
+                for from in course.gone_from(object) {
+                    if let Place::Mirror(mirror) = from
+                        && course.is_gone(&digest, object, from)
+                    {
+                        places.push(place(object, "mirror", mirror.as_str(), "gone", String::new()));
+                    }
+                }
+            }
+            for (object, mirror) in course.unconfirmed(&digest, &objects) {
+                let (state, why) = if retired.contains(&mirror) {
+                    ("not confirmed", "the mirror was retired; ask its operator".to_owned())
+                } else {
+                    ("waiting", "the mirror has not confirmed".to_owned())
+                };
+                places.push(place(&object, "mirror", mirror.as_str(), state, why));
+            }
+        }
+        plans.push(wire(plan, approvals, places));
+    }
+    Ok(v1::ShowDispositionResponse { plans, kept })
+}
+
+fn wire(
+    plan: &Plan,
+    approvals: Vec<evidence::disposal::Approved>,
+    places: Vec<v1::DispositionPlace>,
+) -> v1::DispositionPlan {
+    v1::DispositionPlan {
+        plan: plan.digest().to_string(),
+        text: plan.text().into_bytes().into(),
+        approvals: approvals
+            .into_iter()
+            .map(|one| v1::DispositionApproval {
+                person: one.person.to_string(),
+                approver: one.approver,
+                time: one.time.to_string(),
+                index: one.index,
+            })
+            .collect(),
+        places,
+    }
+}
+
+fn place(object: &Object, kind: &str, id: &str, state: &str, why: String) -> v1::DispositionPlace {
+    v1::DispositionPlace {
+        object: object.to_string(),
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        state: state.to_owned(),
+        why,
+    }
+}
+
+fn kept(standing: &Standing) -> String {
+    match standing.may_dispose(crate::clock::now()) {
+        Ok(()) => String::new(),
+        Err(kept) => kept.to_string(),
+    }
+}
+
+fn parse(incident: &str) -> Result<IncidentId, Failure> {
+    incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))
+}
+
+fn database(error: DbError) -> Failure {
+    Failure::unavailable("reach its database", error)
+}

@@ -1,0 +1,60 @@
+//! The last step: a collection that is gone from every store is `disposed`, and the index forgets its items.
+
+use evidence::digest::Digest;
+use evidence::disposal::{Object, Place};
+use evidence::id::{DeploymentId, IncidentId};
+use rusqlite::Connection;
+use store::Replicas;
+
+use super::whole;
+use crate::rows::{Db, DbError, collections, disposals};
+
+/// Stores that must have given an object up; also one that is new: while a hold stood it may have been filled.
+pub(super) fn places(replicas: &Replicas) -> Vec<String> {
+    let stores = replicas.stores().iter().chain(replicas.leaving());
+    stores.map(|store| store.identity().store.clone()).collect()
+}
+
+/// Settles every collection that is gone everywhere. What the chore calls after each step and `rebuild` at its end: both
+/// come to the same rows.
+///
+/// # Errors
+/// Of the database.
+pub fn settle(db: &Db, deployment: &DeploymentId, replicas: &Replicas) -> Result<(), DbError> {
+    let places = places(replicas);
+    let deployment = deployment.clone();
+    let gone = db.read(move |reader| gone(reader, &deployment, &places))?;
+    if gone.is_empty() {
+        return Ok(());
+    }
+    db.write(move |tx| gone.iter().try_for_each(|id| disposals::purge(tx, id.as_bytes())))
+}
+
+/// Collections that are gone from all places and not settled yet.
+fn gone(reader: &Connection, deployment: &DeploymentId, places: &[String]) -> Result<Vec<Digest>, DbError> {
+    let mut found = Vec::new();
+    for (incident, plan) in disposals::plans(reader)? {
+        let incident: IncidentId =
+            incident.parse().or(Err(DbError::Corrupt { column: "condemned.incident" }))?;
+        let waiting: Vec<Digest> = collections::of_incident(reader, Some(&incident.to_string()))?
+            .into_iter()
+            .filter(|row| row.state != "disposed")
+            .map(|row| Digest(row.id))
+            .collect();
+        if waiting.is_empty() {
+            continue;
+        }
+        let (course, plan) = (whole(reader, deployment, &incident)?, Digest(plan));
+        let Some(named) = course.approved().find(|named| named.digest() == plan) else {
+            continue;
+        };
+        for id in named.collections.iter().filter(|id| waiting.contains(id)) {
+            let object = Object::Collection(*id);
+            let is_gone = |store: &String| course.is_gone(&plan, &object, &Place::Store(store.clone()));
+            if places.iter().all(is_gone) {
+                found.push(*id);
+            }
+        }
+    }
+    Ok(found)
+}

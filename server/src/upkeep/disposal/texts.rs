@@ -1,0 +1,31 @@
+//! Which texts of approved plans stay: those that any chain keeps (`evidence::disposal::text_stays`, the rule of mirrors, too).
+//! Guarantee: asked inside the caller's transaction, so that a hold which is recorded counts at once.
+
+use evidence::disposal::Claim;
+use evidence::time::Time;
+use rusqlite::Connection;
+
+use super::fence::goes;
+use crate::rows::{DbError, disposals};
+
+/// Whether a text that an approved plan names stays at `now`.
+///
+/// # Errors
+/// Of the database.
+pub fn text_stays(reader: &Connection, text: &[u8; 32], now: Time) -> Result<bool, DbError> {
+    let mut of_deployment = false;
+    let mut claims = Vec::new();
+    for row in disposals::namings(reader, text)? {
+        if row.incident.is_empty() {
+            of_deployment = true;
+            continue;
+        }
+        claims.push(Claim {
+            named: row.named,
+            planned: row.planned,
+            is_reason: row.is_reason,
+            is_free: goes(reader, &row.incident, now)?,
+        });
+    }
+    Ok(evidence::disposal::text_stays(of_deployment, claims))
+}

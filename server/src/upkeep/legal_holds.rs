@@ -1,0 +1,137 @@
+//! Buckets that lock are told what is under legal hold, so that they keep it also against whoever holds our credentials.
+//!
+//! Guarantee: while a hold of its incident stands, each segment and seal of a collection that ended is under legal hold in every such
+//! bucket, or is told again until it is; when the last one is released they are free. Not here: whether a hold stands (`retention`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{LockProof, Store, StoreError};
+
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::rows::hold_marks::{self, HoldTask};
+
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a bucket that failed is left alone.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Collections told in one round.
+const AT_ONCE: u32 = 16;
+
+/// Whether a store can hold objects by itself.
+fn can_hold(store: &dyn Store) -> bool {
+    store.capabilities().is_some_and(|seen| seen.lock != LockProof::None)
+}
+
+/// Rounds until the drain.
+pub async fn keep(collector: &Collector, store: Arc<dyn Store>) {
+    let mut wait = LOOK;
+    while crate::ops::run::chores::pause(collector, wait).await {
+        // What a bucket that was away at the start can do is known when it is back.
+        if !can_hold(store.as_ref()) {
+            wait = PATIENCE;
+            continue;
+        }
+        wait = match round(collector, &store).await {
+            Ok(()) => LOOK,
+            Err(failure) => {
+                crate::ops::run::chores::log("legal holds", &failure);
+                PATIENCE
+            }
+        };
+    }
+}
+
+async fn round(collector: &Collector, store: &Arc<dyn Store>) -> Result<(), Failure> {
+    let unreachable = |error| Failure::unavailable("reach its database", error);
+    let name = store.identity().store.clone();
+    let asked = name.clone();
+    let due =
+        collector.db.read_async(move |db| hold_marks::due(db, &asked, AT_ONCE)).await.map_err(unreachable)?;
+    let mut failed = None;
+    for task in due {
+        // No object is made again between the list and the mark.
+        let _repairs = collector.repairing.lock().await;
+        let place = Arc::clone(store);
+        let told = blocking(move || tell(place.as_ref(), &task)).await?;
+        let objects = match told {
+            Ok(objects) => objects,
+            Err(error) => {
+                failed = Some(Failure::unavailable("set a legal hold", error));
+                continue;
+            }
+        };
+        // Crash now: they are told once more, which changes nothing.
+        let marked = name.clone();
+        collector
+            .db
+            .write_async(move |tx| hold_marks::done(tx, &marked, &task))
+            .await
+            .map_err(unreachable)?;
+        let collection = hex::encode(task.collection);
+        tracing::info!(store = name, collection, held = task.held, objects, "Legal hold in the bucket");
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Sets or clears the hold on every object of the collection that is there; returns how many.
+fn tell(store: &dyn Store, task: &HoldTask) -> Result<u64, StoreError> {
+    let mut objects = 0;
+    for room in ["segments", "seals"] {
+        for key in store.list(&format!("{room}/{}/", hex::encode(task.collection)))? {
+            store.set_legal_hold(&key, task.held)?;
+            objects += 1;
+        }
+    }
+    Ok(objects)
+}
+
+#[cfg(test)]
+mod tests {
+    use evidence::digest::Digest;
+    use evidence::entry::EntryType;
+    use store::Key;
+
+    use super::*;
+    use crate::ops::rebuild::tests::{INCIDENT, person_act};
+    use crate::upkeep::disposal::chore::tests::{Mood, runtime, scene};
+
+    #[test]
+    fn what_a_repair_makes_at_the_same_time_is_held_too() {
+        let runtime = runtime();
+        let scene = scene(Mood::Well, false);
+        let hold = person_act(EntryType::HoldPlaced, INCIDENT, &[], "ada", None);
+        let collector = &scene.collector;
+        collector.custody.sequencer().submit_blocking(hold).unwrap();
+        let store: Arc<dyn Store> = Arc::clone(&scene.moody) as Arc<dyn Store>;
+        let made = Key::segment(&scene.id.0, 999, &Digest::of(b"made again").0);
+        runtime.block_on(async {
+            let repairs = collector.repairing.lock().await;
+            let (told, ()) = tokio::join!(round(collector, &store), async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                assert!(scene.moody.told.lock().unwrap().is_empty(), "the repair goes first");
+                scene.moody.create(&made, b"made again").unwrap();
+                drop(repairs);
+            });
+            told.unwrap();
+        });
+        let mut objects = store.list(&format!("segments/{}/", scene.id)).unwrap();
+        objects.extend(store.list(&format!("seals/{}/", scene.id)).unwrap());
+        let told = |from: usize| {
+            let told = scene.moody.told.lock().unwrap();
+            let held: Vec<Key> =
+                told.iter().skip(from).filter(|(_, held)| *held).map(|(key, _)| key.clone()).collect();
+            held
+        };
+        assert!(objects.contains(&made) && objects.len() > 6);
+        assert_eq!(told(0), objects);
+        // Nothing is due until a repair says that it made one again: then all are told once more.
+        runtime.block_on(round(collector, &store)).unwrap();
+        assert_eq!(told(objects.len()), []);
+        let (name, id) = (store.identity().store.clone(), scene.id.0);
+        collector.db.write(move |tx| hold_marks::again(tx, &name, &id)).unwrap();
+        runtime.block_on(round(collector, &store)).unwrap();
+        assert_eq!(told(objects.len()), objects);
+    }
+}

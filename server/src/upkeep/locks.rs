@@ -1,0 +1,277 @@
+//! Locks of stores against the retention of incidents: nobody can take back what a store keeps in COMPLIANCE mode.
+//!
+//! Guarantee: no object of a collection is placed under a lock that ends after the incident's retention, and no retention is set
+//! that ends before a lock that was placed. Not here: placing locks (`store`), what keeps evidence (`retention`).
+
+use std::time::{Duration, SystemTime};
+
+use evidence::digest::Digest;
+use evidence::id::Chain;
+use evidence::time::Time;
+use proto::status::Class;
+use rusqlite::Connection;
+use store::{Key, Lock, Replicas};
+
+use crate::acts::Weighed;
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::log::recorder::Denied;
+use crate::rows::collections::CollectionRow;
+use crate::rows::retention::Standing;
+use crate::rows::{self, DbError};
+
+/// A store whose lock nobody lifts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compliance {
+    /// Store id.
+    pub store: String,
+    /// How long it keeps each object from its writing on.
+    pub length: Duration,
+}
+
+/// The stores that lock in COMPLIANCE mode.
+#[must_use]
+pub fn of(replicas: &Replicas) -> Vec<Compliance> {
+    let stores = replicas.stores().iter();
+    stores
+        .filter_map(|store| match store.guarantees().lock {
+            Lock::Compliance { days } => Some(Compliance {
+                store: store.identity().store.clone(),
+                length: Duration::from_secs(u64::from(days) * 86_400),
+            }),
+            Lock::None | Lock::Governance { .. } => None,
+        })
+        .collect()
+}
+
+/// Refuses to place evidence of an incident now under a lock that would outlast its retention.
+///
+/// # Errors
+/// The refusal, naming store and dates.
+pub fn may_place(reader: &Connection, incident: &str, now: Time, locks: &[Compliance]) -> Result<(), Denied> {
+    if locks.is_empty() {
+        return Ok(());
+    }
+    let Some(standing) = Standing::of(reader, incident)? else {
+        return Ok(());
+    };
+    for lock in locks {
+        let end = now.checked_add(lock.length).unwrap_or(now);
+        if let Err(outlasts) = standing.may_lock(end) {
+            return Err(Denied::no(
+                Class::Precondition,
+                format!(
+                    "store {} would keep it in COMPLIANCE mode: {outlasts}. Set a later retention (exhibit incident retention set {incident}), \
+                     or give the store a shorter lock",
+                    lock.store
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The same at the moment of writing, for an upload.
+///
+/// # Errors
+/// The refusal: the sender waits and tries again, the operator is told.
+pub async fn check_placing(collector: &Collector, chain: &Chain) -> Result<(), Failure> {
+    let locks = of(&collector.replicas);
+    if locks.is_empty() {
+        return Ok(());
+    }
+    let incident = chain.to_string();
+    let asked = collector.db.read_async(move |db| {
+        Ok::<_, DbError>(match may_place(db, &incident, crate::clock::now(), &locks) {
+            Err(Denied::Db(error)) => return Err(error),
+            Err(Denied::No(refusal)) => Some(refusal),
+            Ok(()) => None,
+        })
+    });
+    match asked.await.map_err(database)? {
+        None => Ok(()),
+        Some(refusal) => {
+            tracing::error!(%chain, why = refusal.text(), "Evidence is not placed: the store's lock would outlast its retention");
+            Err(refusal)
+        }
+    }
+}
+
+/// Refuses a retention that ends before the locks of what was placed.
+///
+/// # Errors
+/// The refusal, with the date; or when database or stores do not answer.
+pub async fn check_retention(
+    collector: &Collector,
+    incident: &str,
+    weighed: &Weighed,
+    locks: &[Compliance],
+) -> Result<(), Failure> {
+    let until: Option<Time> = weighed.act.reference("until").and_then(|until| until.parse().ok());
+    let (Some(until), false) = (until, locks.is_empty()) else {
+        return Ok(());
+    };
+    let name = incident.to_owned();
+    let rows = collector.db.read_async(move |db| {
+        let mut rows = Vec::new();
+        for row in rows::collections::of_incident(db, Some(&name))? {
+            if let Some(last) = rows::collections::newest_segment(db, row.number)? {
+                rows.push((row, last.index, last.sha256));
+            }
+        }
+        Ok::<_, DbError>(rows)
+    });
+    let rows = rows.await.map_err(database)?;
+    let (replicas, now, locks) = (collector.replicas.clone(), crate::clock::now(), locks.to_vec());
+    let latest = blocking(move || latest(&replicas, &rows, &locks, now)).await?;
+    match latest {
+        Some((end, store)) if end > until => Err(Failure::precondition(format!(
+            "store {store} keeps evidence of {incident} in COMPLIANCE mode until {end}: nobody can destroy it before. Set a retention that ends then or later"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The latest end of a lock on what was placed: as the store tells of each collection's newest segment, and as its settings
+/// make it at the latest.
+fn latest(
+    replicas: &Replicas,
+    rows: &[(CollectionRow, u64, [u8; 32])],
+    locks: &[Compliance],
+    now: Time,
+) -> Option<(Time, String)> {
+    let mut found = Vec::new();
+    for lock in locks {
+        let store = replicas.stores().iter().find(|store| store.identity().store == lock.store);
+        for (row, index, sha256) in rows {
+            let placed = if row.state == "running" { now } else { row.ended.parse().unwrap_or(now) };
+            found.extend(placed.checked_add(lock.length).map(|end| (end, lock.store.clone())));
+            let key = Key::segment(&row.id, *index, sha256);
+            match store.map(|store| store.locked_until(&key)) {
+                Some(Ok(Some(end))) => found.extend(time(end).map(|end| (end, lock.store.clone()))),
+                Some(Err(error)) => {
+                    tracing::debug!(collection = %Digest(row.id), %error, "A store does not tell its lock; its settings count");
+                }
+                Some(Ok(None)) | None => {}
+            }
+        }
+    }
+    found.into_iter().max()
+}
+
+fn time(at: SystemTime) -> Option<Time> {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Time::from_unix_ms(u64::try_from(since.as_millis()).ok()?)
+}
+
+fn database(error: DbError) -> Failure {
+    Failure::unavailable("reach its database", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::incidents::IncidentRow;
+    use crate::rows::{Db, holds};
+
+    fn row(incident: &str) -> IncidentRow {
+        IncidentRow {
+            incident: incident.to_owned(),
+            state: "open".to_owned(),
+            severity: String::new(),
+            tlp: String::new(),
+            class: String::new(),
+            detail: None,
+            title: None,
+            opened: String::new(),
+            opened_by: String::new(),
+            closed: String::new(),
+            entries: 0,
+            collections: 0,
+        }
+    }
+
+    #[test]
+    fn nothing_is_placed_under_a_lock_that_outlasts_the_retention() {
+        let place = tempfile::tempdir().unwrap();
+        Db::create(&place.path().join("db")).unwrap();
+        let db = Db::open(&place.path().join("db"), 1).unwrap();
+        let now: Time = "2026-06-01T00:00:00.000Z".parse().unwrap();
+        let lock = |days: u64| {
+            vec![Compliance { store: "vault".to_owned(), length: Duration::from_secs(days * 86_400) }]
+        };
+        let refused = |locks: Vec<Compliance>| {
+            let asked =
+                db.read(move |reader| Ok::<_, DbError>(may_place(reader, "INC-2026-0001", now, &locks)));
+            match asked.unwrap() {
+                Ok(()) => None,
+                Err(Denied::No(refusal)) => Some(refusal.text().to_owned()),
+                Err(Denied::Db(error)) => panic!("{error}"),
+            }
+        };
+        db.write(|tx| rows::incidents::insert(tx, &row("INC-2026-0001"))).unwrap();
+        assert_eq!(refused(lock(36_500)), None, "kept without end: no lock is longer");
+        db.write(|tx| holds::set_retention(tx, "INC-2026-0001", "2026-06-11T00:00:00.000Z")).unwrap();
+        assert_eq!(refused(lock(10)), None);
+        assert_eq!(refused(Vec::new()), None);
+        let said = refused(lock(11)).unwrap();
+        for words in [
+            "store vault",
+            "2026-06-12T00:00:00.000Z",
+            "2026-06-11T00:00:00.000Z",
+            "exhibit incident retention set",
+        ] {
+            assert!(said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_latest_lock_is_that_of_the_last_that_was_placed() {
+        let replicas = Replicas::new(
+            Vec::new(),
+            store::ReplicationPolicy::default(),
+            std::sync::Arc::new(crate::rows::QueueSink({
+                let place = tempfile::tempdir().unwrap();
+                Db::create(&place.path().join("db")).unwrap();
+                Db::open(&place.path().join("db"), 1).unwrap()
+            })),
+        );
+        let now: Time = "2026-06-01T00:00:00.000Z".parse().unwrap();
+        let collection = |state: &str, ended: &str| CollectionRow {
+            number: 1,
+            id: [1; 32],
+            incident: String::new(),
+            order: [0; 32],
+            endpoint: String::new(),
+            generation: 1,
+            attempt: 1,
+            delegation: [0; 32],
+            sealer: String::new(),
+            state: state.to_owned(),
+            manifest: None,
+            seal_head: None,
+            items: 0,
+            not_ok: 0,
+            content_bytes: 0,
+            plain_bytes: 0,
+            stored_bytes: 0,
+            segments: 1,
+            copies: 1,
+            degraded: false,
+            independent: false,
+            begun: String::new(),
+            ended: ended.to_owned(),
+            started_index: 0,
+            stored_index: None,
+        };
+        let locks = [Compliance { store: "vault".to_owned(), length: Duration::from_secs(86_400) }];
+        let end = |rows: &[CollectionRow]| {
+            let rows: Vec<_> = rows.iter().map(|row| (row.clone(), 0, [0; 32])).collect();
+            latest(&replicas, &rows, &locks, now).map(|(end, _)| end.to_string())
+        };
+        let old = collection("stored", "2026-01-01T00:00:00.000Z");
+        assert_eq!(end(&[]), None);
+        assert_eq!(end(std::slice::from_ref(&old)).unwrap(), "2026-01-02T00:00:00.000Z");
+        assert_eq!(end(&[old, collection("running", "")]).unwrap(), "2026-06-02T00:00:00.000Z");
+    }
+}

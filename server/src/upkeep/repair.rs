@@ -1,0 +1,215 @@
+//! Makes up for replicas that are missing or damaged, from one that is right.
+//! Guarantee: what is written comes from bytes that have the digest of their key; what is whole is never touched;
+//! damaged bytes are moved aside, not deleted. Not here: the `evidence.repaired` entry (the caller records it).
+
+use std::sync::Arc;
+
+use store::{
+    ContentCheck, Key, KeyKind, ReplicaError, Replicas, Store, StoreError, StoreErrorClass, Wanting,
+    WantingSink,
+};
+
+use crate::rows::{Db, DbError, RepairTask};
+
+/// First wait after a failed repair: 10 s; it doubles up to [`BACKOFF_MS_MAX`].
+const BACKOFF_MS_MIN: i64 = 10_000;
+/// Longest wait between two tries: 1 h.
+const BACKOFF_MS_MAX: i64 = 3_600_000;
+
+/// Everything a store holds besides the ledger's tiles and its own marker.
+pub(crate) const ROOMS: [&str; 10] = [
+    "details/",
+    "documents/",
+    "ledger/checkpoints/",
+    "ledger/cosigned/",
+    "ledger/keys/",
+    "ledger/stamps/",
+    "quarantine/",
+    "seals/",
+    "segments/",
+    "targets/",
+];
+
+/// A replica that was thought missing has other bytes: it is queued as damaged, so that the ledger hears of it before.
+pub(crate) const OTHER_BYTES: &str = "other bytes are there; it is queued as damaged now";
+
+/// What one round of repair did.
+#[derive(Debug, Default)]
+pub struct RepairReport {
+    /// Replicas that are right now.
+    pub repaired: Vec<RepairTask>,
+    /// Replicas that could not be made, with the reason; they stay queued.
+    pub failed: Vec<(RepairTask, String)>,
+}
+
+/// Repairs what the queue held and was due. What is repaired stays queued until [`settled`]: the caller records it first.
+///
+/// # Errors
+/// When the database fails; a store that fails is in the report.
+pub fn repair_due(
+    replicas: &Replicas,
+    db: &Db,
+    due: Vec<RepairTask>,
+    now_ms: i64,
+) -> Result<RepairReport, DbError> {
+    let mut report = RepairReport::default();
+    for task in due {
+        match repair(replicas, &task) {
+            Ok(()) => report.repaired.push(task),
+            Err(reason) => {
+                let doublings = u32::try_from(task.attempts.clamp(0, 20)).unwrap_or(20);
+                let wait = BACKOFF_MS_MIN.saturating_mul(1_i64.checked_shl(doublings).unwrap_or(i64::MAX));
+                let due = now_ms.saturating_add(wait.min(BACKOFF_MS_MAX));
+                let (again, text) = (task.clone(), reason.clone());
+                db.write(move |tx| crate::rows::repair_failed(tx, &again, due, &text))?;
+                report.failed.push((task, reason));
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Takes repaired replicas out of the queue, counts anew on how many stores each is, and lets the collections that have all
+/// their copies by that be `stored`.
+///
+/// # Errors
+/// When the database fails; then they are repaired again, which changes nothing.
+pub fn settled(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> Result<(), DbError> {
+    if repaired.is_empty() {
+        return Ok(());
+    }
+    let done: Vec<_> = repaired.iter().map(|task| (task.clone(), copies_of(replicas, task))).collect();
+    db.write(move |tx| {
+        for (task, copies) in &done {
+            crate::rows::repair_done(tx, task, *copies)?;
+        }
+        // After the queue: whatever waits there keeps a collection degraded.
+        crate::rows::collections::settle_repaired(tx)
+    })
+}
+
+/// Stores that hold the object in the length that most of them have it; `None` for what has no count.
+fn copies_of(replicas: &Replicas, task: &RepairTask) -> Option<u32> {
+    let key = Key::parse(&task.key).ok().filter(|key| key.kind() == KeyKind::Segment)?;
+    let target = replicas.stores().iter().find(|store| store.identity().store == task.store)?;
+    let length = target.size(&key).ok()?;
+    Some(replicas.copies_of(&key, length).copies)
+}
+
+/// Brings one replica in order. Safe to repeat.
+fn repair(replicas: &Replicas, task: &RepairTask) -> Result<(), String> {
+    let key = Key::parse(&task.key).map_err(|error| error.to_string())?;
+    let target = replicas.stores().iter().find(|store| store.identity().store == task.store);
+    let target = target.ok_or_else(|| format!("store {} is not configured any more", task.store))?;
+    match key.kind() {
+        // The sequencer brings a lagging store up to date, tiles before checkpoint; nobody else writes these.
+        KeyKind::Checkpoint | KeyKind::Tile | KeyKind::Marker => return Ok(()),
+        _ => {}
+    }
+    let good = replicas
+        .read_checked(&key, |bytes| key.check(bytes) != ContentCheck::Wrong)
+        .map_err(|error: ReplicaError| error.to_string())?;
+    match target.create(&key, &good) {
+        Err(error) if error.class() == StoreErrorClass::Conflict && task.wanting == "damaged" => {
+            replace_damaged(target, &key, &good)
+        }
+        Err(error) if error.class() == StoreErrorClass::Conflict => Err(OTHER_BYTES.to_owned()),
+        result => result.map_err(|error| describe(&error)),
+    }
+}
+
+fn replace_damaged(target: &Arc<dyn Store>, key: &Key, good: &[u8]) -> Result<(), String> {
+    target.displace(key).map_err(|error| describe(&error))?;
+    target.create(key, good).map_err(|error| describe(&error))
+}
+
+fn describe(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// Compares the listings of all stores and queues what one lacks. Finds what was written while a store was away, also
+/// when the queue itself was lost. Returns how many were queued.
+///
+/// # Errors
+/// `Unreadable` when no store can be listed. A store that cannot be listed is not scanned.
+pub fn scan_for_missing(replicas: &Replicas, sink: &dyn WantingSink) -> Result<u64, ReplicaError> {
+    let mut queued = 0;
+    for room in ROOMS {
+        let all = replicas.list(room)?;
+        for store in replicas.stores() {
+            let Ok(held) = store.list(room) else { continue };
+            for key in all.iter().filter(|key| held.binary_search(key).is_err()) {
+                sink.wanting(&store.identity().store, key, Wanting::Missing);
+                queued += 1;
+            }
+        }
+    }
+    Ok(queued)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+    use store::fault::{Fault, FaultDisk};
+    use store::{Degraded, DirectoryStore, ReplicationPolicy, StoreIdentity};
+
+    use super::*;
+
+    const ACCEPT: ReplicationPolicy = ReplicationPolicy { copies: 2, degraded: Degraded::Accept };
+
+    fn round(replicas: &Replicas, db: &Db, now_ms: i64) -> Result<RepairReport, DbError> {
+        let due = db.read(|reader| crate::rows::repairs_due(reader, now_ms, 100))?;
+        let report = repair_due(replicas, db, due, now_ms)?;
+        settled(replicas, db, &report.repaired)?;
+        Ok(report)
+    }
+
+    fn key(bytes: &[u8]) -> Key {
+        Key::segment(&[0xaa; 32], 0, &Sha256::digest(bytes).into())
+    }
+
+    #[test]
+    fn missing_and_damaged_replicas_are_repaired_from_the_right_one() {
+        let disks = ["device 1:1", "device 1:2"].map(FaultDisk::new);
+        let stores = disks.iter().zip(["one", "two"]).map(|(disk, name)| {
+            let identity = StoreIdentity {
+                store: name.to_owned(),
+                deployment: "acme".to_owned(),
+                created: "2026-11-21T00:00:00.000Z".to_owned(),
+                domain: store::DOMAIN_OF_DEVICE.to_owned(),
+            };
+            Arc::new(DirectoryStore::initialise_on(disk.clone(), name, &identity).unwrap()) as Arc<dyn Store>
+        });
+        let place = tempfile::tempdir().unwrap();
+        crate::rows::Db::create(&place.path().join("db")).unwrap();
+        let db = crate::rows::Db::open(&place.path().join("db"), 1).unwrap();
+        let replicas = Replicas::new(stores.collect(), ACCEPT, Arc::new(crate::rows::QueueSink(db.clone())));
+        disks[1].fail_after(0, Fault::Failed);
+        replicas.create(&key(b"lonely"), b"lonely").unwrap();
+        replicas.create(&key(b"rotten"), b"rotten").unwrap();
+        disks[0].damage(key(b"rotten").as_str(), b"r0tten");
+        replicas.read(&key(b"rotten")).unwrap();
+        let report = round(&replicas, &db, 0).unwrap();
+        assert_eq!((report.repaired.len(), report.failed.len()), (2, 0), "{:?}", report.failed);
+        for store in replicas.stores() {
+            assert_eq!(store.read(&key(b"lonely")).unwrap(), b"lonely");
+            assert_eq!(store.read(&key(b"rotten")).unwrap(), b"rotten");
+        }
+        assert_eq!(db.read(crate::rows::repairs_waiting).unwrap(), 0);
+        assert_eq!(scan_for_missing(&replicas, &crate::rows::QueueSink(db.clone())).unwrap(), 0);
+        // What a store lost without anybody noticing is found by comparing the listings.
+        let alone = Key::document(&Sha256::digest(b"{}\n").into());
+        replicas.stores()[0].create(&alone, b"{}\n").unwrap();
+        assert_eq!(scan_for_missing(&replicas, &crate::rows::QueueSink(db.clone())).unwrap(), 1);
+        assert_eq!(round(&replicas, &db, 0).unwrap().repaired.len(), 1);
+        // A lost object stays queued, with its reason, and is tried again later.
+        let lost = Key::document(&[9; 32]);
+        crate::rows::QueueSink(db.clone()).wanting("one", &lost, Wanting::Missing);
+        assert_eq!(round(&replicas, &db, 0).unwrap().failed.len(), 1);
+        assert_eq!(round(&replicas, &db, 0).unwrap().failed.len(), 0);
+        assert_eq!(round(&replicas, &db, 10_000).unwrap().failed.len(), 1);
+    }
+}

@@ -1,0 +1,231 @@
+//! Works off the repair queue: by itself, and when somebody asks.
+//!
+//! Guarantee: damage is in the ledger before it is mended, and that it was mended after; one round at a time. What cannot
+//! be mended now stays queued, with its reason. Not here: how one replica is made (`crate::upkeep::repair`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{Key, Replicas, Store, StoreError, StoreErrorClass, Wanting};
+
+use crate::collector::{Collector, blocking};
+use crate::failure::Failure;
+use crate::metrics;
+use crate::rows::{self, DbError, RepairTask};
+use crate::services::ingest::fixity;
+use crate::upkeep::repair::{OTHER_BYTES, repair_due, settled};
+use crate::upkeep::wants::can_be_asked;
+
+/// How often the queue is looked at without being told.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Objects repaired in one round.
+const AT_ONCE: u32 = 64;
+
+/// What a round did.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Replicas that were looked at; 0: nothing is due.
+    pub tried: usize,
+    /// Replicas that are right now.
+    pub repaired: u64,
+    /// Replicas that wait.
+    pub waiting: u64,
+    /// Why some of them could not be made in this round.
+    pub problems: Vec<String>,
+}
+
+/// Rounds until the drain.
+pub async fn keep(collector: &Collector) {
+    loop {
+        tokio::select! {
+            () = collector.intake.cancelled() => return,
+            () = collector.repair.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        loop {
+            match round(collector).await {
+                Ok(done) if done.tried > 0 && !collector.intake.is_cancelled() => {
+                    tracing::info!(objects = done.repaired, waiting = done.waiting, "Replicas were repaired");
+                }
+                Ok(_) => break,
+                Err(failure) => {
+                    crate::ops::run::chores::log("repair", &failure);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// One round over what is due.
+///
+/// # Errors
+/// When database or ledger do not answer.
+pub async fn round(collector: &Collector) -> Result<Round, Failure> {
+    let _turn = collector.repairing.lock().await;
+    let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
+    let due =
+        collector.db.read_async(move |db| rows::repairs_due(db, now_ms, AT_ONCE)).await.map_err(database)?;
+    let due = still_wanted(collector, due).await?;
+    // A read that fell over to another store queued what it met.
+    for task in due.iter().filter(|task| task.wanting == "damaged") {
+        if let Ok(key) = Key::parse(&task.key) {
+            fixity::failed(collector, &key, &task.store).await?;
+        }
+    }
+    let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
+    let tried = due.len();
+    let report = blocking(move || repair_due(&replicas, &db, due, now_ms))
+        .await?
+        .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
+    let mut problems = Vec::new();
+    for (task, reason) in &report.failed {
+        tracing::warn!(
+            store = task.store,
+            key = task.key,
+            reason,
+            "Replica could not be made; it stays queued"
+        );
+        problems.push(format!("{} on {}: {reason}", task.key, task.store));
+        ask_mirrors(collector, &task.key).await?;
+        if reason == OTHER_BYTES {
+            let task = task.clone();
+            let again =
+                move |tx: &rusqlite::Connection| rows::want(tx, &task.store, &task.key, Wanting::Damaged);
+            collector.db.write_async(again).await.map_err(database)?;
+        }
+    }
+    let repaired = u64::try_from(report.repaired.len()).unwrap_or(u64::MAX);
+    let keys =
+        report.repaired.iter().filter_map(|task| Some((task.store.clone(), Key::parse(&task.key).ok()?)));
+    let keys: Vec<(String, Key)> = keys.collect();
+    for (_, key) in &keys {
+        // A store came back, or a scrub mended it: there is a whole one, and no mirror needs to send another.
+        collector.wants.settle(key);
+    }
+    fixity::repaired(collector, keys).await?;
+    let (replicas, db, done) = (collector.replicas.clone(), collector.db.clone(), report.repaired);
+    blocking(move || settled(&replicas, &db, &done))
+        .await?
+        .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
+    let waiting = collector.db.read_async(rows::repairs_waiting).await.map_err(database)?;
+    let waiting = u64::try_from(waiting).unwrap_or(0);
+    metrics::repairs_pending(usize::try_from(waiting).unwrap_or(usize::MAX));
+    Ok(Round { tried, repaired, waiting, problems })
+}
+
+/// What no store has whole may be whole at a mirror.
+async fn ask_mirrors(collector: &Collector, key: &str) -> Result<(), Failure> {
+    let Ok(key) = Key::parse(key) else { return Ok(()) };
+    if collector.wants.has(&key) || !can_be_asked(&key) {
+        return Ok(());
+    }
+    let (replicas, looked) = (collector.replicas.clone(), key.clone());
+    let read = blocking(move || replicas.read(&looked)).await?;
+    // A store that is away may have it: it is not fetched over the line for that.
+    if read.is_err_and(|error| error.class() != StoreErrorClass::Transient) {
+        tracing::warn!(%key, "No store has it whole; mirrors are asked for it");
+        collector.wants.ask(&key);
+    }
+    Ok(())
+}
+
+/// Puts an object that a mirror gave, and that has the digest of its key, where it is lacking; records it.
+///
+/// # Errors
+/// When no store takes it, or database or ledger do not answer.
+pub async fn given(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<(), Failure> {
+    let _turn = collector.repairing.lock().await;
+    if !collector.wants.has(&key) {
+        // Another mirror was first.
+        return Ok(());
+    }
+    // Approved for disposal since it was asked for: it would come back.
+    if fixity::is_disposed(collector, &key, fixity::ALL).await? {
+        collector.wants.settle(&key);
+        return Ok(());
+    }
+    let (replicas, object) = (collector.replicas.clone(), key.clone());
+    let mut closed = Vec::new();
+    for store in replicas.stores() {
+        let name = &store.identity().store;
+        if fixity::is_disposed(collector, &key, name).await? {
+            closed.push(name.clone());
+        }
+    }
+    let (made, failed) = blocking(move || place(&replicas, &object, &bytes, &closed)).await?;
+    if let Some(why) = failed.filter(|_| made.is_empty()) {
+        return Err(Failure::unavailable("store what a mirror gave", why));
+    }
+    let mut pairs: Vec<(String, Key)> = made.iter().map(|store| (store.clone(), key.clone())).collect();
+    if fixity::is_failed(collector, &key, fixity::ALL).await? {
+        pairs.push((fixity::ALL.to_owned(), key.clone()));
+    }
+    fixity::repaired(collector, pairs).await?;
+    let tasks: Vec<RepairTask> = made
+        .into_iter()
+        .map(|store| RepairTask { store, key: key.to_string(), wanting: "missing".to_owned(), attempts: 0 })
+        .collect();
+    let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
+    blocking(move || settled(&replicas, &db, &tasks))
+        .await?
+        .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
+    // Crash before: it is asked for again, and found whole.
+    collector.wants.settle(&key);
+    tracing::info!(%key, "Repaired from a mirror");
+    Ok(())
+}
+
+/// Writes to every store that lacks it and did not give it up for disposal (`closed`); damaged bytes are moved aside. Gives the stores that have it now, and why one has not.
+fn place(
+    replicas: &Replicas,
+    key: &Key,
+    bytes: &[u8],
+    closed: &[String],
+) -> (Vec<String>, Option<StoreError>) {
+    let (mut made, mut failed) = (Vec::new(), None);
+    let open = |store: &&Arc<dyn Store>| !closed.contains(&store.identity().store);
+    for store in replicas.stores().iter().filter(open) {
+        let written = match store.create(key, bytes) {
+            Err(error) if error.class() == StoreErrorClass::Conflict => {
+                store.displace(key).and_then(|()| store.create(key, bytes))
+            }
+            result => result,
+        };
+        match written {
+            Ok(()) => made.push(store.identity().store.clone()),
+            Err(error) => failed = Some(error),
+        }
+    }
+    (made, failed)
+}
+
+/// Forgets what goes by an approved plan: it would be written again while it is destroyed.
+async fn still_wanted(
+    collector: &Collector,
+    due: Vec<rows::RepairTask>,
+) -> Result<Vec<rows::RepairTask>, Failure> {
+    let sorted = collector.db.write_async(move |tx| {
+        let now = crate::clock::now();
+        let mut wanted = Vec::with_capacity(due.len());
+        for task in due {
+            let key = Key::parse(&task.key).ok();
+            let is_fenced = match &key {
+                Some(key) => crate::upkeep::disposal::fenced(tx, key, Some(&task.store), now)?,
+                None => false,
+            };
+            if is_fenced {
+                rows::repair_done(tx, &task, None)?;
+            } else {
+                wanted.push(task);
+            }
+        }
+        Ok::<_, DbError>(wanted)
+    });
+    sorted.await.map_err(database)
+}
+
+fn database(error: DbError) -> Failure {
+    Failure::unavailable("reach its database", error)
+}
