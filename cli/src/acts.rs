@@ -33,9 +33,6 @@ pub struct Draft {
 }
 
 /// 16 random bytes.
-///
-/// # Errors
-/// When the kernel gives none.
 pub fn nonce() -> anyhow::Result<Nonce> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
@@ -44,9 +41,6 @@ pub fn nonce() -> anyhow::Result<Nonce> {
 }
 
 /// Salts a free text; gives the object's bytes.
-///
-/// # Errors
-/// When it is too long.
 pub fn detail(text: &str) -> anyhow::Result<(Vec<u8>, evidence::digest::Digest)> {
     let detail = Detail { salt: nonce()?, text: text.to_owned() };
     detail.encode().map_err(|cause| could_not(because(&cause), "write a shorter text"))
@@ -54,9 +48,7 @@ pub fn detail(text: &str) -> anyhow::Result<(Vec<u8>, evidence::digest::Digest)>
 
 impl Session {
     /// Signs an act; the message for `OpenIncident` or `RecordAct`, and the signed act.
-    ///
-    /// # Errors
-    /// When the key does not sign or does not belong to this person's role.
+    /// Fails if the key does not sign, or the roster does not give this person one of `roles`.
     pub fn act(
         &self,
         draft: Draft,
@@ -82,9 +74,7 @@ impl Session {
     }
 
     /// Signs a document as this person, and checks the signature as everybody else will.
-    ///
-    /// # Errors
-    /// When the key does not sign, or does not belong to this person with one of `roles`.
+    /// Fails if the key does not sign, or the roster does not give this person one of `roles`.
     pub fn sign<T: Document>(
         &self,
         document: &T,

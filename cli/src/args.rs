@@ -1,13 +1,15 @@
-//! The command line: global options and the verb groups. Each group's own arguments stand with its command.
+//! The command line: global options, the groups of commands, and which code runs each group.
+//! Not here: the arguments of a group. They stand beside the code that uses them, in `commands`.
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     authority, bundle, collect, collection, disposition, endpoint, evidence, incident, ledger, login, mirror,
     order, profile, setup, shell, store, trust, verify,
 };
+use crate::context::Context;
 
 const AFTER: &str = "\
 Exit codes: 0 ok; 1 evidence failed a check, or a collection ended without being stored; 2 could not check or connect; 64 usage.
@@ -88,10 +90,36 @@ pub enum Command {
     Man(shell::ManArgs),
 }
 
+impl Command {
+    /// Runs the command that was typed.
+    pub async fn run(self, context: Context) -> anyhow::Result<()> {
+        let context = &context;
+        match self {
+            Self::Authority(args) => authority::run(args, context.output),
+            Self::Setup(args) => setup::run(args, context),
+            Self::Trust(args) => trust::run(args, context),
+            Self::Login(args) => login::run(args, context).await,
+            Self::Endpoint(args) => endpoint::run(args, context).await,
+            Self::Mirror(args) => mirror::run(args, context).await,
+            Self::Incident(args) => incident::run(args, context).await,
+            Self::Collect(args) => collect::run(args, context).await,
+            Self::Order(args) => order::run(args, context).await,
+            Self::Collection(args) => collection::run(args, context).await,
+            Self::Disposition(args) => disposition::run(args, context).await,
+            Self::Evidence(args) => evidence::run(args, context).await,
+            Self::Bundle(args) => bundle::run(args, context).await,
+            Self::Verify(args) => verify::run(args, context.output),
+            Self::Ledger(args) => ledger::run(args, context).await,
+            Self::Store(args) => store::run(args, context).await,
+            Self::Profile(args) => profile::run(args, context),
+            Self::Completions(args) => shell::completions(args, Cli::command()),
+            Self::Man(args) => shell::man(args, Cli::command()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

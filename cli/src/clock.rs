@@ -7,9 +7,6 @@ use evidence::time::Time;
 use crate::failure::could_not;
 
 /// Now, in milliseconds since 1970.
-///
-/// # Errors
-/// When the clock stands before 1970 or after 9999.
 pub fn now() -> anyhow::Result<Time> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
     let ms = since.and_then(|since| u64::try_from(since.as_millis()).ok());

@@ -31,9 +31,7 @@ struct Row {
 
 impl Cosigners {
     /// Verifies the cosigned head of an answer.
-    ///
-    /// # Errors
-    /// When it is not signed by the pinned log, or does not continue what was seen here.
+    /// Fails when it is not signed by the pinned log, or does not continue what was seen here.
     pub async fn verify(session: &Session, answer: &v1::CheckpointResponse) -> anyhow::Result<Self> {
         let mut cosigners = Self { size: 0, quorum: answer.quorum, pinned_quorum: None, rows: Vec::new() };
         let mut head = None;
@@ -83,6 +81,7 @@ impl Cosigners {
 
     /// For people. `newest`: size of the newest checkpoint; `now`: seconds since 1970.
     pub fn text(&self, newest: u64, now: u64) -> String {
+        // Display only. The two heads are read at different times: the older one may come second.
         let behind = newest.saturating_sub(self.size);
         let mut lines = vec![match (self.size, self.rows.is_empty()) {
             (_, true) => "  nobody is asked to cosign (`ledger.policy` of the collector)".to_owned(),

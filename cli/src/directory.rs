@@ -86,9 +86,7 @@ impl Directory {
 
 impl Session {
     /// Reads the ledger on from where this home stopped, and proves what was read.
-    ///
-    /// # Errors
-    /// When the chain has a gap, an enrolment does not hold, or the end is not proven.
+    /// Fails when the chain has a gap, an enrolment does not hold, or the end is not proven.
     pub async fn directory(&self) -> anyhow::Result<Directory> {
         let mut directory: Directory = match self.home.read(FILE)? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|cause| {
@@ -145,7 +143,8 @@ impl Session {
         head.step(envelope, leaf).map_err(|cause| broken(because(&cause)))?;
         (directory.next_seq, directory.prev, directory.time) =
             (head.next_seq, Some(head.prev), Some(head.time));
-        directory.next_index = index.saturating_add(1);
+        directory.next_index =
+            index.checked_add(1).ok_or_else(|| broken("no index comes after it".to_owned()))?;
         match envelope.type_ {
             EntryType::AgentEnrolled => {
                 let enrolled = self.enrolled(&entry, index).map_err(broken)?;

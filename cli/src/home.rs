@@ -1,13 +1,13 @@
 //! A responder's home: settings, pins, session, receipts, and the last checkpoint seen.
 //! Guarantee: nobody but its owner can change what is pinned here: wrong modes or owners are refused, not repaired;
-//! each file is replaced whole and durably. Not here: what the files mean (`pins`, `session`, `witness`).
+//! each file is replaced whole and durably. Not here: what the files mean (`pins`, `session`, `checkpoints`).
 //!
 //! ```text
 //! config.toml                    deployment, collector, person, key, addresses
 //! trust/authority policy ca.der  the pins; tsa.pem and roster_version_min where known
 //! session/credentials.pem        TLS key and certificate of the last login
 //! roster.signed                  the newest roster admitted
-//! checkpoint                     the newest checkpoint seen: this home is a witness
+//! checkpoint                     the newest checkpoint that this home accepted
 //! contradictions/                two notes that cannot both be true; never removed
 //! receipts/<collection>.tlog-proof, .entry
 //! directory.json                 enrolments read from the ledger, proven
@@ -52,9 +52,7 @@ pub struct Home {
 
 impl Home {
     /// The folder named on the command line or in the environment, else `~/.config/exhibit`.
-    ///
-    /// # Errors
-    /// When none is named and there is no home directory.
+    /// Fails when none is named and there is no home directory.
     pub fn locate(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
         if let Some(path) = named {
             return Ok(std::path::absolute(path)?);
@@ -66,9 +64,7 @@ impl Home {
     }
 
     /// Opens a home that `exhibit setup` made.
-    ///
-    /// # Errors
-    /// When there is none, or others may change it.
+    /// Fails when there is none, or others may change it.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         if !root.join("config.toml").exists() {
             return Err(could_not(
@@ -82,9 +78,7 @@ impl Home {
     }
 
     /// Makes a new home, empty but for its folders.
-    ///
-    /// # Errors
-    /// When there is one already: pins are never overwritten.
+    /// Fails when there is one already: pins are never overwritten.
     pub fn create(root: &Path) -> anyhow::Result<Self> {
         if root.join("config.toml").exists() {
             return Err(could_not(
@@ -133,9 +127,7 @@ impl Home {
     }
 
     /// The settings.
-    ///
-    /// # Errors
-    /// When they cannot be read; the line is named.
+    /// Fails when they cannot be read; the line is named.
     pub fn config(&self) -> anyhow::Result<Config> {
         let path = self.root.join("config.toml");
         let text = fs_err::read_to_string(&path)?;
@@ -148,9 +140,6 @@ impl Home {
     }
 
     /// Writes the settings.
-    ///
-    /// # Errors
-    /// Those of the file system.
     pub fn write_config(&self, config: &Config) -> anyhow::Result<()> {
         let key = config.key.to_str().ok_or_else(|| {
             could_not(format!("{} is not UTF-8", config.key.display()), "move the key to a path that is")
@@ -171,9 +160,6 @@ impl Home {
     }
 
     /// Replaces a file of the home: whole, durable, for its owner alone.
-    ///
-    /// # Errors
-    /// Those of the file system.
     pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let path = self.root.join(name);
         if let Some(folder) = path.parent() {
@@ -183,9 +169,6 @@ impl Home {
     }
 
     /// Reads a file of the home; `None` when it is not there.
-    ///
-    /// # Errors
-    /// Those of the file system.
     pub fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
         match fs_err::read(self.root.join(name)) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -195,9 +178,6 @@ impl Home {
     }
 
     /// Holds the home for one process while the guard lives.
-    ///
-    /// # Errors
-    /// Those of the file system.
     pub fn lock(&self) -> anyhow::Result<File> {
         let file = OpenOptions::new()
             .create(true)
@@ -228,9 +208,6 @@ impl Config {
 }
 
 /// Writes beside, syncs, renames, syncs the folder: after a crash the old file or the new one stands, never a piece.
-///
-/// # Errors
-/// Those of the file system.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".new-{}", std::process::id()));

@@ -5,8 +5,10 @@
 
 mod acts;
 mod args;
+mod checkpoints;
 mod clock;
 mod commands;
+mod context;
 mod cosigners;
 mod directory;
 mod failure;
@@ -20,13 +22,13 @@ mod receipts;
 mod session;
 mod settings;
 mod signer;
-mod witness;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use crate::args::Cli;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::{Format, Output};
 
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(commands::run(cli, output)));
+        .and_then(|runtime| runtime.block_on(cli.command.run(Context { named: cli.home, output })));
     match run {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(tell(&error, output)),

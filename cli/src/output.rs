@@ -22,9 +22,7 @@ pub struct Output {
 
 impl Output {
     /// Prints `value` as JSON, or lets `text` print it for people.
-    ///
-    /// # Errors
-    /// When stdout cannot be written, other than a reader that has gone.
+    /// Fails when stdout cannot be written, other than a reader that has gone.
     pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         let line = match self.format {
             Format::Json => serde_json::to_string(value)?,
@@ -47,9 +45,6 @@ impl Output {
 }
 
 /// Writes one line to stdout; a closed pipe (`| head`) is a quiet end, not an error.
-///
-/// # Errors
-/// Any other failure to write.
 pub fn write_line(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
@@ -70,6 +65,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         let mut text = String::new();
         for (cell, width) in cells.zip(&widths) {
             text.push_str(cell);
+            // Display only: a cell that is wider than its column gets two blanks.
             text.extend(std::iter::repeat_n(
                 ' ',
                 width.saturating_sub(cell.chars().count()).saturating_add(2),

@@ -31,9 +31,6 @@ pub struct Pins {
 
 impl Pins {
     /// Reads `trust/`.
-    ///
-    /// # Errors
-    /// When a pin is missing or malformed.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
         let read = |name: &str| {
             let bytes = home.read(&format!("trust/{name}"))?;
@@ -67,9 +64,7 @@ impl Pins {
     }
 
     /// The log's verifier key in force.
-    ///
-    /// # Errors
-    /// When the policy names no log.
+    /// Fails when the policy names no log.
     pub fn log_key(&self) -> anyhow::Result<String> {
         let log = self.policy.logs().first().map(|log| log.key.to_string());
         log.ok_or_else(|| could_not("trust/policy names no log", "set up again in another --home DIR"))
@@ -81,9 +76,7 @@ impl Pins {
     }
 
     /// Admits the newest of `rosters` on top of the newest seen, and remembers it.
-    ///
-    /// # Errors
-    /// When none is in force, one is forged, or two contradict each other.
+    /// Fails when none is in force, one is forged, or two contradict each other.
     pub fn admit_rosters(
         &self,
         home: &Home,

@@ -47,9 +47,7 @@ pub struct Fault {
 
 impl Profile {
     /// Reads and compiles `text`, with single values replaced by `settings`.
-    ///
-    /// # Errors
-    /// Every fault found, in the order of lines.
+    /// The error lists every fault, in the order of lines.
     pub fn compile(text: &str, settings: &[Setting]) -> Result<Self, Vec<Fault>> {
         let mut file = raw::File::read(text).map_err(|fault| vec![fault])?;
         let refused: Vec<Fault> = settings
@@ -75,9 +73,7 @@ impl Profile {
     }
 
     /// Finds a profile by name (built in, then the home's `profiles/`) or by path, and compiles it.
-    ///
-    /// # Errors
-    /// When there is none of that name, or it has faults.
+    /// Fails when there is none of that name, or it has faults.
     pub fn find(name: &str, home: Option<&Home>, settings: &[Setting]) -> anyhow::Result<Self> {
         let text = find_text(name, home)?;
         Self::compile(&text, settings).map_err(|faults| {
@@ -107,9 +103,6 @@ impl Fault {
 }
 
 /// The text of the profile called `name`.
-///
-/// # Errors
-/// When there is none.
 pub fn find_text(name: &str, home: Option<&Home>) -> anyhow::Result<String> {
     if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
         return Ok((*text).to_owned());
@@ -127,9 +120,7 @@ pub fn find_text(name: &str, home: Option<&Home>) -> anyhow::Result<String> {
 }
 
 /// Reads a profile file of bounded length.
-///
-/// # Errors
-/// When it cannot be read, is too large or is not text.
+/// Fails when it cannot be read, is too large or is not text.
 pub fn read_file(path: &Path) -> anyhow::Result<String> {
     let length =
         fs_err::metadata(path).map_err(|cause| could_not(cause.to_string(), "check the path"))?.len();

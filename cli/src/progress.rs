@@ -74,10 +74,11 @@ impl Progress {
         let mut states: BTreeMap<&str, u64> = BTreeMap::new();
         for attempt in &progress.attempts {
             let count = states.entry(&attempt.state).or_default();
-            *count = count.saturating_add(1);
+            *count += 1;
         }
         let states: Vec<String> =
             states.iter().map(|(state, count)| format!("{count} {}", shown(state))).collect();
+        // Display only, from here on: a collector that reports absurd sizes gets an absurd line.
         let stored =
             progress.attempts.iter().map(|attempt| attempt.stored_bytes).fold(0, u64::saturating_add);
         let bars = &self.bars;
@@ -132,6 +133,7 @@ impl Line {
     }
 }
 
+/// Bytes a second, for display. Saturates.
 fn rate(count: u64, elapsed: Duration) -> u64 {
     let ms = elapsed.as_millis().max(1);
     u64::try_from(u128::from(count) * 1000 / ms).unwrap_or(u64::MAX)

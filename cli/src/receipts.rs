@@ -9,10 +9,10 @@ use evidence::manifest::Manifest;
 use evidence::seal::delegation::Delegation;
 use proto::{convert, v1};
 
+use crate::checkpoints::Recorded;
 use crate::directory::Directory;
 use crate::failure::{because, failed};
 use crate::session::{Session, refused};
-use crate::witness::Recorded;
 
 const FORGED: &str =
     "keep this home as it is and tell the operator and the admins: the collection does not hold together";
@@ -39,9 +39,7 @@ impl Receipt {
 
 impl Session {
     /// Fetches a collection, verifies every signed thing about it, and keeps its receipt.
-    ///
-    /// # Errors
-    /// When it does not exist or something signed does not hold.
+    /// Fails when it does not exist or something signed does not hold.
     pub async fn receipt(&self, collection: &str, directory: &Directory) -> anyhow::Result<Receipt> {
         let mut client = proto::service::evidence_client(self.channel());
         let request = v1::ShowCollectionRequest { collection: collection.to_owned() };

@@ -1,6 +1,8 @@
 //! One command's connection to the collector, with the certificate of the last login.
-//! Guarantee: the peer proved to be the pinned collector; what it answers counts only once `witness` or a digest has
+//! Guarantee: the peer proved to be the pinned collector; what it answers counts only once `checkpoints` or a digest has
 //! checked it. Not here: getting the certificate (`commands::login`).
+
+mod follow;
 
 use certs::certificate::Leaf;
 use certs::connect::{self, ConnectError, Refusal};
@@ -43,9 +45,7 @@ pub struct Session {
 
 impl Session {
     /// Connects with the certificate of the last login.
-    ///
-    /// # Errors
-    /// When there is none or it has ended (log in), or the collector cannot be reached or is not the pinned one.
+    /// Fails when there is none or it has ended (log in), or the collector cannot be reached or is not the pinned one.
     pub async fn open(home: Home, output: Output) -> anyhow::Result<Self> {
         let config = home.config()?;
         let pins = Pins::load(&home)?;
@@ -84,18 +84,12 @@ impl Session {
     }
 
     /// What the collector says of the deployment; only its rosters are signed.
-    ///
-    /// # Errors
-    /// When the call fails.
     pub async fn deployment(&self) -> anyhow::Result<v1::DeploymentResponse> {
         let mut client = proto::service::endpoint_client(self.channel());
         Ok(client.deployment(v1::DeploymentRequest {}).await.map_err(refused)?.into_inner())
     }
 
     /// The roster in force, verified under the pinned authority.
-    ///
-    /// # Errors
-    /// When there is none.
     pub async fn roster(&self) -> anyhow::Result<AdmittedRoster> {
         let rosters = self.deployment().await?.rosters;
         let rosters: Vec<Signed> = proto::convert::signed_list("rosters", rosters, ROSTERS_MAX)?;

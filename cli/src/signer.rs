@@ -21,9 +21,7 @@ impl Signer {
     }
 
     /// Signs `document` in `namespace` and returns the armour. The user may be asked for a passphrase or a touch.
-    ///
-    /// # Errors
-    /// When `ssh-keygen` is missing or refuses.
+    /// Fails when `ssh-keygen` is missing or refuses.
     pub fn sign(&self, namespace: &str, document: &[u8]) -> anyhow::Result<String> {
         let mut child = Command::new("ssh-keygen")
             .args(["-q", "-Y", "sign", "-n", namespace, "-f"])
@@ -64,18 +62,13 @@ impl Signer {
     }
 
     /// The public half, as the text of a roster: from `KEY.pub`, or from the file itself when it is a public key.
-    ///
-    /// # Errors
-    /// When neither can be read.
     pub fn public_text(&self) -> anyhow::Result<String> {
         public_text(&self.key)
     }
 }
 
 /// Public key text (`ssh-ed25519 AAAA…`, without comment) of a key file, private or public.
-///
-/// # Errors
-/// When the file, or `FILE.pub` beside it, holds no OpenSSH public key.
+/// Fails when the file, or `FILE.pub` beside it, holds no OpenSSH public key.
 pub fn public_text(key: &Path) -> anyhow::Result<String> {
     let mut beside = key.as_os_str().to_owned();
     beside.push(".pub");
@@ -97,9 +90,7 @@ pub fn public_text(key: &Path) -> anyhow::Result<String> {
 }
 
 /// Makes an Ed25519 key pair at `path` and `path.pub`, without passphrase.
-///
-/// # Errors
-/// When `ssh-keygen` is missing, or the file exists.
+/// Fails when `ssh-keygen` is missing, or the file exists.
 pub fn create_key(path: &Path, comment: &str) -> anyhow::Result<()> {
     if path.exists() {
         return Err(could_not(

@@ -31,7 +31,8 @@ use proto::{convert, v1};
 use wanted::Wanted;
 
 use crate::acts::Draft;
-use crate::commands::{Context, verify};
+use crate::commands::verify;
+use crate::context::Context;
 use crate::failure::{because, could_not, failed, usage};
 use crate::output::bytes;
 use crate::progress::byte_bar;
@@ -74,18 +75,12 @@ pub struct ExportArgs {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let Args::Export(args) = args;
     export_bundle(args, context).await
 }
 
 /// Exports a whole incident.
-///
-/// # Errors
-/// As [`run`].
 pub async fn export_whole(
     incident: IncidentId,
     out: PathBuf,
@@ -261,10 +256,13 @@ async fn record(
     let head = session.continues(&note).await?;
 
     let encoded = sums.encode();
+    let count = overview.head_seq.checked_add(1);
+    let count =
+        count.ok_or_else(|| odd("bundle.json counts more entries than there are numbers".to_owned()))?;
     let refs = [
         ("sums", Digest::of(&encoded).to_string()),
         ("head", overview.head.to_string()),
-        ("count", overview.head_seq.saturating_add(1).to_string()),
+        ("count", count.to_string()),
     ];
     let draft = Draft {
         act: EntryType::BundleExported,
@@ -339,7 +337,8 @@ impl Writer<'_> {
             }
             (None, true) => return Err(odd("content without a file".to_owned())),
         };
-        open.count = open.count.saturating_add(u64::try_from(chunk.data.len())?);
+        let count = open.count.checked_add(u64::try_from(chunk.data.len())?);
+        open.count = count.ok_or_else(|| odd(format!("{} has no countable length", open.name)))?;
         if open.size != 0 && open.count > open.size {
             return Err(odd(format!("{} is longer than announced", open.name)));
         }

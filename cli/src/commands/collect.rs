@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::acts;
 use crate::clock;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::directory::Directory;
 use crate::failure::{could_not, failed, usage};
 use crate::output::{shown, table};
@@ -69,9 +69,6 @@ pub struct Args {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     let profile = Profile::find(&args.profile, Some(&session.home), &args.settings)?;
@@ -171,9 +168,7 @@ fn order(
 }
 
 /// Follows an order to its end, over cut connections.
-///
-/// # Errors
-/// When the collector refuses, or stays away.
+/// Fails when the collector refuses, or stays away.
 pub async fn watch(
     session: &Session,
     order: &str,
@@ -259,7 +254,7 @@ async fn conclude(
                 degraded.push(target.endpoint.to_string());
             }
         } else {
-            not_stored = not_stored.saturating_add(1);
+            not_stored += 1;
         }
         values.push(json!({
             "endpoint": target.endpoint, "state": state, "collection": collection, "items": items, "detail": detail,

@@ -6,8 +6,8 @@ use evidence::id::IncidentId;
 use proto::v1;
 use serde_json::json;
 
-use crate::commands::Context;
 use crate::commands::order::check_prefix;
+use crate::context::Context;
 use crate::output::{bytes, shown, table};
 use crate::session::{Session, refused};
 
@@ -32,9 +32,6 @@ pub enum Args {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     match args {

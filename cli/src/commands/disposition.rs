@@ -13,7 +13,8 @@ use proto::v1;
 use serde_json::json;
 
 use crate::acts::Draft;
-use crate::commands::{Context, bundle};
+use crate::commands::bundle;
+use crate::context::Context;
 use crate::failure::{could_not, failed, usage};
 use crate::output::{bytes, shown, table};
 use crate::session::{Session, refused_then};
@@ -79,9 +80,6 @@ pub enum Args {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     match args {
         Args::Propose { incident, reason, dry_run } => {
@@ -304,6 +302,7 @@ fn told_of(plan: &Plan, answer: &v1::PlanDispositionResponse) -> String {
                 shown(&row.collection),
                 shown(&row.endpoint),
                 shown(&row.state),
+                // Display only: a segment and its seal are two objects.
                 row.segments.saturating_mul(2).to_string(),
                 bytes(row.stored_bytes),
             ]

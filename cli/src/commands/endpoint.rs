@@ -15,7 +15,7 @@ use proto::v1;
 
 use crate::acts::Draft;
 use crate::clock;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::directory::Directory;
 use crate::failure::{because, could_not, usage};
 use crate::output::{shown, table, write_line};
@@ -81,9 +81,6 @@ pub struct TokenArgs {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     match args {
@@ -109,6 +106,7 @@ async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
         (None, Some(used)) => {
             return Err(usage(
                 format!("{} has generation {used} already", args.endpoint),
+                // Only a hint.
                 format!("a new enrolment replaces it: --generation {}", used.saturating_add(1)),
             ));
         }

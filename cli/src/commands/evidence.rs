@@ -16,8 +16,8 @@ use proto::v1;
 use proto::v1::read_response::Message;
 use serde_json::json;
 
-use crate::commands::Context;
 use crate::commands::order::check_prefix;
+use crate::context::Context;
 use crate::failure::{because, could_not, failed, usage};
 use crate::output::{Format, bytes, shown, write_line};
 use crate::progress::byte_bar;
@@ -75,9 +75,6 @@ pub struct ReadArgs {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     match args {
@@ -246,10 +243,10 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
     while let Some(answer) = stream.message().await.map_err(listed())? {
         match answer.message {
             Some(Message::Data(data)) if ended.is_none() => {
-                count = count.saturating_add(u64::try_from(data.len())?);
-                if count > begin.size {
-                    return Err(odd("more content than was announced"));
-                }
+                count = count
+                    .checked_add(u64::try_from(data.len())?)
+                    .filter(|count| *count <= begin.size)
+                    .ok_or_else(|| odd("more content than was announced"))?;
                 hasher.update(&data);
                 out.write_all(&data)?;
                 bar.set_position(count);

@@ -13,11 +13,11 @@ use proto::status::Class;
 use proto::v1;
 
 use crate::acts::Draft;
-use crate::commands::Context;
+use crate::checkpoints::Recorded;
+use crate::context::Context;
 use crate::failure::usage;
 use crate::output::{shown, shown_lines, table};
 use crate::session::{Session, refused, refused_then};
-use crate::witness::Recorded;
 
 /// `exhibit incident …`.
 #[derive(Debug, Subcommand)]
@@ -156,9 +156,6 @@ fn word<T: ValueEnum>(value: &T) -> String {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     match args {

@@ -12,7 +12,7 @@ use ledger::Note;
 use proto::v1;
 use serde_json::json;
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::cosigners::Cosigners;
 use crate::failure::{because, could_not, failed, usage};
 use crate::home::write_durably;
@@ -77,9 +77,6 @@ pub enum Args {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     match args {
@@ -109,6 +106,7 @@ async fn tail(
 
     let from = match from {
         Some(from) => from,
+        // A ledger with fewer entries is shown from its beginning.
         None => head(session).await?.1.size.saturating_sub(BEFORE_THE_END),
     };
     let incident = incident.map_or_else(|| "*".to_owned(), |incident| incident.to_string());

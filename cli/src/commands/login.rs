@@ -18,7 +18,7 @@ use proto::v1;
 use rustls::pki_types::CertificateDer;
 
 use crate::clock;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{because, could_not, failed};
 use crate::pins::Pins;
 use crate::session::{CREDENTIALS, refused, unreachable};
@@ -29,9 +29,6 @@ use crate::session::{CREDENTIALS, refused, unreachable};
 pub struct Args {}
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(_: Args, context: &Context) -> anyhow::Result<()> {
     let home = context.home()?;
     let config = home.config()?;

@@ -12,7 +12,7 @@ use evidence::roster::Role;
 use serde::Deserialize;
 
 use crate::acts::Draft;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{could_not, usage};
 use crate::session::{Session, refused_then};
 
@@ -51,9 +51,6 @@ struct Admission {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     match args {

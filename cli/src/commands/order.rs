@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::acts::Draft;
 use crate::clock;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{because, failed, usage};
 use crate::output::{bytes, shown, table};
 use crate::session::{Session, refused, refused_then};
@@ -60,9 +60,6 @@ pub enum Args {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     match args {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{bytes, shown, table};
@@ -34,9 +34,6 @@ pub enum Args {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     // A profile can be looked at before anything is set up.
     let home = context.home().ok();

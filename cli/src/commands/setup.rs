@@ -11,7 +11,7 @@ use evidence::text::Bytes;
 use ledger::{KeyType, Policy, VerifierKey};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{because, could_not, failed, usage};
 use crate::home::{Config, Home};
 use crate::signer::Signer;
@@ -82,9 +82,6 @@ struct Running {
 
 impl Card {
     /// Reads a card and checks that it does not contradict itself.
-    ///
-    /// # Errors
-    /// When it cannot be read or does.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let bytes = fs_err::read(path)
             .map_err(|cause| could_not(because(&cause), "ask the operator for deployment.json"))?;
@@ -115,9 +112,6 @@ impl Card {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let card = Card::read(&args.card)?;
     let text = fs_err::read_to_string(&args.authority)

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::output::write_line;
 
 /// `exhibit completions`.
@@ -28,21 +27,15 @@ pub struct ManArgs {
 }
 
 /// Prints the script.
-///
-/// # Errors
-/// When stdout cannot be written.
-pub fn completions(args: CompletionsArgs) -> anyhow::Result<()> {
+pub fn completions(args: CompletionsArgs, mut program: Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "exhibit", &mut script);
+    clap_complete::generate(args.shell, &mut program, "exhibit", &mut script);
     write_line(String::from_utf8(script)?.trim_end())
 }
 
 /// Writes one page a command.
-///
-/// # Errors
-/// Those of the file system.
-pub fn man(args: ManArgs) -> anyhow::Result<()> {
+pub fn man(args: ManArgs, program: Command) -> anyhow::Result<()> {
     fs_err::create_dir_all(&args.dir)?;
-    clap_mangen::generate_to(Cli::command(), &args.dir)?;
+    clap_mangen::generate_to(program, &args.dir)?;
     Ok(())
 }

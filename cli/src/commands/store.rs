@@ -6,7 +6,7 @@ use clap::Subcommand;
 use proto::v1;
 use serde_json::json;
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{could_not, failed};
 use crate::output::{bytes, shown, table};
 use crate::progress::byte_bar;
@@ -32,9 +32,6 @@ pub enum Args {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let session = context.session().await?;
     match args {
@@ -100,10 +97,15 @@ async fn scrub(session: &Session, stores: Vec<String>) -> anyhow::Result<()> {
         .stores
         .iter()
         .filter_map(|row| row.scrub.as_ref())
-        .map(|scrub| scrub.damaged + scrub.missing + scrub.unreadable)
-        .sum();
-    let ledger: u64 =
-        last.stores.iter().filter_map(|row| row.scrub.as_ref()).map(|scrub| scrub.ledger_problems).sum();
+        .flat_map(|scrub| [scrub.damaged, scrub.missing, scrub.unreadable])
+        // Shown, and compared with 0.
+        .fold(0, u64::saturating_add);
+    let ledger: u64 = last
+        .stores
+        .iter()
+        .filter_map(|row| row.scrub.as_ref())
+        .map(|scrub| scrub.ledger_problems)
+        .fold(0, u64::saturating_add);
     if ledger > 0 {
         return Err(failed(
             format!(

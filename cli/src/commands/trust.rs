@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use ledger::Policy;
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{because, could_not};
 use crate::home::{Home, write_durably};
 use crate::pins::Pins;
@@ -52,9 +52,6 @@ A file for two of three cosigners (docs/spec/ledger.md, Cosigners and quorum):
 Have the keys of the cosigners from themselves: who is told them by the collector's operator trusts the operator alone.";
 
 /// Runs the command.
-///
-/// # Errors
-/// State, cause and next step.
 pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let home = context.home()?;
     let dir = match args {

@@ -25,9 +25,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// When a check failed or could not be made.
+/// Fails when a check failed or could not be made.
 pub fn run(args: Args, output: Output) -> anyhow::Result<()> {
     let report = verify(&args.bundle, &args.trust, args.without_quorum, output)?;
     output.result(&report, || report.text())?;
@@ -35,9 +33,6 @@ pub fn run(args: Args, output: Output) -> anyhow::Result<()> {
 }
 
 /// Verifies with a progress bar.
-///
-/// # Errors
-/// When pins or bundle cannot be read.
 pub fn verify(bundle: &Path, trust: &Path, without_quorum: bool, output: Output) -> anyhow::Result<Report> {
     let mut trust = Trust::load(trust)
         .map_err(|cause| could_not(because(&cause), "give the folder that `exhibit trust export` wrote"))?;
@@ -52,9 +47,6 @@ pub fn verify(bundle: &Path, trust: &Path, without_quorum: bool, output: Output)
 }
 
 /// The exit code of a report.
-///
-/// # Errors
-/// Unless it verified.
 pub fn judge(report: &Report, bundle: &Path) -> anyhow::Result<()> {
     match report.exit_code() {
         0 => Ok(()),

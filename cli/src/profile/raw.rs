@@ -238,5 +238,5 @@ impl Faults<'_> {
 
 /// Line, from 1, in which a place begins.
 fn line_of(text: &str, place: &Range<usize>) -> usize {
-    text.bytes().take(place.start).filter(|byte| *byte == b'\n').count().saturating_add(1)
+    1 + text.bytes().take(place.start).filter(|byte| *byte == b'\n').count()
 }

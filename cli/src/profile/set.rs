@@ -40,12 +40,12 @@ pub(super) fn apply(file: &mut File, setting: &Setting) -> Result<(), String> {
             _ => Err(format!("there is no limit called {name}")),
         };
     }
-    let mut steps = 0_usize;
+    let mut is_found = false;
     for step in file.step.iter_mut().map(Spanned::get_mut).filter(|step| step.collector.get_ref() == group) {
         apply_to_step(step, setting)?;
-        steps = steps.saturating_add(1);
+        is_found = true;
     }
-    if steps == 0 { Err(format!("the profile has no step {group}")) } else { Ok(()) }
+    if is_found { Ok(()) } else { Err(format!("the profile has no step {group}")) }
 }
 
 fn apply_to_step(step: &mut RawStep, Setting { group, name, value }: &Setting) -> Result<(), String> {

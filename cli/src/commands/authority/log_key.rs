@@ -10,7 +10,7 @@ use evidence::log_key::LogKeyChange;
 use evidence::roster::AuthoritySet;
 use evidence::signed::Signed;
 
-use super::founded;
+use super::folder::newest_roster;
 use super::person::public_key;
 use crate::failure::{because, could_not, failed, usage};
 use crate::home::write_durably;
@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
-    let (authority, _, _, roster) = founded(&args.dir)?;
+    let (authority, _, _, roster) = newest_roster(&args.dir)?;
     let deployment = roster.deployment.to_string();
     let (change, document, mut signatures) = read(&args.document)?;
     if change.deployment.as_str() != deployment {
@@ -68,7 +68,7 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
     };
     let mut by = signers(&signatures)?;
     let here = (1..=16).map(|number| args.dir.join("keys").join(format!("authority-{number}")));
-    let mut added = 0_usize;
+    let mut is_added = false;
     for key in here.filter(|key| key.exists()).chain(args.key.iter().cloned()) {
         let public = public_key(&key)?;
         if !authority.keys.contains(&public) {
@@ -80,10 +80,10 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
         if !by.contains(&public) {
             signatures.push(Signer::new(&key).sign(LogKeyChange::TYPE, &document)?);
             by.push(public);
-            added = added.saturating_add(1);
+            is_added = true;
         }
     }
-    if added == 0 {
+    if !is_added {
         return Err(could_not(
             "no authority key here that has not signed it already",
             "copy one to DIR/keys/authority-1, or name it with --key",

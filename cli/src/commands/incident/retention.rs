@@ -100,12 +100,13 @@ pub(super) async fn set(session: &Session, args: RetentionArgs) -> anyhow::Resul
     let reason = asked(reason)?;
     let until = match (until, days) {
         (Some(until), _) => until,
-        (None, days) => {
-            let seconds = days.unwrap_or_default().saturating_mul(86_400);
-            clock::now()?
-                .checked_add(Duration::from_secs(seconds))
+        (None, Some(days)) => {
+            let span = days.checked_mul(86_400).map(Duration::from_secs);
+            let now = clock::now()?;
+            span.and_then(|span| now.checked_add(span))
                 .ok_or_else(|| usage("that is beyond all calendars", "give fewer --days"))?
         }
+        (None, None) => return Err(usage("no date is given", "give --until DATE or --days N")),
     };
     let refs = [("until", until.to_string())];
     let roles = [Role::Approver];

@@ -34,9 +34,7 @@ pub struct Recorded {
 
 impl Recorded {
     /// Checks that it is the entry that was asked for.
-    ///
-    /// # Errors
-    /// When the collector recorded something else.
+    /// Fails when the collector recorded something else.
     pub fn expect(&self, type_: EntryType, event: &Digest, refs: &[(&str, String)]) -> anyhow::Result<()> {
         let envelope = &self.entry.envelope;
         let other = refs.iter().find(|(name, value)| envelope.reference(name) != Some(value));
@@ -55,9 +53,7 @@ impl Recorded {
 
 impl Session {
     /// Verifies an entry's proof, and that its checkpoint continues the last one seen here.
-    ///
-    /// # Errors
-    /// When the entry is missing, malformed, unproven, or the log contradicts itself.
+    /// Fails when the entry is missing, malformed, unproven, or the log contradicts itself.
     pub async fn recorded(
         &self,
         field: &'static str,
@@ -95,9 +91,7 @@ impl Session {
     }
 
     /// Checks a signed checkpoint against the last one seen here, and keeps the larger.
-    ///
-    /// # Errors
-    /// When it is not signed by the pinned log, or the two cannot both be true; both notes are then kept.
+    /// Fails if the pinned log did not sign it, or if the two checkpoints cannot both be true. In the second case both notes are kept.
     pub async fn continues(&self, note: &Note) -> anyhow::Result<Checkpoint> {
         let verified = self.pins.policy.verify_note(note);
         let new = verified.map_err(|cause| failed(because(&cause), LIED))?.checkpoint;
@@ -128,9 +122,7 @@ impl Session {
     }
 
     /// The last checkpoint seen here.
-    ///
-    /// # Errors
-    /// When it cannot be read or is not signed by the pinned log.
+    /// Fails when it cannot be read or is not signed by the pinned log.
     pub fn kept(&self) -> anyhow::Result<Option<(Note, Checkpoint)>> {
         let Some(bytes) = self.home.read(CHECKPOINT)? else {
             return Ok(None);
