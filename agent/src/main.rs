@@ -16,20 +16,20 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 const DEFAULT_STATE: &str = "/var/lib/exhibit-agent";
 
-/// Collects evidence from this machine on orders that persons signed, within what its owner allows.
+/// Collects evidence from this machine when persons have signed an order, within the limits that its owner sets.
 #[derive(Debug, Parser)]
 #[command(
     name = "exhibit-agent",
     version,
     after_help = "Examples:
-  exhibit-agent enrol --token exhibit1.eyJ0eXBl...       become an endpoint; the token comes from an endpoint admin
+  exhibit-agent enrol --token exhibit1.eyJ0eXBl...       enrol; the token comes from an endpoint admin
   exhibit-agent enrol --token - < token.txt              the same, without showing the token to other users
   systemctl start exhibit-agent                          or in the foreground: exhibit-agent run
-  exhibit-agent status                                   who am I, what is in force, what needs a look
-  exhibit-agent log                                      everything that was asked, given and refused here
+  exhibit-agent status                                   identity, policy in force, warnings
+  exhibit-agent log                                      every order that this machine received, served or refused
 
-What may be collected is decided in /etc/exhibit/policy.toml.
-Exit codes: 0 done, 1 a check failed, 2 it could not be done, 64 wrong usage."
+The owner of this machine decides in /etc/exhibit/policy.toml what may be collected.
+Exit codes: 0 done; 1 a check failed; 2 could not do it; 64 usage."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -38,21 +38,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Become an endpoint of a deployment
-    #[command(after_help = "The collector must prove everything that the token names, or nothing is written.
-To enrol again (new keys, next generation) get a token for it and add --replace; the old keys stay aside.")]
+    /// Enrol this machine as an endpoint of a deployment
+    #[command(
+        after_help = "The collector must prove everything that the token names. Otherwise nothing is written.
+To enrol again with new keys, get a token for the next generation and add --replace. The old keys are kept aside."
+    )]
     Enrol(EnrolArgs),
     /// Run in the foreground; the service does this
     #[command(after_help = "Examples:
   exhibit-agent run
-  exhibit-agent run --state ./agent --policy ./policy.toml    for a try, without the service")]
+  exhibit-agent run --state ./agent --policy ./policy.toml    a trial run, without the service")]
     Run(RunArgs),
-    /// Print the endpoint's own log, and verify that nothing was cut out
+    /// Print the endpoint's own log, and verify that nothing was removed from it
     #[command(after_help = "Examples:
   exhibit-agent log
   exhibit-agent log --json | tail -n 20")]
     Log(LogArgs),
-    /// Show identity, policy in force and warnings
+    /// Show identity, policy in force, and warnings
     #[command(after_help = "Examples:
   exhibit-agent status
   exhibit-agent status --json")]
@@ -77,17 +79,17 @@ struct Place {
     /// State directory
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
     state: PathBuf,
-    /// The owner's policy [default: /etc/exhibit/policy.toml, or what is built in where that is missing]
+    /// The owner's policy [default: /etc/exhibit/policy.toml, or the built-in policy if that file does not exist]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct EnrolArgs {
-    /// Token from an endpoint admin; `-` reads it from standard input
+    /// The token from your endpoint admin; `-` reads it from standard input
     #[arg(long, value_name = "TOKEN", env = "EXHIBIT_TOKEN", hide_env_values = true)]
     token: String,
-    /// Enrol anew although there is an enrolment
+    /// Enrol again, although this machine is enrolled already
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
@@ -114,7 +116,7 @@ struct LogArgs {
     /// State directory
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
     state: PathBuf,
-    /// Print the lines as they are in the file
+    /// Print the lines exactly as the file holds them
     #[arg(long)]
     json: bool,
 }

@@ -23,10 +23,10 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "exhibit", version, after_help = AFTER, disable_help_subcommand = true, propagate_version = true)]
 pub struct Cli {
-    /// Where pins, session and receipts lie [default: ~/.config/exhibit]
+    /// Folder with your pins, session and receipts [default: ~/.config/exhibit]
     #[arg(long, global = true, env = "EXHIBIT_HOME", value_name = "DIR")]
     pub home: Option<PathBuf>,
-    /// Print results as JSON: one value, or one a line for streams
+    /// Print results as JSON: one value, or one per line for streams
     #[arg(long, global = true)]
     pub json: bool,
     /// What to do.
@@ -37,54 +37,54 @@ pub struct Cli {
 /// Verb groups.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make and sign the roster; for the admins who hold authority keys, offline
+    /// Make and sign rosters, offline: for the admins who hold authority keys
     #[command(subcommand)]
     Authority(authority::Args),
-    /// Pin a deployment on this machine
+    /// Pin a deployment's keys on this machine
     Setup(setup::Args),
-    /// Hand out what a verifier pins
+    /// Export the pins for a verifier, and pin required cosigners
     #[command(subcommand)]
     Trust(trust::Args),
-    /// Get a certificate for 12 hours
+    /// Log in with your SSH key; the certificate lasts 12 hours
     Login(login::Args),
-    /// Enrolment tokens, list, retirement
+    /// Make enrolment tokens; list, show and retire endpoints
     #[command(subcommand)]
     Endpoint(endpoint::Args),
-    /// Admission and retirement of backup servers
+    /// Admit and retire backup servers
     #[command(subcommand)]
     Mirror(mirror::Args),
-    /// Open, note, close; the custody timeline
+    /// Open, annotate, hold and close incidents; show the custody timeline
     #[command(subcommand)]
     Incident(incident::Args),
-    /// Order a collection and follow it
+    /// Order a collection and follow its progress
     Collect(collect::Args),
-    /// List, show, approve, reject, cancel orders
+    /// List, show, approve, reject and cancel orders
     #[command(subcommand)]
     Order(order::Args),
-    /// What was collected, with its receipt
+    /// List collections; show what was collected, with its receipt
     #[command(subcommand)]
     Collection(collection::Args),
-    /// Destroy an incident's evidence on two persons' word, and certify it
+    /// Destroy an incident's evidence when two persons approve, and certify it
     #[command(subcommand)]
     Disposition(disposition::Args),
-    /// Read single items through the one door; every reading is logged
+    /// List and read single items; the ledger records every reading
     #[command(subcommand)]
     Evidence(evidence::Args),
-    /// Export an incident for strangers
+    /// Export an incident for people who do not trust the collector
     #[command(subcommand)]
     Bundle(bundle::Args),
     /// Verify a bundle offline
     Verify(verify::Args),
-    /// Look at the ledger, and check it
+    /// Show the ledger and check it
     #[command(subcommand)]
     Ledger(ledger::Args),
-    /// The places where evidence and ledger lie: state, re-reading, repair
+    /// Show, re-read and repair the stores that hold evidence and ledger
     #[command(subcommand)]
     Store(store::Args),
-    /// What a collection takes: built-in and own profiles
+    /// List, show and check profiles: what a collection takes
     #[command(subcommand)]
     Profile(profile::Args),
-    /// Print a shell's completion script
+    /// Print a completion script for a shell
     Completions(shell::CompletionsArgs),
     /// Write manual pages
     Man(shell::ManArgs),

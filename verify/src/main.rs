@@ -7,7 +7,7 @@ use clap::Parser;
 use exhibit_verify::{Trust, verify};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Verify an exported bundle offline against keys you pinned beforehand.
+/// Verify an exported bundle offline, against keys that you pinned beforehand.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -19,10 +19,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 struct Args {
     /// The bundle's folder.
     bundle: PathBuf,
-    /// The trust directory.
+    /// Folder with your pins
     #[arg(long)]
     trust: PathBuf,
-    /// Accept a bundle that is stamped as exported without the cosigners that the pinned policy asks for.
+    /// Accept a bundle that says it was exported without the cosigners that the pinned policy requires.
     #[arg(long)]
     without_quorum: bool,
     /// Print the report as one JSON object.

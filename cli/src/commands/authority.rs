@@ -16,7 +16,7 @@ use crate::output::Output;
 /// `exhibit authority …`.
 #[derive(Debug, Subcommand)]
 pub enum Args {
-    /// Make authority keys, persons' keys where none are given, and the first roster
+    /// Make authority keys and the first roster, and keys for persons who bring none
     #[command(after_help = init::EXAMPLES)]
     Init(init::Args),
     /// Make and sign the next roster version
@@ -25,7 +25,7 @@ pub enum Args {
     /// Add another authority key's signature to a roster
     #[command(after_help = sign::EXAMPLES)]
     Sign(sign::Args),
-    /// Let a new log key take the place of the old one: look at what a collector proposes, and sign it
+    /// Show a change of the log key that a collector proposes, and sign it
     #[command(after_help = log_key::EXAMPLES)]
     SignLogKey(log_key::Args),
 }

@@ -44,9 +44,9 @@ const OWN_FILES: &[(&str, &str)] = &[("verify.sh", include_str!("../../../packag
 /// `exhibit bundle …`.
 #[derive(Debug, Subcommand)]
 pub enum Args {
-    /// Export an incident: evidence, custody, proofs, sums and signature
+    /// Export an incident: evidence, custody entries, proofs, checksums and your signature
     #[command(
-        after_help = "Examples:\n  exhibit bundle export INC-2026-0001 --out INC-2026-0001.bundle --purpose \"For the consultant\"\n  exhibit bundle export INC-2026-0001 --only 7b1e44d0:12 --only '/var/log/**' --out part.bundle --purpose \"Court order 17\"\n  exhibit trust export trust     # goes another way than the bundle"
+        after_help = "Examples:\n  exhibit bundle export INC-2026-0001 --out INC-2026-0001.bundle --purpose \"For the consultant\"\n  exhibit bundle export INC-2026-0001 --only 7b1e44d0:12 --only '/var/log/**' --out part.bundle --purpose \"Court order 17\"\n  exhibit trust export trust     # send this through another channel than the bundle"
     )]
     Export(ExportArgs),
 }
@@ -56,20 +56,20 @@ pub enum Args {
 pub struct ExportArgs {
     /// The incident
     incident: IncidentId,
-    /// Folder to make
+    /// Folder to create
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
-    /// Only these items, with proof and without their neighbours: COLLECTION:NUMBER, COLLECTION:PATTERN or PATTERN; a pattern begins with / or live/
-    /// and knows *, ? (not across /) and ** (across)
+    /// Export only these items, each with its proof and without its neighbours: COLLECTION:NUMBER, COLLECTION:PATTERN or PATTERN. A pattern
+    /// starts with / or live/. In it, * and ? match within one folder, ** across folders
     #[arg(long, value_name = "SELECTOR")]
     only: Vec<OsString>,
-    /// More selectors, one a line; empty lines and lines that begin with `#` are passed over
+    /// Read more selectors from this file, one per line; empty lines and lines that start with `#` are ignored
     #[arg(long, value_name = "LIST")]
     from_file: Option<PathBuf>,
-    /// For whom or what; kept as an erasable detail of the ledger entry
+    /// For whom or what; stored as an erasable detail of the ledger entry
     #[arg(long, default_value = "")]
     purpose: String,
-    /// Take it though the cosigners that the collector's policy asks for are not to be had; this is stamped on the bundle
+    /// Export even if the required cosigners are unavailable. The bundle says so
     #[arg(long)]
     without_quorum: bool,
 }

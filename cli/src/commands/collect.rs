@@ -29,41 +29,42 @@ Examples:
   exhibit collect --incident INC-2026-0001 --on web-03,web-04 --profile mine.toml --set limits.wall=10m
   exhibit collect --incident INC-2026-0001 --on-all --profile linux-triage --no-wait
 
-Exit code 1 when an endpoint ended other than stored. A collection that is `stored-degraded` lies on fewer independent copies than the
-policy asks: exit code 0 and a warning; the collector repairs it when the missing store is back.";
+Exit code 1: at least one endpoint finished without storing its collection.
+A collection that is `stored-degraded` has fewer independent copies than the policy requires. The command then prints a warning and exits with 0;
+the collector makes the missing copies when the store is back.";
 
 /// `exhibit collect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The incident it is for
+    /// The incident that this collection belongs to
     #[arg(long)]
     incident: IncidentId,
-    /// Endpoints, separated by commas
+    /// Names of endpoints, separated by commas
     #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',', required_unless_present = "on_all")]
     on: Vec<EndpointId>,
     /// Every enrolled endpoint
     #[arg(long, conflicts_with = "on")]
     on_all: bool,
-    /// Name of a profile, or a file
+    /// Name of a profile, or path of a profile file
     #[arg(long, value_name = "NAME|FILE")]
     profile: String,
-    /// Why; stands in the signed order
+    /// Why you collect; part of the signed order
     #[arg(long, default_value = "")]
     purpose: String,
-    /// Replace one value of the profile, such as limits.wall=10m or processes.environ=true
+    /// Change one value of the profile, such as limits.wall=10m or processes.environ=true
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<Setting>,
-    /// How long endpoints may begin [default: 24h, or less where the roster says so]
+    /// How long endpoints may start this order [default: 24h, or less if the roster says so]
     #[arg(long, value_name = "DURATION")]
     expires: Option<Span>,
-    /// Attempts an endpoint may make
+    /// How often an endpoint may try
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10))]
     attempts: u32,
-    /// Follow the order until every endpoint has ended; the default
+    /// Follow the order until every endpoint has finished; this is the default
     #[arg(long, conflicts_with = "no_wait")]
     wait: bool,
-    /// Return as soon as the order is in the ledger
+    /// Return as soon as the ledger holds the order
     #[arg(long)]
     no_wait: bool,
 }

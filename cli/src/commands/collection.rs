@@ -19,14 +19,14 @@ pub enum Args {
         after_help = "Examples:\n  exhibit collection list\n  exhibit collection list --incident INC-2026-0001 --json"
     )]
     List {
-        /// Only those of this incident
+        /// Show only those of this incident
         #[arg(long)]
         incident: Option<IncidentId>,
     },
-    /// Verify and show a collection's manifest and receipt; keeps the receipt
+    /// Verify and show a collection's manifest and receipt, and keep the receipt
     #[command(after_help = "Examples:\n  exhibit collection show 7b1e44d0")]
     Show {
-        /// Id or unique prefix of at least 8 digits
+        /// Id, or a unique prefix of at least 8 digits
         collection: String,
     },
 }

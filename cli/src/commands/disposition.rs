@@ -22,36 +22,36 @@ use crate::session::{Session, refused_then};
 /// `exhibit disposition …`.
 #[derive(Debug, Subcommand)]
 pub enum Args {
-    /// Show what of a closed incident would be destroyed, and approve that as the first of two persons
+    /// Show which evidence of a closed incident would be destroyed, and approve its destruction as the first of two persons
     #[command(
         after_help = "Examples:\n  exhibit disposition propose INC-2026-0001 --reason \"Retention ended\"\n  exhibit disposition propose INC-2026-0001 --dry-run --reason look\n\n\
-            Nothing goes before another person approves the same plan. One of the two is an approver."
+            Nothing is destroyed until another person approves the same plan. One of the two must be an approver."
     )]
     Propose {
         /// The incident
         incident: IncidentId,
-        /// Why; kept as a detail that outlives the evidence
+        /// Your reason; stored as a detail that outlives the evidence
         #[arg(long)]
         reason: String,
-        /// Show it only
+        /// Show the plan without approving it
         #[arg(long)]
         dry_run: bool,
     },
-    /// Approve a plan as the second person: its evidence is destroyed in all stores and by all mirrors
+    /// Approve a plan as the second person; all stores and mirrors then destroy its evidence
     #[command(
         after_help = "Examples:\n  exhibit disposition approve INC-2026-0001 4e1217ada675 --reason \"Checked with counsel\"\n\n\
-            To stop what has not gone yet: exhibit incident hold place INC-2026-0001"
+            To stop a destruction that is not finished yet: exhibit incident hold place INC-2026-0001 --reason \"…\""
     )]
     Approve {
         /// The incident
         incident: IncidentId,
-        /// The plan: beginning of its digest, as `propose` and `show` print it
+        /// First digits of the plan's digest, as `propose` and `show` print it
         plan: String,
-        /// Why; kept as a detail that outlives the evidence
+        /// Your reason; stored as a detail that outlives the evidence
         #[arg(long)]
         reason: String,
     },
-    /// Show plans, approvals, and for each object in each store and mirror whether it is gone
+    /// Show plans and approvals, and which objects each store and mirror has destroyed
     #[command(
         after_help = "Examples:\n  exhibit disposition show INC-2026-0001\n  exhibit --json disposition show INC-2026-0001"
     )]
@@ -59,21 +59,21 @@ pub enum Args {
         /// The incident
         incident: IncidentId,
     },
-    /// Write the certificate of destruction: a bundle of the incident's custody, which strangers verify
+    /// Write the certificate of destruction: a bundle of the incident's custody that anyone can verify
     #[command(
         after_help = "Examples:\n  exhibit disposition certificate INC-2026-0001 --out INC-2026-0001.destroyed\n\n\
-            destruction.txt in it is for people, destruction.json for programs; exhibit-verify checks them."
+            The folder holds destruction.txt for people and destruction.json for programs. exhibit-verify checks both."
     )]
     Certificate {
         /// The incident
         incident: IncidentId,
-        /// Folder to make
+        /// Folder to create
         #[arg(short, long, value_name = "DIR")]
         out: PathBuf,
-        /// For whom or what; kept as an erasable detail of the ledger entry
+        /// For whom or what; stored as an erasable detail of the ledger entry
         #[arg(long, default_value = "certificate of destruction")]
         purpose: String,
-        /// Take it though the cosigners that the collector's policy asks for are not to be had; this is stamped on it
+        /// Write the certificate even if the required cosigners are unavailable. The certificate says so
         #[arg(long)]
         without_quorum: bool,
     },

@@ -24,10 +24,10 @@ use crate::session::{Session, refused, refused_then};
 const TOKEN_EXAMPLES: &str = "\
 Examples:
   exhibit endpoint token web-03
-  exhibit endpoint token web-03 --generation 2       # the machine was set up anew
+  exhibit endpoint token web-03 --generation 2       # the machine was reinstalled
   exhibit endpoint token web-03 --quiet | ssh root@web-03 'read t; exhibit-agent enrol --token \"$t\"'
 
-The string holds a one-time secret: hand it over as you would a password. It is void after one use or --days.";
+The token contains a one-time secret: treat it like a password. It expires after one use or --days.";
 
 /// `exhibit endpoint …`.
 #[derive(Debug, Subcommand)]
@@ -38,21 +38,21 @@ pub enum Args {
     /// List endpoints
     #[command(after_help = "Examples:\n  exhibit endpoint list\n  exhibit endpoint list --json")]
     List,
-    /// Show one endpoint, with its key as the ledger proves it
+    /// Show one endpoint, with the evidence key that the ledger proves
     #[command(after_help = "Examples:\n  exhibit endpoint show web-03")]
     Show {
         /// The endpoint
         endpoint: EndpointId,
     },
-    /// Retire an endpoint: its certificate ends and no order reaches it
+    /// Retire an endpoint: revoke its certificate and send it no more orders
     #[command(after_help = "Examples:\n  exhibit endpoint retire web-03 --reason \"Decommissioned\"")]
     Retire {
         /// The endpoint
         endpoint: EndpointId,
-        /// Which enrolment [default: the newest]
+        /// Number of the enrolment [default: the newest]
         #[arg(long)]
         generation: Option<Generation>,
-        /// Why; kept as an erasable detail
+        /// Your reason; stored as an erasable detail
         #[arg(long)]
         reason: Option<String>,
     },
@@ -63,19 +63,19 @@ pub enum Args {
 pub struct TokenArgs {
     /// Name of the endpoint
     endpoint: EndpointId,
-    /// Which enrolment of that name; a name enrolled before needs the next number
+    /// Number of the enrolment; a name that was enrolled before needs the next number
     #[arg(long, value_name = "N")]
     generation: Option<Generation>,
-    /// Days until the token is void, at most 7
+    /// Days until the token expires, at most 7
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=7))]
     days: u32,
-    /// Main listener as the endpoint reaches it [default: as you do]
+    /// Address at which the endpoint reaches the main listener [default: the address that you use]
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
-    /// Enrolment listener as the endpoint reaches it [default: as you do]
+    /// Address at which the endpoint reaches the enrolment listener [default: the address that you use]
     #[arg(long, value_name = "HOST:PORT")]
     enrol_address: Option<String>,
-    /// Print the token alone
+    /// Print only the token
     #[arg(long)]
     quiet: bool,
 }

@@ -31,24 +31,24 @@ pub enum Args {
         after_help = "Examples:\n  exhibit evidence ls 7b1e44d0 --purpose \"First look\"\n  exhibit evidence ls 7b1e44d0 /var/log --json --purpose \"Which logs are there\"\n  exhibit evidence ls 7b1e44d0 --not-ok --purpose \"What is missing\""
     )]
     Ls {
-        /// Collection: id or unique prefix of at least 8 digits
+        /// Id of the collection, or a unique prefix of at least 8 digits
         collection: String,
-        /// Only paths that begin so, byte for byte
+        /// List only paths that start with these bytes
         #[arg(default_value = "")]
         prefix: OsString,
-        /// Only items whose outcome is not `ok`
+        /// List only items whose outcome is not `ok`
         #[arg(long)]
         not_ok: bool,
-        /// Why you look; kept as an erasable detail of the ledger entry
+        /// Why you look; stored as an erasable detail of the ledger entry
         #[arg(long)]
         purpose: String,
     },
-    /// Print one item's content
+    /// Print the content of one item
     #[command(
         after_help = "Examples:\n  exhibit evidence cat 7b1e44d0 /etc/hostname --purpose \"Which host is this\"\n  exhibit evidence cat 7b1e44d0 '#12' --purpose \"Odd name\" | xxd"
     )]
     Cat(ReadArgs),
-    /// Write one item's content to a file
+    /// Write the content of one item to a file
     #[command(
         after_help = "Examples:\n  exhibit evidence get 7b1e44d0 /var/log/auth.log --out auth.log --purpose \"Login analysis\""
     )]
@@ -65,11 +65,11 @@ pub enum Args {
 /// Which item, and why.
 #[derive(Debug, clap::Args)]
 pub struct ReadArgs {
-    /// Collection: id or unique prefix of at least 8 digits
+    /// Id of the collection, or a unique prefix of at least 8 digits
     collection: String,
-    /// Path on the endpoint, byte for byte, a stream such as live/host.jsonl, or '#' and the item's number
+    /// The item: its exact path on the endpoint, a stream such as live/host.jsonl, or '#' and the item's number
     item: OsString,
-    /// Why you read it; kept as an erasable detail of the ledger entry
+    /// Why you read it; stored as an erasable detail of the ledger entry
     #[arg(long)]
     purpose: String,
 }

@@ -22,7 +22,7 @@ use crate::session::{Session, refused, refused_then};
 /// `exhibit incident …`.
 #[derive(Debug, Subcommand)]
 pub enum Args {
-    /// Open an incident; prints its id
+    /// Open an incident and print its id
     #[command(
         after_help = "Examples:\n  exhibit incident open --title \"Odd logins on web-03\" --severity high\n  exhibit incident open --title Phishing --severity medium --tlp amber --class fraud"
     )]
@@ -30,7 +30,7 @@ pub enum Args {
     /// List incidents
     #[command(after_help = "Examples:\n  exhibit incident list\n  exhibit incident list --open --json")]
     List {
-        /// Only those that are open
+        /// Show only open incidents
         #[arg(long)]
         open: bool,
     },
@@ -40,14 +40,14 @@ pub enum Args {
         /// The incident
         incident: IncidentId,
     },
-    /// Add a note; the text is kept erasable, its salted digest for ever
+    /// Add a note. The text can be erased later; its salted digest stays in the ledger for ever
     #[command(
         after_help = "Examples:\n  exhibit incident note INC-2026-0001 \"Disk image requested from the hoster\"\n  exhibit incident note INC-2026-0001 - < minutes.txt"
     )]
     Note {
         /// The incident
         incident: IncidentId,
-        /// The note; `-` reads standard input
+        /// The note; `-` reads it from standard input
         text: String,
     },
     /// Close an incident
@@ -60,10 +60,10 @@ pub enum Args {
         after_help = "Examples:\n  exhibit incident reopen INC-2026-0001 --reason \"Seen again on db-01\""
     )]
     Reopen(EndArgs),
-    /// Legal holds: nothing of an incident under hold can go
+    /// Place and release legal holds; nothing of an incident under hold can be destroyed
     #[command(subcommand)]
     Hold(retention::HoldArgs),
-    /// How long an incident's evidence is kept
+    /// Set how long an incident's evidence is kept
     #[command(subcommand)]
     Retention(retention::RetentionArgs),
 }
@@ -71,10 +71,10 @@ pub enum Args {
 /// `exhibit incident open`.
 #[derive(Debug, clap::Args)]
 pub struct OpenArgs {
-    /// One line; kept as an erasable detail
+    /// One line; stored as an erasable detail
     #[arg(long)]
     title: String,
-    /// How bad
+    /// Severity
     #[arg(long, value_enum)]
     severity: Severity,
     /// Traffic light protocol 2.0
@@ -90,7 +90,7 @@ pub struct OpenArgs {
 pub struct EndArgs {
     /// The incident
     incident: IncidentId,
-    /// Why; kept as an erasable detail
+    /// Your reason; stored as an erasable detail
     #[arg(long)]
     reason: Option<String>,
 }
@@ -144,9 +144,9 @@ pub enum RsitClass {
     Fraud,
     /// Open to abuse.
     Vulnerable,
-    /// Nothing of these.
+    /// None of these.
     Other,
-    /// For tests.
+    /// A test.
     Test,
 }
 

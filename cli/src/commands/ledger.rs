@@ -23,54 +23,54 @@ use crate::session::{Session, refused};
 /// `exhibit ledger …`.
 #[derive(Debug, Subcommand)]
 pub enum Args {
-    /// Print entries as they stand in the log; single ones are proven by `prove`
+    /// Print entries of the ledger, unproven; use `prove` to prove one
     #[command(
         after_help = "Examples:\n  exhibit ledger tail\n  exhibit ledger tail --follow --json\n  exhibit ledger tail --incident INC-2026-0001 --from 0"
     )]
     Tail {
-        /// Go on printing what is appended
+        /// Keep printing new entries
         #[arg(long)]
         follow: bool,
-        /// Only this incident's chain
+        /// Print only entries of this incident
         #[arg(long)]
         incident: Option<IncidentId>,
-        /// First index [default: 20 before the end]
+        /// Index of the first entry [default: 20 before the end]
         #[arg(long, value_name = "INDEX")]
         from: Option<u64>,
     },
-    /// Prove that an entry is in the log
+    /// Prove that the ledger contains an entry
     #[command(
-        after_help = "Examples:\n  exhibit ledger prove --index 41\n  exhibit ledger prove --event 9c1f… --out stored     # writes stored.entry and stored.tlog-proof\n  exhibit ledger prove --index 41 --cosigned --out entry-41     # a receipt that outsiders vouch for"
+        after_help = "Examples:\n  exhibit ledger prove --index 41\n  exhibit ledger prove --event 9c1f… --out stored     # writes stored.entry and stored.tlog-proof\n  exhibit ledger prove --index 41 --cosigned --out entry-41     # a receipt that cosigners vouch for"
     )]
     Prove {
-        /// By place in the log
+        /// Index of the entry in the ledger
         #[arg(long, required_unless_present = "event")]
         index: Option<u64>,
-        /// By event id: the digest of the act
+        /// Event id of the entry: the digest of the act
         #[arg(long, conflicts_with = "index")]
         event: Option<Digest>,
         /// Write NAME.entry and NAME.tlog-proof
         #[arg(long, value_name = "NAME")]
         out: Option<PathBuf>,
-        /// Under a checkpoint that the collector's cosigners signed; waits for them
+        /// Prove it under a cosigned checkpoint; waits for the cosigners
         #[arg(long)]
         cosigned: bool,
     },
-    /// Let the collector re-derive every tile and entry from its stores
+    /// Make the collector recompute every tile and entry from its stores
     #[command(
-        after_help = "Examples:\n  exhibit ledger fsck\n  exhibit ledger fsck --evidence     # re-hashes every stored object, too"
+        after_help = "Examples:\n  exhibit ledger fsck\n  exhibit ledger fsck --evidence     # also re-hashes every stored object"
     )]
     Fsck {
-        /// Re-hash every evidence object, too
+        /// Also re-hash every evidence object
         #[arg(long)]
         evidence: bool,
     },
-    /// Fetch the newest checkpoint, verify it, check that it continues the last one seen here, and show who cosigned
+    /// Fetch the newest checkpoint, verify that it continues the last one seen here, and show who cosigned it
     #[command(
-        after_help = "Examples:\n  exhibit ledger checkpoint\n  exhibit ledger checkpoint --out checkpoint     # hand it to somebody outside: they become a witness"
+        after_help = "Examples:\n  exhibit ledger checkpoint\n  exhibit ledger checkpoint --out checkpoint     # give it to somebody outside: they can then prove a rewritten ledger"
     )]
     Checkpoint {
-        /// Write the signed note
+        /// Write the signed checkpoint to this file
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },

@@ -19,19 +19,19 @@ use crate::session::{Session, refused_then};
 /// `exhibit mirror …`.
 #[derive(Debug, Subcommand)]
 pub enum Args {
-    /// Admit a mirror by the file that `exhibit-server mirror init` wrote
+    /// Admit a mirror, from the file that `exhibit-server mirror init` wrote
     #[command(after_help = "Examples:\n  exhibit mirror admit admission.json\n\n\
-        Compare the fingerprints that it prints with the mirror's operator, by voice.")]
+        Compare the printed fingerprints with the mirror's operator by phone.")]
     Admit {
-        /// admission.json of the mirror
+        /// The mirror's admission.json
         file: PathBuf,
     },
-    /// Retire a mirror: its certificate is refused and its later statements count for nothing
+    /// Retire a mirror: refuse its certificate and ignore its later statements
     #[command(after_help = "Examples:\n  exhibit mirror retire backup-1 --reason \"Replaced by backup-2\"")]
     Retire {
         /// The mirror
         mirror: MirrorId,
-        /// Why; kept as an erasable detail
+        /// Your reason; stored as an erasable detail
         #[arg(long)]
         reason: Option<String>,
     },

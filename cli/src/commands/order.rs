@@ -26,34 +26,34 @@ pub enum Args {
     /// List orders
     #[command(after_help = "Examples:\n  exhibit order list\n  exhibit order list --incident INC-2026-0001")]
     List {
-        /// Only those of this incident
+        /// Show only those of this incident
         #[arg(long)]
         incident: Option<IncidentId>,
     },
-    /// Show an order from its signed bytes, and its attempts
+    /// Show an order, read from its signed bytes, and its attempts
     #[command(after_help = "Examples:\n  exhibit order show 5f3a9c01")]
     Show {
-        /// Id or unique prefix of at least 8 digits
+        /// Id, or a unique prefix of at least 8 digits
         order: String,
     },
     /// Approve another person's order
     #[command(after_help = "Examples:\n  exhibit order show 5f3a9c01\n  exhibit order approve 5f3a9c01")]
     Approve {
-        /// Id or unique prefix of at least 8 digits
+        /// Id, or a unique prefix of at least 8 digits
         order: String,
     },
     /// Reject another person's order
     #[command(after_help = "Examples:\n  exhibit order reject 5f3a9c01")]
     Reject {
-        /// Id or unique prefix of at least 8 digits
+        /// Id, or a unique prefix of at least 8 digits
         order: String,
     },
-    /// Cancel an order: running attempts end at their last segment
+    /// Cancel an order; running attempts stop after their last segment
     #[command(after_help = "Examples:\n  exhibit order cancel 5f3a9c01 --reason \"Wrong host\"")]
     Cancel {
-        /// Id or unique prefix of at least 8 digits
+        /// Id, or a unique prefix of at least 8 digits
         order: String,
-        /// Why; kept as an erasable detail
+        /// Your reason; stored as an erasable detail
         #[arg(long)]
         reason: Option<String>,
     },

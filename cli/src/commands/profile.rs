@@ -14,21 +14,21 @@ use crate::profile::{self, BUILT_IN, Profile};
 /// `exhibit profile …`.
 #[derive(Debug, Subcommand)]
 pub enum Args {
-    /// List built-in profiles and those in the home
+    /// List the built-in profiles and your own
     #[command(after_help = "Examples:\n  exhibit profile list")]
     List,
-    /// Print a profile's file; a start for your own
+    /// Print the file of a profile, as a start for your own
     #[command(
         after_help = "Examples:\n  exhibit profile show linux-triage > mine.toml\n  exhibit profile show mine.toml --json"
     )]
     Show {
-        /// Name or file
+        /// Name of a profile, or path of a profile file
         profile: String,
     },
-    /// Check a profile: says that it compiles, or its first fault with line and cause
+    /// Check a profile file: report that it is valid, or its first fault with line and cause
     #[command(after_help = "Examples:\n  exhibit profile lint mine.toml")]
     Lint {
-        /// File
+        /// Path of the profile file
         file: PathBuf,
     },
 }

@@ -21,7 +21,7 @@ Examples:
   exhibit setup --card deployment.json --authority authority --person alice --key ~/.ssh/id_ed25519
   exhibit --home ~/acme setup --card deployment.json --authority authority --person alice --key alice.pub --tsa-ca tsa.pem
 
-Compare the printed fingerprints with the operator (CA, log key) and with an admin (authority) by another way than the files came.";
+Compare the printed fingerprints with the operator (CA, log key) and with an admin (authority). Do not use the channel that the files came through.";
 
 /// `exhibit setup`.
 #[derive(Debug, clap::Args)]
@@ -33,22 +33,22 @@ pub struct Args {
     /// The authority file of `exhibit authority init`
     #[arg(long, value_name = "FILE")]
     authority: PathBuf,
-    /// Who you are in the roster
+    /// Your name in the roster
     #[arg(long, value_name = "NAME")]
     person: PersonId,
-    /// Your SSH key: private, or public with the secret half in an SSH agent
+    /// Your SSH key: a private key, or a public key whose private half is in an SSH agent
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// CA certificate of the time-stamping authority, PEM
+    /// CA certificate of the time-stamping authority (PEM)
     #[arg(long, value_name = "PEM")]
     tsa_ca: Option<PathBuf>,
-    /// Main listener, when the card's address is not reachable from here
+    /// Address of the main listener, if the card's address is not reachable from here
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
-    /// Enrolment listener, when the card's address is not reachable from here
+    /// Address of the enrolment listener, if the card's address is not reachable from here
     #[arg(long, value_name = "HOST:PORT")]
     enrol_address: Option<String>,
-    /// No roster below this version is ever taken
+    /// Refuse every roster below this version
     #[arg(long, value_name = "N", default_value_t = 1)]
     roster_version_min: u64,
 }

@@ -13,7 +13,7 @@ use crate::output::write_line;
     after_help = "Examples:\n  exhibit completions bash > /usr/share/bash-completion/completions/exhibit\n  exhibit completions zsh > ~/.zfunc/_exhibit"
 )]
 pub struct CompletionsArgs {
-    /// For which shell
+    /// The shell
     shell: Shell,
 }
 

@@ -15,18 +15,18 @@ use crate::session::{Session, refused};
 /// `exhibit store …`.
 #[derive(Debug, Subcommand)]
 pub enum Args {
-    /// Show each store: failure domain, state, what it lacks, when it was last re-read
+    /// Show each store: its failure domain, its state, how many objects it lacks, when it was last re-read
     #[command(after_help = "Examples:\n  exhibit store list\n  exhibit store list --json")]
     List,
-    /// Have every object re-read and re-hashed now, as fast as the collector's settings allow
+    /// Re-read and re-hash every object now, as fast as the collector's settings allow
     #[command(
-        after_help = "Examples:\n  exhibit store scrub\n  exhibit store scrub store-2\n\nThe pass goes on at the collector when you leave; exit code 1: something is damaged, missing or unreadable."
+        after_help = "Examples:\n  exhibit store scrub\n  exhibit store scrub store-2\n\nThe collector continues when you interrupt this command. Exit code 1: an object is damaged, missing or unreadable."
     )]
     Scrub {
-        /// Stores; none: all
+        /// Ids of stores [default: all]
         stores: Vec<String>,
     },
-    /// Make missing and damaged copies again now, without waiting for the next try
+    /// Restore missing and damaged copies now, without waiting for the next attempt
     #[command(after_help = "Example:\n  exhibit store repair")]
     Repair,
 }

@@ -17,21 +17,21 @@ Examples:
   exhibit trust export trust
   exhibit-verify INC-2026-0001.bundle --trust trust
 
-Hand the folder over by another way than the bundle: who gives both can forge both.";
+Hand over the folder and the bundle through different channels: a person who delivers both can forge both.";
 
 /// `exhibit trust …`.
 #[derive(Debug, Subcommand)]
 pub enum Args {
-    /// Write the pins that a verifier needs into a new folder
+    /// Write the pins that a verifier needs to a new folder
     #[command(after_help = EXAMPLES)]
     Export {
-        /// Folder to make
+        /// Folder to create
         dir: PathBuf,
     },
-    /// Pin who must have cosigned the ledger, from a C2SP tlog-policy file
+    /// Pin the cosigners whose signatures you require on the ledger, from a C2SP tlog-policy file
     #[command(after_help = POLICY_EXAMPLES)]
     Policy {
-        /// The policy: one `log` line with the key that is pinned already, `witness` and `group` lines, one `quorum`
+        /// The policy: one `log` line with the key that is already pinned, `witness` and `group` lines, one `quorum` line
         file: PathBuf,
     },
 }
@@ -39,9 +39,9 @@ pub enum Args {
 const POLICY_EXAMPLES: &str = "\
 Example:
   exhibit trust policy ledger.policy
-  exhibit trust export trust       # from now on with this policy
+  exhibit trust export trust       # now contains this policy
 
-A file for two of three cosigners (docs/spec/ledger.md, Cosigners and quorum):
+A file that requires two of three cosigners (docs/spec/ledger.md, Cosigners and quorum):
   log exhibit/acme+c2a0b7fe+AYqI49SB…
   witness m1 m1.example/mirror+3d0f1a22+BIE5dw6o…
   witness m2 m2.example/mirror+97c1e0d4+BKk3qV0t…
@@ -49,7 +49,7 @@ A file for two of three cosigners (docs/spec/ledger.md, Cosigners and quorum):
   group two 2 m1 m2 w1
   quorum two
 
-Have the keys of the cosigners from themselves: who is told them by the collector's operator trusts the operator alone.";
+Ask each cosigner for its key. If the collector's operator gives you the keys, you trust the operator alone.";
 
 /// Runs the command.
 pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {

@@ -14,12 +14,12 @@ use crate::progress::byte_bar;
     after_help = "Examples:\n  exhibit verify INC-2026-0001.bundle --trust trust\n\nExit codes: 0 verified; 1 a check failed; 2 a required check could not be made."
 )]
 pub struct Args {
-    /// Folder of the bundle
+    /// The bundle's folder
     bundle: PathBuf,
-    /// Folder with the pins, as `exhibit trust export` writes it; never from the bundle itself
+    /// Folder with your pins, as `exhibit trust export` writes it; never take it from the bundle
     #[arg(long)]
     trust: PathBuf,
-    /// Accept a bundle that is stamped as exported without the cosigners that the pinned policy asks for
+    /// Accept a bundle that says it was exported without the cosigners that the pinned policy requires
     #[arg(long)]
     without_quorum: bool,
 }

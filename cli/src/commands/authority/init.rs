@@ -22,29 +22,29 @@ Examples:
   exhibit authority init admin --deployment acme --authority-keys 3 --threshold 2 \\
       --person alice=responder:alice.pub --person bob=approver,analyst:bob.pub --two-persons sensitive
 
-Roles: responder, approver, analyst, auditor, endpoint-admin. Keep the folder offline: only `authority` and `roster-*.signed` leave it.";
+Roles: responder, approver, analyst, auditor, endpoint-admin. Keep the folder offline. Copy only `authority` and `roster-*.signed` to other machines.";
 
 /// `exhibit authority init`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder to make
+    /// Folder to create
     dir: PathBuf,
     /// Name of the deployment
     #[arg(long, value_name = "ID")]
     deployment: DeploymentId,
-    /// A person, roles, and a public key file; without file a key is made in DIR/keys
+    /// A person, their roles and their public key file; without a file, a key is made in DIR/keys
     #[arg(long = "person", value_name = "NAME=ROLE[,ROLE][:PUBKEYFILE]", required = true)]
     persons: Vec<PersonText>,
     /// How many authority keys to make
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     authority_keys: u32,
-    /// How many of them must sign a roster [default: more than half]
+    /// How many authority keys must sign a roster [default: more than half]
     #[arg(long, value_name = "K")]
     threshold: Option<u32>,
-    /// Days until the roster ends, at most 90
+    /// Days until the roster expires, at most 90
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=90))]
     days: u32,
-    /// Orders of this sensitivity need a second person
+    /// Sensitivity for which orders need a second person
     #[arg(long, value_name = "SENSITIVITY")]
     two_persons: Vec<SensitivityText>,
     /// Longest life of an order, in hours

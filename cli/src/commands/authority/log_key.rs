@@ -20,19 +20,19 @@ use crate::signer::Signer;
 pub(super) const EXAMPLES: &str = "\
 Examples:
   exhibit authority sign-log-key admin log-key-1.json            # with every authority key in admin/keys
-  exhibit authority sign-log-key admin log-key-1.signed          # another admin adds the own signature
+  exhibit authority sign-log-key admin log-key-1.signed          # another admin adds their signature
 
-Compare old key, new key, size and root with the operator by voice, and the root with what a mirror or an endpoint holds at that size:
-from then on the new key speaks for this history. Sign `compromised` only for a collector that is stopped.";
+Before you sign, compare the old key, the new key, the size and the root with the operator by phone. Compare the root with the one that a
+mirror or an endpoint holds at that size: your signature lets the new key speak for this history. Sign `compromised` only when the collector is stopped.";
 
 /// `exhibit authority sign-log-key`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder that `authority init` made
+    /// Folder that `exhibit authority init` made
     dir: PathBuf,
-    /// What `exhibit-server log-key propose` wrote, or the `.signed` file of another admin
+    /// The file that `exhibit-server log-key propose` wrote, or the `.signed` file from another admin
     document: PathBuf,
-    /// An authority key elsewhere: private, or public with the secret half in an SSH agent or on a security key
+    /// An authority key from outside DIR/keys: a private key, or a public key whose private half is in an SSH agent or on a security key
     #[arg(long)]
     key: Vec<PathBuf>,
 }

@@ -20,21 +20,21 @@ Examples:
 /// `exhibit authority roster`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder that `authority init` made
+    /// Folder that `exhibit authority init` made
     dir: PathBuf,
-    /// Adds a person; for one who is there: replaces the roles and adds the key, if given
+    /// Add a person. If the person exists, replace their roles and add the key, if one is given
     #[arg(long, value_name = "NAME=ROLE[,ROLE][:PUBKEYFILE]")]
     add: Vec<PersonText>,
-    /// Removes a person with all keys
+    /// Remove a person and all their keys
     #[arg(long, value_name = "NAME")]
     remove: Vec<PersonId>,
-    /// Days until the roster ends, at most 90
+    /// Days until the roster expires, at most 90
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=90))]
     days: u32,
-    /// Orders of this sensitivity need a second person; `none` ends the rule [default: as before]
+    /// Sensitivity for which orders need a second person; `none` removes the rule [default: as in the last version]
     #[arg(long, value_name = "SENSITIVITY")]
     two_persons: Vec<SensitivityText>,
-    /// Longest life of an order, in hours [default: as before]
+    /// Longest life of an order, in hours [default: as in the last version]
     #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=720))]
     order_hours: Option<u32>,
 }
@@ -42,7 +42,7 @@ pub struct Args {
 /// `normal`, `sensitive` or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum SensitivityText {
-    /// No sensitivity.
+    /// No order.
     None,
     /// Every order of normal sensitivity.
     Normal,

@@ -20,9 +20,9 @@ Examples:
 /// `exhibit authority sign`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The `.signed` file; the signature is added to it
+    /// The `.signed` file, to which the signature is added
     roster: PathBuf,
-    /// The authority key: private, or public with the secret half in an SSH agent or on a security key
+    /// The authority key: a private key, or a public key whose private half is in an SSH agent or on a security key
     #[arg(long)]
     key: PathBuf,
 }

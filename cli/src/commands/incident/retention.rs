@@ -22,28 +22,28 @@ const DAYS_MAX: u64 = 36_600;
 /// `exhibit incident hold …`.
 #[derive(Debug, Subcommand)]
 pub enum HoldArgs {
-    /// Place a hold; a responder or an approver may
+    /// Place a hold (responder or approver)
     #[command(
         after_help = "Examples:\n  exhibit incident hold place INC-2026-0001 --reason \"Litigation 4711\""
     )]
     Place {
         /// The incident
         incident: IncidentId,
-        /// Why; kept as an erasable detail
+        /// Your reason; stored as an erasable detail
         #[arg(long)]
         reason: String,
     },
-    /// Release a hold; an approver may
+    /// Release a hold (approver)
     #[command(
         after_help = "Examples:\n  exhibit incident hold release INC-2026-0001 --reason \"Settled\"\n  exhibit incident hold release INC-2026-0001 --hold 7b1e44d0 --reason \"Settled\""
     )]
     Release {
         /// The incident
         incident: IncidentId,
-        /// Which: beginning of its id, as `exhibit incident show` prints it; may be left out where only one stands
+        /// First digits of the hold's id, as `exhibit incident show` prints it; needed only if there are several
         #[arg(long)]
         hold: Option<String>,
-        /// Why; kept as an erasable detail
+        /// Your reason; stored as an erasable detail
         #[arg(long)]
         reason: String,
     },
@@ -52,20 +52,20 @@ pub enum HoldArgs {
 /// `exhibit incident retention …`.
 #[derive(Debug, Subcommand)]
 pub enum RetentionArgs {
-    /// Say until when evidence is kept at least; an approver may. Without it evidence is kept without end
+    /// Set the date until which evidence must be kept (approver). Without a date, evidence is kept for ever
     #[command(
         after_help = "Examples:\n  exhibit incident retention set INC-2026-0001 --until 2036-12-31 --reason \"Ten years by law\"\n  exhibit incident retention set INC-2026-0001 --days 365 --reason \"Internal policy\""
     )]
     Set {
         /// The incident
         incident: IncidentId,
-        /// Day (UTC, its beginning) or time
+        /// A day (its start in UTC) or a time
         #[arg(long, value_name = "DATE", value_parser = date, conflicts_with = "days", required_unless_present = "days")]
         until: Option<Time>,
         /// Days from now
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=DAYS_MAX))]
         days: Option<u64>,
-        /// Why; kept as an erasable detail
+        /// Your reason; stored as an erasable detail
         #[arg(long)]
         reason: String,
     },
