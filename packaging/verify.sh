@@ -279,6 +279,11 @@ DOCUMENTS = {
     "order.approved": "exhibit-approval-v1", "order.rejected": "exhibit-approval-v1", "key.rotated": "exhibit-log-key-v1", "log.succession": "exhibit-log-key-v1",
 }
 FILED = {"roster.published", "endpoint.admitted", "order.issued", "collection.stored"}
+# docs/spec/roster.md: what a key of a person with the role may sign.
+MAY = {
+    "responder": {"exhibit-order-v1", "exhibit-act-v1", "exhibit-login-v1", "exhibit-bundle-v1"}, "approver": {"exhibit-approval-v1", "exhibit-act-v1", "exhibit-login-v1"},
+    "analyst": {"exhibit-act-v1", "exhibit-login-v1"}, "auditor": {"exhibit-act-v1", "exhibit-login-v1"}, "endpoint-admin": {"exhibit-token-v1", "exhibit-act-v1", "exhibit-login-v1"},
+}
 def head(note):
     text, _, signatures = note.partition(b"\n\n")
     lines = text.decode().split("\n")
@@ -574,6 +579,19 @@ def collections():
             count = int(one.refs["segments"])
             need([one.refs["seal"]] == (digests[count - 1:count] if count else ["0" * 64]), says + "collection.interrupted names another seal")
         if id in interrupted and not ended: need(int(interrupted[id][-1].refs["segments"]) == len(seals), says + "more segments than collection.interrupted counted")
+def conveniences():
+    """allowed_signers is that of the newest roster and the enrolments here: by name, then by generation as a number."""
+    if not exists("deployment/allowed_signers"): return
+    newest = load(read(f"deployment/roster-{max(version for _, version in published)}.json"))
+    lines = [f'authority namespaces="exhibit-roster-v1" {key}\n' for key in sorted(newest["authority"]["keys"])]
+    for person in newest["persons"]:
+        may = ",".join(sorted({space for role in person["roles"] for space in MAY[role]}))
+        lines += [f'person:{person["id"]} namespaces="{may}" {key}\n' for key in person["keys"]]
+    for endpoint, generation in sorted((entry.refs["endpoint"], int(entry.refs["generation"])) for entry in deployment if entry.type == "agent.enrolled"):
+        key = load(read(f"deployment/enrolment-{endpoint}-{generation}.json"))["evidence_key"]
+        lines.append(f'endpoint:{endpoint}#{generation} namespaces="exhibit-delegation-v1,exhibit-enrolment-v1,exhibit-manifest-v1,exhibit-renewal-v1" {key}\n')
+    good = read("deployment/allowed_signers") == "".join(lines).encode()
+    say("conveniences", "ok allowed_signers is that of the newest roster and the endpoints" if good else "FAILED deployment/allowed_signers is not that of the newest roster and the endpoints")
 def planted():
     """Every file below these folders is one that something checked asks for."""
     events = {entry.envelope["event"] for entry in chain}
@@ -663,6 +681,7 @@ try:
     if overview.get("without_quorum"): wanted["without_quorum"] = "yes"
     if dict(export.act["fields"]) != wanted: raise ValueError("the ledger says otherwise whether this is a part, of which items, or whether there was a quorum")
     if export.refs["head"] != overview["head"] or int(export.refs["count"]) != len(chain) or export.seq < len(chain): raise ValueError("the ledger names another head")
+    conveniences()
     say("export", "ok bundle.exported names this SHA256SUMS, in a ledger that continues this bundle's")
 except Exception as why:
     say("custody", f"FAILED {why}" if str(why) else f"FAILED {why!r}")
@@ -765,10 +784,16 @@ items() { # folder, manifest: sets why and count
     done
 }
 
+entry_says() { # entry type, text: does an entry of this type in custody/ hold the text? Bare names: $bundle may hold blanks, a name that passed files.names holds none.
+    for entry in $(cd "$bundle/custody" 2>/dev/null && grep -l -F "$2" ./*.entry); do
+        grep -q -F "\"type\":\"$1\"" "$bundle/custody/$entry" && return 0
+    done
+    return 1
+}
 recorded() { # Is the manifest signed, of this delegation, and the one that collection.stored recorded?
     signed "$work/sealer" sealer exhibit-manifest-v1 "$manifest.sig" "$manifest" && signed "$work/endpoints" "$endpoint" exhibit-manifest-v1 "$folder/manifest.json.2.sig" "$manifest" &&
         [ "$(text "$manifest" collection)" = "$id" ] && [ "$(text "$manifest" delegation)" = "$(digest "$delegation")" ] &&
-        grep -q -F '"type":"collection.stored"' $(grep -l -F "\"event\":\"$(digest "$manifest")\"" "$bundle"/custody/*.entry || echo /dev/null)
+        entry_says collection.stored "\"event\":\"$(digest "$manifest")\""
 }
 
 # --- Collections: delegation, every seal and its segment, the manifest, the container.
@@ -799,7 +824,7 @@ for folder in "$bundle"/evidence/*/; do
         if [ -f "$manifest" ]; then
             recorded; result manifest "$short: by sealer and evidence key, the one that collection.stored recorded; its evidence was destroyed" $?
         else
-            ! grep -l -F "[\"collection\",\"$id\"]" "$bundle"/custody/*.entry | xargs grep -q -F '"type":"collection.stored"'
+            ! entry_says collection.stored "[\"collection\",\"$id\"]"
             result manifest "$short: interrupted, no manifest; its evidence was destroyed" $?
         fi
         continue
@@ -827,7 +852,7 @@ for folder in "$bundle"/evidence/*/; do
     if [ -f "$manifest" ]; then
         recorded && [ "$(text "$manifest" seal_head)" = "$previous" ] && [ "$(text "$manifest" container_sha256)" = "$(digest "$container")" ] && [ "$final" = true ]
         result manifest "$short: by sealer and evidence key, for this container and these seals" $?
-        tar --zstd -tf "$container" >"$work/list" 2>"$work/said"
+        tar --zstd -tf - <"$container" >"$work/list" 2>"$work/said" # by name, GNU tar would take a path with a colon for a host's
         code=$?; twice=$(sort "$work/list" | uniq -d | head -n 1); [ -z "$twice" ] || code=1
         result container "$short: tar lists $(wc -l <"$work/list" | tr -d ' ') members ${twice:+($twice twice)}" $code
     else
@@ -839,8 +864,8 @@ cat <<END
 
 Stock tools do not check, exhibit-verify does: that every tar header is the one its item record makes, every item has its recorded digest and
 Merkle root, and nothing hides between or behind the frames; that the sensitivity of orders is that of their plans, and endpoints stand on their
-target lists; renewals of endpoints; log.genesis; user presence of security keys. allowed_signers, log.vkey and ca.pem below deployment/ were not
-looked at: use your own. docs/spec/bundle.md says more (Stock tools).
+target lists; renewals of endpoints; log.genesis; user presence of security keys. log.vkey and ca.pem below deployment/ were not looked at: use
+your own. docs/spec/bundle.md says more (Stock tools).
 END
 if [ "$partial" = true ]; then echo "PARTIAL PRODUCTION: items are left out on purpose; of these and of the containers nothing was checked."; fi
 if [ "$failed" -gt 0 ]; then echo "FAILED: $failed checks"; exit 1; fi

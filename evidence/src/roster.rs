@@ -7,7 +7,6 @@ mod allowed_signers;
 mod authority;
 
 pub use admit::{AdmittedRoster, RosterError, RosterFloor};
-pub use allowed_signers::endpoint_line;
 pub use authority::{AUTHORITY_KEYS_MAX, AuthorityError, AuthoritySet};
 
 use std::collections::BTreeSet;

@@ -4,13 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use evidence::bundle::{Overview, UNCOVERED};
+use evidence::bundle::{EnrolledKey, Overview, UNCOVERED, allowed_signers, ca_pem, log_vkey};
 use evidence::digest::Digest;
 use evidence::disposal::Course;
 use evidence::entry::EntryType;
-use evidence::roster::endpoint_line;
 use evidence::time::Time;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -116,10 +113,7 @@ fn produced(files: &Files<'_>, overview: &Overview, expected: &[Expected]) -> Re
 }
 
 fn listed(expected: &[Expected], is_here: impl Fn(&Digest) -> bool) -> Vec<Digest> {
-    let all = expected.iter().map(|one| one.collection);
-    let mut listed: Vec<Digest> = all.filter(is_here).collect();
-    listed.sort_unstable();
-    listed
+    Overview::listed(expected.iter().map(|one| one.collection).filter(is_here))
 }
 
 /// Whether segments of it arrived, as the ledger tells.
@@ -151,11 +145,7 @@ pub(crate) fn conveniences(
     let mut found = Vec::new();
     if let Some(bytes) = files.bytes("deployment/allowed_signers")? {
         let newest = rosters.newest().ok_or("the bundle has no roster")?;
-        let lines = endpoints.all().map(|enrolment| {
-            endpoint_line(&enrolment.endpoint, enrolment.generation, &enrolment.evidence_key)
-        });
-        let expected = newest.roster().allowed_signers() + &lines.collect::<String>();
-        if bytes != expected.as_bytes() {
+        if bytes != allowed_signers(newest.roster(), endpoints.all().map(EnrolledKey::from)) {
             return Err(
                 "deployment/allowed_signers is not that of the newest roster and the endpoints".to_owned()
             );
@@ -165,9 +155,8 @@ pub(crate) fn conveniences(
     if let Some(bytes) = files.bytes("deployment/log.vkey")? {
         // Of a log that changed its key: the one in force at the bundle's head.
         let logs = trust.policy.logs().iter();
-        let in_force = logs.filter(|log| (log.from..=log.to).contains(&size));
-        let mut lines = in_force.map(|log| format!("{}\n", log.key));
-        if !lines.any(|line| line.as_bytes() == bytes) {
+        let mut in_force = logs.filter(|log| (log.from..=log.to).contains(&size));
+        if !in_force.any(|log| log_vkey(&log.key) == bytes) {
             return Err("deployment/log.vkey is not the pinned log key".to_owned());
         }
         found.push("log.vkey");
@@ -191,7 +180,7 @@ fn ca(bytes: &[u8], custody: &Custody) -> Result<(), String> {
     let [certificate] = certificates.as_slice() else {
         return Err("deployment/ca.pem does not hold exactly one certificate".to_owned());
     };
-    if bytes != pem(certificate).as_bytes() {
+    if bytes != ca_pem(certificate) {
         return Err("deployment/ca.pem is not in the one spelling of RFC 7468".to_owned());
     }
     let digest = Digest::of(certificate.as_ref()).to_string();
@@ -201,18 +190,4 @@ fn ca(bytes: &[u8], custody: &Custody) -> Result<(), String> {
         }
         _ => Ok(()),
     }
-}
-
-/// RFC 7468, section 3: the strict form, lines of 64.
-fn pem(certificate: &CertificateDer<'_>) -> String {
-    let encoded = STANDARD.encode(certificate.as_ref());
-    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    for (index, letter) in encoded.chars().enumerate() {
-        if index > 0 && index.is_multiple_of(64) {
-            text.push('\n');
-        }
-        text.push(letter);
-    }
-    text.push_str("\n-----END CERTIFICATE-----\n");
-    text
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use evidence::bundle::Overview;
+use evidence::bundle::{Overview, destruction_json};
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact, Object, Place};
 use evidence::entry::act::Act;
@@ -76,7 +76,7 @@ pub(crate) fn check(
         (Ok(Some(_)), None) => {
             Err(format!("{CERTIFICATE} is here, though the chain says of nothing that it is gone"))
         }
-        (Ok(Some(bytes)), Some(expected)) => match json::to_document(expected) {
+        (Ok(Some(bytes)), Some(expected)) => match destruction_json(expected) {
             Ok(document) if document == bytes => Ok(()),
             Ok(_) => Err(format!("{CERTIFICATE} says something else than the chain")),
             Err(cause) => Err(chain(&cause)),

@@ -1,12 +1,12 @@
 //! The export itself: SHA256SUMS signed by a responder, and logged as `bundle.exported` behind the head that the bundle shows.
 
-use evidence::bundle::{Overview, SUMS_NAMESPACE, WITHOUT_QUORUM_FIELD};
+use evidence::bundle::{Overview, SUMS_NAMESPACE, WITHOUT_QUORUM_FIELD, parse_consistency};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Actor;
 use evidence::keys::sshsig;
 use evidence::roster::Role;
-use ledger::{Hash, Note, ProofFile, verify_consistency};
+use ledger::{Note, ProofFile, verify_consistency};
 
 use crate::custody::{Custody, Head, act_of, check_act, proven};
 use crate::files::Files;
@@ -50,7 +50,8 @@ pub(crate) fn check(
         .map_err(|cause| format!("export/checkpoint: {}", chain(&cause)))?
         .checkpoint;
     let later = Head { checkpoint: later, note };
-    let proof = consistency(&files.required("export/consistency")?)?;
+    let proof = parse_consistency(&files.required("export/consistency")?)
+        .ok_or_else(|| "export/consistency is malformed".to_owned())?;
     let (old, new) = (&head.checkpoint, &later.checkpoint);
     if new.origin != old.origin {
         return Err(format!("export/checkpoint is of {}", new.origin));
@@ -133,15 +134,4 @@ fn check_fields(
         }
     }
     Ok(())
-}
-
-/// One base64 hash a line.
-fn consistency(bytes: &[u8]) -> Result<Vec<Hash>, String> {
-    let bad = || "export/consistency is malformed".to_owned();
-    let text = str::from_utf8(bytes).map_err(|_not_text| bad())?;
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    let body = text.strip_suffix('\n').ok_or_else(bad)?;
-    body.split('\n').map(|line| Hash::from_base64(line).map_err(|_not_a_hash| bad())).collect()
 }

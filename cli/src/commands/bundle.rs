@@ -10,12 +10,10 @@ use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 use evidence::bundle::production::Selection;
 use evidence::bundle::{
-    FILES_MAX, Overview, SUMS_NAMESPACE, SUMS_STAMPS, Sums, UNCOVERED, WITHOUT_QUORUM_FIELD, check_name,
+    self, FILES_MAX, Overview, SUMS_NAMESPACE, SUMS_STAMPS, Sums, UNCOVERED, WITHOUT_QUORUM_FIELD, check_name,
 };
 use evidence::digest::{Digest, Hasher};
 use evidence::entry::EntryType;
@@ -119,10 +117,7 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
     let report = verify::verify(&partial, &trust, args.without_quorum, session.output)?;
     if report.exit_code() == 1 {
         session.output.say(&report.text());
-        return Err(failed(
-            format!("the bundle does not verify; it is kept as {}", partial.display()),
-            "hand it to nobody; tell the operator",
-        ));
+        return Err(does_not_verify(&report, &partial));
     }
     sync_tree(&partial)?;
     // Crash before this line: the partial folder stays, the ledger says exported; exporting again makes a new entry.
@@ -141,6 +136,18 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
         )
     })?;
     handed_over(&report, &args.out)
+}
+
+/// The failing checks stand last, by name: they are what the reader has to act on.
+fn does_not_verify(report: &Report, partial: &Path) -> anyhow::Error {
+    let lines = report.checks.iter().filter(|check| check.verdict == Verdict::Failed).map(|check| {
+        let subject = if check.subject.is_empty() { String::new() } else { format!(" {}", check.subject) };
+        format!("\n  FAILED {}{subject}: {}", check.check, check.says)
+    });
+    failed(
+        format!("the bundle does not verify; it is kept as {}", partial.display()),
+        format!("hand it to nobody; tell the operator which checks failed:{}", lines.collect::<String>()),
+    )
 }
 
 /// A bundle that holds, but is not all that this home asks of one, is handed over with a warning: it is logged as exported, and nothing in it is wrong.
@@ -287,8 +294,7 @@ async fn record(
     write_file(dir, "export/entry", &recorded.bytes)?;
     write_file(dir, "export/entry.tlog-proof", &recorded.proof)?;
     write_file(dir, "export/checkpoint", proof.checkpoint().to_string().as_bytes())?;
-    let lines: String = consistency.iter().map(|hash| STANDARD.encode(hash.as_bytes()) + "\n").collect();
-    write_file(dir, "export/consistency", lines.as_bytes())?;
+    write_file(dir, "export/consistency", &bundle::consistency(&consistency))?;
     if answer.stamps.is_empty() {
         session.output.say("warning: no time stamp over SHA256SUMS: no time-stamping authority answered");
     }
@@ -437,6 +443,32 @@ mod tests {
             .status();
         assert!(checked.unwrap().success());
         assert_eq!(sums.len(), 3);
+    }
+
+    #[test]
+    fn an_export_that_does_not_verify_names_the_failing_checks_last() {
+        let mut report = Report::default();
+        report.ok("sums", "", "every file has its digest");
+        report.failed("conveniences", "", "deployment/allowed_signers is another");
+        report.ok("coverage", "", "all is here");
+        report.failed("order", "5f1e", "signed by nobody");
+        report.not_checked("sums.stamp", "", "no stamp");
+        let error = does_not_verify(&report, Path::new("out.partial-1"));
+        assert_eq!(
+            error.downcast_ref::<crate::failure::Failure>().unwrap().exit,
+            crate::failure::Exit::Failed
+        );
+        let text = error.to_string();
+        assert!(text.starts_with("the bundle does not verify; it is kept as out.partial-1\n"), "{text}");
+        let last: Vec<&str> = text.lines().rev().take(2).map(str::trim).collect();
+        assert_eq!(
+            last,
+            [
+                "FAILED order 5f1e: signed by nobody",
+                "FAILED conveniences: deployment/allowed_signers is another"
+            ]
+        );
+        assert!(!text.contains("sums") && !text.contains("coverage"), "{text}");
     }
 
     #[test]

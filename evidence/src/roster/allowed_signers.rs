@@ -1,12 +1,8 @@
-//! The roster as stock `ssh-keygen -Y verify` reads it: each key bound to what its roles may sign.
-//! Guarantee: no line without `namespaces=`, so that an endpoint's key cannot sign a roster (ssh-keygen(1), ALLOWED
-//! SIGNERS: a line without the option allows every namespace).
+//! The roster's lines in `allowed_signers`: each person's key bound to what the person's roles may sign.
+//! Guarantee: every line has `namespaces=`. Without that option a key may sign in every namespace (ssh-keygen(1), ALLOWED
+//! SIGNERS), and a responder's key could sign a roster. Not here: the whole file (`bundle::allowed_signers`).
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-
-use crate::id::{EndpointId, Generation};
-use crate::keys::PublicKey;
 
 use super::{Role, Roster};
 
@@ -25,8 +21,8 @@ impl Role {
 }
 
 impl Roster {
-    /// The whole file: authority keys, then persons in order.
-    pub fn allowed_signers(&self) -> String {
+    /// The lines of the authority's keys, then those of the persons in their order.
+    pub(crate) fn allowed_lines(&self) -> String {
         let mut out = String::new();
         self.authority.allowed_lines(&mut out);
         for person in &self.persons {
@@ -34,17 +30,13 @@ impl Roster {
                 person.roles.iter().flat_map(|role| role.namespaces()).copied().collect();
             let namespaces: Vec<&str> = namespaces.into_iter().collect();
             for key in &person.keys {
-                // Writing to a string cannot fail.
-                writeln!(out, "person:{} namespaces=\"{}\" {key}", person.id, namespaces.join(","))
-                    .unwrap_or_default();
+                out.push_str(&format!(
+                    "person:{} namespaces=\"{}\" {key}\n",
+                    person.id,
+                    namespaces.join(",")
+                ));
             }
         }
         out
     }
-}
-
-/// The line of an endpoint's evidence key.
-pub fn endpoint_line(endpoint: &EndpointId, generation: Generation, evidence_key: &PublicKey) -> String {
-    let namespaces = "exhibit-delegation-v1,exhibit-enrolment-v1,exhibit-manifest-v1,exhibit-renewal-v1";
-    format!("endpoint:{endpoint}#{generation} namespaces=\"{namespaces}\" {evidence_key}\n")
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use evidence::bundle::allowed_signers;
 use evidence::digest::Digest;
 use evidence::document::Document;
 use evidence::enrolment::{EnrolmentRequest, Login, Renewal, Token, TokenString};
@@ -14,7 +15,7 @@ use evidence::json;
 use evidence::log_key::{LogKeyChange, LogKeys, Reason};
 use evidence::manifest::*;
 use evidence::order::{Approval, Order};
-use evidence::roster::{AuthoritySet, Roster, endpoint_line};
+use evidence::roster::{AuthoritySet, Roster};
 use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
@@ -149,15 +150,14 @@ fn opened_entry() -> Entry {
 pub fn all() -> Vec<(&'static str, Vec<u8>)> {
     let package = Recipe::good().build();
     let rotation = Line::default().change(41, Reason::Planned).shown().remove(0);
-    let mut signers = second_roster().allowed_signers();
-    signers.push_str(&endpoint_line(&target().endpoint, target().generation, &key(EVIDENCE).public()));
+    let signers = allowed_signers(&second_roster(), [enrolled_key()]);
     vec![
         ("act.signed", sign(&act(), &[ADA]).encode()),
         (
             "agent-enrolled.entry",
             enrolled_entry(&sign(&request(), &[TOKEN, EVIDENCE, TLS])).encode().unwrap(),
         ),
-        ("allowed_signers", signers.into_bytes()),
+        ("allowed_signers", signers),
         ("approval.signed", package.approvals[0].clone()),
         ("authority", authority().to_trust_file().into_bytes()),
         ("delegation.signed", sign(&delegation(), &[EVIDENCE]).encode()),

@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod bundle;
 mod container;
 mod documents;
 mod enrolment;

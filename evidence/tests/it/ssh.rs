@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use evidence::bundle::allowed_signers;
 use evidence::keys::PublicKey;
 use evidence::keys::sshsig::{self, SshSigError};
-use evidence::roster::endpoint_line;
 
 use crate::world::*;
 
@@ -137,9 +137,7 @@ fn other_algorithms_are_refused_with_the_command_that_makes_the_right_one() {
 #[test]
 fn allowed_signers_bind_each_key_to_what_its_roles_may_sign() {
     let folder = Folder::new();
-    let mut text = second_roster().allowed_signers();
-    text.push_str(&endpoint_line(&target().endpoint, target().generation, &key(EVIDENCE).public()));
-    let signers = folder.file("allowed_signers", text.as_bytes());
+    let signers = folder.file("allowed_signers", &allowed_signers(&second_roster(), [enrolled_key()]));
     let all = [
         "exhibit-act-v1",
         "exhibit-approval-v1",

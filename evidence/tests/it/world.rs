@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use evidence::admission::{Admitted, Memory, Package, Pins, Proven, Refusal, admit};
+use evidence::bundle::EnrolledKey;
 use evidence::digest::Digest;
 use evidence::document::Document;
 use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
@@ -100,6 +101,12 @@ pub fn target() -> Target {
         generation: "2".parse().unwrap(),
         evidence_key: key(EVIDENCE).public().fingerprint(),
     }
+}
+
+/// The target's evidence key, as a bundle names it.
+pub fn enrolled_key() -> EnrolledKey {
+    let Target { endpoint, generation, .. } = target();
+    EnrolledKey { endpoint, generation, evidence_key: key(EVIDENCE).public() }
 }
 
 pub fn targets() -> TargetSet {

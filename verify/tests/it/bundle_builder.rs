@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use evidence::bundle::{BundleVersion, Overview, SUMS_NAMESPACE, Sums, UNCOVERED};
+use evidence::bundle::{
+    BundleVersion, Overview, SUMS_NAMESPACE, Sums, UNCOVERED, allowed_signers, consistency,
+};
 use evidence::digest::Digest;
 use evidence::document::Document;
 use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Token};
@@ -49,12 +51,14 @@ mod disposal;
 mod documents;
 mod drafts;
 mod log;
+mod machines;
 mod mirror;
 mod produce;
 mod verdicts;
 
 pub use disposal::*;
 pub use documents::*;
+pub use machines::*;
 pub use mirror::*;
 pub use produce::*;
 pub use verdicts::*;
@@ -132,6 +136,8 @@ pub struct Recipe<'a> {
     /// The long file of the stored collection, and the frames in each of its segments but the last.
     pub long: Vec<u8>,
     pub cuts: Vec<usize>,
+    /// The endpoints beside web-03. No hook but `roster`, `drafts`, `entry`, `leaf` and `files` sees what they sign.
+    pub machines: Vec<Machine>,
 }
 
 impl Default for Recipe<'_> {
@@ -158,6 +164,37 @@ impl Default for Recipe<'_> {
             sealer: SEALER,
             long: vec![0; 1_100_000],
             cuts: vec![1],
+            machines: MACHINES.to_vec(),
+        }
+    }
+}
+
+impl Recipe<'_> {
+    /// The bundle of docs/spec/vectors, in which web-03 is the only endpoint.
+    pub fn one_endpoint() -> Self {
+        Self { machines: vec![], ..Self::default() }
+    }
+
+    /// An order of alice's that asks web-03 and db-01 for everything.
+    fn order_under(roster: &Signed) -> Order {
+        Order {
+            type_: OrderType,
+            deployment: "acme".parse().unwrap(),
+            incident: INCIDENT.parse().unwrap(),
+            nonce: FixedBytes([5; 16]),
+            issuer: "alice".parse().unwrap(),
+            issued: at("09:30:00"),
+            expires: at("21:30:00"),
+            attempts: 3,
+            roster_version: 2,
+            roster_sha256: roster.digest(),
+            targets_count: targets(EVIDENCE).count(),
+            targets_root: targets(EVIDENCE).root(),
+            profile: ProfileRef { name: "linux-triage".into(), version: "1".into(), sha256: Digest([8; 32]) },
+            purpose: "suspicious logins".into(),
+            sensitivity: Sensitivity::Sensitive,
+            limits: limits(),
+            plan: plan(),
         }
     }
 }
@@ -262,32 +299,7 @@ impl Recipe<'_> {
         let enrolment = sign(&paper.document, &paper.keys);
         put(&mut files, "deployment/enrolment-web-03-1", &enrolment);
 
-        let mut paper = Paper {
-            document: Order {
-                type_: OrderType,
-                deployment: "acme".parse().unwrap(),
-                incident: INCIDENT.parse().unwrap(),
-                nonce: FixedBytes([5; 16]),
-                issuer: "alice".parse().unwrap(),
-                issued: at("09:30:00"),
-                expires: at("21:30:00"),
-                attempts: 3,
-                roster_version: 2,
-                roster_sha256: rosters[1].digest(),
-                targets_count: targets(EVIDENCE).count(),
-                targets_root: targets(EVIDENCE).root(),
-                profile: ProfileRef {
-                    name: "linux-triage".into(),
-                    version: "1".into(),
-                    sha256: Digest([8; 32]),
-                },
-                purpose: "suspicious logins".into(),
-                sensitivity: Sensitivity::Sensitive,
-                limits: limits(),
-                plan: plan(),
-            },
-            keys: vec![ALICE],
-        };
+        let mut paper = Paper { document: Self::order_under(&rosters[1]), keys: vec![ALICE] };
         (self.order)(&mut paper);
         let order_roster = paper.document.roster_sha256;
         let order = sign(&paper.document, &paper.keys);
@@ -380,7 +392,11 @@ impl Recipe<'_> {
             order_roster,
             &approval,
         );
+        let second_roster =
+            drafts.iter().rposition(|draft| draft.type_ == EntryType::RosterPublished).unwrap();
+        drafts.splice(second_roster + 1..second_roster + 1, self.enrol_machines(&mut files));
         drafts.extend(Self::draft_collections(first, second, &manifest, title_digest));
+        drafts.extend(self.collect_from_machines(&mut files, &rosters[1]));
         (self.drafts)(&mut drafts);
         let mut log =
             Log { leaves: vec![], signer: signer(self.log, self.origin), cosigners: &self.cosigners };
@@ -408,8 +424,7 @@ impl Recipe<'_> {
             files.insert(format!("{name}.tlog-proof"), log.proof(index, size));
         }
         files.insert("ledger/checkpoint".into(), log.note(size).to_string().into_bytes());
-        let mut collections = vec![first.0.collection, second.0.collection];
-        collections.sort_unstable();
+        let collections = Overview::listed(collections_by_endpoint(&files).into_values().flatten());
         let overview = Overview {
             format: BundleVersion,
             deployment: "acme".parse().unwrap(),
@@ -436,10 +451,8 @@ impl Recipe<'_> {
             b"I, ____, certify under FRE 902(13) and (14) ...\n".to_vec(),
         );
         let newest: Roster = rosters[1].read().unwrap();
-        let enrolled: EnrolmentRequest = enrolment.read().unwrap();
-        let signers = newest.allowed_signers()
-            + &endpoint_line(&enrolled.endpoint, enrolled.generation, &enrolled.evidence_key);
-        files.insert("deployment/allowed_signers".into(), signers.into_bytes());
+        let signers = allowed_signers(&newest, enrolled(&files));
+        files.insert("deployment/allowed_signers".into(), signers);
         files.insert(
             "deployment/log.vkey".into(),
             format!("{}\n", log_key(self.log, self.origin)).into_bytes(),
@@ -489,8 +502,7 @@ impl Recipe<'_> {
         files.insert("export/entry.tlog-proof".into(), log.proof(later - 1, later));
         files.insert("export/checkpoint".into(), log.note(later).to_string().into_bytes());
         let proof = ledger::consistency_proof(&Leaves(&log.leaves), size as u64, later as u64).unwrap();
-        let lines: String = proof.iter().map(|hash| hash.to_base64() + "\n").collect();
-        files.insert("export/consistency".into(), lines.into_bytes());
+        files.insert("export/consistency".into(), consistency(&proof));
     }
 
     fn append(

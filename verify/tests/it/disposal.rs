@@ -1,5 +1,6 @@
 //! Evidence that was disposed of, and evidence that was withheld and called so. Every case is put to both verifiers.
 
+use evidence::bundle::allowed_signers;
 use evidence::disposal::Object;
 use evidence::roster::{Role, Roster};
 use evidence::signed::Signed;
@@ -61,10 +62,8 @@ fn with_third(files: &mut Files) {
     let roster = third();
     files.extend(roster.split("deployment/roster-3"));
     let newest: Roster = roster.read().unwrap();
-    let signers = String::from_utf8(files["deployment/allowed_signers"].clone()).unwrap();
-    let endpoints: String =
-        signers.split_inclusive('\n').filter(|line| line.starts_with("endpoint:")).collect();
-    files.insert("deployment/allowed_signers".into(), (newest.allowed_signers() + &endpoints).into_bytes());
+    let signers = allowed_signers(&newest, enrolled(files));
+    files.insert("deployment/allowed_signers".into(), signers);
 }
 
 /// A bundle whose chain ends as `end` says, without the evidence of its collections.

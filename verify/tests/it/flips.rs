@@ -41,7 +41,7 @@ pub fn everywhere(
 
 #[test]
 fn every_flipped_bit_of_every_file_is_rejected() {
-    assert_eq!(flipped(&Recipe::default().build(), |_| true), Vec::<String>::new());
+    assert_eq!(flipped(&Recipe::one_endpoint().build(), |_| true), Vec::<String>::new());
 }
 
 /// Every bit of the files that `whole` takes, and one of each byte of the others; returns those that a verifier did not mind.
@@ -93,18 +93,18 @@ pub fn resigned(bundle: &Bundle, stride: usize) -> Vec<String> {
 
 #[test]
 fn a_flipped_bit_under_a_responders_new_signature_is_rejected() {
-    assert_eq!(resigned(&Recipe::default().build(), 41), Vec::<String>::new());
+    assert_eq!(resigned(&Recipe::one_endpoint().build(), 41), Vec::<String>::new());
 }
 
 #[test]
 #[ignore = "minutes: every byte instead of every 41st"]
 fn every_byte_flipped_under_a_responders_new_signature_is_rejected() {
-    assert_eq!(resigned(&Recipe::default().build(), 1), Vec::<String>::new());
+    assert_eq!(resigned(&Recipe::one_endpoint().build(), 1), Vec::<String>::new());
 }
 
 #[test]
 fn files_cut_lost_added_or_renamed_are_rejected() {
-    let bundle = Recipe::default().build();
+    let bundle = Recipe::one_endpoint().build();
     let judge = |why: String, files: &Files| match verify_memory(files, &trust(), Effort::UntilFailure) {
         Ok(report) => assert_eq!(report.exit_code(), 1, "{why}"),
         Err(error) => {
@@ -152,7 +152,7 @@ fn files_cut_lost_added_or_renamed_are_rejected() {
 
 #[test]
 fn a_folder_holds_plain_files_only() {
-    let bundle = Recipe::default().build();
+    let bundle = Recipe::one_endpoint().build();
     let trust = trust();
     type Plant = fn(&std::path::Path);
     let planted: [(&str, Plant); 6] = [

@@ -16,6 +16,7 @@ mod good;
 mod production;
 mod quorum;
 mod replicated;
+mod several_endpoints;
 mod stamps;
 mod stock_tools;
 mod unapproved;

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use evidence::bundle::production::{ItemFile, Selection};
-use evidence::bundle::{BundleVersion, CHECKPOINT_STAMPS, Overview};
+use evidence::bundle::{self, BundleVersion, CHECKPOINT_STAMPS, EnrolledKey, Overview};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
-use evidence::id::{Actor, Chain, IncidentId, PersonId};
-use evidence::roster::endpoint_line;
+use evidence::id::{Actor, Chain, Generation, IncidentId, PersonId};
+use evidence::roster::Roster;
 use evidence::signed::Signed;
 use proto::limits::DATA_BYTES_MAX;
 use proto::v1::{BundleChunk, ExportRequest};
@@ -183,9 +181,8 @@ struct Files<'e> {
 
 impl Files<'_> {
     async fn overview(&self, person: &PersonId, head_seq: u64, head: Digest) -> Result<(), Failure> {
-        let mut collections: Vec<Digest> =
-            self.snapshot.with_evidence().map(|collected| Digest(collected.row.id)).collect();
-        collections.sort_unstable();
+        let collections =
+            Overview::listed(self.snapshot.with_evidence().map(|collected| Digest(collected.row.id)));
         let overview = Overview {
             format: BundleVersion,
             deployment: self.collector.deployment.clone(),
@@ -201,8 +198,7 @@ impl Files<'_> {
             quorum: self.quorum == Quorum::Met,
             without_quorum: self.quorum == Quorum::Waived,
         };
-        let json = evidence::json::to_document(&overview)
-            .map_err(|error| Failure::internal("write bundle.json", error))?;
+        let json = overview.encode().map_err(|error| Failure::internal("write bundle.json", error))?;
         self.file("bundle.json", json).await?;
         let readme = match self.production {
             None => texts::readme(&overview),
@@ -212,23 +208,28 @@ impl Files<'_> {
         if self.production.is_none()
             && let Some(destruction) = self.snapshot.destruction()
         {
-            let json = evidence::json::to_document(&destruction)
+            let json = bundle::destruction_json(&destruction)
                 .map_err(|error| Failure::internal("write destruction.json", error))?;
             self.file("destruction.json", json).await?;
-            self.file("destruction.txt", texts::destruction(&destruction)).await?;
+            self.file("destruction.txt", bundle::destruction_txt(&destruction)).await?;
         }
         self.file("certification.txt", texts::certification(&overview)).await
     }
 
     async fn deployment(&self) -> Result<(), Failure> {
+        let mut newest: Option<Roster> = None;
         let rosters = self.snapshot.deployment.values();
         for entry in rosters.filter(|entry| entry.kind == EntryType::RosterPublished.as_str()) {
             let signed = self.collector.document(Key::document(&entry.event)).await?;
-            let roster: evidence::roster::Roster =
-                signed.read().map_err(|error| Failure::internal("read a roster", error))?;
+            let roster: Roster = signed.read().map_err(|error| Failure::internal("read a roster", error))?;
             self.signed(&format!("deployment/roster-{}", roster.version), &signed).await?;
+            if newest.as_ref().is_none_or(|newest| newest.version < roster.version) {
+                newest = Some(roster);
+            }
         }
-        let mut signers = self.collector.people.newest().roster().allowed_signers();
+        let newest =
+            newest.ok_or_else(|| Failure::internal("write allowed_signers", "the ledger has no roster"))?;
+        let mut keys = Vec::new();
         for row in &self.snapshot.endpoints {
             let name = format!("{}-{}", row.endpoint, row.generation);
             let token = self.collector.document(Key::document(&row.token)).await?;
@@ -243,11 +244,14 @@ impl Files<'_> {
                 let enrolment = self.collector.act_document(enrolled.index).await?;
                 self.signed(&format!("deployment/enrolment-{name}"), &enrolment).await?;
             }
-            signers.push_str(&signer_line(row)?);
+            keys.push(enrolled_key(row)?);
         }
-        self.file("deployment/allowed_signers", signers.into_bytes()).await?;
-        self.file("deployment/log.vkey", format!("{}\n", self.collector.log_key).into_bytes()).await?;
-        self.file("deployment/ca.pem", pem(self.collector.authority.certificate())).await
+        // The newest roster under the checkpoint: a newer one that was published since is not in this bundle.
+        self.file("deployment/allowed_signers", bundle::allowed_signers(&newest, keys)).await?;
+        let log_key = self.collector.log_key.parse();
+        let log_key = log_key.map_err(|error| Failure::internal("write log.vkey", error))?;
+        self.file("deployment/log.vkey", bundle::log_vkey(&log_key)).await?;
+        self.file("deployment/ca.pem", bundle::ca_pem(self.collector.authority.certificate())).await
     }
 
     async fn orders(&self) -> Result<(), Failure> {
@@ -261,11 +265,9 @@ impl Files<'_> {
             let endpoints: BTreeSet<&str> = collected.map(|one| one.row.endpoint.as_str()).collect();
             for endpoint in endpoints {
                 let name = endpoint.parse().map_err(|error| Failure::internal("export an order", error))?;
-                let proof = set
-                    .proof(&name)
+                let json = bundle::target_proof(&set, &name)
+                    .map_err(|error| Failure::internal("write a target proof", error))?
                     .ok_or_else(|| Failure::internal("export an order", "no target proof"))?;
-                let json = evidence::json::to_document(&proof)
-                    .map_err(|error| Failure::internal("write a target proof", error))?;
                 self.file(&format!("orders/{id}.targets/{endpoint}.json"), json).await?;
             }
         }
@@ -439,24 +441,11 @@ impl Files<'_> {
     }
 }
 
-fn signer_line(row: &crate::rows::endpoints::EndpointRow) -> Result<String, Failure> {
+fn enrolled_key(row: &crate::rows::endpoints::EndpointRow) -> Result<EnrolledKey, Failure> {
     let broken = |what: String| Failure::internal("write allowed_signers", what);
-    let endpoint = row.endpoint.parse().map_err(|error| broken(format!("{error}")))?;
-    let generation =
-        evidence::id::Generation::new(row.generation).ok_or_else(|| broken("generation 0".to_owned()))?;
-    let key = row.evidence_key.parse().map_err(|error| broken(format!("{error}")))?;
-    let line = endpoint_line(&endpoint, generation, &key);
-    Ok(if line.ends_with('\n') { line } else { format!("{line}\n") })
-}
-
-/// RFC 7468.
-fn pem(der: &[u8]) -> Vec<u8> {
-    let text = STANDARD.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in text.as_bytes().chunks(64) {
-        pem.extend(line.iter().map(|byte| char::from(*byte)));
-        pem.push('\n');
-    }
-    pem.push_str("-----END CERTIFICATE-----\n");
-    pem.into_bytes()
+    Ok(EnrolledKey {
+        endpoint: row.endpoint.parse().map_err(|error| broken(format!("{error}")))?,
+        generation: Generation::new(row.generation).ok_or_else(|| broken("generation 0".to_owned()))?,
+        evidence_key: row.evidence_key.parse().map_err(|error| broken(format!("{error}")))?,
+    })
 }

@@ -12,17 +12,21 @@ use evidence::manifest::Manifest;
 use evidence::seal::Seal;
 use ledger::{Leaves, inclusion_proof, leaf_hash};
 
-use super::{Files, edit};
+use super::{Files, collections_by_endpoint, edit};
 
-/// The stored collection's id.
+/// The id of the collection that web-03 stored.
 pub fn stored_id(files: &Files) -> Digest {
-    let name = files.keys().find(|name| name.ends_with("/manifest.json")).unwrap();
-    name.split('/').nth(1).unwrap().parse().unwrap()
+    let of = &collections_by_endpoint(files)[&("web-03".to_owned(), 1)];
+    *of.iter().find(|id| files.contains_key(&format!("evidence/{id}/manifest.json"))).unwrap()
 }
 
-/// All record lines of the stored collection, out of its seals.
+/// All record lines of web-03's stored collection, out of its seals.
 pub fn lines(files: &Files) -> Vec<Vec<u8>> {
-    let prefix = format!("evidence/{}/seals/", stored_id(files));
+    lines_of(files, &stored_id(files))
+}
+
+fn lines_of(files: &Files, id: &Digest) -> Vec<Vec<u8>> {
+    let prefix = format!("evidence/{id}/seals/");
     let seals = files.iter().filter(|(name, _)| name.starts_with(&prefix));
     let mut lines = Vec::new();
     for (_, bytes) in seals {
@@ -33,9 +37,9 @@ pub fn lines(files: &Files) -> Vec<Vec<u8>> {
     lines
 }
 
-/// An item's content out of the container.
-fn content(files: &Files, record: &ItemRecord) -> Vec<u8> {
-    let container = &files[&format!("evidence/{}/container.tar.zst", stored_id(files))];
+/// An item's content out of its container.
+fn content(files: &Files, id: &Digest, record: &ItemRecord) -> Vec<u8> {
+    let container = &files[&format!("evidence/{id}/container.tar.zst")];
     let footer = &container[container.len() - SeekTable::FOOTER_BYTES..];
     let table = &container[container.len() - SeekTable::table_len(footer).unwrap()..];
     let table = SeekTable::parse(table).unwrap();
@@ -52,38 +56,44 @@ fn content(files: &Files, record: &ItemRecord) -> Vec<u8> {
     out
 }
 
-/// Keeps these items of the stored collection and nothing else of any.
+/// Keeps these items of web-03's stored collection and nothing else of any.
 pub fn produce(files: &mut Files, chosen: &[u64]) {
-    let id = stored_id(files);
-    let lines = lines(files);
-    let leaves: Vec<_> = lines.iter().map(|line| leaf_hash(line)).collect();
-    let manifest: Manifest = json::parse_document(&files[&format!("evidence/{id}/manifest.json")]).unwrap();
+    produce_from(files, &[(stored_id(files), chosen)]);
+}
+
+/// Keeps these items of these collections and nothing else of any.
+pub fn produce_from(files: &mut Files, chosen: &[(Digest, &[u64])]) {
     let mut items = Files::new();
-    for n in chosen {
-        let line = &lines[usize::try_from(*n).unwrap()];
-        let record = ItemRecord::parse_line(line, Stage::Final).unwrap();
-        let proof = ItemProof {
-            collection: id,
-            index: *n,
-            count: manifest.items,
-            hashes: inclusion_proof(&Leaves(&leaves), *n, manifest.items).unwrap(),
-        };
-        if record.has_content() {
-            items.insert(ItemFile::Content.name(&id, *n), content(files, &record));
+    for (id, chosen) in chosen {
+        let lines = lines_of(files, id);
+        let leaves: Vec<_> = lines.iter().map(|line| leaf_hash(line)).collect();
+        let manifest: Manifest =
+            json::parse_document(&files[&format!("evidence/{id}/manifest.json")]).unwrap();
+        for n in *chosen {
+            let line = &lines[usize::try_from(*n).unwrap()];
+            let record = ItemRecord::parse_line(line, Stage::Final).unwrap();
+            let proof = ItemProof {
+                collection: *id,
+                index: *n,
+                count: manifest.items,
+                hashes: inclusion_proof(&Leaves(&leaves), *n, manifest.items).unwrap(),
+            };
+            if record.has_content() {
+                items.insert(ItemFile::Content.name(id, *n), content(files, id, &record));
+            }
+            items.insert(ItemFile::Record.name(id, *n), line.clone());
+            items.insert(ItemFile::Proof.name(id, *n), proof.encode());
         }
-        items.insert(ItemFile::Record.name(&id, *n), line.clone());
-        items.insert(ItemFile::Proof.name(&id, *n), proof.encode());
     }
-    let folder = format!("evidence/{id}/");
+    let kept = |name: &str| chosen.iter().any(|(id, _)| name.starts_with(&format!("evidence/{id}/")));
     files.retain(|name, _| {
-        let elsewhere =
-            name.starts_with("details/") || (name.starts_with("evidence/") && !name.starts_with(&folder));
+        let elsewhere = name.starts_with("details/") || (name.starts_with("evidence/") && !kept(name));
         !(elsewhere || name.contains("/seals/") || name.ends_with(".zst"))
     });
     files.extend(items);
     edit(files, "bundle.json", |overview: &mut Overview| {
         overview.partial = true;
-        overview.collections = vec![id];
+        overview.collections = Overview::listed(chosen.iter().map(|(id, _)| *id));
     });
 }
 

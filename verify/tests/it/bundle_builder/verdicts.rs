@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use evidence::bundle::EnrolledKey;
+use evidence::enrolment::EnrolmentRequest;
 use evidence::id::Actor;
+use evidence::json;
 use exhibit_verify::{Check, Effort, Report, Trust, Verdict, verify_memory};
 
 use super::{Files, LOG, authority, log_key};
@@ -39,15 +42,19 @@ pub fn verify(files: &Files) -> Report {
     verify_memory(files, &trust(), Effort::Whole).unwrap()
 }
 
+/// Where verify.sh finds its bundles: a shell script trips over blanks, tar over a colon, and both over what is no ASCII.
+const ODD_PLACE: &str = "a b/host:dïr ☃ [x]/-案件 'q'";
+
 /// What verify.sh says, which knows nothing of our code: exit code and text.
 pub fn script(files: &Files, pins: &Files) -> (i32, String) {
     let folder = tempfile::tempdir().unwrap();
-    save(files, &folder.path().join("bundle"));
-    save(pins, &folder.path().join("trust"));
+    let (bundle, trust) = (folder.path().join(ODD_PLACE).join("bundle"), folder.path().join("my träst"));
+    save(files, &bundle);
+    save(pins, &trust);
     let output = Command::new("sh")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.sh"))
-        .arg(folder.path().join("bundle"))
-        .arg(folder.path().join("trust"))
+        .arg(bundle)
+        .arg(trust)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -70,6 +77,14 @@ pub fn checks(report: &Report, verdict: Verdict) -> Vec<&Check> {
 
 pub fn fails(report: &Report, name: &str) -> bool {
     checks(report, Verdict::Failed).iter().any(|check| check.check == name)
+}
+
+/// The enrolments of a bundle, last name first: no test may lean on the order of its endpoints.
+pub fn enrolled(files: &Files) -> Vec<EnrolledKey> {
+    let names =
+        files.keys().filter(|name| name.starts_with("deployment/enrolment-") && name.ends_with(".json"));
+    let read = |name: &String| json::parse_document::<EnrolmentRequest>(&files[name]).unwrap();
+    names.rev().map(|name| EnrolledKey::from(&read(name))).collect()
 }
 
 pub fn by_actor(text: &str) -> Actor {

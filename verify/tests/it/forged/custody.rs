@@ -74,9 +74,9 @@ fn custody_entries() {
             "two entries swapped in the log",
             "custody.chain",
             with! { drafts: |drafts: &mut Vec<Draft>| {
-                let time = drafts[10].time;
-                drafts[10].time = at("09:59:59");
-                drafts[9].time = time;
+                let time = draft(drafts, EntryType::CollectionStarted).time;
+                draft(drafts, EntryType::CollectionStarted).time = at("09:59:59");
+                draft(drafts, EntryType::OrderApproved).time = time;
             } },
         ),
         (

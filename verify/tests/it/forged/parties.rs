@@ -216,7 +216,8 @@ fn rosters_orders_and_endpoints() {
             "delegation",
             with! { drafts: |drafts: &mut Vec<Draft>| {
                 let refs = [("endpoint", "web-03".to_owned()), ("generation", "1".to_owned())];
-                drafts.insert(6, Draft::new(EntryType::EndpointRetired, Chain::Deployment, "09:05:00", refs, |draft| draft.signed("person:cat", CAT)));
+                let opened = drafts.iter().position(|draft| draft.type_ == EntryType::IncidentOpened).unwrap();
+                drafts.insert(opened, Draft::new(EntryType::EndpointRetired, Chain::Deployment, "09:05:00", refs, |draft| draft.signed("person:cat", CAT)));
             } },
         ),
     ]);

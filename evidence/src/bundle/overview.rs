@@ -1,0 +1,80 @@
+//! `bundle.json`: the exporter's statement of what a bundle holds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::document::document_type;
+use crate::id::{Actor, DeploymentId, IncidentId};
+use crate::json::{self, JsonError};
+use crate::time::Time;
+
+document_type!(
+    /// `exhibit-bundle-v1`
+    BundleVersion, "exhibit-bundle-v1"
+);
+
+/// `bundle.json`: what the exporter says is inside. A verifier checks each field against signed bytes and believes none of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overview {
+    /// Always `exhibit-bundle-v1`.
+    pub format: BundleVersion,
+    /// Deployment.
+    pub deployment: DeploymentId,
+    /// The incident whose evidence and custody this is.
+    pub incident: IncidentId,
+    /// Origin of the ledger.
+    pub origin: String,
+    /// When, by the collector's clock.
+    pub exported: Time,
+    /// Who exports and signs SHA256SUMS.
+    pub by: Actor,
+    /// Sequence number of the incident's last entry in here.
+    pub head_seq: u64,
+    /// Its leaf hash.
+    pub head: Digest,
+    /// Size of the tree under `ledger/checkpoint`.
+    pub entries: u64,
+    /// Collections in here, sorted.
+    pub collections: Vec<Digest>,
+    /// True for a selective production: some of the evidence is left out on purpose.
+    pub partial: bool,
+    /// Whether `ledger/checkpoint` had the quorum of cosigners that the collector's policy asks for; false where it asks for none.
+    pub quorum: bool,
+    /// The exporter took it without the quorum that was asked for. Left out unless it is so.
+    #[serde(default, skip_serializing_if = "is_not", deserialize_with = "only_true")]
+    pub without_quorum: bool,
+}
+
+/// Field of the act of `bundle.exported` that says what [`Overview::without_quorum`] says.
+pub const WITHOUT_QUORUM_FIELD: (&str, &str) = ("without_quorum", "yes");
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_not(flag: &bool) -> bool {
+    !*flag
+}
+
+/// An optional flag has one spelling: `true`.
+fn only_true<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match bool::deserialize(deserializer)? {
+        true => Ok(true),
+        false => Err(serde::de::Error::custom("without_quorum is left out unless it is true")),
+    }
+}
+
+impl Overview {
+    /// The file's bytes, with the collections in their one order.
+    pub fn encode(&self) -> Result<Vec<u8>, JsonError> {
+        let mut sorted = self.clone();
+        sorted.collections = Self::listed(sorted.collections);
+        json::to_document(&sorted)
+    }
+
+    /// Collections as [`Overview::collections`] lists them: sorted by digest.
+    #[must_use]
+    pub fn listed(collections: impl IntoIterator<Item = Digest>) -> Vec<Digest> {
+        let mut collections: Vec<Digest> = collections.into_iter().collect();
+        collections.sort_unstable();
+        collections
+    }
+}

@@ -1,0 +1,239 @@
+//! Endpoints beside web-03: met in an order that is not that of their names, one of them re-enrolled past its tenth generation.
+
+use std::collections::BTreeMap;
+
+use evidence::digest::Digest;
+use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Token};
+use evidence::entry::EntryType;
+use evidence::id::{Chain, Generation};
+use evidence::manifest::Origin;
+use evidence::order::*;
+use evidence::seal::Identity;
+use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
+use evidence::signed::Signed;
+use evidence::text::FixedBytes;
+
+use super::*;
+use crate::forge::Forge;
+
+/// One enrolment of an endpoint, and perhaps one collection from it under an order of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine {
+    pub endpoint: &'static str,
+    pub generation: u32,
+    /// Its evidence key; the two numbers behind it are its TLS key and its token's key.
+    pub key: u8,
+    pub collects: bool,
+    /// The key that signs its delegation and its manifest: its own in a good bundle.
+    pub signs: u8,
+}
+
+impl Machine {
+    const fn enrolled(endpoint: &'static str, generation: u32, key: u8) -> Self {
+        Self { endpoint, generation, key, collects: false, signs: key }
+    }
+
+    fn generation(&self) -> Generation {
+        Generation::new(self.generation).unwrap()
+    }
+
+    fn name(&self) -> String {
+        format!("{}-{}", self.endpoint, self.generation)
+    }
+
+    fn refs(&self, token: &Signed) -> [(&'static str, String); 3] {
+        [
+            ("endpoint", self.endpoint.to_owned()),
+            ("generation", self.generation.to_string()),
+            ("token", token.digest().to_string()),
+        ]
+    }
+}
+
+/// The endpoints that every bundle of these tests has beside web-03, in the order in which the collector met them.
+pub const MACHINES: [Machine; 4] = [
+    Machine::enrolled("mail-07", 1, 100),
+    Machine::enrolled("db-01", 10, 110),
+    Machine::enrolled("db-01", 2, 120),
+    Machine::enrolled("app-01", 1, 130),
+];
+
+/// The same endpoints; one collection was stored from each.
+pub fn all_collect() -> Vec<Machine> {
+    MACHINES.map(|machine| Machine { collects: true, ..machine }).to_vec()
+}
+
+impl Recipe<'_> {
+    /// Token and enrolment of each machine, and their entries in the order of meeting.
+    pub(super) fn enrol_machines(&self, files: &mut Files) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        for (number, machine) in self.machines.iter().enumerate() {
+            let second = 10 + 2 * number;
+            let token = Token {
+                endpoint: machine.endpoint.parse().unwrap(),
+                generation: machine.generation(),
+                key: key(machine.key + 2).public(),
+                ..token()
+            };
+            let token = sign(&token, &[CAT]);
+            put(files, &format!("deployment/token-{}", machine.name()), &token);
+            let enrolment = EnrolmentRequest {
+                type_: EnrolmentType,
+                deployment: "acme".parse().unwrap(),
+                endpoint: machine.endpoint.parse().unwrap(),
+                generation: machine.generation(),
+                token: token.digest(),
+                evidence_key: key(machine.key).public(),
+                tls_key: key(machine.key + 1).public(),
+                csr_sha256: Digest([2; 32]),
+                nonce: FixedBytes([1; 16]),
+                at: at(&format!("09:00:{second:02}")),
+                agent: AgentBuild { version: "0.1.0".into(), build_sha256: Digest([6; 32]) },
+            };
+            let enrolment = sign(&enrolment, &[machine.key + 2, machine.key, machine.key + 1]);
+            put(files, &format!("deployment/enrolment-{}", machine.name()), &enrolment);
+            drafts.push(Draft::new(
+                EntryType::EndpointAdmitted,
+                Chain::Deployment,
+                &format!("09:00:{second:02}"),
+                machine.refs(&token),
+                |_| token.clone().into(),
+            ));
+            let [endpoint, generation, by] = machine.refs(&token);
+            let print = key(machine.key).public().fingerprint().to_string();
+            drafts.push(Draft::new(
+                EntryType::AgentEnrolled,
+                Chain::Deployment,
+                &format!("09:00:{:02}", second + 1),
+                [endpoint, generation, by, ("evidence_key", print)],
+                |_| enrolment.clone().into(),
+            ));
+        }
+        drafts
+    }
+
+    /// Order, approval and stored collection of each machine that collects, and their entries.
+    pub(super) fn collect_from_machines(&self, files: &mut Files, roster: &Signed) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        let collecting = self.machines.iter().filter(|machine| machine.collects);
+        for (number, machine) in collecting.enumerate() {
+            let time = |step: usize| format!("11:30:{:02}", 1 + 5 * number + step);
+            let nonce = FixedBytes([machine.key; 16]);
+            let target = Target {
+                endpoint: machine.endpoint.parse().unwrap(),
+                generation: machine.generation(),
+                evidence_key: key(machine.key).public().fingerprint(),
+            };
+            let targets = TargetSet::new(vec![target]).unwrap();
+            let order = Order {
+                nonce,
+                issued: at("11:30:00"),
+                targets_count: targets.count(),
+                targets_root: targets.root(),
+                ..Self::order_under(roster)
+            };
+            let order = sign(&order, &[ALICE]);
+            let id = order.digest();
+            put(files, &format!("orders/{id}"), &order);
+            let proof = evidence::bundle::target_proof(&targets, &machine.endpoint.parse().unwrap());
+            files.insert(format!("orders/{id}.targets/{}.json", machine.endpoint), proof.unwrap().unwrap());
+            let approval = Approval {
+                type_: ApprovalType,
+                deployment: "acme".parse().unwrap(),
+                order: id,
+                approver: "bob".parse().unwrap(),
+                at: at("11:30:01"),
+                decision: Decision::Approve,
+            };
+            let approval = sign(&approval, &[BOB]);
+            put(files, &format!("approvals/{}", approval.digest()), &approval);
+
+            let collection = collection_id(&id, &key(machine.key).public().fingerprint(), 1, &nonce);
+            let delegation = Delegation {
+                type_: DelegationType,
+                deployment: "acme".parse().unwrap(),
+                endpoint: machine.endpoint.parse().unwrap(),
+                generation: machine.generation(),
+                order: id,
+                attempt: 1,
+                collection,
+                sealer: key(self.sealer).public(),
+                at: at("11:30:02"),
+                nonce,
+            };
+            let identity =
+                Identity { deployment: delegation.deployment.clone(), collection, order: id, attempt: 1 };
+            let container = Forge::new(identity, self.sealer, &[0; 1000], vec![], 1).build();
+            let started = sign(&delegation, &[machine.signs]);
+            let mut document = manifest(&delegation, started.digest(), &container);
+            if let Origin::Endpoint(origin) = &mut document.origin {
+                origin.evidence_key = key(machine.key).public();
+            }
+            let stored = sign(&document, &[self.sealer, machine.signs]);
+            let folder = format!("evidence/{collection}");
+            put(files, &format!("{folder}/delegation"), &started);
+            put(files, &format!("{folder}/manifest"), &stored);
+            let segments = &container.segments;
+            files.insert(
+                format!("{folder}/container.tar.zst"),
+                segments.iter().flat_map(|(bytes, _)| bytes.clone()).collect(),
+            );
+            for (index, (_, seal)) in segments.iter().enumerate() {
+                files.insert(format!("{folder}/seals/{index:06}.seal"), seal.clone());
+            }
+
+            let named = |name: &'static str| match name {
+                "order" => (name, id.to_string()),
+                "endpoint" => (name, machine.endpoint.to_owned()),
+                "collection" => (name, collection.to_string()),
+                "roster" => (name, roster.digest().to_string()),
+                "manifest" => (name, stored.digest().to_string()),
+                "attempt" => (name, "1".to_owned()),
+                "copies" => (name, "2".to_owned()),
+                "degraded" => (name, "no".to_owned()),
+                _ => (name, "yes".to_owned()),
+            };
+            drafts.extend([
+                Draft::new(
+                    EntryType::OrderIssued,
+                    incident(),
+                    &time(0),
+                    ["order", "roster"].map(named),
+                    |_| order.clone().into(),
+                ),
+                Draft::new(EntryType::OrderApproved, incident(), &time(1), ["order"].map(named), |_| {
+                    approval.clone().into()
+                }),
+                Draft::new(
+                    EntryType::CollectionStarted,
+                    incident(),
+                    &time(2),
+                    ["order", "endpoint", "collection", "attempt"].map(named),
+                    |_| started.clone().into(),
+                ),
+                Draft::new(
+                    EntryType::CollectionStored,
+                    incident(),
+                    &time(3),
+                    ["collection", "manifest", "order", "endpoint", "copies", "degraded", "independent"]
+                        .map(named),
+                    |_| stored.clone().into(),
+                ),
+            ]);
+        }
+        drafts
+    }
+}
+
+/// The collections of a bundle by the endpoint and generation that their delegations name.
+pub fn collections_by_endpoint(files: &Files) -> BTreeMap<(String, u32), Vec<Digest>> {
+    let mut found: BTreeMap<(String, u32), Vec<Digest>> = BTreeMap::new();
+    for name in
+        files.keys().filter(|name| name.starts_with("evidence/") && name.ends_with("/delegation.json"))
+    {
+        let delegation: Delegation = json::parse_document(&files[name]).unwrap();
+        let of = (delegation.endpoint.to_string(), delegation.generation.number());
+        found.entry(of).or_default().push(delegation.collection);
+    }
+    found
+}
