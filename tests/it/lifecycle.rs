@@ -6,6 +6,7 @@ mod disposal;
 mod endpoints;
 mod keeping;
 mod persons;
+mod several_endpoints;
 
 use std::process::{Command, Output};
 

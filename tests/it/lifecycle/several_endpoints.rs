@@ -1,0 +1,69 @@
+//! Incidents of several endpoints that the collector met in another order than that of their names.
+
+use std::process::Command;
+
+use lab::{Lab, run};
+
+use super::{roster, small, verified, verified_by_strangers};
+
+/// Enrols an endpoint in a generation, starts its agent, and collects from it under an incident.
+fn collect_from(lab: &mut Lab, endpoint: &str, generation: &str, incident: &str, profile: &std::path::Path) {
+    let token = lab.token(endpoint, &["--generation", generation]).unwrap();
+    let state = lab.path(format!("endpoint-{endpoint}"));
+    if state.exists() {
+        lab.stop_agent(endpoint).unwrap();
+        fs_err::rename(&state, lab.path(format!("before-{generation}"))).unwrap();
+    }
+    run(lab.tool("exhibit-agent").args(["enrol", "--token", &token, "--state"]).arg(&state)).unwrap();
+    lab.start_agent(endpoint, &[]).unwrap();
+    lab.collect(incident, endpoint, profile).unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+}
+
+/// The names of the endpoints in a bundle's `allowed_signers`, from top to bottom.
+fn endpoint_lines(lab: &Lab, bundle: &str) -> Vec<String> {
+    let text = fs_err::read_to_string(lab.path(bundle).join("deployment/allowed_signers")).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("endpoint:")?.split(' ').next());
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn bundles_of_endpoints_met_out_of_order_verify_whole_and_in_part() {
+    let mut lab = Lab::new().unwrap();
+    let profile = small(&lab, &[]);
+    let (first, second) = (lab.incident().unwrap(), lab.incident().unwrap());
+    for (endpoint, generation, incident) in [
+        ("web-03", "1", &first),
+        ("db-01", "2", &first),
+        ("mail-07", "1", &second),
+        ("app-01", "1", &first),
+        ("db-01", "10", &first),
+        ("app-02", "1", &second),
+    ] {
+        collect_from(&mut lab, endpoint, generation, incident, &profile);
+    }
+    roster(&lab, 2, &["--remove", "bob"]);
+
+    assert_eq!(verified(&lab, &first), 4);
+    verified_by_strangers(&lab, &first);
+    let lines = endpoint_lines(&lab, &format!("{first}.bundle"));
+    assert_eq!(lines, ["app-01#1", "db-01#2", "db-01#10", "web-03#1"]);
+    assert_eq!(verified(&lab, &second), 2);
+    verified_by_strangers(&lab, &second);
+    let lines = endpoint_lines(&lab, &format!("{second}.bundle"));
+    assert_eq!(lines, ["app-02#1", "mail-07#1"]);
+
+    // A part of all four collections, in a place that trips shells and tar.
+    let part = lab.path("a b/dïr ☃:1");
+    fs_err::create_dir_all(part.parent().unwrap()).unwrap();
+    let item = lab.path("fixture/file").display().to_string();
+    run(lab
+        .exhibit()
+        .args(["bundle", "export", &first, "--only", &item, "--purpose", "test", "--out"])
+        .arg(&part))
+    .unwrap();
+    let report = lab.verify(&part).unwrap();
+    assert_eq!(report.exit_code(), 0, "{}", report.text());
+    assert!(report.partial && report.items.len() == 4, "{}", report.text());
+    let script = lab::checkout().join("packaging/verify.sh");
+    run(Command::new("sh").arg(script).arg(&part).arg(lab.trust().unwrap())).unwrap();
+}
