@@ -11,6 +11,7 @@ mod log_key;
 mod names;
 mod overview;
 pub mod production;
+pub mod stamp;
 mod sums;
 mod target;
 

@@ -17,7 +17,6 @@ mod mirrors;
 mod orders;
 mod report;
 mod rosters;
-mod stamp;
 mod stamps;
 mod trust;
 

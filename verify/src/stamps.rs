@@ -3,11 +3,12 @@
 //! Guarantee: with authorities pinned, a bundle that has stamps has one that counts; a stamp that is damaged, or about other data, fails whoever
 //! made it. One of an authority that nobody pinned is named and counts for nothing. Not here: what one stamp is (`stamp`).
 
+use evidence::bundle::stamp;
 use evidence::bundle::{CHECKPOINT_STAMPS, SUMS_STAMPS};
+use evidence::causes::chain;
 
 use crate::files::Files;
 use crate::report::Report;
-use crate::stamp;
 use crate::trust::Trust;
 
 /// Stamps over `ledger/checkpoint`; returns the times of those that count.
@@ -54,7 +55,7 @@ fn judge(
             if trust.tsa.is_empty() {
                 return Ok(None);
             }
-            stamp::verify(&response, data, &trust.tsa).map(Some)
+            stamp::verify(&response, data, &trust.tsa).map(Some).map_err(|cause| chain(&cause))
         });
         match verified {
             Ok(None) => {}

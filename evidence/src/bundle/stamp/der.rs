@@ -1,9 +1,12 @@
-//! As much DER as a time stamp needs (X.690): one element after the other, lengths in their one spelling, nothing copied.
-//! Not here: BER, tags over 30, what the elements mean.
+//! As much DER as a time stamp needs (X.690): elements one after the other, read without copying, and written.
+//! Guarantee: a length has one spelling, the shortest, in what is read and in what is written; reading never panics.
+//! Not here: BER, tags over 30, elements of 64 KiB or more, what the elements mean.
 
+pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const OCTETS: u8 = 0x04;
 pub(super) const OID: u8 = 0x06;
+pub(super) const UTC_TIME: u8 = 0x17;
 pub(super) const TIME: u8 = 0x18;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
@@ -81,23 +84,36 @@ pub(super) fn all(mut bytes: &[u8], max: usize) -> Option<Vec<Element<'_>>> {
     Some(elements)
 }
 
-/// An element.
+/// Writes an element: tag, length, content.
 pub(super) fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
     let digits = content.len().to_be_bytes();
     let zeros = digits.iter().take_while(|digit| **digit == 0).count();
-    let digits = digits.get(zeros..).unwrap_or_default();
+    let (_, digits) = digits.split_at(zeros);
     let mut bytes = vec![tag];
     match digits {
         [] => bytes.push(0),
         [length @ 0..=0x7f] => bytes.push(*length),
-        // Eight digits at most.
         digits => {
-            bytes.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
+            // At most eight: the bytes of a usize.
+            let count: u8 = digits.iter().map(|_digit| 1).sum();
+            bytes.push(0x80 | count);
             bytes.extend_from_slice(digits);
         }
     }
     bytes.extend_from_slice(content);
     bytes
+}
+
+/// Writes a positive INTEGER in its shortest form: no zero in front but the one that keeps the sign.
+pub(super) fn encode_positive(number: &[u8]) -> Vec<u8> {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    let (_, digits) = number.split_at(zeros);
+    let mut content = Vec::with_capacity(digits.len() + 1);
+    if digits.first().is_none_or(|byte| byte & 0x80 != 0) {
+        content.push(0);
+    }
+    content.extend_from_slice(digits);
+    encode(INTEGER, &content)
 }
 
 #[cfg(test)]
@@ -114,6 +130,8 @@ mod tests {
             assert_eq!(whole(&[bytes.as_slice(), &[0]].concat(), SEQUENCE), None);
             assert_eq!(whole(&bytes[..bytes.len() - 1], SEQUENCE), None);
         }
+        assert_eq!(encode(SEQUENCE, &vec![0; 256])[..4], [0x30, 0x82, 1, 0]);
+        assert_eq!(encode(SEQUENCE, &vec![0; 65_536])[..5], [0x30, 0x83, 1, 0, 0]);
         for wrong in [
             &[0x30][..],
             &[0x30, 0x81, 0x01, 0],
@@ -123,6 +141,19 @@ mod tests {
             &[],
         ] {
             assert_eq!(next(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn positive_numbers_are_minimal_and_keep_their_sign() {
+        for (number, content) in [
+            (&[0, 0][..], &[0][..]),
+            (&[1], &[1]),
+            (&[0x7f, 0], &[0x7f, 0]),
+            (&[0x80], &[0, 0x80]),
+            (&[0, 0, 0xff, 1], &[0, 0xff, 1]),
+        ] {
+            assert_eq!(whole(&encode_positive(number), INTEGER), Some(content), "{number:?}");
         }
     }
 }

@@ -1,0 +1,58 @@
+//! The certificates of a stamp: does its signer chain to a pinned one, and until when may it stamp.
+
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+use super::der::{self, oid};
+use super::info::time_of;
+use crate::time::Time;
+
+/// Most pinned certificates.
+const PINNED_MAX: usize = 16;
+/// `id-kp-timeStamping`, RFC 3161 section 2.3.
+const TIME_STAMPING: &[u8] = &oid([43, 6, 1, 5, 5, 7, 3, 8]);
+
+/// Checks that the signer chains to a pinned certificate at the time that the stamp names, and may stamp. The error says why not.
+pub(super) fn check(
+    signer: &CertificateDer<'_>,
+    inside: &[CertificateDer<'_>],
+    pinned: &[CertificateDer<'static>],
+    at: Time,
+) -> Result<(), String> {
+    let anchors: Vec<TrustAnchor<'_>> = pinned
+        .iter()
+        .take(PINNED_MAX)
+        .filter_map(|certificate| anchor_from_trusted_cert(certificate).ok())
+        .collect();
+    let signer =
+        EndEntityCert::try_from(signer).map_err(|cause| format!("its signer's certificate: {cause}"))?;
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(at.unix_seconds()));
+    let usage = KeyUsage::required(TIME_STAMPING);
+    signer
+        .verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, inside, at, usage, None, None)
+        .map(drop)
+        .map_err(|cause| format!("its signer is not one that the pinned tsa.pem lets stamp: {cause}"))
+}
+
+/// The end of a certificate's validity (RFC 5280 section 4.1.2.5).
+pub(super) fn ends(certificate: &CertificateDer<'_>) -> Option<Time> {
+    let (body, _) = der::expect(der::whole(certificate, der::SEQUENCE)?, der::SEQUENCE)?;
+    let body = der::skip(body, der::context(0))?;
+    let (_serial, rest) = der::expect(body, der::INTEGER)?;
+    let (_algorithm, rest) = der::expect(rest, der::SEQUENCE)?;
+    let (_issuer, rest) = der::expect(rest, der::SEQUENCE)?;
+    let (validity, _) = der::expect(rest, der::SEQUENCE)?;
+    let (_begins, rest) = der::next(validity)?;
+    let (end, _) = der::next(rest)?;
+    match end.tag {
+        der::TIME => time_of(end.content).map(|(time, _)| time),
+        der::UTC_TIME => {
+            // Years from 50 on are of the last century.
+            let century: &[u8] = if end.content.first()? >= &b'5' { b"19" } else { b"20" };
+            time_of(&[century, end.content].concat()).map(|(time, _)| time)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,42 @@
+//! Why a response is no stamp over the data.
+
+/// Why a response is no stamp over the data, whoever signed it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StampError {
+    /// The time-stamp info is not what RFC 3161 says.
+    #[error("its time-stamp info is malformed")]
+    Info,
+    /// The authority stamped other data.
+    #[error("it is about other data")]
+    OtherData,
+    /// The signature covers a digest of something else than the time-stamp info.
+    #[error("its signature is about other content")]
+    OtherContent,
+    /// The signature covers something else than time-stamp info.
+    #[error("its signature is about another kind of content")]
+    OtherContentType,
+    /// The stamp answers another request, or does not say which.
+    #[error("it has another nonce than the request, or none")]
+    OtherNonce,
+    /// The authority refused.
+    #[error("the authority refused (status {status:?})")]
+    Refused {
+        /// The content of the INTEGER `PKIStatus`.
+        status: Vec<u8>,
+        /// The authority's own words, cut and without control characters.
+        words: String,
+    },
+    /// The bytes are no granted response.
+    #[error("it is no time-stamp response")]
+    Shape,
+    /// More bytes than any response needs.
+    #[error("it is over {max} bytes")]
+    TooLong {
+        /// The bound.
+        max: usize,
+    },
+    /// No certificate in the response signed it.
+    #[error("it is not signed by a certificate in it")]
+    Unsigned,
+}

@@ -1,0 +1,73 @@
+//! The verification of one response.
+
+use rustls_pki_types::CertificateDer;
+
+use super::error::StampError;
+use super::info::Info;
+use super::signed::Signed;
+use super::{chain, der};
+use crate::time::Time;
+
+/// Longest response: 64 KiB; a chain of RSA-4096 certificates needs a tenth.
+pub const RESPONSE_BYTES_MAX: usize = 64 << 10;
+/// Most characters that are kept of an authority's own words.
+const WORDS_MAX: usize = 200;
+
+/// A time-stamp response that holds in itself: it is about the data, and a certificate in it signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// The time it names (RFC 3339).
+    pub time: String,
+    /// Why its signer counts for nothing under the pinned certificates; `None`: it counts.
+    pub unpinned: Option<String>,
+    /// When the signer's certificate ends; `None` when the certificate does not tell.
+    pub certificate_ends: Option<Time>,
+    /// The nonce, as the content of an INTEGER.
+    pub(super) nonce: Option<Vec<u8>>,
+}
+
+/// Verifies a time-stamp response over `data` under the pinned certificates.
+pub fn verify(response: &[u8], data: &[u8], pinned: &[CertificateDer<'static>]) -> Result<Stamp, StampError> {
+    if response.len() > RESPONSE_BYTES_MAX {
+        return Err(StampError::TooLong { max: RESPONSE_BYTES_MAX });
+    }
+    let token = token(response)?;
+    let signed = Signed::parse(token).ok_or(StampError::Shape)?;
+    let info = Info::parse(signed.content).ok_or(StampError::Info)?;
+    if info.hash.of(data) != info.imprint {
+        return Err(StampError::OtherData);
+    }
+    signed.check_attributes()?;
+    let signer = signed.signer()?;
+    Ok(Stamp {
+        unpinned: chain::check(signer, &signed.certificates, pinned, info.at).err(),
+        certificate_ends: chain::ends(signer),
+        nonce: info.nonce.map(<[u8]>::to_vec),
+        time: info.time,
+    })
+}
+
+/// `TimeStampResp ::= SEQUENCE { status SEQUENCE { INTEGER, … }, token ContentInfo }`: the token of a granted one.
+fn token(response: &[u8]) -> Result<&[u8], StampError> {
+    let parts = || {
+        let body = der::whole(response, der::SEQUENCE)?;
+        let (status, rest) = der::expect(body, der::SEQUENCE)?;
+        let (number, words) = der::expect(status, der::INTEGER)?;
+        Some((number, words, rest))
+    };
+    match parts().ok_or(StampError::Shape)? {
+        // granted, grantedWithMods
+        ([0 | 1], _, token) => Ok(token),
+        (status, words, _) => Err(StampError::Refused { status: status.to_vec(), words: printable(words) }),
+    }
+}
+
+/// The first of the authority's own words, harmless to a terminal.
+fn printable(status: &[u8]) -> String {
+    let words = der::next(status).map(|(element, _)| element.content).unwrap_or_default();
+    String::from_utf8_lossy(words)
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(WORDS_MAX)
+        .collect()
+}
