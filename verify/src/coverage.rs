@@ -1,30 +1,21 @@
 //! Coverage: what the ledger names is in the bundle, and what is in the bundle is named by something that was checked.
-//! Guarantee: a file that no check judged is named and fails; the conveniences (keys for stock tools) say what the checked documents say.
+//! Guarantee: a file that no check judged is named and fails.
 //! Not here: README.txt, verify.sh and certification.txt, which are words of the exporter and covered by the exporter's signature alone.
 
 use std::collections::BTreeSet;
 
-use evidence::bundle::{EnrolledKey, Overview, UNCOVERED, allowed_signers, ca_pem, log_vkey};
+use evidence::bundle::{Overview, UNCOVERED};
 use evidence::digest::Digest;
 use evidence::disposal::Course;
-use evidence::entry::EntryType;
 use evidence::time::Time;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 
 use crate::collections::Expected;
-use crate::custody::Custody;
 use crate::disposal;
-use crate::endpoints::Endpoints;
+use crate::entries::Proven;
 use crate::files::Files;
-use crate::rosters::Rosters;
-use crate::trust::Trust;
-use evidence::causes::chain;
 
 /// Files that say what their writer wants.
 const WORDS: [&str; 4] = ["README.txt", "certification.txt", "destruction.txt", "verify.sh"];
-/// Most certificates of `ca.pem`.
-const CERTIFICATES_MAX: usize = 8;
 
 /// The collections that the chain names are here, and no others.
 pub(crate) fn collections(
@@ -118,7 +109,7 @@ fn listed(expected: &[Expected], is_here: impl Fn(&Digest) -> bool) -> Vec<Diges
 
 /// Whether segments of it arrived, as the ledger tells.
 fn has_evidence(one: &Expected) -> bool {
-    let arrived = |proven: &crate::custody::Proven| proven.reference("segments") != Some("0");
+    let arrived = |proven: &Proven| proven.reference("segments") != Some("0");
     one.stored.is_some() || one.interrupted.iter().any(arrived) || !one.progress.is_empty()
 }
 
@@ -130,64 +121,5 @@ pub(crate) fn nothing_else(files: &Files<'_>) -> Result<(), String> {
     match strange {
         None => Ok(()),
         Some(name) => Err(format!("{name} is named by nothing that was checked")),
-    }
-}
-
-/// The keys that the bundle offers to stock tools are those of the checked documents.
-pub(crate) fn conveniences(
-    files: &Files<'_>,
-    rosters: &Rosters,
-    endpoints: &Endpoints,
-    trust: &Trust,
-    custody: &Custody,
-    size: u64,
-) -> Result<String, String> {
-    let mut found = Vec::new();
-    if let Some(bytes) = files.bytes("deployment/allowed_signers")? {
-        let newest = rosters.newest().ok_or("the bundle has no roster")?;
-        if bytes != allowed_signers(newest.roster(), endpoints.all().map(EnrolledKey::from)) {
-            return Err(
-                "deployment/allowed_signers is not that of the newest roster and the endpoints".to_owned()
-            );
-        }
-        found.push("allowed_signers");
-    }
-    if let Some(bytes) = files.bytes("deployment/log.vkey")? {
-        // Of a log that changed its key: the one in force at the bundle's head.
-        let logs = trust.policy.logs().iter();
-        let mut in_force = logs.filter(|log| (log.from..=log.to).contains(&size));
-        if !in_force.any(|log| log_vkey(&log.key) == bytes) {
-            return Err("deployment/log.vkey is not the pinned log key".to_owned());
-        }
-        found.push("log.vkey");
-    }
-    if let Some(bytes) = files.bytes("deployment/ca.pem")? {
-        ca(&bytes, custody)?;
-        found.push("ca.pem");
-    }
-    Ok(if found.is_empty() {
-        "none".to_owned()
-    } else {
-        format!("{}: as the checked documents say", found.join(", "))
-    })
-}
-
-/// `ca.pem` is one certificate, in its one spelling, and the log's first entry names it where the bundle has that.
-fn ca(bytes: &[u8], custody: &Custody) -> Result<(), String> {
-    let certificates: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(bytes).take(CERTIFICATES_MAX).collect();
-    let certificates = certificates.map_err(|cause| format!("deployment/ca.pem: {}", chain(&cause)))?;
-    let [certificate] = certificates.as_slice() else {
-        return Err("deployment/ca.pem does not hold exactly one certificate".to_owned());
-    };
-    if bytes != ca_pem(certificate) {
-        return Err("deployment/ca.pem is not in the one spelling of RFC 7468".to_owned());
-    }
-    let digest = Digest::of(certificate.as_ref()).to_string();
-    match custody.of_deployment(EntryType::LogGenesis).next() {
-        Some(genesis) if genesis.reference("ca") != Some(digest.as_str()) => {
-            Err("deployment/ca.pem is not the one of log.genesis".to_owned())
-        }
-        _ => Ok(()),
     }
 }

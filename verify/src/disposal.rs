@@ -12,7 +12,9 @@ use evidence::entry::{ActDocument, EntryType};
 use evidence::json;
 use evidence::roster::Role;
 
-use crate::custody::{Custody, Proven, act_of, signer};
+use crate::acts::act_of;
+use crate::documents::signer;
+use crate::entries::{Entries, Proven};
 use crate::files::Files;
 use crate::report::Report;
 use crate::rosters::Rosters;
@@ -25,11 +27,11 @@ const CERTIFICATE: &str = "destruction.json";
 pub(crate) fn course(
     files: &Files<'_>,
     overview: &Overview,
-    custody: &Custody,
+    entries: &Entries,
     rosters: &Rosters,
 ) -> Result<Course, String> {
     let mut course = Course::new(overview.deployment.clone(), overview.incident.clone());
-    for proven in &custody.incident {
+    for proven in &entries.incident {
         let envelope = &proven.entry.envelope;
         let act: Option<Act> = match envelope.type_.rule().document {
             ActDocument::Act => {
@@ -59,11 +61,11 @@ fn is_approver(files: &Files<'_>, proven: &Proven, rosters: &Rosters) -> Result<
 pub(crate) fn check(
     files: &Files<'_>,
     overview: &Overview,
-    custody: &Custody,
+    entries: &Entries,
     course: &Course,
     report: &mut Report,
 ) {
-    let retired: BTreeSet<_> = custody
+    let retired: BTreeSet<_> = entries
         .of_deployment(EntryType::MirrorRetired)
         .filter_map(|proven| proven.reference("mirror")?.parse().ok())
         .collect();
@@ -83,7 +85,7 @@ pub(crate) fn check(
         },
     };
     let Some(destruction) = destruction else {
-        let approvals = custody
+        let approvals = entries
             .incident
             .iter()
             .any(|proven| proven.entry.envelope.type_ == EntryType::DispositionApproved);

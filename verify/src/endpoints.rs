@@ -8,10 +8,12 @@ use evidence::entry::{ActObject, EntryType};
 use evidence::id::{EndpointId, Generation};
 use evidence::roster::Role;
 
-use crate::custody::{Custody, Proven, act_of, signer};
+use crate::acts::act_of;
+use crate::documents::{signed, signer};
+use crate::entries::{Entries, Proven};
 use crate::files::Files;
 use crate::report::Report;
-use crate::rosters::{Rosters, signed};
+use crate::rosters::Rosters;
 use evidence::causes::chain;
 
 /// Verified enrolments.
@@ -20,12 +22,12 @@ pub(crate) struct Endpoints(BTreeMap<(EndpointId, u32), EnrolmentRequest>);
 
 impl Endpoints {
     /// Verifies every enrolment that the deployment's chain names; each is a check of its own.
-    pub(crate) fn load(files: &Files<'_>, custody: &Custody, rosters: &Rosters, report: &mut Report) -> Self {
+    pub(crate) fn load(files: &Files<'_>, entries: &Entries, rosters: &Rosters, report: &mut Report) -> Self {
         let mut endpoints = Self::default();
-        for proven in custody.of_deployment(EntryType::AgentEnrolled) {
+        for proven in entries.of_deployment(EntryType::AgentEnrolled) {
             let named = |name| proven.reference(name).unwrap_or_default();
             let subject = format!("{}#{}", named("endpoint"), named("generation"));
-            match enrolment(files, proven, custody, rosters) {
+            match enrolment(files, proven, entries, rosters) {
                 Ok(enrolment) => {
                     let key = (enrolment.endpoint.clone(), enrolment.generation.number());
                     report.ok(
@@ -40,7 +42,7 @@ impl Endpoints {
                 Err(why) => report.failed("endpoint", &subject, why),
             }
         }
-        for proven in custody.of_deployment(EntryType::AgentRenewed) {
+        for proven in entries.of_deployment(EntryType::AgentRenewed) {
             if let Err(why) = endpoints.renewal(files, proven) {
                 report.failed("endpoint", proven.reference("endpoint").unwrap_or_default(), why);
             }
@@ -77,7 +79,7 @@ impl Endpoints {
 fn enrolment(
     files: &Files<'_>,
     enrolled: &Proven,
-    custody: &Custody,
+    entries: &Entries,
     rosters: &Rosters,
 ) -> Result<EnrolmentRequest, String> {
     let act: ActObject = act_of(files, enrolled)?;
@@ -88,7 +90,7 @@ fn enrolment(
     let token: Token = token_signed.read().map_err(|cause| chain(&cause))?;
     let enrolment = EnrolmentRequest::verify(&enrolment_signed, &token, token_signed.digest())
         .map_err(|cause| chain(&cause))?;
-    let admitted = entry(custody, EntryType::EndpointAdmitted, &token_signed.digest())
+    let admitted = entry(entries, EntryType::EndpointAdmitted, &token_signed.digest())
         .ok_or("the token has no endpoint.admitted entry")?;
     if admitted.index >= enrolled.index {
         return Err("it was enrolled before its token was admitted".to_owned());
@@ -118,17 +120,17 @@ fn enrolment(
 }
 
 /// The log index at which an endpoint's generation was retired, if the bundle tells.
-pub(crate) fn retired_at(custody: &Custody, endpoint: &EndpointId, generation: Generation) -> Option<u64> {
+pub(crate) fn retired_at(entries: &Entries, endpoint: &EndpointId, generation: Generation) -> Option<u64> {
     let names = |proven: &&Proven| {
         proven.entry.envelope.type_ == EntryType::EndpointRetired
             && proven.reference("endpoint") == Some(endpoint.as_str())
             && proven.reference("generation") == Some(generation.to_string().as_str())
     };
-    custody.deployment.values().find(names).map(|proven| proven.index)
+    entries.deployment.values().find(names).map(|proven| proven.index)
 }
 
-fn entry<'a>(custody: &'a Custody, type_: EntryType, event: &Digest) -> Option<&'a Proven> {
-    custody
+fn entry<'a>(entries: &'a Entries, type_: EntryType, event: &Digest) -> Option<&'a Proven> {
+    entries
         .deployment
         .values()
         .find(|proven| proven.entry.envelope.type_ == type_ && proven.entry.envelope.event == *event)

@@ -8,8 +8,11 @@ use evidence::keys::sshsig;
 use evidence::roster::Role;
 use ledger::{Note, ProofFile, verify_consistency};
 
-use crate::custody::{Custody, Head, act_of, check_act, proven};
+use crate::acts::{act_of, check_act};
+use crate::collections::items;
+use crate::entries::{Entries, proven};
 use crate::files::Files;
+use crate::head::Head;
 use crate::rosters::Rosters;
 use crate::trust::Trust;
 use evidence::causes::chain;
@@ -38,7 +41,7 @@ pub(crate) fn check(
     files: &Files<'_>,
     overview: &Overview,
     head: &Head,
-    custody: &Custody,
+    entries: &Entries,
     rosters: &Rosters,
     trust: &Trust,
 ) -> Result<String, String> {
@@ -75,9 +78,9 @@ pub(crate) fn check(
         return Err(format!("export/entry is of deployment {}", envelope.deployment));
     }
     let sums = Digest::of(files.sums_bytes()).to_string();
-    let last = custody.incident.last().ok_or("the incident has no entries")?;
+    let last = entries.incident.last().ok_or("the incident has no entries")?;
     for (name, value) in
-        [("sums", sums), ("head", overview.head.to_string()), ("count", custody.incident.len().to_string())]
+        [("sums", sums), ("head", overview.head.to_string()), ("count", entries.incident.len().to_string())]
     {
         if exported.reference(name) != Some(value.as_str()) {
             return Err(format!("bundle.exported names another {name}"));
@@ -122,7 +125,7 @@ fn check_fields(
     overview: &Overview,
     act: &evidence::entry::act::Act,
 ) -> Result<(), String> {
-    let selection = crate::items::selection(files)?;
+    let selection = items::selection(files)?;
     for (name, value) in selection.fields() {
         let wanted = overview.partial.then_some(value.as_str());
         if act.field(name) != wanted {

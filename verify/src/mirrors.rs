@@ -6,14 +6,16 @@ use evidence::entry::act::Act;
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::Actor;
 
+use crate::acts::act_document;
 use crate::cosigners::CHECKS_ENTRIES;
-use crate::custody::{Custody, Proven, act_document, signer};
+use crate::documents::signer;
+use crate::entries::{Entries, Proven};
 use crate::report::Report;
 use crate::trust::Trust;
 use evidence::causes::chain;
 
 /// Judges `evidence.replicated` and the signature of `disposition.confirmed`; the admission itself is judged as any act of a person.
-pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> Result<(), String> {
+pub(crate) fn check(entries: &Entries, proven: &Proven, object: &ActObject) -> Result<(), String> {
     let type_ = proven.entry.envelope.type_;
     if !matches!(type_, EntryType::EvidenceReplicated | EntryType::DispositionConfirmed) {
         return Ok(());
@@ -29,7 +31,7 @@ pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> R
     let signed = object.signed().map_err(|cause| says(chain(&cause)))?;
     let key = signer(&signed, "exhibit-act-v1").map_err(says)?;
     let about = |type_| {
-        custody
+        entries
             .of_deployment(type_)
             .find(|entry| entry.reference("mirror") == Some(mirror.as_str()) && entry.index < proven.index)
     };
@@ -50,7 +52,7 @@ pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> R
     let Some(size) = size.filter(|size| *size <= proven.index) else {
         return Err(says("names a size that the log did not have yet".to_owned()));
     };
-    let stored = custody.incident.iter().any(|entry| {
+    let stored = entries.incident.iter().any(|entry| {
         entry.entry.envelope.type_ == EntryType::CollectionStored
             && entry.index < size
             && entry.reference("collection") == proven.reference("collection")
@@ -66,7 +68,7 @@ pub(crate) fn check(custody: &Custody, proven: &Proven, object: &ActObject) -> R
 /// `custody.replicated`: where the quorum in force names a mirror, each stored collection lies with one, but for what was disposed
 /// of, which lies nowhere. Statements that count were judged by `check`.
 pub(crate) fn replicated(
-    custody: &Custody,
+    entries: &Entries,
     is_gone: impl Fn(&str) -> bool,
     trust: &Trust,
     overview: &Overview,
@@ -78,7 +80,7 @@ pub(crate) fn replicated(
     if !policy.needs_cosigners() || !witnesses.any(|witness| witness.key.name().ends_with(CHECKS_ENTRIES)) {
         return report.not_asked(name, "", "the pinned policy asks for no mirror");
     }
-    let of = |type_| custody.incident.iter().filter(move |entry| entry.entry.envelope.type_ == type_);
+    let of = |type_| entries.incident.iter().filter(move |entry| entry.entry.envelope.type_ == type_);
     let stored: Vec<&Proven> = of(EntryType::CollectionStored)
         .filter(|one| !one.reference("collection").is_some_and(&is_gone))
         .collect();

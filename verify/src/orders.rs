@@ -3,15 +3,19 @@
 
 use std::collections::BTreeMap;
 
+use evidence::bundle::Overview;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::json;
 use evidence::order::{Approval, Decision, Order, Target, TargetProof};
 use evidence::roster::Role;
 
-use crate::custody::{Custody, signer};
+use crate::acts::{act_of, is_left_out};
+use crate::documents::{signed, signer};
+use crate::entries::Entries;
 use crate::files::Files;
-use crate::rosters::{Rosters, signed};
+use crate::report::Report;
+use crate::rosters::Rosters;
 use evidence::causes::chain;
 
 /// Verified orders by id.
@@ -35,11 +39,43 @@ pub(crate) enum Fate {
     NotApproved(&'static str),
 }
 
-/// Verifies one order of the bundle.
+/// Verifies all orders that the chain names; each is a check of its own in the report.
 pub(crate) fn check(
     files: &Files<'_>,
+    overview: &Overview,
+    entries: &Entries,
+    rosters: &Rosters,
+    report: &mut Report,
+) -> Orders {
+    let mut orders = Orders::new();
+    for proven in entries
+        .incident
+        .iter()
+        .filter(|proven| proven.entry.envelope.type_ == EntryType::OrderIssued)
+        .filter(|proven| !(overview.partial && is_left_out(files, proven)))
+    {
+        let id = proven.entry.envelope.event;
+        match verified(files, &id, entries, rosters) {
+            Ok(verified) => {
+                let order = &verified.order;
+                let mut says = format!("issued by {}, {} targets", order.issuer, order.targets_count);
+                if let Fate::NotApproved(ending) = verified.fate {
+                    says.push_str(&format!("; {ending}: nothing was collected under it"));
+                }
+                report.ok("order", &id.to_string(), says);
+                orders.insert(id, verified);
+            }
+            Err(why) => report.failed("order", &id.to_string(), why),
+        }
+    }
+    orders
+}
+
+/// Verifies one order of the bundle.
+fn verified(
+    files: &Files<'_>,
     id: &Digest,
-    custody: &Custody,
+    entries: &Entries,
     rosters: &Rosters,
 ) -> Result<Verified, String> {
     let signed_order = signed(files, &format!("orders/{id}"))?;
@@ -67,7 +103,7 @@ pub(crate) fn check(
     if order.plan.sensitivity() != order.sensitivity {
         return Err("is labelled with another sensitivity than its plan has".to_owned());
     }
-    let issued = custody.incident.iter().find(|proven| {
+    let issued = entries.incident.iter().find(|proven| {
         proven.entry.envelope.type_ == EntryType::OrderIssued && proven.entry.envelope.event == *id
     });
     let issued = issued.ok_or("has no order.issued entry")?;
@@ -83,12 +119,12 @@ pub(crate) fn check(
         return Err(format!("was logged at {time}, after it or its roster had expired"));
     }
     let fate = if roster.needs_approval(order.sensitivity) {
-        match approved_at(files, id, &order, custody, rosters)? {
+        match approved_at(files, id, &order, entries, rosters)? {
             Some(index) => Fate::InForce(index),
-            None if was_obeyed(id, custody) => {
+            None if was_obeyed(id, entries) => {
                 return Err("was obeyed, but needs the approval of a second person and has none".to_owned());
             }
-            None => Fate::NotApproved(ending(id, custody)),
+            None => Fate::NotApproved(ending(id, entries)),
         }
     } else {
         Fate::InForce(issued.index)
@@ -97,24 +133,24 @@ pub(crate) fn check(
 }
 
 /// Whether an entry of this type names the order.
-fn is_named(id: &Digest, custody: &Custody, type_: EntryType) -> bool {
+fn is_named(id: &Digest, entries: &Entries, type_: EntryType) -> bool {
     let id = id.to_string();
-    custody
+    entries
         .incident
         .iter()
         .any(|proven| proven.entry.envelope.type_ == type_ && proven.reference("order") == Some(id.as_str()))
 }
 
 /// Whether an endpoint began a collection under the order. `delegation` fails where the entry names another order than the endpoint did.
-fn was_obeyed(id: &Digest, custody: &Custody) -> bool {
-    is_named(id, custody, EntryType::CollectionStarted)
+fn was_obeyed(id: &Digest, entries: &Entries) -> bool {
+    is_named(id, entries, EntryType::CollectionStarted)
 }
 
 /// How an order without approval ended; `custody.acts` checks who says so.
-fn ending(id: &Digest, custody: &Custody) -> &'static str {
-    if is_named(id, custody, EntryType::OrderRejected) {
+fn ending(id: &Digest, entries: &Entries) -> &'static str {
+    if is_named(id, entries, EntryType::OrderRejected) {
         "rejected"
-    } else if is_named(id, custody, EntryType::OrderCancelled) {
+    } else if is_named(id, entries, EntryType::OrderCancelled) {
         "cancelled"
     } else {
         "not approved"
@@ -126,13 +162,13 @@ fn approved_at(
     files: &Files<'_>,
     id: &Digest,
     order: &Order,
-    custody: &Custody,
+    entries: &Entries,
     rosters: &Rosters,
 ) -> Result<Option<u64>, String> {
     for proven in
-        custody.incident.iter().filter(|proven| proven.entry.envelope.type_ == EntryType::OrderApproved)
+        entries.incident.iter().filter(|proven| proven.entry.envelope.type_ == EntryType::OrderApproved)
     {
-        let act = crate::custody::act_of(files, proven)?;
+        let act = act_of(files, proven)?;
         let approval = act.signed().map_err(|cause| chain(&cause))?;
         let key = signer(&approval, "exhibit-approval-v1")?;
         let approval: Approval = approval.read().map_err(|cause| chain(&cause))?;

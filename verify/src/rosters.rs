@@ -6,9 +6,9 @@ use evidence::id::DeploymentId;
 use evidence::keys::PublicKey;
 use evidence::roster::Person;
 use evidence::roster::{AdmittedRoster, Role, Roster, RosterFloor};
-use evidence::signed::{Signed, signature_name};
 
-use crate::custody::Proven;
+use crate::documents::signed;
+use crate::entries::Proven;
 use crate::files::Files;
 use crate::trust::Trust;
 use evidence::causes::chain;
@@ -113,16 +113,4 @@ impl Rosters {
     pub(crate) fn person(&self, index: u64, key: &PublicKey, roles: &[Role]) -> Option<&Person> {
         self.in_force(index)?.person_of_key(key).filter(|person| roles.iter().any(|role| person.has(*role)))
     }
-}
-
-/// Reads `NAME.json` with its signatures.
-pub(crate) fn signed(files: &Files<'_>, name: &str) -> Result<Signed, String> {
-    let document = files.required(&format!("{name}.json"))?;
-    let mut signatures = Vec::new();
-    while let Some(bytes) = files.bytes(&signature_name(name, signatures.len().saturating_add(1)))? {
-        let armour =
-            String::from_utf8(bytes).map_err(|cause| format!("{name}: signature is not text: {cause}"))?;
-        signatures.push(armour);
-    }
-    Signed::from_parts(document, signatures).map_err(|cause| format!("{name}: {}", chain(&cause)))
 }

@@ -1,0 +1,189 @@
+//! The custody entries of the bundle: each proven in the checkpoint, the incident's chain without gap.
+//! Guarantee: an entry that stands here is in the tree of the verified head, under the name that its number gives it.
+//! Not here: the acts that entries record (`acts`), and who signed them.
+
+use std::collections::BTreeMap;
+
+use evidence::causes::chain;
+use evidence::digest::Digest;
+use evidence::entry::{ChainHead, Entry, EntryType};
+use evidence::id::{Chain, DeploymentId, IncidentId};
+use ledger::{ProofFile, leaf_hash, verify_inclusion};
+
+use crate::files::Files;
+use crate::head::Head;
+
+/// An entry that is proven to be in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Proven {
+    /// Place in the log.
+    pub index: u64,
+    /// Its leaf hash.
+    pub leaf: Digest,
+    /// The entry.
+    pub entry: Entry,
+}
+
+impl Proven {
+    /// The value of a ref of its envelope.
+    pub(crate) fn reference(&self, name: &str) -> Option<&str> {
+        self.entry.envelope.reference(name)
+    }
+}
+
+/// Reads `NAME.entry` (or `export/entry`) with its proof, which must lead to `head`.
+pub(crate) fn proven(files: &Files<'_>, entry: &str, proof: &str, head: &Head) -> Result<Proven, String> {
+    let bytes = files.required(entry)?;
+    let proof_bytes = files.required(proof)?;
+    let parsed = Entry::parse(&bytes).map_err(|cause| format!("{entry}: {}", chain(&cause)))?;
+    let file = ProofFile::parse(&proof_bytes).map_err(|cause| format!("{proof}: {}", chain(&cause)))?;
+    // Not the text alone: a proof carries no signature that nobody looked at.
+    let shown = file.checkpoint();
+    let known = shown.signatures().iter().all(|line| head.note.signatures().contains(line));
+    if shown.text() != head.note.text() || !known {
+        return Err(format!(
+            "{proof} leads to another checkpoint than that of size {}",
+            head.checkpoint.size
+        ));
+    }
+    if file.extra().is_some() {
+        return Err(format!("{proof} has extra data, which no signature covers"));
+    }
+    let leaf = leaf_hash(&bytes);
+    let checkpoint = &head.checkpoint;
+    verify_inclusion(file.index(), checkpoint.size, &leaf, file.hashes(), &checkpoint.root)
+        .map_err(|cause| format!("{entry} is not in the log: {}", chain(&cause)))?;
+    Ok(Proven { index: file.index(), leaf: leaf.into(), entry: parsed })
+}
+
+/// The incident's chain and the deployment entries it leans on.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    /// The incident's entries, 0 … head.
+    pub incident: Vec<Proven>,
+    /// Entries of the deployment's chain, by log index.
+    pub deployment: BTreeMap<u64, Proven>,
+}
+
+impl Entries {
+    /// Reads all entries and their proofs.
+    pub(crate) fn load(files: &Files<'_>, head: &Head) -> Result<Self, String> {
+        let mut entries = Self::default();
+        let mut incident = BTreeMap::new();
+        for name in files.below("custody/") {
+            let Some(base) = name.strip_suffix(".entry") else {
+                let has_entry =
+                    name.strip_suffix(".tlog-proof").is_some_and(|base| files.has(&format!("{base}.entry")));
+                if has_entry {
+                    continue;
+                }
+                return Err(format!("{name} belongs to no entry"));
+            };
+            let found = proven(files, name, &format!("{base}.tlog-proof"), head)?;
+            if let Some(index) = base.strip_prefix("custody/deployment/") {
+                if found.index.to_string() != index || found.entry.envelope.incident != Chain::Deployment {
+                    return Err(format!(
+                        "{name} is entry {} of chain {:?}",
+                        found.index,
+                        found.entry.envelope.incident.to_string()
+                    ));
+                }
+                entries.deployment.insert(found.index, found);
+            } else {
+                let seq = found.entry.envelope.seq;
+                if base.strip_prefix("custody/") != Some(format!("{seq:06}").as_str()) {
+                    return Err(format!("{name} has sequence number {seq}"));
+                }
+                incident.insert(seq, found);
+            }
+        }
+        entries.incident = incident.into_values().collect();
+        Ok(entries)
+    }
+
+    /// Sequence 0 … `head_seq` without gap, links, times, one incident, ascending log indices.
+    pub(crate) fn check_chain(
+        &self,
+        deployment: &DeploymentId,
+        incident: &IncidentId,
+        head_seq: u64,
+        head: &Digest,
+    ) -> Result<String, String> {
+        let mut state = ChainHead::START;
+        let mut last_index = None;
+        for proven in &self.incident {
+            let envelope = &proven.entry.envelope;
+            if envelope.incident.incident() != Some(incident) {
+                return Err(format!("entry {} is of another chain: {}", envelope.seq, envelope.incident));
+            }
+            state.step(envelope, proven.leaf).map_err(|cause| chain(&cause))?;
+            if last_index.is_some_and(|last| last >= proven.index) {
+                return Err(format!("entry {} stands before its predecessor in the log", envelope.seq));
+            }
+            last_index = Some(proven.index);
+        }
+        self.check_deployment_chain()?;
+        let mut events = BTreeMap::new();
+        for proven in self.all() {
+            // The same act recorded twice is one entry.
+            if let Some(first) = events.insert(proven.entry.envelope.event, proven.index) {
+                return Err(format!("entries {first} and {} of the log record the same act", proven.index));
+            }
+        }
+        let foreign = self
+            .incident
+            .iter()
+            .chain(self.deployment.values())
+            .find(|proven| proven.entry.envelope.deployment != *deployment);
+        if let Some(proven) = foreign {
+            return Err(format!(
+                "entry {} of the log is of deployment {}",
+                proven.index, proven.entry.envelope.deployment
+            ));
+        }
+        match self.incident.last() {
+            None => Err("the incident has no entries".to_owned()),
+            Some(last) if last.entry.envelope.seq != head_seq || last.leaf != *head => Err(format!(
+                "the last entry here is {} ({}), bundle.json says {head_seq} ({head})",
+                last.entry.envelope.seq, last.leaf
+            )),
+            Some(_) => Ok(format!("{} entries, 0 to {head_seq}, without gap", self.incident.len())),
+        }
+    }
+
+    /// The deployment's entries are a choice of its chain: what can be seen of their order must hold.
+    fn check_deployment_chain(&self) -> Result<(), String> {
+        let mut before: Option<&Proven> = None;
+        for proven in self.deployment.values() {
+            let envelope = &proven.entry.envelope;
+            let says = |what: &str| Err(format!("entry {} of the deployment's chain {what}", proven.index));
+            if let Some(before) = before {
+                let earlier = &before.entry.envelope;
+                if envelope.seq <= earlier.seq || envelope.time < earlier.time {
+                    return says("is numbered or dated before the one before it");
+                }
+                if envelope.seq == earlier.seq.saturating_add(1) && envelope.prev != before.leaf {
+                    return says("does not link to the one before it");
+                }
+            }
+            let is_first = envelope.seq == 0;
+            if is_first != (envelope.prev == Digest::ZERO) || proven.index < envelope.seq {
+                return says("has an impossible number");
+            }
+            before = Some(proven);
+        }
+        Ok(())
+    }
+
+    /// The deployment's entries of one type, in the order of the log.
+    pub(crate) fn of_deployment(&self, type_: EntryType) -> impl Iterator<Item = &Proven> {
+        self.deployment.values().filter(move |proven| proven.entry.envelope.type_ == type_)
+    }
+
+    /// All entries in the order of the log.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Proven> {
+        let mut all: Vec<&Proven> = self.incident.iter().chain(self.deployment.values()).collect();
+        all.sort_by_key(|proven| proven.index);
+        all.into_iter()
+    }
+}

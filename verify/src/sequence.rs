@@ -1,0 +1,168 @@
+//! The checks behind `sums`, in the order in which they lean on each other.
+//! Guarantee: a check that cannot run leaves those undone that lean on it, and the report says so.
+
+use evidence::bundle::Overview;
+use evidence::causes::chain;
+use evidence::entry::EntryType;
+use evidence::json;
+use evidence::time::Time;
+
+use crate::endpoints::Endpoints;
+use crate::entries::Entries;
+use crate::files::Files;
+use crate::report::{Report, Verdict};
+use crate::rosters::Rosters;
+use crate::trust::Trust;
+use crate::{
+    collections, conveniences, coverage, disposal, every_act, export, head, log_keys, mirrors, orders, stamps,
+};
+
+/// How much of a report is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Every check.
+    Whole,
+    /// No check after one that failed: whether a bundle holds, not all that is wrong with it.
+    UntilFailure,
+}
+
+/// All checks behind `sums`; each that cannot run leaves those that lean on it undone, and [`Report::complete`] says so.
+pub(crate) fn run(
+    files: &Files<'_>,
+    trust: &Trust,
+    effort: Effort,
+    report: &mut Report,
+    step: &mut dyn FnMut(u64),
+) {
+    let enough = |report: &Report| effort == Effort::UntilFailure && report.exit_code() == 1;
+    if enough(report) {
+        return;
+    }
+    let overview = files
+        .required("bundle.json")
+        .and_then(|bytes| json::parse_document::<Overview>(&bytes).map_err(|cause| chain(&cause)));
+    let overview = match overview {
+        Ok(overview) => overview,
+        Err(why) => {
+            report.failed("coverage", "", format!("bundle.json: {why}"));
+            return;
+        }
+    };
+    report.incident = overview.incident.to_string();
+    report.deployment = overview.deployment.to_string();
+    report.partial = overview.partial;
+    let mut rosters = match Rosters::load(files, &overview.deployment, trust) {
+        Ok(rosters) => rosters,
+        Err(why) => {
+            report.failed("roster", "", why);
+            return;
+        }
+    };
+    let (trust, said) = match log_keys::follow(files, &overview.deployment, trust) {
+        Ok(followed) => followed,
+        Err(why) => {
+            report.failed("checkpoint", "", why);
+            return;
+        }
+    };
+    let trust = &trust;
+    let Some(head) = head::checkpoint(files, &overview, trust, &said, report) else {
+        return;
+    };
+    let entries = match Entries::load(files, &head) {
+        Ok(entries) => entries,
+        Err(why) => {
+            report.failed("custody.inclusion", "", why);
+            return;
+        }
+    };
+    report.ok(
+        "custody.inclusion",
+        "",
+        format!(
+            "{} entries are in the tree of size {}",
+            entries.incident.len().saturating_add(entries.deployment.len()),
+            head.checkpoint.size
+        ),
+    );
+    let placed = entries
+        .of_deployment(EntryType::RosterPublished)
+        .try_for_each(|proven| rosters.place(proven))
+        .and_then(|()| rosters.check_all_published());
+    report.settle(
+        "roster",
+        "",
+        placed.map(|()| format!("{} versions, signed by the pinned authority", rosters.len())),
+    );
+    report.settle(
+        "custody.chain",
+        "",
+        entries.check_chain(&overview.deployment, &overview.incident, overview.head_seq, &overview.head),
+    );
+    every_act::check(files, &overview, &entries, &rosters, trust, report);
+    report.settle(
+        "sums.signature",
+        "",
+        export::sums_signature(files, &overview, &rosters).map(|who| format!("signed by {who}, a responder")),
+    );
+    stamps::sums(files, trust, report);
+    report.settle("export", "", export::check(files, &overview, &head, &entries, &rosters, trust));
+    if enough(report) {
+        return;
+    }
+    let endpoints = Endpoints::load(files, &entries, &rosters, report);
+    let orders = orders::check(files, &overview, &entries, &rosters, report);
+    let expected = match collections::expected(&entries) {
+        Ok(expected) => expected,
+        Err(why) => {
+            report.failed("coverage", "", why);
+            return;
+        }
+    };
+    let course = match disposal::course(files, &overview, &entries, &rosters) {
+        Ok(course) => course,
+        Err(why) => {
+            report.failed("disposition", "", why);
+            return;
+        }
+    };
+    disposal::check(files, &overview, &entries, &course, report);
+    let is_gone = |id: &str| disposal::is_gone(files, &overview, &course, id);
+    mirrors::replicated(&entries, is_gone, trust, &overview, report);
+    let context = collections::Context {
+        course: &course,
+        files,
+        entries: &entries,
+        endpoints: &endpoints,
+        orders: &orders,
+        partial: overview.partial,
+    };
+    let here = |one: &&collections::Expected| {
+        let folder = format!("evidence/{}/", one.collection);
+        !overview.partial || files.below(&folder).next().is_some()
+    };
+    for one in expected.iter().filter(here) {
+        collections::check(&context, one, report, step);
+        if enough(report) {
+            return;
+        }
+    }
+    let last = entries.incident.last().map_or(Time::EPOCH, |proven| proven.entry.envelope.time);
+    report.settle("coverage", "", coverage::collections(files, &overview, &expected, &course, last));
+    report.settle(
+        "conveniences",
+        "",
+        conveniences::check(files, &rosters, &endpoints, trust, &entries, head.checkpoint.size),
+    );
+    // With a check undone because another failed, its files would be named here for nothing.
+    let all_ran = |report: &Report| {
+        let late =
+            ["sums", "sums.signature", "sums.stamp", "quorum", "checkpoint.stamp", "export", "conveniences"];
+        report.checks.iter().all(|check| check.verdict != Verdict::Failed || late.contains(&check.check))
+    };
+    if all_ran(report)
+        && let Err(why) = coverage::nothing_else(files)
+    {
+        report.failed("coverage", "", why);
+    }
+}
