@@ -1,5 +1,6 @@
-//! The act that an entry records: found in the entry or in its file, about what the envelope says, signed by those whom its type names.
-//! Not here: the signers of enrolments, delegations, manifests and rosters, and of mirrors' statements, which have checks of their own.
+//! The act that an entry records. It stands in the entry or in a file of the bundle, it says what the envelope says, and the persons
+//! whom its type names signed it.
+//! Not here: the signers of enrolments, delegations, manifests, rosters and mirrors' statements. Each has a check of its own.
 
 use evidence::causes::chain;
 use evidence::enrolment::{Login, Token};
@@ -17,7 +18,7 @@ use crate::rosters::Rosters;
 
 const LOGIN_NAMESPACE: &str = "exhibit-login-v1";
 
-/// An entry's act: from the entry, or from the file that holds it. Where both have it, they are the same.
+/// Returns an entry's act, from the entry or from the file that holds it. If both hold it, they must be equal.
 pub(crate) fn act_of(files: &Files<'_>, proven: &Proven) -> Result<ActObject, String> {
     let envelope = &proven.entry.envelope;
     let name = act_name(proven)?;
@@ -51,8 +52,8 @@ pub(crate) fn act_of(files: &Files<'_>, proven: &Proven) -> Result<ActObject, St
     }
 }
 
-/// True for an order or manifest that only its entry speaks of: a partial production leaves out what was not produced.
-/// Whatever was produced asks for both, and fails without them.
+/// True for an order or manifest whose document is not in the bundle. A partial production leaves out the documents of collections
+/// that it does not produce; the checks of a produced collection read both documents and fail without them.
 pub(crate) fn is_left_out(files: &Files<'_>, proven: &Proven) -> bool {
     let envelope = &proven.entry.envelope;
     let may = matches!(envelope.type_, EntryType::OrderIssued | EntryType::CollectionStored);
@@ -60,7 +61,7 @@ pub(crate) fn is_left_out(files: &Files<'_>, proven: &Proven) -> bool {
         && act_name(proven).is_ok_and(|name| name.is_some_and(|name| !files.has(&format!("{name}.json"))))
 }
 
-/// The file, without `.json`, in which a bundle keeps an entry's act; acts of their own kind are in the entry only.
+/// The name, without `.json`, of the file that holds an entry's act. `None` for types whose act stands only in the entry.
 fn act_name(proven: &Proven) -> Result<Option<String>, String> {
     let envelope = &proven.entry.envelope;
     let reference = |name: &'static str| {
@@ -84,14 +85,14 @@ fn act_name(proven: &Proven) -> Result<Option<String>, String> {
     }))
 }
 
-/// What a check of an act's signatures comes to.
+/// The result of checking an act's signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Judged {
-    /// Signed by whom its type demands.
+    /// The persons that its type demands signed it.
     Signed,
     /// Another check judges its signers: endpoint, delegation, manifest, roster.
     Elsewhere,
-    /// A type of a later version.
+    /// The type is of a later version: this version does not know who must sign it.
     Unknown,
 }
 
@@ -153,7 +154,7 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
     }
 }
 
-/// The act document, which must say what its envelope says.
+/// Reads the act document and checks that it says what its envelope says.
 pub(crate) fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, String> {
     let envelope = &proven.entry.envelope;
     let act: Act = read(object)?;
@@ -168,7 +169,7 @@ pub(crate) fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, S
     Ok(act)
 }
 
-/// The person in whose name a signed document speaks; its entry's refs must be about the same thing.
+/// Returns the person in whose name a signed document speaks. The refs of its entry must name the same things as the document.
 fn named_in(proven: &Proven, act: &ActObject, signed: &Signed) -> Result<PersonId, String> {
     let envelope = &proven.entry.envelope;
     let refs = |wanted: &[(&str, String)]| match wanted

@@ -1,4 +1,5 @@
-//! One collection: delegation, seals, manifest and every byte of the container.
+//! The checks of one collection: its delegation, its seals, its manifest and every byte of its container.
+//! Guarantee: a check that fails leaves the checks behind it undone, and the report names them.
 
 mod container;
 mod delegation;
@@ -11,7 +12,7 @@ mod without_evidence;
 use evidence::container::Limits;
 
 pub(crate) use delegation::Context;
-pub(crate) use expected::{Expected, expected};
+pub(crate) use expected::{Expected, expected, number};
 
 use crate::disposal;
 use crate::report::{CollectionSummary, Report};

@@ -1,4 +1,5 @@
-//! The keys that a bundle offers to stock tools: they are those of the checked documents and of the pins.
+//! The check `conveniences`: the keys that a bundle offers to stock tools are those of the checked documents and of the pins.
+//! Guarantee: each file is compared with the bytes that `evidence::bundle` makes of the checked documents.
 
 use evidence::bundle::{EnrolledKey, allowed_signers, ca_pem, log_vkey};
 use evidence::causes::chain;
@@ -16,7 +17,7 @@ use crate::trust::Trust;
 /// Most certificates of `ca.pem`.
 const CERTIFICATES_MAX: usize = 8;
 
-/// The keys that the bundle offers to stock tools are those of the checked documents.
+/// Compares each key file that the bundle has; says which it has.
 pub(crate) fn check(
     files: &Files<'_>,
     rosters: &Rosters,
@@ -36,7 +37,7 @@ pub(crate) fn check(
         found.push("allowed_signers");
     }
     if let Some(bytes) = files.bytes("deployment/log.vkey")? {
-        // Of a log that changed its key: the one in force at the bundle's head.
+        // If the log changed its key, the bundle holds the key in force at its head.
         let logs = trust.policy.logs().iter();
         let mut in_force = logs.filter(|log| (log.from..=log.to).contains(&size));
         if !in_force.any(|log| log_vkey(&log.key) == bytes) {
@@ -55,7 +56,7 @@ pub(crate) fn check(
     })
 }
 
-/// `ca.pem` is one certificate, in its one spelling, and the log's first entry names it where the bundle has that.
+/// Checks that `ca.pem` is one certificate in its one spelling, and that `log.genesis` names it if the bundle holds that entry.
 fn ca(bytes: &[u8], entries: &Entries) -> Result<(), String> {
     let certificates: Result<Vec<_>, _> =
         CertificateDer::pem_slice_iter(bytes).take(CERTIFICATES_MAX).collect();

@@ -1,6 +1,6 @@
-//! Who outside the collector vouches for the ledger's head, since when, and whether they are enough for the pinned policy.
-//! Guarantee: only lines of pinned keys count, over `ledger/checkpoint` itself; a bundle exported without the quorum never passes
-//! for one that has it.
+//! The cosigners of the ledger's head: the report names each and the time since which it vouches, and says whether they meet the quorum.
+//! Guarantee: only cosignatures of pinned keys over `ledger/checkpoint` count. A bundle that was exported without the quorum never
+//! passes for one that has it.
 
 use evidence::bundle::Overview;
 use evidence::time::Time;
@@ -9,7 +9,7 @@ use ledger::Verified;
 use crate::report::Report;
 use crate::trust::Trust;
 
-/// End of the key names whose cosignature says that every entry below was checked (docs/spec/ledger.md).
+/// The end of a mirror's key name. A cosignature by such a key says that the mirror checked every entry below (docs/spec/ledger.md).
 pub(crate) const CHECKS_ENTRIES: &str = "/mirror";
 
 /// The checks `quorum` and `custody.complete`.
@@ -51,7 +51,7 @@ pub(crate) fn judge(overview: &Overview, trust: &Trust, verified: &Verified, rep
     complete(policy.needs_cosigners() && !is_accepted, trust, verified, report);
 }
 
-/// `custody.complete`
+/// The check `custody.complete`.
 fn complete(is_asked: bool, trust: &Trust, verified: &Verified, report: &mut Report) {
     let witnesses = trust.policy.witnesses().iter();
     let mirrors: Vec<&str> = witnesses
@@ -87,7 +87,7 @@ fn complete(is_asked: bool, trust: &Trust, verified: &Verified, report: &mut Rep
     }
 }
 
-/// Seconds since 1970 as people read them; as they are when no calendar has them.
+/// Seconds since 1970 as a date; a number that is no date is shown as it is.
 fn time(seconds: u64) -> String {
     seconds
         .checked_mul(1000)

@@ -1,6 +1,7 @@
-//! Coverage: what the ledger names is in the bundle, and what is in the bundle is named by something that was checked.
-//! Guarantee: a file that no check judged is named and fails.
-//! Not here: README.txt, verify.sh and certification.txt, which are words of the exporter and covered by the exporter's signature alone.
+//! The check `coverage`: the bundle holds each collection that the ledger names, and no file that nothing asked for.
+//! Guarantee: a file that no check read fails, by name.
+//! Not here: README.txt, verify.sh, certification.txt and destruction.txt. They are the exporter's words; only the exporter's signature
+//! covers them.
 
 use std::collections::BTreeSet;
 
@@ -9,15 +10,15 @@ use evidence::digest::Digest;
 use evidence::disposal::Course;
 use evidence::time::Time;
 
-use crate::collections::Expected;
+use crate::collections::{Expected, number};
 use crate::disposal;
 use crate::entries::Proven;
 use crate::files::Files;
 
-/// Files that say what their writer wants.
+/// Files that hold the exporter's words. No check reads them.
 const WORDS: [&str; 4] = ["README.txt", "certification.txt", "destruction.txt", "verify.sh"];
 
-/// The collections that the chain names are here, and no others.
+/// Checks that the bundle holds the collections that the chain names, and no others.
 pub(crate) fn collections(
     files: &Files<'_>,
     overview: &Overview,
@@ -28,11 +29,10 @@ pub(crate) fn collections(
     let known: BTreeSet<String> = expected.iter().map(|one| one.collection.to_string()).collect();
     for name in files.below("evidence/") {
         let folder = name.strip_prefix("evidence/").and_then(|name| name.split_once('/'));
-        let (collection, file) = folder.unwrap_or_default();
-        if !known.contains(collection) {
+        let Some((_, file)) = folder.filter(|(collection, _)| known.contains(*collection)) else {
             return Err(format!("{name} is evidence that the ledger does not name"));
-        }
-        // Either form is complete in itself: both together would make a part look like the whole, or the whole like a part.
+        };
+        // A bundle has one of the two forms. With both, a part could look like the whole, or the whole like a part.
         let is_item = file.starts_with("items/");
         let is_whole = file.starts_with("seals/") || file == "container.tar.zst";
         if is_item && !overview.partial {
@@ -54,16 +54,19 @@ pub(crate) fn collections(
         let present = files.has(&format!("evidence/{}/container.tar.zst", one.collection));
         let stores = disposal::stores(course, &one.collection);
         if has_evidence(one) && !present && stores > 0 {
-            let copies = one.stored.as_ref().and_then(|stored| stored.reference("copies"));
-            let copies = copies.and_then(|copies| copies.parse::<u64>().ok()).unwrap_or(0);
+            // The ledger names no number of copies of an interrupted collection: the word of one store counts.
+            let copies = match &one.stored {
+                Some(stored) => number(stored, "copies")?,
+                None => 0,
+            };
             if let (true, Err(kept)) = (stores < copies, course.free(last)) {
                 return Err(format!(
                     "collection {} is disposed of in {stores} of {copies} copies and the rest is kept ({kept}), but not in the bundle",
                     one.collection
                 ));
             }
-            // Judged by `disposition`: two persons, nothing that kept it, and a store that says it is gone.
-            disposed = disposed.saturating_add(1);
+            // The check `disposition` judged this: two persons approved, nothing kept the evidence, and a store reports it gone.
+            disposed += 1;
             continue;
         }
         if has_evidence(one) && !present {
@@ -83,7 +86,7 @@ pub(crate) fn collections(
     })
 }
 
-/// The collections of a partial production; those of which nothing was chosen are counted.
+/// Checks the collections of a partial production and counts those of which the exporter chose nothing.
 fn produced(files: &Files<'_>, overview: &Overview, expected: &[Expected]) -> Result<String, String> {
     if let Some(text) = files.below("details/").next() {
         return Err(format!("{text} may name anything: a partial production has no texts"));
@@ -107,13 +110,13 @@ fn listed(expected: &[Expected], is_here: impl Fn(&Digest) -> bool) -> Vec<Diges
     Overview::listed(expected.iter().map(|one| one.collection).filter(is_here))
 }
 
-/// Whether segments of it arrived, as the ledger tells.
+/// True if the ledger says that at least one segment arrived.
 fn has_evidence(one: &Expected) -> bool {
     let arrived = |proven: &Proven| proven.reference("segments") != Some("0");
     one.stored.is_some() || one.interrupted.iter().any(arrived) || !one.progress.is_empty()
 }
 
-/// Every file was asked for by a check, or is one that says what its writer wants.
+/// Checks that a check read every file, except the uncovered ones and the exporter's words.
 pub(crate) fn nothing_else(files: &Files<'_>) -> Result<(), String> {
     let unjudged = files.unjudged();
     let strange =

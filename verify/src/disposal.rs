@@ -1,6 +1,7 @@
-//! What the incident's chain says of its disposal, judged as everybody judges it; and the certificate, which says no more than the chain.
-//! Guarantee: evidence counts as disposed of only by the word of two persons, one of them an approver, when nothing kept it.
-//! Not here: what no ledger can show: copies exported before, backups of the stores, what a disk keeps of deleted files.
+//! The check `disposition`: the disposal of the incident's evidence as its chain tells it, and the certificate of destruction.
+//! Guarantee: evidence counts as disposed of only if two persons approved, one of them an approver, when nothing kept it. The certificate
+//! says what the chain says.
+//! Not here: copies that left before, backups of the stores, bytes that a disk keeps of deleted files. No ledger shows them.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +11,7 @@ use evidence::disposal::{Course, Fact, Object, Place};
 use evidence::entry::act::Act;
 use evidence::entry::{ActDocument, EntryType};
 use evidence::json;
+use evidence::length::to_u64;
 use evidence::roster::Role;
 
 use crate::acts::act_of;
@@ -20,10 +22,10 @@ use crate::report::Report;
 use crate::rosters::Rosters;
 use evidence::causes::chain;
 
-/// The machine-readable certificate.
+/// The certificate of destruction for programs.
 const CERTIFICATE: &str = "destruction.json";
 
-/// Folds the chain; each entry about disposal must hold.
+/// Folds the incident's chain. Each entry about disposal must follow from the entries before it.
 pub(crate) fn course(
     files: &Files<'_>,
     overview: &Overview,
@@ -57,7 +59,7 @@ fn is_approver(files: &Files<'_>, proven: &Proven, rosters: &Rosters) -> Result<
     Ok(rosters.person(proven.index, &key, &[Role::Approver]).is_some())
 }
 
-/// Judges what there is of disposal, and names what is gone.
+/// Compares the certificate with the chain and reports the plans and the objects that are gone.
 pub(crate) fn check(
     files: &Files<'_>,
     overview: &Overview,
@@ -112,7 +114,7 @@ pub(crate) fn check(
     );
 }
 
-/// From where a collection is gone; `None`: no store of the collector gave it up, whatever mirrors say of their copies.
+/// The places that gave a collection up. `None` while no store of the collector did: a mirror's word about its own copy is not enough.
 pub(crate) fn places(course: &Course, collection: &Digest) -> Option<String> {
     let object = Object::Collection(*collection);
     let mut places: Vec<String> = course.gone_from(&object).map(ToString::to_string).collect();
@@ -120,14 +122,14 @@ pub(crate) fn places(course: &Course, collection: &Digest) -> Option<String> {
     (stores(course, collection) > 0).then(|| places.join(", "))
 }
 
-/// How many stores of the collector gave a collection up.
+/// The number of the collector's stores that gave a collection up.
 pub(crate) fn stores(course: &Course, collection: &Digest) -> u64 {
     let object = Object::Collection(*collection);
     let stores = course.gone_from(&object).filter(|place| matches!(place, Place::Store(_)));
-    u64::try_from(stores.count()).unwrap_or(u64::MAX)
+    to_u64(stores.count())
 }
 
-/// True when a store gave a collection up and the bundle has nothing of its evidence.
+/// True if a store gave a collection up and the bundle holds no evidence of it.
 pub(crate) fn is_gone(files: &Files<'_>, overview: &Overview, course: &Course, collection: &str) -> bool {
     let is_here = if overview.partial {
         files.below(&format!("evidence/{collection}/")).next().is_some()

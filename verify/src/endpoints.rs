@@ -1,4 +1,5 @@
-//! Endpoints: enrolled with a token that an endpoint-admin signed, each key proving the others.
+//! The check `endpoint`: an endpoint-admin signed the token of each enrolment, the endpoint's three keys signed the enrolment, and its
+//! evidence key signed each renewal.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ use evidence::causes::chain;
 pub(crate) struct Endpoints(BTreeMap<(EndpointId, u32), EnrolmentRequest>);
 
 impl Endpoints {
-    /// Verifies every enrolment that the deployment's chain names; each is a check of its own.
+    /// Verifies every enrolment and every renewal that the deployment's chain names. Each enrolment is a check of its own.
     pub(crate) fn load(files: &Files<'_>, entries: &Entries, rosters: &Rosters, report: &mut Report) -> Self {
         let mut endpoints = Self::default();
         for proven in entries.of_deployment(EntryType::AgentEnrolled) {
@@ -50,12 +51,11 @@ impl Endpoints {
         endpoints
     }
 
-    /// An endpoint's enrolment.
     pub(crate) fn get(&self, endpoint: &EndpointId, generation: Generation) -> Option<&EnrolmentRequest> {
         self.0.get(&(endpoint.clone(), generation.number()))
     }
 
-    /// All, by name and generation.
+    /// All verified enrolments, ordered by name and then by generation.
     pub(crate) fn all(&self) -> impl Iterator<Item = &EnrolmentRequest> {
         self.0.values()
     }
@@ -119,7 +119,7 @@ fn enrolment(
     Ok(enrolment)
 }
 
-/// The log index at which an endpoint's generation was retired, if the bundle tells.
+/// The log index at which an endpoint's generation was retired; `None` if the bundle holds no such entry.
 pub(crate) fn retired_at(entries: &Entries, endpoint: &EndpointId, generation: Generation) -> Option<u64> {
     let names = |proven: &&Proven| {
         proven.entry.envelope.type_ == EntryType::EndpointRetired

@@ -1,6 +1,6 @@
 //! The custody entries of the bundle: each proven in the checkpoint, the incident's chain without gap.
-//! Guarantee: an entry that stands here is in the tree of the verified head, under the name that its number gives it.
-//! Not here: the acts that entries record (`acts`), and who signed them.
+//! Guarantee: each entry is in the tree of the verified head, and its file has the name that its number asks for.
+//! Not here: the acts that entries record, and their signers (`acts`).
 
 use std::collections::BTreeMap;
 
@@ -16,28 +16,26 @@ use crate::head::Head;
 /// An entry that is proven to be in the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Proven {
-    /// Place in the log.
+    /// Its place in the log.
     pub index: u64,
-    /// Its leaf hash.
     pub leaf: Digest,
-    /// The entry.
     pub entry: Entry,
 }
 
 impl Proven {
-    /// The value of a ref of its envelope.
+    /// The value of a ref in its envelope.
     pub(crate) fn reference(&self, name: &str) -> Option<&str> {
         self.entry.envelope.reference(name)
     }
 }
 
-/// Reads `NAME.entry` (or `export/entry`) with its proof, which must lead to `head`.
+/// Reads `NAME.entry` (or `export/entry`) and its proof. The proof must lead to `head`.
 pub(crate) fn proven(files: &Files<'_>, entry: &str, proof: &str, head: &Head) -> Result<Proven, String> {
     let bytes = files.required(entry)?;
     let proof_bytes = files.required(proof)?;
     let parsed = Entry::parse(&bytes).map_err(|cause| format!("{entry}: {}", chain(&cause)))?;
     let file = ProofFile::parse(&proof_bytes).map_err(|cause| format!("{proof}: {}", chain(&cause)))?;
-    // Not the text alone: a proof carries no signature that nobody looked at.
+    // A proof may carry no signature line that the verified head does not have: nobody would have looked at it.
     let shown = file.checkpoint();
     let known = shown.signatures().iter().all(|line| head.note.signatures().contains(line));
     if shown.text() != head.note.text() || !known {
@@ -56,7 +54,7 @@ pub(crate) fn proven(files: &Files<'_>, entry: &str, proof: &str, head: &Head) -
     Ok(Proven { index: file.index(), leaf: leaf.into(), entry: parsed })
 }
 
-/// The incident's chain and the deployment entries it leans on.
+/// The incident's chain, and the entries of the deployment's chain that it depends on.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     /// The incident's entries, 0 … head.
@@ -66,7 +64,7 @@ pub(crate) struct Entries {
 }
 
 impl Entries {
-    /// Reads all entries and their proofs.
+    /// Reads and proves every entry of the bundle.
     pub(crate) fn load(files: &Files<'_>, head: &Head) -> Result<Self, String> {
         let mut entries = Self::default();
         let mut incident = BTreeMap::new();
@@ -101,7 +99,8 @@ impl Entries {
         Ok(entries)
     }
 
-    /// Sequence 0 … `head_seq` without gap, links, times, one incident, ascending log indices.
+    /// The check `custody.chain`: the incident's entries are numbered 0 to `head_seq` without gap, each links to the one before, times and
+    /// log indices rise, all are of one incident and deployment, and no act is recorded twice.
     pub(crate) fn check_chain(
         &self,
         deployment: &DeploymentId,
@@ -151,7 +150,7 @@ impl Entries {
         }
     }
 
-    /// The deployment's entries are a choice of its chain: what can be seen of their order must hold.
+    /// A bundle holds only some entries of the deployment's chain. Numbers and times must rise, and neighbours must link.
     fn check_deployment_chain(&self) -> Result<(), String> {
         let mut before: Option<&Proven> = None;
         for proven in self.deployment.values() {
@@ -162,7 +161,7 @@ impl Entries {
                 if envelope.seq <= earlier.seq || envelope.time < earlier.time {
                     return says("is numbered or dated before the one before it");
                 }
-                if envelope.seq == earlier.seq.saturating_add(1) && envelope.prev != before.leaf {
+                if earlier.seq.checked_add(1) == Some(envelope.seq) && envelope.prev != before.leaf {
                     return says("does not link to the one before it");
                 }
             }

@@ -1,4 +1,4 @@
-//! The check `custody.acts`: the act of every entry is there, is the one that the entry names, and is signed as its type demands.
+//! The check `custody.acts`: the bundle holds the act of every entry, the entry names that act, and the right persons signed it.
 
 use evidence::bundle::Overview;
 use evidence::causes::chain;
@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::rosters::Rosters;
 use crate::trust::Trust;
 
-/// Every entry's act is there, is the one the entry names, and is signed as its type demands; every detail is the one its act names.
+/// Checks every entry's act, and that every detail object in the bundle is the one that an act names.
 pub(crate) fn check(
     files: &Files<'_>,
     overview: &Overview,
@@ -28,7 +28,7 @@ pub(crate) fn check(
     let mut unknown = None;
     for proven in entries.all() {
         if overview.partial && acts::is_left_out(files, proven) {
-            left_out = left_out.saturating_add(1);
+            left_out += 1;
             continue;
         }
         let judged = acts::act_of(files, proven).and_then(|act| {
@@ -40,8 +40,8 @@ pub(crate) fn check(
         });
         match judged {
             Ok((judged, detail)) => {
-                count = count.saturating_add(1);
-                erased = erased.saturating_add(u64::from(detail == Found::No));
+                count += 1;
+                erased += u64::from(detail == Found::No);
                 if judged == Judged::Unknown {
                     unknown = unknown.or(Some(proven));
                 }
@@ -75,7 +75,7 @@ pub(crate) fn check(
     );
 }
 
-/// Whether the detail object that an act names is in the bundle.
+/// Does the bundle hold the detail object that an act names?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Yes,
@@ -98,16 +98,16 @@ fn detail(files: &Files<'_>, act: &ActObject) -> Result<Found, String> {
     Ok(Found::Yes)
 }
 
-/// The first entry of a log names the log's own key.
+/// Checks that `log.genesis` is the log's first entry and names a key of the pinned log.
 fn genesis(proven: &Proven, trust: &Trust) -> Result<(), String> {
     if proven.entry.envelope.type_ != EntryType::LogGenesis {
         return Ok(());
     }
-    let named = proven.reference("log").unwrap_or_default();
+    let named = proven.reference("log");
     if proven.index != 0 || proven.entry.envelope.seq != 0 {
         return Err(format!("log.genesis stands at {}", proven.index));
     }
-    if trust.policy.logs().iter().any(|log| log.key.to_string() == named) {
+    if trust.policy.logs().iter().any(|log| Some(log.key.to_string().as_str()) == named) {
         Ok(())
     } else {
         Err("log.genesis names another log key than the pinned one".to_owned())

@@ -1,4 +1,4 @@
-//! The export itself: SHA256SUMS signed by a responder, and logged as `bundle.exported` behind the head that the bundle shows.
+//! The checks `sums.signature` and `export`: a responder signed SHA256SUMS, and the ledger recorded the export behind the bundle's head.
 
 use evidence::bundle::{Overview, SUMS_NAMESPACE, WITHOUT_QUORUM_FIELD, parse_consistency};
 use evidence::digest::Digest;
@@ -17,7 +17,7 @@ use crate::rosters::Rosters;
 use crate::trust::Trust;
 use evidence::causes::chain;
 
-/// Checks the signature over SHA256SUMS; returns the signer's name.
+/// Checks the signature over SHA256SUMS and returns the signer's name.
 pub(crate) fn sums_signature(
     files: &Files<'_>,
     overview: &Overview,
@@ -62,7 +62,7 @@ pub(crate) fn check(
     verify_consistency(old.size, &old.root, new.size, &new.root, &proof).map_err(|cause| {
         format!("export/checkpoint does not continue ledger/checkpoint: {}", chain(&cause))
     })?;
-    // Sums cover neither: each line of one must stand in the other, so that every bit of both is held by something.
+    // SHA256SUMS covers neither file. Each must hold the other's note, so that a change of any bit in either is noticed.
     let carried = ProofFile::parse(&files.required("export/entry.tlog-proof")?)
         .map_err(|cause| format!("export/entry.tlog-proof: {}", chain(&cause)))?;
     if *carried.checkpoint() != later.note {
@@ -92,7 +92,7 @@ pub(crate) fn check(
     if envelope.time < last.entry.envelope.time {
         return Err("bundle.exported is dated before the head it names".to_owned());
     }
-    if envelope.seq == overview.head_seq.saturating_add(1) && envelope.prev != overview.head {
+    if overview.head_seq.checked_add(1) == Some(envelope.seq) && envelope.prev != overview.head {
         return Err("bundle.exported does not link to the head it names".to_owned());
     }
     let act = act_of(files, &exported)?;
@@ -108,7 +108,8 @@ pub(crate) fn check(
         return Err("bundle.json says that there was a quorum, and that there was none".to_owned());
     }
     if by.by == overview.by {
-        let between = envelope.seq.saturating_sub(overview.head_seq).saturating_sub(1);
+        // No underflow: the export was refused above unless its number is larger than the head's.
+        let between = envelope.seq - overview.head_seq - 1;
         Ok(format!(
             "logged as entry {} at {}; {between} entries of the incident were recorded in between and are not here",
             exported.index, envelope.time
@@ -118,8 +119,8 @@ pub(crate) fn check(
     }
 }
 
-/// The act says that the export is partial, and of which items, exactly where the bundle does: taking the label off a part does not
-/// make it the whole.
+/// Checks that the act names the same selection as the bundle, and none for a whole bundle. So nobody can turn a part into a whole by
+/// removing its label.
 fn check_fields(
     files: &Files<'_>,
     overview: &Overview,

@@ -1,6 +1,6 @@
-//! The bundle's files: every one is regular, has a permitted name, and is covered by SHA256SUMS or by the short uncovered list.
-//! Guarantee: bytes are handed out only of files whose digest was compared, and are compared again while read, so that a file changed between is noticed;
-//! each file that a check asked for is remembered, so that one which no check vouches for can be named.
+//! The bundle's files: each is a regular file with a permitted name, and SHA256SUMS or the short uncovered list names it.
+//! Guarantee: each read compares the file's digest again, so a file that changes during verification is noticed. `Files` remembers
+//! which files the checks read, so the report can name a file that no check read.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use evidence::bundle::{self, Sums, UNCOVERED};
 use evidence::digest::{Digest, Hasher};
+use evidence::length::{len, to_u64};
 
-/// Largest file read at once: documents and entries; containers are streamed.
+/// Largest file that is read into memory: documents and entries. Containers are streamed.
 pub(crate) const SMALL_BYTES_MAX: u64 = 72 << 20;
 
-/// Where the bytes are.
 #[derive(Debug)]
 enum Source<'a> {
     Folder(PathBuf),
@@ -24,18 +24,18 @@ enum Source<'a> {
 #[derive(Debug)]
 pub(crate) struct Files<'a> {
     source: Source<'a>,
-    /// name → length, of every regular file.
+    /// The length of every regular file, by name.
     lengths: BTreeMap<String, u64>,
     sums: Sums,
     sums_bytes: Vec<u8>,
-    /// Names that a check asked for.
+    /// The names that checks read.
     asked: RefCell<BTreeSet<String>>,
 }
 
-/// Largest SHA256SUMS: as many lines of 266 bytes as a bundle may have files would be more, but no bundle has only longest names.
+/// Largest SHA256SUMS. A bundle with as many files as allowed, all with the longest name, would need more; no bundle is like that.
 const SUMS_BYTES_MAX: u64 = SMALL_BYTES_MAX * 8;
 
-/// Read at once when a file is hashed: 256 KiB stay in the second-level cache.
+/// Bytes read at once when a file is hashed: 256 KiB stay in the second-level cache.
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// A bundle whose files cannot even be listed.
@@ -84,7 +84,7 @@ impl FilesError {
 }
 
 impl<'a> Files<'a> {
-    /// Lists the folder and reads SHA256SUMS.
+    /// Opens a bundle in a folder: lists its files and reads SHA256SUMS.
     pub(crate) fn open(root: &Path) -> Result<Self, FilesError> {
         let io = |source| FilesError::Io { source };
         let meta = fs_err::symlink_metadata(root.join("SHA256SUMS"));
@@ -100,12 +100,10 @@ impl<'a> Files<'a> {
         Self::new(Source::Folder(root.to_path_buf()), lengths)
     }
 
-    /// A bundle whose files are in memory, by name. Names are not looked at here: one that no bundle may have is not in SHA256SUMS either.
+    /// A bundle whose files are in memory, by name. A name that no bundle may hold needs no check here: SHA256SUMS cannot list it.
     pub(crate) fn in_memory(files: &'a BTreeMap<String, Vec<u8>>) -> Result<Self, FilesError> {
-        let lengths: BTreeMap<String, u64> = files
-            .iter()
-            .map(|(name, bytes)| (name.clone(), u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
-            .collect();
+        let lengths: BTreeMap<String, u64> =
+            files.iter().map(|(name, bytes)| (name.clone(), len(bytes))).collect();
         if lengths.contains_key("SHA256SUMS") {
             Self::new(Source::Memory(files), lengths)
         } else {
@@ -132,7 +130,8 @@ impl<'a> Files<'a> {
         self.lengths.values().sum()
     }
 
-    /// Hashes every covered file; returns everything that is missing, altered or extra, at most `most` of it. `progress` gets bytes as they are read.
+    /// Hashes every covered file and returns at most `most` lines about missing, altered and extra files. `progress` gets the number of
+    /// bytes of each read.
     pub(crate) fn compare(
         &self,
         most: usize,
@@ -182,7 +181,7 @@ impl<'a> Files<'a> {
                 return Ok(hasher.finish());
             };
             hasher.update(bytes);
-            progress(u64::try_from(count).unwrap_or(0));
+            progress(to_u64(count));
         }
     }
 
@@ -227,10 +226,10 @@ impl<'a> Files<'a> {
     fn read(&self, name: &str, max: u64) -> Result<Vec<u8>, FilesError> {
         let mut bytes = Vec::new();
         self.reader(name)?
-            .take(max.saturating_add(1))
+            .take(max + 1)
             .read_to_end(&mut bytes)
             .map_err(|source| FilesError::Io { source })?;
-        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
+        if len(&bytes) > max {
             return Err(FilesError::Malformed { what: format!("{name} is over {max} bytes") });
         }
         Ok(bytes)
@@ -242,7 +241,7 @@ impl<'a> Files<'a> {
         self.lengths.keys().filter(|name| !asked.contains(*name)).cloned().collect()
     }
 
-    /// Whether the bundle has the file.
+    /// True if the bundle has the file.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.lengths.contains_key(name)
     }

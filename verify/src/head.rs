@@ -1,4 +1,4 @@
-//! The ledger's head: `ledger/checkpoint` under the pinned log key, or under the key that the authority let follow it.
+//! The check `checkpoint`: the pinned log key, or a key that the authority let follow it, signed `ledger/checkpoint`.
 
 use evidence::bundle::Overview;
 use evidence::causes::chain;
@@ -12,13 +12,11 @@ use crate::{cosigners, stamps};
 /// A checkpoint that the pinned log signed, with the note's own bytes.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// What was signed.
     pub checkpoint: Checkpoint,
-    /// The note.
     pub note: Note,
 }
 
-/// The ledger's head under the pinned log key, or the one that the authority let follow it.
+/// Verifies the head, its cosigners and its stamps. `None` after a failure, which is then in the report.
 pub(crate) fn checkpoint(
     files: &Files<'_>,
     overview: &Overview,

@@ -1,5 +1,6 @@
-//! Verifies a bundle offline against pinned keys: docs/spec/bundle.md, every check of it.
-//! Guarantee: no network code; nothing inside the bundle is believed but what pinned keys lead to; what was not checked is said.
+//! Verifies a bundle offline against pinned keys: every check of docs/spec/bundle.md.
+//! Guarantee: this crate has no network code. It believes nothing in the bundle that no pinned key leads to, and the report names every
+//! check that was not made.
 
 #![forbid(unsafe_code)]
 
@@ -35,22 +36,23 @@ pub use trust::{Trust, TrustError};
 
 use files::Files;
 
-/// How far a verification is: bytes read of the bytes there are to read.
+/// The progress of a verification, in bytes read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Read so far.
     pub done: u64,
-    /// In all; containers and produced contents are read twice, once for their digest and once for what is in them.
+    /// Bytes to read in all. Containers and produced contents count twice: once for the file's digest, once for the content.
     pub total: u64,
 }
 
-/// Most altered, missing or extra files that a report names: enough to see what happened.
+/// Most altered, missing or extra files that a report names. More would not tell more.
 const WRONG_FILES_MAX: usize = 32;
 
 /// Verifies the bundle in `folder`.
 ///
 /// # Errors
-/// [`FilesError::Io`], [`FilesError::NotAFolder`] and [`FilesError::NotABundle`] when there is nothing to judge (exit 2); everything else is in the report.
+/// [`FilesError::Io`], [`FilesError::NotAFolder`] or [`FilesError::NotABundle`] if there is no bundle to judge: exit with 2. Everything that is
+/// wrong with a bundle is in the report.
 pub fn verify(
     folder: &Path,
     trust: &Trust,
@@ -59,10 +61,7 @@ pub fn verify(
     judge(Files::open(folder), trust, Effort::Whole, progress)
 }
 
-/// Verifies a bundle whose files are in memory, by name.
-///
-/// # Errors
-/// As [`verify`].
+/// Verifies a bundle whose files are in memory, by name. Errors are those of [`verify`].
 pub fn verify_memory(
     files: &BTreeMap<String, Vec<u8>>,
     trust: &Trust,
@@ -92,9 +91,9 @@ fn judge(
         .filter(|name| name.ends_with(".zst") || name.ends_with(".content"))
         .filter_map(|name| files.length(name))
         .sum();
-    let mut state = Progress { done: 0, total: files.total().saturating_add(containers) };
+    let mut state = Progress { done: 0, total: files.total() + containers };
     let mut step = |bytes: u64| {
-        state.done = state.done.saturating_add(bytes);
+        state.done += bytes;
         progress(state);
     };
     let most = match effort {

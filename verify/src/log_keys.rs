@@ -1,6 +1,5 @@
-//! The line of log keys that a bundle shows, from the pinned one to the one that signed its head (docs/spec/ledger.md, *Change of
-//! the log key*).
-//! Guarantee: a key counts only at the end of changes that the pinned authority signed and that the bundle's own tree records.
+//! The line of log keys, from the pinned key to the key that signed the bundle's head (docs/spec/ledger.md, *Change of the log key*).
+//! Guarantee: a key counts only if the pinned authority signed every change that leads to it, and if the bundle's tree records each.
 
 use evidence::entry::{Entry, EntryType};
 use evidence::id::DeploymentId;
@@ -13,7 +12,7 @@ use evidence::causes::chain;
 
 const FOLDER: &str = "custody/deployment/";
 
-/// Entries below the bundle's head, as its note says before anybody vouched for it.
+/// The number of entries below the bundle's head. The note says so; nobody verified the note yet.
 fn head_size(files: &Files<'_>) -> Result<u64, String> {
     let bytes = files.required("ledger/checkpoint")?;
     let note = Note::parse(&bytes).map_err(|cause| chain(&cause))?;
@@ -21,7 +20,7 @@ fn head_size(files: &Files<'_>) -> Result<u64, String> {
     Ok(checkpoint.size)
 }
 
-/// The trust with its policy extended to all keys of the log, and words for who signed the head.
+/// Returns the trust with its policy extended to all keys of the log, and the words that say which key signed the head.
 pub(crate) fn follow(
     files: &Files<'_>,
     deployment: &DeploymentId,
@@ -33,13 +32,15 @@ pub(crate) fn follow(
             continue;
         };
         let entry = files.required(name)?;
-        // What cannot be read is for the check of custody to name.
+        // `custody.inclusion` refuses an entry that cannot be read.
         let is_change = Entry::parse(&entry).is_ok_and(|entry| {
             matches!(entry.envelope.type_, EntryType::KeyRotated | EntryType::LogSuccession)
         });
         if is_change {
-            let index: u64 =
-                base.strip_prefix(FOLDER).and_then(|index| index.parse().ok()).unwrap_or(u64::MAX);
+            // `custody.inclusion` refuses an entry that is not named by its place in the log.
+            let Some(index) = base.strip_prefix(FOLDER).and_then(|index| index.parse::<u64>().ok()) else {
+                continue;
+            };
             shown.push((index, entry, files.required(&format!("{base}.tlog-proof"))?));
         }
     }
@@ -59,29 +60,25 @@ pub(crate) fn follow(
     let known = line(pinned, &known).map_err(|why| format!("log-keys.json of the trust directory: {why}"))?;
     let entries: Vec<(&[u8], &[u8])> =
         shown.iter().map(|(_, entry, proof)| (entry.as_slice(), proof.as_slice())).collect();
-    // A bundle of before the newest change leads to a key that the pinned one followed: both lines begin at one key.
+    // A bundle that is older than the newest change ends at a key before the pinned one. Both lines begin at the same key.
     let shown = line(known.first(), &entries)?;
     let (keys, other) = if shown.number() >= known.number() { (&shown, &known) } else { (&known, &shown) };
     keys.continues(other).map_err(|cause| chain(&cause))?;
-    // A change below its head stands in every bundle.
+    // Every bundle holds the changes below its head.
     let next = known.changes().get(shown.changes().len());
     if let Some(index) = next.and_then(|change| change.index)
         && head_size(files)? > index
     {
         return Err(format!(
             "it does not show change {} of the log key, which is entry {index}",
-            shown.number().saturating_add(1)
+            shown.number() + 1
         ));
     }
     let policy = keys.extend(trust.policy.clone()).map_err(|cause| chain(&cause))?;
     let said = if shown.current() == pinned {
         format!("the pinned log key, in force since change {}", shown.number())
     } else if shown.number() < known.number() {
-        format!(
-            "{}, which was the log's key before change {}",
-            shown.current(),
-            shown.number().saturating_add(1)
-        )
+        format!("{}, which was the log's key before change {}", shown.current(), shown.number() + 1)
     } else {
         format!(
             "{}, which the pinned authority let follow the pinned log key (change {}): pin it",

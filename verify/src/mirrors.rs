@@ -1,5 +1,6 @@
-//! Statements of mirrors: signed by the act key of a mirror that an endpoint-admin had admitted, about the manifest that was stored;
-//! and whether each collection has one, where the pinned quorum names a mirror.
+//! Mirrors' statements, and the check `custody.replicated`: each stored collection has a statement if the pinned quorum names a mirror.
+//! Guarantee: a statement counts only if an endpoint-admin had admitted the mirror, the mirror's act key signed it, and it is about the
+//! manifest that was stored.
 
 use evidence::bundle::Overview;
 use evidence::entry::act::Act;
@@ -14,7 +15,7 @@ use crate::report::Report;
 use crate::trust::Trust;
 use evidence::causes::chain;
 
-/// Judges `evidence.replicated` and the signature of `disposition.confirmed`; the admission itself is judged as any act of a person.
+/// Judges `evidence.replicated` and the signature of `disposition.confirmed`. The mirror's admission is an act of a person like any other.
 pub(crate) fn check(entries: &Entries, proven: &Proven, object: &ActObject) -> Result<(), String> {
     let type_ = proven.entry.envelope.type_;
     if !matches!(type_, EntryType::EvidenceReplicated | EntryType::DispositionConfirmed) {
@@ -44,10 +45,10 @@ pub(crate) fn check(entries: &Entries, proven: &Proven, object: &ActObject) -> R
         return Err(says(format!("mirror {mirror} had been retired")));
     }
     if type_ == EntryType::DispositionConfirmed {
-        // What it may say is judged with the plan it names.
+        // The check `disposition` judges its content, with the plan that it names.
         return Ok(());
     }
-    // A checkpoint below the collection's own entry says nothing about it; one above this entry had not been signed.
+    // A checkpoint below the collection's entry says nothing about the collection. A size above this entry did not exist yet.
     let size: Option<u64> = proven.reference("size").and_then(|size| size.parse().ok());
     let Some(size) = size.filter(|size| *size <= proven.index) else {
         return Err(says("names a size that the log did not have yet".to_owned()));
@@ -65,8 +66,7 @@ pub(crate) fn check(entries: &Entries, proven: &Proven, object: &ActObject) -> R
     }
 }
 
-/// `custody.replicated`: where the quorum in force names a mirror, each stored collection lies with one, but for what was disposed
-/// of, which lies nowhere. Statements that count were judged by `check`.
+/// The check `custody.replicated`. Collections that were disposed of need no statement. `check` has judged the statements before.
 pub(crate) fn replicated(
     entries: &Entries,
     is_gone: impl Fn(&str) -> bool,
@@ -97,7 +97,7 @@ pub(crate) fn replicated(
             let says = format!(
                 "no mirror has said that it holds {} (collections without one: {})",
                 first.reference("collection").unwrap_or_default(),
-                lonely.count().saturating_add(1)
+                lonely.count() + 1
             );
             if overview.without_quorum && trust.accept_without_quorum {
                 report.not_asked(name, "", format!("{says}; exported WITHOUT QUORUM, and you accept that"));

@@ -1,5 +1,5 @@
-//! The orders: signed by a responder of the roster they name, in time, for the endpoints that obeyed, approved where the rules ask
-//! and something was collected under them.
+//! The check `order`: a responder of the roster in force signed each order, in time, and other persons approved it if the rules ask for
+//! that and an endpoint obeyed it.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +24,7 @@ pub(crate) type Orders = BTreeMap<Digest, Verified>;
 /// An order that holds, and where in the log it became one that an endpoint may obey.
 #[derive(Debug)]
 pub(crate) struct Verified {
-    /// The order.
     pub order: Order,
-    /// What the log says of it.
     pub fate: Fate,
 }
 
@@ -35,7 +33,7 @@ pub(crate) struct Verified {
 pub(crate) enum Fate {
     /// Endpoints may obey it since this index: of `order.issued`, or of the approval that completed it.
     InForce(u64),
-    /// It needs an approval and has none. Nothing was collected under it; the word says how it ended.
+    /// It needs an approval and has none, and nothing was collected under it. The word says how it ended.
     NotApproved(&'static str),
 }
 
@@ -107,7 +105,7 @@ fn verified(
         proven.entry.envelope.type_ == EntryType::OrderIssued && proven.entry.envelope.event == *id
     });
     let issued = issued.ok_or("has no order.issued entry")?;
-    // The roster it was made under is the one in force: an endpoint takes no older one.
+    // An order names the roster in force: an endpoint accepts no older roster.
     if rosters.in_force(issued.index).map(|roster| roster.version) != Some(order.roster_version) {
         return Err(format!("was logged when roster {} was not the one in force", order.roster_version));
     }
@@ -132,7 +130,7 @@ fn verified(
     Ok(Verified { order, fate })
 }
 
-/// Whether an entry of this type names the order.
+/// True if an entry of this type names the order.
 fn is_named(id: &Digest, entries: &Entries, type_: EntryType) -> bool {
     let id = id.to_string();
     entries
@@ -141,12 +139,12 @@ fn is_named(id: &Digest, entries: &Entries, type_: EntryType) -> bool {
         .any(|proven| proven.entry.envelope.type_ == type_ && proven.reference("order") == Some(id.as_str()))
 }
 
-/// Whether an endpoint began a collection under the order. `delegation` fails where the entry names another order than the endpoint did.
+/// True if an endpoint began a collection under the order. If the entry names another order than the endpoint, `delegation` fails.
 fn was_obeyed(id: &Digest, entries: &Entries) -> bool {
     is_named(id, entries, EntryType::CollectionStarted)
 }
 
-/// How an order without approval ended; `custody.acts` checks who says so.
+/// How an order without approval ended. `custody.acts` checks who signed that.
 fn ending(id: &Digest, entries: &Entries) -> &'static str {
     if is_named(id, entries, EntryType::OrderRejected) {
         "rejected"

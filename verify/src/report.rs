@@ -1,8 +1,9 @@
-//! What a verification says: each check with its result, who outside vouches, what was not checked.
-//! Guarantee: a check that did not run says so; nothing is `ok` by default.
+//! The report of a verification: the result of each check, the outside witnesses, and the checks that were not made.
+//! Guarantee: no check is `ok` by default. A check that did not run is named as not checked.
 
 use std::collections::BTreeMap;
 
+use evidence::length::len;
 use evidence::manifest::Manifest;
 use serde::Serialize;
 
@@ -52,7 +53,7 @@ pub enum Verdict {
     Ok,
     /// It does not hold.
     Failed,
-    /// It was not looked at, or could not be.
+    /// It was not made, or could not be made.
     NotChecked,
 }
 
@@ -66,7 +67,7 @@ pub struct Check {
     pub subject: String,
     /// Result.
     pub verdict: Verdict,
-    /// Whether exit code 0 needs it.
+    /// True if exit code 0 needs it.
     pub required: bool,
     /// What was found, or why it failed.
     pub says: String,
@@ -150,7 +151,7 @@ impl Report {
         self.push(check, subject, Verdict::NotChecked, true, says.into());
     }
 
-    /// Records a check that was not made and that this policy does not ask for.
+    /// Records a check that was not made and that the pinned policy does not ask for.
     pub fn not_asked(&mut self, check: &'static str, subject: &str, says: impl Into<String>) {
         self.push(check, subject, Verdict::NotChecked, false, says.into());
     }
@@ -184,7 +185,7 @@ impl Report {
             collection: collection.to_owned(),
             endpoint,
             state: format!("{state}, {} of {} items produced", items.len(), manifest.items),
-            items: u64::try_from(items.len()).unwrap_or(u64::MAX),
+            items: len(&items),
             content_bytes: items.iter().filter_map(|item| item.size).sum(),
             stored_bytes: 0,
             outcomes: outcomes.into_iter().collect(),
@@ -197,7 +198,7 @@ impl Report {
         self.checks.push(Check { check, subject: subject.to_owned(), verdict, required, says });
     }
 
-    /// Names every check of the table that did not run, so that no reader takes its silence for a yes.
+    /// Adds every check of the table that did not run, so that no reader takes silence for a yes.
     pub(crate) fn complete(&mut self) {
         for (check, required) in CHECKS {
             if !self.checks.iter().any(|done| done.check == check) {
@@ -301,7 +302,7 @@ fn short(id: &str) -> &str {
     if id.len() == 64 { id.get(..12).unwrap_or(id) } else { id }
 }
 
-/// Bundle content must not drive the reader's terminal.
+/// Removes control characters: content of a bundle must not drive the reader's terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

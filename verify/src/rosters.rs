@@ -1,4 +1,5 @@
-//! The bundle's rosters: each signed by the pinned authority, linked, and placed in time by its `roster.published` entry.
+//! The check `roster`: the pinned authority signed each roster, each links to the one before, and its `roster.published` entry says since
+//! when it is in force.
 
 use std::collections::BTreeMap;
 
@@ -54,22 +55,19 @@ impl Rosters {
         Ok(rosters)
     }
 
-    /// The newest roster.
     pub(crate) fn newest(&self) -> Option<&AdmittedRoster> {
         self.by_version.values().next_back()
     }
 
-    /// How many.
     pub(crate) fn len(&self) -> usize {
         self.by_version.len()
     }
 
-    /// A roster by version.
     pub(crate) fn version(&self, version: u64) -> Option<&AdmittedRoster> {
         self.by_version.get(&version)
     }
 
-    /// Notes that the roster with this digest was published at a log index; versions only rise.
+    /// Records that this entry published its roster. Versions only rise.
     pub(crate) fn place(&mut self, proven: &Proven) -> Result<(), String> {
         let (digest, index) = (&proven.entry.envelope.event, proven.index);
         let version = self
@@ -91,7 +89,7 @@ impl Rosters {
         Ok(())
     }
 
-    /// Every roster must have been published before it can be in force.
+    /// Checks that an entry published every roster in the bundle.
     pub(crate) fn check_all_published(&self) -> Result<(), String> {
         match self
             .by_version

@@ -1,5 +1,5 @@
-//! The checks behind `sums`, in the order in which they lean on each other.
-//! Guarantee: a check that cannot run leaves those undone that lean on it, and the report says so.
+//! The order of the checks behind `sums`: each stands behind the checks whose results it uses.
+//! Guarantee: if a check fails, the checks that use its result are not made, and the report names them.
 
 use evidence::bundle::Overview;
 use evidence::causes::chain;
@@ -17,16 +17,16 @@ use crate::{
     collections, conveniences, coverage, disposal, every_act, export, head, log_keys, mirrors, orders, stamps,
 };
 
-/// How much of a report is wanted.
+/// How many checks to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
     /// Every check.
     Whole,
-    /// No check after one that failed: whether a bundle holds, not all that is wrong with it.
+    /// No check after one that failed. This tells if a bundle holds, not all that is wrong with it.
     UntilFailure,
 }
 
-/// All checks behind `sums`; each that cannot run leaves those that lean on it undone, and [`Report::complete`] says so.
+/// Makes all checks behind `sums`. [`Report::complete`] names those that could not be made.
 pub(crate) fn run(
     files: &Files<'_>,
     trust: &Trust,
@@ -81,7 +81,7 @@ pub(crate) fn run(
         "",
         format!(
             "{} entries are in the tree of size {}",
-            entries.incident.len().saturating_add(entries.deployment.len()),
+            entries.incident.len() + entries.deployment.len(),
             head.checkpoint.size
         ),
     );
@@ -154,7 +154,7 @@ pub(crate) fn run(
         "",
         conveniences::check(files, &rosters, &endpoints, trust, &entries, head.checkpoint.size),
     );
-    // With a check undone because another failed, its files would be named here for nothing.
+    // If a check was not made because another failed, nobody read its files: they would be named here without reason.
     let all_ran = |report: &Report| {
         let late =
             ["sums", "sums.signature", "sums.stamp", "quorum", "checkpoint.stamp", "export", "conveniences"];

@@ -1,7 +1,8 @@
-//! The time stamps of a bundle: those over the head of the ledger, those over SHA256SUMS.
+//! The checks `checkpoint.stamp` and `sums.stamp`: the time stamps over the ledger's head and over SHA256SUMS.
 //!
-//! Guarantee: with authorities pinned, a bundle that has stamps has one that counts; a stamp that is damaged, or about other data, fails whoever
-//! made it. One of an authority that nobody pinned is named and counts for nothing. Not here: what one stamp is (`stamp`).
+//! Guarantee: if authorities are pinned, one stamp of a stamped bundle is of a pinned authority. A stamp that is damaged or about other data
+//! fails, whoever made it. The report names a stamp of an authority that nobody pinned; it counts for nothing.
+//! Not here: the verification of one stamp (`evidence::bundle::stamp`).
 
 use evidence::bundle::stamp;
 use evidence::bundle::{CHECKPOINT_STAMPS, SUMS_STAMPS};
@@ -16,7 +17,8 @@ pub(crate) fn checkpoint(files: &Files<'_>, note: &[u8], trust: &Trust, report: 
     judge(files, "checkpoint.stamp", &CHECKPOINT_STAMPS, note, trust, report)
 }
 
-/// Stamps over SHA256SUMS. Nothing covers them, so one is asked for where the head has one and authorities are pinned.
+/// Stamps over SHA256SUMS. No signature covers them, so somebody could take them away. If authorities are pinned and the head has a stamp,
+/// SHA256SUMS must have one.
 pub(crate) fn sums(files: &Files<'_>, trust: &Trust, report: &mut Report) {
     let has_one = |names: &[&str]| names.iter().any(|name| files.has(name));
     if !trust.tsa.is_empty() && has_one(&CHECKPOINT_STAMPS) && !has_one(&SUMS_STAMPS) {
@@ -83,7 +85,7 @@ fn judge(
     times
 }
 
-/// The first is what most bundles have; only further ones are named.
+/// The subject in the report. Most bundles have one stamp, which needs no name.
 fn subject(name: &str) -> &str {
     match name {
         _ if SUMS_STAMPS.first() == Some(&name) || CHECKPOINT_STAMPS.first() == Some(&name) => "",

@@ -1,4 +1,4 @@
-//! The trust directory: what the verifier pinned beforehand. Nothing in a bundle can change or replace it.
+//! The trust directory: the keys and minimum versions that the verifier pinned beforehand. No bundle can change them.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 const LOG_KEYS: &str = "log-keys.json";
 
-/// A change of the log key as somebody was shown it: its entry, and the `.tlog-proof` of that.
+/// A change of the log key: its entry and the entry's `.tlog-proof`, as its owner received them.
 pub type ShownChange = (Vec<u8>, Vec<u8>);
 
 /// Pinned keys and minimum versions (docs/spec/bundle.md, Trust directory).
@@ -27,9 +27,9 @@ pub struct Trust {
     pub log_keys: Vec<ShownChange>,
     /// Certificates of time-stamping authorities; empty: stamps are not checked.
     pub tsa: Vec<CertificateDer<'static>>,
-    /// No bundle whose newest roster is older.
+    /// A bundle whose newest roster is older fails.
     pub roster_version_min: u64,
-    /// A bundle that is stamped as exported without quorum is not held to the policy's quorum. Never read from the directory.
+    /// If true, a bundle that is marked as exported without quorum need not meet the policy's quorum. The directory cannot set this.
     pub accept_without_quorum: bool,
 }
 
@@ -44,10 +44,7 @@ pub struct TrustError {
 }
 
 impl Trust {
-    /// Reads a trust directory.
-    ///
-    /// # Errors
-    /// When a required file is missing or malformed.
+    /// Reads a trust directory. The error names the file that is missing or malformed.
     pub fn load(dir: &Path) -> Result<Self, TrustError> {
         let error = |file: &str, why: String| TrustError { file: dir.join(file).display().to_string(), why };
         let required =
@@ -87,7 +84,7 @@ impl Trust {
     }
 }
 
-/// One change as the file has it.
+/// One change in `log-keys.json`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {

@@ -1,4 +1,4 @@
-//! The container of a collection: every seal and every stored byte goes through the container verifier.
+//! The checks `seals` and `container`: the container verifier reads every seal and every stored byte of a collection.
 
 use std::io::{BufReader, Read as _};
 
@@ -10,15 +10,14 @@ use evidence::seal::{Identity, Seal};
 
 use crate::files::Files;
 
-/// A container that the verifier went through.
+/// The result of reading a whole container.
 pub(super) struct Walked {
     pub(super) summary: ContainerSummary,
-    /// Digests of the seals, in order.
     pub(super) seals: Vec<Digest>,
     pub(super) is_final: bool,
 }
 
-/// Runs the container through the verifier; on failure says which check failed. `None`: not even one segment.
+/// Reads the container through the verifier. `None` if the bundle holds no segment. An error names the check that failed.
 pub(super) fn walk(
     files: &Files<'_>,
     folder: &str,
@@ -64,7 +63,7 @@ pub(super) fn walk(
             .take(length)
             .read_to_end(&mut segment)
             .map_err(|cause| container(cause.to_string()))?;
-        left = left.saturating_sub(length);
+        left = left.checked_sub(length).ok_or_else(|| container(format!("ends inside segment {index}")))?;
         let report = verifier.segment(&bytes, &segment, &mut |_| {}).map_err(|cause| {
             let check = match cause {
                 Malformed::Seal { .. } | Malformed::Chain(_) => "seals",

@@ -1,4 +1,4 @@
-//! The delegation of a collection: signed by an enrolled endpoint that was a target of an order in force.
+//! The check `delegation`: an enrolled endpoint signed it, and that endpoint was a target of an order in force.
 
 use evidence::causes::chain;
 use evidence::digest::Digest;
@@ -14,23 +14,19 @@ use crate::entries::Entries;
 use crate::files::Files;
 use crate::orders::{self, Fate, Orders};
 
-/// What verifying a collection needs beside its own files.
+/// The results of earlier checks that the checks of a collection use.
 pub(crate) struct Context<'a> {
-    /// The bundle.
     pub files: &'a Files<'a>,
-    /// Its entries.
     pub entries: &'a Entries,
-    /// Verified enrolments.
     pub endpoints: &'a Endpoints,
-    /// What became of the evidence.
+    /// The disposal of the incident's evidence.
     pub course: &'a Course,
-    /// Verified orders.
     pub orders: &'a Orders,
-    /// Whether the exporter says that evidence is left out on purpose.
+    /// True for a partial production.
     pub partial: bool,
 }
 
-/// What the delegation settles.
+/// A verified delegation, with the order and the evidence key that it depends on.
 pub(super) struct Delegated {
     pub(super) delegation: Delegation,
     pub(super) digest: Digest,

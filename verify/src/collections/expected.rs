@@ -1,26 +1,26 @@
-//! What the incident's chain says about each collection, and what it recorded of its seals.
+//! The entries of the incident's chain about each collection, and the seals that they name.
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
+use evidence::length::len;
 
 use crate::entries::{Entries, Proven};
 
-/// What the custody chain says about one collection.
+/// The entries about one collection.
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
-    /// Its id.
     pub collection: Digest,
     /// `collection.started`.
     pub started: Proven,
     /// `collection.stored`, if it was.
     pub stored: Option<Proven>,
-    /// Each `collection.interrupted`, in order; the endpoint may have come back after it.
+    /// Each `collection.interrupted`, in order. The endpoint may have gone on after it.
     pub interrupted: Vec<Proven>,
     /// Each `collection.progress`.
     pub progress: Vec<Proven>,
 }
 
-/// The collections that the chain names.
+/// Sorts the chain's entries by collection.
 pub(crate) fn expected(entries: &Entries) -> Result<Vec<Expected>, String> {
     let mut list: Vec<Expected> = Vec::new();
     for proven in &entries.incident {
@@ -60,7 +60,7 @@ pub(crate) fn expected(entries: &Entries) -> Result<Vec<Expected>, String> {
     Ok(list)
 }
 
-/// What the ledger recorded of the seal chain while it grew must be in it: so nobody cuts off what had arrived.
+/// Checks that the seals which the ledger recorded during the collection are in the bundle. So nobody can cut off segments that had arrived.
 pub(super) fn anchors(expected: &Expected, seals: &[Digest]) -> Result<(), String> {
     let at = |count: u64| usize::try_from(count).ok().and_then(|index| seals.get(index)).copied();
     for proven in &expected.progress {
@@ -80,20 +80,16 @@ pub(super) fn anchors(expected: &Expected, seals: &[Digest]) -> Result<(), Strin
         }
     }
     match expected.interrupted.last() {
-        Some(last)
-            if expected.stored.is_none()
-                && number(last, "segments")? != u64::try_from(seals.len()).unwrap_or(u64::MAX) =>
-        {
+        Some(last) if expected.stored.is_none() && number(last, "segments")? != len(seals) => {
             Err("there are more segments than collection.interrupted counted".to_owned())
         }
         _ => Ok(()),
     }
 }
 
-pub(super) fn number(proven: &Proven, name: &str) -> Result<u64, String> {
-    let text = proven.reference(name).unwrap_or_default();
-    text.parse()
-        .ok()
-        .filter(|number: &u64| number.to_string() == text)
+pub(crate) fn number(proven: &Proven, name: &str) -> Result<u64, String> {
+    proven
+        .reference(name)
+        .and_then(|text| text.parse().ok().filter(|number: &u64| number.to_string() == text))
         .ok_or_else(|| format!("{} at {} has no number {name}", proven.entry.envelope.type_, proven.index))
 }

@@ -1,6 +1,6 @@
-//! Items of a partial production: content → record → salted leaf → `items_root` of the manifest that the ledger recorded.
-//! Guarantee: an item is called verified only with its record's one text form, at its own place in its own collection's tree,
-//! and with every byte of its content. Not here: what was left out, of which nothing can be said.
+//! The check `items` of a partial production: content → record → salted leaf → `items_root` of the manifest that the ledger recorded.
+//! Guarantee: an item holds only if its record has its one text form and its own place in its collection's tree, and if every byte of its
+//! content is right. Not here: the items that were left out. Nobody can say anything about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -9,6 +9,7 @@ use evidence::bundle::production::{ItemFile, ItemProof, Selection, check_produci
 use evidence::container::LogicalContent;
 use evidence::digest::Digest;
 use evidence::item::{ItemRecord, Stage};
+use evidence::length::to_u64;
 use evidence::manifest::Manifest;
 
 use crate::files::Files;
@@ -112,7 +113,7 @@ fn proven(files: &Files<'_>, collection: &Digest, n: u64, manifest: &Manifest) -
     Ok(record)
 }
 
-/// Content is here exactly where the record has some of its own, and is the one it was made for.
+/// Checks that the bundle holds content exactly for the records that have content of their own, and that it is the right content.
 fn content(
     files: &Files<'_>,
     collection: &Digest,
@@ -137,7 +138,7 @@ fn content(
             break;
         };
         check.feed(bytes).map_err(|cause| format!("{name} {}", chain(&cause)))?;
-        progress(u64::try_from(count).unwrap_or(0));
+        progress(to_u64(count));
     }
     check.finish().map_err(|cause| format!("{name} {}", chain(&cause)))
 }

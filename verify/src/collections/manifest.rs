@@ -1,4 +1,4 @@
-//! The manifest of a collection: about this delegation, order and container, and the one that the ledger recorded.
+//! The check `manifest`: it is about this delegation, order and container, and the ledger recorded it.
 
 use evidence::causes::chain;
 use evidence::digest::Digest;
@@ -12,7 +12,7 @@ use crate::documents::signed;
 use crate::entries::Proven;
 use crate::files::Files;
 
-/// The manifest and its digest, if there is one.
+/// Reads and verifies the manifest and returns it with its digest; `None` if the bundle holds none.
 pub(super) fn manifest(
     files: &Files<'_>,
     folder: &str,
@@ -35,7 +35,7 @@ pub(super) fn manifest(
     Ok(Some((manifest, signed.digest())))
 }
 
-/// Holds a manifest against its `collection.stored`; returns the collection's state.
+/// Compares a manifest with its `collection.stored` and returns the collection's state.
 pub(super) fn recorded(
     manifest: &Manifest,
     digest: &Digest,
@@ -66,7 +66,7 @@ pub(super) fn recorded(
     }
 }
 
-/// Holds manifest, seals and ledger against each other; returns the collection's state.
+/// Compares manifest, container and ledger with each other and returns the collection's state.
 pub(super) fn bind(
     expected: &Expected,
     manifest: Option<&(Manifest, Digest)>,

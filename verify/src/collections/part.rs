@@ -1,4 +1,4 @@
-//! A collection of a partial production: chosen items in place of the container.
+//! A collection of a partial production: it has chosen items in place of the container.
 
 use evidence::digest::Digest;
 use evidence::manifest::Manifest;
@@ -9,7 +9,7 @@ use super::manifest::recorded;
 use super::{items, skip};
 use crate::report::Report;
 
-/// Chosen items of a collection, in place of its container: they must hang from the manifest that the ledger recorded.
+/// Checks that the ledger recorded the manifest, and that each chosen item is under the manifest's `items_root`.
 pub(super) fn check(
     context: &Context<'_>,
     expected: &Expected,

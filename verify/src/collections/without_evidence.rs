@@ -1,4 +1,4 @@
-//! A collection of which no evidence is here: two persons disposed of it, or it was interrupted before its first segment.
+//! A collection without evidence in the bundle: it was disposed of, or interrupted before its first segment.
 
 use evidence::digest::Digest;
 use evidence::manifest::Manifest;
@@ -10,7 +10,7 @@ use super::skip;
 use crate::disposal;
 use crate::report::{CollectionSummary, Report};
 
-/// A collection of which two persons said that it goes: its custody stays, up to the manifest.
+/// A collection that two persons disposed of. Its delegation and its manifest stay in the bundle.
 pub(super) fn disposed(
     context: &Context<'_>,
     expected: &Expected,
@@ -67,7 +67,7 @@ pub(super) fn disposed(
     });
 }
 
-/// A collection of which not one segment is here, because none arrived.
+/// A collection that was interrupted before its first segment arrived.
 pub(super) fn interrupted_at_once(
     expected: &Expected,
     manifest: Option<&(Manifest, Digest)>,
