@@ -4,6 +4,8 @@
 //! table asks for; its text is on the stores before the entry that names it. Not here: what each type means for the
 //! state of incidents, orders and endpoints (the guards of its caller).
 
+use crate::log::recorder::Recorded;
+use crate::rows::condition::Condition;
 use std::time::Duration;
 
 use evidence::entry::act::Act;
@@ -15,7 +17,8 @@ use evidence::time::Time;
 use proto::status::Class;
 use store::Key;
 
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::{Failure, chain};
 use crate::people::role_of;
 
@@ -121,4 +124,17 @@ async fn put_detail(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<(
         .await?
         .map(drop)
         .map_err(|error| Failure::unavailable("store the text", error))
+}
+
+/// Records a weighed act under its guard.
+///
+/// # Errors
+/// The guard's refusal, or what keeps the ledger from recording.
+pub async fn submit(
+    collector: &Collector,
+    weighed: Weighed,
+    condition: Option<Condition>,
+) -> Result<Recorded, Failure> {
+    let Weighed { act, object, .. } = weighed;
+    collector.custody.submit(act.act, act.incident, act.refs, object, condition).await
 }

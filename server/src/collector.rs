@@ -2,42 +2,35 @@
 //!
 //! Guarantee: one value, built once at start, passed by reference; no globals. Not here: starting and stopping (`run`).
 
+pub(crate) mod watches;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use certs::authority::Authority;
 use certs::name::{Identity, Subject};
 use certs::revocation::{Registry, Revocation};
-use evidence::bundle::STAMPS_MAX;
 use evidence::digest::Digest;
-use evidence::entry::Entry;
+use evidence::entry::{Entry, EntryType};
 use evidence::id::{CollectorId, DeploymentId, EndpointId, Generation};
 use evidence::keys::PublicKey;
+use evidence::order::Order;
 use evidence::signed::Signed;
 use proto::v1;
 use store::{Key, Replicas, Written};
-use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::blocking::blocking;
+use crate::collector::watches::OrderWatches;
 use crate::endpoints::LiveEndpoints;
 use crate::failure::Failure;
 use crate::log::cosigning::Cosigning;
 use crate::log::recorder::Custody;
-use crate::log::tsa::TsaClient;
 use crate::people::People;
 use crate::rows::collections::{CollectionRow, SegmentRow};
+use crate::rows::orders::OrderRow;
 use crate::rows::{self, Db, DbError};
-use crate::services::export::Exports;
-use crate::services::ingest::budget::Budget;
-use crate::services::ingest::slots::Slots;
-use crate::services::ingest::verifier::Program;
-use crate::services::ingest::warm::Warm;
-use crate::services::login::Challenges;
-use crate::services::orders::OpenOrder;
-use crate::services::orders::attend::Sent;
-use crate::services::orders::progress::OrderWatches;
-use crate::upkeep::scrub::Scrubber;
-use crate::upkeep::wants::Wants;
 
 /// A running collector.
 pub struct Collector {
@@ -65,40 +58,8 @@ pub struct Collector {
     pub registry: Arc<Registry>,
     /// Live endpoints.
     pub live: LiveEndpoints,
-    /// Orders that wait for an answer.
-    pub sent: Sent,
     /// Who watches orders.
     pub watches: OrderWatches,
-    /// Login challenges.
-    pub challenges: Challenges,
-    /// Bundles that were streamed and not logged yet.
-    pub exports: Exports,
-    /// Room for uploads.
-    pub budget: Budget,
-    /// Running uploads.
-    pub uploads: Arc<Slots<Digest, Warm>>,
-    /// Collections whose verifier is fed from the stores at the same time.
-    pub refeed: Semaphore,
-    /// Whole objects that are in memory for mirrors.
-    pub mirror_objects: Arc<Semaphore>,
-    /// Caged processes that serve reads at the same time.
-    pub readers: Semaphore,
-    /// The caged program.
-    pub program: Program,
-    /// Time-stamping authorities.
-    pub tsas: Vec<TsaClient>,
-    /// Re-reads the stores.
-    pub scrub: Scrubber,
-    /// Wakes the repairer.
-    pub repair: Notify,
-    /// What mirrors are asked for.
-    pub wants: Wants,
-    /// One at a time looks what the ledger says of an object, and adds to it.
-    pub fixity: tokio::sync::Mutex<()>,
-    /// Holds, and the destroyer that gives way to them.
-    pub disposal: crate::upkeep::disposal::Brake,
-    /// One round of repair at a time.
-    pub repairing: tokio::sync::Mutex<()>,
     /// Cancelled first: nothing new is begun.
     pub intake: CancellationToken,
     /// Cancelled when the drain's deadline passed, or all work ended.
@@ -116,28 +77,22 @@ impl std::fmt::Debug for Collector {
     }
 }
 
-/// Runs what blocks on disks on a thread for that.
-///
-/// # Errors
-/// When it panicked.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Failure::internal("finish a piece of work", error))
-}
-
-fn database(error: DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
-}
-
 impl Collector {
+    /// Waits; false when the drain began.
+    pub async fn pause(&self, length: Duration) -> bool {
+        tokio::select! {
+            () = self.intake.cancelled() => false,
+            () = tokio::time::sleep(length) => true,
+        }
+    }
+
     /// The order of an id, if it is recorded.
     ///
     /// # Errors
     /// When database or stores do not answer.
     pub async fn order(&self, id: &Digest) -> Result<Option<OpenOrder>, Failure> {
         let key = id.0;
-        let row = self.db.read_async(move |db| rows::orders::at(db, &key)).await.map_err(database)?;
+        let row = self.db.read_async(move |db| rows::orders::at(db, &key)).await?;
         let Some(row) = row else { return Ok(None) };
         let signed = self.document(Key::document(&key)).await?;
         let order = signed.read().map_err(|error| Failure::internal("read an order", error))?;
@@ -150,7 +105,7 @@ impl Collector {
     /// When the database does not answer.
     pub async fn collection(&self, id: &Digest) -> Result<Option<CollectionRow>, Failure> {
         let key = id.0;
-        self.db.read_async(move |db| rows::collections::at(db, &key)).await.map_err(database)
+        self.db.read_async(move |db| rows::collections::at(db, &key)).await.map_err(Failure::from)
     }
 
     /// Acknowledged segments of a collection.
@@ -158,7 +113,7 @@ impl Collector {
     /// # Errors
     /// When the database does not answer.
     pub async fn segments_of(&self, number: u64) -> Result<Vec<SegmentRow>, Failure> {
-        self.db.read_async(move |db| rows::collections::segments(db, number)).await.map_err(database)
+        self.db.read_async(move |db| rows::collections::segments(db, number)).await.map_err(Failure::from)
     }
 
     /// A signed object from the stores.
@@ -203,6 +158,20 @@ impl Collector {
         }
     }
 
+    /// Every change with its entry, proven under the newest head: what a reader needs who pinned any of the keys.
+    ///
+    /// # Errors
+    /// When database or stores do not answer.
+    pub async fn log_key_changes(&self) -> Result<v1::LogKeys, Failure> {
+        if self.custody.sequencer().log().keys().changes().is_empty() {
+            return Ok(v1::LogKeys::default());
+        }
+        let kinds = [EntryType::KeyRotated.as_str(), EntryType::LogSuccession.as_str()];
+        let indices = self.db.read_async(move |db| crate::rows::entries::indices_of(db, kinds)).await?;
+        let (_, proven) = self.custody.prove_all(&self.replicas, indices).await?;
+        Ok(v1::LogKeys { changes: proven.into_iter().map(Into::into).collect() })
+    }
+
     /// Published rosters from a version on, oldest first.
     ///
     /// # Errors
@@ -215,8 +184,7 @@ impl Collector {
                 let versions = (from.max(1)..=newest).map(|version| rows::rosters::of_version(db, version));
                 versions.collect::<Result<Vec<_>, DbError>>()
             })
-            .await
-            .map_err(database)?;
+            .await?;
         rows.into_iter()
             .flatten()
             .map(|row| {
@@ -237,8 +205,7 @@ impl Collector {
     /// When the database does not answer.
     pub async fn wake_targets(&self, order: &Digest) -> Result<(), Failure> {
         let key = order.0;
-        let targets =
-            self.db.read_async(move |db| rows::orders::targets(db, &key)).await.map_err(database)?;
+        let targets = self.db.read_async(move |db| rows::orders::targets(db, &key)).await?;
         for target in targets {
             self.live.wake(&target.endpoint);
         }
@@ -270,7 +237,7 @@ impl Collector {
         &self,
         key: &PublicKey,
         identity: &Identity,
-        life: std::time::Duration,
+        life: Duration,
     ) -> Result<Vec<Vec<u8>>, Failure> {
         let issued = self
             .authority
@@ -278,24 +245,15 @@ impl Collector {
             .map_err(|error| Failure::internal("issue a certificate", error))?;
         Ok(self.authority.chain(&issued).into_iter().map(|certificate| certificate.to_vec()).collect())
     }
+}
 
-    /// Time stamps over `bytes`: one of each authority that answers, in their order, at most as many as a bundle has.
-    pub async fn stamps(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        let digest = Digest::of(bytes);
-        // All at once: one that is away costs its patience, not everybody's.
-        let asked: Vec<_> = self.tsas.iter().cloned().map(|client| {
-            tokio::spawn(async move {
-                let answer = client.stamp(&digest).await;
-                answer.inspect_err(|error| {
-                    tracing::warn!(tsa = client.name(), cause = %crate::failure::chain(error), "No time stamp of this authority");
-                })
-            })
-        }).collect();
-        let mut stamps = Vec::new();
-        for answer in asked {
-            stamps.extend(answer.await.ok().and_then(Result::ok));
-        }
-        stamps.truncate(STAMPS_MAX);
-        stamps
-    }
+/// An order as recorded.
+#[derive(Debug, Clone)]
+pub struct OpenOrder {
+    /// Its row.
+    pub row: OrderRow,
+    /// The document.
+    pub order: Order,
+    /// As signed.
+    pub signed: Signed,
 }

@@ -2,6 +2,9 @@
 //! Guarantee: an unknown or missing setting is an error, never a default nobody chose for durability.
 //! Not here: secrets; keys lie in files of their own below `keys/`.
 
+pub mod layout;
+pub mod pace;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +15,7 @@ use serde::Deserialize;
 pub use store::StorePlace;
 use store::{Degraded, ReplicationPolicy};
 
-use crate::upkeep::scrub::Pace;
+use crate::config::pace::Pace;
 
 /// Most time-stamping authorities: a bundle has names for the stamps of so many.
 const TSAS_MAX: usize = 8;

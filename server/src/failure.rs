@@ -18,6 +18,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Says in the log that a chore failed. It comes again by itself.
+    pub(crate) fn log_for_chore(&self, chore: &str) {
+        tracing::warn!(chore, cause = %chain(self), "Chore failed; it comes again");
+    }
+
     /// The peer's mistake or the state of things; `text` says state, cause, next step.
     pub fn new(class: Class, text: impl Into<String>) -> Self {
         Self { class, text: text.into(), source: None }

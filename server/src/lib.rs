@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acts;
+pub mod blocking;
 pub mod clock;
 pub mod collector;
 pub mod config;

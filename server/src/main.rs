@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use server::ops::{commands, log_key_cmd, mirror_cmd, restore_cmd, serve, store_cmd};
+use server::ops::{commands, log_key, mirror_cmd, restore_cmd, serve, store_cmd};
 
 /// The collector: takes evidence in, keeps it in several places, records every act in one ledger
 #[derive(Debug, Parser)]
@@ -32,7 +32,7 @@ enum Command {
     Fsck(commands::FsckArgs),
     #[command(subcommand)]
     Store(store_cmd::StoreArgs),
-    LogKey(log_key_cmd::LogKeyArgs),
+    LogKey(log_key::LogKeyArgs),
     Mirror(mirror_cmd::MirrorArgs),
     Restore(restore_cmd::RestoreArgs),
     /// Write the manual pages
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
         Command::Rebuild(args) => commands::run_rebuild(&args),
         Command::Fsck(args) => commands::run_fsck(&args),
         Command::Store(args) => store_cmd::run(args),
-        Command::LogKey(args) => log_key_cmd::run(args),
+        Command::LogKey(args) => log_key::run(args),
         Command::Mirror(args) => mirror_cmd::run(args),
         Command::Restore(args) => restore_cmd::run(&args),
         Command::Man { dir } => man(&dir),

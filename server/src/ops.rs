@@ -4,7 +4,7 @@ pub mod capabilities;
 pub mod commands;
 pub mod foundation;
 pub mod init;
-pub mod log_key_cmd;
+pub mod log_key;
 pub mod mirror_cmd;
 pub mod mirror_judge;
 pub mod places;

@@ -6,13 +6,16 @@
 //! Trust: not trusted to prove anything; what leaves the collector as proof comes from ledger and stores.
 
 pub mod collections;
+pub mod condition;
 pub mod disposals;
 pub mod endpoints;
 pub mod entries;
+pub mod fence;
 pub mod hold_marks;
 pub mod holds;
 pub mod incidents;
 pub mod log;
+pub mod mirrors;
 pub mod orders;
 pub mod projection;
 mod repair;
@@ -20,6 +23,7 @@ pub mod retention;
 pub mod rosters;
 pub mod scrubs;
 pub mod stamps;
+pub mod texts;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +31,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+
+use crate::failure::Failure;
 
 pub use projection::ProjectionError;
 pub use repair::{
@@ -227,6 +233,12 @@ impl Drop for Lease<'_> {
         }
         self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         self.shared.returned.notify_one();
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        Self::unavailable("reach its database", error)
     }
 }
 

@@ -2,30 +2,20 @@
 //! Guarantee: a key is in force only by the authority's signed word, and a collector serves only when its ledger records that
 //! word. Not here: signing (`ledger::signer`); what others believe (`evidence::log_key`).
 
-mod adopt;
-mod files;
-mod level;
-mod propose;
+pub(crate) mod files;
 
 use std::path::{Path, PathBuf};
 
 use evidence::digest::Digest;
-use evidence::entry::EntryType;
 use evidence::log_key::{LOG_KEY_CHANGES_MAX, LogKeyError, LogKeys};
 use evidence::signed::Signed;
 use ledger::{KeyType, NoteSigner, VerifierKey};
-use proto::v1;
 use store::{Key, ReplicaError, Replicas, Store, StoreError, StoreErrorClass};
 
-use crate::collector::Collector;
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::config::layout::{Layout, LayoutError, read_authority};
 use crate::log::ledger::{origin, read_log_key};
-use crate::ops::foundation::{FoundationError, Layout, Purpose, read_authority};
 use crate::rows::{Db, DbError};
-
-pub use adopt::{AdoptError, Adopted, adopt};
-pub use propose::{ProposeError, Proposed, propose};
 
 /// The keys that the collector's directory has, each signed by the authority; where the ledger records them is not known.
 ///
@@ -41,8 +31,8 @@ pub fn held(layout: &Layout, config: &Config) -> Result<LogKeys, HeldError> {
     Ok(LogKeys::signed(&config.deployment, &authority, &pinned, &documents)?)
 }
 
-fn boxed(source: FoundationError) -> HeldError {
-    HeldError::Directory { source: Box::new(source) }
+fn boxed(source: LayoutError) -> HeldError {
+    HeldError::Directory { source }
 }
 
 /// File of a change in `log-keys/`.
@@ -86,7 +76,7 @@ pub(crate) fn recorded(mut keys: LogKeys, db: &Db, purpose: Purpose) -> Result<L
 }
 
 /// The key in a key file; `None` when there is no file.
-fn key_in(path: &Path, deployment: &str) -> Result<Option<VerifierKey>, HeldError> {
+pub(crate) fn key_in(path: &Path, deployment: &str) -> Result<Option<VerifierKey>, HeldError> {
     if !path.exists() {
         return Ok(None);
     }
@@ -125,7 +115,7 @@ pub fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldError> {
 }
 
 /// A change on one store; the first signatures win.
-fn put(store: &dyn Store, key: &Key, signed: &Signed) -> Result<(), StoreError> {
+pub(crate) fn put(store: &dyn Store, key: &Key, signed: &Signed) -> Result<(), StoreError> {
     let Err(error) = store.create(key, &signed.encode()) else {
         return Ok(());
     };
@@ -183,22 +173,13 @@ pub fn import(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<
     Ok(keys)
 }
 
-/// Every change with its entry, proven under the newest head: what a reader needs who pinned any of the keys.
-///
-/// # Errors
-/// When database or stores do not answer.
-pub async fn shown(collector: &Collector) -> Result<v1::LogKeys, Failure> {
-    if collector.custody.sequencer().log().keys().changes().is_empty() {
-        return Ok(v1::LogKeys::default());
-    }
-    let kinds = [EntryType::KeyRotated.as_str(), EntryType::LogSuccession.as_str()];
-    let indices = collector
-        .db
-        .read_async(move |db| crate::rows::entries::indices_of(db, kinds))
-        .await
-        .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
-    let (_, proven) = collector.custody.prove_all(&collector.replicas, indices).await?;
-    Ok(v1::LogKeys { changes: proven.into_iter().map(Into::into).collect() })
+/// What a collector is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To record a change of the log key.
+    Adopt,
+    /// To serve.
+    Service,
 }
 
 /// Why it is not known who signs the ledger.
@@ -216,7 +197,7 @@ pub enum HeldError {
     Directory {
         /// Why.
         #[source]
-        source: Box<FoundationError>,
+        source: LayoutError,
     },
     /// A file that is no signed object.
     #[error("{} is no signed change of the log key. Restore it from the backup, or from `ledger/keys/` of a store", path.display())]

@@ -12,44 +12,19 @@ use evidence::id::{Actor, Chain, CollectorId, DeploymentId};
 use evidence::text::FixedBytes;
 use proto::convert::Proven;
 use proto::status::Class;
-use rusqlite::Connection;
 use store::Replicas;
 use tokio::time::Instant;
 
-use crate::collector::blocking;
+use crate::blocking::blocking;
 use crate::failure::{Failure, chain};
 use crate::log::ledger::{
     Guard, GuardError, Log, LogError, PendingEntry, Published, Receipt, Sequencer, StoreTiles, SubmitError,
 };
-use crate::rows::{DbError, ProjectionError};
+use crate::rows::ProjectionError;
+use crate::rows::condition::{Condition, Denied};
 
 /// How long a committed entry may take to be published before a reader is sent away.
 const SETTLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// A condition for an entry.
-pub type Condition = Box<dyn FnOnce(&Connection) -> Result<(), Denied> + Send>;
-
-/// Why a condition does not hold.
-#[derive(Debug)]
-pub enum Denied {
-    /// The database failed.
-    Db(DbError),
-    /// It does not hold.
-    No(Failure),
-}
-
-impl Denied {
-    /// It does not hold; `text` is for the caller.
-    pub fn no(class: Class, text: impl Into<String>) -> Self {
-        Self::No(Failure::new(class, text))
-    }
-}
-
-impl From<DbError> for Denied {
-    fn from(error: DbError) -> Self {
-        Self::Db(error)
-    }
-}
 
 /// An entry that is recorded, durable and proven.
 #[derive(Debug, Clone)]

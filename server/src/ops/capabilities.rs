@@ -10,7 +10,7 @@ use evidence::time::Time;
 use serde::{Deserialize, Serialize};
 use store::{Capabilities, Replicas};
 
-use crate::ops::foundation::Layout;
+use crate::config::layout::Layout;
 
 /// `type` of a record.
 const TYPE: &str = "exhibit-store-capabilities-v1";

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::config::layout::Layout;
 use crate::config::{Config, StorePlace};
 use crate::log::ledger::{FsckOptions, fsck};
-use crate::ops::foundation::{Layout, open_for_check};
+use crate::ops::foundation::open_for_check;
 use crate::ops::init::{InitOptions, init};
 use crate::ops::rebuild::rebuild;
 use crate::rows::Db;

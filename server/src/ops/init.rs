@@ -22,13 +22,14 @@ use evidence::signed::Signed;
 use evidence::time::Time;
 use store::{Degraded, StoreError};
 
+use crate::config::layout::{Layout, LayoutError, read_authority};
 use crate::config::{CONFIG_FILE, Config, Listen, Reach, Replication, StoreConfig, StorePlace, TsaConfig};
 use crate::log::ledger::{
     CheckpointSigner, KeyFileError, LocalSigner, PendingEntry, Sequencer, SequencerParts, StartError,
     SubmitError, create_log_key, origin,
 };
 use crate::ops::capabilities::record_at_start;
-use crate::ops::foundation::{FoundationError, Layout, make_store, open_replicas, read_authority};
+use crate::ops::foundation::{FoundationError, make_store, open_replicas};
 use crate::rows::{Db, DbError};
 
 /// What `init` is told.
@@ -87,7 +88,7 @@ pub struct Initialised {
 /// Before anything is made, when the roster or a place is not fit; later, with what failed: remove what is there and
 /// begin again.
 pub fn init(options: &InitOptions, now: Time) -> Result<Initialised, InitError> {
-    let authority = read_authority(&options.authority)?;
+    let authority = read_authority(&options.authority).map_err(FoundationError::from)?;
     let (roster, signed) = read_roster(options, &authority, now)?;
     let deployment = roster.deployment.clone();
     let config = settings(options, &deployment)?;
@@ -193,7 +194,12 @@ fn make_directory(path: &Path) -> Result<(), InitError> {
             return Err(InitError::NotEmpty { path: path.to_owned() });
         }
         if mode & 0o077 != 0 {
-            return Err(FoundationError::Mode { path: path.to_owned(), mode, wanted: 0o700 }.into());
+            return Err(FoundationError::from(LayoutError::Mode {
+                path: path.to_owned(),
+                mode,
+                wanted: 0o700,
+            })
+            .into());
         }
         return Ok(());
     }

@@ -185,7 +185,7 @@ pub fn run(args: MirrorArgs) -> Result<ExitCode> {
             let bytes = fs_err::read(&args.file)?;
             let keys = match (&args.log_keys, &args.authority) {
                 (Some(folder), Some(authority)) => {
-                    let authority = crate::ops::foundation::read_authority(authority)?;
+                    let authority = crate::config::layout::read_authority(authority)?;
                     mirror::log_keys::held(folder, &card.deployment, &authority, &card.log_key)
                         .map_err(anyhow::Error::msg)?
                 }

@@ -13,9 +13,10 @@ use store::{
 };
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
+use crate::config::layout::Layout;
 use crate::config::{CONFIG_FILE, Config, ConfigError, StorePlace};
 use crate::log::ledger::{FsckReport, check_store};
-use crate::ops::foundation::{FoundationError, Layout, open_for_check};
+use crate::ops::foundation::{FoundationError, open_for_check};
 
 /// Why stores were not changed.
 #[derive(Debug, thiserror::Error)]

@@ -14,9 +14,10 @@ use evidence::log_key::LogKeys;
 use evidence::seal::Seal;
 use store::{Key, KeyKind, ReplicaError, Replicas, Store, StoreErrorClass};
 
+use crate::config::layout::Layout;
 use crate::config::{Config, ConfigError};
 use crate::log::ledger::{FsckReport, check_store, verify_head};
-use crate::ops::foundation::{FoundationError, Layout, open_for_check};
+use crate::ops::foundation::{FoundationError, open_for_check};
 use crate::rows::collections::{self, CollectionRow};
 use crate::rows::log::{self, ChainState};
 use crate::rows::projection::{self, Fact, Objects};
@@ -47,7 +48,7 @@ pub struct Rebuilt {
 pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
     let layout = Layout::new(directory);
     let config = Config::load(directory)?;
-    layout.check_modes()?;
+    layout.check_modes().map_err(FoundationError::from)?;
     if layout.database().exists() {
         return Err(DbError::Exists { path: layout.database() }.into());
     }

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::config::layout::Layout;
 use crate::log::cosigning::{Cosigning, held_by_witnesses};
 use crate::log::ledger::PendingEntry;
-use crate::ops::foundation::{Foundation, Layout, has_store, make_store, open_for_check};
+use crate::ops::foundation::{Foundation, has_store, make_store, open_for_check};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use evidence::entry::act::{Act, ActNonce, ActType};

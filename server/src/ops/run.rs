@@ -20,46 +20,30 @@ use certs::name::Subject;
 use certs::revocation::{Registry, Revocation};
 use evidence::id::{EndpointId, Generation};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::collector::Collector;
+use crate::collector::watches::OrderWatches;
 use crate::config::Config;
+use crate::config::layout::Layout;
 use crate::endpoints::LiveEndpoints;
 use crate::log::cosigning::{Cosigning, PolicyFileError, WitnessedMore};
 use crate::log::recorder::Custody;
 use crate::log::tsa::{TsaClient, TsaError};
 use crate::metrics;
-use crate::ops::foundation::{Foundation, FoundationError, Layout};
+use crate::ops::foundation::{Foundation, FoundationError};
 use crate::people::{People, PeopleError};
 use crate::rows::{self, DbError};
-use crate::services::export::Exports;
-use crate::services::ingest::budget::Budget;
-use crate::services::ingest::slots::Slots;
+use crate::services::Services;
+use crate::services::ingest::Ingest;
 use crate::services::ingest::verifier::Program;
-use crate::services::login::Challenges;
-use crate::services::orders::attend::Sent;
-use crate::services::orders::progress::OrderWatches;
-use crate::upkeep::scrub::Scrubber;
-use crate::upkeep::wants::Wants;
+use crate::upkeep::Upkeep;
 use addresses::{Addresses, Published};
 
 /// Connections at the same time: 10,000 endpoints, their uploads and people, below the unit's LimitNOFILE.
 const CONNECTIONS_MAX: usize = 20_000;
-
-/// Uploads at the same time; each holds a caged process. Others wait on the wire.
-const UPLOADS_MAX: usize = 64;
-
-/// Bytes of segments between wire and disks: 512 MiB, or 64 typical segments.
-const INGEST_BYTES_MAX: u64 = 512 << 20;
-
-/// Warm verifiers that wait for endpoints whose connection was cut.
-const WARM_MAX: usize = 32;
-
-/// Caged processes that serve reads.
-const READERS_MAX: usize = 8;
 
 /// How long a drain may take; the unit's TimeoutStopSec is longer.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
@@ -73,6 +57,7 @@ pub struct Running {
     pub collector: Arc<Collector>,
     /// Where it listens.
     pub addresses: Addresses,
+    ingest: Arc<Ingest>,
     published: Published,
     servers: Vec<JoinHandle<()>>,
 }
@@ -183,7 +168,7 @@ fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints
 }
 
 /// Puts a collector together.
-fn assemble(opened: Opened) -> Result<(Collector, Config, Layout), RunError> {
+fn assemble(opened: Opened) -> Result<(Services, Vec<TsaClient>, Config, Layout), RunError> {
     let Opened { foundation, people, registry, live, program } = opened;
     let Foundation { config, layout, db, replicas, sequencer, certificates, .. } = foundation;
     let tsas = config
@@ -207,33 +192,19 @@ fn assemble(opened: Opened) -> Result<(Collector, Config, Layout), RunError> {
         authority: certificates,
         registry,
         live,
-        sent: Sent::default(),
         watches: OrderWatches::default(),
-        challenges: Challenges::default(),
-        exports: Exports::default(),
-        budget: Budget::new(UPLOADS_MAX, INGEST_BYTES_MAX),
-        uploads: Slots::new(WARM_MAX),
-        refeed: Semaphore::new(1),
-        mirror_objects: Arc::new(Semaphore::new(READERS_MAX)),
-        readers: Semaphore::new(READERS_MAX),
-        program,
-        tsas,
-        scrub: Scrubber::new(config.scrub.unwrap_or_default().into()),
-        repair: Notify::new(),
-        wants: Wants::default(),
-        fixity: tokio::sync::Mutex::default(),
-        repairing: tokio::sync::Mutex::default(),
-        disposal: crate::upkeep::disposal::Brake::default(),
         intake: CancellationToken::new(),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
-    Ok((collector, config, layout))
+    let upkeep = Upkeep::new(Arc::new(collector), config.scrub.unwrap_or_default().into());
+    let services = Services::new(upkeep, &program, tsas.clone());
+    Ok((services, tsas, config, layout))
 }
 
 /// A collector over these parts that serves nobody and does nothing by itself.
 #[cfg(test)]
-pub(crate) fn unserved(foundation: Foundation, program: &Program) -> Result<Collector, RunError> {
+pub(crate) fn unserved(foundation: Foundation, program: &Program) -> Result<Services, RunError> {
     Ok(assemble(attend(foundation, program)?)?.0)
 }
 
@@ -244,7 +215,8 @@ pub(crate) fn unserved(foundation: Foundation, program: &Program) -> Result<Coll
 pub async fn start(opened: Opened) -> Result<Running, RunError> {
     let page = metrics::install()?;
     metrics::capabilities_lost(opened.foundation.capabilities_lost);
-    let (collector, config, layout) = assemble(opened)?;
+    let (services, tsas, config, layout) = assemble(opened)?;
+    let collector = Arc::clone(&services.collector);
     // Nobody has submitted anything yet: what is signed from here on is new.
     collector.cosigning.check_at_start().await?;
     if !collector.cosigning.policy().needs_cosigners() {
@@ -253,8 +225,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
     if !collector.replicas.at_best().independent {
         tracing::warn!("The stores are not independent: one failure can take all copies");
     }
-    let stamp_every = config.tsas.iter().map(|tsa| Duration::from_secs(tsa.every_s)).collect();
-    let collector = Arc::new(collector);
+    let stamp_every: Vec<Duration> = config.tsas.iter().map(|tsa| Duration::from_secs(tsa.every_s)).collect();
     let bound = listeners::bind(&collector, &config.listen)?;
     let metrics_listener = match config.listen.metrics {
         Some(address) => {
@@ -268,16 +239,16 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         metrics: metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
     };
     let published = addresses.publish(&layout.run()).map_err(RunError::Files)?;
-    let (main, enrol) = listeners::serve(&collector, bound.main, bound.enrol).await;
+    let (main, enrol) = listeners::serve(&services, bound.main, bound.enrol).await;
     let mut servers = vec![main, enrol];
     if let Some(listener) = metrics_listener {
         servers.push(serve_metrics(&collector, listener, page));
     }
     let renewer = Arc::clone(&collector);
     collector.tasks.spawn(async move { listeners::renew(&renewer, bound.tls).await });
-    chores::start(&collector, layout.run(), stamp_every);
+    chores::start(&services, layout.run(), tsas.into_iter().zip(stamp_every).collect());
     tracing::info!(collector = %addresses.collector, enrol = %addresses.enrol, "Collector serves");
-    Ok(Running { collector, addresses, published, servers })
+    Ok(Running { collector, ingest: services.ingest, addresses, published, servers })
 }
 
 fn serve_metrics(collector: &Arc<Collector>, listener: TcpListener, page: metrics::Page) -> JoinHandle<()> {
@@ -297,11 +268,11 @@ impl Running {
     /// # Errors
     /// When the ledger had ended with an error.
     pub async fn stop(self, deadline: Duration) -> Result<(), RunError> {
-        let Self { collector, published, servers, .. } = self;
+        let Self { collector, ingest, published, servers, .. } = self;
         tracing::info!(deadline_s = deadline.as_secs(), "Collector drains");
         notify::stopping(deadline + LAST_MOMENT);
         collector.intake.cancel();
-        collector.budget.close();
+        ingest.close();
         collector.tasks.close();
         if tokio::time::timeout(deadline, collector.tasks.wait()).await.is_err() {
             // What is open now was not acknowledged: the endpoints send it again.
@@ -379,5 +350,5 @@ async fn wait_for_end(collector: &Collector) -> &'static str {
 /// Where an operator's commands meet a running collector.
 #[must_use]
 pub fn run_directory(directory: &Path) -> PathBuf {
-    crate::ops::foundation::Layout::new(directory).run()
+    crate::config::layout::Layout::new(directory).run()
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::ops::foundation::{Layout, read_authority};
+use crate::config::layout::{Layout, read_authority};
 use crate::ops::run;
 use crate::services::rosters;
 use anyhow::{Context as _, Result, bail};

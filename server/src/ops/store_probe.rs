@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::config::layout::Layout;
 use crate::config::{Config, StorePlace};
 use crate::ops::capabilities::{Record, compare};
-use crate::ops::foundation::Layout;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;

@@ -95,7 +95,7 @@ pub fn apply(
             if object.ends_with("/details") {
                 let then = row.time.parse().or(Err(DbError::Corrupt { column: "entries.time" }))?;
                 for digest in &named.details {
-                    if !crate::upkeep::disposal::text_stays(tx, digest.as_bytes(), then)? {
+                    if !crate::rows::texts::text_stays(tx, digest.as_bytes(), then)? {
                         incidents::erase_detail(tx, digest.as_bytes())?;
                     }
                 }
@@ -288,4 +288,16 @@ pub fn waits(reader: &Connection) -> Result<Vec<WaitRow>, DbError> {
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The course of an incident's whole chain.
+///
+/// # Errors
+/// Of the database.
+pub fn whole(
+    reader: &Connection,
+    deployment: &DeploymentId,
+    incident: &IncidentId,
+) -> Result<Course, DbError> {
+    course(reader, deployment, incident, u64::from(u32::MAX))
 }

@@ -1,5 +1,7 @@
 //! Incidents, and the erasable texts that acts name.
 
+use crate::rows::condition::Denied;
+use proto::status::Class;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::DbError;
@@ -152,4 +154,22 @@ pub fn detail(reader: &Connection, digest: &[u8; 32]) -> Result<Option<String>, 
 pub fn erase_detail(tx: &Connection, digest: &[u8; 32]) -> Result<(), DbError> {
     tx.execute("UPDATE details SET text = NULL WHERE digest = ?1", [digest])?;
     Ok(())
+}
+
+/// The state of an incident that must exist.
+pub(crate) fn must_exist(tx: &Connection, incident: &str) -> Result<String, Denied> {
+    match at(tx, incident)? {
+        Some(row) => Ok(row.state),
+        None => Err(Denied::no(Class::Missing, format!("there is no incident {incident}"))),
+    }
+}
+
+/// A condition for acts inside an incident that must be open.
+pub fn guard_open(tx: &Connection, incident: &str) -> Result<(), Denied> {
+    match must_exist(tx, incident)?.as_str() {
+        "open" => Ok(()),
+        state => {
+            Err(Denied::no(Class::Precondition, format!("incident {incident} is {state}; reopen it first")))
+        }
+    }
 }

@@ -5,12 +5,12 @@
 
 use evidence::digest::Digest;
 use evidence::disposal::Refusal;
+use evidence::entry::act::Act;
 use evidence::time::Time;
 use proto::status::Class;
 use rusqlite::Connection;
 
-use crate::acts::Weighed;
-use crate::log::recorder::Denied;
+use crate::rows::condition::Denied;
 use crate::rows::holds::{self, HoldRow};
 use crate::rows::{self, DbError};
 
@@ -73,6 +73,11 @@ impl Standing {
     }
 }
 
+/// Whether nothing keeps an incident's evidence.
+pub(crate) fn goes(reader: &Connection, incident: &str, now: Time) -> Result<bool, DbError> {
+    Ok(Standing::of(reader, incident)?.is_some_and(|standing| standing.may_dispose(now).is_ok()))
+}
+
 /// A lock that nobody could lift when the evidence must go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a lock until {locked} outlasts the incident's retention, which ends {until}")]
@@ -112,8 +117,8 @@ pub enum Change {
 impl Change {
     /// Reads it out of an act whose refs are those of its type.
     #[must_use]
-    pub fn of(weighed: &Weighed) -> Self {
-        let hold = weighed.act.reference("hold").and_then(|hold| hold.parse().ok());
+    pub fn of(act: &Act) -> Self {
+        let hold = act.reference("hold").and_then(|hold| hold.parse().ok());
         hold.map_or(Self::Other, Self::Release)
     }
 }

@@ -11,12 +11,18 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller;
-use crate::collector::Collector;
+use crate::services::ingest::Ingest;
+use crate::services::orders::OrderDesk;
 use crate::services::{enrol, ingest, orders};
 
 /// The service.
-#[derive(Clone, Debug)]
-pub struct Agents(pub Arc<Collector>);
+#[derive(Clone)]
+pub struct Agents {
+    /// Takes evidence.
+    pub ingest: Arc<Ingest>,
+    /// Hands orders out.
+    pub orders: Arc<OrderDesk>,
+}
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -31,9 +37,9 @@ impl AgentService for Agents {
     ) -> Result<Response<Self::AttendStream>, Status> {
         let (peer, endpoint, generation) = caller::endpoint(&request)?;
         let (answers, stream) = mpsc::channel(orders::attend::ANSWERS_LEN);
-        let collector = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            orders::attend::serve(collector, peer, endpoint, generation, request.into_inner(), answers).await;
+        let desk = Arc::clone(&self.orders);
+        self.orders.collector.tasks.spawn(async move {
+            orders::attend::serve(desk, peer, endpoint, generation, request.into_inner(), answers).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
@@ -44,10 +50,10 @@ impl AgentService for Agents {
     ) -> Result<Response<Self::UploadStream>, Status> {
         let (peer, endpoint, generation) = caller::endpoint(&request)?;
         let (answers, stream) = mpsc::channel(ingest::upload::ANSWERS_LEN);
-        let collector = Arc::clone(&self.0);
+        let ingest = Arc::clone(&self.ingest);
         // A task of its own: a call that is cut off must not cut a segment off between verdict and row.
-        self.0.tasks.spawn(async move {
-            ingest::upload::serve(collector, peer, endpoint, generation, request.into_inner(), answers).await;
+        self.ingest.collector.tasks.spawn(async move {
+            ingest::upload::serve(ingest, peer, endpoint, generation, request.into_inner(), answers).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
@@ -57,7 +63,8 @@ impl AgentService for Agents {
         let request = request.into_inner();
         let renewal = caller::signed("renewal", request.renewal)?;
         let certificates =
-            enrol::renew(&self.0, renewal, &request.csr, Some((&endpoint, generation))).await?;
+            enrol::renew(&self.ingest.collector, renewal, &request.csr, Some((&endpoint, generation)))
+                .await?;
         Ok(Response::new(RenewResponse { certificates: certificates.into_iter().map(Into::into).collect() }))
     }
 }

@@ -15,8 +15,8 @@ use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::rows::endpoints::EndpointRow;
 use crate::rows::{self, DbError};
+use crate::services::answer::answer;
 use crate::services::enrol;
-use crate::services::incidents::wire::answer;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl EndpointService for Endpoints {
                 Ok::<_, DbError>(rows)
             })
             .await
-            .map_err(|error| Failure::unavailable("reach its database", error))?;
+            .map_err(Failure::from)?;
         let endpoints = rows.into_iter().map(|(row, live)| wire(&self.0, row, live)).collect();
         Ok(Response::new(ListEndpointsResponse { endpoints }))
     }

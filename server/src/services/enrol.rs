@@ -23,7 +23,8 @@ use store::Key;
 
 use crate::collector::Collector;
 use crate::failure::{Failure, chain};
-use crate::log::recorder::{Condition, Denied, Recorded};
+use crate::log::recorder::Recorded;
+use crate::rows::condition::{Condition, Denied};
 use crate::rows::endpoints::EndpointRow;
 use crate::rows::{self, DbError};
 
@@ -127,7 +128,7 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         authority_keys: authority.keys.iter().map(ToString::to_string).collect(),
         authority_threshold: authority.threshold,
         enrolled: Some(recorded.proven.into()),
-        log_keys: Some(crate::log::log_key::shown(collector).await?),
+        log_keys: Some(collector.log_key_changes().await?),
     })
 }
 
@@ -170,7 +171,7 @@ async fn registered(
     token: &Digest,
 ) -> Result<(rows::endpoints::TokenRow, Token), Failure> {
     let id = token.0;
-    let row = collector.db.read_async(move |db| rows::endpoints::token(db, &id)).await.map_err(database)?;
+    let row = collector.db.read_async(move |db| rows::endpoints::token(db, &id)).await?;
     let Some(row) = row else {
         return Err(Failure::missing("no such token is registered"));
     };
@@ -228,8 +229,7 @@ async fn enrolled(
     generation: Generation,
 ) -> Result<EndpointRow, Failure> {
     let (id, number) = (endpoint.to_string(), generation.number());
-    let row =
-        collector.db.read_async(move |db| rows::endpoints::at(db, &id, number)).await.map_err(database)?;
+    let row = collector.db.read_async(move |db| rows::endpoints::at(db, &id, number)).await?;
     row.filter(|row| row.state == "enrolled").ok_or_else(|| {
         Failure::forbidden(format!("{endpoint}#{generation} is not enrolled here; enrol it anew"))
     })
@@ -250,7 +250,7 @@ async fn still_current(
 
 /// The newest certificate was issued when the row last changed; after life and grace the endpoint must enrol anew.
 async fn within_grace(collector: &Collector, index: u64) -> Result<(), Failure> {
-    let entry = collector.db.read_async(move |db| rows::entries::at(db, index)).await.map_err(database)?;
+    let entry = collector.db.read_async(move |db| rows::entries::at(db, index)).await?;
     let issued: Option<Time> = entry.and_then(|entry| entry.time.parse().ok());
     let Some(issued) = issued else {
         return Err(Failure::internal("renew the certificate", format!("entry {index} has no time")));
@@ -283,8 +283,4 @@ fn issue(
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let identity = Identity::new(collector.deployment.clone(), Subject::Endpoint { id, generation });
     collector.issue(key, &identity, ENDPOINT_LIFE)
-}
-
-fn database(error: DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
 }

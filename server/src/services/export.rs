@@ -8,14 +8,19 @@ mod files;
 mod production;
 mod record;
 mod snapshot;
+mod stamps;
 mod texts;
 pub mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::log::cosigning::CosignedHead;
+use crate::log::tsa::TsaClient;
+use crate::services::reads::Reads;
+use record::Exports;
 
 /// How long an export waits for cosigners: twice the longest question, and then some.
 const QUORUM_PATIENCE: Duration = Duration::from_secs(40);
@@ -37,5 +42,22 @@ pub async fn quorum_over(collector: &Collector, size: u64) -> Result<CosignedHea
         .map_err(|shortage| Failure::precondition(shortage.to_string()))
 }
 
-pub use files::export;
-pub use record::{Exports, record};
+/// The service that hands out bundles.
+pub struct Exporter {
+    /// The collector whose evidence this is.
+    collector: Arc<Collector>,
+    /// Opens what is chosen out of a collection.
+    reads: Arc<Reads>,
+    /// Bundles that were streamed and not logged yet.
+    exports: Exports,
+    /// Time-stamping authorities.
+    tsas: Vec<TsaClient>,
+}
+
+impl Exporter {
+    /// Ready for exporters.
+    #[must_use]
+    pub fn new(collector: Arc<Collector>, reads: Arc<Reads>, tsas: Vec<TsaClient>) -> Self {
+        Self { collector, reads, exports: Exports::default(), tsas }
+    }
+}

@@ -5,6 +5,10 @@
 
 pub mod wire;
 
+use crate::acts::submit;
+use crate::rows::incidents::must_exist;
+use std::sync::Arc;
+
 use evidence::entry::EntryType;
 use evidence::id::{Chain, EndpointId, Generation, IncidentId};
 use evidence::signed::Signed;
@@ -15,9 +19,21 @@ use rusqlite::Connection;
 use crate::acts::{self, Weighed};
 use crate::collector::Collector;
 use crate::failure::Failure;
-use crate::log::recorder::{Condition, Denied, Recorded};
+use crate::log::recorder::Recorded;
+use crate::rows::condition::{Condition, Denied};
 use crate::rows::retention::{self, Change, Standing};
 use crate::rows::{self, DbError};
+use crate::services::orders::OrderDesk;
+use crate::upkeep::Upkeep;
+
+/// The service of incidents.
+#[derive(Clone)]
+pub struct Incidents {
+    /// Keeps evidence, or lets it go, as acts say.
+    pub upkeep: Arc<Upkeep>,
+    /// Takes orders back.
+    pub orders: Arc<OrderDesk>,
+}
 
 /// What `incident.opened` says, and the values each field may have.
 const OPENED_FIELDS: [(&str, &[&str]); 3] = [
@@ -76,7 +92,7 @@ pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Resul
 ///
 /// # Errors
 /// A refusal when its condition does not hold.
-pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Result<Recorded, Failure> {
+pub async fn record(incidents: &Incidents, signed: Signed, detail: &[u8]) -> Result<Recorded, Failure> {
     const ALLOWED: [EntryType; 11] = [
         EntryType::IncidentNoted,
         EntryType::IncidentClosed,
@@ -90,15 +106,16 @@ pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Res
         EntryType::MirrorAdmitted,
         EntryType::MirrorRetired,
     ];
+    let collector = &*incidents.upkeep.collector;
     let weighed = acts::weigh(collector, signed, detail, &ALLOWED).await?;
     match weighed.act.act {
-        EntryType::OrderCancelled => crate::services::orders::cancel(collector, weighed).await,
-        EntryType::DispositionApproved => crate::upkeep::disposal::approve(collector, weighed).await,
+        EntryType::OrderCancelled => crate::services::orders::cancel(&incidents.orders, weighed).await,
+        EntryType::DispositionApproved => crate::upkeep::disposal::approve(&incidents.upkeep, weighed).await,
         EntryType::EndpointRetired => retire(collector, weighed).await,
         EntryType::MirrorAdmitted => crate::services::mirrors::admit(collector, weighed).await,
         EntryType::MirrorRetired => crate::services::mirrors::retire(collector, weighed).await,
         EntryType::HoldPlaced | EntryType::HoldReleased | EntryType::RetentionChanged => {
-            let (incident, change) = (incident_of(&weighed)?.to_string(), Change::of(&weighed));
+            let (incident, change) = (incident_of(&weighed)?.to_string(), Change::of(&weighed.act));
             if !weighed.act.fields.is_empty() {
                 return Err(Failure::malformed(format!("{} has no fields", weighed.act.act)));
             }
@@ -107,12 +124,12 @@ pub async fn record(collector: &Collector, signed: Signed, detail: &[u8]) -> Res
                 crate::upkeep::locks::check_retention(collector, &incident, &weighed, &locks).await?;
             }
             let condition: Condition = Box::new(move |tx| retention::guard(tx, &incident, &change));
-            braked(collector, weighed, condition).await
+            braked(&incidents.upkeep, weighed, condition).await
         }
         kind => {
             let incident = incident_of(&weighed)?.to_string();
             let condition: Condition = Box::new(move |tx| may_change(tx, &incident, kind));
-            braked(collector, weighed, condition).await
+            braked(&incidents.upkeep, weighed, condition).await
         }
     }
 }
@@ -127,23 +144,6 @@ fn may_change(tx: &Connection, incident: &str, kind: EntryType) -> Result<(), De
             Err(Denied::no(Class::Precondition, format!("incident {incident} is open")))
         }
         _ => Ok(()),
-    }
-}
-
-fn must_exist(tx: &Connection, incident: &str) -> Result<String, Denied> {
-    match rows::incidents::at(tx, incident)? {
-        Some(row) => Ok(row.state),
-        None => Err(Denied::no(Class::Missing, format!("there is no incident {incident}"))),
-    }
-}
-
-/// A condition for acts inside an incident that must be open.
-pub fn guard_open(tx: &Connection, incident: &str) -> Result<(), Denied> {
-    match must_exist(tx, incident)?.as_str() {
-        "open" => Ok(()),
-        state => {
-            Err(Denied::no(Class::Precondition, format!("incident {incident} is {state}; reopen it first")))
-        }
     }
 }
 
@@ -171,8 +171,8 @@ async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Fai
 
 /// Records an act that may keep evidence. What is being destroyed gives way; nothing goes between the look at what keeps evidence
 /// and this entry, also when whoever sent it has gone meanwhile: the entry is on its way then, and the brake with it.
-async fn braked(collector: &Collector, weighed: Weighed, condition: Condition) -> Result<Recorded, Failure> {
-    let (brake, custody) = (collector.disposal.pull().await, collector.custody.clone());
+async fn braked(upkeep: &Upkeep, weighed: Weighed, condition: Condition) -> Result<Recorded, Failure> {
+    let (brake, custody) = (upkeep.brake.pull().await, upkeep.collector.custody.clone());
     let Weighed { act, object, .. } = weighed;
     let recording = tokio::spawn(async move {
         let recorded = custody.submit(act.act, act.incident, act.refs, object, Some(condition)).await;
@@ -180,19 +180,6 @@ async fn braked(collector: &Collector, weighed: Weighed, condition: Condition) -
         recorded
     });
     recording.await.map_err(|error| Failure::internal("record an act", error))?
-}
-
-/// Records a weighed act under its guard.
-///
-/// # Errors
-/// The guard's refusal, or what keeps the ledger from recording.
-pub async fn submit(
-    collector: &Collector,
-    weighed: Weighed,
-    condition: Option<Condition>,
-) -> Result<Recorded, Failure> {
-    let Weighed { act, object, .. } = weighed;
-    collector.custody.submit(act.act, act.incident, act.refs, object, condition).await
 }
 
 fn incident_of(weighed: &Weighed) -> Result<IncidentId, Failure> {
@@ -212,8 +199,7 @@ pub async fn next_id(collector: &Collector) -> Result<String, Failure> {
     let ids = collector
         .db
         .read_async(move |db| rows::incidents::ids_with_prefix(db, &format!("INC-{year}-")))
-        .await
-        .map_err(database)?;
+        .await?;
     let newest =
         ids.iter().filter_map(|id| id.parse::<IncidentId>().ok()).map(|id| id.number()).max().unwrap_or(0);
     IncidentId::new(year, newest.saturating_add(1))
@@ -226,8 +212,7 @@ pub async fn next_id(collector: &Collector) -> Result<String, Failure> {
 /// # Errors
 /// When the database does not answer.
 pub async fn list(collector: &Collector, open_only: bool) -> Result<Vec<v1::IncidentRow>, Failure> {
-    let rows =
-        collector.db.read_async(move |db| rows::incidents::all(db, open_only)).await.map_err(database)?;
+    let rows = collector.db.read_async(move |db| rows::incidents::all(db, open_only)).await?;
     Ok(rows.into_iter().map(wire).collect())
 }
 
@@ -254,8 +239,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncid
             let standing = Standing::of(db, &id)?;
             Ok(Some((row, timeline, standing)))
         })
-        .await
-        .map_err(database)?;
+        .await?;
     let Some((row, timeline, Some(standing))) = found else {
         return Err(Failure::missing(format!("there is no incident {incident}")));
     };
@@ -318,8 +302,4 @@ fn wire(row: rows::incidents::IncidentRow) -> v1::IncidentRow {
         entries: row.entries,
         collections: row.collections,
     }
-}
-
-fn database(error: DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
 }

@@ -6,19 +6,77 @@
 //! In reading order: [`upload`] takes a call's messages; [`begin`] judges whose they are; [`budget`] bounds what it may
 //! hold; [`slots`] lets one call work on a collection; [`segment`] takes one segment with what [`warm`] knows;
 //! [`verifier`] drives a caged process, in which [`child`] runs, and [`pipe`] is what they speak; [`quarantine`] keeps
-//! what is no evidence; [`finish`] and [`interrupt`] end a collection; [`fixity`] says what was lost.
+//! what is no evidence; [`finish`] and [`interrupt`] end a collection; [`resume`] does so
+//! after a crash.
 
 pub mod begin;
 pub mod budget;
 pub mod child;
 pub mod ended;
 pub mod finish;
-pub mod fixity;
 pub mod interrupt;
 pub mod pipe;
 pub mod quarantine;
+pub mod resume;
 pub mod segment;
 pub mod slots;
 pub mod upload;
 pub mod verifier;
 pub mod warm;
+
+use std::sync::Arc;
+
+use evidence::digest::Digest;
+use tokio::sync::Semaphore;
+
+use crate::collector::Collector;
+use crate::upkeep::Upkeep;
+use budget::Budget;
+use slots::Slots;
+use verifier::Program;
+use warm::Warm;
+
+/// Uploads at the same time; each holds a caged process. Others wait on the wire.
+const UPLOADS_MAX: usize = 64;
+
+/// Bytes of segments between wire and disks: 512 MiB, or 64 typical segments.
+const INGEST_BYTES_MAX: u64 = 512 << 20;
+
+/// Warm verifiers that wait for endpoints whose connection was cut.
+const WARM_MAX: usize = 32;
+
+/// The service that takes evidence in.
+pub struct Ingest {
+    /// The collector whose evidence this is.
+    pub(crate) collector: Arc<Collector>,
+    /// Told when copies are lacking.
+    upkeep: Arc<Upkeep>,
+    /// Room for uploads.
+    budget: Budget,
+    /// Running uploads.
+    pub(crate) uploads: Arc<Slots<Digest, Warm>>,
+    /// Collections whose verifier is fed from the stores at the same time.
+    refeed: Semaphore,
+    /// The caged program.
+    program: Program,
+}
+
+impl Ingest {
+    /// Ready for uploads.
+    #[must_use]
+    pub fn new(collector: Arc<Collector>, upkeep: Arc<Upkeep>, program: Program) -> Self {
+        Self {
+            collector,
+            upkeep,
+            budget: Budget::new(UPLOADS_MAX, INGEST_BYTES_MAX),
+            uploads: Slots::new(WARM_MAX),
+            refeed: Semaphore::new(1),
+            program,
+        }
+    }
+
+    /// The drain: nothing new is begun, and whoever waits for room goes.
+    pub(crate) fn close(&self) {
+        self.budget.close();
+    }
+}

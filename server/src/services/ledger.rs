@@ -18,7 +18,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::caller;
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::log::ledger::FsckOptions;
 use crate::rows::{self, DbError};
@@ -100,7 +101,7 @@ impl LedgerService for Ledger {
         &self,
         _request: Request<proto::v1::LogKeysRequest>,
     ) -> Result<Response<proto::v1::LogKeys>, Status> {
-        Ok(Response::new(crate::log::log_key::shown(&self.0).await?))
+        Ok(Response::new(self.0.log_key_changes().await?))
     }
 
     async fn consistency(
@@ -159,8 +160,7 @@ async fn newest_stamp(collector: &Collector) -> Result<Option<(Vec<u8>, u64)>, F
                 statement.query_map([], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, [u8; 32]>(1)?)))?;
             rows.next().transpose().map_err(DbError::from)
         })
-        .await
-        .map_err(|error| Failure::unavailable("reach its database", error))?;
+        .await?;
     let Some((size, digest)) = newest else {
         return Ok(None);
     };
@@ -175,7 +175,7 @@ async fn index_of(collector: &Collector, event: &str) -> Result<u64, Failure> {
     let event = caller::digest("event", event)?;
     let key = event.0;
     let row = collector.db.read_async(move |db| rows::entries::by_event(db, &key)).await;
-    let row = row.map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+    let row = row?;
     row.map(|row| row.index).ok_or_else(|| Failure::missing(format!("no entry records {event}")))
 }
 

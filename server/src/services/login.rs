@@ -61,7 +61,12 @@ impl Challenges {
 ///
 /// # Errors
 /// `Unidentified` for whatever is wrong with the signatures or the challenge.
-pub async fn login(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+pub async fn login(
+    collector: &Collector,
+    challenges: &Challenges,
+    signed: Signed,
+    csr: &[u8],
+) -> Result<Vec<Vec<u8>>, Failure> {
     let published = collector.people.newest();
     let login = Login::verify(&signed, published.roster()).map_err(|error| {
         Failure::new(
@@ -70,7 +75,7 @@ pub async fn login(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         )
         .because(chain(&error))
     })?;
-    if !collector.challenges.take(&login.challenge.0, &login.person, Instant::now()) {
+    if !challenges.take(&login.challenge.0, &login.person, Instant::now()) {
         return Err(Failure::new(
             Class::Unidentified,
             "the challenge is used, older than 60 seconds or of another person",

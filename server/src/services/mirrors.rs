@@ -19,14 +19,16 @@ use ledger::{Hash, KeyType, VerifierKey};
 use proto::status::Class;
 use rusqlite::Connection;
 
+use crate::acts::submit;
 use crate::acts::{self, Weighed};
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::{Failure, chain};
 use crate::log::ledger::Published;
-use crate::log::recorder::{Condition, Denied, Recorded};
-use crate::rows::entries::EntryRow;
+use crate::log::recorder::Recorded;
+use crate::rows::condition::{Condition, Denied};
+use crate::rows::mirrors::{live, of_kind, reference};
 use crate::rows::{self, DbError};
-use crate::services::incidents::submit;
 
 /// Records `mirror.admitted`, weighed already.
 ///
@@ -105,16 +107,6 @@ pub fn remember(reader: &Connection, registry: &Registry) -> Result<(), DbError>
     Ok(())
 }
 
-/// The mirrors that were retired.
-///
-/// # Errors
-/// Of the database.
-pub fn retired(reader: &Connection) -> Result<std::collections::BTreeSet<MirrorId>, DbError> {
-    let rows = of_kind(reader, EntryType::MirrorRetired)?;
-    let ids = rows.iter().filter_map(|row| reference(row, "mirror"));
-    Ok(ids.filter_map(|id| id.parse().ok()).collect())
-}
-
 /// A certificate for the mirror whose TLS key made the request.
 ///
 /// # Errors
@@ -134,8 +126,7 @@ pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, 
                 None => Ok(None),
             }
         })
-        .await
-        .map_err(database)?;
+        .await?;
     let Some(mirror) = found else {
         return Err(Failure::forbidden(format!(
             "no admitted mirror has the TLS key {}; an endpoint-admin admits it: exhibit mirror admit",
@@ -152,7 +143,7 @@ pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, 
 /// When it is not.
 pub async fn check_admitted(collector: &Collector, mirror: &MirrorId) -> Result<(), Failure> {
     let id = mirror.to_string();
-    let found = collector.db.read_async(move |reader| live(reader, &id)).await.map_err(database)?;
+    let found = collector.db.read_async(move |reader| live(reader, &id)).await?;
     found.map(drop).ok_or_else(|| Failure::forbidden(format!("mirror {mirror} is not admitted here")))
 }
 
@@ -230,7 +221,7 @@ pub async fn disposed(collector: &Collector, mirror: &MirrorId, signed: Signed) 
                 ));
             }
         }
-        let course = crate::upkeep::disposal::whole(tx, &deployment, &incident)?;
+        let course = crate::rows::disposals::whole(tx, &deployment, &incident)?;
         let fact = evidence::disposal::Fact {
             index: u64::MAX,
             time: crate::clock::now(),
@@ -317,32 +308,9 @@ fn may_state(act: &Act, mirror: &MirrorId, key: &Fingerprint, size: u64) -> Cond
     })
 }
 
-/// The admission of a mirror that was not retired.
-fn live(reader: &Connection, id: &str) -> Result<Option<EntryRow>, DbError> {
-    let find = |kind: EntryType| rows::entries::first_with_ref(reader, kind.as_str(), "mirror", id);
-    match (find(EntryType::MirrorAdmitted)?, find(EntryType::MirrorRetired)?) {
-        (Some(row), None) => Ok(Some(row)),
-        _ => Ok(None),
-    }
-}
-
-fn of_kind(reader: &Connection, kind: EntryType) -> Result<Vec<EntryRow>, DbError> {
-    let mut rows = rows::entries::of_chain(reader, "", 0, u64::from(u32::MAX))?;
-    rows.retain(|row| row.kind == kind.as_str());
-    Ok(rows)
-}
-
-fn reference<'row>(row: &'row EntryRow, name: &str) -> Option<&'row str> {
-    evidence::entry::pairs::find(&row.refs, name)
-}
-
 fn named(act: &Act) -> Result<MirrorId, Failure> {
     act.reference("mirror")
         .unwrap_or_default()
         .parse()
         .map_err(|error| Failure::malformed(format!("ref mirror: {error}")))
-}
-
-fn database(error: DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
 }

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use store::{Key, KeyKind, ReplicaError};
 
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::chain;
 
 /// Tiles and bundles never change.

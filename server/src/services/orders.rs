@@ -5,13 +5,12 @@
 //! not invent (I5).
 //!
 //! In reading order: [`mod@issue`] and [`mod@approve`] take what people sign; [`state`] says what follows from the records;
-//! [`package`] is what an endpoint gets; [`attend`] is its standing call; [`queries`] and [`progress`] show it to people.
+//! [`package`] is what an endpoint gets; [`attend`] is its standing call; [`queries`] shows it to people.
 
 pub mod approve;
 pub mod attend;
 pub mod issue;
 pub mod package;
-pub mod progress;
 pub mod queries;
 pub mod state;
 pub mod wire;
@@ -19,18 +18,26 @@ pub mod wire;
 pub use approve::{approve, cancel};
 pub use issue::issue;
 
-use evidence::order::Order;
-use evidence::signed::Signed;
+use std::sync::Arc;
 
-use crate::rows::orders::OrderRow;
+use crate::collector::Collector;
+use crate::services::ingest::Ingest;
+use attend::Sent;
 
-/// An order as recorded.
-#[derive(Debug, Clone)]
-pub struct OpenOrder {
-    /// Its row.
-    pub row: OrderRow,
-    /// The document.
-    pub order: Order,
-    /// As signed.
-    pub signed: Signed,
+/// The service that carries orders to endpoints and shows what became of them.
+pub struct OrderDesk {
+    /// The collector whose orders these are.
+    pub(crate) collector: Arc<Collector>,
+    /// Where running uploads are ended.
+    ingest: Arc<Ingest>,
+    /// Orders that wait for an endpoint's answer.
+    sent: Sent,
+}
+
+impl OrderDesk {
+    /// Nothing is sent yet.
+    #[must_use]
+    pub fn new(collector: Arc<Collector>, ingest: Arc<Ingest>) -> Self {
+        Self { collector, ingest, sent: Sent::default() }
+    }
 }

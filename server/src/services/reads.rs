@@ -9,3 +9,31 @@ pub mod lines;
 pub mod list;
 pub mod object;
 pub mod wire;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::collector::Collector;
+use crate::services::ingest::verifier::Program;
+
+/// Caged processes that serve reads.
+const READERS_MAX: usize = 8;
+
+/// The service that shows evidence.
+pub struct Reads {
+    /// The collector whose evidence this is.
+    pub(crate) collector: Arc<Collector>,
+    /// Caged processes that serve reads at the same time.
+    readers: Semaphore,
+    /// The caged program.
+    pub(crate) program: Program,
+}
+
+impl Reads {
+    /// Ready for readers.
+    #[must_use]
+    pub fn new(collector: Arc<Collector>, program: Program) -> Self {
+        Self { collector, readers: Semaphore::new(READERS_MAX), program }
+    }
+}

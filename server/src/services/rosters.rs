@@ -16,9 +16,9 @@ use certs::revocation::Revocation;
 
 use crate::collector::Collector;
 use crate::failure::{Failure, chain};
-use crate::log::recorder::{Condition, Denied};
 use crate::people::Published;
 use crate::rows;
+use crate::rows::condition::{Condition, Denied};
 
 /// How often the drop is looked at.
 const LOOK: Duration = Duration::from_secs(1);

@@ -17,11 +17,12 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::rows::scrubs::{self, ScrubRow};
 use crate::rows::{self, DbError};
-use crate::upkeep::repairs;
+use crate::upkeep::{Upkeep, repairs};
 
 /// Answers that wait for the reader.
 const ANSWERS_LEN: usize = 16;
@@ -33,8 +34,8 @@ const PROBLEMS_MAX: usize = 100;
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// The service.
-#[derive(Clone, Debug)]
-pub struct Stores(pub Arc<Collector>);
+#[derive(Clone)]
+pub struct Stores(pub Arc<Upkeep>);
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -47,7 +48,8 @@ impl StoreService for Stores {
         &self,
         _request: Request<ListStoresRequest>,
     ) -> Result<Response<ListStoresResponse>, Status> {
-        let collector = &self.0;
+        let upkeep = &*self.0;
+        let collector = &*upkeep.collector;
         let policy = collector.replicas.policy();
         Ok(Response::new(ListStoresResponse {
             stores: rows(collector).await?,
@@ -58,13 +60,13 @@ impl StoreService for Stores {
             }
             .to_owned(),
             independent: collector.replicas.at_best().independent,
-            slow_scrub: slow_scrub(collector).await?,
+            slow_scrub: slow_scrub(upkeep).await?,
         }))
     }
 
     async fn scrub(&self, request: Request<ScrubRequest>) -> Result<Response<Self::ScrubStream>, Status> {
         let known: BTreeSet<String> =
-            self.0.replicas.stores().iter().map(|store| store.identity().store.clone()).collect();
+            self.0.collector.replicas.stores().iter().map(|store| store.identity().store.clone()).collect();
         let mut wanted: BTreeSet<String> = request.into_inner().stores.into_iter().collect();
         if let Some(unknown) = wanted.difference(&known).next() {
             let names: Vec<_> = known.iter().map(String::as_str).collect();
@@ -75,9 +77,9 @@ impl StoreService for Stores {
             wanted = known;
         }
         let (answers, stream) = mpsc::channel(ANSWERS_LEN);
-        let collector = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            if let Err(failure) = watch_scrub(&collector, &wanted, &answers).await {
+        let upkeep = Arc::clone(&self.0);
+        self.0.collector.tasks.spawn(async move {
+            if let Err(failure) = watch_scrub(&upkeep, &wanted, &answers).await {
                 drop(answers.send(Err(failure.into())).await);
             }
         });
@@ -86,9 +88,9 @@ impl StoreService for Stores {
 
     async fn repair(&self, _request: Request<RepairRequest>) -> Result<Response<Self::RepairStream>, Status> {
         let (answers, stream) = mpsc::channel(ANSWERS_LEN);
-        let collector = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            if let Err(failure) = repair(&collector, &answers).await {
+        let upkeep = Arc::clone(&self.0);
+        self.0.collector.tasks.spawn(async move {
+            if let Err(failure) = repair(&upkeep, &answers).await {
                 drop(answers.send(Err(failure.into())).await);
             }
         });
@@ -98,14 +100,15 @@ impl StoreService for Stores {
 
 /// Asks for a pass over each store and tells of it until those passes have ended.
 async fn watch_scrub(
-    collector: &Collector,
+    upkeep: &Upkeep,
     wanted: &BTreeSet<String>,
     answers: &mpsc::Sender<Result<ScrubProgress, Status>>,
 ) -> Result<(), Failure> {
-    let mut passes = collector.scrub.watch();
+    let collector = &*upkeep.collector;
+    let mut passes = upkeep.scrubber.watch();
     let before = passes.borrow_and_update().clone();
     for store in wanted {
-        collector.scrub.ask(store);
+        upkeep.scrubber.ask(store);
     }
     // A pass counts when it ended after it was asked for.
     let ended = |rows: &std::collections::BTreeMap<String, ScrubRow>, store: &String| {
@@ -133,13 +136,14 @@ async fn watch_scrub(
 }
 
 async fn repair(
-    collector: &Collector,
+    upkeep: &Upkeep,
     answers: &mpsc::Sender<Result<RepairProgress, Status>>,
 ) -> Result<(), Failure> {
-    collector.db.write_async(rows::hurry).await.map_err(database)?;
+    let collector = &*upkeep.collector;
+    collector.db.write_async(rows::hurry).await?;
     let (mut repaired, mut problems) = (0_u64, Vec::new());
     loop {
-        let round = repairs::round(collector).await?;
+        let round = repairs::round(upkeep).await?;
         repaired = repaired.saturating_add(round.repaired);
         problems.extend(round.problems);
         problems.truncate(PROBLEMS_MAX);
@@ -183,7 +187,7 @@ async fn rows(collector: &Collector) -> Result<Vec<StoreRow>, Failure> {
                 .collect::<Result<_, DbError>>()
         })
         .await
-        .map_err(database)
+        .map_err(Failure::from)
 }
 
 /// Asked of the store itself: its marker is read.
@@ -216,11 +220,8 @@ fn shown(row: ScrubRow) -> ScrubState {
     }
 }
 
-async fn slow_scrub(collector: &Collector) -> Result<String, Failure> {
-    let bytes = collector.db.read_async(scrubs::bytes_to_read).await.map_err(database)?;
-    Ok(collector.scrub.pace.too_slow(bytes).unwrap_or_default())
-}
-
-fn database(error: DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
+async fn slow_scrub(upkeep: &Upkeep) -> Result<String, Failure> {
+    let collector = &*upkeep.collector;
+    let bytes = collector.db.read_async(scrubs::bytes_to_read).await?;
+    Ok(upkeep.scrubber.pace.too_slow(bytes).unwrap_or_default())
 }

@@ -6,31 +6,27 @@
 
 mod brake;
 pub mod chore;
-mod fence;
 mod plans;
 mod settle;
-mod texts;
 
 use evidence::digest::Digest;
-use evidence::disposal::{Course, Object};
 use evidence::entry::EntryType;
-use evidence::id::{Chain, DeploymentId, IncidentId};
+use evidence::id::{Chain, IncidentId};
 use proto::status::Class;
 use rusqlite::Connection;
 
 use crate::acts::Weighed;
-use crate::collector::Collector;
+use crate::acts::submit;
 use crate::failure::Failure;
-use crate::log::recorder::{Condition, Denied, Recorded};
+use crate::log::recorder::Recorded;
+use crate::rows::condition::{Condition, Denied};
+use crate::rows::disposals::whole;
 use crate::rows::retention::Standing;
-use crate::rows::{DbError, disposals};
-use crate::services::incidents::submit;
+use crate::upkeep::Upkeep;
 
 pub use brake::Brake;
-pub use fence::{Disposed, fenced, of_collection};
 pub use plans::{plan, show};
 pub use settle::settle;
-pub use texts::text_stays;
 
 /// By how much the time of an entry may lie before the look at the clock that let it through.
 const ENTRY_LAG: std::time::Duration = std::time::Duration::from_secs(5);
@@ -39,15 +35,16 @@ const ENTRY_LAG: std::time::Duration = std::time::Duration::from_secs(5);
 ///
 /// # Errors
 /// A refusal that says what keeps the evidence, or what is wrong with the plan.
-pub async fn approve(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
+pub async fn approve(upkeep: &Upkeep, weighed: Weighed) -> Result<Recorded, Failure> {
     let Chain::Incident(incident) = weighed.act.incident.clone() else {
         return Err(Failure::malformed("the act names no incident"));
     };
     if !weighed.act.fields.is_empty() {
         return Err(Failure::malformed("disposition.approved has no fields"));
     }
-    let (deployment, act) = (collector.deployment.clone(), weighed.act.clone());
-    let is_approver = collector
+    let (deployment, act) = (upkeep.collector.deployment.clone(), weighed.act.clone());
+    let is_approver = upkeep
+        .collector
         .people
         .newest()
         .roster()
@@ -71,21 +68,9 @@ pub async fn approve(collector: &Collector, weighed: Weighed) -> Result<Recorded
         };
         course.judge(&fact).map_err(|refusal| Denied::no(Class::Precondition, refusal.to_string()))
     });
-    let recorded = submit(collector, weighed, Some(condition)).await?;
-    collector.disposal.wake();
+    let recorded = submit(&upkeep.collector, weighed, Some(condition)).await?;
+    upkeep.brake.wake();
     Ok(recorded)
-}
-
-/// The course of an incident's whole chain.
-///
-/// # Errors
-/// Of the database.
-pub fn whole(
-    reader: &Connection,
-    deployment: &DeploymentId,
-    incident: &IncidentId,
-) -> Result<Course, DbError> {
-    disposals::course(reader, deployment, incident, u64::from(u32::MAX))
 }
 
 /// Refuses while something keeps the evidence.
@@ -111,20 +96,5 @@ fn not_running(tx: &Connection, incident: &IncidentId) -> Result<(), Denied> {
                 Digest(row.order)
             ),
         )),
-    }
-}
-
-/// The digest under which the database knows an object of a store.
-fn id_of(object: &store::Disposable) -> [u8; 32] {
-    match object {
-        store::Disposable::Collection(id) | store::Disposable::Detail(id) => *id,
-    }
-}
-
-/// An object of a store as entries name it.
-fn named(object: &store::Disposable, incident: &str) -> String {
-    match object {
-        store::Disposable::Collection(id) => Object::Collection(Digest(*id)).to_string(),
-        store::Disposable::Detail(_) => format!("{incident}/details"),
     }
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use store::{LockProof, Store, StoreError};
 
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
 use crate::failure::Failure;
 use crate::rows::hold_marks::{self, HoldTask};
+use crate::upkeep::Upkeep;
 
 /// How often it is looked for.
 const LOOK: Duration = Duration::from_secs(5);
@@ -25,34 +26,32 @@ fn can_hold(store: &dyn Store) -> bool {
 }
 
 /// Rounds until the drain.
-pub async fn keep(collector: &Collector, store: Arc<dyn Store>) {
+pub async fn keep(upkeep: &Upkeep, store: Arc<dyn Store>) {
     let mut wait = LOOK;
-    while crate::ops::run::chores::pause(collector, wait).await {
+    while upkeep.collector.pause(wait).await {
         // What a bucket that was away at the start can do is known when it is back.
         if !can_hold(store.as_ref()) {
             wait = PATIENCE;
             continue;
         }
-        wait = match round(collector, &store).await {
+        wait = match round(upkeep, &store).await {
             Ok(()) => LOOK,
             Err(failure) => {
-                crate::ops::run::chores::log("legal holds", &failure);
+                failure.log_for_chore("legal holds");
                 PATIENCE
             }
         };
     }
 }
 
-async fn round(collector: &Collector, store: &Arc<dyn Store>) -> Result<(), Failure> {
-    let unreachable = |error| Failure::unavailable("reach its database", error);
+async fn round(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<(), Failure> {
     let name = store.identity().store.clone();
     let asked = name.clone();
-    let due =
-        collector.db.read_async(move |db| hold_marks::due(db, &asked, AT_ONCE)).await.map_err(unreachable)?;
+    let due = upkeep.collector.db.read_async(move |db| hold_marks::due(db, &asked, AT_ONCE)).await?;
     let mut failed = None;
     for task in due {
         // No object is made again between the list and the mark.
-        let _repairs = collector.repairing.lock().await;
+        let _repairs = upkeep.repairs.turn().await;
         let place = Arc::clone(store);
         let told = blocking(move || tell(place.as_ref(), &task)).await?;
         let objects = match told {
@@ -64,11 +63,7 @@ async fn round(collector: &Collector, store: &Arc<dyn Store>) -> Result<(), Fail
         };
         // Crash now: they are told once more, which changes nothing.
         let marked = name.clone();
-        collector
-            .db
-            .write_async(move |tx| hold_marks::done(tx, &marked, &task))
-            .await
-            .map_err(unreachable)?;
+        upkeep.collector.db.write_async(move |tx| hold_marks::done(tx, &marked, &task)).await?;
         let collection = hex::encode(task.collection);
         tracing::info!(store = name, collection, held = task.held, objects, "Legal hold in the bucket");
     }
@@ -94,7 +89,7 @@ mod tests {
     use store::Key;
 
     use super::*;
-    use crate::ops::rebuild::tests::{INCIDENT, person_act};
+    use crate::ops::rebuild::tests::life::{INCIDENT, person_act};
     use crate::upkeep::disposal::chore::tests::{Mood, runtime, scene};
 
     #[test]
@@ -102,13 +97,13 @@ mod tests {
         let runtime = runtime();
         let scene = scene(Mood::Well, false);
         let hold = person_act(EntryType::HoldPlaced, INCIDENT, &[], "ada", None);
-        let collector = &scene.collector;
+        let (collector, upkeep) = (&scene.services.collector, &scene.services.upkeep);
         collector.custody.sequencer().submit_blocking(hold).unwrap();
         let store: Arc<dyn Store> = Arc::clone(&scene.moody) as Arc<dyn Store>;
         let made = Key::segment(&scene.id.0, 999, &Digest::of(b"made again").0);
         runtime.block_on(async {
-            let repairs = collector.repairing.lock().await;
-            let (told, ()) = tokio::join!(round(collector, &store), async {
+            let repairs = upkeep.repairs.turn().await;
+            let (told, ()) = tokio::join!(round(upkeep, &store), async {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 assert!(scene.moody.told.lock().unwrap().is_empty(), "the repair goes first");
                 scene.moody.create(&made, b"made again").unwrap();
@@ -127,11 +122,11 @@ mod tests {
         assert!(objects.contains(&made) && objects.len() > 6);
         assert_eq!(told(0), objects);
         // Nothing is due until a repair says that it made one again: then all are told once more.
-        runtime.block_on(round(collector, &store)).unwrap();
+        runtime.block_on(round(upkeep, &store)).unwrap();
         assert_eq!(told(objects.len()), []);
         let (name, id) = (store.identity().store.clone(), scene.id.0);
         collector.db.write(move |tx| hold_marks::again(tx, &name, &id)).unwrap();
-        runtime.block_on(round(collector, &store)).unwrap();
+        runtime.block_on(round(upkeep, &store)).unwrap();
         assert_eq!(told(objects.len()), objects);
     }
 }

@@ -13,10 +13,11 @@ use rusqlite::Connection;
 use store::{Key, Lock, Replicas};
 
 use crate::acts::Weighed;
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::Failure;
-use crate::log::recorder::Denied;
 use crate::rows::collections::CollectionRow;
+use crate::rows::condition::Denied;
 use crate::rows::retention::Standing;
 use crate::rows::{self, DbError};
 
@@ -88,7 +89,7 @@ pub async fn check_placing(collector: &Collector, chain: &Chain) -> Result<(), F
             Ok(()) => None,
         })
     });
-    match asked.await.map_err(database)? {
+    match asked.await? {
         None => Ok(()),
         Some(refusal) => {
             tracing::error!(%chain, why = refusal.text(), "Evidence is not placed: the store's lock would outlast its retention");
@@ -121,7 +122,7 @@ pub async fn check_retention(
         }
         Ok::<_, DbError>(rows)
     });
-    let rows = rows.await.map_err(database)?;
+    let rows = rows.await?;
     let (replicas, now, locks) = (collector.replicas.clone(), crate::clock::now(), locks.to_vec());
     let latest = blocking(move || latest(&replicas, &rows, &locks, now)).await?;
     match latest {
@@ -162,10 +163,6 @@ fn latest(
 fn time(at: SystemTime) -> Option<Time> {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Time::from_unix_ms(u64::try_from(since.as_millis()).ok()?)
-}
-
-fn database(error: DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{Key, Replicas, Store, StoreError, StoreErrorClass, Wanting};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
 use crate::failure::Failure;
 use crate::metrics;
 use crate::rows::{self, DbError, RepairTask};
-use crate::services::ingest::fixity;
+use crate::upkeep::Upkeep;
+use crate::upkeep::fixity;
 use crate::upkeep::repair::{OTHER_BYTES, repair_due, settled};
 use crate::upkeep::wants::can_be_asked;
 
@@ -21,6 +23,29 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// Objects repaired in one round.
 const AT_ONCE: u32 = 64;
+
+/// Whose turn it is to write objects again, and who wakes the repairer.
+#[derive(Debug, Default)]
+pub(crate) struct Repairs {
+    due: Notify,
+    turn: Mutex<()>,
+}
+
+impl Repairs {
+    /// Something may be due.
+    pub(crate) fn wake(&self) {
+        self.due.notify_one();
+    }
+
+    async fn woken(&self) {
+        self.due.notified().await;
+    }
+
+    /// One round of repair, or whoever must not meet one, at a time.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+}
 
 /// What a round did.
 #[derive(Debug, Default)]
@@ -36,21 +61,21 @@ pub struct Round {
 }
 
 /// Rounds until the drain.
-pub async fn keep(collector: &Collector) {
+pub async fn keep(upkeep: &Upkeep) {
     loop {
         tokio::select! {
-            () = collector.intake.cancelled() => return,
-            () = collector.repair.notified() => {}
+            () = upkeep.collector.intake.cancelled() => return,
+            () = upkeep.repairs.woken() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
         loop {
-            match round(collector).await {
-                Ok(done) if done.tried > 0 && !collector.intake.is_cancelled() => {
+            match round(upkeep).await {
+                Ok(done) if done.tried > 0 && !upkeep.collector.intake.is_cancelled() => {
                     tracing::info!(objects = done.repaired, waiting = done.waiting, "Replicas were repaired");
                 }
                 Ok(_) => break,
                 Err(failure) => {
-                    crate::ops::run::chores::log("repair", &failure);
+                    failure.log_for_chore("repair");
                     break;
                 }
             }
@@ -62,19 +87,18 @@ pub async fn keep(collector: &Collector) {
 ///
 /// # Errors
 /// When database or ledger do not answer.
-pub async fn round(collector: &Collector) -> Result<Round, Failure> {
-    let _turn = collector.repairing.lock().await;
+pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
+    let _turn = upkeep.repairs.turn().await;
     let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
-    let due =
-        collector.db.read_async(move |db| rows::repairs_due(db, now_ms, AT_ONCE)).await.map_err(database)?;
-    let due = still_wanted(collector, due).await?;
+    let due = upkeep.collector.db.read_async(move |db| rows::repairs_due(db, now_ms, AT_ONCE)).await?;
+    let due = still_wanted(upkeep, due).await?;
     // A read that fell over to another store queued what it met.
     for task in due.iter().filter(|task| task.wanting == "damaged") {
         if let Ok(key) = Key::parse(&task.key) {
-            fixity::failed(collector, &key, &task.store).await?;
+            fixity::failed(upkeep, &key, &task.store).await?;
         }
     }
-    let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
+    let (replicas, db) = (upkeep.collector.replicas.clone(), upkeep.collector.db.clone());
     let tried = due.len();
     let report = blocking(move || repair_due(&replicas, &db, due, now_ms))
         .await?
@@ -88,12 +112,12 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
             "Replica could not be made; it stays queued"
         );
         problems.push(format!("{} on {}: {reason}", task.key, task.store));
-        ask_mirrors(collector, &task.key).await?;
+        ask_mirrors(upkeep, &task.key).await?;
         if reason == OTHER_BYTES {
             let task = task.clone();
             let again =
                 move |tx: &rusqlite::Connection| rows::want(tx, &task.store, &task.key, Wanting::Damaged);
-            collector.db.write_async(again).await.map_err(database)?;
+            upkeep.collector.db.write_async(again).await?;
         }
     }
     let repaired = u64::try_from(report.repaired.len()).unwrap_or(u64::MAX);
@@ -102,31 +126,32 @@ pub async fn round(collector: &Collector) -> Result<Round, Failure> {
     let keys: Vec<(String, Key)> = keys.collect();
     for (_, key) in &keys {
         // A store came back, or a scrub mended it: there is a whole one, and no mirror needs to send another.
-        collector.wants.settle(key);
+        upkeep.wants.settle(key);
     }
-    fixity::repaired(collector, keys).await?;
-    let (replicas, db, done) = (collector.replicas.clone(), collector.db.clone(), report.repaired);
+    fixity::repaired(upkeep, keys).await?;
+    let (replicas, db, done) =
+        (upkeep.collector.replicas.clone(), upkeep.collector.db.clone(), report.repaired);
     blocking(move || settled(&replicas, &db, &done))
         .await?
         .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
-    let waiting = collector.db.read_async(rows::repairs_waiting).await.map_err(database)?;
+    let waiting = upkeep.collector.db.read_async(rows::repairs_waiting).await?;
     let waiting = u64::try_from(waiting).unwrap_or(0);
     metrics::repairs_pending(usize::try_from(waiting).unwrap_or(usize::MAX));
     Ok(Round { tried, repaired, waiting, problems })
 }
 
 /// What no store has whole may be whole at a mirror.
-async fn ask_mirrors(collector: &Collector, key: &str) -> Result<(), Failure> {
+async fn ask_mirrors(upkeep: &Upkeep, key: &str) -> Result<(), Failure> {
     let Ok(key) = Key::parse(key) else { return Ok(()) };
-    if collector.wants.has(&key) || !can_be_asked(&key) {
+    if upkeep.wants.has(&key) || !can_be_asked(&key) {
         return Ok(());
     }
-    let (replicas, looked) = (collector.replicas.clone(), key.clone());
+    let (replicas, looked) = (upkeep.collector.replicas.clone(), key.clone());
     let read = blocking(move || replicas.read(&looked)).await?;
     // A store that is away may have it: it is not fetched over the line for that.
     if read.is_err_and(|error| error.class() != StoreErrorClass::Transient) {
         tracing::warn!(%key, "No store has it whole; mirrors are asked for it");
-        collector.wants.ask(&key);
+        upkeep.wants.ask(&key);
     }
     Ok(())
 }
@@ -135,22 +160,22 @@ async fn ask_mirrors(collector: &Collector, key: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When no store takes it, or database or ledger do not answer.
-pub async fn given(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<(), Failure> {
-    let _turn = collector.repairing.lock().await;
-    if !collector.wants.has(&key) {
+pub async fn given(upkeep: &Upkeep, key: Key, bytes: Vec<u8>) -> Result<(), Failure> {
+    let _turn = upkeep.repairs.turn().await;
+    if !upkeep.wants.has(&key) {
         // Another mirror was first.
         return Ok(());
     }
     // Approved for disposal since it was asked for: it would come back.
-    if fixity::is_disposed(collector, &key, fixity::ALL).await? {
-        collector.wants.settle(&key);
+    if fixity::is_disposed(upkeep, &key, fixity::ALL).await? {
+        upkeep.wants.settle(&key);
         return Ok(());
     }
-    let (replicas, object) = (collector.replicas.clone(), key.clone());
+    let (replicas, object) = (upkeep.collector.replicas.clone(), key.clone());
     let mut closed = Vec::new();
     for store in replicas.stores() {
         let name = &store.identity().store;
-        if fixity::is_disposed(collector, &key, name).await? {
+        if fixity::is_disposed(upkeep, &key, name).await? {
             closed.push(name.clone());
         }
     }
@@ -159,20 +184,20 @@ pub async fn given(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<()
         return Err(Failure::unavailable("store what a mirror gave", why));
     }
     let mut pairs: Vec<(String, Key)> = made.iter().map(|store| (store.clone(), key.clone())).collect();
-    if fixity::is_failed(collector, &key, fixity::ALL).await? {
+    if fixity::is_failed(upkeep, &key, fixity::ALL).await? {
         pairs.push((fixity::ALL.to_owned(), key.clone()));
     }
-    fixity::repaired(collector, pairs).await?;
+    fixity::repaired(upkeep, pairs).await?;
     let tasks: Vec<RepairTask> = made
         .into_iter()
         .map(|store| RepairTask { store, key: key.to_string(), wanting: "missing".to_owned(), attempts: 0 })
         .collect();
-    let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
+    let (replicas, db) = (upkeep.collector.replicas.clone(), upkeep.collector.db.clone());
     blocking(move || settled(&replicas, &db, &tasks))
         .await?
         .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
     // Crash before: it is asked for again, and found whole.
-    collector.wants.settle(&key);
+    upkeep.wants.settle(&key);
     tracing::info!(%key, "Repaired from a mirror");
     Ok(())
 }
@@ -202,17 +227,14 @@ fn place(
 }
 
 /// Forgets what goes by an approved plan: it would be written again while it is destroyed.
-async fn still_wanted(
-    collector: &Collector,
-    due: Vec<rows::RepairTask>,
-) -> Result<Vec<rows::RepairTask>, Failure> {
-    let sorted = collector.db.write_async(move |tx| {
+async fn still_wanted(upkeep: &Upkeep, due: Vec<rows::RepairTask>) -> Result<Vec<rows::RepairTask>, Failure> {
+    let sorted = upkeep.collector.db.write_async(move |tx| {
         let now = crate::clock::now();
         let mut wanted = Vec::with_capacity(due.len());
         for task in due {
             let key = Key::parse(&task.key).ok();
             let is_fenced = match &key {
-                Some(key) => crate::upkeep::disposal::fenced(tx, key, Some(&task.store), now)?,
+                Some(key) => crate::rows::fence::fenced(tx, key, Some(&task.store), now)?,
                 None => false,
             };
             if is_fenced {
@@ -223,9 +245,5 @@ async fn still_wanted(
         }
         Ok::<_, DbError>(wanted)
     });
-    sorted.await.map_err(database)
-}
-
-fn database(error: DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
+    sorted.await.map_err(Failure::from)
 }

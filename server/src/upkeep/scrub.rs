@@ -5,6 +5,7 @@
 //! repair queue before the next object is looked at. A pass goes on where it was after a restart; a store that is away is
 //! waited for. Not here: making the copies (`repair`), what no store has any more (`run::sweep`).
 
+use crate::config::pace::Pace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,17 +14,16 @@ use store::{ContentCheck, Key, Store, StoreError, StoreErrorClass, Wanting, Want
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
 use crate::failure::{Failure, chain};
 use crate::log::ledger::{FsckReport, Mended, check_store, mend_tiles};
 use crate::metrics;
+use crate::rows;
+use crate::rows::QueueSink;
 use crate::rows::scrubs::{self, ScrubRow};
-use crate::rows::{self, DbError, QueueSink};
-use crate::services::ingest::fixity;
+use crate::upkeep::Upkeep;
+use crate::upkeep::fixity;
 use crate::upkeep::repair::ROOMS;
-
-/// Slowest pace: 1 MiB/s, so that a small store is done soon and rests.
-const RATE_MIN: u64 = 1 << 20;
 
 /// How often progress is made durable, and told to who watches.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
@@ -36,51 +36,6 @@ const ON_ITS_WAY: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether a pass is due.
 const LOOK: Duration = Duration::from_secs(60);
-
-/// How thorough and how fast.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Each object is read at least once in this time.
-    pub every: Duration,
-    /// Bytes a second and store, at most.
-    pub rate_max: u64,
-}
-
-impl Pace {
-    /// A pass begins this long after the one before: an object read first in one pass and last in the next is still read
-    /// within `every`.
-    fn between(&self) -> Duration {
-        self.every / 2
-    }
-
-    /// Bytes a second that are needed to read `bytes` in time, with a quarter to spare.
-    fn needed(&self, bytes: u64) -> u64 {
-        let seconds = self.between().as_secs().max(1);
-        (bytes / seconds).saturating_add(bytes / seconds / 4)
-    }
-
-    /// Why `bytes` cannot be read in time; `None`: they can.
-    #[must_use]
-    pub fn too_slow(&self, bytes: u64) -> Option<String> {
-        let needed = self.needed(bytes);
-        (needed > self.rate_max).then(|| {
-            format!(
-                "re-reading everything in {} days needs {} MiB/s, {} are allowed; raise `rate_mib_s` or `every_days` of [scrub]",
-                self.every.as_secs() / 86_400,
-                needed.div_ceil(1 << 20),
-                self.rate_max >> 20
-            )
-        })
-    }
-
-    /// The rate of a pass.
-    fn rate(&self, bytes: u64, is_urgent: bool) -> u64 {
-        if is_urgent {
-            return self.rate_max;
-        }
-        self.needed(bytes).max(RATE_MIN).min(self.rate_max)
-    }
-}
 
 /// Who asks for passes and who watches them.
 #[derive(Debug)]
@@ -158,15 +113,15 @@ fn look(store: &dyn Store, key: &Key) -> Found {
 }
 
 /// Scrubs one store until the collector drains.
-pub async fn keep(collector: &Collector, store: Arc<dyn Store>) {
+pub async fn keep(upkeep: &Upkeep, store: Arc<dyn Store>) {
     let name = store.identity().store.clone();
     loop {
-        match one(collector, &store).await {
+        match one(upkeep, &store).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(failure) => {
                 tracing::warn!(store = %name, cause = %chain(&failure), "Scrub paused; it goes on where it was");
-                if !rest(collector, AWAY).await {
+                if !rest(upkeep, AWAY).await {
                     return;
                 }
             }
@@ -175,10 +130,10 @@ pub async fn keep(collector: &Collector, store: Arc<dyn Store>) {
 }
 
 /// Waits; false when the drain began.
-async fn rest(collector: &Collector, length: Duration) -> bool {
+async fn rest(upkeep: &Upkeep, length: Duration) -> bool {
     tokio::select! {
-        () = collector.intake.cancelled() => false,
-        () = collector.scrub.wake.notified() => true,
+        () = upkeep.collector.intake.cancelled() => false,
+        () = upkeep.scrubber.wake.notified() => true,
         () = tokio::time::sleep(length) => true,
     }
 }
@@ -187,34 +142,30 @@ fn now_ms() -> i64 {
     i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX)
 }
 
-fn database(error: DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
-}
-
 /// Waits until a pass is due and makes it. False when the drain began.
-async fn one(collector: &Collector, store: &Arc<dyn Store>) -> Result<bool, Failure> {
-    let (scrub, name) = (&collector.scrub, store.identity().store.clone());
+async fn one(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<bool, Failure> {
+    let (scrub, name) = (&upkeep.scrubber, store.identity().store.clone());
     let kept = name.clone();
-    let before = collector.db.read_async(move |db| scrubs::of_store(db, &kept)).await.map_err(database)?;
+    let before = upkeep.collector.db.read_async(move |db| scrubs::of_store(db, &kept)).await?;
     let mut row = before.unwrap_or_else(|| ScrubRow { store: name.clone(), ..ScrubRow::default() });
     scrub.tell(&row);
     let goes_on = row.begun_ms != 0 && row.ended_ms == 0;
     if !goes_on {
         let between = i64::try_from(scrub.pace.between().as_millis()).unwrap_or(i64::MAX);
         while !scrub.asked().contains(&name) && row.begun_ms.saturating_add(between) > now_ms() {
-            if !rest(collector, LOOK).await {
+            if !rest(upkeep, LOOK).await {
                 return Ok(false);
             }
         }
         row = ScrubRow { store: name, begun_ms: now_ms(), whole_ms: row.whole_ms, ..ScrubRow::default() };
     }
-    pass(collector, store, row).await
+    pass(upkeep, store, row).await
 }
 
 /// One pass, or the rest of one.
-async fn pass(collector: &Collector, store: &Arc<dyn Store>, mut row: ScrubRow) -> Result<bool, Failure> {
-    let scrub = &collector.scrub;
-    let replicas = collector.replicas.clone();
+async fn pass(upkeep: &Upkeep, store: &Arc<dyn Store>, mut row: ScrubRow) -> Result<bool, Failure> {
+    let scrub = &upkeep.scrubber;
+    let replicas = upkeep.collector.replicas.clone();
     let keys = blocking(move || {
         let mut keys = Vec::new();
         for room in ROOMS {
@@ -224,7 +175,7 @@ async fn pass(collector: &Collector, store: &Arc<dyn Store>, mut row: ScrubRow) 
     })
     .await?
     .map_err(|error| Failure::unavailable("list the stores", error))?;
-    let bytes = collector.db.read_async(scrubs::bytes_to_read).await.map_err(database)?;
+    let bytes = upkeep.collector.db.read_async(scrubs::bytes_to_read).await?;
     if let Some(why) = scrub.pace.too_slow(bytes) {
         tracing::warn!(store = %row.store, why, "Scrub is too slow");
     }
@@ -235,11 +186,11 @@ async fn pass(collector: &Collector, store: &Arc<dyn Store>, mut row: ScrubRow) 
         let begun = Instant::now();
         let (place, looked) = (Arc::clone(store), key.clone());
         let found = blocking(move || look(place.as_ref(), &looked)).await?;
-        let length = record(collector, &mut row, &key, found, store).await?;
+        let length = record(upkeep, &mut row, &key, found, store).await?;
         row.cursor = key.to_string();
         row.objects += 1;
         if saved.elapsed() >= SAVE_EVERY {
-            save(collector, &row).await?;
+            save(upkeep, &row).await?;
             saved = Instant::now();
         }
         let is_urgent = scrub.asked().contains(&row.store);
@@ -247,19 +198,19 @@ async fn pass(collector: &Collector, store: &Arc<dyn Store>, mut row: ScrubRow) 
         let share = Duration::from_secs_f64(length as f64 / rate as f64);
         let left = share.saturating_sub(begun.elapsed());
         tokio::select! {
-            () = collector.intake.cancelled() => {
-                save(collector, &row).await?;
+            () = upkeep.collector.intake.cancelled() => {
+                save(upkeep, &row).await?;
                 return Ok(false);
             }
             () = tokio::time::sleep(left) => {}
         }
     }
-    ledger(collector, store, &mut row).await?;
+    ledger(upkeep, store, &mut row).await?;
     row.ended_ms = now_ms();
     if row.unreadable == 0 {
         row.whole_ms = row.begun_ms;
     }
-    save(collector, &row).await?;
+    save(upkeep, &row).await?;
     scrub.asked().remove(&row.store);
     tracing::info!(
         store = %row.store, objects = row.objects, bytes = row.bytes, damaged = row.damaged, missing = row.missing,
@@ -270,7 +221,7 @@ async fn pass(collector: &Collector, store: &Arc<dyn Store>, mut row: ScrubRow) 
 
 /// Counts an object and raises what has to be raised. Returns its length.
 async fn record(
-    collector: &Collector,
+    upkeep: &Upkeep,
     row: &mut ScrubRow,
     key: &Key,
     found: Found,
@@ -291,49 +242,48 @@ async fn record(
     row.bytes += length;
     metrics::scrubbed(length);
     let Some(wanting) = wanting else { return Ok(length) };
-    if fixity::is_disposed(collector, key, &row.store).await? {
+    if fixity::is_disposed(upkeep, key, &row.store).await? {
         return Ok(length);
     }
     let (store, text) = (row.store.clone(), key.to_string());
-    let is_known =
-        collector.db.read_async(move |db| rows::is_wanting(db, &store, &text)).await.map_err(database)?;
+    let is_known = upkeep.collector.db.read_async(move |db| rows::is_wanting(db, &store, &text)).await?;
     match wanting {
         // Known to lack it: it was away when the object was written, and the copy is on its way.
         Wanting::Missing if is_known => return Ok(length),
         // It may be on its way to this store while another has it already.
-        Wanting::Missing if arrives(collector, key, place).await? => return Ok(length),
+        Wanting::Missing if arrives(upkeep, key, place).await? => return Ok(length),
         Wanting::Missing => row.missing += 1,
         Wanting::Damaged => row.damaged += 1,
     }
-    fixity::failed(collector, key, &row.store).await?;
-    let (sink, store, key) = (QueueSink(collector.db.clone()), row.store.clone(), key.clone());
+    fixity::failed(upkeep, key, &row.store).await?;
+    let (sink, store, key) = (QueueSink(upkeep.collector.db.clone()), row.store.clone(), key.clone());
     blocking(move || sink.wanting(&store, &key, wanting)).await?;
-    collector.repair.notify_one();
+    upkeep.repairs.wake();
     Ok(length)
 }
 
 /// Whether an object is merely on its way. Of segments and seals the row tells, which is written last; others are small
 /// and are waited for.
-async fn arrives(collector: &Collector, key: &Key, store: &Arc<dyn Store>) -> Result<bool, Failure> {
+async fn arrives(upkeep: &Upkeep, key: &Key, store: &Arc<dyn Store>) -> Result<bool, Failure> {
     if let Some((collection, digest)) = fixity::collection_of(key).zip(key.digest()) {
-        let is_acknowledged = collector
+        let is_acknowledged = upkeep
+            .collector
             .db
             .read_async(move |db| rows::collections::names_object(db, &collection.0, &digest))
-            .await
-            .map_err(database)?;
+            .await?;
         return Ok(!is_acknowledged);
     }
     let name = store.identity().store.clone();
     let until = Instant::now() + ON_ITS_WAY;
-    while Instant::now() < until && !collector.intake.is_cancelled() {
+    while Instant::now() < until && !upkeep.collector.intake.is_cancelled() {
         tokio::time::sleep(Duration::from_millis(250)).await;
         let (place, looked) = (Arc::clone(store), key.clone());
         if !matches!(blocking(move || look(place.as_ref(), &looked)).await?, Found::Missing) {
             return Ok(true);
         }
         let (name, text) = (name.clone(), key.to_string());
-        let queued = collector.db.read_async(move |db| rows::is_wanting(db, &name, &text));
-        if queued.await.map_err(database)? {
+        let queued = upkeep.collector.db.read_async(move |db| rows::is_wanting(db, &name, &text));
+        if queued.await? {
             return Ok(true);
         }
     }
@@ -342,9 +292,9 @@ async fn arrives(collector: &Collector, key: &Key, store: &Arc<dyn Store>) -> Re
 
 /// The store's own copy of the ledger: every tile is derived again from the entries; those that are wrong are mended from a
 /// store that has the same tree.
-async fn ledger(collector: &Collector, store: &Arc<dyn Store>, row: &mut ScrubRow) -> Result<(), Failure> {
-    let key = collector.custody.sequencer().log().keys().clone();
-    let (store, replicas) = (Arc::clone(store), collector.replicas.clone());
+async fn ledger(upkeep: &Upkeep, store: &Arc<dyn Store>, row: &mut ScrubRow) -> Result<(), Failure> {
+    let key = upkeep.collector.custody.sequencer().log().keys().clone();
+    let (store, replicas) = (Arc::clone(store), upkeep.collector.replicas.clone());
     let (problems, mended) = blocking(move || {
         let mut report = FsckReport::default();
         check_store(store.as_ref(), &key, &mut report);
@@ -370,28 +320,10 @@ async fn ledger(collector: &Collector, store: &Arc<dyn Store>, row: &mut ScrubRo
     Ok(())
 }
 
-async fn save(collector: &Collector, row: &ScrubRow) -> Result<(), Failure> {
+async fn save(upkeep: &Upkeep, row: &ScrubRow) -> Result<(), Failure> {
     let kept = row.clone();
-    collector.db.write_async(move |tx| scrubs::save(tx, &kept)).await.map_err(database)?;
+    upkeep.collector.db.write_async(move |tx| scrubs::save(tx, &kept)).await?;
     // After the row: who is told of a pass may look there.
-    collector.scrub.tell(row);
+    upkeep.scrubber.tell(row);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY: u64 = 86_400;
-
-    #[test]
-    fn the_rate_reads_everything_in_half_the_time_and_stays_below_the_most() {
-        let pace = Pace { every: Duration::from_secs(30 * DAY), rate_max: 32 << 20 };
-        let tebibyte = 1_u64 << 40;
-        let rate = pace.rate(tebibyte, false);
-        assert!(rate * 15 * DAY > tebibyte && rate * 15 * DAY < tebibyte * 2, "{rate}");
-        assert_eq!(pace.rate(0, false), RATE_MIN);
-        assert_eq!(pace.rate(u64::MAX / 2, false), 32 << 20);
-        assert_eq!(pace.rate(0, true), 32 << 20);
-    }
 }

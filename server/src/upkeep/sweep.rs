@@ -1,30 +1,24 @@
-//! The look around after a start: what a crash left half done is finished, what is missing is said, nothing is deleted.
+//! After a start, the sweep compares stores and records. It deletes nothing.
 //!
-//! Guarantee: a collection whose segments and manifest are stored gets its entry, whoever comes back; a record whose
-//! object no store has becomes an alarm; objects without a record are reported. Idempotent: it may run at any time.
-//! Not here: the ledger's own recovery, which is before (`ledger`).
+//! Guarantee: a record whose object no store has becomes an alarm; an object without a record is reported. The sweep may run
+//! at any time. Not here: the ledger's own recovery, which runs earlier (`log::ledger`); collections that were complete
+//! before the start and lack their entry (`services::ingest::resume`).
 
 use std::collections::BTreeSet;
 
-use evidence::digest::Digest;
-use evidence::id::{EndpointId, Generation};
-use evidence::manifest::Manifest;
-use evidence::signed::Signed;
 use store::{Key, KeyKind, StoreErrorClass, Wanting, WantingSink as _};
 
-use crate::collector::{Collector, blocking};
-use crate::failure::{Failure, chain};
+use crate::blocking::blocking;
+use crate::failure::Failure;
 use crate::rows::collections::{CollectionRow, SegmentRow};
 use crate::rows::{self, DbError, QueueSink};
-use crate::services::ingest::ended::Ended;
-use crate::services::ingest::{begin, finish, fixity};
+use crate::upkeep::Upkeep;
+use crate::upkeep::fixity;
 use crate::upkeep::repair::scan_for_missing;
 
 /// What a sweep found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
-    /// Collections that got their entry.
-    pub finished: u64,
     /// Objects that records name and no store has.
     pub missing: u64,
     /// Replicas that were queued for repair.
@@ -37,35 +31,34 @@ pub struct Swept {
 ///
 /// # Errors
 /// When database, stores or ledger do not answer; what was done until then stays done.
-pub async fn sweep(collector: &Collector) -> Result<Swept, Failure> {
-    let mut swept = Swept { finished: finish_complete(collector).await?, ..Swept::default() };
-    let (replicas, sink) = (collector.replicas.clone(), QueueSink(collector.db.clone()));
+pub async fn sweep(upkeep: &Upkeep) -> Result<Swept, Failure> {
+    let mut swept = Swept::default();
+    let (replicas, sink) = (upkeep.collector.replicas.clone(), QueueSink(upkeep.collector.db.clone()));
     swept.queued = blocking(move || scan_for_missing(&replicas, &sink))
         .await?
         .map_err(|error| Failure::unavailable("look through the stores", error))?;
-    collector.repair.notify_one();
-    let rows = collector
+    upkeep.repairs.wake();
+    let rows = upkeep
+        .collector
         .db
         .read_async(|db| {
             let now = crate::clock::now();
             let mut rows = Vec::new();
             for row in rows::collections::of_incident(db, None)? {
                 // What two persons disposed of is not missing.
-                let is_disposed = crate::upkeep::disposal::of_collection(db, &row.id, now)?.is_some();
+                let is_disposed = crate::rows::fence::of_collection(db, &row.id, now)?.is_some();
                 rows.push((row, is_disposed));
             }
             Ok::<_, DbError>(rows)
         })
-        .await
-        .map_err(database)?;
+        .await?;
     let mut named = BTreeSet::new();
     for (row, is_disposed) in &rows {
-        let missing = check(collector, row, &mut named).await?;
+        let missing = check(upkeep, row, &mut named).await?;
         swept.missing += if *is_disposed { 0 } else { missing };
     }
-    swept.orphans = orphans(collector, named).await?;
+    swept.orphans = orphans(upkeep, named).await?;
     tracing::info!(
-        finished = swept.finished,
         missing = swept.missing,
         queued = swept.queued,
         orphans = swept.orphans,
@@ -74,97 +67,15 @@ pub async fn sweep(collector: &Collector) -> Result<Swept, Failure> {
     Ok(swept)
 }
 
-/// Collections whose final segment is here and whose manifest is among the documents without an entry.
-async fn finish_complete(collector: &Collector) -> Result<u64, Failure> {
-    let complete = collector
-        .db
-        .read_async(|db| {
-            let mut complete = Vec::new();
-            for row in rows::collections::running(db)? {
-                if rows::collections::newest_segment(db, row.number)?.is_some_and(|segment| segment.is_final)
-                {
-                    complete.push(row);
-                }
-            }
-            Ok::<_, DbError>(complete)
-        })
-        .await
-        .map_err(database)?;
-    if complete.is_empty() {
-        return Ok(0);
-    }
-    let manifests = manifests_without_entry(collector).await?;
-    let mut finished = 0;
-    for row in complete {
-        let found = manifests.iter().find(|(collection, _)| *collection == Digest(row.id));
-        let Some((_, signed)) = found else { continue };
-        match finish_one(collector, &row, signed.clone()).await {
-            Ok(()) => finished += 1,
-            Err(Ended::Failed(failure)) => {
-                tracing::error!(collection = %Digest(row.id), cause = %chain(&failure), "Complete collection could not be finished");
-            }
-            Err(Ended::Rejected(rejection)) => {
-                tracing::error!(collection = %Digest(row.id), reason = rejection.detail, "Complete collection does not hold");
-            }
-            Err(Ended::Gone) => return Ok(finished),
-        }
-    }
-    Ok(finished)
-}
-
-async fn finish_one(collector: &Collector, row: &CollectionRow, manifest: Signed) -> Result<(), Ended> {
-    // The endpoint may be coming back with the same: one of us at a time.
-    let turn = collector.uploads.enter(Digest(row.id)).await;
-    let delegation = collector.document(Key::document(&row.delegation)).await?;
-    let broken = |what: &str| Ended::Failed(Failure::internal("finish a collection", what.to_owned()));
-    let endpoint: EndpointId = row.endpoint.parse().map_err(|_no_id| broken("no endpoint id"))?;
-    let generation = Generation::new(row.generation).ok_or_else(|| broken("generation 0"))?;
-    let admitted = begin::admit(collector, &endpoint, generation, delegation).await?;
-    if admitted.stored_index.is_some() {
-        return Ok(());
-    }
-    finish::resume(collector, &admitted, manifest, &turn.displaced).await?;
-    tracing::info!(collection = %Digest(row.id), "Collection was complete before the restart; its entry is written");
-    Ok(())
-}
-
-async fn manifests_without_entry(collector: &Collector) -> Result<Vec<(Digest, Signed)>, Failure> {
-    let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
-    blocking(move || {
-        let unavailable = |error| Failure::unavailable("look through the documents", error);
-        let mut found = Vec::new();
-        for key in replicas.list("documents/").map_err(unavailable)? {
-            let Some(digest) = key.digest() else { continue };
-            let is_known = db.read(|db| rows::entries::by_event(db, &digest)).map_err(database)?.is_some();
-            if is_known {
-                continue;
-            }
-            let Ok(bytes) = replicas.read(&key) else { continue };
-            let Ok(signed) = Signed::parse(&bytes) else {
-                continue;
-            };
-            if let Ok(manifest) = signed.read::<Manifest>() {
-                found.push((manifest.collection, signed));
-            }
-        }
-        Ok(found)
-    })
-    .await?
-}
-
 /// Checks that every acknowledged object of a collection is somewhere. Lengths only: fsck re-hashes.
-async fn check(
-    collector: &Collector,
-    row: &CollectionRow,
-    named: &mut BTreeSet<Key>,
-) -> Result<u64, Failure> {
-    let segments = collector.segments_of(row.number).await?;
+async fn check(upkeep: &Upkeep, row: &CollectionRow, named: &mut BTreeSet<Key>) -> Result<u64, Failure> {
+    let segments = upkeep.collector.segments_of(row.number).await?;
     let mut keys: Vec<(Key, Option<u64>)> =
         segments.iter().flat_map(|segment| keys_of(&row.id, segment)).collect();
     named.extend(keys.iter().map(|(key, _)| key.clone()));
     keys.extend(row.manifest.iter().map(|manifest| (Key::document(manifest), None)));
     keys.push((Key::document(&row.delegation), None));
-    let replicas = collector.replicas.clone();
+    let replicas = upkeep.collector.replicas.clone();
     let lost = blocking(move || {
         let mut lost = Vec::new();
         for (key, length) in keys {
@@ -186,17 +97,17 @@ async fn check(
     })
     .await?;
     for key in &lost {
-        fixity::failed(collector, key, fixity::ALL).await?;
+        fixity::failed(upkeep, key, fixity::ALL).await?;
         // Queued on each store: a mirror may have it.
         let (replicas, sink, lost) =
-            (collector.replicas.clone(), QueueSink(collector.db.clone()), key.clone());
+            (upkeep.collector.replicas.clone(), QueueSink(upkeep.collector.db.clone()), key.clone());
         blocking(move || {
             for store in replicas.stores() {
                 sink.wanting(&store.identity().store, &lost, Wanting::Missing);
             }
         })
         .await?;
-        collector.repair.notify_one();
+        upkeep.repairs.wake();
     }
     Ok(u64::try_from(lost.len()).unwrap_or(u64::MAX))
 }
@@ -209,8 +120,8 @@ fn keys_of(collection: &[u8; 32], segment: &SegmentRow) -> [(Key, Option<u64>); 
 }
 
 /// Segments and seals that no row names: written, never acknowledged. Reported, never deleted.
-async fn orphans(collector: &Collector, named: BTreeSet<Key>) -> Result<u64, Failure> {
-    let replicas = collector.replicas.clone();
+async fn orphans(upkeep: &Upkeep, named: BTreeSet<Key>) -> Result<u64, Failure> {
+    let replicas = upkeep.collector.replicas.clone();
     let orphans = blocking(move || {
         let mut orphans = Vec::new();
         for room in ["segments/", "seals/"] {
@@ -224,8 +135,4 @@ async fn orphans(collector: &Collector, named: BTreeSet<Key>) -> Result<u64, Fai
         tracing::warn!(key = %key, "Object without a record: stored, never acknowledged");
     }
     Ok(u64::try_from(orphans.len()).unwrap_or(u64::MAX))
-}
-
-fn database(error: DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
 }

@@ -14,6 +14,7 @@ mod container;
 mod lab;
 
 mod evidence_in;
+mod evidence_out;
 mod hostile;
 mod people;
 mod stores;

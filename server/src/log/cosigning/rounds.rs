@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Answer;
 use super::{AskError, Cosigning, WitnessClient, contradiction};
-use crate::collector::blocking;
+use crate::blocking::blocking;
 use crate::log::ledger::Published;
 use crate::metrics;
 

@@ -11,7 +11,7 @@ use ledger::{Note, Policy};
 use tokio::task::JoinSet;
 
 use super::{Clients, Cosigning, TakeError, contradiction};
-use crate::collector::blocking;
+use crate::blocking::blocking;
 
 /// How long a start waits for all of them together.
 const PATIENCE: Duration = Duration::from_secs(3);

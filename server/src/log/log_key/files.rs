@@ -8,10 +8,10 @@ use evidence::log_key::LogKeyChange;
 use evidence::signed::Signed;
 
 use super::file_name;
-use crate::ops::foundation::Layout;
+use crate::config::layout::Layout;
 
 /// `log-keys/<number>.signed`
-pub(super) fn write_change(layout: &Layout, number: u64, signed: &Signed) -> io::Result<()> {
+pub(crate) fn write_change(layout: &Layout, number: u64, signed: &Signed) -> io::Result<()> {
     let folder = layout.log_keys();
     private_folder(&folder)?;
     replace(&folder, &file_name(number), &signed.encode())?;
@@ -19,7 +19,7 @@ pub(super) fn write_change(layout: &Layout, number: u64, signed: &Signed) -> io:
 }
 
 /// The new verifier key instead of the old in card and `ledger.policy`.
-pub(super) fn rename_key(layout: &Layout, change: &LogKeyChange) -> io::Result<()> {
+pub(crate) fn rename_key(layout: &Layout, change: &LogKeyChange) -> io::Result<()> {
     for path in [layout.card(), layout.policy()] {
         let text = match fs_err::read_to_string(&path) {
             Ok(text) => text,
@@ -36,11 +36,11 @@ pub(super) fn rename_key(layout: &Layout, change: &LogKeyChange) -> io::Result<(
     Ok(())
 }
 
-pub(super) fn private_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-pub(super) fn sync(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     fs_err::File::open(folder)?.sync_all()
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Config;
+use crate::config::layout::LayoutError;
 use crate::log::ledger::{FsckOptions, fsck};
 
 /// The deployment `acme` of docs/spec/vectors: authority 2 of 3, roster in force on this day.
@@ -88,7 +89,10 @@ fn places_with_content_are_left_alone() {
     assert_eq!(fs_err::read_dir(&options.directory).unwrap().count(), 1);
     fs_err::remove_file(options.directory.join("thesis.txt")).unwrap();
     std::fs::set_permissions(&options.directory, std::fs::Permissions::from_mode(0o755)).unwrap();
-    assert!(matches!(init(&options, day()), Err(InitError::Foundation(FoundationError::Mode { .. }))));
+    assert!(matches!(
+        init(&options, day()),
+        Err(InitError::Foundation(FoundationError::Layout(LayoutError::Mode { .. })))
+    ));
     std::fs::set_permissions(&options.directory, std::fs::Permissions::from_mode(0o700)).unwrap();
     init(&options, day()).unwrap();
     assert!(matches!(init(&options, day()), Err(InitError::NotEmpty { .. })));

@@ -9,13 +9,13 @@ use tokio::time::Instant;
 
 use super::notify;
 use crate::collector::Collector;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::log::tsa::{self, TsaClient};
 use crate::rows;
-use crate::services::ingest::interrupt;
+use crate::services::Services;
+use crate::services::ingest::{Ingest, interrupt, resume};
 use crate::services::rosters;
-use crate::upkeep::scrub;
-use crate::upkeep::{legal_holds, repairs, sweep};
+use crate::upkeep::{Upkeep, disposal, legal_holds, repairs, scrub, sweep};
 
 /// How often orders that ended are looked at.
 const EXPIRY_LOOK: Duration = Duration::from_secs(60);
@@ -24,7 +24,8 @@ const EXPIRY_LOOK: Duration = Duration::from_secs(60);
 const STAMP_LOOK: Duration = Duration::from_secs(5);
 
 /// Starts every chore.
-pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stamp_every: Vec<Duration>) {
+pub fn start(services: &Services, run_directory: std::path::PathBuf, tsas: Vec<(TsaClient, Duration)>) {
+    let collector = &services.collector;
     let spawn = |name: &'static str, work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         collector.tasks.spawn(async move {
             work.await;
@@ -32,75 +33,77 @@ pub fn start(collector: &Arc<Collector>, run_directory: std::path::PathBuf, stam
         });
     };
     let shared = || Arc::clone(collector);
-    let (repairer, expirer, sweeper, publisher, dog) = (shared(), shared(), shared(), shared(), shared());
+    let upkeep = || Arc::clone(&services.upkeep);
+    let ingest = || Arc::clone(&services.ingest);
+    let (repairer, publisher, dog) = (upkeep(), shared(), shared());
     let (cosigning, drained) = (Arc::clone(&collector.cosigning), collector.intake.clone());
     spawn("cosigning", Box::pin(crate::log::cosigning::rounds(cosigning, drained)));
     spawn("repair", Box::pin(async move { repairs::keep(&repairer).await }));
-    let destroyer = shared();
-    spawn("disposal", Box::pin(async move { crate::upkeep::disposal::chore::keep(&destroyer).await }));
+    let (destroyer, uploads) = (upkeep(), Arc::clone(&services.ingest.uploads));
+    spawn("disposal", Box::pin(async move { disposal::chore::keep(&destroyer, &uploads).await }));
+    let expirer = ingest();
     spawn("expiry", Box::pin(async move { expiry(&expirer).await }));
     spawn("rosters", Box::pin(async move { rosters::publish_dropped(&publisher, &run_directory).await }));
     for store in collector.replicas.stores() {
-        let (scrubber, store) = (shared(), Arc::clone(store));
+        let (scrubber, store) = (upkeep(), Arc::clone(store));
         spawn("scrub", Box::pin(async move { scrub::keep(&scrubber, store).await }));
     }
     for store in collector.replicas.stores() {
-        let (holder, store) = (shared(), Arc::clone(store));
+        let (holder, store) = (upkeep(), Arc::clone(store));
         spawn("legal holds", Box::pin(async move { legal_holds::keep(&holder, store).await }));
     }
-    spawn("sweep", Box::pin(async move { first_sweep(&sweeper).await }));
-    for (client, every) in collector.tsas.iter().cloned().zip(stamp_every) {
+    let (finisher, sweeper) = (ingest(), upkeep());
+    spawn("sweep", Box::pin(async move { first_sweep(&finisher, &sweeper).await }));
+    for (client, every) in tsas {
         let stamper = shared();
         spawn("stamps", Box::pin(async move { stamps(&stamper, &client, every).await }));
     }
     spawn("watchdog", Box::pin(async move { watchdog(&dog).await }));
 }
 
-/// Waits; false when the drain began.
-pub(crate) async fn pause(collector: &Collector, length: Duration) -> bool {
-    tokio::select! {
-        () = collector.intake.cancelled() => false,
-        () = tokio::time::sleep(length) => true,
-    }
-}
-
-pub(crate) fn log(chore: &str, failure: &Failure) {
-    tracing::warn!(chore, cause = %chain(failure), "Chore failed; it comes again");
-}
-
-async fn first_sweep(collector: &Collector) {
+/// Looks around until it worked once.
+async fn first_sweep(ingest: &Ingest, upkeep: &Upkeep) {
+    let collector = &upkeep.collector;
     loop {
         let swept = tokio::select! {
             () = collector.intake.cancelled() => return,
-            swept = sweep::sweep(collector) => swept,
+            swept = look_around(ingest, upkeep) => swept,
         };
         match swept {
-            Ok(_) => return,
-            Err(failure) => log("sweep", &failure),
+            Ok(()) => return,
+            Err(failure) => failure.log_for_chore("sweep"),
         }
-        if !pause(collector, Duration::from_secs(60)).await {
+        if !collector.pause(Duration::from_secs(60)).await {
             return;
         }
     }
 }
 
-async fn expiry(collector: &Collector) {
-    while pause(collector, EXPIRY_LOOK).await {
-        collector.uploads.sweep(Instant::now());
-        if let Err(failure) = interrupt::expired(collector).await {
-            log("expiry", &failure);
+async fn look_around(ingest: &Ingest, upkeep: &Upkeep) -> Result<(), Failure> {
+    let finished = resume::finish_complete(ingest).await?;
+    if finished > 0 {
+        tracing::info!(finished, "Collections that were complete before the start have their entries");
+    }
+    sweep::sweep(upkeep).await.map(drop)
+}
+
+async fn expiry(ingest: &Ingest) {
+    while ingest.collector.pause(EXPIRY_LOOK).await {
+        ingest.uploads.sweep(Instant::now());
+        if let Err(failure) = interrupt::expired(ingest).await {
+            failure.log_for_chore("expiry");
         }
     }
 }
 
 async fn stamps(collector: &Collector, client: &TsaClient, every: Duration) {
     let mut next = Instant::now();
-    while pause(collector, STAMP_LOOK.min(every)).await {
+    while collector.pause(STAMP_LOOK.min(every)).await {
         if Instant::now() >= next {
             let published = collector.custody.sequencer().log().published();
             let (tsa, now) = (client.name(), crate::clock::now());
             if let Err(error) = tsa::enqueue_newest(&collector.db, &tsa, published, now).await {
-                log("stamps", &Failure::unavailable("queue a time stamp", error));
+                Failure::unavailable("queue a time stamp", error).log_for_chore("stamps");
                 continue;
             }
             next = Instant::now() + every;
@@ -117,7 +120,7 @@ async fn stamps(collector: &Collector, client: &TsaClient, every: Duration) {
                 tracing::info!(size = stamped.size, stamp = %stamped.stamp, "Checkpoint is stamped")
             }
             Ok(None) => {}
-            Err(error) => log("stamps", &Failure::unavailable("keep a time stamp", error)),
+            Err(error) => Failure::unavailable("keep a time stamp", error).log_for_chore("stamps"),
         }
     }
 }

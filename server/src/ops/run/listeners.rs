@@ -23,12 +23,13 @@ use tonic::service::Routes;
 use super::RunError;
 use crate::collector::Collector;
 use crate::config::Listen;
+use crate::services::Services;
 use crate::services::agent::Agents;
 use crate::services::endpoints::Endpoints;
 use crate::services::enrol::wire::Enrolments;
 use crate::services::export::wire::Bundles;
 use crate::services::gate::GateLayer;
-use crate::services::incidents::wire::Incidents;
+use crate::services::incidents::Incidents;
 use crate::services::ledger::Ledger;
 use crate::services::mirrors::wire::Mirrors;
 use crate::services::orders::wire::Orders;
@@ -93,11 +94,8 @@ pub fn bind(collector: &Collector, listen: &Listen) -> Result<Bound, RunError> {
 }
 
 /// Serves both until the drain; each task ends when its last connection does.
-pub async fn serve(
-    collector: &Arc<Collector>,
-    main: Listener,
-    enrol: Listener,
-) -> (JoinHandle<()>, JoinHandle<()>) {
+pub async fn serve(services: &Services, main: Listener, enrol: Listener) -> (JoinHandle<()>, JoinHandle<()>) {
+    let collector = &services.collector;
     let people = Arc::clone(collector);
     let gate = GateLayer(AccessLayer::new(Arc::new(move |person| people.people.roles(person))));
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -115,17 +113,24 @@ pub async fn serve(
         .layer(gate.clone())
         .add_routes(tiles)
         .add_service(health_service)
-        .add_service(service::agent_server(Agents(shared())))
-        .add_service(service::incident_server(Incidents(shared())))
-        .add_service(service::order_server(Orders(shared())))
-        .add_service(service::evidence_server(Evidence(shared())))
+        .add_service(service::agent_server(Agents {
+            ingest: Arc::clone(&services.ingest),
+            orders: Arc::clone(&services.orders),
+        }))
+        .add_service(service::incident_server(Incidents {
+            upkeep: Arc::clone(&services.upkeep),
+            orders: Arc::clone(&services.orders),
+        }))
+        .add_service(service::order_server(Orders(Arc::clone(&services.orders))))
+        .add_service(service::evidence_server(Evidence(Arc::clone(&services.reads))))
         .add_service(service::endpoint_server(Endpoints(shared())))
         .add_service(service::ledger_server(Ledger(shared())))
-        .add_service(service::store_server(Stores(shared())))
-        .add_service(service::mirror_server(Mirrors(shared())))
-        .add_service(service::bundle_server(Bundles(shared())));
-    let enrol_router =
-        proto::limits::server().layer(gate).add_service(service::enrol_server(Enrolments(shared())));
+        .add_service(service::store_server(Stores(Arc::clone(&services.upkeep))))
+        .add_service(service::mirror_server(Mirrors::new(Arc::clone(&services.upkeep))))
+        .add_service(service::bundle_server(Bundles(Arc::clone(&services.exporter))));
+    let enrol_router = proto::limits::server()
+        .layer(gate)
+        .add_service(service::enrol_server(Enrolments { collector: shared(), challenges: Arc::default() }));
     let (main_stop, enrol_stop) = (collector.intake.clone(), collector.intake.clone());
     let main = tokio::spawn(async move {
         let ended = main_router.serve_with_incoming_shutdown(main, main_stop.cancelled_owned()).await;

@@ -13,24 +13,30 @@ use tonic::{Request, Response, Status};
 use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::services::caller;
+use crate::services::login::Challenges;
 use crate::services::{enrol, login, mirrors};
 
 /// The service.
 #[derive(Clone, Debug)]
-pub struct Enrolments(pub Arc<Collector>);
+pub struct Enrolments {
+    /// The collector.
+    pub collector: Arc<Collector>,
+    /// Login challenges.
+    pub challenges: Arc<Challenges>,
+}
 
 #[tonic::async_trait]
 impl EnrolService for Enrolments {
     async fn enrol(&self, request: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
         let request = request.into_inner();
         let enrolment = caller::signed("enrolment", request.enrolment)?;
-        Ok(Response::new(enrol::enrol(&self.0, enrolment, &request.csr).await?))
+        Ok(Response::new(enrol::enrol(&self.collector, enrolment, &request.csr).await?))
     }
 
     async fn renew_expired(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
         let request = request.into_inner();
         let renewal = caller::signed("renewal", request.renewal)?;
-        let certificates = enrol::renew(&self.0, renewal, &request.csr, None).await?;
+        let certificates = enrol::renew(&self.collector, renewal, &request.csr, None).await?;
         Ok(Response::new(RenewResponse { certificates: certificates.into_iter().map(Into::into).collect() }))
     }
 
@@ -38,7 +44,7 @@ impl EnrolService for Enrolments {
         &self,
         request: Request<CertifyMirrorRequest>,
     ) -> Result<Response<CertifyMirrorResponse>, Status> {
-        let certificates = mirrors::certify(&self.0, &request.into_inner().csr).await?;
+        let certificates = mirrors::certify(&self.collector, &request.into_inner().csr).await?;
         Ok(Response::new(CertifyMirrorResponse {
             certificates: certificates.into_iter().map(Into::into).collect(),
         }))
@@ -53,14 +59,14 @@ impl EnrolService for Enrolments {
             .person
             .parse()
             .map_err(|error| Failure::malformed(format!("person: {error}")))?;
-        let challenge = self.0.challenges.draw(person, Instant::now())?;
+        let challenge = self.challenges.draw(person, Instant::now())?;
         Ok(Response::new(LoginChallengeResponse { challenge: challenge.to_vec().into() }))
     }
 
     async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
         let request = request.into_inner();
         let signed = caller::signed("login", request.login)?;
-        let certificates = login::login(&self.0, signed, &request.csr).await?;
+        let certificates = login::login(&self.collector, &self.challenges, signed, &request.csr).await?;
         Ok(Response::new(LoginResponse { certificates: certificates.into_iter().map(Into::into).collect() }))
     }
 }

@@ -18,11 +18,14 @@ use tonic::Status;
 
 use super::production::Production;
 use super::snapshot::{Collected, Snapshot};
+use super::stamps::stamps;
 use super::texts;
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::log::ledger::Published;
 use crate::metrics;
+use crate::services::export::Exporter;
 use crate::services::orders::package::target_set;
 use crate::services::reads::access;
 use crate::services::reads::item::Content;
@@ -39,11 +42,12 @@ pub type Answers = mpsc::Sender<Result<BundleChunk, Status>>;
 /// # Errors
 /// When the read cannot be recorded, or something that must be in the bundle cannot be read.
 pub async fn export(
-    collector: &Collector,
+    exporter: &Exporter,
     person: &PersonId,
     request: &ExportRequest,
     answers: &Answers,
 ) -> Result<(), Failure> {
+    let collector = &*exporter.collector;
     let incident: IncidentId =
         request.incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))?;
     // Looked at first, so that what does not exist, cannot be produced or would be refused gets no entry.
@@ -51,7 +55,7 @@ pub async fn export(
     let mut first = Snapshot::take(collector, &incident, before.clone()).await?;
     let production = match request.only.as_slice() {
         [] => None,
-        only => Some(Production::prepare(collector, &first, only).await?),
+        only => Some(Production::prepare(&exporter.reads, &first, only).await?),
     };
     let selection = production.as_ref().map(|production| &production.selection);
     if let Some(selection) = selection {
@@ -79,8 +83,9 @@ pub async fn export(
         return Err(Failure::missing("the incident has no entries"));
     };
     let is_waived = quorum == Quorum::Waived;
-    collector.exports.remember(&incident, Digest(head.leaf), snapshot.published.size, is_waived);
-    let files = Files { collector, snapshot: &snapshot, quorum, production: production.as_ref(), answers };
+    exporter.exports.remember(&incident, Digest(head.leaf), snapshot.published.size, is_waived);
+    let files =
+        Files { exporter, collector, snapshot: &snapshot, quorum, production: production.as_ref(), answers };
     files.overview(person, head.seq, Digest(head.leaf)).await?;
     files.deployment().await?;
     files.orders().await?;
@@ -172,6 +177,7 @@ async fn accessed(
 }
 
 struct Files<'e> {
+    exporter: &'e Exporter,
     collector: &'e Collector,
     snapshot: &'e Snapshot,
     quorum: Quorum,
@@ -313,7 +319,7 @@ impl Files<'_> {
     /// Chosen items in place of seals and container.
     async fn items(&self, collected: &Collected, production: &Production) -> Result<(), Failure> {
         let id = Digest(collected.row.id);
-        let mut reader = SealReader::start(self.collector)?;
+        let mut reader = SealReader::start(&self.exporter.reads.program)?;
         for (n, chosen) in production.of(&id) {
             self.file(&ItemFile::Record.name(&id, *n), chosen.line.clone()).await?;
             self.file(&ItemFile::Proof.name(&id, *n), chosen.proof.encode()).await?;
@@ -397,7 +403,7 @@ impl Files<'_> {
 
     async fn ledger(&self) -> Result<(), Failure> {
         let note = self.snapshot.published.note.to_vec();
-        let stamps = self.collector.stamps(&note).await;
+        let stamps = stamps(&self.exporter.tsas, &note).await;
         self.file("ledger/checkpoint", note).await?;
         for (name, stamp) in CHECKPOINT_STAMPS.iter().zip(stamps) {
             self.file(name, stamp).await?;

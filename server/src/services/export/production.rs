@@ -19,7 +19,8 @@ use store::Key;
 use super::snapshot::{Collected, Snapshot};
 use crate::collector::Collector;
 use crate::failure::{Failure, chain};
-use crate::rows::{self, DbError};
+use crate::rows;
+use crate::services::reads::Reads;
 use crate::services::reads::lines::SealReader;
 
 /// Index rows looked at between two looks at the clock: one page of a listing.
@@ -54,17 +55,13 @@ impl Production {
     ///
     /// # Errors
     /// A selector that is malformed, chooses nothing, too much, or what cannot be shown without its neighbours.
-    pub async fn prepare(
-        collector: &Collector,
-        snapshot: &Snapshot,
-        only: &[Bytes],
-    ) -> Result<Self, Failure> {
-        let selection = choose(collector, snapshot, only).await?;
+    pub async fn prepare(reads: &Reads, snapshot: &Snapshot, only: &[Bytes]) -> Result<Self, Failure> {
+        let selection = choose(&reads.collector, snapshot, only).await?;
         let mut chosen = BTreeMap::new();
         for collected in &snapshot.collections {
             let id = Digest(collected.row.id);
             if let Some(items) = selection.of(&id) {
-                chosen.insert(id, records(collector, collected, items).await?);
+                chosen.insert(id, records(reads, collected, items).await?);
             }
         }
         Ok(Self { selection, chosen })
@@ -133,15 +130,10 @@ async fn ordinals(
     selector: &Selector,
 ) -> Result<Vec<u64>, Failure> {
     let number = collected.row.number;
-    let unreachable = |error: DbError| Failure::unavailable("reach its database", error);
     let pattern = match &selector.what {
         What::Ordinal(n) => {
             let n = *n;
-            let found = collector
-                .db
-                .read_async(move |db| rows::collections::item(db, number, n))
-                .await
-                .map_err(unreachable)?;
+            let found = collector.db.read_async(move |db| rows::collections::item(db, number, n)).await?;
             return Ok(found.map(|item| item.n).into_iter().collect());
         }
         What::Path(pattern) => pattern,
@@ -153,8 +145,7 @@ async fn ordinals(
         let page = collector
             .db
             .read_async(move |db| rows::collections::items_page(db, number, &prefix, false, from, PAGE_ROWS))
-            .await
-            .map_err(unreachable)?;
+            .await?;
         let Some(last) = page.last() else {
             return Ok(chosen);
         };
@@ -170,10 +161,11 @@ async fn ordinals(
 
 /// Lines and proofs of the chosen items, out of all seals of their collection.
 async fn records(
-    collector: &Collector,
+    reads: &Reads,
     collected: &Collected,
     items: &BTreeSet<u64>,
 ) -> Result<BTreeMap<u64, Chosen>, Failure> {
+    let collector = &*reads.collector;
     let id = Digest(collected.row.id);
     let broken = |what: String| Failure::internal("find the chosen items", what);
     let manifest = collected.manifest.ok_or_else(|| broken("a collection without manifest".to_owned()))?;
@@ -182,7 +174,7 @@ async fn records(
         .await?
         .read()
         .map_err(|error| broken(chain(&error)))?;
-    let mut reader = SealReader::start(collector)?;
+    let mut reader = SealReader::start(&reads.program)?;
     let mut leaves: Vec<Hash> = Vec::new();
     let mut lines: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     for segment in &collected.segments {

@@ -13,11 +13,12 @@ use proto::convert::hash_bytes;
 use proto::status::Class;
 use proto::v1::RecordExportResponse;
 
+use super::stamps::stamps;
 use crate::acts;
-use crate::collector::Collector;
 use crate::failure::{Failure, chain};
-use crate::log::recorder::{Condition, Denied};
 use crate::rows;
+use crate::rows::condition::{Condition, Denied};
+use crate::services::export::Exporter;
 
 /// Exports that may wait for their entry: those of the last days of a busy team.
 const REMEMBERED_MAX: usize = 1024;
@@ -52,11 +53,12 @@ impl Exports {
 /// # Errors
 /// A refusal when the act does not fit the sums or the chain.
 pub async fn record(
-    collector: &Collector,
+    exporter: &Exporter,
     signed: Signed,
     detail: &[u8],
     sums: &[u8],
 ) -> Result<RecordExportResponse, Failure> {
+    let collector = &*exporter.collector;
     let weighed = acts::weigh(collector, signed, detail, &[EntryType::BundleExported]).await?;
     let Chain::Incident(incident) = weighed.act.incident.clone() else {
         return Err(Failure::malformed("an export is of an incident"));
@@ -71,7 +73,7 @@ pub async fn record(
     let count: u64 = reference("count")
         .parse()
         .map_err(|_other_form| Failure::malformed("the act's count is no number"))?;
-    let Some((size, is_waived)) = collector.exports.of(&incident, &head) else {
+    let Some((size, is_waived)) = exporter.exports.of(&incident, &head) else {
         return Err(Failure::new(
             Class::Precondition,
             "this collector does not remember exporting that bundle (it restarted meanwhile); export again",
@@ -93,7 +95,7 @@ pub async fn record(
             _ => Err(Denied::no(Class::Precondition, "the act names another head than the incident has")),
         }
     });
-    let recorded = crate::services::incidents::submit(collector, weighed, Some(condition)).await?;
+    let recorded = crate::acts::submit(collector, weighed, Some(condition)).await?;
     let proof = ProofFile::parse(&recorded.proven.proof)
         .map_err(|error| Failure::internal("read a proof of ours", error))?;
     let later = ledger::Checkpoint::from_text(proof.checkpoint().text())
@@ -102,7 +104,7 @@ pub async fn record(
     tracing::info!(incident = %incident, entry = recorded.index, "Bundle exported");
     Ok(RecordExportResponse {
         exported: Some(recorded.proven.into()),
-        stamps: collector.stamps(sums).await.into_iter().map(Into::into).collect(),
+        stamps: stamps(&exporter.tsas, sums).await.into_iter().map(Into::into).collect(),
         consistency: hash_bytes(&consistency),
     })
 }

@@ -136,11 +136,7 @@ impl Snapshot {
         published: Published,
     ) -> Result<Self, Failure> {
         let (id, size, deployment) = (incident.clone(), published.size, collector.deployment.clone());
-        let taken = collector
-            .db
-            .read_async(move |db| read(db, &deployment, &id, size))
-            .await
-            .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+        let taken = collector.db.read_async(move |db| read(db, &deployment, &id, size)).await?;
         let Some(taken) = taken else {
             return Err(Failure::missing(format!("there is no incident {incident}")));
         };
@@ -218,7 +214,7 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
             let count = count.and_then(|(_, value)| value.parse().ok()).unwrap_or(usize::MAX);
             segments.truncate(count);
         }
-        let is_disposed = crate::upkeep::disposal::of_collection(db, &row.id, crate::clock::now())?.is_some();
+        let is_disposed = crate::rows::fence::of_collection(db, &row.id, crate::clock::now())?.is_some();
         if is_disposed {
             segments.clear();
         }

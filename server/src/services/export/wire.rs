@@ -10,16 +10,17 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::collector::Collector;
+use super::Exporter;
+use super::files::export;
+use super::record::record;
 use crate::services::caller;
-use crate::services::export;
 
 /// Chunks that wait for the exporter: 8 MiB.
 const ANSWERS_LEN: usize = 8;
 
 /// The service.
-#[derive(Clone, Debug)]
-pub struct Bundles(pub Arc<Collector>);
+#[derive(Clone)]
+pub struct Bundles(pub Arc<Exporter>);
 
 #[tonic::async_trait]
 impl BundleService for Bundles {
@@ -29,9 +30,9 @@ impl BundleService for Bundles {
         let person = caller::person(&request)?;
         let request = request.into_inner();
         let (answers, stream) = mpsc::channel(ANSWERS_LEN);
-        let collector = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            if let Err(failure) = export::export(&collector, &person, &request, &answers).await {
+        let exporter = Arc::clone(&self.0);
+        self.0.collector.tasks.spawn(async move {
+            if let Err(failure) = export(&exporter, &person, &request, &answers).await {
                 drop(answers.send(Err(failure.into())).await);
             }
         });
@@ -44,6 +45,6 @@ impl BundleService for Bundles {
     ) -> Result<Response<RecordExportResponse>, Status> {
         let request = request.into_inner();
         let act = caller::signed("act", request.act)?;
-        Ok(Response::new(export::record(&self.0, act, &request.detail, &request.sums).await?))
+        Ok(Response::new(record(&self.0, act, &request.detail, &request.sums).await?))
     }
 }

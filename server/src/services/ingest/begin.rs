@@ -15,10 +15,10 @@ use proto::status::Class;
 
 use super::child::Begin;
 use super::ended::{Ended, Reason};
-use crate::collector::Collector;
 use crate::failure::Failure;
-use crate::log::recorder::{Condition, Denied};
+use crate::rows::condition::{Condition, Denied};
 use crate::rows::{self, DbError};
+use crate::services::ingest::Ingest;
 
 /// A collection that is taken.
 #[derive(Debug)]
@@ -54,15 +54,15 @@ pub struct Admitted {
 /// # Errors
 /// [`Ended::Rejected`] when the collection can never be taken, [`Ended::Failed`] otherwise.
 pub async fn admit(
-    collector: &Collector,
+    ingest: &Ingest,
     endpoint: &EndpointId,
     generation: Generation,
     signed: Signed,
 ) -> Result<Admitted, Ended> {
-    let evidence_key = enrolled_key(collector, endpoint, generation).await?;
+    let evidence_key = enrolled_key(ingest, endpoint, generation).await?;
     let delegation = Delegation::verify(&signed, &evidence_key)
         .map_err(|error| Ended::rejected(Reason::Malformed, crate::failure::chain(&error)))?;
-    let fits = delegation.deployment == collector.deployment
+    let fits = delegation.deployment == ingest.collector.deployment
         && delegation.endpoint == *endpoint
         && delegation.generation == generation;
     if !fits {
@@ -71,33 +71,33 @@ pub async fn admit(
             "the delegation is of another endpoint or deployment",
         ));
     }
-    let Some(order) = collector.order(&delegation.order).await? else {
+    let Some(order) = ingest.collector.order(&delegation.order).await? else {
         return Err(Ended::rejected(Reason::UnknownOrder, "no such order was logged here"));
     };
     let delegation_id = signed.digest();
     let chain = Chain::from(order.order.incident.clone());
-    let started = match collector.collection(&delegation.collection).await? {
+    let started = match ingest.collector.collection(&delegation.collection).await? {
         Some(row) if row.delegation == *delegation_id.as_bytes() => row,
         Some(_) => {
             return Err(Ended::rejected(Reason::Malformed, "another delegation began this collection"));
         }
         None => {
-            may_begin(collector, &order, &delegation, endpoint, generation, &evidence_key).await?;
-            record_start(collector, chain.clone(), &delegation, signed).await?;
-            let row = collector.collection(&delegation.collection).await?;
+            may_begin(ingest, &order, &delegation, endpoint, generation, &evidence_key).await?;
+            record_start(ingest, chain.clone(), &delegation, signed).await?;
+            let row = ingest.collector.collection(&delegation.collection).await?;
             row.ok_or_else(|| Failure::internal("begin the collection", "collection.started made no row"))?
         }
     };
     may_go_on(&started.state)?;
     if started.stored_index.is_none() {
-        not_disposed(collector, &delegation.collection).await?;
+        not_disposed(ingest, &delegation.collection).await?;
     }
     let is_stored = started.stored_index.is_some();
     if order.row.state == "cancelled" && !is_stored {
         return Err(Ended::rejected(Reason::Cancelled, "the order was cancelled"));
     }
     let identity = Identity {
-        deployment: collector.deployment.clone(),
+        deployment: ingest.collector.deployment.clone(),
         collection: delegation.collection,
         order: delegation.order,
         attempt: u64::from(delegation.attempt),
@@ -122,22 +122,23 @@ pub async fn admit(
 ///
 /// # Errors
 /// [`Ended::Rejected`] when it did, otherwise when the database does not answer.
-pub async fn again(collector: &Collector, admitted: Admitted) -> Result<Admitted, Ended> {
-    let row = collector.collection(&admitted.collection).await?;
+pub async fn again(ingest: &Ingest, admitted: Admitted) -> Result<Admitted, Ended> {
+    let row = ingest.collector.collection(&admitted.collection).await?;
     let row = row.ok_or_else(|| Failure::internal("go on with the collection", "its row is gone"))?;
     may_go_on(&row.state)?;
     if row.stored_index.is_none() {
-        not_disposed(collector, &admitted.collection).await?;
+        not_disposed(ingest, &admitted.collection).await?;
     }
     Ok(Admitted { state: row.state, stored_index: row.stored_index, ..admitted })
 }
 
 /// What two persons disposed of is not sent again.
-async fn not_disposed(collector: &Collector, collection: &Digest) -> Result<(), Ended> {
+async fn not_disposed(ingest: &Ingest, collection: &Digest) -> Result<(), Ended> {
     let id = collection.0;
-    let disposed = collector
+    let disposed = ingest
+        .collector
         .db
-        .read_async(move |db| crate::upkeep::disposal::of_collection(db, &id, crate::clock::now()))
+        .read_async(move |db| crate::rows::fence::of_collection(db, &id, crate::clock::now()))
         .await?;
     match disposed {
         None => Ok(()),
@@ -159,12 +160,12 @@ fn may_go_on(state: &str) -> Result<(), Ended> {
 }
 
 async fn enrolled_key(
-    collector: &Collector,
+    ingest: &Ingest,
     endpoint: &EndpointId,
     generation: Generation,
 ) -> Result<PublicKey, Ended> {
     let (id, number) = (endpoint.to_string(), generation.number());
-    let row = collector.db.read_async(move |db| rows::endpoints::at(db, &id, number)).await?;
+    let row = ingest.collector.db.read_async(move |db| rows::endpoints::at(db, &id, number)).await?;
     match row {
         Some(row) if row.state == "enrolled" => row
             .evidence_key
@@ -176,8 +177,8 @@ async fn enrolled_key(
 
 /// What holds for a first message only: later ones find the collection begun.
 async fn may_begin(
-    collector: &Collector,
-    order: &crate::services::orders::OpenOrder,
+    ingest: &Ingest,
+    order: &crate::collector::OpenOrder,
     delegation: &Delegation,
     endpoint: &EndpointId,
     generation: Generation,
@@ -200,7 +201,8 @@ async fn may_begin(
     let (name, number, fingerprint) =
         (endpoint.to_string(), generation.number(), evidence_key.fingerprint().to_string());
     let (attempt, own) = (delegation.attempt, delegation.collection.0);
-    let (addressed, used) = collector
+    let (addressed, used) = ingest
+        .collector
         .db
         .read_async(move |db| {
             let addressed = rows::orders::targets(db, &id)?.into_iter().any(|target| {
@@ -225,14 +227,14 @@ async fn may_begin(
 }
 
 async fn record_start(
-    collector: &Collector,
+    ingest: &Ingest,
     chain: Chain,
     delegation: &Delegation,
     signed: Signed,
 ) -> Result<(), Ended> {
     // An attempt that never said how it ended is ended by the next.
-    super::interrupt::earlier_attempts(collector, delegation).await?;
-    collector.store_document(&signed).await?;
+    super::interrupt::earlier_attempts(ingest, delegation).await?;
+    ingest.collector.store_document(&signed).await?;
     let refs = [
         ("attempt", delegation.attempt.to_string()),
         ("collection", delegation.collection.to_string()),
@@ -245,11 +247,12 @@ async fn record_start(
         Some(row) if row.state == "issued" => Ok(()),
         _ => Err(Denied::no(Class::Precondition, "the order is not in force any more")),
     });
-    collector
+    ingest
+        .collector
         .custody
         .record_if(EntryType::CollectionStarted, chain, &refs, ActObject::from(signed), in_force)
         .await?;
-    collector.order_changed(&delegation.order);
+    ingest.collector.order_changed(&delegation.order);
     Ok(())
 }
 

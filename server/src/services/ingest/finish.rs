@@ -21,9 +21,10 @@ use super::ended::{Ended, Reason};
 use super::quarantine;
 use super::verifier::Verdict;
 use super::warm::Warm;
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
 use crate::failure::{Failure, chain};
 use crate::metrics::{self, CollectionEnd};
+use crate::services::ingest::Ingest;
 
 /// How often it is looked again whether missing copies were made, while policy says to wait for them.
 const COPIES_WAIT: Duration = Duration::from_secs(5);
@@ -33,7 +34,7 @@ const COPIES_WAIT: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Ended::Rejected`] when manifest and container do not fit.
 pub async fn finish(
-    collector: &Collector,
+    ingest: &Ingest,
     admitted: &Admitted,
     warm: Warm,
     signed: Signed,
@@ -44,25 +45,25 @@ pub async fn finish(
     }
     let summary = match warm.verifier.finish().await {
         Ok(Verdict::Good(finished)) => finished.summary()?,
-        Ok(Verdict::Bad(defect)) => return refuse(collector, admitted, &signed, defect.reason).await,
+        Ok(Verdict::Bad(defect)) => return refuse(ingest, admitted, &signed, defect.reason).await,
         Err(error) => return Err(Ended::unavailable("verify the container", error)),
     };
     match fitting(admitted, &signed, &summary) {
         Ok(_manifest) => {}
-        Err(reason) => return refuse(collector, admitted, &signed, reason).await,
+        Err(reason) => return refuse(ingest, admitted, &signed, reason).await,
     }
-    let document = collector.store_document(&signed).await?;
-    let written = counted(collector, admitted, document, displaced).await?;
-    record(collector, admitted, signed, written).await
+    let document = ingest.collector.store_document(&signed).await?;
+    let written = counted(ingest, admitted, document, displaced).await?;
+    record(ingest, admitted, signed, written).await
 }
 
 /// The receipt of a collection that is stored already.
 ///
 /// # Errors
 /// When the ledger does not answer.
-pub async fn receipt(collector: &Collector, index: u64) -> Result<Proven, Ended> {
-    collector.custody.settle(index).await?;
-    Ok(collector.custody.prove(index).await?)
+pub async fn receipt(ingest: &Ingest, index: u64) -> Result<Proven, Ended> {
+    ingest.collector.custody.settle(index).await?;
+    Ok(ingest.collector.custody.prove(index).await?)
 }
 
 /// Checks a manifest against its delegation, its order and the verified container.
@@ -88,44 +89,44 @@ fn fits_order(manifest: &Manifest, order: &Order) -> Result<(), String> {
 }
 
 async fn refuse<T>(
-    collector: &Collector,
+    ingest: &Ingest,
     admitted: &Admitted,
     signed: &Signed,
     reason: String,
 ) -> Result<T, Ended> {
     // The document is kept under its digest as any other; only no entry calls it a manifest.
-    collector.store_document(signed).await?;
-    quarantine::record_malformed(collector, admitted, signed.digest()).await?;
+    ingest.collector.store_document(signed).await?;
+    quarantine::record_malformed(ingest, admitted, signed.digest()).await?;
     tracing::warn!(collection = %admitted.collection, %reason, "Manifest does not fit");
     Err(Ended::rejected(Reason::Malformed, reason))
 }
 
 /// Counts the copies of everything the collection is made of, and waits for missing ones where policy says so.
 async fn counted(
-    collector: &Collector,
+    ingest: &Ingest,
     admitted: &Admitted,
     document: Written,
     displaced: &CancellationToken,
 ) -> Result<Written, Ended> {
-    let keys = keys(collector, admitted).await?;
+    let keys = keys(ingest, admitted).await?;
     loop {
-        let (replicas, keys) = (collector.replicas.clone(), keys.clone());
+        let (replicas, keys) = (ingest.collector.replicas.clone(), keys.clone());
         let written = blocking(move || weakest(&replicas, &keys)).await?.and(document);
-        if !written.degraded || collector.replicas.policy().degraded == Degraded::Accept {
+        if !written.degraded || ingest.collector.replicas.policy().degraded == Degraded::Accept {
             return Ok(written);
         }
         tracing::warn!(collection = %admitted.collection, copies = written.copies, "Collection waits for its copies");
-        collector.repair.notify_one();
+        ingest.upkeep.repairs.wake();
         tokio::select! {
-            () = collector.stop.cancelled() => return Err(Ended::Gone),
+            () = ingest.collector.stop.cancelled() => return Err(Ended::Gone),
             () = displaced.cancelled() => return Err(Ended::Gone),
             () = tokio::time::sleep(COPIES_WAIT) => {}
         }
     }
 }
 
-async fn keys(collector: &Collector, admitted: &Admitted) -> Result<Vec<(Key, u64)>, Ended> {
-    let segments = collector.segments_of(admitted.number).await?;
+async fn keys(ingest: &Ingest, admitted: &Admitted) -> Result<Vec<(Key, u64)>, Ended> {
+    let segments = ingest.collector.segments_of(admitted.number).await?;
     let collection = admitted.collection.as_bytes();
     let keys = segments.iter().flat_map(|row| {
         [
@@ -144,7 +145,7 @@ fn weakest(replicas: &Replicas, keys: &[(Key, u64)]) -> Written {
 }
 
 async fn record(
-    collector: &Collector,
+    ingest: &Ingest,
     admitted: &Admitted,
     signed: Signed,
     written: Written,
@@ -159,13 +160,14 @@ async fn record(
         ("manifest", signed.digest().to_string()),
         ("order", admitted.order_id.to_string()),
     ];
-    let recorded = collector
+    let recorded = ingest
+        .collector
         .custody
         .record(EntryType::CollectionStored, admitted.chain.clone(), &refs, ActObject::from(signed))
         .await?;
     let end = if written.degraded { CollectionEnd::StoredDegraded } else { CollectionEnd::Stored };
     metrics::collection_ended(end);
-    collector.order_changed(&admitted.order_id);
+    ingest.collector.order_changed(&admitted.order_id);
     tracing::info!(collection = %admitted.collection, copies = written.copies, degraded = written.degraded,
         independent = written.independent, "Collection is stored");
     Ok(recorded.proven)
@@ -195,20 +197,4 @@ impl Finished {
             content_bytes: self.content_bytes,
         })
     }
-}
-
-/// Finishes what a crash left between the manifest's object and its entry. Called by the start-up sweep with a manifest
-/// found in the stores: the container was verified before its last segment was acknowledged, the totals are checked
-/// against the rows.
-///
-/// # Errors
-/// When stores, database or ledger do not answer.
-pub async fn resume(
-    collector: &Collector,
-    admitted: &Admitted,
-    signed: Signed,
-    displaced: &CancellationToken,
-) -> Result<Proven, Ended> {
-    let warm = Warm::build(collector, admitted).await?;
-    finish(collector, admitted, warm, signed, displaced).await
 }

@@ -11,10 +11,10 @@ use evidence::entry::EntryType;
 use evidence::id::Chain;
 use evidence::seal::delegation::Delegation;
 
-use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::metrics::{self, CollectionEnd};
 use crate::rows::{self, DbError};
+use crate::services::ingest::Ingest;
 
 /// How long after its order's end an upload without a live call is waited for.
 const GRACE_AFTER_EXPIRY: Duration = Duration::from_secs(3600);
@@ -24,17 +24,17 @@ const GRACE_AFTER_EXPIRY: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// When database or ledger do not answer.
-pub async fn end(collector: &Collector, collection: &Digest) -> Result<(), Failure> {
-    let _turn = collector.uploads.enter(*collection).await;
-    record(collector, collection).await
+pub async fn end(ingest: &Ingest, collection: &Digest) -> Result<(), Failure> {
+    let _turn = ingest.uploads.enter(*collection).await;
+    record(ingest, collection).await
 }
 
 /// Records that a collection was interrupted, if it is running. The caller holds its turn.
 ///
 /// # Errors
 /// When database or ledger do not answer.
-pub async fn record(collector: &Collector, collection: &Digest) -> Result<(), Failure> {
-    let Some(row) = collector.collection(collection).await? else {
+pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure> {
+    let Some(row) = ingest.collector.collection(collection).await? else {
         return Ok(());
     };
     if row.state != "running" {
@@ -48,9 +48,13 @@ pub async fn record(collector: &Collector, collection: &Digest) -> Result<(), Fa
         ("seal", seal.to_string()),
         ("segments", row.segments.to_string()),
     ];
-    collector.custody.record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs).await?;
+    ingest
+        .collector
+        .custody
+        .record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs)
+        .await?;
     metrics::collection_ended(CollectionEnd::Interrupted);
-    collector.order_changed(&Digest(row.order));
+    ingest.collector.order_changed(&Digest(row.order));
     tracing::info!(collection = %collection, segments = row.segments, "Collection is interrupted");
     Ok(())
 }
@@ -59,19 +63,15 @@ pub async fn record(collector: &Collector, collection: &Digest) -> Result<(), Fa
 ///
 /// # Errors
 /// When database or ledger do not answer.
-pub async fn earlier_attempts(collector: &Collector, delegation: &Delegation) -> Result<(), Failure> {
+pub async fn earlier_attempts(ingest: &Ingest, delegation: &Delegation) -> Result<(), Failure> {
     let (order, endpoint) = (*delegation.order.as_bytes(), delegation.endpoint.to_string());
     let attempt = delegation.attempt;
-    let running = collector
-        .db
-        .read_async(move |db| rows::orders::attempts(db, &order))
-        .await
-        .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+    let running = ingest.collector.db.read_async(move |db| rows::orders::attempts(db, &order)).await?;
     for row in running {
         let earlier = row.endpoint == endpoint && row.attempt < attempt && row.state == "running";
         if let (true, Some(collection)) = (earlier, row.collection) {
             let collection = Digest(collection);
-            end(collector, &collection).await?;
+            end(ingest, &collection).await?;
         }
     }
     Ok(())
@@ -81,9 +81,10 @@ pub async fn earlier_attempts(collector: &Collector, delegation: &Delegation) ->
 ///
 /// # Errors
 /// When database or ledger do not answer.
-pub async fn expired(collector: &Collector) -> Result<(), Failure> {
+pub async fn expired(ingest: &Ingest) -> Result<(), Failure> {
     let now = crate::clock::now();
-    let running = collector
+    let running = ingest
+        .collector
         .db
         .read_async(|db| {
             let mut rows = Vec::new();
@@ -94,14 +95,13 @@ pub async fn expired(collector: &Collector) -> Result<(), Failure> {
             }
             Ok::<_, DbError>(rows)
         })
-        .await
-        .map_err(|error| Failure::unavailable("reach its database", error))?;
+        .await?;
     for (collection, expires) in running {
         let Ok(expires) = expires.parse::<evidence::time::Time>() else {
             continue;
         };
-        if now.since(expires) > GRACE_AFTER_EXPIRY && !collector.uploads.is_busy(&collection) {
-            end(collector, &collection).await?;
+        if now.since(expires) > GRACE_AFTER_EXPIRY && !ingest.uploads.is_busy(&collection) {
+            end(ingest, &collection).await?;
         }
     }
     Ok(())

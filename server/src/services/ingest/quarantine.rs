@@ -11,22 +11,22 @@ use super::begin::Admitted;
 use super::ended::{Ended, Reason};
 use super::segment::{Arrived, create};
 use super::warm::Warm;
-use crate::collector::Collector;
 use crate::metrics::{self, CollectionEnd};
+use crate::services::ingest::Ingest;
 
 /// Quarantines a segment that is not what the format asks, and ends the collection.
 ///
 /// # Errors
 /// Always: [`Ended::Rejected`], or why it could not be recorded.
 pub async fn malformed(
-    collector: &Collector,
+    ingest: &Ingest,
     admitted: &Admitted,
     warm: &Warm,
     arrived: &Arrived,
     reason: String,
 ) -> Result<(), Ended> {
-    keep(collector, admitted, warm.chain.next_index(), arrived).await?;
-    record_malformed(collector, admitted, Digest::of(&arrived.seal)).await?;
+    keep(ingest, admitted, warm.chain.next_index(), arrived).await?;
+    record_malformed(ingest, admitted, Digest::of(&arrived.seal)).await?;
     tracing::warn!(collection = %admitted.collection, %reason, "Collection is malformed; its bytes are in quarantine");
     Err(Ended::rejected(Reason::Malformed, reason))
 }
@@ -35,11 +35,15 @@ pub async fn malformed(
 ///
 /// # Errors
 /// When the ledger does not take it.
-pub async fn record_malformed(collector: &Collector, admitted: &Admitted, seal: Digest) -> Result<(), Ended> {
+pub async fn record_malformed(ingest: &Ingest, admitted: &Admitted, seal: Digest) -> Result<(), Ended> {
     let refs = [("collection", admitted.collection.to_string()), ("seal", seal.to_string())];
-    collector.custody.record_own(EntryType::CollectionMalformed, admitted.chain.clone(), &refs).await?;
+    ingest
+        .collector
+        .custody
+        .record_own(EntryType::CollectionMalformed, admitted.chain.clone(), &refs)
+        .await?;
     metrics::collection_ended(CollectionEnd::Malformed);
-    collector.order_changed(&admitted.order_id);
+    ingest.collector.order_changed(&admitted.order_id);
     Ok(())
 }
 
@@ -48,14 +52,14 @@ pub async fn record_malformed(collector: &Collector, admitted: &Admitted, seal: 
 /// # Errors
 /// Always: [`Ended::Rejected`], or why it could not be recorded.
 pub async fn over_limit(
-    collector: &Collector,
+    ingest: &Ingest,
     admitted: &Admitted,
     warm: &Warm,
     arrived: &Arrived,
     reason: &str,
 ) -> Result<(), Ended> {
-    keep(collector, admitted, warm.chain.next_index(), arrived).await?;
-    super::interrupt::record(collector, &admitted.collection).await?;
+    keep(ingest, admitted, warm.chain.next_index(), arrived).await?;
+    super::interrupt::record(ingest, &admitted.collection).await?;
     tracing::warn!(collection = %admitted.collection, %reason, "Collection passes a limit of its order");
     Err(Ended::rejected(Reason::OverLimit, reason))
 }
@@ -65,35 +69,34 @@ pub async fn over_limit(
 /// # Errors
 /// Always: [`Ended::Rejected`], or why it could not be recorded.
 pub async fn contradicted(
-    collector: &Collector,
+    ingest: &Ingest,
     admitted: &Admitted,
     _warm: &Warm,
     arrived: &Arrived,
     index: u64,
 ) -> Result<(), Ended> {
-    keep(collector, admitted, index, arrived).await?;
+    keep(ingest, admitted, index, arrived).await?;
     let refs = [
         ("collection", admitted.collection.to_string()),
         ("index", index.to_string()),
         ("sha256", Digest::of(&arrived.seal).to_string()),
     ];
-    collector.custody.record_own(EntryType::CollectionContradicted, admitted.chain.clone(), &refs).await?;
+    ingest
+        .collector
+        .custody
+        .record_own(EntryType::CollectionContradicted, admitted.chain.clone(), &refs)
+        .await?;
     metrics::collection_ended(CollectionEnd::Contradicted);
-    collector.order_changed(&admitted.order_id);
+    ingest.collector.order_changed(&admitted.order_id);
     tracing::error!(collection = %admitted.collection, index, "Endpoint sealed two different segments under one index; both are kept");
     Err(Ended::rejected(Reason::Contradiction, format!("segment {index} is durable with other bytes")))
 }
 
-async fn keep(
-    collector: &Collector,
-    admitted: &Admitted,
-    index: u64,
-    arrived: &Arrived,
-) -> Result<(), Ended> {
+async fn keep(ingest: &Ingest, admitted: &Admitted, index: u64, arrived: &Arrived) -> Result<(), Ended> {
     let collection = admitted.collection.as_bytes();
     let segment = Key::quarantined_segment(collection, index, arrived.sha256.as_bytes());
     let seal = Key::quarantined_seal(collection, index, Digest::of(&arrived.seal).as_bytes());
-    create(collector, &segment, arrived.stored.clone(), &arrived.ended).await?;
-    create(collector, &seal, arrived.seal.clone(), &arrived.ended).await?;
+    create(ingest, &segment, arrived.stored.clone(), &arrived.ended).await?;
+    create(ingest, &seal, arrived.seal.clone(), &arrived.ended).await?;
     Ok(())
 }

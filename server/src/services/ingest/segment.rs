@@ -21,11 +21,12 @@ use super::ended::Ended;
 use super::quarantine;
 use super::verifier::{Judged, Verdict, VerifierError};
 use super::warm::{self, Warm};
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
 use crate::failure::Failure;
 use crate::metrics;
 use crate::rows::collections::{ItemRow, SegmentRow};
 use crate::rows::{self, DbError};
+use crate::services::ingest::Ingest;
 
 /// How often a verifier may die over one segment. Bytes that kill it thrice are not accepted.
 const DEATHS_MAX: u32 = 3;
@@ -55,7 +56,7 @@ pub struct Arrived {
 /// # Errors
 /// [`Ended`]; `warm` must not be used again unless the error is about the segment's place ([`Ended::Failed`]).
 pub async fn take(
-    collector: &Collector,
+    ingest: &Ingest,
     admitted: &Admitted,
     warm: &mut Warm,
     arrived: Arrived,
@@ -63,15 +64,15 @@ pub async fn take(
     let seal = match Seal::parse(&arrived.seal) {
         Ok(seal) => seal,
         Err(error) => {
-            return quarantine::malformed(collector, admitted, warm, &arrived, chain_text(&error)).await;
+            return quarantine::malformed(ingest, admitted, warm, &arrived, chain_text(&error)).await;
         }
     };
     if let Err(error) = seal.verify(&admitted.delegation.sealer) {
-        return quarantine::malformed(collector, admitted, warm, &arrived, chain_text(&error)).await;
+        return quarantine::malformed(ingest, admitted, warm, &arrived, chain_text(&error)).await;
     }
     let index = seal.header.index;
     if index < warm.chain.next_index() {
-        return sent_again(collector, admitted, warm, &arrived, index, seal.digest).await;
+        return sent_again(ingest, admitted, warm, &arrived, index, seal.digest).await;
     }
     let mut chain = warm.chain.clone();
     match chain.push(&seal) {
@@ -80,18 +81,18 @@ pub async fn take(
             return Err(Failure::precondition(format!("segment {stated} where {expected} is due")).into());
         }
         Err(error) => {
-            return quarantine::malformed(collector, admitted, warm, &arrived, error.to_string()).await;
+            return quarantine::malformed(ingest, admitted, warm, &arrived, error.to_string()).await;
         }
     }
     if seal.header.sha256 != arrived.sha256 {
         let reason = format!("segment {index} is not the bytes its seal names");
-        return quarantine::malformed(collector, admitted, warm, &arrived, reason).await;
+        return quarantine::malformed(ingest, admitted, warm, &arrived, reason).await;
     }
     let boot = warm::boot_ms(&seal);
     let elapsed = boot - *warm.first_boot_ms.get_or_insert(boot);
     if elapsed > i128::from(admitted.order.limits.wall_s) * 1000 + WALL_SLACK_MS {
         return quarantine::over_limit(
-            collector,
+            ingest,
             admitted,
             warm,
             &arrived,
@@ -102,15 +103,15 @@ pub async fn take(
 
     let segment_key = Key::segment(admitted.collection.as_bytes(), index, arrived.sha256.as_bytes());
     let seal_key = Key::seal(admitted.collection.as_bytes(), index, seal.digest.as_bytes());
-    crate::upkeep::locks::check_placing(collector, &admitted.chain).await?;
-    let lane = Lane::start(&collector.replicas, &arrived.stored, segment_key.clone());
-    let judged = match judge(collector, admitted, warm, &arrived).await? {
+    crate::upkeep::locks::check_placing(&ingest.collector, &admitted.chain).await?;
+    let lane = Lane::start(&ingest.collector.replicas, &arrived.stored, segment_key.clone());
+    let judged = match judge(ingest, admitted, warm, &arrived).await? {
         Verdict::Good(judged) => judged,
         Verdict::Bad(defect) if defect.over_limit => {
-            return quarantine::over_limit(collector, admitted, warm, &arrived, &defect.reason).await;
+            return quarantine::over_limit(ingest, admitted, warm, &arrived, &defect.reason).await;
         }
         Verdict::Bad(defect) => {
-            return quarantine::malformed(collector, admitted, warm, &arrived, defect.reason).await;
+            return quarantine::malformed(ingest, admitted, warm, &arrived, defect.reason).await;
         }
     };
     // The caged process says what it saw; that it saw these bytes is checked against what was computed here.
@@ -124,10 +125,10 @@ pub async fn take(
     let begun = Instant::now();
     let written = match lane.commit().await {
         Some(written) => written,
-        None => create(collector, &segment_key, arrived.stored.clone(), &arrived.ended).await?,
+        None => create(ingest, &segment_key, arrived.stored.clone(), &arrived.ended).await?,
     };
     // Crash now: the segment lies in the stores without its seal; the endpoint sends it again, the same bytes.
-    let written = written.and(create(collector, &seal_key, arrived.seal.clone(), &arrived.ended).await?);
+    let written = written.and(create(ingest, &seal_key, arrived.seal.clone(), &arrived.ended).await?);
     metrics::segment_written(begun.elapsed());
     // Crash now: both objects lie there without a row; sent again, they are found and counted.
     let row = SegmentRow {
@@ -144,7 +145,8 @@ pub async fn take(
         copies: written.copies,
     };
     let id = *admitted.collection.as_bytes();
-    let is_added = collector
+    let is_added = ingest
+        .collector
         .db
         .write_async(move |tx| {
             let is_running = rows::collections::is_running(tx, &id)?;
@@ -168,25 +170,26 @@ pub async fn take(
 
 /// A segment that is durable already: the same bytes are good news that got lost, others are a contradiction.
 async fn sent_again(
-    collector: &Collector,
+    ingest: &Ingest,
     admitted: &Admitted,
     warm: &Warm,
     arrived: &Arrived,
     index: u64,
     seal: Digest,
 ) -> Result<(), Ended> {
-    let known = collector.segments_of(admitted.number).await?.into_iter().find(|row| row.index == index);
+    let known =
+        ingest.collector.segments_of(admitted.number).await?.into_iter().find(|row| row.index == index);
     let same = known
         .is_some_and(|row| row.seal_sha256 == *seal.as_bytes() && row.sha256 == *arrived.sha256.as_bytes());
     if same {
         return Ok(());
     }
-    quarantine::contradicted(collector, admitted, warm, arrived, index).await
+    quarantine::contradicted(ingest, admitted, warm, arrived, index).await
 }
 
 /// The verdict. A process that dies is replaced, fed again and asked again, a few times.
 async fn judge(
-    collector: &Collector,
+    ingest: &Ingest,
     admitted: &Admitted,
     warm: &mut Warm,
     arrived: &Arrived,
@@ -206,7 +209,7 @@ async fn judge(
                     let reason = format!("the verifier ended without a verdict {deaths} times: {how}");
                     return Ok(Verdict::Bad(super::child::Defect { over_limit: false, reason }));
                 }
-                let rebuilt = Warm::build(collector, admitted).await?;
+                let rebuilt = Warm::build(ingest, admitted).await?;
                 if rebuilt.chain.next_index() != warm.chain.next_index() {
                     return Err(
                         Failure::internal("verify a segment", "stored segments and upload disagree").into()
@@ -236,14 +239,14 @@ fn item_rows(judged: &Judged, segment: u64) -> Result<Vec<ItemRow>, Ended> {
 /// [`Ended::Gone`] when the collector stops or the upload is ended meanwhile; [`Ended::Failed`] when a store holds
 /// other bytes under the key.
 pub async fn create(
-    collector: &Collector,
+    ingest: &Ingest,
     key: &Key,
     bytes: Bytes,
     ended: &CancellationToken,
 ) -> Result<Written, Ended> {
     let mut wait = STORE_WAIT_MIN;
     loop {
-        let (replicas, name, copy) = (collector.replicas.clone(), key.clone(), bytes.clone());
+        let (replicas, name, copy) = (ingest.collector.replicas.clone(), key.clone(), bytes.clone());
         let error = match blocking(move || replicas.create(&name, &copy)).await? {
             Ok(written) => return Ok(written),
             Err(error) => error,
@@ -254,7 +257,7 @@ pub async fn create(
         }
         tracing::warn!(key = %key, %error, wait_ms = wait.as_millis(), "Stores do not take a segment; the sender waits");
         tokio::select! {
-            () = collector.stop.cancelled() => return Err(Ended::Gone),
+            () = ingest.collector.stop.cancelled() => return Err(Ended::Gone),
             () = ended.cancelled() => return Err(Ended::Gone),
             () = tokio::time::sleep(wait) => {}
         }

@@ -5,12 +5,16 @@
 //! collection. Not here: what is kept (`ingest::upload`).
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use evidence::digest::Digest;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::upkeep::disposal::chore::Uploads;
 
 /// How long a warm verifier waits for its endpoint: a little more than an agent's longest pause between attempts.
 pub const KEPT_FOR: Duration = Duration::from_secs(180);
@@ -140,6 +144,15 @@ impl<K: Ord + Clone, W> Drop for Waiting<K, W> {
         if let Some(collection) = &self.collection {
             self.slots.leave(collection);
         }
+    }
+}
+
+impl<W: Send + 'static> Uploads for Arc<Slots<Digest, W>> {
+    fn keep_out(&self, collection: Digest) -> Pin<Box<dyn Future<Output = Box<dyn Send>> + Send + '_>> {
+        Box::pin(async move {
+            let turn: Box<dyn Send> = Box::new(self.enter(collection).await);
+            turn
+        })
     }
 }
 

@@ -28,9 +28,9 @@ use super::finish;
 use super::segment::{self, Arrived};
 use super::slots::Turn;
 use super::warm::{PROGRESS_BYTES, PROGRESS_EVERY, Warm};
-use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::metrics::ActiveUpload;
+use crate::services::ingest::Ingest;
 
 /// Answers that wait for the endpoint: it reads them while it sends, so few are enough.
 pub const ANSWERS_LEN: usize = 8;
@@ -39,7 +39,7 @@ type Answers = mpsc::Sender<Result<UploadResponse, Status>>;
 
 /// Serves one call until it ends; the last answer says how.
 pub async fn serve<S>(
-    collector: Arc<Collector>,
+    ingest: Arc<Ingest>,
     peer: Arc<PeerInfo>,
     endpoint: EndpointId,
     generation: Generation,
@@ -48,7 +48,7 @@ pub async fn serve<S>(
 ) where
     S: Stream<Item = Result<UploadRequest, Status>> + Unpin + Send,
 {
-    let mut call = Call { collector: &collector, peer: &peer, requests, answers: answers.clone() };
+    let mut call = Call { ingest: &ingest, peer: &peer, requests, answers: answers.clone() };
     let ended = call.run(&endpoint, generation).await;
     let last = match ended {
         Ok(()) | Err(Ended::Gone) => None,
@@ -62,7 +62,7 @@ pub async fn serve<S>(
 }
 
 struct Call<'c, S> {
-    collector: &'c Collector,
+    ingest: &'c Ingest,
     peer: &'c PeerInfo,
     requests: S,
     answers: Answers,
@@ -94,16 +94,16 @@ where
             .map_err(|error| Failure::malformed(crate::failure::chain(&error)))?;
         // Before the place is taken: thousands may wait for places, and what they wait for must be theirs.
         let _place = tokio::select! {
-            place = self.collector.budget.upload() => place?,
+            place = self.ingest.budget.upload() => place?,
             () = self.peer.closed.cancelled() => return Err(Ended::Gone),
         };
         let _counted = ActiveUpload::begin();
-        let admitted = begin::admit(self.collector, endpoint, generation, delegation).await?;
+        let admitted = begin::admit(self.ingest, endpoint, generation, delegation).await?;
         let mut turn = tokio::select! {
-            turn = self.collector.uploads.enter(admitted.collection) => turn,
+            turn = self.ingest.uploads.enter(admitted.collection) => turn,
             () = self.peer.closed.cancelled() => return Err(Ended::Gone),
         };
-        let admitted = begin::again(self.collector, admitted).await?;
+        let admitted = begin::again(self.ingest, admitted).await?;
         if let Some(index) = admitted.stored_index {
             return self.already_stored(&admitted, index).await;
         }
@@ -114,7 +114,7 @@ where
                 let durable = self.durable_in_database(&admitted).await?;
                 self.answer(durable.into()).await?;
                 let warm = tokio::select! {
-                    warm = Warm::build(self.collector, &admitted) => warm?,
+                    warm = Warm::build(self.ingest, &admitted) => warm?,
                     () = turn.displaced.cancelled() => return Err(Ended::Gone),
                 };
                 return self.segments(&admitted, turn, warm).await;
@@ -137,7 +137,7 @@ where
                 Ok(None) => {}
                 Ok(Some(manifest)) => {
                     let receipt =
-                        finish::finish(self.collector, admitted, warm, manifest, &turn.displaced).await?;
+                        finish::finish(self.ingest, admitted, warm, manifest, &turn.displaced).await?;
                     return self.stored(admitted, receipt).await;
                 }
                 Err(Ended::Gone) => {
@@ -161,13 +161,11 @@ where
             Next::End => Err(Ended::Gone),
             Next::Message(Message::Segment(begin)) => {
                 let (share, arrived) = self.receive(turn, begin).await?;
-                segment::take(self.collector, admitted, warm, arrived).await.map_err(
-                    |ended| match ended {
-                        // Verifier and chain may be apart now: nothing of it is kept for another call.
-                        Ended::Gone => Ended::unavailable("store a segment", "the upload was ended"),
-                        other => other,
-                    },
-                )?;
+                segment::take(self.ingest, admitted, warm, arrived).await.map_err(|ended| match ended {
+                    // Verifier and chain may be apart now: nothing of it is kept for another call.
+                    Ended::Gone => Ended::unavailable("store a segment", "the upload was ended"),
+                    other => other,
+                })?;
                 drop(share);
                 self.progress(admitted, warm).await?;
                 self.answer(warm.durable().into()).await?;
@@ -193,7 +191,7 @@ where
         let mut assembly = Assembly::default();
         assembly.begin(begin)?;
         let share = tokio::select! {
-            share = self.collector.budget.segment(begin.seal_len, begin.stored_len) => share?,
+            share = self.ingest.budget.segment(begin.seal_len, begin.stored_len) => share?,
             () = turn.displaced.cancelled() => return Err(Ended::Gone),
             () = self.peer.closed.cancelled() => return Err(Ended::Gone),
         };
@@ -223,8 +221,8 @@ where
     async fn next(&mut self, turn: Option<&Turn<Digest, Warm>>, place: Place) -> Result<Next, Ended> {
         // While the collector drains, a segment that is open is taken to its end, and no other is begun.
         let stopped = match place {
-            Place::Between => &self.collector.intake,
-            Place::Inside => &self.collector.stop,
+            Place::Between => &self.ingest.collector.intake,
+            Place::Inside => &self.ingest.collector.stop,
         };
         let displaced = async {
             match turn {
@@ -266,9 +264,9 @@ where
     }
 
     async fn durable_in_database(&self, admitted: &Admitted) -> Result<Durable, Ended> {
-        let segments = self.collector.segments_of(admitted.number).await?;
+        let segments = self.ingest.collector.segments_of(admitted.number).await?;
         let copies = segments.iter().map(|row| row.copies).min().unwrap_or(0);
-        let wanted = u32::try_from(self.collector.replicas.policy().copies).unwrap_or(u32::MAX);
+        let wanted = u32::try_from(self.ingest.collector.replicas.policy().copies).unwrap_or(u32::MAX);
         Ok(Durable {
             next_index: u64::try_from(segments.len()).unwrap_or(u64::MAX),
             seal: segments.last().map(|row| Digest(row.seal_sha256)),
@@ -287,19 +285,20 @@ where
             ("index", index.to_string()),
             ("seal", warm.chain.head().to_string()),
         ];
-        self.collector
+        self.ingest
+            .collector
             .custody
             .record_own(EntryType::CollectionProgress, admitted.chain.clone(), &refs)
             .await?;
         (warm.progress_at, warm.progress_bytes) = (Instant::now(), 0);
-        self.collector.order_changed(&admitted.order_id);
+        self.ingest.collector.order_changed(&admitted.order_id);
         Ok(())
     }
 
     async fn already_stored(&self, admitted: &Admitted, index: u64) -> Result<(), Ended> {
         let durable = self.durable_in_database(admitted).await?;
         self.answer(durable.into()).await?;
-        let receipt = finish::receipt(self.collector, index).await?;
+        let receipt = finish::receipt(self.ingest, index).await?;
         self.stored(admitted, receipt).await
     }
 

@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use super::begin::Admitted;
 use super::ended::{Durable, Ended};
 use super::verifier::{Verdict, Verifier, VerifierError};
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
 use crate::failure::Failure;
 use crate::rows::collections::SegmentRow;
+use crate::services::ingest::Ingest;
 
 /// A progress entry at least this often while segments arrive.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(300);
@@ -62,9 +63,9 @@ impl Warm {
     ///
     /// # Errors
     /// [`Ended::Failed`] when a stored object cannot be read or the process cannot run; the endpoint comes again.
-    pub async fn build(collector: &Collector, admitted: &Admitted) -> Result<Self, Ended> {
-        let segments = collector.segments_of(admitted.number).await?;
-        let verifier = start(collector, admitted).await?;
+    pub async fn build(ingest: &Ingest, admitted: &Admitted) -> Result<Self, Ended> {
+        let segments = ingest.collector.segments_of(admitted.number).await?;
+        let verifier = start(ingest, admitted).await?;
         let mut warm = Self {
             verifier,
             chain: ChainState::new(admitted.identity.clone()),
@@ -77,28 +78,25 @@ impl Warm {
             return Ok(warm);
         }
         // One at a time: after a restart every endpoint comes back at once, and their new segments matter more.
-        let _turn = collector
-            .refeed
-            .acquire()
-            .await
-            .map_err(|error| Ended::unavailable("resume the upload", error))?;
+        let _turn =
+            ingest.refeed.acquire().await.map_err(|error| Ended::unavailable("resume the upload", error))?;
         tracing::info!(collection = %admitted.collection, segments = segments.len(), "Verifier is fed again from the stores");
         for segment in &segments {
-            if collector.stop.is_cancelled() {
+            if ingest.collector.stop.is_cancelled() {
                 return Err(Ended::Gone);
             }
-            warm.feed_stored(collector, admitted, segment).await?;
+            warm.feed_stored(ingest, admitted, segment).await?;
         }
         Ok(warm)
     }
 
     async fn feed_stored(
         &mut self,
-        collector: &Collector,
+        ingest: &Ingest,
         admitted: &Admitted,
         segment: &SegmentRow,
     ) -> Result<(), Ended> {
-        let (seal, stored, written) = read_stored(collector, &admitted.collection, segment).await?;
+        let (seal, stored, written) = read_stored(ingest, &admitted.collection, segment).await?;
         let contradiction = |what: &str| {
             Ended::Failed(Failure::internal(
                 "resume the upload",
@@ -125,8 +123,8 @@ pub fn boot_ms(seal: &Seal<'_>) -> i128 {
 }
 
 /// Starts a verifier for `admitted`.
-pub async fn start(collector: &Collector, admitted: &Admitted) -> Result<Verifier, Ended> {
-    match Verifier::start(&collector.program, &admitted.begin).await {
+pub async fn start(ingest: &Ingest, admitted: &Admitted) -> Result<Verifier, Ended> {
+    match Verifier::start(&ingest.program, &admitted.begin).await {
         Ok(verifier) => Ok(verifier),
         Err(error @ (VerifierError::Start(_) | VerifierError::Died(_))) => {
             Err(Ended::unavailable("start a verifier", error))
@@ -136,14 +134,14 @@ pub async fn start(collector: &Collector, admitted: &Admitted) -> Result<Verifie
 
 /// Seal and segment from the replicas, digests checked, with how many hold them.
 pub async fn read_stored(
-    collector: &Collector,
+    ingest: &Ingest,
     collection: &Digest,
     segment: &SegmentRow,
 ) -> Result<(Bytes, Bytes, Written), Ended> {
     let seal_key = Key::seal(collection.as_bytes(), segment.index, &segment.seal_sha256);
     let segment_key = Key::segment(collection.as_bytes(), segment.index, &segment.sha256);
     let (seal_len, stored_len) = (segment.seal_len, segment.stored_len);
-    let replicas = collector.replicas.clone();
+    let replicas = ingest.collector.replicas.clone();
     blocking(move || {
         let seal = replicas.read(&seal_key)?;
         let stored = replicas.read(&segment_key)?;

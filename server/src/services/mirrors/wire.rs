@@ -16,16 +16,16 @@ use proto::v1::{
     OfferRequest, OfferResponse, ReplicatedRequest, ReplicatedResponse, WantedRequest, WantedResponse,
 };
 use store::{ContentCheck, Key, KeyKind, READ_BYTES_MAX, StoreErrorClass};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
 use crate::failure::{Failure, chain};
 use crate::services::caller;
 use crate::services::mirrors;
-use crate::upkeep::repairs;
+use crate::upkeep::{Upkeep, repairs};
 
 /// Pieces of an object.
 const PIECE_BYTES: usize = 256 << 10;
@@ -38,9 +38,25 @@ const STALLED: Duration = Duration::from_secs(60);
 /// How often what is still wanted is said again.
 const SAID_AGAIN: Duration = Duration::from_secs(300);
 
+/// Whole objects in memory for mirrors at the same time, of at most 80 MiB each.
+const OBJECTS_MAX: usize = 8;
+
 /// The service.
-#[derive(Clone, Debug)]
-pub struct Mirrors(pub Arc<Collector>);
+#[derive(Clone)]
+pub struct Mirrors {
+    /// What mirrors are asked for, and what becomes of what they give.
+    upkeep: Arc<Upkeep>,
+    /// Whole objects that are in memory for mirrors.
+    objects: Arc<Semaphore>,
+}
+
+impl Mirrors {
+    /// Ready for mirrors.
+    #[must_use]
+    pub fn new(upkeep: Arc<Upkeep>) -> Self {
+        Self { upkeep, objects: Arc::new(Semaphore::new(OBJECTS_MAX)) }
+    }
+}
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -52,10 +68,10 @@ impl MirrorService for Mirrors {
 
     async fn follow(&self, request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
         let mirror = caller::mirror(&request)?;
-        mirrors::check_admitted(&self.0, &mirror).await?;
+        mirrors::check_admitted(&self.upkeep.collector, &mirror).await?;
         let (answers, stream) = mpsc::channel(1);
-        let collector = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
+        let collector = Arc::clone(&self.upkeep.collector);
+        self.upkeep.collector.tasks.spawn(async move {
             let log = collector.custody.sequencer().log().clone();
             let mut newest = Some(log.published());
             while let Some(published) = newest {
@@ -75,24 +91,25 @@ impl MirrorService for Mirrors {
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
         let mirror = caller::mirror(&request)?;
-        mirrors::check_admitted(&self.0, &mirror).await?;
+        mirrors::check_admitted(&self.upkeep.collector, &mirror).await?;
         let request = request.into_inner();
         let key = wanted(&request.key)?;
         let (object, now) = (key.clone(), crate::clock::now());
         let is_disposed = self
-            .0
+            .upkeep
+            .collector
             .db
-            .read_async(move |db| crate::upkeep::disposal::fenced(db, &object, None, now))
+            .read_async(move |db| crate::rows::fence::fenced(db, &object, None, now))
             .await
             .map_err(|error: crate::rows::DbError| Failure::unavailable("reach its database", error))?;
         if is_disposed {
             return Err(Failure::missing(format!("{key} is disposed of")).into());
         }
         // Bounds how many whole objects are in memory for mirrors, however slowly they take them.
-        let Ok(slot) = Arc::clone(&self.0.mirror_objects).acquire_owned().await else {
+        let Ok(slot) = Arc::clone(&self.objects).acquire_owned().await else {
             return Err(Failure::unavailable("serve an object", "it is stopping").into());
         };
-        let replicas = self.0.replicas.clone();
+        let replicas = self.upkeep.collector.replicas.clone();
         let object = blocking(move || replicas.read(&key)).await?;
         let object = object.map_err(|error| match error.class() {
             StoreErrorClass::NotFound => Failure::missing(format!("no store has {}", request.key)),
@@ -110,7 +127,7 @@ impl MirrorService for Mirrors {
         }
         let mut rest = rest.split_off(from);
         let (answers, stream) = mpsc::channel(ANSWERS_LEN);
-        self.0.tasks.spawn(async move {
+        self.upkeep.collector.tasks.spawn(async move {
             let _slot = slot;
             let mut first = true;
             while first || !rest.is_empty() {
@@ -132,7 +149,7 @@ impl MirrorService for Mirrors {
     ) -> Result<Response<DisposedResponse>, Status> {
         let mirror = caller::mirror(&request)?;
         let act = caller::signed("act", request.into_inner().act)?;
-        let recorded = mirrors::disposed(&self.0, &mirror, act).await?;
+        let recorded = mirrors::disposed(&self.upkeep.collector, &mirror, act).await?;
         Ok(Response::new(DisposedResponse { entry: Some(recorded.proven.into()) }))
     }
 
@@ -142,22 +159,22 @@ impl MirrorService for Mirrors {
     ) -> Result<Response<ReplicatedResponse>, Status> {
         let mirror = caller::mirror(&request)?;
         let act = caller::signed("act", request.into_inner().act)?;
-        let recorded = mirrors::replicated(&self.0, &mirror, act).await?;
+        let recorded = mirrors::replicated(&self.upkeep.collector, &mirror, act).await?;
         Ok(Response::new(ReplicatedResponse { entry: Some(recorded.proven.into()) }))
     }
 
     async fn wanted(&self, request: Request<WantedRequest>) -> Result<Response<Self::WantedStream>, Status> {
         let mirror = caller::mirror(&request)?;
-        mirrors::check_admitted(&self.0, &mirror).await?;
+        mirrors::check_admitted(&self.upkeep.collector, &mirror).await?;
         let (answers, stream) = mpsc::channel(ANSWERS_LEN);
-        let collector = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            let mut changed = collector.wants.watch();
+        let upkeep = Arc::clone(&self.upkeep);
+        self.upkeep.collector.tasks.spawn(async move {
+            let mut changed = upkeep.wants.watch();
             let mut said: BTreeSet<Key> = BTreeSet::new();
             let mut again = tokio::time::interval(SAID_AGAIN);
             loop {
                 changed.mark_unchanged();
-                let wanted = collector.wants.all();
+                let wanted = upkeep.wants.all();
                 said.retain(|key| wanted.contains(key));
                 for key in wanted {
                     let text = key.to_string();
@@ -166,7 +183,7 @@ impl MirrorService for Mirrors {
                     }
                 }
                 tokio::select! {
-                    () = collector.intake.cancelled() => return,
+                    () = upkeep.collector.intake.cancelled() => return,
                     () = answers.closed() => return,
                     _ = changed.changed() => {}
                     // It may have come to hold it meanwhile.
@@ -182,19 +199,19 @@ impl MirrorService for Mirrors {
         request: Request<Streaming<OfferRequest>>,
     ) -> Result<Response<OfferResponse>, Status> {
         let mirror = caller::mirror(&request)?;
-        mirrors::check_admitted(&self.0, &mirror).await?;
+        mirrors::check_admitted(&self.upkeep.collector, &mirror).await?;
         let mut pieces = request.into_inner();
         let first = piece(&mut pieces).await?;
         let first = first.ok_or_else(|| Failure::malformed("an offer without a key"))?;
         let key = Key::parse(&first.key).map_err(|error| Failure::malformed(chain(&error)))?;
-        if !self.0.wants.has(&key) {
+        if !self.upkeep.wants.has(&key) {
             let text = format!("{key} is not wanted (any more)");
             return Err(Failure::new(Class::Precondition, text).into());
         }
         if first.total > READ_BYTES_MAX {
             return Err(Failure::new(Class::OverLimit, format!("an object of {} bytes", first.total)).into());
         }
-        let Ok(_slot) = Arc::clone(&self.0.mirror_objects).acquire_owned().await else {
+        let Ok(_slot) = Arc::clone(&self.objects).acquire_owned().await else {
             return Err(Failure::unavailable("take an object", "it is stopping").into());
         };
         let total = usize::try_from(first.total).unwrap_or(usize::MAX);
@@ -208,7 +225,7 @@ impl MirrorService for Mirrors {
             tracing::error!(%key, %mirror, "A mirror offered other bytes than the key names");
             return Err(Failure::malformed(format!("these bytes are not those of {key}")).into());
         }
-        repairs::given(&self.0, key, bytes).await?;
+        repairs::given(&self.upkeep, key, bytes).await?;
         Ok(Response::new(OfferResponse {}))
     }
 }

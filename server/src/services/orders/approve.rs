@@ -16,9 +16,11 @@ use rusqlite::Connection;
 use crate::acts::{self, Weighed};
 use crate::collector::Collector;
 use crate::failure::{Failure, chain};
-use crate::log::recorder::{Condition, Denied, Recorded};
+use crate::log::recorder::Recorded;
+use crate::rows::condition::{Condition, Denied};
 use crate::rows::{self, DbError};
 use crate::services::ingest::interrupt;
+use crate::services::orders::OrderDesk;
 
 /// Records an approval or rejection.
 ///
@@ -66,7 +68,8 @@ pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, 
 ///
 /// # Errors
 /// A refusal when the order is not open.
-pub async fn cancel(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
+pub async fn cancel(desk: &OrderDesk, weighed: Weighed) -> Result<Recorded, Failure> {
+    let collector = &*desk.collector;
     let id: Digest = weighed
         .act
         .reference("order")
@@ -82,22 +85,22 @@ pub async fn cancel(collector: &Collector, weighed: Weighed) -> Result<Recorded,
     let key = id.0;
     let condition: Condition = Box::new(move |tx| must_be(tx, &key, &["awaiting-approval", "issued"]));
     let act = weighed.object.signed().map_err(|error| Failure::malformed(chain(&error)))?;
-    let recorded = crate::services::incidents::submit(collector, weighed, Some(condition)).await?;
-    spread(collector, &id, &act).await?;
+    let recorded = crate::acts::submit(collector, weighed, Some(condition)).await?;
+    spread(desk, &id, &act).await?;
     collector.order_changed(&id);
     Ok(recorded)
 }
 
 /// The entry stands; this makes it felt. What is missed here, `begin` and `attend` see in the database.
-async fn spread(collector: &Collector, order: &Digest, act: &Signed) -> Result<(), Failure> {
+async fn spread(desk: &OrderDesk, order: &Digest, act: &Signed) -> Result<(), Failure> {
+    let collector = &*desk.collector;
     let id = order.0;
     let (targets, attempts) = collector
         .db
         .read_async(move |db| {
             Ok::<_, DbError>((rows::orders::targets(db, &id)?, rows::orders::attempts(db, &id)?))
         })
-        .await
-        .map_err(|error| Failure::unavailable("reach its database", error))?;
+        .await?;
     for target in targets {
         let cancel = v1::CancelOrder { order: order.to_string(), act: Some(act.into()) };
         let message = v1::AttendResponse { message: Some(v1::attend_response::Message::Cancel(cancel)) };
@@ -106,7 +109,7 @@ async fn spread(collector: &Collector, order: &Digest, act: &Signed) -> Result<(
     }
     for collection in attempts.iter().filter(|row| row.state == "running").filter_map(|row| row.collection) {
         let collection = Digest(collection);
-        interrupt::end(collector, &collection).await?;
+        interrupt::end(&desk.ingest, &collection).await?;
     }
     Ok(())
 }

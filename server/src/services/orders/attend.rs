@@ -30,6 +30,7 @@ use crate::failure::{Failure, chain};
 use crate::metrics;
 use crate::rows::{self, DbError};
 use crate::services::ingest::ended::Ended;
+use crate::services::orders::OrderDesk;
 
 /// Answers that wait for the endpoint.
 pub const ANSWERS_LEN: usize = 16;
@@ -70,7 +71,7 @@ type Answers = mpsc::Sender<Result<AttendResponse, Status>>;
 
 /// Serves one standing call until it ends.
 pub async fn serve<S>(
-    collector: std::sync::Arc<Collector>,
+    desk: std::sync::Arc<OrderDesk>,
     peer: std::sync::Arc<PeerInfo>,
     endpoint: EndpointId,
     generation: Generation,
@@ -80,7 +81,8 @@ pub async fn serve<S>(
     S: Stream<Item = Result<AttendRequest, Status>> + Unpin + Send,
 {
     let mut call = Call {
-        collector: &collector,
+        desk: &desk,
+        collector: &desk.collector,
         endpoint: &endpoint,
         generation,
         answers: answers.clone(),
@@ -89,7 +91,7 @@ pub async fn serve<S>(
     };
     let result = call.run(&peer, requests).await;
     for order in call.delivered.keys() {
-        collector.sent.remove(*order, endpoint.as_str());
+        desk.sent.remove(*order, endpoint.as_str());
     }
     if let Err(failure) = result {
         drop(answers.send(Err(failure.into())).await);
@@ -97,6 +99,7 @@ pub async fn serve<S>(
 }
 
 struct Call<'c> {
+    desk: &'c OrderDesk,
     collector: &'c Collector,
     endpoint: &'c EndpointId,
     generation: Generation,
@@ -146,7 +149,7 @@ impl Call<'_> {
         }))
         .await?;
         // Before anything that leans on the newest key.
-        let keys = crate::log::log_key::shown(self.collector).await?;
+        let keys = self.collector.log_key_changes().await?;
         if !keys.changes.is_empty() {
             self.send(attend_response::Message::LogKeys(keys)).await?;
         }
@@ -219,7 +222,7 @@ impl Call<'_> {
             metrics::order_delivered();
             tracing::info!(order = %order, endpoint = %self.endpoint, "Order sent");
             self.delivered.insert(order, (attempt, None));
-            self.collector.sent.insert(order, self.endpoint.as_str());
+            self.desk.sent.insert(order, self.endpoint.as_str());
             self.collector.order_changed(&order);
         }
         Ok(())
@@ -245,18 +248,18 @@ impl Call<'_> {
                 Ok::<_, DbError>(wanted)
             })
             .await
-            .map_err(|error| Failure::unavailable("reach its database", error))
+            .map_err(Failure::from)
     }
 
     async fn answered(&mut self, answer: v1::OrderAnswer) -> Result<(), Failure> {
         let order: Digest = proto::convert::digest("order", &answer.order)
             .map_err(|error| Failure::malformed(error.to_string()))?;
-        self.collector.sent.remove(order, self.endpoint.as_str());
+        self.desk.sent.remove(order, self.endpoint.as_str());
         if answer.admitted {
             let delegation = proto::convert::signed("delegation", answer.delegation)
                 .map_err(|error| Failure::malformed(chain(&error)))?;
             let admitted = crate::services::ingest::begin::admit(
-                self.collector,
+                &self.desk.ingest,
                 self.endpoint,
                 self.generation,
                 delegation,
@@ -299,8 +302,7 @@ impl Call<'_> {
                 let newest = newest_by_endpoint(rows::orders::attempts(db, &id)?);
                 Ok::<_, DbError>((is_target, newest.get(&endpoint).is_some_and(|row| row.state == "refused")))
             })
-            .await
-            .map_err(|error| Failure::unavailable("reach its database", error))?;
+            .await?;
         if !is_target {
             return Err(Failure::forbidden("the order does not address this endpoint"));
         }
@@ -335,7 +337,7 @@ impl Call<'_> {
             return Err(Failure::forbidden("an endpoint ends its own attempts only"));
         }
         if ended.result == "interrupted" {
-            crate::services::ingest::interrupt::end(self.collector, &collection).await?;
+            crate::services::ingest::interrupt::end(&self.desk.ingest, &collection).await?;
             self.deliver().await?;
         }
         Ok(())
@@ -351,11 +353,7 @@ impl Call<'_> {
             boot_id: hello.boot_id.chars().take(64).collect(),
             state_generation: hello.state_generation,
         };
-        self.collector
-            .db
-            .write_async(move |tx| rows::endpoints::seen(tx, &row))
-            .await
-            .map_err(|error: DbError| Failure::unavailable("reach its database", error))
+        self.collector.db.write_async(move |tx| rows::endpoints::seen(tx, &row)).await.map_err(Failure::from)
     }
 
     fn next_look(&self) -> Instant {

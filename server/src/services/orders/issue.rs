@@ -18,11 +18,12 @@ use proto::v1;
 use rusqlite::Connection;
 use store::Key;
 
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::{Failure, chain};
-use crate::log::recorder::{Condition, Denied};
 use crate::people::Published;
 use crate::rows;
+use crate::rows::condition::{Condition, Denied};
 
 /// How far ahead of our clock an order may be dated: what endpoints tolerate, too (docs/spec/order.md, step 5).
 const AHEAD_MAX: Duration = Duration::from_secs(600);
@@ -64,7 +65,7 @@ pub async fn issue(
     let incident = order.incident.to_string();
     let locks = crate::upkeep::locks::of(&collector.replicas);
     let condition: Condition = Box::new(move |tx| {
-        crate::services::incidents::guard_open(tx, &incident)?;
+        crate::rows::incidents::guard_open(tx, &incident)?;
         crate::upkeep::locks::may_place(tx, &incident, crate::clock::now(), &locks)?;
         all_enrolled(tx, &addressed)
     });

@@ -10,8 +10,9 @@ use proto::convert::hash_bytes;
 use proto::v1;
 use store::Key;
 
-use super::OpenOrder;
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
+use crate::collector::OpenOrder;
 use crate::failure::Failure;
 use crate::rows;
 
@@ -35,11 +36,7 @@ pub async fn package(
     known: Known,
 ) -> Result<v1::OrderPackage, Failure> {
     let id = order.row.id;
-    let approvals = collector
-        .db
-        .read_async(move |db| rows::orders::approvals(db, &id))
-        .await
-        .map_err(|error| Failure::unavailable("reach its database", error))?;
+    let approvals = collector.db.read_async(move |db| rows::orders::approvals(db, &id)).await?;
     let approvals: Vec<_> = approvals.into_iter().filter(|row| row.decision == "approve").collect();
 
     let mut indices = vec![order.row.index];

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::rows::collections::CollectionRow;
 use crate::rows::orders::{AttemptRow, OrderRow, TargetRow};
 use crate::rows::{self, DbError};
+use crate::services::orders::OrderDesk;
 
 /// Everything about one order.
 #[derive(Debug)]
@@ -43,11 +44,11 @@ impl OrderView {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn load(collector: &Collector, order: &Digest) -> Result<Option<Self>, Failure> {
+    pub async fn load(desk: &OrderDesk, order: &Digest) -> Result<Option<Self>, Failure> {
         let id = order.0;
-        let read = collector.db.read_async(move |db| read(db, &id)).await;
-        let read = read.map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
-        Ok(read.map(|read| Self::build(read, &|endpoint| collector.sent.is_sent(order, endpoint))))
+        let read = desk.collector.db.read_async(move |db| read(db, &id)).await;
+        let read = read?;
+        Ok(read.map(|read| Self::build(read, &|endpoint| desk.sent.is_sent(order, endpoint))))
     }
 
     fn build(read: Read, is_sent: &dyn Fn(&str) -> bool) -> Self {
@@ -196,22 +197,22 @@ fn read(db: &Connection, id: &[u8; 32]) -> Result<Option<Read>, DbError> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(collector: &Collector, incident: &str) -> Result<Vec<v1::OrderRow>, Failure> {
+pub async fn list(desk: &OrderDesk, incident: &str) -> Result<Vec<v1::OrderRow>, Failure> {
     let wanted = (!incident.is_empty()).then(|| incident.to_owned());
-    let orders = collector
+    let orders = desk
+        .collector
         .db
         .read_async(move |db| {
             let rows = rows::orders::of_incident(db, wanted.as_deref())?;
             rows.into_iter().map(|row| read(db, &row.id)).collect::<Result<Vec<_>, DbError>>()
         })
-        .await
-        .map_err(|error| Failure::unavailable("reach its database", error))?;
+        .await?;
     Ok(orders
         .into_iter()
         .flatten()
         .map(|read| {
             let id = Digest(read.row.id);
-            OrderView::build(read, &|endpoint| collector.sent.is_sent(&id, endpoint)).summary()
+            OrderView::build(read, &|endpoint| desk.sent.is_sent(&id, endpoint)).summary()
         })
         .collect())
 }
@@ -223,11 +224,7 @@ pub async fn list(collector: &Collector, incident: &str) -> Result<Vec<v1::Order
 pub async fn resolve(collector: &Collector, text: &str) -> Result<Digest, Failure> {
     check_prefix(text, "order")?;
     let prefix = text.to_owned();
-    let found = collector
-        .db
-        .read_async(move |db| rows::orders::by_prefix(db, &prefix))
-        .await
-        .map_err(|error| Failure::unavailable("reach its database", error))?;
+    let found = collector.db.read_async(move |db| rows::orders::by_prefix(db, &prefix)).await?;
     one(found.into_iter().map(|row| Digest(row.id)), "order", text)
 }
 

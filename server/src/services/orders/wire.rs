@@ -15,12 +15,12 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::rows;
+use crate::services::answer::answer;
 use crate::services::caller;
-use crate::services::incidents::wire::answer;
 use crate::services::orders;
+use crate::services::orders::OrderDesk;
 use crate::services::orders::queries::{self, OrderView};
 
 /// A watcher sees changes at most this often: an upload of many small segments must not fill its screen.
@@ -30,8 +30,8 @@ const WATCH_PAUSE: Duration = Duration::from_millis(200);
 const WATCH_AGAIN: Duration = Duration::from_secs(15);
 
 /// The service.
-#[derive(Clone, Debug)]
-pub struct Orders(pub Arc<Collector>);
+#[derive(Clone)]
+pub struct Orders(pub Arc<OrderDesk>);
 
 #[tonic::async_trait]
 impl OrderService for Orders {
@@ -41,7 +41,7 @@ impl OrderService for Orders {
     ) -> Result<Response<IssueOrderResponse>, Status> {
         let request = request.into_inner();
         let order = caller::signed("order", request.order)?;
-        Ok(Response::new(orders::issue(&self.0, order, request.targets).await?))
+        Ok(Response::new(orders::issue(&self.0.collector, order, request.targets).await?))
     }
 
     async fn approve_order(
@@ -49,7 +49,7 @@ impl OrderService for Orders {
         request: Request<ApproveOrderRequest>,
     ) -> Result<Response<ActResponse>, Status> {
         let approval = caller::signed("approval", request.into_inner().approval)?;
-        Ok(answer(orders::approve(&self.0, approval).await?))
+        Ok(answer(orders::approve(&self.0.collector, approval).await?))
     }
 
     async fn list_orders(
@@ -64,7 +64,7 @@ impl OrderService for Orders {
         &self,
         request: Request<ShowOrderRequest>,
     ) -> Result<Response<ShowOrderResponse>, Status> {
-        let id = queries::resolve(&self.0, &request.into_inner().order).await?;
+        let id = queries::resolve(&self.0.collector, &request.into_inner().order).await?;
         Ok(Response::new(show(&self.0, &id).await?))
     }
 
@@ -74,11 +74,11 @@ impl OrderService for Orders {
         &self,
         request: Request<ShowOrderRequest>,
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
-        let id = queries::resolve(&self.0, &request.into_inner().order).await?;
+        let id = queries::resolve(&self.0.collector, &request.into_inner().order).await?;
         let (progress, stream) = mpsc::channel(4);
-        let collector = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            if let Err(failure) = watch(&collector, id, &progress).await {
+        let desk = Arc::clone(&self.0);
+        self.0.collector.tasks.spawn(async move {
+            if let Err(failure) = watch(&desk, id, &progress).await {
                 drop(progress.send(Err(failure.into())).await);
             }
         });
@@ -86,17 +86,14 @@ impl OrderService for Orders {
     }
 }
 
-async fn show(collector: &Collector, id: &Digest) -> Result<ShowOrderResponse, Failure> {
-    let (view, open) = (OrderView::load(collector, id).await?, collector.order(id).await?);
+async fn show(desk: &OrderDesk, id: &Digest) -> Result<ShowOrderResponse, Failure> {
+    let collector = &*desk.collector;
+    let (view, open) = (OrderView::load(desk, id).await?, collector.order(id).await?);
     let (Some(view), Some(open)) = (view, open) else {
         return Err(Failure::missing(format!("there is no order {id}")));
     };
     let key = id.0;
-    let rows = collector
-        .db
-        .read_async(move |db| rows::orders::approvals(db, &key))
-        .await
-        .map_err(|error: rows::DbError| Failure::unavailable("reach its database", error))?;
+    let rows = collector.db.read_async(move |db| rows::orders::approvals(db, &key)).await?;
     let mut approvals = Vec::with_capacity(rows.len());
     // Rejections are in the same table; what became of the order says them.
     for row in rows.into_iter().filter(|row| row.decision == "approve") {
@@ -111,16 +108,17 @@ async fn show(collector: &Collector, id: &Digest) -> Result<ShowOrderResponse, F
 }
 
 async fn watch(
-    collector: &Collector,
+    desk: &OrderDesk,
     id: Digest,
     progress: &mpsc::Sender<Result<OrderProgress, Status>>,
 ) -> Result<(), Failure> {
+    let collector = &*desk.collector;
     // Subscribed before the first look: what changes in between wakes the next one.
     let mut changes = collector.watches.subscribe(&id.to_string());
     let mut last: Option<OrderProgress> = None;
     loop {
         changes.mark_unchanged();
-        let Some(view) = OrderView::load(collector, &id).await? else {
+        let Some(view) = OrderView::load(desk, &id).await? else {
             return Err(Failure::missing(format!("there is no order {id}")));
         };
         let now = view.progress();

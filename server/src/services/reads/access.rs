@@ -68,9 +68,8 @@ pub async fn readable(collector: &Collector, text: &str) -> Result<CollectionRow
     let id = row.id;
     let disposed = collector
         .db
-        .read_async(move |db| crate::upkeep::disposal::of_collection(db, &id, crate::clock::now()))
-        .await
-        .map_err(|error: rows::DbError| Failure::unavailable("reach its database", error))?;
+        .read_async(move |db| crate::rows::fence::of_collection(db, &id, crate::clock::now()))
+        .await?;
     match disposed {
         None => Ok(row),
         Some(disposed) => Err(Failure::new(
@@ -91,10 +90,6 @@ pub async fn readable(collector: &Collector, text: &str) -> Result<CollectionRow
 pub async fn resolve(collector: &Collector, text: &str) -> Result<CollectionRow, Failure> {
     check_prefix(text, "collection")?;
     let prefix = text.to_owned();
-    let found = collector
-        .db
-        .read_async(move |db| rows::collections::by_prefix(db, &prefix))
-        .await
-        .map_err(|error: rows::DbError| Failure::unavailable("reach its database", error))?;
+    let found = collector.db.read_async(move |db| rows::collections::by_prefix(db, &prefix)).await?;
     one(found.into_iter(), "collection", text)
 }

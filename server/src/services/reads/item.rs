@@ -22,7 +22,8 @@ use tonic::Status;
 
 use super::access;
 use super::lines::{self, SealReader};
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::metrics;
 use crate::rows;
@@ -30,6 +31,7 @@ use crate::rows::collections::{CollectionRow, SegmentRow};
 use crate::services::ingest::child::{Defect, Frames, Item};
 use crate::services::ingest::pipe::Kind;
 use crate::services::ingest::verifier::{Caged, VerifierError, parse};
+use crate::services::reads::Reads;
 
 /// Answers that wait for the reader.
 pub const ANSWERS_LEN: usize = 8;
@@ -54,18 +56,19 @@ pub enum Wanted {
 /// # Errors
 /// A refusal before the entry, or a failure in the midst: the reader then holds bytes that are not verified.
 pub async fn read(
-    collector: &Collector,
+    reads: &Reads,
     person: &PersonId,
     collection: &str,
     wanted: Wanted,
     purpose: &str,
     answers: &Answers,
 ) -> Result<(), Failure> {
+    let collector = &*reads.collector;
     let row = access::readable(collector, collection).await?;
     let segments = collector.segments_of(row.number).await?;
-    let asked = find(collector, &row, &segments, wanted).await?;
+    let asked = find(reads, &row, &segments, wanted).await?;
     let linked = match &asked.record.link {
-        Some(link) => Some(find(collector, &row, &segments, Wanted::Ordinal(link.n)).await?),
+        Some(link) => Some(find(reads, &row, &segments, Wanted::Ordinal(link.n)).await?),
         None => None,
     };
     // Who holds the content: the item itself, or the one that a hard link names.
@@ -74,10 +77,10 @@ pub async fn read(
     let shelf = Shelf::default();
     let frames = frames(collector, &row, &segments, record, &shelf).await?;
     let _place =
-        collector.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
+        reads.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
     // Before the entry: a process that cannot start is no read.
     let mut caged =
-        Caged::start(&collector.program).map_err(|error| Failure::unavailable("read evidence", error))?;
+        Caged::start(&reads.program).map_err(|error| Failure::unavailable("read evidence", error))?;
     if linked.is_some() {
         access::record(collector, &row, person, &format!("item/{}", record.n), purpose).await?;
     }
@@ -228,11 +231,12 @@ fn check_readable(asked: &ItemRecord, holder: &ItemRecord) -> Result<(), Failure
 
 /// The item's record, out of the seal that holds it.
 async fn find(
-    collector: &Collector,
+    reads: &Reads,
     row: &CollectionRow,
     segments: &[SegmentRow],
     wanted: Wanted,
 ) -> Result<Found, Failure> {
+    let collector = &*reads.collector;
     let number = row.number;
     let found = collector
         .db
@@ -244,13 +248,12 @@ async fn find(
                 Ok(items.into_iter().nth(with_content.unwrap_or(0)))
             }
         })
-        .await
-        .map_err(|error: rows::DbError| Failure::unavailable("reach its database", error))?;
+        .await?;
     let Some(item) = found else {
         return Err(Failure::missing("the collection has no such item"));
     };
     let segment = lines::segment(segments, item.segment)?;
-    let mut lines = SealReader::start(collector)?.lines(collector, row, segment).await?.into_iter();
+    let mut lines = SealReader::start(&reads.program)?.lines(collector, row, segment).await?.into_iter();
     let place = usize::try_from(item.n.saturating_sub(lines::first_ordinal(segment))).unwrap_or(usize::MAX);
     let line = lines.nth(place);
     let line = line.ok_or_else(|| Failure::internal("read an item record", "its seal does not hold it"))?;

@@ -2,12 +2,13 @@
 
 use store::Key;
 
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::rows::collections::{CollectionRow, SegmentRow};
 use crate::services::ingest::child::Defect;
 use crate::services::ingest::pipe::Kind;
-use crate::services::ingest::verifier::{Caged, VerifierError, parse};
+use crate::services::ingest::verifier::{Caged, Program, VerifierError, parse};
 
 /// A caged process that opens seals.
 #[derive(Debug)]
@@ -18,8 +19,8 @@ impl SealReader {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(collector: &Collector) -> Result<Self, Failure> {
-        Ok(Self(Caged::start(&collector.program).map_err(died)?))
+    pub fn start(program: &Program) -> Result<Self, Failure> {
+        Ok(Self(Caged::start(program).map_err(died)?))
     }
 
     /// The process itself, for items of the same collection.

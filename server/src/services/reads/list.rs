@@ -13,6 +13,7 @@ use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::rows;
 use crate::rows::collections::{CollectionRow, SegmentRow};
+use crate::services::reads::Reads;
 
 /// Answers that wait for the reader.
 pub const ANSWERS_LEN: usize = 8;
@@ -31,17 +32,18 @@ pub type Answers = mpsc::Sender<Result<v1::ItemBatch, Status>>;
 /// # Errors
 /// When database, stores or the cage do not answer.
 pub async fn list(
-    collector: &Collector,
+    reads: &Reads,
     person: &PersonId,
     request: v1::ListItemsRequest,
     answers: &Answers,
 ) -> Result<(), Failure> {
+    let collector = &*reads.collector;
     let row = access::readable(collector, &request.collection).await?;
     let (number, not_ok_only) = (row.number, request.not_ok_only);
     let prefix = request.prefix.to_vec();
     let _place =
-        collector.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
-    let mut lister = Lister::new(collector, &row, answers).await?;
+        reads.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
+    let mut lister = Lister::new(reads, &row, answers).await?;
     access::record(collector, &row, person, "items", &request.purpose).await?;
     let mut from = 0;
     loop {
@@ -51,8 +53,7 @@ pub async fn list(
             .read_async(move |db| {
                 rows::collections::items_page(db, number, &prefix, not_ok_only, from, PAGE_ROWS)
             })
-            .await
-            .map_err(|error: rows::DbError| Failure::unavailable("reach its database", error))?;
+            .await?;
         let Some(last) = page.last() else { break };
         from = last.n.saturating_add(1);
         for item in &page {
@@ -76,17 +77,14 @@ struct Lister<'l> {
 }
 
 impl<'l> Lister<'l> {
-    async fn new(
-        collector: &'l Collector,
-        row: &'l CollectionRow,
-        answers: &'l Answers,
-    ) -> Result<Self, Failure> {
+    async fn new(reads: &'l Reads, row: &'l CollectionRow, answers: &'l Answers) -> Result<Self, Failure> {
+        let collector = &*reads.collector;
         Ok(Self {
             collector,
             row,
             answers,
             segments: collector.segments_of(row.number).await?,
-            seals: SealReader::start(collector)?,
+            seals: SealReader::start(&reads.program)?,
             segment: None,
             wanted: BTreeSet::new(),
             batch: Vec::new(),

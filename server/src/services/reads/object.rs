@@ -12,7 +12,8 @@ use store::Key;
 
 use super::access;
 use super::item::{Answers, send};
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
+use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::metrics;
 use crate::rows::collections::CollectionRow;

@@ -21,12 +21,13 @@ use crate::failure::Failure;
 use crate::rows;
 use crate::rows::collections::CollectionRow;
 use crate::services::caller;
+use crate::services::reads::Reads;
 use crate::services::reads::item::Wanted;
 use crate::services::reads::{access, item, list, object};
 
 /// The service.
-#[derive(Clone, Debug)]
-pub struct Evidence(pub Arc<Collector>);
+#[derive(Clone)]
+pub struct Evidence(pub Arc<Reads>);
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -42,11 +43,15 @@ impl EvidenceService for Evidence {
     ) -> Result<Response<ListCollectionsResponse>, Status> {
         let incident = request.into_inner().incident;
         let wanted = (!incident.is_empty()).then_some(incident);
-        let rows =
-            self.0.db.read_async(move |db| rows::collections::of_incident(db, wanted.as_deref())).await;
-        let rows = rows.map_err(|error: rows::DbError| Failure::unavailable("reach its database", error))?;
+        let rows = self
+            .0
+            .collector
+            .db
+            .read_async(move |db| rows::collections::of_incident(db, wanted.as_deref()))
+            .await;
+        let rows = rows.map_err(Failure::from)?;
         Ok(Response::new(ListCollectionsResponse {
-            collections: rows.iter().map(|row| wire(&self.0, row)).collect(),
+            collections: rows.iter().map(|row| wire(&self.0.collector, row)).collect(),
         }))
     }
 
@@ -54,7 +59,7 @@ impl EvidenceService for Evidence {
         &self,
         request: Request<ShowCollectionRequest>,
     ) -> Result<Response<ShowCollectionResponse>, Status> {
-        Ok(Response::new(show(&self.0, &request.into_inner().collection).await?))
+        Ok(Response::new(show(&self.0.collector, &request.into_inner().collection).await?))
     }
 
     async fn list_items(
@@ -63,9 +68,9 @@ impl EvidenceService for Evidence {
     ) -> Result<Response<Self::ListItemsStream>, Status> {
         let person = caller::person(&request)?;
         let (answers, stream) = mpsc::channel(list::ANSWERS_LEN);
-        let collector = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            if let Err(failure) = list::list(&collector, &person, request.into_inner(), &answers).await {
+        let reads = Arc::clone(&self.0);
+        self.0.collector.tasks.spawn(async move {
+            if let Err(failure) = list::list(&reads, &person, request.into_inner(), &answers).await {
                 drop(answers.send(Err(failure.into())).await);
             }
         });
@@ -83,11 +88,10 @@ impl EvidenceService for Evidence {
             false => Wanted::Path(request.path.to_vec()),
         };
         let (answers, stream) = mpsc::channel(item::ANSWERS_LEN);
-        let collector = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
+        let reads = Arc::clone(&self.0);
+        self.0.collector.tasks.spawn(async move {
             let read =
-                item::read(&collector, &person, &request.collection, wanted, &request.purpose, &answers)
-                    .await;
+                item::read(&reads, &person, &request.collection, wanted, &request.purpose, &answers).await;
             if let Err(failure) = read {
                 drop(answers.send(Err(failure.into())).await);
             }
@@ -102,11 +106,11 @@ impl EvidenceService for Evidence {
         let person = caller::person(&request)?;
         let request = request.into_inner();
         let (answers, stream) = mpsc::channel(item::ANSWERS_LEN);
-        let collector = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
+        let reads = Arc::clone(&self.0);
+        self.0.collector.tasks.spawn(async move {
             let (collection, wanted) = (&request.collection, &request.object);
             let read =
-                object::read(&collector, &person, collection, wanted, &request.purpose, &answers).await;
+                object::read(&reads.collector, &person, collection, wanted, &request.purpose, &answers).await;
             if let Err(failure) = read {
                 drop(answers.send(Err(failure.into())).await);
             }
@@ -118,11 +122,7 @@ impl EvidenceService for Evidence {
 async fn show(collector: &Collector, collection: &str) -> Result<ShowCollectionResponse, Failure> {
     let row = access::resolve(collector, collection).await?;
     let number = row.number;
-    let outcomes = collector
-        .db
-        .read_async(move |db| rows::collections::outcomes(db, number))
-        .await
-        .map_err(|error: rows::DbError| Failure::unavailable("reach its database", error))?;
+    let outcomes = collector.db.read_async(move |db| rows::collections::outcomes(db, number)).await?;
     let manifest = match &row.manifest {
         Some(manifest) => Some((&collector.document(Key::document(manifest)).await?).into()),
         None => None,

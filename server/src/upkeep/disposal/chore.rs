@@ -5,6 +5,7 @@
 //! next round goes on. A store that refuses is asked again when its lock has ended, others after a minute.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -17,12 +18,14 @@ use evidence::id::{Chain, IncidentId};
 use store::{Disposable, Store, StoreError};
 
 use super::settle::settle;
-use super::{text_stays, whole};
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
 use crate::failure::{Failure, chain};
+use crate::rows::disposals::whole;
 use crate::rows::disposals::{self, WaitRow};
+use crate::rows::texts::text_stays;
 use crate::rows::{self, DbError};
-use crate::services::ingest::fixity;
+use crate::upkeep::Upkeep;
+use crate::upkeep::fixity;
 
 /// How often it is looked for work: a retention ends by itself.
 const LOOK: Duration = Duration::from_secs(30);
@@ -33,16 +36,22 @@ const AGAIN_MS: i64 = 60_000;
 /// How long a store is left alone that refuses and does not say until when.
 const REFUSED_MS: i64 = 3_600_000;
 
+/// Whoever takes evidence in, and can be kept from it for a while.
+pub trait Uploads: Send + Sync {
+    /// Waits until nothing of `collection` is on its way in; nothing of it begins before the value that this gives is dropped.
+    fn keep_out(&self, collection: Digest) -> Pin<Box<dyn Future<Output = Box<dyn Send>> + Send + '_>>;
+}
+
 /// Rounds until the drain.
-pub async fn keep(collector: &Collector) {
+pub async fn keep(upkeep: &Upkeep, uploads: &dyn Uploads) {
     let mut finished = BTreeMap::new();
     loop {
-        if let Err(failure) = round(collector, &mut finished).await {
+        if let Err(failure) = round(upkeep, uploads, &mut finished).await {
             tracing::warn!(cause = %chain(&failure), "Disposal paused; it goes on where it was");
         }
         tokio::select! {
-            () = collector.intake.cancelled() => return,
-            () = collector.disposal.woken() => {}
+            () = upkeep.collector.intake.cancelled() => return,
+            () = upkeep.brake.woken() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }
@@ -60,29 +69,30 @@ struct Step {
 
 /// Does what can be done now. `finished`: plans of which nothing is left, seen by this process, but for texts that stayed.
 async fn round(
-    collector: &Collector,
+    upkeep: &Upkeep,
+    uploads: &dyn Uploads,
     finished: &mut BTreeMap<Digest, BTreeSet<Digest>>,
 ) -> Result<(), Failure> {
     // Crash between the last entry and this: the rows are settled now.
-    settled(collector).await?;
-    let plans = collector.db.read_async(disposals::plans).await.map_err(database)?;
-    let waits = collector.db.read_async(disposals::waits).await.map_err(database)?;
+    settled(upkeep).await?;
+    let plans = upkeep.collector.db.read_async(disposals::plans).await?;
+    let waits = upkeep.collector.db.read_async(disposals::waits).await?;
     let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
     for (incident, plan) in plans {
         let plan = Digest(plan);
         let incident: IncidentId =
             incident.parse().map_err(|error| Failure::internal("read a plan", error))?;
         if let Some(stayed) = finished.get(&plan)
-            && all_stay(collector, stayed).await?
+            && all_stay(upkeep, stayed).await?
         {
             continue;
         }
-        let Some(steps) = steps(collector, &incident, plan).await? else {
+        let Some(steps) = steps(upkeep, &incident, plan).await? else {
             continue;
         };
         let (mut is_finished, mut stayed) = (true, BTreeSet::new());
         for step in steps {
-            if collector.intake.is_cancelled() {
+            if upkeep.collector.intake.is_cancelled() {
                 return Ok(());
             }
             let (name, object) = (step.store.identity().store.clone(), step.object.to_string());
@@ -93,7 +103,7 @@ async fn round(
                 is_finished = false;
                 continue;
             }
-            match execute(collector, &step).await? {
+            match execute(upkeep, uploads, &step).await? {
                 Done::Not => is_finished = false,
                 Done::All(some) => stayed.extend(some),
             }
@@ -106,12 +116,12 @@ async fn round(
 }
 
 /// Whether another chain still keeps each of these texts.
-async fn all_stay(collector: &Collector, texts: &BTreeSet<Digest>) -> Result<bool, Failure> {
+async fn all_stay(upkeep: &Upkeep, texts: &BTreeSet<Digest>) -> Result<bool, Failure> {
     if texts.is_empty() {
         return Ok(true);
     }
     let texts = texts.clone();
-    let asked = collector.db.read_async(move |db| {
+    let asked = upkeep.collector.db.read_async(move |db| {
         let now = crate::clock::now();
         for text in &texts {
             if !text_stays(db, text.as_bytes(), now)? {
@@ -120,22 +130,18 @@ async fn all_stay(collector: &Collector, texts: &BTreeSet<Digest>) -> Result<boo
         }
         Ok::<_, DbError>(true)
     });
-    asked.await.map_err(database)
+    asked.await.map_err(Failure::from)
 }
 
 /// What a plan asks of each store; `None` while something keeps the evidence.
-async fn steps(
-    collector: &Collector,
-    incident: &IncidentId,
-    plan: Digest,
-) -> Result<Option<Vec<Step>>, Failure> {
-    let (deployment, id) = (collector.deployment.clone(), incident.clone());
-    let course = collector.db.read_async(move |db| whole(db, &deployment, &id)).await.map_err(database)?;
+async fn steps(upkeep: &Upkeep, incident: &IncidentId, plan: Digest) -> Result<Option<Vec<Step>>, Failure> {
+    let (deployment, id) = (upkeep.collector.deployment.clone(), incident.clone());
+    let course = upkeep.collector.db.read_async(move |db| whole(db, &deployment, &id)).await?;
     let Ok(warrant) = course.warrant(&plan, crate::clock::now()) else {
         return Ok(None);
     };
     let mut steps = Vec::new();
-    let stores = || collector.replicas.stores().iter().chain(collector.replicas.leaving());
+    let stores = || upkeep.collector.replicas.stores().iter().chain(upkeep.collector.replicas.leaving());
     for object in warrant.plan().objects() {
         for store in stores() {
             let identity = store.identity();
@@ -169,10 +175,10 @@ struct Progress {
 }
 
 /// Destroys and records one object on one store, in batches: repairs and holds have their turn in between.
-async fn execute(collector: &Collector, step: &Step) -> Result<Done, Failure> {
+async fn execute(upkeep: &Upkeep, uploads: &dyn Uploads, step: &Step) -> Result<Done, Failure> {
     let mut progress = Progress::default();
-    while !collector.intake.is_cancelled() {
-        if let Some(done) = batch(collector, step, &mut progress).await? {
+    while !upkeep.collector.intake.is_cancelled() {
+        if let Some(done) = batch(upkeep, uploads, step, &mut progress).await? {
             return Ok(done);
         }
     }
@@ -180,20 +186,25 @@ async fn execute(collector: &Collector, step: &Step) -> Result<Done, Failure> {
 }
 
 /// Destroys some of it; `None`: there is more.
-async fn batch(collector: &Collector, step: &Step, progress: &mut Progress) -> Result<Option<Done>, Failure> {
+async fn batch(
+    upkeep: &Upkeep,
+    uploads: &dyn Uploads,
+    step: &Step,
+    progress: &mut Progress,
+) -> Result<Option<Done>, Failure> {
     // A repair under way would write again what is destroyed.
-    let _repairs = collector.repairing.lock().await;
+    let _repairs = upkeep.repairs.turn().await;
     let _upload = match &step.object {
-        Object::Collection(id) => Some(collector.uploads.enter(*id).await),
+        Object::Collection(id) => Some(uploads.keep_out(*id).await),
         Object::Details(_) => None,
     };
     // Last, for a hold waits for this one only. Asked again behind all of them: one may have come.
-    let _turn = collector.disposal.turn().await;
-    let Some((warrant, stays)) = warrant(collector, step).await? else {
+    let _turn = upkeep.brake.turn().await;
+    let Some((warrant, stays)) = warrant(upkeep, step).await? else {
         return Ok(Some(Done::Not));
     };
     if let Object::Collection(id) = &step.object {
-        collector.wants.forget(|key| fixity::collection_of(key) == Some(*id));
+        upkeep.wants.forget(|key| fixity::collection_of(key) == Some(*id));
     }
     let objects: Vec<Disposable> = match &step.object {
         Object::Collection(id) => vec![Disposable::Collection(id.0)],
@@ -204,7 +215,7 @@ async fn batch(collector: &Collector, step: &Step, progress: &mut Progress) -> R
         }
     };
     let store = Arc::clone(&step.store);
-    let (is_free, stop) = (collector.disposal.is_free(), collector.intake.clone());
+    let (is_free, stop) = (upkeep.brake.is_free(), upkeep.collector.intake.clone());
     let left = AtomicUsize::new(BATCH);
     let take = move || left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
     let go_on = move || is_free() && !stop.is_cancelled() && take();
@@ -219,27 +230,28 @@ async fn batch(collector: &Collector, step: &Step, progress: &mut Progress) -> R
                 tracing::warn!(store = name, object = %step.object, count, "Disposed evidence that was there again, or had stayed, is destroyed");
             }
             // Also when nothing was left: a round before this one may have ended between the store and the database.
-            forget(collector, std::mem::take(&mut progress.texts)).await?;
+            forget(upkeep, std::mem::take(&mut progress.texts)).await?;
             Ok(Some(Done::All(stays)))
         }
         Ok(true) => {
             // Crash now: nothing is left there and no entry says so; the next round looks, finds nothing, and records.
-            record(collector, step, &name, count).await?;
-            settled(collector).await?;
+            record(upkeep, step, &name, count).await?;
+            settled(upkeep).await?;
             Ok(Some(Done::All(stays)))
         }
         Err(error) => {
-            refused(collector, step, name, &error).await?;
+            refused(upkeep, step, name, &error).await?;
             Ok(Some(Done::Not))
         }
     }
 }
 
 /// The right to a step now, with the texts of its plan that stay.
-async fn warrant(collector: &Collector, step: &Step) -> Result<Option<(Warrant, BTreeSet<Digest>)>, Failure> {
-    let (deployment, incident, plan) = (collector.deployment.clone(), step.incident.clone(), step.plan);
+async fn warrant(upkeep: &Upkeep, step: &Step) -> Result<Option<(Warrant, BTreeSet<Digest>)>, Failure> {
+    let (deployment, incident, plan) =
+        (upkeep.collector.deployment.clone(), step.incident.clone(), step.plan);
     let is_texts = matches!(step.object, Object::Details(_));
-    let asked = collector.db.read_async(move |db| {
+    let asked = upkeep.collector.db.read_async(move |db| {
         let now = crate::clock::now();
         let Ok(warrant) = whole(db, &deployment, &incident)?.warrant(&plan, now) else {
             return Ok(None);
@@ -252,7 +264,7 @@ async fn warrant(collector: &Collector, step: &Step) -> Result<Option<(Warrant, 
         }
         Ok::<_, DbError>(Some((warrant, stays)))
     });
-    asked.await.map_err(database)
+    asked.await.map_err(Failure::from)
 }
 
 /// Destroys objects one after the other; gives what went, and whether that is all of it.
@@ -281,14 +293,14 @@ fn destroy(
 }
 
 /// Empties the copies of texts that went without an entry of their own: the one of their plan had left them to another chain.
-async fn forget(collector: &Collector, texts: BTreeSet<Digest>) -> Result<(), Failure> {
-    let emptied = collector.db.write_async(move |tx| {
+async fn forget(upkeep: &Upkeep, texts: BTreeSet<Digest>) -> Result<(), Failure> {
+    let emptied = upkeep.collector.db.write_async(move |tx| {
         texts.iter().try_for_each(|text| rows::incidents::erase_detail(tx, text.as_bytes()))
     });
-    emptied.await.map_err(database)
+    emptied.await.map_err(Failure::from)
 }
 
-async fn record(collector: &Collector, step: &Step, store: &str, count: u64) -> Result<(), Failure> {
+async fn record(upkeep: &Upkeep, step: &Step, store: &str, count: u64) -> Result<(), Failure> {
     let refs = [
         ("count", count.to_string()),
         ("object", step.object.to_string()),
@@ -296,23 +308,14 @@ async fn record(collector: &Collector, step: &Step, store: &str, count: u64) -> 
         ("store", store.to_owned()),
     ];
     let chain = Chain::from(step.incident.clone());
-    collector.custody.record_own(EntryType::DispositionExecuted, chain, &refs).await?;
+    upkeep.collector.custody.record_own(EntryType::DispositionExecuted, chain, &refs).await?;
     let (name, object, plan) = (store.to_owned(), step.object.to_string(), step.plan.0);
-    collector
-        .db
-        .write_async(move |tx| disposals::wait_over(tx, &name, &object, &plan))
-        .await
-        .map_err(database)?;
+    upkeep.collector.db.write_async(move |tx| disposals::wait_over(tx, &name, &object, &plan)).await?;
     tracing::info!(incident = %step.incident, object = %step.object, store, count, "Evidence is destroyed");
     Ok(())
 }
 
-async fn refused(
-    collector: &Collector,
-    step: &Step,
-    store: String,
-    error: &StoreError,
-) -> Result<(), Failure> {
+async fn refused(upkeep: &Upkeep, step: &Step, store: String, error: &StoreError) -> Result<(), Failure> {
     let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
     let due_ms = match error {
         StoreError::Locked { until, .. } => until
@@ -327,17 +330,13 @@ async fn refused(
     };
     tracing::warn!(store, object = %step.object, why, "A store keeps evidence that is to go");
     let row = WaitRow { store, object: step.object.to_string(), plan: step.plan.0, due_ms, why };
-    collector.db.write_async(move |tx| disposals::wait(tx, &row)).await.map_err(database)
+    upkeep.collector.db.write_async(move |tx| disposals::wait(tx, &row)).await.map_err(Failure::from)
 }
 
-async fn settled(collector: &Collector) -> Result<(), Failure> {
+async fn settled(upkeep: &Upkeep) -> Result<(), Failure> {
     let (db, deployment, replicas) =
-        (collector.db.clone(), collector.deployment.clone(), collector.replicas.clone());
-    blocking(move || settle(&db, &deployment, &replicas)).await?.map_err(database)
-}
-
-fn database(error: rows::DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
+        (upkeep.collector.db.clone(), upkeep.collector.deployment.clone(), upkeep.collector.replicas.clone());
+    blocking(move || settle(&db, &deployment, &replicas)).await?.map_err(Failure::from)
 }
 
 #[cfg(test)]

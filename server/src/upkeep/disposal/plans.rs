@@ -6,9 +6,9 @@ use evidence::id::IncidentId;
 use proto::v1;
 
 use super::settle::places;
-use super::whole;
 use crate::collector::Collector;
 use crate::failure::Failure;
+use crate::rows::disposals::whole;
 use crate::rows::retention::Standing;
 use crate::rows::{DbError, collections, disposals};
 
@@ -28,7 +28,7 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
         let rows = collections::of_incident(db, Some(&text))?;
         Ok::<_, DbError>(Some((standing, plan, rows)))
     });
-    let Some((standing, plan, rows)) = found.await.map_err(database)? else {
+    let Some((standing, plan, rows)) = found.await? else {
         return Err(Failure::missing(format!("there is no incident {incident}")));
     };
     let going = rows.iter().filter(|row| plan.collections.contains(&Digest(row.id)));
@@ -58,10 +58,10 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
         let Some(standing) = Standing::of(db, &text)? else {
             return Ok(None);
         };
-        let retired = crate::services::mirrors::retired(db)?;
+        let retired = crate::rows::mirrors::retired(db)?;
         Ok::<_, DbError>(Some((standing, whole(db, &deployment, &id)?, disposals::waits(db)?, retired)))
     });
-    let Some((standing, course, waits, retired)) = found.await.map_err(database)? else {
+    let Some((standing, course, waits, retired)) = found.await? else {
         return Err(Failure::missing(format!("there is no incident {incident}")));
     };
     let stores = places(&collector.replicas);
@@ -150,8 +150,4 @@ fn kept(standing: &Standing) -> String {
 
 fn parse(incident: &str) -> Result<IncidentId, Failure> {
     incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))
-}
-
-fn database(error: DbError) -> Failure {
-    Failure::unavailable("reach its database", error)
 }

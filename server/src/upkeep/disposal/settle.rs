@@ -6,7 +6,7 @@ use evidence::id::{DeploymentId, IncidentId};
 use rusqlite::Connection;
 use store::Replicas;
 
-use super::whole;
+use crate::rows::disposals::whole;
 use crate::rows::{Db, DbError, collections, disposals};
 
 /// Stores that must have given an object up; also one that is new: while a hold stood it may have been filled.

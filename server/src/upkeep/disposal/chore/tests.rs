@@ -7,11 +7,13 @@ use store::{Capabilities, Guarantees, Key, ObjectWriter, Replicas, StoreIdentity
 
 use super::*;
 use crate::config::Config;
-use crate::ops::foundation::{Foundation, Layout, read_authority};
+use crate::config::layout::{Layout, read_authority};
+use crate::ops::foundation::Foundation;
 use crate::ops::init::init;
 use crate::ops::init::tests::{day, options};
-use crate::ops::rebuild::tests::{INCIDENT, approved, live_a_little, may_go, person_act, start};
+use crate::ops::rebuild::tests::life::{INCIDENT, approved, live_a_little, may_go, person_act, start};
 use crate::rows::collections;
+use crate::services::Services;
 use crate::services::ingest::verifier::Program;
 
 /// What a store does when it is to destroy.
@@ -161,7 +163,7 @@ impl Store for Moody {
 /// A collector without listeners over a little life, whose plan two persons approved; the last of its stores has moods.
 pub(crate) struct Scene {
     _place: tempfile::TempDir,
-    pub(crate) collector: Arc<Collector>,
+    pub(crate) services: Services,
     pub(crate) moody: Arc<Moody>,
     pub(crate) id: Digest,
     plan: Digest,
@@ -209,21 +211,22 @@ pub(crate) fn scene(mood: Mood, later: bool) -> Scene {
         sequencer,
     };
     let program = Program { path: "/nowhere".into(), arguments: Vec::new() };
-    let collector = crate::ops::run::unserved(foundation, &program).unwrap();
-    Scene { _place: place, collector: Arc::new(collector), moody, id, plan: plan.digest() }
+    let services = crate::ops::run::unserved(foundation, &program).unwrap();
+    Scene { _place: place, services, moody, id, plan: plan.digest() }
 }
 
 impl Scene {
     fn state(&self) -> String {
         let id = self.id.0;
-        let row = self.collector.db.read(|db| collections::at(db, &id)).unwrap();
+        let row = self.services.collector.db.read(|db| collections::at(db, &id)).unwrap();
         row.unwrap().state
     }
 
     /// What is recorded of the collection: stores and counts.
     fn executed(&self) -> Vec<(String, u64)> {
         let object = Object::Collection(self.id).to_string();
-        let rows = self.collector.db.read(|db| rows::entries::of_chain(db, INCIDENT, 0, 1000)).unwrap();
+        let rows =
+            self.services.collector.db.read(|db| rows::entries::of_chain(db, INCIDENT, 0, 1000)).unwrap();
         let value = |row: &rows::entries::EntryRow, name: &str| {
             evidence::entry::pairs::find(&row.refs, name).unwrap_or_default().to_owned()
         };
@@ -241,7 +244,8 @@ impl Scene {
 
     /// Nothing waits any longer.
     fn time_passes(&self) {
-        self.collector
+        self.services
+            .collector
             .db
             .write(|tx| {
                 for row in disposals::waits(tx)? {
@@ -267,7 +271,9 @@ fn a_store_that_fails_before_during_or_after_keeps_its_word_until_it_is_back_and
         let whole = scene.left();
         let others = if later { 2 } else { 1 };
         let mut finished = BTreeMap::new();
-        runtime.block_on(round(&scene.collector, &mut finished)).unwrap();
+        runtime
+            .block_on(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished))
+            .unwrap();
         // The others are rid of it; this one is not said to be, whatever really went.
         let names: Vec<String> = scene.executed().into_iter().map(|(store, _)| store).collect();
         assert_eq!(names.len(), others, "{mood:?}");
@@ -280,23 +286,27 @@ fn a_store_that_fails_before_during_or_after_keeps_its_word_until_it_is_back_and
             _ => whole,
         };
         assert_eq!(scene.left(), left, "{mood:?}");
-        let waits = scene.collector.db.read(disposals::waits).unwrap();
+        let waits = scene.services.collector.db.read(disposals::waits).unwrap();
         assert!(waits.iter().all(|row| row.store == store && row.why.contains("injected")));
         assert!(waits.iter().any(|row| row.object == Object::Collection(scene.id).to_string()));
         // It is left alone for a while.
         let calls = scene.moody.calls.load(SeqCst);
-        runtime.block_on(round(&scene.collector, &mut finished)).unwrap();
+        runtime
+            .block_on(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished))
+            .unwrap();
         assert_eq!(scene.moody.calls.load(SeqCst), calls, "{mood:?}");
         assert!(!finished.contains_key(&scene.plan));
 
         scene.moody.becomes(Mood::Well);
         scene.time_passes();
-        runtime.block_on(round(&scene.collector, &mut finished)).unwrap();
+        runtime
+            .block_on(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished))
+            .unwrap();
         let executed = scene.executed();
         assert_eq!(executed.len(), others + 1);
         assert_eq!(executed.last().unwrap(), &(store, u64::try_from(left).unwrap()), "{mood:?}");
         assert_eq!((scene.left(), scene.state().as_str()), (0, "disposed"));
-        assert_eq!(scene.collector.db.read(disposals::waits).unwrap(), []);
+        assert_eq!(scene.services.collector.db.read(disposals::waits).unwrap(), []);
         assert!(finished.contains_key(&scene.plan));
     }
 }
@@ -313,11 +323,11 @@ fn repairs_have_their_turn_in_the_midst_and_the_entry_counts_every_batch() {
     let whole = scene.left();
     let mut finished = BTreeMap::new();
     let (done, before) = runtime.block_on(async {
-        tokio::join!(round(&scene.collector, &mut finished), async {
+        tokio::join!(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished), async {
             while scene.moody.calls.load(SeqCst) == 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            let _repairs = scene.collector.repairing.lock().await;
+            let _repairs = scene.services.upkeep.repairs.turn().await;
             scene.left()
         })
     });
@@ -338,16 +348,18 @@ fn a_hold_in_the_midst_keeps_what_is_left_also_of_who_is_in_no_roster() {
             while !scene.moody.has_begun.load(SeqCst) {
                 std::thread::yield_now();
             }
-            let pulled = runtime.block_on(scene.collector.disposal.pull());
+            let pulled = runtime.block_on(scene.services.upkeep.brake.pull());
             // Nobody knows eve any more; her hold stands until somebody releases it.
             let hold = person_act(EntryType::HoldPlaced, INCIDENT, &[], "eve", None);
             let event = hold.act.event();
-            scene.collector.custody.sequencer().submit_blocking(hold).unwrap();
+            scene.services.collector.custody.sequencer().submit_blocking(hold).unwrap();
             drop(pulled);
             event
         });
         let mut finished = BTreeMap::new();
-        runtime.block_on(round(&scene.collector, &mut finished)).unwrap();
+        runtime
+            .block_on(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished))
+            .unwrap();
         assert!(!finished.contains_key(&scene.plan));
         hold.join().unwrap()
     });
@@ -356,11 +368,11 @@ fn a_hold_in_the_midst_keeps_what_is_left_also_of_who_is_in_no_roster() {
     scene.moody.becomes(Mood::Well);
     let calls = scene.moody.calls.load(SeqCst);
     let mut finished = BTreeMap::new();
-    runtime.block_on(round(&scene.collector, &mut finished)).unwrap();
+    runtime.block_on(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished)).unwrap();
     assert_eq!(scene.moody.calls.load(SeqCst), calls, "the hold stands");
     let refs = [("hold", held.to_string())];
     let release = person_act(EntryType::HoldReleased, INCIDENT, &refs, "bob", None);
-    scene.collector.custody.sequencer().submit_blocking(release).unwrap();
-    runtime.block_on(round(&scene.collector, &mut finished)).unwrap();
+    scene.services.collector.custody.sequencer().submit_blocking(release).unwrap();
+    runtime.block_on(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished)).unwrap();
     assert_eq!((scene.left(), scene.state().as_str()), (0, "disposed"));
 }

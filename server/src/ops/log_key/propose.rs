@@ -8,10 +8,12 @@ use evidence::log_key::{LogKeyChange, LogKeyChangeType, Reason};
 use evidence::time::Time;
 use ledger::{Checkpoint, KeyType, Note, NoteSigner};
 
-use super::{HeldError, held, key_in, recorded};
+use crate::config::layout::Layout;
 use crate::config::{Config, ConfigError};
 use crate::log::ledger::{KeyFileError, create_log_key, origin, verify_head};
-use crate::ops::foundation::{FoundationError, Layout, Purpose, open_for_check};
+use crate::log::log_key::Purpose;
+use crate::log::log_key::{HeldError, held, key_in, recorded};
+use crate::ops::foundation::{FoundationError, open_for_check};
 use crate::rows::{Db, DbError};
 
 /// What was made.
@@ -30,7 +32,7 @@ pub struct Proposed {
 pub fn propose(directory: &Path, reason: Reason, now: Time) -> Result<Proposed, ProposeError> {
     let layout = Layout::new(directory);
     let config = Config::load(directory)?;
-    layout.check_modes()?;
+    layout.check_modes().map_err(FoundationError::from)?;
     let mut keys = held(&layout, &config)?;
     // One change at a time: the one before must be recorded.
     if layout.database().exists() {

@@ -1,9 +1,12 @@
 //! `exhibit-server log-key`: a new key takes the place of the old one, on the authority's signed word.
 
+pub mod adopt;
+mod level;
+pub mod propose;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::log::log_key::{adopt, propose};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use evidence::log_key::Reason;
@@ -71,7 +74,8 @@ pub fn run(args: LogKeyArgs) -> Result<ExitCode> {
                 ReasonArg::Lost => Reason::Lost,
                 ReasonArg::Compromised => Reason::Compromised,
             };
-            let made = propose(&directory, reason, crate::clock::now()).context("propose a log key")?;
+            let made =
+                propose::propose(&directory, reason, crate::clock::now()).context("propose a log key")?;
             println!(
                 "Change {} of the log key, {}, to be signed by the authority",
                 made.change.number, made.change.reason
@@ -86,7 +90,8 @@ pub fn run(args: LogKeyArgs) -> Result<ExitCode> {
         }
         LogKeyCommand::Adopt { directory, signed, destroy_old } => {
             let program = std::env::current_exe()?;
-            let done = adopt(&directory, &program, &signed, destroy_old).context("adopt the log key")?;
+            let done =
+                adopt::adopt(&directory, &program, &signed, destroy_old).context("adopt the log key")?;
             println!(
                 "Change {} of the log key is in force, recorded as entry {}",
                 done.change.number, done.index

@@ -1,12 +1,13 @@
 //! Tells what is disposed of from what is lost: whoever reads, serves, repairs or misses evidence asks here.
 
 use evidence::digest::Digest;
+use evidence::disposal::Object;
 use evidence::time::Time;
 use rusqlite::Connection;
 use store::{Disposable, Key};
 
-use super::{id_of, named, text_stays};
-use crate::rows::retention::Standing;
+use crate::rows::retention::goes;
+use crate::rows::texts::text_stays;
 use crate::rows::{DbError, collections, disposals, entries};
 
 /// Whether an object goes, or is gone, by an approved plan: on `store`, or anywhere. A hold that came later keeps what is left.
@@ -32,11 +33,6 @@ pub fn fenced(reader: &Connection, key: &Key, store: Option<&str>, now: Time) ->
         return Ok(true);
     }
     goes(reader, &row.incident, now)
-}
-
-/// Whether nothing keeps an incident's evidence.
-pub(super) fn goes(reader: &Connection, incident: &str, now: Time) -> Result<bool, DbError> {
-    Ok(Standing::of(reader, incident)?.is_some_and(|standing| standing.may_dispose(now).is_ok()))
 }
 
 /// A collection that is disposed of, or about to be.
@@ -78,4 +74,19 @@ pub fn of_collection(reader: &Connection, id: &[u8; 32], now: Time) -> Result<Op
         by.push(entry.actor);
     }
     Ok(Some(Disposed { plan, approved, by }))
+}
+
+/// The digest under which the database knows an object of a store.
+fn id_of(object: &store::Disposable) -> [u8; 32] {
+    match object {
+        store::Disposable::Collection(id) | store::Disposable::Detail(id) => *id,
+    }
+}
+
+/// An object of a store as entries name it.
+fn named(object: &store::Disposable, incident: &str) -> String {
+    match object {
+        store::Disposable::Collection(id) => Object::Collection(Digest(*id)).to_string(),
+        store::Disposable::Detail(_) => format!("{incident}/details"),
+    }
 }

@@ -5,7 +5,7 @@ use evidence::disposal::Claim;
 use evidence::time::Time;
 use rusqlite::Connection;
 
-use super::fence::goes;
+use crate::rows::retention::goes;
 use crate::rows::{DbError, disposals};
 
 /// Whether a text that an approved plan names stays at `now`.

@@ -11,10 +11,11 @@ use evidence::entry::EntryType;
 use evidence::id::{Chain, IncidentId};
 use store::{Key, KeyKind};
 
-use crate::collector::{Collector, blocking};
+use crate::blocking::blocking;
 use crate::failure::Failure;
 use crate::metrics;
-use crate::rows::{self, DbError};
+use crate::rows;
+use crate::upkeep::Upkeep;
 
 /// Stands for every store, where none has the object any more.
 pub const ALL: &str = "all";
@@ -31,30 +32,29 @@ pub fn collection_of(key: &Key) -> Option<Digest> {
 ///
 /// # Errors
 /// When database or ledger do not answer.
-pub async fn failed(collector: &Collector, key: &Key, store: &str) -> Result<(), Failure> {
-    let _turn = collector.fixity.lock().await;
-    if is_disposed(collector, key, store).await? {
+pub async fn failed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
+    let _turn = upkeep.fixity.lock().await;
+    if is_disposed(upkeep, key, store).await? {
         return Ok(());
     }
     metrics::fixity_failed();
     tracing::error!(key = %key, store, "Stored evidence is missing or changed");
-    count(collector, key, store).await?;
-    if newest(collector, key, store).await? == Some(EntryType::EvidenceFixityFailed) {
+    count(upkeep, key, store).await?;
+    if newest(upkeep, key, store).await? == Some(EntryType::EvidenceFixityFailed) {
         return Ok(());
     }
-    record(collector, EntryType::EvidenceFixityFailed, key, store).await
+    record(upkeep, EntryType::EvidenceFixityFailed, key, store).await
 }
 
 /// Takes the copy that is gone out of the count, until it is made again.
-async fn count(collector: &Collector, key: &Key, store: &str) -> Result<(), Failure> {
+async fn count(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
     if key.kind() != KeyKind::Segment {
         return Ok(());
     }
-    let database = |error: DbError| Failure::unavailable("reach its database", error);
     let text = key.to_string();
-    let mut lacking = collector.db.read_async(move |db| rows::lacking(db, &text)).await.map_err(database)?;
+    let mut lacking = upkeep.collector.db.read_async(move |db| rows::lacking(db, &text)).await?;
     lacking.push(store.to_owned());
-    let (replicas, key, is_everywhere) = (collector.replicas.clone(), key.clone(), store == ALL);
+    let (replicas, key, is_everywhere) = (upkeep.collector.replicas.clone(), key.clone(), store == ALL);
     let left = blocking(move || {
         let stores = replicas.stores().iter();
         let holders = stores.filter(|store| {
@@ -63,31 +63,32 @@ async fn count(collector: &Collector, key: &Key, store: &str) -> Result<(), Fail
         (u32::try_from(holders.count()).unwrap_or(u32::MAX), key)
     });
     let (copies, key) = left.await?;
-    collector.db.write_async(move |tx| rows::lost(tx, &key, copies)).await.map_err(database)
+    upkeep.collector.db.write_async(move |tx| rows::lost(tx, &key, copies)).await.map_err(Failure::from)
 }
 
 /// Whether an object is missing because two persons said so.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn is_disposed(collector: &Collector, key: &Key, store: &str) -> Result<bool, Failure> {
+pub async fn is_disposed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool, Failure> {
     let (key, store) = (key.clone(), store.to_owned());
-    collector
+    upkeep
+        .collector
         .db
-        .read_async(move |db| crate::upkeep::disposal::fenced(db, &key, Some(&store), crate::clock::now()))
+        .read_async(move |db| crate::rows::fence::fenced(db, &key, Some(&store), crate::clock::now()))
         .await
-        .map_err(|error: DbError| Failure::unavailable("reach its database", error))
+        .map_err(Failure::from)
 }
 
 /// What the ledger says last of an object on a store.
-async fn newest(collector: &Collector, key: &Key, store: &str) -> Result<Option<EntryType>, Failure> {
+async fn newest(upkeep: &Upkeep, key: &Key, store: &str) -> Result<Option<EntryType>, Failure> {
     let (object, store) = (key.to_string(), store.to_owned());
     let types = [EntryType::EvidenceFixityFailed, EntryType::EvidenceRepaired];
-    let newest = collector
+    let newest = upkeep
+        .collector
         .db
         .read_async(move |db| rows::entries::newest_about(db, types.map(EntryType::as_str), &object, &store))
-        .await
-        .map_err(|error: DbError| Failure::unavailable("reach its database", error))?;
+        .await?;
     Ok(types.into_iter().find(|type_| newest.as_deref() == Some(type_.as_str())))
 }
 
@@ -95,8 +96,8 @@ async fn newest(collector: &Collector, key: &Key, store: &str) -> Result<Option<
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn is_failed(collector: &Collector, key: &Key, store: &str) -> Result<bool, Failure> {
-    Ok(newest(collector, key, store).await? == Some(EntryType::EvidenceFixityFailed))
+pub async fn is_failed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool, Failure> {
+    Ok(newest(upkeep, key, store).await? == Some(EntryType::EvidenceFixityFailed))
 }
 
 /// Records replicas that were made again: each that had failed, and of those that had never been there one for each
@@ -104,39 +105,39 @@ pub async fn is_failed(collector: &Collector, key: &Key, store: &str) -> Result<
 ///
 /// # Errors
 /// When database or ledger do not answer.
-pub async fn repaired(collector: &Collector, repaired: Vec<(String, Key)>) -> Result<(), Failure> {
-    let _turn = collector.fixity.lock().await;
+pub async fn repaired(upkeep: &Upkeep, repaired: Vec<(String, Key)>) -> Result<(), Failure> {
+    let _turn = upkeep.fixity.lock().await;
     let mut first: BTreeMap<(Digest, String), Key> = BTreeMap::new();
     for (store, key) in repaired {
         let Some(collection) = collection_of(&key) else {
             continue;
         };
-        if newest(collector, &key, &store).await? == Some(EntryType::EvidenceFixityFailed) {
-            record(collector, EntryType::EvidenceRepaired, &key, &store).await?;
+        if newest(upkeep, &key, &store).await? == Some(EntryType::EvidenceFixityFailed) {
+            record(upkeep, EntryType::EvidenceRepaired, &key, &store).await?;
         } else {
             first.entry((collection, store)).or_insert(key);
         }
     }
     for ((_, store), key) in first {
-        if newest(collector, &key, &store).await?.is_none() {
-            record(collector, EntryType::EvidenceRepaired, &key, &store).await?;
+        if newest(upkeep, &key, &store).await?.is_none() {
+            record(upkeep, EntryType::EvidenceRepaired, &key, &store).await?;
         }
     }
     Ok(())
 }
 
-async fn record(collector: &Collector, type_: EntryType, key: &Key, store: &str) -> Result<(), Failure> {
+async fn record(upkeep: &Upkeep, type_: EntryType, key: &Key, store: &str) -> Result<(), Failure> {
     // Objects of no collection (rosters, orders) have no chain of evidence to stand in: the log line is all there is.
     let Some(collection) = collection_of(key) else {
         return Ok(());
     };
-    let Some(row) = collector.collection(&collection).await? else {
+    let Some(row) = upkeep.collector.collection(&collection).await? else {
         return Ok(());
     };
     let incident: IncidentId =
         row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
     let refs =
         [("collection", collection.to_string()), ("object", key.to_string()), ("store", store.to_owned())];
-    collector.custody.record_own(type_, Chain::from(incident), &refs).await?;
+    upkeep.collector.custody.record_own(type_, Chain::from(incident), &refs).await?;
     Ok(())
 }

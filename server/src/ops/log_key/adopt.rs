@@ -19,13 +19,15 @@ use evidence::signed::{Signed, SignedError};
 use ledger::{Checkpoint, Note, VerifierKey};
 use store::{Key, ReplicaError};
 
-use super::files::{self, private_folder, sync};
-use super::level::{Level, LevelError};
-use super::{HeldError, documents, held, key_in, put};
+use crate::config::layout::{Layout, read_authority};
 use crate::config::{Config, ConfigError};
 use crate::log::cosigning::{PolicyFileError, held_by_witnesses};
 use crate::log::ledger::{PendingEntry, SubmitError};
-use crate::ops::foundation::{Foundation, FoundationError, Layout, Purpose, open_for_check, read_authority};
+use crate::log::log_key::Purpose;
+use crate::log::log_key::files::{self, private_folder, sync};
+use crate::log::log_key::{HeldError, documents, held, key_in, put};
+use crate::ops::foundation::{Foundation, FoundationError, open_for_check};
+use crate::ops::log_key::level::{Level, LevelError};
 use crate::rows::{Db, DbError};
 
 /// What took effect.
@@ -51,9 +53,9 @@ pub fn adopt(
 ) -> Result<Adopted, AdoptError> {
     let layout = Layout::new(directory);
     let config = Config::load(directory)?;
-    layout.check_modes()?;
+    layout.check_modes().map_err(FoundationError::from)?;
     let signed = Signed::parse(&fs_err::read(file)?).map_err(|source| AdoptError::Document { source })?;
-    let authority = read_authority(&layout.authority())?;
+    let authority = read_authority(&layout.authority()).map_err(FoundationError::from)?;
     let change = LogKeyChange::verify(&signed, &config.deployment, &authority)?;
     let mut case = Case { layout, config, change, signed };
     match case.begun()? {

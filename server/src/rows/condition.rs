@@ -1,0 +1,32 @@
+//! A condition for an entry: judged inside the transaction that records the entry, so that nothing comes between.
+
+use proto::status::Class;
+use rusqlite::Connection;
+
+use crate::failure::Failure;
+use crate::rows::DbError;
+
+/// A condition for an entry.
+pub type Condition = Box<dyn FnOnce(&Connection) -> Result<(), Denied> + Send>;
+
+/// Why a condition does not hold.
+#[derive(Debug)]
+pub enum Denied {
+    /// The database failed.
+    Db(DbError),
+    /// It does not hold.
+    No(Failure),
+}
+
+impl Denied {
+    /// It does not hold; `text` is for the caller.
+    pub fn no(class: Class, text: impl Into<String>) -> Self {
+        Self::No(Failure::new(class, text))
+    }
+}
+
+impl From<DbError> for Denied {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}

@@ -1,0 +1,11 @@
+//! What the services answer to an act that is recorded: its entry, with the proof.
+
+use proto::v1::ActResponse;
+use tonic::Response;
+
+use crate::log::recorder::Recorded;
+
+/// A recorded act as an answer.
+pub fn answer(recorded: Recorded) -> Response<ActResponse> {
+    Response::new(ActResponse { entry: Some(recorded.proven.into()) })
+}

@@ -1,0 +1,119 @@
+//! After a start: collections that were complete before it, and whose entry a crash kept from being written, get it now.
+//!
+//! Guarantee: nothing is recorded that an upload would not have recorded; it may run at any time, also beside uploads.
+
+use evidence::digest::Digest;
+use evidence::id::{EndpointId, Generation};
+use evidence::manifest::Manifest;
+use evidence::signed::Signed;
+use proto::convert::Proven;
+use store::Key;
+use tokio_util::sync::CancellationToken;
+
+use super::begin::{self, Admitted};
+use super::ended::Ended;
+use super::finish::finish;
+use super::warm::Warm;
+use crate::blocking::blocking;
+use crate::failure::{Failure, chain};
+use crate::rows;
+use crate::rows::DbError;
+use crate::rows::collections::CollectionRow;
+use crate::services::ingest::Ingest;
+
+/// Finishes the collections whose final segment is stored and whose manifest is among the documents without an entry.
+///
+/// # Errors
+/// When database, stores or ledger do not answer; what was finished until then stays finished.
+pub async fn finish_complete(ingest: &Ingest) -> Result<u64, Failure> {
+    let complete = ingest
+        .collector
+        .db
+        .read_async(|db| {
+            let mut complete = Vec::new();
+            for row in rows::collections::running(db)? {
+                if rows::collections::newest_segment(db, row.number)?.is_some_and(|segment| segment.is_final)
+                {
+                    complete.push(row);
+                }
+            }
+            Ok::<_, DbError>(complete)
+        })
+        .await?;
+    if complete.is_empty() {
+        return Ok(0);
+    }
+    let manifests = manifests_without_entry(ingest).await?;
+    let mut finished = 0;
+    for row in complete {
+        let found = manifests.iter().find(|(collection, _)| *collection == Digest(row.id));
+        let Some((_, signed)) = found else { continue };
+        match finish_one(ingest, &row, signed.clone()).await {
+            Ok(()) => finished += 1,
+            Err(Ended::Failed(failure)) => {
+                tracing::error!(collection = %Digest(row.id), cause = %chain(&failure), "Complete collection could not be finished");
+            }
+            Err(Ended::Rejected(rejection)) => {
+                tracing::error!(collection = %Digest(row.id), reason = rejection.detail, "Complete collection does not hold");
+            }
+            Err(Ended::Gone) => return Ok(finished),
+        }
+    }
+    Ok(finished)
+}
+
+async fn finish_one(ingest: &Ingest, row: &CollectionRow, manifest: Signed) -> Result<(), Ended> {
+    // The endpoint may be coming back with the same: one of us at a time.
+    let turn = ingest.uploads.enter(Digest(row.id)).await;
+    let delegation = ingest.collector.document(Key::document(&row.delegation)).await?;
+    let broken = |what: &str| Ended::Failed(Failure::internal("finish a collection", what.to_owned()));
+    let endpoint: EndpointId = row.endpoint.parse().map_err(|_no_id| broken("no endpoint id"))?;
+    let generation = Generation::new(row.generation).ok_or_else(|| broken("generation 0"))?;
+    let admitted = begin::admit(ingest, &endpoint, generation, delegation).await?;
+    if admitted.stored_index.is_some() {
+        return Ok(());
+    }
+    resume(ingest, &admitted, manifest, &turn.displaced).await?;
+    tracing::info!(collection = %Digest(row.id), "Collection was complete before the restart; its entry is written");
+    Ok(())
+}
+
+async fn manifests_without_entry(ingest: &Ingest) -> Result<Vec<(Digest, Signed)>, Failure> {
+    let (replicas, db) = (ingest.collector.replicas.clone(), ingest.collector.db.clone());
+    blocking(move || {
+        let unavailable = |error| Failure::unavailable("look through the documents", error);
+        let mut found = Vec::new();
+        for key in replicas.list("documents/").map_err(unavailable)? {
+            let Some(digest) = key.digest() else { continue };
+            let is_known = db.read(|db| rows::entries::by_event(db, &digest))?.is_some();
+            if is_known {
+                continue;
+            }
+            let Ok(bytes) = replicas.read(&key) else { continue };
+            let Ok(signed) = Signed::parse(&bytes) else {
+                continue;
+            };
+            if let Ok(manifest) = signed.read::<Manifest>() {
+                found.push((manifest.collection, signed));
+            }
+        }
+        Ok(found)
+    })
+    .await?
+}
+
+/// Finishes what a crash left between the manifest's object and its entry. `signed` is a manifest that was found in
+/// the stores: the container was verified before its last segment was acknowledged, the totals are checked
+/// against the rows.
+///
+/// # Errors
+/// When stores, database or ledger do not answer.
+async fn resume(
+    ingest: &Ingest,
+    admitted: &Admitted,
+    signed: Signed,
+    displaced: &CancellationToken,
+) -> Result<Proven, Ended> {
+    let warm = Warm::build(ingest, admitted).await?;
+    finish(ingest, admitted, warm, signed, displaced).await
+}
