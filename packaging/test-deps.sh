@@ -13,6 +13,7 @@ openssl:/usr/bin/openssl:a real time-stamping authority, the stock verifier of c
 strace:/usr/bin/strace:order of fsync, link and acknowledgement
 libarchive-tools:/usr/bin/bsdtar:second reader of our tar
 zstd:/usr/bin/zstd:stock decompressor
+protobuf-compiler:/usr/bin/protoc:the stock compiler of our schema, as strangers have it
 python3:/usr/bin/python3:third reader of our tar, TSA wrapper
 python3-venv:/usr/share/doc/python3-venv:keeps the Python packages below apart
 attr:/usr/bin/setfattr:extended attributes in fixtures

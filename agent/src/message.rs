@@ -106,7 +106,7 @@ pub mod from_link {
         Renewed(v1::RenewResponse),
         /// Who signs the ledger.
         #[prost(message, tag = "14")]
-        LogKeys(v1::LogKeys),
+        LogKeys(v1::LogKeyChanges),
     }
 }
 

@@ -162,14 +162,14 @@ impl Collector {
     ///
     /// # Errors
     /// When database or stores do not answer.
-    pub async fn log_key_changes(&self) -> Result<v1::LogKeys, Failure> {
+    pub async fn log_key_changes(&self) -> Result<v1::LogKeyChanges, Failure> {
         if self.custody.sequencer().log().keys().changes().is_empty() {
-            return Ok(v1::LogKeys::default());
+            return Ok(v1::LogKeyChanges::default());
         }
         let kinds = [EntryType::KeyRotated.as_str(), EntryType::LogSuccession.as_str()];
         let indices = self.db.read_async(move |db| crate::rows::entries::indices_of(db, kinds)).await?;
         let (_, proven) = self.custody.prove_all(&self.replicas, indices).await?;
-        Ok(v1::LogKeys { changes: proven.into_iter().map(Into::into).collect() })
+        Ok(v1::LogKeyChanges { changes: proven.into_iter().map(Into::into).collect() })
     }
 
     /// Published rosters from a version on, oldest first.

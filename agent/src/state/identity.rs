@@ -80,7 +80,7 @@ pub struct NewIdentity<'enrolment> {
     pub roster: &'enrolment Signed,
     /// The checkpoint that proved the enrolment, a signed note.
     pub checkpoint: &'enrolment [u8],
-    /// Changes of the log key since the token was made, as they came (`exhibit.v1.LogKeys`); empty: none.
+    /// Changes of the log key since the token was made, as they came (`exhibit.v1.LogKeyChanges`); empty: none.
     pub log_keys: &'enrolment [u8],
 }
 
@@ -277,7 +277,7 @@ impl Identity {
         files::replace(&self.dir, CHECKPOINT, note)
     }
 
-    /// Changes of the log key, as they came (`exhibit.v1.LogKeys`); empty: none.
+    /// Changes of the log key, as they came (`exhibit.v1.LogKeyChanges`); empty: none.
     ///
     /// # Errors
     /// The system's error.

@@ -85,7 +85,11 @@ pub enum KeeperError {
 ///
 /// # Errors
 /// [`LogKeysError`].
-pub fn log_keys(pins: &Pins, authority: &AuthoritySet, shown: &v1::LogKeys) -> Result<LogKeys, LogKeysError> {
+pub fn log_keys(
+    pins: &Pins,
+    authority: &AuthoritySet,
+    shown: &v1::LogKeyChanges,
+) -> Result<LogKeys, LogKeysError> {
     let pinned = VerifierKey::parse(&pins.log_key).map_err(|source| LogKeysError::Pin { source })?;
     let changes = convert::proven_list("log_keys", shown.changes.clone(), LOG_KEY_CHANGES_MAX)?;
     let changes: Vec<(&[u8], &[u8])> =
@@ -129,7 +133,7 @@ impl Keeper {
         let pins = &identity.pins;
         let authority = AuthoritySet::new(pins.authority_threshold, pins.authority_keys.clone())?;
         let roster = Roster::verify(&identity.roster()?, &pins.deployment, &authority, None)?;
-        let shown = v1::LogKeys::decode(identity.log_keys()?.as_slice()).map_err(io::Error::other)?;
+        let shown = v1::LogKeyChanges::decode(identity.log_keys()?.as_slice()).map_err(io::Error::other)?;
         let log_keys = log_keys(pins, &authority, &shown)?;
         // It was within its key's term as far as was known when it was kept.
         let checkpoint = log_keys
@@ -187,7 +191,7 @@ impl Keeper {
     ///
     /// # Errors
     /// The system's error.
-    pub fn learn_log_keys(&mut self, keys: LogKeys, shown: &v1::LogKeys) -> io::Result<()> {
+    pub fn learn_log_keys(&mut self, keys: LogKeys, shown: &v1::LogKeyChanges) -> io::Result<()> {
         self.identity.keep_log_keys(&shown.encode_to_vec())?;
         self.log_keys = keys;
         Ok(())

@@ -255,7 +255,7 @@ impl Warden {
         Ok(())
     }
 
-    pub(super) fn take_log_keys(&mut self, shown: &v1::LogKeys) -> Result<(), WardenError> {
+    pub(super) fn take_log_keys(&mut self, shown: &v1::LogKeyChanges) -> Result<(), WardenError> {
         match custody::log_key_changes(&mut self.keeper, shown) {
             Ok(false) => Ok(()),
             Ok(true) => {

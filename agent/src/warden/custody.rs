@@ -138,7 +138,7 @@ pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<
 ///
 /// # Errors
 /// [`Claim`]; a shorter or other line than the one accepted before is unproven: without the authority's keys nobody makes one.
-pub fn log_key_changes(keeper: &mut Keeper, shown: &v1::LogKeys) -> Result<bool, Claim> {
+pub fn log_key_changes(keeper: &mut Keeper, shown: &v1::LogKeyChanges) -> Result<bool, Claim> {
     let unproven = |error: &dyn std::error::Error| Claim::Unproven(chain(error));
     let keys = log_keys(&keeper.identity.pins, &keeper.authority, shown).map_err(|error| unproven(&error))?;
     keys.continues(&keeper.log_keys).map_err(|error| unproven(&error))?;

@@ -100,7 +100,7 @@ impl LedgerService for Ledger {
     async fn log_keys(
         &self,
         _request: Request<proto::v1::LogKeysRequest>,
-    ) -> Result<Response<proto::v1::LogKeys>, Status> {
+    ) -> Result<Response<proto::v1::LogKeyChanges>, Status> {
         Ok(Response::new(self.0.log_key_changes().await?))
     }
 
