@@ -217,9 +217,10 @@ fn common_name(deployment: &DeploymentId) -> String {
 
 fn params(not_before: Time, not_after: Time) -> Result<CertificateParams, AuthorityError> {
     let at = |time: Time| {
-        let seconds = i64::try_from(time.unix_seconds()).unwrap_or(i64::MAX);
         let ended = AuthorityError::Ended { from: not_before, end: not_after };
-        Ok::<_, AuthorityError>(ASN1Time::from_timestamp(seconds).or(Err(ended))?.to_datetime())
+        let seconds = i64::try_from(time.unix_seconds()).ok();
+        let asn1 = seconds.and_then(|seconds| ASN1Time::from_timestamp(seconds).ok()).ok_or(ended)?;
+        Ok::<_, AuthorityError>(asn1.to_datetime())
     };
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

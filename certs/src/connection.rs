@@ -98,8 +98,7 @@ impl<S> Connection<S> {
         life: Option<Duration>,
     ) -> Self {
         // The certificate holds through its last second (RFC 5280 section 4.1.2.5).
-        let certified =
-            |peer: &Arc<PeerInfo>| peer.not_after.since(now()).saturating_add(Duration::from_secs(1));
+        let certified = |peer: &Arc<PeerInfo>| peer.not_after.since(now()) + Duration::from_secs(1);
         let certified = registered.peer.as_ref().map(certified);
         let expiry = certified.into_iter().chain(life).min();
         let expiry = expiry.map(|left| Box::pin(tokio::time::sleep(left)));
@@ -128,7 +127,8 @@ impl<S> Connection<S> {
     }
 }
 
-/// The wall clock.
+/// The wall clock. Before 1970 it reads as 1970, when no certificate was valid yet; beyond 9999 as the last day, when
+/// every certificate has ended. Either way nobody is let in.
 pub(crate) fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::EPOCH.checked_add(since).unwrap_or(Time::MAX)

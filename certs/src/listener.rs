@@ -262,7 +262,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut busy = self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = busy.get_mut(&self.address) {
-            *held = held.saturating_sub(1);
+            *held -= 1;
             if *held == 0 {
                 busy.remove(&self.address);
             }

@@ -45,6 +45,7 @@ impl Limiter {
         }
         let full_at = self.full_at.entry(address).or_insert(now);
         let next = (*full_at).max(now).checked_add(self.rate.every);
+        // Saturating is the meaning: more room than a clock can count is no limit.
         let room = self.rate.every.saturating_mul(self.rate.burst);
         match next {
             Some(next) if next.saturating_duration_since(now) <= room => {

@@ -3,6 +3,7 @@
 //! folds the same chain comes to the same answer. Not here: signatures of acts, which each reader checks before it folds;
 //! removing anything (stores).
 
+mod approval;
 mod copies;
 mod course;
 mod destruction;
@@ -17,9 +18,10 @@ use crate::entry::{EntryType, Envelope};
 use crate::id::{Actor, DeploymentId, IncidentId, PersonId};
 use crate::time::Time;
 
+pub use approval::Approved;
 pub use copies::{Claim, text_stays};
 pub use course::Course;
-pub use destruction::{Approved, Destruction, DestructionType, Gone, Party, PlanRecord, Waiting};
+pub use destruction::{Destruction, DestructionType, Gone, Party, PlanRecord, Waiting};
 
 /// One entry of an incident's chain, as far as disposal must know it.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,7 @@ pub use accept::{Accepted, Offer, accept};
 pub use address::{Address, AddressError};
 pub use login::{Login, LoginType};
 pub use request::{AgentBuild, EnrolmentRequest, EnrolmentType, Renewal, RenewalType};
-pub use token::{LogKey, TOKEN_LIFETIME_MAX, Token, TokenType};
+pub use token::{TOKEN_LIFETIME_MAX, Token, TokenType};
 pub use token_string::TokenString;
 
 use crate::roster::RosterError;

@@ -192,7 +192,7 @@ impl Entry {
             return Err(EntryError::TooLong);
         }
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(EntryError::NoEnvelope)?;
-        let (line, rest) = bytes.split_at_checked(end.saturating_add(1)).ok_or(EntryError::NoEnvelope)?;
+        let (line, rest) = bytes.split_at_checked(end + 1).ok_or(EntryError::NoEnvelope)?;
         if line.len() > ENVELOPE_BYTES_MAX {
             return Err(EntryError::TooLong);
         }
@@ -281,7 +281,7 @@ impl ChainHead {
         if envelope.time < self.time {
             return Err(ChainError::Time { seq: envelope.seq });
         }
-        *self = Self { next_seq: self.next_seq.saturating_add(1), prev: leaf, time: envelope.time };
+        *self = Self { next_seq: self.next_seq + 1, prev: leaf, time: envelope.time };
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! Guarantee: a key is believed only at the end of an unbroken line of such documents, each signed by the pinned authority and
 //! recorded in the ledger; which sizes each key may sign follows from where they are recorded, and from nothing else.
 
+mod key;
 mod keys;
 
 use std::str::FromStr;
@@ -11,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::document::{Document, document_type};
-use crate::enrolment::LogKey;
 use crate::entry::{Entry, EntryError, EntryType};
 use crate::id::DeploymentId;
 use crate::json::INTEGER_MAX;
@@ -20,6 +20,7 @@ use crate::signed::{Signed, SignedError};
 use crate::text::serde_as_text;
 use crate::time::Time;
 
+pub use key::LogKey;
 pub use keys::{LogKeys, Placed};
 
 document_type! {

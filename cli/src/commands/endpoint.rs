@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use evidence::enrolment::{LogKey, Token, TokenString, TokenType};
+use evidence::enrolment::{Token, TokenString, TokenType};
 use evidence::entry::EntryType;
 use evidence::entry::pairs;
 use evidence::id::{Chain, EndpointId, Generation};
 use evidence::keys::SigningKey;
+use evidence::log_key::LogKey;
 use evidence::roster::Role;
 use proto::v1;
 

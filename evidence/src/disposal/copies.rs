@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::{Course, Object, Place, Plan};
 use crate::digest::Digest;
 use crate::id::MirrorId;
+use crate::length::to_u64;
 use crate::time::Time;
 
 /// What the chain of one incident says of a text that it names.
@@ -47,7 +48,7 @@ impl Course {
             return None;
         }
         Some(Claim {
-            named: named.map_or(0, |seq| seq.saturating_add(1)),
+            named: named.map_or(0, |seq| seq + 1),
             planned: self.planned(u64::MAX),
             is_reason,
             is_free: self.free(now).is_ok(),
@@ -72,7 +73,7 @@ impl Course {
             if let Place::Store(store) = &left.place {
                 stores.insert(store);
             }
-            if u64::try_from(stores.len()).unwrap_or(u64::MAX) >= copies {
+            if to_u64(stores.len()) >= copies {
                 return Some(left.index);
             }
         }

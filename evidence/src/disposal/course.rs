@@ -2,23 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::destruction::Approved;
+use super::approval::{Approval, Approved};
 use super::{Fact, Object, Place, Plan, Refusal, Warrant};
 use crate::digest::Digest;
 use crate::entry::EntryType;
 use crate::entry::pairs;
-use crate::id::{Actor, DeploymentId, IncidentId, MirrorId, PersonId};
+use crate::id::{Actor, DeploymentId, IncidentId, MirrorId};
 use crate::text::decimal;
 use crate::time::Time;
-
-/// One person's approval.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Approval {
-    pub(super) person: PersonId,
-    pub(super) is_approver: bool,
-    pub(super) time: Time,
-    pub(super) index: u64,
-}
 
 /// A plan that somebody approved.
 #[derive(Debug, Clone)]
@@ -284,7 +275,7 @@ impl Course {
     pub fn apply(&mut self, fact: &Fact<'_>) {
         use EntryType as T;
         let seq = self.next;
-        self.next = self.next.saturating_add(1);
+        self.next += 1;
         match fact.detail {
             Some(reason) if fact.type_ == T::DispositionApproved => {
                 self.reasons.insert(reason);
@@ -378,7 +369,7 @@ fn number(fact: &Fact<'_>, what: &'static str) -> Result<u64, Refusal> {
 }
 
 fn object(fact: &Fact<'_>) -> Result<Object, Refusal> {
-    value(fact, "object").unwrap_or_default().parse()
+    value(fact, "object").ok_or(Refusal::Malformed { what: "object" })?.parse()
 }
 
 fn place(fact: &Fact<'_>) -> Result<Place, Refusal> {

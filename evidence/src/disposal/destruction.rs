@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::course::Approval;
+use super::approval::Approved;
 use super::{Course, Place};
 use crate::digest::Digest;
 use crate::document::document_type;
-use crate::id::{DeploymentId, IncidentId, MirrorId, PersonId};
+use crate::id::{DeploymentId, IncidentId, MirrorId};
+use crate::length::to_u64;
 use crate::time::Time;
 
 document_type!(
@@ -53,19 +54,6 @@ pub struct PlanRecord {
     pub waiting: Vec<Waiting>,
 }
 
-/// One approval.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Approved {
-    /// Who.
-    pub person: PersonId,
-    /// In the role approver.
-    pub approver: bool,
-    /// When.
-    pub time: Time,
-    /// Its entry.
-    pub index: u64,
-}
-
 /// Where something was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,12 +90,6 @@ pub struct Waiting {
     pub retired: bool,
 }
 
-impl From<&Approval> for Approved {
-    fn from(one: &Approval) -> Self {
-        Self { person: one.person.clone(), approver: one.is_approver, time: one.time, index: one.index }
-    }
-}
-
 impl Course {
     /// What the chain says of disposal; `None` when nothing is gone. `retired`: mirrors that the deployment's chain retired.
     #[must_use]
@@ -128,7 +110,7 @@ impl Course {
                 from: plan.from,
                 count: plan.count,
                 collections: plan.collections.iter().copied().collect(),
-                details: u64::try_from(plan.details.len()).unwrap_or(u64::MAX),
+                details: to_u64(plan.details.len()),
                 approved: proposed.approvals.iter().map(Approved::from).collect(),
                 gone: self
                     .gone

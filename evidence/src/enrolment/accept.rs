@@ -72,7 +72,8 @@ pub fn accept(
     }
     let log_keys = LogKeys::proven(&pinned.deployment, offer.authority, pinned.log_key.key(), offer.log_keys)
         .map_err(|source| EnrolmentError::LogKeys { source })?;
-    let policy = log_keys.extend(pinned.log_key.policy()?);
+    let policy =
+        log_keys.extend(pinned.log_key.policy().map_err(|source| EnrolmentError::LogKey { source })?);
     let policy = policy.map_err(|source| EnrolmentError::LogKeys { source })?;
     let verified = ProofFile::parse(offer.proof)
         .and_then(|proof| proof.verify(&ledger::leaf_hash(offer.entry), &policy))

@@ -1,7 +1,5 @@
 //! The enrolment token: one slot for one endpoint, granted by an endpoint administrator.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,9 +10,9 @@ use crate::digest::Digest;
 use crate::document::{Document, document_type};
 use crate::id::{CollectorId, DeploymentId, EndpointId, Generation, PersonId};
 use crate::keys::PublicKey;
+use crate::log_key::LogKey;
 use crate::roster::{Role, Roster};
 use crate::signed::Signed;
-use crate::text::serde_as_text;
 use crate::time::Time;
 
 /// Longest life of a token: 7 days.
@@ -107,53 +105,3 @@ impl Token {
         }
     }
 }
-
-/// A C2SP verifier key of type Ed25519, kept as text.
-#[derive(Clone, PartialEq, Eq)]
-pub struct LogKey {
-    text: String,
-    key: ledger::VerifierKey,
-}
-
-impl LogKey {
-    /// The key.
-    pub fn key(&self) -> &ledger::VerifierKey {
-        &self.key
-    }
-
-    /// The text `<name>+<id>+<base64>`.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// A trust policy of this log alone, without cosigners.
-    ///
-    /// # Errors
-    /// [`EnrolmentError::LogKey`].
-    pub fn policy(&self) -> Result<ledger::Policy, EnrolmentError> {
-        ledger::Policy::parse(format!("log {}\nquorum none\n", self.text).as_bytes())
-            .map_err(|source| EnrolmentError::LogKey { source })
-    }
-}
-
-impl fmt::Display for LogKey {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for LogKey {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.text)
-    }
-}
-
-impl FromStr for LogKey {
-    type Err = ledger::note::NoteError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let key = ledger::VerifierKey::parse(text)?;
-        Ok(Self { text: text.to_owned(), key })
-    }
-}
-serde_as_text!(LogKey);

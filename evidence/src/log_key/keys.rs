@@ -9,6 +9,9 @@ use crate::id::DeploymentId;
 use crate::roster::AuthoritySet;
 use crate::signed::Signed;
 
+/// The largest size of the newest key's term: it has no end yet.
+const NO_END: u64 = u64::MAX;
+
 /// A change and where the log records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
@@ -128,7 +131,7 @@ impl LogKeys {
         }
         let number = change.number;
         let refuse = |why| Err(LogKeyError::NotNext { number, why });
-        if number != self.number().saturating_add(1) {
+        if number != self.number() + 1 {
             return refuse("another number is next");
         }
         if change.old.key() != self.current() {
@@ -137,10 +140,8 @@ impl LogKeys {
         if self.has(change.new.key()) {
             return refuse("its new key was the log's before");
         }
-        let floor = self
-            .changes
-            .last()
-            .map_or(0, |last| last.index.map_or(last.change.size, |index| index.saturating_add(1)));
+        let floor =
+            self.changes.last().map_or(0, |last| last.index.map_or(last.change.size, |index| index + 1));
         if change.size < floor {
             return refuse("its size is below the change before it");
         }
@@ -205,18 +206,18 @@ impl LogKeys {
     pub fn terms(&self) -> Vec<LogTerm> {
         let starts = self.changes.iter().map(|placed| {
             let before = placed.index.unwrap_or(placed.change.size);
-            (placed.change.new.key(), before.saturating_add(1))
+            (placed.change.new.key(), before + 1)
         });
         let ends = self.changes.iter().map(|placed| {
             match placed.change.reason {
                 // Whoever took the key may have signed anything beyond what the authority saw.
                 Reason::Compromised => placed.change.size,
-                Reason::Planned | Reason::Lost => placed.index.unwrap_or(u64::MAX),
+                Reason::Planned | Reason::Lost => placed.index.unwrap_or(NO_END),
             }
         });
         let mut terms: Vec<LogTerm> = std::iter::once((&self.first, 0))
             .chain(starts)
-            .zip(ends.chain(std::iter::once(u64::MAX)))
+            .zip(ends.chain(std::iter::once(NO_END)))
             .map(|((key, from), to)| LogTerm { key: key.clone(), from, to })
             .collect();
         terms.reverse();

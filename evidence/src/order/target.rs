@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::id::{EndpointId, Generation};
 use crate::keys::Fingerprint;
+use crate::length::{len, to_u64};
 
 /// One addressed endpoint: its name, which enrolment, and the key it signs evidence with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,13 +63,13 @@ impl TargetSet {
 
     /// The order's `targets_count`.
     pub fn count(&self) -> u64 {
-        u64::try_from(self.targets.len()).unwrap_or(u64::MAX)
+        len(&self.targets)
     }
 
     /// The proof for one endpoint; `None` when it is no target.
     pub fn proof(&self, endpoint: &EndpointId) -> Option<TargetProof> {
         let index = self.targets.iter().position(|target| target.endpoint == *endpoint)?;
-        let index = u64::try_from(index).ok()?;
+        let index = to_u64(index);
         let proof = ledger::inclusion_proof(&ledger::Leaves(&self.hashes), index, self.count()).ok()?;
         Some(TargetProof { index, count: self.count(), proof: proof.into_iter().map(Digest::from).collect() })
     }

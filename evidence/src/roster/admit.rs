@@ -3,6 +3,7 @@
 use crate::digest::Digest;
 use crate::id::DeploymentId;
 use crate::keys::PublicKey;
+use crate::length::to_usize;
 use crate::signed::{Signed, SignedError};
 use crate::time::Time;
 
@@ -112,7 +113,7 @@ impl AuthoritySet {
     /// [`RosterError::Threshold`] when they are too few.
     pub fn check(&self, signers: &[PublicKey]) -> Result<(), RosterError> {
         let found = self.keys.iter().filter(|key| signers.contains(key)).count();
-        let needed = usize::try_from(self.threshold).unwrap_or(usize::MAX);
+        let needed = to_usize(u64::from(self.threshold));
         if needed > 0 && found >= needed {
             Ok(())
         } else {

@@ -1,12 +1,11 @@
 //! The authority: the keys, pinned outside every server, whose threshold signs rosters.
 //! Guarantee: two sets with the same keys and threshold have one id, whatever their order.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::keys::{KeyError, PublicKey};
+use crate::length::to_usize;
 use crate::text::decimal;
 
 use super::RosterType;
@@ -40,7 +39,7 @@ impl AuthoritySet {
     /// # Errors
     /// Which rule is broken.
     pub fn validate(&self) -> Result<(), &'static str> {
-        let threshold = usize::try_from(self.threshold).unwrap_or(usize::MAX);
+        let threshold = to_usize(u64::from(self.threshold));
         if self.keys.len() > AUTHORITY_KEYS_MAX || !(1..=self.keys.len()).contains(&threshold) {
             return Err("an authority has 1 to 16 keys and a threshold between 1 and their number");
         }
@@ -109,10 +108,7 @@ fn allowed_prefix() -> String {
 }
 
 fn allowed_line(key: &str) -> String {
-    let mut line = allowed_prefix();
-    // Writing to a string cannot fail.
-    writeln!(line, "{key}").unwrap_or_default();
-    line
+    allowed_prefix() + key + "\n"
 }
 
 /// An authority set that is none.

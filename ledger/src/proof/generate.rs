@@ -33,7 +33,7 @@ impl HashReader for Leaves<'_> {
             let start = usize::try_from(index).ok()?.checked_mul(width)?;
             self.0.get(start..start.checked_add(width)?)
         };
-        let size = u64::try_from(self.0.len()).unwrap_or(u64::MAX);
+        let size = self.0.len() as u64;
         range().map(root_of).ok_or(TreeError::OutsideTree { level, index, size })
     }
 }

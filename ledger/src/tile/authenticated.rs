@@ -102,7 +102,8 @@ impl<S: TileSource> AuthenticatedReader<S> {
         };
         let tile = fetch(&self.source, path)?;
         // Ends at the edge after at most 7 tiles: above the last full tile there is a partial one.
-        let expected = self.node(level.saturating_add(1).saturating_mul(8), path.index())?;
+        let above = level.checked_add(1).and_then(|level| level.checked_mul(8));
+        let expected = self.node(above.ok_or(TileReadError::Altered { path })?, path.index())?;
         if path.is_partial() || tile.root() != expected {
             return Err(TileReadError::Altered { path });
         }

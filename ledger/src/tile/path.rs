@@ -120,6 +120,7 @@ impl TilePath {
 
 /// Hashes that tiles of `level` hold in a tree of `size` leaves: complete subtrees of 256^level leaves.
 pub(super) fn hashes_at(level: u8, size: u64) -> u64 {
+    // A level whose subtrees are wider than 64 bits has no hash in any tree.
     size.checked_shr(u32::from(level) * 8).unwrap_or(0)
 }
 

@@ -45,7 +45,7 @@ impl Selector {
         if !(8..=64).contains(&collection.len()) || !collection.bytes().all(is_hex) {
             return Err(SelectorError::Collection);
         }
-        let rest = rest.strip_prefix(b":").unwrap_or_default();
+        let (_colon, rest) = rest.split_first().ok_or(SelectorError::Form)?;
         let what = match Pattern::parse(rest)? {
             Some(pattern) => What::Path(pattern),
             None => {

@@ -1,0 +1,34 @@
+//! One person's approval of a plan: as the chain is folded, and as a certificate prints it.
+
+use serde::Serialize;
+
+use crate::id::PersonId;
+use crate::time::Time;
+
+/// One person's approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Approval {
+    pub(super) person: PersonId,
+    pub(super) is_approver: bool,
+    pub(super) time: Time,
+    pub(super) index: u64,
+}
+
+/// One approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Approved {
+    /// Who.
+    pub person: PersonId,
+    /// In the role approver.
+    pub approver: bool,
+    /// When.
+    pub time: Time,
+    /// Its entry.
+    pub index: u64,
+}
+
+impl From<&Approval> for Approved {
+    fn from(one: &Approval) -> Self {
+        Self { person: one.person.clone(), approver: one.is_approver, time: one.time, index: one.index }
+    }
+}
