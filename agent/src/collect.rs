@@ -7,6 +7,7 @@ mod host;
 mod journal;
 mod mounts;
 mod namespaces;
+pub mod plan;
 mod processes;
 mod routes;
 mod sessions;
@@ -19,17 +20,14 @@ use std::sync::Arc;
 
 use evidence::order::{FilesStep, OnLarger, Step};
 
+use crate::glob::Globs;
 use crate::ipc::{StepEnd, Use};
 use crate::platform::{self, CallError, CrossDevice};
 use crate::reader::files::{self, Selection};
-use crate::reader::glob::Globs;
 use crate::reader::{Absent, Flow, Reader};
 
-/// Runs one step.
-///
-/// # Errors
-/// Only when the sealer is gone.
-pub fn run(reader: &mut Reader<'_>, step: &Step) -> Flow<StepEnd> {
+/// Runs one step. It fails only when the sealer is gone.
+fn run_step(reader: &mut Reader<'_>, step: &Step) -> Flow<StepEnd> {
     match step {
         Step::Host {} => host::run(reader),
         Step::Sockets {} => sockets::run(reader),

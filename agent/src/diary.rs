@@ -11,7 +11,7 @@ use evidence::digest::Digest;
 use evidence::time::Time;
 use serde_json::Value;
 
-use crate::state::files::Lines;
+use crate::lines::Lines;
 
 /// File name in the state directory.
 pub const NAME: &str = "endpoint-log.jsonl";

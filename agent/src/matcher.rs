@@ -14,8 +14,8 @@ use std::sync::Arc;
 use evidence::item::{AtimeMethod, Kind};
 use evidence::time::FileTime;
 
+use crate::glob::{GlobError, Globs, States};
 use crate::platform::{self, CallError, CrossDevice, Directory, Identity, Look, SelfFds};
-use crate::reader::glob::{GlobError, Globs, States};
 
 /// Most denied objects known by inode: 200,000, about 10 MiB.
 pub const INODES_MAX: usize = 200_000;

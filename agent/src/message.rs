@@ -180,7 +180,7 @@ pub mod from_sealer {
 /// system, sealer's socket, check socket, status pipe, state directory.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StartReader {
-    /// JSON of `reader::Params`.
+    /// JSON of `collect::plan::Params`.
     #[prost(bytes = "vec", tag = "1")]
     pub params: Vec<u8>,
 }

@@ -14,7 +14,7 @@ use evidence::log_key::LogKeys;
 use evidence::order::{Glob, Order, Sensitivity, Step};
 use serde::Deserialize;
 
-use crate::reader::glob::Globs;
+use crate::glob::Globs;
 
 /// Where the owner's policy is looked for when the command line names none.
 pub const DEFAULT_PATH: &str = "/etc/exhibit/policy.toml";

@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use crate::channel::{self, ChannelError, Wait};
+use crate::collect::plan::{self, Params};
 use crate::message::StartReader;
 use crate::platform::SystemClock;
 use crate::platform::sandbox::{self, Role, SandboxError};
-use crate::reader::{self, Handles, Params, ReaderError};
+use crate::reader::{Handles, ReaderError};
 
 /// Why a reader ended early.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,6 @@ pub fn run_reader(socket: &OwnedFd) -> Result<(), ReaderProcessError> {
     let [root, proc, sealer, check, status, state]: [OwnedFd; 6] =
         descriptors.try_into().or(Err(ReaderProcessError::Descriptors))?;
     let params: Params = serde_json::from_slice(&start.params)?;
-    let handles = Handles { root, proc, sealer, check, status: Some(status), state: vec![state] };
-    Ok(reader::run(&params, handles, &SystemClock)?)
+    let handles = Handles { root, proc, sealer, check, state: vec![state] };
+    Ok(plan::run(&params, handles, Some(&status), &SystemClock)?)
 }

@@ -1,13 +1,13 @@
-//! The reader: the one process that opens what is evidence. It looks, opens and hands over descriptors; it hashes,
-//! packs and sends nothing.
+//! The collectors' toolbox in the reader, the only process that opens evidence. It looks at objects, opens them and
+//! hands their descriptors to the sealer. It hashes, packs and sends nothing.
 //!
-//! Guarantee: all resolution starts from the root directory it was given; everything opened went past the
-//! [`crate::matcher`]; a failure to collect is an item with an outcome, only a lost sealer ends the run. Not here:
-//! reading content (the sealer, [`crate::sealer::content`]) but for files that may block ([`pseudo`]).
+//! Guarantee: every path starts from the root directory that the warden gave; every opened object passed the
+//! [`crate::matcher`]; a failure to collect is an item with an outcome, and only a lost sealer ends the run. Not here:
+//! the order of the steps ([`crate::collect::plan`]); reading content (the sealer, [`crate::sealer::content`]), except
+//! files that may block ([`pseudo`]).
 
 pub mod check;
 pub mod files;
-pub mod glob;
 mod mount_table;
 mod once;
 mod outbox;
@@ -20,14 +20,13 @@ use std::time::Duration;
 
 use evidence::item::outcome::Outcome;
 use evidence::item::{AtimeMethod, Kind, RawBytes};
-use evidence::order::{Limits, Step};
+use evidence::order::Limits;
 use serde::{Deserialize, Serialize};
 
-use crate::collect;
 use crate::ipc::{DATA_BYTES_MAX, IpcError, Message, PATH_BYTES_MAX, Seen, StepEnd, Use};
 use crate::matcher::{Matcher, MatcherError};
 use crate::platform::{self, CallError, Clock, CrossDevice, Look, SelfFds};
-use check::InFlight;
+use check::{InFlight, PathChecks};
 use mount_table::MountTable;
 pub(crate) use mount_table::unescape;
 use once::Once;
@@ -40,12 +39,10 @@ pub const PSEUDO_DEADLINE: Duration = Duration::from_secs(5);
 /// Most bytes taken of one pseudo-file: 64 MiB. A process with more mappings than that is cut, and it is recorded.
 pub const PSEUDO_BYTES_MAX: u64 = 64 << 20;
 
-/// What the warden asks of the reader.
+/// What a reader may open, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Params {
-    /// The plan.
-    pub steps: Vec<Step>,
+pub struct Scope {
     /// Effective limits.
     pub limits: Limits,
     /// How the root directory protects access times ([`platform::RootView::method`]).
@@ -67,21 +64,8 @@ pub struct Handles {
     pub sealer: OwnedFd,
     /// The sealer's questions about paths.
     pub check: OwnedFd,
-    /// Where progress is told, one JSON line a step, never waited for.
-    pub status: Option<OwnedFd>,
     /// The agent's own state directories.
     pub state: Vec<OwnedFd>,
-}
-
-/// One line on the status pipe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// Position in the plan.
-    pub step: usize,
-    /// Objects seen so far.
-    pub items: u64,
-    /// Process ids of helpers that hang: they belong to the next collection's own processes.
-    pub stuck: Vec<i32>,
 }
 
 /// Why the reader stopped early.
@@ -118,74 +102,72 @@ pub struct Reader<'a> {
     limitations: Vec<String>,
 }
 
-/// Reads what the plan asks for and hands it to the sealer, step by step.
-///
-/// # Errors
-/// [`ReaderError`]; the items handed over until then are good.
-pub fn run(params: &Params, handles: Handles, clock: &dyn Clock) -> Result<(), ReaderError> {
-    let fds = SelfFds::open()?;
-    let mut processes: BTreeSet<i32> = params.processes.iter().copied().collect();
-    processes.insert(i32::try_from(std::process::id()).unwrap_or(0));
-    let now = clock.wall();
-    let matcher = Matcher::prepare(
-        &fds,
-        handles.root.as_fd(),
-        params.view,
-        handles.state,
-        processes,
-        &params.deny,
-        now,
-    )?;
-    let in_flight = Arc::new(InFlight::default());
-    let answering = Arc::clone(&in_flight);
-    let check = handles.check;
-    std::thread::scope(|scope| {
-        scope.spawn(move || check::answer(&check, &answering));
-        let proc = Arc::new(handles.proc);
-        let mut reader = Reader {
+impl<'a> Reader<'a> {
+    /// Prepares the denials, then the reader; without complete denials nothing is opened. The second value answers the
+    /// sealer's questions about paths, on a thread of its own, until the sealer closes the check socket.
+    ///
+    /// # Errors
+    /// [`ReaderError`]; the collection must not begin.
+    pub fn open(
+        scope: &Scope,
+        handles: Handles,
+        clock: &'a dyn Clock,
+    ) -> Result<(Self, PathChecks), ReaderError> {
+        let Handles { root, proc, sealer, check, state } = handles;
+        let fds = SelfFds::open()?;
+        let mut processes: BTreeSet<i32> = scope.processes.iter().copied().collect();
+        processes.insert(i32::try_from(std::process::id()).unwrap_or(0));
+        let now = clock.wall();
+        let matcher = Matcher::prepare(&fds, root.as_fd(), scope.view, state, processes, &scope.deny, now)?;
+        let in_flight = Arc::new(InFlight::default());
+        let checks = PathChecks::new(check, Arc::clone(&in_flight));
+        let mut reader = Self {
             fds,
-            root: Arc::new(handles.root),
+            root: Arc::new(root),
             mounts: MountTable::read(proc.as_fd()),
-            proc,
-            view: params.view,
-            limits: params.limits,
+            proc: Arc::new(proc),
+            view: scope.view,
+            limits: scope.limits,
             matcher,
             clock,
-            outbox: Outbox::new(handles.sealer, in_flight),
+            outbox: Outbox::new(sealer, in_flight),
             pseudo: Pseudo::default(),
             seen: Once::default(),
             limitations: Vec::new(),
         };
-        reader.run_plan(&params.steps, handles.status.as_ref())
-        // The outbox closes with the reader; the sealer then closes the check socket, which ends the thread.
-    })
+        // The manifest names what the denials cannot promise under the first step.
+        if let Some(limitation) = reader.matcher.limitation() {
+            reader.limitation(limitation);
+        }
+        Ok((reader, checks))
+    }
 }
 
 impl Reader<'_> {
-    fn run_plan(&mut self, steps: &[Step], status: Option<&OwnedFd>) -> Flow {
-        for (position, step) in steps.iter().enumerate() {
-            let step_number = u32::try_from(position).unwrap_or(u32::MAX);
-            let begin = Message::StepBegin { step: step_number, collector: step.collector().to_owned() };
-            self.outbox.send(&begin)?;
-            if position == 0 {
-                self.limitations.extend(self.matcher.limitation());
-            }
-            let end = collect::run(self, step)?;
-            let limitations = std::mem::take(&mut self.limitations);
-            self.outbox.send(&Message::StepEnd { end, limitations })?;
-            self.tell(position, status);
-        }
+    /// Announces a step of the plan to the sealer.
+    pub(crate) fn begin_step(&mut self, step: u32, collector: &str) -> Flow {
+        self.outbox.send(&Message::StepBegin { step, collector: collector.to_owned() })
+    }
+
+    /// Ends the step with what it does not show.
+    pub(crate) fn end_step(&mut self, end: StepEnd) -> Flow {
+        let limitations = std::mem::take(&mut self.limitations);
+        self.outbox.send(&Message::StepEnd { end, limitations })
+    }
+
+    /// Says that every step of the plan has ended.
+    pub(crate) fn end_plan(&mut self) -> Flow {
         self.outbox.send(&Message::End)
     }
 
-    /// Tells the warden; a full pipe is its loss, never a wait.
-    fn tell(&self, step: usize, status: Option<&OwnedFd>) {
-        let Some(status) = status else { return };
-        let line = Status { step, items: self.outbox.items(), stuck: self.pseudo.stuck().to_vec() };
-        if let Ok(mut line) = serde_json::to_vec(&line) {
-            line.push(b'\n');
-            rustix::io::write(status, &line).ok();
-        }
+    /// Objects handed over so far.
+    pub(crate) fn items(&self) -> u64 {
+        self.outbox.items()
+    }
+
+    /// Process ids of helpers that hang: they belong to the agent's own processes in the next collection.
+    pub(crate) fn stuck_helpers(&self) -> Vec<i32> {
+        self.pseudo.stuck().to_vec()
     }
 
     /// Says what the running step does not show.

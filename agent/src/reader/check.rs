@@ -15,14 +15,14 @@ pub const IN_FLIGHT_MAX: usize = 512;
 
 /// Where an item was found.
 #[derive(Debug)]
-struct Place {
+struct FoundAt {
     directory: Arc<OwnedFd>,
     name: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    places: BTreeMap<u64, Place>,
+    items: BTreeMap<u64, FoundAt>,
     next: u64,
     is_closed: bool,
 }
@@ -35,51 +35,64 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Remembers a place and gives its key; `None` when nobody will ask any more.
+    /// Remembers where an item was found and returns its key; `None` once the sealer asks no more questions.
     pub fn add(&self, directory: &Arc<OwnedFd>, name: &[u8]) -> Option<u64> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = |table: &mut Table| table.places.len() >= IN_FLIGHT_MAX && !table.is_closed;
+        let is_full = |table: &mut Table| table.items.len() >= IN_FLIGHT_MAX && !table.is_closed;
         let mut table = self.room.wait_while(table, is_full).unwrap_or_else(PoisonError::into_inner);
         if table.is_closed {
             return None;
         }
         let key = table.next;
         table.next += 1;
-        table.places.insert(key, Place { directory: Arc::clone(directory), name: name.to_vec() });
+        table.items.insert(key, FoundAt { directory: Arc::clone(directory), name: name.to_vec() });
         Some(key)
     }
 
-    fn take(&self, key: u64) -> Option<Place> {
+    fn take(&self, key: u64) -> Option<FoundAt> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = table.places.remove(&key);
+        let found_at = table.items.remove(&key);
         self.room.notify_all();
-        place
+        found_at
     }
 
     fn close(&self) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.is_closed = true;
-        table.places.clear();
+        table.items.clear();
         self.room.notify_all();
     }
 }
 
-/// Answers the sealer until it closes the socket. Runs on its own thread.
-pub fn answer(socket: &OwnedFd, in_flight: &InFlight) {
-    let mut buffer = ipc::buffer();
-    while let Ok(Check { key, look }) = ipc::receive_json::<Check>(socket.as_fd(), &mut buffer) {
-        let place = in_flight.take(key);
-        if !look {
-            continue;
-        }
-        let checked = match place.map(|place| platform::look_at(place.directory.as_fd(), &place.name)) {
-            Some(Ok(look)) => Checked::Found(Box::new(look.stat)),
-            Some(Err(error)) if error.is_absent() => Checked::Gone,
-            Some(Err(_)) | None => Checked::Unknown,
-        };
-        if ipc::send_json(socket.as_fd(), &checked, None).is_err() {
-            break;
-        }
+/// The reader's end of the check socket.
+#[derive(Debug)]
+pub struct PathChecks {
+    socket: OwnedFd,
+    in_flight: Arc<InFlight>,
+}
+
+impl PathChecks {
+    pub(super) fn new(socket: OwnedFd, in_flight: Arc<InFlight>) -> Self {
+        Self { socket, in_flight }
     }
-    in_flight.close();
+
+    /// Answers the sealer's questions until it closes the socket. Runs on its own thread.
+    pub fn answer(self) {
+        let mut buffer = ipc::buffer();
+        while let Ok(Check { key, look }) = ipc::receive_json::<Check>(self.socket.as_fd(), &mut buffer) {
+            let found_at = self.in_flight.take(key);
+            if !look {
+                continue;
+            }
+            let checked = match found_at.map(|at| platform::look_at(at.directory.as_fd(), &at.name)) {
+                Some(Ok(look)) => Checked::Found(Box::new(look.stat)),
+                Some(Err(error)) if error.is_absent() => Checked::Gone,
+                Some(Err(_)) | None => Checked::Unknown,
+            };
+            if ipc::send_json(self.socket.as_fd(), &checked, None).is_err() {
+                break;
+            }
+        }
+        self.in_flight.close();
+    }
 }

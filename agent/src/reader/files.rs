@@ -4,7 +4,7 @@
 //! [`crate::matcher`], and only then opened for reading through that same descriptor. Symbolic links are items and
 //! never followed; FIFOs, sockets and devices are never opened; a cycle is met once. What is named and not there,
 //! refused or skipped leaves a record.
-//! Not here: patterns ([`super::glob`]), content (the sealer).
+//! Not here: patterns ([`crate::glob`]), content (the sealer).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use evidence::item::outcome::Outcome;
 use evidence::item::{AtimeMethod, Kind, RawBytes};
 use evidence::order::OnLarger;
 
-use super::glob::{Globs, States};
 use super::{Absent, Flow, Reader};
+use crate::glob::{Globs, States};
 use crate::ipc::{PATH_BYTES_MAX, Use};
 use crate::platform::{self, CallError, CrossDevice, Directory, FsKind, Identity, Look};
 

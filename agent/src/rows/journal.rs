@@ -12,7 +12,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use super::{Decoder, Out, Shape, text};
-use crate::sealer::content::Source;
+use crate::source::Source;
 
 /// The stream has no sources of its own: journals are read by [`Entries`].
 #[derive(Debug, Default)]

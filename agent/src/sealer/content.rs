@@ -4,17 +4,16 @@
 //! the promised runs. An I/O error costs the 4 KiB blocks it touches, not the file. Not here: hashing and packing
 //! (`evidence::container`), what the looks before and after mean ([`judge`] says it, the caller makes them).
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use evidence::item::outcome::Outcome;
-use evidence::item::{GapWhy, SPARSE_HOLES_MIN, SPARSE_RUNS_MAX, Stat};
+use evidence::item::{GapWhy, Stat};
 use evidence::time::FileTime;
-use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
 use crate::ipc::Checked;
-use crate::platform::{CallError, Identity, Residence, drop_range, look};
+use crate::platform::Identity;
+use crate::source::{Source, When};
 
 /// Bytes of one read: 1 MiB, a frame.
 pub const READ_BYTES: usize = 1 << 20;
@@ -27,99 +26,6 @@ const RETRY_BYTES: u64 = 4096;
 
 /// Unreadable blocks of one file before the rest is given up: each costs the medium's own retries.
 const FAILED_BLOCKS_MAX: u32 = 1024;
-
-/// Something whose bytes can be read at an offset.
-pub trait Source {
-    /// Reads into `buffer` from `off`; 0 is the end.
-    ///
-    /// # Errors
-    /// The kernel's error number.
-    fn read_at(&self, buffer: &mut [u8], off: u64) -> Result<usize, Errno>;
-
-    /// Called before and after a range is read: the place for courtesy to the page cache.
-    fn around(&self, _off: u64, _len: u64, _when: When) {}
-}
-
-/// Before or after the read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
-    /// Before.
-    Before,
-    /// After.
-    After,
-}
-
-/// An open file.
-#[derive(Debug)]
-pub struct OpenFile {
-    fd: OwnedFd,
-    was_absent: std::cell::Cell<bool>,
-}
-
-impl OpenFile {
-    /// Takes a descriptor opened for reading.
-    #[must_use]
-    pub fn new(fd: OwnedFd) -> Self {
-        Self { fd, was_absent: std::cell::Cell::new(false) }
-    }
-
-    /// Looks at it.
-    ///
-    /// # Errors
-    /// What `statx` answered.
-    pub fn look(&self) -> Result<Stat, CallError> {
-        look(self.fd.as_fd()).map(|look| look.stat)
-    }
-
-    /// The runs of data in the first `size` bytes, when leaving the holes out is worth it; else one run.
-    #[must_use]
-    pub fn sparse_runs(&self, before: &Stat, size: u64) -> Option<Vec<(u64, u64)>> {
-        // Fewer blocks on the medium than bytes: only then are there holes (or compression, and then none are found).
-        if before.blocks.saturating_mul(512) >= size || size < SPARSE_HOLES_MIN {
-            return None;
-        }
-        let mut runs: Vec<(u64, u64)> = Vec::new();
-        let mut data_bytes = 0_u64;
-        let mut from = 0;
-        while from < size {
-            let start = match seek(self.fd.as_fd(), SeekFrom::Data(from)) {
-                Ok(start) => start,
-                // No data behind `from`: the file ends in a hole.
-                Err(Errno::NXIO) => break,
-                Err(_unsupported) => return None,
-            };
-            if start >= size {
-                break;
-            }
-            let end = seek(self.fd.as_fd(), SeekFrom::Hole(start)).ok()?.min(size);
-            // A file that changes under the search could answer out of order; then it is read whole.
-            let follows = runs.last().is_none_or(|(off, len)| off.saturating_add(*len) < start);
-            if end <= start || start < from || !follows || runs.len() >= SPARSE_RUNS_MAX {
-                return None;
-            }
-            runs.push((start, end - start));
-            data_bytes = data_bytes.saturating_add(end - start);
-            from = end;
-        }
-        (size.saturating_sub(data_bytes) >= SPARSE_HOLES_MIN).then_some(runs)
-    }
-}
-
-impl Source for OpenFile {
-    fn read_at(&self, buffer: &mut [u8], off: u64) -> Result<usize, Errno> {
-        rustix::io::pread(self.fd.as_fd(), buffer, off)
-    }
-
-    fn around(&self, off: u64, len: u64, when: When) {
-        match when {
-            When::Before => {
-                self.was_absent.set(Residence::of(self.fd.as_fd(), off, len) == Residence::Absent)
-            }
-            When::After if self.was_absent.get() => drop_range(self.fd.as_fd(), off, len),
-            When::After => {}
-        }
-    }
-}
 
 /// The next bytes of the promised runs.
 #[derive(Debug, PartialEq, Eq)]
@@ -297,8 +203,10 @@ fn is_within(time: FileTime, begun: FileTime, resolution: Duration) -> bool {
 mod tests {
     use std::cell::RefCell;
     use std::collections::BTreeSet;
+    use std::os::fd::AsFd as _;
 
     use super::*;
+    use crate::platform::look;
 
     /// A medium with bad pages.
     struct Medium {
@@ -433,18 +341,5 @@ mod tests {
             resolution: Duration::from_millis(20),
         };
         assert_eq!(judge(Read::default(), &looks), Outcome::PossiblyChanged);
-    }
-
-    #[test]
-    fn holes_are_left_out_when_they_save_enough() {
-        use std::os::unix::fs::FileExt as _;
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(4 << 30).unwrap();
-        file.write_all_at(b"data", 1 << 30).unwrap();
-        let open = OpenFile::new(file.into());
-        let before = open.look().unwrap();
-        let runs = open.sparse_runs(&before, before.size).unwrap();
-        assert_eq!(runs.len(), 1);
-        assert!(runs[0].0 <= 1 << 30 && runs[0].1 < 1 << 20, "{runs:?}");
     }
 }

@@ -12,7 +12,8 @@ use evidence::digest::Digest;
 use evidence::time::Time;
 use serde::{Deserialize, Serialize};
 
-use super::files::{self, Lines};
+use super::files;
+use crate::lines::Lines;
 
 const NAME: &str = "seen.jsonl";
 

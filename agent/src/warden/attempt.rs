@@ -11,7 +11,6 @@ use evidence::text::FixedBytes;
 use proto::convert;
 use proto::v1;
 
-use super::conversation::wire;
 use super::cosign::{self, Expectation};
 use super::host::Host;
 use super::judge::{self, Judged};
@@ -207,8 +206,8 @@ impl Warden {
     pub(super) fn open_upload(&mut self) {
         let Some(running) = &self.running else { return };
         let collection = running.collection().to_string();
-        let delegation = wire(&running.expected.delegation_signed);
-        let manifest = running.manifest.as_ref().map(|(signed, _)| wire(signed));
+        let delegation = Some((&running.expected.delegation_signed).into());
+        let manifest = running.manifest.as_ref().map(|(signed, _)| signed.into());
         let segments = running.passed.observed.segments;
         self.say_link(
             to_link::Say::OpenUpload(OpenUpload { collection: collection.clone(), delegation }),
@@ -216,7 +215,7 @@ impl Warden {
         );
         if let Some(manifest) = manifest {
             self.say_link(
-                to_link::Say::Manifest(UploadManifest { collection, manifest, segments }),
+                to_link::Say::Manifest(UploadManifest { collection, manifest: Some(manifest), segments }),
                 Vec::new(),
             );
         }
@@ -280,7 +279,7 @@ impl Warden {
             .number("content_bytes", manifest.content_bytes)
             .number("stored_bytes", manifest.stored_len);
         self.record("manifest_signed", fields)?;
-        let manifest = wire(&signed);
+        let manifest = Some((&signed).into());
         self.say_link(to_link::Say::Manifest(UploadManifest { collection, manifest, segments }), Vec::new());
         Ok(())
     }

@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 
 use evidence::admission::{Reason, Refusal};
 use evidence::digest::Digest;
-use evidence::signed::Signed;
 use evidence::time::FileTime;
 use proto::v1::{self, attend_request};
 
@@ -308,9 +307,4 @@ impl Warden {
             }
         }
     }
-}
-
-/// The signed object for the wire, from the manifest's parts.
-pub(super) fn wire(signed: &Signed) -> Option<v1::SignedDocument> {
-    Some(signed.into())
 }

@@ -18,9 +18,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::cosign::{Expectation, Observed};
 use super::judge::Judged;
 use super::lane::{Lane, Stuck, User};
+use crate::collect::plan;
 use crate::message::{Segment, StartReader, StartSealer, ToSealer, to_sealer};
 use crate::platform::{self, RootView};
-use crate::reader;
+use crate::reader::Scope;
 use crate::sealer::process::Facts;
 use crate::sealer::window::SEGMENTS_MAX;
 
@@ -121,13 +122,13 @@ pub fn start(judged: Judged, expected: Expectation, start: Start<'_>) -> io::Res
     let mut reader = Lane::start(start.program, crate::READER_ROLE, None)?;
     let mut processes = start.processes;
     processes.extend([sealer.pid(), reader.pid()]);
-    let params = reader::Params {
-        steps: judged.admitted.order.plan.steps().to_vec(),
+    let scope = Scope {
         limits: judged.limits,
         view: start.root.method,
         deny: judged.policy.rules.paths.deny.clone(),
         processes,
     };
+    let params = plan::Params { steps: judged.admitted.order.plan.steps().to_vec(), scope };
     let start_sealer = StartSealer {
         sealer_key: start.sealer_key.seed().to_vec(),
         delegation: expected.delegation_signed.encode(),
@@ -182,7 +183,7 @@ impl Running {
             Ok(0) => self.status = None,
             Ok(len) => {
                 let lines = bytes.get(..len).unwrap_or_default().split(|byte| *byte == b'\n');
-                let mut told = lines.filter_map(|line| serde_json::from_slice::<reader::Status>(line).ok());
+                let mut told = lines.filter_map(|line| serde_json::from_slice::<plan::Status>(line).ok());
                 return told.next_back().map(|status| status.stuck).unwrap_or_default();
             }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}

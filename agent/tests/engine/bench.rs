@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use agent::collect::plan;
 use agent::platform::{self, SystemClock};
 use agent::reader;
 use agent::sealer::intake::{self, SegmentSink, Summary};
@@ -66,19 +67,18 @@ impl Plan {
             let directory: OwnedFd = fs_err::File::open(&self.root).unwrap().into_file().into();
             platform::RootView { directory, method: AtimeMethod::None, refused: None }
         };
-        let params = reader::Params {
-            steps: self.steps.clone(),
+        let scope = reader::Scope {
             limits: self.limits,
             view: view.method,
             deny: self.deny,
             processes: self.processes,
         };
+        let params = plan::Params { steps: self.steps.clone(), scope };
         let handles = reader::Handles {
             root: view.directory,
             proc: platform::proc_view().unwrap().0,
             sealer: reader_end,
             check: check_end,
-            status: None,
             state: self
                 .state
                 .iter()
@@ -89,7 +89,7 @@ impl Plan {
         let params_sealer = intake::Params { container: container_params(), collectors, limits: self.limits };
         let sockets = intake::Sockets { reader: sealer_end, check: ask_end };
         let summary = std::thread::scope(|scope| {
-            let reading = scope.spawn(move || reader::run(&params, handles, &SystemClock));
+            let reading = scope.spawn(move || plan::run(&params, handles, None, &SystemClock));
             let summary = intake::run(sockets, params_sealer, signer(), sink, &SystemClock).unwrap();
             let read = reading.join().unwrap();
             assert!(read.is_ok() || summary.limit.is_some(), "{read:?}");

@@ -188,7 +188,7 @@ fn no_journal_makes_the_decoder_fail_or_run_for_ever() {
         }
         let damaged = root.path().join("damaged.journal");
         fs::write(&damaged, &bytes).unwrap();
-        let file = agent::sealer::content::OpenFile::new(std::os::fd::OwnedFd::from(
+        let file = agent::source::OpenFile::new(std::os::fd::OwnedFd::from(
             fs::File::open(&damaged).unwrap().into_parts().0,
         ));
         let size = u64::try_from(bytes.len()).unwrap();

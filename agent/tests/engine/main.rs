@@ -4,7 +4,10 @@
 
 mod acquisition;
 mod bench;
+mod changing;
+mod denials;
 mod journal;
 mod processes;
 mod sandbox;
+mod tree;
 mod untouched;

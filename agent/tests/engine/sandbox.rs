@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
 
+use agent::collect::plan;
 use agent::platform::{self, SystemClock, sandbox};
 use agent::{ipc, reader};
 use evidence::item::AtimeMethod;
@@ -124,7 +125,8 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     let collectors: Vec<String> = steps.iter().map(|step| step.collector().to_owned()).collect();
     let view = platform::root_view(std::path::Path::new("/")).unwrap();
     assert_eq!(view.method, AtimeMethod::RoView, "{:?}", view.refused);
-    let params = reader::Params { steps, limits: LIMITS, view: view.method, deny: vec![], processes: vec![] };
+    let scope = reader::Scope { limits: LIMITS, view: view.method, deny: vec![], processes: vec![] };
+    let params = plan::Params { steps, scope };
     // A forked child keeps one descriptor; the others travel over it.
     let (give, take) = platform::pair().unwrap();
     let proc = platform::proc_view().unwrap().0;
@@ -136,9 +138,9 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     let reading = platform::fork(take, |socket| {
         let next = || -> OwnedFd { platform::receive(socket, &mut [0; 8]).unwrap().descriptor.unwrap() };
         let (root, proc, sealer, check) = (next(), next(), next(), next());
-        let handles = reader::Handles { root, proc, sealer, check, status: None, state: vec![] };
+        let handles = reader::Handles { root, proc, sealer, check, state: vec![] };
         let said = match sandbox::enter(sandbox::Role::Reader) {
-            Ok(()) => word("run", reader::run(&params, handles, &SystemClock)),
+            Ok(()) => word("run", plan::run(&params, handles, None, &SystemClock)),
             Err(error) => format!("sandbox: {error:?}"),
         };
         ipc::send_json(socket, &vec![said], None).ok();

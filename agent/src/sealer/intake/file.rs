@@ -1,7 +1,7 @@
 //! Regular files: read from the reader's descriptor, looked at again, and closed with the outcome that the looks give.
 
 use std::convert::Infallible;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use evidence::container::MemberEnd;
@@ -16,8 +16,8 @@ use super::{
 use crate::ipc::{self, Check, Checked, Seen, Use};
 use crate::platform::Identity;
 use crate::rows::journal::Entries;
-use crate::sealer::content::{self, Leave, Looks, OpenFile, Piece, SMALL_BYTES_MAX};
-use std::os::fd::AsFd as _;
+use crate::sealer::content::{self, Leave, Looks, Piece, SMALL_BYTES_MAX};
+use crate::source::OpenFile;
 
 impl Intake<'_> {
     /// A regular file with its descriptor.

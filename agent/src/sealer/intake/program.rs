@@ -8,7 +8,8 @@ use sha2::Digest as _;
 use super::{ITEM_DEADLINE, Intake, LINKS_MAX};
 use crate::ipc::Seen;
 use crate::platform::Identity;
-use crate::sealer::content::{self, Leave, OpenFile, Piece};
+use crate::sealer::content::{self, Leave, Piece};
+use crate::source::OpenFile;
 
 impl Intake<'_> {
     /// The digest of a running program, for its row.

@@ -1,0 +1,123 @@
+//! Bytes that can be read at an offset: what the sealer reads files and journals from.
+//!
+//! Guarantee: reading an open file leaves the page cache as it was found. Not here: the order of reads, and what a
+//! failed read means (`sealer::content`).
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use evidence::item::{SPARSE_HOLES_MIN, SPARSE_RUNS_MAX, Stat};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+use crate::platform::{CallError, Residence, drop_range, look};
+
+/// Something whose bytes can be read at an offset.
+pub trait Source {
+    /// Reads into `buffer` from `off`; 0 is the end.
+    ///
+    /// # Errors
+    /// The kernel's error number.
+    fn read_at(&self, buffer: &mut [u8], off: u64) -> Result<usize, Errno>;
+
+    /// Called before and after a range is read: the place for courtesy to the page cache.
+    fn around(&self, _off: u64, _len: u64, _when: When) {}
+}
+
+/// Before or after the read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Before.
+    Before,
+    /// After.
+    After,
+}
+
+/// An open file.
+#[derive(Debug)]
+pub struct OpenFile {
+    fd: OwnedFd,
+    was_absent: std::cell::Cell<bool>,
+}
+
+impl OpenFile {
+    /// Takes a descriptor opened for reading.
+    #[must_use]
+    pub fn new(fd: OwnedFd) -> Self {
+        Self { fd, was_absent: std::cell::Cell::new(false) }
+    }
+
+    /// Looks at it.
+    ///
+    /// # Errors
+    /// What `statx` answered.
+    pub fn look(&self) -> Result<Stat, CallError> {
+        look(self.fd.as_fd()).map(|look| look.stat)
+    }
+
+    /// The runs of data in the first `size` bytes, when leaving the holes out is worth it; else one run.
+    #[must_use]
+    pub fn sparse_runs(&self, before: &Stat, size: u64) -> Option<Vec<(u64, u64)>> {
+        // Fewer blocks on the medium than bytes: only then are there holes (or compression, and then none are found).
+        if before.blocks.saturating_mul(512) >= size || size < SPARSE_HOLES_MIN {
+            return None;
+        }
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        let mut data_bytes = 0_u64;
+        let mut from = 0;
+        while from < size {
+            let start = match seek(self.fd.as_fd(), SeekFrom::Data(from)) {
+                Ok(start) => start,
+                // No data behind `from`: the file ends in a hole.
+                Err(Errno::NXIO) => break,
+                Err(_unsupported) => return None,
+            };
+            if start >= size {
+                break;
+            }
+            let end = seek(self.fd.as_fd(), SeekFrom::Hole(start)).ok()?.min(size);
+            // A file that changes under the search could answer out of order; then it is read whole.
+            let follows = runs.last().is_none_or(|(off, len)| off.saturating_add(*len) < start);
+            if end <= start || start < from || !follows || runs.len() >= SPARSE_RUNS_MAX {
+                return None;
+            }
+            runs.push((start, end - start));
+            data_bytes = data_bytes.saturating_add(end - start);
+            from = end;
+        }
+        (size.saturating_sub(data_bytes) >= SPARSE_HOLES_MIN).then_some(runs)
+    }
+}
+
+impl Source for OpenFile {
+    fn read_at(&self, buffer: &mut [u8], off: u64) -> Result<usize, Errno> {
+        rustix::io::pread(self.fd.as_fd(), buffer, off)
+    }
+
+    fn around(&self, off: u64, len: u64, when: When) {
+        match when {
+            When::Before => {
+                self.was_absent.set(Residence::of(self.fd.as_fd(), off, len) == Residence::Absent)
+            }
+            When::After if self.was_absent.get() => drop_range(self.fd.as_fd(), off, len),
+            When::After => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_left_out_when_they_save_enough() {
+        use std::os::unix::fs::FileExt as _;
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4 << 30).unwrap();
+        file.write_all_at(b"data", 1 << 30).unwrap();
+        let open = OpenFile::new(file.into());
+        let before = open.look().unwrap();
+        let runs = open.sparse_runs(&before, before.size).unwrap();
+        assert_eq!(runs.len(), 1);
+        assert!(runs[0].0 <= 1 << 30 && runs[0].1 < 1 << 20, "{runs:?}");
+    }
+}

@@ -1,0 +1,26 @@
+//! Small trees to collect from.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+use tempfile::TempDir;
+
+use crate::bench::must;
+
+/// A tree whose times are long ago, so that nothing is `possibly_changed`.
+pub fn settle(root: &Path) {
+    must(&format!("find '{}' -exec touch -h -d 2020-01-01 {{}} +", root.display()));
+    // The change time cannot be set: let it be two ticks old.
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+pub fn tree() -> TempDir {
+    let root = TempDir::new().unwrap();
+    fs::create_dir_all(root.path().join("etc")).unwrap();
+    fs::create_dir_all(root.path().join("var/log")).unwrap();
+    fs::write(root.path().join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    fs::write(root.path().join("var/log/syslog"), vec![b'l'; 3 << 20]).unwrap();
+    fs::write(root.path().join("var/log/empty"), "").unwrap();
+    root
+}
