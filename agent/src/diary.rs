@@ -11,7 +11,7 @@ use evidence::digest::Digest;
 use evidence::time::Time;
 use serde_json::Value;
 
-use crate::lines::Lines;
+use durable::LineFile;
 
 /// File name in the state directory.
 pub const NAME: &str = "endpoint-log.jsonl";
@@ -31,7 +31,7 @@ pub struct Head {
 /// The log, open for appending.
 #[derive(Debug)]
 pub struct Diary {
-    lines: Lines,
+    lines: LineFile,
     head: Option<Head>,
 }
 
@@ -73,7 +73,7 @@ impl Diary {
     pub fn open(dir: &Path) -> io::Result<Self> {
         let path = dir.join(NAME);
         let mut chain = Chain::new(path.clone());
-        let lines = Lines::open(&path, |line| chain.take(line).map(drop))?;
+        let lines = LineFile::open(&path, |line| chain.take(line).map(drop))?;
         Ok(Self { lines, head: chain.head })
     }
 

@@ -11,7 +11,6 @@ pub mod footprint;
 pub mod glob;
 pub mod inventory;
 pub mod ipc;
-pub mod lines;
 pub mod link;
 pub mod matcher;
 pub mod message;

@@ -82,7 +82,7 @@ pub fn read(dir: &Path, policy: Option<&Path>) -> Result<Status, IdentityStateEr
             Some((file, policy.digest))
         }
         Err(error) => {
-            warnings.push(format!("no order is obeyed: {}", crate::warden::judge::chain(&error)));
+            warnings.push(format!("no order is obeyed: {}", evidence::causes::chain(&error)));
             None
         }
     };

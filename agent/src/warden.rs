@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use evidence::admission::Reason;
 use evidence::digest::Digest;
+use proto::backoff::Backoff;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::channel::ChannelError;
@@ -50,6 +51,9 @@ const STUCK_MAX: usize = 3;
 
 /// A link that showed no life for this long is replaced. It speaks every five seconds.
 const LINK_SILENCE: Duration = Duration::from_secs(60);
+
+/// Longest wait before a link that ended is started again.
+const LINK_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Refusals written to the endpoint's log in one life of the warden: a collector that sends garbage must not fill the
 /// disk. The first of each kind for each order is kept.
@@ -316,12 +320,10 @@ impl Warden {
             self.stuck.extend(lane.end());
         }
         self.is_connected = false;
+        // Saturating is the meaning: from the eighth failure on the wait stays the same.
         self.link_failures = self.link_failures.saturating_add(1);
-        let wait = self
-            .settings
-            .backoff_min
-            .saturating_mul(1_u32.checked_shl(self.link_failures.min(8)).unwrap_or(256));
-        self.link_not_before = boot.saturating_add(wait.min(Duration::from_secs(60)));
+        let backoff = Backoff::new(self.settings.backoff_min, LINK_WAIT_MAX);
+        self.link_not_before = boot + backoff.wait_after(self.link_failures.min(8));
         self.upload_cut();
     }
 

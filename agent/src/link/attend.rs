@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use super::backoff::Backoff;
-use super::connection::{self, ConnectionError, Connector};
+use super::backoff::Reconnects;
+use super::connection::{ConnectionError, Connector};
 use crate::inventory::Inventory;
 use crate::message::{Detail, FromLink, from_link};
 use crate::platform::{Clock as _, SystemClock};
@@ -63,7 +63,7 @@ impl Attend {
         let Some(identity) = self.connector.identity().await else {
             return;
         };
-        let mut backoff = Backoff::of(&identity);
+        let mut reconnects = Reconnects::of(&identity);
         let mut kept = None;
         loop {
             let mut since = None;
@@ -78,13 +78,14 @@ impl Attend {
                 self.channel.send_replace(None);
             }
             while self.outgoings.try_recv().is_ok() {}
-            let text = connection::chain(&cut);
+            let text = evidence::causes::chain(&cut);
             tracing::info!(cause = %text, "Disconnected");
             super::say(&self.post, from_link::Say::Disconnected(Detail { text })).await;
             let stood = since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
             let random = getrandom::u32().unwrap_or(u32::MAX / 2);
             // A greeting the warden wants anew comes at once; that it happens rarely is the warden's duty.
-            let wait = if matches!(cut, Cut::Asked) { Duration::ZERO } else { backoff.next(stood, random) };
+            let wait =
+                if matches!(cut, Cut::Asked) { Duration::ZERO } else { reconnects.next_wait(stood, random) };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 changed = self.reconnects.changed() => if changed.is_err() { return },

@@ -2,7 +2,6 @@
 //!
 //! Guarantee: the peer is the pinned collector under the pinned authority, proven anew for each connection.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use certs::connect::{self, ConnectError};
@@ -76,19 +75,4 @@ fn authority(identity: &Identity) -> CertificateDer<'_> {
 
 fn expected(identity: &Identity) -> Result<Expected, IdError> {
     Ok(Expected::collector(identity.deployment.parse()?, identity.collector_id.parse()?))
-}
-
-/// An error with its causes, for people.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -6,7 +6,7 @@ use proto::v1;
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 
-use super::connection::{self, Connector};
+use super::connection::Connector;
 use crate::message::{FromLink, Renew, from_link};
 
 /// Asks in the background.
@@ -27,7 +27,7 @@ pub fn start(
                 .renew(request)
                 .await
                 .map(tonic::Response::into_inner)
-                .map_err(|status| connection::chain(&status)),
+                .map_err(|status| evidence::causes::chain(&status)),
             (false, None) => Err("not connected".to_owned()),
         };
         let answer = answer.unwrap_or_else(|cause| {
@@ -40,7 +40,7 @@ pub fn start(
 
 async fn expired(connector: &mut Connector, request: v1::RenewRequest) -> Result<v1::RenewResponse, String> {
     let identity = connector.identity().await.ok_or("this process is ending")?;
-    let channel = connector.enrolment(&identity).await.map_err(|error| connection::chain(&error))?;
+    let channel = connector.enrolment(&identity).await.map_err(|error| evidence::causes::chain(&error))?;
     let answer = proto::service::enrol_client(channel).renew_expired(request).await;
-    answer.map(tonic::Response::into_inner).map_err(|status| connection::chain(&status))
+    answer.map(tonic::Response::into_inner).map_err(|status| evidence::causes::chain(&status))
 }

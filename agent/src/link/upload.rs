@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use super::backoff::Backoff;
-use super::connection::{self, Connector};
+use super::backoff::Reconnects;
+use super::connection::Connector;
 use crate::channel;
 use crate::message::{
     Close, FromLink, OpenUpload, Position, Rejected, Segment, Stored, UploadManifest, from_link,
@@ -122,7 +122,7 @@ impl Upload {
         let Some(identity) = self.connector.identity().await else {
             return;
         };
-        let mut backoff = Backoff::of(&identity);
+        let mut reconnects = Reconnects::of(&identity);
         loop {
             let begun = Instant::now();
             match self.call().await {
@@ -134,7 +134,10 @@ impl Upload {
                     super::say(&self.post, from_link::Say::UploadCut(Close { collection, detail })).await;
                 }
             }
-            tokio::time::sleep(backoff.next(begun.elapsed(), getrandom::u32().unwrap_or(u32::MAX / 2))).await;
+            tokio::time::sleep(
+                reconnects.next_wait(begun.elapsed(), getrandom::u32().unwrap_or(u32::MAX / 2)),
+            )
+            .await;
         }
     }
 
@@ -230,7 +233,7 @@ impl Upload {
     }
 
     fn failed(&self, status: &tonic::Status) -> End {
-        let detail = connection::chain(status);
+        let detail = evidence::causes::chain(status);
         let reason = match (Action::of(status), Class::of(status)) {
             (_, Class::Contradiction) => "contradiction",
             (Action::Reject, Class::Malformed) => "malformed",

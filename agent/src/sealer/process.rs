@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::os::fd::{AsFd, OwnedFd};
 
+use evidence::causes::chain;
 use evidence::container::{self, SealedSegment};
 use evidence::digest::Digest;
 use evidence::json::JsonError;
@@ -128,14 +129,7 @@ pub fn run(socket: OwnedFd) -> Result<(), SealerError> {
     match manifest {
         Ok(manifest) => Ok(outbox.finish(&manifest)?),
         Err(error) => {
-            let mut text = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                text.push_str(": ");
-                text.push_str(&error.to_string());
-                cause = error.source();
-            }
-            outbox.fail(&text);
+            outbox.fail(&chain(&error));
             Err(error)
         }
     }

@@ -12,8 +12,6 @@ use evidence::time::{FileTime, Time};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use super::files;
-
 const NAME: &str = "clock.json";
 
 /// What the machine's clocks say.
@@ -77,7 +75,7 @@ impl ClockFloor {
     /// # Errors
     /// The system's error, or `InvalidData`.
     pub fn open(dir: &Path, now: Reading) -> io::Result<Self> {
-        let floor = match files::read(&dir.join(NAME))? {
+        let floor = match super::read(&dir.join(NAME))? {
             None => Time::EPOCH,
             Some(bytes) => {
                 let stored: Stored = serde_json::from_slice(&bytes).map_err(|source| {
@@ -116,7 +114,7 @@ impl ClockFloor {
         self.floor = verified;
         self.since = now.boot;
         let text = format!("{{\"floor\":\"{verified}\"}}\n");
-        files::replace(&self.dir, NAME, text.as_bytes())
+        super::replace(&self.dir, NAME, text.as_bytes())
     }
 }
 

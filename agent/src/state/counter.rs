@@ -6,39 +6,24 @@
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
-
-use super::files;
-
 const COUNTER: &str = "counter";
 const LOCK: &str = "lock";
-
-/// Held while a warden lives.
-#[derive(Debug)]
-pub struct Lock {
-    _file: fs_err::File,
-}
 
 /// Takes the state for this process.
 ///
 /// # Errors
-/// `WouldBlock` when another warden has it.
-pub fn lock(dir: &Path) -> io::Result<Lock> {
-    use fs_err::os::unix::fs::OpenOptionsExt as _;
-    let file = fs_err::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(dir.join(LOCK))?;
-    flock(file.file(), FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
+/// `WouldBlock` if another warden has it.
+pub fn lock(dir: &Path) -> io::Result<durable::Lock> {
+    durable::Lock::try_take(&dir.join(LOCK)).map_err(|error| {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return error;
+        }
         let text = format!(
-            "another exhibit-agent uses `{}` ({errno}). Stop it first: `systemctl stop exhibit-agent`",
+            "another exhibit-agent uses `{}` ({error}). Stop it first: `systemctl stop exhibit-agent`",
             dir.display()
         );
         io::Error::new(io::ErrorKind::WouldBlock, text)
-    })?;
-    Ok(Lock { _file: file })
+    })
 }
 
 /// Counts one start and returns the number, from 1.
@@ -46,8 +31,9 @@ pub fn lock(dir: &Path) -> io::Result<Lock> {
 /// # Errors
 /// The system's error, or `InvalidData` for a damaged counter.
 pub fn count(dir: &Path) -> io::Result<u64> {
-    let next = read(dir)?.saturating_add(1);
-    files::replace(dir, COUNTER, format!("{next}\n").as_bytes())?;
+    let next =
+        read(dir)?.checked_add(1).ok_or_else(|| io::Error::other("the counter of starts is at its end"))?;
+    super::replace(dir, COUNTER, format!("{next}\n").as_bytes())?;
     Ok(next)
 }
 
@@ -56,7 +42,7 @@ pub fn count(dir: &Path) -> io::Result<u64> {
 /// # Errors
 /// As [`count`].
 pub fn read(dir: &Path) -> io::Result<u64> {
-    let Some(bytes) = files::read(&dir.join(COUNTER))? else {
+    let Some(bytes) = super::read(&dir.join(COUNTER))? else {
         return Ok(0);
     };
     let number = str::from_utf8(&bytes)

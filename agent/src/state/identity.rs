@@ -24,8 +24,6 @@ use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::files;
-
 /// Names the enrolment in force; the service unit starts only where it exists.
 pub const PINS: &str = "identity.json";
 const EVIDENCE_KEY: &str = "evidence.key";
@@ -163,7 +161,7 @@ fn generation_dir(dir: &Path, generation: Generation) -> PathBuf {
 /// [`IdentityStateError`] when they are damaged.
 pub fn pins(dir: &Path) -> Result<Option<Pins>, IdentityStateError> {
     let path = dir.join(PINS);
-    let Some(bytes) = files::read(&path)? else {
+    let Some(bytes) = super::read(&path)? else {
         return Ok(None);
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|source| damaged(path, source))
@@ -174,7 +172,7 @@ pub fn pins(dir: &Path) -> Result<Option<Pins>, IdentityStateError> {
 /// # Errors
 /// [`IdentityStateError`], why not.
 pub fn check_room(dir: &Path, generation: Generation, replace: bool) -> Result<(), IdentityStateError> {
-    files::private_dir(dir)?;
+    durable::require_private_folder(dir)?;
     if let Some(pins) = pins(dir)? {
         let next = pins.generation.next().map_or(0, Generation::number);
         if !replace || generation <= pins.generation {
@@ -196,25 +194,25 @@ pub fn check_room(dir: &Path, generation: Generation, replace: bool) -> Result<(
 pub fn write(dir: &Path, new: &NewIdentity<'_>, replace: bool) -> Result<(), IdentityStateError> {
     check_room(dir, new.pins.generation, replace)?;
     let own = generation_dir(dir, new.pins.generation);
-    files::private_dir(&own)?;
+    durable::require_private_folder(&own)?;
     let seed = new.evidence_key.seed();
     let mut text = Zeroizing::new(String::with_capacity(65));
     text.push_str(Zeroizing::new(hex::encode(seed.as_slice())).as_str());
     text.push('\n');
-    files::replace(&own, EVIDENCE_KEY, text.as_bytes())?;
+    super::replace(&own, EVIDENCE_KEY, text.as_bytes())?;
     Credentials::write_new(&own.join(TLS), new.tls_key, new.chain)?;
-    files::replace(&own, CA, new.ca)?;
-    files::replace(&own, ROSTER, &new.roster.encode())?;
-    files::replace(&own, CHECKPOINT, new.checkpoint)?;
+    super::replace(&own, CA, new.ca)?;
+    super::replace(&own, ROSTER, &new.roster.encode())?;
+    super::replace(&own, CHECKPOINT, new.checkpoint)?;
     if !new.log_keys.is_empty() {
-        files::replace(&own, LOG_KEYS, new.log_keys)?;
+        super::replace(&own, LOG_KEYS, new.log_keys)?;
     }
     let mut pins = serde_json::to_vec(new.pins).map_err(io::Error::other)?;
     pins.push(b'\n');
-    files::replace(&own, PINS, &pins)?;
-    files::sync_dir(dir)?;
+    super::replace(&own, PINS, &pins)?;
+    durable::sync_folder(dir)?;
     // Crash before this line: the old enrolment, or none, is in force, and `gen-N` is reported as left over.
-    files::replace(dir, PINS, &pins)?;
+    super::replace(dir, PINS, &pins)?;
     Ok(())
 }
 
@@ -227,12 +225,12 @@ impl Identity {
         let pins = pins(dir)?.ok_or_else(|| IdentityStateError::NotEnrolled { dir: dir.to_owned() })?;
         let own = generation_dir(dir, pins.generation);
         let path = own.join(EVIDENCE_KEY);
-        let text = Zeroizing::new(files::read(&path)?.ok_or_else(|| damaged(path.clone(), "it is missing"))?);
+        let text = Zeroizing::new(super::read(&path)?.ok_or_else(|| damaged(path.clone(), "it is missing"))?);
         let mut seed = Zeroizing::new([0; 32]);
         let digits = text.strip_suffix(b"\n").unwrap_or(&text);
         hex::decode_to_slice(digits, seed.as_mut_slice()).map_err(|source| damaged(path, source))?;
         let ca_path = own.join(CA);
-        let ca = files::read(&ca_path)?.ok_or_else(|| damaged(ca_path, "it is missing"))?;
+        let ca = super::read(&ca_path)?.ok_or_else(|| damaged(ca_path, "it is missing"))?;
         Ok(Self {
             pins,
             evidence_key: SigningKey::from_seed(&seed),
@@ -248,7 +246,7 @@ impl Identity {
     /// [`IdentityStateError`].
     pub fn roster(&self) -> Result<Signed, IdentityStateError> {
         let path = self.dir.join(ROSTER);
-        let bytes = files::read(&path)?.ok_or_else(|| damaged(path.clone(), "it is missing"))?;
+        let bytes = super::read(&path)?.ok_or_else(|| damaged(path.clone(), "it is missing"))?;
         Signed::parse(&bytes).map_err(|source| damaged(path, source))
     }
 
@@ -257,7 +255,7 @@ impl Identity {
     /// # Errors
     /// The system's error.
     pub fn keep_roster(&self, roster: &Signed) -> io::Result<()> {
-        files::replace(&self.dir, ROSTER, &roster.encode())
+        super::replace(&self.dir, ROSTER, &roster.encode())
     }
 
     /// The checkpoint last verified, a signed note.
@@ -266,7 +264,7 @@ impl Identity {
     /// [`IdentityStateError`].
     pub fn checkpoint(&self) -> Result<Vec<u8>, IdentityStateError> {
         let path = self.dir.join(CHECKPOINT);
-        files::read(&path)?.ok_or_else(|| damaged(path, "it is missing"))
+        super::read(&path)?.ok_or_else(|| damaged(path, "it is missing"))
     }
 
     /// Keeps a newer checkpoint.
@@ -274,7 +272,7 @@ impl Identity {
     /// # Errors
     /// The system's error.
     pub fn keep_checkpoint(&self, note: &[u8]) -> io::Result<()> {
-        files::replace(&self.dir, CHECKPOINT, note)
+        super::replace(&self.dir, CHECKPOINT, note)
     }
 
     /// Changes of the log key, as they came (`exhibit.v1.LogKeyChanges`); empty: none.
@@ -282,7 +280,7 @@ impl Identity {
     /// # Errors
     /// The system's error.
     pub fn log_keys(&self) -> io::Result<Vec<u8>> {
-        Ok(files::read(&self.dir.join(LOG_KEYS))?.unwrap_or_default())
+        Ok(super::read(&self.dir.join(LOG_KEYS))?.unwrap_or_default())
     }
 
     /// Keeps a longer line of log keys.
@@ -290,7 +288,7 @@ impl Identity {
     /// # Errors
     /// The system's error.
     pub fn keep_log_keys(&self, bytes: &[u8]) -> io::Result<()> {
-        files::replace(&self.dir, LOG_KEYS, bytes)
+        super::replace(&self.dir, LOG_KEYS, bytes)
     }
 
     /// Puts a renewed key and certificate in force.

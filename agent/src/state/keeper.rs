@@ -17,8 +17,7 @@ use prost::Message as _;
 use proto::{convert, v1};
 
 use super::clock::{ClockFloor, Reading};
-use super::counter::{self, Lock};
-use super::files;
+use super::counter;
 use super::identity::{Identity, IdentityStateError, Pins};
 use super::seen::SeenOrders;
 use crate::diary::Diary;
@@ -48,7 +47,7 @@ pub struct Keeper {
     pub diary: Diary,
     /// How often this state was started.
     pub state_generation: u64,
-    _lock: Lock,
+    _lock: durable::Lock,
 }
 
 /// Why the warden cannot start.
@@ -125,7 +124,7 @@ impl Keeper {
         if super::identity::pins(dir)?.is_none() {
             return Err(IdentityStateError::NotEnrolled { dir: dir.to_owned() }.into());
         }
-        files::private_dir(dir)?;
+        durable::require_private_folder(dir)?;
         let lock = counter::lock(dir)?;
         // First of all: whatever happens from here on, a restored snapshot shows.
         let state_generation = counter::count(dir)?;

@@ -8,8 +8,6 @@ use std::path::Path;
 
 use evidence::digest::Digest;
 
-use super::files;
-
 const DIR: &str = "receipts";
 
 /// Keeps a verified receipt: `receipts/<collection>.entry` and `.tlog-proof`.
@@ -18,9 +16,9 @@ const DIR: &str = "receipts";
 /// The system's error.
 pub fn keep(state: &Path, collection: Digest, entry: &[u8], proof: &[u8]) -> io::Result<()> {
     let dir = state.join(DIR);
-    files::private_dir(&dir)?;
-    files::replace(&dir, &format!("{collection}.entry"), entry)?;
-    files::replace(&dir, &format!("{collection}.tlog-proof"), proof)
+    durable::require_private_folder(&dir)?;
+    super::replace(&dir, &format!("{collection}.entry"), entry)?;
+    super::replace(&dir, &format!("{collection}.tlog-proof"), proof)
 }
 
 /// How many receipts are kept.

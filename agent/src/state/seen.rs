@@ -12,8 +12,7 @@ use evidence::digest::Digest;
 use evidence::time::Time;
 use serde::{Deserialize, Serialize};
 
-use super::files;
-use crate::lines::Lines;
+use durable::LineFile;
 
 const NAME: &str = "seen.jsonl";
 
@@ -81,7 +80,7 @@ impl Seen {
 /// The file, and what it says.
 #[derive(Debug)]
 pub struct SeenOrders {
-    lines: Lines,
+    lines: LineFile,
     orders: BTreeMap<Digest, Seen>,
     path: PathBuf,
 }
@@ -131,7 +130,7 @@ impl SeenOrders {
         let path = dir.join(NAME);
         let mut kept = Vec::new();
         let mut orders = BTreeMap::new();
-        drop(Lines::open(&path, |bytes| {
+        drop(LineFile::open(&path, |bytes| {
             let line: Line = serde_json::from_slice(bytes).map_err(|source| {
                 let text = format!(
                     "`{}` line {} is not understood ({source}), so it is unknown which orders were obeyed. \
@@ -155,9 +154,9 @@ impl SeenOrders {
                 text.extend_from_slice(line);
                 text.push(b'\n');
             }
-            files::replace(dir, NAME, &text)?;
+            super::replace(dir, NAME, &text)?;
         }
-        let lines = Lines::open(&path, |_| Ok(()))?;
+        let lines = LineFile::open(&path, |_| Ok(()))?;
         let mut this = Self { lines, orders, path };
         for (order, attempt) in this.running() {
             this.end(order, attempt, End::Interrupted, "the agent stopped during the attempt", now)?;

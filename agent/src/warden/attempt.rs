@@ -3,11 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::keys::SigningKey;
 use evidence::manifest::{Agent, CollectionResult, EndpointOrigin, LogHead};
 use evidence::seal::delegation::collection_id;
 use evidence::text::FixedBytes;
+use proto::backoff::Backoff;
 use proto::convert;
 use proto::v1;
 
@@ -122,7 +124,7 @@ impl Warden {
         let evidence_key = &identity.evidence_key;
         let delegated =
             cosign::delegate(&identity.pins, evidence_key, &sealer_key, (order, attempt, nonce), at);
-        let (delegation, delegation_signed) = delegated.map_err(|error| judge::chain(&error))?;
+        let (delegation, delegation_signed) = delegated.map_err(|error| chain(&error))?;
         let head = self.keeper.diary.head().ok_or("the endpoint's log is empty")?;
         let agent = self.agent();
         let root = platform::root_view(&self.settings.root).map_err(|error| error.to_string())?;
@@ -188,7 +190,7 @@ impl Warden {
             facts,
             deadline,
         };
-        self.running = Some(running::start(judged, expected, start).map_err(|error| judge::chain(&error))?);
+        self.running = Some(running::start(judged, expected, start).map_err(|error| chain(&error))?);
         Ok(())
     }
 
@@ -256,7 +258,7 @@ impl Warden {
             match cosign::cosign(evidence_key, &running.expected, &running.passed.observed, &sealed) {
                 Ok(signed) => signed,
                 Err(error) => {
-                    let detail = format!("the manifest was not signed: {}", judge::chain(&error));
+                    let detail = format!("the manifest was not signed: {}", chain(&error));
                     return self.end_attempt(&detail, Again::Never);
                 }
             };
@@ -442,12 +444,8 @@ impl Warden {
         if attempt >= judged.admitted.order.attempts {
             return;
         }
-        let wait = self
-            .settings
-            .backoff_min
-            .saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX))
-            .min(AGAIN_MAX);
-        let not_before = Reading::now().boot.saturating_add(wait);
+        let backoff = Backoff::new(self.settings.backoff_min, AGAIN_MAX);
+        let not_before = Reading::now().boot + backoff.wait_after(attempt);
         self.waiting.push_front(Waiting { judged, not_before });
     }
 

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use evidence::admission::{Reason, Refusal};
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::time::FileTime;
 use proto::v1::{self, attend_request};
@@ -293,7 +294,7 @@ impl Warden {
     pub(super) fn take_renewal(&mut self, answer: v1::RenewResponse) -> Result<(), WardenError> {
         let kept = self.renewals.answer(&self.keeper.identity, answer, clock::boot());
         let kept = kept.and_then(|credentials| {
-            self.keeper.identity.keep_credentials(credentials).map_err(|error| judge::chain(&error))
+            self.keeper.identity.keep_credentials(credentials).map_err(|error| chain(&error))
         });
         match kept {
             Ok(()) => {

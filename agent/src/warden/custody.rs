@@ -3,6 +3,7 @@
 //! Guarantee: a receipt counts only for the manifest that this endpoint signed and under the pinned log key; two
 //! checkpoints that cannot both be true are a [`Claim::Contradiction`], never an update. Not here: acting on it.
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::entry::act::Act;
 use evidence::entry::{Entry, EntryType};
@@ -13,7 +14,6 @@ use ledger::ProofFile;
 use proto::convert;
 use proto::v1;
 
-use super::judge::chain;
 use crate::state::keeper::{Keeper, log_keys};
 
 /// Why a claim of the collector is not believed.

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use evidence::admission::{self, Admitted, Memory, Package, Pins, Proven, Reason, Refusal};
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::order::{Limits, TargetProof};
 use evidence::signed::Signed;
@@ -213,16 +214,4 @@ fn forbidden(error: &crate::policy::PolicyError) -> Refusal {
 /// What cannot be kept cannot be acted on: a crash would forget it.
 fn unkept(error: &std::io::Error) -> Refusal {
     Refusal::new(Reason::Busy, format!("the endpoint's state directory does not take writes: {error}"))
-}
-
-/// An error with all its causes.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

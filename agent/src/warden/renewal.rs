@@ -10,6 +10,7 @@ use certs::certificate::Leaf;
 use certs::identity::Credentials;
 use certs::name::{Identity as Name, Subject};
 use certs::request::TlsKey;
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::enrolment::{Renewal, RenewalType};
 use evidence::signed::Signed;
@@ -17,7 +18,6 @@ use evidence::time::Time;
 use proto::v1;
 use rustls::pki_types::CertificateDer;
 
-use super::judge::chain;
 use crate::message::Renew;
 use crate::state::identity::Identity;
 
