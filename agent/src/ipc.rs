@@ -3,16 +3,17 @@
 //! Guarantee: a message is at most [`MESSAGE_BYTES_MAX`] bytes and carries at most one descriptor; sender and
 //! receiver both enforce it, and a full socket makes the sender wait. The sealer trusts nothing it receives to be
 //! well-formed: the reader touches hostile names, so its messages are parsed like a stranger's.
-//! Not here: what an item means ([`crate::sealer::intake`]).
+//! Not here: what an item means ([`crate::sealer::intake`]); the datagrams ([`cage::datagram`]).
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
+use cage::datagram::{self, DatagramError, Form, Wait};
 use evidence::item::outcome::Outcome;
 use evidence::item::{AtimeMethod, ItemError, Kind, RawBytes, Stat};
 use evidence::time::FileTime;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use crate::platform::{self, SocketError};
 
 /// Longest message: 128 KiB. The kernel's default socket buffer (208 KiB) takes one whole.
 pub const MESSAGE_BYTES_MAX: usize = 128 << 10;
@@ -23,14 +24,14 @@ pub const PATH_BYTES_MAX: usize = 32 << 10;
 /// Content bytes in one data message: 64 KiB.
 pub const DATA_BYTES_MAX: usize = 64 << 10;
 
-/// Why a message was not sent or not understood.
+/// Why a message was not sent or not understood. After it the conversation is over.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IpcError {
     /// The connection failed.
     #[error(transparent)]
-    Socket(#[from] SocketError),
-    /// Over [`MESSAGE_BYTES_MAX`].
+    Datagram(#[from] DatagramError),
+    /// Over [`MESSAGE_BYTES_MAX`], or with more than one descriptor.
     #[error("message of {len} bytes is too long")]
     TooLong {
         /// Its length.
@@ -39,10 +40,10 @@ pub enum IpcError {
     /// Not a message of this version.
     #[error("message is malformed")]
     Malformed(#[source] serde_json::Error),
-    /// A first byte that no message has.
+    /// A kind that no message has.
     #[error("message has unknown form {form}")]
     Form {
-        /// The byte.
+        /// The kind.
         form: u8,
     },
 }
@@ -51,7 +52,7 @@ impl IpcError {
     /// True when the other side ended the conversation.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(self, Self::Socket(SocketError::Closed))
+        matches!(self, Self::Datagram(DatagramError::Closed))
     }
 }
 
@@ -175,23 +176,17 @@ pub enum Message {
 
 /// One received message.
 #[derive(Debug)]
-pub enum Received {
+pub enum Received<'buffer> {
     /// A message, perhaps with a descriptor.
     Message(Box<Message>, Option<OwnedFd>),
-    /// `len` content bytes, in the caller's buffer behind its first byte.
-    Data {
-        /// How many.
-        len: usize,
-    },
+    /// Content bytes.
+    Data(&'buffer [u8]),
 }
 
-const FORM_MESSAGE: u8 = 1;
-const FORM_DATA: u8 = 2;
+const MESSAGE: u8 = 1;
+const DATA: u8 = 2;
 
 /// Sends one message.
-///
-/// # Errors
-/// [`IpcError`]; after it the conversation is over.
 pub fn send(
     socket: BorrowedFd<'_>,
     message: &Message,
@@ -201,57 +196,68 @@ pub fn send(
 }
 
 /// Sends content bytes, at most [`DATA_BYTES_MAX`].
-///
-/// # Errors
-/// [`IpcError`]; after it the conversation is over.
 pub fn send_data(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), IpcError> {
     if bytes.len() > DATA_BYTES_MAX {
         return Err(IpcError::TooLong { len: bytes.len() });
     }
-    Ok(platform::send(socket, &[&[FORM_DATA], bytes], None)?)
+    datagram::send(socket, (DATA, Form::Here), &[bytes], &[], Wait::Forever)?;
+    Ok(())
 }
 
 /// A buffer that takes any message.
 #[must_use]
 pub fn buffer() -> Vec<u8> {
-    vec![0; MESSAGE_BYTES_MAX]
+    datagram::buffer()
 }
 
 /// Waits for the next message.
-///
-/// # Errors
-/// [`IpcError`]; after it the conversation is over.
-pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received, IpcError> {
-    understand(platform::receive(socket, buffer)?, buffer)
+pub fn receive<'buffer>(
+    socket: BorrowedFd<'_>,
+    buffer: &'buffer mut [u8],
+) -> Result<Received<'buffer>, IpcError> {
+    match datagram::receive(socket, buffer, Wait::Forever)? {
+        Some(received) => understand(received),
+        None => Err(DatagramError::Timeout.into()),
+    }
 }
 
-/// Like [`receive`]; `None` when nothing came within `timeout`.
-///
-/// # Errors
-/// [`IpcError`]; after it the conversation is over.
-pub fn receive_before(
+/// As [`receive`]; `None` if nothing came within `timeout`.
+pub fn receive_before<'buffer>(
     socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    timeout: std::time::Duration,
-) -> Result<Option<Received>, IpcError> {
-    match platform::receive_before(socket, buffer, timeout) {
-        Ok(got) => understand(got, buffer).map(Some),
-        Err(SocketError::Timeout) => Ok(None),
+    buffer: &'buffer mut [u8],
+    timeout: Duration,
+) -> Result<Option<Received<'buffer>>, IpcError> {
+    match datagram::receive_before(socket, buffer, timeout) {
+        Ok(received) => understand(received).map(Some),
+        Err(DatagramError::Timeout) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-fn understand(got: platform::Received, buffer: &[u8]) -> Result<Received, IpcError> {
-    let len = got.len.saturating_sub(1);
-    match buffer.split_first() {
-        Some((&FORM_DATA, _)) => Ok(Received::Data { len }),
-        Some((&FORM_MESSAGE, rest)) => {
-            let text = rest.get(..len).unwrap_or_default();
-            let message = serde_json::from_slice(text).map_err(IpcError::Malformed)?;
-            Ok(Received::Message(Box::new(message), got.descriptor))
+fn understand(received: datagram::Received<'_>) -> Result<Received<'_>, IpcError> {
+    let (kind, body, descriptor) = alone(received)?;
+    match kind {
+        DATA => Ok(Received::Data(body)),
+        MESSAGE => {
+            let message = serde_json::from_slice(body).map_err(IpcError::Malformed)?;
+            Ok(Received::Message(Box::new(message), descriptor))
         }
-        Some((&form, _)) => Err(IpcError::Form { form }),
-        None => Err(IpcError::TooLong { len: got.len }),
+        form => Err(IpcError::Form { form }),
+    }
+}
+
+/// Kind, body and descriptor of a datagram that carries its whole body and at most one descriptor.
+fn alone(received: datagram::Received<'_>) -> Result<(u8, &[u8], Option<OwnedFd>), IpcError> {
+    let datagram::Received { kind, form, body, mut descriptors } = received;
+    let descriptor = descriptors.pop();
+    if !descriptors.is_empty() || body.len() > MESSAGE_BYTES_MAX {
+        return Err(IpcError::TooLong { len: body.len() });
+    }
+    match form {
+        Form::Here => Ok((kind, body, descriptor)),
+        Form::InMemoryFile | Form::Begins | Form::GoesOn => {
+            Err(DatagramError::Protocol("a message of unknown form").into())
+        }
     }
 }
 
@@ -278,10 +284,7 @@ pub enum Checked {
     Unknown,
 }
 
-/// Sends any small document as a message of its own connection.
-///
-/// # Errors
-/// [`IpcError`]; after it the conversation is over.
+/// Sends a small document as a message of its own connection.
 pub fn send_json<T: Serialize>(
     socket: BorrowedFd<'_>,
     value: &T,
@@ -291,37 +294,31 @@ pub fn send_json<T: Serialize>(
     if text.len() >= MESSAGE_BYTES_MAX {
         return Err(IpcError::TooLong { len: text.len() });
     }
-    Ok(platform::send(socket, &[&[FORM_MESSAGE], &text], descriptor)?)
+    datagram::send(socket, (MESSAGE, Form::Here), &[&text], descriptor.as_slice(), Wait::Forever)?;
+    Ok(())
 }
 
 /// Waits for a small document.
-///
-/// # Errors
-/// [`IpcError`]; after it the conversation is over.
-pub fn receive_json<T: for<'de> Deserialize<'de>>(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-) -> Result<T, IpcError> {
-    document(platform::receive(socket, buffer)?, buffer)
+pub fn receive_json<T: DeserializeOwned>(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<T, IpcError> {
+    match datagram::receive(socket, buffer, Wait::Forever)? {
+        Some(received) => document(received),
+        None => Err(DatagramError::Timeout.into()),
+    }
 }
 
-/// Like [`receive_json`]; gives up after `timeout`.
-///
-/// # Errors
-/// [`IpcError`]; after it the conversation is over.
-pub fn receive_json_before<T: for<'de> Deserialize<'de>>(
+/// As [`receive_json`]; gives up after `timeout`.
+pub fn receive_json_before<T: DeserializeOwned>(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
-    timeout: std::time::Duration,
+    timeout: Duration,
 ) -> Result<T, IpcError> {
-    document(platform::receive_before(socket, buffer, timeout)?, buffer)
+    document(datagram::receive_before(socket, buffer, timeout)?)
 }
 
-fn document<T: for<'de> Deserialize<'de>>(got: platform::Received, buffer: &[u8]) -> Result<T, IpcError> {
-    match buffer.get(..got.len).and_then(<[u8]>::split_first) {
-        Some((&FORM_MESSAGE, text)) => serde_json::from_slice(text).map_err(IpcError::Malformed),
-        Some((&form, _)) => Err(IpcError::Form { form }),
-        None => Err(IpcError::TooLong { len: got.len }),
+fn document<T: DeserializeOwned>(received: datagram::Received<'_>) -> Result<T, IpcError> {
+    match alone(received)? {
+        (MESSAGE, text, _) => serde_json::from_slice(text).map_err(IpcError::Malformed),
+        (form, ..) => Err(IpcError::Form { form }),
     }
 }
 
@@ -334,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_message_arrives_with_its_descriptor_and_data_keeps_its_bytes() {
-        let (left, right) = platform::pair().unwrap();
+        let (left, right) = datagram::pair().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"content").unwrap();
         file.rewind().unwrap();
@@ -352,30 +349,35 @@ mod tests {
         let mut content = String::new();
         std::fs::File::from(descriptor).read_to_string(&mut content).unwrap();
         assert_eq!(content, "content");
-        let Received::Data { len } = receive(right.as_fd(), &mut space).unwrap() else { panic!("no data") };
-        assert_eq!(&space[1..=len], b"\x00\xffraw");
+        let Received::Data(bytes) = receive(right.as_fd(), &mut space).unwrap() else { panic!("no data") };
+        assert_eq!(bytes, b"\x00\xffraw");
         assert!(receive(right.as_fd(), &mut space).unwrap_err().is_closed());
     }
 
     #[test]
     fn what_is_too_long_or_malformed_is_refused() {
-        let (left, right) = platform::pair().unwrap();
+        let (left, right) = datagram::pair().unwrap();
         assert!(send_data(left.as_fd(), &vec![0; DATA_BYTES_MAX + 1]).is_err());
         let note = "x".repeat(MESSAGE_BYTES_MAX);
         let end = Message::StepEnd { end: StepEnd::Done, limitations: vec![note] };
         assert!(matches!(send(left.as_fd(), &end, None), Err(IpcError::TooLong { .. })));
-        for wrong in [&b"\x01{}"[..], b"\x01{\"end\":1}", b"\x07", b"\x01"] {
-            platform::send(left.as_fd(), &[wrong], None).unwrap();
+        for wrong in [&b"\x01\x00{}"[..], b"\x01\x00{\"end\":1}", b"\x07\x00", b"\x01\x00", b"\x01"] {
+            rustix::net::send(&left, wrong, rustix::net::SendFlags::empty()).unwrap();
             assert!(receive(right.as_fd(), &mut buffer()).is_err(), "{wrong:?}");
         }
+        let file = tempfile::tempfile().unwrap();
+        let two = [file.as_fd(), file.as_fd()];
+        datagram::send(left.as_fd(), (DATA, Form::Here), &[b"x"], &two, Wait::Never).unwrap();
+        assert!(receive(right.as_fd(), &mut buffer()).is_err(), "two descriptors");
     }
 
     #[test]
     fn the_longest_path_with_most_attributes_fits_one_message() {
-        let (left, right) = platform::pair().unwrap();
+        let (left, right) = datagram::pair().unwrap();
         let mut seen = Seen::new(vec![0xff; PATH_BYTES_MAX], Kind::Symlink, FileTime::default());
         seen.target = Some(RawBytes(vec![0xff; 4096]));
-        seen.xattrs = vec![(RawBytes(vec![b'u'; 255]), RawBytes(vec![0; platform::XATTR_BYTES_MAX - 255]))];
+        seen.xattrs =
+            vec![(RawBytes(vec![b'u'; 255]), RawBytes(vec![0; crate::platform::XATTR_BYTES_MAX - 255]))];
         seen.note = Some("n".repeat(200));
         let message = Message::Item { seen: Box::new(seen), use_as: Use::Member };
         send(left.as_fd(), &message, None).unwrap();

@@ -3,7 +3,6 @@
 //! Guarantee: what touches hostile bytes holds neither network nor long-lived keys, and `unsafe` stays in
 //! [`platform`]. Not here: formats (`evidence`), the wire (`proto`), the ledger (`ledger`).
 
-pub mod channel;
 pub mod collect;
 pub mod diary;
 pub mod enrol;

@@ -4,24 +4,21 @@
 //! decides nothing. Connections come back with back-off and jitter, an upload goes on where the collector is.
 //! Not here: whether an order is obeyed or a receipt is worth anything (`warden`).
 
-pub mod backoff;
-pub mod sandbox;
-
 mod attend;
+mod backoff;
 mod connection;
 mod renew;
 mod upload;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::net::UnixStream;
+use cage::datagram::DatagramError;
+use cage::{CageError, Profile, Socket};
 use tokio::sync::{mpsc, watch};
 
-use crate::channel::{self, ChannelError, Outgoing, Wait};
 use crate::message::{Empty, FromLink, ToLink, from_link, to_link};
 use attend::Attend;
 use connection::Connector;
@@ -42,13 +39,13 @@ const ALIVE: Duration = Duration::from_secs(5);
 pub enum LinkError {
     /// The process could not be confined.
     #[error("confine the link")]
-    Sandbox(#[from] crate::platform::sandbox::SandboxError),
+    Cage(#[from] CageError),
     /// No runtime or socket.
     #[error("set up the link")]
     Setup(#[from] io::Error),
     /// The warden does not keep to the form.
     #[error("talk to the warden")]
-    Warden(#[from] ChannelError),
+    Warden(#[from] DatagramError),
 }
 
 /// The process. Returns when the warden is gone.
@@ -56,7 +53,7 @@ pub enum LinkError {
 /// # Errors
 /// [`LinkError`].
 pub fn run(socket: OwnedFd) -> Result<(), LinkError> {
-    sandbox::enter()?;
+    cage::enter(Profile::Link)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Only the resolver blocks.
@@ -71,10 +68,7 @@ pub fn run(socket: OwnedFd) -> Result<(), LinkError> {
 
 async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
     let (post, mut posted) = mpsc::channel(POST_MAX);
-    // A SEQPACKET socket in a stream's clothes: only its readiness is used, messages go through `channel`.
-    let socket = std::os::unix::net::UnixStream::from(socket);
-    socket.set_nonblocking(true)?;
-    let socket = UnixStream::from_std(socket)?;
+    let socket = Socket::new(socket)?;
     let (identity, identities) = watch::channel(None);
     let (hello, hellos) = watch::channel(None);
     let (channel, channels) = watch::channel(None);
@@ -89,7 +83,7 @@ async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
     let result = loop {
         tokio::select! {
             // Cancellation-safe: a message is taken from the socket only after readiness, without a wait.
-            message = receive(&socket) => match message {
+            message = socket.receive::<ToLink>() => match message {
                 Ok((message, descriptors)) => match message.say {
                     Some(to_link::Say::Identity(new)) => {
                         identity.send_replace(Some(Arc::new(new)));
@@ -108,12 +102,12 @@ async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
                     Some(to_link::Say::Renew(renew)) => renew::start(renew, &channels, &connector, post.clone()),
                     None => {}
                 },
-                Err(ChannelError::Closed) => break Ok(()),
+                Err(DatagramError::Closed) => break Ok(()),
                 Err(error) => break Err(error.into()),
             },
             Some(message) = posted.recv() => {
-                if let Err(error) = transmit(&socket, &message).await {
-                    break if matches!(error, ChannelError::Closed) { Ok(()) } else { Err(error.into()) };
+                if let Err(error) = socket.send(&message).await {
+                    break if matches!(error, DatagramError::Closed) { Ok(()) } else { Err(error.into()) };
                 }
             }
             _ = alive.tick() => {
@@ -130,36 +124,4 @@ async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
 async fn say(post: &mpsc::Sender<FromLink>, say: from_link::Say) {
     // The other end closes only when the process ends.
     drop(post.send(FromLink { say: Some(say) }).await);
-}
-
-async fn receive(socket: &UnixStream) -> Result<(ToLink, Vec<OwnedFd>), ChannelError> {
-    on(socket, Interest::READABLE, || channel::receive(socket.as_fd(), Wait::Never)).await
-}
-
-/// Tries `action` until it is done, waiting for the socket in between. Cancellation-safe: a wait takes nothing.
-async fn on<T>(
-    socket: &UnixStream,
-    interest: Interest,
-    action: impl Fn() -> Result<Option<T>, ChannelError>,
-) -> Result<T, ChannelError> {
-    let failed = |source| ChannelError::System { op: "poll", source };
-    loop {
-        socket.ready(interest).await.map_err(failed)?;
-        let tried = socket.try_io(interest, || match action() {
-            Ok(Some(value)) => Ok(Ok(value)),
-            Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(error) => Ok(Err(error)),
-        });
-        match tried {
-            Ok(done) => return done,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(source) => return Err(failed(source)),
-        }
-    }
-}
-
-async fn transmit(socket: &UnixStream, message: &FromLink) -> Result<(), ChannelError> {
-    let outgoing = Outgoing::new(message, Vec::new())?;
-    let send = || outgoing.send(socket.as_fd(), Wait::Never).map(|is_sent| is_sent.then_some(()));
-    on(socket, Interest::WRITABLE, send).await
 }

@@ -179,9 +179,9 @@ fn run(command: Command) -> Result<(), Failure> {
             fs_err::create_dir_all(&dir)?;
             Ok(clap_mangen::generate_to(Cli::command(), &dir)?)
         }
-        Command::Link => Ok(link::run(process::socket()?)?),
-        Command::Reader => Ok(process::run_reader(&process::socket()?)?),
-        Command::Sealer => Ok(sealer::process::run(process::socket()?)?),
+        Command::Link => Ok(link::run(cage::parent_socket()?)?),
+        Command::Reader => Ok(process::run_reader(&cage::parent_socket()?)?),
+        Command::Sealer => Ok(sealer::process::run(cage::parent_socket()?)?),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What warden, link and sealer say to each other; carried by `channel`.
+//! What warden, link and sealer say to each other; carried by `cage::channel`.
 //!
 //! Guarantee: link gets no key but the TLS key, sealer none but its own; nothing link says is more than a claim.
 //! Field numbers may change freely: both ends are always the same program. Not here: the network's messages (`proto`).
@@ -177,12 +177,26 @@ pub mod from_sealer {
 }
 
 /// From the warden to a reader: the only message, with its descriptors in this order: root directory, process file
-/// system, sealer's socket, check socket, status pipe, state directory.
+/// system, sealer's socket, check socket, state directory.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StartReader {
     /// JSON of `collect::plan::Params`.
     #[prost(bytes = "vec", tag = "1")]
     pub params: Vec<u8>,
+}
+
+/// From a reader to the warden, after each step of the plan. The reader never waits: with a full socket the message is lost.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FromReader {
+    /// Position of the step in the plan.
+    #[prost(uint32, tag = "1")]
+    pub step: u32,
+    /// Objects handed over so far.
+    #[prost(uint64, tag = "2")]
+    pub items: u64,
+    /// Process ids of helpers that hang: they belong to the agent's own processes in the next collection.
+    #[prost(int32, repeated, tag = "3")]
+    pub stuck_helpers: Vec<i32>,
 }
 
 /// Nothing to add.

@@ -14,8 +14,6 @@ mod object;
 mod page_cache;
 mod proc_view;
 mod root_view;
-pub mod sandbox;
-mod socket;
 mod xattr;
 
 pub use call::CallError;
@@ -31,5 +29,4 @@ pub use object::{
 pub use page_cache::{Residence, drop_range};
 pub use proc_view::proc_view;
 pub use root_view::{RootView, root_view};
-pub use socket::{Received, SocketError, pair, receive, receive_before, send};
 pub use xattr::{XATTR_BYTES_MAX, Xattrs, xattrs};

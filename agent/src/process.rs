@@ -1,17 +1,16 @@
-//! The beginnings of the warden's children: each finds its socket as standard input.
+//! The beginning of a reader's process.
 //!
-//! Guarantee: a child dies with the warden; a reader looks at nothing before it is confined. Not here: their work.
+//! Guarantee: a reader looks at nothing before it is confined. Not here: its work (`collect::plan`).
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use cage::channel;
+use cage::datagram::{DatagramError, Wait};
+use cage::{CageError, Profile};
 
-use crate::channel::{self, ChannelError, Wait};
 use crate::collect::plan::{self, Params};
 use crate::message::StartReader;
 use crate::platform::SystemClock;
-use crate::platform::sandbox::{self, Role, SandboxError};
 use crate::reader::{Handles, ReaderError};
 
 /// Why a reader ended early.
@@ -20,12 +19,12 @@ use crate::reader::{Handles, ReaderError};
 pub enum ReaderProcessError {
     /// The process could not be confined.
     #[error("confine the reader")]
-    Sandbox(#[from] SandboxError),
+    Sandbox(#[from] CageError),
     /// The warden's words.
     #[error("talk to the warden")]
-    Channel(#[from] ChannelError),
+    Channel(#[from] DatagramError),
     /// Not what a reader starts with.
-    #[error("the warden's message has not six descriptors")]
+    #[error("the warden's message has not five descriptors")]
     Descriptors,
     /// The parameters.
     #[error("parameters in the warden's message")]
@@ -35,34 +34,17 @@ pub enum ReaderProcessError {
     Reader(#[from] ReaderError),
 }
 
-/// The child's socket. From here on the child dies with the warden.
-///
-/// # Errors
-/// The system's error, or when this was not started by a warden.
-pub fn socket() -> io::Result<OwnedFd> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The warden may have died before the line above; then init or a reaper has taken us over, and the socket is closed.
-    if getppid().is_none() {
-        return Err(io::Error::other("the warden is gone"));
-    }
-    let socket = io::stdin().as_fd().try_clone_to_owned()?;
-    match rustix::net::sockopt::socket_type(&socket) {
-        Ok(rustix::net::SocketType::SEQPACKET) => Ok(socket),
-        _ => Err(io::Error::other("this is not a command: the agent starts it by itself")),
-    }
-}
-
 /// The reader's process.
 ///
 /// # Errors
 /// [`ReaderProcessError`].
 pub fn run_reader(socket: &OwnedFd) -> Result<(), ReaderProcessError> {
-    sandbox::enter(Role::Reader)?;
+    cage::enter(Profile::Reader)?;
     let received = channel::receive::<StartReader>(socket.as_fd(), Wait::Forever)?;
-    let (start, descriptors) = received.ok_or(ChannelError::Closed)?;
-    let [root, proc, sealer, check, status, state]: [OwnedFd; 6] =
+    let (start, descriptors) = received.ok_or(DatagramError::Closed)?;
+    let [root, proc, sealer, check, state]: [OwnedFd; 5] =
         descriptors.try_into().or(Err(ReaderProcessError::Descriptors))?;
     let params: Params = serde_json::from_slice(&start.params)?;
     let handles = Handles { root, proc, sealer, check, state: vec![state] };
-    Ok(plan::run(&params, handles, Some(&status), &SystemClock)?)
+    Ok(plan::run(&params, handles, Some(socket), &SystemClock)?)
 }

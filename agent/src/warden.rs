@@ -23,14 +23,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cage::User;
+use cage::datagram::DatagramError;
 use evidence::admission::Reason;
 use evidence::digest::Digest;
 use proto::backoff::Backoff;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::channel::ChannelError;
 use crate::diary::Fields;
-use crate::message::{FromLink, FromSealer, from_link, from_sealer};
+use crate::message::{FromLink, FromReader, FromSealer, from_link, from_sealer};
 use crate::service::Service;
 use crate::state::clock::{self, Reading};
 use crate::state::keeper::{Keeper, KeeperError};
@@ -39,7 +40,7 @@ use host::Host;
 
 pub use host::build_sha256;
 use judge::Judged;
-use lane::{Lane, Stuck, User};
+use lane::{Lane, Stuck};
 use renewal::Renewals;
 use running::Running;
 
@@ -373,7 +374,7 @@ impl Warden {
                 }
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    if !matches!(error, ChannelError::Closed) {
+                    if !matches!(error, DatagramError::Closed) {
                         tracing::warn!(%error, "The link does not keep to the form");
                     }
                     self.link_gone(clock::boot());
@@ -434,22 +435,22 @@ impl Warden {
         }
     }
 
-    /// The reader says nothing on its socket; that it closed means that it ended. The sealer sees the same on its own
+    /// The reader tells how far it is. When its socket closes the reader has ended; the sealer sees the same on its own
     /// socket, and knows whether the plan was through.
     fn hear_reader(&mut self) {
-        let Some(running) = self.running.as_mut() else {
-            return;
-        };
-        self.stuck_helpers.extend(running.read_status());
-        let Some(reader) = running.reader.as_mut() else {
-            return;
-        };
-        let is_over = match reader.flush().and_then(|()| reader.receive::<crate::message::Empty>()) {
-            Ok(None) => false,
-            Ok(Some(_)) | Err(_) => true,
-        };
-        if is_over {
-            self.stuck.extend(running.reader.take().and_then(Lane::end));
+        loop {
+            let Some(reader) = self.running.as_mut().and_then(|running| running.reader.as_mut()) else {
+                return;
+            };
+            match reader.flush().and_then(|()| reader.receive::<FromReader>()) {
+                Ok(Some((progress, _))) => self.stuck_helpers.extend(progress.stuck_helpers),
+                Ok(None) => return,
+                Err(_gone) => {
+                    let reader = self.running.as_mut().and_then(|running| running.reader.take());
+                    self.stuck.extend(reader.and_then(Lane::end));
+                    return;
+                }
+            }
         }
     }
 }

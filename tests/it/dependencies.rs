@@ -205,3 +205,8 @@ fn agent_server_and_command_line_never_use_each_other() {
     assert_without("server", &["agent", "cli"]);
     assert_without("cli", &["agent", "server", "rusqlite"]);
 }
+
+#[test]
+fn the_cage_knows_nothing_of_what_runs_in_it() {
+    assert_without("cage", &["evidence", "ledger", "proto", "certs", "store", "durable", "tonic", "rustls"]);
+}

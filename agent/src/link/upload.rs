@@ -18,7 +18,6 @@ use tonic::transport::Channel;
 
 use super::backoff::Reconnects;
 use super::connection::Connector;
-use crate::channel;
 use crate::message::{
     Close, FromLink, OpenUpload, Position, Rejected, Segment, Stored, UploadManifest, from_link,
 };
@@ -277,7 +276,7 @@ async fn send_segment(
     up: &mpsc::Sender<UploadRequest>,
 ) -> bool {
     use std::os::fd::AsFd as _;
-    let lens = (channel::sealed_len(seal.as_fd()), channel::sealed_len(stored.as_fd()));
+    let lens = (cage::sealed_len(seal.as_fd()), cage::sealed_len(stored.as_fd()));
     let (Ok(seal_len), Ok(stored_len)) = lens else {
         return false;
     };

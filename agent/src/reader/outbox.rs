@@ -3,10 +3,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use cage::datagram::DatagramError;
+
 use super::ReaderError;
 use super::check::InFlight;
-use crate::ipc::{self, IpcError, Message, Seen, Use};
-use crate::platform::SocketError;
+use crate::ipc::{self, Message, Seen, Use};
 
 /// Sends items; waits where the sealer is slower.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Outbox {
     ) -> Result<(), ReaderError> {
         let key = self.in_flight.add(directory, name);
         if key.is_none() {
-            return Err(ReaderError::Sealer(IpcError::Socket(SocketError::Closed)));
+            return Err(ReaderError::Sealer(DatagramError::Closed.into()));
         }
         seen.key = key;
         self.item(seen, use_as, Some(file))

@@ -7,10 +7,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use cage::datagram::{self, DatagramError, Form, Wait};
 use rustix::io::Errno;
 
 use crate::ipc::DATA_BYTES_MAX;
-use crate::platform::{self, CallError, Child, SocketError};
+use crate::platform::{self, CallError, Child};
 
 /// Helpers that may hang before the rest of the collection's pseudo-files are given up: each hung one holds a slot
 /// in the machine's process table until the kernel lets it go.
@@ -29,7 +30,8 @@ pub enum End {
     Timeout,
 }
 
-const REPLY_DATA: u8 = 0;
+const REQUEST: u8 = 0;
+const REPLY_DATA: u8 = 4;
 const REPLY_WHOLE: u8 = 1;
 const REPLY_CUT: u8 = 2;
 const REPLY_ERROR: u8 = 3;
@@ -56,7 +58,8 @@ impl Pseudo {
         if self.helper.is_some() {
             return Ok(None);
         }
-        let (ours, theirs) = platform::pair()?;
+        let (ours, theirs) =
+            datagram::pair().map_err(|error| CallError::of("socketpair")(errno_of(&error)))?;
         let mut buffer = vec![0_u8; DATA_BYTES_MAX];
         let child = platform::fork(theirs, move |socket| serve(socket, &mut buffer))?;
         let pid = child.pid();
@@ -81,30 +84,28 @@ impl Pseudo {
         let Some((child, socket)) = self.helper.take() else {
             return Ok(End::Failed(Errno::CHILD));
         };
-        if platform::send(socket.as_fd(), &[&bytes_max.to_ne_bytes()], Some(file)).is_err() {
+        if say(socket.as_fd(), REQUEST, &bytes_max.to_ne_bytes(), &[file]).is_err() {
             return Ok(End::Failed(Errno::CHILD));
         }
         // Only the kernel's time counts: while `sink` waits for a slow sealer the helper is not to blame.
         let mut waited = Duration::ZERO;
-        let mut buffer = vec![0_u8; DATA_BYTES_MAX + 1];
+        let mut buffer = datagram::buffer();
         loop {
             let started = std::time::Instant::now();
-            let received =
-                platform::receive_before(socket.as_fd(), &mut buffer, deadline.saturating_sub(waited));
+            // Saturating is the meaning: with no time left the helper is late at once.
+            let left = deadline.saturating_sub(waited);
+            let received = datagram::receive_before(socket.as_fd(), &mut buffer, left);
             waited = waited.saturating_add(started.elapsed());
-            let len = match received {
-                Ok(received) => received.len,
-                Err(SocketError::Timeout) => {
+            let received = match received {
+                Ok(received) => received,
+                Err(DatagramError::Timeout) => {
                     self.stuck.push(child.pid());
                     child.abandon();
                     return Ok(End::Timeout);
                 }
                 Err(_gone) => return Ok(End::Failed(Errno::CHILD)),
             };
-            let Some((reply, rest)) = buffer.get(..len).and_then(<[u8]>::split_first) else {
-                return Ok(End::Failed(Errno::CHILD));
-            };
-            let end = match (*reply, rest) {
+            let end = match (received.kind, received.body) {
                 (REPLY_DATA, bytes) => {
                     sink(bytes)?;
                     continue;
@@ -122,43 +123,58 @@ impl Pseudo {
     }
 }
 
-/// The helper: takes a descriptor and a bound, gives back pieces and how it ended, until the reader is gone.
+/// The error number inside an error of the system.
+fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+/// Sends one datagram, waiting for room.
+fn say(
+    socket: BorrowedFd<'_>,
+    kind: u8,
+    body: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), DatagramError> {
+    datagram::send(socket, (kind, Form::Here), &[body], descriptors, Wait::Forever).map(drop)
+}
+
+/// The helper: takes a descriptor and a bound, answers with pieces and how the read ended, until the reader is gone.
 fn serve(socket: BorrowedFd<'_>, buffer: &mut [u8]) {
-    let mut request = [0_u8; 8];
-    loop {
-        let Ok(received) = platform::receive(socket, &mut request) else {
+    let mut space = datagram::buffer();
+    while let Ok(Some(request)) = datagram::receive(socket, &mut space, Wait::Forever) {
+        let (Some(file), Ok(bytes_max)) = (request.descriptors.first(), request.body.try_into()) else {
             return;
         };
-        let (Some(file), 8) = (received.descriptor, received.len) else {
-            return;
-        };
-        let mut left = u64::from_ne_bytes(request);
-        let answer = loop {
-            if left == 0 {
-                break platform::send(socket, &[&[REPLY_CUT]], None);
-            }
-            let take = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let piece = buffer.get_mut(..take).unwrap_or_default();
-            match rustix::io::read(file.as_fd(), &mut *piece) {
-                Ok(0) => break platform::send(socket, &[&[REPLY_WHOLE]], None),
-                Ok(len) => {
-                    left = left.saturating_sub(u64::try_from(len).unwrap_or(0));
-                    let bytes = piece.get(..len).unwrap_or_default();
-                    if platform::send(socket, &[&[REPLY_DATA], bytes], None).is_err() {
-                        return;
-                    }
-                }
-                Err(Errno::INTR) => {}
-                Err(errno) => {
-                    let number = errno.raw_os_error().to_ne_bytes();
-                    break platform::send(socket, &[&[REPLY_ERROR], &number], None);
-                }
-            }
-        };
-        if answer.is_err() {
+        if copy(socket, file.as_fd(), u64::from_ne_bytes(bytes_max), buffer).is_err() {
             return;
         }
     }
+}
+
+/// Reads `file` to its end or to `left` bytes, and says how it ended.
+fn copy(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    mut left: u64,
+    buffer: &mut [u8],
+) -> Result<(), DatagramError> {
+    while left > 0 {
+        let piece = match usize::try_from(left).ok().and_then(|left| buffer.get_mut(..left)) {
+            Some(last) => last,
+            None => &mut *buffer,
+        };
+        match rustix::io::read(file, &mut *piece) {
+            Ok(0) => return say(socket, REPLY_WHOLE, &[], &[]),
+            Ok(length) => {
+                let bytes = piece.get(..length).ok_or(DatagramError::TooLarge)?;
+                say(socket, REPLY_DATA, bytes, &[])?;
+                left -= bytes.len() as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return say(socket, REPLY_ERROR, &errno.raw_os_error().to_ne_bytes(), &[]),
+        }
+    }
+    say(socket, REPLY_CUT, &[], &[])
 }
 
 /// True for files of `/proc` and `/sys` that are never read: reading consumes what others wait for (`kmsg`,

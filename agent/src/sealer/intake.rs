@@ -247,10 +247,7 @@ impl Intake<'_> {
                 Err(error) => return self.lost(&error),
             };
             match received {
-                Received::Data { len } => {
-                    let bytes = buffer.get(1..=len).unwrap_or_default().to_vec();
-                    self.data(&bytes)?;
-                }
+                Received::Data(bytes) => self.data(bytes)?,
                 Received::Message(message, _) if *message == Message::End => return Ok(()),
                 Received::Message(message, descriptor) => self.message(*message, descriptor)?,
             }

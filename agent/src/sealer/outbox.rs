@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use cage::channel;
+use cage::datagram::{DatagramError, Wait};
 use evidence::digest::Digest;
 
 use super::window::Window;
-use crate::channel::{self, ChannelError, Wait};
 use crate::message::{
     ContradictionFound, Detail, Empty, FromSealer, Position, Progress, Segment, ToSealer, from_sealer,
     to_sealer,
@@ -26,7 +27,7 @@ pub enum OutboxError {
     Channel {
         /// Why.
         #[source]
-        source: Arc<ChannelError>,
+        source: Arc<DatagramError>,
     },
     /// The warden ended the collection.
     #[error("the warden ended the collection")]
@@ -58,7 +59,7 @@ struct Inner {
 
 #[derive(Debug, Clone)]
 enum Stop {
-    Channel(Arc<ChannelError>),
+    Channel(Arc<DatagramError>),
     Left,
     Contradiction(super::window::Contradiction),
 }
@@ -94,8 +95,8 @@ impl Outbox {
         stored: &[u8],
         is_final: bool,
     ) -> Result<(), OutboxError> {
-        let seal = channel::memory_file("exhibit-seal", &[seal]).map_err(failed)?;
-        let file = channel::memory_file("exhibit-segment", &[stored]).map_err(failed)?;
+        let seal = cage::memory_file("exhibit-seal", &[seal]).map_err(failed)?;
+        let file = cage::memory_file("exhibit-segment", &[stored]).map_err(failed)?;
         let message = Segment {
             collection: String::new(),
             index: 0,
@@ -183,11 +184,12 @@ impl Shared {
         while let Some((index, files)) = inner.window.next_to_send() {
             let message = Segment { index, ..files.message.clone() };
             let sent = files.seal.try_clone().and_then(|seal| Ok(vec![seal, files.stored.try_clone()?]));
-            let sent =
-                sent.map_err(|source| ChannelError::System { op: "dup", source }).and_then(|descriptors| {
+            let sent = sent.map_err(|source| DatagramError::System { call: "dup", source }).and_then(
+                |descriptors| {
                     let say = Some(from_sealer::Say::Segment(message));
                     channel::send(self.socket.as_fd(), &FromSealer { say }, descriptors)
-                });
+                },
+            );
             if let Err(error) = sent {
                 self.stop(inner, Stop::Channel(Arc::new(error)));
                 return;
@@ -239,7 +241,7 @@ fn take(window: &mut Window<Files>, position: &Position) -> Result<(), super::wi
     window.position(position.next_index, seal)
 }
 
-fn failed(source: ChannelError) -> OutboxError {
+fn failed(source: DatagramError) -> OutboxError {
     OutboxError::Channel { source: Arc::new(source) }
 }
 
@@ -286,7 +288,7 @@ mod tests {
     fn segment(warden: &OwnedFd) -> u64 {
         match next(warden) {
             (from_sealer::Say::Segment(segment), files) => {
-                assert_eq!(channel::sealed_len(files[1].as_fd()).unwrap(), segment.stored_len);
+                assert_eq!(cage::sealed_len(files[1].as_fd()).unwrap(), segment.stored_len);
                 segment.index
             }
             (other, _) => panic!("{other:?}"),
@@ -295,7 +297,7 @@ mod tests {
 
     #[test]
     fn back_pressure_reaches_the_sealer_and_a_cut_sends_the_rest_again() {
-        let (warden, sealer) = crate::platform::pair().unwrap();
+        let (warden, sealer) = cage::datagram::pair().unwrap();
         let outbox = Arc::new(Outbox::start(sealer).unwrap());
         tell(&warden, position(0, "", true));
         let (pushed, count) = std::sync::mpsc::sync_channel(16);

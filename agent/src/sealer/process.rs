@@ -6,6 +6,9 @@
 use std::error::Error;
 use std::os::fd::{AsFd, OwnedFd};
 
+use cage::channel;
+use cage::datagram::{DatagramError, Wait};
+use cage::{CageError, Profile};
 use evidence::causes::chain;
 use evidence::container::{self, SealedSegment};
 use evidence::digest::Digest;
@@ -24,9 +27,7 @@ use zeroize::Zeroizing;
 
 use super::intake::{self, IntakeError, SegmentSink, Sockets};
 use super::outbox::{Outbox, OutboxError};
-use crate::channel::{self, ChannelError, Wait};
 use crate::message::{ToSealer, to_sealer};
-use crate::platform::sandbox::{self, Role, SandboxError};
 use crate::platform::{Clock as _, SystemClock};
 
 /// What the warden knows and the manifest says.
@@ -63,10 +64,10 @@ pub struct Facts {
 pub enum SealerError {
     /// The process could not be confined.
     #[error("confine the sealer")]
-    Sandbox(#[from] SandboxError),
+    Sandbox(#[from] CageError),
     /// The warden's words.
     #[error("talk to the warden")]
-    Channel(#[from] ChannelError),
+    Channel(#[from] DatagramError),
     /// The warden did not begin with a start, or one that makes no sense.
     #[error("the warden's first message: {0}")]
     Start(&'static str),
@@ -104,7 +105,7 @@ const LANES: usize = 2;
 /// # Errors
 /// [`SealerError`].
 pub fn run(socket: OwnedFd) -> Result<(), SealerError> {
-    sandbox::enter(Role::Sealer)?;
+    cage::enter(Profile::Sealer)?;
     let received = channel::receive::<ToSealer>(socket.as_fd(), Wait::Forever)?;
     let Some((ToSealer { say: Some(to_sealer::Say::Start(start)) }, descriptors)) = received else {
         return Err(SealerError::Start("it is no start"));

@@ -23,7 +23,6 @@ use crate::message::{
     Close, ContradictionFound, Empty, OpenUpload, Position, Rejected, Segment, ToSealer, UploadManifest,
     to_link, to_sealer,
 };
-use crate::platform::sandbox::{self, Role};
 use crate::platform::{self};
 use crate::state::clock::Reading;
 use crate::state::receipts;
@@ -200,7 +199,7 @@ impl Warden {
             version: crate::VERSION.to_owned(),
             build_sha256: self.host.build_sha256,
             uid: rustix::process::geteuid().as_raw(),
-            capabilities: format!("{:016x}", effective & sandbox::kept(Role::Reader).bits()),
+            capabilities: format!("{:016x}", effective & cage::capabilities(cage::Profile::Reader).bits()),
         }
     }
 

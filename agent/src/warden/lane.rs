@@ -2,32 +2,22 @@
 //!
 //! Guarantee: a child is this very program, gets one socket as its standard input, no other descriptor, no environment
 //! but the log setting, and dies with the warden; the warden never waits for a child that does not read.
-//! Not here: what the child gives up by itself (`platform::sandbox`, `link::sandbox`).
+//! Not here: what the child gives up by itself (`cage`).
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
+use cage::channel::{self, Outgoing};
+use cage::datagram::{DatagramError, Wait};
+use cage::{Errors, Launch, User};
 use prost::Message;
-
-use crate::channel::{self, ChannelError, Outgoing, Wait};
-use crate::platform;
 
 /// Messages waiting for one child: 64. More means that it does not read, and it is replaced.
 const QUEUE_MAX: usize = 64;
-
-/// Whom to become before running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct User {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-}
 
 /// One child.
 #[derive(Debug)]
@@ -43,22 +33,20 @@ impl Lane {
     /// # Errors
     /// The system's error.
     pub fn start(program: &Path, role: &str, user: Option<User>) -> io::Result<Self> {
-        let (ours, theirs) = platform::pair().map_err(io::Error::other)?;
-        let mut command = Command::new(program);
-        command
-            .arg0("exhibit-agent")
-            .arg(role)
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit());
-        command.env_clear().current_dir("/");
-        if let Some(level) = std::env::var_os(crate::LOG_VARIABLE) {
-            command.env(crate::LOG_VARIABLE, level);
+        let environment: Vec<_> = std::env::var_os(crate::LOG_VARIABLE)
+            .map(|level| (crate::LOG_VARIABLE, level))
+            .into_iter()
+            .collect();
+        let (mut command, ours) = Launch {
+            program,
+            name: Some("exhibit-agent"),
+            arguments: &[role.into()],
+            environment: &environment,
+            user,
+            answers_on_stdout: false,
+            errors: Errors::Inherited,
         }
-        if let Some(user) = user {
-            // Supplementary groups are dropped with it (std calls setgroups when it changes the user as root).
-            command.uid(user.uid).gid(user.gid);
-        }
+        .prepare()?;
         let child = command.spawn()?;
         Ok(Self { socket: ours, child: Some(child), queue: VecDeque::new() })
     }
@@ -84,10 +72,10 @@ impl Lane {
     /// Sends now or as soon as there is room.
     ///
     /// # Errors
-    /// [`ChannelError`] when the child is gone or does not read.
-    pub fn send(&mut self, message: &impl Message, descriptors: Vec<OwnedFd>) -> Result<(), ChannelError> {
+    /// [`DatagramError`] when the child is gone or does not read.
+    pub fn send(&mut self, message: &impl Message, descriptors: Vec<OwnedFd>) -> Result<(), DatagramError> {
         if self.queue.len() >= QUEUE_MAX {
-            return Err(ChannelError::Protocol("no sign of reading its messages"));
+            return Err(DatagramError::Protocol("no sign of reading its messages"));
         }
         self.queue.push_back(Outgoing::new(message, descriptors)?);
         self.flush()
@@ -96,8 +84,8 @@ impl Lane {
     /// Sends what there is room for.
     ///
     /// # Errors
-    /// [`ChannelError::Closed`] when the child is gone.
-    pub fn flush(&mut self) -> Result<(), ChannelError> {
+    /// [`DatagramError::Closed`] when the child is gone.
+    pub fn flush(&mut self) -> Result<(), DatagramError> {
         while let Some(first) = self.queue.front() {
             if !first.send(self.socket.as_fd(), Wait::Never)? {
                 break;
@@ -110,8 +98,8 @@ impl Lane {
     /// The next message, if one is there.
     ///
     /// # Errors
-    /// [`ChannelError`] when the child is gone or does not keep to the form.
-    pub fn receive<M: Message + Default>(&self) -> Result<Option<(M, Vec<OwnedFd>)>, ChannelError> {
+    /// [`DatagramError`] when the child is gone or does not keep to the form.
+    pub fn receive<M: Message + Default>(&self) -> Result<Option<(M, Vec<OwnedFd>)>, DatagramError> {
         channel::receive(self.socket.as_fd(), Wait::Never)
     }
 

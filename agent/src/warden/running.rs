@@ -5,22 +5,23 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
+use cage::User;
+use cage::datagram::pair;
 use evidence::digest::Digest;
 use evidence::keys::SigningKey;
 use evidence::manifest::CollectionResult;
 use evidence::signed::Signed;
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::cosign::{Expectation, Observed};
 use super::judge::Judged;
-use super::lane::{Lane, Stuck, User};
+use super::lane::{Lane, Stuck};
 use crate::collect::plan;
 use crate::message::{Segment, StartReader, StartSealer, ToSealer, to_sealer};
-use crate::platform::{self, RootView};
+use crate::platform::RootView;
 use crate::reader::Scope;
 use crate::sealer::process::Facts;
 use crate::sealer::window::SEGMENTS_MAX;
@@ -36,8 +37,6 @@ pub struct Running {
     pub reader: Option<Lane>,
     /// The sealer.
     pub sealer: Lane,
-    /// Where the reader tells its progress.
-    pub status: Option<OwnedFd>,
     /// What passed.
     pub passed: Passed,
     /// The manifest with both signatures, and its result.
@@ -112,10 +111,8 @@ pub struct Start<'start> {
 /// # Errors
 /// The system's error; whatever was started is gone again.
 pub fn start(judged: Judged, expected: Expectation, start: Start<'_>) -> io::Result<Running> {
-    let pair = || platform::pair().map_err(io::Error::other);
     let (items_reader, items_sealer) = pair()?;
     let (check_reader, check_sealer) = pair()?;
-    let (status, status_writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let state = OwnedFd::from(fs_err::File::open(start.state)?.into_file());
 
     let mut sealer = Lane::start(start.program, crate::SEALER_ROLE, start.user)?;
@@ -138,15 +135,13 @@ pub fn start(judged: Judged, expected: Expectation, start: Start<'_>) -> io::Res
     let say = ToSealer { say: Some(to_sealer::Say::Start(start_sealer)) };
     sealer.send(&say, vec![items_sealer, check_sealer]).map_err(io::Error::other)?;
     let start_reader = StartReader { params: serde_json::to_vec(&params)? };
-    let descriptors =
-        vec![start.root.directory, start.proc, items_reader, check_reader, status_writer, state];
+    let descriptors = vec![start.root.directory, start.proc, items_reader, check_reader, state];
     reader.send(&start_reader, descriptors).map_err(io::Error::other)?;
     Ok(Running {
         judged,
         expected,
         reader: Some(reader),
         sealer,
-        status: Some(status),
         passed: Passed::default(),
         manifest: None,
         position_lines: 0,
@@ -171,25 +166,6 @@ impl Running {
     #[must_use]
     pub fn collection(&self) -> Digest {
         self.expected.delegation.collection
-    }
-
-    /// Reads what the reader told about its progress: helpers of it that hang.
-    pub fn read_status(&mut self) -> Vec<i32> {
-        let Some(status) = &self.status else {
-            return Vec::new();
-        };
-        let mut bytes = [0; 4096];
-        match rustix::io::read(status.as_fd(), &mut bytes) {
-            Ok(0) => self.status = None,
-            Ok(len) => {
-                let lines = bytes.get(..len).unwrap_or_default().split(|byte| *byte == b'\n');
-                let mut told = lines.filter_map(|line| serde_json::from_slice::<plan::Status>(line).ok());
-                return told.next_back().map(|status| status.stuck).unwrap_or_default();
-            }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            Err(_) => self.status = None,
-        }
-        Vec::new()
     }
 
     /// Ends both processes. What does not die is given back.

@@ -59,8 +59,8 @@ impl Plan {
     }
 
     pub fn run_with(self, sink: &mut Kept) -> Run {
-        let (reader_end, sealer_end) = platform::pair().unwrap();
-        let (check_end, ask_end) = platform::pair().unwrap();
+        let (reader_end, sealer_end) = cage::datagram::pair().unwrap();
+        let (check_end, ask_end) = cage::datagram::pair().unwrap();
         let view = if self.is_viewed {
             platform::root_view(&self.root).unwrap()
         } else {

@@ -1,22 +1,24 @@
 //! What reader and sealer can and cannot do once they are confined. Each test runs in a forked child, because a
 //! sandbox is for good.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 
 use agent::collect::plan;
-use agent::platform::{self, SystemClock, sandbox};
+use agent::platform::{self, SystemClock};
 use agent::{ipc, reader};
+use cage::Profile;
+use cage::datagram::{self, Form, Wait};
 use evidence::item::AtimeMethod;
 use evidence::order::{ProcessesStep, Step};
 
 use crate::bench::{self, Kept, LIMITS, Run, Sleeper, files, is_root};
 
-/// Runs `body` confined as `role` in a child and gives back the lines it said.
-fn confined(role: sandbox::Role, body: impl FnOnce() -> Vec<String>) -> Vec<String> {
-    let (ours, theirs) = platform::pair().unwrap();
+/// Runs `body` confined by `profile` in a child and gives back the lines it said.
+fn confined(profile: Profile, body: impl FnOnce() -> Vec<String>) -> Vec<String> {
+    let (ours, theirs) = datagram::pair().unwrap();
     let child = platform::fork(theirs, |socket| {
-        let said = match sandbox::enter(role) {
+        let said = match cage::enter(profile) {
             Ok(()) => body(),
             Err(error) => vec![format!("sandbox: {error:?}")],
         };
@@ -28,6 +30,16 @@ fn confined(role: sandbox::Role, body: impl FnOnce() -> Vec<String>) -> Vec<Stri
     said
 }
 
+fn give_descriptor(socket: &OwnedFd, descriptor: &OwnedFd) {
+    let head = (0, Form::Here);
+    datagram::send(socket.as_fd(), head, &[b"fd"], &[descriptor.as_fd()], Wait::Forever).unwrap();
+}
+
+fn take_descriptor(socket: BorrowedFd<'_>) -> OwnedFd {
+    let mut buffer = datagram::buffer();
+    datagram::receive(socket, &mut buffer, Wait::Forever).unwrap().unwrap().descriptors.pop().unwrap()
+}
+
 fn word<T, E: std::fmt::Debug>(what: &str, result: Result<T, E>) -> String {
     match result {
         Ok(_) => format!("{what}: ok"),
@@ -37,14 +49,14 @@ fn word<T, E: std::fmt::Debug>(what: &str, result: Result<T, E>) -> String {
 
 #[test]
 fn the_sealer_opens_nothing_connects_nowhere_and_starts_nothing() {
-    let said = confined(sandbox::Role::Sealer, || {
+    let said = confined(Profile::Sealer, || {
         vec![
             word("open", fs_err::File::open("/etc/passwd")),
             word("connect", std::net::TcpStream::connect("127.0.0.1:1")),
             word("spawn", Command::new("/bin/true").status()),
             word("socket", std::os::unix::net::UnixDatagram::unbound()),
             word("thread", std::thread::Builder::new().spawn(|| ()).map(|thread| thread.join().unwrap())),
-            format!("capabilities: {}", sandbox::effective_capabilities()),
+            format!("capabilities: {}", cage::effective_capabilities()),
         ]
     });
     for refused in ["open", "connect", "spawn", "socket"] {
@@ -68,7 +80,7 @@ fn the_reader_reads_other_processes_but_writes_traces_and_connects_nothing() {
         .unwrap();
     std::thread::sleep(std::time::Duration::from_millis(100));
     let pid = other.id();
-    let said = confined(sandbox::Role::Reader, || {
+    let said = confined(Profile::Reader, || {
         let proc = |name: &str| format!("/proc/{pid}/{name}");
         vec![
             word("exe", rustix::fs::readlinkat(rustix::fs::CWD, proc("exe"), Vec::new())),
@@ -82,7 +94,7 @@ fn the_reader_reads_other_processes_but_writes_traces_and_connects_nothing() {
             word("spawn", Command::new("/bin/true").status()),
             word("connect", std::net::TcpStream::connect("127.0.0.1:1")),
             word("kill-open", fs_err::remove_file("/etc/hostname-does-not-exist")),
-            format!("capabilities: {}", sandbox::effective_capabilities()),
+            format!("capabilities: {}", cage::effective_capabilities()),
         ]
     });
     other.kill().unwrap();
@@ -112,8 +124,8 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
             .spawn()
             .unwrap(),
     );
-    let (reader_end, sealer_end) = platform::pair().unwrap();
-    let (check_end, ask_end) = platform::pair().unwrap();
+    let (reader_end, sealer_end) = datagram::pair().unwrap();
+    let (check_end, ask_end) = datagram::pair().unwrap();
     let steps = vec![
         Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ: true }),
         Step::Sockets {},
@@ -128,18 +140,18 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     let scope = reader::Scope { limits: LIMITS, view: view.method, deny: vec![], processes: vec![] };
     let params = plan::Params { steps, scope };
     // A forked child keeps one descriptor; the others travel over it.
-    let (give, take) = platform::pair().unwrap();
+    let (give, take) = datagram::pair().unwrap();
     let proc = platform::proc_view().unwrap().0;
     let parts = [view.directory, proc, reader_end, check_end];
     for part in &parts {
-        platform::send(give.as_fd(), &[b"fd"], Some(part.as_fd())).unwrap();
+        give_descriptor(&give, part);
     }
     drop(parts);
     let reading = platform::fork(take, |socket| {
-        let next = || -> OwnedFd { platform::receive(socket, &mut [0; 8]).unwrap().descriptor.unwrap() };
+        let next = || take_descriptor(socket);
         let (root, proc, sealer, check) = (next(), next(), next(), next());
         let handles = reader::Handles { root, proc, sealer, check, state: vec![] };
-        let said = match sandbox::enter(sandbox::Role::Reader) {
+        let said = match cage::enter(Profile::Reader) {
             Ok(()) => word("run", plan::run(&params, handles, None, &SystemClock)),
             Err(error) => format!("sandbox: {error:?}"),
         };
@@ -147,16 +159,16 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     })
     .unwrap();
     // The sealer hands its segments to the test through a pipe of messages: seal and bytes in pieces.
-    let (collect, hand_over) = platform::pair().unwrap();
-    let (give_sealer, take_sealer) = platform::pair().unwrap();
+    let (collect, hand_over) = datagram::pair().unwrap();
+    let (give_sealer, take_sealer) = datagram::pair().unwrap();
     for part in [&sealer_end, &ask_end, &hand_over] {
-        platform::send(give_sealer.as_fd(), &[b"fd"], Some(part.as_fd())).unwrap();
+        give_descriptor(&give_sealer, part);
     }
     drop((sealer_end, ask_end, hand_over));
     let sealing = platform::fork(take_sealer, |socket| {
-        let next = || -> OwnedFd { platform::receive(socket, &mut [0; 8]).unwrap().descriptor.unwrap() };
+        let next = || take_descriptor(socket);
         let (reader, check, out) = (next(), next(), next());
-        let said = match sandbox::enter(sandbox::Role::Sealer) {
+        let said = match cage::enter(Profile::Sealer) {
             Ok(()) => {
                 let params = agent::sealer::intake::Params {
                     container: bench::container_params(),
@@ -188,8 +200,8 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     let mut buffer = ipc::buffer();
     let (mut blobs, mut blob) = (Vec::new(), Vec::new());
     loop {
-        match platform::receive(collect.as_fd(), &mut buffer) {
-            Ok(got) if buffer[0] == 2 => blob.extend_from_slice(&buffer[1..got.len]),
+        match datagram::receive(collect.as_fd(), &mut buffer, Wait::Forever) {
+            Ok(Some(got)) if got.kind == 2 => blob.extend_from_slice(got.body),
             Ok(_) => blobs.push(std::mem::take(&mut blob)),
             Err(_) => break,
         }
@@ -232,7 +244,7 @@ fn an_old_kernel_costs_the_view_and_birth_times_and_nothing_else() {
     fs_err::create_dir(root.path().join("dir")).unwrap();
     fs_err::write(root.path().join("dir/file"), "content").unwrap();
     std::os::unix::fs::symlink("dir", root.path().join("link")).unwrap();
-    let (ours, theirs) = platform::pair().unwrap();
+    let (ours, theirs) = datagram::pair().unwrap();
     let child = platform::fork(theirs, |socket| {
         old_kernel();
         let view = platform::root_view(root.path()).unwrap();

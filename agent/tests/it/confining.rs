@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use agent::message::{FromLink, Identity, ToLink, from_link, to_link};
-use agent::warden::lane::{Lane, User};
+use agent::warden::lane::Lane;
+use cage::User;
 
 /// The value of a line of `/proc/PID/status`.
 fn status(pid: i32, name: &str) -> String {

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use agent::channel::{self, Wait};
 use agent::diary;
 use agent::message::{Empty, FromLink, ToLink, from_link, to_link};
 use agent::state::clock::Reading;
 use agent::state::identity::{self, NewIdentity, Pins};
 use agent::warden::{self, LinkSource, Settings, WardenError};
+use cage::channel;
+use cage::datagram::Wait;
 use certs::request::TlsKey;
 use evidence::digest::Digest;
 use evidence::document::Document;
@@ -273,7 +274,7 @@ impl Lab {
 
     /// Starts a warden whose link we are.
     pub fn start(&self) -> Link {
-        let (ours, theirs) = agent::platform::pair().unwrap();
+        let (ours, theirs) = cage::datagram::pair().unwrap();
         let settings = Settings {
             state: self.state.clone(),
             policy: Some(self.policy.clone()),

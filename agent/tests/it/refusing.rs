@@ -327,7 +327,7 @@ fn an_order_taken_back_by_a_responder_is_never_obeyed_and_a_forged_cancellation_
 fn a_second_warden_or_a_changed_state_does_not_start() {
     let lab = Lab::new();
     let link = lab.start();
-    let (_ours, theirs) = agent::platform::pair().unwrap();
+    let (_ours, theirs) = cage::datagram::pair().unwrap();
     let settings = agent::warden::Settings {
         state: lab.state.clone(),
         policy: Some(lab.policy.clone()),

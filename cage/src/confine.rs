@@ -1,0 +1,96 @@
+//! Entering a profile: resource limits, capabilities, then the system call filter.
+//!
+//! Guarantee: after [`enter`] nothing executed can raise privileges, and no other process of the same user can read this
+//! one's memory; there is no way back and no switch. After an error the process is confined in part and has to end.
+
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+};
+use seccompiler::apply_filter_all_threads;
+
+use crate::profile::{self, Profile};
+
+/// Why a process could not be confined. It must then not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CageError {
+    /// A call was refused.
+    #[error("{call} failed: {errno}")]
+    Call {
+        /// The system call.
+        call: &'static str,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// The filter could not be built or installed.
+    #[error("install the system call filter")]
+    Filter(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A resource limit was refused.
+    #[error("set resource limit {resource:?}")]
+    Limit {
+        /// Which one.
+        resource: Resource,
+        /// The kernel's answer.
+        #[source]
+        source: Errno,
+    },
+}
+
+fn call(call: &'static str) -> impl Fn(Errno) -> CageError {
+    move |errno| CageError::Call { call, errno }
+}
+
+/// Confines the calling process and all its threads for good. Call it before the first byte of a stranger is read.
+///
+/// # Errors
+/// End the process: part of its cage is missing.
+pub fn enter(profile: Profile) -> Result<(), CageError> {
+    // Built first: with some limits in force there may be no memory left for it.
+    let program = profile::program(profile).map_err(|error| CageError::Filter(error.into()))?;
+    for (resource, most) in profile::limits(profile) {
+        lower(resource, most)?;
+    }
+    drop_capabilities(profile::capabilities(profile))?;
+    set_no_new_privs(true).map_err(call("prctl"))?;
+    // A core file or another process of the same user must not show evidence or a key.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(call("prctl"))?;
+    apply_filter_all_threads(&program).map_err(|error| CageError::Filter(error.into()))
+}
+
+/// Reduces the capabilities of the calling thread to those of `keep` that it has.
+///
+/// # Errors
+/// `capset` was refused.
+pub fn drop_capabilities(keep: CapabilitySet) -> Result<(), CageError> {
+    for number in 0..64_u32 {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        if !keep.contains(one) {
+            // EPERM without CAP_SETPCAP, EINVAL beyond the last capability: with no_new_privs the bounding set no
+            // longer matters, so neither is a failure.
+            remove_capability_from_bounding_set(one).ok();
+        }
+    }
+    clear_ambient_capability_set().ok();
+    let now = capabilities(None).map_err(call("capget"))?;
+    let permitted = now.permitted & keep;
+    let sets = CapabilitySets { effective: permitted, permitted, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).map_err(call("capset"))
+}
+
+/// The effective capabilities of the calling thread as 16 hexadecimal digits, as `/proc/PID/status` shows them.
+#[must_use]
+pub fn effective_capabilities() -> String {
+    let bits = capabilities(None).map_or(0, |sets| sets.effective.bits());
+    format!("{bits:016x}")
+}
+
+/// Lowers a limit to `most`, or leaves a lower one in force.
+fn lower(resource: Resource, most: u64) -> Result<(), CageError> {
+    let now = getrlimit(resource);
+    let value = now.maximum.map_or(most, |hard| hard.min(most));
+    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
+        .map_err(|source| CageError::Limit { resource, source })
+}

@@ -1,0 +1,103 @@
+//! The one launcher of our own programs as children.
+//!
+//! Guarantee: a child has one socket, no other descriptor of its parent (all of ours are closed on exec), no environment
+//! but the variables named here, `/` as its directory, and no supplementary group of its parent's user if it becomes
+//! another. Not here: what the child gives up by itself ([`crate::enter`]).
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
+use crate::datagram;
+
+/// Whom to become before running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// Where the child's standard error goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errors {
+    /// To the parent's.
+    Inherited,
+    /// Nowhere: a process that parses a stranger's bytes has nothing to say in our log.
+    Discarded,
+}
+
+/// How to start a child.
+#[derive(Debug)]
+pub struct Launch<'launch> {
+    /// The program: our own executable.
+    pub program: &'launch Path,
+    /// Its name in the process list; `None` for the program's path.
+    pub name: Option<&'launch str>,
+    /// Its arguments.
+    pub arguments: &'launch [OsString],
+    /// The only environment it gets.
+    pub environment: &'launch [(&'launch str, OsString)],
+    /// Whom it becomes.
+    pub user: Option<User>,
+    /// Whether the socket is its standard output as well, for a child that only writes there.
+    pub answers_on_stdout: bool,
+    /// Where its standard error goes.
+    pub errors: Errors,
+}
+
+impl Launch<'_> {
+    /// The command to spawn, and our end of the child's socket. The command holds the child's end: drop it after the
+    /// spawn, or the end of the child is never seen.
+    ///
+    /// # Errors
+    /// This process has no descriptors left.
+    pub fn prepare(&self) -> io::Result<(Command, OwnedFd)> {
+        let (ours, theirs) = datagram::pair()?;
+        let mut command = Command::new(self.program);
+        let output = if self.answers_on_stdout { Stdio::from(theirs.try_clone()?) } else { Stdio::null() };
+        let errors = match self.errors {
+            Errors::Inherited => Stdio::inherit(),
+            Errors::Discarded => Stdio::null(),
+        };
+        command
+            .args(self.arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(output)
+            .stderr(errors);
+        if let Some(name) = self.name {
+            command.arg0(name);
+        }
+        if let Some(user) = self.user {
+            // Supplementary groups are dropped with it (std calls setgroups when it changes the user as root).
+            command.uid(user.uid).gid(user.gid);
+        }
+        Ok((command, ours))
+    }
+}
+
+/// The child's end of its socket, which is its standard input. From here on the child dies with the thread that started it.
+///
+/// # Errors
+/// `Other` if this process was not started by [`Launch`], or if its parent is gone already.
+pub fn parent_socket() -> io::Result<OwnedFd> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The parent may have died before the line above; then init or a reaper has taken us over, and the socket is closed.
+    if getppid().is_none() {
+        return Err(io::Error::other("the parent process is gone"));
+    }
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    match rustix::net::sockopt::socket_type(&socket) {
+        Ok(rustix::net::SocketType::SEQPACKET) => Ok(socket),
+        _ => Err(io::Error::other("this is not a command: the program starts it by itself")),
+    }
+}

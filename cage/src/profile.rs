@@ -1,0 +1,95 @@
+//! What each kind of confined process keeps. Everything else is gone for good once it has entered its profile.
+//!
+//! | profile | answers a forbidden call with | files it may open | network | threads | capabilities |
+//! |---|---|---|---|---|---|
+//! | reader | EPERM | to read | rtnetlink | yes, and a forked helper | `DAC_READ_SEARCH`, `SYS_PTRACE` |
+//! | sealer | EPERM | none | none | yes | none |
+//! | link | EPERM | to read, as its user may | TCP, UDP, Unix, rtnetlink | yes | none |
+//! | verifier | death | none | none | no | none |
+//! | signer | death | none | none | no | none |
+//!
+//! Landlock is not used: any landlock domain makes `/proc/PID/{exe,environ,maps,fd}` of every other process unreadable,
+//! which is what the reader's process lane is for; the other profiles open nothing, or are confined by their user.
+
+mod link;
+mod pipe_only;
+mod reader;
+mod sealer;
+mod threads;
+
+use rustix::process::Resource;
+use rustix::thread::CapabilitySet;
+use seccompiler::{BackendError, BpfProgram};
+
+/// Who is being confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// The agent's reader: opens and describes objects of the endpoint.
+    Reader,
+    /// The agent's sealer: hashes, packs and decodes what the reader hands over.
+    Sealer,
+    /// The agent's link: talks to the collector.
+    Link,
+    /// The process that parses containers which endpoints sent. A hostile container that takes it over holds no key,
+    /// reaches no store and can only lie about itself, which the collector's own digests bound.
+    Verifier {
+        /// Address space in bytes. Past it an allocation fails and the process aborts.
+        memory_bytes_max: u64,
+        /// CPU seconds. Past it the kernel kills the process.
+        cpu_s_max: u64,
+    },
+    /// The process that holds the log key.
+    Signer,
+}
+
+/// Address space of the signer: 256 MiB. It needs its own image and a few pages.
+const SIGNER_MEMORY_BYTES_MAX: u64 = 256 << 20;
+
+/// The capabilities that a process of this profile keeps, if it has them.
+#[must_use]
+pub fn capabilities(profile: Profile) -> CapabilitySet {
+    match profile {
+        Profile::Reader => CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_PTRACE,
+        Profile::Sealer | Profile::Link | Profile::Verifier { .. } | Profile::Signer => {
+            CapabilitySet::empty()
+        }
+    }
+}
+
+/// Resource limits. None has a core file: it would show evidence or a key.
+pub(crate) fn limits(profile: Profile) -> Vec<(Resource, u64)> {
+    let mut limits = match profile {
+        Profile::Reader => reader::limits(),
+        Profile::Sealer => sealer::limits(),
+        Profile::Link => link::limits(),
+        Profile::Verifier { memory_bytes_max, cpu_s_max } => {
+            pipe_only::limits(memory_bytes_max, Some(cpu_s_max))
+        }
+        Profile::Signer => pipe_only::limits(SIGNER_MEMORY_BYTES_MAX, None),
+    };
+    limits.push((Resource::Core, 0));
+    limits
+}
+
+/// The system call filter.
+pub(crate) fn program(profile: Profile) -> Result<BpfProgram, BackendError> {
+    match profile {
+        Profile::Reader => reader::program(),
+        Profile::Sealer => sealer::program(),
+        Profile::Link => link::program(),
+        Profile::Verifier { .. } | Profile::Signer => pipe_only::program(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_filter_compiles_for_this_architecture() {
+        let verifier = Profile::Verifier { memory_bytes_max: 1 << 30, cpu_s_max: 1 };
+        for profile in [Profile::Reader, Profile::Sealer, Profile::Link, verifier, Profile::Signer] {
+            assert!(program(profile).unwrap().len() > 20, "{profile:?}");
+        }
+    }
+}
