@@ -17,6 +17,7 @@ mod field;
 mod journey;
 mod lifecycle;
 mod mirror;
+mod net;
 mod packages;
 mod production;
 mod strangers;

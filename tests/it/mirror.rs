@@ -1,6 +1,6 @@
 //! Mirrors as operators meet them: real processes, a real collection, real damage.
 
-mod bench;
+pub(crate) mod bench;
 mod disposes;
 mod follows;
 mod gate;

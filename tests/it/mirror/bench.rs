@@ -8,23 +8,23 @@ use lab::{Child, Lab, attempt, run, wait_for};
 use serde_json::Value;
 
 /// A mirror of a lab's deployment.
-pub(super) struct Mirror {
-    pub(super) id: String,
-    pub(super) directory: PathBuf,
-    pub(super) store: PathBuf,
+pub(crate) struct Mirror {
+    pub(crate) id: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) store: PathBuf,
     process: Option<Child>,
 }
 
 impl Mirror {
     /// Makes and admits a mirror; does not start it.
-    pub(super) fn admitted(lab: &Lab, id: &str, more: &[&str]) -> Result<Self> {
+    pub(crate) fn admitted(lab: &Lab, id: &str, more: &[&str]) -> Result<Self> {
         let mirror = Self::made(lab, id, more)?;
         run(lab.exhibit().args(["mirror", "admit"]).arg(mirror.directory.join("admission.json")))?;
         Ok(mirror)
     }
 
     /// Makes a mirror that nobody admitted.
-    pub(super) fn made(lab: &Lab, id: &str, more: &[&str]) -> Result<Self> {
+    pub(crate) fn made(lab: &Lab, id: &str, more: &[&str]) -> Result<Self> {
         let (directory, store) = (lab.path(id), lab.path(format!("{id}-store")));
         let mut init = lab.tool("exhibit-server");
         init.args(["mirror", "init"])
@@ -41,14 +41,14 @@ impl Mirror {
         Ok(Self { id: id.to_owned(), directory, store, process: None })
     }
 
-    pub(super) fn start(&mut self, lab: &Lab) -> Result<()> {
+    pub(crate) fn start(&mut self, lab: &Lab) -> Result<()> {
         let mut command = lab.tool("exhibit-server");
         command.args(["mirror", "run"]).arg(&self.directory);
         self.process = Some(Child::start(command, &lab.path(format!("{}.log", self.id)))?);
         Ok(())
     }
 
-    pub(super) fn kill(&mut self) -> Result<()> {
+    pub(crate) fn kill(&mut self) -> Result<()> {
         match self.process.take() {
             Some(mut process) => process.kill(),
             None => Ok(()),
@@ -56,7 +56,7 @@ impl Mirror {
     }
 
     /// Ends it by SIGTERM.
-    pub(super) fn stop(&mut self) -> Result<()> {
+    pub(crate) fn stop(&mut self) -> Result<()> {
         if let Some(mut process) = self.process.take()
             && !process.terminate()?.success()
         {
@@ -65,23 +65,23 @@ impl Mirror {
         Ok(())
     }
 
-    pub(super) fn log(&self, lab: &Lab) -> String {
+    pub(crate) fn log(&self, lab: &Lab) -> String {
         fs_err::read_to_string(lab.path(format!("{}.log", self.id))).unwrap_or_default()
     }
 
     /// What `status --json` says, and its exit code.
-    pub(super) fn status(&self, lab: &Lab) -> Result<(Value, i32)> {
+    pub(crate) fn status(&self, lab: &Lab) -> Result<(Value, i32)> {
         let mut command = lab.tool("exhibit-server");
         let output = attempt(command.args(["mirror", "status", "--json"]).arg(&self.directory))?;
         Ok((serde_json::from_slice(&output.stdout)?, output.status.code().unwrap_or(-1)))
     }
 
-    pub(super) fn number(&self, lab: &Lab, name: &str) -> Result<u64> {
+    pub(crate) fn number(&self, lab: &Lab, name: &str) -> Result<u64> {
         Ok(self.status(lab)?.0.get(name).and_then(Value::as_u64).unwrap_or(0))
     }
 
     /// Waits until the mirror holds at least what the collector has published now.
-    pub(super) fn caught_up(&self, lab: &Lab) -> Result<u64> {
+    pub(crate) fn caught_up(&self, lab: &Lab) -> Result<u64> {
         let wanted = size(lab)?;
         wait_for("the mirror holding the ledger", || {
             let held = self.number(lab, "held")?;
@@ -91,7 +91,7 @@ impl Mirror {
     }
 
     /// An address of the running mirror, by name.
-    pub(super) fn address(&self, name: &str) -> Result<String> {
+    pub(crate) fn address(&self, name: &str) -> Result<String> {
         let path = self.directory.join("run/addresses.json");
         let text = wait_for("the mirror's addresses", || Ok(fs_err::read(&path).ok()))?;
         let addresses: Value = serde_json::from_slice(&text)?;
@@ -103,7 +103,7 @@ impl Mirror {
 }
 
 /// Size of the collector's published checkpoint.
-pub(super) fn size(lab: &Lab) -> Result<u64> {
+pub(crate) fn size(lab: &Lab) -> Result<u64> {
     let note = fs_err::read_to_string(lab.path("store-a/ledger/checkpoint"))?;
     match note.lines().nth(1).and_then(|line| line.parse().ok()) {
         Some(size) => Ok(size),
@@ -112,7 +112,7 @@ pub(super) fn size(lab: &Lab) -> Result<u64> {
 }
 
 /// `curl`, without curl: one HTTP request on loopback.
-pub(super) fn http(address: &str, method: &str, path: &str, body: &[u8]) -> Result<(u16, String)> {
+pub(crate) fn http(address: &str, method: &str, path: &str, body: &[u8]) -> Result<(u16, String)> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(address)?;
     write!(
@@ -132,7 +132,7 @@ pub(super) fn http(address: &str, method: &str, path: &str, body: &[u8]) -> Resu
 }
 
 /// Collects a small folder; returns incident and collection.
-pub(super) fn collected(lab: &mut Lab, endpoint: &str) -> Result<(String, Value)> {
+pub(crate) fn collected(lab: &mut Lab, endpoint: &str) -> Result<(String, Value)> {
     let folder = lab.path("fixture");
     if !folder.exists() {
         fs_err::create_dir_all(&folder)?;
@@ -149,7 +149,7 @@ pub(super) fn collected(lab: &mut Lab, endpoint: &str) -> Result<(String, Value)
 }
 
 /// Runs a command that must fail with this code; returns what it said.
-pub(super) fn refused(command: &mut Command, code: i32) -> Result<String> {
+pub(crate) fn refused(command: &mut Command, code: i32) -> Result<String> {
     let output = attempt(command)?;
     let said =
         String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
