@@ -4,7 +4,7 @@ SHELL := /bin/bash
 ROUNDS ?= 1000
 SEED ?= 1
 
-.PHONY: help demo test test-% test-garage lint faults bench deb audit clean
+.PHONY: help demo check test test-% test-long test-garage lint faults bench deb audit clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,12 +12,19 @@ help: ## this list
 demo: ## build, enrol this host, collect, export, verify twice, show tampering caught; all in ./demo
 	@bash packaging/demo.sh
 
+check: ## format, clippy and unit tests of the rooms you changed; the loop while you edit
+	@python3 packaging/check.py
+
 test: ## everything the gate runs: lint, build, all suites (installs what it needs; see packaging/test-deps.sh)
 	@sh packaging/test-deps.sh
 	@python3 packaging/run-tests.py
 
 test-%: ## one suite by name (python3 packaging/run-tests.py --list)
 	@python3 packaging/run-tests.py $*
+
+test-long: ## what is too long for the gate: ignored tests, a thousand kills; writes tests/long-run.txt
+	@sh packaging/test-deps.sh
+	@python3 packaging/run-tests.py long
 
 test-garage: ## suite `stores` with Garage as a third S3 server (builds it once into the cache: half an hour)
 	@sh packaging/test-s3/garage-build.sh
@@ -36,7 +43,7 @@ deb: ## Debian packages of agent, server and command line in ./target/deb
 	@bash packaging/build-deb.sh
 
 audit: ## known advisories (needs the advisory database's Git host)
-	@"$${XDG_CACHE_HOME:-$$HOME/.cache}/exhibit/tools/bin/cargo-deny" check advisories
+	@"$${EXHIBIT_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/exhibit}/tools/bin/cargo-deny" check advisories
 
 clean: ## removes build products and the demo
 	@cargo clean; rm -rf demo

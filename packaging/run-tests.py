@@ -1,45 +1,66 @@
 #!/usr/bin/env python3
 """Runs the suites of `make test`: builds once, runs each suite as the user it asks for, prints its seconds against its budget.
 
-usage: run-tests.py [SUITE ...]      (no name: all; `--list` names them)
+usage: run-tests.py [SUITE ...]      no name: the gate; `long`: what takes too long for the gate; `--list` names all; `--table` prints the table of CONTRIBUTING
 Root suites need uid 0; the others run as a fresh uid without any capability. A suite that cannot run here is skipped by name,
-which with CI=true is a failure. Closes with `N passed, N failed, N skipped`, counted over tests.
+which with CI=true is a failure. A suite that runs fewer tests than its minimum fails, and so does a test that no suite runs.
+Closes with `N passed, N failed, N skipped`, counted over tests, and with the last run of `make test-long`.
 """
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CI = os.environ.get("CI") == "true"
 ROOT_CACHE = "/var/cache/exhibit"  # a fresh uid must reach the test binaries: not below a 0700 home
-CACHE = os.environ.get("EXHIBIT_CACHE") or (
-    ROOT_CACHE if os.getuid() == 0 else os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "exhibit"))
+# where test-deps.sh installs tools: the same rule as there
+TOOLS = os.environ.get("EXHIBIT_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "exhibit")
+CACHE = os.environ.get("EXHIBIT_CACHE") or (ROOT_CACHE if os.getuid() == 0 else TOOLS)
 TARGET = os.environ.get("CARGO_TARGET_DIR") or os.path.join(CACHE, "target")
-TOOLS = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "exhibit")
 LOGS = os.path.join(TARGET, "test-logs")
+LONG_RECORD = os.path.join(ROOT, "tests/long-run.txt")
 FRESH_UID = 54321
+GATE_BUDGET = 2400  # seconds of the whole gate, from nothing, on two cores
 
-# name, who runs it, budget in seconds, packages whose tests it holds, name filters
+
+class Suite(NamedTuple):
+    name: str
+    who: str  # "root", "user": a fresh uid, "any": whoever calls
+    budget: int  # seconds
+    least: int  # tests that must run; below it the suite fails
+    packages: list  # whose tests it holds
+    only: list = []  # parts of test names; none: all
+    without: list = []  # parts of test names that it leaves to another suite
+    holds: str = ""  # for the table of CONTRIBUTING
+
+
 SUITES = [
-    ("lint", "any", 360, None, []),
-    ("build", "any", 900, None, []),
-    ("unit", "user", 180, ["evidence", "ledger", "durable", "proto", "certs", "store", "server", "mirror", "cli"], ["--skip", "servers::"]),
-    ("verifiers", "user", 240, ["exhibit-verify"], []),
-    ("unit-root", "root", 240, ["agent", "store", "server"], ["--skip", "servers::"]),
-    ("unit-user", "user", 120, ["agent"], []),
-    ("journey", "root", 240, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::", "production::"]),
-    ("hostile", "root", 240, ["system-tests"], ["bad_input::"]),
-    ("faults", "root", 300, ["system-tests"], ["faults::"]),
-    ("strangers", "root", 240, ["system-tests"], ["strangers::"]),
-    ("stores", "root", 420, ["store", "system-tests"], ["servers::", "buckets::"]),
-    ("mirror", "root", 300, ["system-tests"], ["mirror::"]),
-    ("packages", "root", 180, ["system-tests"], ["packages::"]),
+    Suite("lint", "any", 300, 0, [], holds="format, spelling, licences, clippy, documentation"),
+    Suite("build", "any", 700, 0, [], holds="everything once, tests included; no test without a suite"),
+    Suite("doc", "any", 60, 1, [], holds="examples in documentation comments"),
+    Suite("house", "any", 20, 20, ["house"], holds="the shape of the tree"),
+    Suite("unit", "user", 120, 550, ["evidence", "ledger", "proto", "certs", "durable", "store", "server", "mirror", "cli"], without=["servers::"],
+          holds="each room on its own"),
+    Suite("verifiers", "user", 200, 50, ["exhibit-verify"], holds="every forgery, put to both verifiers"),
+    Suite("unit-root", "root", 180, 250, ["agent", "store", "server"], without=["servers::"], holds="rooms that need mounts, sandboxes, other users"),
+    Suite("unit-user", "user", 60, 80, ["agent"], holds="the agent without any capability"),
+    Suite("journey", "root", 180, 25, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::", "production::", "net::", "durability::"],
+          holds="whole jobs by the programs; commands, flags and answers as they were"),
+    Suite("hostile", "root", 120, 15, ["system-tests"], ["bad_input::"], holds="forged, lying and changing input through real processes"),
+    Suite("faults", "root", 240, 4, ["system-tests"], ["faults::"], holds="kill -9, cut lines, stores that fail"),
+    Suite("strangers", "root", 100, 3, ["system-tests"], ["strangers::"], holds="other people's readers and witnesses"),
+    Suite("stores", "root", 220, 5, ["store", "system-tests"], ["servers::", "buckets::"], holds="real S3 servers"),
+    Suite("mirror", "root", 180, 6, ["system-tests"], ["mirror::"], holds="mirrors as operators meet them"),
+    Suite("packages", "root", 120, 1, ["system-tests"], ["packages::"], holds="the Debian packages in a booted container"),
 ]
+# Not in the gate: `make test-long`.
+LONG = Suite("long", "root", 7200, 3, [], holds="tests marked `ignore`, a thousand kills")
+LONG_ROUNDS = "1000"
 
 # S3 servers of suite `stores`: name, script, variable that names its `ready` file, what must be there
 S3_SERVERS = [
@@ -47,8 +68,10 @@ S3_SERVERS = [
     ("LocalStack", "localstack.sh", "EXHIBIT_TEST_LOCALSTACK", {"LOCALSTACK_VENV": os.path.join(TOOLS, "localstack")}),
     ("Garage", "garage.sh", "EXHIBIT_TEST_GARAGE", {"GARAGE": os.path.join(TOOLS, "tools/bin/garage")}),
 ]
-# What may be skipped in CI, too, by name: one asks for Python 3.13, the other for half an hour of building (`make test-garage`).
+# What may be skipped in CI, by name: one server needs Python 3.13, the other half an hour of building (`make test-garage`).
 MAY_BE_SKIPPED = ("stores: servers on LocalStack", "stores: servers on Garage")
+# Every spelling in which a test may say that it did not run.
+SKIP = re.compile(r"(?:skipped|skipping|skip|not run)\b:?\s*(.*)", re.IGNORECASE)
 
 
 def environment():
@@ -75,6 +98,8 @@ def lint(result):
         ("clippy", ["cargo", "clippy", "-q", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         ("doc", ["cargo", "doc", "-q", "--locked", "--workspace", "--no-deps", "--document-private-items"]),
     ]
+    with open(os.path.join(ROOT, "CONTRIBUTING.md"), encoding="utf-8") as page:
+        result.one("lint: the suites of CONTRIBUTING.md (run-tests.py --table)", table_of_suites() in page.read())
     for name, argv in steps:
         if argv is None:
             result.skip("lint: " + name, "tool not installed; see packaging/test-deps.sh")
@@ -85,7 +110,14 @@ def lint(result):
         result.one("lint: " + name, run(argv, env=env) == 0)
 
 
-EXECUTABLES = {}
+class Executable(NamedTuple):
+    package: str
+    target: str
+    path: str
+    directory: str
+
+
+EXECUTABLES = []
 
 
 def build(result):
@@ -93,6 +125,8 @@ def build(result):
     result.one("build", ok)
     if ok:
         find_executables()
+        for problem in unassigned():
+            result.one(problem, False)
 
 
 def find_executables():
@@ -104,10 +138,44 @@ def find_executables():
             package = re.sub(r".*/", "", message["package_id"].split("#")[0])
             if "#" in message["package_id"] and "@" in message["package_id"].split("#")[1]:
                 package = message["package_id"].split("#")[1].split("@")[0]
-            EXECUTABLES.setdefault(package, []).append((message["target"]["name"], message["executable"],
-                                                        os.path.dirname(message["manifest_path"])))
+            EXECUTABLES.append(Executable(package, message["target"]["name"], message["executable"], os.path.dirname(message["manifest_path"])))
     if done.returncode != 0:
         sys.exit("run-tests: tests do not build; run `cargo test --workspace --no-run`")
+
+
+def listed(executable, more=()):
+    """Names of the tests in an executable."""
+    said = subprocess.run([executable.path, "--list", *more], cwd=executable.directory, env=environment(), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, check=True, text=True).stdout
+    return [line.removesuffix(": test") for line in said.splitlines() if line.endswith(": test")]
+
+
+def chosen(suite, package, test):
+    """Whether a suite runs a test: the rule by which libtest reads `suite.only` and `suite.without`."""
+    return (package in suite.packages and (not suite.only or any(part in test for part in suite.only))
+            and not any(part in test for part in suite.without))
+
+
+def unassigned():
+    """Test modules that no suite runs, by name."""
+    for executable in EXECUTABLES:
+        lost = [test for test in listed(executable) if not any(chosen(suite, executable.package, test) for suite in SUITES)]
+        for module in sorted({test.split("::")[0] for test in lost}):
+            yield f"no suite runs {module} of {executable.package} ({executable.target}); see SUITES in packaging/run-tests.py"
+
+
+def doctests(result):
+    argv = ["cargo", "test", "--locked", "--workspace", "--doc"]
+    print("+ " + " ".join(argv), flush=True)
+    done = subprocess.run(argv, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace", check=False)
+    for passed, failed in re.findall(r"^test result: .*? (\d+) passed; (\d+) failed", done.stdout, re.M):
+        result.passed += int(passed)
+        result.failed += int(failed)
+    if done.returncode != 0:
+        result.told.append(("doc", done.stdout.splitlines()[-80:]))
+        result.problems.append("doc")
+        result.failed += not re.search(r"[1-9]\d* failed", done.stdout)
 
 
 def as_fresh_user(argv, env, scratch):
@@ -117,52 +185,65 @@ def as_fresh_user(argv, env, scratch):
     return ["sh", os.path.join(ROOT, "packaging/as-user.sh"), str(FRESH_UID), ROOT, os.path.realpath(TARGET)] + argv
 
 
-def another_suite_runs_it(who, why):
-    """A test that asks for the other kind of user is no hole: a suite of that kind runs it, too."""
-    return (who == "user" and "needs root" in why) or (who == "root" and "needs no root" in why)
+def another_suite_runs_it(who, package, test_said):
+    """A test that asks for the other kind of user is no hole if a suite of that kind runs its package."""
+    other = "root" if who == "user" and "needs root" in test_said else "user" if who == "root" and "needs no root" in test_said else None
+    return other is not None and any(suite.who == other and package in suite.packages for suite in SUITES)
 
 
-def tests(result, name, who, packages, filters):
+def tests(result, suite, arguments=(), extra=None):
+    """Runs what a suite holds. `arguments` go to every executable, `extra` into its environment."""
     if not EXECUTABLES:
         find_executables()
-    if who == "root" and os.getuid() != 0:
-        result.skip(name, "needs root")
+    if suite.who == "root" and os.getuid() != 0:
+        result.skip(suite.name, "needs root")
         return
-    for package in packages:
-        for target, executable, directory in EXECUTABLES.get(package, []):
-            env = environment()
-            env["CARGO_MANIFEST_DIR"] = directory
-            if who == "user":
-                env.pop("CI", None)  # skips are judged here, not by the test
-            argv = [executable, "--show-output"] + filters
-            with tempfile.TemporaryDirectory(prefix="exhibit-test-", ignore_cleanup_errors=True) as scratch:
-                os.chmod(scratch, 0o755)
-                if who == "user" and os.getuid() == 0:
-                    argv = as_fresh_user(argv, env, scratch)
-                else:
-                    env["TMPDIR"] = scratch
-                print(f"-- {name}: {package} {target}", flush=True)
-                child = subprocess.Popen(argv, cwd=directory, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                         stderr=subprocess.STDOUT)
-                counts, said = None, []
-                for raw in child.stdout:
-                    line = raw.decode(errors="replace")
-                    said.append(line)
-                    counts = re.match(r"test result: .*? (\d+) passed; (\d+) failed; (\d+) ignored", line) or counts
-                    skipped = re.match(r"(?:SKIPPED|skipped:?) (.+)", line)
-                    if skipped and not another_suite_runs_it(who, skipped.group(1)):
-                        result.skip(f"{name}: {skipped.group(1).strip()}", "said by the test")
-                code = child.wait()
-                keep(name, f"{package}-{target}", said, code)
-                if counts:
-                    result.passed += int(counts.group(1))
-                    result.failed += int(counts.group(2))
-                if code != 0:
-                    result.told.append((f"{name}: {package} {target}", failures_of(said)))
-                if code != 0 and not (counts and int(counts.group(2))):
-                    result.one(f"{name}: {package} {target} (exit {code})", False)
-                elif code != 0:
-                    result.problems.append(f"{name}: {package} {target}")
+    before = result.passed + result.failed
+    skipped_before = result.skipped
+    for executable in EXECUTABLES:
+        if executable.package not in suite.packages:
+            continue
+        env = dict(environment(), **(extra or {}), CARGO_MANIFEST_DIR=executable.directory)
+        if suite.who == "user":
+            env.pop("CI", None)  # skips are judged here, not by the test
+        argv = [executable.path, "--show-output", *arguments, *suite.only]
+        for part in suite.without:
+            argv += ["--skip", part]
+        with tempfile.TemporaryDirectory(prefix="exhibit-test-", ignore_cleanup_errors=True) as scratch:
+            os.chmod(scratch, 0o755)
+            if suite.who == "user" and os.getuid() == 0:
+                argv = as_fresh_user(argv, env, scratch)
+            else:
+                env["TMPDIR"] = scratch
+            run_executable(result, suite, executable, argv, env)
+    count = result.passed + result.failed - before
+    if count < suite.least and result.skipped == skipped_before:
+        result.one(f"{suite.name}: {count} tests ran, at least {suite.least} must", False)
+
+
+def run_executable(result, suite, executable, argv, env):
+    what = f"{executable.package} {executable.target}"
+    print(f"-- {suite.name}: {what}", flush=True)
+    child = subprocess.Popen(argv, cwd=executable.directory, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    counts, said = None, []
+    for raw in child.stdout:
+        line = raw.decode(errors="replace")
+        said.append(line)
+        counts = re.match(r"test result: .*? (\d+) passed; (\d+) failed; (\d+) ignored", line) or counts
+        skipped = SKIP.match(line)
+        if skipped and not another_suite_runs_it(suite.who, executable.package, line):
+            result.skip(f"{suite.name}: {skipped.group(1).strip()}", "said by the test")
+    code = child.wait()
+    keep(suite.name, what.replace(" ", "-"), said, code)
+    if counts:
+        result.passed += int(counts.group(1))
+        result.failed += int(counts.group(2))
+    if code != 0:
+        result.told.append((f"{suite.name}: {what}", failures_of(said)))
+        if counts and int(counts.group(2)):
+            result.problems.append(f"{suite.name}: {what}")
+        else:
+            result.one(f"{suite.name}: {what} (exit {code})", False)
 
 
 def keep(suite, what, said, code):
@@ -170,9 +251,9 @@ def keep(suite, what, said, code):
     os.makedirs(LOGS, exist_ok=True)
     with open(os.path.join(LOGS, f"{suite}-{what}.log"), "w", encoding="utf-8") as log:
         log.writelines(said)
-    worth = re.compile(r"tried: |measured: |faults: |SKIPPED|skipped|test result: |test .* \.\.\. FAILED")
+    worth = re.compile(r"tried: |measured: |faults: |test result: |test .* \.\.\. FAILED")
     for line in said:
-        if worth.match(line):
+        if worth.match(line) or SKIP.match(line):
             sys.stdout.write(line)
     if code != 0:
         print(f"   exit {code}; whole output in {LOGS}/{suite}-{what}.log")
@@ -241,13 +322,71 @@ class Result:
             self.skipped += 1
 
 
+def table_of_suites():
+    """The table of CONTRIBUTING.md."""
+    rows = [f"| `{suite.name}` | {suite.who} | {suite.budget} | {suite.least or ''} | {suite.holds} |" for suite in [*SUITES, LONG]]
+    return "\n".join(["| suite | runs as | budget, s | least tests | holds |", "|---|---|---|---|---|", *rows])
+
+
+def run_long(result):
+    """Every test marked `ignore`, as the user its package's suite asks for, and many more kills. Leaves its record in the repository."""
+    packages = sorted({executable.package for executable in EXECUTABLES if listed(executable, ["--ignored"])})
+    tests(result, LONG._replace(packages=packages), ["--ignored"])
+    faults = next(suite for suite in SUITES if suite.name == "faults")
+    tests(result, faults, extra={"EXHIBIT_FAULT_ROUNDS": os.environ.get("EXHIBIT_FAULT_ROUNDS", LONG_ROUNDS)})
+
+
+def record_long(result, seconds):
+    git = lambda *argv: subprocess.run(["git", *argv], cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+    dirty = " with changes that were not committed" if git("status", "--porcelain", "--untracked-files=no") else ""
+    with open(LONG_RECORD, "w", encoding="utf-8") as record:
+        record.write(f"commit {git('rev-parse', 'HEAD')}{dirty}, {time.strftime('%Y-%m-%d', time.gmtime())}: {result.passed} passed, {result.failed} failed, "
+                     f"{result.skipped} skipped, {seconds:.0f} s\n")
+
+
+def last_long_run():
+    try:
+        with open(LONG_RECORD, encoding="utf-8") as record:
+            return record.read().strip()
+    except FileNotFoundError:
+        return "never"
+
+
+def one_suite(result, suite):
+    if suite.name == "lint":
+        lint(result)
+    elif suite.name == "build":
+        build(result)
+    elif suite.name == "doc":
+        doctests(result)
+    elif suite.name == "long":
+        if not EXECUTABLES:
+            build(result)
+        run_long(result)
+    elif suite.name == "stores" and os.getuid() == 0:
+        if not EXECUTABLES:
+            find_executables()
+        with tempfile.TemporaryDirectory(prefix="exhibit-s3-", ignore_cleanup_errors=True) as scratch:
+            servers = start_servers(scratch)
+            try:
+                tests(result, suite)
+            finally:
+                stop_servers(servers)
+    else:
+        tests(result, suite)
+
+
 def main():
-    names = [suite[0] for suite in SUITES]
+    everything = [*SUITES, LONG]
+    names = [suite.name for suite in everything]
     if sys.argv[1:] == ["--list"]:
-        for name, who, budget, _, _ in SUITES:
-            print(f"{name:10} {who:5} budget {budget} s")
+        for suite in everything:
+            print(f"{suite.name:10} {suite.who:5} budget {suite.budget} s, at least {suite.least} tests")
         return 0
-    wanted = sys.argv[1:] or names
+    if sys.argv[1:] == ["--table"]:
+        print(table_of_suites())
+        return 0
+    wanted = sys.argv[1:] or [suite.name for suite in SUITES]
     unknown = [name for name in wanted if name not in names]
     if unknown:
         print(f"run-tests: no suite {unknown[0]}; there are: {', '.join(names)}", file=sys.stderr)
@@ -255,40 +394,33 @@ def main():
     os.makedirs(TARGET, exist_ok=True)
     if TARGET.startswith(ROOT_CACHE):
         os.chmod(ROOT_CACHE, 0o755)
-    result, table = Result(), []
-    for name, who, budget, packages, filters in SUITES:
-        if name not in wanted:
+    result, table, started = Result(), [], time.monotonic()
+    for suite in everything:
+        if suite.name not in wanted:
             continue
-        print(f"== suite {name} ({'needs root' if who == 'root' else 'runs without root' if who == 'user' else 'any user'})", flush=True)
+        who = {"root": "needs root", "user": "runs without root", "any": "any user"}[suite.who]
+        print(f"== suite {suite.name} ({who})", flush=True)
         begun, failed = time.monotonic(), result.failed
-        if name == "lint":
-            lint(result)
-        elif name == "build":
-            build(result)
-        elif name == "stores" and os.getuid() == 0:
-            if not EXECUTABLES:
-                find_executables()
-            with tempfile.TemporaryDirectory(prefix="exhibit-s3-", ignore_cleanup_errors=True) as scratch:
-                servers = start_servers(scratch)
-                try:
-                    tests(result, name, who, packages, filters)
-                finally:
-                    stop_servers(servers)
-        else:
-            tests(result, name, who, packages, filters)
+        one_suite(result, suite)
         seconds = time.monotonic() - begun
-        table.append((name, seconds, budget, "ok" if result.failed == failed else "FAILED"))
-        print(f"== suite {name}: {table[-1][3]}, {seconds:.0f} s of {budget} s", flush=True)
-        if name == "build" and result.failed != failed:
+        table.append((suite, seconds, "ok" if result.failed == failed else "FAILED"))
+        print(f"== suite {suite.name}: {table[-1][2]}, {seconds:.0f} s of {suite.budget} s", flush=True)
+        if suite.name == "build" and result.failed != failed:
             break
     for what, lines in result.told:
         print(f"\n== failures of {what}")
         print("\n".join(line[:600] for line in lines))
     print()
-    for name, seconds, budget, verdict in table:
-        print(f"{name:10} {verdict:6} {seconds:5.0f} s of {budget} s{'   OVER BUDGET' if seconds > budget else ''}")
+    for suite, seconds, verdict in table:
+        print(f"{suite.name:10} {verdict:6} {seconds:5.0f} s of {suite.budget} s{'   OVER BUDGET' if seconds > suite.budget else ''}")
     for problem in result.problems:
         print(f"failed: {problem}")
+    whole = time.monotonic() - started
+    if "long" in wanted:
+        record_long(result, whole)
+    elif not sys.argv[1:]:
+        print(f"gate       {'ok' if whole <= GATE_BUDGET else 'OVER BUDGET':6} {whole:5.0f} s of {GATE_BUDGET} s")
+    print(f"make test-long, last run: {last_long_run()} ({os.path.relpath(LONG_RECORD, ROOT)})")
     print(f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped")
     return 1 if result.failed else 0
 
