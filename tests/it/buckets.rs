@@ -350,8 +350,13 @@ fn a_mirror_reads_the_collectors_bucket_and_keeps_its_copy_in_another() {
     // The source vanishes and comes back: nothing is lost, and it goes on by itself.
     let held = status()["held"].as_u64().unwrap();
     bucket.line.cut();
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    assert!(status()["held"].as_u64().unwrap() >= held);
+    let said_before = log().len();
+    lab.incident().unwrap();
+    wait_for("the mirror saying that it cannot reach the bucket", || {
+        Ok((log().len() > said_before).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(status()["held"].as_u64().unwrap(), held, "nothing is held that cannot have been copied");
     bucket.line.mend();
     lab.incident().unwrap();
     wait_for("the mirror going on", || Ok((status()["held"].as_u64().unwrap() > held).then_some(())))

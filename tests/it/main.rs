@@ -11,6 +11,7 @@
 mod bad_input;
 mod buckets;
 mod dependencies;
+mod durability;
 mod edges;
 mod faults;
 mod field;

@@ -43,6 +43,7 @@ pub struct Proxy {
 
 struct Shared {
     begun: Instant,
+    begun_wall: SystemTime,
     server: PathBuf,
     credentials: PathBuf,
     registry: Arc<Registry>,
@@ -104,6 +105,7 @@ impl Proxy {
             .build()?;
         let shared = Arc::new(Shared {
             begun: Instant::now(),
+            begun_wall: SystemTime::now(),
             server,
             credentials: lab.state(endpoint).join("gen-1/tls.pem"),
             registry: Arc::clone(&registry),
@@ -123,6 +125,11 @@ impl Proxy {
         }));
         drop(_inside);
         Ok(Self { address, shared, runtime: Some(runtime) })
+    }
+
+    /// The moment that [`Timed::at`] counts from.
+    pub fn begun(&self) -> SystemTime {
+        self.shared.begun_wall
     }
 
     /// `host:port` for the endpoint's token.

@@ -98,7 +98,7 @@ fn an_unreadable_page_of_a_real_file_system_is_a_gap() {
         return;
     }
     if Command::new("mkfs.btrfs").arg("--version").output().is_err() {
-        eprintln!("skipped without mkfs.btrfs: {name}");
+        println!("SKIPPED {name}: mkfs.btrfs is not installed (btrfs-progs)");
         return;
     }
     // btrfs checks every page it reads against a checksum: one flipped byte of the image is an I/O error of the page.
