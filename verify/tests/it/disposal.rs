@@ -4,7 +4,7 @@ use evidence::bundle::allowed_signers;
 use evidence::disposal::Object;
 use evidence::roster::{Role, Roster};
 use evidence::signed::Signed;
-use exhibit_verify::{Effort, Report, Verdict, verify_memory};
+use exhibit_verify::{Report, Verdict};
 use ledger::KeyType;
 
 use crate::bundle_builder::*;
@@ -101,7 +101,7 @@ fn says(report: &Report, name: &str) -> String {
 /// Both verifiers take it and call it disposed of.
 fn taken(why: &str, recipe: &Recipe<'_>, pins: &Files) -> Report {
     let files = recipe.build().files;
-    let report = verify_memory(&files, &trust_of(pins), Effort::Whole).unwrap();
+    let report = judged_under(&files, &trust_of(pins));
     let (code, said) = script(&files, pins);
     assert_eq!((report.exit_code(), code), (0, 0), "{why}: {}\n{said}", report.text());
     for text in [report.text(), said] {

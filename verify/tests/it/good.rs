@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use exhibit_verify::{Effort, Report, Verdict, verify_memory};
+use exhibit_verify::{Report, Verdict};
 use ledger::KeyType;
 
 use crate::bundle_builder::*;
@@ -142,7 +142,7 @@ fn other_pins_refuse_the_bundle() {
     let judge = |name: &str, text: String| {
         let mut files = trust_files();
         files.insert(name.to_owned(), text.into_bytes());
-        verify_memory(&bundle.files, &trust_of(&files), Effort::Whole).unwrap()
+        judged_under(&bundle.files, &trust_of(&files))
     };
     let authority = evidence::roster::AuthoritySet::new(1, vec![key(MALLORY).public()]).unwrap();
     let both =
@@ -183,7 +183,7 @@ fn a_quorum_that_is_met_names_who_vouches() {
         "policy".to_owned(),
         format!("log {}\nwitness m1 {mirror}\nquorum m1\n", log_key(LOG, "exhibit/acme")).into_bytes(),
     );
-    let report = verify_memory(&bundle.files, &trust_of(&files), Effort::Whole).unwrap();
+    let report = judged_under(&bundle.files, &trust_of(&files));
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert!(report.vouched_by[0].contains("m1"), "{:?}", report.vouched_by);
     assert!(checks(&report, Verdict::Ok).iter().any(|check| check.check == "quorum"));

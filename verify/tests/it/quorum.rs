@@ -6,7 +6,7 @@ use std::path::Path;
 use evidence::bundle::Overview;
 use evidence::entry::act::Act;
 use evidence::json;
-use exhibit_verify::{Effort, Report, Verdict, verify_memory};
+use exhibit_verify::{Report, Verdict};
 use ledger::{KeyType, Note, NoteSignature, ProofFile};
 
 use crate::bundle_builder::*;
@@ -43,7 +43,7 @@ fn cosigned(cosigners: &[(u8, &'static str)]) -> Recipe<'static> {
 }
 
 fn judge(bundle: &Bundle) -> Report {
-    verify_memory(&bundle.files, &trust_of(&pins()), Effort::Whole).unwrap()
+    judged_under(&bundle.files, &trust_of(&pins()))
 }
 
 fn verdict(report: &Report, name: &str) -> Verdict {
@@ -225,12 +225,12 @@ fn a_bundle_without_quorum_says_so_and_is_never_silently_ok() {
 
     let mut told = trust_of(&pins());
     told.accept_without_quorum = true;
-    let report = verify_memory(&bundle.files, &told, Effort::Whole).unwrap();
+    let report = judged_under(&bundle.files, &told);
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert_eq!(verdict(&report, "quorum"), Verdict::NotChecked);
     assert!(report.text().contains("WITHOUT QUORUM"), "{}", report.text());
     // Who accepts that a stamped bundle has none does not accept one that hides it.
-    let report = verify_memory(&cosigned(&[M3]).build().files, &told, Effort::Whole).unwrap();
+    let report = judged_under(&cosigned(&[M3]).build().files, &told);
     assert_eq!(report.exit_code(), 1, "{}", report.text());
 
     for (in_overview, in_act) in [(true, false), (false, true)] {
@@ -250,7 +250,7 @@ fn every_byte_of_the_cosigned_head_is_held() {
         files.get_mut("ledger/checkpoint").unwrap()[at] ^= bit;
         // An exporter who signs again: the sums hold, the head does not.
         sum(&mut files, ALICE);
-        let report = verify_memory(&files, &pins, Effort::Whole).unwrap();
+        let report = judged_under(&files, &pins);
         files.get_mut("ledger/checkpoint").unwrap()[at] ^= bit;
         let noticed = ["checkpoint", "quorum", "custody.inclusion"];
         assert!(noticed.iter().any(|check| fails(&report, check)), "byte {at}: {}", report.text());
