@@ -6,17 +6,17 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use server::ops::{commands, log_key, mirror_cmd, restore_cmd, serve, store_cmd};
 
-/// The collector: takes evidence in, keeps it in several places, records every act in one ledger
+/// The collector: receives evidence, stores it in several places, and records every act in one ledger
 #[derive(Debug, Parser)]
 #[command(
     name = "exhibit-server",
     version,
     after_help = "Examples:
-  exhibit-server init --help                 what a new collector needs, with an example
-  exhibit-server run /srv/exhibit            serve in the foreground, as the service does
+  exhibit-server init --help                 what a new collector needs
+  exhibit-server run /srv/exhibit            run in the foreground, as the service does
   exhibit-server publish-roster /srv/exhibit roster-2.signed
   exhibit-server fsck /srv/exhibit --evidence    with the collector stopped
-  exhibit-server store probe /srv/exhibit    what each store really guarantees, measured"
+  exhibit-server store probe /srv/exhibit    measure what each store really guarantees"
 )]
 struct Cli {
     #[command(subcommand)]

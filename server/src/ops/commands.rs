@@ -18,14 +18,14 @@ use evidence::enrolment::Address;
 use evidence::id::{CollectorId, DeploymentId};
 use store::Degraded;
 
-/// Makes a collector: keys, database, stores, settings, first ledger entries
+/// Create a collector: keys, database, stores, settings, first ledger entries
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     exhibit-server init /srv/exhibit --authority admin/authority --roster admin/roster-1.signed \\\n      \
     --store /disk1/ev --store /disk2/ev --address collector.example.org:7443 --enrol-address collector.example.org:7444\n\n\
-    The authority's private keys stay on the admin's machine; only public keys and the signed roster come here.")]
+    The authority's private keys stay on the admin's machine. The collector gets only the public keys and the signed roster.")]
 pub struct InitArgs {
-    /// Directory of the collector; empty or not there yet
+    /// Directory of the collector; empty or new
     directory: PathBuf,
     /// Public keys of the authority, as `exhibit authority init` wrote them
     #[arg(long)]
@@ -33,10 +33,10 @@ pub struct InitArgs {
     /// The signed roster in force
     #[arg(long)]
     roster: PathBuf,
-    /// Directory of a store, or s3:FILE with the settings of a bucket; give two that cannot fail together
+    /// Directory of a store, or s3:FILE with the settings of a bucket; give two stores that cannot fail together
     #[arg(long = "store", required = true, value_name = "DIRECTORY|s3:FILE")]
     stores: Vec<PathBuf>,
-    /// Deployment that the roster must be of
+    /// Name of the deployment; the roster must carry it
     #[arg(long)]
     deployment: Option<DeploymentId>,
     /// Id of this collector
@@ -51,32 +51,32 @@ pub struct InitArgs {
     /// Listener for /metrics; keep it on loopback
     #[arg(long)]
     metrics_listen: Option<SocketAddr>,
-    /// Main listener as endpoints and people reach it
+    /// Address at which endpoints and people reach the main listener
     #[arg(long)]
     address: Option<Address>,
-    /// Enrolment listener as endpoints and people reach it
+    /// Address at which endpoints and people reach the enrolment listener
     #[arg(long)]
     enrol_address: Option<Address>,
-    /// Stores that must hold a segment before it is acknowledged; default: all, at most 2
+    /// How many stores must hold a segment before the collector acknowledges it; default: all, at most 2
     #[arg(long)]
     copies: Option<usize>,
-    /// When fewer can be written
+    /// What to do when fewer stores can be written
     #[arg(long, value_enum, default_value_t = DegradedArg::Accept)]
     degraded: DegradedArg,
-    /// RFC 3161 time-stamping authority, http://… or https://…; give two of different operators
+    /// RFC 3161 time-stamping authority, http://… or https://…; give two, from different operators
     #[arg(long = "tsa")]
     tsas: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DegradedArg {
-    /// Go on with one copy and say so
+    /// Continue with one copy and report it
     Accept,
-    /// Hold uploads back
+    /// Make uploads wait
     Wait,
 }
 
-/// Recreates the database from ledger and stores, verifying all of it
+/// Recreate the database from ledger and stores, and verify them completely
 #[derive(Debug, Args)]
 #[command(after_help = "Move the old database away first:\n  \
     mv /srv/exhibit/exhibit.db /srv/exhibit/exhibit.db.old && rm -f /srv/exhibit/exhibit.db-wal /srv/exhibit/exhibit.db-shm\n  \
@@ -86,13 +86,13 @@ pub struct RebuildArgs {
     directory: PathBuf,
 }
 
-/// Checks ledger, rows and, if asked, every object; changes nothing
+/// Check the ledger, the database and, with --evidence, every object; changes nothing
 #[derive(Debug, Args)]
 #[command(after_help = "Example, with the collector stopped:\n  exhibit-server fsck /srv/exhibit --evidence")]
 pub struct FsckArgs {
     /// Directory of the collector
     directory: PathBuf,
-    /// Re-hash every object of every store, too
+    /// Also re-hash every object in every store
     #[arg(long)]
     evidence: bool,
 }

@@ -14,15 +14,15 @@ use evidence::log_key::Reason;
 const EXAMPLES: &str = "\
 Example of a planned change:
   exhibit-server log-key propose /srv/exhibit                        # makes the new key and log-key-1.json
-  exhibit authority sign-log-key admin log-key-1.json                # offline, by as many admins as the threshold asks
+  exhibit authority sign-log-key admin log-key-1.json                # offline, by as many admins as the threshold requires
   systemctl stop exhibit-server
   exhibit-server log-key adopt /srv/exhibit log-key-1.signed
   systemctl start exhibit-server
 
-Endpoints, persons and mirrors follow by themselves. Give the new verifier key to witnesses and monitors of other makes, and back
-up keys/ and log-keys/. After a theft (--reason compromised) stop the collector before `propose`, and leave it stopped.";
+Endpoints, persons and mirrors follow without help. Give the new verifier key to witnesses and monitors of other makes.
+Back up keys/ and log-keys/. After a theft (--reason compromised), stop the collector before `propose` and leave it stopped.";
 
-/// Changes the key that signs the ledger; the authority decides
+/// Change the key that signs the ledger, with the authority's signature
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct LogKeyArgs {
@@ -32,21 +32,21 @@ pub struct LogKeyArgs {
 
 #[derive(Debug, Subcommand)]
 enum LogKeyCommand {
-    /// Make the next key and the document that the authority is asked to sign
+    /// Make the next key, and the document for the authority to sign
     Propose {
         /// Directory of the collector
         directory: PathBuf,
-        /// Why the key is changed
+        /// Why the key changes
         #[arg(long, value_enum, default_value_t = ReasonArg::Planned)]
         reason: ReasonArg,
     },
-    /// Put a signed change into effect, with the collector stopped; goes on where it was cut off
+    /// Put a signed change into effect while the collector is stopped; resumes an interrupted run
     Adopt {
         /// Directory of the collector
         directory: PathBuf,
-        /// The document with the authority's signatures
+        /// The change document with the authority's signatures
         signed: PathBuf,
-        /// Remove the old private key instead of keeping it in keys/retired
+        /// Delete the old private key instead of moving it to keys/retired
         #[arg(long)]
         destroy_old: bool,
     },
@@ -54,11 +54,11 @@ enum LogKeyCommand {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ReasonArg {
-    /// The old key is here, and nowhere else
+    /// The old key is on this machine and nowhere else
     Planned,
-    /// The old key is gone
+    /// The old key is lost
     Lost,
-    /// Somebody else may have the old key
+    /// Somebody else may hold the old key
     Compromised,
 }
 

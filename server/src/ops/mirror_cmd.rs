@@ -19,13 +19,13 @@ use crate::services::ingest::verifier::Program;
 use crate::ops::mirror_judge::Caged;
 use crate::ops::serve::{LogForm, log_to_stderr};
 
-/// Keeps a checked copy of ledger and evidence on another machine, and cosigns the ledger
+/// Keep a verified copy of ledger and evidence on another machine, and cosign the ledger
 #[derive(Debug, Args)]
 #[command(after_help = "A mirror from nothing:\n  \
     exhibit-server mirror init /srv/mirror --id backup-1 --card deployment.json --authority authority --store /disk1/copy\n  \
     exhibit mirror admit admission.json          an endpoint-admin, on their machine\n  \
     exhibit-server mirror run /srv/mirror\n  \
-    exhibit-server mirror status /srv/mirror     exit code 1 when somebody must act")]
+    exhibit-server mirror status /srv/mirror     exit code 1 if somebody must act")]
 pub struct MirrorArgs {
     #[command(subcommand)]
     command: MirrorCommand,
@@ -41,16 +41,16 @@ enum MirrorCommand {
     Release(ReleaseArgs),
 }
 
-/// Makes a mirror: keys, store, pins, settings, and admission.json for an endpoint-admin
+/// Create a mirror: keys, store, pins, settings, and admission.json for an endpoint-admin
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     exhibit-server mirror init /srv/mirror --id backup-1 --card deployment.json --authority authority \\\n      \
     --store /disk1/copy --listen 0.0.0.0:7453\n\n\
-    Get deployment.json and the authority file from the deployment's admin, not from the collector: they are what this mirror believes.")]
+    Get deployment.json and the authority file from the deployment's admin, not from the collector: the mirror trusts what they say.")]
 pub struct MirrorInitArgs {
-    /// Directory of the mirror; empty or not there yet
+    /// Directory of the mirror; empty or new
     directory: PathBuf,
-    /// Id of this mirror; never used before in the deployment
+    /// Id of this mirror; it must be new in the deployment
     #[arg(long)]
     id: MirrorId,
     /// Public card of the deployment
@@ -59,7 +59,7 @@ pub struct MirrorInitArgs {
     /// Public keys of the authority
     #[arg(long)]
     authority: PathBuf,
-    /// Directory for a store, or s3:FILE with the settings of a bucket; several for several copies
+    /// Directory of a store, or s3:FILE with the settings of a bucket; repeat it for several copies
     #[arg(long = "store", required = true)]
     stores: Vec<PathBuf>,
     /// Main listener of the collector [default: as the card says]
@@ -68,33 +68,33 @@ pub struct MirrorInitArgs {
     /// Enrolment listener of the collector [default: as the card says]
     #[arg(long, value_name = "HOST:PORT")]
     enrol: Option<Address>,
-    /// A store of the collector to read bytes from: a directory mounted here, or s3:FILE with the settings of a bucket
+    /// A store of the collector to read from: a directory mounted here, or s3:FILE with the settings of a bucket
     #[arg(long)]
     source: Option<PathBuf>,
-    /// Where the C2SP witness answers
+    /// Address at which the C2SP witness listens
     #[arg(long)]
     listen: Option<SocketAddr>,
     /// Listener for /metrics; keep it on loopback
     #[arg(long)]
     metrics_listen: Option<SocketAddr>,
-    /// Most bytes a second from the collector
+    /// Limit in bytes per second from the collector
     #[arg(long, default_value = "unlimited")]
     bandwidth: String,
 }
 
-/// Follows, checks, copies and cosigns until SIGTERM
+/// Follow, check, copy and cosign the ledger until SIGTERM
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  exhibit-server mirror run /srv/mirror --log json\n\n\
-    EXHIBIT_LOG sets what is logged. The addresses it listens on are in DIRECTORY/run/addresses.json while it runs.")]
+    EXHIBIT_LOG sets the level of the log. While it runs, DIRECTORY/run/addresses.json holds the addresses that it listens on.")]
 pub struct MirrorRunArgs {
     /// Directory of the mirror
     directory: PathBuf,
-    /// How log lines look
+    /// Format of the log
     #[arg(long, value_enum, default_value_t = LogForm::Text)]
     log: LogForm,
 }
 
-/// Says what is held, what is waiting and what is wrong; exit code 1 when somebody must act
+/// Show what the mirror holds, what is waiting and what is wrong; exit code 1 if somebody must act
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  exhibit-server mirror status /srv/mirror\n  exhibit-server mirror status /srv/mirror --json"
@@ -102,12 +102,12 @@ pub struct MirrorRunArgs {
 pub struct StatusArgs {
     /// Directory of the mirror
     directory: PathBuf,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Says that a person has seen a fraud proof; the mirror goes on with the history it holds
+/// Record that a person has seen a fraud proof; the mirror continues with the history that it holds
 #[derive(Debug, Args)]
 #[command(after_help = "Example, with the mirror stopped:\n  exhibit-server mirror acknowledge /srv/mirror")]
 pub struct AcknowledgeArgs {
@@ -115,7 +115,7 @@ pub struct AcknowledgeArgs {
     directory: PathBuf,
 }
 
-/// Checks a fraud proof: whether its two notes convict the holder of the log key
+/// Check whether the two notes of a fraud proof convict the holder of the log key
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  exhibit-server mirror check-fraud fraud/120-….json --card deployment.json\n  \
@@ -127,30 +127,30 @@ pub struct CheckFraudArgs {
     /// Public card of the deployment
     #[arg(long)]
     card: PathBuf,
-    /// Folder of the signed changes of the log key, for notes of another key than the card's
+    /// Folder with the signed changes of the log key, for notes that another key than the card's signed
     #[arg(long, requires = "authority")]
     log_keys: Option<PathBuf>,
-    /// Public keys of the deployment's authority, which signed those changes
+    /// Public keys of the authority that signed those changes
     #[arg(long, requires = "log_keys")]
     authority: Option<PathBuf>,
 }
 
-/// Gives out one stored object, against the proof that the access to it is in the ledger
+/// Write out one stored object, given the proof that the ledger records the access
 #[derive(Debug, Args)]
 #[command(after_help = "Example, on the mirror's machine, running or not:\n  \
     exhibit-server mirror release /srv/mirror --entry access.entry --proof access.tlog-proof --out /media/out\n\n\
-    The entry is the evidence.accessed of segment/N, seal/N, manifest or delegation of a collection, as\n\
-    `exhibit ledger prove N` writes it with its proof. Nothing else is given out.")]
+    The entry must be evidence.accessed for segment/N, seal/N, manifest or delegation of a collection.\n\
+    `exhibit ledger prove --index N --out access` writes it, with its proof. The mirror gives out nothing else.")]
 pub struct ReleaseArgs {
     /// Directory of the mirror
     directory: PathBuf,
-    /// The ledger's entry, byte for byte
+    /// The ledger entry, byte for byte
     #[arg(long)]
     entry: PathBuf,
     /// Its .tlog-proof
     #[arg(long)]
     proof: PathBuf,
-    /// Existing directory for the object
+    /// An existing directory to write the object to
     #[arg(long)]
     out: PathBuf,
 }

@@ -20,25 +20,25 @@ use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain};
 use mirror::restore::Target;
 
-/// Rebuilds a lost collector from a mirror's copy
+/// Rebuild a lost collector from a mirror's copy
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: put server.toml, deployment.json, authority and keys/ of the backup into /srv/exhibit, mount empty disks, then\n  \
+    after_help = "Example: copy server.toml, deployment.json, authority and keys/ from the backup to /srv/exhibit, mount empty disks, then run\n  \
     exhibit-server restore /srv/exhibit --from /mnt/mirror --newer receipt.tlog-proof\n\n\
-    Give with --newer whatever notes or proofs people still hold: a responder's newest receipt, an endpoint's checkpoint, another\n\
-    mirror's. If one is newer than the mirror's copy, going on would fork the log, and nothing is done. With ledger.policy of the\n\
-    backup in place its witnesses are asked for theirs."
+    With --newer, give every note or proof that people still hold: a responder's newest receipt, an endpoint's checkpoint, another\n\
+    mirror's. If one is newer than the mirror's copy, continuing would fork the ledger, so the command stops. If the backup holds\n\
+    ledger.policy, the command also asks the witnesses in it."
 )]
 pub struct RestoreArgs {
-    /// Directory of the collector, with what the backup has of it
+    /// Directory of the collector, with the files from its backup
     directory: PathBuf,
-    /// Directory of a mirror (stopped), or one of its stores
+    /// Directory of a stopped mirror, or one of its stores
     #[arg(long)]
     from: PathBuf,
-    /// A note or .tlog-proof of the lost log that somebody holds; several are better
+    /// A note or .tlog-proof of the lost log that somebody holds; more are better
     #[arg(long)]
     newer: Vec<PathBuf>,
-    /// Goes on without the objects that no copy of the mirror has whole; they were listed before
+    /// Continue without the objects that the mirror holds no intact copy of; an earlier run lists them
     #[arg(long)]
     accept_damaged: bool,
 }

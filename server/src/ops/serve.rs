@@ -14,17 +14,17 @@ use clap::{Args, ValueEnum};
 /// How long a running collector may take to publish a roster.
 const PUBLISH_WAIT: Duration = Duration::from_secs(30);
 
-/// Serves until SIGTERM
+/// Run the collector until SIGTERM
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  exhibit-server run /srv/exhibit\n  EXHIBIT_LOG=server=debug exhibit-server run /srv/exhibit --log json\n\n\
-    Logs go to standard error. EXHIBIT_LOG sets what is logged, such as info or server=debug.\n\
-    The addresses it listens on are in DIRECTORY/run/addresses.json while it runs."
+    The log goes to standard error. EXHIBIT_LOG sets the level, such as info or server=debug.\n\
+    While it runs, DIRECTORY/run/addresses.json holds the addresses that it listens on."
 )]
 pub struct RunArgs {
     /// Directory of the collector
     directory: PathBuf,
-    /// How log lines look
+    /// Format of the log
     #[arg(long, value_enum, default_value_t = LogForm::Text)]
     log: LogForm,
 }
@@ -32,16 +32,16 @@ pub struct RunArgs {
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogForm {
-    /// For people
+    /// Lines for people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Puts the next roster in force; the collector may be running or not
+/// Put the next roster in force, whether the collector is running or not
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  exhibit-server publish-roster /srv/exhibit roster-2.signed\n\
-    Endpoints learn of it with the next order; persons who left lose their connections at once.")]
+    Endpoints receive the roster with the next order. Persons who are no longer in it lose their connections at once.")]
 pub struct PublishRosterArgs {
     /// Directory of the collector
     directory: PathBuf,

@@ -10,29 +10,29 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::ops::store_probe::{self, ProbeArgs};
 
-/// The stores of a collector: what they are worth, add, drain, retire
+/// Probe, add, drain and retire stores
 #[derive(Debug, Subcommand)]
 pub enum StoreArgs {
     #[expect(missing_docs, reason = "its help is that of `ProbeArgs`")]
     Probe(ProbeArgs),
-    /// Make an empty store and name it in `server.toml`
+    /// Create an empty store and add it to `server.toml`
     #[command(
-        after_help = "Example:\n  exhibit-server store add /srv/exhibit store-3 /disk3/ev\n\nRestart the collector then: it copies everything there; watch with `exhibit store list`."
+        after_help = "Example:\n  exhibit-server store add /srv/exhibit store-3 /disk3/ev\n\nThen restart the collector. It copies everything to the new store; watch the progress with `exhibit store list`."
     )]
     Add {
         /// Directory of the collector
         directory: PathBuf,
         /// Id of the new store
         id: String,
-        /// Directory of the new store; empty or not there yet
+        /// Directory of the new store; empty or new
         path: PathBuf,
-        /// Failure domain, where the device does not tell: a room, a machine, a provider
+        /// Failure domain, if the device does not tell it: a room, a machine, a provider
         #[arg(long)]
         domain: Option<String>,
     },
-    /// Write nothing to a store any more, and copy elsewhere what only it has
+    /// Stop writing to a store, and copy its only copies to other stores
     #[command(
-        after_help = "Example:\n  exhibit-server store drain /srv/exhibit store-1\n\nRestart the collector then. When `exhibit store list` shows nothing wanting: exhibit-server store retire"
+        after_help = "Example:\n  exhibit-server store drain /srv/exhibit store-1\n\nThen restart the collector. When `exhibit store list` shows nothing wanting, run exhibit-server store retire."
     )]
     Drain {
         /// Directory of the collector
@@ -40,9 +40,9 @@ pub enum StoreArgs {
         /// Id of the store
         id: String,
     },
-    /// Take a drained store out of `server.toml`, once the others have everything of it; deletes nothing
+    /// Remove a drained store from `server.toml` once the other stores hold all its objects; deletes nothing
     #[command(
-        after_help = "Example:\n  exhibit-server store retire /srv/exhibit store-1\n\nEvery object is read and re-hashed on the others first. Exit code 1: some lack copies, the store stays."
+        after_help = "Example:\n  exhibit-server store retire /srv/exhibit store-1\n\nThe command first re-reads and re-hashes every object on the other stores. Exit code 1: some objects lack copies, and the store stays."
     )]
     Retire {
         /// Directory of the collector

@@ -12,23 +12,23 @@ use clap::Args;
 use serde::Serialize;
 use store::{Capabilities, Guarantees, S3Settings, S3Store, Store as _};
 
-/// Tries what each bucket can do, and says what each store guarantees
+/// Test what each bucket can do, and show what each store guarantees
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     exhibit-server store probe /srv/exhibit\n  \
     exhibit-server store probe /srv/exhibit --store store-2 --json\n  \
-    exhibit-server store probe /srv/exhibit --accept    after a bucket was changed on purpose\n\n\
-    A few objects are written below PREFIXprobe/ and deleted again; nothing else is touched.")]
+    exhibit-server store probe /srv/exhibit --accept    after you changed a bucket on purpose\n\n\
+    The probe writes a few objects below PREFIXprobe/ and deletes them again. It touches nothing else.")]
 pub struct ProbeArgs {
     /// Directory of the collector
     directory: PathBuf,
-    /// One store only, by its id
+    /// Test only the store with this id
     #[arg(long)]
     store: Option<String>,
-    /// Take what is found as what later starts compare with, though it is less
+    /// Accept the result as the new baseline for later starts, even if the store can do less than before
     #[arg(long)]
     accept: bool,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
