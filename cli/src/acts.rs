@@ -1,6 +1,6 @@
-//! Acts of this person: written, signed with the person's key, and read back before they leave.
-//! Guarantee: what is sent verifies under a key of this person in the roster; free text goes into a salted detail.
-//! Not here: recording (server), the table of acts (`evidence::entry`).
+//! The acts of this person. An act is written, signed with the person's key and verified before it leaves this machine.
+//! Guarantee: every act that is sent verifies under a key that the roster gives this person. Free text goes into a salted detail.
+//! Not here: recording an act (server); the table of acts (`evidence::entry`).
 
 use evidence::document::Document;
 use evidence::entry::EntryType;
@@ -17,7 +17,7 @@ use crate::clock;
 use crate::failure::{because, could_not};
 use crate::session::Session;
 
-/// What an act says, without what is the same for all.
+/// The parts of an act that differ from one act to the next.
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// The entry it makes.
@@ -40,14 +40,14 @@ pub fn nonce() -> anyhow::Result<Nonce> {
     Ok(evidence::text::FixedBytes(bytes))
 }
 
-/// Salts a free text; gives the object's bytes.
+/// Salts a free text. Returns the bytes of the detail object, and their digest.
 pub fn detail(text: &str) -> anyhow::Result<(Vec<u8>, evidence::digest::Digest)> {
     let detail = Detail { salt: nonce()?, text: text.to_owned() };
     detail.encode().map_err(|cause| could_not(because(&cause), "write a shorter text"))
 }
 
 impl Session {
-    /// Signs an act; the message for `OpenIncident` or `RecordAct`, and the signed act.
+    /// Signs an act. Returns the message for `OpenIncident` or `RecordAct`, and the signed act.
     /// Fails if the key does not sign, or the roster does not give this person one of `roles`.
     pub fn act(
         &self,
@@ -73,7 +73,7 @@ impl Session {
         Ok((v1::ActRequest { act: Some(v1::SignedDocument::from(&signed)), detail: detail.into() }, signed))
     }
 
-    /// Signs a document as this person, and checks the signature as everybody else will.
+    /// Signs a document as this person, and checks the signature as every later reader will.
     /// Fails if the key does not sign, or the roster does not give this person one of `roles`.
     pub fn sign<T: Document>(
         &self,

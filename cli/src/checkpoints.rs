@@ -1,6 +1,6 @@
-//! This home as a witness: every proof is checked under the pinned log key, and every checkpoint must continue the last.
-//! Guarantee: a collector that shows two histories to one home is caught, and both signed notes are kept.
-//! Not here: cosigning; counting a policy's quorum (a bundle's verification does).
+//! Checks each ledger proof under the pinned log key, and remembers the newest checkpoint that this home accepted.
+//! Guarantee: if a collector shows this home two histories, the home keeps both signed notes and the command fails.
+//! Not here: cosigning; counting the quorum of a policy (the verification of a bundle does that).
 
 use evidence::digest::Digest;
 use evidence::entry::{Entry, EntryType};
@@ -33,7 +33,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Checks that it is the entry that was asked for.
+    /// Checks that the collector recorded the act that was sent.
     /// Fails when the collector recorded something else.
     pub fn expect(&self, type_: EntryType, event: &Digest, refs: &[(&str, String)]) -> anyhow::Result<()> {
         let envelope = &self.entry.envelope;
@@ -73,7 +73,7 @@ impl Session {
             return Err(failed(format!("ledger entry of deployment {}", entry.envelope.deployment), LIED));
         }
         let file = ProofFile::parse(proof).map_err(|cause| broken(&cause))?;
-        // The quorum is not asked here: cosigners may come later than the collector's answer.
+        // The quorum is not checked here: cosigners may sign after the collector answers.
         let verified = self.pins.policy.verify_note(file.checkpoint()).map_err(|cause| broken(&cause))?;
         let leaf = leaf_hash(bytes);
         let checkpoint = &verified.checkpoint;
@@ -129,8 +129,8 @@ impl Session {
         };
         let next = "the home's checkpoint file was changed: restore it from a backup";
         let note = Note::parse(&bytes).map_err(|cause| failed(because(&cause), next))?;
-        // It was within its key's term as far as was known when it was kept. If that key was stolen, and it was not, the proof that
-        // the log continues it fails, and both notes are kept.
+        // When the home kept this note, the note lay within its key's term, as far as the home knew. If a thief signed it later than that,
+        // the proof that the log continues it fails, and the home keeps both notes.
         let policy = self.pins.log_keys.policy_of_any_size();
         let verified = policy
             .map_err(|cause| failed(because(&cause), next))?
@@ -148,9 +148,9 @@ impl Session {
         Ok(())
     }
 
-    /// Keeps both notes for ever, and makes the error that says so.
+    /// Stores both notes for ever. Returns the error that names the files.
     fn contradiction(&self, kept: &Note, shown: &Note, why: &str) -> anyhow::Result<anyhow::Error> {
-        // Named by content: the same contradiction seen again is the same file.
+        // The name is the digest of the content, so that the same contradiction makes the same file.
         let text = format!("{kept}\n{shown}");
         let name = format!("contradictions/{}", Digest::of(text.as_bytes()));
         let _guard = self.home.lock()?;

@@ -1,4 +1,4 @@
-//! This machine's clock: the one place that asks for the time.
+//! The clock of this machine. No other file asks for the time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

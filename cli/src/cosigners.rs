@@ -1,5 +1,5 @@
-//! Who cosigned the ledger's newest cosigned head: what the collector says, and which of it this home verified itself.
-//! Guarantee: a line counts as verified only under a key of the pinned policy, over a head that continues the last one seen here.
+//! Who cosigned the newest cosigned checkpoint: what the collector says, and what of it this home verified.
+//! Guarantee: a line counts as verified only under a key of the pinned policy, over a checkpoint that continues the last one seen here.
 
 use ledger::note::KeyType;
 use ledger::{Note, VerifierKey};
@@ -111,7 +111,7 @@ impl Cosigners {
     }
 }
 
-/// A length of time as people say it.
+/// A length of time in words.
 fn age(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),

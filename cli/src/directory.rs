@@ -1,7 +1,7 @@
-//! Which endpoints there are, read from the ledger: the deployment's chain, proven by its last entry.
-//! Guarantee: name, generation and evidence key of an endpoint come from an `agent.enrolled` entry whose chain of
-//! hashes ends in an entry proven under the pinned log key; the collector's list of endpoints is never asked for them.
-//! Not here: the token behind an enrolment made elsewhere; its signature is checked in every bundle.
+//! The endpoints of a deployment, read from its chain in the ledger and proven by the chain's last entry.
+//! Guarantee: name, generation and evidence key of an endpoint come from an `agent.enrolled` entry, in a chain of hashes whose last entry
+//! is proven under the pinned log key. The collector's own list of endpoints is never used.
+//! Not here: the token behind an enrolment that another home made. Every bundle has its signature checked.
 
 use evidence::digest::Digest;
 use evidence::enrolment::{EnrolmentRequest, Token};
@@ -25,7 +25,7 @@ const LIED: &str =
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
-    /// Index in the log to read on from.
+    /// Index of the first entry that was not read yet.
     next_index: u64,
     /// Entries of the deployment's chain so far, leaf hash of the last, and its time.
     next_seq: u64,
@@ -43,7 +43,7 @@ pub struct Enrolled {
     pub endpoint: EndpointId,
     /// Which enrolment.
     pub generation: Generation,
-    /// What signs its evidence.
+    /// The key that signs its evidence.
     pub evidence_key: PublicKey,
     /// Index of the entry in the log.
     pub index: u64,
@@ -61,7 +61,7 @@ impl Enrolled {
 }
 
 impl Directory {
-    /// The newest enrolment of an endpoint, unless it is retired.
+    /// The newest enrolment of an endpoint. `None` if that one is retired.
     pub fn current(&self, endpoint: &EndpointId) -> Option<&Enrolled> {
         let all = self.enrolled.iter().filter(|one| one.endpoint == *endpoint);
         let newest = all.max_by_key(|one| one.generation)?;
@@ -85,7 +85,7 @@ impl Directory {
 }
 
 impl Session {
-    /// Reads the ledger on from where this home stopped, and proves what was read.
+    /// Reads the ledger from where this home stopped, and proves what it read.
     /// Fails when the chain has a gap, an enrolment does not hold, or the end is not proven.
     pub async fn directory(&self) -> anyhow::Result<Directory> {
         let mut directory: Directory = match self.home.read(FILE)? {

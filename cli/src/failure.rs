@@ -1,4 +1,4 @@
-//! How a command ends when it does not succeed: an exit code that scripts can rely on, and words that say state, cause and next step.
+//! How a command ends when it does not succeed: an exit code for scripts, and words for people that name state, cause and next step.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum Exit {
     Usage = 64,
 }
 
-/// An ending other than success. `anyhow` carries it up; `main` finds it again.
+/// Why a command did not succeed. `anyhow` carries it up, and `main` finds it again.
 #[derive(Debug)]
 pub struct Failure {
     /// The process exit code.
@@ -36,12 +36,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The command line cannot be carried out as written.
+/// The command line asks for something that cannot be done.
 pub fn usage(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
     Failure { exit: Exit::Usage, state: state.into(), next: next.into() }.into()
 }
 
-/// Something outside the evidence stands in the way.
+/// Something other than the evidence stands in the way.
 pub fn could_not(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
     Failure { exit: Exit::CouldNot, state: state.into(), next: next.into() }.into()
 }

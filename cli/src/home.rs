@@ -1,6 +1,6 @@
-//! A responder's home: settings, pins, session, receipts, and the last checkpoint seen.
-//! Guarantee: nobody but its owner can change what is pinned here: wrong modes or owners are refused, not repaired;
-//! each file is replaced whole and durably. Not here: what the files mean (`pins`, `session`, `checkpoints`).
+//! The home of a responder: settings, pins, session, receipts, and the newest checkpoint that it accepted.
+//! Guarantee: only the owner can change what is pinned here. A home with other modes or owners is refused, not repaired. Each file is
+//! replaced as a whole, and durably. Not here: what the files mean (`pins`, `session`, `checkpoints`).
 //!
 //! ```text
 //! config.toml                    deployment, collector, person, key, addresses
@@ -77,7 +77,7 @@ impl Home {
         Ok(home)
     }
 
-    /// Makes a new home, empty but for its folders.
+    /// Creates a home that holds only empty folders.
     /// Fails when there is one already: pins are never overwritten.
     pub fn create(root: &Path) -> anyhow::Result<Self> {
         if root.join("config.toml").exists() {
@@ -207,7 +207,7 @@ impl Config {
     }
 }
 
-/// Writes beside, syncs, renames, syncs the folder: after a crash the old file or the new one stands, never a piece.
+/// Writes a temporary file, syncs it, renames it and syncs the folder. After a crash, the old file or the new one is there, never a part.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".new-{}", std::process::id()));

@@ -1,7 +1,6 @@
-//! The line of log keys from the pinned one to the one that signs now, as this home was shown it (docs/spec/ledger.md, *Change of
-//! the log key*).
-//! Guarantee: a key follows the pinned one only by the pinned authority's signed word, recorded in the ledger; it is durable here
-//! before anything is believed under it. Not here: what a policy demands of cosigners.
+//! The line of log keys, from the key that this home pinned to the key that signs now (docs/spec/ledger.md, *Change of the log key*).
+//! Guarantee: a key follows the pinned one only if the pinned authority signed the change and the ledger records it. The change is durable
+//! in this home before the home believes anything under the new key. Not here: which cosigners a policy demands.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +15,7 @@ use crate::home::Home;
 /// File of the changes in a home.
 const FILE: &str = "trust/log-keys.json";
 
-/// One change: its entry and the proof of it, as they came.
+/// One change: its entry and the proof of that entry, as the collector sent them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
@@ -24,7 +23,7 @@ struct Kept {
     proof: String,
 }
 
-/// The keys that this home has, from the one that its policy pins.
+/// The line of keys that this home has, starting with the key that its policy pins.
 pub fn load(home: &Home, authority: &AuthoritySet, policy: &Policy) -> anyhow::Result<LogKeys> {
     let pinned = policy.logs().first().map(|log| log.key.clone());
     let pinned =

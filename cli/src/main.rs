@@ -1,5 +1,5 @@
-//! `exhibit`: what responders, admins and auditors type.
-//! Guarantee: whatever a collector answers is verified under the pins of this person's home before it is shown as true.
+//! `exhibit`: the program of responders, admins and auditors.
+//! Guarantee: the program verifies each answer of a collector under the pins of this person's home before it shows the answer as true.
 //! Not here: collecting (agent), storing (server), verifying a bundle (exhibit-verify).
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(refused) => {
-            // Help and version are answers; everything else is a command line that cannot be carried out.
+            // Help and version are answers. Everything else is a command line that cannot be parsed.
             let code = if refused.use_stderr() { Exit::Usage as u8 } else { 0 };
             return match refused.print() {
                 Ok(()) => ExitCode::from(code),
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints state, cause and next step, and gives the exit code.
+/// Prints state, cause and next step. Returns the exit code.
 fn tell(error: &anyhow::Error, output: Output) -> u8 {
     let failure = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
     let next = failure.map_or("", |failure| failure.next.as_str());

@@ -1,4 +1,4 @@
-//! What a command prints: its result on stdout (a table for people, JSON with `--json`), talk and progress on stderr.
+//! What a command prints: its result on stdout (a table for people, JSON with `--json`), messages and progress on stderr.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 pub enum Format {
     /// A person.
     Text,
-    /// A program: one JSON value, or one a line for streams.
+    /// A program: one JSON value, or one per line for streams.
     Json,
 }
 
@@ -31,7 +31,7 @@ impl Output {
         write_line(&line)
     }
 
-    /// Says something that is not the result.
+    /// Prints a message that is not part of the result.
     pub fn say(&self, words: &str) {
         if self.format == Format::Text {
             eprintln!("{words}");

@@ -1,6 +1,6 @@
-//! What this home takes as given: authority, log key, certificate authority, and the newest roster seen.
-//! Guarantee: a roster counts only when the pinned authority signed it and none newer was seen.
-//! Not here: how the pins came here (`commands::setup`).
+//! The pins of this home: authority, log key, certificate authority, and the newest roster seen.
+//! Guarantee: a roster counts only if the pinned authority signed it and this home has seen no newer one.
+//! Not here: how a person pins them (`commands::setup`).
 
 use evidence::digest::Digest;
 use evidence::log_key::LogKeys;
@@ -21,7 +21,7 @@ pub struct Pins {
     pub authority: AuthoritySet,
     /// Which log, and who must have cosigned.
     pub policy: Policy,
-    /// Who signed it, from its first key on, as far as this home was shown.
+    /// The line of keys that signed it, as far as the collector showed it to this home.
     pub log_keys: LogKeys,
     /// The deployment's certificate authority.
     pub ca: CertificateDer<'static>,

@@ -1,6 +1,6 @@
-//! Profiles: what a collection takes, as people write it, compiled to the plan that an order signs.
-//! Guarantee: a profile that compiles makes a valid plan; every fault is told with its line; an unknown field is a
-//! fault. Not here: what the plan makes of the order (`evidence::order`, sensitivity), the endpoint's own policy.
+//! A profile is the text in which people write what a collection takes. It compiles to the plan that an order signs.
+//! Guarantee: a profile that compiles makes a valid plan. Every fault is reported with its line, and an unknown field is a fault.
+//! Not here: whether the plan makes the order sensitive (`evidence::order`); the endpoint's own policy.
 
 mod raw;
 mod set;
@@ -28,7 +28,7 @@ pub struct Profile {
     pub reference: ProfileRef,
     /// One line for people.
     pub description: String,
-    /// What the collection may not pass.
+    /// The limits that a collection must not exceed.
     pub limits: Limits,
     /// The steps.
     pub plan: Plan,
@@ -86,14 +86,14 @@ impl Profile {
         })
     }
 
-    /// What the plan's steps make of an order.
+    /// The sensitivity that the plan's steps give an order.
     pub fn sensitivity(&self) -> Sensitivity {
         self.plan.sensitivity()
     }
 }
 
 impl Fault {
-    /// `FILE:LINE: cause`; without line when a setting of the command line is at fault.
+    /// Formats a fault as `FILE:LINE: cause`. A fault in `--set` has no line.
     pub fn told(&self, file: &str) -> String {
         match self.line {
             0 => format!("--set: {}", self.cause),

@@ -1,5 +1,5 @@
-//! Live progress of an order on stderr: one line an endpoint, with rate and what its limits leave.
-//! Guarantee: only display; host-controlled text cannot drive the terminal. Not here: when an order is finished.
+//! Live progress of an order on stderr: one line for each endpoint, with its rate and the time that its limits leave.
+//! Guarantee: this is display only, and text from a host cannot drive the terminal. Not here: whether an order is finished.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use proto::v1;
 use crate::output::{Output, bytes, shown};
 use crate::settings::Span;
 
-/// Endpoints with a line of their own; a larger order shows one line for all.
+/// Most endpoints that get a line each. A larger order shows one line for all.
 const LINES_MAX: usize = 24;
 
 /// The display.
@@ -27,7 +27,7 @@ pub struct Progress {
 struct Line {
     bar: Option<ProgressBar>,
     state: String,
-    /// First sight of a running attempt: its number, when, and how many bytes it had then.
+    /// When this display first saw the attempt running: its number, the time, and the bytes read by then.
     since: Option<(u32, Instant, u64)>,
 }
 
@@ -141,7 +141,7 @@ fn rate(count: u64, elapsed: Duration) -> u64 {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
-    // The template is a constant without placeholders that could be wrong; the default would show, too.
+    // The template is a valid constant. If it were wrong, the default style would show.
     if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
         bar.set_style(style);
     }
@@ -149,7 +149,7 @@ fn bar() -> ProgressBar {
     bar
 }
 
-/// A bar for bytes whose total may be unknown; hidden where nobody watches.
+/// A progress bar for bytes whose total may be unknown. Hidden if nobody watches.
 pub fn byte_bar(output: Output, total: Option<u64>) -> ProgressBar {
     if !output.animated() {
         return ProgressBar::hidden();

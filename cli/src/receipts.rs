@@ -1,6 +1,6 @@
-//! Receipts: the proof that a collection is stored, checked against its manifest and its endpoint, and kept.
-//! Guarantee: a receipt is kept only when entry, manifest, delegation and the endpoint's proven key fit together.
-//! Not here: the evidence itself (a bundle's verification re-hashes every byte).
+//! A receipt is the proof that a collection is stored, checked against its manifest and its endpoint.
+//! Guarantee: this home keeps a receipt only if entry, manifest, delegation and the endpoint's proven key fit together.
+//! Not here: the evidence itself (the verification of a bundle re-hashes every byte).
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
@@ -31,7 +31,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Stored on fewer independent copies than the policy asks.
+    /// True if the collection has fewer independent copies than the policy demands.
     pub fn is_degraded(&self) -> bool {
         self.stored.as_ref().is_some_and(|stored| stored.entry.envelope.reference("degraded") == Some("yes"))
     }
@@ -90,7 +90,7 @@ impl Session {
         let broken =
             |cause: &dyn std::error::Error| failed(format!("collection {id}: {}", because(cause)), FORGED);
         let signed = convert::signed("delegation", Some(delegation))?;
-        // Which endpoint it claims says whose key must have signed it.
+        // The endpoint that it claims to be of determines whose key must have signed it.
         let claimed: Delegation = signed.read().map_err(|cause| broken(&cause))?;
         let enrolled = directory.enrolment(&claimed.endpoint, claimed.generation).ok_or_else(|| {
             let endpoint: &EndpointId = &claimed.endpoint;

@@ -1,6 +1,6 @@
-//! One command's connection to the collector, with the certificate of the last login.
-//! Guarantee: the peer proved to be the pinned collector; what it answers counts only once `checkpoints` or a digest has
-//! checked it. Not here: getting the certificate (`commands::login`).
+//! The connection of one command to the collector, under the certificate of the last login.
+//! Guarantee: the peer proved to be the pinned collector. An answer counts only after `checkpoints` or a digest has checked it.
+//! Not here: getting the certificate (`commands::login`).
 
 mod follow;
 
@@ -23,13 +23,13 @@ use crate::pins::Pins;
 /// The file of the last login, in the home.
 pub const CREDENTIALS: &str = "session/credentials.pem";
 
-/// What helps whoever named something that is not there.
+/// The next step for a person who named something that does not exist.
 const LISTS: &str = "see what there is: exhibit incident list, exhibit order list, exhibit collection list, exhibit endpoint list";
 
 /// Most roster versions a collector may show at once.
 const ROSTERS_MAX: usize = 10_000;
 
-/// What a command that speaks with the collector needs.
+/// Everything that a command needs to talk to the collector.
 #[derive(Debug)]
 pub struct Session {
     /// The home.
@@ -65,12 +65,12 @@ impl Session {
         let client = tls::client(&pins.ca, Some(&credentials), expected)?;
         let channel = connect::connect(&config.address, client).await.map_err(unreachable)?;
         let mut session = Self { home, config, pins, output, channel };
-        // Before anything that the collector proves under its newest key.
+        // Done first, because the collector proves everything else under its newest key.
         session.follow_log_keys().await?;
         Ok(session)
     }
 
-    /// A session that reaches nobody: what it decides without asking can be tested.
+    /// A session without a connection, for tests of what it decides alone.
     #[cfg(test)]
     pub fn unconnected(home: Home, config: Config, pins: Pins, output: Output) -> Self {
         let channel =
@@ -140,7 +140,7 @@ pub fn refused(status: tonic::Status) -> anyhow::Error {
     }
 }
 
-/// As [`refused`], with the command's own next step where what it asks about does not exist or is not in the state for it.
+/// Like [`refused`], but with the command's own next step if the thing does not exist or is not in the required state.
 pub fn refused_then(next: impl Into<String>) -> impl FnOnce(tonic::Status) -> anyhow::Error {
     move |status| match Class::of(&status) {
         Class::Missing | Class::Precondition => could_not(status.message(), next),

@@ -1,5 +1,5 @@
 //! Sizes and durations as people write them: `8GiB`, `30m`.
-//! Guarantee: no unit is guessed; a number without unit is refused.
+//! Guarantee: a number without a unit is refused; no unit is guessed.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,6 +1,5 @@
-//! Signs documents with a person's SSH key by asking `ssh-keygen`, so that passphrases, agents and security keys work as the person
-//! knows them, and the key's secret never enters this process.
-//! Not here: verifying (crate `evidence`).
+//! Signs documents with a person's SSH key through `ssh-keygen`. Passphrases, agents and security keys work as the person knows them,
+//! and the private key never enters this process. Not here: verifying (crate `evidence`).
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Names the key; nothing is read yet.
+    /// Names the key. Nothing is read yet.
     pub fn new(key: impl Into<PathBuf>) -> Self {
         Self { key: key.into() }
     }
@@ -37,7 +36,7 @@ impl Signer {
                 )
             })?;
         if let Some(mut input) = child.stdin.take() {
-            // A signer that ends early has closed the pipe; its exit status says why.
+            // If ssh-keygen ends early, the pipe is closed. Its exit status says why.
             if let Err(cause) = input.write_all(document)
                 && cause.kind() != std::io::ErrorKind::BrokenPipe
             {

@@ -1,6 +1,6 @@
-//! `exhibit bundle export`: writes an incident as a folder that strangers verify, signs it, logs it, verifies it.
-//! Guarantee: the folder appears under its name only whole, synced, logged and verified; a name from the collector
-//! cannot leave it. Not here: the checks (`exhibit-verify`), which files there are (server).
+//! `exhibit bundle export`: writes an incident to a folder that strangers can verify, signs the folder, logs the export and verifies the result.
+//! Guarantee: the folder gets its name only when it is complete, synced, logged and verified. No name that the collector sends leads out
+//! of the folder. Not here: the checks (`exhibit-verify`); the choice of files (server).
 
 mod wanted;
 
@@ -36,7 +36,7 @@ use crate::output::bytes;
 use crate::progress::byte_bar;
 use crate::session::{Session, refused, refused_then};
 
-/// Files that a collector may leave to its client, because they say the same for every bundle.
+/// Files that a collector may leave out, because they are the same in every bundle.
 const OWN_FILES: &[(&str, &str)] = &[("verify.sh", include_str!("../../../packaging/verify.sh"))];
 
 /// `exhibit bundle …`.
@@ -106,7 +106,7 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
     let (sums, selection) = match written {
         Ok(written) => written,
         Err(error) => {
-            // Nothing of it was logged as exported: a piece of a bundle is worth nothing.
+            // The ledger does not call it exported, and a part of a bundle is worth nothing.
             fs_err::remove_dir_all(&partial)?;
             return Err(error);
         }
@@ -120,7 +120,7 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
         return Err(does_not_verify(&report, &partial));
     }
     sync_tree(&partial)?;
-    // Crash before this line: the partial folder stays, the ledger says exported; exporting again makes a new entry.
+    // A crash before this line leaves the partial folder, while the ledger says exported. Another export makes a new entry.
     fs_err::rename(&partial, &args.out)?;
     File::open(parent(&args.out))?.sync_all()?;
     let value = serde_json::json!({
@@ -219,7 +219,7 @@ async fn export(
             sums.insert(name, Digest::of(text.as_bytes()))?;
         }
     }
-    // Before it is signed: a collector that sends more, or a part for the whole, gets no signature for it.
+    // Checked before signing: a collector that sends more than was asked, or a part in place of the whole, gets no signature.
     let selection = wanted.check(dir, &sums)?;
     let encoded = sums.encode();
     let armour = session.config.signer().sign(SUMS_NAMESPACE, &encoded)?;
@@ -304,7 +304,7 @@ async fn record(
     Ok(())
 }
 
-/// What the act of an export says besides its refs: what was waived, and which part this is.
+/// The fields of an export's act: which demand was waived, and which part of the incident this is.
 fn fields_of(overview: &Overview, selection: &Selection) -> Vec<(String, String)> {
     let waived = overview.without_quorum.then_some(WITHOUT_QUORUM_FIELD);
     let mut fields: Vec<_> =
@@ -316,7 +316,7 @@ fn fields_of(overview: &Overview, selection: &Selection) -> Vec<(String, String)
     fields
 }
 
-/// Writes files as they come, one after the other.
+/// Writes the files of the stream, one after another.
 struct Writer<'a> {
     dir: &'a Path,
     sums: Sums,
@@ -399,7 +399,7 @@ fn write_file(dir: &Path, name: &str, content: &[u8]) -> anyhow::Result<()> {
     Ok(file.sync_all()?)
 }
 
-/// Files were synced when written; without this their names may be lost.
+/// Syncs the folders. The files were synced when they were written; without this their names may be lost.
 fn sync_tree(dir: &Path) -> anyhow::Result<()> {
     for file in fs_err::read_dir(dir)? {
         let file = file?;

@@ -1,6 +1,6 @@
-//! `exhibit collect`: compiles a profile to a plan, addresses it to proven keys, signs, issues, and follows it.
-//! Guarantee: targets are endpoints whose enrolment is proven in the ledger; the order counts as issued only with its
-//! proof; success is a receipt that holds, never the collector's word. Not here: approving (`order`).
+//! `exhibit collect`: compiles a profile to a plan, addresses the order to proven keys, signs it, issues it and follows it.
+//! Guarantee: each target is an endpoint whose enrolment the ledger proves. The order counts as issued only with its proof. The command
+//! succeeds only with a receipt that verifies; the collector's word is not enough. Not here: approving (`order`).
 
 use std::time::Duration;
 
@@ -168,14 +168,14 @@ fn order(
     })
 }
 
-/// Follows an order to its end, over cut connections.
-/// Fails when the collector refuses, or stays away.
+/// Follows an order to its end, and reconnects when the connection is cut.
+/// Fails if the collector refuses, or does not come back.
 pub async fn watch(
     session: &Session,
     order: &str,
     progress: &mut Progress,
 ) -> anyhow::Result<v1::OrderProgress> {
-    /// Cuts in a row before giving up: at 2 s apart a collector may restart for a minute.
+    /// Failed connections in a row before the command gives up. They are 2 s apart, so a collector has a minute to restart.
     const CUTS_MAX: u32 = 30;
 
     let mut client = proto::service::order_client(session.channel());
@@ -217,7 +217,7 @@ async fn conclude(
     targets: &TargetSet,
     last: v1::OrderProgress,
 ) -> anyhow::Result<()> {
-    // Again: an endpoint enrolled since may not matter, but a receipt is checked against the ledger as it is now.
+    // Read again: a receipt is checked against the ledger as it is now.
     let directory = session.directory().await?;
     let (mut values, mut rows) = (Vec::new(), Vec::new());
     let (mut not_stored, mut degraded) = (0_usize, Vec::new());

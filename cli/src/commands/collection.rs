@@ -1,4 +1,4 @@
-//! `exhibit collection`: what was collected, with manifest, delegation and receipt verified.
+//! `exhibit collection`: shows what was collected, after verifying manifest, delegation and receipt.
 //! Not here: the evidence itself (`evidence`, `bundle`).
 
 use clap::Subcommand;

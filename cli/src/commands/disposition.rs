@@ -1,5 +1,6 @@
-//! `exhibit disposition`: disposal of an incident's evidence by two persons, and the certificate of destruction.
-//! Guarantee: what is signed is the digest of the plan that was shown, computed here from its text. Not here: destroying.
+//! `exhibit disposition`: two persons destroy an incident's evidence, and certify it.
+//! Guarantee: a person signs the digest of the plan that this command printed, computed here from the plan's text.
+//! Not here: the destruction (server, mirror).
 
 use std::path::PathBuf;
 
@@ -119,7 +120,7 @@ async fn propose(
     let request = v1::PlanDispositionRequest { incident: incident.to_string() };
     let answer = client.plan_disposition(request).await.map_err(listed())?.into_inner();
     let plan = read(&answer.plan, session, incident)?;
-    // What is shown is what is signed: each collection of the plan, and no other.
+    // The list must show what is signed: each collection of the plan, and no other.
     let mut told: Vec<&str> = answer.collections.iter().map(|row| row.collection.as_str()).collect();
     told.sort_unstable();
     if !told.iter().copied().eq(plan.collections.iter().map(ToString::to_string).collect::<Vec<_>>()) {
@@ -180,7 +181,7 @@ async fn approve(
     })
 }
 
-/// Signs and records an approval; the entry's index.
+/// Signs and records an approval. Returns the index of its entry.
 async fn sign(session: &Session, incident: &IncidentId, plan: &Plan, reason: String) -> anyhow::Result<u64> {
     let roster = session.roster().await?;
     let refs = [("count", plan.count.to_string()), ("plan", plan.digest().to_string())];
@@ -259,7 +260,7 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
     })
 }
 
-/// The plan as text from the collector: of this deployment and incident, in its one form.
+/// Parses the plan that the collector sent. It must be of this deployment and incident, and in canonical form.
 fn read(text: &[u8], session: &Session, incident: &IncidentId) -> anyhow::Result<Plan> {
     let odd = |why: &str| failed(format!("the collector's plan {why}"), "tell the operator");
     let text = std::str::from_utf8(text).map_err(|_not_text| odd("is no text"))?;
@@ -315,7 +316,7 @@ fn told_of(plan: &Plan, answer: &v1::PlanDispositionResponse) -> String {
     )
 }
 
-/// An object by the first 12 digits of its collection.
+/// Shortens the collection's id in the key of an object to 12 digits.
 fn shortened(object: &str) -> String {
     match object.split_once('/') {
         Some((id, what)) if id.len() == 64 => {

@@ -1,6 +1,6 @@
-//! `exhibit endpoint`: enrolment tokens, the list, retirement.
-//! Guarantee: a token's secret is made here and leaves this machine only inside the printed string; the collector
-//! learns the public half. Not here: enrolling (`exhibit-agent enrol`).
+//! `exhibit endpoint`: makes enrolment tokens; lists, shows and retires endpoints.
+//! Guarantee: this machine makes the secret of a token and prints it; the secret leaves no other way. The collector learns only the
+//! public half. Not here: enrolling (`exhibit-agent enrol`).
 
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
     };
     let signed = session.sign(&token, &roster, &[Role::EndpointAdmin])?;
     let digest = signed.digest();
-    // Before it is registered: what this home granted it can later hold against an enrolment.
+    // Stored before the collector learns of it, so that this home can later compare an enrolment with its token.
     session.home.write(&format!("tokens/{digest}.signed"), &signed.encode())?;
     let string = TokenString::new(signed.clone(), key).map_err(|cause| could_not(because(&cause), ""))?;
 
@@ -208,7 +208,7 @@ fn value(row: &v1::EndpointRow) -> serde_json::Value {
 async fn show(session: &Session, endpoint: &EndpointId) -> anyhow::Result<()> {
     let roster = session.roster().await?;
     let person = roster.roster().person(&session.config.person);
-    // Someone who only looks after endpoints may not read the ledger, and sees no proven keys.
+    // An endpoint admin without another role may not read the ledger, and so sees no proven keys.
     let reads_ledger =
         person.is_some_and(|person| person.roles.iter().any(|role| *role != Role::EndpointAdmin));
     let directory = if reads_ledger { session.directory().await? } else { Directory::default() };
@@ -273,7 +273,7 @@ async fn retire(
     let generation = match generation {
         Some(generation) => generation,
         None => {
-            // The collector's word is enough here: the act names the number, and the ledger shows it.
+            // The collector's word is enough here: the act names the generation, and the ledger shows it to everybody.
             let used = rows(session).await?.into_iter().filter(|row| row.endpoint == endpoint.as_str());
             let newest = used.filter_map(|row| Generation::new(u32::try_from(row.generation).ok()?)).max();
             newest.ok_or_else(|| {

@@ -1,6 +1,6 @@
-//! `exhibit evidence`: single items through the one door; the collector logs every reading before the first byte.
-//! Guarantee: content is digested here and compared with the item record; what does not match is never left under the
-//! name that was asked for. Not here: proving the record itself (a bundle's verification does).
+//! `exhibit evidence`: reads single items. The collector logs each reading before it sends the first byte.
+//! Guarantee: this command hashes the content and compares the digest with the item record. Content that does not match never gets the
+//! file name that the person asked for. Not here: proving the record itself (the verification of a bundle does that).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -88,7 +88,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Why somebody reads is asked of everybody.
+/// Everybody who reads must give a purpose.
 pub(super) fn check_purpose(purpose: &str) -> anyhow::Result<()> {
     if purpose.trim().is_empty() {
         return Err(usage("a purpose is needed", "say why you read it: --purpose TEXT"));
@@ -139,7 +139,7 @@ enum Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// Names on Linux are bytes: what is no UTF-8 is asked for as it is.
+    /// Names on Linux are bytes. A name that is not UTF-8 is passed on unchanged.
     fn parse(text: &'a OsStr) -> anyhow::Result<Self> {
         let Some(digits) = text.as_bytes().strip_prefix(b"#") else {
             return Ok(Self::Path(text.as_bytes()));
@@ -158,7 +158,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// What came through the door.
+/// One item as the collector sent it.
 struct Read {
     record: ItemRecord,
     sha256: Digest,
@@ -264,7 +264,7 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
             "try again; then tell the operator",
         ));
     }
-    // Holes too large to hash leave a digest of the data runs alone, which is not that of this content.
+    // If a file has holes too large to hash, the collector's digest covers only its data, and differs from this content's digest.
     if end.digest_checked && record.sha256.is_some() && end.sha256 != sha256.to_string() {
         return Err(failed(
             format!("content has digest {sha256}, the collector says {}", end.sha256),
@@ -311,7 +311,7 @@ async fn get(session: &Session, args: &ReadArgs, out: &Path) -> anyhow::Result<(
     })
 }
 
-/// A terminal: control characters of evidence must not drive it.
+/// Writes to a terminal, and replaces control characters so that evidence cannot drive it.
 struct Terminal<W>(W);
 
 impl<W: Write> Write for Terminal<W> {
@@ -327,7 +327,7 @@ impl<W: Write> Write for Terminal<W> {
     }
 }
 
-/// One piece that may end in the two control characters that do no harm.
+/// One piece of text. It may end in a line feed or a tab, which do no harm.
 fn line(piece: &str) -> String {
     match piece.strip_suffix(['\n', '\t']) {
         Some(body) => format!("{}{}", shown(body), if piece.ends_with('\n') { '\n' } else { '\t' }),

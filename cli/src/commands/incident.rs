@@ -1,6 +1,6 @@
-//! `exhibit incident`: open, note, close, reopen; holds and retention; the list and the custody timeline.
-//! Guarantee: every act is signed by the person's key and shown as done only with its verified ledger proof.
-//! Not here: orders and evidence of the incident (`order`, `collection`).
+//! `exhibit incident`: opens, annotates, closes and reopens incidents; holds, retention, the list and the custody timeline.
+//! Guarantee: the person's key signs every act. An act is shown as done only with its verified ledger proof.
+//! Not here: orders and evidence of an incident (`order`, `collection`).
 
 mod retention;
 
@@ -150,7 +150,7 @@ pub enum RsitClass {
     Test,
 }
 
-/// The word of a choice, as acts carry it.
+/// The word for a choice, as acts write it.
 fn word<T: ValueEnum>(value: &T) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
@@ -182,7 +182,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
 }
 
 async fn open(session: &Session, args: &OpenArgs) -> anyhow::Result<()> {
-    /// Somebody else may take the free number between question and act; more than a few times in a row is a fault.
+    /// Another person may take the free number before this act is recorded. More than a few times in a row is a fault.
     const TRIES: u32 = 5;
 
     let roster = session.roster().await?;
@@ -259,7 +259,7 @@ async fn act_about(
     done(session, &incident, &verb, &recorded)
 }
 
-/// A refusal that concerns the incident named.
+/// Turns a refusal that concerns the named incident into an error with a next step.
 fn listed() -> impl FnOnce(tonic::Status) -> anyhow::Error {
     refused_then("see the incidents and their states: exhibit incident list")
 }

@@ -1,6 +1,6 @@
-//! `exhibit ledger`: look at the log and check it from outside.
-//! Guarantee: a checkpoint or proof shown here was verified under the pinned log key and continues the last one seen.
-//! Not here: cosigning (mirrors), what the lines of cosigners mean (`cosigners`).
+//! `exhibit ledger`: shows the ledger and checks it from outside.
+//! Guarantee: each checkpoint and proof shown here verified under the pinned log key and continues the last checkpoint seen.
+//! Not here: cosigning (mirrors); what the lines of cosigners mean (`cosigners`).
 
 use std::path::PathBuf;
 

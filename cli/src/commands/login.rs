@@ -1,6 +1,6 @@
-//! `exhibit login`: shows the collector that the person holds the key, and gets a TLS certificate for 12 hours.
-//! Guarantee: the collector that answers is the pinned one, and the certificate is this person's, for the fresh key.
-//! Not here: ordering. The certificate reads and transports; orders and acts carry the person's own signature.
+//! `exhibit login`: proves to the collector that the person holds the key, and gets a TLS certificate for 12 hours.
+//! Guarantee: the collector that answers is the pinned one. The certificate names this person and the key that was just made.
+//! Not here: ordering. The certificate allows reading and transport; orders and acts carry the person's own signature.
 
 use certs::certificate::Leaf;
 use certs::connect;
@@ -80,7 +80,7 @@ pub async fn run(_: Args, context: &Context) -> anyhow::Result<()> {
     context.output.result(&value, || format!("logged in as {} until {}", config.person, leaf.not_after))
 }
 
-/// Another try would end the same way: what is missing is in the roster or in this home.
+/// True if another attempt would end the same way, because the roster or this home lacks something.
 fn not_let_in(status: tonic::Status) -> anyhow::Error {
     if Class::of(&status) == Class::Unidentified {
         return could_not(

@@ -1,6 +1,6 @@
-//! `exhibit mirror`: admits and retires backup servers by a signed act.
-//! Guarantee: what is admitted is what the file says, shown before it is signed; the keys never come from the collector.
-//! Not here: running a mirror (`exhibit-server mirror`).
+//! `exhibit mirror`: admits and retires backup servers with a signed act.
+//! Guarantee: the act admits exactly the keys in the file, and the command prints them before it signs. Keys never come from the
+//! collector. Not here: running a mirror (`exhibit-server mirror`).
 
 use std::path::PathBuf;
 
@@ -96,7 +96,7 @@ async fn record(
     let draft = Draft {
         act,
         chain: Chain::Deployment,
-        // Written in their order; the act's own rules check it.
+        // The act's rules demand this order.
         refs: refs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         fields: Vec::new(),
         text,

@@ -1,6 +1,6 @@
-//! `exhibit order`: what was asked, of whom, how far it is; the second person's word; cancelling.
-//! Guarantee: an order is shown from its signed bytes after its signature was verified, so that an approver approves
-//! what was signed. Not here: issuing (`collect`).
+//! `exhibit order`: shows what was asked, of whom and how far it is; approves, rejects and cancels.
+//! Guarantee: an order is shown from its signed bytes, after its signature verified, so that an approver sees exactly what was signed.
+//! Not here: issuing (`collect`).
 
 use clap::Subcommand;
 use evidence::digest::Digest;
@@ -71,7 +71,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// An order whose bytes have the id and whose signature holds.
+/// An order whose bytes have the id that was asked for, and whose signature verifies.
 struct Shown {
     answer: v1::ShowOrderResponse,
     order: Order,
@@ -92,7 +92,7 @@ async fn fetch(session: &Session, prefix: &str) -> anyhow::Result<Shown> {
     if !signed.digest().to_string().starts_with(prefix) || order.deployment != session.config.deployment {
         return Err(failed(format!("asked for order {prefix}, got {}", signed.digest()), next));
     }
-    // An issuer may have left since; the order was judged under the roster it names.
+    // The issuer may have left since then. The order was judged under the roster that it names.
     let newest = roster.roster();
     if newest.version == order.roster_version
         && !signers.iter().all(|key| newest.speaks_for(key, &order.issuer, &[Role::Responder]))
@@ -102,7 +102,7 @@ async fn fetch(session: &Session, prefix: &str) -> anyhow::Result<Shown> {
     Ok(Shown { answer, order, signed, roster })
 }
 
-/// Refuses what is no id or prefix of one.
+/// Refuses a text that is neither an id nor a prefix of one.
 pub fn check_prefix(prefix: &str) -> anyhow::Result<()> {
     let digits = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if digits && (8..=64).contains(&prefix.len()) {
@@ -211,7 +211,7 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
     })
 }
 
-/// A target waits for nothing once nobody may obey the order: then the order's end is its state too.
+/// The state of a target. Once no endpoint may start the order, the order's end is also the state of each target that did not begin.
 fn target_state<'a>(attempt: &'a v1::AttemptRow, order: &'a str) -> &'a str {
     let is_over = matches!(order, "rejected" | "cancelled" | "expired");
     if is_over && attempt.state == "waiting" { order } else { &attempt.state }
@@ -246,7 +246,7 @@ async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::
     done(session, &id, word, recorded.index)
 }
 
-/// A refusal of a decision that comes too late.
+/// Turns the refusal of a late decision into an error with a next step.
 fn settled(order: &str) -> impl FnOnce(tonic::Status) -> anyhow::Error {
     refused_then(format!("see what became of it: exhibit order show {order}"))
 }

@@ -1,4 +1,4 @@
-//! `exhibit profile`: what profiles there are, what one takes, what is wrong with one.
+//! `exhibit profile`: lists profiles, shows what one takes, and reports what is wrong with one.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub enum Args {
 
 /// Runs the command.
 pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
-    // A profile can be looked at before anything is set up.
+    // A person can look at profiles before setting up a home.
     let home = context.home().ok();
     match args {
         Args::List => list(home.as_ref(), context),

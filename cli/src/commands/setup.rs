@@ -1,6 +1,6 @@
-//! `exhibit setup`: pins a deployment on this machine from the collector's public card and the authority file.
-//! Guarantee: every pin is shown as a fingerprint to compare; an existing home is never overwritten.
-//! Not here: the network. Nothing is fetched: the card and the authority file come by hand.
+//! `exhibit setup`: pins a deployment on this machine, from the collector's public card and the authority file.
+//! Guarantee: the command prints each pin as a fingerprint to compare, and never overwrites an existing home.
+//! Not here: the network. A person brings the card and the authority file.
 
 use std::path::{Path, PathBuf};
 
@@ -73,7 +73,7 @@ pub struct Card {
     pub enrol_address: String,
 }
 
-/// What a running collector writes beside its card; other fields are not ours.
+/// The addresses that a running collector writes beside its card. Other fields are ignored.
 #[derive(Debug, Deserialize)]
 struct Running {
     collector: String,
@@ -141,7 +141,7 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     if let Some(pem) = tsa {
         home.write("trust/tsa.pem", &pem)?;
     }
-    // Last: a home without settings is not set up, so a crash before this line leaves nothing that would be used.
+    // Written last: a home without settings counts as not set up, so a crash before this line leaves nothing that anybody would use.
     home.write_config(&Config {
         deployment: card.deployment.clone(),
         collector: card.collector.clone(),

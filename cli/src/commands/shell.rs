@@ -1,4 +1,4 @@
-//! Completion scripts and manual pages, from the same definitions that parse the command line.
+//! Completion scripts and manual pages, made from the same definitions that parse the command line.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ pub fn completions(args: CompletionsArgs, mut program: Command) -> anyhow::Resul
     write_line(String::from_utf8(script)?.trim_end())
 }
 
-/// Writes one page a command.
+/// Writes one page for each command.
 pub fn man(args: ManArgs, program: Command) -> anyhow::Result<()> {
     fs_err::create_dir_all(&args.dir)?;
     clap_mangen::generate_to(program, &args.dir)?;

@@ -1,6 +1,6 @@
-//! `exhibit store`: how the places are in which evidence and ledger lie, and the work that keeps them whole.
-//! Guarantee: only looks, or starts work that the collector does by itself, too. Not here: adding and taking away stores,
-//! which is done on the collector's machine (`exhibit-server store`).
+//! `exhibit store`: shows the stores that hold evidence and ledger, and starts the work that keeps them complete.
+//! Guarantee: a command here only looks, or starts work that the collector also does without being asked.
+//! Not here: adding and retiring stores (`exhibit-server store`, on the collector's machine).
 
 use clap::Subcommand;
 use proto::v1;

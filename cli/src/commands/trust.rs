@@ -1,6 +1,6 @@
-//! `exhibit trust export`: the pins of this home as a folder that a verifier takes (docs/spec/bundle.md, Trust directory).
-//! `exhibit trust policy`: who must have cosigned, for this home and what it exports.
-//! Guarantee: what is exported is what this home's person pinned, never what a collector said since.
+//! `exhibit trust export`: writes the pins of this home to a folder for a verifier (docs/spec/bundle.md, Trust directory).
+//! `exhibit trust policy`: pins who must have cosigned, for this home and for everything that it exports.
+//! Guarantee: the export holds what the person pinned, and nothing that a collector said later.
 
 use std::path::{Path, PathBuf};
 
@@ -111,7 +111,7 @@ fn pin_policy(file: &Path, home: &Home, context: &Context) -> anyhow::Result<()>
     })
 }
 
-/// Where the log is served may differ.
+/// True if both name the same log. The URL of the log may differ.
 fn same_log(policy: &Policy, pins: &Pins) -> bool {
     let keys = |policy: &Policy| policy.logs().iter().map(|log| log.key.clone()).collect::<Vec<_>>();
     keys(policy) == [pins.log_keys.current().clone()]

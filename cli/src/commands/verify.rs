@@ -1,4 +1,4 @@
-//! `exhibit verify`: the offline verification of `exhibit-verify`, for those who have this program anyway.
+//! `exhibit verify`: the offline verification of `exhibit-verify`, built into this program.
 
 use std::path::{Path, PathBuf};
 

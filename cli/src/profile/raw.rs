@@ -1,4 +1,4 @@
-//! The file as written, with the place of each value, and its translation into a plan.
+//! A profile file as written, with the place of each value, and its translation into a plan.
 
 use std::ops::Range;
 
@@ -35,7 +35,7 @@ pub(super) struct RawLimits {
     pub(super) cpu_pct: u64,
 }
 
-/// One `[[step]]`: every parameter of every collector, so that a misplaced one is told with its line.
+/// One `[[step]]`, with every parameter of every collector, so that a misplaced parameter is reported with its line.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStep {
@@ -51,7 +51,7 @@ pub(super) struct RawStep {
     exclude: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
-/// What a file says, once understood.
+/// The content of a profile file, once parsed.
 pub(super) struct Compiled {
     pub(super) name: String,
     pub(super) version: String,
@@ -69,7 +69,7 @@ impl File {
         })
     }
 
-    /// Translates the file, or says everything that is wrong with it.
+    /// Translates the file into a plan, or lists every fault.
     pub(super) fn compile(self, text: &str) -> Result<Compiled, Vec<Fault>> {
         let mut faults = Faults { text, found: Vec::new() };
         if *self.schema.get_ref() != 1 {
@@ -110,7 +110,7 @@ impl File {
             steps.extend(step.into_inner().compile(&span, &mut faults));
         }
         let plan = Plan::new(steps);
-        // The plan's own rules are about all steps together; a step already refused would be told twice.
+        // The plan's own rules concern all steps together. They run only if each step compiled, so that no fault is reported twice.
         if faults.found.is_empty()
             && let Err(rule) = plan.validate()
         {
@@ -170,7 +170,7 @@ impl RawStep {
         }
     }
 
-    /// Every parameter by name, with its place when it was written.
+    /// Every parameter by name, with its place if the file has it.
     fn given(&self) -> [(&'static str, Option<Range<usize>>); 9] {
         fn place<T>(value: Option<&Spanned<T>>) -> Option<Range<usize>> {
             value.map(Spanned::span)
@@ -236,7 +236,7 @@ impl Faults<'_> {
     }
 }
 
-/// Line, from 1, in which a place begins.
+/// The line in which a place starts, counted from 1.
 fn line_of(text: &str, place: &Range<usize>) -> usize {
     1 + text.bytes().take(place.start).filter(|byte| *byte == b'\n').count()
 }

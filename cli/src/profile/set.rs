@@ -1,4 +1,4 @@
-//! `--set key=value`: replaces one value of a profile for one order.
+//! `--set key=value`: changes one value of a profile for one order.
 
 use std::str::FromStr;
 
@@ -49,7 +49,7 @@ pub(super) fn apply(file: &mut File, setting: &Setting) -> Result<(), String> {
 }
 
 fn apply_to_step(step: &mut RawStep, Setting { group, name, value }: &Setting) -> Result<(), String> {
-    // Only values that the step's collector has: putting a new one would make a file that nobody wrote.
+    // Only values that the profile already has can change: a new value would make a profile that nobody wrote.
     let missing =
         || format!("{group} has no parameter {name} that --set can change; write a profile of your own");
     match name.as_str() {

@@ -1,4 +1,4 @@
-//! Asks the collector which key signs the ledger now, and follows from the pinned key to that one.
+//! Asks the collector which key signs the ledger now, and follows the line of changes from the pinned key to that key.
 
 use evidence::log_key::LOG_KEY_CHANGES_MAX;
 use proto::{convert, v1};
@@ -9,7 +9,7 @@ use crate::log_keys;
 use crate::pins::Pins;
 
 impl Session {
-    /// Asks who signs the ledger, and follows; the pins are then about the newest key.
+    /// Asks which key signs the ledger, and pins the newest key if the line of changes holds.
     /// Fails when the line that is shown does not hold, or is not the one accepted before.
     pub async fn follow_log_keys(&mut self) -> anyhow::Result<()> {
         let mut client = proto::service::ledger_client(self.channel());

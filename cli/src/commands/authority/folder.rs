@@ -54,7 +54,7 @@ fn newest(dir: &Path) -> anyhow::Result<(u64, PathBuf)> {
     })
 }
 
-/// Signs with every authority key whose secret lies here, verifies, writes.
+/// Signs with every authority key whose private half is in this folder, verifies the result and writes it.
 pub(super) fn publish(
     dir: &Path,
     roster: &Roster,

@@ -69,7 +69,7 @@ pub(super) fn init(args: &Args, output: Output) -> anyhow::Result<()> {
     }
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700).create(dir.join("keys"))?;
-    // A folder that was there keeps its mode: keys lie below `keys`, made here.
+    // A folder that existed before keeps its mode. The keys are in `keys`, which this command makes.
     fs_err::set_permissions(dir.join("keys"), Permissions::from_mode(0o700))?;
     let mut authority_keys = Vec::new();
     for number in 1..=args.authority_keys {

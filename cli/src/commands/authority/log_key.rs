@@ -1,5 +1,6 @@
 //! `exhibit authority sign-log-key`: the authority lets a new log key follow the old one (docs/spec/ledger.md, *Change of the log key*).
-//! Guarantee: what is signed is shown; of one number one document is signed here, unless its holder moves the first one away.
+//! Guarantee: the command prints what it signs. It signs one document for each change number, unless the holder of this folder moves the
+//! first document away.
 
 use std::path::{Path, PathBuf};
 
@@ -100,7 +101,7 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
     tell(&change, &signed, &authority, &beside, in_force, output)
 }
 
-/// A document with or without signatures.
+/// Reads a proposed change, with or without signatures.
 fn read(path: &Path) -> anyhow::Result<(LogKeyChange, Vec<u8>, Vec<String>)> {
     let bytes =
         fs_err::read(path).map_err(|cause| could_not(because(&cause), "name the proposed document"))?;

@@ -1,4 +1,4 @@
-//! Persons as an admin writes them: name, roles, key.
+//! A person as an admin types one: name, roles, public key file.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -43,7 +43,7 @@ fn role(text: &str) -> Result<Role, String> {
     })
 }
 
-/// Adds a person, or changes one who is there.
+/// Adds a person, or changes the person if the roster has one of that name.
 pub(super) fn put_person(persons: &mut Vec<Person>, text: &PersonText, dir: &Path) -> anyhow::Result<()> {
     let present = persons.iter().position(|person| person.id == text.id);
     let key = match (&text.key, present) {
@@ -79,7 +79,7 @@ pub(super) fn public_key(path: &Path) -> anyhow::Result<PublicKey> {
     })
 }
 
-/// The role's word in the roster.
+/// The word for a role, as the roster writes it.
 pub(super) fn role_text(role: &Role) -> String {
     serde_json::to_value(role).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
-//! Which items of an incident a person wants to hand over, and whether the collector sent those and no others.
-//! Guarantee: a selector with a mistake is refused before anything is asked; an item that no selector chooses gets no signature.
-//! Not here: whether the items are true (`exhibit-verify` says it of the whole folder).
+//! The items that a person wants to hand over, and the check that the collector sent exactly these.
+//! Guarantee: a wrong selector fails before the collector is asked. An item that no selector chose is never signed.
+//! Not here: whether the items are true (`exhibit-verify` judges the whole folder).
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::ExportArgs;
 use crate::failure::{because, could_not, failed, usage};
 use crate::output::shown;
 
-/// The selectors as typed and as understood; none: the whole incident.
+/// The selectors, as typed and as parsed. Without any, the whole incident is meant.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     /// As typed.
@@ -60,7 +60,7 @@ impl Wanted {
         Ok(Self { texts, selectors })
     }
 
-    /// Holds the items that came against what was asked for.
+    /// Compares the items that came with the selectors.
     pub(super) fn check(&self, dir: &Path, sums: &Sums) -> anyhow::Result<Selection> {
         let odd = |why: String| failed(why, "nothing was signed; tell the operator");
         let mut selection = Selection::new();

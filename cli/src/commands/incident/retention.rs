@@ -1,5 +1,5 @@
-//! `exhibit incident hold` and `retention`: what keeps evidence, and until when.
-//! Guarantee: a hold is named by the act that placed it, so a release ends that one and no other. Not here: disposal.
+//! `exhibit incident hold` and `retention`: what keeps evidence from destruction, and until when.
+//! Guarantee: the act that placed a hold names it, so a release ends that hold and no other. Not here: disposal (`disposition`).
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::failure::usage;
 use crate::output::shown;
 use crate::session::Session;
 
-/// Longest retention that can be asked for in days: a century and more is without end, which is what no retention means.
+/// Longest retention in days, a little over a century. Whoever wants more sets no retention, which keeps the evidence for ever.
 const DAYS_MAX: u64 = 36_600;
 
 /// `exhibit incident hold …`.
@@ -71,7 +71,7 @@ pub enum RetentionArgs {
     },
 }
 
-/// `YYYY-MM-DD`, or a time as documents have it.
+/// Parses `YYYY-MM-DD`, or a time as documents write it.
 fn date(text: &str) -> Result<Time, String> {
     let time = if text.len() == 10 { format!("{text}T00:00:00.000Z").parse() } else { text.parse() };
     time.map_err(|_not_a_time| "write YYYY-MM-DD or YYYY-MM-DDThh:mm:ss.mmmZ".to_owned())
@@ -127,7 +127,7 @@ async fn standing(session: &Session, incident: &IncidentId) -> anyhow::Result<Ve
     Ok(answer.into_inner().holds)
 }
 
-/// The one hold that is meant.
+/// The id of the hold that the person means.
 fn chosen(standing: &[v1::HoldRow], wanted: Option<&str>, incident: &IncidentId) -> anyhow::Result<String> {
     let next = format!("see the holds that stand: exhibit incident show {incident}");
     if let Some(wanted) = wanted
