@@ -90,7 +90,10 @@ impl Session {
     pub async fn directory(&self) -> anyhow::Result<Directory> {
         let mut directory: Directory = match self.home.read(FILE)? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|cause| {
-                could_not(format!("{FILE}: {cause}"), "remove the file; it is read again from the ledger")
+                could_not(
+                    format!("{FILE}: {cause}"),
+                    "remove the file; the next command reads the ledger again",
+                )
             })?,
             None => Directory::default(),
         };

@@ -158,7 +158,7 @@ fn told(refusal: Refusal) -> anyhow::Error {
             could_not(format!("the collector refuses this connection ({why})"), "log in: exhibit login")
         }
         Refusal::OfCollector(why) => failed(
-            format!("who answers is not the pinned collector: {why}"),
+            format!("the peer is not the pinned collector: {why}"),
             "check the address in config.toml; if it is right, somebody stands between you and the collector",
         ),
         other => could_not(format!("no TLS connection: {other:?}"), "ask the operator"),

@@ -95,7 +95,7 @@ pub fn create_key(path: &Path, comment: &str) -> anyhow::Result<()> {
         return Err(could_not(
             format!("{} exists", path.display()),
             format!(
-                "keys are never overwritten: choose another place, or name the key that is there: {}.pub",
+                "keys are never overwritten: choose another path, or use the existing key: {}.pub",
                 path.display()
             ),
         ));

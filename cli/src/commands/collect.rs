@@ -117,7 +117,7 @@ fn targets(args: &Args, directory: &Directory) -> anyhow::Result<TargetSet> {
             let enrolled = directory.current(endpoint).ok_or_else(|| {
                 could_not(
                     format!("{endpoint} is not enrolled, or retired, by the ledger"),
-                    "exhibit endpoint list shows those there are",
+                    "see the endpoints: exhibit endpoint list",
                 )
             })?;
             Ok(enrolled.target())

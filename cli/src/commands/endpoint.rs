@@ -217,7 +217,7 @@ async fn show(session: &Session, endpoint: &EndpointId) -> anyhow::Result<()> {
     if rows.is_empty() {
         return Err(could_not(
             format!("there is no endpoint {endpoint}"),
-            "exhibit endpoint list shows those there are",
+            "see the endpoints: exhibit endpoint list",
         ));
     }
     let known = |row: &v1::EndpointRow| proven_key(&directory, endpoint, row.generation);
@@ -279,7 +279,7 @@ async fn retire(
             newest.ok_or_else(|| {
                 could_not(
                     format!("there is no endpoint {endpoint}"),
-                    "exhibit endpoint list shows those there are",
+                    "see the endpoints: exhibit endpoint list",
                 )
             })?
         }

@@ -91,7 +91,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
 /// Everybody who reads must give a purpose.
 pub(super) fn check_purpose(purpose: &str) -> anyhow::Result<()> {
     if purpose.trim().is_empty() {
-        return Err(usage("a purpose is needed", "say why you read it: --purpose TEXT"));
+        return Err(usage("a purpose is needed", "say why you read: --purpose TEXT"));
     }
     Ok(())
 }
@@ -256,7 +256,7 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
         }
     }
     bar.finish_and_clear();
-    let end = ended.ok_or_else(|| could_not("the content was cut", "try again"))?;
+    let end = ended.ok_or_else(|| could_not("the content ended early", "try again"))?;
     let sha256 = hasher.finish();
     if count != begin.size {
         return Err(failed(

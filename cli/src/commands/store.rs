@@ -87,7 +87,7 @@ async fn scrub(session: &Session, stores: Vec<String>) -> anyhow::Result<()> {
     bar.finish_and_clear();
     if !last.finished {
         return Err(could_not(
-            "the call was cut before the pass ended",
+            "the connection was cut before the pass ended",
             "look again with: exhibit store list",
         ));
     }
@@ -109,17 +109,17 @@ async fn scrub(session: &Session, stores: Vec<String>) -> anyhow::Result<()> {
     if ledger > 0 {
         return Err(failed(
             format!(
-                "{wrong} objects and {ledger} things in the copies of the ledger were not as they should be"
+                "{wrong} objects and {ledger} parts of the ledger's copies are damaged, missing or unreadable"
             ),
-            "objects are repaired by themselves; a copy of the ledger is not: exhibit ledger fsck says which files to move away",
+            "the collector repairs objects without help, but not a copy of the ledger: exhibit ledger fsck says which files to move away",
         ));
     }
     if wrong == 0 {
         Ok(())
     } else {
         Err(failed(
-            format!("{wrong} objects were not as they should be"),
-            "they are queued for repair: exhibit store repair; what no store has whole is in the collector's log",
+            format!("{wrong} objects are damaged, missing or unreadable"),
+            "they are queued for repair: exhibit store repair; the collector's log lists objects that no store holds intact",
         ))
     }
 }
@@ -136,7 +136,7 @@ async fn repair(session: &Session) -> anyhow::Result<()> {
     bar.finish_and_clear();
     if !last.finished {
         return Err(could_not(
-            "the call was cut before the queue was worked off",
+            "the connection was cut before the queue was empty",
             "look again with: exhibit store list",
         ));
     }
@@ -151,7 +151,7 @@ async fn repair(session: &Session) -> anyhow::Result<()> {
     } else {
         Err(failed(
             format!("{} copies could not be made", last.waiting),
-            "bring the store back or make room; the collector tries again by itself",
+            "bring the store back or free space; the collector then tries again",
         ))
     }
 }

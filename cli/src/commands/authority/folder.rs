@@ -88,7 +88,7 @@ pub(super) fn publish(
     if path.exists() {
         return Err(could_not(
             format!("{} exists", path.display()),
-            "a version is made once; move the file away",
+            "a roster version is made once: move the file away if it was never published",
         ));
     }
     write_roster(dir, &path, roster.version, &signed)?;

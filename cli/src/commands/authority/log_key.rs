@@ -65,7 +65,9 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
         }
         let signed = Signed::from_parts(document.clone(), signatures.to_vec())
             .map_err(|cause| failed(because(&cause), ""))?;
-        signed.verify_all(LogKeyChange::TYPE).map_err(|cause| failed(because(&cause), "have it signed anew"))
+        signed
+            .verify_all(LogKeyChange::TYPE)
+            .map_err(|cause| failed(because(&cause), "ask for new signatures"))
     };
     let mut by = signers(&signatures)?;
     let here = (1..=16).map(|number| args.dir.join("keys").join(format!("authority-{number}")));
@@ -86,7 +88,7 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
     }
     if !is_added {
         return Err(could_not(
-            "no authority key here that has not signed it already",
+            "every authority key here has signed it already, or there is none",
             "copy one to DIR/keys/authority-1, or name it with --key",
         ));
     }

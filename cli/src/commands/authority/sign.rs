@@ -42,7 +42,7 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
     if signers.contains(&key) {
         return Err(usage(
             format!("{} has signed this roster already", args.key.display()),
-            "nothing is to be done",
+            "there is nothing to do",
         ));
     }
     let armour = Signer::new(&args.key).sign(Roster::TYPE, &signed.document)?;

@@ -104,7 +104,7 @@ pub(super) async fn set(session: &Session, args: RetentionArgs) -> anyhow::Resul
             let span = days.checked_mul(86_400).map(Duration::from_secs);
             let now = clock::now()?;
             span.and_then(|span| now.checked_add(span))
-                .ok_or_else(|| usage("that is beyond all calendars", "give fewer --days"))?
+                .ok_or_else(|| usage("that date is beyond the calendar", "give fewer --days"))?
         }
         (None, None) => return Err(usage("no date is given", "give --until DATE or --days N")),
     };
