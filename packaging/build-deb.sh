@@ -46,6 +46,10 @@ CONTROL
 finish() { # name
     install -Dm644 LICENSE "$root/usr/share/doc/$1/copyright"
     gzip -9nc CHANGELOG.md | install -Dm644 /dev/stdin "$root/usr/share/doc/$1/changelog.gz"
+    # The README's links to the guide hold in the package; its links to other texts lead to files of the source.
+    sed 's|(docs/guide/|(guide/|g' README.md | install -Dm644 /dev/stdin "$root/usr/share/doc/$1/README.md"
+    install -Dm644 -t "$root/usr/share/doc/$1/guide" docs/guide/*.md
+    install -Dm644 -t "$root/usr/share/doc/$1/examples" docs/guide/examples/* packaging/policy.toml cli/profiles/linux-triage.toml
     find "$root" -newermt "@$epoch" -print0 | xargs -0r touch --no-dereference --date="@$epoch"
     dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$out/${1}_${version}_${arch}.deb" >/dev/null
     echo "$out/${1}_${version}_${arch}.deb"
@@ -87,6 +91,7 @@ finish exhibit-server
 root=$work/exhibit
 install -Dsm755 "$bin/exhibit" "$root/usr/bin/exhibit"
 install -Dsm755 "$bin/exhibit-verify" "$root/usr/bin/exhibit-verify"
+install -Dm755 packaging/verify.sh "$root/usr/share/exhibit/verify.sh"
 man exhibit 1
 mkdir -p "$root/usr/share/bash-completion/completions"
 "$bin/exhibit" completions bash >"$root/usr/share/bash-completion/completions/exhibit"

@@ -1,4 +1,4 @@
-//! Whole-system tests; suites `journey`, `hostile`, `faults`, `stores`, `strangers`, `mirror` and `packages` of packaging/run-tests.py.
+//! Whole-system tests; suites `journey`, `hostile`, `faults`, `stores`, `strangers`, `mirror`, `packages` and `pages` of packaging/run-tests.py.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,5 +20,6 @@ mod lifecycle;
 mod mirror;
 mod net;
 mod packages;
+mod pages;
 mod production;
 mod strangers;

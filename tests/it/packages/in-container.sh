@@ -18,6 +18,15 @@ systemctl daemon-reload
 systemd-analyze verify /usr/lib/systemd/system/exhibit-agent.service /usr/lib/systemd/system/exhibit-server.service
 [ "$(systemctl is-active exhibit-agent)" != active ] && echo "agent waits for its enrolment"
 
+say texts
+for package in exhibit exhibit-agent exhibit-server; do
+    for text in README.md guide/quick-start.md guide/responder.md guide/consultant.md guide/extending.md examples/bodyfile.py examples/policy.toml; do
+        test -s "/usr/share/doc/$package/$text"
+    done
+    sed -n 's/.*(\(guide\/[a-z-]*\.md\).*/\1/p' "/usr/share/doc/$package/README.md" | while read -r link; do test -s "/usr/share/doc/$package/$link"; done
+done
+test -x /usr/share/exhibit/verify.sh
+
 say deployment
 exhibit authority init /root/admin --deployment pkg --person alice=responder,endpoint-admin
 install -d -o exhibit-server -m 700 /var/lib/exhibit-server-in
@@ -49,6 +58,8 @@ exhibit collection list --incident "$incident"
 exhibit bundle export "$incident" --out /root/bundle --purpose test
 exhibit trust export /root/trust
 exhibit-verify /root/bundle --trust /root/trust --quiet
+sh /usr/share/exhibit/verify.sh /root/bundle /root/trust | tail -n 1
+python3 /usr/share/doc/exhibit/examples/bodyfile.py /root/bundle/evidence/* | grep -q "^0|/etc/hostname|"
 
 say "restart, then stop"
 systemctl restart exhibit-server exhibit-agent
