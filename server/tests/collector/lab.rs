@@ -15,6 +15,7 @@ use evidence::entry::detail::Detail;
 use evidence::entry::{Entry, EntryType};
 use evidence::id::{Actor, Chain, Generation};
 use evidence::keys::{PublicKey, SigningKey};
+use evidence::log_key::LogKey;
 use evidence::order::*;
 use evidence::roster::*;
 use evidence::signed::Signed;
