@@ -18,6 +18,7 @@ pub(crate) use routes::NEIGHBOURS;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use evidence::causes::chain;
 use evidence::order::{FilesStep, OnLarger, Step};
 
 use crate::glob::Globs;
@@ -48,7 +49,7 @@ fn of_plan(reader: &mut Reader<'_>, step: &FilesStep) -> Flow<StepEnd> {
         .and_then(|paths| Ok((paths, Globs::compile(&text(&step.exclude))?)));
     let (include, exclude) = match compiled {
         Ok(compiled) => compiled,
-        Err(error) => return Ok(reader.failed(format!("files: {error}"))),
+        Err(error) => return Ok(reader.failed(format!("files: {}", chain(&error)))),
     };
     let cross = if step.one_filesystem { CrossDevice::Refused } else { CrossDevice::Allowed };
     let (item_bytes, on_larger) = (step.item_bytes, step.on_larger);
@@ -69,7 +70,7 @@ fn of_plan(reader: &mut Reader<'_>, step: &FilesStep) -> Flow<StepEnd> {
 fn fixed(reader: &mut Reader<'_>, globs: &[&str], use_as: Use) -> Flow<StepEnd> {
     let include = match Globs::compile(globs) {
         Ok(include) => include,
-        Err(error) => return Ok(reader.failed(error.to_string())),
+        Err(error) => return Ok(reader.failed(chain(&error))),
     };
     let selection = Selection {
         include,

@@ -1,48 +1,35 @@
 //! Globs over raw path bytes, compiled to states that a walk carries down the tree.
-//! Grammar: docs/spec/order.md, *Step*.
+//! Grammar: [`evidence::order::Pattern`], which reads it.
 //!
 //! Guarantee: a walk that follows the states enters only directories below which something can match, and lists
 //! only those where a name is not known beforehand. Not here: the walk (`reader::files`).
 
+use evidence::order::{self, PATTERNS_MAX, Pattern};
 use globset::{GlobBuilder, GlobMatcher};
-
-/// Most patterns after `{a,b}` is multiplied out; more is refused, the plan is then wrong.
-const PATTERNS_MAX: usize = 8192;
 
 /// Why a glob cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GlobError {
-    /// Not `/…`.
-    #[error("glob {glob:?} is not an absolute path")]
-    NotAbsolute {
-        /// The glob.
+    /// The text breaks the grammar.
+    #[error("glob {glob:?}")]
+    Grammar {
+        /// The text.
         glob: String,
+        /// Which rule is broken.
+        #[source]
+        source: order::GlobError,
     },
-    /// Empty, `.` or `..` component, or a NUL byte.
-    #[error("glob {glob:?} has an empty or dot component")]
-    Component {
-        /// The glob.
-        glob: String,
-    },
-    /// Braces that do not close, or `**N` out of 1 to 64.
-    #[error("glob {glob:?}: {reason}")]
-    Form {
-        /// The glob.
-        glob: String,
-        /// What is wrong.
-        reason: &'static str,
-    },
-    /// globset refused a component.
+    /// globset refused the shape of a name.
     #[error("glob {glob:?} has a malformed component")]
     Globset {
-        /// The glob.
+        /// The text.
         glob: String,
-        /// What it said.
+        /// Why.
         #[source]
         source: globset::Error,
     },
-    /// Over the bound.
+    /// All globs of a list together.
     #[error("globs stand for more than {PATTERNS_MAX} patterns")]
     TooMany,
 }
@@ -88,8 +75,9 @@ impl Globs {
         let mut patterns = Vec::new();
         for glob in globs {
             let glob = glob.as_ref();
-            for plain in expand(glob)? {
-                patterns.push(compile_one(glob, &plain)?);
+            let read = Pattern::read_all(glob);
+            for pattern in read.map_err(|source| GlobError::Grammar { glob: glob.to_owned(), source })? {
+                patterns.push(compile(glob, &pattern)?);
                 if patterns.len() > PATTERNS_MAX {
                     return Err(GlobError::TooMany);
                 }
@@ -259,129 +247,23 @@ fn is_match(shape: &GlobMatcher, name: &[u8]) -> bool {
     shape.is_match(std::ffi::OsStr::from_bytes(name))
 }
 
-fn compile_one(glob: &str, plain: &str) -> Result<Vec<Component>, GlobError> {
-    let Some(below) = plain.strip_prefix('/') else {
-        return Err(GlobError::NotAbsolute { glob: glob.to_owned() });
+fn compile(glob: &str, pattern: &Pattern) -> Result<Vec<Component>, GlobError> {
+    let one = |component: &order::Component| {
+        Ok(match component {
+            order::Component::Literal(name) => Component::Literal(name.as_bytes().to_vec()),
+            order::Component::Any => Component::Any,
+            order::Component::Deep(most) => Component::Deep(*most),
+            order::Component::Shape(shape) => {
+                let shape = GlobBuilder::new(shape)
+                    .literal_separator(true)
+                    .backslash_escape(true)
+                    .build()
+                    .map_err(|source| GlobError::Globset { glob: glob.to_owned(), source })?;
+                Component::Shape(Box::new(shape.compile_matcher()))
+            }
+        })
     };
-    let mut components = Vec::new();
-    if below.is_empty() {
-        return Ok(components);
-    }
-    for part in below.split('/') {
-        if matches!(part, "" | "." | "..") || part.contains('\0') {
-            return Err(GlobError::Component { glob: glob.to_owned() });
-        }
-        components.push(component(glob, part)?);
-    }
-    // At the end, `**` means what is below, not the directory itself: it takes at least one name.
-    if let Some(Component::Deep(most)) = components.last().cloned() {
-        components.pop();
-        if most > 1 {
-            components.push(Component::Deep(most - 1));
-        }
-        components.push(Component::Any);
-    }
-    Ok(components)
-}
-
-fn component(glob: &str, part: &str) -> Result<Component, GlobError> {
-    if let Some(depth) = part.strip_prefix("**") {
-        if depth.is_empty() {
-            return Ok(Component::Deep(u32::MAX));
-        }
-        if depth.bytes().all(|byte| byte.is_ascii_digit()) {
-            return match depth.parse::<u32>() {
-                Ok(depth @ 1..=64) if !part.starts_with("**0") => Ok(Component::Deep(depth)),
-                Ok(_) | Err(_) => {
-                    Err(GlobError::Form { glob: glob.to_owned(), reason: "`**N` takes N from 1 to 64" })
-                }
-            };
-        }
-        return Err(GlobError::Form { glob: glob.to_owned(), reason: "`**` stands alone between slashes" });
-    }
-    if part == "*" {
-        return Ok(Component::Any);
-    }
-    if !part.contains(['*', '?', '[', '{', '\\']) {
-        return Ok(Component::Literal(part.as_bytes().to_vec()));
-    }
-    let shape = GlobBuilder::new(part)
-        .literal_separator(true)
-        .backslash_escape(true)
-        .build()
-        .map_err(|source| GlobError::Globset { glob: glob.to_owned(), source })?;
-    Ok(Component::Shape(Box::new(shape.compile_matcher())))
-}
-
-/// Multiplies out `{a,b}`, because an alternative may span several components.
-fn expand(glob: &str) -> Result<Vec<String>, GlobError> {
-    let mut done = Vec::new();
-    let mut open = vec![glob.to_owned()];
-    while let Some(text) = open.pop() {
-        if done.len() + open.len() > PATTERNS_MAX {
-            return Err(GlobError::TooMany);
-        }
-        match first_braces(&text).map_err(|reason| GlobError::Form { glob: glob.to_owned(), reason })? {
-            None => done.push(text),
-            Some(Braces { before, alternatives, after }) => {
-                open.extend(alternatives.iter().rev().map(|choice| format!("{before}{choice}{after}")));
-            }
-        }
-    }
-    Ok(done)
-}
-
-struct Braces {
-    before: String,
-    alternatives: Vec<String>,
-    after: String,
-}
-
-/// Finds the first `{…}` outside `[…]` and escapes.
-fn first_braces(text: &str) -> Result<Option<Braces>, &'static str> {
-    let (mut before, mut current, mut after) = (String::new(), String::new(), String::new());
-    let mut alternatives = Vec::new();
-    let (mut depth, mut in_class, mut is_closed) = (0_u32, false, false);
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        let place = match (is_closed, depth) {
-            (true, _) => &mut after,
-            (false, 0) => &mut before,
-            (false, _) => &mut current,
-        };
-        match letter {
-            '\\' => {
-                place.push(letter);
-                place.extend(letters.next());
-            }
-            _ if is_closed => place.push(letter),
-            '[' | ']' => {
-                in_class = letter == '[';
-                place.push(letter);
-            }
-            '{' if !in_class => {
-                depth += 1;
-                if depth > 1 {
-                    place.push(letter);
-                }
-            }
-            '}' if !in_class => {
-                depth = depth.checked_sub(1).ok_or("`}` without `{`")?;
-                if depth == 0 {
-                    alternatives.push(std::mem::take(&mut current));
-                    is_closed = true;
-                } else {
-                    place.push(letter);
-                }
-            }
-            ',' if depth == 1 && !in_class => alternatives.push(std::mem::take(&mut current)),
-            _ => place.push(letter),
-        }
-    }
-    if depth > 0 {
-        return Err("`{` without `}`");
-    }
-    Ok(is_closed.then_some(Braces { before, alternatives, after }))
+    pattern.components().iter().map(one).collect()
 }
 
 #[cfg(test)]
@@ -467,6 +349,9 @@ mod tests {
             assert!(Globs::compile(&[wrong]).is_err(), "{wrong:?}");
         }
         let many = "/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}";
-        assert!(matches!(Globs::compile(&[many]), Err(GlobError::TooMany)));
+        assert!(matches!(
+            Globs::compile(&[many]),
+            Err(GlobError::Grammar { source: order::GlobError::TooMany, .. })
+        ));
     }
 }

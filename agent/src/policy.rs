@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::log_key::LogKeys;
 use evidence::order::{Glob, Order, Sensitivity, Step};
@@ -304,7 +305,7 @@ impl Rules {
                 return Err(format!("{list}: `{glob}` is not an absolute path"));
             }
             if let Err(error) = Globs::compile(globs) {
-                return Err(format!("{list}: {error}"));
+                return Err(format!("{list}: {}", chain(&error)));
             }
         }
         let limits = self.limits;

@@ -5,13 +5,15 @@
 mod approval;
 mod glob;
 mod limits;
+mod pattern;
 mod plan;
 mod sensitivity;
 mod target;
 
 pub use approval::{Approval, ApprovalType, Decision};
-pub use glob::{Glob, GlobError};
+pub use glob::Glob;
 pub use limits::Limits;
+pub use pattern::{Component, GlobError, PATTERNS_MAX, Pattern};
 pub use plan::{FilesStep, JournalStep, OnLarger, Plan, ProcessesStep, Step};
 pub use sensitivity::Sensitivity;
 pub use target::{Target, TargetError, TargetProof, TargetSet};

@@ -1,10 +1,11 @@
 //! Patterns of file paths: their form, not their matching.
 //! Guarantee: a glob that parses is an absolute path without `.`, `..` or empty components.
-//! Not here: matching against a file system (the agent).
+//! Not here: what the components mean ([`super::pattern`]), matching against a file system (the agent).
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::pattern::{GlobError, check_name, depth, parts};
 use crate::text::serde_as_text;
 
 /// Longest glob: 4096 bytes, Linux's longest path (PATH_MAX).
@@ -64,9 +65,7 @@ impl FromStr for Glob {
         if text.len() > GLOB_BYTES_MAX || text.contains('\0') {
             return Err(GlobError::Long);
         }
-        if !path.is_empty() && path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(GlobError::Component);
-        }
+        parts(path).try_for_each(check_name)?;
         // Inside braces a slash, dot or empty choice would make paths that no component shows.
         let mut braces = 0_usize;
         for byte in path.bytes() {
@@ -80,37 +79,11 @@ impl FromStr for Glob {
         if braces != 0 {
             return Err(GlobError::Braces);
         }
-        for depth in path.split('/').filter_map(|part| part.strip_prefix("**")) {
-            let number = crate::text::decimal(depth);
-            if !depth.is_empty() && !number.is_some_and(|number| (1..=64).contains(&number)) {
-                return Err(GlobError::Depth);
-            }
-        }
+        parts(path).try_for_each(|part| depth(part).map(drop))?;
         Ok(Self(text.to_owned()))
     }
 }
 serde_as_text!(Glob);
-
-/// A text that is not a pattern of paths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GlobError {
-    /// Braces that do not close, or hold a slash.
-    #[error("braces of a glob do not close within one path component")]
-    Braces,
-    /// `//`, `.`, `..` or a trailing slash.
-    #[error("glob has an empty component, `.` or `..`; write the path without them")]
-    Component,
-    /// `**N` with another N, or followed by more.
-    #[error("`**` stands alone in its component, or with a depth: **1 to **64")]
-    Depth,
-    /// Over 4096 bytes, or with a NUL.
-    #[error("glob is longer than 4096 bytes or has a NUL")]
-    Long,
-    /// Not absolute.
-    #[error("glob is not an absolute path")]
-    Relative,
-}
 
 #[cfg(test)]
 mod tests {
