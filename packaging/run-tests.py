@@ -57,7 +57,8 @@ SUITES = [
     Suite("stores", "root", 220, 5, ["store", "system-tests"], ["servers::", "buckets::"], holds="real S3 servers"),
     Suite("mirror", "root", 180, 6, ["system-tests"], ["mirror::"], holds="mirrors as operators meet them"),
     Suite("packages", "root", 120, 1, ["system-tests"], ["packages::"], holds="the Debian packages in a booted container"),
-    Suite("pages", "root", 90, 4, ["system-tests"], ["pages::"], holds="every command, path and list of README and guide"),
+    Suite("pages", "root", 90, 5, ["system-tests"], ["pages::"],
+          holds="every command, path and list of README and guide; an example in each help text"),
 ]
 # Not in the gate: `make test-long`.
 LONG = Suite("long", "root", 7200, 3, [], holds="tests marked `ignore`, a thousand kills")

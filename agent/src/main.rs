@@ -39,10 +39,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Enrol this machine as an endpoint of a deployment
-    #[command(
-        after_help = "The collector must prove everything that the token names. Otherwise nothing is written.
-To enrol again with new keys, get a token for the next generation and add --replace. The old keys are kept aside."
-    )]
+    #[command(after_help = "Example:
+  exhibit-agent enrol --token - < token.txt
+
+The collector must prove everything that the token names. Otherwise nothing is written.
+To enrol again with new keys, get a token for the next generation and add --replace. The old keys are kept aside.")]
     Enrol(EnrolArgs),
     /// Run in the foreground; the service does this
     #[command(after_help = "Examples:

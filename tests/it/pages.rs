@@ -45,6 +45,38 @@ fn every_command_of_the_guide_does_what_the_page_says() {
     ]);
 }
 
+/// Calls `judge` with the words and the help text of each command that has no commands below it.
+fn each_command(words: &[String], judge: &mut dyn FnMut(&str, &str)) {
+    let (program, rest) = words.split_first().unwrap();
+    let output = attempt(Command::new(bin_dir().join(program)).args(rest).arg("--help")).unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let help = String::from_utf8(output.stdout).unwrap();
+    let Some((_, list)) = help.split_once("\nCommands:\n") else {
+        return judge(&words.join(" "), &help);
+    };
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    let names =
+        lines.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    for name in names.filter(|name| *name != "help") {
+        each_command(&[words, &[name.to_owned()]].concat(), judge);
+    }
+}
+
+#[test]
+fn the_help_of_every_command_shows_an_example_of_it() {
+    let mut seen = 0;
+    for program in ["exhibit", "exhibit-agent", "exhibit-server", "exhibit-verify"] {
+        each_command(&[program.to_owned()], &mut |words, help| {
+            seen += 1;
+            // The usage line names the command as well.
+            let (_, after_usage) = help.split_once("\nUsage: ").unwrap();
+            let (_, examples) = after_usage.split_once('\n').unwrap();
+            assert!(examples.contains(&format!("\n  {words}")), "{words}: no example in\n{help}");
+        });
+    }
+    assert!(seen > 60, "only {seen} commands were found");
+}
+
 /// `a/{b,c}/d` names two paths.
 fn expanded(path: &str) -> Vec<String> {
     let Some((before, rest)) = path.split_once('{') else {

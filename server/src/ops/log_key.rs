@@ -33,6 +33,9 @@ pub struct LogKeyArgs {
 #[derive(Debug, Subcommand)]
 enum LogKeyCommand {
     /// Make the next key, and the document for the authority to sign
+    #[command(
+        after_help = "Examples:\n  exhibit-server log-key propose /srv/exhibit\n  exhibit-server log-key propose /srv/exhibit --reason lost"
+    )]
     Propose {
         /// Directory of the collector
         directory: PathBuf,
@@ -41,6 +44,9 @@ enum LogKeyCommand {
         reason: ReasonArg,
     },
     /// Put a signed change into effect while the collector is stopped; resumes an interrupted run
+    #[command(
+        after_help = "Example, with the collector stopped:\n  exhibit-server log-key adopt /srv/exhibit log-key-1.signed"
+    )]
     Adopt {
         /// Directory of the collector
         directory: PathBuf,
