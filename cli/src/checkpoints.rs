@@ -17,7 +17,7 @@ const LIED: &str =
 
 /// A ledger entry whose place in the log is proven.
 #[derive(Debug, Clone)]
-pub struct Recorded {
+pub struct RecordedEntry {
     /// The entry.
     pub entry: Entry,
     /// Its bytes.
@@ -32,7 +32,7 @@ pub struct Recorded {
     pub size: u64,
 }
 
-impl Recorded {
+impl RecordedEntry {
     /// Checks that the collector recorded the act that was sent.
     /// Fails when the collector recorded something else.
     pub fn expect(&self, type_: EntryType, event: &Digest, refs: &[(&str, String)]) -> anyhow::Result<()> {
@@ -54,18 +54,18 @@ impl Recorded {
 impl Session {
     /// Verifies an entry's proof, and that its checkpoint continues the last one seen here.
     /// Fails when the entry is missing, malformed, unproven, or the log contradicts itself.
-    pub async fn recorded(
+    pub async fn prove_recorded(
         &self,
         field: &'static str,
         message: Option<v1::ProvenEntry>,
-    ) -> anyhow::Result<Recorded> {
+    ) -> anyhow::Result<RecordedEntry> {
         let proven = convert::proven(field, message)?;
-        let (recorded, note) = self.proven(&proven.entry, &proven.proof)?;
-        self.continues(&note).await?;
+        let (recorded, note) = self.prove(&proven.entry, &proven.proof)?;
+        self.accept_checkpoint(&note).await?;
         Ok(recorded)
     }
 
-    fn proven(&self, bytes: &[u8], proof: &[u8]) -> anyhow::Result<(Recorded, Note)> {
+    fn prove(&self, bytes: &[u8], proof: &[u8]) -> anyhow::Result<(RecordedEntry, Note)> {
         let broken =
             |cause: &dyn std::error::Error| failed(format!("ledger entry: {}", because(cause)), LIED);
         let entry = Entry::parse(bytes).map_err(|cause| broken(&cause))?;
@@ -79,7 +79,7 @@ impl Session {
         let checkpoint = &verified.checkpoint;
         verify_inclusion(file.index(), checkpoint.size, &leaf, file.hashes(), &checkpoint.root)
             .map_err(|cause| broken(&cause))?;
-        let recorded = Recorded {
+        let recorded = RecordedEntry {
             entry,
             bytes: bytes.to_vec(),
             proof: proof.to_vec(),
@@ -92,16 +92,16 @@ impl Session {
 
     /// Checks a signed checkpoint against the last one seen here, and keeps the larger.
     /// Fails if the pinned log did not sign it, or if the two checkpoints cannot both be true. In the second case both notes are kept.
-    pub async fn continues(&self, note: &Note) -> anyhow::Result<Checkpoint> {
+    pub async fn accept_checkpoint(&self, note: &Note) -> anyhow::Result<Checkpoint> {
         let verified = self.pins.policy.verify_note(note);
         let new = verified.map_err(|cause| failed(because(&cause), LIED))?.checkpoint;
-        let Some(kept) = self.kept()? else {
-            self.keep(note, &new)?;
+        let Some(kept) = self.newest_checkpoint()? else {
+            self.remember(note, &new)?;
             return Ok(new);
         };
         let (kept_note, old) = kept;
         if old.size == 0 || (old.size == new.size && old.root == new.root) {
-            self.keep(note, &new)?;
+            self.remember(note, &new)?;
             return Ok(new);
         }
         let (smaller, larger) = if old.size <= new.size { (&old, &new) } else { (&new, &old) };
@@ -115,15 +115,15 @@ impl Session {
         };
         if smaller.size != 0 {
             verify_consistency(smaller.size, &smaller.root, larger.size, &larger.root, &proof)
-                .or_else(|cause| Err(self.contradiction(&kept_note, note, &because(&cause))?))?;
+                .or_else(|cause| Err(self.keep_contradiction(&kept_note, note, &because(&cause))?))?;
         }
-        self.keep(note, &new)?;
+        self.remember(note, &new)?;
         Ok(new)
     }
 
     /// The last checkpoint seen here.
     /// Fails when it cannot be read or is not signed by the pinned log.
-    pub fn kept(&self) -> anyhow::Result<Option<(Note, Checkpoint)>> {
+    pub fn newest_checkpoint(&self) -> anyhow::Result<Option<(Note, Checkpoint)>> {
         let Some(bytes) = self.home.read(CHECKPOINT)? else {
             return Ok(None);
         };
@@ -140,16 +140,16 @@ impl Session {
     }
 
     /// Keeps `note` unless another process has kept a larger one meanwhile.
-    fn keep(&self, note: &Note, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+    fn remember(&self, note: &Note, checkpoint: &Checkpoint) -> anyhow::Result<()> {
         let _guard = self.home.lock()?;
-        if self.kept()?.is_none_or(|(_, kept)| kept.size < checkpoint.size) {
+        if self.newest_checkpoint()?.is_none_or(|(_, kept)| kept.size < checkpoint.size) {
             self.home.write(CHECKPOINT, note.to_string().as_bytes())?;
         }
         Ok(())
     }
 
     /// Stores both notes for ever. Returns the error that names the files.
-    fn contradiction(&self, kept: &Note, shown: &Note, why: &str) -> anyhow::Result<anyhow::Error> {
+    fn keep_contradiction(&self, kept: &Note, shown: &Note, why: &str) -> anyhow::Result<anyhow::Error> {
         // The name is the digest of the content, so that the same contradiction makes the same file.
         let text = format!("{kept}\n{shown}");
         let name = format!("contradictions/{}", Digest::of(text.as_bytes()));
@@ -221,9 +221,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let session = session(&folder.path().join("home"));
         let (first, other) = (note(&signer(8), &[b"a", b"b"]), note(&signer(8), &[b"a", b"x"]));
-        assert_eq!(session.continues(&first).await.unwrap().size, 2);
-        assert_eq!(session.continues(&first).await.unwrap().size, 2, "the same again is no contradiction");
-        let refused = session.continues(&other).await.unwrap_err();
+        assert_eq!(session.accept_checkpoint(&first).await.unwrap().size, 2);
+        assert_eq!(
+            session.accept_checkpoint(&first).await.unwrap().size,
+            2,
+            "the same again is no contradiction"
+        );
+        let refused = session.accept_checkpoint(&other).await.unwrap_err();
         assert_eq!(exit(&refused), Exit::Failed);
         let mut kept: Vec<(String, Vec<u8>)> = fs_err::read_dir(session.home.path("contradictions"))
             .unwrap()
@@ -236,27 +240,27 @@ mod tests {
             ("shown".to_owned(), other.to_string().into_bytes()),
         ];
         assert_eq!(kept, both);
-        assert_eq!(session.kept().unwrap().unwrap().0, first, "the first one seen stays");
+        assert_eq!(session.newest_checkpoint().unwrap().unwrap().0, first, "the first one seen stays");
     }
 
     #[tokio::test]
     async fn a_checkpoint_of_another_key_is_refused_and_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let session = session(&folder.path().join("home"));
-        let refused = session.continues(&note(&signer(9), &[b"a"])).await.unwrap_err();
+        let refused = session.accept_checkpoint(&note(&signer(9), &[b"a"])).await.unwrap_err();
         assert_eq!(exit(&refused), Exit::Failed);
-        assert!(session.kept().unwrap().is_none());
+        assert!(session.newest_checkpoint().unwrap().is_none());
     }
 
     #[tokio::test]
     async fn a_later_checkpoint_counts_only_with_a_proof() {
         let folder = tempfile::tempdir().unwrap();
         let session = session(&folder.path().join("home"));
-        session.continues(&note(&signer(8), &[b"a"])).await.unwrap();
+        session.accept_checkpoint(&note(&signer(8), &[b"a"])).await.unwrap();
         // Nobody answers: neither a contradiction nor a step.
-        let refused = session.continues(&note(&signer(8), &[b"a", b"b"])).await.unwrap_err();
+        let refused = session.accept_checkpoint(&note(&signer(8), &[b"a", b"b"])).await.unwrap_err();
         assert_eq!(exit(&refused), Exit::CouldNot);
-        assert_eq!(session.kept().unwrap().unwrap().1.size, 1);
+        assert_eq!(session.newest_checkpoint().unwrap().unwrap().1.size, 1);
         assert!(!session.home.path("contradictions").exists());
     }
 }

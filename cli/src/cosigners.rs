@@ -38,7 +38,7 @@ impl Cosigners {
         if !answer.cosigned.is_empty() {
             let broken = |why: String| failed(format!("cosigned head: {why}"), "tell the operator");
             let note = Note::parse(&answer.cosigned).map_err(|cause| broken(because(&cause)))?;
-            cosigners.size = session.continues(&note).await?.size;
+            cosigners.size = session.accept_checkpoint(&note).await?.size;
             let verified = session.pins.policy.verify_note(&note);
             let verified = verified.map_err(|cause| broken(because(&cause)))?;
             if session.pins.policy.needs_cosigners() {

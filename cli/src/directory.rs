@@ -107,7 +107,7 @@ impl Session {
         let mut rows = client.entries(request).await.map_err(refused)?.into_inner();
         let mut last = None;
         while let Some(row) = rows.message().await.map_err(refused)? {
-            self.take(&mut directory, &row)?;
+            self.add_entry(&mut directory, &row)?;
             last = Some((row.index, row.entry));
         }
         let Some((index, bytes)) = last else {
@@ -115,7 +115,7 @@ impl Session {
         };
         let prove = v1::ProveRequest { what: Some(v1::prove_request::What::Index(index)), cosigned: false };
         let proven = client.prove(prove).await.map_err(refused)?.into_inner();
-        let recorded = self.recorded("entry", Some(proven)).await?;
+        let recorded = self.prove_recorded("entry", Some(proven)).await?;
         if recorded.index != index || recorded.bytes != bytes {
             return Err(failed(
                 format!("entry {index} is proven with other content than it was shown with"),
@@ -126,7 +126,7 @@ impl Session {
         Ok(directory)
     }
 
-    fn take(&self, directory: &mut Directory, row: &v1::EntryRow) -> anyhow::Result<()> {
+    fn add_entry(&self, directory: &mut Directory, row: &v1::EntryRow) -> anyhow::Result<()> {
         let index = row.index;
         let broken = |why: String| failed(format!("ledger entry {index}: {why}"), LIED);
         if index < directory.next_index {

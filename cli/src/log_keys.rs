@@ -18,7 +18,7 @@ const FILE: &str = "trust/log-keys.json";
 /// One change: its entry and the proof of that entry, as the collector sent them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct StoredChange {
     entry: String,
     proof: String,
 }
@@ -32,7 +32,8 @@ pub fn load(home: &Home, authority: &AuthoritySet, policy: &Policy) -> anyhow::R
         return Ok(LogKeys::unchanged(pinned));
     };
     let broken = |why: String| could_not(format!("{FILE}: {why}"), "restore the home from a backup");
-    let kept: Vec<Kept> = serde_json::from_slice(&bytes).map_err(|cause| broken(cause.to_string()))?;
+    let kept: Vec<StoredChange> =
+        serde_json::from_slice(&bytes).map_err(|cause| broken(cause.to_string()))?;
     let decoded: Vec<(Vec<u8>, Vec<u8>)> = kept
         .iter()
         .map(|one| Ok((STANDARD.decode(&one.entry)?, STANDARD.decode(&one.proof)?)))
@@ -55,11 +56,11 @@ pub fn prove(
 }
 
 /// Makes the line durable, and pins its newest key in the policy.
-pub fn keep(home: &Home, keys: &LogKeys, changes: &[(Vec<u8>, Vec<u8>)]) -> anyhow::Result<()> {
+pub fn store(home: &Home, keys: &LogKeys, changes: &[(Vec<u8>, Vec<u8>)]) -> anyhow::Result<()> {
     let _guard = home.lock()?;
-    let kept: Vec<Kept> = changes
+    let kept: Vec<StoredChange> = changes
         .iter()
-        .map(|(entry, proof)| Kept { entry: STANDARD.encode(entry), proof: STANDARD.encode(proof) })
+        .map(|(entry, proof)| StoredChange { entry: STANDARD.encode(entry), proof: STANDARD.encode(proof) })
         .collect();
     home.write(FILE, &serde_json::to_vec(&kept)?)?;
     // A crash before the next write leaves the older key pinned; the line that was just written leads from it to the newest.

@@ -53,12 +53,12 @@ fn main() -> ExitCode {
         .and_then(|runtime| runtime.block_on(cli.command.run(Context { named: cli.home, output })));
     match run {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => ExitCode::from(tell(&error, output)),
+        Err(error) => ExitCode::from(print_failure(&error, output)),
     }
 }
 
 /// Prints state, cause and next step. Returns the exit code.
-fn tell(error: &anyhow::Error, output: Output) -> u8 {
+fn print_failure(error: &anyhow::Error, output: Output) -> u8 {
     let failure = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
     let next = failure.map_or("", |failure| failure.next.as_str());
     let states: Vec<String> = error

@@ -49,7 +49,7 @@ impl Profile {
     /// Reads and compiles `text`, with single values replaced by `settings`.
     /// The error lists every fault, in the order of lines.
     pub fn compile(text: &str, settings: &[Setting]) -> Result<Self, Vec<Fault>> {
-        let mut file = raw::File::read(text).map_err(|fault| vec![fault])?;
+        let mut file = raw::RawProfile::read(text).map_err(|fault| vec![fault])?;
         let refused: Vec<Fault> = settings
             .iter()
             .filter_map(|setting| set::apply(&mut file, setting).err())
@@ -78,7 +78,7 @@ impl Profile {
         let text = find_text(name, home)?;
         Self::compile(&text, settings).map_err(|faults| {
             let faults: Vec<String> =
-                faults.iter().map(|fault| format!("\n  {}", fault.told(name))).collect();
+                faults.iter().map(|fault| format!("\n  {}", fault.to_text(name))).collect();
             usage(
                 format!("profile {name} cannot be used:{}", faults.concat()),
                 "correct it; `exhibit profile lint FILE` checks again",
@@ -94,7 +94,7 @@ impl Profile {
 
 impl Fault {
     /// Formats a fault as `FILE:LINE: cause`. A fault in `--set` has no line.
-    pub fn told(&self, file: &str) -> String {
+    pub fn to_text(&self, file: &str) -> String {
         match self.line {
             0 => format!("--set: {}", self.cause),
             line => format!("{file}:{line}: {}", self.cause),

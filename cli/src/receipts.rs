@@ -9,7 +9,7 @@ use evidence::manifest::Manifest;
 use evidence::seal::delegation::Delegation;
 use proto::{convert, v1};
 
-use crate::checkpoints::Recorded;
+use crate::checkpoints::RecordedEntry;
 use crate::directory::Directory;
 use crate::failure::{because, failed};
 use crate::session::{Session, refused};
@@ -27,7 +27,7 @@ pub struct Receipt {
     /// The sealed manifest, when the collection is complete.
     pub manifest: Option<Manifest>,
     /// The proven `collection.stored`, when there is one.
-    pub stored: Option<Recorded>,
+    pub stored: Option<RecordedEntry>,
 }
 
 impl Receipt {
@@ -59,7 +59,7 @@ impl Session {
         let stored = match answer.receipt {
             None => None,
             Some(receipt) => {
-                let recorded = self.recorded("receipt", Some(receipt)).await?;
+                let recorded = self.prove_recorded("receipt", Some(receipt)).await?;
                 let (manifest, digest) = manifest.as_ref().ok_or_else(|| {
                     failed(format!("collection {id} has a receipt without manifest"), FORGED)
                 })?;

@@ -101,7 +101,7 @@ impl Session {
 pub fn unreachable(error: ConnectError) -> anyhow::Error {
     let state = because(&error);
     match connect::refusal(&error) {
-        Some(refusal) => told(refusal),
+        Some(refusal) => explain_refusal(refusal),
         None => could_not(
             state,
             "check the network and that the collector runs; `exhibit-server run` prints its addresses",
@@ -112,7 +112,7 @@ pub fn unreachable(error: ConnectError) -> anyhow::Error {
 /// Says why a call failed.
 pub fn refused(status: tonic::Status) -> anyhow::Error {
     if let Some(refusal) = connect::refusal(&status) {
-        return told(refusal);
+        return explain_refusal(refusal);
     }
     let class = Class::of(&status);
     let text = if status.message().is_empty() {
@@ -141,14 +141,14 @@ pub fn refused(status: tonic::Status) -> anyhow::Error {
 }
 
 /// Like [`refused`], but with the command's own next step if the thing does not exist or is not in the required state.
-pub fn refused_then(next: impl Into<String>) -> impl FnOnce(tonic::Status) -> anyhow::Error {
+pub fn refusal_with_next(next: impl Into<String>) -> impl FnOnce(tonic::Status) -> anyhow::Error {
     move |status| match Class::of(&status) {
         Class::Missing | Class::Precondition => could_not(status.message(), next),
         _ => refused(status),
     }
 }
 
-fn told(refusal: Refusal) -> anyhow::Error {
+fn explain_refusal(refusal: Refusal) -> anyhow::Error {
     match refusal {
         Refusal::OurCertificateEnded => could_not("your login has ended", "log in: exhibit login"),
         Refusal::OurCertificateRevoked => {
@@ -178,16 +178,16 @@ mod tests {
         );
         let next = "list the incidents: exhibit incident list";
         assert_eq!(
-            refused_then(next)(missing).to_string(),
+            refusal_with_next(next)(missing).to_string(),
             format!("there is no incident INC-2026-0009\n  next: {next}")
         );
         let settled = Class::Precondition.status("the order is issued already");
         assert_eq!(
-            refused_then("see it")(settled).to_string(),
+            refusal_with_next("see it")(settled).to_string(),
             "the order is issued already\n  next: see it"
         );
         // What has a next step of its own keeps it.
-        let forbidden = refused_then("see it")(Class::Forbidden.status("not yours")).to_string();
+        let forbidden = refusal_with_next("see it")(Class::Forbidden.status("not yours")).to_string();
         assert!(forbidden.contains("ask the admins"), "{forbidden}");
     }
 }

@@ -34,7 +34,7 @@ use crate::context::Context;
 use crate::failure::{because, could_not, failed, usage};
 use crate::output::bytes;
 use crate::progress::byte_bar;
-use crate::session::{Session, refused, refused_then};
+use crate::session::{Session, refusal_with_next, refused};
 
 /// Files that a collector may leave out, because they are the same in every bundle.
 const OWN_FILES: &[(&str, &str)] = &[("verify.sh", include_str!("../../../packaging/verify.sh"))];
@@ -206,11 +206,11 @@ async fn export(
     } else {
         "list the items: exhibit evidence ls COLLECTION --purpose TEXT"
     };
-    let listed = || refused_then(next);
+    let listed = || refusal_with_next(next);
     let mut chunks = client.export(request).await.map_err(listed())?.into_inner();
     let mut writer = Writer { dir, sums: Sums::new(), open: None, bar: byte_bar(session.output, None) };
     while let Some(chunk) = chunks.message().await.map_err(listed())? {
-        writer.take(chunk)?;
+        writer.write_chunk(chunk)?;
     }
     let mut sums = writer.finish()?;
     for (name, text) in OWN_FILES {
@@ -260,7 +260,7 @@ async fn record(
     }
     let note =
         Note::parse(&fs_err::read(dir.join("ledger/checkpoint"))?).map_err(|cause| odd(because(&cause)))?;
-    let head = session.continues(&note).await?;
+    let head = session.accept_checkpoint(&note).await?;
 
     let encoded = sums.encode();
     let count = overview.head_seq.checked_add(1);
@@ -282,10 +282,10 @@ async fn record(
     let mut client = proto::service::bundle_client(session.channel());
     let request = v1::RecordExportRequest { act: act.act, detail: act.detail, sums: encoded.into() };
     let answer = client.record_export(request).await.map_err(refused)?.into_inner();
-    let recorded = session.recorded("exported", answer.exported).await?;
+    let recorded = session.prove_recorded("exported", answer.exported).await?;
     recorded.expect(EntryType::BundleExported, &signed.digest(), &refs)?;
     let proof = ProofFile::parse(&recorded.proof)?;
-    let later = session.continues(proof.checkpoint()).await?;
+    let later = session.accept_checkpoint(proof.checkpoint()).await?;
     let consistency = convert::hashes("consistency", &answer.consistency)?;
     verify_consistency(head.size, &head.root, later.size, &later.root, &consistency).map_err(|cause| {
         odd(format!("the export does not continue the bundle's checkpoint: {}", because(&cause)))
@@ -333,7 +333,7 @@ struct Open {
 }
 
 impl Writer<'_> {
-    fn take(&mut self, chunk: v1::BundleChunk) -> anyhow::Result<()> {
+    fn write_chunk(&mut self, chunk: v1::BundleChunk) -> anyhow::Result<()> {
         let odd = |why: String| failed(why, "tell the operator: the export stream is out of order");
         let mut open = match (self.open.take(), chunk.path.is_empty()) {
             (None, false) => self.begin(chunk.path, chunk.size)?,
@@ -421,7 +421,7 @@ mod tests {
     fn receive(dir: &Path, chunks: Vec<v1::BundleChunk>) -> anyhow::Result<Sums> {
         let mut writer = Writer { dir, sums: Sums::new(), open: None, bar: ProgressBar::hidden() };
         for chunk in chunks {
-            writer.take(chunk)?;
+            writer.write_chunk(chunk)?;
         }
         writer.finish()
     }

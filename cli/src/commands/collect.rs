@@ -88,7 +88,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     });
     let request = v1::IssueOrderRequest { order: Some(signed.into()), targets: leaves.collect() };
     let answer = client.issue_order(request).await.map_err(refused)?.into_inner();
-    let recorded = session.recorded("issued", answer.issued).await?;
+    let recorded = session.prove_recorded("issued", answer.issued).await?;
     recorded.expect(EntryType::OrderIssued, &id, &[("order", id.to_string())])?;
     session.output.say(&format!(
         "order {id} to {} endpoints, proven at {} in the ledger, expires {}",

@@ -18,7 +18,7 @@ use crate::commands::bundle;
 use crate::context::Context;
 use crate::failure::{could_not, failed, usage};
 use crate::output::{bytes, shown, table};
-use crate::session::{Session, refused_then};
+use crate::session::{Session, refusal_with_next};
 
 /// `exhibit disposition …`.
 #[derive(Debug, Subcommand)]
@@ -115,10 +115,10 @@ async fn propose(
     reason: String,
     dry_run: bool,
 ) -> anyhow::Result<()> {
-    let reason = asked(reason)?;
+    let reason = require_reason(reason)?;
     let mut client = proto::service::incident_client(session.channel());
     let request = v1::PlanDispositionRequest { incident: incident.to_string() };
-    let answer = client.plan_disposition(request).await.map_err(listed())?.into_inner();
+    let answer = client.plan_disposition(request).await.map_err(refusal_with_list())?.into_inner();
     let plan = read(&answer.plan, session, incident)?;
     // The list must show what is signed: each collection of the plan, and no other.
     let mut told: Vec<&str> = answer.collections.iter().map(|row| row.collection.as_str()).collect();
@@ -127,8 +127,8 @@ async fn propose(
         return Err(failed("the collector shows other collections than its plan names", "tell the operator"));
     }
     if dry_run {
-        return session.output.result(&value(&plan, &answer, None), || {
-            format!("{}\nnothing is recorded", told_of(&plan, &answer))
+        return session.output.result(&plan_json(&plan, &answer, None), || {
+            format!("{}\nnothing is recorded", plan_text(&plan, &answer))
         });
     }
     if !answer.kept.is_empty() {
@@ -138,11 +138,11 @@ async fn propose(
         ));
     }
     let index = sign(session, incident, &plan, reason).await?;
-    session.output.result(&value(&plan, &answer, Some(index)), || {
+    session.output.result(&plan_json(&plan, &answer, Some(index)), || {
         let short: String = plan.digest().to_string().chars().take(12).collect();
         format!(
             "{}\nproposed and approved once, proven at {index} in the ledger; nothing goes yet\nthe second person: exhibit disposition approve {incident} {short} --reason TEXT",
-            told_of(&plan, &answer)
+            plan_text(&plan, &answer)
         )
     })
 }
@@ -153,7 +153,7 @@ async fn approve(
     wanted: &str,
     reason: String,
 ) -> anyhow::Result<()> {
-    let reason = asked(reason)?;
+    let reason = require_reason(reason)?;
     if wanted.len() < 8 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(usage(format!("{} is no plan", shown(wanted)), "give at least 8 digits of its digest"));
     }
@@ -194,8 +194,8 @@ async fn sign(session: &Session, incident: &IncidentId, plan: &Plan, reason: Str
     };
     let (request, signed) = session.act(draft, &roster, &[Role::Responder, Role::Approver])?;
     let mut client = proto::service::incident_client(session.channel());
-    let answer = client.record_act(request).await.map_err(listed())?.into_inner();
-    let recorded = session.recorded("entry", answer.entry).await?;
+    let answer = client.record_act(request).await.map_err(refusal_with_list())?.into_inner();
+    let recorded = session.prove_recorded("entry", answer.entry).await?;
     recorded.expect(EntryType::DispositionApproved, &signed.digest(), &refs)?;
     Ok(recorded.index)
 }
@@ -203,7 +203,7 @@ async fn sign(session: &Session, incident: &IncidentId, plan: &Plan, reason: Str
 async fn fetch(session: &Session, incident: &IncidentId) -> anyhow::Result<v1::ShowDispositionResponse> {
     let mut client = proto::service::incident_client(session.channel());
     let request = v1::ShowDispositionRequest { incident: incident.to_string() };
-    Ok(client.show_disposition(request).await.map_err(listed())?.into_inner())
+    Ok(client.show_disposition(request).await.map_err(refusal_with_list())?.into_inner())
 }
 
 async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
@@ -271,7 +271,7 @@ fn read(text: &[u8], session: &Session, incident: &IncidentId) -> anyhow::Result
     Ok(plan)
 }
 
-fn value(plan: &Plan, answer: &v1::PlanDispositionResponse, index: Option<u64>) -> serde_json::Value {
+fn plan_json(plan: &Plan, answer: &v1::PlanDispositionResponse, index: Option<u64>) -> serde_json::Value {
     json!({
         "incident": plan.incident, "plan": plan.digest(), "from": plan.from, "count": plan.count,
         "collections": answer.collections.iter().map(|row| json!({
@@ -294,7 +294,7 @@ fn summary(plan: &Plan) -> String {
     )
 }
 
-fn told_of(plan: &Plan, answer: &v1::PlanDispositionResponse) -> String {
+fn plan_text(plan: &Plan, answer: &v1::PlanDispositionResponse) -> String {
     let rows: Vec<Vec<String>> = answer
         .collections
         .iter()
@@ -327,13 +327,13 @@ fn shortened(object: &str) -> String {
     }
 }
 
-fn asked(reason: String) -> anyhow::Result<String> {
+fn require_reason(reason: String) -> anyhow::Result<String> {
     if reason.trim().is_empty() {
         return Err(usage("a reason is needed", "say why: --reason TEXT"));
     }
     Ok(reason)
 }
 
-fn listed() -> impl FnOnce(tonic::Status) -> anyhow::Error {
-    refused_then("see what keeps it and how far it is: exhibit incident show, exhibit disposition show")
+fn refusal_with_list() -> impl FnOnce(tonic::Status) -> anyhow::Error {
+    refusal_with_next("see what keeps it and how far it is: exhibit incident show, exhibit disposition show")
 }

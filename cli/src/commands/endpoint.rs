@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::directory::Directory;
 use crate::failure::{because, could_not, usage};
 use crate::output::{shown, table, write_line};
-use crate::session::{Session, refused, refused_then};
+use crate::session::{Session, refusal_with_next, refused};
 
 const TOKEN_EXAMPLES: &str = "\
 Examples:
@@ -152,8 +152,8 @@ async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
         "name the generation after its newest, which `exhibit endpoint show {}` lists: --generation N",
         args.endpoint
     );
-    let answer = answer.map_err(refused_then(next))?.into_inner();
-    let recorded = session.recorded("entry", answer.entry).await?;
+    let answer = answer.map_err(refusal_with_next(next))?.into_inner();
+    let recorded = session.prove_recorded("entry", answer.entry).await?;
     let refs = [
         ("endpoint", args.endpoint.to_string()),
         ("generation", generation.to_string()),
@@ -297,8 +297,8 @@ async fn retire(
     let mut client = proto::service::incident_client(session.channel());
     let answer = client.record_act(request).await;
     let next = "see endpoints and generations: exhibit endpoint list";
-    let answer = answer.map_err(refused_then(next))?.into_inner();
-    let recorded = session.recorded("entry", answer.entry).await?;
+    let answer = answer.map_err(refusal_with_next(next))?.into_inner();
+    let recorded = session.prove_recorded("entry", answer.entry).await?;
     recorded.expect(EntryType::EndpointRetired, &signed.digest(), &refs)?;
     let value = serde_json::json!({"endpoint": endpoint, "generation": generation, "index": recorded.index});
     session.output.result(&value, || {

@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::failure::{because, could_not, failed, usage};
 use crate::output::{Format, bytes, shown, write_line};
 use crate::progress::byte_bar;
-use crate::session::{Session, refused_then};
+use crate::session::{Session, refusal_with_next};
 
 /// `exhibit evidence …`.
 #[derive(Debug, Subcommand)]
@@ -100,7 +100,7 @@ async fn list(session: &Session, request: v1::ListItemsRequest) -> anyhow::Resul
     check_prefix(&request.collection)?;
     check_purpose(&request.purpose)?;
     let mut client = proto::service::evidence_client(session.channel());
-    let listed = || refused_then("list the collections: exhibit collection list");
+    let listed = || refusal_with_next("list the collections: exhibit collection list");
     let mut batches = client.list_items(request).await.map_err(listed())?.into_inner();
     while let Some(batch) = batches.message().await.map_err(listed())? {
         for line in batch.records {
@@ -133,12 +133,12 @@ fn record(line: &[u8]) -> anyhow::Result<ItemRecord> {
 
 /// Which item was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Item<'a> {
+enum AskedItem<'a> {
     Path(&'a [u8]),
     Ordinal(u64),
 }
 
-impl<'a> Item<'a> {
+impl<'a> AskedItem<'a> {
     /// Names on Linux are bytes. A name that is not UTF-8 is passed on unchanged.
     fn parse(text: &'a OsStr) -> anyhow::Result<Self> {
         let Some(digits) = text.as_bytes().strip_prefix(b"#") else {
@@ -159,14 +159,14 @@ impl<'a> Item<'a> {
 }
 
 /// One item as the collector sent it.
-struct Read {
+struct ReceivedItem {
     record: ItemRecord,
     sha256: Digest,
     count: u64,
     index: u64,
 }
 
-impl Read {
+impl ReceivedItem {
     /// Compares the digest made here with the record's.
     fn check(&self) -> anyhow::Result<()> {
         match self.record.sha256 {
@@ -178,7 +178,7 @@ impl Read {
         }
     }
 
-    fn told(&self) -> serde_json::Value {
+    fn to_json(&self) -> serde_json::Value {
         json!({
             "path": self.record.shown, "item": self.record.n, "outcome": self.record.outcome, "bytes": self.count,
             "sha256": self.sha256, "checked": self.record.sha256.is_some(), "gaps": self.record.gaps.len(),
@@ -202,16 +202,16 @@ impl Read {
     }
 }
 
-async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow::Result<Read> {
+async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow::Result<ReceivedItem> {
     check_prefix(&args.collection)?;
     check_purpose(&args.purpose)?;
-    let item = Item::parse(&args.item)?;
+    let item = AskedItem::parse(&args.item)?;
     let (path, ordinal) = match item {
-        Item::Ordinal(ordinal) => (Vec::new(), ordinal),
-        Item::Path(path) => (path.to_vec(), 0),
+        AskedItem::Ordinal(ordinal) => (Vec::new(), ordinal),
+        AskedItem::Path(path) => (path.to_vec(), 0),
     };
     let next = format!("list the items: exhibit evidence ls {} --purpose TEXT", args.collection);
-    let listed = || refused_then(next.clone());
+    let listed = || refusal_with_next(next.clone());
     let mut client = proto::service::evidence_client(session.channel());
     let request = v1::ReadItemRequest {
         collection: args.collection.clone(),
@@ -231,7 +231,7 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
     if !item.is_asked(&record) {
         return Err(odd("another item than was asked for"));
     }
-    let accessed = session.recorded("accessed", begin.accessed).await?;
+    let accessed = session.prove_recorded("accessed", begin.accessed).await?;
     let envelope = &accessed.entry.envelope;
     if envelope.type_ != EntryType::EvidenceAccessed
         || envelope.reference("person") != Some(session.config.person.as_str())
@@ -271,7 +271,7 @@ async fn read(session: &Session, args: &ReadArgs, out: &mut dyn Write) -> anyhow
             "do not use it; try again, then tell the operator",
         ));
     }
-    Ok(Read { record, sha256, count, index: accessed.index })
+    Ok(ReceivedItem { record, sha256, count, index: accessed.index })
 }
 
 async fn cat(session: &Session, args: &ReadArgs) -> anyhow::Result<()> {
@@ -303,7 +303,7 @@ async fn get(session: &Session, args: &ReadArgs, out: &Path) -> anyhow::Result<(
     file.sync_all()?;
     read.check().map_err(|error| error.context(format!("{} is kept for the operator", beside.display())))?;
     fs_err::rename(&beside, out)?;
-    let value = read.told();
+    let value = read.to_json();
     session.output.result(&value, || {
         let mut lines = vec![format!("{}: {}, sha256 {}", out.display(), bytes(read.count), read.sha256)];
         lines.extend(read.warnings().into_iter().map(|warning| format!("  warning: {warning}")));
@@ -349,9 +349,9 @@ mod tests {
 
     #[test]
     fn an_item_is_asked_for_by_raw_bytes_or_by_number() {
-        let parse = |bytes| Item::parse(OsStr::from_bytes(bytes)).ok();
-        assert_eq!(parse(b"/tmp/caf\xe9"), Some(Item::Path(b"/tmp/caf\xe9")));
-        assert_eq!(parse(b"#12"), Some(Item::Ordinal(12)));
+        let parse = |bytes| AskedItem::parse(OsStr::from_bytes(bytes)).ok();
+        assert_eq!(parse(b"/tmp/caf\xe9"), Some(AskedItem::Path(b"/tmp/caf\xe9")));
+        assert_eq!(parse(b"#12"), Some(AskedItem::Ordinal(12)));
         assert_eq!(parse(b"#"), None);
         assert_eq!(parse(b"#\xe9"), None);
         for words in [

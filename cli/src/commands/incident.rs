@@ -13,11 +13,11 @@ use proto::status::Class;
 use proto::v1;
 
 use crate::acts::Draft;
-use crate::checkpoints::Recorded;
+use crate::checkpoints::RecordedEntry;
 use crate::context::Context;
 use crate::failure::usage;
 use crate::output::{shown, shown_lines, table};
-use crate::session::{Session, refused, refused_then};
+use crate::session::{Session, refusal_with_next, refused};
 
 /// `exhibit incident …`.
 #[derive(Debug, Subcommand)]
@@ -211,7 +211,7 @@ async fn open(session: &Session, args: &OpenArgs) -> anyhow::Result<()> {
             }
             Err(status) => return Err(refused(status)),
         };
-        let recorded = session.recorded("entry", answer.entry).await?;
+        let recorded = session.prove_recorded("entry", answer.entry).await?;
         let refs = [("incident", incident.to_string())];
         recorded.expect(EntryType::IncidentOpened, &signed.digest(), &refs)?;
         return done(session, &incident, "opened", &recorded);
@@ -247,8 +247,8 @@ async fn act_about(
     };
     let (request, signed) = session.act(draft, &roster, roles)?;
     let mut client = proto::service::incident_client(session.channel());
-    let answer = client.record_act(request).await.map_err(listed())?.into_inner();
-    let recorded = session.recorded("entry", answer.entry).await?;
+    let answer = client.record_act(request).await.map_err(refusal_with_list())?.into_inner();
+    let recorded = session.prove_recorded("entry", answer.entry).await?;
     recorded.expect(type_, &signed.digest(), refs)?;
     let verb = match type_ {
         EntryType::HoldPlaced => "is under hold".to_owned(),
@@ -260,11 +260,16 @@ async fn act_about(
 }
 
 /// Turns a refusal that concerns the named incident into an error with a next step.
-fn listed() -> impl FnOnce(tonic::Status) -> anyhow::Error {
-    refused_then("see the incidents and their states: exhibit incident list")
+fn refusal_with_list() -> impl FnOnce(tonic::Status) -> anyhow::Error {
+    refusal_with_next("see the incidents and their states: exhibit incident list")
 }
 
-fn done(session: &Session, incident: &IncidentId, verb: &str, recorded: &Recorded) -> anyhow::Result<()> {
+fn done(
+    session: &Session,
+    incident: &IncidentId,
+    verb: &str,
+    recorded: &RecordedEntry,
+) -> anyhow::Result<()> {
     let value = serde_json::json!({
         "incident": incident,
         "act": recorded.entry.envelope.type_,
@@ -316,11 +321,11 @@ fn row_value(row: &v1::IncidentRow) -> serde_json::Value {
 async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
     let mut client = proto::service::incident_client(session.channel());
     let request = v1::ShowIncidentRequest { incident: incident.to_string() };
-    let answer = client.show_incident(request).await.map_err(listed())?.into_inner();
+    let answer = client.show_incident(request).await.map_err(refusal_with_list())?.into_inner();
     let row = answer.incident.clone().unwrap_or_default();
     let value = serde_json::json!({
         "incident": row_value(&row),
-        "retention": retention::value(&answer),
+        "retention": retention::to_json(&answer),
         "timeline": answer.timeline.iter().map(|line| serde_json::json!({
             "index": line.index, "seq": line.seq, "time": line.time, "type": line.r#type, "by": line.by,
             "summary": line.summary, "event": line.event,
@@ -350,7 +355,7 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
             shown(&row.rsit_class),
             shown(&row.opened),
             shown(&row.opened_by),
-            retention::told(&answer),
+            retention::to_text(&answer),
             table(&["seq", "time", "act", "by", "what"], &rows)
         )
     })

@@ -92,7 +92,7 @@ async fn head(session: &Session) -> anyhow::Result<(v1::CheckpointResponse, ledg
     let answer = client.checkpoint(v1::CheckpointRequest {}).await.map_err(refused)?.into_inner();
     let note =
         Note::parse(&answer.checkpoint).map_err(|cause| failed(because(&cause), "tell the operator"))?;
-    let checkpoint = session.continues(&note).await?;
+    let checkpoint = session.accept_checkpoint(&note).await?;
     Ok((answer, checkpoint))
 }
 
@@ -157,7 +157,7 @@ async fn prove(
     let mut client = proto::service::ledger_client(session.channel());
     let proven =
         client.prove(v1::ProveRequest { what: Some(what), cosigned }).await.map_err(refused)?.into_inner();
-    let recorded = session.recorded("entry", Some(proven)).await?;
+    let recorded = session.prove_recorded("entry", Some(proven)).await?;
     let envelope = &recorded.entry.envelope;
     let asked = index.is_none_or(|index| index == recorded.index)
         && event.is_none_or(|event| event == envelope.event);
@@ -223,7 +223,7 @@ async fn fsck(session: &Session, evidence: bool) -> anyhow::Result<()> {
 
 async fn checkpoint(session: &Session, out: Option<PathBuf>) -> anyhow::Result<()> {
     let now = crate::clock::now()?.unix_ms() / 1000;
-    let before = session.kept()?.map(|(_, checkpoint)| checkpoint.size);
+    let before = session.newest_checkpoint()?.map(|(_, checkpoint)| checkpoint.size);
     let (answer, checkpoint) = head(session).await?;
     if let Some(out) = &out {
         write_durably(out, &answer.checkpoint)?;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::acts::Draft;
 use crate::context::Context;
 use crate::failure::{could_not, usage};
-use crate::session::{Session, refused_then};
+use crate::session::{Session, refusal_with_next};
 
 /// `exhibit mirror …`.
 #[derive(Debug, Subcommand)]
@@ -104,9 +104,10 @@ async fn record(
     let (request, signed) = session.act(draft, &roster, &[Role::EndpointAdmin])?;
     let mut client = proto::service::incident_client(session.channel());
     let answer = client.record_act(request).await;
-    let answer =
-        answer.map_err(refused_then("an id is admitted once; a new mirror takes a new id"))?.into_inner();
-    let recorded = session.recorded("entry", answer.entry).await?;
+    let answer = answer
+        .map_err(refusal_with_next("an id is admitted once; a new mirror takes a new id"))?
+        .into_inner();
+    let recorded = session.prove_recorded("entry", answer.entry).await?;
     recorded.expect(act, &signed.digest(), &refs)?;
     let mirror =
         refs.iter().find_map(|(name, value)| (*name == "mirror").then(|| value.clone())).unwrap_or_default();

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::failure::{because, failed, usage};
 use crate::output::{bytes, shown, table};
-use crate::session::{Session, refused, refused_then};
+use crate::session::{Session, refusal_with_next, refused};
 
 /// `exhibit order …`.
 #[derive(Debug, Subcommand)]
@@ -85,7 +85,7 @@ async fn fetch(session: &Session, prefix: &str) -> anyhow::Result<Shown> {
     let mut client = proto::service::order_client(session.channel());
     let request = v1::ShowOrderRequest { order: prefix.to_owned() };
     let answer = client.show_order(request).await;
-    let mut answer = answer.map_err(refused_then("list the orders: exhibit order list"))?.into_inner();
+    let mut answer = answer.map_err(refusal_with_next("list the orders: exhibit order list"))?.into_inner();
     let signed = proto::convert::signed("order", answer.order.take())?;
     let next = "tell the operator and the admins";
     let (order, signers) = signed.open::<Order>().map_err(|cause| failed(because(&cause), next))?;
@@ -237,7 +237,7 @@ async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::
     let request = v1::ApproveOrderRequest { approval: Some(signed.into()) };
     let answer = client.approve_order(request).await;
     let answer = answer.map_err(settled(prefix))?.into_inner();
-    let recorded = session.recorded("entry", answer.entry).await?;
+    let recorded = session.prove_recorded("entry", answer.entry).await?;
     let (type_, word) = match decision {
         Decision::Approve => (EntryType::OrderApproved, "approved"),
         Decision::Reject => (EntryType::OrderRejected, "rejected"),
@@ -248,7 +248,7 @@ async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::
 
 /// Turns the refusal of a late decision into an error with a next step.
 fn settled(order: &str) -> impl FnOnce(tonic::Status) -> anyhow::Error {
-    refused_then(format!("see what became of it: exhibit order show {order}"))
+    refusal_with_next(format!("see what became of it: exhibit order show {order}"))
 }
 
 async fn cancel(session: &Session, prefix: &str, reason: Option<String>) -> anyhow::Result<()> {
@@ -265,7 +265,7 @@ async fn cancel(session: &Session, prefix: &str, reason: Option<String>) -> anyh
     let mut client = proto::service::incident_client(session.channel());
     let answer = client.record_act(request).await;
     let answer = answer.map_err(settled(prefix))?.into_inner();
-    let recorded = session.recorded("entry", answer.entry).await?;
+    let recorded = session.prove_recorded("entry", answer.entry).await?;
     recorded.expect(EntryType::OrderCancelled, &act.digest(), &[("order", id.to_string())])?;
     done(session, &id, "cancelled", recorded.index)
 }

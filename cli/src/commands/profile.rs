@@ -108,7 +108,7 @@ fn lint(file: &std::path::Path, context: &Context) -> anyhow::Result<()> {
         }
         Err(faults) => {
             context.output.result(&json!({"file": name, "faults": faults}), || {
-                faults.iter().map(|fault| fault.told(&name)).collect::<Vec<_>>().join("\n")
+                faults.iter().map(|fault| fault.to_text(&name)).collect::<Vec<_>>().join("\n")
             })?;
             let state = format!("{name} has {} faults", faults.len());
             Err(Failure { exit: Exit::Failed, state, next: "correct the lines named".to_owned() }.into())

@@ -12,7 +12,7 @@ use crate::settings::{Size, Span};
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
+pub(super) struct RawProfile {
     schema: Spanned<u64>,
     name: Spanned<String>,
     version: Spanned<String>,
@@ -60,7 +60,7 @@ pub(super) struct Compiled {
     pub(super) plan: Plan,
 }
 
-impl File {
+impl RawProfile {
     /// Reads TOML of the right shape.
     pub(super) fn read(text: &str) -> Result<Self, Fault> {
         toml::from_str(text).map_err(|error| Fault {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use toml::Spanned;
 
-use super::raw::{File, RawStep};
+use super::raw::{RawProfile, RawStep};
 use crate::settings::SettingError;
 
 /// `limits.item=4MiB` or `processes.environ=true`.
@@ -26,7 +26,7 @@ impl FromStr for Setting {
 }
 
 /// Puts the value in its place.
-pub(super) fn apply(file: &mut File, setting: &Setting) -> Result<(), String> {
+pub(super) fn apply(file: &mut RawProfile, setting: &Setting) -> Result<(), String> {
     let Setting { group, name, value } = setting;
     if group == "limits" {
         let limits = file.limits.get_mut();

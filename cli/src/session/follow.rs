@@ -38,7 +38,7 @@ impl Session {
         if keys.number() == known {
             return Ok(());
         }
-        log_keys::keep(&self.home, &keys, &changes)?;
+        log_keys::store(&self.home, &keys, &changes)?;
         self.pins = Pins::load(&self.home)?;
         self.output.say(&format!(
             "the ledger has a new log key, signed by the authority and pinned from now on: {}",

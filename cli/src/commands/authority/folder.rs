@@ -92,7 +92,7 @@ pub(super) fn publish(
         ));
     }
     write_roster(dir, &path, roster.version, &signed)?;
-    tell(roster, &signed, &path, output)
+    print_roster(roster, &signed, &path, output)
 }
 
 /// True if as many signatures stand below the roster as its authority demands.
@@ -107,7 +107,12 @@ pub(super) fn write_roster(dir: &Path, path: &Path, version: u64, signed: &Signe
     write_durably(path, &signed.encode())
 }
 
-pub(super) fn tell(roster: &Roster, signed: &Signed, path: &Path, output: Output) -> anyhow::Result<()> {
+pub(super) fn print_roster(
+    roster: &Roster,
+    signed: &Signed,
+    path: &Path,
+    output: Output,
+) -> anyhow::Result<()> {
     let value = serde_json::json!({
         "deployment": roster.deployment,
         "version": roster.version,

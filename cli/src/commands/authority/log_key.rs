@@ -100,7 +100,7 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
     if beside != kept {
         write_durably(&beside, &signed.encode())?;
     }
-    tell(&change, &signed, &authority, &beside, in_force, output)
+    print_change(&change, &signed, &authority, &beside, in_force, output)
 }
 
 /// Reads a proposed change, with or without signatures.
@@ -119,7 +119,7 @@ fn read(path: &Path) -> anyhow::Result<(LogKeyChange, Vec<u8>, Vec<String>)> {
     Ok((change, document, signatures))
 }
 
-fn tell(
+fn print_change(
     change: &LogKeyChange,
     signed: &Signed,
     authority: &AuthoritySet,

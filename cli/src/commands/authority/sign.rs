@@ -7,7 +7,7 @@ use evidence::keys::PublicKey;
 use evidence::roster::Roster;
 use evidence::signed::Signed;
 
-use super::folder::{tell, write_roster};
+use super::folder::{print_roster, write_roster};
 use super::person::public_key;
 use crate::failure::{because, failed, usage};
 use crate::output::Output;
@@ -51,5 +51,5 @@ pub(super) fn sign(args: &Args, output: Output) -> anyhow::Result<()> {
     signed.verify_all(Roster::TYPE).map_err(|cause| broken(&cause))?;
     let dir = args.roster.parent().unwrap_or(Path::new("."));
     write_roster(dir, &args.roster, roster.version, &signed)?;
-    tell(&roster, &signed, &args.roster, output)
+    print_roster(&roster, &signed, &args.roster, output)
 }

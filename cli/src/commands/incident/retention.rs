@@ -10,7 +10,7 @@ use evidence::roster::Role;
 use evidence::time::Time;
 use proto::v1;
 
-use super::{act_about, listed};
+use super::{act_about, refusal_with_list};
 use crate::clock;
 use crate::failure::usage;
 use crate::output::shown;
@@ -82,12 +82,13 @@ pub(super) async fn hold(session: &Session, args: HoldArgs) -> anyhow::Result<()
     match args {
         HoldArgs::Place { incident, reason } => {
             let roles = [Role::Responder, Role::Approver];
-            act_about(session, EntryType::HoldPlaced, incident, &[], Some(asked(reason)?), &roles).await
+            act_about(session, EntryType::HoldPlaced, incident, &[], Some(require_reason(reason)?), &roles)
+                .await
         }
         HoldArgs::Release { incident, hold, reason } => {
-            let reason = asked(reason)?;
-            let standing = standing(session, &incident).await?;
-            let refs = [("hold", chosen(&standing, hold.as_deref(), &incident)?)];
+            let reason = require_reason(reason)?;
+            let standing = fetch_holds(session, &incident).await?;
+            let refs = [("hold", choose_hold(&standing, hold.as_deref(), &incident)?)];
             let roles = [Role::Approver];
             act_about(session, EntryType::HoldReleased, incident, &refs, Some(reason), &roles).await
         }
@@ -97,7 +98,7 @@ pub(super) async fn hold(session: &Session, args: HoldArgs) -> anyhow::Result<()
 /// Sets the retention.
 pub(super) async fn set(session: &Session, args: RetentionArgs) -> anyhow::Result<()> {
     let RetentionArgs::Set { incident, until, days, reason } = args;
-    let reason = asked(reason)?;
+    let reason = require_reason(reason)?;
     let until = match (until, days) {
         (Some(until), _) => until,
         (None, Some(days)) => {
@@ -113,22 +114,26 @@ pub(super) async fn set(session: &Session, args: RetentionArgs) -> anyhow::Resul
     act_about(session, EntryType::RetentionChanged, incident, &refs, Some(reason), &roles).await
 }
 
-fn asked(reason: String) -> anyhow::Result<String> {
+fn require_reason(reason: String) -> anyhow::Result<String> {
     if reason.trim().is_empty() {
         return Err(usage("a reason is needed", "say why: --reason TEXT"));
     }
     Ok(reason)
 }
 
-async fn standing(session: &Session, incident: &IncidentId) -> anyhow::Result<Vec<v1::HoldRow>> {
+async fn fetch_holds(session: &Session, incident: &IncidentId) -> anyhow::Result<Vec<v1::HoldRow>> {
     let mut client = proto::service::incident_client(session.channel());
     let request = v1::ShowIncidentRequest { incident: incident.to_string() };
-    let answer = client.show_incident(request).await.map_err(listed())?;
+    let answer = client.show_incident(request).await.map_err(refusal_with_list())?;
     Ok(answer.into_inner().holds)
 }
 
 /// The id of the hold that the person means.
-fn chosen(standing: &[v1::HoldRow], wanted: Option<&str>, incident: &IncidentId) -> anyhow::Result<String> {
+fn choose_hold(
+    standing: &[v1::HoldRow],
+    wanted: Option<&str>,
+    incident: &IncidentId,
+) -> anyhow::Result<String> {
     let next = format!("see the holds that stand: exhibit incident show {incident}");
     if let Some(wanted) = wanted
         && (wanted.len() < 8 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -145,7 +150,7 @@ fn chosen(standing: &[v1::HoldRow], wanted: Option<&str>, incident: &IncidentId)
 }
 
 /// For programs.
-pub(super) fn value(answer: &v1::ShowIncidentResponse) -> serde_json::Value {
+pub(super) fn to_json(answer: &v1::ShowIncidentResponse) -> serde_json::Value {
     let hold = |row: &v1::HoldRow| serde_json::json!({"hold": row.hold, "placed": row.placed, "by": row.by, "reason": row.reason});
     serde_json::json!({
         "until": (!answer.retention_until.is_empty()).then_some(&answer.retention_until),
@@ -155,7 +160,7 @@ pub(super) fn value(answer: &v1::ShowIncidentResponse) -> serde_json::Value {
 }
 
 /// For people.
-pub(super) fn told(answer: &v1::ShowIncidentResponse) -> String {
+pub(super) fn to_text(answer: &v1::ShowIncidentResponse) -> String {
     let mut lines = vec![format!(
         "  evidence: {}",
         if answer.kept.is_empty() {
@@ -194,7 +199,7 @@ mod tests {
         let incident: IncidentId = "INC-2026-0001".parse().unwrap();
         let (one, two) = ("ab".repeat(32), "cd".repeat(32));
         let both = [row(&one), row(&two)];
-        let pick = |rows: &[v1::HoldRow], wanted| chosen(rows, wanted, &incident).ok();
+        let pick = |rows: &[v1::HoldRow], wanted| choose_hold(rows, wanted, &incident).ok();
         assert_eq!(pick(&both[..1], None), Some(one.clone()));
         assert_eq!(pick(&both, Some("cdcdcdcd")), Some(two));
         for (rows, wanted) in [
