@@ -49,7 +49,7 @@ SUITES = [
     Suite("verifiers", "user", 200, 50, ["exhibit-verify"], holds="every forgery, put to both verifiers"),
     Suite("unit-root", "root", 180, 250, ["agent", "cage", "store", "server"], without=["servers::"], holds="rooms that need mounts, sandboxes, other users"),
     Suite("unit-user", "user", 60, 80, ["agent"], holds="the agent without any capability"),
-    Suite("journey", "root", 180, 25, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::", "production::", "net::", "durability::"],
+    Suite("journey", "root", 180, 25, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::", "production::", "net::", "durability::", "keys::", "limits::"],
           holds="whole jobs by the programs; commands, flags and answers as they were"),
     Suite("hostile", "root", 120, 15, ["system-tests"], ["bad_input::"], holds="forged, lying and changing input through real processes"),
     Suite("faults", "root", 240, 4, ["system-tests"], ["faults::"], holds="kill -9, cut lines, stores that fail"),

@@ -107,7 +107,8 @@ impl Lab {
             server: None,
             agents: Vec::new(),
             tsas: Vec::new(),
-            dir: tempfile::Builder::new().prefix("exhibit-lab-").tempdir()?,
+            // A blank in every path: no program and no script may split there.
+            dir: tempfile::Builder::new().prefix("exhibit lab ").tempdir()?,
         };
         let admin = lab.path("admin");
         let mut init = lab.tool("exhibit");

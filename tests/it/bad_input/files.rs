@@ -1,6 +1,6 @@
 //! Files that bite, and the agent's own keys by every way that leads to them: collected through a real order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
@@ -247,46 +247,55 @@ fn odd_names_sparse_files_and_special_files_are_told_as_they_are() {
     );
 }
 
-/// Whether a process of the agent holds the file open.
-fn is_held(path: &Path) -> bool {
-    let processes = fs_err::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-    // A process may end between two looks: that is no error.
-    let is_agent = |process: &PathBuf| {
-        let line = fs_err::read(process.join("cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains("exhibit-agent")
-    };
-    processes.filter(is_agent).any(|process| {
-        let descriptors = fs_err::read_dir(process.join("fd")).into_iter().flatten().flatten();
-        descriptors
-            .map(|entry| entry.path())
-            .any(|link| fs_err::read_link(link).is_ok_and(|open| open == path))
-    })
+/// Files that a process and its children hold open.
+fn held_open(process: u32) -> BTreeSet<PathBuf> {
+    let mut open = BTreeSet::new();
+    let mut processes = vec![process.to_string()];
+    // A process or thread may end between two looks: that is no error.
+    while let Some(process) = processes.pop() {
+        let folder = PathBuf::from("/proc").join(&process);
+        for link in fs_err::read_dir(folder.join("fd")).into_iter().flatten().flatten() {
+            open.extend(fs_err::read_link(link.path()));
+        }
+        for task in fs_err::read_dir(folder.join("task")).into_iter().flatten().flatten() {
+            let children = fs_err::read_to_string(task.path().join("children")).unwrap_or_default();
+            processes.extend(children.split_whitespace().map(str::to_owned));
+        }
+    }
+    open
 }
 
-/// Changes the file once the agent has held it open for some looks, so that the agent's first `stat` of it lies behind.
-fn change_when_held(path: &Path, change: impl FnOnce(&Path)) {
-    let mut looks = 0;
-    wait_for_each_millisecond(|| {
-        looks = if is_held(path) { looks + 1 } else { 0 };
-        looks == 5
-    });
-    change(path);
-}
-
-fn wait_for_each_millisecond(mut done: impl FnMut() -> bool) {
+/// Changes each file once, when the agent has held it open for some looks: the agent's first `stat` of it lies behind.
+fn change_when_held(agent: u32, mut changes: Vec<(&Path, &dyn Fn(&Path))>) {
+    const LOOKS: u32 = 5;
     let begun = std::time::Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < lab::PATIENCE, "the agent never opened the file");
-        std::thread::park_timeout(std::time::Duration::from_millis(1));
+    let mut looks: BTreeMap<PathBuf, u32> = BTreeMap::new();
+    while !changes.is_empty() {
+        assert!(
+            begun.elapsed() < lab::PATIENCE,
+            "the agent never opened {:?}",
+            changes.first().map(|one| one.0)
+        );
+        let open = held_open(agent);
+        changes.retain(|(path, change)| {
+            let seen = looks.entry(path.to_path_buf()).or_default();
+            *seen = if open.contains(*path) { *seen + 1 } else { 0 };
+            if *seen == LOOKS {
+                change(path);
+            }
+            *seen < LOOKS
+        });
+        std::thread::park_timeout(std::time::Duration::from_millis(2));
     }
 }
 
-/// Length of each file that changes: long enough that its reading outlasts the looks.
-const MOVING_LEN: usize = 256 << 20;
+/// Length of each file that changes: with a fifth of a processor its reading outlasts the looks.
+const MOVING_LEN: usize = 96 << 20;
 
 #[test]
 fn files_that_change_under_the_reader_are_said_to_have_changed() {
-    let field = Field::new().unwrap();
+    let mut field = Field::new().unwrap();
+    let agent = field.agent().pid();
     let dir = field.lab.path("moving");
     fs_err::create_dir_all(&dir).unwrap();
     let content: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(MOVING_LEN).collect();
@@ -312,12 +321,17 @@ fn files_that_change_under_the_reader_are_said_to_have_changed() {
     let paths = names.map(|name| dir.join(name));
     let [growing, replaced, rewritten, shrinking, vanishing] = &paths;
     let ended = std::thread::scope(|scope| {
-        scope.spawn(|| change_when_held(growing, grow));
-        scope.spawn(|| change_when_held(replaced, replace));
-        scope.spawn(|| change_when_held(rewritten, rewrite));
-        scope.spawn(|| change_when_held(shrinking, shrink));
-        scope.spawn(|| change_when_held(vanishing, remove));
-        let order = field.order(&incident, &profile, &[]).unwrap();
+        scope.spawn(|| {
+            let changes: Vec<(&Path, &dyn Fn(&Path))> = vec![
+                (growing, &grow),
+                (replaced, &replace),
+                (rewritten, &rewrite),
+                (shrinking, &shrink),
+                (vanishing, &remove),
+            ];
+            change_when_held(agent, changes);
+        });
+        let order = field.order(&incident, &profile, &["--set", "limits.cpu_pct=20"]).unwrap();
         field.wait_ended(&order).unwrap()
     });
     assert_eq!(ended.state, "stored", "{}\n{}", ended.detail, field.logs());

@@ -35,7 +35,14 @@ fn facts(prose: &[String]) -> String {
                 .iter()
                 .any(|word| inside.starts_with(word))
         {
-            facts.push_str(&format!(" [{inside}]"));
+            // A default that a person described may be described in other words; one that the program applies may not change.
+            let is_described = inside
+                .strip_prefix("default: ")
+                .is_some_and(|value| value.contains(' ') && !value.starts_with('"'));
+            facts.push_str(if is_described { " [default: in words]" } else { "" });
+            if !is_described {
+                facts.push_str(&format!(" [{inside}]"));
+            }
         }
     }
     let values = prose.iter().filter_map(|line| line.trim().strip_prefix("- "));
@@ -120,6 +127,6 @@ fn an_argument_is_told_from_its_prose() {
     assert_eq!(arguments(&of("Arguments")), ["<DIR>"]);
     assert_eq!(
         arguments(&of("Options")),
-        ["--log <LOG> [default: text] {text, json}", "-o, --out <DIR> [default: one or two]"]
+        ["--log <LOG> [default: text] {text, json}", "-o, --out <DIR> [default: in words]"]
     );
 }
