@@ -40,24 +40,24 @@ class Suite(NamedTuple):
 
 
 SUITES = [
-    Suite("lint", "any", 300, 0, [], holds="format, spelling, licences, clippy, documentation"),
-    Suite("build", "any", 700, 0, [], holds="everything once, tests included; no test without a suite"),
-    Suite("doc", "any", 60, 1, [], holds="examples in documentation comments"),
+    Suite("lint", "any", 240, 0, [], holds="format, spelling, licences, clippy, documentation"),
+    Suite("build", "any", 640, 0, [], holds="everything once, tests included; no test without a suite"),
+    Suite("doc", "any", 40, 1, [], holds="examples in documentation comments"),
     Suite("house", "any", 20, 20, ["house"], holds="the shape of the tree"),
-    Suite("unit", "user", 120, 550, ["evidence", "ledger", "proto", "certs", "durable", "cage", "store", "server", "mirror", "cli"], without=["servers::"],
+    Suite("unit", "user", 110, 550, ["evidence", "ledger", "proto", "certs", "durable", "cage", "store", "server", "mirror", "cli"], without=["servers::"],
           holds="each room on its own"),
-    Suite("verifiers", "user", 200, 50, ["exhibit-verify"], holds="every forgery, put to both verifiers"),
-    Suite("unit-root", "root", 180, 250, ["agent", "cage", "store", "server"], without=["servers::"], holds="rooms that need mounts, sandboxes, other users"),
-    Suite("unit-user", "user", 60, 80, ["agent"], holds="the agent without any capability"),
-    Suite("journey", "root", 180, 25, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::", "production::", "net::", "durability::", "keys::", "limits::"],
+    Suite("verifiers", "user", 160, 50, ["exhibit-verify"], holds="every forgery, put to both verifiers"),
+    Suite("unit-root", "root", 150, 250, ["agent", "cage", "store", "server"], without=["servers::"], holds="rooms that need mounts, sandboxes, other users"),
+    Suite("unit-user", "user", 50, 80, ["agent"], holds="the agent without any capability"),
+    Suite("journey", "root", 150, 25, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::", "production::", "net::", "durability::", "keys::", "limits::"],
           holds="whole jobs by the programs; commands, flags and answers as they were"),
-    Suite("hostile", "root", 120, 15, ["system-tests"], ["bad_input::"], holds="forged, lying and changing input through real processes"),
-    Suite("faults", "root", 240, 4, ["system-tests"], ["faults::"], holds="kill -9, cut lines, stores that fail"),
-    Suite("strangers", "root", 100, 3, ["system-tests"], ["strangers::"], holds="other people's readers and witnesses"),
-    Suite("stores", "root", 220, 5, ["store", "system-tests"], ["servers::", "buckets::"], holds="real S3 servers"),
-    Suite("mirror", "root", 180, 6, ["system-tests"], ["mirror::"], holds="mirrors as operators meet them"),
-    Suite("packages", "root", 120, 1, ["system-tests"], ["packages::"], holds="the Debian packages in a booted container"),
-    Suite("pages", "root", 90, 5, ["system-tests"], ["pages::"],
+    Suite("hostile", "root", 90, 15, ["system-tests"], ["bad_input::"], holds="forged, lying and changing input through real processes"),
+    Suite("faults", "root", 200, 4, ["system-tests"], ["faults::"], holds="kill -9, cut lines, stores that fail"),
+    Suite("strangers", "root", 80, 3, ["system-tests"], ["strangers::"], holds="other people's readers and witnesses"),
+    Suite("stores", "root", 180, 5, ["store", "system-tests"], ["servers::", "buckets::"], holds="real S3 servers"),
+    Suite("mirror", "root", 140, 6, ["system-tests"], ["mirror::"], holds="mirrors as operators meet them"),
+    Suite("packages", "root", 80, 1, ["system-tests"], ["packages::"], holds="the Debian packages in a booted container"),
+    Suite("pages", "root", 70, 5, ["system-tests"], ["pages::"],
           holds="every command, path and list of README and guide; an example in each help text"),
 ]
 # Not in the gate: `make test-long`.
@@ -102,6 +102,7 @@ def lint(result):
     ]
     with open(os.path.join(ROOT, "CONTRIBUTING.md"), encoding="utf-8") as page:
         result.one("lint: the suites of CONTRIBUTING.md (run-tests.py --table)", table_of_suites() in page.read())
+    result.one("lint: the rules of the runner", run([sys.executable, os.path.join(ROOT, "packaging/run_tests_test.py")]) == 0)
     for name, argv in steps:
         if argv is None:
             result.skip("lint: " + name, "tool not installed; see packaging/test-deps.sh")

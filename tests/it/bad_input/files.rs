@@ -265,8 +265,11 @@ fn held_open(process: u32) -> BTreeSet<PathBuf> {
     open
 }
 
+/// What to do to a file.
+type Change<'a> = (&'a Path, &'a dyn Fn(&Path));
+
 /// Changes each file once, when the agent has held it open for some looks: the agent's first `stat` of it lies behind.
-fn change_when_held(agent: u32, mut changes: Vec<(&Path, &dyn Fn(&Path))>) {
+fn change_when_held(agent: u32, mut changes: Vec<Change<'_>>) {
     const LOOKS: u32 = 5;
     let begun = std::time::Instant::now();
     let mut looks: BTreeMap<PathBuf, u32> = BTreeMap::new();
@@ -322,7 +325,7 @@ fn files_that_change_under_the_reader_are_said_to_have_changed() {
     let [growing, replaced, rewritten, shrinking, vanishing] = &paths;
     let ended = std::thread::scope(|scope| {
         scope.spawn(|| {
-            let changes: Vec<(&Path, &dyn Fn(&Path))> = vec![
+            let changes: Vec<Change<'_>> = vec![
                 (growing, &grow),
                 (replaced, &replace),
                 (rewritten, &rewrite),
