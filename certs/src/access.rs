@@ -1,6 +1,7 @@
 //! Who may call what: one row a method, and the layer that enforces it before any handler runs.
 //!
-//! Guarantee: a method without a row is refused to everyone, and a test fails for it; a row without a method, too.
+//! Guarantee: a method without a row is refused to everyone. A test fails for a method without a row and for a row
+//! without a method.
 //! Not here: acts that change custody. They carry their own signature, which the handler checks against the roster:
 //! a session only reads and transports. Nor grants within a method (which incident, which object).
 

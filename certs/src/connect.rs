@@ -1,7 +1,8 @@
 //! Opens channels to a collector, and says why one was refused.
 //!
-//! Guarantee: whatever address is dialled, the peer must prove to be a collector of the deployment, and a connection
-//! stands only once it has accepted us, too; each reconnect proves both again. Not here: when to try again (the caller's backoff).
+//! Guarantee: whatever address is dialled, the peer must prove that it is a collector of the deployment. A
+//! connection stands only once both ends have accepted each other, and each reconnect proves both again.
+//! Not here: when to try again (`proto::backoff`).
 
 use std::error::Error;
 use std::io;

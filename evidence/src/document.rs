@@ -10,9 +10,6 @@ pub trait Document: Serialize + DeserializeOwned {
     const TYPE: &'static str;
 
     /// Checks the rules that its fields' types do not hold already.
-    ///
-    /// # Errors
-    /// Which rule is broken.
     fn validate(&self) -> Result<(), &'static str>;
 }
 

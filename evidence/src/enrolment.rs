@@ -1,4 +1,4 @@
-//! How an endpoint becomes one, renews its certificate, and how persons log in. Format: docs/spec/enrolment.md.
+//! How a machine becomes an endpoint and renews its certificate, and how persons log in. Format: docs/spec/enrolment.md.
 //! Guarantee: each key of a request signs it, so nobody registers a key that is not theirs; the endpoint believes
 //! nothing that its token does not name. Not here: certificates (crate `certs`), the one-use rule (server).
 

@@ -86,9 +86,6 @@ impl Compressor {
     }
 
     /// One frame of `plain` appended to nothing else: `frame` is cleared first and its allocation reused.
-    ///
-    /// # Errors
-    /// When the library fails.
     pub fn compress(&mut self, plain: &[u8], frame: &mut Vec<u8>) -> Result<(), FrameError> {
         frame.clear();
         frame.reserve(zstd_safe::compress_bound(plain.len()));
@@ -98,9 +95,6 @@ impl Compressor {
 }
 
 /// One frame of `plain`, as a pure function.
-///
-/// # Errors
-/// When the library fails.
 pub fn compress_frame(plain: &[u8], level: i32) -> Result<Vec<u8>, FrameError> {
     let mut frame = Vec::new();
     Compressor::new(level)?.compress(plain, &mut frame)?;

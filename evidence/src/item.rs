@@ -173,9 +173,6 @@ impl ItemRecord {
 
     /// Parses one line without its LF. Refuses every other spelling of the same record, and every record that
     /// breaks a rule of the specification for `stage`.
-    ///
-    /// # Errors
-    /// [`RecordError`] names the rule.
     pub fn parse_line(line: &[u8], stage: Stage) -> Result<Self, RecordError> {
         if line.len() > LINE_BYTES_MAX {
             return Err(RecordError::TooLong);

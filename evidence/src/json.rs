@@ -28,9 +28,6 @@ pub fn parse_document<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError>
 }
 
 /// Reads one JSON object without LF: a record line or an envelope.
-///
-/// # Errors
-/// As [`parse_document`].
 pub fn parse_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, JsonError> {
     let value = scan::scan(line)?;
     T::deserialize(value).map_err(JsonError::from)
@@ -50,9 +47,6 @@ pub fn to_document<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
 }
 
 /// Writes one compact JSON object without LF.
-///
-/// # Errors
-/// As [`to_document`].
 pub fn to_line<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
     let bytes = serde_json::to_vec(value).map_err(|source| JsonError::Write { source })?;
     // What a writer lets pass, every reader would refuse later, perhaps years later.
@@ -61,9 +55,6 @@ pub fn to_line<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
 }
 
 /// For `#[serde(deserialize_with = "json::nullable")]`: a value or `null`, and a missing field is an error.
-///
-/// # Errors
-/// Those of `T`.
 pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -72,9 +63,6 @@ pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
 /// For `#[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "json::optional")]`: a field
 /// that may be left out, but not be `null`, so that absence has one spelling.
-///
-/// # Errors
-/// Those of `T`.
 pub fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {

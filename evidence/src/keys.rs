@@ -176,9 +176,6 @@ impl SigningKey {
     }
 
     /// A fresh key; `fill` must fill the buffer with random bytes of the operating system.
-    ///
-    /// # Errors
-    /// Those of `fill`.
     pub fn generate<E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
         let mut seed = Zeroizing::new([0; 32]);
         fill(seed.as_mut_slice())?;

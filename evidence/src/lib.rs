@@ -1,6 +1,17 @@
-//! Formats of evidence, as docs/spec writes them down: documents, signatures, containers, seals, items.
-//! Guarantee: pure — no clock, no randomness, no file, no network; bytes in, bytes or a reason out; no panic on
-//! any input. Not here: the log's own formats (crate `ledger`), the wire (crate `proto`).
+//! The formats of evidence, byte for byte: documents, signatures, items, containers, seals, orders, bundles.
+//!
+//! Guarantee: every function is pure. It reads no clock and no random numbers, opens no file and no connection; it
+//! takes bytes and returns bytes or the reason why not. No input makes it panic.
+//! Not here: the log's own formats (crate `ledger`), the messages between programs (crate `proto`).
+//!
+//! | to understand | read | specification |
+//! |---|---|---|
+//! | how a document is written and signed | [`document`], [`json`], [`signed`], [`keys`] | docs/spec/README.md |
+//! | what an endpoint seals | [`item`], [`frames`], [`container`], [`seal`], [`manifest`] | container.md, seal.md, manifest.md |
+//! | what people sign | [`roster`], [`order`], [`enrolment`], [`log_key`] | roster.md, order.md, enrolment.md |
+//! | whether an endpoint obeys | [`admission`] | order.md |
+//! | what the ledger records, and when evidence may go | [`entry`], [`disposal`] | ledger.md |
+//! | what a consultant receives | [`bundle`] | bundle.md |
 
 // Values and their one text form; signed JSON; keys and signatures.
 pub mod causes;

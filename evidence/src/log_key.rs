@@ -134,9 +134,6 @@ impl Document for LogKeyChange {
 
 impl LogKeyChange {
     /// Reads a change and checks that the authority of this deployment signed it.
-    ///
-    /// # Errors
-    /// [`LogKeyError`].
     pub fn verify(
         signed: &Signed,
         deployment: &DeploymentId,

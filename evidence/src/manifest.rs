@@ -252,9 +252,6 @@ pub enum CollectionResult {
 
 impl Manifest {
     /// Checks signatures (sealer, then evidence key) and that the manifest is about the collection of its delegation.
-    ///
-    /// # Errors
-    /// [`ManifestError`].
     pub fn verify(
         signed: &Signed,
         delegation: &Delegation,

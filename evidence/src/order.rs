@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::document::{Document, document_type};
 use crate::id::{DeploymentId, IncidentId, PersonId};
-use crate::json;
 use crate::text::Nonce;
 use crate::time::Time;
 
@@ -124,12 +123,4 @@ impl Document for Order {
         self.limits.validate()?;
         self.plan.validate()
     }
-}
-
-/// Reads `targets/<endpoint>.json` of a bundle.
-///
-/// # Errors
-/// [`json::JsonError`] for anything but the fields of [`TargetProof`] in a document of one line.
-pub fn parse_target_proof(bytes: &[u8]) -> Result<TargetProof, json::JsonError> {
-    json::parse_document(bytes)
 }

@@ -111,11 +111,6 @@ impl Roster {
         self.persons.iter().find(|person| person.keys.contains(key))
     }
 
-    /// Every key whose owner holds `role`.
-    pub fn keys_with_role(&self, role: Role) -> Vec<&PublicKey> {
-        self.persons.iter().filter(|person| person.has(role)).flat_map(|person| &person.keys).collect()
-    }
-
     /// Whether `key` belongs to `id`, who holds one of `roles`.
     pub fn speaks_for(&self, key: &PublicKey, id: &PersonId, roles: &[Role]) -> bool {
         self.person_of_key(key)

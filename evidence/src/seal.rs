@@ -83,9 +83,6 @@ pub struct Seal<'a> {
 
 impl<'a> Seal<'a> {
     /// Splits a seal and checks all that needs no key: canonical header and armour, length and digest of the records.
-    ///
-    /// # Errors
-    /// [`SealError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, SealError> {
         if bytes.len() > SEAL_BYTES_MAX {
             return Err(SealError::TooLarge);

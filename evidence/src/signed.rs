@@ -52,9 +52,6 @@ impl Signed {
     }
 
     /// Reads a signed object.
-    ///
-    /// # Errors
-    /// As [`Signed::from_parts`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SignedError> {
         if bytes.len() > DOCUMENT_BYTES_MAX + SIGNATURES_MAX * ARMOUR_BYTES_MAX {
             return Err(SignedError::NotOneLine);
@@ -91,9 +88,6 @@ impl Signed {
     /// Verifies every signature in the namespace of `T`, then reads and validates the document.
     ///
     /// Returns it with its signers in order; whether they are the right ones is the caller's question.
-    ///
-    /// # Errors
-    /// [`SignedError`].
     pub fn open<T: Document>(&self) -> Result<(T, Vec<PublicKey>), SignedError> {
         let signers = self.verify_all(T::TYPE)?;
         Ok((self.read()?, signers))

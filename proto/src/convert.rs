@@ -182,9 +182,6 @@ pub fn proven(field: &'static str, message: Option<v1::ProvenEntry>) -> Result<P
 }
 
 /// Reads a list of entries with their proofs, at most `max`.
-///
-/// # Errors
-/// [`WireError`] names the field.
 pub fn proven_list(
     field: &'static str,
     list: Vec<v1::ProvenEntry>,

@@ -108,12 +108,6 @@ struct Open {
 }
 
 impl Assembly {
-    /// True between two segments: the only places where a manifest may stand or a stream may end well.
-    #[must_use]
-    pub const fn is_between(&self) -> bool {
-        self.open.is_none()
-    }
-
     /// Announces a segment.
     pub fn begin(&mut self, begin: SegmentBegin) -> Result<(), SegmentError> {
         if let Some(open) = &self.open {
@@ -198,7 +192,7 @@ mod tests {
                 other => panic!("{other:?}"),
             };
             if let Step::Whole(segment) = step {
-                assert!(assembly.is_between());
+                assert!(assembly.open.is_none());
                 whole.push(segment);
             }
         }

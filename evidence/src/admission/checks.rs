@@ -1,4 +1,4 @@
-//! Steps 3 to 9, one function each.
+//! Steps 3 to 9 of admission (docs/spec/order.md, *Admission on the endpoint*), one function each.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Ordered compression on several threads. Frames leave in the order they came, whatever lane was faster.
+//! Ordered compression on several threads. Frames leave in the order they came, whichever lane was faster.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};

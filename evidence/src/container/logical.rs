@@ -1,6 +1,6 @@
-//! A member's logical content, as `tar -x` gives it, held against its record: length, digests, zeros in holes and gaps.
-//! Guarantee: [`LogicalContent::finish`] says yes only to the bytes that the record was made for. Not here: where in the
-//! container they lie ([`super::ItemReader`]).
+//! Compares a member's logical content, as `tar -x` gives it, with its record: length, digests, zeros in holes and gaps.
+//! Guarantee: [`LogicalContent::finish`] accepts only the bytes that the record was made for. Not here: where these
+//! bytes lie in the container ([`super::ItemReader`]).
 
 use super::content::{Content, is_zero};
 use crate::item::ItemRecord;

@@ -1,7 +1,7 @@
-//! One item out of a container, by its record and the seek table.
+//! Reads one item out of a container, by its record and the seek table.
 //!
-//! Guarantee: the content's digest is checked at the end; until [`ItemReader::finish`] says so, what came out is not
-//! verified. Sans-IO: the caller fetches the ranges, so that a store may be asked asynchronously.
+//! Guarantee: [`ItemReader::finish`] checks the content's digest; bytes that came out before it returned are not
+//! verified. The reader does no I/O: the caller fetches the ranges, so a store may be asked asynchronously.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What a whole container comes to: the numbers a manifest repeats.
+//! The totals of a whole container, which its manifest repeats.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,11 @@
 //! Checks a container as it arrives, segment by segment.
 //!
-//! How: the records in a seal say what the plain bytes of its segment are, so every header is made from its record and
-//! compared; no tar is parsed. A member that a segment cuts has an *open record* in that segment's seal, and each later
-//! record of it must agree. Guarantee: memory is bounded by one frame, one header, about 5 MiB of records, and 9 to 18
-//! bytes a member; work by the limits. Not here: storing, and what to do with a malformed container.
+//! The records in a seal say what the plain bytes of its segment are. The verifier makes every tar header from its
+//! record and compares; it never parses tar. Where a segment ends inside a member, its seal carries an *open record*,
+//! and each later record of that member must agree with it.
+//!
+//! Guarantee: memory is bounded by one frame, one header, about 5 MiB of records, and 9 to 18 bytes a member; work is
+//! bounded by the limits. Not here: storing, and what to do with a malformed container.
 
 mod expect;
 mod member;

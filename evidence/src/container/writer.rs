@@ -1,8 +1,8 @@
 //! The sealer's engine: items in, sealed segments out.
 //!
-//! Guarantee: memory does not grow with the number or size of items, but for 9 to 18 bytes a member name and a link
-//! target. What was handed over is in a segment or still here; nothing is reordered. Not here: clocks, randomness
-//! (the caller gives a seed), sending.
+//! Guarantee: each member name and each link target costs 9 to 18 bytes of memory; nothing else grows with the number
+//! or size of items. Every byte handed over is either in a segment or still in the writer, in the order it came.
+//! Not here: clocks, randomness (the caller gives a seed), sending.
 
 mod error;
 mod members;
@@ -227,12 +227,6 @@ impl Writer {
             left -= taken;
         }
         Ok(())
-    }
-
-    /// Data bytes that the open member still needs.
-    #[must_use]
-    pub fn remaining(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.content.left())
     }
 
     /// Ends the open member and returns its final record: keep `n`, `member`, `size` and `sha256` where a later hard

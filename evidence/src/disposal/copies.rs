@@ -1,6 +1,6 @@
-//! What a chain says of the copies of what goes: who must still report, where a copy may be missing, which texts stay.
-//! Guarantee: collector, mirror and verifier come to the same answer, for they ask here. Not here: what a store or mirror
-//! really has.
+//! What a chain says of the copies of the objects to destroy: who must still report, where a copy may be missing, which
+//! texts stay. Guarantee: collector, mirror and verifier come to the same answer, because all of them ask this module.
+//! Not here: what a store or mirror really has.
 
 use std::collections::BTreeSet;
 

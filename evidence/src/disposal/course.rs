@@ -1,4 +1,4 @@
-//! An incident's chain, folded entry by entry: what keeps its evidence, what is planned, approved and gone.
+//! An incident's chain, folded entry by entry: what keeps its evidence, and what is planned, approved and destroyed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -50,9 +50,6 @@ impl Document for Login {
 impl Login {
     /// Reads a login and checks that a key of that person and the TLS key signed it. That the challenge is fresh is
     /// for the server to know.
-    ///
-    /// # Errors
-    /// [`EnrolmentError`].
     pub fn verify(signed: &Signed, roster: &Roster) -> Result<Self, EnrolmentError> {
         let (login, signers) = open::<Self>(signed)?;
         if login.deployment != roster.deployment {

@@ -81,9 +81,6 @@ impl Document for EnrolmentRequest {
 
 impl EnrolmentRequest {
     /// Reads a request and checks that it answers the token and that all three keys signed it.
-    ///
-    /// # Errors
-    /// [`EnrolmentError`].
     pub fn verify(signed: &Signed, token: &Token, token_sha256: Digest) -> Result<Self, EnrolmentError> {
         let (request, signers) = open::<Self>(signed)?;
         for (what, same) in [
@@ -140,9 +137,6 @@ impl Document for Renewal {
 
 impl Renewal {
     /// Reads a renewal and checks both signatures.
-    ///
-    /// # Errors
-    /// [`EnrolmentError`].
     pub fn verify(signed: &Signed, evidence_key: &PublicKey) -> Result<Self, EnrolmentError> {
         let (renewal, signers) = open::<Self>(signed)?;
         if renewal.tls_key != *evidence_key

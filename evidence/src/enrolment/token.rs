@@ -79,9 +79,6 @@ impl Document for Token {
 
 impl Token {
     /// Reads a token and checks that its issuer signed it and is an endpoint administrator of `roster`.
-    ///
-    /// # Errors
-    /// [`EnrolmentError`].
     pub fn verify(signed: &Signed, roster: &Roster) -> Result<Self, EnrolmentError> {
         let (token, signers) = open::<Self>(signed)?;
         if token.deployment != roster.deployment {
@@ -94,9 +91,6 @@ impl Token {
     }
 
     /// Checks that the token is valid at `now`.
-    ///
-    /// # Errors
-    /// [`EnrolmentError::Expired`].
     pub fn check_time(&self, now: Time) -> Result<(), EnrolmentError> {
         if (self.issued..self.not_after).contains(&now) {
             Ok(())

@@ -113,9 +113,6 @@ pub struct Rule {
 
 impl Rule {
     /// Checks that the type belongs to this kind of chain.
-    ///
-    /// # Errors
-    /// When it does not.
     pub fn check_chain(&self, chain: &Chain) -> Result<(), &'static str> {
         match (self.chain, chain) {
             (ChainKind::Deployment, Chain::Deployment)

@@ -7,9 +7,6 @@ pub const PAIRS_MAX: usize = 16;
 pub const VALUE_BYTES_MAX: usize = 160;
 
 /// Checks names, values, order and count.
-///
-/// # Errors
-/// Which rule is broken.
 pub fn check(pairs: &[(String, String)]) -> Result<(), &'static str> {
     if pairs.len() > PAIRS_MAX {
         return Err("more than 16 pairs in refs or fields");

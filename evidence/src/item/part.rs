@@ -1,4 +1,4 @@
-//! The small parts of a record.
+//! The small types that fields of an item record have: kind, gap, link, error, salt.
 
 use std::fmt;
 

@@ -225,9 +225,6 @@ impl LogKeys {
     }
 
     /// A pinned policy about any key of this log, for all of them.
-    ///
-    /// # Errors
-    /// [`LogKeyError::NotPinned`].
     pub fn extend(&self, pinned: Policy) -> Result<Policy, LogKeyError> {
         let name = pinned.logs().first().map(|log| log.key.to_string());
         pinned.with_terms(&self.terms()).ok_or_else(|| self.not_pinned(name.unwrap_or_default()))
@@ -243,9 +240,6 @@ impl LogKeys {
     }
 
     /// As [`Self::policy`], for notes whose sizes were judged when they were kept.
-    ///
-    /// # Errors
-    /// As [`Self::policy`].
     pub fn policy_of_any_size(&self) -> Result<Policy, LogKeyError> {
         let policy = alone(self.current()).ok_or_else(|| self.not_pinned(self.current().to_string()))?;
         let any = |term: LogTerm| LogTerm { from: 0, to: u64::MAX, ..term };
@@ -254,9 +248,6 @@ impl LogKeys {
     }
 
     /// Checks that these keys continue what was accepted before: nothing is missing, other, or elsewhere.
-    ///
-    /// # Errors
-    /// [`LogKeyError::Other`].
     pub fn continues(&self, before: &Self) -> Result<(), LogKeyError> {
         for (place, known) in before.changes.iter().enumerate() {
             let same = self.changes.get(place).is_some_and(|now| {

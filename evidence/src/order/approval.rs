@@ -1,4 +1,4 @@
-//! The second person's word on an order.
+//! The decision of a second person on an order.
 
 use serde::{Deserialize, Serialize};
 

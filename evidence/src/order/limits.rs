@@ -1,4 +1,4 @@
-//! What a collection may not pass: the order's limits and the endpoint owner's, of which the smaller counts.
+//! The limits of a collection. The order sets some and the endpoint's owner sets some; the smaller one counts.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,9 +37,6 @@ impl Limits {
     }
 
     /// Checks that every limit is at least 1, within JSON's integers, and `cpu_pct` at most 100.
-    ///
-    /// # Errors
-    /// Which rule is broken.
     pub fn validate(&self) -> Result<(), &'static str> {
         let all =
             [self.wall_s, self.stored_bytes, self.plain_bytes, self.item_bytes, self.items, self.cpu_pct];

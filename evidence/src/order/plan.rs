@@ -33,9 +33,6 @@ impl Plan {
     }
 
     /// Checks numbers of steps and globs, and limits.
-    ///
-    /// # Errors
-    /// Which rule is broken.
     pub fn validate(&self) -> Result<(), &'static str> {
         if !(1..=STEPS_MAX).contains(&self.0.len()) {
             return Err("a plan has 1 to 256 steps");

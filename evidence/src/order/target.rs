@@ -89,9 +89,6 @@ pub struct TargetProof {
 
 impl TargetProof {
     /// Checks that `target` stands in the list under `root`.
-    ///
-    /// # Errors
-    /// [`TargetError::NotATarget`].
     pub fn verify(&self, target: &Target, root: &Digest) -> Result<(), TargetError> {
         let leaf = ledger::leaf_hash(&target.leaf());
         let proof: Vec<ledger::Hash> = self.proof.iter().map(|hash| (*hash).into()).collect();

@@ -33,9 +33,6 @@ impl AdmittedRoster {
     }
 
     /// Refuses a roster that is past its `not_after`.
-    ///
-    /// # Errors
-    /// [`RosterError::Expired`].
     pub fn in_force(&self, now: Time) -> Result<(), RosterError> {
         if now < self.roster.not_after {
             Ok(())
@@ -57,9 +54,6 @@ pub struct RosterFloor {
 impl Roster {
     /// Reads a roster and checks signatures and its place behind `floor`, **not** its expiry: verifying an old
     /// bundle must not fail because time passed. Who acts on it now also asks [`AdmittedRoster::in_force`].
-    ///
-    /// # Errors
-    /// [`RosterError`].
     pub fn verify(
         signed: &Signed,
         deployment: &DeploymentId,
@@ -90,9 +84,6 @@ impl Roster {
     }
 
     /// [`Roster::verify`], and the roster is in force at `now`.
-    ///
-    /// # Errors
-    /// [`RosterError`].
     pub fn admit(
         signed: &Signed,
         deployment: &DeploymentId,

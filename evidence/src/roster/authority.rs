@@ -35,9 +35,6 @@ impl AuthoritySet {
     }
 
     /// Checks the numbers.
-    ///
-    /// # Errors
-    /// Which rule is broken.
     pub fn validate(&self) -> Result<(), &'static str> {
         let threshold = to_usize(u64::from(self.threshold));
         if self.keys.len() > AUTHORITY_KEYS_MAX || !(1..=self.keys.len()).contains(&threshold) {

@@ -46,9 +46,6 @@ pub struct Delegation {
 
 impl Delegation {
     /// Checks that `evidence_key` alone signed, and that the collection id is the one of these fields.
-    ///
-    /// # Errors
-    /// [`DelegationError`].
     pub fn verify(signed: &Signed, evidence_key: &PublicKey) -> Result<Self, DelegationError> {
         let (delegation, signers) =
             signed.open::<Self>().map_err(|source| DelegationError::Document { source })?;

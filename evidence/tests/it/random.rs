@@ -15,7 +15,7 @@ use evidence::json;
 use evidence::keys::sshsig::{self, SshSig};
 use evidence::keys::{Fingerprint, PublicKey};
 use evidence::manifest::Manifest;
-use evidence::order::{Approval, Glob, Order, Target, TargetSet, parse_target_proof};
+use evidence::order::{Approval, Glob, Order, Target, TargetProof, TargetSet};
 use evidence::roster::{AuthoritySet, Roster};
 use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
@@ -77,7 +77,8 @@ proptest! {
         for target in set.targets() {
             let proof = set.proof(&target.endpoint).unwrap();
             let bytes = json::to_document(&proof).unwrap();
-            prop_assert_eq!(parse_target_proof(&bytes).unwrap().verify(target, &set.root()), Ok(()));
+            let read: TargetProof = json::parse_document(&bytes).unwrap();
+            prop_assert_eq!(read.verify(target, &set.root()), Ok(()));
         }
     }
 
@@ -156,7 +157,7 @@ fn parse_all(bytes: &[u8]) {
         let again = entry.encode().unwrap();
         assert_eq!(Entry::parse(&again).unwrap(), entry);
     }
-    drop(parse_target_proof(bytes));
+    drop(json::parse_document::<TargetProof>(bytes));
     if let Ok(sums) = Sums::parse(bytes) {
         assert_eq!(sums.encode(), bytes);
     }

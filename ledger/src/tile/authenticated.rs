@@ -77,9 +77,6 @@ impl<S: TileSource> AuthenticatedReader<S> {
     }
 
     /// Bytes of a tile or bundle of this tree, whatever its source has under that path.
-    ///
-    /// # Errors
-    /// As [`AuthenticatedReader::entries`].
     pub fn content(&self, path: &TilePath) -> Result<Vec<u8>, TileReadError<S::Error>> {
         match path.kind() {
             TileKind::Hashes(_) => Ok(self.tile(*path)?.encode()),

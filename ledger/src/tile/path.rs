@@ -110,12 +110,6 @@ impl TilePath {
     pub fn is_partial(&self) -> bool {
         self.width < TILE_WIDTH
     }
-
-    /// The full tile that supersedes this one; itself when full.
-    #[must_use]
-    pub fn to_full(&self) -> Self {
-        Self { width: TILE_WIDTH, ..*self }
-    }
 }
 
 /// Hashes that tiles of `level` hold in a tree of `size` leaves: complete subtrees of 256^level leaves.

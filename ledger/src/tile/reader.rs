@@ -139,9 +139,6 @@ pub fn tiles_for_consistency(old_size: u64, new_size: u64) -> Result<Vec<TilePat
 }
 
 /// Tiles that `proof::root` and `proof::frontier` read: the right edge of the tree.
-///
-/// # Errors
-/// `ProveError::SizeTooLarge`.
 pub fn tiles_for_root(size: u64) -> Result<Vec<TilePath>, ProveError<Infallible>> {
     let recorder = Recorder::new(size);
     root(&recorder, size)?;

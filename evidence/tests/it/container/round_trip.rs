@@ -63,7 +63,7 @@ fn members_over_many_segments_have_open_records_with_their_gaps() {
         lab.writer.write_gap(200 << 10, GapWhy::IoError, Some(5)).unwrap();
         lab.poll();
     }
-    let left = lab.writer.remaining();
+    let left = (24 << 20) + 5 - (20 << 20) - 20 * (200 << 10);
     lab.writer.write_gap(left, GapWhy::Timeout, None).unwrap();
     let mut end = MemberEnd::ok(None, begun());
     end.outcome = Outcome::Timeout;
