@@ -23,6 +23,7 @@ pub mod retention;
 pub mod rosters;
 pub mod scrubs;
 pub mod stamps;
+pub mod state;
 pub mod texts;
 mod writer;
 

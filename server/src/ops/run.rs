@@ -35,6 +35,7 @@ use crate::log::tsa::{TsaClient, TsaError};
 use crate::metrics;
 use crate::ops::foundation::{Foundation, FoundationError};
 use crate::people::{People, PeopleError};
+use crate::rows::state::EndpointState;
 use crate::rows::{self, DbError};
 use crate::services::Services;
 use crate::services::ingest::Ingest;
@@ -151,14 +152,14 @@ fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints
     for row in rows::endpoints::all(db)? {
         let id: EndpointId = row.endpoint.parse().or(Err(corrupt()))?;
         let generation = Generation::new(row.generation).ok_or_else(corrupt)?;
-        match row.state.as_str() {
-            "enrolled" => {
+        match row.state {
+            EndpointState::Enrolled => {
                 registry.revoke(Revocation::EndpointBefore(id, generation));
             }
-            "retired" => {
+            EndpointState::Retired => {
                 registry.revoke(Revocation::Subject(Subject::Endpoint { id, generation }));
             }
-            _ => {}
+            EndpointState::Admitted | EndpointState::Superseded => {}
         }
         if let Some(seen) = rows::endpoints::live(db, &row.endpoint)? {
             live.remember(&seen.endpoint, u64::from(seen.generation), &seen.boot_id, seen.state_generation);

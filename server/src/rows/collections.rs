@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::DbError;
+use super::state::{AttemptState, CollectionState};
 
 /// One collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +26,8 @@ pub struct CollectionRow {
     pub delegation: [u8; 32],
     /// Sealer's public key, as text.
     pub sealer: String,
-    /// `running`, `interrupted`, `malformed`, `contradicted`, `stored` or `stored-degraded`.
-    pub state: String,
+    /// What became of it.
+    pub state: CollectionState,
     /// Digest of the manifest, once stored.
     pub manifest: Option<[u8; 32]>,
     /// Digest of the newest seal.
@@ -127,7 +128,7 @@ pub struct NewCollection<'entry> {
 pub fn insert(tx: &Connection, new: &NewCollection<'_>) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO collections (id, incident, order_id, endpoint, generation, attempt, delegation, sealer, state, begun,
-             ended, started_idx) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'running', ?9, '', ?10)",
+             ended, started_idx) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?11, ?9, '', ?10)",
     )?
     .execute(params![
         new.id,
@@ -139,7 +140,8 @@ pub fn insert(tx: &Connection, new: &NewCollection<'_>) -> Result<(), DbError> {
         new.delegation,
         new.sealer,
         new.begun,
-        new.index
+        new.index,
+        CollectionState::Running
     ])?;
     Ok(())
 }
@@ -182,10 +184,9 @@ pub fn of_incident(reader: &Connection, incident: Option<&str>) -> Result<Vec<Co
 /// # Errors
 /// Of the database.
 pub fn running(reader: &Connection) -> Result<Vec<CollectionRow>, DbError> {
-    let mut statement = reader.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM collections WHERE state = 'running' ORDER BY number"
-    ))?;
-    let rows = statement.query_map([], read_row)?;
+    let mut statement = reader
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM collections WHERE state = ?1 ORDER BY number"))?;
+    let rows = statement.query_map([CollectionState::Running], read_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -206,21 +207,21 @@ pub fn names_object(reader: &Connection, id: &[u8; 32], digest: &[u8; 32]) -> Re
 /// # Errors
 /// Of the database.
 pub fn is_running(tx: &Connection, id: &[u8; 32]) -> Result<bool, DbError> {
-    let mut statement = tx.prepare_cached("SELECT 1 FROM collections WHERE id = ?1 AND state = 'running'")?;
-    Ok(statement.exists([id])?)
+    let mut statement = tx.prepare_cached("SELECT 1 FROM collections WHERE id = ?1 AND state = ?2")?;
+    Ok(statement.exists(params![id, CollectionState::Running])?)
 }
 
 /// Ends a collection, and the attempt that made it.
 ///
 /// # Errors
 /// Of the database.
-pub fn set_state(tx: &Connection, id: &[u8; 32], state: &str, time: &str) -> Result<(), DbError> {
+pub fn set_state(tx: &Connection, id: &[u8; 32], state: CollectionState, time: &str) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE collections SET state = ?2, ended = ?3 WHERE id = ?1")?
         .execute(params![id, state, time])?;
-    // A contradiction is about the collection; its attempt was malformed.
-    let attempt = if state == "contradicted" { "malformed" } else { state };
-    tx.prepare_cached("UPDATE attempts SET state = ?2, time = ?3 WHERE collection = ?1")?
-        .execute(params![id, attempt, time])?;
+    if let Some(attempt) = AttemptState::of_collection(state) {
+        tx.prepare_cached("UPDATE attempts SET state = ?2, time = ?3 WHERE collection = ?1")?
+            .execute(params![id, attempt, time])?;
+    }
     Ok(())
 }
 
@@ -252,7 +253,7 @@ pub struct StoredCollection<'entry> {
 /// # Errors
 /// Of the database.
 pub fn set_stored(tx: &Connection, stored: &StoredCollection<'_>) -> Result<(), DbError> {
-    let state = if stored.degraded { "stored-degraded" } else { "stored" };
+    let state = if stored.degraded { CollectionState::StoredDegraded } else { CollectionState::Stored };
     set_state(tx, &stored.id, state, stored.time)?;
     tx.prepare_cached(
         "UPDATE collections SET manifest = ?2, content_bytes = ?3, copies = ?4, degraded = ?5, independent = ?6,
@@ -284,20 +285,19 @@ pub fn set_stored(tx: &Connection, stored: &StoredCollection<'_>) -> Result<(), 
 /// Of the database.
 pub fn settle_repaired(tx: &Connection) -> Result<(), DbError> {
     tx.execute(
-        "UPDATE collections SET state = 'stored', degraded = 0,
+        "UPDATE collections SET state = ?1, degraded = 0,
              copies = (SELECT min(copies) FROM segments WHERE collection = collections.number)
-         WHERE state = 'stored-degraded'
+         WHERE state = ?2
            AND copies < (SELECT min(copies) FROM segments WHERE collection = collections.number)
            AND NOT EXISTS (SELECT 1 FROM repair_queue
                WHERE key LIKE 'segments/' || lower(hex(collections.id)) || '/%'
                   OR key LIKE 'seals/' || lower(hex(collections.id)) || '/%'
                   OR key = 'documents/' || lower(hex(collections.manifest)) || '.signed')",
-        [],
+        [CollectionState::Stored, CollectionState::StoredDegraded],
     )?;
     tx.execute(
-        "UPDATE attempts SET state = 'stored' WHERE state = 'stored-degraded'
-           AND collection IN (SELECT id FROM collections WHERE state = 'stored')",
-        [],
+        "UPDATE attempts SET state = ?1 WHERE state = ?2 AND collection IN (SELECT id FROM collections WHERE state = ?3)",
+        params![AttemptState::Stored, AttemptState::StoredDegraded, CollectionState::Stored],
     )?;
     Ok(())
 }

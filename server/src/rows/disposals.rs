@@ -11,6 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::entries::{self, EntryRow};
 use super::{DbError, incidents, rosters};
 
+use crate::rows::state::CollectionState;
+
 /// Folds the first `count` entries of an incident's chain.
 ///
 /// # Errors
@@ -225,9 +227,9 @@ pub fn purge(tx: &Connection, collection: &[u8; 32]) -> Result<(), DbError> {
         tx.execute("DELETE FROM repair_queue WHERE key LIKE ?1", [format!("{room}/{id}/%")])?;
     }
     tx.execute(
-        "UPDATE collections SET state = 'disposed', items = 0, not_ok = 0, plain_bytes = 0, stored_bytes = 0, segments = 0,
+        "UPDATE collections SET state = ?2, items = 0, not_ok = 0, plain_bytes = 0, stored_bytes = 0, segments = 0,
              copies = 0, degraded = 0, seal_head = NULL WHERE id = ?1",
-        [collection],
+        rusqlite::params![collection, CollectionState::Disposed],
     )?;
     Ok(())
 }

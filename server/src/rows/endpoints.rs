@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::DbError;
+use super::state::EndpointState;
 
 /// One generation of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,8 +12,8 @@ pub struct EndpointRow {
     pub endpoint: String,
     /// Generation.
     pub generation: u32,
-    /// `admitted`, `enrolled`, `superseded` or `retired`.
-    pub state: String,
+    /// Where it stands.
+    pub state: EndpointState,
     /// Digest of the token document.
     pub token: [u8; 32],
     /// Evidence key (public, text); empty until enrolled.
@@ -89,11 +90,11 @@ pub fn admit(tx: &Connection, token: &TokenRow) -> Result<(), DbError> {
     // A lost or expired token is replaced by another for the same, not yet enrolled, generation.
     tx.prepare_cached(
         "INSERT INTO endpoints (endpoint, generation, state, token, evidence_key, fingerprint, tls_key, enrolled, idx)
-         VALUES (?1, ?2, 'admitted', ?3, '', '', '', '', ?4)
+         VALUES (?1, ?2, ?5, ?3, '', '', '', '', ?4)
          ON CONFLICT (endpoint, generation) DO UPDATE SET token = excluded.token, idx = excluded.idx
-         WHERE state = 'admitted'",
+         WHERE state = ?5",
     )?
-    .execute(params![token.endpoint, token.generation, token.token, token.index])?;
+    .execute(params![token.endpoint, token.generation, token.token, token.index, EndpointState::Admitted])?;
     Ok(())
 }
 
@@ -105,14 +106,21 @@ pub fn enrol(tx: &Connection, row: &EndpointRow, event: &[u8; 32]) -> Result<(),
     tx.prepare_cached("UPDATE tokens SET used_by = ?2 WHERE token = ?1")?
         .execute(params![row.token, event])?;
     tx.prepare_cached(
-        "UPDATE endpoints SET state = 'superseded', idx = ?3
-         WHERE endpoint = ?1 AND generation < ?2 AND state IN ('admitted', 'enrolled')",
+        "UPDATE endpoints SET state = ?4, idx = ?3
+         WHERE endpoint = ?1 AND generation < ?2 AND state IN (?5, ?6)",
     )?
-    .execute(params![row.endpoint, row.generation, row.index])?;
+    .execute(params![
+        row.endpoint,
+        row.generation,
+        row.index,
+        EndpointState::Superseded,
+        EndpointState::Admitted,
+        EndpointState::Enrolled
+    ])?;
     tx.prepare_cached(
         "INSERT INTO endpoints (endpoint, generation, state, token, evidence_key, fingerprint, tls_key, enrolled, idx)
-         VALUES (?1, ?2, 'enrolled', ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (endpoint, generation) DO UPDATE SET state = 'enrolled', token = excluded.token,
+         VALUES (?1, ?2, ?9, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (endpoint, generation) DO UPDATE SET state = excluded.state, token = excluded.token,
              evidence_key = excluded.evidence_key, fingerprint = excluded.fingerprint, tls_key = excluded.tls_key,
              enrolled = excluded.enrolled, idx = excluded.idx",
     )?
@@ -124,7 +132,8 @@ pub fn enrol(tx: &Connection, row: &EndpointRow, event: &[u8; 32]) -> Result<(),
         row.fingerprint,
         row.tls_key,
         row.enrolled,
-        row.index
+        row.index,
+        EndpointState::Enrolled
     ])?;
     Ok(())
 }
@@ -150,10 +159,8 @@ pub fn renew(
 /// # Errors
 /// Of the database.
 pub fn retire(tx: &Connection, endpoint: &str, generation: u32, index: u64) -> Result<(), DbError> {
-    tx.prepare_cached(
-        "UPDATE endpoints SET state = 'retired', idx = ?3 WHERE endpoint = ?1 AND generation = ?2",
-    )?
-    .execute(params![endpoint, generation, index])?;
+    tx.prepare_cached("UPDATE endpoints SET state = ?4, idx = ?3 WHERE endpoint = ?1 AND generation = ?2")?
+        .execute(params![endpoint, generation, index, EndpointState::Retired])?;
     Ok(())
 }
 

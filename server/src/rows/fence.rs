@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use store::{Disposable, Key};
 
 use crate::rows::retention::goes;
+use crate::rows::state::CollectionState;
 use crate::rows::texts::text_stays;
 use crate::rows::{DbError, collections, disposals, entries};
 
@@ -61,7 +62,7 @@ pub fn of_collection(reader: &Connection, id: &[u8; 32], now: Time) -> Result<Op
     let Some(row) = disposals::condemned(reader, id)? else {
         return Ok(None);
     };
-    let is_gone = collections::at(reader, id)?.is_some_and(|row| row.state == "disposed");
+    let is_gone = collections::at(reader, id)?.is_some_and(|row| row.state == CollectionState::Disposed);
     if !is_gone && !goes(reader, &row.incident, now)? {
         return Ok(None);
     }

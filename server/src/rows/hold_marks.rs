@@ -6,6 +6,8 @@ use rusqlite::{Connection, params};
 
 use super::DbError;
 
+use crate::rows::state::CollectionState;
+
 /// A collection whose objects on one store are not held as its incident's holds ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldTask {
@@ -29,11 +31,11 @@ pub fn due(reader: &Connection, store: &str, limit: u32) -> Result<Vec<HoldTask>
                  EXISTS (SELECT 1 FROM holds AS h WHERE h.incident = c.incident) AS ever,
                  EXISTS (SELECT 1 FROM holds AS h WHERE h.incident = c.incident AND h.released = '') AS wanted
              FROM collections AS c LEFT JOIN hold_marks AS m ON m.store = ?1 AND m.collection = c.id
-             WHERE c.state <> 'running')
+             WHERE c.state <> ?3)
          WHERE (held IS NULL AND ever) OR held <> wanted OR (wanted AND marked <> segments)
          ORDER BY number LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![store, limit], |row| {
+    let rows = statement.query_map(params![store, limit, CollectionState::Running], |row| {
         Ok(HoldTask { collection: row.get(0)?, held: row.get(1)?, segments: row.get(2)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -1,6 +1,7 @@
 //! Incidents, and the erasable texts that acts name.
 
 use crate::rows::condition::Denied;
+use crate::rows::state::IncidentState;
 use proto::status::Class;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -11,8 +12,8 @@ use super::DbError;
 pub struct IncidentRow {
     /// Incident id.
     pub incident: String,
-    /// `open` or `closed`.
-    pub state: String,
+    /// Whether orders may be issued.
+    pub state: IncidentState,
     /// Severity.
     pub severity: String,
     /// Traffic light.
@@ -83,7 +84,7 @@ pub fn insert(tx: &Connection, row: &IncidentRow) -> Result<(), DbError> {
 ///
 /// # Errors
 /// Of the database.
-pub fn set_state(tx: &Connection, incident: &str, state: &str, closed: &str) -> Result<(), DbError> {
+pub fn set_state(tx: &Connection, incident: &str, state: IncidentState, closed: &str) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE incidents SET state = ?2, closed = ?3 WHERE incident = ?1")?
         .execute(params![incident, state, closed])?;
     Ok(())
@@ -104,9 +105,9 @@ pub fn at(reader: &Connection, incident: &str) -> Result<Option<IncidentRow>, Db
 /// Of the database.
 pub fn all(reader: &Connection, open_only: bool) -> Result<Vec<IncidentRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
-        "{SELECT} WHERE i.state = 'open' OR NOT ?1 ORDER BY i.opened DESC, i.incident DESC"
+        "{SELECT} WHERE i.state = ?2 OR NOT ?1 ORDER BY i.opened DESC, i.incident DESC"
     ))?;
-    let rows = statement.query_map([open_only], read_row)?;
+    let rows = statement.query_map(params![open_only, IncidentState::Open], read_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -157,7 +158,7 @@ pub fn erase_detail(tx: &Connection, digest: &[u8; 32]) -> Result<(), DbError> {
 }
 
 /// The state of an incident that must exist.
-pub(crate) fn must_exist(tx: &Connection, incident: &str) -> Result<String, Denied> {
+pub(crate) fn must_exist(tx: &Connection, incident: &str) -> Result<IncidentState, Denied> {
     match at(tx, incident)? {
         Some(row) => Ok(row.state),
         None => Err(Denied::no(Class::Missing, format!("there is no incident {incident}"))),
@@ -166,9 +167,9 @@ pub(crate) fn must_exist(tx: &Connection, incident: &str) -> Result<String, Deni
 
 /// A condition for acts inside an incident that must be open.
 pub fn guard_open(tx: &Connection, incident: &str) -> Result<(), Denied> {
-    match must_exist(tx, incident)?.as_str() {
-        "open" => Ok(()),
-        state => {
+    match must_exist(tx, incident)? {
+        IncidentState::Open => Ok(()),
+        state @ IncidentState::Closed => {
             Err(Denied::no(Class::Precondition, format!("incident {incident} is {state}; reopen it first")))
         }
     }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::DbError;
+use super::state::{AttemptState, OrderState};
 
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub struct OrderRow {
     pub profile: String,
     /// `normal` or `sensitive`.
     pub sensitivity: String,
-    /// `awaiting-approval`, `issued`, `rejected` or `cancelled`; running, done and expired follow from attempts and clock.
-    pub state: String,
+    /// As recorded: never running, done or expired.
+    pub state: OrderState,
     /// Event id of `order.issued` (the order document's digest: equal to `id`).
     pub event: [u8; 32],
     /// Entry `order.issued`.
@@ -101,8 +102,8 @@ pub struct AttemptRow {
     pub attempt: u32,
     /// Collection it started.
     pub collection: Option<[u8; 32]>,
-    /// `refused`, `running`, `interrupted`, `malformed`, `stored` or `stored-degraded`.
-    pub state: String,
+    /// As recorded: never waiting or sent.
+    pub state: AttemptState,
     /// Reason of a refusal.
     pub reason: String,
     /// Entry time of the last change.
@@ -164,7 +165,12 @@ pub fn insert_approval(tx: &Connection, row: &ApprovalRow) -> Result<(), DbError
 ///
 /// # Errors
 /// Of the database.
-pub fn advance(tx: &Connection, order: &[u8; 32], from: &[&str], to: &str) -> Result<(), DbError> {
+pub fn advance(
+    tx: &Connection,
+    order: &[u8; 32],
+    from: &[OrderState],
+    to: OrderState,
+) -> Result<(), DbError> {
     for state in from {
         tx.prepare_cached("UPDATE orders SET state = ?3 WHERE id = ?1 AND state = ?2")?
             .execute(params![order, state, to])?;
@@ -239,10 +245,10 @@ pub fn open_for(
     now: &str,
 ) -> Result<Vec<OrderRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM orders WHERE state = 'issued' AND expires > ?3 AND id IN (
+        "SELECT {COLUMNS} FROM orders WHERE state = ?4 AND expires > ?3 AND id IN (
              SELECT order_id FROM targets WHERE endpoint = ?1 AND generation = ?2) ORDER BY idx"
     ))?;
-    let rows = statement.query_map(params![endpoint, generation, now], read_row)?;
+    let rows = statement.query_map(params![endpoint, generation, now, OrderState::Issued], read_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

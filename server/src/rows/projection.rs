@@ -30,6 +30,8 @@ use super::orders::{self, ApprovalRow, AttemptRow, OrderRow, TargetRow};
 use super::rosters::{self, RosterRow};
 use super::{DbError, stamps};
 
+use crate::rows::state::{AttemptState, CollectionState, EndpointState, IncidentState, OrderState};
+
 /// Objects that entries name, read beforehand: no store is touched inside a transaction.
 pub type Objects = BTreeMap<Key, Vec<u8>>;
 
@@ -129,7 +131,7 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
             let row = EndpointRow {
                 endpoint: request.endpoint.to_string(),
                 generation: request.generation.number(),
-                state: "enrolled".to_owned(),
+                state: EndpointState::Enrolled,
                 token: request.token.0,
                 evidence_key: request.evidence_key.to_string(),
                 fingerprint: request.evidence_key.fingerprint().to_string(),
@@ -158,7 +160,7 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
             let field = |name| act.field(name).unwrap_or_default().to_owned();
             let row = IncidentRow {
                 incident,
-                state: "open".to_owned(),
+                state: IncidentState::Open,
                 severity: field("severity"),
                 tlp: field("tlp"),
                 class: field("class"),
@@ -172,8 +174,8 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
             };
             incidents::insert(tx, &row)?;
         }
-        T::IncidentClosed => incidents::set_state(tx, &incident, "closed", &time)?,
-        T::IncidentReopened => incidents::set_state(tx, &incident, "open", "")?,
+        T::IncidentClosed => incidents::set_state(tx, &incident, IncidentState::Closed, &time)?,
+        T::IncidentReopened => incidents::set_state(tx, &incident, IncidentState::Open, "")?,
         T::HoldPlaced => {
             let act: Act = read(fact.act)?;
             let row = HoldRow { hold: envelope.event.0, placed: time, by: act.by.to_string(), reason: None };
@@ -199,11 +201,16 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
                 index,
             };
             orders::insert_approval(tx, &row)?;
-            let to = if is_approved { "issued" } else { "rejected" };
-            orders::advance(tx, approval.order.as_bytes(), &["awaiting-approval"], to)?;
+            let to = if is_approved { OrderState::Issued } else { OrderState::Rejected };
+            orders::advance(tx, approval.order.as_bytes(), &[OrderState::AwaitingApproval], to)?;
         }
         T::OrderCancelled => {
-            orders::advance(tx, &digest(envelope, "order")?, &["awaiting-approval", "issued"], "cancelled")?;
+            orders::advance(
+                tx,
+                &digest(envelope, "order")?,
+                &[OrderState::AwaitingApproval, OrderState::Issued],
+                OrderState::Cancelled,
+            )?;
         }
         T::OrderRefused => {
             let row = AttemptRow {
@@ -211,7 +218,7 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
                 endpoint: reference(envelope, "endpoint")?.to_owned(),
                 attempt: 0,
                 collection: None,
-                state: "refused".to_owned(),
+                state: AttemptState::Refused,
                 reason: reference(envelope, "reason")?.to_owned(),
                 time,
             };
@@ -219,13 +226,23 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
         }
         T::CollectionStarted => apply_started(tx, fact)?,
         T::CollectionInterrupted => {
-            collections::set_state(tx, &digest(envelope, "collection")?, "interrupted", &time)?;
+            collections::set_state(
+                tx,
+                &digest(envelope, "collection")?,
+                CollectionState::Interrupted,
+                &time,
+            )?;
         }
         T::CollectionMalformed => {
-            collections::set_state(tx, &digest(envelope, "collection")?, "malformed", &time)?
+            collections::set_state(tx, &digest(envelope, "collection")?, CollectionState::Malformed, &time)?
         }
         T::CollectionContradicted => {
-            collections::set_state(tx, &digest(envelope, "collection")?, "contradicted", &time)?;
+            collections::set_state(
+                tx,
+                &digest(envelope, "collection")?,
+                CollectionState::Contradicted,
+                &time,
+            )?;
         }
         T::CollectionStored => {
             let manifest: Manifest = read(fact.act)?;
@@ -271,7 +288,7 @@ fn apply_order(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(),
         targets_count: order.targets_count,
         profile: order.profile.name.clone(),
         sensitivity: word(&order.sensitivity)?,
-        state: if waits { "awaiting-approval" } else { "issued" }.to_owned(),
+        state: if waits { OrderState::AwaitingApproval } else { OrderState::Issued },
         event: fact.envelope.event.0,
         index: fact.index,
     };
@@ -319,7 +336,7 @@ fn apply_started(tx: &Connection, fact: Fact<'_>) -> Result<(), ProjectionError>
         endpoint: delegation.endpoint.to_string(),
         attempt,
         collection: Some(delegation.collection.0),
-        state: "running".to_owned(),
+        state: AttemptState::Running,
         reason: String::new(),
         time: begun,
     };

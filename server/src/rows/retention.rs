@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use crate::rows::condition::Denied;
 use crate::rows::holds::{self, HoldRow};
+use crate::rows::state::IncidentState;
 use crate::rows::{self, DbError};
 
 /// What stands between an incident's evidence and its disposal.
@@ -40,7 +41,11 @@ impl Standing {
                 Some(until.parse().map_err(|_not_a_time| DbError::Corrupt { column: "retention.until" })?)
             }
         };
-        Ok(Some(Self { is_open: row.state == "open", holds: holds::standing(reader, incident)?, until }))
+        Ok(Some(Self {
+            is_open: row.state == IncidentState::Open,
+            holds: holds::standing(reader, incident)?,
+            until,
+        }))
     }
 
     /// Whether evidence may go now.

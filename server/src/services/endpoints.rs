@@ -92,7 +92,7 @@ fn wire(collector: &Collector, row: EndpointRow, remembered: Option<rows::endpoi
         endpoint: row.endpoint,
         generation: u64::from(row.generation),
         evidence_key: row.fingerprint,
-        state: row.state,
+        state: row.state.to_string(),
         connected: view.connected,
         last_seen,
         agent_version,

@@ -26,6 +26,7 @@ use crate::failure::{Failure, chain};
 use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
 use crate::rows::endpoints::EndpointRow;
+use crate::rows::state::EndpointState;
 use crate::rows::{self, DbError};
 
 /// Registers a token: the slot is admitted.
@@ -77,7 +78,7 @@ fn may_admit(tx: &Connection, endpoint: &str, generation: u32) -> Result<(), Den
 /// Newest generation that ever enrolled; 0 when none did.
 fn newest_enrolled(tx: &Connection, endpoint: &str) -> Result<u32, DbError> {
     let rows = rows::endpoints::all(tx)?;
-    let taken = rows.iter().filter(|row| row.endpoint == endpoint && row.state != "admitted");
+    let taken = rows.iter().filter(|row| row.endpoint == endpoint && row.state != EndpointState::Admitted);
     Ok(taken.map(|row| row.generation).max().unwrap_or(0))
 }
 
@@ -149,8 +150,10 @@ fn may_enrol(tx: &Connection, wanted: &Wanted) -> Result<(), Denied> {
         Some(_) => {}
     }
     match rows::endpoints::at(tx, &wanted.endpoint, wanted.generation)? {
-        Some(row) if row.state == "admitted" && row.token == wanted.token => {}
-        Some(row) if row.state == "admitted" => return Err(used("a newer token took its place")),
+        Some(row) if row.state == EndpointState::Admitted && row.token == wanted.token => {}
+        Some(row) if row.state == EndpointState::Admitted => {
+            return Err(used("a newer token took its place"));
+        }
         _ => return Err(used("the slot is taken")),
     }
     may_admit(tx, &wanted.endpoint, wanted.generation)?;
@@ -209,7 +212,7 @@ pub async fn renew(
     let refs = [("endpoint", renewal.endpoint.to_string()), ("generation", renewal.generation.to_string())];
     let (endpoint, generation) = (renewal.endpoint.to_string(), renewal.generation.number());
     let condition: Condition = Box::new(move |tx| match rows::endpoints::at(tx, &endpoint, generation)? {
-        Some(row) if row.state == "enrolled" => Ok(()),
+        Some(row) if row.state == EndpointState::Enrolled => Ok(()),
         _ => Err(Denied::no(Class::Forbidden, format!("{endpoint}#{generation} is not enrolled"))),
     });
     let recorded = collector
@@ -230,7 +233,7 @@ async fn enrolled(
 ) -> Result<EndpointRow, Failure> {
     let (id, number) = (endpoint.to_string(), generation.number());
     let row = collector.db.read_async(move |db| rows::endpoints::at(db, &id, number)).await?;
-    row.filter(|row| row.state == "enrolled").ok_or_else(|| {
+    row.filter(|row| row.state == EndpointState::Enrolled).ok_or_else(|| {
         Failure::forbidden(format!("{endpoint}#{generation} is not enrolled here; enrol it anew"))
     })
 }

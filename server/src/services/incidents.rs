@@ -7,6 +7,7 @@ pub mod wire;
 
 use crate::acts::submit;
 use crate::rows::incidents::must_exist;
+use crate::rows::state::{EndpointState, IncidentState};
 use std::sync::Arc;
 
 use evidence::entry::EntryType;
@@ -136,11 +137,11 @@ pub async fn record(incidents: &Incidents, signed: Signed, detail: &[u8]) -> Res
 
 fn may_change(tx: &Connection, incident: &str, kind: EntryType) -> Result<(), Denied> {
     let state = must_exist(tx, incident)?;
-    match (kind, state.as_str()) {
-        (EntryType::IncidentClosed, "closed") => {
+    match (kind, state) {
+        (EntryType::IncidentClosed, IncidentState::Closed) => {
             Err(Denied::no(Class::Precondition, format!("incident {incident} is closed already")))
         }
-        (EntryType::IncidentReopened, "open") => {
+        (EntryType::IncidentReopened, IncidentState::Open) => {
             Err(Denied::no(Class::Precondition, format!("incident {incident} is open")))
         }
         _ => Ok(()),
@@ -158,7 +159,7 @@ async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Fai
     let (id, number) = (endpoint.to_string(), generation.number());
     let condition: Condition = Box::new(move |tx| match rows::endpoints::at(tx, &id, number)? {
         None => Err(Denied::no(Class::Missing, format!("there is no endpoint {id}#{number}"))),
-        Some(row) if row.state == "retired" => {
+        Some(row) if row.state == EndpointState::Retired => {
             Err(Denied::no(Class::Precondition, format!("endpoint {id}#{number} is retired already")))
         }
         Some(_) => Ok(()),
@@ -296,7 +297,7 @@ fn wire(row: rows::incidents::IncidentRow) -> v1::IncidentRow {
         severity: row.severity,
         tlp: row.tlp,
         rsit_class: row.class,
-        state: row.state,
+        state: row.state.to_string(),
         opened: row.opened,
         opened_by: row.opened_by,
         entries: row.entries,

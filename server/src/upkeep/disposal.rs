@@ -22,6 +22,7 @@ use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
 use crate::rows::disposals::whole;
 use crate::rows::retention::Standing;
+use crate::rows::state::CollectionState;
 use crate::upkeep::Upkeep;
 
 pub use brake::Brake;
@@ -86,7 +87,7 @@ fn free(tx: &Connection, incident: &IncidentId, now: evidence::time::Time) -> Re
 /// Refuses while a collection still arrives: a plan names all there is.
 fn not_running(tx: &Connection, incident: &IncidentId) -> Result<(), Denied> {
     let rows = crate::rows::collections::of_incident(tx, Some(&incident.to_string()))?;
-    match rows.iter().find(|row| row.state == "running") {
+    match rows.iter().find(|row| row.state == CollectionState::Running) {
         None => Ok(()),
         Some(row) => Err(Denied::no(
             Class::Precondition,

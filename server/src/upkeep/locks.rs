@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::rows::collections::CollectionRow;
 use crate::rows::condition::Denied;
 use crate::rows::retention::Standing;
+use crate::rows::state::CollectionState;
 use crate::rows::{self, DbError};
 
 /// A store whose lock nobody lifts.
@@ -145,7 +146,8 @@ fn latest(
     for lock in locks {
         let store = replicas.stores().iter().find(|store| store.identity().store == lock.store);
         for (row, index, sha256) in rows {
-            let placed = if row.state == "running" { now } else { row.ended.parse().unwrap_or(now) };
+            let placed =
+                if row.state == CollectionState::Running { now } else { row.ended.parse().unwrap_or(now) };
             found.extend(placed.checked_add(lock.length).map(|end| (end, lock.store.clone())));
             let key = Key::segment(&row.id, *index, sha256);
             match store.map(|store| store.locked_until(&key)) {
@@ -169,12 +171,13 @@ fn time(at: SystemTime) -> Option<Time> {
 mod tests {
     use super::*;
     use crate::rows::incidents::IncidentRow;
+    use crate::rows::state::IncidentState;
     use crate::rows::{Db, holds};
 
     fn row(incident: &str) -> IncidentRow {
         IncidentRow {
             incident: incident.to_owned(),
-            state: "open".to_owned(),
+            state: IncidentState::Open,
             severity: String::new(),
             tlp: String::new(),
             class: String::new(),
@@ -234,7 +237,7 @@ mod tests {
             })),
         );
         let now: Time = "2026-06-01T00:00:00.000Z".parse().unwrap();
-        let collection = |state: &str, ended: &str| CollectionRow {
+        let collection = |state: CollectionState, ended: &str| CollectionRow {
             number: 1,
             id: [1; 32],
             incident: String::new(),
@@ -244,7 +247,7 @@ mod tests {
             attempt: 1,
             delegation: [0; 32],
             sealer: String::new(),
-            state: state.to_owned(),
+            state,
             manifest: None,
             seal_head: None,
             items: 0,
@@ -266,9 +269,12 @@ mod tests {
             let rows: Vec<_> = rows.iter().map(|row| (row.clone(), 0, [0; 32])).collect();
             latest(&replicas, &rows, &locks, now).map(|(end, _)| end.to_string())
         };
-        let old = collection("stored", "2026-01-01T00:00:00.000Z");
+        let old = collection(CollectionState::Stored, "2026-01-01T00:00:00.000Z");
         assert_eq!(end(&[]), None);
         assert_eq!(end(std::slice::from_ref(&old)).unwrap(), "2026-01-02T00:00:00.000Z");
-        assert_eq!(end(&[old, collection("running", "")]).unwrap(), "2026-06-02T00:00:00.000Z");
+        assert_eq!(
+            end(&[old, collection(CollectionState::Running, "")]).unwrap(),
+            "2026-06-02T00:00:00.000Z"
+        );
     }
 }

@@ -115,7 +115,7 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
         once_more.act.document = json::to_document(&act).unwrap();
         sequencer.submit_blocking(once_more).unwrap_err();
         crate::upkeep::disposal::settle(&db, &config.deployment, &replicas).unwrap();
-        let states = ids(&db)[0].state.clone();
+        let states = ids(&db)[0].state.as_str();
         assert_eq!(states, if number == 1 { "disposed" } else { "stored" });
     }
     assert_eq!(scan(&replicas, &db), 0);

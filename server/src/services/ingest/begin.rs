@@ -17,6 +17,7 @@ use super::child::Begin;
 use super::ended::{Ended, Reason};
 use crate::failure::Failure;
 use crate::rows::condition::{Condition, Denied};
+use crate::rows::state::{CollectionState, EndpointState, OrderState};
 use crate::rows::{self, DbError};
 use crate::services::ingest::Ingest;
 
@@ -27,8 +28,8 @@ pub struct Admitted {
     pub collection: Digest,
     /// Its number in the database.
     pub number: u64,
-    /// State in the database: `running`, `interrupted`, or `stored…` when only the receipt is wanted.
-    pub state: String,
+    /// State in the database; stored when only the receipt is wanted.
+    pub state: CollectionState,
     /// Entry of `collection.stored`, if there is one.
     pub stored_index: Option<u64>,
     /// The chain of the incident it belongs to.
@@ -88,12 +89,12 @@ pub async fn admit(
             row.ok_or_else(|| Failure::internal("begin the collection", "collection.started made no row"))?
         }
     };
-    may_go_on(&started.state)?;
+    may_go_on(started.state)?;
     if started.stored_index.is_none() {
         not_disposed(ingest, &delegation.collection).await?;
     }
     let is_stored = started.stored_index.is_some();
-    if order.row.state == "cancelled" && !is_stored {
+    if order.row.state == OrderState::Cancelled && !is_stored {
         return Err(Ended::rejected(Reason::Cancelled, "the order was cancelled"));
     }
     let identity = Identity {
@@ -125,7 +126,7 @@ pub async fn admit(
 pub async fn again(ingest: &Ingest, admitted: Admitted) -> Result<Admitted, Ended> {
     let row = ingest.collector.collection(&admitted.collection).await?;
     let row = row.ok_or_else(|| Failure::internal("go on with the collection", "its row is gone"))?;
-    may_go_on(&row.state)?;
+    may_go_on(row.state)?;
     if row.stored_index.is_none() {
         not_disposed(ingest, &admitted.collection).await?;
     }
@@ -148,12 +149,14 @@ async fn not_disposed(ingest: &Ingest, collection: &Digest) -> Result<(), Ended>
     }
 }
 
-fn may_go_on(state: &str) -> Result<(), Ended> {
+fn may_go_on(state: CollectionState) -> Result<(), Ended> {
     let (reason, detail) = match state {
-        "malformed" => (Reason::Malformed, "its bytes failed verification earlier"),
+        CollectionState::Malformed => (Reason::Malformed, "its bytes failed verification earlier"),
         // Its chain head is in the ledger: more segments behind it would contradict the record.
-        "interrupted" => (Reason::UnknownOrder, "it was recorded as interrupted; another attempt may follow"),
-        "contradicted" => (Reason::Contradiction, "it contradicted itself earlier"),
+        CollectionState::Interrupted => {
+            (Reason::UnknownOrder, "it was recorded as interrupted; another attempt may follow")
+        }
+        CollectionState::Contradicted => (Reason::Contradiction, "it contradicted itself earlier"),
         _ => return Ok(()),
     };
     Err(Ended::rejected(reason, detail))
@@ -167,7 +170,7 @@ async fn enrolled_key(
     let (id, number) = (endpoint.to_string(), generation.number());
     let row = ingest.collector.db.read_async(move |db| rows::endpoints::at(db, &id, number)).await?;
     match row {
-        Some(row) if row.state == "enrolled" => row
+        Some(row) if row.state == EndpointState::Enrolled => row
             .evidence_key
             .parse()
             .map_err(|error| Failure::internal("read the endpoint's key", error).into()),
@@ -185,9 +188,9 @@ async fn may_begin(
     evidence_key: &PublicKey,
 ) -> Result<(), Ended> {
     let refuse = |detail: String| Err(Ended::rejected(Reason::UnknownOrder, detail));
-    match order.row.state.as_str() {
-        "issued" => {}
-        "cancelled" => return Err(Ended::rejected(Reason::Cancelled, "the order was cancelled")),
+    match order.row.state {
+        OrderState::Issued => {}
+        OrderState::Cancelled => return Err(Ended::rejected(Reason::Cancelled, "the order was cancelled")),
         other => return refuse(format!("the order is {other}")),
     }
     if delegation.attempt > order.order.attempts {
@@ -244,7 +247,7 @@ async fn record_start(
     // Judged once more with the entry: no collection begins behind a cancellation, which every mirror would hold against the log.
     let id = *delegation.order.as_bytes();
     let in_force: Condition = Box::new(move |tx| match rows::orders::at(tx, &id)? {
-        Some(row) if row.state == "issued" => Ok(()),
+        Some(row) if row.state == OrderState::Issued => Ok(()),
         _ => Err(Denied::no(Class::Precondition, "the order is not in force any more")),
     });
     ingest

@@ -13,6 +13,7 @@ use evidence::seal::delegation::Delegation;
 
 use crate::failure::Failure;
 use crate::metrics::{self, CollectionEnd};
+use crate::rows::state::{AttemptState, CollectionState};
 use crate::rows::{self, DbError};
 use crate::services::ingest::Ingest;
 
@@ -37,7 +38,7 @@ pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure>
     let Some(row) = ingest.collector.collection(collection).await? else {
         return Ok(());
     };
-    if row.state != "running" {
+    if row.state != CollectionState::Running {
         return Ok(());
     }
     let incident: evidence::id::IncidentId =
@@ -68,7 +69,7 @@ pub async fn earlier_attempts(ingest: &Ingest, delegation: &Delegation) -> Resul
     let attempt = delegation.attempt;
     let running = ingest.collector.db.read_async(move |db| rows::orders::attempts(db, &order)).await?;
     for row in running {
-        let earlier = row.endpoint == endpoint && row.attempt < attempt && row.state == "running";
+        let earlier = row.endpoint == endpoint && row.attempt < attempt && row.state == AttemptState::Running;
         if let (true, Some(collection)) = (earlier, row.collection) {
             let collection = Digest(collection);
             end(ingest, &collection).await?;

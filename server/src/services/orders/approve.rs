@@ -18,6 +18,7 @@ use crate::collector::Collector;
 use crate::failure::{Failure, chain};
 use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
+use crate::rows::state::{AttemptState, OrderState};
 use crate::rows::{self, DbError};
 use crate::services::ingest::interrupt;
 use crate::services::orders::OrderDesk;
@@ -52,7 +53,7 @@ pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, 
         Decision::Reject => EntryType::OrderRejected,
     };
     let id = approval.order.0;
-    let condition: Condition = Box::new(move |tx| must_be(tx, &id, &["awaiting-approval"]));
+    let condition: Condition = Box::new(move |tx| must_be(tx, &id, &[OrderState::AwaitingApproval]));
     let refs = [("order", approval.order.to_string())];
     let chain = Chain::from(order.order.incident);
     let recorded =
@@ -83,7 +84,8 @@ pub async fn cancel(desk: &OrderDesk, weighed: Weighed) -> Result<Recorded, Fail
         return Err(Failure::malformed("the order is of another incident than the act"));
     }
     let key = id.0;
-    let condition: Condition = Box::new(move |tx| must_be(tx, &key, &["awaiting-approval", "issued"]));
+    let condition: Condition =
+        Box::new(move |tx| must_be(tx, &key, &[OrderState::AwaitingApproval, OrderState::Issued]));
     let act = weighed.object.signed().map_err(|error| Failure::malformed(chain(&error)))?;
     let recorded = crate::acts::submit(collector, weighed, Some(condition)).await?;
     spread(desk, &id, &act).await?;
@@ -107,16 +109,18 @@ async fn spread(desk: &OrderDesk, order: &Digest, act: &Signed) -> Result<(), Fa
         // An endpoint that is away hears of it when it asks to upload, or when it comes back.
         collector.live.send(&target.endpoint, u64::from(target.generation), message);
     }
-    for collection in attempts.iter().filter(|row| row.state == "running").filter_map(|row| row.collection) {
+    for collection in
+        attempts.iter().filter(|row| row.state == AttemptState::Running).filter_map(|row| row.collection)
+    {
         let collection = Digest(collection);
         interrupt::end(&desk.ingest, &collection).await?;
     }
     Ok(())
 }
 
-fn must_be(tx: &Connection, order: &[u8; 32], states: &[&str]) -> Result<(), Denied> {
+fn must_be(tx: &Connection, order: &[u8; 32], states: &[OrderState]) -> Result<(), Denied> {
     match rows::orders::at(tx, order)? {
-        Some(row) if states.contains(&row.state.as_str()) => Ok(()),
+        Some(row) if states.contains(&row.state) => Ok(()),
         Some(row) => Err(Denied::no(Class::Precondition, format!("the order is {} already", row.state))),
         None => Err(Denied::no(Class::Missing, "there is no such order")),
     }

@@ -28,6 +28,7 @@ use crate::collector::Collector;
 use crate::endpoints::{HEARTBEAT_S, Moment, Session};
 use crate::failure::{Failure, chain};
 use crate::metrics;
+use crate::rows::state::AttemptState;
 use crate::rows::{self, DbError};
 use crate::services::ingest::ended::Ended;
 use crate::services::orders::OrderDesk;
@@ -300,7 +301,10 @@ impl Call<'_> {
                 let is_target =
                     rows::orders::targets(db, &id)?.iter().any(|target| target.endpoint == endpoint);
                 let newest = newest_by_endpoint(rows::orders::attempts(db, &id)?);
-                Ok::<_, DbError>((is_target, newest.get(&endpoint).is_some_and(|row| row.state == "refused")))
+                Ok::<_, DbError>((
+                    is_target,
+                    newest.get(&endpoint).is_some_and(|row| row.state == AttemptState::Refused),
+                ))
             })
             .await?;
         if !is_target {
@@ -336,7 +340,7 @@ impl Call<'_> {
         if row.endpoint != self.endpoint.as_str() || row.generation != self.generation.number() {
             return Err(Failure::forbidden("an endpoint ends its own attempts only"));
         }
-        if ended.result == "interrupted" {
+        if ended.result == AttemptState::Interrupted.as_str() {
             crate::services::ingest::interrupt::end(&self.desk.ingest, &collection).await?;
             self.deliver().await?;
         }

@@ -24,6 +24,7 @@ use crate::failure::{Failure, chain};
 use crate::people::Published;
 use crate::rows;
 use crate::rows::condition::{Condition, Denied};
+use crate::rows::state::EndpointState;
 
 /// How far ahead of our clock an order may be dated: what endpoints tolerate, too (docs/spec/order.md, step 5).
 const AHEAD_MAX: Duration = Duration::from_secs(600);
@@ -150,8 +151,9 @@ fn all_enrolled(tx: &Connection, targets: &[Target]) -> Result<(), Denied> {
     for target in targets {
         let (endpoint, generation) = (target.endpoint.as_str(), target.generation.number());
         let row = rows::endpoints::at(tx, endpoint, generation)?;
-        let holds = row
-            .is_some_and(|row| row.state == "enrolled" && row.fingerprint == target.evidence_key.to_string());
+        let holds = row.is_some_and(|row| {
+            row.state == EndpointState::Enrolled && row.fingerprint == target.evidence_key.to_string()
+        });
         if !holds {
             return Err(Denied::no(
                 Class::Precondition,

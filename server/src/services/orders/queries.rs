@@ -7,11 +7,12 @@ use evidence::time::Time;
 use proto::v1;
 use rusqlite::Connection;
 
-use super::state::{AttemptState, OrderFacts, OrderState, Target, is_finished, order_state};
+use super::state::{OrderFacts, Target, is_finished, order_state};
 use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::rows::collections::CollectionRow;
 use crate::rows::orders::{AttemptRow, OrderRow, TargetRow};
+use crate::rows::state::{AttemptState, OrderState};
 use crate::rows::{self, DbError};
 use crate::services::orders::OrderDesk;
 
@@ -145,7 +146,8 @@ pub fn newest_by_endpoint(attempts: Vec<AttemptRow>) -> BTreeMap<String, Attempt
     }
     for (endpoint, refusal) in refusals {
         let counts = newest.get(&endpoint).is_none_or(|known| {
-            matches!(known.state.as_str(), "interrupted" | "malformed") && refusal.time >= known.time
+            matches!(known.state, AttemptState::Interrupted | AttemptState::Malformed)
+                && refusal.time >= known.time
         });
         if counts {
             newest.insert(endpoint, refusal);
@@ -157,17 +159,17 @@ pub fn newest_by_endpoint(attempts: Vec<AttemptRow>) -> BTreeMap<String, Attempt
 /// The state of a target: as recorded; what was only sent is known to this process alone.
 pub fn attempt_state(attempt: Option<&AttemptRow>, is_sent: bool) -> AttemptState {
     let unbegun = if is_sent { AttemptState::Sent } else { AttemptState::Waiting };
-    attempt.and_then(|row| AttemptState::from_word(&row.state)).unwrap_or(unbegun)
+    attempt.map_or(unbegun, |row| row.state)
 }
 
 /// The facts of a row at a time.
 pub fn facts(row: &OrderRow, now: Time) -> OrderFacts {
     let expired = row.expires.parse::<Time>().is_ok_and(|expires| expires <= now);
     OrderFacts {
-        needs_approval: row.state == "awaiting-approval",
+        needs_approval: row.state == OrderState::AwaitingApproval,
         approved: false,
-        rejected: row.state == "rejected",
-        cancelled: row.state == "cancelled",
+        rejected: row.state == OrderState::Rejected,
+        cancelled: row.state == OrderState::Cancelled,
         expired,
         attempts_max: row.attempts_max,
     }

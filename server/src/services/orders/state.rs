@@ -1,135 +1,9 @@
-//! What state an order and each of its targets is in, as pure functions of the facts.
+//! Derives the state of an order and of its targets from the recorded facts.
 //!
-//! Guarantee: terminal states stay terminal; nothing here reads a clock or keeps a state of its own, so that a rebuilt
-//! database and a running collector agree. Not here: delivery (`orders::delivery`), the facts themselves (`db`).
+//! Guarantee: pure functions. Nothing here reads a clock or keeps a state of its own, so that a rebuilt database and a running
+//! collector agree. Not here: delivery (`orders::attend`); the facts and the words of states (`rows::state`).
 
-use std::fmt;
-
-/// One endpoint's newest attempt under one order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AttemptState {
-    /// Not delivered yet, or to be delivered again.
-    Waiting,
-    /// Delivered; the warden has not answered.
-    Sent,
-    /// The warden refused it.
-    Refused,
-    /// Admitted; segments may be arriving.
-    Running,
-    /// Ended before its manifest; another attempt may follow.
-    Interrupted,
-    /// Every segment and the manifest are here; the entry is not written yet.
-    Uploaded,
-    /// `collection.stored` on enough independent copies.
-    Stored,
-    /// `collection.stored` on fewer copies than the policy asks.
-    StoredDegraded,
-    /// Its bytes failed verification and lie in quarantine.
-    Malformed,
-}
-
-/// What happens to an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttemptEvent {
-    /// The package went out on a live connection.
-    Delivered,
-    /// The connection ended before an answer.
-    Disconnected,
-    /// The warden admitted it.
-    Admitted,
-    /// The warden refused it; `busy` may change, every other reason is final.
-    Refused {
-        /// The warden was only occupied.
-        busy: bool,
-    },
-    /// The endpoint, an expiry or a new attempt ended it without a manifest.
-    Interrupted,
-    /// A new attempt began.
-    Restarted,
-    /// The manifest arrived and fits the chain.
-    Uploaded,
-    /// `collection.stored` is in the ledger.
-    Stored {
-        /// On fewer copies than the policy asks.
-        degraded: bool,
-    },
-    /// Missing copies were made.
-    Repaired,
-    /// Verification failed.
-    Malformed,
-}
-
-impl AttemptState {
-    /// Every state, in the order an attempt may pass them.
-    pub const ALL: [Self; 9] = [
-        Self::Waiting,
-        Self::Sent,
-        Self::Refused,
-        Self::Running,
-        Self::Interrupted,
-        Self::Uploaded,
-        Self::Stored,
-        Self::StoredDegraded,
-        Self::Malformed,
-    ];
-
-    /// The word on the wire and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Sent => "sent",
-            Self::Refused => "refused",
-            Self::Running => "running",
-            Self::Interrupted => "interrupted",
-            Self::Uploaded => "uploaded",
-            Self::Stored => "stored",
-            Self::StoredDegraded => "stored-degraded",
-            Self::Malformed => "malformed",
-        }
-    }
-
-    /// The state a word names.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
-    }
-
-    /// Evidence of this target is in the ledger: no other attempt is wanted.
-    #[must_use]
-    pub const fn is_stored(self) -> bool {
-        matches!(self, Self::Stored | Self::StoredDegraded)
-    }
-
-    /// The state after `event`, or `None` when the event cannot follow (a late or repeated message: ignore it).
-    #[must_use]
-    pub const fn after(self, event: AttemptEvent) -> Option<Self> {
-        use AttemptEvent as E;
-        match (self, event) {
-            (Self::Waiting | Self::Sent | Self::Interrupted | Self::Malformed, E::Delivered) => {
-                Some(Self::Sent)
-            }
-            (Self::Sent, E::Disconnected) => Some(Self::Waiting),
-            (Self::Waiting | Self::Sent | Self::Interrupted, E::Admitted) => Some(Self::Running),
-            (Self::Waiting | Self::Sent, E::Refused { busy: true }) => Some(Self::Waiting),
-            (Self::Waiting | Self::Sent, E::Refused { busy: false }) => Some(Self::Refused),
-            (Self::Running | Self::Uploaded, E::Interrupted) => Some(Self::Interrupted),
-            (Self::Running | Self::Interrupted | Self::Malformed, E::Restarted) => Some(Self::Running),
-            (Self::Running | Self::Interrupted, E::Uploaded) => Some(Self::Uploaded),
-            (Self::Running | Self::Uploaded, E::Stored { degraded: false }) => Some(Self::Stored),
-            (Self::Running | Self::Uploaded, E::Stored { degraded: true }) => Some(Self::StoredDegraded),
-            (Self::StoredDegraded, E::Repaired) => Some(Self::Stored),
-            (Self::Running | Self::Uploaded, E::Malformed) => Some(Self::Malformed),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for AttemptState {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.as_str())
-    }
-}
+use crate::rows::state::{AttemptState, OrderState};
 
 /// One target of an order: its newest attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,16 +21,14 @@ impl Target {
         match self.state {
             AttemptState::Stored | AttemptState::StoredDegraded | AttemptState::Refused => true,
             AttemptState::Interrupted | AttemptState::Malformed => self.attempt >= attempts_max,
-            AttemptState::Waiting | AttemptState::Sent | AttemptState::Running | AttemptState::Uploaded => {
-                false
-            }
+            AttemptState::Waiting | AttemptState::Sent | AttemptState::Running => false,
         }
     }
 
     /// Whether bytes may still be on their way, whatever became of the order.
     #[must_use]
     pub const fn is_under_way(self) -> bool {
-        matches!(self.state, AttemptState::Running | AttemptState::Uploaded)
+        matches!(self.state, AttemptState::Running)
     }
 
     /// Whether the order's package should go to this endpoint when it is connected.
@@ -167,57 +39,9 @@ impl Target {
             AttemptState::Interrupted | AttemptState::Malformed => self.attempt < attempts_max,
             AttemptState::Refused
             | AttemptState::Running
-            | AttemptState::Uploaded
             | AttemptState::Stored
             | AttemptState::StoredDegraded => false,
         }
-    }
-}
-
-/// An order as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OrderState {
-    /// A second person has not approved yet.
-    AwaitingApproval,
-    /// In force; no endpoint has begun.
-    Issued,
-    /// At least one endpoint has answered.
-    Running,
-    /// Every target is settled.
-    Done,
-    /// A responder took it back.
-    Cancelled,
-    /// Its time passed with targets open.
-    Expired,
-    /// An approver refused it.
-    Rejected,
-}
-
-impl OrderState {
-    /// The word on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AwaitingApproval => "awaiting-approval",
-            Self::Issued => "issued",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-            Self::Rejected => "rejected",
-        }
-    }
-
-    /// Whether its package may go out to endpoints now.
-    #[must_use]
-    pub const fn is_deliverable(self) -> bool {
-        matches!(self, Self::Issued | Self::Running)
-    }
-}
-
-impl fmt::Display for OrderState {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.as_str())
     }
 }
 
@@ -291,44 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn words_and_states_are_one_to_one() {
-        for state in AttemptState::ALL {
-            assert_eq!(AttemptState::from_word(state.as_str()), Some(state));
-        }
-        assert_eq!(AttemptState::from_word("lost"), None);
+    fn a_refusal_is_final() {
+        let refused = target(AttemptState::Refused, 0);
+        assert!(!refused.wants_delivery(3));
+        assert!(refused.is_settled(3));
     }
 
     #[test]
-    fn a_stored_attempt_never_moves_but_to_full_copies() {
-        use AttemptEvent as E;
-        let events = [
-            E::Delivered,
-            E::Disconnected,
-            E::Admitted,
-            E::Refused { busy: true },
-            E::Refused { busy: false },
-            E::Interrupted,
-            E::Restarted,
-            E::Uploaded,
-            E::Stored { degraded: false },
-            E::Stored { degraded: true },
-            E::Malformed,
-        ];
-        for event in events {
-            assert_eq!(AttemptState::Stored.after(event), None, "{event:?}");
-            assert_eq!(AttemptState::StoredDegraded.after(event), None, "{event:?}");
-            assert_eq!(AttemptState::Refused.after(event), None, "{event:?}");
-        }
-        assert_eq!(AttemptState::StoredDegraded.after(E::Repaired), Some(AttemptState::Stored));
-    }
-
-    #[test]
-    fn a_busy_endpoint_gets_the_order_again_and_a_refusal_is_final() {
-        let busy = AttemptState::Sent.after(AttemptEvent::Refused { busy: true }).unwrap();
-        assert!(target(busy, 0).wants_delivery(3));
-        let refused = AttemptState::Sent.after(AttemptEvent::Refused { busy: false }).unwrap();
-        assert!(!target(refused, 0).wants_delivery(3));
-        assert!(target(refused, 0).is_settled(3));
+    fn an_order_that_was_sent_and_not_answered_goes_out_again() {
+        assert!(target(AttemptState::Sent, 0).wants_delivery(3));
+        assert!(target(AttemptState::Waiting, 0).wants_delivery(3));
     }
 
     #[test]
@@ -344,7 +140,6 @@ mod tests {
         let waiting = [target(AttemptState::Waiting, 0)];
         let facts = OrderFacts { needs_approval: true, ..OPEN };
         assert_eq!(order_state(facts, &waiting), OrderState::AwaitingApproval);
-        assert!(!order_state(facts, &waiting).is_deliverable());
         assert_eq!(order_state(OrderFacts { approved: true, ..facts }, &waiting), OrderState::Issued);
         assert_eq!(order_state(OrderFacts { rejected: true, ..facts }, &waiting), OrderState::Rejected);
     }

@@ -154,7 +154,7 @@ fn wire(collector: &Collector, row: &CollectionRow) -> WireRow {
         order: Digest(row.order).to_string(),
         endpoint: row.endpoint.clone(),
         attempt: row.attempt,
-        state: row.state.clone(),
+        state: row.state.to_string(),
         items: row.items,
         not_ok: row.not_ok,
         content_bytes: row.content_bytes,

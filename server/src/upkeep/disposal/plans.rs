@@ -38,7 +38,7 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
             .map(|row| v1::DispositionCollection {
                 collection: Digest(row.id).to_string(),
                 endpoint: row.endpoint.clone(),
-                state: row.state.clone(),
+                state: row.state.to_string(),
                 segments: row.segments,
                 stored_bytes: row.stored_bytes,
             })

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use store::Replicas;
 
 use crate::rows::disposals::whole;
+use crate::rows::state::CollectionState;
 use crate::rows::{Db, DbError, collections, disposals};
 
 /// Stores that must have given an object up; also one that is new: while a hold stood it may have been filled.
@@ -38,7 +39,7 @@ fn gone(reader: &Connection, deployment: &DeploymentId, places: &[String]) -> Re
             incident.parse().or(Err(DbError::Corrupt { column: "condemned.incident" }))?;
         let waiting: Vec<Digest> = collections::of_incident(reader, Some(&incident.to_string()))?
             .into_iter()
-            .filter(|row| row.state != "disposed")
+            .filter(|row| row.state != CollectionState::Disposed)
             .map(|row| Digest(row.id))
             .collect();
         if waiting.is_empty() {

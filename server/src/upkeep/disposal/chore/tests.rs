@@ -219,7 +219,7 @@ impl Scene {
     fn state(&self) -> String {
         let id = self.id.0;
         let row = self.services.collector.db.read(|db| collections::at(db, &id)).unwrap();
-        row.unwrap().state
+        row.unwrap().state.to_string()
     }
 
     /// What is recorded of the collection: stores and counts.
