@@ -19,7 +19,7 @@ use store::Key;
 
 use crate::blocking::blocking;
 use crate::collector::Collector;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, OrFailure as _, chain};
 use crate::people::role_of;
 
 /// By how much a person's clock may differ from ours in either direction: an act says when it happened.
@@ -111,7 +111,7 @@ async fn store_detail(collector: &Collector, act: &Act, bytes: &[u8]) -> Result<
 /// When the stores do not take it.
 pub async fn store_text(collector: &Collector, text: &str) -> Result<evidence::digest::Digest, Failure> {
     let mut salt = [0; 16];
-    getrandom::fill(&mut salt).map_err(|error| Failure::unavailable("draw a salt", error))?;
+    getrandom::fill(&mut salt).or_unavailable("draw a salt")?;
     let detail = Detail { salt: evidence::text::FixedBytes(salt), text: text.to_owned() };
     let (bytes, digest) = detail.encode().map_err(|error| Failure::new(Class::OverLimit, chain(&error)))?;
     put_detail(collector, Key::detail(digest.as_bytes()), bytes).await?;
@@ -120,10 +120,7 @@ pub async fn store_text(collector: &Collector, text: &str) -> Result<evidence::d
 
 async fn put_detail(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<(), Failure> {
     let replicas = collector.replicas.clone();
-    blocking(move || replicas.create(&key, &bytes))
-        .await?
-        .map(drop)
-        .map_err(|error| Failure::unavailable("store the text", error))
+    blocking(move || replicas.create(&key, &bytes)).await?.map(drop).or_unavailable("store the text")
 }
 
 /// Records a weighed act under its guard.
@@ -136,5 +133,5 @@ pub async fn submit(
     condition: Option<Condition>,
 ) -> Result<Recorded, Failure> {
     let Weighed { act, object, .. } = weighed;
-    collector.custody.submit(act.act, act.incident, act.refs, object, condition).await
+    collector.recorder.submit(act.act, act.incident, act.refs, object, condition).await
 }

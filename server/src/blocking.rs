@@ -1,13 +1,11 @@
 //! Work that blocks on disks, off the threads that serve connections.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 
 /// Runs what blocks on disks on a thread for that.
 ///
 /// # Errors
 /// When it panicked.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Failure::internal("finish a piece of work", error))
+    tokio::task::spawn_blocking(work).await.or_internal("finish a piece of work")
 }

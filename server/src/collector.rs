@@ -24,9 +24,9 @@ use tokio_util::task::TaskTracker;
 use crate::blocking::blocking;
 use crate::collector::watches::OrderWatches;
 use crate::endpoints::LiveEndpoints;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::log::cosigning::Cosigning;
-use crate::log::recorder::Custody;
+use crate::log::recorder::Recorder;
 use crate::people::People;
 use crate::rows::collections::{CollectionRow, SegmentRow};
 use crate::rows::orders::OrderRow;
@@ -47,7 +47,7 @@ pub struct Collector {
     /// Objects.
     pub replicas: Replicas,
     /// Acts.
-    pub custody: Custody,
+    pub recorder: Recorder,
     /// Who outside cosigns the ledger's heads.
     pub cosigning: Arc<Cosigning>,
     /// The roster.
@@ -95,7 +95,7 @@ impl Collector {
         let row = self.db.read_async(move |db| rows::orders::at(db, &key)).await?;
         let Some(row) = row else { return Ok(None) };
         let signed = self.document(Key::document(&key)).await?;
-        let order = signed.read().map_err(|error| Failure::internal("read an order", error))?;
+        let order = signed.read().or_internal("read an order")?;
         Ok(Some(OpenOrder { row, order, signed }))
     }
 
@@ -122,10 +122,8 @@ impl Collector {
     /// When no store has it whole.
     pub async fn document(&self, key: Key) -> Result<Signed, Failure> {
         let replicas = self.replicas.clone();
-        let bytes = blocking(move || replicas.read(&key))
-            .await?
-            .map_err(|error| Failure::unavailable("read a document", error))?;
-        Signed::parse(&bytes).map_err(|error| Failure::internal("read a document", error))
+        let bytes = blocking(move || replicas.read(&key)).await?.or_unavailable("read a document")?;
+        Signed::parse(&bytes).or_internal("read a document")
     }
 
     /// Makes a signed object durable. Of several with the same document the first wins.
@@ -137,7 +135,7 @@ impl Collector {
             (self.replicas.clone(), Key::document(signed.digest().as_bytes()), signed.encode());
         let written = blocking(move || replicas.create_signed(&key, &bytes))
             .await?
-            .map_err(|error| Failure::unavailable("store a document", error))?;
+            .or_unavailable("store a document")?;
         Ok(written.0)
     }
 
@@ -146,14 +144,12 @@ impl Collector {
     /// # Errors
     /// When neither ledger nor stores give it.
     pub async fn act_document(&self, index: u64) -> Result<Signed, Failure> {
-        self.custody.settle(index).await?;
-        let log = self.custody.sequencer().log().clone();
-        let bytes = blocking(move || log.entry(index))
-            .await?
-            .map_err(|error| Failure::unavailable("read the ledger", error))?;
-        let entry = Entry::parse(&bytes).map_err(|error| Failure::internal("read an entry", error))?;
+        self.recorder.wait_until_published(index).await?;
+        let log = self.recorder.sequencer().log().clone();
+        let bytes = blocking(move || log.entry(index)).await?.or_unavailable("read the ledger")?;
+        let entry = Entry::parse(&bytes).or_internal("read an entry")?;
         match entry.act {
-            Some(act) => act.signed().map_err(|error| Failure::internal("read an act", error)),
+            Some(act) => act.signed().or_internal("read an act"),
             None => self.document(Key::document(entry.envelope.event.as_bytes())).await,
         }
     }
@@ -163,12 +159,12 @@ impl Collector {
     /// # Errors
     /// When database or stores do not answer.
     pub async fn log_key_changes(&self) -> Result<v1::LogKeyChanges, Failure> {
-        if self.custody.sequencer().log().keys().changes().is_empty() {
+        if self.recorder.sequencer().log().keys().changes().is_empty() {
             return Ok(v1::LogKeyChanges::default());
         }
         let kinds = [EntryType::KeyRotated.as_str(), EntryType::LogSuccession.as_str()];
         let indices = self.db.read_async(move |db| crate::rows::entries::indices_of(db, kinds)).await?;
-        let (_, proven) = self.custody.prove_all(&self.replicas, indices).await?;
+        let (_, proven) = self.recorder.prove_all(&self.replicas, indices).await?;
         Ok(v1::LogKeyChanges { changes: proven.into_iter().map(Into::into).collect() })
     }
 
@@ -189,7 +185,7 @@ impl Collector {
             .flatten()
             .map(|row| {
                 let signed = Signed::parse(&row.signed);
-                signed.map(Into::into).map_err(|error| Failure::internal("read a roster", error))
+                signed.map(Into::into).or_internal("read a roster")
             })
             .collect()
     }
@@ -242,7 +238,7 @@ impl Collector {
         let issued = self
             .authority
             .issue(key, identity, life, crate::clock::now())
-            .map_err(|error| Failure::internal("issue a certificate", error))?;
+            .or_internal("issue a certificate")?;
         Ok(self.authority.chain(&issued).into_iter().map(|certificate| certificate.to_vec()).collect())
     }
 }

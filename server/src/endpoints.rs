@@ -232,17 +232,6 @@ impl LiveEndpoints {
             .unwrap_or_default()
     }
 
-    /// Every endpoint with a live call, with its generation.
-    pub fn connected(&self) -> Vec<(String, u64)> {
-        let records = self.lock();
-        records
-            .by_endpoint
-            .iter()
-            .filter(|(_, record)| record.sender.is_some())
-            .map(|(endpoint, record)| (endpoint.clone(), record.generation))
-            .collect()
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Records> {
         // A panic elsewhere leaves plain data behind, each field of which stands for itself.
         self.records.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::fmt;
 
+pub(crate) use evidence::causes::chain;
 use proto::status::Class;
 use tonic::Status;
 
@@ -96,16 +97,23 @@ impl Error for Failure {
     }
 }
 
-/// An error and its sources, one after the other, as a log line wants them.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
+/// Says of a failed result what the collector could not do; the cause goes to the log only.
+pub(crate) trait OrFailure<T> {
+    /// It may work when the caller tries again.
+    fn or_unavailable(self, what: &str) -> Result<T, Failure>;
+
+    /// It is a fault of the collector, and trying again does not help.
+    fn or_internal(self, what: &str) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Box<dyn Error + Send + Sync>>> OrFailure<T> for Result<T, E> {
+    fn or_unavailable(self, what: &str) -> Result<T, Failure> {
+        self.map_err(|error| Failure::unavailable(what, error))
     }
-    text
+
+    fn or_internal(self, what: &str) -> Result<T, Failure> {
+        self.map_err(|error| Failure::internal(what, error))
+    }
 }
 
 impl From<Failure> for Status {

@@ -6,19 +6,19 @@
 //! [`rows`] projects the ledger into SQLite, [`upkeep`] keeps the evidence whole, [`ops`] is what an operator does.
 #![forbid(unsafe_code)]
 
-pub mod acts;
-pub mod blocking;
+mod acts;
+mod blocking;
 pub mod clock;
-pub mod collector;
+mod collector;
 pub mod config;
-pub mod endpoints;
-pub mod failure;
+mod endpoints;
+mod failure;
 pub mod log;
-pub mod metrics;
+mod metrics;
 pub mod ops;
 mod outbound;
-pub mod people;
+mod people;
 pub mod rows;
-pub mod sandbox;
-pub mod services;
-pub mod upkeep;
+mod sandbox;
+mod services;
+mod upkeep;

@@ -5,5 +5,5 @@
 pub mod cosigning;
 pub mod ledger;
 pub mod log_key;
-pub mod recorder;
-pub mod tsa;
+pub(crate) mod recorder;
+pub(crate) mod tsa;

@@ -1,17 +1,18 @@
 //! What an operator does with a collector: make it, run it, check it, rebuild it, restore it.
 
-pub mod capabilities;
-pub mod commands;
+pub(crate) mod capabilities;
+pub(crate) mod commands;
 pub mod foundation;
 pub mod init;
 pub mod log_key;
-pub mod mirror_cmd;
-pub mod mirror_judge;
-pub mod places;
+pub(crate) mod mirror_cmd;
+pub(crate) mod mirror_judge;
+pub(crate) mod places;
+pub mod program;
 pub mod rebuild;
-pub mod restore_cmd;
-pub mod restored;
-pub mod run;
-pub mod serve;
-pub mod store_cmd;
-pub mod store_probe;
+pub(crate) mod restore_cmd;
+pub(crate) mod restored;
+pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod store_cmd;
+pub(crate) mod store_probe;

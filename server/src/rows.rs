@@ -5,26 +5,26 @@
 //!
 //! Trust: not trusted to prove anything; what leaves the collector as proof comes from ledger and stores.
 
-pub mod collections;
-pub mod condition;
-pub mod disposals;
-pub mod endpoints;
+pub(crate) mod collections;
+pub(crate) mod condition;
+pub(crate) mod disposals;
+pub(crate) mod endpoints;
 pub mod entries;
-pub mod fence;
-pub mod hold_marks;
-pub mod holds;
-pub mod incidents;
-pub mod log;
-pub mod mirrors;
-pub mod orders;
-pub mod projection;
+pub(crate) mod fence;
+pub(crate) mod hold_marks;
+pub(crate) mod holds;
+pub(crate) mod incidents;
+pub(crate) mod log;
+pub(crate) mod mirrors;
+pub(crate) mod orders;
+pub(crate) mod projection;
 mod repair;
-pub mod retention;
-pub mod rosters;
-pub mod scrubs;
-pub mod stamps;
-pub mod state;
-pub mod texts;
+pub(crate) mod retention;
+pub(crate) mod rosters;
+pub(crate) mod scrubs;
+pub(crate) mod stamps;
+pub(crate) mod state;
+pub(crate) mod texts;
 mod writer;
 
 use std::path::{Path, PathBuf};

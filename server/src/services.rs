@@ -3,23 +3,23 @@
 //! Guarantee: every call on the main listener passes the access table before a handler sees it; messages are within the
 //! wire's limits; a peer's text and the log's are two texts.
 
-pub mod agent;
-pub mod answer;
-pub mod caller;
-pub mod endpoints;
-pub mod enrol;
-pub mod export;
-pub mod gate;
-pub mod incidents;
-pub mod ingest;
-pub mod ledger;
-pub mod login;
-pub mod mirrors;
-pub mod monitors;
-pub mod orders;
-pub mod reads;
-pub mod rosters;
-pub mod stores;
+pub(crate) mod agent;
+pub(crate) mod answer;
+pub(crate) mod caller;
+pub(crate) mod endpoints;
+pub(crate) mod enrol;
+pub(crate) mod export;
+pub(crate) mod gate;
+pub(crate) mod incidents;
+pub(crate) mod ingest;
+pub(crate) mod ledger;
+pub(crate) mod login;
+pub(crate) mod mirrors;
+pub(crate) mod monitors;
+pub(crate) mod orders;
+pub(crate) mod reads;
+pub(crate) mod rosters;
+pub(crate) mod stores;
 
 use std::sync::Arc;
 

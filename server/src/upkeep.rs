@@ -3,15 +3,15 @@
 //! Guarantee: damage is in the ledger before it is mended; nothing is destroyed without a warrant. Not here: who may ask for it
 //! (`services`).
 
-pub mod disposal;
-pub mod fixity;
-pub mod legal_holds;
-pub mod locks;
-pub mod repair;
-pub mod repairs;
-pub mod scrub;
-pub mod sweep;
-pub mod wants;
+pub(crate) mod disposal;
+pub(crate) mod fixity;
+pub(crate) mod legal_holds;
+pub(crate) mod locks;
+pub(crate) mod repair;
+pub(crate) mod repairs;
+pub(crate) mod scrub;
+pub(crate) mod sweep;
+pub(crate) mod wants;
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ use crate::rows::{Db, DbError};
 ///
 /// # Errors
 /// When a file of `log-keys/` is missing in between, is none, or does not lead from or to the card's key.
-pub fn held(layout: &Layout, config: &Config) -> Result<LogKeys, HeldError> {
+pub fn keys_held(layout: &Layout, config: &Config) -> Result<LogKeys, HeldKeysError> {
     let pinned = layout.log_verifier_key().map_err(boxed)?;
     let documents = documents(&layout.log_keys())?;
     if documents.is_empty() {
@@ -31,8 +31,8 @@ pub fn held(layout: &Layout, config: &Config) -> Result<LogKeys, HeldError> {
     Ok(LogKeys::signed(&config.deployment, &authority, &pinned, &documents)?)
 }
 
-fn boxed(source: LayoutError) -> HeldError {
-    HeldError::Directory { source }
+fn boxed(source: LayoutError) -> HeldKeysError {
+    HeldKeysError::Directory { source }
 }
 
 /// File of a change in `log-keys/`.
@@ -45,23 +45,24 @@ pub fn file_name(number: u64) -> String {
 ///
 /// # Errors
 /// When one cannot be read.
-pub fn documents(folder: &Path) -> Result<Vec<Signed>, HeldError> {
+pub fn documents(folder: &Path) -> Result<Vec<Signed>, HeldKeysError> {
     let mut documents = Vec::new();
     for number in 1.. {
         let path = folder.join(file_name(number));
         let bytes = match fs_err::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
-            Err(source) => return Err(HeldError::Io { source }),
+            Err(source) => return Err(HeldKeysError::Io { source }),
         };
-        documents
-            .push(Signed::parse(&bytes).map_err(|source| HeldError::File { path: path.clone(), source })?);
+        documents.push(
+            Signed::parse(&bytes).map_err(|source| HeldKeysError::File { path: path.clone(), source })?,
+        );
     }
     Ok(documents)
 }
 
 /// The keys with the places at which the database has their changes.
-pub(crate) fn recorded(mut keys: LogKeys, db: &Db, purpose: Purpose) -> Result<LogKeys, HeldError> {
+pub(crate) fn recorded(mut keys: LogKeys, db: &Db, purpose: Purpose) -> Result<LogKeys, HeldKeysError> {
     let changes: Vec<(u64, Digest)> =
         keys.changes().iter().map(|placed| (placed.change.number, placed.digest)).collect();
     for (number, digest) in changes {
@@ -69,19 +70,20 @@ pub(crate) fn recorded(mut keys: LogKeys, db: &Db, purpose: Purpose) -> Result<L
         match row {
             Some(row) if keys.place(number, &digest, row.index) => {}
             None if purpose == Purpose::Adopt && number == keys.number() => {}
-            _ => return Err(HeldError::Unrecorded { number }),
+            _ => return Err(HeldKeysError::Unrecorded { number }),
         }
     }
     Ok(keys)
 }
 
 /// The key in a key file; `None` when there is no file.
-pub(crate) fn key_in(path: &Path, deployment: &str) -> Result<Option<VerifierKey>, HeldError> {
+pub(crate) fn key_in(path: &Path, deployment: &str) -> Result<Option<VerifierKey>, HeldKeysError> {
     if !path.exists() {
         return Ok(None);
     }
-    let seed = read_log_key(path).map_err(|source| HeldError::KeyFile { source })?;
-    let signer = NoteSigner::new(&origin(deployment), &seed).map_err(|source| HeldError::Key { source })?;
+    let seed = read_log_key(path).map_err(|source| HeldKeysError::KeyFile { source })?;
+    let signer =
+        NoteSigner::new(&origin(deployment), &seed).map_err(|source| HeldKeysError::Key { source })?;
     Ok(Some(signer.verifier_key(KeyType::Ed25519)))
 }
 
@@ -89,8 +91,8 @@ pub(crate) fn key_in(path: &Path, deployment: &str) -> Result<Option<VerifierKey
 ///
 /// # Errors
 /// As [`held`]; when the key file cannot be read.
-pub fn is_in_place(layout: &Layout, config: &Config) -> Result<bool, HeldError> {
-    let keys = held(layout, config)?;
+pub fn is_in_place(layout: &Layout, config: &Config) -> Result<bool, HeldKeysError> {
+    let keys = keys_held(layout, config)?;
     Ok(key_in(&layout.log_key(), config.deployment.as_str())?.as_ref() == Some(keys.current()))
 }
 
@@ -98,17 +100,17 @@ pub fn is_in_place(layout: &Layout, config: &Config) -> Result<bool, HeldError> 
 ///
 /// # Errors
 /// When one cannot be read.
-pub fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldError> {
+pub fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldKeysError> {
     let mut documents = Vec::new();
     for number in (1..).take(LOG_KEY_CHANGES_MAX) {
         let key = Key::log_key(number);
         match replicas.read(&key) {
             Ok(bytes) => documents.push(
                 Signed::parse(&bytes)
-                    .map_err(|source| HeldError::File { path: key.to_string().into(), source })?,
+                    .map_err(|source| HeldKeysError::File { path: key.to_string().into(), source })?,
             ),
             Err(error) if error.class() == StoreErrorClass::NotFound => break,
-            Err(source) => return Err(HeldError::Stores { source }),
+            Err(source) => return Err(HeldKeysError::Stores { source }),
         }
     }
     Ok(documents)
@@ -128,7 +130,7 @@ pub(crate) fn put(store: &dyn Store, key: &Key, signed: &Signed) -> Result<(), S
 
 /// Every change of the collector's directory, on every store that takes it: who follows the log looks there. A store that does
 /// not is the business of repairs.
-pub(crate) fn tell_stores(layout: &Layout, replicas: &Replicas) -> Result<(), HeldError> {
+pub(crate) fn tell_stores(layout: &Layout, replicas: &Replicas) -> Result<(), HeldKeysError> {
     for (number, signed) in (1..).zip(documents(&layout.log_keys())?) {
         let key = Key::log_key(number);
         for store in replicas.stores() {
@@ -145,8 +147,8 @@ pub(crate) fn tell_stores(layout: &Layout, replicas: &Replicas) -> Result<(), He
 ///
 /// # Errors
 /// When they do not lead on from what is here.
-pub fn led_to(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<LogKeys, HeldError> {
-    let known = held(layout, config)?;
+pub fn keys_after(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<LogKeys, HeldKeysError> {
+    let known = keys_held(layout, config)?;
     if documents.len() <= known.changes().len() {
         return Ok(known);
     }
@@ -161,14 +163,14 @@ pub fn led_to(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<
 ///
 /// # Errors
 /// When they do not, or cannot be written.
-pub fn import(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<LogKeys, HeldError> {
-    let keys = led_to(layout, config, documents)?;
+pub fn import(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<LogKeys, HeldKeysError> {
+    let keys = keys_after(layout, config, documents)?;
     let here = self::documents(&layout.log_keys())?.len();
     for (number, signed) in (1..).zip(documents).skip(here) {
-        files::write_change(layout, number, signed).map_err(|source| HeldError::Io { source })?;
+        files::write_change(layout, number, signed).map_err(|source| HeldKeysError::Io { source })?;
     }
     for placed in keys.changes() {
-        files::rename_key(layout, &placed.change).map_err(|source| HeldError::Io { source })?;
+        files::rename_key(layout, &placed.change).map_err(|source| HeldKeysError::Io { source })?;
     }
     Ok(keys)
 }
@@ -185,7 +187,7 @@ pub(crate) enum Purpose {
 /// Why it is not known who signs the ledger.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum HeldError {
+pub enum HeldKeysError {
     /// The changes do not lead to the card's key.
     #[error("`log-keys/`: restore it from the backup, or from `ledger/keys/` of a store")]
     Changes(#[from] LogKeyError),

@@ -16,7 +16,7 @@ use store::Replicas;
 use tokio::time::Instant;
 
 use crate::blocking::blocking;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, OrFailure as _, chain};
 use crate::log::ledger::{
     Guard, GuardError, Log, LogError, PendingEntry, Published, Receipt, Sequencer, StoreTiles, SubmitError,
 };
@@ -31,8 +31,6 @@ const SETTLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 pub struct Recorded {
     /// Index in the log.
     pub index: u64,
-    /// Event id.
-    pub event: Digest,
     /// False when the same act was recorded before.
     pub is_new: bool,
     /// Entry and proof.
@@ -41,13 +39,13 @@ pub struct Recorded {
 
 /// Records acts for one collector.
 #[derive(Clone)]
-pub struct Custody {
+pub struct Recorder {
     sequencer: Sequencer,
     deployment: DeploymentId,
     collector: CollectorId,
 }
 
-impl Custody {
+impl Recorder {
     /// Over a running sequencer.
     #[must_use]
     pub const fn new(sequencer: Sequencer, deployment: DeploymentId, collector: CollectorId) -> Self {
@@ -74,7 +72,7 @@ impl Custody {
         self.submit(type_, chain, owned(refs), act, None).await
     }
 
-    /// As [`Custody::record`], if `condition` holds.
+    /// As [`Recorder::record`], if `condition` holds.
     ///
     /// # Errors
     /// The condition's refusal, or what keeps the ledger from recording it.
@@ -102,7 +100,7 @@ impl Custody {
         self.record_own_with(type_, chain, refs, &[], None).await
     }
 
-    /// As [`Custody::record_own`], with fields and the digest of a text.
+    /// As [`Recorder::record_own`], with fields and the digest of a text.
     ///
     /// # Errors
     /// What keeps the ledger from recording it.
@@ -115,7 +113,7 @@ impl Custody {
         detail: Option<Digest>,
     ) -> Result<Recorded, Failure> {
         let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|error| Failure::unavailable("draw a nonce", error))?;
+        getrandom::fill(&mut nonce).or_unavailable("draw a nonce")?;
         let act = Act {
             type_: ActType,
             deployment: self.deployment.clone(),
@@ -128,8 +126,7 @@ impl Custody {
             detail,
             nonce: ActNonce::Once(FixedBytes(nonce)),
         };
-        let document =
-            evidence::json::to_document(&act).map_err(|error| Failure::internal("write an act", error))?;
+        let document = evidence::json::to_document(&act).or_internal("write an act")?;
         let act = ActObject { document, signatures: Vec::new() };
         self.submit(type_, chain, owned(refs), act, None).await
     }
@@ -165,13 +162,13 @@ impl Custody {
     }
 }
 
-impl Custody {
+impl Recorder {
     /// Waits until a committed entry is published. Rows are committed first, the checkpoint that covers them follows:
     /// who reads an index in between would find it outside the log.
     ///
     /// # Errors
     /// `Unavailable` when it does not follow in time: stores are away.
-    pub async fn settle(&self, index: u64) -> Result<(), Failure> {
+    pub async fn wait_until_published(&self, index: u64) -> Result<(), Failure> {
         let late = |what: &'static str| Failure::unavailable("publish the ledger", what);
         match tokio::time::timeout(SETTLE_DEADLINE, self.sequencer.log().wait_for_growth(index)).await {
             Ok(Some(_)) => Ok(()),
@@ -203,7 +200,7 @@ impl Custody {
         blocking(move || prove_under(&log, &replicas, log.published(), &indices)).await?
     }
 
-    /// As [`Custody::prove_all`], under a checkpoint that was taken before.
+    /// As [`Recorder::prove_all`], under a checkpoint that was taken before.
     ///
     /// # Errors
     /// When no store proves them.
@@ -301,7 +298,6 @@ fn owned(pairs: &[(&str, String)]) -> Vec<(String, String)> {
 fn recorded(receipt: Receipt) -> Recorded {
     Recorded {
         index: receipt.index,
-        event: receipt.envelope.event,
         is_new: receipt.is_new,
         proven: Proven { entry: receipt.entry.into(), proof: receipt.proof.into() },
     }

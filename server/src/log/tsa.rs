@@ -14,7 +14,7 @@ use evidence::digest::Digest;
 use http_body_util::{BodyExt as _, Full, Limited};
 
 pub use der::ResponseError;
-pub use queue::{Parts, StampError, Stamped, enqueue_newest, stamp_due};
+pub use queue::{Parts, enqueue_newest, stamp_due};
 
 use crate::outbound::{self, HttpClient};
 

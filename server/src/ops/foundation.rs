@@ -21,7 +21,7 @@ use crate::log::ledger::{
     CheckpointSigner, KeyFileError, KeyedSigner, ProcessSigner, Sequencer, SequencerParts, SignerError,
     StartError, origin,
 };
-use crate::log::log_key::{self, HeldError};
+use crate::log::log_key::{self, HeldKeysError};
 use crate::ops::capabilities::{RecordError, record_at_start};
 use crate::rows::{Db, DbError, QueueSink};
 
@@ -73,7 +73,7 @@ impl Foundation {
         let certificates = Authority::load(&layout.ca(), config.deployment.clone())
             .map_err(|source| FoundationError::Certificates { source })?;
         let db = Db::open(&layout.database(), READERS)?;
-        let keys = log_key::recorded(log_key::held(&layout, &config)?, &db, purpose)?;
+        let keys = log_key::recorded(log_key::keys_held(&layout, &config)?, &db, purpose)?;
         let replicas = open_replicas(&config, &db)?;
         log_key::tell_stores(&layout, &replicas)?;
         let staying = replicas.stores().iter().map(|store| store.identity().store.clone());
@@ -104,7 +104,7 @@ pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, Founda
 /// # Errors
 /// When a store is another's or the card cannot be read.
 pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, LogKeys), FoundationError> {
-    Ok((replicas_of(config, Measure::No, Arc::new(Unheard))?, log_key::held(layout, config)?))
+    Ok((replicas_of(config, Measure::No, Arc::new(Unheard))?, log_key::keys_held(layout, config)?))
 }
 
 fn replicas_of(
@@ -252,7 +252,7 @@ pub enum FoundationError {
     Key(#[from] KeyFileError),
     /// The log's keys.
     #[error("read who signs the ledger")]
-    LogKeys(#[from] HeldError),
+    LogKeys(#[from] HeldKeysError),
     /// The ledger.
     #[error("start the ledger")]
     Ledger(#[from] StartError),

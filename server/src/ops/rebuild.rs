@@ -120,9 +120,9 @@ pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Result<Rebui
     }
     // Again, with the copies counted, and with what the stores gave up.
     if let Some(deployment) = deployment {
-        crate::upkeep::disposal::settle(db, &deployment, replicas)?;
+        crate::upkeep::disposal::mark_disposed(db, &deployment, replicas)?;
     }
-    db.write(collections::settle_repaired)?;
+    db.write(collections::mark_repaired)?;
     let (size, root, note) = (checkpoint.size, checkpoint.root.0, head.note);
     db.write::<(), RebuildError>(move |tx| {
         let empty = (0, &ledger::EMPTY_ROOT.0);

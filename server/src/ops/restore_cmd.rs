@@ -64,7 +64,7 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
         },
     };
     if !crate::log::log_key::is_in_place(&layout, &config)? {
-        let keys = crate::log::log_key::held(&layout, &config)?;
+        let keys = crate::log::log_key::keys_held(&layout, &config)?;
         println!(
             "The log key {} is not in the backup: this collector cannot go on writing its ledger.\n\
              Put it in place as keys/log and run this again; or have the authority let a new key follow, and run this again then:\n  \
@@ -89,7 +89,7 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
         }
     }
     let changes = mirror::restore::log_keys(&from)?;
-    let key = crate::log::log_key::led_to(layout, config, &changes).context("follow the log key")?;
+    let key = crate::log::log_key::keys_after(layout, config, &changes).context("follow the log key")?;
     let (replicas, _) = open_for_check(config, layout)?;
     let shown = std::io::stderr().is_terminal();
     let held = questions()?.block_on(held_by_witnesses(&args.directory, &key))?;

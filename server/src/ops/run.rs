@@ -5,14 +5,14 @@
 //!
 //! In reading order: [`start`] opens and serves; [`chores`] go on beside; [`Running::stop`] drains.
 
-pub mod addresses;
-pub mod chores;
-pub mod listeners;
-pub mod notify;
+pub(crate) mod addresses;
+pub(crate) mod chores;
+pub(crate) mod listeners;
+pub(crate) mod notify;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::config::layout::Layout;
 use crate::endpoints::LiveEndpoints;
 use crate::log::cosigning::{Cosigning, PolicyFileError, WitnessedMore};
-use crate::log::recorder::Custody;
+use crate::log::recorder::Recorder;
 use crate::log::tsa::{TsaClient, TsaError};
 use crate::metrics;
 use crate::ops::foundation::{Foundation, FoundationError};
@@ -54,10 +54,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(5);
 
 /// A running collector.
 pub struct Running {
-    /// What it shares; tests look inside.
-    pub collector: Arc<Collector>,
-    /// Where it listens.
-    pub addresses: Addresses,
+    collector: Arc<Collector>,
     ingest: Arc<Ingest>,
     published: Published,
     servers: Vec<JoinHandle<()>>,
@@ -186,7 +183,7 @@ fn assemble(opened: Opened) -> Result<(Services, Vec<TsaClient>, Config, Layout)
         log_key,
         addresses: (config.reach.main.to_string(), config.reach.enrol.to_string()),
         cosigning,
-        custody: Custody::new(sequencer, config.deployment.clone(), config.collector.clone()),
+        recorder: Recorder::new(sequencer, config.deployment.clone(), config.collector.clone()),
         db,
         replicas,
         people,
@@ -249,7 +246,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
     collector.tasks.spawn(async move { listeners::renew(&renewer, bound.tls).await });
     chores::start(&services, layout.run(), tsas.into_iter().zip(stamp_every).collect());
     tracing::info!(collector = %addresses.collector, enrol = %addresses.enrol, "Collector serves");
-    Ok(Running { collector, ingest: services.ingest, addresses, published, servers })
+    Ok(Running { collector, ingest: services.ingest, published, servers })
 }
 
 fn serve_metrics(collector: &Arc<Collector>, listener: TcpListener, page: metrics::Page) -> JoinHandle<()> {
@@ -295,7 +292,7 @@ impl Running {
             }
         }
         drop(published);
-        let sequencer = collector.custody.sequencer().clone();
+        let sequencer = collector.recorder.sequencer().clone();
         let stopped = tokio::task::spawn_blocking(move || sequencer.stop()).await;
         match stopped {
             Ok(Ok(())) => {
@@ -337,7 +334,7 @@ async fn wait_for_end(collector: &Collector) -> &'static str {
         return "signals cannot be received";
     };
     let ledger_ended = async {
-        while !collector.custody.sequencer().has_stopped() {
+        while !collector.recorder.sequencer().has_stopped() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
@@ -346,10 +343,4 @@ async fn wait_for_end(collector: &Collector) -> &'static str {
         _ = interrupt.recv() => "SIGINT",
         () = ledger_ended => "the ledger stopped by itself",
     }
-}
-
-/// Where an operator's commands meet a running collector.
-#[must_use]
-pub fn run_directory(directory: &Path) -> PathBuf {
-    crate::config::layout::Layout::new(directory).run()
 }

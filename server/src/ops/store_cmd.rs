@@ -13,7 +13,6 @@ use crate::ops::store_probe::{self, ProbeArgs};
 /// Probe, add, drain and retire stores
 #[derive(Debug, Subcommand)]
 pub enum StoreArgs {
-    #[expect(missing_docs, reason = "its help is that of `ProbeArgs`")]
     Probe(ProbeArgs),
     /// Create an empty store and add it to `server.toml`
     #[command(

@@ -12,15 +12,10 @@ pub struct CollectionRow {
     pub number: u64,
     /// Collection id.
     pub id: [u8; 32],
-    /// Incident.
     pub incident: String,
-    /// Order.
     pub order: [u8; 32],
-    /// Endpoint id.
     pub endpoint: String,
-    /// Generation.
     pub generation: u32,
-    /// Attempt.
     pub attempt: u32,
     /// Event id of `collection.started`: the delegation document's digest.
     pub delegation: [u8; 32],
@@ -101,15 +96,10 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<CollectionRow> {
 pub struct NewCollection<'entry> {
     /// Collection id.
     pub id: [u8; 32],
-    /// Incident.
     pub incident: &'entry str,
-    /// Order.
     pub order: [u8; 32],
-    /// Endpoint id.
     pub endpoint: &'entry str,
-    /// Generation.
     pub generation: u32,
-    /// Attempt.
     pub attempt: u32,
     /// Event id.
     pub delegation: [u8; 32],
@@ -122,9 +112,6 @@ pub struct NewCollection<'entry> {
 }
 
 /// Starts a collection.
-///
-/// # Errors
-/// Of the database.
 pub fn insert(tx: &Connection, new: &NewCollection<'_>) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO collections (id, incident, order_id, endpoint, generation, attempt, delegation, sealer, state, begun,
@@ -147,18 +134,12 @@ pub fn insert(tx: &Connection, new: &NewCollection<'_>) -> Result<(), DbError> {
 }
 
 /// One collection.
-///
-/// # Errors
-/// Of the database.
 pub fn at(reader: &Connection, id: &[u8; 32]) -> Result<Option<CollectionRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!("SELECT {COLUMNS} FROM collections WHERE id = ?1"))?;
     Ok(statement.query_row([id], read_row).optional()?)
 }
 
 /// Collections whose id begins with these hexadecimal digits, at most two: none, one, or ambiguous.
-///
-/// # Errors
-/// Of the database.
 pub fn by_prefix(reader: &Connection, prefix: &str) -> Result<Vec<CollectionRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM collections WHERE substr(lower(hex(id)), 1, length(?1)) = ?1 LIMIT 2"
@@ -168,9 +149,6 @@ pub fn by_prefix(reader: &Connection, prefix: &str) -> Result<Vec<CollectionRow>
 }
 
 /// Collections of an incident (`None`: of all), oldest first.
-///
-/// # Errors
-/// Of the database.
 pub fn of_incident(reader: &Connection, incident: Option<&str>) -> Result<Vec<CollectionRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM collections WHERE ?1 IS NULL OR incident = ?1 ORDER BY started_idx"
@@ -180,9 +158,6 @@ pub fn of_incident(reader: &Connection, incident: Option<&str>) -> Result<Vec<Co
 }
 
 /// Collections that are still `running`: the start-up sweep looks at them.
-///
-/// # Errors
-/// Of the database.
 pub fn running(reader: &Connection) -> Result<Vec<CollectionRow>, DbError> {
     let mut statement = reader
         .prepare_cached(&format!("SELECT {COLUMNS} FROM collections WHERE state = ?1 ORDER BY number"))?;
@@ -191,9 +166,6 @@ pub fn running(reader: &Connection) -> Result<Vec<CollectionRow>, DbError> {
 }
 
 /// Whether a segment or seal of this digest was acknowledged in a collection.
-///
-/// # Errors
-/// Of the database.
 pub fn names_object(reader: &Connection, id: &[u8; 32], digest: &[u8; 32]) -> Result<bool, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT 1 FROM segments WHERE collection = (SELECT number FROM collections WHERE id = ?1)
@@ -203,18 +175,12 @@ pub fn names_object(reader: &Connection, id: &[u8; 32], digest: &[u8; 32]) -> Re
 }
 
 /// Whether a collection takes segments. Asked for every one of them, so it looks at one column of one row.
-///
-/// # Errors
-/// Of the database.
 pub fn is_running(tx: &Connection, id: &[u8; 32]) -> Result<bool, DbError> {
     let mut statement = tx.prepare_cached("SELECT 1 FROM collections WHERE id = ?1 AND state = ?2")?;
     Ok(statement.exists(params![id, CollectionState::Running])?)
 }
 
 /// Ends a collection, and the attempt that made it.
-///
-/// # Errors
-/// Of the database.
 pub fn set_state(tx: &Connection, id: &[u8; 32], state: CollectionState, time: &str) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE collections SET state = ?2, ended = ?3 WHERE id = ?1")?
         .execute(params![id, state, time])?;
@@ -236,7 +202,6 @@ pub struct StoredCollection<'entry> {
     pub content_bytes: u64,
     /// Counts by outcome.
     pub outcomes: Vec<(String, u64)>,
-    /// Copies.
     pub copies: u32,
     /// Fewer than policy asks.
     pub degraded: bool,
@@ -249,9 +214,6 @@ pub struct StoredCollection<'entry> {
 }
 
 /// A collection is stored.
-///
-/// # Errors
-/// Of the database.
 pub fn set_stored(tx: &Connection, stored: &StoredCollection<'_>) -> Result<(), DbError> {
     let state = if stored.degraded { CollectionState::StoredDegraded } else { CollectionState::Stored };
     set_state(tx, &stored.id, state, stored.time)?;
@@ -280,10 +242,7 @@ pub fn set_stored(tx: &Connection, stored: &StoredCollection<'_>) -> Result<(), 
 
 /// Collections that were stored degraded and have all their copies now are `stored`: each segment has more copies than the
 /// entry said, and nothing of the collection waits for repair. The entry stays what it is.
-///
-/// # Errors
-/// Of the database.
-pub fn settle_repaired(tx: &Connection) -> Result<(), DbError> {
+pub fn mark_repaired(tx: &Connection) -> Result<(), DbError> {
     tx.execute(
         "UPDATE collections SET state = ?1, degraded = 0,
              copies = (SELECT min(copies) FROM segments WHERE collection = collections.number)
@@ -303,9 +262,6 @@ pub fn settle_repaired(tx: &Connection) -> Result<(), DbError> {
 }
 
 /// Counts by outcome: the manifest's once stored, counted from the items before.
-///
-/// # Errors
-/// Of the database.
 pub fn outcomes(reader: &Connection, number: u64) -> Result<Vec<(String, u64)>, DbError> {
     let read = |sql: &str| -> Result<Vec<(String, u64)>, DbError> {
         let mut statement = reader.prepare_cached(sql)?;
@@ -373,9 +329,7 @@ pub struct ItemRow {
     pub segment: u64,
     /// Raw path.
     pub path: Vec<u8>,
-    /// Outcome.
     pub outcome: String,
-    /// Kind.
     pub kind: String,
     /// Plain offset of the member's first block.
     pub at: Option<u64>,
@@ -463,9 +417,6 @@ pub fn add_segment(
 }
 
 /// Segments of a collection, in order.
-///
-/// # Errors
-/// Of the database.
 pub fn segments(reader: &Connection, number: u64) -> Result<Vec<SegmentRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {SEGMENT_COLUMNS} FROM segments WHERE collection = ?1 ORDER BY idx"
@@ -475,32 +426,11 @@ pub fn segments(reader: &Connection, number: u64) -> Result<Vec<SegmentRow>, DbE
 }
 
 /// The newest segment: where an interrupted upload goes on.
-///
-/// # Errors
-/// Of the database.
 pub fn newest_segment(reader: &Connection, number: u64) -> Result<Option<SegmentRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {SEGMENT_COLUMNS} FROM segments WHERE collection = ?1 ORDER BY idx DESC LIMIT 1"
     ))?;
     Ok(statement.query_row([number], read_segment).optional()?)
-}
-
-/// Segments that lie in this range of plain bytes, in order.
-///
-/// # Errors
-/// Of the database.
-pub fn segments_of_range(
-    reader: &Connection,
-    number: u64,
-    start: u64,
-    end: u64,
-) -> Result<Vec<SegmentRow>, DbError> {
-    let mut statement = reader.prepare_cached(&format!(
-        "SELECT {SEGMENT_COLUMNS} FROM segments
-         WHERE collection = ?1 AND plain_end > ?2 AND plain_start < ?3 ORDER BY idx"
-    ))?;
-    let rows = statement.query_map(params![number, start, end], read_segment)?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn read_item(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
@@ -520,9 +450,6 @@ fn read_item(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
 const ITEM_COLUMNS: &str = "n, segment, path, outcome, kind, at, data, size, stored";
 
 /// The item of an ordinal.
-///
-/// # Errors
-/// Of the database.
 pub fn item(reader: &Connection, number: u64, n: u64) -> Result<Option<ItemRow>, DbError> {
     let mut statement = reader
         .prepare_cached(&format!("SELECT {ITEM_COLUMNS} FROM items WHERE collection = ?1 AND n = ?2"))?;
@@ -530,9 +457,6 @@ pub fn item(reader: &Connection, number: u64, n: u64) -> Result<Option<ItemRow>,
 }
 
 /// Items of exactly this raw path, in order: parts and repeated looks share a path. At most `limit`.
-///
-/// # Errors
-/// Of the database.
 pub fn items_of_path(
     reader: &Connection,
     number: u64,
@@ -547,9 +471,6 @@ pub fn items_of_path(
 }
 
 /// Items by ordinal from `from` on whose raw path begins with `prefix`, at most `limit`: one page of a listing.
-///
-/// # Errors
-/// Of the database.
 pub fn items_page(
     reader: &Connection,
     number: u64,

@@ -296,7 +296,7 @@ pub fn waits(reader: &Connection) -> Result<Vec<WaitRow>, DbError> {
 ///
 /// # Errors
 /// Of the database.
-pub fn whole(
+pub fn course_now(
     reader: &Connection,
     deployment: &DeploymentId,
     incident: &IncidentId,

@@ -6,7 +6,7 @@ use evidence::time::Time;
 use rusqlite::Connection;
 use store::{Disposable, Key};
 
-use crate::rows::retention::goes;
+use crate::rows::retention::may_be_destroyed;
 use crate::rows::state::CollectionState;
 use crate::rows::texts::text_stays;
 use crate::rows::{DbError, collections, disposals, entries};
@@ -15,7 +15,12 @@ use crate::rows::{DbError, collections, disposals, entries};
 ///
 /// # Errors
 /// Of the database.
-pub fn fenced(reader: &Connection, key: &Key, store: Option<&str>, now: Time) -> Result<bool, DbError> {
+pub fn is_disposed_of(
+    reader: &Connection,
+    key: &Key,
+    store: Option<&str>,
+    now: Time,
+) -> Result<bool, DbError> {
     let Some(object) = Disposable::of(key) else {
         return Ok(false);
     };
@@ -33,7 +38,7 @@ pub fn fenced(reader: &Connection, key: &Key, store: Option<&str>, now: Time) ->
     {
         return Ok(true);
     }
-    goes(reader, &row.incident, now)
+    may_be_destroyed(reader, &row.incident, now)
 }
 
 /// A collection that is disposed of, or about to be.
@@ -58,12 +63,12 @@ impl std::fmt::Display for Disposed {
 ///
 /// # Errors
 /// Of the database.
-pub fn of_collection(reader: &Connection, id: &[u8; 32], now: Time) -> Result<Option<Disposed>, DbError> {
+pub fn disposal_of(reader: &Connection, id: &[u8; 32], now: Time) -> Result<Option<Disposed>, DbError> {
     let Some(row) = disposals::condemned(reader, id)? else {
         return Ok(None);
     };
     let is_gone = collections::at(reader, id)?.is_some_and(|row| row.state == CollectionState::Disposed);
-    if !is_gone && !goes(reader, &row.incident, now)? {
+    if !is_gone && !may_be_destroyed(reader, &row.incident, now)? {
         return Ok(None);
     }
     let plan = Digest(row.plan);

@@ -172,7 +172,7 @@ impl WantingSink for QueueSink {
         let key = key.to_string();
         let queued = self.0.write(move |tx| {
             // What goes by an approved plan is not wanting.
-            if crate::rows::fence::fenced(tx, &object, Some(&store), crate::clock::now())? {
+            if crate::rows::fence::is_disposed_of(tx, &object, Some(&store), crate::clock::now())? {
                 return Ok(());
             }
             want(tx, &store, &key, wanting)

@@ -79,7 +79,7 @@ impl Standing {
 }
 
 /// Whether nothing keeps an incident's evidence.
-pub(crate) fn goes(reader: &Connection, incident: &str, now: Time) -> Result<bool, DbError> {
+pub(crate) fn may_be_destroyed(reader: &Connection, incident: &str, now: Time) -> Result<bool, DbError> {
     Ok(Standing::of(reader, incident)?.is_some_and(|standing| standing.may_dispose(now).is_ok()))
 }
 

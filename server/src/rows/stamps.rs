@@ -1,4 +1,4 @@
-//! Time stamps: those had, and the queue of those asked for (LIVE: at the next start the newest head is stamped again).
+//! Time stamps that the collector has, and the queue of those it asked for (LIVE: the next start stamps the newest head again).
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -27,9 +27,6 @@ pub struct NewestStamp {
 }
 
 /// The newest stamp of an authority, if it gave one since the database was made.
-///
-/// # Errors
-/// Of the database.
 pub fn newest(reader: &Connection, tsa: &str) -> Result<Option<NewestStamp>, DbError> {
     let mut statement =
         reader.prepare_cached("SELECT size, at_ms, ends_ms FROM tsa_newest WHERE tsa = ?1")?;
@@ -40,9 +37,6 @@ pub fn newest(reader: &Connection, tsa: &str) -> Result<Option<NewestStamp>, DbE
 }
 
 /// Asks an authority for a stamp; for one size once.
-///
-/// # Errors
-/// Of the database.
 pub fn enqueue(tx: &Connection, tsa: &str, size: u64, note: &[u8]) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO tsa_queue (tsa, size, note, attempts, due_ms, error) VALUES (?1, ?2, ?3, 0, 0, '')
@@ -53,9 +47,6 @@ pub fn enqueue(tx: &Connection, tsa: &str, size: u64, note: &[u8]) -> Result<(),
 }
 
 /// Tasks whose time has come, newest first: the newest stamp covers all that came before.
-///
-/// # Errors
-/// Of the database.
 pub fn due(reader: &Connection, tsa: &str, now_ms: u64, limit: u32) -> Result<Vec<StampTask>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT size, note, attempts FROM tsa_queue WHERE tsa = ?1 AND due_ms <= ?2 ORDER BY size DESC LIMIT ?3",
@@ -67,9 +58,6 @@ pub fn due(reader: &Connection, tsa: &str, now_ms: u64, limit: u32) -> Result<Ve
 }
 
 /// The stamp could not be had; it is tried again at `due_ms`.
-///
-/// # Errors
-/// Of the database.
 pub fn failed(tx: &Connection, tsa: &str, size: u64, due_ms: u64, error: &str) -> Result<(), DbError> {
     tx.execute(
         "UPDATE tsa_queue SET attempts = attempts + 1, due_ms = ?3, error = ?4 WHERE tsa = ?1 AND size = ?2",
@@ -79,9 +67,6 @@ pub fn failed(tx: &Connection, tsa: &str, size: u64, due_ms: u64, error: &str) -
 }
 
 /// The stamp is there: it and everything smaller leaves the authority's queue.
-///
-/// # Errors
-/// Of the database.
 pub fn done(tx: &Connection, tsa: &str, had: NewestStamp) -> Result<(), DbError> {
     tx.execute("DELETE FROM tsa_queue WHERE tsa = ?1 AND size <= ?2", params![tsa, had.size])?;
     tx.execute(
@@ -92,9 +77,7 @@ pub fn done(tx: &Connection, tsa: &str, had: NewestStamp) -> Result<(), DbError>
 }
 
 /// How many stamps are asked for and not had, and the last error.
-///
-/// # Errors
-/// Of the database.
+#[cfg(test)]
 pub fn waiting(reader: &Connection) -> Result<(u64, Option<String>), DbError> {
     Ok(reader.query_row(
         "SELECT count(*), (SELECT error FROM tsa_queue WHERE error <> '' ORDER BY due_ms DESC LIMIT 1) FROM tsa_queue",
@@ -104,18 +87,13 @@ pub fn waiting(reader: &Connection) -> Result<(u64, Option<String>), DbError> {
 }
 
 /// Records a stamp that `tsa.stamped` names.
-///
-/// # Errors
-/// Of the database.
 pub fn insert(tx: &Connection, size: u64, stamp: &[u8; 32], index: u64) -> Result<(), DbError> {
     tx.execute("INSERT INTO stamps (size, stamp, idx) VALUES (?1, ?2, ?3)", params![size, stamp, index])?;
     Ok(())
 }
 
 /// Stamps of the smallest stamped checkpoint that covers `size`: tree size and digest of the response.
-///
-/// # Errors
-/// Of the database.
+#[cfg(test)]
 pub fn covering(reader: &Connection, size: u64) -> Result<Vec<(u64, [u8; 32])>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT size, stamp FROM stamps WHERE size = (SELECT min(size) FROM stamps WHERE size >= ?1) ORDER BY stamp",

@@ -168,7 +168,6 @@ fn a_million_items_are_found_by_path_and_by_page() {
         assert_eq!(page.iter().map(|item| item.n).collect::<Vec<_>>(), [50_007, 50_107, 50_207]);
         let bad = collections::items_page(reader, collection.number, b"", true, 0, 5)?;
         assert_eq!(bad.len(), 5);
-        assert_eq!(collections::segments_of_range(reader, collection.number, 150, 301)?.len(), 3);
         let plan: String = reader.query_row(
             "EXPLAIN QUERY PLAN SELECT n FROM items WHERE collection = 1 AND path = x'00' ORDER BY n",
             [],

@@ -5,7 +5,7 @@ use evidence::disposal::Claim;
 use evidence::time::Time;
 use rusqlite::Connection;
 
-use crate::rows::retention::goes;
+use crate::rows::retention::may_be_destroyed;
 use crate::rows::{DbError, disposals};
 
 /// Whether a text that an approved plan names stays at `now`.
@@ -24,7 +24,7 @@ pub fn text_stays(reader: &Connection, text: &[u8; 32], now: Time) -> Result<boo
             named: row.named,
             planned: row.planned,
             is_reason: row.is_reason,
-            is_free: goes(reader, &row.incident, now)?,
+            is_free: may_be_destroyed(reader, &row.incident, now)?,
         });
     }
     Ok(evidence::disposal::text_stays(of_deployment, claims))

@@ -17,10 +17,10 @@ const COMMIT_JOBS: usize = 256;
 
 /// What a job still has to do when its commit is known.
 type Answer = Box<dyn FnOnce(Result<(), Arc<rusqlite::Error>>) + Send>;
-type Job = Box<dyn FnOnce(Result<&Connection, Arc<rusqlite::Error>>) -> Option<Answer> + Send>;
+type Write = Box<dyn FnOnce(Result<&Connection, Arc<rusqlite::Error>>) -> Option<Answer> + Send>;
 
 pub(super) struct Writer {
-    sender: Option<SyncSender<Job>>,
+    sender: Option<SyncSender<Write>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,7 +44,7 @@ impl Writer {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        let job: Job = Box::new(move |transaction| {
+        let job: Write = Box::new(move |transaction| {
             let failed = |error| E::from(DbError::Commit(error));
             let result = match transaction {
                 Ok(connection) => in_savepoint(connection, act),
@@ -76,7 +76,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(connection: &Connection, jobs: &Receiver<Job>) {
+fn run(connection: &Connection, jobs: &Receiver<Write>) {
     while let Ok(first) = jobs.recv() {
         if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
             first(Err(Arc::new(error)));

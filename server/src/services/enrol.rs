@@ -5,7 +5,7 @@
 //! Asked again with the same enrolment (the answer got lost), the answer is the same. Not here: what the endpoint
 //! believes of the answer (`evidence::enrolment`).
 
-pub mod wire;
+pub(crate) mod wire;
 
 use certs::authority::{ENDPOINT_GRACE, ENDPOINT_LIFE};
 use certs::name::{Identity, Subject};
@@ -22,7 +22,7 @@ use rusqlite::Connection;
 use store::Key;
 
 use crate::collector::Collector;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, OrFailure as _, chain};
 use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
 use crate::rows::endpoints::EndpointRow;
@@ -57,7 +57,7 @@ pub async fn register_token(collector: &Collector, signed: Signed) -> Result<Rec
     let (endpoint, generation) = (token.endpoint.to_string(), token.generation.number());
     let condition: Condition = Box::new(move |tx| may_admit(tx, &endpoint, generation));
     collector
-        .custody
+        .recorder
         .record_if(EntryType::EndpointAdmitted, Chain::Deployment, &refs, ActObject::from(signed), condition)
         .await
 }
@@ -111,7 +111,7 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
     };
     let condition: Condition = Box::new(move |tx| may_enrol(tx, &wanted));
     let recorded = collector
-        .custody
+        .recorder
         .record_if(EntryType::AgentEnrolled, Chain::Deployment, &refs, ActObject::from(signed), condition)
         .await?;
     if !recorded.is_new {
@@ -179,7 +179,7 @@ async fn registered(
         return Err(Failure::missing("no such token is registered"));
     };
     let signed = collector.document(Key::document(&id)).await?;
-    let token = signed.read().map_err(|error| Failure::internal("read the token", error))?;
+    let token = signed.read().or_internal("read the token")?;
     Ok((row, token))
 }
 
@@ -198,8 +198,7 @@ pub async fn renew(
         return Err(Failure::forbidden("an endpoint renews its own certificate only"));
     }
     let row = enrolled(collector, &unverified.endpoint, unverified.generation).await?;
-    let evidence_key: PublicKey =
-        row.evidence_key.parse().map_err(|error| Failure::internal("read the endpoint's key", error))?;
+    let evidence_key: PublicKey = row.evidence_key.parse().or_internal("read the endpoint's key")?;
     let renewal = Renewal::verify(&signed, &evidence_key)
         .map_err(|error| Failure::new(Class::Unidentified, chain(&error)))?;
     if renewal.deployment != collector.deployment {
@@ -216,7 +215,7 @@ pub async fn renew(
         _ => Err(Denied::no(Class::Forbidden, format!("{endpoint}#{generation} is not enrolled"))),
     });
     let recorded = collector
-        .custody
+        .recorder
         .record_if(EntryType::AgentRenewed, Chain::Deployment, &refs, ActObject::from(signed), condition)
         .await?;
     if !recorded.is_new {

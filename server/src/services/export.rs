@@ -10,7 +10,7 @@ mod record;
 mod snapshot;
 mod stamps;
 mod texts;
-pub mod wire;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

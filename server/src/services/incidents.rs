@@ -3,7 +3,7 @@
 //! Guarantee: every change is an entry of the incident's chain; conditions are checked in the transaction that records
 //! it, so two responders cannot both open one number. Not here: orders and evidence of an incident.
 
-pub mod wire;
+pub(crate) mod wire;
 
 use crate::acts::submit;
 use crate::rows::incidents::must_exist;
@@ -19,7 +19,7 @@ use rusqlite::Connection;
 
 use crate::acts::{self, Weighed};
 use crate::collector::Collector;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
 use crate::rows::retention::{self, Change, Standing};
@@ -173,14 +173,14 @@ async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Fai
 /// Records an act that may keep evidence. What is being destroyed gives way; nothing goes between the look at what keeps evidence
 /// and this entry, also when whoever sent it has gone meanwhile: the entry is on its way then, and the brake with it.
 async fn braked(upkeep: &Upkeep, weighed: Weighed, condition: Condition) -> Result<Recorded, Failure> {
-    let (brake, custody) = (upkeep.brake.pull().await, upkeep.collector.custody.clone());
+    let (brake, custody) = (upkeep.brake.pull().await, upkeep.collector.recorder.clone());
     let Weighed { act, object, .. } = weighed;
     let recording = tokio::spawn(async move {
         let recorded = custody.submit(act.act, act.incident, act.refs, object, Some(condition)).await;
         drop(brake);
         recorded
     });
-    recording.await.map_err(|error| Failure::internal("record an act", error))?
+    recording.await.or_internal("record an act")?
 }
 
 fn incident_of(weighed: &Weighed) -> Result<IncidentId, Failure> {

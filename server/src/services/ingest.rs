@@ -9,20 +9,20 @@
 //! what is no evidence; [`finish`] and [`interrupt`] end a collection; [`resume`] does so
 //! after a crash.
 
-pub mod begin;
-pub mod budget;
-pub mod child;
-pub mod ended;
-pub mod finish;
-pub mod interrupt;
-pub mod pipe;
-pub mod quarantine;
-pub mod resume;
-pub mod segment;
-pub mod slots;
-pub mod upload;
-pub mod verifier;
-pub mod warm;
+pub(crate) mod begin;
+pub(crate) mod budget;
+pub(crate) mod child;
+pub(crate) mod ended;
+pub(crate) mod finish;
+pub(crate) mod interrupt;
+pub(crate) mod pipe;
+pub(crate) mod quarantine;
+pub(crate) mod resume;
+pub(crate) mod segment;
+pub(crate) mod slots;
+pub(crate) mod upload;
+pub(crate) mod verifier;
+pub(crate) mod warm;
 
 use std::sync::Arc;
 

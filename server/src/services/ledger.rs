@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use super::caller;
 use crate::blocking::blocking;
 use crate::collector::Collector;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::log::ledger::FsckOptions;
 use crate::rows::{self, DbError};
 
@@ -48,7 +48,7 @@ impl LedgerService for Ledger {
         &self,
         _request: Request<CheckpointRequest>,
     ) -> Result<Response<CheckpointResponse>, Status> {
-        let published = self.0.custody.sequencer().log().published();
+        let published = self.0.recorder.sequencer().log().published();
         let (stamp, stamped_size) = newest_stamp(&self.0).await?.unwrap_or_default();
         let newest = self.0.cosigning.newest();
         Ok(Response::new(CheckpointResponse {
@@ -81,17 +81,17 @@ impl LedgerService for Ledger {
             Some(What::Index(index)) => index,
             Some(What::Event(event)) => {
                 let index = index_of(&self.0, &event).await?;
-                self.0.custody.settle(index).await?;
+                self.0.recorder.wait_until_published(index).await?;
                 index
             }
             None => return Err(Failure::malformed("an index or an event is to be proven").into()),
         };
         if !request.cosigned {
-            return Ok(Response::new(self.0.custody.prove(index).await?.into()));
+            return Ok(Response::new(self.0.recorder.prove(index).await?.into()));
         }
-        self.0.custody.settle(index).await?;
+        self.0.recorder.wait_until_published(index).await?;
         let head = crate::services::export::quorum_over(&self.0, index.saturating_add(1)).await?;
-        let proven = self.0.custody.prove_under(&self.0.replicas, head.published, vec![index]).await?;
+        let proven = self.0.recorder.prove_under(&self.0.replicas, head.published, vec![index]).await?;
         let proven = proven.into_iter().next();
         let proven = proven.ok_or_else(|| Failure::missing(format!("the log has no entry {index}")))?;
         Ok(Response::new(proven.into()))
@@ -109,9 +109,9 @@ impl LedgerService for Ledger {
         request: Request<ConsistencyRequest>,
     ) -> Result<Response<ConsistencyResponse>, Status> {
         let request = request.into_inner();
-        let published = self.0.custody.sequencer().log().published();
+        let published = self.0.recorder.sequencer().log().published();
         let to = if request.to == 0 { published.size } else { request.to };
-        let proof = self.0.custody.consistency(request.from, to).await?;
+        let proof = self.0.recorder.consistency(request.from, to).await?;
         Ok(Response::new(ConsistencyResponse {
             proof: hash_bytes(&proof),
             checkpoint: published.note.to_vec().into(),
@@ -167,7 +167,7 @@ async fn newest_stamp(collector: &Collector) -> Result<Option<(Vec<u8>, u64)>, F
     let replicas = collector.replicas.clone();
     let stamp = blocking(move || replicas.read(&Key::stamp(size, &digest)))
         .await?
-        .map_err(|error| Failure::unavailable("read a time stamp", error))?;
+        .or_unavailable("read a time stamp")?;
     Ok(Some((stamp, size)))
 }
 
@@ -184,7 +184,7 @@ async fn entries(
     request: EntriesRequest,
     answers: &mpsc::Sender<Result<EntryRow, Status>>,
 ) -> Result<(), Failure> {
-    let log = collector.custody.sequencer().log().clone();
+    let log = collector.recorder.sequencer().log().clone();
     let mut index = request.from;
     let mut left = if request.count == 0 { u64::MAX } else { request.count };
     while left > 0 {
@@ -201,9 +201,8 @@ async fn entries(
             continue;
         }
         let source = log.clone();
-        let bundle = blocking(move || source.entries(index, BUNDLE))
-            .await?
-            .map_err(|error| Failure::unavailable("read the ledger", error))?;
+        let bundle =
+            blocking(move || source.entries(index, BUNDLE)).await?.or_unavailable("read the ledger")?;
         for entry in bundle {
             if left == 0 {
                 return Ok(());
@@ -224,13 +223,13 @@ fn is_wanted(entry: &[u8], incident: &str) -> Result<bool, Failure> {
     if incident == "*" {
         return Ok(true);
     }
-    let entry = Entry::parse(entry).map_err(|error| Failure::internal("read an entry", error))?;
+    let entry = Entry::parse(entry).or_internal("read an entry")?;
     Ok(entry.envelope.incident.to_string() == incident)
 }
 
 async fn fsck(collector: &Collector, evidence: bool) -> Result<FsckProgress, Failure> {
     let (replicas, db) = (collector.replicas.clone(), collector.db.clone());
-    let key = collector.custody.sequencer().log().keys().clone();
+    let key = collector.recorder.sequencer().log().keys().clone();
     let report =
         blocking(move || crate::log::ledger::fsck(&replicas, &key, Some(&db), FsckOptions { evidence }))
             .await?;

@@ -17,7 +17,7 @@ use proto::status::Class;
 use tokio::time::Instant;
 
 use crate::collector::Collector;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, OrFailure as _, chain};
 
 /// How long a challenge is good.
 const CHALLENGE_LIFE: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ impl Challenges {
     /// `Overloaded` when too many wait.
     pub fn draw(&self, person: PersonId, now: Instant) -> Result<[u8; 32], Failure> {
         let mut challenge = [0; 32];
-        getrandom::fill(&mut challenge).map_err(|error| Failure::unavailable("draw a challenge", error))?;
+        getrandom::fill(&mut challenge).or_unavailable("draw a challenge")?;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|_, (_, drawn)| now.saturating_duration_since(*drawn) < CHALLENGE_LIFE);
         if waiting.len() >= CHALLENGES_MAX {
@@ -93,7 +93,7 @@ pub async fn login(
     .map_err(|error| Failure::malformed(chain(&error)))?;
     let refs = [("key", signer.fingerprint().to_string()), ("person", login.person.to_string())];
     collector
-        .custody
+        .recorder
         .record(EntryType::LoginIssued, Chain::Deployment, &refs, ActObject::from(signed))
         .await?;
     let identity = Identity::new(collector.deployment.clone(), Subject::Person(login.person));

@@ -4,7 +4,7 @@
 //! recorded once per mirror and collection, signed by the act key that the admission names. Not here: what a mirror
 //! checks (crate `mirror`, which trusts nothing of this).
 
-pub mod wire;
+pub(crate) mod wire;
 
 use certs::authority::COLLECTOR_LIFE;
 use certs::name::{Identity, Subject};
@@ -23,7 +23,7 @@ use crate::acts::submit;
 use crate::acts::{self, Weighed};
 use crate::blocking::blocking;
 use crate::collector::Collector;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, OrFailure as _, chain};
 use crate::log::ledger::Published;
 use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
@@ -180,7 +180,7 @@ pub async fn replicated(
     signed: Signed,
 ) -> Result<Recorded, Failure> {
     let (act, key) = own_act(collector, mirror, &signed, EntryType::EvidenceReplicated)?;
-    let published = collector.custody.sequencer().log().published();
+    let published = collector.recorder.sequencer().log().published();
     let size: u64 = act.reference("size").and_then(|size| size.parse().ok()).unwrap_or(0);
     if size > published.size {
         return Err(Failure::malformed(format!(
@@ -191,7 +191,7 @@ pub async fn replicated(
     check_root(collector, &act, size, &published).await?;
     let condition = may_state(&act, mirror, &key, size);
     let recorded = collector
-        .custody
+        .recorder
         .submit(act.act, act.incident, act.refs, ActObject::from(signed), Some(condition))
         .await?;
     if recorded.is_new {
@@ -221,7 +221,7 @@ pub async fn disposed(collector: &Collector, mirror: &MirrorId, signed: Signed) 
                 ));
             }
         }
-        let course = crate::rows::disposals::whole(tx, &deployment, &incident)?;
+        let course = crate::rows::disposals::course_now(tx, &deployment, &incident)?;
         let fact = evidence::disposal::Fact {
             index: u64::MAX,
             time: crate::clock::now(),
@@ -241,7 +241,8 @@ pub async fn disposed(collector: &Collector, mirror: &MirrorId, signed: Signed) 
         })
     });
     let object = ActObject::from(signed);
-    let recorded = collector.custody.submit(act.act, act.incident, act.refs, object, Some(condition)).await?;
+    let recorded =
+        collector.recorder.submit(act.act, act.incident, act.refs, object, Some(condition)).await?;
     if recorded.is_new {
         tracing::info!(mirror = %mirror, index = recorded.index, "A mirror destroyed its copy");
     }
@@ -257,10 +258,10 @@ async fn check_root(
 ) -> Result<(), Failure> {
     let root: Option<Digest> = act.reference("root").and_then(|root| root.parse().ok());
     let root = root.ok_or_else(|| Failure::malformed("ref root"))?;
-    let (log, to) = (collector.custody.sequencer().log().clone(), published.size);
+    let (log, to) = (collector.recorder.sequencer().log().clone(), published.size);
     let proof = blocking(move || log.consistency_between(size, to))
         .await?
-        .map_err(|error| Failure::unavailable("prove a size of its ledger", error))?;
+        .or_unavailable("prove a size of its ledger")?;
     ledger::verify_consistency(size, &Hash(root.0), published.size, &published.root, &proof)
         .map_err(|_other_root| Failure::malformed("it names a root that this log never had at that size"))
 }

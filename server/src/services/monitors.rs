@@ -29,7 +29,7 @@ async fn file(State(collector): State<Arc<Collector>>, Path(path): Path<String>)
     };
     match key.kind() {
         KeyKind::Checkpoint => {
-            let published = collector.custody.sequencer().log().published();
+            let published = collector.recorder.sequencer().log().published();
             let kind =
                 [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
             (kind, published.note.to_vec()).into_response()

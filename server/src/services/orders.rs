@@ -7,13 +7,13 @@
 //! In reading order: [`mod@issue`] and [`mod@approve`] take what people sign; [`state`] says what follows from the records;
 //! [`package`] is what an endpoint gets; [`attend`] is its standing call; [`queries`] shows it to people.
 
-pub mod approve;
-pub mod attend;
-pub mod issue;
-pub mod package;
-pub mod queries;
-pub mod state;
-pub mod wire;
+pub(crate) mod approve;
+pub(crate) mod attend;
+pub(crate) mod issue;
+pub(crate) mod package;
+pub(crate) mod queries;
+pub(crate) mod state;
+pub(crate) mod wire;
 
 pub use approve::{approve, cancel};
 pub use issue::issue;

@@ -3,12 +3,12 @@
 //! Guarantee: `evidence.accessed` is durable before the first record or byte of content leaves; a whole item's digest is checked,
 //! or the reader is told that it was not. Hostile bytes are opened in a cage. Not here: who may call (`certs::access`).
 
-pub mod access;
-pub mod item;
-pub mod lines;
-pub mod list;
-pub mod object;
-pub mod wire;
+pub(crate) mod access;
+pub(crate) mod item;
+pub(crate) mod lines;
+pub(crate) mod list;
+pub(crate) mod object;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 

@@ -93,7 +93,10 @@ pub async fn publish(collector: &Collector, bytes: &[u8]) -> Result<(), Failure>
         ))
     });
     let act = ActObject::from(published.signed.clone());
-    collector.custody.record_if(EntryType::RosterPublished, Chain::Deployment, &refs, act, condition).await?;
+    collector
+        .recorder
+        .record_if(EntryType::RosterPublished, Chain::Deployment, &refs, act, condition)
+        .await?;
     let before = collector.people.newest();
     cut_leavers(collector, &before, &published);
     collector.people.put_in_force(published);

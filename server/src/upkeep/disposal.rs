@@ -5,9 +5,9 @@
 //! (`evidence::disposal`), how a store destroys (`store`).
 
 mod brake;
-pub mod chore;
+pub(crate) mod chore;
+mod finished;
 mod plans;
-mod settle;
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
@@ -20,14 +20,14 @@ use crate::acts::submit;
 use crate::failure::Failure;
 use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
-use crate::rows::disposals::whole;
+use crate::rows::disposals::course_now;
 use crate::rows::retention::Standing;
 use crate::rows::state::CollectionState;
 use crate::upkeep::Upkeep;
 
 pub use brake::Brake;
+pub use finished::mark_disposed;
 pub use plans::{plan, show};
-pub use settle::settle;
 
 /// By how much the time of an entry may lie before the look at the clock that let it through.
 const ENTRY_LAG: std::time::Duration = std::time::Duration::from_secs(5);
@@ -54,9 +54,9 @@ pub async fn approve(upkeep: &Upkeep, weighed: Weighed) -> Result<Recorded, Fail
     let condition: Condition = Box::new(move |tx| {
         let now = crate::clock::now();
         let now = now.checked_sub(ENTRY_LAG).unwrap_or(now);
-        free(tx, &incident, now)?;
-        let course = whole(tx, &deployment, &incident)?;
-        not_running(tx, &incident)?;
+        refuse_if_kept(tx, &incident, now)?;
+        let course = course_now(tx, &deployment, &incident)?;
+        refuse_while_running(tx, &incident)?;
         let fact = evidence::disposal::Fact {
             index: u64::MAX,
             time: now,
@@ -75,7 +75,7 @@ pub async fn approve(upkeep: &Upkeep, weighed: Weighed) -> Result<Recorded, Fail
 }
 
 /// Refuses while something keeps the evidence.
-fn free(tx: &Connection, incident: &IncidentId, now: evidence::time::Time) -> Result<(), Denied> {
+fn refuse_if_kept(tx: &Connection, incident: &IncidentId, now: evidence::time::Time) -> Result<(), Denied> {
     let Some(standing) = Standing::of(tx, &incident.to_string())? else {
         return Err(Denied::no(Class::Missing, format!("there is no incident {incident}")));
     };
@@ -85,7 +85,7 @@ fn free(tx: &Connection, incident: &IncidentId, now: evidence::time::Time) -> Re
 }
 
 /// Refuses while a collection still arrives: a plan names all there is.
-fn not_running(tx: &Connection, incident: &IncidentId) -> Result<(), Denied> {
+fn refuse_while_running(tx: &Connection, incident: &IncidentId) -> Result<(), Denied> {
     let rows = crate::rows::collections::of_incident(tx, Some(&incident.to_string()))?;
     match rows.iter().find(|row| row.state == CollectionState::Running) {
         None => Ok(()),

@@ -12,7 +12,7 @@ use evidence::id::{Chain, IncidentId};
 use store::{Key, KeyKind};
 
 use crate::blocking::blocking;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::metrics;
 use crate::rows;
 use crate::upkeep::Upkeep;
@@ -75,7 +75,7 @@ pub async fn is_disposed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool
     upkeep
         .collector
         .db
-        .read_async(move |db| crate::rows::fence::fenced(db, &key, Some(&store), crate::clock::now()))
+        .read_async(move |db| crate::rows::fence::is_disposed_of(db, &key, Some(&store), crate::clock::now()))
         .await
         .map_err(Failure::from)
 }
@@ -134,10 +134,9 @@ async fn record(upkeep: &Upkeep, type_: EntryType, key: &Key, store: &str) -> Re
     let Some(row) = upkeep.collector.collection(&collection).await? else {
         return Ok(());
     };
-    let incident: IncidentId =
-        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
+    let incident: IncidentId = row.incident.parse().or_internal("read the collection")?;
     let refs =
         [("collection", collection.to_string()), ("object", key.to_string()), ("store", store.to_owned())];
-    upkeep.collector.custody.record_own(type_, Chain::from(incident), &refs).await?;
+    upkeep.collector.recorder.record_own(type_, Chain::from(incident), &refs).await?;
     Ok(())
 }

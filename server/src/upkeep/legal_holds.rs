@@ -98,7 +98,7 @@ mod tests {
         let scene = scene(Mood::Well, false);
         let hold = person_act(EntryType::HoldPlaced, INCIDENT, &[], "ada", None);
         let (collector, upkeep) = (&scene.services.collector, &scene.services.upkeep);
-        collector.custody.sequencer().submit_blocking(hold).unwrap();
+        collector.recorder.sequencer().submit_blocking(hold).unwrap();
         let store: Arc<dyn Store> = Arc::clone(&scene.moody) as Arc<dyn Store>;
         let made = Key::segment(&scene.id.0, 999, &Digest::of(b"made again").0);
         runtime.block_on(async {

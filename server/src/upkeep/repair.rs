@@ -3,7 +3,9 @@
 //! damaged bytes are moved aside, not deleted. Not here: the `evidence.repaired` entry (the caller records it).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use proto::backoff::Backoff;
 use store::{
     ContentCheck, Key, KeyKind, ReplicaError, Replicas, Store, StoreError, StoreErrorClass, Wanting,
     WantingSink,
@@ -11,10 +13,10 @@ use store::{
 
 use crate::rows::{Db, DbError, RepairTask};
 
-/// First wait after a failed repair: 10 s; it doubles up to [`BACKOFF_MS_MAX`].
-const BACKOFF_MS_MIN: i64 = 10_000;
+/// First wait after a failed repair: 10 s; it doubles up to [`BACKOFF_MAX`].
+const BACKOFF_MIN: Duration = Duration::from_secs(10);
 /// Longest wait between two tries: 1 h.
-const BACKOFF_MS_MAX: i64 = 3_600_000;
+const BACKOFF_MAX: Duration = Duration::from_secs(3600);
 
 /// Everything a store holds besides the ledger's tiles and its own marker.
 pub(crate) const ROOMS: [&str; 10] = [
@@ -42,7 +44,7 @@ pub struct RepairReport {
     pub failed: Vec<(RepairTask, String)>,
 }
 
-/// Repairs what the queue held and was due. What is repaired stays queued until [`settled`]: the caller records it first.
+/// Repairs what the queue held and was due. What is repaired stays queued until [`finish_repairs`]: the caller records it first.
 ///
 /// # Errors
 /// When the database fails; a store that fails is in the report.
@@ -57,9 +59,9 @@ pub fn repair_due(
         match repair(replicas, &task) {
             Ok(()) => report.repaired.push(task),
             Err(reason) => {
-                let doublings = u32::try_from(task.attempts.clamp(0, 20)).unwrap_or(20);
-                let wait = BACKOFF_MS_MIN.saturating_mul(1_i64.checked_shl(doublings).unwrap_or(i64::MAX));
-                let due = now_ms.saturating_add(wait.min(BACKOFF_MS_MAX));
+                let failures = u32::try_from(task.attempts.clamp(0, 20)).unwrap_or(20);
+                let wait = Backoff::new(BACKOFF_MIN, BACKOFF_MAX).wait_after(failures);
+                let due = now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
                 let (again, text) = (task.clone(), reason.clone());
                 db.write(move |tx| crate::rows::repair_failed(tx, &again, due, &text))?;
                 report.failed.push((task, reason));
@@ -74,7 +76,7 @@ pub fn repair_due(
 ///
 /// # Errors
 /// When the database fails; then they are repaired again, which changes nothing.
-pub fn settled(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> Result<(), DbError> {
+pub fn finish_repairs(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> Result<(), DbError> {
     if repaired.is_empty() {
         return Ok(());
     }
@@ -84,7 +86,7 @@ pub fn settled(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> Result<
             crate::rows::repair_done(tx, task, *copies)?;
         }
         // After the queue: whatever waits there keeps a collection degraded.
-        crate::rows::collections::settle_repaired(tx)
+        crate::rows::collections::mark_repaired(tx)
     })
 }
 
@@ -163,7 +165,7 @@ mod tests {
     fn round(replicas: &Replicas, db: &Db, now_ms: i64) -> Result<RepairReport, DbError> {
         let due = db.read(|reader| crate::rows::repairs_due(reader, now_ms, 100))?;
         let report = repair_due(replicas, db, due, now_ms)?;
-        settled(replicas, db, &report.repaired)?;
+        finish_repairs(replicas, db, &report.repaired)?;
         Ok(report)
     }
 

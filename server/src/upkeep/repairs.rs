@@ -10,12 +10,12 @@ use store::{Key, Replicas, Store, StoreError, StoreErrorClass, Wanting};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::blocking::blocking;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::metrics;
 use crate::rows::{self, DbError, RepairTask};
 use crate::upkeep::Upkeep;
 use crate::upkeep::fixity;
-use crate::upkeep::repair::{OTHER_BYTES, repair_due, settled};
+use crate::upkeep::repair::{OTHER_BYTES, finish_repairs, repair_due};
 use crate::upkeep::wants::can_be_asked;
 
 /// How often the queue is looked at without being told.
@@ -102,7 +102,7 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
     let tried = due.len();
     let report = blocking(move || repair_due(&replicas, &db, due, now_ms))
         .await?
-        .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
+        .or_unavailable("work off the repair queue")?;
     let mut problems = Vec::new();
     for (task, reason) in &report.failed {
         tracing::warn!(
@@ -126,14 +126,14 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
     let keys: Vec<(String, Key)> = keys.collect();
     for (_, key) in &keys {
         // A store came back, or a scrub mended it: there is a whole one, and no mirror needs to send another.
-        upkeep.wants.settle(key);
+        upkeep.wants.remove(key);
     }
     fixity::repaired(upkeep, keys).await?;
     let (replicas, db, done) =
         (upkeep.collector.replicas.clone(), upkeep.collector.db.clone(), report.repaired);
-    blocking(move || settled(&replicas, &db, &done))
+    blocking(move || finish_repairs(&replicas, &db, &done))
         .await?
-        .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
+        .or_unavailable("work off the repair queue")?;
     let waiting = upkeep.collector.db.read_async(rows::repairs_waiting).await?;
     let waiting = u64::try_from(waiting).unwrap_or(0);
     metrics::repairs_pending(usize::try_from(waiting).unwrap_or(usize::MAX));
@@ -168,7 +168,7 @@ pub async fn given(upkeep: &Upkeep, key: Key, bytes: Vec<u8>) -> Result<(), Fail
     }
     // Approved for disposal since it was asked for: it would come back.
     if fixity::is_disposed(upkeep, &key, fixity::ALL).await? {
-        upkeep.wants.settle(&key);
+        upkeep.wants.remove(&key);
         return Ok(());
     }
     let (replicas, object) = (upkeep.collector.replicas.clone(), key.clone());
@@ -193,11 +193,11 @@ pub async fn given(upkeep: &Upkeep, key: Key, bytes: Vec<u8>) -> Result<(), Fail
         .map(|store| RepairTask { store, key: key.to_string(), wanting: "missing".to_owned(), attempts: 0 })
         .collect();
     let (replicas, db) = (upkeep.collector.replicas.clone(), upkeep.collector.db.clone());
-    blocking(move || settled(&replicas, &db, &tasks))
+    blocking(move || finish_repairs(&replicas, &db, &tasks))
         .await?
-        .map_err(|error| Failure::unavailable("work off the repair queue", error))?;
+        .or_unavailable("work off the repair queue")?;
     // Crash before: it is asked for again, and found whole.
-    upkeep.wants.settle(&key);
+    upkeep.wants.remove(&key);
     tracing::info!(%key, "Repaired from a mirror");
     Ok(())
 }
@@ -234,7 +234,7 @@ async fn still_wanted(upkeep: &Upkeep, due: Vec<rows::RepairTask>) -> Result<Vec
         for task in due {
             let key = Key::parse(&task.key).ok();
             let is_fenced = match &key {
-                Some(key) => crate::rows::fence::fenced(tx, key, Some(&task.store), now)?,
+                Some(key) => crate::rows::fence::is_disposed_of(tx, key, Some(&task.store), now)?,
                 None => false,
             };
             if is_fenced {

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::blocking::blocking;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, OrFailure as _, chain};
 use crate::log::ledger::{FsckReport, Mended, check_store, mend_tiles};
 use crate::metrics;
 use crate::rows;
@@ -174,7 +174,7 @@ async fn pass(upkeep: &Upkeep, store: &Arc<dyn Store>, mut row: ScrubRow) -> Res
         Ok::<_, store::ReplicaError>(keys)
     })
     .await?
-    .map_err(|error| Failure::unavailable("list the stores", error))?;
+    .or_unavailable("list the stores")?;
     let bytes = upkeep.collector.db.read_async(scrubs::bytes_to_read).await?;
     if let Some(why) = scrub.pace.too_slow(bytes) {
         tracing::warn!(store = %row.store, why, "Scrub is too slow");
@@ -293,7 +293,7 @@ async fn arrives(upkeep: &Upkeep, key: &Key, store: &Arc<dyn Store>) -> Result<b
 /// The store's own copy of the ledger: every tile is derived again from the entries; those that are wrong are mended from a
 /// store that has the same tree.
 async fn ledger(upkeep: &Upkeep, store: &Arc<dyn Store>, row: &mut ScrubRow) -> Result<(), Failure> {
-    let key = upkeep.collector.custody.sequencer().log().keys().clone();
+    let key = upkeep.collector.recorder.sequencer().log().keys().clone();
     let (store, replicas) = (Arc::clone(store), upkeep.collector.replicas.clone());
     let (problems, mended) = blocking(move || {
         let mut report = FsckReport::default();

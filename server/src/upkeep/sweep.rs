@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use store::{Key, KeyKind, StoreErrorClass, Wanting, WantingSink as _};
 
 use crate::blocking::blocking;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::rows::collections::{CollectionRow, SegmentRow};
 use crate::rows::{self, DbError, QueueSink};
 use crate::upkeep::Upkeep;
@@ -36,7 +36,7 @@ pub async fn sweep(upkeep: &Upkeep) -> Result<Swept, Failure> {
     let (replicas, sink) = (upkeep.collector.replicas.clone(), QueueSink(upkeep.collector.db.clone()));
     swept.queued = blocking(move || scan_for_missing(&replicas, &sink))
         .await?
-        .map_err(|error| Failure::unavailable("look through the stores", error))?;
+        .or_unavailable("look through the stores")?;
     upkeep.repairs.wake();
     let rows = upkeep
         .collector
@@ -46,7 +46,7 @@ pub async fn sweep(upkeep: &Upkeep) -> Result<Swept, Failure> {
             let mut rows = Vec::new();
             for row in rows::collections::of_incident(db, None)? {
                 // What two persons disposed of is not missing.
-                let is_disposed = crate::rows::fence::of_collection(db, &row.id, now)?.is_some();
+                let is_disposed = crate::rows::fence::disposal_of(db, &row.id, now)?.is_some();
                 rows.push((row, is_disposed));
             }
             Ok::<_, DbError>(rows)
@@ -130,7 +130,7 @@ async fn orphans(upkeep: &Upkeep, named: BTreeSet<Key>) -> Result<u64, Failure> 
         Ok::<_, store::ReplicaError>(orphans)
     })
     .await?
-    .map_err(|error| Failure::unavailable("look through the stores", error))?;
+    .or_unavailable("look through the stores")?;
     for key in orphans.iter().filter(|key| matches!(key.kind(), KeyKind::Segment | KeyKind::Seal)) {
         tracing::warn!(key = %key, "Object without a record: stored, never acknowledged");
     }

@@ -56,7 +56,7 @@ impl Wants {
     }
 
     /// It is there now.
-    pub fn settle(&self, key: &Key) {
+    pub fn remove(&self, key: &Key) {
         self.keys_at(Instant::now()).remove(key);
     }
 
@@ -106,7 +106,7 @@ mod tests {
         }
         assert_eq!(wants.all().len(), WANTS_MAX);
         assert!(wants.has(&key(0)) && !wants.has(&key(WANTS_MAX)));
-        wants.settle(&key(0));
+        wants.remove(&key(0));
         wants.ask(&key(WANTS_MAX));
         assert!(!wants.has(&key(0)) && wants.has(&key(WANTS_MAX)));
     }

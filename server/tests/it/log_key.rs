@@ -10,7 +10,7 @@ use ledger::{KeyType, Note, NoteSigner, VerifierKey};
 use server::config::Config;
 use server::config::layout::Layout;
 use server::log::ledger::{FsckOptions, fsck, read_log_key};
-use server::log::log_key::HeldError;
+use server::log::log_key::HeldKeysError;
 use server::ops::foundation::{Foundation, FoundationError, open_for_check};
 use server::ops::init::{InitOptions, init};
 use server::ops::log_key::adopt::AdoptError;
@@ -166,7 +166,7 @@ fn an_adoption_that_was_cut_off_goes_on_wherever_it_was() {
         }
         let refused = Foundation::open(&layout.directory, program()).map(drop).unwrap_err();
         assert!(
-            matches!(refused, FoundationError::LogKeys(HeldError::Unrecorded { number: 1 })),
+            matches!(refused, FoundationError::LogKeys(HeldKeysError::Unrecorded { number: 1 })),
             "{done}: {refused}"
         );
         let adopted = adopt(&layout.directory, program(), &file, false);

@@ -2,6 +2,7 @@
 //! Guarantee: one head is shown to all before the next is taken, so that on a busy log cosigners meet on one size; a witness
 //! that is away costs a wait, nothing else. Ends with the drain.
 
+use proto::backoff::Backoff;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -127,7 +128,7 @@ async fn round(
         let (cosigning, published) = (Arc::clone(cosigning), published.clone());
         asked.spawn(async move {
             let result = ask(&cosigning, &mut witness, &published).await;
-            settle(&cosigning, &mut witness, result);
+            note_result(&cosigning, &mut witness, result);
             witness
         });
     }
@@ -140,7 +141,7 @@ async fn round(
     back
 }
 
-fn settle(cosigning: &Cosigning, witness: &mut Asked, result: Result<(), AskError>) {
+fn note_result(cosigning: &Cosigning, witness: &mut Asked, result: Result<(), AskError>) {
     let Err(error) = result else {
         if witness.failures > 0 {
             tracing::info!(witness = witness.name, "The witness cosigns again");
@@ -149,9 +150,7 @@ fn settle(cosigning: &Cosigning, witness: &mut Asked, result: Result<(), AskErro
         witness.not_before = None;
         return;
     };
-    let wait = BACKOFF_MIN
-        .saturating_mul(1_u32.checked_shl(witness.failures.min(20)).unwrap_or(u32::MAX))
-        .min(BACKOFF_MAX);
+    let wait = Backoff::new(BACKOFF_MIN, BACKOFF_MAX).wait_after(witness.failures);
     witness.failures = witness.failures.saturating_add(1);
     witness.not_before = Some(Instant::now() + wait);
     cosigning.trouble(witness.place, &error);

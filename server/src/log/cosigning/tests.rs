@@ -310,7 +310,7 @@ fn cosigners_meet_on_one_head_while_the_log_grows() {
             let log = lab.sequencer.log();
             let leaf = ledger::leaf_hash(&log.entry(0).unwrap());
             let published = head.published.clone();
-            let proof = crate::log::recorder::Custody::new(
+            let proof = crate::log::recorder::Recorder::new(
                 lab.sequencer.clone(),
                 "acme".parse().unwrap(),
                 "c1".parse().unwrap(),

@@ -100,7 +100,7 @@ fn check_named(db: &Db, replicas: &Replicas, report: &mut FsckReport) {
     };
     for row in rows {
         let now = crate::clock::now();
-        match db.read(|reader| crate::rows::fence::of_collection(reader, &row.id, now)) {
+        match db.read(|reader| crate::rows::fence::disposal_of(reader, &row.id, now)) {
             // Two persons said that it goes: it is not missing.
             Ok(Some(_)) => continue,
             Ok(None) => {}
@@ -122,7 +122,7 @@ fn check_named(db: &Db, replicas: &Replicas, report: &mut FsckReport) {
                 for store in replicas.stores() {
                     let place = store.identity().store.as_str();
                     if db
-                        .read(|reader| crate::rows::fence::fenced(reader, &key, Some(place), now))
+                        .read(|reader| crate::rows::fence::is_disposed_of(reader, &key, Some(place), now))
                         .unwrap_or(false)
                     {
                         continue;

@@ -14,7 +14,7 @@ use super::log::Log;
 use super::pending::{PendingEntry, Receipt, SubmitError};
 use super::recovery::{self, StartError};
 use super::signer::CheckpointSigner;
-use super::worker::{Job, Stopping, Worker};
+use super::worker::{Stopping, Submission, Worker};
 use crate::rows::Db;
 use crate::rows::projection::{self, Objects};
 
@@ -42,7 +42,7 @@ pub struct Sequencer {
 }
 
 struct Shared {
-    queue: mpsc::Sender<Job>,
+    queue: mpsc::Sender<Submission>,
     log: Log,
     replicas: Replicas,
     stopping: Arc<Stopping>,
@@ -110,7 +110,7 @@ impl Sequencer {
         let prepared = tokio::task::spawn_blocking(move || prepare(&replicas, pending)).await;
         let prepared = prepared.or(Err(self.stopped()))??;
         let (answer, receipt) = oneshot::channel();
-        self.shared.queue.send(Job { prepared, answer }).await.or(Err(self.stopped()))?;
+        self.shared.queue.send(Submission { prepared, answer }).await.or(Err(self.stopped()))?;
         receipt.await.or(Err(self.stopped()))?
     }
 
@@ -121,7 +121,7 @@ impl Sequencer {
     pub fn submit_blocking(&self, pending: PendingEntry) -> Result<Receipt, SubmitError> {
         let prepared = prepare(&self.shared.replicas, pending)?;
         let (answer, receipt) = oneshot::channel();
-        self.shared.queue.blocking_send(Job { prepared, answer }).or(Err(self.stopped()))?;
+        self.shared.queue.blocking_send(Submission { prepared, answer }).or(Err(self.stopped()))?;
         receipt.blocking_recv().or(Err(self.stopped()))?
     }
 

@@ -34,12 +34,12 @@ pub trait CheckpointSigner: Send + Sync {
 }
 
 /// The key and the memory of what was signed.
-pub(super) struct Keeper {
+pub(super) struct MonotonicSigner {
     signer: NoteSigner,
     newest: Option<(u64, Hash)>,
 }
 
-impl Keeper {
+impl MonotonicSigner {
     pub(super) fn new(origin: &str, seed: &[u8; 32]) -> Result<Self, SignerError> {
         let signer = NoteSigner::new(origin, seed).map_err(|source| SignerError::Note { source })?;
         Ok(Self { signer, newest: None })
@@ -75,7 +75,7 @@ impl Keeper {
 
 /// A signer in this process: for `init`, `rebuild` and tests. The collector runs a [`super::ProcessSigner`].
 pub struct LocalSigner {
-    keeper: Mutex<Keeper>,
+    keeper: Mutex<MonotonicSigner>,
     key: VerifierKey,
 }
 
@@ -85,7 +85,7 @@ impl LocalSigner {
     /// # Errors
     /// `Note` when the origin cannot be a key name.
     pub fn new(origin: &str, seed: &[u8; 32]) -> Result<Self, SignerError> {
-        let keeper = Keeper::new(origin, seed)?;
+        let keeper = MonotonicSigner::new(origin, seed)?;
         let key = keeper.verifier_key();
         Ok(Self { keeper: Mutex::new(keeper), key })
     }

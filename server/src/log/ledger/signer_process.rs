@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use ledger::{Hash, Note, VerifierKey};
 
 use super::read_log_key;
-use super::signer::{CheckpointSigner, Keeper, SignerError};
+use super::signer::{CheckpointSigner, MonotonicSigner, SignerError};
 use crate::sandbox::{self, Cage};
 
 const REMEMBER: u8 = 1;
@@ -133,7 +133,7 @@ impl CheckpointSigner for ProcessSigner {
 /// When the key cannot be read, the cage cannot be entered or the pipe breaks.
 pub fn run_signer_child(key_file: &Path, origin: &str) -> Result<(), SignerError> {
     let seed = read_log_key(key_file).map_err(|source| SignerError::Key { source })?;
-    let mut keeper = Keeper::new(origin, &seed)?;
+    let mut keeper = MonotonicSigner::new(origin, &seed)?;
     drop(seed);
     let gone = |source| SignerError::Gone { source };
     // No core file and no ptrace by processes of the same user: the key stays here.

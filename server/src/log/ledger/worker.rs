@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use evidence::causes::chain;
 use evidence::entry::Envelope;
 use evidence::id::DeploymentId;
 use evidence::time::Time;
 use ledger::{Hash, leaf_hash};
+use proto::backoff::Backoff;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -50,7 +52,7 @@ impl Stopping {
 }
 
 /// One submission and who waits for it.
-pub(super) struct Job {
+pub(super) struct Submission {
     pub(super) prepared: Prepared,
     pub(super) answer: oneshot::Sender<Result<Receipt, SubmitError>>,
 }
@@ -62,7 +64,7 @@ pub(super) struct Worker {
     pub(super) clock: fn() -> Time,
     pub(super) log: Log,
     pub(super) newest: watch::Sender<Published>,
-    pub(super) jobs: mpsc::Receiver<Job>,
+    pub(super) jobs: mpsc::Receiver<Submission>,
     pub(super) stopping: Arc<Stopping>,
     /// Waits on the queue with a deadline; nothing else runs on it.
     pub(super) timer: tokio::runtime::Runtime,
@@ -97,7 +99,7 @@ impl Worker {
     }
 
     /// Up to 256 jobs; empty when idle for a while, when asked to stop and when the queue is closed.
-    fn next_batch(&mut self) -> Vec<Job> {
+    fn next_batch(&mut self) -> Vec<Submission> {
         if self.stopping.is_asked() {
             // What is in the queue is still recorded; nothing comes in any more.
             self.jobs.close();
@@ -131,7 +133,7 @@ impl Worker {
         })
     }
 
-    fn process(&mut self, batch: Vec<Job>) -> Result<(), String> {
+    fn process(&mut self, batch: Vec<Submission>) -> Result<(), String> {
         let (prepared, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|job| (job.prepared, job.answer)).unzip();
         let events: Vec<_> = prepared.iter().map(|prepared| prepared.event).collect();
@@ -203,14 +205,13 @@ impl Worker {
 
     /// Publishes, waiting for stores as long as it takes: committed entries are never given up.
     fn publish(&mut self) -> Result<(), String> {
-        let mut wait = RETRY_MIN;
+        let mut waits = Backoff::new(RETRY_MIN, RETRY_MAX);
         loop {
             match self.publish_once() {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_transient() && !self.stopping.is_asked() => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "Entries wait for stores");
-                    std::thread::sleep(wait);
-                    wait = (wait * 2).min(RETRY_MAX);
+                    std::thread::sleep(waits.next_wait());
                 }
                 Err(error) => return Err(chain(&error)),
             }
@@ -294,15 +295,4 @@ impl Worker {
             drop(job.answer.send(Err(SubmitError::Stopped { reason: reason.to_owned() })));
         }
     }
-}
-
-/// An error with its causes, for one line of a log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

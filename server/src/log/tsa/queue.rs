@@ -1,5 +1,6 @@
 //! The queue of heads to be stamped, and one round of working it off.
 
+use proto::backoff::Backoff;
 use std::time::Duration;
 
 use evidence::digest::Digest;
@@ -137,8 +138,7 @@ pub async fn stamp_due(
 }
 
 fn wait_ms(attempts: u32) -> u64 {
-    let wait =
-        BACKOFF_MIN.saturating_mul(1_u32.checked_shl(attempts.min(20)).unwrap_or(u32::MAX)).min(BACKOFF_MAX);
+    let wait = Backoff::new(BACKOFF_MIN, BACKOFF_MAX).wait_after(attempts);
     u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 

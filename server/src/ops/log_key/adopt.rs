@@ -25,7 +25,7 @@ use crate::log::cosigning::{PolicyFileError, held_by_witnesses};
 use crate::log::ledger::{PendingEntry, SubmitError};
 use crate::log::log_key::Purpose;
 use crate::log::log_key::files::{self, private_folder, sync};
-use crate::log::log_key::{HeldError, documents, held, key_in, put};
+use crate::log::log_key::{HeldKeysError, documents, key_in, keys_held, put};
 use crate::ops::foundation::{Foundation, FoundationError, open_for_check};
 use crate::ops::log_key::level::{Level, LevelError};
 use crate::rows::{Db, DbError};
@@ -63,7 +63,7 @@ pub fn adopt(
         Some(signed) => case.signed = signed,
         None => {
             case.check_new_key()?;
-            case.settle(program)?;
+            case.publish_with_old_key(program)?;
             case.write_change()?;
         }
     }
@@ -90,7 +90,7 @@ impl Case {
         {
             return Ok(Some(last));
         }
-        let mut keys = held(&self.layout, &self.config)?;
+        let mut keys = keys_held(&self.layout, &self.config)?;
         keys.append(self.change.clone(), self.signed.digest(), None)?;
         Ok(None)
     }
@@ -108,14 +108,14 @@ impl Case {
     }
 
     /// Step 1.
-    fn settle(&self, program: &Path) -> Result<(), AdoptError> {
+    fn publish_with_old_key(&self, program: &Path) -> Result<(), AdoptError> {
         if self.key_in(&self.layout.log_key())?.as_ref() == Some(self.change.old.key()) {
             let foundation = Foundation::open(&self.layout.directory, program)?;
             foundation.sequencer.stop().map_err(AdoptError::Ledger)?;
         } else if self.change.reason == Reason::Planned {
             return Err(AdoptError::OldKey { old: self.change.old.to_string() });
         }
-        let keys = held(&self.layout, &self.config)?;
+        let keys = keys_held(&self.layout, &self.config)?;
         let level = self.level(&keys)?;
         self.ask_witnesses(&keys, &level)
     }
@@ -232,7 +232,7 @@ impl Case {
 
     /// Step 6.
     fn record(&self, program: &Path) -> Result<u64, AdoptError> {
-        let keys = held(&self.layout, &self.config)?;
+        let keys = keys_held(&self.layout, &self.config)?;
         let event = self.signed.digest();
         let row = Db::open(&self.layout.database(), 1)?
             .read(|reader| crate::rows::entries::by_event(reader, event.as_bytes()))?;
@@ -277,7 +277,7 @@ pub enum AdoptError {
     Foundation(#[from] FoundationError),
     /// The keys so far.
     #[error("read the log's keys")]
-    Held(#[from] HeldError),
+    Held(#[from] HeldKeysError),
     /// A file.
     #[error("read or write a file")]
     Io(#[from] std::io::Error),

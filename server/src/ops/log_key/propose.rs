@@ -12,7 +12,7 @@ use crate::config::layout::Layout;
 use crate::config::{Config, ConfigError};
 use crate::log::ledger::{KeyFileError, create_log_key, origin, verify_head};
 use crate::log::log_key::Purpose;
-use crate::log::log_key::{HeldError, held, key_in, recorded};
+use crate::log::log_key::{HeldKeysError, key_in, keys_held, recorded};
 use crate::ops::foundation::{FoundationError, open_for_check};
 use crate::rows::{Db, DbError};
 
@@ -33,7 +33,7 @@ pub fn propose(directory: &Path, reason: Reason, now: Time) -> Result<Proposed, 
     let layout = Layout::new(directory);
     let config = Config::load(directory)?;
     layout.check_modes().map_err(FoundationError::from)?;
-    let mut keys = held(&layout, &config)?;
+    let mut keys = keys_held(&layout, &config)?;
     // One change at a time: the one before must be recorded.
     if layout.database().exists() {
         keys = recorded(keys, &Db::open(&layout.database(), 1)?, Purpose::Service)?;
@@ -48,13 +48,13 @@ pub fn propose(directory: &Path, reason: Reason, now: Time) -> Result<Proposed, 
         Some(key) => key,
         None => {
             let seed = create_log_key(&next)?;
-            let signer =
-                NoteSigner::new(&origin(deployment), &seed).map_err(|source| HeldError::Key { source })?;
+            let signer = NoteSigner::new(&origin(deployment), &seed)
+                .map_err(|source| HeldKeysError::Key { source })?;
             signer.verifier_key(KeyType::Ed25519)
         }
     };
     let key = |key: &ledger::VerifierKey| {
-        key.to_string().parse().map_err(|source| ProposeError::Held(HeldError::Key { source }))
+        key.to_string().parse().map_err(|source| ProposeError::Held(HeldKeysError::Key { source }))
     };
     let change = LogKeyChange {
         type_: LogKeyChangeType,
@@ -118,7 +118,7 @@ pub enum ProposeError {
     Foundation(#[from] FoundationError),
     /// The keys so far.
     #[error("read the log's keys")]
-    Held(#[from] HeldError),
+    Held(#[from] HeldKeysError),
     /// A file.
     #[error("write the document")]
     Io(#[from] std::io::Error),

@@ -63,8 +63,9 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
     let submit = |pending: PendingEntry| sequencer.submit_blocking(pending);
     let key = Key::segment(id.as_bytes(), 0, &[0; 32]);
     let now = crate::clock::now();
-    let fenced =
-        |store: Option<&str>| db.read(|reader| crate::rows::fence::fenced(reader, &key, store, now)).unwrap();
+    let is_disposed_of = |store: Option<&str>| {
+        db.read(|reader| crate::rows::fence::is_disposed_of(reader, &key, store, now)).unwrap()
+    };
 
     // Nothing is recorded as gone that two persons did not give up, nor while something keeps it.
     let object = Object::Collection(id);
@@ -82,9 +83,9 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
     submit(hold).unwrap();
     submit(too_early).unwrap_err();
     submit(person_act(EntryType::HoldReleased, INCIDENT, &[("hold", hold_id)], "bob", None)).unwrap();
-    assert!(!fenced(None));
+    assert!(!is_disposed_of(None));
     submit(second).unwrap();
-    assert!(fenced(None) && fenced(Some("elsewhere")));
+    assert!(is_disposed_of(None) && is_disposed_of(Some("elsewhere")));
 
     let again = |db: Db, replicas: Replicas, sequencer: Sequencer| {
         sequencer.stop().unwrap();
@@ -99,7 +100,9 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
     };
     let (db, replicas, sequencer) = again(db, replicas, sequencer);
     let warrant = db
-        .read(|reader| crate::rows::disposals::whole(reader, &config.deployment, &INCIDENT.parse().unwrap()))
+        .read(|reader| {
+            crate::rows::disposals::course_now(reader, &config.deployment, &INCIDENT.parse().unwrap())
+        })
         .unwrap()
         .warrant(&plan.digest(), now)
         .unwrap();
@@ -114,7 +117,7 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
         act.at = now;
         once_more.act.document = json::to_document(&act).unwrap();
         sequencer.submit_blocking(once_more).unwrap_err();
-        crate::upkeep::disposal::settle(&db, &config.deployment, &replicas).unwrap();
+        crate::upkeep::disposal::mark_disposed(&db, &config.deployment, &replicas).unwrap();
         let states = ids(&db)[0].state.as_str();
         assert_eq!(states, if number == 1 { "disposed" } else { "stored" });
     }
@@ -125,12 +128,11 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
     let (db, _, sequencer) = again(db, replicas, sequencer);
     // A hold keeps what is left; what is gone stays gone.
     sequencer.submit_blocking(person_act(EntryType::HoldPlaced, INCIDENT, &[], "bob", None)).unwrap();
-    let is_fenced =
-        |store: Option<&str>| db.read(|reader| crate::rows::fence::fenced(reader, &key, store, now)).unwrap();
+    let is_fenced = |store: Option<&str>| {
+        db.read(|reader| crate::rows::fence::is_disposed_of(reader, &key, store, now)).unwrap()
+    };
     assert!(is_fenced(Some(&stores[0])) && !is_fenced(Some("elsewhere")) && !is_fenced(None));
-    assert!(
-        db.read(|reader| crate::rows::fence::of_collection(reader, id.as_bytes(), now)).unwrap().is_some()
-    );
+    assert!(db.read(|reader| crate::rows::fence::disposal_of(reader, id.as_bytes(), now)).unwrap().is_some());
 }
 
 #[test]
@@ -151,9 +153,9 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
     }
     submit(person_act(EntryType::IncidentNoted, incidents[0], &[], "ada", Some(once)));
     let now = crate::clock::now();
-    let fenced = |text: &Digest, store: Option<&str>| {
+    let is_disposed_of = |text: &Digest, store: Option<&str>| {
         let key = Key::detail(text.as_bytes());
-        db.read(|reader| crate::rows::fence::fenced(reader, &key, store, now)).unwrap()
+        db.read(|reader| crate::rows::fence::is_disposed_of(reader, &key, store, now)).unwrap()
     };
     let stays = |text: &Digest| {
         db.read(|reader| crate::rows::texts::text_stays(reader, text.as_bytes(), now)).unwrap()
@@ -169,15 +171,15 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
     let (first, gone_first) = dispose(incidents[0]);
     assert!(first.details.contains(&both) && first.details.contains(&once));
     assert!(stays(&both) && !stays(&once));
-    assert!(!fenced(&both, None) && fenced(&once, None));
+    assert!(!is_disposed_of(&both, None) && is_disposed_of(&once, None));
     submit(own_act(EntryType::DispositionExecuted, incidents[0], &gone_first));
-    assert!(!fenced(&both, Some("one")), "the other incident needs it");
+    assert!(!is_disposed_of(&both, Some("one")), "the other incident needs it");
     let (_, gone_second) = dispose(incidents[1]);
-    assert!(!stays(&both) && fenced(&both, None));
+    assert!(!stays(&both) && is_disposed_of(&both, None));
     submit(own_act(EntryType::DispositionExecuted, incidents[1], &gone_second));
     // A hold keeps what is left, and does not miss what both gave up.
     submit(person_act(EntryType::HoldPlaced, incidents[0], &[], "ada", None));
-    assert!(stays(&both) && fenced(&both, Some("one")) && !fenced(&both, Some("two")));
+    assert!(stays(&both) && is_disposed_of(&both, Some("one")) && !is_disposed_of(&both, Some("two")));
     // The reason of an approval and what the deployment's own chain names stay for good.
     let (reason, own) = (Digest::of(b"reason"), Digest::of(b"own"));
     let other = "INC-2026-0013";

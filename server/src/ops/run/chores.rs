@@ -100,7 +100,7 @@ async fn stamps(collector: &Collector, client: &TsaClient, every: Duration) {
     let mut next = Instant::now();
     while collector.pause(STAMP_LOOK.min(every)).await {
         if Instant::now() >= next {
-            let published = collector.custody.sequencer().log().published();
+            let published = collector.recorder.sequencer().log().published();
             let (tsa, now) = (client.name(), crate::clock::now());
             if let Err(error) = tsa::enqueue_newest(&collector.db, &tsa, published, now).await {
                 Failure::unavailable("queue a time stamp", error).log_for_chore("stamps");
@@ -111,7 +111,7 @@ async fn stamps(collector: &Collector, client: &TsaClient, every: Duration) {
         let parts = tsa::Parts {
             db: &collector.db,
             replicas: &collector.replicas,
-            sequencer: collector.custody.sequencer(),
+            sequencer: collector.recorder.sequencer(),
             deployment: &collector.deployment,
             collector: &collector.id,
         };
@@ -128,7 +128,7 @@ async fn stamps(collector: &Collector, client: &TsaClient, every: Duration) {
 /// Alive: the sequencer runs and the database answers.
 async fn watchdog(collector: &Collector) {
     let is_alive = || {
-        let (db, has_stopped) = (collector.db.clone(), collector.custody.sequencer().has_stopped());
+        let (db, has_stopped) = (collector.db.clone(), collector.recorder.sequencer().has_stopped());
         async move {
             let answer = db.read_async(|db| rows::log::state(db).map(drop));
             !has_stopped && matches!(tokio::time::timeout(Duration::from_secs(30), answer).await, Ok(Ok(())))

@@ -22,7 +22,7 @@ use super::stamps::stamps;
 use super::texts;
 use crate::blocking::blocking;
 use crate::collector::Collector;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::log::ledger::Published;
 use crate::metrics;
 use crate::services::export::Exporter;
@@ -51,7 +51,7 @@ pub async fn export(
     let incident: IncidentId =
         request.incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))?;
     // Looked at first, so that what does not exist, cannot be produced or would be refused gets no entry.
-    let before = collector.custody.sequencer().log().published();
+    let before = collector.recorder.sequencer().log().published();
     let mut first = Snapshot::take(collector, &incident, before.clone()).await?;
     let production = match request.only.as_slice() {
         [] => None,
@@ -61,7 +61,7 @@ pub async fn export(
     if let Some(selection) = selection {
         first.narrow(selection);
     }
-    unheld(collector, &first, request.without_quorum)?;
+    require_mirror_copy(collector, &first, request.without_quorum)?;
     if !request.without_quorum {
         head(collector, before.size, false).await?;
     }
@@ -72,11 +72,11 @@ pub async fn export(
         snapshot.narrow(selection);
     }
     // Asked again: a collection may have been stored since the first look.
-    let is_unheld = unheld(collector, &snapshot, request.without_quorum)?;
-    let quorum = if is_unheld { Quorum::Waived } else { quorum };
-    if let Some(going) = snapshot.going() {
+    let lacks_mirror_copy = require_mirror_copy(collector, &snapshot, request.without_quorum)?;
+    let quorum = if lacks_mirror_copy { Quorum::Waived } else { quorum };
+    if let Some(collection) = snapshot.under_disposal() {
         return Err(Failure::precondition(format!(
-            "collection {going} is being disposed of; export again when it is gone: exhibit disposition show {incident}"
+            "collection {collection} is being disposed of; export again when it is gone: exhibit disposition show {incident}"
         )));
     }
     let Some(head) = snapshot.head() else {
@@ -116,7 +116,7 @@ async fn head(
     size: u64,
     without_quorum: bool,
 ) -> Result<(Published, Quorum), Failure> {
-    let published = || collector.custody.sequencer().log().published();
+    let published = || collector.recorder.sequencer().log().published();
     if !collector.cosigning.policy().needs_cosigners() {
         return Ok((published(), Quorum::NotAsked));
     }
@@ -131,21 +131,25 @@ async fn head(
 }
 
 /// Where the policy names a mirror, what goes out shall lie in a second place: whether it does not, and the exporter does without.
-fn unheld(collector: &Collector, snapshot: &Snapshot, without_quorum: bool) -> Result<bool, Failure> {
+fn require_mirror_copy(
+    collector: &Collector,
+    snapshot: &Snapshot,
+    without_quorum: bool,
+) -> Result<bool, Failure> {
     let policy = collector.cosigning.policy();
     let mut witnesses = policy.witnesses().iter();
     let has_mirror = witnesses.any(|witness| witness.key.name().ends_with("/mirror"));
     if !policy.needs_cosigners() || !has_mirror {
         return Ok(false);
     }
-    let unheld = snapshot.unreplicated();
-    match unheld.first() {
+    let unreplicated = snapshot.unreplicated();
+    match unreplicated.first() {
         None => Ok(false),
         Some(_) if without_quorum => Ok(true),
         Some(first) => Err(Failure::precondition(format!(
             "no mirror holds {} of the collections yet, {first} for one (no `evidence.replicated`). Try again when a mirror has them, \
              or export with --without-quorum, which is stamped on the bundle",
-            unheld.len()
+            unreplicated.len()
         ))),
     }
 }
@@ -163,7 +167,7 @@ async fn accessed(
     let refs = [("object", format!("{incident}/bundle")), ("person", person.to_string())];
     let chain = Chain::from(incident.clone());
     let recorded = collector
-        .custody
+        .recorder
         .record_own_with(
             EntryType::EvidenceAccessed,
             chain,
@@ -204,7 +208,7 @@ impl Files<'_> {
             quorum: self.quorum == Quorum::Met,
             without_quorum: self.quorum == Quorum::Waived,
         };
-        let json = overview.encode().map_err(|error| Failure::internal("write bundle.json", error))?;
+        let json = overview.encode().or_internal("write bundle.json")?;
         self.file("bundle.json", json).await?;
         let readme = match self.production {
             None => texts::readme(&overview),
@@ -214,8 +218,7 @@ impl Files<'_> {
         if self.production.is_none()
             && let Some(destruction) = self.snapshot.destruction()
         {
-            let json = bundle::destruction_json(&destruction)
-                .map_err(|error| Failure::internal("write destruction.json", error))?;
+            let json = bundle::destruction_json(&destruction).or_internal("write destruction.json")?;
             self.file("destruction.json", json).await?;
             self.file("destruction.txt", bundle::destruction_txt(&destruction)).await?;
         }
@@ -227,7 +230,7 @@ impl Files<'_> {
         let rosters = self.snapshot.deployment.values();
         for entry in rosters.filter(|entry| entry.kind == EntryType::RosterPublished.as_str()) {
             let signed = self.collector.document(Key::document(&entry.event)).await?;
-            let roster: Roster = signed.read().map_err(|error| Failure::internal("read a roster", error))?;
+            let roster: Roster = signed.read().or_internal("read a roster")?;
             self.signed(&format!("deployment/roster-{}", roster.version), &signed).await?;
             if newest.as_ref().is_none_or(|newest| newest.version < roster.version) {
                 newest = Some(roster);
@@ -255,7 +258,7 @@ impl Files<'_> {
         // The newest roster under the checkpoint: a newer one that was published since is not in this bundle.
         self.file("deployment/allowed_signers", bundle::allowed_signers(&newest, keys)).await?;
         let log_key = self.collector.log_key.parse();
-        let log_key = log_key.map_err(|error| Failure::internal("write log.vkey", error))?;
+        let log_key = log_key.or_internal("write log.vkey")?;
         self.file("deployment/log.vkey", bundle::log_vkey(&log_key)).await?;
         self.file("deployment/ca.pem", bundle::ca_pem(self.collector.authority.certificate())).await
     }
@@ -270,9 +273,9 @@ impl Files<'_> {
             let collected = self.snapshot.collections.iter().filter(|one| one.row.order == id.0);
             let endpoints: BTreeSet<&str> = collected.map(|one| one.row.endpoint.as_str()).collect();
             for endpoint in endpoints {
-                let name = endpoint.parse().map_err(|error| Failure::internal("export an order", error))?;
+                let name = endpoint.parse().or_internal("export an order")?;
                 let json = bundle::target_proof(&set, &name)
-                    .map_err(|error| Failure::internal("write a target proof", error))?
+                    .or_internal("write a target proof")?
                     .ok_or_else(|| Failure::internal("export an order", "no target proof"))?;
                 self.file(&format!("orders/{id}.targets/{endpoint}.json"), json).await?;
             }
@@ -375,7 +378,7 @@ impl Files<'_> {
             let indices = batch.iter().map(|(_, index)| *index).collect();
             let proven = self
                 .collector
-                .custody
+                .recorder
                 .prove_under(&self.collector.replicas, self.snapshot.published.clone(), indices)
                 .await?;
             for ((name, _), proven) in batch.iter().zip(proven) {
@@ -413,9 +416,7 @@ impl Files<'_> {
 
     async fn object(&self, key: Key) -> Result<Vec<u8>, Failure> {
         let replicas = self.collector.replicas.clone();
-        blocking(move || replicas.read(&key))
-            .await?
-            .map_err(|error| Failure::unavailable("read stored evidence", error))
+        blocking(move || replicas.read(&key)).await?.or_unavailable("read stored evidence")
     }
 
     async fn signed(&self, name: &str, signed: &Signed) -> Result<(), Failure> {

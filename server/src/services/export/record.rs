@@ -15,7 +15,7 @@ use proto::v1::RecordExportResponse;
 
 use super::stamps::stamps;
 use crate::acts;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, OrFailure as _, chain};
 use crate::rows;
 use crate::rows::condition::{Condition, Denied};
 use crate::services::export::Exporter;
@@ -96,11 +96,10 @@ pub async fn record(
         }
     });
     let recorded = crate::acts::submit(collector, weighed, Some(condition)).await?;
-    let proof = ProofFile::parse(&recorded.proven.proof)
-        .map_err(|error| Failure::internal("read a proof of ours", error))?;
-    let later = ledger::Checkpoint::from_text(proof.checkpoint().text())
-        .map_err(|error| Failure::internal("read a checkpoint of ours", error))?;
-    let consistency = collector.custody.consistency(size, later.size).await?;
+    let proof = ProofFile::parse(&recorded.proven.proof).or_internal("read a proof of ours")?;
+    let later =
+        ledger::Checkpoint::from_text(proof.checkpoint().text()).or_internal("read a checkpoint of ours")?;
+    let consistency = collector.recorder.consistency(size, later.size).await?;
     tracing::info!(incident = %incident, entry = recorded.index, "Bundle exported");
     Ok(RecordExportResponse {
         exported: Some(recorded.proven.into()),

@@ -67,7 +67,7 @@ impl Snapshot {
     }
 
     /// A collection that goes by an approved plan and that no store gave up yet under the checkpoint.
-    pub fn going(&self) -> Option<Digest> {
+    pub fn under_disposal(&self) -> Option<Digest> {
         let mut going = self.collections.iter().filter(|one| one.is_disposed);
         let stays = |one: &&Collected| {
             let object = evidence::disposal::Object::Collection(Digest(one.row.id));
@@ -214,7 +214,7 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
             let count = count.and_then(|(_, value)| value.parse().ok()).unwrap_or(usize::MAX);
             segments.truncate(count);
         }
-        let is_disposed = crate::rows::fence::of_collection(db, &row.id, crate::clock::now())?.is_some();
+        let is_disposed = crate::rows::fence::disposal_of(db, &row.id, crate::clock::now())?.is_some();
         if is_disposed {
             segments.clear();
         }

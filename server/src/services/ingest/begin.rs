@@ -28,8 +28,6 @@ pub struct Admitted {
     pub collection: Digest,
     /// Its number in the database.
     pub number: u64,
-    /// State in the database; stored when only the receipt is wanted.
-    pub state: CollectionState,
     /// Entry of `collection.stored`, if there is one.
     pub stored_index: Option<u64>,
     /// The chain of the incident it belongs to.
@@ -106,7 +104,6 @@ pub async fn admit(
     Ok(Admitted {
         collection: delegation.collection,
         number: started.number,
-        state: started.state,
         stored_index: started.stored_index,
         chain,
         begin: begin(&identity, &delegation, &order.order.limits),
@@ -123,14 +120,14 @@ pub async fn admit(
 ///
 /// # Errors
 /// [`Ended::Rejected`] when it did, otherwise when the database does not answer.
-pub async fn again(ingest: &Ingest, admitted: Admitted) -> Result<Admitted, Ended> {
+pub async fn readmit(ingest: &Ingest, admitted: Admitted) -> Result<Admitted, Ended> {
     let row = ingest.collector.collection(&admitted.collection).await?;
     let row = row.ok_or_else(|| Failure::internal("go on with the collection", "its row is gone"))?;
     may_go_on(row.state)?;
     if row.stored_index.is_none() {
         not_disposed(ingest, &admitted.collection).await?;
     }
-    Ok(Admitted { state: row.state, stored_index: row.stored_index, ..admitted })
+    Ok(Admitted { stored_index: row.stored_index, ..admitted })
 }
 
 /// What two persons disposed of is not sent again.
@@ -139,7 +136,7 @@ async fn not_disposed(ingest: &Ingest, collection: &Digest) -> Result<(), Ended>
     let disposed = ingest
         .collector
         .db
-        .read_async(move |db| crate::rows::fence::of_collection(db, &id, crate::clock::now()))
+        .read_async(move |db| crate::rows::fence::disposal_of(db, &id, crate::clock::now()))
         .await?;
     match disposed {
         None => Ok(()),
@@ -252,7 +249,7 @@ async fn record_start(
     });
     ingest
         .collector
-        .custody
+        .recorder
         .record_if(EntryType::CollectionStarted, chain, &refs, ActObject::from(signed), in_force)
         .await?;
     ingest.collector.order_changed(&delegation.order);

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use evidence::causes::chain;
 use evidence::container::{
     ContainerSummary, Expect, ItemReader, Limits, Malformed, ReadError, SeekTable, Verifier,
 };
@@ -451,10 +452,6 @@ fn defect(output: &mut impl Write, error: &(dyn std::error::Error + 'static)) ->
 
 fn refuse(output: &mut impl Write, over_limit: bool, reason: String) -> Result<(), ChildError> {
     answer(output, Kind::Malformed, &Defect { over_limit, reason })
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    crate::failure::chain(error)
 }
 
 fn answer(output: &mut impl Write, kind: Kind, value: &impl Serialize) -> Result<(), ChildError> {

@@ -22,7 +22,7 @@ use super::quarantine;
 use super::verifier::Verdict;
 use super::warm::Warm;
 use crate::blocking::blocking;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, OrFailure as _, chain};
 use crate::metrics::{self, CollectionEnd};
 use crate::services::ingest::Ingest;
 
@@ -62,8 +62,8 @@ pub async fn finish(
 /// # Errors
 /// When the ledger does not answer.
 pub async fn receipt(ingest: &Ingest, index: u64) -> Result<Proven, Ended> {
-    ingest.collector.custody.settle(index).await?;
-    Ok(ingest.collector.custody.prove(index).await?)
+    ingest.collector.recorder.wait_until_published(index).await?;
+    Ok(ingest.collector.recorder.prove(index).await?)
 }
 
 /// Checks a manifest against its delegation, its order and the verified container.
@@ -162,7 +162,7 @@ async fn record(
     ];
     let recorded = ingest
         .collector
-        .custody
+        .recorder
         .record(EntryType::CollectionStored, admitted.chain.clone(), &refs, ActObject::from(signed))
         .await?;
     let end = if written.degraded { CollectionEnd::StoredDegraded } else { CollectionEnd::Stored };
@@ -182,7 +182,7 @@ impl Finished {
         let mut counts_by_outcome = BTreeMap::new();
         for (outcome, count) in self.outcomes {
             let outcome = serde_json::from_value(serde_json::Value::String(outcome))
-                .map_err(|error| Failure::internal("verify the container", error))?;
+                .or_internal("verify the container")?;
             counts_by_outcome.insert(outcome, count);
         }
         Ok(ContainerSummary {

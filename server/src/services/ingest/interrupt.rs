@@ -11,7 +11,7 @@ use evidence::entry::EntryType;
 use evidence::id::Chain;
 use evidence::seal::delegation::Delegation;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::metrics::{self, CollectionEnd};
 use crate::rows::state::{AttemptState, CollectionState};
 use crate::rows::{self, DbError};
@@ -41,8 +41,7 @@ pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure>
     if row.state != CollectionState::Running {
         return Ok(());
     }
-    let incident: evidence::id::IncidentId =
-        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
+    let incident: evidence::id::IncidentId = row.incident.parse().or_internal("read the collection")?;
     let seal = Digest(row.seal_head.unwrap_or_default());
     let refs = [
         ("collection", collection.to_string()),
@@ -51,7 +50,7 @@ pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure>
     ];
     ingest
         .collector
-        .custody
+        .recorder
         .record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs)
         .await?;
     metrics::collection_ended(CollectionEnd::Interrupted);

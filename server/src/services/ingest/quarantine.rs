@@ -25,7 +25,7 @@ pub async fn malformed(
     arrived: &Arrived,
     reason: String,
 ) -> Result<(), Ended> {
-    keep(ingest, admitted, warm.chain.next_index(), arrived).await?;
+    keep_apart(ingest, admitted, warm.chain.next_index(), arrived).await?;
     record_malformed(ingest, admitted, Digest::of(&arrived.seal)).await?;
     tracing::warn!(collection = %admitted.collection, %reason, "Collection is malformed; its bytes are in quarantine");
     Err(Ended::rejected(Reason::Malformed, reason))
@@ -39,7 +39,7 @@ pub async fn record_malformed(ingest: &Ingest, admitted: &Admitted, seal: Digest
     let refs = [("collection", admitted.collection.to_string()), ("seal", seal.to_string())];
     ingest
         .collector
-        .custody
+        .recorder
         .record_own(EntryType::CollectionMalformed, admitted.chain.clone(), &refs)
         .await?;
     metrics::collection_ended(CollectionEnd::Malformed);
@@ -58,7 +58,7 @@ pub async fn over_limit(
     arrived: &Arrived,
     reason: &str,
 ) -> Result<(), Ended> {
-    keep(ingest, admitted, warm.chain.next_index(), arrived).await?;
+    keep_apart(ingest, admitted, warm.chain.next_index(), arrived).await?;
     super::interrupt::record(ingest, &admitted.collection).await?;
     tracing::warn!(collection = %admitted.collection, %reason, "Collection passes a limit of its order");
     Err(Ended::rejected(Reason::OverLimit, reason))
@@ -75,7 +75,7 @@ pub async fn contradicted(
     arrived: &Arrived,
     index: u64,
 ) -> Result<(), Ended> {
-    keep(ingest, admitted, index, arrived).await?;
+    keep_apart(ingest, admitted, index, arrived).await?;
     let refs = [
         ("collection", admitted.collection.to_string()),
         ("index", index.to_string()),
@@ -83,7 +83,7 @@ pub async fn contradicted(
     ];
     ingest
         .collector
-        .custody
+        .recorder
         .record_own(EntryType::CollectionContradicted, admitted.chain.clone(), &refs)
         .await?;
     metrics::collection_ended(CollectionEnd::Contradicted);
@@ -92,7 +92,12 @@ pub async fn contradicted(
     Err(Ended::rejected(Reason::Contradiction, format!("segment {index} is durable with other bytes")))
 }
 
-async fn keep(ingest: &Ingest, admitted: &Admitted, index: u64, arrived: &Arrived) -> Result<(), Ended> {
+async fn keep_apart(
+    ingest: &Ingest,
+    admitted: &Admitted,
+    index: u64,
+    arrived: &Arrived,
+) -> Result<(), Ended> {
     let collection = admitted.collection.as_bytes();
     let segment = Key::quarantined_segment(collection, index, arrived.sha256.as_bytes());
     let seal = Key::quarantined_seal(collection, index, Digest::of(&arrived.seal).as_bytes());

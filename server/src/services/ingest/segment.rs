@@ -8,9 +8,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::item::{ItemRecord, Stage};
 use evidence::seal::{ChainError, Seal};
+use proto::backoff::Backoff;
 use store::{Key, ReplicaError, Replicas, StoreErrorClass, Written};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -22,7 +24,7 @@ use super::quarantine;
 use super::verifier::{Judged, Verdict, VerifierError};
 use super::warm::{self, Warm};
 use crate::blocking::blocking;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::metrics;
 use crate::rows::collections::{ItemRow, SegmentRow};
 use crate::rows::{self, DbError};
@@ -55,7 +57,7 @@ pub struct Arrived {
 ///
 /// # Errors
 /// [`Ended`]; `warm` must not be used again unless the error is about the segment's place ([`Ended::Failed`]).
-pub async fn take(
+pub async fn accept(
     ingest: &Ingest,
     admitted: &Admitted,
     warm: &mut Warm,
@@ -64,11 +66,11 @@ pub async fn take(
     let seal = match Seal::parse(&arrived.seal) {
         Ok(seal) => seal,
         Err(error) => {
-            return quarantine::malformed(ingest, admitted, warm, &arrived, chain_text(&error)).await;
+            return quarantine::malformed(ingest, admitted, warm, &arrived, chain(&error)).await;
         }
     };
     if let Err(error) = seal.verify(&admitted.delegation.sealer) {
-        return quarantine::malformed(ingest, admitted, warm, &arrived, chain_text(&error)).await;
+        return quarantine::malformed(ingest, admitted, warm, &arrived, chain(&error)).await;
     }
     let index = seal.header.index;
     if index < warm.chain.next_index() {
@@ -225,10 +227,8 @@ async fn judge(
 fn item_rows(judged: &Judged, segment: u64) -> Result<Vec<ItemRow>, Ended> {
     let lines = judged.records.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let rows = lines.map(|line| {
-        let record = ItemRecord::parse_line(line, Stage::Final)
-            .map_err(|error| Failure::internal("index a segment", error))?;
-        rows::projection::item_row(segment, &record)
-            .map_err(|error| Failure::internal("index a segment", error))
+        let record = ItemRecord::parse_line(line, Stage::Final).or_internal("index a segment")?;
+        rows::projection::item_row(segment, &record).or_internal("index a segment")
     });
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -244,7 +244,7 @@ pub async fn create(
     bytes: Bytes,
     ended: &CancellationToken,
 ) -> Result<Written, Ended> {
-    let mut wait = STORE_WAIT_MIN;
+    let mut waits = Backoff::new(STORE_WAIT_MIN, STORE_WAIT_MAX);
     loop {
         let (replicas, name, copy) = (ingest.collector.replicas.clone(), key.clone(), bytes.clone());
         let error = match blocking(move || replicas.create(&name, &copy)).await? {
@@ -255,13 +255,13 @@ pub async fn create(
             tracing::error!(key = %key, %error, "A store holds other bytes under a content-named key: run fsck");
             return Err(Ended::unavailable("store a segment", error));
         }
+        let wait = waits.next_wait();
         tracing::warn!(key = %key, %error, wait_ms = wait.as_millis(), "Stores do not take a segment; the sender waits");
         tokio::select! {
             () = ingest.collector.stop.cancelled() => return Err(Ended::Gone),
             () = ended.cancelled() => return Err(Ended::Gone),
             () = tokio::time::sleep(wait) => {}
         }
-        wait = (wait * 2).min(STORE_WAIT_MAX);
     }
 }
 
@@ -300,8 +300,4 @@ impl Lane {
             }
         }
     }
-}
-
-fn chain_text(error: &(dyn std::error::Error + 'static)) -> String {
-    crate::failure::chain(error)
 }

@@ -70,7 +70,7 @@ struct Call<'c, S> {
 
 /// Where a message is waited for.
 #[derive(Clone, Copy)]
-enum Place {
+enum AwaitedAt {
     Between,
     Inside,
 }
@@ -87,7 +87,7 @@ where
     S: Stream<Item = Result<UploadRequest, Status>> + Unpin + Send,
 {
     async fn run(&mut self, endpoint: &EndpointId, generation: Generation) -> Result<(), Ended> {
-        let Next::Message(Message::Begin(first)) = self.next(None, Place::Between).await? else {
+        let Next::Message(Message::Begin(first)) = self.next(None, AwaitedAt::Between).await? else {
             return Err(Failure::malformed("an upload begins with its delegation").into());
         };
         let delegation: Signed = proto::convert::signed("delegation", first.delegation)
@@ -103,7 +103,7 @@ where
             turn = self.ingest.uploads.enter(admitted.collection) => turn,
             () = self.peer.closed.cancelled() => return Err(Ended::Gone),
         };
-        let admitted = begin::again(self.ingest, admitted).await?;
+        let admitted = begin::readmit(self.ingest, admitted).await?;
         if let Some(index) = admitted.stored_index {
             return self.already_stored(&admitted, index).await;
         }
@@ -157,11 +157,11 @@ where
         turn: &Turn<Digest, Warm>,
         warm: &mut Warm,
     ) -> Result<Option<Signed>, Ended> {
-        match self.next(Some(turn), Place::Between).await? {
+        match self.next(Some(turn), AwaitedAt::Between).await? {
             Next::End => Err(Ended::Gone),
             Next::Message(Message::Segment(begin)) => {
                 let (share, arrived) = self.receive(turn, begin).await?;
-                segment::take(self.ingest, admitted, warm, arrived).await.map_err(|ended| match ended {
+                segment::accept(self.ingest, admitted, warm, arrived).await.map_err(|ended| match ended {
                     // Verifier and chain may be apart now: nothing of it is kept for another call.
                     Ended::Gone => Ended::unavailable("store a segment", "the upload was ended"),
                     other => other,
@@ -197,7 +197,7 @@ where
         };
         let mut hasher = Hasher::new();
         loop {
-            let step = match self.next(Some(turn), Place::Inside).await? {
+            let step = match self.next(Some(turn), AwaitedAt::Inside).await? {
                 Next::Message(Message::SealData(piece)) => assembly.seal_data(&piece)?,
                 Next::Message(Message::Data(piece)) => {
                     hasher.update(&piece);
@@ -218,11 +218,11 @@ where
         }
     }
 
-    async fn next(&mut self, turn: Option<&Turn<Digest, Warm>>, place: Place) -> Result<Next, Ended> {
+    async fn next(&mut self, turn: Option<&Turn<Digest, Warm>>, place: AwaitedAt) -> Result<Next, Ended> {
         // While the collector drains, a segment that is open is taken to its end, and no other is begun.
         let stopped = match place {
-            Place::Between => &self.ingest.collector.intake,
-            Place::Inside => &self.ingest.collector.stop,
+            AwaitedAt::Between => &self.ingest.collector.intake,
+            AwaitedAt::Inside => &self.ingest.collector.stop,
         };
         let displaced = async {
             match turn {
@@ -287,7 +287,7 @@ where
         ];
         self.ingest
             .collector
-            .custody
+            .recorder
             .record_own(EntryType::CollectionProgress, admitted.chain.clone(), &refs)
             .await?;
         (warm.progress_at, warm.progress_bytes) = (Instant::now(), 0);

@@ -95,12 +95,6 @@ impl Caged {
         Ok(Self { child, input, output: BufReader::new(output) })
     }
 
-    /// The process, for tests that kill it.
-    #[must_use]
-    pub fn process_id(&self) -> Option<u32> {
-        self.child.id()
-    }
-
     /// Sends a frame.
     ///
     /// # Errors
@@ -209,12 +203,6 @@ impl Verifier {
             Kind::Malformed => Ok(Verdict::Bad(parse(&frame.payload)?)),
             other => Err(VerifierError::Died(format!("it answered the end with {other:?}"))),
         }
-    }
-
-    /// The process, for tests that kill it.
-    #[must_use]
-    pub fn process_id(&self) -> Option<u32> {
-        self.0.process_id()
     }
 }
 

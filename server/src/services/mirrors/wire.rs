@@ -72,7 +72,7 @@ impl MirrorService for Mirrors {
         let (answers, stream) = mpsc::channel(1);
         let collector = Arc::clone(&self.upkeep.collector);
         self.upkeep.collector.tasks.spawn(async move {
-            let log = collector.custody.sequencer().log().clone();
+            let log = collector.recorder.sequencer().log().clone();
             let mut newest = Some(log.published());
             while let Some(published) = newest {
                 let note = published.note.to_vec().into();
@@ -99,7 +99,7 @@ impl MirrorService for Mirrors {
             .upkeep
             .collector
             .db
-            .read_async(move |db| crate::rows::fence::fenced(db, &object, None, now))
+            .read_async(move |db| crate::rows::fence::is_disposed_of(db, &object, None, now))
             .await
             .map_err(|error: crate::rows::DbError| Failure::unavailable("reach its database", error))?;
         if is_disposed {

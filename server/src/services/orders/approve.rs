@@ -57,7 +57,7 @@ pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, 
     let refs = [("order", approval.order.to_string())];
     let chain = Chain::from(order.order.incident);
     let recorded =
-        collector.custody.record_if(type_, chain, &refs, ActObject::from(signed), condition).await?;
+        collector.recorder.record_if(type_, chain, &refs, ActObject::from(signed), condition).await?;
     if approval.decision == Decision::Approve {
         collector.wake_targets(&approval.order).await?;
     }

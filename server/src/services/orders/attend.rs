@@ -325,7 +325,10 @@ impl Call<'_> {
             ("reason", reason.as_str().to_owned()),
         ];
         let incident = Chain::from(open.order.incident);
-        self.collector.custody.record_own_with(EntryType::OrderRefused, incident, &refs, &[], digest).await?;
+        self.collector
+            .recorder
+            .record_own_with(EntryType::OrderRefused, incident, &refs, &[], digest)
+            .await?;
         self.collector.order_changed(&order);
         tracing::info!(order = %order, endpoint = %self.endpoint, reason = reason.as_str(), "Order refused");
         Ok(())

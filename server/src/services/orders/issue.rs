@@ -20,7 +20,7 @@ use store::Key;
 
 use crate::blocking::blocking;
 use crate::collector::Collector;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, OrFailure as _, chain};
 use crate::people::Published;
 use crate::rows;
 use crate::rows::condition::{Condition, Denied};
@@ -57,9 +57,7 @@ pub async fn issue(
 
     let bytes: Vec<u8> = targets.targets().iter().flat_map(Target::leaf).collect();
     let (replicas, key) = (collector.replicas.clone(), Key::targets(order.targets_root.as_bytes()));
-    blocking(move || replicas.create(&key, &bytes))
-        .await?
-        .map_err(|error| Failure::unavailable("store the targets", error))?;
+    blocking(move || replicas.create(&key, &bytes)).await?.or_unavailable("store the targets")?;
     let refs = [("order", signed.digest().to_string()), ("roster", order.roster_sha256.to_string())];
     let order_id = signed.digest();
     let addressed = targets.targets().to_vec();
@@ -71,7 +69,7 @@ pub async fn issue(
         all_enrolled(tx, &addressed)
     });
     let recorded = collector
-        .custody
+        .recorder
         .record_if(
             EntryType::OrderIssued,
             Chain::from(order.incident.clone()),

@@ -13,7 +13,7 @@ use store::Key;
 use crate::blocking::blocking;
 use crate::collector::Collector;
 use crate::collector::OpenOrder;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::rows;
 
 /// What an endpoint has: from its hello.
@@ -41,8 +41,8 @@ pub async fn package(
 
     let mut indices = vec![order.row.index];
     indices.extend(approvals.iter().map(|row| row.index));
-    collector.custody.settle(indices.iter().copied().max().unwrap_or(0)).await?;
-    let (published, proven) = collector.custody.prove_all(&collector.replicas, indices).await?;
+    collector.recorder.wait_until_published(indices.iter().copied().max().unwrap_or(0)).await?;
+    let (published, proven) = collector.recorder.prove_all(&collector.replicas, indices).await?;
     if known.checkpoint_size > published.size {
         return Err(Failure::new(
             proto::status::Class::Contradiction,
@@ -52,7 +52,7 @@ pub async fn package(
             ),
         ));
     }
-    let consistency = collector.custody.consistency(known.checkpoint_size, published.size).await?;
+    let consistency = collector.recorder.consistency(known.checkpoint_size, published.size).await?;
     let mut proven = proven.into_iter().map(v1::ProvenEntry::from);
     let issued = proven.next();
 
@@ -80,9 +80,7 @@ pub async fn package(
 /// When they cannot be read, or are not those of the order.
 pub async fn target_set(collector: &Collector, order: &OpenOrder) -> Result<TargetSet, Failure> {
     let (replicas, key) = (collector.replicas.clone(), Key::targets(&order.row.targets_root));
-    let bytes = blocking(move || replicas.read(&key))
-        .await?
-        .map_err(|error| Failure::unavailable("read the order's targets", error))?;
+    let bytes = blocking(move || replicas.read(&key)).await?.or_unavailable("read the order's targets")?;
     let broken = |what: String| Failure::internal("read the order's targets", what);
     let text = String::from_utf8(bytes).map_err(|error| broken(error.to_string()))?;
     let lines: Vec<&str> = text.lines().collect();

@@ -8,7 +8,7 @@ use proto::status::Class;
 
 use crate::acts;
 use crate::collector::Collector;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::metrics;
 use crate::rows;
 use crate::rows::collections::CollectionRow;
@@ -28,12 +28,11 @@ pub async fn record(
     object: &str,
     purpose: &str,
 ) -> Result<Proven, Failure> {
-    let incident: IncidentId =
-        row.incident.parse().map_err(|error| Failure::internal("read the collection", error))?;
+    let incident: IncidentId = row.incident.parse().or_internal("read the collection")?;
     let detail = self::purpose(collector, purpose).await?;
     let refs = [("object", format!("{}/{object}", Digest(row.id))), ("person", person.to_string())];
     let recorded = collector
-        .custody
+        .recorder
         .record_own_with(EntryType::EvidenceAccessed, Chain::from(incident), &refs, &[], Some(detail))
         .await?;
     metrics::read_begun();
@@ -68,7 +67,7 @@ pub async fn readable(collector: &Collector, text: &str) -> Result<CollectionRow
     let id = row.id;
     let disposed = collector
         .db
-        .read_async(move |db| crate::rows::fence::of_collection(db, &id, crate::clock::now()))
+        .read_async(move |db| crate::rows::fence::disposal_of(db, &id, crate::clock::now()))
         .await?;
     match disposed {
         None => Ok(row),

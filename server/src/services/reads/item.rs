@@ -24,7 +24,7 @@ use super::access;
 use super::lines::{self, SealReader};
 use crate::blocking::blocking;
 use crate::collector::Collector;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::metrics;
 use crate::rows;
 use crate::rows::collections::{CollectionRow, SegmentRow};
@@ -76,11 +76,9 @@ pub async fn read(
     check_readable(&asked.record, record)?;
     let shelf = Shelf::default();
     let frames = frames(collector, &row, &segments, record, &shelf).await?;
-    let _place =
-        reads.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
+    let _place = reads.readers.acquire().await.or_unavailable("read evidence")?;
     // Before the entry: a process that cannot start is no read.
-    let mut caged =
-        Caged::start(&reads.program).map_err(|error| Failure::unavailable("read evidence", error))?;
+    let mut caged = Caged::start(&reads.program).or_unavailable("read evidence")?;
     if linked.is_some() {
         access::record(collector, &row, person, &format!("item/{}", record.n), purpose).await?;
     }
@@ -257,8 +255,7 @@ async fn find(
     let place = usize::try_from(item.n.saturating_sub(lines::first_ordinal(segment))).unwrap_or(usize::MAX);
     let line = lines.nth(place);
     let line = line.ok_or_else(|| Failure::internal("read an item record", "its seal does not hold it"))?;
-    let record = ItemRecord::parse_line(&line, Stage::Final)
-        .map_err(|error| Failure::internal("read an item record", error))?;
+    let record = ItemRecord::parse_line(&line, Stage::Final).or_internal("read an item record")?;
     // The index only finds; what was sealed decides.
     if record.n != item.n {
         return Err(Failure::internal(

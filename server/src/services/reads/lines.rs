@@ -4,7 +4,7 @@ use store::Key;
 
 use crate::blocking::blocking;
 use crate::collector::Collector;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::rows::collections::{CollectionRow, SegmentRow};
 use crate::services::ingest::child::Defect;
 use crate::services::ingest::pipe::Kind;
@@ -40,9 +40,7 @@ impl SealReader {
     ) -> Result<Vec<Vec<u8>>, Failure> {
         let (replicas, key) =
             (collector.replicas.clone(), Key::seal(&row.id, segment.index, &segment.seal_sha256));
-        let seal = blocking(move || replicas.read(&key))
-            .await?
-            .map_err(|error| Failure::unavailable("read a seal", error))?;
+        let seal = blocking(move || replicas.read(&key)).await?.or_unavailable("read a seal")?;
         self.0.send(Kind::Lines, &seal).await.map_err(died)?;
         let mut lines = Vec::new();
         loop {

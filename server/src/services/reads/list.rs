@@ -10,7 +10,7 @@ use tonic::Status;
 use super::access;
 use super::lines::{self, SealReader};
 use crate::collector::Collector;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::rows;
 use crate::rows::collections::{CollectionRow, SegmentRow};
 use crate::services::reads::Reads;
@@ -41,8 +41,7 @@ pub async fn list(
     let row = access::readable(collector, &request.collection).await?;
     let (number, not_ok_only) = (row.number, request.not_ok_only);
     let prefix = request.prefix.to_vec();
-    let _place =
-        reads.readers.acquire().await.map_err(|error| Failure::unavailable("read evidence", error))?;
+    let _place = reads.readers.acquire().await.or_unavailable("read evidence")?;
     let mut lister = Lister::new(reads, &row, answers).await?;
     access::record(collector, &row, person, "items", &request.purpose).await?;
     let mut from = 0;

@@ -14,7 +14,7 @@ use super::access;
 use super::item::{Answers, send};
 use crate::blocking::blocking;
 use crate::collector::Collector;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFailure as _};
 use crate::metrics;
 use crate::rows::collections::CollectionRow;
 
@@ -35,9 +35,7 @@ pub async fn read(
     let replicas = collector.replicas.clone();
     let name = key.clone();
     // Read before the entry: what cannot be read was not accessed.
-    let bytes = blocking(move || replicas.read(&name))
-        .await?
-        .map_err(|error| Failure::unavailable("read an object", error))?;
+    let bytes = blocking(move || replicas.read(&name)).await?.or_unavailable("read an object")?;
     let accessed = access::record(collector, &row, person, object, purpose).await?;
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let digest = Digest::of(&bytes);

@@ -129,8 +129,8 @@ async fn show(collector: &Collector, collection: &str) -> Result<ShowCollectionR
     };
     let receipt = match row.stored_index {
         Some(index) => {
-            collector.custody.settle(index).await?;
-            Some(collector.custody.prove(index).await?.into())
+            collector.recorder.wait_until_published(index).await?;
+            Some(collector.recorder.prove(index).await?.into())
         }
         None => None,
     };

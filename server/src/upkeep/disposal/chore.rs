@@ -17,10 +17,10 @@ use evidence::entry::EntryType;
 use evidence::id::{Chain, IncidentId};
 use store::{Disposable, Store, StoreError};
 
-use super::settle::settle;
+use super::finished::mark_disposed;
 use crate::blocking::blocking;
-use crate::failure::{Failure, chain};
-use crate::rows::disposals::whole;
+use crate::failure::{Failure, OrFailure as _, chain};
+use crate::rows::disposals::course_now;
 use crate::rows::disposals::{self, WaitRow};
 use crate::rows::texts::text_stays;
 use crate::rows::{self, DbError};
@@ -58,7 +58,7 @@ pub async fn keep(upkeep: &Upkeep, uploads: &dyn Uploads) {
 }
 
 /// One object of a plan on one store.
-struct Step {
+struct Destruction {
     incident: IncidentId,
     plan: Digest,
     object: Object,
@@ -73,25 +73,24 @@ async fn round(
     uploads: &dyn Uploads,
     finished: &mut BTreeMap<Digest, BTreeSet<Digest>>,
 ) -> Result<(), Failure> {
-    // Crash between the last entry and this: the rows are settled now.
-    settled(upkeep).await?;
+    // Crash between the last entry and this: the rows are marked now.
+    mark_disposed_now(upkeep).await?;
     let plans = upkeep.collector.db.read_async(disposals::plans).await?;
     let waits = upkeep.collector.db.read_async(disposals::waits).await?;
     let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
     for (incident, plan) in plans {
         let plan = Digest(plan);
-        let incident: IncidentId =
-            incident.parse().map_err(|error| Failure::internal("read a plan", error))?;
+        let incident: IncidentId = incident.parse().or_internal("read a plan")?;
         if let Some(stayed) = finished.get(&plan)
             && all_stay(upkeep, stayed).await?
         {
             continue;
         }
-        let Some(steps) = steps(upkeep, &incident, plan).await? else {
+        let Some(destructions) = destructions(upkeep, &incident, plan).await? else {
             continue;
         };
         let (mut is_finished, mut stayed) = (true, BTreeSet::new());
-        for step in steps {
+        for step in destructions {
             if upkeep.collector.intake.is_cancelled() {
                 return Ok(());
             }
@@ -134,20 +133,24 @@ async fn all_stay(upkeep: &Upkeep, texts: &BTreeSet<Digest>) -> Result<bool, Fai
 }
 
 /// What a plan asks of each store; `None` while something keeps the evidence.
-async fn steps(upkeep: &Upkeep, incident: &IncidentId, plan: Digest) -> Result<Option<Vec<Step>>, Failure> {
+async fn destructions(
+    upkeep: &Upkeep,
+    incident: &IncidentId,
+    plan: Digest,
+) -> Result<Option<Vec<Destruction>>, Failure> {
     let (deployment, id) = (upkeep.collector.deployment.clone(), incident.clone());
-    let course = upkeep.collector.db.read_async(move |db| whole(db, &deployment, &id)).await?;
+    let course = upkeep.collector.db.read_async(move |db| course_now(db, &deployment, &id)).await?;
     let Ok(warrant) = course.warrant(&plan, crate::clock::now()) else {
         return Ok(None);
     };
-    let mut steps = Vec::new();
+    let mut destructions = Vec::new();
     let stores = || upkeep.collector.replicas.stores().iter().chain(upkeep.collector.replicas.leaving());
     for object in warrant.plan().objects() {
         for store in stores() {
             let identity = store.identity();
             let place = Place::Store(identity.store.clone());
             let is_gone = course.is_gone(&plan, &object, &place);
-            steps.push(Step {
+            destructions.push(Destruction {
                 incident: incident.clone(),
                 plan,
                 object: object.clone(),
@@ -156,7 +159,7 @@ async fn steps(upkeep: &Upkeep, incident: &IncidentId, plan: Digest) -> Result<O
             });
         }
     }
-    Ok(Some(steps))
+    Ok(Some(destructions))
 }
 
 /// What came of a step.
@@ -175,7 +178,7 @@ struct Progress {
 }
 
 /// Destroys and records one object on one store, in batches: repairs and holds have their turn in between.
-async fn execute(upkeep: &Upkeep, uploads: &dyn Uploads, step: &Step) -> Result<Done, Failure> {
+async fn execute(upkeep: &Upkeep, uploads: &dyn Uploads, step: &Destruction) -> Result<Done, Failure> {
     let mut progress = Progress::default();
     while !upkeep.collector.intake.is_cancelled() {
         if let Some(done) = batch(upkeep, uploads, step, &mut progress).await? {
@@ -189,7 +192,7 @@ async fn execute(upkeep: &Upkeep, uploads: &dyn Uploads, step: &Step) -> Result<
 async fn batch(
     upkeep: &Upkeep,
     uploads: &dyn Uploads,
-    step: &Step,
+    step: &Destruction,
     progress: &mut Progress,
 ) -> Result<Option<Done>, Failure> {
     // A repair under way would write again what is destroyed.
@@ -236,7 +239,7 @@ async fn batch(
         Ok(true) => {
             // Crash now: nothing is left there and no entry says so; the next round looks, finds nothing, and records.
             record(upkeep, step, &name, count).await?;
-            settled(upkeep).await?;
+            mark_disposed_now(upkeep).await?;
             Ok(Some(Done::All(stays)))
         }
         Err(error) => {
@@ -247,13 +250,16 @@ async fn batch(
 }
 
 /// The right to a step now, with the texts of its plan that stay.
-async fn warrant(upkeep: &Upkeep, step: &Step) -> Result<Option<(Warrant, BTreeSet<Digest>)>, Failure> {
+async fn warrant(
+    upkeep: &Upkeep,
+    step: &Destruction,
+) -> Result<Option<(Warrant, BTreeSet<Digest>)>, Failure> {
     let (deployment, incident, plan) =
         (upkeep.collector.deployment.clone(), step.incident.clone(), step.plan);
     let is_texts = matches!(step.object, Object::Details(_));
     let asked = upkeep.collector.db.read_async(move |db| {
         let now = crate::clock::now();
-        let Ok(warrant) = whole(db, &deployment, &incident)?.warrant(&plan, now) else {
+        let Ok(warrant) = course_now(db, &deployment, &incident)?.warrant(&plan, now) else {
             return Ok(None);
         };
         let mut stays = BTreeSet::new();
@@ -300,7 +306,7 @@ async fn forget(upkeep: &Upkeep, texts: BTreeSet<Digest>) -> Result<(), Failure>
     emptied.await.map_err(Failure::from)
 }
 
-async fn record(upkeep: &Upkeep, step: &Step, store: &str, count: u64) -> Result<(), Failure> {
+async fn record(upkeep: &Upkeep, step: &Destruction, store: &str, count: u64) -> Result<(), Failure> {
     let refs = [
         ("count", count.to_string()),
         ("object", step.object.to_string()),
@@ -308,14 +314,19 @@ async fn record(upkeep: &Upkeep, step: &Step, store: &str, count: u64) -> Result
         ("store", store.to_owned()),
     ];
     let chain = Chain::from(step.incident.clone());
-    upkeep.collector.custody.record_own(EntryType::DispositionExecuted, chain, &refs).await?;
+    upkeep.collector.recorder.record_own(EntryType::DispositionExecuted, chain, &refs).await?;
     let (name, object, plan) = (store.to_owned(), step.object.to_string(), step.plan.0);
     upkeep.collector.db.write_async(move |tx| disposals::wait_over(tx, &name, &object, &plan)).await?;
     tracing::info!(incident = %step.incident, object = %step.object, store, count, "Evidence is destroyed");
     Ok(())
 }
 
-async fn refused(upkeep: &Upkeep, step: &Step, store: String, error: &StoreError) -> Result<(), Failure> {
+async fn refused(
+    upkeep: &Upkeep,
+    step: &Destruction,
+    store: String,
+    error: &StoreError,
+) -> Result<(), Failure> {
     let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
     let due_ms = match error {
         StoreError::Locked { until, .. } => until
@@ -333,10 +344,10 @@ async fn refused(upkeep: &Upkeep, step: &Step, store: String, error: &StoreError
     upkeep.collector.db.write_async(move |tx| disposals::wait(tx, &row)).await.map_err(Failure::from)
 }
 
-async fn settled(upkeep: &Upkeep) -> Result<(), Failure> {
+async fn mark_disposed_now(upkeep: &Upkeep) -> Result<(), Failure> {
     let (db, deployment, replicas) =
         (upkeep.collector.db.clone(), upkeep.collector.deployment.clone(), upkeep.collector.replicas.clone());
-    blocking(move || settle(&db, &deployment, &replicas)).await?.map_err(Failure::from)
+    blocking(move || mark_disposed(&db, &deployment, &replicas)).await?.map_err(Failure::from)
 }
 
 #[cfg(test)]

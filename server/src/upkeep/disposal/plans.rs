@@ -5,10 +5,10 @@ use evidence::disposal::{Object, Place, Plan};
 use evidence::id::IncidentId;
 use proto::v1;
 
-use super::settle::places;
+use super::finished::places;
 use crate::collector::Collector;
 use crate::failure::Failure;
-use crate::rows::disposals::whole;
+use crate::rows::disposals::course_now;
 use crate::rows::retention::Standing;
 use crate::rows::{DbError, collections, disposals};
 
@@ -23,7 +23,7 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
         let Some(standing) = Standing::of(db, &text)? else {
             return Ok(None);
         };
-        let course = whole(db, &deployment, &id)?;
+        let course = course_now(db, &deployment, &id)?;
         let plan = course.plan(course.len());
         let rows = collections::of_incident(db, Some(&text))?;
         Ok::<_, DbError>(Some((standing, plan, rows)))
@@ -59,7 +59,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
             return Ok(None);
         };
         let retired = crate::rows::mirrors::retired(db)?;
-        Ok::<_, DbError>(Some((standing, whole(db, &deployment, &id)?, disposals::waits(db)?, retired)))
+        Ok::<_, DbError>(Some((standing, course_now(db, &deployment, &id)?, disposals::waits(db)?, retired)))
     });
     let Some((standing, course, waits, retired)) = found.await? else {
         return Err(Failure::missing(format!("there is no incident {incident}")));

@@ -287,8 +287,11 @@ pub(crate) fn approved(db: &Db, sequencer: &Sequencer, incident: &str) -> (Plan,
     assert!(size > 0);
     let plan = db
         .read(|reader| {
-            let course =
-                crate::rows::disposals::whole(reader, &"acme".parse().unwrap(), &incident.parse().unwrap())?;
+            let course = crate::rows::disposals::course_now(
+                reader,
+                &"acme".parse().unwrap(),
+                &incident.parse().unwrap(),
+            )?;
             Ok::<_, DbError>(course.plan(course.len()))
         })
         .unwrap();

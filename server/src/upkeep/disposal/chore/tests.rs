@@ -352,7 +352,7 @@ fn a_hold_in_the_midst_keeps_what_is_left_also_of_who_is_in_no_roster() {
             // Nobody knows eve any more; her hold stands until somebody releases it.
             let hold = person_act(EntryType::HoldPlaced, INCIDENT, &[], "eve", None);
             let event = hold.act.event();
-            scene.services.collector.custody.sequencer().submit_blocking(hold).unwrap();
+            scene.services.collector.recorder.sequencer().submit_blocking(hold).unwrap();
             drop(pulled);
             event
         });
@@ -372,7 +372,7 @@ fn a_hold_in_the_midst_keeps_what_is_left_also_of_who_is_in_no_roster() {
     assert_eq!(scene.moody.calls.load(SeqCst), calls, "the hold stands");
     let refs = [("hold", held.to_string())];
     let release = person_act(EntryType::HoldReleased, INCIDENT, &refs, "bob", None);
-    scene.services.collector.custody.sequencer().submit_blocking(release).unwrap();
+    scene.services.collector.recorder.sequencer().submit_blocking(release).unwrap();
     runtime.block_on(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished)).unwrap();
     assert_eq!((scene.left(), scene.state().as_str()), (0, "disposed"));
 }

@@ -6,7 +6,7 @@ use evidence::id::{DeploymentId, IncidentId};
 use rusqlite::Connection;
 use store::Replicas;
 
-use crate::rows::disposals::whole;
+use crate::rows::disposals::course_now;
 use crate::rows::state::CollectionState;
 use crate::rows::{Db, DbError, collections, disposals};
 
@@ -16,12 +16,12 @@ pub(super) fn places(replicas: &Replicas) -> Vec<String> {
     stores.map(|store| store.identity().store.clone()).collect()
 }
 
-/// Settles every collection that is gone everywhere. What the chore calls after each step and `rebuild` at its end: both
+/// Marks every collection that is gone everywhere as disposed. What the chore calls after each step and `rebuild` at its end: both
 /// come to the same rows.
 ///
 /// # Errors
 /// Of the database.
-pub fn settle(db: &Db, deployment: &DeploymentId, replicas: &Replicas) -> Result<(), DbError> {
+pub fn mark_disposed(db: &Db, deployment: &DeploymentId, replicas: &Replicas) -> Result<(), DbError> {
     let places = places(replicas);
     let deployment = deployment.clone();
     let gone = db.read(move |reader| gone(reader, &deployment, &places))?;
@@ -31,7 +31,7 @@ pub fn settle(db: &Db, deployment: &DeploymentId, replicas: &Replicas) -> Result
     db.write(move |tx| gone.iter().try_for_each(|id| disposals::purge(tx, id.as_bytes())))
 }
 
-/// Collections that are gone from all places and not settled yet.
+/// Collections that are gone from all places and not marked yet.
 fn gone(reader: &Connection, deployment: &DeploymentId, places: &[String]) -> Result<Vec<Digest>, DbError> {
     let mut found = Vec::new();
     for (incident, plan) in disposals::plans(reader)? {
@@ -45,7 +45,7 @@ fn gone(reader: &Connection, deployment: &DeploymentId, places: &[String]) -> Re
         if waiting.is_empty() {
             continue;
         }
-        let (course, plan) = (whole(reader, deployment, &incident)?, Digest(plan));
+        let (course, plan) = (course_now(reader, deployment, &incident)?, Digest(plan));
         let Some(named) = course.approved().find(|named| named.digest() == plan) else {
             continue;
         };
