@@ -1,8 +1,8 @@
-//! Acts that people sign: read, weighed against the roster and the entry table, their texts put aside, recorded.
+//! Acts that people sign: read, judged against the roster and the entry table, their texts stored, recorded.
 //!
-//! Guarantee: an act is recorded only with one signature by a person who is named in it and holds a role that the entry
-//! table asks for; its text is on the stores before the entry that names it. Not here: what each type means for the
-//! state of incidents, orders and endpoints (the guards of its caller).
+//! Guarantee: an act is recorded only if the person it names signed it and holds a role that the entry table asks for. Its text
+//! is on the stores before the entry that names it. Not here: what an act means for incidents, orders and endpoints (the guards
+//! of the callers).
 
 use crate::log::recorder::Recorded;
 use crate::rows::condition::Condition;

@@ -1,6 +1,7 @@
-//! What every service of one collector shares, and the few questions they all ask.
+//! What all services of one collector share, and the few questions that several of them ask.
 //!
-//! Guarantee: one value, built once at start, passed by reference; no globals. Not here: starting and stopping (`run`).
+//! Guarantee: one value, built once at the start and passed by reference; no globals. Not here: the state of a single service
+//! (`services`, `upkeep`); starting and stopping (`ops::run`).
 
 pub(crate) mod watches;
 
@@ -34,7 +35,6 @@ use crate::rows::{self, Db, DbError};
 
 /// A running collector.
 pub struct Collector {
-    /// Deployment.
     pub deployment: DeploymentId,
     /// This collector's id.
     pub id: CollectorId,
@@ -87,9 +87,6 @@ impl Collector {
     }
 
     /// The order of an id, if it is recorded.
-    ///
-    /// # Errors
-    /// When database or stores do not answer.
     pub async fn order(&self, id: &Digest) -> Result<Option<OpenOrder>, Failure> {
         let key = id.0;
         let row = self.db.read_async(move |db| rows::orders::at(db, &key)).await?;
@@ -100,18 +97,12 @@ impl Collector {
     }
 
     /// The row of a collection.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn collection(&self, id: &Digest) -> Result<Option<CollectionRow>, Failure> {
         let key = id.0;
         self.db.read_async(move |db| rows::collections::at(db, &key)).await.map_err(Failure::from)
     }
 
     /// Acknowledged segments of a collection.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn segments_of(&self, number: u64) -> Result<Vec<SegmentRow>, Failure> {
         self.db.read_async(move |db| rows::collections::segments(db, number)).await.map_err(Failure::from)
     }
@@ -155,9 +146,6 @@ impl Collector {
     }
 
     /// Every change with its entry, proven under the newest head: what a reader needs who pinned any of the keys.
-    ///
-    /// # Errors
-    /// When database or stores do not answer.
     pub async fn log_key_changes(&self) -> Result<v1::LogKeyChanges, Failure> {
         if self.recorder.sequencer().log().keys().changes().is_empty() {
             return Ok(v1::LogKeyChanges::default());
@@ -169,9 +157,6 @@ impl Collector {
     }
 
     /// Published rosters from a version on, oldest first.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn rosters(&self, from: u64) -> Result<Vec<v1::SignedDocument>, Failure> {
         let newest = self.people.newest().roster().version;
         let rows = self
@@ -196,9 +181,6 @@ impl Collector {
     }
 
     /// An order came into force: the endpoints it addresses look again.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn wake_targets(&self, order: &Digest) -> Result<(), Failure> {
         let key = order.0;
         let targets = self.db.read_async(move |db| rows::orders::targets(db, &key)).await?;
@@ -226,9 +208,6 @@ impl Collector {
     }
 
     /// Issues a certificate; the chain, DER, leaf first.
-    ///
-    /// # Errors
-    /// When the authority cannot.
     pub fn issue(
         &self,
         key: &PublicKey,
@@ -246,7 +225,6 @@ impl Collector {
 /// An order as recorded.
 #[derive(Debug, Clone)]
 pub struct OpenOrder {
-    /// Its row.
     pub row: OrderRow,
     /// The document.
     pub order: Order,

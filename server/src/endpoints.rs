@@ -1,9 +1,9 @@
-//! Which endpoints are here now: their standing calls, heartbeats, clocks, and whether one identity is two machines.
+//! Which endpoints are connected: their standing calls, heartbeats and clocks, and whether one identity is two machines.
 //!
-//! Guarantee: at most one live call for each identity, the newest; a displaced call ends. A state generation that goes
-//! back, or an identity that keeps displacing itself, raises an alarm that stays until the collector restarts or the
-//! endpoint is enrolled anew (docs: clones). Live state is no custody fact: nothing here is in the ledger or survives.
-//! Not here: enrolment (`enrol`), what is sent (`orders::delivery`).
+//! Guarantee: each identity has at most one live call, the newest; a displaced call ends. An alarm is raised when a state
+//! generation goes back or an identity keeps displacing itself. It stays until the collector restarts or the endpoint enrols
+//! anew. Live state is not custody: nothing here is in the ledger or survives a restart. Not here: enrolment
+//! (`services::enrol`); what is sent (`services::orders::attend`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,7 @@
 //! The roster in force: who a person is, which roles they hold, whose signature an act carries.
 //!
-//! Guarantee: every roster here was verified under the authority keys that `init` pinned; an act counts only with a
-//! signature by a person who holds a role its type asks for, today. Not here: publishing rosters (`rosters`).
+//! Guarantee: every roster here verified under the authority keys that `init` pinned. An act counts only with the signature of a
+//! person who today holds a role that the act's type asks for. Not here: publishing rosters (`services::rosters`).
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -160,9 +160,6 @@ impl Db {
     }
 
     /// As `read`, for asynchronous callers.
-    ///
-    /// # Errors
-    /// As `read`.
     pub async fn read_async<T, E>(
         &self,
         act: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
@@ -177,9 +174,6 @@ impl Db {
     }
 
     /// As `write`, for asynchronous callers.
-    ///
-    /// # Errors
-    /// As `write`.
     pub async fn write_async<T, E>(
         &self,
         act: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,

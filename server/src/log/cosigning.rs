@@ -1,15 +1,17 @@
-//! Has the ledger's heads cosigned by witnesses outside (docs/spec/ledger.md, Cosigners and quorum): what makes a fork or a
-//! rollback provable by strangers.
+//! Asks outside witnesses to cosign the heads of the ledger (docs/spec/ledger.md, Cosigners and quorum). With their
+//! cosignatures a stranger can prove a fork or a rollback.
 //!
-//! Guarantee: a cosignature is kept, and counted, only after it verified under a key of the collector's policy over a head of
-//! this log and is durable; recording an entry never waits for a witness. Not here: the policy's arithmetic (`ledger::Policy`),
-//! what a verifier makes of it (`exhibit-verify`), the mirror's own side.
+//! Guarantee: a cosignature is stored and counted only after it verified under a key of the collector's policy, over a head of
+//! this log. Recording an entry never waits for a witness. Not here: the arithmetic of the policy (`ledger::Policy`); what a
+//! verifier concludes (`exhibit-verify`); the mirror's own side.
 //!
 //! # Life of a cosignature
-//! 1. `rounds` takes the newest published head, at most one a minute while the log grows, at once when an export waits.
-//! 2. `client` shows it to every witness with a URL. *Crash: the next round asks again; who cosigned answers 409 or once more.*
-//! 3. The verified line goes to the stores under `ledger/cosigned/`. *Crash: it is kept; after the start another is had.*
-//! 4. `heads` counts it; who waits for a quorum looks again.
+//! 1. `rounds` takes the newest published head: at most one a minute while the log grows, at once when an export waits.
+//! 2. `client` shows it to every witness with a URL. *Crash: the next round asks again. A witness that cosigned already answers
+//!    409, or cosigns once more.*
+//! 3. The verified line is written to the stores under `ledger/cosigned/`. *Crash: the line stays there; after the start the
+//!    collector asks for another.*
+//! 4. `heads` counts it. Whoever waits for a quorum looks again.
 
 mod client;
 mod contradiction;

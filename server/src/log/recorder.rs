@@ -1,7 +1,7 @@
-//! The services' way into the ledger: records acts, proves entries, and turns what goes wrong into answers.
+//! The way into the ledger for services: records acts, proves entries, turns failures into answers.
 //!
-//! Guarantee: what is returned as recorded is durable and proven; a condition is checked in the transaction that records
-//! the entry. Not here: who may record what (each service), batching and publishing (`ledger`).
+//! Guarantee: an act that is returned as recorded is durable and proven. A condition is judged in the transaction that records
+//! the entry. Not here: who may record what (each service); batching and publishing (`log::ledger`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -53,9 +53,6 @@ impl TsaClient {
     }
 
     /// Has a digest stamped; returns the response, checked for status, digest and nonce.
-    ///
-    /// # Errors
-    /// `TsaError`.
     pub async fn stamp(&self, digest: &Digest) -> Result<Vec<u8>, TsaError> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| TsaError::Random { reason: error.to_string() })?;

@@ -54,9 +54,6 @@ impl Record {
     }
 
     /// Puts this record in the place of the one there is, durably.
-    ///
-    /// # Errors
-    /// Of the file system.
     pub fn write(&self, layout: &Layout) -> Result<(), RecordError> {
         let failed = |source| RecordError::Io { source };
         let path = layout.capabilities(&self.store);

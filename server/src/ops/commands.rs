@@ -98,9 +98,6 @@ pub struct FsckArgs {
 }
 
 /// `exhibit-server init`
-///
-/// # Errors
-/// As [`init`].
 pub fn run_init(args: InitArgs) -> Result<ExitCode> {
     let directory = args.directory.clone();
     let stores = args
@@ -145,9 +142,6 @@ pub fn run_init(args: InitArgs) -> Result<ExitCode> {
 }
 
 /// `exhibit-server rebuild`
-///
-/// # Errors
-/// As [`rebuild`].
 pub fn run_rebuild(args: &RebuildArgs) -> Result<ExitCode> {
     let rebuilt = rebuild(&args.directory)?;
     for remark in &rebuilt.remarks {

@@ -70,9 +70,6 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
 }
 
 /// Fills an empty database from the ledger and the objects of stores.
-///
-/// # Errors
-/// As [`rebuild`].
 pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Result<Rebuilt, RebuildError> {
     let (source, remarks) = best_store(replicas, key)?;
     let head = verify_head(source.as_ref(), key)

@@ -20,9 +20,6 @@ pub struct Pending {
 }
 
 /// Makes the mark, durably.
-///
-/// # Errors
-/// Of the file system.
 pub fn begin(directory: &Path, size: u64) -> std::io::Result<()> {
     let next = directory.join(format!("{PENDING_FILE}.next"));
     let mut file = fs_err::File::create(&next)?;
@@ -46,9 +43,6 @@ pub fn pending(directory: &Path) -> std::io::Result<Option<Pending>> {
 }
 
 /// Takes the mark away, durably.
-///
-/// # Errors
-/// Of the file system.
 pub fn done(directory: &Path) -> std::io::Result<()> {
     match fs_err::remove_file(directory.join(PENDING_FILE)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

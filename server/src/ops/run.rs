@@ -207,9 +207,6 @@ pub(crate) fn unserved(foundation: Foundation, program: &Program) -> Result<Serv
 }
 
 /// Starts to serve.
-///
-/// # Errors
-/// [`RunError`].
 pub async fn start(opened: Opened) -> Result<Running, RunError> {
     let page = metrics::install()?;
     metrics::capabilities_lost(opened.foundation.capabilities_lost);
@@ -306,9 +303,6 @@ impl Running {
 }
 
 /// Runs a collector until SIGTERM or SIGINT, or until its ledger stops.
-///
-/// # Errors
-/// [`RunError`].
 pub fn run(directory: &Path) -> Result<(), RunError> {
     let program = Program::own().map_err(RunError::Files)?;
     let opened = open(directory, &program)?;

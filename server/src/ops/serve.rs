@@ -50,9 +50,6 @@ pub struct PublishRosterArgs {
 }
 
 /// `exhibit-server run`
-///
-/// # Errors
-/// As [`run::run`].
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     log_to_stderr(args.log)?;
     match run::run(&args.directory) {

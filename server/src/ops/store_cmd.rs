@@ -52,9 +52,6 @@ pub enum StoreArgs {
 }
 
 /// `exhibit-server store …`
-///
-/// # Errors
-/// As [`places`].
 pub fn run(args: StoreArgs) -> Result<ExitCode> {
     match args {
         StoreArgs::Probe(args) => return store_probe::run(&args),

@@ -1,4 +1,4 @@
-//! A condition for an entry: judged inside the transaction that records the entry, so that nothing comes between.
+//! A condition for an entry. It is judged inside the transaction that records the entry, so that nothing can change in between.
 
 use proto::status::Class;
 use rusqlite::Connection;

@@ -1,4 +1,4 @@
-//! Disposal: the course of an incident's chain, what approved plans name, what is gone from which store, what waits.
+//! Disposal: the course of an incident's chain, what approved plans name, what is gone from which store, and which stores wait.
 
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact, Plan, Refusal};
@@ -121,18 +121,13 @@ fn condemn(tx: &Connection, plan: &Plan, digest: &Digest, index: u64) -> Result<
 /// What an approved plan says of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condemned {
-    /// Incident.
     pub incident: String,
-    /// The plan.
     pub plan: [u8; 32],
     /// Its second approval.
     pub index: u64,
 }
 
 /// Whether an approved plan names a collection or text: the first one that does.
-///
-/// # Errors
-/// Of the database.
 pub fn condemned(reader: &Connection, object: &[u8; 32]) -> Result<Option<Condemned>, DbError> {
     let mut statement =
         reader.prepare_cached("SELECT incident, plan, idx FROM condemned WHERE object = ?1 ORDER BY idx")?;
@@ -143,9 +138,6 @@ pub fn condemned(reader: &Connection, object: &[u8; 32]) -> Result<Option<Condem
 }
 
 /// The approved plans, oldest first, with their incidents.
-///
-/// # Errors
-/// Of the database.
 pub fn plans(reader: &Connection) -> Result<Vec<(String, [u8; 32])>, DbError> {
     let mut statement = reader
         .prepare_cached("SELECT incident, plan FROM condemned GROUP BY incident, plan ORDER BY min(idx)")?;
@@ -154,9 +146,6 @@ pub fn plans(reader: &Connection) -> Result<Vec<(String, [u8; 32])>, DbError> {
 }
 
 /// Whether an object was recorded as gone from a store. `object` as entries have it.
-///
-/// # Errors
-/// Of the database.
 pub fn is_gone(reader: &Connection, plan: &[u8; 32], object: &str, store: &str) -> Result<bool, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT 1 FROM disposed WHERE object = ?1 AND store = ?2 AND (plan = ?3 OR object LIKE '%/evidence')",
@@ -178,9 +167,6 @@ pub struct NamingRow {
 }
 
 /// Every chain that names a text.
-///
-/// # Errors
-/// Of the database.
 pub fn namings(reader: &Connection, text: &[u8; 32]) -> Result<Vec<NamingRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT incident, coalesce(max(seq + 1) FILTER (WHERE type <> 'disposition.approved'), 0),
@@ -200,9 +186,6 @@ pub fn namings(reader: &Connection, text: &[u8; 32]) -> Result<Vec<NamingRow>, D
 }
 
 /// Whether every chain that names a text gave its texts up on a store.
-///
-/// # Errors
-/// Of the database.
 pub fn text_is_gone(reader: &Connection, text: &[u8; 32], store: &str) -> Result<bool, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT 1 FROM entries WHERE detail = ?1 AND (type = 'disposition.approved' OR NOT EXISTS (
@@ -214,9 +197,6 @@ pub fn text_is_gone(reader: &Connection, text: &[u8; 32], store: &str) -> Result
 }
 
 /// Forgets what segments and items of a collection were, once no store has them: paths are evidence, too. What the manifest says stays.
-///
-/// # Errors
-/// Of the database.
 pub fn purge(tx: &Connection, collection: &[u8; 32]) -> Result<(), DbError> {
     let number = "(SELECT number FROM collections WHERE id = ?1)";
     for table in ["items", "segments"] {
@@ -237,11 +217,9 @@ pub fn purge(tx: &Connection, collection: &[u8; 32]) -> Result<(), DbError> {
 /// A store that keeps an object for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitRow {
-    /// Store id.
     pub store: String,
     /// The object, as entries have it.
     pub object: String,
-    /// The plan.
     pub plan: [u8; 32],
     /// When it is asked again.
     pub due_ms: i64,
@@ -250,9 +228,6 @@ pub struct WaitRow {
 }
 
 /// Notes that a store keeps an object for now.
-///
-/// # Errors
-/// Of the database.
 pub fn wait(tx: &Connection, row: &WaitRow) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO disposal_waits (store, object, plan, due_ms, why) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -263,9 +238,6 @@ pub fn wait(tx: &Connection, row: &WaitRow) -> Result<(), DbError> {
 }
 
 /// Nothing waits there any more.
-///
-/// # Errors
-/// Of the database.
 pub fn wait_over(tx: &Connection, store: &str, object: &str, plan: &[u8; 32]) -> Result<(), DbError> {
     tx.prepare_cached("DELETE FROM disposal_waits WHERE store = ?1 AND object = ?2 AND plan = ?3")?
         .execute(params![store, object, plan])?;
@@ -273,9 +245,6 @@ pub fn wait_over(tx: &Connection, store: &str, object: &str, plan: &[u8; 32]) ->
 }
 
 /// What waits.
-///
-/// # Errors
-/// Of the database.
 pub fn waits(reader: &Connection) -> Result<Vec<WaitRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT store, object, plan, due_ms, why FROM disposal_waits ORDER BY object, store",
@@ -293,9 +262,6 @@ pub fn waits(reader: &Connection) -> Result<Vec<WaitRow>, DbError> {
 }
 
 /// The course of an incident's whole chain.
-///
-/// # Errors
-/// Of the database.
 pub fn course_now(
     reader: &Connection,
     deployment: &DeploymentId,

@@ -8,9 +8,7 @@ use super::state::EndpointState;
 /// One generation of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointRow {
-    /// Endpoint id.
     pub endpoint: String,
-    /// Generation.
     pub generation: u32,
     /// Where it stands.
     pub state: EndpointState,
@@ -66,9 +64,7 @@ pub struct TokenRow {
 /// An endpoint as last seen on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveRow {
-    /// Endpoint id.
     pub endpoint: String,
-    /// Generation.
     pub generation: u32,
     /// When it last spoke.
     pub last_seen: String,
@@ -99,9 +95,6 @@ pub fn admit(tx: &Connection, token: &TokenRow) -> Result<(), DbError> {
 }
 
 /// Enrols an admitted generation and supersedes the ones before it.
-///
-/// # Errors
-/// Of the database.
 pub fn enrol(tx: &Connection, row: &EndpointRow, event: &[u8; 32]) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE tokens SET used_by = ?2 WHERE token = ?1")?
         .execute(params![row.token, event])?;
@@ -139,9 +132,6 @@ pub fn enrol(tx: &Connection, row: &EndpointRow, event: &[u8; 32]) -> Result<(),
 }
 
 /// Records the TLS key of a renewal.
-///
-/// # Errors
-/// Of the database.
 pub fn renew(
     tx: &Connection,
     endpoint: &str,
@@ -155,9 +145,6 @@ pub fn renew(
 }
 
 /// Retires a generation.
-///
-/// # Errors
-/// Of the database.
 pub fn retire(tx: &Connection, endpoint: &str, generation: u32, index: u64) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE endpoints SET state = ?4, idx = ?3 WHERE endpoint = ?1 AND generation = ?2")?
         .execute(params![endpoint, generation, index, EndpointState::Retired])?;
@@ -165,9 +152,6 @@ pub fn retire(tx: &Connection, endpoint: &str, generation: u32, index: u64) -> R
 }
 
 /// One generation of an endpoint.
-///
-/// # Errors
-/// Of the database.
 pub fn at(reader: &Connection, endpoint: &str, generation: u32) -> Result<Option<EndpointRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM endpoints WHERE endpoint = ?1 AND generation = ?2"
@@ -176,9 +160,6 @@ pub fn at(reader: &Connection, endpoint: &str, generation: u32) -> Result<Option
 }
 
 /// Every generation of every endpoint, by name.
-///
-/// # Errors
-/// Of the database.
 pub fn all(reader: &Connection) -> Result<Vec<EndpointRow>, DbError> {
     let mut statement =
         reader.prepare_cached(&format!("SELECT {COLUMNS} FROM endpoints ORDER BY endpoint, generation"))?;
@@ -187,9 +168,6 @@ pub fn all(reader: &Connection) -> Result<Vec<EndpointRow>, DbError> {
 }
 
 /// A token by the digest of its document.
-///
-/// # Errors
-/// Of the database.
 pub fn token(reader: &Connection, token: &[u8; 32]) -> Result<Option<TokenRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT token, endpoint, generation, key, not_after, idx, used_by FROM tokens WHERE token = ?1",
@@ -209,9 +187,6 @@ pub fn token(reader: &Connection, token: &[u8; 32]) -> Result<Option<TokenRow>, 
 }
 
 /// Records that an endpoint was seen.
-///
-/// # Errors
-/// Of the database.
 pub fn seen(tx: &Connection, live: &LiveRow) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO endpoint_live (endpoint, generation, last_seen, agent, boot_id, state_generation)
@@ -224,9 +199,6 @@ pub fn seen(tx: &Connection, live: &LiveRow) -> Result<(), DbError> {
 }
 
 /// How an endpoint was last seen.
-///
-/// # Errors
-/// Of the database.
 pub fn live(reader: &Connection, endpoint: &str) -> Result<Option<LiveRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT endpoint, generation, last_seen, agent, boot_id, state_generation FROM endpoint_live WHERE endpoint = ?1",

@@ -54,9 +54,6 @@ fn with_refs((mut entry, refs): (EntryRow, String)) -> Result<EntryRow, DbError>
 }
 
 /// Adds an entry; fails when index, event or place in the chain is taken.
-///
-/// # Errors
-/// Of the database.
 pub fn insert(tx: &Connection, entry: &EntryRow) -> Result<(), DbError> {
     let refs = serde_json::to_string(&entry.refs).or(Err(DbError::Corrupt { column: "entries.refs" }))?;
     tx.prepare_cached(
@@ -88,25 +85,16 @@ fn one(
 }
 
 /// The entry at an index.
-///
-/// # Errors
-/// Of the database.
 pub fn at(reader: &Connection, index: u64) -> Result<Option<EntryRow>, DbError> {
     one(reader, "idx = ?1", index)
 }
 
 /// The entry of an event.
-///
-/// # Errors
-/// Of the database.
 pub fn by_event(reader: &Connection, event: &[u8; 32]) -> Result<Option<EntryRow>, DbError> {
     one(reader, "event = ?1", event)
 }
 
 /// The first entry of a type that has a reference of that name and value: for instance the `order.issued` of an order.
-///
-/// # Errors
-/// Of the database.
 pub fn first_with_ref(
     reader: &Connection,
     kind: &str,
@@ -122,9 +110,6 @@ pub fn first_with_ref(
 }
 
 /// Entries of a type with this ref, in the order of the log.
-///
-/// # Errors
-/// Of the database.
 pub fn of_kind_with_ref(
     reader: &Connection,
     kind: &str,
@@ -141,9 +126,6 @@ pub fn of_kind_with_ref(
 }
 
 /// The type of the newest entry of two types about an object on a store.
-///
-/// # Errors
-/// Of the database.
 pub fn newest_about(
     reader: &Connection,
     kinds: [&str; 2],
@@ -163,9 +145,6 @@ pub fn newest_about(
 }
 
 /// Indices of all entries of two types, in the order of the log.
-///
-/// # Errors
-/// Of the database.
 pub fn indices_of(reader: &Connection, kinds: [&str; 2]) -> Result<Vec<u64>, DbError> {
     let mut statement =
         reader.prepare_cached("SELECT idx FROM entries WHERE type IN (?1, ?2) ORDER BY idx")?;
@@ -174,9 +153,6 @@ pub fn indices_of(reader: &Connection, kinds: [&str; 2]) -> Result<Vec<u64>, DbE
 }
 
 /// Entries of a chain from `seq` on, in order, at most `limit`.
-///
-/// # Errors
-/// Of the database.
 pub fn of_chain(reader: &Connection, incident: &str, seq: u64, limit: u64) -> Result<Vec<EntryRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM entries WHERE incident = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3"
@@ -186,9 +162,6 @@ pub fn of_chain(reader: &Connection, incident: &str, seq: u64, limit: u64) -> Re
 }
 
 /// Entries of the whole log from `index` on, in order, at most `limit`.
-///
-/// # Errors
-/// Of the database.
 pub fn from_index(reader: &Connection, index: u64, limit: u64) -> Result<Vec<EntryRow>, DbError> {
     let mut statement = reader
         .prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2"))?;

@@ -1,4 +1,4 @@
-//! Tells what is disposed of from what is lost: whoever reads, serves, repairs or misses evidence asks here.
+//! Tells evidence that was disposed of from evidence that is lost. Readers, scrub, sweep, fsck, repair and mirrors ask here.
 
 use evidence::digest::Digest;
 use evidence::disposal::Object;
@@ -12,9 +12,6 @@ use crate::rows::texts::text_stays;
 use crate::rows::{DbError, collections, disposals, entries};
 
 /// Whether an object goes, or is gone, by an approved plan: on `store`, or anywhere. A hold that came later keeps what is left.
-///
-/// # Errors
-/// Of the database.
 pub fn is_disposed_of(
     reader: &Connection,
     key: &Key,
@@ -44,7 +41,6 @@ pub fn is_disposed_of(
 /// A collection that is disposed of, or about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disposed {
-    /// The plan.
     pub plan: Digest,
     /// When it was approved.
     pub approved: String,
@@ -60,9 +56,6 @@ impl std::fmt::Display for Disposed {
 }
 
 /// Whether a collection's evidence is gone or goes now, and by whose word.
-///
-/// # Errors
-/// Of the database.
 pub fn disposal_of(reader: &Connection, id: &[u8; 32], now: Time) -> Result<Option<Disposed>, DbError> {
     let Some(row) = disposals::condemned(reader, id)? else {
         return Ok(None);

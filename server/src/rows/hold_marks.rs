@@ -1,6 +1,7 @@
-//! What stores were told: legal holds of their own on a collection's objects.
+//! The legal holds that the collector has set in each store.
 //!
-//! Not a projection: the ledger says what is to be held, these rows what was done about it. Lost, it is done again.
+//! Not a projection: the ledger says what must be held, these rows say what was done about it. If they are lost, it is done
+//! again.
 
 use rusqlite::{Connection, params};
 
@@ -21,9 +22,6 @@ pub struct HoldTask {
 
 /// Collections that ended and whose objects on this store have to be told, oldest first. Where nothing is known of an incident
 /// that ever had a hold, they are told in either case.
-///
-/// # Errors
-/// Of the database.
 pub fn due(reader: &Connection, store: &str, limit: u32) -> Result<Vec<HoldTask>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT id, wanted, segments FROM (
@@ -42,9 +40,6 @@ pub fn due(reader: &Connection, store: &str, limit: u32) -> Result<Vec<HoldTask>
 }
 
 /// The store keeps them so now.
-///
-/// # Errors
-/// Of the database.
 pub fn done(tx: &Connection, store: &str, task: &HoldTask) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO hold_marks (store, collection, held, segments) VALUES (?1, ?2, ?3, ?4)
@@ -55,9 +50,6 @@ pub fn done(tx: &Connection, store: &str, task: &HoldTask) -> Result<(), DbError
 }
 
 /// An object of the collection was made again on that store, without a hold: all of them are told again.
-///
-/// # Errors
-/// Of the database.
 pub fn again(tx: &Connection, store: &str, collection: &[u8; 32]) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE hold_marks SET segments = -1 WHERE store = ?1 AND collection = ?2")?
         .execute(params![store, collection])?;

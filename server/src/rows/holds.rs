@@ -18,9 +18,6 @@ pub struct HoldRow {
 }
 
 /// Places a hold.
-///
-/// # Errors
-/// Of the database.
 pub fn place(
     tx: &Connection,
     incident: &str,
@@ -35,9 +32,6 @@ pub fn place(
 }
 
 /// Ends a hold of this incident. One that does not stand is left as it is: its guard refused that act before.
-///
-/// # Errors
-/// Of the database.
 pub fn release(tx: &Connection, incident: &str, hold: &[u8; 32], time: &str) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE holds SET released = ?3 WHERE hold = ?2 AND incident = ?1 AND released = ''")?
         .execute(params![incident, hold, time])?;
@@ -45,9 +39,6 @@ pub fn release(tx: &Connection, incident: &str, hold: &[u8; 32], time: &str) -> 
 }
 
 /// The holds of an incident that stand, oldest first.
-///
-/// # Errors
-/// Of the database.
 pub fn standing(reader: &Connection, incident: &str) -> Result<Vec<HoldRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT h.hold, h.placed, h.by, d.text FROM holds AS h LEFT JOIN details AS d ON d.digest = h.detail
@@ -60,9 +51,6 @@ pub fn standing(reader: &Connection, incident: &str) -> Result<Vec<HoldRow>, DbE
 }
 
 /// Sets until when an incident's evidence is kept at least.
-///
-/// # Errors
-/// Of the database.
 pub fn set_retention(tx: &Connection, incident: &str, until: &str) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO retention (incident, until) VALUES (?1, ?2) ON CONFLICT (incident) DO UPDATE SET until = ?2",
@@ -72,9 +60,6 @@ pub fn set_retention(tx: &Connection, incident: &str, until: &str) -> Result<(),
 }
 
 /// Until when an incident's evidence is kept at least; `None`: without end.
-///
-/// # Errors
-/// Of the database.
 pub fn retention(reader: &Connection, incident: &str) -> Result<Option<String>, DbError> {
     let mut statement = reader.prepare_cached("SELECT until FROM retention WHERE incident = ?1")?;
     Ok(statement.query_row([incident], |row| row.get::<_, String>(0)).optional()?)

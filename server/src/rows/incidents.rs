@@ -10,11 +10,9 @@ use super::DbError;
 /// One incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncidentRow {
-    /// Incident id.
     pub incident: String,
     /// Whether orders may be issued.
     pub state: IncidentState,
-    /// Severity.
     pub severity: String,
     /// Traffic light.
     pub tlp: String,
@@ -32,7 +30,6 @@ pub struct IncidentRow {
     pub closed: String,
     /// Entries of its chain.
     pub entries: u64,
-    /// Collections.
     pub collections: u64,
 }
 
@@ -58,9 +55,6 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<IncidentRow> {
 }
 
 /// Opens an incident; fails when the id is taken.
-///
-/// # Errors
-/// Of the database.
 pub fn insert(tx: &Connection, row: &IncidentRow) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO incidents (incident, state, severity, tlp, class, detail, opened, opened_by, closed)
@@ -81,9 +75,6 @@ pub fn insert(tx: &Connection, row: &IncidentRow) -> Result<(), DbError> {
 }
 
 /// Closes (`closed` = time) or reopens (`closed` empty) an incident.
-///
-/// # Errors
-/// Of the database.
 pub fn set_state(tx: &Connection, incident: &str, state: IncidentState, closed: &str) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE incidents SET state = ?2, closed = ?3 WHERE incident = ?1")?
         .execute(params![incident, state, closed])?;
@@ -91,18 +82,12 @@ pub fn set_state(tx: &Connection, incident: &str, state: IncidentState, closed: 
 }
 
 /// One incident.
-///
-/// # Errors
-/// Of the database.
 pub fn at(reader: &Connection, incident: &str) -> Result<Option<IncidentRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!("{SELECT} WHERE i.incident = ?1"))?;
     Ok(statement.query_row([incident], read_row).optional()?)
 }
 
 /// All incidents, newest first.
-///
-/// # Errors
-/// Of the database.
 pub fn all(reader: &Connection, open_only: bool) -> Result<Vec<IncidentRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "{SELECT} WHERE i.state = ?2 OR NOT ?1 ORDER BY i.opened DESC, i.incident DESC"
@@ -112,9 +97,6 @@ pub fn all(reader: &Connection, open_only: bool) -> Result<Vec<IncidentRow>, DbE
 }
 
 /// Incident ids of one year, such as `INC-2026-`: to propose the next.
-///
-/// # Errors
-/// Of the database.
 pub fn ids_with_prefix(reader: &Connection, prefix: &str) -> Result<Vec<String>, DbError> {
     let mut statement =
         reader.prepare_cached("SELECT incident FROM incidents WHERE substr(incident, 1, length(?1)) = ?1")?;
@@ -123,9 +105,6 @@ pub fn ids_with_prefix(reader: &Connection, prefix: &str) -> Result<Vec<String>,
 }
 
 /// Remembers a detail object. `None`: the object is erased already.
-///
-/// # Errors
-/// Of the database.
 pub fn insert_detail(
     tx: &Connection,
     digest: &[u8; 32],
@@ -140,18 +119,12 @@ pub fn insert_detail(
 }
 
 /// Text of a detail object; `None` when unknown or erased.
-///
-/// # Errors
-/// Of the database.
 pub fn detail(reader: &Connection, digest: &[u8; 32]) -> Result<Option<String>, DbError> {
     let mut statement = reader.prepare_cached("SELECT text FROM details WHERE digest = ?1")?;
     Ok(statement.query_row([digest], |row| row.get::<_, Option<String>>(0)).optional()?.flatten())
 }
 
 /// Empties the copy of an erased detail object.
-///
-/// # Errors
-/// Of the database.
 pub fn erase_detail(tx: &Connection, digest: &[u8; 32]) -> Result<(), DbError> {
     tx.execute("UPDATE details SET text = NULL WHERE digest = ?1", [digest])?;
     Ok(())

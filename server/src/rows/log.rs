@@ -37,9 +37,6 @@ pub(super) fn insert_empty(tx: &Connection) -> Result<(), DbError> {
 }
 
 /// Reads the committed end of the log.
-///
-/// # Errors
-/// Of the database.
 pub fn state(reader: &Connection) -> Result<LogState, DbError> {
     let mut statement = reader
         .prepare_cached("SELECT size, root, last_time, published_size, checkpoint FROM log WHERE id = 1")?;
@@ -55,9 +52,6 @@ pub fn state(reader: &Connection) -> Result<LogState, DbError> {
 }
 
 /// Moves the end of the log, if it is where the caller believes. `false`: another sequencer was there, nothing changed.
-///
-/// # Errors
-/// Of the database.
 pub fn compare_and_swap(
     tx: &Connection,
     old: (u64, &[u8; 32]),
@@ -73,9 +67,6 @@ pub fn compare_and_swap(
 }
 
 /// Records what is published, and forgets what was staged for it.
-///
-/// # Errors
-/// Of the database.
 pub fn record_published(tx: &Connection, size: u64, note: &[u8]) -> Result<(), DbError> {
     tx.prepare_cached(
         "UPDATE log SET published_size = ?1, checkpoint = ?2 WHERE id = 1 AND published_size <= ?1",
@@ -86,9 +77,6 @@ pub fn record_published(tx: &Connection, size: u64, note: &[u8]) -> Result<(), D
 }
 
 /// Stages one object of the growth that leads to `size`.
-///
-/// # Errors
-/// Of the database.
 pub fn stage(tx: &Connection, size: u64, key: &str, bytes: &[u8]) -> Result<(), DbError> {
     tx.prepare_cached("INSERT INTO staging (size, key, bytes) VALUES (?1, ?2, ?3)")?
         .execute(params![size, key, bytes])?;
@@ -96,9 +84,6 @@ pub fn stage(tx: &Connection, size: u64, key: &str, bytes: &[u8]) -> Result<(), 
 }
 
 /// Staged objects of all unpublished growth, oldest first.
-///
-/// # Errors
-/// Of the database.
 pub fn staged(reader: &Connection) -> Result<Vec<(String, Vec<u8>)>, DbError> {
     let mut statement = reader.prepare_cached("SELECT key, bytes FROM staging ORDER BY size, key")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -106,9 +91,6 @@ pub fn staged(reader: &Connection) -> Result<Vec<(String, Vec<u8>)>, DbError> {
 }
 
 /// End of a chain; a chain without entries starts at 0.
-///
-/// # Errors
-/// Of the database.
 pub fn chain(reader: &Connection, incident: &str) -> Result<ChainState, DbError> {
     let mut statement = reader.prepare_cached("SELECT next_seq, head FROM chains WHERE incident = ?1")?;
     let found =
@@ -117,9 +99,6 @@ pub fn chain(reader: &Connection, incident: &str) -> Result<ChainState, DbError>
 }
 
 /// Moves the end of a chain.
-///
-/// # Errors
-/// Of the database.
 pub fn advance_chain(tx: &Connection, incident: &str, chain: &ChainState) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO chains (incident, next_seq, head) VALUES (?1, ?2, ?3)

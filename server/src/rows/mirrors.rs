@@ -1,4 +1,4 @@
-//! Mirrors that were admitted and retired, out of the deployment's chain.
+//! Mirrors that were admitted and retired, read from the deployment's chain.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,6 @@ use super::entries::{self, EntryRow};
 use crate::rows::DbError;
 
 /// The mirrors that were retired.
-///
-/// # Errors
-/// Of the database.
 pub fn retired(reader: &Connection) -> Result<BTreeSet<MirrorId>, DbError> {
     let rows = of_kind(reader, EntryType::MirrorRetired)?;
     let ids = rows.iter().filter_map(|row| reference(row, "mirror"));

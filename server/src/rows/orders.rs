@@ -10,7 +10,6 @@ use super::state::{AttemptState, OrderState};
 pub struct OrderRow {
     /// Digest of the order document.
     pub id: [u8; 32],
-    /// Incident.
     pub incident: String,
     /// Issuer's person id.
     pub issuer: String,
@@ -66,9 +65,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
 pub struct TargetRow {
     /// Place of its leaf in the order's tree.
     pub position: u64,
-    /// Endpoint id.
     pub endpoint: String,
-    /// Generation.
     pub generation: u32,
     /// Fingerprint of the evidence key.
     pub fingerprint: String,
@@ -79,7 +76,6 @@ pub struct TargetRow {
 pub struct ApprovalRow {
     /// Event id: digest of the approval document.
     pub event: [u8; 32],
-    /// Order.
     pub order: [u8; 32],
     /// Approver's person id.
     pub approver: String,
@@ -94,9 +90,7 @@ pub struct ApprovalRow {
 /// What an endpoint did with an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRow {
-    /// Order.
     pub order: [u8; 32],
-    /// Endpoint id.
     pub endpoint: String,
     /// Attempt, from 1; 0 when it was refused before any.
     pub attempt: u32,
@@ -111,9 +105,6 @@ pub struct AttemptRow {
 }
 
 /// Adds an order.
-///
-/// # Errors
-/// Of the database.
 pub fn insert(tx: &Connection, row: &OrderRow) -> Result<(), DbError> {
     tx.prepare_cached(&format!(
         "INSERT INTO orders ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
@@ -138,9 +129,6 @@ pub fn insert(tx: &Connection, row: &OrderRow) -> Result<(), DbError> {
 }
 
 /// Adds a target.
-///
-/// # Errors
-/// Of the database.
 pub fn insert_target(tx: &Connection, order: &[u8; 32], target: &TargetRow) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO targets (order_id, position, endpoint, generation, fingerprint) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -150,9 +138,6 @@ pub fn insert_target(tx: &Connection, order: &[u8; 32], target: &TargetRow) -> R
 }
 
 /// Adds an approval.
-///
-/// # Errors
-/// Of the database.
 pub fn insert_approval(tx: &Connection, row: &ApprovalRow) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO approvals (event, order_id, approver, decision, time, idx) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -162,9 +147,6 @@ pub fn insert_approval(tx: &Connection, row: &ApprovalRow) -> Result<(), DbError
 }
 
 /// Moves an order out of a state it is in; one that left it already stays where it is.
-///
-/// # Errors
-/// Of the database.
 pub fn advance(
     tx: &Connection,
     order: &[u8; 32],
@@ -179,9 +161,6 @@ pub fn advance(
 }
 
 /// Adds or changes what an endpoint did.
-///
-/// # Errors
-/// Of the database.
 pub fn set_attempt(tx: &Connection, row: &AttemptRow) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO attempts (order_id, endpoint, attempt, collection, state, reason, time)
@@ -202,18 +181,12 @@ pub fn set_attempt(tx: &Connection, row: &AttemptRow) -> Result<(), DbError> {
 }
 
 /// One order.
-///
-/// # Errors
-/// Of the database.
 pub fn at(reader: &Connection, order: &[u8; 32]) -> Result<Option<OrderRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!("SELECT {COLUMNS} FROM orders WHERE id = ?1"))?;
     Ok(statement.query_row([order], read_row).optional()?)
 }
 
 /// Orders whose id begins with these hexadecimal digits, at most two: none, one, or ambiguous.
-///
-/// # Errors
-/// Of the database.
 pub fn by_prefix(reader: &Connection, prefix: &str) -> Result<Vec<OrderRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM orders WHERE substr(lower(hex(id)), 1, length(?1)) = ?1 LIMIT 2"
@@ -223,9 +196,6 @@ pub fn by_prefix(reader: &Connection, prefix: &str) -> Result<Vec<OrderRow>, DbE
 }
 
 /// Orders of an incident (`None`: of all), oldest first.
-///
-/// # Errors
-/// Of the database.
 pub fn of_incident(reader: &Connection, incident: Option<&str>) -> Result<Vec<OrderRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM orders WHERE ?1 IS NULL OR incident = ?1 ORDER BY idx"
@@ -235,9 +205,6 @@ pub fn of_incident(reader: &Connection, incident: Option<&str>) -> Result<Vec<Or
 }
 
 /// Orders in state `issued`, not expired at `now`, that have this endpoint generation among their targets.
-///
-/// # Errors
-/// Of the database.
 pub fn open_for(
     reader: &Connection,
     endpoint: &str,
@@ -253,9 +220,6 @@ pub fn open_for(
 }
 
 /// Targets of an order, in the order of its tree.
-///
-/// # Errors
-/// Of the database.
 pub fn targets(reader: &Connection, order: &[u8; 32]) -> Result<Vec<TargetRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT position, endpoint, generation, fingerprint FROM targets WHERE order_id = ?1 ORDER BY position",
@@ -272,9 +236,6 @@ pub fn targets(reader: &Connection, order: &[u8; 32]) -> Result<Vec<TargetRow>, 
 }
 
 /// Approvals and rejections of an order, oldest first.
-///
-/// # Errors
-/// Of the database.
 pub fn approvals(reader: &Connection, order: &[u8; 32]) -> Result<Vec<ApprovalRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT event, order_id, approver, decision, time, idx FROM approvals WHERE order_id = ?1 ORDER BY idx",
@@ -293,9 +254,6 @@ pub fn approvals(reader: &Connection, order: &[u8; 32]) -> Result<Vec<ApprovalRo
 }
 
 /// What the endpoints did with an order.
-///
-/// # Errors
-/// Of the database.
 pub fn attempts(reader: &Connection, order: &[u8; 32]) -> Result<Vec<AttemptRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT order_id, endpoint, attempt, collection, state, reason, time FROM attempts

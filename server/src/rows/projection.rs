@@ -42,7 +42,6 @@ pub struct Fact<'entry> {
     pub index: u64,
     /// Leaf hash.
     pub leaf: &'entry [u8; 32],
-    /// The envelope.
     pub envelope: &'entry Envelope,
     /// The act, inline or from the stores.
     pub act: &'entry ActObject,

@@ -1,4 +1,4 @@
-//! Replicas that are wanting (LIVE: `scan_for_missing` finds again what is lost here).
+//! The repair queue (LIVE: if it is lost, `scan_for_missing` fills it again).
 
 use rusqlite::{Connection, params};
 use store::{Key, KeyKind, Wanting, WantingSink};
@@ -19,9 +19,6 @@ pub struct RepairTask {
 }
 
 /// Puts a replica into the queue; one already there stays as it is, but damage is remembered over absence.
-///
-/// # Errors
-/// Of the database.
 pub fn want(tx: &Connection, store: &str, key: &str, wanting: Wanting) -> Result<(), DbError> {
     let wanting = match wanting {
         Wanting::Damaged => "damaged",
@@ -36,9 +33,6 @@ pub fn want(tx: &Connection, store: &str, key: &str, wanting: Wanting) -> Result
 }
 
 /// Tasks whose time has come, oldest first.
-///
-/// # Errors
-/// Of the database.
 pub fn repairs_due(reader: &Connection, now_ms: i64, limit: u32) -> Result<Vec<RepairTask>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT store, key, wanting, attempts FROM repair_queue WHERE due_ms <= ?1 ORDER BY due_ms, key LIMIT ?2",
@@ -50,18 +44,12 @@ pub fn repairs_due(reader: &Connection, now_ms: i64, limit: u32) -> Result<Vec<R
 }
 
 /// Whether a replica is in the queue already.
-///
-/// # Errors
-/// Of the database.
 pub fn is_wanting(reader: &Connection, store: &str, key: &str) -> Result<bool, DbError> {
     let mut statement = reader.prepare_cached("SELECT 1 FROM repair_queue WHERE store = ?1 AND key = ?2")?;
     Ok(statement.exists([store, key])?)
 }
 
 /// How many replicas are wanting on one store, and why the one that waits longest could not be made.
-///
-/// # Errors
-/// Of the database.
 pub fn wanting_on(reader: &Connection, store: &str) -> Result<(u64, String), DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT count(*), coalesce((SELECT error FROM repair_queue WHERE store = ?1 AND error <> '' ORDER BY attempts DESC LIMIT 1), '')
@@ -71,9 +59,6 @@ pub fn wanting_on(reader: &Connection, store: &str) -> Result<(u64, String), DbE
 }
 
 /// Forgets what stores lack that are not written any more: they left, or are leaving.
-///
-/// # Errors
-/// Of the database.
 pub fn keep_only(tx: &Connection, stores: &[String]) -> Result<(), DbError> {
     let names = serde_json::to_string(stores).or(Err(DbError::Corrupt { column: "repair_queue.store" }))?;
     tx.execute("DELETE FROM repair_queue WHERE store NOT IN (SELECT value FROM json_each(?1))", [names])?;
@@ -81,26 +66,17 @@ pub fn keep_only(tx: &Connection, stores: &[String]) -> Result<(), DbError> {
 }
 
 /// Every task is due now: somebody asked.
-///
-/// # Errors
-/// Of the database.
 pub fn hurry(tx: &Connection) -> Result<(), DbError> {
     tx.execute("UPDATE repair_queue SET due_ms = 0", [])?;
     Ok(())
 }
 
 /// How many replicas are wanting: 0 is what operators want to see.
-///
-/// # Errors
-/// Of the database.
 pub fn repairs_waiting(reader: &Connection) -> Result<i64, DbError> {
     Ok(reader.query_row("SELECT count(*) FROM repair_queue", [], |row| row.get(0))?)
 }
 
 /// The replica is right: it leaves the queue, and a segment has so many copies now.
-///
-/// # Errors
-/// Of the database.
 pub fn repair_done(tx: &Connection, task: &RepairTask, copies: Option<u32>) -> Result<(), DbError> {
     let removed =
         tx.execute("DELETE FROM repair_queue WHERE store = ?1 AND key = ?2", params![task.store, task.key])?;
@@ -123,9 +99,6 @@ pub fn repair_done(tx: &Connection, task: &RepairTask, copies: Option<u32>) -> R
 }
 
 /// A copy of a segment is gone or spoiled: so many stores still have it.
-///
-/// # Errors
-/// Of the database.
 pub fn lost(tx: &Connection, key: &Key, copies: u32) -> Result<(), DbError> {
     if key.kind() == KeyKind::Segment
         && let Some((collection, index)) = key.collection().zip(key.index())
@@ -140,9 +113,6 @@ pub fn lost(tx: &Connection, key: &Key, copies: u32) -> Result<(), DbError> {
 }
 
 /// Stores whose replica of an object is known to be wanting.
-///
-/// # Errors
-/// Of the database.
 pub fn lacking(reader: &Connection, key: &str) -> Result<Vec<String>, DbError> {
     let mut statement = reader.prepare_cached("SELECT store FROM repair_queue WHERE key = ?1")?;
     let rows = statement.query_map([key], |row| row.get(0))?;
@@ -150,9 +120,6 @@ pub fn lacking(reader: &Connection, key: &str) -> Result<Vec<String>, DbError> {
 }
 
 /// The replica could not be made; it is tried again at `due_ms`.
-///
-/// # Errors
-/// Of the database.
 pub fn repair_failed(tx: &Connection, task: &RepairTask, due_ms: i64, error: &str) -> Result<(), DbError> {
     tx.execute(
         "UPDATE repair_queue SET attempts = attempts + 1, due_ms = ?3, error = ?4 WHERE store = ?1 AND key = ?2",

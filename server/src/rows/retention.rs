@@ -1,7 +1,7 @@
-//! What keeps an incident's evidence: legal holds, retention, an incident that is open.
+//! What keeps the evidence of an incident: legal holds, retention, an incident that is open.
 //!
-//! Guarantee: one judgement for everybody who may remove or lock something; it is made inside the caller's transaction, so a hold
-//! that is recorded counts at once. Not here: removing anything.
+//! Guarantee: everybody who may remove or lock something uses this one judgement. It is made inside the caller's transaction, so
+//! that a recorded hold counts at once. Not here: removing anything.
 
 use evidence::digest::Digest;
 use evidence::disposal::Refusal;

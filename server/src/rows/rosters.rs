@@ -7,7 +7,6 @@ use super::DbError;
 /// One published roster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RosterRow {
-    /// Version.
     pub version: u64,
     /// Digest of the roster document.
     pub digest: [u8; 32],
@@ -32,9 +31,6 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RosterRow> {
 }
 
 /// Adds a roster.
-///
-/// # Errors
-/// Of the database.
 pub fn insert(tx: &Connection, roster: &RosterRow) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO rosters (version, digest, not_after, signed, idx) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -44,9 +40,6 @@ pub fn insert(tx: &Connection, roster: &RosterRow) -> Result<(), DbError> {
 }
 
 /// The roster in force when the entry at `index` was recorded.
-///
-/// # Errors
-/// Of the database.
 pub fn in_force_at(reader: &Connection, index: u64) -> Result<Option<RosterRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM rosters WHERE idx < ?1 ORDER BY version DESC LIMIT 1"
@@ -55,9 +48,6 @@ pub fn in_force_at(reader: &Connection, index: u64) -> Result<Option<RosterRow>,
 }
 
 /// The newest roster.
-///
-/// # Errors
-/// Of the database.
 pub fn newest(reader: &Connection) -> Result<Option<RosterRow>, DbError> {
     let mut statement =
         reader.prepare_cached(&format!("SELECT {COLUMNS} FROM rosters ORDER BY version DESC LIMIT 1"))?;
@@ -65,9 +55,6 @@ pub fn newest(reader: &Connection) -> Result<Option<RosterRow>, DbError> {
 }
 
 /// The roster of a version.
-///
-/// # Errors
-/// Of the database.
 pub fn of_version(reader: &Connection, version: u64) -> Result<Option<RosterRow>, DbError> {
     let mut statement =
         reader.prepare_cached(&format!("SELECT {COLUMNS} FROM rosters WHERE version = ?1"))?;
@@ -75,9 +62,6 @@ pub fn of_version(reader: &Connection, version: u64) -> Result<Option<RosterRow>
 }
 
 /// Records a login.
-///
-/// # Errors
-/// Of the database.
 pub fn insert_login(
     tx: &Connection,
     index: u64,

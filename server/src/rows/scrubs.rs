@@ -1,4 +1,4 @@
-//! How far the re-reading of each store has come (LIVE: lost with the database, a pass begins anew).
+//! How far the scrub of each store has come (LIVE: if it is lost with the database, the pass begins anew).
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -7,7 +7,6 @@ use super::DbError;
 /// The newest pass over one store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScrubRow {
-    /// Store id.
     pub store: String,
     /// When it began, in milliseconds since 1970.
     pub begun_ms: i64,
@@ -53,18 +52,12 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ScrubRow> {
 }
 
 /// The newest pass over a store.
-///
-/// # Errors
-/// Of the database.
 pub fn of_store(reader: &Connection, store: &str) -> Result<Option<ScrubRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!("SELECT {COLUMNS} FROM scrubs WHERE store = ?1"))?;
     Ok(statement.query_row([store], read_row).optional()?)
 }
 
 /// Remembers how far a pass has come.
-///
-/// # Errors
-/// Of the database.
 pub fn save(tx: &Connection, row: &ScrubRow) -> Result<(), DbError> {
     tx.prepare_cached(&format!(
         "INSERT OR REPLACE INTO scrubs ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
@@ -87,9 +80,6 @@ pub fn save(tx: &Connection, row: &ScrubRow) -> Result<(), DbError> {
 }
 
 /// Bytes of all acknowledged segments and seals: what a pass over one store will read, nearly.
-///
-/// # Errors
-/// Of the database.
 pub fn bytes_to_read(reader: &Connection) -> Result<u64, DbError> {
     Ok(reader
         .query_row("SELECT coalesce(sum(stored_len + seal_len), 0) FROM segments", [], |row| row.get(0))?)

@@ -1,5 +1,5 @@
-//! Which texts of approved plans stay: those that any chain keeps (`evidence::disposal::text_stays`, the rule of mirrors, too).
-//! Guarantee: asked inside the caller's transaction, so that a hold which is recorded counts at once.
+//! Decides which texts of approved plans stay, by the rule of `evidence::disposal::text_stays`, which mirrors follow as well.
+//! Guarantee: asked inside the caller's transaction, so that a recorded hold counts at once.
 
 use evidence::disposal::Claim;
 use evidence::time::Time;
@@ -9,9 +9,6 @@ use crate::rows::retention::may_be_destroyed;
 use crate::rows::{DbError, disposals};
 
 /// Whether a text that an approved plan names stays at `now`.
-///
-/// # Errors
-/// Of the database.
 pub fn text_stays(reader: &Connection, text: &[u8; 32], now: Time) -> Result<bool, DbError> {
     let mut of_deployment = false;
     let mut claims = Vec::new();

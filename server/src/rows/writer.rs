@@ -1,6 +1,6 @@
 //! The one connection that writes, and the thread that owns it.
-//! Guarantee: jobs run in the order they were submitted; a failed job undoes only itself; each is answered after the
-//! commit that holds it. While one commit is being flushed the next jobs gather, so load makes batches by itself.
+//! Guarantee: writes run in the order in which they were submitted. A failed write undoes only itself. Each is answered after the
+//! commit that contains it. While one commit is being flushed, the next writes gather: under load, batches form on their own.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

@@ -60,9 +60,6 @@ pub fn signed(field: &'static str, message: Option<v1::SignedDocument>) -> Resul
 }
 
 /// A digest out of its text.
-///
-/// # Errors
-/// When it is none.
 pub fn digest(field: &'static str, text: &str) -> Result<evidence::digest::Digest, Failure> {
     proto::convert::digest(field, text).map_err(|error| Failure::malformed(chain(&error)))
 }

@@ -191,9 +191,6 @@ fn incident_of(weighed: &Weighed) -> Result<IncidentId, Failure> {
 }
 
 /// A number that is free now.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn next_id(collector: &Collector) -> Result<String, Failure> {
     let now = crate::clock::now().to_string();
     let year: u16 = now.get(..4).and_then(|year| year.parse().ok()).unwrap_or(1970);
@@ -209,9 +206,6 @@ pub async fn next_id(collector: &Collector) -> Result<String, Failure> {
 }
 
 /// Incidents, newest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(collector: &Collector, open_only: bool) -> Result<Vec<v1::IncidentRow>, Failure> {
     let rows = collector.db.read_async(move |db| rows::incidents::all(db, open_only)).await?;
     Ok(rows.into_iter().map(wire).collect())

@@ -95,9 +95,6 @@ pub async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded,
 }
 
 /// Fills the deny list with the retired ones.
-///
-/// # Errors
-/// Of the database.
 pub fn remember(reader: &Connection, registry: &Registry) -> Result<(), DbError> {
     for row in of_kind(reader, EntryType::MirrorRetired)? {
         let id = reference(&row, "mirror").and_then(|id| id.parse().ok());
@@ -138,9 +135,6 @@ pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, 
 }
 
 /// Refuses a mirror that is not admitted (any more).
-///
-/// # Errors
-/// When it is not.
 pub async fn check_admitted(collector: &Collector, mirror: &MirrorId) -> Result<(), Failure> {
     let id = mirror.to_string();
     let found = collector.db.read_async(move |reader| live(reader, &id)).await?;

@@ -20,7 +20,7 @@ use crate::people::Published;
 use crate::rows;
 use crate::rows::condition::{Condition, Denied};
 
-/// How often the drop is looked at.
+/// How often to look for a dropped roster.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where an operator drops a roster, in the run directory.

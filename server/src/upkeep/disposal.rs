@@ -1,8 +1,8 @@
-//! Disposal on the collector: planned, approved by two persons, executed store by store, said everywhere.
+//! Disposal on the collector: a plan, two approvals, destruction store by store, and what the ledger says of it.
 //!
-//! Guarantee: nothing is destroyed but on a [`store::Warrant`], which only a chain with two approvals and nothing that keeps
-//! the evidence makes; a hold waits for at most one object under destruction. Not here: what an approval must be
-//! (`evidence::disposal`), how a store destroys (`store`).
+//! Guarantee: the collector destroys nothing without a [`store::Warrant`]. Only a chain with two approvals, and with nothing that
+//! keeps the evidence, yields one. A hold waits for the destruction of at most one object. Not here: the rules for an approval
+//! (`evidence::disposal`); how a store destroys (`store`).
 
 mod brake;
 pub(crate) mod chore;

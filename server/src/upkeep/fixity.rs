@@ -1,8 +1,8 @@
-//! Stored evidence that is missing or changed: found, counted, recorded.
+//! Reports stored evidence that is missing or changed, and its repair, to the ledger.
 //!
-//! Guarantee: evidence that a store had or should have and has not whole is an entry `evidence.fixity_failed` and an error
-//! in the log, once until it is repaired; each such repair is an entry, too. Nothing is deleted.
-//! Not here: making copies (`repair`), the search (`sweep`, `scrub`, fsck).
+//! Guarantee: when a store lacks evidence that it should have, or has it damaged, one entry `evidence.fixity_failed` and an error
+//! in the log say so, once until the object is repaired. Each repair of such an object is an entry as well. Nothing is deleted.
+//! Not here: making copies (`repair`); the search (`sweep`, `scrub`, fsck).
 
 use std::collections::BTreeMap;
 
@@ -29,9 +29,6 @@ pub fn collection_of(key: &Key) -> Option<Digest> {
 }
 
 /// Records that `store` does not have an object that it should have. Not again before it was repaired.
-///
-/// # Errors
-/// When database or ledger do not answer.
 pub async fn failed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
     let _turn = upkeep.fixity.lock().await;
     if is_disposed(upkeep, key, store).await? {
@@ -67,9 +64,6 @@ async fn count(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
 }
 
 /// Whether an object is missing because two persons said so.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn is_disposed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool, Failure> {
     let (key, store) = (key.clone(), store.to_owned());
     upkeep
@@ -93,18 +87,12 @@ async fn newest(upkeep: &Upkeep, key: &Key, store: &str) -> Result<Option<EntryT
 }
 
 /// Whether the ledger's last word of an object on a store is that it failed.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn is_failed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool, Failure> {
     Ok(newest(upkeep, key, store).await? == Some(EntryType::EvidenceFixityFailed))
 }
 
 /// Records replicas that were made again: each that had failed, and of those that had never been there one for each
 /// collection and store.
-///
-/// # Errors
-/// When database or ledger do not answer.
 pub async fn repaired(upkeep: &Upkeep, repaired: Vec<(String, Key)>) -> Result<(), Failure> {
     let _turn = upkeep.fixity.lock().await;
     let mut first: BTreeMap<(Digest, String), Key> = BTreeMap::new();

@@ -1,7 +1,8 @@
-//! Buckets that lock are told what is under legal hold, so that they keep it also against whoever holds our credentials.
+//! Sets legal holds in buckets that have them, so that a bucket keeps the evidence even against somebody with our credentials.
 //!
-//! Guarantee: while a hold of its incident stands, each segment and seal of a collection that ended is under legal hold in every such
-//! bucket, or is told again until it is; when the last one is released they are free. Not here: whether a hold stands (`retention`).
+//! Guarantee: while a hold of its incident stands, every segment and seal of an ended collection is under legal hold in each such
+//! bucket; the chore repeats the call until the bucket accepts it. When the last hold is released, the chore lifts them. Not
+//! here: whether a hold stands (`rows::retention`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::failure::Failure;
 use crate::rows::hold_marks::{self, HoldTask};
 use crate::upkeep::Upkeep;
 
-/// How often it is looked for.
+/// How often to look for holds that changed.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long a bucket that failed is left alone.
 const PATIENCE: Duration = Duration::from_secs(60);

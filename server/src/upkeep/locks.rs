@@ -1,7 +1,7 @@
-//! Locks of stores against the retention of incidents: nobody can take back what a store keeps in COMPLIANCE mode.
+//! Checks the locks of stores against the retention of incidents: nobody can lift a lock in COMPLIANCE mode.
 //!
-//! Guarantee: no object of a collection is placed under a lock that ends after the incident's retention, and no retention is set
-//! that ends before a lock that was placed. Not here: placing locks (`store`), what keeps evidence (`retention`).
+//! Guarantee: the collector places no object under a lock that ends after the incident's retention, and accepts no retention that
+//! ends before an existing lock. Not here: placing locks (`store`); what keeps evidence (`rows::retention`).
 
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +25,6 @@ use crate::rows::{self, DbError};
 /// A store whose lock nobody lifts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compliance {
-    /// Store id.
     pub store: String,
     /// How long it keeps each object from its writing on.
     pub length: Duration,

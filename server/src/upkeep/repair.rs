@@ -1,6 +1,6 @@
-//! Makes up for replicas that are missing or damaged, from one that is right.
-//! Guarantee: what is written comes from bytes that have the digest of their key; what is whole is never touched;
-//! damaged bytes are moved aside, not deleted. Not here: the `evidence.repaired` entry (the caller records it).
+//! Replaces missing or damaged replicas with copies of a good one.
+//! Guarantee: it writes only bytes that have the digest of their key, never touches a good replica, and moves damaged bytes aside
+//! instead of deleting them. Not here: the entry `evidence.repaired`, which the caller records.
 
 use std::sync::Arc;
 use std::time::Duration;

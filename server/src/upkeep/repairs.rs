@@ -1,7 +1,7 @@
-//! Works off the repair queue: by itself, and when somebody asks.
+//! Works through the repair queue, on its own and on request.
 //!
-//! Guarantee: damage is in the ledger before it is mended, and that it was mended after; one round at a time. What cannot
-//! be mended now stays queued, with its reason. Not here: how one replica is made (`crate::upkeep::repair`).
+//! Guarantee: the ledger records damage before it is repaired, and the repair afterwards. One round runs at a time. What cannot
+//! be repaired now stays queued, with the reason. Not here: how one replica is replaced (`upkeep::repair`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::upkeep::fixity;
 use crate::upkeep::repair::{OTHER_BYTES, finish_repairs, repair_due};
 use crate::upkeep::wants::can_be_asked;
 
-/// How often the queue is looked at without being told.
+/// How often to look at the queue when nobody wakes the repairer.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Objects repaired in one round.
@@ -84,9 +84,6 @@ pub async fn keep(upkeep: &Upkeep) {
 }
 
 /// One round over what is due.
-///
-/// # Errors
-/// When database or ledger do not answer.
 pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
     let _turn = upkeep.repairs.turn().await;
     let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);

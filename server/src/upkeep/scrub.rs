@@ -1,9 +1,9 @@
-//! The scrub: everything each store should hold is read again and re-hashed, at a set pace, for ever.
+//! Re-reads and re-hashes everything that each store should hold, at a set pace, for ever.
 //!
-//! Guarantee: within `every` each object of each store was read whole at least once, as long as `rate_max` allows it; when
-//! it does not, that is said. What is damaged or gone is in the ledger (`evidence.fixity_failed`), in the log and in the
-//! repair queue before the next object is looked at. A pass goes on where it was after a restart; a store that is away is
-//! waited for. Not here: making the copies (`repair`), what no store has any more (`run::sweep`).
+//! Guarantee: within `every`, each object of each store was read whole at least once, as long as `rate_max` allows it; otherwise a
+//! warning says so. Before the scrub looks at the next object, a damaged or missing one is in the ledger
+//! (`evidence.fixity_failed`), in the log and in the repair queue. After a restart a pass continues where it stopped. The scrub
+//! waits for a store that is away. Not here: making copies (`repair`); objects that no store has (`sweep`).
 
 use crate::config::pace::Pace;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,22 +25,21 @@ use crate::upkeep::Upkeep;
 use crate::upkeep::fixity;
 use crate::upkeep::repair::ROOMS;
 
-/// How often progress is made durable, and told to who watches.
+/// How often progress is saved and shown to watchers.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
 
 /// How long a store that does not answer is left alone.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// How long an object that one store has and another has not yet may be on its way there.
+/// How long the copy of a new object may take to reach a store, before its absence counts.
 const ON_ITS_WAY: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether a pass is due.
+/// How often to check whether a pass is due.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// Who asks for passes and who watches them.
 #[derive(Debug)]
 pub struct Scrubber {
-    /// The pace.
     pub pace: Pace,
     asked: Mutex<BTreeSet<String>>,
     wake: Notify,

@@ -1,8 +1,9 @@
-//! Evidence that no store of the collector has whole, and that mirrors are asked for (docs/spec/mirror.md, *Repair*).
+//! The list of evidence that no store of the collector has whole, and for which it asks mirrors (docs/spec/mirror.md, *Repair*).
 //!
-//! Guarantee: only keys that say all of their content are wanted, so whatever a mirror gives is right or refused; bounded; and
-//! nothing is wanted for ever: what was repaired here, was disposed of, or no mirror gave in [`LIFE`] makes room. Not here: what is
-//! done with an object that came (`run::repairs`). In memory only: the repair queue fills it again, as long as the object is missed.
+//! Guarantee: the list holds only keys whose digest covers the whole content, so whatever a mirror gives is either right or
+//! refused. It is bounded, and no key stays for ever: it leaves when the object was repaired here, when it was disposed of, or
+//! when no mirror gave it within [`LIFE`]. It lives in memory only: the repair queue fills it again while an object is missing.
+//! Not here: what happens to an object that arrives (`upkeep::repairs`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

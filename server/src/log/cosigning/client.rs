@@ -52,9 +52,6 @@ impl WitnessClient {
     }
 
     /// `add-checkpoint`: shows `note`, which continues `old` entries by `proof`.
-    ///
-    /// # Errors
-    /// `AskError`.
     pub async fn add_checkpoint(&self, old: u64, proof: &[Hash], note: &[u8]) -> Result<Answer, AskError> {
         let mut body = format!("old {old}\n");
         for hash in proof {
@@ -81,9 +78,6 @@ impl WitnessClient {
     }
 
     /// The newest checkpoint it cosigned of the log called `origin`.
-    ///
-    /// # Errors
-    /// `AskError`.
     pub async fn checkpoint(&self, origin: &str) -> Result<Note, AskError> {
         let path = format!("{}/checkpoint", Digest::of(origin.as_bytes()));
         let (status, _, answer) = self.ask(Method::GET, &path, Vec::new()).await?;

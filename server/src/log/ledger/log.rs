@@ -88,9 +88,6 @@ impl Log {
     }
 
     /// An entry with its proof.
-    ///
-    /// # Errors
-    /// As `prove`.
     pub fn entry_with_proof(&self, index: u64) -> Result<(Vec<u8>, Vec<u8>), LogError> {
         let published = self.published();
         let entry = self.entry(index)?;

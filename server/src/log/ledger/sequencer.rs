@@ -102,9 +102,6 @@ impl Sequencer {
 
     /// Records an act; resolves when a checkpoint that covers it is durable on the stores that policy asks. Safe to
     /// repeat: the same act gives the same entry. Dropping the future does not take the act back.
-    ///
-    /// # Errors
-    /// `SubmitError`.
     pub async fn submit(&self, pending: PendingEntry) -> Result<Receipt, SubmitError> {
         let replicas = self.shared.replicas.clone();
         let prepared = tokio::task::spawn_blocking(move || prepare(&replicas, pending)).await;
@@ -115,9 +112,6 @@ impl Sequencer {
     }
 
     /// As `submit`, for blocking threads.
-    ///
-    /// # Errors
-    /// As `submit`.
     pub fn submit_blocking(&self, pending: PendingEntry) -> Result<Receipt, SubmitError> {
         let prepared = prepare(&self.shared.replicas, pending)?;
         let (answer, receipt) = oneshot::channel();

@@ -38,9 +38,6 @@ const RENEW_EVERY_MS: u64 = 86_400_000;
 /// Puts the newest published head into an authority's queue, unless it grew by nothing but stamps since the last one and
 /// that one's certificate lasts. Each `tsa.stamped` stands in the tree that the next stamp is for, so stamping the newest
 /// head renews all stamps before it.
-///
-/// # Errors
-/// Of the database.
 pub async fn enqueue_newest(db: &Db, tsa: &str, published: Published, now: Time) -> Result<bool, DbError> {
     if published.size == 0 {
         return Ok(false);

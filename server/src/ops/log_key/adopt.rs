@@ -120,8 +120,9 @@ impl Case {
         self.ask_witnesses(&keys, &level)
     }
 
-    /// Once a change is recorded, a note of the old key beyond it counts for nothing: whoever holds more of this ledger than is
-    /// here has to be heard before. What a thief may have signed is nobody's word.
+    /// Once a change is recorded, a note of the old key beyond it counts for nothing. So if a witness holds more of this ledger
+    /// than the stores do, the operator must learn it first. After a theft no witness is asked: the thief may have signed what
+    /// it holds.
     fn ask_witnesses(&self, keys: &LogKeys, level: &Level) -> Result<(), AdoptError> {
         if self.change.reason == Reason::Compromised {
             return Ok(());

@@ -26,9 +26,6 @@ pub struct Proposed {
 }
 
 /// Makes the next log key, once, and a document about it. Nothing else changes; it may be repeated.
-///
-/// # Errors
-/// [`ProposeError`].
 pub fn propose(directory: &Path, reason: Reason, now: Time) -> Result<Proposed, ProposeError> {
     let layout = Layout::new(directory);
     let config = Config::load(directory)?;

@@ -17,10 +17,10 @@ use crate::services::ingest::{Ingest, interrupt, resume};
 use crate::services::rosters;
 use crate::upkeep::{Upkeep, disposal, legal_holds, repairs, scrub, sweep};
 
-/// How often orders that ended are looked at.
+/// How often to look for orders that expired.
 const EXPIRY_LOOK: Duration = Duration::from_secs(60);
 
-/// How often the queue of time stamps is looked at.
+/// How often to look at the queue of time stamps.
 const STAMP_LOOK: Duration = Duration::from_secs(5);
 
 /// Starts every chore.

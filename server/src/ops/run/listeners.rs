@@ -36,7 +36,7 @@ use crate::services::orders::wire::Orders;
 use crate::services::reads::wire::Evidence;
 use crate::services::stores::Stores;
 
-/// How often the age of the collector's certificate is looked at.
+/// How often to check the age of the collector's certificate.
 const LOOK: Duration = Duration::from_secs(3600);
 
 /// The TLS settings that new handshakes use.

@@ -19,7 +19,6 @@ use crate::services::{enrol, login, mirrors};
 /// The service.
 #[derive(Clone, Debug)]
 pub struct Enrolments {
-    /// The collector.
     pub collector: Arc<Collector>,
     /// Login challenges.
     pub challenges: Arc<Challenges>,

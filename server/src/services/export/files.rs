@@ -130,7 +130,7 @@ async fn head(
     }
 }
 
-/// Where the policy names a mirror, what goes out shall lie in a second place: whether it does not, and the exporter does without.
+/// True if the policy requires a mirror copy, none exists yet, and the exporter chose to export anyway.
 fn require_mirror_copy(
     collector: &Collector,
     snapshot: &Snapshot,

@@ -29,7 +29,6 @@ const PAGE_ROWS: u32 = 4096;
 /// An item that will leave.
 #[derive(Debug)]
 pub struct Chosen {
-    /// Its record.
     pub record: ItemRecord,
     /// The record as it was sealed.
     pub line: Vec<u8>,

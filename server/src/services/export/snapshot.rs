@@ -19,7 +19,6 @@ use crate::rows::{self, DbError};
 /// The content of a bundle, before its bytes are read.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The incident.
     pub incident: IncidentId,
     /// The checkpoint that everything is proven under.
     pub published: Published,
@@ -40,7 +39,6 @@ pub struct Snapshot {
 /// One collection with what the entries under the checkpoint say of it.
 #[derive(Debug)]
 pub struct Collected {
-    /// Its row.
     pub row: CollectionRow,
     /// Segments that belong to it.
     pub segments: Vec<SegmentRow>,

@@ -1,7 +1,7 @@
-//! The first message of an upload: whose collection is it, under which order, and may it be taken.
+//! Judges the first message of an upload: whose collection is it, under which order, and may the collector take it?
 //!
-//! Guarantee: a collection begins with `collection.started` in the ledger, once; the delegation is signed by the evidence
-//! key that enrolment bound to this very identity, and names an order that addresses it. Not here: the segments.
+//! Guarantee: a collection begins with one entry `collection.started`. The delegation is signed by the evidence key that
+//! enrolment bound to this endpoint, and names an order that addresses the endpoint. Not here: the segments.
 
 use evidence::digest::Digest;
 use evidence::entry::{ActObject, EntryType};
@@ -24,7 +24,6 @@ use crate::services::ingest::Ingest;
 /// A collection that is taken.
 #[derive(Debug)]
 pub struct Admitted {
-    /// Its id.
     pub collection: Digest,
     /// Its number in the database.
     pub number: u64,
@@ -32,11 +31,9 @@ pub struct Admitted {
     pub stored_index: Option<u64>,
     /// The chain of the incident it belongs to.
     pub chain: Chain,
-    /// The order.
     pub order: Order,
     /// The order's id.
     pub order_id: Digest,
-    /// The delegation.
     pub delegation: Delegation,
     /// Digest of the delegation document.
     pub delegation_id: Digest,

@@ -1,8 +1,8 @@
-//! How much ingest may hold at once: uploads, and bytes of segments between the wire and the disks.
+//! Bounds what ingest holds at once: running uploads, and bytes of segments between the wire and the disks.
 //!
-//! Guarantee: what is over the budget waits on the wire, where HTTP/2 flow control slows its sender; nothing is dropped.
-//! A segment takes its whole share before its first byte is read, so that two half-received ones never wait for each
-//! other. Not here: the verifier's memory (`sandbox`), HTTP/2 windows (`proto::limits`).
+//! Guarantee: what exceeds the budget waits on the wire, where HTTP/2 flow control slows its sender. Nothing is dropped. A
+//! segment takes its whole share before its first byte is read, so that two half-received segments never wait for each other.
+//! Not here: the verifier's memory (`sandbox`); HTTP/2 windows (`proto::limits`).
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! What runs inside the cage: verifies a container as it arrives, lists a seal's records, reads one item.
+//! The program inside the cage: it verifies a container as it arrives, lists the records of a seal, reads one item.
 //!
-//! Guarantee: the answer `Accepted` is given only by [`evidence::container::Verifier`]; whatever goes wrong otherwise ends
-//! the process without a verdict. It holds no key and opens nothing: bytes come and go through the pipe.
-//! Not here: the cage (`sandbox`), the pipe's other end (`ingest::verifier`, `reads::item`).
+//! Guarantee: only [`evidence::container::Verifier`] makes the answer `Accepted`. Any other failure ends the process without a
+//! verdict. The process holds no key and opens nothing: bytes come and go through the pipe. Not here: the cage (`sandbox`); the
+//! other end of the pipe (`ingest::verifier`, `reads::item`).
 
 use std::io::{self, Read, Write};
 
@@ -35,13 +35,10 @@ const BATCH_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begin {
-    /// Deployment.
     pub deployment: String,
-    /// Collection.
     pub collection: Digest,
     /// Order document.
     pub order: Digest,
-    /// Attempt.
     pub attempt: u64,
     /// The sealer's public key.
     pub sealer: String,
@@ -53,7 +50,6 @@ pub struct Begin {
     pub item_bytes: u64,
     /// Logical size of all items.
     pub logical_bytes: u64,
-    /// Items.
     pub items: u64,
     /// CPU seconds for the whole container.
     pub cpu_s: u64,
@@ -71,7 +67,6 @@ impl Begin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
-    /// Its index.
     pub index: u64,
     /// Its seal's digest.
     pub seal: Digest,
@@ -87,7 +82,6 @@ pub struct Accepted {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finished {
-    /// Segments.
     pub segments: u64,
     /// Stored length.
     pub stored_len: u64,
@@ -95,7 +89,6 @@ pub struct Finished {
     pub plain_len: u64,
     /// Digest of the concatenated segments.
     pub container_sha256: Digest,
-    /// Items.
     pub items: u64,
     /// RFC 6962 root over the record lines.
     pub items_root: Digest,

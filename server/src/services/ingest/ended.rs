@@ -1,4 +1,4 @@
-//! How an upload call ends.
+//! The ways in which an upload call ends, and what the endpoint is told.
 
 use evidence::digest::Digest;
 use proto::status::Class;

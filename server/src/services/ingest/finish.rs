@@ -1,7 +1,7 @@
-//! The end of a collection: the manifest against the verified container, then the receipt.
+//! Ends a collection: checks the manifest against the verified container, then records and returns the receipt.
 //!
-//! Guarantee: `collection.stored` is recorded only when every segment, seal and document is counted on the stores at that
-//! moment, and says on how many. The event is the manifest: told twice, it is one entry. Not here: segments.
+//! Guarantee: the collector records `collection.stored` only after it counted every segment, seal and document on the stores;
+//! the entry says how many copies it found. The event is the manifest: sent twice, it is one entry. Not here: segments.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::failure::{Failure, OrFailure as _, chain};
 use crate::metrics::{self, CollectionEnd};
 use crate::services::ingest::Ingest;
 
-/// How often it is looked again whether missing copies were made, while policy says to wait for them.
+/// How often to count the copies again, while policy says to wait for missing ones.
 const COPIES_WAIT: Duration = Duration::from_secs(5);
 
 /// Finishes a collection and gives its receipt.
@@ -58,9 +58,6 @@ pub async fn finish(
 }
 
 /// The receipt of a collection that is stored already.
-///
-/// # Errors
-/// When the ledger does not answer.
 pub async fn receipt(ingest: &Ingest, index: u64) -> Result<Proven, Ended> {
     ingest.collector.recorder.wait_until_published(index).await?;
     Ok(ingest.collector.recorder.prove(index).await?)

@@ -1,8 +1,8 @@
-//! Collections that ended without a manifest.
+//! Ends collections that have no manifest.
 //!
-//! Guarantee: `collection.interrupted` carries the head of the seal chain that is durable, so that what is missing behind
-//! it cannot be cut further later. It is an end: nothing is taken behind it, another attempt is another collection.
-//! Not here: malformed or contradicted ones (`ingest::quarantine`).
+//! Guarantee: `collection.interrupted` names the newest durable seal, so that nobody can later cut the chain further back. The
+//! collection takes nothing more; another attempt is another collection. Not here: malformed or contradicted collections
+//! (`ingest::quarantine`).
 
 use std::time::Duration;
 
@@ -22,18 +22,12 @@ const GRACE_AFTER_EXPIRY: Duration = Duration::from_secs(3600);
 
 /// Ends the upload of a collection and records that it was interrupted. A segment on its way is durable and counted
 /// before the record, or never acknowledged. Not for callers that hold the collection's turn.
-///
-/// # Errors
-/// When database or ledger do not answer.
 pub async fn end(ingest: &Ingest, collection: &Digest) -> Result<(), Failure> {
     let _turn = ingest.uploads.enter(*collection).await;
     record(ingest, collection).await
 }
 
 /// Records that a collection was interrupted, if it is running. The caller holds its turn.
-///
-/// # Errors
-/// When database or ledger do not answer.
 pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure> {
     let Some(row) = ingest.collector.collection(collection).await? else {
         return Ok(());
@@ -60,9 +54,6 @@ pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure>
 }
 
 /// Interrupts what earlier attempts of the same endpoint under the same order left running.
-///
-/// # Errors
-/// When database or ledger do not answer.
 pub async fn earlier_attempts(ingest: &Ingest, delegation: &Delegation) -> Result<(), Failure> {
     let (order, endpoint) = (*delegation.order.as_bytes(), delegation.endpoint.to_string());
     let attempt = delegation.attempt;
@@ -78,9 +69,6 @@ pub async fn earlier_attempts(ingest: &Ingest, delegation: &Delegation) -> Resul
 }
 
 /// Interrupts running collections whose order ended long ago and whose endpoint does not speak. Called by a timer.
-///
-/// # Errors
-/// When database or ledger do not answer.
 pub async fn expired(ingest: &Ingest) -> Result<(), Failure> {
     let now = crate::clock::now();
     let running = ingest

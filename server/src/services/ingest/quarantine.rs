@@ -1,7 +1,7 @@
-//! Bytes that are no evidence: kept apart, recorded, refused.
+//! Keeps bytes that are not evidence apart, records them and refuses them.
 //!
-//! Guarantee: what an endpoint sealed and sent is never thrown away, and never served as evidence. The entry is written
-//! before the endpoint hears the refusal. Not here: the verdict itself.
+//! Guarantee: what an endpoint sealed and sent is never thrown away, and never served as evidence. The collector writes the
+//! entry before the endpoint hears the refusal. Not here: the verdict itself (`ingest::verifier`).
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;

@@ -1,6 +1,6 @@
-//! After a start: collections that were complete before it, and whose entry a crash kept from being written, get it now.
+//! After a start: writes the entries of collections that were complete before it and whose entry a crash prevented.
 //!
-//! Guarantee: nothing is recorded that an upload would not have recorded; it may run at any time, also beside uploads.
+//! Guarantee: it records only what an upload would have recorded. It may run at any time, also beside uploads.
 
 use evidence::digest::Digest;
 use evidence::id::{EndpointId, Generation};
@@ -105,9 +105,6 @@ async fn manifests_without_entry(ingest: &Ingest) -> Result<Vec<(Digest, Signed)
 /// Finishes what a crash left between the manifest's object and its entry. `signed` is a manifest that was found in
 /// the stores: the container was verified before its last segment was acknowledged, the totals are checked
 /// against the rows.
-///
-/// # Errors
-/// When stores, database or ledger do not answer.
 async fn resume(
     ingest: &Ingest,
     admitted: &Admitted,

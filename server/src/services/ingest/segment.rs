@@ -1,8 +1,9 @@
-//! One segment: headers checked here, bytes judged in the cage while they are written, then made durable, then counted.
+//! Takes one segment: checks its headers here, has its bytes judged in the cage while they are written, makes them durable,
+//! counts them.
 //!
-//! Guarantee: the order is verdict → objects on the replicas (segment, then seal) → database row → answer. Whatever
-//! happens in between, nothing was acknowledged, and the endpoint sends it again. What is not good goes to quarantine
-//! and into the ledger. Not here: the wire (`ingest::upload`), the end of a collection (`ingest::finish`).
+//! Guarantee: the order is verdict, objects on the replicas (segment, then seal), database row, answer. If something fails in
+//! between, nothing was acknowledged and the endpoint sends the segment again. A bad segment goes to quarantine and into the
+//! ledger. Not here: the wire (`ingest::upload`); the end of a collection (`ingest::finish`).
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -43,7 +44,6 @@ const WALL_SLACK_MS: i128 = 600_000;
 /// A segment as it arrived.
 #[derive(Debug)]
 pub struct Arrived {
-    /// The seal.
     pub seal: Bytes,
     /// The stored bytes.
     pub stored: Bytes,

@@ -1,8 +1,8 @@
-//! One running upload for each collection: a newer call takes the place of the older, and finds its verifier warm.
+//! Allows one running upload for each collection. A newer call replaces the older one and inherits its verifier.
 //!
-//! Guarantee: two calls never work on one collection at the same time; what a cut connection leaves (a verifier that has
-//! seen every durable segment) is kept for a while, in bounded number, so that a reconnect need not re-read the
-//! collection. Not here: what is kept (`ingest::upload`).
+//! Guarantee: two calls never work on one collection at the same time. When a connection is cut, its verifier, which has seen
+//! every durable segment, is kept for a while and in bounded number, so that a reconnect need not re-read the collection. Not
+//! here: what is kept (`ingest::warm`).
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

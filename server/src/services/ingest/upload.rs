@@ -1,8 +1,8 @@
-//! One upload call: messages in, positions out.
+//! Serves one upload call: messages in, positions out.
 //!
-//! Guarantee: memory for a segment is taken before its bytes are read; the first answer says what is durable, with the
-//! seal's digest, so that an endpoint can tell a collector that forgot; a newer call for the same collection ends this
-//! one. Not here: what a segment must be (`ingest::segment`), the manifest (`ingest::finish`).
+//! Guarantee: the call takes memory for a segment before it reads the segment's bytes. The first answer says what is durable and
+//! names the newest seal, so that the endpoint notices a collector that forgot. A newer call for the same collection ends this
+//! one. Not here: what a segment must be (`ingest::segment`); the manifest (`ingest::finish`).
 
 use std::sync::Arc;
 

@@ -29,7 +29,6 @@ const RECORDS_BYTES_MAX: usize = 256 << 20;
 pub struct Program {
     /// The executable.
     pub path: PathBuf,
-    /// Its arguments.
     pub arguments: Vec<String>,
 }
 
@@ -74,9 +73,6 @@ pub struct Caged {
 
 impl Caged {
     /// Starts the process; it waits for its first frame.
-    ///
-    /// # Errors
-    /// [`VerifierError::Start`].
     pub fn start(program: &Program) -> Result<Self, VerifierError> {
         let mut child = Command::new(&program.path)
             .args(&program.arguments)
@@ -96,9 +92,6 @@ impl Caged {
     }
 
     /// Sends a frame.
-    ///
-    /// # Errors
-    /// [`VerifierError::Died`].
     pub async fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), VerifierError> {
         let sent = pipe::send(&mut self.input, kind, [payload]);
         match tokio::time::timeout(ANSWER_DEADLINE, sent).await {
@@ -109,18 +102,12 @@ impl Caged {
     }
 
     /// Sends a JSON frame.
-    ///
-    /// # Errors
-    /// [`VerifierError::Died`].
     pub async fn send_json(&mut self, kind: Kind, value: &impl Serialize) -> Result<(), VerifierError> {
         let text = serde_json::to_vec(value).map_err(|error| VerifierError::Died(error.to_string()))?;
         self.send(kind, &text).await
     }
 
     /// Waits for a frame.
-    ///
-    /// # Errors
-    /// [`VerifierError::Died`].
     pub async fn receive(&mut self) -> Result<Frame, VerifierError> {
         let received = pipe::receive(&mut self.output);
         match tokio::time::timeout(ANSWER_DEADLINE, received).await {
@@ -157,9 +144,6 @@ pub struct Judged {
 
 impl Verifier {
     /// Starts a process for one container.
-    ///
-    /// # Errors
-    /// [`VerifierError`].
     pub async fn start(program: &Program, begin: &Begin) -> Result<Self, VerifierError> {
         let mut caged = Caged::start(program)?;
         caged.send_json(Kind::Begin, begin).await?;
@@ -167,9 +151,6 @@ impl Verifier {
     }
 
     /// Judges the next segment.
-    ///
-    /// # Errors
-    /// [`VerifierError::Died`].
     pub async fn segment(&mut self, seal: &Bytes, stored: &Bytes) -> Result<Verdict<Judged>, VerifierError> {
         self.0.send(Kind::Seal, seal).await?;
         self.0.send(Kind::Segment, stored).await?;
@@ -192,9 +173,6 @@ impl Verifier {
     }
 
     /// Asks for the judgement of the whole, after the final segment. The process ends with its answer.
-    ///
-    /// # Errors
-    /// [`VerifierError::Died`].
     pub async fn finish(mut self) -> Result<Verdict<Finished>, VerifierError> {
         self.0.send(Kind::Finish, &[]).await?;
         let frame = self.0.receive().await?;
@@ -207,9 +185,6 @@ impl Verifier {
 }
 
 /// Reads a JSON payload of a caged process: the answer is as untrusted as what it parsed.
-///
-/// # Errors
-/// [`VerifierError::Died`].
 pub fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, VerifierError> {
     serde_json::from_slice(payload)
         .map_err(|error| VerifierError::Died(format!("its answer is not readable: {error}")))

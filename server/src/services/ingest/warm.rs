@@ -1,7 +1,7 @@
-//! What a running upload knows: the seal chain, a caged verifier that has seen every durable segment, what is stored.
+//! The state of a running upload: the seal chain, a caged verifier that has seen every durable segment, the copies so far.
 //!
-//! Guarantee: verifier and chain are always at the same segment, the one behind the newest durable one. After a restart
-//! of the collector both are built again from the stored objects, one collection at a time. Not here: new segments.
+//! Guarantee: verifier and chain are always at the same segment, the one after the newest durable one. After a restart the
+//! collector builds both again from the stored objects, one collection at a time. Not here: new segments (`ingest::segment`).
 
 use std::time::Duration;
 

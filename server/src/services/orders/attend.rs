@@ -1,8 +1,8 @@
-//! An endpoint's standing call: heartbeats and answers up, orders and cancellations down.
+//! The standing call of an endpoint: it sends heartbeats and answers, the collector sends orders and cancellations.
 //!
-//! Guarantee: level-triggered. What goes down follows from the records and the clock each time something changed, so a
-//! lost message, a restart or a week offline need nothing special: the order is sent again until it is answered.
-//! Not here: which call is the live one (`endpoints`).
+//! Guarantee: level-triggered. Each time something changes, the collector derives from the records and the clock what to send.
+//! A lost message, a restart or a week offline therefore need no special handling: the collector sends the order again until
+//! the endpoint answers. Not here: which call of an endpoint is the live one (`endpoints`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};

@@ -30,11 +30,9 @@ pub struct OrderView {
 /// One target with its newest attempt.
 #[derive(Debug)]
 pub struct TargetView {
-    /// The target.
     pub target: TargetRow,
     /// Newest attempt in the records.
     pub attempt: Option<AttemptRow>,
-    /// Its collection.
     pub collection: Option<CollectionRow>,
     /// State, what is only known now included.
     pub state: AttemptState,
@@ -42,9 +40,6 @@ pub struct TargetView {
 
 impl OrderView {
     /// Reads an order with everything about it.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn load(desk: &OrderDesk, order: &Digest) -> Result<Option<Self>, Failure> {
         let id = order.0;
         let read = desk.collector.db.read_async(move |db| read(db, &id)).await;
@@ -196,9 +191,6 @@ fn read(db: &Connection, id: &[u8; 32]) -> Result<Option<Read>, DbError> {
 }
 
 /// Orders of an incident (empty: of all), oldest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(desk: &OrderDesk, incident: &str) -> Result<Vec<v1::OrderRow>, Failure> {
     let wanted = (!incident.is_empty()).then(|| incident.to_owned());
     let orders = desk
@@ -231,9 +223,6 @@ pub async fn resolve(collector: &Collector, text: &str) -> Result<Digest, Failur
 }
 
 /// Refuses what is no prefix of a digest.
-///
-/// # Errors
-/// `Malformed`.
 pub fn check_prefix(text: &str, what: &str) -> Result<(), Failure> {
     let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if is_hex && (8..=64).contains(&text.len()) {

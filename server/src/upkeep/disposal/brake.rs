@@ -1,7 +1,7 @@
-//! Stops the destroying for whoever says that evidence must stay.
+//! Stops the destroyer when somebody records that evidence must stay.
 //!
-//! Guarantee: who has pulled the brake has the word before the next object goes; entries about holds and entries about what
-//! is gone never overlap. Not here: what a hold is (`retention`).
+//! Guarantee: whoever holds the brake runs before the next object is destroyed. Entries about holds and entries about
+//! destruction never overlap. Not here: what a hold is (`rows::retention`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ pub struct Brake {
     wake: Notify,
 }
 
-/// Nothing is destroyed while this lives. It goes along with the entry until that is committed, whoever gave up waiting for it.
+/// Nothing is destroyed while this lives. The task that commits the entry owns it, even if the caller gave up waiting.
 #[derive(Debug)]
 pub struct Pulled {
     _turn: OwnedMutexGuard<()>,

@@ -1,8 +1,9 @@
-//! Destroys what approved plans name, one object and store at a time, until all of it is gone; in batches, so that repairs go on.
+//! Destroys what approved plans name, one object and one store at a time, in batches so that repairs and holds get their turn.
 //!
-//! Guarantee: before anything goes, the chain is asked again, behind the brake, the repairs and the uploads of that collection;
-//! what is recorded as gone was looked for afterwards. A crash anywhere leaves less than before and no entry too many: the
-//! next round goes on. A store that refuses is asked again when its lock has ended, others after a minute.
+//! Guarantee: before each batch, and behind the brake, the repairs and the uploads of that collection, the chore asks the chain
+//! again. It looks for an object after destroying it, and only then records that it is gone. A crash leaves less than before
+//! and no entry too many; the next round goes on. When a store refuses, the chore asks again when the store's lock has ended;
+//! after any other failure it asks again after a minute.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -27,7 +28,7 @@ use crate::rows::{self, DbError};
 use crate::upkeep::Upkeep;
 use crate::upkeep::fixity;
 
-/// How often it is looked for work: a retention ends by itself.
+/// How often to look for expired retention periods. Nothing else wakes the chore when one expires.
 const LOOK: Duration = Duration::from_secs(30);
 /// Stored objects that go before repairs and holds have their turn: as many as a round of repairs makes.
 const BATCH: usize = 64;

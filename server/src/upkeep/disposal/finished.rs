@@ -1,4 +1,4 @@
-//! The last step: a collection that is gone from every store is `disposed`, and the index forgets its items.
+//! The last step of a disposal: marks a collection that is gone from every store as `disposed` and empties its index.
 
 use evidence::digest::Digest;
 use evidence::disposal::{Object, Place};
@@ -10,7 +10,7 @@ use crate::rows::disposals::course_now;
 use crate::rows::state::CollectionState;
 use crate::rows::{Db, DbError, collections, disposals};
 
-/// Stores that must have given an object up; also one that is new: while a hold stood it may have been filled.
+/// The stores that must no longer have the object. A store added later counts: it may have been filled while a hold stood.
 pub(super) fn places(replicas: &Replicas) -> Vec<String> {
     let stores = replicas.stores().iter().chain(replicas.leaving());
     stores.map(|store| store.identity().store.clone()).collect()
@@ -18,9 +18,6 @@ pub(super) fn places(replicas: &Replicas) -> Vec<String> {
 
 /// Marks every collection that is gone everywhere as disposed. What the chore calls after each step and `rebuild` at its end: both
 /// come to the same rows.
-///
-/// # Errors
-/// Of the database.
 pub fn mark_disposed(db: &Db, deployment: &DeploymentId, replicas: &Replicas) -> Result<(), DbError> {
     let places = places(replicas);
     let deployment = deployment.clone();

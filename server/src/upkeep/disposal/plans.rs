@@ -1,4 +1,4 @@
-//! What would go, and what became of what was to go: for the persons who decide.
+//! Shows the persons who decide what a plan would destroy, and what became of approved plans.
 
 use evidence::digest::Digest;
 use evidence::disposal::{Object, Place, Plan};
@@ -48,9 +48,6 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
 }
 
 /// Every plan of an incident that somebody approved, and for each object of the approved ones where it is gone from.
-///
-/// # Errors
-/// `Missing` without the incident.
 pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispositionResponse, Failure> {
     let id = parse(incident)?;
     let (deployment, text) = (collector.deployment.clone(), incident.to_owned());
