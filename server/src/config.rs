@@ -1,6 +1,6 @@
-//! `server.toml`: where things are and what policy asks. Written with comments by `init`, edited by people.
-//! Guarantee: an unknown or missing setting is an error, never a default nobody chose for durability.
-//! Not here: secrets; keys lie in files of their own below `keys/`.
+//! `server.toml`: where things are and what policy asks. `init` writes it with comments, people edit it.
+//! Guarantee: an unknown or missing setting is an error, never a default that nobody chose. Not here: secrets; keys lie in files
+//! of their own below `keys/`.
 
 pub mod layout;
 pub mod pace;

@@ -1,9 +1,10 @@
-//! The collector: it takes evidence in, keeps it in several places and records every act in one ledger.
-//! Guarantee: nothing is acknowledged before it is durable where policy asks; nothing is recorded twice or changed.
-//! Not here: formats (`evidence`), Merkle mathematics (`ledger`), TLS identity (`certs`), the wire (`proto`).
+//! The collector: it receives evidence, stores it in several places and records every act in one ledger.
 //!
-//! The folders follow an act on its way: [`services`] takes it from the wire, [`log`] gives it its place in the ledger,
-//! [`rows`] projects the ledger into SQLite, [`upkeep`] keeps the evidence whole, [`ops`] is what an operator does.
+//! Guarantee: the collector acknowledges nothing before it is durable where policy asks. It records nothing twice and changes no
+//! record. Not here: formats (`evidence`); Merkle mathematics (`ledger`); TLS identity (`certs`); the wire (`proto`).
+//!
+//! The folders follow an act on its way: [`services`] takes it from the wire, [`log`] gives it its place in the ledger, [`rows`]
+//! projects the ledger into SQLite, [`upkeep`] keeps the evidence whole, [`ops`] is what an operator does.
 #![forbid(unsafe_code)]
 
 mod acts;

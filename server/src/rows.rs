@@ -1,9 +1,9 @@
 //! The collector's SQLite database: one writer, group commit, several readers.
-//! Guarantee: when a write returns `Ok` it survives power loss (WAL, `synchronous=FULL`); a reader sees one committed
-//! state throughout its closure. The database is a projection: `rebuild` recreates it from ledger and stores.
-//! Not here: the queries (one module a subject below), who may call them.
+//! Guarantee: when a write returns `Ok`, it survives power loss (WAL, `synchronous=FULL`). A reader sees one committed state
+//! throughout its closure. The database is a projection: `rebuild` recreates it from ledger and stores. Not here: the queries
+//! (one module a subject below); who may call them.
 //!
-//! Trust: not trusted to prove anything; what leaves the collector as proof comes from ledger and stores.
+//! Trust: the database proves nothing. What leaves the collector as proof comes from ledger and stores.
 
 pub(crate) mod collections;
 pub(crate) mod condition;

@@ -1,6 +1,6 @@
-//! Who signs this collector's ledger, and after whom (docs/spec/ledger.md, *Change of the log key*).
-//! Guarantee: a key is in force only by the authority's signed word, and a collector serves only when its ledger records that
-//! word. Not here: signing (`ledger::signer`); what others believe (`evidence::log_key`).
+//! Says who signs this collector's ledger, and which keys signed it before (docs/spec/ledger.md, *Change of the log key*).
+//! Guarantee: a key is in force only if the authority signed it in, and the collector serves only if its ledger records that.
+//! Not here: signing (`log::ledger`); what others believe (`evidence::log_key`).
 
 pub(crate) mod files;
 

@@ -1,6 +1,6 @@
-//! What each bucket was last seen to do, kept beside the collector's settings, and the alarm when one can do less.
-//! Guarantee: the record only gets better by itself; a capability that was lost is said at every start until an operator
-//! accepts it. Not here: how a bucket is measured (crate `store`).
+//! Records beside the settings what each bucket was last seen to do, and raises an alarm when one can do less.
+//! Guarantee: the record improves on its own, but a lost capability is reported at every start until an operator accepts the
+//! loss. Not here: how a bucket is measured (crate `store`).
 
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;

@@ -1,5 +1,5 @@
-//! What an operator does with a collector that is not running: make, check and recreate it.
-//! Exit codes: 0 ok, 1 something kept failed a check, 2 could not, 64 usage.
+//! Commands for a collector that is not running: make, check and recreate it.
+//! Exit codes: 0 ok, 1 something stored failed a check, 2 the command could not run, 64 usage.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

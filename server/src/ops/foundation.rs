@@ -1,6 +1,6 @@
-//! What a collector stands on: settings, database, stores, ledger, authority; opened in the one right order.
-//! Guarantee: nothing is created here; a wrong mode, a foreign store or two histories stop the start.
-//! Not here: listeners and services (`run`).
+//! Opens what a collector stands on, in the one right order: settings, database, stores, ledger, authority.
+//! Guarantee: it creates nothing. A wrong mode, a foreign store or two histories stop the start. Not here: listeners and services
+//! (`run`).
 
 use crate::config::layout::{Layout, LayoutError, read_authority};
 use crate::log::log_key::Purpose;

@@ -1,9 +1,9 @@
-//! Adding, draining and retiring stores: what an operator does on the collector's machine, with the collector stopped or
-//! before its next start.
+//! Adds, drains and retires stores. An operator does this on the collector's machine, with the collector stopped or before its
+//! next start.
 //!
-//! Guarantee: `server.toml` is replaced whole or not at all and keeps its comments; a store leaves only when every object
-//! that it holds was read and re-hashed on `copies` others. Nothing is ever deleted from the store that left: what lies
-//! there is its owner's to keep or destroy. Not here: the copying itself, which the running collector does (`repair`).
+//! Guarantee: `server.toml` is replaced whole or not at all and keeps its comments. A store leaves only after every object that
+//! it holds was read and re-hashed on `copies` other stores. Nothing is deleted from a store that left: its owner decides what
+//! happens to it. Not here: the copying itself, which the running collector does (`upkeep::repairs`).
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,8 @@
-//! A restoration that is not finished: `recovery.performed` has to be the first entry of the collector that comes back, but for
-//! the `log.succession` of one whose log key was lost.
+//! Marks a restoration that is not finished. `recovery.performed` has to be the first entry of the restored collector; only the
+//! `log.succession` of a collector that lost its log key may come earlier.
 //!
-//! Guarantee: from before the database exists until that entry is durable, `run` refuses; a second `restore` goes on from here.
+//! Guarantee: from the moment before the database exists until that entry is durable, `run` refuses to start. A second `restore`
+//! continues from here.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,9 +1,9 @@
-//! The collector as a process: opened, serving, drained.
+//! The collector as a process: it opens, serves and drains.
 //!
-//! Guarantee: nothing is created here; database and stores that contradict each other stop the start; a stop finishes
-//! open segments up to a deadline, and what is not finished was not acknowledged. Not here: making a collector (`init`).
+//! Guarantee: it creates nothing. If database and stores contradict each other, it does not start. When it stops, it finishes
+//! open segments up to a deadline; what it could not finish was not acknowledged. Not here: making a collector (`init`).
 //!
-//! In reading order: [`start`] opens and serves; [`chores`] go on beside; [`Running::stop`] drains.
+//! In reading order: [`start`] opens and serves; [`chores`] run beside; [`Running::stop`] drains.
 
 pub(crate) mod addresses;
 pub(crate) mod chores;

@@ -1,4 +1,4 @@
-//! What an operator does with a collector that runs: run it, give it a new roster.
+//! Commands for a running collector: run it, give it a new roster.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

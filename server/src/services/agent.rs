@@ -1,4 +1,4 @@
-//! AgentService: what endpoints call.
+//! AgentService: the calls of endpoints.
 
 use std::pin::Pin;
 use std::sync::Arc;

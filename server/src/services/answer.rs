@@ -1,4 +1,4 @@
-//! What the services answer to an act that is recorded: its entry, with the proof.
+//! The answer to a recorded act: its entry with the proof.
 
 use proto::v1::ActResponse;
 use tonic::Response;

@@ -1,4 +1,4 @@
-//! Who calls, as handlers need it.
+//! Tells handlers who calls.
 
 use std::sync::Arc;
 

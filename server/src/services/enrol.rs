@@ -1,9 +1,9 @@
-//! Endpoints come in: a token that an admin registered, an enrolment that three keys signed, renewals.
+//! Enrols endpoints: an admin registers a token, the endpoint signs its enrolment with three keys, later it renews.
 //!
-//! Guarantee: one enrolment for one token; the next generation for a slot that was taken before; no two endpoints with
-//! one key; the entry is written before the certificate leaves, and the generations before are cut off at once.
-//! Asked again with the same enrolment (the answer got lost), the answer is the same. Not here: what the endpoint
-//! believes of the answer (`evidence::enrolment`).
+//! Guarantee: a token enrols one endpoint. The next enrolment of the same slot is the next generation. No two endpoints share a
+//! key. The entry is written before the certificate leaves, and earlier generations lose their access at once. If the answer
+//! got lost and the endpoint asks again with the same enrolment, it gets the same answer. Not here: what the endpoint checks in
+//! the answer (`evidence::enrolment`).
 
 pub(crate) mod wire;
 

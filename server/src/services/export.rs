@@ -1,8 +1,8 @@
-//! A bundle's files, one after the other, exactly as docs/spec/bundle.md lists them; and the entry that logs the export.
+//! Streams the files of a bundle in the order of docs/spec/bundle.md, and records the export.
 //!
-//! Guarantee: everything in a bundle is as of one checkpoint: entries behind it, and what they record, are left out.
-//! Stored bytes leave unchanged. The read is recorded before the first byte. Not here: SHA256SUMS and its signature, which
-//! the exporter makes; the checks (`exhibit-verify`).
+//! Guarantee: a bundle shows the state at one checkpoint: it leaves out later entries and what they record. Stored bytes leave
+//! unchanged. The read is recorded before the first byte leaves. Not here: SHA256SUMS and its signature, which the exporting
+//! person makes; the checks (`exhibit-verify`).
 
 mod files;
 mod production;

@@ -1,4 +1,4 @@
-//! The access table in front of every service but the health check, which tells nothing and which every peer may ask.
+//! The access table in front of every service. Only the health check stands outside: it tells nothing, and every peer may ask.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
-//! Incidents: opened, noted, closed and reopened by signed acts, and shown as lists and timelines.
+//! Incidents: people open, note, close and reopen them by signed acts; lists and timelines show them.
 //!
-//! Guarantee: every change is an entry of the incident's chain; conditions are checked in the transaction that records
-//! it, so two responders cannot both open one number. Not here: orders and evidence of an incident.
+//! Guarantee: every change is an entry of the incident's chain. Its condition is checked in the transaction that records it, so
+//! that two responders cannot both open one number. Not here: orders and evidence of an incident.
 
 pub(crate) mod wire;
 

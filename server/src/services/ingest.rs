@@ -1,13 +1,12 @@
-//! Segments in: judged in a cage, made durable on the replicas, acknowledged; in this order and no other.
+//! Takes segments in: they are judged in a cage, made durable on the replicas and acknowledged, in this order and no other.
 //!
-//! Guarantee: nothing is acknowledged before it is verified and durable (I4); nothing hostile is parsed in this process
-//! but headers of a few hundred bytes; overload slows senders down and drops nothing.
+//! Guarantee: nothing is acknowledged before it is verified and durable (I4). Of hostile bytes this process itself parses only
+//! headers of a few hundred bytes. Overload slows senders down and drops nothing.
 //!
-//! In reading order: [`upload`] takes a call's messages; [`begin`] judges whose they are; [`budget`] bounds what it may
-//! hold; [`slots`] lets one call work on a collection; [`segment`] takes one segment with what [`warm`] knows;
-//! [`verifier`] drives a caged process, in which [`child`] runs, and [`pipe`] is what they speak; [`quarantine`] keeps
-//! what is no evidence; [`finish`] and [`interrupt`] end a collection; [`resume`] does so
-//! after a crash.
+//! In reading order: [`upload`] takes a call's messages; [`begin`] judges whose they are; [`budget`] bounds what it may hold;
+//! [`slots`] lets one call work on a collection; [`segment`] takes one segment with what [`warm`] knows; [`verifier`] drives a
+//! caged process, in which [`child`] runs, and [`pipe`] is their protocol; [`quarantine`] keeps what is not evidence; [`finish`]
+//! and [`interrupt`] end a collection; [`resume`] ends one after a crash.
 
 pub(crate) mod begin;
 pub(crate) mod budget;

@@ -1,4 +1,4 @@
-//! LedgerService: checkpoints, entries, proofs, and the check of everything stored.
+//! LedgerService: checkpoints, entries, proofs, and the check of everything that is stored.
 
 use std::pin::Pin;
 use std::sync::Arc;

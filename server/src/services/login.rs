@@ -1,7 +1,7 @@
-//! Persons get a certificate for 12 hours: a challenge, the roster key's signature over it, an entry, a certificate.
+//! Logs persons in: a challenge, the roster key's signature over it, an entry, a certificate for 12 hours.
 //!
-//! Guarantee: a challenge is good once, for 60 seconds, for the person who asked; the entry is written before the
-//! certificate leaves. The answer does not tell who is in the roster. Not here: what a session may do (`certs::access`).
+//! Guarantee: a challenge works once, for 60 seconds, for the person who asked. The entry is written before the certificate
+//! leaves. The answer does not reveal who is in the roster. Not here: what a session may do (`certs::access`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,8 +1,8 @@
-//! Mirrors as the collector knows them: admitted and retired by signed acts, certified by their key, heard about evidence.
+//! Mirrors, as the collector knows them: signed acts admit and retire them, their key certifies them, they report on evidence.
 //!
-//! Guarantee: no mirror exists without an endpoint-admin's act; an id is admitted once; a statement about evidence is
-//! recorded once per mirror and collection, signed by the act key that the admission names. Not here: what a mirror
-//! checks (crate `mirror`, which trusts nothing of this).
+//! Guarantee: every mirror was admitted by an act of an endpoint-admin, and an id is admitted once. A statement about evidence
+//! is recorded once per mirror and collection, signed by the act key that the admission names. Not here: what a mirror checks
+//! (crate `mirror`, which trusts nothing here).
 
 pub(crate) mod wire;
 

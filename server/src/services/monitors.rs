@@ -1,7 +1,7 @@
-//! The log's files for monitors (c2sp.org/tlog-tiles): `GET /ledger/checkpoint`, `/ledger/tile/…` on the main listener.
+//! Serves the files of the log to monitors (c2sp.org/tlog-tiles): `GET /ledger/checkpoint` and `/ledger/tile/…` on the main listener.
 //!
-//! Guarantee: only keys of the log are served, only to those who may read its entries (`certs::access`). Not here: whether a
-//! tile is right. A monitor checks tiles against the checkpoint; a store with a damaged one is found by it and by fsck.
+//! Guarantee: it serves only files of the log, and only to those who may read its entries (`certs::access`). Not here: whether a
+//! tile is right. A monitor checks tiles against the checkpoint, and so finds a store with a damaged one; fsck does the same.
 
 use std::sync::Arc;
 

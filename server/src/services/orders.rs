@@ -1,11 +1,11 @@
-//! Orders: taken from responders, approved by second persons, carried to endpoints, watched until they are done.
+//! Orders: responders issue them, second persons approve them, endpoints receive them, people watch them.
 //!
-//! Guarantee: an order goes out only when its entry is in the ledger, in force, and approved where its roster asks;
-//! whether it is obeyed is for the endpoint alone, which gets every proof it needs. A taken-over collector can withhold,
-//! not invent (I5).
+//! Guarantee: an order goes out only when its entry is in the ledger, it is in force, and it is approved where its roster asks.
+//! The endpoint alone decides whether to obey, and it gets every proof that it needs. A collector in the wrong hands can
+//! withhold orders, not invent them (I5).
 //!
 //! In reading order: [`mod@issue`] and [`mod@approve`] take what people sign; [`state`] says what follows from the records;
-//! [`package`] is what an endpoint gets; [`attend`] is its standing call; [`queries`] shows it to people.
+//! [`package`] is what an endpoint gets; [`attend`] is its standing call; [`queries`] shows orders to people.
 
 pub(crate) mod approve;
 pub(crate) mod attend;

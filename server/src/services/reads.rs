@@ -1,7 +1,7 @@
-//! The one door to evidence: lists, items, objects.
+//! The only way to stored evidence: lists, items, objects.
 //!
-//! Guarantee: `evidence.accessed` is durable before the first record or byte of content leaves; a whole item's digest is checked,
-//! or the reader is told that it was not. Hostile bytes are opened in a cage. Not here: who may call (`certs::access`).
+//! Guarantee: `evidence.accessed` is durable before the first record or byte of content leaves. The digest of a whole item is
+//! checked; if it was not, the reader is told. Hostile bytes are opened in a cage. Not here: who may call (`certs::access`).
 
 pub(crate) mod access;
 pub(crate) mod item;

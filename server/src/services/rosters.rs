@@ -1,7 +1,7 @@
-//! New rosters come into force while the collector runs: an operator drops the signed file, the collector publishes it.
+//! Publishes new rosters while the collector runs: an operator drops the signed file, the collector puts it in force.
 //!
-//! Guarantee: only the next version, signed by the pinned authority, is published; persons who left lose their
-//! connections at once. The collector cannot make a roster. Not here: signing one (`exhibit authority`).
+//! Guarantee: it publishes only the next version, signed by the pinned authority. Persons who left lose their connections at
+//! once. The collector cannot make a roster. Not here: signing one (`exhibit authority`).
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! StoreService: how the stores are, and the two pieces of work that persons may start: scrub and repair.
+//! StoreService: the state of the stores, and the two tasks that a person may start: scrub and repair.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! Keeps two signed notes that cannot both be true: portable proof of a fork or a rollback.
-//! Guarantee: both notes are on disk before anybody is told; the first pair of a size and witness stays.
+//! Stores two signed notes that cannot both be true: portable proof of a fork or a rollback.
+//! Guarantee: both notes are on disk before anybody is told. The first pair for a size and witness stays.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

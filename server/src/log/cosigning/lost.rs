@@ -1,8 +1,8 @@
-//! Before a lost collector is brought back: what do the witnesses of its policy hold of its log?
+//! Before a lost collector is restored: asks the witnesses of its policy what they hold of its log.
 //!
-//! Guarantee: what a witness shows under the log's own key is kept in a file and held against the copy like any note that people
-//! still have; what it shows under another key says nothing. A witness that is away is named, and delays nothing. Not here: the
-//! comparison (`mirror::restore`), the last question before something is signed (`start`).
+//! Guarantee: what a witness shows under the log's own key is stored in a file and compared with the copy, like any note that
+//! people still have. What it shows under another key counts for nothing. A witness that is away is named and delays nothing.
+//! Not here: the comparison (`mirror::restore`); the last question before something is signed (`start`).
 
 use std::path::{Path, PathBuf};
 

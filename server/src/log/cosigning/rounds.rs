@@ -1,6 +1,6 @@
 //! The chore that shows heads to witnesses, one head a round.
-//! Guarantee: one head is shown to all before the next is taken, so that on a busy log cosigners meet on one size; a witness
-//! that is away costs a wait, nothing else. Ends with the drain.
+//! Guarantee: all witnesses are shown one head before the next is taken, so that on a busy log the cosigners meet on one size. A
+//! witness that is away costs only a wait. The chore ends with the drain.
 
 use proto::backoff::Backoff;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! Before a collector signs anything after a start: do the witnesses know more of its ledger than it does?
+//! After a start and before the collector signs anything: asks the witnesses whether they know more of its ledger.
 //!
-//! Guarantee: with a witness that answers in time, a database and stores that went back do not sign a second history; both notes
-//! are kept. A witness that is away costs [`PATIENCE`] once, and nothing is refused for it. Not here: what goes on later (`rounds`).
+//! Guarantee: if one witness answers in time, a database and stores that were set back cannot sign a second history; both notes
+//! are stored. A witness that is away costs [`PATIENCE`] once, and the start goes on without it. Not here: the later rounds
+//! (`rounds`).
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! One batch in one transaction: what fixes the index of an entry.
+//! Commits one batch in one transaction. The commit fixes the index of each entry.
 
 use evidence::digest::Digest;
 use evidence::entry::{ActPlace, Entry, EntryVersion, Envelope};

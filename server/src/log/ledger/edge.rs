@@ -1,4 +1,4 @@
-//! The right edge of the log: what the sequencer must know to append.
+//! The right edge of the log's tree: all that the sequencer needs to append.
 
 use ledger::tile::{
     TileKind, TilePath, TileReadError, bundles_for_growth, decode_bundle, encode_bundle, grow, tiles_for_root,

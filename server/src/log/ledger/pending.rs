@@ -1,4 +1,4 @@
-//! What goes into the sequencer and what comes out.
+//! The sequencer's input and output.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! From a committed row to a checkpoint on the stores. Recovery at start calls the same function.
+//! Publishes a committed tree: from the row to a checkpoint on the stores. Recovery at the start calls the same function.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The door to the ledger: a bounded queue in front of one thread.
+//! The entrance to the ledger: a bounded queue in front of one thread.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;

@@ -1,6 +1,6 @@
-//! Who holds the log key, and what it refuses to sign.
-//! Guarantee: over the life of a signer sizes only grow and one size has one root, whatever it is asked; so a confused
-//! or taken-over sequencer cannot make the pair of notes that convicts an operator of forking.
+//! Holds the log key and decides what it signs.
+//! Guarantee: over the life of a signer sizes only grow and each size has one root, whatever it is asked. A confused or hijacked
+//! sequencer therefore cannot make the two notes that would convict the operator of forking.
 
 use std::sync::{Mutex, PoisonError};
 

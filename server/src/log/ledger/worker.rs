@@ -1,4 +1,4 @@
-//! The thread that appends: takes batches, commits, publishes, answers.
+//! The thread that appends: it takes batches, commits, publishes and answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! What a change of the log key leaves in the collector's directory. Each call is durable when it returns, and may be repeated.
+//! Writes what a change of the log key leaves in the collector's directory. Each call is durable when it returns, and may be repeated.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

@@ -1,6 +1,6 @@
-//! All stores of one size before the log key changes: what the old key signed is copied, for no other may sign it again.
-//! Guarantee: what is written verified against a head that the log's key signed, and a head is given to a store only behind the
-//! whole tree; a store that has another history gets nothing. It may be repeated.
+//! Brings all stores to one size before the log key changes: it copies what the old key signed, since no other key may sign it.
+//! Guarantee: it writes only what verified against a head that the log's key signed, and gives a store that head only after the
+//! whole tree. A store with another history gets nothing. It may be repeated.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! The addresses a collector really listens on, in `run/addresses.json`: ports may be configured as 0.
+//! Writes the addresses on which the collector really listens to `run/addresses.json`: a configured port may be 0.
 //!
-//! Guarantee: the file appears whole, after the listeners are bound and before the first call is taken; it is removed
-//! at a clean stop. Not here: binding (`listeners`).
+//! Guarantee: the file appears whole, after the listeners are bound and before the first call is taken. A clean stop removes it.
+//! Not here: binding (`listeners`).
 
 use std::io;
 use std::net::SocketAddr;

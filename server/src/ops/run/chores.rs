@@ -1,6 +1,6 @@
-//! What goes on in the background: repair, cosignatures, time stamps, ended orders, forgotten verifiers, the watchdog.
+//! Starts the background work: repair, cosignatures, time stamps, expired orders, idle verifiers, the watchdog.
 //!
-//! Guarantee: a chore that fails is logged and comes again; none stops the collector. Each ends with the drain.
+//! Guarantee: a chore that fails logs the failure and tries again; no failure stops the collector. Each chore ends with the drain.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! The two listeners and what they serve.
+//! The two listeners and the services behind them.
 //!
-//! Guarantee: the main listener takes no client without certificate, the enrolment listener serves one service; the
-//! collector's own certificate is renewed at half its life without a restart.
+//! Guarantee: the main listener accepts no client without a certificate. The enrolment listener serves one service. The
+//! collector renews its own certificate at half its life, without a restart.
 
 use std::io;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Tells the service manager (sd_notify(3)) that the collector is ready, alive or stopping; silent without one.
+//! Tells the service manager (sd_notify(3)) that the collector is ready, alive or stopping. Without a service manager it is silent.
 //!
-//! Guarantee: the watchdog is fed only after the ledger's database answered, so that a collector that hangs is restarted,
-//! not kept. Not here: what to do on stop (`run`).
+//! Guarantee: it feeds the watchdog only after the ledger's database answered, so that the service manager restarts a collector
+//! that hangs. Not here: what to do on stop (`run`).
 
 use std::time::Duration;
 

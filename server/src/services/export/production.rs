@@ -1,7 +1,7 @@
-//! A partial production before its first byte leaves: which items the selectors choose, their records and proofs.
+//! Prepares a partial production: the items that the selectors choose, with their records and proofs.
 //!
-//! Guarantee: every selector chooses something; what could not be proven or would name a neighbour is refused here, before
-//! the entry that says it was read. Record lines come from the seals, and their tree must have the signed root. Not here: sending.
+//! Guarantee: every selector chooses something. What could not be proven, or would name a neighbour, is refused here, before the
+//! entry that records the read. Record lines come from the seals, and their tree must have the signed root. Not here: sending.
 
 use std::collections::{BTreeMap, BTreeSet};
 

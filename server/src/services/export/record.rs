@@ -1,4 +1,4 @@
-//! Logs that a bundle left: `bundle.exported`, its stamp, and the proof that it follows the bundle's checkpoint.
+//! Records that a bundle left: `bundle.exported`, its stamp, and the proof that it follows the bundle's checkpoint.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

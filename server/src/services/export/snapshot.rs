@@ -1,4 +1,4 @@
-//! What one bundle holds, decided from the entries under one checkpoint.
+//! Decides from the entries under one checkpoint what a bundle holds.
 
 use std::collections::BTreeMap;
 

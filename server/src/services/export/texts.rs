@@ -1,4 +1,4 @@
-//! The texts for people in a bundle.
+//! The texts of a bundle that people read.
 
 use evidence::bundle::Overview;
 

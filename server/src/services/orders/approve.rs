@@ -1,7 +1,7 @@
-//! The second person's word on an order, and the taking back of one.
+//! Takes a second person's approval or rejection of an order, and cancellations.
 //!
-//! Guarantee: an approval counts only by another person than the issuer who holds `approver` today; a decision is made
-//! once; a cancelled order is not delivered again and its running uploads end. Not here: what endpoints count.
+//! Guarantee: an approval counts only from a person other than the issuer who holds `approver` today. An order is decided once.
+//! After a cancellation the order is not delivered again and its running uploads end. Not here: what an endpoint counts.
 
 use evidence::digest::Digest;
 use evidence::entry::{ActObject, EntryType};

@@ -1,8 +1,8 @@
-//! Takes a responder's order: everything an endpoint will check that can be checked here, is.
+//! Takes a responder's order and checks everything that an endpoint will check and that can be checked here.
 //!
-//! Guarantee: an order that is recorded will not be refused by an honest endpoint for its signature, roster, targets,
-//! sensitivity or times; only the owner's policy, replay and load are left. Document and target leaves are on the stores
-//! before the entry. Not here: approvals (`orders::approve`).
+//! Guarantee: an honest endpoint will not refuse a recorded order for its signature, roster, targets, sensitivity or times. It
+//! may still refuse for its owner's policy, a replay or its load. Document and target leaves are on the stores before the
+//! entry. Not here: approvals (`orders::approve`).
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! What an endpoint gets with an order: everything its warden needs to admit it, and nothing about its neighbours.
+//! Builds what an endpoint gets with an order: all that its warden needs to admit the order, and nothing about other endpoints.
 //!
-//! Guarantee: all proofs of one package are under one checkpoint, and the consistency proof leads there from the
-//! checkpoint the endpoint keeps. Not here: whether to send it (`orders::attend`).
+//! Guarantee: all proofs of a package are under one checkpoint. The consistency proof leads there from the checkpoint that the
+//! endpoint keeps. Not here: whether to send it (`orders::attend`).
 
 use evidence::digest::Digest;
 use evidence::id::{EndpointId, Generation};

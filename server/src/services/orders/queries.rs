@@ -1,4 +1,4 @@
-//! Orders and attempts as people see them: rows of the database, what endpoints do now, and the states that follow.
+//! Orders and attempts as people see them: database rows, what endpoints do now, and the states that follow from both.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! One item's content: the frames that hold it are fetched, opened in a cage, and its digest is checked at the end.
+//! Reads the content of one item: fetches the frames that hold it, opens them in a cage, checks the digest at the end.
 //!
-//! Guarantee: only segments that hold the item are read, each checked against its digest, so that a damaged copy is passed
-//! over for another and queued for repair; what was sent is called checked only after the whole item's digest was. A hard
-//! link is read as the item that holds its content, and both reads are recorded.
+//! Guarantee: it reads only segments that hold the item and checks each against its digest, so that a damaged copy is skipped for
+//! another and queued for repair. It calls the content checked only after it checked the digest of the whole item. A hard link
+//! is read as the item that holds its content, and both reads are recorded.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,4 +1,4 @@
-//! Record lines out of seals, opened in a cage: one process for as many seals as its holder asks.
+//! Reads record lines out of seals in a cage. One process serves as many seals as its holder asks for.
 
 use store::Key;
 

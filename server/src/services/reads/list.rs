@@ -1,4 +1,4 @@
-//! Item records of a collection: found by the index, shown as the lines that were sealed.
+//! Lists the item records of a collection: the index finds them, the reader gets the sealed lines.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,6 @@
-//! Any object of a collection, as stored.
+//! Reads any object of a collection, as stored.
 //!
-//! Guarantee: the object's own digest is checked before its first byte leaves. Not here: quarantine, which is not
-//! served.
+//! Guarantee: the object's digest is checked before its first byte leaves. Not here: quarantine, which nobody can read.
 
 use evidence::digest::Digest;
 use evidence::id::PersonId;
