@@ -3,7 +3,7 @@
 //! functions that wrote the lost ones. The new database gets its name only when it is whole.
 //!
 //! Not rebuilt (LIVE): when endpoints were last seen; the repair and stamp queues, which the next start fills again;
-//! `segments.copies` is counted anew. Segments that were stored but never acknowledged appear, too.
+//! `segments.copies` is counted anew. Segments that were stored but never acknowledged appear as well.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
         return Err(DbError::Exists { path: layout.database() }.into());
     }
     let (replicas, _) = open_for_check(&config, &layout)?;
-    // The directory may come from a backup of before a change of the log key.
+    // The directory may come from a backup that is older than a change of the log key.
     let changes = crate::log::log_key::of_stores(&replicas).map_err(FoundationError::from)?;
     let key = crate::log::log_key::import(&layout, &config, &changes).map_err(FoundationError::from)?;
     let fresh = layout.directory.join("exhibit.db.new");

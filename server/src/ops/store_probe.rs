@@ -61,7 +61,7 @@ pub fn run(args: &ProbeArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-/// What is said of one store.
+/// The result for one store.
 #[derive(Serialize)]
 struct Row {
     store: String,

@@ -196,7 +196,8 @@ pub fn text_is_gone(reader: &Connection, text: &[u8; 32], store: &str) -> Result
     Ok(!statement.exists(params![text, store])?)
 }
 
-/// Forgets what segments and items of a collection were, once no store has them: paths are evidence, too. What the manifest says stays.
+/// Deletes the rows of a collection's segments and items once no store has them, because paths are evidence as well. What
+/// the manifest says stays.
 pub fn purge(tx: &Connection, collection: &[u8; 32]) -> Result<(), DbError> {
     let number = "(SELECT number FROM collections WHERE id = ?1)";
     for table in ["items", "segments"] {

@@ -13,7 +13,7 @@ pub struct LogState {
     pub root: [u8; 32],
     /// Time of the newest entry; empty before the first.
     pub last_time: String,
-    /// Size that the newest published checkpoint covers, as last recorded: recovery looks at the stores, too.
+    /// Size that the newest published checkpoint covers, as last recorded. Recovery looks at the stores as well.
     pub published_size: u64,
     /// The newest published note; empty before the first.
     pub checkpoint: Vec<u8>,

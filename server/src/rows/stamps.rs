@@ -20,7 +20,7 @@ pub struct StampTask {
 pub struct NewestStamp {
     /// Tree size of the checkpoint.
     pub size: u64,
-    /// When it was had, in milliseconds since 1970.
+    /// When it arrived, in milliseconds since 1970.
     pub at_ms: u64,
     /// When the certificate that signed it ends.
     pub ends_ms: Option<u64>,

@@ -17,10 +17,10 @@ use crate::metrics;
 use crate::rows;
 use crate::upkeep::Upkeep;
 
-/// Stands for every store, where none has the object any more.
+/// The name that entries use for "every store", when no store has the object any more.
 pub const ALL: &str = "all";
 
-/// The collection that an object belongs to, out of its key.
+/// The collection that a key's object belongs to.
 pub fn collection_of(key: &Key) -> Option<Digest> {
     match key.kind() {
         KeyKind::Segment | KeyKind::Seal => key.as_str().split('/').nth(1)?.parse().ok(),
@@ -28,7 +28,7 @@ pub fn collection_of(key: &Key) -> Option<Digest> {
     }
 }
 
-/// Records that `store` does not have an object that it should have. Not again before it was repaired.
+/// Records that `store` lacks an object that it should have. Does so once until the object is repaired.
 pub async fn failed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
     let _turn = upkeep.fixity.lock().await;
     if is_disposed(upkeep, key, store).await? {
@@ -43,7 +43,7 @@ pub async fn failed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failu
     record(upkeep, EntryType::EvidenceFixityFailed, key, store).await
 }
 
-/// Takes the copy that is gone out of the count, until it is made again.
+/// Takes the missing copy out of the count until it is repaired.
 async fn count(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
     if key.kind() != KeyKind::Segment {
         return Ok(());
@@ -63,7 +63,7 @@ async fn count(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
     upkeep.collector.db.write_async(move |tx| rows::lost(tx, &key, copies)).await.map_err(Failure::from)
 }
 
-/// Whether an object is missing because two persons said so.
+/// Whether an object is missing because two persons approved its disposal.
 pub async fn is_disposed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool, Failure> {
     let (key, store) = (key.clone(), store.to_owned());
     upkeep
@@ -74,7 +74,7 @@ pub async fn is_disposed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool
         .map_err(Failure::from)
 }
 
-/// What the ledger says last of an object on a store.
+/// The newest entry about an object on a store.
 async fn newest(upkeep: &Upkeep, key: &Key, store: &str) -> Result<Option<EntryType>, Failure> {
     let (object, store) = (key.to_string(), store.to_owned());
     let types = [EntryType::EvidenceFixityFailed, EntryType::EvidenceRepaired];
@@ -86,12 +86,12 @@ async fn newest(upkeep: &Upkeep, key: &Key, store: &str) -> Result<Option<EntryT
     Ok(types.into_iter().find(|type_| newest.as_deref() == Some(type_.as_str())))
 }
 
-/// Whether the ledger's last word of an object on a store is that it failed.
+/// Whether the newest entry about an object on a store says that it failed.
 pub async fn is_failed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool, Failure> {
     Ok(newest(upkeep, key, store).await? == Some(EntryType::EvidenceFixityFailed))
 }
 
-/// Records replicas that were made again: each that had failed, and of those that had never been there one for each
+/// Records repaired replicas: each one that an entry had called failed, and of those that had never been there one for each
 /// collection and store.
 pub async fn repaired(upkeep: &Upkeep, repaired: Vec<(String, Key)>) -> Result<(), Failure> {
     let _turn = upkeep.fixity.lock().await;

@@ -21,10 +21,10 @@ use crate::upkeep::wants::can_be_asked;
 /// How often to look at the queue when nobody wakes the repairer.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Objects repaired in one round.
+/// Objects to repair in one round.
 const AT_ONCE: u32 = 64;
 
-/// Whose turn it is to write objects again, and who wakes the repairer.
+/// Wakes the repairer, and serialises its rounds with whoever must not meet one.
 #[derive(Debug, Default)]
 pub(crate) struct Repairs {
     due: Notify,
@@ -41,26 +41,26 @@ impl Repairs {
         self.due.notified().await;
     }
 
-    /// One round of repair, or whoever must not meet one, at a time.
+    /// Waits for the turn: one round of repair, or one caller that must not meet a round, at a time.
     pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 }
 
-/// What a round did.
+/// The result of a round.
 #[derive(Debug, Default)]
 pub struct Round {
-    /// Replicas that were looked at; 0: nothing is due.
+    /// Replicas that were due. 0 means that nothing is left to do.
     pub tried: usize,
-    /// Replicas that are right now.
+    /// Replicas that were repaired.
     pub repaired: u64,
-    /// Replicas that wait.
+    /// Replicas that stay queued.
     pub waiting: u64,
-    /// Why some of them could not be made in this round.
+    /// Why some could not be repaired in this round.
     pub problems: Vec<String>,
 }
 
-/// Rounds until the drain.
+/// Runs rounds until the drain.
 pub async fn keep(upkeep: &Upkeep) {
     loop {
         tokio::select! {
@@ -137,7 +137,7 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
     Ok(Round { tried, repaired, waiting, problems })
 }
 
-/// What no store has whole may be whole at a mirror.
+/// Asks mirrors for an object that no store has whole.
 async fn ask_mirrors(upkeep: &Upkeep, key: &str) -> Result<(), Failure> {
     let Ok(key) = Key::parse(key) else { return Ok(()) };
     if upkeep.wants.has(&key) || !can_be_asked(&key) {
@@ -153,10 +153,10 @@ async fn ask_mirrors(upkeep: &Upkeep, key: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Puts an object that a mirror gave, and that has the digest of its key, where it is lacking; records it.
+/// Stores an object that a mirror gave wherever it is missing, and records the repair. Its bytes have the digest of its key.
 ///
 /// # Errors
-/// When no store takes it, or database or ledger do not answer.
+/// `Unavailable` if no store took it: the object stays wanted, and the mirror may offer it again.
 pub async fn given(upkeep: &Upkeep, key: Key, bytes: Vec<u8>) -> Result<(), Failure> {
     let _turn = upkeep.repairs.turn().await;
     if !upkeep.wants.has(&key) {
@@ -199,7 +199,8 @@ pub async fn given(upkeep: &Upkeep, key: Key, bytes: Vec<u8>) -> Result<(), Fail
     Ok(())
 }
 
-/// Writes to every store that lacks it and did not give it up for disposal (`closed`); damaged bytes are moved aside. Gives the stores that have it now, and why one has not.
+/// Writes the object to every store that lacks it, except those that destroyed it under a plan (`closed`). Damaged bytes are
+/// moved aside. Returns the stores that have it now, and why one has not.
 fn place(
     replicas: &Replicas,
     key: &Key,
@@ -223,7 +224,7 @@ fn place(
     (made, failed)
 }
 
-/// Forgets what goes by an approved plan: it would be written again while it is destroyed.
+/// Drops tasks whose object an approved plan destroys: a repair would write it again meanwhile.
 async fn still_wanted(upkeep: &Upkeep, due: Vec<rows::RepairTask>) -> Result<Vec<rows::RepairTask>, Failure> {
     let sorted = upkeep.collector.db.write_async(move |tx| {
         let now = crate::clock::now();

@@ -83,7 +83,7 @@ enum Found {
     Damaged(u64),
     Missing,
     Unreadable(StoreError),
-    /// The store does not answer, or not as itself: nothing is said of any object.
+    /// The store does not answer, or another one answers: the scrub draws no conclusion about any object.
     Away(StoreError),
 }
 
@@ -96,7 +96,7 @@ fn look(store: &dyn Store, key: &Key) -> Found {
                 ContentCheck::Right | ContentCheck::Unknown => Found::Whole(length),
             }
         }
-        // Before anything is said of an object: is this the store at all?
+        // Before any conclusion about an object: is this the store at all?
         Err(error) => match store.read(&Key::marker()) {
             Err(away) => Found::Away(away),
             Ok(_) if matches!(error, StoreError::Away { .. } | StoreError::Failed { .. }) => {

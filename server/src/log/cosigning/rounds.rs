@@ -109,7 +109,7 @@ async fn due(cosigning: &Cosigning, witnesses: &[Asked], next: Instant) {
     }
 }
 
-/// Shows one head to every witness that is not being waited for; an export that waits asks those, too.
+/// Shows one head to every witness whose wait is over. If an export waits, it asks the other witnesses as well.
 async fn round(
     cosigning: &Arc<Cosigning>,
     witnesses: Vec<Asked>,
@@ -180,7 +180,7 @@ async fn ask(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Publis
             return Err(contradicted(cosigning, witness, published).await);
         }
         if witness.old > published.size {
-            // Ahead of this round, not of the log: a mirror follows by itself. What it cosigned is a head, too.
+            // Ahead of this round, not of the log: a mirror follows on its own. What it cosigned is a head as well.
             let note = witness.client.checkpoint(cosigning.log_key.name()).await?;
             let shared = Arc::clone(cosigning);
             blocking(move || shared.take(&note))

@@ -178,7 +178,7 @@ fn entry(
     Ok(PendingEntry { type_: EntryType::TsaStamped, chain: Chain::Deployment, refs, act, guard: None })
 }
 
-/// A stamp that was had and could not be kept.
+/// The authority answered with a stamp, but the collector could not store it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StampError {

@@ -31,7 +31,7 @@ use crate::services::reads::access;
 use crate::services::reads::item::Content;
 use crate::services::reads::lines::SealReader;
 
-/// Entries proven at once.
+/// Entries to prove in one call.
 const PROOFS_AT_ONCE: usize = 256;
 
 /// Where the files go.
@@ -99,18 +99,18 @@ pub async fn export(
     files.ledger().await
 }
 
-/// What the collector's policy says of the head that a bundle is made under.
+/// How the checkpoint of a bundle meets the quorum of the collector's policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quorum {
     /// Its cosigners signed.
     Met,
-    /// It asks for none.
+    /// The policy asks for no cosigners.
     NotAsked,
-    /// It asks for some, and the exporter does without.
+    /// The policy asks for cosigners, and the exporter chose to export without them.
     Waived,
 }
 
-/// The head to export under: with the quorum that the policy asks for, or whatever is published when the exporter does without.
+/// The head to export under: one with the required quorum, or the newest published one if the exporter chose to do without.
 async fn head(
     collector: &Collector,
     size: u64,
@@ -154,7 +154,7 @@ fn require_mirror_copy(
     }
 }
 
-/// Exporting is reading: recorded before the first byte leaves. Returns the entry's index.
+/// Records the export as a read, before the first byte leaves. Returns the index of the entry.
 async fn accessed(
     collector: &Collector,
     person: &PersonId,
@@ -319,7 +319,7 @@ impl Files<'_> {
         self.container(&format!("{folder}/container.tar.zst"), collected).await
     }
 
-    /// Chosen items in place of seals and container.
+    /// Sends the chosen items instead of seals and container.
     async fn items(&self, collected: &Collected, production: &Production) -> Result<(), Failure> {
         let id = Digest(collected.row.id);
         let mut reader = SealReader::start(&self.exporter.reads.program)?;
@@ -350,7 +350,7 @@ impl Files<'_> {
         Ok(())
     }
 
-    /// The segments back to back: one file, larger than any memory.
+    /// Sends the segments one after the other as one file. The file may be larger than the memory.
     async fn container(&self, path: &str, collected: &Collected) -> Result<(), Failure> {
         let size = collected.segments.iter().map(|segment| segment.stored_len).sum();
         let last_index = collected.segments.last().map(|segment| segment.index);

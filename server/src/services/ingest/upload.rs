@@ -32,12 +32,12 @@ use crate::failure::Failure;
 use crate::metrics::ActiveUpload;
 use crate::services::ingest::Ingest;
 
-/// Answers that wait for the endpoint: it reads them while it sends, so few are enough.
+/// Answers that may wait for the endpoint. It reads them while it sends, so a few are enough.
 pub const ANSWERS_LEN: usize = 8;
 
 type Answers = mpsc::Sender<Result<UploadResponse, Status>>;
 
-/// Serves one call until it ends; the last answer says how.
+/// Serves one call until it ends. The last answer says how it ended.
 pub async fn serve<S>(
     ingest: Arc<Ingest>,
     peer: Arc<PeerInfo>,
@@ -68,14 +68,14 @@ struct Call<'c, S> {
     answers: Answers,
 }
 
-/// Where a message is waited for.
+/// When a call waits for a message: between two segments, or inside one.
 #[derive(Clone, Copy)]
 enum AwaitedAt {
     Between,
     Inside,
 }
 
-/// What one step of the call led to.
+/// What the endpoint did next.
 enum Next {
     Message(Message),
     /// A clean end of the endpoint's side.
@@ -149,8 +149,8 @@ where
         }
     }
 
-    /// One segment, or the manifest. Everything that may be cut off is waited for before the segment is begun; from
-    /// the first byte of work on it, verifier and chain stay together.
+    /// Takes one segment, or the manifest. The call waits for everything that may be cut off before it begins the segment; from
+    /// then on verifier and chain stay together.
     async fn step(
         &mut self,
         admitted: &Admitted,

@@ -35,7 +35,7 @@ const ANSWERS_LEN: usize = 8;
 /// How long one piece may wait for a mirror: its whole object stays in memory meanwhile.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// How often what is still wanted is said again.
+/// How often to repeat to a mirror what is still wanted.
 const SAID_AGAIN: Duration = Duration::from_secs(300);
 
 /// Whole objects in memory for mirrors at the same time, of at most 80 MiB each.

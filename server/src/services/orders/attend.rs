@@ -36,7 +36,7 @@ use crate::services::orders::OrderDesk;
 /// Answers that wait for the endpoint.
 pub const ANSWERS_LEN: usize = 16;
 
-/// Without any change, what an endpoint should get is looked at again this often: expiry and forgotten wake-ups.
+/// How often to check what an endpoint should get when nothing changed: orders expire, and a wake-up may get lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
 /// A busy endpoint gets its order again after this time.

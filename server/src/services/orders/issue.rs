@@ -26,7 +26,7 @@ use crate::rows;
 use crate::rows::condition::{Condition, Denied};
 use crate::rows::state::EndpointState;
 
-/// How far ahead of our clock an order may be dated: what endpoints tolerate, too (docs/spec/order.md, step 5).
+/// How far ahead of our clock an order may be dated. Endpoints tolerate the same (docs/spec/order.md, step 5).
 const AHEAD_MAX: Duration = Duration::from_secs(600);
 
 /// Records an order.

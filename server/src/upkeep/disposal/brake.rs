@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard, Notify, OwnedMutexGuard};
 
-/// One destroyer at a time, and it gives way.
+/// Admits one destroyer at a time and lets others stop it.
 #[derive(Debug, Default)]
 pub struct Brake {
     turn: Arc<Mutex<()>>,
@@ -22,7 +22,7 @@ pub struct Pulled {
     _turn: OwnedMutexGuard<()>,
 }
 
-/// Counts one who waits; also when the waiting is given up.
+/// Counts one waiting caller. Dropping it ends the count, also when the caller gives up.
 struct Waiting<'b>(&'b AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -32,7 +32,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Brake {
-    /// Waits until nothing is being destroyed: at most one stored object.
+    /// Waits until nothing is being destroyed. That takes at most the destruction of one stored object.
     pub async fn pull(&self) -> Pulled {
         self.pulled.fetch_add(1, Ordering::SeqCst);
         let _waiting = Waiting(&self.pulled);
@@ -44,13 +44,13 @@ impl Brake {
         self.turn.lock().await
     }
 
-    /// Tells the destroyer, between two stored objects, whether somebody waits.
+    /// Asked between two stored objects: true while nobody waits for the brake.
     pub(super) fn is_free(&self) -> impl Fn() -> bool + Send + 'static {
         let pulled = Arc::clone(&self.pulled);
         move || pulled.load(Ordering::SeqCst) == 0
     }
 
-    /// There may be something to do.
+    /// Wakes the destroyer: there may be something to do.
     pub fn wake(&self) {
         self.wake.notify_one();
     }

@@ -30,20 +30,20 @@ use crate::upkeep::fixity;
 
 /// How often to look for expired retention periods. Nothing else wakes the chore when one expires.
 const LOOK: Duration = Duration::from_secs(30);
-/// Stored objects that go before repairs and holds have their turn: as many as a round of repairs makes.
+/// Stored objects to destroy before repairs and holds get their turn: as many as a round of repairs writes.
 const BATCH: usize = 64;
-/// How long a store that failed is left alone.
+/// How long to wait before asking a store again that failed.
 const AGAIN_MS: i64 = 60_000;
-/// How long a store is left alone that refuses and does not say until when.
+/// How long to wait before asking a store again that refused and did not say until when.
 const REFUSED_MS: i64 = 3_600_000;
 
-/// Whoever takes evidence in, and can be kept from it for a while.
+/// The service that takes evidence in and can be kept from it for a while.
 pub trait Uploads: Send + Sync {
-    /// Waits until nothing of `collection` is on its way in; nothing of it begins before the value that this gives is dropped.
+    /// Waits until no upload of `collection` is running. No other begins until the returned value is dropped.
     fn keep_out(&self, collection: Digest) -> Pin<Box<dyn Future<Output = Box<dyn Send>> + Send + '_>>;
 }
 
-/// Rounds until the drain.
+/// Runs rounds until the drain.
 pub async fn keep(upkeep: &Upkeep, uploads: &dyn Uploads) {
     let mut finished = BTreeMap::new();
     loop {
@@ -64,11 +64,12 @@ struct Destruction {
     plan: Digest,
     object: Object,
     store: Arc<dyn Store>,
-    /// The store is recorded as rid of it: it is only looked at whether something came back, or a text that stayed may go now.
+    /// The ledger says that the store no longer has it. The chore only checks whether something came back, or whether a text
+    /// that had to stay may be destroyed now.
     is_gone: bool,
 }
 
-/// Does what can be done now. `finished`: plans of which nothing is left, seen by this process, but for texts that stayed.
+/// Does what can be done now. `finished` holds the plans that this process saw completed, each with the texts that had to stay.
 async fn round(
     upkeep: &Upkeep,
     uploads: &dyn Uploads,
@@ -133,7 +134,7 @@ async fn all_stay(upkeep: &Upkeep, texts: &BTreeSet<Digest>) -> Result<bool, Fai
     asked.await.map_err(Failure::from)
 }
 
-/// What a plan asks of each store; `None` while something keeps the evidence.
+/// What a plan asks of each store, or `None` while something keeps the evidence.
 async fn destructions(
     upkeep: &Upkeep,
     incident: &IncidentId,
@@ -163,22 +164,22 @@ async fn destructions(
     Ok(Some(destructions))
 }
 
-/// What came of a step.
+/// The result of one destruction.
 enum Done {
-    /// It has to be tried again, or something keeps it now.
+    /// Try again: it failed, or something keeps the evidence now.
     Not,
-    /// Nothing is left there, but for these texts, which another chain keeps.
+    /// Nothing is left there except these texts, which another chain keeps.
     All(BTreeSet<Digest>),
 }
 
-/// What the batches of a step came to so far.
+/// What the batches of one destruction have done so far.
 #[derive(Default)]
 struct Progress {
     count: u64,
     texts: BTreeSet<Digest>,
 }
 
-/// Destroys and records one object on one store, in batches: repairs and holds have their turn in between.
+/// Destroys and records one object on one store, in batches. Repairs and holds get their turn in between.
 async fn execute(upkeep: &Upkeep, uploads: &dyn Uploads, step: &Destruction) -> Result<Done, Failure> {
     let mut progress = Progress::default();
     while !upkeep.collector.intake.is_cancelled() {
@@ -189,7 +190,7 @@ async fn execute(upkeep: &Upkeep, uploads: &dyn Uploads, step: &Destruction) -> 
     Ok(Done::Not)
 }
 
-/// Destroys some of it; `None`: there is more.
+/// Destroys one batch. `None` means that more is left.
 async fn batch(
     upkeep: &Upkeep,
     uploads: &dyn Uploads,
@@ -250,7 +251,7 @@ async fn batch(
     }
 }
 
-/// The right to a step now, with the texts of its plan that stay.
+/// The warrant for a destruction, if it may happen now, with the texts of its plan that must stay.
 async fn warrant(
     upkeep: &Upkeep,
     step: &Destruction,
@@ -274,7 +275,7 @@ async fn warrant(
     asked.await.map_err(Failure::from)
 }
 
-/// Destroys objects one after the other; gives what went, and whether that is all of it.
+/// Destroys objects one after the other. Returns what it destroyed, and whether that is all.
 fn destroy(
     store: &dyn Store,
     objects: Vec<Disposable>,
@@ -299,7 +300,8 @@ fn destroy(
     (some, Ok(true))
 }
 
-/// Empties the copies of texts that went without an entry of their own: the one of their plan had left them to another chain.
+/// Erases the database copies of texts that were destroyed without an entry of their own, because the entry of their plan
+/// had left them to another chain.
 async fn forget(upkeep: &Upkeep, texts: BTreeSet<Digest>) -> Result<(), Failure> {
     let emptied = upkeep.collector.db.write_async(move |tx| {
         texts.iter().try_for_each(|text| rows::incidents::erase_detail(tx, text.as_bytes()))

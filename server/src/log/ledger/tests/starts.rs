@@ -65,7 +65,7 @@ fn two_histories_of_one_size_are_refused() {
     };
     let error = mixed.start().err().unwrap();
     assert!(matches!(error, StartError::Fork { .. }), "{error}");
-    // A smaller second history is found, too: it is no beginning of the larger one.
+    // A smaller second history is found as well: it is not a beginning of the larger one.
     let sequencer = one.start().unwrap();
     submit_all(&sequencer, 5..9);
     drop(sequencer);
