@@ -22,7 +22,7 @@ use crate::collector::Collector;
 use crate::failure::{Failure, OrFailure as _, chain};
 use crate::people::role_of;
 
-/// By how much a person's clock may differ from ours in either direction: an act says when it happened.
+/// How far a person's clock may differ from ours in either direction. An act says when it happened.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
 
 /// An act that may be recorded.
@@ -68,7 +68,7 @@ pub async fn weigh(
     Ok(Weighed { act, person, object: ActObject::from(signed) })
 }
 
-/// Refuses what a clock far off, or a replay of long ago, brings.
+/// Refuses an act from a clock that is far off, and the replay of an old act.
 ///
 /// # Errors
 /// A refusal that names both times.
@@ -105,7 +105,7 @@ async fn store_detail(collector: &Collector, act: &Act, bytes: &[u8]) -> Result<
     put_detail(collector, Key::detail(digest.as_bytes()), bytes.to_vec()).await
 }
 
-/// Makes a text of our own durable; gives the digest that an act commits to.
+/// Makes a text of our own durable and returns the digest that an act commits to.
 ///
 /// # Errors
 /// When the stores do not take it.

@@ -42,13 +42,13 @@ pub struct Collector {
     pub log_key: String,
     /// Where endpoints and people reach it, as configured; for display and tokens.
     pub addresses: (String, String),
-    /// Rows.
+    /// The database.
     pub db: Db,
-    /// Objects.
+    /// The stores.
     pub replicas: Replicas,
-    /// Acts.
+    /// The way into the ledger.
     pub recorder: Recorder,
-    /// Who outside cosigns the ledger's heads.
+    /// The witnesses of the ledger's heads.
     pub cosigning: Arc<Cosigning>,
     /// The roster.
     pub people: People,
@@ -56,15 +56,15 @@ pub struct Collector {
     pub authority: Authority,
     /// Live connections and the deny list.
     pub registry: Arc<Registry>,
-    /// Live endpoints.
+    /// Endpoints with a live call.
     pub live: LiveEndpoints,
-    /// Who watches orders.
+    /// People who watch orders.
     pub watches: OrderWatches,
-    /// Cancelled first: nothing new is begun.
+    /// Cancelled first when the collector drains: from then on nothing new begins.
     pub intake: CancellationToken,
-    /// Cancelled when the drain's deadline passed, or all work ended.
+    /// Cancelled when the deadline of the drain passed, or all work ended.
     pub stop: CancellationToken,
-    /// Every task.
+    /// All tasks; the drain waits for them.
     pub tasks: TaskTracker,
 }
 
@@ -117,7 +117,7 @@ impl Collector {
         Signed::parse(&bytes).or_internal("read a document")
     }
 
-    /// Makes a signed object durable. Of several with the same document the first wins.
+    /// Makes a signed object durable. If the same document arrives with other signatures, the first object stays.
     ///
     /// # Errors
     /// When the stores do not take it.
@@ -145,7 +145,7 @@ impl Collector {
         }
     }
 
-    /// Every change with its entry, proven under the newest head: what a reader needs who pinned any of the keys.
+    /// Every change of the log key with its entry, proven under the newest head. A reader who pinned any of the keys needs them.
     pub async fn log_key_changes(&self) -> Result<v1::LogKeyChanges, Failure> {
         if self.recorder.sequencer().log().keys().changes().is_empty() {
             return Ok(v1::LogKeyChanges::default());
@@ -175,12 +175,12 @@ impl Collector {
             .collect()
     }
 
-    /// Something about an order changed: watchers look again.
+    /// Tells watchers that something about an order changed.
     pub fn order_changed(&self, order: &Digest) {
         self.watches.changed(&order.to_string());
     }
 
-    /// An order came into force: the endpoints it addresses look again.
+    /// Wakes the endpoints that an order addresses, because it came into force.
     pub async fn wake_targets(&self, order: &Digest) -> Result<(), Failure> {
         let key = order.0;
         let targets = self.db.read_async(move |db| rows::orders::targets(db, &key)).await?;
@@ -190,7 +190,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Takes a retired identity's access away, also where it is in use.
+    /// Revokes a retired identity and cuts its open connections.
     pub fn revoke_endpoint(&self, id: &EndpointId, generation: Generation) {
         self.live.cut(id.as_str());
         let subject = Subject::Endpoint { id: id.clone(), generation };
@@ -198,7 +198,7 @@ impl Collector {
         tracing::info!(endpoint = %id, generation = %generation, connections_cut = cut, "Endpoint retired");
     }
 
-    /// Takes access away from the generations before this one.
+    /// Revokes the generations before this one and cuts their connections.
     pub fn supersede_endpoint(&self, id: &EndpointId, generation: Generation) {
         let cut = self.registry.revoke(Revocation::EndpointBefore(id.clone(), generation));
         if cut > 0 {

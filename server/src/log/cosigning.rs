@@ -41,7 +41,7 @@ use crate::log::ledger::{Log, LogError};
 use crate::metrics;
 use heads::Heads;
 
-/// How soon a witness that is busy is asked again while an export waits.
+/// How soon to ask a busy witness again while an export waits.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
 /// What the collector knows of one witness.
@@ -49,9 +49,9 @@ const BUSY_WAIT: Duration = Duration::from_secs(1);
 pub struct WitnessState {
     /// Size of the newest head it cosigned here; 0: none since the start.
     pub size: u64,
-    /// When, in seconds since 1970, by its own clock.
+    /// When it cosigned that head, in seconds since 1970, by its own clock.
     pub time: u64,
-    /// Why the last question brought nothing; empty: it brought a cosignature, or none was asked.
+    /// Why the last request failed. Empty if it brought a cosignature, or if there was none.
     pub trouble: String,
     /// It holds another history than this log.
     pub contradicts: bool,
@@ -71,9 +71,9 @@ pub struct Cosigning {
     state: Mutex<State>,
     /// The newest head that meets the quorum.
     quorum: watch::Sender<Option<CosignedHead>>,
-    /// Somebody waits for a newer head than any that was shown.
+    /// Wakes the rounds: somebody waits for a newer head than any that was shown.
     demand: Notify,
-    /// Rounds begun, and the last one that ended: who waits need not wait longer than the round that was begun for it.
+    /// Rounds begun, and the last one that ended. A caller waits no longer than the round that was begun for it.
     begun: AtomicU64,
     ended: watch::Sender<u64>,
 }
@@ -135,7 +135,7 @@ impl Cosigning {
         self.state().heads.newest()
     }
 
-    /// Waits for a head with the policy's quorum that covers `size` entries; has the witnesses asked at once.
+    /// Waits for a head with the policy's quorum that covers `size` entries, and has the witnesses asked at once.
     ///
     /// # Errors
     /// Who did not cosign and why, when all were asked in vain (who is busy, again and again) or `patience` is over.
@@ -178,8 +178,8 @@ impl Cosigning {
         Err(Shortage { witnesses: missing.collect() })
     }
 
-    /// Takes a checkpoint that others cosigned: lines of the policy's keys are verified, kept and counted, others dropped.
-    /// Returns the names of those whose line was new. Blocks on disks.
+    /// Takes a checkpoint that others cosigned. Verifies, stores and counts the lines of the policy's keys, and drops other lines.
+    /// Returns the names of the cosigners whose line was new. Blocks on disks.
     ///
     /// # Errors
     /// When it is no head of this log, a line of a known key is wrong, or it cannot be stored.

@@ -23,7 +23,7 @@ use crate::log::ledger::{
 use crate::rows::ProjectionError;
 use crate::rows::condition::{Condition, Denied};
 
-/// How long a committed entry may take to be published before a reader is sent away.
+/// How long to wait for the publication of a committed entry before the caller gets an error.
 const SETTLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// An entry that is recorded, durable and proven.
@@ -87,7 +87,7 @@ impl Recorder {
         self.submit(type_, chain, owned(refs), act, Some(condition)).await
     }
 
-    /// Records an act of the collector's own, which the log alone vouches for.
+    /// Records an act of the collector itself. Only the log vouches for it.
     ///
     /// # Errors
     /// What keeps the ledger from recording it.
@@ -163,8 +163,8 @@ impl Recorder {
 }
 
 impl Recorder {
-    /// Waits until a committed entry is published. Rows are committed first, the checkpoint that covers them follows:
-    /// who reads an index in between would find it outside the log.
+    /// Waits until a committed entry is published. Its rows are committed first, and the checkpoint that covers it follows. A
+    /// reader who asked for the index in between would find it outside the log.
     ///
     /// # Errors
     /// `Unavailable` when it does not follow in time: stores are away.
@@ -276,7 +276,7 @@ fn log_failure(error: LogError) -> Failure {
     }
 }
 
-/// The ledger's guard carries words only; the class of a refusal goes beside it.
+/// The ledger's guard carries only words, so the refusal with its class is passed beside it.
 fn guarded(condition: Condition, refusal: Arc<Mutex<Option<Failure>>>) -> Guard {
     Box::new(move |tx| match condition(tx) {
         Ok(()) => Ok(()),

@@ -11,7 +11,7 @@ use crate::rows::state::CollectionState;
 use crate::rows::texts::text_stays;
 use crate::rows::{DbError, collections, disposals, entries};
 
-/// Whether an object goes, or is gone, by an approved plan: on `store`, or anywhere. A hold that came later keeps what is left.
+/// Whether an approved plan destroys an object or has destroyed it: on `store`, or anywhere. A later hold keeps what is left.
 pub fn is_disposed_of(
     reader: &Connection,
     key: &Key,
@@ -55,7 +55,7 @@ impl std::fmt::Display for Disposed {
     }
 }
 
-/// Whether a collection's evidence is gone or goes now, and by whose word.
+/// The plan by which a collection was destroyed or is being destroyed, with the persons who approved it.
 pub fn disposal_of(reader: &Connection, id: &[u8; 32], now: Time) -> Result<Option<Disposed>, DbError> {
     let Some(row) = disposals::condemned(reader, id)? else {
         return Ok(None);
@@ -82,7 +82,7 @@ fn id_of(object: &store::Disposable) -> [u8; 32] {
     }
 }
 
-/// An object of a store as entries name it.
+/// The name of a store's object in entries.
 fn named(object: &store::Disposable, incident: &str) -> String {
     match object {
         store::Disposable::Collection(id) => Object::Collection(Digest(*id)).to_string(),

@@ -22,7 +22,7 @@ pub struct Standing {
     pub is_open: bool,
     /// Holds that stand, oldest first.
     pub holds: Vec<HoldRow>,
-    /// Until when it is kept at least; `None`: without end.
+    /// Until when it is kept at least. `None` means without end.
     pub until: Option<Time>,
 }
 
@@ -48,7 +48,7 @@ impl Standing {
         }))
     }
 
-    /// Whether evidence may go now.
+    /// Whether evidence may be destroyed now.
     ///
     /// # Errors
     /// The first reason why it is kept; a hold before all others.
@@ -78,7 +78,7 @@ impl Standing {
     }
 }
 
-/// Whether nothing keeps an incident's evidence.
+/// Whether nothing keeps the evidence of an incident.
 pub(crate) fn may_be_destroyed(reader: &Connection, incident: &str, now: Time) -> Result<bool, DbError> {
     Ok(Standing::of(reader, incident)?.is_some_and(|standing| standing.may_dispose(now).is_ok()))
 }

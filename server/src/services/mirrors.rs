@@ -30,7 +30,7 @@ use crate::rows::condition::{Condition, Denied};
 use crate::rows::mirrors::{live, of_kind, reference};
 use crate::rows::{self, DbError};
 
-/// Records `mirror.admitted`, weighed already.
+/// Records `mirror.admitted`. The caller has weighed the act.
 ///
 /// # Errors
 /// When its keys are not a mirror's, or the id or a key is taken.
@@ -94,7 +94,7 @@ pub async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded,
     Ok(recorded)
 }
 
-/// Fills the deny list with the retired ones.
+/// Fills the deny list with the retired mirrors.
 pub fn remember(reader: &Connection, registry: &Registry) -> Result<(), DbError> {
     for row in of_kind(reader, EntryType::MirrorRetired)? {
         let id = reference(&row, "mirror").and_then(|id| id.parse().ok());
@@ -243,7 +243,7 @@ pub async fn disposed(collector: &Collector, mirror: &MirrorId, signed: Signed) 
     Ok(recorded)
 }
 
-/// The root that a statement names is that of this log at that size: a statement about another history is none.
+/// Checks that a statement names this log's root at its size. A statement about another history is refused.
 async fn check_root(
     collector: &Collector,
     act: &Act,
@@ -260,7 +260,8 @@ async fn check_root(
         .map_err(|_other_root| Failure::malformed("it names a root that this log never had at that size"))
 }
 
-/// Admitted under this key; the collection is stored below `size`, under this manifest; not stated before.
+/// The condition of a statement: the mirror is admitted under this key, the collection is stored below `size` under this
+/// manifest, and the mirror has not stated it already.
 fn may_state(act: &Act, mirror: &MirrorId, key: &Fingerprint, size: u64) -> Condition {
     let value = |name| act.reference(name).unwrap_or_default().to_owned();
     let (id, key) = (mirror.to_string(), key.to_string());

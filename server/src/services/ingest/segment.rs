@@ -31,14 +31,14 @@ use crate::rows::collections::{ItemRow, SegmentRow};
 use crate::rows::{self, DbError};
 use crate::services::ingest::Ingest;
 
-/// How often a verifier may die over one segment. Bytes that kill it thrice are not accepted.
+/// How often a verifier may die over one segment. Bytes that kill it three times are refused.
 const DEATHS_MAX: u32 = 3;
 
 /// First wait when the stores cannot take a segment; doubles up to [`STORE_WAIT_MAX`]. The sender waits meanwhile.
 const STORE_WAIT_MIN: Duration = Duration::from_millis(250);
 const STORE_WAIT_MAX: Duration = Duration::from_secs(15);
 
-/// By how much a collection may pass the order's wall limit: the agent closes its container after the limit struck.
+/// How far a collection may pass the wall limit of its order: the agent closes its container after the limit.
 const WALL_SLACK_MS: i128 = 600_000;
 
 /// A segment as it arrived.
@@ -49,7 +49,7 @@ pub struct Arrived {
     pub stored: Bytes,
     /// Digest of the stored bytes, taken as they came.
     pub sha256: Digest,
-    /// Cancelled when somebody else wants the collection: then nothing waits for stores any longer.
+    /// Cancelled when another call wants the collection. From then on nothing waits for stores.
     pub ended: CancellationToken,
 }
 
@@ -170,7 +170,8 @@ pub async fn accept(
     Ok(())
 }
 
-/// A segment that is durable already: the same bytes are good news that got lost, others are a contradiction.
+/// Judges a segment that is durable already. With the same bytes the acknowledgement got lost; with other bytes the endpoint
+/// contradicts itself.
 async fn sent_again(
     ingest: &Ingest,
     admitted: &Admitted,
@@ -189,7 +190,7 @@ async fn sent_again(
     quarantine::contradicted(ingest, admitted, warm, arrived, index).await
 }
 
-/// The verdict. A process that dies is replaced, fed again and asked again, a few times.
+/// Asks for the verdict. If the process dies, replaces it, feeds it again and asks again, a few times.
 async fn judge(
     ingest: &Ingest,
     admitted: &Admitted,
@@ -265,7 +266,7 @@ pub async fn create(
     }
 }
 
-/// Bytes on their way to temporary objects while they are judged; they get their name only on a good verdict.
+/// Writes the bytes to temporary objects while they are judged. They get their name only after a good verdict.
 struct Lane {
     verdict: mpsc::Sender<()>,
     writing: JoinHandle<Result<Option<Written>, ReplicaError>>,
@@ -284,7 +285,7 @@ impl Lane {
         Self { verdict, writing }
     }
 
-    /// `None`: it did not work; the caller writes again and waits.
+    /// `None` if the write failed. The caller then writes again and waits.
     async fn commit(self) -> Option<Written> {
         // The lane may have ended with an error already; its result says so.
         let _sent = self.verdict.send(());

@@ -32,7 +32,7 @@ pub struct Warm {
     pub verifier: Verifier,
     /// The seals so far.
     pub chain: ChainState,
-    /// Weakest of all objects so far; `None` before the first.
+    /// The fewest copies of any object so far. `None` before the first.
     pub written: Option<Written>,
     /// When the newest progress entry was written.
     pub progress_at: Instant,
@@ -54,12 +54,12 @@ impl Warm {
         }
     }
 
-    /// Adds an object's copies to the weakest so far.
+    /// Takes an object's copies into account.
     pub fn note_written(&mut self, written: Written) {
         self.written = Some(self.written.map_or(written, |so_far| so_far.and(written)));
     }
 
-    /// A state for `admitted`, built from what is stored of it.
+    /// Builds the state for `admitted` from what is stored of it.
     ///
     /// # Errors
     /// [`Ended::Failed`] when a stored object cannot be read or the process cannot run; the endpoint comes again.

@@ -39,10 +39,10 @@ pub const ANSWERS_LEN: usize = 16;
 /// How often to check what an endpoint should get when nothing changed: orders expire, and a wake-up may get lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
-/// A busy endpoint gets its order again after this time.
+/// How long to wait before sending an order again to a busy endpoint.
 const BUSY_AGAIN: Duration = Duration::from_secs(30);
 
-/// Longest free text of an endpoint that is kept.
+/// The longest text of an endpoint that the collector stores.
 const DETAIL_BYTES_MAX: usize = 4096;
 
 /// Orders that were sent and not answered, for display.
@@ -106,7 +106,7 @@ struct Call<'c> {
     generation: Generation,
     answers: Answers,
     known: Known,
-    /// Orders sent on this call: under which number of attempts, and from when on they may be sent again.
+    /// Orders sent on this call, each with the number of attempts at that time and the time from which it may be sent again.
     delivered: BTreeMap<Digest, (u32, Option<Instant>)>,
 }
 
@@ -350,7 +350,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Remembers the count of starts across restarts of the collector. One write a call, none a heartbeat.
+    /// Stores the count of starts, so that it survives restarts of the collector. One write a call, none a heartbeat.
     async fn remember(&self, hello: &v1::Hello) -> Result<(), Failure> {
         let row = rows::endpoints::LiveRow {
             endpoint: self.endpoint.to_string(),
