@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use evidence::item::{GapWhy, Kind};
 use evidence::order::Limits;
@@ -12,7 +11,7 @@ use fs_err::os::unix::fs::FileExt as _;
 use sha2::Digest as _;
 use tempfile::TempDir;
 
-use crate::bench::{LIMITS, Plan, is_root, must};
+use crate::bench::{LIMITS, Plan, is_root, must, wait_until};
 use crate::tree::settle;
 
 #[test]
@@ -26,7 +25,15 @@ fn a_growing_file_is_a_prefix_and_says_so() {
     assert!(record.gaps.is_empty());
 }
 
-/// Runs `act` once the sealer has begun to read the (large) file, which a slow processor share makes certain.
+/// Whether any process has the file open.
+fn is_open(path: &Path) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let descriptors = processes.filter_map(|process| fs::read_dir(process.path().join("fd")).ok());
+    descriptors.flatten().flatten().any(|link| fs::read_link(link.path()).is_ok_and(|open| open == path))
+}
+
+/// Runs `act` while the (large) file is read: the engine has held it open for some looks, and its slow processor share leaves a second of
+/// reading.
 fn during_read(act: impl FnOnce(&Path) + Send) -> (evidence::item::ItemRecord, Vec<u8>) {
     let root = TempDir::new().unwrap();
     let path = root.path().join("big");
@@ -40,7 +47,11 @@ fn during_read(act: impl FnOnce(&Path) + Send) -> (evidence::item::ItemRecord, V
     let run = std::thread::scope(|scope| {
         let path = &path;
         scope.spawn(move || {
-            std::thread::sleep(Duration::from_millis(250));
+            let mut looks = 0;
+            wait_until("the engine holding the file open", || {
+                looks = if is_open(path) { looks + 1 } else { 0 };
+                looks == 5
+            });
             act(path);
         });
         let plan = Plan { limits, ..Plan::files(root.path(), &["/big"]) };

@@ -12,7 +12,7 @@ use cage::datagram::{self, Form, Wait};
 use evidence::item::AtimeMethod;
 use evidence::order::{ProcessesStep, Step};
 
-use crate::bench::{self, Kept, LIMITS, Run, Sleeper, files, is_root};
+use crate::bench::{self, Kept, LIMITS, Run, Sleeper, files, is_root, wait_until};
 
 /// Runs `body` confined by `profile` in a child and gives back the lines it said.
 fn confined(profile: Profile, body: impl FnOnce() -> Vec<String>) -> Vec<String> {
@@ -78,8 +78,11 @@ fn the_reader_reads_other_processes_but_writes_traces_and_connects_nothing() {
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "60"])
         .spawn()
         .unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(100));
     let pid = other.id();
+    let name = format!("/proc/{pid}/comm");
+    wait_until("setpriv becoming sleep", || {
+        fs_err::read_to_string(&name).is_ok_and(|name| name == "sleep\n")
+    });
     let said = confined(Profile::Reader, || {
         let proc = |name: &str| format!("/proc/{pid}/{name}");
         vec![

@@ -196,3 +196,33 @@ fn frame_without_content_size() {
     forge.frames = Some(vec![frame]);
     assert_defect!(forge.defect(), Malformed::Frame { source: FrameError::NoContentSize, .. });
 }
+
+#[test]
+fn more_than_64_mib_plain_in_a_segment() {
+    let mut forge = Forge::new();
+    forge.plain = vec![0; 65 << 20];
+    assert_defect!(forge.defect(), Malformed::SegmentTooLarge { index: 0, limit: "64 MiB plain" });
+}
+
+#[test]
+fn more_than_16_mib_stored_in_a_segment() {
+    // Bytes that do not compress, in one segment where the writer would have cut.
+    let one_segment = |mib: usize| {
+        let mut state = 1_u32;
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        });
+        let noise: Vec<u8> = noise.take(mib << 20).collect();
+        let mut lab = Lab::new(1);
+        lab.whole(file(b"/noise", noise.len() as u64), &noise).unwrap();
+        let built = lab.finish();
+        let mut forge = Forge::new();
+        forge.plain = built.plain();
+        forge.records = records_of(&built.segments.last().unwrap().seal);
+        forge
+    };
+    let good = one_segment(15).build();
+    verify_parts([(good.0.as_slice(), good.1.as_slice())]).unwrap();
+    assert_defect!(one_segment(17).defect(), Malformed::SegmentTooLarge { index: 0, limit: "16 MiB stored" });
+}
