@@ -360,7 +360,7 @@ fn a_receipt_that_does_not_hold_is_not_kept() {
     let mut collector = Collector::order(&lab, &link);
     link.say(collector.position(true));
     let (_, signed) = collector.rest(&link);
-    let honest = lab.log.replace(Log::new(41));
+    let honest = lab.log.replace(log(41));
     let forged = collector.stored(&signed);
     lab.log.replace(honest);
     link.say(forged);

@@ -16,7 +16,6 @@ use cage::channel;
 use cage::datagram::Wait;
 use certs::request::TlsKey;
 use evidence::digest::Digest;
-use evidence::document::Document;
 use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::Generation;
 use evidence::keys::SigningKey;
@@ -25,9 +24,12 @@ use evidence::roster::*;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use evidence::time::Time;
-use ledger::{Checkpoint, KeyType, Leaves, Note, NoteSigner, ProofFile};
+use ledger::KeyType;
 use proto::v1;
 use rustls::pki_types::CertificateDer;
+use testkit::log::Log;
+use testkit::people::{self, person};
+pub use testkit::people::{key, sign};
 
 pub const DEPLOYMENT: &str = "acme";
 pub const ADA: u8 = 10;
@@ -38,15 +40,6 @@ const EVIDENCE: u8 = 20;
 
 /// Longest wait for anything. Generous: the machine may be busy; nothing waits this long when it works.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-pub fn key(number: u8) -> SigningKey {
-    SigningKey::from_seed(&[number; 32])
-}
-
-pub fn sign<T: Document>(document: &T, keys: &[u8]) -> Signed {
-    let keys: Vec<SigningKey> = keys.iter().map(|number| key(*number)).collect();
-    Signed::sign(document, &keys.iter().collect::<Vec<_>>()).unwrap()
-}
 
 pub fn now() -> Time {
     Reading::now().wall
@@ -61,45 +54,14 @@ pub fn ahead(seconds: u64) -> Time {
 }
 
 pub fn authority() -> AuthoritySet {
-    AuthoritySet::new(1, vec![key(AUTHORITY).public()]).unwrap()
+    people::authority(1, &[AUTHORITY])
 }
 
 /// The log: an append-only list and a key.
-pub struct Log {
-    pub signer: NoteSigner,
-    pub leaves: Vec<ledger::Hash>,
-}
-
-impl Log {
-    pub fn new(seed: u8) -> Self {
-        let signer = NoteSigner::new("exhibit/acme", &[seed; 32]).unwrap();
-        Self { signer, leaves: (0..3_u8).map(|number| ledger::leaf_hash(&[number])).collect() }
-    }
-
-    pub fn append(&mut self, entry: &[u8]) -> u64 {
-        self.leaves.push(ledger::leaf_hash(entry));
-        self.leaves.len() as u64 - 1
-    }
-
-    pub fn size(&self) -> u64 {
-        self.leaves.len() as u64
-    }
-
-    pub fn note(&self) -> Note {
-        let root = ledger::root_of(&self.leaves);
-        let text = Checkpoint::new("exhibit/acme", self.size(), root).unwrap().to_text();
-        Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap()
-    }
-
-    pub fn proof(&self, index: u64) -> Vec<u8> {
-        let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index, self.size()).unwrap();
-        ProofFile::new(index, hashes, self.note(), None).unwrap().encode().into_bytes()
-    }
-
-    pub fn consistency(&self, from: u64) -> Vec<bytes::Bytes> {
-        let hashes = ledger::consistency_proof(&Leaves(&self.leaves), from, self.size()).unwrap();
-        proto::convert::hash_bytes(&hashes)
-    }
+pub fn log(key: u8) -> Log {
+    let mut log = Log::new("exhibit/acme", key);
+    log.leaves.extend((0..3_u8).map(|number| ledger::leaf_hash(&[number])));
+    log
 }
 
 pub struct Lab {
@@ -133,8 +95,7 @@ impl Lab {
         fs_err::write(&calls, "").unwrap();
         fs_err::set_permissions(&calls, std::fs::Permissions::from_mode(0o666)).unwrap();
         let roster = roster();
-        let lab =
-            Self { state, root, policy, calls, program, log: RefCell::new(Log::new(40)), roster, _dir: dir };
+        let lab = Self { state, root, policy, calls, program, log: RefCell::new(log(40)), roster, _dir: dir };
         lab.enrol();
         lab
     }
@@ -258,7 +219,7 @@ impl Lab {
             issued: proven.next(),
             approved: proven.collect(),
             consistency_from: from,
-            consistency: log.consistency(from),
+            consistency: proto::convert::hash_bytes(&log.consistency(from)),
         }
     }
 
@@ -335,22 +296,8 @@ impl Lab {
 }
 
 pub fn roster() -> Roster {
-    let person = |id: &str, number: u8, roles: &[Role]| Person {
-        id: id.parse().unwrap(),
-        keys: vec![key(number).public()],
-        roles: roles.to_vec(),
-    };
-    Roster {
-        type_: RosterType,
-        deployment: DEPLOYMENT.parse().unwrap(),
-        version: 1,
-        previous: None,
-        issued: ago(86_400),
-        not_after: ahead(86_400 * 20),
-        authority: authority(),
-        persons: vec![person("ada", ADA, &[Role::Responder]), person("bob", BOB, &[Role::Approver])],
-        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
-    }
+    let persons = vec![person("ada", &[ADA], &[Role::Responder]), person("bob", &[BOB], &[Role::Approver])];
+    people::roster(DEPLOYMENT, authority(), persons, ago(86_400), ahead(86_400 * 20))
 }
 
 pub fn files(paths: &[&str]) -> Plan {

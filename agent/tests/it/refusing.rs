@@ -147,7 +147,7 @@ fn cases() -> Vec<(&'static str, &'static str, Make, &'static str)> {
             "",
             |lab| {
                 let order = lab.order();
-                let honest = lab.log.replace(Log::new(41));
+                let honest = lab.log.replace(log(41));
                 let package = lab.package(&order, ADA);
                 lab.log.replace(honest);
                 package
@@ -172,7 +172,7 @@ fn cases() -> Vec<(&'static str, &'static str, Make, &'static str)> {
             |lab| {
                 // The same key signs another history of the same length: no consistency from the checkpoint kept here.
                 let order = lab.order();
-                let honest = lab.log.replace(Log::new(40));
+                let honest = lab.log.replace(log(40));
                 lab.log.borrow_mut().leaves[1] = ledger::leaf_hash(b"rewritten");
                 let package = lab.package(&order, ADA);
                 lab.log.replace(honest);
@@ -272,7 +272,7 @@ fn a_proof_from_an_older_checkpoint_is_asked_for_again_once() {
     let link = lab.start();
     let mut package = lab.package(&lab.order(), ADA);
     package.consistency_from = 1;
-    package.consistency = lab.log.borrow().consistency(1);
+    package.consistency = proto::convert::hash_bytes(&lab.log.borrow().consistency(1));
     link.say(from_link::Say::Order(package.clone()));
     loop {
         if matches!(link.next().0, agent::message::to_link::Say::Reconnect(_)) {

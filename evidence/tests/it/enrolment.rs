@@ -217,7 +217,7 @@ impl Answer {
     fn good(request: &Signed) -> Self {
         let entry = enrolled_entry(request).encode().unwrap();
         let tree =
-            Tree { leaves: vec![ledger::leaf_hash(b"genesis"), ledger::leaf_hash(&entry)], log: log() };
+            Log { leaves: vec![ledger::leaf_hash(b"genesis"), ledger::leaf_hash(&entry)], signer: log() };
         let roster = sign(&second_roster(), &[1, 2]).encode();
         Self { ca: CA.to_vec(), roster, authority: authority(), proof: tree.proof(1), entry }
     }
@@ -260,15 +260,15 @@ fn an_endpoint_accepts_nothing_that_its_token_does_not_name() {
         ("entry of another request", &|answer| {
             let other = EnrolmentRequest { nonce: FixedBytes([0; 16]), ..super::enrolment::request() };
             let other = enrolled_entry(&sign(&other, &[TOKEN, EVIDENCE, TLS])).encode().unwrap();
-            let tree = Tree { leaves: vec![ledger::leaf_hash(&other)], log: log() };
+            let tree = Log { leaves: vec![ledger::leaf_hash(&other)], signer: log() };
             (answer.proof, answer.entry) = (tree.proof(0), other);
         }),
         ("log of a stranger", &|answer| {
             let log = ledger::NoteSigner::new("exhibit/acme", &[41; 32]).unwrap();
-            answer.proof = Tree { leaves: vec![ledger::leaf_hash(&answer.entry)], log }.proof(0);
+            answer.proof = Log { leaves: vec![ledger::leaf_hash(&answer.entry)], signer: log }.proof(0);
         }),
         ("entry that is not in the log", &|answer| {
-            answer.proof = Tree { leaves: vec![ledger::leaf_hash(b"other")], log: log() }.proof(0);
+            answer.proof = Log { leaves: vec![ledger::leaf_hash(b"other")], signer: log() }.proof(0);
         }),
     ];
     for (name, change) in changes {

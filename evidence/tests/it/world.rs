@@ -7,15 +7,16 @@ use std::path::Path;
 use evidence::admission::{Admitted, Memory, Package, Pins, Proven, Refusal, admit};
 use evidence::bundle::EnrolledKey;
 use evidence::digest::Digest;
-use evidence::document::Document;
 use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
-use evidence::keys::SigningKey;
 use evidence::order::*;
 use evidence::roster::*;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use evidence::time::Time;
-use ledger::{Checkpoint, Leaves, Note, NoteSigner, ProofFile};
+use ledger::{Checkpoint, NoteSigner};
+pub use testkit::log::Log;
+use testkit::people::{self, person};
+pub use testkit::people::{key, sign};
 
 pub fn load(path: impl AsRef<Path>) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -25,11 +26,6 @@ pub fn load(path: impl AsRef<Path>) -> Vec<u8> {
 
 pub fn save(path: impl AsRef<Path>, bytes: &[u8]) {
     std::fs::File::create(path).unwrap().write_all(bytes).unwrap();
-}
-
-/// The key with this number.
-pub fn key(number: u8) -> SigningKey {
-    SigningKey::from_seed(&[number; 32])
 }
 
 pub const AUTHORITY: [u8; 3] = [1, 2, 3];
@@ -53,46 +49,29 @@ pub fn now() -> Time {
 }
 
 pub fn authority() -> AuthoritySet {
-    AuthoritySet::new(2, AUTHORITY.map(|number| key(number).public()).to_vec()).unwrap()
-}
-
-fn person(id: &str, keys: &[u8], roles: &[Role]) -> Person {
-    let keys = keys.iter().map(|number| key(*number).public()).collect();
-    Person { id: id.parse().unwrap(), keys, roles: roles.to_vec() }
+    people::authority(2, &AUTHORITY)
 }
 
 pub fn first_roster() -> Roster {
-    Roster {
-        type_: RosterType,
-        deployment: "acme".parse().unwrap(),
-        version: 1,
-        previous: None,
-        issued: at("2026-11-01T08:00:00.000Z"),
-        not_after: at("2026-12-01T08:00:00.000Z"),
-        authority: authority(),
-        persons: vec![
-            person("ada", &[ADA, ADA_SECOND], &[Role::Responder, Role::Approver]),
-            person("bob", &[BOB], &[Role::Approver]),
-            person("cat", &[CAT], &[Role::EndpointAdmin]),
-            person("dan", &[DAN], &[Role::Analyst, Role::Auditor]),
-        ],
-        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
-    }
-}
-
-pub fn sign<T: Document>(document: &T, keys: &[u8]) -> Signed {
-    let keys: Vec<SigningKey> = keys.iter().map(|number| key(*number)).collect();
-    Signed::sign(document, &keys.iter().collect::<Vec<_>>()).unwrap()
+    let persons = vec![
+        person("ada", &[ADA, ADA_SECOND], &[Role::Responder, Role::Approver]),
+        person("bob", &[BOB], &[Role::Approver]),
+        person("cat", &[CAT], &[Role::EndpointAdmin]),
+        person("dan", &[DAN], &[Role::Analyst, Role::Auditor]),
+    ];
+    people::roster(
+        "acme",
+        authority(),
+        persons,
+        at("2026-11-01T08:00:00.000Z"),
+        at("2026-12-01T08:00:00.000Z"),
+    )
 }
 
 pub fn second_roster() -> Roster {
-    Roster {
-        version: 2,
-        previous: Some(sign(&first_roster(), &[1, 2]).digest()),
-        issued: at("2026-11-15T08:00:00.000Z"),
-        not_after: at("2026-12-15T08:00:00.000Z"),
-        ..first_roster()
-    }
+    let first = first_roster();
+    let digest = sign(&first, &[1, 2]).digest();
+    people::next_roster(&first, digest, at("2026-11-15T08:00:00.000Z"), at("2026-12-15T08:00:00.000Z"))
 }
 
 pub fn target() -> Target {
@@ -258,7 +237,7 @@ impl Recipe {
         let mut leaves: Vec<ledger::Hash> = (0..4_u8).map(|number| ledger::leaf_hash(&[number])).collect();
         leaves.extend(entries.iter().map(|entry| ledger::leaf_hash(entry)));
         leaves.push(ledger::leaf_hash(b"one more"));
-        let tree = Tree { leaves, log: (self.log)() };
+        let tree = Log { leaves, signer: (self.log)() };
         let proven = (4..).zip(&entries).map(|(index, entry)| (entry.clone(), tree.proof(index))).collect();
         Built {
             order: order.encode(),
@@ -266,7 +245,7 @@ impl Recipe {
             approvals: approvals.iter().map(Signed::encode).collect(),
             target: targets().proof(&target().endpoint).unwrap(),
             proven,
-            consistency: ledger::consistency_proof(&Leaves(&tree.leaves), SEEN, tree.size()).unwrap(),
+            consistency: tree.consistency(SEEN),
             seen: Some(Checkpoint::new("exhibit/acme", SEEN, ledger::root_of(&tree.leaves[..3])).unwrap()),
             floor: RosterFloor { version: 1, digest: Some(sign(&first_roster(), &[1, 2]).digest()) },
             clock_floor: at("2026-11-20T00:00:00.000Z"),
@@ -274,26 +253,6 @@ impl Recipe {
             now: now(),
             tree,
         }
-    }
-}
-
-/// A log's leaves and key.
-pub struct Tree {
-    pub leaves: Vec<ledger::Hash>,
-    pub log: NoteSigner,
-}
-
-impl Tree {
-    pub fn size(&self) -> u64 {
-        self.leaves.len() as u64
-    }
-
-    pub fn proof(&self, index: u64) -> Vec<u8> {
-        let text =
-            Checkpoint::new(self.log.name(), self.size(), ledger::root_of(&self.leaves)).unwrap().to_text();
-        let note = Note::new(&text, vec![self.log.sign(&text).unwrap()]).unwrap();
-        let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index, self.size()).unwrap();
-        ProofFile::new(index, hashes, note, None).unwrap().encode().into_bytes()
     }
 }
 
@@ -310,7 +269,7 @@ pub struct Built {
     pub clock_floor: Time,
     pub endpoint: Target,
     pub now: Time,
-    pub tree: Tree,
+    pub tree: Log,
 }
 
 impl Built {

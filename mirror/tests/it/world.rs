@@ -9,8 +9,7 @@ use evidence::digest::Digest;
 use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, ActPlace, ChainHead, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::{Actor, Chain};
-use evidence::keys::SigningKey;
-use evidence::roster::{AuthoritySet, Person, Role, Roster, RosterType, Rules};
+use evidence::roster::{AuthoritySet, Role, Roster, RosterType, Rules};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use evidence::time::Time;
@@ -24,6 +23,8 @@ use mirror::rules::Pins;
 use mirror::source::{Source, StoreSource};
 use mirror::state::{State, StateFile};
 use store::{DirectoryStore, Key, Replicas, Store, StoreIdentity};
+pub use testkit::people::key;
+use testkit::people::{self, person};
 
 pub const AUTHORITY: u8 = 1;
 pub const ADA: u8 = 2;
@@ -31,16 +32,12 @@ pub const BOB: u8 = 3;
 pub const STRANGER: u8 = 9;
 pub const LOG: u8 = 30;
 
-pub fn key(number: u8) -> SigningKey {
-    SigningKey::from_seed(&[number; 32])
-}
-
 pub fn at(text: &str) -> Time {
     text.parse().unwrap()
 }
 
 pub fn authority() -> AuthoritySet {
-    AuthoritySet::new(1, vec![key(AUTHORITY).public()]).unwrap()
+    people::authority(1, &[AUTHORITY])
 }
 
 pub fn log_signer() -> NoteSigner {
@@ -310,12 +307,8 @@ pub fn roster() -> Roster {
         not_after: at("2026-12-01T08:00:00.000Z"),
         authority: authority(),
         persons: vec![
-            Person {
-                id: "ada".parse().unwrap(),
-                keys: vec![key(ADA).public()],
-                roles: vec![Role::Responder, Role::EndpointAdmin],
-            },
-            Person { id: "bob".parse().unwrap(), keys: vec![key(BOB).public()], roles: vec![Role::Approver] },
+            person("ada", &[ADA], &[Role::Responder, Role::EndpointAdmin]),
+            person("bob", &[BOB], &[Role::Approver]),
         ],
         rules: Rules { two_persons: Vec::new(), order_hours_max: 24 },
     }

@@ -9,14 +9,12 @@ use evidence::bundle::{
     BundleVersion, Overview, SUMS_NAMESPACE, Sums, UNCOVERED, allowed_signers, consistency,
 };
 use evidence::digest::Digest;
-use evidence::document::Document;
 use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Token};
 use evidence::entry::act::Act;
 use evidence::entry::pairs;
 use evidence::entry::{ActObject, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::{Chain, Generation};
 use evidence::json;
-use evidence::keys::SigningKey;
 use evidence::keys::sshsig;
 use evidence::manifest::Manifest;
 use evidence::order::*;
@@ -63,22 +61,15 @@ pub use mirror::*;
 pub use produce::*;
 pub use verdicts::*;
 
+pub use testkit::people::{key, sign};
+
 use log::Log;
 
 pub type Files = BTreeMap<String, Vec<u8>>;
 pub type Hook<'a, T> = Box<dyn Fn(&mut T) + Send + Sync + 'a>;
 
-pub fn key(number: u8) -> SigningKey {
-    SigningKey::from_seed(&[number; 32])
-}
-
 pub fn at(text: &str) -> Time {
     format!("2026-11-21T{text}.000Z").parse().unwrap()
-}
-
-pub fn sign<T: Document>(document: &T, keys: &[u8]) -> Signed {
-    let keys: Vec<SigningKey> = keys.iter().map(|number| key(*number)).collect();
-    Signed::sign(document, &keys.iter().collect::<Vec<_>>()).unwrap()
 }
 
 /// An act before it is an entry.

@@ -17,6 +17,7 @@ use evidence::seal::delegation::Delegation;
 use evidence::text::FixedBytes;
 use evidence::time::{FileTime, Time};
 use ledger::{KeyType, NoteSigner};
+use testkit::people;
 
 use super::*;
 use crate::forge::Built as Container;
@@ -34,11 +35,11 @@ K2VwA0EAc9EI9RQ1Gzv33R7CKm22W7keVVaoRjZBP0qVlWhgGQXPKyoYPatg32f4
 ";
 
 pub fn authority() -> AuthoritySet {
-    AuthoritySet::new(1, vec![key(AUTHORITY).public()]).unwrap()
+    people::authority(1, &[AUTHORITY])
 }
 
 pub fn person(id: &str, number: u8, roles: &[Role]) -> Person {
-    Person { id: id.parse().unwrap(), keys: vec![key(number).public()], roles: roles.to_vec() }
+    people::person(id, &[number], roles)
 }
 
 pub fn first_roster() -> Roster {
