@@ -1,6 +1,7 @@
 //! Ledger entries: the envelope by the recording collector, with the actor's signed act behind it (docs/spec/ledger.md).
-//! Guarantee: an entry that parses has one spelling, names a known type, sits in the right kind of chain with the refs its type
-//! demands, and carries the act that its event id names. Not here: who signed the act ([`crate::entry::Signers`] says who must), Merkle proofs (crate `ledger`).
+//! Guarantee: an entry that parses has one spelling, names a known type, sits in the right kind of chain with the refs that
+//! its type demands, and carries the act that its event id names.
+//! Not here: who signed the act ([`Signers`] says who must), Merkle proofs (crate `ledger`).
 
 pub mod act;
 pub mod detail;

@@ -1,5 +1,6 @@
 //! The manifest: what one collection is, co-signed by its sealer and its endpoint (docs/spec/manifest.md).
-//! Guarantee: [`Manifest::verify`] binds it to its delegation, [`Manifest::check_container`] to the bytes; unknown encodings are refused by name.
+//! Guarantee: [`Manifest::verify`] binds a manifest to its delegation, [`Manifest::check_container`] binds it to the
+//! bytes. An unknown encoding is refused by name.
 
 use std::fmt;
 
