@@ -68,6 +68,23 @@ pub fn free_address() -> Result<String> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
+/// The same in IPv6, on a machine that has it.
+fn free_address_6() -> Result<String> {
+    match std::net::TcpListener::bind("[::1]:0") {
+        Ok(listener) => Ok(listener.local_addr()?.to_string()),
+        Err(_) => free_address(),
+    }
+}
+
+/// The time zone of a program's machine: people, collectors and endpoints rarely share one, and none of them is UTC here.
+fn time_zone(program: &str) -> &'static str {
+    match program {
+        "exhibit" => "Pacific/Kiritimati",
+        "exhibit-server" => "America/St_Johns",
+        _ => "Asia/Kathmandu",
+    }
+}
+
 /// Waits until `done` says so; fails with `what` after [`PATIENCE`]. Level-triggered: the condition is asked, not an event awaited.
 ///
 /// # Errors
@@ -127,7 +144,8 @@ impl Lab {
             .arg(admin.join("roster-1.signed"));
         init.arg("--store").arg(store_a).arg("--store").arg(store_b);
         // Fixed ports: endpoints keep the addresses over a restart of the collector.
-        let (main, enrol) = (free_address()?, free_address()?);
+        // One in each family.
+        let (main, enrol) = (free_address()?, free_address_6()?);
         init.args(["--listen", &main, "--enrol-listen", &enrol, "--metrics-listen", "127.0.0.1:0"]);
         if options.tsa {
             for tsa in TSAS {
@@ -167,7 +185,7 @@ impl Lab {
     /// One of our programs.
     pub fn tool(&self, name: &str) -> Command {
         let mut command = Command::new(bin_dir().join(name));
-        command.env("RUST_BACKTRACE", "0").env_remove("EXHIBIT_HOME");
+        command.env("RUST_BACKTRACE", "0").env_remove("EXHIBIT_HOME").env("TZ", time_zone(name));
         command
     }
 
