@@ -20,6 +20,5 @@ pub mod ops;
 mod outbound;
 mod people;
 pub mod rows;
-mod sandbox;
 mod services;
 mod upkeep;

@@ -1,7 +1,7 @@
 //! Judges of a mirror that run caged: this program's `__verify`, without files, network and keys, one process a container.
 //!
 //! Guarantee: the mirror, which has keys, never runs the decoder over a stranger's bytes. Not here: the cage
-//! (`crate::sandbox`), what runs in it (`crate::services::ingest::child`).
+//! (crate `cage`), what runs in it (`crate::services::ingest::child`).
 
 use crate::failure::chain;
 use crate::services::ingest::child::Begin;

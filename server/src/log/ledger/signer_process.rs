@@ -1,23 +1,25 @@
-//! The log key in a process of its own, without files, network or other programs (`sandbox`).
+//! The log key in a process of its own, without files, network or other programs (`cage`).
 //! Guarantee: whoever takes over the collector can have the next tree signed, never a second history, and cannot carry
 //! the key away.
 //!
 //! ```text
-//! parent → child   kind (1: remember, 2: sign), size u64be, root 32 bytes
-//! child → parent   status (0: ok, 1: refused), length u32be, note or words
+//! parent → child   kind 1: remember, kind 2: sign; size u64be, root 32 bytes
+//! child → parent   kind 0: ok, kind 1: refused; note or words
 //! ```
 //! The child's first answer, unasked, is its verifier key. It ends when its input ends.
 
-use std::io::{self, Read, Write};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Child;
 use std::sync::{Mutex, PoisonError};
 
+use cage::datagram::{self, DatagramError};
+use cage::{Errors, Launch, Profile, pieces};
 use ledger::{Hash, Note, VerifierKey};
 
 use super::read_log_key;
 use super::signer::{CheckpointSigner, MonotonicSigner, SignerError};
-use crate::sandbox::{self, Cage};
 
 const REMEMBER: u8 = 1;
 const SIGN: u8 = 2;
@@ -25,8 +27,8 @@ const OK: u8 = 0;
 const REFUSED: u8 = 1;
 /// Longest answer: a note with one signature is below 1 KiB.
 const ANSWER_BYTES_MAX: usize = 4096;
-/// Address space of the child: 256 MiB; it needs its own image and a few pages.
-const MEMORY_BYTES_MAX: u64 = 256 << 20;
+/// Longest request: a size and a root.
+const REQUEST_BYTES_MAX: usize = 40;
 
 /// A signer in a child process.
 pub struct ProcessSigner {
@@ -36,8 +38,18 @@ pub struct ProcessSigner {
 
 struct Pipe {
     child: Child,
-    requests: Option<ChildStdin>,
-    answers: ChildStdout,
+    /// `None` once the child has been told to end.
+    socket: Option<OwnedFd>,
+    buffer: Vec<u8>,
+}
+
+fn gone(source: impl Into<io::Error>) -> SignerError {
+    SignerError::Gone { source: source.into() }
+}
+
+/// A conversation that broke: the child is gone or speaks nonsense.
+fn broken(error: DatagramError) -> SignerError {
+    gone(io::Error::other(error))
 }
 
 impl ProcessSigner {
@@ -46,57 +58,45 @@ impl ProcessSigner {
     /// # Errors
     /// When it cannot be started or does not get its key; its own words are on standard error.
     pub fn start(program: &Path, key_file: &Path, origin: &str) -> Result<Self, SignerError> {
-        let gone = |source| SignerError::Gone { source };
-        let mut child = Command::new(program)
-            .arg("__signer")
-            .arg(key_file)
-            .arg(origin)
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(gone)?;
-        let missing = || SignerError::Gone { source: io::ErrorKind::BrokenPipe.into() };
-        let requests = Some(child.stdin.take().ok_or_else(missing)?);
-        let answers = child.stdout.take().ok_or_else(missing)?;
-        let mut pipe = Pipe { child, requests, answers };
+        // The child does not run in this process's directory.
+        let key_file = std::path::absolute(key_file).map_err(gone)?;
+        let launch = Launch {
+            program,
+            name: None,
+            arguments: &["__signer".into(), key_file.into(), origin.into()],
+            environment: &[],
+            user: None,
+            answers_on_stdout: true,
+            errors: Errors::Inherited,
+        };
+        let (mut command, socket) = launch.prepare().map_err(gone)?;
+        let child = command.spawn().map_err(gone)?;
+        drop(command);
+        let mut pipe = Pipe { child, socket: Some(socket), buffer: datagram::buffer() };
         let text = pipe.answer()?;
         let key = String::from_utf8(text).ok().and_then(|text| VerifierKey::parse(&text).ok());
-        let key = key.filter(|key| key.name() == origin).ok_or_else(missing)?;
+        let key = key.filter(|key| key.name() == origin).ok_or_else(|| gone(io::ErrorKind::BrokenPipe))?;
         Ok(Self { pipe: Mutex::new(pipe), key })
     }
 
     fn ask(&self, kind: u8, size: u64, root: &Hash) -> Result<Vec<u8>, SignerError> {
-        let mut request = vec![kind];
-        request.extend(size.to_be_bytes());
-        request.extend(root.0);
+        let request = [size.to_be_bytes().as_slice(), &root.0].concat();
         let mut pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
-        let requests =
-            pipe.requests.as_mut().ok_or(SignerError::Gone { source: io::ErrorKind::BrokenPipe.into() })?;
-        requests
-            .write_all(&request)
-            .and_then(|()| requests.flush())
-            .map_err(|source| SignerError::Gone { source })?;
+        let socket = pipe.socket.as_ref().ok_or_else(|| gone(io::ErrorKind::BrokenPipe))?;
+        pieces::send(socket.as_fd(), kind, &request).map_err(broken)?;
         pipe.answer()
     }
 }
 
 impl Pipe {
     fn answer(&mut self) -> Result<Vec<u8>, SignerError> {
-        let gone = |source| SignerError::Gone { source };
-        let mut head = [0; 5];
-        self.answers.read_exact(&mut head).map_err(gone)?;
-        let [status, length @ ..] = head;
-        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        if length > ANSWER_BYTES_MAX {
-            return Err(gone(io::ErrorKind::InvalidData.into()));
-        }
-        let mut answer = vec![0; length];
-        self.answers.read_exact(&mut answer).map_err(gone)?;
-        if status == OK {
-            Ok(answer)
+        let socket = self.socket.as_ref().ok_or_else(|| gone(io::ErrorKind::BrokenPipe))?;
+        let frame = pieces::receive(socket.as_fd(), &mut self.buffer, ANSWER_BYTES_MAX).map_err(broken)?;
+        let frame = frame.ok_or_else(|| gone(io::ErrorKind::UnexpectedEof))?;
+        if frame.kind == OK {
+            Ok(frame.body)
         } else {
-            Err(SignerError::Refused { reason: String::from_utf8_lossy(&answer).into_owned() })
+            Err(SignerError::Refused { reason: String::from_utf8_lossy(&frame.body).into_owned() })
         }
     }
 }
@@ -104,7 +104,7 @@ impl Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         // End of its input ends the child.
-        drop(self.requests.take());
+        drop(self.socket.take());
         drop(self.child.wait());
     }
 }
@@ -135,40 +135,31 @@ pub fn run_signer_child(key_file: &Path, origin: &str) -> Result<(), SignerError
     let seed = read_log_key(key_file).map_err(|source| SignerError::Key { source })?;
     let mut keeper = MonotonicSigner::new(origin, &seed)?;
     drop(seed);
-    let gone = |source| SignerError::Gone { source };
     // No core file and no ptrace by processes of the same user: the key stays here.
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-        .map_err(|error| gone(error.into()))?;
-    sandbox::enter(Cage { memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: u64::MAX })
-        .map_err(|error| gone(io::Error::other(error)))?;
-    let (mut requests, mut answers) = (io::stdin().lock(), io::stdout().lock());
-    answer(&mut answers, OK, keeper.verifier_key().to_string().as_bytes()).map_err(gone)?;
-    let (mut kind, mut size, mut root) = ([0; 1], [0; 8], [0; 32]);
-    loop {
-        match requests.read_exact(&mut kind) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-            Err(source) => return Err(gone(source)),
-        }
-        requests.read_exact(&mut size).and_then(|()| requests.read_exact(&mut root)).map_err(gone)?;
-        let (size, root) = (u64::from_be_bytes(size), Hash(root));
-        let result = match kind {
-            [REMEMBER] => keeper.remember(size, &root).map(|()| Vec::new()),
-            [SIGN] => keeper.sign(size, &root).map(|note| note.to_string().into_bytes()),
+    cage::enter(Profile::Signer).map_err(|error| gone(io::Error::other(error)))?;
+    let mut buffer = datagram::buffer();
+    answer(OK, keeper.verifier_key().to_string().as_bytes())?;
+    while let Some(frame) =
+        pieces::read(io::stdin().as_fd(), &mut buffer, REQUEST_BYTES_MAX).map_err(broken)?
+    {
+        let result = match (frame.kind, request(&frame.body)) {
+            (REMEMBER, Some((size, root))) => keeper.remember(size, &root).map(|()| Vec::new()),
+            (SIGN, Some((size, root))) => keeper.sign(size, &root).map(|note| note.to_string().into_bytes()),
             _ => Err(SignerError::Refused { reason: "unknown request".to_owned() }),
         };
         match result {
-            Ok(bytes) => answer(&mut answers, OK, &bytes),
-            Err(error) => answer(&mut answers, REFUSED, error.to_string().as_bytes()),
+            Ok(bytes) => answer(OK, &bytes)?,
+            Err(error) => answer(REFUSED, error.to_string().as_bytes())?,
         }
-        .map_err(gone)?;
     }
+    Ok(())
 }
 
-fn answer(out: &mut impl Write, status: u8, bytes: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-    out.write_all(&[status])?;
-    out.write_all(&length.to_be_bytes())?;
-    out.write_all(bytes)?;
-    out.flush()
+fn request(body: &[u8]) -> Option<(u64, Hash)> {
+    let (size, root) = body.split_first_chunk()?;
+    Some((u64::from_be_bytes(*size), Hash(root.try_into().ok()?)))
+}
+
+fn answer(status: u8, bytes: &[u8]) -> Result<(), SignerError> {
+    pieces::write(io::stdout().as_fd(), status, bytes).map_err(broken)
 }

@@ -2,7 +2,7 @@
 //!
 //! Guarantee: what exceeds the budget waits on the wire, where HTTP/2 flow control slows its sender. Nothing is dropped. A
 //! segment takes its whole share before its first byte is read, so that two half-received segments never wait for each other.
-//! Not here: the verifier's memory (`sandbox`); HTTP/2 windows (`proto::limits`).
+//! Not here: the verifier's memory (`services::ingest::child`); HTTP/2 windows (`proto::limits`).
 
 use std::sync::Arc;
 

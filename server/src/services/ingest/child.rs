@@ -1,13 +1,14 @@
 //! The program inside the cage: it verifies a container as it arrives, lists the records of a seal, reads one item.
 //!
 //! Guarantee: only [`evidence::container::Verifier`] makes the answer `Accepted`. Any other failure ends the process without a
-//! verdict. The process holds no key and opens nothing: bytes come and go through the pipe. Not here: the cage (`sandbox`); the
+//! verdict. The process holds no key and opens nothing: bytes come and go through the pipe. Not here: the cage (crate `cage`); the
 //! other end of the pipe (`ingest::verifier`, `reads::item`).
 
-use std::io::{self, Read, Write};
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use cage::{CageError, Profile};
 use evidence::causes::chain;
 use evidence::container::{
     ContainerSummary, Expect, ItemReader, Limits, Malformed, ReadError, SeekTable, Verifier,
@@ -19,8 +20,7 @@ use evidence::keys::PublicKey;
 use evidence::seal::{Identity, Seal};
 use serde::{Deserialize, Serialize};
 
-use super::pipe::{self, Frame, Kind};
-use crate::sandbox::{self, Cage};
+use super::pipe::{self, Frame, Input, Kind, Output};
 
 /// Address space of the process: 1 GiB. A seal, its segment, the decoder and 18 bytes for each of 10^7 members fit.
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
@@ -145,8 +145,8 @@ pub enum ChildError {
     #[error("speak with the collector")]
     Pipe(#[from] io::Error),
     /// The cage is not closed.
-    #[error("enter the sandbox")]
-    Sandbox(#[from] sandbox::SandboxError),
+    #[error("enter the cage")]
+    Cage(#[from] CageError),
     /// The collector asked for something at the wrong time, or in another form.
     #[error("unexpected {0}")]
     Protocol(&'static str),
@@ -157,26 +157,26 @@ pub enum ChildError {
 /// # Errors
 /// [`ChildError`]; the exit code is then not zero and the collector has no verdict.
 pub fn run() -> Result<(), ChildError> {
-    // The locks are taken and the buffers made before the cage closes; nothing is read before.
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    // The buffers are made before the cage closes; nothing of a stranger is read before.
+    let (mut input, mut output) = pipe::of_child();
     let Some(frame) = pipe::read(&mut input)? else {
         return Ok(());
     };
     match frame.kind {
         Kind::Begin => {
             let begin: Begin = parse(&frame.payload)?;
-            sandbox::enter(Cage { memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: begin.cpu_s })?;
+            cage::enter(Profile::Verifier { memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: begin.cpu_s })?;
             verify(begin, &mut input, &mut output)
         }
         Kind::Lines | Kind::Item => {
-            sandbox::enter(Cage { memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: READ_CPU_S_MAX })?;
+            cage::enter(Profile::Verifier { memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: READ_CPU_S_MAX })?;
             read(frame, &mut input, &mut output)
         }
         _ => Err(ChildError::Protocol("first frame")),
     }
 }
 
-fn verify(begin: Begin, input: &mut impl Read, output: &mut impl Write) -> Result<(), ChildError> {
+fn verify(begin: Begin, input: &mut Input, output: &mut Output) -> Result<(), ChildError> {
     let mut verifier = match Verifier::new(begin.expect()?) {
         Ok(verifier) => verifier,
         Err(defect) => return malformed(output, &defect),
@@ -213,14 +213,14 @@ fn verify(begin: Begin, input: &mut impl Read, output: &mut impl Write) -> Resul
     }
 }
 
-fn finish(verifier: Verifier, output: &mut impl Write) -> Result<(), ChildError> {
+fn finish(verifier: Verifier, output: &mut Output) -> Result<(), ChildError> {
     match verifier.finish() {
         Ok(summary) => answer(output, Kind::Finished, &Finished::from(summary)),
         Err(defect) => malformed(output, &defect),
     }
 }
 
-fn read(first: Frame, input: &mut impl Read, output: &mut impl Write) -> Result<(), ChildError> {
+fn read(first: Frame, input: &mut Input, output: &mut Output) -> Result<(), ChildError> {
     let mut next = Some(first);
     while let Some(frame) = next {
         match frame.kind {
@@ -234,7 +234,7 @@ fn read(first: Frame, input: &mut impl Read, output: &mut impl Write) -> Result<
 }
 
 /// Every record line of a seal; an open record, which is of a later seal, is left out.
-fn lines(seal: &[u8], output: &mut impl Write) -> Result<(), ChildError> {
+fn lines(seal: &[u8], output: &mut Output) -> Result<(), ChildError> {
     let seal = match Seal::parse(seal) {
         Ok(seal) => seal,
         Err(error) => return defect(output, &error),
@@ -255,7 +255,7 @@ fn lines(seal: &[u8], output: &mut impl Write) -> Result<(), ChildError> {
     Ok(pipe::write(output, Kind::Finished, &[])?)
 }
 
-fn item(payload: &[u8], input: &mut impl Read, output: &mut impl Write) -> Result<(), ChildError> {
+fn item(payload: &[u8], input: &mut Input, output: &mut Output) -> Result<(), ChildError> {
     let wanted: Item = parse(payload)?;
     let record = STANDARD.decode(&wanted.record).or(Err(ChildError::Protocol("record")))?;
     let record = match ItemRecord::parse_line(&record, Stage::Final) {
@@ -300,8 +300,8 @@ fn scan(
     lengths: &[(u64, u64)],
     first: usize,
     last: usize,
-    input: &mut impl Read,
-    output: &mut impl Write,
+    input: &mut Input,
+    output: &mut Output,
 ) -> Result<Result<SeekTable, String>, ChildError> {
     const TOO_LONG: ChildError = ChildError::Protocol("segment length");
     let mut table = SeekTable::new();
@@ -337,12 +337,7 @@ fn scan(
     Ok(Ok(table))
 }
 
-fn fetch(
-    start: u64,
-    end: u64,
-    input: &mut impl Read,
-    output: &mut impl Write,
-) -> Result<Vec<u8>, ChildError> {
+fn fetch(start: u64, end: u64, input: &mut Input, output: &mut Output) -> Result<Vec<u8>, ChildError> {
     answer(output, Kind::Want, &(start, end))?;
     match pipe::read(input)? {
         Some(Frame { kind: Kind::Range, payload }) => Ok(payload),
@@ -350,20 +345,20 @@ fn fetch(
     }
 }
 
-fn plain(output: &mut impl Write, content: &[u8]) -> io::Result<()> {
+fn plain(output: &mut Output, content: &[u8]) -> io::Result<()> {
     content.chunks(BATCH_BYTES).try_for_each(|chunk| pipe::write(output, Kind::Plain, chunk))
 }
 
 /// Lines gathered into frames of about [`BATCH_BYTES`].
-struct Batches<'o, W> {
-    output: &'o mut W,
+struct Batches<'o> {
+    output: &'o mut Output,
     kind: Kind,
     batch: Vec<u8>,
     failed: Option<ChildError>,
 }
 
-impl<'o, W: Write> Batches<'o, W> {
-    fn new(output: &'o mut W, kind: Kind) -> Self {
+impl<'o> Batches<'o> {
+    fn new(output: &'o mut Output, kind: Kind) -> Self {
         Self { output, kind, batch: Vec::new(), failed: None }
     }
 
@@ -435,19 +430,19 @@ impl From<ContainerSummary> for Finished {
     }
 }
 
-fn malformed(output: &mut impl Write, error: &Malformed) -> Result<(), ChildError> {
+fn malformed(output: &mut Output, error: &Malformed) -> Result<(), ChildError> {
     refuse(output, matches!(error, Malformed::Limit { .. }), chain(error))
 }
 
-fn defect(output: &mut impl Write, error: &(dyn std::error::Error + 'static)) -> Result<(), ChildError> {
+fn defect(output: &mut Output, error: &(dyn std::error::Error + 'static)) -> Result<(), ChildError> {
     refuse(output, false, chain(error))
 }
 
-fn refuse(output: &mut impl Write, over_limit: bool, reason: String) -> Result<(), ChildError> {
+fn refuse(output: &mut Output, over_limit: bool, reason: String) -> Result<(), ChildError> {
     answer(output, Kind::Malformed, &Defect { over_limit, reason })
 }
 
-fn answer(output: &mut impl Write, kind: Kind, value: &impl Serialize) -> Result<(), ChildError> {
+fn answer(output: &mut Output, kind: Kind, value: &impl Serialize) -> Result<(), ChildError> {
     let text = serde_json::to_vec(value).map_err(io::Error::from)?;
     Ok(pipe::write(output, kind, &text)?)
 }

@@ -1,16 +1,17 @@
-//! The frames between the collector and its caged verifier: one byte of kind, four of length, then the payload.
+//! The messages between the collector and its caged verifier.
 //!
-//! Guarantee: neither side buffers more than [`PAYLOAD_BYTES_MAX`], whatever the other claims; an unknown kind or a cut
-//! frame is an error, never a guess. Not here: what the payloads mean (`ingest::child`).
+//! Guarantee: neither side buffers more than [`PAYLOAD_BYTES_MAX`] bytes, whatever the other claims; an unknown kind or a
+//! message that is cut is an error, never a guess. Not here: what the payloads mean (`services::ingest::child`), how they
+//! travel (`cage::pieces`).
 
-use std::io::{self, Read, Write};
+use std::io;
+use std::os::fd::AsFd as _;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use cage::datagram::{self, DatagramError};
+use cage::pieces;
 
 /// Largest payload of one frame: 64 MiB, the largest seal (docs/spec/seal.md). Bounds the buffer of either side.
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
-
-const HEAD_BYTES: usize = 5;
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,15 @@ impl Kind {
         Self::Plain,
     ];
 
-    const fn byte(self) -> u8 {
+    /// The kind of a message on the wire; an unknown one breaks the conversation.
+    pub fn of(byte: u8) -> Result<Self, DatagramError> {
+        let kind = Self::ALL.into_iter().find(|kind| kind.byte() == byte);
+        kind.ok_or(DatagramError::Protocol("a message of unknown kind"))
+    }
+
+    /// As it travels.
+    #[must_use]
+    pub const fn byte(self) -> u8 {
         match self {
             Self::Begin => b'B',
             Self::Seal => b'L',
@@ -88,90 +97,43 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
+impl TryFrom<pieces::Frame> for Frame {
+    type Error = DatagramError;
+
+    fn try_from(frame: pieces::Frame) -> Result<Self, DatagramError> {
+        Ok(Self { kind: Kind::of(frame.kind)?, payload: frame.body })
+    }
+}
+
+/// The child's input: descriptor 0. Made before the cage closes.
+pub struct Input {
+    buffer: Vec<u8>,
+}
+
+/// The child's output: descriptor 1.
+pub struct Output;
+
+/// Both ends of the child.
+#[must_use]
+pub fn of_child() -> (Input, Output) {
+    (Input { buffer: datagram::buffer() }, Output)
+}
+
 /// Writes one frame, blocking; the child's side.
 ///
 /// # Errors
-/// When the other side is gone or the payload is larger than a frame may be.
-pub fn write(out: &mut impl Write, kind: Kind, payload: &[u8]) -> io::Result<()> {
-    out.write_all(&head(kind, payload.len())?)?;
-    out.write_all(payload)?;
-    out.flush()
+/// The collector is gone.
+pub fn write(_: &mut Output, kind: Kind, payload: &[u8]) -> io::Result<()> {
+    pieces::write(io::stdout().as_fd(), kind.byte(), payload).map_err(io::Error::other)
 }
 
 /// Reads one frame, blocking; the child's side. `None` at a clean end.
 ///
 /// # Errors
-/// When the stream is cut inside a frame or breaks the frame rules.
-pub fn read(input: &mut impl Read) -> io::Result<Option<Frame>> {
-    let mut first = [0];
-    if input.read(&mut first)? == 0 {
-        return Ok(None);
-    }
-    let mut length = [0; 4];
-    input.read_exact(&mut length)?;
-    let (kind, length) = parse(first, length)?;
-    let mut payload = vec![0; length];
-    input.read_exact(&mut payload)?;
-    Ok(Some(Frame { kind, payload }))
-}
-
-/// Writes a frame whose payload lies in several pieces; the collector's side. Not cancellation-safe: a dropped write
-/// leaves half a frame, after which the child must be ended.
-///
-/// # Errors
-/// When the child is gone or the payload is larger than a frame may be.
-pub async fn send<'p>(
-    out: &mut (impl AsyncWrite + Unpin),
-    kind: Kind,
-    pieces: impl IntoIterator<Item = &'p [u8]> + Clone,
-) -> io::Result<()> {
-    let length = pieces.clone().into_iter().map(<[u8]>::len).sum();
-    out.write_all(&head(kind, length)?).await?;
-    for piece in pieces {
-        out.write_all(piece).await?;
-    }
-    out.flush().await
-}
-
-/// Reads a frame; the collector's side. `None` when the child has ended cleanly. Not cancellation-safe.
-///
-/// # Errors
-/// When the child ended inside a frame or broke the frame rules.
-pub async fn receive(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Frame>> {
-    let mut first = [0];
-    if input.read(&mut first).await? == 0 {
-        return Ok(None);
-    }
-    let mut length = [0; 4];
-    input.read_exact(&mut length).await?;
-    let (kind, length) = parse(first, length)?;
-    let mut payload = vec![0; length];
-    input.read_exact(&mut payload).await?;
-    Ok(Some(Frame { kind, payload }))
-}
-
-fn head(kind: Kind, length: usize) -> io::Result<[u8; HEAD_BYTES]> {
-    if length > PAYLOAD_BYTES_MAX {
-        return Err(invalid(format!("a frame of {length} bytes is over {PAYLOAD_BYTES_MAX}")));
-    }
-    let length = u32::try_from(length).map_err(io::Error::other)?;
-    let [a, b, c, d] = length.to_le_bytes();
-    Ok([kind.byte(), a, b, c, d])
-}
-
-fn parse([kind]: [u8; 1], length: [u8; 4]) -> io::Result<(Kind, usize)> {
-    let Some(kind) = Kind::ALL.into_iter().find(|known| known.byte() == kind) else {
-        return Err(invalid(format!("frame of unknown kind {kind:#04x}")));
-    };
-    let length = usize::try_from(u32::from_le_bytes(length)).map_err(io::Error::other)?;
-    if length > PAYLOAD_BYTES_MAX {
-        return Err(invalid(format!("a frame of {length} bytes is over {PAYLOAD_BYTES_MAX}")));
-    }
-    Ok((kind, length))
-}
-
-fn invalid(message: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, message)
+/// The collector does not keep to the form.
+pub fn read(input: &mut Input) -> io::Result<Option<Frame>> {
+    let frame = pieces::read(io::stdin().as_fd(), &mut input.buffer, PAYLOAD_BYTES_MAX);
+    frame.and_then(|frame| frame.map(Frame::try_from).transpose()).map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -179,30 +141,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_survives_the_way_there_and_back() {
+    fn every_kind_has_a_byte_of_its_own_and_no_other_byte_is_one() {
         for kind in Kind::ALL {
-            let mut wire = Vec::new();
-            write(&mut wire, kind, b"payload").unwrap();
-            write(&mut wire, kind, b"").unwrap();
-            let mut input = wire.as_slice();
-            assert_eq!(read(&mut input).unwrap(), Some(Frame { kind, payload: b"payload".to_vec() }));
-            assert_eq!(read(&mut input).unwrap(), Some(Frame { kind, payload: Vec::new() }));
-            assert_eq!(read(&mut input).unwrap(), None);
+            assert_eq!(Kind::of(kind.byte()).unwrap(), kind);
         }
-    }
-
-    #[test]
-    fn a_claimed_length_is_refused_before_it_is_allocated() {
-        let wire = [b'S', 0xff, 0xff, 0xff, 0xff];
-        assert_eq!(read(&mut wire.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
-    }
-
-    #[test]
-    fn a_cut_frame_and_an_unknown_kind_are_errors() {
-        assert_eq!(
-            read(&mut [b'S', 4, 0, 0, 0, 1].as_slice()).unwrap_err().kind(),
-            io::ErrorKind::UnexpectedEof
-        );
-        assert_eq!(read(&mut [b'?', 0, 0, 0, 0].as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let known = (0..=u8::MAX).filter(|byte| Kind::of(*byte).is_ok()).count();
+        assert_eq!(known, Kind::ALL.len());
     }
 }

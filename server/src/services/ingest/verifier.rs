@@ -3,19 +3,19 @@
 //! Guarantee: no verdict is invented. A process that dies, hangs past its deadline or breaks the frame rules gives
 //! [`VerifierError::Died`], never `Good`; dropped, it is killed and reaped. Not here: what it runs (`ingest::child`).
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cage::{Connection, Errors, Launch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::BufReader;
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, Command};
 
 use super::child::{Accepted, Begin, Defect, Finished};
-use super::pipe::{self, Frame, Kind};
+use super::pipe::{Frame, Kind, PAYLOAD_BYTES_MAX};
 
 /// Longest wait for one answer. A segment (64 MiB plain, 256 MiB of records) needs a second of an idle core; a machine
 /// that swaps is slow, not hostile.
@@ -67,33 +67,32 @@ pub enum VerifierError {
 #[derive(Debug)]
 pub struct Caged {
     child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    connection: Connection,
 }
 
 impl Caged {
     /// Starts the process; it waits for its first frame.
     pub fn start(program: &Program) -> Result<Self, VerifierError> {
-        let mut child = Command::new(&program.path)
-            .args(&program.arguments)
-            // No environment: no secrets, no backtraces, no loader tricks.
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(VerifierError::Start)?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(VerifierError::Start(io::Error::other("the child has no pipes")));
+        let arguments: Vec<OsString> = program.arguments.iter().map(OsString::from).collect();
+        // No environment: no secrets, no backtraces, no loader tricks.
+        let launch = Launch {
+            program: &program.path,
+            name: None,
+            arguments: &arguments,
+            environment: &[],
+            user: None,
+            answers_on_stdout: true,
+            errors: Errors::Discarded,
         };
-        Ok(Self { child, input, output: BufReader::new(output) })
+        let (command, socket) = launch.prepare().map_err(VerifierError::Start)?;
+        let child = Command::from(command).kill_on_drop(true).spawn().map_err(VerifierError::Start)?;
+        let connection = Connection::new(socket).map_err(VerifierError::Start)?;
+        Ok(Self { child, connection })
     }
 
     /// Sends a frame.
     pub async fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), VerifierError> {
-        let sent = pipe::send(&mut self.input, kind, [payload]);
+        let sent = self.connection.send(kind.byte(), payload);
         match tokio::time::timeout(ANSWER_DEADLINE, sent).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.died(format!("writing to it: {error}")).await),
@@ -109,9 +108,12 @@ impl Caged {
 
     /// Waits for a frame.
     pub async fn receive(&mut self) -> Result<Frame, VerifierError> {
-        let received = pipe::receive(&mut self.output);
+        let received = self.connection.receive(PAYLOAD_BYTES_MAX);
         match tokio::time::timeout(ANSWER_DEADLINE, received).await {
-            Ok(Ok(Some(frame))) => Ok(frame),
+            Ok(Ok(Some(frame))) => match Frame::try_from(frame) {
+                Ok(frame) => Ok(frame),
+                Err(error) => Err(self.died(format!("reading from it: {error}")).await),
+            },
             Ok(Ok(None)) => Err(self.died("it closed its output".to_owned()).await),
             Ok(Err(error)) => Err(self.died(format!("reading from it: {error}")).await),
             Err(_) => Err(self.died(format!("no answer in {ANSWER_DEADLINE:?}")).await),
