@@ -48,11 +48,8 @@ impl Fields {
     /// Adds text, cut to a bounded length.
     #[must_use]
     pub fn text(mut self, name: &'static str, text: impl ToString) -> Self {
-        let text = text.to_string();
-        let cut =
-            text.char_indices().map(|(at, _)| at).take_while(|at| *at <= TEXT_BYTES_MAX).last().unwrap_or(0);
-        let text =
-            if text.len() <= TEXT_BYTES_MAX { text } else { text.get(..cut).unwrap_or_default().to_owned() };
+        let mut text = text.to_string();
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         self.0.push((name, Value::String(text)));
         self
     }
@@ -87,8 +84,7 @@ impl Diary {
     /// # Errors
     /// The system's error. Callers stop what the event would have described.
     pub fn record(&mut self, at: Time, event: &str, fields: Fields) -> io::Result<Head> {
-        let (seq, prev) =
-            self.head.map_or((0, Digest::ZERO), |head| (head.seq.saturating_add(1), head.sha256));
+        let (seq, prev) = self.head.map_or((0, Digest::ZERO), |head| (head.seq + 1, head.sha256));
         let mut line =
             format!("{{\"seq\":{seq},\"prev\":\"{prev}\",\"at\":\"{at}\",\"event\":{}", Value::from(event));
         for (name, value) in fields.0 {
@@ -162,15 +158,14 @@ impl Chain {
     }
 
     fn take(&mut self, line: &[u8]) -> io::Result<()> {
-        let (seq, prev) =
-            self.head.map_or((0, Digest::ZERO), |head| (head.seq.saturating_add(1), head.sha256));
+        let (seq, prev) = self.head.map_or((0, Digest::ZERO), |head| (head.seq + 1, head.sha256));
         let link: Option<Link> = serde_json::from_slice(line).ok();
         if !link.is_some_and(|link| link.seq == seq && link.prev == prev) {
             let text = format!(
                 "`{}` was altered: line {} does not continue the chain. Keep the file aside as evidence, then start the \
                  agent with an empty log; manifests hold the old head",
                 self.path.display(),
-                seq.saturating_add(1)
+                seq + 1
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }

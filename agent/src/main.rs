@@ -76,10 +76,10 @@ To enrol again with new keys, get a token for the next generation and add --repl
 }
 
 #[derive(Debug, Args)]
-struct Place {
+struct StateArgs {
     /// State directory
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
-    state: PathBuf,
+    #[arg(long = "state", id = "state", value_name = "DIR", default_value = DEFAULT_STATE)]
+    dir: PathBuf,
     /// The owner's policy [default: /etc/exhibit/policy.toml, or the built-in policy if that file does not exist]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -94,13 +94,13 @@ struct EnrolArgs {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    place: Place,
+    state: StateArgs,
 }
 
 #[derive(Debug, Args)]
 struct RunArgs {
     #[command(flatten)]
-    place: Place,
+    state: StateArgs,
     /// Collect from this tree instead of the whole system
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
@@ -125,7 +125,7 @@ struct LogArgs {
 #[derive(Debug, Args)]
 struct StatusArgs {
     #[command(flatten)]
-    place: Place,
+    state: StateArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -188,7 +188,7 @@ fn run(command: Command) -> Result<(), Failure> {
 
 fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
     // A policy that cannot be understood is found now, not at the first order.
-    policy::Policy::load(args.place.policy.as_deref())?;
+    policy::Policy::load(args.state.policy.as_deref())?;
     let token = if args.token == "-" {
         let mut token = String::new();
         std::io::stdin()
@@ -201,7 +201,7 @@ fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
     };
     let build = warden::build_sha256().context("read the agent's own program")?;
     let enrolled =
-        enrol::enrol(&token, &args.place.state, build, args.replace).map_err(|error| match error {
+        enrol::enrol(&token, &args.state.dir, build, args.replace).map_err(|error| match error {
             EnrolError::Token(_)
             | EnrolError::Enrolment(_)
             | EnrolError::Roster(_)
@@ -224,7 +224,7 @@ fn print_enrolled(enrolled: &Enrolled, args: &EnrolArgs) -> std::io::Result<()> 
     writeln!(out, "  log           {}", pins.log_key)?;
     writeln!(out, "  roster        version {}", enrolled.roster_version)?;
     writeln!(out, "  ledger entry  {}", enrolled.index)?;
-    let state = args.place.state.display();
+    let state = args.state.dir.display();
     writeln!(
         out,
         "State is in {state}. Next: systemctl start exhibit-agent (or: exhibit-agent run --state {state})"
@@ -235,8 +235,8 @@ fn serve(args: RunArgs) -> Result<(), warden::WardenError> {
     // Children start this very file, even when a new version was installed meanwhile.
     let program = PathBuf::from("/proc/self/exe");
     warden::run(Settings {
-        state: args.place.state,
-        policy: args.place.policy,
+        state: args.state.dir,
+        policy: args.state.policy,
         root: args.root,
         program,
         link: LinkSource::Start,
@@ -271,7 +271,7 @@ fn log(args: &LogArgs) -> Result<(), Failure> {
 }
 
 fn show_status(args: &StatusArgs) -> anyhow::Result<()> {
-    let status = status::read(&args.place.state, args.place.policy.as_deref())?;
+    let status = status::read(&args.state.dir, args.state.policy.as_deref())?;
     let mut out = std::io::stdout().lock();
     if args.json {
         serde_json::to_writer(&mut out, &status)?;

@@ -153,12 +153,6 @@ impl Matcher {
         (is_own && !HARMLESS.contains(&name)).then_some(Denial::OwnProcess)
     }
 
-    /// True for a process of the agent.
-    #[must_use]
-    pub fn is_own_process(&self, pid: i32) -> bool {
-        self.processes.contains(&pid)
-    }
-
     /// Adds a process of ours that was started later.
     pub fn add_process(&mut self, pid: i32) {
         self.processes.insert(pid);

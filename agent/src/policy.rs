@@ -235,8 +235,9 @@ impl Policy {
         if let Some(outside) = self.outside(order) {
             return Some(format!("`{outside}` is not within what the owner allows (paths.allow)"));
         }
-        let wanted = usize::try_from(rules.min_approvals).unwrap_or(usize::MAX);
-        (approvals < wanted).then(|| format!("the owner asks for {wanted} approvals, there are {approvals}"))
+        let wanted = rules.min_approvals;
+        ((approvals as u64) < u64::from(wanted))
+            .then(|| format!("the owner asks for {wanted} approvals, there are {approvals}"))
     }
 
     /// The first pattern of a `files` step that could match something outside `paths.allow`.

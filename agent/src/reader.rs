@@ -6,12 +6,12 @@
 //! the order of the steps ([`crate::collect::plan`]); reading content (the sealer, [`crate::sealer::content`]), except
 //! files that may block ([`pseudo`]).
 
-pub mod check;
-pub mod files;
+mod check;
+pub(crate) mod files;
 mod mount_table;
 mod once;
 mod outbox;
-pub mod pseudo;
+mod pseudo;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

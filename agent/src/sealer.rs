@@ -3,9 +3,9 @@
 //! Guarantee: hostile bytes are handled without network, capabilities and long-lived keys. Not here: opening files
 //! (`reader`), signing with the evidence key (`warden`).
 
-pub mod content;
+mod content;
 pub mod intake;
-pub mod outbox;
+mod outbox;
 pub mod process;
-pub mod throttle;
-pub mod window;
+mod throttle;
+pub(crate) mod window;

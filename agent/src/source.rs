@@ -58,7 +58,7 @@ impl OpenFile {
     #[must_use]
     pub fn sparse_runs(&self, before: &Stat, size: u64) -> Option<Vec<(u64, u64)>> {
         // Fewer blocks on the medium than bytes: only then are there holes (or compression, and then none are found).
-        if before.blocks.saturating_mul(512) >= size || size < SPARSE_HOLES_MIN {
+        if before.blocks >= size.div_ceil(512) || size < SPARSE_HOLES_MIN {
             return None;
         }
         let mut runs: Vec<(u64, u64)> = Vec::new();
@@ -76,15 +76,15 @@ impl OpenFile {
             }
             let end = seek(self.fd.as_fd(), SeekFrom::Hole(start)).ok()?.min(size);
             // A file that changes under the search could answer out of order; then it is read whole.
-            let follows = runs.last().is_none_or(|(off, len)| off.saturating_add(*len) < start);
+            let follows = runs.last().is_none_or(|(off, len)| off + len < start);
             if end <= start || start < from || !follows || runs.len() >= SPARSE_RUNS_MAX {
                 return None;
             }
             runs.push((start, end - start));
-            data_bytes = data_bytes.saturating_add(end - start);
+            data_bytes += end - start;
             from = end;
         }
-        (size.saturating_sub(data_bytes) >= SPARSE_HOLES_MIN).then_some(runs)
+        (size - data_bytes >= SPARSE_HOLES_MIN).then_some(runs)
     }
 }
 

@@ -4,11 +4,11 @@
 //! Not here: evidence. Nothing collected is ever written to this disk.
 
 pub mod clock;
-pub mod counter;
+pub(crate) mod counter;
+pub mod endpoint;
 pub mod identity;
-pub mod keeper;
-pub mod receipts;
-pub mod seen;
+pub(crate) mod receipts;
+pub(crate) mod seen;
 
 use std::io;
 use std::path::Path;

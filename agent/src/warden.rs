@@ -6,12 +6,12 @@
 //! the normal case, and the next start says in log and answers what was cut (one recovery path).
 //! Not here: network (`link`), reading (`reader`), packing (`sealer`).
 
-pub mod cosign;
-pub mod custody;
-pub mod judge;
+mod claims;
+mod judge;
 pub mod lane;
-pub mod renewal;
-pub mod running;
+mod manifest;
+mod renewal;
+mod running;
 
 mod attempt;
 mod conversation;
@@ -34,7 +34,7 @@ use crate::diary::Fields;
 use crate::message::{FromLink, FromReader, FromSealer, from_link, from_sealer};
 use crate::service::Service;
 use crate::state::clock::{self, Reading};
-use crate::state::keeper::{Keeper, KeeperError};
+use crate::state::endpoint::{EndpointState, EndpointStateError};
 use crate::state::seen::End;
 use host::Host;
 
@@ -96,7 +96,7 @@ pub enum LinkSource {
 pub enum WardenError {
     /// The state cannot be used.
     #[error(transparent)]
-    Keeper(#[from] KeeperError),
+    EndpointState(#[from] EndpointStateError),
     /// Something that must be durable is not. Nothing may be collected then; systemd starts the agent again.
     #[error("the state directory does not take writes. Check space and health of its disk")]
     State(#[source] io::Error),
@@ -111,7 +111,7 @@ pub enum WardenError {
     },
 }
 
-fn state(source: io::Error) -> WardenError {
+fn state_error(source: io::Error) -> WardenError {
     WardenError::State(source)
 }
 
@@ -127,7 +127,7 @@ struct Waiting {
 #[derive(Debug)]
 struct Warden {
     settings: Settings,
-    keeper: Keeper,
+    state: EndpointState,
     host: Host,
     service: Service,
     user: Option<User>,
@@ -153,12 +153,12 @@ struct Warden {
 /// [`WardenError`].
 pub fn run(settings: Settings) -> Result<(), WardenError> {
     let now = Reading::now();
-    let keeper = Keeper::open(&settings.state, now)?;
+    let state = EndpointState::open(&settings.state, now)?;
     let host =
         Host::read().map_err(|source| WardenError::System { op: "read the agent's own program", source })?;
     let mut warden = Warden {
         user: lane::user_named(crate::SERVICE_USER),
-        keeper,
+        state,
         host,
         service: Service::new(),
         link: None,
@@ -206,17 +206,17 @@ struct Ready {
 
 impl Warden {
     fn record_start(&mut self) -> Result<(), WardenError> {
-        let roster = self.keeper.roster.roster().version;
+        let roster = self.state.roster.roster().version;
         let fields = Fields::new()
             .text("version", crate::VERSION)
             .text("build_sha256", self.host.build_sha256)
-            .number("state_generation", self.keeper.state_generation)
+            .number("state_generation", self.state.state_generation)
             .text("boot_id", self.host.boot_id.as_deref().unwrap_or(""))
             .number("roster", roster)
-            .number("checkpoint", self.keeper.checkpoint.size);
+            .number("checkpoint", self.state.checkpoint.size);
         self.record("started", fields)?;
         // Attempts that the last life left behind were ended when the state was opened; the owner reads it here.
-        for (order, attempt) in self.keeper.seen.unreported() {
+        for (order, attempt) in self.state.seen.unreported() {
             let (_, detail) = attempt.end.clone().unwrap_or((End::Interrupted, String::new()));
             let fields = Fields::new()
                 .text("order", order)
@@ -230,8 +230,8 @@ impl Warden {
 
     /// Writes an event to the endpoint's log.
     fn record(&mut self, event: &str, fields: Fields) -> Result<(), WardenError> {
-        let at = self.keeper.clock.time(Reading::now());
-        self.keeper.diary.record(at, event, fields).map(drop).map_err(state)
+        let at = self.state.clock.time(Reading::now());
+        self.state.diary.record(at, event, fields).map(drop).map_err(state_error)
     }
 
     /// One round: wait, listen, look at the clock.
@@ -345,13 +345,13 @@ impl Warden {
             self.service.alive(now.boot);
         }
         if self.is_connected {
-            match self.renewals.due(&self.keeper.identity, self.keeper.clock.time(now), now.boot) {
+            match self.renewals.due(&self.state.identity, self.state.clock.time(now), now.boot) {
                 Ok(Some(renew)) => self.say_link(crate::message::to_link::Say::Renew(renew), Vec::new()),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "Cannot ask for a new certificate"),
             }
         } else if let Ok(Some(renew)) =
-            self.renewals.due_expired(&self.keeper.identity, self.keeper.clock.time(now), now.boot)
+            self.renewals.due_expired(&self.state.identity, self.state.clock.time(now), now.boot)
         {
             self.say_link(crate::message::to_link::Say::Renew(renew), Vec::new());
         }

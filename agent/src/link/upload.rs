@@ -210,7 +210,7 @@ impl Upload {
                     Some(Command::Segment(segment, seal, stored)) => {
                         // Late for an earlier call, or doubled: not now.
                         if next == Some(segment.index) {
-                            next = Some(segment.index.saturating_add(1));
+                            next = Some(segment.index + 1);
                             if segments.send(Command::Segment(segment, seal, stored)).await.is_err() {
                                 return End::Cut("the call ended while sending".to_owned());
                             }

@@ -44,7 +44,7 @@ pub fn neighbours() -> Result<(Vec<u8>, bool), CallError> {
         let Some(part) = buffer.get(..len) else {
             return Ok((dump, true));
         };
-        if dump.len().saturating_add(part.len()) > NEIGHBOUR_BYTES_MAX {
+        if dump.len() + part.len() > NEIGHBOUR_BYTES_MAX {
             return Ok((dump, true));
         }
         dump.extend_from_slice(part);

@@ -18,6 +18,15 @@ use crate::glob::{Globs, States};
 use crate::ipc::{PATH_BYTES_MAX, Use};
 use crate::platform::{self, CallError, CrossDevice, Directory, FsKind, Identity, Look};
 
+/// The path of a directory on the way down.
+#[expect(
+    clippy::expect_used,
+    reason = "the walk only appends to the path below a level, and cuts it back to the level"
+)]
+fn above(path: &[u8], length: usize) -> &[u8] {
+    path.get(..length).expect("a level's path is a beginning of the path")
+}
+
 /// Deepest directory that is entered: 256. Bounds the descriptors held on the way down.
 const DEPTH_MAX: usize = 256;
 
@@ -327,7 +336,7 @@ impl Walk<'_, '_, '_> {
         let Self { reader, levels, path, .. } = self;
         for level in levels.iter_mut().filter(|level| !level.is_emitted) {
             level.is_emitted = true;
-            let own = path.get(..level.path_len).unwrap_or_default();
+            let own = above(path, level.path_len);
             let own = if own.is_empty() { b"/".as_slice() } else { own };
             if reader.is_first(own) {
                 let mut seen = reader.seen(own, Kind::Dir);

@@ -260,7 +260,7 @@ fn unpack_zstd(packed: &[u8]) -> (Vec<u8>, bool) {
     let whole = zstd::stream::read::Decoder::new(packed).and_then(|mut decoder| {
         // 1 MiB: what a hostile frame may make this process allocate.
         decoder.window_log_max(20)?;
-        let limit = u64::try_from(FIELD_BYTES_MAX).unwrap_or(u64::MAX);
+        let limit = FIELD_BYTES_MAX as u64;
         decoder.take(limit + 1).read_to_end(&mut plain)
     });
     (plain, whole.is_ok_and(|len| len <= FIELD_BYTES_MAX))

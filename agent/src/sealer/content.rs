@@ -82,10 +82,10 @@ pub fn pump<E>(
     let mut blocks_failed = 0_u32;
     for (position, (off, len)) in runs.iter().enumerate() {
         let rest_behind: u64 = runs.iter().skip(position + 1).map(|(_, len)| *len).sum();
-        let end = off.saturating_add(*len);
+        let end = off + len;
         let mut at = *off;
         while at < end {
-            let rest = (end - at).saturating_add(rest_behind);
+            let rest = end - at + rest_behind;
             let why = match leave() {
                 Leave::On => None,
                 Leave::Late => Some(GapWhy::Timeout),
@@ -100,9 +100,11 @@ pub fn pump<E>(
             // After a failure, page by page until the next whole read succeeds.
             let step = if blocks_failed > 0 { RETRY_BYTES - at % RETRY_BYTES } else { u64::MAX };
             let take = step.min(end - at);
-            let take_len = usize::try_from(take).unwrap_or(usize::MAX).min(buffer.len());
-            let piece = buffer.get_mut(..take_len).unwrap_or_default();
-            let wanted = u64::try_from(take_len).unwrap_or(0);
+            let piece = match usize::try_from(take).ok().and_then(|take| buffer.get_mut(..take)) {
+                Some(last) => last,
+                None => buffer.as_mut_slice(),
+            };
+            let wanted = piece.len() as u64;
             source.around(at, wanted, When::Before);
             let answer = source.read_at(piece, at);
             source.around(at, wanted, When::After);
@@ -113,28 +115,34 @@ pub fn pump<E>(
                     return Ok(read);
                 }
                 Ok(got) => {
-                    let bytes = piece.get(..got).unwrap_or_default();
+                    let bytes = given(piece, got);
                     sink(Piece::Data(bytes))?;
-                    at = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+                    at += bytes.len() as u64;
                 }
                 Err(Errno::INTR) => {}
                 Err(_) if blocks_failed == 0 && take > RETRY_BYTES => blocks_failed = 1,
                 Err(errno) => {
                     let number = errno.raw_os_error().unsigned_abs();
                     read.failed.get_or_insert(number);
-                    blocks_failed = blocks_failed.saturating_add(1);
+                    blocks_failed += 1;
                     let is_given_up = blocks_failed > FAILED_BLOCKS_MAX;
                     let len = if is_given_up { rest } else { take.min(RETRY_BYTES) };
                     sink(Piece::Gap { len, why: GapWhy::IoError, errno: Some(number) })?;
                     if is_given_up {
                         return Ok(read);
                     }
-                    at = at.saturating_add(len);
+                    at += len;
                 }
             }
         }
     }
     Ok(read)
+}
+
+/// The bytes that a read gave. To hash fewer without a word would be a wrong digest.
+#[expect(clippy::expect_used, reason = "a source gives at most as many bytes as it was asked for")]
+fn given(piece: &[u8], got: usize) -> &[u8] {
+    piece.get(..got).expect("a read gave more bytes than it was asked for")
 }
 
 /// What the looks and the read say together.

@@ -165,7 +165,7 @@ pub fn run(
         is_deaf: false,
         begun: clock.elapsed(),
         told: clock.elapsed(),
-        resolution: tick.saturating_mul(2),
+        resolution: tick * 2,
         collector: String::from("files"),
         rows: None,
         row_parts: BTreeMap::new(),
@@ -309,7 +309,7 @@ impl Intake<'_> {
         let (now, items) = (self.clock.wall(), self.writer.items());
         if let (Some(step), true) = (self.steps.last_mut(), std::mem::take(&mut self.is_in_step)) {
             step.ended = now;
-            step.items = items.saturating_sub(step.items);
+            step.items = items - step.items;
             step.result = result;
         }
         Ok(())
@@ -390,13 +390,18 @@ impl Intake<'_> {
     /// outcomes and the end, which come in any case.
     fn check_limits(&mut self, more: u64) {
         let Limits { wall_s, stored_bytes, plain_bytes, items, .. } = self.limits;
-        let below = |limit: u64, kept: u64| limit.saturating_sub(kept.min(limit / 8));
+        let below = |limit: u64, kept: u64| limit - kept.min(limit / 8);
         let elapsed = self.clock.elapsed().saturating_sub(self.begun).as_secs();
         let reached = if elapsed >= wall_s {
             Some("wall_s")
         } else if self.writer.stored_len() >= below(stored_bytes, 16 << 20) {
             Some("stored_bytes")
-        } else if self.writer.plain_len().saturating_add(more) > below(plain_bytes, 16 << 20) {
+        } else if self
+            .writer
+            .plain_len()
+            .checked_add(more)
+            .is_none_or(|sum| sum > below(plain_bytes, 16 << 20))
+        {
             Some("plain_bytes")
         } else if self.writer.items() >= below(items, 64) {
             Some("items")

@@ -1,7 +1,7 @@
 //! The sealer's process: confined, it packs what the reader hands over, and describes the result in a manifest.
 //!
 //! Guarantee: it holds its own key only, and no other process has that; the manifest says what the container is, computed
-//! from the same bytes. Not here: taking items in (`intake`), the evidence key's signature (`warden::cosign`).
+//! from the same bytes. Not here: taking items in (`intake`), the evidence key's signature (`warden::manifest`).
 
 use std::error::Error;
 use std::os::fd::{AsFd, OwnedFd};

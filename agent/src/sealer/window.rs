@@ -2,7 +2,7 @@
 //!
 //! Guarantee: a segment leaves only when a position covers it *and* names the digest of our seal there; after a cut
 //! everything behind the collector's position is sent again, in order; a position that cannot be true is a
-//! [`Contradiction`], and the window does not move. Not here: memory and sockets (`sealer::sink`).
+//! [`Contradiction`], and the window does not move. Not here: memory and sockets (`sealer::outbox`).
 
 use std::collections::VecDeque;
 
@@ -91,16 +91,6 @@ impl<P> Window<P> {
         self.held.len() >= SEGMENTS_MAX
     }
 
-    /// Whether all that was pushed is durable at the collector.
-    pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
-    }
-
-    /// Everything below this index is durable at the collector.
-    pub fn acknowledged(&self) -> u64 {
-        self.acknowledged
-    }
-
     /// Whether all that was pushed was sent at least once.
     pub fn is_all_sent(&self) -> bool {
         self.sent == self.pushed()
@@ -141,12 +131,15 @@ impl<P> Window<P> {
         if next_index < self.acknowledged {
             return Err(Contradiction::Behind { claimed: next_index, acknowledged: self.acknowledged });
         }
-        let forget = usize::try_from(next_index - self.acknowledged).unwrap_or(usize::MAX);
+        let Ok(forget) = usize::try_from(next_index - self.acknowledged) else {
+            return Err(Contradiction::Beyond { claimed: next_index, sent: self.sent });
+        };
         let ours = match forget.checked_sub(1) {
             None => self.acknowledged_seal,
             Some(last) => self.held.get(last).map(|held| held.seal),
         };
         if seal != ours {
+            // Saturating is the meaning: at position 0 there is no seal before, and segment 0 is named.
             return Err(Contradiction::OtherSeal { index: next_index.saturating_sub(1) });
         }
         self.held.drain(..forget.min(self.held.len()));
@@ -230,7 +223,7 @@ mod tests {
             (0, Some(seal(0)), Contradiction::OtherSeal { index: 0 }),
         ] {
             assert_eq!(window.position(next, digest), Err(expected));
-            assert_eq!((window.acknowledged(), window.pushed()), (0, 3));
+            assert_eq!((window.acknowledged, window.pushed()), (0, 3));
         }
         window.position(2, Some(seal(1))).unwrap();
         assert_eq!(
@@ -243,7 +236,7 @@ mod tests {
 
     /// What may happen, in any order.
     #[derive(Debug, Clone)]
-    enum Step {
+    enum Event {
         Seal,
         Send,
         Deliver,
@@ -253,15 +246,15 @@ mod tests {
         Reconnect,
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn event() -> impl Strategy<Value = Event> {
         prop_oneof![
-            3 => Just(Step::Seal),
-            4 => Just(Step::Send),
-            4 => Just(Step::Deliver),
-            2 => Just(Step::Acknowledge),
-            3 => Just(Step::DeliverAck),
-            1 => Just(Step::Cut),
-            2 => Just(Step::Reconnect),
+            3 => Just(Event::Seal),
+            4 => Just(Event::Send),
+            4 => Just(Event::Deliver),
+            2 => Just(Event::Acknowledge),
+            3 => Just(Event::DeliverAck),
+            1 => Just(Event::Cut),
+            2 => Just(Event::Reconnect),
         ]
     }
 
@@ -277,7 +270,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_cut_or_doubled_an_honest_collector_gets_every_segment_once_in_order(steps in prop::collection::vec(step(), 1..400)) {
+        fn whatever_is_cut_or_doubled_an_honest_collector_gets_every_segment_once_in_order(events in prop::collection::vec(event(), 1..400)) {
             let mut window: Window<u64> = Window::default();
             let mut model = Model::default();
             let reconnect = |window: &mut Window<u64>, model: &mut Model| {
@@ -285,20 +278,20 @@ mod tests {
                 let next = model.stored.len() as u64;
                 window.position(next, seal_before(next))
             };
-            for step in steps {
-                match step {
-                    Step::Seal => {
+            for event in events {
+                match event {
+                    Event::Seal => {
                         let index = window.pushed();
                         let full = window.is_full();
                         prop_assert_eq!(window.push(seal(index), index).is_err(), full);
                     }
-                    Step::Send if model.connected => {
+                    Event::Send if model.connected => {
                         if let Some((index, payload)) = window.next_to_send() {
                             prop_assert_eq!(index, *payload);
                             model.up.push_back(index);
                         }
                     }
-                    Step::Deliver if model.connected => {
+                    Event::Deliver if model.connected => {
                         if let Some(index) = model.up.pop_front() {
                             // No gap may ever reach the collector.
                             prop_assert!(index <= model.stored.len() as u64);
@@ -307,25 +300,25 @@ mod tests {
                             }
                         }
                     }
-                    Step::Acknowledge if model.connected => model.down.push_back(model.stored.len() as u64),
-                    Step::DeliverAck if model.connected => {
+                    Event::Acknowledge if model.connected => model.down.push_back(model.stored.len() as u64),
+                    Event::DeliverAck if model.connected => {
                         if let Some(next) = model.down.pop_front() {
                             prop_assert_eq!(window.position(next, seal_before(next)), Ok(()));
                         }
                     }
-                    Step::Cut => {
+                    Event::Cut => {
                         model.connected = false;
                         model.up.clear();
                         model.down.clear();
                         window.disconnected();
                     }
-                    Step::Reconnect if !model.connected => {
+                    Event::Reconnect if !model.connected => {
                         prop_assert_eq!(reconnect(&mut window, &mut model), Ok(()));
                     }
                     _ => {}
                 }
                 // What was forgotten is durable there; what is not durable there is still here.
-                prop_assert!(window.acknowledged() <= model.stored.len() as u64);
+                prop_assert!(window.acknowledged <= model.stored.len() as u64);
                 prop_assert!(window.held.len() <= SEGMENTS_MAX);
             }
             // A last honest connection brings everything over.
@@ -339,7 +332,7 @@ mod tests {
             }
             let all = window.pushed();
             prop_assert_eq!(window.position(all, seal_before(all)), Ok(()));
-            prop_assert!(window.is_empty());
+            prop_assert!(window.held.is_empty());
             prop_assert_eq!(model.stored, (0..all).collect::<Vec<_>>());
         }
     }

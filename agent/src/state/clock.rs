@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evidence::time::{FileTime, Time};
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use evidence::time::Time;
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 const NAME: &str = "clock.json";
@@ -26,10 +26,13 @@ pub struct Reading {
 impl Reading {
     /// Reads both clocks now.
     pub fn now() -> Self {
+        // A clock before 1970 reads as 1970, one after 9999 as the last time there is: no order is in force then, and the
+        // floor below keeps the first from bringing old ones back.
         let wall = clock_gettime(ClockId::Realtime);
-        let ms = u64::try_from(wall.tv_sec).unwrap_or(0).saturating_mul(1000);
-        let ms = ms.saturating_add(u64::try_from(wall.tv_nsec).unwrap_or(0) / 1_000_000);
-        Self { wall: Time::from_unix_ms(ms).unwrap_or(Time::MAX), boot: boot() }
+        let seconds = u64::try_from(wall.tv_sec).unwrap_or(0);
+        let within = u64::try_from(wall.tv_nsec).unwrap_or(0) / 1_000_000;
+        let ms = seconds.checked_mul(1000).and_then(|ms| ms.checked_add(within));
+        Self { wall: ms.and_then(Time::from_unix_ms).unwrap_or(Time::MAX), boot: boot() }
     }
 }
 
@@ -38,20 +41,6 @@ pub fn boot() -> Duration {
     let boot = clock_gettime(ClockId::Boottime);
     let nanos = u32::try_from(boot.tv_nsec).unwrap_or(0);
     Duration::new(u64::try_from(boot.tv_sec).unwrap_or(0), nanos)
-}
-
-/// CLOCK_REALTIME with nanoseconds.
-pub fn wall_file_time() -> FileTime {
-    file_time(clock_gettime(ClockId::Realtime))
-}
-
-/// CLOCK_BOOTTIME with nanoseconds.
-pub fn boot_file_time() -> FileTime {
-    file_time(clock_gettime(ClockId::Boottime))
-}
-
-fn file_time(time: Timespec) -> FileTime {
-    u32::try_from(time.tv_nsec).ok().and_then(|nanos| FileTime::new(time.tv_sec, nanos)).unwrap_or_default()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,8 +81,13 @@ impl ClockFloor {
 
     /// The time to judge expiry by.
     pub fn time(&self, now: Reading) -> Time {
-        let passed = now.boot.saturating_sub(self.since);
-        now.wall.max(self.floor.checked_add(passed).unwrap_or(Time::MAX))
+        now.wall.max(self.running(now))
+    }
+
+    /// The floor with the time that passed since. Saturating is the meaning: boot time never goes back, and past the
+    /// year 9999 every order has expired.
+    fn running(&self, now: Reading) -> Time {
+        self.floor.checked_add(now.boot.saturating_sub(self.since)).unwrap_or(Time::MAX)
     }
 
     /// The floor itself, without time that passed since.
@@ -106,9 +100,7 @@ impl ClockFloor {
     /// # Errors
     /// The system's error; the floor in memory is raised all the same.
     pub fn raise(&mut self, verified: Time, now: Reading) -> io::Result<()> {
-        let passed = now.boot.saturating_sub(self.since);
-        let running = self.floor.checked_add(passed).unwrap_or(Time::MAX);
-        if verified <= running {
+        if verified <= self.running(now) {
             return Ok(());
         }
         self.floor = verified;

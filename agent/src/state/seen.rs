@@ -186,8 +186,9 @@ impl SeenOrders {
         if seen.attempts.iter().any(|attempt| attempt.end.is_none()) {
             return Err(Replay::Running);
         }
-        let next = seen.attempts.iter().map(|attempt| attempt.number).max().unwrap_or(0).saturating_add(1);
-        if next > attempts_max { Err(Replay::UsedUp(attempts_max)) } else { Ok(next) }
+        let last = seen.attempts.iter().map(|attempt| attempt.number).max().unwrap_or(0);
+        let next = last.checked_add(1).filter(|next| *next <= attempts_max);
+        next.ok_or(Replay::UsedUp(attempts_max))
     }
 
     /// Counts one attempt, durably, and returns its number. Call before anything is read.

@@ -13,11 +13,11 @@ use proto::backoff::Backoff;
 use proto::convert;
 use proto::v1;
 
-use super::cosign::{self, Expectation};
 use super::host::Host;
 use super::judge::{self, Judged};
+use super::manifest::{Expectation, delegate, sign_manifest};
 use super::running::{self, POSITION_LINES_MAX, Start};
-use super::{Waiting, Warden, WardenError, custody, state};
+use super::{Waiting, Warden, WardenError, claims, state_error};
 use crate::diary::Fields;
 use crate::message::{
     Close, ContradictionFound, Empty, OpenUpload, Position, Rejected, Segment, ToSealer, UploadManifest,
@@ -61,7 +61,7 @@ impl Warden {
             return Ok(());
         };
         let order = judged.admitted.order_sha256;
-        match judge::judge_again(&self.keeper, judged, self.settings.policy.as_deref(), now) {
+        match judge::judge_again(&self.state, judged, self.settings.policy.as_deref(), now) {
             Ok(judged) => self.begin(judged, now),
             Err(refusal) => self.refuse(order, &refusal),
         }
@@ -79,11 +79,11 @@ impl Warden {
         random(&mut nonce)?;
         let nonce = FixedBytes(nonce);
         let sealer_key = SigningKey::generate(random)?;
-        let at = self.keeper.clock.time(now);
-        let fingerprint = self.keeper.target.evidence_key;
+        let at = self.state.clock.time(now);
+        let fingerprint = self.state.target.evidence_key;
         let (expires, attempts) = (judged.admitted.order.expires, judged.admitted.order.attempts);
         let id = |attempt| collection_id(&order, &fingerprint, attempt, &nonce);
-        let (attempt, collection) = match self.keeper.seen.begin(order, expires, attempts, id, at) {
+        let (attempt, collection) = match self.state.seen.begin(order, expires, attempts, id, at) {
             Ok(begun) => begun,
             Err(SeenError::Replay(replay)) => {
                 let refusal = evidence::admission::Refusal::new(
@@ -92,7 +92,7 @@ impl Warden {
                 );
                 return self.refuse(order, &refusal);
             }
-            Err(SeenError::Write { source }) => return Err(state(source)),
+            Err(SeenError::Write { source }) => return Err(state_error(source)),
         };
         // From here on the attempt counts, whatever happens. Nothing has been read yet.
         let fields = Fields::new()
@@ -118,13 +118,12 @@ impl Warden {
         (order, attempt, nonce): (Digest, u32, evidence::text::Nonce),
         now: Reading,
     ) -> Result<(), String> {
-        let identity = &self.keeper.identity;
-        let at = self.keeper.clock.time(now);
+        let identity = &self.state.identity;
+        let at = self.state.clock.time(now);
         let evidence_key = &identity.evidence_key;
-        let delegated =
-            cosign::delegate(&identity.pins, evidence_key, &sealer_key, (order, attempt, nonce), at);
+        let delegated = delegate(&identity.pins, evidence_key, &sealer_key, (order, attempt, nonce), at);
         let (delegation, delegation_signed) = delegated.map_err(|error| chain(&error))?;
-        let head = self.keeper.diary.head().ok_or("the endpoint's log is empty")?;
+        let head = self.state.diary.head().ok_or("the endpoint's log is empty")?;
         let agent = self.agent();
         let root = platform::root_view(&self.settings.root).map_err(|error| error.to_string())?;
         let (proc, proc_refused) = platform::proc_view().map_err(|error| error.to_string())?;
@@ -176,12 +175,11 @@ impl Warden {
         processes.extend(self.link.as_ref().map(super::lane::Lane::pid).filter(|pid| *pid > 0));
         processes.extend(self.stuck.iter().map(super::lane::Stuck::pid));
         processes.extend(&self.stuck_helpers);
-        let deadline =
-            now.boot.saturating_add(Duration::from_secs(judged.limits.wall_s)).saturating_add(GRACE);
+        let deadline = now.boot + Duration::from_secs(judged.limits.wall_s) + GRACE;
         let start = Start {
             program: &self.settings.program,
             user: self.user,
-            state: &self.keeper.dir,
+            state: &self.state.dir,
             root,
             proc,
             processes,
@@ -252,9 +250,9 @@ impl Warden {
             Ok(sealed) if running.manifest.is_none() => sealed,
             _ => return self.end_attempt("the sealer handed over no manifest", Again::Never),
         };
-        let evidence_key = &self.keeper.identity.evidence_key;
+        let evidence_key = &self.state.identity.evidence_key;
         let (manifest, signed) =
-            match cosign::cosign(evidence_key, &running.expected, &running.passed.observed, &sealed) {
+            match sign_manifest(evidence_key, &running.expected, &running.passed.observed, &sealed) {
                 Ok(signed) => signed,
                 Err(error) => {
                     let detail = format!("the manifest was not signed: {}", chain(&error));
@@ -262,14 +260,17 @@ impl Warden {
                 }
             };
         let now = Reading::now();
-        running.deadline = now.boot.saturating_add(PATIENCE);
+        running.deadline = now.boot + PATIENCE;
         let digest = signed.digest();
         running.manifest = Some((signed.clone(), manifest.result));
         let collection = running.collection().to_string();
         let segments = manifest.segments;
-        let at = self.keeper.clock.time(now);
+        let at = self.state.clock.time(now);
         // Before it leaves: after a crash the receipt must still be recognised.
-        self.keeper.seen.sign(order, attempt, digest, result_text(manifest.result), at).map_err(state)?;
+        self.state
+            .seen
+            .sign(order, attempt, digest, result_text(manifest.result), at)
+            .map_err(state_error)?;
         let fields = Fields::new()
             .text("order", order)
             .number("attempt", u64::from(attempt))
@@ -293,7 +294,7 @@ impl Warden {
             return Ok(());
         }
         if running.manifest.is_some() {
-            running.deadline = Reading::now().boot.saturating_add(PATIENCE);
+            running.deadline = Reading::now().boot + PATIENCE;
         }
         if position.is_first && running.position_lines < POSITION_LINES_MAX {
             running.position_lines += 1;
@@ -363,11 +364,11 @@ impl Warden {
         proven: Option<v1::ProvenEntry>,
     ) -> Result<(), WardenError> {
         let fields = || Fields::new().text("collection", collection);
-        let claim = |text: &str| custody::Claim::Unproven(text.to_owned());
+        let claim = |text: &str| claims::Claim::Unproven(text.to_owned());
         let verified = collection
             .parse()
             .or(Err(claim("no collection id")))
-            .and_then(|collection| custody::receipt(&self.keeper, collection, proven));
+            .and_then(|collection| claims::receipt(&self.state, collection, proven));
         let is_running =
             self.running.as_ref().is_some_and(|running| running.collection().to_string() == collection);
         let receipt = match verified {
@@ -381,7 +382,7 @@ impl Warden {
                 return Ok(());
             }
         };
-        let is_known = self.keeper.seen.get(receipt.order).is_some_and(|seen| {
+        let is_known = self.state.seen.get(receipt.order).is_some_and(|seen| {
             seen.attempts
                 .iter()
                 .any(|one| one.number == receipt.attempt && matches!(one.end, Some((End::Stored, _))))
@@ -390,8 +391,8 @@ impl Warden {
         if is_known {
             return Ok(());
         }
-        receipts::keep(&self.keeper.dir, receipt.collection, &receipt.entry, &receipt.proof)
-            .map_err(state)?;
+        receipts::keep(&self.state.dir, receipt.collection, &receipt.entry, &receipt.proof)
+            .map_err(state_error)?;
         let fields = fields()
             .text("order", receipt.order)
             .number("attempt", u64::from(receipt.attempt))
@@ -456,8 +457,8 @@ impl Warden {
         end: End,
         detail: &str,
     ) -> Result<(), WardenError> {
-        let at = self.keeper.clock.time(Reading::now());
-        self.keeper.seen.end(order, attempt, end, detail, at).map_err(state)?;
+        let at = self.state.clock.time(Reading::now());
+        self.state.seen.end(order, attempt, end, detail, at).map_err(state_error)?;
         if end == End::Interrupted {
             tracing::warn!(%order, attempt, cause = detail, "Attempt interrupted");
             let fields = Fields::new()

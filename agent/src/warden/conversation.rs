@@ -8,9 +8,9 @@ use evidence::digest::Digest;
 use evidence::time::FileTime;
 use proto::v1::{self, attend_request};
 
-use super::custody::{self, Claim};
+use super::claims::{self, Claim};
 use super::judge::{self, Judged};
-use super::{QUEUE_MAX, REFUSALS_MAX, STUCK_MAX, Waiting, Warden, WardenError, attempt, state};
+use super::{QUEUE_MAX, REFUSALS_MAX, STUCK_MAX, Waiting, Warden, WardenError, attempt, state_error};
 use crate::diary::Fields;
 use crate::message::{Empty, Identity, Standing, ToLink, to_link};
 use crate::platform::{Clock as _, SystemClock};
@@ -29,8 +29,8 @@ impl Warden {
 
     /// Tells a new link who we are, and what is under way.
     pub(super) fn introduce(&mut self) {
-        let pins = &self.keeper.identity.pins;
-        let credentials = &self.keeper.identity.credentials;
+        let pins = &self.state.identity.pins;
+        let credentials = &self.state.identity.credentials;
         let identity = Identity {
             deployment: pins.deployment.to_string(),
             endpoint: pins.endpoint.to_string(),
@@ -38,11 +38,11 @@ impl Warden {
             collector_id: pins.collector_id.to_string(),
             collector: pins.collector.clone(),
             enrol: pins.enrol.clone(),
-            ca: self.keeper.identity.ca.clone(),
+            ca: self.state.identity.ca.clone(),
             certificates: credentials.chain.iter().map(|der| der.to_vec()).collect(),
             tls_key: credentials.key.signing_key().seed().to_vec(),
-            backoff_min_ms: u64::try_from(self.settings.backoff_min.as_millis()).unwrap_or(u64::MAX),
-            backoff_max_ms: u64::try_from(self.settings.backoff_max.as_millis()).unwrap_or(u64::MAX),
+            backoff_min_ms: milliseconds(self.settings.backoff_min),
+            backoff_max_ms: milliseconds(self.settings.backoff_max),
         };
         self.tell_standing();
         self.say_link(to_link::Say::Identity(identity), Vec::new());
@@ -56,9 +56,9 @@ impl Warden {
             build_sha256: self.host.build_sha256.to_string(),
             boot_id: self.host.boot_id.clone().unwrap_or_default(),
             machine_id: self.host.machine_id.clone().unwrap_or_default(),
-            state_generation: self.keeper.state_generation,
-            checkpoint_size: self.keeper.checkpoint.size,
-            roster_version: self.keeper.roster.roster().version,
+            state_generation: self.state.state_generation,
+            checkpoint_size: self.state.checkpoint.size,
+            roster_version: self.state.roster.roster().version,
             wall: String::new(),
         };
         self.say_link(to_link::Say::Standing(Standing { hello: Some(hello) }), Vec::new());
@@ -68,11 +68,12 @@ impl Warden {
         self.is_connected = true;
         self.link_failures = 0;
         // For people and the manifest only; expiry is never judged by the collector's word.
-        self.offset_ms = welcome.wall.parse::<FileTime>().ok().map(|theirs| {
+        let theirs = welcome.wall.parse::<FileTime>().ok();
+        self.offset_ms = theirs.and_then(|theirs| {
             let milliseconds = |time: FileTime| {
-                time.seconds().saturating_mul(1000).saturating_add(i64::from(time.nanos() / 1_000_000))
+                time.seconds().checked_mul(1000)?.checked_add(i64::from(time.nanos() / 1_000_000))
             };
-            milliseconds(SystemClock.wall()).saturating_sub(milliseconds(theirs))
+            milliseconds(SystemClock.wall())?.checked_sub(milliseconds(theirs)?)
         });
         self.service.ready("connected");
         self.service.status("connected");
@@ -90,8 +91,8 @@ impl Warden {
         if !self.is_connected {
             return Ok(());
         }
-        let at = self.keeper.clock.time(Reading::now());
-        for (order, attempt) in self.keeper.seen.unreported() {
+        let at = self.state.clock.time(Reading::now());
+        for (order, attempt) in self.state.seen.unreported() {
             let Some((end, detail)) = attempt.end else {
                 continue;
             };
@@ -107,7 +108,7 @@ impl Warden {
                 detail,
             };
             self.attend(attend_request::Message::AttemptEnded(ended));
-            self.keeper.seen.reported(order, attempt.number, at).map_err(state)?;
+            self.state.seen.reported(order, attempt.number, at).map_err(state_error)?;
         }
         Ok(())
     }
@@ -128,7 +129,7 @@ impl Warden {
         }
         // The checkpoint moved on since the greeting, so the proof begins at an older one: a new greeting brings the right
         // one. Once for each order; whoever keeps sending the wrong one gets its refusal.
-        let is_stale = package.consistency_from != self.keeper.checkpoint.size;
+        let is_stale = package.consistency_from != self.state.checkpoint.size;
         if is_stale && self.asked_again != Some(order) && self.is_known_form(package) {
             self.asked_again = Some(order);
             self.tell_standing();
@@ -136,9 +137,9 @@ impl Warden {
             return Ok(());
         }
         let now = Reading::now();
-        let before = (self.keeper.checkpoint.size, self.keeper.roster.roster().version);
-        let judged = judge::judge(&mut self.keeper, package, self.settings.policy.as_deref(), now);
-        if before != (self.keeper.checkpoint.size, self.keeper.roster.roster().version) {
+        let before = (self.state.checkpoint.size, self.state.roster.roster().version);
+        let judged = judge::judge(&mut self.state, package, self.settings.policy.as_deref(), now);
+        if before != (self.state.checkpoint.size, self.state.roster.roster().version) {
             self.tell_standing();
         }
         match judged.and_then(|judged| self.room(judged)) {
@@ -223,18 +224,18 @@ impl Warden {
     }
 
     pub(super) fn take_cancel(&mut self, cancel: &v1::CancelOrder) -> Result<(), WardenError> {
-        let order = match custody::cancellation(&self.keeper, cancel) {
+        let order = match claims::cancellation(&self.state, cancel) {
             Ok(order) => order,
             Err(claim) => {
                 return self.disbelieve("cancellation", &claim, Fields::new().text("order", &cancel.order));
             }
         };
-        let at = self.keeper.clock.time(Reading::now());
+        let at = self.state.clock.time(Reading::now());
         // An order not seen here yet is remembered for as long as any order may live.
         let month = std::time::Duration::from_secs(31 * 86_400);
         let expires = at.checked_add(month).unwrap_or(evidence::time::Time::MAX);
-        if !self.keeper.seen.get(order).is_some_and(|seen| seen.cancelled) {
-            self.keeper.seen.cancel(order, expires, at).map_err(state)?;
+        if !self.state.seen.get(order).is_some_and(|seen| seen.cancelled) {
+            self.state.seen.cancel(order, expires, at).map_err(state_error)?;
             self.record("order_cancelled", Fields::new().text("order", order))?;
         }
         self.waiting.retain(|waiting| waiting.judged.admitted.order_sha256 != order);
@@ -245,7 +246,7 @@ impl Warden {
     }
 
     pub(super) fn take_checkpoint(&mut self, update: &v1::CheckpointUpdate) -> Result<(), WardenError> {
-        match custody::checkpoint(&mut self.keeper, update) {
+        match claims::checkpoint(&mut self.state, update) {
             Ok(()) => self.tell_standing(),
             Err(claim) => {
                 let fields = Fields::new().text("note", String::from_utf8_lossy(&update.checkpoint));
@@ -256,10 +257,10 @@ impl Warden {
     }
 
     pub(super) fn take_log_keys(&mut self, shown: &v1::LogKeyChanges) -> Result<(), WardenError> {
-        match custody::log_key_changes(&mut self.keeper, shown) {
+        match claims::log_key_changes(&mut self.state, shown) {
             Ok(false) => Ok(()),
             Ok(true) => {
-                let keys = &self.keeper.log_keys;
+                let keys = &self.state.log_keys;
                 let fields = Fields::new().number("change", keys.number()).text("log_key", keys.current());
                 tracing::info!(key = %keys.current(), "The ledger has a new log key, signed by the authority");
                 self.record("log_key_changed", fields)
@@ -292,9 +293,9 @@ impl Warden {
     }
 
     pub(super) fn take_renewal(&mut self, answer: v1::RenewResponse) -> Result<(), WardenError> {
-        let kept = self.renewals.answer(&self.keeper.identity, answer, clock::boot());
+        let kept = self.renewals.answer(&self.state.identity, answer, clock::boot());
         let kept = kept.and_then(|credentials| {
-            self.keeper.identity.keep_credentials(credentials).map_err(|error| chain(&error))
+            self.state.identity.keep_credentials(credentials).map_err(|error| chain(&error))
         });
         match kept {
             Ok(()) => {
@@ -308,4 +309,9 @@ impl Warden {
             }
         }
     }
+}
+
+/// A wait on the wire. Saturating is the meaning: whatever is longer than the longest wait is the longest wait.
+fn milliseconds(wait: std::time::Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }

@@ -46,7 +46,9 @@ pub fn build_sha256() -> io::Result<Digest> {
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(hasher.finish()),
-            read => hasher.update(buffer.get(..read).unwrap_or_default()),
+            read => {
+                hasher.update(buffer.get(..read).ok_or_else(|| io::Error::other("a read gave too much"))?)
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use proto::v1;
 
 use crate::policy::Policy;
 use crate::state::clock::Reading;
-use crate::state::keeper::Keeper;
+use crate::state::endpoint::EndpointState;
 
 /// An order that this endpoint obeys.
 #[derive(Debug, Clone)]
@@ -41,49 +41,49 @@ pub fn order_digest(package: &v1::OrderPackage) -> Digest {
 /// # Errors
 /// [`Refusal`] with the first step that failed.
 pub fn judge(
-    keeper: &mut Keeper,
+    state: &mut EndpointState,
     package: &v1::OrderPackage,
     policy: Option<&Path>,
     now: Reading,
 ) -> Result<Judged, Refusal> {
     // Loaded first because the owner may ask for cosigners, but its own objections come in their place, as step 10.
     let policy = Policy::load(policy).map_err(|error| forbidden(&error))?;
-    let trust = policy.trust(&keeper.log_keys).map_err(|error| forbidden(&error))?;
+    let trust = policy.trust(&state.log_keys).map_err(|error| forbidden(&error))?;
     let parts = Parts::of(package)?;
-    let time = keeper.clock.time(now);
+    let time = state.clock.time(now);
     let pins = Pins {
-        deployment: &keeper.identity.pins.deployment,
-        authority: &keeper.authority,
+        deployment: &state.identity.pins.deployment,
+        authority: &state.authority,
         log: &trust,
-        target: &keeper.target,
+        target: &state.target,
     };
     let memory = Memory {
-        roster: Some(&keeper.roster),
-        roster_floor: keeper.roster.floor(),
-        clock_floor: keeper.clock.floor(),
-        checkpoint: Some(&keeper.checkpoint),
+        roster: Some(&state.roster),
+        roster_floor: state.roster.floor(),
+        clock_floor: state.clock.floor(),
+        checkpoint: Some(&state.checkpoint),
     };
     let admitted = match admission::admit(&parts.package()?, &pins, &memory, time) {
         Ok(admitted) => admitted,
         Err(refusal) => {
             if let Some(roster) = &refusal.learned {
-                learn_roster(keeper, roster, &parts, now)?;
+                learn_roster(state, roster, &parts, now)?;
             }
             return Err(refusal);
         }
     };
-    learn_roster(keeper, &admitted.roster, &parts, now)?;
-    keeper.clock.raise(admitted.clock_floor, now).map_err(|error| unkept(&error))?;
+    learn_roster(state, &admitted.roster, &parts, now)?;
+    state.clock.raise(admitted.clock_floor, now).map_err(|error| unkept(&error))?;
     for (_, seconds) in &admitted.cosigners {
         let time = seconds.checked_mul(1000).and_then(evidence::time::Time::from_unix_ms);
         if let Some(time) = time {
-            keeper.clock.raise(time, now).map_err(|error| unkept(&error))?;
+            state.clock.raise(time, now).map_err(|error| unkept(&error))?;
         }
     }
     let note = parts.note()?;
-    keeper.learn_checkpoint(&admitted.checkpoint, note.as_bytes()).map_err(|error| unkept(&error))?;
+    state.learn_checkpoint(&admitted.checkpoint, note.as_bytes()).map_err(|error| unkept(&error))?;
     recheck(
-        keeper,
+        state,
         Judged { limits: admitted.order.limits.min(&policy.rules.limits.as_order()), admitted, policy },
     )
 }
@@ -93,30 +93,30 @@ pub fn judge(
 /// # Errors
 /// [`Refusal`].
 pub fn judge_again(
-    keeper: &Keeper,
+    state: &EndpointState,
     judged: Judged,
     policy: Option<&Path>,
     now: Reading,
 ) -> Result<Judged, Refusal> {
     let policy = Policy::load(policy).map_err(|error| forbidden(&error))?;
-    let time = keeper.clock.time(now);
-    keeper.roster.in_force(time).map_err(|error| Refusal::new(Reason::Roster, error.to_string()))?;
-    judged.admitted.holds_under(keeper.roster.roster())?;
+    let time = state.clock.time(now);
+    state.roster.in_force(time).map_err(|error| Refusal::new(Reason::Roster, error.to_string()))?;
+    judged.admitted.holds_under(state.roster.roster())?;
     if time >= judged.admitted.order.expires {
         let detail = format!("expired at {} while it waited, it is {time}", judged.admitted.order.expires);
         return Err(Refusal::new(Reason::Expired, detail));
     }
     let limits = judged.admitted.order.limits.min(&policy.rules.limits.as_order());
-    recheck(keeper, Judged { policy, limits, ..judged })
+    recheck(state, Judged { policy, limits, ..judged })
 }
 
 /// Steps 10 and 11.
-fn recheck(keeper: &Keeper, judged: Judged) -> Result<Judged, Refusal> {
+fn recheck(state: &EndpointState, judged: Judged) -> Result<Judged, Refusal> {
     let (order, approvals) = (&judged.admitted.order, judged.admitted.approvers.len());
     if let Some(objection) = judged.policy.objection(order, approvals) {
         return Err(Refusal::new(Reason::Policy, objection));
     }
-    match keeper.seen.may_try(judged.admitted.order_sha256, order.attempts) {
+    match state.seen.may_try(judged.admitted.order_sha256, order.attempts) {
         // Running is the warden's own state; it answers `busy` or repeats its answer.
         Ok(_) => Ok(judged),
         Err(replay) => Err(Refusal::new(Reason::Replay, replay.to_string())),
@@ -124,14 +124,14 @@ fn recheck(keeper: &Keeper, judged: Judged) -> Result<Judged, Refusal> {
 }
 
 fn learn_roster(
-    keeper: &mut Keeper,
+    state: &mut EndpointState,
     roster: &evidence::roster::AdmittedRoster,
     parts: &Parts,
     now: Reading,
 ) -> Result<(), Refusal> {
     let signed = parts.rosters_signed.iter().find(|signed| signed.digest() == roster.digest());
     match signed {
-        Some(signed) => keeper.learn_roster(roster, signed, now).map_err(|error| unkept(&error)),
+        Some(signed) => state.learn_roster(roster, signed, now).map_err(|error| unkept(&error)),
         // It is the one kept already.
         None => Ok(()),
     }

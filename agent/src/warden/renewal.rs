@@ -49,10 +49,10 @@ impl Renewals {
         let half =
             leaf.not_before.checked_add(leaf.not_after.since(leaf.not_before) / 2).unwrap_or(leaf.not_after);
         if now < half {
-            self.not_before = boot.saturating_add(Duration::from_secs(60));
+            self.not_before = boot + Duration::from_secs(60);
             return Ok(None);
         }
-        self.not_before = boot.saturating_add(ANSWER);
+        self.not_before = boot + ANSWER;
         let key = TlsKey::generate().map_err(|error| chain(&error))?;
         let csr = key.request().map_err(|error| chain(&error))?;
         let pins = &identity.pins;
@@ -97,7 +97,7 @@ impl Renewals {
         answer: v1::RenewResponse,
         boot: Duration,
     ) -> Result<Credentials, String> {
-        self.not_before = boot.saturating_add(RETRY);
+        self.not_before = boot + RETRY;
         let pins = &identity.pins;
         let key = self.key.take().ok_or("nothing was asked for")?;
         let first = answer
@@ -119,7 +119,7 @@ impl Renewals {
             .filter(|der| **der != identity.ca)
             .map(|der| CertificateDer::from(der.to_vec()))
             .collect();
-        self.not_before = boot.saturating_add(Duration::from_secs(60));
+        self.not_before = boot + Duration::from_secs(60);
         Ok(Credentials { key, chain })
     }
 }

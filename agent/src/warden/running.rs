@@ -16,9 +16,9 @@ use evidence::keys::SigningKey;
 use evidence::manifest::CollectionResult;
 use evidence::signed::Signed;
 
-use super::cosign::{Expectation, Observed};
 use super::judge::Judged;
 use super::lane::{Lane, Stuck};
+use super::manifest::{Expectation, Observed};
 use crate::collect::plan;
 use crate::message::{Segment, StartReader, StartSealer, ToSealer, to_sealer};
 use crate::platform::RootView;

@@ -16,12 +16,12 @@ use sha2::Digest as _;
 use tempfile::TempDir;
 
 use crate::bench::{LIMITS, Plan, files, is_root, must};
-use crate::tree::{settle, tree};
+use crate::tree::{make_old, tree};
 
 #[test]
 fn what_tar_extracts_is_what_was_there_and_what_the_records_say() {
     let root = tree();
-    settle(root.path());
+    make_old(root.path());
     let run = Plan::files(root.path(), &["/**"]).run();
     assert!(run.summary.is_complete(), "{:?}", run.summary);
     assert_eq!(run.outcomes(), BTreeMap::from([("ok".to_owned(), run.records.len() as u64)]));
@@ -50,7 +50,7 @@ fn names_of_any_bytes_are_kept() {
     }
     fs::create_dir(root.path().join("d".repeat(255))).unwrap();
     fs::write(root.path().join("d".repeat(255)).join("é".repeat(120)), "long").unwrap();
-    settle(root.path());
+    make_old(root.path());
     let run = Plan::files(root.path(), &["/**"]).run();
     for name in names {
         let path = [b"/", name].concat();
@@ -92,7 +92,7 @@ fn links_are_items_and_never_followed() {
     symlink(outside.path(), root.path().join("var/out")).unwrap();
     symlink("/etc/passwd", root.path().join("etc/alias")).unwrap();
     symlink("..", root.path().join("var/up")).unwrap();
-    settle(root.path());
+    make_old(root.path());
     let run = Plan::files(root.path(), &["/**", "/var/out/secret", "/var/gone/x"]).run();
     assert_eq!(run.one("/etc/alias").target.as_ref().unwrap().0, b"/etc/passwd");
     assert_eq!(run.one("/var/out").kind, Kind::Symlink);
@@ -145,7 +145,7 @@ fn hard_links_are_one_content_and_a_name_each() {
     let root = tree();
     fs::hard_link(root.path().join("var/log/syslog"), root.path().join("etc/a")).unwrap();
     fs::hard_link(root.path().join("var/log/syslog"), root.path().join("var/log/z")).unwrap();
-    settle(root.path());
+    make_old(root.path());
     let run = Plan::files(root.path(), &["/**"]).run();
     let first = run.one("/etc/a");
     assert!(first.link.is_none() && first.size == Some(3 << 20));
@@ -165,7 +165,7 @@ fn four_gigabytes_of_hole_cost_nothing_and_keep_their_digest() {
     file.set_len(4 << 30).unwrap();
     file.write_all_at(b"first", 1 << 20).unwrap();
     file.write_all_at(b"last", (3 << 30) + 12_345).unwrap();
-    settle(root.path());
+    make_old(root.path());
     let run = Plan::files(root.path(), &["/lastlog"]).run();
     let record = run.one("/lastlog");
     assert_eq!((record.size, record.outcome.as_str()), (Some(4 << 30), "ok"));
@@ -181,7 +181,7 @@ fn limits_end_the_collection_and_are_named() {
         fs::write(root.path().join(format!("f{n:03}")), vec![b'x'; 1000]).unwrap();
     }
     fs::write(root.path().join("zbig"), vec![b'y'; 5 << 20]).unwrap();
-    settle(root.path());
+    make_old(root.path());
     let with = |limits: Limits| {
         Plan { limits, ..Plan::of(root.path(), vec![files(&["/**"]), files(&["/f*"])]) }.run()
     };

@@ -12,7 +12,7 @@ use sha2::Digest as _;
 use tempfile::TempDir;
 
 use crate::bench::{LIMITS, Plan, is_root, must, wait_until};
-use crate::tree::settle;
+use crate::tree::make_old;
 
 #[test]
 fn a_growing_file_is_a_prefix_and_says_so() {
@@ -42,7 +42,7 @@ fn during_read(act: impl FnOnce(&Path) + Send) -> (evidence::item::ItemRecord, V
         *byte = u8::try_from((n * 2_654_435_761) >> 11 & 0xff).unwrap();
     }
     fs::write(&path, &content).unwrap();
-    settle(root.path());
+    make_old(root.path());
     let limits = Limits { cpu_pct: 20, ..LIMITS };
     let run = std::thread::scope(|scope| {
         let path = &path;

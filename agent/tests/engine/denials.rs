@@ -8,7 +8,7 @@ use fs_err as fs;
 use tempfile::TempDir;
 
 use crate::bench::{Plan, is_root, must};
-use crate::tree::{settle, tree};
+use crate::tree::{make_old, tree};
 
 #[test]
 fn own_state_is_never_given_under_any_name() {
@@ -115,7 +115,7 @@ fn policy_denials_hold_for_paths_trees_and_other_names() {
     fs::write(root.path().join("home/u/private/deep/diary"), "DENIED").unwrap();
     fs::write(root.path().join("home/u/public"), "given").unwrap();
     fs::hard_link(root.path().join("home/u/private/deep/diary"), root.path().join("etc/copy")).unwrap();
-    settle(root.path());
+    make_old(root.path());
     let deny = vec!["/home/*/private".to_owned(), "/etc/pass*".to_owned()];
     let run = Plan { deny, ..Plan::files(root.path(), &["/**"]) }.run();
     for path in ["/home/u/private", "/etc/copy", "/etc/passwd"] {
@@ -142,7 +142,7 @@ fn what_the_kernel_refuses_is_denied_not_missing() {
         "chmod 0755 '{0}'; chmod 0700 '{0}/closed'; chmod 0600 '{0}/etc/shadow'",
         root.path().display()
     ));
-    settle(root.path());
+    make_old(root.path());
     // Another user on this thread only: system calls by number act on the calling thread.
     let run = std::thread::scope(|scope| {
         let reading = scope.spawn(|| {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::bench::must;
 
 /// A tree whose times are long ago, so that nothing is `possibly_changed`.
-pub fn settle(root: &Path) {
+pub fn make_old(root: &Path) {
     must(&format!("find '{}' -exec touch -h -d 2020-01-01 {{}} +", root.display()));
     // The change time cannot be set: let it be two ticks old.
     std::thread::sleep(Duration::from_millis(50));

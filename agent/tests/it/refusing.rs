@@ -344,6 +344,6 @@ fn a_second_warden_or_a_changed_state_does_not_start() {
     // A roster that the authority did not sign does not get in through the disk, either.
     let path = lab.state.join("gen-1/roster.json");
     fs_err::write(&path, sign(&lab.roster, &[MALLORY]).encode()).unwrap();
-    let keeper = agent::state::keeper::Keeper::open(&lab.state, agent::state::clock::Reading::now());
-    assert!(matches!(keeper, Err(agent::state::keeper::KeeperError::Roster(_))));
+    let keeper = agent::state::endpoint::EndpointState::open(&lab.state, agent::state::clock::Reading::now());
+    assert!(matches!(keeper, Err(agent::state::endpoint::EndpointStateError::Roster(_))));
 }

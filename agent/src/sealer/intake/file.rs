@@ -47,7 +47,9 @@ impl Intake<'_> {
         let runs = file.sparse_runs(&before, size);
         let data_bytes = runs.as_ref().map_or(size, |runs| runs.iter().map(|(_, len)| *len).sum());
         self.check_limits(data_bytes);
-        let holes = self.holes.saturating_add(size.saturating_sub(data_bytes));
+        // The size is the reader's word: a sum over 2^64 is over the bound as well.
+        let holes = size.checked_sub(data_bytes).and_then(|holes| self.holes.checked_add(holes));
+        let holes = holes.unwrap_or(HOLES_BYTES_MAX + 1);
         let own = (holes > HOLES_BYTES_MAX).then_some("holes of all sparse files pass 64 GiB");
         if let Some(limit) = self.limit.or(own) {
             self.ask(seen.key, false);
@@ -137,7 +139,7 @@ impl Intake<'_> {
             Err(never) => match never {},
         };
         if let Some(Held::Gap(len, GapWhy::Truncated, _)) = held.last() {
-            record.size = record.size.map(|size| size.saturating_sub(*len));
+            record.size = record.size.map(|size| size - len);
             held.pop();
         }
         if !record::begin(&mut self.writer, record)? {
@@ -169,8 +171,7 @@ impl Intake<'_> {
             return Ok(None);
         }
         let (clock, begun, wall) = (self.clock, self.begun, Duration::from_secs(self.limits.wall_s));
-        let stored_max =
-            self.limits.stored_bytes.saturating_sub((16 << 20).min(self.limits.stored_bytes / 8));
+        let stored_max = self.limits.stored_bytes - (16 << 20).min(self.limits.stored_bytes / 8);
         let is_full = std::cell::Cell::new(false);
         let leave = || {
             let now = clock.elapsed();

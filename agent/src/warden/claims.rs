@@ -14,7 +14,7 @@ use ledger::ProofFile;
 use proto::convert;
 use proto::v1;
 
-use crate::state::keeper::{Keeper, log_keys};
+use crate::state::endpoint::{EndpointState, log_keys};
 
 /// Why a claim of the collector is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +57,7 @@ pub struct Receipt {
 /// # Errors
 /// [`Claim`].
 pub fn receipt(
-    keeper: &Keeper,
+    state: &EndpointState,
     collection: Digest,
     proven: Option<v1::ProvenEntry>,
 ) -> Result<Receipt, Claim> {
@@ -66,12 +66,12 @@ pub fn receipt(
     let entry = Entry::parse(&proven.entry).map_err(|error| Claim::Unproven(chain(&error)))?;
     let envelope = &entry.envelope;
     let (order, attempt) =
-        keeper.seen.of_collection(collection).ok_or_else(|| unproven("no collection of this endpoint"))?;
+        state.seen.of_collection(collection).ok_or_else(|| unproven("no collection of this endpoint"))?;
     let (manifest, result) =
         attempt.manifest.clone().ok_or_else(|| unproven("its manifest was never signed here"))?;
     let refers = |name: &str, value: &str| envelope.reference(name) == Some(value);
     if envelope.type_ != EntryType::CollectionStored
-        || envelope.deployment != keeper.identity.pins.deployment
+        || envelope.deployment != state.identity.pins.deployment
         || envelope.event != manifest
         || !refers("collection", &collection.to_string())
         || !refers("manifest", &manifest.to_string())
@@ -79,14 +79,14 @@ pub fn receipt(
     {
         return Err(unproven("the entry does not record the manifest that was signed here"));
     }
-    let trust = keeper.log_trust().map_err(|error| Claim::Unproven(chain(&error)))?;
+    let trust = state.log_trust().map_err(|error| Claim::Unproven(chain(&error)))?;
     let proof = ProofFile::parse(&proven.proof).map_err(|error| Claim::Unproven(chain(&error)))?;
     let leaf = ledger::leaf_hash(&proven.entry);
     let verified = proof.verify(&leaf, &trust).map_err(|error| Claim::Unproven(chain(&error)))?;
-    same_origin(keeper, &verified.checkpoint)?;
-    let is_linked = verified.checkpoint.size == keeper.checkpoint.size;
-    if is_linked && verified.checkpoint.root != keeper.checkpoint.root {
-        return Err(fork(&keeper.checkpoint, &verified.checkpoint));
+    same_origin(state, &verified.checkpoint)?;
+    let is_linked = verified.checkpoint.size == state.checkpoint.size;
+    if is_linked && verified.checkpoint.root != state.checkpoint.root {
+        return Err(fork(&state.checkpoint, &verified.checkpoint));
     }
     Ok(Receipt {
         collection,
@@ -106,14 +106,14 @@ pub fn receipt(
 ///
 /// # Errors
 /// [`Claim`].
-pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<(), Claim> {
-    let trust = keeper.log_trust().map_err(|error| Claim::Unproven(chain(&error)))?;
+pub fn checkpoint(state: &mut EndpointState, update: &v1::CheckpointUpdate) -> Result<(), Claim> {
+    let trust = state.log_trust().map_err(|error| Claim::Unproven(chain(&error)))?;
     let new = trust
         .verify_checkpoint(&update.checkpoint)
         .map_err(|error| Claim::Unproven(chain(&error)))?
         .checkpoint;
-    same_origin(keeper, &new)?;
-    let last = &keeper.checkpoint;
+    same_origin(state, &new)?;
+    let last = &state.checkpoint;
     if new.size == last.size && new.root != last.root {
         return Err(fork(last, &new));
     }
@@ -131,23 +131,23 @@ pub fn checkpoint(keeper: &mut Keeper, update: &v1::CheckpointUpdate) -> Result<
     // A proof that fails is no fork yet: whoever carried it may have damaged it. A fork is two signed notes of one size.
     ledger::verify_consistency(last.size, &last.root, new.size, &new.root, &proof)
         .map_err(|error| Claim::Unproven(chain(&error)))?;
-    keeper.learn_checkpoint(&new, &update.checkpoint).map_err(|error| Claim::Unproven(error.to_string()))
+    state.learn_checkpoint(&new, &update.checkpoint).map_err(|error| Claim::Unproven(error.to_string()))
 }
 
 /// Verifies a line of log keys under the pins; keeps it when it is longer than the one known. True when it was.
 ///
 /// # Errors
 /// [`Claim`]; a shorter or other line than the one accepted before is unproven: without the authority's keys nobody makes one.
-pub fn log_key_changes(keeper: &mut Keeper, shown: &v1::LogKeyChanges) -> Result<bool, Claim> {
+pub fn log_key_changes(state: &mut EndpointState, shown: &v1::LogKeyChanges) -> Result<bool, Claim> {
     let unproven = |error: &dyn std::error::Error| Claim::Unproven(chain(error));
-    let keys = log_keys(&keeper.identity.pins, &keeper.authority, shown).map_err(|error| unproven(&error))?;
-    keys.continues(&keeper.log_keys).map_err(|error| unproven(&error))?;
-    if keys.number() == keeper.log_keys.number() {
+    let keys = log_keys(&state.identity.pins, &state.authority, shown).map_err(|error| unproven(&error))?;
+    keys.continues(&state.log_keys).map_err(|error| unproven(&error))?;
+    if keys.number() == state.log_keys.number() {
         return Ok(false);
     }
     let policy = keys.policy().map_err(|error| unproven(&error))?;
-    let kept = keeper.identity.checkpoint().map_err(|error| unproven(&error))?;
-    keeper.learn_log_keys(keys, shown).map_err(|error| unproven(&error))?;
+    let kept = state.identity.checkpoint().map_err(|error| unproven(&error))?;
+    state.learn_log_keys(keys, shown).map_err(|error| unproven(&error))?;
     // Whoever held the replaced key showed this endpoint a history of its own. It stays the one kept, so that nothing is
     // obeyed until a person has looked: no proof leads from it into the log.
     match policy.verify_checkpoint(&kept) {
@@ -159,8 +159,8 @@ pub fn log_key_changes(keeper: &mut Keeper, shown: &v1::LogKeyChanges) -> Result
     }
 }
 
-fn same_origin(keeper: &Keeper, checkpoint: &ledger::Checkpoint) -> Result<(), Claim> {
-    if checkpoint.origin == keeper.checkpoint.origin {
+fn same_origin(state: &EndpointState, checkpoint: &ledger::Checkpoint) -> Result<(), Claim> {
+    if checkpoint.origin == state.checkpoint.origin {
         return Ok(());
     }
     Err(Claim::Unproven(format!("the checkpoint is of {}", checkpoint.origin)))
@@ -179,7 +179,7 @@ fn fork(last: &ledger::Checkpoint, new: &ledger::Checkpoint) -> Claim {
 ///
 /// # Errors
 /// [`Claim`].
-pub fn cancellation(keeper: &Keeper, cancel: &v1::CancelOrder) -> Result<Digest, Claim> {
+pub fn cancellation(state: &EndpointState, cancel: &v1::CancelOrder) -> Result<Digest, Claim> {
     let unproven = |text: &str| Claim::Unproven(text.to_owned());
     let order: Digest = cancel.order.parse().or(Err(unproven("no order id")))?;
     let signed: Signed =
@@ -192,12 +192,12 @@ pub fn cancellation(keeper: &Keeper, cancel: &v1::CancelOrder) -> Result<Digest,
         return Err(unproven("not the act of a person"));
     };
     if act.act != EntryType::OrderCancelled
-        || act.deployment != keeper.identity.pins.deployment
+        || act.deployment != state.identity.pins.deployment
         || act.reference("order") != Some(order.to_string().as_str())
     {
         return Err(unproven("the act does not cancel this order"));
     }
-    if !keeper.roster.roster().speaks_for(key, person, &[Role::Responder]) {
+    if !state.roster.roster().speaks_for(key, person, &[Role::Responder]) {
         return Err(unproven("not signed by a responder of the roster"));
     }
     Ok(order)

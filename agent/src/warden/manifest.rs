@@ -52,7 +52,7 @@ pub struct Observed {
 /// Why the evidence key does not sign.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CosignError {
+pub enum ManifestError {
     /// Not a document, or not signable.
     #[error("manifest")]
     Document(#[from] SignedError),
@@ -101,16 +101,16 @@ pub fn delegate(
 /// Checks the sealer's manifest against what happened, and adds the evidence key's signature.
 ///
 /// # Errors
-/// [`CosignError`].
-pub fn cosign(
+/// [`ManifestError`].
+pub fn sign_manifest(
     evidence_key: &SigningKey,
     expected: &Expectation,
     observed: &Observed,
     sealed: &Signed,
-) -> Result<(Manifest, Signed), CosignError> {
+) -> Result<(Manifest, Signed), ManifestError> {
     let (manifest, signers) = sealed.open::<Manifest>()?;
     if signers.as_slice() != std::slice::from_ref(&expected.delegation.sealer) {
-        return Err(CosignError::Signer);
+        return Err(ManifestError::Signer);
     }
     let plan: Vec<&str> = expected.order.plan.steps().iter().map(evidence::order::Step::collector).collect();
     let steps: Vec<&str> = manifest.steps.iter().map(|step| step.collector.as_str()).collect();
@@ -126,10 +126,16 @@ pub fn cosign(
         ("segments", observed.segments == manifest.segments),
         ("stored_len", observed.stored_len == manifest.stored_len),
         ("seal_head", observed.seal_head == manifest.seal_head && observed.is_final),
-        ("stored_len", manifest.stored_len <= expected.limits.stored_bytes.saturating_add(STORED_SLACK)),
+        (
+            "stored_len",
+            manifest
+                .stored_len
+                .checked_sub(STORED_SLACK)
+                .is_none_or(|len| len <= expected.limits.stored_bytes),
+        ),
     ] {
         if !holds {
-            return Err(CosignError::Field(field));
+            return Err(ManifestError::Field(field));
         }
     }
     let mut signatures = sealed.signatures.clone();

@@ -24,7 +24,7 @@ use crate::diary::Diary;
 
 /// The warden's knowledge.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct EndpointState {
     /// The state directory.
     pub dir: PathBuf,
     /// Keys and pins.
@@ -53,7 +53,7 @@ pub struct Keeper {
 /// Why the warden cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum KeeperError {
+pub enum EndpointStateError {
     /// No identity, or a damaged one.
     #[error(transparent)]
     Identity(#[from] IdentityStateError),
@@ -115,12 +115,12 @@ pub enum LogKeysError {
     },
 }
 
-impl Keeper {
+impl EndpointState {
     /// Takes the state of `dir` and counts a start.
     ///
     /// # Errors
-    /// [`KeeperError`].
-    pub fn open(dir: &Path, now: Reading) -> Result<Self, KeeperError> {
+    /// [`EndpointStateError`].
+    pub fn open(dir: &Path, now: Reading) -> Result<Self, EndpointStateError> {
         if super::identity::pins(dir)?.is_none() {
             return Err(IdentityStateError::NotEnrolled { dir: dir.to_owned() }.into());
         }
