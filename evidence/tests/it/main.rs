@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod admission_lists;
 mod bundle;
 mod container;
 mod documents;

@@ -248,6 +248,7 @@ impl Recipe {
             consistency: tree.consistency(SEEN),
             seen: Some(Checkpoint::new("exhibit/acme", SEEN, ledger::root_of(&tree.leaves[..3])).unwrap()),
             floor: RosterFloor { version: 1, digest: Some(sign(&first_roster(), &[1, 2]).digest()) },
+            kept: None,
             clock_floor: at("2026-11-20T00:00:00.000Z"),
             endpoint: target(),
             now: now(),
@@ -266,6 +267,8 @@ pub struct Built {
     pub consistency: Vec<ledger::Hash>,
     pub seen: Option<Checkpoint>,
     pub floor: RosterFloor,
+    /// The newest roster that the endpoint keeps.
+    pub kept: Option<AdmittedRoster>,
     pub clock_floor: Time,
     pub endpoint: Target,
     pub now: Time,
@@ -291,7 +294,7 @@ impl Built {
         let (authority, log) = (authority(), log_policy());
         let pins = Pins { deployment: &deployment, authority: &authority, log: &log, target: &self.endpoint };
         let memory = Memory {
-            roster: None,
+            roster: self.kept.as_ref(),
             roster_floor: self.floor,
             clock_floor: self.clock_floor,
             checkpoint: self.seen.as_ref(),

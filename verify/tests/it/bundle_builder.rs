@@ -127,6 +127,8 @@ pub struct Recipe<'a> {
     /// The long file of the stored collection, and the frames in each of its segments but the last.
     pub long: Vec<u8>,
     pub cuts: Vec<usize>,
+    /// How many rosters were published before the order, at least two; eve leaves with the second.
+    pub roster_versions: u64,
     /// The endpoints beside web-03. No hook but `roster`, `drafts`, `entry`, `leaf` and `files` sees what they sign.
     pub machines: Vec<Machine>,
 }
@@ -155,6 +157,7 @@ impl Default for Recipe<'_> {
             sealer: SEALER,
             long: vec![0; 1_100_000],
             cuts: vec![1],
+            roster_versions: 2,
             machines: MACHINES.to_vec(),
         }
     }
@@ -177,7 +180,7 @@ impl Recipe<'_> {
             issued: at("09:30:00"),
             expires: at("21:30:00"),
             attempts: 3,
-            roster_version: 2,
+            roster_version: roster.read::<Roster>().unwrap().version,
             roster_sha256: roster.digest(),
             targets_count: targets(EVIDENCE).count(),
             targets_root: targets(EVIDENCE).root(),
@@ -250,11 +253,10 @@ impl Recipe<'_> {
     /// Runs all steps.
     pub fn build(&self) -> Bundle {
         let mut files = Files::new();
-        let mut rosters = Vec::new();
-        for version in [1, 2] {
+        let mut rosters: Vec<Signed> = Vec::new();
+        for version in 1..=self.roster_versions {
             let mut roster = first_roster();
-            if version == 2 {
-                let previous: &Signed = &rosters[0];
+            if let Some(previous) = rosters.last() {
                 roster =
                     Roster { version, previous: Some(previous.digest()), issued: at("09:00:00"), ..roster };
                 roster.persons.pop();
@@ -290,7 +292,7 @@ impl Recipe<'_> {
         let enrolment = sign(&paper.document, &paper.keys);
         put(&mut files, "deployment/enrolment-web-03-1", &enrolment);
 
-        let mut paper = Paper { document: Self::order_under(&rosters[1]), keys: vec![ALICE] };
+        let mut paper = Paper { document: Self::order_under(rosters.last().unwrap()), keys: vec![ALICE] };
         (self.order)(&mut paper);
         let order_roster = paper.document.roster_sha256;
         let order = sign(&paper.document, &paper.keys);
@@ -385,9 +387,11 @@ impl Recipe<'_> {
         );
         let second_roster =
             drafts.iter().rposition(|draft| draft.type_ == EntryType::RosterPublished).unwrap();
-        drafts.splice(second_roster + 1..second_roster + 1, self.enrol_machines(&mut files));
+        let more = rosters.iter().skip(2).map(published).chain(self.enrol_machines(&mut files));
+        let more: Vec<Draft> = more.collect();
+        drafts.splice(second_roster + 1..second_roster + 1, more);
         drafts.extend(Self::draft_collections(first, second, &manifest, title_digest));
-        drafts.extend(self.collect_from_machines(&mut files, &rosters[1]));
+        drafts.extend(self.collect_from_machines(&mut files, rosters.last().unwrap()));
         (self.drafts)(&mut drafts);
         let mut log =
             Log { leaves: vec![], signer: signer(self.log, self.origin), cosigners: &self.cosigners };
@@ -441,7 +445,7 @@ impl Recipe<'_> {
             "certification.txt".into(),
             b"I, ____, certify under FRE 902(13) and (14) ...\n".to_vec(),
         );
-        let newest: Roster = rosters[1].read().unwrap();
+        let newest: Roster = rosters.last().unwrap().read().unwrap();
         let signers = allowed_signers(&newest, enrolled(&files));
         files.insert("deployment/allowed_signers".into(), signers);
         files.insert(

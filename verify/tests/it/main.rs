@@ -13,6 +13,7 @@ mod flips;
 mod forge;
 mod forged;
 mod good;
+mod limits;
 mod production;
 mod quorum;
 mod replicated;

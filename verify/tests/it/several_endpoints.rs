@@ -46,6 +46,24 @@ fn a_bundle_verifies_whichever_endpoint_was_met_first() {
     assert_eq!(report.exit_code(), 0, "{}\n{said}", report.text());
 }
 
+#[test]
+fn an_order_under_the_last_of_twelve_rosters_holds() {
+    let bundle = Recipe { roster_versions: 12, ..collecting() }.build();
+    let (report, said) = both(&bundle.files, &trust_files());
+    assert_eq!(report.exit_code(), 0, "{}\n{said}", report.text());
+    assert!(report.text().contains("12 versions"), "{}", report.text());
+    // The eleventh is left out: the twelfth was published behind it, and its entry is here.
+    let recipe = Recipe {
+        files: Box::new(|files: &mut Files| {
+            files.retain(|name, _| !name.starts_with("deployment/roster-11."))
+        }),
+        roster_versions: 12,
+        ..Recipe::default()
+    };
+    let (report, said) = both(&recipe.build().files, &trust_files());
+    assert!(report.exit_code() == 1 && fails(&report, "roster"), "{}\n{said}", report.text());
+}
+
 /// The bundle's `allowed_signers` with its endpoints in another order.
 fn reordered(files: &mut Files, order: impl Fn(&mut Vec<String>)) {
     let text = String::from_utf8(files["deployment/allowed_signers"].clone()).unwrap();

@@ -225,6 +225,13 @@ impl Recipe<'_> {
     }
 }
 
+/// The entry of a roster behind the second.
+pub(super) fn published(roster: &Signed) -> Draft {
+    let version = roster.read::<Roster>().unwrap().version.to_string();
+    let refs = [("roster", roster.digest().to_string()), ("version", version)];
+    Draft::new(EntryType::RosterPublished, Chain::Deployment, "09:00:02", refs, |_| roster.clone().into())
+}
+
 /// The collections of a bundle by the endpoint and generation that their delegations name.
 pub fn collections_by_endpoint(files: &Files) -> BTreeMap<(String, u32), Vec<Digest>> {
     let mut found: BTreeMap<(String, u32), Vec<Digest>> = BTreeMap::new();
