@@ -1,11 +1,7 @@
 //! The log key on disk: one line, readable by its owner alone.
 
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 const HEADER: &str = "exhibit-log-key-v1 ";
@@ -15,41 +11,29 @@ const HEADER: &str = "exhibit-log-key-v1 ";
 /// # Errors
 /// When the file exists or cannot be written, or the kernel gives no randomness.
 pub fn create_log_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).map_err(|source| KeyFileError::Random { source })?;
-    let mut options = fs_err::OpenOptions::new();
-    fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let failed = |source| KeyFileError::Io { source };
-    let mut file = options.write(true).create_new(true).open(path).map_err(failed)?;
-    let line = Zeroizing::new(format!("{HEADER}{}\n", STANDARD.encode(seed.as_ref())));
-    file.write_all(line.as_bytes()).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs_err::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
-    Ok(seed)
+    Ok(durable::create_seed(path, HEADER)?)
 }
 
-/// Reads the log key; refuses a file that others may read.
+/// Reads the log key through the descriptor whose mode was checked; refuses a file that others may read.
 ///
 /// # Errors
-/// `Mode`, `Form`, or of the operating system.
+/// `Mode` and `Form` name the next step.
 pub fn read_log_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
-    let failed = |source| KeyFileError::Io { source };
-    let file = fs_err::File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::Mode { path: path.to_owned(), mode });
+    Ok(durable::read_seed(path, HEADER)?)
+}
+
+impl From<durable::KeyFileError> for KeyFileError {
+    fn from(error: durable::KeyFileError) -> Self {
+        match error {
+            durable::KeyFileError::Form { path } | durable::KeyFileError::Kind { path, .. } => {
+                Self::Form { path }
+            }
+            durable::KeyFileError::Io(source) => Self::Io { source },
+            durable::KeyFileError::Mode { path, mode } => Self::Mode { path, mode },
+            durable::KeyFileError::Random { source } => Self::Random { source },
+            other => Self::Io { source: std::io::Error::other(other) },
+        }
     }
-    let text = Zeroizing::new(fs_err::read_to_string(path).map_err(failed)?);
-    let form = || KeyFileError::Form { path: path.to_owned() };
-    let encoded = text.strip_prefix(HEADER).and_then(|rest| rest.strip_suffix('\n')).ok_or_else(form)?;
-    let bytes = Zeroizing::new(STANDARD.decode(encoded).or(Err(form()))?);
-    let mut seed = Zeroizing::new([0; 32]);
-    if bytes.len() != seed.len() {
-        return Err(form());
-    }
-    seed.copy_from_slice(&bytes);
-    Ok(seed)
 }
 
 /// A log key that cannot be had.

@@ -1,9 +1,8 @@
 //! Writes what a change of the log key leaves in the collector's directory. Each call is durable when it returns, and may be repeated.
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::io;
 
+use durable::{create_private_folder, replace};
 use evidence::log_key::LogKeyChange;
 use evidence::signed::Signed;
 
@@ -13,9 +12,8 @@ use crate::config::layout::Layout;
 /// `log-keys/<number>.signed`
 pub(crate) fn write_change(layout: &Layout, number: u64, signed: &Signed) -> io::Result<()> {
     let folder = layout.log_keys();
-    private_folder(&folder)?;
-    replace(&folder, &file_name(number), &signed.encode())?;
-    sync(&layout.directory)
+    create_private_folder(&folder)?;
+    replace(&folder.join(file_name(number)), &signed.encode(), 0o644)
 }
 
 /// The new verifier key instead of the old in card and `ledger.policy`.
@@ -29,28 +27,8 @@ pub(crate) fn rename_key(layout: &Layout, change: &LogKeyChange) -> io::Result<(
         // A verifier key is one word, and of this log alone.
         let changed = text.replace(change.old.as_str(), change.new.as_str());
         if changed != text {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            replace(&layout.directory, name, changed.as_bytes())?;
+            replace(&path, changed.as_bytes(), 0o644)?;
         }
     }
     Ok(())
-}
-
-pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-pub(crate) fn sync(folder: &Path) -> io::Result<()> {
-    fs_err::File::open(folder)?.sync_all()
-}
-
-/// A file by temporary name, durable before it has its own.
-fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let fresh = folder.join(format!("{name}.new"));
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs_err::rename(&fresh, folder.join(name))?;
-    sync(folder)
 }

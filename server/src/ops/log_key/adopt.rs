@@ -12,6 +12,7 @@
 
 use std::path::{Path, PathBuf};
 
+use durable::{create_private_folder, sync_folder};
 use evidence::entry::ActObject;
 use evidence::id::Chain;
 use evidence::log_key::{LogKeyChange, LogKeyError, LogKeys, Reason};
@@ -24,7 +25,7 @@ use crate::config::{Config, ConfigError};
 use crate::log::cosigning::{PolicyFileError, held_by_witnesses};
 use crate::log::ledger::{PendingEntry, SubmitError};
 use crate::log::log_key::Purpose;
-use crate::log::log_key::files::{self, private_folder, sync};
+use crate::log::log_key::files;
 use crate::log::log_key::{HeldKeysError, documents, key_in, keys_held, put};
 use crate::ops::foundation::{Foundation, FoundationError, open_for_check};
 use crate::ops::log_key::level::{Level, LevelError};
@@ -206,9 +207,9 @@ impl Case {
                 } else {
                     folder.join(format!("log-{number}-{}", hex::encode(key.id())))
                 };
-                private_folder(&folder)?;
+                create_private_folder(&folder)?;
                 fs_err::rename(&current, place)?;
-                sync(&folder)?;
+                sync_folder(&folder)?;
             }
             None => {}
         }
@@ -217,11 +218,11 @@ impl Case {
             fs_err::rename(&next, &current)?;
         }
         if let Some(parent) = current.parent() {
-            sync(parent)?;
+            sync_folder(parent)?;
         }
         if destroy_old && retired.exists() {
             fs_err::remove_file(&retired)?;
-            sync(&folder)?;
+            sync_folder(&folder)?;
         }
         Ok(retired.exists().then_some(retired))
     }
