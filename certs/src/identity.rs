@@ -3,14 +3,11 @@
 //! Guarantee: key and chain are one file, so no crash leaves a key with another's certificate; the file is its
 //! owner's alone (0600) or it is not read; what a write returned is durable. Not here: what the chain is worth (`tls`).
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustix::fs::{Mode, OFlags};
+use durable::{KeyFileError, Links};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, SectionKind};
 use zeroize::Zeroizing;
@@ -114,26 +111,12 @@ impl Credentials {
 
     /// Writes a new file, durably; refuses where one is.
     pub fn write_new(path: &Path, key: &TlsKey, chain: &[CertificateDer<'_>]) -> Result<(), IdentityError> {
-        write_private(path, &encode(key, chain))?;
-        sync_directory(path)
+        durable::create(path, encode(key, chain).as_bytes(), 0o600).map_err(io("create", path))
     }
 
     /// Puts a new file in the place of the one at `path`, at once and durably.
     pub fn replace(path: &Path, key: &TlsKey, chain: &[CertificateDer<'_>]) -> Result<(), IdentityError> {
-        let mut next = path.as_os_str().to_owned();
-        next.push(".next");
-        let next = PathBuf::from(next);
-        // Left by a crash before the rename below; never the only copy of a key in use.
-        match fs_err::remove_file(&next) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io("remove", &next)(source));
-            }
-            _ => {}
-        }
-        write_private(&next, &encode(key, chain))?;
-        // Crash now: the old identity stands, the new file is removed by the next replace.
-        fs_err::rename(&next, path).map_err(io("rename to", path))?;
-        sync_directory(path)
+        durable::replace(path, encode(key, chain).as_bytes(), 0o600).map_err(io("replace", path))
     }
 }
 
@@ -162,46 +145,17 @@ fn section(text: &mut String, label: &str, der: &[u8]) {
 }
 
 fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file =
-        rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| io("open", path)(errno.into()))?;
-    let file = File::from(file);
-    // Of the open file, not of the name: what is checked is what is read.
-    let metadata = file.metadata().map_err(io("stat", path))?;
-    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
-        return Err(IdentityError::Kind { path: path.to_owned() });
-    }
-    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    let file = durable::read_key_file(path, FILE_BYTES_MAX, Links::Refuse).map_err(|error| match error {
+        KeyFileError::Mode { path, mode } => IdentityError::Mode { path, mode },
+        KeyFileError::Kind { path, .. } => IdentityError::Kind { path },
+        KeyFileError::Io(source) => io("open", path)(source),
+        other => io("read", path)(std::io::Error::other(other)),
+    })?;
+    let (owner, user) = (file.owner, rustix::process::geteuid().as_raw());
     if owner != user && owner != 0 {
         return Err(IdentityError::Owner { path: path.to_owned(), owner, user });
     }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(IdentityError::Mode { path: path.to_owned(), mode });
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(16 << 10));
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(io("read", path))?;
-    Ok(bytes)
-}
-
-fn write_private(path: &Path, text: &str) -> Result<(), IdentityError> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
-    let mut file = File::from(file.map_err(|errno| io("create", path)(errno.into()))?);
-    file.write_all(text.as_bytes()).map_err(io("write", path))?;
-    file.sync_all().map_err(io("sync", path))
-}
-
-/// Without it a crash may lose the new name though the file's bytes are on the disk.
-fn sync_directory(path: &Path) -> Result<(), IdentityError> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = rustix::fs::open(directory, flags, Mode::empty());
-    let open = open.map_err(|errno| io("open", directory)(errno.into()))?;
-    rustix::fs::fsync(open).map_err(|errno| io("sync", directory)(errno.into()))
+    Ok(file.bytes)
 }
 
 fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> IdentityError + 'a {
@@ -228,7 +182,7 @@ mod tests {
             Credentials::write_new(&path, &second, &[]),
             Err(IdentityError::Io { action: "create", .. })
         ));
-        fs_err::write(dir.path().join("tls.pem.next"), "left by a crash").unwrap();
+        fs_err::write(dir.path().join(".tls.pem.next"), "left by a crash").unwrap();
         Credentials::replace(&path, &second, &chain(2)).unwrap();
         let read = Credentials::load(&path).unwrap();
         assert_eq!(read.key.public(), second.public());

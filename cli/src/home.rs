@@ -15,11 +15,10 @@
 //! profiles/<name>.toml           own profiles
 //! ```
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use durable::Lock;
 use evidence::id::{CollectorId, DeploymentId, PersonId};
 use serde::{Deserialize, Serialize};
 
@@ -86,11 +85,9 @@ impl Home {
                 "use another --home DIR, or remove this one yourself",
             ));
         }
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700);
         for folder in ["trust", "session", "receipts", "profiles", "tokens"] {
             let path = root.join(folder);
-            builder.create(&path).map_err(|cause| {
+            durable::create_private_folder(&path).map_err(|cause| {
                 could_not(format!("cannot make {}: {cause}", path.display()), "check the folder above")
             })?;
         }
@@ -163,7 +160,7 @@ impl Home {
     pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let path = self.root.join(name);
         if let Some(folder) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            durable::create_private_folder(folder)?;
         }
         write_durably(&path, bytes)
     }
@@ -178,15 +175,8 @@ impl Home {
     }
 
     /// Holds the home for one process while the guard lives.
-    pub fn lock(&self) -> anyhow::Result<File> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(self.root.join(".lock"))?;
-        file.lock()?;
-        Ok(file)
+    pub fn lock(&self) -> anyhow::Result<Lock> {
+        Ok(Lock::wait(&self.root.join(".lock"))?)
     }
 
     /// Where a file of the home is.
@@ -207,18 +197,9 @@ impl Config {
     }
 }
 
-/// Writes a temporary file, syncs it, renames it and syncs the folder. After a crash, the old file or the new one is there, never a part.
+/// Replaces a file whole and durably, for its owner alone.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".new-{}", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs_err::rename(&beside, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()?;
-    Ok(())
+    Ok(durable::replace(path, bytes, 0o600)?)
 }
 
 #[cfg(test)]
