@@ -7,7 +7,7 @@ use std::path::Path;
 /// Creates `path` and every missing folder above it, each 0700, and flushes their names. An existing folder stays as it is.
 ///
 /// `mkdir` makes a name in the folder above, and that folder's `fsync` makes it durable (POSIX mkdir; fsync(2), NOTES).
-/// Crash in between: some of the folders exist, all empty; the next call goes on.
+/// Crash in between: some of the folders exist, all empty, and the next call continues.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() || path.as_os_str().is_empty() {
         return Ok(());

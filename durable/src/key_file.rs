@@ -19,15 +19,15 @@ use crate::write::create;
 const SEED_FILE_BYTES_MAX: u64 = 4 << 10;
 const SEED_BYTES: usize = 32;
 
-/// What a key file holds.
+/// The content of a key file.
 pub struct KeyFile {
     /// The content, wiped when dropped.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// User id of the owner. Whether another owner is acceptable is for the caller to judge.
+    /// User id of the owner. The caller judges if another owner is acceptable.
     pub owner: u32,
 }
 
-/// Whether the last component of a key file's path may be a symbolic link.
+/// Says if the last component of a key file's path may be a symbolic link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
     /// Yes: secrets that an orchestrator mounts are links.

@@ -1,25 +1,28 @@
-//! What this mirror vouches for: one state, changed only by compare and set, durable before a signature leaves.
+//! What this mirror vouches for: one state, changed by compare and set, durable before a signature leaves.
 //!
-//! Guarantee: for each role the signed sizes only grow and belong to one history; nothing is signed while a fraud is not
-//! acknowledged. Shared by the rounds and by the witness that answers others. Not here: whether a tree is held ([`crate::pull`]).
+//! Guarantee: the signed sizes of each role only grow, and they belong to one history. While a fraud is not acknowledged, the
+//! mirror signs nothing. The rounds and the witness share this state. Not here: whether a tree is held ([`crate::pull`]).
+
+pub mod fraud;
+pub mod state;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
-use evidence::log_key::LogKeys;
-use ledger::{Checkpoint, Hash, Note, NoteSignature, VerifierKey};
+use ledger::{Checkpoint, Hash, Note, NoteSignature};
 
-use crate::chain;
-use crate::fraud::FraudProof;
+use self::fraud::FraudProof;
+use self::state::{State, StateError, StateFile};
 use crate::keys::Keys;
-use crate::rules::Pins;
-use crate::state::{State, StateError, StateFile, replace};
+use crate::note::LogNote;
+use crate::pins::Pins;
 
 /// Folder of cosigned notes that count for nothing.
 const PUT_ASIDE: &str = "put-aside";
 
-/// What a cosignature states.
+/// The statement that a cosignature makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Everything below is checked and held.
@@ -39,100 +42,16 @@ impl Role {
     }
 }
 
-/// A note that the pinned log key signed.
+/// The note that a role signed last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogNote {
-    /// What it says.
-    pub checkpoint: Checkpoint,
-    /// Text and the log's line, nothing else.
-    pub note: Note,
-}
-
-impl LogNote {
-    /// Reads a note and keeps only what verifies under the log key.
-    ///
-    /// # Errors
-    /// `Foreign` for another origin, `Unsigned` without a good line of the log.
-    pub fn read(bytes: &[u8], origin: &str, keys: &LogKeys) -> Result<Self, NoteRefused> {
-        let read = Self::read_of_any_size(bytes, origin, keys)?;
-        match read.outside_term(keys) {
-            None => Ok(read),
-            Some(refused) => Err(refused),
-        }
-    }
-
-    /// As [`Self::read`], for what was judged when it was kept: a key that the log had at any size will do.
-    ///
-    /// # Errors
-    /// `Foreign`, `Unsigned`.
-    pub fn read_of_any_size(bytes: &[u8], origin: &str, keys: &LogKeys) -> Result<Self, NoteRefused> {
-        let malformed = |error: &dyn std::fmt::Display| NoteRefused::Malformed(error.to_string());
-        let note = Note::parse(bytes).map_err(|error| malformed(&error))?;
-        let checkpoint = Checkpoint::from_text(note.text()).map_err(|error| malformed(&error))?;
-        if checkpoint.origin != origin {
-            return Err(NoteRefused::Foreign(checkpoint.origin));
-        }
-        let size = checkpoint.size;
-        // Of several lines the one that may stand there.
-        let mut terms = keys.terms();
-        terms.sort_by_key(|term| !(term.from..=term.to).contains(&size));
-        let line = terms
-            .into_iter()
-            .find_map(|term| Some(note.verify(&[term.key]).ok()?.first()?.signature.clone()))
-            .ok_or(NoteRefused::Unsigned)?;
-        let note = Note::new(note.text(), vec![line]).map_err(|error| malformed(&error))?;
-        Ok(Self { checkpoint, note })
-    }
-
-    /// Why its key may not sign its size, if so.
-    fn outside_term(&self, keys: &LogKeys) -> Option<NoteRefused> {
-        let size = self.checkpoint.size;
-        let term = keys.terms().into_iter().find(|term| self.is_of(&term.key))?;
-        (!(term.from..=term.to).contains(&size))
-            .then(|| NoteRefused::OutsideTerm { key: term.key.to_string(), size })
-    }
-
-    /// Whether this key signed it.
-    #[must_use]
-    pub fn is_of(&self, key: &VerifierKey) -> bool {
-        self.note.verify(std::slice::from_ref(key)).is_ok()
-    }
-}
-
-/// A note that is none of the log.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoteRefused {
-    /// Of another log.
-    #[error("the note is of {0}")]
-    Foreign(String),
-    /// Not a checkpoint.
-    #[error("not a checkpoint: {0}")]
-    Malformed(String),
-    /// A key of the log signed a size that another key signs.
-    #[error(
-        "the note of size {size} is signed by {key}, which is not the log's key at that size: the authority let another follow it, or it came later. It counts for nothing"
-    )]
-    OutsideTerm {
-        /// The key.
-        key: String,
-        /// The size.
-        size: u64,
-    },
-    /// The log did not sign it.
-    #[error("no signature of the log's key holds")]
-    Unsigned,
-}
-
-/// What a role signed last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
+pub struct Cosigned {
     /// As the log signed it.
     pub log: LogNote,
     /// The own line.
     pub line: NoteSignature,
 }
 
-impl Signed {
+impl Cosigned {
     /// Log line and own line below the text.
     fn text(&self) -> String {
         let mut note = self.log.note.clone();
@@ -171,12 +90,12 @@ pub struct Cosigner {
 
 struct Inner {
     state: State,
-    witnessed: Option<Signed>,
-    held: Option<Signed>,
+    witnessed: Option<Cosigned>,
+    held: Option<Cosigned>,
 }
 
 impl Inner {
-    fn of(&self, role: Role) -> Option<&Signed> {
+    fn of(&self, role: Role) -> Option<&Cosigned> {
         match role {
             Role::Mirror => self.held.as_ref(),
             Role::Witness => self.witnessed.as_ref(),
@@ -185,14 +104,14 @@ impl Inner {
 }
 
 impl Cosigner {
-    /// Opens a mirror's state; what it has signed before must verify under its own keys.
+    /// Opens a mirror's state. The notes in it must verify under the mirror's own keys.
     ///
     /// # Errors
     /// When another process has it, or it is not this mirror's.
     pub fn open(directory: &Path, pins: Pins, keys: Keys) -> Result<Self, StateError> {
         let (file, state) = StateFile::open(directory)?;
         let refused =
-            |reason: String| StateError::Content { path: directory.join(crate::state::STATE_FILE), reason };
+            |reason: String| StateError::Content { path: directory.join(state::STATE_FILE), reason };
         if state.deployment != pins.deployment.as_str() {
             return Err(refused(format!("it is of deployment {}", state.deployment)));
         }
@@ -207,8 +126,8 @@ impl Cosigner {
         Ok(opened)
     }
 
-    /// Puts aside what `/witness` signed last, if a key of the log signed it outside its term: somebody who had the key showed it
-    /// before the authority's word was here, and it counts for nothing. `/witness` goes on from what is held.
+    /// Puts aside the last note of `/witness`, if the log's key signed it outside the key's term: somebody with the key showed it
+    /// before the authority's word arrived, so the note counts for nothing. `/witness` continues from the held note.
     ///
     /// # Errors
     /// When that cannot be made durable.
@@ -223,9 +142,9 @@ impl Cosigner {
         };
         let (text, size) = (witnessed.text(), witnessed.log.checkpoint.size);
         let folder = self.directory.join(PUT_ASIDE);
-        fs_err::create_dir_all(&folder).map_err(StateError::Io)?;
+        durable::create_private_folder(&folder).map_err(StateError::Io)?;
         let name = format!("{size}-{}.note", Digest::of(text.as_bytes()));
-        replace(&folder, &name, text.as_bytes()).map_err(StateError::Io)?;
+        durable::replace(&folder.join(&name), text.as_bytes(), 0o644).map_err(StateError::Io)?;
         let mut state = inner.state.clone();
         state.witnessed = None;
         self.file.write(&state)?;
@@ -244,7 +163,7 @@ impl Cosigner {
         &self.directory
     }
 
-    /// What was pinned.
+    /// The pins.
     #[must_use]
     pub fn pins(&self) -> &Pins {
         &self.pins
@@ -256,19 +175,19 @@ impl Cosigner {
         &self.keys
     }
 
-    /// What a role signed last.
+    /// The note that a role signed last.
     #[must_use]
-    pub fn last(&self, role: Role) -> Option<Signed> {
+    pub fn last(&self, role: Role) -> Option<Cosigned> {
         self.lock().of(role).cloned()
     }
 
     /// The note with the own line, as `GET checkpoint` serves it.
     #[must_use]
     pub fn served(&self, role: Role) -> Option<String> {
-        self.lock().of(role).map(Signed::text)
+        self.lock().of(role).map(Cosigned::text)
     }
 
-    /// The file of a fraud that nobody acknowledged.
+    /// The file of an unacknowledged fraud.
     #[must_use]
     pub fn fraud(&self) -> Option<String> {
         self.lock().state.fraud.clone()
@@ -276,10 +195,7 @@ impl Cosigner {
 
     /// Signs a note for a role, if what it signed last is still of size `old` (0: nothing). That the new tree continues the
     /// old one is the caller's to have checked; that it is not smaller, and of one root at one size, is checked here.
-    ///
-    /// # Errors
-    /// `CosignError`.
-    pub fn sign(&self, role: Role, old: u64, new: &LogNote) -> Result<Signed, CosignError> {
+    pub fn sign(&self, role: Role, old: u64, new: &LogNote) -> Result<Cosigned, CosignError> {
         let mut inner = self.lock();
         if let Some(file) = &inner.state.fraud {
             return Err(CosignError::Stopped { file: file.clone() });
@@ -302,7 +218,7 @@ impl Cosigner {
         };
         let line =
             signer.cosign(new.note.text(), seconds).map_err(|error| CosignError::Sign(chain(&error)))?;
-        let signed = Signed { log: new.clone(), line };
+        let signed = Cosigned { log: new.clone(), line };
         let mut state = inner.state.clone();
         let place = match role {
             Role::Mirror => &mut state.held,
@@ -346,10 +262,8 @@ impl Cosigner {
             return Ok(Conviction { file, is_acknowledged: true });
         }
         if !folder.join(&name).exists() {
-            fs_err::create_dir_all(&folder).map_err(StateError::Io)?;
-            replace(&folder, &name, &proof.to_bytes()).map_err(StateError::Io)?;
-            let parent = fs_err::File::open(&self.directory).and_then(|folder| folder.sync_all());
-            parent.map_err(StateError::Io)?;
+            durable::create_private_folder(&folder).map_err(StateError::Io)?;
+            durable::replace(&folder.join(&name), &proof.to_bytes(), 0o644).map_err(StateError::Io)?;
         }
         let mut state = inner.state.clone();
         state.fraud = Some(name.clone());
@@ -369,7 +283,7 @@ impl Cosigner {
     }
 }
 
-fn own(text: &str, pins: &Pins, signer: &ledger::NoteSigner) -> Result<Signed, String> {
+fn own(text: &str, pins: &Pins, signer: &ledger::NoteSigner) -> Result<Cosigned, String> {
     let log = LogNote::read_of_any_size(text.as_bytes(), &pins.origin(), &pins.log_keys.keys())
         .map_err(|error| error.to_string())?;
     let note = Note::parse(text.as_bytes()).map_err(|error| error.to_string())?;
@@ -379,7 +293,7 @@ fn own(text: &str, pins: &Pins, signer: &ledger::NoteSigner) -> Result<Signed, S
         .ok()
         .and_then(|lines| lines.first().map(|line| line.signature.clone()))
         .ok_or_else(|| format!("a note without the line of {}", signer.name()))?;
-    Ok(Signed { log, line })
+    Ok(Cosigned { log, line })
 }
 
 /// Clears a fraud that a person has seen. The mirror must not be running; it keeps the history it has.
@@ -390,13 +304,14 @@ pub fn acknowledge(directory: &Path) -> Result<String, StateError> {
     let (file, mut state) = StateFile::open(directory)?;
     let Some(name) = state.fraud.take() else {
         return Err(StateError::Content {
-            path: directory.join(crate::state::STATE_FILE),
+            path: directory.join(state::STATE_FILE),
             reason: "there is no fraud to acknowledge".to_owned(),
         });
     };
     // First the mark: a crash between leaves a fraud to be acknowledged once more.
     let seen = format!("{}\n", crate::now());
-    replace(&directory.join("fraud"), &format!("{name}{SEEN}"), seen.as_bytes()).map_err(StateError::Io)?;
+    durable::replace(&directory.join("fraud").join(format!("{name}{SEEN}")), seen.as_bytes(), 0o644)
+        .map_err(StateError::Io)?;
     file.write(&state)?;
     Ok(name)
 }
@@ -429,10 +344,7 @@ fn acknowledged(folder: &Path, checkpoint: &Checkpoint) -> std::io::Result<Optio
 pub enum CosignError {
     /// The role signed another size meanwhile, or the note goes back.
     #[error("this role signed size {size} last")]
-    Moved {
-        /// Which.
-        size: u64,
-    },
+    Moved { size: u64 },
     /// The two notes do not contradict each other.
     #[error("no fraud: {0}")]
     NoFraud(String),
@@ -444,8 +356,5 @@ pub enum CosignError {
     State(#[from] StateError),
     /// A fraud is not acknowledged.
     #[error("stopped by an unacknowledged fraud: {file}")]
-    Stopped {
-        /// Its file.
-        file: String,
-    },
+    Stopped { file: String },
 }

@@ -1,12 +1,13 @@
-//! Destroys the own copy of what two persons disposed of, and keeps the confirmation (docs/spec/mirror.md, *Disposal*).
+//! Destroys the own copy of what an approved plan names, and keeps the signed confirmation (docs/spec/mirror.md, *Disposal*).
 //!
-//! Guarantee: only what the checked ledger's approvals name goes, while nothing keeps it at the checkpoint that is held; a
-//! confirmation is kept before it is sent: the same bytes, one entry. A crash in between leaves less than before; the next
-//! round goes on. Not here: when, and sending (`run`).
+//! Guarantee: an object goes only if the checked ledger approves its disposal and nothing retains it at the held checkpoint. The
+//! confirmation is durable before it is sent, so that a retry sends the same bytes. A crash in between leaves fewer objects than
+//! before, and the next round goes on. Not here: when to destroy, and sending (`run`).
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::disposal::Object;
 use evidence::entry::EntryType;
@@ -16,25 +17,22 @@ use evidence::signed::Signed;
 use evidence::time::Time;
 use store::{Disposable, Replicas, StoreError};
 
-use crate::chain;
 use crate::keys::Keys;
-use crate::rules::Doomed;
-use crate::state::replace;
+use crate::rules::DueDisposal;
 
 /// A plan's object with the texts of it that stay, by another chain's word.
 #[derive(Debug, Clone)]
-pub struct Job {
-    /// What.
-    pub doomed: Doomed,
+pub struct Destruction {
+    pub due: DueDisposal,
     /// Texts that stay.
-    pub stays: Vec<Digest>,
+    pub retained_texts: Vec<Digest>,
 }
 
-impl Job {
-    /// What it is of which plan.
+impl Destruction {
+    /// The plan and the object.
     #[must_use]
     pub fn id(&self) -> (Digest, Object) {
-        (self.doomed.plan, self.doomed.object.clone())
+        (self.due.plan, self.due.object.clone())
     }
 }
 
@@ -42,7 +40,6 @@ impl Job {
 #[derive(Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct Kept {
-    /// In words.
     pub why: String,
     /// When a lock on it ends, where the store tells.
     pub until: Option<SystemTime>,
@@ -64,14 +61,18 @@ impl From<StoreError> for Kept {
 ///
 /// # Errors
 /// `Kept`; what went before that is gone.
-pub fn destroy(own: &Replicas, job: &Job, go_on: &dyn Fn() -> bool) -> Result<Option<u64>, Kept> {
-    let warrant = &job.doomed.warrant;
-    let objects: Vec<Disposable> = match &job.doomed.object {
+pub fn destroy(
+    own: &Replicas,
+    destruction: &Destruction,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<u64>, Kept> {
+    let warrant = &destruction.due.warrant;
+    let objects: Vec<Disposable> = match &destruction.due.object {
         Object::Collection(id) => vec![Disposable::Collection(id.0)],
         Object::Details(_) => {
             let details = warrant.plan().details.iter();
             details
-                .filter(|digest| !job.stays.contains(digest))
+                .filter(|digest| !destruction.retained_texts.contains(digest))
                 .map(|digest| Disposable::Detail(digest.0))
                 .collect()
         }
@@ -80,14 +81,14 @@ pub fn destroy(own: &Replicas, job: &Job, go_on: &dyn Fn() -> bool) -> Result<Op
     for store in own.stores() {
         for object in &objects {
             let done = store.dispose(object, warrant, go_on)?;
-            count = count.saturating_add(done.count);
+            count += done.count;
             if !done.is_all {
                 return Ok(None);
             }
         }
     }
     if count > 0 {
-        tracing::info!(object = %job.doomed.object, plan = %job.doomed.plan, count, "The own copy is destroyed");
+        tracing::info!(object = %destruction.due.object, plan = %destruction.due.plan, count, "The own copy is destroyed");
     }
     Ok(Some(count))
 }
@@ -102,16 +103,13 @@ impl Confirmations {
         Self(directory.join("disposed"))
     }
 
-    /// Whether there is one.
+    /// True if a confirmation is kept.
     #[must_use]
     pub fn has(&self, plan: &Digest, object: &Object) -> bool {
         self.0.join(name_of(plan, object)).exists()
     }
 
     /// The one that is kept.
-    ///
-    /// # Errors
-    /// In words: the file.
     pub fn read(&self, plan: &Digest, object: &Object) -> Result<Option<Signed>, String> {
         let name = name_of(plan, object);
         match fs_err::read(self.0.join(&name)) {
@@ -122,22 +120,19 @@ impl Confirmations {
     }
 
     /// Signs and keeps one, unless there is one: the same act, whatever was counted since.
-    ///
-    /// # Errors
-    /// In words: the file.
     pub fn keep(
         &self,
-        job: &Job,
+        destruction: &Destruction,
         count: u64,
         at: Time,
         mirror: &MirrorId,
         keys: &Keys,
     ) -> Result<(), String> {
-        let (plan, object) = (&job.doomed.plan, &job.doomed.object);
+        let (plan, object) = (&destruction.due.plan, &destruction.due.object);
         if self.has(plan, object) {
             return Ok(());
         }
-        let named = job.doomed.warrant.plan();
+        let named = destruction.due.warrant.plan();
         let act = Act {
             type_: ActType,
             deployment: named.deployment.clone(),
@@ -156,9 +151,10 @@ impl Confirmations {
             nonce: ActNonce::ByContent,
         };
         let act = Signed::sign(&act, &[&keys.act]).map_err(|error| chain(&error))?;
-        fs_err::create_dir_all(&self.0).map_err(|error| error.to_string())?;
+        durable::create_private_folder(&self.0).map_err(|error| error.to_string())?;
         let name = name_of(plan, object);
-        replace(&self.0, &name, &act.encode()).map_err(|error| format!("{name}: {error}"))
+        durable::replace(&self.0.join(&name), &act.encode(), 0o644)
+            .map_err(|error| format!("{name}: {error}"))
     }
 }
 

@@ -1,41 +1,38 @@
-//! Makes a mirror: keys, pins, stores, settings, the file that an endpoint-admin admits it by.
-//! Guarantee: nothing that is there is touched; the state file is made here and nowhere else. Not here: trust: the operator compares the card's
-//! digests with the deployment's admin before giving them to this command.
+//! Makes a mirror: keys, pins, stores, settings, and the file by which an endpoint admin admits it.
+//! Guarantee: `init` touches nothing that exists. No other code creates the state file. Not here: trust. Before the operator gives
+//! the card to this command, they compare its digests with the deployment's admin.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use certs::identity::Credentials;
 use certs::request::TlsKey;
+use evidence::causes::chain;
 use evidence::enrolment::Address;
 use evidence::id::{DeploymentId, MirrorId};
 use evidence::roster::AuthoritySet;
 use ledger::KeyType;
-use store::{StoreIdentity, StorePlace};
+use store::{StoreIdentity, StoreLocation};
 
-use crate::chain;
 use crate::config::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, ConfigError, Layout};
+use crate::cosign::state::{State, StateError, StateFile};
 use crate::keys::{KeyError, Keys};
-use crate::state::{State, StateError, StateFile};
 
 /// Name of the file that is given to an endpoint-admin.
 pub const ADMISSION_FILE: &str = "admission.json";
 
-/// What a new mirror is to be.
+/// The options of `mirror init`.
 #[derive(Debug, Clone)]
 pub struct InitOptions {
     /// Its directory, empty or not there.
     pub directory: PathBuf,
-    /// Its id.
     pub mirror: MirrorId,
     /// The deployment's card.
     pub card: PathBuf,
     /// The authority's public keys.
     pub authority: PathBuf,
     /// Where its stores shall lie.
-    pub stores: Vec<StorePlace>,
+    pub stores: Vec<StoreLocation>,
     /// Main listener, when not as the card says.
     pub collector: Option<Address>,
     /// Enrolment listener, when not as the card says.
@@ -50,10 +47,9 @@ pub struct InitOptions {
     pub bandwidth: String,
 }
 
-/// What was made.
+/// The new mirror.
 #[derive(Debug, Clone)]
 pub struct Made {
-    /// Deployment.
     pub deployment: DeploymentId,
     /// The line of `admission.json`.
     pub admission: String,
@@ -64,15 +60,15 @@ pub struct Made {
 /// Makes a mirror.
 ///
 /// # Errors
-/// `InitError`; what was made until then stays and is named.
+/// The files made before the error stay; the error names the cause.
 pub fn init(options: &InitOptions) -> Result<Made, InitError> {
     let directory = &options.directory;
     if directory.read_dir().is_ok_and(|mut names| names.next().is_some()) {
         return Err(InitError::NotEmpty { path: directory.clone() });
     }
-    crate::throttle::parse_rate(&options.bandwidth).map_err(InitError::Settings)?;
+    crate::rate::parse_rate(&options.bandwidth).map_err(InitError::Settings)?;
     if let Some(source) = &options.source {
-        StorePlace::given(source).map_err(InitError::Settings)?;
+        StoreLocation::given(source).map_err(InitError::Settings)?;
     }
     let card = Card::read(&options.card)?;
     let authority = fs_err::read_to_string(&options.authority)?;
@@ -81,7 +77,7 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
     })?;
     let layout = Layout(directory.clone());
     for folder in [directory.clone(), layout.keys(), layout.run(), layout.replicated()] {
-        make_folder(&folder)?;
+        durable::create_private_folder(&folder)?;
     }
     let keys = Keys::create(&layout.keys(), &options.mirror)?;
     let tls = TlsKey::generate().map_err(|error| InitError::Tls(chain(&error)))?;
@@ -98,16 +94,16 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
         };
         place.initialise(&identity)?;
         let settings = match &place {
-            StorePlace::Bucket(settings) => settings.to_toml(),
-            StorePlace::Directory(path) => format!("path = {}\n", quoted(&path.display().to_string())),
+            StoreLocation::Bucket(settings) => settings.to_toml(),
+            StoreLocation::Directory(path) => format!("path = {}\n", quoted(&path.display().to_string())),
         };
         stores.push_str(&format!("\n[[store]]\nid = {}\n{settings}", quoted(&id)));
     }
-    write(&directory.join(CARD_FILE), &fs_err::read(&options.card)?)?;
-    write(&directory.join(AUTHORITY_FILE), authority.as_bytes())?;
+    durable::create(&directory.join(CARD_FILE), &fs_err::read(&options.card)?, 0o644)?;
+    durable::create(&directory.join(AUTHORITY_FILE), authority.as_bytes(), 0o644)?;
     let admission = admission(&card, options, &keys, &tls);
-    write(&directory.join(ADMISSION_FILE), admission.as_bytes())?;
-    write(&directory.join(CONFIG_FILE), settings(options, &card, &stores).as_bytes())?;
+    durable::create(&directory.join(ADMISSION_FILE), admission.as_bytes(), 0o644)?;
+    durable::create(&directory.join(CONFIG_FILE), settings(options, &card, &stores).as_bytes(), 0o644)?;
     // Last: a directory without it is no mirror.
     StateFile::create(directory, &State::new(card.deployment.as_str()))?;
     Ok(Made {
@@ -148,8 +144,9 @@ pub fn admission_line(deployment: &DeploymentId, mirror: &MirrorId, keys: &Keys,
         witness_key: keys.witness.verifier_key(KeyType::CosignatureV1).to_string(),
         mirror_key: keys.mirror.verifier_key(KeyType::CosignatureV1).to_string(),
     };
-    // Strings cannot fail to serialise.
-    format!("{}\n", serde_json::to_string(&line).unwrap_or_default())
+    #[expect(clippy::expect_used, reason = "strings cannot fail to serialise")]
+    let line = serde_json::to_string(&line).expect("strings");
+    line + "\n"
 }
 
 fn settings(options: &InitOptions, card: &Card, stores: &str) -> String {
@@ -192,23 +189,9 @@ fn settings(options: &InitOptions, card: &Card, stores: &str) -> String {
     text
 }
 
-/// A TOML basic string: JSON's are some of them.
+/// The text as a TOML string.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn make_folder(path: &Path) -> Result<(), InitError> {
-    if !path.is_dir() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    }
-    Ok(())
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), InitError> {
-    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    Ok(())
+    toml_edit::Value::from(text).to_string()
 }
 
 /// No mirror was made.
@@ -218,28 +201,19 @@ pub enum InitError {
     /// Card or settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A file.
     #[error("make the mirror's directory")]
     Io(#[from] std::io::Error),
-    /// A key.
     #[error("make the mirror's keys")]
     Key(#[from] KeyError),
     /// There is something.
     #[error("{} is not empty. Give a directory that is empty or not there yet", path.display())]
-    NotEmpty {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// Options.
+    NotEmpty { path: PathBuf },
     #[error("{0}")]
     Settings(String),
-    /// The state.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A store.
     #[error("make the mirror's store")]
     Store(#[from] store::StoreError),
-    /// TLS key.
     #[error("make the TLS key: {0}")]
     Tls(String),
 }

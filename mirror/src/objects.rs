@@ -1,7 +1,7 @@
-//! Objects the mirror needs: from its own store when they are whole there, else from the source, checked, and kept.
+//! The objects that a mirror needs: read from the own store if they are whole there, otherwise fetched from the source.
 //!
-//! Guarantee: what [`Objects::get`] returns has the digest of its key and is durable in the own store. What the own store
-//! lost or spoiled is fetched again (and counted); what the source spoiled is refused and never created.
+//! Guarantee: what [`Objects::get`] returns has the digest of its key and is durable in the own store. If the own store lost or
+//! damaged an object, the mirror fetches it again and counts that. If the source serves other bytes, the mirror refuses them.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,21 +42,18 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// The same, but a text that the own store lacks is lost: a replay must not wait for what a disposal may have destroyed.
+    /// The same, but a text that the own store lacks counts as lost. A replay must not wait for a text that a disposal may have destroyed.
     #[must_use]
     pub fn with_own_texts(self) -> Self {
         Self { own_texts: true, ..self }
     }
 
     /// The object with the digest of its key; durable after [`Objects::settle`].
-    ///
-    /// # Errors
-    /// `ObjectError`.
     pub fn peek(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
         if let Some((_, bytes)) = self.pending.borrow().iter().find(|(pending, _)| pending == key) {
             return Ok(bytes.clone());
         }
-        if let Some(bytes) = self.of_own(key)? {
+        if let Some(bytes) = self.read_own(key)? {
             return Ok(bytes);
         }
         let bytes = self.fetch(key)?;
@@ -69,23 +66,17 @@ impl<'a> Objects<'a> {
         self.pending.borrow_mut().push((key, bytes));
     }
 
-    /// Makes durable what was peeked at since the last time.
-    ///
-    /// # Errors
-    /// Of the own store; calling it again goes on.
-    pub fn settle(&self) -> Result<(), ObjectError> {
+    /// Makes the peeked objects durable.
+    pub fn store_pending(&self) -> Result<(), ObjectError> {
         let pending = self.pending.borrow().clone();
         for (key, bytes) in &pending {
             self.keep(key, bytes)?;
         }
-        self.discard();
+        self.discard_pending();
         Ok(())
     }
 
     /// Reads something out of tiles: of the own store, and if they do not verify, of the source.
-    ///
-    /// # Errors
-    /// What the second try says; the first one's where there is no source.
     pub fn verified<T, E>(&self, read: impl Fn() -> Result<T, E>) -> Result<T, E> {
         match read() {
             Err(_) if self.source.is_some() => {
@@ -98,13 +89,13 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// Forgets what was peeked at: its entry broke a rule.
-    pub fn discard(&self) {
+    /// Forgets the peeked objects, because their entry broke a rule.
+    pub fn discard_pending(&self) {
         self.pending.borrow_mut().clear();
     }
 
-    /// What the own store has whole.
-    fn of_own(&self, key: &Key) -> Result<Option<Vec<u8>>, ObjectError> {
+    /// The object from the own store, if it is whole there.
+    fn read_own(&self, key: &Key) -> Result<Option<Vec<u8>>, ObjectError> {
         match self.own.read(key) {
             Ok(bytes) if key.check(&bytes) != ContentCheck::Wrong => Ok(Some(bytes)),
             Err(error) if error.class() == StoreErrorClass::Transient => Err(error.into()),
@@ -113,11 +104,8 @@ impl<'a> Objects<'a> {
     }
 
     /// The object, durable and with the digest of its key.
-    ///
-    /// # Errors
-    /// `ObjectError`.
     pub fn get(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
-        if let Some(bytes) = self.of_own(key)? {
+        if let Some(bytes) = self.read_own(key)? {
             return Ok(bytes);
         }
         let bytes = self.fetch(key)?;
@@ -126,9 +114,6 @@ impl<'a> Objects<'a> {
     }
 
     /// The object from the source, checked, not kept.
-    ///
-    /// # Errors
-    /// `ObjectError`.
     pub fn fetch(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
         let is_asked = !(self.own_texts && key.kind() == KeyKind::Detail);
         let Some(source) = self.source.filter(|_| is_asked) else {
@@ -142,13 +127,10 @@ impl<'a> Objects<'a> {
     }
 
     /// Makes an object durable, out of the way of a damaged one.
-    ///
-    /// # Errors
-    /// Of the own store.
     pub fn keep(&self, key: &Key, bytes: &[u8]) -> Result<(), ObjectError> {
         if !matches!(key.kind(), KeyKind::Tile | KeyKind::StampedCheckpoint) {
             for store in self.own.stores() {
-                // Only what is not the key's content is moved: the store looks for itself.
+                // The store compares for itself, and moves only bytes that are not the key's content.
                 if store.size(key).is_ok() && store.displace(key).is_ok() {
                     self.repaired.fetch_add(1, Ordering::Relaxed);
                     tracing::error!(%key, store = store.identity().store, "An object of the own store was damaged; it is replaced");
@@ -212,20 +194,13 @@ impl Objects<'_> {
 pub enum ObjectError {
     /// The own store lacks it and nothing else may be asked.
     #[error("the own store lost {key}")]
-    Lost {
-        /// Which.
-        key: String,
-    },
+    Lost { key: String },
     /// The own store.
     #[error("the mirror's own store")]
     Own(#[from] ReplicaError),
-    /// The source.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The source served other bytes than the key names.
     #[error("the source served other bytes than {key} names")]
-    Spoiled {
-        /// Which.
-        key: String,
-    },
+    Spoiled { key: String },
 }

@@ -1,19 +1,21 @@
 //! One round: from a note of the log to a tree that this mirror checked, holds and signed (docs/spec/mirror.md, *One round*).
 //!
-//! Guarantee: no byte of the source is used before it verified against the note's root; what is signed as held was read back
-//! from the own store. A round that stops anywhere is gone on with by the next, in this process or another.
+//! Guarantee: the mirror uses no byte of the source before it verified the byte against the note's root. It reads back from its own
+//! store what it signs as held. The next round goes on where this one stopped, in this process or another.
 //! Memory: one bundle, the tree's right edge, and what [`Rules`] keeps.
+
+mod log_keys;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
+use evidence::causes::chain;
 use ledger::tile::{TileKind, TilePath, grow};
 use ledger::{AuthenticatedReader, Hash, HashReader, TileSource, consistency_proof, leaf_hash};
 use store::{Key, Replicas};
 
-use crate::chain;
-use crate::cosign::{CosignError, Cosigner, LogNote, NoteRefused, Role, Shown};
-use crate::log_keys;
+use crate::cosign::{CosignError, Cosigner, Role, Shown};
+use crate::note::{LogNote, NoteRefused};
 use crate::objects::{ObjectError, Objects};
 use crate::rules::{Broken, Rules};
 use crate::source::{Source, SourceError};
@@ -23,31 +25,25 @@ pub struct Follower {
     rules: Rules,
     /// Entries whose bundles and full tiles are in the own store (or in `edge`).
     grown: u64,
-    /// Partial tiles of the tree of `grown` leaves that are not in the own store: nobody signed that size.
+    /// Partial tiles of the tree of `grown` leaves. They are not in the own store, because nobody signed that size.
     edge: BTreeMap<TilePath, Vec<u8>>,
 }
 
-/// What a round came to.
+/// The result of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Round {
     /// The note is the one that is held.
     Current,
     /// The tree grew to this size, and is held.
     Grew(u64),
-    /// The note is older than what is held, and consistent: the collector was rolled back.
-    RolledBack {
-        /// Size offered.
-        offered: u64,
-        /// Size held.
-        held: u64,
-    },
+    /// The note is older than the held one, and consistent with it: the collector was rolled back.
+    RolledBack { offered: u64, held: u64 },
 }
 
 /// Everything a round needs but the note.
 pub struct Parts<'a> {
     /// State and keys.
     pub cosigner: &'a Cosigner,
-    /// Own copies.
     pub own: &'a Replicas,
     /// Where bytes come from; `None` while only the own store counts.
     pub source: Option<&'a dyn Source>,
@@ -58,10 +54,10 @@ pub struct Parts<'a> {
 }
 
 impl Follower {
-    /// Replays the rules over the own store, up to what is held; fetches again what it lost.
+    /// Replays the rules over the own store up to the held note. Objects that the store lost are fetched again.
     ///
     /// # Errors
-    /// As a round: the own store does not hold what the state says, and the source does not help.
+    /// If the own store lost objects below the held note and the source does not have them.
     pub fn open(parts: &Parts<'_>) -> Result<Self, PullError> {
         let mut follower =
             Self { rules: Rules::new(parts.cosigner.pins().clone()), grown: 0, edge: BTreeMap::new() };
@@ -200,7 +196,7 @@ impl Follower {
                     continue;
                 }
                 self.rules.step(body, objects).map_err(|broken| {
-                    objects.discard();
+                    objects.discard_pending();
                     match broken {
                         Broken::Rule(why) => PullError::Rule { index, why },
                         Broken::Object(error) => PullError::Object(error),
@@ -216,7 +212,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Whether the tree is the one on which a change of the log key was signed; asked until it was answered.
+    /// Checks that the tree is the one on which a change of the log key was signed. Called until the answer is known.
     fn vouched<S: TileSource<Error = ObjectError>>(
         &mut self,
         parts: &Parts<'_>,
@@ -240,11 +236,11 @@ impl Follower {
         bundle: u64,
         bodies: &[Vec<u8>],
     ) -> Result<(), PullError> {
-        let width = u16::try_from(bodies.len()).unwrap_or(u16::MAX);
+        let width = u16::try_from(bodies.len()).map_err(|error| malformed(&error))?;
         let path = TilePath::new(TileKind::Entries, bundle, width).map_err(|error| malformed(&error))?;
         let bytes = ledger::tile::encode_bundle(bodies).map_err(|error| malformed(&error))?;
         create(parts, objects, &path, &bytes)?;
-        let fresh = usize::try_from(self.grown & 0xff).unwrap_or(usize::MAX);
+        let fresh = (self.grown & 0xff) as usize;
         let leaves: Vec<Hash> = bodies.iter().skip(fresh).map(|body| leaf_hash(body)).collect();
         let edge = Edge { follower: self, own: parts.own };
         let tiles = grow(&edge, self.grown, &leaves).map_err(|error| PullError::Own(chain(&error)))?;
@@ -258,7 +254,7 @@ impl Follower {
                 create(parts, objects, &path, &tile.encode())?;
             }
         }
-        self.grown = (bundle << 8).saturating_add(u64::from(width));
+        self.grown = (bundle << 8) + u64::from(width);
         Ok(())
     }
 
@@ -272,6 +268,7 @@ impl Follower {
         let own = Objects::new(parts.own, None, parts.repaired);
         let reader = AuthenticatedReader::new(&own, size, &root).map_err(tile)?;
         // The newest bundle stands for those before, each of which was read back when its level was completed.
+        // Saturating is the meaning: an empty tree has no last entry, and its first bundle is not there.
         reader.entries(size.saturating_sub(1) >> 8).map_err(tile)?;
         for store in parts.own.stores() {
             store
@@ -283,7 +280,7 @@ impl Follower {
     }
 }
 
-/// Creates a tile; one that is there with other bytes is the own store's damage, for this one is verified.
+/// Creates a tile. These bytes are verified, so other bytes under the key are damage of the own store.
 fn create(parts: &Parts<'_>, objects: &Objects<'_>, path: &TilePath, bytes: &[u8]) -> Result<(), PullError> {
     let key = Key::tile(path);
     match parts.own.create(&key, bytes) {
@@ -420,7 +417,6 @@ pub enum PullError {
     /// The offered note is none of the log.
     #[error("the source's note")]
     Note(#[from] NoteRefused),
-    /// An object.
     #[error(transparent)]
     Object(#[from] ObjectError),
     /// The own store.
@@ -431,7 +427,6 @@ pub enum PullError {
     Rule {
         /// Index in the log.
         index: u64,
-        /// Which rule.
         why: String,
     },
     /// Tiles or bundles are not those that the note commits to.
@@ -444,10 +439,5 @@ pub enum PullError {
     #[error(
         "size {witnessed} was shown to /witness, and the collector, at {offered}, cannot show its tree: it was rolled back, or its key is in other hands. /mirror waits until the two can be compared"
     )]
-    Unshown {
-        /// Size witnessed.
-        witnessed: u64,
-        /// Size offered.
-        offered: u64,
-    },
+    Unshown { witnessed: u64, offered: u64 },
 }

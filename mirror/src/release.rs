@@ -1,12 +1,14 @@
-//! Gives a person one stored object, against the proof that the access to it is in the ledger (docs/spec/mirror.md, *Release*).
+//! Gives a person one stored object, if the ledger records the access (docs/spec/mirror.md, *Release*).
 //!
-//! Guarantee: the access was recorded, under the log's key and in the history that this mirror holds; nothing leaves but the
-//! object that the entry names, whole; nothing that an approved plan destroys, unless a hold keeps it. Works while the mirror runs; reads only. Not here: items, which lie in segments beside others.
+//! Guarantee: the access entry is proven under the log's key, in the history that this mirror holds. Only the object that the entry
+//! names leaves, whole. An object that an approved plan destroys does not leave, unless a hold retains it. A release only reads, and
+//! works while the mirror runs. Not here: items, which share segments with other items.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact, Object};
 use evidence::entry::{ActDocument, Entry, EntryType, Envelope};
@@ -16,14 +18,14 @@ use evidence::signed::Signed;
 use ledger::{AuthenticatedReader, ProofFile};
 use store::{Key, Replicas};
 
-use crate::chain;
 use crate::config::{ConfigError, Layout, open_stores_to_read};
-use crate::cosign::LogNote;
+use crate::cosign::state::{State, StateError};
+use crate::note::LogNote;
 use crate::objects::Objects;
-use crate::rules::{Pins, read_act};
-use crate::state::{State, StateError};
+use crate::pins::Pins;
+use crate::rules::read_act;
 
-/// What was released.
+/// A released object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Released {
     /// Index of the access entry.
@@ -32,7 +34,6 @@ pub struct Released {
     pub person: String,
     /// Key of the object.
     pub key: Key,
-    /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -57,9 +58,6 @@ pub fn release(directory: &Path, entry: &[u8], proof: &[u8]) -> Result<Released,
 }
 
 /// As [`release`], over an opened copy.
-///
-/// # Errors
-/// `ReleaseError`.
 pub fn of_copy(
     own: &Replicas,
     pins: &Pins,
@@ -88,7 +86,7 @@ pub fn of_copy(
     let reader = AuthenticatedReader::new(&objects, checkpoint.size, &checkpoint.root)
         .map_err(|error| ReleaseError::Copy(chain(&error)))?;
     let bodies = reader.entries(index >> 8).map_err(|error| ReleaseError::Copy(chain(&error)))?;
-    let place = usize::try_from(index & 0xff).unwrap_or(usize::MAX);
+    let place = (index & 0xff) as usize;
     if bodies.get(place).is_none_or(|body| body != entry) {
         return Err(refused(format!(
             "entry {index} of the history that this mirror holds is another one: keep the proof, and compare it with the mirror's checkpoint"
@@ -110,7 +108,7 @@ pub fn of_copy(
 }
 
 /// Refuses evidence that goes, or went from here, by a plan that two persons approved: as of the newest entry that is held, for what
-/// was approved behind the access counts, too.
+/// was approved after the access counts as well.
 fn not_disposed(
     reader: &AuthenticatedReader<&Objects<'_>>,
     size: u64,
@@ -153,7 +151,7 @@ fn not_disposed(
     )))
 }
 
-/// What the ledger below an entry says of collections: manifest, delegation, last seal.
+/// The manifests, delegations and last seals of collections that the ledger below an entry names.
 #[derive(Default)]
 struct Facts {
     manifests: BTreeMap<String, Digest>,
@@ -194,7 +192,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// The key of what an access entry names.
+    /// The key of the object that an access entry names.
     fn key(&self, object: &str, objects: &Objects<'_>) -> Result<Key, ReleaseError> {
         let refused = |why: String| Err(ReleaseError::Refused(why));
         let (collection, what) = object.split_once('/').unwrap_or((object, ""));
@@ -270,7 +268,6 @@ pub enum ReleaseError {
     /// Entry or proof do not open anything.
     #[error("{0}")]
     Refused(String),
-    /// The state.
     #[error(transparent)]
     State(#[from] StateError),
 }

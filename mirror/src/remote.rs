@@ -1,7 +1,7 @@
-//! A collector as a source: notes and objects over mutual TLS, statements the other way.
+//! A collector as a source: notes and objects over mutual TLS, statements in the other direction.
 //!
-//! Guarantee: an object that is cut goes on where it stopped; nothing longer than an object may be is read; the bandwidth
-//! holds over all calls. Not here: belief; whoever calls checks what arrives.
+//! Guarantee: a transfer that was cut resumes where it stopped. The client reads no more than the longest object. All calls share
+//! one bandwidth. Not here: trust. The caller checks what arrives.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,22 +9,22 @@ use certs::connect::connect_lazy;
 use certs::identity::Credentials;
 use certs::request::TlsKey;
 use certs::tls::{self, Expected};
+use evidence::causes::chain;
 use evidence::signed::Signed;
 use proto::service;
 use proto::v1;
 use rustls::pki_types::CertificateDer;
+use store::scrub::Throttle;
 use store::{Key, READ_BYTES_MAX};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::chain;
 use crate::config::{Card, Config};
 use crate::source::{Source, SourceError};
-use crate::throttle::Throttle;
 
-/// Times an object is gone on with after a cut, before the caller decides.
+/// How often a cut transfer resumes before the caller decides.
 const RESUMES_MAX: u32 = 4;
 /// Pieces of an object that is given back.
 const PIECE_BYTES: usize = 256 << 10;
@@ -37,7 +37,7 @@ pub struct Remote {
     address: String,
     channel: RwLock<Channel>,
     throttle: Arc<Throttle>,
-    /// True when the process ends: nobody waits for a collector then.
+    /// True when the process ends. Then no call waits for the collector.
     stop: watch::Receiver<bool>,
 }
 
@@ -60,9 +60,6 @@ impl Remote {
     }
 
     /// Uses other credentials from now on: a renewed certificate.
-    ///
-    /// # Errors
-    /// As `new`.
     pub fn replace(&self, card: &Card, credentials: &Credentials) -> Result<(), RemoteError> {
         let fresh = channel(&self.runtime, &self.address, card, credentials)?;
         *self.channel.write().unwrap_or_else(PoisonError::into_inner) = fresh;
@@ -106,7 +103,7 @@ impl Remote {
     /// # Errors
     /// The collector's refusal: another mirror may have been first.
     pub async fn offer(&self, key: &Key, bytes: Vec<u8>) -> Result<(), Status> {
-        let total = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let total = bytes.len() as u64;
         let (pieces, stream) = tokio::sync::mpsc::channel(2);
         let (key, throttle) = (key.to_string(), Arc::clone(&self.throttle));
         let giving = tokio::task::spawn_blocking(move || {
@@ -114,7 +111,7 @@ impl Remote {
             let mut rest = bytes::Bytes::from(bytes);
             while first || !rest.is_empty() {
                 let data = rest.split_to(rest.len().min(PIECE_BYTES));
-                throttle.take(u64::try_from(data.len()).unwrap_or(u64::MAX));
+                throttle.take(data.len() as u64);
                 let piece = v1::OfferRequest {
                     key: if first { key.clone() } else { String::new() },
                     total: if first { total } else { 0 },
@@ -136,7 +133,7 @@ impl Remote {
     /// Sends a confirmation that a copy is destroyed.
     ///
     /// # Errors
-    /// What the collector answers.
+    /// The collector's answer.
     pub fn disposed(&self, act: &Signed) -> Result<(), Status> {
         let mut client = service::mirror_client(self.channel());
         let request = v1::DisposedRequest { act: Some(v1::SignedDocument::from(act)) };
@@ -157,7 +154,7 @@ impl Remote {
     /// Appends to `bytes` from where they end.
     async fn pieces(&self, key: &Key, bytes: &mut Vec<u8>) -> Result<(), Status> {
         let mut client = service::mirror_client(self.channel());
-        let offset = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let offset = bytes.len() as u64;
         let request = v1::FetchRequest { key: key.to_string(), offset };
         let mut pieces = client.fetch(request).await?.into_inner();
         let mut total = None;
@@ -170,16 +167,16 @@ impl Remote {
                 return Err(Status::out_of_range(format!("an object of {total} bytes")));
             }
             bytes.extend_from_slice(&piece.data);
-            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let length = bytes.len() as u64;
             if length > total {
                 return Err(Status::data_loss("more bytes than the object has"));
             }
-            let taken = u64::try_from(piece.data.len()).unwrap_or(u64::MAX);
+            let taken = piece.data.len() as u64;
             let throttle = Arc::clone(&self.throttle);
             // What waits for its turn holds the stream's window, and so the sender.
             drop(tokio::task::spawn_blocking(move || throttle.take(taken)).await);
         }
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let length = bytes.len() as u64;
         if total == Some(length) { Ok(()) } else { Err(Status::unavailable("the object was cut")) }
     }
 }
@@ -203,7 +200,7 @@ impl Source for Remote {
                     resumes += 1;
                 }
                 Err(status) => {
-                    return Err(SourceError::Away { key: key.to_string(), why: said(&status) });
+                    return Err(SourceError::Away { key: key.to_string(), why: describe_status(&status) });
                 }
             }
         }
@@ -212,7 +209,7 @@ impl Source for Remote {
 
 /// A status as one line.
 #[must_use]
-pub fn said(status: &Status) -> String {
+pub fn describe_status(status: &Status) -> String {
     match certs::connect::refusal(status) {
         Some(refusal) => format!("{refusal:?}"),
         None => format!("{:?}: {}", status.code(), status.message()),
@@ -236,7 +233,7 @@ fn channel(
 /// Asks the enrolment listener for a certificate of the TLS key.
 ///
 /// # Errors
-/// When nobody admitted the key yet, or the collector does not answer.
+/// If no endpoint admin admitted the key yet, or the collector does not answer.
 pub async fn certify(
     config: &Config,
     card: &Card,
@@ -248,7 +245,7 @@ pub async fn certify(
     let mut client = service::enrol_client(channel);
     let csr = key.request()?;
     let answer = client.certify_mirror(v1::CertifyMirrorRequest { csr: csr.into() }).await;
-    let answer = answer.map_err(|status| RemoteError::Refused(said(&status)))?.into_inner();
+    let answer = answer.map_err(|status| RemoteError::Refused(describe_status(&status)))?.into_inner();
     Ok(answer
         .certificates
         .into_iter()
@@ -260,7 +257,6 @@ pub async fn certify(
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// Nobody answers.
     #[error("reach the collector: {}", chain(.0))]
     Connect(#[from] certs::connect::ConnectError),
     /// The request for a certificate.
@@ -269,7 +265,6 @@ pub enum RemoteError {
     /// The collector said no.
     #[error("the collector gives no certificate: {0}")]
     Refused(String),
-    /// TLS.
     #[error(transparent)]
     Tls(#[from] certs::tls::TlsError),
 }

@@ -1,13 +1,17 @@
-//! Gives a mirror's copy back to a collector that lost its stores: every object, verified, into fresh stores.
+//! Gives a mirror's copy back to a collector that lost its stores: every object, verified, into new stores.
 //!
-//! Guarantee: the ledger is written last, and only when all it names is there; a mirror that is behind a note somebody holds is
-//! refused: the log would go on from there twice. Not here: the database (`exhibit-server rebuild`), keys (the backup).
+//! Guarantee: the ledger is written last, and only if everything that it names is there. A copy that is older than a note that
+//! somebody holds is refused, because the log would go on from that size a second time. Not here: the database
+//! (`exhibit-server rebuild`) and keys (the backup).
+
+pub mod named;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use evidence::causes::chain;
 use evidence::entry::{Entry, EntryType};
 use evidence::id::MirrorId;
 use evidence::log_key::LogKeys;
@@ -16,22 +20,20 @@ use ledger::AuthenticatedReader;
 use ledger::tile::{bundles_for_growth, tiles_for_growth};
 use store::{ContentCheck, DirectoryStore, Key, KeyKind, Replicas, Store, StoreErrorClass};
 
-use crate::chain;
 use crate::config::{Layout, replicas};
-use crate::cosign::{LogNote, NoteRefused};
-use crate::log_keys::LOG_KEYS;
-use crate::named::Here;
+use crate::cosign::state::State;
+use crate::note::{LogNote, NoteRefused};
 use crate::objects::Objects;
-use crate::state::State;
+use crate::pins::LOG_KEYS;
+use crate::restore::named::Here;
 
-/// What was given back.
+/// The objects and bytes that were given back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Entries of the ledger.
     pub entries: u64,
     /// Objects written or found whole.
     pub objects: u64,
-    /// Their bytes.
     pub bytes: u64,
     /// Objects that no copy of the mirror has whole, though the ledger or a listing names them; evidence of collections that
     /// no mirror stated is not among them.
@@ -40,9 +42,8 @@ pub struct Restored {
     pub is_whole: bool,
 }
 
-/// What a mirror left.
+/// A mirror's copy, opened for a restoration.
 pub struct Left {
-    /// Its stores.
     pub stores: Vec<Arc<dyn Store>>,
     /// Notes that it signed itself, with the file that says so.
     pub signed: Vec<(PathBuf, String)>,
@@ -52,7 +53,7 @@ pub struct Left {
     pub mirror: Option<MirrorId>,
 }
 
-/// Opens what a mirror left: its directory (with settings), or one store of it.
+/// Opens a mirror's copy: its directory (with settings), or one of its stores.
 ///
 /// # Errors
 /// When it is neither.
@@ -69,7 +70,7 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
     let config = layout.config().map_err(|error| RestoreError::Mirror(chain(&error)))?;
     let stores = crate::config::open_stores(&config).map_err(|error| RestoreError::Mirror(chain(&error)))?;
     let state = State::read(from).map_err(|error| RestoreError::Mirror(chain(&error)))?;
-    let path = from.join(crate::state::STATE_FILE);
+    let path = from.join(crate::cosign::state::STATE_FILE);
     Ok(Left {
         mirror: Some(config.mirror),
         stores: stores.stores().to_vec(),
@@ -78,23 +79,19 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
             .flatten()
             .map(|note| (path.clone(), note))
             .collect(),
-        log_keys: crate::log_keys::documents(&from.join(LOG_KEYS)).map_err(RestoreError::Mirror)?,
+        log_keys: crate::pins::documents(&from.join(LOG_KEYS)).map_err(RestoreError::Mirror)?,
     })
 }
 
 /// The changes of the log key that a mirror's copy has.
-///
-/// # Errors
-/// When one cannot be read.
 pub fn log_keys(left: &Left) -> Result<Vec<Signed>, RestoreError> {
-    let of_stores =
-        crate::log_keys::of_stores(&replicas(left.stores.clone())).map_err(RestoreError::Mirror)?;
+    let of_stores = crate::pins::of_stores(&replicas(left.stores.clone())).map_err(RestoreError::Mirror)?;
     // Its directory had them first.
     let of_directory = left.log_keys.clone();
     Ok(if of_directory.len() > of_stores.len() { of_directory } else { of_stores })
 }
 
-/// What a restoration needs besides the mirror's copy.
+/// The target of a restoration.
 pub struct Target<'a> {
     /// The new stores, which must hold no other ledger.
     pub into: &'a Replicas,
@@ -102,7 +99,7 @@ pub struct Target<'a> {
     pub key: &'a LogKeys,
     /// Files with notes that somebody holds.
     pub newer: &'a [PathBuf],
-    /// Goes on without what is damaged.
+    /// Restore everything that is whole, even if something is damaged.
     pub accept_damaged: bool,
 }
 
@@ -110,7 +107,7 @@ pub struct Target<'a> {
 /// accepted: without it there is no collector yet, and the same command goes on.
 ///
 /// # Errors
-/// `RestoreError`; a second try goes on.
+/// A second attempt continues where this one stopped.
 pub fn restore(
     left: &Left,
     target: &Target<'_>,
@@ -128,12 +125,12 @@ pub fn restore(
         .map_err(|error| RestoreError::Mirror(format!("its tree: {}", chain(&error))))?;
     let recorded = recorded(&reader, key, size)?;
     if recorded < key.number() {
-        return Err(RestoreError::BehindKey { held: size, change: recorded.saturating_add(1) });
+        return Err(RestoreError::BehindKey { held: size, change: recorded + 1 });
     }
     for path in target.newer {
         not_behind(path, &fs_err::read(path)?, key, &reader, &head)?;
     }
-    // The mirror's own word, too: it may have witnessed more than it had time to fetch.
+    // The mirror's own witnessed note counts as well: the mirror may have witnessed more than it had time to fetch.
     for (path, note) in &left.signed {
         not_behind(path, note.as_bytes(), key, &reader, &head)?;
     }
@@ -144,8 +141,9 @@ pub fn restore(
     let mut wanted: BTreeSet<Key> =
         from.list("").map_err(|error| RestoreError::Mirror(chain(&error)))?.into_iter().collect();
     let here = Here { mirror: left.mirror.as_ref(), now: crate::now() };
-    wanted.extend(crate::named::objects(&reader, &objects, size, here).map_err(RestoreError::Mirror)?);
-    let total = u64::try_from(wanted.len()).unwrap_or(u64::MAX);
+    wanted
+        .extend(crate::restore::named::objects(&reader, &objects, size, here).map_err(RestoreError::Mirror)?);
+    let total = wanted.len() as u64;
     for (number, object) in (1..).zip(wanted) {
         if matches!(object.kind(), KeyKind::Marker | KeyKind::Checkpoint | KeyKind::Tile) {
             continue;
@@ -154,9 +152,8 @@ pub fn restore(
         match from.read(&object) {
             Ok(bytes) if object.check(&bytes) != ContentCheck::Wrong => {
                 into.create(&object, &bytes).map_err(|error| RestoreError::Into(chain(&error)))?;
-                restored.objects = restored.objects.saturating_add(1);
-                restored.bytes =
-                    restored.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                restored.objects += 1;
+                restored.bytes += bytes.len() as u64;
             }
             // A text that is nowhere was erased, or never came.
             Err(error) if object.kind() == KeyKind::Detail && error.class() == StoreErrorClass::NotFound => {}
@@ -164,7 +161,7 @@ pub fn restore(
         }
     }
     tree(into, &reader, size)?;
-    // Read back from the new stores before anything says that it is there.
+    // Read back from the new stores before the checkpoint names it.
     let repaired = AtomicU64::new(0);
     let written = Objects::new(into, None, &repaired);
     let check = AuthenticatedReader::new(&written, size, &root)
@@ -202,12 +199,12 @@ fn recorded(
             let type_ = Entry::parse(body).map(|entry| entry.envelope.type_);
             matches!(type_, Ok(EntryType::KeyRotated | EntryType::LogSuccession))
         });
-        recorded = recorded.saturating_add(u64::try_from(changes.count()).unwrap_or(u64::MAX));
+        recorded += changes.count() as u64;
     }
     Ok(recorded)
 }
 
-/// Bundles and tiles, made anew from what the root commits to.
+/// Bundles and tiles, computed again from the entries under the root.
 fn tree(into: &Replicas, reader: &AuthenticatedReader<&Objects<'_>>, size: u64) -> Result<(), RestoreError> {
     let plan = |error: ledger::tile::TileError| RestoreError::Mirror(error.to_string());
     let mut paths = bundles_for_growth(0, size).map_err(plan)?;
@@ -280,9 +277,7 @@ pub enum RestoreError {
     Behind {
         /// The note's file.
         path: PathBuf,
-        /// Its size.
         shown: u64,
-        /// The mirror's.
         held: u64,
     },
     /// The mirror knows of a key and does not hold the entry that records it.
@@ -293,13 +288,11 @@ pub enum RestoreError {
     BehindKey {
         /// The mirror's size.
         held: u64,
-        /// The change.
         change: u64,
     },
     /// A new store.
     #[error("write to the new stores: {0}")]
     Into(String),
-    /// A file.
     #[error("read a file")]
     Io(#[from] std::io::Error),
     /// The mirror's copy.
@@ -317,11 +310,7 @@ pub enum RestoreError {
     #[error(
         "store {store} holds another ledger head already: restore into fresh stores, and keep the old ones"
     )]
-    NotFresh {
-        /// Which.
-        store: String,
-    },
-    /// A store.
+    NotFresh { store: String },
     #[error(transparent)]
     Store(#[from] store::StoreError),
 }

@@ -1,7 +1,7 @@
 //! Entry rules: what each entry must be, given all entries before it (docs/spec/mirror.md, *Entry rules*).
 //!
-//! Guarantee: [`Rules::step`] takes an entry or changes nothing; the state after entry *n* is a function of entries 0..=*n*, the
-//! objects they name and the pins. Memory grows with incidents, endpoints, orders and collections, and by 16 bytes an entry.
+//! Guarantee: [`Rules::step`] either takes an entry or changes nothing. The state after entry *n* is a function of entries 0..=*n*,
+//! the objects that they name, and the pins. Memory grows with incidents, endpoints, orders and collections, and by 16 bytes an entry.
 //! Not here: where bytes come from ([`crate::objects`]), Merkle proofs ([`crate::pull`]).
 
 mod acts;
@@ -14,51 +14,29 @@ mod texts;
 
 use std::collections::BTreeMap;
 
+use evidence::causes::chain;
 use evidence::container::dense_set::DenseSet;
 use evidence::digest::Digest;
 use evidence::entry::{ActDocument, ActObject, ActPlace, ChainHead, Entry, EntryType, Envelope, Signers};
-use evidence::id::{DeploymentId, EndpointId, MirrorId};
+use evidence::id::{EndpointId, MirrorId};
 use evidence::log_key::LogKeys;
-use evidence::roster::{AdmittedRoster, AuthoritySet};
+use evidence::roster::AdmittedRoster;
 use evidence::signed::Signed;
 use store::Key;
 
 pub(crate) use acts::read_act;
-pub use collections::{Collection, Job, Wanted};
-pub use disposal::Doomed;
+pub use collections::{Collection, CollectionToCopy, Extent};
+pub use disposal::DueDisposal;
 
-use crate::chain;
-use crate::cosign::LogNote;
-use crate::log_keys::KeyRing;
+use crate::note::LogNote;
 use crate::objects::{ObjectError, Objects};
+use crate::pins::Pins;
 use crate::source::SourceError;
-
-/// What the operator pinned when the mirror was made.
-#[derive(Debug, Clone)]
-pub struct Pins {
-    /// Deployment.
-    pub deployment: DeploymentId,
-    /// The ledger's keys, from the pinned one on.
-    pub log_keys: KeyRing,
-    /// SHA-256 of the CA certificate.
-    pub ca_sha256: Digest,
-    /// Who signs rosters.
-    pub authority: AuthoritySet,
-}
-
-impl Pins {
-    /// Name of the log.
-    #[must_use]
-    pub fn origin(&self) -> String {
-        format!("exhibit/{}", self.deployment)
-    }
-}
 
 /// Everything that the next entry is judged by.
 #[derive(Debug)]
 pub struct Rules {
     pins: Pins,
-    /// Entries taken.
     next: u64,
     chains: BTreeMap<String, ChainHead>,
     /// First half of each event id: two that are equal by accident are not to be expected before 2^64 entries.
@@ -71,9 +49,9 @@ pub struct Rules {
     collections: BTreeMap<Digest, Collection>,
     /// What keeps evidence and what goes, by incident.
     courses: disposal::Courses,
-    /// Texts that are not to be had, or that stay whatever goes.
+    /// Texts that are missing, and texts that stay although a plan names them.
     texts: texts::Texts,
-    /// What the authority vouched for, for who has the tree. It stays until that has looked: a round may end before.
+    /// The history that the authority vouched for. It stays here until a round compared it with the tree; a round may end before.
     vouched: Option<Vouched>,
 }
 
@@ -82,9 +60,7 @@ pub struct Rules {
 pub(crate) struct Vouched {
     /// Index of the entry that says so.
     pub(crate) index: u64,
-    /// Entries.
     pub(crate) size: u64,
-    /// Their root.
     pub(crate) root: ledger::Hash,
 }
 
@@ -118,7 +94,7 @@ impl Case<'_> {
 /// Why an entry is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
-    /// It, or its act, is not what it must be. Nothing behind it counts.
+    /// The entry or its act breaks a rule. No later entry counts.
     #[error("{0}")]
     Rule(String),
     /// Something it names cannot be had (now).
@@ -163,12 +139,12 @@ impl Rules {
         &self.collections
     }
 
-    /// What a change of the log key vouches for, until somebody who has the tree has looked.
+    /// The history that a change of the log key vouches for, until a round compared it with the tree.
     pub(crate) const fn vouched(&self) -> Option<Vouched> {
         self.vouched
     }
 
-    /// Whoever has the tree looked.
+    /// A round compared the vouched history with the tree.
     pub(crate) const fn vouched_holds(&mut self) {
         self.vouched = None;
     }
@@ -200,19 +176,19 @@ impl Rules {
         let course = self.course(&case)?;
         let missing = named_objects(&case, &self.pins)?;
         if envelope.type_ == EntryType::CollectionStarted && envelope.act == ActPlace::Inline {
-            // Collectors read a delegation from the stores, too: a copy without it could not be restored from.
+            // Collectors read a delegation from the stores as well, so a copy without it could not be restored.
             let key = Key::document(envelope.event.as_bytes());
             if objects.own.read(&key).is_err() {
                 objects.offer(key, act.encode());
             }
         }
-        objects.settle()?;
+        objects.store_pending()?;
         self.apply(change);
         self.go_on(&course);
         self.texts.missing.extend(missing);
         self.events.insert(event);
         self.chains.insert(name, head);
-        self.next = self.next.saturating_add(1);
+        self.next += 1;
         Ok(())
     }
 
@@ -237,7 +213,7 @@ impl Rules {
             Signers::Evidence => self.started(case),
             Signers::SealerEvidence => self.stored(case),
             Signers::Mirror => self.spoken(case),
-            // A type this version reads and no version writes yet: who must have signed it is not known.
+            // This version reads the type and no version writes it yet, so the required signer is unknown.
             Signers::Unspecified => {
                 rule("who signs this type is not known to this version; update the mirror")
             }
@@ -297,7 +273,7 @@ impl Rules {
     }
 }
 
-/// What an entry that was judged changes.
+/// The change that a judged entry makes.
 enum Change {
     None,
     Roster(Box<AdmittedRoster>),
@@ -307,12 +283,12 @@ enum Change {
     Order(Digest, orders::Issued),
     Approved(Digest),
     OrderEnded(Digest, &'static str),
-    /// The log's keys, and what the authority vouched for.
+    /// The log's keys, and the history that the authority vouched for.
     LogKeys(Box<LogKeys>, Vouched),
     Mirror(MirrorId, acts::MirrorKeys),
     MirrorRetired(MirrorId),
     Started(Digest, Box<Collection>),
-    Collection(Digest, collections::Step),
+    Collection(Digest, collections::CollectionChange),
 }
 
 fn half(event: &Digest) -> u128 {
@@ -327,7 +303,7 @@ fn act_of(entry: &Entry, objects: &Objects<'_>) -> Result<ActObject, Broken> {
     ActObject::parse(&bytes).map_err(|error| Broken::Rule(format!("read its act: {}", chain(&error))))
 }
 
-/// Fetches what the act names; returns texts that are missing, and whether the source was asked for them.
+/// Fetches the objects that the act names. Returns the missing texts, each with true if the source was asked.
 fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<Vec<(Digest, bool)>, Broken> {
     let mut missing = Vec::new();
     for key in objects_of(case.envelope, case.act)? {

@@ -1,7 +1,7 @@
-//! A running mirror: notes come in, rounds are made, collections copied, statements sent, the own copy read again.
+//! A running mirror: it takes notes, makes rounds, copies collections, sends statements, and reads its own copy again.
 //!
-//! Guarantee: three threads that block (ledger, evidence, scrub) and one runtime for sockets; each stops at the next object or
-//! bundle when asked; nothing that one of them loses in memory is needed after a restart. Not here: what is checked.
+//! Guarantee: three threads block (ledger, evidence, scrub), and one runtime serves sockets. Each stops at the next object or bundle
+//! when asked. After a restart nothing that they kept in memory is needed. Not here: what is checked.
 
 mod collections;
 mod contact;
@@ -22,6 +22,7 @@ use evidence::digest::Digest;
 use evidence::disposal::Object;
 use evidence::id::MirrorId;
 use store::Replicas;
+use store::scrub::Throttle;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
@@ -30,16 +31,16 @@ use self::contact::{credentials, follow, look, renew};
 use self::rounds::ledger_thread;
 use self::scrubbing::scrub_thread;
 use crate::config::{Config, ConfigError, Layout, open_source, open_stores};
+use crate::cosign::state::StateError;
 use crate::cosign::{Cosigner, Role};
 use crate::dispose;
-use crate::judge::Judges;
 use crate::keys::{KeyError, Keys};
+use crate::rate::parse_rate;
 use crate::remote::{Remote, RemoteError};
-use crate::rules::Job;
+use crate::replicate::judge::Judges;
+use crate::rules::CollectionToCopy;
 use crate::source::{Source, StoreSource};
-use crate::state::{StateError, replace};
 use crate::status::Board;
-use crate::throttle::{Throttle, parse_rate};
 use crate::witness::Witness;
 
 /// A round is made at least so often, for what could not be had the last time.
@@ -48,7 +49,7 @@ const LOOK: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(60);
 
 /// What all threads share.
-struct Shared {
+struct Context {
     layout: Layout,
     mirror: MirrorId,
     cosigner: Arc<Cosigner>,
@@ -56,7 +57,7 @@ struct Shared {
     /// Where bytes come from.
     source: Box<dyn Source>,
     remote: Arc<Remote>,
-    /// Who verifies containers, away from the keys.
+    /// Verifies containers, away from the keys.
     judges: Box<dyn Judges>,
     board: Arc<Board>,
     repaired: AtomicU64,
@@ -65,28 +66,28 @@ struct Shared {
     scrub_throttle: Throttle,
     scrub_every: Duration,
     /// Collections as of the newest round.
-    jobs: Mutex<Jobs>,
+    worklist: Mutex<Worklist>,
     held: watch::Sender<u64>,
     /// The newest note of the collector, as it came.
     newest: Mutex<Option<Vec<u8>>>,
-    /// Told to whoever waits for the collector.
+    /// Wakes the task that waits for the collector.
     ending: watch::Sender<bool>,
-    /// The scrub makes way: what is destroyed under it would be put back.
+    /// Set while objects are destroyed. The scrub stops then, because it would put them back.
     cut: AtomicBool,
-    /// Held by who reads the own copy again, and by who destroys some of it.
+    /// Held by the scrub while it reads, and by the evidence thread while it destroys.
     quiet: Mutex<()>,
-    /// The scrub asks for every collection: they are many, and copied for it only.
+    /// Set when the scrub asks for the list of all collections. The list is long and made only for the scrub.
     wants_all: AtomicBool,
 }
 
 #[derive(Default)]
-struct Jobs {
-    waiting: Arc<Vec<Job>>,
+struct Worklist {
+    waiting: Arc<Vec<CollectionToCopy>>,
     /// Every collection, when the scrub asked.
-    all: Option<Arc<Vec<Job>>>,
-    /// What is to be destroyed.
-    doomed: Arc<Vec<dispose::Job>>,
-    /// What the ledger does not know to be gone from here.
+    all: Option<Arc<Vec<CollectionToCopy>>>,
+    /// The destructions that are due.
+    destructions: Arc<Vec<dispose::Destruction>>,
+    /// Objects whose destruction here the ledger does not record yet.
     unconfirmed: Arc<BTreeSet<(Digest, Object)>>,
     /// Collections whose own copy goes, or went.
     disposed: Arc<BTreeSet<Digest>>,
@@ -94,7 +95,7 @@ struct Jobs {
 
 /// A running mirror.
 pub struct Running {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     runtime: tokio::runtime::Runtime,
     threads: Vec<std::thread::JoinHandle<()>>,
     /// Where the witness answers.
@@ -104,17 +105,14 @@ pub struct Running {
 }
 
 /// Starts a mirror. With no certificate yet it waits until an endpoint-admin admitted it.
-///
-/// # Errors
-/// `RunError`, in words for the operator.
 pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunError> {
     let layout = Layout(directory.to_owned());
     let config = layout.config()?;
     let (pins, card) = layout.pins(&config.deployment)?;
     let keys = Keys::load(&layout.keys(), &config.mirror)?;
     let cosigner = Arc::new(Cosigner::open(directory, pins, keys)?);
-    fs_err::create_dir_all(layout.run())?;
-    fs_err::create_dir_all(layout.replicated())?;
+    durable::create_private_folder(&layout.run())?;
+    durable::create_private_folder(&layout.replicated())?;
     let own = open_stores(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let board = Arc::new(Board::default());
@@ -145,7 +143,7 @@ pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunEr
     let wake = Arc::new(Notify::new());
     let (witness, metrics) = listen(&runtime, &config, &cosigner, &own, &held_receiver, &wake, &board)?;
     write_addresses(&layout, witness, metrics)?;
-    let shared = Arc::new(Shared {
+    let context = Arc::new(Context {
         layout,
         mirror: config.mirror.clone(),
         cosigner,
@@ -159,7 +157,7 @@ pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunEr
         throttle,
         scrub_throttle: Throttle::new(rate(&config.scrub_bandwidth)),
         scrub_every: Duration::from_secs(u64::from(config.scrub_days) * 86_400),
-        jobs: Mutex::default(),
+        worklist: Mutex::default(),
         held,
         newest: Mutex::default(),
         ending,
@@ -169,23 +167,23 @@ pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunEr
     });
     let (notes, rounds) = sync_channel(1);
     if let Some(place) = place {
-        runtime.spawn(look(Arc::clone(&shared), place, notes.clone()));
+        runtime.spawn(look(Arc::clone(&context), place, notes.clone()));
     }
-    runtime.spawn(follow(Arc::clone(&shared), notes, wake));
-    runtime.spawn(giving::give(Arc::clone(&shared)));
-    runtime.spawn(renew(Arc::clone(&shared), config, card, credentials));
-    let thread = |name: &str, work: fn(&Shared)| {
-        let shared = Arc::clone(&shared);
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared))
+    runtime.spawn(follow(Arc::clone(&context), notes, wake));
+    runtime.spawn(giving::give(Arc::clone(&context)));
+    runtime.spawn(renew(Arc::clone(&context), config, card, credentials));
+    let thread = |name: &str, work: fn(&Context)| {
+        let context = Arc::clone(&context);
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&context))
     };
     let mut threads = vec![thread("evidence", evidence_thread)?, thread("scrub", scrub_thread)?];
-    let ledger = Arc::clone(&shared);
+    let ledger = Arc::clone(&context);
     threads.push(
         std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || ledger_thread(&ledger, &rounds))?,
     );
-    Ok(Running { shared, runtime, threads, witness, metrics })
+    Ok(Running { context, runtime, threads, witness, metrics })
 }
 
 impl Running {
@@ -210,20 +208,20 @@ impl Running {
 
     /// Stops: every thread ends at its next object or bundle.
     pub fn stop(self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        self.shared.throttle.end();
-        self.shared.scrub_throttle.end();
-        self.shared.ending.send_replace(true);
+        self.context.stop.store(true, Ordering::SeqCst);
+        self.context.throttle.end();
+        self.context.scrub_throttle.end();
+        self.context.ending.send_replace(true);
         for thread in self.threads {
             drop(thread.join());
         }
         self.runtime.shutdown_timeout(Duration::from_secs(2));
-        drop(fs_err::remove_file(self.shared.layout.run().join("addresses.json")));
-        self.shared.board.write(&self.shared.layout.run());
+        drop(fs_err::remove_file(self.context.layout.run().join("addresses.json")));
+        self.context.board.write(&self.context.layout.run());
     }
 }
 
-impl Shared {
+impl Context {
     fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::SeqCst)
     }
@@ -232,8 +230,8 @@ impl Shared {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn jobs(&self) -> std::sync::MutexGuard<'_, Jobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn worklist(&self) -> std::sync::MutexGuard<'_, Worklist> {
+        self.worklist.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pause(&self, whole: Duration) {
@@ -287,7 +285,7 @@ fn write_addresses(
     metrics: Option<SocketAddr>,
 ) -> Result<(), RunError> {
     let text = serde_json::json!({"witness": witness, "metrics": metrics}).to_string();
-    Ok(replace(&layout.run(), "addresses.json", text.as_bytes())?)
+    Ok(durable::replace(&layout.run().join("addresses.json"), text.as_bytes(), 0o644)?)
 }
 
 /// Why a mirror does not run.
@@ -300,22 +298,16 @@ pub enum RunError {
     /// A file or thread.
     #[error("run the mirror")]
     Io(#[from] std::io::Error),
-    /// A key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// An address.
     #[error("listen on {address}")]
     Listen {
-        /// Which.
         address: SocketAddr,
-        /// Why not.
         #[source]
         source: std::io::Error,
     },
-    /// The collector.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// The state.
     #[error(transparent)]
     State(#[from] StateError),
     /// TLS key and certificate.

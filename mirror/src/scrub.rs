@@ -1,24 +1,28 @@
-//! Reads the own copy again: every object that the ledger names and every one that is there, within a set time and rate.
+//! Reads the own copy again: every object that the ledger names, at a set rate, on every store.
 //!
-//! Guarantee: what the state says is held is looked for by name, not by what a listing still shows; what is damaged or lost is
-//! fetched again and verified; what cannot be is counted and stays an alarm. Not here: when (the caller).
+//! Guarantee: the scrub looks for objects by the names that the held ledger gives, not by a store's listing. It fetches damaged and
+//! lost objects again and verifies them. What it cannot put back stays an alarm. Not here: when a pass is due (`run`), how one object
+//! is read and judged ([`store::scrub`]).
 
-use std::sync::atomic::AtomicU64;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use ledger::AuthenticatedReader;
+use evidence::causes::chain;
+use evidence::entry::{ActObject, ActPlace, Entry, EntryType};
 use ledger::tile::{bundles_for_growth, tiles_for_growth};
-use store::{ContentCheck, Key, KeyKind, Replicas, Store, StoreError, StoreErrorClass};
+use ledger::{AuthenticatedReader, TilePath};
+use store::scrub::{Found, Throttle, examine_by};
+use store::{ContentCheck, Key, KeyKind, Replicas, Store, StoreErrorClass};
 
-use crate::chain;
-use crate::copy::{self, CopyError, copy, keys};
-use crate::cosign::LogNote;
-use crate::judge::Judges;
-use crate::objects::{ObjectError, Objects};
-use crate::rules::{Job, Pins, objects_of};
+use crate::note::LogNote;
+use crate::objects::Objects;
+use crate::pins::Pins;
+use crate::replicate::copy::{self, CopyError, copy, keys};
+use crate::replicate::judge::Judges;
+use crate::rules::{CollectionToCopy, objects_of};
 use crate::source::Source;
-use crate::throttle::Throttle;
 
-/// What a pass found.
+/// The result of a pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scrubbed {
     /// Objects read, each copy counted.
@@ -33,15 +37,13 @@ pub struct Scrubbed {
 pub struct Parts<'a> {
     /// Whose log it is.
     pub pins: &'a Pins,
-    /// Own copies.
     pub own: &'a Replicas,
     /// Where replacements come from.
     pub source: Option<&'a dyn Source>,
     /// Count of objects put back.
     pub repaired: &'a AtomicU64,
-    /// Who verifies a collection whose chain is damaged.
+    /// The judge for a collection whose seal chain is damaged.
     pub judges: &'a dyn Judges,
-    /// Rate.
     pub throttle: &'a Throttle,
     /// `false` ends the pass.
     pub go_on: &'a dyn Fn() -> bool,
@@ -52,34 +54,43 @@ pub struct Parts<'a> {
 /// Most reasons kept.
 const LOST_MAX: usize = 100;
 
-/// One pass over the tree of `held` and the collections of `jobs`. `None`: it was ended before it was through.
+/// One pass over the tree of `held` and the `collections`. `None`: it was ended before it was through.
 #[must_use]
-pub fn scrub(parts: &Parts<'_>, held: &LogNote, jobs: &[Job]) -> Option<Scrubbed> {
-    let mut found = Scrubbed::default();
+pub fn scrub(parts: &Parts<'_>, held: &LogNote, collections: &[CollectionToCopy]) -> Option<Scrubbed> {
     let objects = Objects::new(parts.own, parts.source, parts.repaired);
     let (size, root) = (held.checkpoint.size, held.checkpoint.root);
+    let mut pass = Pass { parts, objects: &objects, found: Scrubbed::default(), away: BTreeSet::new() };
     // Tiles first: nothing else can be named without them.
-    let mut paths = tiles_for_growth(0, size).unwrap_or_default();
-    paths.extend(bundles_for_growth(0, size).unwrap_or_default());
     let reader = match objects.verified(|| AuthenticatedReader::new(&objects, size, &root)) {
         Ok(reader) => reader,
         Err(error) => {
-            lost(&mut found, format!("the tree's right edge: {}", chain(&error)));
-            return Some(found);
+            pass.lost(format!("the tree's right edge: {}", chain(&error)));
+            return Some(pass.found);
+        }
+    };
+    let paths = tiles_for_growth(0, size).and_then(|mut paths| {
+        paths.extend(bundles_for_growth(0, size)?);
+        Ok(paths)
+    });
+    let paths = match paths {
+        Ok(paths) => paths,
+        Err(error) => {
+            pass.lost(format!("the tree's tiles: {}", chain(&error)));
+            return Some(pass.found);
         }
     };
     for path in &paths {
         if !(parts.go_on)() {
             return None;
         }
-        tile(parts, &objects, &reader, path, &mut found);
+        pass.tile(&reader, path);
     }
-    (parts.progress)(&found);
+    (parts.progress)(&pass.found);
     for bundle in 0..size.div_ceil(256) {
         let bodies = match objects.verified(|| reader.entries(bundle)) {
             Ok(bodies) => bodies,
             Err(error) => {
-                lost(&mut found, format!("bundle {bundle}: {}", chain(&error)));
+                pass.lost(format!("bundle {bundle}: {}", chain(&error)));
                 continue;
             }
         };
@@ -87,200 +98,183 @@ pub fn scrub(parts: &Parts<'_>, held: &LogNote, jobs: &[Job]) -> Option<Scrubbed
             if !(parts.go_on)() {
                 return None;
             }
-            entry(parts, &objects, &reader, &body, &mut found);
+            pass.entry(&reader, &body);
         }
-        (parts.progress)(&found);
+        (parts.progress)(&pass.found);
     }
-    for job in jobs {
-        if !collection(parts, &objects, job, &mut found) {
+    for collection in collections {
+        if !pass.collection(collection) {
             return None;
         }
-        (parts.progress)(&found);
+        (parts.progress)(&pass.found);
     }
-    Some(found)
+    Some(pass.found)
 }
 
-/// A tile or bundle on each store: the right one is what the reader, which verifies against the root, gives.
-fn tile(
-    parts: &Parts<'_>,
-    objects: &Objects<'_>,
-    reader: &AuthenticatedReader<&Objects<'_>>,
-    path: &ledger::TilePath,
-    found: &mut Scrubbed,
-) {
-    let key = Key::tile(path);
-    let right = objects.verified(|| reader.content(path)).map_err(|error| chain(&error));
-    for store in parts.own.stores() {
-        found.objects = found.objects.saturating_add(1);
-        let stored = store.read(&key);
-        parts.throttle.take(stored.as_ref().map_or(0, |bytes| length(bytes)));
-        let whole = matches!((&stored, &right), (Ok(stored), Ok(right)) if stored == right);
-        if whole {
-            continue;
+type Reader<'a> = AuthenticatedReader<&'a Objects<'a>>;
+
+/// A pass under way.
+struct Pass<'a> {
+    parts: &'a Parts<'a>,
+    objects: &'a Objects<'a>,
+    found: Scrubbed,
+    /// Stores that did not answer as themselves: each is said once, and nothing is said of its objects.
+    away: BTreeSet<String>,
+}
+
+impl Pass<'_> {
+    /// Looks at one object on each store. Where it is not right, `mend` puts the right bytes there.
+    fn object(
+        &mut self,
+        key: &Key,
+        is_right: &dyn Fn(&[u8]) -> bool,
+        mend: &dyn Fn(&dyn Store) -> Result<(), String>,
+    ) {
+        for store in self.parts.own.stores() {
+            let name = &store.identity().store;
+            if self.away.contains(name) {
+                continue;
+            }
+            let found = examine_by(store.as_ref(), key, is_right);
+            self.found.objects += 1;
+            self.parts.throttle.take(found.bytes_read());
+            match found {
+                Found::Whole(_) => continue,
+                // A text may have been erased, or never been there: nothing tells from here.
+                Found::Missing if key.kind() == KeyKind::Detail => continue,
+                Found::Away(error) => {
+                    self.away.insert(name.clone());
+                    self.lost(format!("store {name} is away: {}", chain(&error)));
+                    continue;
+                }
+                Found::Damaged(_) | Found::Missing | Found::Unreadable(_) => {}
+            }
+            self.found.damaged += 1;
+            match mend(store.as_ref()) {
+                Ok(()) => {
+                    self.parts.repaired.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(%key, store = %name, "Scrub: a damaged or missing object was put back");
+                }
+                Err(why) => self.lost(format!("{key} on store {name}: {why}")),
+            }
         }
-        found.damaged = found.damaged.saturating_add(1);
-        // The tree commits to it, so its bytes are known whatever the store has.
-        let mended = match &right {
-            Ok(right) => mend(store.as_ref(), &key, right).map_err(|error| chain(&error)),
-            Err(why) => Err(why.clone()),
+    }
+
+    /// An object whose key carries its digest: another own store has it, or the source.
+    fn by_digest(&mut self, key: &Key) {
+        let (own, objects) = (self.parts.own, self.objects);
+        let is_right = |bytes: &[u8]| key.check(bytes) != ContentCheck::Wrong;
+        self.object(key, &is_right, &|_| {
+            let right = match own.read(key) {
+                Ok(bytes) if is_right(&bytes) => Ok(bytes),
+                _ => objects.fetch(key),
+            };
+            right.and_then(|bytes| objects.keep(key, &bytes)).map_err(|error| chain(&error))
+        });
+    }
+
+    /// A tile or bundle: the tree commits to it, so the right bytes are known whatever the store has.
+    fn tile(&mut self, reader: &Reader<'_>, path: &TilePath) {
+        let key = Key::tile(path);
+        let right = self.objects.verified(|| reader.content(path)).map_err(|error| chain(&error));
+        let is_right = |bytes: &[u8]| right.as_ref().is_ok_and(|right| right == bytes);
+        self.object(&key, &is_right, &|store| put_back(store, &key, right.as_ref().map_err(Clone::clone)?));
+    }
+
+    /// The objects that an entry names.
+    fn entry(&mut self, reader: &Reader<'_>, body: &[u8]) {
+        let entry = match Entry::parse(body) {
+            Ok(entry) => entry,
+            Err(error) => return self.lost(format!("an entry of the held tree: {}", chain(&error))),
         };
-        match mended {
-            Ok(()) => put_back(parts, &key, &store.identity().store),
-            Err(why) => lost(found, format!("{key} on store {}: {why}", store.identity().store)),
+        let envelope = &entry.envelope;
+        let document = Key::document(envelope.event.as_bytes());
+        if envelope.act == ActPlace::Digest || envelope.type_ == EntryType::CollectionStarted {
+            // Looked at before it is used: reading it through `objects` would mend it unseen.
+            self.by_digest(&document);
+        }
+        let act = match entry.act {
+            Some(act) => Some(act),
+            None => self.objects.get(&document).ok().and_then(|bytes| ActObject::parse(&bytes).ok()),
+        };
+        // If the document is damaged and no source has it, the objects that it names are unknown. The document itself is among the lost.
+        let Some(act) = act else { return };
+        let named = match objects_of(envelope, &act) {
+            Ok(named) => named,
+            Err(broken) => return self.lost(format!("{document}: {}", chain(&broken))),
+        };
+        for key in named {
+            if key.kind() == KeyKind::StampedCheckpoint {
+                self.stamped(reader, &key);
+            } else {
+                self.by_digest(&key);
+            }
+        }
+    }
+
+    /// A stamped checkpoint: its key says nothing of its content, the log's key and the tree say all.
+    fn stamped(&mut self, reader: &Reader<'_>, key: &Key) {
+        let (own, objects, pins) = (self.parts.own, self.objects, self.parts.pins);
+        let is_right = |bytes: &[u8]| {
+            LogNote::read(bytes, &pins.origin(), &pins.log_keys.keys()).is_ok_and(|note| {
+                let checkpoint = note.checkpoint;
+                let root = objects.verified(|| ledger::root(reader, checkpoint.size));
+                *key == Key::stamped_checkpoint(checkpoint.size)
+                    && root.is_ok_and(|root| root == checkpoint.root)
+            })
+        };
+        self.object(key, &is_right, &|store| {
+            let others = own.stores().iter().filter_map(|other| other.read(key).ok());
+            let right = others.chain(objects.fetch(key)).find(|bytes| is_right(bytes));
+            let right = right.ok_or("neither a store nor the source has the log's note of that size")?;
+            put_back(store, key, &right)
+        });
+    }
+
+    /// Everything a collection consists of. False: the pass was ended.
+    fn collection(&mut self, collection: &CollectionToCopy) -> bool {
+        let parts = self.parts;
+        let Some(keys) = keys(collection, parts.own, parts.repaired) else {
+            // The seal chain itself is damaged. Verifying the collection again fetches the damaged objects.
+            self.found.damaged += 1;
+            let again = copy::Parts {
+                own: parts.own,
+                source: parts.source,
+                repaired: parts.repaired,
+                judges: parts.judges,
+                go_on: parts.go_on,
+            };
+            match copy(collection, &again) {
+                Ok(_) => {}
+                Err(CopyError::Stopped) => return false,
+                Err(error) => self.lost(format!("collection {}: {}", collection.id, chain(&error))),
+            }
+            return true;
+        };
+        for key in keys {
+            if !(parts.go_on)() {
+                return false;
+            }
+            self.by_digest(&key);
+        }
+        true
+    }
+
+    fn lost(&mut self, why: String) {
+        tracing::error!("Scrub: {why}");
+        if self.found.lost.len() < LOST_MAX {
+            self.found.lost.push(why);
         }
     }
 }
 
-/// Writes the right bytes; what is there instead goes to `damaged/`.
-fn mend(store: &dyn Store, key: &Key, right: &[u8]) -> Result<(), StoreError> {
-    match store.create(key, right) {
+/// Writes bytes that are known to be right. The store moves other bytes under this key to `damaged/`.
+fn put_back(store: &dyn Store, key: &Key, right: &[u8]) -> Result<(), String> {
+    let created = match store.create(key, right) {
         Err(error) if matches!(error.class(), StoreErrorClass::Conflict | StoreErrorClass::Permanent) => {
-            store.make_way(key, right)?;
-            store.create(key, right)
+            store.make_way(key, right).and_then(|()| store.create(key, right))
         }
-        result => result,
-    }
-}
-
-/// What an entry names.
-fn entry(
-    parts: &Parts<'_>,
-    objects: &Objects<'_>,
-    reader: &AuthenticatedReader<&Objects<'_>>,
-    body: &[u8],
-    found: &mut Scrubbed,
-) {
-    use evidence::entry::{ActObject, ActPlace, Entry, EntryType};
-    let Ok(entry) = Entry::parse(body) else { return };
-    let envelope = &entry.envelope;
-    let mut wanted = Vec::new();
-    if envelope.act == ActPlace::Digest || envelope.type_ == EntryType::CollectionStarted {
-        // Looked at before it is used: reading it through `objects` would mend it unseen.
-        object(parts, objects, &Key::document(envelope.event.as_bytes()), found);
-    }
-    let act = match &entry.act {
-        Some(act) => Some(act.clone()),
-        None => objects
-            .get(&Key::document(envelope.event.as_bytes()))
-            .ok()
-            .and_then(|bytes| ActObject::parse(&bytes).ok()),
+        created => created,
     };
-    if let Some(act) = act {
-        wanted.extend(objects_of(envelope, &act).unwrap_or_default());
-    }
-    for key in wanted {
-        if key.kind() == KeyKind::StampedCheckpoint {
-            stamped(parts, objects, reader, &key, found);
-        } else {
-            object(parts, objects, &key, found);
-        }
-    }
-}
-
-/// A stamped checkpoint: its key says nothing of its content, the log's key and the tree say all.
-fn stamped(
-    parts: &Parts<'_>,
-    objects: &Objects<'_>,
-    reader: &AuthenticatedReader<&Objects<'_>>,
-    key: &Key,
-    found: &mut Scrubbed,
-) {
-    let is_right = |bytes: &[u8]| {
-        LogNote::read(bytes, &parts.pins.origin(), &parts.pins.log_keys.keys()).is_ok_and(|note| {
-            let checkpoint = note.checkpoint;
-            let root = objects.verified(|| ledger::root(reader, checkpoint.size));
-            *key == Key::stamped_checkpoint(checkpoint.size) && root.is_ok_and(|root| root == checkpoint.root)
-        })
-    };
-    for store in parts.own.stores() {
-        found.objects = found.objects.saturating_add(1);
-        let stored = store.read(key);
-        parts.throttle.take(stored.as_ref().map_or(0, |bytes| length(bytes)));
-        if stored.is_ok_and(|bytes| is_right(&bytes)) {
-            continue;
-        }
-        found.damaged = found.damaged.saturating_add(1);
-        let others = parts.own.stores().iter().filter_map(|other| other.read(key).ok());
-        let right = others.chain(objects.fetch(key)).find(|bytes| is_right(bytes));
-        let mended = match right {
-            Some(right) => mend(store.as_ref(), key, &right).map_err(|error| chain(&error)),
-            None => Err("neither a store nor the source has the log's note of that size".to_owned()),
-        };
-        match mended {
-            Ok(()) => put_back(parts, key, &store.identity().store),
-            Err(why) => lost(found, format!("{key}: {why}")),
-        }
-    }
-}
-
-fn collection(parts: &Parts<'_>, objects: &Objects<'_>, job: &Job, found: &mut Scrubbed) -> bool {
-    let Some(keys) = keys(job, parts.own, parts.repaired) else {
-        // The chain itself is damaged: verifying it anew fetches what is wrong.
-        found.damaged = found.damaged.saturating_add(1);
-        let again = copy::Parts {
-            own: parts.own,
-            source: parts.source,
-            repaired: parts.repaired,
-            judges: parts.judges,
-            go_on: parts.go_on,
-        };
-        match copy(job, &again) {
-            Ok(_) => return true,
-            Err(CopyError::Stopped) => return false,
-            Err(error) => lost(found, format!("collection {}: {}", job.id, chain(&error))),
-        }
-        return true;
-    };
-    for key in keys {
-        if !(parts.go_on)() {
-            return false;
-        }
-        object(parts, objects, &key, found);
-    }
-    true
-}
-
-/// One object on each store.
-fn object(parts: &Parts<'_>, objects: &Objects<'_>, key: &Key, found: &mut Scrubbed) {
-    for store in parts.own.stores() {
-        found.objects = found.objects.saturating_add(1);
-        let stored = store.read(key);
-        parts.throttle.take(stored.as_ref().map_or(0, |bytes| length(bytes)));
-        if stored.is_ok_and(|bytes| key.check(&bytes) != ContentCheck::Wrong) {
-            continue;
-        }
-        // A text may have been erased, or never been there: nothing tells from here.
-        if key.kind() == KeyKind::Detail && store.size(key).is_err() {
-            continue;
-        }
-        found.damaged = found.damaged.saturating_add(1);
-        let right = match parts.own.read(key) {
-            Ok(bytes) if key.check(&bytes) != ContentCheck::Wrong => Ok(bytes),
-            _ => objects.fetch(key),
-        };
-        match right.and_then(|bytes| objects.keep(key, &bytes)) {
-            Ok(()) => put_back(parts, key, &store.identity().store),
-            Err(error) => lost(found, told(key, &error)),
-        }
-    }
-}
-
-fn told(key: &Key, error: &ObjectError) -> String {
-    format!("{key}: {}", chain(error))
-}
-
-fn put_back(parts: &Parts<'_>, key: &Key, store: &str) {
-    parts.repaired.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    tracing::error!(%key, store, "Scrub: a damaged or missing object was put back");
-}
-
-fn lost(found: &mut Scrubbed, why: String) {
-    tracing::error!("Scrub: {why}");
-    if found.lost.len() < LOST_MAX {
-        found.lost.push(why);
-    }
-}
-
-fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+    created.map_err(|error| chain(&error))
 }

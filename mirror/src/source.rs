@@ -1,7 +1,8 @@
-//! Where a mirror's bytes come from: a collector, or the place it writes to. Not believed in anything.
+//! Where a mirror's bytes come from: a collector, or a store that the collector writes to. The mirror trusts neither.
 
 use std::sync::Arc;
 
+use evidence::causes::chain;
 use store::{Key, Store, StoreErrorClass};
 
 /// Gives objects by key.
@@ -22,21 +23,20 @@ pub enum SourceError {
     /// The source does not answer, or not with an object.
     #[error("fetch {key}: {why}")]
     Away {
-        /// What was asked for.
+        /// The requested key.
         key: String,
-        /// Why not.
         why: String,
     },
     /// The source has it, but not whole on any of its copies.
     #[error("no copy of {key} at the source is whole")]
     Damaged {
-        /// What was asked for.
+        /// The requested key.
         key: String,
     },
     /// There is no such object there.
     #[error("the source has no {key}")]
     Missing {
-        /// What was asked for.
+        /// The requested key.
         key: String,
     },
 }
@@ -51,7 +51,7 @@ impl Source for StoreSource {
             StoreErrorClass::NotFound if self.0.read(&Key::marker()).is_ok() => {
                 SourceError::Missing { key: key.to_string() }
             }
-            _ => SourceError::Away { key: key.to_string(), why: crate::chain(&error) },
+            _ => SourceError::Away { key: key.to_string(), why: chain(&error) },
         })
     }
 }

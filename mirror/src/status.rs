@@ -1,26 +1,24 @@
-//! How a mirror is: told to its operator by file, by metrics and by exit code.
+//! How a mirror is doing. It tells its operator by a file, by metrics and by an exit code.
 //!
-//! Guarantee: an alarm stays until what raised it is over; the file is replaced as a whole. Not here: what is signed ([`crate::state`]).
+//! Guarantee: an alarm stays until its cause is gone. The file is replaced as a whole. Not here: what is signed ([`crate::cosign::state`]).
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::state::{State, StateError, replace};
+use crate::cosign::state::{State, StateError};
 
 /// Name of the file below `run/`.
 pub const STATUS_FILE: &str = "status.json";
 /// Failing collections that are named one by one.
 const NAMED_MAX: usize = 20;
 
-/// What is told.
+/// The content of the status file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
-    /// This mirror.
     pub mirror: String,
-    /// Its deployment.
     pub deployment: String,
     /// When this was written.
     pub written: String,
@@ -34,9 +32,9 @@ pub struct Status {
     pub held: u64,
     /// Entries of the running round that are done.
     pub done: u64,
-    /// What is wrong with the log, the collector or the own store; empty when nothing is.
+    /// The problem with the log, the collector or the own store; empty if there is none.
     pub alarm: String,
-    /// Why nothing goes on just now, without being an alarm: the collector is away.
+    /// The reason for a pause that is no alarm: the collector is away.
     pub waiting: String,
     /// File of an unacknowledged fraud proof.
     pub fraud: Option<String>,
@@ -74,35 +72,7 @@ impl Status {
             || self.scrub_lost > 0
     }
 
-    /// In Prometheus' text form.
-    #[must_use]
-    pub fn to_metrics(&self) -> String {
-        let failing = u64::try_from(self.collections_failing.len()).unwrap_or(u64::MAX);
-        let rows = [
-            ("offered_size", "Size of the newest note of the collector", self.offered),
-            ("witnessed_size", "Size vouched for as /witness", self.witnessed),
-            ("held_size", "Size held and vouched for as /mirror", self.held),
-            ("fraud", "1 while a fraud proof is not acknowledged", u64::from(self.fraud.is_some())),
-            ("alarm", "1 while somebody must act", u64::from(self.is_alarm())),
-            ("collections_held", "Collections copied and stated", self.collections_held),
-            ("collections_waiting", "Collections to be copied or stated", self.collections_waiting),
-            ("collections_failing", "Collections that do not verify or cannot be had", failing),
-            ("copied_bytes", "Bytes of segments copied since the start", self.bytes_copied),
-            ("repaired_objects", "Objects put back into the own store", self.repaired),
-            ("given_back_objects", "Objects given back to the collector", self.given_back),
-            ("scrub_objects", "Objects read by the running or last scrub", self.scrub_objects),
-            ("scrub_lost_objects", "Objects lost and not put back", self.scrub_lost),
-        ];
-        let mut text = String::new();
-        for (name, help, value) in rows {
-            text.push_str(&format!(
-                "# HELP exhibit_mirror_{name} {help}\n# TYPE exhibit_mirror_{name} gauge\nexhibit_mirror_{name} {value}\n"
-            ));
-        }
-        text
-    }
-
-    /// Reads what the running (or last) process wrote, and the signed state beside it.
+    /// Reads the status that the running (or last) process wrote, and the signed state beside it.
     ///
     /// # Errors
     /// When the directory is no mirror's.
@@ -113,7 +83,7 @@ impl Status {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(_) => Self::default(),
         };
-        // The state is the truth; a status may be of before a crash.
+        // The state decides. The status may be older than a crash.
         let size = |note: &Option<String>| {
             let line = note.as_deref().and_then(|note| note.lines().nth(1));
             line.and_then(|line| line.parse().ok()).unwrap_or(0)
@@ -179,7 +149,7 @@ fn or_never(text: &str) -> &str {
 #[derive(Debug, Default)]
 pub struct Board {
     status: Mutex<Status>,
-    /// What the file says: it is not flushed again for nothing.
+    /// The status in the file: an unchanged status is not written again.
     written: Mutex<Option<Status>>,
 }
 
@@ -215,9 +185,10 @@ impl Board {
         }
         *written = Some(status.clone());
         status.written = crate::now().to_string();
-        let mut bytes = serde_json::to_vec(&status).unwrap_or_default();
+        #[expect(clippy::expect_used, reason = "strings and numbers cannot fail to serialise")]
+        let mut bytes = serde_json::to_vec(&status).expect("strings and numbers");
         bytes.push(b'\n');
-        if let Err(error) = replace(run, STATUS_FILE, &bytes) {
+        if let Err(error) = durable::replace(&run.join(STATUS_FILE), &bytes, 0o644) {
             tracing::warn!(%error, "The status file could not be written");
         }
     }

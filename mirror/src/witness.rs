@@ -1,7 +1,7 @@
-//! The C2SP tlog-witness server: one prefix a role (docs/spec/mirror.md, *Witness*).
+//! The C2SP tlog-witness server, one prefix for each role (docs/spec/mirror.md, *Witness*).
 //!
-//! Guarantee: an answer of 200 follows a durable state; what is signed is a re-encoding of what was parsed and verified; one
-//! request is at most 128 KiB and costs two signatures. Not here: rounds; `/mirror` signs only what a round has held.
+//! Guarantee: the witness answers 200 only after its state is durable. It signs a re-encoding of what it parsed and verified. A request
+//! has at most 128 KiB and costs two signatures. Not here: rounds; `/mirror` signs only what a round has held.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,14 +12,15 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
 use axum::http::{Request, Response, StatusCode, header};
 use axum::routing::{get, post};
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::log_key::Placed;
 use ledger::{AuthenticatedReader, Hash, verify_consistency};
 use store::Replicas;
 use tokio::sync::{Notify, watch};
 
-use crate::chain;
-use crate::cosign::{CosignError, Cosigner, LogNote, NoteRefused, Role, Shown};
+use crate::cosign::{CosignError, Cosigner, Role, Shown};
+use crate::note::{LogNote, NoteRefused};
 use crate::objects::Objects;
 use crate::status::Board;
 
@@ -37,20 +38,16 @@ pub struct Witness {
     pub cosigner: Arc<Cosigner>,
     /// Own copies, for notes of sizes that are held.
     pub own: Replicas,
-    /// Size held.
     pub held: watch::Receiver<u64>,
     /// Asks for a round.
     pub wake: Arc<Notify>,
-    /// For `/metrics`.
     pub board: Arc<Board>,
 }
 
 /// An answer of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// HTTP status.
     pub status: u16,
-    /// Body.
     pub body: String,
 }
 
@@ -63,9 +60,7 @@ fn answer(status: u16, body: impl Into<String>) -> Answer {
 pub struct AddCheckpoint {
     /// The size this role signed last, as the asker believes.
     pub old: u64,
-    /// Consistency proof.
     pub proof: Vec<Hash>,
-    /// The note.
     pub note: Vec<u8>,
 }
 
@@ -98,7 +93,7 @@ impl Witness {
         Router::new().route(
             "/metrics",
             get(move || {
-                let text = board.read().to_metrics();
+                let text = crate::metrics::page(&board.read());
                 async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text) }
             }),
         )

@@ -12,7 +12,7 @@ use std::time::Duration;
 use evidence::enrolment::Address;
 use evidence::id::{CollectorId, DeploymentId};
 use serde::Deserialize;
-pub use store::StorePlace;
+pub use store::StoreLocation;
 use store::{Degraded, ReplicationPolicy};
 
 use crate::config::pace::Pace;
@@ -92,7 +92,7 @@ pub struct StoreConfig {
     /// Its id, as in its `store.json`.
     pub id: String,
     /// Where it lies.
-    pub place: StorePlace,
+    pub place: StoreLocation,
     /// It is being drained: read where others fail, never written, never counted.
     pub leaving: bool,
 }
@@ -136,7 +136,7 @@ impl TryFrom<toml::Table> for StoreConfig {
             Some(toml::Value::Boolean(leaving)) => leaving,
             Some(_) => return Err(format!("store `{id}`: leaving is true or false")),
         };
-        let place = StorePlace::of_table(table).map_err(|error| format!("store `{id}`: {error}"))?;
+        let place = StoreLocation::of_table(table).map_err(|error| format!("store `{id}`: {error}"))?;
         Ok(Self { id, place, leaving })
     }
 }
@@ -239,10 +239,10 @@ impl Config {
         for store in stores {
             text.push_str(&format!("\n[[store]]\nid = {}\n", quoted(&store.id)));
             match &store.place {
-                StorePlace::Directory(path) => {
+                StoreLocation::Directory(path) => {
                     text.push_str(&format!("path = {}\n", quoted(&path.display().to_string())));
                 }
-                StorePlace::Bucket(settings) => text.push_str(&settings.to_toml()),
+                StoreLocation::Bucket(settings) => text.push_str(&settings.to_toml()),
             }
             if store.leaving {
                 text.push_str("leaving = true\n");
@@ -275,16 +275,7 @@ impl Config {
 
 /// A TOML basic string.
 fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            control if control.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(control))),
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
+    toml_edit::Value::from(text).to_string()
 }
 
 /// Settings that cannot be used.
@@ -339,7 +330,7 @@ mod tests {
                     place: PathBuf::from("/disk2/ev").into(),
                     leaving: false,
                 },
-                StoreConfig { id: "store-3".into(), place: StorePlace::Bucket(bucket()), leaving: false },
+                StoreConfig { id: "store-3".into(), place: StoreLocation::Bucket(bucket()), leaving: false },
                 StoreConfig { id: "store-4".into(), place: PathBuf::from("/disk4/ev").into(), leaving: true },
             ],
             scrub: Some(ScrubConfig { every_days: 7, rate_mib_s: 100 }),
@@ -385,7 +376,7 @@ mod tests {
         assert_eq!(Config::parse(&full.to_commented()), Ok(full.clone()));
         let listen = Listen { metrics: None, ..full.listen.clone() };
         let mut sparse = Config { tsas: Vec::new(), scrub: None, listen, ..full };
-        sparse.stores[2].place = StorePlace::Bucket(sparse_bucket());
+        sparse.stores[2].place = StoreLocation::Bucket(sparse_bucket());
         assert_eq!(Config::parse(&sparse.to_commented()), Ok(sparse));
     }
 

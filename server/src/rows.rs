@@ -89,9 +89,7 @@ impl Db {
         connection.execute_batch("COMMIT")?;
         drop(connection);
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs_err::File::open(parent)
-            .and_then(|parent| parent.sync_all())
-            .map_err(|source| DbError::File { source })
+        durable::sync_folder(parent).map_err(|source| DbError::File { source })
     }
 
     /// Opens an existing database with `readers` read connections.

@@ -1,10 +1,14 @@
-//! The contract of [`Store`] as a test that any implementation must pass. Tests only.
+//! The contract of [`Store`] as a test that each implementation must pass. Tests only.
 
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{Disposable, Key, Lock, Store, StoreErrorClass};
+use crate::contract::Store;
+use crate::dispose::Disposable;
+use crate::error::StoreErrorClass;
+use crate::guarantees::Lock;
+use crate::key::Key;
 
 /// Runs every rule against fresh stores that `make` gives.
 ///
@@ -14,9 +18,9 @@ use crate::{Disposable, Key, Lock, Store, StoreErrorClass};
 pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     let collection = [0xc0; 32];
     let segment = |index: u64, bytes: &[u8]| Key::segment(&collection, index, &Sha256::digest(bytes).into());
-    let class = |result: Result<(), crate::StoreError>| result.err().map(|error| error.class());
+    let class = |result: Result<(), crate::error::StoreError>| result.err().map(|error| error.class());
 
-    // An object is there, whole, once it is acknowledged, and not before.
+    // An object is there and whole after it was acknowledged, and not before.
     let store = make();
     let key = segment(0, b"first");
     assert_eq!(store.read(&key).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
@@ -99,9 +103,9 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     store.create(&claimed, b"claimed").unwrap();
     assert_eq!(store.read(&claimed).unwrap(), b"claimed");
 
-    // What a warrant covers is destroyed with its displaced copies, nothing else is; again is the same as once.
-    let covered = crate::warrants::over(&[collection], &[]);
-    let foreign = crate::warrants::over(&[[0xdd; 32]], &[]);
+    // A warrant destroys the covered objects with their displaced copies and nothing else. Repeating it changes nothing.
+    let covered = crate::dispose::warrants::over(&[collection], &[]);
+    let foreign = crate::dispose::warrants::over(&[[0xdd; 32]], &[]);
     let evidence = Disposable::Collection(collection);
     let all = &|| true;
     assert_eq!(class(store.dispose(&evidence, &foreign, all).map(drop)), Some(StoreErrorClass::Permanent));
@@ -123,7 +127,10 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
         assert_eq!(store.list("segments/").unwrap().as_slice(), std::slice::from_ref(&elsewhere));
     } else {
         // A store that keeps everything says so, and keeps it.
-        assert!(matches!(store.dispose(&evidence, &covered, all), Err(crate::StoreError::Locked { .. })));
+        assert!(matches!(
+            store.dispose(&evidence, &covered, all),
+            Err(crate::error::StoreError::Locked { .. })
+        ));
         assert_eq!(store.read(&claimed).unwrap(), b"claimed");
     }
     assert_eq!(store.read(&elsewhere).unwrap(), b"elsewhere");

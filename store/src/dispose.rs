@@ -1,11 +1,12 @@
-//! What a store destroys on a warrant, and under which names it may lie there.
-//! Guarantee: nothing outside the warrant's plan is destroyed; documents, ledger and marker have no name here.
-//! Not here: whether a plan is approved (`evidence::disposal`), the destroying itself (each store).
+//! What a store destroys on a warrant, and the names under which it may lie there.
+//! Guarantee: only objects of the warrant's plan are destroyed. Documents, ledger and marker cannot be named here.
+//! Not here: whether a plan is approved (`evidence::disposal`), and the destruction itself (each store).
 
 use evidence::disposal::Warrant;
 
+use crate::error::StoreError;
+use crate::identity::StoreIdentity;
 use crate::key::{Key, KeyKind};
-use crate::{StoreError, StoreIdentity};
 
 /// Rooms in which a collection's bytes lie, each under the collection's id.
 const ROOMS: [&str; 3] = ["segments", "seals", "quarantine"];
@@ -29,7 +30,7 @@ pub enum Disposable {
 }
 
 impl Disposable {
-    /// What an object's key belongs to; `None` for what is never destroyed.
+    /// The disposable object that a key belongs to; `None` for a key that is never destroyed.
     #[must_use]
     pub fn of(key: &Key) -> Option<Self> {
         match key.kind() {
@@ -56,7 +57,7 @@ impl Disposable {
         key.is_some_and(|key| Self::of(&key) == Some(*self))
     }
 
-    /// Refuses what the warrant's plan does not name.
+    /// Refuses an object that the warrant's plan does not name.
     pub(crate) fn check(&self, warrant: &Warrant, store: &StoreIdentity) -> Result<(), StoreError> {
         let is_covered = match self {
             Self::Collection(id) => warrant.covers_collection(id),
@@ -73,7 +74,7 @@ impl Disposable {
     }
 }
 
-#[cfg(any(test, feature = "faults"))]
+#[cfg(feature = "faults")]
 pub mod warrants {
     //! A warrant as two persons' approvals make it, for tests.
 

@@ -1,19 +1,18 @@
-//! A disk that forgets: what was not flushed is gone after [`FaultDisk::crash`], and any operation can be made to fail.
-//! Why: `kill -9` proves nothing about fsync, for the page cache survives it.
-//! Tests only.
+//! A disk that forgets: [`FaultDisk::crash`] drops what was not flushed, and any operation can be made to fail. Tests only.
+//! Why: `kill -9` proves nothing about fsync, because the page cache survives it.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{Disk, DiskFile};
+use crate::directory::disk::{Disk, DiskFile};
 
 /// How the chosen operation goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It fails and changes nothing.
     Failed,
-    /// It fails, but what it should do was done.
+    /// It reports a failure, but it took effect.
     FailedButTookEffect,
     /// The power goes before it: it and everything later fails.
     PowerCut,
@@ -89,7 +88,7 @@ impl FaultDisk {
         self.state().log.clone()
     }
 
-    /// The power goes and comes back: only what was flushed is there. Files still open are dead.
+    /// The power goes and comes back. Only flushed bytes and names are there; open files are dead.
     pub fn crash(&self, unflushed: Unflushed) {
         let mut state = self.state();
         for node in &mut state.nodes {
@@ -297,8 +296,8 @@ impl DiskFile for FaultFile {
         let Some(Node::File { live, .. }) = state.nodes.get(self.node) else {
             return Err(io::ErrorKind::IsADirectory.into());
         };
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(live.len());
-        let rest = live.get(from..).unwrap_or_default();
+        let rest = usize::try_from(offset).ok().and_then(|from| live.get(from..));
+        let rest = rest.unwrap_or_default(); // nothing lies behind the end
         let length = rest.len().min(buffer.len());
         for (to, from) in buffer.iter_mut().zip(rest) {
             *to = *from;

@@ -1,4 +1,4 @@
-//! What a store really guarantees, for people and for policy: measured where it can be, and never more.
+//! What a store guarantees, for people and for policy. Where it can be measured, only what was measured counts.
 //! Not here: how a bucket is measured (`s3::probe`).
 
 use std::fmt;
@@ -10,13 +10,13 @@ use serde::Serialize;
 pub struct Guarantees {
     /// What stands behind an acknowledgement.
     pub durable: Durable,
-    /// Who keeps an object from being replaced.
+    /// What prevents the replacement of an object.
     pub write_once: WriteOnce,
     /// Bytes that were replaced all the same can still be read.
     pub versions: bool,
     /// Bytes changed on the way are refused by the receiver, before anything is stored.
     pub checks_upload: bool,
-    /// Who keeps an object from being deleted.
+    /// What prevents the deletion of an object.
     pub lock: Lock,
     /// Detail objects can be erased now.
     pub erasable: bool,
@@ -34,11 +34,11 @@ pub enum Durable {
     Unknown,
 }
 
-/// Who keeps an object from being replaced.
+/// What prevents the replacement of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WriteOnce {
-    /// The server refuses a second create; who holds the credentials may still replace without asking.
+    /// The server refuses a second create. Whoever holds the credentials can still replace without that condition.
     ByServer,
     /// This program alone.
     ByThisProgram,
@@ -46,7 +46,7 @@ pub enum WriteOnce {
     Unknown,
 }
 
-/// Who keeps an object from being deleted before its time. It binds clients of the store, not who runs its disks.
+/// What prevents the deletion of an object before its time. It binds clients of the store, not whoever runs its disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "mode")]
 pub enum Lock {

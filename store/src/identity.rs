@@ -1,4 +1,4 @@
-//! `store.json`: which store this is. Written by `init`; nothing is ever created in a place without it.
+//! `store.json`: which store this is. `init` writes it; a place without it is never written to.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,8 @@ pub struct StoreIdentity {
 impl StoreIdentity {
     /// The marker's bytes: one line.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        // Four strings cannot fail to serialise.
-        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        #[expect(clippy::expect_used, reason = "four strings cannot fail to serialise")]
+        let mut bytes = serde_json::to_vec(self).expect("four strings");
         bytes.push(b'\n');
         bytes
     }
@@ -34,7 +34,7 @@ impl StoreIdentity {
     /// Reads a marker.
     ///
     /// # Errors
-    /// What is wrong with it, for the user.
+    /// The error text is for the user.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let identity: Self =
             serde_json::from_slice(bytes).map_err(|error| format!("`store.json` cannot be read: {error}"))?;

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 /// Longest key: `quarantine/`, two digests and an index; anything longer is refused unread.
 const KEY_BYTES_MAX: usize = 200;
 
-/// What a key names.
+/// The kind of object that a key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyKind {
     /// The newest signed note; the only object replaced.
@@ -39,7 +39,7 @@ pub enum KeyKind {
     Tile,
 }
 
-/// What a key says about the bytes under it.
+/// The verdict of a key on the bytes under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentCheck {
     /// The bytes are those the key names.
@@ -148,7 +148,7 @@ impl Key {
         }
     }
 
-    /// What it names.
+    /// The kind of object.
     pub fn kind(&self) -> KeyKind {
         self.kind
     }
@@ -197,7 +197,7 @@ impl Key {
         Some(digest)
     }
 
-    /// Compares bytes with what the key says of them.
+    /// Compares bytes with the digest in the key.
     pub fn check(&self, bytes: &[u8]) -> ContentCheck {
         let Some(expected) = self.digest() else {
             return ContentCheck::Unknown;

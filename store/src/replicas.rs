@@ -1,12 +1,13 @@
-//! Every object on every store: writes go to all in parallel, reads fall over to the next when bytes are wrong.
-//! Guarantee: [`Written`] tells how many stores hold the object durably and whether they can fail together; when that
-//! is less than policy asks, policy decides between going on (`degraded`) and refusing.
-//! Not here: when missing replicas are made up for (`repair`).
+//! Several stores together: a write goes to all of them in parallel, a read goes to the next when bytes are wrong.
+//! Guarantee: [`Written`] says how many stores hold the object durably and whether they can fail together. If there are fewer than
+//! the policy asks for, the policy decides between going on (`degraded`) and refusing.
+//! Not here: when missing copies are made (the collector's repair).
 
 use std::sync::Arc;
 
+use crate::contract::{ObjectWriter, Store};
+use crate::error::{StoreError, StoreErrorClass};
 use crate::key::{ContentCheck, Key};
-use crate::{ObjectWriter, Store, StoreError, StoreErrorClass};
 
 /// What to do when fewer stores than `copies` can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -122,7 +123,7 @@ impl Replicas {
     /// `Conflict` when any store holds other bytes under the key; `TooFewCopies` when policy is not met. Retry is safe.
     pub fn create(&self, key: &Key, bytes: &[u8]) -> Result<Written, ReplicaError> {
         let results = self.each(|store| store.create(key, bytes));
-        self.settle(key, results)
+        self.judge_copies(key, results)
     }
 
     /// Writes a signed object: of several with the same document the first wins. Returns the bytes that are stored.
@@ -178,7 +179,7 @@ impl Replicas {
             match store.read(key) {
                 Ok(bytes) if is_right(&bytes) => return Ok(bytes),
                 Ok(_) => {
-                    // What is leaving is not mended: the others get what it has.
+                    // A draining store is not mended. The others get its objects.
                     if !self.leaving.iter().any(|leaving| Arc::ptr_eq(leaving, store)) {
                         self.sink.wanting(&store.identity().store, key, Wanting::Damaged);
                     }
@@ -224,29 +225,6 @@ impl Replicas {
         self.describe(&holders)
     }
 
-    /// Erases a detail object everywhere.
-    ///
-    /// # Errors
-    /// `TooFewCopies` when any store still has it: erasure is everywhere or it is not.
-    pub fn remove_detail(&self, key: &Key) -> Result<(), ReplicaError> {
-        let all = self.stores.len() + self.leaving.len();
-        let failures: Vec<_> = self
-            .each(|store| store.remove(key))
-            .into_iter()
-            .chain(self.leaving.iter().map(|store| store.remove(key)))
-            .filter_map(Result::err)
-            .collect();
-        if failures.is_empty() {
-            return Ok(());
-        }
-        Err(ReplicaError::TooFewCopies {
-            key: key.to_string(),
-            written: all - failures.len(),
-            needed: all,
-            failures,
-        })
-    }
-
     /// Runs the same call on every store at once. A flush takes milliseconds, a thread tens of microseconds.
     fn each(
         &self,
@@ -267,7 +245,7 @@ impl Replicas {
         }
     }
 
-    fn settle(&self, key: &Key, results: Vec<Result<(), StoreError>>) -> Result<Written, ReplicaError> {
+    fn judge_copies(&self, key: &Key, results: Vec<Result<(), StoreError>>) -> Result<Written, ReplicaError> {
         let (mut holders, mut failures) = (Vec::new(), Vec::new());
         for (store, result) in self.stores.iter().zip(results) {
             match result {
@@ -298,8 +276,9 @@ impl Replicas {
         let mut domains: Vec<&str> = holders.iter().map(|store| store.domain()).collect();
         domains.sort_unstable();
         domains.dedup();
+        #[expect(clippy::expect_used, reason = "settings name a handful of stores")]
         Written {
-            copies: u32::try_from(holders.len()).unwrap_or(u32::MAX),
+            copies: u32::try_from(holders.len()).expect("a handful"),
             degraded: holders.len() < self.policy.copies,
             independent: domains.len() >= 2,
         }
@@ -338,9 +317,6 @@ impl ReplicaWriter<'_> {
     }
 
     /// Makes the object durable everywhere, in parallel.
-    ///
-    /// # Errors
-    /// As `Replicas::create`.
     pub fn commit(self, key: &Key) -> Result<Written, ReplicaError> {
         let Self { replicas, lanes } = self;
         let results = std::thread::scope(|scope| {
@@ -351,7 +327,7 @@ impl ReplicaWriter<'_> {
             let stores = &replicas.stores;
             threads.into_iter().zip(stores).map(|(thread, store)| joined(thread, store.as_ref())).collect()
         });
-        replicas.settle(key, results)
+        replicas.judge_copies(key, results)
     }
 
     fn check_hope(&self) -> Result<(), ReplicaError> {
@@ -404,7 +380,7 @@ impl StoreError {
     }
 }
 
-/// The stores together did not do what was asked.
+/// The stores together did not do the request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplicaError {
@@ -439,7 +415,7 @@ pub enum ReplicaError {
 }
 
 impl ReplicaError {
-    /// What the caller may do.
+    /// The class of the error.
     pub fn class(&self) -> StoreErrorClass {
         let (Self::TooFewCopies { failures, .. } | Self::Unreadable { failures, .. }) = self else {
             return StoreErrorClass::Conflict;

@@ -3,40 +3,44 @@
 //! ```text
 //! create: PUT (If-None-Match: * where proved; SHA-256 and MD5 in headers; the lock, if any) → read back → lock read back
 //! ```
-//! Guarantee: success means that the object was there, with these bytes and this lock, after the server had said so. What
-//! the bucket adds to that is measured at each start ([`Capabilities`]) and told by [`Store::guarantees`].
+//! Guarantee: after the server reported success, the store read the object back with these bytes and this lock. At each start the
+//! store measures what else the bucket does ([`Capabilities`]), and [`Store::guarantees`] reports it.
 //! Not here: uploads in parts (no object is longer than 64 MiB), how many stores hold an object.
 //!
-//! Trust: the server may lose bytes, lie about what it did, or be run by the adversary; it cannot alter bytes unseen.
+//! Trust: the server can lose bytes, lie about what it did, or belong to the adversary. It cannot change bytes unseen.
 
-pub(crate) mod bucket;
+#[cfg_attr(
+    feature = "faults",
+    expect(missing_docs, reason = "seen by the tests of real servers alone, as `raw_bucket`")
+)]
+pub mod bucket;
 mod credentials;
 mod disposal;
 mod failure;
 mod probe;
-mod settings;
 mod writing;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub use probe::{Capabilities, LockProof};
-pub use settings::{LockMode, Retention, S3Settings};
-
 use bucket::{Bucket, Put};
 use failure::{Failure, FailureKind};
-use writing::Shared;
+use writing::BucketObjects;
 
+use crate::capabilities::Capabilities;
+use crate::contract::{ObjectWriter, READ_BYTES_MAX, Store};
+use crate::dispose::{Destroyed, Disposable};
+use crate::error::StoreError;
+use crate::guarantees::{Durable, Guarantees, Lock, WriteOnce};
 use crate::identity::MARKER_BYTES_MAX;
+use crate::identity::StoreIdentity;
 use crate::key::{ContentCheck, Key, KeyKind};
-use crate::{
-    Destroyed, Disposable, Durable, Guarantees, Lock, ObjectWriter, READ_BYTES_MAX, Store, StoreError,
-    StoreIdentity, Warrant, WriteOnce,
-};
+use crate::s3_settings::{LockMode, Retention, S3Settings};
+use evidence::disposal::Warrant;
 
 /// Objects in a bucket.
 pub struct S3Store {
-    shared: Arc<Shared>,
+    shared: Arc<BucketObjects>,
     identity: StoreIdentity,
 }
 
@@ -57,7 +61,7 @@ impl S3Store {
                 reason: "there are objects below this prefix. Give another prefix".to_owned(),
             });
         }
-        let shared = Shared::measured(bucket, settings, name)?;
+        let shared = BucketObjects::measured(bucket, settings, name)?;
         if let Some(retention) = settings.retention
             && !shared.capabilities.lock.proves(retention.mode)
         {
@@ -82,21 +86,20 @@ impl S3Store {
         Self::open_on(bucket, settings)
     }
 
-    /// As `open`, without trying what the bucket can do: for checks, which write nothing. Nothing is then believed of it.
-    ///
-    /// # Errors
-    /// As `open`.
+    /// As `open`, but writes nothing and so measures nothing. The store then claims no capability.
     pub fn open_unmeasured(settings: &S3Settings) -> Result<Self, StoreError> {
         let place = settings.place();
         let bucket = Bucket::new(settings).map_err(|failure| failure.at(&place, "open", "bucket"))?;
         let identity = read_marker(&bucket, settings)?;
-        let shared = Shared::new(bucket, settings, &identity.store, None);
+        let shared = BucketObjects::new(bucket, settings, &identity.store, None);
         Ok(Self { shared: Arc::new(shared), identity })
     }
 
-    pub(crate) fn open_on(bucket: Bucket, settings: &S3Settings) -> Result<Self, StoreError> {
+    /// As `open`, with a client that a test prepared.
+    #[doc(hidden)]
+    pub fn open_on(bucket: Bucket, settings: &S3Settings) -> Result<Self, StoreError> {
         let identity = read_marker(&bucket, settings)?;
-        let shared = Shared::measured(bucket, settings, &identity.store)?;
+        let shared = BucketObjects::measured(bucket, settings, &identity.store)?;
         Ok(Self { shared: Arc::new(shared), identity })
     }
 
@@ -110,14 +113,11 @@ impl S3Store {
     /// # Errors
     /// When it cannot be written, read or listed.
     pub fn probe(&self) -> Result<Capabilities, StoreError> {
-        let Shared { bucket, settings, name, .. } = self.shared.as_ref();
-        Shared::measure(bucket, settings, name)
+        let BucketObjects { bucket, settings, name, .. } = self.shared.as_ref();
+        BucketObjects::measure(bucket, settings, name)
     }
 
     /// The lock on an object and until when, as the server tells it.
-    ///
-    /// # Errors
-    /// As `read`.
     pub fn retention(&self, key: &Key) -> Result<Option<(LockMode, SystemTime)>, StoreError> {
         let shared = &self.shared;
         let lock = shared.bucket.retention(&shared.object(key), None);
@@ -126,9 +126,6 @@ impl S3Store {
     }
 
     /// True when an object is under legal hold.
-    ///
-    /// # Errors
-    /// As `read`.
     pub fn is_held(&self, key: &Key) -> Result<bool, StoreError> {
         let shared = &self.shared;
         let held = shared.bucket.is_held(&shared.object(key), None);
@@ -183,7 +180,7 @@ impl Store for S3Store {
     }
 
     fn guarantees(&self) -> Guarantees {
-        let Shared { settings, capabilities, .. } = self.shared.as_ref();
+        let BucketObjects { settings, capabilities, .. } = self.shared.as_ref();
         let retention = settings.retention.or(capabilities.default_retention);
         let lock = match retention.filter(|retention| capabilities.lock.proves(retention.mode)) {
             None => Lock::None,
@@ -331,14 +328,14 @@ impl Store for S3Store {
 
 /// An object whose key is not known yet: it waits in memory, and is sent as a whole.
 struct Gathering {
-    shared: Arc<Shared>,
+    shared: Arc<BucketObjects>,
     bytes: Vec<u8>,
 }
 
 impl ObjectWriter for Gathering {
     fn write(&mut self, chunk: &[u8]) -> Result<(), StoreError> {
-        let length = self.bytes.len().saturating_add(chunk.len());
-        if u64::try_from(length).unwrap_or(u64::MAX) > READ_BYTES_MAX {
+        let length = self.bytes.len() + chunk.len();
+        if length as u64 > READ_BYTES_MAX {
             return Err(StoreError::Refused {
                 store: self.shared.name.clone(),
                 key: "(being written)".to_owned(),

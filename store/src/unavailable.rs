@@ -1,9 +1,12 @@
-//! A configured store that could not be opened: so that a collector starts with one disk gone, degraded and saying so.
-//! Every call fails; nothing is pretended.
+//! Stands for a configured store that could not be opened, so that a collector starts degraded with one disk gone. Every call fails.
 
-use crate::{
-    Destroyed, Disposable, Guarantees, Key, ObjectWriter, Store, StoreError, StoreIdentity, Warrant,
-};
+use crate::contract::{ObjectWriter, Store};
+use crate::dispose::{Destroyed, Disposable};
+use crate::error::StoreError;
+use crate::guarantees::Guarantees;
+use crate::identity::StoreIdentity;
+use crate::key::Key;
+use evidence::disposal::Warrant;
 
 /// Stands in for a store until restart.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
-//! Acts of persons, of the authority, of mirrors and of the collector itself.
+//! Acts of persons, of the authority, of mirrors, and of the collector itself.
 
+use evidence::causes::chain;
 use evidence::document::Document;
 use evidence::enrolment::{Login, Token};
 use evidence::entry::act::Act;
@@ -12,7 +13,6 @@ use evidence::signed::Signed;
 use ledger::KeyType;
 
 use super::{Broken, Case, Change, Rules, rule};
-use crate::chain;
 
 /// What `mirror.admitted` binds.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Rules {
 
     pub(super) fn collector(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let act = act_document(case)?;
-        // Nobody signed it, so it speaks for nobody but the one whose log it stands in.
+        // Nobody signed it, so it speaks only for the collector whose log holds it.
         if !matches!(act.by, Actor::Collector(_)) {
             return rule(format!("recorded without a signature in the name of {}", act.by));
         }
@@ -122,7 +122,7 @@ impl Rules {
         Ok(Change::None)
     }
 
-    /// An act or document that one person signs; what it changes.
+    /// Judges an act or document that one person signs, and returns its change.
     pub(super) fn person(&self, case: &Case<'_>, names: &[&str]) -> Result<Change, Broken> {
         let roles: Vec<Role> = names.iter().filter_map(|name| role(name)).collect();
         let signed = case.signed()?;
@@ -236,7 +236,7 @@ impl Rules {
             None => return rule(format!("no mirror {mirror} was admitted before")),
         }
         match case.envelope.type_ {
-            // Whether its plan is approved and names it, is judged with the chain.
+            // The chain's course judges whether an approved plan names it.
             EntryType::DispositionConfirmed => Ok(Change::None),
             _ => self.stated(case, mirror),
         }

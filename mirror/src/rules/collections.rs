@@ -1,7 +1,9 @@
-//! Collections: begun under an order in force by an endpoint it addresses, gone on, interrupted or stored; what mirrors said.
+//! Collections: an endpoint starts one under an order in force that addresses it, and continues, interrupts or completes it. Mirrors
+//! state that they hold it.
 
 use std::collections::BTreeSet;
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{Chain, MirrorId};
@@ -12,7 +14,6 @@ use evidence::seal::delegation::Delegation;
 use store::Key;
 
 use super::{Broken, Case, Change, Rules, orders, rule};
-use crate::chain;
 use crate::objects::Objects;
 
 /// A collection as the ledger tells of it.
@@ -20,7 +21,7 @@ use crate::objects::Objects;
 pub struct Collection {
     /// The incident's chain.
     pub incident: Chain,
-    /// What the endpoint signed at its beginning.
+    /// The delegation that the endpoint signed at the start.
     pub delegation: Delegation,
     delegation_sha256: Digest,
     evidence_key: PublicKey,
@@ -32,9 +33,9 @@ pub struct Collection {
     pub held_by: BTreeSet<MirrorId>,
 }
 
-/// What an entry does to a collection.
+/// A change of a collection by one entry.
 #[derive(Debug, Clone)]
-pub(super) enum Step {
+pub(super) enum CollectionChange {
     Nothing,
     Interrupted(Digest, u64),
     Stored(u64, Digest),
@@ -42,12 +43,12 @@ pub(super) enum Step {
 }
 
 impl Collection {
-    pub(super) fn apply(&mut self, step: Step) {
+    pub(super) fn apply(&mut self, step: CollectionChange) {
         match step {
-            Step::Nothing => {}
-            Step::Interrupted(seal, segments) => self.interrupted = Some((seal, segments)),
-            Step::Stored(index, manifest) => self.stored = Some((index, manifest)),
-            Step::Held(mirror) => {
+            CollectionChange::Nothing => {}
+            CollectionChange::Interrupted(seal, segments) => self.interrupted = Some((seal, segments)),
+            CollectionChange::Stored(index, manifest) => self.stored = Some((index, manifest)),
+            CollectionChange::Held(mirror) => {
                 self.held_by.insert(mirror);
             }
         }
@@ -56,29 +57,21 @@ impl Collection {
 
 /// How far a collection goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Extent {
     /// To its end, as this manifest says; recorded at this index.
     Stored {
         /// Of the manifest document.
         manifest: Digest,
-        /// Of `collection.stored`.
         index: u64,
     },
     /// Up to this seal.
-    Interrupted {
-        /// Last seal.
-        seal: Digest,
-        /// Segments.
-        segments: u64,
-    },
+    Interrupted { seal: Digest, segments: u64 },
 }
 
 /// A collection to be copied and verified.
 #[derive(Debug, Clone)]
-pub struct Job {
-    /// Its id.
+pub struct CollectionToCopy {
     pub id: Digest,
-    /// Its incident.
     pub incident: Chain,
     /// Whose it is.
     pub delegation: Delegation,
@@ -86,8 +79,7 @@ pub struct Job {
     pub delegation_sha256: Digest,
     /// Key of the endpoint.
     pub evidence_key: PublicKey,
-    /// How far.
-    pub wanted: Wanted,
+    pub extent: Extent,
 }
 
 impl Rules {
@@ -105,9 +97,7 @@ impl Rules {
         ])?;
         match self.orders.get(&delegation.order) {
             None => return rule("its order was never issued"),
-            Some(order) if order.ended.is_some() => {
-                return rule(format!("its order {} before", order.ended.unwrap_or_default()));
-            }
+            Some(orders::Issued { ended: Some(why), .. }) => return rule(format!("its order {why} before")),
             Some(order) if !order.is_in_force => return rule("its order waits for approval"),
             Some(order) if Chain::Incident(order.incident.clone()) != case.envelope.incident => {
                 return rule("its order is for another incident");
@@ -153,9 +143,9 @@ impl Rules {
         let (id, _) = self.begun(case)?;
         let step = if case.envelope.type_ == EntryType::CollectionInterrupted {
             let segments = case.envelope.reference("segments").and_then(|text| text.parse().ok());
-            Step::Interrupted(case.digest("seal")?, segments.unwrap_or(0))
+            CollectionChange::Interrupted(case.digest("seal")?, segments.unwrap_or(0))
         } else {
-            Step::Nothing
+            CollectionChange::Nothing
         };
         Ok(Change::Collection(id, step))
     }
@@ -188,10 +178,10 @@ impl Rules {
         if manifest.limits != manifest.limits.min(&order.limits) {
             return rule("the manifest's limits are wider than the order's");
         }
-        Ok(Change::Collection(id, Step::Stored(case.index, case.envelope.event)))
+        Ok(Change::Collection(id, CollectionChange::Stored(case.index, case.envelope.event)))
     }
 
-    /// What a mirror said, whose signature was judged.
+    /// A mirror's statement, whose signature was judged before.
     pub(super) fn stated(&self, case: &Case<'_>, mirror: MirrorId) -> Result<Change, Broken> {
         let (id, collection) = self.begun(case)?;
         let Some((index, manifest)) = collection.stored else {
@@ -205,47 +195,47 @@ impl Rules {
         if collection.held_by.contains(&mirror) {
             return rule("the mirror stated it before");
         }
-        Ok(Change::Collection(id, Step::Held(mirror)))
+        Ok(Change::Collection(id, CollectionChange::Held(mirror)))
     }
 
     /// Collections to be copied: stored ones that `own` did not state yet, and interrupted ones, oldest id first.
     #[must_use]
-    pub fn jobs(&self, own: &MirrorId) -> Vec<Job> {
-        let mut jobs = Vec::new();
+    pub fn collections_to_copy(&self, own: &MirrorId) -> Vec<CollectionToCopy> {
+        let mut wanted = Vec::new();
         for (id, collection) in &self.collections {
-            let wanted = match (collection.stored, collection.interrupted) {
+            let extent = match (collection.stored, collection.interrupted) {
                 (Some(_), _) if collection.held_by.contains(own) => continue,
-                (Some((index, manifest)), _) => Wanted::Stored { manifest, index },
-                (None, Some((seal, segments))) if segments > 0 => Wanted::Interrupted { seal, segments },
+                (Some((index, manifest)), _) => Extent::Stored { manifest, index },
+                (None, Some((seal, segments))) if segments > 0 => Extent::Interrupted { seal, segments },
                 _ => continue,
             };
-            jobs.push(self.job(*id, collection, wanted));
+            wanted.push(self.to_copy(*id, collection, extent));
         }
-        jobs
+        wanted
     }
 
     /// Every collection that has evidence, however far: for scrubs.
     #[must_use]
-    pub fn all_jobs(&self) -> Vec<Job> {
-        let wanted = |collection: &Collection| match (collection.stored, collection.interrupted) {
-            (Some((index, manifest)), _) => Some(Wanted::Stored { manifest, index }),
-            (None, Some((seal, segments))) if segments > 0 => Some(Wanted::Interrupted { seal, segments }),
+    pub fn all_collections_to_copy(&self) -> Vec<CollectionToCopy> {
+        let extent = |collection: &Collection| match (collection.stored, collection.interrupted) {
+            (Some((index, manifest)), _) => Some(Extent::Stored { manifest, index }),
+            (None, Some((seal, segments))) if segments > 0 => Some(Extent::Interrupted { seal, segments }),
             _ => None,
         };
         self.collections
             .iter()
-            .filter_map(|(id, collection)| Some(self.job(*id, collection, wanted(collection)?)))
+            .filter_map(|(id, collection)| Some(self.to_copy(*id, collection, extent(collection)?)))
             .collect()
     }
 
-    fn job(&self, id: Digest, collection: &Collection, wanted: Wanted) -> Job {
-        Job {
+    fn to_copy(&self, id: Digest, collection: &Collection, extent: Extent) -> CollectionToCopy {
+        CollectionToCopy {
             id,
             incident: collection.incident.clone(),
             delegation: collection.delegation.clone(),
             delegation_sha256: collection.delegation_sha256,
             evidence_key: collection.evidence_key.clone(),
-            wanted,
+            extent,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Disposal by the chain alone: two persons, the plan, what keeps evidence (`evidence::disposal`), and what this mirror may destroy.
+//! Disposal, judged from the chain alone: two persons, the plan, what retains evidence (`evidence::disposal`), and what this mirror
+//! may destroy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,12 +32,10 @@ impl Next {
 
 /// Something that this mirror is to destroy and to confirm.
 #[derive(Debug, Clone)]
-pub struct Doomed {
+pub struct DueDisposal {
     /// The right to it.
     pub warrant: Warrant,
-    /// Its digest.
     pub plan: Digest,
-    /// What.
     pub object: Object,
     /// This mirror could have had a copy, and the ledger does not have its confirmation.
     pub is_owed: bool,
@@ -73,7 +72,7 @@ impl Rules {
         }
     }
 
-    /// Takes what was judged.
+    /// Applies a judged entry.
     pub(super) fn go_on(&mut self, next: &Next) {
         let fact = next.fact();
         let Some(incident) = next.envelope.incident.incident() else {
@@ -89,7 +88,7 @@ impl Rules {
 
     /// What `own` is to destroy at `now`, of every approved plan, while nothing keeps the evidence.
     #[must_use]
-    pub fn doomed(&self, own: &MirrorId, now: Time) -> Vec<Doomed> {
+    pub fn due_disposals(&self, own: &MirrorId, now: Time) -> Vec<DueDisposal> {
         let Some(admitted) = self.mirrors.get(own).filter(|keys| !keys.is_retired) else {
             return Vec::new();
         };
@@ -103,7 +102,7 @@ impl Rules {
                 };
                 found.extend(plan.objects().into_iter().map(|object| {
                     let is_confirmed = course.is_gone(&digest, &object, &place);
-                    Doomed {
+                    DueDisposal {
                         warrant: warrant.clone(),
                         plan: digest,
                         is_owed: !is_confirmed && course.must_confirm(&digest, &object, own, admitted.since),
@@ -146,7 +145,7 @@ impl Rules {
         found
     }
 
-    /// Whether `own` may do without a collection: it goes, or it cannot be had any more.
+    /// True if `own` need not hold a collection: a plan destroys it, or no copy is left.
     #[must_use]
     pub fn may_lack(&self, collection: &Digest, incident: &IncidentId, own: &MirrorId, now: Time) -> bool {
         self.courses.get(incident).is_some_and(|course| course.may_lack(collection, Some(own), now))

@@ -1,5 +1,6 @@
-//! Endpoints: a slot admitted by an endpoint-admin's token, enrolled by three keys, renewed, retired.
+//! Endpoints: an endpoint admin's token admits a slot, three keys enrol it; later it is renewed and retired.
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::enrolment::{EnrolmentRequest, Renewal, Token};
 use evidence::id::{EndpointId, Generation};
@@ -7,7 +8,6 @@ use evidence::keys::PublicKey;
 
 use super::acts::same_deployment;
 use super::{Broken, Case, Change, Rules, rule};
-use crate::chain;
 
 /// A token that was admitted and not used yet.
 #[derive(Debug, Clone)]

@@ -1,9 +1,9 @@
-//! Who signs the ledger from here on: the authority's word, at the place where the log records it.
+//! The key that signs the ledger from an entry on: the authority's word, at the index where the log records it.
 
+use evidence::causes::chain;
 use evidence::log_key::{LogKeyChange, LogKeyError};
 
 use super::{Broken, Case, Change, Rules, Vouched, rule};
-use crate::chain;
 
 impl Rules {
     /// `key.rotated`, `log.succession`

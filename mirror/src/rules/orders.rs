@@ -1,5 +1,6 @@
-//! Orders: signed under the roster in force, approved where its rules ask.
+//! Orders: signed under the roster in force, and approved where its rules ask for that.
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::id::{Chain, IncidentId, PersonId};
 use evidence::order::Order;
@@ -21,7 +22,7 @@ pub(super) struct Issued {
 }
 
 impl Rules {
-    /// What an order must be besides signed by its issuer.
+    /// The rules of an order beyond its issuer's signature.
     pub(super) fn issued(&self, case: &Case<'_>, order: &Order) -> Result<Change, Broken> {
         same_deployment(&order.deployment, case)?;
         case.refs(&[
@@ -77,8 +78,7 @@ impl Rules {
 /// The document of an order that was issued.
 pub(super) fn document(id: &Digest, objects: &Objects<'_>) -> Result<Order, Broken> {
     let bytes = objects.peek(&Key::document(id.as_bytes()))?;
-    let object =
-        evidence::entry::ActObject::parse(&bytes).map_err(|error| Broken::Rule(crate::chain(&error)))?;
+    let object = evidence::entry::ActObject::parse(&bytes).map_err(|error| Broken::Rule(chain(&error)))?;
     super::acts::read(&object)
 }
 

@@ -1,6 +1,5 @@
-//! Texts that the own copy lacks: disposed of, erased, withheld, or not asked for since the start.
-//! Guarantee: a text that is missing keeps nobody from anything; only one that no disposal destroyed is counted. Not here:
-//! fetching (`pull`).
+//! Texts that the own copy lacks: disposed of, erased, withheld, or not requested since the start.
+//! Guarantee: a missing text stops nothing. Only a text that no disposal destroyed counts as missing. Not here: fetching (`pull`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +8,12 @@ use evidence::time::Time;
 
 use super::Rules;
 
-/// What is known of texts beside the courses of incidents.
+/// What the mirror knows about texts, beside the courses of incidents.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     /// Named on the deployment's own chain, which never goes.
     pub(super) of_deployment: BTreeSet<Digest>,
-    /// Missing, and whether the source was asked.
+    /// Missing texts; true if the source was asked.
     pub(super) missing: BTreeMap<Digest, bool>,
 }
 
@@ -24,7 +23,7 @@ impl Rules {
     pub fn details_missing(&self, now: Time) -> u64 {
         let missing = self.texts.missing.keys();
         let count = missing.filter(|text| !self.is_disposed(text, now)).count();
-        u64::try_from(count).unwrap_or(u64::MAX)
+        count as u64
     }
 
     /// Missing texts that the source was not asked for.
@@ -35,7 +34,7 @@ impl Rules {
         unasked.filter(|text| !self.is_disposed(text, now)).collect()
     }
 
-    /// The source was asked: it came, or it is not to be had.
+    /// The source was asked for a text. It gave the text, or does not have it.
     pub fn text_was_asked(&mut self, text: &Digest, came: bool) {
         if came {
             self.texts.missing.remove(text);

@@ -1,47 +1,46 @@
-//! The evidence's thread: collections are copied, verified and stated.
-//! Guarantee: a statement is kept before it is sent, and sent again until the ledger has it.
+//! The evidence thread: it copies collections, has them verified, and sends statements.
+//! Guarantee: a statement is durable before it is sent. The thread sends it again until the ledger has it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::signed::Signed;
 
 use super::destroying::{Tries, disposals};
-use super::{LOOK, RETRY, Shared};
-use crate::chain;
-use crate::copy::{CopyError, Parts, copy};
+use super::{Context, LOOK, RETRY};
 use crate::cosign::Role;
 use crate::objects::ObjectError;
-use crate::remote::said;
-use crate::rules::{Job, Wanted};
+use crate::remote::describe_status;
+use crate::replicate::copy::{CopyError, Parts, copy};
+use crate::replicate::statement::Statement;
+use crate::rules::{CollectionToCopy, Extent};
 use crate::source::SourceError;
-use crate::state::replace;
-use crate::statement::Statement;
 
 /// Copies collections and states them.
-pub(super) fn evidence_thread(shared: &Shared) {
+pub(super) fn evidence_thread(context: &Context) {
     // Statements that were sent and not seen in the ledger yet, and when.
     let mut sent: BTreeMap<Digest, std::time::Instant> = BTreeMap::new();
     let mut tries = Tries::default();
-    while shared.goes_on() {
-        disposals(shared, &mut tries);
-        let jobs = Arc::clone(&shared.jobs().waiting);
-        sent.retain(|id, at| at.elapsed() < RETRY && jobs.iter().any(|job| job.id == *id));
+    while context.goes_on() {
+        disposals(context, &mut tries);
+        let waiting = Arc::clone(&context.worklist().waiting);
+        sent.retain(|id, at| at.elapsed() < RETRY && waiting.iter().any(|one| one.id == *id));
         let mut failed = false;
-        for job in jobs.iter() {
-            if sent.contains_key(&job.id) {
+        for collection in waiting.iter() {
+            if sent.contains_key(&collection.id) {
                 continue;
             }
-            if !shared.goes_on() || shared.cosigner.fraud().is_some() {
+            if !context.goes_on() || context.cosigner.fraud().is_some() {
                 break;
             }
-            let id = job.id.to_string();
-            match one(shared, job) {
+            let id = collection.id.to_string();
+            match one(context, collection) {
                 Ok(()) => {
-                    shared.board.collection(&id, None);
-                    sent.insert(job.id, std::time::Instant::now());
+                    context.board.collection(&id, None);
+                    sent.insert(collection.id, std::time::Instant::now());
                 }
                 Err(CopyFailure::Later(why)) => {
                     tracing::warn!(collection = %id, cause = %why, "A collection waits");
@@ -49,15 +48,15 @@ pub(super) fn evidence_thread(shared: &Shared) {
                 }
                 Err(CopyFailure::Alarm(why)) => {
                     tracing::error!(collection = %id, cause = %why, "A collection is not replicated");
-                    shared.board.collection(&id, Some(why));
+                    context.board.collection(&id, Some(why));
                     failed = true;
                 }
                 Err(CopyFailure::Stopped) => break,
             }
         }
-        shared.board.write(&shared.layout.run());
-        // New jobs come with a round; a moment is short beside the copying of any collection.
-        shared.pause(if failed { RETRY.min(LOOK) } else { Duration::from_millis(500) });
+        context.board.write(&context.layout.run());
+        // New collections come with a round; a moment is short beside the copying of any collection.
+        context.pause(if failed { RETRY.min(LOOK) } else { Duration::from_millis(500) });
     }
 }
 
@@ -68,12 +67,14 @@ enum CopyFailure {
 }
 
 /// Copies one collection if it was not, and sends its statement.
-fn one(shared: &Shared, job: &Job) -> Result<(), CopyFailure> {
-    let folder = shared.layout.replicated();
+fn one(context: &Context, collection: &CollectionToCopy) -> Result<(), CopyFailure> {
+    let folder = context.layout.replicated();
     let io = |error: std::io::Error| CopyFailure::Alarm(format!("the mirror's directory: {error}"));
-    let (name, mark) = match &job.wanted {
-        Wanted::Stored { .. } => (format!("{}.signed", job.id), None),
-        Wanted::Interrupted { seal, .. } => (format!("{}.interrupted", job.id), Some(format!("{seal}\n"))),
+    let (name, mark) = match &collection.extent {
+        Extent::Stored { .. } => (format!("{}.signed", collection.id), None),
+        Extent::Interrupted { seal, .. } => {
+            (format!("{}.interrupted", collection.id), Some(format!("{seal}\n")))
+        }
     };
     let kept = fs_err::read(folder.join(&name)).ok();
     match (&mark, &kept) {
@@ -81,18 +82,18 @@ fn one(shared: &Shared, job: &Job) -> Result<(), CopyFailure> {
         (None, Some(kept)) => {
             let act = Signed::parse(kept)
                 .map_err(|error| CopyFailure::Alarm(format!("{name}: {}", chain(&error))))?;
-            return send(shared, &act);
+            return send(context, &act);
         }
         _ => {}
     }
-    let go_on = || shared.goes_on();
+    let go_on = || context.goes_on();
     let copied = copy(
-        job,
+        collection,
         &Parts {
-            own: &shared.own,
-            source: Some(shared.source.as_ref()),
-            repaired: &shared.repaired,
-            judges: shared.judges.as_ref(),
+            own: &context.own,
+            source: Some(context.source.as_ref()),
+            repaired: &context.repaired,
+            judges: context.judges.as_ref(),
             go_on: &go_on,
         },
     );
@@ -101,44 +102,47 @@ fn one(shared: &Shared, job: &Job) -> Result<(), CopyFailure> {
         CopyError::Object(ObjectError::Source(SourceError::Away { .. })) => CopyFailure::Later(chain(&error)),
         _ => CopyFailure::Alarm(chain(&error)),
     })?;
-    shared.board.update(|status| status.bytes_copied = status.bytes_copied.saturating_add(copied.bytes));
-    tracing::info!(collection = %job.id, segments = copied.segments, bytes = copied.bytes, "Collection copied and verified");
+    context.board.update(|status| status.bytes_copied += copied.bytes);
+    tracing::info!(collection = %collection.id, segments = copied.segments, bytes = copied.bytes, "Collection copied and verified");
     if let Some(mark) = mark {
-        return replace(&folder, &name, mark.as_bytes()).map_err(io);
+        return durable::replace(&folder.join(&name), mark.as_bytes(), 0o644).map_err(io);
     }
-    let Wanted::Stored { manifest, .. } = &job.wanted else {
+    let Extent::Stored { manifest, .. } = &collection.extent else {
         return Ok(());
     };
-    let Some(held) = shared.cosigner.last(Role::Mirror) else {
+    let Some(held) = context.cosigner.last(Role::Mirror) else {
         return Err(CopyFailure::Later("nothing is held yet".to_owned()));
     };
     let statement = Statement {
-        mirror: &shared.mirror,
-        job,
+        mirror: &context.mirror,
+        collection,
         manifest,
         held: &held.log,
         segments: copied.segments,
         bytes: copied.bytes,
         at: crate::now(),
     };
-    let act = statement.sign(shared.cosigner.keys()).map_err(|error| CopyFailure::Alarm(chain(&error)))?;
+    let act = statement.sign(context.cosigner.keys()).map_err(|error| CopyFailure::Alarm(chain(&error)))?;
     // Kept before it is sent: the same bytes are sent again until the ledger has them.
-    replace(&folder, &name, &act.encode()).map_err(io)?;
-    send(shared, &act)
+    durable::replace(&folder.join(&name), &act.encode(), 0o644).map_err(io)?;
+    send(context, &act)
 }
 
-fn send(shared: &Shared, act: &Signed) -> Result<(), CopyFailure> {
-    if let Err(status) = shared.remote.replicated(act) {
+fn send(context: &Context, act: &Signed) -> Result<(), CopyFailure> {
+    if let Err(status) = context.remote.replicated(act) {
         return Err(match status.code() {
             tonic::Code::Unavailable
             | tonic::Code::DeadlineExceeded
             | tonic::Code::Unknown
             | tonic::Code::Cancelled
             | tonic::Code::ResourceExhausted
-            | tonic::Code::Internal => CopyFailure::Later(said(&status)),
+            | tonic::Code::Internal => CopyFailure::Later(describe_status(&status)),
             // Recorded before under other bytes, or about to be seen in the ledger.
             tonic::Code::AlreadyExists => return Ok(()),
-            _ => CopyFailure::Alarm(format!("the collector refuses the statement: {}", said(&status))),
+            _ => CopyFailure::Alarm(format!(
+                "the collector refuses the statement: {}",
+                describe_status(&status)
+            )),
         });
     }
     Ok(())

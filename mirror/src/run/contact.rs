@@ -1,5 +1,5 @@
-//! The line to the collector: the certificate at first and again, and its notes.
-//! Guarantee: a collector that is away is tried again, for ever and not often. Not here: what a note is good for.
+//! The connection to the collector: the first certificate, its renewal, and the log's notes.
+//! Guarantee: if the collector is away, the mirror tries again, less and less often, and never gives up. Not here: what a note is worth.
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -7,23 +7,26 @@ use std::time::Duration;
 
 use certs::certificate::Leaf;
 use certs::identity::Credentials;
+use evidence::causes::chain;
+use proto::backoff::Backoff;
 use store::{Key, Store};
 use tokio::sync::Notify;
 
-use super::{RunError, Shared};
-use crate::chain;
+use super::{Context, RunError};
 use crate::config::{Card, Config, Layout};
-use crate::cosign::LogNote;
-use crate::remote::{certify, said};
+use crate::note::LogNote;
+use crate::remote::{certify, describe_status};
 use crate::status::Board;
 
-/// Waits between tries to reach the collector.
-pub(super) const BACKOFF_MIN: Duration = Duration::from_secs(1);
-pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// The waits between tries to reach the collector.
+pub(super) fn backoff() -> Backoff {
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60))
+}
+
 /// How often a store of the collector is looked at for a newer note.
 const LOOK_AT_SOURCE: Duration = Duration::from_secs(10);
 
-/// Reads the TLS key; without a certificate asks for one until it is there.
+/// Reads the TLS key. If it has no certificate yet, asks the collector for one until it gets it.
 pub(super) fn credentials(
     runtime: &tokio::runtime::Runtime,
     layout: &Layout,
@@ -33,7 +36,7 @@ pub(super) fn credentials(
 ) -> Result<Credentials, RunError> {
     let tls = |error: certs::identity::IdentityError| RunError::Tls(chain(&error));
     let mut credentials = Credentials::load(&layout.tls()).map_err(tls)?;
-    let mut wait = BACKOFF_MIN;
+    let mut backoff = backoff();
     while credentials.chain.is_empty() {
         match runtime.block_on(certify(config, card, &credentials.key)) {
             Ok(chain) => {
@@ -45,8 +48,7 @@ pub(super) fn credentials(
                 tracing::warn!(cause = %why, "No certificate yet; give admission.json to an endpoint-admin: exhibit mirror admit");
                 board.update(|status| status.waiting = why);
                 board.write(&layout.run());
-                std::thread::sleep(wait);
-                wait = (wait * 2).min(BACKOFF_MAX);
+                std::thread::sleep(backoff.next_wait());
             }
         }
     }
@@ -54,15 +56,15 @@ pub(super) fn credentials(
 }
 
 /// Hands each note to the ledger thread; without the collector, tries again.
-pub(super) async fn follow(shared: Arc<Shared>, notes: SyncSender<()>, wake: Arc<Notify>) {
-    let mut wait = BACKOFF_MIN;
+pub(super) async fn follow(context: Arc<Context>, notes: SyncSender<()>, wake: Arc<Notify>) {
+    let mut backoff = backoff();
     loop {
-        match shared.remote.follow().await {
-            Err(status) => away(&shared, &said(&status)),
+        match context.remote.follow().await {
+            Err(status) => away(&context, &describe_status(&status)),
             Ok(mut stream) => loop {
                 let next = tokio::select! {
                     next = stream.message() => next,
-                    // Somebody asks for what is not held yet: a round that failed is not waited out.
+                    // Somebody asks for a tree that is not held yet. The next round begins now.
                     () = wake.notified() => {
                         notes.try_send(()).unwrap_or_default();
                         continue;
@@ -70,44 +72,44 @@ pub(super) async fn follow(shared: Arc<Shared>, notes: SyncSender<()>, wake: Arc
                 };
                 match next {
                     Ok(Some(note)) => {
-                        wait = BACKOFF_MIN;
-                        shared.board.update(|status| {
+                        backoff.reset();
+                        context.board.update(|status| {
                             status.last_contact = crate::now().to_string();
                             status.waiting.clear();
                         });
-                        *shared.newest() = Some(note.note.to_vec());
+                        *context.newest() = Some(note.note.to_vec());
                         // Full: the thread has not seen the one before, and will look here.
                         notes.try_send(()).unwrap_or_default();
                     }
                     Ok(None) => break,
                     Err(status) => {
-                        away(&shared, &said(&status));
+                        away(&context, &describe_status(&status));
                         break;
                     }
                 }
             },
         }
         tokio::select! {
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACKOFF_MAX),
-            () = wake.notified() => wait = BACKOFF_MIN,
+            () = tokio::time::sleep(backoff.next_wait()) => {}
+            () = wake.notified() => backoff.reset(),
         }
     }
 }
 
-fn away(shared: &Shared, why: &str) {
+fn away(context: &Context, why: &str) {
     tracing::warn!(cause = why, "The collector does not answer; it is tried again");
-    shared.board.update(|status| status.waiting = format!("the collector is away: {why}"));
+    context.board.update(|status| status.waiting = format!("the collector is away: {why}"));
 }
 
 /// Looks for newer notes in a store of the collector, which may be there when the collector is not.
-pub(super) async fn look(shared: Arc<Shared>, place: Arc<dyn Store>, notes: SyncSender<()>) {
+pub(super) async fn look(context: Arc<Context>, place: Arc<dyn Store>, notes: SyncSender<()>) {
     loop {
         let store = Arc::clone(&place);
         let read = tokio::task::spawn_blocking(move || store.read(&Key::checkpoint())).await;
         match read {
             Ok(Ok(bytes)) => {
-                if is_newer(&shared, &bytes) {
-                    *shared.newest() = Some(bytes);
+                if is_newer(&context, &bytes) {
+                    *context.newest() = Some(bytes);
                     notes.try_send(()).unwrap_or_default();
                 }
             }
@@ -120,18 +122,18 @@ pub(super) async fn look(shared: Arc<Shared>, place: Arc<dyn Store>, notes: Sync
     }
 }
 
-/// Whether a note is of the log and larger than the newest that came. A store may lag behind what the collector shows.
-fn is_newer(shared: &Shared, bytes: &[u8]) -> bool {
-    let pins = shared.cosigner.pins();
+/// True if the log signed the note and it is larger than the newest one here. A store may lag behind the collector's own note.
+fn is_newer(context: &Context, bytes: &[u8]) -> bool {
+    let pins = context.cosigner.pins();
     let size = |bytes: &[u8]| {
         LogNote::read(bytes, &pins.origin(), &pins.log_keys.keys()).ok().map(|note| note.checkpoint.size)
     };
-    let known = shared.newest().as_deref().and_then(size);
+    let known = context.newest().as_deref().and_then(size);
     size(bytes) > known
 }
 
 /// Renews the certificate at half its life.
-pub(super) async fn renew(shared: Arc<Shared>, config: Config, card: Card, mut credentials: Credentials) {
+pub(super) async fn renew(context: Arc<Context>, config: Config, card: Card, mut credentials: Credentials) {
     loop {
         let due = credentials.chain.first().and_then(|leaf| Leaf::parse(leaf).ok()).is_none_or(|leaf| {
             crate::now().since(leaf.not_before) * 2 > leaf.not_after.since(leaf.not_before)
@@ -139,9 +141,9 @@ pub(super) async fn renew(shared: Arc<Shared>, config: Config, card: Card, mut c
         if due {
             match certify(&config, &card, &credentials.key).await {
                 Ok(chain) => {
-                    let written = Credentials::replace(&shared.layout.tls(), &credentials.key, &chain);
+                    let written = Credentials::replace(&context.layout.tls(), &credentials.key, &chain);
                     credentials.chain = chain;
-                    let used = shared.remote.replace(&card, &credentials);
+                    let used = context.remote.replace(&card, &credentials);
                     match (written, used) {
                         (Ok(()), Ok(())) => tracing::info!("The certificate is renewed"),
                         _ => tracing::error!("The renewed certificate could not be kept or used"),

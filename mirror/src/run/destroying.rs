@@ -1,6 +1,6 @@
-//! What two persons disposed of goes from the own copy, too, and the collector hears of it.
-//! Guarantee: nothing is read again or copied while some of it is destroyed; a store that keeps it is asked again when its lock
-//! ends, anything else that failed ever more rarely. Not here: who may say so (`rules`), how (`dispose`).
+//! Destroys what approved plans name in the own copy, and sends the confirmations to the collector.
+//! Guarantee: while this thread destroys, nothing is scrubbed or copied. When a store refuses because of a lock, the thread tries again
+//! after the lock ends; after any other failure it waits longer each time. Not here: who may approve (`rules`), how (`dispose`).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -9,33 +9,34 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evidence::digest::Digest;
 use evidence::disposal::Object;
+use proto::backoff::Backoff;
 
-use super::{RETRY, Shared};
-use crate::dispose::{self, Confirmations, Job, Kept};
+use super::{Context, RETRY};
+use crate::dispose::{self, Confirmations, Destruction, Kept};
 use crate::pull::Follower;
-use crate::remote::said;
+use crate::remote::describe_status;
 
 /// Longest wait but for a lock whose end is known.
 const RETRY_MAX: Duration = Duration::from_secs(3600);
 
-/// What is to be destroyed, as of the newest round.
-pub(super) fn doomed(shared: &Shared, follower: &Follower) -> Vec<Job> {
+/// The destructions that are due as of the newest round.
+pub(super) fn destructions(context: &Context, follower: &Follower) -> Vec<Destruction> {
     let (rules, now) = (follower.rules(), crate::now());
-    let doomed = rules.doomed(&shared.mirror, now).into_iter();
-    let job = doomed.map(|doomed| {
-        let stays = match &doomed.object {
+    let due = rules.due_disposals(&context.mirror, now).into_iter();
+    let destruction = due.map(|due| {
+        let retained_texts = match &due.object {
             Object::Collection(_) => Vec::new(),
             Object::Details(_) => {
-                let named = doomed.warrant.plan().details.iter().copied();
+                let named = due.warrant.plan().details.iter().copied();
                 named.filter(|text| rules.text_stays(text, now)).collect()
             }
         };
-        Job { doomed, stays }
+        Destruction { due, retained_texts }
     });
-    job.collect()
+    destruction.collect()
 }
 
-/// What this process tried. Nothing of it is needed after a restart: it looks at everything once.
+/// The attempts of this process. After a restart each object gets one new attempt.
 #[derive(Default)]
 pub(super) struct Tries {
     /// Gone, and the texts that stayed.
@@ -48,15 +49,17 @@ pub(super) struct Tries {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pause {
     until: Instant,
-    wait: Duration,
+    failures: u32,
 }
 
 impl Pause {
     /// After a failure: as long as a lock stands, else twice as long as the last time.
     fn after(last: Option<&Self>, now: Instant, lock: Option<Duration>) -> Self {
-        let wait = last.map_or(RETRY, |last| last.wait.saturating_mul(2).min(RETRY_MAX));
-        let until = now.checked_add(lock.unwrap_or(wait));
-        Self { until: until.unwrap_or(now + RETRY_MAX), wait }
+        // Saturating is the meaning: the longest wait was reached long before.
+        let failures = last.map_or(0, |last| last.failures.saturating_add(1));
+        let wait = lock.unwrap_or_else(|| Backoff::new(RETRY, RETRY_MAX).wait_after(failures));
+        // A lock until after the clock's last instant is tried again after the longest wait.
+        Self { until: now.checked_add(wait).unwrap_or(now + RETRY_MAX), failures }
     }
 }
 
@@ -64,43 +67,43 @@ fn is_due(pauses: &BTreeMap<(Digest, Object), Pause>, id: &(Digest, Object)) -> 
     pauses.get(id).is_none_or(|pause| Instant::now() >= pause.until)
 }
 
-/// Destroys what is to go, and sends the confirmations that the ledger does not have.
-pub(super) fn disposals(shared: &Shared, tries: &mut Tries) {
-    if shared.cosigner.fraud().is_some() {
+/// Makes the due destructions, and sends the confirmations that the ledger does not have.
+pub(super) fn disposals(context: &Context, tries: &mut Tries) {
+    if context.cosigner.fraud().is_some() {
         return;
     }
-    let confirmations = Confirmations::of(&shared.layout.0);
-    destroy(shared, &confirmations, tries);
-    confirm(shared, &confirmations, tries);
+    let confirmations = Confirmations::of(&context.layout.0);
+    destroy(context, &confirmations, tries);
+    confirm(context, &confirmations, tries);
 }
 
-fn destroy(shared: &Shared, confirmations: &Confirmations, tries: &mut Tries) {
-    let jobs = Arc::clone(&shared.jobs().doomed);
-    // What a hold kept meanwhile may have been put back: it is looked at again.
-    tries.gone.retain(|id, _| jobs.iter().any(|job| job.id() == *id));
-    let is_left = |job: &&Job| {
-        let id = job.id();
-        tries.gone.get(&id) != Some(&job.stays) && is_due(&tries.kept, &id)
+fn destroy(context: &Context, confirmations: &Confirmations, tries: &mut Tries) {
+    let destructions = Arc::clone(&context.worklist().destructions);
+    // While a hold stood, objects may have been put back, so they are tried again.
+    tries.gone.retain(|id, _| destructions.iter().any(|destruction| destruction.id() == *id));
+    let is_left = |destruction: &&Destruction| {
+        let id = destruction.id();
+        tries.gone.get(&id) != Some(&destruction.retained_texts) && is_due(&tries.kept, &id)
     };
-    let due: Vec<Job> = jobs.iter().filter(is_left).cloned().collect();
+    let due: Vec<Destruction> = destructions.iter().filter(is_left).cloned().collect();
     if due.is_empty() {
         return;
     }
-    shared.cut.store(true, Ordering::SeqCst);
-    let quiet = shared.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-    for job in due {
-        let id = job.id();
-        let go_on = || shared.goes_on() && still(shared, &job);
+    context.cut.store(true, Ordering::SeqCst);
+    let quiet = context.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+    for destruction in due {
+        let id = destruction.id();
+        let go_on = || context.goes_on() && still(context, &destruction);
         if !go_on() {
             continue;
         }
-        let done = dispose::destroy(&shared.own, &job, &go_on).and_then(|count| {
+        let done = dispose::destroy(&context.own, &destruction, &go_on).and_then(|count| {
             // Owed, or there was something after all.
             if let Some(count) = count
-                && (job.doomed.is_owed || count > 0 && !job.doomed.is_confirmed)
+                && (destruction.due.is_owed || count > 0 && !destruction.due.is_confirmed)
             {
-                let keys = shared.cosigner.keys();
-                let kept = confirmations.keep(&job, count, crate::now(), &shared.mirror, keys);
+                let keys = context.cosigner.keys();
+                let kept = confirmations.keep(&destruction, count, crate::now(), &context.mirror, keys);
                 kept.map_err(|why| Kept { why, until: None })?;
             }
             Ok(count.is_some())
@@ -109,7 +112,7 @@ fn destroy(shared: &Shared, confirmations: &Confirmations, tries: &mut Tries) {
             Ok(true) => {
                 tries.kept.remove(&id);
                 tries.sent.remove(&id);
-                tries.gone.insert(id, job.stays);
+                tries.gone.insert(id, destruction.retained_texts);
             }
             Ok(false) => {}
             Err(kept) => {
@@ -122,23 +125,24 @@ fn destroy(shared: &Shared, confirmations: &Confirmations, tries: &mut Tries) {
         }
     }
     drop(quiet);
-    shared.cut.store(false, Ordering::SeqCst);
+    context.cut.store(false, Ordering::SeqCst);
 }
 
 /// Whether the newest round still lets it go, and no text less: a hold may have come, also on another incident that names one of
 /// the texts, or a fraud.
-fn still(shared: &Shared, job: &Job) -> bool {
-    let newest = Arc::clone(&shared.jobs().doomed);
-    let same = |one: &Job| one.id() == job.id() && one.stays == job.stays;
-    shared.cosigner.fraud().is_none() && newest.iter().any(same)
+fn still(context: &Context, destruction: &Destruction) -> bool {
+    let newest = Arc::clone(&context.worklist().destructions);
+    let same =
+        |one: &Destruction| one.id() == destruction.id() && one.retained_texts == destruction.retained_texts;
+    context.cosigner.fraud().is_none() && newest.iter().any(same)
 }
 
-/// Sends what is kept; also when a hold came since: it was quicker.
-fn confirm(shared: &Shared, confirmations: &Confirmations, tries: &mut Tries) {
-    let unconfirmed = Arc::clone(&shared.jobs().unconfirmed);
+/// Sends the kept confirmations, even if a hold came since: the destruction came before it.
+fn confirm(context: &Context, confirmations: &Confirmations, tries: &mut Tries) {
+    let unconfirmed = Arc::clone(&context.worklist().unconfirmed);
     tries.sent.retain(|id, _| unconfirmed.contains(id));
     for id in unconfirmed.iter() {
-        if !shared.goes_on() {
+        if !context.goes_on() {
             return;
         }
         if !is_due(&tries.sent, id) {
@@ -146,10 +150,10 @@ fn confirm(shared: &Shared, confirmations: &Confirmations, tries: &mut Tries) {
         }
         let sent = match confirmations.read(&id.0, &id.1) {
             Ok(None) => Ok(()),
-            Ok(Some(act)) => match shared.remote.disposed(&act) {
+            Ok(Some(act)) => match context.remote.disposed(&act) {
                 // Recorded before under other bytes, or about to be seen in the ledger.
                 Err(status) if status.code() != tonic::Code::AlreadyExists => {
-                    Err(format!("the collector does not take the confirmation: {}", said(&status)))
+                    Err(format!("the collector does not take the confirmation: {}", describe_status(&status)))
                 }
                 _ => Ok(()),
             },

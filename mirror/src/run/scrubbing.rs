@@ -1,4 +1,4 @@
-//! The scrub's thread: everything is read again, once in a while.
+//! The scrub thread: it reads the whole copy again every `scrub_days`.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -8,76 +8,78 @@ use std::time::Duration;
 use evidence::disposal::Object;
 use evidence::time::Time;
 
-use super::{LOOK, RETRY, Shared};
+use super::{Context, LOOK, RETRY};
 use crate::cosign::Role;
 use crate::dispose::Confirmations;
-use crate::rules::{Job, Wanted};
+use crate::rules::{CollectionToCopy, Extent};
 use crate::scrub;
-use crate::state::replace;
 
 /// Reads everything again, once in a while.
-pub(super) fn scrub_thread(shared: &Shared) {
-    let mark = shared.layout.0.join("scrubbed");
-    while shared.goes_on() {
+pub(super) fn scrub_thread(context: &Context) {
+    let mark = context.layout.0.join("scrubbed");
+    while context.goes_on() {
         let finished: Option<Time> =
             fs_err::read_to_string(&mark).ok().and_then(|text| text.trim().parse().ok());
-        shared.board.update(|status| {
+        context.board.update(|status| {
             status.scrub_finished = finished.map(|at| at.to_string()).unwrap_or_default();
         });
-        let due = finished.is_none_or(|at| crate::now().since(at) >= shared.scrub_every);
-        let held = shared.cosigner.last(Role::Mirror);
+        let due = finished.is_none_or(|at| crate::now().since(at) >= context.scrub_every);
+        let held = context.cosigner.last(Role::Mirror);
         let (Some(held), true) = (held, due) else {
-            shared.pause(LOOK);
+            context.pause(LOOK);
             continue;
         };
-        let Some(all) = shared.jobs().all.take() else {
-            shared.wants_all.store(true, Ordering::SeqCst);
-            shared.pause(Duration::from_secs(1));
+        let Some(all) = context.worklist().all.take() else {
+            context.wants_all.store(true, Ordering::SeqCst);
+            context.pause(Duration::from_secs(1));
             continue;
         };
-        // Only what was copied: a collection that still waits is no loss.
-        let copied = |job: &Job| {
-            let name = |suffix| shared.layout.replicated().join(format!("{}.{suffix}", job.id));
-            match job.wanted {
-                Wanted::Stored { .. } => name("signed").exists(),
-                Wanted::Interrupted { .. } => name("interrupted").exists(),
+        // Only copied collections: one that still waits is not lost.
+        let copied = |collection: &CollectionToCopy| {
+            let name = |suffix| context.layout.replicated().join(format!("{}.{suffix}", collection.id));
+            match collection.extent {
+                Extent::Stored { .. } => name("signed").exists(),
+                Extent::Interrupted { .. } => name("interrupted").exists(),
             }
         };
-        let all: Vec<Job> = all.iter().filter(|job| copied(job)).cloned().collect();
+        let all: Vec<CollectionToCopy> =
+            all.iter().filter(|collection| copied(collection)).cloned().collect();
         let show = |found: &scrub::Scrubbed| {
-            shared.board.update(|status| {
+            context.board.update(|status| {
                 status.scrub_objects = found.objects;
                 status.scrub_damaged = found.damaged;
-                status.repaired = shared.repaired.load(Ordering::Relaxed);
-                status.scrub_lost = u64::try_from(found.lost.len()).unwrap_or(u64::MAX);
+                status.repaired = context.repaired.load(Ordering::Relaxed);
+                status.scrub_lost = found.lost.len() as u64;
             });
-            shared.board.write(&shared.layout.run());
+            context.board.write(&context.layout.run());
         };
-        let go_on = || shared.goes_on() && !shared.cut.load(Ordering::SeqCst);
-        let quiet = shared.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        let go_on = || context.goes_on() && !context.cut.load(Ordering::SeqCst);
+        let quiet = context.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         // Asked behind the lock: something may have gone since the list was made.
         let (disposed, unconfirmed) = {
-            let jobs = shared.jobs();
-            (Arc::clone(&jobs.disposed), Arc::clone(&jobs.unconfirmed))
+            let worklist = context.worklist();
+            (Arc::clone(&worklist.disposed), Arc::clone(&worklist.unconfirmed))
         };
         // Destroyed before a hold came, and the ledger is about to hear of it.
-        let confirmations = Confirmations::of(&shared.layout.0);
+        let confirmations = Confirmations::of(&context.layout.0);
         let gone: BTreeSet<&Object> = unconfirmed
             .iter()
             .filter(|(plan, object)| confirmations.has(plan, object))
             .map(|(_, object)| object)
             .collect();
-        let all: Vec<Job> = all
+        let all: Vec<CollectionToCopy> = all
             .into_iter()
-            .filter(|job| !disposed.contains(&job.id) && !gone.contains(&Object::Collection(job.id)))
+            .filter(|collection| {
+                !disposed.contains(&collection.id) && !gone.contains(&Object::Collection(collection.id))
+            })
             .collect();
         let parts = scrub::Parts {
-            pins: shared.cosigner.pins(),
-            own: &shared.own,
-            source: Some(shared.source.as_ref()),
-            repaired: &shared.repaired,
-            judges: shared.judges.as_ref(),
-            throttle: &shared.scrub_throttle,
+            pins: context.cosigner.pins(),
+            own: &context.own,
+            source: Some(context.source.as_ref()),
+            repaired: &context.repaired,
+            judges: context.judges.as_ref(),
+            throttle: &context.scrub_throttle,
             go_on: &go_on,
             progress: &show,
         };
@@ -93,11 +95,13 @@ pub(super) fn scrub_thread(shared: &Shared) {
             );
             if found.lost.is_empty() {
                 let now = format!("{}\n", crate::now());
-                if let Err(error) = replace(&shared.layout.0, "scrubbed", now.as_bytes()) {
+                if let Err(error) =
+                    durable::replace(&context.layout.0.join("scrubbed"), now.as_bytes(), 0o644)
+                {
                     tracing::warn!(%error, "The end of the scrub could not be noted");
                 }
             } else {
-                shared.pause(RETRY);
+                context.pause(RETRY);
             }
         }
     }

@@ -1,8 +1,9 @@
-//! `/witness` was shown a newer head than the rounds: the two roles never speak for two histories.
+//! Somebody shows `/witness` a newer head than the rounds have seen. The two roles never speak for two histories.
 
 use std::sync::Arc;
 
-use mirror::cosign::{LogNote, Role};
+use mirror::cosign::Role;
+use mirror::note::LogNote;
 use mirror::pull::{PullError, Round};
 use store::{Key, KeyKind};
 

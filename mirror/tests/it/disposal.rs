@@ -1,5 +1,4 @@
-//! What two persons disposed of: who must destroy and say so, which texts stay, what may be missing, what a lost collector keeps
-//! a mirror from.
+//! Disposal: which mirror must destroy and confirm, which texts stay, what may be missing, and what a lost collector prevents.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +10,13 @@ use evidence::id::{Actor, Chain, MirrorId};
 use evidence::manifest::Manifest;
 use evidence::signed::Signed;
 use mirror::config::replicas;
-use mirror::cosign::LogNote;
-use mirror::dispose::{Confirmations, Job, destroy};
-use mirror::named::Here;
+use mirror::dispose::{Confirmations, Destruction, destroy};
+use mirror::note::LogNote;
 use mirror::objects::Objects;
 use mirror::pull::Follower;
 use mirror::release::{ReleaseError, of_copy};
-use mirror::rules::Doomed;
+use mirror::restore::named::Here;
+use mirror::rules::DueDisposal;
 use mirror::source::{Source, SourceError};
 use store::Key;
 
@@ -128,8 +127,8 @@ fn backup() -> MirrorId {
 }
 
 fn doomed(follower: &Follower) -> Vec<(Object, bool)> {
-    let doomed = follower.rules().doomed(&backup(), now()).into_iter();
-    doomed.map(|Doomed { object, is_owed, .. }| (object, is_owed)).collect()
+    let doomed = follower.rules().due_disposals(&backup(), now()).into_iter();
+    doomed.map(|DueDisposal { object, is_owed, .. }| (object, is_owed)).collect()
 }
 
 #[test]
@@ -308,7 +307,7 @@ fn missed(log: &mut Log, mirror: Option<&MirrorId>) -> usize {
     let reader =
         ledger::AuthenticatedReader::new(&objects, head.checkpoint.size, &head.checkpoint.root).unwrap();
     let here = Here { mirror, now: now() };
-    let named = mirror::named::objects(&reader, &objects, head.checkpoint.size, here).unwrap();
+    let named = mirror::restore::named::objects(&reader, &objects, head.checkpoint.size, here).unwrap();
     named.iter().filter(|key| matches!(key.kind(), store::KeyKind::Seal | store::KeyKind::Segment)).count()
 }
 
@@ -386,15 +385,15 @@ fn a_hold_that_comes_while_a_mirror_destroys_keeps_what_is_left_and_nothing_is_c
         mirror.own.create(&segment, &bytes).unwrap();
     }
     let warrant = store::warrants::over(&[id], &[]);
-    let job = Job {
-        doomed: Doomed {
+    let job = Destruction {
+        due: DueDisposal {
             plan: warrant.plan().digest(),
             warrant,
             object: Object::Collection(Digest(id)),
             is_owed: true,
             is_confirmed: false,
         },
-        stays: Vec::new(),
+        retained_texts: Vec::new(),
     };
     let left = std::cell::Cell::new(2);
     let until_the_hold = || {

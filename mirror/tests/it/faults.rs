@@ -1,12 +1,12 @@
-//! Every write of a round, failed in every way: the next process arrives at the same whole copy, and nothing was signed early.
+//! Each write of a round fails in each way. The next process arrives at the same whole copy, and nothing was signed too early.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use mirror::cosign::Role;
+use mirror::cosign::state::{State, StateFile};
 use mirror::pull::Round;
 use mirror::source::StoreSource;
-use mirror::state::{State, StateFile};
 use store::fault::{Fault, FaultDisk, Unflushed};
 use store::{DirectoryStore, Store};
 

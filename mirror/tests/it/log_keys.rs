@@ -1,4 +1,4 @@
-//! The log's key changes: followed by the authority's word where the log records it, and by nothing less.
+//! The log's key changes. The mirror follows the authority's word where the log records it, and nothing less.
 
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::Chain;
@@ -7,8 +7,9 @@ use std::sync::Arc;
 use evidence::log_key::{LogKeyChange, LogKeyChangeType, LogKeys, Reason};
 use evidence::signed::Signed;
 use ledger::{Checkpoint, KeyType, Note, NoteSigner};
-use mirror::cosign::{LogNote, NoteRefused, Role};
-use mirror::fraud::FraudProof;
+use mirror::cosign::Role;
+use mirror::cosign::fraud::FraudProof;
+use mirror::note::{LogNote, NoteRefused};
 use mirror::pull::{Follower, PullError, Round};
 use mirror::source::StoreSource;
 use store::Key;

@@ -1,4 +1,4 @@
-//! One object leaves against the proof of the access entry that names it, and nothing else does.
+//! An object leaves only against the proof of the access entry that names it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use evidence::entry::EntryType;
 use evidence::id::{Actor, Chain};
 use evidence::signed::Signed;
 use mirror::config::replicas;
-use mirror::cosign::LogNote;
+use mirror::note::LogNote;
 use mirror::release::{ReleaseError, Released, of_copy};
 use store::Key;
 

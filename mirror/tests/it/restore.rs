@@ -1,12 +1,13 @@
-//! A mirror's copy given back: not behind its own word, and not with less than it names unless somebody says so.
+//! A mirror gives its copy back: never older than its own word, and never incomplete unless the operator asks for that.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use mirror::config::replicas;
-use mirror::cosign::{LogNote, Role};
+use mirror::cosign::Role;
+use mirror::cosign::state::State;
+use mirror::note::LogNote;
 use mirror::restore::{Left, RestoreError, Restored, Target, restore};
-use mirror::state::State;
 use store::{DirectoryStore, Key, Replicas, Store};
 
 use crate::world::{Log, Mirror, identity, pins};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mirror::cosign::Role;
-use mirror::fraud::FraudProof;
+use mirror::cosign::fraud::FraudProof;
 use mirror::pull::{PullError, Round};
 use mirror::source::{Source, SourceError, StoreSource};
 use store::{Key, KeyKind};
@@ -262,14 +262,14 @@ fn what_the_own_store_lost_is_fetched_again_at_the_start_and_by_a_scrub() {
     let mirror = Mirror::open(dir.path());
     assert_eq!(mirror.round(&log, &note).unwrap(), Round::Current);
     let source = StoreSource(Arc::clone(&log.store));
-    let throttle = mirror::throttle::Throttle::new(0);
+    let throttle = store::scrub::Throttle::new(0);
     let pins = pins();
     let parts = mirror::scrub::Parts {
         pins: &pins,
         own: &mirror.own,
         source: Some(&source),
         repaired: &mirror.repaired,
-        judges: &mirror::judge::InProcess,
+        judges: &mirror::replicate::judge::InProcess,
         throttle: &throttle,
         go_on: &|| true,
         progress: &|_| {},

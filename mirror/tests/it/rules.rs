@@ -1,4 +1,4 @@
-//! Entries that a log key signed and no honest collector writes: held no further, and said which and why.
+//! Entries that the log key signed and no honest collector writes. The mirror stops before each and says which one and why.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What rots in the own store and carries no digest in its name is judged by the tree, and made again.
+//! Damage in objects whose keys carry no digest: the tree decides, and the mirror makes them again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use evidence::id::Chain;
 use mirror::cosign::Role;
 use mirror::scrub::{Parts, Scrubbed, scrub};
 use mirror::source::{Source, StoreSource};
-use mirror::throttle::Throttle;
 use store::Key;
+use store::scrub::Throttle;
 
 use crate::world::{Log, Mirror, pins};
 
@@ -30,7 +30,7 @@ fn pass(mirror: &Mirror, source: Option<&dyn Source>) -> Scrubbed {
         own: &mirror.own,
         source,
         repaired: &mirror.repaired,
-        judges: &mirror::judge::InProcess,
+        judges: &mirror::replicate::judge::InProcess,
         throttle: &throttle,
         go_on: &|| true,
         progress: &|_| {},
@@ -108,4 +108,32 @@ fn a_stamped_checkpoint_is_judged_by_the_logs_key_and_the_tree() {
     fs_err::write(&theirs, &stamped).unwrap();
     assert_eq!(pass(&mirror, Some(&source)).lost, Vec::<String>::new());
     assert_eq!(mirror.own.read(&key).unwrap(), stamped);
+}
+
+#[test]
+fn a_store_that_is_away_is_said_once_and_has_lost_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::new(&dir.path().join("source"));
+    let chain = log.incident(1);
+    log.reads(&chain, 20);
+    let note = log.publish();
+    let mirror = Mirror::new(dir.path());
+    mirror.round(&log, &note).unwrap();
+    let own = dir.path().join("own");
+    let lose_documents = || {
+        for document in fs_err::read_dir(own.join("documents")).unwrap() {
+            fs_err::remove_file(document.unwrap().path()).unwrap();
+        }
+    };
+    fs_err::rename(own.join("store.json"), dir.path().join("marker")).unwrap();
+    lose_documents();
+    let source = StoreSource(Arc::clone(&log.store));
+    let found = pass(&mirror, Some(&source));
+    assert_eq!((found.damaged, found.lost.len()), (0, 1), "{:?}", found.lost);
+    assert!(found.lost[0].contains("is away"), "{:?}", found.lost);
+    fs_err::rename(dir.path().join("marker"), own.join("store.json")).unwrap();
+    lose_documents();
+    let found = pass(&mirror, Some(&source));
+    assert!(found.damaged > 0 && found.lost.is_empty(), "{found:?}");
+    mirror.assert_holds(&log);
 }

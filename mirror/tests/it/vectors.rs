@@ -10,10 +10,10 @@ use evidence::id::{Actor, Chain};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use ledger::{Checkpoint, Hash, KeyType, Note};
-use mirror::cosign::LogNote;
-use mirror::fraud::FraudProof;
+use mirror::cosign::fraud::FraudProof;
+use mirror::cosign::state::State;
 use mirror::init::admission_line;
-use mirror::state::State;
+use mirror::note::LogNote;
 
 use crate::world::{ADA, at, key, keys, log_signer, pins};
 

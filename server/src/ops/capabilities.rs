@@ -2,9 +2,7 @@
 //! Guarantee: the record improves on its own, but a lost capability is reported at every start until an operator accepts the
 //! loss. Not here: how a bucket is measured (crate `store`).
 
-use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use evidence::time::Time;
 use serde::{Deserialize, Serialize};
@@ -57,16 +55,13 @@ impl Record {
     pub fn write(&self, layout: &Layout) -> Result<(), RecordError> {
         let failed = |source| RecordError::Io { source };
         let path = layout.capabilities(&self.store);
-        let directory = path.parent().map(Path::to_owned).unwrap_or_default();
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed)?;
-        let fresh = path.with_extension("json.new");
-        // Two strings, a time and flags cannot fail to serialise.
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        if let Some(folder) = path.parent() {
+            durable::create_private_folder(folder).map_err(failed)?;
+        }
+        #[expect(clippy::expect_used, reason = "two strings, a time and flags cannot fail to serialise")]
+        let mut bytes = serde_json::to_vec_pretty(self).expect("strings and flags");
         bytes.push(b'\n');
-        let mut file = fs_err::File::create(&fresh).map_err(failed)?;
-        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-        fs_err::rename(&fresh, &path).map_err(failed)?;
-        fs_err::File::open(&directory).and_then(|directory| directory.sync_all()).map_err(failed)
+        durable::replace(&path, &bytes, 0o644).map_err(failed)
     }
 }
 

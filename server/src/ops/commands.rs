@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::layout::Layout;
-use crate::config::{Config, StorePlace};
+use crate::config::{Config, StoreLocation};
 use crate::log::ledger::{FsckOptions, fsck};
 use crate::ops::foundation::open_for_check;
 use crate::ops::init::{InitOptions, init};
@@ -103,7 +103,7 @@ pub fn run_init(args: InitArgs) -> Result<ExitCode> {
     let stores = args
         .stores
         .iter()
-        .map(|given| StorePlace::given(given).map_err(|reason| anyhow!(reason)))
+        .map(|given| StoreLocation::given(given).map_err(|reason| anyhow!(reason)))
         .collect::<Result<_>>()?;
     let options = InitOptions {
         directory: args.directory,

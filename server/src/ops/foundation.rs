@@ -12,11 +12,9 @@ use evidence::id::DeploymentId;
 use evidence::log_key::LogKeys;
 use evidence::roster::AuthoritySet;
 use evidence::time::Time;
-use store::{
-    Key, Replicas, S3Store, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink,
-};
+use store::{Key, Replicas, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink};
 
-use crate::config::{Config, ConfigError, StoreConfig, StorePlace};
+use crate::config::{Config, ConfigError, StoreConfig, StoreLocation};
 use crate::log::ledger::{
     CheckpointSigner, KeyFileError, KeyedSigner, ProcessSigner, Sequencer, SequencerParts, SignerError,
     StartError, origin,
@@ -165,7 +163,7 @@ pub fn has_store(config: &Config, store: &StoreConfig) -> Result<bool, Foundatio
 
 fn open_store(store: &StoreConfig, measure: Measure) -> Result<Arc<dyn Store>, StoreError> {
     match (&store.place, measure) {
-        (StorePlace::Bucket(settings), Measure::No) => Ok(Arc::new(S3Store::open_unmeasured(settings)?)),
+        (place @ StoreLocation::Bucket(_), Measure::No) => place.open_to_read(),
         (place, _) => place.open(),
     }
 }
@@ -181,7 +179,9 @@ pub(crate) fn open_stores(config: &Config, measure: Measure) -> Result<Opened, F
                 stores.push(found);
             }
             // Another process has it.
-            (Err(error @ StoreError::Transient { .. }), StorePlace::Directory(_)) => return Err(error.into()),
+            (Err(error @ StoreError::Transient { .. }), StoreLocation::Directory(_)) => {
+                return Err(error.into());
+            }
             (Err(error), _) => {
                 tracing::error!(
                     store = store.id,

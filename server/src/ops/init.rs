@@ -2,9 +2,8 @@
 //! Guarantee: no authority or person's private key is read or made; an existing directory or store is never touched;
 //! `server.toml` is written last, so a directory that has it is whole. Not here: the roster (`exhibit authority`).
 
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +22,7 @@ use evidence::time::Time;
 use store::{Degraded, StoreError};
 
 use crate::config::layout::{Layout, LayoutError, read_authority};
-use crate::config::{CONFIG_FILE, Config, Listen, Reach, Replication, StoreConfig, StorePlace, TsaConfig};
+use crate::config::{CONFIG_FILE, Config, Listen, Reach, Replication, StoreConfig, StoreLocation, TsaConfig};
 use crate::log::ledger::{
     CheckpointSigner, KeyFileError, LocalSigner, PendingEntry, Sequencer, SequencerParts, StartError,
     SubmitError, create_log_key, origin,
@@ -42,7 +41,7 @@ pub struct InitOptions {
     /// The roster in force, signed.
     pub roster: PathBuf,
     /// Where the stores shall lie.
-    pub stores: Vec<StorePlace>,
+    pub stores: Vec<StoreLocation>,
     /// Must equal the roster's, when given.
     pub deployment: Option<DeploymentId>,
     /// This collector's id.
@@ -212,22 +211,12 @@ fn layout_directories(layout: &Layout) -> Result<(), InitError> {
 }
 
 fn private_directory(path: &Path) -> Result<(), InitError> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| InitError::Io {
-        source: std::io::Error::new(source.kind(), format!("create directory {}: {source}", path.display())),
-    })
+    durable::create_private_folder(path).map_err(|source| InitError::Io { source })
 }
 
 /// Writes a file that is not there yet, durably.
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), InitError> {
-    let failed = |source| InitError::Io { source };
-    let mut options = fs_err::OpenOptions::new();
-    fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    let mut file = options.write(true).create_new(true).open(path).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    match path.parent() {
-        Some(parent) => fs_err::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed),
-        None => Ok(()),
-    }
+    durable::create(path, bytes, mode).map_err(|source| InitError::Io { source })
 }
 
 /// What responders pin: nothing in it is secret.

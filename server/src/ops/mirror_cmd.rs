@@ -12,7 +12,7 @@ use evidence::id::MirrorId;
 use evidence::log_key::LogKeys;
 use mirror::init::{InitOptions, init};
 use mirror::status::Status;
-use store::StorePlace;
+use store::StoreLocation;
 
 use crate::services::ingest::verifier::Program;
 
@@ -186,12 +186,13 @@ pub fn run(args: MirrorArgs) -> Result<ExitCode> {
             let keys = match (&args.log_keys, &args.authority) {
                 (Some(folder), Some(authority)) => {
                     let authority = crate::config::layout::read_authority(authority)?;
-                    mirror::log_keys::held(folder, &card.deployment, &authority, &card.log_key)
+                    mirror::pins::held(folder, &card.deployment, &authority, &card.log_key)
                         .map_err(anyhow::Error::msg)?
                 }
                 _ => LogKeys::unchanged(card.log_key),
             };
-            let checked = mirror::fraud::FraudProof::from_bytes(&bytes).and_then(|proof| proof.check(&keys));
+            let checked =
+                mirror::cosign::fraud::FraudProof::from_bytes(&bytes).and_then(|proof| proof.check(&keys));
             match checked {
                 Ok(()) => {
                     println!("FRAUD: two histories of {}, signed by its log key", keys.current().name());
@@ -216,7 +217,7 @@ fn run_init(args: MirrorInitArgs) -> Result<ExitCode> {
         stores: args
             .stores
             .iter()
-            .map(|given| StorePlace::given(given).map_err(anyhow::Error::msg))
+            .map(|given| StoreLocation::given(given).map_err(anyhow::Error::msg))
             .collect::<Result<_>>()?,
         collector: args.collector,
         enrol: args.enrol,
@@ -252,9 +253,7 @@ fn release(args: &ReleaseArgs) -> Result<ExitCode> {
     let (entry, proof) = (fs_err::read(&args.entry)?, fs_err::read(&args.proof)?);
     let released = mirror::release::release(&args.directory, &entry, &proof)?;
     let path = args.out.join(released.key.as_str().replace('/', "_"));
-    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).open(&path)?;
-    std::io::Write::write_all(&mut file, &released.bytes)?;
-    file.sync_all()?;
+    durable::create(&path, &released.bytes, 0o644)?;
     println!(
         "Released to {}, by entry {}: {} ({} bytes) as {}",
         released.person,

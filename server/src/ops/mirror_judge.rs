@@ -8,7 +8,7 @@ use crate::services::ingest::child::Begin;
 use crate::services::ingest::verifier::{Program, Verdict, Verifier, VerifierError};
 use bytes::Bytes;
 use evidence::container::{ContainerSummary, Expect};
-use mirror::judge::{Judge, JudgeError, Judges};
+use mirror::replicate::judge::{Judge, JudgeError, Judges};
 use tokio::runtime::{Builder, Runtime};
 
 /// Starts a caged process for each container.

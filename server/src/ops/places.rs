@@ -5,7 +5,7 @@
 //! it holds was read and re-hashed on `copies` other stores. Nothing is deleted from a store that left: its owner decides what
 //! happens to it. Not here: the copying itself, which the running collector does (`upkeep::repairs`).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use evidence::log_key::LogKeys;
 use store::{
@@ -14,7 +14,7 @@ use store::{
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::config::layout::Layout;
-use crate::config::{CONFIG_FILE, Config, ConfigError, StorePlace};
+use crate::config::{CONFIG_FILE, Config, ConfigError, StoreLocation};
 use crate::log::ledger::{FsckReport, check_store};
 use crate::ops::foundation::{FoundationError, open_for_check};
 
@@ -59,7 +59,10 @@ pub fn add(
 ) -> Result<(), PlaceError> {
     let config = Config::load(directory)?;
     let path = std::path::absolute(path)?;
-    if config.stores.iter().any(|store| store.id == id || store.place == StorePlace::Directory(path.clone()))
+    if config
+        .stores
+        .iter()
+        .any(|store| store.id == id || store.place == StoreLocation::Directory(path.clone()))
     {
         return Err(refused(format!(
             "there is a store {id} or one at {} already; see `server.toml`",
@@ -228,19 +231,9 @@ fn edited(
     }
 }
 
-/// Beside it, flushed, then in its place.
+/// Replaces the settings; they keep their mode.
 fn replace(directory: &Path, text: &str) -> Result<(), PlaceError> {
-    use std::io::Write as _;
-    let path: PathBuf = directory.join(CONFIG_FILE);
-    let next = directory.join(format!("{CONFIG_FILE}.next"));
+    let path = directory.join(CONFIG_FILE);
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs_err::metadata(&path)?.permissions()) & 0o7777;
-    let mut options = fs_err::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    let mut file = options.open(&next)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs_err::rename(&next, &path)?;
-    fs_err::File::open(directory)?.sync_all()?;
-    Ok(())
+    Ok(durable::replace(&path, text.as_bytes(), mode)?)
 }

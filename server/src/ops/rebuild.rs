@@ -64,8 +64,7 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
     // The last handle folds the WAL into the file, so that one rename moves all of it.
     drop(db);
     let failed = |source| RebuildError::Io { source };
-    fs_err::rename(&fresh, layout.database()).map_err(failed)?;
-    fs_err::File::open(&layout.directory).and_then(|parent| parent.sync_all()).map_err(failed)?;
+    durable::rename(&fresh, &layout.database()).map_err(failed)?;
     Ok(rebuilt)
 }
 

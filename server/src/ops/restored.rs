@@ -4,7 +4,6 @@
 //! Guarantee: from the moment before the database exists until that entry is durable, `run` refuses to start. A second `restore`
 //! continues from here.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -22,12 +21,8 @@ pub struct Pending {
 
 /// Makes the mark, durably.
 pub fn begin(directory: &Path, size: u64) -> std::io::Result<()> {
-    let next = directory.join(format!("{PENDING_FILE}.next"));
-    let mut file = fs_err::File::create(&next)?;
-    writeln!(file, "{}", serde_json::json!(Pending { size }))?;
-    file.sync_all()?;
-    fs_err::rename(&next, directory.join(PENDING_FILE))?;
-    fs_err::File::open(directory)?.sync_all()
+    let mark = format!("{}\n", serde_json::json!(Pending { size }));
+    durable::replace(&directory.join(PENDING_FILE), mark.as_bytes(), 0o644)
 }
 
 /// What is not finished.
@@ -45,11 +40,7 @@ pub fn pending(directory: &Path) -> std::io::Result<Option<Pending>> {
 
 /// Takes the mark away, durably.
 pub fn done(directory: &Path) -> std::io::Result<()> {
-    match fs_err::remove_file(directory.join(PENDING_FILE)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    fs_err::File::open(directory)?.sync_all()
+    durable::remove(&directory.join(PENDING_FILE))
 }
 
 #[cfg(test)]

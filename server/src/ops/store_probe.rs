@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::layout::Layout;
-use crate::config::{Config, StorePlace};
+use crate::config::{Config, StoreLocation};
 use crate::ops::capabilities::{Record, compare};
 use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
-use store::{Capabilities, Guarantees, S3Settings, S3Store, Store as _};
+use store::{Capabilities, Guarantees};
 
 /// Test what each bucket can do, and show what each store guarantees
 #[derive(Debug, Args)]
@@ -73,7 +73,7 @@ struct Row {
     error: Option<String>,
 }
 
-fn look_at(args: &ProbeArgs, layout: &Layout, id: &str, place: &StorePlace) -> (Row, u8) {
+fn look_at(args: &ProbeArgs, layout: &Layout, id: &str, place: &StoreLocation) -> (Row, u8) {
     let mut row = Row {
         store: id.to_owned(),
         place: place.to_string(),
@@ -82,11 +82,11 @@ fn look_at(args: &ProbeArgs, layout: &Layout, id: &str, place: &StorePlace) -> (
         lost: Vec::new(),
         error: None,
     };
-    let StorePlace::Bucket(settings) = place else {
+    if matches!(place, StoreLocation::Directory(_)) {
         row.guarantees = Some(Guarantees::DIRECTORY);
         return (row, 0);
-    };
-    let tried = try_bucket(args, layout, id, settings, &mut row);
+    }
+    let tried = try_bucket(args, layout, id, place, &mut row);
     let code = match tried {
         Ok(()) => u8::from(!row.lost.is_empty() && !args.accept),
         Err(error) => {
@@ -101,10 +101,10 @@ fn try_bucket(
     args: &ProbeArgs,
     layout: &Layout,
     id: &str,
-    settings: &S3Settings,
+    place: &StoreLocation,
     row: &mut Row,
 ) -> Result<()> {
-    let store = S3Store::open(settings)?;
+    let store = place.open()?;
     let found = &store.identity().store;
     if found != id {
         bail!("it is store {found}, not {id}. Correct its place in `server.toml`");

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use store::{ContentCheck, Key, Store, StoreError, StoreErrorClass, Wanting, WantingSink as _};
+use store::scrub::{Found, examine};
+use store::{Key, Store, Wanting, WantingSink as _};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -73,41 +74,6 @@ impl Scrubber {
         self.rows.send_modify(|rows| {
             rows.insert(row.store.clone(), row.clone());
         });
-    }
-}
-
-/// What one object turned out to be.
-#[derive(Debug)]
-enum Found {
-    Whole(u64),
-    Damaged(u64),
-    Missing,
-    Unreadable(StoreError),
-    /// The store does not answer, or another one answers: the scrub draws no conclusion about any object.
-    Away(StoreError),
-}
-
-fn look(store: &dyn Store, key: &Key) -> Found {
-    match store.read(key) {
-        Ok(bytes) => {
-            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            match key.check(&bytes) {
-                ContentCheck::Wrong => Found::Damaged(length),
-                ContentCheck::Right | ContentCheck::Unknown => Found::Whole(length),
-            }
-        }
-        // Before any conclusion about an object: is this the store at all?
-        Err(error) => match store.read(&Key::marker()) {
-            Err(away) => Found::Away(away),
-            Ok(_) if matches!(error, StoreError::Away { .. } | StoreError::Failed { .. }) => {
-                Found::Away(error)
-            }
-            Ok(_) => match error.class() {
-                StoreErrorClass::NotFound => Found::Missing,
-                StoreErrorClass::Transient => Found::Away(error),
-                _ => Found::Unreadable(error),
-            },
-        },
     }
 }
 
@@ -184,7 +150,7 @@ async fn pass(upkeep: &Upkeep, store: &Arc<dyn Store>, mut row: ScrubRow) -> Res
     for key in keys.into_iter().filter(|key| key.as_str() > cursor.as_str()) {
         let begun = Instant::now();
         let (place, looked) = (Arc::clone(store), key.clone());
-        let found = blocking(move || look(place.as_ref(), &looked)).await?;
+        let found = blocking(move || examine(place.as_ref(), &looked)).await?;
         let length = record(upkeep, &mut row, &key, found, store).await?;
         row.cursor = key.to_string();
         row.objects += 1;
@@ -277,7 +243,7 @@ async fn arrives(upkeep: &Upkeep, key: &Key, store: &Arc<dyn Store>) -> Result<b
     while Instant::now() < until && !upkeep.collector.intake.is_cancelled() {
         tokio::time::sleep(Duration::from_millis(250)).await;
         let (place, looked) = (Arc::clone(store), key.clone());
-        if !matches!(blocking(move || look(place.as_ref(), &looked)).await?, Found::Missing) {
+        if !matches!(blocking(move || examine(place.as_ref(), &looked)).await?, Found::Missing) {
             return Ok(true);
         }
         let (name, text) = (name.clone(), key.to_string());

@@ -1,10 +1,10 @@
-//! The requests a store makes of one bucket, as blocking calls.
-//! Guarantee: at most [`UNDER_WAY`] requests at a time; each attempt has a time limit; attempts end after
-//! [`ATTEMPTS`]; an answer is never read further than it may be long. A call may come from any thread, async or not.
+//! The requests to one bucket, as blocking calls.
+//! Guarantee: at most [`UNDER_WAY`] requests at a time; each attempt has a time limit; after [`ATTEMPTS`] attempts the call fails; no
+//! answer is read beyond the longest object. Any thread may call, async or not.
 //! Not here: what a store does with them (`super`).
 //!
-//! Traps: SDK defaults send checksums as trailers of an `aws-chunked` body, which real servers refuse; so bodies lie in
-//! memory, and both digests go as headers.
+//! Traps: SDK defaults send checksums as trailers of an `aws-chunked` body, which real servers refuse. So bodies lie in memory, and
+//! both digests go as headers.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -31,8 +31,8 @@ use tokio::sync::Semaphore;
 
 use super::credentials::CredentialsSource;
 use super::failure::{Failure, FailureKind};
-use super::settings::{LockMode, Retention, S3Settings};
-use crate::READ_BYTES_MAX;
+use crate::contract::READ_BYTES_MAX;
+use crate::s3_settings::{LockMode, Retention, S3Settings};
 
 /// Requests under way at a time; more callers wait. With bodies of 8 MiB that is 128 MiB of a slow store's making.
 const UNDER_WAY: usize = 16;
@@ -42,9 +42,9 @@ const ATTEMPTS: u32 = 4;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// One bucket and how to speak to it.
-pub(crate) struct Bucket {
-    pub(crate) client: Client,
-    pub(crate) name: String,
+pub struct Bucket {
+    pub client: Client,
+    pub name: String,
     kms_key: Option<String>,
     room: Arc<Semaphore>,
     /// `None` only while being dropped.
@@ -53,60 +53,61 @@ pub(crate) struct Bucket {
 
 /// An object on its way.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Put<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) bytes: &'a [u8],
+pub struct Put<'a> {
+    pub name: &'a str,
+    pub bytes: &'a [u8],
     /// `If-None-Match: *`
-    pub(crate) only_new: bool,
-    pub(crate) lock: Option<LockUntil>,
-    /// What the digests in the headers are of; other than `bytes` only for the probe.
-    pub(crate) sha256_of: &'a [u8],
-    pub(crate) md5_of: &'a [u8],
+    pub only_new: bool,
+    pub lock: Option<LockUntil>,
+    /// The bytes whose digests go into the headers. Only the probe gives other ones than `bytes`.
+    pub sha256_of: &'a [u8],
+    pub md5_of: &'a [u8],
 }
 
 impl<'a> Put<'a> {
-    pub(crate) fn new(name: &'a str, bytes: &'a [u8]) -> Self {
+    pub fn new(name: &'a str, bytes: &'a [u8]) -> Self {
         Self { name, bytes, only_new: false, lock: None, sha256_of: bytes, md5_of: bytes }
     }
 }
 
 /// A retention with its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LockUntil {
-    pub(crate) mode: LockMode,
-    pub(crate) until: SystemTime,
+pub struct LockUntil {
+    pub mode: LockMode,
+    pub until: SystemTime,
 }
 
 impl LockUntil {
     /// Cut to whole seconds: that is what servers keep.
     fn seconds(self) -> i64 {
         let since = self.until.duration_since(SystemTime::UNIX_EPOCH);
+        // Saturating is the meaning: a lock until after the last date that can be written is as good as one until then.
         since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
     }
 
     /// True when `found` keeps the object at least as long and as hard as this.
-    pub(crate) fn is_met_by(self, found: Self) -> bool {
+    pub fn is_met_by(self, found: Self) -> bool {
         found.mode >= self.mode && found.seconds() >= self.seconds()
     }
 }
 
 /// What HEAD says of an object.
 #[derive(Debug, Clone)]
-pub(crate) struct Head {
-    pub(crate) length: u64,
-    pub(crate) sha256: Option<String>,
+pub struct Head {
+    pub length: u64,
+    pub sha256: Option<String>,
 }
 
 /// One version of an object, or a delete marker.
 #[derive(Debug, Clone)]
-pub(crate) struct Version {
-    pub(crate) name: String,
-    pub(crate) id: String,
-    pub(crate) is_marker: bool,
+pub struct Version {
+    pub name: String,
+    pub id: String,
+    pub is_marker: bool,
 }
 
 /// Base64 of SHA-256, as the header wants it.
-pub(crate) fn sha256_header(bytes: &[u8]) -> String {
+pub fn sha256_header(bytes: &[u8]) -> String {
     STANDARD.encode(Sha256::digest(bytes))
 }
 
@@ -115,18 +116,12 @@ impl Bucket {
     ///
     /// # Errors
     /// When settings, the CA file or the credentials cannot be used.
-    pub(crate) fn new(settings: &S3Settings) -> Result<Self, Failure> {
+    pub fn new(settings: &S3Settings) -> Result<Self, Failure> {
         Self::with(settings, |config| config)
     }
 
     /// As `new`, with a last word on the SDK's settings; tests turn the clock.
-    ///
-    /// # Errors
-    /// As `new`.
-    pub(crate) fn with(
-        settings: &S3Settings,
-        last: impl FnOnce(Builder) -> Builder,
-    ) -> Result<Self, Failure> {
+    pub fn with(settings: &S3Settings, last: impl FnOnce(Builder) -> Builder) -> Result<Self, Failure> {
         let unusable = |text: String| Failure::ours(FailureKind::Permanent, text);
         settings.check().map_err(unusable)?;
         let credentials = CredentialsSource::new(settings.credentials.clone());
@@ -136,7 +131,7 @@ impl Bucket {
             None => TrustStore::default(),
             Some(path) => {
                 let pem = fs_err::read(path).map_err(|error| unusable(error.to_string()))?;
-                // An empty or mistaken file would leave a store of trust that trusts nobody, and says so only late.
+                // An empty or wrong file would make a trust store that trusts nobody, and the error would come late.
                 if !pem.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") {
                     let path = path.display();
                     return Err(unusable(format!("{path} holds no certificate in PEM form")));
@@ -189,7 +184,7 @@ impl Bucket {
     }
 
     /// Runs a request on our own thread and waits. `block_on` would panic when the caller is an async thread.
-    pub(crate) fn wait<T: Send + 'static>(
+    pub fn wait<T: Send + 'static>(
         &self,
         request: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {
@@ -206,13 +201,13 @@ impl Bucket {
     }
 
     /// Stores an object; gives its version where there are versions.
-    pub(crate) fn put(&self, put: Put<'_>) -> Result<Option<String>, Failure> {
+    pub fn put(&self, put: Put<'_>) -> Result<Option<String>, Failure> {
         let mut request = self
             .client
             .put_object()
             .bucket(&self.name)
             .key(put.name)
-            .content_length(i64::try_from(put.bytes.len()).unwrap_or(i64::MAX))
+            .content_length(put.bytes.len() as i64)
             .content_type("application/octet-stream")
             .checksum_sha256(sha256_header(put.sha256_of))
             .content_md5(STANDARD.encode(md5::Md5::digest(put.md5_of)))
@@ -235,7 +230,7 @@ impl Bucket {
         let kms_key = self.kms_key.clone();
         self.wait(async move {
             let answer = request.send().await.map_err(|error| Failure::of(&error))?;
-            // Servers answer 200 to headers they do not know: what is not said to be encrypted lies there in plain.
+            // Servers answer 200 to headers that they do not know. If the answer does not confirm encryption, the object lies there in plain.
             if let Some(key) = kms_key
                 && !(answer.server_side_encryption() == Some(&ServerSideEncryption::AwsKms)
                     && answer.ssekms_key_id().is_some_and(|id| id.ends_with(key.as_str())))
@@ -251,7 +246,7 @@ impl Bucket {
     }
 
     /// The whole object, or the version of that id.
-    pub(crate) fn get(&self, name: &str, version: Option<&str>) -> Result<Vec<u8>, Failure> {
+    pub fn get(&self, name: &str, version: Option<&str>) -> Result<Vec<u8>, Failure> {
         let request = self.client.get_object().bucket(&self.name).key(name);
         let request = request.set_version_id(version.map(str::to_owned));
         self.wait(async move {
@@ -262,8 +257,12 @@ impl Bucket {
     }
 
     /// Up to `length` bytes from `offset`; an offset behind the end gives none.
-    pub(crate) fn get_range(&self, name: &str, offset: u64, length: u64) -> Result<Vec<u8>, Failure> {
-        let last = offset.saturating_add(length.min(READ_BYTES_MAX)).saturating_sub(1);
+    pub fn get_range(&self, name: &str, offset: u64, length: u64) -> Result<Vec<u8>, Failure> {
+        let wanted = length.min(READ_BYTES_MAX);
+        // A range of no bytes cannot be asked for, and none reaches beyond the largest offset.
+        let Some(last) = wanted.checked_sub(1).and_then(|behind| offset.checked_add(behind)) else {
+            return Ok(Vec::new());
+        };
         let request = self.client.get_object().bucket(&self.name).key(name);
         let request = request.range(format!("bytes={offset}-{last}"));
         self.wait(async move {
@@ -276,15 +275,15 @@ impl Bucket {
             let mut bytes = collect(answer.body, size, READ_BYTES_MAX).await?;
             if !is_part {
                 // A server that does not know ranges sent all of it.
-                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let from = usize::try_from(offset).map_or(bytes.len(), |from| from.min(bytes.len()));
                 bytes = bytes.split_off(from);
             }
-            bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+            bytes.truncate(wanted as usize);
             Ok(bytes)
         })
     }
 
-    pub(crate) fn head(&self, name: &str) -> Result<Head, Failure> {
+    pub fn head(&self, name: &str) -> Result<Head, Failure> {
         let request = self.client.head_object().bucket(&self.name).key(name);
         let request = request.checksum_mode(ChecksumMode::Enabled);
         self.wait(async move {
@@ -297,7 +296,7 @@ impl Bucket {
     }
 
     /// Every object name that begins so.
-    pub(crate) fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+    pub fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
         let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
         self.wait(async move {
             let (mut names, mut next) = (Vec::new(), None);
@@ -319,7 +318,7 @@ impl Bucket {
     }
 
     /// Every version and delete marker of the names that begin so.
-    pub(crate) fn versions(&self, prefix: &str) -> Result<Vec<Version>, Failure> {
+    pub fn versions(&self, prefix: &str) -> Result<Vec<Version>, Failure> {
         let request = self.client.list_object_versions().bucket(&self.name).prefix(prefix);
         self.wait(async move {
             let (mut found, mut key, mut id) = (Vec::new(), None, None);
@@ -347,7 +346,7 @@ impl Bucket {
     }
 
     /// Deletes an object (where there are versions: puts a delete marker over them), or one version for good.
-    pub(crate) fn delete(&self, name: &str, version: Option<&str>, bypass: bool) -> Result<(), Failure> {
+    pub fn delete(&self, name: &str, version: Option<&str>, bypass: bool) -> Result<(), Failure> {
         let request = self.client.delete_object().bucket(&self.name).key(name);
         let mut request = request.set_version_id(version.map(str::to_owned));
         if bypass {
@@ -357,7 +356,7 @@ impl Bucket {
     }
 
     /// True when the bucket keeps versions.
-    pub(crate) fn is_versioned(&self) -> Result<bool, Failure> {
+    pub fn is_versioned(&self) -> Result<bool, Failure> {
         let request = self.client.get_bucket_versioning().bucket(&self.name);
         self.wait(async move {
             let answer = request.send().await.map_err(|error| Failure::of(&error))?;
@@ -366,7 +365,7 @@ impl Bucket {
     }
 
     /// `None` without Object Lock, otherwise the bucket's own retention, if it has one.
-    pub(crate) fn lock_configuration(&self) -> Result<Option<Option<Retention>>, Failure> {
+    pub fn lock_configuration(&self) -> Result<Option<Option<Retention>>, Failure> {
         let request = self.client.get_object_lock_configuration().bucket(&self.name);
         self.wait(async move {
             let answer = request.send().await.map_err(|error| Failure::of(&error))?;
@@ -375,7 +374,7 @@ impl Bucket {
             };
             let rule = configuration.rule().and_then(|rule| rule.default_retention());
             Ok(Some(rule.and_then(|rule| {
-                let days = rule.days().or_else(|| rule.years().map(|years| years.saturating_mul(365)));
+                let days = rule.days().or_else(|| rule.years().and_then(|years| years.checked_mul(365)));
                 let days = u32::try_from(days?).ok()?;
                 Some(Retention { mode: mode_of(rule.mode()?)?, days })
             })))
@@ -383,7 +382,7 @@ impl Bucket {
     }
 
     /// The retention of an object, or of one version; `None` when it has none.
-    pub(crate) fn retention(&self, name: &str, version: Option<&str>) -> Result<Option<LockUntil>, Failure> {
+    pub fn retention(&self, name: &str, version: Option<&str>) -> Result<Option<LockUntil>, Failure> {
         let request = self.client.get_object_retention().bucket(&self.name).key(name);
         let request = request.set_version_id(version.map(str::to_owned));
         self.wait(async move {
@@ -401,7 +400,7 @@ impl Bucket {
     }
 
     /// Puts a retention on an object, or on one version.
-    pub(crate) fn retain(&self, name: &str, version: Option<&str>, lock: LockUntil) -> Result<(), Failure> {
+    pub fn retain(&self, name: &str, version: Option<&str>, lock: LockUntil) -> Result<(), Failure> {
         let mode = match lock.mode {
             LockMode::Governance => ObjectLockRetentionMode::Governance,
             LockMode::Compliance => ObjectLockRetentionMode::Compliance,
@@ -416,7 +415,7 @@ impl Bucket {
     }
 
     /// Sets or clears the legal hold of one version.
-    pub(crate) fn hold(&self, name: &str, version: Option<&str>, held: bool) -> Result<(), Failure> {
+    pub fn hold(&self, name: &str, version: Option<&str>, held: bool) -> Result<(), Failure> {
         let status = if held { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off };
         let request = self.client.put_object_legal_hold().bucket(&self.name).key(name);
         let hold = ObjectLockLegalHold::builder().status(status).build();
@@ -425,7 +424,7 @@ impl Bucket {
     }
 
     /// True when a version is under legal hold.
-    pub(crate) fn is_held(&self, name: &str, version: Option<&str>) -> Result<bool, Failure> {
+    pub fn is_held(&self, name: &str, version: Option<&str>) -> Result<bool, Failure> {
         let request = self.client.get_object_legal_hold().bucket(&self.name).key(name);
         let request = request.set_version_id(version.map(str::to_owned));
         self.wait(async move {
@@ -466,20 +465,19 @@ async fn collect(mut body: ByteStream, length: Option<i64>, bytes_max: u64) -> R
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_long());
     }
-    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).or(Err(too_long()))?);
     loop {
         let chunk = body
             .try_next()
             .await
             .map_err(|error| Failure::ours(FailureKind::Transient, format!("the answer was cut: {error}")))?;
         let Some(chunk) = chunk else { break };
-        if bytes.len().saturating_add(chunk.len()) > bytes_max {
+        if (bytes.len() + chunk.len()) as u64 > bytes_max {
             return Err(too_long());
         }
         bytes.extend_from_slice(&chunk);
     }
-    if announced.is_some_and(|length| u64::try_from(bytes.len()).unwrap_or(u64::MAX) != length) {
+    if announced.is_some_and(|length| bytes.len() as u64 != length) {
         return Err(Failure::ours(FailureKind::Transient, "the answer was cut"));
     }
     Ok(bytes)

@@ -1,14 +1,17 @@
-//! Who the collector is to a bucket: a file that only its owner can read, or the environment.
-//! Guarantee: a file that others can read is refused; the file is read for every request, so that session tokens and
-//! rotated keys are in force at once. No secret is ever printed.
+//! The credentials for a bucket: from a file that only its owner can read, or from the environment.
+//! Guarantee: a file that others can read is refused. Each request reads the file again, so that session tokens and rotated keys
+//! take effect at once. No secret is ever printed.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError, future};
+use durable::{KeyFileError, Links};
 use serde::Deserialize;
+
+/// Three short strings.
+const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Where credentials come from.
 #[derive(Debug, Clone)]
@@ -56,15 +59,16 @@ impl CredentialsSource {
 }
 
 fn read_file(path: &std::path::Path) -> io::Result<CredentialsFile> {
-    let mode = fs_err::metadata(path)?.permissions().mode() & 0o7777;
     let shown = path.display();
-    if mode & 0o077 != 0 {
-        return Err(io::Error::other(format!(
+    let file = durable::read_key_file(path, FILE_BYTES_MAX, Links::Follow).map_err(|error| match error {
+        KeyFileError::Io(error) => error,
+        KeyFileError::Mode { mode, .. } => io::Error::other(format!(
             "{shown} has mode {mode:04o}, others may read it. Run `chmod 600` on it, and replace the keys in it"
-        )));
-    }
-    let text = fs_err::read_to_string(path)?;
-    toml::from_str(&text).map_err(|error| {
+        )),
+        other => io::Error::other(other.to_string()),
+    })?;
+    let text = std::str::from_utf8(&file.bytes).or(Err(io::Error::other(format!("{shown} is not UTF-8"))))?;
+    toml::from_str(text).map_err(|error| {
         // The error's own text would show the line, and with it the secret.
         let what = error.message().lines().next().unwrap_or_default().to_owned();
         io::Error::other(format!(
@@ -85,6 +89,8 @@ impl ProvideCredentials for CredentialsSource {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

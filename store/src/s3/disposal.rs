@@ -1,11 +1,12 @@
-//! Destroying in a bucket: every version and delete marker by its id, then a look that nothing is left.
-//! Guarantee: all gone means that the server listed nothing of it afterwards. Not here: whether it may go (the warrant).
+//! Destroys an object in a bucket: every version and delete marker by its id, then a listing to see that nothing is left.
+//! Guarantee: "all gone" means that the server listed nothing of the object afterwards. Not here: whether it may go (the warrant).
 
 use std::time::SystemTime;
 
 use super::failure::{Failure, FailureKind};
-use super::writing::Shared;
-use crate::{Destroyed, Disposable, StoreError};
+use super::writing::BucketObjects;
+use crate::dispose::{Destroyed, Disposable};
+use crate::error::StoreError;
 
 /// One thing to delete: its name, and its version where the bucket keeps versions.
 struct Doomed {
@@ -14,7 +15,7 @@ struct Doomed {
     is_marker: bool,
 }
 
-impl Shared {
+impl BucketObjects {
     pub(super) fn dispose(
         &self,
         object: &Disposable,
@@ -26,7 +27,7 @@ impl Shared {
                 return Ok(destroyed);
             }
             match self.bucket.delete(&doomed.name, doomed.version.as_deref(), false) {
-                Ok(()) => destroyed.count = destroyed.count.saturating_add(u64::from(!doomed.is_marker)),
+                Ok(()) => destroyed.count += u64::from(!doomed.is_marker),
                 Err(failure) if failure.kind == FailureKind::Absent => {}
                 Err(failure) if failure.kind == FailureKind::Denied => return Err(self.locked(&doomed)),
                 Err(failure) => return Err(failure.at(&self.name, "destroy", &doomed.name)),

@@ -1,5 +1,5 @@
-//! What went wrong between us and a bucket, sorted by what the caller may do, with the operator's next step.
-//! Guarantee: every answer and every broken connection has a class; what nobody foresaw is permanent, so that it is seen.
+//! What went wrong between us and a bucket: a class by what the caller may do, and the operator's next step.
+//! Guarantee: every answer and every broken connection has a class. An unforeseen one is permanent, so that somebody sees it.
 
 use std::error::Error;
 use std::io;
@@ -7,7 +7,9 @@ use std::io;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use crate::StoreError;
+use evidence::causes::chain;
+
+use crate::error::StoreError;
 
 /// Codes of a server that has no room (AWS has none; Ceph, `MinIO` and others do).
 const FULL: [&str; 5] = [
@@ -32,7 +34,7 @@ const WAIT: [&str; 9] = [
 
 /// One request that failed.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     pub(crate) kind: FailureKind,
     /// The server's code; empty when there was none.
     code: String,
@@ -40,14 +42,14 @@ pub(crate) struct Failure {
     text: String,
 }
 
-/// What a failed request means.
+/// The class of a failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FailureKind {
+pub enum FailureKind {
     /// 404 of an object or version.
     Absent,
-    /// 403 without a better reason; a lock answers this, too.
+    /// 403 without a better reason. A lock answers this as well.
     Denied,
-    /// 412: something is there already.
+    /// 412: an object is there already.
     Exists,
     /// No room.
     Full,
@@ -81,7 +83,7 @@ impl Failure {
             return Self::ours(FailureKind::Transient, format!("the answer was cut: {}", chain(error)));
         }
         let (kind, next) = if message.to_ascii_lowercase().contains("kms") {
-            // Ceph calls a missing key InvalidAccessKeyId: nobody shall look for it among the credentials.
+            // Ceph calls a missing KMS key InvalidAccessKeyId. The text must not send the operator to the credentials.
             (
                 FailureKind::Permanent,
                 ". The server does not have the key `kms_key` or may not use it: name one that it has, or let it",
@@ -186,20 +188,6 @@ fn judge(status: u16, code: &str) -> (FailureKind, &'static str) {
         (_, 408 | 409 | 425 | 429 | 500..=599) => (FailureKind::Transient, ""),
         _ => (FailureKind::Permanent, ""),
     }
-}
-
-/// An error with its causes; each once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !parts.last().is_some_and(|last| last.contains(&text)) {
-            parts.push(text);
-        }
-        next = cause.source();
-    }
-    parts.join(": ")
 }
 
 #[cfg(test)]

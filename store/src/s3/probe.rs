@@ -1,121 +1,19 @@
-//! What a bucket can do, found out by doing it (docs/spec/store.md, *Probe*).
-//! Why: servers answer 200 to headers they do not know; the manual says what a version once did.
-//! Guarantee: a capability is claimed only when its effect was seen. Probe objects lie below `probe/`, are deleted
-//! where that is allowed, and are never taken for evidence.
+//! Finds out what a bucket can do by doing it (docs/spec/store.md, *Probe*).
+//! Why: servers answer 200 to headers that they do not know, and a manual describes what one version once did.
+//! Guarantee: the probe claims a capability only if it saw the effect. Its objects lie below `probe/`. It deletes them where the bucket
+//! allows that, and nothing takes them for evidence.
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
-
 use super::bucket::{Bucket, LockUntil, Put, sha256_header};
 use super::failure::{Failure, FailureKind};
-use super::settings::{LockMode, Retention};
+use crate::capabilities::{Capabilities, LockProof};
+use crate::s3_settings::LockMode;
 
 /// How long a probe locks its object: longer than the requests that follow, too short to be in the way.
 const LOCKED: Duration = Duration::from_secs(20);
 /// Left-overs of probes older than this are deleted; younger ones may be of a probe that runs now.
 const LEFT_OVER: Duration = Duration::from_secs(600);
-
-/// What was seen of one bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Capabilities {
-    /// A new object reads back, lists, and is gone when deleted.
-    pub read_after_write: bool,
-    /// A second `If-None-Match: *` is refused.
-    pub create_only: bool,
-    /// A wrong `x-amz-checksum-sha256` is refused and leaves nothing.
-    pub sha256_refused: bool,
-    /// HEAD answers the checksum.
-    pub sha256_reported: bool,
-    /// A wrong `Content-MD5` is refused and leaves nothing.
-    pub md5_refused: bool,
-    /// Replaced bytes are kept as versions.
-    pub versions: bool,
-    /// The hardest lock that was seen to refuse deletion.
-    pub lock: LockProof,
-    /// The bucket's own retention.
-    pub default_retention: Option<Retention>,
-}
-
-/// The hardest lock that was seen to refuse deletion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LockProof {
-    /// None was, or there is none.
-    None,
-    /// GOVERNANCE.
-    Governance,
-    /// COMPLIANCE, against the bypass as well.
-    Compliance,
-}
-
-impl LockProof {
-    /// True when objects locked in that mode were seen to be kept.
-    pub fn proves(self, mode: LockMode) -> bool {
-        match mode {
-            LockMode::Governance => self >= Self::Governance,
-            LockMode::Compliance => self >= Self::Compliance,
-        }
-    }
-}
-
-impl Capabilities {
-    /// Nothing was tried, so nothing is believed.
-    pub(crate) const NONE: Self = Self {
-        read_after_write: false,
-        create_only: false,
-        sha256_refused: false,
-        sha256_reported: false,
-        md5_refused: false,
-        versions: false,
-        lock: LockProof::None,
-        default_retention: None,
-    };
-
-    /// Name and value of each, in the order of the specification.
-    pub fn rows(&self) -> [(&'static str, String); 8] {
-        let yes = |capability: bool| if capability { "yes" } else { "no" }.to_owned();
-        let lock = match self.lock {
-            LockProof::None => "none",
-            LockProof::Governance => "governance",
-            LockProof::Compliance => "compliance",
-        };
-        let retention = self.default_retention.map_or("none".to_owned(), |retention| {
-            format!("{} {} days", retention.mode.as_str(), retention.days)
-        });
-        [
-            ("read_after_write", yes(self.read_after_write)),
-            ("create_only", yes(self.create_only)),
-            ("sha256_refused", yes(self.sha256_refused)),
-            ("sha256_reported", yes(self.sha256_reported)),
-            ("md5_refused", yes(self.md5_refused)),
-            ("versions", yes(self.versions)),
-            ("lock", lock.to_owned()),
-            ("default_retention", retention),
-        ]
-    }
-
-    /// What `now` has not any more of what this had.
-    pub fn lost(&self, now: &Self) -> Vec<&'static str> {
-        let retention_lost = match (self.default_retention, now.default_retention) {
-            (Some(before), Some(after)) => after.mode < before.mode || after.days < before.days,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        let pairs = [
-            ("read_after_write", self.read_after_write && !now.read_after_write),
-            ("create_only", self.create_only && !now.create_only),
-            ("sha256_refused", self.sha256_refused && !now.sha256_refused),
-            ("sha256_reported", self.sha256_reported && !now.sha256_reported),
-            ("md5_refused", self.md5_refused && !now.md5_refused),
-            ("versions", self.versions && !now.versions),
-            ("lock", now.lock < self.lock),
-            ("default_retention", retention_lost),
-        ];
-        pairs.into_iter().filter(|(_, is_lost)| *is_lost).map(|(name, _)| name).collect()
-    }
-}
 
 /// Tries everything. `wanted` is the lock that settings ask for.
 ///
@@ -305,8 +203,9 @@ fn remove_left_overs(bucket: &Bucket, place: &str, is_versioned: bool, is_lockab
     remove(bucket, place, is_old, is_versioned, is_lockable);
 }
 
-/// Best effort: what stays is a few bytes, and says in its name what it is.
+/// Best effort: a left-over has a few bytes, and its name says what it is.
 fn remove(bucket: &Bucket, prefix: &str, chosen: impl Fn(&str) -> bool, is_versioned: bool, bypass: bool) {
+    // A bucket that cannot be listed now keeps its left-overs until the next probe.
     if is_versioned {
         for version in bucket.versions(prefix).unwrap_or_default() {
             if chosen(&version.name) {
@@ -347,6 +246,7 @@ fn unknown_is<T>(otherwise: T, answer: Result<T, Failure>) -> Result<T, Failure>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::s3_settings::Retention;
 
     const ALL: Capabilities = Capabilities {
         read_after_write: true,

@@ -1,6 +1,6 @@
-//! How one bucket is written: create, read back, lock, erase (docs/spec/store.md, *create*).
-//! Guarantee: `create` returns `Ok` only when the object was there afterwards, with these bytes and this lock.
-//! Not here: what a [`Store`](crate::Store) is; requests (`bucket`).
+//! How a bucket is written: create, read back, lock, erase (docs/spec/store.md, *create*).
+//! Guarantee: `create` returns `Ok` only if the object was there afterwards, with these bytes and this lock.
+//! Not here: the requests (`bucket`).
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,10 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use super::bucket::{Bucket, LockUntil, Put, sha256_header};
 use super::failure::{Failure, FailureKind};
-use super::probe::{self, Capabilities};
-use super::settings::{Retention, S3Settings};
+use super::probe;
+use crate::capabilities::Capabilities;
+use crate::contract::READ_BYTES_MAX;
+use crate::error::StoreError;
 use crate::key::{ContentCheck, Key, KeyKind};
-use crate::{READ_BYTES_MAX, StoreError};
+use crate::s3_settings::{Retention, S3Settings};
 
 /// Creators of one key take turns on one of these; so many that two keys seldom share one.
 const TURNS: usize = 64;
@@ -20,8 +22,8 @@ const CLOCK_SLACK: Duration = Duration::from_secs(3600);
 /// One day of retention.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// One bucket with what is known of it.
-pub(super) struct Shared {
+/// A bucket, its settings and its capabilities.
+pub(super) struct BucketObjects {
     pub(super) bucket: Bucket,
     pub(super) settings: S3Settings,
     pub(super) capabilities: Capabilities,
@@ -31,7 +33,7 @@ pub(super) struct Shared {
     turns: Vec<Mutex<()>>,
 }
 
-impl Shared {
+impl BucketObjects {
     pub(super) fn measure(
         bucket: &Bucket,
         settings: &S3Settings,
@@ -92,7 +94,7 @@ impl Shared {
     }
 
     pub(super) fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > READ_BYTES_MAX {
+        if bytes.len() as u64 > READ_BYTES_MAX {
             return Err(self.refused(key, "the object is longer than any such object may be"));
         }
         let object = self.object(key);
@@ -137,7 +139,7 @@ impl Shared {
         self.settle_lock(key, object, None, wanted)
     }
 
-    /// What was acknowledged has to be there.
+    /// Checks that an acknowledged object is there.
     pub(super) fn read_back(&self, key: &Key, object: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let lost = |failure: Failure| match failure.kind {
             FailureKind::Absent => {
@@ -149,8 +151,7 @@ impl Shared {
         let Capabilities { sha256_refused, sha256_reported, .. } = self.capabilities;
         let is_same = if sha256_refused && sha256_reported {
             let head = self.bucket.head(object).map_err(lost)?;
-            head.length == u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-                && head.sha256.as_deref() == Some(sha256_header(bytes).as_str())
+            head.length == bytes.len() as u64 && head.sha256.as_deref() == Some(sha256_header(bytes).as_str())
         } else {
             let stored = self.bucket.get(object, None).map_err(lost)?;
             if stored != bytes && key.check(&stored) != ContentCheck::Wrong {

@@ -1,7 +1,6 @@
 //! Stores two signed notes that cannot both be true: portable proof of a fork or a rollback.
 //! Guarantee: both notes are on disk before anybody is told. The first pair for a size and witness stays.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use evidence::digest::Digest;
@@ -17,7 +16,7 @@ pub(super) fn keep(
     ours: &[u8],
     theirs: Option<&[u8]>,
 ) -> std::io::Result<PathBuf> {
-    fs_err::create_dir_all(folder)?;
+    durable::create_private_folder(folder)?;
     let witness = Digest::of(witness.as_bytes()).to_string();
     let stem = format!("{size}-{}", witness.get(..16).unwrap_or(&witness));
     let path = folder.join(format!("{stem}.ours"));
@@ -25,18 +24,14 @@ pub(super) fn keep(
     if let Some(theirs) = theirs {
         write_new(&folder.join(format!("{stem}.theirs")), theirs)?;
     }
-    fs_err::File::open(folder)?.sync_all()?;
     Ok(path)
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let file = fs_err::OpenOptions::new().write(true).create_new(true).open(path);
-    let mut file = match file {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
-        other => other?,
-    };
-    file.write_all(bytes)?;
-    file.sync_all()
+    match durable::create(path, bytes, 0o644) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        created => created,
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! Writes what a change of the log key leaves in the collector's directory. Each call is durable when it returns, and may be repeated.
+//! What a change of the log key leaves in the collector's directory. Each call is durable when it returns, and may be repeated.
 
 use std::io;
 
-use durable::{create_private_folder, replace};
 use evidence::log_key::LogKeyChange;
 use evidence::signed::Signed;
 
@@ -12,8 +11,8 @@ use crate::config::layout::Layout;
 /// `log-keys/<number>.signed`
 pub(crate) fn write_change(layout: &Layout, number: u64, signed: &Signed) -> io::Result<()> {
     let folder = layout.log_keys();
-    create_private_folder(&folder)?;
-    replace(&folder.join(file_name(number)), &signed.encode(), 0o644)
+    durable::create_private_folder(&folder)?;
+    durable::replace(&folder.join(file_name(number)), &signed.encode(), 0o644)
 }
 
 /// The new verifier key instead of the old in card and `ledger.policy`.
@@ -27,7 +26,7 @@ pub(crate) fn rename_key(layout: &Layout, change: &LogKeyChange) -> io::Result<(
         // A verifier key is one word, and of this log alone.
         let changed = text.replace(change.old.as_str(), change.new.as_str());
         if changed != text {
-            replace(&path, changed.as_bytes(), 0o644)?;
+            durable::replace(&path, changed.as_bytes(), 0o644)?;
         }
     }
     Ok(())

@@ -226,7 +226,9 @@ fn an_erased_detail_stays_erased_and_everything_else_is_rebuilt() {
     let (db, replicas, sequencer) = start(&config, &layout);
     live_a_little(&db, &replicas, &sequencer);
     let detail = vector("detail.json");
-    replicas.remove_detail(&Key::detail(Digest::of(&detail).as_bytes())).unwrap();
+    for store in replicas.stores() {
+        store.remove(&Key::detail(Digest::of(&detail).as_bytes())).unwrap();
+    }
     drop((db, replicas, sequencer));
     fs_err::rename(layout.database(), place.path().join("lost.db")).unwrap();
     rebuild(&options.directory).unwrap();

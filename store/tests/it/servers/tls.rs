@@ -1,4 +1,4 @@
-//! Who answers at the endpoint: a certificate that nobody vouches for gets no request.
+//! A server with a certificate that no trusted authority signed gets no request.
 
 use std::process::{Child, Stdio};
 use std::sync::{Mutex, mpsc};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::faults::refusal;
 use super::*;
-use crate::{Store as _, StoreErrorClass};
+use store::{Store as _, StoreErrorClass};
 
 #[test]
 fn a_certificate_of_another_authority_is_refused_before_anything_is_sent() {

@@ -1,10 +1,11 @@
-//! One collection: from the seal that the ledger names back to the first, then every segment forward through the verifier.
+//! Copies one collection: from the seal that the ledger names back to the first, then each segment forward through the verifier.
 //!
-//! Guarantee: nothing is created in the own store that did not verify, up to the manifest for a stored one; what is returned
-//! as copied is durable there, every byte of it. Memory: 72 bytes a segment, one segment, and the verifier's state.
+//! Guarantee: the own store gets only objects that verified, up to the manifest of a stored collection. When `copy` returns `Ok`,
+//! every byte of the collection is durable there. Memory: 72 bytes a segment, one segment, and the verifier's state.
 
 use std::sync::atomic::AtomicU64;
 
+use evidence::causes::chain;
 use evidence::container::{Expect, Limits};
 use evidence::digest::Digest;
 use evidence::entry::ActObject;
@@ -14,16 +15,14 @@ use evidence::seal::{Identity, Seal};
 use evidence::signed::Signed;
 use store::{Key, Replicas};
 
-use crate::chain;
-use crate::judge::{JudgeError, Judges};
 use crate::objects::{ObjectError, Objects};
-use crate::rules::{Job, Wanted};
+use crate::replicate::judge::{JudgeError, Judges};
+use crate::rules::{CollectionToCopy, Extent};
 use crate::source::Source;
 
-/// What was copied and verified.
+/// The size of a copied and verified collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copied {
-    /// Segments.
     pub segments: u64,
     /// Their stored bytes.
     pub bytes: u64,
@@ -37,40 +36,38 @@ struct Link {
 
 /// Everything a copy needs but the collection.
 pub struct Parts<'a> {
-    /// Own copies.
     pub own: &'a Replicas,
     /// Where the rest comes from.
     pub source: Option<&'a dyn Source>,
     /// Count of objects put back.
     pub repaired: &'a AtomicU64,
-    /// Who verifies.
     pub judges: &'a dyn Judges,
     /// `false` ends the copy.
     pub go_on: &'a dyn Fn() -> bool,
 }
 
-/// Copies and verifies a collection; goes on with what is there.
+/// Copies and verifies a collection. Objects that the own store has are not fetched again.
 ///
 /// # Errors
 /// `CopyError`; objects that verified before stay.
-pub fn copy(job: &Job, parts: &Parts<'_>) -> Result<Copied, CopyError> {
+pub fn copy(collection: &CollectionToCopy, parts: &Parts<'_>) -> Result<Copied, CopyError> {
     let (objects, go_on) = (Objects::new(parts.own, parts.source, parts.repaired), parts.go_on);
-    let order = order(&job.delegation.order, &objects)?;
-    let manifest = manifest(job, &objects)?;
-    let (head, count) = match (&job.wanted, &manifest) {
-        (Wanted::Interrupted { seal, segments }, _) => (*seal, *segments),
-        (Wanted::Stored { .. }, Some(manifest)) => (manifest.seal_head, manifest.segments),
-        (Wanted::Stored { .. }, None) => return Err(CopyError::Evidence("it has no manifest".to_owned())),
+    let order = order(&collection.delegation.order, &objects)?;
+    let manifest = manifest(collection, &objects)?;
+    let (head, count) = match (&collection.extent, &manifest) {
+        (Extent::Interrupted { seal, segments }, _) => (*seal, *segments),
+        (Extent::Stored { .. }, Some(manifest)) => (manifest.seal_head, manifest.segments),
+        (Extent::Stored { .. }, None) => return Err(CopyError::Evidence("it has no manifest".to_owned())),
     };
-    let links = links(job, head, count, &objects, go_on)?;
+    let links = links(collection, head, count, &objects, go_on)?;
     let mut judge = parts.judges.begin(Expect {
         identity: Identity {
-            deployment: job.delegation.deployment.clone(),
-            collection: job.id,
-            order: job.delegation.order,
-            attempt: u64::from(job.delegation.attempt),
+            deployment: collection.delegation.deployment.clone(),
+            collection: collection.id,
+            order: collection.delegation.order,
+            attempt: u64::from(collection.delegation.attempt),
         },
-        sealer: job.delegation.sealer.clone(),
+        sealer: collection.delegation.sealer.clone(),
         limits: Limits::of_order(&order.limits),
     })?;
     let mut copied = Copied { segments: 0, bytes: 0 };
@@ -78,17 +75,17 @@ pub fn copy(job: &Job, parts: &Parts<'_>) -> Result<Copied, CopyError> {
         if !go_on() {
             return Err(CopyError::Stopped);
         }
-        let seal_key = Key::seal(job.id.as_bytes(), index, link.seal.as_bytes());
-        let segment_key = Key::segment(job.id.as_bytes(), index, link.segment.as_bytes());
+        let seal_key = Key::seal(collection.id.as_bytes(), index, link.seal.as_bytes());
+        let segment_key = Key::segment(collection.id.as_bytes(), index, link.segment.as_bytes());
         let (seal, segment) = (objects.peek(&seal_key)?, objects.peek(&segment_key)?);
         judge.segment(&seal, &segment).map_err(|error| match error {
             JudgeError::Malformed(why) => CopyError::Evidence(format!("segment {index}: {why}")),
             other => other.into(),
         })?;
         // Verified against digest, seal, chain and its own records: now it may take its keys.
-        objects.settle()?;
-        copied.segments = copied.segments.saturating_add(1);
-        copied.bytes = copied.bytes.saturating_add(u64::try_from(segment.len()).unwrap_or(u64::MAX));
+        objects.store_pending()?;
+        copied.segments += 1;
+        copied.bytes += segment.len() as u64;
     }
     if let Some(manifest) = manifest {
         let summary = judge.finish()?;
@@ -100,7 +97,7 @@ pub fn copy(job: &Job, parts: &Parts<'_>) -> Result<Copied, CopyError> {
 /// Walks the chain from its head to the first seal. Seals are created as their digests are named by what was verified: the
 /// entry, or the seal behind.
 fn links(
-    job: &Job,
+    collection: &CollectionToCopy,
     head: Digest,
     count: u64,
     objects: &Objects<'_>,
@@ -112,10 +109,10 @@ fn links(
         if !go_on() {
             return Err(CopyError::Stopped);
         }
-        let bytes = objects.get(&Key::seal(job.id.as_bytes(), index, digest.as_bytes()))?;
+        let bytes = objects.get(&Key::seal(collection.id.as_bytes(), index, digest.as_bytes()))?;
         let seal = Seal::parse(&bytes)
             .map_err(|error| CopyError::Evidence(format!("seal {index}: {}", chain(&error))))?;
-        if seal.header.index != index || seal.header.collection != job.id {
+        if seal.header.index != index || seal.header.collection != collection.id {
             return Err(CopyError::Evidence(format!("seal {index} is of another place")));
         }
         links.push(Link { seal: digest, segment: seal.header.sha256 });
@@ -130,20 +127,20 @@ fn links(
 
 /// Keys of everything a copied collection consists of, from the own store alone; `None` where the chain cannot be walked.
 #[must_use]
-pub fn keys(job: &Job, own: &Replicas, repaired: &AtomicU64) -> Option<Vec<Key>> {
+pub fn keys(collection: &CollectionToCopy, own: &Replicas, repaired: &AtomicU64) -> Option<Vec<Key>> {
     let objects = Objects::new(own, None, repaired);
-    let (head, count) = match &job.wanted {
-        Wanted::Interrupted { seal, segments } => (*seal, *segments),
-        Wanted::Stored { .. } => {
-            let manifest = manifest(job, &objects).ok()??;
+    let (head, count) = match &collection.extent {
+        Extent::Interrupted { seal, segments } => (*seal, *segments),
+        Extent::Stored { .. } => {
+            let manifest = manifest(collection, &objects).ok()??;
             (manifest.seal_head, manifest.segments)
         }
     };
-    let links = links(job, head, count, &objects, &|| true).ok()?;
+    let links = links(collection, head, count, &objects, &|| true).ok()?;
     let mut keys = Vec::new();
     for (index, link) in (0..).zip(links) {
-        keys.push(Key::seal(job.id.as_bytes(), index, link.seal.as_bytes()));
-        keys.push(Key::segment(job.id.as_bytes(), index, link.segment.as_bytes()));
+        keys.push(Key::seal(collection.id.as_bytes(), index, link.seal.as_bytes()));
+        keys.push(Key::segment(collection.id.as_bytes(), index, link.segment.as_bytes()));
     }
     Some(keys)
 }
@@ -154,13 +151,13 @@ fn order(id: &Digest, objects: &Objects<'_>) -> Result<Order, CopyError> {
     evidence::json::parse_document(&object.document).map_err(|error| CopyError::Evidence(chain(&error)))
 }
 
-fn manifest(job: &Job, objects: &Objects<'_>) -> Result<Option<Manifest>, CopyError> {
-    let Wanted::Stored { manifest, .. } = &job.wanted else {
+fn manifest(collection: &CollectionToCopy, objects: &Objects<'_>) -> Result<Option<Manifest>, CopyError> {
+    let Extent::Stored { manifest, .. } = &collection.extent else {
         return Ok(None);
     };
     let bytes = objects.get(&Key::document(manifest.as_bytes()))?;
     let signed = Signed::parse(&bytes).map_err(|error| CopyError::Evidence(chain(&error)))?;
-    Manifest::verify(&signed, &job.delegation, &job.delegation_sha256, &job.evidence_key)
+    Manifest::verify(&signed, &collection.delegation, &collection.delegation_sha256, &collection.evidence_key)
         .map(Some)
         .map_err(|error| CopyError::Evidence(chain(&error)))
 }
@@ -169,13 +166,11 @@ fn manifest(job: &Job, objects: &Objects<'_>) -> Result<Option<Manifest>, CopyEr
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CopyError {
-    /// What was served does not verify.
+    /// The served bytes do not verify.
     #[error("evidence does not verify: {0}")]
     Evidence(String),
-    /// Who verifies.
     #[error("verify the container")]
     Judge(#[from] JudgeError),
-    /// An object.
     #[error(transparent)]
     Object(#[from] ObjectError),
     /// The process is to end.

@@ -1,18 +1,18 @@
-//! Who verifies containers. Their bytes are a stranger's, and this process has keys: a running mirror has them judged elsewhere.
+//! Verification of containers. A container holds a stranger's bytes and this process holds keys, so a running mirror has another
+//! process verify them.
 //!
-//! Guarantee: nothing counts as verified but by [`Judge::finish`], or by [`Judge::segment`] for what goes no further. Not here:
-//! the cage, which is the program's that runs the mirror.
+//! Guarantee: only [`Judge::finish`] makes a container verified. [`Judge::segment`] speaks for one segment. Not here: the cage; the
+//! program that runs the mirror brings it.
 
+use evidence::causes::chain;
 use evidence::container::{ContainerSummary, Expect, Verifier};
-
-use crate::chain;
 
 /// Begins a judgement for each container.
 pub trait Judges: Send + Sync {
     /// A judge that has seen nothing yet.
     ///
     /// # Errors
-    /// When there is none to be had now.
+    /// If no judge can be started now.
     fn begin(&self, expect: Expect) -> Result<Box<dyn Judge>, JudgeError>;
 }
 
@@ -21,20 +21,17 @@ pub trait Judge {
     /// The next segment.
     ///
     /// # Errors
-    /// When it is not what the format asks, or there is no verdict.
+    /// `Malformed` if the format or the limits refuse it, `NoVerdict` if the judge ended without an answer.
     fn segment(&mut self, seal: &[u8], segment: &[u8]) -> Result<(), JudgeError>;
 
     /// The whole, after its final segment.
-    ///
-    /// # Errors
-    /// As `segment`.
     fn finish(self: Box<Self>) -> Result<ContainerSummary, JudgeError>;
 }
 
 /// Not verified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JudgeError {
-    /// Not what the format or the limits ask.
+    /// The format or the limits refuse it.
     #[error("{0}")]
     Malformed(String),
     /// The judge ended without a verdict.

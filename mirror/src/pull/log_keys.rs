@@ -1,112 +1,20 @@
-//! Who signs the ledger that is followed (docs/spec/ledger.md, *Change of the log key*).
+//! Changes of the key that signs the followed ledger (docs/spec/ledger.md, *Change of the log key*).
 //!
-//! Guarantee: a key is used only after the authority's signed change to it is durable in the mirror's directory; what is held
-//! under it is cosigned only when the entries record that change where its term begins.
+//! Guarantee: the mirror uses a key only after the authority's signed change is durable in the mirror's directory. It cosigns a tree
+//! under that key only if the entries record the change at the size where the key's term begins.
 
-use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
-
-use evidence::id::DeploymentId;
+use evidence::causes::chain;
 use evidence::log_key::{LOG_KEY_CHANGES_MAX, LogKeyError, LogKeys, Placed};
-use evidence::roster::AuthoritySet;
 use evidence::signed::Signed;
-use ledger::{AuthenticatedReader, TileSource, VerifierKey};
-use store::{Key, Replicas, StoreErrorClass};
+use ledger::{AuthenticatedReader, TileSource};
+use store::Key;
 
-use crate::chain;
-use crate::cosign::LogNote;
+use super::{Nodes, Parts, PullError, prove};
+use crate::note::LogNote;
 use crate::objects::ObjectError;
-use crate::pull::{Nodes, Parts, PullError, prove};
+use crate::pins::{LOG_KEYS, documents, file_name};
 use crate::rules::Vouched;
 use crate::source::SourceError;
-use crate::state::replace;
-
-/// Folder of the signed changes in a mirror's directory.
-pub const LOG_KEYS: &str = "log-keys";
-
-/// The keys of the log, as all parts of a mirror know them; clones share one.
-#[derive(Debug, Clone)]
-pub struct KeyRing(Arc<RwLock<LogKeys>>);
-
-impl From<LogKeys> for KeyRing {
-    fn from(keys: LogKeys) -> Self {
-        Self(Arc::new(RwLock::new(keys)))
-    }
-}
-
-impl KeyRing {
-    /// The keys that a mirror's directory has, from the pinned one on.
-    ///
-    /// # Errors
-    /// When a file is none, or the line does not hold.
-    pub fn load(
-        directory: &Path,
-        deployment: &DeploymentId,
-        authority: &AuthoritySet,
-        pinned: &VerifierKey,
-    ) -> Result<Self, String> {
-        held(&directory.join(LOG_KEYS), deployment, authority, pinned).map(Self::from)
-    }
-
-    /// The keys as they are now.
-    #[must_use]
-    pub fn keys(&self) -> LogKeys {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn set(&self, keys: LogKeys) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
-    }
-}
-
-/// The keys that the signed changes in a folder lead to, from the pinned one.
-///
-/// # Errors
-/// When a file is none, or the line does not hold.
-pub fn held(
-    folder: &Path,
-    deployment: &DeploymentId,
-    authority: &AuthoritySet,
-    pinned: &VerifierKey,
-) -> Result<LogKeys, String> {
-    LogKeys::signed(deployment, authority, pinned, &documents(folder)?).map_err(|error| chain(&error))
-}
-
-fn file_name(number: usize) -> String {
-    format!("{number:06}.signed")
-}
-
-pub(crate) fn documents(folder: &Path) -> Result<Vec<Signed>, String> {
-    let mut documents = Vec::new();
-    for number in 1..=LOG_KEY_CHANGES_MAX {
-        let path = folder.join(file_name(number));
-        match fs_err::read(&path) {
-            Ok(bytes) => {
-                let signed = Signed::parse(&bytes);
-                documents.push(signed.map_err(|error| format!("{}: {}", path.display(), chain(&error)))?);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    Ok(documents)
-}
-
-/// The changes in a mirror's own stores.
-///
-/// # Errors
-/// When one cannot be read.
-pub fn of_stores(stores: &Replicas) -> Result<Vec<Signed>, String> {
-    let mut documents = Vec::new();
-    for number in (1..).take(LOG_KEY_CHANGES_MAX) {
-        match stores.read(&Key::log_key(number)) {
-            Ok(bytes) => documents.push(Signed::parse(&bytes).map_err(|error| chain(&error))?),
-            Err(error) if error.class() == StoreErrorClass::NotFound => break,
-            Err(error) => return Err(chain(&error)),
-        }
-    }
-    Ok(documents)
-}
 
 /// Writes every change of the mirror's directory into its own stores, where a restoration looks for them.
 pub(crate) fn keep(parts: &Parts<'_>) -> Result<(), PullError> {
@@ -127,7 +35,7 @@ pub(crate) fn learn(parts: &Parts<'_>) -> Result<(), PullError> {
     let before = pins.log_keys.keys();
     let mut all = documents(&folder).map_err(PullError::Own)?;
     while all.len() < LOG_KEY_CHANGES_MAX {
-        let number = u64::try_from(all.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let number = all.len() as u64 + 1;
         match source.fetch(&Key::log_key(number)) {
             Ok(bytes) => all.push(Signed::parse(&bytes).map_err(|error| spoiled(number, &error))?),
             Err(SourceError::Missing { .. }) => break,
@@ -138,7 +46,7 @@ pub(crate) fn learn(parts: &Parts<'_>) -> Result<(), PullError> {
     if all.len() <= known {
         return Ok(());
     }
-    let number = before.number().saturating_add(1);
+    let number = before.number() + 1;
     let mut keys = LogKeys::signed(&pins.deployment, &pins.authority, before.current(), &all)
         .map_err(|error| spoiled(number, &error))?;
     for placed in before.changes() {
@@ -150,13 +58,13 @@ pub(crate) fn learn(parts: &Parts<'_>) -> Result<(), PullError> {
     }
     keys.continues(&before).map_err(|error| spoiled(number, &error))?;
     let failed = |error: std::io::Error| PullError::Own(error.to_string());
-    fs_err::create_dir_all(&folder).map_err(failed)?;
-    // What a try before this one wrote is written again: nothing tells how far it came.
+    durable::create_private_folder(&folder).map_err(failed)?;
+    // Writes the files of an earlier attempt again, because nothing records how far that attempt came.
     for (place, signed) in all.iter().enumerate().skip(known) {
-        let number = place.saturating_add(1);
-        let key = Key::log_key(u64::try_from(number).unwrap_or(u64::MAX));
+        let number = place + 1;
+        let key = Key::log_key(number as u64);
         own(parts, &key, signed)?;
-        replace(&folder, &file_name(number), &signed.encode()).map_err(failed)?;
+        durable::replace(&folder.join(file_name(number)), &signed.encode(), 0o644).map_err(failed)?;
     }
     tracing::warn!(
         key = %keys.current(), change = keys.number(),

@@ -1,12 +1,12 @@
-//! Object Lock on a real server: what is locked stays, whoever asks.
+//! Object Lock on a real server: a locked object stays, whoever asks.
 
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
 use super::*;
-use crate::s3::bucket::LockUntil;
-use crate::{Guarantees, Lock, Store, StoreErrorClass};
+use store::raw_bucket::LockUntil;
+use store::{Guarantees, Lock, Store, StoreErrorClass};
 
 #[test]
 fn a_segment_under_compliance_refuses_deletion_and_a_shorter_date() {
@@ -58,12 +58,12 @@ fn what_is_locked_is_not_destroyed_on_any_word_and_says_until_when() {
     let settings = S3Settings { retention: Some(ONE_DAY), ..ceph.bucket(Kind::Lock) };
     let store = S3Store::initialise(&settings, &identity(&settings)).unwrap();
     store.create(&key(b"locked"), b"locked").unwrap();
-    let object = crate::Disposable::of(&key(b"locked")).unwrap();
-    let crate::Disposable::Collection(collection) = object else { panic!("a segment is of a collection") };
-    let warrant = crate::warrants::over(&[collection], &[]);
+    let object = store::Disposable::of(&key(b"locked")).unwrap();
+    let store::Disposable::Collection(collection) = object else { panic!("a segment is of a collection") };
+    let warrant = store::warrants::over(&[collection], &[]);
     let refusal = store.dispose(&object, &warrant, &|| true).err().unwrap();
     println!("measured: disposal of a COMPLIANCE-locked segment: {refusal}");
-    let crate::StoreError::Locked { until: Some(until), .. } = &refusal else { panic!("{refusal}") };
+    let store::StoreError::Locked { until: Some(until), .. } = &refusal else { panic!("{refusal}") };
     let told = store.locked_until(&key(b"locked")).unwrap().unwrap();
     assert!(told.duration_since(*until).unwrap_or_default() < Duration::from_secs(2));
     assert!(*until > SystemTime::now() + Duration::from_secs(86_000));
@@ -85,9 +85,9 @@ fn every_version_goes_also_one_that_a_delete_marker_hides() {
     store.create(&wrong, b"right").unwrap();
     let document = Key::document(&[7; 32]);
     store.create(&document, b"{}\n").unwrap();
-    let object = crate::Disposable::of(&hidden).unwrap();
-    let crate::Disposable::Collection(collection) = object else { panic!("a segment is of a collection") };
-    let warrant = crate::warrants::over(&[collection], &[]);
+    let object = store::Disposable::of(&hidden).unwrap();
+    let store::Disposable::Collection(collection) = object else { panic!("a segment is of a collection") };
+    let warrant = store::warrants::over(&[collection], &[]);
     // hidden, right, wrong below its marker, and its displaced copy.
     let done = store.dispose(&object, &warrant, &|| true).unwrap();
     assert!(done.is_all && done.count == 4);

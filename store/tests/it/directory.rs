@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
-use super::fault::{Fault, FaultDisk, Unflushed};
-use super::*;
+use store::fault::{Fault, FaultDisk, Unflushed};
+use store::*;
 
 fn identity(store: &str) -> StoreIdentity {
     StoreIdentity {

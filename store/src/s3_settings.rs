@@ -1,4 +1,4 @@
-//! Where a bucket is and how it is spoken to. No secret stands here: credentials lie in a file of their own.
+//! The settings of a bucket. They hold no secret: credentials lie in a file of their own.
 
 use std::path::PathBuf;
 
@@ -57,7 +57,7 @@ pub struct Retention {
 pub enum LockMode {
     /// Holders of the bypass right may delete.
     Governance,
-    /// Nobody may.
+    /// Nobody may delete.
     Compliance,
 }
 
@@ -87,7 +87,7 @@ impl S3Settings {
     /// Reads settings of a file of their own, as `exhibit-server init --store s3:FILE` is given.
     ///
     /// # Errors
-    /// What is wrong, for the user.
+    /// The error text is for the user.
     pub fn parse(text: &str) -> Result<Self, String> {
         let settings: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         settings.check()?;
@@ -97,7 +97,7 @@ impl S3Settings {
     /// Refuses what would fail at every request.
     ///
     /// # Errors
-    /// What is wrong, for the user.
+    /// The error text is for the user.
     pub fn check(&self) -> Result<(), String> {
         let host = self.host();
         if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
@@ -124,7 +124,10 @@ impl S3Settings {
         if self.timeout_s == 0 {
             return Err("timeout_s must be at least 1".to_owned());
         }
-        if self.domain.as_deref().is_some_and(|domain| domain.is_empty() || domain == crate::DOMAIN_OF_DEVICE)
+        if self
+            .domain
+            .as_deref()
+            .is_some_and(|domain| domain.is_empty() || domain == crate::identity::DOMAIN_OF_DEVICE)
         {
             return Err(
                 "domain: name the failure domain of the bucket, such as a site or provider".to_owned()
@@ -222,18 +225,9 @@ impl S3Settings {
     }
 }
 
-/// A TOML basic string.
+/// The text as a TOML string.
 fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            control if control.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(control))),
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
+    toml_edit::Value::from(text).to_string()
 }
 
 #[cfg(test)]

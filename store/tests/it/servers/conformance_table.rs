@@ -1,11 +1,11 @@
-//! The contract on every store there is, and the table of what each really guarantees.
+//! Runs the contract on every kind of store, and prints the table of what each guarantees.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
-use crate::fault::FaultDisk;
-use crate::{Capabilities, DOMAIN_OF_DEVICE, DirectoryStore, LockProof, Store, conformance};
+use store::fault::FaultDisk;
+use store::{Capabilities, DOMAIN_OF_DEVICE, DirectoryStore, LockProof, Store, conformance};
 
 /// Runs the contract and prints one row of the table.
 fn row(name: &str, make: &dyn Fn() -> Arc<dyn Store>) {

@@ -1,4 +1,4 @@
-//! What a mirror states of a collection: the act `evidence.replicated` (docs/spec/mirror.md, *Evidence*).
+//! What a mirror states about a collection: the act `evidence.replicated` (docs/spec/mirror.md, *Evidence*).
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
@@ -7,25 +7,20 @@ use evidence::id::{Actor, MirrorId};
 use evidence::signed::Signed;
 use evidence::time::Time;
 
-use crate::cosign::LogNote;
 use crate::keys::Keys;
-use crate::rules::Job;
+use crate::note::LogNote;
+use crate::rules::CollectionToCopy;
 
 /// What `evidence.replicated` says.
 pub struct Statement<'a> {
-    /// Who.
     pub mirror: &'a MirrorId,
-    /// Which collection.
-    pub job: &'a Job,
-    /// Its manifest.
+    pub collection: &'a CollectionToCopy,
     pub manifest: &'a Digest,
     /// The checkpoint held when it was verified.
     pub held: &'a LogNote,
-    /// Segments.
     pub segments: u64,
     /// Their stored bytes.
     pub bytes: u64,
-    /// When.
     pub at: Time,
 }
 
@@ -37,13 +32,13 @@ impl Statement<'_> {
     pub fn sign(&self, keys: &Keys) -> Result<Signed, evidence::signed::SignedError> {
         let act = Act {
             type_: ActType,
-            deployment: self.job.delegation.deployment.clone(),
+            deployment: self.collection.delegation.deployment.clone(),
             act: EntryType::EvidenceReplicated,
-            incident: self.job.incident.clone(),
+            incident: self.collection.incident.clone(),
             at: self.at,
             by: Actor::Mirror(self.mirror.clone()),
             refs: evidence::entry::pairs::sorted([
-                ("collection", self.job.id.to_string()),
+                ("collection", self.collection.id.to_string()),
                 ("manifest", self.manifest.to_string()),
                 ("mirror", self.mirror.to_string()),
                 ("root", self.held.checkpoint.root.to_string()),

@@ -1,5 +1,5 @@
 //! Stores on real S3 servers, which `packaging/run-tests.py stores` starts (packaging/test-s3).
-//! Each server is named by a variable with the path of its `ready` file; without it the test says that it was skipped.
+//! A variable names each server by the path of its `ready` file. If it is not set, the test says that it was skipped.
 
 mod conformance_table;
 mod encryption;
@@ -21,8 +21,8 @@ use aws_sdk_s3::types::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::s3::bucket::Bucket;
-use crate::{Key, LockMode, Retention, S3Settings, S3Store, StoreIdentity};
+use store::raw_bucket::Bucket;
+use store::{Key, LockMode, Retention, S3Settings, S3Store, StoreIdentity};
 
 /// A running S3 server.
 struct Server {
@@ -153,7 +153,7 @@ fn key(bytes: &[u8]) -> Key {
 }
 
 /// An error with its cause, as the log shows it.
-fn said(error: &crate::StoreError) -> String {
+fn said(error: &store::StoreError) -> String {
     let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     format!("{error}: {cause}")
 }

@@ -1,11 +1,12 @@
-//! Every object that a mirror's copy must have, as its ledger says: documents, lists, texts, stamps, and the evidence that mirrors
-//! stated to hold, but for what the course of a disposal lets be missing here.
+//! Lists every object that a mirror's copy must have according to its ledger: documents, lists, texts, stamps, and the evidence that
+//! mirrors stated to hold. Objects that a disposal lets be missing here are left out.
 //!
-//! Guarantee: names come from verified entries and from what these name by digest, never from a listing. Not here: whether
-//! the objects are whole. Memory: 100 bytes an object, and the courses.
+//! Guarantee: each name comes from a verified entry, or from an object that such an entry names by digest; never from a listing.
+//! Not here: whether the objects are whole. Memory: 100 bytes an object, and the courses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact};
 use evidence::entry::{ActDocument, ActObject, ActPlace, Entry, EntryType};
@@ -17,11 +18,10 @@ use evidence::time::Time;
 use ledger::AuthenticatedReader;
 use store::Key;
 
-use crate::chain;
 use crate::objects::Objects;
 use crate::rules::{objects_of, read_act};
 
-/// Whose copy it is, and when it is looked at.
+/// The mirror whose copy it is, and the time.
 #[derive(Debug, Clone, Copy)]
 pub struct Here<'a> {
     /// The mirror; `None`: a store of one, it is not known which.
@@ -30,7 +30,7 @@ pub struct Here<'a> {
     pub now: Time,
 }
 
-/// Keys of all of them. Where a document is damaged, what it would have named is not known: it is among them itself.
+/// Lists all keys. If a document is damaged, the objects that it names are unknown; the document itself is in the list.
 ///
 /// # Errors
 /// When the entries cannot be read.
@@ -66,7 +66,7 @@ pub fn objects(
             };
             let is_act = envelope.type_.rule().document == ActDocument::Act;
             let act = act.filter(|_| is_act).and_then(|act| read_act(&act).ok());
-            let index = bundle.saturating_mul(256).saturating_add(u64::try_from(place).unwrap_or(0));
+            let index = bundle * 256 + place as u64;
             // Rules judged it before it was held: signatures, roles, what kept the evidence.
             courses
                 .entry(incident.clone())
@@ -99,7 +99,7 @@ pub fn objects(
     Ok(keys)
 }
 
-/// Seals and segments of a stored collection, as far as its seals are whole; the first that is not ends what is known.
+/// Seals and segments of a stored collection, up to the first seal that is not whole.
 fn evidence(manifest: &Key, objects: &Objects<'_>, keys: &mut BTreeSet<Key>) {
     let manifest: Option<Manifest> =
         objects.get(manifest).ok().and_then(|bytes| Signed::parse(&bytes).ok()?.read().ok());

@@ -1,28 +1,44 @@
-//! Where a store lies, as settings of a collector or a mirror say it: `kind = "directory"`, the default, or `kind = "s3"`.
+//! The location of a store in the settings of a collector or mirror: `kind = "directory"` (the default) or `kind = "s3"`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::{DOMAIN_OF_DEVICE, DirectoryStore, S3Settings, S3Store, Store, StoreError, StoreIdentity};
+use crate::contract::Store;
+use crate::directory::DirectoryStore;
+use crate::error::StoreError;
+use crate::identity::{DOMAIN_OF_DEVICE, StoreIdentity};
+#[cfg(feature = "buckets")]
+use crate::s3::S3Store;
+use crate::s3_settings::S3Settings;
 
 /// A directory of this machine, or a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StorePlace {
+pub enum StoreLocation {
     /// A bucket, or a part of one.
     Bucket(S3Settings),
     /// A directory of this machine.
     Directory(PathBuf),
 }
 
-impl From<PathBuf> for StorePlace {
+/// Refuses a bucket in a program that was built without the code for buckets.
+fn require_buckets() -> Result<(), String> {
+    if cfg!(feature = "buckets") {
+        return Ok(());
+    }
+    Err("this program was built without bucket stores. Give a directory, or use a program built with the cargo feature `buckets`, \
+         such as that of the packages"
+        .to_owned())
+}
+
+impl From<PathBuf> for StoreLocation {
     fn from(path: PathBuf) -> Self {
         Self::Directory(path)
     }
 }
 
-impl std::fmt::Display for StorePlace {
+impl std::fmt::Display for StoreLocation {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bucket(settings) => out.write_str(&settings.place()),
@@ -31,7 +47,7 @@ impl std::fmt::Display for StorePlace {
     }
 }
 
-impl StorePlace {
+impl StoreLocation {
     /// A directory, or `s3:` and the file with the settings of a bucket (`./s3:…` is a directory).
     ///
     /// # Errors
@@ -40,6 +56,7 @@ impl StorePlace {
         let Some(file) = text.to_str().and_then(|text| text.strip_prefix("s3:")) else {
             return Ok(Self::Directory(text.to_path_buf()));
         };
+        require_buckets()?;
         let content = fs_err::read_to_string(file).map_err(|error| error.to_string())?;
         S3Settings::parse(&content).map(Self::Bucket).map_err(|reason| format!("{file}: {reason}"))
     }
@@ -62,7 +79,7 @@ impl StorePlace {
     /// Out of a table of settings from which everything but the place was taken.
     ///
     /// # Errors
-    /// What is wrong, for the user.
+    /// The error text is for the user.
     pub fn of_table(mut table: toml::Table) -> Result<Self, String> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -81,6 +98,7 @@ impl StorePlace {
                 Ok(Self::Directory(settings.path))
             }
             "s3" => {
+                require_buckets()?;
                 let settings: S3Settings = table.try_into().map_err(wrong)?;
                 settings.check()?;
                 Ok(Self::Bucket(settings))
@@ -115,30 +133,56 @@ impl StorePlace {
     /// When there is something already, or the place takes nothing.
     pub fn initialise(&self, identity: &StoreIdentity) -> Result<(), StoreError> {
         match self {
+            #[cfg(feature = "buckets")]
             Self::Bucket(settings) => S3Store::initialise(settings, identity).map(drop),
+            #[cfg(not(feature = "buckets"))]
+            Self::Bucket(settings) => Err(without_buckets(settings)),
             Self::Directory(path) => DirectoryStore::initialise(path, identity).map(drop),
         }
     }
 
     /// Opens the store that is here, for service: a bucket is measured.
-    ///
-    /// # Errors
-    /// As the store's `open`.
     pub fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match self {
+            #[cfg(feature = "buckets")]
             Self::Bucket(settings) => Arc::new(S3Store::open(settings)?),
+            #[cfg(not(feature = "buckets"))]
+            Self::Bucket(settings) => return Err(without_buckets(settings)),
             Self::Directory(path) => Arc::new(DirectoryStore::open(path)?),
         })
     }
 
     /// Opens the store that is here to read it while another process writes: nothing is locked, removed or written.
-    ///
-    /// # Errors
-    /// As the store's `open`.
     pub fn open_to_read(&self) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match self {
+            #[cfg(feature = "buckets")]
             Self::Bucket(settings) => Arc::new(S3Store::open_unmeasured(settings)?),
+            #[cfg(not(feature = "buckets"))]
+            Self::Bucket(settings) => return Err(without_buckets(settings)),
             Self::Directory(path) => Arc::new(DirectoryStore::open_to_read(path)?),
         })
+    }
+}
+
+/// Settings are refused before they become a place, so this is reached only by code that makes a place by itself.
+#[cfg(not(feature = "buckets"))]
+fn without_buckets(settings: &S3Settings) -> StoreError {
+    let reason = "this program was built without bucket stores";
+    StoreError::Refused { store: settings.bucket.clone(), key: settings.place(), reason }
+}
+
+#[cfg(all(test, not(feature = "buckets")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_refused_by_a_program_without_buckets() {
+        let given = StoreLocation::given(Path::new("s3:/etc/exhibit/bucket.toml")).unwrap_err();
+        assert!(given.contains("built without bucket stores"), "{given}");
+        let table =
+            toml::from_str("kind = \"s3\"\nendpoint = \"https://s3\"\nbucket = \"evidence\"").unwrap();
+        let table = StoreLocation::of_table(table).unwrap_err();
+        assert!(table.contains("cargo feature `buckets`"), "{table}");
+        assert!(StoreLocation::given(Path::new("./s3:directory")).is_ok());
     }
 }

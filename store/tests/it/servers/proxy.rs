@@ -1,5 +1,5 @@
-//! A bad line between us and a real server: plain HTTP, one request a connection, each request may go wrong in a way
-//! that the test chooses. What is not made to go wrong reaches the server byte for byte, with the signature it came with.
+//! A bad line between a client and a real server: plain HTTP, one request a connection. The test chooses how each request fails. All
+//! other requests reach the server byte for byte, with the signature that they came with.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

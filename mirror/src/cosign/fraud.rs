@@ -1,12 +1,12 @@
-//! Fraud proofs: two notes of one log key that no one tree has (docs/spec/mirror.md, *Fraud*).
-//! Guarantee: what [`FraudProof::check`] accepts convicts the holder of the log key, to whoever has the public half.
+//! Fraud proofs: two notes of one log key that cannot both be true (docs/spec/mirror.md, *Fraud*).
+//! Guarantee: a proof that [`FraudProof::check`] accepts convicts the holder of the log key. Anybody with the public key can check it.
 
 use evidence::digest::Digest;
 use evidence::log_key::{LogKeys, Placed};
 use ledger::{Checkpoint, Hash, Note};
 use serde::{Deserialize, Serialize};
 
-use crate::cosign::LogNote;
+use crate::note::LogNote;
 
 const TYPE: &str = "exhibit-fraud-v1";
 
@@ -15,13 +15,11 @@ const TYPE: &str = "exhibit-fraud-v1";
 #[serde(deny_unknown_fields)]
 pub struct FraudProof {
     fraud: String,
-    /// Deployment.
     pub deployment: String,
     /// When it was found.
     pub found: String,
     /// The smaller note, or the one known first.
     pub older: String,
-    /// The other.
     pub newer: String,
     /// For unequal sizes: the root that the newer note's tree has at the older one's size; else empty.
     pub root: String,
@@ -51,9 +49,6 @@ impl FraudProof {
     }
 
     /// Reads a file.
-    ///
-    /// # Errors
-    /// What is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let proof: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if proof.fraud == TYPE { Ok(proof) } else { Err(format!("it is a {}", proof.fraud)) }
@@ -62,7 +57,8 @@ impl FraudProof {
     /// The file's line.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        #[expect(clippy::expect_used, reason = "strings cannot fail to serialise")]
+        let mut bytes = serde_json::to_vec(self).expect("strings");
         bytes.push(b'\n');
         bytes
     }
@@ -78,7 +74,7 @@ impl FraudProof {
         format!("{size}-{digest}.json")
     }
 
-    /// Whether one of its notes says this.
+    /// True if one of the two notes has this checkpoint.
     #[must_use]
     pub fn names(&self, checkpoint: &Checkpoint) -> bool {
         [&self.older, &self.newer].into_iter().any(|text| {
@@ -90,9 +86,6 @@ impl FraudProof {
     }
 
     /// Checks that the two notes convict the holder of the log's keys, each within its term.
-    ///
-    /// # Errors
-    /// Why they do not.
     pub fn check(&self, keys: &LogKeys) -> Result<(), String> {
         let read = |text: &str| -> Result<Checkpoint, String> {
             let read = LogNote::read(text.as_bytes(), keys.current().name(), keys)

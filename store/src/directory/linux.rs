@@ -1,22 +1,23 @@
-//! [`Disk`] on Linux: every path is resolved by openat2 beneath the root, and no symlink is followed.
-//! Guarantee: whatever lies in the store, no call reaches a file outside it.
+//! [`Disk`] on Linux: openat2 resolves every path beneath the root and follows no symlink.
+//! Guarantee: no call reaches a file outside the store, whatever lies in it.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, flock, fstat, fsync, linkat,
-    major, minor, mkdirat, openat2, renameat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, fsync, linkat, major, minor, mkdirat,
+    openat2, renameat, statat, unlinkat,
 };
 use rustix::io::{pread, write};
 
-use crate::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile};
 
 /// A directory held open, locked against a second process.
 #[derive(Debug)]
 pub struct LinuxDisk {
-    root: OwnedFd,
+    root: File,
     device: String,
 }
 
@@ -28,14 +29,11 @@ impl LinuxDisk {
     pub fn open(path: &Path) -> io::Result<Self> {
         let disk = Self::open_shared(path)?;
         // Start-up removes temporary files: those of a live process must not be among them.
-        flock(&disk.root, FlockOperation::NonBlockingLockExclusive)?;
+        disk.root.try_lock()?;
         Ok(disk)
     }
 
-    /// Opens an existing directory that another process may hold: to read what it wrote.
-    ///
-    /// # Errors
-    /// Of the operating system.
+    /// Opens an existing directory for reading. Another process may hold it and write.
     pub fn open_shared(path: &Path) -> io::Result<Self> {
         let root = openat2(
             CWD,
@@ -45,7 +43,7 @@ impl LinuxDisk {
             ResolveFlags::empty(),
         )?;
         let device = fstat(&root)?.st_dev;
-        Ok(Self { root, device: format!("device {}:{}", major(device), minor(device)) })
+        Ok(Self { root: root.into(), device: format!("device {}:{}", major(device), minor(device)) })
     }
 
     fn resolve(&self, path: &str, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
@@ -149,7 +147,7 @@ impl DiskFile for LinuxFile {
         while !rest.is_empty() {
             match write(&self.0, rest) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Ok(written) => rest = rest.get(written..).ok_or(io::ErrorKind::InvalidData)?,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -158,7 +156,7 @@ impl DiskFile for LinuxFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // EINTR is not retried: whether the first call reported and cleared an error is unknown.
+        // EINTR is not retried, because the first call may have reported and cleared an error.
         Ok(fsync(&self.0)?)
     }
 

@@ -1,9 +1,9 @@
-//! Encryption by the server (SSE-KMS): asked for, seen to be done, and never taken on trust.
+//! Encryption by the server (SSE-KMS): the store asks for it, looks for it, and never takes it on trust.
 
 use super::faults::refusal;
 use super::proxy::{Fault, Proxy};
 use super::*;
-use crate::{Store as _, StoreErrorClass, conformance};
+use store::{Store as _, StoreErrorClass, conformance};
 
 #[test]
 fn what_is_to_be_encrypted_is_or_is_refused() {

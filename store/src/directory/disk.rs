@@ -1,4 +1,4 @@
-//! The few file-system calls a directory store makes: narrow, so that a shim below them can lose and fail each one.
+//! The few file-system calls of a directory store. The interface is narrow, so that a test double can lose and fail each call.
 
 use std::io;
 
@@ -39,7 +39,7 @@ pub trait Disk: Send + Sync + 'static {
     /// `AlreadyExists`, or of the operating system.
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Moves a file, replacing what is there.
+    /// Moves a file over the one with the new name.
     ///
     /// # Errors
     /// Of the operating system.

@@ -1,5 +1,4 @@
-//! What goes wrong between a collector and a bucket, on a real server behind a bad line: what the store then says, and
-//! what is there afterwards.
+//! Faults between a collector and a bucket, on a real server behind a bad line: what the store reports, and what is stored afterwards.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
@@ -9,7 +8,7 @@ use aws_smithy_async::time::StaticTimeSource;
 
 use super::proxy::{Fault, Proxy};
 use super::*;
-use crate::{
+use store::{
     Degraded, DirectoryStore, Replicas, ReplicationPolicy, Store, StoreError, StoreErrorClass, Wanting,
     WantingSink,
 };
@@ -48,7 +47,7 @@ fn each_request_carries_both_digests_as_headers_and_no_trailer() {
     let seen = proxy.seen();
     let put = seen.iter().find(|request| request.is_put_of("segments/")).unwrap();
     assert_eq!(put.header("content-length"), Some((3 << 20).to_string().as_str()));
-    let sha256 = crate::s3::bucket::sha256_header(&bytes);
+    let sha256 = store::raw_bucket::sha256_header(&bytes);
     assert_eq!(put.header("x-amz-checksum-sha256"), Some(sha256.as_str()));
     assert!(put.header("content-md5").is_some());
     assert_eq!(put.header("if-none-match"), Some("*"));

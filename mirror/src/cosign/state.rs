@@ -1,12 +1,11 @@
-//! `state.json`: what this mirror signed last, for each role, and whether it is stopped by a fraud (docs/spec/mirror.md, *State and crashes*).
+//! `state.json`: what this mirror signed last in each role, and the fraud that stops it (docs/spec/mirror.md, *State and crashes*).
 //!
-//! Guarantee: replaced as a whole and durable before anything that follows from it leaves; made by `init` only; one process.
+//! Guarantee: the file is replaced as a whole, and it is durable before anything that follows from it leaves. Only `init` creates
+//! it. One process at a time holds it.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use durable::Lock;
 use serde::{Deserialize, Serialize};
 
 /// Name of the file in the mirror's directory.
@@ -15,18 +14,17 @@ const TYPE: &str = "exhibit-mirror-state-v1";
 /// Longest file: two notes of the largest kind, escaped.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What is kept.
+/// The content of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
     state: String,
-    /// Deployment.
     pub deployment: String,
     /// Newest note this mirror vouches consistency for, with its `/witness` line.
     pub witnessed: Option<String>,
     /// Newest note whose tree it holds, with its `/mirror` line.
     pub held: Option<String>,
-    /// File of a fraud proof that nobody acknowledged.
+    /// The file of an unacknowledged fraud proof.
     pub fraud: Option<String>,
 }
 
@@ -49,12 +47,11 @@ impl State {
     /// When it is not there or is none.
     pub fn read(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join(STATE_FILE);
-        let length = fs_err::metadata(&path).map_err(StateError::Io)?.len();
         let refused = |reason: String| StateError::Content { path: path.clone(), reason };
-        if length > FILE_BYTES_MAX {
-            return Err(refused(format!("it has {length} bytes")));
-        }
-        let bytes = fs_err::read(&path).map_err(StateError::Io)?;
+        let missing =
+            || std::io::Error::new(std::io::ErrorKind::NotFound, format!("there is no {}", path.display()));
+        let bytes = durable::read_at_most(&path, FILE_BYTES_MAX).and_then(|bytes| bytes.ok_or_else(missing));
+        let bytes = bytes.map_err(StateError::Io)?;
         let state: Self = serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
         if state.state == TYPE { Ok(state) } else { Err(refused(format!("it is a {}", state.state))) }
     }
@@ -62,8 +59,8 @@ impl State {
     /// The line.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Strings cannot fail to serialise.
-        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        #[expect(clippy::expect_used, reason = "strings cannot fail to serialise")]
+        let mut bytes = serde_json::to_vec(self).expect("strings");
         bytes.push(b'\n');
         bytes
     }
@@ -73,7 +70,7 @@ impl State {
 #[derive(Debug)]
 pub struct StateFile {
     directory: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl StateFile {
@@ -82,61 +79,39 @@ impl StateFile {
     /// # Errors
     /// `Busy` when another process has it; otherwise of the file.
     pub fn open(directory: &Path) -> Result<(Self, State), StateError> {
-        let file = lock(directory)?;
+        let lock = lock(directory)?;
         let state = State::read(directory)?;
-        let held = Self { directory: directory.to_owned(), _lock: file };
+        let held = Self { directory: directory.to_owned(), _lock: lock };
         Ok((held, state))
     }
 
     /// Makes the first state. Refuses where one is.
-    ///
-    /// # Errors
-    /// Of the file.
     pub fn create(directory: &Path, state: &State) -> Result<(), StateError> {
         let _lock = lock(directory)?;
         if directory.join(STATE_FILE).exists() {
             return Err(StateError::Exists { path: directory.join(STATE_FILE) });
         }
-        replace(directory, STATE_FILE, &state.to_bytes()).map_err(StateError::Io)
+        write(directory, state)
     }
 
     /// Makes a state the one in force, durably.
     ///
     /// # Errors
-    /// Of the file: the state of before or this one is in force, and nothing may leave that follows from this one.
+    /// Either the previous state or this one is in force. Nothing that follows from this one may leave.
     pub fn write(&self, state: &State) -> Result<(), StateError> {
-        replace(&self.directory, STATE_FILE, &state.to_bytes()).map_err(StateError::Io)
+        write(&self.directory, state)
     }
 }
 
-fn lock(directory: &Path) -> Result<File, StateError> {
-    let path = directory.join("lock");
-    let file = fs_err::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(StateError::Io)?;
-    let file = File::from(file);
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Busy { path: directory.to_owned() }),
-        Err(errno) => Err(StateError::Io(errno.into())),
-    }
+fn write(directory: &Path, state: &State) -> Result<(), StateError> {
+    durable::replace(&directory.join(STATE_FILE), &state.to_bytes(), 0o644).map_err(StateError::Io)
 }
 
-/// Temporary file → fsync → rename → fsync of the directory.
-///
-/// # Errors
-/// Of the file system; the old content or the new one is there then.
-pub fn replace(directory: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = directory.join(format!(".{name}.next"));
-    let mut file = fs_err::File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs_err::rename(&temporary, directory.join(name))?;
-    fs_err::File::open(directory)?.sync_all()
+fn lock(directory: &Path) -> Result<Lock, StateError> {
+    Lock::try_take(&directory.join("lock")).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => StateError::Busy { path: directory.to_owned() },
+        _ => StateError::Io(error),
+    })
 }
 
 /// No usable state.
@@ -145,25 +120,17 @@ pub fn replace(directory: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()
 pub enum StateError {
     /// Another process works here.
     #[error("{} is in use by another mirror process; stop it first", path.display())]
-    Busy {
-        /// The directory.
-        path: PathBuf,
-    },
+    Busy { path: PathBuf },
     /// Not a state.
     #[error("{} is not this mirror's state: {reason}. Restore the newest copy of it; never make one up: it says what was signed", path.display())]
     Content {
-        /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
     /// There is one.
     #[error("{} is there already; it is never begun anew", path.display())]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A file.
+    Exists { path: PathBuf },
     #[error("the mirror's state")]
     Io(#[source] std::io::Error),
 }

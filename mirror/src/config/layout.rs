@@ -1,0 +1,80 @@
+//! Where things lie in a mirror's directory, and how settings and pins are read from there.
+
+use std::path::PathBuf;
+
+use evidence::causes::chain;
+use evidence::digest::Digest;
+use evidence::id::DeploymentId;
+use evidence::roster::AuthoritySet;
+
+use super::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, Config, ConfigError};
+use crate::pins::{KeyRing, Pins};
+use crate::rate::parse_rate;
+
+/// Where things lie in a mirror's directory.
+#[derive(Debug, Clone)]
+pub struct Layout(pub PathBuf);
+
+impl Layout {
+    /// Private keys.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// TLS key with its chain.
+    #[must_use]
+    pub fn tls(&self) -> PathBuf {
+        self.0.join("keys/tls")
+    }
+
+    /// Statements that were signed, and notes of interrupted collections.
+    #[must_use]
+    pub fn replicated(&self) -> PathBuf {
+        self.0.join("replicated")
+    }
+
+    /// What lives only while the mirror runs.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.0.join("run")
+    }
+
+    /// The settings.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let path = self.0.join(CONFIG_FILE);
+        let text = fs_err::read_to_string(&path).map_err(ConfigError::Io)?;
+        let refused = |reason: String| ConfigError::Content { path: path.clone(), reason };
+        let config: Config = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        if config.stores.is_empty() || config.scrub_days == 0 {
+            return Err(refused("there must be a store, and scrub_days of at least 1".to_owned()));
+        }
+        parse_rate(&config.bandwidth).map_err(&refused)?;
+        parse_rate(&config.scrub_bandwidth).map_err(&refused)?;
+        Ok(config)
+    }
+
+    /// The pins.
+    ///
+    /// # Errors
+    /// When card or authority cannot be read, or are of another deployment than the settings.
+    pub fn pins(&self, deployment: &DeploymentId) -> Result<(Pins, Card), ConfigError> {
+        let card = Card::read(&self.0.join(CARD_FILE))?;
+        let path = self.0.join(AUTHORITY_FILE);
+        let refused = |reason: String| ConfigError::Content { path: path.clone(), reason };
+        let text = fs_err::read_to_string(&path).map_err(ConfigError::Io)?;
+        let authority = AuthoritySet::from_trust_file(&text).map_err(|error| refused(chain(&error)))?;
+        if card.deployment != *deployment {
+            return Err(refused(format!("the card is of deployment {}", card.deployment)));
+        }
+        let log_keys = KeyRing::load(&self.0, deployment, &authority, &card.log_key)
+            .map_err(|why| ConfigError::Content { path: self.0.join(crate::pins::LOG_KEYS), reason: why })?;
+        let pins = Pins {
+            deployment: card.deployment.clone(),
+            log_keys,
+            ca_sha256: Digest::of(&card.ca),
+            authority,
+        };
+        Ok((pins, card))
+    }
+}

@@ -1,0 +1,170 @@
+//! The errors of a store, in classes by what the caller may do.
+
+use std::io;
+use std::time::SystemTime;
+
+/// What a caller may do about a [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorClass {
+    /// Other bytes are there: one of two writers lies. Never retried.
+    Conflict,
+    /// No room: retry when the operator made some.
+    Full,
+    /// There is no such object.
+    NotFound,
+    /// The store is broken or the request is wrong.
+    Permanent,
+    /// Retry after a while.
+    Transient,
+}
+
+/// A store that did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The key holds other bytes.
+    #[error("store {store}: {key} already holds other bytes")]
+    Conflict {
+        /// Store id.
+        store: String,
+        /// Key.
+        key: String,
+    },
+    /// It could not be opened at the start.
+    #[error("store {store} is away since the start: {why}. Bring it back and restart")]
+    Away {
+        /// Store id.
+        store: String,
+        /// Why it could not be opened.
+        why: String,
+    },
+    /// An earlier flush failed: what the kernel still shows may not be on the disk.
+    #[error("store {store} is failed since an earlier fsync error; repair the disk and restart")]
+    Failed {
+        /// Store id.
+        store: String,
+    },
+    /// No room.
+    #[error("store {store} is full: {operation} {key}")]
+    Full {
+        /// Store id.
+        store: String,
+        /// System call or step.
+        operation: &'static str,
+        /// Key or path.
+        key: String,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The store keeps it from being destroyed.
+    #[error("store {store}: {key} is locked{}; it can be destroyed when that has ended", at(until))]
+    Locked {
+        /// Store id.
+        store: String,
+        /// Key.
+        key: String,
+        /// Until when; `None`: it does not say.
+        until: Option<SystemTime>,
+    },
+    /// There is no usable marker; `init` makes one, nothing else does.
+    #[error("{path} is not an Exhibit store: {reason}")]
+    Marker {
+        /// Place of the store.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No such object.
+    #[error("store {store}: no object {key}")]
+    NotFound {
+        /// Store id.
+        store: String,
+        /// Key.
+        key: String,
+    },
+    /// Will not get better by waiting.
+    #[error("store {store}: {operation} {key}")]
+    Permanent {
+        /// Store id.
+        store: String,
+        /// System call or step.
+        operation: &'static str,
+        /// Key or path.
+        key: String,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The request itself is not allowed.
+    #[error("store {store}: {key}: {reason}")]
+    Refused {
+        /// Store id.
+        store: String,
+        /// Key.
+        key: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// May work when tried again.
+    #[error("store {store}: {operation} {key}")]
+    Transient {
+        /// Store id.
+        store: String,
+        /// System call or step.
+        operation: &'static str,
+        /// Key or path.
+        key: String,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// The class of the error.
+    pub fn class(&self) -> StoreErrorClass {
+        match self {
+            Self::Conflict { .. } => StoreErrorClass::Conflict,
+            Self::Full { .. } => StoreErrorClass::Full,
+            Self::NotFound { .. } => StoreErrorClass::NotFound,
+            Self::Transient { .. } => StoreErrorClass::Transient,
+            Self::Away { .. }
+            | Self::Failed { .. }
+            | Self::Locked { .. }
+            | Self::Marker { .. }
+            | Self::Permanent { .. }
+            | Self::Refused { .. } => StoreErrorClass::Permanent,
+        }
+    }
+
+    /// Sorts an error of the operating system into a class.
+    pub(crate) fn from_io(store: &str, operation: &'static str, key: &str, source: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        let (store, key) = (store.to_owned(), key.to_owned());
+        match source.kind() {
+            Kind::NotFound => Self::NotFound { store, key },
+            Kind::StorageFull | Kind::QuotaExceeded => Self::Full { store, operation, key, source },
+            Kind::Interrupted
+            | Kind::WouldBlock
+            | Kind::OutOfMemory
+            | Kind::ResourceBusy
+            | Kind::TimedOut => Self::Transient { store, operation, key, source },
+            // Descriptors run out under load and come back.
+            _ if matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                Self::Transient { store, operation, key, source }
+            }
+            _ => Self::Permanent { store, operation, key, source },
+        }
+    }
+}
+
+/// A lock's end for people.
+fn at(until: &Option<SystemTime>) -> String {
+    let since = until.and_then(|until| until.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let time = since.and_then(|since| u64::try_from(since.as_millis()).ok());
+    match time.and_then(evidence::time::Time::from_unix_ms) {
+        Some(time) => format!(" until {time}"),
+        None => " by an Object Lock or a rule of the bucket".to_owned(),
+    }
+}
