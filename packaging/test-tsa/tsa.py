@@ -5,7 +5,8 @@ usage: tsa.py FOLDER [--port N]
 
 Makes FOLDER/ca.pem (to pin) and the rest on first use, writes host:port to FOLDER/address when it listens, answers
 POST application/timestamp-query until it is ended. FOLDER/mode, read at each request, makes it misbehave for tests:
-`refuse` (status 2), `silent` (no answer), `other` (a stamp for another digest), `error` (HTTP 500).
+`refuse` (status 2), `silent` (no answer), `other` (a stamp for another digest), `unsigned` (the last byte of the signature is
+altered), `error` (HTTP 500).
 Not for production: its keys lie beside it.
 """
 
@@ -102,6 +103,10 @@ class Handler(BaseHTTPRequestHandler):
             answer = bytes.fromhex("30053003020102")
         elif mode == "other":
             answer = reply(self.folder, openssl("ts", "-query", "-sha256", "-cert", "-digest", "00" * 32))
+        elif mode == "unsigned":
+            # The signature stands last in the response: nothing follows the one signer's.
+            answer = reply(self.folder, query)
+            answer = answer[:-1] + bytes([answer[-1] ^ 1])
         else:
             answer = reply(self.folder, query)
         self.send_response(200)

@@ -1,55 +1,130 @@
-//! HTTP to services of others, witnesses and time-stamping authorities, over TLS where their URL says so.
-//! Guarantee: of a URL that says `https` nothing is asked without TLS 1.3 and a certificate that this machine's trust store
-//! vouches for (`SSL_CERT_FILE` and `SSL_CERT_DIR` name another). Not here: trust in what they say, which is signed.
+//! HTTP to the services of others: witnesses and time-stamping authorities.
+//! Guarantee: an `https` URL is asked only over TLS 1.3 and only if this machine's trust store vouches for the certificate
+//! (`SSL_CERT_FILE` and `SSL_CERT_DIR` name another store). A client follows no redirect and uses no proxy, whatever the environment
+//! says. An answer has a bound on its bytes and on its time. Not here: trust in the answers. They are signed.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use bytes::Bytes;
 use certs::tls::{TlsError, client_of_web};
-use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use evidence::causes::chain;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{Method, StatusCode};
 use rustls::RootCertStore;
 
-/// Client of one service.
-pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+/// A client of one service.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpClient {
+    client: reqwest::Client,
+    /// The longest exchange, from connecting to the last byte.
+    within: Duration,
+    /// The largest answer, in bytes.
+    answer_max: usize,
+}
 
-/// A client under the machine's trust store.
-pub(crate) fn client(connect_within: Duration) -> Result<HttpClient, TlsError> {
-    static MACHINE: OnceLock<RootCertStore> = OnceLock::new();
-    let roots = MACHINE.get_or_init(|| {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "A part of the machine's trust store cannot be read");
+/// A request with its media types.
+pub(crate) struct Question<'q> {
+    pub(crate) method: Method,
+    pub(crate) url: &'q str,
+    pub(crate) content_type: &'static str,
+    /// The media type that the service must answer with; `None` asks for none.
+    pub(crate) accept: Option<&'static str>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// An answer, whatever its status.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// The media type without parameters; empty if the service names none.
+    pub(crate) content_type: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HttpError {
+    /// The exchange failed.
+    Failed { reason: String },
+    /// The exchange took longer than the client waits.
+    Timeout { after: Duration },
+}
+
+impl HttpClient {
+    /// A client under the machine's trust store.
+    pub(crate) fn new(within: Duration, answer_max: usize) -> Result<Self, ClientError> {
+        static MACHINE: OnceLock<RootCertStore> = OnceLock::new();
+        let roots = MACHINE.get_or_init(|| {
+            let found = rustls_native_certs::load_native_certs();
+            for error in &found.errors {
+                tracing::warn!(%error, "A part of the machine's trust store cannot be read");
+            }
+            let mut roots = RootCertStore::empty();
+            // An empty store reaches no https:// service; the first question says so.
+            roots.add_parsable_certificates(found.certs);
+            roots
+        });
+        Self::under(roots.clone(), within, answer_max)
+    }
+
+    /// A client under these roots.
+    fn under(roots: RootCertStore, within: Duration, answer_max: usize) -> Result<Self, ClientError> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(client_of_web(roots)?)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .http1_only()
+            .connect_timeout(within)
+            .build()?;
+        Ok(Self { client, within, answer_max })
+    }
+
+    /// Asks, and reads the whole answer.
+    pub(crate) async fn ask(&self, question: Question<'_>) -> Result<Answer, HttpError> {
+        tokio::time::timeout(self.within, self.exchange(question))
+            .await
+            .map_err(|_elapsed| HttpError::Timeout { after: self.within })?
+    }
+
+    async fn exchange(&self, question: Question<'_>) -> Result<Answer, HttpError> {
+        let failed = |error: reqwest::Error| HttpError::Failed { reason: chain(&error) };
+        let mut request = self
+            .client
+            .request(question.method, question.url)
+            .header(CONTENT_TYPE, question.content_type)
+            .body(question.body);
+        if let Some(accept) = question.accept {
+            request = request.header(ACCEPT, accept);
         }
-        let mut roots = RootCertStore::empty();
-        // Without one no https:// service is reached, and that is said then.
-        roots.add_parsable_certificates(found.certs);
-        roots
-    });
-    under(roots.clone(), connect_within)
+        let mut response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let content_type = content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+        let content_type = content_type.trim().to_owned();
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(failed)? {
+            if body.len() + piece.len() > self.answer_max {
+                let reason = format!("the answer is longer than {} bytes", self.answer_max);
+                return Err(HttpError::Failed { reason });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Answer { status, content_type, body })
+    }
 }
 
-/// A client under these roots.
-fn under(roots: RootCertStore, connect_within: Duration) -> Result<HttpClient, TlsError> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_connect_timeout(Some(connect_within));
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(client_of_web(roots)?)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(tcp);
-    Ok(Client::builder(TokioExecutor::new()).build(connector))
+/// A client that cannot be made: this program or this machine is at fault, no service.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// The HTTP client.
+    #[error("make an HTTP client")]
+    Http(#[from] reqwest::Error),
+    /// TLS.
+    #[error("set up TLS")]
+    Tls(#[from] TlsError),
 }
 
-/// Checks that a URL is one that can be asked.
-///
-/// # Errors
-/// What is wrong with it, for the user.
+/// Checks that a URL is one that can be asked. The error is for the user.
 pub(crate) fn check_url(text: &str) -> Result<http::Uri, String> {
     let url: http::Uri = text.parse().map_err(|error| format!("`{text}` is no URL: {error}"))?;
     match (url.scheme_str(), url.host()) {
@@ -123,6 +198,36 @@ mod tests {
         }
     }
 
+    async fn get(client: &HttpClient, url: &str) -> Result<Answer, HttpError> {
+        let content_type = "text/plain";
+        client.ask(Question { method: Method::GET, url, content_type, accept: None, body: Vec::new() }).await
+    }
+
+    #[tokio::test]
+    async fn no_redirect_is_followed_and_no_answer_over_the_bound_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new()
+            .route("/long", axum::routing::get(|| async { "x".repeat(1025) }))
+            .route("/fits", axum::routing::get(|| async { "x".repeat(1024) }))
+            .route("/moved", axum::routing::get(|| async { axum::response::Redirect::temporary("/fits") }))
+            .route("/silent", axum::routing::get(std::future::pending::<&str>));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let client = HttpClient::new(Duration::from_secs(5), 1024).unwrap();
+        let ask = async |path: &str| get(&client, &format!("http://{address}/{path}")).await;
+        assert_eq!(ask("fits").await.unwrap().body.len(), 1024);
+        let moved = ask("moved").await.unwrap();
+        assert_eq!((moved.status, moved.body.len()), (StatusCode::TEMPORARY_REDIRECT, 0));
+        let long = ask("long").await.map(drop).unwrap_err();
+        assert!(
+            matches!(&long, HttpError::Failed { reason } if reason.contains("longer than 1024")),
+            "{long:?}"
+        );
+        let hasty = HttpClient::new(Duration::from_millis(200), 1024).unwrap();
+        let silent = get(&hasty, &format!("http://{address}/silent")).await.map(drop).unwrap_err();
+        assert_eq!(silent, HttpError::Timeout { after: Duration::from_millis(200) });
+    }
+
     #[test]
     fn urls_are_of_the_web() {
         for right in ["http://w.example.org/prefix/", "https://w.example.org/"] {
@@ -139,21 +244,22 @@ mod tests {
         let router = Router::new().route("/", axum::routing::get(|| async { "hello" }));
         tokio::spawn(async move { axum::serve(service, router).await.unwrap() });
         let within = Duration::from_secs(5);
-        let ask = async |client: HttpClient, host: &str| {
-            let url = format!("https://{host}:{port}/");
-            client.get(url.parse().unwrap()).await
-        };
-        let answer = ask(under(roots.clone(), within).unwrap(), "localhost").await.unwrap();
-        assert_eq!(answer.status(), 200);
+        let ask =
+            async |client: HttpClient, host: &str| get(&client, &format!("https://{host}:{port}/")).await;
+        let under = |roots| HttpClient::under(roots, within, 1024).unwrap();
+        let answer = ask(under(roots.clone()), "localhost").await.unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (StatusCode::OK, b"hello".as_slice()));
         for (roots, host, expected) in [
             (roots, "127.0.0.1", "not valid for name"),
             (RootCertStore::empty(), "localhost", "UnknownIssuer"),
         ] {
-            let refused = ask(under(roots, within).unwrap(), host).await.unwrap_err();
-            let said = crate::failure::chain(&refused);
-            assert!(said.contains(expected), "{said}");
+            let refused = ask(under(roots), host).await.map(drop).unwrap_err();
+            assert!(
+                matches!(&refused, HttpError::Failed { reason } if reason.contains(expected)),
+                "{refused:?}"
+            );
         }
-        let refused = ask(client(within).unwrap(), "localhost").await;
+        let refused = ask(HttpClient::new(within, 1024).unwrap(), "localhost").await;
         assert!(refused.is_err(), "this machine does not know it");
     }
 }

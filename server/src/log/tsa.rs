@@ -1,31 +1,28 @@
-//! Has the ledger's heads stamped by a third party (RFC 3161): the only word about time that is not our own.
-//! Guarantee: a stamp is kept only when it was granted for our bytes and our nonce; a TSA that is away queues and never
-//! blocks. Not here: verification of its signature and certificate, which is the verifier's job with its own pins.
+//! Has the ledger's heads stamped by a third party (RFC 3161). A stamp is the only word about time that is not the collector's own.
+//! Guarantee: the collector stores a stamp only if the authority granted it for these bytes and this request, and if a certificate in it
+//! signed it. An authority that is away costs a wait and blocks nothing.
+//! Not here: trust in the authority. Each verifier pins the authorities that it trusts.
 //!
 //! Order: note under `ledger/checkpoints/`, response under `ledger/stamps/`, then the entry `tsa.stamped`.
 
-mod der;
 mod queue;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use evidence::digest::Digest;
-use http_body_util::{BodyExt as _, Full, Limited};
+use evidence::bundle::stamp::{RESPONSE_BYTES_MAX, Stamp, StampError as Refusal, StampRequest};
+use http::{Method, StatusCode};
 
-pub use der::ResponseError;
 pub use queue::{Parts, enqueue_newest, stamp_due};
 
-use crate::outbound::{self, HttpClient};
+use crate::outbound::{HttpClient, HttpError, Question, check_url};
 
-/// Longest response: 64 KiB; one with a chain of four certificates has 8.
-const RESPONSE_BYTES_MAX: usize = 64 << 10;
+/// The media type of an answer.
+const REPLY: &str = "application/timestamp-reply";
 
 /// Asks one time-stamping authority.
 #[derive(Clone)]
 pub struct TsaClient {
     url: http::Uri,
-    timeout: Duration,
     client: HttpClient,
 }
 
@@ -35,66 +32,64 @@ impl std::fmt::Debug for TsaClient {
     }
 }
 
+/// A response that holds, as the authority sent it.
+#[derive(Debug)]
+pub struct Response {
+    /// The response.
+    pub bytes: Vec<u8>,
+    /// What it says.
+    pub stamp: Stamp,
+}
+
 impl TsaClient {
-    /// A client of the authority at `url`.
-    ///
-    /// # Errors
-    /// `Url` unless it is `http://…` or `https://…`.
+    /// A client of the authority at `url`, which waits `timeout` for an answer.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, TsaError> {
-        let url = outbound::check_url(url).map_err(|reason| TsaError::Url { reason })?;
-        let client = outbound::client(timeout).map_err(|error| TsaError::Http { reason: causes(&error) })?;
-        Ok(Self { url, timeout, client })
+        let url = check_url(url).map_err(|reason| TsaError::Url { reason })?;
+        let client = HttpClient::new(timeout, RESPONSE_BYTES_MAX);
+        let client = client.map_err(|error| TsaError::Http { reason: causes(&error) })?;
+        Ok(Self { url, client })
     }
 
-    /// The authority's URL: what it is known by.
+    /// The authority's URL, which is its name everywhere.
     #[must_use]
     pub fn name(&self) -> String {
         self.url.to_string()
     }
 
-    /// Has a digest stamped; returns the response, checked for status, digest and nonce.
-    pub async fn stamp(&self, digest: &Digest) -> Result<Vec<u8>, TsaError> {
+    /// Has `data` stamped and verifies the response.
+    pub async fn stamp(&self, data: &[u8]) -> Result<Response, TsaError> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| TsaError::Random { reason: error.to_string() })?;
-        let request = der::request(digest, &nonce);
-        let answer = tokio::time::timeout(self.timeout, self.post(request)).await;
-        let response = answer.or(Err(TsaError::Timeout { after: self.timeout }))??;
-        der::check_response(&response, digest, &nonce)?;
-        Ok(response)
+        let request = StampRequest::new(data, nonce);
+        let bytes = self.post(request.encode()).await?;
+        // Nobody is pinned here: a certificate in the response has to have signed it.
+        let stamp = request.verify(&bytes, &[]).map_err(|source| TsaError::Response { source })?;
+        Ok(Response { bytes, stamp })
     }
 
-    async fn post(&self, request: Vec<u8>) -> Result<Vec<u8>, TsaError> {
-        let failed = |reason: String| TsaError::Http { reason };
-        let request = http::Request::post(self.url.clone())
-            .header(http::header::CONTENT_TYPE, "application/timestamp-query")
-            .header(http::header::ACCEPT, "application/timestamp-reply")
-            .body(Full::new(Bytes::from(request)))
-            .map_err(|error| failed(error.to_string()))?;
-        let response = self.client.request(request).await.map_err(|error| failed(causes(&error)))?;
-        if response.status() != http::StatusCode::OK {
-            return Err(failed(format!("status {}", response.status())));
+    async fn post(&self, body: Vec<u8>) -> Result<Vec<u8>, TsaError> {
+        let (url, content_type) = (self.name(), "application/timestamp-query");
+        let question = Question { method: Method::POST, url: &url, content_type, accept: Some(REPLY), body };
+        let answer = self.client.ask(question).await.map_err(|error| match error {
+            HttpError::Failed { reason } => TsaError::Http { reason },
+            HttpError::Timeout { after } => TsaError::Timeout { after },
+        })?;
+        if answer.status != StatusCode::OK {
+            return Err(TsaError::Http { reason: format!("status {}", answer.status) });
         }
-        let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        if kind.and_then(|kind| kind.split(';').next()).map(str::trim) != Some("application/timestamp-reply")
-        {
-            return Err(failed(format!("content type {kind:?}")));
+        if answer.content_type != REPLY {
+            return Err(TsaError::Http { reason: format!("content type {:?}", answer.content_type) });
         }
-        let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX).collect().await;
-        Ok(body.map_err(|error| failed(error.to_string()))?.to_bytes().to_vec())
+        Ok(answer.body)
     }
 }
 
+/// An error with its causes.
 fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
+    evidence::causes::chain(error)
 }
 
-/// No stamp was had.
+/// Why there is no stamp.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TsaError {
@@ -110,9 +105,15 @@ pub enum TsaError {
         /// Cause.
         reason: String,
     },
-    /// The answer is not a stamp for our request.
-    #[error("answer of the time-stamping authority")]
-    Response(#[from] ResponseError),
+    /// The answer is no stamp for our request.
+    #[error(
+        "the time-stamping authority's answer was not kept; compare the authority's URL with its operator: {}",
+        refusal(source)
+    )]
+    Response {
+        /// Why.
+        source: Refusal,
+    },
     /// No answer in time.
     #[error("no answer of the time-stamping authority in {after:?}")]
     Timeout {
@@ -125,6 +126,19 @@ pub enum TsaError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// What is wrong with an answer, in the collector's words.
+fn refusal(why: &Refusal) -> String {
+    match why {
+        Refusal::OtherData => "the stamp is for another digest".to_owned(),
+        Refusal::OtherNonce => "the stamp has another nonce or none".to_owned(),
+        Refusal::Refused { status, words } => {
+            let status: Vec<String> = status.iter().map(u8::to_string).collect();
+            format!("refused with status {}: {words}", status.join(" "))
+        }
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

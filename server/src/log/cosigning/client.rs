@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
 use ledger::note::{NOTE_BYTES_MAX, NoteSignature};
 use ledger::{Hash, Note};
 
-use crate::outbound::{self, HttpClient};
+use crate::outbound::{HttpClient, HttpError, Question, check_url};
 
 /// One question, from connecting to the last byte: a mirror may take 10 s to fetch what it is to cosign.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,12 +41,12 @@ impl WitnessClient {
     /// # Errors
     /// What is wrong with the URL, for the user.
     pub fn new(url: &str) -> Result<Self, String> {
-        if outbound::check_url(url)?.query().is_some() {
+        if check_url(url)?.query().is_some() {
             return Err(format!("`{url}` must be a URL without query"));
         }
         Ok(Self {
             prefix: url.trim_end_matches('/').to_owned(),
-            client: outbound::client(TIMEOUT).map_err(|error| crate::failure::chain(&error))?,
+            client: HttpClient::new(TIMEOUT, NOTE_BYTES_MAX).map_err(|error| chain(&error))?,
         })
     }
 
@@ -97,27 +96,14 @@ impl WitnessClient {
         path: &str,
         body: Vec<u8>,
     ) -> Result<(StatusCode, String, Vec<u8>), AskError> {
-        let failed = |reason: String| AskError::Http { reason };
-        let request = http::Request::builder()
-            .method(method)
-            .uri(format!("{}/{path}", self.prefix))
-            .header(http::header::CONTENT_TYPE, "text/plain; charset=utf-8")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| failed(error.to_string()))?;
-        let exchange = async {
-            let response =
-                self.client.request(request).await.map_err(|error| failed(crate::failure::chain(&error)))?;
-            let status = response.status();
-            let kind = response.headers().get(http::header::CONTENT_TYPE);
-            let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-            let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
-            let body = Limited::new(response.into_body(), NOTE_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| failed(error.to_string()))?;
-            Ok((status, kind, body.to_bytes().to_vec()))
-        };
-        tokio::time::timeout(TIMEOUT, exchange)
-            .await
-            .map_err(|_elapsed| AskError::Timeout { after: TIMEOUT })?
+        let url = format!("{}/{path}", self.prefix);
+        let content_type = "text/plain; charset=utf-8";
+        let question = Question { method, url: &url, content_type, accept: None, body };
+        let answer = self.client.ask(question).await.map_err(|error| match error {
+            HttpError::Failed { reason } => AskError::Http { reason },
+            HttpError::Timeout { after } => AskError::Timeout { after },
+        })?;
+        Ok((answer.status, answer.content_type, answer.body))
     }
 }
 

@@ -97,14 +97,16 @@ pub async fn stamp_due(
     let Some(task) = due.into_iter().next() else {
         return Ok(None);
     };
-    let response = match client.stamp(&Digest::of(&task.note)).await {
+    let response = match client.stamp(&task.note).await {
         Ok(response) => response,
         Err(error) => {
             defer(db, tsa, &task, now_ms, &error).await?;
             return Ok(None);
         }
     };
-    let (stamp, ends_ms) = (Digest::of(&response), super::der::stamping_ends_ms(&response));
+    let ends_ms = response.stamp.certificate_ends.map(Time::unix_ms);
+    let response = response.bytes;
+    let stamp = Digest::of(&response);
     if ends_ms.is_some_and(|ends| ends.saturating_sub(RENEW_BEFORE_MS) <= now_ms) {
         tracing::warn!(
             tsa,

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
+use evidence::digest::Digest;
+
 use super::*;
 use crate::log::ledger::{LocalSigner, Sequencer, SequencerParts, origin};
 use crate::rows::{Db, QueueSink, stamps};
@@ -81,7 +83,7 @@ fn a_stamp_of_openssl_is_taken_and_openssl_verifies_it() {
         // Nonces with and without a top bit, so both forms of the INTEGER occur.
         for text in 0..6_u8 {
             let digest = Digest::of(&[text]);
-            let response = client.stamp(&digest).await.unwrap();
+            let response = client.stamp(&[text]).await.unwrap().bytes;
             assert!(openssl_verifies(&authority, &response, &digest));
             assert!(!openssl_verifies(&authority, &response, &Digest::of(b"other")));
         }
@@ -92,7 +94,7 @@ fn a_stamp_of_openssl_is_taken_and_openssl_verifies_it() {
 fn no_answer_but_the_right_one_is_a_stamp() {
     let authority = Authority::start();
     let client = TsaClient::new(&authority.url(), Duration::from_millis(1500)).unwrap();
-    let digest = Digest::of(b"head");
+    let head = b"head";
     runtime().block_on(async {
         for (mode, expected) in [
             ("other", "another digest"),
@@ -101,22 +103,19 @@ fn no_answer_but_the_right_one_is_a_stamp() {
             ("silent", "no answer"),
         ] {
             authority.mode(mode);
-            let error = client.stamp(&digest).await.unwrap_err();
+            let error = client.stamp(head).await.unwrap_err();
             let text = causes(&error);
             assert!(text.contains(expected), "{mode}: {text}");
         }
         let nowhere = TsaClient::new("http://127.0.0.1:9/", Duration::from_secs(5)).unwrap();
-        assert!(matches!(nowhere.stamp(&digest).await, Err(TsaError::Http { .. })));
+        assert!(matches!(nowhere.stamp(head).await, Err(TsaError::Http { .. })));
     });
     assert!(TsaClient::new("ftp://tsa.example.org/", Duration::from_secs(1)).is_err());
 }
 
-#[test]
-fn every_cut_and_every_flipped_byte_of_a_response_is_answered_without_panic() {
-    let authority = Authority::start();
-    let digest = Digest::of(b"head");
-    let nonce = [0x81; 16];
-    fs_err::write(authority.path("query.tsq"), der::request(&digest, &nonce)).unwrap();
+/// The authority's answer to a request.
+fn answer(authority: &Authority, request: &StampRequest<'_>) -> Vec<u8> {
+    fs_err::write(authority.path("query.tsq"), request.encode()).unwrap();
     let output = Command::new("openssl")
         .args(["ts", "-reply", "-section", "tsa_config", "-queryfile"])
         .arg(authority.path("query.tsq"))
@@ -124,22 +123,43 @@ fn every_cut_and_every_flipped_byte_of_a_response_is_answered_without_panic() {
         .arg(authority.path("tsa.cnf"))
         .output()
         .unwrap();
-    let response = output.stdout;
-    assert_eq!(der::check_response(&response, &digest, &nonce), Ok(()));
-    assert_eq!(der::check_response(&response, &digest, &[0x80; 16]), Err(ResponseError::Nonce));
-    assert_eq!(der::check_response(&response, &Digest::of(b"x"), &nonce), Err(ResponseError::Imprint));
+    output.stdout
+}
+
+#[test]
+fn every_cut_and_every_flipped_byte_of_a_response_is_answered_without_panic() {
+    let authority = Authority::start();
+    let nonce = [0x81; 16];
+    let request = StampRequest::new(b"head", nonce);
+    let response = answer(&authority, &request);
+    request.verify(&response, &[]).unwrap();
+    let refused = |request: StampRequest<'_>| request.verify(&response, &[]).unwrap_err();
+    assert_eq!(refused(StampRequest::new(b"head", [0x80; 16])), Refusal::OtherNonce);
+    assert_eq!(refused(StampRequest::new(b"x", nonce)), Refusal::OtherData);
     for end in 0..response.len() {
-        assert!(der::check_response(&response[..end], &digest, &nonce).is_err());
+        assert!(request.verify(&response[..end], &[]).is_err());
     }
     let mut longer = response.clone();
     longer.push(0);
-    assert!(der::check_response(&longer, &digest, &nonce).is_err());
+    assert!(request.verify(&longer, &[]).is_err());
+    let mut kept = 0;
     for at in 0..response.len() {
         let mut flipped = response.clone();
         flipped[at] ^= 0xff;
-        // The signature is the verifier's to check; here only the structure and our own values count.
-        drop(der::check_response(&flipped, &digest, &nonce));
+        kept += usize::from(request.verify(&flipped, &[]).is_ok());
     }
+    // What a signature does not cover: other certificates than the signer's, and the words beside the status.
+    assert!(kept < response.len() / 2, "{kept} of {} flips passed", response.len());
+}
+
+#[test]
+fn a_stamp_whose_signature_does_not_hold_is_not_stored() {
+    let authority = Authority::start();
+    authority.mode("unsigned");
+    let client = TsaClient::new(&authority.url(), Duration::from_secs(30)).unwrap();
+    let text = causes(&runtime().block_on(client.stamp(b"head")).unwrap_err());
+    assert!(text.contains("it is not signed by a certificate in it"), "{text}");
+    assert!(text.contains("compare the authority's URL with its operator"), "{text}");
 }
 
 #[test]

@@ -1,24 +1,26 @@
 //! Time stamps for a bundle.
 
-use evidence::bundle::STAMPS_MAX;
-use evidence::digest::Digest;
+use std::sync::Arc;
 
-use crate::failure::chain;
+use evidence::bundle::STAMPS_MAX;
+use evidence::causes::chain;
+
 use crate::log::tsa::TsaClient;
 
-/// Time stamps over `bytes`: one of each authority that answers, in their order, at most as many as a bundle has.
+/// Time stamps over `bytes`: one of each authority that answers, in their order, at most as many as a bundle holds.
 pub(super) async fn stamps(tsas: &[TsaClient], bytes: &[u8]) -> Vec<Vec<u8>> {
-    let digest = Digest::of(bytes);
-    // All at once: one that is away costs its patience, not everybody's.
+    let bytes: Arc<[u8]> = bytes.into();
+    // All at once: an authority that is away costs its own patience and not that of the others.
     let asked: Vec<_> = tsas
         .iter()
         .cloned()
         .map(|client| {
+            let bytes = Arc::clone(&bytes);
             tokio::spawn(async move {
-                let answer = client.stamp(&digest).await;
-                answer.inspect_err(|error| {
-                tracing::warn!(tsa = client.name(), cause = %chain(error), "No time stamp of this authority");
-            })
+                let answer = client.stamp(&bytes).await;
+                answer.map(|response| response.bytes).inspect_err(|error| {
+                    tracing::warn!(tsa = client.name(), cause = %chain(error), "No time stamp of this authority");
+                })
             })
         })
         .collect();
