@@ -14,12 +14,15 @@ use super::log::Log;
 use super::pending::{PendingEntry, Receipt, SubmitError};
 use super::recovery::{self, StartError};
 use super::signer::CheckpointSigner;
-use super::worker::{Stopping, Submission, Worker};
+use super::worker::{Stopping, Submission, Waits, Worker};
 use crate::rows::Db;
 use crate::rows::projection::{self, Objects};
 
 /// Submissions that may wait: 4096, or 16 batches; more make `submit` wait, which slows the senders down.
 const QUEUE_JOBS: usize = 4096;
+
+/// What the submitter of an entry waits on.
+pub(super) type Answered = oneshot::Receiver<Result<Receipt, SubmitError>>;
 
 /// What a sequencer is made of.
 pub struct SequencerParts {
@@ -57,6 +60,15 @@ impl Sequencer {
     /// # Errors
     /// `StartError` says what contradicts what; nothing was signed then.
     pub fn start(parts: SequencerParts) -> Result<Self, StartError> {
+        let (sequencer, worker) = Self::assemble(parts)?;
+        let thread = std::thread::Builder::new().name("sequencer".to_owned()).spawn(move || worker.run());
+        let thread = thread.map_err(StartError::Thread)?;
+        sequencer.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).replace(thread);
+        Ok(sequencer)
+    }
+
+    /// Recovers and builds both ends of the queue. `start` gives the worker a thread; the model test turns it by hand.
+    pub(super) fn assemble(parts: SequencerParts) -> Result<(Self, Worker), StartError> {
         let SequencerParts { deployment, db, replicas, signer, clock } = parts;
         let (publisher, edge) = recovery::recover(&db, &replicas, &signer)?;
         let (newest, receiver) = watch::channel(publisher.published.clone());
@@ -70,6 +82,7 @@ impl Sequencer {
             publisher,
             edge: Arc::new(edge),
             clock,
+            waits: Waits::default(),
             log: log.clone(),
             newest,
             jobs,
@@ -81,18 +94,16 @@ impl Sequencer {
             #[cfg(test)]
             fault: Arc::clone(&fault),
         };
-        let thread = std::thread::Builder::new().name("sequencer".to_owned()).spawn(move || worker.run());
-        let thread = Mutex::new(Some(thread.map_err(StartError::Thread)?));
         let shared = Shared {
             queue,
             log,
             replicas,
             stopping,
-            thread,
+            thread: Mutex::new(None),
             #[cfg(test)]
             fault,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok((Self { shared: Arc::new(shared) }, worker))
     }
 
     /// The published log.
@@ -113,10 +124,15 @@ impl Sequencer {
 
     /// As `submit`, for blocking threads.
     pub fn submit_blocking(&self, pending: PendingEntry) -> Result<Receipt, SubmitError> {
+        self.enqueue(pending)?.blocking_recv().or(Err(self.stopped()))?
+    }
+
+    /// Stores what the entry names and puts it into the queue. The receiver hears what became of it.
+    pub(super) fn enqueue(&self, pending: PendingEntry) -> Result<Answered, SubmitError> {
         let prepared = prepare(&self.shared.replicas, pending)?;
-        let (answer, receipt) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         self.shared.queue.blocking_send(Submission { prepared, answer }).or(Err(self.stopped()))?;
-        receipt.blocking_recv().or(Err(self.stopped()))?
+        Ok(answered)
     }
 
     /// True when the worker had to stop by itself: the collector should end and start again.

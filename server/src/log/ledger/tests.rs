@@ -1,6 +1,7 @@
 //! The ledger under faults: each step fails in each form, then a start must find one whole history.
 
 mod faults;
+mod model;
 mod starts;
 
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,6 @@
 //! The thread that appends: it takes batches, commits, publishes and answers.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::commit::{self, CommitError, Committed, Outcome, Prepared};
 use super::edge::Edge;
-use super::log::{Log, Published};
+use super::log::{Log, LogError, Published};
 use super::pending::{Receipt, SubmitError};
 use super::publish::Publisher;
 use super::recovery;
@@ -32,6 +33,20 @@ const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How often an idle worker looks after stores that lag: 30 s.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How the worker passes the time. The model test waits for nothing.
+pub(super) struct Waits {
+    /// How long a batch that is not full waits for more.
+    pub(super) linger: Duration,
+    /// Sleeps between two attempts to publish.
+    pub(super) before_retry: Box<dyn Fn(Duration) + Send>,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { linger: LINGER, before_retry: Box::new(std::thread::sleep) }
+    }
+}
 
 /// Asks the worker to end.
 #[derive(Default)]
@@ -62,6 +77,7 @@ pub(super) struct Worker {
     pub(super) publisher: Publisher,
     pub(super) edge: Arc<Edge>,
     pub(super) clock: fn() -> Time,
+    pub(super) waits: Waits,
     pub(super) log: Log,
     pub(super) newest: watch::Sender<Published>,
     pub(super) jobs: mpsc::Receiver<Submission>,
@@ -79,23 +95,32 @@ impl Worker {
     /// Runs until the queue is closed. Returns why it had to stop, when it had to.
     pub(super) fn run(mut self) -> Result<(), String> {
         loop {
-            let batch = self.next_batch();
-            if batch.is_empty() {
-                if self.jobs.is_closed() && self.jobs.is_empty() {
-                    self.remember_published();
-                    return Ok(());
-                }
-                // A failure here hurts nobody: the next batch says so to those who wait.
-                drop(self.publish_once());
-                continue;
-            }
-            if let Err(reason) = self.process(batch) {
-                tracing::error!(reason, "The ledger has stopped");
-                self.jobs.close();
-                self.refuse_rest(&reason);
-                return Err(reason);
+            if let ControlFlow::Break(end) = self.turn() {
+                return end;
             }
         }
+    }
+
+    /// One batch from the queue to its receipts. Breaks when the queue is closed and empty, or when the worker had to
+    /// stop.
+    pub(super) fn turn(&mut self) -> ControlFlow<Result<(), String>> {
+        let batch = self.next_batch();
+        if batch.is_empty() {
+            if self.jobs.is_closed() && self.jobs.is_empty() {
+                self.remember_published();
+                return ControlFlow::Break(Ok(()));
+            }
+            // A failure here hurts nobody: the next batch says so to those who wait.
+            drop(self.publish_once());
+            return ControlFlow::Continue(());
+        }
+        if let Err(reason) = self.process(batch) {
+            tracing::error!(reason, "The ledger has stopped");
+            self.jobs.close();
+            self.refuse_rest(&reason);
+            return ControlFlow::Break(Err(reason));
+        }
+        ControlFlow::Continue(())
     }
 
     /// Up to 256 jobs; empty when idle for a while, when asked to stop and when the queue is closed.
@@ -104,7 +129,7 @@ impl Worker {
             // What is in the queue is still recorded; nothing comes in any more.
             self.jobs.close();
         }
-        let (jobs, stopping) = (&mut self.jobs, &self.stopping);
+        let (jobs, stopping, linger) = (&mut self.jobs, &self.stopping, self.waits.linger);
         self.timer.block_on(async {
             let mut batch = Vec::new();
             let idle = sleep_until(Instant::now() + IDLE);
@@ -118,7 +143,7 @@ impl Worker {
             if batch.is_empty() {
                 return batch;
             }
-            let deadline = Instant::now() + LINGER;
+            let deadline = Instant::now() + linger;
             while batch.len() < BATCH_ENTRIES {
                 tokio::select! {
                     biased;
@@ -211,7 +236,7 @@ impl Worker {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_transient() && !self.stopping.is_asked() => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "Entries wait for stores");
-                    std::thread::sleep(waits.next_wait());
+                    (self.waits.before_retry)(waits.next_wait());
                 }
                 Err(error) => return Err(chain(&error)),
             }
@@ -248,9 +273,8 @@ impl Worker {
                 Outcome::Refused(error) => Err(error),
                 Outcome::Known { index } => self.receipt_of_known(index),
                 Outcome::Recorded { index, entry, envelope, leaf } => match &mut proofs {
-                    Ok(proofs) => {
-                        let proof = proofs.next().unwrap_or_default();
-                        Ok(Receipt {
+                    Ok(proofs) => match proofs.next() {
+                        Some(proof) => Ok(Receipt {
                             index,
                             entry,
                             envelope: *envelope,
@@ -258,8 +282,12 @@ impl Worker {
                             proof,
                             is_new: true,
                             committed: Some(committed),
-                        })
-                    }
+                        }),
+                        None => Err(SubmitError::Unproven {
+                            index,
+                            source: Box::new(LogError::OutsideLog { index }),
+                        }),
+                    },
                     Err(error) => Err(SubmitError::Unproven { index, source: Box::new(error.clone()) }),
                 },
             };
