@@ -47,7 +47,7 @@ SUITES = [
     Suite("unit", "user", 110, 550, ["evidence", "ledger", "proto", "certs", "durable", "cage", "store", "server", "mirror", "cli"], without=["servers::"],
           holds="each room on its own"),
     Suite("verifiers", "user", 160, 50, ["exhibit-verify"], holds="every forgery, put to both verifiers"),
-    Suite("unit-root", "root", 150, 250, ["agent", "cage", "store", "server"], without=["servers::"], holds="rooms that need mounts, sandboxes, other users"),
+    Suite("unit-root", "root", 150, 250, ["agent", "cage", "store", "server"], without=["servers::", "ledger::tests::model::"], holds="rooms that need mounts, sandboxes, other users"),
     Suite("unit-user", "user", 50, 80, ["agent"], holds="the agent without any capability"),
     Suite("journey", "root", 150, 25, ["system-tests"], ["journey::", "dependencies::", "edges::", "lifecycle::", "production::", "net::", "durability::", "keys::", "limits::"],
           holds="whole jobs by the programs; commands, flags and answers as they were"),
