@@ -95,9 +95,8 @@ impl Next {
         hidden.push(name);
         hidden.push(".next");
         let next = folder_of(path).join(hidden);
-        let file = open_locked(&next, mode)?;
+        let file = create_locked(&next, mode)?;
         let mut next = Self { path: next, file, is_kept: false };
-        next.file.set_len(0)?;
         next.file.write_all(bytes)?;
         next.file.sync_all()?;
         Ok(next)
@@ -111,27 +110,53 @@ impl Next {
 impl Drop for Next {
     fn drop(&mut self) {
         if !self.is_kept {
-            // Best effort: the next writer reuses what stays.
+            // Best effort: the next writer removes what stays.
             drop(fs_err::remove_file(&self.path));
         }
     }
 }
 
-/// Opens `path` and locks it, waiting for a writer that has it.
-fn open_locked(path: &Path, mode: u32) -> io::Result<fs_err::File> {
+/// Creates `path` and locks it, after a live writer that has it is done.
+///
+/// A file that a dead writer left is removed and never reused: it may have a wider mode, or somebody may hold it open, and
+/// then a private key would lie open to others.
+fn create_locked(path: &Path, mode: u32) -> io::Result<fs_err::File> {
     loop {
         let mut options = fs_err::OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(mode);
-        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-        let file = options.open(path)?;
-        file.lock()?;
-        // The writer that had the lock has given this file its name, or removed it: open the next one.
-        match fs_err::symlink_metadata(path) {
-            Ok(named) if named.nlink() > 1 => fs_err::remove_file(path)?,
-            Ok(named) if is_same(&named, &file.metadata()?) => return Ok(file),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        match options.write(true).create_new(true).mode(mode).open(path) {
+            Ok(file) => {
+                file.lock()?;
+                // Between the creation and the lock another writer may have taken this file for a dead writer's.
+                if is_at(&file, path)? {
+                    return Ok(file);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove_left_over(path)?,
+            Err(error) => return Err(error),
         }
+    }
+}
+
+/// Waits for a live writer of `path`. If the file still has this name afterwards, its writer is dead.
+fn remove_left_over(path: &Path) -> io::Result<()> {
+    let mut options = fs_err::OpenOptions::new();
+    let file = match options.write(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    file.lock()?;
+    if is_at(&file, path)? {
+        fs_err::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// True if `path` still names the open file.
+fn is_at(file: &fs_err::File, path: &Path) -> io::Result<bool> {
+    match fs_err::symlink_metadata(path) {
+        Ok(named) => Ok(is_same(&named, &file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

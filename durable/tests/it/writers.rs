@@ -54,6 +54,22 @@ fn what_a_dead_writer_left_is_used_up() {
 }
 
 #[test]
+fn a_left_over_that_others_may_read_never_gets_the_new_content() {
+    let place = tempfile::tempdir().unwrap();
+    let (path, left) = (place.path().join("key"), place.path().join(".key.next"));
+    type Act = fn(&Path, &[u8], u32) -> std::io::Result<()>;
+    for act in [durable::create as Act, durable::replace] {
+        fs_err::write(&left, "left").unwrap();
+        fs_err::set_permissions(&left, std::fs::Permissions::from_mode(0o666)).unwrap();
+        let held_open = fs_err::File::open(&left).unwrap();
+        act(&path, b"secret", 0o600).unwrap();
+        assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(std::io::read_to_string(held_open).unwrap(), "left", "who held it open reads the secret");
+        assert_eq!(names(place.path()), ["key"]);
+    }
+}
+
+#[test]
 fn writers_of_one_file_take_turns_and_no_reader_sees_a_piece() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("file");
