@@ -3,7 +3,7 @@
 //!
 //! Guarantee: every path starts from the root directory that the warden gave; every opened object passed the
 //! [`crate::matcher`]; a failure to collect is an item with an outcome, and only a lost sealer ends the run. Not here:
-//! the order of the steps ([`crate::collect::plan`]); reading content (the sealer, [`crate::sealer::content`]), except
+//! the order of the steps ([`crate::collect::plan`]); reading content (the sealer, `sealer::content`), except
 //! files that may block ([`pseudo`]).
 
 mod check;
