@@ -31,5 +31,5 @@ mod write;
 pub use folder::{create_private_folder, require_private_folder, sync_folder};
 pub use key_file::{KeyFile, KeyFileError, Links, create_seed, read_key_file, read_seed};
 pub use line_file::LineFile;
-pub use lock::Lock;
+pub use lock::{Lock, lock_or_refuse};
 pub use write::{create, read_at_most, remove, rename, replace};

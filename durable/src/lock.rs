@@ -3,11 +3,29 @@
 //! The kernel releases the lock when the holder dies, so a crash leaves a lock file but no lock. Whoever does not ask for the
 //! lock is not kept out.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
+
+/// How long a refused lock is asked for again: 50 times 10 ms.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Locks an open file or folder, or says `WouldBlock` after half a second. A lock that this process has just given up may
+/// still be held for milliseconds: a child that another thread is starting has a copy of the descriptor until it calls
+/// `execve` (flock(2): the lock belongs to the open file description).
+pub fn lock_or_refuse(file: &File) -> io::Result<()> {
+    for _ in 1..ATTEMPTS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            other => return Ok(other?),
+        }
+    }
+    Ok(file.try_lock()?)
+}
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
@@ -29,7 +47,7 @@ impl Lock {
     /// # Errors
     /// As [`Lock::try_take`].
     pub fn try_take_open(file: File) -> io::Result<Self> {
-        file.try_lock()?;
+        lock_or_refuse(&file)?;
         Ok(Self { _file: file })
     }
 

@@ -48,7 +48,7 @@ impl<'a> Objects<'a> {
         Self { own_texts: true, ..self }
     }
 
-    /// The object with the digest of its key; durable after [`Objects::settle`].
+    /// The object with the digest of its key; durable after [`Objects::store_pending`].
     pub fn peek(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
         if let Some((_, bytes)) = self.pending.borrow().iter().find(|(pending, _)| pending == key) {
             return Ok(bytes.clone());

@@ -90,7 +90,7 @@ pub(crate) fn key_in(path: &Path, deployment: &str) -> Result<Option<VerifierKey
 /// Whether `keys/log` is the log's key in force.
 ///
 /// # Errors
-/// As [`held`]; when the key file cannot be read.
+/// As [`keys_held`], and if the key file cannot be read.
 pub fn is_in_place(layout: &Layout, config: &Config) -> Result<bool, HeldKeysError> {
     let keys = keys_held(layout, config)?;
     Ok(key_in(&layout.log_key(), config.deployment.as_str())?.as_ref() == Some(keys.current()))

@@ -29,7 +29,7 @@ impl LinuxDisk {
     pub fn open(path: &Path) -> io::Result<Self> {
         let disk = Self::open_shared(path)?;
         // Start-up removes temporary files: those of a live process must not be among them.
-        disk.root.try_lock()?;
+        durable::lock_or_refuse(&disk.root)?;
         Ok(disk)
     }
 
