@@ -63,7 +63,7 @@ pub fn enter(profile: Profile) -> Result<(), CageError> {
 /// Reduces the capabilities of the calling thread to those of `keep` that it has.
 ///
 /// # Errors
-/// `capset` was refused.
+/// `capset` was refused, and the thread has capabilities beyond `keep`.
 pub fn drop_capabilities(keep: CapabilitySet) -> Result<(), CageError> {
     for number in 0..64_u32 {
         let one = CapabilitySet::from_bits_retain(1 << number);
@@ -77,6 +77,10 @@ pub fn drop_capabilities(keep: CapabilitySet) -> Result<(), CageError> {
     let now = capabilities(None).map_err(call("capget"))?;
     let permitted = now.permitted & keep;
     let sets = CapabilitySets { effective: permitted, permitted, inheritable: CapabilitySet::empty() };
+    if (now.effective, now.permitted, now.inheritable) == (sets.effective, sets.permitted, sets.inheritable) {
+        // A hardened service has nothing to drop, and its own filter may refuse `capset` (systemd's `~@privileged`).
+        return Ok(());
+    }
     set_capabilities(None, sets).map_err(call("capset"))
 }
 
