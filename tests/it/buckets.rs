@@ -339,8 +339,14 @@ fn a_mirror_reads_the_collectors_bucket_and_keeps_its_copy_in_another() {
         std::thread::sleep(std::time::Duration::from_millis(pause));
         process.kill().unwrap();
     }
-    let process = start();
     let log = || fs_err::read_to_string(lab.path("backup-1.log")).unwrap_or_default();
+    let said_by_the_killed = log().len();
+    let process = start();
+    // Its own word, not that of one that was killed: a mirror that is cut off while it starts ends.
+    wait_for("the last mirror running", || {
+        Ok(log().get(said_by_the_killed..).is_some_and(|said| said.contains("Mirror runs")).then_some(()))
+    })
+    .unwrap_or_else(|cause| panic!("{cause:#}\n{}", log()));
     wait_for("the collection in the mirror's bucket", || {
         let status = status();
         let is_done = status["collections_held"] == 1 && status["alarm"] == "" && status["fraud"].is_null();

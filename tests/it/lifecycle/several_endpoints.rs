@@ -6,17 +6,22 @@ use lab::{Lab, run};
 
 use super::{roster, small, verified, verified_by_strangers};
 
-/// Enrols an endpoint in a generation, starts its agent, and collects from it under an incident.
-fn collect_from(lab: &mut Lab, endpoint: &str, generation: &str, incident: &str, profile: &std::path::Path) {
-    let token = lab.token(endpoint, &["--generation", generation]).unwrap();
+/// Enrols an endpoint in its next generation. The state of the one before is kept aside.
+fn enrol(lab: &mut Lab, endpoint: &str, generation: u32) {
+    let token = lab.token(endpoint, &["--generation", &generation.to_string()]).unwrap();
     let state = lab.path(format!("endpoint-{endpoint}"));
     if state.exists() {
-        lab.stop_agent(endpoint).unwrap();
-        fs_err::rename(&state, lab.path(format!("before-{generation}"))).unwrap();
+        fs_err::rename(&state, lab.path(format!("{endpoint} before {generation}"))).unwrap();
     }
     run(lab.tool("exhibit-agent").args(["enrol", "--token", &token, "--state"]).arg(&state)).unwrap();
+}
+
+/// Enrols an endpoint, starts its agent, collects from it under an incident, and stops the agent again.
+fn collect_from(lab: &mut Lab, endpoint: &str, generation: u32, incident: &str, profile: &std::path::Path) {
+    enrol(lab, endpoint, generation);
     lab.start_agent(endpoint, &[]).unwrap();
     lab.collect(incident, endpoint, profile).unwrap_or_else(|cause| panic!("{cause:#}\n{}", lab.logs()));
+    lab.stop_agent(endpoint).unwrap();
 }
 
 /// The names of the endpoints in a bundle's `allowed_signers`, from top to bottom.
@@ -31,16 +36,16 @@ fn bundles_of_endpoints_met_out_of_order_verify_whole_and_in_part() {
     let mut lab = Lab::new().unwrap();
     let profile = small(&lab, &[]);
     let (first, second) = (lab.incident().unwrap(), lab.incident().unwrap());
-    for (endpoint, generation, incident) in [
-        ("web-03", "1", &first),
-        ("db-01", "2", &first),
-        ("mail-07", "1", &second),
-        ("app-01", "1", &first),
-        ("db-01", "10", &first),
-        ("app-02", "1", &second),
-    ] {
-        collect_from(&mut lab, endpoint, generation, incident, &profile);
+    collect_from(&mut lab, "web-03", 1, &first, &profile);
+    enrol(&mut lab, "db-01", 1);
+    collect_from(&mut lab, "db-01", 2, &first, &profile);
+    collect_from(&mut lab, "mail-07", 1, &second, &profile);
+    collect_from(&mut lab, "app-01", 1, &first, &profile);
+    for generation in 3..10 {
+        enrol(&mut lab, "db-01", generation);
     }
+    collect_from(&mut lab, "db-01", 10, &first, &profile);
+    collect_from(&mut lab, "app-02", 1, &second, &profile);
     roster(&lab, 2, &["--remove", "bob"]);
 
     assert_eq!(verified(&lab, &first), 4);
