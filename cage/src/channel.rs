@@ -1,8 +1,9 @@
 //! Typed messages with descriptors between our own processes.
 //!
-//! Guarantee: a message arrives whole or not at all, with the descriptors it was sent with; a body over 32 KiB travels in
-//! a sealed memory file, so that no side waits in the middle of a message and nobody can change it under the receiver;
-//! lengths are checked before anything is allocated. Not here: what messages mean.
+//! Guarantee: a message arrives whole or not at all, with the descriptors it was sent with. A body over 32
+//! KiB travels in a sealed memory file, so that neither side waits in the middle of a message and nobody can
+//! change the body while the receiver reads it. The receiver checks lengths before it allocates. Not here:
+//! what messages mean.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -18,10 +19,10 @@ const HERE_BYTES_MAX: usize = 32 << 10;
 /// Longest body: one collector message (16 MiB, `proto::limits::RESPONSE_BYTES_MAX`) and a frame around it.
 const BODY_BYTES_MAX: usize = (16 << 20) + (64 << 10);
 
-/// The kind of every typed message: the type is known to both ends.
+/// The kind of every typed message. Both ends know the type of the message.
 const TYPED: u8 = 0;
 
-/// A message as it will be sent, ready to be tried again when the socket is full.
+/// An encoded message, which can be sent again if the socket is full.
 #[derive(Debug)]
 pub struct Outgoing {
     form: Form,
@@ -44,10 +45,10 @@ impl Outgoing {
         Ok(Self { form: Form::InMemoryFile, body: Vec::new(), descriptors: all })
     }
 
-    /// Sends it. `Ok(false)`: the socket is full, which happens only with [`Wait::Never`].
+    /// Sends the message. `Ok(false)` means that the socket is full, which happens only with [`Wait::Never`].
     ///
     /// # Errors
-    /// [`DatagramError::Closed`] if nobody will read it.
+    /// [`DatagramError::Closed`] if nobody will read the message.
     pub fn send(&self, socket: BorrowedFd<'_>, wait: Wait) -> Result<bool, DatagramError> {
         let descriptors: Vec<BorrowedFd<'_>> = self.descriptors.iter().map(|fd| fd.as_fd()).collect();
         datagram::send(socket, (TYPED, self.form), &[&self.body], &descriptors, wait)
@@ -57,7 +58,7 @@ impl Outgoing {
 /// Encodes and sends a message, waiting until the other process has room.
 ///
 /// # Errors
-/// [`DatagramError`]; the conversation is over.
+/// [`DatagramError`]: the conversation is over.
 pub fn send(
     socket: BorrowedFd<'_>,
     message: &impl Message,
@@ -66,10 +67,10 @@ pub fn send(
     Outgoing::new(message, descriptors)?.send(socket, Wait::Forever).map(drop)
 }
 
-/// Receives the next message. `None`: there is none now, which happens only with [`Wait::Never`].
+/// Receives the next message. `None` means that there is none now, which happens only with [`Wait::Never`].
 ///
 /// # Errors
-/// [`DatagramError`]; the conversation is over.
+/// [`DatagramError`]: the conversation is over.
 pub fn receive<M: Message + Default>(
     socket: BorrowedFd<'_>,
     wait: Wait,

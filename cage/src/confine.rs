@@ -1,7 +1,8 @@
-//! Entering a profile: resource limits, capabilities, then the system call filter.
+//! Enters a profile: resource limits first, then capabilities, then the system call filter.
 //!
-//! Guarantee: after [`enter`] nothing executed can raise privileges, and no other process of the same user can read this
-//! one's memory; there is no way back and no switch. After an error the process is confined in part and has to end.
+//! Guarantee: after [`enter`] no program that is executed can raise privileges, and no other process of the
+//! same user can read this one's memory. Nothing can undo this or switch it off. After an error the process
+//! is only partly confined and must end.
 
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
@@ -13,11 +14,11 @@ use seccompiler::apply_filter_all_threads;
 
 use crate::profile::{self, Profile};
 
-/// Why a process could not be confined. It must then not go on.
+/// Why a process could not be confined. The process must not continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CageError {
-    /// A call was refused.
+    /// The kernel refused a call.
     #[error("{call} failed: {errno}")]
     Call {
         /// The system call.
@@ -28,10 +29,10 @@ pub enum CageError {
     /// The filter could not be built or installed.
     #[error("install the system call filter")]
     Filter(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A resource limit was refused.
+    /// The kernel refused a resource limit.
     #[error("set resource limit {resource:?}")]
     Limit {
-        /// Which one.
+        /// Which limit.
         resource: Resource,
         /// The kernel's answer.
         #[source]
@@ -43,24 +44,25 @@ fn call(call: &'static str) -> impl Fn(Errno) -> CageError {
     move |errno| CageError::Call { call, errno }
 }
 
-/// Confines the calling process and all its threads for good. Call it before the first byte of a stranger is read.
+/// Confines the calling process and all its threads for good. Call it before the process reads the first byte
+/// from a stranger.
 ///
 /// # Errors
-/// End the process: part of its cage is missing.
+/// After any error, end the process: part of its cage is missing.
 pub fn enter(profile: Profile) -> Result<(), CageError> {
-    // Built first: with some limits in force there may be no memory left for it.
+    // Build the filter first: once some limits are in force, there may be no memory left for it.
     let program = profile::program(profile).map_err(|error| CageError::Filter(error.into()))?;
     for (resource, most) in profile::limits(profile) {
         lower(resource, most)?;
     }
     drop_capabilities(profile::capabilities(profile))?;
     set_no_new_privs(true).map_err(call("prctl"))?;
-    // A core file or another process of the same user must not show evidence or a key.
+    // Neither a core file nor another process of the same user may show evidence or a key.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(call("prctl"))?;
     apply_filter_all_threads(&program).map_err(|error| CageError::Filter(error.into()))
 }
 
-/// Reduces the capabilities of the calling thread to those of `keep` that it has.
+/// Reduces the capabilities of the calling thread to those in `keep` that it already has.
 ///
 /// # Errors
 /// `capset` was refused, and the thread has capabilities beyond `keep`.
@@ -68,8 +70,8 @@ pub fn drop_capabilities(keep: CapabilitySet) -> Result<(), CageError> {
     for number in 0..64_u32 {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if !keep.contains(one) {
-            // EPERM without CAP_SETPCAP, EINVAL beyond the last capability: with no_new_privs the bounding set no
-            // longer matters, so neither is a failure.
+            // The call fails with EPERM without CAP_SETPCAP, and with EINVAL past the last capability. Ignore
+            // both: with no_new_privs the bounding set no longer matters.
             remove_capability_from_bounding_set(one).ok();
         }
     }
@@ -91,7 +93,7 @@ pub fn effective_capabilities() -> String {
     format!("{bits:016x}")
 }
 
-/// Lowers a limit to `most`, or leaves a lower one in force.
+/// Lowers a limit to `most`. A limit that is already lower stays.
 fn lower(resource: Resource, most: u64) -> Result<(), CageError> {
     let now = getrlimit(resource);
     let value = now.maximum.map_or(most, |hard| hard.min(most));

@@ -1,4 +1,5 @@
-//! Our sockets on tokio: readiness without blocking the runtime, and the parent's end of a child that sends pieces.
+//! Our sockets on tokio: waits for readiness without blocking the runtime. Also holds the parent's end of a
+//! child that sends pieces.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +14,8 @@ use crate::pieces::{self, Assembly, Frame};
 
 /// A socket whose readiness the runtime watches.
 ///
-/// A `SOCK_SEQPACKET` socket in a stream's clothes: only its readiness is used, datagrams go through [`crate::datagram`].
+/// A `SOCK_SEQPACKET` socket wrapped as a stream. Only its readiness is used; datagrams go through
+/// [`crate::datagram`].
 #[derive(Debug)]
 pub struct Socket(UnixStream);
 
@@ -21,17 +23,18 @@ impl Socket {
     /// Registers the socket with the running runtime.
     ///
     /// # Errors
-    /// The runtime takes no further descriptor.
+    /// The runtime accepts no further descriptor.
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
         let socket = std::os::unix::net::UnixStream::from(socket);
         socket.set_nonblocking(true)?;
         Ok(Self(UnixStream::from_std(socket)?))
     }
 
-    /// Receives the next typed message. Cancellation-safe: a message is taken only after readiness, without a wait.
+    /// Receives the next typed message. Cancellation-safe: it takes a message only once the socket is ready,
+    /// and does not wait while it does so.
     ///
     /// # Errors
-    /// [`DatagramError`]; the conversation is over.
+    /// [`DatagramError`]: the conversation is over.
     pub async fn receive<M: Message + Default>(&self) -> Result<(M, Vec<OwnedFd>), DatagramError> {
         self.when(Interest::READABLE, || channel::receive(self.0.as_fd(), Wait::Never)).await
     }
@@ -39,14 +42,15 @@ impl Socket {
     /// Sends a typed message as soon as there is room.
     ///
     /// # Errors
-    /// [`DatagramError`]; the conversation is over.
+    /// [`DatagramError`]: the conversation is over.
     pub async fn send(&self, message: &impl Message) -> Result<(), DatagramError> {
         let outgoing = Outgoing::new(message, Vec::new())?;
         let send = || Ok(outgoing.send(self.0.as_fd(), Wait::Never)?.then_some(()));
         self.when(Interest::WRITABLE, send).await
     }
 
-    /// Tries `action` until it gives a value, waiting for the socket in between. Cancellation-safe: a wait takes nothing.
+    /// Repeats `action` until it returns a value, and waits for the socket in between. Cancellation-safe: the
+    /// wait takes nothing from the socket.
     async fn when<T>(
         &self,
         interest: Interest,
@@ -71,8 +75,8 @@ impl Socket {
 
 /// The parent's end of a child that sends its messages in pieces.
 ///
-/// Guarantee: as [`crate::pieces`]. Not cancellation-safe: after a dropped call the conversation is out of step, and the
-/// child has to be ended.
+/// Guarantee: as in [`crate::pieces`]. Not cancellation-safe: after a dropped call the two sides are out of
+/// step, and the caller must end the child.
 #[derive(Debug)]
 pub struct Connection {
     socket: Socket,
@@ -80,18 +84,18 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// As [`Socket::new`].
+    /// As for [`Socket::new`].
     ///
     /// # Errors
-    /// The runtime takes no further descriptor.
+    /// The runtime accepts no further descriptor.
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
         Ok(Self { socket: Socket::new(socket)?, buffer: datagram::buffer() })
     }
 
-    /// Sends a message, waiting while the child has no room.
+    /// Sends a message. Waits while the child has no room.
     ///
     /// # Errors
-    /// [`DatagramError`]; the conversation is over.
+    /// [`DatagramError`]: the conversation is over.
     pub async fn send(&mut self, kind: u8, body: &[u8]) -> Result<(), DatagramError> {
         for piece in pieces::cut(body)? {
             let (head, parts) = ((kind, piece.form), piece.parts());
@@ -102,10 +106,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Receives the next message of at most `bytes_max` bytes. `None` when the child has ended between two messages.
+    /// Receives the next message of at most `bytes_max` bytes. `None` if the child ended between two
+    /// messages.
     ///
     /// # Errors
-    /// [`DatagramError`]; the conversation is over.
+    /// [`DatagramError`]: the conversation is over.
     pub async fn receive(&mut self, bytes_max: usize) -> Result<Option<Frame>, DatagramError> {
         let mut assembly = Assembly::new(bytes_max);
         let Self { socket, buffer } = self;

@@ -1,8 +1,8 @@
 //! One datagram between two of our own processes, over an inherited `SOCK_SEQPACKET` pair.
 //!
-//! Guarantee: a datagram has a kind, a form, at most [`BODY_BYTES_MAX`] bytes of body and at most [`DESCRIPTORS_MAX`]
-//! descriptors; it arrives whole or is an error. Boundaries and order are kept, and the end of the other process is
-//! seen. Not here: bodies over this length ([`crate::channel`], [`crate::pieces`]).
+//! Guarantee: a datagram has a kind, a form, at most [`BODY_BYTES_MAX`] bytes of body and at most
+//! [`DESCRIPTORS_MAX`] descriptors. It arrives whole or is an error. Boundaries and order are kept, and each
+//! side notices when the other process ends. Not here: longer bodies ([`crate::channel`], [`crate::pieces`]).
 //!
 //! ```text
 //! kind   1 byte   the caller's
@@ -25,13 +25,13 @@ use rustix::net::{
 /// Longest body in one datagram: 128 KiB. The kernel's default socket buffer (208 KiB) takes one whole.
 pub const BODY_BYTES_MAX: usize = 128 << 10;
 
-/// Most descriptors of one datagram: the reader gets five, and a body may be a memory file.
+/// Most descriptors of one datagram. The reader gets five, and a body may need one for a memory file.
 pub const DESCRIPTORS_MAX: usize = 8;
 
 /// Kind and form.
 pub const HEAD_BYTES: usize = 2;
 
-/// Where the body of a message is.
+/// Where the body of a message travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// In this datagram.
@@ -65,24 +65,24 @@ impl Form {
     }
 }
 
-/// Why a message was not sent or did not come. After it the conversation is over, unless it timed out.
+/// Why a message was not sent or received. The conversation is then over, except after a timeout.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatagramError {
     /// The other process is gone.
     #[error("the other process closed the connection")]
     Closed,
-    /// The body is not the message that is due.
+    /// The body is not the message that the receiver expects.
     #[error("the other process sent a message that is not understood")]
     Decode {
-        /// What the decoder said.
+        /// What the decoder reported.
         #[source]
         source: prost::DecodeError,
     },
-    /// The other process does not keep to the form.
+    /// The other process breaks the protocol.
     #[error("the other process sent {0}")]
     Protocol(&'static str),
-    /// The kernel refused.
+    /// The kernel refused the call.
     #[error("{call} between two of our processes")]
     System {
         /// The system call.
@@ -91,10 +91,10 @@ pub enum DatagramError {
         #[source]
         source: std::io::Error,
     },
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     #[error("no answer in time")]
     Timeout,
-    /// Longer, or with more descriptors, than the protocol allows.
+    /// The message is longer, or has more descriptors, than the protocol allows.
     #[error("message is larger than the protocol allows")]
     TooLarge,
 }
@@ -115,22 +115,22 @@ impl DatagramError {
 /// Whether a call may wait for the other process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// Until it can be done. That wait is the back-pressure.
+    /// Wait until it is possible. This wait is the back-pressure.
     Forever,
-    /// Not at all.
+    /// Do not wait.
     Never,
 }
 
-/// A received datagram; its body lies in the caller's buffer.
+/// A received datagram. Its body lies in the caller's buffer.
 #[derive(Debug)]
 pub struct Received<'buffer> {
     /// The caller's kind.
     pub kind: u8,
-    /// Where the body is.
+    /// Where the body travels.
     pub form: Form,
-    /// Bytes behind the head.
+    /// Number of bytes after the head.
     pub body: &'buffer [u8],
-    /// In the order in which they were sent.
+    /// The descriptors, in the order in which they were sent.
     pub descriptors: Vec<OwnedFd>,
 }
 
@@ -142,16 +142,17 @@ pub fn pair() -> std::io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
 
-/// A buffer that takes any datagram.
+/// A buffer that is large enough for any datagram.
 #[must_use]
 pub fn buffer() -> Vec<u8> {
     vec![0; HEAD_BYTES + BODY_BYTES_MAX]
 }
 
-/// Sends the parts as the body of one datagram. `Ok(false)`: the socket is full, which happens only with [`Wait::Never`].
+/// Sends the parts as the body of one datagram. `Ok(false)` means that the socket is full, which happens only
+/// with [`Wait::Never`].
 ///
 /// # Errors
-/// [`DatagramError::TooLarge`] leaves the conversation as it was; after any other error it is over.
+/// After [`DatagramError::TooLarge`] the conversation continues; after any other error it is over.
 pub fn send(
     socket: BorrowedFd<'_>,
     (kind, form): (u8, Form),
@@ -180,7 +181,7 @@ pub fn send(
             Ok(_) => return Ok(true),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Ok(false),
-            // Too many descriptors in flight: the other process has to take some first.
+            // Too many descriptors are in flight: the other process must first receive some.
             Err(Errno::TOOMANYREFS) if wait == Wait::Never => return Ok(false),
             Err(Errno::TOOMANYREFS) => std::thread::sleep(Duration::from_millis(1)),
             Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => return Err(DatagramError::Closed),
@@ -190,10 +191,11 @@ pub fn send(
     }
 }
 
-/// Receives the next datagram into `buffer`. `None`: there is none now, which happens only with [`Wait::Never`].
+/// Receives the next datagram into `buffer`. `None` means that there is none now, which happens only with
+/// [`Wait::Never`].
 ///
 /// # Errors
-/// [`DatagramError`]; the conversation is over.
+/// [`DatagramError`]: the conversation is over.
 pub fn receive<'buffer>(
     socket: BorrowedFd<'_>,
     buffer: &'buffer mut [u8],
@@ -213,7 +215,7 @@ pub fn receive<'buffer>(
             Err(Errno::CONNRESET | Errno::NOTCONN) => return Err(DatagramError::Closed),
             Err(errno) => return Err(DatagramError::system("recvmsg")(errno)),
         };
-        // Taken in any case: a descriptor that stays in the control message would never be closed.
+        // Take the descriptors in any case: one that stays in the control message would never be closed.
         let descriptors: Vec<OwnedFd> = control
             .drain()
             .filter_map(|message| match message {
@@ -231,7 +233,8 @@ pub fn receive<'buffer>(
     Ok(Some(Received { kind, form, body, descriptors }))
 }
 
-/// Reads the head of a datagram of `length` bytes in `buffer`. Our datagrams are never empty: nothing means the end.
+/// Reads the head of a datagram of `length` bytes in `buffer`. Our datagrams are never empty, so length 0
+/// means the end.
 pub(crate) fn parse(buffer: &[u8], length: usize) -> Result<(u8, Form, &[u8]), DatagramError> {
     match buffer.get(..length) {
         Some([]) => Err(DatagramError::Closed),
@@ -254,7 +257,7 @@ pub fn receive_before<'buffer>(
     timeout: Duration,
 ) -> Result<Received<'buffer>, DatagramError> {
     let mut waiting = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
-    // Saturating is the meaning: a timeout of more than the kernel's range is no timeout.
+    // Saturating is correct here: a timeout beyond the kernel's range is the same as none.
     let limit = Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(timeout.subsec_nanos()),
@@ -320,7 +323,7 @@ mod tests {
             receive(right.as_fd(), &mut buffer(), Wait::Never).unwrap().unwrap().body.len(),
             BODY_BYTES_MAX
         );
-        // A datagram that does not fit the buffer is refused, not cut.
+        // Refuse a datagram that does not fit the buffer. Never cut it.
         rustix::net::send(&left, &vec![0; BODY_BYTES_MAX + HEAD_BYTES + 1], SendFlags::empty()).unwrap();
         let cut = receive(right.as_fd(), &mut buffer(), Wait::Never).map(drop);
         assert!(matches!(cut, Err(DatagramError::TooLarge)), "{cut:?}");

@@ -1,7 +1,8 @@
 //! The one builder of system call filters (seccomp BPF).
 //!
-//! Guarantee: a filter is a list of calls, some only with certain arguments, and one answer for all others; what it says
-//! holds for every thread of the process. Not here: which calls a process gets ([`crate::Profile`]).
+//! Guarantee: a filter is a list of calls, some only with certain arguments, and one answer for all other
+//! calls. It holds for every thread of the process. Not here: which calls a process gets
+//! ([`crate::Profile`]).
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ impl Argument {
         Self { number, comparison: Comparison::NotEqual, value: flag(value) }
     }
 
-    /// The bits of `mask` have this value.
+    /// The bits of `mask` must have this value.
     pub(crate) const fn has_bits(number: u8, mask: libc::c_int, value: libc::c_int) -> Self {
         Self { number, comparison: Comparison::Masked(flag(mask)), value: flag(value) }
     }
@@ -55,7 +56,7 @@ const fn flag(value: libc::c_int) -> u64 {
     value.unsigned_abs() as u64
 }
 
-/// A filter in the making.
+/// A filter that is being built.
 #[derive(Debug)]
 pub(crate) struct Filter {
     rules: BTreeMap<i64, Vec<SeccompRule>>,
@@ -64,7 +65,7 @@ pub(crate) struct Filter {
     first: Vec<First>,
 }
 
-/// An answer that comes before all rules, by the number of the call alone.
+/// An answer that depends on the call's number alone and comes before all rules.
 #[derive(Debug, Clone, Copy)]
 struct First {
     jump: u16,
@@ -78,17 +79,18 @@ const IF_EQUAL: u16 = 0x15;
 const IF_AT_LEAST: u16 = 0x35;
 
 impl Filter {
-    /// A list of permissions: every call that is not listed ends with EPERM.
+    /// Makes a list of permissions: every call that is not listed fails with EPERM.
     pub(crate) const fn allow_or_refuse() -> Self {
         Self::new(SeccompAction::Allow, SeccompAction::Errno(libc::EPERM.unsigned_abs()))
     }
 
-    /// A list of permissions: every call that is not listed ends the process, so that no return code can be ignored.
+    /// Makes a list of permissions: every call that is not listed kills the process, so that no return code
+    /// can be ignored.
     pub(crate) const fn allow_or_kill() -> Self {
         Self::new(SeccompAction::Allow, SeccompAction::KillProcess)
     }
 
-    /// A list of refusals with EPERM: every call that is not listed is allowed.
+    /// Makes a list of refusals with EPERM: every call that is not listed is allowed.
     pub(crate) const fn refuse_or_allow() -> Self {
         Self::new(SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Allow)
     }
@@ -102,7 +104,7 @@ impl Filter {
         self.rules.extend(calls.iter().map(|call| (*call, Vec::new())));
     }
 
-    /// Lists a call for the arguments of any of `cases`; all conditions of a case have to hold.
+    /// Lists a call for the arguments of any of `cases`. All conditions of a case must hold.
     pub(crate) fn call_when(
         &mut self,
         call: libc::c_long,
@@ -125,7 +127,7 @@ impl Filter {
         self.first.push(First { jump: IF_AT_LEAST, number: call_number(number), errno });
     }
 
-    /// The program for this machine's architecture. A call of another architecture ends the process.
+    /// The program for this machine's architecture. A call of another architecture kills the process.
     pub(crate) fn compile(self) -> Result<BpfProgram, BackendError> {
         let architecture =
             if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
@@ -139,8 +141,9 @@ impl Filter {
 }
 
 impl First {
-    /// `if nr … number return ERRNO(errno)`. It stands before the architecture check: a call of another architecture then
-    /// gets the error instead of being killed, which grants nothing. Every jump behind it is relative.
+    /// `if nr … number return ERRNO(errno)`. It stands before the architecture check: a call of another
+    /// architecture then gets the error instead of being killed, which grants nothing. Every later jump is
+    /// relative.
     fn instructions(self) -> [seccompiler::sock_filter; 3] {
         const LOAD_WORD: u16 = 0x20;
         const RETURN: u16 = 0x06;

@@ -1,8 +1,9 @@
-//! The one launcher of our own programs as children.
+//! The only launcher of our own programs as child processes.
 //!
-//! Guarantee: a child has one socket, no other descriptor of its parent (all of ours are closed on exec), no environment
-//! but the variables named here, `/` as its directory, and no supplementary group of its parent's user if it becomes
-//! another. Not here: what the child gives up by itself ([`crate::enter`]).
+//! Guarantee: a child has one socket and no other descriptor of its parent (all of ours are closed on exec).
+//! Its environment holds only the variables named here, and its directory is `/`. If it becomes another user,
+//! it keeps no supplementary group of its parent's user. Not here: what the child gives up by itself
+//! ([`crate::enter`]).
 
 use std::ffi::OsString;
 use std::io;
@@ -15,7 +16,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use crate::datagram;
 
-/// Whom to become before running.
+/// The user that a child becomes before it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User {
     /// User id.
@@ -27,9 +28,9 @@ pub struct User {
 /// Where the child's standard error goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errors {
-    /// To the parent's.
+    /// It goes to the parent's standard error.
     Inherited,
-    /// Nowhere: a process that parses a stranger's bytes has nothing to say in our log.
+    /// It goes nowhere: a process that parses a stranger's bytes must not write to our log.
     Discarded,
 }
 
@@ -42,22 +43,22 @@ pub struct Launch<'launch> {
     pub name: Option<&'launch str>,
     /// Its arguments.
     pub arguments: &'launch [OsString],
-    /// The only environment it gets.
+    /// The only environment variables that it gets.
     pub environment: &'launch [(&'launch str, OsString)],
-    /// Whom it becomes.
+    /// The user that it becomes.
     pub user: Option<User>,
-    /// Whether the socket is its standard output as well, for a child that only writes there.
+    /// True if the socket is also its standard output, for a child that only writes there.
     pub answers_on_stdout: bool,
     /// Where its standard error goes.
     pub errors: Errors,
 }
 
 impl Launch<'_> {
-    /// The command to spawn, and our end of the child's socket. The command holds the child's end: drop it after the
-    /// spawn, or the end of the child is never seen.
+    /// The command to spawn, and our end of the child's socket. The command holds the child's end. Drop the
+    /// command after the spawn: otherwise we never notice that the child has ended.
     ///
     /// # Errors
-    /// This process has no descriptors left.
+    /// This process has no free descriptors.
     pub fn prepare(&self) -> io::Result<(Command, OwnedFd)> {
         let (ours, theirs) = datagram::pair()?;
         let mut command = Command::new(self.program);
@@ -78,20 +79,23 @@ impl Launch<'_> {
             command.arg0(name);
         }
         if let Some(user) = self.user {
-            // Supplementary groups are dropped with it (std calls setgroups when it changes the user as root).
+            // This also drops the supplementary groups (std calls setgroups when it changes the user as
+            // root).
             command.uid(user.uid).gid(user.gid);
         }
         Ok((command, ours))
     }
 }
 
-/// The child's end of its socket, which is its standard input. From here on the child dies with the thread that started it.
+/// The child's end of its socket, which is its standard input. From this call on, the child dies with the
+/// thread that started it.
 ///
 /// # Errors
 /// `Other` if this process was not started by [`Launch`], or if its parent is gone already.
 pub fn parent_socket() -> io::Result<OwnedFd> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The parent may have died before the line above; then init or a reaper has taken us over, and the socket is closed.
+    // The parent may have died before the line above. Then init or a reaper has adopted this process, and the
+    // socket is closed.
     if getppid().is_none() {
         return Err(io::Error::other("the parent process is gone"));
     }

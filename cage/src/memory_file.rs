@@ -7,10 +7,11 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat,
 
 use crate::datagram::DatagramError;
 
-/// A memory file with the bytes of `parts`, sealed: whoever gets it can neither write, grow nor shrink it.
+/// Makes a sealed memory file with the bytes of `parts`: whoever receives it can neither write to it nor
+/// change its length.
 ///
 /// # Errors
-/// The process has no memory or no descriptors left.
+/// The process has no free memory or descriptors.
 pub fn memory_file(name: &str, parts: &[&[u8]]) -> Result<OwnedFd, DatagramError> {
     let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
         .map_err(DatagramError::system("memfd_create"))?;
@@ -24,10 +25,10 @@ pub fn memory_file(name: &str, parts: &[&[u8]]) -> Result<OwnedFd, DatagramError
     Ok(file)
 }
 
-/// The length of a memory file that can change no more.
+/// The length of a memory file that can no longer change.
 ///
 /// # Errors
-/// [`DatagramError::Protocol`] if it is not sealed.
+/// [`DatagramError::Protocol`] if the file is not sealed.
 pub fn sealed_len(file: BorrowedFd<'_>) -> Result<u64, DatagramError> {
     let sealed = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK;
     match fcntl_get_seals(file) {
@@ -46,7 +47,7 @@ pub(crate) fn read(file: &OwnedFd, bytes_max: usize) -> Result<Vec<u8>, Datagram
     }
     let mut bytes = vec![0; length];
     let mut done = 0;
-    // By offset: the sender's position is shared with us.
+    // Read by offset, because we share the sender's file position.
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
         let at = u64::try_from(done).or(Err(DatagramError::TooLarge))?;
         match rustix::io::pread(file, rest, at) {

@@ -1,8 +1,9 @@
-//! Messages of a process that may hold no second descriptor: the body travels in pieces, and the child uses `read` and
-//! `write` alone, on its standard input and output.
+//! Messages for a process that may hold no second descriptor. The body travels in pieces. The child uses only
+//! `read` and `write`, on its standard input and output.
 //!
-//! Guarantee: neither side holds more than the receiver's `bytes_max` bytes, whatever the other claims; a message that is
-//! cut, or pieces that do not follow, are an error, never a guess. Not here: what the messages mean.
+//! Guarantee: neither side holds more than the receiver's `bytes_max` bytes, whatever the other side claims.
+//! A message that is cut off, or whose pieces do not follow each other, is an error; nothing is guessed. Not
+//! here: what the messages mean.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -10,7 +11,8 @@ use rustix::io::Errno;
 
 use crate::datagram::{self, DatagramError, Form, Wait};
 
-/// Body bytes of one piece: 64 KiB. Three fit the kernel's default socket buffer, so that both sides work at once.
+/// Body bytes of one piece: 64 KiB. Three fit the kernel's default socket buffer, so that both sides can work
+/// at the same time.
 pub const PIECE_BYTES: usize = 64 << 10;
 
 const LENGTH_BYTES: usize = 4;
@@ -50,7 +52,7 @@ pub(crate) fn cut(body: &[u8]) -> Result<Vec<Piece<'_>>, DatagramError> {
     Ok(std::iter::once(begins).chain(goes_on).collect())
 }
 
-/// Puts a message together again.
+/// Joins the datagrams of a message.
 #[derive(Debug)]
 pub(crate) struct Assembly {
     frame: Option<(Frame, usize)>,
@@ -62,7 +64,7 @@ impl Assembly {
         Self { frame: None, bytes_max }
     }
 
-    /// Takes the next datagram; gives the message with its last piece.
+    /// Takes the next datagram. Returns the message with its last piece.
     pub(crate) fn take(
         &mut self,
         (kind, form, body): (u8, Form, &[u8]),
@@ -81,7 +83,8 @@ impl Assembly {
                 (Frame { kind, body }, length)
             }
             (Form::GoesOn, Some((mut frame, length))) if frame.kind == kind && !body.is_empty() => {
-                // At most one datagram over the announced length, and then it is refused below.
+                // The body may exceed the announced length by at most one datagram. The check below then
+                // refuses it.
                 frame.body.extend_from_slice(body);
                 (frame, length)
             }
@@ -97,7 +100,7 @@ impl Assembly {
         Ok(None)
     }
 
-    /// The other process has ended: `None` between two messages, an error within one.
+    /// The other process has ended. Returns `None` between two messages and an error within one.
     pub(crate) fn end(&self) -> Result<Option<Frame>, DatagramError> {
         if self.frame.is_some() {
             return Err(DatagramError::Protocol("the beginning of a message and ended"));
@@ -106,10 +109,10 @@ impl Assembly {
     }
 }
 
-/// Writes a message with `write` alone; the child's side.
+/// The child's side: writes a message with `write` alone.
 ///
 /// # Errors
-/// [`DatagramError`]; the conversation is over.
+/// [`DatagramError`]: the conversation is over.
 pub fn write(output: BorrowedFd<'_>, kind: u8, body: &[u8]) -> Result<(), DatagramError> {
     for piece in cut(body)? {
         let head = [kind, piece.form.byte()];
@@ -127,12 +130,13 @@ pub fn write(output: BorrowedFd<'_>, kind: u8, body: &[u8]) -> Result<(), Datagr
     Ok(())
 }
 
-/// Reads the next message with `read` alone; the child's side. `None` when the parent has ended the conversation.
+/// The child's side: reads the next message with `read` alone. `None` if the parent has ended the
+/// conversation.
 ///
-/// `read` cannot tell that a datagram was cut, but our own parent sends none that is longer than the buffer.
+/// `read` cannot tell that a datagram was cut. But our own parent sends none that is longer than the buffer.
 ///
 /// # Errors
-/// [`DatagramError`]; the conversation is over.
+/// [`DatagramError`]: the conversation is over.
 pub fn read(
     input: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -152,10 +156,10 @@ pub fn read(
     }
 }
 
-/// Sends a message, waiting for room; the parent's side.
+/// The parent's side: sends a message and waits for room.
 ///
 /// # Errors
-/// [`DatagramError`]; the conversation is over.
+/// [`DatagramError`]: the conversation is over.
 pub fn send(socket: BorrowedFd<'_>, kind: u8, body: &[u8]) -> Result<(), DatagramError> {
     for piece in cut(body)? {
         datagram::send(socket, (kind, piece.form), &piece.parts(), &[], Wait::Forever)?;
@@ -163,10 +167,10 @@ pub fn send(socket: BorrowedFd<'_>, kind: u8, body: &[u8]) -> Result<(), Datagra
     Ok(())
 }
 
-/// Receives the next message, waiting for it; the parent's side. `None` when the child has ended between two messages.
+/// The parent's side: waits for the next message. `None` if the child ended between two messages.
 ///
 /// # Errors
-/// [`DatagramError`]; the conversation is over.
+/// [`DatagramError`]: the conversation is over.
 pub fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],

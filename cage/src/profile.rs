@@ -1,4 +1,5 @@
-//! What each kind of confined process keeps. Everything else is gone for good once it has entered its profile.
+//! What each kind of confined process keeps. Once a process has entered its profile, it has lost everything
+//! else for good.
 //!
 //! | profile | answers a forbidden call with | files it may open | network | threads | capabilities |
 //! |---|---|---|---|---|---|
@@ -8,8 +9,9 @@
 //! | verifier | death | none | none | no | none |
 //! | signer | death | none | none | no | none |
 //!
-//! Landlock is not used: any landlock domain makes `/proc/PID/{exe,environ,maps,fd}` of every other process unreadable,
-//! which is what the reader's process lane is for; the other profiles open nothing, or are confined by their user.
+//! Landlock is not used: any landlock domain makes `/proc/PID/{exe,environ,maps,fd}` of every other process
+//! unreadable, and the reader needs those files. The other profiles open nothing, or their user confines
+//! them.
 
 mod link;
 mod pipe_only;
@@ -21,7 +23,7 @@ use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
 use seccompiler::{BackendError, BpfProgram};
 
-/// Who is being confined.
+/// The kind of process to confine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     /// The agent's reader: opens and describes objects of the endpoint.
@@ -30,19 +32,20 @@ pub enum Profile {
     Sealer,
     /// The agent's link: talks to the collector.
     Link,
-    /// The process that parses containers which endpoints sent. A hostile container that takes it over holds no key,
-    /// reaches no store and can only lie about itself, which the collector's own digests bound.
+    /// The process that parses containers which endpoints sent. If a hostile container takes it over, the
+    /// process still holds no key and reaches no store. It can only lie about that container, and the
+    /// collector's own digests limit the lie.
     Verifier {
-        /// Address space in bytes. Past it an allocation fails and the process aborts.
+        /// Address space in bytes. Beyond it an allocation fails and the process aborts.
         memory_bytes_max: u64,
-        /// CPU seconds. Past it the kernel kills the process.
+        /// CPU seconds. Beyond it the kernel kills the process.
         cpu_s_max: u64,
     },
     /// The process that holds the log key.
     Signer,
 }
 
-/// Address space of the signer: 256 MiB. It needs its own image and a few pages.
+/// Address space of the signer: 256 MiB. The signer needs room for its own image and a few pages.
 const SIGNER_MEMORY_BYTES_MAX: u64 = 256 << 20;
 
 /// The capabilities that a process of this profile keeps, if it has them.
@@ -56,7 +59,7 @@ pub fn capabilities(profile: Profile) -> CapabilitySet {
     }
 }
 
-/// Resource limits. None has a core file: it would show evidence or a key.
+/// Resource limits. No profile allows a core file, because it would show evidence or a key.
 pub(crate) fn limits(profile: Profile) -> Vec<(Resource, u64)> {
     let mut limits = match profile {
         Profile::Reader => reader::limits(),

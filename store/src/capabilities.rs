@@ -1,4 +1,5 @@
-//! What a bucket was seen to do (docs/spec/store.md, *Probe*). Not here: how it is tried (`s3::probe`).
+//! What the probe saw a bucket do (docs/spec/store.md, *Probe*). Not here: how the probe tests it
+//! (`s3::probe`).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,38 +9,38 @@ use crate::s3_settings::{LockMode, Retention};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Capabilities {
-    /// A new object reads back, lists, and is gone when deleted.
+    /// A new object reads back, appears in listings, and is gone after it was deleted.
     pub read_after_write: bool,
     /// A second `If-None-Match: *` is refused.
     pub create_only: bool,
     /// A wrong `x-amz-checksum-sha256` is refused and leaves nothing.
     pub sha256_refused: bool,
-    /// HEAD answers the checksum.
+    /// HEAD returns the checksum.
     pub sha256_reported: bool,
     /// A wrong `Content-MD5` is refused and leaves nothing.
     pub md5_refused: bool,
-    /// Replaced bytes are kept as versions.
+    /// After an object is replaced, its earlier bytes can still be read as a version.
     pub versions: bool,
-    /// The hardest lock that was seen to refuse deletion.
+    /// The strictest lock that the probe saw refuse a deletion.
     pub lock: LockProof,
     /// The bucket's own retention.
     pub default_retention: Option<Retention>,
 }
 
-/// The hardest lock that was seen to refuse deletion.
+/// The strictest lock that the probe saw refuse a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LockProof {
-    /// None was, or there is none.
+    /// No lock refused a deletion, or the bucket has no locks.
     None,
     /// GOVERNANCE.
     Governance,
-    /// COMPLIANCE, against the bypass as well.
+    /// COMPLIANCE: it refuses holders of the bypass right as well.
     Compliance,
 }
 
 impl LockProof {
-    /// True when objects locked in that mode were seen to be kept.
+    /// True if the probe saw that the server keeps objects locked in that mode.
     pub fn proves(self, mode: LockMode) -> bool {
         match mode {
             LockMode::Governance => self >= Self::Governance,
@@ -49,7 +50,7 @@ impl LockProof {
 }
 
 impl Capabilities {
-    /// Nothing was tried, so nothing is believed.
+    /// The probe did not run, so the store claims no capability.
     pub(crate) const NONE: Self = Self {
         read_after_write: false,
         create_only: false,
@@ -61,7 +62,7 @@ impl Capabilities {
         default_retention: None,
     };
 
-    /// Name and value of each, in the order of the specification.
+    /// The name and value of each capability, in the order of the specification.
     pub fn rows(&self) -> [(&'static str, String); 8] {
         let yes = |capability: bool| if capability { "yes" } else { "no" }.to_owned();
         let lock = match self.lock {
@@ -84,7 +85,7 @@ impl Capabilities {
         ]
     }
 
-    /// The capabilities that this had and `now` does not have.
+    /// The capabilities that `self` has and `now` lacks.
     pub fn lost(&self, now: &Self) -> Vec<&'static str> {
         let retention_lost = match (self.default_retention, now.default_retention) {
             (Some(before), Some(after)) => after.mode < before.mode || after.days < before.days,

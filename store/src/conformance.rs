@@ -10,7 +10,7 @@ use crate::error::StoreErrorClass;
 use crate::guarantees::Lock;
 use crate::key::Key;
 
-/// Runs every rule against fresh stores that `make` gives.
+/// Runs every rule against fresh stores that `make` returns.
 ///
 /// # Panics
 /// At the first broken rule: it is a test.
@@ -20,7 +20,7 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     let segment = |index: u64, bytes: &[u8]| Key::segment(&collection, index, &Sha256::digest(bytes).into());
     let class = |result: Result<(), crate::error::StoreError>| result.err().map(|error| error.class());
 
-    // An object is there and whole after it was acknowledged, and not before.
+    // An object is there and whole once it is acknowledged, and not before.
     let store = make();
     let key = segment(0, b"first");
     assert_eq!(store.read(&key).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
@@ -29,20 +29,21 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     assert_eq!(store.read(&key).unwrap(), b"first");
     assert_eq!(store.size(&key).unwrap(), 5);
 
-    // Same bytes again succeed, others conflict and change nothing.
+    // Creating a key again succeeds with the same bytes, and conflicts with others. Nothing changes in either
+    // case.
     store.create(&key, b"first").unwrap();
     assert_eq!(class(store.create(&key, b"fIrst")), Some(StoreErrorClass::Conflict));
     assert_eq!(class(store.create(&key, b"first and more")), Some(StoreErrorClass::Conflict));
     assert_eq!(class(store.create(&key, b"")), Some(StoreErrorClass::Conflict));
     assert_eq!(store.read(&key).unwrap(), b"first");
 
-    // Ranges are cut at the end.
+    // A range that passes the end is cut there.
     assert_eq!(store.read_range(&key, 1, 3).unwrap(), b"irs");
     assert_eq!(store.read_range(&key, 3, 100).unwrap(), b"st");
     assert_eq!(store.read_range(&key, 5, 1).unwrap(), b"");
     assert_eq!(store.read_range(&key, 500, 1).unwrap(), b"");
 
-    // Written in pieces; a writer that is dropped leaves nothing.
+    // An object can be written in pieces. A writer that is dropped leaves nothing.
     let pieces = segment(1, b"second object");
     let mut writer = store.create_writer().unwrap();
     writer.write(b"second ").unwrap();
@@ -75,12 +76,12 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     assert_eq!(store.list("seals/").unwrap(), []);
     assert!(store.list("").unwrap().contains(&Key::marker()));
 
-    // The checkpoint alone is replaced.
+    // Only the checkpoint can be replaced.
     store.replace_checkpoint(b"one").unwrap();
     store.replace_checkpoint(b"two").unwrap();
     assert_eq!(store.read(&Key::checkpoint()).unwrap(), b"two");
 
-    // Details alone are removed, any number of times.
+    // Only detail objects can be erased, and erasing one again succeeds.
     let detail = Key::detail(&Sha256::digest(b"detail").into());
     store.remove(&detail).unwrap();
     store.create(&detail, b"detail").unwrap();
@@ -89,13 +90,13 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
         store.remove(&detail).unwrap();
         assert_eq!(store.read(&detail).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
     } else {
-        // A store that keeps everything says so, and keeps it.
+        // A store that refuses every deletion reports that guarantee and keeps the object.
         assert_eq!(class(store.remove(&detail)), Some(StoreErrorClass::Permanent));
         assert_eq!(store.read(&detail).unwrap(), b"detail");
     }
     assert_eq!(class(store.remove(&key)), Some(StoreErrorClass::Permanent));
 
-    // Only damage is displaced, and then the right bytes fit.
+    // Only a damaged object can be displaced. Then the right bytes can be created under its key.
     assert_eq!(class(store.displace(&key)), Some(StoreErrorClass::Conflict));
     let claimed = segment(3, b"claimed");
     store.create(&claimed, b"damaged").unwrap();
@@ -115,7 +116,8 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     let stopped = store.dispose(&evidence, &covered, &|| false);
     assert!(stopped.is_ok_and(|done| done.count == 0 && !done.is_all));
     if store.guarantees().lock == Lock::None {
-        // Stopped behind the first: what went is counted, and the rest goes by the next call.
+        // Stopped after the first object: the result counts what was destroyed, and the next call destroys
+        // the rest.
         let once = std::cell::Cell::new(true);
         let first = store.dispose(&evidence, &covered, &|| once.replace(false)).unwrap();
         assert!(first.count <= 1 && !first.is_all);
@@ -126,7 +128,7 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
         assert_eq!(store.read(&claimed).err().map(|error| error.class()), Some(StoreErrorClass::NotFound));
         assert_eq!(store.list("segments/").unwrap().as_slice(), std::slice::from_ref(&elsewhere));
     } else {
-        // A store that keeps everything says so, and keeps it.
+        // A store that refuses every deletion reports that guarantee and keeps the object.
         assert!(matches!(
             store.dispose(&evidence, &covered, all),
             Err(crate::error::StoreError::Locked { .. })
@@ -135,7 +137,7 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
     }
     assert_eq!(store.read(&elsewhere).unwrap(), b"elsewhere");
 
-    // Of many creators with different bytes exactly one wins, and its bytes are there.
+    // When many creators write different bytes, exactly one wins, and its bytes are stored.
     let store = make();
     let contested = segment(9, b"contested");
     let winners: Vec<u8> = std::thread::scope(|scope| {

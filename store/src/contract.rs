@@ -21,21 +21,21 @@ pub const READ_BYTES_MAX: u64 = 64 << 20;
 /// - *Immutability*: `create` of an existing key succeeds when the bytes are the same and fails `Conflict` otherwise;
 ///   nothing stored changes in either case.
 /// - *Atomicity*: after an error there is nothing or the whole object under the key, never a part. A retry is safe.
-/// - *Concurrency*: every method may be called from several threads; of two creators of one key one wins.
-/// - *Blocking*: calls block on the disk; call them from blocking threads.
+/// - *Concurrency*: several threads may call any method at once. If two of them create one key, one wins.
+/// - *Blocking*: calls block on the disk; call them only from blocking threads.
 pub trait Store: Send + Sync {
     /// The identity in the store's marker.
     fn identity(&self) -> &StoreIdentity;
 
-    /// The failure domain in force: the marker's, or the device when the marker leaves it open.
+    /// The failure domain in force: the one that the marker names, or the device if the marker names none.
     fn domain(&self) -> &str;
 
-    /// True when a flush failed since the start: what can be read here may never have become durable.
+    /// True if a flush has failed since the start: a read may then return bytes that never became durable.
     fn has_failed(&self) -> bool {
         false
     }
 
-    /// The guarantees of this store, never more than was measured.
+    /// The guarantees of this store. It never claims more than was measured.
     fn guarantees(&self) -> Guarantees;
 
     /// The measured capabilities of the bucket behind this store; `None` without a bucket, or if it was not measured.
@@ -49,16 +49,17 @@ pub trait Store: Send + Sync {
     /// `Conflict` when the key holds other bytes, `Full`, `Transient` (retry), `Permanent`.
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError>;
 
-    /// Opens an object whose key is known only at the end, because it carries the digest of what arrives.
+    /// Opens an object whose key is known only at the end, because the key carries the digest of what
+    /// arrives.
     ///
     /// # Errors
-    /// As `create`.
+    /// As for `create`.
     fn create_writer(&self) -> Result<Box<dyn ObjectWriter>, StoreError>;
 
     /// Replaces `ledger/checkpoint`, atomically and durably.
     ///
     /// # Errors
-    /// As `create`, without `Conflict`.
+    /// As for `create`, but never `Conflict`.
     fn replace_checkpoint(&self, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// The whole object, at most [`READ_BYTES_MAX`]. Unverified: `Replicas::read` checks digests.
@@ -70,47 +71,49 @@ pub trait Store: Send + Sync {
     /// Up to `length` bytes from `offset`; fewer only at the object's end.
     ///
     /// # Errors
-    /// As `read`.
+    /// As for `read`.
     fn read_range(&self, key: &Key, offset: u64, length: u64) -> Result<Vec<u8>, StoreError>;
 
     /// Length of the object.
     ///
     /// # Errors
-    /// As `read`.
+    /// As for `read`.
     fn size(&self, key: &Key) -> Result<u64, StoreError>;
 
     /// Every key below a prefix that ends in `/` (or is empty), sorted.
     ///
     /// # Errors
-    /// `Transient`, `Permanent`. A prefix without objects is an empty list.
+    /// `Transient`, `Permanent`. A prefix without objects returns an empty list.
     fn list(&self, prefix: &str) -> Result<Vec<Key>, StoreError>;
 
-    /// Erases a detail object, the one erasable kind. Succeeds when it is gone already.
+    /// Erases a detail object, the only kind that can be erased. Succeeds if it is already gone.
     ///
     /// # Errors
     /// `Permanent` for any key outside `details/`, otherwise as `create`.
     fn remove(&self, key: &Key) -> Result<(), StoreError>;
 
-    /// Moves an object that does not have its key's content out of the way, to `damaged/`, so that repair can
-    /// write the right bytes. Refused when the content is right: nothing whole is ever displaced.
+    /// Moves a damaged object to `damaged/`, so that repair can write the right bytes under its key. Damaged
+    /// means that its bytes do not match its key. Refuses to move an object whose bytes are right.
     ///
     /// # Errors
-    /// `Conflict` when the object is not damaged or its key says nothing of its content; otherwise as `create`.
+    /// `Conflict` if the object is not damaged or its key says nothing about its content; otherwise as for
+    /// `create`.
     fn displace(&self, key: &Key) -> Result<(), StoreError>;
 
-    /// As `displace`, for an object whose key says nothing of its content: the caller knows the right bytes from what
-    /// commits to them, and they are not these.
+    /// As `displace`, for an object whose key says nothing about its content. The caller knows the right
+    /// bytes from something that commits to them, and the stored bytes differ.
     ///
     /// # Errors
-    /// `Conflict` when the bytes are the right ones, or the key is the marker's or the newest checkpoint's; otherwise as
-    /// `create`.
+    /// `Conflict` if the bytes are the right ones, or the key is the marker's or the newest checkpoint's;
+    /// otherwise as for `create`.
     fn make_way(&self, key: &Key, right: &[u8]) -> Result<(), StoreError>;
 
-    /// Destroys an object of an approved plan for good: every name, version, delete marker and displaced copy of it. `go_on`
-    /// is asked before each stored object. Safe to repeat: after an error some are gone.
+    /// Destroys an object of an approved plan for good: every name, version, delete marker and displaced copy
+    /// of it. Calls `go_on` before each stored object. Safe to repeat: after an error, some of them are gone.
     ///
     /// # Errors
-    /// `Refused` when the warrant does not cover it, `Locked` when the store keeps it, otherwise as `create`.
+    /// `Refused` if the warrant does not cover the object, `Locked` if the store keeps it, otherwise as for
+    /// `create`.
     fn dispose(
         &self,
         object: &Disposable,
@@ -118,19 +121,19 @@ pub trait Store: Send + Sync {
         go_on: &dyn Fn() -> bool,
     ) -> Result<Destroyed, StoreError>;
 
-    /// The end of the store's own lock on an object; `None` if it is not locked.
+    /// The end of the store's own lock on an object; `None` if the object is not locked.
     ///
     /// # Errors
-    /// As `read`.
+    /// As for `read`.
     fn locked_until(&self, key: &Key) -> Result<Option<SystemTime>, StoreError> {
         let _ = key;
         Ok(None)
     }
 
-    /// Sets or clears a legal hold on every version of an object, where the store itself can hold one.
+    /// Sets or clears a legal hold on every version of an object, if the store itself supports holds.
     ///
     /// # Errors
-    /// `Permanent` where it cannot, otherwise as `create`.
+    /// `Permanent` if the store has no holds, otherwise as for `create`.
     fn set_legal_hold(&self, key: &Key, held: bool) -> Result<(), StoreError> {
         let _ = held;
         Err(StoreError::Refused {
@@ -141,7 +144,7 @@ pub trait Store: Send + Sync {
     }
 }
 
-/// An object being written; dropped without `commit` it leaves nothing.
+/// An object that is being written. If the writer is dropped without `commit`, nothing is left.
 #[must_use = "an object that is not committed is not stored"]
 pub trait ObjectWriter: Send {
     /// Appends a chunk. Nothing is durable yet.
@@ -150,9 +153,9 @@ pub trait ObjectWriter: Send {
     /// `Full`, `Transient`, `Permanent`.
     fn write(&mut self, chunk: &[u8]) -> Result<(), StoreError>;
 
-    /// Gives the object its name, durably, as `Store::create` does.
+    /// Gives the object its name, durably, with the rules of `Store::create`.
     ///
     /// # Errors
-    /// As `Store::create`.
+    /// As for `Store::create`.
     fn commit(self: Box<Self>, key: &Key) -> Result<(), StoreError>;
 }

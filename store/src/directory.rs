@@ -42,7 +42,7 @@ impl DirectoryStore {
     /// Makes a store out of a directory that is empty or does not exist yet.
     ///
     /// # Errors
-    /// `Marker` when the directory has content, otherwise of the operating system.
+    /// `Marker` if the directory has content, otherwise an error of the operating system.
     pub fn initialise(path: &Path, identity: &StoreIdentity) -> Result<Self, StoreError> {
         let place = path.display().to_string();
         let failed = |operation, source| StoreError::from_io(&identity.store, operation, &place, source);
@@ -56,8 +56,8 @@ impl DirectoryStore {
     /// Opens a store that `initialise` made. Never creates one.
     ///
     /// # Errors
-    /// `Marker` without a valid `store.json` (a disk that is not mounted looks like this), `Transient` when another
-    /// process holds the store, otherwise of the operating system.
+    /// `Marker` without a valid `store.json` (an unmounted disk looks like this), `Transient` if another
+    /// process holds the store, otherwise an error of the operating system.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let place = path.display().to_string();
         let disk = match LinuxDisk::open(path) {
@@ -73,7 +73,8 @@ impl DirectoryStore {
         Self::open_on(disk, &place)
     }
 
-    /// Opens a store that another process may be writing, to read it: nothing is locked, removed or ever written.
+    /// Opens a store for reading while another process may be writing to it. Locks, removes and writes
+    /// nothing.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         let place = path.display().to_string();
         let disk = LinuxDisk::open_shared(path)
@@ -81,7 +82,7 @@ impl DirectoryStore {
         let mut volume = Volume::new(disk, place.clone());
         let identity = read_marker(&volume, &place)?;
         volume.name.clone_from(&identity.store);
-        // What must not be written refuses every write.
+        // A store that was opened for reading must refuse every write.
         volume.failed.store(true, Ordering::SeqCst);
         Ok(Self::assemble(Arc::new(volume), identity))
     }
@@ -103,7 +104,8 @@ impl<D: Disk> DirectoryStore<D> {
     pub fn initialise_on(disk: D, place: &str, identity: &StoreIdentity) -> Result<Self, StoreError> {
         let volume = Arc::new(Volume::new(disk, identity.store.clone()));
         let names = volume.disk.list("").map_err(|source| volume.error("list", "", source))?;
-        // `tmp` alone is an init that was cut before it wrote the marker: going on is right.
+        // A directory with nothing but `tmp` comes from an init that was cut off before it wrote the marker.
+        // It is safe to continue.
         if names.iter().any(|(name, _)| name != TEMPORARY) {
             let reason = "the directory is not empty. Give an empty one".to_owned();
             return Err(StoreError::Marker { path: place.to_owned(), reason });
@@ -166,7 +168,7 @@ impl<D: Disk> Store for DirectoryStore<D> {
             .disk
             .rename(&temporary.path, key.as_str())
             .map_err(|source| volume.error("rename", key.as_str(), source))?;
-        // Crash now: either the old or the new checkpoint is there, whole.
+        // Crash now: the old or the new checkpoint is there, whole.
         volume.sync_names(directory)
     }
 
@@ -179,7 +181,7 @@ impl<D: Disk> Store for DirectoryStore<D> {
         let file =
             volume.disk.open(key.as_str()).map_err(|source| volume.error("open", key.as_str(), source))?;
         let end = file.length().map_err(|source| volume.error("stat", key.as_str(), source))?;
-        // Saturating is the meaning: behind the end there are no bytes.
+        // Saturating is correct here: there are no bytes past the end.
         let length = length.min(end.saturating_sub(offset)).min(READ_BYTES_MAX);
         read_exactly(&file, offset, length).map_err(|source| volume.error("read", key.as_str(), source))
     }
@@ -203,7 +205,7 @@ impl<D: Disk> Store for DirectoryStore<D> {
             return Err(StoreError::Refused { store: volume.name.clone(), key: key.to_string(), reason });
         }
         volume.check_writable()?;
-        // The directory is flushed even if another call removed the name, so it must exist.
+        // Flush the directory even if another call removed the name. So the directory must exist.
         volume.make_directories(parent(key.as_str()))?;
         match volume.disk.unlink(key.as_str()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

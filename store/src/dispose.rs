@@ -1,6 +1,7 @@
-//! What a store destroys on a warrant, and the names under which it may lie there.
-//! Guarantee: only objects of the warrant's plan are destroyed. Documents, ledger and marker cannot be named here.
-//! Not here: whether a plan is approved (`evidence::disposal`), and the destruction itself (each store).
+//! Which objects a store destroys on a warrant, and the names under which their bytes may lie there.
+//! Guarantee: only objects of the warrant's plan are destroyed. The types here cannot name documents, the
+//! ledger or the marker. Not here: whether a plan is approved (`evidence::disposal`), and the destruction
+//! itself (each store).
 
 use evidence::disposal::Warrant;
 
@@ -8,19 +9,19 @@ use crate::error::StoreError;
 use crate::identity::StoreIdentity;
 use crate::key::{Key, KeyKind};
 
-/// Rooms in which a collection's bytes lie, each under the collection's id.
+/// Key prefixes for the bytes of a collection, each followed by the collection's id.
 const ROOMS: [&str; 3] = ["segments", "seals", "quarantine"];
 
-/// How far a call of `dispose` came.
+/// How far a call of `dispose` got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Destroyed {
     /// Stored objects that this call destroyed.
     pub count: u64,
-    /// Nothing is left, also after a power loss; otherwise `go_on` said no before.
+    /// True if nothing is left, even after a power loss. False if `go_on` returned false before that.
     pub is_all: bool,
 }
 
-/// One thing that goes as a whole.
+/// Something that is destroyed only as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Disposable {
     /// Segments, seals and quarantined bytes of a collection.
@@ -30,7 +31,7 @@ pub enum Disposable {
 }
 
 impl Disposable {
-    /// The disposable object that a key belongs to; `None` for a key that is never destroyed.
+    /// The disposable object that a key belongs to; `None` for a key that must never be destroyed.
     #[must_use]
     pub fn of(key: &Key) -> Option<Self> {
         match key.kind() {
@@ -40,7 +41,7 @@ impl Disposable {
         }
     }
 
-    /// Prefixes below which only bytes of it lie.
+    /// Prefixes below which only bytes of this object lie.
     pub(crate) fn prefixes(&self) -> Vec<String> {
         match self {
             Self::Collection(id) => {
@@ -51,7 +52,8 @@ impl Disposable {
         }
     }
 
-    /// Whether a name below `damaged/` is a displaced object of it: `<key with / as _>.<random>`. No such key has a `_` of its own.
+    /// Whether a name below `damaged/` is a displaced copy of this object: `<key with / as _>.<random>`. No
+    /// such key contains a `_` of its own.
     pub(crate) fn was(&self, damaged: &str) -> bool {
         let key = damaged.rsplit_once('.').and_then(|(key, _)| Key::parse(&key.replace('_', "/")).ok());
         key.is_some_and(|key| Self::of(&key) == Some(*self))
@@ -76,7 +78,7 @@ impl Disposable {
 
 #[cfg(feature = "faults")]
 pub mod warrants {
-    //! A warrant as two persons' approvals make it, for tests.
+    //! For tests: a warrant as the approvals of two persons produce it.
 
     use evidence::digest::Digest;
     use evidence::disposal::{Course, Fact, Warrant};
@@ -87,7 +89,7 @@ pub mod warrants {
     /// The warrant of a plan that names these collections and texts.
     ///
     /// # Panics
-    /// When the chain does not hold: it is for tests.
+    /// If the chain does not hold. Only tests call this.
     #[expect(clippy::unwrap_used, reason = "for tests, which other rooms may call")]
     pub fn over(collections: &[[u8; 32]], details: &[[u8; 32]]) -> Warrant {
         let now: Time = "2030-01-01T00:00:00.000Z".parse().unwrap();

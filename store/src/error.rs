@@ -1,4 +1,4 @@
-//! The errors of a store, in classes by what the caller may do.
+//! The errors of a store. Their classes say what the caller may do.
 
 use std::io;
 use std::time::SystemTime;
@@ -6,9 +6,9 @@ use std::time::SystemTime;
 /// What a caller may do about a [`StoreError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreErrorClass {
-    /// Other bytes are there: one of two writers lies. Never retried.
+    /// The key holds other bytes, so one of two writers lies. Never retry.
     Conflict,
-    /// No room: retry when the operator made some.
+    /// The store is full: retry after the operator has made room.
     Full,
     /// There is no such object.
     NotFound,
@@ -30,15 +30,15 @@ pub enum StoreError {
         /// Key.
         key: String,
     },
-    /// It could not be opened at the start.
+    /// The store could not be opened at the start.
     #[error("store {store} is away since the start: {why}. Bring it back and restart")]
     Away {
         /// Store id.
         store: String,
-        /// Why it could not be opened.
+        /// Why the store could not be opened.
         why: String,
     },
-    /// An earlier flush failed: what the kernel still shows may not be on the disk.
+    /// An earlier flush failed. What the kernel still shows may not be on the disk.
     #[error("store {store} is failed since an earlier fsync error; repair the disk and restart")]
     Failed {
         /// Store id.
@@ -57,17 +57,17 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
-    /// The store keeps it from being destroyed.
+    /// The store refuses to let the object be destroyed.
     #[error("store {store}: {key} is locked{}; it can be destroyed when that has ended", at(until))]
     Locked {
         /// Store id.
         store: String,
         /// Key.
         key: String,
-        /// Until when; `None`: it does not say.
+        /// When the lock ends; `None` if the store does not say.
         until: Option<SystemTime>,
     },
-    /// There is no usable marker; `init` makes one, nothing else does.
+    /// There is no usable marker. Only `init` makes one.
     #[error("{path} is not an Exhibit store: {reason}")]
     Marker {
         /// Place of the store.
@@ -83,7 +83,7 @@ pub enum StoreError {
         /// Key.
         key: String,
     },
-    /// Will not get better by waiting.
+    /// Waiting will not help.
     #[error("store {store}: {operation} {key}")]
     Permanent {
         /// Store id.
@@ -106,7 +106,7 @@ pub enum StoreError {
         /// Why.
         reason: &'static str,
     },
-    /// May work when tried again.
+    /// A retry may succeed.
     #[error("store {store}: {operation} {key}")]
     Transient {
         /// Store id.
@@ -150,7 +150,7 @@ impl StoreError {
             | Kind::OutOfMemory
             | Kind::ResourceBusy
             | Kind::TimedOut => Self::Transient { store, operation, key, source },
-            // Descriptors run out under load and come back.
+            // Descriptors can run out under load; they become free again.
             _ if matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                 Self::Transient { store, operation, key, source }
             }
@@ -159,7 +159,7 @@ impl StoreError {
     }
 }
 
-/// A lock's end for people.
+/// A lock's end, as text for people.
 fn at(until: &Option<SystemTime>) -> String {
     let since = until.and_then(|until| until.duration_since(SystemTime::UNIX_EPOCH).ok());
     let time = since.and_then(|since| u64::try_from(since.as_millis()).ok());

@@ -12,15 +12,15 @@ use crate::directory::disk::{Disk, DiskFile};
 pub enum Fault {
     /// It fails and changes nothing.
     Failed,
-    /// It reports a failure, but it took effect.
+    /// It reports a failure but takes effect.
     FailedButTookEffect,
-    /// The power goes before it: it and everything later fails.
+    /// The power fails before it: this operation and every later one fail.
     PowerCut,
     /// There is no room.
     Full,
 }
 
-/// What becomes of unflushed bytes and names at a crash. Real disks lie between the two.
+/// What happens to unflushed bytes and names at a crash. Real disks lie between the two cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unflushed {
     /// They happened to reach the disk.
@@ -54,7 +54,7 @@ impl Default for FaultDisk {
 }
 
 impl FaultDisk {
-    /// An empty disk on a device of that name.
+    /// An empty disk on the device with that name.
     pub fn new(device: &str) -> Self {
         let root = Node::Directory { live: BTreeMap::new(), durable: BTreeMap::new() };
         Self(Arc::new(Mutex::new(State {
@@ -67,28 +67,29 @@ impl FaultDisk {
         })))
     }
 
-    /// The operation that many writes from now (0 is the next) goes wrong. Reads are not counted.
+    /// Makes a later writing operation fail: the one that is `n` writes away (0 is the next). Reads do not
+    /// count.
     pub fn fail_after(&self, operations: u64, fault: Fault) {
         let mut state = self.state();
         state.fault = Some((state.operations + operations, fault));
     }
 
-    /// No fault is armed from here on.
+    /// Disarms any fault.
     pub fn heal(&self) {
         self.state().fault = None;
     }
 
-    /// Writing operations so far.
+    /// Number of writing operations so far.
     pub fn operations(&self) -> u64 {
         self.state().operations
     }
 
-    /// Writing operations so far, by name and path.
+    /// The writing operations so far, with name and path.
     pub fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
 
-    /// The power goes and comes back. Only flushed bytes and names are there; open files are dead.
+    /// Cuts the power and restores it. Only flushed bytes and names remain; open files are dead.
     pub fn crash(&self, unflushed: Unflushed) {
         let mut state = self.state();
         for node in &mut state.nodes {
@@ -103,7 +104,7 @@ impl FaultDisk {
         state.fault = None;
     }
 
-    /// Overwrites a file's bytes behind the store's back: silent damage.
+    /// Overwrites a file's bytes without the store's knowledge: silent damage.
     pub fn damage(&self, path: &str, bytes: &[u8]) {
         let mut state = self.state();
         if let Ok(at) = state.find(path)
@@ -118,7 +119,7 @@ impl FaultDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a writing operation unless its number is up.
+    /// Runs a writing operation, unless it is the one that must fail.
     fn operate<T>(
         &self,
         name: &str,
@@ -177,7 +178,7 @@ impl State {
         }
     }
 
-    /// Adds a name for a node; fails when it exists.
+    /// Adds a name for a node. Fails if the name exists.
     fn name(&mut self, path: &str, node: usize) -> io::Result<()> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let names = self.names(parent)?;

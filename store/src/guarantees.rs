@@ -1,36 +1,36 @@
-//! What a store guarantees, for people and for policy. Where it can be measured, only what was measured counts.
-//! Not here: how a bucket is measured (`s3::probe`).
+//! What a store guarantees, for people and for policy. Where a guarantee can be measured, only the
+//! measurement counts. Not here: how a bucket is measured (`s3::probe`).
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What one store is worth (docs/spec/store.md, *What is guaranteed*).
+/// What one store guarantees (docs/spec/store.md, *What is guaranteed*).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Guarantees {
-    /// What stands behind an acknowledgement.
+    /// What backs an acknowledgement.
     pub durable: Durable,
     /// What prevents the replacement of an object.
     pub write_once: WriteOnce,
-    /// Bytes that were replaced all the same can still be read.
+    /// True if the earlier bytes can still be read after a replacement.
     pub versions: bool,
-    /// Bytes changed on the way are refused by the receiver, before anything is stored.
+    /// True if the receiver refuses bytes that changed on the way, before it stores anything.
     pub checks_upload: bool,
     /// What prevents the deletion of an object.
     pub lock: Lock,
-    /// Detail objects can be erased now.
+    /// True if detail objects can be erased now.
     pub erasable: bool,
 }
 
-/// What stands behind an acknowledgement.
+/// What backs an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Durable {
-    /// The server said so, and the object was read back.
+    /// The server acknowledged, and the object was read back.
     AnsweredAndReadBack,
-    /// This program flushed file and directory.
+    /// This program flushed the file and the directory.
     Flushed,
-    /// Nothing is known; the store is away.
+    /// Unknown: the store is away.
     Unknown,
 }
 
@@ -38,26 +38,28 @@ pub enum Durable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WriteOnce {
-    /// The server refuses a second create. Whoever holds the credentials can still replace without that condition.
+    /// The server refuses a second create. Whoever holds the credentials can still replace an object by a
+    /// request without that condition.
     ByServer,
-    /// This program alone.
+    /// Only this program prevents it.
     ByThisProgram,
-    /// Nothing is known; the store is away.
+    /// Unknown: the store is away.
     Unknown,
 }
 
-/// What prevents the deletion of an object before its time. It binds clients of the store, not whoever runs its disks.
+/// What prevents the deletion of an object before its time. It binds clients of the store, not the people who
+/// run its disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "mode")]
 pub enum Lock {
-    /// Nobody.
+    /// Nothing prevents it.
     None,
-    /// The server, but for holders of the bypass right.
+    /// The server prevents it, except for holders of the bypass right.
     Governance {
         /// Days from the write.
         days: u32,
     },
-    /// The server, from everybody.
+    /// The server prevents it for everybody.
     Compliance {
         /// Days from the write.
         days: u32,
@@ -65,7 +67,7 @@ pub enum Lock {
 }
 
 impl Guarantees {
-    /// A directory: flushed, and as safe from change as the machine is.
+    /// A directory: its objects are flushed, and as safe from change as the machine is.
     pub const DIRECTORY: Self = Self {
         durable: Durable::Flushed,
         write_once: WriteOnce::ByThisProgram,

@@ -1,11 +1,12 @@
-//! `store.json`: which store this is. `init` writes it; a place without it is never written to.
+//! `store.json`: which store this is. `init` writes it; nothing writes to a place without it.
 
 use serde::{Deserialize, Serialize};
 
-/// `domain` of a directory store that names no failure domain of its own: the device counts, looked up at each start.
+/// `domain` of a directory store that names no failure domain. The device is then the domain; each start
+/// looks it up.
 pub const DOMAIN_OF_DEVICE: &str = "device";
 
-/// Longest marker: 4 KiB, so that a foreign file of that name costs nothing.
+/// Longest marker: 4 KiB, so that reading a foreign file of that name costs little.
 pub(crate) const MARKER_BYTES_MAX: u64 = 4096;
 
 /// A store's marker.
@@ -16,9 +17,9 @@ pub struct StoreIdentity {
     pub store: String,
     /// Deployment it belongs to.
     pub deployment: String,
-    /// When `init` made it.
+    /// When `init` made the store.
     pub created: String,
-    /// Failure domain; [`DOMAIN_OF_DEVICE`] when the device decides.
+    /// Failure domain; [`DOMAIN_OF_DEVICE`] if the device decides.
     pub domain: String,
 }
 

@@ -1,4 +1,4 @@
-//! Object keys (docs/spec/store.md): one type, one spelling, no path that could leave the store.
+//! Object keys (docs/spec/store.md): one type, one spelling. No key can name a path outside the store.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ const KEY_BYTES_MAX: usize = 200;
 /// The kind of object that a key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyKind {
-    /// The newest signed note; the only object replaced.
+    /// The newest signed note. Only this object is ever replaced.
     Checkpoint,
     /// A checkpoint's note with cosignature lines.
     Cosigned,
     /// Erasable text with its salt.
     Detail,
-    /// A signed object under its document's digest.
+    /// A signed object, stored under its document's digest.
     Document,
-    /// A change of the log key, under its number.
+    /// A change of the log key, stored under its number.
     LogKey,
     /// The store's marker.
     Marker,
@@ -33,20 +33,20 @@ pub enum KeyKind {
     Stamp,
     /// Note of a checkpoint that was stamped.
     StampedCheckpoint,
-    /// Target leaves of an order, under their Merkle root.
+    /// Target leaves of an order, stored under their Merkle root.
     Targets,
     /// Tile or entry bundle of the ledger.
     Tile,
 }
 
-/// The verdict of a key on the bytes under it.
+/// What a key says about the bytes under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentCheck {
-    /// The bytes are those the key names.
+    /// They are the bytes that the key names.
     Right,
-    /// The key carries no digest; tiles are checked against a checkpoint.
+    /// The key carries no digest. Tiles are checked against a checkpoint.
     Unknown,
-    /// The bytes are others.
+    /// They are other bytes.
     Wrong,
 }
 
@@ -136,7 +136,7 @@ impl Key {
         Self { kind, text }
     }
 
-    /// Reads a key in its one spelling.
+    /// Parses a key. A key has exactly one spelling.
     ///
     /// # Errors
     /// `KeyError` for every other text.
@@ -158,7 +158,7 @@ impl Key {
         &self.text
     }
 
-    /// The tile a `Tile` key names.
+    /// The tile that a `Tile` key names.
     pub fn tile_path(&self) -> Option<TilePath> {
         TilePath::parse(self.text.strip_prefix("ledger/")?).ok()
     }
@@ -213,7 +213,7 @@ impl Key {
         if actual == expected { ContentCheck::Right } else { ContentCheck::Wrong }
     }
 
-    /// `<index>` and `<digest>` of a name `<index>-<digest>.<suffix>`.
+    /// Splits a name `<index>-<digest>.<suffix>` into `<index>` and `<digest>`.
     fn numbered_name(&self) -> Option<(&str, &str)> {
         let (index, rest) = self.text.rsplit_once('/')?.1.split_once('-')?;
         Some((index, rest.split_once('.')?.0))
@@ -226,7 +226,8 @@ fn first_line(bytes: &[u8]) -> &[u8] {
     bytes.get(..end).unwrap_or(bytes)
 }
 
-/// Merkle root of target leaves stored back to back; each leaf is four lines (docs/spec/order.md).
+/// Merkle root of target leaves that are stored one after another. Each leaf is four lines
+/// (docs/spec/order.md).
 fn targets_root(bytes: &[u8]) -> Option<[u8; 32]> {
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     let whole = !bytes.is_empty() && bytes.ends_with(b"\n") && lines.len().is_multiple_of(4);
@@ -271,7 +272,7 @@ fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Zero-padded to `digits`, never more zeros than that.
+/// Pads to `digits` with zeros and accepts no more zeros than that.
 fn is_number(text: &str, digits: usize) -> bool {
     let all = text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u64>().is_ok();
     all && (text.len() == digits || (text.len() > digits && !text.starts_with('0')))
@@ -288,11 +289,11 @@ impl fmt::Display for Key {
     }
 }
 
-/// Text that is no object key.
+/// A text that is not an object key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an object key: {text:?}")]
 pub struct KeyError {
-    /// The refused text, cut.
+    /// The refused text, shortened.
     pub text: String,
 }
 

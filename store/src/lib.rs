@@ -1,12 +1,12 @@
-//! Where evidence and ledger lie: a flat map from key to bytes, written once (docs/spec/store.md).
-//! Guarantee: what [`Store::create`] has acknowledged survives power loss and never changes.
-//! Not here: what the bytes mean (crate `evidence`).
+//! Stores of evidence and ledger: a flat map from key to bytes, written once (docs/spec/store.md). Guarantee:
+//! what [`Store::create`] has acknowledged survives power loss and never changes. Not here: what the bytes
+//! mean (crate `evidence`).
 //!
-//! Trust: a store can lose bytes. It cannot change them unseen: every key but a tile's carries a digest, and the checkpoint commits
-//! to the tiles.
+//! Trust: a store can lose bytes. It cannot change them unseen: every key except a tile's carries a digest,
+//! and the checkpoint commits to the tiles.
 //!
-//! Features: `buckets` (on by default) brings stores in S3 buckets; without it settings that name a bucket are refused. `faults`
-//! brings the doubles for tests.
+//! Features: `buckets` (on by default) adds stores in S3 buckets; without it the programs refuse settings
+//! that name a bucket. `faults` adds the test doubles.
 
 mod capabilities;
 mod contract;

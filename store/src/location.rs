@@ -48,10 +48,11 @@ impl std::fmt::Display for StoreLocation {
 }
 
 impl StoreLocation {
-    /// A directory, or `s3:` and the file with the settings of a bucket (`./s3:…` is a directory).
+    /// Parses a place: a directory, or `s3:` and the file with the settings of a bucket (`./s3:…` is a
+    /// directory).
     ///
     /// # Errors
-    /// When the file cannot be read or holds no such settings.
+    /// If the file cannot be read or does not hold such settings.
     pub fn given(text: &Path) -> Result<Self, String> {
         let Some(file) = text.to_str().and_then(|text| text.strip_prefix("s3:")) else {
             return Ok(Self::Directory(text.to_path_buf()));
@@ -61,10 +62,10 @@ impl StoreLocation {
         S3Settings::parse(&content).map(Self::Bucket).map_err(|reason| format!("{file}: {reason}"))
     }
 
-    /// Paths as they read from any directory.
+    /// Makes relative paths absolute, so that they mean the same from any directory.
     ///
     /// # Errors
-    /// When there is no working directory.
+    /// If there is no working directory.
     pub fn absolute(self) -> std::io::Result<Self> {
         Ok(match self {
             Self::Directory(path) => Self::Directory(std::path::absolute(path)?),
@@ -76,7 +77,8 @@ impl StoreLocation {
         })
     }
 
-    /// Out of a table of settings from which everything but the place was taken.
+    /// Reads a place from a settings table. The caller has already removed every key that is not about the
+    /// place.
     ///
     /// # Errors
     /// The error text is for the user.
@@ -107,7 +109,7 @@ impl StoreLocation {
         }
     }
 
-    /// True when two stores here would be one.
+    /// True if stores at both places would be the same store.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -130,7 +132,7 @@ impl StoreLocation {
     /// Makes an empty store here.
     ///
     /// # Errors
-    /// When there is something already, or the place takes nothing.
+    /// If something is there already, or the place accepts nothing.
     pub fn initialise(&self, identity: &StoreIdentity) -> Result<(), StoreError> {
         match self {
             #[cfg(feature = "buckets")]
@@ -141,7 +143,7 @@ impl StoreLocation {
         }
     }
 
-    /// Opens the store that is here, for service: a bucket is measured.
+    /// Opens the store at this place for service. A bucket is measured.
     pub fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match self {
             #[cfg(feature = "buckets")]
@@ -152,7 +154,8 @@ impl StoreLocation {
         })
     }
 
-    /// Opens the store that is here to read it while another process writes: nothing is locked, removed or written.
+    /// Opens the store at this place for reading while another process writes. Locks, removes and writes
+    /// nothing.
     pub fn open_to_read(&self) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match self {
             #[cfg(feature = "buckets")]
@@ -164,7 +167,7 @@ impl StoreLocation {
     }
 }
 
-/// Settings are refused before they become a place, so this is reached only by code that makes a place by itself.
+/// The settings parser already refuses a bucket. Only code that builds a place by itself gets here.
 #[cfg(not(feature = "buckets"))]
 fn without_buckets(settings: &S3Settings) -> StoreError {
     let reason = "this program was built without bucket stores";

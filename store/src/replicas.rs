@@ -1,7 +1,7 @@
-//! Several stores together: a write goes to all of them in parallel, a read goes to the next when bytes are wrong.
-//! Guarantee: [`Written`] says how many stores hold the object durably and whether they can fail together. If there are fewer than
-//! the policy asks for, the policy decides between going on (`degraded`) and refusing.
-//! Not here: when missing copies are made (the collector's repair).
+//! Several stores together: a write goes to all of them in parallel, a read goes to the next store when bytes
+//! are wrong. Guarantee: [`Written`] says how many stores hold the object durably and whether they can fail
+//! together. If there are fewer than the policy asks for, the policy decides between going on (`degraded`)
+//! and refusing. Not here: when missing copies are made (the collector's repair).
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use crate::contract::{ObjectWriter, Store};
 use crate::error::{StoreError, StoreErrorClass};
 use crate::key::{ContentCheck, Key};
 
-/// What to do when fewer stores than `copies` can be written.
+/// What to do if fewer stores than `copies` can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Degraded {
-    /// Go on with at least one copy, say so everywhere, repair later.
+    /// Continue with at least one copy, report it everywhere, and repair later.
     Accept,
-    /// Refuse: the sender waits and retries.
+    /// Refuse. The sender waits and retries.
     Wait,
 }
 
 /// How many copies an acknowledgement stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplicationPolicy {
-    /// Stores that must hold an object, default 2.
+    /// How many stores must hold an object; default 2.
     pub copies: usize,
-    /// When they cannot.
+    /// What to do if that many cannot hold it.
     pub degraded: Degraded,
 }
 
@@ -34,19 +34,19 @@ impl Default for ReplicationPolicy {
     }
 }
 
-/// Where an object is now.
+/// Where an object is stored now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// Stores that hold it durably.
     pub copies: u32,
-    /// Fewer than policy asks.
+    /// True if the copies are fewer than the policy asks for.
     pub degraded: bool,
-    /// At least two of them do not share a failure domain.
+    /// True if at least two of the stores do not share a failure domain.
     pub independent: bool,
 }
 
 impl Written {
-    /// What holds for two objects together: the weaker of each.
+    /// The result for two objects together: the weaker of the two in each field.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -57,20 +57,21 @@ impl Written {
     }
 }
 
-/// Why a store is wanting an object.
+/// What is wrong with an object on a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanting {
-    /// It has bytes that are not the right ones.
+    /// The store has other bytes under the key.
     Damaged,
-    /// It does not have it.
+    /// The store does not have the object.
     Missing,
 }
 
-/// Hears of every replica that should be there and is not.
+/// Is told of every replica that should exist and does not.
 ///
-/// Contract: must not fail and should not block long; what it forgets, `scan_for_missing` finds again.
+/// Contract: must not fail and should not block long. If it forgets a replica, `scan_for_missing` finds it
+/// again.
 pub trait WantingSink: Send + Sync {
-    /// `store` is wanting `key`.
+    /// `store` lacks a right replica of `key`.
     fn wanting(&self, store: &str, key: &Key, wanting: Wanting);
 }
 
@@ -78,7 +79,8 @@ pub trait WantingSink: Send + Sync {
 #[derive(Clone)]
 pub struct Replicas {
     stores: Vec<Arc<dyn Store>>,
-    /// Stores being drained: read when nothing else has it, never written, never counted.
+    /// Stores that are being drained. They are read only if no other store has the object, and they are
+    /// neither written nor counted.
     leaving: Vec<Arc<dyn Store>>,
     policy: ReplicationPolicy,
     sink: Arc<dyn WantingSink>,
@@ -90,7 +92,7 @@ impl Replicas {
         Self { stores, leaving: Vec::new(), policy, sink }
     }
 
-    /// The same, with stores that are being drained behind.
+    /// The same, with the stores that are being drained last.
     #[must_use]
     pub fn with_leaving(mut self, leaving: Vec<Arc<dyn Store>>) -> Self {
         self.leaving = leaving;
@@ -120,21 +122,25 @@ impl Replicas {
     /// Writes an object to every store.
     ///
     /// # Errors
-    /// `Conflict` when any store holds other bytes under the key; `TooFewCopies` when policy is not met. Retry is safe.
+    /// `Conflict` if any store holds other bytes under the key; `TooFewCopies` if the policy is not met. A
+    /// retry is safe.
     pub fn create(&self, key: &Key, bytes: &[u8]) -> Result<Written, ReplicaError> {
         let results = self.each(|store| store.create(key, bytes));
         self.judge_copies(key, results)
     }
 
-    /// Writes a signed object: of several with the same document the first wins. Returns the bytes that are stored.
+    /// Writes a signed object. If several have the same document, the first one wins. Returns the bytes that
+    /// are stored.
     ///
     /// # Errors
-    /// As `create`; `Conflict` when the key holds another *document*, or `bytes` are not of that key.
+    /// As for `create`; `Conflict` if the key holds another *document*, or if `bytes` do not belong to that
+    /// key.
     pub fn create_signed(&self, key: &Key, bytes: &[u8]) -> Result<(Written, Vec<u8>), ReplicaError> {
         if key.check(bytes) != ContentCheck::Right {
             return Err(ReplicaError::Conflict { store: "(the request)".to_owned(), key: key.to_string() });
         }
-        // Every store must end with the same signatures, so what one already has goes to all.
+        // Every store must end with the same signatures. So if one store already has some, those go to all
+        // stores.
         let first = match self.read(key) {
             Ok(stored) => stored,
             Err(ReplicaError::Unreadable { .. }) => bytes.to_vec(),
@@ -142,7 +148,7 @@ impl Replicas {
         };
         match self.create(key, &first) {
             Err(ReplicaError::Conflict { .. }) => {
-                // Another writer came between: its bytes are the first now.
+                // Another writer was faster: its bytes now count as the first.
                 let first = self.read(key)?;
                 Ok((self.create(key, &first)?, first))
             }
@@ -150,10 +156,10 @@ impl Replicas {
         }
     }
 
-    /// Opens an object on every store whose key is known at the end.
+    /// Opens an object whose key is known only at the end, on every store.
     ///
     /// # Errors
-    /// `TooFewCopies` when policy cannot be met any more.
+    /// `TooFewCopies` if the policy can no longer be met.
     pub fn create_writer(&self) -> Result<ReplicaWriter<'_>, ReplicaError> {
         let lanes = self.stores.iter().map(|store| store.create_writer()).collect();
         let writer = ReplicaWriter { replicas: self, lanes };
@@ -161,25 +167,25 @@ impl Replicas {
         Ok(writer)
     }
 
-    /// The object's bytes from the first store that has them right.
+    /// The object's bytes from the first store that has the right ones.
     ///
     /// # Errors
-    /// `Unreadable` when no store has them.
+    /// `Unreadable` if no store has them.
     pub fn read(&self, key: &Key) -> Result<Vec<u8>, ReplicaError> {
         self.read_checked(key, |bytes| key.check(bytes) != ContentCheck::Wrong)
     }
 
-    /// As `read`, for bytes that the caller can check better than the key (tiles).
+    /// As `read`, for bytes that the caller can check better than the key can (tiles).
     ///
     /// # Errors
-    /// `Unreadable` when no store has bytes that pass.
+    /// `Unreadable` if no store has bytes that pass the check.
     pub fn read_checked(&self, key: &Key, is_right: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReplicaError> {
         let mut failures = Vec::new();
         for store in self.stores.iter().chain(&self.leaving) {
             match store.read(key) {
                 Ok(bytes) if is_right(&bytes) => return Ok(bytes),
                 Ok(_) => {
-                    // A draining store is not mended. The others get its objects.
+                    // Do not repair a draining store. The other stores get its objects.
                     if !self.leaving.iter().any(|leaving| Arc::ptr_eq(leaving, store)) {
                         self.sink.wanting(&store.identity().store, key, Wanting::Damaged);
                     }
@@ -194,10 +200,11 @@ impl Replicas {
         Err(ReplicaError::Unreadable { key: key.to_string(), failures })
     }
 
-    /// Keys below a prefix on any store, sorted. A store that cannot be listed is left out as long as one can.
+    /// Keys below a prefix on any store, sorted. A store that cannot be listed is skipped, as long as another
+    /// one can.
     ///
     /// # Errors
-    /// `Unreadable` when no store can be listed.
+    /// `Unreadable` if no store can be listed.
     pub fn list(&self, prefix: &str) -> Result<Vec<Key>, ReplicaError> {
         let (mut keys, mut failures) = (Vec::new(), Vec::new());
         for store in self.stores.iter().chain(&self.leaving) {
@@ -214,8 +221,8 @@ impl Replicas {
         Ok(keys)
     }
 
-    /// Counts where an object of known length is, without reading it. A store that failed a flush counts for nothing:
-    /// a name that can be read there may never have reached the disk.
+    /// Counts the stores that hold an object of known length, without reading it. A store with a failed flush
+    /// does not count: a name that can be read there may never have reached the disk.
     pub fn copies_of(&self, key: &Key, length: u64) -> Written {
         let holders: Vec<_> = self
             .stores
@@ -225,7 +232,8 @@ impl Replicas {
         self.describe(&holders)
     }
 
-    /// Runs the same call on every store at once. A flush takes milliseconds, a thread tens of microseconds.
+    /// Runs the same call on every store at once. A flush takes milliseconds; starting a thread takes tens of
+    /// microseconds.
     fn each(
         &self,
         call: impl Fn(&dyn Store) -> Result<(), StoreError> + Sync,
@@ -257,7 +265,7 @@ impl Replicas {
             }
         }
         let written = self.describe(&holders);
-        // At least one holder: without any there is nothing to repair from, and the sender retries.
+        // Requires at least one holder. Without any, nothing can be repaired and the sender must retry.
         if !holders.is_empty() {
             for (store, _) in &failures {
                 self.sink.wanting(&store.identity().store, key, Wanting::Missing);
@@ -289,11 +297,11 @@ fn joined(
     thread: std::thread::ScopedJoinHandle<'_, Result<(), StoreError>>,
     store: &dyn Store,
 ) -> Result<(), StoreError> {
-    // A panicking store has an unknown state, as a failed one has.
+    // If a store panics, its state is unknown. Treat it like a store that failed.
     thread.join().unwrap_or_else(|_| Err(StoreError::Failed { store: store.identity().store.clone() }))
 }
 
-/// One object being written to every store.
+/// An object that is being written to every store.
 #[must_use = "an object that is not committed is not stored"]
 pub struct ReplicaWriter<'replicas> {
     replicas: &'replicas Replicas,
@@ -301,10 +309,10 @@ pub struct ReplicaWriter<'replicas> {
 }
 
 impl ReplicaWriter<'_> {
-    /// Appends a chunk everywhere. A store that fails is given up for this object.
+    /// Appends a chunk on every store. After a store fails, this object no longer uses it.
     ///
     /// # Errors
-    /// `TooFewCopies` when policy cannot be met any more.
+    /// `TooFewCopies` if the policy can no longer be met.
     pub fn write(&mut self, chunk: &[u8]) -> Result<(), ReplicaError> {
         for lane in &mut self.lanes {
             if let Ok(writer) = lane
@@ -349,7 +357,7 @@ impl ReplicaWriter<'_> {
 }
 
 impl StoreError {
-    /// The same error once more, for a second report. The cause is kept as its number, or as its text.
+    /// A copy of an error, for a second report. The cause is kept as its number or its text.
     fn again(&self) -> Self {
         let same = |source: &std::io::Error| match source.raw_os_error() {
             Some(number) => std::io::Error::from_raw_os_error(number),
@@ -380,7 +388,7 @@ impl StoreError {
     }
 }
 
-/// The stores together did not do the request.
+/// Why the stores together did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplicaError {
@@ -392,24 +400,24 @@ pub enum ReplicaError {
         /// Key.
         key: String,
     },
-    /// Policy asks for more copies than could be written.
+    /// The policy asks for more copies than could be written.
     #[error("{key}: {written} of {needed} copies; {}", list(failures))]
     TooFewCopies {
         /// Key.
         key: String,
-        /// Copies there are.
+        /// Number of copies that exist.
         written: usize,
-        /// Copies policy asks for.
+        /// Number of copies that the policy asks for.
         needed: usize,
-        /// What each other store said.
+        /// What each failed store reported.
         failures: Vec<StoreError>,
     },
-    /// No store gave the right bytes.
+    /// No store returned the right bytes.
     #[error("{key}: no store has it whole; {}", list(failures))]
     Unreadable {
         /// Key.
         key: String,
-        /// What each store said.
+        /// What each store reported.
         failures: Vec<StoreError>,
     },
 }

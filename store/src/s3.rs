@@ -7,7 +7,8 @@
 //! store measures what else the bucket does ([`Capabilities`]), and [`Store::guarantees`] reports it.
 //! Not here: uploads in parts (no object is longer than 64 MiB), how many stores hold an object.
 //!
-//! Trust: the server can lose bytes, lie about what it did, or belong to the adversary. It cannot change bytes unseen.
+//! Trust: the server can lose bytes, lie about what it did, or belong to the adversary. It cannot change
+//! bytes without being noticed.
 
 #[cfg_attr(
     feature = "faults",
@@ -45,10 +46,11 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// Makes a store out of a prefix of a bucket below which nothing is.
+    /// Makes a store out of an empty prefix of a bucket.
     ///
     /// # Errors
-    /// `Marker` when something is there, `Refused` when the bucket does not lock as settings ask, otherwise of the bucket.
+    /// `Marker` if something is there, `Refused` if the bucket does not lock as the settings ask, otherwise
+    /// an error of the bucket.
     pub fn initialise(settings: &S3Settings, identity: &StoreIdentity) -> Result<Self, StoreError> {
         let name = identity.store.as_str();
         let bucket = Bucket::new(settings).map_err(|failure| failure.at(name, "open", &settings.place()))?;
@@ -79,7 +81,7 @@ impl S3Store {
     /// Opens a store that `initialise` made, and measures the bucket. Never creates one.
     ///
     /// # Errors
-    /// `Marker` without a valid `store.json`, otherwise of the bucket.
+    /// `Marker` without a valid `store.json`, otherwise an error of the bucket.
     pub fn open(settings: &S3Settings) -> Result<Self, StoreError> {
         let place = settings.place();
         let bucket = Bucket::new(settings).map_err(|failure| failure.at(&place, "open", "bucket"))?;
@@ -95,7 +97,7 @@ impl S3Store {
         Ok(Self { shared: Arc::new(shared), identity })
     }
 
-    /// As `open`, with a client that a test prepared.
+    /// As `open`, with a client that a test has prepared.
     #[doc(hidden)]
     pub fn open_on(bucket: Bucket, settings: &S3Settings) -> Result<Self, StoreError> {
         let identity = read_marker(&bucket, settings)?;
@@ -111,13 +113,13 @@ impl S3Store {
     /// Measures the bucket once more.
     ///
     /// # Errors
-    /// When it cannot be written, read or listed.
+    /// If the bucket cannot be written, read or listed.
     pub fn probe(&self) -> Result<Capabilities, StoreError> {
         let BucketObjects { bucket, settings, name, .. } = self.shared.as_ref();
         BucketObjects::measure(bucket, settings, name)
     }
 
-    /// The lock on an object and until when, as the server tells it.
+    /// The lock on an object and when it ends, as the server reports them.
     pub fn retention(&self, key: &Key) -> Result<Option<(LockMode, SystemTime)>, StoreError> {
         let shared = &self.shared;
         let lock = shared.bucket.retention(&shared.object(key), None);
@@ -125,7 +127,7 @@ impl S3Store {
         Ok(lock.map(|lock| (lock.mode, lock.until)))
     }
 
-    /// True when an object is under legal hold.
+    /// True if an object is under legal hold.
     pub fn is_held(&self, key: &Key) -> Result<bool, StoreError> {
         let shared = &self.shared;
         let held = shared.bucket.is_held(&shared.object(key), None);
@@ -149,7 +151,7 @@ fn read_marker(bucket: &Bucket, settings: &S3Settings) -> Result<StoreIdentity, 
 }
 
 impl S3Store {
-    /// To `damaged/`: copied, read back, then taken from its name.
+    /// Moves an object to `damaged/`: copy it, read the copy back, then remove the original name.
     fn move_aside(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         let shared = &self.shared;
         let object = shared.object(key);
@@ -165,7 +167,7 @@ impl S3Store {
         if shared.bucket.get(&kept, None).map_err(failed)? != bytes {
             return Err(failed(Failure::ours(FailureKind::Permanent, "the copy reads back as other bytes")));
         }
-        // Crash now: it is under both names, and can be displaced again.
+        // Crash now: the object has both names, and can be displaced again.
         shared.bucket.delete(&object, None, false).map_err(failed)
     }
 }
@@ -326,7 +328,7 @@ impl Store for S3Store {
     }
 }
 
-/// An object whose key is not known yet: it waits in memory, and is sent as a whole.
+/// An object whose key is not known yet. It waits in memory and is sent whole.
 struct Gathering {
     shared: Arc<BucketObjects>,
     bytes: Vec<u8>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Longest prefix; together with the longest key it stays below the 1024 bytes of an object name.
 const PREFIX_BYTES_MAX: usize = 200;
-/// Longest retention that is taken from settings: a century, beyond which it is a slip of the pen.
+/// Longest retention that settings may ask for: a century. More than that is a typing error.
 const RETENTION_DAYS_MAX: u32 = 36_525;
 
 /// Settings of one bucket.
@@ -20,28 +20,28 @@ pub struct S3Settings {
     pub region: String,
     /// Name of the bucket.
     pub bucket: String,
-    /// What stands before every key: empty, or ends in `/`.
+    /// Prefix of every key: empty, or ends in `/`.
     #[serde(default)]
     pub prefix: String,
-    /// File of mode 0600 with the credentials; the environment's `AWS_…` variables when `None`.
+    /// File of mode 0600 with the credentials. If `None`, the environment's `AWS_…` variables are used.
     pub credentials: Option<PathBuf>,
-    /// PEM file of the authorities that vouch for the server; those of the machine when `None`.
+    /// PEM file of the authorities that certify the server. If `None`, those of the machine are used.
     pub ca_file: Option<PathBuf>,
-    /// Bucket in the path, not in the host name.
+    /// True if the bucket's name goes into the path and not into the host name.
     #[serde(default = "yes")]
     pub path_style: bool,
     /// Id of the key that the server encrypts with (SSE-KMS).
     pub kms_key: Option<String>,
     /// Retention put on each object.
     pub retention: Option<Retention>,
-    /// Failure domain; `s3 <host>` when `None`.
+    /// Failure domain; `s3 <host>` if `None`.
     pub domain: Option<String>,
     /// Seconds that one attempt of one request may take.
     #[serde(default = "default_timeout")]
     pub timeout_s: u64,
 }
 
-/// How long, and against whom, an object is kept from deletion.
+/// How long an object is protected from deletion, and against whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
@@ -62,7 +62,7 @@ pub enum LockMode {
 }
 
 impl LockMode {
-    /// As settings and tables spell it.
+    /// The word that settings and tables use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Governance => "governance",
@@ -84,7 +84,7 @@ fn yes() -> bool {
 }
 
 impl S3Settings {
-    /// Reads settings of a file of their own, as `exhibit-server init --store s3:FILE` is given.
+    /// Reads settings from a file of their own, as in `exhibit-server init --store s3:FILE`.
     ///
     /// # Errors
     /// The error text is for the user.
@@ -94,7 +94,7 @@ impl S3Settings {
         Ok(settings)
     }
 
-    /// Refuses what would fail at every request.
+    /// Refuses settings that would make every request fail.
     ///
     /// # Errors
     /// The error text is for the user.
@@ -147,12 +147,12 @@ impl S3Settings {
         endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://")).unwrap_or_default()
     }
 
-    /// Failure domain that the marker gets.
+    /// Failure domain to write into the marker.
     pub fn failure_domain(&self) -> String {
         self.domain.clone().unwrap_or_else(|| format!("s3 {}", self.host()))
     }
 
-    /// A table of settings, those that were not given as comments: `kind = "s3"` and the rest.
+    /// A table of settings: `kind = "s3"` and the rest. Settings that were not given appear as comments.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
@@ -219,13 +219,13 @@ impl S3Settings {
         text
     }
 
-    /// Where it is, for people.
+    /// The bucket's place, for people.
     pub fn place(&self) -> String {
         format!("bucket {} at {}, prefix {:?}", self.bucket, self.endpoint, self.prefix)
     }
 }
 
-/// The text as a TOML string.
+/// Quotes the text as a TOML string.
 fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }

@@ -1,7 +1,9 @@
-//! Reads stored objects again and says what became of each. The collector's scrub and the mirror's share this.
+//! Reads stored objects again and reports the state of each. The collector's scrub and the mirror's scrub
+//! share this.
 //!
-//! Guarantee: the answer names an object only if the store answers as itself, by its marker. So a disk that is not mounted has lost
-//! nothing. Not here: which objects should be there, and what happens to a damaged one (the caller).
+//! Guarantee: the answer says something about an object only if the store's marker shows that it is the right
+//! store. So an unmounted disk does not count as lost objects. Not here: which objects should be there, and
+//! what happens to a damaged one (the caller).
 
 mod throttle;
 
@@ -11,10 +13,10 @@ use crate::contract::Store;
 use crate::error::{StoreError, StoreErrorClass};
 use crate::key::{ContentCheck, Key};
 
-/// What became of one object on one store.
+/// The state of one object on one store.
 #[derive(Debug)]
 pub enum Found {
-    /// The store does not answer, or not as itself: nothing is known of any object.
+    /// The store does not answer, or its marker is not the expected one. Nothing is known about any object.
     Away(StoreError),
     /// Other bytes, of this length.
     Damaged(u64),
@@ -27,7 +29,7 @@ pub enum Found {
 }
 
 impl Found {
-    /// Bytes that were read to find out.
+    /// Number of bytes that were read for this.
     #[must_use]
     pub const fn bytes_read(&self) -> u64 {
         match self {
@@ -37,12 +39,13 @@ impl Found {
     }
 }
 
-/// Reads an object whole and judges it by the digest in its key. An object whose key has none counts as whole.
+/// Reads a whole object and checks it against the digest in its key. An object whose key carries no digest
+/// counts as whole.
 pub fn examine(store: &dyn Store, key: &Key) -> Found {
     examine_by(store, key, &|bytes| key.check(bytes) != ContentCheck::Wrong)
 }
 
-/// As [`examine`], for a caller who has another proof of the right bytes, such as the tree above a tile.
+/// As [`examine`], for a caller that has another proof of the right bytes, such as the tree above a tile.
 pub fn examine_by(store: &dyn Store, key: &Key, is_right: &dyn Fn(&[u8]) -> bool) -> Found {
     let error = match store.read(key) {
         Ok(bytes) if is_right(&bytes) => return Found::Whole(bytes.len() as u64),

@@ -8,7 +8,7 @@ use crate::identity::StoreIdentity;
 use crate::key::Key;
 use evidence::disposal::Warrant;
 
-/// Stands in for a store until restart.
+/// Takes the place of a store until the next start.
 #[derive(Debug)]
 pub struct UnavailableStore {
     identity: StoreIdentity,
@@ -16,7 +16,7 @@ pub struct UnavailableStore {
 }
 
 impl UnavailableStore {
-    /// The store that `identity` names could not be opened, and why.
+    /// The store that `identity` names, and why it could not be opened.
     pub fn new(identity: StoreIdentity, why: String) -> Self {
         Self { identity, why }
     }

@@ -1,17 +1,18 @@
 //! The link: no new program, no tracing or signalling of other processes, no writing to the file system, no sockets but
 //! TCP, UDP, Unix and rtnetlink (the resolver asks it).
 //!
-//! It may still read files that its user may read (the resolver's), so the service runs it as a user of its own; as the
-//! same user the keys' directory is only as far away as file modes say, which `exhibit-agent status` mentions.
+//! It may still read files that its user may read (the resolver needs some). So the service runs it as a user
+//! of its own. If it runs as the agent's user, only file modes protect the directory of the keys;
+//! `exhibit-agent status` mentions this.
 
 use rustix::process::Resource;
 use seccompiler::{BackendError, BpfProgram};
 
 use crate::filter::{Argument, Filter};
 
-/// Refused whatever the arguments. A list of refusals, not of permissions: the resolver of the C library, the name
-/// services it loads and the runtime use many calls that differ between versions, and none of those can do harm without
-/// the ones below.
+/// Calls that are refused, whatever their arguments. This is a list of refusals, not of permissions: the
+/// resolver of the C library, the name services it loads and the runtime use many calls that differ between
+/// versions, and none of those can do harm without the ones below.
 const REFUSED: &[libc::c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
@@ -78,13 +79,13 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_unshare,
     libc::SYS_userfaultfd,
     libc::SYS_utimensat,
-    // fchmodat2, setxattrat, removexattrat: the numbers are common to all architectures.
+    // fchmodat2, setxattrat, removexattrat: their numbers are the same on all architectures.
     452,
     463,
     466,
 ];
 
-/// The same by their older names.
+/// The same calls by their older names.
 #[cfg(target_arch = "x86_64")]
 const REFUSED_OF_ARCHITECTURE: &[libc::c_long] = &[
     libc::SYS_chmod,
@@ -107,10 +108,11 @@ const REFUSED_OF_ARCHITECTURE: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_OF_ARCHITECTURE: &[libc::c_long] = &[];
 
-/// The x32 calls are x86_64 to the kernel, and every number above has a second spelling there. Elsewhere there are none.
+/// To the kernel, x32 calls are x86_64 calls, and every call above has a second number there. Other
+/// architectures have no such calls.
 const FIRST_X32_CALL: libc::c_long = 0x4000_0000;
 
-/// Flags with which an open call could change something: one case for each.
+/// Flags with which an open call could change something. Each flag is a case of its own.
 const WRITE_FLAGS: [(libc::c_int, libc::c_int); 4] = [
     (libc::O_ACCMODE, libc::O_WRONLY),
     (libc::O_ACCMODE, libc::O_RDWR),
@@ -121,7 +123,8 @@ const WRITE_FLAGS: [(libc::c_int, libc::c_int); 4] = [
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 pub(super) fn limits() -> Vec<(Resource, u64)> {
-    // No limit of file size: standard error may be a file, and a log line must not kill the link (SIGXFSZ).
+    // There is no limit of file size: standard error may be a file, and a log line must not kill the link
+    // (SIGXFSZ).
     Vec::new()
 }
 
@@ -134,7 +137,7 @@ pub(super) fn program() -> Result<BpfProgram, BackendError> {
     filter.call_when(libc::SYS_open, writes(1))?;
     let another_family = FAMILIES.map(|family| Argument::is_not(0, family)).to_vec();
     filter.call_when(libc::SYS_socket, [another_family])?;
-    // Its own threads it may signal: that is how `abort` ends it.
+    // The link may signal its own threads: `abort` needs that to end it.
     let own = rustix::process::getpid().as_raw_nonzero().get();
     filter.call_when(libc::SYS_tgkill, [vec![Argument::is_not(0, own)]])?;
     filter.answer_from(FIRST_X32_CALL, libc::EPERM);

@@ -16,7 +16,7 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_clock_gettime,
     libc::SYS_sched_yield,
     libc::SYS_restart_syscall,
-    // A panic ends through these: print, then abort.
+    // A panic needs these calls to end the process: it prints, then aborts.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
@@ -42,18 +42,19 @@ pub(super) fn limits(memory_bytes_max: u64, cpu_s_max: Option<u64>) -> Vec<(Reso
 pub(super) fn program() -> Result<BpfProgram, BackendError> {
     let mut filter = Filter::allow_or_kill();
     filter.calls(CALLS);
-    // Descriptors that the parent may have leaked stay useless: only 0 is read, only 1 and 2 are written.
+    // Descriptors that the parent may have leaked are useless: the process reads only 0 and writes only 1 and
+    // 2.
     let descriptor = |number: libc::c_int| vec![Argument::is(0, number)];
     filter.call_when(libc::SYS_read, [descriptor(0)])?;
     filter.call_when(libc::SYS_write, [descriptor(1), descriptor(2)])?;
     filter.call_when(libc::SYS_writev, [descriptor(1), descriptor(2)])?;
     filter.call_when(libc::SYS_close, [descriptor(0), descriptor(1), descriptor(2)])?;
-    // Memory is anonymous and never executable: no file is mapped, no code is made.
+    // Memory is anonymous and never executable: the process can map no file and add no code.
     let anonymous = Argument::has_bits(3, libc::MAP_ANONYMOUS, libc::MAP_ANONYMOUS);
     let not_executable = Argument::has_bits(2, libc::PROT_EXEC, 0);
     filter.call_when(libc::SYS_mmap, [vec![anonymous, not_executable]])?;
     filter.call_when(libc::SYS_mprotect, [vec![not_executable]])?;
-    // abort() signals itself; nobody else can be signalled with what this leaves.
+    // abort() signals the process itself. With these calls it can signal nobody else.
     filter.call_when(libc::SYS_tgkill, [vec![Argument::is(2, libc::SIGABRT)]])?;
     filter.compile()
 }

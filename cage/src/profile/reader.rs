@@ -9,11 +9,11 @@ use crate::filter::Argument;
 /// Descriptors: directories on the way down, objects in flight to the sealer, sockets.
 const FILES_MAX: u64 = 4096;
 
-/// Flags that would let `openat` change something.
+/// Flags with which `openat` could change something.
 const WRITE_FLAGS: libc::c_int =
     libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 
-/// Calls beyond those of any program with threads.
+/// Calls that the reader needs beyond those of any program with threads.
 const CALLS: &[libc::c_long] = &[
     libc::SYS_close_range,
     libc::SYS_fstatfs,
@@ -31,7 +31,7 @@ const CALLS: &[libc::c_long] = &[
 ];
 
 pub(super) fn limits() -> Vec<(Resource, u64)> {
-    // Sockets and pipes are not files in this sense: it writes no file.
+    // The file-size limit does not count sockets and pipes, and the reader writes no file.
     vec![(Resource::Fsize, 0), (Resource::Nofile, FILES_MAX)]
 }
 

@@ -11,11 +11,12 @@ const FILES_MAX: u64 = 256;
 /// One memory file: 128 MiB. A seal has at most 64 MiB, a segment 16 MiB and its seek table.
 const MEMORY_FILE_BYTES_MAX: u64 = 128 << 20;
 
-/// Address space: 2 GiB. Its own buffers need under 100 MiB; a decoder that runs away ends here.
+/// Address space: 2 GiB. The sealer's own buffers need under 100 MiB. A decoder that allocates without end
+/// fails here.
 const ADDRESS_BYTES_MAX: u64 = 2 << 30;
 
 pub(super) fn limits() -> Vec<(Resource, u64)> {
-    // It opens no file by name: the file size bounds the memory files.
+    // The sealer opens no file by name, so the limit of file size applies to its memory files.
     vec![
         (Resource::Fsize, MEMORY_FILE_BYTES_MAX),
         (Resource::Nofile, FILES_MAX),

@@ -1,4 +1,5 @@
-//! What any Rust program of ours with threads needs: memory, threads, time, its own signals, sockets it already holds.
+//! What any Rust program of ours with threads needs: memory, threads, time, its own signals, and sockets that
+//! it already holds.
 
 use seccompiler::BackendError;
 
@@ -49,7 +50,7 @@ const COMMON: &[libc::c_long] = &[
     libc::SYS_tgkill,
     libc::SYS_write,
     libc::SYS_writev,
-    // cachestat: the number is common to all architectures.
+    // cachestat: its number is the same on all architectures.
     451,
 ];
 
@@ -58,13 +59,13 @@ const COMMON_OF_ARCHITECTURE: &[libc::c_long] = &[libc::SYS_poll];
 #[cfg(not(target_arch = "x86_64"))]
 const COMMON_OF_ARCHITECTURE: &[libc::c_long] = &[];
 
-/// A list of permissions with the calls of a program with threads, and those `prctl` options.
+/// A list of permissions: the calls of a program with threads, and the given `prctl` options.
 pub(super) fn filter(prctl: &[libc::c_int]) -> Result<Filter, BackendError> {
     let mut filter = Filter::allow_or_refuse();
     filter.calls(COMMON);
     filter.calls(COMMON_OF_ARCHITECTURE);
-    // Threads, and for the reader its forked helper. clone3 hides its flags in memory: ENOSYS makes the C library use
-    // clone.
+    // For threads, and for the reader's forked helper. clone3 keeps its flags in memory, where the filter
+    // cannot see them. ENOSYS makes the C library fall back to clone.
     filter.calls(&[libc::SYS_clone]);
     filter.answer(libc::SYS_clone3, libc::ENOSYS);
     filter.call_when(libc::SYS_prctl, prctl.iter().map(|option| vec![Argument::is(0, *option)]))?;

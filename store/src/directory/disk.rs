@@ -1,15 +1,17 @@
-//! The few file-system calls of a directory store. The interface is narrow, so that a test double can lose and fail each call.
+//! The few file-system calls of a directory store. The interface is narrow, so that a test double can make
+//! each call fail or lose its effect.
 
 use std::io;
 
 /// Files and directories below one root. Paths are relative, `/`-separated, without `.` or `..`; `""` is the root.
 ///
-/// Contract: nothing is durable until `DiskFile::sync` (content) and `sync_directory` (names) returned `Ok`.
+/// Contract: nothing is durable until `DiskFile::sync` (content) and `sync_directory` (names) have returned
+/// `Ok`.
 pub trait Disk: Send + Sync + 'static {
     /// An open file.
     type File: DiskFile;
 
-    /// Creates a file that must not exist, mode 0444, open for appending.
+    /// Creates a file that must not exist yet, with mode 0444, and opens it for appending.
     ///
     /// # Errors
     /// Of the operating system.
@@ -30,16 +32,16 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes the names in a directory durable.
     ///
     /// # Errors
-    /// Of the operating system. After an error nothing in that directory may be believed durable.
+    /// Of the operating system. After an error, treat nothing in that directory as durable.
     fn sync_directory(&self, path: &str) -> io::Result<()>;
 
-    /// Gives a file a second name; never replaces one.
+    /// Gives a file a second name. Never replaces an existing name.
     ///
     /// # Errors
     /// `AlreadyExists`, or of the operating system.
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Moves a file over the one with the new name.
+    /// Renames a file, replacing the file that has the new name.
     ///
     /// # Errors
     /// Of the operating system.
@@ -51,13 +53,14 @@ pub trait Disk: Send + Sync + 'static {
     /// Of the operating system.
     fn unlink(&self, path: &str) -> io::Result<()>;
 
-    /// Names in a directory, in any order; `true` marks directories. Neither symlinks nor special files are listed.
+    /// Names in a directory, in any order; `true` marks directories. The list leaves out symlinks and special
+    /// files.
     ///
     /// # Errors
     /// Of the operating system.
     fn list(&self, path: &str) -> io::Result<Vec<(String, bool)>>;
 
-    /// Failure domain of the device below.
+    /// Failure domain of the underlying device.
     fn device(&self) -> String;
 }
 
@@ -66,7 +69,7 @@ pub trait DiskFile: Send {
     /// Appends all bytes.
     ///
     /// # Errors
-    /// Of the operating system; a part may have been written.
+    /// Of the operating system. Part of the bytes may have been written.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// Makes content and length durable.
@@ -75,7 +78,7 @@ pub trait DiskFile: Send {
     /// Of the operating system.
     fn sync(&self) -> io::Result<()>;
 
-    /// Reads at `offset`; 0 only at the end.
+    /// Reads at `offset`. Returns 0 only at the end.
     ///
     /// # Errors
     /// Of the operating system.

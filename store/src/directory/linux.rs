@@ -1,5 +1,5 @@
-//! [`Disk`] on Linux: openat2 resolves every path beneath the root and follows no symlink.
-//! Guarantee: no call reaches a file outside the store, whatever lies in it.
+//! [`Disk`] on Linux: openat2 resolves every path beneath the root and follows no symlink. Guarantee: no call
+//! reaches a file outside the store, whatever the store contains.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ use rustix::io::{pread, write};
 
 use super::disk::{Disk, DiskFile};
 
-/// A directory held open, locked against a second process.
+/// A directory that is held open and locked against a second process.
 #[derive(Debug)]
 pub struct LinuxDisk {
     root: File,
@@ -28,7 +28,7 @@ impl LinuxDisk {
     /// Of the operating system; `WouldBlock` when another process holds the directory.
     pub fn open(path: &Path) -> io::Result<Self> {
         let disk = Self::open_shared(path)?;
-        // Start-up removes temporary files: those of a live process must not be among them.
+        // Start-up removes temporary files, so no other live process may have any here.
         durable::lock_or_refuse(&disk.root)?;
         Ok(disk)
     }
@@ -56,7 +56,8 @@ impl LinuxDisk {
         self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
     }
 
-    /// The open parent and the last component, which is then used without resolution.
+    /// The open parent directory and the last component. The call that follows uses that component without
+    /// resolving it.
     fn parent<'path>(&self, path: &'path str) -> io::Result<(OwnedFd, &'path str)> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         Ok((self.directory(parent)?, name))
@@ -68,7 +69,7 @@ impl Disk for LinuxDisk {
 
     fn create_new(&self, path: &str) -> io::Result<LinuxFile> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        // The mode is that of the finished object; this descriptor may still write.
+        // The mode is that of the finished object. This descriptor may still write.
         Ok(LinuxFile(self.resolve(path, flags, Mode::RUSR | Mode::RGRP | Mode::ROTH)?))
     }
 
@@ -112,7 +113,7 @@ impl Disk for LinuxDisk {
         let mut names = Vec::new();
         for entry in Dir::read_from(&directory)? {
             let entry = entry?;
-            // Names of ours are ASCII; another one cannot be a key.
+            // All our names are ASCII. Any other name cannot be a key.
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
@@ -156,7 +157,7 @@ impl DiskFile for LinuxFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // EINTR is not retried, because the first call may have reported and cleared an error.
+        // Do not retry after EINTR: the first call may have reported an error and cleared it.
         Ok(fsync(&self.0)?)
     }
 

@@ -9,10 +9,10 @@ use crate::contract::ObjectWriter;
 use crate::error::StoreError;
 use crate::key::Key;
 
-/// Piece in which two files are compared: 128 KiB, bounds memory of an idempotent create.
+/// Two files are compared in pieces of this size: 128 KiB. It bounds the memory of an idempotent create.
 const COMPARE_BYTES: u64 = 128 << 10;
 
-/// A file without a name yet; unlinked when dropped.
+/// A file that has no object name yet. It is unlinked when dropped.
 pub(super) struct Temporary<D: Disk> {
     pub(super) volume: Arc<Volume<D>>,
     pub(super) path: String,
@@ -43,7 +43,7 @@ impl<D: Disk> Temporary<D> {
         volume.sync_names(directory)
     }
 
-    /// The key exists: same bytes are success, once they are known to be flushed.
+    /// The key exists. If the bytes are the same, this is success once those bytes are known to be flushed.
     pub(super) fn check_same(&self, key: &Key) -> Result<(), StoreError> {
         let volume = &self.volume;
         let failed = |source| volume.error("compare", key.as_str(), source);
@@ -51,15 +51,15 @@ impl<D: Disk> Temporary<D> {
         if !same_content(&stored, &self.file).map_err(failed)? {
             return Err(StoreError::Conflict { store: volume.name.clone(), key: key.to_string() });
         }
-        // The process that linked it may have died before its fsync of the directory. The file was flushed before the link, but a
-        // restored or copied store makes no such promise.
+        // The process that linked it may have died before its fsync of the directory. The file was flushed
+        // before the link, but in a restored or copied store even that is not certain.
         stored.sync().map_err(|source| volume.sync_error(key.as_str(), source))
     }
 }
 
 impl<D: Disk> Drop for Temporary<D> {
     fn drop(&mut self) {
-        // Best effort: after a rename the file is gone, and the next start removes any rest.
+        // Best effort: after a rename the file is already gone, and the next start removes any left-over.
         drop(self.volume.disk.unlink(&self.path));
     }
 }

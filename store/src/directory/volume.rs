@@ -13,17 +13,17 @@ use crate::dispose::{Destroyed, Disposable};
 use crate::error::StoreError;
 use crate::key::{Key, KeyKind};
 
-/// Where objects are written before they have a name.
+/// Where objects are written before they get their name.
 pub(super) const TEMPORARY: &str = "tmp";
-/// Where objects go whose bytes are not those their key names.
+/// Where damaged objects go: their bytes are not the ones that their keys name.
 const DAMAGED: &str = "damaged";
 pub(super) struct Volume<D> {
     pub(super) disk: D,
     pub(super) name: String,
     /// Set by an fsync error, cleared only by a restart.
     pub(super) failed: AtomicBool,
-    /// Directories whose own name is known to be durable since this process started. One found on the disk may have
-    /// been made by a process that died before it flushed the parent, so existence alone proves nothing.
+    /// Directories whose own name is known to be durable since this process started. Existence alone proves
+    /// nothing: a process may have made the directory and died before it flushed the parent.
     durable: Mutex<BTreeSet<String>>,
 }
 
@@ -36,7 +36,7 @@ impl<D: Disk> Volume<D> {
         StoreError::from_io(&self.name, operation, key, source)
     }
 
-    /// An fsync error: the store is failed from now on.
+    /// Handles an fsync error: from now on the store counts as failed.
     pub(super) fn sync_error(&self, key: &str, source: io::Error) -> StoreError {
         self.failed.store(true, Ordering::SeqCst);
         self.error("fsync", key, source)
@@ -77,7 +77,7 @@ impl<D: Disk> Volume<D> {
         temporary.publish(key)
     }
 
-    /// Creates every missing directory of a path. Their names become durable with `sync_names`.
+    /// Creates every missing directory of a path. `sync_names` makes their names durable.
     pub(super) fn make_directories(&self, path: &str) -> Result<(), StoreError> {
         if path.is_empty() || self.durable().contains(path) {
             return Ok(());
@@ -91,8 +91,8 @@ impl<D: Disk> Volume<D> {
         }
     }
 
-    /// Makes a name in `directory` durable: the directory itself, then every one above whose own name is not known
-    /// to be, deepest first.
+    /// Makes a name in `directory` durable. It flushes the directory itself, then every parent whose own name
+    /// is not known to be durable, deepest first.
     pub(super) fn sync_names(&self, directory: &str) -> Result<(), StoreError> {
         let sync =
             |path: &str| self.disk.sync_directory(path).map_err(|source| self.sync_error(path, source));
@@ -104,7 +104,7 @@ impl<D: Disk> Volume<D> {
             newly.push(made.to_owned());
             made = parent(made);
         }
-        // Only when the whole chain is flushed: half a chain is no path.
+        // Only after the whole chain is flushed: with half of it, the path can still be lost.
         self.durable().extend(newly);
         Ok(())
     }
@@ -119,7 +119,7 @@ impl<D: Disk> Volume<D> {
         read_exactly(&file, 0, length).map_err(|source| self.error("read", key.as_str(), source))
     }
 
-    /// Removes the temporary files of a dead process. None of them was acknowledged.
+    /// Removes the temporary files that a dead process left. None of them was acknowledged.
     pub(super) fn remove_temporaries(&self) -> Result<(), StoreError> {
         let names = match self.disk.list(TEMPORARY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -132,8 +132,8 @@ impl<D: Disk> Volume<D> {
         Ok(())
     }
 
-    /// Unlinks every file of an object, then makes that durable, a directory at a time. Crash in between: some names are gone,
-    /// the next call goes on.
+    /// Unlinks every file of an object and makes that durable, one directory at a time. A crash in between
+    /// leaves some names gone; the next call continues.
     pub(super) fn dispose(
         &self,
         object: &Disposable,
@@ -173,7 +173,8 @@ impl<D: Disk> Volume<D> {
                 Disposable::Detail(_) if !is_damaged => parent(&place),
                 _ => place.as_str(),
             };
-            // Flush even if nothing was left: the process that unlinked it may have died before its fsync.
+            // Flush even if nothing was left: the process that unlinked the file may have died before its
+            // fsync.
             self.make_directories(directory)?;
             self.sync_names(directory)?;
         }
@@ -199,7 +200,7 @@ impl<D: Disk> Volume<D> {
 }
 
 impl<D: Disk> Volume<D> {
-    /// Moves a damaged object to `damaged/`. An object longer than the longest allowed is damaged.
+    /// Moves a damaged object to `damaged/`. An object that is longer than the limit counts as damaged.
     pub(super) fn move_aside(&self, key: &Key, is_damaged: impl Fn(&[u8]) -> bool) -> Result<(), StoreError> {
         self.check_writable()?;
         let goes = match self.read(key, READ_BYTES_MAX) {

@@ -34,24 +34,24 @@ use super::failure::{Failure, FailureKind};
 use crate::contract::READ_BYTES_MAX;
 use crate::s3_settings::{LockMode, Retention, S3Settings};
 
-/// Requests under way at a time; more callers wait. With bodies of 8 MiB that is 128 MiB of a slow store's making.
+/// Requests under way at a time; other callers wait. With bodies of 8 MiB, a slow store can hold up 128 MiB.
 const UNDER_WAY: usize = 16;
 /// Attempts of one request, the first included.
 const ATTEMPTS: u32 = 4;
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// One bucket and how to speak to it.
+/// One bucket, and how to talk to it.
 pub struct Bucket {
     pub client: Client,
     pub name: String,
     kms_key: Option<String>,
     room: Arc<Semaphore>,
-    /// `None` only while being dropped.
+    /// `None` only while the value is being dropped.
     runtime: Option<Runtime>,
 }
 
-/// An object on its way.
+/// An object to be sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Put<'a> {
     pub name: &'a str,
@@ -59,7 +59,7 @@ pub struct Put<'a> {
     /// `If-None-Match: *`
     pub only_new: bool,
     pub lock: Option<LockUntil>,
-    /// The bytes whose digests go into the headers. Only the probe gives other ones than `bytes`.
+    /// The bytes whose digests go into the headers. Only the probe passes bytes that differ from `bytes`.
     pub sha256_of: &'a [u8],
     pub md5_of: &'a [u8],
 }
@@ -78,20 +78,21 @@ pub struct LockUntil {
 }
 
 impl LockUntil {
-    /// Cut to whole seconds: that is what servers keep.
+    /// Cut to whole seconds, because servers keep only those.
     fn seconds(self) -> i64 {
         let since = self.until.duration_since(SystemTime::UNIX_EPOCH);
-        // Saturating is the meaning: a lock until after the last date that can be written is as good as one until then.
+        // Saturating is correct here: a lock until the last date that can be written is as good as a longer
+        // one.
         since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
     }
 
-    /// True when `found` keeps the object at least as long and as hard as this.
+    /// True if `found` keeps the object at least as long and as strictly as this.
     pub fn is_met_by(self, found: Self) -> bool {
         found.mode >= self.mode && found.seconds() >= self.seconds()
     }
 }
 
-/// What HEAD says of an object.
+/// What HEAD reports about an object.
 #[derive(Debug, Clone)]
 pub struct Head {
     pub length: u64,
@@ -106,32 +107,33 @@ pub struct Version {
     pub is_marker: bool,
 }
 
-/// Base64 of SHA-256, as the header wants it.
+/// Base64 of SHA-256, in the form that the header needs.
 pub fn sha256_header(bytes: &[u8]) -> String {
     STANDARD.encode(Sha256::digest(bytes))
 }
 
 impl Bucket {
-    /// A client; nothing is sent yet.
+    /// Makes a client. It sends nothing yet.
     ///
     /// # Errors
-    /// When settings, the CA file or the credentials cannot be used.
+    /// If the settings, the CA file or the credentials cannot be used.
     pub fn new(settings: &S3Settings) -> Result<Self, Failure> {
         Self::with(settings, |config| config)
     }
 
-    /// As `new`, with a last word on the SDK's settings; tests turn the clock.
+    /// As `new`, but the caller may change the SDK's settings last. Tests set the clock this way.
     pub fn with(settings: &S3Settings, last: impl FnOnce(Builder) -> Builder) -> Result<Self, Failure> {
         let unusable = |text: String| Failure::ours(FailureKind::Permanent, text);
         settings.check().map_err(unusable)?;
         let credentials = CredentialsSource::new(settings.credentials.clone());
-        // Now, so that a wrong mode is said at the start and not by the first segment.
+        // Check now, so that a wrong mode is reported at the start and not with the first segment.
         credentials.read().map_err(|error| unusable(error.to_string()))?;
         let trust = match &settings.ca_file {
             None => TrustStore::default(),
             Some(path) => {
                 let pem = fs_err::read(path).map_err(|error| unusable(error.to_string()))?;
-                // An empty or wrong file would make a trust store that trusts nobody, and the error would come late.
+                // An empty or wrong file would make a trust store that trusts nobody. The error would then
+                // come late.
                 if !pem.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") {
                     let path = path.display();
                     return Err(unusable(format!("{path} holds no certificate in PEM form")));
@@ -157,14 +159,14 @@ impl Bucket {
             .behavior_version_latest()
             .http_client(http)
             .credentials_provider(credentials)
-            // Read for each request: a rotated key or session is in force at once.
+            // Read the file for each request, so that a rotated key or session takes effect at once.
             .identity_cache(IdentityCache::no_cache())
             .region(Region::new(settings.region.clone()))
             .endpoint_url(&settings.endpoint)
             .force_path_style(settings.path_style)
             .timeout_config(times)
             .retry_config(retries)
-            // A clock that is wrong by minutes is the operator's to know, not ours to hide.
+            // If a clock is wrong by minutes, the operator must learn it. We must not hide it.
             .disable_clock_skew_correction(true)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
@@ -183,7 +185,7 @@ impl Bucket {
         })
     }
 
-    /// Runs a request on our own thread and waits. `block_on` would panic when the caller is an async thread.
+    /// Runs a request on our own thread and waits. `block_on` would panic if the caller is an async thread.
     pub fn wait<T: Send + 'static>(
         &self,
         request: impl Future<Output = Result<T, Failure>> + Send + 'static,
@@ -194,13 +196,13 @@ impl Bucket {
         let room = Arc::clone(&self.room);
         runtime.spawn(async move {
             let _one = room.acquire_owned().await;
-            // The caller waits for it below, so it is there.
+            // The caller waits for the result below, so the receiver exists.
             drop(done.send(request.await));
         });
         answer.recv().unwrap_or_else(|_| Err(ended()))
     }
 
-    /// Stores an object; gives its version where there are versions.
+    /// Stores an object. Returns its version if the bucket keeps versions.
     pub fn put(&self, put: Put<'_>) -> Result<Option<String>, Failure> {
         let mut request = self
             .client
@@ -245,7 +247,7 @@ impl Bucket {
         })
     }
 
-    /// The whole object, or the version of that id.
+    /// The whole object, or the version with that id.
     pub fn get(&self, name: &str, version: Option<&str>) -> Result<Vec<u8>, Failure> {
         let request = self.client.get_object().bucket(&self.name).key(name);
         let request = request.set_version_id(version.map(str::to_owned));
@@ -256,10 +258,10 @@ impl Bucket {
         })
     }
 
-    /// Up to `length` bytes from `offset`; an offset behind the end gives none.
+    /// Up to `length` bytes from `offset`. An offset past the end returns none.
     pub fn get_range(&self, name: &str, offset: u64, length: u64) -> Result<Vec<u8>, Failure> {
         let wanted = length.min(READ_BYTES_MAX);
-        // A range of no bytes cannot be asked for, and none reaches beyond the largest offset.
+        // A request cannot ask for a range of no bytes, and no range passes the largest offset.
         let Some(last) = wanted.checked_sub(1).and_then(|behind| offset.checked_add(behind)) else {
             return Ok(Vec::new());
         };
@@ -274,7 +276,7 @@ impl Bucket {
             let size = answer.content_length();
             let mut bytes = collect(answer.body, size, READ_BYTES_MAX).await?;
             if !is_part {
-                // A server that does not know ranges sent all of it.
+                // A server that does not know ranges has sent the whole object.
                 let from = usize::try_from(offset).map_or(bytes.len(), |from| from.min(bytes.len()));
                 bytes = bytes.split_off(from);
             }
@@ -295,7 +297,7 @@ impl Bucket {
         })
     }
 
-    /// Every object name that begins so.
+    /// Every object name that begins with this prefix.
     pub fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
         let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
         self.wait(async move {
@@ -308,7 +310,7 @@ impl Bucket {
                 match (page.is_truncated().unwrap_or(false), token) {
                     (false, _) => return Ok(names),
                     (true, token) if token.is_some() && token != next => next = token,
-                    // Half a list taken for a whole one would read as lost evidence.
+                    // Fail here: a partial list that passes for a whole one would look like lost evidence.
                     (true, _) => {
                         return Err(Failure::ours(FailureKind::Permanent, "the list does not go on"));
                     }
@@ -317,7 +319,7 @@ impl Bucket {
         })
     }
 
-    /// Every version and delete marker of the names that begin so.
+    /// Every version and delete marker whose name begins with this prefix.
     pub fn versions(&self, prefix: &str) -> Result<Vec<Version>, Failure> {
         let request = self.client.list_object_versions().bucket(&self.name).prefix(prefix);
         self.wait(async move {
@@ -345,7 +347,8 @@ impl Bucket {
         })
     }
 
-    /// Deletes an object (where there are versions: puts a delete marker over them), or one version for good.
+    /// Deletes an object, or one version for good. If the bucket keeps versions, deleting the object only
+    /// adds a delete marker.
     pub fn delete(&self, name: &str, version: Option<&str>, bypass: bool) -> Result<(), Failure> {
         let request = self.client.delete_object().bucket(&self.name).key(name);
         let mut request = request.set_version_id(version.map(str::to_owned));
@@ -387,7 +390,7 @@ impl Bucket {
         let request = request.set_version_id(version.map(str::to_owned));
         self.wait(async move {
             let answer = match request.send().await.map_err(|error| Failure::of(&error)) {
-                // An object without retention, and a server without retention, answer so.
+                // This is the answer for an object without retention, and from a server without retention.
                 Err(failure) if failure.is_no_lock() => return Ok(None),
                 answer => answer?,
             };
@@ -399,7 +402,7 @@ impl Bucket {
         })
     }
 
-    /// Puts a retention on an object, or on one version.
+    /// Sets a retention on an object, or on one version.
     pub fn retain(&self, name: &str, version: Option<&str>, lock: LockUntil) -> Result<(), Failure> {
         let mode = match lock.mode {
             LockMode::Governance => ObjectLockRetentionMode::Governance,
@@ -442,7 +445,7 @@ impl Bucket {
 
 impl Drop for Bucket {
     fn drop(&mut self) {
-        // A plain drop panics on an async thread.
+        // A plain drop would panic on an async thread.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -457,7 +460,7 @@ fn mode_of(mode: &ObjectLockRetentionMode) -> Option<LockMode> {
     }
 }
 
-/// Takes a body in, refusing one that is longer than it may be or shorter than it said.
+/// Reads a body. Refuses one that is longer than the limit or shorter than announced.
 async fn collect(mut body: ByteStream, length: Option<i64>, bytes_max: u64) -> Result<Vec<u8>, Failure> {
     let announced = length.and_then(|length| u64::try_from(length).ok());
     let too_long =

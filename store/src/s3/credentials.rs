@@ -13,7 +13,7 @@ use serde::Deserialize;
 /// Three short strings.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// Where credentials come from.
+/// Where the credentials come from.
 #[derive(Debug, Clone)]
 pub(crate) struct CredentialsSource(Option<PathBuf>);
 
@@ -27,15 +27,15 @@ struct CredentialsFile {
 }
 
 impl CredentialsSource {
-    /// A file, or the environment.
+    /// Credentials from a file, or from the environment.
     pub(crate) fn new(file: Option<PathBuf>) -> Self {
         Self(file)
     }
 
-    /// The credentials of this moment.
+    /// The credentials that are valid now.
     ///
     /// # Errors
-    /// In words for the operator, without any secret.
+    /// Text for the operator, without any secret.
     pub(crate) fn read(&self) -> io::Result<Credentials> {
         let (id, secret, token) = match &self.0 {
             Some(path) => {
@@ -69,7 +69,7 @@ fn read_file(path: &std::path::Path) -> io::Result<CredentialsFile> {
     })?;
     let text = std::str::from_utf8(&file.bytes).or(Err(io::Error::other(format!("{shown} is not UTF-8"))))?;
     toml::from_str(text).map_err(|error| {
-        // The error's own text would show the line, and with it the secret.
+        // The parser's own error text would show the line, and with it the secret.
         let what = error.message().lines().next().unwrap_or_default().to_owned();
         io::Error::other(format!(
             "{shown} cannot be read: {what}. It holds access_key_id, secret_access_key and, if there is one, session_token, \

@@ -1,5 +1,6 @@
-//! Destroys an object in a bucket: every version and delete marker by its id, then a listing to see that nothing is left.
-//! Guarantee: "all gone" means that the server listed nothing of the object afterwards. Not here: whether it may go (the warrant).
+//! Destroys an object in a bucket: deletes every version and delete marker by its id, then lists to check
+//! that nothing is left. Guarantee: "all gone" means that the server listed nothing of the object afterwards.
+//! Not here: whether the object may be destroyed (the warrant).
 
 use std::time::SystemTime;
 
@@ -46,7 +47,7 @@ impl BucketObjects {
         }
     }
 
-    /// Everything of an object that the server lists.
+    /// Everything that the server lists of an object.
     fn doomed(&self, object: &Disposable) -> Result<Vec<Doomed>, StoreError> {
         let root = &self.settings.prefix;
         let damaged = format!("{root}damaged/");
@@ -78,7 +79,7 @@ impl BucketObjects {
         Ok(found)
     }
 
-    /// The server refused: with the lock's date where it tells one.
+    /// The server refused. The error carries the lock's date if the server reports one.
     fn locked(&self, doomed: &Doomed) -> StoreError {
         let lock = self.bucket.retention(&doomed.name, doomed.version.as_deref());
         let until = lock.ok().flatten().map(|lock| lock.until);

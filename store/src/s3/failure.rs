@@ -1,5 +1,6 @@
-//! What went wrong between us and a bucket: a class by what the caller may do, and the operator's next step.
-//! Guarantee: every answer and every broken connection has a class. An unforeseen one is permanent, so that somebody sees it.
+//! What went wrong between us and a bucket: the class says what the caller may do, and the text names the
+//! operator's next step. Guarantee: every answer and every broken connection has a class. An unforeseen one
+//! is permanent, so that somebody notices it.
 
 use std::error::Error;
 use std::io;
@@ -19,7 +20,7 @@ const FULL: [&str; 5] = [
     "InsufficientStorage",
     "StorageQuotaExceeded",
 ];
-/// Codes that go away by waiting.
+/// Codes of errors that pass with time.
 const WAIT: [&str; 9] = [
     "SlowDown",
     "ServiceUnavailable",
@@ -36,7 +37,7 @@ const WAIT: [&str; 9] = [
 #[derive(Debug)]
 pub struct Failure {
     pub(crate) kind: FailureKind,
-    /// The server's code; empty when there was none.
+    /// The server's code; empty if there was none.
     code: String,
     /// The server's code, HTTP status or cause, and what to do next.
     text: String,
@@ -47,22 +48,22 @@ pub struct Failure {
 pub enum FailureKind {
     /// 404 of an object or version.
     Absent,
-    /// 403 without a better reason. A lock answers this as well.
+    /// 403 without a more precise reason. The server answers this for a lock as well.
     Denied,
-    /// 412: an object is there already.
+    /// 412: an object exists already.
     Exists,
     /// No room.
     Full,
-    /// Nothing to wait for.
+    /// Waiting will not help.
     Permanent,
-    /// 416: the range begins behind the end.
+    /// 416: the range begins past the end.
     Range,
     /// Try again later.
     Transient,
 }
 
 impl Failure {
-    /// One of our own making, such as an answer that makes no sense.
+    /// An error that we report ourselves, such as an answer that makes no sense.
     pub(crate) fn ours(kind: FailureKind, text: impl Into<String>) -> Self {
         Self { kind, code: String::new(), text: text.into() }
     }
@@ -78,7 +79,7 @@ impl Failure {
         let service = error.as_service_error();
         let code = service.and_then(ProvideErrorMetadata::code).unwrap_or_default();
         let message = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
-        // An answer that could not be read is a broken connection, whatever its first line said.
+        // An answer that could not be read means a broken connection, whatever its status line said.
         if service.is_none() && (200..300).contains(&status) {
             return Self::ours(FailureKind::Transient, format!("the answer was cut: {}", chain(error)));
         }
@@ -97,7 +98,7 @@ impl Failure {
         Self { kind, code: code.to_owned(), text }
     }
 
-    /// No answer: the connection, TLS, the credentials' file or the clock stood in between.
+    /// There was no answer. The cause is the connection, TLS, the credentials' file or the clock.
     fn without_answer<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: Error + 'static,
@@ -132,7 +133,7 @@ impl Failure {
         NO_LOCK.contains(&self.code.as_str())
     }
 
-    /// As an error of the store.
+    /// Turns the failure into an error of the store.
     pub(crate) fn at(self, store: &str, operation: &'static str, key: &str) -> StoreError {
         let (store, key) = (store.to_owned(), key.to_owned());
         let source = |kind: io::ErrorKind| io::Error::new(kind, self.text);
@@ -151,7 +152,7 @@ impl Failure {
     }
 }
 
-/// Class of an answer, and the next step where there is one.
+/// The class of an answer, and the operator's next step if there is one.
 fn judge(status: u16, code: &str) -> (FailureKind, &'static str) {
     if FULL.contains(&code) || status == 507 {
         return (FailureKind::Full, ". Make room, or raise the quota; writing goes on by itself");

@@ -10,22 +10,24 @@ use super::failure::{Failure, FailureKind};
 use crate::capabilities::{Capabilities, LockProof};
 use crate::s3_settings::LockMode;
 
-/// How long a probe locks its object: longer than the requests that follow, too short to be in the way.
+/// How long a probe locks its object: longer than the requests that follow, but short enough not to be in the
+/// way.
 const LOCKED: Duration = Duration::from_secs(20);
-/// Left-overs of probes older than this are deleted; younger ones may be of a probe that runs now.
+/// Left-overs of probes that are older than this are deleted. Younger ones may belong to a probe that is
+/// running now.
 const LEFT_OVER: Duration = Duration::from_secs(600);
 
-/// Tries everything. `wanted` is the lock that settings ask for.
+/// Tests every capability. `wanted` is the lock that the settings ask for.
 ///
 /// # Errors
-/// When the bucket cannot be written, read or listed: such a bucket is no store.
+/// If the bucket cannot be written, read or listed. Such a bucket cannot be a store.
 pub(crate) fn probe(
     bucket: &Bucket,
     prefix: &str,
     wanted: Option<LockMode>,
 ) -> Result<Capabilities, Failure> {
     let place = format!("{prefix}probe/");
-    // A server without an answer to these has neither.
+    // A server that does not answer has neither.
     let is_versioned = unknown_is(false, bucket.is_versioned())?;
     let configuration = unknown_is(None, bucket.lock_configuration())?;
     let is_lockable = configuration.is_some();
@@ -68,7 +70,7 @@ impl Prober<'_> {
         Ok(format!("{}{}", self.place, random()?))
     }
 
-    /// In a bucket that locks by itself a probe would stay for years; its own short lock goes first.
+    /// A short lock for the probe's object. A bucket that locks by itself would otherwise keep it for years.
     fn short_lock(&self) -> Option<LockUntil> {
         let until = SystemTime::now().checked_add(LOCKED)?;
         self.is_lockable.then_some(LockUntil { mode: LockMode::Governance, until })
@@ -78,7 +80,8 @@ impl Prober<'_> {
         self.bucket.put(Put { lock: put.lock.or(self.short_lock()), ..put })
     }
 
-    /// Writes an object; tells its name, and whether a second create was refused and changed nothing.
+    /// Writes an object. Returns its name, and whether the server refused a second create and changed
+    /// nothing.
     fn create_only(&self) -> Result<(String, bool), Failure> {
         let name = self.fresh()?;
         self.put(Put::new(&name, FIRST))?;
@@ -86,19 +89,19 @@ impl Prober<'_> {
         let is_refused = match second {
             Err(failure) if failure.kind == FailureKind::Exists => true,
             Ok(_) => false,
-            // 501 and 400 are refusals of the header, not of the second create.
+            // 501 and 400 refuse the header, not the second create.
             Err(failure) if failure.kind == FailureKind::Permanent => false,
             Err(failure) => return Err(failure),
         };
         let kept = self.bucket.get(&name, None)? == FIRST;
-        // What follows looks at the first bytes.
+        // The checks that follow expect the first bytes.
         if !kept {
             self.put(Put::new(&name, FIRST))?;
         }
         Ok((name, is_refused && kept))
     }
 
-    /// True when a put whose digest is wrong is refused and leaves nothing.
+    /// True if the server refuses a put whose digest is wrong and stores nothing.
     fn refuses(&self, wrong: impl for<'a> Fn(Put<'a>) -> Put<'a>) -> Result<bool, Failure> {
         let name = self.fresh()?;
         let refused = match self.put(wrong(Put::new(&name, FIRST))) {
@@ -115,7 +118,7 @@ impl Prober<'_> {
         Ok(refused && is_absent)
     }
 
-    /// True when replaced bytes are still read by their version.
+    /// True if bytes that were replaced can still be read by their version.
     fn versions(&self) -> Result<bool, Failure> {
         let name = self.fresh()?;
         let first = self.put(Put::new(&name, FIRST))?;
@@ -131,14 +134,14 @@ impl Prober<'_> {
         Ok(seen)
     }
 
-    /// The lock that was seen to refuse deletion, tried in the mode that is asked for.
+    /// The lock that refused a deletion, tested in the mode that the settings ask for.
     fn lock(&self, mode: LockMode) -> Result<LockProof, Failure> {
         let name = self.fresh()?;
         let until = SystemTime::now().checked_add(LOCKED);
         let lock = until.map(|until| LockUntil { mode, until });
         let version = match self.bucket.put(Put { lock, ..Put::new(&name, FIRST) }) {
             Ok(Some(version)) => version,
-            // Without a version there is nothing a lock could hold.
+            // Without a version, a lock has nothing to hold.
             Ok(None) => return Ok(LockProof::None),
             Err(failure) if matches!(failure.kind, FailureKind::Permanent | FailureKind::Denied) => {
                 return Ok(LockProof::None);
@@ -163,7 +166,7 @@ impl Prober<'_> {
         Ok(proof)
     }
 
-    /// Reads, lists and deletes the first object: what does not work here makes no store.
+    /// Reads, lists and deletes the first object. If one of these fails, the bucket cannot be a store.
     fn read_after_write(&self, name: &str, is_kept_by_default: bool) -> Result<(), Failure> {
         let useless = |what: &str| {
             let text = format!("the bucket {what}. It is not fit to keep evidence");
@@ -186,7 +189,7 @@ impl Prober<'_> {
         Ok(())
     }
 
-    /// Deletes an object of the probe, as far as its lock lets it.
+    /// Deletes an object of the probe, unless its lock prevents that.
     fn clean(&self, name: &str) {
         let exactly = |found: &str| found == name;
         remove(self.bucket, name, exactly, self.is_versioned, self.is_lockable);
@@ -203,9 +206,9 @@ fn remove_left_overs(bucket: &Bucket, place: &str, is_versioned: bool, is_lockab
     remove(bucket, place, is_old, is_versioned, is_lockable);
 }
 
-/// Best effort: a left-over has a few bytes, and its name says what it is.
+/// Best effort: a left-over is only a few bytes, and its name says what it is.
 fn remove(bucket: &Bucket, prefix: &str, chosen: impl Fn(&str) -> bool, is_versioned: bool, bypass: bool) {
-    // A bucket that cannot be listed now keeps its left-overs until the next probe.
+    // If the bucket cannot be listed now, the left-overs stay until the next probe.
     if is_versioned {
         for version in bucket.versions(prefix).unwrap_or_default() {
             if chosen(&version.name) {
@@ -235,7 +238,7 @@ fn written(name: &str) -> Option<u64> {
     (name.len() == 16).then(|| u64::from_str_radix(name.get(..8)?, 16).ok()).flatten()
 }
 
-/// A server that does not know a question answers it with an error of its own.
+/// If a server does not know a request, it answers with an error of its own.
 fn unknown_is<T>(otherwise: T, answer: Result<T, Failure>) -> Result<T, Failure> {
     match answer {
         Err(failure) if failure.kind == FailureKind::Absent || failure.is_no_lock() => Ok(otherwise),

@@ -1,4 +1,4 @@
-//! How a bucket is written: create, read back, lock, erase (docs/spec/store.md, *create*).
+//! How objects in a bucket are created, read back, locked and erased (docs/spec/store.md, *create*).
 //! Guarantee: `create` returns `Ok` only if the object was there afterwards, with these bytes and this lock.
 //! Not here: the requests (`bucket`).
 
@@ -15,9 +15,10 @@ use crate::error::StoreError;
 use crate::key::{ContentCheck, Key, KeyKind};
 use crate::s3_settings::{Retention, S3Settings};
 
-/// Creators of one key take turns on one of these; so many that two keys seldom share one.
+/// Creators of one key take turns on one of these locks. There are enough of them that two keys seldom share
+/// one.
 const TURNS: usize = 64;
-/// How much sooner than "now plus days" a retention set by the bucket may end: clocks differ.
+/// How much earlier than "now plus days" a retention that the bucket set may end, because clocks differ.
 const CLOCK_SLACK: Duration = Duration::from_secs(3600);
 /// One day of retention.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -81,7 +82,7 @@ impl BucketObjects {
         StoreError::Refused { store: self.name.clone(), key: key.to_string(), reason }
     }
 
-    /// Where the server does not refuse a second create, creators of one key in this process take turns.
+    /// If the server does not refuse a second create, creators of one key in this process take turns.
     pub(super) fn turn(&self, key: &Key) -> Option<MutexGuard<'_, ()>> {
         if self.capabilities.create_only {
             return None;
@@ -106,13 +107,13 @@ impl BucketObjects {
         let lock = self.lock_to_place(key);
         let put = Put { only_new, lock, ..Put::new(&object, bytes) };
         let version = match self.bucket.put(put) {
-            // Somebody else's, or our own first attempt whose answer was lost.
+            // The object is somebody else's, or comes from our own first attempt whose answer was lost.
             Err(failure) if failure.kind == FailureKind::Exists => {
                 return self.check_same(key, &object, bytes);
             }
             version => version.map_err(|failure| self.failed(failure, "put", key))?,
         };
-        // Crash now: the object is there, unacknowledged; the next create finds it.
+        // Crash now: the object is there but unacknowledged. The next create finds it.
         self.read_back(key, &object, bytes)?;
         self.settle_lock(key, &object, version.as_deref(), lock)
     }
@@ -125,21 +126,21 @@ impl BucketObjects {
         }
     }
 
-    /// The key exists: same bytes are success, once their lock is as it should be.
+    /// The key exists. If the bytes are the same, this is success once their lock is right.
     pub(super) fn check_same(&self, key: &Key, object: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let stored = self.bucket.get(object, None);
         let stored = stored.map_err(|failure| self.failed(failure, "compare", key))?;
         if stored != bytes {
             return Err(self.conflict(key));
         }
-        // Any lock that has not ended is right: it is as old as the object.
+        // Any lock that has not ended is right, because it is as old as the object.
         let wanted = self
             .lock_wanted(key)
             .map(|retention| LockUntil { mode: retention.mode, until: SystemTime::now() });
         self.settle_lock(key, object, None, wanted)
     }
 
-    /// Checks that an acknowledged object is there.
+    /// Checks that an acknowledged object is stored.
     pub(super) fn read_back(&self, key: &Key, object: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let lost = |failure: Failure| match failure.kind {
             FailureKind::Absent => {
@@ -167,7 +168,7 @@ impl BucketObjects {
         Err(self.failed(Failure::ours(FailureKind::Permanent, text), "read back", key))
     }
 
-    /// The retention that objects of this kind have, by settings or by the bucket.
+    /// The retention of objects of this kind, from the settings or from the bucket.
     pub(super) fn lock_wanted(&self, key: &Key) -> Option<Retention> {
         match key.kind() {
             KeyKind::Checkpoint | KeyKind::Detail | KeyKind::Marker => None,
@@ -175,14 +176,14 @@ impl BucketObjects {
         }
     }
 
-    /// The lock that goes with the PUT.
+    /// The lock to send with the PUT.
     pub(super) fn lock_to_place(&self, key: &Key) -> Option<LockUntil> {
         let retention = self.lock_wanted(key)?;
         let until = SystemTime::now().checked_add(DAY.checked_mul(retention.days)?)?;
         Some(LockUntil { mode: retention.mode, until })
     }
 
-    /// Reads the lock back; places it once more when it is not there; fails when it still is not.
+    /// Reads the lock back. If it is missing, sets it once more; if it is still missing, fails.
     pub(super) fn settle_lock(
         &self,
         key: &Key,
@@ -212,12 +213,12 @@ impl BucketObjects {
         Err(self.failed(Failure::ours(FailureKind::Permanent, text), "lock", key))
     }
 
-    /// Every version of an object for good, or the object where there are none. A bucket whose versioning is suspended keeps
-    /// old versions, too: it is asked, whatever the probe said.
+    /// Deletes every version of an object for good, or the object itself if there are no versions. Ask the
+    /// bucket, whatever the probe said: a bucket whose versioning is suspended still keeps old versions.
     pub(super) fn erase(&self, key: &Key, object: &str) -> Result<(), Failure> {
         let mut found = match self.bucket.versions(object) {
             Ok(found) => found,
-            // A server that knows no versions does not know the question.
+            // A server without versions does not know the request.
             Err(failure) if !self.capabilities.versions && failure.kind == FailureKind::Permanent => {
                 Vec::new()
             }

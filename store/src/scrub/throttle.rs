@@ -3,24 +3,25 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A budget of bytes a second; 0 is without limit.
+/// A budget of bytes per second; 0 means no limit.
 #[derive(Debug)]
 pub struct Throttle {
     rate: u64,
-    /// When the bytes taken so far are paid for.
+    /// When the budget has paid for all bytes taken so far.
     paid: Mutex<Instant>,
     ended: Mutex<bool>,
     wake: Condvar,
 }
 
 impl Throttle {
-    /// So many bytes a second.
+    /// Limits to this many bytes per second.
     #[must_use]
     pub fn new(rate: u64) -> Self {
         Self { rate, paid: Mutex::new(Instant::now()), ended: Mutex::new(false), wake: Condvar::new() }
     }
 
-    /// Takes `bytes`, and waits until they are paid for. Several threads share the rate.
+    /// Takes `bytes` from the budget and waits until the budget has paid for them. Several threads may share
+    /// it.
     pub fn take(&self, bytes: u64) {
         if self.rate == 0 {
             return;
@@ -28,9 +29,9 @@ impl Throttle {
         let until = {
             let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
             let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.rate);
-            // A cost of over 580 years ends with the process; saturating says the same.
+            // Saturating is correct here: a wait of over 580 years ends with the process.
             let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-            // Unused time is not saved up: after a pause the line is not flooded.
+            // Unused time is not saved up, so that no burst follows a pause.
             *paid = (*paid).max(Instant::now()).checked_add(cost).unwrap_or_else(Instant::now);
             *paid
         };
@@ -45,7 +46,7 @@ impl Throttle {
         }
     }
 
-    /// Lets everyone go: the process ends.
+    /// Releases every waiting thread, because the process ends.
     pub fn end(&self) {
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.wake.notify_all();
