@@ -1,4 +1,4 @@
-//! `mirror.toml`: where the collector is, where copies go, how fast. Beside it lie the pins.
+//! `mirror.toml`: where the collector is, where the copies go, and how fast to work. The pins lie beside it.
 //! Guarantee: an unknown or missing setting is an error. Not here: secrets, which lie below `keys/`.
 
 mod card;
@@ -17,7 +17,7 @@ pub use card::Card;
 pub use layout::Layout;
 pub use stores::{open_source, open_stores, open_stores_to_read, replicas};
 
-/// Name of the settings in the mirror's directory.
+/// File name of the settings in the mirror's directory.
 pub const CONFIG_FILE: &str = "mirror.toml";
 /// The deployment's public card, as pinned by `init`.
 pub const CARD_FILE: &str = "deployment.json";
@@ -32,18 +32,18 @@ pub struct Config {
     pub mirror: MirrorId,
     /// `host:port` of the collector's main listener.
     pub collector: Address,
-    /// `host:port` of its enrolment listener: certificates come from there.
+    /// `host:port` of its enrolment listener, which issues certificates.
     pub enrol: Address,
     /// Store of the collector to read bytes from, instead of asking the collector for them: a directory, or `s3:` and the file
     /// with the settings of a bucket.
     pub source: Option<PathBuf>,
-    /// Where the witness answers, plain HTTP.
+    /// Where the witness listens, over plain HTTP.
     pub listen: Option<SocketAddr>,
-    /// `/metrics` over plain HTTP; keep it on loopback.
+    /// Where `/metrics` listens, over plain HTTP. Keep it on loopback.
     pub metrics: Option<SocketAddr>,
     /// Most bytes a second from the collector, as `20 MiB/s`.
     pub bandwidth: String,
-    /// Days in which the own store is read again as a whole.
+    /// Number of days in which a scrub reads the mirror's whole own store again.
     pub scrub_days: u32,
     /// Most bytes a second that a scrub reads.
     pub scrub_bandwidth: String,
@@ -51,13 +51,13 @@ pub struct Config {
     pub stores: Vec<StoreConfig>,
 }
 
-/// One own store.
+/// One of the mirror's own stores.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "toml::Table")]
 pub struct StoreConfig {
     /// Its id, as in its `store.json`.
     pub id: String,
-    /// Where it lies.
+    /// Its place.
     pub place: StoreLocation,
 }
 
@@ -77,7 +77,7 @@ impl TryFrom<toml::Table> for StoreConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A file's content.
+    /// The content of a file.
     #[error("{}: {reason}", path.display())]
     Content {
         path: PathBuf,

@@ -1,4 +1,5 @@
-//! What this mirror vouches for: one state, changed by compare and set, durable before a signature leaves.
+//! What this mirror has vouched for: one state, changed by compare and set, and durable before a signature
+//! leaves.
 //!
 //! Guarantee: the signed sizes of each role only grow, and they belong to one history. While a fraud is not acknowledged, the
 //! mirror signs nothing. The rounds and the witness share this state. Not here: whether a tree is held ([`crate::pull`]).
@@ -19,20 +20,20 @@ use crate::keys::Keys;
 use crate::note::LogNote;
 use crate::pins::Pins;
 
-/// Folder of cosigned notes that count for nothing.
+/// Folder of cosigned notes that no longer count.
 const PUT_ASIDE: &str = "put-aside";
 
 /// The statement that a cosignature makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Everything below is checked and held.
+    /// The mirror has checked and holds everything below the checkpoint.
     Mirror,
-    /// Consistent with all that was seen.
+    /// The checkpoint is consistent with everything that the mirror has seen.
     Witness,
 }
 
 impl Role {
-    /// Its word in key names and paths.
+    /// The role's word in key names and paths.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -45,23 +46,24 @@ impl Role {
 /// The note that a role signed last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cosigned {
-    /// As the log signed it.
+    /// The note as the log signed it.
     pub log: LogNote,
-    /// The own line.
+    /// This mirror's own line.
     pub line: NoteSignature,
 }
 
 impl Cosigned {
-    /// Log line and own line below the text.
+    /// The note's text, then the log's line and the own line.
     fn text(&self) -> String {
         let mut note = self.log.note.clone();
-        // Two lines are far below every limit.
+        // Two lines stay far below every limit.
         drop(note.add(self.line.clone()));
         note.to_string()
     }
 }
 
-/// Which of two contradicting notes was shown to this mirror; the other is of the history that it has.
+/// Which of two contradicting notes somebody showed to this mirror. The other note is from the mirror's own
+/// history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// The newer one.
@@ -70,16 +72,16 @@ pub enum Shown {
     Older,
 }
 
-/// What two contradicting notes came to.
+/// What the mirror concluded from two contradicting notes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conviction {
     /// Name of the proof.
     pub file: String,
-    /// The note that was shown is one of a proof that a person has seen: it stops nothing any more.
+    /// A person has already seen the proof that holds the shown note, so it no longer stops anything.
     pub is_acknowledged: bool,
 }
 
-/// Keys and state.
+/// The keys and the state.
 pub struct Cosigner {
     directory: PathBuf,
     pins: Pins,
@@ -107,7 +109,7 @@ impl Cosigner {
     /// Opens a mirror's state. The notes in it must verify under the mirror's own keys.
     ///
     /// # Errors
-    /// When another process has it, or it is not this mirror's.
+    /// If another process has the state, or it belongs to another mirror.
     pub fn open(directory: &Path, pins: Pins, keys: Keys) -> Result<Self, StateError> {
         let (file, state) = StateFile::open(directory)?;
         let refused =
@@ -126,11 +128,12 @@ impl Cosigner {
         Ok(opened)
     }
 
-    /// Puts aside the last note of `/witness`, if the log's key signed it outside the key's term: somebody with the key showed it
-    /// before the authority's word arrived, so the note counts for nothing. `/witness` continues from the held note.
+    /// Puts the last note of `/witness` aside if the log's key signed it outside the key's term. Somebody who
+    /// has that key showed it before the authority's signed change arrived, so the note does not count.
+    /// `/witness` continues from the held note.
     ///
     /// # Errors
-    /// When that cannot be made durable.
+    /// If that cannot be made durable.
     pub(crate) fn put_aside(&self) -> Result<(), StateError> {
         let keys = self.pins.log_keys.keys();
         let mut inner = self.lock();
@@ -181,7 +184,7 @@ impl Cosigner {
         self.lock().of(role).cloned()
     }
 
-    /// The note with the own line, as `GET checkpoint` serves it.
+    /// The note with the mirror's own line, as `GET checkpoint` serves it.
     #[must_use]
     pub fn served(&self, role: Role) -> Option<String> {
         self.lock().of(role).map(Cosigned::text)
@@ -193,8 +196,9 @@ impl Cosigner {
         self.lock().state.fraud.clone()
     }
 
-    /// Signs a note for a role, if what it signed last is still of size `old` (0: nothing). That the new tree continues the
-    /// old one is the caller's to have checked; that it is not smaller, and of one root at one size, is checked here.
+    /// Signs a note for a role, if the note that the role signed last still has size `old` (0: none). The
+    /// caller must have checked that the new tree continues the old one. This call checks that the tree does
+    /// not shrink, and that one size has one root.
     pub fn sign(&self, role: Role, old: u64, new: &LogNote) -> Result<Cosigned, CosignError> {
         let mut inner = self.lock();
         if let Some(file) = &inner.state.fraud {
@@ -226,7 +230,7 @@ impl Cosigner {
         };
         *place = Some(signed.text());
         self.file.write(&state)?;
-        // Only now may it leave.
+        // The signature may leave only now.
         inner.state = state;
         match role {
             Role::Mirror => inner.held = Some(signed.clone()),
@@ -235,11 +239,12 @@ impl Cosigner {
         Ok(signed)
     }
 
-    /// Keeps a fraud proof and stops signing, unless a person has seen that very note convicted. `grown`: for unequal sizes, the
-    /// root that the newer tree has at the older size, with its consistency proof.
+    /// Keeps a fraud proof and stops signing. An exception is a note whose fraud a person has already
+    /// acknowledged. `grown` is for unequal sizes: the root of the newer tree at the older size, with its
+    /// consistency proof.
     ///
     /// # Errors
-    /// When it does not convict (then nothing is kept), or cannot be written.
+    /// If the notes prove no fraud (then nothing is kept), or if the proof cannot be written.
     pub fn convict(
         &self,
         older: &LogNote,
@@ -278,7 +283,8 @@ impl Cosigner {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A thread that panicked between write and assignment left a state that is older than the file: never newer.
+        // If a thread panicked between write and assignment, the state in memory is older than the file,
+        // never newer.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -296,10 +302,10 @@ fn own(text: &str, pins: &Pins, signer: &ledger::NoteSigner) -> Result<Cosigned,
     Ok(Cosigned { log, line })
 }
 
-/// Clears a fraud that a person has seen. The mirror must not be running; it keeps the history it has.
+/// Clears a fraud that a person has seen. The mirror must not be running. It continues with its own history.
 ///
 /// # Errors
-/// When the mirror runs, or there is no fraud.
+/// If the mirror runs, or there is no fraud.
 pub fn acknowledge(directory: &Path) -> Result<String, StateError> {
     let (file, mut state) = StateFile::open(directory)?;
     let Some(name) = state.fraud.take() else {
@@ -308,7 +314,7 @@ pub fn acknowledge(directory: &Path) -> Result<String, StateError> {
             reason: "there is no fraud to acknowledge".to_owned(),
         });
     };
-    // First the mark: a crash between leaves a fraud to be acknowledged once more.
+    // Write the mark first: after a crash in between, the person acknowledges the fraud once more.
     let seen = format!("{}\n", crate::now());
     durable::replace(&directory.join("fraud").join(format!("{name}{SEEN}")), seen.as_bytes(), 0o644)
         .map_err(StateError::Io)?;
@@ -316,11 +322,11 @@ pub fn acknowledge(directory: &Path) -> Result<String, StateError> {
     Ok(name)
 }
 
-/// End of the name of the file that says when a person had seen the proof of that name.
+/// End of a file name. The file says when a person saw the proof whose name comes before it.
 const SEEN: &str = ".acknowledged";
 
-/// The acknowledged proof that names this checkpoint. Of the two in a proof only the strange one can be shown again: the other
-/// is of the own history, which contradicts nothing.
+/// The acknowledged proof that names this checkpoint. Only the foreign note of a proof can be shown again:
+/// the other one is from the mirror's own history, which contradicts nothing.
 fn acknowledged(folder: &Path, checkpoint: &Checkpoint) -> std::io::Result<Option<String>> {
     let names = match fs_err::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -339,22 +345,22 @@ fn acknowledged(folder: &Path, checkpoint: &Checkpoint) -> std::io::Result<Optio
     Ok(None)
 }
 
-/// No signature.
+/// Why there is no signature.
 #[derive(Debug, thiserror::Error)]
 pub enum CosignError {
-    /// The role signed another size meanwhile, or the note goes back.
+    /// The role has signed another size meanwhile, or the note is older than that.
     #[error("this role signed size {size} last")]
     Moved { size: u64 },
     /// The two notes do not contradict each other.
     #[error("no fraud: {0}")]
     NoFraud(String),
-    /// The library refused.
+    /// The cryptographic library refused.
     #[error("cosign: {0}")]
     Sign(String),
-    /// The state is not durable.
+    /// The state could not be made durable.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A fraud is not acknowledged.
+    /// A fraud is not acknowledged yet.
     #[error("stopped by an unacknowledged fraud: {file}")]
     Stopped { file: String },
 }

@@ -1,8 +1,10 @@
-//! Destroys the own copy of what an approved plan names, and keeps the signed confirmation (docs/spec/mirror.md, *Disposal*).
+//! Destroys this mirror's copy of what an approved plan names, and keeps the signed confirmation
+//! (docs/spec/mirror.md, *Disposal*).
 //!
-//! Guarantee: an object goes only if the checked ledger approves its disposal and nothing retains it at the held checkpoint. The
-//! confirmation is durable before it is sent, so that a retry sends the same bytes. A crash in between leaves fewer objects than
-//! before, and the next round goes on. Not here: when to destroy, and sending (`run`).
+//! Guarantee: an object is destroyed only if the checked ledger approves its disposal and nothing retains it
+//! at the held checkpoint. The confirmation is durable before it is sent, so that a retry sends the same
+//! bytes. A crash in between leaves fewer objects than before, and the next round goes on. Not here: when to
+//! destroy, and sending (`run`).
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -20,11 +22,11 @@ use store::{Disposable, Replicas, StoreError};
 use crate::keys::Keys;
 use crate::rules::DueDisposal;
 
-/// A plan's object with the texts of it that stay, by another chain's word.
+/// One object of a plan, with those of its texts that must stay because another chain names them.
 #[derive(Debug, Clone)]
 pub struct Destruction {
     pub due: DueDisposal,
-    /// Texts that stay.
+    /// Texts that must stay.
     pub retained_texts: Vec<Digest>,
 }
 
@@ -36,12 +38,12 @@ impl Destruction {
     }
 }
 
-/// A store did not let it go.
+/// A store refused to destroy the object.
 #[derive(Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct Kept {
     pub why: String,
-    /// When a lock on it ends, where the store tells.
+    /// When a lock on the object ends, if the store reports it.
     pub until: Option<SystemTime>,
 }
 
@@ -57,10 +59,11 @@ impl From<StoreError> for Kept {
     }
 }
 
-/// Destroys an object in every own store; gives how many stored objects went, `None` when `go_on` said no.
+/// Destroys an object in each of the mirror's stores. Returns how many stored objects were destroyed, or
+/// `None` if `go_on` returned false.
 ///
 /// # Errors
-/// `Kept`; what went before that is gone.
+/// `Kept`. What was destroyed before that is gone.
 pub fn destroy(
     own: &Replicas,
     destruction: &Destruction,
@@ -93,23 +96,23 @@ pub fn destroy(
     Ok(Some(count))
 }
 
-/// Signed confirmations that wait for their entries, in a folder.
+/// A folder of signed confirmations that wait for their ledger entries.
 pub struct Confirmations(PathBuf);
 
 impl Confirmations {
-    /// Of a mirror's directory.
+    /// The folder in a mirror's directory.
     #[must_use]
     pub fn of(directory: &Path) -> Self {
         Self(directory.join("disposed"))
     }
 
-    /// True if a confirmation is kept.
+    /// True if a confirmation of this object is kept.
     #[must_use]
     pub fn has(&self, plan: &Digest, object: &Object) -> bool {
         self.0.join(name_of(plan, object)).exists()
     }
 
-    /// The one that is kept.
+    /// The confirmation that is kept.
     pub fn read(&self, plan: &Digest, object: &Object) -> Result<Option<Signed>, String> {
         let name = name_of(plan, object);
         match fs_err::read(self.0.join(&name)) {
@@ -119,7 +122,8 @@ impl Confirmations {
         }
     }
 
-    /// Signs and keeps one, unless there is one: the same act, whatever was counted since.
+    /// Signs and keeps a confirmation, unless one exists. An existing one stays as it is, whatever was
+    /// counted since.
     pub fn keep(
         &self,
         destruction: &Destruction,

@@ -18,32 +18,32 @@ use crate::config::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, ConfigError, L
 use crate::cosign::state::{State, StateError, StateFile};
 use crate::keys::{KeyError, Keys};
 
-/// Name of the file that is given to an endpoint-admin.
+/// Name of the file to give to an endpoint-admin.
 pub const ADMISSION_FILE: &str = "admission.json";
 
 /// The options of `mirror init`.
 #[derive(Debug, Clone)]
 pub struct InitOptions {
-    /// Its directory, empty or not there.
+    /// The mirror's directory: empty or not there yet.
     pub directory: PathBuf,
     pub mirror: MirrorId,
     /// The deployment's card.
     pub card: PathBuf,
     /// The authority's public keys.
     pub authority: PathBuf,
-    /// Where its stores shall lie.
+    /// Where to put its stores.
     pub stores: Vec<StoreLocation>,
-    /// Main listener, when not as the card says.
+    /// Main listener, if it differs from the card.
     pub collector: Option<Address>,
-    /// Enrolment listener, when not as the card says.
+    /// Enrolment listener, if it differs from the card.
     pub enrol: Option<Address>,
-    /// A store of the collector that is read in place: a directory, or `s3:` and a file of settings.
+    /// A store of the collector to read from in place: a directory, or `s3:` and a file of settings.
     pub source: Option<PathBuf>,
-    /// Where the witness answers.
+    /// Where the witness listens.
     pub listen: Option<SocketAddr>,
-    /// Where metrics are.
+    /// Where the metrics listen.
     pub metrics: Option<SocketAddr>,
-    /// Bytes a second.
+    /// Limit in bytes per second.
     pub bandwidth: String,
 }
 
@@ -53,14 +53,14 @@ pub struct Made {
     pub deployment: DeploymentId,
     /// The line of `admission.json`.
     pub admission: String,
-    /// Names and values to be compared by voice.
+    /// Names and values that the operators compare by phone.
     pub fingerprints: Vec<(&'static str, String)>,
 }
 
 /// Makes a mirror.
 ///
 /// # Errors
-/// The files made before the error stay; the error names the cause.
+/// The files that were made before the error stay. The error names the cause.
 pub fn init(options: &InitOptions) -> Result<Made, InitError> {
     let directory = &options.directory;
     if directory.read_dir().is_ok_and(|mut names| names.next().is_some()) {
@@ -104,7 +104,7 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
     let admission = admission(&card, options, &keys, &tls);
     durable::create(&directory.join(ADMISSION_FILE), admission.as_bytes(), 0o644)?;
     durable::create(&directory.join(CONFIG_FILE), settings(options, &card, &stores).as_bytes(), 0o644)?;
-    // Last: a directory without it is no mirror.
+    // Write this last: a directory without it is not a mirror.
     StateFile::create(directory, &State::new(card.deployment.as_str()))?;
     Ok(Made {
         deployment: card.deployment.clone(),
@@ -189,23 +189,23 @@ fn settings(options: &InitOptions, card: &Card, stores: &str) -> String {
     text
 }
 
-/// The text as a TOML string.
+/// Quotes the text as a TOML string.
 fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }
 
-/// No mirror was made.
+/// Why no mirror was made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InitError {
-    /// Card or settings.
+    /// The card or the settings are wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("make the mirror's directory")]
     Io(#[from] std::io::Error),
     #[error("make the mirror's keys")]
     Key(#[from] KeyError),
-    /// There is something.
+    /// Something is there already.
     #[error("{} is not empty. Give a directory that is empty or not there yet", path.display())]
     NotEmpty { path: PathBuf },
     #[error("{0}")]

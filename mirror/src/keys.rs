@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 const HEADER: &str = "exhibit-mirror-key-v1 ";
 
-/// Act key and the two cosigner keys.
+/// The act key and the two cosigner keys.
 pub struct Keys {
     /// Signs statements about evidence.
     pub act: SigningKey,
@@ -19,10 +19,10 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Keys from seeds: act, witness, mirror.
+    /// Builds the keys from seeds: act, witness, mirror.
     ///
     /// # Errors
-    /// When the id cannot stand in a note.
+    /// If the id cannot stand in a note.
     pub fn from_seeds(id: &MirrorId, seeds: [&[u8; 32]; 3]) -> Result<Self, ledger::note::NoteError> {
         let [act, witness, mirror] = seeds;
         Ok(Self {
@@ -32,7 +32,7 @@ impl Keys {
         })
     }
 
-    /// Makes three new keys below `directory`, which must not have any.
+    /// Makes three new keys below `directory`, which must not have any yet.
     pub fn create(directory: &Path, id: &MirrorId) -> Result<Self, KeyError> {
         for name in ["act", "witness", "mirror"] {
             durable::create_seed(&directory.join(name), HEADER)?;
@@ -55,14 +55,14 @@ fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     })
 }
 
-/// No usable key.
+/// Why there is no usable key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The file cannot be read or written, or others may read it.
     #[error(transparent)]
     File(#[from] KeyFileError),
-    /// Not one line of our form.
+    /// The file does not hold one line of our form.
     #[error("{} is no key of a mirror; restore it from the backup", path.display())]
     Form { path: PathBuf },
     /// The mirror's id cannot stand in a note.

@@ -1,5 +1,5 @@
-//! What a mirror shows at `/metrics`: its status, as gauges. The same recorder renders the collector's page.
-//! Guarantee: no label carries a host, a person, a path or an incident.
+//! The page that a mirror shows at `/metrics`: its status, as gauges. The same recorder renders the
+//! collector's page. Guarantee: no label names a host, a person, a path or an incident.
 
 use metrics::{Unit, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -77,7 +77,7 @@ fn rows(status: &Status) -> [Row; 13] {
 /// The page, in Prometheus' text form.
 #[must_use]
 pub fn page(status: &Status) -> String {
-    // A recorder of its own: the status is the only place where these numbers are kept.
+    // Use a recorder of its own: the status is the only place that keeps these numbers.
     let recorder = PrometheusBuilder::new().build_recorder();
     with_local_recorder(&recorder, || {
         for (name, unit, help, value) in rows(status) {

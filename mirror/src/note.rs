@@ -1,10 +1,10 @@
-//! A note of the followed log: its checkpoint, verified under a key that the log had at that size.
-//! Not here: whether two notes belong to one history ([`crate::pull`]).
+//! A note of the log that the mirror follows: its checkpoint, verified under the key that the log had at that
+//! size. Not here: whether two notes belong to one history ([`crate::pull`]).
 
 use evidence::log_key::LogKeys;
 use ledger::{Checkpoint, Note, VerifierKey};
 
-/// A note that the pinned log key signed.
+/// A note that a key of the log signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogNote {
     /// The checkpoint in it.
@@ -14,10 +14,10 @@ pub struct LogNote {
 }
 
 impl LogNote {
-    /// Reads a note and keeps only what verifies under the log key.
+    /// Reads a note. Keeps only what verifies under the log's key.
     ///
     /// # Errors
-    /// `Foreign` for another origin, `Unsigned` without a good line of the log.
+    /// `Foreign` for another origin, `Unsigned` without a valid line of the log.
     pub fn read(bytes: &[u8], origin: &str, keys: &LogKeys) -> Result<Self, NoteRefused> {
         let read = Self::read_of_any_size(bytes, origin, keys)?;
         match read.outside_term(keys) {
@@ -26,7 +26,8 @@ impl LogNote {
         }
     }
 
-    /// As [`Self::read`], for a note that was judged before it was stored: any key that the log ever had is accepted.
+    /// As [`Self::read`], for a note that was judged before it was stored: accepts any key that the log ever
+    /// had.
     ///
     /// # Errors
     /// `Foreign`, `Unsigned`.
@@ -38,7 +39,7 @@ impl LogNote {
             return Err(NoteRefused::Foreign(checkpoint.origin));
         }
         let size = checkpoint.size;
-        // Of several lines the one that may stand there.
+        // If there are several lines of the log, take the one whose key may sign this size.
         let mut terms = keys.terms();
         terms.sort_by_key(|term| !(term.from..=term.to).contains(&size));
         let line = terms
@@ -49,7 +50,7 @@ impl LogNote {
         Ok(Self { checkpoint, note })
     }
 
-    /// Why its key may not sign its size, if so.
+    /// Why the note's key may not sign its size, if it may not.
     pub(crate) fn outside_term(&self, keys: &LogKeys) -> Option<NoteRefused> {
         let size = self.checkpoint.size;
         let term = keys.terms().into_iter().find(|term| self.is_of(&term.key))?;
@@ -64,16 +65,16 @@ impl LogNote {
     }
 }
 
-/// A note that is none of the log.
+/// Why a text is not a note of the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoteRefused {
-    /// Of another log.
+    /// The note belongs to another log.
     #[error("the note is of {0}")]
     Foreign(String),
-    /// Not a checkpoint.
+    /// The text is not a checkpoint.
     #[error("not a checkpoint: {0}")]
     Malformed(String),
-    /// A key of the log signed a size that another key signs.
+    /// A key of the log signed a size that only another key may sign.
     #[error(
         "the note of size {size} is signed by {key}, which is not the log's key at that size: the authority let another follow it, or it came later. It counts for nothing"
     )]

@@ -1,4 +1,5 @@
-//! The objects that a mirror needs: read from the own store if they are whole there, otherwise fetched from the source.
+//! The objects that a mirror needs: read from its own store if they are whole there, otherwise fetched from
+//! the source.
 //!
 //! Guarantee: what [`Objects::get`] returns has the digest of its key and is durable in the own store. If the own store lost or
 //! damaged an object, the mirror fetches it again and counts that. If the source serves other bytes, the mirror refuses them.
@@ -12,24 +13,25 @@ use store::{ContentCheck, Key, KeyKind, ReplicaError, Replicas, StoreErrorClass}
 
 use crate::source::{Source, SourceError};
 
-/// Own store and source.
+/// The mirror's own store and its source.
 pub struct Objects<'a> {
     /// The mirror's own copies.
     pub own: &'a Replicas,
-    /// Where the rest comes from; `None` when only the own store counts.
+    /// Where missing objects come from; `None` if only the own store counts.
     pub source: Option<&'a dyn Source>,
-    /// Objects that had to be put back into the own store.
+    /// Number of objects that had to be put back into the own store.
     pub repaired: &'a AtomicU64,
-    /// Fetched for an entry that is not judged yet: an object whose signatures do not hold must not take its key.
+    /// Objects that were fetched for an entry that is not judged yet. They are not stored yet, because an
+    /// object whose signatures do not hold must not occupy its key.
     pending: RefCell<Vec<(Key, Vec<u8>)>>,
-    /// Tiles come from the source first: those of the own store did not verify.
+    /// Read tiles from the source first, because those of the own store did not verify.
     distrust_own: Cell<bool>,
-    /// Texts are not asked of the source.
+    /// Do not ask the source for texts.
     own_texts: bool,
 }
 
 impl<'a> Objects<'a> {
-    /// Over an own store and a source.
+    /// Reads over an own store and a source.
     #[must_use]
     pub fn new(own: &'a Replicas, source: Option<&'a dyn Source>, repaired: &'a AtomicU64) -> Self {
         Self {
@@ -48,7 +50,8 @@ impl<'a> Objects<'a> {
         Self { own_texts: true, ..self }
     }
 
-    /// The object with the digest of its key; durable after [`Objects::store_pending`].
+    /// The object, checked against the digest in its key. It becomes durable with
+    /// [`Objects::store_pending`].
     pub fn peek(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
         if let Some((_, bytes)) = self.pending.borrow().iter().find(|(pending, _)| pending == key) {
             return Ok(bytes.clone());
@@ -61,12 +64,12 @@ impl<'a> Objects<'a> {
         Ok(bytes)
     }
 
-    /// Puts an object that travelled inside an entry among those to be made durable.
+    /// Adds an object that travelled inside an entry to those that become durable.
     pub fn offer(&self, key: Key, bytes: Vec<u8>) {
         self.pending.borrow_mut().push((key, bytes));
     }
 
-    /// Makes the peeked objects durable.
+    /// Makes the objects that were only peeked at durable.
     pub fn store_pending(&self) -> Result<(), ObjectError> {
         let pending = self.pending.borrow().clone();
         for (key, bytes) in &pending {
@@ -76,7 +79,8 @@ impl<'a> Objects<'a> {
         Ok(())
     }
 
-    /// Reads something out of tiles: of the own store, and if they do not verify, of the source.
+    /// Reads something out of tiles: first those of the own store, then, if they do not verify, those of the
+    /// source.
     pub fn verified<T, E>(&self, read: impl Fn() -> Result<T, E>) -> Result<T, E> {
         match read() {
             Err(_) if self.source.is_some() => {
@@ -89,7 +93,7 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// Forgets the peeked objects, because their entry broke a rule.
+    /// Forgets the objects that were only peeked at, because their entry broke a rule.
     pub fn discard_pending(&self) {
         self.pending.borrow_mut().clear();
     }
@@ -103,7 +107,7 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// The object, durable and with the digest of its key.
+    /// The object, durable and checked against the digest in its key.
     pub fn get(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
         if let Some(bytes) = self.read_own(key)? {
             return Ok(bytes);
@@ -113,7 +117,7 @@ impl<'a> Objects<'a> {
         Ok(bytes)
     }
 
-    /// The object from the source, checked, not kept.
+    /// The object from the source, checked but not kept.
     pub fn fetch(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
         let is_asked = !(self.own_texts && key.kind() == KeyKind::Detail);
         let Some(source) = self.source.filter(|_| is_asked) else {
@@ -126,11 +130,11 @@ impl<'a> Objects<'a> {
         Ok(bytes)
     }
 
-    /// Makes an object durable, out of the way of a damaged one.
+    /// Makes an object durable. A damaged object under its key is moved away first.
     pub fn keep(&self, key: &Key, bytes: &[u8]) -> Result<(), ObjectError> {
         if !matches!(key.kind(), KeyKind::Tile | KeyKind::StampedCheckpoint) {
             for store in self.own.stores() {
-                // The store compares for itself, and moves only bytes that are not the key's content.
+                // The store compares the bytes itself, and moves them only if they are not the key's content.
                 if store.size(key).is_ok() && store.displace(key).is_ok() {
                     self.repaired.fetch_add(1, Ordering::Relaxed);
                     tracing::error!(%key, store = store.identity().store, "An object of the own store was damaged; it is replaced");
@@ -139,7 +143,8 @@ impl<'a> Objects<'a> {
         }
         match self.own.create(key, bytes) {
             Ok(_) => Ok(()),
-            // The first signatures win; of two targets, tiles or evidence objects under one key this cannot be.
+            // The first signatures win. This cannot happen for two targets, tiles or evidence objects under
+            // one key.
             Err(error) if key.kind() == KeyKind::Document && error.class() == StoreErrorClass::Conflict => {
                 Ok(())
             }
@@ -148,7 +153,7 @@ impl<'a> Objects<'a> {
     }
 }
 
-/// Tiles, wherever they are: memory of the growing edge is the caller's.
+/// Reads tiles, wherever they are. The caller keeps the growing edge in memory.
 impl TileSource for Objects<'_> {
     type Error = ObjectError;
 
@@ -167,7 +172,7 @@ impl TileSource for Objects<'_> {
 }
 
 impl Objects<'_> {
-    /// A partial tile whose full one took its place.
+    /// Reads a partial tile out of the full one that replaced it.
     fn cut(&self, path: &TilePath) -> Result<Vec<u8>, ObjectError> {
         let lost = || ObjectError::Lost { key: Key::tile(path).to_string() };
         let full = TilePath::new(path.kind(), path.index(), ledger::tile::TILE_WIDTH).or(Err(lost()))?;
@@ -188,14 +193,14 @@ impl Objects<'_> {
     }
 }
 
-/// No object.
+/// Why there is no object.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectError {
-    /// The own store lacks it and nothing else may be asked.
+    /// The own store lacks the object, and nothing else may be asked.
     #[error("the own store lost {key}")]
     Lost { key: String },
-    /// The own store.
+    /// The own store failed.
     #[error("the mirror's own store")]
     Own(#[from] ReplicaError),
     #[error(transparent)]

@@ -1,4 +1,5 @@
-//! What the operator pinned when the mirror was made, and the log's keys: the pinned one and each that the authority let follow.
+//! What the operator pinned when the mirror was made, and the log's keys: the pinned one and each successor
+//! that the authority signed.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,7 +17,7 @@ use store::{Key, Replicas, StoreErrorClass};
 #[derive(Debug, Clone)]
 pub struct Pins {
     pub deployment: DeploymentId,
-    /// The ledger's keys, from the pinned one on.
+    /// The ledger's keys, starting with the pinned one.
     pub log_keys: KeyRing,
     /// SHA-256 of the CA certificate.
     pub ca_sha256: Digest,
@@ -32,10 +33,10 @@ impl Pins {
     }
 }
 
-/// Folder of the signed changes in a mirror's directory.
+/// Folder of the signed key changes in a mirror's directory.
 pub const LOG_KEYS: &str = "log-keys";
 
-/// The keys of the log, as all parts of a mirror know them; clones share one.
+/// The keys of the log, as every part of a mirror knows them. Clones share one list.
 #[derive(Debug, Clone)]
 pub struct KeyRing(Arc<RwLock<LogKeys>>);
 
@@ -46,10 +47,10 @@ impl From<LogKeys> for KeyRing {
 }
 
 impl KeyRing {
-    /// The keys that a mirror's directory has, from the pinned one on.
+    /// The keys in a mirror's directory, starting with the pinned one.
     ///
     /// # Errors
-    /// When a file is none, or the line does not hold.
+    /// If a file is not a signed change, or the changes do not follow from each other.
     pub fn load(
         directory: &Path,
         deployment: &DeploymentId,
@@ -70,10 +71,10 @@ impl KeyRing {
     }
 }
 
-/// The keys that the signed changes in a folder lead to, from the pinned one.
+/// The keys that the signed changes in a folder lead to, starting with the pinned one.
 ///
 /// # Errors
-/// When a file is none, or the line does not hold.
+/// If a file is not a signed change, or the changes do not follow from each other.
 pub fn held(
     folder: &Path,
     deployment: &DeploymentId,
@@ -103,7 +104,7 @@ pub(crate) fn documents(folder: &Path) -> Result<Vec<Signed>, String> {
     Ok(documents)
 }
 
-/// The changes in a mirror's own stores.
+/// The signed changes in the mirror's own stores.
 pub fn of_stores(stores: &Replicas) -> Result<Vec<Signed>, String> {
     let mut documents = Vec::new();
     for number in (1..).take(LOG_KEY_CHANGES_MAX) {

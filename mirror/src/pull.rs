@@ -23,41 +23,42 @@ use crate::source::{Source, SourceError};
 /// Follows one log into one set of stores.
 pub struct Follower {
     rules: Rules,
-    /// Entries whose bundles and full tiles are in the own store (or in `edge`).
+    /// Number of entries whose bundles and full tiles are in the own store (or in `edge`).
     grown: u64,
-    /// Partial tiles of the tree of `grown` leaves. They are not in the own store, because nobody signed that size.
+    /// Partial tiles of the tree of `grown` leaves. They are not in the own store, because nobody has signed
+    /// that size.
     edge: BTreeMap<TilePath, Vec<u8>>,
 }
 
 /// The result of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Round {
-    /// The note is the one that is held.
+    /// The note is the one that the mirror already holds.
     Current,
-    /// The tree grew to this size, and is held.
+    /// The tree grew to this size, and the mirror holds it.
     Grew(u64),
-    /// The note is older than the held one, and consistent with it: the collector was rolled back.
+    /// The note is older than the held one and consistent with it: the collector was rolled back.
     RolledBack { offered: u64, held: u64 },
 }
 
-/// Everything a round needs but the note.
+/// Everything that a round needs except the note.
 pub struct Parts<'a> {
-    /// State and keys.
+    /// The state and the keys.
     pub cosigner: &'a Cosigner,
     pub own: &'a Replicas,
     /// Where bytes come from; `None` while only the own store counts.
     pub source: Option<&'a dyn Source>,
-    /// Count of objects put back.
+    /// Counts the objects that were put back.
     pub repaired: &'a AtomicU64,
-    /// Called after each bundle with entries done and wanted; `false` ends the round there.
+    /// Called after each bundle with the entries done and wanted. `false` ends the round there.
     pub progress: &'a dyn Fn(u64, u64) -> bool,
 }
 
 impl Follower {
-    /// Replays the rules over the own store up to the held note. Objects that the store lost are fetched again.
+    /// Replays the rules over the own store up to the held note. Fetches objects that the store lost.
     ///
     /// # Errors
-    /// If the own store lost objects below the held note and the source does not have them.
+    /// If the own store lost objects below the held note and the source lacks them.
     pub fn open(parts: &Parts<'_>) -> Result<Self, PullError> {
         let mut follower =
             Self { rules: Rules::new(parts.cosigner.pins().clone()), grown: 0, edge: BTreeMap::new() };
@@ -71,7 +72,8 @@ impl Follower {
         Ok(follower)
     }
 
-    /// Asks for texts that the replay did not find and no disposal destroyed. A source that is away is asked by the next round.
+    /// Asks the source for texts that the replay did not find and that no disposal destroyed. If the source
+    /// is away, the next round asks it.
     fn texts(&mut self, parts: &Parts<'_>) {
         let objects = Objects::new(parts.own, parts.source, parts.repaired);
         for text in self.rules.texts_to_ask(crate::now()) {
@@ -82,16 +84,16 @@ impl Follower {
         }
     }
 
-    /// The entries' state.
+    /// The state after the entries so far.
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// Makes one round for a note as the source gave it.
+    /// Makes one round for a note that the source gave.
     ///
     /// # Errors
-    /// `PullError`; whatever was reached is kept.
+    /// `PullError`. The mirror keeps what the round has reached.
     pub fn round(&mut self, parts: &Parts<'_>, note: &[u8]) -> Result<Round, PullError> {
         let cosigner = parts.cosigner;
         if let Some(file) = cosigner.fraud() {
@@ -99,7 +101,7 @@ impl Follower {
         }
         self.texts(parts);
         let pins = cosigner.pins();
-        // A mirror that begins needs the whole line: `log.genesis` names its first key.
+        // A mirror that begins needs every key of the log, because `log.genesis` names the first one.
         if self.rules.next() == 0 {
             log_keys::learn(parts)?;
         }
@@ -141,7 +143,7 @@ impl Follower {
         Ok(Round::Grew(size))
     }
 
-    /// A note of a size that is held: its root is known here.
+    /// Handles a note of a size that the mirror holds, so the mirror knows the root at that size.
     fn not_newer(&self, parts: &Parts<'_>, held: &LogNote, offered: &LogNote) -> Result<Round, PullError> {
         if held.checkpoint == offered.checkpoint {
             return Ok(Round::Current);
@@ -153,8 +155,9 @@ impl Follower {
         Ok(Round::RolledBack { offered: offered.checkpoint.size, held: held.checkpoint.size })
     }
 
-    /// Signs consistency as `/witness`, if the note is newer than what that role signed. If it is older, somebody showed the
-    /// witness a newer one: the two roles must not speak for two histories, so that one is judged here and now.
+    /// Signs consistency as `/witness`, if the note is newer than the one that this role signed last. If the
+    /// note is older, somebody showed the witness a newer one. The two roles must not vouch for two
+    /// histories, so this function judges that newer note here and now.
     fn witness<S: TileSource<Error = ObjectError>>(
         parts: &Parts<'_>,
         reader: &AuthenticatedReader<S>,
@@ -172,7 +175,7 @@ impl Follower {
             }
             match cosigner.sign(Role::Witness, old, offered) {
                 Ok(_) => return Ok(()),
-                // The witness answered someone in between.
+                // The witness answered somebody in between.
                 Err(CosignError::Moved { size }) if size != old => {}
                 Err(error) => return Err(error.into()),
             }
@@ -185,7 +188,7 @@ impl Follower {
         let reader = objects
             .verified(|| AuthenticatedReader::new(objects, size, &note.checkpoint.root))
             .map_err(tile)?;
-        // A round before this one may have ended between the entry and this.
+        // An earlier round may have ended between taking the entry and this check.
         self.vouched(parts, &reader)?;
         while self.grown < size {
             let bundle = self.grown >> 8;
@@ -212,7 +215,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Checks that the tree is the one on which a change of the log key was signed. Called until the answer is known.
+    /// Checks that the tree contains the history for which the authority signed a change of the log key.
+    /// Called until the answer is known.
     fn vouched<S: TileSource<Error = ObjectError>>(
         &mut self,
         parts: &Parts<'_>,
@@ -223,12 +227,12 @@ impl Follower {
         };
         log_keys::vouched(reader, vouched)?;
         self.rules.vouched_holds();
-        // Now it is known where the key before ended.
+        // Only now is it known where the previous key's term ended.
         let aside = parts.cosigner.put_aside();
         aside.map_err(|error| PullError::Own(chain(&error)))
     }
 
-    /// Makes a bundle and the tiles that it completes durable.
+    /// Makes a bundle durable, with the tiles that it completes.
     fn keep(
         &mut self,
         parts: &Parts<'_>,
@@ -244,7 +248,7 @@ impl Follower {
         let leaves: Vec<Hash> = bodies.iter().skip(fresh).map(|body| leaf_hash(body)).collect();
         let edge = Edge { follower: self, own: parts.own };
         let tiles = grow(&edge, self.grown, &leaves).map_err(|error| PullError::Own(chain(&error)))?;
-        // A level that grew has a new partial tile, or none; the others keep theirs.
+        // A level that grew has a new partial tile, or none. The other levels keep theirs.
         let grew: Vec<TileKind> = tiles.iter().map(|(path, _)| path.kind()).collect();
         self.edge.retain(|path, _| !grew.contains(&path.kind()));
         for (path, tile) in tiles {
@@ -258,7 +262,7 @@ impl Follower {
         Ok(())
     }
 
-    /// The right edge at a size somebody signed; then the whole of it read back.
+    /// Writes the right edge at a size that somebody signed, then reads all of it back.
     fn finish(&mut self, parts: &Parts<'_>, note: &LogNote) -> Result<(), PullError> {
         let (size, root) = (note.checkpoint.size, note.checkpoint.root);
         let objects = Objects::new(parts.own, parts.source, parts.repaired);
@@ -267,8 +271,9 @@ impl Follower {
         }
         let own = Objects::new(parts.own, None, parts.repaired);
         let reader = AuthenticatedReader::new(&own, size, &root).map_err(tile)?;
-        // The newest bundle stands for those before, each of which was read back when its level was completed.
-        // Saturating is the meaning: an empty tree has no last entry, and its first bundle is not there.
+        // The newest bundle stands for the earlier ones: each of those was read back when its level was
+        // completed. Saturating is correct here: an empty tree has no last entry, and its first bundle does
+        // not exist.
         reader.entries(size.saturating_sub(1) >> 8).map_err(tile)?;
         for store in parts.own.stores() {
             store
@@ -280,7 +285,7 @@ impl Follower {
     }
 }
 
-/// Creates a tile. These bytes are verified, so other bytes under the key are damage of the own store.
+/// Creates a tile. The bytes are verified, so other bytes under the key mean that the own store is damaged.
 fn create(parts: &Parts<'_>, objects: &Objects<'_>, path: &TilePath, bytes: &[u8]) -> Result<(), PullError> {
     let key = Key::tile(path);
     match parts.own.create(&key, bytes) {
@@ -292,8 +297,8 @@ fn create(parts: &Parts<'_>, objects: &Objects<'_>, path: &TilePath, bytes: &[u8
     }
 }
 
-/// Checks that what was witnessed begins with `offered`. A collector publishes a tree before it shows its head to anybody, so an
-/// honest one has it.
+/// Checks that the witnessed tree begins with `offered`. A collector publishes a tree before it shows the
+/// tree's head to anybody, so an honest collector has that tree.
 fn ahead(parts: &Parts<'_>, witnessed: &LogNote, offered: &LogNote) -> Result<(), PullError> {
     let objects = Objects::new(parts.own, parts.source, parts.repaired);
     let checkpoint = &witnessed.checkpoint;
@@ -313,7 +318,7 @@ fn ahead(parts: &Parts<'_>, witnessed: &LogNote, offered: &LogNote) -> Result<()
     }
 }
 
-/// Checks that the reader's tree begins with `older`; if not, the two notes convict.
+/// Checks that the reader's tree begins with `older`. If it does not, the two notes convict the log.
 fn continues<S: TileSource<Error = ObjectError>>(
     cosigner: &Cosigner,
     reader: &AuthenticatedReader<S>,
@@ -348,7 +353,7 @@ fn convict(
     }
 }
 
-/// A reader by reference.
+/// Passes a reader on by reference.
 pub(crate) struct Nodes<'a, S>(pub(crate) &'a AuthenticatedReader<S>);
 
 impl<S: TileSource<Error = ObjectError>> HashReader for Nodes<'_, S> {
@@ -359,7 +364,7 @@ impl<S: TileSource<Error = ObjectError>> HashReader for Nodes<'_, S> {
     }
 }
 
-/// Tiles of the tree of `grown` leaves: the edge from memory, the rest from the own store.
+/// Reads tiles of the tree of `grown` leaves: the edge from memory, the rest from the own store.
 struct Edge<'a> {
     follower: &'a Follower,
     own: &'a Replicas,
@@ -397,16 +402,16 @@ fn malformed(error: &dyn std::error::Error) -> PullError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PullError {
-    /// State or signature.
+    /// The state or the signature failed.
     #[error(transparent)]
     Cosign(#[from] CosignError),
-    /// Two histories: kept as proof.
+    /// The log has two histories. The mirror keeps the proof.
     #[error("the log signed two histories; the proof is fraud/{file}")]
     Fraud {
         /// Name of the proof.
         file: String,
     },
-    /// The other history of a fraud that a person has seen.
+    /// The note belongs to the other history of a fraud that a person has already seen.
     #[error(
         "the log goes on with the history that fraud/{file} convicts: nothing of it is taken. Only a new log (succession) ends this"
     )]
@@ -414,12 +419,12 @@ pub enum PullError {
         /// Name of the proof.
         file: String,
     },
-    /// The offered note is none of the log.
+    /// The offered note is not one of the log.
     #[error("the source's note")]
     Note(#[from] NoteRefused),
     #[error(transparent)]
     Object(#[from] ObjectError),
-    /// The own store.
+    /// The own store failed.
     #[error("the mirror's own store: {0}")]
     Own(String),
     /// An entry breaks the rules.
@@ -429,13 +434,13 @@ pub enum PullError {
         index: u64,
         why: String,
     },
-    /// Tiles or bundles are not those that the note commits to.
+    /// Tiles or bundles differ from those that the note commits to.
     #[error("the tree as served is not the one the note signs: {0}")]
     Spoiled(String),
-    /// The process is to end.
+    /// The process must end.
     #[error("stopped")]
     Stopped,
-    /// A head was witnessed whose tree the source does not have.
+    /// The mirror has witnessed a head whose tree the source does not have.
     #[error(
         "size {witnessed} was shown to /witness, and the collector, at {offered}, cannot show its tree: it was rolled back, or its key is in other hands. /mirror waits until the two can be compared"
     )]

@@ -30,17 +30,17 @@ use crate::rules::read_act;
 pub struct Released {
     /// Index of the access entry.
     pub index: u64,
-    /// Who, as the entry says.
+    /// Who accessed the evidence, according to the entry.
     pub person: String,
     /// Key of the object.
     pub key: Key,
     pub bytes: Vec<u8>,
 }
 
-/// Checks an access entry with its proof, and reads what it names out of the mirror's copy.
+/// Checks an access entry with its proof, and reads the object that it names from the mirror's copy.
 ///
 /// # Errors
-/// `ReleaseError`; nothing is released then.
+/// `ReleaseError`. Then nothing is released.
 pub fn release(directory: &Path, entry: &[u8], proof: &[u8]) -> Result<Released, ReleaseError> {
     let layout = Layout(directory.to_owned());
     let config = layout.config()?;
@@ -57,7 +57,7 @@ pub fn release(directory: &Path, entry: &[u8], proof: &[u8]) -> Result<Released,
     of_copy(&open_stores_to_read(&config)?, &pins, &held, entry, proof)
 }
 
-/// As [`release`], over an opened copy.
+/// As [`release`], over a copy that is already open.
 pub fn of_copy(
     own: &Replicas,
     pins: &Pins,
@@ -98,7 +98,8 @@ pub fn of_copy(
         return Err(refused(format!("it is {}, not evidence.accessed", envelope.type_.as_str())));
     }
     let object = envelope.reference("object").unwrap_or_default();
-    // Custody stays, whatever goes; asked first, for the way to a segment leads through seals that may be gone.
+    // Custody documents stay, whatever is destroyed. Ask this first, because the way to a segment leads
+    // through seals that may be gone.
     if !object.ends_with("/manifest") && !object.ends_with("/delegation") {
         not_disposed(&reader, checkpoint.size, envelope, object)?;
     }
@@ -107,8 +108,8 @@ pub fn of_copy(
     Ok(Released { index, person: envelope.reference("person").unwrap_or_default().to_owned(), key, bytes })
 }
 
-/// Refuses evidence that goes, or went from here, by a plan that two persons approved: as of the newest entry that is held, for what
-/// was approved after the access counts as well.
+/// Refuses evidence that an approved plan destroys or has destroyed here. It judges as of the newest held
+/// entry, so that approvals after the access count as well.
 fn not_disposed(
     reader: &AuthenticatedReader<&Objects<'_>>,
     size: u64,
@@ -151,7 +152,7 @@ fn not_disposed(
     )))
 }
 
-/// The manifests, delegations and last seals of collections that the ledger below an entry names.
+/// The manifests, delegations and last seals of collections, from the ledger below an entry.
 #[derive(Default)]
 struct Facts {
     manifests: BTreeMap<String, Digest>,
@@ -235,7 +236,7 @@ impl Facts {
         refused(format!("{collection} has {count} segments"))
     }
 
-    /// Last seal and number of segments.
+    /// The last seal and the number of segments.
     fn head(&self, collection: &str, objects: &Objects<'_>) -> Result<(Digest, u64), ReleaseError> {
         let Some(manifest) = self.manifests.get(collection) else {
             return self.interrupted.get(collection).copied().ok_or_else(|| {
@@ -252,20 +253,20 @@ impl Facts {
     }
 }
 
-/// Nothing is released.
+/// Why nothing is released.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReleaseError {
     /// Settings, pins or stores.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The mirror's copy.
+    /// The mirror's copy failed.
     #[error("read the mirror's copy: {0}. A scrub of the running mirror mends it")]
     Copy(String),
-    /// No round has ended yet.
+    /// No round has ended yet, so the mirror holds no tree.
     #[error("this mirror holds nothing yet")]
     NothingHeld,
-    /// Entry or proof do not open anything.
+    /// The entry or its proof does not permit a release.
     #[error("{0}")]
     Refused(String),
     #[error(transparent)]

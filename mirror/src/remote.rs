@@ -1,4 +1,5 @@
-//! A collector as a source: notes and objects over mutual TLS, statements in the other direction.
+//! A collector as a source: notes and objects arrive over mutual TLS, and statements go in the other
+//! direction.
 //!
 //! Guarantee: a transfer that was cut resumes where it stopped. The client reads no more than the longest object. All calls share
 //! one bandwidth. Not here: trust. The caller checks what arrives.
@@ -24,11 +25,11 @@ use tonic::{Code, Status};
 use crate::config::{Card, Config};
 use crate::source::{Source, SourceError};
 
-/// How often a cut transfer resumes before the caller decides.
+/// How often a cut transfer resumes before the caller must decide.
 const RESUMES_MAX: u32 = 4;
-/// Pieces of an object that is given back.
+/// Size of the pieces in which an object is given back.
 const PIECE_BYTES: usize = 256 << 10;
-/// Longest wait for one piece: a line that gives less than 256 KiB in this time is none.
+/// Longest wait for one piece. A connection that delivers less than 256 KiB in this time counts as dead.
 const PIECE_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The collector.
@@ -37,15 +38,15 @@ pub struct Remote {
     address: String,
     channel: RwLock<Channel>,
     throttle: Arc<Throttle>,
-    /// True when the process ends. Then no call waits for the collector.
+    /// True if the process is ending. Then no call waits for the collector.
     stop: watch::Receiver<bool>,
 }
 
 impl Remote {
-    /// Over credentials that the collector certified; dials at the first call.
+    /// Connects with credentials that the collector certified. It dials at the first call.
     ///
     /// # Errors
-    /// When credentials or address are of no use.
+    /// If the credentials or the address cannot be used.
     pub fn new(
         runtime: Handle,
         config: &Config,
@@ -59,7 +60,7 @@ impl Remote {
         Ok(Self { runtime, address, channel: RwLock::new(channel), throttle, stop })
     }
 
-    /// Uses other credentials from now on: a renewed certificate.
+    /// Uses other credentials from now on: those of a renewed certificate.
     pub fn replace(&self, card: &Card, credentials: &Credentials) -> Result<(), RemoteError> {
         let fresh = channel(&self.runtime, &self.address, card, credentials)?;
         *self.channel.write().unwrap_or_else(PoisonError::into_inner) = fresh;
@@ -73,13 +74,13 @@ impl Remote {
     /// The stream of notes.
     ///
     /// # Errors
-    /// When the collector does not answer, or not to us.
+    /// If the collector does not answer, or refuses this mirror.
     pub async fn follow(&self) -> Result<tonic::Streaming<v1::FollowResponse>, Status> {
         let mut client = service::mirror_client(self.channel());
         Ok(client.follow(v1::FollowRequest {}).await?.into_inner())
     }
 
-    /// Has a statement recorded. Blocks.
+    /// Asks the collector to record a statement. Blocks.
     ///
     /// # Errors
     /// The collector's refusal.
@@ -92,16 +93,16 @@ impl Remote {
     /// The stream of keys that the collector wants back.
     ///
     /// # Errors
-    /// When the collector does not answer, or not to us.
+    /// If the collector does not answer, or refuses this mirror.
     pub async fn wanted(&self) -> Result<tonic::Streaming<v1::WantedResponse>, Status> {
         let mut client = service::mirror_client(self.channel());
         Ok(client.wanted(v1::WantedRequest {}).await?.into_inner())
     }
 
-    /// Gives one object, within the bandwidth.
+    /// Gives one object to the collector, within the bandwidth.
     ///
     /// # Errors
-    /// The collector's refusal: another mirror may have been first.
+    /// The collector's refusal. Another mirror may have been faster.
     pub async fn offer(&self, key: &Key, bytes: Vec<u8>) -> Result<(), Status> {
         let total = bytes.len() as u64;
         let (pieces, stream) = tokio::sync::mpsc::channel(2);
@@ -125,12 +126,12 @@ impl Remote {
         });
         let mut client = service::mirror_client(self.channel());
         let answer = client.offer(tokio_stream::wrappers::ReceiverStream::new(stream)).await;
-        // Refused early, the stream is closed and the thread ends with its next piece.
+        // If the collector refuses early, the stream closes and the thread ends with its next piece.
         drop(giving.await);
         answer.map(drop)
     }
 
-    /// Sends a confirmation that a copy is destroyed.
+    /// Sends a confirmation that this mirror's copy is destroyed.
     ///
     /// # Errors
     /// The collector's answer.
@@ -151,7 +152,7 @@ impl Remote {
         })
     }
 
-    /// Appends to `bytes` from where they end.
+    /// Appends to `bytes`, and continues where they end.
     async fn pieces(&self, key: &Key, bytes: &mut Vec<u8>) -> Result<(), Status> {
         let mut client = service::mirror_client(self.channel());
         let offset = bytes.len() as u64;
@@ -173,7 +174,7 @@ impl Remote {
             }
             let taken = piece.data.len() as u64;
             let throttle = Arc::clone(&self.throttle);
-            // What waits for its turn holds the stream's window, and so the sender.
+            // A piece that waits for its turn keeps the stream's window full, and so slows the sender.
             drop(tokio::task::spawn_blocking(move || throttle.take(taken)).await);
         }
         let length = bytes.len() as u64;
@@ -233,7 +234,7 @@ fn channel(
 /// Asks the enrolment listener for a certificate of the TLS key.
 ///
 /// # Errors
-/// If no endpoint admin admitted the key yet, or the collector does not answer.
+/// If no endpoint admin has admitted the key yet, or if the collector does not answer.
 pub async fn certify(
     config: &Config,
     card: &Card,
@@ -253,16 +254,16 @@ pub async fn certify(
         .collect())
 }
 
-/// No connection.
+/// There is no connection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoteError {
     #[error("reach the collector: {}", chain(.0))]
     Connect(#[from] certs::connect::ConnectError),
-    /// The request for a certificate.
+    /// The request for a certificate failed.
     #[error("make a certificate request")]
     Key(#[from] certs::request::RequestError),
-    /// The collector said no.
+    /// The collector refused.
     #[error("the collector gives no certificate: {0}")]
     Refused(String),
     #[error(transparent)]

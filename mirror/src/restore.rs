@@ -1,8 +1,9 @@
-//! Gives a mirror's copy back to a collector that lost its stores: every object, verified, into new stores.
+//! Gives a mirror's copy back to a collector that lost its stores: every object is verified and written into
+//! new stores.
 //!
-//! Guarantee: the ledger is written last, and only if everything that it names is there. A copy that is older than a note that
-//! somebody holds is refused, because the log would go on from that size a second time. Not here: the database
-//! (`exhibit-server rebuild`) and keys (the backup).
+//! Guarantee: the ledger is written last, and only if every object that it names is there. A copy is refused
+//! if somebody holds a newer note: the log would continue from the older size a second time. Not here: the
+//! database (`exhibit-server rebuild`) and keys (the backup).
 
 pub mod named;
 
@@ -27,36 +28,36 @@ use crate::objects::Objects;
 use crate::pins::LOG_KEYS;
 use crate::restore::named::Here;
 
-/// The objects and bytes that were given back.
+/// How much was given back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Entries of the ledger.
     pub entries: u64,
-    /// Objects written or found whole.
+    /// Objects that were written, or found whole.
     pub objects: u64,
     pub bytes: u64,
-    /// Objects that no copy of the mirror has whole, though the ledger or a listing names them; evidence of collections that
-    /// no mirror stated is not among them.
+    /// Objects that the ledger or a listing names and of which the mirror has no intact copy. Evidence is
+    /// among them only if a mirror stated that it holds the collection.
     pub damaged: Vec<String>,
-    /// The ledger has its head: there is a collector again.
+    /// True if the ledger has its head: the collector exists again.
     pub is_whole: bool,
 }
 
 /// A mirror's copy, opened for a restoration.
 pub struct Left {
     pub stores: Vec<Arc<dyn Store>>,
-    /// Notes that it signed itself, with the file that says so.
+    /// Notes that this mirror signed itself, each with the file that holds it.
     pub signed: Vec<(PathBuf, String)>,
-    /// Changes of the log key in its directory.
+    /// Changes of the log key in the mirror's directory.
     pub log_keys: Vec<Signed>,
-    /// Which mirror it was; `None` where only a store is left.
+    /// Which mirror it was; `None` if only a store is left.
     pub mirror: Option<MirrorId>,
 }
 
 /// Opens a mirror's copy: its directory (with settings), or one of its stores.
 ///
 /// # Errors
-/// When it is neither.
+/// If it is neither.
 pub fn open(from: &Path) -> Result<Left, RestoreError> {
     let layout = Layout(from.to_owned());
     if !from.join(crate::config::CONFIG_FILE).exists() {
@@ -83,28 +84,28 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
     })
 }
 
-/// The changes of the log key that a mirror's copy has.
+/// The changes of the log key in a mirror's copy.
 pub fn log_keys(left: &Left) -> Result<Vec<Signed>, RestoreError> {
     let of_stores = crate::pins::of_stores(&replicas(left.stores.clone())).map_err(RestoreError::Mirror)?;
-    // Its directory had them first.
+    // The mirror's directory had them first.
     let of_directory = left.log_keys.clone();
     Ok(if of_directory.len() > of_stores.len() { of_directory } else { of_stores })
 }
 
-/// The target of a restoration.
+/// Where to restore to.
 pub struct Target<'a> {
-    /// The new stores, which must hold no other ledger.
+    /// The new stores. They must hold no other ledger.
     pub into: &'a Replicas,
     /// The log's keys.
     pub key: &'a LogKeys,
-    /// Files with notes that somebody holds.
+    /// Files with notes of the lost log.
     pub newer: &'a [PathBuf],
-    /// Restore everything that is whole, even if something is damaged.
+    /// Restore every intact object even if others are damaged.
     pub accept_damaged: bool,
 }
 
-/// Copies everything from a mirror's stores. The ledger's head comes last, and only when nothing is damaged or that is
-/// accepted: without it there is no collector yet, and the same command goes on.
+/// Copies everything from a mirror's stores. The ledger's head comes last, and only if nothing is damaged or
+/// the caller accepts the damage. Without the head there is no collector yet, and the same command continues.
 ///
 /// # Errors
 /// A second attempt continues where this one stopped.
@@ -130,7 +131,8 @@ pub fn restore(
     for path in target.newer {
         not_behind(path, &fs_err::read(path)?, key, &reader, &head)?;
     }
-    // The mirror's own witnessed note counts as well: the mirror may have witnessed more than it had time to fetch.
+    // The mirror's own witnessed note counts as well: the mirror may have witnessed a larger tree than it had
+    // time to fetch.
     for (path, note) in &left.signed {
         not_behind(path, note.as_bytes(), key, &reader, &head)?;
     }
@@ -155,13 +157,13 @@ pub fn restore(
                 restored.objects += 1;
                 restored.bytes += bytes.len() as u64;
             }
-            // A text that is nowhere was erased, or never came.
+            // A text that no store has was erased, or never arrived.
             Err(error) if object.kind() == KeyKind::Detail && error.class() == StoreErrorClass::NotFound => {}
             _ => restored.damaged.push(object.to_string()),
         }
     }
     tree(into, &reader, size)?;
-    // Read back from the new stores before the checkpoint names it.
+    // Read the ledger back from the new stores before the checkpoint names it.
     let repaired = AtomicU64::new(0);
     let written = Objects::new(into, None, &repaired);
     let check = AuthenticatedReader::new(&written, size, &root)
@@ -204,7 +206,7 @@ fn recorded(
     Ok(recorded)
 }
 
-/// Bundles and tiles, computed again from the entries under the root.
+/// Writes bundles and tiles, computed again from the entries and checked against the root.
 fn tree(into: &Replicas, reader: &AuthenticatedReader<&Objects<'_>>, size: u64) -> Result<(), RestoreError> {
     let plan = |error: ledger::tile::TileError| RestoreError::Mirror(error.to_string());
     let mut paths = bundles_for_growth(0, size).map_err(plan)?;
@@ -216,7 +218,7 @@ fn tree(into: &Replicas, reader: &AuthenticatedReader<&Objects<'_>>, size: u64) 
     Ok(())
 }
 
-/// Refuses when a note that somebody holds is newer than the mirror's head, or contradicts it.
+/// Refuses if a note that somebody holds is newer than the mirror's head or contradicts it.
 fn not_behind(
     path: &Path,
     bytes: &[u8],
@@ -225,7 +227,7 @@ fn not_behind(
     head: &LogNote,
 ) -> Result<(), RestoreError> {
     let refused = |why: String| RestoreError::Note { path: path.to_owned(), why };
-    // A .tlog-proof ends in the note.
+    // A .tlog-proof ends with the note.
     let bytes = match ledger::ProofFile::parse(bytes) {
         Ok(proof) => proof.checkpoint().to_string().into_bytes(),
         Err(_) => bytes.to_vec(),
@@ -255,7 +257,7 @@ fn not_behind(
     }
 }
 
-/// The target has no ledger, or this one.
+/// Checks that the target has no ledger, or this one.
 fn fresh(store: &dyn Store, origin: &str, key: &LogKeys, head: &LogNote) -> Result<(), RestoreError> {
     let used = || RestoreError::NotFresh { store: store.identity().store.clone() };
     match store.read(&Key::checkpoint()) {
@@ -268,7 +270,7 @@ fn fresh(store: &dyn Store, origin: &str, key: &LogKeys, head: &LogNote) -> Resu
     }
 }
 
-/// Nothing, or not everything, was given back.
+/// Why nothing, or not everything, was given back.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
@@ -280,7 +282,7 @@ pub enum RestoreError {
         shown: u64,
         held: u64,
     },
-    /// The mirror knows of a key and does not hold the entry that records it.
+    /// The mirror knows a key but does not hold the entry that records it.
     #[error(
         "this copy has change {change} of the log key and, with {held} entries, not the one that records it: it is behind, and whoever \
          was shown that key follows no ledger that goes on without it. Use a mirror that is not behind"
@@ -290,15 +292,15 @@ pub enum RestoreError {
         held: u64,
         change: u64,
     },
-    /// A new store.
+    /// A new store failed.
     #[error("write to the new stores: {0}")]
     Into(String),
     #[error("read a file")]
     Io(#[from] std::io::Error),
-    /// The mirror's copy.
+    /// The mirror's copy failed.
     #[error("read the mirror's copy: {0}")]
     Mirror(String),
-    /// A presented note.
+    /// A note that the operator passed is wrong.
     #[error("{}: {why}", path.display())]
     Note {
         /// The note's file.
@@ -306,7 +308,7 @@ pub enum RestoreError {
         /// What is wrong.
         why: String,
     },
-    /// The target is in use.
+    /// The target is already in use.
     #[error(
         "store {store} holds another ledger head already: restore into fresh stores, and keep the old ones"
     )]

@@ -33,13 +33,13 @@ use crate::objects::{ObjectError, Objects};
 use crate::pins::Pins;
 use crate::source::SourceError;
 
-/// Everything that the next entry is judged by.
+/// Everything that is needed to judge the next entry.
 #[derive(Debug)]
 pub struct Rules {
     pins: Pins,
     next: u64,
     chains: BTreeMap<String, ChainHead>,
-    /// First half of each event id: two that are equal by accident are not to be expected before 2^64 entries.
+    /// First half of each event id. An accidental collision is not to be expected before 2^64 entries.
     events: DenseSet<u128>,
     roster: Option<AdmittedRoster>,
     tokens: BTreeMap<Digest, endpoints::Admitted>,
@@ -47,24 +47,25 @@ pub struct Rules {
     orders: BTreeMap<Digest, orders::Issued>,
     mirrors: BTreeMap<MirrorId, acts::MirrorKeys>,
     collections: BTreeMap<Digest, Collection>,
-    /// What keeps evidence and what goes, by incident.
+    /// What keeps evidence and what disposals destroy, by incident.
     courses: disposal::Courses,
     /// Texts that are missing, and texts that stay although a plan names them.
     texts: texts::Texts,
-    /// The history that the authority vouched for. It stays here until a round compared it with the tree; a round may end before.
+    /// The history that the authority vouched for. It stays here until a round has compared it with the tree,
+    /// because a round may end before that.
     vouched: Option<Vouched>,
 }
 
-/// The history on which the authority let a key follow.
+/// The history on which the authority based its change of the log key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Vouched {
-    /// Index of the entry that says so.
+    /// Index of the entry that records this.
     pub(crate) index: u64,
     pub(crate) size: u64,
     pub(crate) root: ledger::Hash,
 }
 
-/// One entry under judgement.
+/// The entry that is being judged.
 struct Case<'a> {
     index: u64,
     envelope: &'a Envelope,
@@ -77,7 +78,7 @@ impl Case<'_> {
         self.act.signed().map_err(|error| Broken::Rule(chain(&error)))
     }
 
-    /// The envelope's refs must be these, all of them named in the type's row.
+    /// Checks that the envelope has exactly these refs, all of them named in the type's row.
     fn refs(&self, wanted: &[(&str, String)]) -> Result<(), Broken> {
         match wanted.iter().find(|(name, value)| self.envelope.reference(name) != Some(value.as_str())) {
             None => Ok(()),
@@ -91,13 +92,13 @@ impl Case<'_> {
     }
 }
 
-/// Why an entry is not taken.
+/// Why an entry is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
-    /// The entry or its act breaks a rule. No later entry counts.
+    /// The entry or its act breaks a rule. No later entry is accepted.
     #[error("{0}")]
     Rule(String),
-    /// Something it names cannot be had (now).
+    /// An object that the entry names cannot be fetched (now).
     #[error(transparent)]
     Object(#[from] ObjectError),
 }
@@ -107,7 +108,7 @@ fn rule<T>(why: impl Into<String>) -> Result<T, Broken> {
 }
 
 impl Rules {
-    /// Before the first entry.
+    /// The state before the first entry.
     #[must_use]
     pub fn new(pins: Pins) -> Self {
         Self {
@@ -127,7 +128,7 @@ impl Rules {
         }
     }
 
-    /// Entries taken so far.
+    /// Number of entries accepted so far.
     #[must_use]
     pub fn next(&self) -> u64 {
         self.next
@@ -139,20 +140,20 @@ impl Rules {
         &self.collections
     }
 
-    /// The history that a change of the log key vouches for, until a round compared it with the tree.
+    /// The history for which a change of the log key vouches, until a round has compared it with the tree.
     pub(crate) const fn vouched(&self) -> Option<Vouched> {
         self.vouched
     }
 
-    /// A round compared the vouched history with the tree.
+    /// Notes that a round has compared the vouched history with the tree.
     pub(crate) const fn vouched_holds(&mut self) {
         self.vouched = None;
     }
 
-    /// Judges the next entry, and takes it.
+    /// Judges the next entry and takes it.
     ///
     /// # Errors
-    /// `Broken`; the state is then as before.
+    /// `Broken`. The state is then the same as before.
     pub fn step(&mut self, body: &[u8], objects: &Objects<'_>) -> Result<(), Broken> {
         let entry = Entry::parse(body).map_err(|error| Broken::Rule(chain(&error)))?;
         let envelope = &entry.envelope;
@@ -171,12 +172,13 @@ impl Rules {
         }
         let act = act_of(&entry, objects)?;
         let case = Case { index: self.next, envelope, act: &act, objects };
-        // Nothing is changed before all of it is judged.
+        // Nothing changes before the whole entry is judged.
         let change = self.judge(&case)?;
         let course = self.course(&case)?;
         let missing = named_objects(&case, &self.pins)?;
         if envelope.type_ == EntryType::CollectionStarted && envelope.act == ActPlace::Inline {
-            // Collectors read a delegation from the stores as well, so a copy without it could not be restored.
+            // The collector also reads a delegation from the stores, so it could not be restored from a copy
+            // without the delegation.
             let key = Key::document(envelope.event.as_bytes());
             if objects.own.read(&key).is_err() {
                 objects.offer(key, act.encode());
@@ -213,7 +215,7 @@ impl Rules {
             Signers::Evidence => self.started(case),
             Signers::SealerEvidence => self.stored(case),
             Signers::Mirror => self.spoken(case),
-            // This version reads the type and no version writes it yet, so the required signer is unknown.
+            // This version reads the type, but no version writes it yet. So nobody knows who must sign it.
             Signers::Unspecified => {
                 rule("who signs this type is not known to this version; update the mirror")
             }
@@ -273,7 +275,7 @@ impl Rules {
     }
 }
 
-/// The change that a judged entry makes.
+/// The change of state that a judged entry causes.
 enum Change {
     None,
     Roster(Box<AdmittedRoster>),
@@ -283,7 +285,7 @@ enum Change {
     Order(Digest, orders::Issued),
     Approved(Digest),
     OrderEnded(Digest, &'static str),
-    /// The log's keys, and the history that the authority vouched for.
+    /// Changes the log's keys, and the history that the authority vouched for.
     LogKeys(Box<LogKeys>, Vouched),
     Mirror(MirrorId, acts::MirrorKeys),
     MirrorRetired(MirrorId),
@@ -303,12 +305,13 @@ fn act_of(entry: &Entry, objects: &Objects<'_>) -> Result<ActObject, Broken> {
     ActObject::parse(&bytes).map_err(|error| Broken::Rule(format!("read its act: {}", chain(&error))))
 }
 
-/// Fetches the objects that the act names. Returns the missing texts, each with true if the source was asked.
+/// Fetches the objects that the act names. Returns the missing texts, each with true if the source was asked
+/// for it.
 fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<Vec<(Digest, bool)>, Broken> {
     let mut missing = Vec::new();
     for key in objects_of(case.envelope, case.act)? {
         match case.objects.peek(&key) {
-            // The one kind whose key says nothing of its content.
+            // The only kind whose key says nothing about its content.
             Ok(bytes) if key.kind() == store::KeyKind::StampedCheckpoint => {
                 let note = LogNote::read(&bytes, &pins.origin(), &pins.log_keys.keys())
                     .map_err(|error| Broken::Rule(format!("the stamped checkpoint: {}", chain(&error))))?;
@@ -329,10 +332,10 @@ fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<Vec<(Digest, bool)>, Br
     Ok(missing)
 }
 
-/// Keys of objects, other than evidence and the act itself, that an entry names.
+/// Keys of the objects that an entry names, without evidence and the act itself.
 ///
 /// # Errors
-/// When the act is no document of its type.
+/// If the act is not a document of its type.
 pub fn objects_of(envelope: &Envelope, act: &ActObject) -> Result<Vec<Key>, Broken> {
     Ok(match envelope.type_.rule().document {
         ActDocument::Act => {

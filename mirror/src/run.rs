@@ -1,7 +1,8 @@
 //! A running mirror: it takes notes, makes rounds, copies collections, sends statements, and reads its own copy again.
 //!
-//! Guarantee: three threads block (ledger, evidence, scrub), and one runtime serves sockets. Each stops at the next object or bundle
-//! when asked. After a restart nothing that they kept in memory is needed. Not here: what is checked.
+//! Guarantee: three threads block (ledger, evidence, scrub), and one runtime serves sockets. Each stops at
+//! the next object or bundle when asked. A restart needs nothing that they kept in memory. Not here: what is
+//! checked.
 
 mod collections;
 mod contact;
@@ -43,9 +44,9 @@ use crate::source::{Source, StoreSource};
 use crate::status::Board;
 use crate::witness::Witness;
 
-/// A round is made at least so often, for what could not be had the last time.
+/// Longest time between two rounds, so that objects that could not be fetched are tried again.
 const LOOK: Duration = Duration::from_secs(30);
-/// A collection that failed is tried again after this.
+/// How long to wait before a failed collection is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// What all threads share.
@@ -57,7 +58,7 @@ struct Context {
     /// Where bytes come from.
     source: Box<dyn Source>,
     remote: Arc<Remote>,
-    /// Verifies containers, away from the keys.
+    /// Verifies containers in a process that has no keys.
     judges: Box<dyn Judges>,
     board: Arc<Board>,
     repaired: AtomicU64,
@@ -68,28 +69,29 @@ struct Context {
     /// Collections as of the newest round.
     worklist: Mutex<Worklist>,
     held: watch::Sender<u64>,
-    /// The newest note of the collector, as it came.
+    /// The newest note of the collector, unverified.
     newest: Mutex<Option<Vec<u8>>>,
     /// Wakes the task that waits for the collector.
     ending: watch::Sender<bool>,
-    /// Set while objects are destroyed. The scrub stops then, because it would put them back.
+    /// True while objects are being destroyed. The scrub stops then, because it would put them back.
     cut: AtomicBool,
-    /// Held by the scrub while it reads, and by the evidence thread while it destroys.
+    /// The scrub holds this while it reads, and the evidence thread holds it while it destroys.
     quiet: Mutex<()>,
-    /// Set when the scrub asks for the list of all collections. The list is long and made only for the scrub.
+    /// The scrub sets this to ask for the list of all collections. The list is long, and nothing else needs
+    /// it.
     wants_all: AtomicBool,
 }
 
 #[derive(Default)]
 struct Worklist {
     waiting: Arc<Vec<CollectionToCopy>>,
-    /// Every collection, when the scrub asked.
+    /// Every collection, if the scrub asked for them.
     all: Option<Arc<Vec<CollectionToCopy>>>,
     /// The destructions that are due.
     destructions: Arc<Vec<dispose::Destruction>>,
-    /// Objects whose destruction here the ledger does not record yet.
+    /// Objects that the ledger does not yet record as destroyed here.
     unconfirmed: Arc<BTreeSet<(Digest, Object)>>,
-    /// Collections whose own copy goes, or went.
+    /// Collections whose own copy is destroyed or about to be.
     disposed: Arc<BTreeSet<Digest>>,
 }
 
@@ -98,13 +100,13 @@ pub struct Running {
     context: Arc<Context>,
     runtime: tokio::runtime::Runtime,
     threads: Vec<std::thread::JoinHandle<()>>,
-    /// Where the witness answers.
+    /// Address where the witness listens.
     pub witness: Option<SocketAddr>,
-    /// Where metrics are.
+    /// Address where the metrics listen.
     pub metrics: Option<SocketAddr>,
 }
 
-/// Starts a mirror. With no certificate yet it waits until an endpoint-admin admitted it.
+/// Starts a mirror. If it has no certificate yet, it waits until an endpoint-admin has admitted it.
 pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunError> {
     let layout = Layout(directory.to_owned());
     let config = layout.config()?;
@@ -122,7 +124,7 @@ pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunEr
     });
     let credentials = credentials(&runtime, &layout, &config, &card, &board)?;
     let (ending, end) = watch::channel(false);
-    // Checked by `config` before.
+    // `config` has checked this before.
     let rate = |text: &str| parse_rate(text).unwrap_or(0);
     let throttle = Arc::new(Throttle::new(rate(&config.bandwidth)));
     let remote = Arc::new(Remote::new(
@@ -190,7 +192,7 @@ impl Running {
     /// Runs until SIGTERM or SIGINT.
     ///
     /// # Errors
-    /// When signals cannot be waited for.
+    /// If it cannot wait for signals.
     pub fn until_signalled(self) -> Result<(), RunError> {
         let signalled = self.runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
@@ -206,7 +208,7 @@ impl Running {
         Ok(signalled?)
     }
 
-    /// Stops: every thread ends at its next object or bundle.
+    /// Stops the mirror: every thread ends at its next object or bundle.
     pub fn stop(self) {
         self.context.stop.store(true, Ordering::SeqCst);
         self.context.throttle.end();
@@ -292,10 +294,10 @@ fn write_addresses(
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// Settings, pins or stores.
+    /// The settings, pins or stores are wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A file or thread.
+    /// A file or a thread failed.
     #[error("run the mirror")]
     Io(#[from] std::io::Error),
     #[error(transparent)]
@@ -310,7 +312,7 @@ pub enum RunError {
     Remote(#[from] RemoteError),
     #[error(transparent)]
     State(#[from] StateError),
-    /// TLS key and certificate.
+    /// The TLS key and the certificate.
     #[error("the mirror's TLS key: {0}")]
     Tls(String),
 }

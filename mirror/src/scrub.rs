@@ -1,4 +1,4 @@
-//! Reads the own copy again: every object that the ledger names, at a set rate, on every store.
+//! Reads the mirror's own copy again: every object that the ledger names, on every store, at a set rate.
 //!
 //! Guarantee: the scrub looks for objects by the names that the held ledger gives, not by a store's listing. It fetches damaged and
 //! lost objects again and verifies them. What it cannot put back stays an alarm. Not here: when a pass is due (`run`), how one object
@@ -25,42 +25,43 @@ use crate::source::Source;
 /// The result of a pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scrubbed {
-    /// Objects read, each copy counted.
+    /// Number of objects read. Each copy counts.
     pub objects: u64,
-    /// Of these, damaged or missing.
+    /// How many of these were damaged or missing.
     pub damaged: u64,
-    /// Not put back, with the reason; the first hundred.
+    /// Objects that could not be put back, each with the reason. Only the first hundred.
     pub lost: Vec<String>,
 }
 
-/// Everything a pass needs.
+/// Everything that a pass needs.
 pub struct Parts<'a> {
-    /// Whose log it is.
+    /// Which log the mirror follows.
     pub pins: &'a Pins,
     pub own: &'a Replicas,
     /// Where replacements come from.
     pub source: Option<&'a dyn Source>,
-    /// Count of objects put back.
+    /// Counts the objects that were put back.
     pub repaired: &'a AtomicU64,
     /// The judge for a collection whose seal chain is damaged.
     pub judges: &'a dyn Judges,
     pub throttle: &'a Throttle,
     /// `false` ends the pass.
     pub go_on: &'a dyn Fn() -> bool,
-    /// Called now and then.
+    /// Called now and then to report progress.
     pub progress: &'a dyn Fn(&Scrubbed),
 }
 
-/// Most reasons kept.
+/// Most reasons that are kept.
 const LOST_MAX: usize = 100;
 
-/// One pass over the tree of `held` and the `collections`. `None`: it was ended before it was through.
+/// Makes one pass over the tree of `held` and the `collections`. `None` if the pass was stopped before its
+/// end.
 #[must_use]
 pub fn scrub(parts: &Parts<'_>, held: &LogNote, collections: &[CollectionToCopy]) -> Option<Scrubbed> {
     let objects = Objects::new(parts.own, parts.source, parts.repaired);
     let (size, root) = (held.checkpoint.size, held.checkpoint.root);
     let mut pass = Pass { parts, objects: &objects, found: Scrubbed::default(), away: BTreeSet::new() };
-    // Tiles first: nothing else can be named without them.
+    // Read tiles first: they are needed to name everything else.
     let reader = match objects.verified(|| AuthenticatedReader::new(&objects, size, &root)) {
         Ok(reader) => reader,
         Err(error) => {
@@ -113,17 +114,18 @@ pub fn scrub(parts: &Parts<'_>, held: &LogNote, collections: &[CollectionToCopy]
 
 type Reader<'a> = AuthenticatedReader<&'a Objects<'a>>;
 
-/// A pass under way.
+/// A pass that is under way.
 struct Pass<'a> {
     parts: &'a Parts<'a>,
     objects: &'a Objects<'a>,
     found: Scrubbed,
-    /// Stores that did not answer as themselves: each is said once, and nothing is said of its objects.
+    /// Stores that did not answer, or whose marker was not the expected one. The pass reports each once, and
+    /// reports nothing about its objects.
     away: BTreeSet<String>,
 }
 
 impl Pass<'_> {
-    /// Looks at one object on each store. Where it is not right, `mend` puts the right bytes there.
+    /// Examines one object on each store. If a copy is not right, `mend` writes the right bytes there.
     fn object(
         &mut self,
         key: &Key,
@@ -140,7 +142,7 @@ impl Pass<'_> {
             self.parts.throttle.take(found.bytes_read());
             match found {
                 Found::Whole(_) => continue,
-                // A text may have been erased, or never been there: nothing tells from here.
+                // A text may have been erased or may never have been there. The scrub cannot tell which.
                 Found::Missing if key.kind() == KeyKind::Detail => continue,
                 Found::Away(error) => {
                     self.away.insert(name.clone());
@@ -160,7 +162,7 @@ impl Pass<'_> {
         }
     }
 
-    /// An object whose key carries its digest: another own store has it, or the source.
+    /// Mends an object whose key carries its digest, from another own store or from the source.
     fn by_digest(&mut self, key: &Key) {
         let (own, objects) = (self.parts.own, self.objects);
         let is_right = |bytes: &[u8]| key.check(bytes) != ContentCheck::Wrong;
@@ -173,7 +175,7 @@ impl Pass<'_> {
         });
     }
 
-    /// A tile or bundle: the tree commits to it, so the right bytes are known whatever the store has.
+    /// A tile or bundle: the tree commits to it, so the right bytes are known whatever the store holds.
     fn tile(&mut self, reader: &Reader<'_>, path: &TilePath) {
         let key = Key::tile(path);
         let right = self.objects.verified(|| reader.content(path)).map_err(|error| chain(&error));
@@ -190,14 +192,16 @@ impl Pass<'_> {
         let envelope = &entry.envelope;
         let document = Key::document(envelope.event.as_bytes());
         if envelope.act == ActPlace::Digest || envelope.type_ == EntryType::CollectionStarted {
-            // Looked at before it is used: reading it through `objects` would mend it unseen.
+            // Examine the document before using it: reading it through `objects` would mend it without a
+            // report.
             self.by_digest(&document);
         }
         let act = match entry.act {
             Some(act) => Some(act),
             None => self.objects.get(&document).ok().and_then(|bytes| ActObject::parse(&bytes).ok()),
         };
-        // If the document is damaged and no source has it, the objects that it names are unknown. The document itself is among the lost.
+        // If the document is damaged and no source has it, nobody knows which objects it names. The document
+        // itself counts as lost.
         let Some(act) = act else { return };
         let named = match objects_of(envelope, &act) {
             Ok(named) => named,
@@ -212,7 +216,8 @@ impl Pass<'_> {
         }
     }
 
-    /// A stamped checkpoint: its key says nothing of its content, the log's key and the tree say all.
+    /// A stamped checkpoint. Its key says nothing about its content, but the log's key and the tree decide
+    /// what is right.
     fn stamped(&mut self, reader: &Reader<'_>, key: &Key) {
         let (own, objects, pins) = (self.parts.own, self.objects, self.parts.pins);
         let is_right = |bytes: &[u8]| {
@@ -231,11 +236,11 @@ impl Pass<'_> {
         });
     }
 
-    /// Everything a collection consists of. False: the pass was ended.
+    /// The seal chain itself is damaged. Verifying the collection again fetches the damaged objects.
     fn collection(&mut self, collection: &CollectionToCopy) -> bool {
         let parts = self.parts;
         let Some(keys) = keys(collection, parts.own, parts.repaired) else {
-            // The seal chain itself is damaged. Verifying the collection again fetches the damaged objects.
+            // The seal chain itself is damaged. To verify the collection again fetches the damaged objects.
             self.found.damaged += 1;
             let again = copy::Parts {
                 own: parts.own,

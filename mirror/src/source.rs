@@ -5,35 +5,35 @@ use std::sync::Arc;
 use evidence::causes::chain;
 use store::{Key, Store, StoreErrorClass};
 
-/// Gives objects by key.
+/// Gives out objects by key.
 ///
-/// Contract: `fetch` blocks; what it returns is unchecked, and at most [`store::READ_BYTES_MAX`] bytes.
+/// Contract: `fetch` blocks. It returns unchecked bytes, at most [`store::READ_BYTES_MAX`].
 pub trait Source: Send + Sync {
     /// The whole object.
     ///
     /// # Errors
-    /// `Missing`: there is none; `Away`: ask again later.
+    /// `Missing`: the object does not exist. `Away`: ask again later.
     fn fetch(&self, key: &Key) -> Result<Vec<u8>, SourceError>;
 }
 
-/// No object.
+/// Why there is no object.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The source does not answer, or not with an object.
+    /// The source does not answer, or does not answer with an object.
     #[error("fetch {key}: {why}")]
     Away {
         /// The requested key.
         key: String,
         why: String,
     },
-    /// The source has it, but not whole on any of its copies.
+    /// The source has the object, but none of its copies is whole.
     #[error("no copy of {key} at the source is whole")]
     Damaged {
         /// The requested key.
         key: String,
     },
-    /// There is no such object there.
+    /// The source has no such object.
     #[error("the source has no {key}")]
     Missing {
         /// The requested key.
@@ -41,13 +41,14 @@ pub enum SourceError {
     },
 }
 
-/// A store read in place: a directory or bucket that the collector writes to.
+/// A store that is read in place: a directory or bucket that the collector writes to.
 pub struct StoreSource(pub Arc<dyn Store>);
 
 impl Source for StoreSource {
     fn fetch(&self, key: &Key) -> Result<Vec<u8>, SourceError> {
         self.0.read(key).map_err(|error| match error.class() {
-            // A place that lost its marker is not mounted: its silence says nothing of any object.
+            // A place that lost its marker is not mounted. That it returns nothing says nothing about any
+            // object.
             StoreErrorClass::NotFound if self.0.read(&Key::marker()).is_ok() => {
                 SourceError::Missing { key: key.to_string() }
             }

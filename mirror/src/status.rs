@@ -1,4 +1,4 @@
-//! How a mirror is doing. It tells its operator by a file, by metrics and by an exit code.
+//! How a mirror is doing. Its operator learns it from a file, from metrics and from an exit code.
 //!
 //! Guarantee: an alarm stays until its cause is gone. The file is replaced as a whole. Not here: what is signed ([`crate::cosign::state`]).
 
@@ -11,7 +11,7 @@ use crate::cosign::state::{State, StateError};
 
 /// Name of the file below `run/`.
 pub const STATUS_FILE: &str = "status.json";
-/// Failing collections that are named one by one.
+/// How many failing collections are named one by one.
 const NAMED_MAX: usize = 20;
 
 /// The content of the status file.
@@ -20,29 +20,29 @@ const NAMED_MAX: usize = 20;
 pub struct Status {
     pub mirror: String,
     pub deployment: String,
-    /// When this was written.
+    /// When this status was written.
     pub written: String,
-    /// When the collector last gave a note.
+    /// When the collector last sent a note.
     pub last_contact: String,
     /// Size of that note.
     pub offered: u64,
-    /// Newest size vouched for as `/witness`.
+    /// Newest size that the mirror vouches for as `/witness`.
     pub witnessed: u64,
-    /// Newest size held and vouched for as `/mirror`.
+    /// Newest size that the mirror holds and vouches for as `/mirror`.
     pub held: u64,
-    /// Entries of the running round that are done.
+    /// How many entries of the running round are done.
     pub done: u64,
     /// The problem with the log, the collector or the own store; empty if there is none.
     pub alarm: String,
     /// The reason for a pause that is no alarm: the collector is away.
     pub waiting: String,
-    /// File of an unacknowledged fraud proof.
+    /// File of a fraud proof that nobody has acknowledged.
     pub fraud: Option<String>,
-    /// Collections copied, verified and stated.
+    /// Number of collections that were copied, verified and stated.
     pub collections_held: u64,
-    /// Collections to be copied or stated.
+    /// Number of collections that still must be copied or stated.
     pub collections_waiting: u64,
-    /// Collections that do not verify or cannot be had, with the reason.
+    /// Collections that do not verify or cannot be fetched, with the reason.
     pub collections_failing: Vec<(String, String)>,
     /// Bytes of segments copied since the start.
     pub bytes_copied: u64,
@@ -50,15 +50,15 @@ pub struct Status {
     pub repaired: u64,
     /// Objects given back to the collector since the start.
     pub given_back: u64,
-    /// Texts that the collector did not have.
+    /// Number of texts that the collector did not have.
     pub details_missing: u64,
     /// When the last scrub ended; empty before the first.
     pub scrub_finished: String,
-    /// Objects the running or last scrub has read.
+    /// Objects that the running or last scrub has read.
     pub scrub_objects: u64,
-    /// Objects found damaged or lost by the running or last scrub.
+    /// Objects that the running or last scrub found damaged or lost.
     pub scrub_damaged: u64,
-    /// Of these, not put back.
+    /// How many of these could not be put back.
     pub scrub_lost: u64,
 }
 
@@ -75,7 +75,7 @@ impl Status {
     /// Reads the status that the running (or last) process wrote, and the signed state beside it.
     ///
     /// # Errors
-    /// When the directory is no mirror's.
+    /// If the directory is not a mirror's.
     pub fn read(directory: &Path) -> Result<Self, StateError> {
         let state = State::read(directory)?;
         let file = directory.join("run").join(STATUS_FILE);
@@ -83,7 +83,7 @@ impl Status {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(_) => Self::default(),
         };
-        // The state decides. The status may be older than a crash.
+        // The state decides. The status may come from before a crash.
         let size = |note: &Option<String>| {
             let line = note.as_deref().and_then(|note| note.lines().nth(1));
             line.and_then(|line| line.parse().ok()).unwrap_or(0)
@@ -149,17 +149,17 @@ fn or_never(text: &str) -> &str {
 #[derive(Debug, Default)]
 pub struct Board {
     status: Mutex<Status>,
-    /// The status in the file: an unchanged status is not written again.
+    /// The status as last written to the file. An unchanged status is not written again.
     written: Mutex<Option<Status>>,
 }
 
 impl Board {
-    /// Changes it.
+    /// Changes the status.
     pub fn update(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.lock());
     }
 
-    /// Notes that a collection fails, or (`None`) does no more.
+    /// Notes that a collection fails, or (`None`) that it no longer fails.
     pub fn collection(&self, id: &str, failure: Option<String>) {
         let mut status = self.lock();
         status.collections_failing.retain(|(failing, _)| failing != id);
@@ -170,13 +170,13 @@ impl Board {
         }
     }
 
-    /// As it is now.
+    /// The status as it is now.
     #[must_use]
     pub fn read(&self) -> Status {
         self.lock().clone()
     }
 
-    /// Writes the file; a failure is only said: nothing depends on it.
+    /// Writes the file. A failure is only logged, because nothing depends on the file.
     pub fn write(&self, run: &Path) {
         let mut status = self.read();
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);

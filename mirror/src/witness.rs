@@ -28,15 +28,15 @@ use crate::status::Board;
 const REQUEST_BYTES_MAX: usize = 128 << 10;
 /// Hashes in a request.
 const PROOF_HASHES_MAX: usize = 63;
-/// How long a request for `/mirror` waits for the round it asked for.
+/// How long a request for `/mirror` waits for the round that it asked for.
 const HELD_WAIT: Duration = Duration::from_secs(10);
 
-/// What answers.
+/// What the handlers share.
 #[derive(Clone)]
 pub struct Witness {
-    /// State and keys.
+    /// The state and the keys.
     pub cosigner: Arc<Cosigner>,
-    /// Own copies, for notes of sizes that are held.
+    /// The own copies, for notes of sizes that the mirror holds.
     pub own: Replicas,
     pub held: watch::Receiver<u64>,
     /// Asks for a round.
@@ -58,7 +58,7 @@ fn answer(status: u16, body: impl Into<String>) -> Answer {
 /// A parsed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddCheckpoint {
-    /// The size this role signed last, as the asker believes.
+    /// The size that this role signed last, as the client believes.
     pub old: u64,
     pub proof: Vec<Hash>,
     pub note: Vec<u8>,
@@ -99,12 +99,12 @@ impl Witness {
         )
     }
 
-    /// Judges a note before anything is waited for. Blocks on disks.
+    /// Judges a note before the request waits for anything. Blocks on disks.
     fn read(&self, request: &AddCheckpoint) -> Result<LogNote, Answer> {
         let pins = self.cosigner.pins();
         let keys = pins.log_keys.keys();
         let held = self.cosigner.last(Role::Mirror).map_or(0, |held| held.log.checkpoint.size);
-        // Until the entries were read again after a start nobody knows where a replaced key's term ended.
+        // After a start, nobody knows where a replaced key's term ended until the entries were read again.
         let unread = |placed: &Placed| placed.index.is_none() && placed.change.size < held;
         if keys.changes().iter().any(unread) {
             return Err(answer(503, "the ledger is being read: a change of the log key is in it\n"));
@@ -126,7 +126,7 @@ impl Witness {
         Ok(note)
     }
 
-    /// Of every size up to what is held the root is known here: another one convicts.
+    /// The mirror knows its own root at every size up to the held one. A different root convicts the log.
     fn judge_against_held(&self, note: &LogNote) -> Result<(), Answer> {
         let Some(held) = self.cosigner.last(Role::Mirror).map(|held| held.log) else {
             return Ok(());
@@ -163,7 +163,7 @@ impl Witness {
         }
     }
 
-    /// Signs, if everything holds. Blocks on disks.
+    /// Signs if every check passes. Blocks on disks.
     fn sign(&self, role: Role, request: &AddCheckpoint, note: &LogNote) -> Answer {
         let last = self.cosigner.last(role).map(|last| last.log.checkpoint);
         let size = last.as_ref().map_or(0, |last| last.size);

@@ -1,4 +1,4 @@
-//! `deployment.json`: what a mirror takes of the deployment's public card.
+//! `deployment.json`: the part of the deployment's public card that a mirror uses.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Where things lie in a mirror's directory, and how settings and pins are read from there.
+//! Where files lie in a mirror's directory, and how to read settings and pins from there.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, Config, ConfigError};
 use crate::pins::{KeyRing, Pins};
 use crate::rate::parse_rate;
 
-/// Where things lie in a mirror's directory.
+/// Where files lie in a mirror's directory.
 #[derive(Debug, Clone)]
 pub struct Layout(pub PathBuf);
 
@@ -28,13 +28,13 @@ impl Layout {
         self.0.join("keys/tls")
     }
 
-    /// Statements that were signed, and notes of interrupted collections.
+    /// Statements that this mirror signed, and the notes of interrupted collections.
     #[must_use]
     pub fn replicated(&self) -> PathBuf {
         self.0.join("replicated")
     }
 
-    /// What lives only while the mirror runs.
+    /// Files that exist only while the mirror runs.
     #[must_use]
     pub fn run(&self) -> PathBuf {
         self.0.join("run")
@@ -57,7 +57,7 @@ impl Layout {
     /// The pins.
     ///
     /// # Errors
-    /// When card or authority cannot be read, or are of another deployment than the settings.
+    /// If the card or the authority cannot be read, or belongs to another deployment than the settings.
     pub fn pins(&self, deployment: &DeploymentId) -> Result<(Pins, Card), ConfigError> {
         let card = Card::read(&self.0.join(CARD_FILE))?;
         let path = self.0.join(AUTHORITY_FILE);

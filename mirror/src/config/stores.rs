@@ -1,4 +1,4 @@
-//! Opens the mirror's own stores, and the collector's store that it may read from.
+//! Opens the mirror's own stores, and the collector's store that the mirror may read from.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use store::{Degraded, Key, Replicas, ReplicationPolicy, Store, StoreLocation, Wa
 
 use super::{Config, ConfigError, StoreConfig};
 
-/// Opens the own stores: every one of them must be there, for a mirror says that it holds.
+/// Opens the mirror's own stores. Every one must be there, because the mirror states that it holds its
+/// copies.
 ///
 /// # Errors
-/// When one is away or another's.
+/// If a store is away, or belongs to somebody else.
 pub fn open_stores(config: &Config) -> Result<Replicas, ConfigError> {
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     for store in &config.stores {
@@ -32,10 +33,10 @@ fn check_identity(config: &Config, named: &StoreConfig, opened: &dyn Store) -> R
     })
 }
 
-/// Opens the own stores for reading. The mirror may run meanwhile.
+/// Opens the mirror's own stores for reading. The mirror may be running meanwhile.
 ///
 /// # Errors
-/// When one is away or another's.
+/// If a store is away, or belongs to somebody else.
 pub fn open_stores_to_read(config: &Config) -> Result<Replicas, ConfigError> {
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     for store in &config.stores {
@@ -46,10 +47,10 @@ pub fn open_stores_to_read(config: &Config) -> Result<Replicas, ConfigError> {
     Ok(replicas(stores))
 }
 
-/// Opens the store of the collector that bytes are read from: nothing in it is locked or written.
+/// Opens the store of the collector that the mirror reads bytes from. Locks and writes nothing there.
 ///
 /// # Errors
-/// When it is away, or of another deployment.
+/// If the store is away, or belongs to another deployment.
 pub fn open_source(config: &Config) -> Result<Option<Arc<dyn Store>>, ConfigError> {
     let Some(given) = &config.source else {
         return Ok(None);
@@ -63,14 +64,14 @@ pub fn open_source(config: &Config) -> Result<Option<Arc<dyn Store>>, ConfigErro
     Ok(Some(opened))
 }
 
-/// Stores of which each must take every new object.
+/// The mirror's stores. Each of them must take every new object.
 #[must_use]
 pub fn replicas(stores: Vec<Arc<dyn Store>>) -> Replicas {
     let policy = ReplicationPolicy { copies: stores.len(), degraded: Degraded::Wait };
     Replicas::new(stores, policy, Arc::new(Said))
 }
 
-/// Logs a missing copy. The scrub walks over everything anyway and finds it again.
+/// Logs a missing copy. That is enough: the scrub reads everything anyway and finds it again.
 struct Said;
 
 impl WantingSink for Said {

@@ -10,25 +10,25 @@ use crate::note::LogNote;
 
 const TYPE: &str = "exhibit-fraud-v1";
 
-/// Two contradicting notes, with the proof of it.
+/// Two contradicting notes, with the proof that they contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FraudProof {
     fraud: String,
     pub deployment: String,
-    /// When it was found.
+    /// When the fraud was found.
     pub found: String,
-    /// The smaller note, or the one known first.
+    /// The smaller note. For equal sizes, the one that the mirror knew first.
     pub older: String,
     pub newer: String,
-    /// For unequal sizes: the root that the newer note's tree has at the older one's size; else empty.
+    /// For unequal sizes: the root of the newer note's tree at the older note's size. Empty otherwise.
     pub root: String,
-    /// The consistency proof from `root` to the newer note's.
+    /// The consistency proof from `root` to the newer note's root.
     pub proof: Vec<String>,
 }
 
 impl FraudProof {
-    /// Of two notes; `grown` is root and proof, for unequal sizes.
+    /// Makes a proof of two notes. `grown` holds root and proof, for unequal sizes.
     #[must_use]
     pub fn new(
         deployment: &str,
@@ -48,7 +48,7 @@ impl FraudProof {
         }
     }
 
-    /// Reads a file.
+    /// Parses the content of a file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let proof: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if proof.fraud == TYPE { Ok(proof) } else { Err(format!("it is a {}", proof.fraud)) }
@@ -63,7 +63,7 @@ impl FraudProof {
         bytes
     }
 
-    /// `fraud/` name: size of the newer note and digest of both.
+    /// File name below `fraud/`: the size of the newer note and a digest of both notes.
     #[must_use]
     pub fn file_name(&self) -> String {
         let size = Note::parse(self.newer.as_bytes())
@@ -85,7 +85,8 @@ impl FraudProof {
         })
     }
 
-    /// Checks that the two notes convict the holder of the log's keys, each within its term.
+    /// Checks that the two notes convict the holder of the log's keys. Each key must have signed within its
+    /// term.
     pub fn check(&self, keys: &LogKeys) -> Result<(), String> {
         let read = |text: &str| -> Result<Checkpoint, String> {
             let read = LogNote::read(text.as_bytes(), keys.current().name(), keys)

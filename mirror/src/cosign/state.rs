@@ -1,7 +1,7 @@
 //! `state.json`: what this mirror signed last in each role, and the fraud that stops it (docs/spec/mirror.md, *State and crashes*).
 //!
-//! Guarantee: the file is replaced as a whole, and it is durable before anything that follows from it leaves. Only `init` creates
-//! it. One process at a time holds it.
+//! Guarantee: the file is replaced as a whole. It is durable before anything that depends on it leaves the
+//! process. Only `init` creates it. One process at a time holds it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Name of the file in the mirror's directory.
 pub const STATE_FILE: &str = "state.json";
 const TYPE: &str = "exhibit-mirror-state-v1";
-/// Longest file: two notes of the largest kind, escaped.
+/// Longest file: it holds two notes of the largest kind, escaped.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The content of the file.
@@ -20,16 +20,16 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub struct State {
     state: String,
     pub deployment: String,
-    /// Newest note this mirror vouches consistency for, with its `/witness` line.
+    /// Newest note whose consistency this mirror vouches for, with its `/witness` line.
     pub witnessed: Option<String>,
-    /// Newest note whose tree it holds, with its `/mirror` line.
+    /// Newest note whose tree this mirror holds, with its `/mirror` line.
     pub held: Option<String>,
-    /// The file of an unacknowledged fraud proof.
+    /// The file of a fraud proof that nobody has acknowledged.
     pub fraud: Option<String>,
 }
 
 impl State {
-    /// Before anything was signed.
+    /// The state before anything was signed.
     #[must_use]
     pub fn new(deployment: &str) -> Self {
         Self {
@@ -41,10 +41,10 @@ impl State {
         }
     }
 
-    /// Reads the file, locking nothing: for `status`.
+    /// Reads the file without a lock, for `status`.
     ///
     /// # Errors
-    /// When it is not there or is none.
+    /// If the file is missing or is not a state file.
     pub fn read(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join(STATE_FILE);
         let refused = |reason: String| StateError::Content { path: path.clone(), reason };
@@ -56,7 +56,7 @@ impl State {
         if state.state == TYPE { Ok(state) } else { Err(refused(format!("it is a {}", state.state))) }
     }
 
-    /// The line.
+    /// The state as one line.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         #[expect(clippy::expect_used, reason = "strings cannot fail to serialise")]
@@ -77,7 +77,7 @@ impl StateFile {
     /// Locks a mirror's directory and reads its state.
     ///
     /// # Errors
-    /// `Busy` when another process has it; otherwise of the file.
+    /// `Busy` if another process has it; otherwise an error of the file.
     pub fn open(directory: &Path) -> Result<(Self, State), StateError> {
         let lock = lock(directory)?;
         let state = State::read(directory)?;
@@ -85,7 +85,7 @@ impl StateFile {
         Ok((held, state))
     }
 
-    /// Makes the first state. Refuses where one is.
+    /// Makes the first state. Refuses if a state exists.
     pub fn create(directory: &Path, state: &State) -> Result<(), StateError> {
         let _lock = lock(directory)?;
         if directory.join(STATE_FILE).exists() {
@@ -94,10 +94,11 @@ impl StateFile {
         write(directory, state)
     }
 
-    /// Makes a state the one in force, durably.
+    /// Puts a state in force, durably.
     ///
     /// # Errors
-    /// Either the previous state or this one is in force. Nothing that follows from this one may leave.
+    /// Either the previous state or this one is in force. Nothing that depends on this one may leave the
+    /// process.
     pub fn write(&self, state: &State) -> Result<(), StateError> {
         write(&self.directory, state)
     }
@@ -114,21 +115,21 @@ fn lock(directory: &Path) -> Result<Lock, StateError> {
     })
 }
 
-/// No usable state.
+/// Why there is no usable state.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// Another process works here.
+    /// Another process uses this directory.
     #[error("{} is in use by another mirror process; stop it first", path.display())]
     Busy { path: PathBuf },
-    /// Not a state.
+    /// The file does not hold a state.
     #[error("{} is not this mirror's state: {reason}. Restore the newest copy of it; never make one up: it says what was signed", path.display())]
     Content {
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// There is one.
+    /// A state exists already.
     #[error("{} is there already; it is never begun anew", path.display())]
     Exists { path: PathBuf },
     #[error("the mirror's state")]

@@ -16,7 +16,8 @@ use crate::pins::{LOG_KEYS, documents, file_name};
 use crate::rules::Vouched;
 use crate::source::SourceError;
 
-/// Writes every change of the mirror's directory into its own stores, where a restoration looks for them.
+/// Writes every key change from the mirror's directory into its own stores. A restoration looks for them
+/// there.
 pub(crate) fn keep(parts: &Parts<'_>) -> Result<(), PullError> {
     let documents = documents(&parts.cosigner.directory().join(LOG_KEYS)).map_err(PullError::Own)?;
     for (number, signed) in (1..).zip(&documents) {
@@ -25,8 +26,9 @@ pub(crate) fn keep(parts: &Parts<'_>) -> Result<(), PullError> {
     Ok(())
 }
 
-/// Asks the source for changes beyond those known; each is durable in the own stores and in the mirror's directory before its key
-/// counts. Where the log records it is not known yet.
+/// Asks the source for changes that the mirror does not know yet. Each change is durable in the own stores
+/// and in the mirror's directory before its key counts. At this point nobody knows yet at which entry the log
+/// records it.
 pub(crate) fn learn(parts: &Parts<'_>) -> Result<(), PullError> {
     let (cosigner, Some(source)) = (parts.cosigner, parts.source) else {
         return Ok(());
@@ -74,7 +76,7 @@ pub(crate) fn learn(parts: &Parts<'_>) -> Result<(), PullError> {
     cosigner.put_aside().map_err(|error| PullError::Own(chain(&error)))
 }
 
-/// Into the own stores; the first signatures win.
+/// Writes into the own stores. The first signatures win.
 fn own(parts: &Parts<'_>, key: &Key, signed: &Signed) -> Result<(), PullError> {
     let Err(error) = parts.own.create(key, &signed.encode()) else {
         return Ok(());
@@ -96,12 +98,13 @@ fn spoiled(number: u64, error: &dyn std::error::Error) -> PullError {
     PullError::Spoiled(format!("change {number} of the log key: {}", chain(error)))
 }
 
-/// The note, read as it must be once all its entries are known: its key's term begins where they record it.
+/// Reads the note again, now that all its entries are known: its key's term begins at the entry that records
+/// it.
 pub(crate) fn in_term(parts: &Parts<'_>, note: &[u8]) -> Result<LogNote, PullError> {
     let pins = parts.cosigner.pins();
     let keys = pins.log_keys.keys();
     let read = LogNote::read(note, &pins.origin(), &keys)?;
-    // A change that the collector announces and has not recorded yet lies beyond this note.
+    // The collector may announce a change that it has not recorded yet. That change lies beyond this note.
     let unrecorded = |placed: &&Placed| placed.index.is_none() && read.is_of(placed.change.new.key());
     match keys.changes().iter().find(unrecorded) {
         Some(placed) => Err(PullError::Rule {
@@ -115,7 +118,7 @@ pub(crate) fn in_term(parts: &Parts<'_>, note: &[u8]) -> Result<LogNote, PullErr
     }
 }
 
-/// The tree begins with the history that the authority vouched for when it let a key follow.
+/// Checks that the tree begins with the history that the authority vouched for when it signed the change.
 pub(crate) fn vouched<S: TileSource<Error = ObjectError>>(
     reader: &AuthenticatedReader<S>,
     vouched: Vouched,

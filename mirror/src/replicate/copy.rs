@@ -1,4 +1,5 @@
-//! Copies one collection: from the seal that the ledger names back to the first, then each segment forward through the verifier.
+//! Copies one collection. It first walks from the seal that the ledger names back to the first one, then
+//! passes each segment forward through the verifier.
 //!
 //! Guarantee: the own store gets only objects that verified, up to the manifest of a stored collection. When `copy` returns `Ok`,
 //! every byte of the collection is durable there. Memory: 72 bytes a segment, one segment, and the verifier's state.
@@ -34,22 +35,22 @@ struct Link {
     segment: Digest,
 }
 
-/// Everything a copy needs but the collection.
+/// Everything that a copy needs except the collection.
 pub struct Parts<'a> {
     pub own: &'a Replicas,
-    /// Where the rest comes from.
+    /// Where missing objects come from.
     pub source: Option<&'a dyn Source>,
-    /// Count of objects put back.
+    /// Counts the objects that were put back.
     pub repaired: &'a AtomicU64,
     pub judges: &'a dyn Judges,
     /// `false` ends the copy.
     pub go_on: &'a dyn Fn() -> bool,
 }
 
-/// Copies and verifies a collection. Objects that the own store has are not fetched again.
+/// Copies and verifies a collection. It does not fetch objects that the own store has.
 ///
 /// # Errors
-/// `CopyError`; objects that verified before stay.
+/// `CopyError`. Objects that were verified before the error stay.
 pub fn copy(collection: &CollectionToCopy, parts: &Parts<'_>) -> Result<Copied, CopyError> {
     let (objects, go_on) = (Objects::new(parts.own, parts.source, parts.repaired), parts.go_on);
     let order = order(&collection.delegation.order, &objects)?;
@@ -82,7 +83,8 @@ pub fn copy(collection: &CollectionToCopy, parts: &Parts<'_>) -> Result<Copied, 
             JudgeError::Malformed(why) => CopyError::Evidence(format!("segment {index}: {why}")),
             other => other.into(),
         })?;
-        // Verified against digest, seal, chain and its own records: now it may take its keys.
+        // The segment is verified against digest, seal, chain and its own records. Only now may it be stored
+        // under its keys.
         objects.store_pending()?;
         copied.segments += 1;
         copied.bytes += segment.len() as u64;
@@ -94,8 +96,8 @@ pub fn copy(collection: &CollectionToCopy, parts: &Parts<'_>) -> Result<Copied, 
     Ok(copied)
 }
 
-/// Walks the chain from its head to the first seal. Seals are created as their digests are named by what was verified: the
-/// entry, or the seal behind.
+/// Walks the chain from its last seal to the first. It stores each seal because something verified names its
+/// digest: the entry, or the seal after it.
 fn links(
     collection: &CollectionToCopy,
     head: Digest,
@@ -125,7 +127,8 @@ fn links(
     Ok(links)
 }
 
-/// Keys of everything a copied collection consists of, from the own store alone; `None` where the chain cannot be walked.
+/// Keys of every object of a copied collection, from the own store alone; `None` if the chain cannot be
+/// walked.
 #[must_use]
 pub fn keys(collection: &CollectionToCopy, own: &Replicas, repaired: &AtomicU64) -> Option<Vec<Key>> {
     let objects = Objects::new(own, None, repaired);
@@ -162,7 +165,7 @@ fn manifest(collection: &CollectionToCopy, objects: &Objects<'_>) -> Result<Opti
         .map_err(|error| CopyError::Evidence(chain(&error)))
 }
 
-/// Not copied (now).
+/// Why the collection is not copied (now).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CopyError {
@@ -173,7 +176,7 @@ pub enum CopyError {
     Judge(#[from] JudgeError),
     #[error(transparent)]
     Object(#[from] ObjectError),
-    /// The process is to end.
+    /// The process must end.
     #[error("stopped")]
     Stopped,
 }

@@ -7,9 +7,9 @@
 use evidence::causes::chain;
 use evidence::container::{ContainerSummary, Expect, Verifier};
 
-/// Begins a judgement for each container.
+/// Starts a judgement for each container.
 pub trait Judges: Send + Sync {
-    /// A judge that has seen nothing yet.
+    /// Makes a judge that has seen nothing yet.
     ///
     /// # Errors
     /// If no judge can be started now.
@@ -18,20 +18,20 @@ pub trait Judges: Send + Sync {
 
 /// Judges one container, segment by segment. Blocks.
 pub trait Judge {
-    /// The next segment.
+    /// Judges the next segment.
     ///
     /// # Errors
     /// `Malformed` if the format or the limits refuse it, `NoVerdict` if the judge ended without an answer.
     fn segment(&mut self, seal: &[u8], segment: &[u8]) -> Result<(), JudgeError>;
 
-    /// The whole, after its final segment.
+    /// Judges the whole container, after its final segment.
     fn finish(self: Box<Self>) -> Result<ContainerSummary, JudgeError>;
 }
 
-/// Not verified.
+/// Why a container is not verified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JudgeError {
-    /// The format or the limits refuse it.
+    /// It breaks the format or the limits.
     #[error("{0}")]
     Malformed(String),
     /// The judge ended without a verdict.
@@ -39,7 +39,7 @@ pub enum JudgeError {
     NoVerdict(String),
 }
 
-/// Judges in this process: for tests, and where there is nothing to protect.
+/// Judges in this process: for tests, and for a program that has no keys to protect.
 pub struct InProcess;
 
 impl Judges for InProcess {

@@ -1,4 +1,4 @@
-//! What a mirror states about a collection: the act `evidence.replicated` (docs/spec/mirror.md, *Evidence*).
+//! A mirror's statement about a collection: the act `evidence.replicated` (docs/spec/mirror.md, *Evidence*).
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
@@ -11,12 +11,12 @@ use crate::keys::Keys;
 use crate::note::LogNote;
 use crate::rules::CollectionToCopy;
 
-/// What `evidence.replicated` says.
+/// The content of `evidence.replicated`.
 pub struct Statement<'a> {
     pub mirror: &'a MirrorId,
     pub collection: &'a CollectionToCopy,
     pub manifest: &'a Digest,
-    /// The checkpoint held when it was verified.
+    /// The checkpoint that the mirror held when it verified the collection.
     pub held: &'a LogNote,
     pub segments: u64,
     /// Their stored bytes.
@@ -28,7 +28,7 @@ impl Statement<'_> {
     /// The act, signed by the act key.
     ///
     /// # Errors
-    /// When it is no valid act.
+    /// If it is not a valid act.
     pub fn sign(&self, keys: &Keys) -> Result<Signed, evidence::signed::SignedError> {
         let act = Act {
             type_: ActType,

@@ -1,8 +1,10 @@
-//! Lists every object that a mirror's copy must have according to its ledger: documents, lists, texts, stamps, and the evidence that
-//! mirrors stated to hold. Objects that a disposal lets be missing here are left out.
+//! Lists every object that a mirror's copy must have according to its ledger: documents, lists, texts,
+//! stamps, and the evidence that mirrors stated to hold. It leaves out objects that a disposal allows to be
+//! missing here.
 //!
-//! Guarantee: each name comes from a verified entry, or from an object that such an entry names by digest; never from a listing.
-//! Not here: whether the objects are whole. Memory: 100 bytes an object, and the courses.
+//! Guarantee: each name comes from a verified entry, or from an object that such an entry names by digest;
+//! never from a listing. Not here: whether the objects are whole. Memory: 100 bytes per object, and the
+//! courses of all incidents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,19 +23,20 @@ use store::Key;
 use crate::objects::Objects;
 use crate::rules::{objects_of, read_act};
 
-/// The mirror whose copy it is, and the time.
+/// Which mirror's copy it is, and the time.
 #[derive(Debug, Clone, Copy)]
 pub struct Here<'a> {
-    /// The mirror; `None`: a store of one, it is not known which.
+    /// The mirror; `None` for a single store, because nobody knows whose it was.
     pub mirror: Option<&'a MirrorId>,
-    /// The time: retentions end by themselves.
+    /// The time. Retention periods expire with it.
     pub now: Time,
 }
 
-/// Lists all keys. If a document is damaged, the objects that it names are unknown; the document itself is in the list.
+/// Lists all keys. If a document is damaged, nobody knows which objects it names. The document itself is in
+/// the list.
 ///
 /// # Errors
-/// When the entries cannot be read.
+/// If the entries cannot be read.
 pub fn objects(
     reader: &AuthenticatedReader<&Objects<'_>>,
     objects: &Objects<'_>,
@@ -67,7 +70,8 @@ pub fn objects(
             let is_act = envelope.type_.rule().document == ActDocument::Act;
             let act = act.filter(|_| is_act).and_then(|act| read_act(&act).ok());
             let index = bundle * 256 + place as u64;
-            // Rules judged it before it was held: signatures, roles, what kept the evidence.
+            // The rules judged this entry before the mirror held it: signatures, roles, and what kept the
+            // evidence.
             courses
                 .entry(incident.clone())
                 .or_insert_with(|| Course::new(envelope.deployment.clone(), incident.clone()))

@@ -14,12 +14,12 @@ use ledger::KeyType;
 
 use super::{Broken, Case, Change, Rules, rule};
 
-/// What `mirror.admitted` binds.
+/// What `mirror.admitted` states about a mirror.
 #[derive(Debug, Clone)]
 pub(super) struct MirrorKeys {
     pub(super) act: Fingerprint,
     pub(super) is_retired: bool,
-    /// Index of its admission.
+    /// Index of the entry that admitted it.
     pub(super) since: u64,
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn read_act(object: &ActObject) -> Result<Act, Broken> {
     read(object)
 }
 
-/// Reads a document without looking at signatures.
+/// Reads a document without checking its signatures.
 pub(super) fn read<T: Document>(object: &ActObject) -> Result<T, Broken> {
     let document: T =
         evidence::json::parse_document(&object.document).map_err(|error| Broken::Rule(chain(&error)))?;
@@ -36,7 +36,7 @@ pub(super) fn read<T: Document>(object: &ActObject) -> Result<T, Broken> {
     Ok(document)
 }
 
-/// The act, which must say what its envelope says.
+/// The act. It must agree with its envelope.
 pub(super) fn act_document(case: &Case<'_>) -> Result<Act, Broken> {
     let act = read_act(case.act)?;
     let envelope = case.envelope;
@@ -50,7 +50,7 @@ pub(super) fn act_document(case: &Case<'_>) -> Result<Act, Broken> {
     Ok(act)
 }
 
-/// The key of the one signature, verified.
+/// The key of the only signature, which is verified.
 pub(super) fn signer(signed: &Signed, namespace: &str) -> Result<PublicKey, Broken> {
     let keys = signed.verify_all(namespace).map_err(|error| Broken::Rule(chain(&error)))?;
     match keys.as_slice() {
@@ -71,7 +71,7 @@ fn role(name: &str) -> Option<Role> {
 }
 
 impl Rules {
-    /// The newest roster published before.
+    /// The newest roster that was published before.
     pub(super) fn in_force(&self) -> Result<&Roster, Broken> {
         let roster = self.roster.as_ref().map(evidence::roster::AdmittedRoster::roster);
         roster.ok_or_else(|| Broken::Rule("no roster was published before".to_owned()))
@@ -92,7 +92,7 @@ impl Rules {
 
     pub(super) fn collector(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let act = act_document(case)?;
-        // Nobody signed it, so it speaks only for the collector whose log holds it.
+        // Nobody signed the act, so it speaks only for the collector whose log holds it.
         if !matches!(act.by, Actor::Collector(_)) {
             return rule(format!("recorded without a signature in the name of {}", act.by));
         }
@@ -197,7 +197,7 @@ impl Rules {
         Ok(Change::Mirror(mirror, MirrorKeys { act: key, is_retired: false, since: self.next }))
     }
 
-    /// An approval or rejection.
+    /// Judges an approval or rejection.
     fn decided(&self, case: &Case<'_>, approval: &Approval) -> Result<Change, Broken> {
         same_deployment(&approval.deployment, case)?;
         case.refs(&[("order", approval.order.to_string())])?;
@@ -219,7 +219,7 @@ impl Rules {
         }
     }
 
-    /// A mirror's statement.
+    /// Judges a mirror's statement.
     pub(super) fn spoken(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let act = act_document(case)?;
         let mirror = mirror_of(&act)?;
@@ -236,7 +236,7 @@ impl Rules {
             None => return rule(format!("no mirror {mirror} was admitted before")),
         }
         match case.envelope.type_ {
-            // The chain's course judges whether an approved plan names it.
+            // The incident's course judges whether an approved plan names the object.
             EntryType::DispositionConfirmed => Ok(Change::None),
             _ => self.stated(case, mirror),
         }

@@ -16,7 +16,7 @@ use store::Key;
 use super::{Broken, Case, Change, Rules, orders, rule};
 use crate::objects::Objects;
 
-/// A collection as the ledger tells of it.
+/// A collection as the ledger describes it.
 #[derive(Debug, Clone)]
 pub struct Collection {
     /// The incident's chain.
@@ -29,11 +29,11 @@ pub struct Collection {
     pub stored: Option<(u64, Digest)>,
     /// Last seal and number of segments at the last `collection.interrupted`.
     pub interrupted: Option<(Digest, u64)>,
-    /// Mirrors that stated to hold it.
+    /// Mirrors that stated that they hold it.
     pub held_by: BTreeSet<MirrorId>,
 }
 
-/// A change of a collection by one entry.
+/// How one entry changes a collection.
 #[derive(Debug, Clone)]
 pub(super) enum CollectionChange {
     Nothing,
@@ -55,25 +55,25 @@ impl Collection {
     }
 }
 
-/// How far a collection goes.
+/// How much of a collection exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
-    /// To its end, as this manifest says; recorded at this index.
+    /// It is complete, as this manifest says. The entry has this index.
     Stored {
-        /// Of the manifest document.
+        /// Digest of the manifest document.
         manifest: Digest,
         index: u64,
     },
-    /// Up to this seal.
+    /// It ends with this seal.
     Interrupted { seal: Digest, segments: u64 },
 }
 
-/// A collection to be copied and verified.
+/// A collection that must be copied and verified.
 #[derive(Debug, Clone)]
 pub struct CollectionToCopy {
     pub id: Digest,
     pub incident: Chain,
-    /// Whose it is.
+    /// The endpoint that collected it.
     pub delegation: Delegation,
     /// Digest of the delegation document.
     pub delegation_sha256: Digest,
@@ -129,7 +129,8 @@ impl Rules {
         Ok(Change::Started(collection.delegation.collection, Box::new(collection)))
     }
 
-    /// The collection that an entry is about; begun, in the same incident, and not at its end.
+    /// The collection that an entry is about. It must have begun, belong to the same incident, and not have
+    /// ended.
     fn begun(&self, case: &Case<'_>) -> Result<(Digest, &Collection), Broken> {
         let id = case.digest("collection")?;
         match self.collections.get(&id) {
@@ -181,7 +182,7 @@ impl Rules {
         Ok(Change::Collection(id, CollectionChange::Stored(case.index, case.envelope.event)))
     }
 
-    /// A mirror's statement, whose signature was judged before.
+    /// Judges a mirror's statement, whose signature was judged before.
     pub(super) fn stated(&self, case: &Case<'_>, mirror: MirrorId) -> Result<Change, Broken> {
         let (id, collection) = self.begun(case)?;
         let Some((index, manifest)) = collection.stored else {
@@ -198,7 +199,8 @@ impl Rules {
         Ok(Change::Collection(id, CollectionChange::Held(mirror)))
     }
 
-    /// Collections to be copied: stored ones that `own` did not state yet, and interrupted ones, oldest id first.
+    /// Collections to be copied, oldest id first: stored ones about which `own` has made no statement yet,
+    /// and interrupted ones.
     #[must_use]
     pub fn collections_to_copy(&self, own: &MirrorId) -> Vec<CollectionToCopy> {
         let mut wanted = Vec::new();
@@ -214,7 +216,7 @@ impl Rules {
         wanted
     }
 
-    /// Every collection that has evidence, however far: for scrubs.
+    /// Every collection that has evidence, complete or not: for scrubs.
     #[must_use]
     pub fn all_collections_to_copy(&self) -> Vec<CollectionToCopy> {
         let extent = |collection: &Collection| match (collection.stored, collection.interrupted) {
@@ -240,7 +242,8 @@ impl Rules {
     }
 }
 
-/// The target must stand in the list under the order's root; the store's key check has verified the list itself.
+/// The target must stand in the list under the order's root. The store's key check has already verified the
+/// list itself.
 fn check_target(root: &Digest, target: &Target, objects: &Objects<'_>) -> Result<(), Broken> {
     let list = objects.peek(&Key::targets(root.as_bytes()))?;
     let lines: Vec<&[u8]> = list.split_inclusive(|byte| *byte == b'\n').collect();

@@ -1,5 +1,5 @@
-//! Disposal, judged from the chain alone: two persons, the plan, what retains evidence (`evidence::disposal`), and what this mirror
-//! may destroy.
+//! Disposal, judged from the chain alone: two persons, the plan, and what retains the evidence
+//! (`evidence::disposal`). Also lists what this mirror may destroy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use evidence::time::Time;
 
 use super::{Broken, Case, Rules, acts, rule};
 
-/// The courses of all incidents. 40 bytes a text and a collection, beside what `Rules` holds.
+/// The courses of all incidents. This takes 40 bytes for each text and collection, beside what `Rules` holds.
 pub(super) type Courses = BTreeMap<IncidentId, Course>;
 
-/// An entry that was judged and is to be taken.
+/// An entry that was judged and is about to be taken.
 pub(super) struct Next {
     index: u64,
     envelope: Envelope,
@@ -30,21 +30,21 @@ impl Next {
     }
 }
 
-/// Something that this mirror is to destroy and to confirm.
+/// Something that this mirror must destroy and confirm.
 #[derive(Debug, Clone)]
 pub struct DueDisposal {
-    /// The right to it.
+    /// The right to destroy it.
     pub warrant: Warrant,
     pub plan: Digest,
     pub object: Object,
-    /// This mirror could have had a copy, and the ledger does not have its confirmation.
+    /// This mirror may have had a copy, and the ledger lacks its confirmation.
     pub is_owed: bool,
     /// The ledger has this mirror's confirmation.
     pub is_confirmed: bool,
 }
 
 impl Rules {
-    /// Judges an entry; gives what its chain then takes.
+    /// Judges an entry. Returns what its chain takes from it.
     pub(super) fn course(&self, case: &Case<'_>) -> Result<Next, Broken> {
         let envelope = case.envelope;
         let act: Option<Act> = match envelope.type_.rule().document {
@@ -86,7 +86,8 @@ impl Rules {
             .apply(&fact);
     }
 
-    /// What `own` is to destroy at `now`, of every approved plan, while nothing keeps the evidence.
+    /// What `own` must destroy at `now`: objects of every approved plan, as long as nothing retains the
+    /// evidence.
     #[must_use]
     pub fn due_disposals(&self, own: &MirrorId, now: Time) -> Vec<DueDisposal> {
         let Some(admitted) = self.mirrors.get(own).filter(|keys| !keys.is_retired) else {
@@ -115,8 +116,8 @@ impl Rules {
         found
     }
 
-    /// Objects of approved plans of which the ledger does not have this mirror's confirmation, whatever keeps the evidence now:
-    /// the mirror may have been quicker than a hold.
+    /// Objects of approved plans for which the ledger lacks this mirror's confirmation, even if something
+    /// retains the evidence now: the mirror may have destroyed them before a hold came.
     #[must_use]
     pub fn unconfirmed(&self, own: &MirrorId) -> Vec<(Digest, Object)> {
         let place = Place::Mirror(own.clone());
@@ -132,7 +133,7 @@ impl Rules {
         found
     }
 
-    /// Collections whose copy goes from `own`, or went.
+    /// Collections whose copy `own` destroys or has destroyed.
     #[must_use]
     pub fn disposed(&self, own: &MirrorId, now: Time) -> BTreeSet<Digest> {
         let mut found = BTreeSet::new();
@@ -151,7 +152,7 @@ impl Rules {
         self.courses.get(incident).is_some_and(|course| course.may_lack(collection, Some(own), now))
     }
 
-    /// True for a text of an approved plan that stays, by whichever chain names it as well.
+    /// True for a text of an approved plan that must stay because another chain names it.
     #[must_use]
     pub fn text_stays(&self, text: &Digest, now: Time) -> bool {
         let claims = self.courses.values().filter_map(|course| course.claim(text, now));

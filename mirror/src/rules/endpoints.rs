@@ -1,4 +1,5 @@
-//! Endpoints: an endpoint admin's token admits a slot, three keys enrol it; later it is renewed and retired.
+//! Endpoints: an endpoint admin's token admits a slot, and three keys enrol it. Later the endpoint is renewed
+//! and retired.
 
 use evidence::causes::chain;
 use evidence::digest::Digest;
@@ -9,7 +10,7 @@ use evidence::keys::PublicKey;
 use super::acts::same_deployment;
 use super::{Broken, Case, Change, Rules, rule};
 
-/// A token that was admitted and not used yet.
+/// A token that was admitted and has not been used yet.
 #[derive(Debug, Clone)]
 pub(super) struct Admitted {
     token: Token,
@@ -78,7 +79,7 @@ impl Rules {
             return rule("it names no endpoint");
         };
         let generation: Generation = generation;
-        // A slot may be retired before anyone enrolled in it: then there is nothing to take away.
+        // A slot may be retired before anyone enrolled in it. Then there is nothing to take away.
         Ok(Change::Retired((endpoint, generation.number())))
     }
 

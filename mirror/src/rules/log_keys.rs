@@ -1,4 +1,5 @@
-//! The key that signs the ledger from an entry on: the authority's word, at the index where the log records it.
+//! The key that signs the ledger from some entry on: the authority's signed change, at the index where the
+//! log records it.
 
 use evidence::causes::chain;
 use evidence::log_key::{LogKeyChange, LogKeyError};

@@ -15,14 +15,14 @@ use crate::objects::Objects;
 pub(super) struct Issued {
     pub(super) incident: IncidentId,
     pub(super) issuer: PersonId,
-    /// False while it waits for a second person.
+    /// False while the order waits for a second person.
     pub(super) is_in_force: bool,
-    /// Why nothing may begin under it any more.
+    /// Why no attempt may begin under it any more, if so.
     pub(super) ended: Option<&'static str>,
 }
 
 impl Rules {
-    /// The rules of an order beyond its issuer's signature.
+    /// The rules for an order beyond its issuer's signature.
     pub(super) fn issued(&self, case: &Case<'_>, order: &Order) -> Result<Change, Broken> {
         same_deployment(&order.deployment, case)?;
         case.refs(&[
@@ -62,7 +62,7 @@ impl Rules {
 }
 
 impl Rules {
-    /// `order.cancelled`, by whom it may be: of an order of the same incident.
+    /// Judges `order.cancelled`: the order must have been issued, in the same incident.
     pub(super) fn cancelled(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let id = case.digest("order")?;
         match self.orders.get(&id) {
@@ -117,7 +117,7 @@ mod tests {
         }
     }
 
-    /// Rules with one endpoint and one order in force.
+    /// Rules with one endpoint and with one order in force.
     fn rules(order: Digest) -> Rules {
         let signer = ledger::NoteSigner::new("exhibit/acme", &[30; 32]).unwrap();
         let mut rules = Rules::new(Pins {
@@ -177,7 +177,7 @@ mod tests {
         let case = |act, envelope| Case { index: 9, envelope, act, objects: &objects };
         let why = |rules: &Rules| match rules.started(&case(&act, &began)) {
             Err(Broken::Rule(why)) => why,
-            // In force: the next thing that is looked for is the order itself, which is not here.
+            // The order is in force, so the next check looks for the order's object. It is not here.
             Err(Broken::Object(error)) => error.to_string(),
             Ok(_) => "taken".to_owned(),
         };
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(why(&rules), "its order was cancelled before");
         rules.apply(Change::OrderEnded(id, "was rejected"));
         assert_eq!(why(&rules), "its order was rejected before");
-        // A cancellation of what never was, or of another incident's order.
+        // A cancellation of an order that never existed, or of another incident's order.
         let refs = evidence::entry::pairs::sorted([("order", Digest::of(b"none").to_string())]);
         let unknown = envelope(EntryType::OrderCancelled, Digest::of(b"act"), refs);
         assert!(rules.cancelled(&case(&act, &unknown)).is_err());

@@ -11,14 +11,14 @@ use super::Rules;
 /// What the mirror knows about texts, beside the courses of incidents.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    /// Named on the deployment's own chain, which never goes.
+    /// Texts that the deployment's own chain names. That chain is never disposed of.
     pub(super) of_deployment: BTreeSet<Digest>,
-    /// Missing texts; true if the source was asked.
+    /// Missing texts, each with true if the source was asked for it.
     pub(super) missing: BTreeMap<Digest, bool>,
 }
 
 impl Rules {
-    /// Texts that could not be had, and that no disposal destroyed.
+    /// Texts that could not be fetched and that no disposal destroyed.
     #[must_use]
     pub fn details_missing(&self, now: Time) -> u64 {
         let missing = self.texts.missing.keys();
@@ -26,7 +26,7 @@ impl Rules {
         count as u64
     }
 
-    /// Missing texts that the source was not asked for.
+    /// Missing texts for which the source has not been asked.
     #[must_use]
     pub fn texts_to_ask(&self, now: Time) -> Vec<Digest> {
         let unasked = self.texts.missing.iter().filter(|(_, was_asked)| !**was_asked);
@@ -34,7 +34,7 @@ impl Rules {
         unasked.filter(|text| !self.is_disposed(text, now)).collect()
     }
 
-    /// The source was asked for a text. It gave the text, or does not have it.
+    /// Notes that the source was asked for a text. It either gave the text or does not have it.
     pub fn text_was_asked(&mut self, text: &Digest, came: bool) {
         if came {
             self.texts.missing.remove(text);
@@ -43,7 +43,8 @@ impl Rules {
         }
     }
 
-    /// Gone, or going: every chain that names it gave its texts up, or none keeps it.
+    /// True if the text is destroyed or about to be: every chain that names it gave up its texts, or no chain
+    /// keeps it.
     fn is_disposed(&self, text: &Digest, now: Time) -> bool {
         let (mut is_named, mut is_gone) = (false, !self.texts.of_deployment.contains(text));
         for course in self.courses.values() {

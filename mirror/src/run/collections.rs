@@ -19,9 +19,9 @@ use crate::replicate::statement::Statement;
 use crate::rules::{CollectionToCopy, Extent};
 use crate::source::SourceError;
 
-/// Copies collections and states them.
+/// Copies collections and makes statements about them.
 pub(super) fn evidence_thread(context: &Context) {
-    // Statements that were sent and not seen in the ledger yet, and when.
+    // Statements that were sent but not yet seen in the ledger, with the time of sending.
     let mut sent: BTreeMap<Digest, std::time::Instant> = BTreeMap::new();
     let mut tries = Tries::default();
     while context.goes_on() {
@@ -55,7 +55,7 @@ pub(super) fn evidence_thread(context: &Context) {
             }
         }
         context.board.write(&context.layout.run());
-        // New collections come with a round; a moment is short beside the copying of any collection.
+        // New collections come with a round. This pause is short compared with the copying of any collection.
         context.pause(if failed { RETRY.min(LOOK) } else { Duration::from_millis(500) });
     }
 }
@@ -66,7 +66,7 @@ enum CopyFailure {
     Stopped,
 }
 
-/// Copies one collection if it was not, and sends its statement.
+/// Copies one collection unless it is already copied, and sends its statement.
 fn one(context: &Context, collection: &CollectionToCopy) -> Result<(), CopyFailure> {
     let folder = context.layout.replicated();
     let io = |error: std::io::Error| CopyFailure::Alarm(format!("the mirror's directory: {error}"));
@@ -123,7 +123,7 @@ fn one(context: &Context, collection: &CollectionToCopy) -> Result<(), CopyFailu
         at: crate::now(),
     };
     let act = statement.sign(context.cosigner.keys()).map_err(|error| CopyFailure::Alarm(chain(&error)))?;
-    // Kept before it is sent: the same bytes are sent again until the ledger has them.
+    // Keep it before sending: the same bytes are sent again until the ledger has them.
     durable::replace(&folder.join(&name), &act.encode(), 0o644).map_err(io)?;
     send(context, &act)
 }
@@ -137,7 +137,7 @@ fn send(context: &Context, act: &Signed) -> Result<(), CopyFailure> {
             | tonic::Code::Cancelled
             | tonic::Code::ResourceExhausted
             | tonic::Code::Internal => CopyFailure::Later(describe_status(&status)),
-            // Recorded before under other bytes, or about to be seen in the ledger.
+            // The statement was recorded earlier with other bytes, or will appear in the ledger soon.
             tonic::Code::AlreadyExists => return Ok(()),
             _ => CopyFailure::Alarm(format!(
                 "the collector refuses the statement: {}",

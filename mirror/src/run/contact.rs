@@ -18,12 +18,12 @@ use crate::note::LogNote;
 use crate::remote::{certify, describe_status};
 use crate::status::Board;
 
-/// The waits between tries to reach the collector.
+/// How long to wait between attempts to reach the collector.
 pub(super) fn backoff() -> Backoff {
     Backoff::new(Duration::from_secs(1), Duration::from_secs(60))
 }
 
-/// How often a store of the collector is looked at for a newer note.
+/// How often to look for a newer note in a store of the collector.
 const LOOK_AT_SOURCE: Duration = Duration::from_secs(10);
 
 /// Reads the TLS key. If it has no certificate yet, asks the collector for one until it gets it.
@@ -55,7 +55,7 @@ pub(super) fn credentials(
     Ok(credentials)
 }
 
-/// Hands each note to the ledger thread; without the collector, tries again.
+/// Hands each note to the ledger thread. If the collector is away, tries again.
 pub(super) async fn follow(context: Arc<Context>, notes: SyncSender<()>, wake: Arc<Notify>) {
     let mut backoff = backoff();
     loop {
@@ -64,7 +64,8 @@ pub(super) async fn follow(context: Arc<Context>, notes: SyncSender<()>, wake: A
             Ok(mut stream) => loop {
                 let next = tokio::select! {
                     next = stream.message() => next,
-                    // Somebody asks for a tree that is not held yet. The next round begins now.
+                    // Somebody asks for a tree that the mirror does not hold yet, so the next round begins
+                    // now.
                     () = wake.notified() => {
                         notes.try_send(()).unwrap_or_default();
                         continue;
@@ -78,7 +79,8 @@ pub(super) async fn follow(context: Arc<Context>, notes: SyncSender<()>, wake: A
                             status.waiting.clear();
                         });
                         *context.newest() = Some(note.note.to_vec());
-                        // Full: the thread has not seen the one before, and will look here.
+                        // The channel is full: the thread has not handled the previous wake-up, and will find
+                        // this note as well.
                         notes.try_send(()).unwrap_or_default();
                     }
                     Ok(None) => break,
@@ -101,7 +103,7 @@ fn away(context: &Context, why: &str) {
     context.board.update(|status| status.waiting = format!("the collector is away: {why}"));
 }
 
-/// Looks for newer notes in a store of the collector, which may be there when the collector is not.
+/// Looks for newer notes in a store of the collector. The store may be reachable when the collector is not.
 pub(super) async fn look(context: Arc<Context>, place: Arc<dyn Store>, notes: SyncSender<()>) {
     loop {
         let store = Arc::clone(&place);
@@ -122,7 +124,8 @@ pub(super) async fn look(context: Arc<Context>, place: Arc<dyn Store>, notes: Sy
     }
 }
 
-/// True if the log signed the note and it is larger than the newest one here. A store may lag behind the collector's own note.
+/// True if the log signed the note and it is larger than the newest one here. A store may lag behind the note
+/// that the collector serves.
 fn is_newer(context: &Context, bytes: &[u8]) -> bool {
     let pins = context.cosigner.pins();
     let size = |bytes: &[u8]| {

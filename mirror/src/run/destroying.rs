@@ -1,6 +1,7 @@
-//! Destroys what approved plans name in the own copy, and sends the confirmations to the collector.
-//! Guarantee: while this thread destroys, nothing is scrubbed or copied. When a store refuses because of a lock, the thread tries again
-//! after the lock ends; after any other failure it waits longer each time. Not here: who may approve (`rules`), how (`dispose`).
+//! Destroys the mirror's own copy of what approved plans name, and sends the confirmations to the collector.
+//! Guarantee: while this thread destroys, nothing is scrubbed or copied. If a store refuses because of a
+//! lock, the thread tries again after the lock ends. After any other failure it waits longer each time. Not
+//! here: who may approve (`rules`), how to destroy (`dispose`).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,7 @@ use crate::dispose::{self, Confirmations, Destruction, Kept};
 use crate::pull::Follower;
 use crate::remote::describe_status;
 
-/// Longest wait but for a lock whose end is known.
+/// Longest wait, except for a lock whose end is known.
 const RETRY_MAX: Duration = Duration::from_secs(3600);
 
 /// The destructions that are due as of the newest round.
@@ -39,13 +40,13 @@ pub(super) fn destructions(context: &Context, follower: &Follower) -> Vec<Destru
 /// The attempts of this process. After a restart each object gets one new attempt.
 #[derive(Default)]
 pub(super) struct Tries {
-    /// Gone, and the texts that stayed.
+    /// The object is destroyed. Holds the texts that stayed.
     gone: BTreeMap<(Digest, Object), Vec<Digest>>,
     kept: BTreeMap<(Digest, Object), Pause>,
     sent: BTreeMap<(Digest, Object), Pause>,
 }
 
-/// When something is tried again.
+/// When to try an object again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pause {
     until: Instant,
@@ -53,12 +54,13 @@ struct Pause {
 }
 
 impl Pause {
-    /// After a failure: as long as a lock stands, else twice as long as the last time.
+    /// Schedules the next attempt after a failure: at the end of the lock if there is one, else after twice
+    /// the last wait.
     fn after(last: Option<&Self>, now: Instant, lock: Option<Duration>) -> Self {
-        // Saturating is the meaning: the longest wait was reached long before.
+        // Saturating is correct here: the wait reached its maximum long before.
         let failures = last.map_or(0, |last| last.failures.saturating_add(1));
         let wait = lock.unwrap_or_else(|| Backoff::new(RETRY, RETRY_MAX).wait_after(failures));
-        // A lock until after the clock's last instant is tried again after the longest wait.
+        // A lock that ends beyond the clock's range is tried again after the longest wait.
         Self { until: now.checked_add(wait).unwrap_or(now + RETRY_MAX), failures }
     }
 }
@@ -67,7 +69,7 @@ fn is_due(pauses: &BTreeMap<(Digest, Object), Pause>, id: &(Digest, Object)) -> 
     pauses.get(id).is_none_or(|pause| Instant::now() >= pause.until)
 }
 
-/// Makes the due destructions, and sends the confirmations that the ledger does not have.
+/// Carries out the due destructions, and sends the confirmations that the ledger lacks.
 pub(super) fn disposals(context: &Context, tries: &mut Tries) {
     if context.cosigner.fraud().is_some() {
         return;
@@ -79,7 +81,7 @@ pub(super) fn disposals(context: &Context, tries: &mut Tries) {
 
 fn destroy(context: &Context, confirmations: &Confirmations, tries: &mut Tries) {
     let destructions = Arc::clone(&context.worklist().destructions);
-    // While a hold stood, objects may have been put back, so they are tried again.
+    // While a hold was in force, objects may have been put back, so try them again.
     tries.gone.retain(|id, _| destructions.iter().any(|destruction| destruction.id() == *id));
     let is_left = |destruction: &&Destruction| {
         let id = destruction.id();
@@ -98,7 +100,7 @@ fn destroy(context: &Context, confirmations: &Confirmations, tries: &mut Tries) 
             continue;
         }
         let done = dispose::destroy(&context.own, &destruction, &go_on).and_then(|count| {
-            // Owed, or there was something after all.
+            // A confirmation is owed, or there was an object to destroy after all.
             if let Some(count) = count
                 && (destruction.due.is_owed || count > 0 && !destruction.due.is_confirmed)
             {
@@ -128,8 +130,8 @@ fn destroy(context: &Context, confirmations: &Confirmations, tries: &mut Tries) 
     context.cut.store(false, Ordering::SeqCst);
 }
 
-/// Whether the newest round still lets it go, and no text less: a hold may have come, also on another incident that names one of
-/// the texts, or a fraud.
+/// Checks that the newest round still permits the destruction, with the same texts staying. Meanwhile a fraud
+/// may have been found, or a hold may have come, also on another incident that names one of the texts.
 fn still(context: &Context, destruction: &Destruction) -> bool {
     let newest = Arc::clone(&context.worklist().destructions);
     let same =
@@ -137,7 +139,7 @@ fn still(context: &Context, destruction: &Destruction) -> bool {
     context.cosigner.fraud().is_none() && newest.iter().any(same)
 }
 
-/// Sends the kept confirmations, even if a hold came since: the destruction came before it.
+/// Sends the kept confirmations, even if a hold came since: the destruction happened before the hold.
 fn confirm(context: &Context, confirmations: &Confirmations, tries: &mut Tries) {
     let unconfirmed = Arc::clone(&context.worklist().unconfirmed);
     tries.sent.retain(|id, _| unconfirmed.contains(id));
@@ -151,7 +153,7 @@ fn confirm(context: &Context, confirmations: &Confirmations, tries: &mut Tries) 
         let sent = match confirmations.read(&id.0, &id.1) {
             Ok(None) => Ok(()),
             Ok(Some(act)) => match context.remote.disposed(&act) {
-                // Recorded before under other bytes, or about to be seen in the ledger.
+                // The confirmation was recorded earlier with other bytes, or will appear in the ledger soon.
                 Err(status) if status.code() != tonic::Code::AlreadyExists => {
                     Err(format!("the collector does not take the confirmation: {}", describe_status(&status)))
                 }

@@ -12,7 +12,7 @@ use super::Context;
 use super::contact::backoff;
 use crate::remote::describe_status;
 
-/// How long a collector that does not know the question is left alone.
+/// How long to wait before asking again a collector that does not know the request.
 const UNKNOWN_QUESTION: Duration = Duration::from_secs(60);
 
 /// Follows the collector's list of wanted objects until the process ends.
@@ -20,7 +20,7 @@ pub(super) async fn give(context: Arc<Context>) {
     let mut backoff = backoff();
     loop {
         match context.remote.wanted().await {
-            // `follow` tells of a collector that is away; one that is older does not know the question.
+            // `follow` reports a collector that is away. An older collector does not know the request.
             Err(status) if status.code() == Code::Unimplemented => {
                 tokio::time::sleep(UNKNOWN_QUESTION).await;
                 continue;
@@ -40,7 +40,8 @@ pub(super) async fn give(context: Arc<Context>) {
 }
 
 async fn one(context: &Arc<Context>, key: Key) {
-    // Objects that a collector can lose and whose digest proves them whole. Never texts: a text that is gone was erased.
+    // Kinds of objects that a collector can lose and whose digest proves them whole. Texts are never among
+    // them: a missing text was erased.
     if !matches!(key.kind(), KeyKind::Segment | KeyKind::Seal | KeyKind::Targets | KeyKind::Stamp) {
         tracing::warn!(%key, "The collector asks for what is not given back");
         return;

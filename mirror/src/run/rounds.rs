@@ -1,4 +1,4 @@
-//! The ledger thread: it makes a round for each note and shows the result on the board.
+//! The ledger thread: makes a round for each note and publishes the result on the board.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -86,12 +86,12 @@ fn offered(context: &Context, note: &[u8]) {
     }
 }
 
-/// Shows the result of the newest round, and hands out its collections.
+/// Publishes the result of the newest round, and hands out its collections.
 fn publish(context: &Context, follower: &Follower) {
     let size = |role| context.cosigner.last(role).map_or(0, |last| last.log.checkpoint.size);
     let (held, witnessed) = (size(Role::Mirror), size(Role::Witness));
     let rules = follower.rules();
-    // A statement names the held tree, so collections beyond it wait for the next round.
+    // A statement names the held tree, so collections beyond that tree wait for the next round.
     let now = crate::now();
     let mut waiting = rules.collections_to_copy(&context.mirror);
     waiting.retain(|collection| {
@@ -133,7 +133,7 @@ fn publish(context: &Context, follower: &Follower) {
     context.board.write(&context.layout.run());
 }
 
-/// Sorts an error of a round into alarms and waits.
+/// Sorts an error of a round: either an alarm or a reason to wait.
 fn tell(context: &Context, error: &PullError) {
     let text = chain(error);
     match error {

@@ -14,7 +14,7 @@ use crate::dispose::Confirmations;
 use crate::rules::{CollectionToCopy, Extent};
 use crate::scrub;
 
-/// Reads everything again, once in a while.
+/// Reads everything again, once per period.
 pub(super) fn scrub_thread(context: &Context) {
     let mark = context.layout.0.join("scrubbed");
     while context.goes_on() {
@@ -34,7 +34,7 @@ pub(super) fn scrub_thread(context: &Context) {
             context.pause(Duration::from_secs(1));
             continue;
         };
-        // Only copied collections: one that still waits is not lost.
+        // Include only copied collections: one that still waits to be copied is not lost.
         let copied = |collection: &CollectionToCopy| {
             let name = |suffix| context.layout.replicated().join(format!("{}.{suffix}", collection.id));
             match collection.extent {
@@ -55,12 +55,12 @@ pub(super) fn scrub_thread(context: &Context) {
         };
         let go_on = || context.goes_on() && !context.cut.load(Ordering::SeqCst);
         let quiet = context.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-        // Asked behind the lock: something may have gone since the list was made.
+        // Ask while holding the lock: something may have been destroyed since the list was made.
         let (disposed, unconfirmed) = {
             let worklist = context.worklist();
             (Arc::clone(&worklist.disposed), Arc::clone(&worklist.unconfirmed))
         };
-        // Destroyed before a hold came, and the ledger is about to hear of it.
+        // The object was destroyed before a hold came, and the ledger will record that soon.
         let confirmations = Confirmations::of(&context.layout.0);
         let gone: BTreeSet<&Object> = unconfirmed
             .iter()
