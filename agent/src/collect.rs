@@ -1,7 +1,7 @@
-//! The collectors: which sources make up one step of a plan.
+//! The collectors: each knows which sources make up one step of a plan.
 //!
-//! Guarantee: every collector takes raw bytes of named sources; rows are decoded from those bytes in the sealer
-//! ([`crate::rows`]) and can be decoded again by anyone. Not here: how things are read ([`crate::reader`]).
+//! Guarantee: every collector takes raw bytes of named sources. The sealer decodes rows from those bytes
+//! ([`crate::rows`]), and anyone can decode them again. Not here: how sources are read ([`crate::reader`]).
 
 mod host;
 mod journal;
@@ -66,7 +66,7 @@ fn of_plan(reader: &mut Reader<'_>, step: &FilesStep) -> Flow<StepEnd> {
     Ok(StepEnd::Done)
 }
 
-/// Collects a collector's own fixed paths; those that this system does not have leave nothing behind.
+/// Collects a collector's own fixed paths. A path that this system does not have leaves no record.
 fn fixed(reader: &mut Reader<'_>, globs: &[&str], use_as: Use) -> Flow<StepEnd> {
     let include = match Globs::compile(globs) {
         Ok(include) => include,

@@ -1,8 +1,10 @@
-//! The endpoint's own log (`endpoint-log.jsonl`, docs/spec/manifest.md): what was asked, given and refused here.
+//! The endpoint's own log (`endpoint-log.jsonl`, docs/spec/manifest.md): which orders came, what was given
+//! and what was refused here.
 //!
-//! Guarantee: each line names the SHA-256 of the line before, and every manifest names the head, so that a line that was
-//! cut out or a log that was cut short shows at the next collection. The machine's owner reads it with `exhibit-agent
-//! log`, whatever the collector says. Not here: the ledger (crate `ledger`), debug logging (`tracing`).
+//! Guarantee: each line names the SHA-256 of the previous line, and every manifest names the head. So the
+//! next collection shows if somebody cut out a line or the end of the log. The machine's owner can read it
+//! with `exhibit-agent log`, independently of the collector. Not here: the ledger (crate `ledger`), debug
+//! logging (`tracing`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,10 +18,10 @@ use durable::LineFile;
 /// File name in the state directory.
 pub const NAME: &str = "endpoint-log.jsonl";
 
-/// Free text of one event is cut here: the other side's words must not fill the disk.
+/// Free text of one event is cut at this length: the other side's words must not fill the disk.
 const TEXT_BYTES_MAX: usize = 1000;
 
-/// The end of the log: what manifests name.
+/// The end of the log, which manifests name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// Number of the last line, from 0.
@@ -35,7 +37,7 @@ pub struct Diary {
     head: Option<Head>,
 }
 
-/// Fields of one event, in the order they are written.
+/// Fields of one event, in the order in which they are written.
 #[derive(Debug, Default)]
 pub struct Fields(Vec<(&'static str, Value)>);
 
@@ -66,7 +68,8 @@ impl Diary {
     /// Opens the log of `dir`, verifying the whole chain.
     ///
     /// # Errors
-    /// The system's error, or `InvalidData` with the line at which the chain breaks: the agent does not write behind it.
+    /// The system's error, or `InvalidData` with the line at which the chain breaks. The agent never appends
+    /// to a broken chain.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let path = dir.join(NAME);
         let mut chain = Chain::new(path.clone());
@@ -82,7 +85,7 @@ impl Diary {
     /// Appends an event, durably.
     ///
     /// # Errors
-    /// The system's error. Callers stop what the event would have described.
+    /// The system's error. The caller must then stop what the event would have described.
     pub fn record(&mut self, at: Time, event: &str, fields: Fields) -> io::Result<Head> {
         let (seq, prev) = self.head.map_or((0, Digest::ZERO), |head| (head.seq + 1, head.sha256));
         let mut line =
@@ -115,7 +118,7 @@ pub fn read(dir: &Path, mut each: impl FnMut(&str)) -> io::Result<Option<Head>> 
     loop {
         line.clear();
         io::BufRead::read_until(&mut reader, b'\n', &mut line)?;
-        // A last line without LF is being written, or was torn by a crash: it was never acknowledged.
+        // A last line without LF is still being written, or a crash tore it. It was never acknowledged.
         if line.pop() != Some(b'\n') {
             return Ok(chain.head);
         }
@@ -124,7 +127,7 @@ pub fn read(dir: &Path, mut each: impl FnMut(&str)) -> io::Result<Option<Head>> 
     }
 }
 
-/// A line for people: time, event, then the other fields.
+/// A line for people: the time, the event, then the other fields.
 #[must_use]
 pub fn shown(line: &str) -> String {
     let Ok(Value::Object(fields)) = serde_json::from_str(line) else {

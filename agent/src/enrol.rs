@@ -1,8 +1,9 @@
 //! `exhibit-agent enrol`: becomes an endpoint of a deployment.
 //!
-//! Guarantee: whoever answers, only what the token names is believed (CA, log key, authority, roster version, collector),
-//! and the enrolment must be in the log under that key; the keys are made here and never leave; state is written only
-//! after all of it verified. Not here: the formats and their checks (`evidence::enrolment`).
+//! Guarantee: whoever answers, the agent believes only what the token names (CA, log key, authority, roster
+//! version, collector), and the enrolment must be in the log under that key. The keys are made here and never
+//! leave. State is written only after everything has verified. Not here: the formats and their checks
+//! (`evidence::enrolment`).
 
 use std::path::Path;
 
@@ -33,16 +34,16 @@ use crate::state::clock::{ClockFloor, Reading};
 use crate::state::counter;
 use crate::state::identity::{self, IdentityStateError, NewIdentity, Pins};
 
-/// Certificates in an answer: leaf and CA, and perhaps one between.
+/// Most certificates in an answer: leaf and CA, and perhaps one between them.
 const CHAIN_MAX: usize = 4;
 
-/// Rosters in an answer; one is published every month or so.
+/// Most rosters in an answer. A new one is published every month or so.
 const ROSTERS_MAX: usize = 1000;
 
-/// What the owner is shown.
+/// What the command shows to the owner.
 #[derive(Debug, Clone)]
 pub struct Enrolled {
-    /// Pins.
+    /// The pins.
     pub pins: Pins,
     /// Fingerprint of the evidence key.
     pub evidence_key: String,
@@ -56,11 +57,11 @@ pub struct Enrolled {
     pub index: u64,
 }
 
-/// Why there is no enrolment. Nothing was written.
+/// Why the machine did not enrol. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnrolError {
-    /// The token is no token, or outside its time.
+    /// The token is malformed, or outside its time.
     #[error("the token cannot be used")]
     Token(#[source] EnrolmentError),
     /// The answer does not fit the token.
@@ -68,54 +69,54 @@ pub enum EnrolError {
         "the answer does not fit the token; nothing was written. Somebody else may be answering: ask who gave you the token"
     )]
     Enrolment(#[from] EnrolmentError),
-    /// A document of ours.
+    /// A document of our own could not be made.
     #[error("sign the enrolment request")]
     Sign(#[from] SignedError),
-    /// Keys.
+    /// The keys could not be made.
     #[error("make keys")]
     Request(#[from] RequestError),
-    /// No random bytes.
+    /// The system has no random bytes.
     #[error("no random bytes from the kernel")]
     Random(#[from] getrandom::Error),
-    /// The authority keys in the answer.
+    /// The authority keys in the answer are wrong.
     #[error("the authority keys in the answer")]
     AuthorityKey(#[from] KeyError),
-    /// Their threshold.
+    /// Their threshold is wrong.
     #[error("the authority keys in the answer")]
     Authority(#[from] AuthorityError),
-    /// The rosters in the answer.
+    /// The rosters in the answer are wrong.
     #[error("the rosters in the answer do not follow from one another")]
     Roster(#[from] RosterError),
-    /// The proof in the answer.
+    /// The proof in the answer is wrong.
     #[error("the proof in the answer")]
     Proof(#[from] ProofFileError),
-    /// The answer's form.
+    /// The answer has the wrong form.
     #[error("the answer is malformed")]
     Wire(#[from] WireError),
-    /// TLS.
+    /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// No connection.
+    /// There is no connection.
     #[error("no connection. Check the address in the token, the network, and that the collector runs")]
     Connect(#[from] ConnectError),
-    /// Somebody else answers.
+    /// The server is not the one that the token names.
     #[error(
         "whoever answers is not the collector that the token names: {0}. Nothing was written and the token is not used up; ask who gave it to you"
     )]
     Impostor(String),
-    /// The collector's refusal.
+    /// The collector refused.
     #[error("the collector refused: {0}")]
     Refused(String),
-    /// The certificate in the answer.
+    /// The certificate in the answer is wrong.
     #[error("the certificate in the answer")]
     Certificate(#[from] CertificateError),
     /// It names or binds something else.
     #[error("the certificate in the answer is not for {0}; nothing was written")]
     WrongCertificate(&'static str),
-    /// State.
+    /// The state could not be written.
     #[error(transparent)]
     State(#[from] IdentityStateError),
-    /// The system.
+    /// The system refused.
     #[error("state directory")]
     Io(#[from] std::io::Error),
 }
@@ -128,7 +129,7 @@ pub fn enrol(token: &str, dir: &Path, build_sha256: Digest, replace: bool) -> Re
     let token = TokenString::parse(token.trim()).map_err(EnrolError::Token)?;
     let now = Reading::now();
     token.token().check_time(now.wall).map_err(EnrolError::Token)?;
-    // Before the token is used up: whether the result could be written.
+    // Before the token is used up, check that the result can be written.
     identity::check_room(dir, token.token().generation, replace)?;
     let _lock = counter::lock(dir)?;
     let evidence_key = SigningKey::generate(getrandom::fill)?;
@@ -224,7 +225,7 @@ async fn ask(token: &TokenString, request: &Signed, csr: Vec<u8>) -> Result<v1::
     Ok(answer.map_err(refused)?.into_inner())
 }
 
-/// What is left of an answer after every check.
+/// The parts of an answer that remain after every check.
 struct Verified {
     chain: Vec<CertificateDer<'static>>,
     ca: Vec<u8>,
@@ -233,9 +234,9 @@ struct Verified {
     roster_version: u64,
     checkpoint: String,
     index: u64,
-    /// Changes of the log key, as they came.
+    /// Changes of the log key, as they arrived.
     log_keys: Vec<u8>,
-    /// The latest time in anything verified.
+    /// The latest time in anything that was verified.
     time: Time,
 }
 
@@ -270,7 +271,8 @@ fn verify(
         proof: &proven.proof,
     };
     let accepted = accept(token, request, &offer, now)?;
-    // The authority is the pinned one by now. Every roster back to the first must follow from the one before.
+    // By now the authority is known to be the pinned one. Every roster back to the first must follow from the
+    // one before.
     let mut floor: Option<RosterFloor> = None;
     for signed in &rosters {
         let roster = Roster::verify(signed, &pinned.deployment, &authority, floor.as_ref())?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use evidence::item::{AtimeMethod, Kind};
 
-/// Counts of what was read, by how its access time was protected.
+/// Counts what was read, by how its access time was protected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Footprint {
     unprotected: BTreeMap<&'static str, u64>,
@@ -22,7 +22,8 @@ impl Footprint {
         }
     }
 
-    /// Sentences for the manifest. `view_refused` says why there was no read-only view of the mounts, if so.
+    /// Sentences for the manifest. `view_refused` says why there was no read-only view of the mounts, if
+    /// there was none.
     #[must_use]
     pub fn lines(&self, view_refused: Option<&str>) -> Vec<String> {
         let mut lines = vec![

@@ -1,8 +1,8 @@
 //! Globs over raw path bytes, compiled to states that a walk carries down the tree.
-//! Grammar: [`evidence::order::Pattern`], which reads it.
+//! [`evidence::order::Pattern`] defines the grammar and parses it.
 //!
-//! Guarantee: a walk that follows the states enters only directories below which something can match, and lists
-//! only those where a name is not known beforehand. Not here: the walk (`reader::files`).
+//! Guarantee: a walk that follows the states enters only directories below which something can match. It
+//! lists only directories in which a name is not known beforehand. Not here: the walk (`reader::files`).
 
 use evidence::order::{self, PATTERNS_MAX, Pattern};
 use globset::{GlobBuilder, GlobMatcher};
@@ -16,11 +16,11 @@ pub enum GlobError {
     Grammar {
         /// The text.
         glob: String,
-        /// Which rule is broken.
+        /// The rule that it breaks.
         #[source]
         source: order::GlobError,
     },
-    /// globset refused the shape of a name.
+    /// globset refused the pattern of a name.
     #[error("glob {glob:?} has a malformed component")]
     Globset {
         /// The text.
@@ -29,7 +29,7 @@ pub enum GlobError {
         #[source]
         source: globset::Error,
     },
-    /// All globs of a list together.
+    /// All globs of one list, together.
     #[error("globs stand for more than {PATTERNS_MAX} patterns")]
     TooMany,
 }
@@ -39,11 +39,11 @@ pub enum GlobError {
 enum Component {
     /// Exactly this name.
     Literal(Vec<u8>),
-    /// Any one name.
+    /// Any single name.
     Any,
-    /// A name of this shape.
+    /// A name that matches this pattern.
     Shape(Box<GlobMatcher>),
-    /// From none to this many names.
+    /// Any number of names, also none.
     Deep(u32),
 }
 
@@ -53,16 +53,16 @@ pub struct Globs {
     patterns: Vec<Vec<Component>>,
 }
 
-/// A position in one pattern: `component` names behind it are still to be matched.
+/// A position in one pattern: the components from `component` on are still to be matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
     pattern: usize,
     component: usize,
-    /// Names that a [`Component::Deep`] at this position may still take.
+    /// How many more names a [`Component::Deep`] at this position may take.
     left: u32,
 }
 
-/// All positions a directory on the way is in.
+/// All positions that a directory on the way has reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct States(Vec<State>);
 
@@ -86,7 +86,7 @@ impl Globs {
         Ok(Self { patterns })
     }
 
-    /// True without any glob.
+    /// True if there is no glob.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
@@ -102,7 +102,7 @@ impl Globs {
         States(states)
     }
 
-    /// The states of `name` in a directory in `states`.
+    /// The states of `name` in a directory that has the states `states`.
     #[must_use]
     pub fn enter(&self, states: &States, name: &[u8]) -> States {
         let mut next = Vec::new();
@@ -127,19 +127,19 @@ impl Globs {
         States(next)
     }
 
-    /// True when the object itself is matched.
+    /// True if the object itself is matched.
     #[must_use]
     pub fn is_matched(&self, states: &States) -> bool {
         states.0.iter().any(|state| self.component(*state).is_none())
     }
 
-    /// True when something below can match.
+    /// True if something below it can match.
     #[must_use]
     pub fn goes_on(&self, states: &States) -> bool {
         states.0.iter().any(|state| self.component(*state).is_some())
     }
 
-    /// True when names have to be listed to be matched.
+    /// True if the walk must list names to find matches.
     #[must_use]
     pub fn needs_listing(&self, states: &States) -> bool {
         let is_open = |state: &State| {
@@ -148,7 +148,7 @@ impl Globs {
         states.0.iter().any(is_open)
     }
 
-    /// The names that are spelled out for this directory, sorted.
+    /// The names that the patterns spell out for this directory, sorted.
     #[must_use]
     pub fn literal_names(&self, states: &States) -> Vec<&[u8]> {
         let mut names: Vec<&[u8]> = states
@@ -164,19 +164,20 @@ impl Globs {
         names
     }
 
-    /// True when the plan names this place itself: a pattern has come here over spelled-out names only.
+    /// True if the plan names this place itself: some pattern has reached it over spelled-out names only.
     #[must_use]
     pub fn is_named(&self, states: &States) -> bool {
         states.0.iter().any(|state| {
-            // A `**` that has taken names already stays at its position: what it took is not spelled out.
+            // A `**` that has taken names is already at its position. The names that it took are not spelled
+            // out.
             let has_taken =
                 matches!(self.component(*state), Some(Component::Deep(most)) if state.left < *most);
             !has_taken && self.behind(*state).is_some_and(all_literal)
         })
     }
 
-    /// For a name that is not there: the full paths that the plan spelled out through it, sorted; for a pattern
-    /// with wildcards, its spelled-out beginning.
+    /// For a name that does not exist: the full paths that the plan spells out through it, sorted. For a
+    /// pattern with wildcards, only its spelled-out beginning.
     #[must_use]
     pub fn named_through(&self, states: &States, name: &[u8]) -> Vec<Vec<u8>> {
         let mut paths = Vec::new();
@@ -201,7 +202,8 @@ impl Globs {
         paths
     }
 
-    /// True when `path` or a directory above it is matched: how exclusions and denials apply to whole trees.
+    /// True if `path` or a directory above it is matched. Exclusions and denials apply to whole trees in this
+    /// way.
     #[must_use]
     pub fn covers(&self, path: &[u8]) -> bool {
         let mut states = self.root();
@@ -225,7 +227,7 @@ impl Globs {
         self.patterns.get(state.pattern)?.get(..state.component)
     }
 
-    /// Adds a position, and the one behind it where a `**` may take nothing.
+    /// Adds a position, and also the next one if a `**` may match no name.
     fn add(&self, pattern: usize, component: usize, states: &mut Vec<State>) {
         let state = State { pattern, component, left: 0 };
         match self.component(state) {

@@ -1,5 +1,5 @@
-//! What a heartbeat says of the machine, for people who choose targets. Display only: evidence comes from the `host`
-//! collector's raw bytes.
+//! What a heartbeat says about the machine, for people who choose targets. For display only: evidence comes
+//! from the `host` collector's raw bytes.
 
 use serde::{Deserialize, Serialize};
 use sysinfo::System;
@@ -26,7 +26,8 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Looks now. Costs a few milliseconds; a heartbeat every 15 minutes is often enough.
+    /// Reads the facts now. This costs a few milliseconds; once per heartbeat, every 15 minutes, is often
+    /// enough.
     #[must_use]
     pub fn take() -> Self {
         let memory_bytes = System::new().map_or(0, |mut system| {

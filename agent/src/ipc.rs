@@ -1,9 +1,9 @@
-//! What reader and sealer say to each other, one datagram a message, over `SOCK_SEQPACKET` socket pairs.
+//! What reader and sealer say to each other, one message per datagram, over `SOCK_SEQPACKET` socket pairs.
 //!
-//! Guarantee: a message is at most [`MESSAGE_BYTES_MAX`] bytes and carries at most one descriptor; sender and
-//! receiver both enforce it, and a full socket makes the sender wait. The sealer trusts nothing it receives to be
-//! well-formed: the reader touches hostile names, so its messages are parsed like a stranger's.
-//! Not here: what an item means ([`crate::sealer::intake`]); the datagrams ([`cage::datagram`]).
+//! Guarantee: a message is at most [`MESSAGE_BYTES_MAX`] bytes and carries at most one descriptor. Sender and
+//! receiver both enforce this, and a full socket makes the sender wait. The sealer trusts nothing it receives
+//! to be well-formed: the reader touches hostile names, so its messages are parsed like a stranger's. Not
+//! here: what an item means ([`crate::sealer::intake`]); the datagrams ([`cage::datagram`]).
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -24,23 +24,23 @@ pub const PATH_BYTES_MAX: usize = 32 << 10;
 /// Content bytes in one data message: 64 KiB.
 pub const DATA_BYTES_MAX: usize = 64 << 10;
 
-/// Why a message was not sent or not understood. After it the conversation is over.
+/// Why a message was not sent or not understood. The conversation is then over.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IpcError {
     /// The connection failed.
     #[error(transparent)]
     Datagram(#[from] DatagramError),
-    /// Over [`MESSAGE_BYTES_MAX`], or with more than one descriptor.
+    /// The message is over [`MESSAGE_BYTES_MAX`], or has more than one descriptor.
     #[error("message of {len} bytes is too long")]
     TooLong {
         /// Its length.
         len: usize,
     },
-    /// Not a message of this version.
+    /// The body is not a message of this version.
     #[error("message is malformed")]
     Malformed(#[source] serde_json::Error),
-    /// A kind that no message has.
+    /// No message has this kind.
     #[error("message has unknown form {form}")]
     Form {
         /// The kind.
@@ -49,7 +49,7 @@ pub enum IpcError {
 }
 
 impl IpcError {
-    /// True when the other side ended the conversation.
+    /// True if the other side ended the conversation.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Datagram(DatagramError::Closed))
@@ -62,9 +62,9 @@ impl IpcError {
 pub enum Use {
     /// They become a member.
     Member,
-    /// Only their digest goes into a row: the program of a process.
+    /// Only their digest goes into a row. Used for the program of a process.
     Digest,
-    /// They become a member, and the entries of this journal become rows.
+    /// They become a member, and the entries of this journal also become rows.
     Journal,
 }
 
@@ -74,11 +74,11 @@ pub enum Use {
 pub struct Seen {
     /// Raw absolute path.
     pub path: RawBytes,
-    /// What it is.
+    /// The kind of object.
     pub kind: Kind,
-    /// Outcome so far: `ok` when the sealer is to take it, else final.
+    /// Outcome so far: `ok` if the sealer must still read it, otherwise final.
     pub outcome: Outcome,
-    /// First look.
+    /// The first look at the object.
     pub before: Option<Stat>,
     /// Symlink text.
     pub target: Option<RawBytes>,
@@ -88,18 +88,19 @@ pub struct Seen {
     pub atime_method: Option<AtimeMethod>,
     /// The call that failed.
     pub error: Option<ItemError>,
-    /// Why, for people.
+    /// Why it failed, for people.
     pub note: Option<String>,
     /// Start of the item.
     pub begun: FileTime,
-    /// With content: number under which the reader can look at the path again.
+    /// For an item with content: the number under which the sealer can ask the reader to look at the path
+    /// again.
     pub key: Option<u64>,
-    /// With content: take this many bytes at most (`on_larger = head`).
+    /// For an item with content: take at most this many bytes (`on_larger = head`).
     pub bytes_max: Option<u64>,
 }
 
 impl Seen {
-    /// An object of which nothing is known yet but its path.
+    /// An object of which nothing is known yet except its path.
     #[must_use]
     pub fn new(path: impl Into<Vec<u8>>, kind: Kind, begun: FileTime) -> Self {
         Self {
@@ -123,13 +124,13 @@ impl Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepEnd {
-    /// Through.
+    /// It ran to its end.
     Done,
     /// The collector could not do its work.
     Failed,
 }
 
-/// Reader to sealer.
+/// From the reader to the sealer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Message {
@@ -140,27 +141,27 @@ pub enum Message {
         /// Its collector.
         collector: String,
     },
-    /// An object. With a descriptor: its content is to be read from it.
+    /// An object. If a descriptor comes with it, the sealer reads the content from it.
     Item {
-        /// What was seen.
+        /// What the reader saw.
         seen: Box<Seen>,
-        /// What for.
+        /// What the bytes are for.
         use_as: Use,
     },
-    /// Bytes the reader reads itself follow, in [`Received::Data`], up to `DataEnd`.
+    /// Bytes that the reader reads itself follow, in [`Received::Data`], until `DataEnd`.
     DataBegin {
-        /// What was seen.
+        /// What the reader saw.
         seen: Box<Seen>,
     },
     /// The end of such bytes.
     DataEnd {
-        /// `ok` when the end of the file was reached.
+        /// `ok` if the reader reached the end of the file.
         outcome: Outcome,
         /// The call that failed.
         error: Option<ItemError>,
         /// Why, for people.
         note: Option<String>,
-        /// Last look.
+        /// The last look at the object.
         after: Option<Stat>,
     },
     /// The step ended.
@@ -170,7 +171,7 @@ pub enum Message {
         /// What this step does not show, for the manifest.
         limitations: Vec<String>,
     },
-    /// The plan is through.
+    /// The plan has run to its end.
     End,
 }
 
@@ -204,7 +205,7 @@ pub fn send_data(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), IpcError> {
     Ok(())
 }
 
-/// A buffer that takes any message.
+/// A buffer that is large enough for any message.
 #[must_use]
 pub fn buffer() -> Vec<u8> {
     datagram::buffer()
@@ -261,30 +262,30 @@ fn alone(received: datagram::Received<'_>) -> Result<(u8, &[u8], Option<OwnedFd>
     }
 }
 
-/// Sealer to reader, on the check socket: "look at the path of item `key` again", or with `look` false only
-/// "forget it". Each key is asked exactly once.
+/// From the sealer to the reader, on the check socket: "look at the path of item `key` again" or, if `look`
+/// is false, only "forget it". The sealer asks exactly once for each key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// The item's key.
     pub key: u64,
-    /// Whether an answer is wanted.
+    /// True if the sealer wants an answer.
     pub look: bool,
 }
 
-/// Reader to sealer, on the check socket.
+/// From the reader to the sealer, on the check socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Checked {
-    /// The path means this object now.
+    /// The path now means this object.
     Found(Box<Stat>),
-    /// The path means nothing now.
+    /// The path no longer means anything.
     Gone,
-    /// The look failed otherwise, or the key is not known.
+    /// The look failed in another way, or the key is not known.
     Unknown,
 }
 
-/// Sends a small document as a message of its own connection.
+/// Sends a small document, as the one message of a connection of its own.
 pub fn send_json<T: Serialize>(
     socket: BorrowedFd<'_>,
     value: &T,
@@ -306,7 +307,7 @@ pub fn receive_json<T: DeserializeOwned>(socket: BorrowedFd<'_>, buffer: &mut [u
     }
 }
 
-/// As [`receive_json`]; gives up after `timeout`.
+/// As [`receive_json`], but gives up after `timeout`.
 pub fn receive_json_before<T: DeserializeOwned>(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],

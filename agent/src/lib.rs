@@ -1,7 +1,7 @@
 //! The endpoint agent: one binary, several kinds of process (docs: ARCHITECTURE.md, *The agent*).
 //!
-//! Guarantee: what touches hostile bytes holds neither network nor long-lived keys, and `unsafe` stays in
-//! [`platform`]. Not here: formats (`evidence`), the wire (`proto`), the ledger (`ledger`).
+//! Guarantee: a process that touches hostile bytes holds neither network nor long-lived keys, and `unsafe`
+//! stays in [`platform`]. Not here: formats (`evidence`), the wire (`proto`), the ledger (`ledger`).
 
 pub mod collect;
 pub mod diary;
@@ -32,7 +32,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Environment variable with the log filter, the only one that children get.
 pub const LOG_VARIABLE: &str = "RUST_LOG";
 
-/// Whom link and sealer become when the warden runs as root and there is such a user.
+/// The user that link and sealer become if the warden runs as root and this user exists.
 pub const SERVICE_USER: &str = "exhibit-agent";
 
 /// First arguments of the children, one kind of process each.

@@ -1,8 +1,8 @@
-//! The link: the only process with network, and without anything worth stealing but the TLS key.
+//! The link: the only process with network. It holds nothing worth stealing except the TLS key.
 //!
-//! Guarantee: it reports what the collector says and sends what the warden gives it, in order, with bounded queues; it
-//! decides nothing. Connections come back with back-off and jitter, an upload goes on where the collector is.
-//! Not here: whether an order is obeyed or a receipt is worth anything (`warden`).
+//! Guarantee: it reports what the collector says and sends what the warden gives it, in order, with bounded
+//! queues. It decides nothing. It reconnects with back-off and jitter, and an upload continues where the
+//! collector stands. Not here: whether an order is obeyed or a receipt is worth anything (`warden`).
 
 mod attend;
 mod backoff;
@@ -24,31 +24,31 @@ use attend::Attend;
 use connection::Connector;
 use upload::Uploads;
 
-/// Messages waiting for the warden: 64; it reads at once or is gone.
+/// Messages waiting for the warden: 64. The warden reads them at once or is gone.
 const POST_MAX: usize = 64;
 
 /// Messages waiting for the collector on the standing call.
 const ATTEND_MAX: usize = 32;
 
-/// How often the warden hears that link still turns.
+/// How often the link tells the warden that it is alive.
 const ALIVE: Duration = Duration::from_secs(5);
 
-/// Why link ends. The warden starts another one.
+/// Why the link ends. The warden starts another one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
     /// The process could not be confined.
     #[error("confine the link")]
     Cage(#[from] CageError),
-    /// No runtime or socket.
+    /// The runtime or socket could not be made.
     #[error("set up the link")]
     Setup(#[from] io::Error),
-    /// The warden does not keep to the form.
+    /// The warden breaks the protocol.
     #[error("talk to the warden")]
     Warden(#[from] DatagramError),
 }
 
-/// The process. Returns when the warden is gone.
+/// Runs the link's process. Returns when the warden is gone.
 ///
 /// # Errors
 /// [`LinkError`].
@@ -56,12 +56,12 @@ pub fn run(socket: OwnedFd) -> Result<(), LinkError> {
     cage::enter(Profile::Link)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // Only the resolver blocks.
+        // Only the resolver blocks a thread.
         .max_blocking_threads(2)
         .thread_stack_size(512 << 10)
         .build()?;
     let result = runtime.block_on(serve(socket));
-    // A name lookup may still be under way; nothing waits for it.
+    // A name lookup may still be under way. Do not wait for it.
     runtime.shutdown_background();
     result
 }
@@ -82,7 +82,7 @@ async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
     let mut alive = tokio::time::interval(ALIVE);
     let result = loop {
         tokio::select! {
-            // Cancellation-safe: a message is taken from the socket only after readiness, without a wait.
+            // Cancellation-safe: a message leaves the socket only once the socket is ready, without a wait.
             message = socket.receive::<ToLink>() => match message {
                 Ok((message, descriptors)) => match message.say {
                     Some(to_link::Say::Identity(new)) => {
@@ -92,7 +92,8 @@ async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
                     Some(to_link::Say::Standing(new)) => {
                         hello.send_replace(new.hello);
                     }
-                    // With no call open there is nobody to tell; the warden says it again after `Connected`.
+                    // With no call open there is nobody to tell. The warden repeats the message after
+                    // `Connected`.
                     Some(to_link::Say::Attend(request)) => drop(outgoing.try_send(request)),
                     Some(to_link::Say::Reconnect(_)) => reconnect.send_modify(|count| *count = count.wrapping_add(1)),
                     Some(to_link::Say::OpenUpload(open)) => uploads.open(open),
@@ -111,7 +112,7 @@ async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
                 }
             }
             _ = alive.tick() => {
-                // A full queue is a sign of life in itself.
+                // If the queue is full, the warden already has signs of life to read.
                 drop(post.try_send(FromLink { say: Some(from_link::Say::Alive(Empty {})) }));
             }
         }

@@ -1,4 +1,4 @@
-//! `exhibit-agent`: commands for the machine's owner, and the beginnings of the agent's own processes.
+//! `exhibit-agent`: commands for the machine's owner, and the entry points of the agent's own processes.
 //!
 //! Exit codes: 0 done; 1 something did not pass its check (an enrolment that does not hold, an altered log); 2 it could
 //! not be done or checked; 64 wrong usage.
@@ -149,7 +149,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are answers, everything else is wrong usage (EX_USAGE).
+            // Help and version are answers; everything else is wrong usage (EX_USAGE).
             drop(error.print());
             return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
         }
@@ -165,7 +165,7 @@ fn main() -> ExitCode {
 }
 
 fn report(error: &anyhow::Error, code: u8) -> ExitCode {
-    // With standard error closed there is nobody to tell; the code tells.
+    // If standard error is closed, there is nobody to tell. The exit code still tells.
     drop(writeln!(std::io::stderr(), "exhibit-agent: {error:#}"));
     ExitCode::from(code)
 }
@@ -187,7 +187,7 @@ fn run(command: Command) -> Result<(), Failure> {
 }
 
 fn enrol(args: &EnrolArgs) -> Result<(), Failure> {
-    // A policy that cannot be understood is found now, not at the first order.
+    // Find a policy that cannot be understood now, not at the first order.
     policy::Policy::load(args.state.policy.as_deref())?;
     let token = if args.token == "-" {
         let mut token = String::new();
@@ -232,7 +232,7 @@ fn print_enrolled(enrolled: &Enrolled, args: &EnrolArgs) -> std::io::Result<()> 
 }
 
 fn serve(args: RunArgs) -> Result<(), warden::WardenError> {
-    // Children start this very file, even when a new version was installed meanwhile.
+    // Start children from this very file, even if a new version was installed meanwhile.
     let program = PathBuf::from("/proc/self/exe");
     warden::run(Settings {
         state: args.state.dir,
@@ -255,7 +255,7 @@ fn log(args: &LogArgs) -> Result<(), Failure> {
             failed = writeln!(out, "{shown}").err();
         }
     });
-    // A reader such as `head` that went away is no failure of the log.
+    // If a reader such as `head` went away, that is no failure of the log.
     if let Some(error) = failed.filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
         return Err(error.into());
     }

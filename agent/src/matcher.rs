@@ -1,10 +1,11 @@
-//! What is never given: the agent's own state and processes, and what the endpoint's owner denies in `policy.toml`.
+//! What the agent never gives: its own state and processes, and what the endpoint's owner denies in
+//! `policy.toml`.
 //!
-//! Guarantee: the decision falls *after* an object is open, by device and inode, of the object and of every directory
-//! above it, and by path. So another name (hard link, bind mount, `/proc/PID/{root,cwd,fd}`) changes nothing. The
-//! own-state denial has no switch.
-//! Left out: a copy of denied bytes under another inode is another file. Trees larger than [`INODES_MAX`] objects are
-//! denied by path and by their directories; single hard links out of the rest of such a tree are not recognised, and
+//! Guarantee: the matcher decides *after* an object is open: by device and inode of the object and of every
+//! directory above it, and by path. So another name (hard link, bind mount, `/proc/PID/{root,cwd,fd}`)
+//! changes nothing. Nothing switches off the denial of the agent's own state. Left out: a copy of denied
+//! bytes under another inode is another file. Trees larger than [`INODES_MAX`] objects are denied by path and
+//! by their directories; single hard links out of the rest of such a tree are not recognised, and
 //! [`Matcher::limitation`] says so.
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,14 +18,14 @@ use evidence::time::FileTime;
 use crate::glob::{GlobError, Globs, States};
 use crate::platform::{self, CallError, CrossDevice, Directory, Identity, Look, SelfFds};
 
-/// Most denied objects known by inode: 200,000, about 10 MiB.
+/// Most denied objects that are known by inode: 200,000, about 10 MiB.
 pub const INODES_MAX: usize = 200_000;
 
-/// Deepest denied directory that is scanned.
+/// Deepest denied directory that the scan enters.
 const DEPTH_MAX: usize = 128;
 
-/// Files of `/proc/PID` that show nothing a process holds in memory, open files or environment: the row of our own
-/// process may be in the process list, its secrets may not.
+/// Files of `/proc/PID` that reveal neither memory, open files nor environment of a process. The process list
+/// may have a row for our own process, but not its secrets.
 const HARMLESS: &[&[u8]] = &[
     b"stat",
     b"status",
@@ -43,7 +44,7 @@ const HARMLESS: &[&[u8]] = &[
     b"statm",
 ];
 
-/// Why an object is not given.
+/// Why an object is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
     /// The agent's state directory, keys and logs.
@@ -55,7 +56,7 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// For the item's note.
+    /// Text for the item's note.
     #[must_use]
     pub fn note(self) -> &'static str {
         match self {
@@ -70,7 +71,7 @@ impl Denial {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MatcherError {
-    /// A denied glob is no glob.
+    /// A denied glob is malformed.
     #[error("policy denial")]
     Glob(#[from] GlobError),
     /// The state directory could not be read.
@@ -89,7 +90,7 @@ pub struct Matcher {
     is_partial: bool,
 }
 
-/// A directory of the agent's own state and its change time when it was scanned.
+/// A directory of the agent's own state, and the change time that it had when it was scanned.
 #[derive(Debug)]
 struct StateDirectory {
     directory: Arc<OwnedFd>,
@@ -97,11 +98,12 @@ struct StateDirectory {
 }
 
 impl Matcher {
-    /// Prepares the denials: `state` are the agent's own directories, `processes` its process ids, `globs` the
-    /// owner's denials, looked up from `root` so that they hold for every other name of the same objects.
+    /// Prepares the denials. `state` are the agent's own directories, `processes` its process ids, `globs`
+    /// the owner's denials. It looks the globs up from `root`, so that they hold for every other name of the
+    /// same objects.
     ///
     /// # Errors
-    /// [`MatcherError`]; without a complete own-state denial nothing may be read.
+    /// [`MatcherError`]. Without a complete denial of its own state, the agent must read nothing.
     pub fn prepare(
         fds: &SelfFds,
         root: BorrowedFd<'_>,
@@ -130,9 +132,10 @@ impl Matcher {
         Ok(matcher)
     }
 
-    /// Decides on an open object at `path`, whose directories above are `above`.
+    /// Decides on an open object at `path`; `above` are the directories above it.
     pub fn judge(&mut self, fds: &SelfFds, path: &[u8], look: &Look, above: &[Identity]) -> Option<Denial> {
-        // A state file made since the scan has a change time since the scan; a new name for an old one, several links.
+        // A state file that was made since the scan has a newer change time. A new name for an old file has
+        // several links.
         if look.kind == Kind::File && (look.stat.nlink != 1 || look.stat.ctime >= self.scanned_at) {
             self.refresh(fds, look.stat.ctime);
         }
@@ -146,7 +149,7 @@ impl Matcher {
         })
     }
 
-    /// Decides on `name` of the process directory of `pid`.
+    /// Decides on `name` in the process directory of `pid`.
     #[must_use]
     pub fn judge_process(&self, pid: i32, name: &[u8]) -> Option<Denial> {
         let is_own = self.processes.contains(&pid);
@@ -166,13 +169,13 @@ impl Matcher {
         })
     }
 
-    /// Scans the own state again when one of its directories changed.
+    /// Scans the agent's own state again if one of its directories changed.
     fn refresh(&mut self, fds: &SelfFds, seen: FileTime) {
         let is_stale = self.state.iter().any(|known| {
             platform::look(known.directory.as_fd()).map_or(true, |look| look.stat.ctime != known.changed)
         });
         if is_stale {
-            // A failure here leaves the older, still valid denials in force.
+            // If the scan fails, the older denials stay in force. They are still valid.
             drop(self.scan_state(fds, seen.max(self.scanned_at)));
         }
     }
@@ -193,7 +196,7 @@ impl Matcher {
                 }
                 for entry in names {
                     let found = platform::open_beneath(directory.as_fd(), &entry.name, CrossDevice::Allowed);
-                    // Gone between listing and opening: nothing to deny.
+                    // The object vanished between listing and opening, so there is nothing to deny.
                     let Ok(fd) = found else { continue };
                     let Ok(look) = platform::look(fd.as_fd()) else {
                         continue;
@@ -209,7 +212,7 @@ impl Matcher {
         Ok(())
     }
 
-    /// Walks the owner's denied trees and remembers what is in them.
+    /// Walks the owner's denied trees and remembers the objects in them.
     fn scan_denied(
         &mut self,
         fds: &SelfFds,

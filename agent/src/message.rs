@@ -1,14 +1,15 @@
 //! What warden, link and sealer say to each other; carried by `cage::channel`.
 //!
-//! Guarantee: link gets no key but the TLS key, sealer none but its own; nothing link says is more than a claim.
-//! Field numbers may change freely: both ends are always the same program. Not here: the network's messages (`proto`).
+//! Guarantee: the link gets no key but the TLS key, and the sealer none but its own. Everything that the link
+//! says is only a claim. Field numbers may change freely: both ends are always the same program. Not here:
+//! the network's messages (`proto`).
 
 use proto::v1;
 
-/// From the warden to link.
+/// From the warden to the link.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ToLink {
-    /// What.
+    /// The message.
     #[prost(oneof = "to_link::Say", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub say: Option<to_link::Say>,
 }
@@ -17,25 +18,25 @@ pub struct ToLink {
 pub mod to_link {
     use super::{Close, Identity, OpenUpload, Renew, Segment, Standing, UploadManifest, v1};
 
-    /// Which.
+    /// The kind.
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub enum Say {
-        /// First message, and again after a renewal.
+        /// The first message. Sent again after a renewal.
         #[prost(message, tag = "1")]
         Identity(Identity),
-        /// What the next `Hello` says.
+        /// The content of the next `Hello`.
         #[prost(message, tag = "2")]
         Standing(Standing),
-        /// Send on the standing call.
+        /// Send this on the standing call.
         #[prost(message, tag = "3")]
         Attend(v1::AttendRequest),
-        /// Greet the collector anew, at once, on the connection in place.
+        /// Greet the collector again, at once, on the connection in place.
         #[prost(message, tag = "4")]
         Reconnect(super::Empty),
         /// Keep an upload open for a collection until it is closed.
         #[prost(message, tag = "5")]
         OpenUpload(OpenUpload),
-        /// With two descriptors: seal, stored bytes.
+        /// Comes with two descriptors: seal, stored bytes.
         #[prost(message, tag = "6")]
         Segment(Segment),
         /// After the last segment.
@@ -50,10 +51,10 @@ pub mod to_link {
     }
 }
 
-/// From link to the warden.
+/// From the link to the warden.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FromLink {
-    /// What.
+    /// The message.
     #[prost(oneof = "from_link::Say", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub say: Option<from_link::Say>,
 }
@@ -62,19 +63,19 @@ pub struct FromLink {
 pub mod from_link {
     use super::{Close, Detail, Position, Rejected, Stored, v1};
 
-    /// Which.
+    /// The kind.
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub enum Say {
-        /// The sandbox stands and the identity was understood; not yet connected.
+        /// The sandbox is in place and the identity was understood; the link is not connected yet.
         #[prost(message, tag = "1")]
         Ready(super::Empty),
-        /// Still turning; at least every ten seconds.
+        /// The link is alive. Sent at least every ten seconds.
         #[prost(message, tag = "2")]
         Alive(super::Empty),
         /// The standing call is open.
         #[prost(message, tag = "3")]
         Connected(v1::Welcome),
-        /// It ended; link tries again by itself.
+        /// The call ended. The link tries again by itself.
         #[prost(message, tag = "4")]
         Disconnected(Detail),
         /// An order to decide on.
@@ -89,22 +90,22 @@ pub mod from_link {
         /// A receipt.
         #[prost(message, tag = "8")]
         Receipt(v1::ReceiptDelivery),
-        /// Where the collector is in an upload.
+        /// Where the collector stands in an upload.
         #[prost(message, tag = "9")]
         Position(Position),
-        /// The upload's call was cut; link opens it again by itself.
+        /// The upload's call was cut. The link opens it again by itself.
         #[prost(message, tag = "10")]
         UploadCut(Close),
         /// The collector says that the collection is stored.
         #[prost(message, tag = "11")]
         Stored(Stored),
-        /// The collector takes no more of it.
+        /// The collector refuses the rest of it.
         #[prost(message, tag = "12")]
         Rejected(Rejected),
-        /// Answer to `Renew`; empty when it failed.
+        /// Answer to `Renew`. Empty if it failed.
         #[prost(message, tag = "13")]
         Renewed(v1::RenewResponse),
-        /// Who signs the ledger.
+        /// The keys that sign the ledger.
         #[prost(message, tag = "14")]
         LogKeys(v1::LogKeyChanges),
     }
@@ -113,7 +114,7 @@ pub mod from_link {
 /// From the warden to a sealer.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ToSealer {
-    /// What.
+    /// The message.
     #[prost(oneof = "to_sealer::Say", tags = "1, 2, 3, 4")]
     pub say: Option<to_sealer::Say>,
 }
@@ -122,19 +123,19 @@ pub struct ToSealer {
 pub mod to_sealer {
     use super::{Position, StartSealer};
 
-    /// Which.
+    /// The kind.
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub enum Say {
-        /// First message, with two descriptors: reader's socket, check socket.
+        /// The first message, with two descriptors: the reader's socket, the check socket.
         #[prost(message, tag = "1")]
         Start(StartSealer),
-        /// Where the collector is.
+        /// Where the collector stands.
         #[prost(message, tag = "2")]
         Position(Position),
         /// The upload was cut: send nothing until the next position.
         #[prost(message, tag = "3")]
         Cut(super::Empty),
-        /// Everything is over; leave.
+        /// Everything is finished: the sealer must end.
         #[prost(message, tag = "4")]
         Leave(super::Empty),
     }
@@ -143,7 +144,7 @@ pub mod to_sealer {
 /// From a sealer to the warden.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FromSealer {
-    /// What.
+    /// The message.
     #[prost(oneof = "from_sealer::Say", tags = "1, 2, 3, 4, 5, 6")]
     pub say: Option<from_sealer::Say>,
 }
@@ -152,13 +153,13 @@ pub struct FromSealer {
 pub mod from_sealer {
     use super::{ContradictionFound, Detail, Segment, v1};
 
-    /// Which.
+    /// The kind.
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub enum Say {
-        /// The sandbox stands.
+        /// The sandbox is in place.
         #[prost(message, tag = "1")]
         Ready(super::Empty),
-        /// With two descriptors: seal, stored bytes. To be passed on to link.
+        /// Comes with two descriptors: seal, stored bytes. The warden passes them on to the link.
         #[prost(message, tag = "2")]
         Segment(Segment),
         /// The manifest with the sealer's signature.
@@ -170,7 +171,8 @@ pub mod from_sealer {
         /// The collection cannot go on.
         #[prost(message, tag = "5")]
         Failed(Detail),
-        /// Bytes or items moved since the last message; at least every ten seconds while it works.
+        /// Bytes or items were processed since the last message. Sent at least every ten seconds while the
+        /// sealer works.
         #[prost(message, tag = "6")]
         Alive(super::Progress),
     }
@@ -185,7 +187,8 @@ pub struct StartReader {
     pub params: Vec<u8>,
 }
 
-/// From a reader to the warden, after each step of the plan. The reader never waits: with a full socket the message is lost.
+/// From a reader to the warden, after each step of the plan. The reader never waits: if the socket is full,
+/// the message is lost.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FromReader {
     /// Position of the step in the plan.
@@ -194,12 +197,12 @@ pub struct FromReader {
     /// Objects handed over so far.
     #[prost(uint64, tag = "2")]
     pub items: u64,
-    /// Process ids of helpers that hang: they belong to the agent's own processes in the next collection.
+    /// Process ids of helpers that hang. In the next collection they count among the agent's own processes.
     #[prost(int32, repeated, tag = "3")]
     pub stuck_helpers: Vec<i32>,
 }
 
-/// Nothing to add.
+/// Has nothing to add.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Empty {}
 
@@ -211,7 +214,7 @@ pub struct Detail {
     pub text: String,
 }
 
-/// How far a sealer is.
+/// How far a sealer has come.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Progress {
     /// Items ended.
@@ -222,7 +225,7 @@ pub struct Progress {
     pub plain_bytes: u64,
 }
 
-/// Who we are towards the collector, and where it is.
+/// Who we are, as we tell the collector, and where the collector is.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Identity {
     /// Deployment id.
@@ -240,7 +243,7 @@ pub struct Identity {
     /// `host:port` of the main listener.
     #[prost(string, tag = "5")]
     pub collector: String,
-    /// `host:port` of the enrolment listener, for a certificate that ended.
+    /// `host:port` of the enrolment listener, for a certificate that has expired.
     #[prost(string, tag = "6")]
     pub enrol: String,
     /// Pinned CA certificate, DER.
@@ -260,15 +263,15 @@ pub struct Identity {
     pub backoff_max_ms: u64,
 }
 
-/// What changes in `Hello` from connection to connection.
+/// The part of `Hello` that changes from connection to connection.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Standing {
-    /// Complete but for `wall`, which link fills in.
+    /// Complete except for `wall`, which the link fills in.
     #[prost(message, optional, tag = "1")]
     pub hello: Option<v1::Hello>,
 }
 
-/// Begin of an upload.
+/// The start of an upload.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct OpenUpload {
     /// Collection id.
@@ -279,13 +282,13 @@ pub struct OpenUpload {
     pub delegation: Option<v1::SignedDocument>,
 }
 
-/// One sealed segment; the bytes are in the descriptors.
+/// One sealed segment. Its bytes are in the descriptors.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Segment {
-    /// Collection id; empty between sealer and warden, which have only one.
+    /// Collection id. Empty between sealer and warden, which have only one.
     #[prost(string, tag = "1")]
     pub collection: String,
-    /// From 0.
+    /// Index, from 0.
     #[prost(uint64, tag = "2")]
     pub index: u64,
     /// Digest of the seal.
@@ -294,7 +297,7 @@ pub struct Segment {
     /// Stored bytes.
     #[prost(uint64, tag = "4")]
     pub stored_len: u64,
-    /// The last of the container.
+    /// True for the last segment of the container.
     #[prost(bool, tag = "5")]
     pub is_final: bool,
 }
@@ -308,7 +311,7 @@ pub struct UploadManifest {
     /// The signed document.
     #[prost(message, optional, tag = "2")]
     pub manifest: Option<v1::SignedDocument>,
-    /// How many segments come before it.
+    /// How many segments precede it.
     #[prost(uint64, tag = "3")]
     pub segments: u64,
 }
@@ -330,32 +333,32 @@ pub struct Renew {
     /// The request, signed.
     #[prost(message, optional, tag = "1")]
     pub request: Option<v1::RenewRequest>,
-    /// The present certificate has ended: use the enrolment listener.
+    /// True if the present certificate has expired: use the enrolment listener.
     #[prost(bool, tag = "2")]
     pub is_expired: bool,
 }
 
-/// Where the collector is in an upload.
+/// Where the collector stands in an upload.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Position {
     /// Collection id.
     #[prost(string, tag = "1")]
     pub collection: String,
-    /// Everything below is durable there.
+    /// Everything below this index is durable there.
     #[prost(uint64, tag = "2")]
     pub next_index: u64,
     /// Digest of seal `next_index` - 1; empty at 0.
     #[prost(string, tag = "3")]
     pub seal: String,
-    /// Copies it claims.
+    /// Number of copies that the collector claims.
     #[prost(uint32, tag = "4")]
     pub copies: u32,
-    /// First on its call.
+    /// True for the first position on its call.
     #[prost(bool, tag = "5")]
     pub is_first: bool,
 }
 
-/// A receipt that came on the upload.
+/// A receipt that arrived on the upload's call.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Stored {
     /// Collection id.
@@ -403,7 +406,7 @@ pub struct ContradictionFound {
     /// Segment.
     #[prost(uint64, tag = "1")]
     pub index: u64,
-    /// The seal it names; empty when none.
+    /// The seal that the collector names; empty if it names none.
     #[prost(string, tag = "2")]
     pub seal: String,
     /// Words.

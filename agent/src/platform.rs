@@ -1,8 +1,8 @@
 //! Everything the agent asks of Linux that the standard library does not offer. The only room with `unsafe`.
 //!
-//! Guarantee: every call returns its name and error number ([`CallError`]) so that a failure can stand in an item
-//! record; nothing here follows a symbolic link, opens a special file or changes the file system.
-//! Not here: what to read ([`crate::reader`]) and what to make of it ([`crate::sealer`]).
+//! Guarantee: every failed call returns its name and error number ([`CallError`]), so that an item record can
+//! hold the failure. Nothing here follows a symbolic link, opens a special file or changes the file system.
+//! Not here: what to read ([`crate::reader`]) and how to use the bytes ([`crate::sealer`]).
 
 mod call;
 mod clock;

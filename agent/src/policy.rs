@@ -1,8 +1,9 @@
-//! The owner's `policy.toml`: what this endpoint never gives, whoever asks, and how much of it.
+//! The owner's `policy.toml`: what this endpoint never gives to anybody, and how much it gives of the rest.
 //!
-//! Guarantee: a policy that cannot be understood whole is an error, never a looser policy; a file that others may
-//! write is refused; without a file the built-in text (`packaging/policy.toml`, the owner's example) is in force.
-//! The digest in manifests is that of the text in force. Not here: matching paths while collecting (`matcher`).
+//! Guarantee: a policy that cannot be understood whole is an error, never a looser policy. A file that others
+//! may write is refused. Without a file, the built-in text (`packaging/policy.toml`, the owner's example) is
+//! in force. The digest in manifests is that of the text in force. Not here: matching paths while collecting
+//! (`matcher`).
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -17,16 +18,16 @@ use serde::Deserialize;
 
 use crate::glob::Globs;
 
-/// Where the owner's policy is looked for when the command line names none.
+/// Where the agent looks for the owner's policy if the command line names none.
 pub const DEFAULT_PATH: &str = "/etc/exhibit/policy.toml";
 
-/// The text in force when there is no file: the commented example that packages install.
+/// The text that is in force if there is no file: the commented example that packages install.
 pub const BUILT_IN: &str = include_str!("../../packaging/policy.toml");
 
-/// A policy is a page of text. Above this it is not one; bounds what the warden reads into memory.
+/// Longest policy. A real one is a page of text. The limit bounds what the warden reads into memory.
 const POLICY_BYTES_MAX: u64 = 256 * 1024;
 
-/// Globs of one list; the matcher compiles them all into one automaton.
+/// Most globs in one list. The matcher compiles them all into one automaton.
 const GLOBS_MAX: usize = 1024;
 
 /// Collectors that a policy can name (docs/spec/order.md, *Step*).
@@ -36,11 +37,11 @@ const COLLECTORS: [&str; 8] =
 /// The policy in force, with the digest of its text.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// What the text says.
+    /// The parsed rules.
     pub rules: Rules,
     /// SHA-256 of the text, as `sha256sum policy.toml` prints it.
     pub digest: Digest,
-    /// `None` when the built-in text is in force.
+    /// The file; `None` if the built-in text is in force.
     pub file: Option<PathBuf>,
 }
 
@@ -48,25 +49,25 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
-    /// No collection at all while true.
+    /// While true, the agent collects nothing.
     pub pause: bool,
-    /// Whether orders of sensitivity `sensitive` are obeyed.
+    /// Whether the agent obeys orders of sensitivity `sensitive`.
     pub allow_sensitive: bool,
-    /// Distinct persons who must have approved, whatever the roster's rules ask.
+    /// How many distinct persons must have approved an order, whatever the roster's rules ask.
     pub min_approvals: u32,
-    /// The only collectors that run here; absent: all.
+    /// The only collectors that run here. If absent, all run.
     pub allowed_collectors: Option<BTreeSet<String>>,
     /// Collectors that never run here. Wins over `allowed_collectors`.
     pub denied_collectors: BTreeSet<String>,
     /// Which paths may be read.
     pub paths: Paths,
-    /// What one collection may not pass; the smaller of this and the order's limit holds.
+    /// What one collection may not exceed. The smaller of this and the order's limit holds.
     pub limits: Limits,
     /// Mirrors that must have co-signed the checkpoint an order comes with.
     pub cosigners: Cosigners,
 }
 
-/// Which paths may be asked for, and which are never given.
+/// Which paths an order may name, and which are never given.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Paths {
@@ -76,7 +77,7 @@ pub struct Paths {
     pub deny: Vec<String>,
 }
 
-/// Upper bounds of one collection; units as in docs/spec/order.md, *limits*.
+/// Upper bounds for one collection. Units as in docs/spec/order.md, *limits*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -105,7 +106,7 @@ pub struct Cosigners {
 }
 
 impl Limits {
-    /// The same as orders write them.
+    /// The limits in the form that orders use.
     #[must_use]
     pub fn as_order(&self) -> evidence::order::Limits {
         evidence::order::Limits {
@@ -154,10 +155,11 @@ impl Default for Limits {
 }
 
 impl Policy {
-    /// Loads the policy that is in force now: `named` must exist; the default place may be empty.
+    /// Loads the policy that is in force now. A file that `named` gives must exist; the default place may be
+    /// empty.
     ///
     /// # Errors
-    /// [`PolicyError`] when there is a file that cannot be trusted, read or understood whole.
+    /// [`PolicyError`] if there is a file that cannot be trusted, read or understood whole.
     pub fn load(named: Option<&Path>) -> Result<Self, PolicyError> {
         let path = named.unwrap_or(Path::new(DEFAULT_PATH));
         let file = match fs_err::File::open(path) {
@@ -185,10 +187,11 @@ impl Policy {
         Self::parse(&text, Some(path.to_owned()))
     }
 
-    /// Which checkpoints are believed: those the pinned log signed, and enough of the owner's mirrors co-signed.
+    /// Which checkpoints this endpoint believes: those that the pinned log signed and that enough of the
+    /// owner's mirrors co-signed.
     ///
     /// # Errors
-    /// [`PolicyError::Value`] for a key that is none.
+    /// [`PolicyError::Value`] for a malformed key.
     pub fn trust(&self, log_keys: &LogKeys) -> Result<ledger::Policy, PolicyError> {
         let cosigners = &self.rules.cosigners;
         let mut text = format!("log {}\n", log_keys.current());
@@ -209,7 +212,8 @@ impl Policy {
         log_keys.extend(policy).map_err(|source| value(source.to_string()))
     }
 
-    /// Why the owner does not want `order` obeyed, approved by so many distinct persons.
+    /// Why the owner does not want `order` obeyed, given how many distinct persons approved it. `None` if the
+    /// owner permits it.
     #[must_use]
     pub fn objection(&self, order: &Order, approvals: usize) -> Option<String> {
         let rules = &self.rules;
@@ -247,7 +251,7 @@ impl Policy {
             Step::Files(files) => Some(&files.paths),
             _ => None,
         });
-        // Both were checked when the policy was read; globs that do not compile allow nothing.
+        // Both were checked when the policy was read. A glob that does not compile allows nothing.
         let allowed = Globs::compile(allow).unwrap_or_default();
         // `/a/**` and `/a` allow the tree below `/a`, whatever pattern an order uses inside it.
         let trees: Vec<Glob> = allow
@@ -267,7 +271,7 @@ impl Policy {
         })
     }
 
-    /// Understands `text`, whole.
+    /// Parses `text` completely.
     ///
     /// # Errors
     /// [`PolicyError`] for a syntax error, an unknown name, or a value out of its range.
@@ -324,7 +328,8 @@ impl Rules {
         if limits.cpu_pct > 100 {
             return Err(format!("limits.cpu_pct is {}; at most 100", limits.cpu_pct));
         }
-        // The same bound as for every integer in a signed document: the effective limits are written into manifests.
+        // The same bound as for every integer in a signed document, because the effective limits are written
+        // into manifests.
         if let Some((name, _)) = all.iter().find(|(_, value)| *value >= 1 << 53) {
             return Err(format!("limits.{name} is not below 2^53"));
         }
@@ -340,12 +345,12 @@ impl Rules {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// Not readable.
+    /// The file cannot be read.
     #[error("cannot read the policy `{}`. Check that it exists and that the agent's user may read it", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// What the system reported.
         #[source]
         source: std::io::Error,
     },
@@ -365,7 +370,7 @@ pub enum PolicyError {
         /// Permission bits.
         mode: u32,
     },
-    /// Not TOML of the known form.
+    /// The file is not TOML of the known form.
     #[error("the policy `{}` is not understood, so nothing will be collected. Correct it or remove the line", path.display())]
     Syntax {
         /// The file.
@@ -475,7 +480,7 @@ mod tests {
         assert!(objection(both).unwrap().contains("denies"));
     }
 
-    /// An order for one pattern; nothing else of it matters here.
+    /// An order for one pattern. The tests do not look at its other fields.
     fn order(glob: &str) -> Order {
         let digest = Digest::ZERO;
         let text = format!(

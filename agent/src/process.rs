@@ -1,4 +1,4 @@
-//! The beginning of a reader's process.
+//! The entry point of a reader's process.
 //!
 //! Guarantee: a reader looks at nothing before it is confined. Not here: its work (`collect::plan`).
 
@@ -20,21 +20,21 @@ pub enum ReaderProcessError {
     /// The process could not be confined.
     #[error("confine the reader")]
     Sandbox(#[from] CageError),
-    /// The warden's words.
+    /// The warden's message could not be received.
     #[error("talk to the warden")]
     Channel(#[from] DatagramError),
-    /// Not what a reader starts with.
+    /// The message is not the one that a reader starts with.
     #[error("the warden's message has not five descriptors")]
     Descriptors,
-    /// The parameters.
+    /// The parameters are malformed.
     #[error("parameters in the warden's message")]
     Params(#[from] serde_json::Error),
-    /// The work.
+    /// The work failed.
     #[error("read")]
     Reader(#[from] ReaderError),
 }
 
-/// The reader's process.
+/// Runs the reader's process.
 ///
 /// # Errors
 /// [`ReaderProcessError`].

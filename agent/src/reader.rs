@@ -1,10 +1,10 @@
 //! The collectors' toolbox in the reader, the only process that opens evidence. It looks at objects, opens them and
 //! hands their descriptors to the sealer. It hashes, packs and sends nothing.
 //!
-//! Guarantee: every path starts from the root directory that the warden gave; every opened object passed the
-//! [`crate::matcher`]; a failure to collect is an item with an outcome, and only a lost sealer ends the run. Not here:
-//! the order of the steps ([`crate::collect::plan`]); reading content (the sealer, `sealer::content`), except
-//! files that may block ([`pseudo`]).
+//! Guarantee: every path starts from the root directory that the warden gave. Every opened object has passed
+//! the [`crate::matcher`]. A failure to collect becomes an item with an outcome; only a lost sealer ends the
+//! run. Not here: the order of the steps ([`crate::collect::plan`]); reading content (the sealer,
+//! `sealer::content`), except files that may block ([`pseudo`]).
 
 mod check;
 pub(crate) mod files;
@@ -36,7 +36,8 @@ use pseudo::{End, Pseudo};
 /// Longest time one pseudo-file may take.
 pub const PSEUDO_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Most bytes taken of one pseudo-file: 64 MiB. A process with more mappings than that is cut, and it is recorded.
+/// Most bytes that are taken of one pseudo-file: 64 MiB. A process with more mappings than that is cut, and
+/// the record says so.
 pub const PSEUDO_BYTES_MAX: u64 = 64 << 20;
 
 /// What a reader may open, and how much of it.
@@ -72,7 +73,7 @@ pub struct Handles {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReaderError {
-    /// The sealer is gone, or has had enough (a limit).
+    /// The sealer is gone, or refuses more (a limit).
     #[error("sealer no longer listens")]
     Sealer(#[source] IpcError),
     /// The denials could not be prepared.
@@ -83,7 +84,7 @@ pub enum ReaderError {
     Own(#[from] CallError),
 }
 
-/// What a collector may do when it goes on and when not: the sealer is gone.
+/// The only error that ends a collector: the sealer is gone.
 pub type Flow<T = ()> = Result<T, ReaderError>;
 
 /// The running reader, as collectors see it.
@@ -103,11 +104,12 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Prepares the denials, then the reader; without complete denials nothing is opened. The second value answers the
-    /// sealer's questions about paths, on a thread of its own, until the sealer closes the check socket.
+    /// Prepares the denials, then the reader. Without complete denials it opens nothing. The second value
+    /// answers the sealer's questions about paths: run it on a thread of its own. It ends when the sealer
+    /// closes the check socket.
     ///
     /// # Errors
-    /// [`ReaderError`]; the collection must not begin.
+    /// [`ReaderError`]. The collection must not begin.
     pub fn open(
         scope: &Scope,
         handles: Handles,
@@ -135,7 +137,7 @@ impl<'a> Reader<'a> {
             seen: Once::default(),
             limitations: Vec::new(),
         };
-        // The manifest names what the denials cannot promise under the first step.
+        // The manifest lists under the first step what the denials cannot promise.
         if let Some(limitation) = reader.matcher.limitation() {
             reader.limitation(limitation);
         }
@@ -149,7 +151,7 @@ impl Reader<'_> {
         self.outbox.send(&Message::StepBegin { step, collector: collector.to_owned() })
     }
 
-    /// Ends the step with what it does not show.
+    /// Ends the step, with the list of what it does not show.
     pub(crate) fn end_step(&mut self, end: StepEnd) -> Flow {
         let limitations = std::mem::take(&mut self.limitations);
         self.outbox.send(&Message::StepEnd { end, limitations })
@@ -160,17 +162,17 @@ impl Reader<'_> {
         self.outbox.send(&Message::End)
     }
 
-    /// Objects handed over so far.
+    /// Number of objects handed over so far.
     pub(crate) fn items(&self) -> u64 {
         self.outbox.items()
     }
 
-    /// Process ids of helpers that hang: they belong to the agent's own processes in the next collection.
+    /// Process ids of helpers that hang. In the next collection they count among the agent's own processes.
     pub(crate) fn stuck_helpers(&self) -> Vec<i32> {
         self.pseudo.stuck().to_vec()
     }
 
-    /// Says what the running step does not show.
+    /// Notes something that the running step does not show.
     pub(crate) fn limitation(&mut self, text: impl Into<String>) {
         let text = text.into();
         if !self.limitations.contains(&text) && self.limitations.len() < 64 {
@@ -178,7 +180,7 @@ impl Reader<'_> {
         }
     }
 
-    /// An object of `path`, seen now.
+    /// An object at `path`, seen now.
     pub(crate) fn seen(&self, path: &[u8], kind: Kind) -> Seen {
         Seen::new(path, kind, self.clock.wall())
     }
@@ -217,12 +219,12 @@ impl Reader<'_> {
         self.record(seen)
     }
 
-    /// True the first time a path comes: what is collected twice would be two members of one name.
+    /// True the first time a path comes. To collect a path twice would make two members of one name.
     pub(crate) fn is_first(&mut self, path: &[u8]) -> bool {
         self.seen.insert(path)
     }
 
-    /// Hands over an open file for the sealer to read. `directory` and `name` are where it was found.
+    /// Hands over an open file for the sealer to read. `directory` and `name` say where it was found.
     pub(crate) fn content(
         &mut self,
         seen: Seen,
@@ -234,12 +236,12 @@ impl Reader<'_> {
         self.outbox.content(seen, use_as, file, directory, name)
     }
 
-    /// Tells the sealer why a program has no digest; the process's row says so.
+    /// Tells the sealer why a program has no digest. The process's row shows the reason.
     pub(crate) fn digest_refused(&mut self, seen: Seen) -> Flow {
         self.outbox.item(seen, Use::Digest, None)
     }
 
-    /// Adds attributes and, for a link, its text to what was seen of an object.
+    /// Adds the attributes to what was seen of an object and, for a link, its text.
     pub(crate) fn describe(&self, seen: &mut Seen, object: BorrowedFd<'_>, look: &Look) {
         seen.before = Some(look.stat.clone());
         match platform::xattrs(object) {
@@ -250,12 +252,13 @@ impl Reader<'_> {
                         Some(format!("{} extended attributes are left out: size or access", found.left_out));
                 }
             }
-            // A file system may refuse to list what it keeps; the object itself is not the worse for it.
+            // A file system may refuse to list attributes. That does not spoil the object itself.
             Err(error) => seen.note = Some(format!("extended attributes: {error}")),
         }
     }
 
-    /// Weighs an object that a collector reached without the file engine; a refusal is recorded.
+    /// Checks whether the agent may give an object that a collector reached without the file engine. Records
+    /// a refusal.
     pub(crate) fn is_denied(&mut self, path: &[u8], look: &Look) -> Flow<bool> {
         let Some(denial) = self.matcher.judge(&self.fds, path, look, &[]) else {
             return Ok(false);
@@ -264,7 +267,7 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// Collects the symbolic link `name` of `directory`: its text, never what it leads to.
+    /// Collects the symbolic link `name` of `directory`: its text, never its target.
     pub(crate) fn link(
         &mut self,
         directory: BorrowedFd<'_>,
@@ -290,7 +293,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Collects the pseudo-file `name` of `directory` by reading it here, in the helper.
+    /// Reads the pseudo-file `name` of `directory` in the helper, and hands over its bytes.
     pub(crate) fn pseudo(
         &mut self,
         directory: BorrowedFd<'_>,
@@ -315,7 +318,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads an open object of a pseudo file system. True when all of it came.
+    /// Reads an open object of a pseudo file system. True if all of it was read.
     pub(crate) fn pseudo_object(&mut self, object: BorrowedFd<'_>, look: &Look, path: &[u8]) -> Flow<bool> {
         if self.is_denied(path, look)? {
             return Ok(false);
@@ -368,7 +371,8 @@ impl Reader<'_> {
         Ok(is_whole)
     }
 
-    /// Collects bytes that a system call gave, not a file, as `path`: they have no `before`, so they are a stream.
+    /// Collects bytes that a system call returned, not a file, under the name `path`. They have no `before`,
+    /// so they are a stream.
     pub(crate) fn stream(
         &mut self,
         name: &str,
@@ -387,17 +391,17 @@ impl Reader<'_> {
         self.mounts.remote(path)
     }
 
-    /// Ends a step that could not do its work, and says why in the manifest.
+    /// Ends a step that could not do its work. The manifest says why.
     pub(crate) fn failed(&mut self, why: impl Into<String>) -> StepEnd {
         self.limitation(why);
         StepEnd::Failed
     }
 }
 
-/// What a named thing that is not there leaves behind.
+/// What the reader records for a named thing that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Absent {
-    /// A record: it was asked for.
+    /// A record: the plan asked for it.
     Recorded,
     /// Nothing: not every kernel or process has it.
     Ignored,

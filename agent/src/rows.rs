@@ -1,8 +1,9 @@
 //! Decoded rows: a convenience beside the raw bytes, for people and tools that read JSON lines.
 //!
-//! Guarantee: pure functions of raw bytes that the container holds anyway; no input makes them fail, what cannot be
-//! decoded is left out or shown as it is; bytes that are not UTF-8 stand as `{"base64":…,"shown":…}`. Memory is
-//! bounded by [`PIECE_BYTES_MAX`]. Left out: `lastlog`, `fib_trie` and the databases: raw only.
+//! Guarantee: rows are pure functions of raw bytes that the container holds anyway. No input makes a decoder
+//! fail. What cannot be decoded is left out or shown as it is. Bytes that are not UTF-8 appear as
+//! `{"base64":…,"shown":…}`. Memory is bounded by [`PIECE_BYTES_MAX`]. Left out: `lastlog`, `fib_trie` and
+//! the databases: raw only.
 
 mod host;
 pub mod journal;
@@ -18,7 +19,8 @@ use serde_json::{Map, Value, json};
 
 use crate::ipc::Seen;
 
-/// Raw bytes of one source held at a time: 4 MiB. A longer one is decoded in pieces cut between its records.
+/// Most raw bytes of one source that are held at a time: 4 MiB. A longer source is decoded in pieces, cut
+/// between its records.
 pub const PIECE_BYTES_MAX: usize = 4 << 20;
 
 /// Longest row: 256 KiB. A longer one is replaced by a note; the raw bytes are in the container.
@@ -27,9 +29,9 @@ const ROW_BYTES_MAX: usize = 256 << 10;
 /// Where a source may be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Behind any line feed.
+    /// After any line feed.
     Lines,
-    /// Behind any record of this many bytes.
+    /// After any record of this many bytes.
     Records(usize),
 }
 
@@ -44,14 +46,14 @@ pub(crate) trait Decoder {
     /// Takes a symbolic link.
     fn link(&mut self, _path: &[u8], _target: &[u8], _out: &mut Out) {}
 
-    /// Takes what is known of a running program: looks, and its SHA-256 or why there is none.
+    /// Takes what is known about a running program: its looks, and its SHA-256 or why there is none.
     fn program(&mut self, _seen: &Seen, _sha256: Option<&str>, _note: Option<&str>, _out: &mut Out) {}
 
     /// The step is over.
     fn finish(&mut self, _out: &mut Out) {}
 }
 
-/// Finished rows, one a line.
+/// Finished rows, one per line.
 #[derive(Debug, Default)]
 pub(crate) struct Out {
     bytes: Vec<u8>,
@@ -87,7 +89,7 @@ impl std::fmt::Debug for Rows {
 }
 
 impl Rows {
-    /// The rows of a collector; `None` for one that has none.
+    /// The rows of a collector; `None` if it has no rows.
     #[must_use]
     pub fn of(collector: &str) -> Option<Self> {
         let decoder: Box<dyn Decoder> = match collector {
@@ -137,7 +139,7 @@ impl Rows {
         }
     }
 
-    /// Adds a row that somebody else decoded.
+    /// Adds a row that another module decoded.
     pub fn add(&mut self, row: &Value) {
         self.out.row(row);
     }
@@ -152,7 +154,7 @@ impl Rows {
         self.decoder.program(seen, sha256, note, &mut self.out);
     }
 
-    /// Rows ready, when there are at least `least` bytes of them. Whole lines.
+    /// Rows that are ready, if there are at least `least` bytes of them. Whole lines.
     pub fn take(&mut self, least: usize) -> Option<Vec<u8>> {
         (self.out.bytes.len() >= least.max(1)).then(|| std::mem::take(&mut self.out.bytes))
     }
@@ -166,7 +168,7 @@ impl Rows {
     }
 }
 
-/// Bytes as text where they are UTF-8, else both forms.
+/// Bytes as text if they are UTF-8, otherwise in both forms.
 pub(crate) fn text(bytes: &[u8]) -> Value {
     match str::from_utf8(bytes) {
         Ok(text) => Value::from(text),

@@ -1,7 +1,8 @@
-//! The sealer: one process a collection, with the sealer key and nothing else. Hashes, packs, seals, decodes.
+//! The sealer: one process for each collection, with the sealer key and nothing else. It hashes, packs, seals
+//! and decodes.
 //!
-//! Guarantee: hostile bytes are handled without network, capabilities and long-lived keys. Not here: opening files
-//! (`reader`), signing with the evidence key (`warden`).
+//! Guarantee: the process that handles hostile bytes has no network, no capabilities and no long-lived keys.
+//! Not here: opening files (`reader`), signing with the evidence key (`warden`).
 
 mod content;
 pub mod intake;

@@ -1,7 +1,8 @@
-//! Telling systemd that the agent is up, and that it still moves.
+//! Tells systemd that the agent is up, and that it is still alive.
 //!
-//! Guarantee: the watchdog is fed only while every process of the agent has shown progress lately; one that hangs lets
-//! systemd restart the whole. Without systemd this does nothing. Not here: which process is stuck (`warden`).
+//! Guarantee: the watchdog is fed only while every process of the agent has shown progress lately. If one
+//! hangs, systemd restarts the whole agent. Without systemd this does nothing. Not here: which process is
+//! stuck (`warden`).
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ impl Service {
         Self { interval, fed: Duration::ZERO, is_ready: false }
     }
 
-    /// Says once that the agent is up: link stands, connected or waiting for a collector that is away.
+    /// Reports once that the agent is up: the link is running, either connected or waiting for a collector
+    /// that is away.
     pub fn ready(&mut self, status: &str) {
         if !std::mem::replace(&mut self.is_ready, true) {
             notify(&[NotifyState::Ready, NotifyState::Status(status)]);
@@ -37,7 +39,7 @@ impl Service {
         }
     }
 
-    /// Feeds the watchdog when it is due. Call only while all lanes progress.
+    /// Feeds the watchdog if it is due. Call it only while every lane makes progress.
     pub fn alive(&mut self, boot: Duration) {
         if self.interval.is_some_and(|interval| boot.saturating_sub(self.fed) >= interval) {
             self.fed = boot;
@@ -53,6 +55,6 @@ impl Default for Service {
 }
 
 fn notify(states: &[NotifyState<'_>]) {
-    // A service manager that cannot be told restarts us when it cares; evidence does not depend on it.
+    // If the service manager cannot be reached, it may restart us. Evidence does not depend on it.
     drop(sd_notify::notify(states));
 }

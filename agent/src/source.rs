@@ -1,7 +1,7 @@
-//! Bytes that can be read at an offset: what the sealer reads files and journals from.
+//! Bytes that can be read at an offset. The sealer reads files and journals through this.
 //!
-//! Guarantee: reading an open file leaves the page cache as it was found. Not here: the order of reads, and what a
-//! failed read means (`sealer::content`).
+//! Guarantee: reading an open file leaves the page cache as it was found. Not here: the order of reads, and
+//! how to treat a failed read (`sealer::content`).
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -13,13 +13,13 @@ use crate::platform::{CallError, Residence, drop_range, look};
 
 /// Something whose bytes can be read at an offset.
 pub trait Source {
-    /// Reads into `buffer` from `off`; 0 is the end.
+    /// Reads into `buffer` from `off`. Returns 0 at the end.
     ///
     /// # Errors
     /// The kernel's error number.
     fn read_at(&self, buffer: &mut [u8], off: u64) -> Result<usize, Errno>;
 
-    /// Called before and after a range is read: the place for courtesy to the page cache.
+    /// Called before and after a range is read. An implementation can spare the page cache here.
     fn around(&self, _off: u64, _len: u64, _when: When) {}
 }
 
@@ -46,18 +46,19 @@ impl OpenFile {
         Self { fd, was_absent: std::cell::Cell::new(false) }
     }
 
-    /// Looks at it.
+    /// Looks at the file.
     ///
     /// # Errors
-    /// What `statx` answered.
+    /// The error of `statx`.
     pub fn look(&self) -> Result<Stat, CallError> {
         look(self.fd.as_fd()).map(|look| look.stat)
     }
 
-    /// The runs of data in the first `size` bytes, when leaving the holes out is worth it; else one run.
+    /// The runs of data in the first `size` bytes, if it is worth leaving the holes out; otherwise one run.
     #[must_use]
     pub fn sparse_runs(&self, before: &Stat, size: u64) -> Option<Vec<(u64, u64)>> {
-        // Fewer blocks on the medium than bytes: only then are there holes (or compression, and then none are found).
+        // The file uses less space on the medium than its size. Only then are there holes (or compression,
+        // and then the search finds none).
         if before.blocks >= size.div_ceil(512) || size < SPARSE_HOLES_MIN {
             return None;
         }
@@ -67,7 +68,7 @@ impl OpenFile {
         while from < size {
             let start = match seek(self.fd.as_fd(), SeekFrom::Data(from)) {
                 Ok(start) => start,
-                // No data behind `from`: the file ends in a hole.
+                // There is no data after `from`: the file ends in a hole.
                 Err(Errno::NXIO) => break,
                 Err(_unsupported) => return None,
             };
@@ -75,7 +76,8 @@ impl OpenFile {
                 break;
             }
             let end = seek(self.fd.as_fd(), SeekFrom::Hole(start)).ok()?.min(size);
-            // A file that changes under the search could answer out of order; then it is read whole.
+            // If the file changes during the search, the answers may be out of order. Then the file is read
+            // whole.
             let follows = runs.last().is_none_or(|(off, len)| off + len < start);
             if end <= start || start < from || !follows || runs.len() >= SPARSE_RUNS_MAX {
                 return None;

@@ -1,7 +1,8 @@
-//! What the warden keeps between lives: keys, pins, roster, counters. One directory, 0700, for the agent alone.
+//! What the warden keeps from one start to the next: keys, pins, roster, counters. One directory, 0700, for
+//! the agent alone.
 //!
-//! Guarantee: state is made by enrolment and by nothing else; each part is durable before what depends on it happens.
-//! Not here: evidence. Nothing collected is ever written to this disk.
+//! Guarantee: only enrolment creates state. Each part is durable before anything that depends on it happens.
+//! Not here: evidence. The agent never writes collected bytes to this disk.
 
 pub mod clock;
 pub(crate) mod counter;
@@ -13,7 +14,7 @@ pub(crate) mod seen;
 use std::io;
 use std::path::Path;
 
-/// No state file is larger; bounds what a start reads into memory. 64 MiB of seen orders are 200,000 attempts.
+/// Longest state file. It bounds what a start reads into memory. 64 MiB of seen orders are 200,000 attempts.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Reads a state file; `None` if there is none.

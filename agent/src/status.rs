@@ -1,7 +1,7 @@
-//! What the machine's owner sees with `exhibit-agent status`, running or not.
+//! What `exhibit-agent status` shows to the machine's owner, whether the agent runs or not.
 //!
-//! Guarantee: it only reads, needs no network, and says what is wrong instead of leaving it out. Not here: the log
-//! itself (`diary`).
+//! Guarantee: it only reads, needs no network, and reports what is wrong instead of leaving it out. Not here:
+//! the log itself (`diary`).
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub struct Status {
     pub roster: Option<(u64, Time)>,
     /// Whether an agent runs on this state.
     pub is_running: bool,
-    /// How often it was started.
+    /// How often the agent was started.
     pub starts: u64,
     /// Policy in force: file and digest.
     pub policy: Option<(String, Digest)>,
@@ -54,7 +54,7 @@ pub struct Status {
 /// Reads the state of `dir`.
 ///
 /// # Errors
-/// When there is no enrolment, or it cannot be read at all.
+/// If there is no enrolment, or it cannot be read at all.
 pub fn read(dir: &Path, policy: Option<&Path>) -> Result<Status, IdentityStateError> {
     let identity = Identity::open(dir)?;
     let now = Reading::now().wall;

@@ -1,10 +1,11 @@
 //! The warden: decides what is collected here, and starts everything else.
 //!
-//! Guarantee: it opens no socket but pairs to its own children; it alone holds the evidence key, pins, roster and the
-//! count of attempts; an order is obeyed only after `judge` let its raw bytes pass and the attempt is durable. One
-//! collection at a time, four admitted orders wait. There is no orderly stop: ending the process at any moment is
-//! the normal case, and the next start says in log and answers what was cut (one recovery path).
-//! Not here: network (`link`), reading (`reader`), packing (`sealer`).
+//! Guarantee: it opens no sockets except pairs to its own children. It alone holds the evidence key, pins,
+//! roster and the count of attempts. It obeys an order only after `judge` has accepted the order's raw bytes
+//! and the attempt is durable. One collection runs at a time, and up to four admitted orders wait. There is
+//! no orderly stop: the process may be killed at any moment. The next start reports, in its log and its
+//! answers, what was cut off (one recovery path). Not here: network (`link`), reading (`reader`), packing
+//! (`sealer`).
 
 mod claims;
 mod judge;
@@ -44,32 +45,34 @@ use lane::{Lane, Stuck};
 use renewal::Renewals;
 use running::Running;
 
-/// Admitted orders that wait for the running one: 4. Behind them the answer is `busy`, and the collector asks later.
+/// Most admitted orders that wait for the running one: 4. To any further order the warden answers `busy`, and
+/// the collector asks again later.
 const QUEUE_MAX: usize = 4;
 
-/// Processes stuck in the kernel that are left behind: 3. With more the machine needs a person first.
+/// Most processes stuck in the kernel that may be left behind: 3. With more, a person must look at the
+/// machine first.
 const STUCK_MAX: usize = 3;
 
-/// A link that showed no life for this long is replaced. It speaks every five seconds.
+/// A link that has shown no life for this long is replaced. It speaks every five seconds.
 const LINK_SILENCE: Duration = Duration::from_secs(60);
 
 /// Longest wait before a link that ended is started again.
 const LINK_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Refusals written to the endpoint's log in one life of the warden: a collector that sends garbage must not fill the
-/// disk. The first of each kind for each order is kept.
+/// Most refusals that one life of the warden writes to the endpoint's log: a collector that sends garbage
+/// must not fill the disk. The first of each kind for each order is written.
 const REFUSALS_MAX: usize = 1024;
 
-/// How the warden runs.
+/// How to run the warden.
 #[derive(Debug)]
 pub struct Settings {
     /// State directory.
     pub state: PathBuf,
     /// The owner's policy; `None` for its default place.
     pub policy: Option<PathBuf>,
-    /// What is collected from: `/` in service.
+    /// The tree to collect from: `/` in service.
     pub root: PathBuf,
-    /// The program of all children: this one.
+    /// The program of all children: this very program.
     pub program: PathBuf,
     /// Where the link comes from.
     pub link: LinkSource,
@@ -77,27 +80,27 @@ pub struct Settings {
     pub backoff_min: Duration,
     /// Longest wait between connections.
     pub backoff_max: Duration,
-    /// Ends the warden when the other end is closed; for tests.
+    /// Ends the warden when the other end is closed. For tests.
     pub stop: Option<OwnedFd>,
 }
 
 /// Where the link comes from.
 #[derive(Debug)]
 pub enum LinkSource {
-    /// A child, started again whenever it ends.
+    /// A child process, started again whenever it ends.
     Start,
-    /// Somebody holds the other end of this socket; for tests.
+    /// Somebody else holds the other end of this socket. For tests.
     Given(OwnedFd),
 }
 
-/// Why the warden ends.
+/// Why the warden ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WardenError {
     /// The state cannot be used.
     #[error(transparent)]
     EndpointState(#[from] EndpointStateError),
-    /// Something that must be durable is not. Nothing may be collected then; systemd starts the agent again.
+    /// Something that must be durable is not. Nothing may be collected then, and systemd restarts the agent.
     #[error("the state directory does not take writes. Check space and health of its disk")]
     State(#[source] io::Error),
     /// The system refused something basic.
@@ -119,7 +122,7 @@ fn state_error(source: io::Error) -> WardenError {
 #[derive(Debug)]
 struct Waiting {
     judged: Judged,
-    /// CLOCK_BOOTTIME before which it is not tried again.
+    /// CLOCK_BOOTTIME before which the order is not tried again.
     not_before: Duration,
 }
 
@@ -143,11 +146,12 @@ struct Warden {
     stuck_helpers: BTreeSet<i32>,
     renewals: Renewals,
     refused: BTreeSet<(Digest, Reason)>,
-    /// The order for which a fresh package was asked, because its proof began at an older checkpoint.
+    /// The order for which the warden asked for a fresh package, because the proof began at an older
+    /// checkpoint.
     asked_again: Option<Digest>,
 }
 
-/// Runs the warden until the process is ended.
+/// Runs the warden until the process is killed.
 ///
 /// # Errors
 /// [`WardenError`].
@@ -178,7 +182,7 @@ pub fn run(settings: Settings) -> Result<(), WardenError> {
     };
     warden.record_start()?;
     if let LinkSource::Given(socket) = std::mem::replace(&mut warden.settings.link, LinkSource::Start) {
-        // Given once; when it closes, the one who gave it is done.
+        // This is given only once. When it closes, the caller that gave it is done.
         warden.settings.stop = warden.settings.stop.take().or_else(|| socket.try_clone().ok());
         warden.link = Some(Lane::given(socket));
         warden.introduce();
@@ -215,7 +219,8 @@ impl Warden {
             .number("roster", roster)
             .number("checkpoint", self.state.checkpoint.size);
         self.record("started", fields)?;
-        // Attempts that the last life left behind were ended when the state was opened; the owner reads it here.
+        // Opening the state ended the attempts that the last life left behind. This tells the owner about
+        // them.
         for (order, attempt) in self.state.seen.unreported() {
             let (_, detail) = attempt.end.clone().unwrap_or((End::Interrupted, String::new()));
             let fields = Fields::new()
@@ -269,7 +274,7 @@ impl Warden {
         let reader = self.running.as_ref().and_then(|running| running.reader.as_ref());
         let reader = reader.map(|lane| PollFd::from_borrowed_fd(lane.as_fd(), interest(lane)));
         let stop = self.settings.stop.as_ref();
-        // Nothing is ever sent on it: only its end matters.
+        // Nothing is ever sent on it. Only its end matters.
         let stop = stop.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::RDHUP));
         let kinds: Vec<u8> = [(1, link), (2, sealer), (3, reader), (4, stop)]
             .into_iter()
@@ -315,13 +320,14 @@ impl Warden {
         }
     }
 
-    /// The link ended or is replaced: the running collection waits, its window holds what is not acknowledged.
+    /// The link ended or was replaced. The running collection waits, and its window holds what is not
+    /// acknowledged.
     fn link_gone(&mut self, boot: Duration) {
         if let Some(lane) = self.link.take() {
             self.stuck.extend(lane.end());
         }
         self.is_connected = false;
-        // Saturating is the meaning: from the eighth failure on the wait stays the same.
+        // Saturating is correct here: from the eighth failure on, the wait stays the same.
         self.link_failures = self.link_failures.saturating_add(1);
         let backoff = Backoff::new(self.settings.backoff_min, LINK_WAIT_MAX);
         self.link_not_before = boot + backoff.wait_after(self.link_failures.min(8));
@@ -339,8 +345,8 @@ impl Warden {
             tracing::warn!("The link shows no life; replacing it");
             self.link_gone(now.boot);
         }
-        // The watchdog is fed while the link turns and no collection is past its deadline; a reader or sealer that hangs
-        // meets that deadline, and a link that hangs was replaced above.
+        // Feed the watchdog while the link is alive and no collection is past its deadline. A reader or
+        // sealer that hangs reaches that deadline, and a link that hangs was replaced above.
         if !is_silent {
             self.service.alive(now.boot);
         }
@@ -366,7 +372,7 @@ impl Warden {
             let received = lane.flush().and_then(|()| lane.receive::<FromLink>());
             match received {
                 Ok(Some((message, _))) => {
-                    // Descriptors from the link are dropped: it has nothing to give.
+                    // Drop descriptors from the link: it has none to give.
                     self.link_alive = clock::boot();
                     if let Some(say) = message.say {
                         self.take_from_link(say)?;
@@ -435,8 +441,8 @@ impl Warden {
         }
     }
 
-    /// The reader tells how far it is. When its socket closes the reader has ended; the sealer sees the same on its own
-    /// socket, and knows whether the plan was through.
+    /// The reader tells how far it is. When its socket closes, the reader has ended. The sealer sees the same
+    /// on its own socket, and knows whether the plan had ended.
     fn hear_reader(&mut self) {
         loop {
             let Some(reader) = self.running.as_mut().and_then(|running| running.reader.as_mut()) else {

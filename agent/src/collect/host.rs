@@ -6,7 +6,7 @@ use crate::reader::{Absent, Flow, Reader};
 
 /// Read through the file engine.
 const FILES: &[&str] = &[
-    // Tools that open the container tell a Linux system by these three.
+    // Forensic tools that open the container recognise a Linux system by these three.
     "/etc",
     "/var",
     "/run",

@@ -1,5 +1,6 @@
-//! The systemd journal, as raw files: `journalctl --file` and every forensic tool read them, and a live copy of an
-//! online file verifies. Its entries become rows when the plan asks for them ([`crate::rows`]).
+//! The systemd journal, as raw files. `journalctl --file` and every forensic tool read them, and a copy of a
+//! file that is being written still verifies. Its entries become rows when the plan asks for them
+//! ([`crate::rows`]).
 
 use evidence::order::JournalStep;
 

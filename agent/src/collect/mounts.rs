@@ -25,8 +25,8 @@ pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
     super::fixed(reader, FILES, Use::Member)
 }
 
-/// Names, sizes and kinds of block devices. `/sys/block` holds links into `/sys/devices`, which are items, and whose
-/// targets are then read by their own path.
+/// Names, sizes and kinds of block devices. `/sys/block` holds links into `/sys/devices`. The links become
+/// items, and their targets are then read by their own path.
 fn block_devices(reader: &mut Reader<'_>) -> Flow {
     let found =
         [&b"sys"[..], b"block"].iter().try_fold(std::sync::Arc::clone(&reader.root), |directory, name| {

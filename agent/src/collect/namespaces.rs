@@ -1,5 +1,5 @@
-//! One process for each network namespace: `/proc/net` shows only our own, `/proc/PID/net` shows that of the
-//! process, without entering it.
+//! One process for each network namespace. `/proc/net` shows only our own namespace; `/proc/PID/net` shows
+//! that of the process, and we need not enter it.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -25,7 +25,8 @@ pub(super) fn process_ids(reader: &Reader<'_>) -> Result<Vec<i32>, CallError> {
     Ok(ids)
 }
 
-/// The lowest process id of each network namespace, by its link text, and how many processes would not say.
+/// The lowest process id of each network namespace, by the namespace's link text. Also how many processes did
+/// not reveal theirs.
 pub(super) fn networks(reader: &Reader<'_>) -> Result<(BTreeMap<Vec<u8>, i32>, usize), CallError> {
     let mut networks = BTreeMap::new();
     let mut refused = 0;
@@ -35,7 +36,7 @@ pub(super) fn networks(reader: &Reader<'_>) -> Result<(BTreeMap<Vec<u8>, i32>, u
             .and_then(|process| platform::open_beneath(process.as_fd(), b"ns", CrossDevice::Allowed))
             .and_then(|namespaces| platform::read_link_at(namespaces.as_fd(), b"net"));
         match link {
-            // A process that is ending belongs to no namespace any more.
+            // A process that is ending no longer belongs to a namespace.
             Ok(link) if !link.is_empty() => {
                 networks.entry(link).or_insert(pid);
             }

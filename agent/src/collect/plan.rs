@@ -1,4 +1,4 @@
-//! The driver of one collection: runs the plan's steps in order, each by its collector.
+//! Drives one collection: runs the plan's steps in order, each with its collector.
 //!
 //! Guarantee: every step of the plan is announced to the sealer and ended, or the run ends with an error because the
 //! sealer is gone. Not here: what a step reads (`collect`), how an object is opened (`reader`).
@@ -19,17 +19,17 @@ use crate::reader::{Flow, Handles, Reader, ReaderError, Scope};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The plan.
+    /// The plan to run.
     pub steps: Vec<Step>,
-    /// What may be opened.
+    /// What the reader may open.
     pub scope: Scope,
 }
 
-/// Reads what the plan asks for and hands it to the sealer, step by step. `warden` hears
-/// of each step that ended.
+/// Reads what the plan asks for and hands it to the sealer, step by step. Tells `warden` about each step that
+/// ended.
 ///
 /// # Errors
-/// [`ReaderError`]; the items handed over until then are good.
+/// [`ReaderError`]. The items that were handed over until then are good.
 pub fn run(
     params: &Params,
     handles: Handles,
@@ -39,7 +39,8 @@ pub fn run(
     let (reader, checks) = Reader::open(&params.scope, handles, clock)?;
     std::thread::scope(|scope| {
         scope.spawn(move || checks.answer());
-        // The reader closes its socket when it goes; the sealer then closes the check socket, which ends the thread.
+        // The reader closes its socket when it ends. The sealer then closes the check socket, which ends the
+        // thread.
         run_steps(reader, &params.steps, warden)
     })
 }
@@ -56,7 +57,7 @@ fn run_steps(mut reader: Reader<'_>, steps: &[Step], warden: Option<&OwnedFd>) -
     reader.end_plan()
 }
 
-/// Tells the warden how far the plan is, without waiting. A warden that is gone shows in the sealer.
+/// Tells the warden how far the plan has come, without waiting. If the warden is gone, the sealer notices it.
 fn report(reader: &Reader<'_>, step: u32, warden: &OwnedFd) {
     let message = FromReader { step, items: reader.items(), stuck_helpers: reader.stuck_helpers() };
     let sent =

@@ -1,5 +1,5 @@
-//! Running processes. One descriptor of `/proc/PID` is held for all reads of a process, so that they are all of that
-//! process even when its id is used again.
+//! Running processes. All reads of a process go through one descriptor of `/proc/PID`, so that they belong to
+//! that process even if its id is used again.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -19,11 +19,11 @@ const LINKS: &[&str] = &["exe", "cwd", "root"];
 
 const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
 
-/// `stat` last: with it the row of a process is complete.
+/// Read `stat` last: it completes the row of a process.
 const FILES: &[&str] =
     &["status", "cmdline", "cgroup", "limits", "io", "loginuid", "sessionid", "oom_score_adj", "stat"];
 
-/// Most descriptors listed of one process: 65,536.
+/// Most descriptors that are listed of one process: 65,536.
 const DESCRIPTORS_MAX: usize = 1 << 16;
 
 pub(super) fn run(reader: &mut Reader<'_>, step: ProcessesStep) -> Flow<StepEnd> {
@@ -39,7 +39,7 @@ pub(super) fn run(reader: &mut Reader<'_>, step: ProcessesStep) -> Flow<StepEnd>
     Ok(StepEnd::Done)
 }
 
-/// What is read of one process.
+/// What the collector reads of one process.
 struct Process {
     pid: i32,
     directory: Arc<OwnedFd>,
@@ -90,7 +90,7 @@ impl Process {
         format!("/proc/{}/{name}", self.pid).into_bytes()
     }
 
-    /// True when it may be read; else the refusal is recorded.
+    /// True if the program may be read. Otherwise the refusal is recorded.
     fn is_given(&self, reader: &mut Reader<'_>, name: &str, kind: Kind) -> Flow<bool> {
         match reader.matcher.judge_process(self.pid, name.as_bytes()) {
             None => Ok(true),
@@ -120,13 +120,14 @@ impl Process {
             return Ok(());
         }
         match platform::read_link_at(directory, name.as_bytes()) {
-            // Kernel threads have no program, zombies nothing any more, old kernels fewer namespaces.
+            // Kernel threads have no program, zombies no longer have anything, and old kernels have fewer
+            // namespaces.
             Err(error) if error.is_absent() => Ok(()),
             _ => reader.link(directory, name.as_bytes(), &self.path(shown)).map(drop),
         }
     }
 
-    /// The links under `fd`: what the process holds open, and which sockets are its.
+    /// The links under `fd` show what the process holds open and which sockets belong to it.
     fn descriptors(&self, reader: &mut Reader<'_>) -> Flow {
         if !self.is_given(reader, "fd", Kind::Dir)? {
             return Ok(());
@@ -156,11 +157,12 @@ impl Process {
         Ok(())
     }
 
-    /// Hands over the running program for its digest, by the magic link: the very file that runs, deleted or not.
+    /// Hands over the running program for its digest. It opens the program by the magic link: that is the
+    /// very file that runs, deleted or not.
     fn program(&self, reader: &mut Reader<'_>, is_hashed: bool) -> Flow {
         let object = match platform::open_magic(self.directory.as_fd(), b"exe") {
             Ok(object) => object,
-            // The failed link is in the record of the link itself, and the row says that there is no digest.
+            // The record of the link itself holds the failure, and the row says that there is no digest.
             Err(_refused_or_none) => return Ok(()),
         };
         let path = self.path("exe");
@@ -207,17 +209,20 @@ impl Process {
         }
     }
 
-    /// Weighs the program as an object, by its own path and by that of the link. A digest, too, tells what a file is.
+    /// Checks whether the program may be read as an object, by its own path and by the path of the link. A
+    /// digest, like content, reveals what a file is.
     fn judge_program(&self, reader: &mut Reader<'_>, look: &platform::Look) -> Option<Denial> {
         let link = platform::read_link_at(self.directory.as_fd(), b"exe").unwrap_or_default();
-        // The kernel adds this to the path of a file without a name; a file may also really be called so.
+        // The kernel adds this to the path of a file without a name. But a file's name may also end like
+        // this.
         let bare = link.strip_suffix(b" (deleted)").filter(|_| look.stat.nlink == 0).unwrap_or(&link);
         [bare, &link, &self.path("exe")]
             .into_iter()
             .find_map(|path| reader.matcher.judge(&reader.fds, path, look, &[]))
     }
 
-    /// Opens the program through the protected view when its path there means the same object, else by the link.
+    /// Opens the program through the protected view if its path there means the same object, otherwise by the
+    /// link.
     fn open_program(
         &self,
         reader: &Reader<'_>,

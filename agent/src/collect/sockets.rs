@@ -28,7 +28,7 @@ pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<
         reader.limitation(format!("network namespaces of {refused} processes could not be told: permission"));
     }
     if found.is_empty() {
-        // Our own is the least that can be shown.
+        // Our own namespace is the least that can be shown.
         found.insert(Vec::new(), i32::try_from(std::process::id()).unwrap_or(1));
     }
     for (namespace, pid) in found {
@@ -41,7 +41,7 @@ pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<
                 continue;
             }
         };
-        // The link says which namespace the tables below are of.
+        // The link says to which namespace the tables below belong.
         if !namespace.is_empty()
             && let Ok(namespaces) =
                 crate::platform::open_beneath(process.as_fd(), b"ns", crate::platform::CrossDevice::Allowed)

@@ -1,7 +1,8 @@
 //! The standing call: heartbeats and answers up, orders down.
 //!
-//! Guarantee: one call at a time, opened again for ever; nothing is queued for a call that is gone, because the warden
-//! says again what still matters. Not here: uploads, which share the connection.
+//! Guarantee: there is one call at a time, and the link reopens it for ever. It queues nothing for a call
+//! that is gone, because the warden repeats what still matters. Not here: uploads, which share the
+//! connection.
 
 use std::time::Duration;
 
@@ -18,26 +19,26 @@ use crate::inventory::Inventory;
 use crate::message::{Detail, FromLink, from_link};
 use crate::platform::{Clock as _, SystemClock};
 
-/// The collector has to welcome us within this time.
+/// The collector must welcome us within this time.
 const WELCOME: Duration = Duration::from_secs(30);
 
-/// Bounds of the heartbeat that a collector may ask for.
+/// Bounds for the heartbeat interval that a collector may ask for.
 const HEARTBEAT_S: std::ops::RangeInclusive<u32> = 5..=3600;
 
 /// What the call needs.
 #[derive(Debug)]
 pub struct Attend {
-    /// Connections.
+    /// Makes connections.
     pub connector: Connector,
-    /// What to introduce ourselves with.
+    /// How to introduce ourselves.
     pub hellos: watch::Receiver<Option<v1::Hello>>,
-    /// The connection, for uploads.
+    /// The connection, shared with uploads.
     pub channel: watch::Sender<Option<Channel>>,
     /// Changes when the warden wants a new connection.
     pub reconnects: watch::Receiver<u64>,
-    /// From the warden.
+    /// Messages from the warden.
     pub outgoings: mpsc::Receiver<AttendRequest>,
-    /// To the warden.
+    /// Messages to the warden.
     pub post: mpsc::Sender<FromLink>,
 }
 
@@ -72,7 +73,7 @@ impl Attend {
                 Err(cut) => cut,
                 Ok(()) => Cut::Closed,
             };
-            // A new greeting needs no new connection, and an upload under way keeps the one it has.
+            // A new greeting needs no new connection. An upload under way keeps the connection that it has.
             kept = if matches!(cut, Cut::Asked) { self.channel.borrow().clone() } else { None };
             if kept.is_none() {
                 self.channel.send_replace(None);
@@ -83,7 +84,8 @@ impl Attend {
             super::say(&self.post, from_link::Say::Disconnected(Detail { text })).await;
             let stood = since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
             let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-            // A greeting the warden wants anew comes at once; that it happens rarely is the warden's duty.
+            // If the warden wants a new greeting, send it at once. The warden must see to it that this is
+            // rare.
             let wait =
                 if matches!(cut, Cut::Asked) { Duration::ZERO } else { reconnects.next_wait(stood, random) };
             tokio::select! {
@@ -95,7 +97,7 @@ impl Attend {
 
     async fn call(&mut self, kept: Option<Channel>, since: &mut Option<Instant>) -> Result<(), Cut> {
         let identity = self.connector.identity().await.ok_or(Cut::Ending)?;
-        // What was asked for up to here, this call answers.
+        // This call answers everything that was asked for up to here.
         self.reconnects.mark_unchanged();
         let channel = match kept {
             Some(channel) => channel,

@@ -1,13 +1,14 @@
 //! How long the link waits before its next connection.
 //!
-//! Guarantee: waits grow to the longest that the warden set and are spread at random, so that a thousand agents do not
-//! come back in the same second; after a connection that lasted they start over. Not here: clocks.
+//! Guarantee: waits grow up to the longest that the warden set. They are spread at random, so that a thousand
+//! agents do not reconnect in the same second. After a connection that lasted, they start over. Not here:
+//! clocks.
 
 use std::time::Duration;
 
 use proto::backoff::Backoff;
 
-/// A connection that stood this long was a good one.
+/// A connection that stood at least this long counts as good.
 const LASTED: Duration = Duration::from_secs(30);
 
 /// Waits between connections.
@@ -15,7 +16,7 @@ const LASTED: Duration = Duration::from_secs(30);
 pub(super) struct Reconnects(Backoff);
 
 impl Reconnects {
-    /// Waits between the bounds that the warden set.
+    /// Makes waits between the bounds that the warden set.
     pub(super) fn of(identity: &crate::message::Identity) -> Self {
         Self(Backoff::new(
             Duration::from_millis(identity.backoff_min_ms),
@@ -23,7 +24,7 @@ impl Reconnects {
         ))
     }
 
-    /// The next wait, after a connection that stood for `stood`. `random` is uniform over all values.
+    /// The next wait, after a connection that stood for `stood`. `random` must be uniform over all values.
     pub(super) fn next_wait(&mut self, stood: Duration, random: u32) -> Duration {
         if stood >= LASTED {
             self.0.reset();

@@ -19,16 +19,16 @@ use crate::message::Identity;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// The warden's words are no identity.
+    /// The warden's message is not a valid identity.
     #[error("identity")]
     Identity(#[from] IdError),
-    /// The TLS key is of another length.
+    /// The TLS key has the wrong length.
     #[error("the TLS key has not 32 bytes")]
     KeyLength,
-    /// The configuration.
+    /// The TLS configuration is wrong.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// Network or handshake.
+    /// The network or the handshake failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
 }
@@ -40,12 +40,12 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// With identities as the warden gives them.
+    /// Makes connections with the identities that the warden sends.
     pub fn new(identities: watch::Receiver<Option<Arc<Identity>>>) -> Self {
         Self { identities }
     }
 
-    /// The identity in force, waiting for the first one.
+    /// The identity in force. Waits for the first one.
     pub async fn identity(&mut self) -> Option<Arc<Identity>> {
         self.identities.wait_for(Option::is_some).await.ok().and_then(|identity| identity.clone())
     }

@@ -1,6 +1,7 @@
 //! Carries a request for a new certificate to the collector and the answer back.
 //!
-//! Guarantee: an answer that fails is an empty one; the warden asks again later. Not here: what is signed (`warden`).
+//! Guarantee: if the request fails, the warden gets an empty answer and asks again later. Not here: what is
+//! signed (`warden`).
 
 use proto::v1;
 use tokio::sync::{mpsc, watch};
@@ -9,7 +10,7 @@ use tonic::transport::Channel;
 use super::connection::Connector;
 use crate::message::{FromLink, Renew, from_link};
 
-/// Asks in the background.
+/// Sends the request in the background.
 pub fn start(
     renew: Renew,
     channels: &watch::Receiver<Option<Channel>>,

@@ -1,8 +1,9 @@
-//! Uploads: one call for each collection, opened again after a cut where the collector is.
+//! Uploads: one call for each collection. After a cut, the link opens the call again and continues where the
+//! collector stands.
 //!
-//! Guarantee: segments go out in order without gap or repetition on one call: what was sent for an earlier call and comes
-//! late is dropped, the sealer sends it again; only pieces of 1 MiB are copied out of the shared memory files.
-//! Not here: which segments are still held (`sealer::window`).
+//! Guarantee: on one call, segments go out in order without gap or repetition. A segment that was sent for an
+//! earlier call and arrives late is dropped, and the sealer sends it again. Only pieces of 1 MiB are copied
+//! out of the shared memory files. Not here: which segments the sealer still holds (`sealer::window`).
 
 use std::os::fd::OwnedFd;
 
@@ -31,7 +32,7 @@ enum Command {
     Manifest(UploadManifest),
 }
 
-/// All uploads. The warden opens one at a time; an old one may still be closing.
+/// All uploads. The warden opens one at a time, while an old one may still be closing.
 #[derive(Debug)]
 pub struct Uploads {
     channels: watch::Receiver<Option<Channel>>,
@@ -41,7 +42,7 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// None open.
+    /// No upload is open.
     pub fn new(
         channels: watch::Receiver<Option<Channel>>,
         connector: Connector,
@@ -50,7 +51,7 @@ impl Uploads {
         Self { channels, connector, post, open: None }
     }
 
-    /// Opens one, closing any other.
+    /// Opens an upload and closes any other.
     pub fn open(&mut self, open: OpenUpload) {
         let collection = open.collection.clone();
         if let Some((other, _, _)) = &self.open {
@@ -91,7 +92,8 @@ impl Uploads {
 
     fn command(&self, collection: &str, command: Command) {
         if let Some((_, commands, _)) = self.open.as_ref().filter(|(open, _, _)| open == collection) {
-            // Dropped only when the queue is full of segments of an earlier call: the next position asks for it again.
+            // This happens only if the queue is full of segments of an earlier call. The next position asks
+            // for the segment again.
             drop(commands.try_send(command));
         }
     }
@@ -108,7 +110,7 @@ struct Upload {
 }
 
 enum End {
-    /// Say it to the warden and stop.
+    /// Tell the warden and stop.
     Over(Box<from_link::Say>),
     /// Open the call again.
     Cut(String),
@@ -156,7 +158,8 @@ impl Upload {
             Ok(answer) => answer.into_inner(),
             Err(status) => return self.failed(&status),
         };
-        // The sender is its own task, so that acknowledgements are heard while a segment waits for the network.
+        // The sender is a task of its own, so that acknowledgements arrive while a segment waits for the
+        // network.
         let (segments, to_send) = mpsc::channel(COMMANDS_MAX);
         let sender = tokio::spawn(send(to_send, up));
         let end = self.exchange(&mut down, &segments).await;
@@ -208,7 +211,7 @@ impl Upload {
                 }
                 command = self.queue.recv() => match command {
                     Some(Command::Segment(segment, seal, stored)) => {
-                        // Late for an earlier call, or doubled: not now.
+                        // The segment is late, from an earlier call, or doubled: do not send it now.
                         if next == Some(segment.index) {
                             next = Some(segment.index + 1);
                             if segments.send(Command::Segment(segment, seal, stored)).await.is_err() {
@@ -237,7 +240,7 @@ impl Upload {
             (_, Class::Contradiction) => "contradiction",
             (Action::Reject, Class::Malformed) => "malformed",
             (Action::Reject, Class::OverLimit) => "over-limit",
-            // A collector that restarted, lost a race or does not know the answer to the order yet: again.
+            // The collector restarted, lost a race or does not know the answer to the order yet: try again.
             _ => return End::Cut(detail),
         };
         let collection = self.collection.clone();
@@ -268,7 +271,7 @@ async fn send(mut queue: mpsc::Receiver<Command>, up: mpsc::Sender<UploadRequest
     }
 }
 
-/// `false` when the call is gone or the files are not what they should be.
+/// `false` if the call is gone or the files are not what they should be.
 async fn send_segment(
     segment: &Segment,
     seal: &OwnedFd,
@@ -301,7 +304,7 @@ async fn send_file(
     while at < len {
         let size = usize::try_from(len - at).unwrap_or(usize::MAX).min(DATA_BYTES_MAX);
         let mut piece = vec![0; size];
-        // The file is memory: this does not wait for a disk.
+        // The file is in memory, so this does not wait for a disk.
         match rustix::io::pread(file, &mut piece, at) {
             Ok(read) if read > 0 => {
                 piece.truncate(read);

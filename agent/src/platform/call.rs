@@ -8,9 +8,9 @@ use rustix::io::Errno;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{op} failed: {errno}")]
 pub struct CallError {
-    /// The call, `openat2`.
+    /// The call, such as `openat2`.
     pub op: &'static str,
-    /// What the kernel answered.
+    /// The kernel's answer.
     pub errno: Errno,
 }
 
@@ -20,20 +20,20 @@ impl CallError {
         move |errno| Self { op, errno }
     }
 
-    /// As the item record's `error`.
+    /// The failure as the item record's `error`.
     #[must_use]
     pub fn item_error(self) -> ItemError {
         ItemError { op: self.op.to_owned(), errno: self.errno.raw_os_error().unsigned_abs() }
     }
 
-    /// The outcome of an object that could not be opened or looked at, once it had been listed.
+    /// The outcome of an object that was listed but could not then be opened or looked at.
     #[must_use]
     pub fn outcome(self) -> Outcome {
         match self.errno {
             Errno::ACCESS | Errno::PERM => Outcome::Denied,
             // ESRCH: the process behind /proc/PID is gone. ESTALE: the object behind a handle is gone.
             Errno::NOENT | Errno::NOTDIR | Errno::SRCH | Errno::STALE => Outcome::Vanished,
-            // ELOOP: it became a symbolic link after it was listed.
+            // ELOOP: the object became a symbolic link after it was listed.
             Errno::LOOP => Outcome::Replaced,
             Errno::NOSYS | Errno::OPNOTSUPP => Outcome::Unsupported,
             Errno::TIMEDOUT => Outcome::Timeout,
@@ -41,7 +41,7 @@ impl CallError {
         }
     }
 
-    /// True when nothing of this name is there.
+    /// True if no object has this name.
     #[must_use]
     pub fn is_absent(self) -> bool {
         matches!(self.errno, Errno::NOENT | Errno::NOTDIR | Errno::SRCH)

@@ -5,11 +5,11 @@ use std::time::Duration;
 use evidence::time::FileTime;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// What a collection asks of time. Passed down, so that tests can hold it still.
+/// The clocks that a collection needs. They are passed down, so that tests can control them.
 pub trait Clock: Send + Sync {
-    /// CLOCK_REALTIME: what the endpoint believes.
+    /// CLOCK_REALTIME: the time that the endpoint believes.
     fn wall(&self) -> FileTime;
-    /// CLOCK_BOOTTIME: never stepped, counts suspended time.
+    /// CLOCK_BOOTTIME: never stepped; counts suspended time.
     fn boot(&self) -> FileTime;
     /// CLOCK_MONOTONIC since an arbitrary point.
     fn elapsed(&self) -> Duration;

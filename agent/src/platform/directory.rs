@@ -1,5 +1,5 @@
 //! Reading directories with `getdents64` on our own descriptor: the standard library's walker sets neither
-//! `O_NOATIME` nor `O_NOFOLLOW`, so it would move the access time of what it lists.
+//! `O_NOATIME` nor `O_NOFOLLOW`, so it would change the access time of every directory that it lists.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,7 +9,8 @@ use rustix::fs::{FileType, RawDir, SeekFrom, seek};
 use super::{CallError, SelfFds, reopen};
 use evidence::item::AtimeMethod;
 
-/// Names held in memory at a time: 65,536. A larger directory is walked in that many-name batches, each sorted.
+/// Names held in memory at a time: 65,536. A larger directory is walked in batches of this many names, each
+/// sorted.
 const BATCH_NAMES_MAX: usize = 1 << 16;
 
 /// Buffer of one `getdents64` call: 32 KiB, what glibc uses.
@@ -20,7 +21,8 @@ const BUFFER_BYTES: usize = 32 << 10;
 pub struct Entry {
     /// Raw name; never empty, `.` or `..`.
     pub name: Vec<u8>,
-    /// Directory, symbolic link or unknown: something a path may lead through. Never trusted for opening.
+    /// Directory, symbolic link or unknown: something that a path may lead through. Never rely on it for
+    /// opening.
     pub may_lead_on: bool,
 }
 
@@ -37,7 +39,7 @@ impl Directory {
     /// Opens the directory behind an `O_PATH` descriptor for listing.
     ///
     /// # Errors
-    /// What `openat` answered.
+    /// The error of `openat`.
     pub fn open(fds: &SelfFds, object: BorrowedFd<'_>, view: AtimeMethod) -> Result<Self, CallError> {
         let (fd, method) = reopen(fds, object, view, true)?;
         Ok(Self { fd, method, position: 0, is_at_end: false })
@@ -49,10 +51,11 @@ impl Directory {
         self.method
     }
 
-    /// The next names, sorted by raw bytes; empty at the end.
+    /// The next names, sorted by raw bytes. Empty at the end.
     ///
     /// # Errors
-    /// What `getdents64` answered. Names read before the error are lost with the batch, and the caller records it.
+    /// The error of `getdents64`. Names that were read before the error are lost with the batch, and the
+    /// caller records it.
     pub fn next_batch(&mut self) -> Result<Vec<Entry>, CallError> {
         let mut names = Vec::new();
         if self.is_at_end {

@@ -1,5 +1,6 @@
-//! A child of this process without a new program: same sandbox, same capabilities, nothing to execute. The helper
-//! that reads what may block is such a child, so that it can be killed and left behind.
+//! A forked child of this process that runs no new program: it has the same sandbox and the same
+//! capabilities, and executes nothing. The helper that reads files that may block is such a child, so that
+//! the reader can kill it and leave it behind.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -21,7 +22,8 @@ impl Child {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Kills it. A child stuck inside the kernel dies when the kernel lets go of it; we do not wait for that.
+    /// Kills the child. A child that is stuck in the kernel dies when the kernel releases it; we do not wait
+    /// for that.
     pub fn abandon(mut self) {
         self.kill();
     }
@@ -38,7 +40,8 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
-        // A child that is not stuck is gone within a moment; give it that so that it does not stay a zombie.
+        // A child that is not stuck is gone within a moment. Wait that long, so that it does not stay a
+        // zombie.
         for _ in 0..20 {
             if self.is_reaped {
                 return;
@@ -49,16 +52,17 @@ impl Drop for Child {
     }
 }
 
-/// Runs `body` in a forked child, which ends when `body` returns. Of all descriptors the child keeps `kept` and the
-/// three standard ones: it must not hold the reader's sockets open when it is left behind.
+/// Runs `body` in a forked child, which ends when `body` returns. The child keeps only the descriptors `kept`
+/// and the three standard ones: it must not hold the reader's sockets open when it is left behind.
 ///
-/// `body` must take no lock: another thread may have held it at the fork. (Allocating is allowed: glibc and musl
-/// make their allocators usable in the child.) It works on memory made before and on `kept`.
+/// `body` must take no lock: another thread may have held it at the fork. (Allocating is allowed: glibc and
+/// musl make their allocators usable in the child.) It uses only memory that was allocated before the fork,
+/// and `kept`.
 ///
 /// # Errors
-/// What `fork` answered.
+/// The error of `fork`.
 pub fn fork(kept: OwnedFd, body: impl FnOnce(BorrowedFd<'_>)) -> Result<Child, CallError> {
-    // SAFETY: the child runs only `close_others`, `body` (whose contract is above) and `_exit`.
+    // SAFETY: the child runs only `close_others`, `body` (see its contract above) and `_exit`.
     let pid = unsafe { libc::fork() };
     if pid < 0 {
         let error = std::io::Error::last_os_error();
@@ -78,7 +82,7 @@ pub fn fork(kept: OwnedFd, body: impl FnOnce(BorrowedFd<'_>)) -> Result<Child, C
     }
 }
 
-/// Closes every descriptor of the calling process but the standard three and `kept`.
+/// Closes every descriptor of the calling process except the standard three and `kept`.
 fn close_others(kept: BorrowedFd<'_>) {
     let kept = kept.as_raw_fd().unsigned_abs();
     let close = |first: u32, last: u32| {
@@ -101,5 +105,5 @@ fn close_others(kept: BorrowedFd<'_>) {
     }
 }
 
-/// Descriptors a reader may have (its limit in the sandbox).
+/// Most descriptors that a reader may have (its limit in the sandbox).
 const READER_DESCRIPTORS_MAX: i32 = 4096;

@@ -14,10 +14,11 @@ pub struct SelfFds {
 }
 
 impl SelfFds {
-    /// Opens the calling process's descriptor directory. After a fork it still means the parent: open anew.
+    /// Opens the calling process's descriptor directory. After a fork the descriptor still means the parent's
+    /// directory, so the child must open it anew.
     ///
     /// # Errors
-    /// What `openat` answered; without `/proc` nothing can be reopened.
+    /// The error of `openat`. Without `/proc` nothing can be reopened.
     pub fn open() -> Result<Self, CallError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory =
@@ -31,7 +32,7 @@ impl SelfFds {
         self.directory.as_fd()
     }
 
-    /// The name of `fd` in it.
+    /// The name of `fd` in that directory.
     #[must_use]
     pub fn name(fd: BorrowedFd<'_>) -> CString {
         CString::new(fd.as_raw_fd().to_string()).unwrap_or_default()

@@ -18,12 +18,12 @@ const NLM_F_REQUEST_DUMP: u16 = 0x1 | 0x100 | 0x200;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
-/// The raw netlink messages of one dump, as the kernel sent them, and whether it was cut at the bound.
+/// The raw netlink messages of one dump, as the kernel sent them, and whether the dump was cut at the limit.
 ///
 /// # Errors
-/// What the kernel answered.
+/// The kernel's answer.
 pub fn neighbours() -> Result<(Vec<u8>, bool), CallError> {
-    // NETLINK_ROUTE is protocol 0, which `None` says.
+    // NETLINK_ROUTE is protocol 0. `None` stands for it.
     let kind = SocketType::RAW;
     let socket = socket_with(AddressFamily::NETLINK, kind, SocketFlags::CLOEXEC, None)
         .map_err(CallError::of("socket"))?;
@@ -54,7 +54,7 @@ pub fn neighbours() -> Result<(Vec<u8>, bool), CallError> {
     }
 }
 
-/// True when a datagram holds the end of the dump or an error.
+/// True if a datagram holds the end of the dump or an error.
 fn is_last(mut part: &[u8]) -> bool {
     while let Some(header) = part.first_chunk::<16>() {
         let [a, b, c, d, e, f, ..] = *header;

@@ -1,7 +1,7 @@
-//! Opening and looking at objects so that the look and the bytes are of the same object.
+//! Opens and looks at objects, so that the look and the bytes belong to the same object.
 //!
-//! Guarantee: a name is one component, opened with `O_PATH | O_NOFOLLOW` (so no FIFO blocks, no device wakes, no
-//! automount triggers); reading starts from that descriptor, never again from the name.
+//! Guarantee: a name is one component, opened with `O_PATH | O_NOFOLLOW` (so no FIFO blocks, no device wakes,
+//! no automount triggers). Reading starts from that descriptor, never again from the name.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CallError, SelfFds};
 
-/// Which object of which device.
+/// Identifies an object: which inode of which device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Major device number.
@@ -46,11 +46,11 @@ pub enum CrossDevice {
 /// One look at an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
-    /// What it is.
+    /// The kind of object.
     pub kind: Kind,
-    /// Everything `statx` says.
+    /// Everything that `statx` reports.
     pub stat: Stat,
-    /// Set on the root of an automount that did not happen yet, where the kernel says so.
+    /// Set on the root of an automount that has not been triggered yet, if the kernel reports that.
     pub is_automount: bool,
 }
 
@@ -65,13 +65,14 @@ impl Look {
 /// `STATX_ATTR_AUTOMOUNT`.
 const ATTR_AUTOMOUNT: u64 = 0x1000;
 
-/// Set once `openat2` has answered ENOSYS (Linux < 5.6) or EPERM (a container's filter older than the call).
+/// Set once `openat2` has answered ENOSYS (Linux < 5.6) or EPERM (a container's filter that is older than the
+/// call).
 static OPENAT2_IS_MISSING: AtomicBool = AtomicBool::new(false);
 
 /// Opens the object `name` of `directory` as a place, not for reading. `name` is one component.
 ///
 /// # Errors
-/// EINVAL for anything but one component, EXDEV for a refused mount point, else what the kernel answered.
+/// EINVAL for anything but one component, EXDEV for a refused mount point, otherwise the kernel's answer.
 pub fn open_beneath(
     directory: BorrowedFd<'_>,
     name: &[u8],
@@ -82,7 +83,8 @@ pub fn open_beneath(
     }
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if !OPENAT2_IS_MISSING.load(Ordering::Relaxed) {
-        // NO_SYMLINKS would refuse the last component too, even with NOFOLLOW and PATH; there is no other one.
+        // NO_SYMLINKS would also refuse the last component, even with NOFOLLOW and PATH. There is no other
+        // component.
         let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         if cross == CrossDevice::Refused {
             resolve |= ResolveFlags::NO_XDEV;
@@ -104,7 +106,7 @@ pub fn open_beneath(
 /// Looks at an open object.
 ///
 /// # Errors
-/// What `statx` or `fstat` answered.
+/// The error of `statx` or `fstat`.
 pub fn look(fd: BorrowedFd<'_>) -> Result<Look, CallError> {
     look_from(fd, b"", AtFlags::EMPTY_PATH)
 }
@@ -112,7 +114,7 @@ pub fn look(fd: BorrowedFd<'_>) -> Result<Look, CallError> {
 /// Looks at the object that `name` of `directory` means now, without opening it or following a link.
 ///
 /// # Errors
-/// What `statx` or `fstatat` answered.
+/// The error of `statx` or `fstatat`.
 pub fn look_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Look, CallError> {
     look_from(directory, name, AtFlags::SYMLINK_NOFOLLOW)
 }
@@ -177,7 +179,7 @@ fn look_without_statx(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) ->
     Ok(Look { kind: kind_of(stat.mode), stat, is_automount: false })
 }
 
-/// The kind that the type bits of a mode say.
+/// The kind of object, from the type bits of a mode.
 #[must_use]
 pub fn kind_of(mode: u32) -> Kind {
     match FileType::from_raw_mode(mode) {
@@ -192,14 +194,15 @@ pub fn kind_of(mode: u32) -> Kind {
     }
 }
 
-/// Opens for reading what an `O_PATH` descriptor holds, and says how its access time is protected. The caller has
-/// looked at it: only regular files and directories come here, so the open neither blocks nor wakes anyone.
+/// Opens the object behind an `O_PATH` descriptor for reading, and says how its access time is protected. The
+/// caller has looked at the object and passes only regular files and directories, so the open neither blocks
+/// nor wakes anything.
 ///
-/// `view` is [`AtimeMethod::RoView`] when the descriptor came from a read-only, noatime view of the mounts; the
+/// `view` is [`AtimeMethod::RoView`] if the descriptor came from a read-only, noatime view of the mounts. The
 /// reopened file inherits that mount and needs no flag of its own.
 ///
 /// # Errors
-/// What `openat` answered.
+/// The error of `openat`.
 pub fn reopen(
     fds: &SelfFds,
     object: BorrowedFd<'_>,
@@ -207,7 +210,8 @@ pub fn reopen(
     is_directory: bool,
 ) -> Result<(OwnedFd, AtimeMethod), CallError> {
     let name = SelfFds::name(object);
-    // NONBLOCK and NOCTTY: should the object ever not be what was looked at, nothing waits and nothing is acquired.
+    // NONBLOCK and NOCTTY: if the object is ever not the one that was looked at, the open does not wait and
+    // acquires no terminal.
     let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     if is_directory {
         flags |= OFlags::DIRECTORY;
@@ -218,7 +222,8 @@ pub fn reopen(
     }
     match openat(fds.directory(), &name, flags | OFlags::NOATIME, Mode::empty()) {
         Ok(fd) => Ok((fd, AtimeMethod::Noatime)),
-        // O_NOATIME is for owners and CAP_FOWNER; the read is worth more than the access time, and it is recorded.
+        // O_NOATIME is only for owners and CAP_FOWNER. The read is worth more than the access time, and the
+        // change is recorded.
         Err(Errno::PERM) => {
             let fd = plain()?;
             let method = if is_read_only(fd.as_fd()) { AtimeMethod::RoView } else { AtimeMethod::None };
@@ -228,25 +233,25 @@ pub fn reopen(
     }
 }
 
-/// Whether the mount that an object was opened on is read-only, as under the service's unit: access times stay as well as
-/// in a view of our own.
+/// Whether the mount that an object was opened on is read-only, as it is under the service's unit. Access
+/// times then stay, as in a view of our own.
 fn is_read_only(fd: BorrowedFd<'_>) -> bool {
     fstatvfs(fd).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
-/// Opens as a place the object behind a magic link of `/proc/PID` (`exe`), following exactly that link.
+/// Opens the object behind a magic link of `/proc/PID` (`exe`) as a place. It follows exactly that link.
 ///
 /// # Errors
-/// What `openat` answered.
+/// The error of `openat`.
 pub fn open_magic(process: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, CallError> {
     openat(process, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(CallError::of("openat"))
 }
 
-/// Opens for reading what [`open_magic`] holds. The object lives on the process's own mounts, not on our view, so
-/// only `O_NOATIME` can protect it.
+/// Opens the object that [`open_magic`] holds for reading. The object lives on the process's own mounts, not
+/// on our view, so only `O_NOATIME` can protect it.
 ///
 /// # Errors
-/// What `openat` answered.
+/// The error of `openat`.
 pub fn reopen_magic(fds: &SelfFds, object: BorrowedFd<'_>) -> Result<(OwnedFd, AtimeMethod), CallError> {
     reopen(fds, object, AtimeMethod::None, false)
 }
@@ -254,7 +259,7 @@ pub fn reopen_magic(fds: &SelfFds, object: BorrowedFd<'_>) -> Result<(OwnedFd, A
 /// The text of the symbolic link behind an `O_PATH` descriptor.
 ///
 /// # Errors
-/// What `readlinkat` answered.
+/// The error of `readlinkat`.
 pub fn read_link(link: BorrowedFd<'_>) -> Result<Vec<u8>, CallError> {
     read_link_at(link, b"")
 }
@@ -262,20 +267,20 @@ pub fn read_link(link: BorrowedFd<'_>) -> Result<Vec<u8>, CallError> {
 /// The text of the symbolic link `name` in `directory`.
 ///
 /// # Errors
-/// What `readlinkat` answered.
+/// The error of `readlinkat`.
 pub fn read_link_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, CallError> {
     let text = readlinkat(directory, name, Vec::new()).map_err(CallError::of("readlinkat"))?;
     Ok(text.into_bytes())
 }
 
-/// What sort of file system an object lives on.
+/// The kind of file system that an object lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FsKind {
     /// Bytes on this machine's media or memory.
     Local,
-    /// The kernel answers reads from live state, lengths lie: proc, sysfs and their kin.
+    /// The kernel makes up the bytes from live state, and lengths are wrong: proc, sysfs and similar.
     Pseudo(&'static str),
-    /// Answers come from another machine or another process, and may never come.
+    /// Another machine or another process supplies the bytes, and may never answer.
     Remote(&'static str),
 }
 
@@ -314,11 +319,11 @@ const FOREIGN: &[(u64, FsKind)] = &[
     (0x7461_636f, FsKind::Remote("ocfs2")),
 ];
 
-/// The sort of file system behind an open object. An unknown number is local: a file system that is not in the
-/// table is read like a disk, under the item's deadline.
+/// The kind of file system behind an open object. An unknown number counts as local: a file system that is
+/// not in the table is read like a disk, under the item's deadline.
 ///
 /// # Errors
-/// What `fstatfs` answered.
+/// The error of `fstatfs`.
 pub fn fs_kind(fd: BorrowedFd<'_>) -> Result<FsKind, CallError> {
     let found = fstatfs(fd).map_err(CallError::of("fstatfs"))?;
     // The magic is 32 bits in a word that no file system makes negative on 64-bit machines.

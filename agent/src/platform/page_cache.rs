@@ -1,4 +1,5 @@
-//! Courtesy to the machine's page cache: what our read brought in goes out again, what was there stays.
+//! Spares the machine's page cache: pages that our read brought in leave it again, and pages that were there
+//! stay.
 
 use std::num::NonZeroU64;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -9,13 +10,13 @@ use rustix::fs::{Advice, fadvise};
 /// How much of a range was in memory before it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Residence {
-    /// Nothing: after reading it may be dropped.
+    /// Nothing was resident: after reading, the range may be dropped.
     Absent,
-    /// Something, or this kernel cannot say: it is left alone.
+    /// Something was resident, or this kernel cannot tell: leave the range alone.
     PresentOrUnknown,
 }
 
-/// `cachestat`, Linux 6.5; one number on all architectures (the table is common since 5.1).
+/// `cachestat`, Linux 6.5. Its number is the same on all architectures (the table is common since 5.1).
 const CACHESTAT: libc::c_long = 451;
 
 static CACHESTAT_IS_MISSING: AtomicBool = AtomicBool::new(false);
@@ -57,7 +58,8 @@ impl Residence {
     }
 }
 
-/// Lets the kernel drop a clean range that was not resident before. Advice only: failure changes nothing.
+/// Lets the kernel drop a clean range that was not resident before. This is advice only: a failure changes
+/// nothing.
 pub fn drop_range(fd: BorrowedFd<'_>, off: u64, len: u64) {
     let Some(len) = NonZeroU64::new(len) else { return };
     fadvise(fd, off, Some(len), Advice::DontNeed).ok();

@@ -1,5 +1,5 @@
-//! A fresh, never attached procfs. A bind mount over `/proc/PID` hides a process from everyone who looks through
-//! the mount table; it does not exist here.
+//! A fresh procfs that is never attached. A bind mount over `/proc/PID` hides a process from everyone who
+//! looks through the mount table. This procfs has no such mount.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -8,11 +8,11 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 
 use super::CallError;
 
-/// Opens a read-only procfs of this PID namespace, or the mounted `/proc` where that is refused (second value:
-/// why). Needs CAP_SYS_ADMIN and Linux 5.2.
+/// Opens a read-only procfs of this PID namespace. If the kernel refuses, opens the mounted `/proc` and
+/// returns the reason as the second value. Needs CAP_SYS_ADMIN and Linux 5.2.
 ///
 /// # Errors
-/// When not even `/proc` opens.
+/// If not even `/proc` opens.
 pub fn proc_view() -> Result<(OwnedFd, Option<CallError>), CallError> {
     match fresh() {
         Ok(directory) => Ok((directory, None)),

@@ -1,8 +1,8 @@
 //! The root the reader works from: a private, detached, read-only and noatime clone of the mount tree.
 //!
-//! Guarantee: through a [`RootView`] with method `ro_view` no access time of file, directory or symbolic link
-//! moves and no write succeeds, whatever capability the reader has. The clone is a snapshot of the mount table:
-//! make one for each collection.
+//! Guarantee: through a [`RootView`] with method `ro_view` no access time of a file, directory or symbolic
+//! link changes and no write succeeds, whatever capability the reader has. The clone is a snapshot of the
+//! mount table: make one for each collection.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -12,12 +12,13 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::CallError;
 
-/// A root directory and how it protects access times.
+/// A root directory, and how it protects access times.
 #[derive(Debug)]
 pub struct RootView {
-    /// The directory all resolution starts from.
+    /// The directory where all resolution starts.
     pub directory: OwnedFd,
-    /// `ro_view`, or `none` when only the mounts as they are could be had; then files are opened with `O_NOATIME`.
+    /// `ro_view`, or `none` if only the mounts as they are could be used. Then files are opened with
+    /// `O_NOATIME`.
     pub method: AtimeMethod,
     /// Why there is no view, for the manifest's footprint.
     pub refused: Option<CallError>,
@@ -35,11 +36,11 @@ struct MountAttr {
     userns_fd: u64,
 }
 
-/// Makes the view of the tree under `path` (`/` in service). Needs CAP_SYS_ADMIN and Linux 5.12; without them the
-/// plain directory is returned, which says so.
+/// Makes the view of the tree under `path` (`/` in service). Needs CAP_SYS_ADMIN and Linux 5.12; without them
+/// it returns the plain directory and the reason.
 ///
 /// # Errors
-/// When not even the plain directory opens.
+/// If not even the plain directory opens.
 pub fn root_view(path: &std::path::Path) -> Result<RootView, CallError> {
     match cloned(path) {
         Ok(directory) => Ok(RootView { directory, method: AtimeMethod::RoView, refused: None }),
@@ -62,7 +63,7 @@ fn cloned(path: &std::path::Path) -> Result<OwnedFd, CallError> {
 fn set_attributes(tree: BorrowedFd<'_>) -> Result<(), CallError> {
     let attributes = MountAttr {
         attr_set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME,
-        // The access-time choices are one field: the old value has to be cleared for a new one to be set.
+        // The access-time choices are one field: clear the old value to set a new one.
         attr_clr: MOUNT_ATTR_ATIME_MASK,
         propagation: 0,
         userns_fd: 0,

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use super::{CallError, SelfFds};
 
-/// Bytes of names and values taken of one object: 48 KiB, so that an item still fits one message. What is left out
-/// is said in the item's note.
+/// Most bytes of names and values that are taken of one object: 48 KiB, so that an item still fits one
+/// message. The item's note says what is left out.
 pub const XATTR_BYTES_MAX: usize = 48 << 10;
 
 /// Largest value the kernel stores (`XATTR_SIZE_MAX`) and largest list of names (`XATTR_LIST_MAX`).
@@ -25,10 +25,10 @@ pub struct Xattrs {
     pub left_out: usize,
 }
 
-/// Reads the attributes of the object behind an `O_PATH` descriptor, whatever it is.
+/// Reads the attributes of the object behind an `O_PATH` descriptor, whatever its kind.
 ///
 /// # Errors
-/// What `listxattr` answered; a file system without attributes has none and is no error.
+/// The error of `listxattr`. A file system without attributes is no error: the object has none.
 pub fn xattrs(object: BorrowedFd<'_>) -> Result<Xattrs, CallError> {
     // fgetxattr refuses O_PATH descriptors; the magic link leads to the very object, a symbolic link included.
     let path = [b"/proc/self/fd/", SelfFds::name(object).as_bytes()].concat();

@@ -1,7 +1,7 @@
-//! Looking at a path again after the sealer has read the bytes, so that `replaced` and `vanished` are seen.
+//! Looks at a path again after the sealer has read the bytes, to detect `replaced` and `vanished`.
 //!
-//! Guarantee: every item with content is remembered until the sealer has asked about it once; at most
-//! [`IN_FLIGHT_MAX`] are, then the reader waits.
+//! Guarantee: the reader remembers every item with content until the sealer has asked about it once. It
+//! remembers at most [`IN_FLIGHT_MAX`] items, then it waits.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,7 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use crate::ipc::{self, Check, Checked};
 use crate::platform;
 
-/// Items handed to the sealer and not yet asked about: 512. Each holds a directory descriptor (shared) and a name.
+/// Most items that were handed to the sealer and about which it has not asked yet: 512. Each holds a
+/// directory descriptor (shared) and a name.
 pub const IN_FLIGHT_MAX: usize = 512;
 
 /// Where an item was found.
@@ -27,7 +28,7 @@ struct Table {
     is_closed: bool,
 }
 
-/// The items under way.
+/// The items that the sealer is still working on.
 #[derive(Debug, Default)]
 pub struct InFlight {
     table: Mutex<Table>,

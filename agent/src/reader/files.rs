@@ -1,10 +1,11 @@
-//! The file engine: from the root directory down, one component at a time, to everything the globs match.
+//! The file engine: walks from the root directory down, one component at a time, to everything that the globs
+//! match.
 //!
-//! Guarantee: each object is opened as a place (`O_PATH | O_NOFOLLOW`), looked at, weighed by type, file system and
-//! [`crate::matcher`], and only then opened for reading through that same descriptor. Symbolic links are items and
-//! never followed; FIFOs, sockets and devices are never opened; a cycle is met once. What is named and not there,
-//! refused or skipped leaves a record.
-//! Not here: patterns ([`crate::glob`]), content (the sealer).
+//! Guarantee: each object is opened as a place (`O_PATH | O_NOFOLLOW`), looked at, judged by type, file
+//! system and [`crate::matcher`], and only then opened for reading through that same descriptor. Symbolic
+//! links become items and are never followed. FIFOs, sockets and devices are never opened. A cycle is walked
+//! only once. An object that the plan names but that is missing, refused or skipped leaves a record. Not
+//! here: patterns ([`crate::glob`]), content (the sealer).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -27,23 +28,23 @@ fn above(path: &[u8], length: usize) -> &[u8] {
     path.get(..length).expect("a level's path is a beginning of the path")
 }
 
-/// Deepest directory that is entered: 256. Bounds the descriptors held on the way down.
+/// Deepest directory that the walk enters: 256. This bounds the descriptors that are held on the way down.
 const DEPTH_MAX: usize = 256;
 
-/// What to collect and how.
+/// What to collect, and how.
 #[derive(Debug)]
 pub struct Selection {
-    /// What.
+    /// What to collect.
     pub include: Globs,
-    /// What not, with everything below.
+    /// What to leave out, with everything below it.
     pub exclude: Globs,
-    /// Largest file.
+    /// Size of the largest file to take whole.
     pub item_bytes: u64,
-    /// Whether mount points below what the plan names are crossed.
+    /// Whether the walk crosses mount points below what the plan names.
     pub cross: CrossDevice,
-    /// What becomes of a larger file.
+    /// What to do with a larger file.
     pub on_larger: OnLarger,
-    /// What a named thing that is not there leaves behind.
+    /// What to record for a named thing that does not exist.
     pub(crate) absent: Absent,
     /// What the sealer does with the content.
     pub(crate) use_as: Use,
@@ -68,7 +69,7 @@ struct Walk<'r, 'a, 's> {
 /// Collects everything `selection` matches.
 ///
 /// # Errors
-/// Only when the sealer is gone.
+/// Only if the sealer is gone.
 pub fn collect(reader: &mut Reader<'_>, selection: &Selection) -> Flow {
     let root = Arc::clone(&reader.root);
     let states = selection.include.root();
@@ -94,7 +95,7 @@ enum Found {
 }
 
 impl Walk<'_, '_, '_> {
-    /// Goes through the directory on top of the levels.
+    /// Goes through the directory on top of the stack of levels.
     fn enter(&mut self, states: &States) -> Flow {
         let include = &self.selection.include;
         let mut named: Vec<Vec<u8>> = include.literal_names(states).into_iter().map(<[u8]>::to_vec).collect();
@@ -107,7 +108,7 @@ impl Walk<'_, '_, '_> {
         Ok(())
     }
 
-    /// Visits what the directory lists; gives back the named things it does not list.
+    /// Visits every name that the directory lists. Returns the named things that it does not list.
     fn list(&mut self, states: &States, mut named: Vec<Vec<u8>>) -> Flow<Vec<Vec<u8>>> {
         let Some(top) = self.levels.last() else {
             return Ok(named);
@@ -144,13 +145,13 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    /// Records that the directory on top could not be listed (to its end).
+    /// Records that the directory on top could not be listed, or not to its end.
     fn unlisted(&mut self, error: CallError) -> Flow {
         let path = if self.path.is_empty() { b"/".to_vec() } else { self.path.clone() };
         self.reader.record_failure(&path, Kind::Dir, error, Some("the directory could not be listed"))
     }
 
-    /// Looks at `name` of the directory on top and does what the states ask.
+    /// Looks at `name` of the directory on top and does what the states ask for.
     fn visit(&mut self, states: &States, name: &[u8], found: Found) -> Flow {
         let length = self.path.len();
         self.path.push(b'/');
@@ -252,7 +253,8 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    /// Refuses automounts that did not happen, and file systems that are not this machine's bytes, unless named.
+    /// Refuses automounts that were not triggered, and file systems whose bytes do not come from this
+    /// machine, unless the plan names them.
     fn is_readable_here(
         &mut self,
         path: &[u8],
@@ -271,13 +273,14 @@ impl Walk<'_, '_, '_> {
         if look.stat.dev == top.look.stat.dev {
             return Ok(true);
         }
-        // What answers there may never answer; it is no procfs.
+        // This file system may never answer. It is not a procfs.
         if is_named && self.reader.remote_mount(path).is_some() {
             return Ok(true);
         }
         let kind = match platform::fs_kind(object) {
             Ok(FsKind::Local) => return Ok(true),
-            // What of a process is given is decided by its path below `/proc`; any other procfs has other paths.
+            // The matcher decides by the path below `/proc` what may be given of a process. In any other
+            // procfs the paths differ.
             Ok(FsKind::Pseudo("proc")) if is_named && path != b"/proc" => {
                 let note = "processes are read below /proc only, not through another mount of procfs";
                 self.reader.record_without(path, look.kind, Outcome::SkippedPolicy, note)?;
@@ -295,7 +298,7 @@ impl Walk<'_, '_, '_> {
         Ok(false)
     }
 
-    /// A name that could not be opened as a place.
+    /// Records a name that could not be opened as a place.
     fn unopened(&mut self, states: &States, name: &[u8], found: Found, error: CallError) -> Flow {
         let path = self.path.clone();
         if error.errno == rustix::io::Errno::XDEV {
@@ -317,7 +320,7 @@ impl Walk<'_, '_, '_> {
         Ok(())
     }
 
-    /// Named things behind something that is no directory.
+    /// Records named things below something that is not a directory.
     fn blocked(&mut self, states: &States, name: &[u8], note: &str) -> Flow {
         let here = self.path.clone();
         if self.selection.absent == Absent::Ignored {
@@ -331,7 +334,7 @@ impl Walk<'_, '_, '_> {
         Ok(())
     }
 
-    /// Hands over the directories on the way down that were not handed over yet.
+    /// Hands over those directories on the way down that were not handed over yet.
     fn emit_levels(&mut self) -> Flow {
         let Self { reader, levels, path, .. } = self;
         for level in levels.iter_mut().filter(|level| !level.is_emitted) {
@@ -367,7 +370,8 @@ impl Walk<'_, '_, '_> {
         match platform::read_link(place.object) {
             Ok(target) if !target.is_empty() => {
                 seen.target = Some(RawBytes(target));
-                // Reading a link moves its access time unless the view forbids it; O_NOATIME does not apply.
+                // Reading a link changes its access time unless the view prevents that. O_NOATIME does not
+                // apply to links.
                 seen.atime_method = Some(self.reader.view);
             }
             Ok(_) => {
@@ -385,7 +389,8 @@ impl Walk<'_, '_, '_> {
     fn emit_file(&mut self, place: &Place<'_>) -> Flow {
         self.emit_levels()?;
         if let Ok(FsKind::Pseudo(_)) = platform::fs_kind(place.object) {
-            // An order for environments is sensitive by its `processes` step; no glob gets around that.
+            // An order for environments is sensitive because of its `processes` step. No glob may get around
+            // that.
             if place.name == b"environ" {
                 let note = "environments are collected by the processes step only";
                 return self.reader.record_without(place.path, Kind::File, Outcome::SkippedType, note);
@@ -420,7 +425,7 @@ impl Walk<'_, '_, '_> {
     }
 }
 
-/// An object where it was found.
+/// An object, with the place where it was found.
 struct Place<'a> {
     directory: &'a Arc<OwnedFd>,
     name: &'a [u8],

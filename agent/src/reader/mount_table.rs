@@ -1,5 +1,5 @@
-//! Which paths are mounts of file systems that another machine or process answers for. Known from the mount table
-//! beforehand, because already the look at a dead one may never return.
+//! Which paths are mounts of file systems for which another machine or process must answer. The reader takes
+//! them from the mount table beforehand, because even to look at a dead one may never return.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,7 +16,7 @@ pub(super) struct MountTable {
 }
 
 impl MountTable {
-    /// Reads the table of process 1, or our own where that is refused.
+    /// Reads the table of process 1, or our own if the kernel refuses that.
     pub(super) fn read(proc: BorrowedFd<'_>) -> Self {
         let table = ["1/mountinfo", "self/mountinfo"].into_iter().find_map(|name| read(proc, name));
         Self::parse(&table.unwrap_or_default())
@@ -85,7 +85,7 @@ fn is_remote(kind: &str) -> bool {
     KINDS.contains(&kind) || kind.starts_with("fuse")
 }
 
-/// Undoes `\040` and its like, as the kernel writes blank, tab, newline and backslash.
+/// Decodes `\040` and the like: the kernel writes blank, tab, newline and backslash that way.
 pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -1,6 +1,6 @@
-//! Which paths came already, in 16 bytes each.
+//! Remembers which paths came already, in 16 bytes each.
 //!
-//! Guarantee: exact up to collisions of 128 bits of SHA-256. Not here: what a second coming means.
+//! Guarantee: exact up to collisions of 128 bits of SHA-256. Not here: what to do when a path comes again.
 
 use evidence::container::dense_set::DenseSet;
 use sha2::Digest as _;
@@ -12,7 +12,7 @@ pub(super) struct Once {
 }
 
 impl Once {
-    /// True the first time.
+    /// True the first time a path comes.
     pub(super) fn insert(&mut self, path: &[u8]) -> bool {
         let mut short = [0; 16];
         for (to, from) in short.iter_mut().zip(sha2::Sha256::digest(path)) {

@@ -9,7 +9,7 @@ use super::ReaderError;
 use super::check::InFlight;
 use crate::ipc::{self, Message, Seen, Use};
 
-/// Sends items; waits where the sealer is slower.
+/// Sends items. Waits if the sealer is slower.
 #[derive(Debug)]
 pub(super) struct Outbox {
     socket: OwnedFd,

@@ -1,4 +1,4 @@
-//! Reading files whose bytes the kernel makes up, in a helper process that can be left behind.
+//! Reads files whose bytes the kernel makes up, in a helper process that can be left behind.
 //!
 //! Guarantee: a read that never returns (a process in D state, a stalled control group) costs its deadline and the
 //! helper, never the collection. Files whose reading consumes, blocks or exposes memory are not read at all
@@ -13,20 +13,20 @@ use rustix::io::Errno;
 use crate::ipc::DATA_BYTES_MAX;
 use crate::platform::{self, CallError, Child};
 
-/// Helpers that may hang before the rest of the collection's pseudo-files are given up: each hung one holds a slot
-/// in the machine's process table until the kernel lets it go.
+/// How many helpers may hang. After that, the reader gives up the rest of the collection's pseudo-files. Each
+/// hanging helper holds a slot in the machine's process table until the kernel releases it.
 pub const STUCK_MAX: usize = 4;
 
 /// How a read ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// At the end of the file.
+    /// It reached the end of the file.
     Whole,
-    /// At `bytes_max`.
+    /// It reached `bytes_max`.
     Cut,
     /// The kernel refused.
     Failed(Errno),
-    /// The deadline passed; the helper is left behind.
+    /// The deadline passed. The helper is left behind.
     Timeout,
 }
 
@@ -36,7 +36,7 @@ const REPLY_WHOLE: u8 = 1;
 const REPLY_CUT: u8 = 2;
 const REPLY_ERROR: u8 = 3;
 
-/// The helper and those left behind.
+/// The current helper, and those left behind.
 #[derive(Debug, Default)]
 pub struct Pseudo {
     helper: Option<(Child, OwnedFd)>,
@@ -50,10 +50,10 @@ impl Pseudo {
         &self.stuck
     }
 
-    /// Starts a helper unless one waits; gives its process id when it is new.
+    /// Starts a helper unless one is waiting. Returns its process id if it is new.
     ///
     /// # Errors
-    /// What `socketpair` or `fork` answered.
+    /// The error of `socketpair` or `fork`.
     pub fn start(&mut self) -> Result<Option<i32>, CallError> {
         if self.helper.is_some() {
             return Ok(None);
@@ -67,10 +67,10 @@ impl Pseudo {
         Ok(Some(pid))
     }
 
-    /// Reads `file` to its end, at most `bytes_max`, in at most `deadline`, giving every piece to `sink`.
+    /// Reads `file` to its end, at most `bytes_max` bytes, within `deadline`. Gives every piece to `sink`.
     ///
     /// # Errors
-    /// What `sink` answered.
+    /// The error of `sink`.
     pub fn read<E>(
         &mut self,
         file: BorrowedFd<'_>,
@@ -87,12 +87,12 @@ impl Pseudo {
         if say(socket.as_fd(), REQUEST, &bytes_max.to_ne_bytes(), &[file]).is_err() {
             return Ok(End::Failed(Errno::CHILD));
         }
-        // Only the kernel's time counts: while `sink` waits for a slow sealer the helper is not to blame.
+        // Only the kernel's time counts. While `sink` waits for a slow sealer, the helper is not to blame.
         let mut waited = Duration::ZERO;
         let mut buffer = datagram::buffer();
         loop {
             let started = std::time::Instant::now();
-            // Saturating is the meaning: with no time left the helper is late at once.
+            // Saturating is correct here: with no time left, the helper is late at once.
             let left = deadline.saturating_sub(waited);
             let received = datagram::receive_before(socket.as_fd(), &mut buffer, left);
             waited = waited.saturating_add(started.elapsed());
@@ -123,7 +123,7 @@ impl Pseudo {
     }
 }
 
-/// The error number inside an error of the system.
+/// The error number in an error of the system.
 fn errno_of(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
@@ -138,7 +138,8 @@ fn say(
     datagram::send(socket, (kind, Form::Here), &[body], descriptors, Wait::Forever).map(drop)
 }
 
-/// The helper: takes a descriptor and a bound, answers with pieces and how the read ended, until the reader is gone.
+/// The helper. It takes a descriptor and a limit, and answers with pieces and with how the read ended, until
+/// the reader is gone.
 fn serve(socket: BorrowedFd<'_>, buffer: &mut [u8]) {
     let mut space = datagram::buffer();
     while let Ok(Some(request)) = datagram::receive(socket, &mut space, Wait::Forever) {
@@ -177,8 +178,9 @@ fn copy(
     say(socket, REPLY_CUT, &[], &[])
 }
 
-/// True for files of `/proc` and `/sys` that are never read: reading consumes what others wait for (`kmsg`,
-/// `trace_pipe`), acts (`clear_refs`), or is a process's or the machine's memory (its own approval, its own tool).
+/// True for files of `/proc` and `/sys` that are never read, because reading them consumes what others wait
+/// for (`kmsg`, `trace_pipe`), acts (`clear_refs`), or is a process's or the machine's memory (its own
+/// approval, its own tool).
 #[must_use]
 pub fn is_forbidden(path: &[u8]) -> bool {
     let mut parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());

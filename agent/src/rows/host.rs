@@ -1,4 +1,4 @@
-//! One row of the machine, one of each account.
+//! One row for the machine, and one for each account.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ pub(super) struct Host {
     machine: Map<String, Value>,
 }
 
-/// Sources that are one line, and the field they become.
+/// Sources that consist of one line, and the field that each becomes.
 const SINGLE: &[(&[u8], &str)] = &[
     (b"/etc/hostname", "hostname_file"),
     (b"/etc/machine-id", "machine_id"),

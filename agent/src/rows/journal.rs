@@ -1,9 +1,10 @@
-//! Rows of systemd journal files, read at offsets because an entry only names its fields, which lie anywhere before it.
-//! Format: systemd's JOURNAL_FILE_FORMAT, checked against `journalctl -o json`.
+//! Rows of systemd journal files, read at offsets, because an entry only points to its fields, which lie
+//! anywhere before it. Format: systemd's JOURNAL_FILE_FORMAT, checked against `journalctl -o json`.
 //!
-//! Guarantee: nothing behind the bytes that were sealed is followed; every way through the file leads forward, so that
-//! no input makes it endless; a field that cannot be decoded is told in its row, a damaged entry costs that entry.
-//! Left out: fields packed with xz (journals of before 2015), the seals of `journalctl --setup-keys`.
+//! Guarantee: the decoder follows nothing past the bytes that were sealed. Every path through the file leads
+//! forward, so that no input makes it endless. If a field cannot be decoded, its row says so. A damaged entry
+//! loses only that entry. Left out: fields packed with xz (journals of before 2015), the seals of `journalctl
+//! --setup-keys`.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -14,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{Decoder, Out, Shape, text};
 use crate::source::Source;
 
-/// The stream has no sources of its own: journals are read by [`Entries`].
+/// The stream has no sources of its own, because [`Entries`] reads journals.
 #[derive(Debug, Default)]
 pub(super) struct Journal;
 
@@ -26,16 +27,16 @@ impl Decoder for Journal {
     fn piece(&mut self, _path: &[u8], _bytes: &[u8], _out: &mut Out) {}
 }
 
-/// Longest field shown: 64 KiB. A longer one is told by its length.
+/// Longest field that is shown: 64 KiB. For a longer one the row gives only its length.
 const FIELD_BYTES_MAX: usize = 64 << 10;
 
-/// Fields of one entry, as in systemd.
+/// Most fields of one entry, as in systemd.
 const FIELDS_MAX: usize = 1024;
 
 /// Decoded fields kept, in bytes of their text: 4 MiB. Most entries share most of their fields.
 const KEPT_BYTES_MAX: usize = 4 << 20;
 
-/// Bytes read at once. An entry lies right behind the fields that were new with it.
+/// Bytes that are read at once. An entry lies right after the fields that were new with it.
 const WINDOW_BYTES: u64 = 128 << 10;
 
 const HEADER_BYTES: u64 = 208;
@@ -46,7 +47,7 @@ mod flag {
     pub(super) const ALL: u32 = (1 << 5) - 1;
 }
 
-/// Bits of an object's flags: how its payload is packed.
+/// Bits of an object's flags that say how its payload is compressed.
 mod packed {
     pub(super) const XZ: u8 = 1;
     pub(super) const LZ4: u8 = 2;
@@ -89,7 +90,7 @@ impl<'s, S: Source> Entries<'s, S> {
     /// Looks at the first `size` bytes of a journal file.
     ///
     /// # Errors
-    /// Why it has no rows, for people.
+    /// Why the file has no rows, for people.
     pub fn open(source: &'s S, size: u64) -> Result<Self, String> {
         let mut entries = Self {
             source,
@@ -114,7 +115,7 @@ impl<'s, S: Source> Entries<'s, S> {
         Ok(entries)
     }
 
-    /// The next entry as a row; `None` at the end of what can be followed.
+    /// The next entry as a row; `None` at the last entry that can be reached.
     pub fn next_row(&mut self, path: &[u8]) -> Option<Value> {
         loop {
             let entry = self.next_offset()?;
@@ -159,7 +160,7 @@ impl<'s, S: Source> Entries<'s, S> {
             let offset = self.offset(&bytes, 64 + number * usize::try_from(step).ok()?)?;
             let Some(field) = self.field(offset) else { continue };
             let (name, value) = (field.0.clone(), field.1.clone());
-            // A field may come twice in one entry; journalctl, too, then shows a list.
+            // A field may occur twice in one entry. The row then shows a list, as journalctl does.
             match shown.get_mut(&name) {
                 None => drop(shown.insert(name, value)),
                 Some(Value::Array(values)) => values.push(value),
@@ -182,7 +183,7 @@ impl<'s, S: Source> Entries<'s, S> {
         let len = object.size.checked_sub(head)?;
         let from = at.checked_add(head)?;
         let limit = u64::try_from(FIELD_BYTES_MAX).ok()?;
-        // Packed, a field is never longer than plain.
+        // A compressed field is never longer than the plain one.
         let packed = self.bytes(from, len.min(limit))?;
         let (plain, is_whole) = match object.flags & (packed::XZ | packed::LZ4 | packed::ZSTD) {
             0 => (packed, len <= limit),
@@ -222,7 +223,7 @@ impl<'s, S: Source> Entries<'s, S> {
         if self.is_compact { u32_at(bytes, at).map(u64::from) } else { u64_at(bytes, at) }
     }
 
-    /// `len` bytes from `at`, through the window. `None` behind the end or where the file cannot be read.
+    /// `len` bytes from `at`, through the window. `None` past the end or if the file cannot be read.
     fn bytes(&mut self, at: u64, len: u64) -> Option<Vec<u8>> {
         let end = at.checked_add(len)?;
         if end > self.size {
@@ -236,7 +237,7 @@ impl<'s, S: Source> Entries<'s, S> {
         if let Some(found) = within(&self.window) {
             return Some(found);
         }
-        // Some of what lies before is likely to be asked for next.
+        // The next requests are likely to ask for some of the bytes before this place.
         let from = at.saturating_sub(WINDOW_BYTES / 8);
         let wanted = usize::try_from((end - from).max(WINDOW_BYTES).min(self.size - from)).ok()?;
         let mut buffer = std::mem::take(&mut self.window.1);
@@ -258,7 +259,7 @@ impl<'s, S: Source> Entries<'s, S> {
 fn unpack_zstd(packed: &[u8]) -> (Vec<u8>, bool) {
     let mut plain = Vec::new();
     let whole = zstd::stream::read::Decoder::new(packed).and_then(|mut decoder| {
-        // 1 MiB: what a hostile frame may make this process allocate.
+        // 1 MiB: the most that a hostile frame can make this process allocate.
         decoder.window_log_max(20)?;
         let limit = FIELD_BYTES_MAX as u64;
         decoder.take(limit + 1).read_to_end(&mut plain)

@@ -1,4 +1,4 @@
-//! One row of each mount and each swap area.
+//! One row for each mount and each swap area.
 
 use serde_json::{Map, json};
 

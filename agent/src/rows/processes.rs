@@ -1,4 +1,4 @@
-//! One row of each process, put together from the items of its directory.
+//! One row for each process, put together from the items of its directory.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 use super::{Decoder, Out, Shape, fields, lines, number, of_process, text};
 use crate::ipc::Seen;
 
-/// Most socket inodes in a row; the links under `fd` are items anyway.
+/// Most socket inodes in a row. The links under `fd` are items anyway.
 const SOCKETS_MAX: usize = 4096;
 
-/// Most arguments in a row; `cmdline` is an item anyway.
+/// Most arguments in a row. `cmdline` is an item anyway.
 const ARGUMENTS_MAX: usize = 1024;
 
-/// `PF_KTHREAD` of the flags in `stat`: what a program cannot fake by its name.
+/// `PF_KTHREAD` of the flags in `stat`. A program cannot fake it by its name.
 const KERNEL_THREAD: i64 = 0x0020_0000;
 
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl Decoder for Processes {
         row.insert("exe_sha256".into(), sha256.into());
         row.insert("exe_note".into(), note.into());
         if let Some(stat) = &seen.before {
-            // The link count decides: a file may be named "x (deleted)" (proc(5)).
+            // The link count decides, because a file's name may itself end in "x (deleted)" (proc(5)).
             row.insert("exe_deleted".into(), (stat.nlink == 0).into());
             row.insert("exe_stat".into(), serde_json::to_value(stat).unwrap_or_default());
         }
@@ -108,7 +108,7 @@ impl Decoder for Processes {
             }
             _ => {
                 let field = bytes.trim_ascii();
-                // 4294967295 is the kernel's "never set".
+                // 4294967295 is the kernel's value for "never set".
                 let value = number(field).filter(|number| *number != i64::from(u32::MAX));
                 row.insert(String::from_utf8_lossy(name).into_owned(), value.into());
             }
@@ -120,7 +120,7 @@ impl Decoder for Processes {
     }
 }
 
-/// proc_pid_stat(5). The name may hold anything, so the fields are counted from its last parenthesis.
+/// Format: proc_pid_stat(5). The name may hold anything, so fields are counted from the last parenthesis on.
 fn stat(bytes: &[u8], row: &mut Map<String, Value>) {
     let (Some(open), Some(close)) =
         (bytes.iter().position(|byte| *byte == b'('), bytes.iter().rposition(|byte| *byte == b')'))

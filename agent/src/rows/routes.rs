@@ -1,4 +1,4 @@
-//! One row of each route, address, interface and neighbour.
+//! One row for each route, address, interface and neighbour.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -15,7 +15,7 @@ pub(super) struct Routes {
 impl Decoder for Routes {
     fn shape(&self, path: &[u8]) -> Option<Shape> {
         if path == NEIGHBOURS.as_bytes() {
-            // The reader's bound on a dump is below a piece, so it is never cut.
+            // The reader's limit on a dump is smaller than a piece, so a dump is never cut.
             return Some(Shape::Records(1));
         }
         let (_, rest) = of_process(path)?;
@@ -93,7 +93,7 @@ impl Decoder for Routes {
                 }
             }
             b"arp" => {
-                // The kernel's column names have blanks in them.
+                // The kernel's column names contain blanks.
                 for line in lines(bytes).skip(1) {
                     let all = fields(line);
                     let [address, _, flags, link, _, device] = all.as_slice() else {

@@ -1,4 +1,4 @@
-//! One row of each record of the utmp family.
+//! One row for each record of the utmp family.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! One row of each socket, by network namespace.
+//! One row for each socket, by network namespace.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

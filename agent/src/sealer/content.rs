@@ -1,8 +1,9 @@
-//! Reading one file's bytes, every byte once and in order, so that what could not be read is known exactly.
+//! Reads one file's bytes, every byte once and in order, so that it is known exactly what could not be read.
 //!
-//! Guarantee: what a [`Source`] gives is handed on in order as data or as a gap with its reason; together they cover
-//! the promised runs. An I/O error costs the 4 KiB blocks it touches, not the file. Not here: hashing and packing
-//! (`evidence::container`), what the looks before and after mean ([`judge`] says it, the caller makes them).
+//! Guarantee: the sink receives, in order, data or a gap with its reason. Together they cover the promised
+//! runs of the [`Source`]. An I/O error loses only the 4 KiB blocks that it touches, not the file. Not here:
+//! hashing and packing (`evidence::container`), what the looks before and after mean ([`judge`] says it, the
+//! caller makes them).
 
 use std::time::Duration;
 
@@ -15,28 +16,29 @@ use crate::ipc::Checked;
 use crate::platform::Identity;
 use crate::source::{Source, When};
 
-/// Bytes of one read: 1 MiB, a frame.
+/// Bytes per read: 1 MiB, a frame.
 pub const READ_BYTES: usize = 1 << 20;
 
 /// Objects up to this size are read before their header is written: 1 MiB (docs/spec/container.md, *Missing bytes*).
 pub const SMALL_BYTES_MAX: u64 = 1 << 20;
 
-/// Bytes of one retry after an I/O error: a page, the unit in which the kernel fails.
+/// Bytes per retry after an I/O error: a page, the unit in which the kernel fails.
 const RETRY_BYTES: u64 = 4096;
 
-/// Unreadable blocks of one file before the rest is given up: each costs the medium's own retries.
+/// How many blocks of one file may be unreadable before the rest is given up. Each costs the medium's own
+/// retries.
 const FAILED_BLOCKS_MAX: u32 = 1024;
 
 /// The next bytes of the promised runs.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Read.
+    /// Bytes that were read.
     Data(&'a [u8]),
-    /// Not read.
+    /// Bytes that could not be read.
     Gap {
-        /// Data bytes it stands for.
+        /// How many data bytes the gap stands for.
         len: u64,
-        /// Why.
+        /// Why they are missing.
         why: GapWhy,
         /// Error number.
         errno: Option<u32>,
@@ -46,7 +48,7 @@ pub enum Piece<'a> {
 /// What happened during the read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Read {
-    /// Blocks failed; the first error.
+    /// Some blocks failed. Holds the first error.
     pub failed: Option<u32>,
     /// The file ended before its size at open.
     pub is_short: bool,
@@ -56,10 +58,10 @@ pub struct Read {
     pub is_limited: bool,
 }
 
-/// What the caller says between pieces.
+/// What the caller decides between pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
-    /// Go on.
+    /// Continue.
     On,
     /// The item's deadline has passed.
     Late,
@@ -67,10 +69,10 @@ pub enum Leave {
     Limited,
 }
 
-/// Reads the runs of `source` in order into `sink`, asking `leave` before every read.
+/// Reads the runs of `source` in order into `sink`. Asks `leave` before every read.
 ///
 /// # Errors
-/// What `sink` answered.
+/// The error of `sink`.
 pub fn pump<E>(
     source: &impl Source,
     runs: &[(u64, u64)],
@@ -97,7 +99,7 @@ pub fn pump<E>(
                 sink(Piece::Gap { len: rest, why, errno: None })?;
                 return Ok(read);
             }
-            // After a failure, page by page until the next whole read succeeds.
+            // After a failure, read page by page until a whole read succeeds again.
             let step = if blocks_failed > 0 { RETRY_BYTES - at % RETRY_BYTES } else { u64::MAX };
             let take = step.min(end - at);
             let piece = match usize::try_from(take).ok().and_then(|take| buffer.get_mut(..take)) {
@@ -139,13 +141,13 @@ pub fn pump<E>(
     Ok(read)
 }
 
-/// The bytes that a read gave. To hash fewer without a word would be a wrong digest.
+/// The bytes that a read returned. To hash fewer without a report would make a wrong digest.
 #[expect(clippy::expect_used, reason = "a source gives at most as many bytes as it was asked for")]
 fn given(piece: &[u8], got: usize) -> &[u8] {
     piece.get(..got).expect("a read gave more bytes than it was asked for")
 }
 
-/// What the looks and the read say together.
+/// What the looks at the file and the read say together.
 #[derive(Debug)]
 pub struct Looks<'a> {
     /// At open.
@@ -156,7 +158,7 @@ pub struct Looks<'a> {
     pub path: Option<&'a Checked>,
     /// When the read began, by the endpoint's clock.
     pub begun: FileTime,
-    /// Within this time of `begun` a change may not have moved a time stamp: two ticks.
+    /// A change within this time of `begun` may not have changed a time stamp: two ticks.
     pub resolution: Duration,
 }
 
@@ -191,7 +193,7 @@ pub fn judge(read: Read, looks: &Looks<'_>) -> Outcome {
     if after.size > before.size {
         return Outcome::Grew;
     }
-    // The access time is the one that our own read may move.
+    // Ignore the access time: our own read may change it.
     let stable = |stat: &Stat| (stat.mtime, stat.ctime, stat.mode, stat.uid, stat.gid, stat.nlink);
     if stable(before) != stable(after) {
         return Outcome::Modified;
@@ -200,7 +202,7 @@ pub fn judge(read: Read, looks: &Looks<'_>) -> Outcome {
     if is_within(latest, looks.begun, looks.resolution) { Outcome::PossiblyChanged } else { Outcome::Ok }
 }
 
-/// True when `time` is not before `begun` by more than `resolution`.
+/// True if `time` is later than `begun`, or less than `resolution` earlier.
 fn is_within(time: FileTime, begun: FileTime, resolution: Duration) -> bool {
     let nanos = |time: FileTime| i128::from(time.seconds()) * 1_000_000_000 + i128::from(time.nanos());
     let resolution = i128::try_from(resolution.as_nanos()).unwrap_or(0);
@@ -230,7 +232,7 @@ mod tests {
             let len = buffer.len().min(self.bytes.len() - start);
             let pages = off / 4096..=(off + len.max(1) as u64 - 1) / 4096;
             if let Some(bad) = self.bad_pages.range(pages).next() {
-                // As the kernel does: what lies before the bad page is given, then the error.
+                // Like the kernel: it returns what lies before the bad page, then the error.
                 let good = (bad * 4096).saturating_sub(off);
                 if good == 0 {
                     return Err(Errno::IO);

@@ -1,9 +1,10 @@
 //! The sealer's work: takes what the reader hands over, reads, hashes, packs and seals it, and decodes rows.
 //!
-//! Guarantee: everything the reader announced is a record in the container or the run ends with an error; limits are
-//! enforced here whatever the reader says; a lost reader ends in a finished, `limited` container. Memory is bounded by
-//! a few MiB, two tables of at most [`LINKS_MAX`] entries, and the container writer's own bounds.
-//! Not here: opening (the reader has no keys, this process opens nothing), what becomes of segments ([`SegmentSink`]).
+//! Guarantee: everything that the reader announced becomes a record in the container, or the run ends with an
+//! error. The sealer enforces the limits, whatever the reader says. If the reader is lost, the container is
+//! still finished, as `limited`. Memory is bounded by a few MiB, two tables of at most [`LINKS_MAX`] entries,
+//! and the container writer's own bounds. Not here: opening (the reader has no keys, this process opens
+//! nothing), what happens to segments ([`SegmentSink`]).
 
 mod file;
 mod program;
@@ -28,38 +29,40 @@ use crate::ipc::{self, IpcError, Message, Received, Seen, StepEnd, Use};
 use crate::platform::{Clock, Identity};
 use crate::rows::Rows;
 
-/// Hard-linked contents and program digests remembered: 200,000 each, about 30 MiB. Beyond it a link is stored whole.
+/// Hard-linked contents and program digests remembered: 200,000 each, about 30 MiB. Beyond that, the content
+/// of a hard link is stored again.
 pub const LINKS_MAX: usize = 200_000;
 
 /// A source of unknown length, and rows, become members of at most this size: 4 MiB (docs/spec/container.md).
 pub const PART_BYTES: usize = 4 << 20;
 
-/// Most bytes of holes in all sparse members: 64 GiB. Sealer and every verifier hash them as zeros, and collectors
-/// refuse more.
+/// Most bytes of holes in all sparse members: 64 GiB. The sealer and every verifier hash them as zeros.
+/// Collectors refuse more.
 pub const HOLES_BYTES_MAX: u64 = 64 << 30;
 
-/// Deadline of one file: a minute, and a second for each MiB.
+/// Deadline of one file: a minute, plus a second for each MiB.
 const ITEM_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long the second look at a path may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 
-/// How often the sink hears of progress.
+/// How often the sink is told about progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Where sealed segments go.
 pub trait SegmentSink {
-    /// Takes a segment; waits while too many are unacknowledged. That wait is the back-pressure of the collection.
+    /// Takes a segment; waits while too many segments are unacknowledged. That wait is the back-pressure of
+    /// the collection.
     ///
     /// # Errors
-    /// When no further segment can be taken; the collection ends without manifest.
+    /// If no further segment can be taken. The collection then ends without a manifest.
     fn segment(&mut self, segment: SealedSegment) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-    /// Hears that work goes on.
+    /// Is told that work continues.
     fn progress(&mut self, _items: u64, _plain_bytes: u64) {}
 }
 
-/// What an intake is made for.
+/// What an intake needs.
 pub struct Params {
     /// For the container's writer.
     pub container: container::Params,
@@ -91,12 +94,12 @@ pub enum StepResult {
     NotRun,
 }
 
-/// One step, plan against actual.
+/// One step: what the plan asked for and what happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepSummary {
     /// Its collector.
     pub collector: String,
-    /// When it began; of a step that never did, when the collection ended.
+    /// When it began. For a step that never began, when the collection ended.
     pub begun: FileTime,
     /// When it ended.
     pub ended: FileTime,
@@ -111,18 +114,18 @@ pub struct StepSummary {
 pub struct Summary {
     /// Its totals.
     pub container: ContainerSummary,
-    /// Its steps.
+    /// What happened in its steps.
     pub steps: Vec<StepSummary>,
-    /// What it does not show.
+    /// What the container does not show.
     pub limitations: Vec<String>,
-    /// What it changed.
+    /// What the collection changed on the endpoint.
     pub footprint: Footprint,
-    /// The limit that ended it: a field of [`Limits`].
+    /// The limit that ended the collection: a field of [`Limits`].
     pub limit: Option<&'static str>,
 }
 
 impl Summary {
-    /// True when every step ran to its end.
+    /// True if every step ran to its end.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.limit.is_none() && self.steps.iter().all(|step| step.result == StepResult::Done)
@@ -136,15 +139,15 @@ pub enum IntakeError {
     /// The writer failed.
     #[error("write container")]
     Write(#[from] WriteError),
-    /// Nobody takes segments.
+    /// Nobody takes segments any more.
     #[error("hand over segment")]
     Sink(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Runs one collection to its end: plan through, limit reached, or reader lost.
+/// Runs one collection until its plan has ended, a limit is reached, or the reader is lost.
 ///
 /// # Errors
-/// [`IntakeError`]; the segments handed over until then are good.
+/// [`IntakeError`]. The segments that were handed over until then are good.
 pub fn run(
     sockets: Sockets,
     params: Params,
@@ -180,7 +183,7 @@ pub fn run(
         is_in_step: false,
     };
     intake.follow(&sockets.reader)?;
-    // The reader learns here that nobody listens, wherever it is.
+    // Wherever the reader is, it learns here that nobody listens.
     drop(sockets.reader);
     intake.finish(&params.collectors)
 }
@@ -194,7 +197,7 @@ struct Linkable {
     sha256: Digest,
 }
 
-/// A source the reader is reading itself.
+/// A source that the reader reads itself.
 struct Pending {
     seen: Box<Seen>,
     held: Vec<u8>,
@@ -216,7 +219,8 @@ struct Intake<'a> {
     resolution: Duration,
     collector: String,
     rows: Option<Rows>,
-    /// Parts written and ordinal of the first, by collector: two steps may have the same one.
+    /// How many parts were written, and the ordinal of the first one, by collector: two steps may have the
+    /// same collector.
     row_parts: BTreeMap<String, (u64, u64)>,
     links: BTreeMap<(Identity, FileTime), Linkable>,
     programs: BTreeMap<(Identity, FileTime), String>,
@@ -230,7 +234,7 @@ struct Intake<'a> {
 }
 
 impl Intake<'_> {
-    /// Takes messages until the end, a limit, or the reader's end.
+    /// Takes messages until the plan ends, a limit is reached, or the reader ends.
     fn follow(&mut self, reader: &OwnedFd) -> Result<(), IntakeError> {
         let mut buffer = ipc::buffer();
         loop {
@@ -286,7 +290,7 @@ impl Intake<'_> {
                 self.data_end(end)
             }
             Message::StepEnd { end, limitations } => {
-                // Two steps may meet the same limit; it is said once.
+                // Two steps may reach the same limit. Report it once.
                 for limitation in limitations {
                     if self.limitations.len() < 256 && !self.limitations.contains(&limitation) {
                         self.limitations.push(limitation);
@@ -299,7 +303,7 @@ impl Intake<'_> {
         }
     }
 
-    /// The step is over: its last rows, its line in the plan.
+    /// Ends the step: writes its last rows and its line in the plan.
     fn end_step(&mut self, result: StepResult) -> Result<(), IntakeError> {
         if let Some(rows) = self.rows.take()
             && let Some(last) = rows.finish()
@@ -315,7 +319,7 @@ impl Intake<'_> {
         Ok(())
     }
 
-    /// A limit is reached: what is under way ends here.
+    /// A limit is reached: ends what is under way.
     fn cut(&mut self) -> Result<(), IntakeError> {
         self.abort_piece(Outcome::SkippedLimit)?;
         if let Some(limit) = self.limit {
@@ -328,7 +332,7 @@ impl Intake<'_> {
         if self.is_in_step { self.end_step(StepResult::Limit) } else { Ok(()) }
     }
 
-    /// The reader is gone before its end.
+    /// The reader ended before the plan did.
     fn lost(&mut self, error: &IpcError) -> Result<(), IntakeError> {
         self.abort_piece(Outcome::Interrupted)?;
         self.limitations.push(format!("the reading process was lost: {error}"));
@@ -364,7 +368,7 @@ impl Intake<'_> {
         })
     }
 
-    /// Sends what is sealed, tells progress, keeps to the share of the processor.
+    /// Sends what is sealed, reports progress, and keeps to its share of the processor.
     fn drain(&mut self) -> Result<(), IntakeError> {
         loop {
             let clocks = Clocks { wall: self.clock.wall(), boot: self.clock.boot() };
@@ -386,8 +390,8 @@ impl Intake<'_> {
         }
     }
 
-    /// Notes the first limit reached, `more` plain bytes ahead. A part of each limit is kept back for the rows, the
-    /// outcomes and the end, which come in any case.
+    /// Notes the first limit that `more` further plain bytes would reach. A part of each limit is reserved
+    /// for the rows, the outcomes and the end, which are always written.
     fn check_limits(&mut self, more: u64) {
         let Limits { wall_s, stored_bytes, plain_bytes, items, .. } = self.limits;
         let below = |limit: u64, kept: u64| limit - kept.min(limit / 8);

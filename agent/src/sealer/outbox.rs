@@ -1,8 +1,10 @@
-//! Hands sealed segments to the warden, which passes them on to link, and keeps them until they are acknowledged.
+//! Hands sealed segments to the warden, which passes them on to the link. Keeps them until they are
+//! acknowledged.
 //!
-//! Guarantee: a segment's bytes lie once in memory, in a sealed memory file that sealer and link share; `push` waits
-//! while the window is full, so a slow collector slows the reading down and nothing is spooled to disk; a second thread
-//! answers positions at once, also while the first waits for a slow file. Not here: the rules (`window`).
+//! Guarantee: a segment's bytes are in memory only once, in a sealed memory file that sealer and link share.
+//! `push` waits while the window is full, so a slow collector slows the reading down and nothing is spooled
+//! to disk. A second thread answers positions at once, even while the first waits for a slow file. Not here:
+//! the rules (`window`).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,7 +24,7 @@ use crate::message::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutboxError {
-    /// The warden is gone or does not keep to the form.
+    /// The warden is gone or breaks the protocol.
     #[error("hand a segment to the warden")]
     Channel {
         /// Why.
@@ -75,7 +77,7 @@ impl Outbox {
     /// Starts listening for positions on `socket`.
     ///
     /// # Errors
-    /// The system's error when there can be no second thread.
+    /// The system's error if there can be no second thread.
     pub fn start(socket: OwnedFd) -> std::io::Result<Self> {
         let inner = Inner { window: Window::default(), stopped: None };
         let shared = Arc::new(Shared { socket, inner: Mutex::new(inner), changed: Condvar::new() });
@@ -84,10 +86,10 @@ impl Outbox {
         Ok(Self { shared, listener: Some(listener) })
     }
 
-    /// Takes a sealed segment, waiting while the window is full.
+    /// Takes a sealed segment. Waits while the window is full.
     ///
     /// # Errors
-    /// [`OutboxError`]; the collection cannot go on.
+    /// [`OutboxError`]. The collection cannot continue.
     pub fn push(
         &self,
         seal_digest: Digest,
@@ -121,7 +123,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Tells the warden that the sandbox stands.
+    /// Tells the warden that the sandbox is in place.
     ///
     /// # Errors
     /// [`OutboxError::Channel`].
@@ -129,7 +131,7 @@ impl Outbox {
         self.shared.say(from_sealer::Say::Ready(Empty {}))
     }
 
-    /// Tells the warden that work moves on.
+    /// Tells the warden that work continues.
     ///
     /// # Errors
     /// [`OutboxError::Channel`].
@@ -137,14 +139,15 @@ impl Outbox {
         self.shared.say(from_sealer::Say::Alive(Progress { items, plain_bytes }))
     }
 
-    /// Hands the manifest over and waits until the warden lets the sealer go: until then unacknowledged segments may be
-    /// asked for again.
+    /// Hands the manifest over and waits until the warden releases the sealer. Until then the collector may
+    /// ask for unacknowledged segments again.
     ///
-    /// # Errors
+    /// [`OutboxError`] if it ended in another way.
     /// [`OutboxError`] when the end was another.
     pub fn finish(mut self, manifest: &evidence::signed::Signed) -> Result<(), OutboxError> {
         let mut inner = self.shared.lock();
-        // The warden signs only a manifest of segments it saw pass; the last ones may still wait for the line's first position.
+        // The warden signs only a manifest of segments that it saw pass. The last ones may still wait for the
+        // first position of a connection.
         while inner.stopped.is_none() && !inner.window.is_all_sent() {
             inner = self.shared.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
@@ -154,7 +157,8 @@ impl Outbox {
         drop(inner);
         self.shared.say(from_sealer::Say::Manifest(manifest.into()))?;
         if let Some(listener) = self.listener.take() {
-            // The listener ends when the warden says so or is gone; a panic in it has ended the process already.
+            // The listener ends when the warden says so or is gone. If the listener had panicked, the process
+            // would have ended already.
             drop(listener.join());
         }
         match self.shared.lock().stopped.clone() {
@@ -163,9 +167,9 @@ impl Outbox {
         }
     }
 
-    /// Tells the warden that the collection cannot go on.
+    /// Tells the warden that the collection cannot continue.
     pub fn fail(&self, detail: &str) {
-        // When the warden cannot be told, it sees that the connection is closed.
+        // If the message does not reach the warden, the warden notices the closed connection.
         drop(self.shared.say(from_sealer::Say::Failed(Detail { text: detail.to_owned() })));
     }
 }
@@ -179,7 +183,7 @@ impl Shared {
         channel::send(self.socket.as_fd(), &FromSealer { say: Some(say) }, Vec::new()).map_err(failed)
     }
 
-    /// Sends what may be sent. A failure stops everything: the warden is gone.
+    /// Sends what may be sent. A failure stops everything, because the warden is gone.
     fn flush(&self, inner: &mut Inner) {
         while let Some((index, files)) = inner.window.next_to_send() {
             let message = Segment { index, ..files.message.clone() };
@@ -224,7 +228,7 @@ impl Shared {
                 }
                 Some(to_sealer::Say::Cut(_)) => inner.window.disconnected(),
                 Some(to_sealer::Say::Leave(_)) => return self.stop(&mut inner, Stop::Left),
-                // `Start` came before the outbox; anything else is of no use to a sealer.
+                // `Start` came before the outbox existed. A sealer has no use for anything else.
                 Some(to_sealer::Say::Start(_)) | None => {}
             }
         }
@@ -235,7 +239,7 @@ fn take(window: &mut Window<Files>, position: &Position) -> Result<(), super::wi
     if position.is_first {
         window.disconnected();
     }
-    // A digest that is none of the one spelling names no seal of ours.
+    // A digest in another spelling cannot name a seal of ours.
     let seal =
         if position.seal.is_empty() { None } else { Some(position.seal.parse().unwrap_or(Digest::ZERO)) };
     window.position(position.next_index, seal)

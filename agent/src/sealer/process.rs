@@ -1,7 +1,9 @@
-//! The sealer's process: confined, it packs what the reader hands over, and describes the result in a manifest.
+//! The sealer's process: it is confined, packs what the reader hands over, and describes the result in a
+//! manifest.
 //!
-//! Guarantee: it holds its own key only, and no other process has that; the manifest says what the container is, computed
-//! from the same bytes. Not here: taking items in (`intake`), the evidence key's signature (`warden::manifest`).
+//! Guarantee: it holds only its own key, and no other process keeps that key. The manifest describes the
+//! container, computed from the same bytes. Not here: taking items in (`intake`), the evidence key's
+//! signature (`warden::manifest`).
 
 use std::error::Error;
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,7 +32,7 @@ use super::outbox::{Outbox, OutboxError};
 use crate::message::{ToSealer, to_sealer};
 use crate::platform::{Clock as _, SystemClock};
 
-/// What the warden knows and the manifest says.
+/// What the warden knows and the manifest must say.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
@@ -38,9 +40,9 @@ pub struct Facts {
     pub limits: Limits,
     /// Policy in force.
     pub policy_sha256: Digest,
-    /// Local clock minus collector's, when measured.
+    /// Local clock minus the collector's clock, if it was measured.
     pub offset_ms: Option<i64>,
-    /// Whether the clock follows a time server, when known.
+    /// Whether the clock follows a time server, if known.
     pub synchronised: Option<bool>,
     /// Boot id.
     pub boot_id: Option<String>,
@@ -50,7 +52,7 @@ pub struct Facts {
     pub agent: Agent,
     /// The endpoint.
     pub origin: EndpointOrigin,
-    /// Why there was no read-only view of the mounts, if so.
+    /// Why there was no read-only view of the mounts, if there was none.
     pub view_refused: Option<String>,
     /// What earlier collections left behind.
     pub limitations: Vec<String>,
@@ -65,42 +67,42 @@ pub enum SealerError {
     /// The process could not be confined.
     #[error("confine the sealer")]
     Sandbox(#[from] CageError),
-    /// The warden's words.
+    /// The warden's messages could not be received.
     #[error("talk to the warden")]
     Channel(#[from] DatagramError),
-    /// The warden did not begin with a start, or one that makes no sense.
+    /// The warden's first message is not a start, or makes no sense.
     #[error("the warden's first message: {0}")]
     Start(&'static str),
-    /// A document in it.
+    /// A document in it is malformed.
     #[error("the warden's first message")]
     Document(#[from] SignedError),
-    /// Facts or order in it.
+    /// The facts or the order in it are malformed.
     #[error("the warden's first message")]
     Json(#[from] JsonError),
-    /// Facts.
+    /// The facts cannot be used.
     #[error("facts in the warden's first message")]
     Facts(#[from] serde_json::Error),
     /// Segments could not be handed over.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
-    /// No second thread.
+    /// There can be no second thread.
     #[error("start the sealer")]
     Thread(#[from] std::io::Error),
-    /// A clock outside the years 1970 to 9999.
+    /// The clock is outside the years 1970 to 9999.
     #[error("this machine's clock is outside the years 1970 to 9999")]
     Clock,
-    /// No random bytes.
+    /// The system has no random bytes.
     #[error("no random bytes from the kernel")]
     Random(#[from] getrandom::Error),
-    /// The collection itself.
+    /// The collection itself failed.
     #[error("collect")]
     Intake(#[from] IntakeError),
 }
 
-/// Compression threads: 2 where there are two processors and the owner gives more than one half of one.
+/// Compression threads: 2 if there are two processors and the owner grants more than half of one.
 const LANES: usize = 2;
 
-/// The process. Returns when the warden lets it go.
+/// Runs the sealer's process. Returns when the warden releases it.
 ///
 /// # Errors
 /// [`SealerError`].
@@ -179,7 +181,7 @@ impl SegmentSink for Sink<'_> {
     }
 
     fn progress(&mut self, items: u64, plain_bytes: u64) {
-        // A warden that is gone shows at the next segment.
+        // If the warden is gone, the next segment shows it.
         drop(self.0.alive(items, plain_bytes));
     }
 }
@@ -250,7 +252,7 @@ fn step(summary: intake::StepSummary) -> Option<StepResult> {
     })
 }
 
-/// As many lines, and as long ones, as a manifest takes; that some are missing is a line itself.
+/// At most as many and as long lines as a manifest may hold. If some are missing, one line says so.
 fn remarks(mut lines: Vec<String>) -> Vec<String> {
     if lines.len() > REMARKS_MAX {
         let left_out = lines.len() - REMARKS_MAX + 1;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::platform::Clock;
 
-/// Longest single sleep: short enough for limits and deadlines to be seen in time.
+/// Longest single sleep: short enough to notice limits and deadlines in time.
 const SLEEP_MAX: Duration = Duration::from_millis(250);
 
 /// A share of one processor.
@@ -16,7 +16,7 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// From now on at most `percent` of one processor; 100 or more never sleeps.
+    /// From now on, use at most `percent` of one processor. 100 or more never sleeps.
     #[must_use]
     pub fn new(percent: u64, clock: &dyn Clock) -> Self {
         let percent = u32::try_from(percent).unwrap_or(100).clamp(1, 100);
@@ -34,7 +34,7 @@ impl Throttle {
         due.saturating_sub(clock.elapsed().saturating_sub(self.begun)).min(SLEEP_MAX)
     }
 
-    /// Sleeps the debt off.
+    /// Sleeps until the share is kept again.
     pub fn pause(&self, clock: &dyn Clock) {
         let debt = self.debt(clock);
         if debt > Duration::from_millis(1) {

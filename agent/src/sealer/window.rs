@@ -1,8 +1,9 @@
 //! Segments that the collector has not acknowledged, and what to send next: a state machine without I/O.
 //!
-//! Guarantee: a segment leaves only when a position covers it *and* names the digest of our seal there; after a cut
-//! everything behind the collector's position is sent again, in order; a position that cannot be true is a
-//! [`Contradiction`], and the window does not move. Not here: memory and sockets (`sealer::outbox`).
+//! Guarantee: a segment leaves the window only when a position covers it *and* names the digest of our seal
+//! there. After a cut, everything from the collector's position on is sent again, in order. A position that
+//! cannot be true is a [`Contradiction`], and the window does not move. Not here: memory and sockets
+//! (`sealer::outbox`).
 
 use std::collections::VecDeque;
 
@@ -21,27 +22,28 @@ use evidence::digest::Digest;
 /// | sum | 91 |
 pub const SEGMENTS_MAX: usize = 3;
 
-/// What the collector said cannot be true. The collection stops, and the endpoint's log keeps it.
+/// What the collector said cannot be true. The collection stops, and the endpoint's log records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Contradiction {
-    /// A position behind segments that were never sent.
+    /// A position past segments that were never sent.
     #[error("the collector claims {claimed} segments; only {sent} were ever sent")]
     Beyond {
-        /// Its next index.
+        /// The collector's next index.
         claimed: u64,
-        /// Ours.
+        /// Our own next index.
         sent: u64,
     },
-    /// A position before one it gave earlier: it lost what it had called durable, and we no longer have it.
+    /// A position before one it gave earlier: it lost segments that it had called durable, and we no longer
+    /// have them.
     #[error("the collector claims {claimed} segments after it had acknowledged {acknowledged}")]
     Behind {
-        /// Its next index.
+        /// The collector's next index.
         claimed: u64,
-        /// The highest before.
+        /// The highest index before.
         acknowledged: u64,
     },
-    /// Another chain.
+    /// The collector has another chain of seals.
     #[error("the collector names another seal at segment {index} than the one made here")]
     OtherSeal {
         /// Which segment.
@@ -50,7 +52,7 @@ pub enum Contradiction {
 }
 
 impl Contradiction {
-    /// The index the contradiction is about, for the endpoint's log.
+    /// The index that the contradiction is about, for the endpoint's log.
     pub fn index(self) -> u64 {
         match self {
             Self::Beyond { claimed, .. } | Self::Behind { claimed, .. } => claimed,
@@ -65,7 +67,7 @@ struct Held<P> {
     payload: P,
 }
 
-/// The window. `P` is what holds a segment's bytes.
+/// The window. `P` is the type that holds a segment's bytes.
 #[derive(Debug)]
 pub struct Window<P> {
     held: VecDeque<Held<P>>,
@@ -73,7 +75,7 @@ pub struct Window<P> {
     acknowledged: u64,
     /// Digest of the seal before `acknowledged`.
     acknowledged_seal: Option<Digest>,
-    /// Next index to send on this connection; `None` until the collector said where it is.
+    /// Next index to send on this connection; `None` until the collector has said where it stands.
     cursor: Option<u64>,
     /// Everything below was sent at least once.
     sent: u64,
@@ -86,12 +88,12 @@ impl<P> Default for Window<P> {
 }
 
 impl<P> Window<P> {
-    /// Whether another segment has to wait.
+    /// Whether another segment must wait.
     pub fn is_full(&self) -> bool {
         self.held.len() >= SEGMENTS_MAX
     }
 
-    /// Whether all that was pushed was sent at least once.
+    /// Whether everything that was pushed was sent at least once.
     pub fn is_all_sent(&self) -> bool {
         self.sent == self.pushed()
     }
@@ -101,10 +103,10 @@ impl<P> Window<P> {
         self.acknowledged + self.held.len() as u64
     }
 
-    /// Takes the next segment in and returns its index; gives it back when the window is full.
+    /// Takes the next segment in and returns its index. Gives the segment back if the window is full.
     ///
     /// # Errors
-    /// The payload, when [`Window::is_full`].
+    /// The payload, if [`Window::is_full`].
     pub fn push(&mut self, seal: Digest, payload: P) -> Result<u64, P> {
         if self.is_full() {
             return Err(payload);
@@ -114,16 +116,16 @@ impl<P> Window<P> {
         Ok(index)
     }
 
-    /// The connection is gone: nothing is sent until the next one's first position.
+    /// The connection is gone. Nothing is sent until the next connection's first position.
     pub fn disconnected(&mut self) {
         self.cursor = None;
     }
 
-    /// The collector says that everything below `next_index` is durable and `seal` is the digest of the seal before it
-    /// (`None` at 0). The first position of a connection sets where sending goes on.
+    /// The collector says that everything below `next_index` is durable and `seal` is the digest of the seal
+    /// before it (`None` at 0). The first position of a connection decides where sending continues.
     ///
     /// # Errors
-    /// [`Contradiction`]; nothing changed.
+    /// [`Contradiction`]. Then nothing has changed.
     pub fn position(&mut self, next_index: u64, seal: Option<Digest>) -> Result<(), Contradiction> {
         if next_index > self.sent {
             return Err(Contradiction::Beyond { claimed: next_index, sent: self.sent });
@@ -139,7 +141,8 @@ impl<P> Window<P> {
             Some(last) => self.held.get(last).map(|held| held.seal),
         };
         if seal != ours {
-            // Saturating is the meaning: at position 0 there is no seal before, and segment 0 is named.
+            // Saturating is correct here: at position 0 there is no previous seal, and the error names
+            // segment 0.
             return Err(Contradiction::OtherSeal { index: next_index.saturating_sub(1) });
         }
         self.held.drain(..forget.min(self.held.len()));
@@ -149,7 +152,7 @@ impl<P> Window<P> {
         Ok(())
     }
 
-    /// The next segment to send on this connection, if there is one; it counts as sent.
+    /// The next segment to send on this connection, if there is one. It then counts as sent.
     pub fn next_to_send(&mut self) -> Option<(u64, &P)> {
         let cursor = self.cursor?;
         let at = usize::try_from(cursor.checked_sub(self.acknowledged)?).ok()?;
@@ -293,7 +296,7 @@ mod tests {
                     }
                     Event::Deliver if model.connected => {
                         if let Some(index) = model.up.pop_front() {
-                            // No gap may ever reach the collector.
+                            // The collector must never see a gap.
                             prop_assert!(index <= model.stored.len() as u64);
                             if index == model.stored.len() as u64 {
                                 model.stored.push(index);
@@ -317,11 +320,12 @@ mod tests {
                     }
                     _ => {}
                 }
-                // What was forgotten is durable there; what is not durable there is still here.
+                // What the window forgot is durable at the collector. What is not durable there is still
+                // here.
                 prop_assert!(window.acknowledged <= model.stored.len() as u64);
                 prop_assert!(window.held.len() <= SEGMENTS_MAX);
             }
-            // A last honest connection brings everything over.
+            // A last honest connection transfers everything.
             window.disconnected();
             model.up.clear();
             reconnect(&mut window, &mut model).unwrap();

@@ -1,8 +1,10 @@
-//! The clock floor: the largest time in anything verified (rosters, orders, ledger entries, cosignatures).
+//! The clock floor: the latest time in anything that was verified (rosters, orders, ledger entries,
+//! cosignatures).
 //!
-//! Guarantee: setting the machine's clock back, even across restarts, never makes an ended order or roster good again:
-//! time is judged by the wall clock or the floor, whichever is later, and the floor runs on with CLOCK_BOOTTIME.
-//! Not here: a clock that runs ahead. It refuses orders as `expired`, and the answer names both times.
+//! Guarantee: if somebody sets the machine's clock back, even across restarts, no expired order or roster
+//! becomes valid again. Expiry is judged by the wall clock or the floor, whichever is later, and the floor
+//! advances with CLOCK_BOOTTIME. Not here: a clock that runs ahead. It makes the agent refuse orders as
+//! `expired`, and the answer names both times.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,15 +21,15 @@ const NAME: &str = "clock.json";
 pub struct Reading {
     /// CLOCK_REALTIME.
     pub wall: Time,
-    /// CLOCK_BOOTTIME: since boot, sleep included; nobody can set it.
+    /// CLOCK_BOOTTIME: time since boot, sleep included. Nobody can set it.
     pub boot: Duration,
 }
 
 impl Reading {
     /// Reads both clocks now.
     pub fn now() -> Self {
-        // A clock before 1970 reads as 1970, one after 9999 as the last time there is: no order is in force then, and the
-        // floor below keeps the first from bringing old ones back.
+        // A clock before 1970 reads as 1970, one after 9999 as the last time there is: at the late end no
+        // order is in force, and the floor below prevents that a clock before 1970 makes old orders valid.
         let wall = clock_gettime(ClockId::Realtime);
         let seconds = u64::try_from(wall.tv_sec).unwrap_or(0);
         let within = u64::try_from(wall.tv_nsec).unwrap_or(0) / 1_000_000;
@@ -49,17 +51,17 @@ struct Stored {
     floor: Time,
 }
 
-/// The floor, and since when it runs on.
+/// The floor, and the moment from which it advances.
 #[derive(Debug)]
 pub struct ClockFloor {
     dir: PathBuf,
     floor: Time,
-    /// CLOCK_BOOTTIME when `floor` was the time.
+    /// CLOCK_BOOTTIME at the moment when the time was `floor`.
     since: Duration,
 }
 
 impl ClockFloor {
-    /// Reads the floor of `dir`; 1970 when there is none.
+    /// Reads the floor from `dir`; 1970 if there is none.
     ///
     /// # Errors
     /// The system's error, or `InvalidData`.
@@ -84,21 +86,21 @@ impl ClockFloor {
         now.wall.max(self.running(now))
     }
 
-    /// The floor with the time that passed since. Saturating is the meaning: boot time never goes back, and past the
-    /// year 9999 every order has expired.
+    /// The floor plus the time that has passed since. Saturating is correct here: boot time never goes back,
+    /// and past the year 9999 every order has expired.
     fn running(&self, now: Reading) -> Time {
         self.floor.checked_add(now.boot.saturating_sub(self.since)).unwrap_or(Time::MAX)
     }
 
-    /// The floor itself, without time that passed since.
+    /// The floor itself, without the time that has passed since.
     pub fn floor(&self) -> Time {
         self.floor
     }
 
-    /// Takes a verified time in, durably when it is later than all before.
+    /// Takes a verified time in. If it is later than every time before, it becomes durable.
     ///
     /// # Errors
-    /// The system's error; the floor in memory is raised all the same.
+    /// The system's error. The floor in memory is raised all the same.
     pub fn raise(&mut self, verified: Time, now: Reading) -> io::Result<()> {
         if verified <= self.running(now) {
             return Ok(());

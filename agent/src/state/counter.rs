@@ -1,7 +1,8 @@
-//! How often this state was started, and the lock that keeps it to one warden.
+//! How often an agent started with this state, and the lock that limits it to one warden.
 //!
-//! Guarantee: the counter is raised durably before anything else happens, so a restored snapshot or a clone sends a
-//! number that went back or came twice. Not here: judging that (the collector warns, people decide).
+//! Guarantee: the counter is raised durably before anything else happens. So a restored snapshot or a clone
+//! sends a number that went back or that was sent before. Not here: judging that (the collector warns, people
+//! decide).
 
 use std::io;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::path::Path;
 const COUNTER: &str = "counter";
 const LOCK: &str = "lock";
 
-/// Takes the state for this process.
+/// Locks the state for this process.
 ///
 /// # Errors
 /// `WouldBlock` if another warden has it.
@@ -40,7 +41,7 @@ pub fn count(dir: &Path) -> io::Result<u64> {
 /// The number of starts so far.
 ///
 /// # Errors
-/// As [`count`].
+/// As for [`count`].
 pub fn read(dir: &Path) -> io::Result<u64> {
     let Some(bytes) = super::read(&dir.join(COUNTER))? else {
         return Ok(0);

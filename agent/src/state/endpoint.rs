@@ -1,7 +1,8 @@
 //! Everything the warden knows, opened once at its start.
 //!
-//! Guarantee: what is read back was verified again under the pins (a changed roster or checkpoint on disk is refused);
-//! what was learned is durable before it is acted on. Not here: judging orders (`warden::judge`).
+//! Guarantee: everything that is read back is verified again under the pins (a roster or checkpoint that was
+//! changed on disk is refused). What the warden learns is durable before the warden acts on it. Not here:
+//! judging orders (`warden::judge`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,23 +30,23 @@ pub struct EndpointState {
     pub dir: PathBuf,
     /// Keys and pins.
     pub identity: Identity,
-    /// Who signs rosters.
+    /// The keys that sign rosters.
     pub authority: AuthoritySet,
     /// This endpoint as orders address it.
     pub target: Target,
     /// The newest roster seen.
     pub roster: AdmittedRoster,
-    /// Who signs the ledger, from the pinned key on.
+    /// The keys that sign the ledger, starting with the pinned one.
     pub log_keys: LogKeys,
     /// The newest checkpoint seen.
     pub checkpoint: ledger::Checkpoint,
     /// The clock floor.
     pub clock: ClockFloor,
-    /// Orders acted on.
+    /// Orders on which this endpoint acted.
     pub seen: SeenOrders,
     /// The endpoint's own log.
     pub diary: Diary,
-    /// How often this state was started.
+    /// How often an agent started with this state.
     pub state_generation: u64,
     _lock: durable::Lock,
 }
@@ -54,10 +55,10 @@ pub struct EndpointState {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointStateError {
-    /// No identity, or a damaged one.
+    /// There is no identity, or it is damaged.
     #[error(transparent)]
     Identity(#[from] IdentityStateError),
-    /// The pinned authority keys.
+    /// The pinned authority keys are damaged.
     #[error("`identity.json`: authority keys")]
     Authority(#[from] AuthorityError),
     /// The kept roster does not verify under the pinned authority.
@@ -80,7 +81,8 @@ pub enum EndpointStateError {
     Io(#[from] io::Error),
 }
 
-/// Reads a line of log keys as the collector shows it, from the pinned key on (docs/spec/ledger.md, *Change of the log key*).
+/// Reads a list of log keys as the collector shows it, starting with the pinned key (docs/spec/ledger.md,
+/// *Change of the log key*).
 ///
 /// # Errors
 /// [`LogKeysError`].
@@ -96,17 +98,17 @@ pub fn log_keys(
     Ok(LogKeys::proven(&pins.deployment, authority, &pinned, &changes)?)
 }
 
-/// A line of log keys that is not believed.
+/// Why a list of log keys is not believed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogKeysError {
-    /// Its form.
+    /// Its form is wrong.
     #[error("changes of the log key")]
     Form(#[from] convert::WireError),
-    /// What it says.
+    /// Its content is wrong.
     #[error(transparent)]
     Line(#[from] LogKeyError),
-    /// The pin.
+    /// The pinned key is malformed.
     #[error("the pinned log key")]
     Pin {
         /// What is wrong with it.
@@ -116,7 +118,7 @@ pub enum LogKeysError {
 }
 
 impl EndpointState {
-    /// Takes the state of `dir` and counts a start.
+    /// Opens the state in `dir` and counts a start.
     ///
     /// # Errors
     /// [`EndpointStateError`].
@@ -126,7 +128,7 @@ impl EndpointState {
         }
         durable::require_private_folder(dir)?;
         let lock = counter::lock(dir)?;
-        // First of all: whatever happens from here on, a restored snapshot shows.
+        // Count first: then a restored snapshot shows, whatever happens later.
         let state_generation = counter::count(dir)?;
         let identity = Identity::open(dir)?;
         let pins = &identity.pins;
@@ -134,7 +136,7 @@ impl EndpointState {
         let roster = Roster::verify(&identity.roster()?, &pins.deployment, &authority, None)?;
         let shown = v1::LogKeyChanges::decode(identity.log_keys()?.as_slice()).map_err(io::Error::other)?;
         let log_keys = log_keys(pins, &authority, &shown)?;
-        // It was within its key's term as far as was known when it was kept.
+        // When this checkpoint was kept, it was within its key's term as far as was known.
         let checkpoint = log_keys
             .policy_of_any_size()
             .map_err(LogKeysError::from)?
@@ -166,7 +168,7 @@ impl EndpointState {
         })
     }
 
-    /// Keeps a roster that admission verified, with its signed form, when it is newer.
+    /// Keeps a roster that admission verified, with its signed form, if it is newer.
     ///
     /// # Errors
     /// The system's error.
@@ -178,15 +180,15 @@ impl EndpointState {
         self.clock.raise(roster.roster().issued, now)
     }
 
-    /// Which checkpoints this endpoint believes when its owner asks for no cosigner.
+    /// Which checkpoints this endpoint believes if its owner asks for no cosigner.
     ///
     /// # Errors
-    /// [`LogKeyError`] when the pinned key is none.
+    /// [`LogKeyError`] if the pinned key is malformed.
     pub fn log_trust(&self) -> Result<ledger::Policy, LogKeyError> {
         self.log_keys.policy()
     }
 
-    /// Keeps a longer line of log keys that was verified.
+    /// Keeps a longer list of log keys that was verified.
     ///
     /// # Errors
     /// The system's error.

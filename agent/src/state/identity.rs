@@ -1,7 +1,8 @@
 //! Who this endpoint is and whom it believes: keys and pins, written once, by enrolment.
 //!
-//! Guarantee: an enrolment is there whole or not at all (`identity.json` is written last and names the generation's
-//! directory); an earlier generation's keys and pins stay aside, untouched. Not here: what made them trustworthy (`enrol`).
+//! Guarantee: an enrolment is there whole or not at all (`identity.json` is written last and names the
+//! generation's directory). An earlier generation's keys and pins stay, untouched. Not here: why they can be
+//! trusted (`enrol`).
 //!
 //! ```text
 //! identity.json            pins, and which generation is in force
@@ -24,7 +25,7 @@ use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// Names the enrolment in force; the service unit starts only where it exists.
+/// Names the enrolment in force. The service unit starts only if this file exists.
 pub const PINS: &str = "identity.json";
 const EVIDENCE_KEY: &str = "evidence.key";
 const TLS: &str = "tls.pem";
@@ -57,11 +58,11 @@ pub struct Pins {
     pub log_key: String,
     /// Digest of the token.
     pub token: Digest,
-    /// When, by the endpoint's clock.
+    /// When the endpoint enrolled, by its own clock.
     pub enrolled: Time,
 }
 
-/// A verified enrolment, to be written.
+/// A verified enrolment that is about to be written.
 #[derive(Debug)]
 pub struct NewIdentity<'enrolment> {
     /// Pins.
@@ -78,7 +79,8 @@ pub struct NewIdentity<'enrolment> {
     pub roster: &'enrolment Signed,
     /// The checkpoint that proved the enrolment, a signed note.
     pub checkpoint: &'enrolment [u8],
-    /// Changes of the log key since the token was made, as they came (`exhibit.v1.LogKeyChanges`); empty: none.
+    /// Changes of the log key since the token was made, as they arrived (`exhibit.v1.LogKeyChanges`). Empty
+    /// if there are none.
     pub log_keys: &'enrolment [u8],
 }
 
@@ -103,10 +105,10 @@ pub enum IdentityStateError {
     /// No enrolment here.
     #[error("`{}` holds no enrolment. Run `exhibit-agent enrol --token TOKEN` first", dir.display())]
     NotEnrolled {
-        /// Where.
+        /// The directory.
         dir: PathBuf,
     },
-    /// There is one already.
+    /// There is an enrolment already.
     #[error(
         "`{}` is enrolled already as {endpoint}, generation {generation}. To enrol anew, get a token for generation {next} \
          and add `--replace`; the old keys stay aside",
@@ -119,10 +121,10 @@ pub enum IdentityStateError {
         endpoint: EndpointId,
         /// In which generation.
         generation: Generation,
-        /// The one that would follow.
+        /// The generation that would follow.
         next: u32,
     },
-    /// The keys of this generation exist without being in force.
+    /// Keys of this generation exist, but they are not in force.
     #[error(
         "`{}` is left over from an enrolment that did not finish. Move it away, and ask for a new token",
         dir.display()
@@ -131,15 +133,15 @@ pub enum IdentityStateError {
         /// Which directory.
         dir: PathBuf,
     },
-    /// A state file is not what was written.
+    /// The content of a state file is not what the agent wrote.
     #[error("`{}` is damaged: {what}. Restore it from a backup, or enrol anew with `--replace`", path.display())]
     Damaged {
         /// Which file.
         path: PathBuf,
-        /// How.
+        /// What is wrong with it.
         what: String,
     },
-    /// TLS key or certificate.
+    /// The TLS key or certificate is wrong.
     #[error("TLS identity")]
     Tls(#[from] IdentityError),
     /// The system refused.
@@ -155,10 +157,10 @@ fn generation_dir(dir: &Path, generation: Generation) -> PathBuf {
     dir.join(format!("gen-{generation}"))
 }
 
-/// The pins in force, if there are any.
+/// The pins in force, if this machine is enrolled.
 ///
 /// # Errors
-/// [`IdentityStateError`] when they are damaged.
+/// [`IdentityStateError`] if they are damaged.
 pub fn pins(dir: &Path) -> Result<Option<Pins>, IdentityStateError> {
     let path = dir.join(PINS);
     let Some(bytes) = super::read(&path)? else {
@@ -170,7 +172,7 @@ pub fn pins(dir: &Path) -> Result<Option<Pins>, IdentityStateError> {
 /// Checks, before a token is used up, that an enrolment could be written here.
 ///
 /// # Errors
-/// [`IdentityStateError`], why not.
+/// [`IdentityStateError`] says why not.
 pub fn check_room(dir: &Path, generation: Generation, replace: bool) -> Result<(), IdentityStateError> {
     durable::require_private_folder(dir)?;
     if let Some(pins) = pins(dir)? {
@@ -190,7 +192,7 @@ pub fn check_room(dir: &Path, generation: Generation, replace: bool) -> Result<(
 /// Writes an enrolment and puts it in force.
 ///
 /// # Errors
-/// [`IdentityStateError`]; then the earlier one, if any, is still in force.
+/// [`IdentityStateError`]. Then the earlier enrolment, if any, is still in force.
 pub fn write(dir: &Path, new: &NewIdentity<'_>, replace: bool) -> Result<(), IdentityStateError> {
     check_room(dir, new.pins.generation, replace)?;
     let own = generation_dir(dir, new.pins.generation);
@@ -240,7 +242,7 @@ impl Identity {
         })
     }
 
-    /// The roster last verified.
+    /// The roster that was verified last.
     ///
     /// # Errors
     /// [`IdentityStateError`].
@@ -258,7 +260,7 @@ impl Identity {
         super::replace(&self.dir, ROSTER, &roster.encode())
     }
 
-    /// The checkpoint last verified, a signed note.
+    /// The checkpoint that was verified last, a signed note.
     ///
     /// # Errors
     /// [`IdentityStateError`].
@@ -275,7 +277,7 @@ impl Identity {
         super::replace(&self.dir, CHECKPOINT, note)
     }
 
-    /// Changes of the log key, as they came (`exhibit.v1.LogKeyChanges`); empty: none.
+    /// Changes of the log key, as they arrived (`exhibit.v1.LogKeyChanges`). Empty if there are none.
     ///
     /// # Errors
     /// The system's error.
@@ -283,7 +285,7 @@ impl Identity {
         Ok(super::read(&self.dir.join(LOG_KEYS))?.unwrap_or_default())
     }
 
-    /// Keeps a longer line of log keys.
+    /// Keeps a longer list of log keys.
     ///
     /// # Errors
     /// The system's error.

@@ -1,7 +1,7 @@
 //! Receipts: the ledger's proof that a collection is stored, kept for the machine's owner.
 //!
-//! Guarantee: only verified receipts are kept; with the log's verifier key they convince anybody, whatever becomes of the
-//! collector. Not here: verifying them (`warden::claims`).
+//! Guarantee: only verified receipts are kept. With the log's verifier key they convince anybody, whatever
+//! happens to the collector. Not here: verifying them (`warden::claims`).
 
 use std::io;
 use std::path::Path;

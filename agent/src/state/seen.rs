@@ -1,8 +1,9 @@
-//! Orders this endpoint has acted on (`seen.jsonl`): the counter behind *not replayed*.
+//! Orders on which this endpoint has acted (`seen.jsonl`). Admission step *not replayed* counts with it.
 //!
-//! Guarantee: an attempt is durable here before the first read of its collection, so that a crash at any point costs an
-//! attempt and never grants one; a stored or cancelled order stays ended. A line that is not understood stops the agent:
-//! guessing would grant attempts. Not here: whether an order is genuine (`evidence::admission`).
+//! Guarantee: an attempt is durable here before the first read of its collection. So a crash at any point
+//! costs an attempt and never grants one. A stored or cancelled order stays ended. A line that the agent does
+//! not understand stops it: a guess could grant attempts. Not here: whether an order is genuine
+//! (`evidence::admission`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,9 +27,9 @@ enum Line {
     Signed { order: Digest, attempt: u32, manifest: Digest, result: String, at: Time },
     /// It ended.
     Ended { order: Digest, attempt: u32, end: End, detail: String, at: Time },
-    /// Its end was handed to the link while connected.
+    /// Its end was handed to the link while the link was connected.
     Reported { order: Digest, attempt: u32, at: Time },
-    /// No further attempt, whatever the count says (`order.cancelled`).
+    /// No further attempt is allowed, whatever the count says (`order.cancelled`).
     Cancelled { order: Digest, expires: Time, at: Time },
 }
 
@@ -36,9 +37,9 @@ enum Line {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// The manifest was signed and is with the collector, whose receipt verified.
+    /// The manifest was signed, the collector has it, and the collector's receipt verified.
     Stored,
-    /// Cut: by a death, a deadline, a cancellation, a contradiction.
+    /// The attempt was cut off: by a crash, a deadline, a cancellation or a contradiction.
     Interrupted,
 }
 
@@ -55,18 +56,18 @@ pub struct Attempt {
     pub manifest: Option<(Digest, String)>,
     /// How and why it ended; `None` while it runs.
     pub end: Option<(End, String)>,
-    /// Whether the collector was told.
+    /// Whether the collector was told of the end.
     pub reported: bool,
 }
 
-/// What is known of one order.
+/// What is known about one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// When the order ends; kept to know when it may be forgotten.
+    /// When the order expires. It tells when the order may be forgotten.
     pub expires: Time,
     /// Attempts, in order.
     pub attempts: Vec<Attempt>,
-    /// A signed cancellation was seen.
+    /// True if a signed cancellation was seen.
     pub cancelled: bool,
 }
 
@@ -77,7 +78,7 @@ impl Seen {
     }
 }
 
-/// The file, and what it says.
+/// The file, and its content.
 #[derive(Debug)]
 pub struct SeenOrders {
     lines: LineFile,
@@ -92,7 +93,7 @@ pub enum SeenError {
     /// The order is used up.
     #[error("{0}")]
     Replay(Replay),
-    /// The disk did not take the line.
+    /// The disk did not accept the line.
     #[error("record the attempt in `seen.jsonl`")]
     Write {
         /// What the system said.
@@ -105,27 +106,27 @@ pub enum SeenError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Replay {
-    /// Already done.
+    /// The order is already done.
     #[error("an attempt of this order is already stored")]
     Stored,
-    /// No attempt left.
+    /// No attempt is left.
     #[error("all {0} attempts of this order are used up")]
     UsedUp(u32),
-    /// A responder took it back.
+    /// A responder cancelled it.
     #[error("this order was cancelled")]
     Cancelled,
-    /// One is running.
+    /// An attempt is running.
     #[error("an attempt of this order is running")]
     Running,
 }
 
 impl SeenOrders {
-    /// Reads the file of `dir`. Attempts that were running when the agent died are ended as interrupted, durably.
-    /// Orders that ended a day or more before `floor` are forgotten: admission refuses them as expired, because the
-    /// clock floor never goes back.
+    /// Reads the file of `dir`. Attempts that were running when the agent died are ended as interrupted,
+    /// durably. Orders that expired a day or more before `floor` are forgotten: admission refuses them as
+    /// expired, because the clock floor never goes back.
     ///
     /// # Errors
-    /// The system's error, or `InvalidData` for a line that is not understood.
+    /// The system's error, or `InvalidData` for a line that the agent does not understand.
     pub fn open(dir: &Path, floor: Time, now: Time) -> io::Result<Self> {
         let path = dir.join(NAME);
         let mut kept = Vec::new();
@@ -164,7 +165,7 @@ impl SeenOrders {
         Ok(this)
     }
 
-    /// What is known of `order`.
+    /// What is known about `order`.
     pub fn get(&self, order: Digest) -> Option<&Seen> {
         self.orders.get(&order)
     }
@@ -172,7 +173,7 @@ impl SeenOrders {
     /// Whether `order`, which grants `attempts_max` attempts, may be tried now.
     ///
     /// # Errors
-    /// [`Replay`], why not.
+    /// [`Replay`] says why not.
     pub fn may_try(&self, order: Digest, attempts_max: u32) -> Result<u32, Replay> {
         let Some(seen) = self.orders.get(&order) else {
             return Ok(1);
@@ -191,10 +192,10 @@ impl SeenOrders {
         next.ok_or(Replay::UsedUp(attempts_max))
     }
 
-    /// Counts one attempt, durably, and returns its number. Call before anything is read.
+    /// Counts one attempt, durably, and returns its number. Call it before anything is read.
     ///
     /// # Errors
-    /// [`SeenError`]; then nothing may be read.
+    /// [`SeenError`]. Then nothing may be read.
     pub fn begin(
         &mut self,
         order: Digest,
@@ -207,11 +208,11 @@ impl SeenOrders {
         let collection = collection(attempt);
         self.record(&Line::Attempt { order, expires, attempt, collection, at })
             .map_err(|source| SeenError::Write { source })?;
-        // Crash now: the attempt counts although nothing was read; the next start ends it as interrupted.
+        // Crash now: the attempt counts although nothing was read. The next start ends it as interrupted.
         Ok((attempt, collection))
     }
 
-    /// Notes the manifest before it leaves, so that its receipt is known again after a restart.
+    /// Notes the manifest before it is sent, so that its receipt is recognised after a restart.
     ///
     /// # Errors
     /// The system's error.
@@ -235,7 +236,7 @@ impl SeenOrders {
         each.into_iter().find(|(_, attempt)| attempt.collection == collection)
     }
 
-    /// Orders and attempts, for the owner.
+    /// Number of orders and attempts, for the owner.
     pub fn orders(&self) -> &BTreeMap<Digest, Seen> {
         &self.orders
     }
@@ -264,7 +265,7 @@ impl SeenOrders {
         self.record(&Line::Cancelled { order, expires, at })
     }
 
-    /// Ended attempts of which the collector was not told yet.
+    /// Ended attempts about whose end the collector was not told yet.
     pub fn unreported(&self) -> Vec<(Digest, Attempt)> {
         let each = self
             .orders
@@ -322,7 +323,7 @@ fn apply(orders: &mut BTreeMap<Digest, Seen>, line: &Line) {
         }
         Line::Ended { order, attempt, end, detail, .. } => {
             if let Some(attempt) = find(orders, order, *attempt) {
-                // A receipt may come after the attempt was given up; nothing undoes a receipt.
+                // A receipt may arrive after the attempt was given up. Nothing undoes a receipt.
                 if !matches!(attempt.end, Some((End::Stored, _))) {
                     attempt.end = Some((*end, detail.clone()));
                 }
@@ -371,7 +372,7 @@ mod tests {
     fn a_death_after_the_count_and_before_the_first_read_costs_an_attempt() {
         let dir = tempfile::tempdir().unwrap();
         for expected in 1..=3 {
-            // Each round is one life of the warden that dies right behind the fsync.
+            // Each round is one life of a warden that dies right after the fsync.
             assert_eq!(begin(&mut open(dir.path())).unwrap().0, expected);
         }
         let mut seen = open(dir.path());
@@ -387,7 +388,7 @@ mod tests {
         let whole = fs_err::read(&path).unwrap();
         for cut in 0..=whole.len() {
             fs_err::write(&path, &whole[..cut]).unwrap();
-            // A torn line was never acknowledged, so no reader had started: the number may be given out again.
+            // A torn line was never acknowledged, so no reader had started. The number may be used again.
             let next = open(dir.path()).may_try(ORDER, 3).unwrap();
             assert_eq!(next, if cut == whole.len() { 2 } else { 1 }, "cut at {cut}");
         }

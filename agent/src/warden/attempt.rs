@@ -1,4 +1,4 @@
-//! The course of an attempt: begun, carried, ended.
+//! The course of an attempt: how it begins, proceeds and ends.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -28,28 +28,28 @@ use crate::state::clock::Reading;
 use crate::state::receipts;
 use crate::state::seen::{End, SeenError};
 
-/// How long after its wall limit an attempt may still end by itself: the last frame, outcomes, seals, and at most a
-/// window that drains.
+/// How long after its wall limit an attempt may still end by itself. It needs that time for the last frame,
+/// outcomes, seals, and at most one window of segments that are still being sent.
 const GRACE: Duration = Duration::from_secs(300);
 
-/// How long a finished container may wait for the collector before its memory is given up. Every acknowledgement starts
-/// the time over.
+/// How long a finished container may wait for the collector before its memory is given up. Every
+/// acknowledgement restarts the time.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Longest wait before the next attempt.
 const AGAIN_MAX: Duration = Duration::from_secs(60);
 
-/// Whether an attempt that was cut is made again by the endpoint itself.
+/// Whether the endpoint itself repeats an attempt that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
-    /// As long as the order grants attempts.
+    /// It repeats as long as the order grants attempts.
     IfAttemptsAllow,
-    /// The reason would be the same.
+    /// It does not, because the reason would be the same.
     Never,
 }
 
 impl Warden {
-    /// Starts the next waiting order, when nothing runs.
+    /// Starts the next waiting order, if nothing runs.
     pub(super) fn start_waiting(&mut self, now: Reading) -> Result<(), WardenError> {
         if self.running.is_some() {
             return Ok(());
@@ -266,7 +266,7 @@ impl Warden {
         let collection = running.collection().to_string();
         let segments = manifest.segments;
         let at = self.state.clock.time(now);
-        // Before it leaves: after a crash the receipt must still be recognised.
+        // Store it before it is sent: after a crash the receipt must still be recognised.
         self.state
             .seen
             .sign(order, attempt, digest, result_text(manifest.result), at)
@@ -318,9 +318,9 @@ impl Warden {
         Ok(())
     }
 
-    /// The upload has no connection: the sealer waits for the next position.
+    /// The upload has no connection, so the sealer waits for the next position.
     pub(super) fn upload_cut(&mut self) {
-        // A sealer that is gone shows it on its own socket.
+        // If the sealer is gone, its own socket shows it.
         if let Some(running) = self.running.as_mut() {
             let cut = ToSealer { say: Some(to_sealer::Say::Cut(Empty {})) };
             drop(running.sealer.send(&cut, Vec::new()));
@@ -357,7 +357,7 @@ impl Warden {
         )
     }
 
-    /// A receipt, on whatever way it came.
+    /// Handles a receipt, whichever way it arrived.
     pub(super) fn take_receipt(
         &mut self,
         collection: &str,
@@ -387,7 +387,7 @@ impl Warden {
                 .iter()
                 .any(|one| one.number == receipt.attempt && matches!(one.end, Some((End::Stored, _))))
         });
-        // Kept when it was new; told again and again it must not cost a write each time.
+        // Write it only if it is new: a receipt that is repeated must not cost a write each time.
         if is_known {
             return Ok(());
         }
@@ -414,7 +414,7 @@ impl Warden {
             return Ok(());
         };
         let close = Close { collection: running.collection().to_string(), detail: String::new() };
-        // Closed before it is killed: whatever the kernel still runs of it talks to nobody.
+        // Close the sockets before killing: any part that the kernel still runs can then talk to nobody.
         let stuck = running.end();
         for one in &stuck {
             self.record("process_stuck", Fields::new().number("pid", u64::try_from(one.pid()).unwrap_or(0)))?;
@@ -439,7 +439,7 @@ impl Warden {
         Ok(())
     }
 
-    /// Puts an order back; whether an attempt is left is judged when its time comes.
+    /// Puts an order back. Whether an attempt is left is judged when its time comes.
     fn wait_again(&mut self, judged: Judged, attempt: u32) {
         if attempt >= judged.admitted.order.attempts {
             return;

@@ -1,7 +1,8 @@
-//! What the collector says it did, verified: receipts, checkpoints, cancellations.
+//! Verifies what the collector claims: receipts, checkpoints, cancellations.
 //!
-//! Guarantee: a receipt counts only for the manifest that this endpoint signed and under the pinned log key; two
-//! checkpoints that cannot both be true are a [`Claim::Contradiction`], never an update. Not here: acting on it.
+//! Guarantee: a receipt counts only under the pinned log key, and only for the manifest that this endpoint
+//! signed. Two checkpoints that cannot both be true are a [`Claim::Contradiction`], never an update. Not
+//! here: acting on it.
 
 use evidence::causes::chain;
 use evidence::digest::Digest;
@@ -19,10 +20,10 @@ use crate::state::endpoint::{EndpointState, log_keys};
 /// Why a claim of the collector is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Claim {
-    /// It does not hold, or says nothing about us.
+    /// It does not verify, or says nothing about this endpoint.
     #[error("{0}")]
     Unproven(String),
-    /// It holds under the log's key and contradicts what the log signed before.
+    /// It verifies under the log's key and contradicts what the log signed before.
     #[error("{0}")]
     Contradiction(String),
 }
@@ -36,9 +37,9 @@ pub struct Receipt {
     pub order: Digest,
     /// Which attempt.
     pub attempt: u32,
-    /// `complete` or `limited`, of the manifest.
+    /// `complete` or `limited`, from the manifest.
     pub result: String,
-    /// Copies, as the entry says.
+    /// Number of copies, as the entry says.
     pub copies: String,
     /// Whether the entry calls it degraded.
     pub is_degraded: bool,
@@ -48,7 +49,8 @@ pub struct Receipt {
     pub proof: Vec<u8>,
     /// Size of the checkpoint inside.
     pub size: u64,
-    /// Whether that checkpoint is the one last verified by consistency. A newer one is linked at the next contact.
+    /// Whether that checkpoint is the one that was last verified to be consistent. A newer one is linked at
+    /// the next contact.
     pub is_linked: bool,
 }
 
@@ -128,16 +130,19 @@ pub fn checkpoint(state: &mut EndpointState, update: &v1::CheckpointUpdate) -> R
     }
     let proof = convert::hashes("consistency", &update.consistency)
         .map_err(|error| Claim::Unproven(chain(&error)))?;
-    // A proof that fails is no fork yet: whoever carried it may have damaged it. A fork is two signed notes of one size.
+    // A failed proof does not show a fork: whoever carried it may have damaged it. Two different signed notes
+    // of one size show a fork.
     ledger::verify_consistency(last.size, &last.root, new.size, &new.root, &proof)
         .map_err(|error| Claim::Unproven(chain(&error)))?;
     state.learn_checkpoint(&new, &update.checkpoint).map_err(|error| Claim::Unproven(error.to_string()))
 }
 
-/// Verifies a line of log keys under the pins; keeps it when it is longer than the one known. True when it was.
+/// Verifies a list of log keys under the pins. Keeps it if it is longer than the known one, and then returns
+/// true.
 ///
 /// # Errors
-/// [`Claim`]; a shorter or other line than the one accepted before is unproven: without the authority's keys nobody makes one.
+/// [`Claim`]. A list that is shorter than the accepted one, or differs from it, is unproven: without the
+/// authority's keys nobody can make one.
 pub fn log_key_changes(state: &mut EndpointState, shown: &v1::LogKeyChanges) -> Result<bool, Claim> {
     let unproven = |error: &dyn std::error::Error| Claim::Unproven(chain(error));
     let keys = log_keys(&state.identity.pins, &state.authority, shown).map_err(|error| unproven(&error))?;
@@ -148,8 +153,9 @@ pub fn log_key_changes(state: &mut EndpointState, shown: &v1::LogKeyChanges) -> 
     let policy = keys.policy().map_err(|error| unproven(&error))?;
     let kept = state.identity.checkpoint().map_err(|error| unproven(&error))?;
     state.learn_log_keys(keys, shown).map_err(|error| unproven(&error))?;
-    // Whoever held the replaced key showed this endpoint a history of its own. It stays the one kept, so that nothing is
-    // obeyed until a person has looked: no proof leads from it into the log.
+    // Somebody with the replaced key showed this endpoint a false history. The endpoint keeps that
+    // checkpoint. No proof leads from it into the log, so the endpoint obeys nothing until a person has
+    // looked.
     match policy.verify_checkpoint(&kept) {
         Ok(_) => Ok(true),
         Err(error) => Err(Claim::Contradiction(format!(
@@ -175,7 +181,8 @@ fn fork(last: &ledger::Checkpoint, new: &ledger::Checkpoint) -> Claim {
     ))
 }
 
-/// Verifies that a responder took `order` back. A roster past its end is good enough: stopping harms nobody.
+/// Verifies that a responder cancelled `order`. An expired roster is good enough, because stopping harms
+/// nobody.
 ///
 /// # Errors
 /// [`Claim`].

@@ -1,4 +1,4 @@
-//! What the warden says to the collector through the link, and how it takes what comes back.
+//! What the warden says to the collector through the link, and how it handles the answers.
 
 use std::os::fd::OwnedFd;
 
@@ -18,7 +18,8 @@ use crate::state::clock::{self, Reading};
 use crate::state::seen::End;
 
 impl Warden {
-    /// Sends to the link. A link that cannot take it is replaced; whatever mattered is said again to the next one.
+    /// Sends to the link. A link that cannot take the message is replaced. The warden repeats what matters to
+    /// the next link.
     pub(super) fn say_link(&mut self, say: to_link::Say, descriptors: Vec<OwnedFd>) {
         let Some(lane) = self.link.as_mut() else { return };
         if let Err(error) = lane.send(&ToLink { say: Some(say) }, descriptors) {
@@ -49,7 +50,7 @@ impl Warden {
         self.open_upload();
     }
 
-    /// Tells the link what the next greeting says.
+    /// Tells the link the content of the next greeting.
     pub(super) fn tell_standing(&mut self) {
         let hello = v1::Hello {
             agent_version: crate::VERSION.to_owned(),
@@ -67,7 +68,7 @@ impl Warden {
     pub(super) fn connected(&mut self, welcome: &v1::Welcome) -> Result<(), WardenError> {
         self.is_connected = true;
         self.link_failures = 0;
-        // For people and the manifest only; expiry is never judged by the collector's word.
+        // For people and the manifest only. Expiry is never judged by the collector's word.
         let theirs = welcome.wall.parse::<FileTime>().ok();
         self.offset_ms = theirs.and_then(|theirs| {
             let milliseconds = |time: FileTime| {
@@ -86,7 +87,7 @@ impl Warden {
         self.service.status(&format!("waiting for the collector: {cause}"));
     }
 
-    /// Tells the collector how attempts ended, once each.
+    /// Tells the collector how attempts ended, once for each.
     pub(super) fn report_ended(&mut self) -> Result<(), WardenError> {
         if !self.is_connected {
             return Ok(());
@@ -117,7 +118,7 @@ impl Warden {
         self.say_link(to_link::Say::Attend(v1::AttendRequest { message: Some(message) }), Vec::new());
     }
 
-    /// Decides on an order that came.
+    /// Decides on an order that arrived.
     pub(super) fn take_order(&mut self, package: &v1::OrderPackage) -> Result<(), WardenError> {
         let order = judge::order_digest(package);
         if self.running.as_ref().is_some_and(|running| running.order() == order) {
@@ -127,8 +128,9 @@ impl Warden {
         if self.waiting.iter().any(|waiting| waiting.judged.admitted.order_sha256 == order) {
             return Ok(());
         }
-        // The checkpoint moved on since the greeting, so the proof begins at an older one: a new greeting brings the right
-        // one. Once for each order; whoever keeps sending the wrong one gets its refusal.
+        // The checkpoint has advanced since the greeting, so the proof begins at an older one. A new greeting
+        // brings the right proof. Ask only once for each order: a collector that keeps sending the wrong
+        // proof gets a refusal.
         let is_stale = package.consistency_from != self.state.checkpoint.size;
         if is_stale && self.asked_again != Some(order) && self.is_known_form(package) {
             self.asked_again = Some(order);
@@ -154,7 +156,7 @@ impl Warden {
         }
     }
 
-    /// A package without an order cannot become right by a new proof.
+    /// A new proof cannot repair a package that has no order.
     fn is_known_form(&self, package: &v1::OrderPackage) -> bool {
         package.order.is_some() && package.issued.is_some() && self.is_connected
     }
@@ -188,7 +190,7 @@ impl Warden {
         self.record("order_admitted", fields)
     }
 
-    /// Answers no.
+    /// Refuses an order.
     pub(super) fn refuse(&mut self, order: Digest, refusal: &Refusal) -> Result<(), WardenError> {
         if self.refused.len() < REFUSALS_MAX && self.refused.insert((order, refusal.reason)) {
             let fields = Fields::new()
@@ -209,7 +211,7 @@ impl Warden {
         Ok(())
     }
 
-    /// Says that the running order was admitted, and under which delegation.
+    /// Tells the collector that the running order was admitted, and under which delegation.
     pub(super) fn answer_running(&mut self) {
         let Some(running) = &self.running else { return };
         let answer = v1::OrderAnswer {
@@ -231,7 +233,7 @@ impl Warden {
             }
         };
         let at = self.state.clock.time(Reading::now());
-        // An order not seen here yet is remembered for as long as any order may live.
+        // An order that this endpoint has not seen yet is remembered for as long as any order may live.
         let month = std::time::Duration::from_secs(31 * 86_400);
         let expires = at.checked_add(month).unwrap_or(evidence::time::Time::MAX);
         if !self.state.seen.get(order).is_some_and(|seen| seen.cancelled) {
@@ -269,7 +271,8 @@ impl Warden {
         }
     }
 
-    /// Writes down what was not believed. A contradiction under the log's key is evidence against the operator.
+    /// Writes down a claim that was not believed. A contradiction under the log's key is evidence against the
+    /// operator.
     pub(super) fn disbelieve(
         &mut self,
         what: &str,
@@ -281,7 +284,7 @@ impl Warden {
             Claim::Contradiction(detail) => {
                 self.record("contradiction", fields.text("what", what).text("detail", detail))
             }
-            // Unproven words are cheap to send; only the first of each kind is kept.
+            // It is cheap to send unproven claims, so only the first of each kind is logged.
             Claim::Unproven(detail) => {
                 let key = (Digest::of(format!("{what} {detail}").as_bytes()), Reason::Malformed);
                 if self.refused.len() < REFUSALS_MAX && self.refused.insert(key) {
@@ -311,7 +314,7 @@ impl Warden {
     }
 }
 
-/// A wait on the wire. Saturating is the meaning: whatever is longer than the longest wait is the longest wait.
+/// A wait on the wire. Saturating is correct here: anything over the longest wait becomes the longest wait.
 fn milliseconds(wait: std::time::Duration) -> u64 {
     u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }

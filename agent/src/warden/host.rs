@@ -1,4 +1,4 @@
-//! What the warden knows of its machine, for greetings and manifests. Recorded, never decisive.
+//! What the warden knows about its machine, for greetings and manifests. Recorded, never decisive.
 
 use std::io::{self, Read as _};
 
@@ -19,7 +19,7 @@ impl Host {
     /// Reads them.
     ///
     /// # Errors
-    /// When the program's own file cannot be read.
+    /// If the program's own file cannot be read.
     pub fn read() -> io::Result<Self> {
         Ok(Self {
             build_sha256: build_sha256()?,
@@ -28,7 +28,7 @@ impl Host {
         })
     }
 
-    /// Whether a time service says that the clock is synchronised. `None`: nobody says.
+    /// Whether a time service says that the clock is synchronised. `None` if no service says anything.
     #[must_use]
     pub fn synchronised() -> Option<bool> {
         // systemd-timesyncd creates it at the first answer of a time server after boot.
@@ -39,7 +39,7 @@ impl Host {
 /// SHA-256 of the running program's file.
 ///
 /// # Errors
-/// When it cannot be read.
+/// If the file cannot be read.
 pub fn build_sha256() -> io::Result<Digest> {
     let mut file = fs_err::File::open("/proc/self/exe")?;
     let (mut hasher, mut buffer) = (Hasher::new(), vec![0; 256 << 10]);

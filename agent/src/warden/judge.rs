@@ -1,8 +1,9 @@
-//! The decision on an order: raw bytes in, a reason out.
+//! Decides on an order: raw bytes in, a reason out.
 //!
-//! Guarantee: every step of docs/spec/order.md, *Admission*, runs here, in the one process without network, on the bytes
-//! as they came; nothing that the link says about them counts. What was verified on the way (a newer roster, a newer
-//! checkpoint, times) is durable before the answer. Not here: 12 `busy`, which is the warden's own state.
+//! Guarantee: every step of docs/spec/order.md, *Admission*, runs here, in the one process without network,
+//! on the bytes as they arrived. Nothing that the link says about them counts. What is verified on the way (a
+//! newer roster, a newer checkpoint, times) is durable before the answer. Not here: step 12, `busy`, which is
+//! the warden's own state.
 
 use std::path::Path;
 
@@ -22,15 +23,15 @@ use crate::state::endpoint::EndpointState;
 /// An order that this endpoint obeys.
 #[derive(Debug, Clone)]
 pub struct Judged {
-    /// What admission found.
+    /// What admission found out.
     pub admitted: Admitted,
-    /// The owner's policy it passed.
+    /// The owner's policy that it passed.
     pub policy: Policy,
-    /// The smaller of order's and owner's limits.
+    /// In each field, the smaller of the order's and the owner's limit.
     pub limits: Limits,
 }
 
-/// The name of an order that may be malformed: the digest of its bytes.
+/// The id of an order that may be malformed: the digest of its bytes.
 #[must_use]
 pub fn order_digest(package: &v1::OrderPackage) -> Digest {
     package.order.as_ref().map_or(Digest::ZERO, |order| Digest::of(&order.document))
@@ -46,7 +47,8 @@ pub fn judge(
     policy: Option<&Path>,
     now: Reading,
 ) -> Result<Judged, Refusal> {
-    // Loaded first because the owner may ask for cosigners, but its own objections come in their place, as step 10.
+    // Load the policy first, because the owner may ask for cosigners. The policy's own objections come in
+    // their place, as step 10.
     let policy = Policy::load(policy).map_err(|error| forbidden(&error))?;
     let trust = policy.trust(&state.log_keys).map_err(|error| forbidden(&error))?;
     let parts = Parts::of(package)?;
@@ -88,7 +90,8 @@ pub fn judge(
     )
 }
 
-/// Judges again what may have changed since admission: time, persons, policy, attempts. For orders that waited.
+/// Judges again what may have changed since admission: time, persons, policy, attempts. For orders that have
+/// waited.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -117,7 +120,7 @@ fn recheck(state: &EndpointState, judged: Judged) -> Result<Judged, Refusal> {
         return Err(Refusal::new(Reason::Policy, objection));
     }
     match state.seen.may_try(judged.admitted.order_sha256, order.attempts) {
-        // Running is the warden's own state; it answers `busy` or repeats its answer.
+        // `Running` belongs to the warden's own state. The warden answers `busy` or repeats its answer.
         Ok(_) => Ok(judged),
         Err(replay) => Err(Refusal::new(Reason::Replay, replay.to_string())),
     }
@@ -132,7 +135,7 @@ fn learn_roster(
     let signed = parts.rosters_signed.iter().find(|signed| signed.digest() == roster.digest());
     match signed {
         Some(signed) => state.learn_roster(roster, signed, now).map_err(|error| unkept(&error)),
-        // It is the one kept already.
+        // It is already the one that was kept.
         None => Ok(()),
     }
 }
@@ -177,7 +180,7 @@ impl Parts {
     }
 
     fn package(&self) -> Result<Package<'_>, Refusal> {
-        // The proof's tree has as many leaves as the order says; the wire does not repeat the number.
+        // The proof's tree has as many leaves as the order says. The wire does not repeat the number.
         let signed =
             Signed::parse(&self.order).map_err(|error| Refusal::new(Reason::Malformed, chain(&error)))?;
         let order: evidence::order::Order =
@@ -211,7 +214,7 @@ fn forbidden(error: &crate::policy::PolicyError) -> Refusal {
     Refusal::new(Reason::Policy, chain(error))
 }
 
-/// What cannot be kept cannot be acted on: a crash would forget it.
+/// What cannot be kept must not be acted on: a crash would forget it.
 fn unkept(error: &std::io::Error) -> Refusal {
     Refusal::new(Reason::Busy, format!("the endpoint's state directory does not take writes: {error}"))
 }

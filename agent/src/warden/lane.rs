@@ -1,8 +1,8 @@
-//! A child process of the warden with the socket between them.
+//! A child process of the warden, with the socket between them.
 //!
-//! Guarantee: a child is this very program, gets one socket as its standard input, no other descriptor, no environment
-//! but the log setting, and dies with the warden; the warden never waits for a child that does not read.
-//! Not here: what the child gives up by itself (`cage`).
+//! Guarantee: a child is this very program. It gets one socket as its standard input, no other descriptor,
+//! and no environment but the log setting, and it dies with the warden. The warden never waits for a child
+//! that does not read. Not here: what the child gives up by itself (`cage`).
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +16,7 @@ use cage::datagram::{DatagramError, Wait};
 use cage::{Errors, Launch, User};
 use prost::Message;
 
-/// Messages waiting for one child: 64. More means that it does not read, and it is replaced.
+/// Most messages that wait for one child: 64. With more, the child does not read, and it is replaced.
 const QUEUE_MAX: usize = 64;
 
 /// One child.
@@ -51,28 +51,28 @@ impl Lane {
         Ok(Self { socket: ours, child: Some(child), queue: VecDeque::new() })
     }
 
-    /// A lane whose other end somebody else holds. For tests that stand in for a child.
+    /// A lane whose other end somebody else holds. For tests that play the child.
     #[must_use]
     pub fn given(socket: OwnedFd) -> Self {
         Self { socket, child: None, queue: VecDeque::new() }
     }
 
-    /// Its process id; 0 for a given one.
+    /// Its process id; 0 if the lane was given a socket.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).unwrap_or(0)
     }
 
-    /// Whether messages wait for room in the socket.
+    /// Whether messages are waiting for room in the socket.
     #[must_use]
     pub fn has_waiting(&self) -> bool {
         !self.queue.is_empty()
     }
 
-    /// Sends now or as soon as there is room.
+    /// Sends the message now, or as soon as there is room.
     ///
     /// # Errors
-    /// [`DatagramError`] when the child is gone or does not read.
+    /// [`DatagramError`] if the child is gone or does not read.
     pub fn send(&mut self, message: &impl Message, descriptors: Vec<OwnedFd>) -> Result<(), DatagramError> {
         if self.queue.len() >= QUEUE_MAX {
             return Err(DatagramError::Protocol("no sign of reading its messages"));
@@ -81,10 +81,10 @@ impl Lane {
         self.flush()
     }
 
-    /// Sends what there is room for.
+    /// Sends as many waiting messages as there is room for.
     ///
     /// # Errors
-    /// [`DatagramError::Closed`] when the child is gone.
+    /// [`DatagramError::Closed`] if the child is gone.
     pub fn flush(&mut self) -> Result<(), DatagramError> {
         while let Some(first) = self.queue.front() {
             if !first.send(self.socket.as_fd(), Wait::Never)? {
@@ -95,16 +95,16 @@ impl Lane {
         Ok(())
     }
 
-    /// The next message, if one is there.
+    /// The next message, if there is one.
     ///
     /// # Errors
-    /// [`DatagramError`] when the child is gone or does not keep to the form.
+    /// [`DatagramError`] if the child is gone or breaks the protocol.
     pub fn receive<M: Message + Default>(&self) -> Result<Option<(M, Vec<OwnedFd>)>, DatagramError> {
         channel::receive(self.socket.as_fd(), Wait::Never)
     }
 
-    /// Kills the child and gives it a moment. A child stuck in the kernel (uninterruptible sleep) is given back: it is left
-    /// behind, and its sockets are closed here, so it can reach nobody should it come back.
+    /// Kills the child and gives it a moment. A child that is stuck in the kernel (uninterruptible sleep) is
+    /// returned and left behind. Its sockets are closed here, so it can reach nobody if it ever wakes up.
     #[must_use]
     pub fn end(mut self) -> Option<Stuck> {
         self.kill(Duration::from_millis(500))
@@ -112,7 +112,7 @@ impl Lane {
 
     fn kill(&mut self, patience: Duration) -> Option<Stuck> {
         let mut child = self.child.take()?;
-        // Already gone is as good as killed.
+        // If it is already gone, that is as good as killed.
         drop(child.kill());
         let step = Duration::from_millis(5);
         let mut waited = Duration::ZERO;
@@ -129,7 +129,7 @@ impl Lane {
     }
 }
 
-/// A child that did not die of SIGKILL yet.
+/// A child that SIGKILL has not ended yet.
 #[derive(Debug)]
 pub struct Stuck(Child);
 
@@ -140,7 +140,7 @@ impl Stuck {
         i32::try_from(self.0.id()).unwrap_or(0)
     }
 
-    /// Whether it is gone by now.
+    /// Whether it has ended by now.
     pub fn is_gone(&mut self) -> bool {
         !matches!(self.0.try_wait(), Ok(None))
     }
@@ -148,7 +148,7 @@ impl Stuck {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        // Whoever cared has called `end`.
+        // Whoever cared has already called `end`.
         drop(self.kill(Duration::from_millis(100)));
     }
 }
@@ -159,8 +159,8 @@ impl AsFd for Lane {
     }
 }
 
-/// The ids of user `name` when this process may become another user, or of nobody in particular when there is none of
-/// that name: root's files are then as far away from the children as with the service user.
+/// The ids of user `name`, if this process may become another user. If no user has that name, ids that belong
+/// to nobody: the children are then kept from root's files just as well.
 #[must_use]
 pub fn user_named(name: &str) -> Option<User> {
     if !rustix::process::geteuid().is_root() {
@@ -173,7 +173,7 @@ pub fn user_named(name: &str) -> Option<User> {
     })
 }
 
-/// A user and group id that no tool hands out: between systemd's container ranges and 2^31.
+/// A user and group id that no tool assigns: between systemd's container ranges and 2^31.
 const UNNAMED: u32 = 2_010_426_573;
 
 fn in_passwd(name: &str) -> Option<User> {
@@ -187,7 +187,7 @@ fn in_passwd(name: &str) -> Option<User> {
     Some(User { uid, gid })
 }
 
-/// Whether a `uid_map` (first id inside, first outside, length) has `id`: in a container it may not.
+/// Whether a `uid_map` (first id inside, first outside, length) contains `id`. In a container it may not.
 fn maps(map: &str, id: u32) -> bool {
     map.lines().any(|line| {
         let numbers: Vec<u64> = line

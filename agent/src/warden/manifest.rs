@@ -1,8 +1,8 @@
 //! The evidence key's two signatures on a collection: the delegation before it, the manifest after it.
 //!
-//! Guarantee: the evidence key signs a manifest only for the running attempt, for the segments that passed through here,
-//! under the limits and policy that were in force; its bytes are the sealer's, not rebuilt. Not here: whether the items
-//! are right; the collector verifies them against the seals.
+//! Guarantee: the evidence key signs a manifest only for the running attempt, for the segments that passed
+//! through here, under the limits and policy that were in force. It signs the sealer's bytes and does not
+//! rebuild them. Not here: whether the items are right; the collector verifies them against the seals.
 
 use evidence::digest::Digest;
 use evidence::document::Document as _;
@@ -17,7 +17,7 @@ use evidence::time::Time;
 
 use crate::state::identity::Pins;
 
-/// Everything that the warden knows of a collection and the sealer must repeat.
+/// What the warden knows about a collection and the sealer must repeat.
 #[derive(Debug, Clone)]
 pub struct Expectation {
     /// The order.
@@ -30,22 +30,22 @@ pub struct Expectation {
     pub limits: Limits,
     /// Policy in force.
     pub policy_sha256: Digest,
-    /// The agent, as told to the sealer.
+    /// The agent, as the sealer was told.
     pub agent: evidence::manifest::Agent,
     /// Head of the endpoint's log at the start.
     pub log_head: LogHead,
 }
 
-/// What passed through the warden.
+/// What has passed through the warden.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Segments.
+    /// Number of segments.
     pub segments: u64,
     /// Their stored bytes.
     pub stored_len: u64,
     /// Digest of the last seal.
     pub seal_head: Digest,
-    /// Whether the last one was final.
+    /// Whether the last one was the final segment.
     pub is_final: bool,
 }
 
@@ -53,19 +53,19 @@ pub struct Observed {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// Not a document, or not signable.
+    /// It is not a document, or cannot be signed.
     #[error("manifest")]
     Document(#[from] SignedError),
-    /// The signature.
+    /// The signature failed.
     #[error("sign")]
     Signature(#[from] sshsig::SshSigError),
-    /// Signed by another key than the collection's sealer.
+    /// Another key than that of the collection's sealer signed it.
     #[error("the manifest is not signed by the sealer alone")]
     Signer,
-    /// A field says something else than what happened.
+    /// A field differs from what happened.
     #[error("the manifest's {0} is not what happened")]
     Field(&'static str),
-    /// After all, it does not verify.
+    /// The signed result does not verify.
     #[error("the co-signed manifest does not verify")]
     Verify(#[from] evidence::manifest::ManifestError),
 }
@@ -146,5 +146,6 @@ pub fn sign_manifest(
     Ok((manifest, signed))
 }
 
-/// A limit ends the collection with what is under way: the open frame, the list of outcomes, the seek table.
+/// How far a collection may exceed its limit of stored bytes: a limit still lets the sealer write the open
+/// frame, the list of outcomes and the seek table.
 const STORED_SLACK: u64 = 64 << 20;

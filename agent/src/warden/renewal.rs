@@ -1,8 +1,8 @@
-//! Renewing the TLS certificate, at half its life.
+//! Renews the TLS certificate at half its life.
 //!
-//! Guarantee: the new key is made here and is in use only with a certificate that names this endpoint and that key; until
-//! then, and if anything fails, the old one stays. An ended certificate is renewed all the same, within the grace period,
-//! on the word of the evidence key. Not here: the call itself (`link`).
+//! Guarantee: the new key is made here. It is used only with a certificate that names this endpoint and that
+//! key. Until then, and if anything fails, the old key stays. An expired certificate can still be renewed
+//! within the grace period: the evidence key signs the request. Not here: the call itself (`link`).
 
 use std::time::Duration;
 
@@ -21,25 +21,25 @@ use rustls::pki_types::CertificateDer;
 use crate::message::Renew;
 use crate::state::identity::Identity;
 
-/// Wait after a renewal that failed. There are 45 days for it.
+/// How long to wait after a renewal that failed. There are 45 days for it.
 const RETRY: Duration = Duration::from_secs(3600);
 
-/// A renewal that has no answer by then is asked for again.
+/// A renewal that has no answer after this time is asked for again.
 const ANSWER: Duration = Duration::from_secs(300);
 
 /// The state of renewal.
 #[derive(Debug, Default)]
 pub struct Renewals {
     key: Option<TlsKey>,
-    /// CLOCK_BOOTTIME before which nothing is asked.
+    /// CLOCK_BOOTTIME before which the agent asks for nothing.
     not_before: Duration,
 }
 
 impl Renewals {
-    /// A request, when one is due.
+    /// A request, if one is due.
     ///
     /// # Errors
-    /// Words for the log; the next one is due after a while.
+    /// Words for the log. The next request is due after a while.
     pub fn due(&mut self, identity: &Identity, now: Time, boot: Duration) -> Result<Option<Renew>, String> {
         if boot < self.not_before {
             return Ok(None);
@@ -72,10 +72,10 @@ impl Renewals {
         Ok(Some(Renew { request: Some(request), is_expired: now > leaf.not_after }))
     }
 
-    /// A request, when there is no connection and the certificate has ended.
+    /// A request, if there is no connection and the certificate has expired.
     ///
     /// # Errors
-    /// As [`Renewals::due`].
+    /// As for [`Renewals::due`].
     pub fn due_expired(
         &mut self,
         identity: &Identity,
@@ -87,7 +87,7 @@ impl Renewals {
         if now <= leaf.not_after { Ok(None) } else { self.due(identity, now, boot) }
     }
 
-    /// What a good answer puts in force.
+    /// What to put in force after a good answer.
     ///
     /// # Errors
     /// Words for the log.
@@ -112,7 +112,7 @@ impl Renewals {
         if answer.certificates.len() > 4 {
             return Err("more than 4 certificates".to_owned());
         }
-        // The CA is pinned at the other end, too; it need not be shown.
+        // The other end has pinned the CA as well, so it need not be sent.
         let chain = answer
             .certificates
             .iter()

@@ -1,7 +1,8 @@
-//! One attempt while it runs: its reader, its sealer, and what passed through the warden.
+//! One attempt while it runs: its reader, its sealer, and what has passed through the warden.
 //!
-//! Guarantee: whatever ends it, its sockets are closed, so that a process stuck in the kernel and waking up hours later
-//! reaches nobody; segments are counted here, independently of the sealer. Not here: deciding what comes next.
+//! Guarantee: whatever ends the attempt, its sockets are closed. So a process that was stuck in the kernel
+//! and wakes up hours later reaches nobody. The warden counts segments here, independently of the sealer. Not
+//! here: the decision what comes next.
 
 use std::collections::VecDeque;
 use std::io;
@@ -29,7 +30,7 @@ use crate::sealer::window::SEGMENTS_MAX;
 /// The attempt.
 #[derive(Debug)]
 pub struct Running {
-    /// What is obeyed.
+    /// The order and limits that it obeys.
     pub judged: Judged,
     /// What the manifest must say.
     pub expected: Expectation,
@@ -37,34 +38,35 @@ pub struct Running {
     pub reader: Option<Lane>,
     /// The sealer.
     pub sealer: Lane,
-    /// What passed.
+    /// What has passed through the warden.
     pub passed: Passed,
     /// The manifest with both signatures, and its result.
     pub manifest: Option<(Signed, CollectionResult)>,
-    /// CLOCK_BOOTTIME by which the next thing must have happened.
+    /// CLOCK_BOOTTIME by which the next step must have happened.
     pub deadline: Duration,
     /// Lines about the upload's position in the endpoint's log, at most [`POSITION_LINES_MAX`].
     pub position_lines: u32,
 }
 
-/// The collector's words must not fill the disk: reconnects are told up to here for each attempt.
+/// The collector's words must not fill the disk, so reconnects are logged up to this number for each attempt.
 pub const POSITION_LINES_MAX: u32 = 256;
 
 /// Segments that passed through the warden.
 #[derive(Debug, Default)]
 pub struct Passed {
-    /// Their sum.
+    /// Their stored bytes.
     pub observed: Observed,
-    /// Digests of the last seals, the newest last, to recognise what is sent again.
+    /// Digests of the last seals, the newest last. They show whether a segment was sent before.
     recent: VecDeque<Digest>,
 }
 
 impl Passed {
-    /// Counts a segment that the sealer hands over. `None`: it does not follow; the sealer is not to be believed.
+    /// Counts a segment that the sealer hands over. `None` if it does not follow the one before: then the
+    /// sealer must not be believed.
     pub fn observe(&mut self, segment: &Segment) -> Option<()> {
         let seal: Digest = segment.seal.parse().ok()?;
         if let Some(behind) = self.observed.segments.checked_sub(segment.index).filter(|behind| *behind > 0) {
-            // Sent again after a cut: it must be the same.
+            // Sent again after a cut: it must be the same segment.
             let at = self.recent.len().checked_sub(usize::try_from(behind).ok()?)?;
             return (self.recent.get(at) == Some(&seal)).then_some(());
         }
@@ -83,12 +85,12 @@ impl Passed {
     }
 }
 
-/// What a collection starts with.
+/// What is needed to start a collection.
 #[derive(Debug)]
 pub struct Start<'start> {
     /// What to run.
     pub program: &'start Path,
-    /// Whom the sealer becomes.
+    /// The user that the sealer becomes.
     pub user: Option<User>,
     /// The agent's state, which is never given.
     pub state: &'start Path,
@@ -102,14 +104,14 @@ pub struct Start<'start> {
     pub sealer_key: SigningKey,
     /// Facts for the manifest.
     pub facts: Facts,
-    /// Until when the manifest must be there.
+    /// The time by which the manifest must be there.
     pub deadline: Duration,
 }
 
-/// Starts reader and sealer of one attempt. The attempt is durable in `seen.jsonl` by now.
+/// Starts the reader and the sealer of one attempt. By now `seen.jsonl` has the attempt.
 ///
 /// # Errors
-/// The system's error; whatever was started is gone again.
+/// The system's error. Whatever was started has ended again.
 pub fn start(judged: Judged, expected: Expectation, start: Start<'_>) -> io::Result<Running> {
     let (items_reader, items_sealer) = pair()?;
     let (check_reader, check_sealer) = pair()?;
@@ -168,7 +170,7 @@ impl Running {
         self.expected.delegation.collection
     }
 
-    /// Ends both processes. What does not die is given back.
+    /// Ends both processes. Returns those that do not die.
     pub fn end(self) -> Vec<Stuck> {
         self.reader.into_iter().chain([self.sealer]).filter_map(Lane::end).collect()
     }
@@ -192,7 +194,7 @@ mod tests {
         let expected =
             Observed { segments: 5, stored_len: 50, seal_head: Digest::of(&[104]), is_final: true };
         assert_eq!(passed.observed, expected);
-        // A window's worth may be sent again after a cut, unchanged.
+        // Up to a window of segments may be sent again after a cut, unchanged.
         assert!(passed.observe(&segment(2, 102, false)).is_some());
         assert!(passed.observe(&segment(4, 104, true)).is_some());
         assert_eq!(passed.observed, expected);

@@ -1,4 +1,5 @@
-//! Regular files: read from the reader's descriptor, looked at again, and closed with the outcome that the looks give.
+//! Regular files: read from the reader's descriptor, looked at again, and closed with the outcome that the
+//! looks show.
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -47,7 +48,7 @@ impl Intake<'_> {
         let runs = file.sparse_runs(&before, size);
         let data_bytes = runs.as_ref().map_or(size, |runs| runs.iter().map(|(_, len)| *len).sum());
         self.check_limits(data_bytes);
-        // The size is the reader's word: a sum over 2^64 is over the bound as well.
+        // The size is only the reader's claim. A sum over 2^64 is over the limit as well.
         let holes = size.checked_sub(data_bytes).and_then(|holes| self.holes.checked_add(holes));
         let holes = holes.unwrap_or(HOLES_BYTES_MAX + 1);
         let own = (holes > HOLES_BYTES_MAX).then_some("holes of all sparse files pass 64 GiB");
@@ -86,7 +87,7 @@ impl Intake<'_> {
         self.flush_rows(PART_BYTES)
     }
 
-    /// Decodes the entries of a journal that lies in the container already, from the same open file.
+    /// Decodes the entries of a journal that is already in the container, from the same open file.
     fn journal(&mut self, path: &[u8], file: &OpenFile, size: u64) -> Result<(), IntakeError> {
         let mut entries = match Entries::open(file, size) {
             Ok(entries) => entries,
@@ -110,7 +111,8 @@ impl Intake<'_> {
         Ok(())
     }
 
-    /// Reads a file of at most 1 MiB before its header, so that a short one is shortened. `None`: it got no member.
+    /// Reads a file of at most 1 MiB before its header is written, so that a file that became shorter gets a
+    /// shorter member. `None`: it got no member.
     pub(super) fn small(
         &mut self,
         mut record: ItemRecord,
@@ -192,7 +194,7 @@ impl Intake<'_> {
                     self.writer.write(bytes)?;
                 }
                 Piece::Gap { mut len, why, errno } => {
-                    // Zeros, too, are sealed and sent as they are written, not held.
+                    // Zeros, like data, are sealed and sent as they are written. They are not held.
                     while len > 0 {
                         let part = len.min(8 << 20);
                         self.writer.write_gap(part, why, errno)?;
@@ -207,7 +209,7 @@ impl Intake<'_> {
         Ok(Some(read))
     }
 
-    /// Looks again and ends the open member.
+    /// Looks at the file again and ends the open member.
     pub(super) fn close(
         &mut self,
         seen: &Seen,
@@ -234,7 +236,7 @@ impl Intake<'_> {
         let error = read.failed.map(|errno| evidence::item::ItemError { op: "pread64".to_owned(), errno });
         let end = MemberEnd { outcome, after, ended: self.clock.wall(), error, note };
         let record = self.writer.end_member(end)?;
-        // Only a content that was whole may stand for its other names.
+        // Only content that was read whole may stand for its other names.
         if let (true, true, Some(sha256), Some(member)) =
             (record.outcome.is_ok(), before.nlink > 1, record.sha256, record.member)
             && self.links.len() < LINKS_MAX
@@ -245,7 +247,7 @@ impl Intake<'_> {
         Ok(())
     }
 
-    /// Asks the reader about the path of an item, or lets it forget the item.
+    /// Asks the reader about the path of an item, or tells it to forget the item.
     pub(super) fn ask(&mut self, key: Option<u64>, look: bool) -> Option<Checked> {
         let look = look && !self.is_deaf;
         ipc::send_json(self.check.as_fd(), &Check { key: key?, look }, None).ok()?;
@@ -253,7 +255,8 @@ impl Intake<'_> {
             return None;
         }
         let answer = ipc::receive_json_before(self.check.as_fd(), &mut self.check_buffer, ANSWER_DEADLINE);
-        // A late answer would be taken for that to the next question: after one miss nothing is asked any more.
+        // A late answer could be mistaken for the answer to the next question. So after one missed answer,
+        // ask nothing more.
         self.is_deaf = answer.is_err();
         if self.is_deaf {
             self.limitations.push(

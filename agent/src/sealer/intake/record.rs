@@ -1,4 +1,4 @@
-//! From what the reader saw to item records, and the writer's refusals to records that say so.
+//! Makes item records from what the reader saw. If the writer refuses one, makes a record that says so.
 
 use evidence::container::{WriteError, Writer};
 use evidence::item::ItemRecord;
@@ -7,7 +7,7 @@ use evidence::item::tar::TarError;
 
 use crate::ipc::Seen;
 
-/// The record of what was seen.
+/// The record of what the reader saw.
 pub(super) fn of(collector: &str, seen: &Seen) -> ItemRecord {
     let mut record = ItemRecord::new(collector, seen.kind, seen.path.0.clone(), seen.begun);
     record.outcome = seen.outcome.clone();
@@ -32,7 +32,7 @@ fn short(note: &str) -> String {
     short
 }
 
-/// Begins a member with content. `false`: it was refused and is recorded without.
+/// Begins a member with content. `false`: the writer refused it, and it is recorded without content.
 pub(super) fn begin(writer: &mut Writer, record: ItemRecord) -> Result<bool, WriteError> {
     match writer.begin_member(record.clone()) {
         Ok(_) => Ok(true),
@@ -71,7 +71,7 @@ pub(super) fn skip(writer: &mut Writer, mut record: ItemRecord) -> Result<(), Wr
     writer.record_only(record).map(drop)
 }
 
-/// What the writer may refuse of a hostile name is recorded; anything else is a failure.
+/// If the writer refuses a hostile name, that is recorded. Anything else is a failure.
 fn refused(writer: &mut Writer, mut record: ItemRecord, refusal: WriteError) -> Result<(), WriteError> {
     let (outcome, note) = match refusal {
         WriteError::DuplicateName => (Outcome::SkippedLoop, "already collected under this name"),

@@ -1,4 +1,4 @@
-//! Sources of unknown length and rows: held up to one part, then written as numbered members.
+//! Sources of unknown length, and rows. Each is held up to one part, then written as numbered members.
 
 use evidence::container::MemberEnd;
 use evidence::item::outcome::Outcome;
@@ -7,7 +7,7 @@ use evidence::item::{AtimeMethod, ItemRecord, Kind};
 use super::{Intake, IntakeError, PART_BYTES, Pending, record};
 
 impl Intake<'_> {
-    /// Bytes the reader read itself.
+    /// Bytes that the reader read itself.
     pub(super) fn data(&mut self, bytes: &[u8]) -> Result<(), IntakeError> {
         let Some(mut piece) = self.piece.take() else {
             return Ok(());
@@ -36,7 +36,7 @@ impl Intake<'_> {
         let has_bytes = !piece.held.is_empty() || piece.parts > 0;
         if end.outcome.is_ok() || has_bytes {
             if end.outcome.is_without_content() {
-                // The kernel refused after it had given something.
+                // The kernel refused after it had returned some bytes.
                 end.outcome = Outcome::IoError;
             }
             let part = std::mem::take(&mut piece.held);
@@ -83,7 +83,7 @@ impl Intake<'_> {
 
     /// Writes rows once there are at least `least` bytes of them.
     pub(super) fn flush_rows(&mut self, least: usize) -> Result<(), IntakeError> {
-        // A row is at most 256 KiB, so a part stays near 4 MiB when it is taken a little early.
+        // A row is at most 256 KiB, so a part stays near 4 MiB if it is written a little early.
         let Some(rows) = self.rows.as_mut().and_then(|rows| rows.take(least.saturating_sub(512 << 10)))
         else {
             return Ok(());
