@@ -3,7 +3,7 @@
 //! throughout its closure. The database is a projection: `rebuild` recreates it from ledger and stores. Not here: the queries
 //! (one module a subject below); who may call them.
 //!
-//! Trust: the database proves nothing. What leaves the collector as proof comes from ledger and stores.
+//! Trust: the database proves nothing. Every proof that leaves the collector comes from ledger and stores.
 
 pub(crate) mod collections;
 pub(crate) mod condition;
@@ -42,21 +42,21 @@ pub use repair::{
 };
 use writer::Writer;
 
-/// Version of `schema.sql`; another one is refused, and `rebuild` makes a new database.
+/// Version of `schema.sql`. A database of another version is refused, and `rebuild` makes a new one.
 const SCHEMA_VERSION: i64 = 4;
 /// `application_id` of the file: "EXHB", so that a foreign database is not taken for ours.
 const APPLICATION_ID: i64 = 0x4558_4842;
 /// How long a statement waits for another connection's lock: 10 s. Only a second process makes it wait.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// A handle on the database; clones share it. The file closes when the last is dropped.
+/// A handle on the database; clones share it. The file closes when the last handle is dropped.
 #[derive(Clone)]
 pub struct Db {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    // Dropped before the writer, whose close is then the last one and folds the WAL into the file.
+    // Dropped before the writer. The writer's close is then the last one and folds the WAL into the file.
     readers: Mutex<Vec<Connection>>,
     writer: Writer,
     returned: Condvar,
@@ -68,7 +68,7 @@ impl Db {
     /// database must not start with an empty one.
     ///
     /// # Errors
-    /// `Exists` when there is a file, otherwise of SQLite or the operating system.
+    /// `Exists` if there is a file, otherwise an error of SQLite or the operating system.
     pub fn create(path: &Path) -> Result<(), DbError> {
         let mut options = fs_err::OpenOptions::new();
         fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -95,7 +95,7 @@ impl Db {
     /// Opens an existing database with `readers` read connections.
     ///
     /// # Errors
-    /// `Missing` without a file, `Schema` for another version, otherwise of SQLite.
+    /// `Missing` without a file, `Schema` for another version, otherwise an error of SQLite.
     pub fn open(path: &Path, readers: usize) -> Result<Self, DbError> {
         if !path.is_file() {
             return Err(DbError::Missing { path: path.to_owned() });
@@ -126,7 +126,7 @@ impl Db {
         &self.shared.path
     }
 
-    /// Reads one committed state. Blocks when all readers are busy: call it from blocking threads.
+    /// Reads one committed state. Blocks while all readers are busy: call it only from blocking threads.
     ///
     /// # Errors
     /// What the closure returns, or `DbError` of the surrounding transaction.
@@ -142,11 +142,11 @@ impl Db {
         result
     }
 
-    /// Writes in a transaction of its own, committed together with its neighbours; returns when it is durable.
-    /// An `Err` of the closure undoes its writes and nobody else's. Blocks: call it from blocking threads.
+    /// Runs a write of its own, which is committed together with its neighbours. Returns when it is durable.
+    /// An `Err` of the closure undoes only its own writes. Blocks: call it only from blocking threads.
     ///
     /// # Errors
-    /// What the closure returns; `DbError::Commit` when it is unknown whether the writes are there.
+    /// What the closure returns; `DbError::Commit` if nobody knows whether the writes are in the database.
     pub fn write<T, E>(&self, act: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
@@ -191,13 +191,13 @@ fn configure(connection: &Connection) -> Result<(), DbError> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    // A burst of a million items must not leave a WAL of its size behind: 64 MiB.
+    // The WAL must not stay large after a burst of a million items: 64 MiB.
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 
-/// A reader on loan; returned when dropped, also by a panic.
+/// A reader on loan. It is returned when dropped, even after a panic.
 struct Lease<'db> {
     shared: &'db Shared,
     connection: Option<Connection>,
@@ -235,7 +235,7 @@ impl From<DbError> for Failure {
     }
 }
 
-/// A database that did not do what was asked.
+/// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DbError {
@@ -245,32 +245,32 @@ pub enum DbError {
     /// COMMIT failed: the writes may or may not be there.
     #[error("commit to the database; whether it took effect is unknown")]
     Commit(#[source] Arc<rusqlite::Error>),
-    /// A stored value is not what the schema promises.
+    /// A stored value breaks a promise of the schema.
     #[error("column {column} holds a value of another form")]
     Corrupt {
         /// Table and column.
         column: &'static str,
     },
-    /// `create` found a file.
+    /// `create` found an existing file.
     #[error("{} exists already", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// The file could not be made.
+    /// The file could not be created.
     #[error("create the database file")]
     File {
         /// Cause.
         #[source]
         source: std::io::Error,
     },
-    /// `open` found none.
+    /// `open` found no database.
     #[error("no database at {}; restore it, or recreate it with `exhibit-server rebuild`", path.display())]
     Missing {
-        /// Where it should be.
+        /// Where the database should be.
         path: PathBuf,
     },
-    /// Another version or a foreign file.
+    /// The file has another version or is foreign.
     #[error("{} has schema {version}, this build needs {expected}; run `exhibit-server rebuild`", path.display())]
     Schema {
         /// The file.

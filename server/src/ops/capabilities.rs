@@ -1,6 +1,6 @@
-//! Records beside the settings what each bucket was last seen to do, and raises an alarm when one can do less.
-//! Guarantee: the record improves on its own, but a lost capability is reported at every start until an operator accepts the
-//! loss. Not here: how a bucket is measured (crate `store`).
+//! Records, beside the settings, what each bucket was last seen to do, and raises an alarm if a bucket can do
+//! less. Guarantee: improvements are recorded automatically, but a lost capability is reported at every start
+//! until an operator accepts the loss. Not here: how a bucket is measured (crate `store`).
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// What was measured of a store at a time.
+    /// A record of what was measured of a store at some time.
     pub fn new(store: &str, probed: Time, capabilities: Capabilities) -> Self {
         Self { type_: TYPE.to_owned(), store: store.to_owned(), probed, capabilities }
     }
@@ -36,7 +36,7 @@ impl Record {
     /// The record of a store, if there is one.
     ///
     /// # Errors
-    /// When it cannot be read or is none.
+    /// If it cannot be read or is not a record.
     pub fn read(layout: &Layout, store: &str) -> Result<Option<Self>, RecordError> {
         let path = layout.capabilities(store);
         let text = match fs_err::read_to_string(&path) {
@@ -51,7 +51,7 @@ impl Record {
         Ok(Some(record))
     }
 
-    /// Puts this record in the place of the one there is, durably.
+    /// Replaces the existing record with this one, durably.
     pub fn write(&self, layout: &Layout) -> Result<(), RecordError> {
         let failed = |source| RecordError::Io { source };
         let path = layout.capabilities(&self.store);
@@ -65,10 +65,11 @@ impl Record {
     }
 }
 
-/// Says what each store guarantees, compares buckets with their records. Gives the number of lost capabilities.
+/// Logs what each store guarantees, and compares buckets with their records. Returns the number of lost
+/// capabilities.
 ///
 /// # Errors
-/// When a record cannot be read or written.
+/// If a record cannot be read or written.
 pub(crate) fn record_at_start(layout: &Layout, replicas: &Replicas, now: Time) -> Result<usize, RecordError> {
     let mut count = 0;
     for store in replicas.stores() {
@@ -92,10 +93,10 @@ pub(crate) fn record_at_start(layout: &Layout, replicas: &Replicas, now: Time) -
     Ok(count)
 }
 
-/// What a bucket lost since its record; what got better or is new is recorded.
+/// What a bucket has lost since its record. Whatever improved or is new is recorded.
 ///
 /// # Errors
-/// When the record cannot be read or written.
+/// If the record cannot be read or written.
 pub fn compare(
     layout: &Layout,
     store: &str,
@@ -114,7 +115,7 @@ pub fn compare(
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// It is damaged or another's.
+    /// It is damaged or belongs to another store.
     #[error("{} is no record of a store: {reason}. Move it away; the next start makes it anew", path.display())]
     Content {
         /// The file.
@@ -160,7 +161,7 @@ mod tests {
         assert_eq!(seen(less), ["lock"]);
         Record::new("store-2", day(), less).write(&layout).unwrap();
         assert!(seen(less).is_empty());
-        // What comes back is recorded by itself.
+        // A capability that returns is recorded automatically.
         assert!(seen(ALL).is_empty());
         assert_eq!(seen(less), ["lock"]);
     }

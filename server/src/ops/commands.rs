@@ -157,7 +157,7 @@ pub fn run_rebuild(args: &RebuildArgs) -> Result<ExitCode> {
 /// `exhibit-server fsck`
 ///
 /// # Errors
-/// When the collector cannot be opened; what is found wrong is printed and gives exit code 1.
+/// If the collector cannot be opened. What the check finds wrong is printed and gives exit code 1.
 pub fn run_fsck(args: &FsckArgs) -> Result<ExitCode> {
     let layout = Layout::new(&args.directory);
     let config = Config::load(&args.directory)?;

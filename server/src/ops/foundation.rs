@@ -23,31 +23,32 @@ use crate::log::log_key::{self, HeldKeysError};
 use crate::ops::capabilities::{RecordError, record_at_start};
 use crate::rows::{Db, DbError, QueueSink};
 
-/// Read connections of the database: enough for the blocking threads of a handful of services.
+/// Number of read connections of the database: enough for the blocking threads of a handful of services.
 const READERS: usize = 8;
 
 /// An opened collector, without its listeners.
 pub struct Foundation {
     /// Settings.
     pub config: Config,
-    /// Places.
+    /// The paths in the collector's directory.
     pub layout: Layout,
-    /// Rows.
+    /// The database.
     pub db: Db,
-    /// Objects.
+    /// The stores.
     pub replicas: Replicas,
-    /// Capabilities that buckets had and have no more.
+    /// Number of capabilities that buckets had and have no longer.
     pub capabilities_lost: usize,
     /// Ledger.
     pub sequencer: Sequencer,
-    /// Who signs rosters.
+    /// The authority, which signs rosters.
     pub authority: AuthoritySet,
-    /// Who signs certificates.
+    /// The certificate authority.
     pub certificates: Authority,
 }
 
 impl Foundation {
-    /// Opens everything, starts the signer process (`program __signer`), finishes what a crash left. Blocks on disks.
+    /// Opens everything, starts the signer process (`program __signer`), and finishes what a crash left.
+    /// Blocks on disks.
     ///
     /// # Errors
     /// `FoundationError`, in words for the operator.
@@ -55,7 +56,8 @@ impl Foundation {
         Self::open_for(directory, program, Purpose::Service)
     }
 
-    /// As [`Self::open`]; to record a change of the log key, also while it is not recorded.
+    /// As [`Self::open`], for recording a change of the log key: opens even if the change is not recorded
+    /// yet.
     ///
     /// # Errors
     /// `FoundationError`, in words for the operator.
@@ -92,7 +94,7 @@ impl Foundation {
     }
 }
 
-/// Opens every configured store, and stands in for those that are away.
+/// Opens every configured store. A store that is away gets a stand-in.
 pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, FoundationError> {
     replicas_of(config, Measure::Yes, Arc::new(QueueSink(db.clone())))
 }
@@ -100,7 +102,7 @@ pub(crate) fn open_replicas(config: &Config, db: &Db) -> Result<Replicas, Founda
 /// Stores and the public log key of a collector that is not running, for checks: nothing is queued or written.
 ///
 /// # Errors
-/// When a store is another's or the card cannot be read.
+/// If a store belongs to somebody else or the card cannot be read.
 pub fn open_for_check(config: &Config, layout: &Layout) -> Result<(Replicas, LogKeys), FoundationError> {
     Ok((replicas_of(config, Measure::No, Arc::new(Unheard))?, log_key::keys_held(layout, config)?))
 }
@@ -114,7 +116,7 @@ fn replicas_of(
     Ok(Replicas::new(stores, config.replication.into(), sink).with_leaving(leaving))
 }
 
-/// While nothing runs there is no queue; the next start scans the stores.
+/// While nothing runs there is no queue. The next start scans the stores.
 pub(crate) struct Unheard;
 
 impl WantingSink for Unheard {
@@ -123,22 +125,22 @@ impl WantingSink for Unheard {
     }
 }
 
-/// Stores that stay, and stores that are being drained.
+/// The stores that stay, and the stores that are being drained.
 type Opened = (Vec<Arc<dyn Store>>, Vec<Arc<dyn Store>>);
 
-/// Whether a bucket is tried out when it is opened: that writes to it.
+/// Whether opening a bucket also measures it. Measuring writes to the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Measure {
-    /// For a check; it is then taken to be able to do nothing beyond the least.
+    /// Do not measure, for a check. The bucket then counts as able to do only the minimum.
     No,
-    /// For service.
+    /// Measure, for service.
     Yes,
 }
 
-/// Makes an empty store where the settings say.
+/// Makes an empty store at the place that the settings name.
 ///
 /// # Errors
-/// When there is something already, or the place takes nothing.
+/// If something is there already, or the place accepts nothing.
 pub fn make_store(deployment: &DeploymentId, store: &StoreConfig, now: Time) -> Result<(), StoreError> {
     let identity = StoreIdentity {
         store: store.id.clone(),
@@ -149,10 +151,10 @@ pub fn make_store(deployment: &DeploymentId, store: &StoreConfig, now: Time) -> 
     store.place.initialise(&identity)
 }
 
-/// Whether there is a store of the settings' id and deployment at its place.
+/// Whether the place holds a store with the settings' id and deployment.
 ///
 /// # Errors
-/// When another store is there, or it cannot be told.
+/// If another store is there, or nobody can tell.
 pub fn has_store(config: &Config, store: &StoreConfig) -> Result<bool, FoundationError> {
     match open_store(store, Measure::No) {
         Ok(found) => check_identity(config, store, found.identity()).map(|()| true),
@@ -168,7 +170,8 @@ fn open_store(store: &StoreConfig, measure: Measure) -> Result<Arc<dyn Store>, S
     }
 }
 
-/// A store that is away is degraded; one that is another's is a mistake nobody should start with.
+/// A store that is away leaves the collector degraded. A store that belongs to somebody else is a mistake,
+/// and no collector should start with it.
 pub(crate) fn open_stores(config: &Config, measure: Measure) -> Result<Opened, FoundationError> {
     let mut opened = Opened::default();
     for store in &config.stores {
@@ -178,7 +181,7 @@ pub(crate) fn open_stores(config: &Config, measure: Measure) -> Result<Opened, F
                 check_identity(config, store, found.identity())?;
                 stores.push(found);
             }
-            // Another process has it.
+            // Another process holds it.
             (Err(error @ StoreError::Transient { .. }), StoreLocation::Directory(_)) => {
                 return Err(error.into());
             }
@@ -239,9 +242,9 @@ pub enum FoundationError {
     ForeignStore {
         /// Its place.
         place: String,
-        /// Who it says it is.
+        /// Which store it is.
         found: String,
-        /// Who it should be.
+        /// Which store it should be.
         expected: String,
     },
     /// A part of the directory.
@@ -259,7 +262,7 @@ pub enum FoundationError {
     /// The signer process.
     #[error("start the signer")]
     Signer(#[from] SignerError),
-    /// What buckets could do.
+    /// The records of what buckets could do.
     #[error("compare what the stores can do with what they could")]
     Record(#[from] RecordError),
     /// A store.

@@ -1,6 +1,7 @@
-//! Makes a collector: keys, database, stores, settings, public card, first ledger entries.
-//! Guarantee: no authority or person's private key is read or made; an existing directory or store is never touched;
-//! `server.toml` is written last, so a directory that has it is whole. Not here: the roster (`exhibit authority`).
+//! Makes a collector: keys, database, stores, settings, public card, first ledger entries. Guarantee: `init`
+//! neither reads nor makes a private key of the authority or of a person. It never touches an existing
+//! directory or store. It writes `server.toml` last, so a directory that has this file is whole. Not here:
+//! the roster (`exhibit authority`).
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -31,7 +32,7 @@ use crate::ops::capabilities::record_at_start;
 use crate::ops::foundation::{FoundationError, make_store, open_replicas};
 use crate::rows::{Db, DbError};
 
-/// What `init` is told.
+/// The options of `init`.
 #[derive(Debug, Clone)]
 pub struct InitOptions {
     /// The collector's directory: empty or not there yet.
@@ -40,9 +41,9 @@ pub struct InitOptions {
     pub authority: PathBuf,
     /// The roster in force, signed.
     pub roster: PathBuf,
-    /// Where the stores shall lie.
+    /// Where to put the stores.
     pub stores: Vec<StoreLocation>,
-    /// Must equal the roster's, when given.
+    /// Must equal the roster's deployment, if given.
     pub deployment: Option<DeploymentId>,
     /// This collector's id.
     pub collector: CollectorId,
@@ -52,13 +53,13 @@ pub struct InitOptions {
     pub enrol_listen: SocketAddr,
     /// Metrics listener.
     pub metrics_listen: Option<SocketAddr>,
-    /// Main listener as others reach it; the listening address when `None`.
+    /// Address at which others reach the main listener; the listening address if `None`.
     pub reach: Option<Address>,
-    /// Enrolment listener as others reach it.
+    /// Address at which others reach the enrolment listener.
     pub enrol_reach: Option<Address>,
-    /// Stores that must hold a segment; all, at most 2, when `None`.
+    /// How many stores must hold a segment; if `None`, all, at most 2.
     pub copies: Option<usize>,
-    /// When they cannot.
+    /// What to do if that many cannot hold it.
     pub degraded: Degraded,
     /// Time-stamping authorities.
     pub tsas: Vec<String>,
@@ -75,17 +76,17 @@ pub struct Initialised {
     pub ca_sha256: Digest,
     /// Id of the authority set.
     pub authority: Digest,
-    /// Two stores can fail independently.
+    /// True if two stores can fail independently.
     pub independent: bool,
-    /// Ledger entries.
+    /// Number of ledger entries.
     pub entries: u64,
 }
 
 /// Makes a collector.
 ///
 /// # Errors
-/// Before anything is made, when the roster or a place is not fit; later, with what failed: remove what is there and
-/// begin again.
+/// Before anything is made, if the roster or a place cannot be used. After that, the error says what failed:
+/// remove what was made and begin again.
 pub fn init(options: &InitOptions, now: Time) -> Result<Initialised, InitError> {
     let authority = read_authority(&options.authority).map_err(FoundationError::from)?;
     let (roster, signed) = read_roster(options, &authority, now)?;
@@ -181,7 +182,7 @@ fn settings(options: &InitOptions, deployment: &DeploymentId) -> Result<Config, 
             .collect(),
         scrub: None,
     };
-    // What would be refused at every start is refused now, before anything is made.
+    // Refuse now, before anything is made, whatever every start would refuse.
     Config::parse(&config.to_commented()).map_err(|reason| InitError::Settings { reason })
 }
 
@@ -214,12 +215,12 @@ fn private_directory(path: &Path) -> Result<(), InitError> {
     durable::create_private_folder(path).map_err(|source| InitError::Io { source })
 }
 
-/// Writes a file that is not there yet, durably.
+/// Writes a file that does not exist yet, durably.
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), InitError> {
     durable::create(path, bytes, mode).map_err(|source| InitError::Io { source })
 }
 
-/// What responders pin: nothing in it is secret.
+/// The card that responders pin. Nothing in it is secret.
 fn card(config: &Config, certificates: &Authority, log_key: &str) -> Result<String, InitError> {
     let ca = certificates.certificate();
     let card = serde_json::json!({
@@ -289,7 +290,7 @@ pub enum InitError {
     /// The database.
     #[error("make the database")]
     Db(#[from] DbError),
-    /// A place or the authority file is not fit.
+    /// A place or the authority file cannot be used.
     #[error("prepare the collector's directory")]
     Foundation(#[from] FoundationError),
     /// A file.

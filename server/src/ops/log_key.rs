@@ -1,4 +1,4 @@
-//! `exhibit-server log-key`: a new key takes the place of the old one, on the authority's signed word.
+//! `exhibit-server log-key`: replaces the log key with a new one, on the authority's signed change.
 
 pub mod adopt;
 mod level;

@@ -241,7 +241,7 @@ fn run_init(args: MirrorInitArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A source as it reads from any directory.
+/// Makes a source's path absolute, so that it means the same from any directory.
 fn whole(given: PathBuf) -> Result<PathBuf> {
     match given.to_str().and_then(|given| given.strip_prefix("s3:")) {
         Some(file) => Ok(format!("s3:{}", std::path::absolute(file)?.display()).into()),

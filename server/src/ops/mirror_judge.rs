@@ -1,4 +1,5 @@
-//! Judges of a mirror that run caged: this program's `__verify`, without files, network and keys, one process a container.
+//! The caged judges of a mirror: this program's `__verify`, without files, network and keys, one process for
+//! each container.
 //!
 //! Guarantee: the mirror, which has keys, never runs the decoder over a stranger's bytes. Not here: the cage
 //! (crate `cage`), what runs in it (`crate::services::ingest::child`).
@@ -30,7 +31,8 @@ impl Judges for Caged {
             items: limits.items,
             cpu_s: Begin::cpu_s(limits.logical_bytes),
         };
-        // One thread of its own: the mirror's threads block, and a child belongs to the runtime that started it.
+        // The judge needs a thread of its own: the mirror's threads block, and a child belongs to the runtime
+        // that started it.
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -41,7 +43,7 @@ impl Judges for Caged {
     }
 }
 
-/// Dropped before the runtime that it lives on.
+/// Dropped before the runtime to which it belongs.
 struct Process {
     verifier: Verifier,
     runtime: Runtime,

@@ -28,7 +28,7 @@ pub enum PlaceError {
     /// The collector's directory.
     #[error(transparent)]
     Foundation(#[from] FoundationError),
-    /// What would come out is no valid setting.
+    /// The result would not be valid settings.
     #[error("{reason}")]
     Refused {
         /// Why, with the next step.
@@ -49,7 +49,7 @@ fn refused(reason: impl Into<String>) -> PlaceError {
 /// Makes an empty store and names it in the settings.
 ///
 /// # Errors
-/// When the id or place is taken, the place is not empty, or the settings cannot be written.
+/// If the id or place is taken, the place is not empty, or the settings cannot be written.
 pub fn add(
     directory: &Path,
     id: &str,
@@ -88,10 +88,11 @@ pub fn add(
     replace(directory, &text)
 }
 
-/// Marks a store as leaving: from the next start on it is read where others fail, and neither written nor counted.
+/// Marks a store as leaving. From the next start on, it is read only if others fail, and is neither written
+/// nor counted.
 ///
 /// # Errors
-/// When there is no such store, or too few would stay.
+/// If there is no such store, or too few would stay.
 pub fn drain(directory: &Path, id: &str) -> Result<(), PlaceError> {
     let text = edited(directory, |stores| {
         let table = stores.iter_mut().find(|table| names(table, id));
@@ -102,25 +103,25 @@ pub fn drain(directory: &Path, id: &str) -> Result<(), PlaceError> {
     replace(directory, &text)
 }
 
-/// What still keeps a store from leaving, and how much was looked at.
+/// What still prevents a store from leaving, and how much was examined.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Retiring {
-    /// Objects on the store that leaves.
+    /// Number of objects on the leaving store.
     pub objects: u64,
-    /// Those that too few others have whole, at most [`LACKING_MAX`] of them.
+    /// Objects of which too few other stores have a whole copy, at most [`LACKING_MAX`] of them.
     pub lacking: Vec<Key>,
-    /// How many there are of those.
+    /// Number of all such objects.
     pub lacking_count: u64,
 }
 
-/// Keys told of those that lack copies: enough to see what kind of object it is.
+/// Most keys that are named of the objects that lack copies: enough to see their kind.
 pub const LACKING_MAX: usize = 100;
 
-/// Takes a drained store out of the settings, once `copies` others have every object of it whole. `tell` hears of every
-/// object that was looked at.
+/// Removes a drained store from the settings, once `copies` other stores have every object of it whole. Calls
+/// `tell` for every object that was examined.
 ///
 /// # Errors
-/// When it is not leaving, or cannot be read.
+/// If it is not leaving, or cannot be read.
 pub fn retire(directory: &Path, id: &str, tell: &mut dyn FnMut(u64, u64)) -> Result<Retiring, PlaceError> {
     let config = Config::load(directory)?;
     let not_leaving = || {
@@ -166,13 +167,14 @@ pub fn retire(directory: &Path, id: &str, tell: &mut dyn FnMut(u64, u64)) -> Res
     Ok(found)
 }
 
-/// Entries of a store's copy of the ledger, every tile derived again; 0 when anything is wrong with it.
+/// Number of entries in a store's copy of the ledger, with every tile derived again; 0 if anything is wrong
+/// with it.
 fn ledger_size(store: &dyn Store, key: &LogKeys) -> u64 {
     let leaves = check_store(store, key, &mut FsckReport::default());
     leaves.map_or(0, |leaves| u64::try_from(leaves.len()).unwrap_or(u64::MAX))
 }
 
-/// Re-hashes on the others everything that `leaving` holds.
+/// Re-hashes, on the other stores, every object that `leaving` holds.
 fn compare(
     replicas: &Replicas,
     leaving: &dyn Store,
@@ -193,7 +195,8 @@ fn compare(
             |store: &dyn Store| store.read(&key).is_ok_and(|bytes| key.check(&bytes) != ContentCheck::Wrong);
         let stores = replicas.stores().iter();
         let holders = stores.filter(|store| is_whole(store.as_ref())).count();
-        // Only bytes that were read here and are wrong are no reason to keep the store; fsck tells of them.
+        // An object that was read here and has wrong bytes is no reason to keep the store. fsck reports such
+        // objects.
         let is_damaged_here =
             || matches!(leaving.read(&key), Ok(bytes) if key.check(&bytes) == ContentCheck::Wrong);
         if holders < copies && !is_damaged_here() {
@@ -210,7 +213,7 @@ fn names(table: &Table, id: &str) -> bool {
     table.get("id").and_then(Item::as_str) == Some(id)
 }
 
-/// The settings with their `[[store]]` tables changed, checked as a start would check them.
+/// The settings with their `[[store]]` tables changed, checked like at a start.
 fn edited(
     directory: &Path,
     change: impl FnOnce(&mut ArrayOfTables) -> Result<(), PlaceError>,
@@ -231,7 +234,7 @@ fn edited(
     }
 }
 
-/// Replaces the settings; they keep their mode.
+/// Replaces the settings. They keep their mode.
 fn replace(directory: &Path, text: &str) -> Result<(), PlaceError> {
     let path = directory.join(CONFIG_FILE);
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs_err::metadata(&path)?.permissions()) & 0o7777;

@@ -47,7 +47,7 @@ enum Command {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Caged children first: they must not start threads, read settings or open what is not theirs.
+    // Handle the caged children first: they must not start threads, read settings or open anything else.
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("__verify") => {

@@ -2,8 +2,9 @@
 //! Guarantee: every entry, tile and checkpoint is verified before its rows are written, and the rows come from the same
 //! functions that wrote the lost ones. The new database gets its name only when it is whole.
 //!
-//! Not rebuilt (LIVE): when endpoints were last seen; the repair and stamp queues, which the next start fills again;
-//! `segments.copies` is counted anew. Segments that were stored but never acknowledged appear as well.
+//! Not rebuilt (LIVE): when endpoints were last seen; the repair and stamp queues, which the next start fills
+//! again; `segments.copies`, which is counted again. Segments that were stored but never acknowledged appear
+//! as well.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,14 +38,15 @@ pub struct Rebuilt {
     pub segments: u64,
     /// Item records.
     pub items: u64,
-    /// Things that were not as they should be and did not stop the work.
+    /// Faults that were found and did not stop the work.
     pub remarks: Vec<String>,
 }
 
-/// Recreates the database of a collector's directory. Refuses when there is one: move it away first.
+/// Recreates the database of a collector's directory. Refuses if one exists: move it away first.
 ///
 /// # Errors
-/// `RebuildError`; the directory is then as before but for a file `exhibit.db.new`, which the next try replaces.
+/// `RebuildError`. The directory is then as before, except for a file `exhibit.db.new`, which the next try
+/// replaces.
 pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
     let layout = Layout::new(directory);
     let config = Config::load(directory)?;
@@ -114,7 +116,7 @@ pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Result<Rebui
     for id in started {
         rebuild_segments(db, replicas, &id, &mut rebuilt)?;
     }
-    // Again, with the copies counted, and with what the stores gave up.
+    // Do this again, now with the counted copies and with what the stores gave up.
     if let Some(deployment) = deployment {
         crate::upkeep::disposal::mark_disposed(db, &deployment, replicas)?;
     }
@@ -181,7 +183,8 @@ fn load(replicas: &Replicas, index: u64, body: &[u8]) -> Result<(Entry, ActObjec
     Ok((entry, act, objects))
 }
 
-/// Rows of a collection's segments, out of its seals: as far as the chain goes and the segments are there.
+/// Rows of a collection's segments, made from its seals, as far as the chain reaches and the segments are
+/// there.
 fn rebuild_segments(
     db: &Db,
     replicas: &Replicas,
@@ -209,7 +212,7 @@ fn rebuild_segments(
                 continue;
             }
         };
-        // Two seals of one index are an equivocation of the endpoint: the chain says which one was taken.
+        // If one index has two seals, the endpoint equivocated. The chain says which seal was accepted.
         if seal.header.prev != previous || seal.header.collection != *id {
             rebuilt.remarks.push(format!("{key}: does not continue the chain"));
             continue;
@@ -283,10 +286,10 @@ pub enum RebuildError {
     /// No store has a whole ledger.
     #[error("no store has a whole ledger: {reasons}")]
     NoLedger {
-        /// What is wrong with each.
+        /// What is wrong with each store.
         reasons: String,
     },
-    /// The database had a log.
+    /// The database already had a log.
     #[error("the database to fill is not empty")]
     NotEmpty,
     /// Rows of an entry.

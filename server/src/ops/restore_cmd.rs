@@ -1,7 +1,8 @@
 //! `exhibit-server restore --from MIRROR`: a collector that lost its stores and database comes back from a mirror's copy.
 //!
-//! Needed from the backup of the lost collector: `server.toml`, `deployment.json`, `authority` and `keys/` (CA and log key). Without
-//! the log key everything can be read and exported by others' means, but the log cannot go on under its name.
+//! Needed from the backup of the lost collector: `server.toml`, `deployment.json`, `authority` and `keys/`
+//! (CA and log key). Without the log key, everything can still be read and exported with other tools, but the
+//! log cannot continue under its name.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -46,13 +47,13 @@ pub struct RestoreArgs {
 /// `exhibit-server restore`
 ///
 /// # Errors
-/// State, cause and next step; a second try goes on.
+/// State, cause and next step. A second try continues.
 pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
     let layout = Layout::new(&args.directory);
     let config = Config::load(&args.directory)?;
     layout.check_modes()?;
     let size = match crate::ops::restored::pending(&args.directory)? {
-        // The database is there already: what is left to do is to say so.
+        // The database exists already. What is left is to record the restoration.
         Some(pending) if layout.database().exists() => pending.size,
         _ if layout.database().exists() => bail!(
             "{} is there: a collector with a database is not lost. Move it away if it is to be replaced",
@@ -80,7 +81,7 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gives back stores and database; `None` when damaged objects keep it from that.
+/// Gives back stores and database; `None` if damaged objects prevent it.
 fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u64>> {
     let from = mirror::restore::open(&args.from).context("open the mirror's copy")?;
     for store in &config.stores {
@@ -122,9 +123,9 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
         return Ok(None);
     }
     crate::log::log_key::import(layout, config, &changes).context("take over the changes of the log key")?;
-    // The stores are opened again by what follows.
+    // The steps that follow open the stores again.
     drop((from, replicas));
-    // Before there is a database: no start gets between this and the entry.
+    // Write the mark before there is a database: no start may come between the database and the entry.
     crate::ops::restored::begin(&args.directory, restored.entries)?;
     let rebuilt = crate::ops::rebuild::rebuild(&args.directory).context("recreate the database")?;
     for remark in &rebuilt.remarks {
@@ -137,24 +138,25 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
     Ok(Some(restored.entries))
 }
 
-/// For questions to witnesses: all else here waits for disks.
+/// For questions to witnesses. Everything else here waits for disks.
 fn questions() -> Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("start a runtime")
 }
 
-/// The first thing the restored collector writes is that it was restored, and from which size on.
+/// Records that the collector was restored, and from which size on. This is the first thing that it writes.
 fn record(args: &RestoreArgs, size: u64) -> Result<()> {
     let program = std::env::current_exe()?;
     let foundation = Foundation::open(&args.directory, &program)?;
-    // A try before this one may have got so far, directly or behind the succession of a lost log key.
+    // An earlier try may have come this far, either directly or after the succession of a lost log key.
     for index in [size, size.saturating_add(1)] {
         let row = foundation.db.read(|reader| crate::rows::entries::at(reader, index))?;
         if row.is_some_and(|row| row.kind == EntryType::RecoveryPerformed.as_str()) {
             return foundation.sequencer.stop().map_err(anyhow::Error::msg);
         }
     }
-    // The last moment: a witness that was away when the copy was taken, or a try that was left for days.
+    // Ask at the last moment: a witness may have been away when the copy was taken, or an earlier try may be
+    // days old.
     let cosigning =
         Cosigning::open(&args.directory, foundation.sequencer.log().clone(), foundation.replicas.clone())?;
     questions()?.block_on(Arc::new(cosigning).check_at_start())?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Name of the mark in the collector's directory.
 pub const PENDING_FILE: &str = "restore.pending";
 
-/// What the mark says.
+/// The content of the mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pending {
@@ -25,10 +25,10 @@ pub fn begin(directory: &Path, size: u64) -> std::io::Result<()> {
     durable::replace(&directory.join(PENDING_FILE), mark.as_bytes(), 0o644)
 }
 
-/// What is not finished.
+/// The restoration that is not finished, if there is one.
 ///
 /// # Errors
-/// When the mark cannot be read.
+/// If the mark cannot be read.
 pub fn pending(directory: &Path) -> std::io::Result<Option<Pending>> {
     let bytes = match fs_err::read(directory.join(PENDING_FILE)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -38,7 +38,7 @@ pub fn pending(directory: &Path) -> std::io::Result<Option<Pending>> {
     Ok(Some(pending.map_err(|error| std::io::Error::other(format!("{PENDING_FILE}: {error}")))?))
 }
 
-/// Takes the mark away, durably.
+/// Removes the mark, durably.
 pub fn done(directory: &Path) -> std::io::Result<()> {
     durable::remove(&directory.join(PENDING_FILE))
 }

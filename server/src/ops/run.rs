@@ -43,13 +43,14 @@ use crate::services::ingest::verifier::Program;
 use crate::upkeep::Upkeep;
 use addresses::{Addresses, Published};
 
-/// Connections at the same time: 10,000 endpoints, their uploads and people, below the unit's LimitNOFILE.
+/// Most connections at the same time: 10,000 endpoints, their uploads and people, below the unit's
+/// LimitNOFILE.
 const CONNECTIONS_MAX: usize = 20_000;
 
-/// How long a drain may take; the unit's TimeoutStopSec is longer.
+/// How long a drain may take. The unit's TimeoutStopSec is longer.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
 
-/// After the deadline, how long tasks may take to notice.
+/// How long tasks may take to notice the stop, after the deadline.
 const LAST_MOMENT: Duration = Duration::from_secs(5);
 
 /// A running collector.
@@ -60,7 +61,7 @@ pub struct Running {
     servers: Vec<JoinHandle<()>>,
 }
 
-/// Why a collector does not start, or did not stop well.
+/// Why a collector does not start, or did not stop cleanly.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -76,7 +77,7 @@ pub enum RunError {
     /// `init` was not finished.
     #[error("the database holds no roster: `exhibit-server init` was not finished, or `rebuild` is needed")]
     NoRoster,
-    /// An address is taken or not ours.
+    /// An address is taken or does not belong to this machine.
     #[error("listen on {address}")]
     Listen {
         /// The address.
@@ -97,10 +98,10 @@ pub enum RunError {
     /// Files of the run directory.
     #[error("write the run directory")]
     Files(#[source] io::Error),
-    /// Who cosigns.
+    /// The policy of cosigners is wrong.
     #[error("set up cosigning")]
     Policy(#[from] PolicyFileError),
-    /// The ledger went back.
+    /// The ledger was rolled back.
     #[error("compare the ledger with what its witnesses hold")]
     Witnessed(#[from] WitnessedMore),
     /// `restore` was not finished.
@@ -111,7 +112,7 @@ pub enum RunError {
     Ledger(String),
 }
 
-/// Opens a collector; blocks on disks and must not run on an async thread.
+/// Opens a collector. Blocks on disks, so it must not run on an async thread.
 ///
 /// # Errors
 /// [`RunError`], in words for the operator.
@@ -122,7 +123,7 @@ pub fn open(directory: &Path, program: &Program) -> Result<Opened, RunError> {
     attend(Foundation::open(directory, &program.path)?, program)
 }
 
-/// Reads what the database says of persons and connections.
+/// Reads persons and connections from the database.
 fn attend(foundation: Foundation, program: &Program) -> Result<Opened, RunError> {
     let newest = foundation.db.read(rows::rosters::newest)?.ok_or(RunError::NoRoster)?;
     let people =
@@ -200,7 +201,7 @@ fn assemble(opened: Opened) -> Result<(Services, Vec<TsaClient>, Config, Layout)
     Ok((services, tsas, config, layout))
 }
 
-/// A collector over these parts that serves nobody and does nothing by itself.
+/// A collector of these parts. It serves nobody and does nothing by itself.
 #[cfg(test)]
 pub(crate) fn unserved(foundation: Foundation, program: &Program) -> Result<Services, RunError> {
     Ok(assemble(attend(foundation, program)?)?.0)
@@ -212,7 +213,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
     metrics::capabilities_lost(opened.foundation.capabilities_lost);
     let (services, tsas, config, layout) = assemble(opened)?;
     let collector = Arc::clone(&services.collector);
-    // Nobody has submitted anything yet: what is signed from here on is new.
+    // Nobody has submitted anything yet, so whatever is signed from here on is new.
     collector.cosigning.check_at_start().await?;
     if !collector.cosigning.policy().needs_cosigners() {
         tracing::info!("No quorum of cosigners is asked for: nobody outside vouches for the ledger");
@@ -258,10 +259,10 @@ fn serve_metrics(collector: &Arc<Collector>, listener: TcpListener, page: metric
 }
 
 impl Running {
-    /// Drains: takes nothing new, finishes open segments up to `deadline`, stops the ledger, ends.
+    /// Drains: accepts nothing new, finishes open segments up to `deadline`, stops the ledger, and ends.
     ///
     /// # Errors
-    /// When the ledger had ended with an error.
+    /// If the ledger ended with an error.
     pub async fn stop(self, deadline: Duration) -> Result<(), RunError> {
         let Self { collector, ingest, published, servers, .. } = self;
         tracing::info!(deadline_s = deadline.as_secs(), "Collector drains");
@@ -270,12 +271,12 @@ impl Running {
         ingest.close();
         collector.tasks.close();
         if tokio::time::timeout(deadline, collector.tasks.wait()).await.is_err() {
-            // What is open now was not acknowledged: the endpoints send it again.
+            // Whatever is still open was not acknowledged, so the endpoints send it again.
             tracing::warn!(tasks = collector.tasks.len(), "The drain's deadline passed with work open");
         }
         collector.stop.cancel();
         drop(tokio::time::timeout(LAST_MOMENT, collector.tasks.wait()).await);
-        // The last answers are still on their way out: a connection that is cut now would take them back.
+        // The last answers are still being sent. To cut a connection now would lose them.
         let mut servers = servers;
         let flushed = async {
             for server in &mut servers {
@@ -315,7 +316,7 @@ pub fn run(directory: &Path) -> Result<(), RunError> {
         tracing::info!(cause, "Collector is to stop");
         running.stop(DRAIN_DEADLINE).await
     });
-    // Threads that wait on a dead disk must not keep the process.
+    // Threads that wait for a dead disk must not keep the process alive.
     runtime.shutdown_timeout(LAST_MOMENT);
     result
 }

@@ -64,7 +64,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
 /// Starts logging to standard error.
 ///
 /// # Errors
-/// When `EXHIBIT_LOG` is no filter.
+/// If `EXHIBIT_LOG` is not a valid filter.
 pub fn log_to_stderr(form: LogForm) -> Result<()> {
     let filter = std::env::var("EXHIBIT_LOG").unwrap_or_else(|_| "info".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(&filter).context("EXHIBIT_LOG")?;
@@ -80,13 +80,14 @@ pub fn log_to_stderr(form: LogForm) -> Result<()> {
 /// `exhibit-server publish-roster`
 ///
 /// # Errors
-/// When the roster is not one of the pinned authority, or the collector refuses it.
+/// If the roster is not signed by the pinned authority, or the collector refuses it.
 pub fn publish_roster(args: &PublishRosterArgs) -> Result<ExitCode> {
     let bytes = fs_err::read(&args.roster)?;
     let config = Config::load(&args.directory)?;
     let layout = Layout::new(&args.directory);
     let authority = read_authority(&layout.authority())?;
-    // Only what the collector would take is dropped; whether it is the next version the collector knows.
+    // Pass on only a roster that the collector would accept. Whether it is the next version, only the
+    // collector knows.
     let people =
         crate::people::People::open(config.deployment, authority, &bytes).context("check the roster")?;
     let version = people.newest().roster().version;

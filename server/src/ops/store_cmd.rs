@@ -1,4 +1,4 @@
-//! `exhibit-server store`: which stores a collector has. Works on its settings; the next start takes them up.
+//! `exhibit-server store`: which stores a collector has. Changes its settings; the next start applies them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
-//! `exhibit-server store probe`: what each store of a collector really guarantees. May run while the collector does.
-//! Exit codes: 0 as good as recorded, 1 a bucket can do less than it could, 2 a bucket could not be tried.
+//! `exhibit-server store probe`: what each store of a collector really guarantees. May run while the
+//! collector does. Exit codes: 0 as good as recorded, 1 a bucket can do less than before, 2 a bucket could
+//! not be measured.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ pub struct ProbeArgs {
 /// `exhibit-server store probe`
 ///
 /// # Errors
-/// When the settings cannot be read or there is no such store; what is wrong with one store is printed.
+/// If the settings cannot be read or there is no such store. What is wrong with one store is printed.
 pub fn run(args: &ProbeArgs) -> Result<ExitCode> {
     let config = Config::load(&args.directory)?;
     let layout = Layout::new(&args.directory);
@@ -68,7 +69,7 @@ struct Row {
     place: String,
     guarantees: Option<Guarantees>,
     capabilities: Option<Capabilities>,
-    /// What the bucket could do and cannot any more.
+    /// Capabilities that the bucket had and has no longer.
     lost: Vec<&'static str>,
     error: Option<String>,
 }

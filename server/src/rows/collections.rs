@@ -21,7 +21,7 @@ pub struct CollectionRow {
     pub delegation: [u8; 32],
     /// Sealer's public key, as text.
     pub sealer: String,
-    /// What became of it.
+    /// State of the collection.
     pub state: CollectionState,
     /// Digest of the manifest, once stored.
     pub manifest: Option<[u8; 32]>,
@@ -29,9 +29,9 @@ pub struct CollectionRow {
     pub seal_head: Option<[u8; 32]>,
     /// Item records so far.
     pub items: u64,
-    /// Of them, not ok.
+    /// How many of them are not ok.
     pub not_ok: u64,
-    /// Sum of `size` of members with content; from the manifest once stored.
+    /// Sum of `size` of members with content; from the manifest once it is stored.
     pub content_bytes: u64,
     /// Plain bytes so far.
     pub plain_bytes: u64,
@@ -39,7 +39,8 @@ pub struct CollectionRow {
     pub stored_bytes: u64,
     /// Segments so far.
     pub segments: u64,
-    /// Copies, as `collection.stored` says; without it, those of the segment that has fewest.
+    /// Number of copies, as `collection.stored` says. Before that entry, the copies of the segment that has
+    /// the fewest.
     pub copies: u32,
     /// Fewer than policy asks, as `collection.stored` says.
     pub degraded: bool,
@@ -47,11 +48,11 @@ pub struct CollectionRow {
     pub independent: bool,
     /// Collector's time of `collection.started`.
     pub begun: String,
-    /// Collector's time of the last state; empty while running.
+    /// Collector's time of the last state; empty while the collection runs.
     pub ended: String,
     /// Entry `collection.started`.
     pub started_index: u64,
-    /// Entry `collection.stored`: its proof is the receipt.
+    /// Entry `collection.stored`. Its proof is the receipt.
     pub stored_index: Option<u64>,
 }
 
@@ -91,7 +92,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<CollectionRow> {
     })
 }
 
-/// What `collection.started` tells of a new collection.
+/// What `collection.started` says about a new collection.
 #[derive(Debug, Clone)]
 pub struct NewCollection<'entry> {
     /// Collection id.
@@ -174,7 +175,7 @@ pub fn names_object(reader: &Connection, id: &[u8; 32], digest: &[u8; 32]) -> Re
     Ok(statement.exists([id, digest])?)
 }
 
-/// Whether a collection takes segments. Asked for every one of them, so it looks at one column of one row.
+/// Whether a collection accepts segments. This is asked for every segment, so it reads one column of one row.
 pub fn is_running(tx: &Connection, id: &[u8; 32]) -> Result<bool, DbError> {
     let mut statement = tx.prepare_cached("SELECT 1 FROM collections WHERE id = ?1 AND state = ?2")?;
     Ok(statement.exists(params![id, CollectionState::Running])?)
@@ -191,7 +192,7 @@ pub fn set_state(tx: &Connection, id: &[u8; 32], state: CollectionState, time: &
     Ok(())
 }
 
-/// What `collection.stored` and its manifest tell.
+/// What `collection.stored` and its manifest say.
 #[derive(Debug, Clone)]
 pub struct StoredCollection<'entry> {
     /// Collection id.
@@ -213,7 +214,7 @@ pub struct StoredCollection<'entry> {
     pub index: u64,
 }
 
-/// A collection is stored.
+/// Marks a collection as stored.
 pub fn set_stored(tx: &Connection, stored: &StoredCollection<'_>) -> Result<(), DbError> {
     let state = if stored.degraded { CollectionState::StoredDegraded } else { CollectionState::Stored };
     set_state(tx, &stored.id, state, stored.time)?;
@@ -240,8 +241,9 @@ pub fn set_stored(tx: &Connection, stored: &StoredCollection<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Collections that were stored degraded and have all their copies now are `stored`: each segment has more copies than the
-/// entry said, and nothing of the collection waits for repair. The entry stays what it is.
+/// Changes collections from stored degraded to `stored` if they now have all their copies: each segment has
+/// more copies than the entry said, and no part of the collection waits for repair. The entry itself does not
+/// change.
 pub fn mark_repaired(tx: &Connection) -> Result<(), DbError> {
     tx.execute(
         "UPDATE collections SET state = ?1, degraded = 0,
@@ -261,7 +263,7 @@ pub fn mark_repaired(tx: &Connection) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Counts by outcome: the manifest's once stored, counted from the items before.
+/// Counts by outcome: those of the manifest once it is stored; before that, counted from the items.
 pub fn outcomes(reader: &Connection, number: u64) -> Result<Vec<(String, u64)>, DbError> {
     let read = |sql: &str| -> Result<Vec<(String, u64)>, DbError> {
         let mut statement = reader.prepare_cached(sql)?;
@@ -290,11 +292,11 @@ pub struct SegmentRow {
     pub seal_len: u64,
     /// First plain byte.
     pub plain_start: u64,
-    /// Behind the last plain byte.
+    /// Just past the last plain byte.
     pub plain_end: u64,
     /// Records in its seal.
     pub items: u64,
-    /// Records up to and with its seal.
+    /// Records up to and including its seal.
     pub items_total: u64,
     /// Last segment of a finished container.
     pub is_final: bool,
@@ -341,12 +343,14 @@ pub struct ItemRow {
     pub stored: Option<u64>,
 }
 
-/// Adds an acknowledged segment with the items of its seal, and counts both. One already there is left as it is.
+/// Adds an acknowledged segment with the items of its seal, and counts both. A segment that is already there
+/// stays as it is.
 ///
-/// Used by ingest when it acknowledges and by `rebuild` from the seals in the stores: the same rows either way.
+/// Ingest uses this when it acknowledges, and `rebuild` uses it with the seals in the stores. Both write the
+/// same rows.
 ///
 /// # Errors
-/// Of the database, or `Corrupt` when there is no such collection.
+/// An error of the database, or `Corrupt` if there is no such collection.
 pub fn add_segment(
     tx: &Connection,
     collection: &[u8; 32],
@@ -425,7 +429,7 @@ pub fn segments(reader: &Connection, number: u64) -> Result<Vec<SegmentRow>, DbE
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The newest segment: where an interrupted upload goes on.
+/// The newest segment: an interrupted upload continues after it.
 pub fn newest_segment(reader: &Connection, number: u64) -> Result<Option<SegmentRow>, DbError> {
     let mut statement = reader.prepare_cached(&format!(
         "SELECT {SEGMENT_COLUMNS} FROM segments WHERE collection = ?1 ORDER BY idx DESC LIMIT 1"
@@ -456,7 +460,8 @@ pub fn item(reader: &Connection, number: u64, n: u64) -> Result<Option<ItemRow>,
     Ok(statement.query_row(params![number, n], read_item).optional()?)
 }
 
-/// Items of exactly this raw path, in order: parts and repeated looks share a path. At most `limit`.
+/// Items of exactly this raw path, in order, at most `limit`. The parts of an item share a path, and so do
+/// repeated looks.
 pub fn items_of_path(
     reader: &Connection,
     number: u64,

@@ -1,4 +1,5 @@
-//! Disposal: the course of an incident's chain, what approved plans name, what is gone from which store, and which stores wait.
+//! Disposal: the course of each incident's chain, what approved plans name, what is gone from which store,
+//! and which stores must wait.
 
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact, Plan, Refusal};
@@ -16,7 +17,7 @@ use crate::rows::state::CollectionState;
 /// Folds the first `count` entries of an incident's chain.
 ///
 /// # Errors
-/// Of the database, or a row that is in no form.
+/// An error of the database, or a row that is malformed.
 pub fn course(
     reader: &Connection,
     deployment: &DeploymentId,
@@ -30,7 +31,7 @@ pub fn course(
     Ok(course)
 }
 
-/// An entry as disposal sees it.
+/// An entry in the form that disposal needs.
 pub(super) fn with_fact<T>(
     reader: &Connection,
     row: &EntryRow,
@@ -63,10 +64,10 @@ pub(super) fn with_fact<T>(
     }))
 }
 
-/// Takes an entry about disposal, whose own row is there already.
+/// Takes an entry about disposal. The entry's own row must already exist.
 ///
 /// # Errors
-/// The refusal when it does not hold; otherwise of the database.
+/// The refusal if the entry's condition does not hold; otherwise an error of the database.
 pub fn apply(
     tx: &Connection,
     deployment: &DeploymentId,
@@ -118,16 +119,16 @@ fn condemn(tx: &Connection, plan: &Plan, digest: &Digest, index: u64) -> Result<
     Ok(())
 }
 
-/// What an approved plan says of an object.
+/// What an approved plan says about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condemned {
     pub incident: String,
     pub plan: [u8; 32],
-    /// Its second approval.
+    /// The entry of its second approval.
     pub index: u64,
 }
 
-/// Whether an approved plan names a collection or text: the first one that does.
+/// The first approved plan that names a collection or text, if any does.
 pub fn condemned(reader: &Connection, object: &[u8; 32]) -> Result<Option<Condemned>, DbError> {
     let mut statement =
         reader.prepare_cached("SELECT incident, plan, idx FROM condemned WHERE object = ?1 ORDER BY idx")?;
@@ -145,7 +146,7 @@ pub fn plans(reader: &Connection) -> Result<Vec<(String, [u8; 32])>, DbError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Whether an object was recorded as gone from a store. `object` as entries have it.
+/// Whether an object is recorded as gone from a store. `object` in the form that entries use.
 pub fn is_gone(reader: &Connection, plan: &[u8; 32], object: &str, store: &str) -> Result<bool, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT 1 FROM disposed WHERE object = ?1 AND store = ?2 AND (plan = ?3 OR object LIKE '%/evidence')",
@@ -160,9 +161,9 @@ pub struct NamingRow {
     pub incident: String,
     /// Behind the last entry that names it, reasons of approvals aside.
     pub named: u64,
-    /// Behind the last entry that an approved plan of the chain looked at.
+    /// Just past the last entry that an approved plan of the chain considered.
     pub planned: u64,
-    /// It is the reason of an approval.
+    /// True if the text is the reason of an approval.
     pub is_reason: bool,
 }
 
@@ -185,7 +186,7 @@ pub fn namings(reader: &Connection, text: &[u8; 32]) -> Result<Vec<NamingRow>, D
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Whether every chain that names a text gave its texts up on a store.
+/// Whether every chain that names a text has given up its texts on a store.
 pub fn text_is_gone(reader: &Connection, text: &[u8; 32], store: &str) -> Result<bool, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT 1 FROM entries WHERE detail = ?1 AND (type = 'disposition.approved' OR NOT EXISTS (
@@ -196,8 +197,8 @@ pub fn text_is_gone(reader: &Connection, text: &[u8; 32], store: &str) -> Result
     Ok(!statement.exists(params![text, store])?)
 }
 
-/// Deletes the rows of a collection's segments and items once no store has them, because paths are evidence as well. What
-/// the manifest says stays.
+/// Deletes the rows of a collection's segments and items once no store has them, because paths are evidence
+/// as well. The manifest and its counts stay.
 pub fn purge(tx: &Connection, collection: &[u8; 32]) -> Result<(), DbError> {
     let number = "(SELECT number FROM collections WHERE id = ?1)";
     for table in ["items", "segments"] {
@@ -219,12 +220,12 @@ pub fn purge(tx: &Connection, collection: &[u8; 32]) -> Result<(), DbError> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitRow {
     pub store: String,
-    /// The object, as entries have it.
+    /// The object, in the form that entries use.
     pub object: String,
     pub plan: [u8; 32],
-    /// When it is asked again.
+    /// When to ask the store again.
     pub due_ms: i64,
-    /// Why it is still there.
+    /// Why the object is still there.
     pub why: String,
 }
 
@@ -238,14 +239,14 @@ pub fn wait(tx: &Connection, row: &WaitRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Nothing waits there any more.
+/// An object no longer waits on that store.
 pub fn wait_over(tx: &Connection, store: &str, object: &str, plan: &[u8; 32]) -> Result<(), DbError> {
     tx.prepare_cached("DELETE FROM disposal_waits WHERE store = ?1 AND object = ?2 AND plan = ?3")?
         .execute(params![store, object, plan])?;
     Ok(())
 }
 
-/// What waits.
+/// The objects that stores still keep for now.
 pub fn waits(reader: &Connection) -> Result<Vec<WaitRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT store, object, plan, due_ms, why FROM disposal_waits ORDER BY object, store",

@@ -10,7 +10,7 @@ use super::state::EndpointState;
 pub struct EndpointRow {
     pub endpoint: String,
     pub generation: u32,
-    /// Where it stands.
+    /// State of this generation.
     pub state: EndpointState,
     /// Digest of the token document.
     pub token: [u8; 32],
@@ -47,7 +47,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<EndpointRow> {
 pub struct TokenRow {
     /// Digest of the token document.
     pub token: [u8; 32],
-    /// Slot it admits.
+    /// The token is valid until this time.
     pub endpoint: String,
     /// Generation it admits.
     pub generation: u32,
@@ -57,11 +57,11 @@ pub struct TokenRow {
     pub not_after: String,
     /// Entry `endpoint.admitted`.
     pub index: u64,
-    /// Event of the enrolment that used it.
+    /// Event of the enrolment that used the token.
     pub used_by: Option<[u8; 32]>,
 }
 
-/// An endpoint as last seen on the wire.
+/// What was last seen of an endpoint on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveRow {
     pub endpoint: String,
@@ -72,18 +72,19 @@ pub struct LiveRow {
     pub agent: String,
     /// Boot id of the endpoint.
     pub boot_id: String,
-    /// Counter of the agent's state; going back means a clone or a restored snapshot.
+    /// Counter of the agent's state. If it goes back, the endpoint is a clone or a restored snapshot.
     pub state_generation: u64,
 }
 
 /// Admits an endpoint: its slot and its token.
 ///
 /// # Errors
-/// Of the database; a generation is admitted once.
+/// An error of the database. A generation is admitted only once.
 pub fn admit(tx: &Connection, token: &TokenRow) -> Result<(), DbError> {
     tx.prepare_cached("INSERT INTO tokens (token, endpoint, generation, key, not_after, idx) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(params![token.token, token.endpoint, token.generation, token.key, token.not_after, token.index])?;
-    // A lost or expired token is replaced by another for the same, not yet enrolled, generation.
+    // A lost or expired token may be replaced by another one for the same generation, if that has not
+    // enrolled yet.
     tx.prepare_cached(
         "INSERT INTO endpoints (endpoint, generation, state, token, evidence_key, fingerprint, tls_key, enrolled, idx)
          VALUES (?1, ?2, ?5, ?3, '', '', '', '', ?4)
@@ -94,7 +95,7 @@ pub fn admit(tx: &Connection, token: &TokenRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Enrols an admitted generation and supersedes the ones before it.
+/// Enrols an admitted generation. It supersedes the earlier ones.
 pub fn enrol(tx: &Connection, row: &EndpointRow, event: &[u8; 32]) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE tokens SET used_by = ?2 WHERE token = ?1")?
         .execute(params![row.token, event])?;
@@ -131,7 +132,7 @@ pub fn enrol(tx: &Connection, row: &EndpointRow, event: &[u8; 32]) -> Result<(),
     Ok(())
 }
 
-/// Records the TLS key of a renewal.
+/// Records the TLS key after a renewal.
 pub fn renew(
     tx: &Connection,
     endpoint: &str,
@@ -198,7 +199,7 @@ pub fn seen(tx: &Connection, live: &LiveRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// How an endpoint was last seen.
+/// What was last seen of an endpoint.
 pub fn live(reader: &Connection, endpoint: &str) -> Result<Option<LiveRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT endpoint, generation, last_seen, agent, boot_id, state_generation FROM endpoint_live WHERE endpoint = ?1",

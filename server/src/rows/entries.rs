@@ -1,10 +1,11 @@
-//! Ledger entries, one row each: the index into the log. The entries themselves are in the stores' bundles.
+//! Ledger entries, one row for each: the index into the log. The entries themselves are in the stores'
+//! bundles.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::DbError;
 
-/// What the database knows of one entry.
+/// What the database knows about one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryRow {
     /// Index in the log.
@@ -23,7 +24,7 @@ pub struct EntryRow {
     pub time: String,
     /// Names and values, sorted by name.
     pub refs: Vec<(String, String)>,
-    /// Who acted; empty when the act's document names nobody.
+    /// Who acted; empty if the act's document names nobody.
     pub actor: String,
     /// Digest of the detail object.
     pub detail: Option<[u8; 32]>,
@@ -53,7 +54,7 @@ fn with_refs((mut entry, refs): (EntryRow, String)) -> Result<EntryRow, DbError>
     Ok(entry)
 }
 
-/// Adds an entry; fails when index, event or place in the chain is taken.
+/// Adds an entry. Fails if its index, event or place in the chain is taken.
 pub fn insert(tx: &Connection, entry: &EntryRow) -> Result<(), DbError> {
     let refs = serde_json::to_string(&entry.refs).or(Err(DbError::Corrupt { column: "entries.refs" }))?;
     tx.prepare_cached(
@@ -94,7 +95,8 @@ pub fn by_event(reader: &Connection, event: &[u8; 32]) -> Result<Option<EntryRow
     one(reader, "event = ?1", event)
 }
 
-/// The first entry of a type that has a reference of that name and value: for instance the `order.issued` of an order.
+/// The first entry of a type that has a reference with that name and value, such as the `order.issued` of an
+/// order.
 pub fn first_with_ref(
     reader: &Connection,
     kind: &str,

@@ -11,7 +11,8 @@ use crate::rows::state::CollectionState;
 use crate::rows::texts::text_stays;
 use crate::rows::{DbError, collections, disposals, entries};
 
-/// Whether an approved plan destroys an object or has destroyed it: on `store`, or anywhere. A later hold keeps what is left.
+/// Whether an approved plan destroys an object or has destroyed it: on `store`, or on any store. A later hold
+/// keeps what is left.
 pub fn is_disposed_of(
     reader: &Connection,
     key: &Key,
@@ -26,7 +27,7 @@ pub fn is_disposed_of(
         return Ok(false);
     };
     if matches!(object, Disposable::Detail(_)) {
-        // More than one chain may name it, and each has a say.
+        // More than one chain may name the text, and each of them counts.
         let is_gone = || store.map_or(Ok(false), |store| disposals::text_is_gone(reader, &id, store));
         return Ok(!text_stays(reader, &id, now)? || is_gone()?);
     }
@@ -42,9 +43,9 @@ pub fn is_disposed_of(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disposed {
     pub plan: Digest,
-    /// When it was approved.
+    /// When the plan was approved.
     pub approved: String,
-    /// By whom.
+    /// Who approved it.
     pub by: Vec<String>,
 }
 
@@ -82,7 +83,7 @@ fn id_of(object: &store::Disposable) -> [u8; 32] {
     }
 }
 
-/// The name of a store's object in entries.
+/// The name of a store's object, in the form that entries use.
 fn named(object: &store::Disposable, incident: &str) -> String {
     match object {
         store::Disposable::Collection(id) => Object::Collection(Digest(*id)).to_string(),

@@ -1,7 +1,7 @@
 //! The legal holds that the collector has set in each store.
 //!
-//! Not a projection: the ledger says what must be held, these rows say what was done about it. If they are lost, it is done
-//! again.
+//! Not a projection: the ledger says what must be held, and these rows say what was already set. If the rows
+//! are lost, the collector sets the holds again.
 
 use rusqlite::{Connection, params};
 
@@ -9,19 +9,19 @@ use super::DbError;
 
 use crate::rows::state::CollectionState;
 
-/// A collection whose objects on one store are not held as its incident's holds ask.
+/// A collection whose objects on one store are not yet held as its incident's holds require.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldTask {
-    /// Which.
+    /// The collection.
     pub collection: [u8; 32],
-    /// Held, or free again.
+    /// True to hold the objects, false to free them.
     pub held: bool,
-    /// Its segments by now.
+    /// Number of its segments now.
     pub segments: u64,
 }
 
-/// Collections that ended and whose objects on this store have to be told, oldest first. Where nothing is known of an incident
-/// that ever had a hold, they are told in either case.
+/// Ended collections whose holds must be set or cleared on this store, oldest first. If no mark is known and
+/// the incident ever had a hold, they are included in either case.
 pub fn due(reader: &Connection, store: &str, limit: u32) -> Result<Vec<HoldTask>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT id, wanted, segments FROM (
@@ -39,7 +39,7 @@ pub fn due(reader: &Connection, store: &str, limit: u32) -> Result<Vec<HoldTask>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The store keeps them so now.
+/// Notes that the store now holds, or no longer holds, the collection's objects as asked.
 pub fn done(tx: &Connection, store: &str, task: &HoldTask) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO hold_marks (store, collection, held, segments) VALUES (?1, ?2, ?3, ?4)
@@ -49,7 +49,8 @@ pub fn done(tx: &Connection, store: &str, task: &HoldTask) -> Result<(), DbError
     Ok(())
 }
 
-/// An object of the collection was made again on that store, without a hold: all of them are told again.
+/// Notes that an object of the collection was written again on that store, without a hold. The hold is then
+/// set again on all its objects.
 pub fn again(tx: &Connection, store: &str, collection: &[u8; 32]) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE hold_marks SET segments = -1 WHERE store = ?1 AND collection = ?2")?
         .execute(params![store, collection])?;

@@ -4,16 +4,16 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::DbError;
 
-/// A hold that stands.
+/// A hold that is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldRow {
     /// Event id of its `hold.placed`.
     pub hold: [u8; 32],
     /// When it was placed.
     pub placed: String,
-    /// By whom.
+    /// Who placed it.
     pub by: String,
-    /// Why; `None` when it was erased or never given.
+    /// Why; `None` if the reason was erased or never given.
     pub reason: Option<String>,
 }
 
@@ -31,14 +31,15 @@ pub fn place(
     Ok(())
 }
 
-/// Ends a hold of this incident. One that does not stand is left as it is: its guard refused that act before.
+/// Ends a hold of this incident. If the hold is not in force, nothing changes: the act's guard has already
+/// refused that.
 pub fn release(tx: &Connection, incident: &str, hold: &[u8; 32], time: &str) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE holds SET released = ?3 WHERE hold = ?2 AND incident = ?1 AND released = ''")?
         .execute(params![incident, hold, time])?;
     Ok(())
 }
 
-/// The holds of an incident that stand, oldest first.
+/// The holds of an incident that are in force, oldest first.
 pub fn standing(reader: &Connection, incident: &str) -> Result<Vec<HoldRow>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT h.hold, h.placed, h.by, d.text FROM holds AS h LEFT JOIN details AS d ON d.digest = h.detail
@@ -50,7 +51,7 @@ pub fn standing(reader: &Connection, incident: &str) -> Result<Vec<HoldRow>, DbE
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Sets until when an incident's evidence is kept at least.
+/// Sets the time until which an incident's evidence is kept at least.
 pub fn set_retention(tx: &Connection, incident: &str, until: &str) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO retention (incident, until) VALUES (?1, ?2) ON CONFLICT (incident) DO UPDATE SET until = ?2",
@@ -59,7 +60,7 @@ pub fn set_retention(tx: &Connection, incident: &str, until: &str) -> Result<(),
     Ok(())
 }
 
-/// Until when an incident's evidence is kept at least; `None`: without end.
+/// The time until which an incident's evidence is kept at least; `None` means without end.
 pub fn retention(reader: &Connection, incident: &str) -> Result<Option<String>, DbError> {
     let mut statement = reader.prepare_cached("SELECT until FROM retention WHERE incident = ?1")?;
     Ok(statement.query_row([incident], |row| row.get::<_, String>(0)).optional()?)

@@ -20,15 +20,15 @@ pub struct IncidentRow {
     pub class: String,
     /// Digest of the title's detail object.
     pub detail: Option<[u8; 32]>,
-    /// The title; `None` when it was erased or never given.
+    /// The title; `None` if it was erased or never given.
     pub title: Option<String>,
     /// When it was opened.
     pub opened: String,
-    /// By whom.
+    /// Who opened it.
     pub opened_by: String,
-    /// When it was closed; empty while open.
+    /// When it was closed; empty while it is open.
     pub closed: String,
-    /// Entries of its chain.
+    /// Number of entries in its chain.
     pub entries: u64,
     pub collections: u64,
 }
@@ -54,7 +54,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<IncidentRow> {
     })
 }
 
-/// Opens an incident; fails when the id is taken.
+/// Opens an incident. Fails if the id is taken.
 pub fn insert(tx: &Connection, row: &IncidentRow) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO incidents (incident, state, severity, tlp, class, detail, opened, opened_by, closed)
@@ -96,7 +96,7 @@ pub fn all(reader: &Connection, open_only: bool) -> Result<Vec<IncidentRow>, DbE
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Incident ids of one year, such as `INC-2026-`: to propose the next.
+/// Incident ids of one year, such as `INC-2026-`. Used to propose the next id.
 pub fn ids_with_prefix(reader: &Connection, prefix: &str) -> Result<Vec<String>, DbError> {
     let mut statement =
         reader.prepare_cached("SELECT incident FROM incidents WHERE substr(incident, 1, length(?1)) = ?1")?;
@@ -104,7 +104,7 @@ pub fn ids_with_prefix(reader: &Connection, prefix: &str) -> Result<Vec<String>,
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Remembers a detail object. `None`: the object is erased already.
+/// Remembers a detail object. `None`: the object is already erased.
 pub fn insert_detail(
     tx: &Connection,
     digest: &[u8; 32],
@@ -118,7 +118,7 @@ pub fn insert_detail(
     Ok(())
 }
 
-/// Text of a detail object; `None` when unknown or erased.
+/// Text of a detail object; `None` if it is unknown or erased.
 pub fn detail(reader: &Connection, digest: &[u8; 32]) -> Result<Option<String>, DbError> {
     let mut statement = reader.prepare_cached("SELECT text FROM details WHERE digest = ?1")?;
     Ok(statement.query_row([digest], |row| row.get::<_, Option<String>>(0)).optional()?.flatten())
@@ -130,7 +130,7 @@ pub fn erase_detail(tx: &Connection, digest: &[u8; 32]) -> Result<(), DbError> {
     Ok(())
 }
 
-/// The state of an incident that must exist.
+/// The state of an incident. Fails if there is no such incident.
 pub(crate) fn must_exist(tx: &Connection, incident: &str) -> Result<IncidentState, Denied> {
     match at(tx, incident)? {
         Some(row) => Ok(row.state),
@@ -138,7 +138,7 @@ pub(crate) fn must_exist(tx: &Connection, incident: &str) -> Result<IncidentStat
     }
 }
 
-/// A condition for acts inside an incident that must be open.
+/// A condition for acts that need an open incident.
 pub fn guard_open(tx: &Connection, incident: &str) -> Result<(), Denied> {
     match must_exist(tx, incident)? {
         IncidentState::Open => Ok(()),

@@ -1,10 +1,10 @@
-//! The sequencer's own tables: where the log ends, what is staged, each chain's head.
+//! The sequencer's own tables: where the log ends, what is staged, and the head of each chain.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::DbError;
 
-/// The committed end of the log. Checkpoints are signed from this row and from nothing else.
+/// The committed end of the log. Checkpoints are signed only from this row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogState {
     /// Committed entries.
@@ -13,7 +13,7 @@ pub struct LogState {
     pub root: [u8; 32],
     /// Time of the newest entry; empty before the first.
     pub last_time: String,
-    /// Size that the newest published checkpoint covers, as last recorded. Recovery looks at the stores as well.
+    /// Size that the newest published checkpoint covers, as last recorded. Recovery also looks at the stores.
     pub published_size: u64,
     /// The newest published note; empty before the first.
     pub checkpoint: Vec<u8>,
@@ -51,7 +51,8 @@ pub fn state(reader: &Connection) -> Result<LogState, DbError> {
     })?)
 }
 
-/// Moves the end of the log, if it is where the caller believes. `false`: another sequencer was there, nothing changed.
+/// Moves the end of the log, if it is where the caller believes. `false`: another sequencer was faster, and
+/// nothing changed.
 pub fn compare_and_swap(
     tx: &Connection,
     old: (u64, &[u8; 32]),
@@ -66,7 +67,7 @@ pub fn compare_and_swap(
     Ok(changed == 1)
 }
 
-/// Records what is published, and forgets what was staged for it.
+/// Records what is published, and deletes what was staged for it.
 pub fn record_published(tx: &Connection, size: u64, note: &[u8]) -> Result<(), DbError> {
     tx.prepare_cached(
         "UPDATE log SET published_size = ?1, checkpoint = ?2 WHERE id = 1 AND published_size <= ?1",
@@ -90,7 +91,7 @@ pub fn staged(reader: &Connection) -> Result<Vec<(String, Vec<u8>)>, DbError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// End of a chain; a chain without entries starts at 0.
+/// End of a chain. A chain without entries starts at 0.
 pub fn chain(reader: &Connection, incident: &str) -> Result<ChainState, DbError> {
     let mut statement = reader.prepare_cached("SELECT next_seq, head FROM chains WHERE incident = ?1")?;
     let found =

@@ -13,13 +13,13 @@ pub struct OrderRow {
     pub incident: String,
     /// Issuer's person id.
     pub issuer: String,
-    /// When it was signed, as it says.
+    /// When it was signed, as the order says.
     pub issued: String,
-    /// Until when it may be obeyed.
+    /// Until when endpoints may obey it.
     pub expires: String,
     /// Attempts per endpoint.
     pub attempts_max: u32,
-    /// Roster it was made under.
+    /// The roster under which it was made.
     pub roster_version: u64,
     /// Root over the target leaves.
     pub targets_root: [u8; 32],
@@ -29,7 +29,7 @@ pub struct OrderRow {
     pub profile: String,
     /// `normal` or `sensitive`.
     pub sensitivity: String,
-    /// As recorded: never running, done or expired.
+    /// State as recorded: never running, done or expired.
     pub state: OrderState,
     /// Event id of `order.issued` (the order document's digest: equal to `id`).
     pub event: [u8; 32],
@@ -63,7 +63,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
 /// One target of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetRow {
-    /// Place of its leaf in the order's tree.
+    /// Index of its leaf in the order's tree.
     pub position: u64,
     pub endpoint: String,
     pub generation: u32,
@@ -92,11 +92,11 @@ pub struct ApprovalRow {
 pub struct AttemptRow {
     pub order: [u8; 32],
     pub endpoint: String,
-    /// Attempt, from 1; 0 when it was refused before any.
+    /// Number of the attempt, from 1; 0 if the order was refused before any attempt.
     pub attempt: u32,
-    /// Collection it started.
+    /// The collection that it started.
     pub collection: Option<[u8; 32]>,
-    /// As recorded: never waiting or sent.
+    /// State as recorded: never waiting or sent.
     pub state: AttemptState,
     /// Reason of a refusal.
     pub reason: String,
@@ -146,7 +146,7 @@ pub fn insert_approval(tx: &Connection, row: &ApprovalRow) -> Result<(), DbError
     Ok(())
 }
 
-/// Moves an order out of a state it is in; one that left it already stays where it is.
+/// Moves an order out of the given state. An order that has already left that state stays where it is.
 pub fn advance(
     tx: &Connection,
     order: &[u8; 32],

@@ -1,6 +1,7 @@
 //! The one way from a ledger entry to rows: the sequencer calls it for new entries, `rebuild` for old ones.
-//! Guarantee: a function of entries and the objects they name, of nothing else; so a rebuilt database equals the one
-//! that was lost. Not here: signatures and roles (services check them before, verifiers after), live state.
+//! Guarantee: the rows depend only on the entries and the objects that they name. So a rebuilt database
+//! equals the lost one. Not here: signatures and roles (services check them before, verifiers after), live
+//! state.
 
 use std::collections::BTreeMap;
 
@@ -32,10 +33,10 @@ use super::{DbError, stamps};
 
 use crate::rows::state::{AttemptState, CollectionState, EndpointState, IncidentState, OrderState};
 
-/// Objects that entries name, read beforehand: no store is touched inside a transaction.
+/// Objects that entries name. They are read beforehand, because a transaction must not touch a store.
 pub type Objects = BTreeMap<Key, Vec<u8>>;
 
-/// An entry about to become rows.
+/// An entry that is about to become rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Fact<'entry> {
     /// Index in the log.
@@ -43,14 +44,15 @@ pub struct Fact<'entry> {
     /// Leaf hash.
     pub leaf: &'entry [u8; 32],
     pub envelope: &'entry Envelope,
-    /// The act, inline or from the stores.
+    /// The act, either inline or from the stores.
     pub act: &'entry ActObject,
 }
 
-/// Objects that [`apply`] wants for an act. A detail object may be missing: erasing it is lawful.
+/// Objects that [`apply`] needs for an act. A detail object may be missing, because it may lawfully have been
+/// erased.
 ///
 /// # Errors
-/// When the act is no document of its type.
+/// If the act is not a document of its type.
 pub fn objects_of(type_: EntryType, act: &ActObject) -> Result<Vec<Key>, ProjectionError> {
     match type_.rule().document {
         ActDocument::Act => {
@@ -65,10 +67,10 @@ pub fn objects_of(type_: EntryType, act: &ActObject) -> Result<Vec<Key>, Project
     }
 }
 
-/// Turns an entry into rows, its own and those of what it is about.
+/// Turns an entry into rows: its own row and those of its subject.
 ///
 /// # Errors
-/// When the act is no document of its type, an object it needs is missing, or rows contradict it.
+/// If the act is not a document of its type, if an object that it needs is missing, or if rows contradict it.
 pub fn apply(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), ProjectionError> {
     let (actor, detail) = actor_of(fact)?;
     let envelope = fact.envelope;
@@ -261,7 +263,8 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
             collections::set_stored(tx, &stored)?;
         }
         T::TsaStamped => stamps::insert(tx, number(envelope, "size")?, &digest(envelope, "stamp")?, index)?,
-        // These say something about what is there already; their rows in `entries` are all there is to know.
+        // These entries are about something that already has rows. Their own rows in `entries` hold all that
+        // must be known.
         _ => {}
     }
     Ok(())
@@ -269,7 +272,7 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
 
 fn apply_order(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), ProjectionError> {
     let order: Order = read(fact.act)?;
-    // The roster that the order names decided whether it waits; a later one does not change that.
+    // The roster that the order names decided whether the order waits. A later roster does not change that.
     let roster =
         rosters::of_version(tx, order.roster_version)?.ok_or(ProjectionError::Missing { what: "roster" })?;
     let roster: Roster =
@@ -342,10 +345,10 @@ fn apply_started(tx: &Connection, fact: Fact<'_>) -> Result<(), ProjectionError>
     Ok(orders::set_attempt(tx, &row)?)
 }
 
-/// Rows of an acknowledged segment out of its seal, as ingest and `rebuild` both write them.
+/// Rows of an acknowledged segment, made from its seal. Ingest and `rebuild` both use this.
 ///
 /// # Errors
-/// When a record line is not one.
+/// If a record line is malformed.
 pub fn segment_rows(
     seal: &Seal<'_>,
     seal_len: u64,
@@ -367,7 +370,8 @@ pub fn segment_rows(
     };
     let mut items = Vec::new();
     let counted = usize::try_from(header.items).unwrap_or(usize::MAX);
-    // Behind the counted records may come the open record of a member that goes on: it comes again when it is final.
+    // After the counted records there may be the open record of a member that continues. It comes again when
+    // it is final.
     for line in seal.records().map_err(|source| ProjectionError::Seal { source })?.take(counted) {
         let line = line.map_err(|source| ProjectionError::Seal { source })?;
         let record = ItemRecord::parse_line(&line, Stage::Final)
@@ -380,7 +384,7 @@ pub fn segment_rows(
 /// The index row of one record.
 ///
 /// # Errors
-/// When its kind has no name.
+/// If its kind has no name.
 pub fn item_row(segment: u64, record: &ItemRecord) -> Result<ItemRow, ProjectionError> {
     Ok(ItemRow {
         n: record.n,
@@ -452,7 +456,7 @@ fn number<N: std::str::FromStr>(envelope: &Envelope, name: &'static str) -> Resu
     reference(envelope, name)?.parse().or(Err(ProjectionError::Reference { name }))
 }
 
-/// The one word that an enumeration has in JSON.
+/// The word for an enumeration's value in JSON.
 fn word<T: serde::Serialize>(value: &T) -> Result<String, ProjectionError> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => Ok(word),
@@ -460,7 +464,7 @@ fn word<T: serde::Serialize>(value: &T) -> Result<String, ProjectionError> {
     }
 }
 
-/// An entry that cannot become rows.
+/// Why an entry cannot become rows.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProjectionError {
@@ -472,11 +476,11 @@ pub enum ProjectionError {
     Document {
         /// Type it should have.
         type_: &'static str,
-        /// Why not.
+        /// Why it is not.
         #[source]
         source: json::JsonError,
     },
-    /// Two persons did not approve it, or something keeps what it is about.
+    /// Two persons did not approve it, or something keeps the evidence that it is about.
     #[error("what the entry says of disposal does not hold")]
     Disposal(#[from] evidence::disposal::Refusal),
     /// The act breaks a rule of its type.
@@ -487,19 +491,19 @@ pub enum ProjectionError {
         /// Which rule.
         rule: &'static str,
     },
-    /// Something the entry needs is missing or of another form.
+    /// Something that the entry needs is missing or malformed.
     #[error("{what} of the entry is missing or malformed")]
     Missing {
-        /// What.
+        /// What is missing or malformed.
         what: &'static str,
     },
-    /// A ref is missing or of another form.
+    /// A ref is missing or malformed.
     #[error("ref {name} of the entry is missing or malformed")]
     Reference {
-        /// Which.
+        /// Which ref.
         name: &'static str,
     },
-    /// Records of a seal cannot be decoded.
+    /// The records of a seal cannot be decoded.
     #[error("decode the records of a seal")]
     Seal {
         /// Why.

@@ -5,7 +5,7 @@ use store::{Key, KeyKind, Wanting, WantingSink};
 
 use super::{Db, DbError};
 
-/// One replica to bring in order.
+/// One replica that must be repaired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepairTask {
     /// Store id.
@@ -14,11 +14,12 @@ pub struct RepairTask {
     pub key: String,
     /// `missing` or `damaged`.
     pub wanting: String,
-    /// Tries so far.
+    /// Number of tries so far.
     pub attempts: i64,
 }
 
-/// Puts a replica into the queue; one already there stays as it is, but damage is remembered over absence.
+/// Puts a replica into the queue. One that is already there stays as it is, except that damage replaces
+/// absence.
 pub fn want(tx: &Connection, store: &str, key: &str, wanting: Wanting) -> Result<(), DbError> {
     let wanting = match wanting {
         Wanting::Damaged => "damaged",
@@ -32,7 +33,7 @@ pub fn want(tx: &Connection, store: &str, key: &str, wanting: Wanting) -> Result
     Ok(())
 }
 
-/// Tasks whose time has come, oldest first.
+/// Tasks that are due, oldest first.
 pub fn repairs_due(reader: &Connection, now_ms: i64, limit: u32) -> Result<Vec<RepairTask>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT store, key, wanting, attempts FROM repair_queue WHERE due_ms <= ?1 ORDER BY due_ms, key LIMIT ?2",
@@ -43,13 +44,14 @@ pub fn repairs_due(reader: &Connection, now_ms: i64, limit: u32) -> Result<Vec<R
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Whether a replica is in the queue already.
+/// Whether a replica is already in the queue.
 pub fn is_wanting(reader: &Connection, store: &str, key: &str) -> Result<bool, DbError> {
     let mut statement = reader.prepare_cached("SELECT 1 FROM repair_queue WHERE store = ?1 AND key = ?2")?;
     Ok(statement.exists([store, key])?)
 }
 
-/// How many replicas are wanting on one store, and why the one that waits longest could not be made.
+/// How many replicas must be repaired on one store, and why the one that has waited longest could not be
+/// made.
 pub fn wanting_on(reader: &Connection, store: &str) -> Result<(u64, String), DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT count(*), coalesce((SELECT error FROM repair_queue WHERE store = ?1 AND error <> '' ORDER BY attempts DESC LIMIT 1), '')
@@ -58,25 +60,25 @@ pub fn wanting_on(reader: &Connection, store: &str) -> Result<(u64, String), DbE
     Ok(statement.query_row([store], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
-/// Forgets what stores lack that are not written any more: they left, or are leaving.
+/// Deletes tasks for stores that are no longer written: they left, or are leaving.
 pub fn keep_only(tx: &Connection, stores: &[String]) -> Result<(), DbError> {
     let names = serde_json::to_string(stores).or(Err(DbError::Corrupt { column: "repair_queue.store" }))?;
     tx.execute("DELETE FROM repair_queue WHERE store NOT IN (SELECT value FROM json_each(?1))", [names])?;
     Ok(())
 }
 
-/// Every task is due now: somebody asked.
+/// Makes every task due now, because somebody asked for it.
 pub fn hurry(tx: &Connection) -> Result<(), DbError> {
     tx.execute("UPDATE repair_queue SET due_ms = 0", [])?;
     Ok(())
 }
 
-/// How many replicas are wanting: 0 is what operators want to see.
+/// How many replicas must be repaired. Operators want to see 0.
 pub fn repairs_waiting(reader: &Connection) -> Result<i64, DbError> {
     Ok(reader.query_row("SELECT count(*) FROM repair_queue", [], |row| row.get(0))?)
 }
 
-/// The replica is right: it leaves the queue, and a segment has so many copies now.
+/// The replica is right: it leaves the queue, and a segment now has this many copies.
 pub fn repair_done(tx: &Connection, task: &RepairTask, copies: Option<u32>) -> Result<(), DbError> {
     let removed =
         tx.execute("DELETE FROM repair_queue WHERE store = ?1 AND key = ?2", params![task.store, task.key])?;
@@ -98,7 +100,7 @@ pub fn repair_done(tx: &Connection, task: &RepairTask, copies: Option<u32>) -> R
     Ok(())
 }
 
-/// A copy of a segment is gone or spoiled: so many stores still have it.
+/// A copy of a segment is gone or damaged: this many stores still have it.
 pub fn lost(tx: &Connection, key: &Key, copies: u32) -> Result<(), DbError> {
     if key.kind() == KeyKind::Segment
         && let Some((collection, index)) = key.collection().zip(key.index())
@@ -112,14 +114,14 @@ pub fn lost(tx: &Connection, key: &Key, copies: u32) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Stores whose replica of an object is known to be wanting.
+/// Stores whose replica of an object is known to need repair.
 pub fn lacking(reader: &Connection, key: &str) -> Result<Vec<String>, DbError> {
     let mut statement = reader.prepare_cached("SELECT store FROM repair_queue WHERE key = ?1")?;
     let rows = statement.query_map([key], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The replica could not be made; it is tried again at `due_ms`.
+/// The replica could not be made. It is tried again at `due_ms`.
 pub fn repair_failed(tx: &Connection, task: &RepairTask, due_ms: i64, error: &str) -> Result<(), DbError> {
     tx.execute(
         "UPDATE repair_queue SET attempts = attempts + 1, due_ms = ?3, error = ?4 WHERE store = ?1 AND key = ?2",
@@ -138,14 +140,14 @@ impl WantingSink for QueueSink {
         let object = key.clone();
         let key = key.to_string();
         let queued = self.0.write(move |tx| {
-            // What goes by an approved plan is not wanting.
+            // An object that an approved plan destroys is not missing.
             if crate::rows::fence::is_disposed_of(tx, &object, Some(&store), crate::clock::now())? {
                 return Ok(());
             }
             want(tx, &store, &key, wanting)
         });
         if let Err(error) = queued {
-            // Not lost: the scan at the next start finds it.
+            // The task is not lost: the scan at the next start finds it.
             tracing::warn!(error = &error as &dyn std::error::Error, "A wanting replica could not be queued");
         }
     }

@@ -1,7 +1,7 @@
-//! What keeps the evidence of an incident: legal holds, retention, an incident that is open.
+//! What keeps the evidence of an incident: legal holds, retention, and an incident that is still open.
 //!
-//! Guarantee: everybody who may remove or lock something uses this one judgement. It is made inside the caller's transaction, so
-//! that a recorded hold counts at once. Not here: removing anything.
+//! Guarantee: all code that may remove or lock something uses this one judgement. It is made inside the
+//! caller's transaction, so that a recorded hold counts at once. Not here: removing anything.
 
 use evidence::digest::Digest;
 use evidence::disposal::Refusal;
@@ -15,22 +15,22 @@ use crate::rows::holds::{self, HoldRow};
 use crate::rows::state::IncidentState;
 use crate::rows::{self, DbError};
 
-/// What stands between an incident's evidence and its disposal.
+/// What prevents the disposal of an incident's evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// The incident is open.
     pub is_open: bool,
-    /// Holds that stand, oldest first.
+    /// Holds in force, oldest first.
     pub holds: Vec<HoldRow>,
-    /// Until when it is kept at least. `None` means without end.
+    /// The time until which it is kept at least. `None` means without end.
     pub until: Option<Time>,
 }
 
 impl Standing {
-    /// As the database has it; `None` when there is no such incident.
+    /// The state in the database; `None` if there is no such incident.
     ///
     /// # Errors
-    /// Of the database, or a time in it that is none.
+    /// An error of the database, or a malformed time in it.
     pub fn of(reader: &Connection, incident: &str) -> Result<Option<Self>, DbError> {
         let Some(row) = rows::incidents::at(reader, incident)? else {
             return Ok(None);
@@ -51,7 +51,7 @@ impl Standing {
     /// Whether evidence may be destroyed now.
     ///
     /// # Errors
-    /// The first reason why it is kept; a hold before all others.
+    /// The first reason why the evidence is kept; a hold before all others.
     pub fn may_dispose(&self, now: Time) -> Result<(), Refusal> {
         if let Some(first) = self.holds.first() {
             return Err(Refusal::Held { count: self.holds.len(), first: Digest(first.hold) });
@@ -66,10 +66,11 @@ impl Standing {
         }
     }
 
-    /// Whether a store may be told to keep an object of this incident until `locked`, when nobody could take that back.
+    /// Whether a store may be told to keep an object of this incident until `locked`, if nobody could undo
+    /// that.
     ///
     /// # Errors
-    /// [`LockOutlasts`] when the lock would still stand after the retention has ended.
+    /// [`LockOutlasts`] if the lock would still be in force after the retention has ended.
     pub fn may_lock(&self, locked: Time) -> Result<(), LockOutlasts> {
         match self.until {
             Some(until) if locked > until => Err(LockOutlasts { locked, until }),
@@ -83,20 +84,20 @@ pub(crate) fn may_be_destroyed(reader: &Connection, incident: &str, now: Time) -
     Ok(Standing::of(reader, incident)?.is_some_and(|standing| standing.may_dispose(now).is_ok()))
 }
 
-/// A lock that nobody could lift when the evidence must go.
+/// A lock that nobody could lift when the evidence must be destroyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a lock until {locked} outlasts the incident's retention, which ends {until}")]
 pub struct LockOutlasts {
-    /// Until when it would stand.
+    /// The time until which it would be in force.
     pub locked: Time,
-    /// Until when the incident keeps its evidence.
+    /// The time until which the incident keeps its evidence.
     pub until: Time,
 }
 
 /// The guard of `hold.placed`, `hold.released` and `retention.changed`, for the transaction that records the act.
 ///
 /// # Errors
-/// A refusal when there is no such incident, or no such hold that stands.
+/// A refusal if there is no such incident, or no such hold in force.
 pub fn guard(tx: &Connection, incident: &str, change: &Change) -> Result<(), Denied> {
     let Some(standing) = Standing::of(tx, incident)? else {
         return Err(Denied::no(Class::Missing, format!("there is no incident {incident}")));
@@ -115,12 +116,12 @@ pub fn guard(tx: &Connection, incident: &str, change: &Change) -> Result<(), Den
 pub enum Change {
     /// A hold ends.
     Release(Digest),
-    /// A hold begins, or the retention is another: both are always possible.
+    /// A hold begins or the retention changes. Both are always possible.
     Other,
 }
 
 impl Change {
-    /// Reads it out of an act whose refs are those of its type.
+    /// Reads the change from an act whose refs are those of its type.
     #[must_use]
     pub fn of(act: &Act) -> Self {
         let hold = act.reference("hold").and_then(|hold| hold.parse().ok());
@@ -174,7 +175,7 @@ mod tests {
         standing.may_lock(until).unwrap();
         let locked = time("2030-01-01T00:00:00.001Z");
         assert_eq!(standing.may_lock(locked), Err(LockOutlasts { locked, until }));
-        // Kept without end: no lock is longer.
+        // The evidence is kept without end, so no lock is longer.
         Standing { until: None, ..standing }.may_lock(locked).unwrap();
     }
 }

@@ -10,11 +10,11 @@ pub struct RosterRow {
     pub version: u64,
     /// Digest of the roster document.
     pub digest: [u8; 32],
-    /// Until when it holds.
+    /// Until when it is in force.
     pub not_after: String,
     /// The signed object.
     pub signed: Vec<u8>,
-    /// Entry that published it.
+    /// The entry that published it.
     pub index: u64,
 }
 

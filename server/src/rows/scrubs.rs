@@ -10,25 +10,25 @@ pub struct ScrubRow {
     pub store: String,
     /// When it began, in milliseconds since 1970.
     pub begun_ms: i64,
-    /// When it ended; 0 while it goes on.
+    /// When it ended; 0 while it continues.
     pub ended_ms: i64,
-    /// When the last whole pass before or with this one had begun; 0: none yet.
+    /// When the last complete pass, up to this one, had begun; 0 if there is none yet.
     pub whole_ms: i64,
-    /// The last key that was looked at.
+    /// The last key that was examined.
     pub cursor: String,
-    /// Objects looked at.
+    /// Number of objects examined.
     pub objects: u64,
-    /// Objects there are to look at, as far as known.
+    /// Number of objects to examine, as far as known.
     pub total: u64,
     /// Bytes re-hashed.
     pub bytes: u64,
-    /// Objects that have other bytes than they should.
+    /// Objects with other bytes than they should have.
     pub damaged: u64,
-    /// Objects that were here, or should be, and are not.
+    /// Objects that were here, or should be, and are missing.
     pub missing: u64,
     /// Objects that could not be read this time.
     pub unreadable: u64,
-    /// Things wrong with this store's copy of the ledger.
+    /// Faults in this store's copy of the ledger.
     pub ledger_problems: u64,
 }
 
@@ -57,7 +57,7 @@ pub fn of_store(reader: &Connection, store: &str) -> Result<Option<ScrubRow>, Db
     Ok(statement.query_row([store], read_row).optional()?)
 }
 
-/// Remembers how far a pass has come.
+/// Records how far a pass has come.
 pub fn save(tx: &Connection, row: &ScrubRow) -> Result<(), DbError> {
     tx.prepare_cached(&format!(
         "INSERT OR REPLACE INTO scrubs ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
@@ -79,7 +79,7 @@ pub fn save(tx: &Connection, row: &ScrubRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Bytes of all acknowledged segments and seals: what a pass over one store will read, nearly.
+/// Bytes of all acknowledged segments and seals. A pass over one store reads approximately this much.
 pub fn bytes_to_read(reader: &Connection) -> Result<u64, DbError> {
     Ok(reader
         .query_row("SELECT coalesce(sum(stored_len + seal_len), 0) FROM segments", [], |row| row.get(0))?)

@@ -1,17 +1,18 @@
-//! Time stamps that the collector has, and the queue of those it asked for (LIVE: the next start stamps the newest head again).
+//! Time stamps that the collector has, and the queue of those that it still wants (LIVE: the next start
+//! stamps the newest head again).
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::DbError;
 
-/// One checkpoint to be stamped.
+/// One checkpoint that needs a stamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StampTask {
     /// Tree size of the checkpoint.
     pub size: u64,
     /// The signed note.
     pub note: Vec<u8>,
-    /// Tries so far.
+    /// Number of tries so far.
     pub attempts: u32,
 }
 
@@ -22,11 +23,11 @@ pub struct NewestStamp {
     pub size: u64,
     /// When it arrived, in milliseconds since 1970.
     pub at_ms: u64,
-    /// When the certificate that signed it ends.
+    /// When the certificate that signed it expires.
     pub ends_ms: Option<u64>,
 }
 
-/// The newest stamp of an authority, if it gave one since the database was made.
+/// The newest stamp of an authority, if the authority gave one since the database was made.
 pub fn newest(reader: &Connection, tsa: &str) -> Result<Option<NewestStamp>, DbError> {
     let mut statement =
         reader.prepare_cached("SELECT size, at_ms, ends_ms FROM tsa_newest WHERE tsa = ?1")?;
@@ -36,7 +37,7 @@ pub fn newest(reader: &Connection, tsa: &str) -> Result<Option<NewestStamp>, DbE
     Ok(newest.optional()?)
 }
 
-/// Asks an authority for a stamp; for one size once.
+/// Queues a request for a stamp of an authority, only once for each size.
 pub fn enqueue(tx: &Connection, tsa: &str, size: u64, note: &[u8]) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO tsa_queue (tsa, size, note, attempts, due_ms, error) VALUES (?1, ?2, ?3, 0, 0, '')
@@ -46,7 +47,7 @@ pub fn enqueue(tx: &Connection, tsa: &str, size: u64, note: &[u8]) -> Result<(),
     Ok(())
 }
 
-/// Tasks whose time has come, newest first: the newest stamp covers all that came before.
+/// Tasks that are due, newest first: the newest stamp covers everything before it.
 pub fn due(reader: &Connection, tsa: &str, now_ms: u64, limit: u32) -> Result<Vec<StampTask>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT size, note, attempts FROM tsa_queue WHERE tsa = ?1 AND due_ms <= ?2 ORDER BY size DESC LIMIT ?3",
@@ -57,7 +58,7 @@ pub fn due(reader: &Connection, tsa: &str, now_ms: u64, limit: u32) -> Result<Ve
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The stamp could not be had; it is tried again at `due_ms`.
+/// The stamp could not be obtained. It is tried again at `due_ms`.
 pub fn failed(tx: &Connection, tsa: &str, size: u64, due_ms: u64, error: &str) -> Result<(), DbError> {
     tx.execute(
         "UPDATE tsa_queue SET attempts = attempts + 1, due_ms = ?3, error = ?4 WHERE tsa = ?1 AND size = ?2",
@@ -66,7 +67,7 @@ pub fn failed(tx: &Connection, tsa: &str, size: u64, due_ms: u64, error: &str) -
     Ok(())
 }
 
-/// The stamp is there: it and everything smaller leaves the authority's queue.
+/// The stamp has arrived. Its task and those for smaller sizes leave the authority's queue.
 pub fn done(tx: &Connection, tsa: &str, had: NewestStamp) -> Result<(), DbError> {
     tx.execute("DELETE FROM tsa_queue WHERE tsa = ?1 AND size <= ?2", params![tsa, had.size])?;
     tx.execute(
@@ -76,7 +77,7 @@ pub fn done(tx: &Connection, tsa: &str, had: NewestStamp) -> Result<(), DbError>
     Ok(())
 }
 
-/// How many stamps are asked for and not had, and the last error.
+/// How many requested stamps are still missing, and the last error.
 #[cfg(test)]
 pub fn waiting(reader: &Connection) -> Result<(u64, Option<String>), DbError> {
     Ok(reader.query_row(
@@ -86,7 +87,7 @@ pub fn waiting(reader: &Connection) -> Result<(u64, Option<String>), DbError> {
     )?)
 }
 
-/// Records a stamp that `tsa.stamped` names.
+/// Records a stamp that a `tsa.stamped` entry names.
 pub fn insert(tx: &Connection, size: u64, stamp: &[u8; 32], index: u64) -> Result<(), DbError> {
     tx.execute("INSERT INTO stamps (size, stamp, idx) VALUES (?1, ?2, ?3)", params![size, stamp, index])?;
     Ok(())

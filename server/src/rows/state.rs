@@ -1,8 +1,9 @@
-//! The states of orders, attempts, collections, endpoints and incidents: one enum each, from the wire to the row.
+//! The states of orders, attempts, collections, endpoints and incidents: one enum for each, used from the
+//! wire to the row.
 //!
-//! Guarantee: each state has one word, the same on the wire and in the database; a word that is none is an error when the row
-//! is read. Not here: which state follows from what ([`super::projection`] writes them; `services::orders::state` derives what
-//! people are shown).
+//! Guarantee: each state has one word, the same on the wire and in the database. If a row holds an unknown
+//! word, reading it is an error. Not here: which state follows from what ([`super::projection`] writes them;
+//! `services::orders::state` derives what people are shown).
 
 use std::fmt;
 
@@ -56,7 +57,8 @@ macro_rules! states {
 }
 
 states! {
-    /// An order as a whole. The first four are recorded; the others follow from attempts and clock.
+    /// An order as a whole. The first four states are recorded; the others follow from attempts and the
+    /// clock.
     OrderState {
         /// A second person has not approved yet.
         AwaitingApproval = "awaiting-approval",
@@ -64,13 +66,13 @@ states! {
         Issued = "issued",
         /// An approver refused it.
         Rejected = "rejected",
-        /// A responder took it back.
+        /// A responder cancelled it.
         Cancelled = "cancelled",
         /// At least one endpoint has answered.
         Running = "running",
         /// Every target is settled.
         Done = "done",
-        /// Its time passed with targets open.
+        /// It expired with targets open.
         Expired = "expired",
     }
 }
@@ -142,8 +144,8 @@ states! {
 }
 
 impl AttemptState {
-    /// The state of the attempt that ended as its collection did. A contradiction is about the collection; its attempt was
-    /// malformed. A collection's disposal does not change what its attempt was.
+    /// The state of an attempt, from the state in which its collection ended. A contradiction is about the
+    /// collection; its attempt was malformed. A collection's disposal does not change what its attempt was.
     #[must_use]
     pub const fn of_collection(state: CollectionState) -> Option<Self> {
         match state {
@@ -156,7 +158,7 @@ impl AttemptState {
         }
     }
 
-    /// Evidence of this target is in the ledger: no other attempt is wanted.
+    /// Evidence of this target is in the ledger: no further attempt is wanted.
     #[must_use]
     pub const fn is_stored(self) -> bool {
         matches!(self, Self::Stored | Self::StoredDegraded)

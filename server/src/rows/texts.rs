@@ -1,5 +1,6 @@
-//! Decides which texts of approved plans stay, by the rule of `evidence::disposal::text_stays`, which mirrors follow as well.
-//! Guarantee: asked inside the caller's transaction, so that a recorded hold counts at once.
+//! Decides which texts of approved plans stay, by the rule of `evidence::disposal::text_stays`, which mirrors
+//! follow as well. Guarantee: the decision is made inside the caller's transaction, so that a recorded hold
+//! counts at once.
 
 use evidence::disposal::Claim;
 use evidence::time::Time;

@@ -10,12 +10,12 @@ use rusqlite::Connection;
 
 use super::DbError;
 
-/// Jobs that may wait: 1024. More make `submit` block, which slows the senders down.
+/// Most jobs that may wait: 1024. With more, `submit` blocks and slows the senders down.
 const QUEUE_JOBS: usize = 1024;
-/// Jobs in one commit: 256, so that the first does not wait for the thousandth.
+/// Most jobs in one commit: 256, so that the first job does not wait for the thousandth.
 const COMMIT_JOBS: usize = 256;
 
-/// What a job still has to do when its commit is known.
+/// What a job must still do once its commit is known.
 type Answer = Box<dyn FnOnce(Result<(), Arc<rusqlite::Error>>) + Send>;
 type Write = Box<dyn FnOnce(Result<&Connection, Arc<rusqlite::Error>>) -> Option<Answer> + Send>;
 
@@ -34,7 +34,7 @@ impl Writer {
         Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
-    /// Queues a job; `done` hears its result after the commit.
+    /// Queues a job. `done` receives its result after the commit.
     pub(super) fn submit<T, E>(
         &self,
         act: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
@@ -55,7 +55,7 @@ impl Writer {
                     Some(Box::new(move |commit: Result<(), _>| done(commit.map(|()| value).map_err(failed))))
                 }
                 Err(error) => {
-                    // Nothing of it will be committed, so it need not wait.
+                    // Nothing of this job will be committed, so it need not wait.
                     done(Err(error));
                     None
                 }
@@ -68,7 +68,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Closing the queue lets the thread finish what is in it.
+        // Closing the queue lets the thread finish the jobs in it.
         drop(self.sender.take());
         if let Some(thread) = self.thread.take() {
             drop(thread.join());

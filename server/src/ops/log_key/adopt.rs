@@ -1,9 +1,9 @@
-//! `exhibit-server log-key adopt`: the change that the authority signed takes effect.
-//! Guarantee: each step is durable before the next and finds out by itself whether it was done, so that a second call goes on
-//! where the first one stopped; from the first step to the last the collector does not start.
+//! `exhibit-server log-key adopt`: puts the change that the authority signed into effect. Guarantee: each
+//! step is durable before the next. Each step finds out by itself whether it was done, so that a second call
+//! continues where the first one stopped. From the first step to the last, the collector does not start.
 //!
-//! 1. the old key, if it is here, publishes what is committed; stores and database stand at one size, and its history is the
-//!    one the authority vouches for
+//! 1. the old key, if it is here, publishes what is committed; stores and database are then at one size, and
+//!    this history is the one for which the authority vouches
 //! 2. `log-keys/<number>.signed`
 //! 3. `ledger/keys/<number>.signed` in every store
 //! 4. `keys/log` → `keys/retired/` (or nowhere), `keys/log.next` → `keys/log`
@@ -45,7 +45,7 @@ pub struct Adopted {
 /// Puts a signed change into effect. The collector must not be running.
 ///
 /// # Errors
-/// [`AdoptError`]; call it again when the cause is mended.
+/// [`AdoptError`]. Remove the cause, then call it again.
 pub fn adopt(
     directory: &Path,
     program: &Path,
@@ -60,7 +60,7 @@ pub fn adopt(
     let change = LogKeyChange::verify(&signed, &config.deployment, &authority)?;
     let mut case = Case { layout, config, change, signed };
     match case.begun()? {
-        // The signatures that were taken first: stores keep one object under one key.
+        // Keep the signatures that were stored first: stores keep one object under one key.
         Some(signed) => case.signed = signed,
         None => {
             case.check_new_key()?;
@@ -83,7 +83,7 @@ struct Case {
 }
 
 impl Case {
-    /// The change as step 2 kept it, when that was done before; refuses a change that does not follow.
+    /// The change as step 2 kept it, if that step was done before. Refuses a change that does not follow.
     fn begun(&self) -> Result<Option<Signed>, AdoptError> {
         let last = documents(&self.layout.log_keys())?.pop();
         if let Some(last) = last
@@ -156,8 +156,8 @@ impl Case {
         Ok(())
     }
 
-    /// Every store has all that is committed, under a root that continues what the authority vouches for. Else the new key
-    /// would have to sign a size that is not its own.
+    /// Checks that every store has everything that is committed, under a root that continues the history for
+    /// which the authority vouches. Otherwise the new key would have to sign a size outside its term.
     fn level(&self, keys: &LogKeys) -> Result<Level, AdoptError> {
         let state = Db::open(&self.layout.database(), 1)?.read(crate::rows::log::state)?;
         let (replicas, _) = open_for_check(&self.config, &self.layout)?;
@@ -201,7 +201,8 @@ impl Case {
         match self.key_in(&current)? {
             Some(key) if key == *self.change.new.key() => {}
             Some(key) => {
-                // Not the key in force: out of a backup that is older than a change before. Nobody believes it, and it is kept.
+                // This is not the key in force: it comes from a backup that is older than an earlier change.
+                // Nobody believes it, and it is kept.
                 let place = if key == *self.change.old.key() {
                     retired.clone()
                 } else {
@@ -254,7 +255,7 @@ impl Case {
     }
 }
 
-/// Why the change did not take effect, or not wholly.
+/// Why the change did not take effect, or only in part.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdoptError {
@@ -267,7 +268,7 @@ pub enum AdoptError {
     /// The database.
     #[error("read the database")]
     Db(#[from] DbError),
-    /// Not a signed object.
+    /// The file is not a signed object.
     #[error("read the signed change")]
     Document {
         /// Why.
@@ -277,7 +278,7 @@ pub enum AdoptError {
     /// The collector's directory or stores.
     #[error("open the collector, which must not be running")]
     Foundation(#[from] FoundationError),
-    /// The keys so far.
+    /// The keys so far are wrong.
     #[error("read the log's keys")]
     Held(#[from] HeldKeysError),
     /// A file.
@@ -286,7 +287,7 @@ pub enum AdoptError {
     /// The ledger stopped.
     #[error("the ledger stopped: {0}")]
     Ledger(String),
-    /// Another key waits.
+    /// Another new key is waiting.
     #[error(
         "keys/log.next does not hold {new}. Put the key that was proposed in its place, or propose anew and have that signed"
     )]
@@ -294,10 +295,10 @@ pub enum AdoptError {
         /// The document's.
         new: String,
     },
-    /// Stores that are not of one size.
+    /// The stores do not all have the same size.
     #[error("bring the stores to one size")]
     Level(#[from] LevelError),
-    /// Something is committed and not published.
+    /// Some entries are committed and not published.
     #[error(
         "the stores have {found} entries, the database {committed}: the new key may not sign what belongs to the old one. Nobody was \
          told of what is beyond the stores: move exhibit.db away, run `exhibit-server rebuild`, and adopt again"
@@ -308,7 +309,7 @@ pub enum AdoptError {
         /// The database's.
         committed: u64,
     },
-    /// The old key is not there, or another is.
+    /// The old key is not there, or another key is.
     #[error(
         "keys/log does not hold {old}. A planned change needs it; if it is lost, propose with `--reason lost`"
     )]
@@ -316,7 +317,7 @@ pub enum AdoptError {
         /// The document's.
         old: String,
     },
-    /// Not the history that the authority vouches for.
+    /// This is not the history for which the authority vouched.
     #[error("the stores do not continue the {size} entries that the authority vouches for: {why}")]
     OtherHistory {
         /// Entries vouched for.
@@ -330,7 +331,7 @@ pub enum AdoptError {
     /// The entry.
     #[error("record the change")]
     Submit(#[from] SubmitError),
-    /// A witness holds what is not here.
+    /// A witness holds entries that are missing here.
     #[error(
         "a witness holds size {size} of this ledger ({}), and here are {here} entries that do not lead there: {why}. Bring back the \
          newest stores, or restore from a mirror that is not behind; then propose anew",
@@ -341,12 +342,12 @@ pub enum AdoptError {
         path: PathBuf,
         /// The note's size.
         size: u64,
-        /// Entries here.
+        /// Number of entries here.
         here: u64,
         /// How it differs.
         why: String,
     },
-    /// The policy that names the witnesses.
+    /// The policy that names the witnesses is wrong.
     #[error("ask the witnesses of ledger.policy")]
     Witnesses(#[from] PolicyFileError),
 }

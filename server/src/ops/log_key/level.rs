@@ -12,7 +12,7 @@ use store::{Key, Replicas, Store};
 use crate::failure::chain;
 use crate::log::ledger::{HeadAtStore, StartError, StoreTiles, verify_head};
 
-/// Stores of one size.
+/// Stores that all have one size.
 pub(super) struct Level {
     replicas: Replicas,
     /// The head that all of them have.
@@ -20,10 +20,10 @@ pub(super) struct Level {
 }
 
 impl Level {
-    /// Gives every store the tree and the head of the one that is farthest.
+    /// Gives every store the tree and the head of the store with the largest tree.
     ///
     /// # Errors
-    /// `LevelError`; what was copied stays.
+    /// `LevelError`. What was copied stays.
     pub(super) fn bring(replicas: Replicas, keys: &LogKeys) -> Result<Self, LevelError> {
         let head = bring_level(&replicas, keys)?;
         Ok(Self { replicas, head })
@@ -32,7 +32,7 @@ impl Level {
     /// Whether the tree of every store begins with `size` entries of this root.
     ///
     /// # Errors
-    /// Why a store cannot be read.
+    /// The reason why a store cannot be read.
     pub(super) fn begins_with(&self, size: u64, root: &Hash) -> Result<bool, String> {
         for store in self.replicas.stores() {
             let tiles = StoreTiles::new(store.as_ref());
@@ -90,11 +90,11 @@ fn bring_level(replicas: &Replicas, keys: &LogKeys) -> Result<Checkpoint, LevelE
     Ok(checkpoint)
 }
 
-/// Why they are not of one size.
+/// Why the stores do not have one size.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LevelError {
-    /// Two histories.
+    /// The stores have two histories.
     #[error(
         "store {store} tells another history than the farthest one: keep both, they are evidence, and find out who forked"
     )]
@@ -102,10 +102,10 @@ pub enum LevelError {
         /// Which.
         store: String,
     },
-    /// None has a ledger.
+    /// No store has a ledger.
     #[error("no store has a ledger. Mount the stores")]
     NoHead,
-    /// The farthest cannot be read.
+    /// The store with the largest tree cannot be read.
     #[error(
         "store {store} has the newest head and not its whole tree: {why}. Bring the ledger of that store back first"
     )]
@@ -115,7 +115,7 @@ pub enum LevelError {
         /// Why.
         why: String,
     },
-    /// One cannot be read at all.
+    /// A store cannot be read at all.
     #[error(
         "store {store} cannot be read. Mount it; if it is lost for good, `exhibit-server store add` another, `store drain` this one, and adopt again"
     )]
@@ -126,7 +126,7 @@ pub enum LevelError {
         #[source]
         source: Box<StartError>,
     },
-    /// One does not take what it lacks.
+    /// A store does not accept what it lacks.
     #[error("store {store} does not take what it lacks: {why}. Make room or mend it, and adopt again")]
     Write {
         /// Which.

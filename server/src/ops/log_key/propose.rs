@@ -1,4 +1,4 @@
-//! `exhibit-server log-key propose`: makes the new key and the document that the authority is asked to sign.
+//! `exhibit-server log-key propose`: makes the new key, and the document for the authority to sign.
 
 use std::path::{Path, PathBuf};
 
@@ -19,19 +19,19 @@ use crate::rows::{Db, DbError};
 /// What was made.
 #[derive(Debug, Clone)]
 pub struct Proposed {
-    /// The document, not signed.
+    /// The document, unsigned.
     pub change: LogKeyChange,
     /// Its file.
     pub path: PathBuf,
 }
 
-/// Makes the next log key, once, and a document about it. Nothing else changes; it may be repeated.
+/// Makes the next log key, once, and a document about it. It changes nothing else and may be repeated.
 pub fn propose(directory: &Path, reason: Reason, now: Time) -> Result<Proposed, ProposeError> {
     let layout = Layout::new(directory);
     let config = Config::load(directory)?;
     layout.check_modes().map_err(FoundationError::from)?;
     let mut keys = keys_held(&layout, &config)?;
-    // One change at a time: the one before must be recorded.
+    // Make one change at a time: the previous change must be recorded.
     if layout.database().exists() {
         keys = recorded(keys, &Db::open(&layout.database(), 1)?, Purpose::Service)?;
     }
@@ -70,7 +70,7 @@ pub fn propose(directory: &Path, reason: Reason, now: Time) -> Result<Proposed, 
     Ok(Proposed { change, path })
 }
 
-/// The newest checkpoint: of the stores, or, while a collector has them open, the last one that the database was told of.
+/// The newest checkpoint: from the stores or, while a collector has them open, the last one in the database.
 fn newest(layout: &Layout, config: &Config, reason: Reason) -> Result<Checkpoint, ProposeError> {
     let mut best: Option<Checkpoint> = None;
     match open_for_check(config, layout) {
@@ -82,7 +82,7 @@ fn newest(layout: &Layout, config: &Config, reason: Reason) -> Result<Checkpoint
                 best = best.into_iter().chain(head.checkpoint).max_by_key(|one| one.size);
             }
         }
-        // What a stolen key may have signed ends at this very size: nothing may be added meanwhile.
+        // The term of a stolen key ends at exactly this size, so nothing may be added meanwhile.
         Err(FoundationError::Store(_)) if reason == Reason::Compromised => return Err(ProposeError::Runs),
         Err(FoundationError::Store(_)) => {
             let state = Db::open(&layout.database(), 1)?.read(crate::rows::log::state)?;
@@ -104,7 +104,7 @@ pub enum ProposeError {
     /// The database.
     #[error("read the newest checkpoint")]
     Db(#[from] DbError),
-    /// A rule of the document.
+    /// The document breaks a rule.
     #[error("the document would not be valid: {rule}")]
     Document {
         /// Which.
@@ -113,7 +113,7 @@ pub enum ProposeError {
     /// Directory or stores.
     #[error("open the collector's directory")]
     Foundation(#[from] FoundationError),
-    /// The keys so far.
+    /// The keys so far are wrong.
     #[error("read the log's keys")]
     Held(#[from] HeldKeysError),
     /// A file.
@@ -125,7 +125,7 @@ pub enum ProposeError {
     /// The new key.
     #[error("make the new log key")]
     Key(#[from] KeyFileError),
-    /// No checkpoint anywhere.
+    /// There is no checkpoint anywhere.
     #[error("no store has a checkpoint to start from. Stop the collector and try again; mount its stores")]
     NoHead,
     /// A planned change needs the old key.
@@ -133,7 +133,7 @@ pub enum ProposeError {
         "keys/log is not there, so this is no planned change. Give `--reason lost`, or `--reason compromised` if somebody else may have the key"
     )]
     NoOldKey,
-    /// A stolen key's last size must be the last.
+    /// The last size of a stolen key must be the ledger's last size.
     #[error(
         "the collector runs. Stop it until the change is adopted: whatever it signs with a key that others may have counts for nothing"
     )]

@@ -20,7 +20,7 @@ use crate::upkeep::{Upkeep, disposal, legal_holds, repairs, scrub, sweep};
 /// How often to look for orders that expired.
 const EXPIRY_LOOK: Duration = Duration::from_secs(60);
 
-/// How often to look at the queue of time stamps.
+/// How often to check the queue of time stamps.
 const STAMP_LOOK: Duration = Duration::from_secs(5);
 
 /// Starts every chore.
@@ -61,7 +61,7 @@ pub fn start(services: &Services, run_directory: std::path::PathBuf, tsas: Vec<(
     spawn("watchdog", Box::pin(async move { watchdog(&dog).await }));
 }
 
-/// Looks around until it worked once.
+/// Repeats the start-up sweep until it has worked once.
 async fn first_sweep(ingest: &Ingest, upkeep: &Upkeep) {
     let collector = &upkeep.collector;
     loop {
@@ -125,7 +125,7 @@ async fn stamps(collector: &Collector, client: &TsaClient, every: Duration) {
     }
 }
 
-/// Alive: the sequencer runs and the database answers.
+/// True if the collector is alive: the sequencer runs and the database answers.
 async fn watchdog(collector: &Collector) {
     let is_alive = || {
         let (db, has_stopped) = (collector.db.clone(), collector.recorder.sequencer().has_stopped());

@@ -46,11 +46,11 @@ pub struct TlsSettings {
     renew_at: tokio::time::Instant,
 }
 
-/// Bound, not yet serving.
+/// The listeners, bound but not yet serving.
 pub struct Bound {
-    /// Agents and people.
+    /// The listener for agents and people.
     pub main: Listener,
-    /// Enrolment and login.
+    /// The listener for enrolment and login.
     pub enrol: Listener,
     /// For renewal.
     pub tls: TlsSettings,
@@ -78,7 +78,7 @@ fn configs(collector: &Collector) -> Result<(Arc<ServerConfig>, Arc<ServerConfig
 /// Issues the collector's certificate and binds both listeners.
 ///
 /// # Errors
-/// When an address is taken or the authority cannot issue.
+/// If an address is taken or the certificate authority cannot issue.
 pub fn bind(collector: &Collector, listen: &Listen) -> Result<Bound, RunError> {
     let (main_config, enrol_config) = configs(collector)?;
     let (main_sender, main_receiver) = watch::channel(main_config);
@@ -93,7 +93,7 @@ pub fn bind(collector: &Collector, listen: &Listen) -> Result<Bound, RunError> {
     Ok(Bound { main, enrol, tls: TlsSettings { main: main_sender, enrol: enrol_sender, renew_at } })
 }
 
-/// Serves both until the drain; each task ends when its last connection does.
+/// Serves both listeners until the drain. Each task ends when its last connection does.
 pub async fn serve(services: &Services, main: Listener, enrol: Listener) -> (JoinHandle<()>, JoinHandle<()>) {
     let collector = &services.collector;
     let people = Arc::clone(collector);

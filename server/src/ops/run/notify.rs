@@ -8,18 +8,18 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-/// The collector serves.
+/// Reports that the collector serves.
 pub fn ready() {
     send(&[NotifyState::Ready]);
 }
 
-/// The collector drains; `deadline` is how long that may take.
+/// Reports that the collector drains. `deadline` is how long that may take.
 pub fn stopping(deadline: Duration) {
     let micros = u32::try_from(deadline.as_micros()).unwrap_or(u32::MAX);
     send(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);
 }
 
-/// Feeds the watchdog, if one is set, at half its interval, as long as `is_alive` says so.
+/// Feeds the watchdog, if there is one, at half its interval, as long as `is_alive` returns true.
 pub async fn feed_watchdog<F, A>(is_alive: F, stop: CancellationToken)
 where
     F: Fn() -> A + Send,
