@@ -59,7 +59,8 @@ exhibit bundle export "$incident" --out /root/bundle --purpose test
 exhibit trust export /root/trust
 exhibit-verify /root/bundle --trust /root/trust --quiet
 sh /usr/share/exhibit/verify.sh /root/bundle /root/trust | tail -n 1
-python3 /usr/share/doc/exhibit/examples/bodyfile.py /root/bundle/evidence/* | grep -q "^0|/etc/hostname|"
+python3 /usr/share/doc/exhibit/examples/bodyfile.py /root/bundle/evidence/* >/root/bodyfile
+grep -q "^0|/etc/hostname|" /root/bodyfile
 
 say "restart, then stop"
 systemctl restart exhibit-server exhibit-agent
