@@ -51,6 +51,7 @@ impl LockProof {
 
 impl Capabilities {
     /// The probe did not run, so the store claims no capability.
+    #[cfg(feature = "buckets")]
     pub(crate) const NONE: Self = Self {
         read_after_write: false,
         create_only: false,
