@@ -125,9 +125,9 @@ impl<'a> Files<'a> {
         &self.sums_bytes
     }
 
-    /// Total length of all files.
+    /// Total length of all files, at most `u64::MAX`: it is shown as progress and never judged.
     pub(crate) fn total(&self) -> u64 {
-        self.lengths.values().sum()
+        self.lengths.values().copied().fold(0, u64::saturating_add)
     }
 
     /// Hashes every covered file and returns at most `most` lines about missing, altered and extra files. `progress` gets the number of

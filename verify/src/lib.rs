@@ -90,8 +90,9 @@ fn judge(
         .below("evidence/")
         .filter(|name| name.ends_with(".zst") || name.ends_with(".content"))
         .filter_map(|name| files.length(name))
-        .sum();
-    let mut state = Progress { done: 0, total: files.total() + containers };
+        // Lengths of sparse files may add up past 2^64. The total is shown, never judged: it stops at the largest number.
+        .fold(0, u64::saturating_add);
+    let mut state = Progress { done: 0, total: files.total().saturating_add(containers) };
     let mut step = |bytes: u64| {
         state.done += bytes;
         progress(state);
