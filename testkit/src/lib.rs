@@ -1,4 +1,4 @@
-//! What the tests of several rooms build again and again: persons with fixed keys, signed documents, a roster, a log with proofs.
+//! What the tests of several rooms build again and again: persons with fixed keys, signed documents, a roster, a log with proofs, the waiters.
 //!
 //! Guarantee: everything is real. Keys sign, leaves are hashed into a tree, checkpoints are signed notes. Not here: anything of one room alone,
 //! and nothing that a program may link: this crate is a development dependency only.
@@ -7,3 +7,4 @@
 
 pub mod log;
 pub mod people;
+pub mod wait;

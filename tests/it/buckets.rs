@@ -333,13 +333,20 @@ fn a_mirror_reads_the_collectors_bucket_and_keeps_its_copy_in_another() {
         let output = attempt(command.args(["mirror", "status", "--json"]).arg(&directory)).unwrap();
         serde_json::from_slice(&output.stdout).unwrap()
     };
+    let log = || fs_err::read_to_string(lab.path("backup-1.log")).unwrap_or_default();
     // Killed in its first steps, in the copying, and later: what is in the bucket then is gone on with.
-    for pause in [150, 600, 1500] {
+    let objects_before = own.names("lab/").len();
+    let moments: [(&str, &dyn Fn() -> bool); 3] = [
+        ("its first word", &|| !log().is_empty()),
+        ("an object more in its bucket", &|| own.names("lab/").len() > objects_before),
+        ("a segment in its bucket", &|| !own.names("lab/segments/").is_empty()),
+    ];
+    for (moment, has_come) in moments {
         let mut process = start();
-        std::thread::sleep(std::time::Duration::from_millis(pause));
+        wait_for(moment, || Ok(has_come().then_some(())))
+            .unwrap_or_else(|cause| panic!("{cause:#}\n{}", log()));
         process.kill().unwrap();
     }
-    let log = || fs_err::read_to_string(lab.path("backup-1.log")).unwrap_or_default();
     let said_by_the_killed = log().len();
     let process = start();
     // Its own word, not that of one that was killed: a mirror that is cut off while it starts ends.

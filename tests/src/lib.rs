@@ -3,18 +3,16 @@
 
 mod child;
 pub mod proxy;
+mod wait;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 pub use child::Child;
-
-/// Longest wait for anything that is said to happen soon. Generous: the machine may be busy with other suites.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use wait::{PATIENCE, wait_for};
 
 /// Folders of the two time-stamping authorities of a lab.
 const TSAS: [&str; 2] = ["tsa", "tsa-2"];
@@ -82,27 +80,6 @@ fn time_zone(program: &str) -> &'static str {
         "exhibit" => "Pacific/Kiritimati",
         "exhibit-server" => "America/St_Johns",
         _ => "Asia/Kathmandu",
-    }
-}
-
-/// Waits until `done` says so; fails with `what` after [`PATIENCE`]. Level-triggered: the condition is asked, not an event awaited.
-///
-/// # Errors
-/// When the time is up, with the last error of `done`.
-pub fn wait_for<T>(what: &str, mut done: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let begun = Instant::now();
-    loop {
-        let last = done();
-        if let Ok(Some(value)) = last {
-            return Ok(value);
-        }
-        if begun.elapsed() > PATIENCE {
-            return match last {
-                Err(cause) => Err(cause.context(format!("{what} did not happen in {PATIENCE:?}"))),
-                Ok(_) => bail!("{what} did not happen in {PATIENCE:?}"),
-            };
-        }
-        std::thread::park_timeout(Duration::from_millis(50));
     }
 }
 

@@ -239,16 +239,6 @@ pub fn is_root(test: &str) -> bool {
     is_root
 }
 
-/// Waits until something is so; a minute is for ever.
-#[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed().as_secs() < 60, "{what} did not happen");
-        std::thread::park_timeout(std::time::Duration::from_millis(2));
-    }
-}
-
 /// Runs a command that has to succeed.
 #[track_caller]
 pub fn must(command: &str) {

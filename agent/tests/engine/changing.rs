@@ -10,8 +10,9 @@ use fs_err as fs;
 use fs_err::os::unix::fs::FileExt as _;
 use sha2::Digest as _;
 use tempfile::TempDir;
+use testkit::wait;
 
-use crate::bench::{LIMITS, Plan, is_root, must, wait_until};
+use crate::bench::{LIMITS, Plan, is_root, must};
 use crate::tree::make_old;
 
 #[test]
@@ -48,7 +49,7 @@ fn during_read(act: impl FnOnce(&Path) + Send) -> (evidence::item::ItemRecord, V
         let path = &path;
         scope.spawn(move || {
             let mut looks = 0;
-            wait_until("the engine holding the file open", || {
+            wait::until("the engine holding the file open", || {
                 looks = if is_open(path) { looks + 1 } else { 0 };
                 looks == 5
             });

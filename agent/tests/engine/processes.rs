@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 use evidence::order::{JournalStep, ProcessesStep, Step};
 use serde_json::Value;
 use tempfile::TempDir;
+use testkit::wait;
 
-use crate::bench::{Plan, Run, Sleeper, is_root, must, wait_until};
+use crate::bench::{Plan, Run, Sleeper, is_root, must};
 
 fn collect(steps: Vec<Step>) -> Run {
     Plan { is_viewed: rustix::process::geteuid().is_root(), ..Plan::of(Path::new("/"), steps) }.run()
@@ -73,7 +74,7 @@ fn a_program_without_file_is_hashed() {
         os.execve(fd,['ghost','60'],{})\n";
     let ghost = Sleeper(Command::new("python3").args(["-c", script]).stdout(Stdio::null()).spawn().unwrap());
     let exe = format!("/proc/{}/exe", ghost.0.id());
-    wait_until("the program without file", || {
+    wait::until("the program without file", || {
         fs::read_link(&exe).unwrap().to_string_lossy().contains("memfd")
     });
     let run = collect(vec![PROCESSES]);

@@ -11,8 +11,9 @@ use cage::Profile;
 use cage::datagram::{self, Form, Wait};
 use evidence::item::AtimeMethod;
 use evidence::order::{ProcessesStep, Step};
+use testkit::wait;
 
-use crate::bench::{self, Kept, LIMITS, Run, Sleeper, files, is_root, wait_until};
+use crate::bench::{self, Kept, LIMITS, Run, Sleeper, files, is_root};
 
 /// Runs `body` confined by `profile` in a child and gives back the lines it said.
 fn confined(profile: Profile, body: impl FnOnce() -> Vec<String>) -> Vec<String> {
@@ -80,7 +81,7 @@ fn the_reader_reads_other_processes_but_writes_traces_and_connects_nothing() {
         .unwrap();
     let pid = other.id();
     let name = format!("/proc/{pid}/comm");
-    wait_until("setpriv becoming sleep", || {
+    wait::until("setpriv becoming sleep", || {
         fs_err::read_to_string(&name).is_ok_and(|name| name == "sleep\n")
     });
     let said = confined(Profile::Reader, || {

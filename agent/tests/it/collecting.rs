@@ -250,7 +250,9 @@ fn after_a_cut_the_upload_goes_on_where_the_collector_is_and_the_window_never_ho
         }
     }
     // Nothing is acknowledged, so nothing more comes: the reading itself waits.
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    lab.wait_for_standstill(&["__reader", "__sealer"]);
+    let more = link.said_so_far();
+    assert!(!more.iter().any(|say| matches!(say, to_link::Say::Segment(_))), "{more:?}");
     let (segment, files) = in_flight.remove(0);
     collector.take(&segment, files);
     // The line is cut before the acknowledgement; what was in flight is lost.
@@ -383,7 +385,7 @@ fn four_orders_wait_the_fifth_meets_busy_and_a_rejection_makes_room() {
     for (number, order) in (2..).zip(&waiting) {
         link.say(from_link::Say::Order(lab.package(order, ADA)));
         // Each proof begins where the one before ended.
-        wait_for("the order is admitted", || lab.events("order_admitted").len() == number);
+        wait::until("the order is admitted", || lab.events("order_admitted").len() == number);
     }
     link.say(from_link::Say::Order(lab.package(&lab.order(), ADA)));
     let answer = link.answer();

@@ -1,11 +1,11 @@
 //! What the link gives up before it says that it is ready.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use agent::message::{FromLink, Identity, ToLink, from_link, to_link};
 use agent::warden::lane::Lane;
 use cage::User;
+use testkit::wait;
 
 /// The value of a line of `/proc/PID/status`.
 fn status(pid: i32, name: &str) -> String {
@@ -24,14 +24,12 @@ fn a_ready_link_has_no_capability_no_way_back_and_the_user_it_was_given() {
     // Nobody listens on port 1: it stays ready and not connected.
     let identity = Identity { collector: "127.0.0.1:1".into(), backoff_min_ms: 1000, ..Identity::default() };
     link.send(&ToLink { say: Some(to_link::Say::Identity(identity)) }, Vec::new()).unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
-        match link.receive::<FromLink>().unwrap() {
-            Some((FromLink { say: Some(from_link::Say::Ready(_)) }, _)) => break,
-            _ => std::thread::sleep(Duration::from_millis(10)),
-        }
-        assert!(Instant::now() < until, "the link did not become ready");
-    }
+    wait::until("the link ready", || {
+        matches!(
+            link.receive::<FromLink>().unwrap(),
+            Some((FromLink { say: Some(from_link::Say::Ready(_)) }, _))
+        )
+    });
     let pid = link.pid();
     for sets in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
         assert_eq!(status(pid, sets), "0000000000000000", "{sets}");

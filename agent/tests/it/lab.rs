@@ -30,6 +30,7 @@ use rustls::pki_types::CertificateDer;
 use testkit::log::Log;
 use testkit::people::{self, person};
 pub use testkit::people::{key, sign};
+pub use testkit::wait::{self, PATIENCE};
 
 pub const DEPLOYMENT: &str = "acme";
 pub const ADA: u8 = 10;
@@ -37,9 +38,6 @@ pub const BOB: u8 = 12;
 pub const MALLORY: u8 = 66;
 const AUTHORITY: u8 = 1;
 const EVIDENCE: u8 = 20;
-
-/// Longest wait for anything. Generous: the machine may be busy; nothing waits this long when it works.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn now() -> Time {
     Reading::now().wall
@@ -272,6 +270,26 @@ impl Lab {
         started.unwrap().1
     }
 
+    /// Waits until the newest process of each role stands still: between many looks in a row, none of its threads has run.
+    pub fn wait_for_standstill(&self, roles: &[&str]) {
+        const LOOKS: u32 = 100;
+        let switches = |role: &&str| -> Vec<String> {
+            let tasks = fs_err::read_dir(format!("/proc/{}/task", self.newest(role))).unwrap();
+            let status =
+                tasks.map(|task| fs_err::read_to_string(task.unwrap().path().join("status")).unwrap());
+            let lines =
+                status.map(|text| text.lines().filter(|line| line.contains("ctxt_switches")).collect());
+            lines.collect()
+        };
+        let (mut last, mut same) = (Vec::new(), 0);
+        wait::until("processes standing still", || {
+            let now: Vec<_> = roles.iter().map(switches).collect();
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+            same == LOOKS
+        });
+    }
+
     fn started(&self) -> Vec<(String, i32)> {
         let text = fs_err::read_to_string(&self.calls).unwrap_or_default();
         let parse =
@@ -379,6 +397,12 @@ impl Link {
         }
     }
 
+    /// All that the warden has said by now.
+    pub fn said_so_far(&self) -> Vec<to_link::Say> {
+        let next = || channel::receive::<ToLink>(self.socket().as_fd(), Wait::Never).unwrap();
+        std::iter::from_fn(next).map(|(message, _)| message.say.unwrap()).collect()
+    }
+
     /// The next answer to an order, skipping everything else.
     pub fn answer(&self) -> v1::OrderAnswer {
         loop {
@@ -416,14 +440,6 @@ impl Drop for Link {
         if let Some(warden) = self.warden.take() {
             drop(warden.join());
         }
-    }
-}
-
-pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

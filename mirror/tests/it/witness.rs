@@ -91,8 +91,9 @@ async fn the_mirror_role_signs_what_is_held_and_convicts_what_contradicts_it() {
     log.reads(&chain, 5);
     let grown = log.publish();
     let asked = witness.add_checkpoint(Role::Mirror, request(size, &log.proof(size, log.size()), &grown));
+    let wake = Arc::clone(&witness.wake);
     let round = async {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        wake.notified().await;
         mirror.round(&log, &grown).unwrap();
         sender.send_replace(log.size());
     };

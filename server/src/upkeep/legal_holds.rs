@@ -85,9 +85,12 @@ fn tell(store: &dyn Store, task: &HoldTask) -> Result<u64, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::SeqCst;
+
     use evidence::digest::Digest;
     use evidence::entry::EntryType;
     use store::Key;
+    use testkit::wait;
 
     use super::*;
     use crate::ops::rebuild::tests::life::{INCIDENT, person_act};
@@ -105,7 +108,10 @@ mod tests {
         runtime.block_on(async {
             let repairs = upkeep.repairs.turn().await;
             let (told, ()) = tokio::join!(round(upkeep, &store), async {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                wait::until_async("the round waiting for its turn", async || {
+                    upkeep.repairs.waiting.load(SeqCst) == 1
+                })
+                .await;
                 assert!(scene.moody.told.lock().unwrap().is_empty(), "the repair goes first");
                 scene.moody.create(&made, b"made again").unwrap();
                 drop(repairs);

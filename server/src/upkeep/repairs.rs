@@ -29,6 +29,9 @@ const AT_ONCE: u32 = 64;
 pub(crate) struct Repairs {
     due: Notify,
     turn: Mutex<()>,
+    /// Callers that wait for the turn: a test sees here that one waits.
+    #[cfg(test)]
+    pub(crate) waiting: std::sync::atomic::AtomicU32,
 }
 
 impl Repairs {
@@ -43,7 +46,12 @@ impl Repairs {
 
     /// Waits for the turn: one round of repair, or one caller that must not meet a round, at a time.
     pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
+        #[cfg(test)]
+        self.waiting.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let turn = self.turn.lock().await;
+        #[cfg(test)]
+        self.waiting.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+        turn
     }
 }
 

@@ -157,16 +157,11 @@ async fn a_collection_complete_before_a_crash_gets_its_entry_from_the_sweep() {
     let channel = lab.connect(&ada.credentials).await;
     let mut client = service::evidence_client(channel);
     let request = v1::ShowCollectionRequest { collection: attempt.collection() };
-    let mut state = String::new();
-    for _ in 0..600 {
+    wait::until_async("the collection stored", async || {
         let shown = client.show_collection(request.clone()).await.unwrap().into_inner();
-        state = shown.row.unwrap().state;
-        if state == "stored" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    assert_eq!(state, "stored");
+        shown.row.unwrap().state == "stored"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,19 +178,15 @@ async fn lost_evidence_is_an_alarm_and_a_lost_copy_is_made_again() {
     fs_err::remove_file(all).unwrap();
     fs_err::remove_file(lab.path("b").join(all.strip_prefix(lab.path("a")).unwrap())).unwrap();
     lab.start();
-    eventually("the lost copy is made again", || one.exists());
+    wait::until("the lost copy is made again", || one.exists());
     let channel = lab.connect(&ada.credentials).await;
-    let mut types = Vec::new();
-    for _ in 0..600 {
-        types = chain_types(&channel, &incident).await;
-        if types.contains(&"evidence.fixity_failed".to_owned())
-            && types.contains(&"evidence.repaired".to_owned())
-        {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    panic!("{types:?}");
+    wait::until_async("the failure and the repair in the ledger", async || {
+        let types = chain_types(&channel, &incident).await;
+        ["evidence.fixity_failed", "evidence.repaired"]
+            .iter()
+            .all(|due| types.iter().any(|type_| type_ == due))
+    })
+    .await;
 }
 
 pub async fn chain_types(channel: &tonic::transport::Channel, incident: &str) -> Vec<String> {
@@ -220,22 +211,26 @@ async fn a_stop_finishes_the_open_segment_and_leaves_with_zero() {
     let mut upload = Upload::begin(&lab, &web, &attempt.delegation).await;
     upload.position().await;
     // Begun before the signal, ended after it.
-    let mut messages = proto::segment::messages(
-        attempt.segments[0].seal.clone().into(),
-        attempt.segments[0].bytes.clone().into(),
-    );
-    for message in messages.by_ref().take(3) {
+    let (seal, stored) = (attempt.segments[0].seal.clone(), attempt.segments[0].bytes.clone());
+    // More than the collector's window and the client's buffers hold: once they are gone, the collector has read the first of them.
+    assert!(stored.len() > 3 * proto::limits::STREAM_WINDOW_BYTES as usize);
+    let mut messages: Vec<_> = proto::segment::messages(seal.into(), stored.into()).collect();
+    let last = messages.pop().unwrap();
+    for message in messages {
         upload.requests.send(message).await.unwrap();
     }
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let requests = upload.requests.clone();
+    wait::until_async("the open segment on the wire", async || {
+        requests.capacity() == requests.max_capacity()
+    })
+    .await;
+    let log = lab.path("log");
     let ended = tokio::task::spawn_blocking(move || {
         let code = lab.terminate();
         (lab, code)
     });
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    for message in messages {
-        upload.requests.send(message).await.unwrap();
-    }
+    wait::until("the drain", || fs_err::read_to_string(&log).unwrap().contains("Collector drains"));
+    upload.requests.send(last).await.unwrap();
     assert_eq!(upload.position().await.next_index, 1);
     let (lab, code) = ended.await.unwrap();
     assert_eq!(code, Some(0));
@@ -269,7 +264,7 @@ async fn with_one_store_away_the_receipt_says_degraded_and_the_copy_is_made_when
     fs_err::rename(lab.path("away"), lab.path("b")).unwrap();
     lab.start();
     let count = attempt.segments.len();
-    eventually("the copies are made", || {
+    wait::until("the copies are made", || {
         lab.stored("b", "segments/").len() == count && lab.stored("b", "seals/").len() == count
     });
     for (one, other) in lab.stored("a", "segments/").iter().zip(lab.stored("b", "segments/")) {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use certs::identity::Credentials;
 use certs::request::TlsKey;
@@ -23,6 +23,7 @@ use evidence::text::FixedBytes;
 use evidence::time::Time;
 use proto::{service, v1};
 use rustls::pki_types::CertificateDer;
+pub use testkit::wait::{self, PATIENCE};
 use tonic::transport::Channel;
 
 pub const DEPLOYMENT: &str = "acme";
@@ -33,9 +34,6 @@ pub const ADA: u8 = 10;
 pub const BOB: u8 = 11;
 /// Auditor only.
 pub const DAN: u8 = 12;
-
-/// Longest wait for anything; nothing waits this long when it works.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn key(number: u8) -> SigningKey {
     SigningKey::from_seed(&[number; 32])
@@ -57,15 +55,6 @@ pub fn nonce() -> FixedBytes<16> {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).unwrap();
     FixedBytes(nonce)
-}
-
-/// Waits until `test` holds: level-triggered, no fixed sleep.
-pub fn eventually(what: &str, mut test: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !test() {
-        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 pub fn authority() -> AuthoritySet {
@@ -157,7 +146,7 @@ impl Lab {
         self.process = Some(child);
         let addresses = self.path("server/run/addresses.json");
         let process = self.process.as_mut().unwrap();
-        eventually("the collector serves", || {
+        wait::until("the collector serving", || {
             assert!(process.try_wait().unwrap().is_none(), "the collector ended");
             addresses.exists()
         });

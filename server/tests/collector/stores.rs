@@ -103,12 +103,12 @@ async fn a_scrub_finds_what_is_damaged_and_gone_and_both_are_mended_and_recorded
         let found = scrub(&ada).await;
         assert_eq!(found.iter().map(|(_, state)| state.damaged).collect::<Vec<_>>(), [1, 0]);
         assert_eq!(repair(&ada).await.waiting, 0);
-        eventually("the damaged copy is mended", || fs_err::read(&rotten).unwrap() == whole);
+        wait::until("the damaged copy is mended", || fs_err::read(&rotten).unwrap() == whole);
         fs_err::remove_file(&gone).unwrap();
         let found = scrub(&ada).await;
         assert_eq!(found.iter().map(|(_, state)| state.missing).collect::<Vec<_>>(), [0, 1]);
         repair(&ada).await;
-        eventually("the lost copy is made", || gone.exists());
+        wait::until("the lost copy is made", || gone.exists());
         assert!(fs_err::read(&gone).unwrap() == whole);
         let expected = [
             "evidence.fixity_failed store-1",
@@ -140,13 +140,16 @@ async fn a_scrub_finds_what_is_damaged_and_gone_and_both_are_mended_and_recorded
 }
 
 async fn eventually_said(session: &Session, incident: &str, object: &str, expected: &[&str]) {
-    for _ in 0..100 {
-        if said(session, incident, object).await == expected {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    assert_eq!(said(session, incident, object).await, expected);
+    let last = std::cell::RefCell::new(Vec::new());
+    let is_said = async || {
+        let now = said(session, incident, object).await;
+        let is_said = now == expected;
+        last.replace(now);
+        is_said
+    };
+    let waited =
+        tokio::time::timeout(PATIENCE / 2, wait::until_async("the entries of an object", is_said)).await;
+    assert!(waited.is_ok(), "{:?} instead of {expected:?}", last.borrow());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,7 +207,7 @@ async fn a_store_is_added_filled_and_another_drained_and_retired() {
         let all = rooms.iter().flat_map(|room| lab.stored(store, room));
         all.map(|path| key(lab, store, &path).into()).collect()
     };
-    eventually("the new store is filled", || names(&lab, "a") == names(&lab, "c"));
+    wait::until("the new store is filled", || names(&lab, "a") == names(&lab, "c"));
     let (code, told) = operator(&lab, &["drain", "store-1"]);
     assert_eq!(code, Some(0), "{told}");
     assert_eq!(lab.terminate(), Some(0));
@@ -217,7 +220,7 @@ async fn a_store_is_added_filled_and_another_drained_and_retired() {
     let (code, told) = operator(&lab, &["retire", "store-1"]);
     assert!(code == Some(1) && told.contains(&lonely), "{code:?} {told}");
     lab.start();
-    eventually("it is on the others", || {
+    wait::until("it is on the others", || {
         ["b", "c"].iter().all(|store| lab.path(store).join(&lonely).exists())
     });
     let ada = lab.login("ada", ADA).await;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::circles::{Graph, circles};
 use crate::imports::{Place, bound, imports, production};
+use crate::tokens::{Token, tokens};
 use crate::tree::Tree;
 
 /// Modules of the largest circle that is allowed.
@@ -14,6 +15,16 @@ const CIRCLE_LINES_MAX: usize = 1500;
 const FOLDER_FILES_MAX: usize = 24;
 /// Lines of a Rust file, tests included.
 const FILE_LINES_MAX: usize = 600;
+
+/// Calls that let time pass and nothing else. `yield_now` is none: a loop around it waits for a condition.
+const SLEEPS: [&str; 5] = ["park_timeout", "sleep", "sleep_ms", "sleep_until", "sleep_for"];
+/// Test code that may sleep: waiters, which ask a condition between two sleeps, and lines that are slow on purpose.
+const WAITERS: [&str; 4] = [
+    "store/tests/it/servers/proxy.rs",
+    "testkit/src/wait.rs",
+    "tests/src/proxy/forward.rs",
+    "tests/src/wait.rs",
+];
 
 /// A place that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +42,8 @@ pub enum Violation {
     Hidden(String),
     /// A file with too many lines.
     Long(String),
+    /// Test code that sleeps, which decides what it tests: it has to wait for a condition.
+    Sleeps(String),
 }
 
 impl std::fmt::Display for Violation {
@@ -43,6 +56,7 @@ impl std::fmt::Display for Violation {
             Self::Flat(folder) => write!(f, "flat {folder}"),
             Self::Hidden(name) => write!(f, "hidden {name}"),
             Self::Long(file) => write!(f, "long {file}"),
+            Self::Sleeps(file) => write!(f, "sleeps {file}"),
         }
     }
 }
@@ -60,6 +74,10 @@ pub fn violations(tree: &Tree) -> BTreeSet<Violation> {
         *folders.entry(path.rsplit_once('/').map_or("", |(folder, _)| folder)).or_default() += 1;
         if text.lines().count() > FILE_LINES_MAX {
             found.insert(Violation::Long(path.clone()));
+        }
+        let code = if is_test(path) { text.as_str() } else { tests_of(text) };
+        if !WAITERS.contains(&path.as_str()) && calls(code, &SLEEPS) {
+            found.insert(Violation::Sleeps(path.clone()));
         }
     }
     let crowded = folders.into_iter().filter(|(_, files)| *files > FOLDER_FILES_MAX);
@@ -159,6 +177,22 @@ impl<'a> Modules<'a> {
             }
         }
     }
+}
+
+/// The test modules at the end of a file of production code.
+fn tests_of(text: &str) -> &str {
+    text.get(production(text).len()..).unwrap_or_default()
+}
+
+/// Whether the code calls or passes on a function with one of these names.
+fn calls(code: &str, names: &[&str]) -> bool {
+    let tokens = tokens(code);
+    tokens.windows(2).any(|pair| match pair {
+        [Token::Colons, Token::Word(word)] | [Token::Word(word), Token::Mark('(')] => {
+            names.contains(&word.as_str())
+        }
+        _ => false,
+    })
 }
 
 /// Test code has no module circles worth counting; its folders and files are judged like all others.

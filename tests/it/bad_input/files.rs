@@ -11,6 +11,7 @@ use evidence::digest::Digest;
 use evidence::item::{GapWhy, ItemRecord, Stage};
 use lab::{attempt, is_root, run};
 use proto::v1;
+use testkit::wait;
 
 use crate::field::{ENDPOINT, Field};
 
@@ -271,14 +272,9 @@ type Change<'a> = (&'a Path, &'a dyn Fn(&Path));
 /// Changes each file once, when the agent has held it open for some looks: the agent's first `stat` of it lies behind.
 fn change_when_held(agent: u32, mut changes: Vec<Change<'_>>) {
     const LOOKS: u32 = 5;
-    let begun = std::time::Instant::now();
     let mut looks: BTreeMap<PathBuf, u32> = BTreeMap::new();
-    while !changes.is_empty() {
-        assert!(
-            begun.elapsed() < lab::PATIENCE,
-            "the agent never opened {:?}",
-            changes.first().map(|one| one.0)
-        );
+    let what = format!("the agent holding {:?} open", changes.iter().map(|one| one.0).collect::<Vec<_>>());
+    wait::until(&what, || {
         let open = held_open(agent);
         changes.retain(|(path, change)| {
             let seen = looks.entry(path.to_path_buf()).or_default();
@@ -288,8 +284,8 @@ fn change_when_held(agent: u32, mut changes: Vec<Change<'_>>) {
             }
             *seen < LOOKS
         });
-        std::thread::park_timeout(std::time::Duration::from_millis(2));
-    }
+        changes.is_empty()
+    });
 }
 
 /// Length of each file that changes: with a fifth of a processor its reading outlasts the looks.

@@ -1,8 +1,11 @@
 //! A mirror follows: first copy, growth, statements, kills, damage, a rolled-back collector, a life without admission.
 
+use std::path::Path;
+
 use anyhow::Result;
 use lab::{Lab, run, text, wait_for};
 use serde_json::Value;
+use testkit::wait;
 
 use super::bench::{Mirror, collected, http, size};
 
@@ -143,11 +146,25 @@ fn killed_at_any_moment_it_ends_whole_and_equal() {
     let mut mirror = Mirror::admitted(&lab, "backup-1", &["--bandwidth", "8 MiB/s"]).unwrap();
     let (incident, collection) = collected(&mut lab, "web-03").unwrap();
     let id = text(&collection, "collection").unwrap();
+    let segments = format!("segments/{id}");
     let mut signed = 0;
     for round in 0..24_u64 {
+        let running = mirror.directory.join("run/addresses.json");
+        drop(fs_err::remove_file(&running));
+        let copied_before = names(&mirror.store.join(&segments)).len();
         mirror.start(&lab).unwrap();
-        // From the first instants on into the copying: 20 ms, 77 ms, … 1.3 s, another order each run would be no better.
-        std::thread::sleep(std::time::Duration::from_millis(20 + 57 * round));
+        // From the first instants on into the copying, and out of it when all is copied.
+        let has_come = || {
+            let copied = names(&mirror.store.join(&segments)).len();
+            let is_whole = running.exists() && copied == names(&lab.path("store-a").join(&segments)).len();
+            match round % 4 {
+                0 => true,
+                1 => running.exists(),
+                2 => is_whole || half_written(&mirror.store) >= round << 18,
+                _ => is_whole || copied > copied_before,
+            }
+        };
+        wait::until("the moment to kill the mirror", has_come);
         mirror.kill().unwrap();
         // What was signed is never taken back.
         let held = mirror.number(&lab, "held").unwrap();
@@ -216,8 +233,23 @@ fn damaged_evidence_is_neither_copied_nor_stated_and_is_when_it_is_whole_again()
     mirror.stop().unwrap();
 }
 
+/// Names in a folder; none where there is no folder yet.
+fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+    let Ok(entries) = fs_err::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries.map(|entry| entry.unwrap().file_name()).collect()
+}
+
+/// Bytes of the largest object that a store is writing. A file that gets its name meanwhile counts nothing.
+fn half_written(store: &Path) -> u64 {
+    let folder = store.join("tmp");
+    let len = |name| fs_err::metadata(folder.join(name)).map_or(0, |metadata| metadata.len());
+    names(&folder).into_iter().map(len).max().unwrap_or(0)
+}
+
 /// Turns one bit in the middle of a read-only file.
-fn flip(path: &std::path::Path) {
+fn flip(path: &Path) {
     let mut bytes = fs_err::read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -16,6 +16,7 @@ use evidence::time::Time;
 use ledger::{Hash, KeyType, NoteSignature, NoteSigner};
 use store::fault::{Fault, FaultDisk};
 use store::{Degraded, DirectoryStore, ReplicationPolicy, Store, StoreIdentity};
+use testkit::wait;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -59,6 +60,8 @@ struct Witness {
     signer: NoteSigner,
     held: Mutex<Option<(u64, Hash, String)>>,
     manner: Mutex<Manner>,
+    /// How often it was asked to cosign.
+    asked: AtomicU64,
 }
 
 impl Witness {
@@ -67,6 +70,7 @@ impl Witness {
             signer: NoteSigner::new(name, &[number; 32]).unwrap(),
             held: Mutex::new(None),
             manner: Mutex::new(Manner::Honest),
+            asked: AtomicU64::new(0),
         })
     }
 
@@ -90,6 +94,7 @@ impl Witness {
     }
 
     fn judge(&self, body: &str) -> Response {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let (head, note) = body.split_once("\n\n").unwrap();
         let mut lines = head.lines();
         let old: u64 = lines.next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
@@ -360,12 +365,15 @@ fn no_answer_but_a_true_line_is_counted_and_each_refusal_says_why() {
         }
         // Busy while somebody waits, then not: a mirror that had to fetch first.
         witness.is(Manner::Busy);
-        let later = Arc::clone(&witness);
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(1500)).await;
-            later.is(Manner::Honest);
+        let asked_before = witness.asked.load(Ordering::SeqCst);
+        let (head, ()) = tokio::join!(lab.quorum(size), async {
+            wait::until_async("the busy witness asked twice", async || {
+                witness.asked.load(Ordering::SeqCst) >= asked_before + 2
+            })
+            .await;
+            witness.is(Manner::Honest);
         });
-        let head = lab.quorum(size).await.unwrap();
+        let head = head.unwrap();
         assert_eq!(head.cosigners, [("w".to_owned(), 1_795_270_000)]);
         let state = &lab.cosigning.witnesses()[0].1;
         assert_eq!((state.trouble.as_str(), state.contradicts), ("", false));
@@ -380,15 +388,11 @@ fn a_witness_that_was_away_for_a_moment_is_asked_again_by_its_own_wait_and_not_b
         let lab = Lab::new(&[("w", &witness)], "", "w").await;
         let size = lab.grow(0..1).await;
         let asked_by = std::time::Instant::now() + Duration::from_secs(30);
-        while lab.cosigning.witnesses()[0].1.trouble.is_empty() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        wait::until_async("the trouble", async || !lab.cosigning.witnesses()[0].1.trouble.is_empty()).await;
         witness.is(Manner::Honest);
         // Nobody waits for it: nothing but its own wait of 10 s brings the next question.
-        while lab.cosigning.newest().is_none() {
-            assert!(std::time::Instant::now() < asked_by, "not asked in 30 s");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        wait::until_async("a cosigned head", async || lab.cosigning.newest().is_some()).await;
+        assert!(std::time::Instant::now() < asked_by, "not asked in 30 s");
         assert_eq!(witness.size(), size);
     });
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
 
 use evidence::digest::Digest;
 
@@ -12,6 +11,7 @@ use crate::log::ledger::{LocalSigner, Sequencer, SequencerParts, origin};
 use crate::rows::{Db, QueueSink, stamps};
 use store::fault::FaultDisk;
 use store::{DirectoryStore, Key, Replicas, ReplicationPolicy, Store, StoreIdentity};
+use testkit::wait;
 
 struct Authority {
     process: Child,
@@ -29,11 +29,7 @@ impl Authority {
             .spawn()
             .expect("python3 is needed for this test");
         let authority = Self { process, folder };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !authority.path("address").exists() {
-            assert!(Instant::now() < deadline, "the authority did not come up; is openssl installed?");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until("the authority up (is openssl installed?)", || authority.path("address").exists());
         authority
     }
 

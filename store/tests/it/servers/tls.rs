@@ -2,11 +2,11 @@
 
 use std::process::{Child, Stdio};
 use std::sync::{Mutex, mpsc};
-use std::time::{Duration, Instant};
 
 use super::faults::refusal;
 use super::*;
 use store::{Store as _, StoreErrorClass};
+use testkit::wait;
 
 #[test]
 fn a_certificate_of_another_authority_is_refused_before_anything_is_sent() {
@@ -113,11 +113,7 @@ impl OtherServer {
                 drop(say.send(line));
             }
         });
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "openssl s_server does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait::until("openssl s_server listening", || std::net::TcpStream::connect(address).is_ok());
         Self { address, child, log, _place: place }
     }
 

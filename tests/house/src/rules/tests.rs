@@ -110,6 +110,28 @@ fn what_the_root_defines_or_takes_from_other_crates_hides_nothing() {
 }
 
 #[test]
+fn test_code_that_sleeps_is_found_and_a_waiter_or_production_is_not() {
+    let sleeping = "fn f() { std::thread::sleep(WAIT); }\n";
+    let unit =
+        format!("fn f() {{}}\n\n#[cfg(test)]\nmod tests {{\n    use tokio::time::sleep;\n    {sleeping}}}\n");
+    for (path, text) in [
+        ("barn/tests/it/a.rs", sleeping),
+        ("barn/src/a/tests.rs", "fn f() { thread::park_timeout(WAIT) }\n"),
+        ("barn/src/a.rs", &unit),
+        ("testkit/src/people.rs", "use std::thread::{self, sleep};\nfn f() { sleep(WAIT) }\n"),
+    ] {
+        assert_eq!(found(&[(path, text)]), [format!("sleeps {path}")]);
+    }
+    for (path, text) in [
+        ("testkit/src/wait.rs", sleeping),
+        ("barn/src/a.rs", sleeping),
+        ("barn/tests/it/a.rs", "fn f() { thread::yield_now(); let sleep = \"thread::sleep()\"; }\n"),
+    ] {
+        assert_eq!(found(&[(path, text)]), NOTHING, "{path}");
+    }
+}
+
+#[test]
 fn twenty_five_files_in_a_folder_and_six_hundred_and_one_lines_are_too_many() {
     let crowd = |files: usize| -> Tree {
         let mut crowded = tree(&[]);

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use store::{Capabilities, Guarantees, Key, ObjectWriter, Replicas, StoreIdentity};
+use testkit::wait;
 
 use super::*;
 use crate::config::Config;
@@ -324,9 +325,7 @@ fn repairs_have_their_turn_in_the_midst_and_the_entry_counts_every_batch() {
     let mut finished = BTreeMap::new();
     let (done, before) = runtime.block_on(async {
         tokio::join!(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished), async {
-            while scene.moody.calls.load(SeqCst) == 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            wait::until_async("the first batch", async || scene.moody.calls.load(SeqCst) > 0).await;
             let _repairs = scene.services.upkeep.repairs.turn().await;
             scene.left()
         })
