@@ -2,6 +2,7 @@
 import importlib.util
 import io
 import os
+import tempfile
 import unittest
 from contextlib import redirect_stdout
 from unittest import mock
@@ -13,7 +14,16 @@ SPEC.loader.exec_module(runner)
 
 
 def executable(package, target="it"):
-    return runner.Executable(package, target, "/nonexistent", "/")
+    return runner.Executable(package, target, f"{package}/src/lib.rs", "/nonexistent", "/")
+
+
+def ran(script, who="user", package="agent"):
+    """What the runner makes of an executable that is this shell script."""
+    suite = runner.Suite("barn", who, 10, 0, [package])
+    result = runner.Result()
+    with tempfile.TemporaryDirectory() as logs, mock.patch.object(runner, "LOGS", logs), mock.patch.object(runner, "CI", True), redirect_stdout(io.StringIO()):
+        count = runner.run_executable(result, suite, executable(package)._replace(directory=logs), ["sh", "-c", script], dict(os.environ))
+    return count, result
 
 
 class Rules(unittest.TestCase):
@@ -23,12 +33,38 @@ class Rules(unittest.TestCase):
         for line in ("tried: a file that was skipped", "test skipped_policy ... ok", "skipped_policy for 5 ways"):
             self.assertFalse(runner.SKIP.match(line), line)
 
-    def test_needs_root_is_no_hole_only_where_a_root_suite_runs_the_package(self):
-        self.assertTrue(runner.another_suite_runs_it("user", "agent", "SKIPPED x: needs root"))
-        self.assertFalse(runner.another_suite_runs_it("user", "ledger", "SKIPPED x: needs root"))
-        self.assertTrue(runner.another_suite_runs_it("root", "agent", "SKIPPED x: needs no root"))
-        self.assertFalse(runner.another_suite_runs_it("root", "system-tests", "SKIPPED x: needs no root"))
-        self.assertFalse(runner.another_suite_runs_it("user", "agent", "SKIPPED x: no such tool"))
+    def test_needs_root_is_no_hole_only_where_a_root_suite_runs_this_test(self):
+        self.assertTrue(runner.another_suite_runs_it("user", "agent", "a::b", "SKIPPED x: needs root"))
+        self.assertFalse(runner.another_suite_runs_it("user", "ledger", "a::b", "SKIPPED x: needs root"))
+        self.assertTrue(runner.another_suite_runs_it("root", "agent", "a::b", "SKIPPED x: needs no root"))
+        self.assertFalse(runner.another_suite_runs_it("root", "system-tests", "journey::a", "SKIPPED x: needs no root"))
+        self.assertFalse(runner.another_suite_runs_it("user", "agent", "a::b", "SKIPPED x: no such tool"))
+        # suite unit-root leaves this module to suite unit
+        self.assertFalse(runner.another_suite_runs_it("user", "server", "log::ledger::tests::model::a", "SKIPPED x: needs root"))
+
+    def test_a_skip_is_judged_by_the_test_that_said_it(self):
+        tail = "echo 'test result: ok. 1 passed; 0 failed; 0 ignored;'"
+        _, result = ran(f"echo '---- a::b stdout ----'; echo 'SKIPPED b: needs root'; {tail}")
+        self.assertEqual((result.failed, result.skipped), (0, 0))
+        _, result = ran(f"echo '---- log::ledger::tests::model::b stdout ----'; echo 'SKIPPED b: needs root'; {tail}", package="server")
+        self.assertEqual(result.failed, 1)
+
+    def test_an_executable_without_a_result_line_fails(self):
+        count, result = ran("exit 0")
+        self.assertEqual((count, result.passed, result.failed), (0, 0, 1))
+        self.assertIn("no result line", result.problems[0])
+        count, result = ran("echo 'test result: ok. 2 passed; 0 failed; 0 ignored;'")
+        self.assertEqual((count, result.passed, result.failed), (2, 2, 0))
+        count, result = ran("echo 'test result: FAILED. 2 passed; 1 failed; 0 ignored;'; exit 101")
+        self.assertEqual((count, result.passed, result.failed), (3, 2, 1))
+        count, result = ran("echo 'test result: ok. 2 passed; 0 failed; 0 ignored;'; exit 1")
+        self.assertEqual(result.failed, 1)
+
+    def test_no_variable_that_makes_a_test_play_another_process_reaches_a_test(self):
+        with mock.patch.dict(os.environ, {"EXHIBIT_CAGE_PROBE": "x", "EXHIBIT_CAGE_CHILD": "x", "EXHIBIT_VERDICTS": "x", "EXHIBIT_LOG": "x"}):
+            env = runner.environment()
+        self.assertEqual([name for name in env if "PROBE" in name or "CHILD" in name or "VERDICTS" in name], [])
+        self.assertEqual(env["EXHIBIT_LOG"], "x")
 
     def test_a_test_that_no_suite_runs_is_named(self):
         found = [executable("system-tests"), executable("barn")]
@@ -39,18 +75,37 @@ class Rules(unittest.TestCase):
         self.assertIn("no suite runs orphan of system-tests", problems[0])
         self.assertIn("no suite runs d of barn", problems[1])
 
-    def test_a_suite_below_its_minimum_fails_and_a_skipped_one_does_not(self):
+    def test_a_suite_below_its_minimum_fails_whether_or_not_something_was_skipped(self):
         suite = runner.Suite("barn", "any", 10, 3, ["barn"])
 
-        def ran(passed, skipped):
+        def failed(count, skipped):
             def fake(result, *_):
-                result.passed += passed
+                result.passed += count
                 result.skipped += skipped
+                return count
             result = runner.Result()
             with mock.patch.object(runner, "EXECUTABLES", [executable("barn")]), mock.patch.object(runner, "run_executable", fake):
                 runner.tests(result, suite)
             return result.failed
-        self.assertEqual([ran(3, 0), ran(2, 0), ran(0, 0), ran(2, 1)], [0, 1, 1, 0])
+        # A test that says that it was skipped is among those that ran: three with one skip are enough, two are not.
+        self.assertEqual([failed(3, 0), failed(3, 1), failed(2, 0), failed(0, 0), failed(2, 1)], [0, 0, 1, 1, 1])
+
+    def test_examples_in_documentation_have_a_minimum_too(self):
+        suite = runner.Suite("doc", "any", 10, 1, [])
+
+        def failed(text):
+            done = mock.Mock(stdout=text, returncode=0)
+            result = runner.Result()
+            with mock.patch.object(runner.subprocess, "run", lambda *_, **__: done), redirect_stdout(io.StringIO()):
+                runner.doctests(result, suite)
+            return result.failed
+        self.assertEqual(failed("test result: ok. 1 passed; 0 failed; 0 ignored;\n"), 0)
+        self.assertEqual(failed("test result: ok. 0 passed; 0 failed; 0 ignored;\n"), 1)
+
+    def test_the_table_of_suites_may_hold_other_seconds_and_nothing_else(self):
+        page = f"text\n\n{runner.table_of_suites({'lint': '12'})}\n\ntext"
+        self.assertEqual(runner.seconds_in(page)["lint"], "12")
+        self.assertIsNone(runner.seconds_in(page.replace("| 200 |", "| 2000 |")))
 
     def test_a_skip_fails_in_ci_but_for_those_that_are_named(self):
         with mock.patch.object(runner, "CI", True), redirect_stdout(io.StringIO()):
