@@ -68,7 +68,8 @@ pub const TABLE: &[(&str, Callers)] = &[
     ("/exhibit.v1.MirrorService/Offer", Callers::Mirrors),
     ("/exhibit.v1.MirrorService/Disposed", Callers::Mirrors),
     ("/exhibit.v1.IncidentService/OpenIncident", Callers::Persons(&[RESPONDER])),
-    // Notes by analysts, holds and retention by approvers, endpoint.retired by endpoint admins; which act needs which role: docs/spec/ledger.md.
+    // Notes by analysts, holds and retention by approvers, endpoint.retired by endpoint admins; which act needs which role:
+    // docs/spec/ledger.md.
     (
         "/exhibit.v1.IncidentService/RecordAct",
         Callers::Persons(&[RESPONDER, APPROVER, ANALYST, ENDPOINT_ADMIN]),

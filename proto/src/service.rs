@@ -26,7 +26,10 @@ macro_rules! service {
 }
 
 macro_rules! services {
-    ($($client_fn:ident, $server_fn:ident, $name:literal, $cm:ident :: $client:ident, $sm:ident :: $server:ident, $handler:ident, $request:expr;)*) => {
+    ($(
+        $client_fn:ident, $server_fn:ident, $name:literal,
+        $cm:ident :: $client:ident, $sm:ident :: $server:ident, $handler:ident, $request:expr;
+    )*) => {
         $(
             service!(
                 $client_fn, $server_fn, $name,
@@ -37,14 +40,24 @@ macro_rules! services {
 }
 
 services! {
-    agent_client, agent_server, "AgentService", agent_service_client::AgentServiceClient, agent_service_server::AgentServiceServer, AgentService, REQUEST_BYTES_MAX;
-    enrol_client, enrol_server, "EnrolService", enrol_service_client::EnrolServiceClient, enrol_service_server::EnrolServiceServer, EnrolService, REQUEST_BYTES_MAX;
-    incident_client, incident_server, "IncidentService", incident_service_client::IncidentServiceClient, incident_service_server::IncidentServiceServer, IncidentService, REQUEST_BYTES_MAX;
-    order_client, order_server, "OrderService", order_service_client::OrderServiceClient, order_service_server::OrderServiceServer, OrderService, REQUEST_BYTES_MAX;
-    evidence_client, evidence_server, "EvidenceService", evidence_service_client::EvidenceServiceClient, evidence_service_server::EvidenceServiceServer, EvidenceService, REQUEST_BYTES_MAX;
-    endpoint_client, endpoint_server, "EndpointService", endpoint_service_client::EndpointServiceClient, endpoint_service_server::EndpointServiceServer, EndpointService, REQUEST_BYTES_MAX;
-    ledger_client, ledger_server, "LedgerService", ledger_service_client::LedgerServiceClient, ledger_service_server::LedgerServiceServer, LedgerService, REQUEST_BYTES_MAX;
-    store_client, store_server, "StoreService", store_service_client::StoreServiceClient, store_service_server::StoreServiceServer, StoreService, REQUEST_BYTES_MAX;
-    mirror_client, mirror_server, "MirrorService", mirror_service_client::MirrorServiceClient, mirror_service_server::MirrorServiceServer, MirrorService, REQUEST_BYTES_MAX;
-    bundle_client, bundle_server, "BundleService", bundle_service_client::BundleServiceClient, bundle_service_server::BundleServiceServer, BundleService, SUMS_BYTES_MAX;
+    agent_client, agent_server, "AgentService",
+        agent_service_client::AgentServiceClient, agent_service_server::AgentServiceServer, AgentService, REQUEST_BYTES_MAX;
+    enrol_client, enrol_server, "EnrolService",
+        enrol_service_client::EnrolServiceClient, enrol_service_server::EnrolServiceServer, EnrolService, REQUEST_BYTES_MAX;
+    incident_client, incident_server, "IncidentService",
+        incident_service_client::IncidentServiceClient, incident_service_server::IncidentServiceServer, IncidentService, REQUEST_BYTES_MAX;
+    order_client, order_server, "OrderService",
+        order_service_client::OrderServiceClient, order_service_server::OrderServiceServer, OrderService, REQUEST_BYTES_MAX;
+    evidence_client, evidence_server, "EvidenceService",
+        evidence_service_client::EvidenceServiceClient, evidence_service_server::EvidenceServiceServer, EvidenceService, REQUEST_BYTES_MAX;
+    endpoint_client, endpoint_server, "EndpointService",
+        endpoint_service_client::EndpointServiceClient, endpoint_service_server::EndpointServiceServer, EndpointService, REQUEST_BYTES_MAX;
+    ledger_client, ledger_server, "LedgerService",
+        ledger_service_client::LedgerServiceClient, ledger_service_server::LedgerServiceServer, LedgerService, REQUEST_BYTES_MAX;
+    store_client, store_server, "StoreService",
+        store_service_client::StoreServiceClient, store_service_server::StoreServiceServer, StoreService, REQUEST_BYTES_MAX;
+    mirror_client, mirror_server, "MirrorService",
+        mirror_service_client::MirrorServiceClient, mirror_service_server::MirrorServiceServer, MirrorService, REQUEST_BYTES_MAX;
+    bundle_client, bundle_server, "BundleService",
+        bundle_service_client::BundleServiceClient, bundle_service_server::BundleServiceServer, BundleService, SUMS_BYTES_MAX;
 }

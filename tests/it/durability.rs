@@ -1,7 +1,8 @@
 //! I4, seen from outside: strace watches a collector take a real upload, and every flush is made slow, so that an answer that does not wait
 //! for it would be seen long before.
 //!
-//! The order for each segment: its bytes and its seal are flushed, get their names, the folder of the names is flushed, in both stores; the row
+//! The order for each segment: its bytes and its seal are flushed, get their names, the folder of the names is flushed, in both stores;
+//! the row
 //! in the database is flushed; then the endpoint is answered.
 
 use std::collections::BTreeMap;

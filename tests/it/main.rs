@@ -1,4 +1,5 @@
-//! Whole-system tests; suites `journey`, `hostile`, `faults`, `stores`, `strangers`, `mirror`, `packages` and `pages` of packaging/run-tests.py.
+//! Whole-system tests; suites `journey`, `hostile`, `faults`, `stores`, `strangers`, `mirror`, `packages` and `pages` of
+//! packaging/run-tests.py.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! The Debian packages in a booted Debian: a systemd-nspawn container over an overlay of this host's own root, so that nothing is downloaded and
+//! The Debian packages in a booted Debian: a systemd-nspawn container over an overlay of this host's own root, so that nothing is
+//! downloaded and
 //! nothing of this host changes. Installed, enrolled, started as services under the hardened units, one collection, removed, purged.
 
 use std::path::{Path, PathBuf};

@@ -51,7 +51,8 @@ const WRONG_FILES_MAX: usize = 32;
 /// Verifies the bundle in `folder`.
 ///
 /// # Errors
-/// [`FilesError::Io`], [`FilesError::NotAFolder`] or [`FilesError::NotABundle`] if there is no bundle to judge: exit with 2. Everything that is
+/// [`FilesError::Io`], [`FilesError::NotAFolder`] or [`FilesError::NotABundle`] if there is no bundle to judge: exit with 2. Everything
+/// that is
 /// wrong with a bundle is in the report.
 pub fn verify(
     folder: &Path,

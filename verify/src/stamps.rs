@@ -1,6 +1,7 @@
 //! The checks `checkpoint.stamp` and `sums.stamp`: the time stamps over the ledger's head and over SHA256SUMS.
 //!
-//! Guarantee: if authorities are pinned, one stamp of a stamped bundle is of a pinned authority. A stamp that is damaged or about other data
+//! Guarantee: if authorities are pinned, one stamp of a stamped bundle is of a pinned authority. A stamp that is damaged or about other
+//! data
 //! fails, whoever made it. The report names a stamp of an authority that nobody pinned; it counts for nothing.
 //! Not here: the verification of one stamp (`evidence::bundle::stamp`).
 

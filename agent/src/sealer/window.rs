@@ -273,7 +273,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_cut_or_doubled_an_honest_collector_gets_every_segment_once_in_order(events in prop::collection::vec(event(), 1..400)) {
+        fn whatever_is_cut_or_doubled_an_honest_collector_gets_every_segment_once_in_order(
+            events in prop::collection::vec(event(), 1..400)
+        ) {
             let mut window: Window<u64> = Window::default();
             let mut model = Model::default();
             let reconnect = |window: &mut Window<u64>, model: &mut Model| {

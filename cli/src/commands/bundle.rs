@@ -1,4 +1,5 @@
-//! `exhibit bundle export`: writes an incident to a folder that strangers can verify, signs the folder, logs the export and verifies the result.
+//! `exhibit bundle export`: writes an incident to a folder that strangers can verify, signs the folder, logs the export and verifies the
+//! result.
 //! Guarantee: the folder gets its name only when it is complete, synced, logged and verified. No name that the collector sends leads out
 //! of the folder. Not here: the checks (`exhibit-verify`); the choice of files (server).
 
@@ -150,7 +151,8 @@ fn does_not_verify(report: &Report, partial: &Path) -> anyhow::Error {
     )
 }
 
-/// A bundle that holds, but is not all that this home asks of one, is handed over with a warning: it is logged as exported, and nothing in it is wrong.
+/// A bundle that holds, but is not all that this home asks of one, is handed over with a warning: it is logged as exported, and nothing
+/// in it is wrong.
 fn handed_over(report: &Report, out: &Path) -> anyhow::Result<()> {
     if report.exit_code() == 0 {
         return Ok(());

@@ -232,7 +232,8 @@ impl Bucket {
         let kms_key = self.kms_key.clone();
         self.wait(async move {
             let answer = request.send().await.map_err(|error| Failure::of(&error))?;
-            // Servers answer 200 to headers that they do not know. If the answer does not confirm encryption, the object lies there in plain.
+            // Servers answer 200 to headers that they do not know. If the answer does not confirm encryption, the object lies there in
+            // plain.
             if let Some(key) = kms_key
                 && !(answer.server_side_encryption() == Some(&ServerSideEncryption::AwsKms)
                     && answer.ssekms_key_id().is_some_and(|id| id.ends_with(key.as_str())))

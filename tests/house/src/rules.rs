@@ -6,6 +6,7 @@ use crate::circles::{Graph, circles};
 use crate::imports::{Place, bound, imports, production};
 use crate::tokens::{Token, tokens};
 use crate::tree::Tree;
+use crate::width::wide_lines;
 
 /// Modules of the largest circle that is allowed.
 const CIRCLE_MODULES_MAX: usize = 2;
@@ -15,6 +16,8 @@ const CIRCLE_LINES_MAX: usize = 1500;
 const FOLDER_FILES_MAX: usize = 24;
 /// Lines of a Rust file, tests included.
 const FILE_LINES_MAX: usize = 600;
+/// Characters of a wide line that name it.
+const SHOWN: usize = 60;
 
 /// Calls that let time pass and nothing else. `yield_now` is none: a loop around it waits for a condition.
 const SLEEPS: [&str; 5] = ["park_timeout", "sleep", "sleep_ms", "sleep_until", "sleep_for"];
@@ -44,6 +47,13 @@ pub enum Violation {
     Long(String),
     /// Test code that sleeps, which decides what it tests: it has to wait for a condition.
     Sleeps(String),
+    /// A line with too many columns outside string literals.
+    Wide {
+        /// Its file.
+        file: String,
+        /// How it begins.
+        begin: String,
+    },
 }
 
 impl std::fmt::Display for Violation {
@@ -57,6 +67,7 @@ impl std::fmt::Display for Violation {
             Self::Hidden(name) => write!(f, "hidden {name}"),
             Self::Long(file) => write!(f, "long {file}"),
             Self::Sleeps(file) => write!(f, "sleeps {file}"),
+            Self::Wide { file, begin } => write!(f, "wide {file}: {begin}"),
         }
     }
 }
@@ -79,6 +90,10 @@ pub fn violations(tree: &Tree) -> BTreeSet<Violation> {
         if !WAITERS.contains(&path.as_str()) && calls(code, &SLEEPS) {
             found.insert(Violation::Sleeps(path.clone()));
         }
+        found.extend(wide_lines(text).into_iter().map(|line| Violation::Wide {
+            file: path.clone(),
+            begin: line.trim_start().chars().take(SHOWN).collect(),
+        }));
     }
     let crowded = folders.into_iter().filter(|(_, files)| *files > FOLDER_FILES_MAX);
     found.extend(crowded.map(|(folder, _)| Violation::Flat(folder.to_owned())));

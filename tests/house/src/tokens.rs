@@ -12,37 +12,63 @@ pub enum Token {
     Mark(char),
 }
 
+/// What the first characters of a text are.
+pub enum Piece<'a> {
+    /// A comment, a character, a lifetime's mark or a blank: no code that an import could be made of.
+    Nothing,
+    /// A string literal with its quotes.
+    Text,
+    /// A keyword or a name.
+    Word(&'a str),
+    /// `::`
+    Colons,
+    /// Any other character.
+    Mark(char),
+}
+
 /// The tokens of a file.
 pub fn tokens(text: &str) -> Vec<Token> {
     let mut rest = text;
     let mut found = Vec::new();
-    while let Some(first) = rest.chars().next() {
-        let behind = after(rest, first.len_utf8());
-        if rest.starts_with("//") {
-            rest = rest.split_once('\n').map_or("", |(_, below)| below);
-        } else if rest.starts_with("/*") {
-            rest = block_comment(rest);
-        } else if let Some(below) = raw_string(rest) {
-            rest = below;
-        } else if first == '"' {
-            rest = string(behind);
-        } else if first == '\'' {
-            rest = character_or_lifetime(behind);
-        } else if first.is_alphanumeric() || first == '_' {
-            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            found.push(Token::Word(rest.get(..end).unwrap_or_default().to_owned()));
-            rest = after(rest, end);
-        } else if let Some(below) = rest.strip_prefix("::") {
-            found.push(Token::Colons);
-            rest = below;
-        } else {
-            if !first.is_whitespace() {
-                found.push(Token::Mark(first));
-            }
-            rest = behind;
+    while !rest.is_empty() {
+        let (piece, behind) = first_piece(rest);
+        match piece {
+            Piece::Nothing | Piece::Text => {}
+            Piece::Word(word) => found.push(Token::Word(word.to_owned())),
+            Piece::Colons => found.push(Token::Colons),
+            Piece::Mark(mark) => found.push(Token::Mark(mark)),
         }
+        rest = behind;
     }
     found
+}
+
+/// The first piece of a text, and what follows it.
+pub fn first_piece(text: &str) -> (Piece<'_>, &str) {
+    let Some(first) = text.chars().next() else {
+        return (Piece::Nothing, "");
+    };
+    let behind = after(text, first.len_utf8());
+    if text.starts_with("//") {
+        (Piece::Nothing, text.find('\n').map_or("", |end| after(text, end)))
+    } else if text.starts_with("/*") {
+        (Piece::Nothing, block_comment(text))
+    } else if let Some(below) = raw_string(text) {
+        (Piece::Text, below)
+    } else if first == '"' {
+        (Piece::Text, string(behind))
+    } else if first == '\'' {
+        (Piece::Nothing, character_or_lifetime(behind))
+    } else if first.is_alphanumeric() || first == '_' {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+        (Piece::Word(text.get(..end).unwrap_or_default()), after(text, end))
+    } else if let Some(below) = text.strip_prefix("::") {
+        (Piece::Colons, below)
+    } else if first.is_whitespace() {
+        (Piece::Nothing, behind)
+    } else {
+        (Piece::Mark(first), behind)
+    }
 }
 
 fn after(text: &str, at: usize) -> &str {

@@ -224,10 +224,13 @@ fn kill_one(
     match ended.state.as_str() {
         "stored" => {
             row.stored += 1;
-            let is_limited = |what: &Seen| matches!(what, Seen::Ended { collection, result, .. } if *collection == ended.collection && result == "limited");
+            let is_of_this = |collection: &str| collection == ended.collection;
+            let is_limited = |what: &Seen| matches!(what, Seen::Ended { collection, result, .. } if is_of_this(collection) && result == "limited");
             let said = wait_for("the endpoint's word on its attempt", || {
                 let seen = field.proxy.since(mark);
-                let ended = seen.iter().any(|one| matches!(&one.what, Seen::Ended { collection, .. } if *collection == ended.collection));
+                let ended = seen
+                    .iter()
+                    .any(|one| matches!(&one.what, Seen::Ended { collection, .. } if is_of_this(collection)));
                 Ok(ended.then(|| seen.iter().any(|one| is_limited(&one.what))))
             });
             row.limited += u64::from(said.with_context(told)?);

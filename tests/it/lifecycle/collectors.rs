@@ -220,7 +220,8 @@ fn a_collector_refuses_stores_and_databases_that_contradict_it() {
     copy(&old_b, &b);
     let lost = refuses_to_start(&lab, "the stores are behind");
     println!("tried: old copies of both stores; got: exit 2: {lost}");
-    // All of it old: the collector cannot tell, who was there before can. Another history grows from there; then a store of the first comes back.
+    // All of it old: the collector cannot tell, who was there before can. Another history grows from there; then a store of the first
+    // comes back.
     copy(&old_db, &db);
     lab.start_server().unwrap();
     let (code, seen) = said(&attempt(lab.exhibit().args(["incident", "note", &incident, "two"])).unwrap());

@@ -60,7 +60,8 @@ pub(crate) fn expected(entries: &Entries) -> Result<Vec<Expected>, String> {
     Ok(list)
 }
 
-/// Checks that the seals which the ledger recorded during the collection are in the bundle. So nobody can cut off segments that had arrived.
+/// Checks that the seals which the ledger recorded during the collection are in the bundle. So nobody can cut off segments that had
+/// arrived.
 pub(super) fn anchors(expected: &Expected, seals: &[Digest]) -> Result<(), String> {
     let at = |count: u64| usize::try_from(count).ok().and_then(|index| seals.get(index)).copied();
     for proven in &expected.progress {

@@ -1,4 +1,5 @@
-//! Containers from their pieces, cut where a test likes: what the sealer's own key can sign is signed, so that only the rule at hand is broken.
+//! Containers from their pieces, cut where a test likes: what the sealer's own key can sign is signed, so that only the rule at hand is
+//! broken.
 
 use std::collections::BTreeMap;
 

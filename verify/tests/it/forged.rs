@@ -8,7 +8,8 @@ use exhibit_verify::{Report, Verdict};
 
 use crate::bundle_builder::*;
 
-/// What stock tools cannot see (docs/spec/bundle.md, *Stock tools*): verify.sh refuses every other forgery of these lists, and none of these.
+/// What stock tools cannot see (docs/spec/bundle.md, *Stock tools*): verify.sh refuses every other forgery of these lists, and none of
+/// these.
 const UNSEEN: [&str; 13] = [
     // Inside the container, and what only who reads it whole can compare.
     "hidden frame before",

@@ -282,7 +282,8 @@ fn a_stamp_that_was_taken_away_is_missed_where_the_authority_is_pinned() {
     }
 }
 
-/// Not every bit of a response is signed (`granted` may become `grantedWithMods`), so what counts is that no flip changes what is said to be
+/// Not every bit of a response is signed (`granted` may become `grantedWithMods`), so what counts is that no flip changes what is said to
+/// be
 /// stamped, or when; and that almost every one is refused.
 #[test]
 fn a_flipped_bit_of_a_stamp_never_changes_what_it_says() {

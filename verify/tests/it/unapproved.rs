@@ -1,4 +1,5 @@
-//! Orders that nobody approved: nothing to hold against a bundle while nothing was collected under them, a failure as soon as something was.
+//! Orders that nobody approved: nothing to hold against a bundle while nothing was collected under them, a failure as soon as something
+//! was.
 
 use std::sync::LazyLock;
 

@@ -146,3 +146,9 @@ fn twenty_five_files_in_a_folder_and_six_hundred_and_one_lines_are_too_many() {
     assert_eq!(found(&[("barn/tests/it.rs", &"x\n".repeat(600))]), NOTHING);
     assert_eq!(found(&[("barn/tests/it.rs", &"x\n".repeat(601))]), ["long barn/tests/it.rs"]);
 }
+
+#[test]
+fn a_wide_line_is_named_by_its_beginning() {
+    let files = [("barn/src/a.rs", &*format!("fn f() {{\n    // a {}\n}}\n", "long ".repeat(30)))];
+    assert_eq!(found(&files), [format!("wide barn/src/a.rs: // a {}", "long ".repeat(11))]);
+}
