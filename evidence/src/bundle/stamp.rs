@@ -13,7 +13,7 @@ mod der;
 mod error;
 mod info;
 mod request;
-mod signed;
+mod signed_data;
 mod verify;
 
 pub use error::StampError;

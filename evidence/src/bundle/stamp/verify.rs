@@ -4,7 +4,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::error::StampError;
 use super::info::Info;
-use super::signed::Signed;
+use super::signed_data::SignedData;
 use super::{chain, der};
 use crate::time::Time;
 
@@ -32,7 +32,7 @@ pub fn verify(response: &[u8], data: &[u8], pinned: &[CertificateDer<'static>]) 
         return Err(StampError::TooLong { max: RESPONSE_BYTES_MAX });
     }
     let token = token(response)?;
-    let signed = Signed::parse(token).ok_or(StampError::Shape)?;
+    let signed = SignedData::parse(token).ok_or(StampError::Shape)?;
     let info = Info::parse(signed.content).ok_or(StampError::Info)?;
     if info.hash.of(data) != info.imprint {
         return Err(StampError::OtherData);

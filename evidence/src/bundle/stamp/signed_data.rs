@@ -18,7 +18,7 @@ const MESSAGE_DIGEST: &[u8] = &oid([42, 134, 72, 134, 247, 13, 1, 9, 4]);
 const SIGNING_CERTIFICATE: &[u8] = &oid([42, 134, 72, 134, 247, 13, 1, 9, 16, 2, 47]);
 
 /// The parts of a `SignedData` with one signer.
-pub(super) struct Signed<'a> {
+pub(super) struct SignedData<'a> {
     pub(super) content: &'a [u8],
     pub(super) certificates: Vec<CertificateDer<'a>>,
     /// Who signed, by issuer and serial number or by key identifier.
@@ -32,7 +32,7 @@ pub(super) struct Signed<'a> {
     signature: &'a [u8],
 }
 
-impl<'a> Signed<'a> {
+impl<'a> SignedData<'a> {
     pub(super) fn parse(token: &'a [u8]) -> Option<Self> {
         let info = der::whole(token, der::SEQUENCE)?;
         let (kind, rest) = der::expect(info, der::OID)?;
