@@ -5,7 +5,7 @@ use std::fmt;
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::key::check_name;
-use super::signed::check_text;
+use super::whole::check_text;
 use super::{KeyType, NoteError, NoteSignature, VerifierKey};
 use crate::cosignature::{self, Cosignature, CosignatureError};
 
