@@ -86,7 +86,7 @@ pub struct Segment {
 
 /// What a message did to the assembly.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum Assembled {
     /// More pieces are due.
     More,
     /// A segment is whole.
@@ -126,18 +126,18 @@ impl Assembly {
     }
 
     /// Takes a piece of the seal.
-    pub fn seal_data(&mut self, piece: &Bytes) -> Result<Step, SegmentError> {
+    pub fn seal_data(&mut self, piece: &Bytes) -> Result<Assembled, SegmentError> {
         let open = self.open.as_mut().ok_or(SegmentError::Order { got: "seal_data", expected: "segment" })?;
         if open.seal_missing == 0 {
             return Err(SegmentError::Order { got: "seal_data", expected: "data" });
         }
         open.seal_missing = rest("seal_data", piece, open.seal_missing)?;
         open.seal.extend_from_slice(piece);
-        Ok(Step::More)
+        Ok(Assembled::More)
     }
 
     /// Takes a piece of the stored bytes.
-    pub fn data(&mut self, piece: &Bytes) -> Result<Step, SegmentError> {
+    pub fn data(&mut self, piece: &Bytes) -> Result<Assembled, SegmentError> {
         let open = self.open.as_mut().ok_or(SegmentError::Order { got: "data", expected: "segment" })?;
         if open.seal_missing > 0 {
             return Err(SegmentError::Order { got: "data", expected: "seal_data" });
@@ -145,14 +145,14 @@ impl Assembly {
         open.stored_missing = rest("data", piece, open.stored_missing)?;
         open.stored.extend_from_slice(piece);
         if open.stored_missing > 0 {
-            return Ok(Step::More);
+            return Ok(Assembled::More);
         }
         let segment = Segment {
             seal: std::mem::take(&mut open.seal).freeze(),
             stored: std::mem::take(&mut open.stored).freeze(),
         };
         self.open = None;
-        Ok(Step::Whole(segment))
+        Ok(Assembled::Whole(segment))
     }
 }
 
@@ -186,12 +186,12 @@ mod tests {
         let mut whole = Vec::new();
         for message in messages {
             let step = match message.message.expect("set") {
-                Message::Segment(begin) => assembly.begin(begin).map(|()| Step::More)?,
+                Message::Segment(begin) => assembly.begin(begin).map(|()| Assembled::More)?,
                 Message::SealData(piece) => assembly.seal_data(&piece)?,
                 Message::Data(piece) => assembly.data(&piece)?,
                 other => panic!("{other:?}"),
             };
-            if let Step::Whole(segment) = step {
+            if let Assembled::Whole(segment) = step {
                 assert!(assembly.open.is_none());
                 whole.push(segment);
             }

@@ -12,7 +12,7 @@ use evidence::digest::{Digest, Hasher};
 use evidence::entry::EntryType;
 use evidence::id::{EndpointId, Generation};
 use evidence::signed::Signed;
-use proto::segment::{Assembly, Step};
+use proto::segment::{Assembled, Assembly};
 use proto::status::Class;
 use proto::v1::upload_request::Message;
 use proto::v1::{SegmentBegin, UploadRequest, UploadResponse};
@@ -206,7 +206,7 @@ where
                 Next::Message(_) => return Err(Failure::malformed("the segment is not complete").into()),
                 Next::End => return Err(Ended::Gone),
             };
-            if let Step::Whole(whole) = step {
+            if let Assembled::Whole(whole) = step {
                 let arrived = Arrived {
                     seal: whole.seal,
                     stored: Bytes::clone(&whole.stored),
