@@ -9,7 +9,7 @@ use evidence::entry::EntryType;
 use evidence::id::{Chain, MirrorId};
 use evidence::keys::PublicKey;
 use evidence::manifest::Manifest;
-use evidence::order::{Step as PlanStep, Target};
+use evidence::order::{Step, Target};
 use evidence::seal::delegation::Delegation;
 use store::Key;
 
@@ -172,7 +172,7 @@ impl Rules {
             return rule(format!("its manifest is of incident {}", manifest.incident));
         }
         let order = orders::document(&collection.delegation.order, case.objects)?;
-        let planned = order.plan.steps().iter().map(PlanStep::collector);
+        let planned = order.plan.steps().iter().map(Step::collector);
         if !planned.eq(manifest.steps.iter().map(|step| step.collector.as_str())) {
             return rule("the manifest's steps are not those of the order's plan");
         }
