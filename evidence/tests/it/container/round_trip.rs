@@ -147,7 +147,7 @@ fn many_refused_items_are_sealed_on_the_way() {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum Addition {
     File { name: Vec<u8>, content: Vec<u8>, repeat: usize, gap: Option<(usize, usize)> },
     Sparse { name: Vec<u8>, runs: Vec<(u16, u16)>, tail: u16 },
     Dir(Vec<u8>),
@@ -163,17 +163,17 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn addition() -> impl Strategy<Value = Addition> {
     let content = proptest::collection::vec(any::<u8>(), 0..3000);
     let gap = proptest::option::of((0..4000_usize, 1..4000_usize));
     prop_oneof![
         3 => (name(), content, 1..400_usize, gap)
-            .prop_map(|(name, content, repeat, gap)| Step::File { name, content, repeat, gap }),
+            .prop_map(|(name, content, repeat, gap)| Addition::File { name, content, repeat, gap }),
         1 => (name(), proptest::collection::vec((1..u16::MAX, 1..u16::MAX), 0..5), 1..u16::MAX)
-            .prop_map(|(name, runs, tail)| Step::Sparse { name, runs, tail }),
-        1 => name().prop_map(Step::Dir),
-        1 => (name(), name()).prop_map(|(name, target)| Step::Link { name, target }),
-        1 => name().prop_map(Step::Denied),
+            .prop_map(|(name, runs, tail)| Addition::Sparse { name, runs, tail }),
+        1 => name().prop_map(Addition::Dir),
+        1 => (name(), name()).prop_map(|(name, target)| Addition::Link { name, target }),
+        1 => name().prop_map(Addition::Denied),
     ]
 }
 
@@ -189,13 +189,13 @@ fn allow<T>(result: Result<T, WriteError>) -> Option<T> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn whatever_is_written_verifies(steps in proptest::collection::vec(step(), 0..20), lanes in 1..3_usize) {
+    fn whatever_is_written_verifies(additions in proptest::collection::vec(addition(), 0..20), lanes in 1..3_usize) {
         let mut lab = Lab::new(lanes);
         let mut contents = Vec::new();
         let rooted = |name: &[u8]| [b"/", name].concat();
-        for step in steps {
-            match step {
-                Step::File { name, content, repeat, gap } => {
+        for addition in additions {
+            match addition {
+                Addition::File { name, content, repeat, gap } => {
                     let content = content.repeat(repeat);
                     let gap = gap.filter(|(off, len)| off + len <= content.len());
                     if allow(lab.writer.begin_member(file(&rooted(&name), content.len() as u64))).is_none() { continue }
@@ -213,7 +213,7 @@ proptest! {
                     }
                     contents.push((lab.end(end).unwrap(), stored));
                 }
-                Step::Sparse { name, runs, tail } => {
+                Addition::Sparse { name, runs, tail } => {
                     let (mut at, mut list, mut logical) = (0, Vec::new(), Vec::new());
                     for (hole, len) in runs {
                         at += usize::from(hole);
@@ -230,9 +230,9 @@ proptest! {
                         contents.push((record, logical));
                     }
                 }
-                Step::Dir(name) => drop(allow(lab.add(dir(&rooted(&name))))),
-                Step::Link { name, target } => drop(allow(lab.add(symlink(&rooted(&name), &target)))),
-                Step::Denied(name) => drop(lab.only(denied(&rooted(&name)))),
+                Addition::Dir(name) => drop(allow(lab.add(dir(&rooted(&name))))),
+                Addition::Link { name, target } => drop(allow(lab.add(symlink(&rooted(&name), &target)))),
+                Addition::Denied(name) => drop(lab.only(denied(&rooted(&name)))),
             }
             lab.poll();
         }
