@@ -136,8 +136,8 @@ fn two_changes_are_recorded_each_as_the_first_entry_of_its_key_and_a_rebuild_fin
 
 #[test]
 fn an_adoption_that_was_cut_off_goes_on_wherever_it_was() {
-    type Step = fn(&Layout, &LogKeyChange, &Path);
-    let steps: [Step; 5] = [
+    type Adopted = fn(&Layout, &LogKeyChange, &Path);
+    let steps: [Adopted; 5] = [
         |layout, _, file| {
             fs_err::create_dir_all(layout.log_keys()).unwrap();
             fs_err::copy(file, layout.log_keys().join("000001.signed")).unwrap();
