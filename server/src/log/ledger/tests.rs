@@ -30,14 +30,14 @@ fn clock() -> Time {
 const WAIT: ReplicationPolicy = ReplicationPolicy { copies: 2, degraded: Degraded::Wait };
 
 /// A collector's durable state: a database on the real disk, stores on disks that forget.
-struct Place {
+struct Machine {
     _directory: tempfile::TempDir,
     path: std::path::PathBuf,
     disks: Vec<FaultDisk>,
     policy: ReplicationPolicy,
 }
 
-impl Place {
+impl Machine {
     fn new(policy: ReplicationPolicy) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("db");
@@ -142,24 +142,24 @@ fn policy(key: &ledger::VerifierKey) -> Policy {
 }
 
 /// A receipt proves its entry to somebody who has the log key and nothing else.
-fn assert_receipt_holds(place: &Place, receipt: &Receipt) {
+fn assert_receipt_holds(machine: &Machine, receipt: &Receipt) {
     let proof = ProofFile::parse(&receipt.proof).unwrap();
     assert_eq!(proof.index(), receipt.index);
     assert_eq!(receipt.leaf, ledger::leaf_hash(&receipt.entry));
-    assert!(proof.verify(&receipt.leaf, &policy(place.signer().verifier_key())).unwrap().quorum_met);
+    assert!(proof.verify(&receipt.leaf, &policy(machine.signer().verifier_key())).unwrap().quorum_met);
 }
 
 #[test]
 fn an_act_becomes_an_entry_with_a_proof_that_strangers_can_check() {
-    let place = Place::new(WAIT);
-    let sequencer = place.start().unwrap();
+    let machine = Machine::new(WAIT);
+    let sequencer = machine.start().unwrap();
     let mut receipts = submit_all(&sequencer, 0..700);
     assert_eq!(receipts.len(), 700);
     receipts.sort_by_key(|(_, receipt)| receipt.index);
     for (expected, (_, receipt)) in (0..).zip(&receipts) {
         assert_eq!(receipt.index, expected);
         assert!(receipt.is_new);
-        assert_receipt_holds(&place, receipt);
+        assert_receipt_holds(&machine, receipt);
     }
     let log = sequencer.log();
     assert_eq!(log.published().size, 700);
@@ -171,24 +171,24 @@ fn an_act_becomes_an_entry_with_a_proof_that_strangers_can_check() {
     ledger::proof::verify_consistency(123, &old, newest.size, &newest.root, &hashes).unwrap();
     sequencer.stop().unwrap();
     drop(sequencer);
-    assert_eq!(place.check().entries, 700);
+    assert_eq!(machine.check().entries, 700);
 }
 
 #[test]
 fn the_same_act_submitted_by_a_storm_is_one_entry() {
-    let place = Place::new(WAIT);
-    let sequencer = place.start().unwrap();
+    let machine = Machine::new(WAIT);
+    let sequencer = machine.start().unwrap();
     let receipts = submit_all(&sequencer, (0..600).map(|number| number % 7));
     assert_eq!(receipts.len(), 600);
     assert_eq!(receipts.iter().filter(|(_, receipt)| receipt.is_new).count(), 7);
     for (number, receipt) in &receipts {
-        assert_receipt_holds(&place, receipt);
+        assert_receipt_holds(&machine, receipt);
         let same = receipts.iter().find(|(other, _)| other == number).unwrap();
         assert_eq!((receipt.index, &receipt.entry), (same.1.index, &same.1.entry));
     }
     // Also long after, and after a restart.
     drop(sequencer);
-    let sequencer = place.start().unwrap();
+    let sequencer = machine.start().unwrap();
     let again = submit_all(&sequencer, [3]);
     assert!(!again[0].1.is_new);
     assert_eq!(sequencer.log().published().size, 7);
@@ -200,8 +200,8 @@ fn the_same_act_submitted_by_a_storm_is_one_entry() {
 
 #[test]
 fn a_guard_refuses_inside_the_transaction_and_its_neighbours_are_recorded() {
-    let place = Place::new(WAIT);
-    let sequencer = place.start().unwrap();
+    let machine = Machine::new(WAIT);
+    let sequencer = machine.start().unwrap();
     let mut refused = act(1);
     refused.guard = Some(Box::new(|tx| {
         tx.execute("INSERT INTO tsa_queue VALUES ('t', 1, x'', 0, 0, '')", [])?;
@@ -242,22 +242,22 @@ fn entry_times_never_go_back_with_the_clock() {
         let step = STEPS.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Time::from_unix_ms(1_800_000_000_000 - step * 1000).unwrap()
     }
-    let place = Place::new(WAIT);
-    let (db, replicas) = place.open();
-    let signer = place.signer();
+    let machine = Machine::new(WAIT);
+    let (db, replicas) = machine.open();
+    let signer = machine.signer();
     let parts = SequencerParts { deployment: deployment(), db, replicas, signer, clock: falling };
     let sequencer = Sequencer::start(parts).unwrap();
     let times: Vec<_> =
         (0..4).map(|number| sequencer.submit_blocking(act(number)).unwrap().envelope.time).collect();
     assert!(times.is_sorted(), "{times:?}");
     drop(sequencer);
-    place.check();
+    machine.check();
 }
 
 #[test]
 fn growth_is_announced_to_those_who_wait() {
-    let place = Place::new(WAIT);
-    let sequencer = place.start().unwrap();
+    let machine = Machine::new(WAIT);
+    let sequencer = machine.start().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         let log = sequencer.log().clone();

@@ -15,7 +15,7 @@
 
 mod acts;
 mod expected;
-mod place;
+mod machine;
 mod schedule;
 
 use std::ops::ControlFlow;
@@ -29,7 +29,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use self::acts::{ActNumber, Form};
 use self::expected::{Expected, head};
-use self::place::{DatabaseFiles, Place, Running, clock, set_clock};
+use self::machine::{DatabaseFiles, Machine, Running, clock, set_clock};
 use self::schedule::{Dice, Event, Schedule};
 use crate::log::ledger::sequencer::Answered;
 use crate::log::ledger::{FsckOptions, PublishError, Receipt, StartError, SubmitError, fsck};
@@ -94,7 +94,7 @@ impl Drop for Label<'_> {
 
 /// A schedule at work.
 struct Run {
-    place: Place,
+    machine: Machine,
     expected: Expected,
     dice: Dice,
     running: Option<Running>,
@@ -117,10 +117,10 @@ enum Manner {
 impl Run {
     fn new(schedule: &Schedule) -> Self {
         let degraded = if schedule.waits { Degraded::Wait } else { Degraded::Accept };
-        let place = Place::new(schedule.stores, ReplicationPolicy { copies: 2, degraded });
+        let machine = Machine::new(schedule.stores, ReplicationPolicy { copies: 2, degraded });
         let (expected, dice) = (Expected::default(), schedule.dice.clone());
         let mut run = Self {
-            place,
+            machine,
             expected,
             dice,
             running: None,
@@ -167,7 +167,7 @@ impl Run {
                 self.start();
             }
             Event::StoreFault { store, after, fault } => {
-                self.place.disks[*store].fail_after(*after, *fault);
+                self.machine.disks[*store].fail_after(*after, *fault);
                 self.is_armed = true;
             }
         }
@@ -194,7 +194,7 @@ impl Run {
         );
         let running = self.running.as_ref().unwrap();
         let options = FsckOptions { evidence: true };
-        let report = fsck(&running.replicas, &self.place.keys(), Some(&running.db), options);
+        let report = fsck(&running.replicas, &self.machine.keys(), Some(&running.db), options);
         assert_eq!(report.problems, [], "fsck");
         assert_eq!(report.entries, acts.len() as u64);
     }
@@ -268,7 +268,7 @@ impl Run {
             (_, Err(error)) => panic!("act {act:?}: {error}"),
         }
         let running = self.running.as_ref().unwrap();
-        self.expected.answered(&self.place, running, act, attempt, answer);
+        self.expected.answered(&self.machine, running, act, attempt, answer);
     }
 
     /// Turns the worker until its queue is empty. False when it had to stop, which only stores that went wrong explain.
@@ -285,7 +285,7 @@ impl Run {
     }
 
     fn check(&mut self) {
-        self.expected.check(&self.place, self.running.as_ref().unwrap());
+        self.expected.check(&self.machine, self.running.as_ref().unwrap());
     }
 
     /// After the worker stopped by itself: the process ends, or the power goes.
@@ -301,7 +301,7 @@ impl Run {
 
     fn crash(&mut self, unflushed: Unflushed) {
         let running = self.running.take().unwrap();
-        self.place.crash(running, unflushed);
+        self.machine.crash(running, unflushed);
         self.is_armed = false;
     }
 
@@ -313,21 +313,21 @@ impl Run {
         let size = running.db.read(crate::rows::log::state).unwrap().size;
         drop(running);
         if self.dice.percent(50) {
-            self.old_database = Some((self.place.database_files(), size));
+            self.old_database = Some((self.machine.database_files(), size));
         }
     }
 
     /// Starts. Where stores may go wrong the first start may fail; after a power cut the second may not.
     fn start(&mut self) {
-        let running = match self.place.start() {
+        let running = match self.machine.start() {
             Ok(running) => running,
             Err(error) => {
                 assert!(self.is_armed && is_transient(&error), "the start was refused: {error}");
-                for disk in &self.place.disks {
+                for disk in &self.machine.disks {
                     disk.crash(Unflushed::Lost);
                 }
                 self.is_armed = false;
-                self.place.start().unwrap_or_else(|error| panic!("the second start was refused: {error}"))
+                self.machine.start().unwrap_or_else(|error| panic!("the second start was refused: {error}"))
             }
         };
         self.running = Some(running);
@@ -379,28 +379,28 @@ impl Run {
         if let Some((old, size)) = &self.old_database
             && *size < newest
         {
-            let current = self.place.database_files();
-            self.place.put_database(old);
-            let signed = self.place.signed.lock().unwrap().clone();
-            match self.place.start() {
+            let current = self.machine.database_files();
+            self.machine.put_database(old);
+            let signed = self.machine.signed.lock().unwrap().clone();
+            match self.machine.start() {
                 Err(StartError::DatabaseBehind { .. }) => {}
                 Err(error) if self.is_armed && is_transient(&error) => {}
                 Err(error) => panic!("an old database was refused for another reason: {error}"),
                 Ok(_) => panic!("an old database was accepted"),
             }
             assert_eq!(
-                *self.place.signed.lock().unwrap(),
+                *self.machine.signed.lock().unwrap(),
                 signed,
                 "something was signed for an old database"
             );
-            self.place.put_database(&current);
+            self.machine.put_database(&current);
         }
         self.start();
     }
 
     fn newest_size(&self) -> u64 {
         let stores = self.running.as_ref().unwrap().replicas.stores();
-        let sizes = stores.iter().filter_map(|store| head(&self.place, store.as_ref()));
+        let sizes = stores.iter().filter_map(|store| head(&self.machine, store.as_ref()));
         sizes.map(|(size, _)| size).max().unwrap_or(0)
     }
 
@@ -408,12 +408,12 @@ impl Run {
     fn replace_store(&mut self, number: usize) {
         self.crash(Unflushed::Lost);
         let has_everything = {
-            let (db, replicas) = self.place.open().unwrap();
+            let (db, replicas) = self.machine.open().unwrap();
             let published = db.read(crate::rows::log::state).unwrap().published_size;
             let stores = replicas.stores();
             let sizes: Vec<_> = stores
                 .iter()
-                .map(|store| head(&self.place, store.as_ref()).map_or(0, |(size, _)| size))
+                .map(|store| head(&self.machine, store.as_ref()).map_or(0, |(size, _)| size))
                 .collect();
             let newest = sizes.iter().copied().max().unwrap_or(0).max(published);
             let others = || (0..stores.len()).filter(|other| *other != number);
@@ -426,7 +426,7 @@ impl Run {
                 && self.expected.recorded_beside().all(|(act, bytes)| has_object(act, bytes))
         };
         if has_everything {
-            self.place.replace_store(number);
+            self.machine.replace_store(number);
         }
         self.start();
     }

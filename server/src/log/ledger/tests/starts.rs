@@ -4,11 +4,11 @@ use super::*;
 
 #[test]
 fn a_second_sequencer_on_the_same_database_stops_without_signing() {
-    let place = Place::new(WAIT);
-    let first = place.start().unwrap();
+    let machine = Machine::new(WAIT);
+    let first = machine.start().unwrap();
     submit_all(&first, 0..5);
     // Stores on shared disks: only the database stands between two sequencers.
-    let second = place.start().unwrap();
+    let second = machine.start().unwrap();
     assert_eq!(submit_all(&first, 5..8).len(), 3);
     let error = second.submit_blocking(act(8)).unwrap_err();
     assert!(
@@ -20,27 +20,27 @@ fn a_second_sequencer_on_the_same_database_stops_without_signing() {
     assert_eq!(submit_all(&first, 8..9).len(), 1);
     first.stop().unwrap();
     drop((first, second));
-    assert_eq!(place.check().entries, 9);
+    assert_eq!(machine.check().entries, 9);
 }
 
 #[test]
 fn a_database_restored_from_an_old_copy_is_refused_with_both_heads() {
-    let place = Place::new(WAIT);
-    let sequencer = place.start().unwrap();
+    let machine = Machine::new(WAIT);
+    let sequencer = machine.start().unwrap();
     submit_all(&sequencer, 0..5);
     sequencer.stop().unwrap();
     drop(sequencer);
-    let copy = place.path.with_extension("copy");
-    std::fs::copy(&place.path, &copy).unwrap();
-    let sequencer = place.start().unwrap();
+    let copy = machine.path.with_extension("copy");
+    std::fs::copy(&machine.path, &copy).unwrap();
+    let sequencer = machine.start().unwrap();
     submit_all(&sequencer, 5..10);
     sequencer.stop().unwrap();
     drop(sequencer);
     for suffix in ["-wal", "-shm"] {
-        drop(fs_err::remove_file(format!("{}{suffix}", place.path.display())));
+        drop(fs_err::remove_file(format!("{}{suffix}", machine.path.display())));
     }
-    std::fs::copy(&copy, &place.path).unwrap();
-    let error = place.start().err().unwrap();
+    std::fs::copy(&copy, &machine.path).unwrap();
+    let error = machine.start().err().unwrap();
     assert!(matches!(error, StartError::DatabaseBehind { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("exhibit/acme\n5\n") && text.contains("exhibit/acme\n10\n"), "{text}");
@@ -48,16 +48,16 @@ fn a_database_restored_from_an_old_copy_is_refused_with_both_heads() {
 
 #[test]
 fn two_histories_of_one_size_are_refused() {
-    let one = Place::new(WAIT);
+    let one = Machine::new(WAIT);
     let sequencer = one.start().unwrap();
     submit_all(&sequencer, 0..5);
     drop(sequencer);
-    let other = Place::new(WAIT);
+    let other = Machine::new(WAIT);
     let sequencer = other.start().unwrap();
     submit_all(&sequencer, 100..105);
     drop(sequencer);
     // One of the stores comes from the other history.
-    let mixed = Place {
+    let mixed = Machine {
         _directory: tempfile::tempdir().unwrap(),
         path: one.path.clone(),
         disks: vec![one.disks[0].clone(), other.disks[1].clone()],
@@ -75,11 +75,11 @@ fn two_histories_of_one_size_are_refused() {
 
 #[test]
 fn a_checkpoint_of_another_log_is_refused() {
-    let place = Place::new(WAIT);
-    let sequencer = place.start().unwrap();
+    let machine = Machine::new(WAIT);
+    let sequencer = machine.start().unwrap();
     submit_all(&sequencer, 0..2);
     drop(sequencer);
-    let (db, replicas) = place.open();
+    let (db, replicas) = machine.open();
     let signer: Arc<dyn CheckpointSigner> =
         Arc::new(LocalSigner::new(&origin(DEPLOYMENT), &[9; 32]).unwrap());
     let parts = SequencerParts { deployment: deployment(), db, replicas, signer, clock };
@@ -88,17 +88,17 @@ fn a_checkpoint_of_another_log_is_refused() {
 
 #[test]
 fn stores_that_lost_what_was_published_are_refused() {
-    let place = Place::new(WAIT);
-    let sequencer = place.start().unwrap();
+    let machine = Machine::new(WAIT);
+    let sequencer = machine.start().unwrap();
     submit_all(&sequencer, 0..5);
     sequencer.stop().unwrap();
     drop(sequencer);
-    let empty = Place::new(WAIT);
-    let mixed = Place {
+    let empty = Machine::new(WAIT);
+    let mixed = Machine {
         _directory: tempfile::tempdir().unwrap(),
-        path: place.path.clone(),
+        path: machine.path.clone(),
         disks: empty.disks.clone(),
-        policy: place.policy,
+        policy: machine.policy,
     };
     assert!(matches!(mixed.start().err(), Some(StartError::StoresBehind { published: 5, found: 0, .. })));
 }

@@ -14,7 +14,7 @@ use store::{Degraded, Key, Store, StoreErrorClass};
 
 use super::super::policy;
 use super::acts::{ActNumber, Form};
-use super::place::{Place, Running};
+use super::machine::{Machine, Running};
 use crate::log::ledger::{Receipt, SubmitError};
 use crate::rows;
 use crate::rows::entries::EntryRow;
@@ -110,7 +110,7 @@ impl Expected {
     /// One submission of an act was answered. An error leaves its fate open.
     pub(super) fn answered(
         &mut self,
-        place: &Place,
+        machine: &Machine,
         running: &Running,
         number: ActNumber,
         attempt: usize,
@@ -139,17 +139,17 @@ impl Expected {
         assert_eq!(receipt.leaf, leaf_hash(&receipt.entry));
         let proof = ProofFile::parse(&receipt.proof).unwrap();
         assert_eq!(proof.index(), receipt.index);
-        assert!(proof.verify(&receipt.leaf, &policy(place.keys().current())).unwrap().quorum_met);
+        assert!(proof.verify(&receipt.leaf, &policy(machine.keys().current())).unwrap().quorum_met);
         // The promise behind the answer: so many stores name a checkpoint that covers the entry, and hold its object.
         let stores = running.replicas.stores();
         let covers = |size: u64| size > receipt.index;
-        let heads = stores.iter().filter_map(|store| head(place, store.as_ref()));
+        let heads = stores.iter().filter_map(|store| head(machine, store.as_ref()));
         let covering = heads.filter(|(size, _)| covers(*size)).count();
-        assert!(covering >= copies(place), "act {number:?} was acknowledged on {covering} stores");
+        assert!(covering >= copies(machine), "act {number:?} was acknowledged on {covering} stores");
         if number.form() == Form::Beside {
             let key = Key::document(receipt.envelope.event.as_bytes());
             let holders = stores.iter().filter(|store| store.read(&key).is_ok()).count();
-            assert!(holders >= copies(place), "the object of act {number:?} is on {holders} stores");
+            assert!(holders >= copies(machine), "the object of act {number:?} is on {holders} stores");
         }
     }
 
@@ -165,13 +165,13 @@ impl Expected {
 
     /// Compares every store and the rows of a collector at rest with what is known, and learns what became of acts
     /// whose fate was open.
-    pub(super) fn check(&mut self, place: &Place, running: &Running) {
+    pub(super) fn check(&mut self, machine: &Machine, running: &Running) {
         let committed = running.db.read(rows::log::state).unwrap();
         let mut complete = 0;
         for store in running.replicas.stores() {
-            if let Some((size, root)) = head(place, store.as_ref()) {
+            if let Some((size, root)) = head(machine, store.as_ref()) {
                 assert!(size <= committed.size, "a store is ahead of the committed row");
-                self.check_tree(place, store.as_ref(), size, &root);
+                self.check_tree(machine, store.as_ref(), size, &root);
                 if size == committed.size {
                     assert_eq!(root.as_bytes(), &committed.root, "the committed row has another root");
                     complete += 1;
@@ -180,9 +180,9 @@ impl Expected {
                 complete += 1;
             }
         }
-        assert!(complete >= copies(place), "{complete} stores have all {} entries", committed.size);
+        assert!(complete >= copies(machine), "{complete} stores have all {} entries", committed.size);
         assert_eq!(self.entries.len() as u64, committed.size, "entries committed and entries published");
-        self.check_signed(place);
+        self.check_signed(machine);
         self.check_rows(running);
         self.check_documents(running);
         self.check_readers(running, committed.size);
@@ -200,8 +200,8 @@ impl Expected {
     }
 
     /// The whole tree of one store: entries, every tile, and the root that its checkpoint signs.
-    fn check_tree(&mut self, place: &Place, store: &dyn Store, size: u64, root: &Hash) {
-        let signed = place.signed.lock().unwrap().get(&size).copied();
+    fn check_tree(&mut self, machine: &Machine, store: &dyn Store, size: u64, root: &Hash) {
+        let signed = machine.signed.lock().unwrap().get(&size).copied();
         assert_eq!(signed, Some(*root), "a store has a checkpoint that was never signed");
         let read =
             |path: &TilePath| store.read(&Key::tile(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -266,8 +266,8 @@ impl Expected {
     }
 
     /// No fork: each checkpoint ever signed is the root of the beginning of this one log.
-    fn check_signed(&mut self, place: &Place) {
-        for (size, root) in place.signed.lock().unwrap().iter() {
+    fn check_signed(&mut self, machine: &Machine) {
+        for (size, root) in machine.signed.lock().unwrap().iter() {
             assert!(*size <= self.leaves.len() as u64, "size {size} was signed before it was committed");
             if self.compared.insert(*size) {
                 let leaves = &self.leaves[..usize::try_from(*size).unwrap()];
@@ -348,20 +348,20 @@ impl Expected {
 }
 
 /// Stores that an acknowledgement stands for.
-fn copies(place: &Place) -> usize {
-    match place.policy.degraded {
-        Degraded::Wait => place.policy.copies,
+fn copies(machine: &Machine) -> usize {
+    match machine.policy.degraded {
+        Degraded::Wait => machine.policy.copies,
         Degraded::Accept => 1,
     }
 }
 
 /// Size and root of the checkpoint on a store, whose signature must be the log's.
-pub(super) fn head(place: &Place, store: &dyn Store) -> Option<(u64, Hash)> {
+pub(super) fn head(machine: &Machine, store: &dyn Store) -> Option<(u64, Hash)> {
     let note = match store.read(&Key::checkpoint()) {
         Ok(note) => note,
         Err(error) if error.class() == StoreErrorClass::NotFound => return None,
         Err(error) => panic!("{error}"),
     };
-    let verified = policy(place.keys().current()).verify_note(&Note::parse(&note).unwrap()).unwrap();
+    let verified = policy(machine.keys().current()).verify_note(&Note::parse(&note).unwrap()).unwrap();
     Some((verified.checkpoint.size, verified.checkpoint.root))
 }

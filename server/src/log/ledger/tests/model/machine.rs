@@ -64,7 +64,7 @@ impl CheckpointSigner for RecordingSigner {
 }
 
 /// A collector's durable state.
-pub(super) struct Place {
+pub(super) struct Machine {
     _directory: tempfile::TempDir,
     database: PathBuf,
     pub(super) disks: Vec<FaultDisk>,
@@ -99,7 +99,7 @@ pub(super) struct DatabaseFiles {
     log: Option<Vec<u8>>,
 }
 
-impl Place {
+impl Machine {
     pub(super) fn new(stores: usize, policy: ReplicationPolicy) -> Self {
         // The database flushes for every commit. What a flush is worth is SQLite's own matter; memory is faster.
         let memory = Path::new("/dev/shm");
