@@ -134,18 +134,18 @@ fn every_path_that_the_pages_name_exists() {
 }
 
 /// A row of a list in docs/guide/extending.md.
-struct Place {
+struct GuideRow {
     file: String,
     example: String,
 }
 
-fn places(section: &str) -> Vec<Place> {
+fn guide_rows(section: &str) -> Vec<GuideRow> {
     let text = fs_err::read_to_string(checkout().join("docs/guide/extending.md")).unwrap();
     let (_, rest) = text.split_once(&format!("\n## {section}\n")).unwrap();
     let body = rest.split("\n## ").next().unwrap();
     let rows = body.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #"));
     let cells = rows.map(|row| row.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect());
-    cells.map(|cells: Vec<String>| Place { file: cells[2].clone(), example: cells[3].clone() }).collect()
+    cells.map(|cells: Vec<String>| GuideRow { file: cells[2].clone(), example: cells[3].clone() }).collect()
 }
 
 /// Files in version control that are no tests, with their texts.
@@ -174,20 +174,15 @@ fn the_lists_of_what_an_addition_touches_are_complete() {
         ("Adding an entry type", &["EntryType::EndpointRetired", "T::EndpointRetired"][..]),
         ("Adding a store", &["S3Store::"][..]),
     ] {
-        let places = places(section);
-        assert!(places.len() > 4, "{section}: the list was not found");
-        for place in &places {
-            let text = fs_err::read_to_string(checkout().join(&place.file)).unwrap();
-            assert!(
-                text.contains(&place.example),
-                "{section}: {} does not mention {}",
-                place.file,
-                place.example
-            );
+        let rows = guide_rows(section);
+        assert!(rows.len() > 4, "{section}: the list was not found");
+        for row in &rows {
+            let text = fs_err::read_to_string(checkout().join(&row.file)).unwrap();
+            assert!(text.contains(&row.example), "{section}: {} does not mention {}", row.file, row.example);
         }
         for (name, code) in sources() {
             // The parts of a bucket store are its own affair.
-            let is_known = places.iter().any(|place| place.file == name)
+            let is_known = rows.iter().any(|row| row.file == name)
                 || ["store/src/s3/", "store/tests/it/servers"].iter().any(|own| name.starts_with(own));
             let mark = marks.iter().find(|mark| code.contains(**mark));
             assert!(
