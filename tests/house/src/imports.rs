@@ -3,7 +3,7 @@
 use crate::tokens::{Token, tokens};
 
 /// Where a module stands below the root of its crate: `["log", "keys"]`. The root itself is empty.
-pub type Place = Vec<String>;
+pub type ModulePath = Vec<String>;
 
 /// Text of a file without the test module at its end.
 pub fn production(text: &str) -> &str {
@@ -11,7 +11,7 @@ pub fn production(text: &str) -> &str {
 }
 
 /// Every path below the crate's root that the file of `module` names. The last parts may be items, not modules.
-pub fn imports(module: &[String], text: &str) -> Vec<Place> {
+pub fn imports(module: &[String], text: &str) -> Vec<ModulePath> {
     let mut found = Vec::new();
     let tokens = tokens(text);
     let mut at = 0;
@@ -134,10 +134,10 @@ fn use_group(base: &[String], inside: &[Token]) -> Vec<Bound> {
 }
 
 /// The path from the crate's root; nothing when it leads into another crate.
-fn from_root(module: &[String], parts: &[String]) -> Option<Place> {
+fn from_root(module: &[String], parts: &[String]) -> Option<ModulePath> {
     let (first, mut rest) = parts.split_first()?;
-    let mut base: Place = match first.as_str() {
-        "crate" => Place::new(),
+    let mut base: ModulePath = match first.as_str() {
+        "crate" => ModulePath::new(),
         "self" => module.to_vec(),
         "super" => above(module)?,
         _ => return None,
@@ -149,7 +149,7 @@ fn from_root(module: &[String], parts: &[String]) -> Option<Place> {
     Some(base)
 }
 
-fn above(module: &[String]) -> Option<Place> {
+fn above(module: &[String]) -> Option<ModulePath> {
     module.split_last().map(|(_, above)| above.to_vec())
 }
 
@@ -157,12 +157,12 @@ fn above(module: &[String]) -> Option<Place> {
 mod tests {
     use super::*;
 
-    fn place(text: &str) -> Place {
+    fn module_path(text: &str) -> ModulePath {
         text.split("::").map(str::to_owned).collect()
     }
 
     fn found(module: &str, text: &str) -> Vec<String> {
-        imports(&place(module), text).iter().map(|path| path.join("::")).collect()
+        imports(&module_path(module), text).iter().map(|path| path.join("::")).collect()
     }
 
     #[test]

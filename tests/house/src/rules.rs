@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::circles::{Graph, circles};
-use crate::imports::{Place, bound, imports, production};
+use crate::imports::{ModulePath, bound, imports, production};
 use crate::tokens::{Token, tokens};
 use crate::tree::Tree;
 use crate::width::wide_lines;
@@ -102,7 +102,7 @@ pub fn violations(tree: &Tree) -> BTreeSet<Violation> {
 
 /// The production modules of one crate.
 struct Modules<'a> {
-    files: BTreeMap<Place, &'a str>,
+    files: BTreeMap<ModulePath, &'a str>,
 }
 
 impl<'a> Modules<'a> {
@@ -123,7 +123,7 @@ impl<'a> Modules<'a> {
     }
 
     /// The module that a path leads to or into.
-    fn reached(&self, path: &[String]) -> Option<Place> {
+    fn reached(&self, path: &[String]) -> Option<ModulePath> {
         (1..=path.len())
             .rev()
             .filter_map(|len| path.get(..len))
@@ -132,7 +132,7 @@ impl<'a> Modules<'a> {
     }
 
     fn circles(&self, name: &str, found: &mut BTreeSet<Violation>) {
-        let mut targets: Vec<(&Place, Place)> = Vec::new();
+        let mut targets: Vec<(&ModulePath, ModulePath)> = Vec::new();
         for (module, text) in &self.files {
             let paths = imports(module, production(text));
             targets.extend(paths.iter().filter_map(|path| Some((module, self.reached(path)?))));
@@ -163,10 +163,10 @@ impl<'a> Modules<'a> {
 
     /// Lines of a module and of all below it.
     fn lines(&self, parent: &[String], member: &str) -> usize {
-        let within = |place: &Place| {
-            place.starts_with(parent) && place.get(parent.len()).is_some_and(|name| name == member)
+        let within = |path: &ModulePath| {
+            path.starts_with(parent) && path.get(parent.len()).is_some_and(|name| name == member)
         };
-        self.files.iter().filter(|(place, _)| within(place)).map(|(_, text)| text.lines().count()).sum()
+        self.files.iter().filter(|(path, _)| within(path)).map(|(_, text)| text.lines().count()).sum()
     }
 
     fn hidden(&self, tree: &Tree, name: &str, source: &str, found: &mut BTreeSet<Violation>) {
