@@ -184,11 +184,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, ready: mpsc::Sender<
             tracing::debug!(%address, "Connection dropped: address over its rate");
             continue;
         }
-        let Some(place) = Place::take(&shared, address.ip()) else {
+        let Some(share) = HandshakeSlot::take(&shared, address.ip()) else {
             tracing::debug!(%address, "Connection dropped: address over its handshakes");
             continue;
         };
-        handshakes.spawn(establish(stream, address, Arc::clone(&shared), ready.clone(), (slot, place)));
+        handshakes.spawn(establish(stream, address, Arc::clone(&shared), ready.clone(), (slot, share)));
     }
 }
 
@@ -197,7 +197,7 @@ async fn establish(
     address: SocketAddr,
     shared: Arc<Shared>,
     ready: mpsc::Sender<Connection>,
-    slot: (OwnedSemaphorePermit, Place),
+    slot: (OwnedSemaphorePermit, HandshakeSlot),
 ) {
     let limit = shared.settings.handshake_timeout;
     let outcome = match timeout(limit, handshake(stream, address, &shared)).await {
@@ -239,13 +239,13 @@ async fn handshake(
     Ok(Connection::new(stream, address, registered, shared.settings.life))
 }
 
-/// One handshake of an address.
-struct Place {
+/// One of the handshakes that an address may have at a time; it ends when this is dropped.
+struct HandshakeSlot {
     shared: Arc<Shared>,
     address: IpAddr,
 }
 
-impl Place {
+impl HandshakeSlot {
     fn take(shared: &Arc<Shared>, address: IpAddr) -> Option<Self> {
         let address = network(address);
         let mut busy = shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
@@ -258,7 +258,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for HandshakeSlot {
     fn drop(&mut self) {
         let mut busy = self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = busy.get_mut(&self.address) {
