@@ -26,9 +26,9 @@ pub struct Budget {
 #[error("the collector takes no more segments")]
 pub struct Stopping(#[from] AcquireError);
 
-/// A place among the uploads, given back when dropped.
+/// A slot among the uploads, given back when dropped.
 #[derive(Debug)]
-pub struct UploadPlace(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct UploadSlot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 /// Memory for one segment, given back when dropped.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ impl Budget {
     ///
     /// # Errors
     /// [`Stopping`] when the collector stops.
-    pub async fn upload(&self) -> Result<UploadPlace, Stopping> {
-        Ok(UploadPlace(Arc::clone(&self.uploads).acquire_owned().await?))
+    pub async fn upload(&self) -> Result<UploadSlot, Stopping> {
+        Ok(UploadSlot(Arc::clone(&self.uploads).acquire_owned().await?))
     }
 
     /// Waits for the memory of a segment and its seal. Lengths over the format's limits count as those: the wire
