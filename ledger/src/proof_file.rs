@@ -126,7 +126,7 @@ impl ProofFile {
         Ok(verified)
     }
 
-    /// Place of the entry in the log.
+    /// Index of the entry in the log.
     pub fn index(&self) -> u64 {
         self.index
     }

@@ -108,7 +108,7 @@ pub enum TreeError {
     OutsideTree {
         /// Height of the wanted node; leaves are at 0.
         level: u8,
-        /// Place of the wanted node within its level.
+        /// Index of the wanted node within its level.
         index: u64,
         /// Leaves of the tree.
         size: u64,

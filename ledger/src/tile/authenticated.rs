@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::path::hashes_at;
-use super::reader::{Place, fetch};
+use super::reader::{TileSpan, fetch};
 use super::{Tile, TileKind, TilePath, TileReadError, TileSource, decode_bundle};
 use crate::hash::{Hash, leaf_hash};
 use crate::proof::{self, HashReader, ProveError};
@@ -117,8 +117,8 @@ impl<S: TileSource> HashReader for AuthenticatedReader<S> {
     type Error = TileReadError<S::Error>;
 
     fn node(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
-        let place = Place::of(level, index, self.size)?;
-        place.read(&self.tile(place.path)?)
+        let span = TileSpan::of(level, index, self.size)?;
+        span.read(&self.tile(span.path)?)
     }
 }
 
@@ -129,8 +129,8 @@ impl<S: TileSource> HashReader for Edge<'_, S> {
     type Error = TileReadError<S::Error>;
 
     fn node(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
-        let place = Place::of(level, index, self.0.size)?;
-        let tile = self.0.edge.get(&place.path).ok_or(TileReadError::Altered { path: place.path })?;
-        place.read(tile)
+        let span = TileSpan::of(level, index, self.0.size)?;
+        let tile = self.0.edge.get(&span.path).ok_or(TileReadError::Altered { path: span.path })?;
+        span.read(tile)
     }
 }

@@ -78,20 +78,20 @@ impl<S: TileSource> HashReader for TileReader<S> {
     type Error = TileReadError<S::Error>;
 
     fn node(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
-        let place = Place::of(level, index, self.size)?;
-        place.read(&fetch(&self.source, place.path)?)
+        let span = TileSpan::of(level, index, self.size)?;
+        span.read(&fetch(&self.source, span.path)?)
     }
 }
 
 /// Where a node lies: a tile and a run of its hashes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct TileSpan {
     pub(super) path: TilePath,
     start: usize,
     count: usize,
 }
 
-impl Place {
+impl TileSpan {
     /// Finds the node of `level` and `index` in the tiles of a tree of `size` leaves.
     pub(super) fn of<E>(level: u8, index: u64, size: u64) -> Result<Self, TileReadError<E>> {
         let outside = || TileReadError::OutsideTree { level, index, size };
@@ -105,7 +105,7 @@ impl Place {
         Ok(Self { path, start: usize::from(low_byte(first)), count: 1 << height })
     }
 
-    /// The node, out of the tile that [`Place::path`] names.
+    /// The node, out of the tile that [`TileSpan::path`] names.
     pub(super) fn read<E>(&self, tile: &Tile) -> Result<Hash, TileReadError<E>> {
         // `in_tree` gives the width at this size, and a complete node lies within it.
         tile.node(self.start, self.count).ok_or(TileReadError::Altered { path: self.path })
@@ -165,9 +165,9 @@ impl HashReader for Recorder {
     type Error = Infallible;
 
     fn node(&self, level: u8, index: u64) -> Result<Hash, Infallible> {
-        // Proof functions ask only for nodes inside the tree, so there always is a place.
-        if let Ok(place) = Place::of::<Infallible>(level, index, self.size) {
-            self.asked.borrow_mut().insert(place.path);
+        // Proof functions ask only for nodes inside the tree, so there always is a span.
+        if let Ok(span) = TileSpan::of::<Infallible>(level, index, self.size) {
+            self.asked.borrow_mut().insert(span.path);
         }
         Ok(EMPTY_ROOT)
     }
@@ -208,7 +208,7 @@ pub enum TileReadError<E> {
     OutsideTree {
         /// Height of the wanted node; leaves are at 0.
         level: u8,
-        /// Place of the wanted node within its level.
+        /// Index of the wanted node within its level.
         index: u64,
         /// Leaves of the tree.
         size: u64,
