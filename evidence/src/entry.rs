@@ -57,7 +57,7 @@ pub struct Envelope {
     /// Ids, sorted by name.
     pub refs: Vec<(String, String)>,
     /// Where the act is.
-    pub act: ActPlace,
+    pub act: ActLocation,
 }
 
 impl Envelope {
@@ -69,14 +69,14 @@ impl Envelope {
 
 /// Where an entry's act is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ActPlace {
+pub enum ActLocation {
     /// Behind the envelope.
     Inline,
     /// In the store, under its document digest.
     Digest,
 }
 
-impl std::fmt::Display for ActPlace {
+impl std::fmt::Display for ActLocation {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(match self {
             Self::Inline => "inline",
@@ -85,18 +85,18 @@ impl std::fmt::Display for ActPlace {
     }
 }
 
-impl std::str::FromStr for ActPlace {
+impl std::str::FromStr for ActLocation {
     type Err = EntryError;
 
     fn from_str(text: &str) -> Result<Self, EntryError> {
         match text {
             "inline" => Ok(Self::Inline),
             "digest" => Ok(Self::Digest),
-            _ => Err(EntryError::Place),
+            _ => Err(EntryError::ActLocation),
         }
     }
 }
-serde_as_text!(ActPlace);
+serde_as_text!(ActLocation);
 
 /// An act's document with its signatures, if any: some acts are recorded by the collector alone and carry none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,11 +160,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The place an act of this type and size has.
-    pub fn place(type_: EntryType, act: &ActObject) -> ActPlace {
+    /// Where an act of this type and size is.
+    pub fn act_location(type_: EntryType, act: &ActObject) -> ActLocation {
         match type_.rule().form {
-            ActForm::Inline if act.encode().len() <= INLINE_ACT_BYTES_MAX => ActPlace::Inline,
-            ActForm::Inline | ActForm::Digest => ActPlace::Digest,
+            ActForm::Inline if act.encode().len() <= INLINE_ACT_BYTES_MAX => ActLocation::Inline,
+            ActForm::Inline | ActForm::Digest => ActLocation::Digest,
         }
     }
 
@@ -225,7 +225,7 @@ impl Entry {
             return Err(EntryError::RefForm { type_: self.envelope.type_, name: name.clone() });
         }
         match (&self.act, self.envelope.act) {
-            (Some(act), ActPlace::Inline) => {
+            (Some(act), ActLocation::Inline) => {
                 if rule.form == ActForm::Digest {
                     return Err(broken("its act may hold text or paths and must not be inline"));
                 }
@@ -244,11 +244,11 @@ impl Entry {
                 }
                 Ok(())
             }
-            (None, ActPlace::Digest) => Ok(()),
-            (Some(_), ActPlace::Digest) => {
+            (None, ActLocation::Digest) => Ok(()),
+            (Some(_), ActLocation::Digest) => {
                 Err(broken("bytes behind the envelope of an entry whose act is elsewhere"))
             }
-            (None, ActPlace::Inline) => Err(broken("its inline act is missing")),
+            (None, ActLocation::Inline) => Err(broken("its inline act is missing")),
         }
     }
 }
@@ -336,7 +336,7 @@ pub enum EntryError {
     NoEnvelope,
     /// `act` is neither.
     #[error("act is neither inline nor digest")]
-    Place,
+    ActLocation,
     /// A ref its type demands is missing.
     #[error("{type_} lacks the ref {name}")]
     Ref {

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use evidence::causes::chain;
 use evidence::container::dense_set::DenseSet;
 use evidence::digest::Digest;
-use evidence::entry::{ActDocument, ActObject, ActPlace, ChainHead, Entry, EntryType, Envelope, Signers};
+use evidence::entry::{ActDocument, ActLocation, ActObject, ChainHead, Entry, EntryType, Envelope, Signers};
 use evidence::id::{EndpointId, MirrorId};
 use evidence::log_key::LogKeys;
 use evidence::roster::AdmittedRoster;
@@ -176,7 +176,7 @@ impl Rules {
         let change = self.judge(&case)?;
         let course = self.course(&case)?;
         let missing = named_objects(&case, &self.pins)?;
-        if envelope.type_ == EntryType::CollectionStarted && envelope.act == ActPlace::Inline {
+        if envelope.type_ == EntryType::CollectionStarted && envelope.act == ActLocation::Inline {
             // The collector also reads a delegation from the stores, so it could not be restored from a copy
             // without the delegation.
             let key = Key::document(envelope.event.as_bytes());
@@ -298,7 +298,7 @@ fn half(event: &Digest) -> u128 {
 }
 
 fn act_of(entry: &Entry, objects: &Objects<'_>) -> Result<ActObject, Broken> {
-    if let (Some(act), ActPlace::Inline) = (&entry.act, entry.envelope.act) {
+    if let (Some(act), ActLocation::Inline) = (&entry.act, entry.envelope.act) {
         return Ok(act.clone());
     }
     let bytes = objects.peek(&Key::document(entry.envelope.event.as_bytes()))?;

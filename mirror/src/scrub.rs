@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use evidence::causes::chain;
-use evidence::entry::{ActObject, ActPlace, Entry, EntryType};
+use evidence::entry::{ActLocation, ActObject, Entry, EntryType};
 use ledger::tile::{bundles_for_growth, tiles_for_growth};
 use ledger::{AuthenticatedReader, TilePath};
 use store::scrub::{Found, Throttle, examine_by};
@@ -191,7 +191,7 @@ impl Pass<'_> {
         };
         let envelope = &entry.envelope;
         let document = Key::document(envelope.event.as_bytes());
-        if envelope.act == ActPlace::Digest || envelope.type_ == EntryType::CollectionStarted {
+        if envelope.act == ActLocation::Digest || envelope.type_ == EntryType::CollectionStarted {
             // Examine the document before using it: reading it through `objects` would mend it without a
             // report.
             self.by_digest(&document);

@@ -5,7 +5,7 @@
 use evidence::causes::chain;
 use evidence::enrolment::{Login, Token};
 use evidence::entry::act::Act;
-use evidence::entry::{ActDocument, ActObject, ActPlace, EntryType, Signers};
+use evidence::entry::{ActDocument, ActLocation, ActObject, EntryType, Signers};
 use evidence::id::{Actor, DeploymentId, PersonId};
 use evidence::order::{Approval, Decision, Order};
 use evidence::roster::Role;
@@ -23,8 +23,8 @@ pub(crate) fn act_of(files: &Files<'_>, proven: &Proven) -> Result<ActObject, St
     let envelope = &proven.entry.envelope;
     let name = act_name(proven)?;
     let inline = match envelope.act {
-        ActPlace::Inline => proven.entry.act.clone(),
-        ActPlace::Digest => None,
+        ActLocation::Inline => proven.entry.act.clone(),
+        ActLocation::Digest => None,
     };
     let filed = match name {
         Some(name) if inline.is_none() || files.has(&format!("{name}.json")) => {
@@ -57,7 +57,7 @@ pub(crate) fn act_of(files: &Files<'_>, proven: &Proven) -> Result<ActObject, St
 pub(crate) fn is_left_out(files: &Files<'_>, proven: &Proven) -> bool {
     let envelope = &proven.entry.envelope;
     let may = matches!(envelope.type_, EntryType::OrderIssued | EntryType::CollectionStored);
-    may && envelope.act == ActPlace::Digest
+    may && envelope.act == ActLocation::Digest
         && act_name(proven).is_ok_and(|name| name.is_some_and(|name| !files.has(&format!("{name}.json"))))
 }
 

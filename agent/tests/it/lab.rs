@@ -16,7 +16,7 @@ use cage::channel;
 use cage::datagram::Wait;
 use certs::request::TlsKey;
 use evidence::digest::Digest;
-use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
+use evidence::entry::{ActLocation, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::Generation;
 use evidence::keys::SigningKey;
 use evidence::order::*;
@@ -353,7 +353,7 @@ pub fn entry(kind: EntryType, order: &Order, act: &Signed, refs: Vec<(String, St
             time: now(),
             event: act.digest(),
             refs,
-            act: if is_digest { ActPlace::Digest } else { ActPlace::Inline },
+            act: if is_digest { ActLocation::Digest } else { ActLocation::Inline },
         },
         act: (!is_digest).then(|| act.clone().into()),
     };

@@ -28,7 +28,7 @@ impl Log {
         act: ActObject,
     ) -> usize {
         let head = &mut self.heads[usize::from(chain.incident().is_some())];
-        let place = Entry::place(type_, &act);
+        let act_location = Entry::act_location(type_, &act);
         let envelope = Envelope {
             entry: EntryVersion,
             deployment: self.deployment.clone(),
@@ -39,9 +39,9 @@ impl Log {
             time: at(u64::try_from(self.entries.len()).unwrap() + 100),
             event: act.event(),
             refs,
-            act: place,
+            act: act_location,
         };
-        let inline = (place == evidence::entry::ActPlace::Inline).then_some(act);
+        let inline = (act_location == evidence::entry::ActLocation::Inline).then_some(act);
         let bytes = Entry { envelope: envelope.clone(), act: inline }.encode().unwrap();
         let leaf = leaf_hash(&bytes);
         head.step(&envelope, leaf.into()).unwrap();

@@ -31,7 +31,7 @@ fn noted() -> Entry {
             time: "2026-11-21T10:00:01.000Z".parse().unwrap(),
             event: signed.digest(),
             refs: vec![],
-            act: ActPlace::Inline,
+            act: ActLocation::Inline,
         },
         act: Some(signed.into()),
     }
@@ -79,7 +79,7 @@ fn an_entry_that_breaks_a_rule_of_its_type_is_refused() {
     let mut gone = noted();
     gone.act = None;
     let mut elsewhere = noted();
-    elsewhere.envelope.act = ActPlace::Digest;
+    elsewhere.envelope.act = ActLocation::Digest;
     for (entry, why) in [
         (wrong_event, "digest of its act"),
         (other_chain, "belongs to an incident"),

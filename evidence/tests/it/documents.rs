@@ -9,7 +9,7 @@ use evidence::document::Document;
 use evidence::enrolment::{EnrolmentRequest, Login, Renewal, Token, TokenString};
 use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::detail::Detail;
-use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
+use evidence::entry::{ActLocation, Entry, EntryType, EntryVersion, Envelope};
 use evidence::item::outcome::Outcome;
 use evidence::json;
 use evidence::log_key::{LogKeyChange, LogKeys, Reason};
@@ -140,7 +140,7 @@ fn opened_entry() -> Entry {
             time: at("2026-11-21T11:40:01.000Z"),
             event: act.digest(),
             refs: vec![("incident".into(), "INC-2026-0007".into())],
-            act: ActPlace::Inline,
+            act: ActLocation::Inline,
         },
         act: Some(act.into()),
     }

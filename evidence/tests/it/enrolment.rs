@@ -2,7 +2,7 @@
 
 use evidence::digest::Digest;
 use evidence::enrolment::*;
-use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
+use evidence::entry::{ActLocation, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::Chain;
 use evidence::roster::AuthoritySet;
 use evidence::signed::Signed;
@@ -207,7 +207,7 @@ pub fn enrolled_entry(request: &Signed) -> Entry {
                 ("generation".into(), document.generation.to_string()),
                 ("token".into(), document.token.to_string()),
             ],
-            act: ActPlace::Inline,
+            act: ActLocation::Inline,
         },
         act: Some(request.clone().into()),
     }

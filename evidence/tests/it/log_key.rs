@@ -1,7 +1,7 @@
 //! The line of log keys: who may follow whom, and what each may sign.
 
 use evidence::digest::Digest;
-use evidence::entry::{ActPlace, Entry, EntryVersion, Envelope};
+use evidence::entry::{ActLocation, Entry, EntryVersion, Envelope};
 use evidence::id::DeploymentId;
 use evidence::log_key::{LogKeyChange, LogKeyChangeType, LogKeyError, LogKeys, Reason};
 use evidence::signed::Signed;
@@ -84,7 +84,7 @@ impl Line {
                 time: at("2026-11-21T12:01:00.000Z"),
                 event: signed.digest(),
                 refs: document.refs(),
-                act: ActPlace::Inline,
+                act: ActLocation::Inline,
             },
             act: Some(signed.clone().into()),
         };

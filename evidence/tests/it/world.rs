@@ -7,7 +7,7 @@ use std::path::Path;
 use evidence::admission::{Admitted, Memory, Package, Pins, Proven, Refusal, admit};
 use evidence::bundle::EnrolledKey;
 use evidence::digest::Digest;
-use evidence::entry::{ActPlace, Entry, EntryType, EntryVersion, Envelope};
+use evidence::entry::{ActLocation, Entry, EntryType, EntryVersion, Envelope};
 use evidence::order::*;
 use evidence::roster::*;
 use evidence::signed::Signed;
@@ -179,7 +179,7 @@ pub fn entry(kind: EntryType, order: &Order, act: &Signed, order_sha256: Digest)
             time: at("2026-11-21T11:51:00.000Z"),
             event: act.digest(),
             refs,
-            act: if issued { ActPlace::Digest } else { ActPlace::Inline },
+            act: if issued { ActLocation::Digest } else { ActLocation::Inline },
         },
         act: (!issued).then(|| act.clone().into()),
     }

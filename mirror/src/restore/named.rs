@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact};
-use evidence::entry::{ActDocument, ActObject, ActPlace, Entry, EntryType};
+use evidence::entry::{ActDocument, ActLocation, ActObject, Entry, EntryType};
 use evidence::id::{IncidentId, MirrorId};
 use evidence::manifest::Manifest;
 use evidence::seal::Seal;
@@ -54,7 +54,7 @@ pub fn objects(
                 .map_err(|error| format!("entry {place} of bundle {bundle}: {}", chain(&error)))?;
             let envelope = &entry.envelope;
             let document = Key::document(envelope.event.as_bytes());
-            if envelope.act == ActPlace::Digest || envelope.type_ == EntryType::CollectionStarted {
+            if envelope.act == ActLocation::Digest || envelope.type_ == EntryType::CollectionStarted {
                 keys.insert(document.clone());
             }
             let act = match entry.act {

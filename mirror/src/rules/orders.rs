@@ -86,7 +86,7 @@ pub(super) fn document(id: &Digest, objects: &Objects<'_>) -> Result<Order, Brok
 mod tests {
     use std::sync::atomic::AtomicU64;
 
-    use evidence::entry::{ActObject, ActPlace, EntryType, EntryVersion, Envelope};
+    use evidence::entry::{ActLocation, ActObject, EntryType, EntryVersion, Envelope};
     use evidence::id::Generation;
     use evidence::keys::SigningKey;
     use evidence::roster::AuthoritySet;
@@ -113,7 +113,7 @@ mod tests {
             time: "2026-11-02T08:00:00.000Z".parse().unwrap(),
             event,
             refs,
-            act: ActPlace::Inline,
+            act: ActLocation::Inline,
         }
     }
 

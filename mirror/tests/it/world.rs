@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use evidence::digest::Digest;
 use evidence::entry::act::{Act, ActNonce, ActType};
-use evidence::entry::{ActObject, ActPlace, ChainHead, Entry, EntryType, EntryVersion, Envelope};
+use evidence::entry::{ActLocation, ActObject, ChainHead, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::{Actor, Chain};
 use evidence::roster::{AuthoritySet, Role, Roster, RosterType, Rules};
 use evidence::signed::Signed;
@@ -205,7 +205,7 @@ impl Log {
     ) -> Entry {
         self.minute += 1;
         let head = self.chains.get(&chain.to_string()).copied().unwrap_or(ChainHead::START);
-        let place = Entry::place(type_, &act);
+        let act_location = Entry::act_location(type_, &act);
         Entry {
             envelope: Envelope {
                 entry: EntryVersion,
@@ -219,9 +219,9 @@ impl Log {
                     .unwrap(),
                 event: act.event(),
                 refs,
-                act: place,
+                act: act_location,
             },
-            act: (place == ActPlace::Inline).then_some(act),
+            act: (act_location == ActLocation::Inline).then_some(act),
         }
     }
 

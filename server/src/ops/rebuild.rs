@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evidence::digest::Digest;
-use evidence::entry::{ActObject, ActPlace, Entry, EntryType};
+use evidence::entry::{ActLocation, ActObject, Entry, EntryType};
 use evidence::log_key::LogKeys;
 use evidence::seal::Seal;
 use store::{Key, KeyKind, ReplicaError, Replicas, Store, StoreErrorClass};
@@ -162,7 +162,7 @@ fn load(replicas: &Replicas, index: u64, body: &[u8]) -> Result<(Entry, ActObjec
     let broken = |reason: String| RebuildError::Entry { index, reason };
     let entry = Entry::parse(body).map_err(|error| broken(error.to_string()))?;
     let act = match (&entry.act, entry.envelope.act) {
-        (Some(act), ActPlace::Inline) => act.clone(),
+        (Some(act), ActLocation::Inline) => act.clone(),
         _ => {
             let bytes = replicas.read(&Key::document(entry.envelope.event.as_bytes()))?;
             ActObject::parse(&bytes).map_err(|error| broken(error.to_string()))?

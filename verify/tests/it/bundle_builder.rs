@@ -519,9 +519,9 @@ impl Recipe<'_> {
             time: draft.time,
             event: draft.act.event(),
             refs: draft.refs,
-            act: Entry::place(draft.type_, &draft.act),
+            act: Entry::act_location(draft.type_, &draft.act),
         };
-        let inline = envelope.act == evidence::entry::ActPlace::Inline;
+        let inline = envelope.act == evidence::entry::ActLocation::Inline;
         let mut entry = (index, Entry { envelope, act: inline.then_some(draft.act) });
         (self.entry)(&mut entry);
         // Not `Entry::encode`: an operator's log takes what its key signs, also what the rules forbid.

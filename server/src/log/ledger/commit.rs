@@ -1,7 +1,7 @@
 //! Commits one batch in one transaction. The commit fixes the index of each entry.
 
 use evidence::digest::Digest;
-use evidence::entry::{ActPlace, Entry, EntryVersion, Envelope};
+use evidence::entry::{ActLocation, Entry, EntryVersion, Envelope};
 use evidence::id::DeploymentId;
 use evidence::time::Time;
 use ledger::{Hash, leaf_hash};
@@ -17,7 +17,7 @@ use crate::rows::{DbError, entries};
 pub(super) struct Prepared {
     pub(super) pending: PendingEntry,
     pub(super) event: Digest,
-    pub(super) place: ActPlace,
+    pub(super) act_location: ActLocation,
     pub(super) objects: Objects,
 }
 
@@ -129,7 +129,7 @@ fn insert(
     index: u64,
     time: Time,
 ) -> Result<Outcome, SubmitError> {
-    let Prepared { pending, event, place, objects } = prepared;
+    let Prepared { pending, event, act_location, objects } = prepared;
     if let Some(guard) = pending.guard {
         guard(tx).map_err(|error| match error {
             GuardError::Db(error) => SubmitError::Db(error),
@@ -148,9 +148,9 @@ fn insert(
         time,
         event,
         refs: pending.refs,
-        act: place,
+        act: act_location,
     };
-    let inline = (place == ActPlace::Inline).then(|| pending.act.clone());
+    let inline = (act_location == ActLocation::Inline).then(|| pending.act.clone());
     let entry = Entry { envelope, act: inline };
     let bytes = entry.encode()?;
     let leaf = leaf_hash(&bytes);

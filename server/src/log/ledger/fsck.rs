@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use evidence::digest::Digest;
-use evidence::entry::{ActObject, ActPlace, ChainHead, Entry};
+use evidence::entry::{ActLocation, ActObject, ChainHead, Entry};
 use evidence::log_key::LogKeys;
 use evidence::manifest::Manifest;
 use evidence::signed::Signed;
@@ -276,7 +276,7 @@ impl Chains {
         if let Some(first) = self.events.insert(entry.envelope.event, index) {
             problem(format!("its event is recorded already as entry {first}"));
         }
-        if entry.envelope.act == ActPlace::Digest {
+        if entry.envelope.act == ActLocation::Digest {
             let key = Key::document(entry.envelope.event.as_bytes());
             match store.read(&key) {
                 Ok(bytes) if key.check(&bytes) != ContentCheck::Right => {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use evidence::entry::{ActPlace, Entry};
+use evidence::entry::{ActLocation, Entry};
 use evidence::id::DeploymentId;
 use evidence::time::Time;
 use store::{Key, KeyKind, Replicas, StoreErrorClass};
@@ -176,8 +176,8 @@ impl Drop for Shared {
 /// Puts on the stores what does not travel in the leaf, and fetches what the projection will want.
 fn prepare(replicas: &Replicas, mut pending: PendingEntry) -> Result<Prepared, SubmitError> {
     let event = pending.act.event();
-    let place = Entry::place(pending.type_, &pending.act);
-    if place == ActPlace::Digest {
+    let act_location = Entry::act_location(pending.type_, &pending.act);
+    if act_location == ActLocation::Digest {
         // Before the commit: an entry never names an object that is not there. First signatures win.
         let (_, stored) = replicas.create_signed(&Key::document(event.as_bytes()), &pending.act.encode())?;
         pending.act = evidence::entry::ActObject::parse(&stored).map_err(SubmitError::Malformed)?;
@@ -193,5 +193,5 @@ fn prepare(replicas: &Replicas, mut pending: PendingEntry) -> Result<Prepared, S
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Prepared { pending, event, place, objects })
+    Ok(Prepared { pending, event, act_location, objects })
 }

@@ -3,7 +3,7 @@
 use crate::bundle_builder::*;
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
-use evidence::entry::{ActPlace, EntryType};
+use evidence::entry::{ActLocation, EntryType};
 use evidence::keys::sshsig;
 use evidence::order::Decision;
 
@@ -197,7 +197,7 @@ fn custody_acts() {
             "an inline act said to be elsewhere",
             "custody.acts",
             with! { entry: |(_, entry)| if entry.envelope.type_ == EntryType::EvidenceAccessed {
-                (entry.envelope.act, entry.act) = (ActPlace::Digest, None);
+                (entry.envelope.act, entry.act) = (ActLocation::Digest, None);
             } },
         ),
         (

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::digest::Digest;
-use evidence::entry::{ActPlace, ChainHead, Entry};
+use evidence::entry::{ActLocation, ChainHead, Entry};
 use evidence::time::Time;
 use ledger::tile::{bundles_for_growth, decode_bundle, tiles_for_growth};
 use ledger::{Hash, Note, ProofFile, TileKind, TilePath, leaf_hash, proof, root_of};
@@ -314,7 +314,7 @@ impl Expected {
                 continue;
             }
             let envelope = Entry::parse(&self.entries[usize::try_from(index).unwrap()]).unwrap().envelope;
-            assert_eq!(envelope.act, ActPlace::Digest);
+            assert_eq!(envelope.act, ActLocation::Digest);
             let key = Key::document(envelope.event.as_bytes());
             let stores = running.replicas.stores().iter();
             let found: Vec<_> = stores.filter_map(|store| store.read(&key).ok()).collect();
