@@ -109,7 +109,7 @@ pub enum Malformed {
     },
     /// A record's member starts or has its content elsewhere than the stream is.
     #[error("record {item} places its member wrongly at offset {offset}")]
-    Place {
+    MemberOffset {
         /// Ordinal.
         item: u64,
         /// Plain offset where the stream is.

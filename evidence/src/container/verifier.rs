@@ -345,7 +345,7 @@ impl Verifier {
         let mut head = tar::member_header(&record).map_err(|source| Malformed::TarHeader { item, source })?;
         let data = offset + len(&head);
         if record.at != Some(offset) || record.data != Some(data) {
-            return Err(Malformed::Place { item, offset });
+            return Err(Malformed::MemberOffset { item, offset });
         }
         let Some(RawBytes(name)) = &record.member else {
             let source = RecordError::Field { field: "member", rule: "is missing" };

@@ -116,7 +116,7 @@ fn records_swapped() {
 fn record_placed_elsewhere() {
     let mut forge = Forge::new();
     forge.records[2].data = forge.records[2].data.map(|data| data + 512);
-    assert_defect!(forge.defect(), Malformed::Place { item: 2, .. });
+    assert_defect!(forge.defect(), Malformed::MemberOffset { item: 2, .. });
 }
 
 #[test]
