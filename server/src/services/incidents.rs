@@ -173,10 +173,10 @@ async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Fai
 /// Records an act that may keep evidence. What is being destroyed gives way; nothing goes between the look at what keeps evidence
 /// and this entry, also when whoever sent it has gone meanwhile: the entry is on its way then, and the brake with it.
 async fn braked(upkeep: &Upkeep, weighed: Weighed, condition: Condition) -> Result<Recorded, Failure> {
-    let (brake, custody) = (upkeep.brake.pull().await, upkeep.collector.recorder.clone());
+    let (brake, recorder) = (upkeep.brake.pull().await, upkeep.collector.recorder.clone());
     let Weighed { act, object, .. } = weighed;
     let recording = tokio::spawn(async move {
-        let recorded = custody.submit(act.act, act.incident, act.refs, object, Some(condition)).await;
+        let recorded = recorder.submit(act.act, act.incident, act.refs, object, Some(condition)).await;
         drop(brake);
         recorded
     });

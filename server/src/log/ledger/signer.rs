@@ -75,7 +75,7 @@ impl MonotonicSigner {
 
 /// A signer in this process: for `init`, `rebuild` and tests. The collector runs a [`super::ProcessSigner`].
 pub struct LocalSigner {
-    keeper: Mutex<MonotonicSigner>,
+    signer: Mutex<MonotonicSigner>,
     key: VerifierKey,
 }
 
@@ -85,9 +85,9 @@ impl LocalSigner {
     /// # Errors
     /// `Note` when the origin cannot be a key name.
     pub fn new(origin: &str, seed: &[u8; 32]) -> Result<Self, SignerError> {
-        let keeper = MonotonicSigner::new(origin, seed)?;
-        let key = keeper.verifier_key();
-        Ok(Self { keeper: Mutex::new(keeper), key })
+        let signer = MonotonicSigner::new(origin, seed)?;
+        let key = signer.verifier_key();
+        Ok(Self { signer: Mutex::new(signer), key })
     }
 }
 
@@ -97,11 +97,11 @@ impl CheckpointSigner for LocalSigner {
     }
 
     fn remember(&self, size: u64, root: &Hash) -> Result<(), SignerError> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).remember(size, root)
+        self.signer.lock().unwrap_or_else(PoisonError::into_inner).remember(size, root)
     }
 
     fn sign(&self, size: u64, root: &Hash) -> Result<Note, SignerError> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).sign(size, root)
+        self.signer.lock().unwrap_or_else(PoisonError::into_inner).sign(size, root)
     }
 }
 

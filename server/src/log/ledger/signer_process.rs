@@ -133,18 +133,18 @@ impl CheckpointSigner for ProcessSigner {
 /// When the key cannot be read, the cage cannot be entered or the pipe breaks.
 pub fn run_signer_child(key_file: &Path, origin: &str) -> Result<(), SignerError> {
     let seed = read_log_key(key_file).map_err(|source| SignerError::Key { source })?;
-    let mut keeper = MonotonicSigner::new(origin, &seed)?;
+    let mut signer = MonotonicSigner::new(origin, &seed)?;
     drop(seed);
     // No core file and no ptrace by processes of the same user: the key stays here.
     cage::enter(Profile::Signer).map_err(|error| gone(io::Error::other(error)))?;
     let mut buffer = datagram::buffer();
-    answer(OK, keeper.verifier_key().to_string().as_bytes())?;
+    answer(OK, signer.verifier_key().to_string().as_bytes())?;
     while let Some(frame) =
         pieces::read(io::stdin().as_fd(), &mut buffer, REQUEST_BYTES_MAX).map_err(broken)?
     {
         let result = match (frame.kind, request(&frame.body)) {
-            (REMEMBER, Some((size, root))) => keeper.remember(size, &root).map(|()| Vec::new()),
-            (SIGN, Some((size, root))) => keeper.sign(size, &root).map(|note| note.to_string().into_bytes()),
+            (REMEMBER, Some((size, root))) => signer.remember(size, &root).map(|()| Vec::new()),
+            (SIGN, Some((size, root))) => signer.sign(size, &root).map(|note| note.to_string().into_bytes()),
             _ => Err(SignerError::Refused { reason: "unknown request".to_owned() }),
         };
         match result {
