@@ -784,11 +784,11 @@ items() { # folder, manifest: sets why and count
     done
 }
 
-entry_says() { # entry type, text: does an entry of this type in custody/ hold the text? Bare names: $bundle may hold blanks, a name that passed files.names holds none.
-    for entry in $(cd "$bundle/custody" 2>/dev/null && grep -l -F "$2" ./*.entry); do
-        grep -q -F "\"type\":\"$1\"" "$bundle/custody/$entry" && return 0
-    done
-    return 1
+entry_says() { # entry type, text: does an entry of this type in custody/ hold the text? find splits the list: a bundle may have more entries than one command takes.
+    (cd "$bundle/custody" 2>/dev/null && find . ! -name . -prune -name '*.entry' -exec grep -l -F -e "$2" {} +) |
+        while IFS= read -r entry; do
+            grep -q -F -e "\"type\":\"$1\"" "$bundle/custody/$entry" && echo found
+        done | grep -q found
 }
 recorded() { # Is the manifest signed, of this delegation, and the one that collection.stored recorded?
     signed "$work/sealer" sealer exhibit-manifest-v1 "$manifest.sig" "$manifest" && signed "$work/endpoints" "$endpoint" exhibit-manifest-v1 "$folder/manifest.json.2.sig" "$manifest" &&

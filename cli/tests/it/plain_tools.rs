@@ -181,3 +181,45 @@ fn without_python_the_script_says_what_it_did_not_check() {
     assert_eq!(run.status.code(), Some(2), "{said}{}", String::from_utf8_lossy(&run.stderr));
     assert!(said.contains("not checked  custody"), "{said}");
 }
+
+/// More entries than the kernel takes as arguments of one command, in a folder with blanks in its name.
+#[test]
+fn an_entry_is_found_among_more_than_one_command_takes() {
+    let place = tempfile::tempdir().unwrap();
+    let bundle = place.path().join("a bundle");
+    let custody = bundle.join("custody");
+    fs_err::create_dir_all(custody.join("deployment")).unwrap();
+    // 12,000 names of 246 bytes are 2.8 MiB. The kernel takes a quarter of the stack's limit, 2 MiB.
+    for number in 0..12_000 {
+        fs_err::write(custody.join(format!("{number:0240}.entry")), "").unwrap();
+    }
+    let entry = |type_: &str, event: &str| format!("{{\"type\":\"{type_}\",\"event\":\"{event}\"}}\n");
+    fs_err::write(custody.join(format!("{:0240}.entry", 7)), entry("collection.started", "ab")).unwrap();
+    fs_err::write(custody.join(format!("{:0240}.entry", 11_999)), entry("collection.stored", "cd")).unwrap();
+    fs_err::write(custody.join("deployment/0.entry"), entry("collection.stored", "ef")).unwrap();
+
+    let script = fs_err::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.sh"));
+    let script = script.unwrap();
+    let (_, function) = script.split_once("\nentry_says() {").unwrap();
+    let (function, _) = function.split_once("\n}\n").unwrap();
+    let script = format!("set -u\nentry_says() {{{function}\n}}\nbundle=$1; entry_says \"$2\" \"$3\"\n");
+    let shells = [&["sh"][..], &["bash", "--posix"], &["busybox", "sh"]];
+    // Every machine has the first one; the others run where they are.
+    let shells = shells.into_iter().filter(|shell| {
+        shell[0] == "sh" || Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).output().is_ok()
+    });
+    for shell in shells {
+        let says = |bundle: &Path, type_: &str, text: &str| {
+            let mut command = Command::new(shell[0]);
+            command.args(&shell[1..]).args(["-c", &script, "sh"]).arg(bundle).args([type_, text]);
+            let output = command.output().unwrap();
+            assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{shell:?}: {output:?}");
+            output.status.success()
+        };
+        assert!(says(&bundle, "collection.stored", "\"event\":\"cd\""), "{shell:?}");
+        assert!(says(&bundle, "collection.started", "\"event\":\"ab\""), "{shell:?}");
+        assert!(!says(&bundle, "collection.stored", "\"event\":\"ab\""), "{shell:?}: of another type");
+        assert!(!says(&bundle, "collection.stored", "\"event\":\"ef\""), "{shell:?}: of another chain");
+        assert!(!says(place.path(), "collection.stored", "\"event\":\"cd\""), "{shell:?}: no entries");
+    }
+}
