@@ -124,8 +124,16 @@ pub(crate) enum ClientError {
     Tls(#[from] TlsError),
 }
 
-/// Checks that a URL is one that can be asked. The error is for the user.
+/// Checks that a URL is one that can be asked. The error is for the user. It never shows a password.
 pub(crate) fn check_url(text: &str) -> Result<http::Uri, String> {
+    // Look at the text, because a password may also be what makes it no URL.
+    let authority = text.split_once("://").map_or(text, |(_, rest)| rest).split(['/', '?', '#']).next();
+    if let Some((_, host)) = authority.and_then(|authority| authority.rsplit_once('@')) {
+        return Err(format!(
+            "the URL of {host} holds a user name or password. Nobody is asked with one, and the file with the URL is no place for \
+             secrets: remove everything before `@`, and the `@`"
+        ));
+    }
     let url: http::Uri = text.parse().map_err(|error| format!("`{text}` is no URL: {error}"))?;
     match (url.scheme_str(), url.host()) {
         (Some("http" | "https"), Some(_)) => Ok(url),
@@ -236,6 +244,23 @@ mod tests {
         for wrong in ["w.example.org", "http://", "ftp://w.example.org/", "file:///etc/passwd"] {
             assert!(check_url(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_url_with_a_user_name_or_password_is_refused_and_not_shown() {
+        for wrong in [
+            "https://user:hunter2@w.example.org/",
+            "http://hunter2@w.example.org:80/prefix",
+            "https://a:hunter2@b@w.example.org",
+            "http://user:hunter2 @w.example.org/?q",
+            "user:hunter2@w.example.org",
+        ] {
+            let why = check_url(wrong).unwrap_err();
+            assert!(why.contains("of w.example.org"), "{why}");
+            assert!(why.contains("user name or password") && !why.contains("hunter2"), "{why}");
+        }
+        // An `@` behind the host is part of a path.
+        check_url("https://w.example.org/~user@site/").unwrap();
     }
 
     #[tokio::test]
