@@ -51,6 +51,20 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     fs_err::File::open(path)?.sync_all()
 }
 
+/// Makes the names in a folder and in all folders below it durable. The caller has flushed the files.
+///
+/// # Errors
+/// After an error none of these names may be believed durable.
+pub fn sync_folders(path: &Path) -> io::Result<()> {
+    for entry in fs_err::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    sync_folder(path)
+}
+
 /// The folder that holds the name of `path`; `.` for a bare name.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {

@@ -28,7 +28,7 @@ mod line_file;
 mod lock;
 mod write;
 
-pub use folder::{create_private_folder, require_private_folder, sync_folder};
+pub use folder::{create_private_folder, require_private_folder, sync_folder, sync_folders};
 pub use key_file::{KeyFile, KeyFileError, Links, create_seed, read_key_file, read_seed};
 pub use line_file::LineFile;
 pub use lock::{Lock, lock_or_refuse};

@@ -42,7 +42,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_folder(folder_of(path))
 }
 
-/// Moves a file whose content the caller has flushed over `to`, in the same file system.
+/// Moves a file or folder whose content the caller has flushed to `to`, in the same file system.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs_err::rename(from, to)?;
     if folder_of(from) != folder_of(to) {

@@ -6,9 +6,8 @@
 mod wanted;
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -100,7 +99,7 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
     let session = context.session().await?;
     let roster = session.roster().await?;
     let partial = beside(&args.out);
-    DirBuilder::new().recursive(true).mode(0o700).create(&partial).map_err(|cause| {
+    durable::create_private_folder(&partial).map_err(|cause| {
         could_not(format!("cannot make {}: {cause}", partial.display()), "check the folder above")
     })?;
     let written = export(&session, &roster, &args, &wanted, &partial).await;
@@ -120,10 +119,10 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
         session.output.say(&report.text());
         return Err(does_not_verify(&report, &partial));
     }
-    sync_tree(&partial)?;
+    // The files were flushed when they were written; without this their names may be lost.
+    durable::sync_folders(&partial)?;
     // A crash before this line leaves the partial folder, while the ledger says exported. Another export makes a new entry.
-    fs_err::rename(&partial, &args.out)?;
-    File::open(parent(&args.out))?.sync_all()?;
+    durable::rename(&partial, &args.out)?;
     let value = serde_json::json!({
         "incident": args.incident, "dir": args.out, "files": sums.len(), "sums": Digest::of(&sums.encode()), "report": report,
     });
@@ -176,10 +175,6 @@ fn handed_over(report: &Report, out: &Path) -> anyhow::Result<()> {
         ),
         next,
     ))
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn beside(out: &Path) -> PathBuf {
@@ -396,20 +391,7 @@ fn write_file(dir: &Path, name: &str, content: &[u8]) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs_err::create_dir_all(folder)?;
     }
-    let mut file = File::options().write(true).create_new(true).open(&path)?;
-    file.write_all(content)?;
-    Ok(file.sync_all()?)
-}
-
-/// Syncs the folders. The files were synced when they were written; without this their names may be lost.
-fn sync_tree(dir: &Path) -> anyhow::Result<()> {
-    for file in fs_err::read_dir(dir)? {
-        let file = file?;
-        if file.file_type()?.is_dir() {
-            sync_tree(&file.path())?;
-        }
-    }
-    Ok(File::open(dir)?.sync_all()?)
+    Ok(durable::create(&path, content, 0o666)?)
 }
 
 #[cfg(test)]

@@ -107,6 +107,7 @@ async fn list(session: &Session, request: v1::ListItemsRequest) -> anyhow::Resul
             let record = record(&line)?;
             let text = match session.output.format {
                 Format::Json => String::from_utf8(line.to_vec())?,
+                // Display only: without a size or a note the column stays empty.
                 Format::Text => format!(
                     "{:>8} {:>11} {:<14} {}{}",
                     format!("#{}", record.n),
@@ -302,7 +303,7 @@ async fn get(session: &Session, args: &ReadArgs, out: &Path) -> anyhow::Result<(
     let read = read(session, args, &mut file).await?;
     file.sync_all()?;
     read.check().map_err(|error| error.context(format!("{} is kept for the operator", beside.display())))?;
-    fs_err::rename(&beside, out)?;
+    durable::rename(&beside, out)?;
     let value = read.to_json();
     session.output.result(&value, || {
         let mut lines = vec![format!("{}: {}, sha256 {}", out.display(), bytes(read.count), read.sha256)];

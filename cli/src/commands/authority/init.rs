@@ -1,7 +1,5 @@
 //! `exhibit authority init`: makes the authority keys and signs the first roster.
 
-use std::fs::{DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
 use evidence::id::DeploymentId;
@@ -67,10 +65,8 @@ pub(super) fn init(args: &Args, output: Output) -> anyhow::Result<()> {
             "choose --threshold from 1 to --authority-keys",
         ));
     }
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(dir.join("keys"))?;
     // A folder that existed before keeps its mode. The keys are in `keys`, which this command makes.
-    fs_err::set_permissions(dir.join("keys"), Permissions::from_mode(0o700))?;
+    durable::create_private_folder(&dir.join("keys"))?;
     let mut authority_keys = Vec::new();
     for number in 1..=args.authority_keys {
         let path = dir.join("keys").join(format!("authority-{number}"));
