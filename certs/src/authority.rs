@@ -110,6 +110,7 @@ impl Authority {
     /// A fresh authority.
     pub fn create(deployment: DeploymentId, now: Time) -> Result<Self, AuthorityError> {
         let key = TlsKey::generate()?;
+        // No certificate can name a later end than the year 9999 (RFC 5280 section 4.1.2.5).
         let not_after = now.checked_add(AUTHORITY_LIFE).unwrap_or(Time::MAX);
         let mut params = params(now.checked_sub(BACKDATE).unwrap_or(Time::EPOCH), not_after)?;
         params.serial_number = Some(SerialNumber::from_slice(&serial()?.0));
@@ -178,6 +179,7 @@ impl Authority {
         if now >= self.not_after {
             return Err(AuthorityError::Ended { from: now, end: self.not_after });
         }
+        // Whatever `life` is, the certificate ends with its authority.
         let not_after = whole_second(now.checked_add(life).unwrap_or(Time::MAX).min(self.not_after));
         let serial = serial()?;
         let mut params = params(now.checked_sub(BACKDATE).unwrap_or(Time::EPOCH), not_after)?;

@@ -69,6 +69,7 @@ impl Session {
             nonce: ActNonce::Once(nonce()?),
         };
         let signed = self.sign(&act, roster, roles)?;
+        // On the wire an act without a text has an empty one.
         let detail = detail.map(|(bytes, _)| bytes).unwrap_or_default();
         Ok((v1::ActRequest { act: Some(v1::SignedDocument::from(&signed)), detail: detail.into() }, signed))
     }
@@ -92,10 +93,7 @@ impl Session {
         let signers = signed.verify_all(T::TYPE).map_err(|cause| could_not(because(&cause), next))?;
         let person = &self.config.person;
         if !signers.iter().all(|key| roster.roster().speaks_for(key, person, roles)) {
-            let names: Vec<String> = roles
-                .iter()
-                .filter_map(|role| serde_json::to_value(role).ok()?.as_str().map(str::to_owned))
-                .collect();
+            let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
             return Err(could_not(
                 format!(
                     "roster {} does not let {person} do this with {}: it needs the role {}",

@@ -118,6 +118,7 @@ impl Line {
             if number != attempt.attempt {
                 self.since = Some((attempt.attempt, Instant::now(), attempt.plain_bytes));
             }
+            // Display only: a collector may report less than before.
             let rate = rate(attempt.plain_bytes.saturating_sub(before), begun.elapsed());
             let left = Duration::from_secs(limits.wall_s).saturating_sub(begun.elapsed());
             text.push_str(&format!(

@@ -44,7 +44,7 @@ impl Session {
         let mut client = proto::service::evidence_client(self.channel());
         let request = v1::ShowCollectionRequest { collection: collection.to_owned() };
         let answer = client.show_collection(request).await.map_err(refused)?.into_inner();
-        let row = answer.row.unwrap_or_default();
+        let row = convert::required("row", answer.row)?;
         let id: Digest = convert::digest("collection", &row.collection)?;
         if !row.collection.starts_with(collection) {
             return Err(failed(format!("asked for collection {collection}, got {id}"), "tell the operator"));

@@ -90,6 +90,30 @@ pub enum Role {
     EndpointAdmin,
 }
 
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 5] =
+        [Self::Responder, Self::Approver, Self::Analyst, Self::Auditor, Self::EndpointAdmin];
+
+    /// The word that documents use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Responder => "responder",
+            Self::Approver => "approver",
+            Self::Analyst => "analyst",
+            Self::Auditor => "auditor",
+            Self::EndpointAdmin => "endpoint-admin",
+        }
+    }
+
+    /// The role of a word, or `None`.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == word)
+    }
+}
+
 /// Rules that orders must satisfy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -171,5 +195,22 @@ impl Document for Roster {
             return Err("order_hours_max is 1 to 720");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_what_documents_say() {
+        for role in Role::ALL {
+            assert_eq!(serde_json::to_value(role).unwrap(), role.as_str());
+            assert_eq!(Role::from_word(role.as_str()), Some(role));
+        }
+        assert_eq!(Role::from_word("admin"), None);
+        for one in [Sensitivity::Normal, Sensitivity::Sensitive] {
+            assert_eq!(serde_json::to_value(one).unwrap(), one.as_str());
+        }
     }
 }

@@ -49,6 +49,7 @@ impl Time {
 
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
+        // Saturating is the meaning; the line above promises it.
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }

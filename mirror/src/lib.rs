@@ -32,7 +32,7 @@ pub mod source;
 pub mod status;
 pub mod witness;
 
-/// The wall clock. Nothing else reads it. A clock before 1970 reads as 1970.
+/// The wall clock. Nothing else reads it. A clock before 1970 reads as 1970, one beyond 9999 as its last day.
 #[must_use]
 pub fn now() -> evidence::time::Time {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

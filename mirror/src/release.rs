@@ -97,7 +97,8 @@ pub fn of_copy(
     if envelope.type_ != EntryType::EvidenceAccessed {
         return Err(refused(format!("it is {}, not evidence.accessed", envelope.type_.as_str())));
     }
-    let object = envelope.reference("object").unwrap_or_default();
+    let named = |name| envelope.reference(name).ok_or_else(|| refused(format!("it has no ref {name}")));
+    let (object, person) = (named("object")?, named("person")?);
     // Custody documents stay, whatever is destroyed. Ask this first, because the way to a segment leads
     // through seals that may be gone.
     if !object.ends_with("/manifest") && !object.ends_with("/delegation") {
@@ -105,7 +106,7 @@ pub fn of_copy(
     }
     let key = Facts::below(&reader, index)?.key(object, &objects)?;
     let bytes = objects.get(&key).map_err(|error| ReleaseError::Copy(chain(&error)))?;
-    Ok(Released { index, person: envelope.reference("person").unwrap_or_default().to_owned(), key, bytes })
+    Ok(Released { index, person: person.to_owned(), key, bytes })
 }
 
 /// Refuses evidence that an approved plan destroys or has destroyed here. It judges as of the newest held
@@ -141,10 +142,9 @@ fn not_disposed(
     if course.free(crate::now()).is_err() {
         return Ok(());
     }
-    let approved = course.proposed().into_iter().find(|(found, _)| *found == plan);
-    let by: Vec<String> = approved
-        .map(|(_, by)| by.iter().map(|one| format!("person:{}", one.person)).collect())
-        .unwrap_or_default();
+    let approved = course.proposed().into_iter().filter(|(found, _)| *found == plan);
+    let by: Vec<String> =
+        approved.flat_map(|(_, by)| by.into_iter().map(|one| format!("person:{}", one.person))).collect();
     let plan: String = plan.digest().to_string().chars().take(12).collect();
     Err(ReleaseError::Refused(format!(
         "collection {collection} is disposed of under plan {plan}, approved by {}: nothing of it is given out any more. Who needs it places a hold, which keeps what is left: exhibit incident hold place {incident} --reason …; then ask again, when this mirror has that entry",
@@ -171,7 +171,9 @@ impl Facts {
                 }
                 let entry = Entry::parse(body).map_err(|error| ReleaseError::Copy(chain(&error)))?;
                 let envelope = &entry.envelope;
-                let collection = envelope.reference("collection").unwrap_or_default().to_owned();
+                let Some(collection) = envelope.reference("collection").map(str::to_owned) else {
+                    continue;
+                };
                 match envelope.type_ {
                     EntryType::CollectionStarted => {
                         facts.delegations.insert(collection, envelope.event);

@@ -241,6 +241,7 @@ impl Context {
         let mut left = whole;
         while self.goes_on() && !left.is_zero() {
             std::thread::sleep(step.min(left));
+            // Saturating is the meaning: the last step may be longer than what is left.
             left = left.saturating_sub(step);
         }
     }

@@ -75,13 +75,15 @@ impl Status {
     /// Reads the status that the running (or last) process wrote, and the signed state beside it.
     ///
     /// # Errors
-    /// If the directory is not a mirror's.
+    /// [`StateError`] if the directory is not a mirror's, or the file is damaged: a status that cannot be read hides alarms.
     pub fn read(directory: &Path) -> Result<Self, StateError> {
         let state = State::read(directory)?;
         let file = directory.join("run").join(STATUS_FILE);
-        let mut status = match fs_err::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
-            Err(_) => Self::default(),
+        let mut status: Self = match fs_err::read(&file) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| StateError::Status { path: file, reason: error.to_string() })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::default(),
+            Err(error) => return Err(StateError::Io(error)),
         };
         // The state decides. The status may come from before a crash.
         let size = |note: &Option<String>| {
@@ -195,5 +197,29 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cosign::state::StateFile;
+
+    #[test]
+    fn a_status_that_cannot_be_read_is_an_error_and_hides_no_alarm() {
+        let directory = tempfile::tempdir().unwrap();
+        StateFile::create(directory.path(), &State::new("acme")).unwrap();
+        assert_eq!(Status::read(directory.path()).unwrap().deployment, "acme");
+
+        let file = directory.path().join("run").join(STATUS_FILE);
+        fs_err::create_dir(directory.path().join("run")).unwrap();
+        for damaged in [&b"{\"alarm\":"[..], b"[]", b""] {
+            fs_err::write(&file, damaged).unwrap();
+            let error = Status::read(directory.path()).unwrap_err();
+            assert!(matches!(error, StateError::Status { .. }), "{error}");
+        }
+        fs_err::remove_file(&file).unwrap();
+        fs_err::create_dir(&file).unwrap();
+        assert!(matches!(Status::read(directory.path()).unwrap_err(), StateError::Io(_)));
     }
 }

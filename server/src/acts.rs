@@ -12,6 +12,7 @@ use evidence::entry::act::Act;
 use evidence::entry::detail::Detail;
 use evidence::entry::{ActObject, EntryType, Signers};
 use evidence::id::{Actor, PersonId};
+use evidence::roster::Role;
 use evidence::signed::Signed;
 use evidence::time::Time;
 use proto::status::Class;
@@ -20,7 +21,6 @@ use store::Key;
 use crate::blocking::blocking;
 use crate::collector::Collector;
 use crate::failure::{Failure, OrFailure as _, chain};
-use crate::people::role_of;
 
 /// How far a person's clock may differ from ours in either direction. An act says when it happened.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
@@ -57,7 +57,7 @@ pub async fn weigh(
     let Signers::Person(names) = rule.signers else {
         return Err(Failure::malformed(format!("{} is not an act of a person", act.act)));
     };
-    let roles: Vec<_> = names.iter().filter_map(|name| role_of(name)).collect();
+    let roles: Vec<_> = names.iter().filter_map(|name| Role::from_word(name)).collect();
     let (Actor::Person(person), [key]) = (act.by.clone(), signers.as_slice()) else {
         return Err(Failure::malformed("the act is not signed by exactly the one person it names"));
     };

@@ -80,7 +80,7 @@ impl People {
         let Some(person) = newest.admitted.roster().person(person) else {
             return Vec::new();
         };
-        person.roles.iter().map(|role| role_name(*role).to_owned()).collect()
+        person.roles.iter().map(|role| role.as_str().to_owned()).collect()
     }
 
     /// The roster, if it is in force at `now`: what orders and approvals need.
@@ -127,31 +127,13 @@ impl Published {
         if roles.iter().any(|role| person.has(*role)) {
             return Ok(());
         }
-        let names: Vec<_> = roles.iter().map(|role| role_name(*role)).collect();
+        let names: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
         Err(Failure::forbidden(format!(
             "{claimed} does not hold the role {} in roster {}",
             names.join(" or "),
             roster.version
         )))
     }
-}
-
-/// The role's name in rosters, tables and messages.
-pub const fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Responder => "responder",
-        Role::Approver => "approver",
-        Role::Analyst => "analyst",
-        Role::Auditor => "auditor",
-        Role::EndpointAdmin => "endpoint-admin",
-    }
-}
-
-/// The role of a name.
-pub fn role_of(name: &str) -> Option<Role> {
-    [Role::Responder, Role::Approver, Role::Analyst, Role::Auditor, Role::EndpointAdmin]
-        .into_iter()
-        .find(|role| role_name(*role) == name)
 }
 
 fn verify(

@@ -144,7 +144,9 @@ impl S3Settings {
     /// Host and port of the endpoint.
     pub(crate) fn host(&self) -> &str {
         let endpoint = self.endpoint.strip_suffix('/').unwrap_or(&self.endpoint);
-        endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://")).unwrap_or_default()
+        let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+        // Another scheme gives no host, which `check` refuses.
+        host.unwrap_or_default()
     }
 
     /// Failure domain to write into the marker.

@@ -112,7 +112,7 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
             }
         }
         Signers::Person(names) => {
-            let roles: Vec<Role> = names.iter().filter_map(|name| role(name)).collect();
+            let roles: Vec<Role> = names.iter().filter_map(|name| Role::from_word(name)).collect();
             let signed = act.signed().map_err(|cause| says(chain(&cause)))?;
             let key = signer(&signed, namespace(rule.document)).map_err(says)?;
             let person = rosters.person(proven.index, &key, &roles).ok_or_else(|| {
@@ -227,17 +227,6 @@ fn read(object: &ActObject) -> Result<Act, String> {
     let act: Act = evidence::json::parse_document(&object.document).map_err(|cause| chain(&cause))?;
     act.validate().map_err(str::to_owned)?;
     Ok(act)
-}
-
-fn role(name: &str) -> Option<Role> {
-    match name {
-        "responder" => Some(Role::Responder),
-        "approver" => Some(Role::Approver),
-        "analyst" => Some(Role::Analyst),
-        "auditor" => Some(Role::Auditor),
-        "endpoint-admin" => Some(Role::EndpointAdmin),
-        _ => None,
-    }
 }
 
 fn namespace(document: ActDocument) -> &'static str {

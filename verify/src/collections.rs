@@ -112,6 +112,7 @@ pub(crate) fn check(
             .iter()
             .map(|(outcome, count)| (outcome.to_string(), *count))
             .collect(),
+        // An interrupted collection has no manifest to say any.
         limitations: manifest.map(|(manifest, _)| manifest.limitations).unwrap_or_default(),
     });
 }

@@ -26,6 +26,7 @@ impl Endpoints {
     pub(crate) fn load(files: &Files<'_>, entries: &Entries, rosters: &Rosters, report: &mut Report) -> Self {
         let mut endpoints = Self::default();
         for proven in entries.of_deployment(EntryType::AgentEnrolled) {
+            // Display only: an entry of this type that lacks one of these refs was refused when it was read.
             let named = |name| proven.reference(name).unwrap_or_default();
             let subject = format!("{}#{}", named("endpoint"), named("generation"));
             match enrolment(files, proven, entries, rosters) {
@@ -45,6 +46,7 @@ impl Endpoints {
         }
         for proven in entries.of_deployment(EntryType::AgentRenewed) {
             if let Err(why) = endpoints.renewal(files, proven) {
+                // Display only, as above.
                 report.failed("endpoint", proven.reference("endpoint").unwrap_or_default(), why);
             }
         }

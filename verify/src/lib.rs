@@ -93,6 +93,7 @@ fn judge(
         .filter_map(|name| files.length(name))
         // Lengths of sparse files may add up past 2^64. The total is shown, never judged: it stops at the largest number.
         .fold(0, u64::saturating_add);
+    // The same for both together.
     let mut state = Progress { done: 0, total: files.total().saturating_add(containers) };
     let mut step = |bytes: u64| {
         state.done += bytes;

@@ -69,6 +69,7 @@ fn run(args: &Args) -> Result<u8, String> {
     });
     bar.finish_and_clear();
     let report = verified.map_err(|cause| {
+        // Display only: an error may have no further cause.
         let why = std::error::Error::source(&cause).map(|source| format!(": {source}")).unwrap_or_default();
         format!("{cause}{why}\n  next: {}", cause.next())
     })?;

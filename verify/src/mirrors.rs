@@ -94,6 +94,7 @@ pub(crate) fn replicated(
             report.ok(name, "", says);
         }
         Some(first) => {
+            // Display only: a `collection.stored` without this ref was refused when it was read.
             let says = format!(
                 "no mirror has said that it holds {} (collections without one: {})",
                 first.reference("collection").unwrap_or_default(),

@@ -228,6 +228,7 @@ async fn conclude(
             .filter(|attempt| attempt.endpoint == target.endpoint.as_str())
             .max_by_key(|attempt| (attempt.state.starts_with("stored"), attempt.attempt));
         let mut state = newest.map_or("waiting", |attempt| attempt.state.as_str()).to_owned();
+        // A target that nobody has begun with has no collection yet.
         let mut collection = newest.map(|attempt| attempt.collection.clone()).unwrap_or_default();
         let detail = newest.map(|attempt| attempt.detail.clone()).unwrap_or_default();
         let mut items = 0;
@@ -268,7 +269,7 @@ async fn conclude(
             shown(&detail),
         ]);
     }
-    let state = last.row.map(|row| row.state).unwrap_or_default();
+    let state = proto::convert::required("row", last.row)?.state;
     let value = json!({"order": order, "state": state, "endpoints": values});
     session
         .output

@@ -42,6 +42,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
 
 async fn list(session: &Session, incident: Option<IncidentId>) -> anyhow::Result<()> {
     let mut client = proto::service::evidence_client(session.channel());
+    // Empty asks for the collections of all incidents.
     let incident = incident.map(|incident| incident.to_string()).unwrap_or_default();
     let request = v1::ListCollectionsRequest { incident };
     let rows = client.list_collections(request).await.map_err(refused)?.into_inner().collections;

@@ -205,6 +205,21 @@ fn value(row: &v1::EndpointRow) -> serde_json::Value {
     })
 }
 
+/// The newest inventory of an endpoint: `null` before its first. An endpoint may send anything, so an inventory that is not JSON is an
+/// error with the text for the user.
+fn inventory(row: &v1::EndpointRow) -> Result<serde_json::Value, String> {
+    if row.inventory_json.is_empty() {
+        return Ok(serde_json::Value::Null);
+    }
+    serde_json::from_str(&row.inventory_json).map_err(|cause| {
+        format!(
+            "warning: the inventory of {}#{} is not shown, it is not JSON: {cause}",
+            shown(&row.endpoint),
+            row.generation
+        )
+    })
+}
+
 async fn show(session: &Session, endpoint: &EndpointId) -> anyhow::Result<()> {
     let roster = session.roster().await?;
     let person = roster.roster().person(&session.config.person);
@@ -225,7 +240,10 @@ async fn show(session: &Session, endpoint: &EndpointId) -> anyhow::Result<()> {
         .iter()
         .map(|row| {
             let mut value = value(row);
-            let inventory: serde_json::Value = serde_json::from_str(&row.inventory_json).unwrap_or_default();
+            let inventory = inventory(row).unwrap_or_else(|why| {
+                eprintln!("{why}");
+                serde_json::Value::Null
+            });
             if let Some(map) = value.as_object_mut() {
                 map.insert("inventory".to_owned(), inventory);
                 map.insert("proven_evidence_key".to_owned(), serde_json::json!(known(row)));
@@ -304,4 +322,23 @@ async fn retire(
     session.output.result(&value, || {
         format!("{endpoint}#{generation} retired, proven at {} in the ledger", recorded.index)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inventory_that_is_not_json_is_named_and_not_shown() {
+        let row = |inventory_json: &str| v1::EndpointRow {
+            endpoint: "web-1".to_owned(),
+            generation: 2,
+            inventory_json: inventory_json.to_owned(),
+            ..v1::EndpointRow::default()
+        };
+        assert_eq!(inventory(&row("")), Ok(serde_json::Value::Null));
+        assert_eq!(inventory(&row(r#"{"cpus":4}"#)), Ok(serde_json::json!({"cpus": 4})));
+        let why = inventory(&row("{\u{1b}")).unwrap_err();
+        assert!(why.contains("web-1#2") && why.contains("not JSON") && !why.contains('\u{1b}'), "{why}");
+    }
 }

@@ -151,8 +151,9 @@ pub enum RsitClass {
 }
 
 /// The word for a choice, as acts write it.
+#[expect(clippy::expect_used, reason = "only a variant marked `skip` has no word, and these enums have none")]
 fn word<T: ValueEnum>(value: &T) -> String {
-    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    value.to_possible_value().expect("a word for every choice").get_name().to_owned()
 }
 
 /// Runs the command.
@@ -254,7 +255,7 @@ async fn act_about(
         EntryType::HoldPlaced => "is under hold".to_owned(),
         EntryType::HoldReleased => "has a hold less".to_owned(),
         EntryType::RetentionChanged => "has another retention".to_owned(),
-        _ => type_.as_str().rsplit('.').next().unwrap_or_default().to_owned(),
+        _ => type_.as_str().trim_start_matches("incident.").to_owned(),
     };
     done(session, &incident, &verb, &recorded)
 }
@@ -322,7 +323,7 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
     let mut client = proto::service::incident_client(session.channel());
     let request = v1::ShowIncidentRequest { incident: incident.to_string() };
     let answer = client.show_incident(request).await.map_err(refusal_with_list())?.into_inner();
-    let row = answer.incident.clone().unwrap_or_default();
+    let row = proto::convert::required("incident", answer.incident.clone())?;
     let value = serde_json::json!({
         "incident": row_value(&row),
         "retention": retention::to_json(&answer),

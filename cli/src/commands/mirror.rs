@@ -76,17 +76,18 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
             for (name, value) in &refs {
                 session.output.say(&format!("  {name:<12} {value}"));
             }
-            record(&session, EntryType::MirrorAdmitted, refs, None, "admitted").await
+            record(&session, &admission.mirror, EntryType::MirrorAdmitted, refs, None, "admitted").await
         }
         Args::Retire { mirror, reason } => {
             let refs = vec![("mirror", mirror.to_string())];
-            record(&session, EntryType::MirrorRetired, refs, reason, "retired").await
+            record(&session, &mirror, EntryType::MirrorRetired, refs, reason, "retired").await
         }
     }
 }
 
 async fn record(
     session: &Session,
+    mirror: &MirrorId,
     act: EntryType,
     refs: Vec<(&'static str, String)>,
     text: Option<String>,
@@ -109,8 +110,6 @@ async fn record(
         .into_inner();
     let recorded = session.prove_recorded("entry", answer.entry).await?;
     recorded.expect(act, &signed.digest(), &refs)?;
-    let mirror =
-        refs.iter().find_map(|(name, value)| (*name == "mirror").then(|| value.clone())).unwrap_or_default();
     let value = serde_json::json!({"mirror": mirror, "index": recorded.index});
     session
         .output

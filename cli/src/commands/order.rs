@@ -114,6 +114,7 @@ pub fn check_prefix(prefix: &str) -> anyhow::Result<()> {
 
 async fn list(session: &Session, incident: Option<IncidentId>) -> anyhow::Result<()> {
     let mut client = proto::service::order_client(session.channel());
+    // Empty asks for the orders of all incidents.
     let incident = incident.map(|incident| incident.to_string()).unwrap_or_default();
     let orders =
         client.list_orders(v1::ListOrdersRequest { incident }).await.map_err(refused)?.into_inner().orders;
@@ -147,8 +148,10 @@ fn row_value(row: &v1::OrderRow) -> serde_json::Value {
 
 async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
     let Shown { answer, order, signed, .. } = fetch(session, prefix).await?;
-    let row = answer.row.unwrap_or_default();
+    let row = proto::convert::required("row", answer.row)?;
     let attempts = &answer.attempts;
+    let steps: Vec<String> =
+        order.plan.steps().iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
     let value = json!({
         "order": signed.digest(), "state": row.state, "document": order,
         "approvals": answer.approvals.len(),
@@ -160,8 +163,7 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
         })).collect::<Vec<_>>(),
     });
     session.output.result(&value, || {
-        let sensitivity = serde_json::to_value(order.sensitivity).ok();
-        let sensitivity = sensitivity.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
+        let sensitivity = order.sensitivity.as_str();
         let mut lines = vec![
             format!("order {}  {}", signed.digest(), shown(&row.state)),
             format!(
@@ -188,9 +190,7 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
             format!("  approvals: {}", answer.approvals.len()),
             "  plan:".to_owned(),
         ];
-        for step in order.plan.steps() {
-            lines.push(format!("    {}", shown(&serde_json::to_string(step).unwrap_or_default())));
-        }
+        lines.extend(steps.iter().map(|step| format!("    {}", shown(step))));
         let rows: Vec<Vec<String>> = attempts
             .iter()
             .map(|attempt| {

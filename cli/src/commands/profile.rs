@@ -69,11 +69,11 @@ fn list(home: Option<&Home>, context: &Context) -> anyhow::Result<()> {
         let text = profile::find_text(&name, home)?;
         match Profile::compile(&text, &[]) {
             Ok(found) => {
-                let sensitivity = serde_json::to_value(found.sensitivity())?;
+                let sensitivity = found.sensitivity().as_str();
                 rows.push(vec![
                     shown(&name),
                     shown(&found.reference.version),
-                    sensitivity.as_str().unwrap_or_default().to_owned(),
+                    sensitivity.to_owned(),
                     bytes(found.limits.stored_bytes),
                     shown(&found.description),
                 ]);
@@ -99,8 +99,7 @@ fn lint(file: &std::path::Path, context: &Context) -> anyhow::Result<()> {
     let name = file.display().to_string();
     match Profile::compile(&text, &[]) {
         Ok(found) => {
-            let sensitivity = serde_json::to_value(found.sensitivity())?;
-            let sensitivity = sensitivity.as_str().unwrap_or_default();
+            let sensitivity = found.sensitivity().as_str();
             let value = json!({"file": name, "faults": [], "sensitivity": sensitivity, "steps": found.plan.steps().len()});
             context
                 .output

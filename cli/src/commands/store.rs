@@ -77,6 +77,7 @@ async fn scrub(session: &Session, stores: Vec<String>) -> anyhow::Result<()> {
             .stores
             .iter()
             .map(|row| {
+                // Display only: a store that no scrub has read shows zeros.
                 let scrub = row.scrub.clone().unwrap_or_default();
                 format!("{} {}/{} ({})", shown(&row.store), scrub.objects, scrub.total, bytes(scrub.bytes))
             })
@@ -105,6 +106,7 @@ async fn scrub(session: &Session, stores: Vec<String>) -> anyhow::Result<()> {
         .iter()
         .filter_map(|row| row.scrub.as_ref())
         .map(|scrub| scrub.ledger_problems)
+        // Shown, and compared with 0.
         .fold(0, u64::saturating_add);
     if ledger > 0 {
         return Err(failed(
@@ -172,6 +174,7 @@ fn as_json(row: &v1::StoreRow) -> serde_json::Value {
 
 fn rows(stores: &[v1::StoreRow]) -> String {
     let cells = stores.iter().map(|row| {
+        // Display only: a store that no scrub has read shows "never".
         let scrub = row.scrub.clone().unwrap_or_default();
         let pass = match (scrub.begun.as_str(), scrub.ended.as_str()) {
             ("", _) => "never".to_owned(),

@@ -27,6 +27,7 @@ neither hold nor retention nor an open incident kept the evidence when it was ap
             plan.collections.len(),
             plan.details,
             plan.from,
+            // Display only: the plan of a chain without entries ends where it begins.
             plan.count.saturating_sub(1)
         ));
         for one in &plan.approved {

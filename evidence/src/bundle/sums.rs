@@ -36,15 +36,15 @@ impl Sums {
         let text = str::from_utf8(bytes).map_err(|_not_text| BundleError::Line { line: 1 })?;
         let mut sums = Self::new();
         let mut last: Option<&str> = None;
-        for (index, line) in text.split_inclusive('\n').enumerate() {
-            let bad = BundleError::Line { line: index.saturating_add(1) };
+        for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+            let bad = BundleError::Line { line: number };
             let Some((digest, name)) = line.strip_suffix('\n').and_then(|line| line.split_once("  ")) else {
                 return Err(bad);
             };
             let Ok(digest) = Digest::from_hex(digest) else {
                 return Err(bad);
             };
-            if last.is_some_and(|last| last >= name) || index >= FILES_MAX {
+            if last.is_some_and(|last| last >= name) || number > FILES_MAX {
                 return Err(bad);
             }
             sums.insert(name, digest)?;

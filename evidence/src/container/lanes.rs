@@ -72,6 +72,7 @@ impl Lanes {
         while self.under_way() >= self.under_way_max {
             self.wait()?;
         }
+        // Without a spare buffer a new one begins empty.
         let frame = self.spare.pop().unwrap_or_default();
         let job = Job { sequence: self.submitted, plain, frame };
         self.submitted += 1;

@@ -74,6 +74,7 @@ impl<'a> ItemReader<'a> {
             return Err(ReadError::NoContent);
         };
         let end = at.checked_add(stored).filter(|end| *end <= table.plain_len()).ok_or(ReadError::Outside)?;
+        // A member that is not sparse has no map in front of its content.
         let map = record.sparse.as_ref().map(|runs| sparse_map(runs, size)).unwrap_or_default();
         let decoder = FrameDecoder::new().map_err(|source| ReadError::Frame { frame: 0, source })?;
         let (plain, content) = (Vec::new(), Content::new(record));

@@ -115,6 +115,7 @@ pub fn member_header(record: &ItemRecord) -> Result<Vec<u8>, TarError> {
         size: stored,
         mtime: u64::try_from(mtime.seconds()).unwrap_or(0),
         typeflag,
+        // Empty in every member that is no link, as tar wants it.
         linkname: linkname.unwrap_or_default(),
     }));
     if header.len() > HEADER_BYTES_MAX {

@@ -226,8 +226,9 @@ impl LogKeys {
 
     /// A pinned policy about any key of this log, for all of them.
     pub fn extend(&self, pinned: Policy) -> Result<Policy, LogKeyError> {
-        let name = pinned.logs().first().map(|log| log.key.to_string());
-        pinned.with_terms(&self.terms()).ok_or_else(|| self.not_pinned(name.unwrap_or_default()))
+        let pinned_key = pinned.logs().first().map(|log| log.key.to_string());
+        // A policy without a log does not pin this one either; the error then shows no key.
+        pinned.with_terms(&self.terms()).ok_or_else(|| self.not_pinned(pinned_key.unwrap_or_default()))
     }
 
     /// A policy of this log alone, without cosigners.

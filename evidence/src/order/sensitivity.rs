@@ -16,6 +16,17 @@ pub enum Sensitivity {
     Sensitive,
 }
 
+impl Sensitivity {
+    /// The word that documents use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Sensitive => "sensitive",
+        }
+    }
+}
+
 /// Places whose content is private.
 const PRIVATE: [&[&str]; 9] = [
     &["home"],
@@ -84,12 +95,11 @@ fn reaches_process(glob: &Glob) -> bool {
 
 /// True unless the literal text before the component's first wildcard character, or after its last, rules it out.
 fn can_match(component: &str, name: &str) -> bool {
-    if is_literal(component) {
-        return component == name;
+    match (component.split_once(WILDCARDS), component.rsplit_once(WILDCARDS)) {
+        (Some((head, _)), Some((_, tail))) => name.starts_with(head) && name.ends_with(tail),
+        // Without a wildcard it matches only itself.
+        _ => component == name,
     }
-    let head = component.split(WILDCARDS).next().unwrap_or_default();
-    let tail = component.rsplit(WILDCARDS).next().unwrap_or_default();
-    name.starts_with(head) && name.ends_with(tail)
 }
 
 #[cfg(test)]

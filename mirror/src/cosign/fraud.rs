@@ -43,6 +43,7 @@ impl FraudProof {
             found: found.to_owned(),
             older: older.to_string(),
             newer: newer.to_string(),
+            // Notes of one size need neither root nor proof: the format leaves both empty.
             root: grown.map(|(root, _)| root.to_base64()).unwrap_or_default(),
             proof: grown.map(|(_, proof)| proof.iter().map(Hash::to_base64).collect()).unwrap_or_default(),
         }

@@ -132,6 +132,13 @@ pub enum StateError {
     /// A state exists already.
     #[error("{} is there already; it is never begun anew", path.display())]
     Exists { path: PathBuf },
+    /// The status beside it cannot be read.
+    #[error("{} is not a mirror's status: {reason}. Remove it; a running mirror writes it again", path.display())]
+    Status {
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     #[error("the mirror's state")]
     Io(#[source] std::io::Error),
 }

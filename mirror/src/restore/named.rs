@@ -62,7 +62,9 @@ pub fn objects(
                 None => objects.get(&document).ok().and_then(|bytes| ActObject::parse(&bytes).ok()),
             };
             if let Some(act) = &act {
-                keys.extend(objects_of(envelope, act).unwrap_or_default());
+                let named = objects_of(envelope, act)
+                    .map_err(|error| format!("entry {place} of bundle {bundle}: {}", chain(&error)))?;
+                keys.extend(named);
             }
             let Some(incident) = envelope.incident.incident() else {
                 continue;

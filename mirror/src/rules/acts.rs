@@ -59,17 +59,6 @@ pub(super) fn signer(signed: &Signed, namespace: &str) -> Result<PublicKey, Brok
     }
 }
 
-fn role(name: &str) -> Option<Role> {
-    match name {
-        "responder" => Some(Role::Responder),
-        "approver" => Some(Role::Approver),
-        "analyst" => Some(Role::Analyst),
-        "auditor" => Some(Role::Auditor),
-        "endpoint-admin" => Some(Role::EndpointAdmin),
-        _ => None,
-    }
-}
-
 impl Rules {
     /// The newest roster that was published before.
     pub(super) fn in_force(&self) -> Result<&Roster, Broken> {
@@ -117,14 +106,16 @@ impl Rules {
         let signed = case.signed()?;
         let login = Login::verify(&signed, self.in_force()?).map_err(|error| Broken::Rule(chain(&error)))?;
         let keys = signed.verify_all(Login::TYPE).map_err(|error| Broken::Rule(chain(&error)))?;
-        let key = keys.first().map(|key| key.fingerprint().to_string()).unwrap_or_default();
-        case.refs(&[("person", login.person.to_string()), ("key", key)])?;
+        let Some(key) = keys.first() else {
+            return rule("nobody signed it");
+        };
+        case.refs(&[("person", login.person.to_string()), ("key", key.fingerprint().to_string())])?;
         Ok(Change::None)
     }
 
     /// Judges an act or document that one person signs, and returns its change.
     pub(super) fn person(&self, case: &Case<'_>, names: &[&str]) -> Result<Change, Broken> {
-        let roles: Vec<Role> = names.iter().filter_map(|name| role(name)).collect();
+        let roles: Vec<Role> = names.iter().filter_map(|name| Role::from_word(name)).collect();
         let signed = case.signed()?;
         let namespace = match case.envelope.type_.rule().document {
             ActDocument::Act => "exhibit-act-v1",
@@ -183,15 +174,13 @@ impl Rules {
             return rule(format!("mirror {mirror} was admitted before"));
         }
         for (name, role) in [("witness_key", "witness"), ("mirror_key", "mirror")] {
-            let key = ledger::VerifierKey::parse(act.reference(name).unwrap_or_default())
+            let key = ledger::VerifierKey::parse(named(act, name)?)
                 .map_err(|error| Broken::Rule(format!("{name}: {}", chain(&error))))?;
             if key.kind() != KeyType::CosignatureV1 || key.name() != format!("{mirror}/{role}") {
                 return rule(format!("{name} is no cosigner key named {mirror}/{role}"));
             }
         }
-        let key: Fingerprint = act
-            .reference("key")
-            .unwrap_or_default()
+        let key: Fingerprint = named(act, "key")?
             .parse()
             .map_err(|_not_one| Broken::Rule("key is no fingerprint".to_owned()))?;
         Ok(Change::Mirror(mirror, MirrorKeys { act: key, is_retired: false, since: self.next }))
@@ -252,6 +241,10 @@ pub(super) fn same_deployment(found: &DeploymentId, case: &Case<'_>) -> Result<(
 }
 
 fn mirror_of(act: &Act) -> Result<MirrorId, Broken> {
-    let mirror = act.reference("mirror").unwrap_or_default().parse();
-    mirror.map_err(|error| Broken::Rule(format!("mirror: {error}")))
+    named(act, "mirror")?.parse().map_err(|error| Broken::Rule(format!("mirror: {error}")))
+}
+
+/// The value of a ref that the act must have.
+fn named<'a>(act: &'a Act, name: &str) -> Result<&'a str, Broken> {
+    act.reference(name).ok_or_else(|| Broken::Rule(format!("it has no ref {name}")))
 }

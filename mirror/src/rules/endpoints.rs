@@ -73,9 +73,9 @@ impl Rules {
     }
 
     pub(super) fn retired(&self, case: &Case<'_>) -> Result<Change, Broken> {
-        let reference = |name| case.envelope.reference(name).unwrap_or_default();
-        let (endpoint, generation) = (reference("endpoint").parse(), reference("generation").parse());
-        let (Ok(endpoint), Ok(generation)) = (endpoint, generation) else {
+        let endpoint = case.envelope.reference("endpoint").and_then(|id| id.parse().ok());
+        let generation = case.envelope.reference("generation").and_then(|number| number.parse().ok());
+        let (Some(endpoint), Some(generation)) = (endpoint, generation) else {
             return rule("it names no endpoint");
         };
         let generation: Generation = generation;

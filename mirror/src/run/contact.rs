@@ -67,7 +67,7 @@ pub(super) async fn follow(context: Arc<Context>, notes: SyncSender<()>, wake: A
                     // Somebody asks for a tree that the mirror does not hold yet, so the next round begins
                     // now.
                     () = wake.notified() => {
-                        notes.try_send(()).unwrap_or_default();
+                        wake_rounds(&notes);
                         continue;
                     }
                 };
@@ -79,9 +79,7 @@ pub(super) async fn follow(context: Arc<Context>, notes: SyncSender<()>, wake: A
                             status.waiting.clear();
                         });
                         *context.newest() = Some(note.note.to_vec());
-                        // The channel is full: the thread has not handled the previous wake-up, and will find
-                        // this note as well.
-                        notes.try_send(()).unwrap_or_default();
+                        wake_rounds(&notes);
                     }
                     Ok(None) => break,
                     Err(status) => {
@@ -98,6 +96,12 @@ pub(super) async fn follow(context: Arc<Context>, notes: SyncSender<()>, wake: A
     }
 }
 
+/// Begins a round. A full channel says the same: the thread has not handled the previous wake-up, and finds this note as well.
+/// A closed one says that the mirror stops.
+fn wake_rounds(notes: &SyncSender<()>) {
+    let _full_or_closed = notes.try_send(());
+}
+
 fn away(context: &Context, why: &str) {
     tracing::warn!(cause = why, "The collector does not answer; it is tried again");
     context.board.update(|status| status.waiting = format!("the collector is away: {why}"));
@@ -112,7 +116,7 @@ pub(super) async fn look(context: Arc<Context>, place: Arc<dyn Store>, notes: Sy
             Ok(Ok(bytes)) => {
                 if is_newer(&context, &bytes) {
                     *context.newest() = Some(bytes);
-                    notes.try_send(()).unwrap_or_default();
+                    wake_rounds(&notes);
                 }
             }
             Ok(Err(error)) => {

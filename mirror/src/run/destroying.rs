@@ -120,6 +120,7 @@ fn destroy(context: &Context, confirmations: &Confirmations, tries: &mut Tries) 
             Err(kept) => {
                 let lock = kept.until.and_then(|until| until.duration_since(SystemTime::now()).ok());
                 let pause = Pause::after(tries.kept.get(&id), Instant::now(), lock);
+                // Display only.
                 let wait = pause.until.saturating_duration_since(Instant::now()).as_secs();
                 tracing::warn!(object = %id.1, cause = %kept, again_in_s = wait, "A disposal waits");
                 tries.kept.insert(id, pause);

@@ -21,6 +21,7 @@ pub(super) fn scrub_thread(context: &Context) {
         let finished: Option<Time> =
             fs_err::read_to_string(&mark).ok().and_then(|text| text.trim().parse().ok());
         context.board.update(|status| {
+            // Empty before the first.
             status.scrub_finished = finished.map(|at| at.to_string()).unwrap_or_default();
         });
         let due = finished.is_none_or(|at| crate::now().since(at) >= context.scrub_every);

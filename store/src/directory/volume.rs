@@ -164,7 +164,7 @@ impl<D: Disk> Volume<D> {
                     return Ok(destroyed);
                 }
                 match self.disk.unlink(path) {
-                    Ok(()) => destroyed.count = destroyed.count.saturating_add(1),
+                    Ok(()) => destroyed.count += 1,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(self.error("unlink", path, error)),
                 }

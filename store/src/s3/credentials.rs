@@ -69,7 +69,7 @@ fn read_file(path: &std::path::Path) -> io::Result<CredentialsFile> {
     })?;
     let text = std::str::from_utf8(&file.bytes).or(Err(io::Error::other(format!("{shown} is not UTF-8"))))?;
     toml::from_str(text).map_err(|error| {
-        // The parser's own error text would show the line, and with it the secret.
+        // Display only. The parser's own error text would show the line, and with it the secret.
         let what = error.message().lines().next().unwrap_or_default().to_owned();
         io::Error::other(format!(
             "{shown} cannot be read: {what}. It holds access_key_id, secret_access_key and, if there is one, session_token, \

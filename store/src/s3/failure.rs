@@ -77,6 +77,7 @@ impl Failure {
         };
         let status = answer.status().as_u16();
         let service = error.as_service_error();
+        // An answer without a code or a message is judged by its status.
         let code = service.and_then(ProvideErrorMetadata::code).unwrap_or_default();
         let message = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
         // An answer that could not be read means a broken connection, whatever its status line said.

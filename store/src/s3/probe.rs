@@ -201,8 +201,7 @@ fn remove_left_overs(bucket: &Bucket, place: &str, is_versioned: bool, is_lockab
     let old = SystemTime::now().checked_sub(LEFT_OVER);
     let seconds = old.and_then(|old| old.duration_since(SystemTime::UNIX_EPOCH).ok());
     let limit = seconds.map_or(0, |seconds| seconds.as_secs());
-    let is_old =
-        |name: &str| written(name.strip_prefix(place).unwrap_or_default()).is_some_and(|at| at < limit);
+    let is_old = |name: &str| name.strip_prefix(place).and_then(written).is_some_and(|at| at < limit);
     remove(bucket, place, is_old, is_versioned, is_lockable);
 }
 
@@ -210,13 +209,13 @@ fn remove_left_overs(bucket: &Bucket, place: &str, is_versioned: bool, is_lockab
 fn remove(bucket: &Bucket, prefix: &str, chosen: impl Fn(&str) -> bool, is_versioned: bool, bypass: bool) {
     // If the bucket cannot be listed now, the left-overs stay until the next probe.
     if is_versioned {
-        for version in bucket.versions(prefix).unwrap_or_default() {
+        for version in bucket.versions(prefix).into_iter().flatten() {
             if chosen(&version.name) {
                 drop(bucket.delete(&version.name, Some(&version.id), bypass));
             }
         }
     } else {
-        for name in bucket.list(prefix).unwrap_or_default() {
+        for name in bucket.list(prefix).into_iter().flatten() {
             if chosen(&name) {
                 drop(bucket.delete(&name, None, false));
             }

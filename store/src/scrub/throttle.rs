@@ -37,6 +37,7 @@ impl Throttle {
         };
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         while !*ended {
+            // Saturating is the meaning: the bytes are paid for.
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

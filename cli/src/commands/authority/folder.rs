@@ -9,7 +9,7 @@ use evidence::roster::{AuthoritySet, Roster, RosterFloor};
 use evidence::signed::Signed;
 use evidence::time::Time;
 
-use super::person::{public_key, role_text};
+use super::person::public_key;
 use crate::failure::{because, could_not, failed, usage};
 use crate::home::write_durably;
 use crate::output::Output;
@@ -37,8 +37,9 @@ fn newest(dir: &Path) -> anyhow::Result<(u64, PathBuf)> {
     let mut best: Option<(u64, PathBuf)> = None;
     for file in fs_err::read_dir(dir)? {
         let path = file?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let version = name.strip_prefix("roster-").and_then(|rest| rest.strip_suffix(".signed"));
+        let name = path.file_name().and_then(|name| name.to_str());
+        let version =
+            name.and_then(|name| name.strip_prefix("roster-")).and_then(|rest| rest.strip_suffix(".signed"));
         let Some(version) = version.and_then(|version| version.parse().ok()) else {
             continue;
         };
@@ -144,7 +145,7 @@ pub(super) fn print_roster(
         }
         for person in &roster.persons {
             let keys: Vec<String> = person.keys.iter().map(|key| key.fingerprint().to_string()).collect();
-            let roles: Vec<String> = person.roles.iter().map(role_text).collect();
+            let roles: Vec<&str> = person.roles.iter().map(|role| role.as_str()).collect();
             lines.push(format!("  {}: {} ({})", person.id, roles.join(", "), keys.join(", ")));
         }
         lines.join("\n")

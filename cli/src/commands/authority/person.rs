@@ -79,11 +79,6 @@ pub(super) fn public_key(path: &Path) -> anyhow::Result<PublicKey> {
     })
 }
 
-/// The word for a role, as the roster writes it.
-pub(super) fn role_text(role: &Role) -> String {
-    serde_json::to_value(role).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

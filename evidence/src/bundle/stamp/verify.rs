@@ -64,8 +64,11 @@ fn token(response: &[u8]) -> Result<&[u8], StampError> {
 
 /// The first of the authority's own words, harmless to a terminal.
 fn printable(status: &[u8]) -> String {
-    let words = der::next(status).map(|(element, _)| element.content).unwrap_or_default();
-    String::from_utf8_lossy(words)
+    // Display only: an authority may refuse without a word.
+    let Some((words, _)) = der::next(status) else {
+        return String::new();
+    };
+    String::from_utf8_lossy(words.content)
         .chars()
         .filter(|character| !character.is_control())
         .take(WORDS_MAX)
