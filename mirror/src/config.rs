@@ -12,17 +12,19 @@ use evidence::enrolment::Address;
 use evidence::id::{DeploymentId, MirrorId};
 use serde::Deserialize;
 use store::StoreLocation;
+use store::settings::{SettingsError, store_of_table};
 
 pub use card::Card;
 pub use layout::Layout;
-pub use stores::{open_source, open_stores, open_stores_to_read, replicas};
+pub(crate) use stores::{open_source, open_stores_to_read};
+pub use stores::{open_stores, replicas};
 
 /// File name of the settings in the mirror's directory.
 pub const CONFIG_FILE: &str = "mirror.toml";
 /// The deployment's public card, as pinned by `init`.
-pub const CARD_FILE: &str = "deployment.json";
+pub(crate) const CARD_FILE: &str = "deployment.json";
 /// The authority's public keys, as pinned by `init`.
-pub const AUTHORITY_FILE: &str = "authority";
+pub(crate) const AUTHORITY_FILE: &str = "authority";
 
 /// Settings of a mirror.
 #[derive(Debug, Clone, Deserialize)]
@@ -64,11 +66,8 @@ pub struct StoreConfig {
 impl TryFrom<toml::Table> for StoreConfig {
     type Error = String;
 
-    fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        let Some(toml::Value::String(id)) = table.remove("id") else {
-            return Err("a [[store]] needs an id".to_owned());
-        };
-        let place = StoreLocation::of_table(table).map_err(|error| format!("store `{id}`: {error}"))?;
+    fn try_from(table: toml::Table) -> Result<Self, String> {
+        let (id, place) = store_of_table(table)?;
         Ok(Self { id, place })
     }
 }
@@ -79,13 +78,11 @@ impl TryFrom<toml::Table> for StoreConfig {
 pub enum ConfigError {
     /// The content of a file.
     #[error("{}: {reason}", path.display())]
-    Content {
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    Content { path: PathBuf, reason: String },
     #[error("the mirror's directory")]
     Io(#[source] std::io::Error),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     #[error("open the mirror's own store")]
     Store(#[from] store::StoreError),
 }

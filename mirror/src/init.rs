@@ -12,6 +12,7 @@ use evidence::enrolment::Address;
 use evidence::id::{DeploymentId, MirrorId};
 use evidence::roster::AuthoritySet;
 use ledger::KeyType;
+use store::settings::{quoted, store_to_toml};
 use store::{StoreIdentity, StoreLocation};
 
 use crate::config::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, ConfigError, Layout};
@@ -93,11 +94,7 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
             domain: place.domain(),
         };
         place.initialise(&identity)?;
-        let settings = match &place {
-            StoreLocation::Bucket(settings) => settings.to_toml(),
-            StoreLocation::Directory(path) => format!("path = {}\n", quoted(&path.display().to_string())),
-        };
-        stores.push_str(&format!("\n[[store]]\nid = {}\n{settings}", quoted(&id)));
+        stores.push_str(&format!("\n{}", store_to_toml(&id, &place)));
     }
     durable::create(&directory.join(CARD_FILE), &fs_err::read(&options.card)?, 0o644)?;
     durable::create(&directory.join(AUTHORITY_FILE), authority.as_bytes(), 0o644)?;
@@ -187,11 +184,6 @@ fn settings(options: &InitOptions, card: &Card, stores: &str) -> String {
     ));
     text.push_str(stores);
     text
-}
-
-/// Quotes the text as a TOML string.
-fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
 }
 
 /// Why no mirror was made.

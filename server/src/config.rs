@@ -6,13 +6,14 @@ pub mod layout;
 pub mod pace;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use evidence::enrolment::Address;
 use evidence::id::{CollectorId, DeploymentId};
 use serde::Deserialize;
 pub use store::StoreLocation;
+use store::settings::{self, SettingsError, quoted, store_of_table, store_to_toml};
 use store::{Degraded, ReplicationPolicy};
 
 use crate::config::pace::Pace;
@@ -127,16 +128,13 @@ impl TryFrom<toml::Table> for StoreConfig {
     type Error = String;
 
     fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        let id = match table.remove("id") {
-            Some(toml::Value::String(id)) => id,
-            _ => return Err("a [[store]] needs an id".to_owned()),
-        };
-        let leaving = match table.remove("leaving") {
+        let leaving = table.remove("leaving");
+        let (id, place) = store_of_table(table)?;
+        let leaving = match leaving {
             None => false,
             Some(toml::Value::Boolean(leaving)) => leaving,
             Some(_) => return Err(format!("store `{id}`: leaving is true or false")),
         };
-        let place = StoreLocation::of_table(table).map_err(|error| format!("store `{id}`: {error}"))?;
         Ok(Self { id, place, leaving })
     }
 }
@@ -158,10 +156,8 @@ impl Config {
     ///
     /// # Errors
     /// When it cannot be read, or a setting is unknown, missing or contradicts another.
-    pub fn load(directory: &Path) -> Result<Self, ConfigError> {
-        let path = directory.join(CONFIG_FILE);
-        let text = fs_err::read_to_string(&path).map_err(|source| ConfigError::Read { source })?;
-        Self::parse(&text).map_err(|reason| ConfigError::Content { path, reason })
+    pub fn load(directory: &Path) -> Result<Self, SettingsError> {
+        settings::read(&directory.join(CONFIG_FILE), Self::check)
     }
 
     /// Reads settings out of text.
@@ -169,7 +165,10 @@ impl Config {
     /// # Errors
     /// What is wrong, for the user.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        settings::parse(text, Self::check)
+    }
+
+    fn check(config: &Self) -> Result<(), String> {
         let stores = config.stores.iter().filter(|store| !store.leaving).count();
         if stores == 0 || config.replication.copies == 0 {
             return Err("there must be a store and at least one copy".to_owned());
@@ -199,7 +198,7 @@ impl Config {
                 return Err(format!("time-stamping authority {} is named twice", tsa.url));
             }
         }
-        Ok(config)
+        Ok(())
     }
 
     /// The file that `init` writes: every setting with its meaning. Reads back as the same settings.
@@ -237,13 +236,7 @@ impl Config {
             quoted(degraded),
         ));
         for store in stores {
-            text.push_str(&format!("\n[[store]]\nid = {}\n", quoted(&store.id)));
-            match &store.place {
-                StoreLocation::Directory(path) => {
-                    text.push_str(&format!("path = {}\n", quoted(&path.display().to_string())));
-                }
-                StoreLocation::Bucket(settings) => text.push_str(&settings.to_toml()),
-            }
+            text.push_str(&format!("\n{}", store_to_toml(&store.id, &store.place)));
             if store.leaving {
                 text.push_str("leaving = true\n");
             }
@@ -273,34 +266,10 @@ impl Config {
     }
 }
 
-/// A TOML basic string.
-fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
-}
-
-/// Settings that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A setting is wrong.
-    #[error("{}: {reason}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The file cannot be read.
-    #[error("read the settings. Is this a collector's directory? `exhibit-server init` makes one")]
-    Read {
-        /// Cause, naming the file.
-        #[source]
-        source: std::io::Error,
-    },
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use store::S3Settings;
 
     use super::*;

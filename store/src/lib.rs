@@ -7,6 +7,7 @@
 //!
 //! Features: `buckets` (on by default) adds stores in S3 buckets; without it the programs refuse settings
 //! that name a bucket. `faults` adds the test doubles.
+#![expect(missing_docs, reason = "a field or variant whose name says everything has no comment")]
 
 mod capabilities;
 mod contract;
@@ -22,6 +23,8 @@ mod replicas;
 mod s3;
 mod s3_settings;
 pub mod scrub;
+pub mod settings;
+mod toml_text;
 mod unavailable;
 
 #[cfg(feature = "faults")]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::toml_text::quoted;
+
 /// Longest prefix; together with the longest key it stays below the 1024 bytes of an object name.
 const PREFIX_BYTES_MAX: usize = 200;
 /// Longest retention that settings may ask for: a century. More than that is a typing error.
@@ -225,11 +227,6 @@ impl S3Settings {
     pub fn place(&self) -> String {
         format!("bucket {} at {}, prefix {:?}", self.bucket, self.endpoint, self.prefix)
     }
-}
-
-/// Quotes the text as a TOML string.
-fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::id::DeploymentId;
 use evidence::roster::AuthoritySet;
+use store::settings;
 
 use super::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, Config, ConfigError};
 use crate::pins::{KeyRing, Pins};
@@ -42,16 +43,14 @@ impl Layout {
 
     /// The settings.
     pub fn config(&self) -> Result<Config, ConfigError> {
-        let path = self.0.join(CONFIG_FILE);
-        let text = fs_err::read_to_string(&path).map_err(ConfigError::Io)?;
-        let refused = |reason: String| ConfigError::Content { path: path.clone(), reason };
-        let config: Config = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
-        if config.stores.is_empty() || config.scrub_days == 0 {
-            return Err(refused("there must be a store, and scrub_days of at least 1".to_owned()));
-        }
-        parse_rate(&config.bandwidth).map_err(&refused)?;
-        parse_rate(&config.scrub_bandwidth).map_err(&refused)?;
-        Ok(config)
+        Ok(settings::read(&self.0.join(CONFIG_FILE), |config: &Config| {
+            if config.stores.is_empty() || config.scrub_days == 0 {
+                return Err("there must be a store, and scrub_days of at least 1".to_owned());
+            }
+            parse_rate(&config.bandwidth)?;
+            parse_rate(&config.scrub_bandwidth)?;
+            Ok(())
+        })?)
     }
 
     /// The pins.

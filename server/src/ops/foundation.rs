@@ -14,7 +14,7 @@ use evidence::roster::AuthoritySet;
 use evidence::time::Time;
 use store::{Key, Replicas, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink};
 
-use crate::config::{Config, ConfigError, StoreConfig, StoreLocation};
+use crate::config::{Config, StoreConfig, StoreLocation};
 use crate::log::ledger::{
     CheckpointSigner, KeyFileError, KeyedSigner, ProcessSigner, Sequencer, SequencerParts, SignerError,
     StartError, origin,
@@ -233,7 +233,7 @@ pub enum FoundationError {
     },
     /// Settings.
     #[error("read settings")]
-    Config(#[from] ConfigError),
+    Config(#[from] store::settings::SettingsError),
     /// Database.
     #[error("open the database")]
     Db(#[from] DbError),

@@ -14,7 +14,7 @@ use store::{
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::config::layout::Layout;
-use crate::config::{CONFIG_FILE, Config, ConfigError, StoreLocation};
+use crate::config::{CONFIG_FILE, Config, StoreLocation};
 use crate::log::ledger::{FsckReport, check_store};
 use crate::ops::foundation::{FoundationError, open_for_check};
 
@@ -24,7 +24,7 @@ use crate::ops::foundation::{FoundationError, open_for_check};
 pub enum PlaceError {
     /// The settings.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] store::settings::SettingsError),
     /// The collector's directory.
     #[error(transparent)]
     Foundation(#[from] FoundationError),

@@ -15,8 +15,8 @@ use evidence::log_key::LogKeys;
 use evidence::seal::Seal;
 use store::{Key, KeyKind, ReplicaError, Replicas, Store, StoreErrorClass};
 
+use crate::config::Config;
 use crate::config::layout::Layout;
-use crate::config::{Config, ConfigError};
 use crate::log::ledger::{FsckReport, check_store, verify_head};
 use crate::ops::foundation::{FoundationError, open_for_check};
 use crate::rows::collections::{self, CollectionRow};
@@ -254,7 +254,7 @@ fn remove_database(path: &Path) -> Result<(), RebuildError> {
 pub enum RebuildError {
     /// Settings.
     #[error("read settings")]
-    Config(#[from] ConfigError),
+    Config(#[from] store::settings::SettingsError),
     /// The database.
     #[error("write the database")]
     Db(#[from] DbError),

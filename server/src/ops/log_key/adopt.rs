@@ -20,8 +20,8 @@ use evidence::signed::{Signed, SignedError};
 use ledger::{Checkpoint, Note, VerifierKey};
 use store::{Key, ReplicaError};
 
+use crate::config::Config;
 use crate::config::layout::{Layout, read_authority};
-use crate::config::{Config, ConfigError};
 use crate::log::cosigning::{PolicyFileError, held_by_witnesses};
 use crate::log::ledger::{PendingEntry, SubmitError};
 use crate::log::log_key::Purpose;
@@ -264,7 +264,7 @@ pub enum AdoptError {
     Change(#[from] LogKeyError),
     /// Settings.
     #[error("read settings")]
-    Config(#[from] ConfigError),
+    Config(#[from] store::settings::SettingsError),
     /// The database.
     #[error("read the database")]
     Db(#[from] DbError),

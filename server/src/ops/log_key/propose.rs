@@ -8,8 +8,8 @@ use evidence::log_key::{LogKeyChange, LogKeyChangeType, Reason};
 use evidence::time::Time;
 use ledger::{Checkpoint, KeyType, Note, NoteSigner};
 
+use crate::config::Config;
 use crate::config::layout::Layout;
-use crate::config::{Config, ConfigError};
 use crate::log::ledger::{KeyFileError, create_log_key, origin, verify_head};
 use crate::log::log_key::Purpose;
 use crate::log::log_key::{HeldKeysError, key_in, keys_held, recorded};
@@ -100,7 +100,7 @@ fn newest(layout: &Layout, config: &Config, reason: Reason) -> Result<Checkpoint
 pub enum ProposeError {
     /// Settings.
     #[error("read settings")]
-    Config(#[from] ConfigError),
+    Config(#[from] store::settings::SettingsError),
     /// The database.
     #[error("read the newest checkpoint")]
     Db(#[from] DbError),
