@@ -2,6 +2,7 @@
 
 test-names.txt   every test of the base, `SOURCE: NAME`
 verdicts.txt     how often, in which test, each verifier gave which verdict at the base
+changed-verdicts.txt  `TIMES TEST: OLD VERDICT -> NEW VERDICT (why)`: a verdict that was meant to change
 moved-names.txt  `OLD -> NEW[, NEW] (why)`: where a name of the base went. `*` at the end of both sides stands for the same rest. The longest OLD wins.
 
 Numbers only grow: a test may be added, and a forgery may be put to the verifiers once more, never once less.
@@ -68,6 +69,24 @@ def names(folder, today):
             yield f"tests/net/moved-names.txt: no name of the base needs the line `{move.line}`"
 
 
+CHANGED = re.compile(r" *(?P<times>\d+) (?P<test>[^ ]+): (?P<old>.+?) -> (?P<new>.+?) \((?P<why>[^()].*)\)$")
+
+
+def verdicts_due(folder):
+    """How often each verdict is due in each test of the base, (test, verdict): the record, and what was meant to change."""
+    due = collections.Counter()
+    for line in lines(folder, "verdicts.txt"):
+        parts = VERDICT.match(line)
+        due[parts["test"], parts["verdict"].strip()] += int(parts["times"])
+    for line in lines(folder, "changed-verdicts.txt"):
+        parts = CHANGED.match(line)
+        if parts is None or due[parts["test"], parts["old"]] < int(parts["times"]):
+            raise ValueError(f"tests/net/changed-verdicts.txt: no verdict of the base: {line}")
+        due[parts["test"], parts["old"]] -= int(parts["times"])
+        due[parts["test"], parts["new"]] += int(parts["times"])
+    return due
+
+
 def counted(found):
     """How often each (test, verdict) stands in lines of a recording."""
     return collections.Counter(tuple(line.strip().split(": ", 1)) for line in found if line.strip())
@@ -78,9 +97,7 @@ def verdicts(folder, found):
     today, known = counted(found), moves(folder)
     due = collections.Counter()
     said = {}
-    for line in lines(folder, "verdicts.txt"):
-        parts = VERDICT.match(line)
-        test, verdict = parts["test"], parts["verdict"].strip()
+    for (test, verdict), times in verdicts_due(folder).items():
         homes = [test]
         if not any(one == test for one, _ in today):
             old = f"{VERIFIERS_AT_BASE}: {test}"
@@ -91,7 +108,7 @@ def verdicts(folder, found):
             continue
         # Several old tests may have become one, and one old test several.
         key = (tuple(homes), verdict)
-        due[key] += int(parts["times"])
+        due[key] += times
         said.setdefault(key, []).append(test)
     for (homes, verdict), times in due.items():
         got = sum(today[home, verdict] for home in homes)

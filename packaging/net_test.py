@@ -8,9 +8,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import net  # noqa: E402
 
 
-def folder(names="", moved="", verdicts=""):
+def folder(names="", moved="", verdicts="", changed=""):
     made = tempfile.TemporaryDirectory()
-    for name, text in (("test-names.txt", names), ("moved-names.txt", moved), ("verdicts.txt", verdicts)):
+    for name, text in (("test-names.txt", names), ("moved-names.txt", moved), ("verdicts.txt", verdicts), ("changed-verdicts.txt", changed)):
         with open(os.path.join(made.name, name), "w", encoding="utf-8") as file:
             file.write("# head\n" + text)
     return made
@@ -21,8 +21,8 @@ def wrong_names(names, moved, today):
         return list(net.names(made, set(today)))
 
 
-def wrong_verdicts(verdicts, moved, today):
-    with folder(verdicts=verdicts, moved=moved) as made:
+def wrong_verdicts(verdicts, moved, today, changed=""):
+    with folder(verdicts=verdicts, moved=moved, changed=changed) as made:
         return list(net.verdicts(made, today))
 
 
@@ -61,6 +61,13 @@ class Verdicts(unittest.TestCase):
     def test_another_verdict_is_told(self):
         self.assertEqual(len(wrong_verdicts(self.base, "", [line.replace("custody, seals", "seals") for line in self.today])), 1)
         self.assertEqual(len(wrong_verdicts(self.base, "", [line.replace("verify.sh 1", "verify.sh 0") for line in self.today])), 1)
+
+    def test_a_verdict_that_was_meant_to_change_is_due_as_it_is_now(self):
+        changed = "1 forged::a: verify.sh 1 -> verify.sh 2 (it cannot check that any more)\n"
+        self.assertEqual(len(wrong_verdicts(self.base, "", self.today, changed)), 1)
+        self.assertEqual(wrong_verdicts(self.base, "", [line.replace("verify.sh 1", "verify.sh 2") for line in self.today], changed), [])
+        with self.assertRaises(ValueError):
+            wrong_verdicts(self.base, "", self.today, changed.replace("1 forged", "2 forged"))
 
     def test_fewer_are_told(self):
         self.assertEqual(len(wrong_verdicts(self.base, "", self.today[1:])), 1)
