@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use evidence::entry::state::AttemptState;
 use evidence::order::Limits;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use proto::v1;
@@ -112,7 +113,7 @@ impl Line {
                 bytes(attempt.stored_bytes)
             ));
         }
-        if attempt.state == "running" {
+        if attempt.state.parse() == Ok(AttemptState::Running) {
             let (number, begun, before) =
                 *self.since.get_or_insert((attempt.attempt, Instant::now(), attempt.plain_bytes));
             if number != attempt.attempt {
@@ -180,7 +181,7 @@ mod tests {
         let mut attempt = v1::AttemptRow {
             endpoint: "web-03".to_owned(),
             attempt: 2,
-            state: "running".to_owned(),
+            state: AttemptState::Running.to_string(),
             items: 7,
             plain_bytes: 2048,
             stored_bytes: 1024,
@@ -194,7 +195,7 @@ mod tests {
             ),
             "{text}"
         );
-        attempt.state = "refused".to_owned();
+        attempt.state = AttemptState::Refused.to_string();
         attempt.detail = "policy\u{1b}[2J".to_owned();
         assert!(line.text(&attempt, &limits).ends_with("stored  policy\u{fffd}[2J"));
         assert_eq!(rate(3000, Duration::from_secs(2)), 1500);

@@ -8,6 +8,7 @@ pub mod detail;
 mod form;
 mod kind;
 pub mod pairs;
+pub mod state;
 
 use serde::{Deserialize, Serialize};
 

@@ -6,6 +6,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use evidence::entry::state::CollectionState;
+
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -70,33 +72,6 @@ table! {
     REFUSED = "exhibit_requests_refused_total", Counter, Count, "Requests refused, by gRPC code";
 }
 
-/// The end of a collection, as label `result`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CollectionEnd {
-    /// In the ledger on enough copies.
-    Stored,
-    /// In the ledger on fewer.
-    StoredDegraded,
-    /// Ended without manifest.
-    Interrupted,
-    /// In quarantine.
-    Malformed,
-    /// The endpoint contradicted itself.
-    Contradicted,
-}
-
-impl CollectionEnd {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stored => "stored",
-            Self::StoredDegraded => "stored-degraded",
-            Self::Interrupted => "interrupted",
-            Self::Malformed => "malformed",
-            Self::Contradicted => "contradicted",
-        }
-    }
-}
-
 /// An endpoint's call began (`+1`) or ended (`-1`).
 pub fn endpoints_connected(now: usize) {
     gauge!(ENDPOINTS).set(as_gauge(now));
@@ -146,9 +121,9 @@ pub fn segment_written(elapsed: Duration) {
     histogram!(WRITE).record(elapsed);
 }
 
-/// A collection ended.
-pub fn collection_ended(end: CollectionEnd) {
-    counter!(COLLECTIONS, "result" => end.as_str()).increment(1);
+/// A collection ended in this state, which is the label `result`.
+pub fn collection_ended(state: CollectionState) {
+    counter!(COLLECTIONS, "result" => state.as_str()).increment(1);
 }
 
 /// A caged verifier ended without a verdict.
@@ -317,7 +292,7 @@ mod tests {
     fn what_is_recorded_is_on_the_page() {
         let page = install().unwrap();
         segment_stored(8 << 20, 16 << 20, true);
-        collection_ended(CollectionEnd::Malformed);
+        collection_ended(CollectionState::Malformed);
         segment_verified(Duration::from_millis(3));
         let text = page.text();
         assert!(text.contains("exhibit_segments_degraded_total 1"), "{text}");

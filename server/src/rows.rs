@@ -6,6 +6,7 @@
 //! Trust: the database proves nothing. Every proof that leaves the collector comes from ledger and stores.
 
 pub(crate) mod collections;
+mod column;
 pub(crate) mod condition;
 pub(crate) mod disposals;
 pub(crate) mod endpoints;
@@ -23,7 +24,6 @@ pub(crate) mod retention;
 pub(crate) mod rosters;
 pub(crate) mod scrubs;
 pub(crate) mod stamps;
-pub(crate) mod state;
 pub(crate) mod texts;
 mod writer;
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
+use evidence::entry::state::OrderState;
 use evidence::json;
 use evidence::order::{Approval, Decision, Order, Target, TargetProof};
 use evidence::roster::Role;
@@ -147,9 +148,9 @@ fn was_obeyed(id: &Digest, entries: &Entries) -> bool {
 /// How an order without approval ended. `custody.acts` checks who signed that.
 fn ending(id: &Digest, entries: &Entries) -> &'static str {
     if is_named(id, entries, EntryType::OrderRejected) {
-        "rejected"
+        OrderState::Rejected.as_str()
     } else if is_named(id, entries, EntryType::OrderCancelled) {
-        "cancelled"
+        OrderState::Cancelled.as_str()
     } else {
         "not approved"
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use evidence::entry::state::CollectionState;
 use evidence::length::len;
 use evidence::manifest::Manifest;
 use serde::Serialize;
@@ -173,7 +174,7 @@ impl Report {
         &mut self,
         collection: &str,
         endpoint: String,
-        state: &str,
+        state: CollectionState,
         manifest: &Manifest,
         items: Vec<ProducedItem>,
     ) {

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use evidence::admission::{Reason, Refusal};
 use evidence::causes::chain;
 use evidence::digest::Digest;
+use evidence::entry::state::AttemptState;
 use evidence::time::FileTime;
 use proto::v1::{self, attend_request};
 
@@ -99,7 +100,7 @@ impl Warden {
             };
             let result = match end {
                 End::Stored => attempt.manifest.map_or_else(|| "complete".to_owned(), |(_, result)| result),
-                End::Interrupted => "interrupted".to_owned(),
+                End::Interrupted => AttemptState::Interrupted.to_string(),
             };
             let ended = v1::AttemptEnded {
                 order: order.to_string(),

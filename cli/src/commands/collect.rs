@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use evidence::entry::EntryType;
+use evidence::entry::state::AttemptState;
 use evidence::id::{EndpointId, IncidentId};
 use evidence::order::{Order, OrderType, Target, TargetSet};
 use evidence::roster::{AdmittedRoster, Role};
@@ -222,17 +223,19 @@ async fn conclude(
     let (mut values, mut rows) = (Vec::new(), Vec::new());
     let (mut not_stored, mut degraded) = (0_usize, Vec::new());
     for target in targets.targets() {
+        // An unknown state of a newer collector is shown as it is worded, and counts as not stored.
+        let is_stored = |attempt: &v1::AttemptRow| attempt.state.parse().is_ok_and(AttemptState::is_stored);
         let newest = last
             .attempts
             .iter()
             .filter(|attempt| attempt.endpoint == target.endpoint.as_str())
-            .max_by_key(|attempt| (attempt.state.starts_with("stored"), attempt.attempt));
-        let mut state = newest.map_or("waiting", |attempt| attempt.state.as_str()).to_owned();
+            .max_by_key(|attempt| (is_stored(attempt), attempt.attempt));
+        let mut state = newest.map_or(AttemptState::Waiting.as_str(), |attempt| &attempt.state).to_owned();
         // A target that nobody has begun with has no collection yet.
         let mut collection = newest.map(|attempt| attempt.collection.clone()).unwrap_or_default();
         let detail = newest.map(|attempt| attempt.detail.clone()).unwrap_or_default();
         let mut items = 0;
-        if state.starts_with("stored") {
+        if newest.is_some_and(is_stored) {
             let receipt = session.receipt(&collection, &directory).await?;
             let manifest = receipt.manifest.as_ref().filter(|_| receipt.stored.is_some());
             let manifest = manifest.ok_or_else(|| {
@@ -249,10 +252,11 @@ async fn conclude(
                     "tell the operator",
                 ));
             }
-            state = if receipt.is_degraded() { "stored-degraded".to_owned() } else { "stored".to_owned() };
+            let is_degraded = receipt.is_degraded();
+            state = if is_degraded { AttemptState::StoredDegraded } else { AttemptState::Stored }.to_string();
             collection = manifest.collection.to_string();
             items = manifest.items;
-            if receipt.is_degraded() {
+            if is_degraded {
                 degraded.push(target.endpoint.to_string());
             }
         } else {

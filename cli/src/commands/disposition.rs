@@ -8,6 +8,7 @@ use clap::Subcommand;
 use evidence::disposal::Plan;
 use evidence::entry::EntryType;
 use evidence::entry::pairs;
+use evidence::entry::state::DisposalState;
 use evidence::id::{Chain, IncidentId};
 use evidence::roster::Role;
 use proto::v1;
@@ -97,7 +98,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
                 .plans
                 .iter()
                 .flat_map(|plan| &plan.places)
-                .any(|place| place.kind == "store" && place.state == "gone");
+                .any(|place| place.kind == "store" && place.state.parse() == Ok(DisposalState::Gone));
             if !is_gone {
                 return Err(usage(
                     format!("nothing of {incident} is destroyed"),

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::entry::pairs;
+use evidence::entry::state::{AttemptState, OrderState};
 use evidence::id::{Chain, IncidentId};
 use evidence::order::{Approval, ApprovalType, Decision, Order};
 use evidence::roster::{AdmittedRoster, Role};
@@ -211,10 +212,11 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
     })
 }
 
-/// The state of a target. Once no endpoint may start the order, the order's end is also the state of each target that did not begin.
+/// The state of a target. A state that this version does not know is shown as the collector words it. Once no endpoint may start the order, the order's end is also the state of each target that did not begin.
 fn target_state<'a>(attempt: &'a v1::AttemptRow, order: &'a str) -> &'a str {
-    let is_over = matches!(order, "rejected" | "cancelled" | "expired");
-    if is_over && attempt.state == "waiting" { order } else { &attempt.state }
+    let is_over =
+        matches!(order.parse(), Ok(OrderState::Rejected | OrderState::Cancelled | OrderState::Expired));
+    if is_over && attempt.state.parse() == Ok(AttemptState::Waiting) { order } else { &attempt.state }
 }
 
 async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::Result<()> {

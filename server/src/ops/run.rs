@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use certs::name::Subject;
 use certs::revocation::{Registry, Revocation};
+use evidence::entry::state::EndpointState;
 use evidence::id::{EndpointId, Generation};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -35,7 +36,6 @@ use crate::log::tsa::{TsaClient, TsaError};
 use crate::metrics;
 use crate::ops::foundation::{Foundation, FoundationError};
 use crate::people::{People, PeopleError};
-use crate::rows::state::EndpointState;
 use crate::rows::{self, DbError};
 use crate::services::Services;
 use crate::services::ingest::Ingest;

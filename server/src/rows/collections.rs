@@ -1,9 +1,11 @@
 //! Collections with their segments and items: up to millions of rows, so everything here is by key or by index.
 
+use evidence::entry::state::{AttemptState, CollectionState};
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::DbError;
-use super::state::{AttemptState, CollectionState};
+use super::column::{self, Sql};
 
 /// One collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +75,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<CollectionRow> {
         attempt: row.get(6)?,
         delegation: row.get(7)?,
         sealer: row.get(8)?,
-        state: row.get(9)?,
+        state: column::get(row, 9)?,
         manifest: row.get(10)?,
         seal_head: row.get(11)?,
         items: row.get(12)?,
@@ -129,7 +131,7 @@ pub fn insert(tx: &Connection, new: &NewCollection<'_>) -> Result<(), DbError> {
         new.sealer,
         new.begun,
         new.index,
-        CollectionState::Running
+        Sql(&CollectionState::Running)
     ])?;
     Ok(())
 }
@@ -162,7 +164,7 @@ pub fn of_incident(reader: &Connection, incident: Option<&str>) -> Result<Vec<Co
 pub fn running(reader: &Connection) -> Result<Vec<CollectionRow>, DbError> {
     let mut statement = reader
         .prepare_cached(&format!("SELECT {COLUMNS} FROM collections WHERE state = ?1 ORDER BY number"))?;
-    let rows = statement.query_map([CollectionState::Running], read_row)?;
+    let rows = statement.query_map([Sql(&CollectionState::Running)], read_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -178,16 +180,19 @@ pub fn names_object(reader: &Connection, id: &[u8; 32], digest: &[u8; 32]) -> Re
 /// Whether a collection accepts segments. This is asked for every segment, so it reads one column of one row.
 pub fn is_running(tx: &Connection, id: &[u8; 32]) -> Result<bool, DbError> {
     let mut statement = tx.prepare_cached("SELECT 1 FROM collections WHERE id = ?1 AND state = ?2")?;
-    Ok(statement.exists(params![id, CollectionState::Running])?)
+    Ok(statement.exists(params![id, Sql(&CollectionState::Running)])?)
 }
 
 /// Ends a collection, and the attempt that made it.
 pub fn set_state(tx: &Connection, id: &[u8; 32], state: CollectionState, time: &str) -> Result<(), DbError> {
-    tx.prepare_cached("UPDATE collections SET state = ?2, ended = ?3 WHERE id = ?1")?
-        .execute(params![id, state, time])?;
+    tx.prepare_cached("UPDATE collections SET state = ?2, ended = ?3 WHERE id = ?1")?.execute(params![
+        id,
+        Sql(&state),
+        time
+    ])?;
     if let Some(attempt) = AttemptState::of_collection(state) {
         tx.prepare_cached("UPDATE attempts SET state = ?2, time = ?3 WHERE collection = ?1")?
-            .execute(params![id, attempt, time])?;
+            .execute(params![id, Sql(&attempt), time])?;
     }
     Ok(())
 }
@@ -254,11 +259,11 @@ pub fn mark_repaired(tx: &Connection) -> Result<(), DbError> {
                WHERE key LIKE 'segments/' || lower(hex(collections.id)) || '/%'
                   OR key LIKE 'seals/' || lower(hex(collections.id)) || '/%'
                   OR key = 'documents/' || lower(hex(collections.manifest)) || '.signed')",
-        [CollectionState::Stored, CollectionState::StoredDegraded],
+        [Sql(&CollectionState::Stored), Sql(&CollectionState::StoredDegraded)],
     )?;
     tx.execute(
         "UPDATE attempts SET state = ?1 WHERE state = ?2 AND collection IN (SELECT id FROM collections WHERE state = ?3)",
-        params![AttemptState::Stored, AttemptState::StoredDegraded, CollectionState::Stored],
+        params![Sql(&AttemptState::Stored), Sql(&AttemptState::StoredDegraded), Sql(&CollectionState::Stored)],
     )?;
     Ok(())
 }

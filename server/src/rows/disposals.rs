@@ -4,15 +4,15 @@
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact, Plan, Refusal};
 use evidence::entry::EntryType;
+use evidence::entry::state::CollectionState;
 use evidence::id::{Actor, DeploymentId, IncidentId};
 use evidence::roster::{Role, Roster};
 use evidence::signed::Signed;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::column::Sql;
 use super::entries::{self, EntryRow};
 use super::{DbError, incidents, rosters};
-
-use crate::rows::state::CollectionState;
 
 /// Folds the first `count` entries of an incident's chain.
 ///
@@ -211,7 +211,7 @@ pub fn purge(tx: &Connection, collection: &[u8; 32]) -> Result<(), DbError> {
     tx.execute(
         "UPDATE collections SET state = ?2, items = 0, not_ok = 0, plain_bytes = 0, stored_bytes = 0, segments = 0,
              copies = 0, degraded = 0, seal_head = NULL WHERE id = ?1",
-        rusqlite::params![collection, CollectionState::Disposed],
+        rusqlite::params![collection, Sql(&CollectionState::Disposed)],
     )?;
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Endpoints, the tokens that admit them, and when they were last seen (LIVE).
 
+use evidence::entry::state::EndpointState;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::DbError;
-use super::state::EndpointState;
+use super::column::{self, Sql};
 
 /// One generation of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<EndpointRow> {
     Ok(EndpointRow {
         endpoint: row.get(0)?,
         generation: row.get(1)?,
-        state: row.get(2)?,
+        state: column::get(row, 2)?,
         token: row.get(3)?,
         evidence_key: row.get(4)?,
         fingerprint: row.get(5)?,
@@ -91,7 +93,7 @@ pub fn admit(tx: &Connection, token: &TokenRow) -> Result<(), DbError> {
          ON CONFLICT (endpoint, generation) DO UPDATE SET token = excluded.token, idx = excluded.idx
          WHERE state = ?5",
     )?
-    .execute(params![token.endpoint, token.generation, token.token, token.index, EndpointState::Admitted])?;
+    .execute(params![token.endpoint, token.generation, token.token, token.index, Sql(&EndpointState::Admitted)])?;
     Ok(())
 }
 
@@ -107,9 +109,9 @@ pub fn enrol(tx: &Connection, row: &EndpointRow, event: &[u8; 32]) -> Result<(),
         row.endpoint,
         row.generation,
         row.index,
-        EndpointState::Superseded,
-        EndpointState::Admitted,
-        EndpointState::Enrolled
+        Sql(&EndpointState::Superseded),
+        Sql(&EndpointState::Admitted),
+        Sql(&EndpointState::Enrolled)
     ])?;
     tx.prepare_cached(
         "INSERT INTO endpoints (endpoint, generation, state, token, evidence_key, fingerprint, tls_key, enrolled, idx)
@@ -127,7 +129,7 @@ pub fn enrol(tx: &Connection, row: &EndpointRow, event: &[u8; 32]) -> Result<(),
         row.tls_key,
         row.enrolled,
         row.index,
-        EndpointState::Enrolled
+        Sql(&EndpointState::Enrolled)
     ])?;
     Ok(())
 }
@@ -148,7 +150,7 @@ pub fn renew(
 /// Retires a generation.
 pub fn retire(tx: &Connection, endpoint: &str, generation: u32, index: u64) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE endpoints SET state = ?4, idx = ?3 WHERE endpoint = ?1 AND generation = ?2")?
-        .execute(params![endpoint, generation, index, EndpointState::Retired])?;
+        .execute(params![endpoint, generation, index, Sql(&EndpointState::Retired)])?;
     Ok(())
 }
 

@@ -2,12 +2,12 @@
 
 use evidence::digest::Digest;
 use evidence::disposal::Object;
+use evidence::entry::state::CollectionState;
 use evidence::time::Time;
 use rusqlite::Connection;
 use store::{Disposable, Key};
 
 use crate::rows::retention::may_be_destroyed;
-use crate::rows::state::CollectionState;
 use crate::rows::texts::text_stays;
 use crate::rows::{DbError, collections, disposals, entries};
 

@@ -3,11 +3,12 @@
 //! Not a projection: the ledger says what must be held, and these rows say what was already set. If the rows
 //! are lost, the collector sets the holds again.
 
+use evidence::entry::state::CollectionState;
+
 use rusqlite::{Connection, params};
 
 use super::DbError;
-
-use crate::rows::state::CollectionState;
+use super::column::Sql;
 
 /// A collection whose objects on one store are not yet held as its incident's holds require.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub fn due(reader: &Connection, store: &str, limit: u32) -> Result<Vec<HoldTask>
          WHERE (held IS NULL AND ever) OR held <> wanted OR (wanted AND marked <> segments)
          ORDER BY number LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![store, limit, CollectionState::Running], |row| {
+    let rows = statement.query_map(params![store, limit, Sql(&CollectionState::Running)], |row| {
         Ok(HoldTask { collection: row.get(0)?, held: row.get(1)?, segments: row.get(2)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -1,11 +1,13 @@
 //! Incidents, and the erasable texts that acts name.
 
+use evidence::entry::state::IncidentState;
+
 use crate::rows::condition::Denied;
-use crate::rows::state::IncidentState;
 use proto::status::Class;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::DbError;
+use super::column::{self, Sql};
 
 /// One incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +42,7 @@ const SELECT: &str = "SELECT i.incident, i.state, i.severity, i.tlp, i.class, i.
 fn read_row(row: &Row<'_>) -> rusqlite::Result<IncidentRow> {
     Ok(IncidentRow {
         incident: row.get(0)?,
-        state: row.get(1)?,
+        state: column::get(row, 1)?,
         severity: row.get(2)?,
         tlp: row.get(3)?,
         class: row.get(4)?,
@@ -62,7 +64,7 @@ pub fn insert(tx: &Connection, row: &IncidentRow) -> Result<(), DbError> {
     )?
     .execute(params![
         row.incident,
-        row.state,
+        Sql(&row.state),
         row.severity,
         row.tlp,
         row.class,
@@ -77,7 +79,7 @@ pub fn insert(tx: &Connection, row: &IncidentRow) -> Result<(), DbError> {
 /// Closes (`closed` = time) or reopens (`closed` empty) an incident.
 pub fn set_state(tx: &Connection, incident: &str, state: IncidentState, closed: &str) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE incidents SET state = ?2, closed = ?3 WHERE incident = ?1")?
-        .execute(params![incident, state, closed])?;
+        .execute(params![incident, Sql(&state), closed])?;
     Ok(())
 }
 
@@ -92,7 +94,7 @@ pub fn all(reader: &Connection, open_only: bool) -> Result<Vec<IncidentRow>, DbE
     let mut statement = reader.prepare_cached(&format!(
         "{SELECT} WHERE i.state = ?2 OR NOT ?1 ORDER BY i.opened DESC, i.incident DESC"
     ))?;
-    let rows = statement.query_map(params![open_only, IncidentState::Open], read_row)?;
+    let rows = statement.query_map(params![open_only, Sql(&IncidentState::Open)], read_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -1,9 +1,11 @@
 //! Orders, their targets and approvals, and what endpoints did with them.
 
+use evidence::entry::state::{AttemptState, OrderState};
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::DbError;
-use super::state::{AttemptState, OrderState};
+use super::column::{self, Sql};
 
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +56,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
         targets_count: row.get(8)?,
         profile: row.get(9)?,
         sensitivity: row.get(10)?,
-        state: row.get(11)?,
+        state: column::get(row, 11)?,
         event: row.get(12)?,
         index: row.get(13)?,
     })
@@ -121,7 +123,7 @@ pub fn insert(tx: &Connection, row: &OrderRow) -> Result<(), DbError> {
         row.targets_count,
         row.profile,
         row.sensitivity,
-        row.state,
+        Sql(&row.state),
         row.event,
         row.index
     ])?;
@@ -154,8 +156,11 @@ pub fn advance(
     to: OrderState,
 ) -> Result<(), DbError> {
     for state in from {
-        tx.prepare_cached("UPDATE orders SET state = ?3 WHERE id = ?1 AND state = ?2")?
-            .execute(params![order, state, to])?;
+        tx.prepare_cached("UPDATE orders SET state = ?3 WHERE id = ?1 AND state = ?2")?.execute(params![
+            order,
+            Sql(state),
+            Sql(&to)
+        ])?;
     }
     Ok(())
 }
@@ -173,7 +178,7 @@ pub fn set_attempt(tx: &Connection, row: &AttemptRow) -> Result<(), DbError> {
         row.endpoint,
         row.attempt,
         row.collection,
-        row.state,
+        Sql(&row.state),
         row.reason,
         row.time
     ])?;
@@ -215,7 +220,7 @@ pub fn open_for(
         "SELECT {COLUMNS} FROM orders WHERE state = ?4 AND expires > ?3 AND id IN (
              SELECT order_id FROM targets WHERE endpoint = ?1 AND generation = ?2) ORDER BY idx"
     ))?;
-    let rows = statement.query_map(params![endpoint, generation, now, OrderState::Issued], read_row)?;
+    let rows = statement.query_map(params![endpoint, generation, now, Sql(&OrderState::Issued)], read_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -265,7 +270,7 @@ pub fn attempts(reader: &Connection, order: &[u8; 32]) -> Result<Vec<AttemptRow>
             endpoint: row.get(1)?,
             attempt: row.get(2)?,
             collection: row.get(3)?,
-            state: row.get(4)?,
+            state: column::get(row, 4)?,
             reason: row.get(5)?,
             time: row.get(6)?,
         })

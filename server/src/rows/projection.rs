@@ -10,6 +10,7 @@ use evidence::document::Document;
 use evidence::enrolment::{EnrolmentRequest, Login, Renewal, Token};
 use evidence::entry::act::Act;
 use evidence::entry::detail::Detail;
+use evidence::entry::state::{AttemptState, CollectionState, EndpointState, IncidentState, OrderState};
 use evidence::entry::{ActDocument, ActObject, EntryType, Envelope};
 use evidence::item::{ItemRecord, Stage};
 use evidence::json;
@@ -30,8 +31,6 @@ use super::incidents::{self, IncidentRow};
 use super::orders::{self, ApprovalRow, AttemptRow, OrderRow, TargetRow};
 use super::rosters::{self, RosterRow};
 use super::{DbError, stamps};
-
-use crate::rows::state::{AttemptState, CollectionState, EndpointState, IncidentState, OrderState};
 
 /// Objects that entries name. They are read beforehand, because a transaction must not touch a store.
 pub type Objects = BTreeMap<Key, Vec<u8>>;

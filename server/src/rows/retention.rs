@@ -6,13 +6,13 @@
 use evidence::digest::Digest;
 use evidence::disposal::Refusal;
 use evidence::entry::act::Act;
+use evidence::entry::state::IncidentState;
 use evidence::time::Time;
 use proto::status::Class;
 use rusqlite::Connection;
 
 use crate::rows::condition::Denied;
 use crate::rows::holds::{self, HoldRow};
-use crate::rows::state::IncidentState;
 use crate::rows::{self, DbError};
 
 /// What prevents the disposal of an incident's evidence.

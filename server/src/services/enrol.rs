@@ -11,6 +11,7 @@ use certs::authority::{ENDPOINT_GRACE, ENDPOINT_LIFE};
 use certs::name::{Identity, Subject};
 use evidence::digest::Digest;
 use evidence::enrolment::{EnrolmentRequest, Renewal, Token};
+use evidence::entry::state::EndpointState;
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Chain, EndpointId, Generation};
 use evidence::keys::PublicKey;
@@ -26,7 +27,6 @@ use crate::failure::{Failure, OrFailure as _, chain};
 use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
 use crate::rows::endpoints::EndpointRow;
-use crate::rows::state::EndpointState;
 use crate::rows::{self, DbError};
 
 /// Registers a token: the slot is admitted.

@@ -7,10 +7,10 @@ pub(crate) mod wire;
 
 use crate::acts::submit;
 use crate::rows::incidents::must_exist;
-use crate::rows::state::{EndpointState, IncidentState};
 use std::sync::Arc;
 
 use evidence::entry::EntryType;
+use evidence::entry::state::{EndpointState, IncidentState};
 use evidence::id::{Chain, EndpointId, Generation, IncidentId};
 use evidence::signed::Signed;
 use proto::status::Class;

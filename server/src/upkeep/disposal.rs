@@ -11,6 +11,7 @@ mod plans;
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
+use evidence::entry::state::CollectionState;
 use evidence::id::{Chain, IncidentId};
 use proto::status::Class;
 use rusqlite::Connection;
@@ -22,7 +23,6 @@ use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
 use crate::rows::disposals::course_now;
 use crate::rows::retention::Standing;
-use crate::rows::state::CollectionState;
 use crate::upkeep::Upkeep;
 
 pub use brake::Brake;

@@ -6,6 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use evidence::digest::Digest;
+use evidence::entry::state::CollectionState;
 use evidence::id::Chain;
 use evidence::time::Time;
 use proto::status::Class;
@@ -19,7 +20,6 @@ use crate::failure::Failure;
 use crate::rows::collections::CollectionRow;
 use crate::rows::condition::Denied;
 use crate::rows::retention::Standing;
-use crate::rows::state::CollectionState;
 use crate::rows::{self, DbError};
 
 /// A store whose lock nobody lifts.
@@ -170,8 +170,8 @@ fn time(at: SystemTime) -> Option<Time> {
 mod tests {
     use super::*;
     use crate::rows::incidents::IncidentRow;
-    use crate::rows::state::IncidentState;
     use crate::rows::{Db, holds};
+    use evidence::entry::state::IncidentState;
 
     fn row(incident: &str) -> IncidentRow {
         IncidentRow {

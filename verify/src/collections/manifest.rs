@@ -2,6 +2,7 @@
 
 use evidence::causes::chain;
 use evidence::digest::Digest;
+use evidence::entry::state::CollectionState;
 use evidence::manifest::Manifest;
 use evidence::order::Step;
 
@@ -41,7 +42,7 @@ pub(super) fn recorded(
     digest: &Digest,
     stored: &Proven,
     delegated: &Delegated,
-) -> Result<&'static str, String> {
+) -> Result<CollectionState, String> {
     for (name, value) in [
         ("manifest", digest.to_string()),
         ("order", delegated.delegation.order.to_string()),
@@ -60,8 +61,8 @@ pub(super) fn recorded(
         return Err(format!("is of incident {}", manifest.incident));
     }
     match (stored.reference("degraded"), stored.reference("independent")) {
-        (Some("yes"), Some("yes" | "no")) => Ok("stored-degraded"),
-        (Some("no"), Some("yes" | "no")) => Ok("stored"),
+        (Some("yes"), Some("yes" | "no")) => Ok(CollectionState::StoredDegraded),
+        (Some("no"), Some("yes" | "no")) => Ok(CollectionState::Stored),
         _ => Err("collection.stored does not say whether it is degraded".to_owned()),
     }
 }
@@ -79,12 +80,12 @@ pub(super) fn bind(
                 return Err("is there, but the last segment is not final".to_owned());
             }
             manifest.check_container(&walked.summary).map_err(|cause| chain(&cause))?;
-            recorded(manifest, digest, stored, delegated)?
+            recorded(manifest, digest, stored, delegated)?.as_str()
         }
         (Some(_), None) => return Err("is there, but the ledger has no collection.stored".to_owned()),
         (None, Some(_)) => return Err("is missing, though collection.stored recorded one".to_owned()),
         (None, None) if expected.interrupted.is_empty() => "unfinished at export",
-        (None, None) => "interrupted",
+        (None, None) => CollectionState::Interrupted.as_str(),
     };
     Ok(state.to_owned())
 }

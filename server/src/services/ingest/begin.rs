@@ -4,6 +4,7 @@
 //! enrolment bound to this endpoint, and names an order that addresses the endpoint. Not here: the segments.
 
 use evidence::digest::Digest;
+use evidence::entry::state::{CollectionState, EndpointState, OrderState};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Chain, EndpointId, Generation};
 use evidence::keys::PublicKey;
@@ -17,7 +18,6 @@ use super::child::Begin;
 use super::ended::{Ended, Reason};
 use crate::failure::Failure;
 use crate::rows::condition::{Condition, Denied};
-use crate::rows::state::{CollectionState, EndpointState, OrderState};
 use crate::rows::{self, DbError};
 use crate::services::ingest::Ingest;
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evidence::container::ContainerSummary;
+use evidence::entry::state::CollectionState;
 use evidence::entry::{ActObject, EntryType};
 use evidence::manifest::Manifest;
 use evidence::order::Order;
@@ -23,7 +24,7 @@ use super::verifier::Verdict;
 use super::warm::Warm;
 use crate::blocking::blocking;
 use crate::failure::{Failure, OrFailure as _, chain};
-use crate::metrics::{self, CollectionEnd};
+use crate::metrics;
 use crate::services::ingest::Ingest;
 
 /// How often to count the copies again, while policy says to wait for missing ones.
@@ -162,7 +163,7 @@ async fn record(
         .recorder
         .record(EntryType::CollectionStored, admitted.chain.clone(), &refs, ActObject::from(signed))
         .await?;
-    let end = if written.degraded { CollectionEnd::StoredDegraded } else { CollectionEnd::Stored };
+    let end = if written.degraded { CollectionState::StoredDegraded } else { CollectionState::Stored };
     metrics::collection_ended(end);
     ingest.collector.order_changed(&admitted.order_id);
     tracing::info!(collection = %admitted.collection, copies = written.copies, degraded = written.degraded,

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
+use evidence::entry::state::{AttemptState, CollectionState};
 use evidence::id::Chain;
 use evidence::seal::delegation::Delegation;
 
 use crate::failure::{Failure, OrFailure as _};
-use crate::metrics::{self, CollectionEnd};
-use crate::rows::state::{AttemptState, CollectionState};
+use crate::metrics;
 use crate::rows::{self, DbError};
 use crate::services::ingest::Ingest;
 
@@ -47,7 +47,7 @@ pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure>
         .recorder
         .record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs)
         .await?;
-    metrics::collection_ended(CollectionEnd::Interrupted);
+    metrics::collection_ended(CollectionState::Interrupted);
     ingest.collector.order_changed(&Digest(row.order));
     tracing::info!(collection = %collection, segments = row.segments, "Collection is interrupted");
     Ok(())

@@ -5,13 +5,14 @@
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
+use evidence::entry::state::CollectionState;
 use store::Key;
 
 use super::begin::Admitted;
 use super::ended::{Ended, Reason};
 use super::segment::{Arrived, create};
 use super::warm::Warm;
-use crate::metrics::{self, CollectionEnd};
+use crate::metrics;
 use crate::services::ingest::Ingest;
 
 /// Quarantines a segment that is not what the format asks, and ends the collection.
@@ -42,7 +43,7 @@ pub async fn record_malformed(ingest: &Ingest, admitted: &Admitted, seal: Digest
         .recorder
         .record_own(EntryType::CollectionMalformed, admitted.chain.clone(), &refs)
         .await?;
-    metrics::collection_ended(CollectionEnd::Malformed);
+    metrics::collection_ended(CollectionState::Malformed);
     ingest.collector.order_changed(&admitted.order_id);
     Ok(())
 }
@@ -86,7 +87,7 @@ pub async fn contradicted(
         .recorder
         .record_own(EntryType::CollectionContradicted, admitted.chain.clone(), &refs)
         .await?;
-    metrics::collection_ended(CollectionEnd::Contradicted);
+    metrics::collection_ended(CollectionState::Contradicted);
     ingest.collector.order_changed(&admitted.order_id);
     tracing::error!(collection = %admitted.collection, index, "Endpoint sealed two different segments under one index; both are kept");
     Err(Ended::rejected(Reason::Contradiction, format!("segment {index} is durable with other bytes")))

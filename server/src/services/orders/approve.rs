@@ -4,6 +4,7 @@
 //! After a cancellation the order is not delivered again and its running uploads end. Not here: what an endpoint counts.
 
 use evidence::digest::Digest;
+use evidence::entry::state::{AttemptState, OrderState};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::Chain;
 use evidence::order::{Approval, Decision};
@@ -18,7 +19,6 @@ use crate::collector::Collector;
 use crate::failure::{Failure, chain};
 use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
-use crate::rows::state::{AttemptState, OrderState};
 use crate::rows::{self, DbError};
 use crate::services::ingest::interrupt;
 use crate::services::orders::OrderDesk;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use evidence::entry::state::EndpointState;
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::Chain;
 use evidence::order::{Order, Target, TargetSet};
@@ -24,7 +25,6 @@ use crate::failure::{Failure, OrFailure as _, chain};
 use crate::people::Published;
 use crate::rows;
 use crate::rows::condition::{Condition, Denied};
-use crate::rows::state::EndpointState;
 
 /// How far ahead of our clock an order may be dated. Endpoints tolerate the same (docs/spec/order.md, step 5).
 const AHEAD_MAX: Duration = Duration::from_secs(600);

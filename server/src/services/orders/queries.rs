@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use evidence::digest::Digest;
+use evidence::entry::state::{AttemptState, OrderState};
 use evidence::time::Time;
 use proto::v1;
 use rusqlite::Connection;
@@ -12,7 +13,6 @@ use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::rows::collections::CollectionRow;
 use crate::rows::orders::{AttemptRow, OrderRow, TargetRow};
-use crate::rows::state::{AttemptState, OrderState};
 use crate::rows::{self, DbError};
 use crate::services::orders::OrderDesk;
 

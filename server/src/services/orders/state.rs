@@ -1,9 +1,9 @@
 //! Derives the state of an order and of its targets from the recorded facts.
 //!
 //! Guarantee: pure functions. Nothing here reads a clock or keeps a state of its own, so that a rebuilt database and a running
-//! collector agree. Not here: delivery (`orders::attend`); the facts and the words of states (`rows::state`).
+//! collector agree. Not here: delivery (`orders::attend`); the facts and the words of states (`evidence::entry::state`).
 
-use crate::rows::state::{AttemptState, OrderState};
+use evidence::entry::state::{AttemptState, OrderState};
 
 /// One target of an order: its newest attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 
 use evidence::digest::Digest;
 use evidence::disposal::{Object, Place};
+use evidence::entry::state::CollectionState;
 use evidence::id::{DeploymentId, IncidentId};
 use rusqlite::Connection;
 use store::Replicas;
 
 use crate::rows::disposals::course_now;
-use crate::rows::state::CollectionState;
 use crate::rows::{Db, DbError, collections, disposals};
 
 /// The stores that must no longer have the object. A store added later counts: it may have been filled while a hold stood.

@@ -2,6 +2,7 @@
 
 use evidence::digest::Digest;
 use evidence::disposal::{Object, Place, Plan};
+use evidence::entry::state::DisposalState;
 use evidence::id::IncidentId;
 use proto::v1;
 
@@ -75,10 +76,10 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
                         row.store == *store && row.object == object.to_string() && row.plan == digest.0
                     });
                     let (state, why) = match (is_gone, wait) {
-                        (true, _) => ("gone", String::new()),
-                        (false, _) if !kept.is_empty() => ("kept", kept.clone()),
-                        (false, Some(wait)) => ("waiting", wait.why.clone()),
-                        (false, None) => ("waiting", String::new()),
+                        (true, _) => (DisposalState::Gone, String::new()),
+                        (false, _) if !kept.is_empty() => (DisposalState::Kept, kept.clone()),
+                        (false, Some(wait)) => (DisposalState::Waiting, wait.why.clone()),
+                        (false, None) => (DisposalState::Waiting, String::new()),
                     };
                     places.push(place(&object, "store", store, state, why));
                 }
@@ -89,15 +90,21 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
                     if let Place::Mirror(mirror) = from
                         && course.is_gone(&digest, object, from)
                     {
-                        places.push(place(object, "mirror", mirror.as_str(), "gone", String::new()));
+                        places.push(place(
+                            object,
+                            "mirror",
+                            mirror.as_str(),
+                            DisposalState::Gone,
+                            String::new(),
+                        ));
                     }
                 }
             }
             for (object, mirror) in course.unconfirmed(&digest, &objects) {
                 let (state, why) = if retired.contains(&mirror) {
-                    ("not confirmed", "the mirror was retired; ask its operator".to_owned())
+                    (DisposalState::NotConfirmed, "the mirror was retired; ask its operator".to_owned())
                 } else {
-                    ("waiting", "the mirror has not confirmed".to_owned())
+                    (DisposalState::Waiting, "the mirror has not confirmed".to_owned())
                 };
                 places.push(place(&object, "mirror", mirror.as_str(), state, why));
             }
@@ -128,12 +135,12 @@ fn wire(
     }
 }
 
-fn place(object: &Object, kind: &str, id: &str, state: &str, why: String) -> v1::DispositionPlace {
+fn place(object: &Object, kind: &str, id: &str, state: DisposalState, why: String) -> v1::DispositionPlace {
     v1::DispositionPlace {
         object: object.to_string(),
         kind: kind.to_owned(),
         id: id.to_owned(),
-        state: state.to_owned(),
+        state: state.to_string(),
         why,
     }
 }

@@ -1,16 +1,14 @@
-//! The states of orders, attempts, collections, endpoints and incidents: one enum for each, used from the
-//! wire to the row.
+//! The states of orders, attempts, collections, endpoints, incidents and disposed objects: one enum for each,
+//! used by every room from the wire to the row.
 //!
-//! Guarantee: each state has one word, the same on the wire and in the database. If a row holds an unknown
-//! word, reading it is an error. Not here: which state follows from what ([`super::projection`] writes them;
-//! `services::orders::state` derives what people are shown).
+//! Guarantee: each state has one word, the same on the wire, in the database and in reports. Text that is no
+//! state is an error. Not here: which entry leads to which state (the collector's projection writes them).
 
 use std::fmt;
-
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use std::str::FromStr;
 
 macro_rules! states {
-    ($(#[$doc:meta])* $name:ident { $($(#[$why:meta])* $state:ident = $word:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident of $of:literal { $($(#[$why:meta])* $state:ident = $word:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
@@ -28,12 +26,6 @@ macro_rules! states {
                     $(Self::$state => $word,)*
                 }
             }
-
-            /// The state that a word names.
-            #[must_use]
-            pub fn from_word(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|state| state.as_str() == word)
-            }
         }
 
         impl fmt::Display for $name {
@@ -42,24 +34,30 @@ macro_rules! states {
             }
         }
 
-        impl ToSql for $name {
-            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-                Ok(ToSqlOutput::from(self.as_str()))
-            }
-        }
+        impl FromStr for $name {
+            type Err = UnknownState;
 
-        impl FromSql for $name {
-            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-                Self::from_word(value.as_str()?).ok_or(FromSqlError::InvalidType)
+            fn from_str(word: &str) -> Result<Self, UnknownState> {
+                match word {
+                    $($word => Ok(Self::$state),)*
+                    _ => Err(UnknownState { of: $of }),
+                }
             }
         }
     };
 }
 
+/// A word that is no state, perhaps because a newer version wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a state of {of} that this version knows")]
+pub struct UnknownState {
+    of: &'static str,
+}
+
 states! {
     /// An order as a whole. The first four states are recorded; the others follow from attempts and the
     /// clock.
-    OrderState {
+    OrderState of "an order" {
         /// A second person has not approved yet.
         AwaitingApproval = "awaiting-approval",
         /// In force; no endpoint has begun.
@@ -79,7 +77,7 @@ states! {
 
 states! {
     /// One endpoint's attempt under one order. The first two are never recorded: they follow from live connections.
-    AttemptState {
+    AttemptState of "an attempt" {
         /// Not delivered yet, or to be delivered again.
         Waiting = "waiting",
         /// Delivered; the warden has not answered.
@@ -101,7 +99,7 @@ states! {
 
 states! {
     /// What one attempt collected.
-    CollectionState {
+    CollectionState of "a collection" {
         /// Segments may be arriving.
         Running = "running",
         /// Ended before its manifest; its chain head is in the ledger.
@@ -121,7 +119,7 @@ states! {
 
 states! {
     /// A generation of an endpoint.
-    EndpointState {
+    EndpointState of "an endpoint" {
         /// A token is registered; nobody used it yet.
         Admitted = "admitted",
         /// Its keys are known.
@@ -135,11 +133,25 @@ states! {
 
 states! {
     /// An incident.
-    IncidentState {
+    IncidentState of "an incident" {
         /// Orders may be issued.
         Open = "open",
         /// No orders until it is reopened.
         Closed = "closed",
+    }
+}
+
+states! {
+    /// What became, on one store or mirror, of an object that an approved plan destroys.
+    DisposalState of "a disposed object" {
+        /// Destroyed there.
+        Gone = "gone",
+        /// The incident is open, held or retained.
+        Kept = "kept",
+        /// The mirror was retired before it confirmed the destruction.
+        NotConfirmed = "not confirmed",
+        /// Not destroyed there yet.
+        Waiting = "waiting",
     }
 }
 
@@ -171,15 +183,19 @@ mod tests {
 
     #[test]
     fn words_and_states_are_one_to_one() {
-        for state in AttemptState::ALL {
-            assert_eq!(AttemptState::from_word(state.as_str()), Some(*state));
+        fn round<S: Copy + FromStr + fmt::Display + fmt::Debug + PartialEq>(all: &[S]) {
+            for state in all {
+                assert_eq!(state.to_string().parse().ok(), Some(*state));
+            }
+            assert!("lost".parse::<S>().is_err());
         }
-        for state in CollectionState::ALL {
-            assert_eq!(CollectionState::from_word(state.as_str()), Some(*state));
-        }
-        for state in OrderState::ALL {
-            assert_eq!(OrderState::from_word(state.as_str()), Some(*state));
-        }
-        assert_eq!(AttemptState::from_word("lost"), None);
+        round(OrderState::ALL);
+        round(AttemptState::ALL);
+        round(CollectionState::ALL);
+        round(EndpointState::ALL);
+        round(IncidentState::ALL);
+        round(DisposalState::ALL);
+        let unknown = "lost".parse::<AttemptState>().unwrap_err();
+        assert_eq!(unknown.to_string(), "not a state of an attempt that this version knows");
     }
 }
