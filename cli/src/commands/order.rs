@@ -212,7 +212,8 @@ async fn show(session: &Session, prefix: &str) -> anyhow::Result<()> {
     })
 }
 
-/// The state of a target. A state that this version does not know is shown as the collector words it. Once no endpoint may start the order, the order's end is also the state of each target that did not begin.
+/// The state of a target. A state that this version does not know is shown as the collector words it. Once no endpoint may
+/// start the order, the order's end is also the state of each target that did not begin.
 fn target_state<'a>(attempt: &'a v1::AttemptRow, order: &'a str) -> &'a str {
     let is_over =
         matches!(order.parse(), Ok(OrderState::Rejected | OrderState::Cancelled | OrderState::Expired));
