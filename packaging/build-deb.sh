@@ -46,9 +46,10 @@ CONTROL
 finish() { # name
     install -Dm644 LICENSE "$root/usr/share/doc/$1/copyright"
     gzip -9nc CHANGELOG.md | install -Dm644 /dev/stdin "$root/usr/share/doc/$1/changelog.gz"
-    # The README's links to the guide hold in the package; its links to other texts lead to files of the source.
-    sed 's|(docs/guide/|(guide/|g' README.md | install -Dm644 /dev/stdin "$root/usr/share/doc/$1/README.md"
-    install -Dm644 -t "$root/usr/share/doc/$1/guide" docs/guide/*.md
+    # The texts lie to each other as in the source, so that every link between them holds.
+    cp -rt "$root/usr/share/doc/$1" -- *.md docs
+    rm -r "$root/usr/share/doc/$1/docs/guide/examples"
+    chmod -R u=rwX,go=rX "$root/usr/share/doc/$1"
     install -Dm644 -t "$root/usr/share/doc/$1/examples" docs/guide/examples/* packaging/policy.toml cli/profiles/linux-triage.toml
     find "$root" -newermt "@$epoch" -print0 | xargs -0r touch --no-dereference --date="@$epoch"
     dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$out/${1}_${version}_${arch}.deb" >/dev/null

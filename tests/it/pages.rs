@@ -2,6 +2,8 @@
 //! of
 //! docs/guide/extending.md are complete. Suite `pages` of packaging/run-tests.py.
 
+mod transcript;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,9 +11,12 @@ use std::process::Command;
 use lab::{attempt, bin_dir, checkout};
 
 /// Pages whose paths must exist.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/threat-model.md",
     "docs/guide/quick-start.md",
     "docs/guide/responder.md",
     "docs/guide/consultant.md",

@@ -20,10 +20,18 @@ systemd-analyze verify /usr/lib/systemd/system/exhibit-agent.service /usr/lib/sy
 
 say texts
 for package in exhibit exhibit-agent exhibit-server; do
-    for text in README.md guide/quick-start.md guide/responder.md guide/consultant.md guide/extending.md examples/bodyfile.py examples/policy.toml; do
+    for text in README.md docs/guide/quick-start.md docs/guide/responder.md docs/guide/consultant.md docs/guide/extending.md docs/spec/bundle.md \
+        examples/bodyfile.py examples/policy.toml; do
         test -s "/usr/share/doc/$package/$text"
     done
-    sed -n 's/.*(\(guide\/[a-z-]*\.md\).*/\1/p' "/usr/share/doc/$package/README.md" | while read -r link; do test -s "/usr/share/doc/$package/$link"; done
+    links=0
+    while read -r page; do
+        for link in $(grep -oE '\]\([^)#: ]+' "$page" | sed 's/](//' | grep -E '/|\.md$'); do
+            [ -e "$(dirname "$page")/$link" ] || { echo "$page: nothing is at $link"; exit 1; }
+            links=$((links + 1))
+        done
+    done < <(find "/usr/share/doc/$package" -name '*.md')
+    [ "$links" -gt 50 ]
 done
 test -x /usr/share/exhibit/verify.sh
 

@@ -7,7 +7,7 @@ A block of a page is fenced as one of these:
   sh                commands for bash. A line `#> TEXT` demands that the commands since the last such line print TEXT.
   sh until          the same, repeated until it holds: what it shows happens by itself a little later
   sh needs-dissect  the same; skipped by name where Dissect is not installed
-  sh not-run        commands that this test cannot run; NOT_RUN says why
+  sh not-run        commands that this test cannot run; the first line tells the reader why, and which suite runs them
   text, toml, rust  no commands
 Pages of one call share one deployment. What the test changes in the commands is listed in RULES and PRELUDE, and nowhere else.
 """
@@ -20,12 +20,8 @@ import subprocess
 import sys
 import time
 
-# First line of a block that does not run here, and why.
-NOT_RUN = {
-    "make deb": "suite `packages` builds and installs the packages in a booted container",
-    "apt install ./exhibit_*.deb           # admin, responder, consultant": "suite `packages` installs them",
-    "cargo test -p store": "suite `unit` runs it",
-}
+# How the first line of a block begins that does not run here. The reader sees it, and the suite that it names must exist.
+NOT_RUN = re.compile(r"# Not run with the other commands of this page: suites? `([a-z-]+)`")
 
 # What a page says, what the test runs in its place, and why.
 RULES = [
@@ -196,6 +192,8 @@ def free_ports(count):
 def main():
     checkout, programs, scratch, pages = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
     world, ran = World(checkout, programs, scratch), 0
+    with open(os.path.join(checkout, "packaging/run-tests.py"), encoding="utf-8") as file:
+        suites = file.read()
     try:
         for page in pages:
             with open(os.path.join(checkout, page), encoding="utf-8") as file:
@@ -204,8 +202,9 @@ def main():
                 if info in ("text", "toml", "rust"):
                     continue
                 if info == "sh not-run":
-                    if lines[0] not in NOT_RUN:
-                        sys.exit(f"{page}: a block is not run and NOT_RUN has no reason: {lines[0]}")
+                    why = NOT_RUN.match(lines[0])
+                    if why is None or f'Suite("{why.group(1)}"' not in suites:
+                        sys.exit(f"{page}: a block is not run, and its first line does not say why and which suite runs it: {lines[0]}")
                     continue
                 if info not in ("sh", "sh until", "sh needs-dissect"):
                     sys.exit(f"{page}: a block of a kind that this test does not know: {info!r}")
