@@ -12,7 +12,7 @@ help: ## this list
 demo: ## build, enrol this host, collect, export, verify twice, show tampering caught; all in ./demo
 	@bash packaging/demo.sh
 
-check: ## format, clippy and unit tests of the rooms you changed; the loop while you edit
+check: ## format, clippy and tests of the rooms you changed; the loop while you edit
 	@python3 packaging/check.py
 
 test: ## everything the gate runs: lint, build, all suites (installs what it needs; see packaging/test-deps.sh)
@@ -22,9 +22,9 @@ test: ## everything the gate runs: lint, build, all suites (installs what it nee
 test-%: ## one suite by name (python3 packaging/run-tests.py --list)
 	@python3 packaging/run-tests.py $*
 
-test-long: ## what is too long for the gate: ignored tests, a thousand kills; writes tests/long-run.txt
+test-long: ## what is too long for the gate; one part: make test-long PARTS=ignored or PARTS=kills; writes tests/long-run.txt
 	@sh packaging/test-deps.sh
-	@python3 packaging/run-tests.py long
+	@python3 packaging/run-tests.py long $(PARTS)
 
 test-garage: ## suite `stores` with Garage as a third S3 server (builds it once into the cache: half an hour)
 	@sh packaging/test-s3/garage-build.sh
