@@ -9,11 +9,11 @@
 //! | call | why, and its source | what a crash right after it leaves |
 //! |---|---|---|
 //! | `open(.NAME.next, O_CREAT\|O_EXCL)` | bytes lie under a name that nobody reads, in a file that nobody else has open (POSIX open) | the old file; an empty `.NAME.next` |
-//! | `flock(LOCK_EX)`, `fstat`, `lstat` | two writers of one file take turns (flock(2)); the kernel releases the lock of a dead writer | as above |
+//! | `flock(LOCK_EX)`, `fstat`, `lstat` | two writers of one file take turns (flock(2)); the kernel releases the lock of a dead writer. A file system without locks is refused (ENOLCK, EOPNOTSUPP, ENOSYS) | as above |
 //! | `write` | may be short, so it is repeated (POSIX write) | the old file; any piece in `.NAME.next` |
 //! | `fsync(file)` | content and length reach the disk before the name does (POSIX fsync). Without it ext4 and xfs may show an empty file after a crash (Pillai et al., OSDI '14) | the old file; a whole `.NAME.next` |
 //! | `rename` | takes the place of the old file at once (POSIX rename) | the old file or the new one |
-//! | `renameat2(RENAME_NOREPLACE)` | as `rename`, but fails with `EEXIST` (rename(2)). A file system without the flag says `EINVAL`; then `link` and `unlink` do the same (POSIX link) | no file or the new one |
+//! | `renameat2(RENAME_NOREPLACE)` | as `rename`, but fails with `EEXIST` (rename(2)). A file system without the flag says `EINVAL`. Then `link`, which never replaces (POSIX link), names the file, and `unlink` removes `.NAME.next` | no file or the new one; after `link` the new one under both names |
 //! | `fsync(folder)` | a name is data of its folder, and the `fsync` of the file does not cover it (fsync(2), NOTES) | the new file |
 //!
 //! The next writer of the same file removes a `.NAME.next` that a crash left. Such a file was never acknowledged.

@@ -64,9 +64,6 @@ impl LineFile {
     }
 
     /// Appends `line` and LF without waiting for the disk.
-    ///
-    /// # Errors
-    /// As [`LineFile::append`].
     pub fn write(&mut self, line: &[u8]) -> io::Result<()> {
         self.check()?;
         let bytes = [line, b"\n"].concat();
@@ -74,9 +71,6 @@ impl LineFile {
     }
 
     /// Waits until all that was written is durable.
-    ///
-    /// # Errors
-    /// As [`LineFile::append`].
     pub fn sync(&mut self) -> io::Result<()> {
         self.check()?;
         self.file.sync_data().inspect_err(|_| self.is_broken = true)

@@ -1,7 +1,8 @@
 //! One process at a time: an advisory lock on a file (`File::try_lock`, which is flock(2) on Linux).
 //!
 //! The kernel releases the lock when the holder dies, so a crash leaves a lock file but no lock. Whoever does not ask for the
-//! lock is not kept out.
+//! lock is not kept out. A file system without locks is refused: without them two writers would take each other's files for
+//! left-overs of the dead.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -9,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::io::Errno;
 
 /// How long a refused lock is asked for again: 50 times 10 ms.
 const ATTEMPTS: u32 = 50;
@@ -21,10 +23,34 @@ pub fn lock_or_refuse(file: &File) -> io::Result<()> {
     for _ in 1..ATTEMPTS {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
-            other => return Ok(other?),
+            other => return other.map_err(|error| explained(error.into())),
         }
     }
-    Ok(file.try_lock()?)
+    file.try_lock().map_err(|error| explained(error.into()))
+}
+
+/// Locks an open file or folder, and waits for its holder.
+///
+/// # Errors
+/// `Unsupported` if the file system has no locks.
+pub(crate) fn lock(file: &File) -> io::Result<()> {
+    file.lock().map_err(explained)
+}
+
+/// What flock(2) says of a file system without locks: NFS whose lock service does not run says ENOLCK, others EOPNOTSUPP or
+/// ENOSYS.
+const WITHOUT_LOCKS: [Errno; 3] = [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS];
+
+/// Adds the cause and the next step to the error of a file system without locks.
+fn explained(error: io::Error) -> io::Error {
+    if !Errno::from_io_error(&error).is_some_and(|errno| WITHOUT_LOCKS.contains(&errno)) {
+        return error;
+    }
+    let text = format!(
+        "this file system has no locks (flock: {error}), and two writers could destroy each other's files. Use a folder on \
+         a local disk, or give this file system locks (NFS: start rpc-statd on the client; Lustre: mount with `-o flock`)"
+    );
+    io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
 /// A lock that is held until this is dropped.
@@ -43,9 +69,6 @@ impl Lock {
     }
 
     /// Takes the lock on an open file or folder.
-    ///
-    /// # Errors
-    /// As [`Lock::try_take`].
     pub fn try_take_open(file: File) -> io::Result<Self> {
         lock_or_refuse(&file)?;
         Ok(Self { _file: file })
@@ -54,7 +77,7 @@ impl Lock {
     /// As [`Lock::try_take`], but waits for the holder.
     pub fn wait(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
-        file.lock()?;
+        lock(&file)?;
         Ok(Self { _file: file })
     }
 }
@@ -83,6 +106,16 @@ mod tests {
         assert_eq!(Lock::try_take(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(waited);
         Lock::try_take(&path).unwrap();
+    }
+
+    #[test]
+    fn only_a_file_system_without_locks_gets_the_advice_for_it() {
+        for errno in WITHOUT_LOCKS {
+            let refused = explained(errno.into());
+            assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
+            assert!(refused.to_string().contains("local disk"), "{refused}");
+        }
+        assert_eq!(explained(Errno::IO.into()).raw_os_error(), Some(Errno::IO.raw_os_error()));
     }
 
     #[test]

@@ -9,19 +9,23 @@ use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::folder::{folder_of, sync_folder};
+use crate::lock::lock;
 
 /// Creates the file `path`, which must not exist, with `mode` less the umask.
 ///
 /// # Errors
-/// `AlreadyExists` if there is such a file; it is unchanged. After another error there is no file under this name, unless the
-/// last step failed, the flush of the folder: then the whole file is there and may be gone after power loss.
+/// `AlreadyExists` if there is such a file; it is unchanged. After another error there is no file under this name, unless a
+/// step after the naming failed (the removal of the second name where a link made the first, the flush of the folder): then
+/// the whole file is there and may be gone after power loss.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let next = Next::write(path, bytes, mode)?;
     match renameat_with(CWD, &next.path, CWD, path, RenameFlags::NOREPLACE) {
         Ok(()) => {}
+        // This file system cannot rename without replacing (rename(2), EINVAL). A link never replaces a file either.
         Err(Errno::INVAL) => {
-            fs_err::hard_link(&next.path, path)?;
-            // Crash now: the whole file has both names. The next writer removes the second and does not write through it.
+            std::fs::hard_link(&next.path, path).map_err(|error| without_rename(path, &error))?;
+            // Crash now: the whole file has both names. The next writer of this file removes the second name and does not
+            // write through it.
             fs_err::remove_file(&next.path)?;
         }
         Err(errno) => return Err(named("create", path, errno.into())),
@@ -125,7 +129,11 @@ fn create_locked(path: &Path, mode: u32) -> io::Result<fs_err::File> {
         let mut options = fs_err::OpenOptions::new();
         match options.write(true).create_new(true).mode(mode).open(path) {
             Ok(file) => {
-                file.lock()?;
+                if let Err(error) = lock(file.file()) {
+                    // We made it, and without locks nobody may judge later if its writer is dead.
+                    drop(fs_err::remove_file(path));
+                    return Err(named("lock", path, error));
+                }
                 // Between the creation and the lock another writer may have taken this file for a dead writer's.
                 if is_at(&file, path)? {
                     return Ok(file);
@@ -144,7 +152,7 @@ fn remove_left_over(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
-    file.lock()?;
+    lock(file.file()).map_err(|error| named("lock", path, error))?;
     if is_at(&file, path)? {
         fs_err::remove_file(path)?;
     }
@@ -162,6 +170,19 @@ fn is_at(file: &fs_err::File, path: &Path) -> io::Result<bool> {
 
 fn is_same(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Why `path` was not created by a link, on a file system that cannot rename without replacing.
+fn without_rename(path: &Path, error: &io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        return named("create", path, error.kind().into());
+    }
+    let text = format!(
+        "create `{}`: this file system can neither rename without replacing (renameat2: EINVAL) nor link ({error}). Use a \
+         folder on another file system",
+        path.display()
+    );
+    io::Error::new(error.kind(), text)
 }
 
 /// An error that names its file, as `fs_err` gives them.

@@ -37,6 +37,8 @@ fn act_under_strace() {
 struct Run {
     is_ok: bool,
     calls: String,
+    /// What the act printed: its error.
+    said: String,
 }
 
 fn run(place: &Path, act: &str, inject: &[&str]) -> Run {
@@ -48,7 +50,7 @@ fn run(place: &Path, act: &str, inject: &[&str]) -> Run {
     }
     command.args([
         "-e",
-        "trace=write,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat",
+        "trace=write,flock,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat",
     ]);
     for fault in inject {
         command.arg("-e").arg(format!("inject={fault}"));
@@ -60,7 +62,8 @@ fn run(place: &Path, act: &str, inject: &[&str]) -> Run {
         inject.is_empty() || calls.contains("INJECTED") || calls.contains("SIGKILL"),
         "no fault: {calls}"
     );
-    Run { is_ok: output.status.success(), calls }
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    Run { is_ok: output.status.success(), calls, said }
 }
 
 const FAIL: &str = "error=EIO";
@@ -152,6 +155,42 @@ fn a_file_system_without_exclusive_renames_is_served_by_links() {
     assert!(!run(place.path(), "create", &inject).is_ok, "a file was replaced");
     assert_eq!(fs_err::read(&path).unwrap(), OLD);
     assert!(!place.path().join(".file.next").exists());
+}
+
+#[test]
+fn a_file_system_without_exclusive_renames_and_links_is_named_as_the_cause() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("file");
+    let neither = ["renameat2:error=EINVAL", "link,linkat:error=EPERM"];
+    let seen = run(place.path(), "create", &neither);
+    assert!(!seen.is_ok && seen.said.contains("neither rename without replacing"), "{}", seen.said);
+    assert!(!path.exists() && !place.path().join(".file.next").exists());
+    // The second name stays: success must not be reported, and the file is whole.
+    let second_name = ["renameat2:error=EINVAL", "unlink,unlinkat:error=EIO"];
+    assert!(!run(place.path(), "create", &second_name).is_ok);
+    assert_eq!(fs_err::read(&path).unwrap(), NEW);
+    durable::replace(&path, b"next", 0o600).unwrap();
+    assert_eq!(fs_err::read(&path).unwrap(), b"next");
+    assert!(!place.path().join(".file.next").exists());
+}
+
+#[test]
+fn a_file_system_without_locks_is_refused_with_the_next_step_and_nothing_is_left() {
+    for act in ["create", "replace"] {
+        for errno in ["ENOLCK", "EOPNOTSUPP", "ENOSYS"] {
+            let place = tempfile::tempdir().unwrap();
+            let seen = run(place.path(), act, &[&format!("flock:error={errno}")]);
+            assert!(!seen.is_ok && seen.said.contains("has no locks"), "{act} {errno}: {}", seen.said);
+            assert!(seen.said.contains(".file.next") && seen.said.contains("local disk"), "{}", seen.said);
+            assert_eq!(fs_err::read_dir(place.path()).unwrap().count(), 0, "{act} {errno}");
+        }
+        // A left-over may belong to a live writer. Without locks nobody knows, and it stays.
+        let place = tempfile::tempdir().unwrap();
+        fs_err::write(place.path().join(".file.next"), "left").unwrap();
+        let seen = run(place.path(), act, &["flock:error=ENOLCK"]);
+        assert!(!seen.is_ok && seen.said.contains("has no locks"), "{}", seen.said);
+        assert_eq!(fs_err::read(place.path().join(".file.next")).unwrap(), b"left");
+    }
 }
 
 #[test]
