@@ -4,7 +4,7 @@
 
 use crate::config::layout::{Layout, LayoutError, read_authority};
 use crate::log::log_key::Purpose;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use certs::authority::Authority;
@@ -14,13 +14,14 @@ use evidence::roster::AuthoritySet;
 use evidence::time::Time;
 use store::{Key, Replicas, Store, StoreError, StoreIdentity, UnavailableStore, Wanting, WantingSink};
 
-use crate::config::{Config, StoreConfig, StoreLocation};
+use crate::config::{CONFIG_FILE, Config, StoreConfig, StoreLocation};
 use crate::log::ledger::{
     CheckpointSigner, KeyFileError, KeyedSigner, ProcessSigner, Sequencer, SequencerParts, SignerError,
     StartError, origin,
 };
 use crate::log::log_key::{self, HeldKeysError};
 use crate::ops::capabilities::{RecordError, record_at_start};
+use crate::ops::restored::PENDING_FILE;
 use crate::rows::{Db, DbError, QueueSink};
 
 /// Number of read connections of the database: enough for the blocking threads of a handful of services.
@@ -69,6 +70,7 @@ impl Foundation {
         let layout = Layout::new(directory);
         let config = Config::load(directory)?;
         layout.check_modes()?;
+        remove_old_left_overs(directory)?;
         let authority = read_authority(&layout.authority())?;
         let certificates = Authority::load(&layout.ca(), config.deployment.clone())
             .map_err(|source| FoundationError::Certificates { source })?;
@@ -92,6 +94,18 @@ impl Foundation {
         })?;
         Ok(Self { config, layout, db, replicas, capabilities_lost, sequencer, authority, certificates })
     }
+}
+
+/// Removes what a crash of an older version left beside the files that it was writing. No version reads it.
+fn remove_old_left_overs(directory: &Path) -> Result<(), FoundationError> {
+    for name in [CONFIG_FILE, PENDING_FILE] {
+        let left_over = directory.join(format!("{name}.next"));
+        if left_over.is_file() {
+            durable::remove(&left_over)
+                .map_err(|source| FoundationError::LeftOver { path: left_over, source })?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens every configured store. A store that is away gets a stand-in.
@@ -250,6 +264,15 @@ pub enum FoundationError {
     /// A part of the directory.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// What a crash of an older version left could not be removed.
+    #[error("remove `{}`, which a crash of an older version left", path.display())]
+    LeftOver {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The log key.
     #[error("open the log key")]
     Key(#[from] KeyFileError),
@@ -268,4 +291,23 @@ pub enum FoundationError {
     /// A store.
     #[error("open the stores")]
     Store(#[from] StoreError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_older_versions_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let names =
+            ["server.toml", "server.toml.next", "restore.pending.next", ".server.toml.next", "other.next"];
+        for name in names {
+            fs_err::write(directory.path().join(name), name).unwrap();
+        }
+        remove_old_left_overs(directory.path()).unwrap();
+        remove_old_left_overs(directory.path()).unwrap();
+        let stays = names.map(|name| directory.path().join(name).exists());
+        assert_eq!(stays, [true, false, false, true, true]);
+    }
 }
