@@ -16,7 +16,7 @@ use serde_json::Value;
 use durable::LineFile;
 
 /// File name in the state directory.
-pub const NAME: &str = "endpoint-log.jsonl";
+pub(crate) const NAME: &str = "endpoint-log.jsonl";
 
 /// Free text of one event is cut at this length: the other side's words must not fill the disk.
 const TEXT_BYTES_MAX: usize = 1000;
@@ -73,7 +73,7 @@ impl Diary {
     pub fn open(dir: &Path) -> io::Result<Self> {
         let path = dir.join(NAME);
         let mut chain = Chain::new(path.clone());
-        let lines = LineFile::open(&path, |line| chain.take(line).map(drop))?;
+        let lines = LineFile::open(&path, |line| chain.add_line(line).map(drop))?;
         Ok(Self { lines, head: chain.head })
     }
 
@@ -122,7 +122,7 @@ pub fn read(dir: &Path, mut each: impl FnMut(&str)) -> io::Result<Option<Head>> 
         if line.pop() != Some(b'\n') {
             return Ok(chain.head);
         }
-        chain.take(&line)?;
+        chain.add_line(&line)?;
         each(&String::from_utf8_lossy(&line));
     }
 }
@@ -137,7 +137,8 @@ pub fn shown(line: &str) -> String {
         Value::String(text) if !text.contains(' ') && !text.is_empty() => text.clone(),
         other => other.to_string(),
     };
-    let head = ["at", "event"].map(|name| fields.get(name).map(text).unwrap_or_default());
+    // For people: a line without a time or an event shows blanks there.
+    let head = ["at", "event"].map(|name| fields.get(name).map_or_else(String::new, text));
     let others = fields.iter().filter(|(name, _)| !matches!(name.as_str(), "seq" | "prev" | "at" | "event"));
     let rest: String = others.map(|(name, value)| format!(" {name}={}", text(value))).collect();
     let [at, event] = head;
@@ -160,7 +161,7 @@ impl Chain {
         Self { path, head: None }
     }
 
-    fn take(&mut self, line: &[u8]) -> io::Result<()> {
+    fn add_line(&mut self, line: &[u8]) -> io::Result<()> {
         let (seq, prev) = self.head.map_or((0, Digest::ZERO), |head| (head.seq + 1, head.sha256));
         let link: Option<Link> = serde_json::from_slice(line).ok();
         if !link.is_some_and(|link| link.seq == seq && link.prev == prev) {

@@ -122,9 +122,6 @@ pub enum EnrolError {
 }
 
 /// Enrols with `token` and writes the state to `dir`.
-///
-/// # Errors
-/// [`EnrolError`].
 pub fn enrol(token: &str, dir: &Path, build_sha256: Digest, replace: bool) -> Result<Enrolled, EnrolError> {
     let token = TokenString::parse(token.trim()).map_err(EnrolError::Token)?;
     let now = Reading::now();
@@ -258,6 +255,7 @@ fn verify(
     let rosters = convert::signed_list("rosters", answer.rosters, ROSTERS_MAX)?;
     let newest = rosters.last().ok_or(WireError::Missing { field: "rosters" })?;
     let proven = convert::proven("enrolled", answer.enrolled)?;
+    // Absent on the wire means that the log key has never changed.
     let log_keys = answer.log_keys.unwrap_or_default();
     let changes = convert::proven_list("log_keys", log_keys.changes.clone(), LOG_KEY_CHANGES_MAX)?;
     let changes: Vec<(&[u8], &[u8])> =

@@ -71,7 +71,7 @@ impl Globs {
     ///
     /// # Errors
     /// [`GlobError`] for the first that is no glob.
-    pub fn compile<T: AsRef<str>>(globs: &[T]) -> Result<Self, GlobError> {
+    pub(crate) fn compile<T: AsRef<str>>(globs: &[T]) -> Result<Self, GlobError> {
         let mut patterns = Vec::new();
         for glob in globs {
             let glob = glob.as_ref();
@@ -129,19 +129,19 @@ impl Globs {
 
     /// True if the object itself is matched.
     #[must_use]
-    pub fn is_matched(&self, states: &States) -> bool {
+    pub(crate) fn is_matched(&self, states: &States) -> bool {
         states.0.iter().any(|state| self.component(*state).is_none())
     }
 
     /// True if something below it can match.
     #[must_use]
-    pub fn goes_on(&self, states: &States) -> bool {
+    pub(crate) fn goes_on(&self, states: &States) -> bool {
         states.0.iter().any(|state| self.component(*state).is_some())
     }
 
     /// True if the walk must list names to find matches.
     #[must_use]
-    pub fn needs_listing(&self, states: &States) -> bool {
+    pub(crate) fn needs_listing(&self, states: &States) -> bool {
         let is_open = |state: &State| {
             matches!(self.component(*state), Some(Component::Any | Component::Shape(_) | Component::Deep(_)))
         };
@@ -150,7 +150,7 @@ impl Globs {
 
     /// The names that the patterns spell out for this directory, sorted.
     #[must_use]
-    pub fn literal_names(&self, states: &States) -> Vec<&[u8]> {
+    pub(crate) fn literal_names(&self, states: &States) -> Vec<&[u8]> {
         let mut names: Vec<&[u8]> = states
             .0
             .iter()
@@ -166,7 +166,7 @@ impl Globs {
 
     /// True if the plan names this place itself: some pattern has reached it over spelled-out names only.
     #[must_use]
-    pub fn is_named(&self, states: &States) -> bool {
+    pub(crate) fn is_named(&self, states: &States) -> bool {
         states.0.iter().any(|state| {
             // A `**` that has taken names is already at its position. The names that it took are not spelled
             // out.
@@ -179,15 +179,14 @@ impl Globs {
     /// For a name that does not exist: the full paths that the plan spells out through it, sorted. For a
     /// pattern with wildcards, only its spelled-out beginning.
     #[must_use]
-    pub fn named_through(&self, states: &States, name: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn named_through(&self, states: &States, name: &[u8]) -> Vec<Vec<u8>> {
         let mut paths = Vec::new();
         for state in &states.0 {
             let is_this =
                 matches!(self.component(*state), Some(Component::Literal(wanted)) if wanted == name);
             if is_this && self.behind(*state).is_some_and(all_literal) {
-                let pattern = self.patterns.get(state.pattern).map(Vec::as_slice).unwrap_or_default();
                 let mut path = Vec::new();
-                for component in pattern {
+                for component in self.patterns.get(state.pattern).into_iter().flatten() {
                     let Component::Literal(part) = component else {
                         break;
                     };
@@ -205,7 +204,7 @@ impl Globs {
     /// True if `path` or a directory above it is matched. Exclusions and denials apply to whole trees in this
     /// way.
     #[must_use]
-    pub fn covers(&self, path: &[u8]) -> bool {
+    pub(crate) fn covers(&self, path: &[u8]) -> bool {
         let mut states = self.root();
         if self.is_matched(&states) {
             return true;

@@ -29,7 +29,7 @@ impl Inventory {
     /// Reads the facts now. This costs a few milliseconds; once per heartbeat, every 15 minutes, is often
     /// enough.
     #[must_use]
-    pub fn take() -> Self {
+    pub fn read() -> Self {
         let memory_bytes = System::new().map_or(0, |mut system| {
             system.refresh_memory();
             system.total_memory()
@@ -46,6 +46,15 @@ impl Inventory {
             load_hundredths: load.ok().and_then(|load| load.parse().ok()).unwrap_or(0),
         }
     }
+
+    /// The facts as a heartbeat carries them.
+    #[expect(
+        clippy::expect_used,
+        reason = "an inventory has only texts and numbers, under names that are texts"
+    )]
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("an inventory is JSON")
+    }
 }
 
 #[cfg(test)]
@@ -54,8 +63,9 @@ mod tests {
 
     #[test]
     fn the_machine_is_described() {
-        let inventory = Inventory::take();
+        let inventory = Inventory::read();
         assert!(inventory.memory_bytes > 1 << 20 && inventory.processors > 0);
         assert!(inventory.kernel.is_some());
+        assert_eq!(serde_json::from_str::<Inventory>(&inventory.to_json()).unwrap(), inventory);
     }
 }

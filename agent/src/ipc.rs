@@ -1,28 +1,34 @@
-//! What reader and sealer say to each other, one message per datagram, over `SOCK_SEQPACKET` socket pairs.
+//! What reader and sealer say to each other, one message per datagram, over `SOCK_SEQPACKET` socket pairs of
+//! [`pair`].
 //!
 //! Guarantee: a message is at most [`MESSAGE_BYTES_MAX`] bytes and carries at most one descriptor. Sender and
 //! receiver both enforce this, and a full socket makes the sender wait. The sealer trusts nothing it receives
 //! to be well-formed: the reader touches hostile names, so its messages are parsed like a stranger's. Not
 //! here: what an item means ([`crate::sealer::intake`]); the datagrams ([`cage::datagram`]).
+//!
+//! Messages are JSON, unlike those of [`crate::message`]: an item carries types that `evidence` defines and
+//! serialises ([`Stat`], [`Outcome`], [`Kind`]). A second description of them in protobuf would have to be kept
+//! equal by hand, field by field, between the object that was seen and the record that is sealed. A message costs
+//! a few microseconds beside the file that it announces; the bytes of a file are never in JSON.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use cage::datagram::{self, DatagramError, Form, Wait};
+use cage::datagram::{self, DatagramError, Form};
 use evidence::item::outcome::Outcome;
 use evidence::item::{AtimeMethod, ItemError, Kind, RawBytes, Stat};
 use evidence::time::FileTime;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Longest message: 128 KiB. The kernel's default socket buffer (208 KiB) takes one whole.
-pub const MESSAGE_BYTES_MAX: usize = 128 << 10;
+/// Longest message: 128 KiB, a whole datagram.
+pub(crate) const MESSAGE_BYTES_MAX: usize = datagram::BODY_BYTES_MAX;
 
 /// Longest path of an item: 32 KiB. With base64, attributes and a symlink text the message still fits.
-pub const PATH_BYTES_MAX: usize = 32 << 10;
+pub(crate) const PATH_BYTES_MAX: usize = 32 << 10;
 
 /// Content bytes in one data message: 64 KiB.
-pub const DATA_BYTES_MAX: usize = 64 << 10;
+pub(crate) const DATA_BYTES_MAX: usize = 64 << 10;
 
 /// Why a message was not sent or not understood. The conversation is then over.
 #[derive(Debug, thiserror::Error)]
@@ -46,14 +52,6 @@ pub enum IpcError {
         /// The kind.
         form: u8,
     },
-}
-
-impl IpcError {
-    /// True if the other side ended the conversation.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        matches!(self, Self::Datagram(DatagramError::Closed))
-    }
 }
 
 /// What the sealer does with the bytes of an item.
@@ -187,6 +185,14 @@ pub enum Received<'buffer> {
 const MESSAGE: u8 = 1;
 const DATA: u8 = 2;
 
+/// A pair of sockets that take the longest message.
+///
+/// # Errors
+/// The kernel's limit of socket buffers is too small; the error says what to do.
+pub fn pair() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    datagram::pair_for(MESSAGE_BYTES_MAX)
+}
+
 /// Sends one message.
 pub fn send(
     socket: BorrowedFd<'_>,
@@ -201,8 +207,7 @@ pub fn send_data(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), IpcError> {
     if bytes.len() > DATA_BYTES_MAX {
         return Err(IpcError::TooLong { len: bytes.len() });
     }
-    datagram::send(socket, (DATA, Form::Here), &[bytes], &[], Wait::Forever)?;
-    Ok(())
+    Ok(datagram::send(socket, (DATA, Form::Here), &[bytes], &[])?)
 }
 
 /// A buffer that is large enough for any message.
@@ -216,14 +221,11 @@ pub fn receive<'buffer>(
     socket: BorrowedFd<'_>,
     buffer: &'buffer mut [u8],
 ) -> Result<Received<'buffer>, IpcError> {
-    match datagram::receive(socket, buffer, Wait::Forever)? {
-        Some(received) => understand(received),
-        None => Err(DatagramError::Timeout.into()),
-    }
+    understand(datagram::receive(socket, buffer)?)
 }
 
 /// As [`receive`]; `None` if nothing came within `timeout`.
-pub fn receive_before<'buffer>(
+pub(crate) fn receive_before<'buffer>(
     socket: BorrowedFd<'_>,
     buffer: &'buffer mut [u8],
     timeout: Duration,
@@ -295,20 +297,16 @@ pub fn send_json<T: Serialize>(
     if text.len() >= MESSAGE_BYTES_MAX {
         return Err(IpcError::TooLong { len: text.len() });
     }
-    datagram::send(socket, (MESSAGE, Form::Here), &[&text], descriptor.as_slice(), Wait::Forever)?;
-    Ok(())
+    Ok(datagram::send(socket, (MESSAGE, Form::Here), &[&text], descriptor.as_slice())?)
 }
 
 /// Waits for a small document.
 pub fn receive_json<T: DeserializeOwned>(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<T, IpcError> {
-    match datagram::receive(socket, buffer, Wait::Forever)? {
-        Some(received) => document(received),
-        None => Err(DatagramError::Timeout.into()),
-    }
+    document(datagram::receive(socket, buffer)?)
 }
 
 /// As [`receive_json`], but gives up after `timeout`.
-pub fn receive_json_before<T: DeserializeOwned>(
+pub(crate) fn receive_json_before<T: DeserializeOwned>(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
     timeout: Duration,
@@ -332,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_message_arrives_with_its_descriptor_and_data_keeps_its_bytes() {
-        let (left, right) = datagram::pair().unwrap();
+        let (left, right) = pair().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"content").unwrap();
         file.rewind().unwrap();
@@ -352,12 +350,13 @@ mod tests {
         assert_eq!(content, "content");
         let Received::Data(bytes) = receive(right.as_fd(), &mut space).unwrap() else { panic!("no data") };
         assert_eq!(bytes, b"\x00\xffraw");
-        assert!(receive(right.as_fd(), &mut space).unwrap_err().is_closed());
+        let ended = receive(right.as_fd(), &mut space).map(drop);
+        assert!(matches!(ended, Err(IpcError::Datagram(DatagramError::Closed))), "{ended:?}");
     }
 
     #[test]
     fn what_is_too_long_or_malformed_is_refused() {
-        let (left, right) = datagram::pair().unwrap();
+        let (left, right) = pair().unwrap();
         assert!(send_data(left.as_fd(), &vec![0; DATA_BYTES_MAX + 1]).is_err());
         let note = "x".repeat(MESSAGE_BYTES_MAX);
         let end = Message::StepEnd { end: StepEnd::Done, limitations: vec![note] };
@@ -368,13 +367,13 @@ mod tests {
         }
         let file = tempfile::tempfile().unwrap();
         let two = [file.as_fd(), file.as_fd()];
-        datagram::send(left.as_fd(), (DATA, Form::Here), &[b"x"], &two, Wait::Never).unwrap();
+        datagram::send(left.as_fd(), (DATA, Form::Here), &[b"x"], &two).unwrap();
         assert!(receive(right.as_fd(), &mut buffer()).is_err(), "two descriptors");
     }
 
     #[test]
     fn the_longest_path_with_most_attributes_fits_one_message() {
-        let (left, right) = datagram::pair().unwrap();
+        let (left, right) = pair().unwrap();
         let mut seen = Seen::new(vec![0xff; PATH_BYTES_MAX], Kind::Symlink, FileTime::default());
         seen.target = Some(RawBytes(vec![0xff; 4096]));
         seen.xattrs =
@@ -385,5 +384,37 @@ mod tests {
         assert!(
             matches!(receive(right.as_fd(), &mut buffer()).unwrap(), Received::Message(got, None) if *got == message)
         );
+    }
+    #[test]
+    fn items_data_and_answers_wait_for_room_and_none_is_lost() {
+        let (left, right) = pair().unwrap();
+        rustix::io::ioctl_fionbio(&left, true).unwrap();
+        let items = 300_u64;
+        std::thread::scope(|scope| {
+            let sending = scope.spawn(|| {
+                for key in 0..items {
+                    let mut seen = Seen::new(vec![b'a'; 4000], Kind::File, FileTime::default());
+                    seen.key = Some(key);
+                    let message = Message::Item { seen: Box::new(seen), use_as: Use::Member };
+                    send(left.as_fd(), &message, None).unwrap();
+                    send_data(left.as_fd(), &key.to_le_bytes().repeat(1000)).unwrap();
+                    send_json(left.as_fd(), &Check { key, look: true }, None).unwrap();
+                }
+            });
+            let mut space = buffer();
+            for key in 0..items {
+                let Received::Message(got, None) = receive(right.as_fd(), &mut space).unwrap() else {
+                    panic!("item {key} is lost")
+                };
+                assert!(matches!(*got, Message::Item { seen, .. } if seen.key == Some(key)));
+                let Received::Data(got) = receive(right.as_fd(), &mut space).unwrap() else {
+                    panic!("data {key} is lost")
+                };
+                assert_eq!(got, key.to_le_bytes().repeat(1000));
+                let check: Check = receive_json(right.as_fd(), &mut space).unwrap();
+                assert_eq!(check, Check { key, look: true });
+            }
+            sending.join().unwrap();
+        });
     }
 }

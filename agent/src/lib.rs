@@ -27,13 +27,13 @@ pub mod status;
 pub mod warden;
 
 /// Version of the agent.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Environment variable with the log filter, the only one that children get.
 pub const LOG_VARIABLE: &str = "RUST_LOG";
 
 /// The user that link and sealer become if the warden runs as root and this user exists.
-pub const SERVICE_USER: &str = "exhibit-agent";
+pub(crate) const SERVICE_USER: &str = "exhibit-agent";
 
 /// First arguments of the children, one kind of process each.
 pub const LINK_ROLE: &str = "__link";

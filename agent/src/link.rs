@@ -49,9 +49,6 @@ pub enum LinkError {
 }
 
 /// Runs the link's process. Returns when the warden is gone.
-///
-/// # Errors
-/// [`LinkError`].
 pub fn run(socket: OwnedFd) -> Result<(), LinkError> {
     cage::enter(Profile::Link)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -87,7 +84,7 @@ async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
                 Ok((message, descriptors)) => match message.say {
                     Some(to_link::Say::Identity(new)) => {
                         identity.send_replace(Some(Arc::new(new)));
-                        say(&post, from_link::Say::Ready(Empty {})).await;
+                        post_to_warden(&post, from_link::Say::Ready(Empty {})).await;
                     }
                     Some(to_link::Say::Standing(new)) => {
                         hello.send_replace(new.hello);
@@ -122,7 +119,7 @@ async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
 }
 
 /// Waits for room in the queue to the warden.
-async fn say(post: &mpsc::Sender<FromLink>, say: from_link::Say) {
+async fn post_to_warden(post: &mpsc::Sender<FromLink>, say: from_link::Say) {
     // The other end closes only when the process ends.
     drop(post.send(FromLink { say: Some(say) }).await);
 }

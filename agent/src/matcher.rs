@@ -19,7 +19,7 @@ use crate::glob::{GlobError, Globs, States};
 use crate::platform::{self, CallError, CrossDevice, Directory, Identity, Look, SelfFds};
 
 /// Most denied objects that are known by inode: 200,000, about 10 MiB.
-pub const INODES_MAX: usize = 200_000;
+pub(crate) const INODES_MAX: usize = 200_000;
 
 /// Deepest denied directory that the scan enters.
 const DEPTH_MAX: usize = 128;
@@ -83,11 +83,16 @@ pub enum MatcherError {
 #[derive(Debug)]
 pub struct Matcher {
     denied: HashMap<Identity, Denial>,
+    /// The agent's own directories, as they were given.
+    own: Vec<Arc<OwnedFd>>,
+    /// All directories in them.
     state: Vec<StateDirectory>,
     scanned_at: FileTime,
     globs: Globs,
     processes: BTreeSet<i32>,
     is_partial: bool,
+    /// How many denied objects could not be looked at.
+    unseen: usize,
 }
 
 /// A directory of the agent's own state, and the change time that it had when it was scanned.
@@ -115,14 +120,13 @@ impl Matcher {
     ) -> Result<Self, MatcherError> {
         let mut matcher = Self {
             denied: HashMap::new(),
-            state: state
-                .into_iter()
-                .map(|fd| StateDirectory { directory: Arc::new(fd), changed: now })
-                .collect(),
+            own: state.into_iter().map(Arc::new).collect(),
+            state: Vec::new(),
             scanned_at: now,
             globs: Globs::compile(globs)?,
             processes,
             is_partial: false,
+            unseen: 0,
         };
         matcher.scan_state(fds, now)?;
         if !matcher.globs.is_empty() {
@@ -151,22 +155,29 @@ impl Matcher {
 
     /// Decides on `name` in the process directory of `pid`.
     #[must_use]
-    pub fn judge_process(&self, pid: i32, name: &[u8]) -> Option<Denial> {
+    pub(crate) fn judge_process(&self, pid: i32, name: &[u8]) -> Option<Denial> {
         let is_own = self.processes.contains(&pid);
         (is_own && !HARMLESS.contains(&name)).then_some(Denial::OwnProcess)
     }
 
     /// Adds a process of ours that was started later.
-    pub fn add_process(&mut self, pid: i32) {
+    pub(crate) fn add_process(&mut self, pid: i32) {
         self.processes.insert(pid);
     }
 
     /// What the denials cannot promise, for the manifest.
     #[must_use]
-    pub fn limitation(&self) -> Option<String> {
-        self.is_partial.then(|| {
+    pub fn limitations(&self) -> Vec<String> {
+        let partial = self.is_partial.then(|| {
             format!("policy denials cover more than {INODES_MAX} objects: other hard links to the rest are not recognised")
-        })
+        });
+        let unseen = (self.unseen > 0).then(|| {
+            format!(
+                "{} objects that the policy denies could not be looked at: other hard links to what they hold are not recognised",
+                self.unseen
+            )
+        });
+        partial.into_iter().chain(unseen).collect()
     }
 
     /// Scans the agent's own state again if one of its directories changed.
@@ -175,18 +186,19 @@ impl Matcher {
             platform::look(known.directory.as_fd()).map_or(true, |look| look.stat.ctime != known.changed)
         });
         if is_stale {
-            // If the scan fails, the older denials stay in force. They are still valid.
+            // If the scan fails, the older denials stay in force. They are still valid. The next object asks for a scan
+            // again.
             drop(self.scan_state(fds, seen.max(self.scanned_at)));
         }
     }
 
     fn scan_state(&mut self, fds: &SelfFds, now: FileTime) -> Result<(), MatcherError> {
-        let mut open: Vec<(Arc<OwnedFd>, usize)> =
-            self.state.drain(..).map(|known| (known.directory, 0)).collect();
+        let mut open: Vec<(Arc<OwnedFd>, usize)> = self.own.iter().map(|own| (Arc::clone(own), 0)).collect();
+        let mut state = Vec::new();
         while let Some((directory, depth)) = open.pop() {
             let look = platform::look(directory.as_fd()).map_err(MatcherError::State)?;
             self.denied.insert(look.identity(), Denial::OwnState);
-            self.state.push(StateDirectory { directory: Arc::clone(&directory), changed: look.stat.ctime });
+            state.push(StateDirectory { directory: Arc::clone(&directory), changed: look.stat.ctime });
             let mut listing =
                 Directory::open(fds, directory.as_fd(), AtimeMethod::None).map_err(MatcherError::State)?;
             loop {
@@ -195,11 +207,13 @@ impl Matcher {
                     break;
                 }
                 for entry in names {
-                    let found = platform::open_beneath(directory.as_fd(), &entry.name, CrossDevice::Allowed);
-                    // The object vanished between listing and opening, so there is nothing to deny.
-                    let Ok(fd) = found else { continue };
-                    let Ok(look) = platform::look(fd.as_fd()) else {
-                        continue;
+                    let found = platform::open_beneath(directory.as_fd(), &entry.name, CrossDevice::Allowed)
+                        .and_then(|fd| Ok((platform::look(fd.as_fd())?, fd)));
+                    let (look, fd) = match found {
+                        Ok(found) => found,
+                        // The object vanished between listing and opening, so there is nothing to deny.
+                        Err(error) if error.is_absent() => continue,
+                        Err(error) => return Err(MatcherError::State(error)),
                     };
                     self.denied.insert(look.identity(), Denial::OwnState);
                     if look.kind == Kind::Dir && depth < DEPTH_MAX {
@@ -208,6 +222,7 @@ impl Matcher {
                 }
             }
         }
+        self.state = state;
         self.scanned_at = now;
         Ok(())
     }
@@ -226,15 +241,18 @@ impl Matcher {
             return;
         }
         let names: Vec<Vec<u8>> = if is_covered || self.globs.needs_listing(states) {
-            let Ok(mut listing) = Directory::open(fds, directory, view) else {
-                return;
-            };
             let mut names = Vec::new();
-            while let Ok(batch) = listing.next_batch() {
-                if batch.is_empty() || self.is_partial {
-                    break;
+            let listed = Directory::open(fds, directory, view).and_then(|mut listing| {
+                loop {
+                    let batch = listing.next_batch()?;
+                    if batch.is_empty() || self.is_partial {
+                        return Ok(());
+                    }
+                    names.extend(batch.into_iter().map(|entry| entry.name));
                 }
-                names.extend(batch.into_iter().map(|entry| entry.name));
+            });
+            if listed.is_err() {
+                self.unseen += 1;
             }
             names
         } else {
@@ -246,11 +264,14 @@ impl Matcher {
             if !covered && !self.globs.goes_on(&below) {
                 continue;
             }
-            let Ok(fd) = platform::open_beneath(directory, &name, CrossDevice::Allowed) else {
-                continue;
-            };
-            let Ok(look) = platform::look(fd.as_fd()) else {
-                continue;
+            let found = platform::open_beneath(directory, &name, CrossDevice::Allowed)
+                .and_then(|fd| Ok((platform::look(fd.as_fd())?, fd)));
+            let (look, fd) = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    self.unseen += usize::from(!error.is_absent());
+                    continue;
+                }
             };
             if covered {
                 if self.denied.len() >= INODES_MAX {

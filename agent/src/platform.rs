@@ -17,11 +17,12 @@ mod root_view;
 mod xattr;
 
 pub use call::CallError;
+pub(crate) use clock::duration;
 pub use clock::{Clock, SystemClock};
 pub use directory::{Directory, Entry};
 pub use fork::{Child, fork};
 pub use handle::SelfFds;
-pub use namespace::{NEIGHBOUR_BYTES_MAX, neighbours};
+pub use namespace::{Dump, DumpEnd, NEIGHBOUR_BYTES_MAX, neighbours};
 pub use object::{
     CrossDevice, FsKind, Identity, Look, fs_kind, kind_of, look, look_at, open_beneath, open_magic,
     read_link, read_link_at, reopen, reopen_magic,

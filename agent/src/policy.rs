@@ -19,10 +19,10 @@ use serde::Deserialize;
 use crate::glob::Globs;
 
 /// Where the agent looks for the owner's policy if the command line names none.
-pub const DEFAULT_PATH: &str = "/etc/exhibit/policy.toml";
+pub(crate) const DEFAULT_PATH: &str = "/etc/exhibit/policy.toml";
 
 /// The text that is in force if there is no file: the commented example that packages install.
-pub const BUILT_IN: &str = include_str!("../../packaging/policy.toml");
+pub(crate) const BUILT_IN: &str = include_str!("../../packaging/policy.toml");
 
 /// Longest policy. A real one is a page of text. The limit bounds what the warden reads into memory.
 const POLICY_BYTES_MAX: u64 = 256 * 1024;
@@ -108,7 +108,7 @@ pub struct Cosigners {
 impl Limits {
     /// The limits in the form that orders use.
     #[must_use]
-    pub fn as_order(&self) -> evidence::order::Limits {
+    pub(crate) fn as_order(&self) -> evidence::order::Limits {
         evidence::order::Limits {
             wall_s: self.wall_s,
             stored_bytes: self.stored_bytes,
@@ -192,7 +192,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`PolicyError::Value`] for a malformed key.
-    pub fn trust(&self, log_keys: &LogKeys) -> Result<ledger::Policy, PolicyError> {
+    pub(crate) fn trust(&self, log_keys: &LogKeys) -> Result<ledger::Policy, PolicyError> {
         let cosigners = &self.rules.cosigners;
         let mut text = format!("log {}\n", log_keys.current());
         for (number, key) in cosigners.keys.iter().enumerate() {
@@ -215,7 +215,7 @@ impl Policy {
     /// Why the owner does not want `order` obeyed, given how many distinct persons approved it. `None` if the
     /// owner permits it.
     #[must_use]
-    pub fn objection(&self, order: &Order, approvals: usize) -> Option<String> {
+    pub(crate) fn objection(&self, order: &Order, approvals: usize) -> Option<String> {
         let rules = &self.rules;
         if rules.pause {
             return Some("the owner paused all collecting".to_owned());
@@ -252,7 +252,7 @@ impl Policy {
             _ => None,
         });
         // Both were checked when the policy was read. A glob that does not compile allows nothing.
-        let allowed = Globs::compile(allow).unwrap_or_default();
+        let Ok(allowed) = Globs::compile(allow) else { return asked.flatten().next() };
         // `/a/**` and `/a` allow the tree below `/a`, whatever pattern an order uses inside it.
         let trees: Vec<Glob> = allow
             .iter()

@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use cage::channel;
-use cage::datagram::{DatagramError, Wait};
+use cage::datagram::DatagramError;
 use cage::{CageError, Profile};
 
 use crate::collect::plan::{self, Params};
@@ -35,13 +35,9 @@ pub enum ReaderProcessError {
 }
 
 /// Runs the reader's process.
-///
-/// # Errors
-/// [`ReaderProcessError`].
 pub fn run_reader(socket: &OwnedFd) -> Result<(), ReaderProcessError> {
     cage::enter(Profile::Reader)?;
-    let received = channel::receive::<StartReader>(socket.as_fd(), Wait::Forever)?;
-    let (start, descriptors) = received.ok_or(DatagramError::Closed)?;
+    let (start, descriptors) = channel::receive::<StartReader>(socket.as_fd())?;
     let [root, proc, sealer, check, state]: [OwnedFd; 5] =
         descriptors.try_into().or(Err(ReaderProcessError::Descriptors))?;
     let params: Params = serde_json::from_slice(&start.params)?;

@@ -34,11 +34,14 @@ use outbox::Outbox;
 use pseudo::{End, Pseudo};
 
 /// Longest time one pseudo-file may take.
-pub const PSEUDO_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const PSEUDO_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Most bytes that are taken of one pseudo-file: 64 MiB. A process with more mappings than that is cut, and
 /// the record says so.
-pub const PSEUDO_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const PSEUDO_BYTES_MAX: u64 = 64 << 20;
+
+/// Most limitations of one step. The last says that others are left out.
+const LIMITATIONS_MAX: usize = 64;
 
 /// What a reader may open, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,15 +121,16 @@ impl<'a> Reader<'a> {
         let Handles { root, proc, sealer, check, state } = handles;
         let fds = SelfFds::open()?;
         let mut processes: BTreeSet<i32> = scope.processes.iter().copied().collect();
-        processes.insert(i32::try_from(std::process::id()).unwrap_or(0));
+        processes.insert(rustix::process::getpid().as_raw_nonzero().get());
         let now = clock.wall();
         let matcher = Matcher::prepare(&fds, root.as_fd(), scope.view, state, processes, &scope.deny, now)?;
         let in_flight = Arc::new(InFlight::default());
         let checks = PathChecks::new(check, Arc::clone(&in_flight));
+        let (mounts, unknown_mounts) = MountTable::read(proc.as_fd());
         let mut reader = Self {
             fds,
             root: Arc::new(root),
-            mounts: MountTable::read(proc.as_fd()),
+            mounts,
             proc: Arc::new(proc),
             view: scope.view,
             limits: scope.limits,
@@ -137,8 +141,8 @@ impl<'a> Reader<'a> {
             seen: Once::default(),
             limitations: Vec::new(),
         };
-        // The manifest lists under the first step what the denials cannot promise.
-        if let Some(limitation) = reader.matcher.limitation() {
+        // The manifest lists under the first step what the denials and the mount table cannot promise.
+        for limitation in reader.matcher.limitations().into_iter().chain(unknown_mounts) {
             reader.limitation(limitation);
         }
         Ok((reader, checks))
@@ -175,8 +179,13 @@ impl Reader<'_> {
     /// Notes something that the running step does not show.
     pub(crate) fn limitation(&mut self, text: impl Into<String>) {
         let text = text.into();
-        if !self.limitations.contains(&text) && self.limitations.len() < 64 {
-            self.limitations.push(text);
+        if self.limitations.len() < LIMITATIONS_MAX && !self.limitations.contains(&text) {
+            let is_last = self.limitations.len() + 1 == LIMITATIONS_MAX;
+            self.limitations.push(if is_last {
+                "further limitations of this step are left out".to_owned()
+            } else {
+                text
+            });
         }
     }
 

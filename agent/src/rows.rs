@@ -21,7 +21,7 @@ use crate::ipc::Seen;
 
 /// Most raw bytes of one source that are held at a time: 4 MiB. A longer source is decoded in pieces, cut
 /// between its records.
-pub const PIECE_BYTES_MAX: usize = 4 << 20;
+pub(crate) const PIECE_BYTES_MAX: usize = 4 << 20;
 
 /// Longest row: 256 KiB. A longer one is replaced by a note; the raw bytes are in the container.
 const ROW_BYTES_MAX: usize = 256 << 10;
@@ -62,13 +62,13 @@ pub(crate) struct Out {
 impl Out {
     /// Adds a row.
     pub(crate) fn row(&mut self, row: &Value) {
-        let line = serde_json::to_vec(row).unwrap_or_default();
+        // To show a value as text cannot fail, unlike to serialise an unknown type.
+        let mut line = row.to_string();
         if line.len() > ROW_BYTES_MAX {
             let short = json!({"row": row.get("row"), "note": "row is too long; see the raw bytes", "source": row.get("source")});
-            self.bytes.extend(serde_json::to_vec(&short).unwrap_or_default());
-        } else {
-            self.bytes.extend(line);
+            line = short.to_string();
         }
+        self.bytes.extend_from_slice(line.as_bytes());
         self.bytes.push(b'\n');
     }
 }
@@ -155,7 +155,7 @@ impl Rows {
     }
 
     /// Rows that are ready, if there are at least `least` bytes of them. Whole lines.
-    pub fn take(&mut self, least: usize) -> Option<Vec<u8>> {
+    pub(crate) fn take_ready(&mut self, least: usize) -> Option<Vec<u8>> {
         (self.out.bytes.len() >= least.max(1)).then(|| std::mem::take(&mut self.out.bytes))
     }
 
@@ -164,7 +164,7 @@ impl Rows {
     pub fn finish(mut self) -> Option<Vec<u8>> {
         self.end();
         self.decoder.finish(&mut self.out);
-        self.take(1)
+        self.take_ready(1)
     }
 }
 
@@ -189,6 +189,17 @@ pub(crate) fn fields(line: &[u8]) -> Vec<&[u8]> {
 /// A decimal number.
 pub(crate) fn number(field: &[u8]) -> Option<i64> {
     str::from_utf8(field).ok()?.trim().parse().ok()
+}
+
+/// What stands before and behind the first `mark`.
+pub(crate) fn split_once(line: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
+    let at = line.iter().position(|byte| *byte == mark)?;
+    Some((line.get(..at)?, line.get(at + 1..)?))
+}
+
+/// The last name of a path.
+pub(crate) fn last_name(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(path, |slash| path.split_at(slash + 1).1)
 }
 
 /// Splits `/proc/PID/REST`.
@@ -225,8 +236,8 @@ pub(crate) fn decode(collector: &str, sources: &[(&str, &[u8])]) -> Vec<Value> {
         }
         rows.end();
     }
-    let bytes = rows.finish().unwrap_or_default();
-    lines(&bytes).map(|line| serde_json::from_slice(line).unwrap()).collect()
+    let bytes = rows.finish();
+    lines(bytes.as_deref().unwrap_or(b"")).map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
 #[cfg(test)]
@@ -251,6 +262,24 @@ mod tests {
         rows.begin(b"/proc/swaps");
         rows.data(&bytes);
         assert!(rows.held.len() < 200 && rows.held.starts_with(b"/dev/sda"));
+    }
+
+    #[test]
+    fn every_row_is_one_line_of_json_also_one_that_is_too_long() {
+        let mut out = Out::default();
+        let row = json!({"row": "x", "source": "/a\nb", "number": -0.5, "deep": {"list": [null, true, "\u{1}\u{2028}"]}});
+        out.row(&row);
+        out.row(&json!({"row": "long", "source": "/c", "text": "x".repeat(ROW_BYTES_MAX)}));
+        let read: Vec<Value> = lines(&out.bytes).map(|line| serde_json::from_slice(line).unwrap()).collect();
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[0], row);
+        assert_eq!(
+            serde_json::to_vec(&row).unwrap(),
+            lines(&out.bytes).next().unwrap(),
+            "the same bytes as before"
+        );
+        assert_eq!((&read[1]["row"], &read[1]["source"]), (&"long".into(), &"/c".into()));
+        assert!(read[1]["note"].as_str().unwrap().contains("too long"));
     }
 
     proptest! {

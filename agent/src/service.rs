@@ -40,7 +40,8 @@ impl Service {
     }
 
     /// Feeds the watchdog if it is due. Call it only while every lane makes progress.
-    pub fn alive(&mut self, boot: Duration) {
+    pub(crate) fn alive(&mut self, boot: Duration) {
+        // Saturating is correct here: a rate.
         if self.interval.is_some_and(|interval| boot.saturating_sub(self.fed) >= interval) {
             self.fed = boot;
             notify(&[NotifyState::Watchdog]);

@@ -14,9 +14,6 @@ use crate::platform::{CallError, Residence, drop_range, look};
 /// Something whose bytes can be read at an offset.
 pub trait Source {
     /// Reads into `buffer` from `off`. Returns 0 at the end.
-    ///
-    /// # Errors
-    /// The kernel's error number.
     fn read_at(&self, buffer: &mut [u8], off: u64) -> Result<usize, Errno>;
 
     /// Called before and after a range is read. An implementation can spare the page cache here.
@@ -47,16 +44,13 @@ impl OpenFile {
     }
 
     /// Looks at the file.
-    ///
-    /// # Errors
-    /// The error of `statx`.
     pub fn look(&self) -> Result<Stat, CallError> {
         look(self.fd.as_fd()).map(|look| look.stat)
     }
 
     /// The runs of data in the first `size` bytes, if it is worth leaving the holes out; otherwise one run.
     #[must_use]
-    pub fn sparse_runs(&self, before: &Stat, size: u64) -> Option<Vec<(u64, u64)>> {
+    pub(crate) fn sparse_runs(&self, before: &Stat, size: u64) -> Option<Vec<(u64, u64)>> {
         // The file uses less space on the medium than its size. Only then are there holes (or compression,
         // and then the search finds none).
         if before.blocks >= size.div_ceil(512) || size < SPARSE_HOLES_MIN {

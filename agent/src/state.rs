@@ -27,11 +27,88 @@ fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     durable::replace(&dir.join(name), bytes, 0o600)
 }
 
+/// What versions before `durable` put behind a name while they wrote the file: the agent and `certs`.
+const OLD_SUFFIXES: [&str; 2] = [".part", ".next"];
+
+/// Removes what a crash of an older version left: `NAME.part` and `NAME.next` beside the files that the agent writes. Such a
+/// file may hold a private key, and no version reads it or writes it again. Everything else stays.
+fn remove_old_left_overs(dir: &Path) -> io::Result<()> {
+    remove_in(dir, |name| [identity::PINS, clock::NAME, counter::COUNTER, seen::NAME].contains(&name))?;
+    remove_in(&dir.join(receipts::DIR), receipts::is_receipt)?;
+    for entry in fs_err::read_dir(dir)? {
+        let entry = entry?;
+        let is_generation = entry.file_name().to_str().is_some_and(|name| name.starts_with("gen-"));
+        if is_generation && entry.file_type()?.is_dir() {
+            remove_in(&entry.path(), |name| identity::NAMES.contains(&name))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_in(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<()> {
+    let entries = match fs_err::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let base = OLD_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
+        if base.is_some_and(&is_ours) && entry.file_type()?.is_file() {
+            durable::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
+
+    #[test]
+    fn what_older_versions_left_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let collection = evidence::digest::Digest::of(b"x");
+        let left = [
+            "identity.json.part".to_owned(),
+            "counter.part".to_owned(),
+            "clock.json.part".to_owned(),
+            "seen.jsonl.part".to_owned(),
+            "gen-1/evidence.key.part".to_owned(),
+            "gen-1/tls.pem.next".to_owned(),
+            "gen-2/roster.json.part".to_owned(),
+            format!("receipts/{collection}.entry.part"),
+            format!("receipts/{collection}.tlog-proof.part"),
+        ];
+        let kept = [
+            "identity.json".to_owned(),
+            "counter".to_owned(),
+            "notes.part".to_owned(),
+            "gen-1/evidence.key".to_owned(),
+            "gen-1/.evidence.key.next".to_owned(),
+            "gen-1/other.next".to_owned(),
+            "other/evidence.key.part".to_owned(),
+            format!("receipts/{collection}.entry"),
+        ];
+        remove_old_left_overs(dir.path()).unwrap();
+        for name in left.iter().chain(&kept) {
+            let path = dir.path().join(name);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, name).unwrap();
+        }
+        // A folder of such a name is not what an older version wrote.
+        fs_err::create_dir(dir.path().join("gen-1/ca.der.part")).unwrap();
+        remove_old_left_overs(dir.path()).unwrap();
+        for name in &left {
+            assert!(!dir.path().join(name).exists(), "{name}");
+        }
+        for name in kept.iter().map(String::as_str).chain(["gen-1/ca.der.part"]) {
+            assert!(dir.path().join(name).exists(), "{name}");
+        }
+    }
 
     #[test]
     fn directories_and_files_are_for_the_owner_alone() {

@@ -101,7 +101,7 @@ pub fn read(dir: &Path, policy: Option<&Path>) -> Result<Status, IdentityStateEr
     }
     if lane::user_named(crate::SERVICE_USER).is_none() {
         warnings.push(format!(
-            "there is no user `{}` to run link and sealer as: only file modes keep the link from the evidence key",
+            "there is no user `{}` to run link and sealer as: they run as the agent's user, who can read the evidence key",
             crate::SERVICE_USER
         ));
     }

@@ -152,10 +152,12 @@ struct Warden {
 }
 
 /// Runs the warden until the process is killed.
-///
-/// # Errors
-/// [`WardenError`].
 pub fn run(settings: Settings) -> Result<(), WardenError> {
+    // Before the evidence key is read.
+    cage::hide_memory().map_err(|error| WardenError::System {
+        op: "hide the agent's memory",
+        source: io::Error::other(error),
+    })?;
     let now = Reading::now();
     let state = EndpointState::open(&settings.state, now)?;
     let host =
@@ -340,6 +342,7 @@ impl Warden {
         if is_overdue {
             self.end_attempt("the deadline passed", attempt::Again::IfAttemptsAllow)?;
         }
+        // Saturating is correct here: the link may have spoken after `now` was read.
         let is_silent = now.boot.saturating_sub(self.link_alive) > LINK_SILENCE;
         if is_silent && self.link.as_ref().is_some_and(|lane| lane.pid() != 0) {
             tracing::warn!("The link shows no life; replacing it");

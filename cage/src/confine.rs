@@ -57,9 +57,17 @@ pub fn enter(profile: Profile) -> Result<(), CageError> {
     }
     drop_capabilities(profile::capabilities(profile))?;
     set_no_new_privs(true).map_err(call("prctl"))?;
-    // Neither a core file nor another process of the same user may show evidence or a key.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(call("prctl"))?;
+    hide_memory()?;
     apply_filter_all_threads(&program).map_err(|error| CageError::Filter(error.into()))
+}
+
+/// Makes the calling process non-dumpable, until it executes a program: neither a core file nor another process of the same
+/// user shows evidence or a key in its memory (proc(5); prctl(2), PR_SET_DUMPABLE). [`enter`] does this as well.
+///
+/// # Errors
+/// The kernel refused `prctl`. The process must not read a key.
+pub fn hide_memory() -> Result<(), CageError> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(call("prctl"))
 }
 
 /// Reduces the capabilities of the calling thread to those in `keep` that it already has.

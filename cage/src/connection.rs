@@ -2,14 +2,14 @@
 //! child that sends pieces.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use prost::Message;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use crate::channel::{self, Outgoing};
-use crate::datagram::{self, DatagramError, Wait};
+use crate::datagram::{self, DatagramError, Sent};
 use crate::pieces::{self, Assembly, Frame};
 
 /// A socket whose readiness the runtime watches.
@@ -36,7 +36,7 @@ impl Socket {
     /// # Errors
     /// [`DatagramError`]: the conversation is over.
     pub async fn receive<M: Message + Default>(&self) -> Result<(M, Vec<OwnedFd>), DatagramError> {
-        self.when(Interest::READABLE, || channel::receive(self.0.as_fd(), Wait::Never)).await
+        self.when(Interest::READABLE, || channel::try_receive(self.0.as_fd())).await
     }
 
     /// Sends a typed message as soon as there is room.
@@ -45,7 +45,7 @@ impl Socket {
     /// [`DatagramError`]: the conversation is over.
     pub async fn send(&self, message: &impl Message) -> Result<(), DatagramError> {
         let outgoing = Outgoing::new(message, Vec::new())?;
-        let send = || Ok(outgoing.send(self.0.as_fd(), Wait::Never)?.then_some(()));
+        let send = || Ok(sent(outgoing.try_send(self.0.as_fd())?));
         self.when(Interest::WRITABLE, send).await
     }
 
@@ -70,6 +70,14 @@ impl Socket {
                 Err(source) => return Err(failed(source)),
             }
         }
+    }
+}
+
+/// `None`: try again once there is room.
+fn sent(sent: Sent) -> Option<()> {
+    match sent {
+        Sent::Yes => Some(()),
+        Sent::Full => None,
     }
 }
 
@@ -99,8 +107,7 @@ impl Connection {
     pub async fn send(&mut self, kind: u8, body: &[u8]) -> Result<(), DatagramError> {
         for piece in pieces::cut(body)? {
             let (head, parts) = ((kind, piece.form), piece.parts());
-            let send = |socket: BorrowedFd<'_>| datagram::send(socket, head, &parts, &[], Wait::Never);
-            let action = || Ok(send(self.socket.0.as_fd())?.then_some(()));
+            let action = || Ok(sent(datagram::try_send(self.socket.0.as_fd(), head, &parts, &[])?));
             self.socket.when(Interest::WRITABLE, action).await?;
         }
         Ok(())
@@ -117,10 +124,10 @@ impl Connection {
         loop {
             let taken = socket
                 .when(Interest::READABLE, || {
-                    let Some(piece) = datagram::receive(socket.0.as_fd(), buffer, Wait::Never)? else {
+                    let Some(piece) = datagram::try_receive(socket.0.as_fd(), buffer)? else {
                         return Ok(None);
                     };
-                    assembly.take((piece.kind, piece.form, piece.body)).map(Some)
+                    assembly.add((piece.kind, piece.form, piece.body)).map(Some)
                 })
                 .await;
             match taken {
@@ -163,7 +170,7 @@ mod tests {
             let (ours, theirs) = datagram::pair().unwrap();
             let body = vec![1; 2 * pieces::PIECE_BYTES];
             for piece in pieces::cut(&body).unwrap().iter().take(pieces_sent) {
-                datagram::send(theirs.as_fd(), (1, piece.form), &piece.parts(), &[], Wait::Never).unwrap();
+                datagram::send(theirs.as_fd(), (1, piece.form), &piece.parts(), &[]).unwrap();
             }
             drop(theirs);
             let ended = Connection::new(ours).unwrap().receive(1 << 20).await;

@@ -58,9 +58,9 @@ impl Launch<'_> {
     /// command after the spawn: otherwise we never notice that the child has ended.
     ///
     /// # Errors
-    /// This process has no free descriptors.
+    /// This process has no free descriptors, or the kernel's socket buffers are too small.
     pub fn prepare(&self) -> io::Result<(Command, OwnedFd)> {
-        let (ours, theirs) = datagram::pair()?;
+        let (ours, theirs) = datagram::pair_for(datagram::SHORT_BYTES_MAX)?;
         let mut command = Command::new(self.program);
         let output = if self.answers_on_stdout { Stdio::from(theirs.try_clone()?) } else { Stdio::null() };
         let errors = match self.errors {

@@ -23,7 +23,7 @@ mod memory_file;
 pub mod pieces;
 mod profile;
 
-pub use confine::{CageError, drop_capabilities, effective_capabilities, enter};
+pub use confine::{CageError, drop_capabilities, effective_capabilities, enter, hide_memory};
 #[cfg(feature = "tokio")]
 pub use connection::{Connection, Socket};
 pub use launch::{Errors, Launch, User, parent_socket};

@@ -6,7 +6,6 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use cage::channel::Outgoing;
-use cage::datagram::Wait;
 use evidence::order::Step;
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +59,6 @@ fn run_steps(mut reader: Reader<'_>, steps: &[Step], warden: Option<&OwnedFd>) -
 /// Tells the warden how far the plan has come, without waiting. If the warden is gone, the sealer notices it.
 fn report(reader: &Reader<'_>, step: u32, warden: &OwnedFd) {
     let message = FromReader { step, items: reader.items(), stuck_helpers: reader.stuck_helpers() };
-    let sent =
-        Outgoing::new(&message, Vec::new()).and_then(|message| message.send(warden.as_fd(), Wait::Never));
-    drop(sent);
+    // A report that does not fit is left out: the next one says more.
+    drop(Outgoing::new(&message, Vec::new()).and_then(|message| message.try_send(warden.as_fd())));
 }

@@ -138,19 +138,27 @@ impl Process {
                 let mut listing = Directory::open(&reader.fds, directory.as_fd(), AtimeMethod::RoView)?;
                 loop {
                     let batch = listing.next_batch()?;
-                    if batch.is_empty() || names.len() >= DESCRIPTORS_MAX {
-                        return Ok((directory, names));
+                    let is_cut = !batch.is_empty() && names.len() >= DESCRIPTORS_MAX;
+                    if batch.is_empty() || is_cut {
+                        return Ok((directory, names, is_cut));
                     }
                     names.extend(batch.into_iter().filter_map(|entry| String::from_utf8(entry.name).ok()));
                 }
             },
         );
-        let (directory, mut names) = match listed {
+        let (directory, mut names, is_cut) = match listed {
             Ok(listed) => listed,
             Err(error) if error.is_absent() => return Ok(()),
             Err(error) => return reader.record_failure(&self.path("fd"), Kind::Dir, error, None),
         };
-        names.sort_by_key(|name| name.parse::<u32>().unwrap_or(u32::MAX));
+        if is_cut {
+            reader.limitation(format!(
+                "processes: process {} has more than {DESCRIPTORS_MAX} descriptors; the rest is not listed",
+                self.pid
+            ));
+        }
+        // A name that is no number comes last. The order is for people.
+        names.sort_by_key(|name| name.parse::<u32>().map_or((true, 0), |number| (false, number)));
         for name in names {
             self.link(reader, directory.as_fd(), &name, &format!("fd/{name}"))?;
         }
@@ -170,10 +178,20 @@ impl Process {
             platform::look(object.as_fd()).and_then(|look| Ok((look, platform::fs_kind(object.as_fd())?)));
         let Ok((look, fs)) = looked else { return Ok(()) };
         let mut seen = reader.seen(&path, look.kind);
-        if let Some(denial) = self.judge_program(reader, &look) {
-            seen.outcome = Outcome::SkippedPolicy;
-            seen.note = Some(denial.note().to_owned());
-            return reader.digest_refused(seen);
+        match self.judge_program(reader, &look) {
+            Ok(None) => {}
+            Ok(Some(denial)) => {
+                seen.outcome = Outcome::SkippedPolicy;
+                seen.note = Some(denial.note().to_owned());
+                return reader.digest_refused(seen);
+            }
+            // Without its path nobody can say that the owner does not deny it (the kernel refuses to print a path of
+            // more than a page).
+            Err(error) => {
+                seen.outcome = error.outcome();
+                seen.error = Some(error.item_error());
+                return reader.digest_refused(seen);
+            }
         }
         seen.before = Some(look.stat.clone());
         let refusal = if !is_hashed {
@@ -211,14 +229,21 @@ impl Process {
 
     /// Checks whether the program may be read as an object, by its own path and by the path of the link. A
     /// digest, like content, reveals what a file is.
-    fn judge_program(&self, reader: &mut Reader<'_>, look: &platform::Look) -> Option<Denial> {
-        let link = platform::read_link_at(self.directory.as_fd(), b"exe").unwrap_or_default();
+    ///
+    /// # Errors
+    /// The path is not known. The program must not be read.
+    fn judge_program(
+        &self,
+        reader: &mut Reader<'_>,
+        look: &platform::Look,
+    ) -> Result<Option<Denial>, CallError> {
+        let link = platform::read_link_at(self.directory.as_fd(), b"exe")?;
         // The kernel adds this to the path of a file without a name. But a file's name may also end like
         // this.
         let bare = link.strip_suffix(b" (deleted)").filter(|_| look.stat.nlink == 0).unwrap_or(&link);
-        [bare, &link, &self.path("exe")]
+        Ok([bare, &link, &self.path("exe")]
             .into_iter()
-            .find_map(|path| reader.matcher.judge(&reader.fds, path, look, &[]))
+            .find_map(|path| reader.matcher.judge(&reader.fds, path, look, &[])))
     }
 
     /// Opens the program through the protected view if its path there means the same object, otherwise by the

@@ -5,7 +5,7 @@ use evidence::item::outcome::Outcome;
 
 use super::sockets::of_each_network;
 use crate::ipc::StepEnd;
-use crate::platform;
+use crate::platform::{self, DumpEnd};
 use crate::reader::{Flow, Reader};
 
 const TABLES: &[&str] = &[
@@ -27,10 +27,19 @@ pub(crate) const NEIGHBOURS: &str = "live/routes.neighbours.bin";
 
 pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
     match platform::neighbours() {
-        Ok((dump, is_cut)) => {
-            let outcome = if is_cut { Outcome::SkippedLimit } else { Outcome::Ok };
-            let note = is_cut.then(|| "neighbour table cut at 4 MiB".to_owned());
-            reader.stream(NEIGHBOURS, &dump, outcome, note)?;
+        Ok(dump) => {
+            let (outcome, note) = match dump.end {
+                DumpEnd::Whole => (Outcome::Ok, None),
+                DumpEnd::Cut => (Outcome::SkippedLimit, Some("neighbour table cut at 4 MiB".to_owned())),
+                DumpEnd::Failed(errno) => (
+                    Outcome::IoError,
+                    Some(format!("the kernel ended the neighbour table with an error: {errno}")),
+                ),
+            };
+            if dump.is_changed {
+                reader.limitation("routes: the neighbour table changed while the kernel listed it; neighbours may be missing");
+            }
+            reader.stream(NEIGHBOURS, &dump.bytes, outcome, note)?;
         }
         Err(error) => reader.limitation(format!("IPv6 neighbours: {error}")),
     }

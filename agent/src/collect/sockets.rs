@@ -29,7 +29,7 @@ pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<
     }
     if found.is_empty() {
         // Our own namespace is the least that can be shown.
-        found.insert(Vec::new(), i32::try_from(std::process::id()).unwrap_or(1));
+        found.insert(Vec::new(), rustix::process::getpid().as_raw_nonzero().get());
     }
     for (namespace, pid) in found {
         let name = pid.to_string();

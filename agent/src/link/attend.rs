@@ -81,9 +81,9 @@ impl Attend {
             while self.outgoings.try_recv().is_ok() {}
             let text = evidence::causes::chain(&cut);
             tracing::info!(cause = %text, "Disconnected");
-            super::say(&self.post, from_link::Say::Disconnected(Detail { text })).await;
+            super::post_to_warden(&self.post, from_link::Say::Disconnected(Detail { text })).await;
             let stood = since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
-            let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+            let random = super::backoff::random();
             // If the warden wants a new greeting, send it at once. The warden must see to it that this is
             // rare.
             let wait =
@@ -103,8 +103,10 @@ impl Attend {
             Some(channel) => channel,
             None => self.connector.main(&identity).await?,
         };
-        let hello = self.hellos.wait_for(Option::is_some).await.or(Err(Cut::Ending))?.clone();
-        let mut hello = hello.unwrap_or_default();
+        let mut hello = match &*self.hellos.wait_for(Option::is_some).await.or(Err(Cut::Ending))? {
+            Some(hello) => hello.clone(),
+            None => return Err(Cut::Ending),
+        };
         hello.wall = wall().to_string();
         let (up, requests) = mpsc::channel(4);
         let mut client = proto::service::agent_client(channel.clone());
@@ -124,7 +126,7 @@ impl Attend {
         let mut heartbeat = tokio::time::interval(Duration::from_secs(u64::from(every)));
         tracing::info!(collector = %welcome.collector, "Connected");
         self.channel.send_replace(Some(channel));
-        super::say(&self.post, from_link::Say::Connected(welcome)).await;
+        super::post_to_warden(&self.post, from_link::Say::Connected(welcome)).await;
         loop {
             // Each branch is cancellation-safe: channel and stream receives lose nothing when another branch wins.
             tokio::select! {
@@ -136,7 +138,7 @@ impl Attend {
                     up.send(request.ok_or(Cut::Ending)?).await.or(Err(Cut::Closed))?;
                 }
                 _ = heartbeat.tick() => {
-                    let inventory_json = serde_json::to_string(&Inventory::take()).unwrap_or_default();
+                    let inventory_json = Inventory::read().to_json();
                     let beat = v1::Heartbeat { wall: wall().to_string(), inventory_json };
                     let request = AttendRequest { message: Some(attend_request::Message::Heartbeat(beat)) };
                     up.send(request).await.or(Err(Cut::Closed))?;
@@ -157,7 +159,7 @@ impl Attend {
             Some(attend_response::Message::Receipt(receipt)) => from_link::Say::Receipt(receipt),
             Some(attend_response::Message::Welcome(_)) | None => return,
         };
-        super::say(&self.post, say).await;
+        super::post_to_warden(&self.post, say).await;
     }
 }
 

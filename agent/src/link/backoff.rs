@@ -33,6 +33,11 @@ impl Reconnects {
     }
 }
 
+/// A random number for [`Reconnects::next_wait`]. If the kernel gives none, the middle: this is a wait, no secret.
+pub(super) fn random() -> u32 {
+    getrandom::u32().unwrap_or(u32::MAX / 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,21 +21,21 @@ pub fn start(
     let mut connector = connector.clone();
     // Bounded: the warden has one request under way at a time and waits for its answer.
     drop(tokio::spawn(async move {
-        let request = renew.request.unwrap_or_default();
-        let answer = match (renew.is_expired, channel) {
-            (true, _) => expired(&mut connector, request).await,
-            (false, Some(channel)) => proto::service::agent_client(channel)
+        let answer = match (renew.request, renew.is_expired, channel) {
+            (None, ..) => Err("the warden's message has no request".to_owned()),
+            (Some(request), true, _) => expired(&mut connector, request).await,
+            (Some(request), false, Some(channel)) => proto::service::agent_client(channel)
                 .renew(request)
                 .await
                 .map(tonic::Response::into_inner)
                 .map_err(|status| evidence::causes::chain(&status)),
-            (false, None) => Err("not connected".to_owned()),
+            (Some(_), false, None) => Err("not connected".to_owned()),
         };
         let answer = answer.unwrap_or_else(|cause| {
             tracing::warn!(%cause, "Certificate not renewed");
             v1::RenewResponse::default()
         });
-        super::say(&post, from_link::Say::Renewed(answer)).await;
+        super::post_to_warden(&post, from_link::Say::Renewed(answer)).await;
     }));
 }
 

@@ -26,9 +26,18 @@ use crate::message::{
 /// Commands waiting for one upload. The window allows three segments, and each may be sent twice around a cut.
 const COMMANDS_MAX: usize = 16;
 
+/// A segment with the memory files of its seal and of its bytes.
+#[derive(Debug)]
+struct Sealed {
+    segment: Segment,
+    seal: OwnedFd,
+    stored: OwnedFd,
+}
+
+/// What goes to the collector on one call, in order.
 #[derive(Debug)]
 enum Command {
-    Segment(Segment, OwnedFd, OwnedFd),
+    Segment(Sealed),
     Manifest(UploadManifest),
 }
 
@@ -38,7 +47,17 @@ pub struct Uploads {
     channels: watch::Receiver<Option<Channel>>,
     connector: Connector,
     post: mpsc::Sender<FromLink>,
-    open: Option<(String, mpsc::Sender<Command>, JoinHandle<()>)>,
+    open: Option<Open>,
+}
+
+/// The task of one upload, and what reaches it.
+#[derive(Debug)]
+struct Open {
+    collection: String,
+    segments: mpsc::Sender<Sealed>,
+    /// Beside the queue: a manifest must not get lost because the queue is full.
+    manifest: watch::Sender<Option<UploadManifest>>,
+    task: JoinHandle<()>,
 }
 
 impl Uploads {
@@ -54,11 +73,11 @@ impl Uploads {
     /// Opens an upload and closes any other.
     pub fn open(&mut self, open: OpenUpload) {
         let collection = open.collection.clone();
-        if let Some((other, _, _)) = &self.open {
-            let other = other.clone();
-            self.close(&other);
+        if let Some(other) = self.open.take() {
+            other.task.abort();
         }
-        let (commands, queue) = mpsc::channel(COMMANDS_MAX);
+        let (segments, queue) = mpsc::channel(COMMANDS_MAX);
+        let (manifest, manifests) = watch::channel(None);
         let upload = Upload {
             collection: collection.clone(),
             delegation: open.delegation,
@@ -66,36 +85,39 @@ impl Uploads {
             connector: self.connector.clone(),
             post: self.post.clone(),
             queue,
-            manifest: None,
+            manifests,
         };
-        self.open = Some((collection, commands, tokio::spawn(upload.run())));
+        self.open = Some(Open { collection, segments, manifest, task: tokio::spawn(upload.run()) });
     }
 
     /// Hands a segment over.
     pub fn segment(&self, segment: Segment, mut descriptors: Vec<OwnedFd>) {
-        if let (Some(stored), Some(seal)) = (descriptors.pop(), descriptors.pop()) {
-            self.command(&segment.collection.clone(), Command::Segment(segment, seal, stored));
+        if let (Some(stored), Some(seal)) = (descriptors.pop(), descriptors.pop())
+            && let Some(open) = self.of(&segment.collection)
+            && open.segments.try_send(Sealed { segment, seal, stored }).is_err()
+        {
+            // This happens only if the queue is full of segments of an earlier call. The next position asks
+            // for the segment again.
+            tracing::warn!(collection = %open.collection, "A segment did not fit the queue");
         }
     }
 
     /// Hands the manifest over.
     pub fn manifest(&self, manifest: UploadManifest) {
-        self.command(&manifest.collection.clone(), Command::Manifest(manifest));
+        if let Some(open) = self.of(&manifest.collection) {
+            open.manifest.send_replace(Some(manifest));
+        }
     }
 
     /// Ends an upload.
-    pub fn close(&mut self, collection: &str) {
-        if let Some((_, _, task)) = self.open.take_if(|(open, _, _)| open == collection) {
-            task.abort();
+    pub(crate) fn close(&mut self, collection: &str) {
+        if let Some(open) = self.open.take_if(|open| open.collection == collection) {
+            open.task.abort();
         }
     }
 
-    fn command(&self, collection: &str, command: Command) {
-        if let Some((_, commands, _)) = self.open.as_ref().filter(|(open, _, _)| open == collection) {
-            // This happens only if the queue is full of segments of an earlier call. The next position asks
-            // for the segment again.
-            drop(commands.try_send(command));
-        }
+    fn of(&self, collection: &str) -> Option<&Open> {
+        self.open.as_ref().filter(|open| open.collection == collection)
     }
 }
 
@@ -105,8 +127,8 @@ struct Upload {
     channels: watch::Receiver<Option<Channel>>,
     connector: Connector,
     post: mpsc::Sender<FromLink>,
-    queue: mpsc::Receiver<Command>,
-    manifest: Option<UploadManifest>,
+    queue: mpsc::Receiver<Sealed>,
+    manifests: watch::Receiver<Option<UploadManifest>>,
 }
 
 enum End {
@@ -127,18 +149,19 @@ impl Upload {
         loop {
             let begun = Instant::now();
             match self.call().await {
-                End::Over(say) => return super::say(&self.post, *say).await,
+                End::Over(say) => return super::post_to_warden(&self.post, *say).await,
                 End::Ending => return,
                 End::Cut(detail) => {
                     tracing::info!(collection = %self.collection, cause = %detail, "Upload cut");
                     let collection = self.collection.clone();
-                    super::say(&self.post, from_link::Say::UploadCut(Close { collection, detail })).await;
+                    super::post_to_warden(
+                        &self.post,
+                        from_link::Say::UploadCut(Close { collection, detail }),
+                    )
+                    .await;
                 }
             }
-            tokio::time::sleep(
-                reconnects.next_wait(begun.elapsed(), getrandom::u32().unwrap_or(u32::MAX / 2)),
-            )
-            .await;
+            tokio::time::sleep(reconnects.next_wait(begun.elapsed(), super::backoff::random())).await;
         }
     }
 
@@ -193,7 +216,7 @@ impl Upload {
                                 copies: position.copies,
                                 is_first,
                             });
-                            super::say(&self.post, say).await;
+                            super::post_to_warden(&self.post, say).await;
                         }
                         Some(upload_response::Message::Stored(stored)) => {
                             let collection = self.collection.clone();
@@ -210,24 +233,25 @@ impl Upload {
                     }
                 }
                 command = self.queue.recv() => match command {
-                    Some(Command::Segment(segment, seal, stored)) => {
+                    Some(sealed) => {
                         // The segment is late, from an earlier call, or doubled: do not send it now.
-                        if next == Some(segment.index) {
-                            next = Some(segment.index + 1);
-                            if segments.send(Command::Segment(segment, seal, stored)).await.is_err() {
+                        if next == Some(sealed.segment.index) {
+                            next = Some(sealed.segment.index + 1);
+                            if segments.send(Command::Segment(sealed)).await.is_err() {
                                 return End::Cut("the call ended while sending".to_owned());
                             }
                         }
                     }
-                    Some(Command::Manifest(manifest)) => self.manifest = Some(manifest),
                     None => return End::Ending,
                 },
+                changed = self.manifests.changed() => if changed.is_err() { return End::Ending },
             }
-            if let Some(manifest) = self.manifest.as_ref().filter(|manifest| next == Some(manifest.segments))
+            let manifest = self.manifests.borrow().clone();
+            if let Some(manifest) = manifest.filter(|manifest| next == Some(manifest.segments))
                 && !manifest_sent
             {
                 manifest_sent = true;
-                if segments.send(Command::Manifest(manifest.clone())).await.is_err() {
+                if segments.send(Command::Manifest(manifest)).await.is_err() {
                     return End::Cut("the call ended while sending".to_owned());
                 }
             }
@@ -259,7 +283,7 @@ fn request(message: upload_request::Message) -> UploadRequest {
 async fn send(mut queue: mpsc::Receiver<Command>, up: mpsc::Sender<UploadRequest>) {
     while let Some(command) = queue.recv().await {
         let sent = match command {
-            Command::Segment(segment, seal, stored) => send_segment(&segment, &seal, &stored, &up).await,
+            Command::Segment(sealed) => send_segment(&sealed, &up).await,
             Command::Manifest(manifest) => {
                 let manifest = v1::UploadManifest { manifest: manifest.manifest };
                 up.send(request(upload_request::Message::Manifest(manifest))).await.is_ok()
@@ -272,12 +296,7 @@ async fn send(mut queue: mpsc::Receiver<Command>, up: mpsc::Sender<UploadRequest
 }
 
 /// `false` if the call is gone or the files are not what they should be.
-async fn send_segment(
-    segment: &Segment,
-    seal: &OwnedFd,
-    stored: &OwnedFd,
-    up: &mpsc::Sender<UploadRequest>,
-) -> bool {
+async fn send_segment(Sealed { segment, seal, stored }: &Sealed, up: &mpsc::Sender<UploadRequest>) -> bool {
     use std::os::fd::AsFd as _;
     let lens = (cage::sealed_len(seal.as_fd()), cage::sealed_len(stored.as_fd()));
     let (Ok(seal_len), Ok(stored_len)) = lens else {
@@ -302,7 +321,8 @@ async fn send_file(
 ) -> bool {
     let mut at = 0;
     while at < len {
-        let size = usize::try_from(len - at).unwrap_or(usize::MAX).min(DATA_BYTES_MAX);
+        // A length that this machine cannot count is more than one piece.
+        let size = usize::try_from(len - at).map_or(DATA_BYTES_MAX, |rest| rest.min(DATA_BYTES_MAX));
         let mut piece = vec![0; size];
         // The file is in memory, so this does not wait for a disk.
         match rustix::io::pread(file, &mut piece, at) {

@@ -22,7 +22,7 @@ impl CallError {
 
     /// The failure as the item record's `error`.
     #[must_use]
-    pub fn item_error(self) -> ItemError {
+    pub(crate) fn item_error(self) -> ItemError {
         ItemError { op: self.op.to_owned(), errno: self.errno.raw_os_error().unsigned_abs() }
     }
 
@@ -43,7 +43,7 @@ impl CallError {
 
     /// True if no object has this name.
     #[must_use]
-    pub fn is_absent(self) -> bool {
+    pub(crate) fn is_absent(self) -> bool {
         matches!(self.errno, Errno::NOENT | Errno::NOTDIR | Errno::SRCH)
     }
 }

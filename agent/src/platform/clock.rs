@@ -39,12 +39,20 @@ impl Clock for SystemClock {
     }
 }
 
+#[expect(
+    clippy::expect_used,
+    reason = "clock_gettime(2): 0 to 999,999,999 nanoseconds. A wrong time in evidence is worse"
+)]
 fn file_time(time: Timespec) -> FileTime {
-    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
-    FileTime::new(time.tv_sec, nanos).unwrap_or_default()
+    let nanos = u32::try_from(time.tv_nsec).ok();
+    nanos.and_then(|nanos| FileTime::new(time.tv_sec, nanos)).expect("the kernel's clock has no valid time")
 }
 
-fn duration(time: Timespec) -> Duration {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+/// The time of a clock that counts from 0 and is never set.
+#[expect(
+    clippy::expect_used,
+    reason = "clock_gettime(2): these clocks count up from 0, with 0 to 999,999,999 nanoseconds"
+)]
+pub(crate) fn duration(time: Timespec) -> Duration {
+    Duration::try_from(time).expect("a clock of the kernel that is never set went below 0")
 }

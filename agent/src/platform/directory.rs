@@ -33,16 +33,15 @@ pub struct Directory {
     method: AtimeMethod,
     position: u64,
     is_at_end: bool,
+    /// The error that ended the listing, kept until the names before it are given out.
+    failed: Option<CallError>,
 }
 
 impl Directory {
     /// Opens the directory behind an `O_PATH` descriptor for listing.
-    ///
-    /// # Errors
-    /// The error of `openat`.
     pub fn open(fds: &SelfFds, object: BorrowedFd<'_>, view: AtimeMethod) -> Result<Self, CallError> {
         let (fd, method) = reopen(fds, object, view, true)?;
-        Ok(Self { fd, method, position: 0, is_at_end: false })
+        Ok(Self { fd, method, position: 0, is_at_end: false, failed: None })
     }
 
     /// How listing protects the directory's access time.
@@ -54,10 +53,12 @@ impl Directory {
     /// The next names, sorted by raw bytes. Empty at the end.
     ///
     /// # Errors
-    /// The error of `getdents64`. Names that were read before the error are lost with the batch, and the
-    /// caller records it.
-    pub fn next_batch(&mut self) -> Result<Vec<Entry>, CallError> {
+    /// The error of `getdents64`, after all names that were read before it.
+    pub(crate) fn next_batch(&mut self) -> Result<Vec<Entry>, CallError> {
         let mut names = Vec::new();
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         if self.is_at_end {
             return Ok(names);
         }
@@ -69,7 +70,14 @@ impl Directory {
                 self.is_at_end = true;
                 break;
             };
-            let entry = entry.map_err(CallError::of("getdents64"))?;
+            let entry = match entry.map_err(CallError::of("getdents64")) {
+                Ok(entry) => entry,
+                Err(error) if names.is_empty() => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            };
             self.position = entry.next_entry_cookie();
             let name = entry.file_name().to_bytes();
             if !matches!(name, b"" | b"." | b"..") && !name.contains(&b'/') {

@@ -24,7 +24,7 @@ impl Child {
 
     /// Kills the child. A child that is stuck in the kernel dies when the kernel releases it; we do not wait
     /// for that.
-    pub fn abandon(mut self) {
+    pub(crate) fn abandon(mut self) {
         self.kill();
     }
 
@@ -58,9 +58,6 @@ impl Drop for Child {
 /// `body` must take no lock: another thread may have held it at the fork. (Allocating is allowed: glibc and
 /// musl make their allocators usable in the child.) It uses only memory that was allocated before the fork,
 /// and `kept`.
-///
-/// # Errors
-/// The error of `fork`.
 pub fn fork(kept: OwnedFd, body: impl FnOnce(BorrowedFd<'_>)) -> Result<Child, CallError> {
     // SAFETY: the child runs only `close_others`, `body` (see its contract above) and `_exit`.
     let pid = unsafe { libc::fork() };
@@ -85,15 +82,17 @@ pub fn fork(kept: OwnedFd, body: impl FnOnce(BorrowedFd<'_>)) -> Result<Child, C
 /// Closes every descriptor of the calling process except the standard three and `kept`.
 fn close_others(kept: BorrowedFd<'_>) {
     let kept = kept.as_raw_fd().unsigned_abs();
-    let close = |first: u32, last: u32| {
-        if first > last {
-            return true;
-        }
+    let close = |descriptors: std::ops::RangeInclusive<u32>| {
         // SAFETY: plain numbers. The descriptors closed belong to values of the parent's image that the child never
         // uses or drops again.
-        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) == 0 }
+        descriptors.is_empty()
+            || unsafe {
+                libc::syscall(libc::SYS_close_range, *descriptors.start(), *descriptors.end(), 0_u32) == 0
+            }
     };
-    if close(3, kept.saturating_sub(1)) && close(kept.saturating_add(1), u32::MAX) {
+    // A descriptor is below 2^31, so the one behind it is a number as well. `u32::MAX` means all (close_range(2)).
+    let (below, behind) = if kept < STANDARD { (0, STANDARD) } else { (kept, kept + 1) };
+    if (below <= STANDARD || close(STANDARD..=below - 1)) && close(behind..=u32::MAX) {
         return;
     }
     // Linux < 5.9.
@@ -104,6 +103,9 @@ fn close_others(kept: BorrowedFd<'_>) {
         }
     }
 }
+
+/// The first descriptor behind standard input, output and error.
+const STANDARD: u32 = 3;
 
 /// Most descriptors that a reader may have (its limit in the sandbox).
 const READER_DESCRIPTORS_MAX: i32 = 4096;

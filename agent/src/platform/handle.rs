@@ -1,9 +1,9 @@
 //! A descriptor on our own `/proc/self/fd`, through which `O_PATH` descriptors are reopened for reading.
 
-use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::path::DecInt;
 
 use super::CallError;
 
@@ -34,7 +34,7 @@ impl SelfFds {
 
     /// The name of `fd` in that directory.
     #[must_use]
-    pub fn name(fd: BorrowedFd<'_>) -> CString {
-        CString::new(fd.as_raw_fd().to_string()).unwrap_or_default()
+    pub fn name(fd: BorrowedFd<'_>) -> DecInt {
+        DecInt::from_fd(fd)
     }
 }

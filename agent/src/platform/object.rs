@@ -123,9 +123,8 @@ fn look_from(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<L
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     match statx(directory, name, flags | AtFlags::NO_AUTOMOUNT, wanted) {
         Ok(found) => {
-            let time = |time: rustix::fs::StatxTimestamp| {
-                FileTime::new(time.tv_sec, time.tv_nsec).unwrap_or_default()
-            };
+            let time =
+                |time: rustix::fs::StatxTimestamp| file_time("statx", time.tv_sec, time.tv_nsec.into());
             let has_birth = found.stx_mask & StatxFlags::BTIME.bits() != 0;
             let attrs = found.stx_attributes.bits();
             let stat = Stat {
@@ -137,10 +136,10 @@ fn look_from(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<L
                 gid: found.stx_gid,
                 size: found.stx_size,
                 blocks: found.stx_blocks,
-                atime: time(found.stx_atime),
-                mtime: time(found.stx_mtime),
-                ctime: time(found.stx_ctime),
-                btime: has_birth.then(|| time(found.stx_btime)),
+                atime: time(found.stx_atime)?,
+                mtime: time(found.stx_mtime)?,
+                ctime: time(found.stx_ctime)?,
+                btime: has_birth.then(|| time(found.stx_btime)).transpose()?,
                 attrs,
             };
             Ok(Look { kind: kind_of(stat.mode), stat, is_automount: attrs & ATTR_AUTOMOUNT != 0 })
@@ -150,29 +149,46 @@ fn look_from(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<L
     }
 }
 
-/// A field whose width depends on the architecture.
-fn wide(field: impl TryInto<u64>) -> u64 {
-    field.try_into().unwrap_or(u64::MAX)
+/// A count of `stat`. Its type depends on the architecture, and some types can be negative.
+fn count(field: impl TryInto<u64>) -> Result<u64, CallError> {
+    field.try_into().or(Err(CallError { op: "newfstatat", errno: Errno::OVERFLOW }))
+}
+
+/// The point in time that a file system reports.
+///
+/// A damaged or forged file system can report a second or more of nanoseconds (ext4 keeps 30 bits, and only
+/// newer kernels check them). That is still one point in time, and it must not cost the file: the whole seconds
+/// are carried over.
+///
+/// # Errors
+/// EOVERFLOW, as the kernel says it, for a time that no `FileTime` can hold.
+fn file_time(op: &'static str, seconds: i64, nanos: u64) -> Result<FileTime, CallError> {
+    const NANOS_PER_S: u64 = 1_000_000_000;
+    let whole = i64::try_from(nanos / NANOS_PER_S).ok();
+    let rest = u32::try_from(nanos % NANOS_PER_S).ok();
+    whole
+        .and_then(|whole| seconds.checked_add(whole))
+        .zip(rest)
+        .and_then(|(seconds, rest)| FileTime::new(seconds, rest))
+        .ok_or(CallError { op, errno: Errno::OVERFLOW })
 }
 
 /// For Linux < 4.11: no birth time, no attributes.
 fn look_without_statx(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<Look, CallError> {
     let found = statat(directory, name, flags).map_err(CallError::of("newfstatat"))?;
-    let time = |seconds: i64, nanos: u64| {
-        FileTime::new(seconds, u32::try_from(nanos).unwrap_or(0)).unwrap_or_default()
-    };
+    let time = |seconds: i64, nanos: u64| file_time("newfstatat", seconds, nanos);
     let stat = Stat {
         dev: Device { major: major(found.st_dev), minor: minor(found.st_dev) },
         ino: found.st_ino,
         mode: found.st_mode,
-        nlink: wide(found.st_nlink),
+        nlink: count(found.st_nlink)?,
         uid: found.st_uid,
         gid: found.st_gid,
-        size: u64::try_from(found.st_size).unwrap_or(0),
-        blocks: u64::try_from(found.st_blocks).unwrap_or(0),
-        atime: time(found.st_atime, found.st_atime_nsec),
-        mtime: time(found.st_mtime, found.st_mtime_nsec),
-        ctime: time(found.st_ctime, found.st_ctime_nsec),
+        size: count(found.st_size)?,
+        blocks: count(found.st_blocks)?,
+        atime: time(found.st_atime, found.st_atime_nsec)?,
+        mtime: time(found.st_mtime, found.st_mtime_nsec)?,
+        ctime: time(found.st_ctime, found.st_ctime_nsec)?,
         btime: None,
         attrs: 0,
     };
@@ -200,9 +216,6 @@ pub fn kind_of(mode: u32) -> Kind {
 ///
 /// `view` is [`AtimeMethod::RoView`] if the descriptor came from a read-only, noatime view of the mounts. The
 /// reopened file inherits that mount and needs no flag of its own.
-///
-/// # Errors
-/// The error of `openat`.
 pub fn reopen(
     fds: &SelfFds,
     object: BorrowedFd<'_>,
@@ -210,17 +223,18 @@ pub fn reopen(
     is_directory: bool,
 ) -> Result<(OwnedFd, AtimeMethod), CallError> {
     let name = SelfFds::name(object);
+    let name = name.as_c_str();
     // NONBLOCK and NOCTTY: if the object is ever not the one that was looked at, the open does not wait and
     // acquires no terminal.
     let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     if is_directory {
         flags |= OFlags::DIRECTORY;
     }
-    let plain = || openat(fds.directory(), &name, flags, Mode::empty()).map_err(CallError::of("openat"));
+    let plain = || openat(fds.directory(), name, flags, Mode::empty()).map_err(CallError::of("openat"));
     if view == AtimeMethod::RoView {
         return Ok((plain()?, AtimeMethod::RoView));
     }
-    match openat(fds.directory(), &name, flags | OFlags::NOATIME, Mode::empty()) {
+    match openat(fds.directory(), name, flags | OFlags::NOATIME, Mode::empty()) {
         Ok(fd) => Ok((fd, AtimeMethod::Noatime)),
         // O_NOATIME is only for owners and CAP_FOWNER. The read is worth more than the access time, and the
         // change is recorded.
@@ -240,34 +254,22 @@ fn is_read_only(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// Opens the object behind a magic link of `/proc/PID` (`exe`) as a place. It follows exactly that link.
-///
-/// # Errors
-/// The error of `openat`.
 pub fn open_magic(process: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, CallError> {
     openat(process, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(CallError::of("openat"))
 }
 
 /// Opens the object that [`open_magic`] holds for reading. The object lives on the process's own mounts, not
 /// on our view, so only `O_NOATIME` can protect it.
-///
-/// # Errors
-/// The error of `openat`.
 pub fn reopen_magic(fds: &SelfFds, object: BorrowedFd<'_>) -> Result<(OwnedFd, AtimeMethod), CallError> {
     reopen(fds, object, AtimeMethod::None, false)
 }
 
 /// The text of the symbolic link behind an `O_PATH` descriptor.
-///
-/// # Errors
-/// The error of `readlinkat`.
 pub fn read_link(link: BorrowedFd<'_>) -> Result<Vec<u8>, CallError> {
     read_link_at(link, b"")
 }
 
 /// The text of the symbolic link `name` in `directory`.
-///
-/// # Errors
-/// The error of `readlinkat`.
 pub fn read_link_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, CallError> {
     let text = readlinkat(directory, name, Vec::new()).map_err(CallError::of("readlinkat"))?;
     Ok(text.into_bytes())
@@ -321,12 +323,55 @@ const FOREIGN: &[(u64, FsKind)] = &[
 
 /// The kind of file system behind an open object. An unknown number counts as local: a file system that is
 /// not in the table is read like a disk, under the item's deadline.
-///
-/// # Errors
-/// The error of `fstatfs`.
 pub fn fs_kind(fd: BorrowedFd<'_>) -> Result<FsKind, CallError> {
     let found = fstatfs(fd).map_err(CallError::of("fstatfs"))?;
-    // The magic is 32 bits in a word that no file system makes negative on 64-bit machines.
-    let magic = wide(found.f_type) & 0xffff_ffff;
-    Ok(FOREIGN.iter().find(|(number, _)| *number == magic).map_or(FsKind::Local, |(_, kind)| *kind))
+    Ok(kind_of_fs(found.f_type.into()))
+}
+
+/// The magic is the low 32 bits of a word. Its sign depends on the architecture, and 128 bits hold either.
+fn kind_of_fs(word: i128) -> FsKind {
+    let magic = word & 0xffff_ffff;
+    let known = FOREIGN.iter().find(|(number, _)| i128::from(*number) == magic);
+    known.map_or(FsKind::Local, |(_, kind)| *kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_with_too_many_nanoseconds_is_carried_over_and_one_without_an_end_is_an_error() {
+        let time = |seconds, nanos| file_time("statx", seconds, nanos);
+        assert_eq!(time(-2, 500_000_000).unwrap(), FileTime::new(-2, 500_000_000).unwrap());
+        // The most that the 30 bits of ext4 hold.
+        assert_eq!(time(5, (1 << 30) - 1).unwrap(), FileTime::new(6, 73_741_823).unwrap());
+        assert_eq!(time(-1, 1_000_000_000).unwrap(), FileTime::new(0, 0).unwrap());
+        for (seconds, nanos) in [(i64::MAX, 1_000_000_000), (i64::MAX - 1, 2_000_000_000)] {
+            let error = time(seconds, nanos).unwrap_err();
+            assert_eq!((error.op, error.errno), ("statx", Errno::OVERFLOW));
+        }
+    }
+
+    #[test]
+    fn a_negative_count_of_the_kernel_is_an_error_and_no_zero() {
+        assert_eq!(count(7_i64).unwrap(), 7);
+        assert_eq!(count(-1_i64).unwrap_err().errno, Errno::OVERFLOW);
+    }
+
+    #[test]
+    fn the_kind_of_a_file_system_does_not_depend_on_the_sign_of_its_number() {
+        let cifs = 0xff53_4d42_u32;
+        for word in [i128::from(cifs), i128::from(cifs.cast_signed())] {
+            assert_eq!(kind_of_fs(word), FsKind::Remote("cifs"));
+        }
+        assert_eq!(kind_of_fs(0xef53), FsKind::Local);
+    }
+
+    #[test]
+    fn both_ways_to_look_at_an_object_say_the_same() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let new = look(file.as_file().as_fd()).unwrap().stat;
+        let old = look_without_statx(file.as_file().as_fd(), b"", AtFlags::EMPTY_PATH).unwrap().stat;
+        assert_eq!(Stat { btime: None, attrs: 0, ..new }, old);
+    }
 }

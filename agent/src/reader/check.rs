@@ -12,7 +12,7 @@ use crate::platform;
 
 /// Most items that were handed to the sealer and about which it has not asked yet: 512. Each holds a
 /// directory descriptor (shared) and a name.
-pub const IN_FLIGHT_MAX: usize = 512;
+pub(crate) const IN_FLIGHT_MAX: usize = 512;
 
 /// Where an item was found.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl InFlight {
         Some(key)
     }
 
-    fn take(&self, key: u64) -> Option<FoundAt> {
+    fn forget(&self, key: u64) -> Option<FoundAt> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let found_at = table.items.remove(&key);
         self.room.notify_all();
@@ -81,7 +81,7 @@ impl PathChecks {
     pub fn answer(self) {
         let mut buffer = ipc::buffer();
         while let Ok(Check { key, look }) = ipc::receive_json::<Check>(self.socket.as_fd(), &mut buffer) {
-            let found_at = self.in_flight.take(key);
+            let found_at = self.in_flight.forget(key);
             if !look {
                 continue;
             }

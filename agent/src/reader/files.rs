@@ -199,7 +199,7 @@ impl Walk<'_, '_, '_> {
         if let Some(denial) = self.reader.matcher.judge(&self.reader.fds, &path, &look, &above) {
             return self.reader.record_without(&path, look.kind, Outcome::SkippedPolicy, denial.note());
         }
-        let place = Place { directory: &directory, name, object: object.as_fd(), look: &look, path: &path };
+        let opened = Opened { directory: &directory, name, object: object.as_fd(), look: &look, path: &path };
         let (is_matched, goes_on) = (include.is_matched(&below), include.goes_on(&below));
         match look.kind {
             Kind::Dir if goes_on => {
@@ -230,14 +230,14 @@ impl Walk<'_, '_, '_> {
                 self.emit_directory(&path, &look, object.as_fd())
             }
             Kind::Symlink => {
-                self.emit_link(&place)?;
+                self.emit_link(&opened)?;
                 if goes_on {
                     self.blocked(states, name, "a symbolic link is in the way; links are not followed")
                 } else {
                     Ok(())
                 }
             }
-            Kind::File if is_matched => self.emit_file(&place),
+            Kind::File if is_matched => self.emit_file(&opened),
             Kind::File if goes_on => self.blocked(states, name, "a file is in the way"),
             _ if is_matched => {
                 self.emit_levels()?;
@@ -298,7 +298,7 @@ impl Walk<'_, '_, '_> {
         Ok(false)
     }
 
-    /// Records a name that could not be opened as a place.
+    /// Records a name that could not be opened as a opened.
     fn unopened(&mut self, states: &States, name: &[u8], found: Found, error: CallError) -> Flow {
         let path = self.path.clone();
         if error.errno == rustix::io::Errno::XDEV {
@@ -360,14 +360,14 @@ impl Walk<'_, '_, '_> {
         self.reader.record(seen)
     }
 
-    fn emit_link(&mut self, place: &Place<'_>) -> Flow {
+    fn emit_link(&mut self, opened: &Opened<'_>) -> Flow {
         self.emit_levels()?;
-        if !self.reader.is_first(place.path) {
+        if !self.reader.is_first(opened.path) {
             return Ok(());
         }
-        let mut seen = self.reader.seen(place.path, Kind::Symlink);
-        self.reader.describe(&mut seen, place.object, place.look);
-        match platform::read_link(place.object) {
+        let mut seen = self.reader.seen(opened.path, Kind::Symlink);
+        self.reader.describe(&mut seen, opened.object, opened.look);
+        match platform::read_link(opened.object) {
             Ok(target) if !target.is_empty() => {
                 seen.target = Some(RawBytes(target));
                 // Reading a link changes its access time unless the view prevents that. O_NOATIME does not
@@ -386,24 +386,24 @@ impl Walk<'_, '_, '_> {
         self.reader.record(seen)
     }
 
-    fn emit_file(&mut self, place: &Place<'_>) -> Flow {
+    fn emit_file(&mut self, opened: &Opened<'_>) -> Flow {
         self.emit_levels()?;
-        if let Ok(FsKind::Pseudo(_)) = platform::fs_kind(place.object) {
+        if let Ok(FsKind::Pseudo(_)) = platform::fs_kind(opened.object) {
             // An order for environments is sensitive because of its `processes` step. No glob may get around
             // that.
-            if place.name == b"environ" {
+            if opened.name == b"environ" {
                 let note = "environments are collected by the processes step only";
-                return self.reader.record_without(place.path, Kind::File, Outcome::SkippedType, note);
+                return self.reader.record_without(opened.path, Kind::File, Outcome::SkippedType, note);
             }
-            return self.reader.pseudo_object(place.object, place.look, place.path).map(drop);
+            return self.reader.pseudo_object(opened.object, opened.look, opened.path).map(drop);
         }
-        if !self.reader.is_first(place.path) {
+        if !self.reader.is_first(opened.path) {
             return Ok(());
         }
-        let mut seen = self.reader.seen(place.path, Kind::File);
-        self.reader.describe(&mut seen, place.object, place.look);
+        let mut seen = self.reader.seen(opened.path, Kind::File);
+        self.reader.describe(&mut seen, opened.object, opened.look);
         let most = self.selection.item_bytes.min(self.reader.limits.item_bytes);
-        if place.look.stat.size > most {
+        if opened.look.stat.size > most {
             if self.selection.on_larger == OnLarger::Skip {
                 seen.outcome = Outcome::SkippedLimit;
                 seen.note = Some(format!("item_bytes: larger than {most} bytes"));
@@ -411,10 +411,10 @@ impl Walk<'_, '_, '_> {
             }
             seen.bytes_max = Some(most);
         }
-        match platform::reopen(&self.reader.fds, place.object, self.reader.view, false) {
+        match platform::reopen(&self.reader.fds, opened.object, self.reader.view, false) {
             Ok((file, method)) => {
                 seen.atime_method = Some(method);
-                self.reader.content(seen, file.as_fd(), place.directory, place.name, self.selection.use_as)
+                self.reader.content(seen, file.as_fd(), opened.directory, opened.name, self.selection.use_as)
             }
             Err(error) => {
                 seen.outcome = error.outcome();
@@ -425,8 +425,8 @@ impl Walk<'_, '_, '_> {
     }
 }
 
-/// An object, with the place where it was found.
-struct Place<'a> {
+/// An open object, with the directory and name under which it was found.
+struct Opened<'a> {
     directory: &'a Arc<OwnedFd>,
     name: &'a [u8],
     object: BorrowedFd<'a>,

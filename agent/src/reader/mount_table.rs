@@ -2,12 +2,13 @@
 //! them from the mount table beforehand, because even to look at a dead one may never return.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::Read as _;
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{Mode, OFlags, openat};
 
 /// Most bytes of the mount table: 4 MiB, about 30,000 mounts.
-const TABLE_BYTES_MAX: usize = 4 << 20;
+const TABLE_BYTES_MAX: u64 = 4 << 20;
 
 /// Remote mounts by path.
 #[derive(Debug, Default)]
@@ -17,9 +18,25 @@ pub(super) struct MountTable {
 
 impl MountTable {
     /// Reads the table of process 1, or our own if the kernel refuses that.
-    pub(super) fn read(proc: BorrowedFd<'_>) -> Self {
-        let table = ["1/mountinfo", "self/mountinfo"].into_iter().find_map(|name| read(proc, name));
-        Self::parse(&table.unwrap_or_default())
+    ///
+    /// The second value is for the manifest: what the reader does not know, because it has no whole table.
+    pub(super) fn read(proc: BorrowedFd<'_>) -> (Self, Option<String>) {
+        let table = read(proc, "1/mountinfo").or_else(|_refused| read(proc, "self/mountinfo"));
+        match table {
+            Ok((table, true)) => (Self::parse(&table), None),
+            Ok((table, false)) => (
+                Self::parse(&table),
+                Some(
+                    "the mount table is longer than 4 MiB: mounts behind that may be remote ones".to_owned(),
+                ),
+            ),
+            Err(error) => (
+                Self::default(),
+                Some(format!(
+                    "the mount table could not be read ({error}): remote file systems are not recognised by path"
+                )),
+            ),
+        }
     }
 
     /// The type of the remote file system mounted at `path`.
@@ -44,18 +61,13 @@ impl MountTable {
     }
 }
 
-fn read(proc: BorrowedFd<'_>, name: &str) -> Option<Vec<u8>> {
-    let file = openat(proc, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+/// At most [`TABLE_BYTES_MAX`] bytes of the table, and whether that is all of it.
+fn read(proc: BorrowedFd<'_>, name: &str) -> std::io::Result<(Vec<u8>, bool)> {
+    let file = openat(proc, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut table = Vec::new();
-    let mut buffer = vec![0_u8; 64 << 10];
-    while table.len() < TABLE_BYTES_MAX {
-        let len = rustix::io::read(file.as_fd(), buffer.as_mut_slice()).ok()?;
-        if len == 0 {
-            break;
-        }
-        table.extend_from_slice(buffer.get(..len)?);
-    }
-    Some(table)
+    std::fs::File::from(file).take(TABLE_BYTES_MAX + 1).read_to_end(&mut table)?;
+    let is_whole = table.len() as u64 <= TABLE_BYTES_MAX;
+    Ok((table, is_whole))
 }
 
 fn is_remote(kind: &str) -> bool {
@@ -90,11 +102,11 @@ pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, behind)) = rest.split_first() {
-        if let (b'\\', Some([a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7'])) =
-            (first, behind.first_chunk::<3>())
+        if let (b'\\', Some(([a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7'], after))) =
+            (first, behind.split_first_chunk::<3>())
         {
             plain.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-            rest = behind.get(3..).unwrap_or_default();
+            rest = after;
         } else {
             plain.push(*first);
             rest = behind;
@@ -105,6 +117,8 @@ pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
 
     #[test]
@@ -115,5 +129,22 @@ mod tests {
         assert_eq!(mounts.remote(b"/mnt/a b"), Some("nfs4"));
         assert_eq!(mounts.remote(b"/home/u/m"), Some("fuse.sshfs"));
         assert_eq!(mounts.remote(b"/"), None);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_whole_is_a_limitation_and_not_an_empty_table() {
+        let proc = tempfile::tempdir().unwrap();
+        let directory = std::fs::File::open(proc.path()).unwrap();
+        let read = || MountTable::read(directory.as_fd());
+        let said = |(_, limitation): (MountTable, Option<String>)| limitation.unwrap();
+        assert!(said(read()).contains("could not be read"));
+        fs_err::create_dir(proc.path().join("self")).unwrap();
+        let own = proc.path().join("self/mountinfo");
+        fs_err::write(&own, "30 22 0:40 / /mnt/a rw - nfs4 host:/x rw\n").unwrap();
+        let (mounts, limitation) = read();
+        assert_eq!((mounts.remote(b"/mnt/a"), limitation), (Some("nfs4"), None));
+        let line = b"22 1 8:1 / /x rw shared:1 - ext4 /dev/root rw\n";
+        fs_err::write(&own, line.repeat((4 << 20) / line.len() + 1)).unwrap();
+        assert!(said(read()).contains("longer than 4 MiB"));
     }
 }

@@ -7,15 +7,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use cage::datagram::{self, DatagramError, Form, Wait};
+use cage::datagram::{self, DatagramError, Form, SHORT_BYTES_MAX};
 use rustix::io::Errno;
 
-use crate::ipc::DATA_BYTES_MAX;
 use crate::platform::{self, CallError, Child};
 
 /// How many helpers may hang. After that, the reader gives up the rest of the collection's pseudo-files. Each
 /// hanging helper holds a slot in the machine's process table until the kernel releases it.
-pub const STUCK_MAX: usize = 4;
+pub(crate) const STUCK_MAX: usize = 4;
 
 /// How a read ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub struct Pseudo {
 impl Pseudo {
     /// Process ids of helpers that hang.
     #[must_use]
-    pub fn stuck(&self) -> &[i32] {
+    pub(crate) fn stuck(&self) -> &[i32] {
         &self.stuck
     }
 
@@ -60,7 +59,8 @@ impl Pseudo {
         }
         let (ours, theirs) =
             datagram::pair().map_err(|error| CallError::of("socketpair")(errno_of(&error)))?;
-        let mut buffer = vec![0_u8; DATA_BYTES_MAX];
+        // Short pieces: this process is confined, and may not ask the kernel for larger socket buffers.
+        let mut buffer = vec![0_u8; SHORT_BYTES_MAX];
         let child = platform::fork(theirs, move |socket| serve(socket, &mut buffer))?;
         let pid = child.pid();
         self.helper = Some((child, ours));
@@ -68,9 +68,6 @@ impl Pseudo {
     }
 
     /// Reads `file` to its end, at most `bytes_max` bytes, within `deadline`. Gives every piece to `sink`.
-    ///
-    /// # Errors
-    /// The error of `sink`.
     pub fn read<E>(
         &mut self,
         file: BorrowedFd<'_>,
@@ -84,7 +81,7 @@ impl Pseudo {
         let Some((child, socket)) = self.helper.take() else {
             return Ok(End::Failed(Errno::CHILD));
         };
-        if say(socket.as_fd(), REQUEST, &bytes_max.to_ne_bytes(), &[file]).is_err() {
+        if send(socket.as_fd(), REQUEST, &bytes_max.to_ne_bytes(), &[file]).is_err() {
             return Ok(End::Failed(Errno::CHILD));
         }
         // Only the kernel's time counts. While `sink` waits for a slow sealer, the helper is not to blame.
@@ -95,7 +92,7 @@ impl Pseudo {
             // Saturating is correct here: with no time left, the helper is late at once.
             let left = deadline.saturating_sub(waited);
             let received = datagram::receive_before(socket.as_fd(), &mut buffer, left);
-            waited = waited.saturating_add(started.elapsed());
+            waited += started.elapsed();
             let received = match received {
                 Ok(received) => received,
                 Err(DatagramError::Timeout) => {
@@ -129,20 +126,20 @@ fn errno_of(error: &std::io::Error) -> Errno {
 }
 
 /// Sends one datagram, waiting for room.
-fn say(
+fn send(
     socket: BorrowedFd<'_>,
     kind: u8,
     body: &[u8],
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<(), DatagramError> {
-    datagram::send(socket, (kind, Form::Here), &[body], descriptors, Wait::Forever).map(drop)
+    datagram::send(socket, (kind, Form::Here), &[body], descriptors)
 }
 
 /// The helper. It takes a descriptor and a limit, and answers with pieces and with how the read ended, until
 /// the reader is gone.
 fn serve(socket: BorrowedFd<'_>, buffer: &mut [u8]) {
     let mut space = datagram::buffer();
-    while let Ok(Some(request)) = datagram::receive(socket, &mut space, Wait::Forever) {
+    while let Ok(request) = datagram::receive(socket, &mut space) {
         let (Some(file), Ok(bytes_max)) = (request.descriptors.first(), request.body.try_into()) else {
             return;
         };
@@ -165,35 +162,42 @@ fn copy(
             None => &mut *buffer,
         };
         match rustix::io::read(file, &mut *piece) {
-            Ok(0) => return say(socket, REPLY_WHOLE, &[], &[]),
+            Ok(0) => return send(socket, REPLY_WHOLE, &[], &[]),
             Ok(length) => {
                 let bytes = piece.get(..length).ok_or(DatagramError::TooLarge)?;
-                say(socket, REPLY_DATA, bytes, &[])?;
+                send(socket, REPLY_DATA, bytes, &[])?;
                 left -= bytes.len() as u64;
             }
             Err(Errno::INTR) => {}
-            Err(errno) => return say(socket, REPLY_ERROR, &errno.raw_os_error().to_ne_bytes(), &[]),
+            Err(errno) => return send(socket, REPLY_ERROR, &errno.raw_os_error().to_ne_bytes(), &[]),
         }
     }
-    say(socket, REPLY_CUT, &[], &[])
+    send(socket, REPLY_CUT, &[], &[])
 }
 
 /// True for files of `/proc` and `/sys` that are never read, because reading them consumes what others wait
 /// for (`kmsg`, `trace_pipe`), acts (`clear_refs`), or is a process's or the machine's memory (its own
 /// approval, its own tool).
 #[must_use]
-pub fn is_forbidden(path: &[u8]) -> bool {
+pub(crate) fn is_forbidden(path: &[u8]) -> bool {
     let mut parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
-    let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let is_debug =
-        first == b"sys" && second == b"kernel" && matches!(parts.next(), Some(b"debug" | b"tracing"));
-    is_debug
-        || first == b"dev"
-        || (first == b"proc" && (matches!(second, b"kmsg" | b"kcore") || second.starts_with(b"kpage")))
+    let last = path.rsplit(|byte| *byte == b'/').next();
+    let is_forbidden_below_top = match parts.next() {
+        Some(b"dev") => true,
+        Some(b"sys") => {
+            parts.next() == Some(b"kernel") && matches!(parts.next(), Some(b"debug" | b"tracing"))
+        }
+        Some(b"proc") => {
+            matches!(last, Some(b"mem" | b"pagemap" | b"clear_refs"))
+                || parts.next().is_some_and(|second| {
+                    matches!(second, b"kmsg" | b"kcore") || second.starts_with(b"kpage")
+                })
+        }
+        _ => false,
+    };
+    is_forbidden_below_top
         || path == b"/proc/acpi/event"
-        || last.starts_with(b"trace_pipe")
-        || (first == b"proc" && matches!(last, b"mem" | b"pagemap" | b"clear_refs"))
+        || last.is_some_and(|last| last.starts_with(b"trace_pipe"))
 }
 
 #[cfg(test)]

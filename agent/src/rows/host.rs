@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Decoder, Out, Shape, lines, number, text};
+use super::{Decoder, Out, Shape, lines, number, split_once, text};
 
 #[derive(Debug, Default)]
 pub(super) struct Host {
@@ -51,11 +51,7 @@ impl Decoder for Host {
             }
         } else {
             for line in lines(bytes) {
-                let Some(at) = line.iter().position(|byte| *byte == b'=') else {
-                    continue;
-                };
-                let (name, value) = line.split_at(at);
-                let value = value.get(1..).unwrap_or_default();
+                let Some((name, value)) = split_once(line, b'=') else { continue };
                 let value =
                     value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
                 let name = format!("os_{}", String::from_utf8_lossy(name).to_lowercase());

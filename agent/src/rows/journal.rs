@@ -237,7 +237,8 @@ impl<'s, S: Source> Entries<'s, S> {
         if let Some(found) = within(&self.window) {
             return Some(found);
         }
-        // The next requests are likely to ask for some of the bytes before this place.
+        // The next requests are likely to ask for some of the bytes before this place. Saturating is correct here: the
+        // file begins at 0.
         let from = at.saturating_sub(WINDOW_BYTES / 8);
         let wanted = usize::try_from((end - from).max(WINDOW_BYTES).min(self.size - from)).ok()?;
         let mut buffer = std::mem::take(&mut self.window.1);

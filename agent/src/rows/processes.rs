@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use evidence::item::Stat;
 use serde_json::{Map, Value, json};
 
-use super::{Decoder, Out, Shape, fields, lines, number, of_process, text};
+use super::{Decoder, Out, Shape, fields, lines, number, of_process, split_once, text};
 use crate::ipc::Seen;
 
 /// Most socket inodes in a row. The links under `fd` are items anyway.
@@ -80,7 +81,7 @@ impl Decoder for Processes {
         if let Some(stat) = &seen.before {
             // The link count decides, because a file's name may itself end in "x (deleted)" (proc(5)).
             row.insert("exe_deleted".into(), (stat.nlink == 0).into());
-            row.insert("exe_stat".into(), serde_json::to_value(stat).unwrap_or_default());
+            row.insert("exe_stat".into(), value_of(stat));
         }
     }
 
@@ -120,15 +121,22 @@ impl Decoder for Processes {
     }
 }
 
+#[expect(clippy::expect_used, reason = "a `Stat` has only numbers and texts, under names that are texts")]
+fn value_of(stat: &Stat) -> Value {
+    serde_json::to_value(stat).expect("a `Stat` is JSON")
+}
+
 /// Format: proc_pid_stat(5). The name may hold anything, so fields are counted from the last parenthesis on.
 fn stat(bytes: &[u8], row: &mut Map<String, Value>) {
-    let (Some(open), Some(close)) =
-        (bytes.iter().position(|byte| *byte == b'('), bytes.iter().rposition(|byte| *byte == b')'))
+    let close = bytes.iter().rposition(|byte| *byte == b')');
+    let Some((named, behind)) = close.and_then(|close| Some((bytes.get(..close)?, bytes.get(close + 1..)?)))
     else {
         return;
     };
-    row.insert("comm".into(), text(bytes.get(open + 1..close).unwrap_or_default()));
-    let rest = fields(bytes.get(close + 1..).unwrap_or_default());
+    // Without an opening parenthesis before the closing one there is no name, and no field can be counted.
+    let Some((_, name)) = split_once(named, b'(') else { return };
+    row.insert("comm".into(), text(name));
+    let rest = fields(behind);
     let field = |position: usize| rest.get(position).copied().and_then(number);
     row.insert("state".into(), rest.first().map_or(Value::Null, |state| text(state)));
     row.insert("ppid".into(), field(1).into());
@@ -140,11 +148,8 @@ fn stat(bytes: &[u8], row: &mut Map<String, Value>) {
 
 fn status(bytes: &[u8], row: &mut Map<String, Value>) {
     for line in lines(bytes) {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
-            continue;
-        };
-        let (name, value) = line.split_at(colon);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let Some((name, value)) = split_once(line, b':') else { continue };
+        let value = value.trim_ascii();
         let field = match name {
             b"Uid" => "uids",
             b"Gid" => "gids",
@@ -184,9 +189,11 @@ mod tests {
                 ("/proc/7/stat", stat),
                 ("/proc/8/stat", b"8 (kthreadd) S 0 0 0 0 -1 2129984 0"),
                 ("/proc/9/stat", b"no parenthesis"),
+                ("/proc/10/stat", b"10 ) swapped ( S 1"),
             ],
         );
-        assert_eq!(rows.len(), 3);
+        assert_eq!(rows.len(), 4);
+        assert!(rows[3].get("comm").is_none() && rows[3].get("ppid").is_none(), "{}", rows[3]);
         assert_eq!(rows[0]["comm"]["shown"], "a) b\u{fffd}");
         assert_eq!(rows[0]["argv"].as_array().unwrap().len(), 3);
         assert_eq!(rows[0]["argv"][1], "");

@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Map, Value, json};
 
-use super::{Decoder, Out, Shape, fields, lines, number, of_process, sockets, table, text};
+use super::{
+    Decoder, Out, Shape, fields, last_name, lines, number, of_process, sockets, split_once, table, text,
+};
 use crate::collect::NEIGHBOURS;
 
 #[derive(Debug, Default)]
@@ -36,7 +38,7 @@ impl Decoder for Routes {
         }
         let mut base = Map::new();
         base.insert("namespace".into(), self.namespace.clone());
-        match path.rsplit(|byte| *byte == b'/').next().unwrap_or_default() {
+        match last_name(path) {
             b"route" => {
                 for line in lines(bytes).skip(1) {
                     let all = fields(line);
@@ -80,12 +82,8 @@ impl Decoder for Routes {
             }
             b"dev" => {
                 for line in lines(bytes).skip(2) {
-                    let Some(colon) = line.iter().position(|byte| *byte == b':') else {
-                        continue;
-                    };
-                    let (device, counters) = line.split_at(colon);
-                    let counters: Vec<Option<i64>> =
-                        fields(counters.get(1..).unwrap_or_default()).into_iter().map(number).collect();
+                    let Some((device, counters)) = split_once(line, b':') else { continue };
+                    let counters: Vec<Option<i64>> = fields(counters).into_iter().map(number).collect();
                     out.row(&json!({
                         "row": "interface", "source": text(path), "namespace": self.namespace,
                         "device": text(device.trim_ascii()), "received_bytes": counters.first(), "sent_bytes": counters.get(8),
@@ -125,13 +123,13 @@ fn six(field: &[u8]) -> Value {
 fn neighbours(mut bytes: &[u8], out: &mut Out) {
     const NEW_NEIGHBOUR: u16 = 28;
     while let Some([a, b, c, d, e, f, ..]) = bytes.first_chunk::<16>() {
-        let len = usize::try_from(u32::from_ne_bytes([*a, *b, *c, *d])).unwrap_or(0);
+        let Ok(len) = usize::try_from(u32::from_ne_bytes([*a, *b, *c, *d])) else { return };
         let Some(body) = bytes.get(16..len) else { return };
-        if let (NEW_NEIGHBOUR, Some([family, _, _, _, i, j, k, l, s, t, flags, _])) =
-            (u16::from_ne_bytes([*e, *f]), body.first_chunk::<12>())
+        if let (NEW_NEIGHBOUR, Some(([family, _, _, _, i, j, k, l, s, t, flags, _], rest))) =
+            (u16::from_ne_bytes([*e, *f]), body.split_first_chunk::<12>())
         {
             let (mut address, mut link) = (Value::Null, Value::Null);
-            attributes(body.get(12..).unwrap_or_default(), |kind, value| match (kind, value.len()) {
+            attributes(rest, |kind, value| match (kind, value.len()) {
                 (1, 4) => {
                     address = value
                         .first_chunk::<4>()
@@ -152,7 +150,9 @@ fn neighbours(mut bytes: &[u8], out: &mut Out) {
                 "state": u16::from_ne_bytes([*s, *t]), "flags": flags, "address": address, "link_address": link,
             }));
         }
-        bytes = bytes.get(len.max(16).next_multiple_of(4)..).unwrap_or_default();
+        // The last message may end without its padding.
+        let Some(behind) = bytes.get(len.next_multiple_of(4)..) else { return };
+        bytes = behind;
     }
 }
 
@@ -161,7 +161,9 @@ fn attributes(mut bytes: &[u8], mut take: impl FnMut(u16, &[u8])) {
         let len = usize::from(u16::from_ne_bytes([*a, *b]));
         let Some(value) = bytes.get(4..len) else { return };
         take(u16::from_ne_bytes([*c, *d]), value);
-        bytes = bytes.get(len.max(4).next_multiple_of(4)..).unwrap_or_default();
+        // The last attribute may end without its padding.
+        let Some(behind) = bytes.get(len.next_multiple_of(4)..) else { return };
+        bytes = behind;
     }
 }
 

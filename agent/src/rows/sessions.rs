@@ -22,29 +22,57 @@ impl Decoder for Sessions {
     }
 
     fn piece(&mut self, path: &[u8], bytes: &[u8], out: &mut Out) {
-        for record in bytes.chunks_exact(RECORD_BYTES) {
-            let at = |from: usize, len: usize| record.get(from..from + len).unwrap_or_default();
-            let int = |from: usize| at(from, 4).first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-            let kind = at(0, 2).first_chunk().map_or(0, |bytes| i16::from_ne_bytes(*bytes));
-            let (session, seconds, micros, address) = if RECORD_BYTES == 384 {
-                (i64::from(int(336)), i64::from(int(340)), i64::from(int(344)), at(348, 16))
-            } else {
-                let long =
-                    |from: usize| at(from, 8).first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
-                (long(336), long(344), long(352), at(360, 16))
-            };
+        // A torn last record is left out.
+        for record in bytes.as_chunks::<RECORD_BYTES>().0 {
+            let (session, seconds, micros, address) = times(record);
             out.row(&json!({
-                "row": "login", "source": text(path), "type": kind_name(kind), "pid": int(4), "line": text(name(at(8, 32))),
-                "id": text(name(at(40, 4))), "user": text(name(at(44, 32))), "host": text(name(at(76, 256))),
+                "row": "login", "source": text(path), "type": kind_name(i16::from_ne_bytes(field::<0, 2>(record))),
+                "pid": i32::from_ne_bytes(field::<4, 4>(record)), "line": text(name(&field::<8, 32>(record))),
+                "id": text(name(&field::<40, 4>(record))), "user": text(name(&field::<44, 32>(record))),
+                "host": text(name(&field::<76, 256>(record))),
                 "session": session, "seconds": seconds, "microseconds": micros, "address": shown(address),
             }));
         }
     }
 }
 
+type Record = [u8; RECORD_BYTES];
+
+/// The field of `LEN` bytes at `AT`. A field that does not lie in the record does not compile.
+#[expect(clippy::expect_used, reason = "the assertion, which the compiler evaluates, is the proof")]
+fn field<const AT: usize, const LEN: usize>(record: &Record) -> [u8; LEN] {
+    const { assert!(AT + LEN <= RECORD_BYTES) };
+    let bytes = record.get(AT..).and_then(|behind| behind.first_chunk());
+    *bytes.expect("a field lies in its record")
+}
+
+/// Session, seconds, microseconds and address.
+#[cfg(not(target_arch = "aarch64"))]
+fn times(record: &Record) -> (i64, i64, i64, [u8; 16]) {
+    let number = |bytes| i64::from(i32::from_ne_bytes(bytes));
+    (
+        number(field::<336, 4>(record)),
+        number(field::<340, 4>(record)),
+        number(field::<344, 4>(record)),
+        field::<348, 16>(record),
+    )
+}
+
+/// Session, seconds, microseconds and address.
+#[cfg(target_arch = "aarch64")]
+fn times(record: &Record) -> (i64, i64, i64, [u8; 16]) {
+    let number = i64::from_ne_bytes;
+    (
+        number(field::<336, 8>(record)),
+        number(field::<344, 8>(record)),
+        number(field::<352, 8>(record)),
+        field::<360, 16>(record),
+    )
+}
+
 /// A fixed field up to its first NUL.
 fn name(field: &[u8]) -> &[u8] {
-    field.split(|byte| *byte == 0).next().unwrap_or_default()
+    field.iter().position(|byte| *byte == 0).map_or(field, |end| field.split_at(end).0)
 }
 
 fn kind_name(kind: i16) -> String {
@@ -66,8 +94,7 @@ fn kind_name(kind: i16) -> String {
         .map_or_else(|| kind.to_string(), |name| (*name).to_owned())
 }
 
-fn shown(address: &[u8]) -> Option<String> {
-    let bytes: [u8; 16] = address.try_into().ok()?;
+fn shown(bytes: [u8; 16]) -> Option<String> {
     let [a, b, c, d, rest @ ..] = bytes;
     if bytes == [0; 16] {
         None

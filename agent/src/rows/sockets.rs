@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Map, Value, json};
 
-use super::{Decoder, Out, Shape, fields, lines, number, of_process, table, text};
+use super::{Decoder, Out, Shape, fields, last_name, lines, number, of_process, table, text};
 
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
@@ -23,8 +23,7 @@ impl Decoder for Sockets {
     }
 
     fn piece(&mut self, path: &[u8], bytes: &[u8], out: &mut Out) {
-        let protocol = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let protocol = String::from_utf8_lossy(protocol).into_owned();
+        let protocol = String::from_utf8_lossy(last_name(path)).into_owned();
         let mut base = Map::new();
         base.insert("row".into(), "socket".into());
         base.insert("protocol".into(), protocol.clone().into());

@@ -17,10 +17,10 @@ use crate::platform::Identity;
 use crate::source::{Source, When};
 
 /// Bytes per read: 1 MiB, a frame.
-pub const READ_BYTES: usize = 1 << 20;
+pub(crate) const READ_BYTES: usize = 1 << 20;
 
 /// Objects up to this size are read before their header is written: 1 MiB (docs/spec/container.md, *Missing bytes*).
-pub const SMALL_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const SMALL_BYTES_MAX: u64 = 1 << 20;
 
 /// Bytes per retry after an I/O error: a page, the unit in which the kernel fails.
 const RETRY_BYTES: u64 = 4096;
@@ -70,10 +70,7 @@ pub enum Leave {
 }
 
 /// Reads the runs of `source` in order into `sink`. Asks `leave` before every read.
-///
-/// # Errors
-/// The error of `sink`.
-pub fn pump<E>(
+pub(crate) fn pump<E>(
     source: &impl Source,
     runs: &[(u64, u64)],
     mut leave: impl FnMut() -> Leave,
@@ -204,9 +201,10 @@ pub fn judge(read: Read, looks: &Looks<'_>) -> Outcome {
 
 /// True if `time` is later than `begun`, or less than `resolution` earlier.
 fn is_within(time: FileTime, begun: FileTime, resolution: Duration) -> bool {
-    let nanos = |time: FileTime| i128::from(time.seconds()) * 1_000_000_000 + i128::from(time.nanos());
-    let resolution = i128::try_from(resolution.as_nanos()).unwrap_or(0);
-    nanos(time) > nanos(begun) - resolution
+    // 96 bits: no sum of two comes near the end.
+    let nanos = |seconds: i128, nanos: u32| seconds * 1_000_000_000 + i128::from(nanos);
+    let at = |time: FileTime| nanos(time.seconds().into(), time.nanos());
+    at(time) > at(begun) - nanos(resolution.as_secs().into(), resolution.subsec_nanos())
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ mod file;
 mod program;
 mod record;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,19 +28,19 @@ use evidence::time::FileTime;
 use super::throttle::Throttle;
 use crate::footprint::Footprint;
 use crate::ipc::{self, IpcError, Message, Received, Seen, StepEnd, Use};
-use crate::platform::{Clock, Identity};
+use crate::platform::{self, Clock, Identity};
 use crate::rows::Rows;
 
 /// Hard-linked contents and program digests remembered: 200,000 each, about 30 MiB. Beyond that, the content
 /// of a hard link is stored again.
-pub const LINKS_MAX: usize = 200_000;
+pub(crate) const LINKS_MAX: usize = 200_000;
 
 /// A source of unknown length, and rows, become members of at most this size: 4 MiB (docs/spec/container.md).
-pub const PART_BYTES: usize = 4 << 20;
+pub(crate) const PART_BYTES: usize = 4 << 20;
 
 /// Most bytes of holes in all sparse members: 64 GiB. The sealer and every verifier hash them as zeros.
 /// Collectors refuse more.
-pub const HOLES_BYTES_MAX: u64 = 64 << 30;
+pub(crate) const HOLES_BYTES_MAX: u64 = 64 << 30;
 
 /// Deadline of one file: a minute, plus a second for each MiB.
 const ITEM_DEADLINE: Duration = Duration::from_secs(60);
@@ -46,7 +48,10 @@ const ITEM_DEADLINE: Duration = Duration::from_secs(60);
 /// How long the second look at a path may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 
-/// How often the sink is told about progress.
+/// Most limitations of one collection. The last says that others are left out.
+const LIMITATIONS_MAX: usize = 256;
+
+/// How often the sink is reported about progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Where sealed segments go.
@@ -58,7 +63,7 @@ pub trait SegmentSink {
     /// If no further segment can be taken. The collection then ends without a manifest.
     fn segment(&mut self, segment: SealedSegment) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-    /// Is told that work continues.
+    /// Is reported that work continues.
     fn progress(&mut self, _items: u64, _plain_bytes: u64) {}
 }
 
@@ -155,8 +160,7 @@ pub fn run(
     sink: &mut dyn SegmentSink,
     clock: &dyn Clock,
 ) -> Result<Summary, IntakeError> {
-    let resolution = rustix::time::clock_getres(rustix::time::ClockId::RealtimeCoarse);
-    let tick = Duration::from_nanos(u64::try_from(resolution.tv_nsec).unwrap_or(10_000_000));
+    let tick = platform::duration(rustix::time::clock_getres(rustix::time::ClockId::RealtimeCoarse));
     let mut intake = Intake {
         writer: Writer::new(params.container, signer)?,
         throttle: Throttle::new(params.limits.cpu_pct, clock),
@@ -167,7 +171,7 @@ pub fn run(
         check_buffer: ipc::buffer(),
         is_deaf: false,
         begun: clock.elapsed(),
-        told: clock.elapsed(),
+        reported: clock.elapsed(),
         resolution: tick * 2,
         collector: String::from("files"),
         rows: None,
@@ -215,7 +219,7 @@ struct Intake<'a> {
     check_buffer: Vec<u8>,
     is_deaf: bool,
     begun: Duration,
-    told: Duration,
+    reported: Duration,
     resolution: Duration,
     collector: String,
     rows: Option<Rows>,
@@ -245,23 +249,34 @@ impl Intake<'_> {
             let received = match ipc::receive_before(reader.as_fd(), &mut buffer, Duration::from_secs(1)) {
                 Ok(Some(received)) => received,
                 Ok(None) => {
-                    self.tell();
+                    self.report_progress();
                     continue;
                 }
                 Err(error) => return self.lost(&error),
             };
             match received {
                 Received::Data(bytes) => self.data(bytes)?,
-                Received::Message(message, _) if *message == Message::End => return Ok(()),
-                Received::Message(message, descriptor) => self.message(*message, descriptor)?,
+                Received::Message(message, descriptor) => {
+                    let is_end = *message == Message::End;
+                    self.message(*message, descriptor)?;
+                    if is_end {
+                        return Ok(());
+                    }
+                }
             }
             self.drain()?;
         }
     }
 
     fn message(&mut self, message: Message, descriptor: Option<OwnedFd>) -> Result<(), IntakeError> {
+        // A source that the reader announced becomes a record, also if the reader never says how it ended.
+        if !matches!(message, Message::DataEnd { .. }) {
+            self.abort_piece(Outcome::Interrupted)?;
+        }
         match message {
             Message::StepBegin { collector, .. } => {
+                // The reader should have ended the step before.
+                self.end_open_step(StepResult::Failed)?;
                 self.rows = Rows::of(&collector);
                 self.collector.clone_from(&collector);
                 let (now, items) = (self.clock.wall(), self.writer.items());
@@ -272,7 +287,7 @@ impl Intake<'_> {
             }
             Message::Item { seen, use_as: Use::Digest } => {
                 self.program(&seen, descriptor);
-                self.flush_rows(PART_BYTES)
+                self.flush_rows()
             }
             Message::Item { seen, use_as: use_as @ (Use::Member | Use::Journal) } => match descriptor {
                 Some(descriptor) => self.file(&seen, descriptor, use_as),
@@ -290,17 +305,27 @@ impl Intake<'_> {
                 self.data_end(end)
             }
             Message::StepEnd { end, limitations } => {
-                // Two steps may reach the same limit. Report it once.
                 for limitation in limitations {
-                    if self.limitations.len() < 256 && !self.limitations.contains(&limitation) {
-                        self.limitations.push(limitation);
-                    }
+                    self.note_limitation(limitation);
                 }
                 let result = if end == StepEnd::Done { StepResult::Done } else { StepResult::Failed };
                 self.end_step(result)
             }
-            Message::End => Ok(()),
+            // A step that the reader did not end did not do its work.
+            Message::End => self.end_open_step(StepResult::Failed),
         }
+    }
+
+    /// Notes what the container does not show. Two steps may say the same; report it once.
+    fn note_limitation(&mut self, text: String) {
+        if self.limitations.len() < LIMITATIONS_MAX && !self.limitations.contains(&text) {
+            let is_last = self.limitations.len() + 1 == LIMITATIONS_MAX;
+            self.limitations.push(if is_last { "further limitations are left out".to_owned() } else { text });
+        }
+    }
+
+    fn end_open_step(&mut self, result: StepResult) -> Result<(), IntakeError> {
+        if self.is_in_step { self.end_step(result) } else { Ok(()) }
     }
 
     /// Ends the step: writes its last rows and its line in the plan.
@@ -329,14 +354,14 @@ impl Intake<'_> {
                 Some(format!("{limit}: the collection ended here; what follows in the plan was not read"));
             self.writer.record_only(record)?;
         }
-        if self.is_in_step { self.end_step(StepResult::Limit) } else { Ok(()) }
+        self.end_open_step(StepResult::Limit)
     }
 
     /// The reader ended before the plan did.
     fn lost(&mut self, error: &IpcError) -> Result<(), IntakeError> {
         self.abort_piece(Outcome::Interrupted)?;
-        self.limitations.push(format!("the reading process was lost: {error}"));
-        if self.is_in_step { self.end_step(StepResult::Failed) } else { Ok(()) }
+        self.note_limitation(format!("the reading process was lost: {error}"));
+        self.end_open_step(StepResult::Failed)
     }
 
     fn abort_piece(&mut self, outcome: Outcome) -> Result<(), IntakeError> {
@@ -377,15 +402,16 @@ impl Intake<'_> {
                 None => break,
             }
         }
-        self.tell();
+        self.report_progress();
         self.throttle.pause(self.clock);
         Ok(())
     }
 
-    fn tell(&mut self) {
+    fn report_progress(&mut self) {
         let now = self.clock.elapsed();
-        if now.saturating_sub(self.told) >= PROGRESS_EVERY {
-            self.told = now;
+        // CLOCK_MONOTONIC never goes back.
+        if now - self.reported >= PROGRESS_EVERY {
+            self.reported = now;
             self.sink.progress(self.writer.items(), self.writer.plain_len());
         }
     }
@@ -395,7 +421,7 @@ impl Intake<'_> {
     fn check_limits(&mut self, more: u64) {
         let Limits { wall_s, stored_bytes, plain_bytes, items, .. } = self.limits;
         let below = |limit: u64, kept: u64| limit - kept.min(limit / 8);
-        let elapsed = self.clock.elapsed().saturating_sub(self.begun).as_secs();
+        let elapsed = (self.clock.elapsed() - self.begun).as_secs();
         let reached = if elapsed >= wall_s {
             Some("wall_s")
         } else if self.writer.stored_len() >= below(stored_bytes, 16 << 20) {
@@ -432,6 +458,6 @@ impl Intake<'_> {
         } else {
             record::skip(&mut self.writer, record)?;
         }
-        self.flush_rows(PART_BYTES)
+        self.flush_rows()
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use cage::channel;
-use cage::datagram::{DatagramError, Wait};
+use cage::datagram::DatagramError;
 use evidence::digest::Digest;
 
 use super::window::Window;
@@ -124,26 +124,20 @@ impl Outbox {
     }
 
     /// Tells the warden that the sandbox is in place.
-    ///
-    /// # Errors
-    /// [`OutboxError::Channel`].
     pub fn ready(&self) -> Result<(), OutboxError> {
-        self.shared.say(from_sealer::Say::Ready(Empty {}))
+        self.shared.send(from_sealer::Say::Ready(Empty {}))
     }
 
     /// Tells the warden that work continues.
-    ///
-    /// # Errors
-    /// [`OutboxError::Channel`].
-    pub fn alive(&self, items: u64, plain_bytes: u64) -> Result<(), OutboxError> {
-        self.shared.say(from_sealer::Say::Alive(Progress { items, plain_bytes }))
+    pub(crate) fn alive(&self, items: u64, plain_bytes: u64) -> Result<(), OutboxError> {
+        self.shared.send(from_sealer::Say::Alive(Progress { items, plain_bytes }))
     }
 
     /// Hands the manifest over and waits until the warden releases the sealer. Until then the collector may
     /// ask for unacknowledged segments again.
     ///
+    /// # Errors
     /// [`OutboxError`] if it ended in another way.
-    /// [`OutboxError`] when the end was another.
     pub fn finish(mut self, manifest: &evidence::signed::Signed) -> Result<(), OutboxError> {
         let mut inner = self.shared.lock();
         // The warden signs only a manifest of segments that it saw pass. The last ones may still wait for the
@@ -155,7 +149,7 @@ impl Outbox {
             return Err(stop.clone().into());
         }
         drop(inner);
-        self.shared.say(from_sealer::Say::Manifest(manifest.into()))?;
+        self.shared.send(from_sealer::Say::Manifest(manifest.into()))?;
         if let Some(listener) = self.listener.take() {
             // The listener ends when the warden says so or is gone. If the listener had panicked, the process
             // would have ended already.
@@ -170,7 +164,7 @@ impl Outbox {
     /// Tells the warden that the collection cannot continue.
     pub fn fail(&self, detail: &str) {
         // If the message does not reach the warden, the warden notices the closed connection.
-        drop(self.shared.say(from_sealer::Say::Failed(Detail { text: detail.to_owned() })));
+        drop(self.shared.send(from_sealer::Say::Failed(Detail { text: detail.to_owned() })));
     }
 }
 
@@ -179,7 +173,7 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn say(&self, say: from_sealer::Say) -> Result<(), OutboxError> {
+    fn send(&self, say: from_sealer::Say) -> Result<(), OutboxError> {
         channel::send(self.socket.as_fd(), &FromSealer { say: Some(say) }, Vec::new()).map_err(failed)
     }
 
@@ -208,19 +202,19 @@ impl Shared {
 
     fn listen(&self) {
         loop {
-            let received = channel::receive::<ToSealer>(self.socket.as_fd(), Wait::Forever);
+            let received = channel::receive::<ToSealer>(self.socket.as_fd());
             let mut inner = self.lock();
             let say = match received {
-                Ok(received) => received.and_then(|(message, _)| message.say),
+                Ok((message, _)) => message.say,
                 Err(error) => return self.stop(&mut inner, Stop::Channel(Arc::new(error))),
             };
             match say {
                 Some(to_sealer::Say::Position(position)) => {
-                    if let Err(contradiction) = take(&mut inner.window, &position) {
+                    if let Err(contradiction) = apply_position(&mut inner.window, &position) {
                         let detail = contradiction.to_string();
                         let found =
                             ContradictionFound { index: contradiction.index(), seal: position.seal, detail };
-                        drop(self.say(from_sealer::Say::Contradiction(found)));
+                        drop(self.send(from_sealer::Say::Contradiction(found)));
                         return self.stop(&mut inner, Stop::Contradiction(contradiction));
                     }
                     self.flush(&mut inner);
@@ -235,7 +229,10 @@ impl Shared {
     }
 }
 
-fn take(window: &mut Window<Files>, position: &Position) -> Result<(), super::window::Contradiction> {
+fn apply_position(
+    window: &mut Window<Files>,
+    position: &Position,
+) -> Result<(), super::window::Contradiction> {
     if position.is_first {
         window.disconnected();
     }
@@ -269,7 +266,7 @@ mod tests {
         Digest::of(&[index])
     }
 
-    fn tell(warden: &OwnedFd, say: to_sealer::Say) {
+    fn send(warden: &OwnedFd, say: to_sealer::Say) {
         channel::send(warden.as_fd(), &ToSealer { say: Some(say) }, Vec::new()).unwrap();
     }
 
@@ -284,8 +281,7 @@ mod tests {
     }
 
     fn next(warden: &OwnedFd) -> (from_sealer::Say, Vec<OwnedFd>) {
-        let (message, files) =
-            channel::receive::<FromSealer>(warden.as_fd(), Wait::Forever).unwrap().unwrap();
+        let (message, files) = channel::receive::<FromSealer>(warden.as_fd()).unwrap();
         (message.say.unwrap(), files)
     }
 
@@ -303,7 +299,7 @@ mod tests {
     fn back_pressure_reaches_the_sealer_and_a_cut_sends_the_rest_again() {
         let (warden, sealer) = cage::datagram::pair().unwrap();
         let outbox = Arc::new(Outbox::start(sealer).unwrap());
-        tell(&warden, position(0, "", true));
+        send(&warden, position(0, "", true));
         let (pushed, count) = std::sync::mpsc::sync_channel(16);
         let pushing = Arc::clone(&outbox);
         let thread = std::thread::spawn(move || {
@@ -318,14 +314,14 @@ mod tests {
         }
         // The fourth waits: nothing was acknowledged.
         assert!(count.recv_timeout(Duration::from_millis(50)).is_err());
-        tell(&warden, to_sealer::Say::Cut(Empty {}));
-        tell(&warden, position(1, &seal(0).to_string(), true));
+        send(&warden, to_sealer::Say::Cut(Empty {}));
+        send(&warden, position(1, &seal(0).to_string(), true));
         assert_eq!(count.recv().unwrap(), 3);
         assert_eq!([segment(&warden), segment(&warden), segment(&warden)], [1, 2, 3]);
-        tell(&warden, position(4, &seal(3).to_string(), false));
+        send(&warden, position(4, &seal(3).to_string(), false));
         assert_eq!(segment(&warden), 4);
         thread.join().unwrap();
-        tell(&warden, position(4, &seal(9).to_string(), false));
+        send(&warden, position(4, &seal(9).to_string(), false));
         let (from_sealer::Say::Contradiction(found), _) = next(&warden) else { panic!() };
         assert_eq!(found.index, 3);
         assert!(matches!(outbox.push(seal(5), b"", b"", false), Err(OutboxError::Contradiction(_))));

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::os::fd::{AsFd, OwnedFd};
 
 use cage::channel;
-use cage::datagram::{DatagramError, Wait};
+use cage::datagram::DatagramError;
 use cage::{CageError, Profile};
 use evidence::causes::chain;
 use evidence::container::{self, SealedSegment};
@@ -103,13 +103,10 @@ pub enum SealerError {
 const LANES: usize = 2;
 
 /// Runs the sealer's process. Returns when the warden releases it.
-///
-/// # Errors
-/// [`SealerError`].
 pub fn run(socket: OwnedFd) -> Result<(), SealerError> {
     cage::enter(Profile::Sealer)?;
-    let received = channel::receive::<ToSealer>(socket.as_fd(), Wait::Forever)?;
-    let Some((ToSealer { say: Some(to_sealer::Say::Start(start)) }, descriptors)) = received else {
+    let (received, descriptors) = channel::receive::<ToSealer>(socket.as_fd())?;
+    let Some(to_sealer::Say::Start(start)) = received.say else {
         return Err(SealerError::Start("it is no start"));
     };
     let seed = Zeroizing::new(start.sealer_key);

@@ -19,16 +19,18 @@ impl Throttle {
     /// From now on, use at most `percent` of one processor. 100 or more never sleeps.
     #[must_use]
     pub fn new(percent: u64, clock: &dyn Clock) -> Self {
-        let percent = u32::try_from(percent).unwrap_or(100).clamp(1, 100);
+        // A share of more than a whole processor is the same as one.
+        let percent = u32::try_from(percent.clamp(1, 100)).unwrap_or(100);
         Self { percent, begun: clock.elapsed(), cpu_begun: clock.cpu() }
     }
 
     /// How long to sleep now.
     #[must_use]
-    pub fn debt(&self, clock: &dyn Clock) -> Duration {
+    pub(crate) fn debt(&self, clock: &dyn Clock) -> Duration {
         if self.percent >= 100 {
             return Duration::ZERO;
         }
+        // Saturating is correct here: a rate is kept, nothing is counted.
         let used = clock.cpu().saturating_sub(self.cpu_begun);
         let due = used.saturating_mul(100) / self.percent;
         due.saturating_sub(clock.elapsed().saturating_sub(self.begun)).min(SLEEP_MAX)

@@ -20,7 +20,7 @@ use evidence::digest::Digest;
 /// | link: TLS and HTTP/2 windows (2 MiB a stream, 4 MiB a connection), one segment's pieces mapped by the kernel | 20 |
 /// | warden | 6 |
 /// | sum | 91 |
-pub const SEGMENTS_MAX: usize = 3;
+pub(crate) const SEGMENTS_MAX: usize = 3;
 
 /// What the collector said cannot be true. The collection stops, and the endpoint's log records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -89,24 +89,21 @@ impl<P> Default for Window<P> {
 
 impl<P> Window<P> {
     /// Whether another segment must wait.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.held.len() >= SEGMENTS_MAX
     }
 
     /// Whether everything that was pushed was sent at least once.
-    pub fn is_all_sent(&self) -> bool {
+    pub(crate) fn is_all_sent(&self) -> bool {
         self.sent == self.pushed()
     }
 
     /// Segments pushed so far.
-    pub fn pushed(&self) -> u64 {
+    pub(crate) fn pushed(&self) -> u64 {
         self.acknowledged + self.held.len() as u64
     }
 
     /// Takes the next segment in and returns its index. Gives the segment back if the window is full.
-    ///
-    /// # Errors
-    /// The payload, if [`Window::is_full`].
     pub fn push(&mut self, seal: Digest, payload: P) -> Result<u64, P> {
         if self.is_full() {
             return Err(payload);
@@ -117,7 +114,7 @@ impl<P> Window<P> {
     }
 
     /// The connection is gone. Nothing is sent until the next connection's first position.
-    pub fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self) {
         self.cursor = None;
     }
 
@@ -153,7 +150,7 @@ impl<P> Window<P> {
     }
 
     /// The next segment to send on this connection, if there is one. It then counts as sent.
-    pub fn next_to_send(&mut self) -> Option<(u64, &P)> {
+    pub(crate) fn next_to_send(&mut self) -> Option<(u64, &P)> {
         let cursor = self.cursor?;
         let at = usize::try_from(cursor.checked_sub(self.acknowledged)?).ok()?;
         let held = self.held.get(at)?;

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use evidence::time::Time;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-const NAME: &str = "clock.json";
+use crate::platform::duration;
+
+pub(super) const NAME: &str = "clock.json";
 
 /// What the machine's clocks say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,21 +30,23 @@ pub struct Reading {
 impl Reading {
     /// Reads both clocks now.
     pub fn now() -> Self {
-        // A clock before 1970 reads as 1970, one after 9999 as the last time there is: at the late end no
-        // order is in force, and the floor below prevents that a clock before 1970 makes old orders valid.
-        let wall = clock_gettime(ClockId::Realtime);
-        let seconds = u64::try_from(wall.tv_sec).unwrap_or(0);
-        let within = u64::try_from(wall.tv_nsec).unwrap_or(0) / 1_000_000;
-        let ms = seconds.checked_mul(1000).and_then(|ms| ms.checked_add(within));
-        Self { wall: ms.and_then(Time::from_unix_ms).unwrap_or(Time::MAX), boot: boot() }
+        Self { wall: wall(clock_gettime(ClockId::Realtime)), boot: boot() }
     }
 }
 
+/// What the machine believes the time to be. It can be set to anything, so both ends saturate: a clock before 1970
+/// reads as 1970, one after 9999 as the last time there is. At the late end no order is in force, and the floor
+/// below prevents that a clock before 1970 makes old orders valid.
+fn wall(time: Timespec) -> Time {
+    let Ok(seconds) = u64::try_from(time.tv_sec) else { return Time::EPOCH };
+    let within = u64::try_from(time.tv_nsec / 1_000_000).ok();
+    let ms = seconds.checked_mul(1000).zip(within).and_then(|(ms, within)| ms.checked_add(within));
+    ms.and_then(Time::from_unix_ms).unwrap_or(Time::MAX)
+}
+
 /// CLOCK_BOOTTIME.
-pub fn boot() -> Duration {
-    let boot = clock_gettime(ClockId::Boottime);
-    let nanos = u32::try_from(boot.tv_nsec).unwrap_or(0);
-    Duration::new(u64::try_from(boot.tv_sec).unwrap_or(0), nanos)
+pub(crate) fn boot() -> Duration {
+    duration(clock_gettime(ClockId::Boottime))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,7 +97,7 @@ impl ClockFloor {
     }
 
     /// The floor itself, without the time that has passed since.
-    pub fn floor(&self) -> Time {
+    pub(crate) fn floor(&self) -> Time {
         self.floor
     }
 
@@ -101,7 +105,7 @@ impl ClockFloor {
     ///
     /// # Errors
     /// The system's error. The floor in memory is raised all the same.
-    pub fn raise(&mut self, verified: Time, now: Reading) -> io::Result<()> {
+    pub(crate) fn raise(&mut self, verified: Time, now: Reading) -> io::Result<()> {
         if verified <= self.running(now) {
             return Ok(());
         }
@@ -136,6 +140,17 @@ mod tests {
         assert_eq!(floor.time(at(20_000, 700)), time(20_000), "the later clock wins");
         let floor = ClockFloor::open(dir.path(), at(1_000, 0)).unwrap();
         assert_eq!(floor.time(at(1_000, 0)), time(9_000));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_to_anything_reads_as_a_time_that_makes_no_old_order_valid() {
+        let at = |tv_sec, tv_nsec| wall(Timespec { tv_sec, tv_nsec });
+        assert_eq!(at(1, 999_999_999), time(1_999));
+        assert_eq!(at(-1, 999_999_999), Time::EPOCH);
+        assert_eq!(at(i64::MIN, 0), Time::EPOCH);
+        for late in [i64::MAX, i64::MAX / 1000, 300_000_000_000] {
+            assert_eq!(at(late, 999_999_999), Time::MAX, "{late}");
+        }
     }
 
     #[test]

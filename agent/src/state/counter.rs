@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 
-const COUNTER: &str = "counter";
+pub(super) const COUNTER: &str = "counter";
 const LOCK: &str = "lock";
 
 /// Locks the state for this process.
@@ -39,9 +39,6 @@ pub fn count(dir: &Path) -> io::Result<u64> {
 }
 
 /// The number of starts so far.
-///
-/// # Errors
-/// As for [`count`].
 pub fn read(dir: &Path) -> io::Result<u64> {
     let Some(bytes) = super::read(&dir.join(COUNTER))? else {
         return Ok(0);

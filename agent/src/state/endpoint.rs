@@ -83,9 +83,6 @@ pub enum EndpointStateError {
 
 /// Reads a list of log keys as the collector shows it, starting with the pinned key (docs/spec/ledger.md,
 /// *Change of the log key*).
-///
-/// # Errors
-/// [`LogKeysError`].
 pub fn log_keys(
     pins: &Pins,
     authority: &AuthoritySet,
@@ -119,15 +116,13 @@ pub enum LogKeysError {
 
 impl EndpointState {
     /// Opens the state in `dir` and counts a start.
-    ///
-    /// # Errors
-    /// [`EndpointStateError`].
     pub fn open(dir: &Path, now: Reading) -> Result<Self, EndpointStateError> {
         if super::identity::pins(dir)?.is_none() {
             return Err(IdentityStateError::NotEnrolled { dir: dir.to_owned() }.into());
         }
         durable::require_private_folder(dir)?;
         let lock = counter::lock(dir)?;
+        super::remove_old_left_overs(dir)?;
         // Count first: then a restored snapshot shows, whatever happens later.
         let state_generation = counter::count(dir)?;
         let identity = Identity::open(dir)?;
@@ -169,10 +164,12 @@ impl EndpointState {
     }
 
     /// Keeps a roster that admission verified, with its signed form, if it is newer.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub fn learn_roster(&mut self, roster: &AdmittedRoster, signed: &Signed, now: Reading) -> io::Result<()> {
+    pub(crate) fn learn_roster(
+        &mut self,
+        roster: &AdmittedRoster,
+        signed: &Signed,
+        now: Reading,
+    ) -> io::Result<()> {
         if roster.roster().version > self.roster.roster().version && signed.digest() == roster.digest() {
             self.identity.keep_roster(signed)?;
             self.roster = roster.clone();
@@ -184,25 +181,23 @@ impl EndpointState {
     ///
     /// # Errors
     /// [`LogKeyError`] if the pinned key is malformed.
-    pub fn log_trust(&self) -> Result<ledger::Policy, LogKeyError> {
+    pub(crate) fn log_trust(&self) -> Result<ledger::Policy, LogKeyError> {
         self.log_keys.policy()
     }
 
     /// Keeps a longer list of log keys that was verified.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub fn learn_log_keys(&mut self, keys: LogKeys, shown: &v1::LogKeyChanges) -> io::Result<()> {
+    pub(crate) fn learn_log_keys(&mut self, keys: LogKeys, shown: &v1::LogKeyChanges) -> io::Result<()> {
         self.identity.keep_log_keys(&shown.encode_to_vec())?;
         self.log_keys = keys;
         Ok(())
     }
 
     /// Keeps a checkpoint that was verified to continue the last one.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub fn learn_checkpoint(&mut self, checkpoint: &ledger::Checkpoint, note: &[u8]) -> io::Result<()> {
+    pub(crate) fn learn_checkpoint(
+        &mut self,
+        checkpoint: &ledger::Checkpoint,
+        note: &[u8],
+    ) -> io::Result<()> {
         if checkpoint.size > self.checkpoint.size {
             self.identity.keep_checkpoint(note)?;
             self.checkpoint = checkpoint.clone();

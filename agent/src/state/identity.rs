@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use certs::identity::{Credentials, IdentityError};
 use certs::request::TlsKey;
+use durable::{KeyFileError, Links};
 use evidence::digest::Digest;
 use evidence::id::{CollectorId, DeploymentId, EndpointId, Generation};
 use evidence::keys::{PublicKey, SigningKey};
@@ -26,13 +27,19 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// Names the enrolment in force. The service unit starts only if this file exists.
-pub const PINS: &str = "identity.json";
+pub(crate) const PINS: &str = "identity.json";
 const EVIDENCE_KEY: &str = "evidence.key";
 const TLS: &str = "tls.pem";
 const CA: &str = "ca.der";
 const ROSTER: &str = "roster.json";
 const CHECKPOINT: &str = "checkpoint";
 const LOG_KEYS: &str = "log-keys";
+
+/// 64 digits and LF, and room for an error that names the wrong length.
+const EVIDENCE_KEY_BYTES_MAX: u64 = 1 << 10;
+
+/// The files of a generation's folder that the agent replaces, for [`super::remove_old_left_overs`].
+pub(super) const NAMES: &[&str] = &[EVIDENCE_KEY, TLS, CA, ROSTER, CHECKPOINT, LOG_KEYS, PINS];
 
 /// What was pinned at enrolment. Nothing the collector says later changes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +148,9 @@ pub enum IdentityStateError {
         /// What is wrong with it.
         what: String,
     },
+    /// The evidence key is not the agent's alone, or cannot be read.
+    #[error("evidence key")]
+    EvidenceKey(#[from] KeyFileError),
     /// The TLS key or certificate is wrong.
     #[error("TLS identity")]
     Tls(#[from] IdentityError),
@@ -170,9 +180,6 @@ pub fn pins(dir: &Path) -> Result<Option<Pins>, IdentityStateError> {
 }
 
 /// Checks, before a token is used up, that an enrolment could be written here.
-///
-/// # Errors
-/// [`IdentityStateError`] says why not.
 pub fn check_room(dir: &Path, generation: Generation, replace: bool) -> Result<(), IdentityStateError> {
     durable::require_private_folder(dir)?;
     if let Some(pins) = pins(dir)? {
@@ -218,19 +225,27 @@ pub fn write(dir: &Path, new: &NewIdentity<'_>, replace: bool) -> Result<(), Ide
     Ok(())
 }
 
+/// Reads the seed of the evidence key, through the descriptor whose mode was checked.
+fn read_evidence_key(path: PathBuf) -> Result<Zeroizing<[u8; 32]>, IdentityStateError> {
+    let file = match durable::read_key_file(&path, EVIDENCE_KEY_BYTES_MAX, Links::Refuse) {
+        Ok(file) => file,
+        Err(KeyFileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged(path, "it is missing"));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut seed = Zeroizing::new([0; 32]);
+    let digits = file.bytes.strip_suffix(b"\n").unwrap_or(&file.bytes);
+    hex::decode_to_slice(digits, seed.as_mut_slice()).map_err(|source| damaged(path, source))?;
+    Ok(seed)
+}
+
 impl Identity {
     /// Reads the enrolment in force.
-    ///
-    /// # Errors
-    /// [`IdentityStateError`].
     pub fn open(dir: &Path) -> Result<Self, IdentityStateError> {
         let pins = pins(dir)?.ok_or_else(|| IdentityStateError::NotEnrolled { dir: dir.to_owned() })?;
         let own = generation_dir(dir, pins.generation);
-        let path = own.join(EVIDENCE_KEY);
-        let text = Zeroizing::new(super::read(&path)?.ok_or_else(|| damaged(path.clone(), "it is missing"))?);
-        let mut seed = Zeroizing::new([0; 32]);
-        let digits = text.strip_suffix(b"\n").unwrap_or(&text);
-        hex::decode_to_slice(digits, seed.as_mut_slice()).map_err(|source| damaged(path, source))?;
+        let seed = read_evidence_key(own.join(EVIDENCE_KEY))?;
         let ca_path = own.join(CA);
         let ca = super::read(&ca_path)?.ok_or_else(|| damaged(ca_path, "it is missing"))?;
         Ok(Self {
@@ -243,9 +258,6 @@ impl Identity {
     }
 
     /// The roster that was verified last.
-    ///
-    /// # Errors
-    /// [`IdentityStateError`].
     pub fn roster(&self) -> Result<Signed, IdentityStateError> {
         let path = self.dir.join(ROSTER);
         let bytes = super::read(&path)?.ok_or_else(|| damaged(path.clone(), "it is missing"))?;
@@ -253,53 +265,71 @@ impl Identity {
     }
 
     /// Keeps a newer roster.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub fn keep_roster(&self, roster: &Signed) -> io::Result<()> {
+    pub(crate) fn keep_roster(&self, roster: &Signed) -> io::Result<()> {
         super::replace(&self.dir, ROSTER, &roster.encode())
     }
 
     /// The checkpoint that was verified last, a signed note.
-    ///
-    /// # Errors
-    /// [`IdentityStateError`].
     pub fn checkpoint(&self) -> Result<Vec<u8>, IdentityStateError> {
         let path = self.dir.join(CHECKPOINT);
         super::read(&path)?.ok_or_else(|| damaged(path, "it is missing"))
     }
 
     /// Keeps a newer checkpoint.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub fn keep_checkpoint(&self, note: &[u8]) -> io::Result<()> {
+    pub(crate) fn keep_checkpoint(&self, note: &[u8]) -> io::Result<()> {
         super::replace(&self.dir, CHECKPOINT, note)
     }
 
     /// Changes of the log key, as they arrived (`exhibit.v1.LogKeyChanges`). Empty if there are none.
-    ///
-    /// # Errors
-    /// The system's error.
     pub fn log_keys(&self) -> io::Result<Vec<u8>> {
+        // Enrolment writes the file only if there is a change.
         Ok(super::read(&self.dir.join(LOG_KEYS))?.unwrap_or_default())
     }
 
     /// Keeps a longer list of log keys.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub fn keep_log_keys(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn keep_log_keys(&self, bytes: &[u8]) -> io::Result<()> {
         super::replace(&self.dir, LOG_KEYS, bytes)
     }
 
     /// Puts a renewed key and certificate in force.
-    ///
-    /// # Errors
-    /// [`IdentityStateError::Tls`].
-    pub fn keep_credentials(&mut self, credentials: Credentials) -> Result<(), IdentityStateError> {
+    pub(crate) fn keep_credentials(&mut self, credentials: Credentials) -> Result<(), IdentityStateError> {
         Credentials::replace(&self.dir.join(TLS), &credentials.key, &credentials.chain)?;
         self.credentials = credentials;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_evidence_key_is_read_only_from_a_short_file_of_its_own_that_others_cannot_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(EVIDENCE_KEY);
+        let read = || read_evidence_key(path.clone());
+        assert!(matches!(read(), Err(IdentityStateError::Damaged { what, .. }) if what == "it is missing"));
+        for end in ["\n", ""] {
+            durable::replace(&path, format!("{}{end}", "07".repeat(32)).as_bytes(), 0o600).unwrap();
+            assert_eq!(*read().unwrap(), [7; 32]);
+        }
+        for mode in [0o640, 0o604, 0o620] {
+            fs_err::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let refused = read().unwrap_err();
+            let shown = evidence::causes::chain(&refused);
+            assert!(shown.contains("evidence.key") && shown.contains("chmod 600"), "{shown}");
+        }
+        let elsewhere = dir.path().join("elsewhere");
+        durable::rename(&path, &elsewhere).unwrap();
+        fs_err::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(matches!(read(), Err(IdentityStateError::EvidenceKey(KeyFileError::Io(_)))));
+        fs_err::remove_file(&path).unwrap();
+        for wrong in ["", "07", &"07".repeat(33), &"zz".repeat(32)] {
+            durable::replace(&path, wrong.as_bytes(), 0o600).unwrap();
+            assert!(matches!(read(), Err(IdentityStateError::Damaged { .. })), "{wrong}");
+        }
     }
 }

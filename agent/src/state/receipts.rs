@@ -8,13 +8,16 @@ use std::path::Path;
 
 use evidence::digest::Digest;
 
-const DIR: &str = "receipts";
+pub(super) const DIR: &str = "receipts";
+
+/// True for the name of a file of a receipt.
+pub(super) fn is_receipt(name: &str) -> bool {
+    let collection = name.strip_suffix(".entry").or_else(|| name.strip_suffix(".tlog-proof"));
+    collection.is_some_and(|collection| collection.parse::<Digest>().is_ok())
+}
 
 /// Keeps a verified receipt: `receipts/<collection>.entry` and `.tlog-proof`.
-///
-/// # Errors
-/// The system's error.
-pub fn keep(state: &Path, collection: Digest, entry: &[u8], proof: &[u8]) -> io::Result<()> {
+pub(crate) fn keep(state: &Path, collection: Digest, entry: &[u8], proof: &[u8]) -> io::Result<()> {
     let dir = state.join(DIR);
     durable::require_private_folder(&dir)?;
     super::replace(&dir, &format!("{collection}.entry"), entry)?;
@@ -22,15 +25,17 @@ pub fn keep(state: &Path, collection: Digest, entry: &[u8], proof: &[u8]) -> io:
 }
 
 /// How many receipts are kept.
-///
-/// # Errors
-/// The system's error.
 pub fn count(state: &Path) -> io::Result<usize> {
     match fs_err::read_dir(state.join(DIR)) {
-        Ok(entries) => Ok(entries
-            .filter_map(Result::ok)
-            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "tlog-proof"))
-            .count()),
+        Ok(entries) => {
+            let mut receipts = 0;
+            for entry in entries {
+                if entry?.path().extension().is_some_and(|extension| extension == "tlog-proof") {
+                    receipts += 1;
+                }
+            }
+            Ok(receipts)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
     }

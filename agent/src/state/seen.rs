@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use durable::LineFile;
 
-const NAME: &str = "seen.jsonl";
+pub(super) const NAME: &str = "seen.jsonl";
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub struct Seen {
 
 impl Seen {
     /// Whether an attempt of this order was stored.
-    pub fn is_stored(&self) -> bool {
+    pub(crate) fn is_stored(&self) -> bool {
         self.attempts.iter().any(|attempt| matches!(attempt.end, Some((End::Stored, _))))
     }
 }
@@ -171,10 +171,7 @@ impl SeenOrders {
     }
 
     /// Whether `order`, which grants `attempts_max` attempts, may be tried now.
-    ///
-    /// # Errors
-    /// [`Replay`] says why not.
-    pub fn may_try(&self, order: Digest, attempts_max: u32) -> Result<u32, Replay> {
+    pub(crate) fn may_try(&self, order: Digest, attempts_max: u32) -> Result<u32, Replay> {
         let Some(seen) = self.orders.get(&order) else {
             return Ok(1);
         };
@@ -213,9 +210,6 @@ impl SeenOrders {
     }
 
     /// Notes the manifest before it is sent, so that its receipt is recognised after a restart.
-    ///
-    /// # Errors
-    /// The system's error.
     pub fn sign(
         &mut self,
         order: Digest,
@@ -228,7 +222,7 @@ impl SeenOrders {
     }
 
     /// The attempt that made `collection`, and its order.
-    pub fn of_collection(&self, collection: Digest) -> Option<(Digest, &Attempt)> {
+    pub(crate) fn of_collection(&self, collection: Digest) -> Option<(Digest, &Attempt)> {
         let each = self
             .orders
             .iter()
@@ -242,31 +236,22 @@ impl SeenOrders {
     }
 
     /// Ends an attempt.
-    ///
-    /// # Errors
-    /// The system's error.
     pub fn end(&mut self, order: Digest, attempt: u32, end: End, detail: &str, at: Time) -> io::Result<()> {
         self.record(&Line::Ended { order, attempt, end, detail: detail.to_owned(), at })
     }
 
     /// Notes that the collector was told of the end of an attempt.
-    ///
-    /// # Errors
-    /// The system's error.
     pub fn reported(&mut self, order: Digest, attempt: u32, at: Time) -> io::Result<()> {
         self.record(&Line::Reported { order, attempt, at })
     }
 
     /// Ends an order for good.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub fn cancel(&mut self, order: Digest, expires: Time, at: Time) -> io::Result<()> {
+    pub(crate) fn cancel(&mut self, order: Digest, expires: Time, at: Time) -> io::Result<()> {
         self.record(&Line::Cancelled { order, expires, at })
     }
 
     /// Ended attempts about whose end the collector was not told yet.
-    pub fn unreported(&self) -> Vec<(Digest, Attempt)> {
+    pub(crate) fn unreported(&self) -> Vec<(Digest, Attempt)> {
         let each = self
             .orders
             .iter()

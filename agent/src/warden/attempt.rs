@@ -170,8 +170,7 @@ impl Warden {
             agent,
             log_head,
         };
-        let own = i32::try_from(std::process::id()).unwrap_or(0);
-        let mut processes = vec![own];
+        let mut processes = vec![rustix::process::getpid().as_raw_nonzero().get()];
         processes.extend(self.link.as_ref().map(super::lane::Lane::pid).filter(|pid| *pid > 0));
         processes.extend(self.stuck.iter().map(super::lane::Stuck::pid));
         processes.extend(&self.stuck_helpers);
@@ -417,7 +416,7 @@ impl Warden {
         // Close the sockets before killing: any part that the kernel still runs can then talk to nobody.
         let stuck = running.end();
         for one in &stuck {
-            self.record("process_stuck", Fields::new().number("pid", u64::try_from(one.pid()).unwrap_or(0)))?;
+            self.record("process_stuck", Fields::new().number("pid", one.pid().unsigned_abs().into()))?;
         }
         self.stuck.extend(stuck);
         self.say_link(to_link::Say::CloseUpload(close), Vec::new());

@@ -55,9 +55,6 @@ pub struct Receipt {
 }
 
 /// Verifies `collection.stored` for `collection`.
-///
-/// # Errors
-/// [`Claim`].
 pub fn receipt(
     state: &EndpointState,
     collection: Digest,
@@ -95,7 +92,8 @@ pub fn receipt(
         order,
         attempt: attempt.number,
         result,
-        copies: envelope.reference("copies").unwrap_or_default().to_owned(),
+        // An entry that names no copies claims none.
+        copies: envelope.reference("copies").unwrap_or("").to_owned(),
         is_degraded: !refers("degraded", "no"),
         entry: proven.entry.to_vec(),
         proof: proven.proof.to_vec(),
@@ -105,9 +103,6 @@ pub fn receipt(
 }
 
 /// Verifies a newer checkpoint and keeps it.
-///
-/// # Errors
-/// [`Claim`].
 pub fn checkpoint(state: &mut EndpointState, update: &v1::CheckpointUpdate) -> Result<(), Claim> {
     let trust = state.log_trust().map_err(|error| Claim::Unproven(chain(&error)))?;
     let new = trust
@@ -143,7 +138,7 @@ pub fn checkpoint(state: &mut EndpointState, update: &v1::CheckpointUpdate) -> R
 /// # Errors
 /// [`Claim`]. A list that is shorter than the accepted one, or differs from it, is unproven: without the
 /// authority's keys nobody can make one.
-pub fn log_key_changes(state: &mut EndpointState, shown: &v1::LogKeyChanges) -> Result<bool, Claim> {
+pub(crate) fn log_key_changes(state: &mut EndpointState, shown: &v1::LogKeyChanges) -> Result<bool, Claim> {
     let unproven = |error: &dyn std::error::Error| Claim::Unproven(chain(error));
     let keys = log_keys(&state.identity.pins, &state.authority, shown).map_err(|error| unproven(&error))?;
     keys.continues(&state.log_keys).map_err(|error| unproven(&error))?;
@@ -183,9 +178,6 @@ fn fork(last: &ledger::Checkpoint, new: &ledger::Checkpoint) -> Claim {
 
 /// Verifies that a responder cancelled `order`. An expired roster is good enough, because stopping harms
 /// nobody.
-///
-/// # Errors
-/// [`Claim`].
 pub fn cancellation(state: &EndpointState, cancel: &v1::CancelOrder) -> Result<Digest, Claim> {
     let unproven = |text: &str| Claim::Unproven(text.to_owned());
     let order: Digest = cancel.order.parse().or(Err(unproven("no order id")))?;

@@ -56,6 +56,7 @@ impl Warden {
         let hello = v1::Hello {
             agent_version: crate::VERSION.to_owned(),
             build_sha256: self.host.build_sha256.to_string(),
+            // Empty on the wire means not known.
             boot_id: self.host.boot_id.clone().unwrap_or_default(),
             machine_id: self.host.machine_id.clone().unwrap_or_default(),
             state_generation: self.state.state_generation,
@@ -110,6 +111,10 @@ impl Warden {
                 detail,
             };
             self.attend(attend_request::Message::AttemptEnded(ended));
+            // The link that should have taken the message is gone, and the message with it. The next link gets it.
+            if !self.is_connected {
+                return Ok(());
+            }
             self.state.seen.reported(order, attempt.number, at).map_err(state_error)?;
         }
         Ok(())
@@ -235,6 +240,7 @@ impl Warden {
         };
         let at = self.state.clock.time(Reading::now());
         // An order that this endpoint has not seen yet is remembered for as long as any order may live.
+        // Saturating is correct here: what is remembered until the last time there is, is never forgotten.
         let month = std::time::Duration::from_secs(31 * 86_400);
         let expires = at.checked_add(month).unwrap_or(evidence::time::Time::MAX);
         if !self.state.seen.get(order).is_some_and(|seen| seen.cancelled) {

@@ -30,7 +30,7 @@ impl Host {
 
     /// Whether a time service says that the clock is synchronised. `None` if no service says anything.
     #[must_use]
-    pub fn synchronised() -> Option<bool> {
+    pub(crate) fn synchronised() -> Option<bool> {
         // systemd-timesyncd creates it at the first answer of a time server after boot.
         std::path::Path::new("/run/systemd/timesync/synchronized").exists().then_some(true)
     }

@@ -33,7 +33,7 @@ pub struct Judged {
 
 /// The id of an order that may be malformed: the digest of its bytes.
 #[must_use]
-pub fn order_digest(package: &v1::OrderPackage) -> Digest {
+pub(crate) fn order_digest(package: &v1::OrderPackage) -> Digest {
     package.order.as_ref().map_or(Digest::ZERO, |order| Digest::of(&order.document))
 }
 
@@ -92,10 +92,7 @@ pub fn judge(
 
 /// Judges again what may have changed since admission: time, persons, policy, attempts. For orders that have
 /// waited.
-///
-/// # Errors
-/// [`Refusal`].
-pub fn judge_again(
+pub(crate) fn judge_again(
     state: &EndpointState,
     judged: Judged,
     policy: Option<&Path>,

@@ -12,7 +12,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use cage::channel::{self, Outgoing};
-use cage::datagram::{DatagramError, Wait};
+use cage::datagram::{DatagramError, Sent};
 use cage::{Errors, Launch, User};
 use prost::Message;
 
@@ -29,9 +29,6 @@ pub struct Lane {
 
 impl Lane {
     /// Starts `program role` as `user`.
-    ///
-    /// # Errors
-    /// The system's error.
     pub fn start(program: &Path, role: &str, user: Option<User>) -> io::Result<Self> {
         let environment: Vec<_> = std::env::var_os(crate::LOG_VARIABLE)
             .map(|level| (crate::LOG_VARIABLE, level))
@@ -60,12 +57,12 @@ impl Lane {
     /// Its process id; 0 if the lane was given a socket.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).unwrap_or(0)
+        self.child.as_ref().map_or(0, pid_of)
     }
 
     /// Whether messages are waiting for room in the socket.
     #[must_use]
-    pub fn has_waiting(&self) -> bool {
+    pub(crate) fn has_waiting(&self) -> bool {
         !self.queue.is_empty()
     }
 
@@ -87,7 +84,7 @@ impl Lane {
     /// [`DatagramError::Closed`] if the child is gone.
     pub fn flush(&mut self) -> Result<(), DatagramError> {
         while let Some(first) = self.queue.front() {
-            if !first.send(self.socket.as_fd(), Wait::Never)? {
+            if first.try_send(self.socket.as_fd())? == Sent::Full {
                 break;
             }
             self.queue.pop_front();
@@ -100,7 +97,7 @@ impl Lane {
     /// # Errors
     /// [`DatagramError`] if the child is gone or breaks the protocol.
     pub fn receive<M: Message + Default>(&self) -> Result<Option<(M, Vec<OwnedFd>)>, DatagramError> {
-        channel::receive(self.socket.as_fd(), Wait::Never)
+        channel::try_receive(self.socket.as_fd())
     }
 
     /// Kills the child and gives it a moment. A child that is stuck in the kernel (uninterruptible sleep) is
@@ -122,11 +119,15 @@ impl Lane {
                 Ok(None) if waited >= patience => return Some(Stuck(child)),
                 Ok(None) => {
                     std::thread::sleep(step);
-                    waited = waited.saturating_add(step);
+                    waited += step;
                 }
             }
         }
     }
+}
+
+fn pid_of(child: &Child) -> i32 {
+    rustix::process::Pid::from_child(child).as_raw_nonzero().get()
 }
 
 /// A child that SIGKILL has not ended yet.
@@ -137,11 +138,11 @@ impl Stuck {
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        i32::try_from(self.0.id()).unwrap_or(0)
+        pid_of(&self.0)
     }
 
     /// Whether it has ended by now.
-    pub fn is_gone(&mut self) -> bool {
+    pub(crate) fn is_gone(&mut self) -> bool {
         !matches!(self.0.try_wait(), Ok(None))
     }
 }
@@ -162,7 +163,7 @@ impl AsFd for Lane {
 /// The ids of user `name`, if this process may become another user. If no user has that name, ids that belong
 /// to nobody: the children are then kept from root's files just as well.
 #[must_use]
-pub fn user_named(name: &str) -> Option<User> {
+pub(crate) fn user_named(name: &str) -> Option<User> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

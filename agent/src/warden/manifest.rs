@@ -71,10 +71,7 @@ pub enum ManifestError {
 }
 
 /// Makes and signs a delegation.
-///
-/// # Errors
-/// [`SignedError`].
-pub fn delegate(
+pub(crate) fn delegate(
     pins: &Pins,
     evidence_key: &SigningKey,
     sealer: &SigningKey,
@@ -99,10 +96,7 @@ pub fn delegate(
 }
 
 /// Checks the sealer's manifest against what happened, and adds the evidence key's signature.
-///
-/// # Errors
-/// [`ManifestError`].
-pub fn sign_manifest(
+pub(crate) fn sign_manifest(
     evidence_key: &SigningKey,
     expected: &Expectation,
     observed: &Observed,

@@ -40,7 +40,12 @@ impl Renewals {
     ///
     /// # Errors
     /// Words for the log. The next request is due after a while.
-    pub fn due(&mut self, identity: &Identity, now: Time, boot: Duration) -> Result<Option<Renew>, String> {
+    pub(crate) fn due(
+        &mut self,
+        identity: &Identity,
+        now: Time,
+        boot: Duration,
+    ) -> Result<Option<Renew>, String> {
         if boot < self.not_before {
             return Ok(None);
         }
@@ -73,10 +78,7 @@ impl Renewals {
     }
 
     /// A request, if there is no connection and the certificate has expired.
-    ///
-    /// # Errors
-    /// As for [`Renewals::due`].
-    pub fn due_expired(
+    pub(crate) fn due_expired(
         &mut self,
         identity: &Identity,
         now: Time,
@@ -88,9 +90,6 @@ impl Renewals {
     }
 
     /// What to put in force after a good answer.
-    ///
-    /// # Errors
-    /// Words for the log.
     pub fn answer(
         &mut self,
         identity: &Identity,

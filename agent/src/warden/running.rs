@@ -11,7 +11,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use cage::User;
-use cage::datagram::pair;
 use evidence::digest::Digest;
 use evidence::keys::SigningKey;
 use evidence::manifest::CollectionResult;
@@ -21,6 +20,7 @@ use super::judge::Judged;
 use super::lane::{Lane, Stuck};
 use super::manifest::{Expectation, Observed};
 use crate::collect::plan;
+use crate::ipc;
 use crate::message::{Segment, StartReader, StartSealer, ToSealer, to_sealer};
 use crate::platform::RootView;
 use crate::reader::Scope;
@@ -49,7 +49,7 @@ pub struct Running {
 }
 
 /// The collector's words must not fill the disk, so reconnects are logged up to this number for each attempt.
-pub const POSITION_LINES_MAX: u32 = 256;
+pub(crate) const POSITION_LINES_MAX: u32 = 256;
 
 /// Segments that passed through the warden.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ pub struct Passed {
 impl Passed {
     /// Counts a segment that the sealer hands over. `None` if it does not follow the one before: then the
     /// sealer must not be believed.
-    pub fn observe(&mut self, segment: &Segment) -> Option<()> {
+    pub(crate) fn observe(&mut self, segment: &Segment) -> Option<()> {
         let seal: Digest = segment.seal.parse().ok()?;
         if let Some(behind) = self.observed.segments.checked_sub(segment.index).filter(|behind| *behind > 0) {
             // Sent again after a cut: it must be the same segment.
@@ -113,8 +113,8 @@ pub struct Start<'start> {
 /// # Errors
 /// The system's error. Whatever was started has ended again.
 pub fn start(judged: Judged, expected: Expectation, start: Start<'_>) -> io::Result<Running> {
-    let (items_reader, items_sealer) = pair()?;
-    let (check_reader, check_sealer) = pair()?;
+    let (items_reader, items_sealer) = ipc::pair()?;
+    let (check_reader, check_sealer) = ipc::pair()?;
     let state = OwnedFd::from(fs_err::File::open(start.state)?.into_file());
 
     let mut sealer = Lane::start(start.program, crate::SEALER_ROLE, start.user)?;

@@ -59,7 +59,7 @@ impl Plan {
     }
 
     pub fn run_with(self, sink: &mut Kept) -> Run {
-        let (reader_end, sealer_end) = cage::datagram::pair().unwrap();
+        let (reader_end, sealer_end) = agent::ipc::pair().unwrap();
         let (check_end, ask_end) = cage::datagram::pair().unwrap();
         let view = if self.is_viewed {
             platform::root_view(&self.root).unwrap()

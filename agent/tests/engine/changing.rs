@@ -145,7 +145,7 @@ fn an_unreadable_page_of_a_real_file_system_is_a_gap() {
 fn a_lost_reader_ends_in_a_finished_container() {
     use agent::ipc::{self, Message, Seen};
     use std::os::fd::AsFd as _;
-    let (reader_end, sealer_end) = cage::datagram::pair().unwrap();
+    let (reader_end, sealer_end) = agent::ipc::pair().unwrap();
     let (_check_end, ask_end) = cage::datagram::pair().unwrap();
     let begin = Message::StepBegin { step: 0, collector: "host".to_owned() };
     ipc::send(reader_end.as_fd(), &begin, None).unwrap();

@@ -8,7 +8,7 @@ use agent::collect::plan;
 use agent::platform::{self, SystemClock};
 use agent::{ipc, reader};
 use cage::Profile;
-use cage::datagram::{self, Form, Wait};
+use cage::datagram::{self, Form};
 use evidence::item::AtimeMethod;
 use evidence::order::{ProcessesStep, Step};
 use testkit::wait;
@@ -33,12 +33,12 @@ fn confined(profile: Profile, body: impl FnOnce() -> Vec<String>) -> Vec<String>
 
 fn give_descriptor(socket: &OwnedFd, descriptor: &OwnedFd) {
     let head = (0, Form::Here);
-    datagram::send(socket.as_fd(), head, &[b"fd"], &[descriptor.as_fd()], Wait::Forever).unwrap();
+    datagram::send(socket.as_fd(), head, &[b"fd"], &[descriptor.as_fd()]).unwrap();
 }
 
 fn take_descriptor(socket: BorrowedFd<'_>) -> OwnedFd {
     let mut buffer = datagram::buffer();
-    datagram::receive(socket, &mut buffer, Wait::Forever).unwrap().unwrap().descriptors.pop().unwrap()
+    datagram::receive(socket, &mut buffer).unwrap().descriptors.pop().unwrap()
 }
 
 fn word<T, E: std::fmt::Debug>(what: &str, result: Result<T, E>) -> String {
@@ -128,7 +128,7 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
             .spawn()
             .unwrap(),
     );
-    let (reader_end, sealer_end) = datagram::pair().unwrap();
+    let (reader_end, sealer_end) = agent::ipc::pair().unwrap();
     let (check_end, ask_end) = datagram::pair().unwrap();
     let steps = vec![
         Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ: true }),
@@ -204,8 +204,8 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     let mut buffer = ipc::buffer();
     let (mut blobs, mut blob) = (Vec::new(), Vec::new());
     loop {
-        match datagram::receive(collect.as_fd(), &mut buffer, Wait::Forever) {
-            Ok(Some(got)) if got.kind == 2 => blob.extend_from_slice(got.body),
+        match datagram::receive(collect.as_fd(), &mut buffer) {
+            Ok(got) if got.kind == 2 => blob.extend_from_slice(got.body),
             Ok(_) => blobs.push(std::mem::take(&mut blob)),
             Err(_) => break,
         }

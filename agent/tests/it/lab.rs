@@ -13,7 +13,6 @@ use agent::state::clock::Reading;
 use agent::state::identity::{self, NewIdentity, Pins};
 use agent::warden::{self, LinkSource, Settings, WardenError};
 use cage::channel;
-use cage::datagram::Wait;
 use certs::request::TlsKey;
 use evidence::digest::Digest;
 use evidence::entry::{ActLocation, Entry, EntryType, EntryVersion, Envelope};
@@ -385,9 +384,7 @@ impl Link {
     pub fn next(&self) -> (to_link::Say, Vec<OwnedFd>) {
         let until = Instant::now() + PATIENCE;
         loop {
-            if let Some((message, files)) =
-                channel::receive::<ToLink>(self.socket().as_fd(), Wait::Never).unwrap()
-            {
+            if let Some((message, files)) = channel::try_receive::<ToLink>(self.socket().as_fd()).unwrap() {
                 return (message.say.unwrap(), files);
             }
             assert!(Instant::now() < until, "the warden said nothing");
@@ -399,7 +396,7 @@ impl Link {
 
     /// All that the warden has said by now.
     pub fn said_so_far(&self) -> Vec<to_link::Say> {
-        let next = || channel::receive::<ToLink>(self.socket().as_fd(), Wait::Never).unwrap();
+        let next = || channel::try_receive::<ToLink>(self.socket().as_fd()).unwrap();
         std::iter::from_fn(next).map(|(message, _)| message.say.unwrap()).collect()
     }
 

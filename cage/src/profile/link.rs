@@ -2,8 +2,8 @@
 //! TCP, UDP, Unix and rtnetlink (the resolver asks it).
 //!
 //! It may still read files that its user may read (the resolver needs some). So the service runs it as a user
-//! of its own. If it runs as the agent's user, only file modes protect the directory of the keys;
-//! `exhibit-agent status` mentions this.
+//! of its own. If it runs as the agent's user, it can read the agent's key files; `exhibit-agent status` warns
+//! of this, and docs/threat-model.md lists it. Why this is a list of refusals: docs/adr/0014.
 
 use rustix::process::Resource;
 use seccompiler::{BackendError, BpfProgram};

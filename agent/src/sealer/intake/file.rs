@@ -11,8 +11,7 @@ use evidence::item::{GapWhy, ItemRecord, Kind, Link, Stat};
 use evidence::time::FileTime;
 
 use super::{
-    ANSWER_DEADLINE, HOLES_BYTES_MAX, ITEM_DEADLINE, Intake, IntakeError, LINKS_MAX, Linkable, PART_BYTES,
-    record,
+    ANSWER_DEADLINE, HOLES_BYTES_MAX, ITEM_DEADLINE, Intake, IntakeError, LINKS_MAX, Linkable, record,
 };
 use crate::ipc::{self, Check, Checked, Seen, Use};
 use crate::platform::Identity;
@@ -49,16 +48,20 @@ impl Intake<'_> {
         let data_bytes = runs.as_ref().map_or(size, |runs| runs.iter().map(|(_, len)| *len).sum());
         self.check_limits(data_bytes);
         // The size is only the reader's claim. A sum over 2^64 is over the limit as well.
-        let holes = size.checked_sub(data_bytes).and_then(|holes| self.holes.checked_add(holes));
-        let holes = holes.unwrap_or(HOLES_BYTES_MAX + 1);
-        let own = (holes > HOLES_BYTES_MAX).then_some("holes of all sparse files pass 64 GiB");
-        if let Some(limit) = self.limit.or(own) {
-            self.ask(seen.key, false);
-            record.outcome = Outcome::SkippedLimit;
-            record.note = Some(limit.to_owned());
-            return record::skip(&mut self.writer, record).map_err(Into::into);
+        let holes = size
+            .checked_sub(data_bytes)
+            .and_then(|holes| self.holes.checked_add(holes))
+            .filter(|holes| *holes <= HOLES_BYTES_MAX)
+            .ok_or("holes of all sparse files pass 64 GiB");
+        match self.limit.map_or(holes, Err) {
+            Ok(holes) => self.holes = holes,
+            Err(limit) => {
+                self.ask(seen.key, false);
+                record.outcome = Outcome::SkippedLimit;
+                record.note = Some(limit.to_owned());
+                return record::skip(&mut self.writer, record).map_err(Into::into);
+            }
         }
-        self.holes = holes;
         record.size = Some(size);
         record.sparse.clone_from(&runs);
         if let Some(rows) = &mut self.rows {
@@ -84,7 +87,7 @@ impl Intake<'_> {
         if use_as == Use::Journal && is_journal(&seen.path.0) {
             self.journal(&seen.path.0, &file, size)?;
         }
-        self.flush_rows(PART_BYTES)
+        self.flush_rows()
     }
 
     /// Decodes the entries of a journal that is already in the container, from the same open file.
@@ -93,7 +96,7 @@ impl Intake<'_> {
             Ok(entries) => entries,
             Err(why) => {
                 let path = String::from_utf8_lossy(path);
-                self.limitations.push(format!("journal: no rows of {path}: {why}"));
+                self.note_limitation(format!("journal: no rows of {path}: {why}"));
                 return Ok(());
             }
         };
@@ -101,7 +104,7 @@ impl Intake<'_> {
             if let Some(rows) = &mut self.rows {
                 rows.add(&row);
             }
-            self.flush_rows(PART_BYTES)?;
+            self.flush_rows()?;
             self.check_limits(0);
             if self.limit.is_some() {
                 break;
@@ -177,7 +180,7 @@ impl Intake<'_> {
         let is_full = std::cell::Cell::new(false);
         let leave = || {
             let now = clock.elapsed();
-            if is_full.get() || now.saturating_sub(begun) >= wall {
+            if is_full.get() || now - begun >= wall {
                 Leave::Limited
             } else if now > deadline {
                 Leave::Late
@@ -237,11 +240,11 @@ impl Intake<'_> {
         let end = MemberEnd { outcome, after, ended: self.clock.wall(), error, note };
         let record = self.writer.end_member(end)?;
         // Only content that was read whole may stand for its other names.
-        if let (true, true, Some(sha256), Some(member)) =
-            (record.outcome.is_ok(), before.nlink > 1, record.sha256, record.member)
+        if let (true, true, Some(sha256), Some(member), Some(size)) =
+            (record.outcome.is_ok(), before.nlink > 1, record.sha256, record.member, record.size)
             && self.links.len() < LINKS_MAX
         {
-            let linkable = Linkable { n: record.n, member, size: record.size.unwrap_or(0), sha256 };
+            let linkable = Linkable { n: record.n, member, size, sha256 };
             self.links.insert((Identity::from(before), before.ctime), linkable);
         }
         Ok(())
@@ -250,16 +253,19 @@ impl Intake<'_> {
     /// Asks the reader about the path of an item, or tells it to forget the item.
     pub(super) fn ask(&mut self, key: Option<u64>, look: bool) -> Option<Checked> {
         let look = look && !self.is_deaf;
-        ipc::send_json(self.check.as_fd(), &Check { key: key?, look }, None).ok()?;
+        let asked = ipc::send_json(self.check.as_fd(), &Check { key: key?, look }, None);
         if !look {
+            // A reader that is gone forgets the item anyway.
             return None;
         }
-        let answer = ipc::receive_json_before(self.check.as_fd(), &mut self.check_buffer, ANSWER_DEADLINE);
+        let answer = asked.and_then(|()| {
+            ipc::receive_json_before(self.check.as_fd(), &mut self.check_buffer, ANSWER_DEADLINE)
+        });
         // A late answer could be mistaken for the answer to the next question. So after one missed answer,
         // ask nothing more.
         self.is_deaf = answer.is_err();
         if self.is_deaf {
-            self.limitations.push(
+            self.note_limitation(
                 "paths could not be looked at again after reading: `replaced` may be missing".to_owned(),
             );
         }

@@ -6,10 +6,15 @@ use evidence::item::{AtimeMethod, ItemRecord, Kind};
 
 use super::{Intake, IntakeError, PART_BYTES, Pending, record};
 
+/// From this many bytes of rows on, they become a part. A row is at most 256 KiB, so a part stays near 4 MiB if it
+/// is written a little early.
+const ROWS_BYTES_MIN: usize = PART_BYTES - (512 << 10);
+
 impl Intake<'_> {
     /// Bytes that the reader read itself.
     pub(super) fn data(&mut self, bytes: &[u8]) -> Result<(), IntakeError> {
         let Some(mut piece) = self.piece.take() else {
+            self.note_stray();
             return Ok(());
         };
         if let Some(rows) = &mut self.rows {
@@ -31,6 +36,7 @@ impl Intake<'_> {
             rows.end();
         }
         let Some(mut piece) = self.piece.take() else {
+            self.note_stray();
             return Ok(());
         };
         let has_bytes = !piece.held.is_empty() || piece.parts > 0;
@@ -49,7 +55,14 @@ impl Intake<'_> {
             record.ended = end.ended;
             record::skip(&mut self.writer, record)?;
         }
-        self.flush_rows(PART_BYTES)
+        self.flush_rows()
+    }
+
+    /// Says in the manifest that the reader sent something that belongs to no item.
+    fn note_stray(&mut self) {
+        self.note_limitation(
+            "the reading process sent bytes that belong to no item; they are left out".to_owned(),
+        );
     }
 
     /// Writes one part of a source of unknown length.
@@ -81,11 +94,9 @@ impl Intake<'_> {
         Ok(())
     }
 
-    /// Writes rows once there are at least `least` bytes of them.
-    pub(super) fn flush_rows(&mut self, least: usize) -> Result<(), IntakeError> {
-        // A row is at most 256 KiB, so a part stays near 4 MiB if it is written a little early.
-        let Some(rows) = self.rows.as_mut().and_then(|rows| rows.take(least.saturating_sub(512 << 10)))
-        else {
+    /// Writes rows once there are enough of them for a part.
+    pub(super) fn flush_rows(&mut self) -> Result<(), IntakeError> {
+        let Some(rows) = self.rows.as_mut().and_then(|rows| rows.take_ready(ROWS_BYTES_MIN)) else {
             return Ok(());
         };
         self.row_member(&rows)
@@ -94,13 +105,13 @@ impl Intake<'_> {
     pub(super) fn row_member(&mut self, rows: &[u8]) -> Result<(), IntakeError> {
         let mut rest = rows;
         while !rest.is_empty() {
-            let most = rest.get(..rest.len().min(PART_BYTES)).unwrap_or_default();
-            let cut = if most.len() == rest.len() {
-                rest.len()
-            } else {
-                most.iter().rposition(|byte| *byte == b'\n').map_or(most.len(), |at| at + 1)
+            let (part, behind) = match rest.split_at_checked(PART_BYTES) {
+                Some((most, _)) => {
+                    let line_end = most.iter().rposition(|byte| *byte == b'\n');
+                    rest.split_at(line_end.map_or(most.len(), |at| at + 1))
+                }
+                None => (rest, &[][..]),
             };
-            let (part, behind) = rest.split_at(cut);
             rest = behind;
             let name = format!("live/{}.jsonl", self.collector);
             let now = self.clock.wall();
