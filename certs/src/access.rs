@@ -24,9 +24,9 @@ pub const RESPONDER: &str = "responder";
 /// May approve orders of others.
 pub const APPROVER: &str = "approver";
 /// May read evidence and notes.
-pub const ANALYST: &str = "analyst";
+pub(crate) const ANALYST: &str = "analyst";
 /// May read the ledger.
-pub const AUDITOR: &str = "auditor";
+pub(crate) const AUDITOR: &str = "auditor";
 /// May sign enrolment tokens and retire endpoints.
 pub const ENDPOINT_ADMIN: &str = "endpoint-admin";
 
@@ -35,7 +35,6 @@ pub const ENDPOINT_ADMIN: &str = "endpoint-admin";
 pub enum Callers {
     /// Whoever reaches the enrolment listener: no certificate is asked for there.
     Anonymous,
-    /// Every endpoint.
     Endpoints,
     /// Every mirror; whether it is still admitted is for the handler.
     Mirrors,
@@ -50,7 +49,6 @@ const READS_LEDGER: &[&str] = &[RESPONDER, APPROVER, ANALYST, AUDITOR];
 const READS_ORDERS: &[&str] = &[RESPONDER, APPROVER, ANALYST];
 const READS_EVIDENCE: &[&str] = &[RESPONDER, ANALYST];
 
-/// The table.
 pub const TABLE: &[(&str, Callers)] = &[
     ("/exhibit.v1.AgentService/Attend", Callers::Endpoints),
     ("/exhibit.v1.AgentService/Upload", Callers::Endpoints),
@@ -111,14 +109,11 @@ pub const TABLE: &[(&str, Callers)] = &[
     ("/exhibit.v1.BundleService/RecordExport", Callers::Persons(&[RESPONDER])),
 ];
 
-/// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who<'a> {
     /// A peer without certificate.
     Anonymous,
-    /// An endpoint.
     Endpoint,
-    /// A mirror.
     Mirror,
     /// A collector: none calls another yet.
     Collector,
@@ -140,7 +135,7 @@ pub enum Decision {
 }
 
 /// Prefix of the log's static files (C2SP tlog-tiles, docs/spec/ledger.md).
-pub const TILES: &str = "/ledger/";
+pub(crate) const TILES: &str = "/ledger/";
 
 /// Reading the log's static files is reading its entries.
 const READS_TILES: &str = "/exhibit.v1.LedgerService/Entries";

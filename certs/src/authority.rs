@@ -27,7 +27,7 @@ use crate::name::{Identity, Kind};
 use crate::request::{RequestError, TlsKey};
 
 /// Life of the authority's certificate: 10 years. Its loss or end means enrolling every endpoint again.
-pub const AUTHORITY_LIFE: Duration = Duration::from_secs(3650 * 86_400);
+pub(crate) const AUTHORITY_LIFE: Duration = Duration::from_secs(3650 * 86_400);
 /// Life of an endpoint's certificate: 90 days, renewed at half.
 pub const ENDPOINT_LIFE: Duration = Duration::from_secs(90 * 86_400);
 /// How long after its end an endpoint's certificate may still be renewed.
@@ -78,11 +78,9 @@ pub enum AuthorityError {
     /// The file holds no authority of this deployment.
     #[error("{path} does not hold the authority of deployment {deployment}: {cause}")]
     Foreign {
-        /// The file.
         path: String,
         /// The deployment asked for.
         deployment: DeploymentId,
-        /// What differs.
         cause: &'static str,
     },
     /// An identity of another deployment.
@@ -147,7 +145,6 @@ impl Authority {
         &self.deployment
     }
 
-    /// Its certificate.
     #[must_use]
     pub const fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate

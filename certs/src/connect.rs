@@ -19,7 +19,6 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::COLLECTOR_NAME;
 
-/// No connection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -28,7 +27,6 @@ pub enum ConnectError {
     Transport {
         /// `host:port`.
         address: String,
-        /// Why.
         #[source]
         source: tonic::transport::Error,
     },

@@ -27,7 +27,6 @@ use crate::revocation::Registered;
 /// Who is at the other end, as the handshake proved it.
 #[derive(Debug, Clone)]
 pub struct PeerInfo {
-    /// Who.
     pub identity: Identity,
     /// Serial number of the certificate shown.
     pub serial: Serial,
@@ -37,7 +36,6 @@ pub struct PeerInfo {
     pub key: PublicKey,
     /// When the certificate ends, and with it the connection.
     pub not_after: Time,
-    /// From where.
     pub address: SocketAddr,
     /// Cancelled when the connection has ended: work done for this peer only stops.
     pub closed: CancellationToken,
@@ -60,7 +58,6 @@ impl PeerInfo {
 /// What a connection puts into each of its requests.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// From where.
     pub address: SocketAddr,
     /// Who; `None` on the enrolment listener.
     pub info: Option<Arc<PeerInfo>>,

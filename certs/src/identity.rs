@@ -38,16 +38,13 @@ pub enum IdentityError {
     Io {
         /// What was tried.
         action: &'static str,
-        /// On what.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: std::io::Error,
     },
     /// Others than the owner may read or write it.
     #[error("{path} has mode {mode:04o}: others may use the key; run chmod 600 and consider the key stolen", path = path.display())]
     Mode {
-        /// The file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -55,7 +52,6 @@ pub enum IdentityError {
     /// Neither ours nor root's.
     #[error("{path} belongs to user {owner}, not to {user}: run as its owner or move it there by hand", path = path.display())]
     Owner {
-        /// The file.
         path: PathBuf,
         /// Whose it is.
         owner: u32,
@@ -64,22 +60,14 @@ pub enum IdentityError {
     },
     /// Not a regular file, or too large.
     #[error("{path} is not a regular file of at most 64 KiB", path = path.display())]
-    Kind {
-        /// The file.
-        path: PathBuf,
-    },
+    Kind { path: PathBuf },
     /// Not exactly one key and up to four certificates.
     #[error("{path} is not one private key followed by up to {CHAIN_MAX} certificates in PEM", path = path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-    },
+    Content { path: PathBuf },
     /// The key in it.
     #[error("private key in {path}", path = path.display())]
     Key {
-        /// The file.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: RequestError,
     },

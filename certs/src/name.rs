@@ -21,7 +21,6 @@ pub struct Identity {
 pub enum Subject {
     /// A machine that runs the agent.
     Endpoint {
-        /// Its slot.
         id: EndpointId,
         /// Which enrolment of the slot.
         generation: Generation,
@@ -68,7 +67,6 @@ impl Identity {
 }
 
 impl Subject {
-    /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {

@@ -20,7 +20,6 @@ pub struct Rate {
     pub every: Duration,
 }
 
-/// The buckets.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     rate: Rate,

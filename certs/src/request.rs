@@ -36,12 +36,7 @@ pub enum RequestError {
     Library(#[from] rcgen::Error),
     /// Over the wire's limit.
     #[error("request of {len} bytes, at most {max} are read")]
-    Large {
-        /// Its length.
-        len: usize,
-        /// The limit.
-        max: usize,
-    },
+    Large { len: usize, max: usize },
     /// Not one PKCS#10 request in DER, or bytes behind it.
     #[error("not exactly one PKCS#10 request in DER")]
     Form,

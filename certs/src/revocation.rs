@@ -18,7 +18,6 @@ use crate::name::Subject;
 /// What is taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
-    /// One certificate.
     Serial(Serial),
     /// Everyone who is exactly this: a person who left the roster, a retired generation.
     Subject(Subject),

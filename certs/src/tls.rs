@@ -46,7 +46,6 @@ pub enum TlsError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unexpected {
-    /// Another deployment.
     #[error("the peer is {found}, not of deployment {deployment}")]
     Deployment {
         /// Who it is.
@@ -54,13 +53,11 @@ pub enum Unexpected {
         /// Whose it should be.
         deployment: DeploymentId,
     },
-    /// Another kind.
     #[error("the peer is {found}, which may not be at this end")]
     Kind {
         /// Who it is.
         found: Identity,
     },
-    /// Another collector.
     #[error("the peer is {found}, not collector {expected}")]
     Collector {
         /// Who it is.

@@ -94,6 +94,7 @@ impl Cosigners {
         for row in &self.rows {
             let name = shown(&row.said.name);
             let pinned = if row.is_pinned { "pinned here" } else { "not pinned here" };
+            // Display only: a cosigner's clock may be ahead of this one.
             let what = match row.time {
                 Some(time) => format!("cosigned {} ago ({pinned})", age(now.saturating_sub(time))),
                 None if row.said.contradicts => {

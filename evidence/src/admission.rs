@@ -25,18 +25,16 @@ use crate::time::Time;
 
 /// How far ahead of the endpoint's clock an order may be issued: 10 minutes. More means that one of the two clocks
 /// cannot be used to judge expiry.
-pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(600);
+pub(crate) const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(600);
 
 /// What the endpoint believes, whoever delivers the order: written at enrolment, changed by its owner only.
 #[derive(Debug, Clone, Copy)]
 pub struct Pins<'a> {
-    /// Its deployment.
     pub deployment: &'a DeploymentId,
     /// Who signs rosters.
     pub authority: &'a AuthoritySet,
     /// The log's key, and a quorum of cosigners when the owner asks for one.
     pub log: &'a ledger::Policy,
-    /// Itself.
     pub target: &'a Target,
 }
 
@@ -56,9 +54,7 @@ pub struct Memory<'a> {
 /// An order that passed steps 1 to 9. The caller persists `roster`, `checkpoint` and `clock_floor`.
 #[derive(Debug, Clone)]
 pub struct Admitted {
-    /// The order.
     pub order: Order,
-    /// Its id.
     pub order_sha256: Digest,
     /// Its bytes with the signature.
     pub signed: Signed,

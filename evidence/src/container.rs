@@ -25,21 +25,21 @@ pub use verifier::{Expect, Limits, SegmentReport, Verifier};
 pub use writer::{Clocks, MemberEnd, Params, SealedSegment, WriteError, Writer};
 
 /// A writer closes a segment when its stored length reaches 8 MiB: the unit of upload and resume.
-pub const SEGMENT_STORED: u64 = 8 << 20;
+pub(crate) const SEGMENT_STORED: u64 = 8 << 20;
 
 /// A writer closes a segment when its plain length reaches 64 MiB, so that highly compressible content is still
 /// sealed often; a receiver refuses more.
-pub const SEGMENT_PLAIN_MAX: u64 = 64 << 20;
+pub(crate) const SEGMENT_PLAIN_MAX: u64 = 64 << 20;
 
 /// A receiver refuses a segment whose frames are over 16 MiB stored. The seek table is not counted.
 pub const SEGMENT_STORED_MAX: u64 = 16 << 20;
 
 /// A writer closes a segment when the records it would carry reach 16 MiB plain: bounds what waits in memory when
 /// items are small.
-pub const SEGMENT_RECORDS: u64 = 16 << 20;
+pub(crate) const SEGMENT_RECORDS: u64 = 16 << 20;
 
 /// Most frames of a container: 4 TiB plain, a seek table of 32 MiB.
-pub const FRAMES_MAX: usize = 4 << 20;
+pub(crate) const FRAMES_MAX: usize = 4 << 20;
 
 /// Last member of every finished container.
-pub const OUTCOMES_NAME: &str = "live/outcomes.jsonl";
+pub(crate) const OUTCOMES_NAME: &str = "live/outcomes.jsonl";

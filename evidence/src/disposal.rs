@@ -30,9 +30,7 @@ pub struct Fact<'a> {
     pub index: u64,
     /// Collector's time.
     pub time: Time,
-    /// Type.
     pub type_: EntryType,
-    /// Event id.
     pub event: Digest,
     /// Refs of the envelope.
     pub refs: &'a [(String, String)],
@@ -95,9 +93,7 @@ impl FromStr for Object {
 /// What is to go, out of the entries `from..count` of an incident's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Deployment.
     pub deployment: DeploymentId,
-    /// The incident.
     pub incident: IncidentId,
     /// First entry that it looks at: what the entries before name went under an earlier plan.
     pub from: u64,
@@ -133,9 +129,6 @@ impl Plan {
     }
 
     /// Reads the one form that [`Plan::text`] writes.
-    ///
-    /// # Errors
-    /// [`Refusal::Malformed`] for any other.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let wrong = || Refusal::Malformed { what: "plan" };
         let mut lines = text.lines();
@@ -219,7 +212,6 @@ pub enum Refusal {
     /// By a legal hold.
     #[error("under legal hold; {count} stand, {first} for one")]
     Held {
-        /// How many.
         count: usize,
         /// Event id of one of them.
         first: Digest,
@@ -232,10 +224,7 @@ pub enum Refusal {
     WithoutEnd,
     /// Its time has not come.
     #[error("it is kept until {until}")]
-    Until {
-        /// Until when.
-        until: Time,
-    },
+    Until { until: Time },
     /// What the plan names is not what there is.
     #[error(
         "the plan is not what the incident's chain holds: entries came after it, or it names something else. Propose again"
@@ -246,10 +235,7 @@ pub enum Refusal {
     Empty,
     /// The same person again.
     #[error("{person} has approved this plan; the second approval is another person's")]
-    SamePerson {
-        /// Who.
-        person: PersonId,
-    },
+    SamePerson { person: PersonId },
     /// Two persons, none of them an approver.
     #[error("neither of the two persons has the role approver")]
     NoApprover,
@@ -261,30 +247,16 @@ pub enum Refusal {
     NotApproved,
     /// The plan does not name it.
     #[error("the approved plan does not name {object}")]
-    NotNamed {
-        /// What.
-        object: Object,
-    },
+    NotNamed { object: Object },
     /// It was recorded before.
     #[error("{object} was recorded as gone from {place} before")]
-    GoneBefore {
-        /// What.
-        object: Object,
-        /// From where.
-        place: Place,
-    },
+    GoneBefore { object: Object, place: Place },
     /// Somebody speaks for another.
     #[error("recorded in the name of {by}, who does not speak for that")]
-    Speaker {
-        /// Who.
-        by: String,
-    },
+    Speaker { by: String },
     /// A ref has another form.
     #[error("{what} is not in its form")]
-    Malformed {
-        /// Which.
-        what: &'static str,
-    },
+    Malformed { what: &'static str },
 }
 
 /// Where a copy was.
@@ -292,7 +264,6 @@ pub enum Refusal {
 pub enum Place {
     /// A store of the collector, by its id.
     Store(String),
-    /// A mirror.
     Mirror(crate::id::MirrorId),
 }
 

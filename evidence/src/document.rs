@@ -21,7 +21,6 @@ macro_rules! document_type {
         pub struct $name;
 
         impl $name {
-            /// The text.
             pub const TEXT: &'static str = $text;
         }
 

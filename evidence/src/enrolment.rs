@@ -13,7 +13,7 @@ pub use accept::{Accepted, Offer, accept};
 pub use address::{Address, AddressError};
 pub use login::{Login, LoginType};
 pub use request::{AgentBuild, EnrolmentRequest, EnrolmentType, Renewal, RenewalType};
-pub use token::{TOKEN_LIFETIME_MAX, Token, TokenType};
+pub use token::{Token, TokenType};
 pub use token_string::TokenString;
 
 use crate::roster::RosterError;
@@ -25,36 +25,25 @@ use crate::signed::SignedError;
 pub enum EnrolmentError {
     /// Something else than what was pinned or asked for.
     #[error("{what} is not the one that was asked for")]
-    Differs {
-        /// What.
-        what: &'static str,
-    },
+    Differs { what: &'static str },
     /// Not a signed document of its type.
     #[error("signed document")]
     Document {
-        /// Why.
         #[source]
         source: SignedError,
     },
     /// The entry that should record it cannot be read.
     #[error("ledger entry of the enrolment")]
     Entry {
-        /// Why.
         #[source]
         source: crate::entry::EntryError,
     },
     /// Outside its time.
     #[error("token is valid from {issued} to {not_after} only; ask for a new one")]
-    Expired {
-        /// From.
-        issued: crate::time::Time,
-        /// To.
-        not_after: crate::time::Time,
-    },
+    Expired { issued: crate::time::Time, not_after: crate::time::Time },
     /// The log's key cannot be used.
     #[error("log key of the token")]
     LogKey {
-        /// Why.
         #[source]
         source: ledger::policy::PolicyError,
     },
@@ -68,21 +57,18 @@ pub enum EnrolmentError {
     /// Not proven to be logged.
     #[error("proof that the enrolment is logged")]
     Proof {
-        /// Why.
         #[source]
         source: ledger::proof_file::ProofFileError,
     },
     /// The roster is not in force.
     #[error("roster of the deployment")]
     Roster {
-        /// Why.
         #[source]
         source: RosterError,
     },
     /// Signed by others, too few or too many, or in another order.
     #[error("{what} is not signed by {by}, in this order and by nobody else")]
     Signers {
-        /// The document.
         what: &'static str,
         /// Who must sign.
         by: &'static str,

@@ -25,9 +25,9 @@ use crate::time::Time;
 /// Longest entry: 16 KiB, a quarter of what C2SP entry bundles can hold.
 pub const ENTRY_BYTES_MAX: usize = 16 << 10;
 /// Longest envelope line.
-pub const ENVELOPE_BYTES_MAX: usize = 4 << 10;
+pub(crate) const ENVELOPE_BYTES_MAX: usize = 4 << 10;
 /// Longest act inside an entry; a longer one is stored beside the ledger under its digest.
-pub const INLINE_ACT_BYTES_MAX: usize = 8 << 10;
+pub(crate) const INLINE_ACT_BYTES_MAX: usize = 8 << 10;
 
 document_type!(
     /// `exhibit-entry-v1`
@@ -40,12 +40,9 @@ document_type!(
 pub struct Envelope {
     /// Always `exhibit-entry-v1`.
     pub entry: EntryVersion,
-    /// Deployment.
     pub deployment: DeploymentId,
-    /// What happened.
     #[serde(rename = "type")]
     pub type_: EntryType,
-    /// Chain.
     pub incident: Chain,
     /// Place in the chain, from 0.
     pub seq: u64,
@@ -294,24 +291,13 @@ impl ChainHead {
 pub enum ChainError {
     /// `prev` is not the leaf hash of the entry before.
     #[error("entry {seq} does not link to the one before it")]
-    Link {
-        /// Which.
-        seq: u64,
-    },
+    Link { seq: u64 },
     /// An entry is missing or repeated.
     #[error("sequence number {found} where {expected} follows")]
-    Sequence {
-        /// What follows.
-        expected: u64,
-        /// What came.
-        found: u64,
-    },
+    Sequence { expected: u64, found: u64 },
     /// Earlier than the entry before.
     #[error("entry {seq} is dated before the one before it")]
-    Time {
-        /// Which.
-        seq: u64,
-    },
+    Time { seq: u64 },
 }
 
 /// Bytes that are no entry, or an entry that breaks its type's rules.
@@ -321,18 +307,15 @@ pub enum EntryError {
     /// The act behind the envelope cannot be read.
     #[error("read the act inside the entry")]
     Act {
-        /// Why.
         #[source]
         source: SignedError,
     },
     /// The envelope cannot be read.
     #[error("read entry envelope")]
     Json {
-        /// Why.
         #[source]
         source: JsonError,
     },
-    /// No LF.
     #[error("entry has no envelope line")]
     NoEnvelope,
     /// `act` is neither.
@@ -340,39 +323,19 @@ pub enum EntryError {
     ActLocation,
     /// A ref its type demands is missing.
     #[error("{type_} lacks the ref {name}")]
-    Ref {
-        /// Type.
-        type_: EntryType,
-        /// Name.
-        name: &'static str,
-    },
+    Ref { type_: EntryType, name: &'static str },
     /// A ref whose value is no id, digest, number or word of its name's form.
     #[error("{type_}: the ref {name} has another form than docs/spec/ledger.md gives it")]
-    RefForm {
-        /// Type.
-        type_: EntryType,
-        /// Name.
-        name: String,
-    },
+    RefForm { type_: EntryType, name: String },
     /// A rule of its type.
     #[error("{type_}: {rule}")]
-    Rule {
-        /// Type.
-        type_: EntryType,
-        /// Which.
-        rule: &'static str,
-    },
+    Rule { type_: EntryType, rule: &'static str },
     /// Over 16 KiB, or an envelope over 4 KiB.
     #[error("entry or its envelope is over the size limit")]
     TooLong,
     /// A ref that its type does not have.
     #[error("{type_} has no ref {name}")]
-    UnknownRef {
-        /// Type.
-        type_: EntryType,
-        /// Name.
-        name: String,
-    },
+    UnknownRef { type_: EntryType, name: String },
 }
 
 #[cfg(test)]

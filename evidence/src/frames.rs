@@ -8,7 +8,7 @@ use crate::length::to_u64;
 pub const FRAME_BYTES: usize = 1 << 20;
 
 /// Largest window a frame may ask a decoder for: 8 MiB, what every zstd accepts without a flag.
-pub const WINDOW_BYTES_MAX: u64 = 8 << 20;
+pub(crate) const WINDOW_BYTES_MAX: u64 = 8 << 20;
 
 const MAGIC: u32 = 0xFD2F_B528;
 

@@ -12,7 +12,8 @@ mod stat;
 pub mod tar;
 
 pub use check::{RecordError, Stage};
-pub use name::{NameError, member_name};
+pub use name::NameError;
+pub(crate) use name::member_name;
 pub use part::{AtimeMethod, Gap, GapWhy, ItemError, Kind, Link, Salt};
 pub use raw::RawBytes;
 pub use stat::{Device, Stat};
@@ -30,7 +31,7 @@ pub const LINE_BYTES_MAX: usize = 4 << 20;
 
 /// Largest logical length whose holes are hashed: 16 GiB. Beyond it hashing zeros is unbounded work, and a sparse
 /// member carries `sha256_read` alone.
-pub const SPARSE_HASHED_MAX: u64 = 16 << 30;
+pub(crate) const SPARSE_HASHED_MAX: u64 = 16 << 30;
 
 /// Most runs of a sparse map. One more and the object is stored whole.
 pub const SPARSE_RUNS_MAX: usize = 8192;
@@ -40,7 +41,7 @@ pub const SPARSE_HOLES_MIN: u64 = 64 << 10;
 
 /// Most gaps of one record. A reader that has met half as many gives up: one last gap runs to the end (it may be cut
 /// into one gap a data run, and there are at most 8192).
-pub const GAPS_MAX: usize = 16384;
+pub(crate) const GAPS_MAX: usize = 16384;
 
 /// Largest integer of any document: 2^53 − 1.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
@@ -193,7 +194,7 @@ impl ItemRecord {
 
     /// True where holes are too large to be hashed, so that `sha256_read` stands alone.
     #[must_use]
-    pub fn is_hash_left_out(&self) -> bool {
+    pub(crate) fn is_hash_left_out(&self) -> bool {
         self.sparse.is_some() && self.size.is_some_and(|size| size > SPARSE_HASHED_MAX)
     }
 
@@ -225,7 +226,7 @@ impl ItemRecord {
 
     /// Logical offset behind the first `written` content bytes of the tar. Inside a sparse map it is 0.
     #[must_use]
-    pub fn logical_end(&self, written: u64) -> u64 {
+    pub(crate) fn logical_end(&self, written: u64) -> u64 {
         let Some(runs) = &self.sparse else {
             return written.min(self.size.unwrap_or(0));
         };

@@ -55,7 +55,7 @@ pub fn to_line<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
 }
 
 /// For `#[serde(deserialize_with = "json::nullable")]`: a value or `null`, and a missing field is an error.
-pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
@@ -75,10 +75,7 @@ pub fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 pub enum JsonError {
     /// Objects and lists nested too deeply.
     #[error("nesting is deeper than {DEPTH_MAX} at byte {offset}")]
-    Depth {
-        /// Where.
-        offset: usize,
-    },
+    Depth { offset: usize },
     /// A key occurs twice in one object.
     #[error("duplicate key in the object that ends at byte {offset}")]
     DuplicateKey {
@@ -97,32 +94,21 @@ pub enum JsonError {
     /// Text that is not UTF-8.
     #[error("not UTF-8")]
     NotUtf8 {
-        /// Where.
         #[source]
         source: std::str::Utf8Error,
     },
     /// A number that is not an integer in ±(2^53−1).
     #[error("number is not an integer within 2^53 - 1 at byte {offset}")]
-    Number {
-        /// Where.
-        offset: usize,
-    },
+    Number { offset: usize },
     /// Bytes that are not JSON in its compact form.
     #[error("not compact JSON at byte {offset}")]
-    Syntax {
-        /// Where.
-        offset: usize,
-    },
+    Syntax { offset: usize },
     /// Above [`DOCUMENT_BYTES_MAX`].
     #[error("document of {bytes} bytes is above 4 MiB")]
-    TooLarge {
-        /// Its length.
-        bytes: usize,
-    },
+    TooLarge { bytes: usize },
     /// A value that JSON cannot hold.
     #[error("write JSON")]
     Write {
-        /// Why.
         #[source]
         source: serde_json::Error,
     },

@@ -46,7 +46,7 @@ impl PublicKey {
     /// # Errors
     /// As [`PublicKey::from_ed25519`]; [`KeyError::Application`] unless the application begins with `ssh:` and
     /// is at most 255 printable ASCII characters.
-    pub fn from_security_key(point: [u8; 32], application: &str) -> Result<Self, KeyError> {
+    pub(crate) fn from_security_key(point: [u8; 32], application: &str) -> Result<Self, KeyError> {
         let printable = application.bytes().all(|byte| byte.is_ascii_graphic());
         if !printable || application.len() > 255 || !application.starts_with("ssh:") {
             return Err(KeyError::Application);
@@ -58,7 +58,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`KeyError`] for any blob that [`PublicKey::blob`] does not write.
-    pub fn from_blob(blob: &[u8]) -> Result<Self, KeyError> {
+    pub(crate) fn from_blob(blob: &[u8]) -> Result<Self, KeyError> {
         let mut reader = Reader::new(blob);
         let algorithm = reader.string().ok_or(KeyError::Blob)?;
         if algorithm != ED25519.as_bytes() && algorithm != SK_ED25519.as_bytes() {
@@ -111,7 +111,7 @@ impl PublicKey {
     ///
     /// What a FIDO key signs is not the message itself; `sshsig` knows how to build it.
     #[must_use]
-    pub fn verify_raw(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+    pub(crate) fn verify_raw(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         let signature = Signature::from_bytes(signature);
         VerifyingKey::from_bytes(&self.point).and_then(|key| key.verify_strict(message, &signature)).is_ok()
     }
@@ -193,7 +193,7 @@ impl SigningKey {
     }
 
     /// A bare Ed25519 signature. Documents are signed by `sshsig::sign`.
-    pub fn sign_raw(&self, message: &[u8]) -> [u8; 64] {
+    pub(crate) fn sign_raw(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
     }
 }

@@ -91,11 +91,9 @@ pub struct LogKeyChange {
     /// `exhibit-log-key-v1`
     #[serde(rename = "type")]
     pub type_: LogKeyChangeType,
-    /// Deployment.
     pub deployment: DeploymentId,
     /// 1 for the first change, then one more each.
     pub number: u64,
-    /// Why.
     pub reason: Reason,
     /// The key in force so far.
     pub old: LogKey,
@@ -151,7 +149,7 @@ impl LogKeyChange {
     ///
     /// # Errors
     /// When the entry is of another type, or says something else than its document.
-    pub fn of_entry(
+    pub(crate) fn of_entry(
         entry: &Entry,
         deployment: &DeploymentId,
         authority: &AuthoritySet,
@@ -185,21 +183,18 @@ pub enum LogKeyError {
     /// Not signed by enough of the pinned authority.
     #[error("change of the log key")]
     Authority {
-        /// Why.
         #[source]
         source: RosterError,
     },
     /// Not a signed document of its type.
     #[error("change of the log key")]
     Document {
-        /// Why.
         #[source]
         source: SignedError,
     },
     /// Not an entry.
     #[error("entry that records a change of the log key")]
     Entry {
-        /// Why.
         #[source]
         source: EntryError,
     },
@@ -215,7 +210,6 @@ pub enum LogKeyError {
     /// The change does not follow the one before.
     #[error("change {number} of the log key does not follow: {why}")]
     NotNext {
-        /// Its number.
         number: u64,
         /// What is wrong.
         why: &'static str,
@@ -225,7 +219,6 @@ pub enum LogKeyError {
         "the pinned log key {pinned} is none of those that led to {current}: this is another log, or its changes are not all here"
     )]
     NotPinned {
-        /// The pin.
         pinned: String,
         /// Where the line leads.
         current: String,
@@ -234,16 +227,11 @@ pub enum LogKeyError {
     #[error(
         "the authority signed another change {number} of the log key than the one accepted before, or it is held back"
     )]
-    Other {
-        /// Its number.
-        number: u64,
-    },
+    Other { number: u64 },
     /// The entry is not proven to be in the log.
     #[error("proof of change {number} of the log key")]
     Proof {
-        /// Its number.
         number: u64,
-        /// Why.
         #[source]
         source: ledger::proof_file::ProofFileError,
     },

@@ -29,16 +29,13 @@ document_type! {
     ManifestType, "exhibit-manifest-v1"
 }
 
-/// A manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Names the document type.
     #[serde(rename = "type")]
     pub type_: ManifestType,
-    /// Deployment.
     pub deployment: DeploymentId,
-    /// The collection.
     pub collection: Digest,
     /// Where it comes from.
     pub origin: Origin,
@@ -50,7 +47,6 @@ pub struct Manifest {
     pub incident: IncidentId,
     /// First act of the collection, by the endpoint's clock.
     pub begun: Time,
-    /// Last act.
     pub ended: Time,
     /// The clocks at the end.
     pub clock: Clock,
@@ -68,15 +64,12 @@ pub struct Manifest {
     pub limits: Limits,
     /// What became of each step of the plan.
     pub steps: Vec<StepResult>,
-    /// Segments.
     pub segments: u64,
     /// Their stored bytes.
     pub stored_len: u64,
-    /// Plain bytes.
     pub plain_len: u64,
     /// Digest of the concatenated segments.
     pub container_sha256: Digest,
-    /// Item records.
     pub items: u64,
     /// RFC 6962 root over the record lines.
     pub items_root: Digest,
@@ -112,15 +105,11 @@ pub enum Origin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointOrigin {
-    /// Which.
     pub id: EndpointId,
-    /// Its enrolment.
     pub generation: Generation,
     /// Its evidence key.
     pub evidence_key: PublicKey,
-    /// The order.
     pub order: Digest,
-    /// Which attempt.
     pub attempt: u32,
 }
 
@@ -128,7 +117,6 @@ pub struct EndpointOrigin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntakeOrigin {
-    /// Who.
     pub person: PersonId,
     /// Where the bytes come from.
     pub source: String,
@@ -191,7 +179,6 @@ pub struct Clock {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Agent {
-    /// Version.
     pub version: String,
     /// Digest of its file, by its own word.
     pub build_sha256: Digest,
@@ -205,13 +192,9 @@ pub struct Agent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepResult {
-    /// Collector.
     pub collector: String,
-    /// First act.
     pub begun: Time,
-    /// Last act.
     pub ended: Time,
-    /// Item records.
     pub items: u64,
     /// How it ended.
     pub result: StepEnd,
@@ -349,20 +332,13 @@ impl Document for Manifest {
 pub enum ManifestError {
     /// About something else than its delegation.
     #[error("manifest's {field} is not that of its delegation")]
-    Binding {
-        /// Which field.
-        field: &'static str,
-    },
+    Binding { field: &'static str },
     /// Does not describe the container.
     #[error("manifest's {field} is not that of the container")]
-    Container {
-        /// Which field.
-        field: &'static str,
-    },
+    Container { field: &'static str },
     /// Not a signed manifest.
     #[error("manifest")]
     Document {
-        /// Why.
         #[source]
         source: SignedError,
     },

@@ -27,7 +27,7 @@ use crate::text::Nonce;
 use crate::time::Time;
 
 /// Most attempts an order may grant to each endpoint.
-pub const ATTEMPTS_MAX: u32 = 10;
+pub(crate) const ATTEMPTS_MAX: u32 = 10;
 
 /// Longest purpose: 1000 bytes.
 pub const PURPOSE_BYTES_MAX: usize = 1000;
@@ -82,9 +82,7 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileRef {
-    /// Its name.
     pub name: String,
-    /// Its version.
     pub version: String,
     /// SHA-256 of its file.
     pub sha256: Digest,

@@ -7,7 +7,7 @@ mod allowed_signers;
 mod authority;
 
 pub use admit::{AdmittedRoster, RosterError, RosterFloor};
-pub use authority::{AUTHORITY_KEYS_MAX, AuthorityError, AuthoritySet};
+pub use authority::{AuthorityError, AuthoritySet};
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,13 +23,13 @@ use crate::order::Sensitivity;
 use crate::time::Time;
 
 /// Longest life of a roster: 90 days. Withholding a newer roster helps a thief no longer than this.
-pub const LIFETIME_MAX: Duration = Duration::from_secs(90 * 86_400);
+pub(crate) const LIFETIME_MAX: Duration = Duration::from_secs(90 * 86_400);
 
 /// Most keys of one person.
-pub const PERSON_KEYS_MAX: usize = 8;
+pub(crate) const PERSON_KEYS_MAX: usize = 8;
 
 /// Most hours an order may live under any roster: 30 days.
-pub const ORDER_HOURS_MAX: u32 = 720;
+pub(crate) const ORDER_HOURS_MAX: u32 = 720;
 
 document_type! {
     /// `exhibit-roster-v1`.
@@ -66,7 +66,6 @@ pub struct Roster {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Person {
-    /// Name.
     pub id: PersonId,
     /// One to eight keys.
     pub keys: Vec<PublicKey>,
@@ -91,7 +90,6 @@ pub enum Role {
 }
 
 impl Role {
-    /// All roles.
     pub const ALL: [Self; 5] =
         [Self::Responder, Self::Approver, Self::Analyst, Self::Auditor, Self::EndpointAdmin];
 

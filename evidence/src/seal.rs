@@ -24,10 +24,10 @@ use crate::signed::{Signed, SignedError};
 pub const SEAL_BYTES_MAX: usize = 64 << 20;
 
 /// Most plain bytes of the records of one seal: 256 MiB. What a decoder may be made to produce.
-pub const RECORDS_PLAIN_MAX: u64 = 256 << 20;
+pub(crate) const RECORDS_PLAIN_MAX: u64 = 256 << 20;
 
 /// Largest header line: 16 KiB. All its fields are short.
-pub const HEADER_BYTES_MAX: usize = 16 << 10;
+pub(crate) const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// Why bytes are not a seal, or not one of this sealer.
 #[derive(Debug, thiserror::Error)]

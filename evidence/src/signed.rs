@@ -9,7 +9,7 @@ use crate::keys::sshsig::{self, ARMOUR_BYTES_MAX, SshSig, SshSigError};
 use crate::keys::{PublicKey, SigningKey};
 
 /// Most signatures of one document: a full authority set.
-pub const SIGNATURES_MAX: usize = 16;
+pub(crate) const SIGNATURES_MAX: usize = 16;
 
 /// A signed object: the document's bytes with their LF, and one to sixteen canonical armours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +94,6 @@ impl Signed {
     }
 
     /// Reads and validates the document **without** looking at its signatures.
-    ///
-    /// # Errors
-    /// [`SignedError::Json`] or [`SignedError::Invalid`].
     pub fn read<T: Document>(&self) -> Result<T, SignedError> {
         let document: T =
             json::parse_document(&self.document).map_err(|source| SignedError::Json { source })?;
@@ -147,14 +144,10 @@ pub enum SignedError {
     Count,
     /// The document's fields contradict its rules.
     #[error("invalid document: {message}")]
-    Invalid {
-        /// Which rule.
-        message: &'static str,
-    },
+    Invalid { message: &'static str },
     /// The document is not JSON of its type.
     #[error("read document")]
     Json {
-        /// Why.
         #[source]
         source: JsonError,
     },
@@ -164,14 +157,12 @@ pub enum SignedError {
     /// An armour that is not text.
     #[error("armour is not UTF-8")]
     NotUtf8 {
-        /// Where.
         #[source]
         source: std::str::Utf8Error,
     },
     /// A signature that does not hold.
     #[error("signature of the document")]
     Signature {
-        /// Why.
         #[source]
         source: SshSigError,
     },

@@ -13,7 +13,7 @@ use crate::hash::{EMPTY_ROOT, Hash};
 use crate::tree::SIZE_MAX;
 
 /// Longest origin: 255 bytes, as long as a key name, because it is one.
-pub const ORIGIN_BYTES_MAX: usize = 255;
+pub(crate) const ORIGIN_BYTES_MAX: usize = 255;
 
 /// The size and root of the log called `origin`.
 #[derive(Debug, Clone, PartialEq, Eq)]

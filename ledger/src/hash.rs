@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::encoding;
 
 /// Bytes of one hash; a full tile holds 256 of them (8,192 bytes).
-pub const HASH_BYTES: usize = 32;
+pub(crate) const HASH_BYTES: usize = 32;
 
 /// Root of the tree without leaves: SHA-256 of the empty string (RFC 6962 section 2.1).
 pub const EMPTY_ROOT: Hash = Hash([
@@ -83,7 +83,7 @@ pub fn leaf_hash(entry: &[u8]) -> Hash {
 }
 
 /// Hash of an inner node: SHA-256(0x01 || left || right).
-pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
+pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash(Sha256::new().chain_update([0x01]).chain_update(left.0).chain_update(right.0).finalize().into())
 }
 

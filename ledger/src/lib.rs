@@ -60,7 +60,7 @@ pub mod tile;
 pub mod tree;
 
 pub use checkpoint::Checkpoint;
-pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
+pub use hash::{EMPTY_ROOT, Hash, leaf_hash};
 pub use note::{KeyType, Note, NoteSignature, NoteSigner, VerifierKey};
 pub use policy::{LogTerm, Policy, Verified};
 pub use proof::{

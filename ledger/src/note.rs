@@ -18,7 +18,8 @@ mod whole;
 pub use key::{KeyType, NAME_BYTES_MAX, VerifierKey};
 pub use signature::NoteSignature;
 pub use signer::NoteSigner;
-pub use whole::{NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX, NOTE_TEXT_BYTES_MAX, Note, VerifiedSignature};
+use whole::NOTE_SIGNATURES_MAX;
+pub use whole::{NOTE_BYTES_MAX, Note, VerifiedSignature};
 
 /// A note, key or signature that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

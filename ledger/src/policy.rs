@@ -23,7 +23,7 @@ use quorum::{Group, Member};
 pub const POLICY_BYTES_MAX: usize = 64 << 10;
 
 /// Most logs, most witnesses and most groups, each.
-pub const POLICY_NAMES_MAX: usize = 256;
+pub(crate) const POLICY_NAMES_MAX: usize = 256;
 
 /// What makes a checkpoint trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,10 +22,10 @@ use crate::policy::{Policy, PolicyError, Verified};
 use crate::proof::{PROOF_HASHES_MAX, ProofError, verify_inclusion};
 
 /// First line of every proof file.
-pub const PROOF_FILE_HEADER: &str = "c2sp.org/tlog-proof@v1";
+pub(crate) const PROOF_FILE_HEADER: &str = "c2sp.org/tlog-proof@v1";
 
 /// Longest extra data: 16 KiB.
-pub const EXTRA_BYTES_MAX: usize = 16 << 10;
+pub(crate) const EXTRA_BYTES_MAX: usize = 16 << 10;
 
 /// Longest proof file: 160 KiB, the largest note, extra data and audit path together.
 pub const PROOF_FILE_BYTES_MAX: usize = NOTE_BYTES_MAX + (32 << 10);

@@ -18,7 +18,8 @@ mod reader;
 pub use authenticated::AuthenticatedReader;
 pub use bundle::{ENTRY_BYTES_MAX, decode_bundle, encode_bundle};
 pub use content::Tile;
-pub use growth::{GROWTH_TILES_MAX, bundles_for_growth, grow, tiles_for_growth};
+use growth::GROWTH_TILES_MAX;
+pub use growth::{bundles_for_growth, grow, tiles_for_growth};
 pub use path::{TILE_WIDTH, TileKind, TilePath};
 pub use reader::{
     MissingTile, TileReadError, TileReader, TileSet, TileSource, tiles_for_consistency, tiles_for_inclusion,

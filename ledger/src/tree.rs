@@ -6,7 +6,7 @@ use crate::hash::{EMPTY_ROOT, Hash, node_hash};
 
 /// Largest tree size any decoder accepts: 2^63 - 1, so that sizes fit the signed columns and the
 /// `int64` of other implementations. At 10,000 entries a second it lasts 29 million years.
-pub const SIZE_MAX: u64 = (1 << 63) - 1;
+pub(crate) const SIZE_MAX: u64 = (1 << 63) - 1;
 
 /// The right edge of a tree: the roots of its complete subtrees, largest (leftmost) first.
 ///

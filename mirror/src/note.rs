@@ -28,10 +28,7 @@ impl LogNote {
 
     /// As [`Self::read`], for a note that was judged before it was stored: accepts any key that the log ever
     /// had.
-    ///
-    /// # Errors
-    /// `Foreign`, `Unsigned`.
-    pub fn read_of_any_size(bytes: &[u8], origin: &str, keys: &LogKeys) -> Result<Self, NoteRefused> {
+    pub(crate) fn read_of_any_size(bytes: &[u8], origin: &str, keys: &LogKeys) -> Result<Self, NoteRefused> {
         let malformed = |error: &dyn std::fmt::Display| NoteRefused::Malformed(error.to_string());
         let note = Note::parse(bytes).map_err(|error| malformed(&error))?;
         let checkpoint = Checkpoint::from_text(note.text()).map_err(|error| malformed(&error))?;
@@ -60,7 +57,7 @@ impl LogNote {
 
     /// True if this key signed the note.
     #[must_use]
-    pub fn is_of(&self, key: &VerifierKey) -> bool {
+    pub(crate) fn is_of(&self, key: &VerifierKey) -> bool {
         self.note.verify(std::slice::from_ref(key)).is_ok()
     }
 }

@@ -46,7 +46,7 @@ impl<'a> Objects<'a> {
 
     /// The same, but a text that the own store lacks counts as lost. A replay must not wait for a text that a disposal may have destroyed.
     #[must_use]
-    pub fn with_own_texts(self) -> Self {
+    pub(crate) fn with_own_texts(self) -> Self {
         Self { own_texts: true, ..self }
     }
 
@@ -70,7 +70,7 @@ impl<'a> Objects<'a> {
     }
 
     /// Makes the objects that were only peeked at durable.
-    pub fn store_pending(&self) -> Result<(), ObjectError> {
+    pub(crate) fn store_pending(&self) -> Result<(), ObjectError> {
         let pending = self.pending.borrow().clone();
         for (key, bytes) in &pending {
             self.keep(key, bytes)?;
@@ -94,7 +94,7 @@ impl<'a> Objects<'a> {
     }
 
     /// Forgets the objects that were only peeked at, because their entry broke a rule.
-    pub fn discard_pending(&self) {
+    pub(crate) fn discard_pending(&self) {
         self.pending.borrow_mut().clear();
     }
 

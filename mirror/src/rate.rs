@@ -1,7 +1,7 @@
 //! A rate as settings spell it: `20 MiB/s`.
 
 /// Reads `20 MiB/s`, `500 KiB/s`, `1 GiB/s`; `0` or `unlimited` means no limit.
-pub fn parse_rate(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     let refused = || format!("`{text}` is no rate such as \"20 MiB/s\", \"500 KiB/s\" or \"unlimited\"");
     if matches!(text, "0" | "unlimited") {
         return Ok(0);

@@ -81,9 +81,6 @@ impl Remote {
     }
 
     /// Asks the collector to record a statement. Blocks.
-    ///
-    /// # Errors
-    /// The collector's refusal.
     pub fn replicated(&self, act: &Signed) -> Result<(), Status> {
         let mut client = service::mirror_client(self.channel());
         let request = v1::ReplicatedRequest { act: Some(v1::SignedDocument::from(act)) };
@@ -132,9 +129,6 @@ impl Remote {
     }
 
     /// Sends a confirmation that this mirror's copy is destroyed.
-    ///
-    /// # Errors
-    /// The collector's answer.
     pub fn disposed(&self, act: &Signed) -> Result<(), Status> {
         let mut client = service::mirror_client(self.channel());
         let request = v1::DisposedRequest { act: Some(v1::SignedDocument::from(act)) };
@@ -210,7 +204,7 @@ impl Source for Remote {
 
 /// A status as one line.
 #[must_use]
-pub fn describe_status(status: &Status) -> String {
+pub(crate) fn describe_status(status: &Status) -> String {
     match certs::connect::refusal(status) {
         Some(refusal) => format!("{refusal:?}"),
         None => format!("{:?}: {}", status.code(), status.message()),

@@ -55,9 +55,6 @@ pub struct Left {
 }
 
 /// Opens a mirror's copy: its directory (with settings), or one of its stores.
-///
-/// # Errors
-/// If it is neither.
 pub fn open(from: &Path) -> Result<Left, RestoreError> {
     let layout = Layout(from.to_owned());
     if !from.join(crate::config::CONFIG_FILE).exists() {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cosign::state::{State, StateError};
 
 /// Name of the file below `run/`.
-pub const STATUS_FILE: &str = "status.json";
+pub(crate) const STATUS_FILE: &str = "status.json";
 /// How many failing collections are named one by one.
 const NAMED_MAX: usize = 20;
 

@@ -89,7 +89,7 @@ impl Witness {
     }
 
     /// The route of the metrics.
-    pub fn metrics_router(board: Arc<Board>) -> Router {
+    pub(crate) fn metrics_router(board: Arc<Board>) -> Router {
         Router::new().route(
             "/metrics",
             get(move || {

@@ -1,6 +1,6 @@
 //! How long a client waits before it tries again.
 //!
-//! Guarantee: waits grow by a factor up to a cap and start over after progress. With jitter, a thousand clients do
+//! Guarantee: waits double up to a cap and start over after progress. With jitter, a thousand clients do
 //! not return in the same second. Not here: clocks, randomness, and what counts as progress; the caller brings them.
 
 use std::time::Duration;
@@ -10,7 +10,6 @@ use std::time::Duration;
 pub struct Backoff {
     first: Duration,
     cap: Duration,
-    factor: u32,
     failures: u32,
 }
 
@@ -20,13 +19,7 @@ impl Backoff {
     #[must_use]
     pub fn new(first: Duration, cap: Duration) -> Self {
         let first = first.max(Duration::from_millis(1));
-        Self { first, cap: cap.max(first), factor: 2, failures: 0 }
-    }
-
-    /// The same waits with another growth than doubling.
-    #[must_use]
-    pub const fn with_factor(self, factor: u32) -> Self {
-        Self { factor, ..self }
+        Self { first, cap: cap.max(first), failures: 0 }
     }
 
     /// The wait after `failures` failures in a row, for a caller that stores that count itself (a row, a queue).
@@ -34,7 +27,7 @@ impl Backoff {
     #[must_use]
     pub fn wait_after(&self, failures: u32) -> Duration {
         // Saturating is the meaning: whatever is too large to compute is above the cap.
-        let growth = self.factor.saturating_pow(failures);
+        let growth = 2_u32.saturating_pow(failures);
         self.first.saturating_mul(growth).min(self.cap)
     }
 
@@ -73,13 +66,6 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
         backoff.reset();
         assert_eq!(backoff.next_wait(), FIRST);
-    }
-
-    #[test]
-    fn another_factor_grows_differently() {
-        let mut backoff = Backoff::new(FIRST, CAP).with_factor(10);
-        let waits: Vec<u64> = (0..4).map(|_| backoff.next_wait().as_secs()).collect();
-        assert_eq!(waits, [1, 10, 100, 300]);
     }
 
     #[test]

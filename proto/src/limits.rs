@@ -42,7 +42,7 @@ pub const CSR_BYTES_MAX: usize = 8 * KIB;
 pub const ENTRY_BYTES_MAX: usize = 16 * KIB;
 
 /// Bytes of a `.tlog-proof`.
-pub const PROOF_BYTES_MAX: usize = ledger::proof_file::PROOF_FILE_BYTES_MAX;
+pub(crate) const PROOF_BYTES_MAX: usize = ledger::proof_file::PROOF_FILE_BYTES_MAX;
 
 /// Hashes in one Merkle proof: a tree has at most 2^63 leaves, a consistency proof at most one hash more.
 pub const PROOF_HASHES_MAX: usize = 64;
@@ -55,22 +55,22 @@ pub const TARGETS_MAX: usize = 10_000;
 pub const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 
 /// HTTP/2 flow-control window of one connection: 4 MiB. A second upload does not starve orders and heartbeats.
-pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// Largest HTTP/2 frame: 256 KiB. Measured 10 to 30 % faster than the default of 16 KiB.
 pub const FRAME_BYTES: u32 = 256 << 10;
 
 /// HTTP/2 header list: 16 KiB. Our calls carry no metadata of their own.
-pub const HEADER_LIST_BYTES: u32 = 16 << 10;
+pub(crate) const HEADER_LIST_BYTES: u32 = 16 << 10;
 
 /// Calls one peer may have open at once. An agent needs its standing call and one for each running collection.
-pub const STREAMS_PER_CONNECTION: u32 = 32;
+pub(crate) const STREAMS_PER_CONNECTION: u32 = 32;
 
 /// A ping after this much silence. Keeps NAT entries alive and finds dead peers without traffic of our own.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A peer that leaves a ping unanswered for this long is gone.
-pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// TCP and TLS must stand within this time.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -26,7 +26,6 @@ pub struct Destroyed {
 pub enum Disposable {
     /// Segments, seals and quarantined bytes of a collection.
     Collection([u8; 32]),
-    /// A text.
     Detail([u8; 32]),
 }
 

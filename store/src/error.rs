@@ -24,45 +24,32 @@ pub enum StoreErrorClass {
 pub enum StoreError {
     /// The key holds other bytes.
     #[error("store {store}: {key} already holds other bytes")]
-    Conflict {
-        /// Store id.
-        store: String,
-        /// Key.
-        key: String,
-    },
+    Conflict { store: String, key: String },
     /// The store could not be opened at the start.
     #[error("store {store} is away since the start: {why}. Bring it back and restart")]
     Away {
-        /// Store id.
         store: String,
         /// Why the store could not be opened.
         why: String,
     },
     /// An earlier flush failed. What the kernel still shows may not be on the disk.
     #[error("store {store} is failed since an earlier fsync error; repair the disk and restart")]
-    Failed {
-        /// Store id.
-        store: String,
-    },
+    Failed { store: String },
     /// No room.
     #[error("store {store} is full: {operation} {key}")]
     Full {
-        /// Store id.
         store: String,
         /// System call or step.
         operation: &'static str,
         /// Key or path.
         key: String,
-        /// Cause.
         #[source]
         source: io::Error,
     },
     /// The store refuses to let the object be destroyed.
     #[error("store {store}: {key} is locked{}; it can be destroyed when that has ended", at(until))]
     Locked {
-        /// Store id.
         store: String,
-        /// Key.
         key: String,
         /// When the lock ends; `None` if the store does not say.
         until: Option<SystemTime>,
@@ -77,45 +64,29 @@ pub enum StoreError {
     },
     /// No such object.
     #[error("store {store}: no object {key}")]
-    NotFound {
-        /// Store id.
-        store: String,
-        /// Key.
-        key: String,
-    },
+    NotFound { store: String, key: String },
     /// Waiting will not help.
     #[error("store {store}: {operation} {key}")]
     Permanent {
-        /// Store id.
         store: String,
         /// System call or step.
         operation: &'static str,
         /// Key or path.
         key: String,
-        /// Cause.
         #[source]
         source: io::Error,
     },
     /// The request itself is not allowed.
     #[error("store {store}: {key}: {reason}")]
-    Refused {
-        /// Store id.
-        store: String,
-        /// Key.
-        key: String,
-        /// Why.
-        reason: &'static str,
-    },
+    Refused { store: String, key: String, reason: &'static str },
     /// A retry may succeed.
     #[error("store {store}: {operation} {key}")]
     Transient {
-        /// Store id.
         store: String,
         /// System call or step.
         operation: &'static str,
         /// Key or path.
         key: String,
-        /// Cause.
         #[source]
         source: io::Error,
     },

@@ -78,7 +78,7 @@ impl Guarantees {
     };
 
     /// A store that is away.
-    pub const UNKNOWN: Self = Self {
+    pub(crate) const UNKNOWN: Self = Self {
         durable: Durable::Unknown,
         write_once: WriteOnce::Unknown,
         versions: false,

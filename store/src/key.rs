@@ -25,7 +25,6 @@ pub enum KeyKind {
     Marker,
     /// Bytes that failed verification.
     Quarantine,
-    /// A seal.
     Seal,
     /// Stored bytes of a segment.
     Segment,
@@ -156,11 +155,6 @@ impl Key {
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.text
-    }
-
-    /// The tile that a `Tile` key names.
-    pub fn tile_path(&self) -> Option<TilePath> {
-        TilePath::parse(self.text.strip_prefix("ledger/")?).ok()
     }
 
     /// Collection of a segment, seal or quarantined object.

@@ -394,16 +394,10 @@ impl StoreError {
 pub enum ReplicaError {
     /// A store holds other bytes under the key.
     #[error("store {store}: {key} already holds other bytes")]
-    Conflict {
-        /// Store id.
-        store: String,
-        /// Key.
-        key: String,
-    },
+    Conflict { store: String, key: String },
     /// The policy asks for more copies than could be written.
     #[error("{key}: {written} of {needed} copies; {}", list(failures))]
     TooFewCopies {
-        /// Key.
         key: String,
         /// Number of copies that exist.
         written: usize,
@@ -415,7 +409,6 @@ pub enum ReplicaError {
     /// No store returned the right bytes.
     #[error("{key}: no store has it whole; {}", list(failures))]
     Unreadable {
-        /// Key.
         key: String,
         /// What each store reported.
         failures: Vec<StoreError>,

@@ -89,7 +89,7 @@ impl S3Store {
     }
 
     /// As `open`, but writes nothing and so measures nothing. The store then claims no capability.
-    pub fn open_unmeasured(settings: &S3Settings) -> Result<Self, StoreError> {
+    pub(crate) fn open_unmeasured(settings: &S3Settings) -> Result<Self, StoreError> {
         let place = settings.place();
         let bucket = Bucket::new(settings).map_err(|failure| failure.at(&place, "open", "bucket"))?;
         let identity = read_marker(&bucket, settings)?;

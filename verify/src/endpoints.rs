@@ -17,7 +17,6 @@ use crate::report::Report;
 use crate::rosters::Rosters;
 use evidence::causes::chain;
 
-/// Verified enrolments.
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints(BTreeMap<(EndpointId, u32), EnrolmentRequest>);
 

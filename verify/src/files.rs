@@ -45,28 +45,18 @@ pub enum FilesError {
     /// The folder or a file cannot be read: could not check.
     #[error("cannot read the bundle")]
     Io {
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// A file where the folder should be: an archive, most likely.
     #[error("{path} is a file: a bundle is verified as a folder")]
-    NotAFolder {
-        /// Where.
-        path: String,
-    },
+    NotAFolder { path: String },
     /// The folder is no bundle.
     #[error("{path} has no SHA256SUMS: not a bundle")]
-    NotABundle {
-        /// Where.
-        path: String,
-    },
+    NotABundle { path: String },
     /// Something in the folder makes it no bundle of ours: a symlink, a special file, a name, a malformed SHA256SUMS.
     #[error("{what}")]
-    Malformed {
-        /// What.
-        what: String,
-    },
+    Malformed { what: String },
 }
 
 impl FilesError {

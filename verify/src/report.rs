@@ -50,7 +50,6 @@ const CHECKS: [(&str, Need); 23] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It holds.
     Ok,
     /// It does not hold.
     Failed,
@@ -58,7 +57,6 @@ pub enum Verdict {
     NotChecked,
 }
 
-/// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Name in docs/spec/bundle.md.
@@ -66,7 +64,6 @@ pub struct Check {
     /// What it was about, where a check runs several times: an order, an endpoint, a collection.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subject: String,
-    /// Result.
     pub verdict: Verdict,
     /// True if exit code 0 needs it.
     pub required: bool,
@@ -77,17 +74,14 @@ pub struct Check {
 /// A collection that the bundle holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CollectionSummary {
-    /// Its id.
     pub collection: String,
     /// `endpoint#generation`.
     pub endpoint: String,
     /// `stored`, `stored-degraded` or `interrupted`.
     pub state: String,
-    /// Items recorded.
     pub items: u64,
     /// Bytes of content.
     pub content_bytes: u64,
-    /// Stored bytes.
     pub stored_bytes: u64,
     /// Items by outcome.
     pub outcomes: Vec<(String, u64)>,
@@ -98,9 +92,7 @@ pub struct CollectionSummary {
 /// An item of a partial production that was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProducedItem {
-    /// Its collection.
     pub collection: String,
-    /// Its ordinal.
     pub n: u64,
     /// Its path for people.
     pub shown: String,
@@ -120,7 +112,6 @@ const ITEMS_TEXT_MAX: usize = 1000;
 pub struct Report {
     /// The incident, once read.
     pub incident: String,
-    /// Its deployment.
     pub deployment: String,
     /// True for a partial production, by its own label: evidence is left out on purpose.
     pub partial: bool,
@@ -153,12 +144,17 @@ impl Report {
     }
 
     /// Records a check that was not made and that the pinned policy does not ask for.
-    pub fn not_asked(&mut self, check: &'static str, subject: &str, says: impl Into<String>) {
+    pub(crate) fn not_asked(&mut self, check: &'static str, subject: &str, says: impl Into<String>) {
         self.push(check, subject, Verdict::NotChecked, false, says.into());
     }
 
     /// Records the outcome of a fallible check.
-    pub fn settle(&mut self, check: &'static str, subject: &str, result: Result<String, String>) -> bool {
+    pub(crate) fn settle(
+        &mut self,
+        check: &'static str,
+        subject: &str,
+        result: Result<String, String>,
+    ) -> bool {
         match result {
             Ok(says) => self.ok(check, subject, says),
             Err(says) => {

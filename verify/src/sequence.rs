@@ -20,7 +20,6 @@ use crate::{
 /// How many checks to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// Every check.
     Whole,
     /// No check after one that failed. This tells if a bundle holds, not all that is wrong with it.
     UntilFailure,

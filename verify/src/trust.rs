@@ -37,7 +37,6 @@ pub struct Trust {
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {why}")]
 pub struct TrustError {
-    /// Which file.
     pub file: String,
     /// What is wrong with it.
     pub why: String,

@@ -38,7 +38,6 @@ pub struct Package<'a> {
 /// An entry of the ledger with its `.tlog-proof`.
 #[derive(Debug, Clone, Copy)]
 pub struct Proven<'a> {
-    /// The leaf.
     pub entry: &'a [u8],
     /// The proof file.
     pub proof: &'a [u8],

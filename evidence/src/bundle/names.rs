@@ -67,16 +67,10 @@ pub enum BundleError {
     },
     /// A file listed twice.
     #[error("{name} is listed twice")]
-    Twice {
-        /// Name.
-        name: String,
-    },
+    Twice { name: String },
     /// A file that cannot be covered.
     #[error("{name} is made from SHA256SUMS and cannot be listed in it")]
-    Uncovered {
-        /// Name.
-        name: String,
-    },
+    Uncovered { name: String },
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ document_type!(
 pub struct Overview {
     /// Always `exhibit-bundle-v1`.
     pub format: BundleVersion,
-    /// Deployment.
     pub deployment: DeploymentId,
     /// The incident whose evidence and custody this is.
     pub incident: IncidentId,

@@ -36,7 +36,6 @@ impl Selection {
         self.0.entry(collection).or_default().insert(n)
     }
 
-    /// Items chosen.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.values().map(BTreeSet::len).sum()
@@ -89,7 +88,6 @@ pub enum ItemFile {
     Record,
     /// Its inclusion in `items_root`.
     Proof,
-    /// The content.
     Content,
 }
 
@@ -112,20 +110,13 @@ impl ItemFile {
 pub enum Unproducible {
     /// Its lines are the records of others.
     #[error("item {n} lists what became of other items: it names its neighbours")]
-    Outcomes {
-        /// The item.
-        n: u64,
-    },
+    Outcomes { n: u64 },
     /// A sparse file too large to have a digest of its logical content.
     #[error("item {n} is a sparse file without a digest of its whole content")]
-    NoDigest {
-        /// The item.
-        n: u64,
-    },
+    NoDigest { n: u64 },
     /// Its record names the item that holds the content.
     #[error("item {n} is a hard link, and its record names item {holder}, which is not chosen")]
     Link {
-        /// The item.
         n: u64,
         /// The one that holds its content.
         holder: u64,
@@ -134,7 +125,7 @@ pub enum Unproducible {
 
 /// True for the members whose lines are the records of other items.
 #[must_use]
-pub fn is_outcomes(path: &[u8]) -> bool {
+pub(crate) fn is_outcomes(path: &[u8]) -> bool {
     path == OUTCOMES_NAME.as_bytes() || path.starts_with(b"live/outcomes.")
 }
 

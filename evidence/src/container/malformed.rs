@@ -17,7 +17,6 @@ pub enum Malformed {
     Seal {
         /// Segment expected.
         index: u64,
-        /// Why.
         #[source]
         source: SealError,
     },
@@ -27,7 +26,6 @@ pub enum Malformed {
     /// The segment's length is not the seal's.
     #[error("segment {index} has {actual} bytes, its seal says {stated}")]
     SegmentLength {
-        /// Segment.
         index: u64,
         /// In the seal.
         stated: u64,
@@ -36,28 +34,16 @@ pub enum Malformed {
     },
     /// The segment's digest is not the seal's.
     #[error("segment {index} is not the bytes its seal names")]
-    SegmentDigest {
-        /// Segment.
-        index: u64,
-    },
+    SegmentDigest { index: u64 },
     /// The segment passes 16 MiB stored or 64 MiB plain.
     #[error("segment {index} is over {limit}")]
-    SegmentTooLarge {
-        /// Segment.
-        index: u64,
-        /// Which limit.
-        limit: &'static str,
-    },
+    SegmentTooLarge { index: u64, limit: &'static str },
     /// A segment that is not the final one ends inside a frame's worth of plain bytes.
     #[error("segment {index} does not end at a whole MiB")]
-    SegmentEnd {
-        /// Segment.
-        index: u64,
-    },
+    SegmentEnd { index: u64 },
     /// A limit of the order is passed.
     #[error("limit {limit} of the order is passed at segment {index}")]
     Limit {
-        /// Segment.
         index: u64,
         /// Field of the limits.
         limit: &'static str,
@@ -65,11 +51,9 @@ pub enum Malformed {
     /// A frame breaks the rules.
     #[error("frame at plain offset {offset} of segment {index}")]
     Frame {
-        /// Segment.
         index: u64,
         /// Plain offset of its content.
         offset: u64,
-        /// Why.
         #[source]
         source: FrameError,
     },
@@ -78,18 +62,12 @@ pub enum Malformed {
     SeekTable,
     /// Bytes stand behind the last frame, or behind the seek table.
     #[error("{len} bytes stand behind the end of segment {index}")]
-    TrailingBytes {
-        /// Segment.
-        index: u64,
-        /// How many.
-        len: u64,
-    },
+    TrailingBytes { index: u64, len: u64 },
     /// A record line breaks the rules.
     #[error("record {item}")]
     Record {
         /// Ordinal expected.
         item: u64,
-        /// Why.
         #[source]
         source: RecordError,
     },
@@ -103,14 +81,10 @@ pub enum Malformed {
     },
     /// The seal has more or fewer records than its header says.
     #[error("seal of segment {index} does not have the number of records it says")]
-    RecordCount {
-        /// Segment.
-        index: u64,
-    },
+    RecordCount { index: u64 },
     /// A record's member starts or has its content elsewhere than the stream is.
     #[error("record {item} places its member wrongly at offset {offset}")]
     MemberOffset {
-        /// Ordinal.
         item: u64,
         /// Plain offset where the stream is.
         offset: u64,
@@ -118,16 +92,13 @@ pub enum Malformed {
     /// No tar header can be made of the record.
     #[error("tar header of item {item}")]
     TarHeader {
-        /// Ordinal.
         item: u64,
-        /// Why.
         #[source]
         source: TarError,
     },
     /// The stream has other header or map bytes than the record gives.
     #[error("tar header of item {item} is not that of its record, at offset {offset}")]
     HeaderMismatch {
-        /// Ordinal.
         item: u64,
         /// First differing piece.
         offset: u64,
@@ -135,7 +106,6 @@ pub enum Malformed {
     /// Padding is not zeros.
     #[error("padding of item {item} is not zero at offset {offset}")]
     Padding {
-        /// Ordinal.
         item: u64,
         /// Where the piece starts.
         offset: u64,
@@ -143,72 +113,41 @@ pub enum Malformed {
     /// A gap does not hold zeros.
     #[error("gap of item {item} is not zero at logical offset {offset}")]
     GapNotZero {
-        /// Ordinal.
         item: u64,
         /// Logical offset of the piece.
         offset: u64,
     },
     /// `sha256` is not the content's.
     #[error("sha256 of item {item} is not that of its content")]
-    ContentDigest {
-        /// Ordinal.
-        item: u64,
-    },
+    ContentDigest { item: u64 },
     /// `sha256_read` is not that of the bytes read.
     #[error("sha256_read of item {item} is not that of the bytes read")]
-    ReadDigest {
-        /// Ordinal.
-        item: u64,
-    },
+    ReadDigest { item: u64 },
     /// Two members have one name.
     #[error("item {item} has the name of an earlier member")]
-    DuplicateName {
-        /// Ordinal.
-        item: u64,
-    },
+    DuplicateName { item: u64 },
     /// A member lies below one that is no directory.
     #[error("item {item} lies below a member that is no directory")]
-    BelowOther {
-        /// Ordinal.
-        item: u64,
-    },
+    BelowOther { item: u64 },
     /// A hard link names no earlier member with its size and digest.
     #[error("hard link {item} names no earlier member with its size and digest")]
-    LinkTarget {
-        /// Ordinal.
-        item: u64,
-    },
+    LinkTarget { item: u64 },
     /// Plain bytes that no record explains.
     #[error("plain bytes at offset {offset} belong to no record")]
-    Unexplained {
-        /// Where.
-        offset: u64,
-    },
+    Unexplained { offset: u64 },
     /// The record stands in an earlier seal than the one in whose segment its member ends, or an open record's member
     /// ended already.
     #[error("record {item} stands in the wrong seal")]
-    WrongSeal {
-        /// Ordinal.
-        item: u64,
-    },
+    WrongSeal { item: u64 },
     /// A record contradicts the open record of the same item in the seal before.
     #[error("record {item} contradicts its open record")]
-    OpenContradicted {
-        /// Ordinal.
-        item: u64,
-    },
+    OpenContradicted { item: u64 },
     /// The stream does not end in 1024 zeros behind the outcomes.
     #[error("end blocks are wrong at offset {offset}")]
-    EndBlocks {
-        /// Where.
-        offset: u64,
-    },
+    EndBlocks { offset: u64 },
     /// An outcomes member has a wrong name or record.
     #[error("item {item} is no outcomes member in its place")]
-    OutcomesMember {
-        /// Ordinal.
-        item: u64,
-    },
+    OutcomesMember { item: u64 },
     /// The outcomes members are not the lines of the items that are not ok.
     #[error("live/outcomes.jsonl is not what the records give")]
     OutcomesContent,

@@ -25,9 +25,7 @@ pub enum ReadError<E> {
     /// A frame does not decode.
     #[error("frame {frame}")]
     Frame {
-        /// Which.
         frame: usize,
-        /// Why.
         #[source]
         source: FrameError,
     },
@@ -64,9 +62,6 @@ pub struct ItemReader<'a> {
 
 impl<'a> ItemReader<'a> {
     /// A reader of the item's logical content.
-    ///
-    /// # Errors
-    /// [`ReadError::NoContent`] or [`ReadError::Outside`].
     pub fn new<E>(record: &'a ItemRecord, table: &'a SeekTable) -> Result<Self, ReadError<E>> {
         let (Some(at), Some(stored), Some(size), true) =
             (record.data, record.stored, record.size, record.has_content())

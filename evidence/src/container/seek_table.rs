@@ -48,7 +48,6 @@ impl SeekTable {
         self.plain_len += u64::from(plain);
     }
 
-    /// Frames listed.
     #[must_use]
     pub fn frames(&self) -> usize {
         self.starts.len() - 1
@@ -139,7 +138,7 @@ impl SeekTable {
 
     /// The frame that holds a plain offset.
     #[must_use]
-    pub fn frame_at(&self, plain: u64) -> Option<usize> {
+    pub(crate) fn frame_at(&self, plain: u64) -> Option<usize> {
         if plain >= self.plain_len {
             return None;
         }
@@ -148,7 +147,7 @@ impl SeekTable {
 
     /// Stored range of a frame.
     #[must_use]
-    pub fn stored_range(&self, frame: usize) -> Option<Range<u64>> {
+    pub(crate) fn stored_range(&self, frame: usize) -> Option<Range<u64>> {
         let start = self.starts.get(frame)?;
         let end = self.starts.get(frame.checked_add(1)?)?;
         Some(*start..*end)
@@ -156,7 +155,7 @@ impl SeekTable {
 
     /// Plain range of a frame.
     #[must_use]
-    pub fn plain_range(&self, frame: usize) -> Option<Range<u64>> {
+    pub(crate) fn plain_range(&self, frame: usize) -> Option<Range<u64>> {
         let start = u64::try_from(frame).ok()?.checked_mul(FRAME_BYTES_U64)?;
         (start < self.plain_len).then(|| start..self.plain_len.min(start + FRAME_BYTES_U64))
     }

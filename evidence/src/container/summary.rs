@@ -10,15 +10,12 @@ use crate::length::len;
 /// Totals of a finished container. Writer and verifier compute them independently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerSummary {
-    /// Segments.
     pub segments: u64,
     /// Stored length of all segments, seek table included.
     pub stored_len: u64,
-    /// Plain length.
     pub plain_len: u64,
     /// SHA-256 of the concatenated segments.
     pub container_sha256: Digest,
-    /// Items.
     pub items: u64,
     /// RFC 6962 root over the record lines.
     pub items_root: Digest,

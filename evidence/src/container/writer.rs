@@ -34,9 +34,7 @@ use crate::time::FileTime;
 
 /// What a writer is made for.
 pub struct Params {
-    /// Deployment.
     pub deployment: DeploymentId,
-    /// Collection.
     pub collection: Digest,
     /// Order document.
     pub order: Digest,
@@ -57,7 +55,6 @@ pub struct MemberEnd {
     pub outcome: Outcome,
     /// Last look.
     pub after: Option<Stat>,
-    /// When.
     pub ended: FileTime,
     /// The system call that failed.
     pub error: Option<ItemError>,

@@ -14,16 +14,12 @@ pub(super) struct Approval {
     pub(super) index: u64,
 }
 
-/// One approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Approved {
-    /// Who.
     pub person: PersonId,
     /// In the role approver.
     pub approver: bool,
-    /// When.
     pub time: Time,
-    /// Its entry.
     pub index: u64,
 }
 

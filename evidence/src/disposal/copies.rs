@@ -58,7 +58,7 @@ impl Course {
     /// Log index of the entry with which as many of the collector's stores had given an object up as there were copies of it;
     /// `None` before.
     #[must_use]
-    pub fn left_stores(&self, plan: &Digest, object: &Object) -> Option<u64> {
+    pub(crate) fn left_stores(&self, plan: &Digest, object: &Object) -> Option<u64> {
         let copies = match object {
             Object::Collection(id) => self.copies.get(id),
             Object::Details(_) => self.copies.values().max(),

@@ -89,13 +89,11 @@ impl Course {
         self.next == 0
     }
 
-    /// The incident.
     #[must_use]
     pub const fn incident(&self) -> &IncidentId {
         &self.incident
     }
 
-    /// The deployment.
     #[must_use]
     pub const fn deployment(&self) -> &DeploymentId {
         &self.deployment

@@ -23,9 +23,7 @@ pub struct Destruction {
     /// Always `exhibit-destruction-v1`.
     #[serde(rename = "type")]
     pub type_: DestructionType,
-    /// Deployment.
     pub deployment: DeploymentId,
-    /// The incident.
     pub incident: IncidentId,
     /// Entries of its chain.
     pub entries: u64,
@@ -36,7 +34,6 @@ pub struct Destruction {
 /// An approved plan and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlanRecord {
-    /// Its digest.
     pub plan: Digest,
     /// First entry that it looks at.
     pub from: u64,
@@ -69,13 +66,11 @@ pub enum Party {
 pub struct Gone {
     /// `<collection>/evidence` or `<incident>/details`.
     pub object: String,
-    /// From where.
     pub from: Party,
     /// Objects that were destroyed.
     pub count: u64,
     /// When it was recorded.
     pub time: Time,
-    /// The entry.
     pub index: u64,
 }
 
@@ -84,7 +79,6 @@ pub struct Gone {
 pub struct Waiting {
     /// What it stated to hold.
     pub object: String,
-    /// Which mirror.
     pub mirror: MirrorId,
     /// It was retired: nobody will confirm.
     pub retired: bool,

@@ -41,9 +41,6 @@ pub struct Accepted {
 }
 
 /// Checks an offer against the token and the request that was sent.
-///
-/// # Errors
-/// [`EnrolmentError`] with what differs.
 pub fn accept(
     token: &TokenString,
     request: &Signed,

@@ -23,9 +23,7 @@ pub struct Login {
     /// Names the document type.
     #[serde(rename = "type")]
     pub type_: LoginType,
-    /// Deployment.
     pub deployment: DeploymentId,
-    /// Who.
     pub person: PersonId,
     /// The server's challenge.
     pub challenge: FixedBytes<32>,

@@ -29,11 +29,8 @@ pub struct EnrolmentRequest {
     /// Names the document type.
     #[serde(rename = "type")]
     pub type_: EnrolmentType,
-    /// Deployment.
     pub deployment: DeploymentId,
-    /// Slot.
     pub endpoint: EndpointId,
-    /// Which enrolment.
     pub generation: Generation,
     /// Digest of the token document.
     pub token: Digest,
@@ -43,11 +40,9 @@ pub struct EnrolmentRequest {
     pub tls_key: PublicKey,
     /// Digest of the PKCS#10 request (DER).
     pub csr_sha256: Digest,
-    /// Random.
     pub nonce: Nonce,
     /// When, by the endpoint's clock.
     pub at: Time,
-    /// What enrols.
     pub agent: AgentBuild,
 }
 
@@ -55,7 +50,6 @@ pub struct EnrolmentRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentBuild {
-    /// Its version.
     pub version: String,
     /// SHA-256 of its program file, as it reports it.
     pub build_sha256: Digest,
@@ -109,11 +103,8 @@ pub struct Renewal {
     /// Names the document type.
     #[serde(rename = "type")]
     pub type_: RenewalType,
-    /// Deployment.
     pub deployment: DeploymentId,
-    /// The endpoint.
     pub endpoint: EndpointId,
-    /// Which enrolment.
     pub generation: Generation,
     /// Digest of the PKCS#10 request (DER).
     pub csr_sha256: Digest,

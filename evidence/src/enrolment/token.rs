@@ -16,7 +16,7 @@ use crate::signed::Signed;
 use crate::time::Time;
 
 /// Longest life of a token: 7 days.
-pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
+pub(crate) const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 document_type! {
     /// `exhibit-token-v1`.
@@ -30,7 +30,6 @@ pub struct Token {
     /// Names the document type.
     #[serde(rename = "type")]
     pub type_: TokenType,
-    /// Deployment.
     pub deployment: DeploymentId,
     /// The slot's name.
     pub endpoint: EndpointId,
@@ -40,13 +39,10 @@ pub struct Token {
     pub key: PublicKey,
     /// Who grants it.
     pub issuer: PersonId,
-    /// From when.
     pub issued: Time,
-    /// Until when.
     pub not_after: Time,
     /// Listener for enrolment.
     pub enrol: Address,
-    /// Main listener.
     pub collector: Address,
     /// The collector's name.
     pub collector_id: CollectorId,

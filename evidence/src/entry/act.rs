@@ -18,14 +18,12 @@ document_type!(
     ActType, "exhibit-act-v1"
 );
 
-/// An act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Act {
     /// Always `exhibit-act-v1`.
     #[serde(rename = "type")]
     pub type_: ActType,
-    /// Deployment.
     pub deployment: DeploymentId,
     /// The entry type it stands for.
     pub act: EntryType,
@@ -33,7 +31,6 @@ pub struct Act {
     pub incident: Chain,
     /// When, by the actor's clock.
     pub at: Time,
-    /// Who.
     pub by: Actor,
     /// Ids of what it is about, sorted by name.
     pub refs: Vec<(String, String)>,

@@ -57,7 +57,6 @@ pub enum DetailError {
     /// Not a detail object.
     #[error("read detail object")]
     Json {
-        /// Why.
         #[source]
         source: JsonError,
     },

@@ -94,12 +94,10 @@ impl Signers {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Rule {
-    /// The type.
     pub type_: EntryType,
     /// Its name in the ledger.
     pub name: &'static str,
     pub(super) chain: ChainKind,
-    /// The act.
     pub document: ActDocument,
     /// Where the act is.
     pub form: ActForm,

@@ -2,9 +2,9 @@
 //! Guarantee: what passes [`check`] has one spelling and fits a leaf. Not here: which names an entry must have.
 
 /// Most pairs in one list.
-pub const PAIRS_MAX: usize = 16;
+pub(crate) const PAIRS_MAX: usize = 16;
 /// Longest value in bytes: a verifier key or fingerprint fits, a sentence does not.
-pub const VALUE_BYTES_MAX: usize = 160;
+pub(crate) const VALUE_BYTES_MAX: usize = 160;
 
 /// Checks names, values, order and count.
 pub fn check(pairs: &[(String, String)]) -> Result<(), &'static str> {

@@ -37,7 +37,6 @@ pub enum RecordError {
     /// A field is present, absent or out of range against the specification.
     #[error("field `{field}`: {rule}")]
     Field {
-        /// The field.
         field: &'static str,
         /// The rule it breaks.
         rule: &'static str,

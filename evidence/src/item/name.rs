@@ -6,7 +6,7 @@ use super::Kind;
 pub const NAME_BYTES_MAX: usize = 64 << 10;
 
 /// Longest name of a stream: it always fits the ustar field, so a reader with only 512 bytes knows it.
-pub const STREAM_NAME_BYTES_MAX: usize = 100;
+pub(crate) const STREAM_NAME_BYTES_MAX: usize = 100;
 
 /// Why a path has no member name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum NameError {
 ///
 /// # Errors
 /// [`NameError`] when the path is not canonical.
-pub fn member_name(kind: Kind, path: &[u8], part: Option<u64>) -> Result<Vec<u8>, NameError> {
+pub(crate) fn member_name(kind: Kind, path: &[u8], part: Option<u64>) -> Result<Vec<u8>, NameError> {
     let mut name = Vec::with_capacity(path.len() + 18);
     match kind {
         Kind::File | Kind::Dir | Kind::Symlink => {

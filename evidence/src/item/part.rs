@@ -12,11 +12,8 @@ use super::RawBytes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Regular file.
     File,
-    /// Directory.
     Dir,
-    /// Symbolic link.
     Symlink,
     /// Named pipe; never opened.
     Fifo,
@@ -54,7 +51,6 @@ pub struct Gap {
     pub off: u64,
     /// Length, at least 1.
     pub len: u64,
-    /// Why.
     pub why: GapWhy,
     /// Error number, where there was one.
     #[serde(deserialize_with = "Option::deserialize")]
@@ -81,7 +77,6 @@ pub(crate) fn clip(gaps: &[Gap], end: u64) -> Vec<Gap> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
-    /// Its ordinal.
     pub n: u64,
     /// Its member name.
     pub member: RawBytes,

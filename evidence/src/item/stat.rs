@@ -10,9 +10,7 @@ use crate::time::FileTime;
 /// Device number, `major:minor` in text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Device {
-    /// Major number.
     pub major: u32,
-    /// Minor number.
     pub minor: u32,
 }
 
@@ -48,16 +46,13 @@ impl<'de> Deserialize<'de> for Device {
 pub struct Stat {
     /// Device the object lives on.
     pub dev: Device,
-    /// Inode number.
     #[serde(with = "decimal")]
     pub ino: u64,
     /// Type and permission bits.
     pub mode: u32,
     /// Hard links.
     pub nlink: u64,
-    /// Owner.
     pub uid: u32,
-    /// Group.
     pub gid: u32,
     /// Length in bytes.
     #[serde(with = "decimal")]

@@ -7,18 +7,18 @@ mod pax;
 mod sparse;
 mod ustar;
 
-pub use sparse::sparse_map;
+pub(crate) use sparse::sparse_map;
 
 use crate::item::{ItemRecord, Kind, member_name};
 
 /// Tar block: 512 bytes.
-pub const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 /// What ends the plain stream.
 pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 /// Longest member header (pax block, records, padding, ustar block): 1 MiB.
-pub const HEADER_BYTES_MAX: usize = 1 << 20;
+pub(crate) const HEADER_BYTES_MAX: usize = 1 << 20;
 
 /// Largest number the 12-byte octal fields hold: 8 GiB − 1.
 pub(crate) const OCTAL_12_MAX: u64 = 0o77_777_777_777;

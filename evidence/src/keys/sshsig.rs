@@ -19,7 +19,7 @@ const END: &str = "-----END SSH SIGNATURE-----\n";
 const LINE: usize = 70;
 
 /// Longest armour: a FIDO key with its longest application and namespace stays below.
-pub const ARMOUR_BYTES_MAX: usize = 2048;
+pub(crate) const ARMOUR_BYTES_MAX: usize = 2048;
 
 /// FIDO flag "user presence": somebody touched the authenticator (CTAP2, authenticator data).
 const USER_PRESENT: u8 = 0x01;
@@ -93,9 +93,6 @@ impl SshSig {
     }
 
     /// Checks the signature over `message` in `namespace`.
-    ///
-    /// # Errors
-    /// [`SshSigError::Namespace`], [`SshSigError::UserPresence`] or [`SshSigError::Signature`].
     pub fn verify(&self, namespace: &str, message: &[u8]) -> Result<(), SshSigError> {
         if self.namespace != namespace {
             return Err(SshSigError::Namespace);
@@ -218,7 +215,6 @@ pub enum SshSigError {
     /// The key inside is not acceptable.
     #[error("key inside the signature")]
     Key {
-        /// Why.
         #[source]
         source: KeyError,
     },

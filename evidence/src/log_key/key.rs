@@ -17,7 +17,6 @@ pub struct LogKey {
 }
 
 impl LogKey {
-    /// The key.
     pub fn key(&self) -> &VerifierKey {
         &self.key
     }

@@ -15,7 +15,6 @@ const NO_END: u64 = u64::MAX;
 /// A change and where the log records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
-    /// The change.
     pub change: LogKeyChange,
     /// Digest of its document.
     pub digest: Digest,

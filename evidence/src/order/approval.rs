@@ -21,11 +21,9 @@ pub struct Approval {
     pub type_: ApprovalType,
     /// Where it is valid.
     pub deployment: DeploymentId,
-    /// The order.
     pub order: Digest,
     /// Who decides; holds the role `approver` and is not the issuer.
     pub approver: PersonId,
-    /// When.
     pub at: Time,
     /// What was decided.
     pub decision: Decision,

@@ -9,7 +9,7 @@ use super::pattern::{GlobError, check_name, depth, parts};
 use crate::text::serde_as_text;
 
 /// Longest glob: 4096 bytes, Linux's longest path (PATH_MAX).
-pub const GLOB_BYTES_MAX: usize = 4096;
+pub(crate) const GLOB_BYTES_MAX: usize = 4096;
 
 /// An absolute path with wildcards: `*`, `?`, `**`, `**N`, `[…]`, `{a,b}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,7 @@ use super::glob::Glob;
 use crate::json::INTEGER_MAX;
 
 /// Most steps of a plan.
-pub const STEPS_MAX: usize = 256;
+pub(crate) const STEPS_MAX: usize = 256;
 
 /// Most globs in each list of a `files` step.
 pub const GLOBS_MAX: usize = 1024;
@@ -57,19 +57,15 @@ impl Plan {
 pub enum Step {
     /// Identity of the machine.
     Host {},
-    /// Open sockets.
     Sockets {},
     /// Routes and neighbours.
     Routes {},
-    /// Logins.
     Sessions {},
     /// Mounted file systems.
     Mounts {},
-    /// Running processes.
     Processes(ProcessesStep),
     /// The systemd journal.
     Journal(JournalStep),
-    /// Files.
     Files(FilesStep),
 }
 

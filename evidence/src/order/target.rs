@@ -11,9 +11,7 @@ use crate::length::{len, to_u64};
 /// One addressed endpoint: its name, which enrolment, and the key it signs evidence with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
-    /// The endpoint.
     pub endpoint: EndpointId,
-    /// Which enrolment.
     pub generation: Generation,
     /// Fingerprint of its evidence key.
     pub evidence_key: Fingerprint,

@@ -17,7 +17,6 @@ pub struct AdmittedRoster {
 }
 
 impl AdmittedRoster {
-    /// The roster.
     pub fn roster(&self) -> &Roster {
         &self.roster
     }
@@ -119,21 +118,16 @@ impl AuthoritySet {
 pub enum RosterError {
     /// Two rosters with one version: the authority contradicts itself, or its keys are stolen.
     #[error("another roster of version {version} was seen before")]
-    Contradiction {
-        /// The version.
-        version: u64,
-    },
+    Contradiction { version: u64 },
     /// Not a signed roster.
     #[error("roster")]
     Document {
-        /// Why.
         #[source]
         source: SignedError,
     },
     /// Past its `not_after`.
     #[error("roster {version} expired at {not_after}; publish a newer one")]
     Expired {
-        /// The version.
         version: u64,
         /// When it expired.
         not_after: Time,
@@ -157,13 +151,9 @@ pub enum RosterError {
     Threshold {
         /// Distinct authority keys that signed.
         found: usize,
-        /// The threshold.
         needed: u32,
     },
     /// Its `previous` is not the roster before.
     #[error("roster {version} does not name the roster before it")]
-    Unlinked {
-        /// The version.
-        version: u64,
-    },
+    Unlinked { version: u64 },
 }

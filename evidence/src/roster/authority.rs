@@ -11,7 +11,7 @@ use crate::text::decimal;
 use super::RosterType;
 
 /// Most authority keys: as many as a document has signatures.
-pub const AUTHORITY_KEYS_MAX: usize = crate::signed::SIGNATURES_MAX;
+pub(crate) const AUTHORITY_KEYS_MAX: usize = crate::signed::SIGNATURES_MAX;
 
 /// The threshold and keys of an authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,6 @@ pub const AUTHORITY_KEYS_MAX: usize = crate::signed::SIGNATURES_MAX;
 pub struct AuthoritySet {
     /// How many distinct keys must sign.
     pub threshold: u32,
-    /// The keys.
     pub keys: Vec<PublicKey>,
 }
 
@@ -115,9 +114,7 @@ pub enum AuthorityError {
     /// A key that cannot be read.
     #[error("authority file, line {line}")]
     Key {
-        /// Which line.
         line: usize,
-        /// Why.
         #[source]
         source: KeyError,
     },
@@ -125,16 +122,10 @@ pub enum AuthorityError {
     #[error(
         "authority file, line {line}: not `# threshold <k>` first, then `authority namespaces=\"exhibit-roster-v1\" <key>`, each line ended by LF"
     )]
-    Line {
-        /// Which line.
-        line: usize,
-    },
+    Line { line: usize },
     /// Numbers that do not fit.
     #[error("{message}")]
-    Rules {
-        /// Which rule.
-        message: &'static str,
-    },
+    Rules { message: &'static str },
 }
 
 #[cfg(test)]

@@ -7,13 +7,10 @@ use crate::id::DeploymentId;
 /// What every seal of one collection repeats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Deployment.
     pub deployment: DeploymentId,
-    /// Collection.
     pub collection: Digest,
     /// Order document.
     pub order: Digest,
-    /// Attempt.
     pub attempt: u64,
 }
 
@@ -29,33 +26,20 @@ pub enum ChainError {
     Index {
         /// In the header.
         stated: u64,
-        /// The next.
         expected: u64,
     },
     /// `prev` is not the digest of the seal before.
     #[error("seal {index} names another previous seal")]
-    Prev {
-        /// Its index.
-        index: u64,
-    },
+    Prev { index: u64 },
     /// The plain range does not continue.
     #[error("seal {index} does not continue the plain stream")]
-    PlainStart {
-        /// Its index.
-        index: u64,
-    },
+    PlainStart { index: u64 },
     /// `items_total` does not continue.
     #[error("seal {index} does not continue the number of items")]
-    ItemsTotal {
-        /// Its index.
-        index: u64,
-    },
+    ItemsTotal { index: u64 },
     /// Something follows the final seal.
     #[error("seal {index} follows the final seal")]
-    AfterFinal {
-        /// Its index.
-        index: u64,
-    },
+    AfterFinal { index: u64 },
 }
 
 /// Head of a seal chain.
@@ -88,7 +72,7 @@ impl ChainState {
     ///
     /// # Errors
     /// [`ChainError`]; the state is then unchanged.
-    pub fn push_header(&mut self, header: &SealHeader, digest: Digest) -> Result<(), ChainError> {
+    pub(crate) fn push_header(&mut self, header: &SealHeader, digest: Digest) -> Result<(), ChainError> {
         let index = header.index;
         if header.deployment != self.identity.deployment {
             return Err(ChainError::Foreign("deployment"));

@@ -17,18 +17,15 @@ document_type! {
     DelegationType, "exhibit-delegation-v1"
 }
 
-/// A delegation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delegation {
     /// Names the document type.
     #[serde(rename = "type")]
     pub type_: DelegationType,
-    /// Deployment.
     pub deployment: DeploymentId,
     /// Endpoint that collects.
     pub endpoint: EndpointId,
-    /// Its generation.
     pub generation: Generation,
     /// The order it obeys.
     pub order: Digest,
@@ -91,7 +88,6 @@ pub enum DelegationError {
     /// Not a signed delegation.
     #[error("delegation")]
     Document {
-        /// Why.
         #[source]
         source: SignedError,
     },

@@ -20,9 +20,7 @@ pub struct SealHeader {
     /// Type and version.
     #[serde(rename = "type")]
     pub kind: SealType,
-    /// Deployment.
     pub deployment: DeploymentId,
-    /// Collection.
     pub collection: Digest,
     /// Order document, or intake document.
     pub order: Digest,
@@ -32,7 +30,6 @@ pub struct SealHeader {
     pub index: u64,
     /// Digest of the segment's stored bytes.
     pub sha256: Digest,
-    /// Their length.
     pub stored_len: u64,
     /// First plain byte of the segment.
     pub plain_start: u64,

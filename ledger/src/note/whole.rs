@@ -5,10 +5,10 @@ use std::fmt;
 use super::{NoteError, NoteSignature, VerifierKey};
 
 /// Longest note text: 16 KiB. A checkpoint needs some 100 bytes.
-pub const NOTE_TEXT_BYTES_MAX: usize = 16 << 10;
+pub(crate) const NOTE_TEXT_BYTES_MAX: usize = 16 << 10;
 
 /// Most signature lines; the specification asks for at least 16.
-pub const NOTE_SIGNATURES_MAX: usize = 64;
+pub(crate) const NOTE_SIGNATURES_MAX: usize = 64;
 
 /// Longest note: 128 KiB, so that a full text and 16 post-quantum signatures of 5 KiB still fit.
 pub const NOTE_BYTES_MAX: usize = 128 << 10;

@@ -9,7 +9,7 @@ use crate::tree::SIZE_MAX;
 
 /// Most tiles of one level that one call plans: 2^20, for 268 million new entries. Bounds the answer to some
 /// 24 MiB when the sizes come from a stranger's checkpoint; a mirror far behind plans in steps.
-pub const GROWTH_TILES_MAX: u64 = 1 << 20;
+pub(crate) const GROWTH_TILES_MAX: u64 = 1 << 20;
 
 /// Levels that a tree below 2^63 leaves can have: 8 bits of the size each.
 const LEVELS: u8 = 8;

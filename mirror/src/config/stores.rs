@@ -37,7 +37,7 @@ fn check_identity(config: &Config, named: &StoreConfig, opened: &dyn Store) -> R
 ///
 /// # Errors
 /// If a store is away, or belongs to somebody else.
-pub fn open_stores_to_read(config: &Config) -> Result<Replicas, ConfigError> {
+pub(crate) fn open_stores_to_read(config: &Config) -> Result<Replicas, ConfigError> {
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     for store in &config.stores {
         let opened = store.place.open_to_read()?;
@@ -51,7 +51,7 @@ pub fn open_stores_to_read(config: &Config) -> Result<Replicas, ConfigError> {
 ///
 /// # Errors
 /// If the store is away, or belongs to another deployment.
-pub fn open_source(config: &Config) -> Result<Option<Arc<dyn Store>>, ConfigError> {
+pub(crate) fn open_source(config: &Config) -> Result<Option<Arc<dyn Store>>, ConfigError> {
     let Some(given) = &config.source else {
         return Ok(None);
     };

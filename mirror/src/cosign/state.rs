@@ -9,7 +9,7 @@ use durable::Lock;
 use serde::{Deserialize, Serialize};
 
 /// Name of the file in the mirror's directory.
-pub const STATE_FILE: &str = "state.json";
+pub(crate) const STATE_FILE: &str = "state.json";
 const TYPE: &str = "exhibit-mirror-state-v1";
 /// Longest file: it holds two notes of the largest kind, escaped.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -202,7 +202,7 @@ impl Rules {
     /// Collections to be copied, oldest id first: stored ones about which `own` has made no statement yet,
     /// and interrupted ones.
     #[must_use]
-    pub fn collections_to_copy(&self, own: &MirrorId) -> Vec<CollectionToCopy> {
+    pub(crate) fn collections_to_copy(&self, own: &MirrorId) -> Vec<CollectionToCopy> {
         let mut wanted = Vec::new();
         for (id, collection) in &self.collections {
             let extent = match (collection.stored, collection.interrupted) {
@@ -218,7 +218,7 @@ impl Rules {
 
     /// Every collection that has evidence, complete or not: for scrubs.
     #[must_use]
-    pub fn all_collections_to_copy(&self) -> Vec<CollectionToCopy> {
+    pub(crate) fn all_collections_to_copy(&self) -> Vec<CollectionToCopy> {
         let extent = |collection: &Collection| match (collection.stored, collection.interrupted) {
             (Some((index, manifest)), _) => Some(Extent::Stored { manifest, index }),
             (None, Some((seal, segments))) if segments > 0 => Some(Extent::Interrupted { seal, segments }),

@@ -35,7 +35,7 @@ impl Rules {
     }
 
     /// Notes that the source was asked for a text. It either gave the text or does not have it.
-    pub fn text_was_asked(&mut self, text: &Digest, came: bool) {
+    pub(crate) fn text_was_asked(&mut self, text: &Digest, came: bool) {
         if came {
             self.texts.missing.remove(text);
         } else if let Some(was_asked) = self.texts.missing.get_mut(text) {

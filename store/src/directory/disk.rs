@@ -12,15 +12,9 @@ pub trait Disk: Send + Sync + 'static {
     type File: DiskFile;
 
     /// Creates a file that must not exist yet, with mode 0444, and opens it for appending.
-    ///
-    /// # Errors
-    /// Of the operating system.
     fn create_new(&self, path: &str) -> io::Result<Self::File>;
 
     /// Opens a regular file for reading.
-    ///
-    /// # Errors
-    /// Of the operating system.
     fn open(&self, path: &str) -> io::Result<Self::File>;
 
     /// Creates a directory, mode 0700.
@@ -42,22 +36,13 @@ pub trait Disk: Send + Sync + 'static {
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Renames a file, replacing the file that has the new name.
-    ///
-    /// # Errors
-    /// Of the operating system.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes a name.
-    ///
-    /// # Errors
-    /// Of the operating system.
     fn unlink(&self, path: &str) -> io::Result<()>;
 
     /// Names in a directory, in any order; `true` marks directories. The list leaves out symlinks and special
     /// files.
-    ///
-    /// # Errors
-    /// Of the operating system.
     fn list(&self, path: &str) -> io::Result<Vec<(String, bool)>>;
 
     /// Failure domain of the underlying device.
@@ -73,20 +58,11 @@ pub trait DiskFile: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// Makes content and length durable.
-    ///
-    /// # Errors
-    /// Of the operating system.
     fn sync(&self) -> io::Result<()>;
 
     /// Reads at `offset`. Returns 0 only at the end.
-    ///
-    /// # Errors
-    /// Of the operating system.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// Length of the file.
-    ///
-    /// # Errors
-    /// Of the operating system.
     fn length(&self) -> io::Result<u64>;
 }

@@ -34,7 +34,7 @@ impl LinuxDisk {
     }
 
     /// Opens an existing directory for reading. Another process may hold it and write.
-    pub fn open_shared(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open_shared(path: &Path) -> io::Result<Self> {
         let root = openat2(
             CWD,
             path,

@@ -87,7 +87,7 @@ impl LockUntil {
     }
 
     /// True if `found` keeps the object at least as long and as strictly as this.
-    pub fn is_met_by(self, found: Self) -> bool {
+    pub(crate) fn is_met_by(self, found: Self) -> bool {
         found.mode >= self.mode && found.seconds() >= self.seconds()
     }
 }
@@ -260,7 +260,7 @@ impl Bucket {
     }
 
     /// Up to `length` bytes from `offset`. An offset past the end returns none.
-    pub fn get_range(&self, name: &str, offset: u64, length: u64) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn get_range(&self, name: &str, offset: u64, length: u64) -> Result<Vec<u8>, Failure> {
         let wanted = length.min(READ_BYTES_MAX);
         // A request cannot ask for a range of no bytes, and no range passes the largest offset.
         let Some(last) = wanted.checked_sub(1).and_then(|behind| offset.checked_add(behind)) else {
@@ -360,7 +360,7 @@ impl Bucket {
     }
 
     /// True when the bucket keeps versions.
-    pub fn is_versioned(&self) -> Result<bool, Failure> {
+    pub(crate) fn is_versioned(&self) -> Result<bool, Failure> {
         let request = self.client.get_bucket_versioning().bucket(&self.name);
         self.wait(async move {
             let answer = request.send().await.map_err(|error| Failure::of(&error))?;
@@ -369,7 +369,7 @@ impl Bucket {
     }
 
     /// `None` without Object Lock, otherwise the bucket's own retention, if it has one.
-    pub fn lock_configuration(&self) -> Result<Option<Option<Retention>>, Failure> {
+    pub(crate) fn lock_configuration(&self) -> Result<Option<Option<Retention>>, Failure> {
         let request = self.client.get_object_lock_configuration().bucket(&self.name);
         self.wait(async move {
             let answer = request.send().await.map_err(|error| Failure::of(&error))?;

@@ -15,7 +15,6 @@ const HASHES_MAX: usize = 64;
 /// Where an item stands in the tree under `items_root`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemProof {
-    /// The collection.
     pub collection: Digest,
     /// The item's ordinal.
     pub index: u64,

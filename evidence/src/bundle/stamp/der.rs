@@ -21,10 +21,8 @@ pub(super) const fn oid<const N: usize>(content: [u8; N]) -> [u8; N] {
     content
 }
 
-/// One element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Element<'a> {
-    /// Its tag.
     pub tag: u8,
     /// What is inside.
     pub content: &'a [u8],

@@ -32,10 +32,7 @@ pub enum StampError {
     Shape,
     /// More bytes than any response needs.
     #[error("it is over {max} bytes")]
-    TooLong {
-        /// The bound.
-        max: usize,
-    },
+    TooLong { max: usize },
     /// No certificate in the response signed it.
     #[error("it is not signed by a certificate in it")]
     Unsigned,

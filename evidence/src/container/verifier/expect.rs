@@ -27,7 +27,6 @@ pub struct Limits {
     pub item_bytes: u64,
     /// Logical size of all members with content: bounds the hashing of holes.
     pub logical_bytes: u64,
-    /// Items.
     pub items: u64,
 }
 
@@ -63,6 +62,5 @@ pub struct Expect {
     pub identity: Identity,
     /// The sealer key of the delegation.
     pub sealer: PublicKey,
-    /// Limits.
     pub limits: Limits,
 }

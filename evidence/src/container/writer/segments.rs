@@ -22,9 +22,7 @@ pub struct Clocks {
 /// A finished segment, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedSegment {
-    /// Its index.
     pub index: u64,
-    /// Stored bytes.
     pub bytes: Vec<u8>,
     /// The whole seal.
     pub seal: Vec<u8>,

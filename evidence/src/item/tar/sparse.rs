@@ -3,7 +3,7 @@
 /// The map of `runs` (each `(offset, length)`, ascending), padded with NUL to whole blocks. Where the file ends in a
 /// hole, a last run `(size, 0)` closes it.
 #[must_use]
-pub fn sparse_map(runs: &[(u64, u64)], size: u64) -> Vec<u8> {
+pub(crate) fn sparse_map(runs: &[(u64, u64)], size: u64) -> Vec<u8> {
     let ends_in_hole = match runs.last() {
         // A run that leaves 64 bits passes the size: the record's check refuses it.
         Some((off, len)) => off.checked_add(*len).is_some_and(|end| end < size),
