@@ -180,11 +180,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, ready: mpsc::Sender<
             }
         };
         while handshakes.try_join_next().is_some() {}
-        if limiter.as_mut().is_some_and(|limiter| !limiter.take(address.ip(), Instant::now())) {
+        if limiter.as_mut().is_some_and(|limiter| !limiter.admit(address.ip(), Instant::now())) {
             tracing::debug!(%address, "Connection dropped: address over its rate");
             continue;
         }
-        let Some(share) = HandshakeSlot::take(&shared, address.ip()) else {
+        let Some(share) = HandshakeSlot::acquire(&shared, address.ip()) else {
             tracing::debug!(%address, "Connection dropped: address over its handshakes");
             continue;
         };
@@ -246,7 +246,7 @@ struct HandshakeSlot {
 }
 
 impl HandshakeSlot {
-    fn take(shared: &Arc<Shared>, address: IpAddr) -> Option<Self> {
+    fn acquire(shared: &Arc<Shared>, address: IpAddr) -> Option<Self> {
         let address = network(address);
         let mut busy = shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let held = busy.entry(address).or_default();

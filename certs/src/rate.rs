@@ -33,7 +33,7 @@ impl Limiter {
     }
 
     /// Takes one connection from the bucket of `address`; false when it is empty.
-    pub(crate) fn take(&mut self, address: IpAddr, now: Instant) -> bool {
+    pub(crate) fn admit(&mut self, address: IpAddr, now: Instant) -> bool {
         let address = network(address);
         if self.full_at.len() >= ADDRESSES_MAX && !self.full_at.contains_key(&address) {
             self.full_at.retain(|_, full_at| *full_at > now);
@@ -74,12 +74,12 @@ mod tests {
         let (one, two): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!([0; 4].map(|_| limiter.take(one, start)), [true, true, true, false]);
-        assert!(limiter.take(two, start));
-        assert!(!limiter.take(one, at(1)));
-        assert!(limiter.take(one, at(2)));
-        assert!(!limiter.take(one, at(2)));
-        assert_eq!([0; 4].map(|_| limiter.take(one, at(60))), [true, true, true, false]);
+        assert_eq!([0; 4].map(|_| limiter.admit(one, start)), [true, true, true, false]);
+        assert!(limiter.admit(two, start));
+        assert!(!limiter.admit(one, at(1)));
+        assert!(limiter.admit(one, at(2)));
+        assert!(!limiter.admit(one, at(2)));
+        assert_eq!([0; 4].map(|_| limiter.admit(one, at(60))), [true, true, true, false]);
     }
 
     #[test]
@@ -87,7 +87,7 @@ mod tests {
         let mut limiter = Limiter::new(Rate { burst: 1, every: Duration::from_secs(60) });
         let start = Instant::now();
         for number in 0..10_000_u32 {
-            assert!(limiter.take(IpAddr::V4(number.into()), start));
+            assert!(limiter.admit(IpAddr::V4(number.into()), start));
         }
         assert!(limiter.full_at.len() <= ADDRESSES_MAX);
     }
@@ -96,10 +96,10 @@ mod tests {
     fn one_ipv6_network_is_one_address() {
         let mut limiter = Limiter::new(Rate { burst: 1, every: Duration::from_secs(60) });
         let now = Instant::now();
-        assert!(limiter.take("2001:db8::1".parse().unwrap(), now));
-        assert!(!limiter.take("2001:db8::ffff:2".parse().unwrap(), now));
-        assert!(limiter.take("2001:db8:0:1::1".parse().unwrap(), now));
-        assert!(limiter.take("::ffff:192.0.2.1".parse().unwrap(), now));
-        assert!(!limiter.take("192.0.2.1".parse().unwrap(), now));
+        assert!(limiter.admit("2001:db8::1".parse().unwrap(), now));
+        assert!(!limiter.admit("2001:db8::ffff:2".parse().unwrap(), now));
+        assert!(limiter.admit("2001:db8:0:1::1".parse().unwrap(), now));
+        assert!(limiter.admit("::ffff:192.0.2.1".parse().unwrap(), now));
+        assert!(!limiter.admit("192.0.2.1".parse().unwrap(), now));
     }
 }

@@ -32,7 +32,7 @@ impl Output {
     }
 
     /// Prints a message that is not part of the result.
-    pub fn say(&self, words: &str) {
+    pub fn print_note(&self, words: &str) {
         if self.format == Format::Text {
             eprintln!("{words}");
         }

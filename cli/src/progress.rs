@@ -55,7 +55,7 @@ impl Progress {
             let text = line.text(attempt, &self.limits);
             match &line.bar {
                 Some(bar) => bar.set_message(text),
-                None if !many && line.state != attempt.state => self.output.say(&text),
+                None if !many && line.state != attempt.state => self.output.print_note(&text),
                 None => {}
             }
             line.state.clone_from(&attempt.state);

@@ -62,7 +62,7 @@ impl Follower {
     pub fn open(parts: &Parts<'_>) -> Result<Self, PullError> {
         let mut follower =
             Self { rules: Rules::new(parts.cosigner.pins().clone()), grown: 0, edge: BTreeMap::new() };
-        log_keys::keep(parts)?;
+        log_keys::store_changes(parts)?;
         if let Some(held) = parts.cosigner.last(Role::Mirror) {
             let objects = Objects::new(parts.own, parts.source, parts.repaired).with_own_texts();
             follower.entries(parts, &objects, &held.log)?;
@@ -207,7 +207,7 @@ impl Follower {
                 })?;
                 self.vouched(parts, &reader)?;
             }
-            self.keep(parts, objects, bundle, &bodies)?;
+            self.store_bundle(parts, objects, bundle, &bodies)?;
             if !(parts.progress)(self.grown, size) {
                 return Err(PullError::Stopped);
             }
@@ -233,7 +233,7 @@ impl Follower {
     }
 
     /// Makes a bundle durable, with the tiles that it completes.
-    fn keep(
+    fn store_bundle(
         &mut self,
         parts: &Parts<'_>,
         objects: &Objects<'_>,

@@ -139,7 +139,7 @@ fn not_disposed(
     let Some(plan) = course.plan_of(&Object::Collection(collection)) else {
         return Ok(());
     };
-    if course.free(crate::now()).is_err() {
+    if course.refuse_if_kept(crate::now()).is_err() {
         return Ok(());
     }
     let approved = course.proposed().into_iter().filter(|(found, _)| *found == plan);

@@ -109,7 +109,7 @@ impl Remote {
             let mut rest = bytes::Bytes::from(bytes);
             while first || !rest.is_empty() {
                 let data = rest.split_to(rest.len().min(PIECE_BYTES));
-                throttle.take(data.len() as u64);
+                throttle.spend(data.len() as u64);
                 let piece = v1::OfferRequest {
                     key: if first { key.clone() } else { String::new() },
                     total: if first { total } else { 0 },
@@ -169,7 +169,7 @@ impl Remote {
             let taken = piece.data.len() as u64;
             let throttle = Arc::clone(&self.throttle);
             // A piece that waits for its turn keeps the stream's window full, and so slows the sender.
-            drop(tokio::task::spawn_blocking(move || throttle.take(taken)).await);
+            drop(tokio::task::spawn_blocking(move || throttle.spend(taken)).await);
         }
         let length = bytes.len() as u64;
         if total == Some(length) { Ok(()) } else { Err(Status::unavailable("the object was cut")) }

@@ -214,7 +214,7 @@ impl Rules {
             Signers::EvidenceTls => self.renewal(case),
             Signers::Evidence => self.started(case),
             Signers::SealerEvidence => self.stored(case),
-            Signers::Mirror => self.spoken(case),
+            Signers::Mirror => self.mirror_statement(case),
             // This version reads the type, but no version writes it yet. So nobody knows who must sign it.
             Signers::Unspecified => {
                 rule("who signs this type is not known to this version; update the mirror")

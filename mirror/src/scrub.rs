@@ -139,7 +139,7 @@ impl Pass<'_> {
             }
             let found = examine_by(store.as_ref(), key, is_right);
             self.found.objects += 1;
-            self.parts.throttle.take(found.bytes_read());
+            self.parts.throttle.spend(found.bytes_read());
             match found {
                 Found::Whole(_) => continue,
                 // A text may have been erased or may never have been there. The scrub cannot tell which.

@@ -59,7 +59,7 @@ pub(crate) fn collections(
                 Some(stored) => number(stored, "copies")?,
                 None => 0,
             };
-            if let (true, Err(kept)) = (stores < copies, course.free(last)) {
+            if let (true, Err(kept)) = (stores < copies, course.refuse_if_kept(last)) {
                 return Err(format!(
                     "collection {} is disposed of in {stores} of {copies} copies and the rest is kept ({kept}), but not in the bundle",
                     one.collection

@@ -102,7 +102,7 @@ pub(crate) fn check(
     let waiting: usize = destruction.plans.iter().map(|plan| plan.waiting.len()).sum();
     let open =
         if waiting > 0 { format!("; {waiting} confirmations of mirrors are missing") } else { String::new() };
-    report.settle(
+    report.record(
         "disposition",
         "",
         settled.map(|()| {

@@ -149,7 +149,7 @@ impl Report {
     }
 
     /// Records the outcome of a fallible check.
-    pub(crate) fn settle(
+    pub(crate) fn record(
         &mut self,
         check: &'static str,
         subject: &str,

@@ -88,24 +88,24 @@ pub(crate) fn run(
         .of_deployment(EntryType::RosterPublished)
         .try_for_each(|proven| rosters.place(proven))
         .and_then(|()| rosters.check_all_published());
-    report.settle(
+    report.record(
         "roster",
         "",
         placed.map(|()| format!("{} versions, signed by the pinned authority", rosters.len())),
     );
-    report.settle(
+    report.record(
         "custody.chain",
         "",
         entries.check_chain(&overview.deployment, &overview.incident, overview.head_seq, &overview.head),
     );
     every_act::check(files, &overview, &entries, &rosters, trust, report);
-    report.settle(
+    report.record(
         "sums.signature",
         "",
         export::sums_signature(files, &overview, &rosters).map(|who| format!("signed by {who}, a responder")),
     );
     stamps::sums(files, trust, report);
-    report.settle("export", "", export::check(files, &overview, &head, &entries, &rosters, trust));
+    report.record("export", "", export::check(files, &overview, &head, &entries, &rosters, trust));
     if enough(report) {
         return;
     }
@@ -147,8 +147,8 @@ pub(crate) fn run(
         }
     }
     let last = entries.incident.last().map_or(Time::EPOCH, |proven| proven.entry.envelope.time);
-    report.settle("coverage", "", coverage::collections(files, &overview, &expected, &course, last));
-    report.settle(
+    report.record("coverage", "", coverage::collections(files, &overview, &expected, &course, last));
+    report.record(
         "conveniences",
         "",
         conveniences::check(files, &rosters, &endpoints, trust, &entries, head.checkpoint.size),

@@ -116,7 +116,7 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
     let trust = session.home.path("trust");
     let report = verify::verify(&partial, &trust, args.without_quorum, session.output)?;
     if report.exit_code() == 1 {
-        session.output.say(&report.text());
+        session.output.print_note(&report.text());
         return Err(does_not_verify(&report, &partial));
     }
     // The files were flushed when they were written; without this their names may be lost.
@@ -293,7 +293,9 @@ async fn record(
     write_file(dir, "export/checkpoint", proof.checkpoint().to_string().as_bytes())?;
     write_file(dir, "export/consistency", &bundle::consistency(&consistency))?;
     if answer.stamps.is_empty() {
-        session.output.say("warning: no time stamp over SHA256SUMS: no time-stamping authority answered");
+        session
+            .output
+            .print_note("warning: no time stamp over SHA256SUMS: no time-stamping authority answered");
     }
     for (name, stamp) in SUMS_STAMPS.iter().zip(&answer.stamps) {
         write_file(dir, name, stamp)?;

@@ -91,14 +91,14 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     let answer = client.issue_order(request).await.map_err(refused)?.into_inner();
     let recorded = session.prove_recorded("issued", answer.issued).await?;
     recorded.expect(EntryType::OrderIssued, &id, &[("order", id.to_string())])?;
-    session.output.say(&format!(
+    session.output.print_note(&format!(
         "order {id} to {} endpoints, proven at {} in the ledger, expires {}",
         targets.count(),
         recorded.index,
         order.expires
     ));
     if answer.awaits_approval {
-        session.output.say(&format!("a second person must approve it: exhibit order approve {id}"));
+        session.output.print_note(&format!("a second person must approve it: exhibit order approve {id}"));
     }
     if args.no_wait {
         let value = json!({"order": id, "index": recorded.index, "awaits_approval": answer.awaits_approval});
@@ -203,7 +203,7 @@ pub async fn watch(
             }
         };
         if Action::of(&ended) != Action::Retry || cuts >= CUTS_MAX {
-            session.output.say(&format!("the order goes on without you: exhibit order show {order}"));
+            session.output.print_note(&format!("the order goes on without you: exhibit order show {order}"));
             return Err(refused(ended));
         }
         cuts += 1;

@@ -169,7 +169,7 @@ async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
         "endpoint": args.endpoint, "generation": generation, "not_after": token.not_after, "token": string.as_str(),
         "index": recorded.index,
     });
-    session.output.say(&format!(
+    session.output.print_note(&format!(
         "token for {}#{generation}, one use, until {}; a secret. On that machine: exhibit-agent enrol --token …",
         args.endpoint, token.not_after
     ));

@@ -74,7 +74,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
                 ("witness_key", admission.witness_key),
             ];
             for (name, value) in &refs {
-                session.output.say(&format!("  {name:<12} {value}"));
+                session.output.print_note(&format!("  {name:<12} {value}"));
             }
             record(&session, &admission.mirror, EntryType::MirrorAdmitted, refs, None, "admitted").await
         }

@@ -40,7 +40,7 @@ impl Session {
         }
         log_keys::store(&self.home, &keys, &changes)?;
         self.pins = Pins::load(&self.home)?;
-        self.output.say(&format!(
+        self.output.print_note(&format!(
             "the ledger has a new log key, signed by the authority and pinned from now on: {}",
             keys.current()
         ));

@@ -93,7 +93,7 @@ impl Lanes {
     }
 
     /// The next frame in order that is ready, without waiting.
-    pub(super) fn take(&mut self) -> Result<Option<Done>, LanesError> {
+    pub(super) fn next_done(&mut self) -> Result<Option<Done>, LanesError> {
         loop {
             if let Some(done) = self.ready.pop_front() {
                 return Ok(Some(done));

@@ -108,7 +108,7 @@ impl<'a> ItemReader<'a> {
         let until = to_usize(self.end.min(range.end) - range.start);
         let bytes = plain.get(from..until).ok_or(ReadError::Form)?;
         self.at = self.end.min(range.end);
-        let done = self.take(bytes, sink);
+        let done = self.show_plain(bytes, sink);
         self.plain = plain;
         done
     }
@@ -126,7 +126,7 @@ impl<'a> ItemReader<'a> {
         if found == (self.record.sha256, self.record.sha256_read) { Ok(()) } else { Err(ReadError::Digest) }
     }
 
-    fn take<E>(
+    fn show_plain<E>(
         &mut self,
         bytes: &[u8],
         sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,

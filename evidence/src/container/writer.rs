@@ -304,7 +304,7 @@ impl Writer {
     /// # Errors
     /// When compression or signing failed.
     pub fn poll_segment(&mut self, clocks: Clocks) -> Result<Option<SealedSegment>, WriteError> {
-        while let Some(done) = self.lanes.take()? {
+        while let Some(done) = self.lanes.next_done()? {
             self.place(done, false)?;
         }
         match self.closed.pop_front() {

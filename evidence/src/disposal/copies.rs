@@ -51,7 +51,7 @@ impl Course {
             named: named.map_or(0, |seq| seq + 1),
             planned: self.planned(u64::MAX),
             is_reason,
-            is_free: self.free(now).is_ok(),
+            is_free: self.refuse_if_kept(now).is_ok(),
         })
     }
 
@@ -119,8 +119,9 @@ impl Course {
     pub fn leaves(&self, collection: &Digest, mirror: &MirrorId, now: Time) -> bool {
         let object = Object::Collection(*collection);
         let place = Place::Mirror(mirror.clone());
-        self.plan_of(&object)
-            .is_some_and(|plan| self.free(now).is_ok() || self.is_gone(&plan.digest(), &object, &place))
+        self.plan_of(&object).is_some_and(|plan| {
+            self.refuse_if_kept(now).is_ok() || self.is_gone(&plan.digest(), &object, &place)
+        })
     }
 
     /// Whether a copy of a mirror may be without a collection: it leaves, or the stores had given it up before the mirror had
@@ -136,7 +137,9 @@ impl Course {
             Some(here) => {
                 self.leaves(collection, here, now) || has_left && !self.holders(&object).contains(here)
             }
-            None => self.free(now).is_ok() || has_left && self.unconfirmed(&plan, &[object]).is_empty(),
+            None => {
+                self.refuse_if_kept(now).is_ok() || has_left && self.unconfirmed(&plan, &[object]).is_empty()
+            }
         }
     }
 

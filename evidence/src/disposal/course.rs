@@ -99,11 +99,8 @@ impl Course {
         &self.deployment
     }
 
-    /// Whether nothing keeps the evidence at `now`.
-    ///
-    /// # Errors
-    /// What keeps it, a hold before all else.
-    pub fn free(&self, now: Time) -> Result<(), Refusal> {
+    /// Refuses when something keeps the evidence at `now`. A hold is named before all else.
+    pub fn refuse_if_kept(&self, now: Time) -> Result<(), Refusal> {
         if let Some(first) = self.holds.first() {
             return Err(Refusal::Held { count: self.holds.len(), first: *first });
         }
@@ -123,7 +120,7 @@ impl Course {
         named.next_back().map(|(_, seq)| *seq)
     }
 
-    /// What there is to go out of the first `count` entries.
+    /// The plan that destroys what the first `count` entries name and no earlier plan does.
     #[must_use]
     pub fn plan(&self, count: u64) -> Plan {
         let from = self.planned(count);
@@ -198,7 +195,7 @@ impl Course {
     pub fn warrant(&self, plan: &Digest, now: Time) -> Result<Warrant, Refusal> {
         let found = self.plans.get(plan).filter(|found| found.approved.is_some());
         let found = found.ok_or(Refusal::NotApproved)?;
-        self.free(now)?;
+        self.refuse_if_kept(now)?;
         Ok(Warrant { plan: found.plan.clone() })
     }
 
@@ -211,7 +208,7 @@ impl Course {
             EntryType::DispositionApproved => self.judge_approval(fact),
             EntryType::DispositionExecuted => match fact.by {
                 Some(Actor::Collector(_)) => {
-                    self.free(fact.time)?;
+                    self.refuse_if_kept(fact.time)?;
                     self.judge_gone(fact)
                 }
                 _ => Err(speaker(fact)),
@@ -230,7 +227,7 @@ impl Course {
         let Some(Actor::Person(person)) = fact.by else {
             return Err(speaker(fact));
         };
-        self.free(fact.time)?;
+        self.refuse_if_kept(fact.time)?;
         let (digest, count) = (digest(fact, "plan")?, number(fact, "count")?);
         let before = self.plans.get(&digest);
         if before.is_some_and(|found| found.approved.is_some()) {

@@ -54,7 +54,7 @@ impl<'a> Scanner<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
         let mut members = Vec::new();
-        if self.take(b'}') {
+        if self.skip_if(b'}') {
             return Ok(Value::Object(members));
         }
         loop {
@@ -62,7 +62,7 @@ impl<'a> Scanner<'a> {
             let key = self.string()?;
             self.expect(b':')?;
             members.push((key, self.value(depth)?));
-            if !self.take(b',') {
+            if !self.skip_if(b',') {
                 break;
             }
         }
@@ -77,12 +77,12 @@ impl<'a> Scanner<'a> {
 
     fn list(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
         let mut values = Vec::new();
-        if self.take(b']') {
+        if self.skip_if(b']') {
             return Ok(Value::List(values));
         }
         loop {
             values.push(self.value(depth)?);
-            if !self.take(b',') {
+            if !self.skip_if(b',') {
                 break;
             }
         }
@@ -162,7 +162,7 @@ impl<'a> Scanner<'a> {
     fn integer(&mut self) -> Result<Value<'a>, JsonError> {
         let start = self.offset;
         let number = || JsonError::Number { offset: start };
-        let negative = self.take(b'-');
+        let negative = self.skip_if(b'-');
         let rest = self.rest()?;
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let magnitude = rest.get(..digits).and_then(crate::text::decimal).ok_or_else(number)?;
@@ -193,14 +193,14 @@ impl<'a> Scanner<'a> {
         self.text.as_bytes().get(self.offset).copied()
     }
 
-    fn take(&mut self, byte: u8) -> bool {
-        let taken = self.peek() == Some(byte);
-        self.offset += usize::from(taken);
-        taken
+    fn skip_if(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.offset += usize::from(is_next);
+        is_next
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
-        if self.take(byte) { Ok(()) } else { Err(self.syntax()) }
+        if self.skip_if(byte) { Ok(()) } else { Err(self.syntax()) }
     }
 
     fn syntax(&self) -> JsonError {

@@ -18,7 +18,7 @@ use crate::source::SourceError;
 
 /// Writes every key change from the mirror's directory into its own stores. A restoration looks for them
 /// there.
-pub(crate) fn keep(parts: &Parts<'_>) -> Result<(), PullError> {
+pub(crate) fn store_changes(parts: &Parts<'_>) -> Result<(), PullError> {
     let documents = documents(&parts.cosigner.directory().join(LOG_KEYS)).map_err(PullError::Own)?;
     for (number, signed) in (1..).zip(&documents) {
         own(parts, &Key::log_key(number), signed)?;

@@ -97,7 +97,7 @@ impl Rules {
             EntryType::CollectionProgress
             | EntryType::CollectionInterrupted
             | EntryType::CollectionMalformed
-            | EntryType::CollectionContradicted => self.went_on(case),
+            | EntryType::CollectionContradicted => self.collection_event(case),
             _ => Ok(Change::None),
         }
     }
@@ -136,7 +136,7 @@ impl Rules {
             }
             ActDocument::Approval => {
                 let approval: Approval = read(case.act)?;
-                (approval.approver.clone(), self.decided(case, &approval)?)
+                (approval.approver.clone(), self.decision(case, &approval)?)
             }
             _ => self.act_of_person(case)?,
         };
@@ -187,7 +187,7 @@ impl Rules {
     }
 
     /// Judges an approval or rejection.
-    fn decided(&self, case: &Case<'_>, approval: &Approval) -> Result<Change, Broken> {
+    fn decision(&self, case: &Case<'_>, approval: &Approval) -> Result<Change, Broken> {
         same_deployment(&approval.deployment, case)?;
         case.refs(&[("order", approval.order.to_string())])?;
         let Some(order) = self.orders.get(&approval.order) else {
@@ -209,7 +209,7 @@ impl Rules {
     }
 
     /// Judges a mirror's statement.
-    pub(super) fn spoken(&self, case: &Case<'_>) -> Result<Change, Broken> {
+    pub(super) fn mirror_statement(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let act = act_document(case)?;
         let mirror = mirror_of(&act)?;
         if act.by != Actor::Mirror(mirror.clone()) {

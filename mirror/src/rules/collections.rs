@@ -140,11 +140,14 @@ impl Rules {
         }
     }
 
-    pub(super) fn went_on(&self, case: &Case<'_>) -> Result<Change, Broken> {
+    pub(super) fn collection_event(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let (id, _) = self.begun(case)?;
         let step = if case.envelope.type_ == EntryType::CollectionInterrupted {
             let segments = case.envelope.reference("segments").and_then(|text| text.parse().ok());
-            CollectionChange::Interrupted(case.digest("seal")?, segments.unwrap_or(0))
+            let Some(segments) = segments else {
+                return rule("segments is no number");
+            };
+            CollectionChange::Interrupted(case.digest("seal")?, segments)
         } else {
             CollectionChange::Nothing
         };

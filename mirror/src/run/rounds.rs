@@ -33,7 +33,7 @@ pub(super) fn ledger_thread(context: &Context, notes: &Receiver<()>) {
         match Follower::open(&parts) {
             Ok(follower) => break follower,
             Err(error) => {
-                tell(context, &error);
+                report_error(context, &error);
                 context.pause(LOOK);
                 if !context.goes_on() {
                     return;
@@ -73,7 +73,7 @@ pub(super) fn ledger_thread(context: &Context, notes: &Receiver<()>) {
                 tracing::info!(size, "Ledger checked, held and cosigned");
                 context.board.update(|status| status.alarm.clear());
             }
-            Err(error) => tell(context, &error),
+            Err(error) => report_error(context, &error),
         }
         publish(context, &follower);
     }
@@ -134,7 +134,7 @@ fn publish(context: &Context, follower: &Follower) {
 }
 
 /// Sorts an error of a round: either an alarm or a reason to wait.
-fn tell(context: &Context, error: &PullError) {
+fn report_error(context: &Context, error: &PullError) {
     let text = chain(error);
     match error {
         PullError::Stopped => {}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Throttle {
     rate: u64,
-    /// When the budget has paid for all bytes taken so far.
+    /// When the budget has paid for all bytes spent so far.
     paid: Mutex<Instant>,
     ended: Mutex<bool>,
     wake: Condvar,
@@ -20,9 +20,9 @@ impl Throttle {
         Self { rate, paid: Mutex::new(Instant::now()), ended: Mutex::new(false), wake: Condvar::new() }
     }
 
-    /// Takes `bytes` from the budget and waits until the budget has paid for them. Several threads may share
+    /// Spends `bytes` of the budget and waits until the budget has paid for them. Several threads may share
     /// it.
-    pub fn take(&self, bytes: u64) {
+    pub fn spend(&self, bytes: u64) {
         if self.rate == 0 {
             return;
         }
@@ -63,7 +63,7 @@ mod tests {
         let throttle = Throttle::new(1 << 20);
         let begun = Instant::now();
         for _ in 0..4 {
-            throttle.take(64 << 10);
+            throttle.spend(64 << 10);
         }
         let took = begun.elapsed();
         assert!(took >= Duration::from_millis(240), "{took:?}");

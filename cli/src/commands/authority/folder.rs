@@ -151,7 +151,8 @@ pub(super) fn print_roster(
         lines.join("\n")
     })?;
     if !is_complete(signed, &roster.authority) {
-        output.say("not in force yet: other holders add their signatures with `exhibit authority sign`");
+        output
+            .print_note("not in force yet: other holders add their signatures with `exhibit authority sign`");
     }
     Ok(())
 }

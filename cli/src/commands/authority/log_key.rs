@@ -150,9 +150,9 @@ fn print_change(
         )
     })?;
     if in_force {
-        output.say("next, at the collector, stopped: exhibit-server log-key adopt DIR FILE");
+        output.print_note("next, at the collector, stopped: exhibit-server log-key adopt DIR FILE");
     } else {
-        output.say(
+        output.print_note(
             "not in force yet: other holders add their signatures with `exhibit authority sign-log-key`",
         );
     }

@@ -46,7 +46,7 @@ impl Writer {
                 let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(FRAME_BYTES));
                 let full = std::mem::replace(&mut self.frame, next);
                 self.lanes.submit(full)?;
-                while let Some(done) = self.lanes.take()? {
+                while let Some(done) = self.lanes.next_done()? {
                     self.place(done, false)?;
                 }
             }

@@ -32,10 +32,10 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
     let Some((standing, plan, rows)) = found.await? else {
         return Err(Failure::missing(format!("there is no incident {incident}")));
     };
-    let going = rows.iter().filter(|row| plan.collections.contains(&Digest(row.id)));
+    let planned_rows = rows.iter().filter(|row| plan.collections.contains(&Digest(row.id)));
     Ok(v1::PlanDispositionResponse {
         plan: plan.text().into_bytes().into(),
-        collections: going
+        collections: planned_rows
             .map(|row| v1::DispositionCollection {
                 collection: Digest(row.id).to_string(),
                 endpoint: row.endpoint.clone(),
