@@ -179,6 +179,13 @@ impl Policy {
         &self.witnesses
     }
 
+    /// Whether the quorum is met once every witness that `cosigns` accepts has cosigned, and no other.
+    pub fn can_be_met_by(&self, cosigns: impl Fn(&PolicyWitness) -> bool) -> bool {
+        let times: Vec<Option<u64>> =
+            self.witnesses.iter().map(|witness| cosigns(witness).then_some(0)).collect();
+        quorum::is_met(self.quorum, &self.groups, &times)
+    }
+
     /// False for `quorum none`: then nobody outside the log vouches for anything.
     pub fn needs_cosigners(&self) -> bool {
         self.quorum.is_some()

@@ -76,9 +76,6 @@ impl ProofFile {
     }
 
     /// Reads a proof file in its one spelling.
-    ///
-    /// # Errors
-    /// `ProofFileError` names the part that is wrong.
     pub fn parse(bytes: &[u8]) -> Result<Self, ProofFileError> {
         if bytes.len() > PROOF_FILE_BYTES_MAX {
             return Err(ProofFileError::TooLong);

@@ -85,6 +85,14 @@ pub enum TileError {
     #[error("tile width {width} is not 1 to 256")]
     Width {
         /// The refused width.
-        width: u16,
+        width: usize,
     },
+}
+
+/// The width of a tile or bundle that holds `count` hashes or entries.
+fn width_of(count: usize) -> Result<u16, TileError> {
+    match u16::try_from(count) {
+        Ok(width @ 1..=TILE_WIDTH) => Ok(width),
+        _ => Err(TileError::Width { width: count }),
+    }
 }

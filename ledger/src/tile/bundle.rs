@@ -1,6 +1,6 @@
 //! Entry bundles: up to 256 entries, each after its length as a big-endian 16-bit number.
 
-use super::{TILE_WIDTH, TileError};
+use super::{TileError, width_of};
 
 /// Longest entry a bundle can hold: 65,535 bytes, the largest 16-bit length.
 pub const ENTRY_BYTES_MAX: usize = 65_535;
@@ -10,10 +10,7 @@ pub const ENTRY_BYTES_MAX: usize = 65_535;
 /// # Errors
 /// `TileError::Width` unless there are 1 to 256 entries, `TileError::EntryTooLong` above 65,535 bytes.
 pub fn encode_bundle<E: AsRef<[u8]>>(entries: &[E]) -> Result<Vec<u8>, TileError> {
-    let width = u16::try_from(entries.len()).unwrap_or(u16::MAX);
-    if width == 0 || width > TILE_WIDTH {
-        return Err(TileError::Width { width });
-    }
+    width_of(entries.len())?;
     let mut bundle = Vec::new();
     for entry in entries {
         let entry = entry.as_ref();
@@ -31,9 +28,7 @@ pub fn encode_bundle<E: AsRef<[u8]>>(entries: &[E]) -> Result<Vec<u8>, TileError
 /// # Errors
 /// `TileError::Width` outside 1..=256; `TileError::EntryCount` when an entry is cut, missing or too many.
 pub fn decode_bundle(bundle: &[u8], width: u16) -> Result<Vec<&[u8]>, TileError> {
-    if width == 0 || width > TILE_WIDTH {
-        return Err(TileError::Width { width });
-    }
+    let width = width_of(usize::from(width))?;
     let mut rest = bundle;
     let mut entries = Vec::with_capacity(usize::from(width));
     for _ in 0..width {
@@ -73,6 +68,8 @@ mod tests {
         assert_eq!(decode_bundle(&bundle, 0), Err(TileError::Width { width: 0 }));
         assert_eq!(encode_bundle::<&[u8]>(&[]), Err(TileError::Width { width: 0 }));
         assert_eq!(encode_bundle(&[[0; 65_536]]), Err(TileError::EntryTooLong { bytes: 65_536 }));
-        assert_eq!(encode_bundle(&[b""; 257]), Err(TileError::Width { width: 257 }));
+        for count in [257, 65_537] {
+            assert_eq!(encode_bundle(&vec![b""; count]), Err(TileError::Width { width: count }));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The hashes inside one tile.
 
-use super::{TILE_WIDTH, TileError};
+use super::{TileError, width_of};
 use crate::hash::{HASH_BYTES, Hash};
 use crate::tree::root_of;
 
@@ -8,6 +8,7 @@ use crate::tree::root_of;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tile {
     hashes: Vec<Hash>,
+    width: u16,
 }
 
 impl Tile {
@@ -16,10 +17,8 @@ impl Tile {
     /// # Errors
     /// `TileError::Width` unless there are 1 to 256.
     pub fn new(hashes: Vec<Hash>) -> Result<Self, TileError> {
-        match u16::try_from(hashes.len()).unwrap_or(u16::MAX) {
-            1..=TILE_WIDTH => Ok(Self { hashes }),
-            width => Err(TileError::Width { width }),
-        }
+        let width = width_of(hashes.len())?;
+        Ok(Self { hashes, width })
     }
 
     /// Reads a tile of `width` hashes.
@@ -27,15 +26,12 @@ impl Tile {
     /// # Errors
     /// `TileError::Width` outside 1..=256, `TileError::Length` unless there are exactly `32 * width` bytes.
     pub fn decode(bytes: &[u8], width: u16) -> Result<Self, TileError> {
-        if width == 0 || width > TILE_WIDTH {
-            return Err(TileError::Width { width });
-        }
-        let expected = usize::from(width) * HASH_BYTES;
+        let expected = usize::from(width_of(usize::from(width))?) * HASH_BYTES;
         if bytes.len() != expected {
             return Err(TileError::Length { expected, actual: bytes.len() });
         }
         let (chunks, _) = bytes.as_chunks();
-        Ok(Self { hashes: chunks.iter().map(|chunk| Hash(*chunk)).collect() })
+        Ok(Self { hashes: chunks.iter().map(|chunk| Hash(*chunk)).collect(), width })
     }
 
     /// The bytes to store or serve.
@@ -46,6 +42,11 @@ impl Tile {
     /// The hashes, left to right.
     pub fn hashes(&self) -> &[Hash] {
         &self.hashes
+    }
+
+    /// How many hashes it holds, 1 to 256.
+    pub fn width(&self) -> u16 {
+        self.width
     }
 
     /// Root over the hashes: for a full tile, its hash in the tile above.
@@ -74,6 +75,9 @@ mod tests {
         assert_eq!(Tile::decode(&bytes[1..], 17), Err(TileError::Length { expected: 544, actual: 543 }));
         assert_eq!(Tile::decode(&[], 0), Err(TileError::Width { width: 0 }));
         assert_eq!(Tile::decode(&[0; 257 * 32], 257), Err(TileError::Width { width: 257 }));
-        assert!(Tile::new(vec![]).is_err() && Tile::new(vec![EMPTY_ROOT; 257]).is_err());
+        for count in [0, 257, 65_536, 65_792] {
+            let refused = Err(TileError::Width { width: count });
+            assert_eq!(Tile::new(vec![EMPTY_ROOT; count]), refused, "a width is never cut to 16 bits");
+        }
     }
 }

@@ -73,11 +73,8 @@ pub fn grow<S: TileSource>(
         };
         hashes.append(&mut arriving);
         for (index, chunk) in (first..).zip(hashes.chunks(usize::from(TILE_WIDTH))) {
-            let plan = |tile: Tile| {
-                let width = u16::try_from(chunk.len()).unwrap_or(u16::MAX);
-                TilePath::new(kind, index, width).map(|path| (path, tile))
-            };
-            let (path, tile) = Tile::new(chunk.to_vec()).and_then(plan).map_err(TileReadError::Plan)?;
+            let tile = Tile::new(chunk.to_vec()).map_err(TileReadError::Plan)?;
+            let path = TilePath::new(kind, index, tile.width()).map_err(TileReadError::Plan)?;
             if !path.is_partial() {
                 arriving.push(tile.root());
             }

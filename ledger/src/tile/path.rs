@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::TileError;
+use super::{TileError, width_of};
 use crate::encoding::{decimal, low_byte};
 
 /// Hashes in a full tile, entries in a full bundle.
@@ -37,8 +37,9 @@ impl TilePath {
     pub fn new(kind: TileKind, index: u64, width: u16) -> Result<Self, TileError> {
         match kind {
             TileKind::Hashes(level) if level > 63 => Err(TileError::Level { level }),
-            _ if width == 0 || width > TILE_WIDTH => Err(TileError::Width { width }),
-            TileKind::Hashes(_) | TileKind::Entries => Ok(Self { kind, index, width }),
+            TileKind::Hashes(_) | TileKind::Entries => {
+                Ok(Self { kind, index, width: width_of(usize::from(width))? })
+            }
         }
     }
 

@@ -119,9 +119,6 @@ pub(super) fn fetch<S: TileSource>(source: &S, path: TilePath) -> Result<Tile, T
 }
 
 /// Tiles that `proof::inclusion_proof` reads, in path order.
-///
-/// # Errors
-/// As `inclusion_proof`, without a reader to fail.
 pub fn tiles_for_inclusion(index: u64, size: u64) -> Result<Vec<TilePath>, ProveError<Infallible>> {
     let recorder = Recorder::new(size);
     inclusion_proof(&recorder, index, size)?;
@@ -129,9 +126,6 @@ pub fn tiles_for_inclusion(index: u64, size: u64) -> Result<Vec<TilePath>, Prove
 }
 
 /// Tiles that `proof::consistency_proof` reads, in path order.
-///
-/// # Errors
-/// As `consistency_proof`, without a reader to fail.
 pub fn tiles_for_consistency(old_size: u64, new_size: u64) -> Result<Vec<TilePath>, ProveError<Infallible>> {
     let recorder = Recorder::new(new_size);
     consistency_proof(&recorder, old_size, new_size)?;
